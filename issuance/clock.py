@@ -1,0 +1,39 @@
+"""The brand's clock: what "now" is for it. Live brands follow PostgreSQL's clock, the one that all hosts share."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, text
+
+from issuance.errors import NotFound
+
+_READ = text("""
+    SELECT timezone, environment = 'sandbox' AS sandbox, clock_now IS NOT NULL AS stands_still, woke_at,
+           coalesce(clock_now, clock_timestamp()) AS now
+      FROM brands WHERE brand_id = :brand_id
+""")
+# Settling on a sandbox brand holds its clock still until it commits: a move waits for it.
+_READ_AND_HOLD = text(_READ.text + " FOR SHARE")
+
+
+@dataclass(frozen=True, slots=True)
+class BrandClock:
+    """A brand's present. `now` and `woke_at` are instants (UTC); dates are read in `zone`."""
+
+    now: datetime
+    zone: ZoneInfo
+    sandbox: bool
+    #: Set by hand, so that time passes only in moves.
+    stands_still: bool
+    #: The last jump. Whatever fell due before it is decided once, at it (INTERFACE 8).
+    woke_at: datetime | None
+
+
+def read(connection: Connection, brand_id: UUID, *, hold: bool = False) -> BrandClock:
+    """The clock of a brand; `hold` keeps it from being moved until the transaction ends. Raises NotFound."""
+    row = connection.execute(_READ_AND_HOLD if hold else _READ, {"brand_id": brand_id}).one_or_none()
+    if row is None:
+        raise NotFound("There is no such brand.")
+    return BrandClock(row.now, ZoneInfo(row.timezone), row.sandbox, row.stands_still, row.woke_at)

@@ -1,0 +1,121 @@
+"""Every error that Issuance raises on purpose: one tree, whose docstrings are the default messages.
+
+`code` is the lower_snake word of the API (UPPER_SNAKE under /v1) and `status` its HTTP status. The
+command line prints the message as one line.
+"""
+
+import inspect
+from typing import ClassVar
+
+
+class IssuanceError(Exception):
+    """Something is wrong."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str | None = None, *, fields: dict[str, str] | None = None) -> None:
+        self.message = message or inspect.getdoc(type(self)) or self.code
+        self.fields = fields
+        super().__init__(self.message)
+
+
+class SettingsError(IssuanceError):
+    """A setting is missing or wrong."""
+
+    code = "settings"
+
+
+class NotAuthenticated(IssuanceError):
+    """Send a valid key: Authorization: Bearer KEY."""
+
+    code = "not_authenticated"
+    status = 401
+
+
+class NotAllowed(IssuanceError):
+    """This key does not have the scope for this call."""
+
+    code = "not_allowed"
+    status = 403
+
+
+class NotFound(IssuanceError):
+    """There is no such thing here."""
+
+    code = "not_found"
+    status = 404
+
+
+class Conflict(IssuanceError):
+    """This does not fit what is there."""
+
+    code = "conflict"
+    status = 409
+
+
+class LiveBrandHasNoClock(Conflict):
+    """Only a sandbox brand's clock can be set."""
+
+    code = "live_brand"
+
+
+class ClockOnlyForward(Conflict):
+    """The sandbox clock only moves forward."""
+
+    code = "clock_backward"
+
+
+class NotSettledYet(IssuanceError):
+    """The work is not done yet. Are the scheduler and the workers running? Ask again with the same "now"."""
+
+    code = "not_settled_yet"
+    status = 503
+
+
+class CreditNotLive(Conflict):
+    """The credit can not be redeemed."""
+
+
+class AlreadyRedeemed(CreditNotLive):
+    """The credit has been redeemed already."""
+
+    code = "already_redeemed"
+
+
+class CreditExpired(CreditNotLive):
+    """The credit has expired."""
+
+    code = "expired"
+
+
+class CreditRevoked(CreditNotLive):
+    """The credit was revoked."""
+
+    code = "revoked"
+
+
+class CreditNotYetValid(CreditNotLive):
+    """The credit is not valid yet."""
+
+    code = "not_yet_valid"
+
+
+class TooLarge(IssuanceError):
+    """The body is too large."""
+
+    code = "too_large"
+    status = 413
+
+
+class Invalid(IssuanceError):
+    """The request did not pass validation."""
+
+    code = "invalid"
+    status = 422
+
+
+class SchemaBehind(IssuanceError):
+    """The database's tables are not those of schema.sql. Run: issuance schema apply."""
+
+    code = "schema_behind"

@@ -1,0 +1,58 @@
+"""Hints: messages that carry ids and ask for prompt work. Losing, doubling or wiping them changes latency only.
+
+This module owns the broker, so that whoever has work can ask for it without knowing the workers.
+"""
+
+from functools import lru_cache
+from uuid import UUID
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+
+from issuance.log import logger
+
+EVENTS_QUEUE = "events"
+BULK_QUEUE = "bulk"
+#: So few memberships a message that one slow message holds up little.
+MEMBERSHIPS_A_HINT = 100
+
+
+@lru_cache(maxsize=4)
+def broker_for(url: str) -> RedisBroker:
+    """The process's broker. A dead worker's messages return after 15 s, not the default's quarter of an hour."""
+    broker = RedisBroker(
+        url=url,
+        middleware=[],
+        heartbeat_timeout=15_000,
+        maintenance_chance=1_000_000,
+        socket_connect_timeout=5,
+        socket_timeout=30,
+    )
+    broker.declare_queue(EVENTS_QUEUE)
+    broker.declare_queue(BULK_QUEUE)
+    return broker
+
+
+def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) -> None:
+    """Ask for memberships to be settled soon."""
+    for start in range(0, len(membership_ids), MEMBERSHIPS_A_HINT):
+        ids = [str(membership_id) for membership_id in membership_ids[start : start + MEMBERSHIPS_A_HINT]]
+        _send(broker, EVENTS_QUEUE, "settle_memberships", str(brand_id), ids)
+
+
+def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batches: int) -> None:
+    """Ask for the next `batches` batches of a run to be worked on."""
+    for _ in range(batches):
+        if not _send(broker, BULK_QUEUE, "work_on_run", str(brand_id), str(run_id)):
+            return
+
+
+def _send(broker: dramatiq.Broker, queue: str, actor: str, *args: object) -> bool:
+    message = dramatiq.Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options={})
+    try:
+        broker.enqueue(message)
+    except dramatiq.errors.ConnectionError as error:
+        # The reconciler looks by state: what this hint asked for is done when the broker is back.
+        logger.warning("hint_not_sent", queue=queue, actor=actor, error=type(error).__name__)
+        return False
+    return True

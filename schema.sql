@@ -1,0 +1,364 @@
+-- Issuance: the one definition of its tables. Apply it as often as you like:
+--     issuance schema apply
+-- Every key begins with brand_id, so that a brand's rows lie together and can be partitioned or
+-- distributed by brand. Constraints have names because errors and tests speak of them.
+-- Instants are timestamptz; dates are calendar dates in the brand's time zone.
+
+-- Tenants, keys ---------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS brands (
+    brand_id     uuid PRIMARY KEY,
+    name         text NOT NULL,
+    timezone     text NOT NULL,
+    environment  text NOT NULL,
+    points_name  text NOT NULL DEFAULT 'points',
+    points_symbol text NOT NULL DEFAULT 'pts',
+    -- The sandbox clock: NULL follows real time; once set it stands still between moves.
+    clock_now    timestamptz,
+    -- The last jump: whatever fell due before it is decided once, at it (INTERFACE 8).
+    woke_at      timestamptz,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT brands_environment_known CHECK (environment IN ('live', 'sandbox')),
+    CONSTRAINT brands_clock_only_in_sandbox CHECK (environment = 'sandbox' OR (clock_now IS NULL AND woke_at IS NULL))
+);
+
+CREATE TABLE IF NOT EXISTS api_keys (
+    brand_id     uuid NOT NULL REFERENCES brands,
+    key_id       uuid NOT NULL,
+    -- Only the SHA-256 of a key is kept; a key is 256 random bits, so no slow hash is needed.
+    key_hash     bytea NOT NULL,
+    scopes       text[] NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    last_used_at timestamptz,
+    revoked_at   timestamptz,
+    PRIMARY KEY (brand_id, key_id),
+    CONSTRAINT api_keys_hash_unique UNIQUE (key_hash),
+    CONSTRAINT api_keys_scopes_known CHECK (scopes <@ ARRAY['read', 'write', 'issue', 'admin'] AND cardinality(scopes) > 0)
+);
+
+-- People ----------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS members (
+    brand_id         uuid NOT NULL REFERENCES brands,
+    external_user_id text NOT NULL,
+    display_name     text,
+    email            text,
+    tier             text,
+    attributes       jsonb,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    updated_at       timestamptz NOT NULL DEFAULT now(),
+    archived_at      timestamptz,
+    PRIMARY KEY (brand_id, external_user_id)
+);
+
+-- What is promised ------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS membership_types (
+    brand_id           uuid NOT NULL REFERENCES brands,
+    membership_type_id uuid NOT NULL,
+    name               text NOT NULL,
+    billing            text NOT NULL,
+    created_at         timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, membership_type_id),
+    CONSTRAINT membership_types_billing_known CHECK (billing IN ('external', 'automatic'))
+);
+
+CREATE TABLE IF NOT EXISTS coupons (
+    brand_id          uuid NOT NULL REFERENCES brands,
+    coupon_id         text NOT NULL,
+    name              text NOT NULL,
+    description       text NOT NULL DEFAULT '',
+    discount_type     text NOT NULL,
+    discount_value    numeric NOT NULL,
+    discount_currency text,
+    validity          text,
+    offerings         jsonb NOT NULL DEFAULT '[]',
+    created_at        timestamptz NOT NULL DEFAULT now(),
+    updated_at        timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, coupon_id),
+    CONSTRAINT coupons_discount_known CHECK (discount_type IN ('amount', 'percent')),
+    CONSTRAINT coupons_discount_in_range CHECK (discount_value >= 0 AND (discount_type = 'amount' OR discount_value <= 100))
+);
+
+CREATE TABLE IF NOT EXISTS credit_rules (
+    brand_id       uuid NOT NULL REFERENCES brands,
+    credit_rule_id uuid NOT NULL,
+    created_at     timestamptz NOT NULL,
+    -- Set by the deletion, the last version: nothing is issued under a deleted rule.
+    deleted_at     timestamptz,
+    PRIMARY KEY (brand_id, credit_rule_id)
+);
+
+-- A version is never changed: it is what credits are stamped with.
+CREATE TABLE IF NOT EXISTS rule_versions (
+    brand_id             uuid NOT NULL,
+    credit_rule_id       uuid NOT NULL,
+    version              integer NOT NULL,
+    created_at           timestamptz NOT NULL,
+    membership_type_id   uuid NOT NULL,
+    coupon_id            text NOT NULL,
+    coupon_name          text NOT NULL,
+    coupon_description   text,
+    roll_over            boolean NOT NULL,
+    issue_on_signup      boolean NOT NULL,
+    multi_use            boolean NOT NULL,
+    for_lead_booker_only boolean NOT NULL,
+    issuing_frequency    text NOT NULL,
+    include_upcoming     boolean NOT NULL,
+    deleted              boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (brand_id, credit_rule_id, version),
+    CONSTRAINT rule_versions_of_rule FOREIGN KEY (brand_id, credit_rule_id) REFERENCES credit_rules,
+    CONSTRAINT rule_versions_of_type FOREIGN KEY (brand_id, membership_type_id) REFERENCES membership_types,
+    CONSTRAINT rule_versions_of_coupon FOREIGN KEY (brand_id, coupon_id) REFERENCES coupons,
+    CONSTRAINT rule_versions_numbered_from_one CHECK (version >= 1),
+    CONSTRAINT rule_versions_coupon_name_length CHECK (char_length(coupon_name) BETWEEN 1 AND 120),
+    CONSTRAINT rule_versions_frequency_known CHECK (issuing_frequency IN ('billing_cycle', 'P0D', 'P1M', 'P3M', 'P6M', 'P1Y'))
+);
+CREATE INDEX IF NOT EXISTS rule_versions_by_type ON rule_versions (brand_id, membership_type_id);
+
+-- Facts in --------------------------------------------------------------------------------------
+
+-- The inbox and the memory: an accepted event is a fact for ever. What a membership is owed is
+-- computed from these rows, in the order of (time, source, event_id), whenever they arrived.
+CREATE TABLE IF NOT EXISTS billing_events (
+    brand_id      uuid NOT NULL REFERENCES brands,
+    source        text NOT NULL,
+    event_id      text NOT NULL,
+    type          text NOT NULL,
+    time          timestamptz NOT NULL,
+    membership_id uuid NOT NULL,
+    charge_id     text,
+    data          jsonb NOT NULL,
+    body_hash     bytea NOT NULL,
+    received_at   timestamptz NOT NULL DEFAULT now(),
+    -- NULL until the membership was settled with it; an event that is ahead of its sign-up waits so.
+    settled_at    timestamptz,
+    CONSTRAINT billing_events_once PRIMARY KEY (brand_id, source, event_id),
+    CONSTRAINT billing_events_type_known CHECK (type IN (
+        'membership.signed_up', 'membership.status_changed', 'membership.billing_date_moved', 'membership.guests_changed',
+        'charge.initiated', 'charge.succeeded', 'charge.failed', 'charge.skipped', 'charge.refunded', 'charge.disputed')),
+    CONSTRAINT billing_events_charge_named CHECK ((charge_id IS NOT NULL) = starts_with(type, 'charge.'))
+);
+CREATE INDEX IF NOT EXISTS billing_events_by_membership ON billing_events (brand_id, membership_id);
+CREATE INDEX IF NOT EXISTS billing_events_unsettled ON billing_events (brand_id, membership_id) WHERE settled_at IS NULL;
+
+-- What was refused, with the reason, until the operator retries or dismisses it.
+CREATE TABLE IF NOT EXISTS rejected_events (
+    brand_id    uuid NOT NULL REFERENCES brands,
+    rejected_id uuid NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    code        text NOT NULL,
+    message     text NOT NULL,
+    -- As it came (a JSON text cut at 64 kB), even where it was no event at all.
+    body        text NOT NULL,
+    PRIMARY KEY (brand_id, rejected_id)
+);
+
+-- Memberships -----------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS memberships (
+    brand_id           uuid NOT NULL REFERENCES brands,
+    membership_id      uuid NOT NULL,
+    membership_type_id uuid NOT NULL,
+    external_user_id   text NOT NULL,
+    signed_up_at       timestamptz NOT NULL,
+    starts_on          date NOT NULL,
+    -- As signed up; later moves are events.
+    billing_anchor     date NOT NULL,
+    billing_frequency  text NOT NULL,
+    -- What the last settling found, for lists and filters; decisions work from the events.
+    status             text NOT NULL DEFAULT 'upcoming',
+    ends_on            date,
+    PRIMARY KEY (brand_id, membership_id),
+    CONSTRAINT memberships_of_type FOREIGN KEY (brand_id, membership_type_id) REFERENCES membership_types,
+    CONSTRAINT memberships_of_member FOREIGN KEY (brand_id, external_user_id) REFERENCES members,
+    CONSTRAINT memberships_anchor_not_before_start CHECK (billing_anchor >= starts_on),
+    CONSTRAINT memberships_frequency_known CHECK (billing_frequency IN ('P1M', 'P3M', 'P6M', 'P1Y')),
+    CONSTRAINT memberships_status_known CHECK (status IN (
+        'upcoming', 'active', 'billing', 'needs_attention', 'paused', 'cancelled', 'expired'))
+) WITH (fillfactor = 85);
+CREATE INDEX IF NOT EXISTS memberships_by_type ON memberships (brand_id, membership_type_id, membership_id);
+CREATE INDEX IF NOT EXISTS memberships_by_member ON memberships (brand_id, external_user_id);
+
+-- The guests of the order behind a membership. One order stands behind one membership and goes by its id.
+CREATE TABLE IF NOT EXISTS guests (
+    brand_id         uuid NOT NULL,
+    membership_id    uuid NOT NULL,
+    guest_id         uuid NOT NULL,
+    name             text NOT NULL,
+    email            text,
+    external_user_id text,
+    lead_booker      boolean NOT NULL,
+    removed_at       timestamptz,
+    PRIMARY KEY (brand_id, membership_id, guest_id),
+    CONSTRAINT guests_of_order FOREIGN KEY (brand_id, membership_id) REFERENCES memberships,
+    CONSTRAINT guests_removed_lead_no_more CHECK (NOT (lead_booker AND removed_at IS NOT NULL))
+);
+CREATE UNIQUE INDEX IF NOT EXISTS guests_one_lead_booker_an_order ON guests (brand_id, membership_id) WHERE lead_booker;
+CREATE INDEX IF NOT EXISTS guests_by_member ON guests (brand_id, external_user_id) WHERE external_user_id IS NOT NULL;
+
+-- Where each charge stands by its latest fact. One row a charge id; a charge belongs to one membership.
+CREATE TABLE IF NOT EXISTS charges (
+    brand_id        uuid NOT NULL,
+    charge_id       text NOT NULL,
+    membership_id   uuid NOT NULL,
+    state           text NOT NULL,
+    period_start    date NOT NULL,
+    period_end      date,
+    amount          numeric,
+    amount_refunded numeric,
+    PRIMARY KEY (brand_id, charge_id),
+    CONSTRAINT charges_of_membership FOREIGN KEY (brand_id, membership_id) REFERENCES memberships,
+    CONSTRAINT charges_state_known CHECK (state IN ('initiated', 'succeeded', 'failed', 'skipped', 'refunded', 'disputed')),
+    CONSTRAINT charges_end_after_start CHECK (period_end > period_start),
+    CONSTRAINT charges_amounts_not_negative CHECK (amount >= 0 AND amount_refunded >= 0)
+);
+CREATE INDEX IF NOT EXISTS charges_by_membership ON charges (brand_id, membership_id);
+
+-- When a membership next has to be looked at. A narrow table of its own: settling writes it every
+-- time, and its row is the lock that one settling at a time holds.
+CREATE TABLE IF NOT EXISTS dues (
+    brand_id       uuid NOT NULL,
+    membership_id  uuid NOT NULL,
+    -- NULL: nothing can change without a new fact.
+    due_at         timestamptz,
+    settled_at     timestamptz,
+    -- Counted before the work, so that a membership that kills its worker is counted too (real time).
+    attempts       integer NOT NULL DEFAULT 0,
+    retry_at       timestamptz,
+    quarantined_at timestamptz,
+    last_error     text,
+    PRIMARY KEY (brand_id, membership_id),
+    CONSTRAINT dues_of_membership FOREIGN KEY (brand_id, membership_id) REFERENCES memberships
+) WITH (fillfactor = 70);
+CREATE INDEX IF NOT EXISTS dues_by_instant ON dues (brand_id, due_at) WHERE quarantined_at IS NULL;
+
+-- Bulk work -------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS runs (
+    brand_id           uuid NOT NULL REFERENCES brands,
+    run_id             uuid NOT NULL,
+    kind               text NOT NULL,
+    state              text NOT NULL DEFAULT 'planned',
+    credit_rule_id     uuid,
+    membership_type_id uuid,
+    membership_id      uuid,
+    include_upcoming   boolean NOT NULL DEFAULT false,
+    from_date          date,
+    to_date            date,
+    dry_run            boolean NOT NULL DEFAULT false,
+    total              integer NOT NULL DEFAULT 0,
+    created_at         timestamptz NOT NULL DEFAULT now(),
+    started_at         timestamptz,
+    finished_at        timestamptz,
+    PRIMARY KEY (brand_id, run_id),
+    CONSTRAINT runs_kind_known CHECK (kind IN ('sweep', 'issue', 'replay')),
+    CONSTRAINT runs_state_known CHECK (state IN ('planned', 'running', 'paused', 'finished', 'cancelled')),
+    CONSTRAINT runs_issue_names_its_rule CHECK (kind <> 'issue' OR credit_rule_id IS NOT NULL),
+    CONSTRAINT runs_replay_names_its_span CHECK (kind <> 'replay' OR (from_date <= to_date)),
+    CONSTRAINT runs_finished_when_done CHECK ((finished_at IS NOT NULL) = (state IN ('finished', 'cancelled')))
+);
+-- Several schedulers may overlap: a brand has one sweep at a time whoever plans it.
+CREATE UNIQUE INDEX IF NOT EXISTS runs_one_sweep_a_brand ON runs (brand_id) WHERE kind = 'sweep' AND finished_at IS NULL;
+CREATE INDEX IF NOT EXISTS runs_unfinished ON runs (brand_id) WHERE finished_at IS NULL;
+CREATE INDEX IF NOT EXISTS runs_latest ON runs (brand_id, created_at DESC);
+
+-- A run's memberships in ranges of ids. A worker claims a row, does the work and finishes the row in
+-- the transaction that did it: whatever dies leaves the batch to be claimed again.
+CREATE TABLE IF NOT EXISTS run_batches (
+    brand_id    uuid NOT NULL,
+    run_id      uuid NOT NULL,
+    batch       integer NOT NULL,
+    first_id    uuid NOT NULL,
+    last_id     uuid NOT NULL,
+    size        integer NOT NULL,
+    attempts    integer NOT NULL DEFAULT 0,
+    claimed_at  timestamptz,
+    finished_at timestamptz,
+    counts      jsonb NOT NULL DEFAULT '{}',
+    -- A dry run's plan: the decisions it would have taken.
+    plan        jsonb,
+    PRIMARY KEY (brand_id, run_id, batch),
+    CONSTRAINT run_batches_of_run FOREIGN KEY (brand_id, run_id) REFERENCES runs
+);
+CREATE INDEX IF NOT EXISTS run_batches_unfinished ON run_batches (brand_id, run_id, batch) WHERE finished_at IS NULL;
+
+-- Credits ---------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS credits (
+    brand_id         uuid NOT NULL,
+    credit_id        uuid NOT NULL,
+    code             text NOT NULL,
+    credit_rule_id   uuid NOT NULL,
+    rule_version     integer NOT NULL,
+    membership_id    uuid NOT NULL,
+    guest_id         uuid NOT NULL,
+    period_start     date NOT NULL,
+    -- NULL for P0D, which has no next turn.
+    period_end       date,
+    -- 0 is the period's own credit; a manual issue numbers further ones 1, 2, …
+    reissue          integer NOT NULL DEFAULT 0,
+    coupon_id        text NOT NULL,
+    coupon_name      text NOT NULL,
+    roll_over        boolean NOT NULL,
+    multi_use        boolean NOT NULL,
+    valid_from       timestamptz NOT NULL,
+    expires_at       timestamptz,
+    -- The coupon's share of expires_at, fixed at issue: needed when a billing date moves.
+    validity_ends_at timestamptz,
+    issued_at        timestamptz NOT NULL,
+    -- The run that issued it, and whether that was a manual issue (charge events do not touch those).
+    run_id           uuid,
+    manual           boolean NOT NULL DEFAULT false,
+    uses             integer NOT NULL DEFAULT 0,
+    redeemed_at      timestamptz,
+    revoked_at       timestamptz,
+    -- 'facts': taken back by what happened, and live again if it un-happens; 'operator': for good.
+    revoked_by       text,
+    revoked_reason   text,
+    -- The sweep's mark; time alone decides whether a credit is expired.
+    expired_at       timestamptz,
+    -- Redeemed although its charge was taken back later: for the operator to look at.
+    flagged_at       timestamptz,
+    CONSTRAINT credits_pkey PRIMARY KEY (brand_id, credit_id),
+    -- Never twice: the idempotency key (SEMANTICS 8).
+    CONSTRAINT credits_once UNIQUE (brand_id, membership_id, credit_rule_id, guest_id, period_start, reissue),
+    CONSTRAINT credits_code_unique UNIQUE (brand_id, code),
+    CONSTRAINT credits_of_version FOREIGN KEY (brand_id, credit_rule_id, rule_version) REFERENCES rule_versions,
+    CONSTRAINT credits_of_guest FOREIGN KEY (brand_id, membership_id, guest_id) REFERENCES guests,
+    CONSTRAINT credits_expire_after_valid CHECK (expires_at > valid_from),
+    CONSTRAINT credits_period_forward CHECK (period_end > period_start),
+    CONSTRAINT credits_uses_counted CHECK (uses >= 0 AND (multi_use OR uses <= 1)),
+    CONSTRAINT credits_multi_use_never_redeemed CHECK (NOT (multi_use AND redeemed_at IS NOT NULL)),
+    CONSTRAINT credits_redeemed_for_good CHECK (redeemed_at IS NULL OR (revoked_at IS NULL AND expired_at IS NULL)),
+    CONSTRAINT credits_revoked_says_why CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL) AND (revoked_at IS NULL) = (revoked_by IS NULL)),
+    CONSTRAINT credits_revoked_by_known CHECK (revoked_by IN ('facts', 'operator')),
+    CONSTRAINT credits_expired_has_expiry CHECK (expired_at IS NULL OR expires_at IS NOT NULL),
+    CONSTRAINT credits_reissue_only_by_hand CHECK (reissue = 0 OR (reissue > 0 AND manual))
+) WITH (fillfactor = 50);  -- room to mark a row expired in place (HOT)
+
+CREATE TABLE IF NOT EXISTS redemptions (
+    brand_id         uuid NOT NULL REFERENCES brands,
+    redemption_id    uuid NOT NULL,
+    credit_id        uuid,
+    external_user_id text,
+    reference        text,
+    status           text NOT NULL DEFAULT 'SUBMITTED',
+    created_at       timestamptz NOT NULL,
+    PRIMARY KEY (brand_id, redemption_id),
+    CONSTRAINT redemptions_of_credit FOREIGN KEY (brand_id, credit_id) REFERENCES credits,
+    CONSTRAINT redemptions_status_known CHECK (status IN (
+        'SUBMITTED', 'OPEN', 'AWAITING_VENDOR', 'AWAITING_CUSTOMER', 'PURCHASED', 'COMPLETED', 'CANCELED'))
+);
+CREATE INDEX IF NOT EXISTS redemptions_by_credit ON redemptions (brand_id, credit_id);
+
+-- The queue's leavings --------------------------------------------------------------------------
+
+-- A queue message that could not be read: kept for the operator, its neighbours go on.
+CREATE TABLE IF NOT EXISTS quarantined_messages (
+    message_id  uuid PRIMARY KEY,
+    queue       text NOT NULL,
+    body        bytea NOT NULL,
+    error       text NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now()
+);
