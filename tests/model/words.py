@@ -1,0 +1,108 @@
+"""The things a history is made of, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One event: what happened (`kind`, `data`) and when (`time`); labels instead of ids."""
+
+    id: str
+    time: datetime
+    kind: str
+    membership: str
+    data: dict[str, Any] = field(hash=False)
+    source: str = "model"
+
+    @property
+    def order(self) -> tuple[datetime, str, str]:
+        return (self.time, self.source, self.id)
+
+
+@dataclass(frozen=True)
+class Version:
+    number: int
+    created: datetime
+    include_upcoming: bool
+    deleted: bool
+    membership_type: str
+    coupon: str
+    roll_over: bool
+    issue_on_signup: bool
+    multi_use: bool
+    for_lead_booker_only: bool
+    issuing_frequency: str
+
+
+@dataclass(frozen=True)
+class Guest:
+    name: str
+    lead_booker: bool
+
+
+@dataclass
+class Credit:
+    """An issued credit. `revoked` is None, "facts" (a later fact can bring it back) or "operator" (final)."""
+
+    rule: str
+    membership: str
+    guest: str
+    period_start: date
+    period_end: date | None
+    reissue: int
+    valid_from: datetime
+    expires_at: datetime | None
+    coupon_end: datetime | None
+    version: Version
+    manual: bool
+    issued_at: datetime
+    uses: int = 0
+    redeemed: bool = False
+    revoked: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str, date, int]:
+        return (self.rule, self.membership, self.guest, self.period_start, self.reissue)
+
+    def status(self, now: datetime) -> str:
+        if self.redeemed:
+            return "redeemed"
+        if self.revoked:
+            return "revoked"
+        if self.expires_at is not None and self.expires_at <= now:
+            return "expired"
+        return "upcoming" if now < self.valid_from else "live"
+
+
+@dataclass(frozen=True)
+class Op:
+    """One step of a history; `args` as the step's name needs them (see `driver` and `world`)."""
+
+    name: str
+    args: dict[str, Any] = field(hash=False)
+
+    def __str__(self) -> str:
+        if self.name == "post":
+            return "\n".join(_line(fact) for fact in self.args["facts"])
+        return f"{self.name:13} " + " ".join(f"{key}={_text(value)}" for key, value in self.args.items())
+
+
+def _line(fact: Fact) -> str:
+    data = " ".join(f"{key}={_text(value)}" for key, value in fact.data.items())
+    return f"post          {fact.kind} {fact.membership} at {fact.time:%Y-%m-%d %H:%M:%S}Z [{fact.id}] {data}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+    if isinstance(value, list):
+        return (
+            "["
+            + ", ".join(f"{g.name}{'*' if g.lead_booker else ''}" if isinstance(g, Guest) else str(g) for g in value)
+            + "]"
+        )
+    return str(value)
