@@ -1,0 +1,34 @@
+"""`issuance brands`: the tenants."""
+
+from typing import Annotated
+
+import typer
+
+from issuance import brands
+from issuance.cli.connect import transaction
+from issuance.cli.output import JsonOption, show_json, show_table
+
+app = typer.Typer(help="Brands: create one (with its first key), list them.", no_args_is_help=True)
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Option(help="What people call it.")],
+    timezone: Annotated[str, typer.Option(metavar="ZONE", help="IANA time zone, such as Europe/Lisbon.")],
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="A sandbox has a clock that you can move.")] = False,
+) -> None:
+    """Create a brand and its first key, which has every scope and is shown this once. Prints JSON."""
+    with transaction() as connection:
+        brand_id, key = brands.create(connection, name=name, timezone=timezone, sandbox=sandbox)
+    show_json({"brand_id": brand_id, "key": key})
+
+
+@app.command("list")
+def list_brands(as_json: JsonOption = False) -> None:
+    """List the brands."""
+    with transaction() as connection:
+        rows = brands.page(connection)
+    if as_json:
+        show_json({"data": rows})
+    else:
+        show_table("Brands", rows, ("brand_id", "name", "environment", "timezone", "created_at"))

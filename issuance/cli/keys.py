@@ -1,0 +1,45 @@
+"""`issuance keys`: what programs show to be let in."""
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from issuance import keys
+from issuance.cli.connect import BrandOption, brand_of, only_brand, transaction
+from issuance.cli.output import JsonOption, say, show_json, show_table
+
+app = typer.Typer(help="A brand's keys: create, list, revoke.", no_args_is_help=True)
+
+
+@app.command("create")
+def create(
+    brand: BrandOption = None,
+    scopes: Annotated[str, typer.Option(help="Any of read,write,issue,admin.")] = "read",
+) -> None:
+    """Create a key. It is shown this once. Prints JSON."""
+    brand_id = only_brand(brand)
+    with transaction(brand_id) as connection:
+        key_id, key = keys.create(connection, brand_id, [scope.strip() for scope in scopes.split(",")])
+    show_json({"key_id": key_id, "key": key})
+
+
+@app.command("list")
+def list_keys(brand: BrandOption = None, as_json: JsonOption = False) -> None:
+    """List a brand's keys. The keys themselves are kept nowhere."""
+    brand_id = only_brand(brand)
+    with transaction(brand_id) as connection:
+        rows = keys.all_of(connection, brand_id)
+    if as_json:
+        show_json({"data": rows})
+    else:
+        show_table("Keys", rows, ("key_id", "scopes", "created_at", "last_used_at", "revoked_at"))
+
+
+@app.command("revoke")
+def revoke(key_id: Annotated[UUID, typer.Argument(metavar="KEY_ID")]) -> None:
+    """Revoke a key: it opens nothing from now on."""
+    brand_id = brand_of("key", key_id)
+    with transaction(brand_id) as connection:
+        keys.revoke(connection, brand_id, key_id)
+    say(f"Key {key_id} is revoked.")

@@ -1,0 +1,85 @@
+"""`issuance`: every command, and the one place where an error becomes a line on stderr and an exit code."""
+
+import os
+import sys
+from typing import NoReturn
+
+import httpx
+import redis
+import sqlalchemy.exc
+import typer
+
+from issuance import log
+from issuance.cli import brands, check, keys, schema, version
+from issuance.errors import Invalid, IssuanceError, SettingsError
+from issuance.log import logger
+from issuance.settings import OwnSettings, read
+
+FAILURE = 1
+BAD_USE = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="issuance",
+    help="Turns membership billing events into credits, by rules, exactly once.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+app.add_typer(brands.app, name="brands")
+app.add_typer(keys.app, name="keys")
+app.command("check")(check.check)
+app.add_typer(schema.app, name="schema")
+app.command("version")(version.version)
+
+
+def main() -> NoReturn:
+    """Run the command in `sys.argv`. Exits 0, 1 (it failed) or 2 (it was not used rightly)."""
+    try:
+        own = read(OwnSettings)
+        # What people run says what happened itself; logs are for what is wrong, and for those who ask.
+        log.set_up(own.log_format, "debug" if own.log_level == "debug" else "warning")
+        code = app(prog_name="issuance", standalone_mode=False) or 0
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `issuance … | head`: nobody reads on. Python's own flush at exit must not trip over it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILURE
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except Exception as error:
+        logger.debug("command_failed", exc_info=True)
+        message, code = as_line(error)
+        # A command that lacks its arguments answers with its help, which is more than a line.
+        print(message if "\n" in message else f"issuance: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def as_line(error: Exception) -> tuple[str, int]:
+    """What went wrong in one line, and the exit code for it."""
+    match error:
+        case typer.TyperException():
+            return error.format_message(), error.exit_code
+        case Invalid() | SettingsError():
+            fields = "; ".join(
+                f"{name}: {why}" for name, why in (error.fields or {}).items() if name not in error.message
+            )
+            return f"{error.message} ({fields})" if fields else error.message, BAD_USE
+        case IssuanceError():
+            return error.message, FAILURE
+        case sqlalchemy.exc.ProgrammingError() if "UndefinedTable" in type(error.orig).__name__:
+            return "The database has no tables yet. Run: issuance schema apply", FAILURE
+        case sqlalchemy.exc.OperationalError():
+            return f"PostgreSQL does not answer: {first_line(error.orig)}", FAILURE
+        case redis.RedisError():
+            return f"Redis does not answer: {first_line(error)}", FAILURE
+        case httpx.HTTPError():
+            return f"The server does not answer: {first_line(error)}", FAILURE
+        case OSError():
+            return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILURE
+    return f"Something went wrong: {type(error).__name__}: {first_line(error)} (LOG_LEVEL=DEBUG shows where)", FAILURE
+
+
+def first_line(error: BaseException | None) -> str:
+    """The first line of an error's text; drivers write several."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,90 @@
+"""What a command says: tables and progress bars for people, one JSON document for machines."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+#: Wide enough for ids and a sentence where no terminal says how wide it is.
+PIPE_WIDTH = 160
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def console() -> Console:
+    """Where tables go. A pipe gets plain text, wide enough for ids."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str = "None.") -> None:
+    """A table of `columns` of the rows, or the line `empty`."""
+    if not rows:
+        console().print(empty, markup=False)
+        return
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(as_cell(row.get(column)) for column in columns))
+    console().print(table, markup=False)
+
+
+def as_cell(value: object) -> str:
+    """A value as people read it."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")
+        case list() | tuple() | set() | frozenset():
+            return ", ".join(as_cell(one) for one in value)
+        case dict():
+            return ", ".join(f"{name} {as_cell(one)}" for name, one in value.items())
+    return str(value)
+
+
+def show_json(document: object) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, default=_as_json, ensure_ascii=False, indent=2) + "\n")
+
+
+def say(line: str) -> None:
+    """One line on stdout."""
+    sys.stdout.write(line + "\n")
+
+
+def warn(line: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write(line + "\n")
+
+
+def progress_bar() -> Progress:
+    """A progress bar on stderr, so that what is piped on stays clean; only for people."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _as_json(value: object) -> str | list[Any]:
+    match value:
+        case datetime() | date():
+            return value.isoformat()
+        case UUID():
+            return str(value)
+        case set() | frozenset() | tuple():
+            return list(value)
+    return str(value)

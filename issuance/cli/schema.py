@@ -1,0 +1,31 @@
+"""`issuance schema`: the tables of schema.sql, and whether the database has them."""
+
+import typer
+
+from issuance import schema as database_schema
+from issuance.cli.output import JsonOption, say, show_json
+from issuance.settings import settings
+
+app = typer.Typer(help="The tables of schema.sql: apply them, compare them.", no_args_is_help=True)
+
+
+@app.command("apply")
+def apply_schema() -> None:
+    """Create what is missing in DATABASE_URL. As often as you like."""
+    database_schema.apply(settings().database_url)
+    say("The database has the tables of schema.sql.")
+
+
+@app.command("diff")
+def diff(as_json: JsonOption = False) -> None:
+    """Compare DATABASE_URL with schema.sql; exit 1 if they differ."""
+    differences = database_schema.diff(settings().database_url)
+    if as_json:
+        show_json({"differences": differences})
+    elif differences:
+        for difference in differences:
+            say(difference)
+    else:
+        say("No difference.")
+    if differences:
+        raise typer.Exit(1)

@@ -1,0 +1,12 @@
+"""The laws of SEMANTICS 14 as checks on a live database, one file a law.
+
+A law names itself, says its sentence, and finds its offenders: rows with enough in them to act on.
+Checks only read; a law that holds finds nothing.
+"""
+
+from issuance.laws import once, period_over, settled, spent
+from issuance.laws.law import MOST_OFFENDERS, Law
+
+LAWS: tuple[Law, ...] = (once.LAW, period_over.LAW, spent.LAW, settled.LAW)
+
+__all__ = ["LAWS", "MOST_OFFENDERS", "Law"]

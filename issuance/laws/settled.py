@@ -1,0 +1,62 @@
+"""Law 9 as a live database shows it: the queue affects latency, so nothing that fell due is left lying.
+
+What is more than a few minutes old and still not settled means that nobody works (or that a
+membership fails and is set apart: then credits are owed that nobody issues).
+"""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from issuance import clock
+from issuance.laws.law import MOST_OFFENDERS, Law, Offender
+
+#: How late the work may be before it counts as left lying. Far above what a busy bulk run takes.
+LATE_AFTER_MINUTES = 10
+
+UNSETTLED_EVENTS = text("""
+    SELECT 'an event waits to be settled' AS wrong, event.membership_id, event.source, event.event_id,
+           event.type, event.received_at
+      FROM billing_events AS event
+      JOIN dues AS due USING (brand_id, membership_id)
+     WHERE event.brand_id = :brand_id AND event.settled_at IS NULL AND due.quarantined_at IS NULL
+       AND event.received_at < clock_timestamp() - make_interval(mins => :minutes)
+       AND event.time < :now
+     ORDER BY event.received_at
+     LIMIT :most
+""")
+
+# A sandbox clock that stands still has nothing due behind it, except while a move is under way.
+OVERDUE = text("""
+    SELECT 'it fell due and was not looked at' AS wrong, membership_id, due_at, settled_at, attempts, last_error
+      FROM dues
+     WHERE brand_id = :brand_id AND quarantined_at IS NULL
+       AND due_at < CAST(:now AS timestamptz) - make_interval(mins => :minutes)
+     ORDER BY due_at
+     LIMIT :most
+""")
+
+QUARANTINED = text("""
+    SELECT 'it fails and is set apart (issuance quarantine list)' AS wrong, membership_id, quarantined_at,
+           attempts, last_error
+      FROM dues
+     WHERE brand_id = :brand_id AND quarantined_at IS NOT NULL
+     ORDER BY quarantined_at
+     LIMIT :most
+""")
+
+
+def find(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
+    """Events and memberships that wait too long, and memberships in quarantine."""
+    arguments = {
+        "brand_id": brand_id,
+        "now": clock.read(connection, brand_id).now,
+        "minutes": LATE_AFTER_MINUTES,
+        "most": MOST_OFFENDERS,
+    }
+    for statement in (UNSETTLED_EVENTS, OVERDUE, QUARANTINED):
+        yield [dict(row) for row in connection.execute(statement, arguments).mappings()]
+
+
+LAW = Law(9, "settled", "Whatever fell due is settled within minutes, with or without the queue.", find)
