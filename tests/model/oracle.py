@@ -59,15 +59,19 @@ class Oracle:
         values = {**vars(latest), "number": latest.number + 1, "created": self.now, **changes}
         self.rules[rule].append(Version(**values))
 
-    def post(self, facts: list[Fact]) -> None:
+    def post(self, facts: list[Fact]) -> dict[str, int]:
+        """Takes the facts in; how many were accepted, duplicates of earlier ones, or rejected as second sign-ups."""
+        answer = {"accepted": 0, "duplicates": 0, "rejected": 0}
         for fact in facts:
-            known = {(each.source, each.id) for each in self.facts}
+            same = any((each.source, each.id) == (fact.source, fact.id) for each in self.facts)
             second = fact.kind == "membership.signed_up" and any(
                 each.kind == fact.kind and each.membership == fact.membership for each in self.facts
             )
-            if (fact.source, fact.id) not in known and not second:
+            if not same and not second:
                 self.facts.append(fact)
+            answer["duplicates" if same else "rejected" if second else "accepted"] += 1
         self.settle()
+        return answer
 
     def clock(self, now: datetime, jump: bool = False) -> None:
         if not jump:
