@@ -1,0 +1,39 @@
+"""What `./run` and `./test` become once their environment is there."""
+
+import sys
+
+from issuance.embedded import command, up
+from issuance.errors import IssuanceError
+
+USAGE = """\
+./run            starts everything: database, queue, web, scheduler, workers
+./run demo       shows some billing cycles of a made-up club, then stops
+./run COMMAND …  runs COMMAND in that environment: ./run issuance --help
+./test ARGS …    runs the tests; ARGS are pytest's"""
+
+
+def main(arguments: list[str]) -> int:
+    match arguments:
+        case ["test", *rest]:
+            return command.tests(rest)
+        case ["run"] | ["run", "up"]:
+            return up.up()
+        case ["run", "-h" | "--help"]:
+            print(USAGE)
+            return 0
+        case ["run", "demo", *rest]:
+            return up.demo(rest)
+        case ["run", *rest]:
+            return command.in_environment(rest)
+    print(USAGE, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except IssuanceError as error:
+        print(f"issuance: {error.message}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

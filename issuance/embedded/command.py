@@ -1,0 +1,67 @@
+"""`./run COMMAND …` and `./test`: a program in an environment whose servers run."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+from issuance import settings
+from issuance.embedded import running
+from issuance.embedded.environment import REPO
+from issuance.embedded.lock import SupervisorLock
+from issuance.embedded.servers import supervised, used
+from issuance.embedded.up import ISSUANCE, prepare_database
+
+
+def in_environment(arguments: list[str]) -> int:
+    """Runs a program with the servers of this home; its exit code. What is no program is `issuance`'s own command."""
+    command = arguments if shutil.which(arguments[0]) else [*ISSUANCE, *arguments]
+    home = settings.read(settings.OwnSettings).home
+    with used(home) as servers:
+        os.environ.update(servers.addresses())
+        if servers.ours and "DATABASE_URL" in servers.addresses():
+            prepare_database()
+        if not servers.ours:
+            become(command)
+        return call(home, command)
+
+
+def tests(arguments: list[str]) -> int:
+    """Runs pytest from the top of the repo, on servers that live as long as it does; its exit code."""
+    given = [variable for variable in ("DATABASE_URL", "REDIS_URL") if os.environ.get(variable)]
+    with tempfile.TemporaryDirectory(prefix="issuance-test-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder)
+        lock = SupervisorLock(home)
+        assert lock.take(), "a new folder's lock is free"
+        with supervised(home, lock, durable=False) as servers:
+            if not given:
+                print("issuance: testing against PostgreSQL and Valkey of its own", file=sys.stderr, flush=True)
+            os.environ.update(servers.addresses(), ISSUANCE_HOME=str(home))
+            os.chdir(REPO)
+            return call(home, [sys.executable, "-m", "pytest", *arguments])
+
+
+def call(home: Path, command: list[str]) -> int:
+    """Runs `command` to its end and passes on the signals that come meanwhile; its exit code, as a shell's."""
+    child = subprocess.Popen(command)
+    running.note(home, "command", child.pid)
+
+    def pass_on(number: int, _: object) -> None:
+        # A terminal sends Ctrl-C to the child as well.
+        if number != signal.SIGINT or not os.isatty(0):
+            child.send_signal(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    code = child.wait()
+    running.forget(home, "command")
+    return code if code >= 0 else 128 - code
+
+
+def become(command: list[str]) -> NoReturn:
+    sys.stdout.flush()
+    os.execvp(command[0], command)  # noqa: S606 - becoming it is the point

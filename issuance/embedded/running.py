@@ -1,0 +1,97 @@
+"""The record of what a supervisor runs: one small file a process, in the folder `running` of its home.
+
+Whoever comes after a supervisor that was killed (its watcher, or the next start) finds in it what was
+left behind. A process is known by its pid and the instant it started, so that a pid used anew is let alone.
+"""
+
+import json
+import os
+import signal
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+#: How long a process may take over its own orderly end, in seconds.
+PATIENCE = 20.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process that was started: `group` when it leads a process group, `server` when the others need it."""
+
+    name: str
+    pid: int
+    started: str
+    group: bool
+    server: bool
+
+    def alive(self) -> bool:
+        return bool(self.started) and _started(self.pid) == self.started
+
+    def signal(self, number: int) -> None:
+        try:
+            if self.group:
+                os.killpg(self.pid, number)
+            else:
+                os.kill(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def note(home: Path, name: str, pid: int, *, group: bool = False, server: bool = False) -> None:
+    """Records that `name` runs as `pid`."""
+    folder = home / "running"
+    folder.mkdir(exist_ok=True)
+    running = Running(name, pid, _started(pid), group, server)
+    half = folder / f".{name}"
+    half.write_text(json.dumps(asdict(running)))
+    half.rename(folder / name)
+
+
+def forget(home: Path, name: str) -> None:
+    (home / "running" / name).unlink(missing_ok=True)
+
+
+def stop_left_behind(home: Path) -> list[str]:
+    """Stops what the record still names, the servers last; the names of those that were alive."""
+    left = []
+    for path in (home / "running").glob("[!.]*"):
+        try:
+            left.append(Running(**json.loads(path.read_text())))
+        except (OSError, ValueError, TypeError):
+            path.unlink(missing_ok=True)
+    alive = [running for running in left if running.alive()]
+    for server in (False, True):
+        _stop([running for running in alive if running.server is server])
+    for running in left:
+        path = home / "running" / running.name
+        try:
+            if json.loads(path.read_text())["started"] == running.started:
+                path.unlink()
+        except (OSError, ValueError):
+            pass
+    return [running.name for running in alive]
+
+
+def _stop(some: list[Running]) -> None:
+    for running in some:
+        # SIGINT is PostgreSQL's order to stop without waiting for its clients.
+        running.signal(signal.SIGINT if running.server else signal.SIGTERM)
+    deadline = time.monotonic() + PATIENCE
+    while any(running.alive() for running in some):
+        if time.monotonic() > deadline:
+            for running in some:
+                running.signal(signal.SIGKILL)
+        time.sleep(0.05)
+    for running in some:
+        if running.group:  # what its leader left in it
+            running.signal(signal.SIGKILL)
+
+
+def _started(pid: int) -> str:
+    """When `pid` started, in the kernel's ticks; empty when there is no such process, or only its zombie."""
+    try:
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in "ZX" else rest[18]

@@ -1,0 +1,80 @@
+"""The servers that the processes of a home work on: the user's own where their addresses are set, else embedded."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from issuance.embedded import running, watcher
+from issuance.embedded.lock import SupervisorLock, UsersLock
+from issuance.embedded.postgres import Postgres
+from issuance.embedded.server import Server
+from issuance.embedded.valkey import Valkey
+
+SERVERS: dict[str, type[Server]] = {"DATABASE_URL": Postgres, "REDIS_URL": Valkey}
+
+
+class Servers:
+    """The embedded servers of `home` for those of DATABASE_URL and REDIS_URL that are not set.
+
+    `ours` when this process runs them, not another one.
+    """
+
+    def __init__(self, home: Path, *, ours: bool, durable: bool = True) -> None:
+        self.ours = ours
+        self.embedded = {
+            variable: server(home, durable=durable)
+            for variable, server in SERVERS.items()
+            if not os.environ.get(variable)
+        }
+
+    def addresses(self) -> dict[str, str]:
+        """The variables to set for whoever uses them."""
+        return {variable: server.url for variable, server in self.embedded.items()}
+
+    def start(self) -> None:
+        for server in self.embedded.values():
+            server.start()
+
+    def stop(self) -> None:
+        for server in reversed(self.embedded.values()):
+            server.stop()
+
+    def raise_the_fallen(self) -> list[str]:
+        """Starts again the servers that ended without being asked to; their names."""
+        fallen = [server for server in self.embedded.values() if server.fell()]
+        for server in fallen:
+            server.start()
+        return [server.name for server in fallen]
+
+
+@contextmanager
+def supervised(home: Path, lock: SupervisorLock, *, durable: bool = True) -> Iterator[Servers]:
+    """Runs the embedded servers of `home`, whose lock this process holds. At the end it, or its watcher, stops them."""
+    running.stop_left_behind(home)
+    servers = Servers(home, ours=True, durable=durable)
+    watching = watcher.start(home)
+    try:
+        servers.start()
+        lock.tell(ready=True)
+        yield servers
+    finally:
+        servers.stop()
+        watching.communicate()
+        lock.release()
+
+
+@contextmanager
+def used(home: Path) -> Iterator[Servers]:
+    """The servers of `home`, for as long as they are used: those that run already, else started and then stopped."""
+    users = UsersLock(home)
+    lock = SupervisorLock(home)
+    users.join()
+    if not lock.take():
+        lock.wait_until_ready()
+        yield Servers(home, ours=False)
+        return
+    users.leave()
+    with supervised(home, lock) as servers:
+        yield servers
+        users.wait_for_all_to_leave()

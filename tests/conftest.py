@@ -1,0 +1,85 @@
+"""Real servers for the tests: databases of their own on DATABASE_URL's server, and an empty number of REDIS_URL's.
+
+`./test` and `./run pytest` set both. What was on the servers before is never touched; what the tests made is dropped.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+from sqlalchemy import make_url
+
+from issuance import schema
+from issuance.database import engine_for
+from issuance.errors import SettingsError
+from issuance.settings import Settings, read
+
+MARK = "issuance_test"
+
+
+@pytest.fixture(scope="session")
+def given() -> Settings:
+    """The servers that the tests were given."""
+    try:
+        return read(Settings)
+    except SettingsError as error:
+        pytest.exit(f"{error.message} (or through ./test)", returncode=2)
+
+
+@pytest.fixture(scope="session")
+def fresh_database(given: Settings) -> Iterator[Callable[[], str]]:
+    """Makes databases that hold the schema and nothing else: `fresh_database()` is the address of a new one.
+
+    Each is a copy of one template and takes a few hundredths of a second. All are dropped at the end of the session.
+    """
+    prefix = f"{MARK}_{secrets.token_hex(4)}"
+    made: list[str] = []
+
+    def create(name: str, template: str) -> str:
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+        made.append(name)
+        return make_url(given.database_url).set(database=name).render_as_string(hide_password=False)
+
+    def fresh() -> str:
+        return create(f"{prefix}_{len(made)}", f"{prefix}_template")
+
+    with psycopg.connect(given.libpq_url, autocommit=True) as connection:
+        try:
+            template = create(f"{prefix}_template", "template0")
+        except psycopg.errors.InsufficientPrivilege:
+            user = sql.Identifier(connection.info.user).as_string(connection)
+            pytest.exit(f"the tests make databases of their own: ALTER ROLE {user} CREATEDB", returncode=2)
+        schema.apply(template)
+        engine_for(template).dispose()  # a template must have no one connected
+        yield fresh
+        for name in reversed(made):
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def database_url(fresh_database: Callable[[], str]) -> str:
+    """A database with the schema, shared by the session's tests."""
+    return fresh_database()
+
+
+@pytest.fixture(scope="session")
+def redis_url(given: Settings) -> Iterator[str]:
+    """An empty database number of the Redis server; emptied again at the end."""
+    parts = make_url(given.redis_url)
+    for number in range(1, 16):
+        url = parts.set(database=str(number)).render_as_string(hide_password=False)
+        with redis.Redis.from_url(url) as client:
+            if client.dbsize() == 0 and client.set(MARK, os.getpid(), nx=True):
+                break
+    else:
+        pytest.exit(
+            "the tests need an empty database number on REDIS_URL's server: 1 to 15 all hold keys", returncode=2
+        )
+    yield url
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
