@@ -34,7 +34,10 @@ class OwnSettings(BaseSettings):
 
 
 class Settings(OwnSettings):
-    """The settings of a process that works: with the servers it works on. Their addresses hold passwords: never shown."""
+    """The settings of a process that works: with the servers it works on.
+
+    Their addresses hold passwords and are never shown.
+    """
 
     database_url: str = Field(alias="DATABASE_URL", repr=False, description="PostgreSQL 14 or newer: postgresql://…")
     redis_url: str = Field(alias="REDIS_URL", repr=False, description="Redis or Valkey of its own: redis://…")

@@ -73,8 +73,8 @@ class Environment:
             half.rename(self.stamp)
 
     def version(self) -> str:
-        command = [self.python, "-I", "-S", "-c", "import sys; print(sys.version)"]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        command = [str(self.python), "-I", "-S", "-c", "import sys; print(sys.version)"]
+        return str(subprocess.run(command, capture_output=True, text=True, check=False).stdout).strip()
 
     def create(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class KeptProcess(Process):  # type: ignore[misc]
     ready: Event
     stopping: Event
 
-    def run(self, events: Any = None, ignore_signals: bool = False) -> None:  # noqa: FBT001, FBT002 - honcho's
+    def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         self._events = events
         if ignore_signals:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -83,14 +84,14 @@ class KeptProcess(Process):  # type: ignore[misc]
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
-        try:
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, number)
-        except (ProcessLookupError, PermissionError):
-            pass
 
 
 class Processes(Manager):  # type: ignore[misc]
     """The processes of the Procfile. `loop` returns when they have all stopped; `returncode` says how."""
+
+    returncode: int | None
 
     def __init__(self, home: Path, environment: dict[str, str], printer: Printer | None = None) -> None:
         super().__init__(printer)

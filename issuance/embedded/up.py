@@ -6,17 +6,16 @@ import socket
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 from honcho.printer import Printer
 
 from issuance import schema, settings
 from issuance.embedded.lock import AlreadyRuns, SupervisorLock
 from issuance.embedded.processes import Processes
-from issuance.embedded.server import Server, ServerError, free_port
+from issuance.embedded.server import ServerError, free_port
 from issuance.embedded.servers import Servers, supervised
 from issuance.errors import IssuanceError
 
@@ -153,16 +152,10 @@ class House:
         return key
 
     def _get(self, path: str, key: str | None = None) -> int:
-        request = urllib.request.Request(self.address + path)
-        if key is not None:
-            request.add_header("Authorization", f"Bearer {key}")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
-                status: int = answer.status
-                return status
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
+            return httpx.get(self.address + path, headers=headers, timeout=5, trust_env=False).status_code
+        except httpx.HTTPError:
             return 0
 
 
