@@ -1,0 +1,105 @@
+"""The turns of a rule for a membership, and the version in force for each (SEMANTICS 3, 4)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from issuance.deciding.facts import Rule, RuleVersion
+from issuance.deciding.frequency import IssuingFrequency
+from issuance.deciding.reasons import Reason
+from issuance.deciding.releases import History, Release
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One occurrence of a rule: the billing date it falls on, and what it pays for.
+
+    `day` is where it stands in the chain; `period_start` is its key, which for P0D is the membership's
+    start whatever billing period it rides on. `reason` is why it gives nothing, None if it is owed.
+    """
+
+    day: date
+    period_start: date
+    period_end: date | None
+    scheduled_at: datetime
+    version: RuleVersion | None
+    release: Release
+    reason: Reason | None
+
+
+def version_in_force(rule: Rule, scheduled_at: datetime, released_at: datetime) -> RuleVersion | None:
+    """The highest version created by the time the occurrence was scheduled, or saved with
+    include_upcoming by the time it was released (SEMANTICS 4)."""
+    for version in reversed(rule.versions):
+        if version.created_at <= scheduled_at or (version.include_upcoming and version.created_at <= released_at):
+            return version
+    return None
+
+
+def turns(history: History, rule: Rule, last_day: date) -> Iterator[Turn]:
+    """All turns of `rule` from the sign-up to `last_day` (inclusive), in order.
+
+    Where versions differ in frequency their dates form one chain, and a date takes place only if it is
+    on the calendar of the version in force for it.
+    """
+    facts = history.facts
+    days_of = {version.frequency: _days(history, version.frequency, last_day) for version in rule.versions}
+    scheduled_at = facts.signed_up_at
+    once: Turn | None = None  # P0D is one occurrence, whichever billing period it rides on
+    for day in sorted(frozenset[date]().union(*days_of.values())):
+        release = history.release(day)
+        version = version_in_force(rule, scheduled_at, release.first or history.now)
+        took_place = True
+        if version is None:
+            shown = next(known for known in rule.versions if day in days_of[known.frequency])
+            took_place = any(
+                known.created_at <= history.start_of(day) and day in days_of[known.frequency] for known in rule.versions
+            )
+            reason: Reason | None = Reason.VERSION_NOT_IN_FORCE
+        elif day in days_of[version.frequency]:
+            shown = version
+            reason = _reason(history, day, version, release)
+        else:
+            continue
+
+        if shown.frequency is not IssuingFrequency.ONCE:
+            end = history.calendar.next_boundary(shown.frequency.months(facts.billing_frequency), day)
+            yield Turn(day, day, end, scheduled_at, version, release, reason)
+        elif day == facts.starts_on or _rides_later(history, shown):
+            once = _telling(once, Turn(day, facts.starts_on, None, scheduled_at, version, release, reason))
+        if took_place:
+            scheduled_at = max(history.start_of(day), facts.signed_up_at)
+    if once is not None:
+        yield once
+
+
+def _telling(once: Turn | None, candidate: Turn) -> Turn:
+    """Which of two billing periods speaks for a P0D rule: the first that is owed, else the latest that says more."""
+    if once is None:
+        return candidate
+    if once.reason is None:
+        return once
+    if candidate.reason is Reason.NOT_DUE_YET and once.reason is not Reason.NOT_SIGNUP_RULE:
+        return once
+    return candidate
+
+
+def _days(history: History, frequency: IssuingFrequency, last_day: date) -> frozenset[date]:
+    months = frequency.months(history.facts.billing_frequency)
+    known = history.calendar.boundaries_past(months, last_day)
+    return frozenset(day for day in known if day <= last_day or day == history.facts.starts_on)
+
+
+def _rides_later(history: History, version: RuleVersion) -> bool:
+    """Whether a P0D version may ride on a billing period after the sign-up: always without
+    issue_on_signup; with it, where it was saved with include_upcoming after they had signed up."""
+    return not version.issue_on_signup or (version.include_upcoming and history.facts.signed_up_at < version.created_at)
+
+
+def _reason(history: History, day: date, version: RuleVersion, release: Release) -> Reason | None:
+    """Why a turn whose version is in force gives nothing to anyone; None: it is owed."""
+    if version.membership_type_id != history.facts.membership_type_id:
+        return Reason.VERSION_NOT_IN_FORCE
+    if day == history.facts.starts_on and not version.issue_on_signup:
+        return Reason.NOT_SIGNUP_RULE
+    return release.reason

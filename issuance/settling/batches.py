@@ -1,0 +1,102 @@
+"""Settle a batch of memberships in one transaction. A membership that can not be decided is set apart
+in it; its neighbours go through."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from issuance import clock as clocks
+from issuance.clock import BrandClock
+from issuance.deciding.facts import Rule
+from issuance.deciding.reasons import Reason
+from issuance.log import logger
+from issuance.settling import attempts
+from issuance.settling.loading import BY_IDS, DUE_IN_RANGE, Membership, load, load_rules
+from issuance.settling.walking import Walked, walk
+from issuance.settling.writing import reject, write
+
+#: What is done with each membership of a batch besides settling it; returns what to count of it.
+Also = Callable[[Walked, Sequence[Rule]], Counter[Reason]]
+
+
+def settle_memberships(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> Counter[Reason]:
+    """Settle these memberships, due or not, their attempts having begun. Unknown ids are passed over.
+    Returns new outcomes by reason."""
+    clock = clocks.read(connection, brand_id, hold=True)
+    memberships = load(connection, brand_id, clock.zone, BY_IDS, ids=list(membership_ids))
+    return settle_loaded(connection, brand_id, clock, memberships, attempt_counted=True)
+
+
+def settle_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID, run_id: UUID) -> Counter[Reason]:
+    """Settle what is due within a range of membership ids."""
+    clock = clocks.read(connection, brand_id, hold=True)
+    memberships = load(connection, brand_id, clock.zone, DUE_IN_RANGE, first_id=first_id, last_id=last_id, now=clock.now)
+    return settle_loaded(connection, brand_id, clock, memberships, run_id=run_id)
+
+
+def settle_loaded(
+    connection: Connection,
+    brand_id: UUID,
+    clock: BrandClock,
+    memberships: Sequence[Membership],
+    *,
+    run_id: UUID | None = None,
+    also: Also | None = None,
+    attempt_counted: bool = False,
+) -> Counter[Reason]:
+    """Settle memberships that are loaded and locked, do `also` with each, and write it all.
+
+    With `also` the run is one of manual issue: it counts and stamps only what `also` did.
+    """
+    rules = load_rules(connection, brand_id, memberships)
+    walks: list[Walked] = []
+    counts: Counter[Reason] = Counter()
+    for membership in memberships:
+        _refuse_misfits(connection, brand_id, membership)
+        rules_of_type = rules[membership.row.membership_type_id]
+        try:
+            walked = walk(membership, rules_of_type, clock)
+            counts += also(walked, rules_of_type) if also is not None else walked.counts
+        except Exception as error:  # noqa: BLE001 - whatever it is, the neighbours go on and the operator is told
+            attempts.failed(connection, brand_id, membership.membership_id, error, counted=attempt_counted)
+            counts[Reason.ERROR] += 1
+        else:
+            walks.append(walked)
+    write(connection, brand_id, walks, run_id=run_id, by_hand=also is not None)
+    _log(brand_id, run_id, walks)
+    return counts
+
+
+def _refuse_misfits(connection: Connection, brand_id: UUID, membership: Membership) -> None:
+    """An event that waited for its sign-up may turn out not to fit it."""
+    for fact in list(membership.facts):
+        if (
+            fact.unsettled
+            and fact.type == "membership.billing_date_moved"
+            and fact.data["billing_anchor"] < membership.row.starts_on.isoformat()
+        ):
+            membership.facts.remove(fact)
+            reject(
+                connection,
+                brand_id,
+                fact.order.source,
+                fact.order.event_id,
+                "anchor_before_start",
+                "billing_anchor is before the membership's starts_on.",
+            )
+
+
+def _log(brand_id: UUID, run_id: UUID | None, walks: Sequence[Walked]) -> None:
+    for walked in walks:
+        for credit, _ in walked.issued:
+            logger.debug(
+                "credit_issued",
+                brand=str(brand_id),
+                run=run_id and str(run_id),
+                membership=str(walked.membership.membership_id),
+                rule=str(credit.key.credit_rule_id),
+                occurrence=credit.key.period_start.isoformat(),
+                outcome=Reason.ISSUED.value,
+            )

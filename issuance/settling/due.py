@@ -1,0 +1,96 @@
+"""What is due? Named queries, answered from an index, and the sweep that is planned from them."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from uuid_utils.compat import uuid7
+
+#: Memberships a batch: large enough for set-based statements, small enough to be lost cheaply.
+BATCH_SIZE = 1000
+
+_NOT_APART = "d.quarantined_at IS NULL AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())"
+
+# Brands that have something due now, each on its own clock, and no sweep under way.
+BRANDS_WITH_DUE = text(f"""
+    SELECT b.brand_id
+      FROM brands b
+     WHERE EXISTS (SELECT FROM dues d WHERE d.brand_id = b.brand_id AND {_NOT_APART}
+                      AND d.due_at <= coalesce(b.clock_now, clock_timestamp()))
+       AND NOT EXISTS (SELECT FROM runs r WHERE r.brand_id = b.brand_id AND r.kind = 'sweep' AND r.finished_at IS NULL)
+     LIMIT :most
+""")
+_IS_DUE = text(f"""
+    SELECT EXISTS (SELECT FROM dues d WHERE d.brand_id = :brand_id AND {_NOT_APART} AND d.due_at <= :now)
+""")
+_SWEEP = text("""
+    INSERT INTO runs (brand_id, run_id, kind, state, started_at) VALUES (:brand_id, :run_id, 'sweep', 'running', clock_timestamp())
+    ON CONFLICT (brand_id) WHERE kind = 'sweep' AND finished_at IS NULL DO NOTHING
+""")
+_SWEEP_BATCHES = text(f"""
+    WITH due AS (SELECT d.membership_id, (row_number() OVER (ORDER BY d.membership_id) - 1) / :size AS batch
+                   FROM dues d WHERE d.brand_id = :brand_id AND d.due_at <= :now AND {_NOT_APART}),
+         batches AS (INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size)
+                     SELECT :brand_id, :run_id, batch, (array_agg(membership_id ORDER BY membership_id))[1],
+                            (array_agg(membership_id ORDER BY membership_id DESC))[1], count(*)
+                       FROM due GROUP BY batch
+                  RETURNING size)
+    UPDATE runs SET total = (SELECT coalesce(sum(size), 0) FROM batches)
+     WHERE brand_id = :brand_id AND run_id = :run_id
+    RETURNING total, (SELECT count(*) FROM batches) AS batches
+""")
+# Accepted events that nobody has settled: their hint was lost, or their membership was set apart for a while.
+_UNSETTLED = text("""
+    SELECT DISTINCT e.brand_id, e.membership_id
+      FROM billing_events e
+      JOIN dues d USING (brand_id, membership_id)
+     WHERE e.settled_at IS NULL AND e.received_at < clock_timestamp() - CAST(:older_than AS interval)
+       AND d.quarantined_at IS NULL AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())
+     LIMIT :most
+""")
+_HAS_UNSETTLED = text("""
+    SELECT EXISTS (SELECT FROM billing_events e JOIN dues d USING (brand_id, membership_id)
+                    WHERE e.brand_id = :brand_id AND e.settled_at IS NULL AND d.quarantined_at IS NULL)
+""")
+
+
+class Sweep(NamedTuple):
+    run_id: UUID
+    batches: int
+
+
+def brands_with_due(connection: Connection, *, most: int) -> list[UUID]:
+    """Brands for which a sweep should be planned."""
+    return list(connection.scalars(BRANDS_WITH_DUE, {"most": most}))
+
+
+def is_due(connection: Connection, brand_id: UUID, now: datetime) -> bool:
+    """Whether any membership of a brand is due at `now` and not set apart."""
+    return bool(connection.scalar(_IS_DUE, {"brand_id": brand_id, "now": now}))
+
+
+def plan_sweep(connection: Connection, brand_id: UUID, now: datetime) -> Sweep | None:
+    """Plan a sweep of all that is due at `now` (the brand's clock). None: nothing is, or one is under way."""
+    if not is_due(connection, brand_id, now):
+        return None
+    run_id = uuid7()
+    if connection.execute(_SWEEP, {"brand_id": brand_id, "run_id": run_id}).rowcount == 0:
+        return None
+    planned = connection.execute(
+        _SWEEP_BATCHES, {"brand_id": brand_id, "run_id": run_id, "now": now, "size": BATCH_SIZE}
+    ).one()
+    return Sweep(run_id, planned.batches)
+
+
+def unsettled(connection: Connection, *, older_than: str, most: int) -> dict[UUID, list[UUID]]:
+    """Memberships with accepted events that wait for being settled for longer than an interval, by brand."""
+    found: dict[UUID, list[UUID]] = {}
+    for row in connection.execute(_UNSETTLED, {"older_than": older_than, "most": most}):
+        found.setdefault(row.brand_id, []).append(row.membership_id)
+    return found
+
+
+def has_unsettled(connection: Connection, brand_id: UUID) -> bool:
+    """Whether a brand has accepted events that are not settled; those that wait for a sign-up do not count."""
+    return bool(connection.scalar(_HAS_UNSETTLED, {"brand_id": brand_id}))

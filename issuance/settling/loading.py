@@ -1,0 +1,178 @@
+"""Load memberships' facts in a handful of set-based queries, whatever the size of the batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, text
+
+from issuance.deciding.facts import Coupon, Credit, CreditKey, MembershipFacts, Rule, RuleVersion
+from issuance.deciding.frequency import BillingFrequency, IssuingFrequency, parse_validity
+from issuance.settling.remembering import Fact, read_fact, remember
+
+# The row in dues is the lock: one settling of a membership at a time.
+_MEMBERSHIPS = """
+    SELECT m.membership_id, m.membership_type_id, m.external_user_id, t.billing = 'automatic' AS automatic,
+           m.signed_up_at, m.starts_on, m.billing_anchor, m.billing_frequency, m.status, m.ends_on,
+           p.archived_at, d.due_at, d.settled_at, d.attempts
+      FROM dues d
+      JOIN memberships m USING (brand_id, membership_id)
+      JOIN membership_types t USING (brand_id, membership_type_id)
+      JOIN members p USING (brand_id, external_user_id)
+     WHERE d.brand_id = :brand_id AND {which}
+     ORDER BY d.membership_id {lock}
+"""
+_EVENTS = text("""
+    SELECT membership_id, source, event_id, type, time, charge_id, data, settled_at IS NULL AS unsettled
+      FROM billing_events
+     WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+     ORDER BY membership_id, time, source COLLATE "C", event_id COLLATE "C"
+""")
+_CREDITS = text("""
+    SELECT membership_id, credit_id, credit_rule_id, guest_id, period_start, reissue, rule_version, period_end, roll_over,
+           multi_use, valid_from, expires_at, validity_ends_at, issued_at, manual, uses, redeemed_at, revoked_at,
+           revoked_by, expired_at, flagged_at
+      FROM credits
+     WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+""")
+_RULES = text("""
+    SELECT v.credit_rule_id, r.deleted_at, v.version, v.created_at, v.membership_type_id, v.coupon_id, v.coupon_name,
+           c.coupon_id IS NOT NULL AS coupon_there, c.validity, v.roll_over, v.issue_on_signup, v.multi_use,
+           v.for_lead_booker_only, v.issuing_frequency, v.include_upcoming
+      FROM rule_versions v
+      JOIN credit_rules r USING (brand_id, credit_rule_id)
+      LEFT JOIN coupons c USING (brand_id, coupon_id)
+     WHERE v.brand_id = :brand_id AND NOT v.deleted
+       AND EXISTS (SELECT FROM rule_versions o
+                    WHERE (o.brand_id, o.credit_rule_id) = (v.brand_id, v.credit_rule_id)
+                      AND o.membership_type_id = ANY(:types))
+     ORDER BY v.credit_rule_id, v.version
+""")
+
+#: How a batch is chosen and locked. A sweep leaves out what somebody else is settling: it stays due.
+BY_IDS = text(_MEMBERSHIPS.format(which="d.membership_id = ANY(:ids)", lock="FOR UPDATE OF d"))
+BY_IDS_UNLOCKED = text(_MEMBERSHIPS.format(which="d.membership_id = ANY(:ids)", lock=""))
+DUE_IN_RANGE = text(
+    _MEMBERSHIPS.format(
+        which="d.membership_id BETWEEN :first_id AND :last_id AND d.due_at <= :now AND d.quarantined_at IS NULL"
+        " AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())",
+        lock="FOR UPDATE OF d SKIP LOCKED",
+    )
+)
+OF_TYPE_IN_RANGE = text(
+    _MEMBERSHIPS.format(
+        which="d.membership_id BETWEEN :first_id AND :last_id AND d.quarantined_at IS NULL"
+        " AND (CAST(:type AS uuid) IS NULL OR m.membership_type_id = :type)",
+        lock="FOR UPDATE OF d",
+    )
+)
+
+
+@dataclass(slots=True)
+class Membership:
+    """A membership as it was loaded: its row, all facts about it, known or announced, and its credits."""
+
+    row: Row[Any]
+    zone: ZoneInfo
+    facts: list[Fact] = field(default_factory=list)
+    credits: list[Credit] = field(default_factory=list)
+
+    @property
+    def membership_id(self) -> UUID:
+        return self.row.membership_id  # type: ignore[no-any-return]
+
+    @property
+    def due_at(self) -> datetime | None:
+        return self.row.due_at  # type: ignore[no-any-return]
+
+    @property
+    def settled_at(self) -> datetime | None:
+        return self.row.settled_at  # type: ignore[no-any-return]
+
+    def has_news(self, now: datetime) -> bool:
+        """Whether a fact arrived, or one that was announced happened, since the last settling."""
+        settled_at = self.settled_at
+        return settled_at is None or any(fact.unsettled or settled_at < fact.order.time <= now for fact in self.facts)
+
+    def facts_at(self, now: datetime, credits: Sequence[Credit]) -> MembershipFacts:
+        """What had happened by `now`, with the credits that are out then."""
+        row = self.row
+        remembered = remember([fact for fact in self.facts if fact.order.time <= now])
+        ahead = [fact.order.time for fact in self.facts if fact.order.time > now]
+        archived = row.archived_at is not None and row.archived_at <= now
+        return MembershipFacts(
+            membership_id=row.membership_id,
+            membership_type_id=row.membership_type_id,
+            zone=self.zone,
+            automatic=row.automatic,
+            signed_up_at=row.signed_up_at,
+            starts_on=row.starts_on,
+            billing_anchor=row.billing_anchor,
+            billing_frequency=BillingFrequency(row.billing_frequency),
+            signup_party=remembered.signup_party,
+            moves=tuple((at, anchor) for at, anchor in remembered.moves if anchor >= row.starts_on),
+            statuses=remembered.statuses,
+            charges=remembered.charges,
+            parties=remembered.parties,
+            member_archived_at=row.archived_at if archived else None,
+            credits=tuple(credits),
+            next_fact_at=min([*ahead, *([row.signed_up_at] if row.signed_up_at > now else [])], default=None),
+        )
+
+
+def load(
+    connection: Connection, brand_id: UUID, zone: ZoneInfo, chosen: object, **which: object
+) -> list[Membership]:
+    """The memberships that `chosen` (BY_IDS, DUE_IN_RANGE, …) finds, with all their facts, ordered by id."""
+    rows = connection.execute(chosen, {"brand_id": brand_id, **which}).all()  # type: ignore[call-overload]
+    loaded = {row.membership_id: Membership(row, zone) for row in rows}
+    ids = {"brand_id": brand_id, "ids": list(loaded)}
+    if loaded:
+        for event in connection.execute(_EVENTS, ids):
+            loaded[event.membership_id].facts.append(read_fact(event))
+        for row in connection.execute(_CREDITS, ids):
+            loaded[row.membership_id].credits.append(_credit(row))
+    return list(loaded.values())
+
+
+def load_rules(connection: Connection, brand_id: UUID, memberships: Sequence[Membership]) -> dict[UUID, list[Rule]]:
+    """The rules that any version of which is for a membership type, deleted ones too, by type."""
+    types = {membership.row.membership_type_id for membership in memberships}
+    versions: dict[UUID, list[RuleVersion]] = {}
+    deleted: dict[UUID, datetime | None] = {}
+    for row in connection.execute(_RULES, {"brand_id": brand_id, "types": list(types)}):
+        versions.setdefault(row.credit_rule_id, []).append(_version(row))
+        deleted[row.credit_rule_id] = row.deleted_at
+    rules = [Rule(rule_id, tuple(found), deleted[rule_id]) for rule_id, found in versions.items()]
+    return {
+        type_id: [rule for rule in rules if any(version.membership_type_id == type_id for version in rule.versions)]
+        for type_id in types
+    }
+
+
+def _version(row: Row[Any]) -> RuleVersion:
+    coupon = Coupon(row.coupon_id, None if row.validity is None else parse_validity(row.validity))
+    return RuleVersion(
+        version=row.version,
+        created_at=row.created_at,
+        membership_type_id=row.membership_type_id,
+        coupon_id=row.coupon_id,
+        coupon_name=row.coupon_name,
+        coupon=coupon if row.coupon_there else None,
+        roll_over=row.roll_over,
+        issue_on_signup=row.issue_on_signup,
+        multi_use=row.multi_use,
+        for_lead_booker_only=row.for_lead_booker_only,
+        frequency=IssuingFrequency(row.issuing_frequency),
+        include_upcoming=row.include_upcoming,
+    )
+
+
+def _credit(row: Row[Any]) -> Credit:
+    _, credit_id, rule_id, guest_id, period_start, reissue, version, *rest = row
+    return Credit(credit_id, CreditKey(rule_id, guest_id, period_start, reissue), version, *rest)
+
+
