@@ -1,0 +1,197 @@
+"""Credits: one issued coupon code each, held by one guest (SEMANTICS 6). Here they are read, spent and revoked.
+
+A credit's status is never stored: it follows from what was recorded and from the time on the brand's
+clock, in one expression, `status_at`.
+"""
+
+from datetime import datetime
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    and_,
+    case,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    update,
+)
+from uuid_utils.compat import uuid7
+
+from issuance import clock, paging
+from issuance.errors import AlreadyRedeemed, CreditExpired, CreditNotLive, CreditNotYetValid, CreditRevoked, NotFound
+from issuance.tables import credits, guests, redemptions
+
+Status = Literal["live", "upcoming", "redeemed", "expired", "revoked"]
+STATUSES: tuple[str, ...] = get_args(Status)
+
+_REFUSALS: dict[str, type[CreditNotLive]] = {
+    "redeemed": AlreadyRedeemed,
+    "revoked": CreditRevoked,
+    "expired": CreditExpired,
+    "upcoming": CreditNotYetValid,
+}
+
+
+def status_at(now: datetime) -> ColumnElement[str]:
+    """The status of a credit at `now`: time decides, whether or not a sweep has marked it."""
+    columns = credits.c
+    return case(
+        (columns.redeemed_at.is_not(None), literal("redeemed", String)),
+        (columns.revoked_at.is_not(None), literal("revoked", String)),
+        (or_(columns.expired_at.is_not(None), columns.expires_at <= now), literal("expired", String)),
+        (columns.valid_from > now, literal("upcoming", String)),
+        else_=literal("live", String),
+    )
+
+
+def page(
+    connection: Connection,
+    brand_id: UUID,
+    page: int,
+    per_page: int,
+    *,
+    status: str | None = None,
+    external_user_id: str | None = None,
+    **equal: object,
+) -> paging.Rows:
+    """A page of the brand's credits, the latest period first.
+
+    `equal` names columns of credits (None: any). A guest who is linked to a member shows under that member.
+    """
+    now = clock.read(connection, brand_id).now
+    found = _all(brand_id, now).order_by(credits.c.period_start.desc(), credits.c.credit_id.desc())
+    found = found.where(*(credits.c[name] == value for name, value in equal.items() if value is not None))
+    if external_user_id is not None:
+        found = found.where(guests.c.external_user_id == external_user_id)
+    if status is not None:
+        found = found.where(status_at(now) == status)
+    rows, total = paging.rows_of(connection, found, page, per_page)
+    return [_shaped(row) for row in rows], total
+
+
+def get(connection: Connection, brand_id: UUID, code: str) -> dict[str, Any]:
+    """The credit with a code. Raises NotFound."""
+    return _get(connection, brand_id, code, clock.read(connection, brand_id).now)
+
+
+def redeem(connection: Connection, brand_id: UUID, code: str, reference: str | None) -> dict[str, Any]:
+    """Use a credit, now on the brand's clock: the credit, with its `redemption`.
+
+    One conditional update decides every race with expiry, revocation and itself. A multi-use credit
+    counts its uses and stays. Raises NotFound, or why it is not live.
+    """
+    now = clock.read(connection, brand_id).now
+    columns = credits.c
+    used = connection.execute(
+        update(credits)
+        .where(columns.brand_id == brand_id, columns.code == code, status_at(now) == "live")
+        .values(uses=columns.uses + 1, redeemed_at=case((columns.multi_use, null()), else_=now))
+        .returning(columns.credit_id, columns.uses, columns.multi_use)
+    ).one_or_none()
+    if used is None:
+        raise _refusal(connection, brand_id, code, now)
+    assert used.multi_use or used.uses == 1, "a single-use credit is redeemed at most once"
+    credit = _get(connection, brand_id, code, now)
+    redemption_id = uuid7()
+    connection.execute(
+        insert(redemptions).values(
+            brand_id=brand_id,
+            redemption_id=redemption_id,
+            credit_id=used.credit_id,
+            external_user_id=credit["guest"]["external_user_id"],
+            reference=reference,
+            status="SUBMITTED",
+            created_at=now,
+        )
+    )
+    return {**credit, "redemption": {"id": redemption_id, "status": "SUBMITTED"}}
+
+
+def revoke(connection: Connection, brand_id: UUID, code: str, reason: str) -> dict[str, Any]:
+    """Take a credit back for good, by the operator. Raises NotFound, or why there is nothing to take back."""
+    now = clock.read(connection, brand_id).now
+    revoked = connection.execute(
+        update(credits)
+        .where(credits.c.brand_id == brand_id, credits.c.code == code, status_at(now).in_(("live", "upcoming")))
+        .values(revoked_at=now, revoked_by="operator", revoked_reason=reason)
+    )
+    if revoked.rowcount == 0:
+        raise _refusal(connection, brand_id, code, now)
+    return _get(connection, brand_id, code, now)
+
+
+def _refusal(connection: Connection, brand_id: UUID, code: str, now: datetime) -> CreditNotLive:
+    status = _get(connection, brand_id, code, now)["status"]
+    # Live again since the update looked: somebody else's change was undone in between.
+    return _REFUSALS.get(status, CreditNotLive)()
+
+
+def _get(connection: Connection, brand_id: UUID, code: str, now: datetime) -> dict[str, Any]:
+    row = connection.execute(_all(brand_id, now).where(credits.c.code == code)).mappings().one_or_none()
+    if row is None:
+        raise NotFound("There is no such credit.")
+    return _shaped(dict(row))
+
+
+def _all(brand_id: UUID, now: datetime) -> Select[Any]:
+    columns = credits.c
+    return (
+        select(
+            columns.credit_id.label("id"),
+            columns.code,
+            status_at(now).label("status"),
+            columns.credit_rule_id,
+            columns.rule_version,
+            columns.coupon_id,
+            columns.coupon_name,
+            columns.membership_id,
+            columns.guest_id,
+            guests.c.name.label("guest_name"),
+            guests.c.lead_booker,
+            guests.c.external_user_id,
+            columns.period_start,
+            columns.period_end,
+            columns.reissue,
+            columns.valid_from,
+            columns.expires_at,
+            columns.roll_over,
+            columns.multi_use,
+            columns.uses,
+            columns.issued_at,
+            columns.redeemed_at,
+            columns.revoked_at,
+            columns.revoked_reason,
+            func.coalesce(columns.expired_at, case((columns.expires_at <= now, columns.expires_at))).label(
+                "expired_at"
+            ),
+            columns.flagged_at,
+            columns.run_id,
+        )
+        .join(
+            guests,
+            and_(
+                guests.c.brand_id == columns.brand_id,
+                guests.c.membership_id == columns.membership_id,
+                guests.c.guest_id == columns.guest_id,
+            ),
+        )
+        .where(columns.brand_id == brand_id)
+    )
+
+
+def _shaped(row: dict[str, Any]) -> dict[str, Any]:
+    row["guest"] = {
+        "id": row.pop("guest_id"),
+        "name": row.pop("guest_name"),
+        "lead_booker": row.pop("lead_booker"),
+        "external_user_id": row.pop("external_user_id"),
+    }
+    return row

@@ -1,0 +1,104 @@
+"""What a field may hold: parsed once, at the edge, alike in requests, events and the command line."""
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from zoneinfo import available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictStr,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+#: No date of a membership lies outside these years; it keeps every calendar finite and every instant storable.
+FIRST_YEAR, LAST_YEAR = 1900, 2199
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+
+
+class Body(BaseModel):
+    """A JSON object from outside: a field it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain NUL characters")
+    return text
+
+
+def _date(value: object) -> date:
+    if isinstance(value, str) and _DATE.fullmatch(value):
+        day = date.fromisoformat(value)
+        if FIRST_YEAR <= day.year <= LAST_YEAR:
+            return day
+        raise ValueError(f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
+    raise ValueError("must be a date: YYYY-MM-DD")
+
+
+def _instant(value: object) -> datetime:
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        instant = datetime.fromisoformat(value.upper())
+        if FIRST_YEAR <= instant.year <= LAST_YEAR:
+            return instant.astimezone(UTC)
+        raise ValueError(f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
+    raise ValueError("must be an RFC 3339 instant with an offset, such as 2031-04-01T00:00:00Z")
+
+
+def _timezone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("must be an IANA time zone, such as Europe/Lisbon")
+    return name
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        raise ValueError("must be a number")
+    return value
+
+
+def _plain_json(value: Any) -> Any:
+    match value:
+        case str():
+            _storable(value)
+        case float() if value in (float("inf"), float("-inf")):
+            raise ValueError("must hold finite numbers only")
+        case dict():
+            for name, part in value.items():
+                _storable(name)
+                _plain_json(part)
+        case list():
+            for part in value:
+                _plain_json(part)
+    return value
+
+
+Text = Annotated[StrictStr, AfterValidator(_storable)]
+Name = Annotated[Text, StringConstraints(min_length=1, max_length=255)]
+#: An id that others gave: a member's, a charge's, an event's.
+Identifier = Annotated[Text, StringConstraints(min_length=1, max_length=255)]
+Description = Annotated[Text, StringConstraints(max_length=4000)]
+Reason = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
+Email = Annotated[Text, StringConstraints(min_length=3, max_length=320, pattern=r"^[^@\s]+@[^@\s]+$")]
+TimeZone = Annotated[StrictStr, AfterValidator(_timezone)]
+CalendarDate = Annotated[date, BeforeValidator(_date)]
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_number),
+    Field(ge=0, max_digits=18, decimal_places=6),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}),
+]
+#: Any JSON that PostgreSQL can keep.
+PlainJson = Annotated[Any, AfterValidator(_plain_json)]

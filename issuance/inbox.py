@@ -1,0 +1,193 @@
+"""The inbox in PostgreSQL: a batch of events in a handful of statements, each over arrays of columns.
+
+Rows are sorted by key before they are inserted, so that two requests that carry the same events wait
+for each other in one order and never in a circle.
+"""
+
+# ruff: noqa: S608 - nothing but names and types written here goes into the statements
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, CursorResult, TextClause, text
+from uuid_utils.compat import uuid7
+
+from issuance import members
+from issuance.cloud_events import BillingEvent, Refused
+
+#: How much of a refused event is kept.
+LONGEST_BODY = 64 * 1024
+
+#: What identifies an event of a brand.
+EventKey = tuple[str, str]
+
+
+def _rows(**columns: str) -> str:
+    """The rows of one array parameter a column, typed so that empty and all-NULL arrays pass."""
+    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
+    return f"unnest({arrays}) AS new ({', '.join(columns)})"
+
+
+_KEYS = _rows(source="text", event_id="text")
+_STORE = text(f"""
+    INSERT INTO billing_events (brand_id, source, event_id, type, time, membership_id, charge_id, body_hash, data)
+    SELECT :brand_id, source, event_id, type, time, membership_id, charge_id, body_hash, CAST(data AS jsonb)
+      FROM {
+    _rows(
+        source="text",
+        event_id="text",
+        type="text",
+        time="timestamptz",
+        membership_id="uuid",
+        charge_id="text",
+        body_hash="bytea",
+        data="text",
+    )
+}
+    ON CONFLICT ON CONSTRAINT billing_events_once DO NOTHING
+    RETURNING source, event_id
+""")
+_UNSTORE = text(f"""
+    DELETE FROM billing_events
+     WHERE brand_id = :brand_id AND (source, event_id) IN (SELECT source, event_id FROM {_KEYS})
+""")
+_HASHES = text(f"""
+    SELECT source, event_id, body_hash FROM billing_events
+     WHERE brand_id = :brand_id AND (source, event_id) IN (SELECT source, event_id FROM {_KEYS})
+""")
+_MEMBERSHIPS = text(f"""
+    INSERT INTO memberships (brand_id, membership_id, membership_type_id, external_user_id, signed_up_at, starts_on,
+                             billing_anchor, billing_frequency)
+    SELECT :brand_id, new.*
+      FROM {
+    _rows(
+        membership_id="uuid",
+        membership_type_id="uuid",
+        external_user_id="text",
+        signed_up_at="timestamptz",
+        starts_on="date",
+        billing_anchor="date",
+        billing_frequency="text",
+    )
+}
+    ON CONFLICT ON CONSTRAINT memberships_pkey DO NOTHING
+    RETURNING membership_id
+""")
+_GUESTS = text(f"""
+    INSERT INTO guests (brand_id, membership_id, guest_id, name, email, external_user_id, lead_booker)
+    SELECT :brand_id, new.*
+      FROM {
+    _rows(
+        membership_id="uuid",
+        guest_id="uuid",
+        name="text",
+        email="text",
+        external_user_id="text",
+        lead_booker="boolean",
+    )
+}
+""")
+_DUES = text(f"""
+    INSERT INTO dues (brand_id, membership_id) SELECT :brand_id, new.* FROM {_rows(membership_id="uuid")}
+""")
+_REFUSED = text(f"""
+    INSERT INTO rejected_events (brand_id, rejected_id, code, message, body)
+    SELECT :brand_id, new.* FROM {_rows(rejected_id="uuid", code="text", message="text", body="text")}
+""")
+
+
+def key_of(event: BillingEvent) -> EventKey:
+    return event.source, event.event_id
+
+
+def store(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> set[EventKey]:
+    """Insert events; the keys of those that were not there yet."""
+    if not events:
+        return set()
+    rows = [
+        {
+            "source": event.source,
+            "event_id": event.event_id,
+            "type": event.type,
+            "time": event.time,
+            "membership_id": event.membership_id,
+            "charge_id": event.charge_id,
+            "body_hash": event.body_hash,
+            "data": json.dumps(event.data),
+        }
+        for event in sorted(events, key=key_of)
+    ]
+    return {(row.source, row.event_id) for row in _execute(connection, _STORE, brand_id, rows)}
+
+
+def unstore(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> None:
+    """Take events out again that were stored in this transaction."""
+    if events:
+        _execute(connection, _UNSTORE, brand_id, _keys(events))
+
+
+def hashes(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> dict[EventKey, bytes]:
+    """The body hashes that are kept under the keys of `events`."""
+    if not events:
+        return {}
+    rows = _execute(connection, _HASHES, brand_id, _keys(events))
+    return {(row.source, row.event_id): bytes(row.body_hash) for row in rows}
+
+
+def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[BillingEvent]) -> set[UUID]:
+    """The member, membership, guests and due of each sign-up; the ids of the memberships that were not there yet."""
+    if not sign_ups:
+        return set()
+    members.ensure(connection, brand_id, [event.data["external_user_id"] for event in sign_ups])
+    ordered = sorted(sign_ups, key=lambda event: event.membership_id)
+    rows = [
+        {
+            "membership_id": event.membership_id,
+            "membership_type_id": UUID(event.data["membership_type_id"]),
+            "external_user_id": event.data["external_user_id"],
+            "signed_up_at": event.time,
+            "starts_on": event.data["starts_on"],
+            "billing_anchor": event.data["billing_anchor"],
+            "billing_frequency": event.data["billing_frequency"],
+        }
+        for event in ordered
+    ]
+    made = set(_execute(connection, _MEMBERSHIPS, brand_id, rows).scalars())
+    if made:
+        parties = [event for event in ordered if event.membership_id in made]
+        guests = [
+            {"membership_id": event.membership_id, **guest} for event in parties for guest in event.data["guests"]
+        ]
+        _execute(connection, _GUESTS, brand_id, guests)
+        _execute(connection, _DUES, brand_id, [{"membership_id": event.membership_id} for event in parties])
+    return made
+
+
+def keep_refused(
+    connection: Connection, brand_id: UUID, bodies: Sequence[object], refused: Mapping[int, Refused]
+) -> None:
+    """Keep what was refused, with the reason, where the operator sees it."""
+    rows = [
+        {
+            "rejected_id": uuid7(),
+            "code": why.code,
+            "message": why.message,
+            "body": json.dumps(bodies[index])[:LONGEST_BODY],
+        }
+        for index, why in sorted(refused.items())
+    ]
+    if rows:
+        _execute(connection, _REFUSED, brand_id, rows)
+
+
+def _keys(events: Sequence[BillingEvent]) -> list[dict[str, Any]]:
+    return [{"source": event.source, "event_id": event.event_id} for event in events]
+
+
+def _execute(
+    connection: Connection, statement: TextClause, brand_id: UUID, rows: Sequence[Mapping[str, Any]]
+) -> CursorResult[Any]:
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return connection.execute(statement, {"brand_id": brand_id, **columns})
