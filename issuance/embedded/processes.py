@@ -1,12 +1,11 @@
 """The Procfile's processes, run by honcho: its output, its order to stop; and one that falls is started again."""
 
-import multiprocessing
 import os
 import signal
 import threading
 import time
 from contextlib import suppress
-from multiprocessing.synchronize import Event
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,40 @@ FIRST_PAUSE, LAST_PAUSE = 0.2, 10.0
 GOOD_START = 10.0
 
 
+class Flag:
+    """A yes that processes share. Looked at again and again: a lock would be lost with whoever is killed holding it."""
+
+    def __init__(self) -> None:
+        self._value = RawValue("b", 0)
+
+    def set(self) -> None:
+        self._value.value = 1
+
+    def is_set(self) -> bool:
+        return bool(self._value.value)
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until it is set, for `seconds` at most; whether it is."""
+        deadline = time.monotonic() + seconds
+        while not self.is_set() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return self.is_set()
+
+
+class Orders:
+    """How a process is told to stop. Its group's leader alone: dramatiq tells its own, and twice would mean at once."""
+
+    @staticmethod
+    def terminate(pid: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+    @staticmethod
+    def kill(pid: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+
+
 class KeptProcess(Process):  # type: ignore[misc]
     """A process that is started again when it falls, once all of them have been up (`ready`) and until `stopping`.
 
@@ -34,8 +67,8 @@ class KeptProcess(Process):  # type: ignore[misc]
     """
 
     home: Path
-    ready: Event
-    stopping: Event
+    ready: "Flag"
+    stopping: "Flag"
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         self._events = events
@@ -61,11 +94,11 @@ class KeptProcess(Process):  # type: ignore[misc]
         self._child = child
         self._send_message({"pid": child.pid}, type="start")
         if self.stopping.is_set():
-            self._signal(signal.SIGTERM)  # the order to stop came between two lives
+            Orders.terminate(child.pid)  # the order to stop came between two lives
         reader = threading.Thread(target=self._relay, args=(child.stdout,))
         reader.start()
         code: int = child.wait()
-        self._signal(signal.SIGKILL)  # what a killed process leaves in its group would do its work twice
+        Orders.kill(child.pid)  # what a killed process leaves in its group would do its work twice
         reader.join()
         running.forget(self.home, self.name)
         return code
@@ -79,13 +112,9 @@ class KeptProcess(Process):  # type: ignore[misc]
         while os.getppid() == supervisor:
             time.sleep(0.2)
         self.stopping.set()
-        self._signal(signal.SIGTERM)
+        Orders.terminate(self._child.pid)
         time.sleep(STOP_LIMIT)
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._child.pid, number)
+        Orders.kill(self._child.pid)
 
 
 class Processes(Manager):  # type: ignore[misc]
@@ -96,8 +125,9 @@ class Processes(Manager):  # type: ignore[misc]
     def __init__(self, home: Path, environment: dict[str, str], printer: Printer | None = None) -> None:
         super().__init__(printer)
         self._process_ctor = KeptProcess
-        self.ready = multiprocessing.Event()
-        self.stopping = multiprocessing.Event()
+        self._procmgr = Orders
+        self.ready = Flag()
+        self.stopping = Flag()
         self.companion: threading.Thread | None = None
         for name, command in parse_procfile((REPO / "Procfile").read_text()).processes.items():
             process = self.add_process(name, command, env={**environment, "PYTHONUNBUFFERED": "1"}, cwd=str(REPO))

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,14 +29,17 @@ class Running:
     def alive(self) -> bool:
         return bool(self.started) and _started(self.pid) == self.started
 
-    def signal(self, number: int) -> None:
-        try:
+    def ask_to_stop(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            # SIGINT is PostgreSQL's order to stop without waiting for its clients.
+            os.kill(self.pid, signal.SIGINT if self.server else signal.SIGTERM)
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
             if self.group:
-                os.killpg(self.pid, number)
+                os.killpg(self.pid, signal.SIGKILL)
             else:
-                os.kill(self.pid, number)
-        except (ProcessLookupError, PermissionError):
-            pass
+                os.kill(self.pid, signal.SIGKILL)
 
 
 def note(home: Path, name: str, pid: int, *, group: bool = False, server: bool = False) -> None:
@@ -75,17 +79,16 @@ def stop_left_behind(home: Path) -> list[str]:
 
 def _stop(some: list[Running]) -> None:
     for running in some:
-        # SIGINT is PostgreSQL's order to stop without waiting for its clients.
-        running.signal(signal.SIGINT if running.server else signal.SIGTERM)
+        running.ask_to_stop()
     deadline = time.monotonic() + PATIENCE
     while any(running.alive() for running in some):
         if time.monotonic() > deadline:
             for running in some:
-                running.signal(signal.SIGKILL)
+                running.kill()
         time.sleep(0.05)
     for running in some:
         if running.group:  # what its leader left in it
-            running.signal(signal.SIGKILL)
+            running.kill()
 
 
 def _started(pid: int) -> str:
