@@ -1,4 +1,4 @@
-"""A hand-written history of one membership `m` under one rule `rule`, in short words; each test says what it expects."""
+"""A hand-written history of a membership `m` under a rule `rule`, in short words; each test says what it expects."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Scenario:
 
     def coupon(self, validity: str | None, status: tuple[int, ...] = (200, 201)) -> None:
         discount = {"type": "percent", "value": 10}
-        body = {"name": "spa", "description": "A day", "discount": discount, "validity": validity, "offerings": []}
+        body: Row = {"name": "spa", "description": "A day", "discount": discount, "validity": validity, "offerings": []}
         self.brand.call("PUT", "/customers/coupons/spa", status, json=body)
 
     def membership_type(self, name: str, billing: str = "external") -> None:
