@@ -13,9 +13,8 @@ from issuance.laws import LAWS, MOST_OFFENDERS, Law
 
 _BRANDS = text("SELECT brand_id FROM brands ORDER BY created_at")
 # Looking through millions of credits takes its time, and disturbs nobody.
-_TAKE_YOUR_TIME = text(
-    "SELECT set_config('statement_timeout', '1h', true), set_config('transaction_read_only', 'on', true)"
-)
+_AT_ONE_INSTANT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+_TAKE_YOUR_TIME = text("SET LOCAL statement_timeout = '1h'; SET LOCAL idle_in_transaction_session_timeout = '1h'")
 
 
 def check(
@@ -27,13 +26,13 @@ def check(
     laws = [law for law in LAWS if number in (None, law.number)]
     if not laws:
         raise Invalid(f"There is no check for law {number}. There are: {', '.join(str(law.number) for law in LAWS)}")
-    verdicts = [_verdict(law, _brands(brand)) for law in laws]
+    verdicts = [verdict_of(law, _brands(brand)) for law in laws]
     broken = any(verdict["offenders"] for verdict in verdicts)
     if as_json:
         show_json({"holds": not broken, "laws": verdicts})
     else:
         for verdict in verdicts:
-            _show(verdict)
+            show_verdict(verdict)
     if broken:
         raise typer.Exit(1)
 
@@ -45,12 +44,14 @@ def _brands(brand_id: UUID | None) -> list[UUID]:
         return list(connection.execute(_BRANDS).scalars())
 
 
-def _verdict(law: Law, brand_ids: list[UUID]) -> dict[str, Any]:
+def verdict_of(law: Law, brand_ids: list[UUID]) -> dict[str, Any]:
+    """Whether a law holds on some brands, and its offenders if not."""
     offenders: list[dict[str, Any]] = []
     with progress_bar() as progress:
         task = progress.add_task(f"law {law.number}: {law.name}", total=None)
         for brand_id in brand_ids:
-            with transaction(brand_id) as connection:
+            with transaction() as connection:
+                connection.execute(_AT_ONE_INSTANT)
                 connection.execute(_TAKE_YOUR_TIME)
                 for found in law.find(connection, brand_id):
                     offenders += ({"brand_id": brand_id, **offender} for offender in found)
@@ -60,7 +61,8 @@ def _verdict(law: Law, brand_ids: list[UUID]) -> dict[str, Any]:
     return {"law": law.number, "name": law.name, "sentence": law.sentence, "offenders": offenders[:MOST_OFFENDERS]}
 
 
-def _show(verdict: dict[str, Any]) -> None:
+def show_verdict(verdict: dict[str, Any]) -> None:
+    """A verdict for people: a line, and one for each offender."""
     offenders = verdict["offenders"]
     say(f"{'broken' if offenders else 'holds '}  law {verdict['law']} ({verdict['name']}): {verdict['sentence']}")
     for offender in offenders:

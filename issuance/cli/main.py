@@ -10,7 +10,7 @@ import sqlalchemy.exc
 import typer
 
 from issuance import log
-from issuance.cli import brands, check, keys, schema, version
+from issuance.cli import brands, check, demo, events, explain, keys, quarantine, runs, schema, version
 from issuance.errors import Invalid, IssuanceError, SettingsError
 from issuance.log import logger
 from issuance.settings import OwnSettings, read
@@ -26,8 +26,15 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+app.command("demo")(demo.demo)
 app.add_typer(brands.app, name="brands")
 app.add_typer(keys.app, name="keys")
+app.add_typer(events.app, name="events")
+app.command("issue")(runs.issue)
+app.command("replay")(runs.replay)
+app.add_typer(runs.app, name="runs")
+app.command("explain")(explain.explain)
+app.add_typer(quarantine.app, name="quarantine")
 app.command("check")(check.check)
 app.add_typer(schema.app, name="schema")
 app.command("version")(version.version)

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 #: Wide enough for ids and a sentence where no terminal says how wide it is.
@@ -28,7 +29,7 @@ def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[
     if not rows:
         console().print(empty, markup=False)
         return
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
@@ -67,12 +68,12 @@ def warn(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-def progress_bar() -> Progress:
-    """A progress bar on stderr, so that what is piped on stays clean; only for people."""
+def progress_bar(amount: ProgressColumn | None = None) -> Progress:
+    """A progress bar on stderr, so that what is piped on stays clean; only for people. `amount` says how far it is."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        amount or MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         disable=not sys.stderr.isatty(),

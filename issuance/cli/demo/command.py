@@ -1,0 +1,48 @@
+"""The command `issuance demo`."""
+
+import time
+
+import httpx
+import typer
+
+from issuance import brands
+from issuance.cli.check import show_verdict, verdict_of
+from issuance.cli.connect import transaction
+from issuance.cli.demo.sandbox import DemoFailed, Sandbox
+from issuance.cli.demo.story import Story
+from issuance.cli.demo.telling import Telling
+from issuance.cli.output import say
+from issuance.laws import LAWS
+from issuance.settings import settings
+
+
+def demo() -> None:
+    """Play four billing cycles on a fresh sandbox brand of the running server, and show what became of the credits.
+
+    Exits 1 if anything is not as it must be.
+    """
+    began = time.monotonic()
+    address = server_address()
+    try:
+        httpx.get(f"{address}/healthz").raise_for_status()
+    except httpx.HTTPError:
+        raise DemoFailed(f"No server answers at {address}. Start one: issuance up") from None
+    with transaction() as connection:
+        brand_id, key = brands.create(connection, name="Harbour Baths (demo)", timezone="Europe/Lisbon", sandbox=True)
+    Story(Sandbox(address, key), Telling()).tell()
+
+    say(" The laws of credits, checked on what is now in the database:")
+    verdicts = [verdict_of(law, [brand_id]) for law in LAWS]
+    for verdict in verdicts:
+        show_verdict(verdict)
+    if any(verdict["offenders"] for verdict in verdicts):
+        raise typer.Exit(1)
+    say(f"\n Everything is as it must be ({time.monotonic() - began:.0f} s). Look around yourself:\n")
+    say(f"   curl -H 'Authorization: Bearer {key}' '{address}/customers/credits?status=live'")
+    say(f"   issuance runs --brand {brand_id}\n")
+
+
+def server_address() -> str:
+    """Where the web process of these settings answers on this machine."""
+    host = settings().host
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{settings().port}"  # noqa: S104 - not bound here

@@ -1,0 +1,125 @@
+"""`issuance events`: billing events from a file, and those that were refused."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+from uuid import UUID
+
+import typer
+from rich.progress import DownloadColumn
+
+from issuance import cloud_events, events, hints, rejections
+from issuance.cli.connect import BrandOption, broker, only_brand, transaction
+from issuance.cli.output import JsonOption, progress_bar, say, show_json, show_table, warn
+
+app = typer.Typer(help="Billing events: load them, look after those that were refused.", no_args_is_help=True)
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What became of a file's lines. `rejected` has the line, code and message of each bad one."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+
+    def reject(self, line: int, code: str, message: str) -> None:
+        self.rejected.append({"line": line, "code": code, "message": message})
+
+
+@app.command("load")
+def load(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="One CloudEvent a line (JSONL); - reads stdin.")],
+    brand: BrandOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Load events, 1000 a transaction; loading a file again changes nothing.
+
+    A bad line is reported with its number and reason, the rest is loaded; exits 1 if there was one.
+    """
+    brand_id = only_brand(brand)
+    loaded = Loaded()
+    with _opened(file) as (lines, size), progress_bar(DownloadColumn()) as progress:
+        task = progress.add_task(str(file), total=size)
+        for batch in _batches(lines, loaded):
+            _load(brand_id, batch, loaded)
+            progress.advance(task, sum(length for _, length, _ in batch))
+        progress.update(task, completed=size)
+    loaded.rejected.sort(key=lambda bad: int(bad["line"]))
+    if as_json:
+        show_json({"accepted": loaded.accepted, "duplicates": loaded.duplicates, "rejected": loaded.rejected})
+    else:
+        for bad in loaded.rejected:
+            warn(f"line {bad['line']}: {bad['code']}: {bad['message']}")
+        say(f"accepted {loaded.accepted}, duplicates {loaded.duplicates}, rejected {len(loaded.rejected)}")
+    if loaded.rejected:
+        raise typer.Exit(1)
+
+
+@app.command("rejected")
+def rejected(brand: BrandOption = None, as_json: JsonOption = False) -> None:
+    """List the events that were refused and wait for you: mend the cause, then retry or dismiss them."""
+    brand_id = only_brand(brand)
+    with transaction(brand_id) as connection:
+        rows, total = rejections.page(connection, brand_id, 1, 100)
+    if as_json:
+        show_json({"data": rows, "meta": {"page": 1, "per_page": 100, "total": total}})
+    else:
+        show_table(f"Rejected events ({total})", rows, ("id", "received_at", "code", "message"))
+
+
+@app.command("retry")
+def retry(
+    rejected_id: Annotated[UUID, typer.Argument(metavar="REJECTED_ID")],
+    brand: BrandOption = None,
+) -> None:
+    """Take in a refused event again, now that the cause is mended."""
+    brand_id = only_brand(brand)
+    with transaction(brand_id) as connection:
+        intake = rejections.retry(connection, brand_id, rejected_id)
+    hints.settle(broker(), brand_id, intake.membership_ids)
+    say(f"Event {rejected_id} is accepted.")
+
+
+#: A line of the file: its number, its length in bytes, the JSON value in it.
+Line = tuple[int, int, object]
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The file's lines and its size in bytes, which is not known of stdin."""
+    if str(file) == "-":
+        yield sys.stdin.buffer, None
+    else:
+        with file.open("rb") as lines:
+            yield lines, file.stat().st_size
+
+
+def _batches(lines: BinaryIO, loaded: Loaded) -> Iterator[list[Line]]:
+    """Batches of lines that are JSON; those that are not go to `loaded.rejected`."""
+    batch: list[Line] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            batch.append((number, len(line), cloud_events.read_json(line)))
+        except cloud_events.Refused as refusal:
+            loaded.reject(number, refusal.code, refusal.message)
+        if len(batch) == events.MOST_EVENTS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _load(brand_id: UUID, batch: list[Line], loaded: Loaded) -> None:
+    with transaction(brand_id) as connection:
+        intake = events.accept(connection, brand_id, [body for _, _, body in batch])
+    hints.settle(broker(), brand_id, intake.membership_ids)
+    loaded.accepted += intake.accepted
+    loaded.duplicates += intake.duplicates
+    for rejection in intake.rejected:
+        loaded.reject(batch[rejection.index][0], rejection.code, rejection.message)

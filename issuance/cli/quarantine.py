@@ -1,0 +1,35 @@
+"""`issuance quarantine`: memberships that could not be settled, and messages that could not be read."""
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from issuance import hints, quarantine
+from issuance.cli.connect import BrandOption, brand_of, broker, only_brand, transaction
+from issuance.cli.output import JsonOption, say, show_json, show_table
+
+app = typer.Typer(help="What was set apart because it kept failing: list it, retry it.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_quarantined(brand: BrandOption = None, as_json: JsonOption = False) -> None:
+    """List the memberships that are set apart, with their last error."""
+    brand_id = only_brand(brand)
+    with transaction(brand_id) as connection:
+        rows, total = quarantine.page(connection, brand_id, 1, 100)
+    if as_json:
+        show_json({"data": rows, "meta": {"page": 1, "per_page": 100, "total": total}})
+    else:
+        columns = ("membership_id", "quarantined_at", "attempts", "last_error")
+        show_table(f"Quarantine ({total})", rows, columns, empty="Nothing is set apart.")
+
+
+@app.command("retry")
+def retry(membership_id: Annotated[UUID, typer.Argument(metavar="MEMBERSHIP")], brand: BrandOption = None) -> None:
+    """Settle a membership again, now that the cause is mended."""
+    brand_id = brand_of("membership", membership_id, brand)
+    with transaction(brand_id) as connection:
+        quarantine.retry(connection, brand_id, membership_id)
+    hints.settle(broker(), brand_id, [membership_id])
+    say(f"Membership {membership_id} will be settled again.")

@@ -1,0 +1,178 @@
+"""`issuance runs`, `issue` and `replay`: bulk work, started, watched and steered."""
+
+import time
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from issuance import hints
+from issuance.cli.connect import BrandOption, brand_of, broker, only_brand, transaction
+from issuance.cli.dates import parse_date
+from issuance.cli.output import JsonOption, progress_bar, say, show_json, show_table
+from issuance.errors import Invalid, NotSettledYet
+from issuance.settling import runs
+
+LOOK_EVERY = 0.25  # seconds
+#: A run that gets nowhere for so long has nobody working on it.
+PATIENCE = 60.0  # seconds
+FINISHED = ("finished", "cancelled")
+
+RunArgument = Annotated[UUID, typer.Argument(metavar="RUN_ID")]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Wait for the run and show its progress.")]
+
+app = typer.Typer(help="Runs: bulk work, its progress and outcome. Without a command: list them.")
+
+
+@app.callback(invoke_without_command=True)
+def list_runs(context: typer.Context, brand: BrandOption = None, as_json: JsonOption = False) -> None:
+    """Runs: bulk work, its progress and outcome. Without a command: list the latest."""
+    if context.invoked_subcommand is not None:
+        return
+    brand_id = only_brand(brand)
+    with transaction(brand_id) as connection:
+        rows, total = runs.page(connection, brand_id, 1, 25)
+    if as_json:
+        show_json({"data": rows, "meta": {"page": 1, "per_page": 25, "total": total}})
+    else:
+        columns = ("id", "kind", "state", "done", "total", "counts", "started_at", "finished_at")
+        show_table(f"Runs (the latest of {total})", rows, columns, empty="No runs yet.")
+
+
+@app.command("show")
+def show(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = False) -> None:
+    """One run and its counts; of a dry run also the decisions."""
+    brand_id = brand_of("run", run_id, brand)
+    with transaction(brand_id) as connection:
+        run = runs.read(connection, brand_id, run_id)
+        plan = runs.plan_rows(connection, brand_id, run_id, 1, 100)[0] if run["dry_run"] else None
+    show_run(run, plan, as_json=as_json)
+
+
+@app.command("watch")
+def watch(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = False) -> None:
+    """Follow a run to its end."""
+    follow(brand_of("run", run_id, brand), run_id, as_json=as_json)
+
+
+@app.command("pause")
+def pause(run_id: RunArgument, brand: BrandOption = None) -> None:
+    """Let a run rest after the batches in hand."""
+    brand_id = brand_of("run", run_id, brand)
+    with transaction(brand_id) as connection:
+        runs.pause(connection, brand_id, run_id)
+    say(f"Run {run_id} is paused. Go on: issuance runs resume {run_id}")
+
+
+@app.command("resume")
+def resume(run_id: RunArgument, brand: BrandOption = None) -> None:
+    """Let a paused run go on."""
+    brand_id = brand_of("run", run_id, brand)
+    with transaction(brand_id) as connection:
+        runs.resume(connection, brand_id, run_id)
+    hints.work_on_run(broker(), brand_id, run_id, batches=1)
+    say(f"Run {run_id} goes on.")
+
+
+@app.command("cancel")
+def cancel(run_id: RunArgument, brand: BrandOption = None) -> None:
+    """End a run; what it has done stays."""
+    brand_id = brand_of("run", run_id, brand)
+    with transaction(brand_id) as connection:
+        runs.cancel(connection, brand_id, run_id)
+    say(f"Run {run_id} is cancelled.")
+
+
+def issue(
+    credit_rule_id: Annotated[UUID, typer.Argument(metavar="RULE")],
+    include_upcoming: Annotated[
+        bool, typer.Option("--include-upcoming", help="Also memberships that are signed up but not billed yet.")
+    ] = False,
+    watch: WatchOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Issue a rule's credit by hand to every guest who holds none, as a run (SEMANTICS 9)."""
+    brand_id = brand_of("credit rule", credit_rule_id)
+    with transaction(brand_id) as connection:
+        run_id = runs.start_issue(connection, brand_id, credit_rule_id, include_upcoming=include_upcoming)
+    _started(brand_id, run_id, watch=watch, as_json=as_json)
+
+
+def replay(
+    first: Annotated[date, typer.Option("--from", metavar="DATE", parser=parse_date, help="First date, YYYY-MM-DD.")],
+    last: Annotated[date, typer.Option("--to", metavar="DATE", parser=parse_date, help="Last date, inclusive.")],
+    credit_rule_id: Annotated[UUID | None, typer.Option("--rule", metavar="ID")] = None,
+    membership_type_id: Annotated[UUID | None, typer.Option("--type", metavar="ID")] = None,
+    membership_id: Annotated[UUID | None, typer.Option("--membership", metavar="ID")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan: decide everything, issue nothing.")] = False,
+    brand: BrandOption = None,
+    watch: WatchOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Work out every decision of a span of dates again and issue what is missing (SEMANTICS 10)."""
+    targets = {"credit rule": credit_rule_id, "membership type": membership_type_id, "membership": membership_id}
+    named = [(noun, target) for noun, target in targets.items() if target is not None]
+    if not named and brand is None:
+        raise Invalid("Say what to replay: --rule ID, --type ID, --membership ID, or --brand ID for all of a brand")
+    brand_id = brand_of(*named[0], brand) if named else only_brand(brand)
+    with transaction(brand_id) as connection:
+        run_id = runs.start_replay(
+            connection,
+            brand_id,
+            credit_rule_id=credit_rule_id,
+            membership_type_id=membership_type_id,
+            membership_id=membership_id,
+            first=first,
+            last=last,
+            dry_run=dry_run,
+        )
+    _started(brand_id, run_id, watch=watch, as_json=as_json)
+
+
+def follow(brand_id: UUID, run_id: UUID, *, as_json: bool) -> None:
+    """Show a run's progress until it is finished, cancelled or paused."""
+    last_seen, last_moved = -1, time.monotonic()
+    with progress_bar() as progress:
+        task = progress.add_task("run", total=None)
+        while True:
+            with transaction(brand_id) as connection:
+                run = runs.read(connection, brand_id, run_id)
+            progress.update(
+                task, description=f"{run['kind']} {run['state']}", completed=run["done"], total=run["total"]
+            )
+            if run["state"] in (*FINISHED, "paused"):
+                break
+            if run["done"] != last_seen:
+                last_seen, last_moved = run["done"], time.monotonic()
+            elif time.monotonic() - last_moved > PATIENCE:
+                raise NotSettledYet(f"Run {run_id} has not moved for {PATIENCE:.0f} s. Are the workers running?")
+            time.sleep(LOOK_EVERY)
+    show(run_id, brand_id, as_json)
+
+
+def show_run(run: dict[str, Any], plan: list[dict[str, Any]] | None, *, as_json: bool) -> None:
+    """A run, its counts by reason, and a dry run's decisions."""
+    if as_json:
+        show_json(run if plan is None else {**run, "plan": plan})
+        return
+    what = f"{run['kind']} {run['id']}{' (dry run)' if run['dry_run'] else ''}"
+    say(f"{what}: {run['state']}, {run['done']} of {run['total']} memberships")
+    counts = [{"reason": reason, "credits": count} for reason, count in sorted(run["counts"].items())]
+    show_table("", counts, ("reason", "credits"), empty="Nothing was decided.")
+    if plan:
+        columns = [name for name in plan[0] if name not in ("facts", "text")]
+        show_table("The plan (its first 100 rows)", plan, columns)
+
+
+def _started(brand_id: UUID, run_id: UUID, *, watch: bool, as_json: bool) -> None:
+    hints.work_on_run(broker(), brand_id, run_id, batches=1)
+    if watch:
+        follow(brand_id, run_id, as_json=as_json)
+        return
+    with transaction(brand_id) as connection:
+        run = runs.read(connection, brand_id, run_id)
+    if as_json:
+        show_json(run)
+    else:
+        say(f"Run {run_id} is started. Follow it: issuance runs watch {run_id}")
