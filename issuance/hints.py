@@ -7,6 +7,7 @@ from functools import lru_cache
 from uuid import UUID
 
 import dramatiq
+import redis
 from dramatiq.brokers.redis import RedisBroker
 
 from issuance.log import logger
@@ -20,7 +21,7 @@ MEMBERSHIPS_A_HINT = 100
 @lru_cache(maxsize=4)
 def broker_for(url: str) -> RedisBroker:
     """The process's broker. A dead worker's messages return after 15 s, not the default's quarter of an hour."""
-    broker = RedisBroker(
+    broker = RedisBroker(  # type: ignore[no-untyped-call]  # dramatiq does not type it
         url=url,
         middleware=[],
         heartbeat_timeout=15_000,
@@ -40,18 +41,23 @@ def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) 
         _send(broker, EVENTS_QUEUE, "settle_memberships", str(brand_id), ids)
 
 
-def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batches: int) -> None:
+#: So few hints a run are under way at once that the runs of all brands take turns in the queue; a worker
+#: that has done a batch asks for the next.
+HINTS_A_RUN = 16
+
+
+def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batches: int = 1) -> None:
     """Ask for the next `batches` batches of a run to be worked on."""
-    for _ in range(batches):
+    for _ in range(min(batches, HINTS_A_RUN)):
         if not _send(broker, BULK_QUEUE, "work_on_run", str(brand_id), str(run_id)):
             return
 
 
 def _send(broker: dramatiq.Broker, queue: str, actor: str, *args: object) -> bool:
-    message = dramatiq.Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options={})
+    message: dramatiq.Message[None] = dramatiq.Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options={})
     try:
         broker.enqueue(message)
-    except dramatiq.errors.ConnectionError as error:
+    except (dramatiq.errors.ConnectionError, redis.RedisError) as error:
         # The reconciler looks by state: what this hint asked for is done when the broker is back.
         logger.warning("hint_not_sent", queue=queue, actor=actor, error=type(error).__name__)
         return False

@@ -49,7 +49,9 @@ class Decision:
         return CreditKey(self.credit_rule_id, self.guest.guest_id, self.turn.period_start, 0)
 
 
-def decide(facts: MembershipFacts, rules: Iterable[Rule], now: datetime, last_day: date | None = None) -> list[Decision]:
+def decide(
+    facts: MembershipFacts, rules: Iterable[Rule], now: datetime, last_day: date | None = None
+) -> list[Decision]:
     """Every decision for a membership up to `last_day` (default: the brand's date at `now`), as of `now`.
 
     `facts` are those that have happened by `now`. A decision for a day ahead says what is known today.

@@ -164,7 +164,9 @@ class Credit:
 
     def is_held_at(self, now: datetime) -> bool:
         """Unredeemed, unexpired and unrevoked; one not yet valid counts too (SEMANTICS 9)."""
-        return self.redeemed_at is None and self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        return (
+            self.redeemed_at is None and self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Pure: it returns what to write. Applying it and settling again at the same `now`
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from issuance.deciding.decisions import Decision, Validities, decide_with, expiry, period_end_of, stayed
 from issuance.deciding.facts import PAYING, ChargeState, Credit, CreditKey, MembershipFacts, Rule, RuleVersion, Status
@@ -50,7 +50,9 @@ def settle(facts: MembershipFacts, rules: Sequence[Rule], now: datetime, settled
     settlement.decisions = decide_with(history, rules)
     for decision in settlement.decisions:
         if decision.reason is Reason.ISSUED:
-            assert decision.version is not None and decision.validities is not None, "an issue has version and validities"
+            assert decision.version is not None and decision.validities is not None, (
+                "an issue has version and validities"
+            )
             settlement.issue.append(
                 NewCredit(decision.key, decision.version, decision.turn.period_end, decision.validities, now)
             )
@@ -65,7 +67,9 @@ def settle(facts: MembershipFacts, rules: Sequence[Rule], now: datetime, settled
 def status_of(history: History) -> Status:
     """The status at `now` as people read it: `billing` while a charge is in progress."""
     status = history.status_at(history.now)
-    if status is Status.ACTIVE and any(charge.facts[-1].state is ChargeState.INITIATED for charge in history.facts.charges):
+    if status is Status.ACTIVE and any(
+        charge.facts[-1].state is ChargeState.INITIATED for charge in history.facts.charges
+    ):
         return Status.BILLING
     return status
 
@@ -152,5 +156,3 @@ def _next_turn(history: History) -> datetime | None:
             if turn < end:
                 turns.append(turn)
     return min(turns, default=None)
-
-

@@ -33,7 +33,9 @@ _FAILED = text(f"""
 def begin(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[UUID]:
     """Count an attempt for each membership; commit it before the work. Returns those to work on: the ones
     that have used up their attempts (their worker died each time) are quarantined instead."""
-    rows = connection.execute(_BEGIN, {"brand_id": brand_id, "ids": sorted(membership_ids), "most": MOST_ATTEMPTS}).all()
+    rows = connection.execute(
+        _BEGIN, {"brand_id": brand_id, "ids": sorted(membership_ids), "most": MOST_ATTEMPTS}
+    ).all()
     for row in rows:
         if row.quarantined:
             logger.error("membership_quarantined", brand=str(brand_id), membership=str(row.membership_id))

@@ -29,11 +29,20 @@ def settle_memberships(connection: Connection, brand_id: UUID, membership_ids: S
     return settle_loaded(connection, brand_id, clock, memberships, attempt_counted=True)
 
 
-def settle_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID, run_id: UUID) -> Counter[Reason]:
+def settle_due(
+    connection: Connection,
+    brand_id: UUID,
+    first_id: UUID,
+    last_id: UUID,
+    run_id: UUID,
+    *,
+    attempt_counted: bool = False,
+) -> Counter[Reason]:
     """Settle what is due within a range of membership ids."""
     clock = clocks.read(connection, brand_id, hold=True)
-    memberships = load(connection, brand_id, clock.zone, DUE_IN_RANGE, first_id=first_id, last_id=last_id, now=clock.now)
-    return settle_loaded(connection, brand_id, clock, memberships, run_id=run_id)
+    which = {"first_id": first_id, "last_id": last_id, "now": clock.now, "attempt_counted": attempt_counted}
+    memberships = load(connection, brand_id, clock.zone, DUE_IN_RANGE, **which)
+    return settle_loaded(connection, brand_id, clock, memberships, run_id=run_id, attempt_counted=attempt_counted)
 
 
 def settle_loaded(
@@ -59,7 +68,7 @@ def settle_loaded(
         try:
             walked = walk(membership, rules_of_type, clock)
             counts += also(walked, rules_of_type) if also is not None else walked.counts
-        except Exception as error:  # noqa: BLE001 - whatever it is, the neighbours go on and the operator is told
+        except Exception as error:
             attempts.failed(connection, brand_id, membership.membership_id, error, counted=attempt_counted)
             counts[Reason.ERROR] += 1
         else:

@@ -58,7 +58,7 @@ BY_IDS_UNLOCKED = text(_MEMBERSHIPS.format(which="d.membership_id = ANY(:ids)", 
 DUE_IN_RANGE = text(
     _MEMBERSHIPS.format(
         which="d.membership_id BETWEEN :first_id AND :last_id AND d.due_at <= :now AND d.quarantined_at IS NULL"
-        " AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())",
+        " AND (:attempt_counted OR d.retry_at IS NULL OR d.retry_at <= clock_timestamp())",
         lock="FOR UPDATE OF d SKIP LOCKED",
     )
 )
@@ -97,7 +97,7 @@ class Membership:
         settled_at = self.settled_at
         return settled_at is None or any(fact.unsettled or settled_at < fact.order.time <= now for fact in self.facts)
 
-    def facts_at(self, now: datetime, credits: Sequence[Credit]) -> MembershipFacts:
+    def facts_at(self, now: datetime, out: Sequence[Credit]) -> MembershipFacts:
         """What had happened by `now`, with the credits that are out then."""
         row = self.row
         remembered = remember([fact for fact in self.facts if fact.order.time <= now])
@@ -118,14 +118,12 @@ class Membership:
             charges=remembered.charges,
             parties=remembered.parties,
             member_archived_at=row.archived_at if archived else None,
-            credits=tuple(credits),
+            credits=tuple(out),
             next_fact_at=min([*ahead, *([row.signed_up_at] if row.signed_up_at > now else [])], default=None),
         )
 
 
-def load(
-    connection: Connection, brand_id: UUID, zone: ZoneInfo, chosen: object, **which: object
-) -> list[Membership]:
+def load(connection: Connection, brand_id: UUID, zone: ZoneInfo, chosen: object, **which: object) -> list[Membership]:
     """The memberships that `chosen` (BY_IDS, DUE_IN_RANGE, …) finds, with all their facts, ordered by id."""
     rows = connection.execute(chosen, {"brand_id": brand_id, **which}).all()  # type: ignore[call-overload]
     loaded = {row.membership_id: Membership(row, zone) for row in rows}
@@ -172,7 +170,5 @@ def _version(row: Row[Any]) -> RuleVersion:
 
 
 def _credit(row: Row[Any]) -> Credit:
-    _, credit_id, rule_id, guest_id, period_start, reissue, version, *rest = row
-    return Credit(credit_id, CreditKey(rule_id, guest_id, period_start, reissue), version, *rest)
-
-
+    columns: tuple[Any, ...] = tuple(row)  # the membership, then the fields of Credit in their order
+    return Credit(columns[1], CreditKey(*columns[2:6]), *columns[6:])

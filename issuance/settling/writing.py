@@ -117,13 +117,23 @@ def write(
     project(connection, brand_id, walks)  # guests first: credits name them
     issue(connection, brand_id, walks, run_id=run_id, by_hand=by_hand)
     _change(connection, brand_id, walks)
-    moved = [walk for walk in walks if (walk.status, walk.ends_on) != (walk.membership.row.status, walk.membership.row.ends_on)]
+    moved = [
+        walk
+        for walk in walks
+        if (walk.status, walk.ends_on) != (walk.membership.row.status, walk.membership.row.ends_on)
+    ]
     if moved:
         rows = [(walk.membership.membership_id, walk.status.value, walk.ends_on) for walk in moved]
         _execute(connection, _STATUSES, brand_id, ("membership_id", "status", "ends_on"), rows)
     settled = [fact.order for walk in walks for fact in walk.membership.facts if fact.unsettled]
     if settled:
-        _execute(connection, _SETTLED, brand_id, ("source", "event_id"), [(order.source, order.event_id) for order in settled])
+        _execute(
+            connection,
+            _SETTLED,
+            brand_id,
+            ("source", "event_id"),
+            [(order.source, order.event_id) for order in settled],
+        )
     dues = [(walk.membership.membership_id, walk.due_at) for walk in walks]
     _execute(connection, _DUES, brand_id, ("membership_id", "due_at"), dues, now=walks[0].now)
 
@@ -192,7 +202,12 @@ def _change(connection: Connection, brand_id: UUID, walks: Sequence[Walked]) -> 
 
 
 def _execute(
-    connection: Connection, statement: Any, brand_id: UUID, names: Sequence[str], rows: Sequence[tuple[Any, ...]], **more: object
+    connection: Connection,
+    statement: Any,
+    brand_id: UUID,
+    names: Sequence[str],
+    rows: Sequence[tuple[Any, ...]],
+    **more: object,
 ) -> int:
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     return connection.execute(statement, {"brand_id": brand_id, **columns, **more}).rowcount
@@ -217,5 +232,12 @@ def reject(connection: Connection, brand_id: UUID, source: str, event_id: str, c
                                      'data', data || jsonb_strip_nulls(jsonb_build_object('membership_id', membership_id,
                                                                                           'charge_id', charge_id)))::text
               FROM refused"""),
-        {"brand_id": brand_id, "source": source, "event_id": event_id, "code": code, "message": message, "rejected_id": uuid7()},
+        {
+            "brand_id": brand_id,
+            "source": source,
+            "event_id": event_id,
+            "code": code,
+            "message": message,
+            "rejected_id": uuid7(),
+        },
     )

@@ -1,0 +1,197 @@
+"""Runs: bulk work that an operator can see, watch, pause and resume. Its batches stand in PostgreSQL."""
+
+from collections import Counter
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+from uuid_utils.compat import uuid7
+
+from issuance.deciding.reasons import Reason
+from issuance.errors import Conflict, Invalid, NotFound
+
+_SELECT = """
+    SELECT r.run_id, r.kind, r.state, r.credit_rule_id, r.membership_type_id, r.membership_id, r.include_upcoming,
+           r.from_date, r.to_date, r.dry_run, r.total, r.created_at, r.started_at, r.finished_at,
+           coalesce(b.done, 0) AS done, coalesce(b.counts, '{{}}') AS counts
+      FROM (SELECT * FROM runs WHERE brand_id = :brand_id {which}) r
+      LEFT JOIN LATERAL (
+           SELECT sum(size) FILTER (WHERE finished_at IS NOT NULL) AS done,
+                  (SELECT jsonb_object_agg(reason, n) FROM (
+                       SELECT c.key AS reason, sum(c.value::bigint) AS n
+                         FROM run_batches i, jsonb_each_text(i.counts) c
+                        WHERE i.brand_id = r.brand_id AND i.run_id = r.run_id GROUP BY c.key) summed) AS counts
+             FROM run_batches WHERE brand_id = r.brand_id AND run_id = r.run_id) b ON true
+     ORDER BY r.created_at DESC, r.run_id DESC
+"""
+_ONE = text(_SELECT.format(which="AND run_id = :run_id"))
+_PAGE = text(_SELECT.format(which="ORDER BY created_at DESC, run_id DESC LIMIT :limit OFFSET :offset"))
+_START = text("""
+    INSERT INTO runs (brand_id, run_id, kind, credit_rule_id, membership_type_id, membership_id, include_upcoming,
+                      from_date, to_date, dry_run)
+    VALUES (:brand_id, :run_id, :kind, :credit_rule_id, :membership_type_id, :membership_id, :include_upcoming,
+            :first, :last, :dry_run)
+""")
+_RULE_IS_THERE = text("""
+    SELECT FROM credit_rules WHERE brand_id = :brand_id AND credit_rule_id = :id AND (deleted_at IS NULL OR :deleted_too)
+""")
+_THERE = {
+    "membership_type_id": text("SELECT FROM membership_types WHERE brand_id = :brand_id AND membership_type_id = :id"),
+    "membership_id": text("SELECT FROM memberships WHERE brand_id = :brand_id AND membership_id = :id"),
+}
+
+
+def start_issue(connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, include_upcoming: bool) -> UUID:
+    """Accept a manual issue of a rule (SEMANTICS 9). Raises NotFound where the rule is not there or deleted."""
+    if not _is_there(connection, _RULE_IS_THERE, brand_id, credit_rule_id, deleted_too=False):
+        raise NotFound("There is no such credit rule.")
+    return _start(connection, brand_id, kind="issue", credit_rule_id=credit_rule_id, include_upcoming=include_upcoming)
+
+
+def start_replay(
+    connection: Connection,
+    brand_id: UUID,
+    *,
+    credit_rule_id: UUID | None = None,
+    membership_type_id: UUID | None = None,
+    membership_id: UUID | None = None,
+    first: date,
+    last: date,
+    dry_run: bool,
+) -> UUID:
+    """Accept a replay (SEMANTICS 10) of the occurrences whose period starts within `first` to `last`, inclusive
+    dates. Narrowed by any of the ids; with none it is over the whole brand. Raises Invalid."""
+    if last < first:
+        raise Invalid("The span of dates ends before it begins.", fields={"to": "must not be before from"})
+    wrong = {}
+    if credit_rule_id and not _is_there(connection, _RULE_IS_THERE, brand_id, credit_rule_id, deleted_too=True):
+        wrong["credit_rule_id"] = "is not known"
+    for name, value in {"membership_type_id": membership_type_id, "membership_id": membership_id}.items():
+        if value and not _is_there(connection, _THERE[name], brand_id, value):
+            wrong[name] = "is not known"
+    if wrong:
+        raise Invalid(fields=wrong)
+    return _start(
+        connection,
+        brand_id,
+        kind="replay",
+        credit_rule_id=credit_rule_id,
+        membership_type_id=membership_type_id,
+        membership_id=membership_id,
+        first=first,
+        last=last,
+        dry_run=dry_run,
+    )
+
+
+def _is_there(connection: Connection, statement: Any, brand_id: UUID, id_: UUID, **more: object) -> bool:
+    return connection.execute(statement, {"brand_id": brand_id, "id": id_, **more}).first() is not None
+
+
+def _start(connection: Connection, brand_id: UUID, **columns: object) -> UUID:
+    run_id = uuid7()
+    empty = dict.fromkeys(["credit_rule_id", "membership_type_id", "membership_id", "first", "last"])
+    connection.execute(
+        _START,
+        {**empty, "include_upcoming": False, "dry_run": False, **columns, "brand_id": brand_id, "run_id": run_id},
+    )
+    return run_id
+
+
+def read(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:
+    """A run with its counts by reason and its progress, in memberships. Raises NotFound."""
+    row = connection.execute(_ONE, {"brand_id": brand_id, "run_id": run_id}).one_or_none()
+    if row is None:
+        raise NotFound("There is no such run.")
+    return _shape(row)
+
+
+def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> tuple[list[dict[str, Any]], int]:
+    """One page of a brand's runs, the latest first, and how many there are."""
+    total = connection.scalar(text("SELECT count(*) FROM runs WHERE brand_id = :brand_id"), {"brand_id": brand_id})
+    rows = connection.execute(_PAGE, {"brand_id": brand_id, "limit": per_page, "offset": (page - 1) * per_page})
+    return [_shape(row) for row in rows], total or 0
+
+
+def _shape(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.run_id,
+        "kind": row.kind,
+        "state": row.state,
+        "counts": {reason.value: row.counts[reason.value] for reason in Reason if reason.value in row.counts},
+        "total": row.total,
+        "done": row.done,
+        "dry_run": row.dry_run,
+        "credit_rule_id": row.credit_rule_id,
+        "membership_type_id": row.membership_type_id,
+        "membership_id": row.membership_id,
+        "include_upcoming": row.include_upcoming,
+        "from": row.from_date,
+        "to": row.to_date,
+        "created_at": row.created_at,
+        "started_at": row.started_at,
+        "finished_at": row.finished_at,
+    }
+
+
+def plan_rows(
+    connection: Connection, brand_id: UUID, run_id: UUID, page: int, per_page: int
+) -> tuple[list[dict[str, Any]], int]:
+    """One page of what a dry run would have decided, and how many decisions there are. Raises NotFound."""
+    read(connection, brand_id, run_id)
+    which = {"brand_id": brand_id, "run_id": run_id}
+    of_run = "FROM run_batches b WHERE b.brand_id = :brand_id AND b.run_id = :run_id AND b.plan IS NOT NULL"
+    total = connection.scalar(text(f"SELECT coalesce(sum(jsonb_array_length(b.plan)), 0) {of_run}"), which)
+    rows = connection.scalars(
+        text(f"""
+            SELECT row FROM (SELECT b.batch, e.row, e.n {of_run.replace("run_batches b", "run_batches b, jsonb_array_elements(b.plan) WITH ORDINALITY AS e(row, n)")}) rows
+             ORDER BY batch, n LIMIT :limit OFFSET :offset
+        """),
+        {**which, "limit": per_page, "offset": (page - 1) * per_page},
+    )
+    return list(rows), int(total or 0)
+
+
+_MOVES = {
+    "pause": (("planned", "running"), "paused"),
+    "resume": (("paused",), "running"),
+    "cancel": (("planned", "running", "paused"), "cancelled"),
+}
+
+
+def pause(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:
+    """Let a run rest after the batches that are being worked on. Raises NotFound, Conflict."""
+    return _move(connection, brand_id, run_id, "pause")
+
+
+def resume(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:
+    """Let a paused run go on. Raises NotFound, Conflict."""
+    return _move(connection, brand_id, run_id, "resume")
+
+
+def cancel(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:
+    """End a run; what it has issued stays. Raises NotFound, Conflict."""
+    return _move(connection, brand_id, run_id, "cancel")
+
+
+def _move(connection: Connection, brand_id: UUID, run_id: UUID, verb: str) -> dict[str, Any]:
+    allowed, state = _MOVES[verb]
+    moved = connection.execute(
+        text("""
+            UPDATE runs SET state = CASE WHEN :state = 'running' AND started_at IS NULL THEN 'planned' ELSE :state END,
+                            finished_at = CASE WHEN :state = 'cancelled' THEN clock_timestamp() END
+             WHERE brand_id = :brand_id AND run_id = :run_id AND state = ANY(:allowed) AND kind <> 'sweep'
+        """),
+        {"brand_id": brand_id, "run_id": run_id, "state": state, "allowed": list(allowed)},
+    )
+    run = read(connection, brand_id, run_id)
+    if moved.rowcount == 0:
+        sweep = run["kind"] == "sweep"
+        raise Conflict(f"A sweep can not be {verb}d." if sweep else f"A run that is {run['state']} can not {verb}.")
+    return run
+
+
+def add_up(counts: Counter[Reason]) -> dict[str, int]:
+    """Counts by reason as they are stored with a batch."""
+    return {reason.value: n for reason, n in counts.items() if n}

@@ -1,0 +1,197 @@
+"""Work on a run: claim its next batch, do it, finish it in the transaction that did it.
+
+A hint asks for one batch; which one PostgreSQL decides, so that lost, doubled and late hints do no harm.
+"""
+
+import json
+from collections import Counter
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row, text
+
+from issuance.database import transaction
+from issuance.deciding.reasons import Reason
+from issuance.log import logger
+from issuance.settling import attempts, batches, bulk
+from issuance.settling.due import BATCH_SIZE
+from issuance.settling.runs import add_up
+
+# A batch that was claimed and not finished is claimed again after this, unless its row is locked.
+_CLAIM_HOLDS = "5 seconds"
+
+_RUN = "SELECT * FROM runs WHERE brand_id = :brand_id AND run_id = :run_id"
+_PLAN = text("""
+    WITH chosen AS (
+             SELECT m.membership_id, (row_number() OVER (ORDER BY m.membership_id) - 1) / :size AS batch
+               FROM memberships m
+              WHERE m.brand_id = :brand_id
+                AND (CAST(:membership_id AS uuid) IS NULL OR m.membership_id = :membership_id)
+                AND (CAST(:membership_type_id AS uuid) IS NULL OR m.membership_type_id = :membership_type_id)
+                AND (CAST(:credit_rule_id AS uuid) IS NULL OR m.membership_type_id IN (
+                         SELECT v.membership_type_id FROM rule_versions v
+                          WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id))),
+         planned AS (
+             INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size)
+             SELECT :brand_id, :run_id, batch, (array_agg(membership_id ORDER BY membership_id))[1],
+                    (array_agg(membership_id ORDER BY membership_id DESC))[1], count(*)
+               FROM chosen GROUP BY batch
+          RETURNING size)
+    UPDATE runs SET state = 'running', started_at = clock_timestamp(), total = (SELECT coalesce(sum(size), 0) FROM planned)
+     WHERE brand_id = :brand_id AND run_id = :run_id
+""")
+_CLAIM = text(f"""
+    UPDATE run_batches b SET attempts = b.attempts + 1, claimed_at = clock_timestamp()
+      FROM (SELECT batch FROM run_batches
+             WHERE brand_id = :brand_id AND run_id = :run_id AND finished_at IS NULL
+               AND (claimed_at IS NULL OR claimed_at < clock_timestamp() - interval '{_CLAIM_HOLDS}')
+             ORDER BY batch LIMIT 1 FOR UPDATE SKIP LOCKED) next
+     WHERE b.brand_id = :brand_id AND b.run_id = :run_id AND b.batch = next.batch
+    RETURNING b.*
+""")
+_HOLD = text("""
+    SELECT FROM run_batches
+     WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch AND finished_at IS NULL FOR UPDATE SKIP LOCKED
+""")
+_FINISH = text("""
+    UPDATE run_batches SET finished_at = clock_timestamp(), counts = :counts, plan = :plan
+     WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch
+""")
+_CLOSE = text("""
+    UPDATE runs r SET state = 'finished', finished_at = clock_timestamp()
+     WHERE brand_id = :brand_id AND run_id = :run_id AND state = 'running'
+       AND NOT EXISTS (SELECT FROM run_batches b WHERE b.brand_id = r.brand_id AND b.run_id = r.run_id AND b.finished_at IS NULL)
+""")
+
+
+class Worked(NamedTuple):
+    """What a hint came to: the batch that was done, None if there was none to do."""
+
+    batch: int | None
+    counts: Counter[Reason]
+
+
+def work_on_run(engine: Engine, brand_id: UUID, run_id: UUID) -> Worked:
+    """Do the next batch of a run, and finish the run with its last one."""
+    ids = {"brand_id": brand_id, "run_id": run_id}
+    with transaction(engine, brand_id) as connection:
+        run = connection.execute(text(_RUN + " FOR UPDATE"), ids).one_or_none()
+        if run is None or run.state not in ("planned", "running"):
+            return Worked(None, Counter())
+        if run.state == "planned":
+            _plan(connection, run)
+        # The attempt is counted, and committed, before the work.
+        claimed = connection.execute(_CLAIM, ids).one_or_none()
+    counts: Counter[Reason] = Counter()
+    done = None
+    if claimed is not None:
+        counts = _work(engine, run, claimed)
+        done = claimed.batch
+    close(engine, brand_id, run_id)
+    return Worked(done, counts)
+
+
+def close(engine: Engine, brand_id: UUID, run_id: UUID) -> None:
+    """Finish a run all of whose batches are."""
+    with transaction(engine, brand_id) as connection:
+        connection.execute(_CLOSE, {"brand_id": brand_id, "run_id": run_id})
+
+
+def _plan(connection: Connection, run: Row[Any]) -> None:
+    chosen = {
+        "brand_id": run.brand_id,
+        "run_id": run.run_id,
+        "credit_rule_id": run.credit_rule_id,
+        "membership_type_id": run.membership_type_id,
+        "membership_id": run.membership_id,
+    }
+    connection.execute(_PLAN, {**chosen, "size": BATCH_SIZE})
+
+
+def _work(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
+    if claimed.attempts == 1:
+        try:
+            return _whole(engine, run, claimed)
+        except Exception as error:
+            logger.warning(
+                "batch_taken_apart",
+                brand=str(run.brand_id),
+                run=str(run.run_id),
+                batch=claimed.batch,
+                error=type(error).__name__,
+            )
+    return _one_by_one(engine, run, claimed)
+
+
+def _whole(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
+    with transaction(engine, run.brand_id) as connection:
+        if not _hold(connection, claimed):
+            return Counter()
+        counts, plan = bulk.work(connection, run, claimed.first_id, claimed.last_id)
+        _finish(connection, claimed, counts, plan)
+        return counts
+
+
+def _one_by_one(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
+    """A batch that failed or whose worker died: each membership on its own, its attempt counted first."""
+    with transaction(engine, run.brand_id) as connection:
+        ids = bulk.memberships_of(connection, run, claimed.first_id, claimed.last_id)
+    counts: Counter[Reason] = Counter()
+    plan: list[dict[str, Any]] = []
+    for membership_id in ids:
+        with transaction(engine, run.brand_id) as connection:
+            if not attempts.begin(connection, run.brand_id, [membership_id]):
+                counts[Reason.ERROR] += 1
+                continue
+        try:
+            with transaction(engine, run.brand_id) as connection:
+                more, rows = bulk.work(connection, run, membership_id, membership_id, attempt_counted=True)
+                counts += more
+                plan += rows or []
+        except Exception as error:
+            with transaction(engine, run.brand_id) as connection:
+                attempts.failed(connection, run.brand_id, membership_id, error, counted=True)
+            counts[Reason.ERROR] += 1
+    with transaction(engine, run.brand_id) as connection:
+        _finish(connection, claimed, counts, plan if run.dry_run else None)
+    return counts
+
+
+def _hold(connection: Connection, claimed: Row[Any]) -> bool:
+    """Lock a batch for as long as the work takes; False if somebody else has it or it is done."""
+    return connection.execute(_HOLD, _key(claimed)).first() is not None
+
+
+def _finish(
+    connection: Connection, claimed: Row[Any], counts: Counter[Reason], plan: list[dict[str, Any]] | None
+) -> None:
+    said = {"counts": json.dumps(add_up(counts)), "plan": None if plan is None else json.dumps(plan)}
+    connection.execute(_FINISH, {**_key(claimed), **said})
+
+
+def _key(claimed: Row[Any]) -> dict[str, Any]:
+    return {"brand_id": claimed.brand_id, "run_id": claimed.run_id, "batch": claimed.batch}
+
+
+def settle_soon(engine: Engine, brand_id: UUID, membership_ids: list[UUID]) -> Counter[Reason]:
+    """Settle memberships that something happened to: together, or one by one where that fails."""
+    with transaction(engine, brand_id) as connection:
+        ids = attempts.begin(connection, brand_id, membership_ids)
+    if not ids:
+        return Counter()
+    try:
+        with transaction(engine, brand_id) as connection:
+            return batches.settle_memberships(connection, brand_id, ids)
+    except Exception as error:
+        if len(ids) > 1:
+            logger.warning("batch_taken_apart", brand=str(brand_id), memberships=len(ids), error=type(error).__name__)
+    counts: Counter[Reason] = Counter()
+    for membership_id in ids:
+        try:
+            with transaction(engine, brand_id) as connection:
+                counts += batches.settle_memberships(connection, brand_id, [membership_id])
+        except Exception as error:
+            with transaction(engine, brand_id) as connection:
+                attempts.failed(connection, brand_id, membership_id, error, counted=True)
+            counts[Reason.ERROR] += 1
+    return counts

@@ -1,0 +1,46 @@
+"""python -m scheduler: a dull loop around `tick.run_once`. SIGTERM and SIGINT end it after the tick under way."""
+
+import signal
+import threading
+import time
+
+from issuance import log
+from issuance.database import engine_for
+from issuance.hints import broker_for
+from issuance.settings import settings
+from scheduler.tick import run_once
+
+#: Seconds from one tick to the next.
+PERIOD = 1.0
+
+
+def main() -> None:
+    """Tick until told to stop. A tick that fails is logged; the next one looks again."""
+    own = settings()
+    log.set_up(own.log_format, own.log_level)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    engine, broker = engine_for(own.database_url), broker_for(own.redis_url)
+    log.logger.info("scheduler_started", period_seconds=PERIOD)
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            tick = run_once(engine, broker)
+            if tick.sweeps or tick.resumed or tick.memberships:
+                log.logger.info(
+                    "tick",
+                    sweeps=tick.sweeps,
+                    batches=tick.batches,
+                    resumed=tick.resumed,
+                    memberships=tick.memberships,
+                    ms=round((time.monotonic() - began) * 1000, 1),
+                )
+        except Exception as error:
+            log.logger.error("tick_failed", error=type(error).__name__)
+        stop.wait(max(0.0, PERIOD - (time.monotonic() - began)))
+    log.logger.info("scheduler_stopped")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""One look at what PostgreSQL holds: what is due, what is under way, what was forgotten. Bounded, and safe
+beside any number of others: a brand has one sweep at a time, and hints may double."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import dramatiq
+from sqlalchemy import Engine, text
+
+from issuance import clock, hints
+from issuance.database import transaction
+from issuance.settling import due, working
+
+MOST_BRANDS = 200
+MOST_RUNS = 200
+MOST_MEMBERSHIPS = 5_000
+#: A hint that has not led to anything for so long is taken to be lost.
+_FORGOTTEN_AFTER = "2 seconds"
+
+# Runs that nobody has taken a batch of lately though there are some, and runs with none left or none planned yet.
+_STALLED = text("""
+    SELECT r.brand_id, r.run_id, count(b.batch) AS left_over
+      FROM runs r
+      LEFT JOIN run_batches b ON (b.brand_id, b.run_id) = (r.brand_id, r.run_id) AND b.finished_at IS NULL
+     WHERE r.finished_at IS NULL AND r.state IN ('planned', 'running')
+       AND r.created_at < clock_timestamp() - CAST(:after AS interval)
+       AND NOT EXISTS (SELECT FROM run_batches l WHERE (l.brand_id, l.run_id) = (r.brand_id, r.run_id)
+                          AND greatest(l.claimed_at, l.finished_at) > clock_timestamp() - CAST(:after AS interval))
+     GROUP BY r.brand_id, r.run_id
+     LIMIT :most
+""")
+
+
+@dataclass(slots=True)
+class Tick:
+    """What one tick asked for."""
+
+    sweeps: int = 0
+    batches: int = 0
+    resumed: int = 0
+    memberships: int = 0
+
+
+def run_once(engine: Engine, broker: dramatiq.Broker) -> Tick:
+    """Plan sweeps of what is due, and ask again for what was forgotten. Each brand goes by its own clock."""
+    tick = Tick()
+    with transaction(engine) as connection:
+        brands = due.brands_with_due(connection, most=MOST_BRANDS)
+    for brand_id in brands:
+        _sweep(engine, broker, brand_id, tick)
+    _resume_runs(engine, broker, tick)
+    _settle_forgotten(engine, broker, tick)
+    return tick
+
+
+def _sweep(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, tick: Tick) -> None:
+    with transaction(engine, brand_id) as connection:
+        planned = due.plan_sweep(connection, brand_id, clock.read(connection, brand_id).now)
+    if planned is not None:
+        tick.sweeps += 1
+        tick.batches += planned.batches
+        hints.work_on_run(broker, brand_id, planned.run_id, batches=planned.batches)
+
+
+def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick) -> None:
+    with transaction(engine) as connection:
+        stalled = connection.execute(_STALLED, {"after": _FORGOTTEN_AFTER, "most": MOST_RUNS}).all()
+    for run in stalled:
+        working.close(engine, run.brand_id, run.run_id)
+        hints.work_on_run(broker, run.brand_id, run.run_id, batches=max(run.left_over, 1))
+        tick.resumed += 1
+
+
+def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick) -> None:
+    with transaction(engine) as connection:
+        forgotten = due.unsettled(connection, older_than=_FORGOTTEN_AFTER, most=MOST_MEMBERSHIPS)
+    for brand_id, membership_ids in forgotten.items():
+        hints.settle(broker, brand_id, membership_ids)
+        tick.memberships += len(membership_ids)

@@ -1,0 +1,18 @@
+"""The workers: `dramatiq worker --queues events|bulk` (see the Procfile). Importing this wires the queue.
+
+A message is parsed, the membership or the run's next batch is settled, and it is logged; that is all.
+"""
+
+import dramatiq
+
+from issuance import hints, log
+from issuance.settings import settings
+from worker.messages import ReadsAnything
+
+log.set_up(settings().log_format, settings().log_level)
+dramatiq.set_encoder(ReadsAnything())
+dramatiq.set_broker(hints.broker_for(settings().redis_url))
+
+from worker import actors  # noqa: E402 - actors register with the broker that was set above
+
+__all__ = ["actors"]

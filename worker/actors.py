@@ -1,0 +1,78 @@
+"""The actors: ids in, settled memberships out. No retries here: the reconciler looks by state."""
+
+import base64
+from collections import Counter
+from hashlib import sha256
+from time import monotonic
+from uuid import UUID
+
+import dramatiq
+import redis
+from sqlalchemy import text
+
+from issuance import hints
+from issuance.deciding.reasons import Reason
+from issuance.database import engine_for, transaction
+from issuance.log import logger
+from issuance.settings import settings
+from issuance.settling import working
+
+
+@dramatiq.actor(queue_name=hints.EVENTS_QUEUE)
+def settle_memberships(brand: str, memberships: list[str]) -> None:
+    """Settle memberships that something happened to."""
+    began = monotonic()
+    try:
+        brand_id, membership_ids = UUID(brand), [UUID(membership) for membership in memberships]
+    except (ValueError, TypeError, AttributeError):
+        logger.error("message_without_ids", actor="settle_memberships")
+        return
+    counts = working.settle_soon(engine_for(settings().database_url), brand_id, membership_ids)
+    _log("memberships_settled", brand, began, counts, memberships=len(memberships))
+
+
+@dramatiq.actor(queue_name=hints.BULK_QUEUE)
+def work_on_run(brand: str, run: str) -> None:
+    """Do a run's next batch, and ask for the one after it."""
+    began = monotonic()
+    try:
+        brand_id, run_id = UUID(brand), UUID(run)
+    except (ValueError, TypeError, AttributeError):
+        logger.error("message_without_ids", actor="work_on_run")
+        return
+    worked = working.work_on_run(engine_for(settings().database_url), brand_id, run_id)
+    if worked.batch is not None:
+        hints.work_on_run(hints.broker_for(settings().redis_url), brand_id, run_id)
+        _log("batch_done", brand, began, worked.counts, run=run, batch=worked.batch)
+
+
+@dramatiq.actor(queue_name=hints.EVENTS_QUEUE)
+def quarantine_message(body: str, error: str) -> None:
+    """Keep a message that could not be read where the operator sees it, and take it off the queue."""
+    raw = base64.b64decode(body)
+    with transaction(engine_for(settings().database_url)) as connection:
+        # Under the digest of its body, so that one message is kept once.
+        connection.execute(
+            text("""
+                INSERT INTO quarantined_messages (message_id, queue, body, error) VALUES (:id, :queue, :body, :error)
+                ON CONFLICT (message_id) DO NOTHING
+            """),
+            {"id": UUID(bytes=sha256(raw).digest()[:16]), "queue": "events or bulk", "body": raw, "error": error},
+        )
+    logger.error("message_quarantined", error=error, bytes=len(raw))
+    _forget(raw)
+
+
+def _forget(raw: bytes) -> None:
+    """Take an unreadable message's body out of the broker; its id is not in it, so it is found by its body."""
+    broker = hints.broker_for(settings().redis_url)
+    client: redis.Redis = broker.client
+    for queue in (hints.EVENTS_QUEUE, hints.BULK_QUEUE):
+        for message_id, body in client.hscan_iter(f"{broker.namespace}:{queue}.msgs"):
+            if body == raw:
+                broker.do_ack(queue, message_id)
+
+
+def _log(event: str, brand: str, began: float, counts: Counter[Reason], **more: object) -> None:
+    outcomes = {reason.value: n for reason, n in counts.items() if n}
+    logger.info(event, brand=brand, ms=round((monotonic() - began) * 1000, 1), **outcomes, **more)
