@@ -27,7 +27,7 @@ from uuid_utils.compat import uuid7
 
 from issuance import clock, paging
 from issuance.errors import AlreadyRedeemed, CreditExpired, CreditNotLive, CreditNotYetValid, CreditRevoked, NotFound
-from issuance.tables import credits, guests, redemptions
+from issuance.tables import credits, guests, redemptions  # noqa: A004 - the word is the domain's
 
 Status = Literal["live", "upcoming", "redeemed", "expired", "revoked"]
 STATUSES: tuple[str, ...] = get_args(Status)

@@ -45,5 +45,7 @@ def transaction(engine: Engine, brand_id: UUID | None = None) -> Iterator[Connec
     """
     with engine.begin() as connection:
         if brand_id is not None:
-            connection.execute(text("SELECT set_config('issuance.brand_id', :brand_id, true)"), {"brand_id": str(brand_id)})
+            connection.execute(
+                text("SELECT set_config('issuance.brand_id', :brand_id, true)"), {"brand_id": str(brand_id)}
+            )
         yield connection

@@ -11,8 +11,8 @@ import redis
 from sqlalchemy import text
 
 from issuance import hints
-from issuance.deciding.reasons import Reason
 from issuance.database import engine_for, transaction
+from issuance.deciding.reasons import Reason
 from issuance.log import logger
 from issuance.settings import settings
 from issuance.settling import working

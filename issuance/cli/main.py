@@ -10,7 +10,7 @@ import sqlalchemy.exc
 import typer
 
 from issuance import log
-from issuance.cli import brands, check, demo, events, explain, keys, quarantine, runs, schema, version
+from issuance.cli import brands, check, demo, events, explain, keys, quarantine, runs, schema, up, version
 from issuance.errors import Invalid, IssuanceError, SettingsError
 from issuance.log import logger
 from issuance.settings import OwnSettings, read
@@ -26,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.add_typer(brands.app, name="brands")
 app.add_typer(keys.app, name="keys")

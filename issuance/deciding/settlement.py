@@ -50,9 +50,8 @@ def settle(facts: MembershipFacts, rules: Sequence[Rule], now: datetime, settled
     settlement.decisions = decide_with(history, rules)
     for decision in settlement.decisions:
         if decision.reason is Reason.ISSUED:
-            assert decision.version is not None and decision.validities is not None, (
-                "an issue has version and validities"
-            )
+            assert decision.version is not None, "an issue has a version"
+            assert decision.validities is not None, "an issue has validities"
             settlement.issue.append(
                 NewCredit(decision.key, decision.version, decision.turn.period_end, decision.validities, now)
             )

@@ -9,7 +9,6 @@ from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any
 
-from honcho.environ import parse_procfile
 from honcho.manager import Manager
 from honcho.printer import Printer
 from honcho.process import Popen, Process
@@ -118,18 +117,20 @@ class KeptProcess(Process):  # type: ignore[misc]
 
 
 class Processes(Manager):  # type: ignore[misc]
-    """The processes of the Procfile. `loop` returns when they have all stopped; `returncode` says how."""
+    """The processes of a Procfile. `loop` returns when they have all stopped; `returncode` says how."""
 
     returncode: int | None
 
-    def __init__(self, home: Path, environment: dict[str, str], printer: Printer | None = None) -> None:
+    def __init__(
+        self, home: Path, commands: dict[str, str], environment: dict[str, str], printer: Printer | None = None
+    ) -> None:
         super().__init__(printer)
         self._process_ctor = KeptProcess
         self._procmgr = Orders
         self.ready = Flag()
         self.stopping = Flag()
         self.companion: threading.Thread | None = None
-        for name, command in parse_procfile((REPO / "Procfile").read_text()).processes.items():
+        for name, command in commands.items():
             process = self.add_process(name, command, env={**environment, "PYTHONUNBUFFERED": "1"}, cwd=str(REPO))
             process.home, process.ready, process.stopping = home, self.ready, self.stopping
 

@@ -56,25 +56,25 @@ def forget(home: Path, name: str) -> None:
     (home / "running" / name).unlink(missing_ok=True)
 
 
-def stop_left_behind(home: Path) -> list[str]:
-    """Stops what the record still names, the servers last; the names of those that were alive."""
-    left = []
+def read(home: Path) -> dict[str, Running]:
+    """What the record of `home` names; some of it may have ended."""
+    found = {}
     for path in (home / "running").glob("[!.]*"):
-        try:
-            left.append(Running(**json.loads(path.read_text())))
-        except (OSError, ValueError, TypeError):
-            path.unlink(missing_ok=True)
-    alive = [running for running in left if running.alive()]
+        # Written whole and renamed: what can not be read was forgotten just now.
+        with suppress(FileNotFoundError):
+            found[path.name] = Running(**json.loads(path.read_text()))
+    return found
+
+
+def stop_left_behind(home: Path) -> None:
+    """Stops what the record names, the servers last."""
+    left = read(home)
     for server in (False, True):
-        _stop([running for running in alive if running.server is server])
-    for running in left:
-        path = home / "running" / running.name
-        try:
-            if json.loads(path.read_text())["started"] == running.started:
-                path.unlink()
-        except (OSError, ValueError):
-            pass
-    return [running.name for running in alive]
+        _stop([running for running in left.values() if running.alive() and running.server is server])
+    now = read(home)
+    for name, running in left.items():
+        if now.get(name) == running:  # not one that a new supervisor has started meanwhile
+            forget(home, name)
 
 
 def _stop(some: list[Running]) -> None:
@@ -89,6 +89,10 @@ def _stop(some: list[Running]) -> None:
     for running in some:
         if running.group:  # what its leader left in it
             running.kill()
+
+
+def is_running(pid: int) -> bool:
+    return bool(_started(pid))
 
 
 def _started(pid: int) -> str:

@@ -17,11 +17,12 @@ SERVERS: dict[str, type[Server]] = {"DATABASE_URL": Postgres, "REDIS_URL": Valke
 class Servers:
     """The embedded servers of `home` for those of DATABASE_URL and REDIS_URL that are not set.
 
-    `ours` when this process runs them, not another one.
+    `ours` when this process runs them, not another one, whose web process may listen on `port`.
     """
 
-    def __init__(self, home: Path, *, ours: bool, durable: bool = True) -> None:
+    def __init__(self, home: Path, *, ours: bool, durable: bool = True, port: object = None) -> None:
         self.ours = ours
+        self.port = port
         self.embedded = {
             variable: server(home, durable=durable)
             for variable, server in SERVERS.items()
@@ -29,8 +30,9 @@ class Servers:
         }
 
     def addresses(self) -> dict[str, str]:
-        """The variables to set for whoever uses them."""
-        return {variable: server.url for variable, server in self.embedded.items()}
+        """The variables to set for whoever uses them; the port of a whole `./run` that has them too."""
+        port = {} if self.port is None else {"ISSUANCE_PORT": str(self.port)}
+        return {variable: server.url for variable, server in self.embedded.items()} | port
 
     def start(self) -> None:
         for server in self.embedded.values():
@@ -72,7 +74,7 @@ def used(home: Path) -> Iterator[Servers]:
     users.join()
     if not lock.take():
         lock.wait_until_ready()
-        yield Servers(home, ours=False)
+        yield Servers(home, ours=False, port=lock.holder().get("port"))
         return
     users.leave()
     with supervised(home, lock) as servers:

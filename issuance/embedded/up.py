@@ -7,16 +7,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import httpx
+from honcho.environ import parse_procfile
 from honcho.printer import Printer
 
 from issuance import schema, settings
+from issuance.embedded.environment import REPO
 from issuance.embedded.lock import AlreadyRuns, SupervisorLock
 from issuance.embedded.processes import Processes
 from issuance.embedded.server import ServerError, free_port
-from issuance.embedded.servers import Servers, supervised
+from issuance.embedded.servers import Servers, supervised, used
 from issuance.errors import IssuanceError
 
 #: How long the processes may take to be ready for work, in seconds.
@@ -54,6 +55,11 @@ def demo(arguments: list[str]) -> int:
         house.processes.stop(codes[0])
 
     home = settings.read(settings.OwnSettings).home
+    lock = SupervisorLock(home)
+    if not lock.take() and lock.holder().get("port"):
+        with used(home) as servers:
+            return subprocess.call([*ISSUANCE, "demo", *arguments], env=os.environ | servers.addresses())
+    lock.release()
     with (home / "demo.log").open("w") as log:
         code = run_everything(show, printer=Printer(log), any_port=True)
     return codes[0] if codes else code
@@ -75,7 +81,7 @@ def run_everything(then: Callable[["House"], None], *, printer: Printer | None, 
     with supervised(own.home, lock) as servers:
         os.environ.update(servers.addresses(), ISSUANCE_PORT=str(port))
         prepare_database()
-        house = House(own.home, lock, servers, f"http://{_in_address(own.host)}:{port}", printer)
+        house = House(own, port, lock, servers, printer)
         return house.run(then)
 
 
@@ -88,12 +94,14 @@ class House:
     """Everything that runs under one `./run`."""
 
     def __init__(
-        self, home: Path, lock: SupervisorLock, servers: Servers, address: str, printer: Printer | None
+        self, own: settings.OwnSettings, port: int, lock: SupervisorLock, servers: Servers, printer: Printer | None
     ) -> None:
-        self.home = home
-        self.address = address
+        self.home = own.home
+        self.port = port
+        self.address = f"http://{_in_address(own.host)}:{port}"
         self.environment = dict(os.environ)
-        self.processes = Processes(home, self.environment, printer)
+        procfile = parse_procfile((REPO / "Procfile").read_text())
+        self.processes = Processes(self.home, procfile.processes, self.environment, printer)
         self._lock = lock
         self._servers = servers
 
@@ -110,7 +118,7 @@ class House:
             self.processes.ready.set()
             if stopping.is_set():
                 return
-            self._lock.tell(ready=True, address=self.address)
+            self._lock.tell(ready=True, address=self.address, port=self.port)
             threading.Thread(target=self._do, args=(then,), daemon=True).start()
             while not stopping.wait(ROUND):
                 for name in self._servers.raise_the_fallen():
