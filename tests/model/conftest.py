@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.model.driver import Server
+from tests.model.brand import Server
 from tests.model.server import server_of_environment
 
 if "ISSUANCE_URL" in os.environ:

@@ -167,14 +167,14 @@ class Reading:
 
     # -- guests (5)
 
-    def _parties(self) -> list[tuple[datetime, list[Guest]]]:
+    def parties(self) -> list[tuple[datetime, list[Guest]]]:
         changes = [fact for fact in self.facts if fact.kind == "membership.guests_changed"]
         first: list[Guest] = self.sign_up.data.get("guests") or [Guest(f"{self.membership} member", True)]
         return [(BEGINNING, first)] + [(fact.time, fact.data["guests"]) for fact in changes]
 
     def party(self, instant: datetime) -> list[Guest]:
         """The guests on the order at `instant` who have stayed on it until now."""
-        parties = self._parties()
+        parties = self.parties()
         then = [party for since, party in parties if since <= instant][-1]
         later = [{guest.name for guest in party} for since, party in parties if since > instant]
         return [guest for guest in then if all(guest.name in names for names in later)]

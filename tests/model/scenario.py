@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from tests.model.driver import Brand, Row, Server
+from tests.model.brand import Brand, Row, Server
 from tests.model.words import Fact, Guest
 
 ANN, BOB, CY = Guest("ann", True), Guest("bob", False), Guest("cy", False)

@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 
-from tests.model.driver import Server
+from tests.model.brand import Server
 
 
 def server_of_environment() -> Server:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from tests.model.driver import MismatchError, Play, Server
+from tests.model.brand import Server
+from tests.model.driver import MismatchError, Play
 from tests.model.histories import History, coherent
 from tests.model.words import Op
 
@@ -31,7 +32,7 @@ def shrink(server: Server, history: History, mismatch: MismatchError, seconds: f
             if time.monotonic() > deadline:
                 return history, mismatch
             found = failure(server, smaller)
-            if found and found.args[0].startswith("at ") == mismatch.args[0].startswith("at "):
+            if found and found.args[0].split()[0] == mismatch.args[0].split()[0]:
                 history, mismatch = replace(smaller, ops=smaller.ops[: found.step + 1]), found
                 progress = True
                 break

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.model.driver import Server
+from tests.model.brand import Server
 from tests.model.scenario import Scenario, instant
 
 FEBRUARY = ("2031-02-05", "2031-03-05")

@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from tests.model.driver import Play, Server, shown
+from tests.model.brand import Server
+from tests.model.driver import Play, shown
 from tests.model.histories import History, history
 from tests.model.shrink import check
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.model.driver import Server
+from tests.model.brand import Server
 from tests.model.scenario import ANN, BOB, Scenario
 
 FEBRUARY = ("2031-02-05", "2031-03-05")

@@ -1,0 +1,40 @@
+"""The reasons (SEMANTICS 13) that explain may give for a turn: every one that holds; which it names is its choice."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from tests.model.owed import turns
+from tests.model.reading import Reading
+from tests.model.words import Credit, Version
+
+ISSUED = {"issued", "already_issued"}
+
+
+def reasons(versions: list[Version], reading: Reading, issued: list[Credit]) -> dict[tuple[str, date], set[str]]:
+    """By guest and the turn's date, up to now. `issued` are this rule's and membership's; P0D turns are left out."""
+    found: dict[tuple[str, date], set[str]] = {}
+    numbered = {(credit.guest, credit.period_start): credit for credit in issued if credit.reissue == 0}
+    for turn in turns(versions, reading, reading.now):
+        version, sign_up = turn.version, turn.day == reading.starts_on
+        if version is not None and version.issuing_frequency == "P0D":
+            continue
+        start = reading.midnight(turn.day)
+        party = reading.sign_up_party() if sign_up else reading.party(start)
+        for name in {guest.name for _, guests in reading.parties() for guest in guests}:
+            holding = numbered.get((name, turn.day))
+            given = set(turn.blockers)
+            if version is not None and sign_up and not version.issue_on_signup:
+                given.add("not_signup_rule")
+            if versions[-1].deleted:
+                given.add("rule_deleted")
+            if name not in {guest.name for guest in party}:
+                given.add("guest_removed")
+            if version is not None and version.for_lead_booker_only:
+                given |= {"not_lead_booker" for guest in party if guest.name == name and not guest.lead_booker}
+            if not given and turn.out and holding is None:
+                given.add("period_over")
+            if holding is not None:
+                given = given | ISSUED if given or holding.revoked else ISSUED
+            found[name, turn.day] = given
+    return found
