@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
+from itertools import count, takewhile
 
 from tests.model.times import MONTHS, local_date, midnight, plus_months
 from tests.model.words import Fact, Guest
@@ -51,7 +52,7 @@ class Reading:
         until = plus_months(max([*anchors, local_date(self.timezone, self.now)]), 26)
 
         def series(anchor: date) -> set[date]:
-            return {day for k in range(2000) if (day := plus_months(anchor, k * months)) <= until}
+            return set(takewhile(lambda day: day <= until, (plus_months(anchor, k * months) for k in count())))
 
         days = series(self.anchor)
         for move in moves:
@@ -109,12 +110,12 @@ class Reading:
     def covering(self, day: date, instant: datetime) -> set[str]:
         """The states, at `instant`, of the charges whose period holds `day`."""
         states = self.charge_states(instant)
+        latest = {fact.data["charge"]: fact.data for fact in self.charges if fact.data["charge"] in states}
         found = set()
-        for charge, state in states.items():
-            last = [fact.data for fact in self.charges if fact.data["charge"] == charge][-1]
-            end = last.get("period_end") or self.next_boundary("billing_cycle", last["period_start"])
-            if last["period_start"] <= day < end:
-                found.add(state)
+        for charge, data in latest.items():
+            end = data.get("period_end") or self.next_boundary("billing_cycle", data["period_start"])
+            if data["period_start"] <= day < end:
+                found.add(states[charge])
         return found
 
     # -- status (7)

@@ -12,6 +12,7 @@ MONTHS = {"P1M": 1, "P3M": 3, "P6M": 6, "P1Y": 12}
 STEP = timedelta(minutes=15)
 
 
+@cache
 def plus_months(day: date, months: int) -> date:
     """`day` plus whole months in one step, clamped to the month's last day."""
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
