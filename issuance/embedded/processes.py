@@ -72,8 +72,9 @@ class KeptProcess(Process):  # type: ignore[misc]
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         self._events = events
         if ignore_signals:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            # A handler, not SIG_IGN, which the child would inherit.
+            signal.signal(signal.SIGINT, lambda *_: None)
+            signal.signal(signal.SIGTERM, lambda *_: None)
         threading.Thread(target=self._outlive_no_supervisor, args=(os.getppid(),), daemon=True).start()
         pause = FIRST_PAUSE
         while True:
@@ -98,7 +99,7 @@ class KeptProcess(Process):  # type: ignore[misc]
         reader.start()
         code: int = child.wait()
         Orders.kill(child.pid)  # what a killed process leaves in its group would do its work twice
-        reader.join()
+        reader.join(1)
         running.forget(self.home, self.name)
         return code
 

@@ -131,7 +131,7 @@ class Server(ABC):
 
     def _remember(self, address: dict[str, Any]) -> None:
         self.address = address
-        half = self._address_file().with_suffix(".half")
+        half = self._address_file().with_suffix(".json.half")
         half.touch(0o600)
         half.write_text(json.dumps(address))
         half.rename(self._address_file())

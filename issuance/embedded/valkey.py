@@ -6,9 +6,13 @@ import subprocess
 import sys
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from issuance.embedded.server import HOST, Server
 
+#: Whether it answers is asked again by whoever waits.
+NO_RETRY = Retry(NoBackoff(), 0)
 CONFIGURATION = """
 bind {host}
 port {port}
@@ -44,7 +48,7 @@ class Valkey(Server):
 
     def answers(self) -> bool:
         try:
-            with redis.Redis.from_url(self.url, socket_timeout=1) as client:
+            with redis.Redis.from_url(self.url, socket_timeout=1, retry=NO_RETRY) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
