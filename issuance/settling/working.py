@@ -40,12 +40,15 @@ _PLAN = text("""
     UPDATE runs SET state = 'running', started_at = clock_timestamp(), total = (SELECT coalesce(sum(size), 0) FROM planned)
      WHERE brand_id = :brand_id AND run_id = :run_id
 """)
+# MATERIALIZED: a planner that looked twice for the next batch would claim two.
 _CLAIM = text(f"""
+    WITH next AS MATERIALIZED (
+         SELECT batch FROM run_batches
+          WHERE brand_id = :brand_id AND run_id = :run_id AND finished_at IS NULL
+            AND (claimed_at IS NULL OR claimed_at < clock_timestamp() - interval '{_CLAIM_HOLDS}')
+          ORDER BY batch LIMIT 1 FOR UPDATE SKIP LOCKED)
     UPDATE run_batches b SET attempts = b.attempts + 1, claimed_at = clock_timestamp()
-      FROM (SELECT batch FROM run_batches
-             WHERE brand_id = :brand_id AND run_id = :run_id AND finished_at IS NULL
-               AND (claimed_at IS NULL OR claimed_at < clock_timestamp() - interval '{_CLAIM_HOLDS}')
-             ORDER BY batch LIMIT 1 FOR UPDATE SKIP LOCKED) next
+      FROM next
      WHERE b.brand_id = :brand_id AND b.run_id = :run_id AND b.batch = next.batch
     RETURNING b.*
 """)
