@@ -37,6 +37,16 @@ OVERDUE = text("""
      LIMIT :most
 """)
 
+STALLED_RUNS = text("""
+    SELECT 'this run gets nowhere' AS wrong, run_id, kind, state, run.created_at, max(batch.finished_at) AS moved_at
+      FROM runs AS run
+      LEFT JOIN run_batches AS batch USING (brand_id, run_id)
+     WHERE brand_id = :brand_id AND run.finished_at IS NULL AND state <> 'paused'
+     GROUP BY brand_id, run_id
+    HAVING greatest(run.created_at, max(batch.finished_at)) < clock_timestamp() - make_interval(mins => :minutes)
+     LIMIT :most
+""")
+
 QUARANTINED = text("""
     SELECT 'it fails and is set apart (issuance quarantine list)' AS wrong, membership_id, quarantined_at,
            attempts, last_error
@@ -48,14 +58,14 @@ QUARANTINED = text("""
 
 
 def find(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
-    """Events and memberships that wait too long, and memberships in quarantine."""
+    """Events, memberships and runs that wait too long, and memberships in quarantine."""
     arguments = {
         "brand_id": brand_id,
         "now": clock.read(connection, brand_id).now,
         "minutes": LATE_AFTER_MINUTES,
         "most": MOST_OFFENDERS,
     }
-    for statement in (UNSETTLED_EVENTS, OVERDUE, QUARANTINED):
+    for statement in (UNSETTLED_EVENTS, OVERDUE, STALLED_RUNS, QUARANTINED):
         yield [dict(row) for row in connection.execute(statement, arguments).mappings()]
 
 
