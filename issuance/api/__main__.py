@@ -1,0 +1,34 @@
+"""`python -m issuance.api`: the web process. SIGTERM lets requests that are under way finish."""
+
+import sys
+
+import uvicorn
+
+from issuance import log, settings
+from issuance.api.app import create_app
+from issuance.errors import SettingsError
+
+#: How long requests may take to finish when the process is told to stop.
+GRACE_SECONDS = 20
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    try:
+        given = settings.settings()
+    except SettingsError as error:
+        sys.exit(error.message)
+    log.set_up(given.log_format, given.log_level)
+    uvicorn.run(
+        create_app(given),
+        host=given.host,
+        port=given.port,
+        log_config=None,
+        access_log=False,  # our own line has the route and not the path: a path may hold a credit's code
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    main()

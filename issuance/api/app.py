@@ -1,0 +1,87 @@
+"""The web application: its parts, put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from issuance import database, hints
+from issuance.api import (
+    billing_events,
+    coupons,
+    credit_rules,
+    credits,  # noqa: A004 - the word is the domain's
+    health,
+    membership_types,
+    memberships,
+    problems,
+    quarantine,
+    runs,
+    sandbox,
+)
+from issuance.api.requests import Edge
+from issuance.settings import Settings
+
+#: Requests that are worked on at once. Those that wait for a clock to settle hold a thread and no connection.
+THREADS = 100
+
+_ROUTERS = (
+    credit_rules.router,
+    coupons.router,
+    membership_types.router,
+    memberships.router,
+    credits.router,
+    billing_events.router,
+    runs.router,
+    quarantine.router,
+    sandbox.router,
+    health.router,
+)
+
+_DESCRIPTION = """Turns membership billing events into credits, by rules, exactly once.
+
+Show a key as `Authorization: Bearer KEY`. Every error is `{"error": {"code", "message", "fields"?}}`, every answer
+carries `X-Request-Id`. Lists come in pages: `?page=1&per_page=25`, at most 100 a page. Parameters and fields that an
+operation does not know are refused with 422."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application on the servers that `settings` names."""
+    app = FastAPI(
+        title="Issuance",
+        version="0.1.0",
+        description=_DESCRIPTION,
+        lifespan=_life,
+        redirect_slashes=False,
+        strict_content_type=False,
+    )
+    app.state.engine = database.engine_for(settings.database_url)
+    app.state.broker = hints.broker_for(settings.redis_url)
+    problems.install(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.add_middleware(Edge)
+    _document(app)
+    return app
+
+
+@asynccontextmanager
+async def _life(_: FastAPI) -> AsyncIterator[None]:
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    yield
+
+
+def _document(app: FastAPI) -> None:
+    """Add to the OpenAPI document what no endpoint's signature names."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        for name, model in billing_events.SCHEMAS.items():
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            document["components"]["schemas"].setdefault(name, schema)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,119 @@
+"""`/billing-events`, and `/rejected-events` for those that were refused."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Response
+from pydantic import BaseModel, Field
+
+from issuance import events, hints, rejections
+from issuance.api.callers import Caller, KeyedRoute, Reader, Writer
+from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.problems import documented
+from issuance.cloud_events import CloudEvent
+from issuance.errors import Invalid, TooLarge
+from issuance.events import MOST_EVENTS, Intake
+from issuance.fields import Identifier
+
+router = APIRouter(tags=["billing events"], route_class=KeyedRoute, responses=documented(401, 403, 422))
+
+_ONE = {"$ref": "#/components/schemas/CloudEvent"}
+_BATCH = {"type": "array", "items": _ONE, "maxItems": MOST_EVENTS}
+_DOCUMENT = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/cloudevents+json": {"schema": _ONE},
+            "application/cloudevents-batch+json": {"schema": _BATCH},
+            "application/json": {"schema": {"oneOf": [_ONE, _BATCH]}},
+        },
+    }
+}
+
+
+class Rejected(BaseModel):
+    """An event that was refused: its place in the batch, and why. It is kept under /rejected-events."""
+
+    index: int
+    code: str
+    message: str
+
+
+class Taken(BaseModel):
+    """What became of the events. Accepted ones are durable."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[Rejected]
+
+
+class RejectedEvent(BaseModel):
+    id: UUID
+    received_at: datetime
+    code: str
+    message: str
+    event: str = Field(description="The event as it came, as JSON text")
+
+
+def _taken(caller: Caller, intake: Intake) -> dict[str, Any]:
+    # After the commit: what a lost hint asked for is found by state.
+    hints.settle(caller.broker, caller.brand_id, intake.membership_ids)
+    return {"accepted": intake.accepted, "duplicates": intake.duplicates, "rejected": intake.rejected}
+
+
+@router.post(
+    "/billing-events",
+    operation_id="postBillingEvents",
+    status_code=202,
+    response_model=Taken,
+    responses=documented(413, 415),
+    openapi_extra=_DOCUMENT,
+)
+def post_billing_events(caller: Writer, body: Annotated[Any, Body()]) -> Any:
+    """Take in one CloudEvent or a batch of up to 1000, each on its own. `source` and `id` identify an event."""
+    if not isinstance(body, (dict, list)):
+        raise Invalid("Send one event, a JSON object, or a batch of them, a JSON array.")
+    bodies = body if isinstance(body, list) else [body]
+    if len(bodies) > MOST_EVENTS:
+        raise TooLarge(f"A batch has at most {MOST_EVENTS} events.")
+    with caller.transaction() as connection:
+        intake = events.accept(connection, caller.brand_id, bodies)
+    return _taken(caller, intake)
+
+
+@router.get("/rejected-events", operation_id="listRejectedEvents", response_model=Listed[RejectedEvent])
+def list_rejected_events(caller: Reader, code: Identifier | None = None, page: Page = 1, per_page: PerPage = 25) -> Any:
+    """List the events that were refused and wait for the operator, the latest first."""
+    with caller.transaction() as connection:
+        return listed(rejections.page(connection, caller.brand_id, page, per_page, code=code), page, per_page)
+
+
+@router.post(
+    "/rejected-events/{rejected_id}/retry",
+    operation_id="retryRejectedEvent",
+    response_model=Taken,
+    responses=documented(404, 409),
+)
+def retry_rejected_event(caller: Writer, rejected_id: UUID) -> Any:
+    """Take in a refused event after all, now that its cause is mended. Refused again, it is kept under a new id."""
+    with caller.transaction() as connection:
+        intake = rejections.retry(connection, caller.brand_id, rejected_id)
+    return _taken(caller, intake)
+
+
+@router.delete(
+    "/rejected-events/{rejected_id}",
+    operation_id="dismissRejectedEvent",
+    status_code=204,
+    responses=documented(404),
+)
+def dismiss_rejected_event(caller: Writer, rejected_id: UUID) -> Response:
+    """Forget a refused event."""
+    with caller.transaction() as connection:
+        rejections.dismiss(connection, caller.brand_id, rejected_id)
+    return Response(status_code=204)
+
+
+#: Named in the document above, where no endpoint's signature names it.
+SCHEMAS = {"CloudEvent": CloudEvent}

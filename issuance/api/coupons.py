@@ -1,0 +1,60 @@
+"""`/customers/coupons`."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel
+
+from issuance import coupons
+from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.problems import documented
+from issuance.coupons import CouponBody
+
+router = APIRouter(
+    prefix="/customers/coupons", tags=["coupons"], route_class=KeyedRoute, responses=documented(401, 403, 422)
+)
+
+CouponId = Annotated[str, Path(max_length=100, examples=["spa-credit"])]
+
+
+class Discount(BaseModel):
+    type: str
+    value: int | float
+    currency: str | None
+
+
+class Coupon(BaseModel):
+    """The template that credits are made from."""
+
+    id: str
+    coupon_id: str
+    name: str
+    description: str
+    discount: Discount
+    validity: str | None
+    offerings: list[Any]
+    created_at: datetime
+    updated_at: datetime
+
+
+@router.get("", operation_id="listCoupons", response_model=Listed[Coupon])
+def list_coupons(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
+    """List coupons, by id."""
+    with caller.transaction() as connection:
+        return listed(coupons.page(connection, caller.brand_id, page, per_page), page, per_page)
+
+
+@router.put("/{coupon_id}", operation_id="putCoupon", response_model=Coupon)
+def put_coupon(caller: Writer, coupon_id: CouponId, body: CouponBody) -> Any:
+    """Create a coupon or replace it. Credits that are out keep what they were issued with."""
+    with caller.transaction() as connection:
+        return coupons.put(connection, caller.brand_id, coupon_id, body)
+
+
+@router.get("/{coupon_id}", operation_id="getCoupon", response_model=Coupon, responses=documented(404))
+def get_coupon(caller: Reader, coupon_id: CouponId) -> Any:
+    """Get one coupon."""
+    with caller.transaction() as connection:
+        return coupons.get(connection, caller.brand_id, coupon_id)

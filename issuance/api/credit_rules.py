@@ -1,0 +1,134 @@
+"""`/customers/membership-credit-rules` (reference: Membership Credit Rules)."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, StrictBool
+
+from issuance import hints, rules
+from issuance.api.callers import Issuer, KeyedRoute, Reader, Writer
+from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.problems import documented
+from issuance.deciding.frequency import IssuingFrequency
+from issuance.fields import Body
+from issuance.rules import CreditRuleChange, NewCreditRule
+from issuance.settling import runs
+
+router = APIRouter(
+    prefix="/customers/membership-credit-rules",
+    tags=["membership credit rules"],
+    route_class=KeyedRoute,
+    responses=documented(401, 403, 422),
+)
+
+CreditRuleId = Annotated[UUID, Path(alias="creditRuleId", description="The ID of the membership credit rule")]
+
+
+class TypeOfRule(BaseModel):
+    id: UUID
+    name: str
+
+
+class MembershipCreditRule(BaseModel):
+    """A rule for issuing credit to members of a membership type, as its latest version has it."""
+
+    id: UUID
+    membership_type_id: UUID
+    membership_type: TypeOfRule
+    coupon_id: str
+    coupon_name: str
+    coupon_description: str
+    roll_over: bool
+    issue_on_signup: bool
+    multi_use: bool
+    for_lead_booker_only: bool
+    issuing_frequency: IssuingFrequency
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class IssueBody(Body):
+    """`include_upcoming`: also to memberships that have signed up and are not billed yet."""
+
+    include_upcoming: StrictBool = False
+
+
+@router.get("", operation_id="listMembershipCreditRules", response_model=Listed[MembershipCreditRule])
+def list_credit_rules(
+    caller: Reader,
+    brand_id: Annotated[UUID | None, Query(description="Another brand's gives an empty list")] = None,
+    membership_type_id: UUID | None = None,
+    issue_on_signup: Annotated[bool | None, Query(description="Only rules that have it so")] = None,
+    page: Page = 1,
+    per_page: PerPage = 25,
+) -> Any:
+    """List membership credit rules, the oldest first."""
+    if brand_id not in (None, caller.brand_id):
+        return listed(([], 0), page, per_page)
+    with caller.transaction() as connection:
+        found = rules.page(
+            connection,
+            caller.brand_id,
+            page,
+            per_page,
+            membership_type_id=membership_type_id,
+            issue_on_signup=issue_on_signup,
+        )
+    return listed(found, page, per_page)
+
+
+@router.post("", operation_id="createMembershipCreditRule", status_code=201, response_model=MembershipCreditRule)
+def create_credit_rule(caller: Writer, body: NewCreditRule) -> Any:
+    """Create a membership credit rule."""
+    with caller.transaction() as connection:
+        return rules.create(connection, caller.brand_id, body)
+
+
+@router.get(
+    "/{creditRuleId}",
+    operation_id="getMembershipCreditRule",
+    response_model=MembershipCreditRule,
+    responses=documented(404),
+)
+def get_credit_rule(caller: Reader, credit_rule_id: CreditRuleId) -> Any:
+    """Get a single membership credit rule."""
+    with caller.transaction() as connection:
+        return rules.get(connection, caller.brand_id, credit_rule_id)
+
+
+@router.put(
+    "/{creditRuleId}",
+    operation_id="updateMembershipCreditRule",
+    response_model=MembershipCreditRule,
+    responses=documented(404),
+)
+def update_credit_rule(caller: Writer, credit_rule_id: CreditRuleId, body: CreditRuleChange) -> Any:
+    """Update a membership credit rule. What the body does not name stays; the result is the rule's next version."""
+    with caller.transaction() as connection:
+        return rules.change(connection, caller.brand_id, credit_rule_id, body)
+
+
+@router.delete("/{creditRuleId}", operation_id="deleteMembershipCreditRule", status_code=204, responses=documented(404))
+def delete_credit_rule(caller: Writer, credit_rule_id: CreditRuleId) -> Response:
+    """Delete a membership credit rule. Nothing is issued under it from now on; credits that are out live on."""
+    with caller.transaction() as connection:
+        rules.delete(connection, caller.brand_id, credit_rule_id)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/{creditRuleId}/issue",
+    operation_id="actionIssueMembershipCreditRuleCredits",
+    status_code=204,
+    responses=documented(404),
+)
+def issue_credits(caller: Issuer, credit_rule_id: CreditRuleId, body: IssueBody | None = None) -> Response:
+    """Issue credits for all active memberships under a credit rule's membership type: starts a run, see /runs."""
+    with caller.transaction() as connection:
+        include_upcoming = body is not None and body.include_upcoming
+        run_id = runs.start_issue(connection, caller.brand_id, credit_rule_id, include_upcoming=include_upcoming)
+    hints.work_on_run(caller.broker, caller.brand_id, run_id)
+    return Response(status_code=204, headers={"Location": f"/runs/{run_id}"})

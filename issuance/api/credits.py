@@ -1,0 +1,126 @@
+"""`/customers/credits`."""
+
+from datetime import date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel, Field
+
+from issuance import credits  # noqa: A004 - the word is the domain's
+from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.problems import documented
+from issuance.credits import Status
+from issuance.fields import Body, Identifier, Reason, Text
+
+router = APIRouter(
+    prefix="/customers/credits", tags=["credits"], route_class=KeyedRoute, responses=documented(401, 403, 422)
+)
+
+Code = Annotated[str, Path(pattern=r"^[0-9A-Za-z-]{1,64}$", description="The credit's code")]
+
+
+class Holder(BaseModel):
+    id: UUID
+    name: str
+    lead_booker: bool
+    external_user_id: str | None
+
+
+class Credit(BaseModel):
+    """One issued coupon code, held by one guest. Its status is that of this moment on the brand's clock."""
+
+    id: UUID
+    code: str
+    status: Status
+    credit_rule_id: UUID
+    rule_version: int
+    coupon_id: str
+    coupon_name: str
+    membership_id: UUID
+    guest: Holder
+    period_start: date
+    period_end: date | None
+    reissue: int
+    valid_from: datetime
+    expires_at: datetime | None
+    roll_over: bool
+    multi_use: bool
+    uses: int
+    issued_at: datetime
+    redeemed_at: datetime | None
+    revoked_at: datetime | None
+    revoked_reason: str | None
+    expired_at: datetime | None
+    flagged_at: datetime | None = Field(description="Redeemed although its charge was taken back later")
+    run_id: UUID | None
+
+
+class RedemptionOfCredit(BaseModel):
+    id: UUID
+    status: str
+
+
+class RedeemedCredit(Credit):
+    redemption: RedemptionOfCredit
+
+
+class RedeemBody(Body):
+    reference: Annotated[Text, Field(max_length=255)] | None = Field(None, description="Yours, such as a booking's id")
+
+
+class RevokeBody(Body):
+    reason: Reason
+
+
+@router.get("", operation_id="listCredits", response_model=Listed[Credit])
+def list_credits(
+    caller: Reader,
+    membership_id: UUID | None = None,
+    credit_rule_id: UUID | None = None,
+    external_user_id: Identifier | None = None,
+    guest_id: UUID | None = None,
+    status: Status | None = None,
+    multi_use: bool | None = None,
+    page: Page = 1,
+    per_page: PerPage = 25,
+) -> Any:
+    """List credits, the latest period first."""
+    with caller.transaction() as connection:
+        found = credits.page(
+            connection,
+            caller.brand_id,
+            page,
+            per_page,
+            status=status,
+            external_user_id=external_user_id,
+            membership_id=membership_id,
+            credit_rule_id=credit_rule_id,
+            guest_id=guest_id,
+            multi_use=multi_use,
+        )
+    return listed(found, page, per_page)
+
+
+@router.get("/{code}", operation_id="getCredit", response_model=Credit, responses=documented(404))
+def get_credit(caller: Reader, code: Code) -> Any:
+    """Get the credit with a code."""
+    with caller.transaction() as connection:
+        return credits.get(connection, caller.brand_id, code)
+
+
+@router.post(
+    "/{code}/redeem", operation_id="redeemCredit", response_model=RedeemedCredit, responses=documented(404, 409)
+)
+def redeem_credit(caller: Writer, code: Code, body: RedeemBody | None = None) -> Any:
+    """Use a credit. 409 says why it can not be used: already_redeemed, expired, revoked or not_yet_valid."""
+    with caller.transaction() as connection:
+        return credits.redeem(connection, caller.brand_id, code, body.reference if body else None)
+
+
+@router.post("/{code}/revoke", operation_id="revokeCredit", response_model=Credit, responses=documented(404, 409))
+def revoke_credit(caller: Writer, code: Code, body: RevokeBody) -> Any:
+    """Take a credit back for good."""
+    with caller.transaction() as connection:
+        return credits.revoke(connection, caller.brand_id, code, body.reason)

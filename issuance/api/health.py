@@ -1,0 +1,43 @@
+"""`/healthz`, `/readyz`, `/metrics`: for the machines around us, without a key (INTERFACE 10)."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+
+from issuance import database, health
+from issuance.api import metrics
+
+router = APIRouter(tags=["health"])
+
+
+class Alive(BaseModel):
+    alive: bool = True
+
+
+class Ready(BaseModel):
+    ready: bool
+    failed: dict[str, str]
+
+
+@router.get("/healthz", operation_id="getHealth")
+def alive() -> Alive:
+    """The process answers."""
+    return Alive()
+
+
+@router.get("/readyz", operation_id="getReadiness", response_model=Ready, responses={503: {"model": Ready}})
+def ready(request: Request) -> JSONResponse:
+    """Database and broker can be reached, and the schema is current; else 503 and what has failed."""
+    failed = health.failures(request.app.state.engine, request.app.state.broker)
+    return JSONResponse({"ready": not failed, "failed": failed}, status_code=503 if failed else 200)
+
+
+@router.get(
+    "/metrics", operation_id="getMetrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+)
+def read_metrics(request: Request) -> Response:
+    """Requests, and what is due, unsettled, rejected and quarantined, for Prometheus."""
+    with database.transaction(request.app.state.engine) as connection:
+        figures = health.figures(connection)
+    return Response(metrics.exposition(figures), media_type=CONTENT_TYPE_LATEST)

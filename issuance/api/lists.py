@@ -1,0 +1,32 @@
+"""Lists in pages: `?page=1&per_page=25` → {"data", "meta"} (INTERFACE 4)."""
+
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel
+
+from issuance import paging
+
+Item = TypeVar("Item")
+
+Page = Annotated[int, Query(ge=1, le=paging.LAST_PAGE, description="The page, from 1")]
+PerPage = Annotated[int, Query(ge=1, le=paging.LONGEST_PAGE, description="How many a page")]
+
+
+class Meta(BaseModel):
+    page: int
+    per_page: int
+    total: int
+
+
+class Listed(BaseModel, Generic[Item]):
+    """One page of a list."""
+
+    data: list[Item]
+    meta: Meta
+
+
+def listed(found: paging.Rows, page: int, per_page: int) -> dict[str, Any]:
+    """One page as it is sent."""
+    rows, total = found
+    return {"data": rows, "meta": {"page": page, "per_page": per_page, "total": total}}

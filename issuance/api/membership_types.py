@@ -1,0 +1,56 @@
+"""`/customers/membership-types`."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from issuance import membership_types
+from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.problems import documented
+from issuance.membership_types import NewMembershipType
+
+router = APIRouter(
+    prefix="/customers/membership-types",
+    tags=["membership types"],
+    route_class=KeyedRoute,
+    responses=documented(401, 403, 422),
+)
+
+
+class MembershipType(BaseModel):
+    """A tier that memberships are sold on."""
+
+    id: UUID
+    name: str
+    billing: Literal["external", "automatic"]
+    created_at: datetime
+
+
+@router.get("", operation_id="listMembershipTypes", response_model=Listed[MembershipType])
+def list_membership_types(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
+    """List membership types, the oldest first."""
+    with caller.transaction() as connection:
+        return listed(membership_types.page(connection, caller.brand_id, page, per_page), page, per_page)
+
+
+@router.post("", operation_id="createMembershipType", status_code=201, response_model=MembershipType)
+def create_membership_type(caller: Writer, body: NewMembershipType) -> Any:
+    """Create a membership type."""
+    with caller.transaction() as connection:
+        return membership_types.create(connection, caller.brand_id, body)
+
+
+@router.get(
+    "/{membership_type_id}",
+    operation_id="getMembershipType",
+    response_model=MembershipType,
+    responses=documented(404),
+)
+def get_membership_type(caller: Reader, membership_type_id: UUID) -> Any:
+    """Get one membership type."""
+    with caller.transaction() as connection:
+        return membership_types.get(connection, caller.brand_id, membership_type_id)

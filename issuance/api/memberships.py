@@ -1,0 +1,133 @@
+"""`/customers/memberships`."""
+
+from datetime import date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from issuance import memberships
+from issuance.api.callers import KeyedRoute, Reader
+from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.problems import documented
+from issuance.fields import CalendarDate, Identifier
+from issuance.memberships import Status
+from issuance.settling import explaining
+
+router = APIRouter(
+    prefix="/customers/memberships", tags=["memberships"], route_class=KeyedRoute, responses=documented(401, 403, 422)
+)
+
+
+class TypeOfMembership(BaseModel):
+    id: UUID
+    name: str
+
+
+class Period(BaseModel):
+    """[start, end): `end` is the first day that is no longer in it."""
+
+    start: date
+    end: date
+
+
+class Charge(BaseModel):
+    id: str
+    state: str
+    period_start: date
+    period_end: date
+    amount: float | None = None
+    amount_refunded: float | None = None
+
+
+class Guest(BaseModel):
+    id: UUID
+    name: str
+    email: str | None
+    external_user_id: str | None
+    lead_booker: bool
+
+
+class Membership(BaseModel):
+    """A member's subscription to a membership type. `period`: the current billing period, null once it has ended."""
+
+    id: UUID
+    membership_type_id: UUID
+    membership_type: TypeOfMembership
+    external_user_id: str
+    status: Status
+    signed_up_at: datetime
+    starts_on: date
+    ends_on: date | None
+    billing_anchor: date
+    billing_frequency: str
+    period: Period | None
+    charges: list[Charge]
+    guests: list[Guest]
+
+
+class Explained(BaseModel):
+    """What became of one (rule, guest, occurrence), and why."""
+
+    credit_rule_id: UUID
+    rule_version: int | None
+    guest: dict[str, Any] | None
+    period_start: date
+    period_end: date | None
+    outcome: str
+    reason: str
+    facts: Any
+    text: str
+
+
+class Explanation(BaseModel):
+    data: list[Explained]
+
+
+@router.get("", operation_id="listMemberships", response_model=Listed[Membership])
+def list_memberships(
+    caller: Reader,
+    membership_type_id: UUID | None = None,
+    external_user_id: Identifier | None = None,
+    status: Status | None = None,
+    page: Page = 1,
+    per_page: PerPage = 25,
+) -> Any:
+    """List memberships, by id."""
+    with caller.transaction() as connection:
+        found = memberships.page(
+            connection,
+            caller.brand_id,
+            page,
+            per_page,
+            membership_type_id=membership_type_id,
+            external_user_id=external_user_id,
+            status=status,
+        )
+    return listed(found, page, per_page)
+
+
+@router.get("/{membership_id}", operation_id="getMembership", response_model=Membership, responses=documented(404))
+def get_membership(caller: Reader, membership_id: UUID) -> Any:
+    """Get one membership."""
+    with caller.transaction() as connection:
+        return memberships.get(connection, caller.brand_id, membership_id)
+
+
+@router.get(
+    "/{membership_id}/explain", operation_id="explainMembership", response_model=Explanation, responses=documented(404)
+)
+def explain_membership(
+    caller: Reader,
+    membership_id: UUID,
+    credit_rule_id: UUID | None = None,
+    first: Annotated[CalendarDate | None, Query(alias="from", description="The first date, inclusive")] = None,
+    last: Annotated[CalendarDate | None, Query(alias="to", description="The last date, inclusive")] = None,
+) -> Any:
+    """Say why each credit of a membership was issued or was not, in sentences, by the code that decides."""
+    with caller.transaction() as connection:
+        rows = explaining.explain(
+            connection, caller.brand_id, membership_id, credit_rule_id=credit_rule_id, first=first, last=last
+        )
+    return {"data": rows}

@@ -1,0 +1,16 @@
+"""What Prometheus reads. Requests are counted here; everything else is asked of PostgreSQL when it is read."""
+
+from prometheus_client import REGISTRY, Gauge, Histogram, generate_latest
+
+from issuance.health import MEANINGS
+
+REQUESTS = Histogram("issuance_request_seconds", "Requests by route, with their time", ["method", "route", "status"])
+
+_FIGURES = {name: Gauge(f"issuance_{name}", meaning) for name, meaning in MEANINGS.items()}
+
+
+def exposition(figures: dict[str, float]) -> bytes:
+    """All metrics in Prometheus' text format."""
+    for name, value in figures.items():
+        _FIGURES[name].set(value)
+    return generate_latest(REGISTRY)

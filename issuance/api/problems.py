@@ -1,0 +1,133 @@
+"""The one shape of every error: {"error": {"code", "message", "fields"?}} (INTERFACE 3)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from psycopg.errors import UndefinedColumn, UndefinedTable
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from issuance.errors import Invalid, IssuanceError, NotFound, SchemaBehind
+from issuance.log import logger
+
+
+class Unavailable(IssuanceError):
+    """The database can not be reached, or is too busy. Try again in a moment."""
+
+    code = "unavailable"
+    status = 503
+
+
+class UnsupportedMediaType(IssuanceError):
+    """Send JSON: Content-Type: application/json."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class ErrorDetail(BaseModel):
+    code: str = Field(examples=["not_found"])
+    message: str = Field(examples=["There is no such thing here."])
+    fields: dict[str, str] | None = Field(None, description="What is wrong with each field of the request, by its path")
+
+
+class Problem(BaseModel):
+    """Every error has this shape."""
+
+    error: ErrorDetail
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of an operation, for the OpenAPI document."""
+    return {status: {"model": Problem, "description": _MEANINGS[status]} for status in statuses}
+
+
+_MEANINGS = {
+    401: "No key, or not a good one",
+    403: "The key does not have the scope for this call",
+    404: "There is no such thing here",
+    409: "It does not fit what is there",
+    413: "The body is too large",
+    415: "The body is not JSON",
+    422: "The request did not pass validation",
+    503: "Not possible at the moment",
+}
+_CODES = {400: "invalid", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+def answer(
+    path: str, status: int, code: str, message: str, fields: dict[str, str] | None = None
+) -> JSONResponse:
+    """An error as it is sent. Codes are UPPER_SNAKE under /v1."""
+    detail: dict[str, Any] = {"code": code.upper() if path.startswith("/v1/") else code, "message": message}
+    if fields is not None:
+        detail["fields"] = fields
+    return JSONResponse({"error": detail}, status_code=status)
+
+
+def install(app: FastAPI) -> None:
+    """Give every error of `app` the one shape. What nobody foresaw is answered by `requests.Edge`."""
+
+    def raised(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, IssuanceError), "only those come here"
+        response = answer(request.url.path, error.status, error.code, error.message, error.fields)
+        if error.status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        if error.status == 503:
+            response.headers["Retry-After"] = "1"
+        return response
+
+    def refused(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException), "only those come here"
+        code = _CODES.get(error.status_code, "error")
+        if error.status_code == 400:  # FastAPI's word for a body that could not be read
+            return raised(request, Invalid("The body is not JSON."))
+        message = "There is no such address." if error.status_code == 404 else str(error.detail)
+        response = answer(request.url.path, error.status_code, code, message)
+        response.headers.update(error.headers or {})
+        return response
+
+    def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError), "only those come here"
+        wrong = error.errors()
+        if any(part["loc"][0] == "path" for part in wrong):
+            return raised(request, NotFound())  # an id that can not be one is an unknown id
+        fields = fields_of(wrong)
+        message = "; ".join(f"{field}: {what}" for field, what in list(fields.items())[:5])
+        return raised(request, Invalid(message, fields=fields))
+
+    def unavailable(request: Request, error: Exception) -> JSONResponse:
+        logger.error("database_unavailable", error=str(getattr(error, "orig", error)).splitlines()[0])
+        return raised(request, Unavailable())
+
+    def unstorable(request: Request, error: Exception) -> JSONResponse:
+        logger.warning("value_not_storable", error=str(getattr(error, "orig", error)).splitlines()[0])
+        return raised(request, Invalid("A value of the request can not be stored."))
+
+    def not_understood(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(getattr(error, "orig", None), (UndefinedTable, UndefinedColumn)):
+            logger.error("schema_behind")
+            return raised(request, SchemaBehind())
+        raise error
+
+    app.add_exception_handler(IssuanceError, raised)
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(DataError, unstorable)
+    app.add_exception_handler(ProgrammingError, not_understood)
+    for kind in (OperationalError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(kind, unavailable)
+
+
+def fields_of(wrong: Iterable[Any]) -> dict[str, str]:
+    """What is wrong with each field, by its dotted path; the first word about each counts."""
+    fields: dict[str, str] = {}
+    for part in wrong:
+        place = part["loc"] if len(part["loc"]) == 1 else part["loc"][1:]
+        fields.setdefault(".".join(str(step) for step in place), part["msg"].removeprefix("Value error, "))
+    return fields

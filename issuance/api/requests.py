@@ -1,0 +1,128 @@
+"""The edge around every request: its id, the bound on its body, its one log line, and the last answer to what
+nobody foresaw."""
+
+import re
+from time import perf_counter
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request
+from pydantic_core import from_json
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils.compat import uuid7
+
+from issuance.api import metrics, problems
+from issuance.errors import TooLarge
+from issuance.log import logger
+
+#: The longest body, in bytes. A thousand events fit in well.
+LONGEST_BODY = 3 * 512 * 1024
+#: How much of a body that is too long is read and thrown away, so that its sender hears the answer.
+LONGEST_PATIENCE = 16 * 1024 * 1024
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+
+
+class Edge:
+    """ASGI middleware. Pure ASGI, so that an answer that is under way is never buffered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        started = perf_counter()
+        headers = Headers(scope=scope)
+        sent = headers.get("x-request-id", "")
+        request_id = sent if _SANE_ID.fullmatch(sent) else str(uuid7())
+        status: list[int] = []
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status.append(message["status"])
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        try:
+            body = await _read(headers, receive)
+            if body is None:
+                response = problems.answer(scope["path"], TooLarge.status, TooLarge.code, "The body is too large.")
+                await response(scope, receive, send_with_id)
+            else:
+                await self.app(scope, _Replay(body, receive), send_with_id)
+        except Exception as error:
+            logger.exception("unforeseen", request_id=request_id, error=type(error).__name__)
+            if not status:
+                response = problems.answer(scope["path"], 500, "error", "Something went wrong. It has been noted.")
+                await response(scope, receive, send_with_id)
+        finally:
+            _note(scope, status[0] if status else 499, perf_counter() - started, request_id)
+        return None
+
+
+class JsonRequest(Request):
+    """A request whose JSON is strict: finite numbers, whole characters, no endless depth."""
+
+    async def json(self) -> Any:
+        try:
+            return from_json(await self.body(), allow_inf_nan=False)
+        except ValueError:
+            raise HTTPException(400) from None
+
+
+class _Replay:
+    """Gives the body that was read already, then whatever the server still has to say."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        if self._body is None:
+            return await self._receive()
+        message = {"type": "http.request", "body": self._body, "more_body": False}
+        self._body = None
+        return message
+
+
+async def _read(headers: Headers, receive: Receive) -> bytes | None:
+    """The whole body; None if it is too long, whatever its headers say."""
+    announced = headers.get("content-length", "0")
+    too_long = not announced.isdecimal() or int(announced) > LONGEST_BODY
+    if too_long and headers.get("expect", "").lower() == "100-continue":
+        return None  # its sender is still waiting for a word
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more and size <= LONGEST_PATIENCE:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        too_long = too_long or size > LONGEST_BODY
+        if too_long:
+            chunks.clear()
+        else:
+            chunks.append(chunk)
+        more = message.get("more_body", False)
+    return None if too_long else b"".join(chunks)
+
+
+def _note(scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    # The route and never the path: a path may hold a credit's code.
+    route = getattr(scope.get("route"), "path", "unknown")
+    caller = scope.get("state", {}).get("caller")
+    brand: UUID | None = caller.brand_id if caller is not None else None
+    metrics.REQUESTS.labels(scope["method"], route, status).observe(seconds)
+    logger.info(
+        "request",
+        method=scope["method"],
+        route=route,
+        status=status,
+        ms=round(seconds * 1000, 1),
+        request_id=request_id,
+        brand=str(brand) if brand else None,
+    )

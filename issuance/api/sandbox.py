@@ -1,0 +1,56 @@
+"""`/sandbox/clock`: the clock of a sandbox brand (INTERFACE 8)."""
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, StrictBool
+
+from issuance import clock
+from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.problems import documented
+from issuance.errors import LiveBrandHasNoClock
+from issuance.fields import Body, Instant
+from issuance.settling import clock_moves
+
+router = APIRouter(
+    prefix="/sandbox/clock", tags=["sandbox"], route_class=KeyedRoute, responses=documented(401, 403, 409, 422)
+)
+
+
+class SandboxClock(BaseModel):
+    """What the time is for the brand. `stands_still`: it was set, and passes only in moves."""
+
+    now: datetime
+    stands_still: bool
+    timezone: str
+
+
+class SettledClock(BaseModel):
+    """Everything that was accepted before the call and everything due by `now` is done."""
+
+    now: datetime
+    settled: bool = True
+
+
+class ClockBody(Body):
+    """`now` is never before the clock. `jump`: wake up there as after an outage, instead of letting time pass."""
+
+    now: Instant
+    jump: StrictBool = False
+
+
+@router.get("", operation_id="getSandboxClock", response_model=SandboxClock)
+def get_clock(caller: Reader) -> Any:
+    """What the time is for the brand."""
+    with caller.transaction() as connection:
+        present = clock.read(connection, caller.brand_id)
+    if not present.sandbox:
+        raise LiveBrandHasNoClock
+    return {"now": present.now, "stands_still": present.stands_still, "timezone": present.zone.key}
+
+
+@router.put("", operation_id="setSandboxClock", response_model=SettledClock, responses=documented(503))
+def set_clock(caller: Writer, body: ClockBody) -> Any:
+    """Move the clock, and wait until everything is settled there. An equal `now` is a way to wait for that."""
+    return {"now": clock_moves.move(caller.engine, caller.broker, caller.brand_id, body.now, jump=body.jump)}

@@ -1,0 +1,65 @@
+"""Whether the parts that a process needs are there, and the figures that an operator watches (INTERFACE 10)."""
+
+import redis
+from dramatiq.brokers.redis import RedisBroker
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from issuance import schema
+
+#: Counting stops here: past it, "very many" is all that an operator needs to know.
+MOST_COUNTED = 100_000
+
+_FIGURES = text("""
+    SELECT (SELECT count(*) FROM (
+                SELECT FROM brands b JOIN dues d USING (brand_id)
+                 WHERE d.quarantined_at IS NULL AND d.due_at <= coalesce(b.clock_now, clock_timestamp())
+                 LIMIT :most) due) AS memberships_due,
+           (SELECT count(*) FROM (
+                SELECT FROM billing_events e JOIN dues d USING (brand_id, membership_id)
+                 WHERE e.settled_at IS NULL LIMIT :most) unsettled) AS events_unsettled,
+           (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(received_at)), 0) FROM (
+                SELECT e.received_at FROM billing_events e JOIN dues d USING (brand_id, membership_id)
+                 WHERE e.settled_at IS NULL LIMIT :most) unsettled) AS oldest_unsettled_event_seconds,
+           (SELECT count(*) FROM (SELECT FROM rejected_events LIMIT :most) rejected) AS events_rejected,
+           (SELECT count(*) FROM dues WHERE quarantined_at IS NOT NULL) AS memberships_quarantined,
+           (SELECT count(*) FROM quarantined_messages) AS messages_quarantined,
+           (SELECT count(*) FROM runs WHERE finished_at IS NULL) AS runs_unfinished,
+           -- Of the statistics: no count over a table that may hold a hundred million rows.
+           (SELECT n_tup_ins FROM pg_stat_user_tables
+             WHERE relname = 'credits' AND schemaname = current_schema()) AS credits_issued
+""")
+
+#: What each figure means.
+MEANINGS = {
+    "memberships_due": "Memberships that fell due and wait for settling",
+    "events_unsettled": "Accepted events of known memberships that wait for settling",
+    "oldest_unsettled_event_seconds": "How long the oldest of them has waited",
+    "events_rejected": "Refused events that wait for the operator",
+    "memberships_quarantined": "Memberships whose settling failed again and again",
+    "messages_quarantined": "Queue messages that could not be read",
+    "runs_unfinished": "Runs that are planned, under way or paused",
+    "credits_issued": "Credits written since PostgreSQL's statistics were last reset",
+}
+
+
+def failures(engine: Engine, broker: RedisBroker) -> dict[str, str]:
+    """What is not there, by part: `database`, `schema`, `broker`. Empty: ready."""
+    failed = {}
+    try:
+        with engine.connect() as connection:
+            if not schema.is_current(connection):
+                failed["schema"] = "behind schema.sql: issuance schema apply"
+    except SQLAlchemyError:
+        failed["database"] = "not reachable"
+    try:
+        broker.client.ping()
+    except redis.RedisError:
+        failed["broker"] = "not reachable"
+    return failed
+
+
+def figures(connection: Connection) -> dict[str, float]:
+    """What an operator watches, by the names of MEANINGS; counts stop at MOST_COUNTED."""
+    row = connection.execute(_FIGURES, {"most": MOST_COUNTED}).mappings().one()
+    return {name: float(row[name] or 0) for name in MEANINGS}
