@@ -54,7 +54,9 @@ def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batche
 
 
 def _send(broker: dramatiq.Broker, queue: str, actor: str, *args: object) -> bool:
-    message: dramatiq.Message[None] = dramatiq.Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options={})
+    message: dramatiq.Message[None] = dramatiq.Message(
+        queue_name=queue, actor_name=actor, args=args, kwargs={}, options={}
+    )
     try:
         broker.enqueue(message)
     except (dramatiq.errors.ConnectionError, redis.RedisError) as error:

@@ -67,7 +67,10 @@ class ChargeFact:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A charge as its latest fact leaves it, with all its facts. `period_end` is exclusive; None: the next billing boundary."""
+    """A charge as its latest fact leaves it, with all its facts.
+
+    `period_end` is exclusive; None: it covers up to the next billing boundary.
+    """
 
     charge_id: str
     period_start: date

@@ -60,7 +60,7 @@ def standing_of(facts: MembershipFacts) -> Standing:
 
 
 def _after(status: Status, fact: StatusFact | ChargeFact, outstanding: set[str]) -> Status:
-    """The status after one more fact. `outstanding` are the failed or disputed charges that have not succeeded since."""
+    """The status after one more fact. `outstanding`: failed or disputed charges that have not succeeded since."""
     if isinstance(fact, StatusFact):
         if fact.status is Status.ACTIVE:
             outstanding.clear()

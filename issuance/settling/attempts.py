@@ -3,6 +3,8 @@
 Back-off follows real time, on sandbox brands too.
 """
 
+# ruff: noqa: S608 - nothing but what is written here goes into the statements
+
 from collections.abc import Sequence
 from uuid import UUID
 

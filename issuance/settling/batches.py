@@ -1,6 +1,7 @@
 """Settle a batch of memberships in one transaction. A membership that can not be decided is set apart
 in it; its neighbours go through."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -14,8 +15,10 @@ from issuance.deciding.reasons import Reason
 from issuance.log import logger
 from issuance.settling import attempts
 from issuance.settling.loading import BY_IDS, DUE_IN_RANGE, Membership, load, load_rules
-from issuance.settling.walking import Walked, walk
-from issuance.settling.writing import reject, write
+from issuance.settling.refusing import refuse_misfits
+from issuance.settling.sharing import SharedWalks
+from issuance.settling.walking import Walked
+from issuance.settling.writing import write
 
 #: What is done with each membership of a batch besides settling it; returns what to count of it.
 Also = Callable[[Walked, Sequence[Rule]], Counter[Reason]]
@@ -60,13 +63,14 @@ def settle_loaded(
     With `also` the run is one of manual issue: it counts and stamps only what `also` did.
     """
     rules = load_rules(connection, brand_id, memberships)
+    shared = SharedWalks(rules, clock)
     walks: list[Walked] = []
     counts: Counter[Reason] = Counter()
     for membership in memberships:
-        _refuse_misfits(connection, brand_id, membership)
+        refuse_misfits(connection, brand_id, membership)
         rules_of_type = rules[membership.row.membership_type_id]
         try:
-            walked = walk(membership, rules_of_type, clock)
+            walked = shared.walk(membership)
             counts += also(walked, rules_of_type) if also is not None else walked.counts
         except Exception as error:
             attempts.failed(connection, brand_id, membership.membership_id, error, counted=attempt_counted)
@@ -74,27 +78,9 @@ def settle_loaded(
         else:
             walks.append(walked)
     write(connection, brand_id, walks, run_id=run_id, by_hand=also is not None)
-    _log(brand_id, run_id, walks)
+    if logging.getLogger().isEnabledFor(logging.DEBUG):
+        _log(brand_id, run_id, walks)
     return counts
-
-
-def _refuse_misfits(connection: Connection, brand_id: UUID, membership: Membership) -> None:
-    """An event that waited for its sign-up may turn out not to fit it."""
-    for fact in list(membership.facts):
-        if (
-            fact.unsettled
-            and fact.type == "membership.billing_date_moved"
-            and fact.data["billing_anchor"] < membership.row.starts_on.isoformat()
-        ):
-            membership.facts.remove(fact)
-            reject(
-                connection,
-                brand_id,
-                fact.order.source,
-                fact.order.event_id,
-                "anchor_before_start",
-                "billing_anchor is before the membership's starts_on.",
-            )
 
 
 def _log(brand_id: UUID, run_id: UUID | None, walks: Sequence[Walked]) -> None:

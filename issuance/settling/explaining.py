@@ -87,8 +87,8 @@ def _instant(instant: Any) -> str:
 
 
 _SENTENCES = {
-    Reason.CHARGE_UNPAID: "{name} gets no credit for {period} yet: no charge for it has been initiated, or it was taken back.",
-    Reason.NEEDS_ATTENTION: "The credit for {period} is held until the membership, which needs attention, is active again.",
+    Reason.CHARGE_UNPAID: "{name} gets no credit for {period} yet: its charge has not been initiated, or was taken back.",
+    Reason.NEEDS_ATTENTION: "The credit for {period} is held: the membership needs attention until it is active again.",
     Reason.NOT_DUE_YET: "The period from {start} has not begun yet.",
     Reason.NOT_SIGNUP_RULE: "The rule issues nothing on sign-up; it begins with the first billing period.",
     Reason.VERSION_NOT_IN_FORCE: "No version of the rule was in force for {period} when it was scheduled.",

@@ -32,11 +32,12 @@ _EVENTS = text("""
      ORDER BY membership_id, time, source COLLATE "C", event_id COLLATE "C"
 """)
 _CREDITS = text("""
-    SELECT membership_id, credit_id, credit_rule_id, guest_id, period_start, reissue, rule_version, period_end, roll_over,
-           multi_use, valid_from, expires_at, validity_ends_at, issued_at, manual, uses, redeemed_at, revoked_at,
+    SELECT membership_id, credit_id, credit_rule_id, guest_id, period_start, reissue, rule_version, period_end,
+           roll_over, multi_use, valid_from, expires_at, validity_ends_at, issued_at, manual, uses, redeemed_at, revoked_at,
            revoked_by, expired_at, flagged_at
       FROM credits
      WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+     ORDER BY membership_id, credit_id
 """)
 _RULES = text("""
     SELECT v.credit_rule_id, r.deleted_at, v.version, v.created_at, v.membership_type_id, v.coupon_id, v.coupon_name,

@@ -3,6 +3,8 @@
 A hint asks for one batch; which one PostgreSQL decides, so that lost, doubled and late hints do no harm.
 """
 
+# ruff: noqa: S608 - nothing but what is written here goes into the statements
+
 import json
 from collections import Counter
 from typing import Any, NamedTuple
@@ -37,7 +39,8 @@ _PLAN = text("""
                     (array_agg(membership_id ORDER BY membership_id DESC))[1], count(*)
                FROM chosen GROUP BY batch
           RETURNING size)
-    UPDATE runs SET state = 'running', started_at = clock_timestamp(), total = (SELECT coalesce(sum(size), 0) FROM planned)
+    UPDATE runs
+       SET state = 'running', started_at = clock_timestamp(), total = (SELECT coalesce(sum(size), 0) FROM planned)
      WHERE brand_id = :brand_id AND run_id = :run_id
 """)
 # MATERIALIZED: a planner that looked twice for the next batch would claim two.
@@ -63,7 +66,8 @@ _FINISH = text("""
 _CLOSE = text("""
     UPDATE runs r SET state = 'finished', finished_at = clock_timestamp()
      WHERE brand_id = :brand_id AND run_id = :run_id AND state = 'running'
-       AND NOT EXISTS (SELECT FROM run_batches b WHERE b.brand_id = r.brand_id AND b.run_id = r.run_id AND b.finished_at IS NULL)
+       AND NOT EXISTS (SELECT FROM run_batches b
+                        WHERE b.brand_id = r.brand_id AND b.run_id = r.run_id AND b.finished_at IS NULL)
 """)
 
 

@@ -1,0 +1,117 @@
+"""Memberships of one shape share one walk: what is decided for the first is decided for all of them.
+
+Two memberships have the same shape when their facts differ in nothing but ids and in the moment within
+the day at which they signed up. A batch of a club's memberships has few shapes, so deciding costs next
+to nothing a membership. Only memberships about which no more than the sign-up is known are shared.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from copy import copy
+from datetime import datetime
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from issuance.clock import BrandClock
+from issuance.deciding.calendar import day_of, midnight
+from issuance.deciding.facts import Credit, Rule
+from issuance.settling.loading import Membership
+from issuance.settling.walking import Walked, walk
+
+
+class SharedWalks:
+    """Walks memberships of one brand at one time, each shape once."""
+
+    def __init__(self, rules: Mapping[UUID, Sequence[Rule]], clock: BrandClock) -> None:
+        self._rules = rules
+        self._clock = clock
+        self._known: dict[Hashable, Walked] = {}
+        self._created = {
+            type_id: sorted(version.created_at for rule in of_type for version in rule.versions)
+            for type_id, of_type in rules.items()
+        }
+
+    def walk(self, membership: Membership) -> Walked:
+        """What walking this membership comes to."""
+        rules = self._rules[membership.row.membership_type_id]
+        shape = self._shape(membership)
+        if shape is None:
+            return walk(membership, rules, self._clock)
+        known = self._known.get(shape)
+        if known is None:
+            known = self._known[shape] = walk(membership, rules, self._clock)
+        return _like(known, membership)
+
+    def _shape(self, membership: Membership) -> Hashable | None:
+        """All that a walk depends on, with guests and credits known by their places; None: too special to share."""
+        row, facts = membership.row, membership.facts
+        if len(facts) != 1 or facts[0].order.time > self._clock.now or row.archived_at is not None:
+            return None
+        places = {UUID(guest["guest_id"]): place for place, guest in enumerate(facts[0].data["guests"])}
+        if any(credit.key.guest_id not in places for credit in membership.credits):
+            return None
+        return (
+            row.membership_type_id,
+            self._signed_up(row.membership_type_id, row.signed_up_at, membership),
+            row.starts_on,
+            row.billing_anchor,
+            row.billing_frequency,
+            row.due_at,
+            row.settled_at,
+            facts[0].unsettled,
+            tuple(guest["lead_booker"] for guest in facts[0].data["guests"]),
+            tuple(_shape_of(credit, places[credit.key.guest_id]) for credit in membership.credits),
+        )
+
+    def _signed_up(self, type_id: UUID, at: datetime, membership: Membership) -> datetime:
+        """The last instant up to a sign-up that anything is compared with it: its midnight, or a version's creation."""
+        floor = midnight(day_of(at, membership.zone), membership.zone)
+        for created_at in self._created[type_id]:
+            if floor < created_at <= at:
+                floor = created_at
+        return floor
+
+
+def _shape_of(credit: Credit, place: int) -> Hashable:
+    return (
+        credit.key.credit_rule_id,
+        place,
+        credit.key.period_start,
+        credit.key.reissue,
+        credit.rule_version,
+        credit.period_end,
+        credit.valid_from,
+        credit.expires_at,
+        credit.issued_at if credit.manual else None,
+        credit.uses,
+        credit.redeemed_at,
+        credit.revoked_at,
+        credit.revoked_by,
+        credit.expired_at,
+        credit.flagged_at,
+    )
+
+
+def _like(known: Walked, membership: Membership) -> Walked:
+    """The walk of a membership that has the shape of one that was walked."""
+    theirs = [guest["guest_id"] for guest in known.membership.facts[0].data["guests"]]
+    ours = [guest["guest_id"] for guest in membership.facts[0].data["guests"]]
+    guest_of = {UUID(their): UUID(our) for their, our in zip(theirs, ours, strict=True)}
+    own_of = {their.credit_id: own for their, own in zip(known.membership.credits, membership.credits, strict=True)}
+    walked = Walked(membership, known.now, known.status, known.ends_on, known.due_at, counts=known.counts)
+    fresh = {}
+    for credit, new in known.issued:
+        own = copy(credit)
+        own.credit_id = fresh[credit.credit_id] = uuid7()
+        own.key = credit.key._replace(guest_id=guest_of[credit.key.guest_id])
+        walked.issued.append((own, new))
+    for credit_id, (before, after, why) in known.changed.items():
+        own_before = own_of.get(credit_id, before)
+        own_after = copy(after)
+        own_after.credit_id = fresh.get(credit_id) or own_before.credit_id
+        own_after.key = after.key._replace(guest_id=guest_of[after.key.guest_id])
+        walked.changed[own_after.credit_id] = (own_before, own_after, why)
+    after_of = {credit_id: after for credit_id, (_, after, _) in walked.changed.items()}
+    walked.credits = [after_of.get(credit.credit_id, credit) for credit in membership.credits]
+    walked.credits += [credit for credit, _ in walked.issued]
+    return walked
