@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from issuance import keys
 from issuance.errors import Invalid
-from issuance.fields import Body, Name, TimeZone
+from issuance.fields import Body, Name, TimeZone, complaint
 from issuance.tables import brands
 
 
@@ -28,7 +28,7 @@ def create(connection: Connection, *, name: str, timezone: str, sandbox: bool) -
     try:
         brand = _NEW_BRAND.validate_python({"name": name, "timezone": timezone})
     except ValidationError as error:
-        fields = {str(e["loc"][0]): e["msg"].removeprefix("Value error, ") for e in error.errors()}
+        fields = {str(wrong["loc"][0]): complaint(wrong) for wrong in error.errors()}
         raise Invalid("; ".join(f"{field}: {message}" for field, message in fields.items()), fields=fields) from None
     brand_id = uuid7()
     environment = "sandbox" if sandbox else "live"

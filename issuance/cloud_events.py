@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, 
 from pydantic_core import from_json
 
 from issuance.deciding.frequency import BillingFrequency
-from issuance.fields import Amount, Body, CalendarDate, Identifier, Instant, Name, Text
+from issuance.fields import Amount, Body, CalendarDate, Email, Identifier, Instant, Name, complaint
 
 #: No order has more guests than this; it bounds the work that one event asks for.
 MOST_GUESTS = 500
@@ -49,7 +49,7 @@ class Guest(Body):
 
     guest_id: UUID | None = None
     name: Name
-    email: Annotated[Text, Field(max_length=320)] | None = None
+    email: Email | None = None
     external_user_id: Identifier | None = None
     lead_booker: StrictBool = False
 
@@ -205,9 +205,9 @@ def _valid(model: type[Model], value: object, within: str = "") -> Model:
 
 def _message(error: ValidationError, within: str) -> str:
     lines = []
-    for part in error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_MESSAGES]:
+    for part in error.errors(include_url=False)[:_MOST_MESSAGES]:
         place = within + ".".join(str(step)[:100] for step in part["loc"])
-        lines.append(f"{place.rstrip('.')}: {part['msg'].removeprefix('Value error, ')}")
+        lines.append(f"{place.rstrip('.')}: {complaint(part)}")
     # The place may hold whatever a sender called a field.
     return "".join(letter if letter.isprintable() else "?" for letter in "; ".join(lines))
 

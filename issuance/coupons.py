@@ -1,5 +1,6 @@
 """Coupons: the templates that credits are made from. Changing one never rewrites credits that are out."""
 
+import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -10,9 +11,11 @@ from sqlalchemy.dialects.postgresql import insert
 
 from issuance import paging
 from issuance.deciding.frequency import parse_validity
-from issuance.errors import NotFound
-from issuance.fields import Body, Description, Name, PlainJson, Text
+from issuance.errors import Invalid, NotFound
+from issuance.fields import Body, Description, Name, PlainJson
 from issuance.tables import coupons
+
+_ID = re.compile(r"[A-Za-z0-9._~:@-]{1,100}", re.ASCII)
 
 
 def _validity(text: str) -> str:
@@ -58,12 +61,14 @@ class CouponBody(Body):
     name: Name
     description: Description = ""
     discount: Discount
-    validity: Annotated[Text, AfterValidator(_validity)] | None = Field(None, examples=["P60D"])
+    validity: Annotated[StrictStr, AfterValidator(_validity)] | None = Field(None, examples=["P60D"])
     offerings: Annotated[list[PlainJson], Field(default_factory=list, max_length=500)]
 
 
 def put(connection: Connection, brand_id: UUID, coupon_id: str, coupon: CouponBody) -> dict[str, Any]:
-    """Create the coupon or replace what it says."""
+    """Create the coupon or replace what it says. Raises Invalid for an id that addresses and logs could not hold."""
+    if not _ID.fullmatch(coupon_id):
+        raise Invalid(fields={"coupon_id": "must be 1 to 100 letters, digits and ._~:@-"})
     values = {
         "name": coupon.name,
         "description": coupon.description,

@@ -1,9 +1,10 @@
 """What a field may hold: parsed once, at the edge, alike in requests, events and the command line."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from zoneinfo import available_timezones
 
 from pydantic import (
@@ -17,9 +18,12 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic_core import ErrorDetails
 
 #: No date of a membership lies outside these years; it keeps every calendar finite and every instant storable.
 FIRST_YEAR, LAST_YEAR = 1900, 2199
+
+Moment = TypeVar("Moment")
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
@@ -31,6 +35,18 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def complaint(error: ErrorDetails) -> str:
+    """What is wrong with one field, in our words."""
+    match error["type"]:
+        case "extra_forbidden":
+            return "unknown field"
+        case "missing":
+            return "is required"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "must be a JSON object"
+    return error["msg"].removeprefix("Value error, ")
+
+
 def _storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not contain NUL characters")
@@ -39,7 +55,7 @@ def _storable(text: str) -> str:
 
 def _date(value: object) -> date:
     if isinstance(value, str) and _DATE.fullmatch(value):
-        day = date.fromisoformat(value)
+        day = _real(date.fromisoformat, value)
         if FIRST_YEAR <= day.year <= LAST_YEAR:
             return day
         raise ValueError(f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
@@ -48,11 +64,18 @@ def _date(value: object) -> date:
 
 def _instant(value: object) -> datetime:
     if isinstance(value, str) and _INSTANT.fullmatch(value):
-        instant = datetime.fromisoformat(value.upper())
+        instant = _real(datetime.fromisoformat, value.upper())
         if FIRST_YEAR <= instant.year <= LAST_YEAR:
             return instant.astimezone(UTC)
         raise ValueError(f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
     raise ValueError("must be an RFC 3339 instant with an offset, such as 2031-04-01T00:00:00Z")
+
+
+def _real(parse: Callable[[str], Moment], value: str) -> Moment:
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise ValueError(f"is not on the calendar or the clock: {error}") from None
 
 
 def _timezone(name: str) -> str:
@@ -83,13 +106,16 @@ def _plain_json(value: Any) -> Any:
     return value
 
 
-Text = Annotated[StrictStr, AfterValidator(_storable)]
-Name = Annotated[Text, StringConstraints(min_length=1, max_length=255)]
+# The length comes first: it is what the API document shows.
+_Storable = AfterValidator(_storable)
+Name = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255), _Storable]
 #: An id that others gave: a member's, a charge's, an event's.
-Identifier = Annotated[Text, StringConstraints(min_length=1, max_length=255)]
-Description = Annotated[Text, StringConstraints(max_length=4000)]
-Reason = Annotated[Text, StringConstraints(min_length=1, max_length=500)]
-Email = Annotated[Text, StringConstraints(min_length=3, max_length=320, pattern=r"^[^@\s]+@[^@\s]+$")]
+Identifier = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255), _Storable]
+CouponName = Annotated[StrictStr, StringConstraints(min_length=1, max_length=120), _Storable]
+Description = Annotated[StrictStr, StringConstraints(max_length=4000), _Storable]
+Reference = Annotated[StrictStr, StringConstraints(max_length=255), _Storable]
+Reason = Annotated[StrictStr, StringConstraints(min_length=1, max_length=500), _Storable]
+Email = Annotated[StrictStr, StringConstraints(max_length=320), _Storable]
 TimeZone = Annotated[StrictStr, AfterValidator(_timezone)]
 CalendarDate = Annotated[date, BeforeValidator(_date)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]

@@ -1,22 +1,20 @@
 """Credit rules: created, changed and deleted as versions that are never rewritten (SEMANTICS 4)."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from pydantic import Field, StrictBool, StringConstraints
+from pydantic import Field, StrictBool
 from sqlalchemy import Connection, Select, func, insert, select, update
 from uuid_utils.compat import uuid7
 
 from issuance import clock, coupons, membership_types, paging
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.errors import Invalid, NotFound
-from issuance.fields import Body, Description, Identifier, Text
+from issuance.fields import Body, CouponName, Description, Identifier
 from issuance.tables import coupons as coupons_table
 from issuance.tables import credit_rules, rule_versions
 from issuance.tables import membership_types as types_table
-
-CouponName = Annotated[Text, StringConstraints(min_length=1, max_length=120)]
 
 
 class NewCreditRule(Body):

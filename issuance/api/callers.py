@@ -87,7 +87,7 @@ async def _check_form(request: Request) -> None:
     if unknown:
         raise Invalid("; ".join(f"{name}: {what}" for name, what in unknown.items()), fields=unknown)
     if route.body_field is not None and await request.body():
-        media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        media_type = (request.headers.get("content-type") or "application/json").partition(";")[0].strip().lower()
         if media_type != "application/json" and not media_type.endswith("+json"):
             raise UnsupportedMediaType
 

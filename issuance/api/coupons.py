@@ -16,7 +16,8 @@ router = APIRouter(
     prefix="/customers/coupons", tags=["coupons"], route_class=KeyedRoute, responses=documented(401, 403, 422)
 )
 
-CouponId = Annotated[str, Path(max_length=100, examples=["spa-credit"])]
+CouponId = Annotated[str, Path(examples=["spa-credit"], description="1 to 100 letters, digits and ._~:@-")]
+KnownId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._~:@-]{1,100}$")]
 
 
 class Discount(BaseModel):
@@ -54,7 +55,7 @@ def put_coupon(caller: Writer, coupon_id: CouponId, body: CouponBody) -> Any:
 
 
 @router.get("/{coupon_id}", operation_id="getCoupon", response_model=Coupon, responses=documented(404))
-def get_coupon(caller: Reader, coupon_id: CouponId) -> Any:
+def get_coupon(caller: Reader, coupon_id: KnownId) -> Any:
     """Get one coupon."""
     with caller.transaction() as connection:
         return coupons.get(connection, caller.brand_id, coupon_id)

@@ -12,7 +12,7 @@ from issuance.api.callers import KeyedRoute, Reader, Writer
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
 from issuance.credits import Status
-from issuance.fields import Body, Identifier, Reason, Text
+from issuance.fields import Body, Identifier, Reason, Reference
 
 router = APIRouter(
     prefix="/customers/credits", tags=["credits"], route_class=KeyedRoute, responses=documented(401, 403, 422)
@@ -67,7 +67,7 @@ class RedeemedCredit(Credit):
 
 
 class RedeemBody(Body):
-    reference: Annotated[Text, Field(max_length=255)] | None = Field(None, description="Yours, such as a booking's id")
+    reference: Reference | None = Field(None, description="Yours, such as a booking's id")
 
 
 class RevokeBody(Body):

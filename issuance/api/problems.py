@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from issuance.errors import Invalid, IssuanceError, NotFound, SchemaBehind
+from issuance.fields import complaint
 from issuance.log import logger
 
 
@@ -57,12 +58,11 @@ _MEANINGS = {
     422: "The request did not pass validation",
     503: "Not possible at the moment",
 }
+_MESSAGES = {404: "There is no such address.", 405: "There is no such operation at this address."}
 _CODES = {400: "invalid", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
-def answer(
-    path: str, status: int, code: str, message: str, fields: dict[str, str] | None = None
-) -> JSONResponse:
+def answer(path: str, status: int, code: str, message: str, fields: dict[str, str] | None = None) -> JSONResponse:
     """An error as it is sent. Codes are UPPER_SNAKE under /v1."""
     detail: dict[str, Any] = {"code": code.upper() if path.startswith("/v1/") else code, "message": message}
     if fields is not None:
@@ -87,7 +87,7 @@ def install(app: FastAPI) -> None:
         code = _CODES.get(error.status_code, "error")
         if error.status_code == 400:  # FastAPI's word for a body that could not be read
             return raised(request, Invalid("The body is not JSON."))
-        message = "There is no such address." if error.status_code == 404 else str(error.detail)
+        message = _MESSAGES.get(error.status_code, str(error.detail))
         response = answer(request.url.path, error.status_code, code, message)
         response.headers.update(error.headers or {})
         return response
@@ -129,5 +129,5 @@ def fields_of(wrong: Iterable[Any]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for part in wrong:
         place = part["loc"] if len(part["loc"]) == 1 else part["loc"][1:]
-        fields.setdefault(".".join(str(step) for step in place), part["msg"].removeprefix("Value error, "))
+        fields.setdefault(".".join(str(step) for step in place), complaint(part))
     return fields
