@@ -14,6 +14,7 @@ from rich.progress import DownloadColumn
 from issuance import cloud_events, events, hints, rejections
 from issuance.cli.connect import BrandOption, broker, only_brand, transaction
 from issuance.cli.output import JsonOption, progress_bar, say, show_json, show_table, warn
+from issuance.errors import Conflict
 
 app = typer.Typer(help="Billing events: load them, look after those that were refused.", no_args_is_help=True)
 
@@ -81,6 +82,8 @@ def retry(
     with transaction(brand_id) as connection:
         intake = rejections.retry(connection, brand_id, rejected_id)
     hints.settle(broker(), brand_id, intake.membership_ids)
+    if intake.rejected:
+        raise Conflict(f"Refused again, and kept under a new id: {intake.rejected[0].message}")
     say(f"Event {rejected_id} is accepted.")
 
 

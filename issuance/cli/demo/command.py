@@ -31,15 +31,15 @@ def demo() -> None:
         brand_id, key = brands.create(connection, name="Harbour Baths (demo)", timezone="Europe/Lisbon", sandbox=True)
     Story(Sandbox(address, key), Telling()).tell()
 
-    say(" The laws of credits, checked on what is now in the database:")
+    say("The laws of credits, checked on what is now in the database:")
     verdicts = [verdict_of(law, [brand_id]) for law in LAWS]
     for verdict in verdicts:
         show_verdict(verdict)
     if any(verdict["offenders"] for verdict in verdicts):
         raise typer.Exit(1)
-    say(f"\n Everything is as it must be ({time.monotonic() - began:.0f} s). Look around yourself:\n")
-    say(f"   curl -H 'Authorization: Bearer {key}' '{address}/customers/credits?status=live'")
-    say(f"   issuance runs --brand {brand_id}\n")
+    say(f"\nEverything is as it must be ({time.monotonic() - began:.0f} s). Look around yourself:\n")
+    say(f"  curl -H 'Authorization: Bearer {key}' '{address}/customers/credits?status=live'")
+    say(f"  issuance runs --brand {brand_id}\n")
 
 
 def server_address() -> str:

@@ -6,7 +6,9 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from issuance.cli.demo.cast import Person, Rule
 
@@ -34,7 +36,9 @@ class Telling:
         self, title: str, stop: date, changes: dict[str, list[tuple[dict[str, Any], int]]], counts: dict[str, int]
     ) -> None:
         """What became of everyone's credits since the last stop of the clock."""
-        table = _table(f"{title}. The clock stands at {_day(stop)}", "guest", *changes)
+        table = _table(f"{title}. The clock stands at {_day(stop)} {stop.year}", "guest", *changes)
+        for column in table.columns:
+            column.ratio = 2 if column.header == "guest" else 3
         cells: dict[str, dict[str, list[str]]] = {}
         for change, told in changes.items():
             for credit, times in sorted(told, key=lambda one: str(one[0]["period_start"])):
@@ -49,14 +53,14 @@ class Telling:
 
     def line(self, words: str) -> None:
         """One remark."""
-        self.console.print(f" {words}\n", markup=False)
+        self.console.print(Padding(Text(words), (0, 0, 1, 2)))
 
     def why(self, question: str, person: Person, rows: Iterable[dict[str, Any]]) -> None:
         """The answer of explain to a question."""
-        self.console.print(f" {question}", style="bold", markup=False)
-        self.console.print(f" $ issuance explain {person.membership_id} …", style="dim", markup=False)
+        self.console.print(f"  {question}", style="bold", markup=False)
+        self.console.print(f"  $ issuance explain {person.membership_id} --rule … --from … --to …", markup=False)
         for row in rows:
-            self.console.print(f"   {row['period_start']}  {row['reason']}: {row['text']}", markup=False)
+            self.console.print(f"  {row['outcome']}, {row['reason']}: {row['text']}", markup=False)
         self.console.print()
 
 
