@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -41,6 +41,11 @@ class Environment:
     @property
     def python(self) -> Path:
         return self.folder / "bin" / "python"
+
+    @property
+    def packages(self) -> Path:
+        """Where the packages go when there is no venv to be had."""
+        return self.folder / "packages"
 
     def installed(self) -> dict[str, str]:
         """The stamp: which requirements were installed, for which Python. Empty when there is none to trust."""
@@ -85,7 +90,7 @@ class Environment:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.python.parent.mkdir(parents=True)
             self.python.write_text(
-                f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(self.folder))}"${{PYTHONPATH:+:$PYTHONPATH}}" '
+                f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(self.packages))}"${{PYTHONPATH:+:$PYTHONPATH}}" '
                 f'exec {shlex.quote(sys.executable)} "$@"\n'
             )
             self.python.chmod(0o755)
@@ -99,11 +104,15 @@ class Environment:
         else:
             fail(f"{sys.executable} has no pip; install it (python3-pip on Debian) and run again")
         options = ["--require-hashes", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
-        target = [] if venv else ["--target", str(self.folder), "--upgrade"]
+        target = [] if venv else ["--target", str(self.packages), "--upgrade"]
         done = self.call([*pip, "install", *options, *target, "-r", str(requirements)])
         if done.returncode != 0:
-            errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR")] or ["pip failed"]
-            fail(f"{errors[-1]}; check the network or pip's configuration, then run again (all of it: {self.log})")
+            errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR: ")] or ["pip failed"]
+            what_to_do = "check the network or pip's configuration, then run again"
+            fail(f"{errors[-1].removeprefix('ERROR: ')}; {what_to_do} (all of it: {self.log})")
+        for program in self.packages.glob("bin/*"):
+            with suppress(FileExistsError):
+                self.python.with_name(program.name).symlink_to(program)
 
     def write_command(self) -> None:
         command = self.python.with_name("issuance")

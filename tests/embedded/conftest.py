@@ -1,6 +1,5 @@
 """Real supervisors with real servers, each in a home of its own."""
 
-import os
 import subprocess
 import sys
 import time
@@ -52,8 +51,7 @@ def program() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 
     def start(code: str, *arguments: object, **options: Any) -> "subprocess.Popen[str]":
         command = [sys.executable, "-c", code, *map(str, arguments)]
-        environment = {**os.environ, "PYTHONPATH": str(REPO)}
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, **options)
+        process = subprocess.Popen(command, cwd=REPO, stdout=subprocess.PIPE, text=True, **options)
         started.append(process)
         return process
 
