@@ -3,13 +3,11 @@
 `./test` and `./run pytest` set both. What was on the servers before is never touched; what the tests made is dropped.
 """
 
-import os
 import secrets
 from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-import redis
 from psycopg import sql
 from sqlalchemy import make_url
 
@@ -17,8 +15,9 @@ from issuance import schema
 from issuance.database import engine_for
 from issuance.errors import SettingsError
 from issuance.settings import Settings, read
+from tests.serving import MARK, empty_redis, server
 
-MARK = "issuance_test"
+__all__ = ["server"]
 
 
 @pytest.fixture(scope="session")
@@ -69,17 +68,6 @@ def database_url(fresh_database: Callable[[], str]) -> str:
 
 @pytest.fixture(scope="session")
 def redis_url(given: Settings) -> Iterator[str]:
-    """An empty database number of the Redis server; emptied again at the end."""
-    parts = make_url(given.redis_url)
-    for number in range(1, 16):
-        url = parts.set(database=str(number)).render_as_string(hide_password=False)
-        with redis.Redis.from_url(url) as client:
-            if client.dbsize() == 0 and client.set(MARK, os.getpid(), nx=True):
-                break
-    else:
-        pytest.exit(
-            "the tests need an empty database number on REDIS_URL's server: 1 to 15 all hold keys", returncode=2
-        )
-    yield url
-    with redis.Redis.from_url(url) as client:
-        client.flushdb()
+    """An empty database number of the Redis server, shared by the session's tests."""
+    with empty_redis(given.redis_url) as url:
+        yield url

@@ -1,0 +1,138 @@
+"""The whole of Issuance, running: the Procfile's processes on a database and a queue of their own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
+
+import httpx
+import pytest
+import redis
+from honcho.environ import parse_procfile
+from sqlalchemy import Engine, make_url
+
+from issuance import brands
+from issuance.database import engine_for, transaction
+from issuance.settings import Settings
+
+#: What the tests leave their name on.
+MARK = "issuance_test"
+REPO = Path(__file__).parent.parent
+#: How long the processes may take to be ready, and to stop.
+PATIENCE_SECONDS = 30
+
+
+class NewBrand(NamedTuple):
+    """A brand made for a test, and its first key, which has every scope."""
+
+    brand_id: UUID
+    key: str
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: its address, its database, and a way to make brands on it."""
+
+    url: str
+    engine: Engine
+
+    def new_brand(self, timezone: str = "UTC", *, sandbox: bool = True) -> NewBrand:
+        with transaction(self.engine) as connection:
+            return NewBrand(*brands.create(connection, name="test", timezone=timezone, sandbox=sandbox))
+
+    def create_brand(self, timezone: str) -> str:
+        """A sandbox brand's key."""
+        return self.new_brand(timezone).key
+
+    def client(self, key: str) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=300)
+
+
+@contextmanager
+def empty_redis(server_url: str) -> Iterator[str]:
+    """An empty database number of a Redis server, kept from others while it is used; emptied again at the end."""
+    parts = make_url(server_url)
+    for number in range(1, 16):
+        url = parts.set(database=str(number)).render_as_string(hide_password=False)
+        with redis.Redis.from_url(url) as client:
+            if client.dbsize() == 0 and client.set(MARK, os.getpid(), nx=True):
+                break
+    else:
+        pytest.exit(
+            "the tests need an empty database number on REDIS_URL's server: 1 to 15 all hold keys", returncode=2
+        )
+    yield url
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+
+
+@pytest.fixture(scope="session")
+def server(
+    given: Settings, fresh_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """The Procfile's processes, started once for the session."""
+    database_url = fresh_database()
+    port = _free_port()
+    log = tmp_path_factory.mktemp("server") / "log"
+    with empty_redis(given.redis_url) as redis_url, log.open("wb") as out:
+        environment = {
+            **os.environ,
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "ISSUANCE_HOST": "127.0.0.1",
+            "ISSUANCE_PORT": str(port),
+            "LOG_FORMAT": "json",
+            "LOG_LEVEL": "info",
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        }
+        commands = parse_procfile((REPO / "Procfile").read_text()).processes.values()
+        processes = [
+            subprocess.Popen(["sh", "-c", command], cwd=REPO, env=environment, stdout=out, stderr=out, process_group=0)
+            for command in commands
+        ]
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_until_ready(url, processes, log)
+            yield Server(url, engine_for(database_url))
+        finally:
+            engine_for(database_url).dispose()
+            _stop(processes)
+
+
+def _wait_until_ready(url: str, processes: list[subprocess.Popen[bytes]], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline and all(process.poll() is None for process in processes):
+        try:
+            if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    pytest.fail(f"the processes did not get ready:\n{log.read_text(errors='replace')[-4000:]}")
+
+
+def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    for process in processes:
+        try:
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
