@@ -16,10 +16,13 @@ MOST_ATTEMPTS = 5
 
 # 2, 4, 8, 16 s after the first, second, … attempt.
 _BACK_OFF = "clock_timestamp() + make_interval(secs => power(2, least(attempts + 1, 10)))"
+# An attempt that is still within its back-off, as beside a neighbour's, is the same attempt.
 _BEGIN = text(f"""
     UPDATE dues
-       SET attempts = least(attempts + 1, :most), retry_at = {_BACK_OFF},
-           quarantined_at = CASE WHEN attempts >= :most THEN coalesce(quarantined_at, clock_timestamp()) END
+       SET attempts = CASE WHEN retry_at > clock_timestamp() THEN attempts ELSE least(attempts + 1, :most) END,
+           retry_at = CASE WHEN retry_at > clock_timestamp() THEN retry_at ELSE {_BACK_OFF} END,
+           quarantined_at = CASE WHEN quarantined_at IS NOT NULL THEN quarantined_at
+                                 WHEN attempts >= :most AND retry_at <= clock_timestamp() THEN clock_timestamp() END
      WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
     RETURNING membership_id, quarantined_at IS NOT NULL AS quarantined
 """)

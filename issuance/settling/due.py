@@ -23,7 +23,10 @@ BRANDS_WITH_DUE = text(f"""
        AND NOT EXISTS (SELECT FROM runs r WHERE r.brand_id = b.brand_id AND r.kind = 'sweep' AND r.finished_at IS NULL)
      LIMIT :most
 """)
-_IS_DUE = text(f"""
+_IS_DUE = text("""
+    SELECT EXISTS (SELECT FROM dues d WHERE d.brand_id = :brand_id AND d.quarantined_at IS NULL AND d.due_at <= :now)
+""")
+_CAN_BE_SWEPT = text(f"""
     SELECT EXISTS (SELECT FROM dues d WHERE d.brand_id = :brand_id AND {_NOT_APART} AND d.due_at <= :now)
 """)
 _SWEEP = text("""
@@ -69,13 +72,13 @@ def brands_with_due(connection: Connection, *, most: int) -> list[UUID]:
 
 
 def is_due(connection: Connection, brand_id: UUID, now: datetime) -> bool:
-    """Whether any membership of a brand is due at `now` and not set apart."""
+    """Whether any membership of a brand is due at `now`; quarantined ones do not count."""
     return bool(connection.scalar(_IS_DUE, {"brand_id": brand_id, "now": now}))
 
 
 def plan_sweep(connection: Connection, brand_id: UUID, now: datetime) -> Sweep | None:
     """Plan a sweep of all that is due at `now` (the brand's clock). None: nothing is, or one is under way."""
-    if not is_due(connection, brand_id, now):
+    if not connection.scalar(_CAN_BE_SWEPT, {"brand_id": brand_id, "now": now}):
         return None
     run_id = uuid7()
     if connection.execute(_SWEEP, {"brand_id": brand_id, "run_id": run_id}).rowcount == 0:

@@ -87,7 +87,7 @@ def _instant(instant: Any) -> str:
 
 
 _SENTENCES = {
-    Reason.CHARGE_UNPAID: "{name} gets no credit for {period} yet: its charge has not been initiated, or was taken back.",
+    Reason.CHARGE_UNPAID: "{name} gets no credit for {period} yet: its charge is not initiated, or was taken back.",
     Reason.NEEDS_ATTENTION: "The credit for {period} is held: the membership needs attention until it is active again.",
     Reason.NOT_DUE_YET: "The period from {start} has not begun yet.",
     Reason.NOT_SIGNUP_RULE: "The rule issues nothing on sign-up; it begins with the first billing period.",

@@ -33,8 +33,8 @@ _EVENTS = text("""
 """)
 _CREDITS = text("""
     SELECT membership_id, credit_id, credit_rule_id, guest_id, period_start, reissue, rule_version, period_end,
-           roll_over, multi_use, valid_from, expires_at, validity_ends_at, issued_at, manual, uses, redeemed_at, revoked_at,
-           revoked_by, expired_at, flagged_at
+           roll_over, multi_use, valid_from, expires_at, validity_ends_at, issued_at, manual, uses, redeemed_at,
+           revoked_at, revoked_by, expired_at, flagged_at
       FROM credits
      WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
      ORDER BY membership_id, credit_id

@@ -1,7 +1,5 @@
 """Runs: bulk work that an operator can see, watch, pause and resume. Its batches stand in PostgreSQL."""
 
-# ruff: noqa: S608 - nothing but what is written here goes into the statements
-
 from collections import Counter
 from datetime import date
 from typing import Any
