@@ -62,7 +62,7 @@ def settle_loaded(
 
     With `also` the run is one of manual issue: it counts and stamps only what `also` did.
     """
-    rules = load_rules(connection, brand_id, memberships)
+    rules = load_rules(connection, brand_id, memberships, hold=True)
     shared = SharedWalks(rules, clock)
     walks: list[Walked] = []
     counts: Counter[Reason] = Counter()
@@ -78,15 +78,17 @@ def settle_loaded(
         else:
             walks.append(walked)
     write(connection, brand_id, walks, run_id=run_id, by_hand=also is not None)
-    if logging.getLogger().isEnabledFor(logging.DEBUG):
+    if run_id is None or logging.getLogger().isEnabledFor(logging.DEBUG):
         _log(brand_id, run_id, walks)
     return counts
 
 
 def _log(brand_id: UUID, run_id: UUID | None, walks: Sequence[Walked]) -> None:
+    """A line a credit; for the many of a run only at the level `debug`, its batches have lines of their own."""
+    say = logger.info if run_id is None else logger.debug
     for walked in walks:
         for credit, _ in walked.issued:
-            logger.debug(
+            say(
                 "credit_issued",
                 brand=str(brand_id),
                 run=run_id and str(run_id),

@@ -86,7 +86,7 @@ def _issue_by_hand(walked: Walked, rules: Sequence[Rule], clock: BrandClock, run
 
 def _replay(connection: Connection, run: Row[Any], clock: BrandClock, memberships: Sequence[Membership]) -> Done:
     """Work out every decision of a span again and issue what is missing; touch nothing that is there (SEMANTICS 10)."""
-    rules = load_rules(connection, run.brand_id, memberships)
+    rules = load_rules(connection, run.brand_id, memberships, hold=True)
     counts: Counter[Reason] = Counter()
     plan: list[dict[str, Any]] = []
     walks = []

@@ -34,7 +34,7 @@ def explain(
         raise NotFound("There is no such membership.")
     membership = loaded[0]
     history = History(membership.facts_at(clock.now, membership.credits), clock.now)
-    rules = load_rules(connection, brand_id, loaded)[membership.row.membership_type_id]
+    rules = load_rules(connection, brand_id, loaded, hold=False)[membership.row.membership_type_id]
     chosen = [rule for rule in rules if credit_rule_id in (None, rule.credit_rule_id)]
     until = last or max(history.today, history.facts.starts_on)
     names = {row.guest_id: row for row in connection.execute(_GUESTS, {"brand_id": brand_id, "id": membership_id})}

@@ -53,6 +53,8 @@ _RULES = text("""
      ORDER BY v.credit_rule_id, v.version
 """)
 
+_RULES_HELD = text(f"{_RULES.text} FOR KEY SHARE OF r")
+
 #: How a batch is chosen and locked. A sweep leaves out what somebody else is settling: it stays due.
 BY_IDS = text(_MEMBERSHIPS.format(which="d.membership_id = ANY(:ids)", lock="FOR UPDATE OF d"))
 BY_IDS_UNLOCKED = text(_MEMBERSHIPS.format(which="d.membership_id = ANY(:ids)", lock=""))
@@ -137,12 +139,17 @@ def load(connection: Connection, brand_id: UUID, zone: ZoneInfo, chosen: object,
     return list(loaded.values())
 
 
-def load_rules(connection: Connection, brand_id: UUID, memberships: Sequence[Membership]) -> dict[UUID, list[Rule]]:
-    """The rules that any version of which is for a membership type, deleted ones too, by type."""
+def load_rules(
+    connection: Connection, brand_id: UUID, memberships: Sequence[Membership], *, hold: bool
+) -> dict[UUID, list[Rule]]:
+    """The rules any version of which is for a membership type, deleted ones too, by type.
+
+    `hold` keeps them from being changed until the transaction ends: no work under way outruns a deletion.
+    """
     types = {membership.row.membership_type_id for membership in memberships}
     versions: dict[UUID, list[RuleVersion]] = {}
     deleted: dict[UUID, datetime | None] = {}
-    for row in connection.execute(_RULES, {"brand_id": brand_id, "types": list(types)}):
+    for row in connection.execute(_RULES_HELD if hold else _RULES, {"brand_id": brand_id, "types": list(types)}):
         versions.setdefault(row.credit_rule_id, []).append(_version(row))
         deleted[row.credit_rule_id] = row.deleted_at
     rules = [Rule(rule_id, tuple(found), deleted[rule_id]) for rule_id, found in versions.items()]
