@@ -33,7 +33,7 @@ def resettle(connection: Connection, brand_id: UUID) -> Iterator[list[tuple[Memb
             return
         after = ids[-1]
         memberships = load(connection, brand_id, brand_clock.zone, BY_IDS_UNLOCKED, ids=ids)
-        rules = load_rules(connection, brand_id, memberships)
+        rules = load_rules(connection, brand_id, memberships, hold=False)
         yield [
             (
                 membership,
