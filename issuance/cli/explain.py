@@ -1,14 +1,22 @@
 """`issuance explain`: why a membership got its credits, and why it did not."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from sqlalchemy import Connection, text
 
 from issuance.cli.connect import BrandOption, brand_of, transaction
 from issuance.cli.dates import FromOption, ToOption
 from issuance.cli.output import JsonOption, show_json, show_table
 from issuance.settling import explaining
+
+_RULE_NAMES = text("""
+    SELECT DISTINCT ON (credit_rule_id) credit_rule_id, coupon_name
+      FROM rule_versions
+     WHERE brand_id = :brand_id
+     ORDER BY credit_rule_id, version DESC
+""")
 
 
 def explain(
@@ -25,8 +33,24 @@ def explain(
         rows = explaining.explain(
             connection, brand_id, membership_id, credit_rule_id=credit_rule_id, first=first, last=last
         )
+        names = _rule_names(connection, brand_id)
     if as_json:
         show_json({"data": rows})
         return
-    people = [{**row, "guest": row["guest"]["name"] if row["guest"] else None, "why": row["text"]} for row in rows]
-    show_table("Turns", people, ("period_start", "guest", "outcome", "reason", "why"), empty="No turns in this span.")
+    people = [
+        {
+            **row,
+            "rule": names.get(UUID(str(row["credit_rule_id"]))),
+            "guest": row["guest"]["name"],
+            "why": row["text"],
+        }
+        for row in sorted(rows, key=lambda row: str(row["period_start"]))
+    ]
+    columns = ("period_start", "rule", "guest", "outcome", "reason", "why")
+    show_table("Turns", people, columns, empty="No turns in this span.")
+
+
+def _rule_names(connection: Connection, brand_id: UUID) -> dict[UUID, Any]:
+    """The rules by the name that their latest version gives the credit."""
+    rows = connection.execute(_RULE_NAMES, {"brand_id": brand_id})
+    return {row.credit_rule_id: row.coupon_name for row in rows}
