@@ -27,7 +27,7 @@ from issuance.settings import Settings
 MARK = "issuance_test"
 REPO = Path(__file__).parent.parent
 #: How long the processes may take to be ready, and to stop.
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 90
 
 
 class NewBrand(NamedTuple):

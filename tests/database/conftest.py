@@ -1,0 +1,85 @@
+"""A brand of its own for each test, on a real PostgreSQL."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Connection, Engine
+
+from issuance import brands, coupons, events, membership_types, rules
+from issuance.coupons import CouponBody
+from issuance.database import engine_for, transaction
+from issuance.events import Intake
+from issuance.membership_types import NewMembershipType
+from issuance.rules import NewCreditRule
+
+_number = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def engine(database_url: str) -> Engine:
+    return engine_for(database_url)
+
+
+@pytest.fixture
+def connection(engine: Engine) -> Iterator[Connection]:
+    """A transaction that is undone after the test."""
+    with engine.connect() as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+def brand_id(engine: Engine) -> UUID:
+    """A sandbox brand, committed."""
+    with transaction(engine) as connection:
+        return brands.create(connection, name="test", timezone="Europe/Lisbon", sandbox=True)[0]
+
+
+@pytest.fixture
+def type_id(engine: Engine, brand_id: UUID) -> UUID:
+    """A membership type of the brand, committed."""
+    with transaction(engine) as connection:
+        made: UUID = membership_types.create(connection, brand_id, NewMembershipType(name="Gold"))["id"]
+        return made
+
+
+@pytest.fixture
+def rule_id(engine: Engine, brand_id: UUID, type_id: UUID) -> UUID:
+    """A monthly rule of the brand with a coupon, committed."""
+    body = {"name": "Spa", "description": "A day", "discount": {"type": "percent", "value": 10}}
+    with transaction(engine) as connection:
+        coupons.put(connection, brand_id, "spa", CouponBody.model_validate(body))
+        new = NewCreditRule(membership_type_id=type_id, coupon_id="spa", coupon_name="Spa credit")
+        made: UUID = rules.create(connection, brand_id, new)["id"]
+        return made
+
+
+def event(kind: str, data: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A CloudEvent with an id of its own."""
+    envelope = {"specversion": "1.0", "id": f"e{next(_number)}", "source": "test", "time": "2031-01-01T09:00:00Z"}
+    return {**envelope, "type": kind, "data": data, **more}
+
+
+@pytest.fixture
+def signed_up(type_id: UUID) -> Callable[..., dict[str, Any]]:
+    """Makes sign-up events: `signed_up(membership_id, starts_on=…)`."""
+
+    def make(membership_id: UUID | None = None, **data: Any) -> dict[str, Any]:
+        ids = {"membership_id": str(membership_id or uuid4()), "membership_type_id": str(type_id)}
+        return event("membership.signed_up", {**ids, "external_user_id": "ada", "starts_on": "2031-01-01", **data})
+
+    return make
+
+
+@pytest.fixture
+def accept(engine: Engine, brand_id: UUID) -> Callable[..., Intake]:
+    """Takes in events, and commits."""
+
+    def take(*bodies: object) -> Intake:
+        with transaction(engine, brand_id) as connection:
+            return events.accept(connection, brand_id, bodies)
+
+    return take

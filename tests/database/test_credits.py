@@ -1,0 +1,177 @@
+"""A credit's life: time decides its status, and races over it are decided once (SEMANTICS 6, 11)."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Engine, func, insert, select, update
+
+from issuance import credits  # noqa: A004 - the word is the domain's
+from issuance.database import transaction
+from issuance.errors import (
+    AlreadyRedeemed,
+    CreditExpired,
+    CreditNotLive,
+    CreditNotYetValid,
+    CreditRevoked,
+    IssuanceError,
+    NotFound,
+)
+from issuance.events import Intake
+from issuance.tables import brands, guests, redemptions
+from issuance.tables import credits as table
+
+NOW = datetime(2031, 1, 15, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def issue(
+    engine: Engine, brand_id: UUID, rule_id: UUID, accept: Callable[..., Intake], signed_up: Callable[..., Any]
+) -> Callable[..., str]:
+    """Issues a credit to a new membership, as it is told, on a brand whose clock stands at NOW; its code."""
+    with transaction(engine, brand_id) as connection:
+        connection.execute(update(brands).where(brands.c.brand_id == brand_id).values(clock_now=NOW))
+
+    def make(**columns: Any) -> str:
+        membership_id = uuid4()
+        accept(signed_up(membership_id))
+        with transaction(engine, brand_id) as connection:
+            guest = select(guests.c.guest_id).where(guests.c.membership_id == membership_id)
+            row = {
+                "brand_id": brand_id,
+                "credit_id": uuid4(),
+                "code": uuid4().hex.upper()[:16],
+                "credit_rule_id": rule_id,
+                "rule_version": 1,
+                "membership_id": membership_id,
+                "guest_id": connection.scalar(guest),
+                "period_start": NOW.date(),
+                "coupon_id": "spa",
+                "coupon_name": "Spa credit",
+                "roll_over": False,
+                "multi_use": False,
+                "valid_from": NOW - DAY,
+                "expires_at": NOW + DAY,
+                "issued_at": NOW - DAY,
+            }
+            connection.execute(insert(table).values({**row, **columns}))
+            return str(row["code"])
+
+    return make
+
+
+Issue = Callable[..., str]
+
+REVOKED = {"revoked_at": NOW, "revoked_by": "operator", "revoked_reason": "x"}
+LIVES: list[tuple[dict[str, Any], str, type[CreditNotLive] | None]] = [
+    ({}, "live", None),
+    ({"expires_at": None}, "live", None),
+    ({"valid_from": NOW}, "live", None),
+    ({"valid_from": NOW + DAY / 2}, "upcoming", CreditNotYetValid),
+    # Time decides, not the sweep: nothing has marked this one.
+    ({"expires_at": NOW}, "expired", CreditExpired),
+    ({"expires_at": NOW, "expired_at": NOW}, "expired", CreditExpired),
+    (REVOKED, "revoked", CreditRevoked),
+    ({**REVOKED, "expires_at": NOW}, "revoked", CreditRevoked),
+    ({"redeemed_at": NOW - DAY, "uses": 1}, "redeemed", AlreadyRedeemed),
+    ({"redeemed_at": NOW - DAY, "uses": 1, "expires_at": NOW}, "redeemed", AlreadyRedeemed),
+    ({"multi_use": True, "uses": 7}, "live", None),
+    ({"multi_use": True, "uses": 7, "expires_at": NOW}, "expired", CreditExpired),
+]
+
+
+@pytest.mark.parametrize(("columns", "status", "refusal"), LIVES)
+def test_the_status_follows_from_time_and_decides_what_can_be_done(
+    engine: Engine,
+    brand_id: UUID,
+    issue: Issue,
+    columns: dict[str, Any],
+    status: str,
+    refusal: type[CreditNotLive] | None,
+) -> None:
+    """Reading, filtering, redeeming and revoking all see one status."""
+    code = issue(**columns)
+    with transaction(engine, brand_id) as connection:
+        assert credits.get(connection, brand_id, code)["status"] == status
+        for other in credits.STATUSES:
+            assert credits.page(connection, brand_id, 1, 25, status=other)[1] == (other == status)
+    if refusal is None:
+        with transaction(engine, brand_id) as connection:
+            redeemed = credits.redeem(connection, brand_id, code, "booking 1")
+        assert redeemed["status"] == ("live" if columns.get("multi_use") else "redeemed")
+        assert redeemed["redemption"]["status"] == "SUBMITTED"
+        return
+    with pytest.raises(refusal), transaction(engine, brand_id) as connection:
+        credits.redeem(connection, brand_id, code, None)
+    if refusal is not CreditNotYetValid:
+        with pytest.raises(refusal), transaction(engine, brand_id) as connection:
+            credits.revoke(connection, brand_id, code, "x")
+
+
+def test_a_multi_use_credit_counts_its_uses(engine: Engine, brand_id: UUID, issue: Issue) -> None:
+    code = issue(multi_use=True)
+    for use in (1, 2, 3):
+        with transaction(engine, brand_id) as connection:
+            redeemed = credits.redeem(connection, brand_id, code, None)
+        assert (redeemed["uses"], redeemed["redeemed_at"], redeemed["status"]) == (use, None, "live")
+
+
+def test_a_credit_that_is_not_valid_yet_can_be_revoked(engine: Engine, brand_id: UUID, issue: Issue) -> None:
+    code = issue(valid_from=NOW + DAY / 2)
+    with transaction(engine, brand_id) as connection:
+        revoked = credits.revoke(connection, brand_id, code, "a mistake")
+    assert (revoked["status"], revoked["revoked_reason"], revoked["revoked_at"]) == ("revoked", "a mistake", NOW)
+
+
+def test_redeeming_races_with_itself_and_revocation_and_one_wins(engine: Engine, brand_id: UUID, issue: Issue) -> None:
+    code = issue()
+
+    def act(turn: int) -> str:
+        try:
+            with transaction(engine, brand_id) as connection:
+                if turn % 4 == 3:
+                    credits.revoke(connection, brand_id, code, "x")
+                else:
+                    credits.redeem(connection, brand_id, code, None)
+        except IssuanceError as error:
+            return error.code
+        return "won"
+
+    with ThreadPoolExecutor(16) as pool:
+        outcomes = list(pool.map(act, range(32)))
+    assert outcomes.count("won") == 1
+    assert set(outcomes) <= {"won", "already_redeemed"} or set(outcomes) <= {"won", "revoked"}
+    with transaction(engine, brand_id) as connection:
+        credit = credits.get(connection, brand_id, code)
+        counted = select(func.count()).where(redemptions.c.credit_id == credit["id"])
+        assert connection.scalar(counted) == credit["uses"] == (credit["status"] == "redeemed")
+
+
+def test_filters_find_a_credit_by_all_that_it_names(
+    engine: Engine, brand_id: UUID, rule_id: UUID, issue: Issue
+) -> None:
+    code, _ = issue(), issue(multi_use=True)
+    with transaction(engine, brand_id) as connection:
+        credit = credits.get(connection, brand_id, code)
+
+        def found(**filters: Any) -> int:
+            return credits.page(connection, brand_id, 1, 25, **filters)[1]
+
+        assert found() == found(credit_rule_id=rule_id) == found(external_user_id="ada") == 2
+        assert found(membership_id=credit["membership_id"]) == found(guest_id=credit["guest"]["id"]) == 1
+        assert found(multi_use=True) == found(multi_use=False) == 1
+        assert found(external_user_id="bob") == found(membership_id=uuid4()) == 0
+
+
+def test_another_brands_code_is_unknown(engine: Engine, brand_id: UUID, issue: Issue) -> None:
+    code = issue()
+    other = uuid4()
+    with transaction(engine) as connection:
+        connection.execute(insert(brands).values(brand_id=other, name="o", timezone="UTC", environment="live"))
+    for act in (credits.redeem, credits.revoke):
+        with pytest.raises(NotFound), transaction(engine, other) as connection:
+            act(connection, other, code, "x")

@@ -1,0 +1,91 @@
+"""Keys open what their scopes say, until they are revoked, and are kept nowhere."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, select, text, update
+
+from issuance import brands, keys
+from issuance.errors import Invalid, NotFound
+from issuance.tables import api_keys
+
+
+def test_a_key_is_found_with_its_brand_and_scopes(connection: Connection, brand_id: UUID) -> None:
+    key_id, key = keys.create(connection, brand_id, ["write", "read", "read"])
+    assert key.startswith("iss_sandbox_")
+    found = keys.find(connection, key)
+    assert found == keys.Key(brand_id, key_id, frozenset({"read", "write"}))
+    assert found.opens("read")
+    assert not found.opens("issue")
+
+
+def test_admin_opens_everything(connection: Connection, brand_id: UUID) -> None:
+    found = keys.find(connection, keys.create(connection, brand_id, ["admin"])[1])
+    assert found is not None
+    assert all(found.opens(scope) for scope in keys.SCOPES)
+
+
+@pytest.mark.parametrize("position", [0, 8, 12, 30, -1])
+def test_a_mistyped_key_is_refused_without_a_lookup(connection: Connection, brand_id: UUID, position: int) -> None:
+    """Its checksum does not fit: the database is not even asked."""
+    _, key = keys.create(connection, brand_id, ["read"])
+    letters = list(key)
+    letters[position] = "x" if letters[position] != "x" else "y"
+    asked: Any = None
+    assert keys.find(asked, "".join(letters)) is None
+
+
+@pytest.mark.parametrize("shown", ["", "x", "iss_live_", "iss_live_" + "0" * 49, "iss_sandbox_\x00", "é" * 60])
+def test_what_is_no_key_is_refused(connection: Connection, shown: str) -> None:
+    assert keys.find(connection, shown) is None
+
+
+def test_a_revoked_key_opens_nothing_at_once(connection: Connection, brand_id: UUID) -> None:
+    key_id, key = keys.create(connection, brand_id, ["read"])
+    assert keys.find(connection, key)
+    keys.revoke(connection, brand_id, key_id)
+    assert keys.find(connection, key) is None
+    keys.revoke(connection, brand_id, key_id)
+
+
+def test_another_brands_key_can_not_be_revoked(connection: Connection, brand_id: UUID) -> None:
+    other_id, other_key = brands.create(connection, name="other", timezone="UTC", sandbox=False)
+    other = keys.find(connection, other_key)
+    assert other is not None
+    assert other.brand_id == other_id
+    with pytest.raises(NotFound):
+        keys.revoke(connection, brand_id, other.key_id)
+
+
+def test_the_key_itself_is_kept_nowhere(connection: Connection, brand_id: UUID) -> None:
+    _, key = keys.create(connection, brand_id, ["read"])
+    kept = connection.execute(text("SELECT api_keys::text FROM api_keys WHERE brand_id = :id"), {"id": brand_id})
+    assert all(key[-20:] not in row for row in kept.scalars())
+
+
+def test_use_is_noted_once_a_minute(connection: Connection, brand_id: UUID) -> None:
+    key_id, key = keys.create(connection, brand_id, ["read"])
+    of_key = api_keys.c.key_id == key_id
+    noted = select(api_keys.c.last_used_at).where(of_key)
+    keys.find(connection, key)
+    first = connection.scalar(noted)
+    assert first is not None
+    keys.find(connection, key)
+    assert connection.scalar(noted) == first
+    connection.execute(update(api_keys).where(of_key).values(last_used_at=first - keys.USE_NOTED_EVERY * 2))
+    keys.find(connection, key)
+    assert connection.scalar(noted) == first, "now() of this transaction"
+
+
+@pytest.mark.parametrize("scopes", [[], ["everything"], ["read", "x"], [""]])
+def test_unknown_scopes_are_refused(connection: Connection, brand_id: UUID, scopes: list[str]) -> None:
+    with pytest.raises(Invalid):
+        keys.create(connection, brand_id, scopes)
+
+
+@pytest.mark.parametrize("timezone", ["Mars/Olympus", "", "+01:00", "europe/lisbon", "../etc/passwd", "UTC\x00"])
+def test_a_brand_needs_a_time_zone_that_exists(connection: Connection, timezone: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        brands.create(connection, name="x", timezone=timezone, sandbox=True)
+    assert refused.value.fields == {"timezone": "must be an IANA time zone, such as Europe/Lisbon"}

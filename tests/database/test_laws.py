@@ -1,0 +1,167 @@
+"""The laws as checks (SEMANTICS 14): silent on a lawful brand, and each finds the offender that is planted."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from issuance.database import transaction
+from issuance.events import Intake
+from issuance.laws import LAWS
+from issuance.settling import working
+from tests.database.conftest import event
+
+NOW = datetime(2090, 3, 15, tzinfo=UTC)
+
+
+@pytest.fixture
+def ada(
+    engine: Engine,
+    brand_id: UUID,
+    rule_id: UUID,
+    signed_up: Callable[..., dict[str, Any]],
+    accept: Callable[..., Intake],
+) -> UUID:
+    """A membership with one live credit, for March 2090, settled on 15 March."""
+    membership_id = uuid4()
+    with transaction(engine, brand_id) as connection:
+        connection.execute(
+            text("UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id"), {"now": NOW, "brand_id": brand_id}
+        )
+    sign_up = signed_up(membership_id, starts_on="2090-02-01")
+    charge = {"membership_id": str(membership_id), "charge_id": str(uuid4()), "period_start": "2090-03-01"}
+    accept({**sign_up, "time": "2090-02-01T09:00:00Z"}, event("charge.initiated", charge, time="2090-03-01T06:00:00Z"))
+    working.settle_soon(engine, brand_id, [membership_id])
+    return membership_id
+
+
+@pytest.fixture
+def connection(engine: Engine) -> Iterator[Connection]:
+    """A transaction that is undone after the test, constraints that it drops included."""
+    with engine.connect() as connection:
+        yield connection
+        connection.rollback()
+
+
+def broken(connection: Connection, brand_id: UUID) -> dict[int, list[dict[str, Any]]]:
+    """The offenders by law."""
+    found = {law.number: [one for batch in law.find(connection, brand_id) for one in batch] for law in LAWS}
+    return {number: offenders for number, offenders in found.items() if offenders}
+
+
+def plant(connection: Connection, statement: str, **values: object) -> None:
+    assert connection.execute(text(statement), values).rowcount == 1
+
+
+def test_a_lawful_brand_breaks_no_law(connection: Connection, brand_id: UUID, ada: UUID) -> None:
+    """All laws hold on a brand that nobody tampered with."""
+    (start,) = connection.execute(
+        text("SELECT period_start FROM credits WHERE membership_id = :ada"), {"ada": ada}
+    ).scalars()
+    assert start == date(2090, 3, 1)
+    assert broken(connection, brand_id) == {}
+
+
+def test_law_1_finds_a_double(connection: Connection, brand_id: UUID, ada: UUID) -> None:
+    """Two credits for one key are found even where the unique key is gone."""
+    connection.execute(text("ALTER TABLE credits DROP CONSTRAINT credits_once"))
+    columns = (
+        connection.execute(text("SELECT * FROM credits WHERE membership_id = :ada"), {"ada": ada}).mappings().one()
+    )
+    double = {**columns, "credit_id": uuid4(), "code": "DOUBLE"}
+    names = ", ".join(double)
+    plant(connection, f"INSERT INTO credits ({names}) VALUES ({', '.join(f':{name}' for name in double)})", **double)
+    assert broken(connection, brand_id)[1][0]["membership_id"] == ada
+
+
+def test_law_2_finds_a_lost_credit(connection: Connection, brand_id: UUID, ada: UUID) -> None:
+    """A credit that is owed and not there is found, with all that a replay needs."""
+    plant(connection, "DELETE FROM credits WHERE membership_id = :ada", ada=ada)
+    assert set(broken(connection, brand_id)) == {2}
+    (offender,) = broken(connection, brand_id)[2]
+    assert (offender["membership_id"], offender["period_start"]) == (ada, date(2090, 3, 1))
+
+
+def test_law_3_finds_a_credit_that_nothing_released(connection: Connection, brand_id: UUID, ada: UUID) -> None:
+    """A live credit of a period that no charge paid for is found."""
+    plant(connection, "DELETE FROM billing_events WHERE membership_id = :ada AND type = 'charge.initiated'", ada=ada)
+    (offender,) = broken(connection, brand_id)[3]
+    assert offender["membership_id"] == ada
+    assert "charge_unpaid" in offender["wrong"]
+
+
+def test_law_3_lets_a_manual_credit_be(connection: Connection, brand_id: UUID, ada: UUID) -> None:
+    """What an operator issued by hand needs no release."""
+    plant(connection, "DELETE FROM billing_events WHERE membership_id = :ada AND type = 'charge.initiated'", ada=ada)
+    plant(connection, "UPDATE credits SET manual = true WHERE membership_id = :ada", ada=ada)
+    assert 3 not in broken(connection, brand_id)
+
+
+@pytest.mark.parametrize("expires_at", [None, datetime(2090, 4, 1, 0, 0, 1, tzinfo=UTC)])
+def test_law_4_finds_a_credit_that_outlives_its_period(
+    connection: Connection, brand_id: UUID, ada: UUID, expires_at: datetime | None
+) -> None:
+    """roll_over=false ends at the midnight, in the brand's zone, at which the period ends. Lisbon is an hour ahead then."""
+    plant(connection, "UPDATE credits SET expires_at = :at WHERE membership_id = :ada", at=expires_at, ada=ada)
+    (offender,) = broken(connection, brand_id)[4]
+    assert offender["membership_id"] == ada
+
+
+def test_law_5_finds_a_credit_spent_twice(connection: Connection, brand_id: UUID, ada: UUID) -> None:
+    """Two redemptions of a single-use credit are found; a canceled one does not count."""
+    spend = """
+        INSERT INTO redemptions (brand_id, redemption_id, credit_id, status, created_at)
+        SELECT brand_id, gen_random_uuid(), credit_id, :status, now() FROM credits WHERE membership_id = :ada
+    """
+    plant(connection, spend, ada=ada, status="COMPLETED")
+    plant(connection, spend, ada=ada, status="CANCELED")
+    assert 5 not in broken(connection, brand_id)
+    plant(connection, spend, ada=ada, status="SUBMITTED")
+    (offender,) = broken(connection, brand_id)[5]
+    assert (offender["redemptions"], offender["wrong"]) == (2, "redeemed more than once")
+
+
+def test_law_5_finds_a_credit_spent_after_its_end(connection: Connection, brand_id: UUID, ada: UUID) -> None:
+    """A redemption at or after the expiry is found."""
+    plant(connection, "UPDATE credits SET redeemed_at = expires_at, uses = 1 WHERE membership_id = :ada", ada=ada)
+    (offender,) = broken(connection, brand_id)[5]
+    assert offender["wrong"] == "redeemed after its expiry"
+
+
+def test_law_9_finds_what_is_left_lying(connection: Connection, brand_id: UUID, ada: UUID) -> None:
+    """Overdue, unsettled, stalled and set apart: each is named; what is a minute old is let alone."""
+    set_due = "UPDATE dues SET due_at = :at WHERE membership_id = :ada"
+    plant(connection, set_due, at=datetime(2090, 3, 14, 23, 59, tzinfo=UTC), ada=ada)
+    assert broken(connection, brand_id) == {}
+    plant(connection, set_due, at=datetime(2090, 3, 14, tzinfo=UTC), ada=ada)
+    assert "fell due" in broken(connection, brand_id)[9][0]["wrong"]
+    plant(connection, "UPDATE dues SET quarantined_at = now(), last_error = 'why' WHERE membership_id = :ada", ada=ada)
+    (offender,) = broken(connection, brand_id)[9]
+    assert (offender["membership_id"], offender["last_error"]) == (ada, "why")
+    plant(connection, "UPDATE dues SET quarantined_at = NULL, due_at = NULL WHERE membership_id = :ada", ada=ada)
+    plant(
+        connection,
+        "UPDATE billing_events SET settled_at = NULL, received_at = now() - interval '1 hour'"
+        " WHERE membership_id = :ada AND type = 'charge.initiated'",
+        ada=ada,
+    )
+    assert broken(connection, brand_id)[9][0]["type"] == "charge.initiated"
+
+
+def test_law_9_finds_a_stalled_run(connection: Connection, brand_id: UUID, rule_id: UUID) -> None:
+    """A run that nobody works on is named; a paused one rests."""
+    run_id = uuid4()
+    plant(
+        connection,
+        "INSERT INTO runs (brand_id, run_id, kind, credit_rule_id, created_at)"
+        " VALUES (:brand_id, :run_id, 'issue', :rule_id, now() - interval '1 hour')",
+        brand_id=brand_id,
+        run_id=run_id,
+        rule_id=rule_id,
+    )
+    assert broken(connection, brand_id)[9][0]["run_id"] == run_id
+    plant(connection, "UPDATE runs SET state = 'paused' WHERE run_id = :run_id", run_id=run_id)
+    assert broken(connection, brand_id) == {}

@@ -1,0 +1,123 @@
+"""Rules are created, changed and deleted as versions (SEMANTICS 4)."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Connection, Engine, select
+
+from issuance import membership_types, rules
+from issuance.database import transaction
+from issuance.deciding.frequency import IssuingFrequency
+from issuance.errors import Invalid, NotFound
+from issuance.membership_types import NewMembershipType
+from issuance.rules import CreditRuleChange, NewCreditRule
+from issuance.tables import rule_versions
+
+
+def versions_of(connection: Connection, rule_id: UUID) -> list[dict[str, Any]]:
+    columns = rule_versions.c
+    rows = connection.execute(select(rule_versions).where(columns.credit_rule_id == rule_id).order_by(columns.version))
+    return [dict(row) for row in rows.mappings()]
+
+
+def test_a_new_rule_has_the_defaults_and_the_coupons_description(
+    connection: Connection, brand_id: UUID, rule_id: UUID
+) -> None:
+    rule = rules.get(connection, brand_id, rule_id)
+    flags = ("roll_over", "issue_on_signup", "multi_use", "for_lead_booker_only")
+    assert [rule[flag] for flag in flags] == [False] * 4
+    assert (rule["version"], rule["issuing_frequency"], rule["coupon_description"]) == (1, "billing_cycle", "A day")
+    assert rule["membership_type"] == {"id": rule["membership_type_id"], "name": "Gold"}
+    assert rule["created_at"] == rule["updated_at"]
+
+
+def test_a_change_keeps_what_it_does_not_name(connection: Connection, brand_id: UUID, rule_id: UUID) -> None:
+    change = CreditRuleChange(roll_over=True, coupon_description="Mine", include_upcoming=True)
+    before = rules.get(connection, brand_id, rule_id)
+    after = rules.change(connection, brand_id, rule_id, change)
+    differs = {name for name in after if after[name] != before[name]}
+    assert differs == {"version", "roll_over", "coupon_description", "updated_at"}
+    back = rules.change(connection, brand_id, rule_id, CreditRuleChange.model_validate({"coupon_description": None}))
+    assert back["coupon_description"] == "A day"
+
+
+def test_a_change_that_changes_nothing_is_a_version_too(connection: Connection, brand_id: UUID, rule_id: UUID) -> None:
+    """include_upcoming alone can matter; it belongs to its version and is not inherited."""
+    rules.change(connection, brand_id, rule_id, CreditRuleChange(include_upcoming=True))
+    rules.change(connection, brand_id, rule_id, CreditRuleChange())
+    said = [(row["version"], row["include_upcoming"]) for row in versions_of(connection, rule_id)]
+    assert said == [(1, False), (2, True), (3, False)]
+
+
+def test_a_deletion_is_the_last_version(connection: Connection, brand_id: UUID, rule_id: UUID) -> None:
+    rules.delete(connection, brand_id, rule_id)
+    last = versions_of(connection, rule_id)[-1]
+    assert (last["version"], last["deleted"]) == (2, True)
+    assert rules.page(connection, brand_id, 1, 25) == ([], 0)
+    for gone in (
+        lambda: rules.get(connection, brand_id, rule_id),
+        lambda: rules.delete(connection, brand_id, rule_id),
+        lambda: rules.change(connection, brand_id, rule_id, CreditRuleChange()),
+    ):
+        with pytest.raises(NotFound):
+            gone()
+
+
+def test_unknown_types_and_coupons_are_named(connection: Connection, brand_id: UUID, rule_id: UUID) -> None:
+    both = {"membership_type_id", "coupon_id"}
+    new = NewCreditRule(membership_type_id=uuid4(), coupon_id="nope", coupon_name="x")
+    with pytest.raises(Invalid) as refused:
+        rules.create(connection, brand_id, new)
+    assert set(refused.value.fields or {}) == both
+    change = CreditRuleChange(membership_type_id=uuid4(), coupon_id="nope")
+    with pytest.raises(Invalid) as refused:
+        rules.change(connection, brand_id, rule_id, change)
+    assert set(refused.value.fields or {}) == both
+
+
+def test_lists_filter(connection: Connection, brand_id: UUID, type_id: UUID, rule_id: UUID) -> None:
+    other_type = membership_types.create(connection, brand_id, NewMembershipType(name="Silver"))["id"]
+    new = NewCreditRule(membership_type_id=other_type, coupon_id="spa", coupon_name="x", issue_on_signup=True)
+    other = rules.create(connection, brand_id, new)["id"]
+
+    def found(**filters: Any) -> list[UUID]:
+        rows, total = rules.page(connection, brand_id, 1, 25, **filters)
+        assert total == len(rows)
+        return [row["id"] for row in rows]
+
+    assert found() == [rule_id, other]
+    assert found(membership_type_id=type_id) == [rule_id]
+    assert found(issue_on_signup=True) == [other]
+    assert found(issue_on_signup=False) == [rule_id]
+    assert found(issue_on_signup=True, membership_type_id=type_id) == []
+    assert rules.page(connection, brand_id, 2, 1)[0][0]["id"] == other
+    assert rules.page(connection, brand_id, 3, 1) == ([], 2)
+
+
+def test_concurrent_changes_number_their_versions_one_after_the_other(
+    engine: Engine, brand_id: UUID, rule_id: UUID
+) -> None:
+    """Eight at once: versions 2 to 9, each built on the one before, in the order of their instants."""
+    fields = ["roll_over", "issue_on_signup", "multi_use", "for_lead_booker_only"] * 2
+
+    def change(field: str) -> int:
+        with transaction(engine, brand_id) as connection:
+            changed = rules.change(connection, brand_id, rule_id, CreditRuleChange.model_validate({field: True}))
+            return int(changed["version"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(change, fields)) == list(range(2, 10))
+    with transaction(engine) as connection:
+        rows = versions_of(connection, rule_id)
+    assert all(rows[-1][field] for field in fields)
+    instants = [row["created_at"] for row in rows]
+    assert instants == sorted(instants)
+
+
+@pytest.mark.parametrize("text", ["P2M", "-P1M", "P12M", "p1m", "P0M", "P0.5M", "", "P1M ", "monthly"])
+def test_only_six_frequencies_exist(text: str) -> None:
+    with pytest.raises(ValueError, match="issuing_frequency"):
+        CreditRuleChange.model_validate({"issuing_frequency": text})
+    assert len(IssuingFrequency) == 6
