@@ -37,9 +37,7 @@ def demo() -> None:
         show_verdict(verdict)
     if any(verdict["offenders"] for verdict in verdicts):
         raise typer.Exit(1)
-    say(
-        f"\nEverything is as it must be ({time.monotonic() - began:.0f} s). While the server runs, look around yourself:\n"
-    )
+    say(f"\nEverything is as it must be ({time.monotonic() - began:.0f} s). While the server runs, look around:\n")
     say(f"  curl -H 'Authorization: Bearer {key}' '{address}/customers/credits?status=live'")
     say(f"  issuance runs --brand {brand_id}\n")
 

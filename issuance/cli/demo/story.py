@@ -114,10 +114,10 @@ class Story:
         self.sandbox.move_clock(_noon(cycle.stop))
         for holder, coupon_name in cycle.uses:
             self.sandbox.redeem(self._live_credit(holder, coupon_name)["code"])
-        credits = self.sandbox.credits()
-        changes = self._changes(credits, cycle.stop)
-        self.known = credits
-        counts = {name: sum(times for _, times in told) for name, told in changes.items()}
+        told = self.sandbox.credits()
+        changes = self._changes(told, cycle.stop)
+        self.known = told
+        counts = {name: sum(times for _, times in some) for name, some in changes.items()}
         self.telling.cycle(cycle.title, cycle.stop, changes, counts)
         _expect(counts, cycle.expected, cycle.title)
 
@@ -156,22 +156,16 @@ class Story:
                 return credit
         raise DemoFailed(f"{holder} has no live {coupon_name}.")
 
-    def _changes(self, credits: dict[str, Credit], today: date) -> dict[str, list[tuple[Credit, int]]]:
+    def _changes(self, told: dict[str, Credit], today: date) -> dict[str, list[tuple[Credit, int]]]:
         """The credits that were issued, rolled over, expired and used since the last stop, with how often."""
-        fresh = [credit for credit in credits.values() if credit["id"] not in self.known]
-        before = {credit_id: self.known.get(credit_id, {"status": "", "uses": 0}) for credit_id in credits}
+        nothing = {"status": "", "uses": 0}
+        pairs = [(credit, self.known.get(credit_id, nothing)) for credit_id, credit in told.items()]
         return {
-            "issued": [(credit, 1) for credit in fresh],
-            "rolled over": [(credit, 1) for credit in credits.values() if _outlived_its_period(credit, today)],
-            "expired": [
-                (credit, 1)
-                for credit in credits.values()
-                if credit["status"] == "expired" != before[credit["id"]]["status"]
-            ],
+            "issued": [(credit, 1) for credit, before in pairs if before is nothing],
+            "rolled over": [(credit, 1) for credit, _ in pairs if _outlived_its_period(credit, today)],
+            "expired": [(credit, 1) for credit, before in pairs if credit["status"] == "expired" != before["status"]],
             "used": [
-                (credit, uses)
-                for credit in credits.values()
-                if (uses := credit["uses"] - before[credit["id"]]["uses"]) > 0
+                (credit, credit["uses"] - before["uses"]) for credit, before in pairs if credit["uses"] > before["uses"]
             ],
         }
 
