@@ -43,7 +43,7 @@ def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) 
 
 #: So few hints a run are under way at once that the runs of all brands take turns in the queue; a worker
 #: that has done a batch asks for the next.
-HINTS_A_RUN = 16
+HINTS_A_RUN = 8
 
 
 def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batches: int = 1) -> None:

@@ -98,7 +98,9 @@ def _like(known: Walked, membership: Membership) -> Walked:
     ours = [guest["guest_id"] for guest in membership.facts[0].data["guests"]]
     guest_of = {UUID(their): UUID(our) for their, our in zip(theirs, ours, strict=True)}
     own_of = {their.credit_id: own for their, own in zip(known.membership.credits, membership.credits, strict=True)}
-    walked = Walked(membership, known.now, known.status, known.ends_on, known.due_at, counts=known.counts)
+    walked = Walked(
+        membership, known.now, known.complete, known.status, known.ends_on, known.due_at, counts=known.counts
+    )
     fresh = {}
     for credit, new in known.issued:
         own = copy(credit)

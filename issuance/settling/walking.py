@@ -18,8 +18,9 @@ from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import NewCredit, Settlement, settle
 from issuance.settling.loading import Membership
 
-#: More instants than a membership can fall due at until the last day of any calendar.
-_MOST_INSTANTS = 100_000
+#: So few instants a settling that a batch stays small however far a clock was moved; a membership with more
+#: ahead of it stays due, and the next sweep goes on from there.
+MOST_INSTANTS = 6
 
 
 @dataclass(slots=True)
@@ -27,7 +28,10 @@ class Walked:
     """What a walk came to: credits to insert and to change, and where the membership stands after it."""
 
     membership: Membership
+    #: The last instant that was decided at.
     now: datetime
+    #: Whether that is the clock's, so that all that is known has been settled.
+    complete: bool = True
     status: Status = Status.UPCOMING
     ends_on: date | None = None
     due_at: datetime | None = None
@@ -41,21 +45,23 @@ class Walked:
 
 def walk(membership: Membership, rules: Sequence[Rule], clock: BrandClock) -> Walked:
     """Settle a membership at each instant that is due, and at the clock's `now`."""
-    walked = Walked(membership, clock.now, credits=list(membership.credits))
-    settled_at = membership.settled_at
     instant = _first(membership, clock)
-    for _ in range(_MOST_INSTANTS):
-        settlement = settle(membership.facts_at(instant, walked.credits), rules, instant, settled_at)
-        _apply(walked, settlement)
-        settled_at = instant
-        if settlement.due_at is None or settlement.due_at > clock.now:
+    walked = Walked(membership, instant, credits=list(membership.credits))
+    settled_at = membership.settled_at
+    for _ in range(MOST_INSTANTS):
+        _apply(walked, settle(membership.facts_at(instant, walked.credits), rules, instant, settled_at))
+        walked.now = settled_at = instant
+        if instant == clock.now:
             break
-        instant = settlement.due_at
-    else:
-        raise AssertionError("a membership falls due a bounded number of times")
-    if instant < clock.now and any(fact.unsettled for fact in membership.facts):
-        _apply(walked, settle(membership.facts_at(clock.now, walked.credits), rules, clock.now, settled_at))
-    walked.ends_on = _ends_on(membership.facts_at(clock.now, ()).statuses)
+        if walked.due_at is not None and walked.due_at <= clock.now:
+            instant = walked.due_at
+        elif any(fact.unsettled for fact in membership.facts):
+            instant = clock.now  # for what became known meanwhile
+        else:
+            walked.now = clock.now  # nothing changes until then
+            break
+    walked.complete = walked.now == clock.now
+    walked.ends_on = _ends_on(membership.facts_at(walked.now, ()).statuses)
     return walked
 
 

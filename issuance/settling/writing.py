@@ -114,13 +114,13 @@ _CHANGE = _Statement(
 _DUES = _Statement(
     """
     UPDATE dues d
-       SET due_at = new.due_at, settled_at = :now,
+       SET due_at = new.due_at, settled_at = new.settled_at,
            attempts = 0, retry_at = NULL, last_error = NULL, quarantined_at = NULL
       FROM (SELECT * FROM {rows}) new
      WHERE d.brand_id = :brand_id AND d.membership_id = new.membership_id
     """,
     own={"membership_id": "uuid"},
-    shared={"due_at": "timestamptz"},
+    shared={"due_at": "timestamptz", "settled_at": "timestamptz"},
 )
 _SOONER = _Statement(
     """
@@ -165,10 +165,10 @@ def write(
         raise Raced
     stood = [((walk.membership.membership_id,), (walk.status.value, walk.ends_on)) for walk in walks if _moved(walk)]
     _STATUSES.execute(connection, stood, brand_id=brand_id)
-    facts = [fact for walk in walks for fact in walk.membership.facts if fact.unsettled]
+    facts = [fact for walk in walks if walk.complete for fact in walk.membership.facts if fact.unsettled]
     _SETTLED.execute(connection, [((f.order.event_id,), (f.order.source,)) for f in facts], brand_id=brand_id)
-    dues = [((walk.membership.membership_id,), (walk.due_at,)) for walk in walks]
-    _DUES.execute(connection, dues, brand_id=brand_id, now=walks[0].now if walks else None)
+    dues = [((walk.membership.membership_id,), (walk.due_at, walk.now)) for walk in walks]
+    _DUES.execute(connection, dues, brand_id=brand_id)
 
 
 def issue(
