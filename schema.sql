@@ -352,6 +352,69 @@ CREATE TABLE IF NOT EXISTS redemptions (
 );
 CREATE INDEX IF NOT EXISTS redemptions_by_credit ON redemptions (brand_id, credit_id);
 
+-- Webhooks --------------------------------------------------------------------------------------
+
+-- Where a brand's programs want to be told, and of what.
+CREATE TABLE IF NOT EXISTS webhooks (
+    brand_id        uuid NOT NULL REFERENCES brands,
+    webhook_id      uuid NOT NULL,
+    url             text NOT NULL,
+    events          text[] NOT NULL,
+    -- In clear, because each delivery is signed with it: read by the statement that claims deliveries and by no other.
+    signing_secret  bytea NOT NULL,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    disabled_at     timestamptz,
+    disabled_reason text,
+    -- The first failure since something was last delivered.
+    failing_since   timestamptz,
+    -- One worker at a time delivers to a webhook; one that does not answer rests, so that it holds up no other.
+    claimed_until   timestamptz,
+    PRIMARY KEY (brand_id, webhook_id),
+    CONSTRAINT webhooks_events_known CHECK (cardinality(events) > 0 AND events <@ ARRAY[
+        'credit.issued', 'credit.expired', 'credit.redeemed', 'credit.revoked', 'credit.restored', 'credit.skipped',
+        'redemption.created', 'redemption.updated', 'wallet.credited', 'member.archived']),
+    CONSTRAINT webhooks_secret_long_enough CHECK (octet_length(signing_secret) >= 24),
+    CONSTRAINT webhooks_disabled_says_why CHECK ((disabled_at IS NULL) = (disabled_reason IS NULL))
+);
+
+-- The outbox: written in the transaction that made it so, where a webhook listens to it.
+CREATE TABLE IF NOT EXISTS webhook_events (
+    brand_id    uuid NOT NULL REFERENCES brands,
+    event_id    uuid NOT NULL,
+    type        text NOT NULL,
+    -- On the brand's clock.
+    occurred_at timestamptz NOT NULL,
+    data        jsonb NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, event_id)
+);
+
+-- An event's way to one webhook. Times are real ones, on sandbox brands too.
+CREATE TABLE IF NOT EXISTS deliveries (
+    brand_id     uuid NOT NULL,
+    delivery_id  uuid NOT NULL,
+    webhook_id   uuid NOT NULL,
+    event_id     uuid NOT NULL,
+    state        text NOT NULL DEFAULT 'pending',
+    -- Counted before each attempt, so that one that kills its worker is counted too.
+    attempts     integer NOT NULL DEFAULT 0,
+    next_at      timestamptz DEFAULT now(),
+    attempted_at timestamptz,
+    last_status  integer,
+    last_error   text,
+    delivered_at timestamptz,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, delivery_id),
+    CONSTRAINT deliveries_once UNIQUE (brand_id, webhook_id, event_id),
+    CONSTRAINT deliveries_to_webhook FOREIGN KEY (brand_id, webhook_id) REFERENCES webhooks ON DELETE CASCADE,
+    CONSTRAINT deliveries_of_event FOREIGN KEY (brand_id, event_id) REFERENCES webhook_events,
+    CONSTRAINT deliveries_state_known CHECK (state IN ('pending', 'delivered', 'failed')),
+    CONSTRAINT deliveries_pending_has_its_time CHECK ((next_at IS NOT NULL) = (state = 'pending')),
+    CONSTRAINT deliveries_delivered_when CHECK ((delivered_at IS NOT NULL) = (state = 'delivered'))
+);
+CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (brand_id, webhook_id, next_at) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (brand_id, event_id);
+
 -- The queue's leavings --------------------------------------------------------------------------
 
 -- A queue message that could not be read: kept for the operator, its neighbours go on.

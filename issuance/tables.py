@@ -295,6 +295,49 @@ redemptions = Table(
     _must("created_at", Instant),
 )
 
+webhooks = Table(
+    "webhooks",
+    metadata,
+    _key("brand_id", Uuid),
+    _key("webhook_id", Uuid),
+    _must("url", Text),
+    _must("events", ARRAY(Text)),
+    _must("signing_secret", LargeBinary),
+    _must("created_at", Instant),
+    _may("disabled_at", Instant),
+    _may("disabled_reason", Text),
+    _may("failing_since", Instant),
+    _may("claimed_until", Instant),
+)
+
+webhook_events = Table(
+    "webhook_events",
+    metadata,
+    _key("brand_id", Uuid),
+    _key("event_id", Uuid),
+    _must("type", Text),
+    _must("occurred_at", Instant),
+    _must("data", JSONB),
+    _must("created_at", Instant),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _key("brand_id", Uuid),
+    _key("delivery_id", Uuid),
+    _must("webhook_id", Uuid),
+    _must("event_id", Uuid),
+    _must("state", Text),
+    _must("attempts", Integer),
+    _may("next_at", Instant),
+    _may("attempted_at", Instant),
+    _may("last_status", Integer),
+    _may("last_error", Text),
+    _may("delivered_at", Instant),
+    _must("created_at", Instant),
+)
+
 quarantined_messages = Table(
     "quarantined_messages",
     metadata,

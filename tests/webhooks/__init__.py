@@ -1,0 +1,1 @@
+"""Webhooks, against real servers and a real receiver."""
