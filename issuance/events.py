@@ -6,15 +6,13 @@ and the clock find it; all else that follows from events is worked out by settli
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from issuance import cloud_events, inbox, members, membership_types
 from issuance.cloud_events import BillingEvent, Refused
 from issuance.inbox import EventKey, key_of
-from issuance.tables import charges, memberships
 
 #: How many events one batch may have.
 MOST_EVENTS = 1000
@@ -59,7 +57,7 @@ def accept(connection: Connection, brand_id: UUID, bodies: Sequence[object]) -> 
     firsts = _firsts(parsed, refused)
     _name_lone_leads(connection, brand_id, [parsed[index] for index in firsts.values()])
     stored = inbox.store(connection, brand_id, [parsed[index] for index in firsts.values()])
-    _sign_up(connection, brand_id, parsed, firsts, stored, refused)
+    made = _sign_up(connection, brand_id, parsed, firsts, stored, refused)
 
     intake = Intake()
     earlier = inbox.hashes(connection, brand_id, [event for event in parsed.values() if key_of(event) not in stored])
@@ -79,7 +77,7 @@ def accept(connection: Connection, brand_id: UUID, bodies: Sequence[object]) -> 
     inbox.keep_refused(connection, brand_id, bodies, refused)
     intake.rejected = [Rejection(index, why.code, why.message) for index, why in sorted(refused.items())]
     touched = {parsed[firsts[key]].membership_id for key in stored}
-    intake.membership_ids = sorted(_starts(connection, brand_id, touched))
+    intake.membership_ids = sorted(made | inbox.starts(connection, brand_id, touched - made).keys())
     return intake
 
 
@@ -104,8 +102,10 @@ def _check(
     known_types = membership_types.known(connection, brand_id, type_ids) if sign_ups else set()
     moves = {event.membership_id for event in parsed.values() if event.type == _MOVE}
     starts = {event.membership_id: event.data["starts_on"] for event in reversed(sign_ups)}
-    starts |= {membership_id: day.isoformat() for membership_id, day in _starts(connection, brand_id, moves).items()}
-    payers = _payers(connection, brand_id, [event.charge_id for event in parsed.values() if event.charge_id])
+    starts |= {
+        membership_id: day.isoformat() for membership_id, day in inbox.starts(connection, brand_id, moves).items()
+    }
+    payers = inbox.payers(connection, brand_id, {event.charge_id for event in parsed.values() if event.charge_id})
     for index, event in parsed.items():
         anchor = event.data.get("billing_anchor", "")
         if event.type == _SIGN_UP and UUID(event.data["membership_type_id"]) not in known_types:
@@ -114,32 +114,6 @@ def _check(
             refused[index] = Refused("anchor_before_start", "billing_anchor must not be before the membership starts")
         elif event.charge_id and payers.setdefault(event.charge_id, event.membership_id) != event.membership_id:
             refused[index] = Refused("charge_of_another_membership", "this charge_id belongs to another membership")
-
-
-def _starts(connection: Connection, brand_id: UUID, membership_ids: set[UUID]) -> dict[UUID, Any]:
-    """On which date each membership starts that is known."""
-    if not membership_ids:
-        return {}
-    columns = memberships.c
-    rows = connection.execute(
-        select(columns.membership_id, columns.starts_on).where(
-            columns.brand_id == brand_id, columns.membership_id.in_(membership_ids)
-        )
-    )
-    return {row.membership_id: row.starts_on for row in rows}
-
-
-def _payers(connection: Connection, brand_id: UUID, charge_ids: list[str]) -> dict[str, UUID]:
-    """The membership that each charge belongs to, where it is known."""
-    if not charge_ids:
-        return {}
-    columns = charges.c
-    rows = connection.execute(
-        select(columns.charge_id, columns.membership_id).where(
-            columns.brand_id == brand_id, columns.charge_id.in_(charge_ids)
-        )
-    )
-    return {row.charge_id: row.membership_id for row in rows}
 
 
 def _name_lone_leads(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> None:
@@ -158,8 +132,8 @@ def _sign_up(
     firsts: Mapping[EventKey, int],
     stored: set[EventKey],
     refused: dict[int, Refused],
-) -> None:
-    """Make the memberships of stored sign-ups; a second sign-up of a membership is taken out of the inbox again."""
+) -> set[UUID]:
+    """Make the memberships of stored sign-ups, whose ids it gives; a second sign-up of a membership is taken out of the inbox again."""
     sign_ups: dict[UUID, int] = {}
     told = [index for index in sorted(firsts[key] for key in stored) if parsed[index].type == _SIGN_UP]
     seconds = [index for index in told if sign_ups.setdefault(parsed[index].membership_id, index) != index]
@@ -169,3 +143,4 @@ def _sign_up(
         refused[index] = Refused("already_signed_up", "this membership has signed up already")
         stored.discard(key_of(parsed[index]))
     inbox.unstore(connection, brand_id, [parsed[index] for index in seconds])
+    return made

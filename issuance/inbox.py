@@ -1,4 +1,4 @@
-"""The inbox in PostgreSQL: a batch of events in a handful of statements, each over arrays of columns.
+"""The inbox in PostgreSQL: a batch of events in a handful of statements, each over all of its rows.
 
 Rows are sorted by key before they are inserted, so that two requests that carry the same events wait
 for each other in one order and never in a circle.
@@ -7,7 +7,8 @@ for each other in one order and never in a circle.
 # ruff: noqa: S608 - nothing but names and types written here goes into the statements
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -25,15 +26,15 @@ EventKey = tuple[str, str]
 
 
 def _rows(**columns: str) -> str:
-    """The rows of one array parameter a column, typed so that empty and all-NULL arrays pass."""
-    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
-    return f"unnest({arrays}) AS new ({', '.join(columns)})"
+    """The rows of one JSON parameter. PostgreSQL reads JSON several times faster than Python writes arrays."""
+    typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+    return f"json_to_recordset(CAST(:rows AS json)) AS new ({typed})"
 
 
 _KEYS = _rows(source="text", event_id="text")
 _STORE = text(f"""
     INSERT INTO billing_events (brand_id, source, event_id, type, time, membership_id, charge_id, body_hash, data)
-    SELECT :brand_id, source, event_id, type, time, membership_id, charge_id, body_hash, CAST(data AS jsonb)
+    SELECT :brand_id, source, event_id, type, time, membership_id, charge_id, body_hash, data
       FROM {
     _rows(
         source="text",
@@ -43,7 +44,7 @@ _STORE = text(f"""
         membership_id="uuid",
         charge_id="text",
         body_hash="bytea",
-        data="text",
+        data="jsonb",
     )
 }
     ON CONFLICT ON CONSTRAINT billing_events_once DO NOTHING
@@ -56,6 +57,14 @@ _UNSTORE = text(f"""
 _HASHES = text(f"""
     SELECT source, event_id, body_hash FROM billing_events
      WHERE brand_id = :brand_id AND (source, event_id) IN (SELECT source, event_id FROM {_KEYS})
+""")
+_STARTS = text(f"""
+    SELECT m.membership_id, m.starts_on FROM memberships m JOIN {_rows(membership_id="uuid")} USING (membership_id)
+     WHERE m.brand_id = :brand_id
+""")
+_PAYERS = text(f"""
+    SELECT c.charge_id, c.membership_id FROM charges c JOIN {_rows(charge_id="text")} USING (charge_id)
+     WHERE c.brand_id = :brand_id
 """)
 _MEMBERSHIPS = text(f"""
     INSERT INTO memberships (brand_id, membership_id, membership_type_id, external_user_id, signed_up_at, starts_on,
@@ -114,8 +123,8 @@ def store(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]
             "time": event.time,
             "membership_id": event.membership_id,
             "charge_id": event.charge_id,
-            "body_hash": event.body_hash,
-            "data": json.dumps(event.data),
+            "body_hash": f"\\x{event.body_hash.hex()}",
+            "data": event.data,
         }
         for event in sorted(events, key=key_of)
     ]
@@ -136,6 +145,22 @@ def hashes(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent
     return {(row.source, row.event_id): bytes(row.body_hash) for row in rows}
 
 
+def starts(connection: Connection, brand_id: UUID, membership_ids: Collection[UUID]) -> dict[UUID, date]:
+    """On which date each membership starts, of those that are known."""
+    if not membership_ids:
+        return {}
+    rows = _execute(connection, _STARTS, brand_id, [{"membership_id": one} for one in membership_ids])
+    return {row.membership_id: row.starts_on for row in rows}
+
+
+def payers(connection: Connection, brand_id: UUID, charge_ids: Collection[str]) -> dict[str, UUID]:
+    """The membership that each charge belongs to, of those that are known."""
+    if not charge_ids:
+        return {}
+    rows = _execute(connection, _PAYERS, brand_id, [{"charge_id": one} for one in charge_ids])
+    return {row.charge_id: row.membership_id for row in rows}
+
+
 def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[BillingEvent]) -> set[UUID]:
     """The member, membership, guests and due of each sign-up; the ids of the memberships that were not there yet."""
     if not sign_ups:
@@ -145,7 +170,7 @@ def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[
     rows = [
         {
             "membership_id": event.membership_id,
-            "membership_type_id": UUID(event.data["membership_type_id"]),
+            "membership_type_id": event.data["membership_type_id"],
             "external_user_id": event.data["external_user_id"],
             "signed_up_at": event.time,
             "starts_on": event.data["starts_on"],
@@ -189,5 +214,4 @@ def _keys(events: Sequence[BillingEvent]) -> list[dict[str, Any]]:
 def _execute(
     connection: Connection, statement: TextClause, brand_id: UUID, rows: Sequence[Mapping[str, Any]]
 ) -> CursorResult[Any]:
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    return connection.execute(statement, {"brand_id": brand_id, **columns})
+    return connection.execute(statement, {"brand_id": brand_id, "rows": json.dumps(rows, default=str)})
