@@ -133,7 +133,10 @@ def _sign_up(
     stored: set[EventKey],
     refused: dict[int, Refused],
 ) -> set[UUID]:
-    """Make the memberships of stored sign-ups, whose ids it gives; a second sign-up of a membership is taken out of the inbox again."""
+    """Make the memberships of stored sign-ups, whose ids it gives.
+
+    A second sign-up of a membership is taken out of the inbox again.
+    """
     sign_ups: dict[UUID, int] = {}
     told = [index for index in sorted(firsts[key] for key in stored) if parsed[index].type == _SIGN_UP]
     seconds = [index for index in told if sign_ups.setdefault(parsed[index].membership_id, index) != index]
