@@ -13,7 +13,7 @@ from rich.progress import DownloadColumn
 
 from issuance import cloud_events, events, hints, rejections
 from issuance.cli.connect import BrandOption, broker, only_brand, transaction
-from issuance.cli.output import JsonOption, progress_bar, say, show_json, show_table, warn
+from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table, warn
 from issuance.errors import Conflict
 
 app = typer.Typer(help="Billing events: load them, look after those that were refused.", no_args_is_help=True)
@@ -37,7 +37,7 @@ def load(
     brand: BrandOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Load events, 1000 a transaction; loading a file again changes nothing.
+    """Load events, 1000 a transaction; loading a file again takes in nothing twice.
 
     A bad line is reported with its number and reason, the rest is loaded; exits 1 if there was one.
     """
@@ -76,6 +76,7 @@ def rejected(brand: BrandOption = None, as_json: JsonOption = False) -> None:
 def retry(
     rejected_id: Annotated[UUID, typer.Argument(metavar="REJECTED_ID")],
     brand: BrandOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Take in a refused event again, now that the cause is mended."""
     brand_id = only_brand(brand)
@@ -84,7 +85,8 @@ def retry(
     hints.settle(broker(), brand_id, intake.membership_ids)
     if intake.rejected:
         raise Conflict(f"Refused again, and kept under a new id: {intake.rejected[0].message}")
-    say(f"Event {rejected_id} is accepted.")
+    document = {"accepted": intake.accepted, "duplicates": intake.duplicates, "rejected": []}
+    answer(f"Event {rejected_id} is accepted.", document, as_json=as_json)
 
 
 #: A line of the file: its number, its length in bytes, the JSON value in it.

@@ -7,7 +7,7 @@ import typer
 
 from issuance import keys
 from issuance.cli.connect import BrandOption, brand_of, only_brand, transaction
-from issuance.cli.output import JsonOption, say, show_json, show_table
+from issuance.cli.output import JsonOption, answer, show_json, show_table
 
 app = typer.Typer(help="A brand's keys: create, list, revoke.", no_args_is_help=True)
 
@@ -37,9 +37,9 @@ def list_keys(brand: BrandOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command("revoke")
-def revoke(key_id: Annotated[UUID, typer.Argument(metavar="KEY_ID")]) -> None:
+def revoke(key_id: Annotated[UUID, typer.Argument(metavar="KEY_ID")], as_json: JsonOption = False) -> None:
     """Revoke a key: it opens nothing from now on."""
     brand_id = brand_of("key", key_id)
     with transaction(brand_id) as connection:
         keys.revoke(connection, brand_id, key_id)
-    say(f"Key {key_id} is revoked.")
+    answer(f"Key {key_id} is revoked.", {"key_id": key_id, "revoked": True}, as_json=as_json)

@@ -58,6 +58,14 @@ def show_json(document: object) -> None:
     sys.stdout.write(json.dumps(document, default=_as_json, ensure_ascii=False, indent=2) + "\n")
 
 
+def answer(line: str, document: object, *, as_json: bool) -> None:
+    """What a command did: a line for people, the document for machines."""
+    if as_json:
+        show_json(document)
+    else:
+        say(line)
+
+
 def say(line: str) -> None:
     """One line on stdout."""
     sys.stdout.write(line + "\n")

@@ -7,7 +7,7 @@ import typer
 
 from issuance import hints, quarantine
 from issuance.cli.connect import BrandOption, brand_of, broker, only_brand, transaction
-from issuance.cli.output import JsonOption, say, show_json, show_table
+from issuance.cli.output import JsonOption, answer, show_json, show_table
 
 app = typer.Typer(help="What was set apart because it kept failing: list it, retry it.", no_args_is_help=True)
 
@@ -26,10 +26,14 @@ def list_quarantined(brand: BrandOption = None, as_json: JsonOption = False) -> 
 
 
 @app.command("retry")
-def retry(membership_id: Annotated[UUID, typer.Argument(metavar="MEMBERSHIP")], brand: BrandOption = None) -> None:
+def retry(
+    membership_id: Annotated[UUID, typer.Argument(metavar="MEMBERSHIP")],
+    brand: BrandOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Settle a membership again, now that the cause is mended."""
     brand_id = brand_of("membership", membership_id, brand)
     with transaction(brand_id) as connection:
         quarantine.retry(connection, brand_id, membership_id)
     hints.settle(broker(), brand_id, [membership_id])
-    say(f"Membership {membership_id} will be settled again.")
+    answer(f"Membership {membership_id} will be settled again.", {"membership_id": membership_id}, as_json=as_json)

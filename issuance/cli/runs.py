@@ -10,7 +10,7 @@ import typer
 from issuance import hints
 from issuance.cli.connect import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.dates import parse_date
-from issuance.cli.output import JsonOption, progress_bar, say, show_json, show_table
+from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table
 from issuance.errors import Invalid, NotSettledYet
 from issuance.settling import runs
 
@@ -57,31 +57,31 @@ def watch(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = 
 
 
 @app.command("pause")
-def pause(run_id: RunArgument, brand: BrandOption = None) -> None:
+def pause(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = False) -> None:
     """Let a run rest after the batches in hand."""
     brand_id = brand_of("run", run_id, brand)
     with transaction(brand_id) as connection:
-        runs.pause(connection, brand_id, run_id)
-    say(f"Run {run_id} is paused. Go on: issuance runs resume {run_id}")
+        run = runs.pause(connection, brand_id, run_id)
+    answer(f"Run {run_id} is paused. Go on: issuance runs resume {run_id}", run, as_json=as_json)
 
 
 @app.command("resume")
-def resume(run_id: RunArgument, brand: BrandOption = None) -> None:
+def resume(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = False) -> None:
     """Let a paused run go on."""
     brand_id = brand_of("run", run_id, brand)
     with transaction(brand_id) as connection:
-        runs.resume(connection, brand_id, run_id)
+        run = runs.resume(connection, brand_id, run_id)
     hints.work_on_run(broker(), brand_id, run_id, batches=1)
-    say(f"Run {run_id} goes on.")
+    answer(f"Run {run_id} goes on.", run, as_json=as_json)
 
 
 @app.command("cancel")
-def cancel(run_id: RunArgument, brand: BrandOption = None) -> None:
+def cancel(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = False) -> None:
     """End a run; what it has done stays."""
     brand_id = brand_of("run", run_id, brand)
     with transaction(brand_id) as connection:
-        runs.cancel(connection, brand_id, run_id)
-    say(f"Run {run_id} is cancelled.")
+        run = runs.cancel(connection, brand_id, run_id)
+    answer(f"Run {run_id} is cancelled.", run, as_json=as_json)
 
 
 def issue(
@@ -172,7 +172,4 @@ def _started(brand_id: UUID, run_id: UUID, *, watch: bool, as_json: bool) -> Non
         return
     with transaction(brand_id) as connection:
         run = runs.read(connection, brand_id, run_id)
-    if as_json:
-        show_json(run)
-    else:
-        say(f"Run {run_id} is started. Follow it: issuance runs watch {run_id}")
+    answer(f"Run {run_id} is started. Follow it: issuance runs watch {run_id}", run, as_json=as_json)

@@ -3,17 +3,17 @@
 import typer
 
 from issuance import schema as database_schema
-from issuance.cli.output import JsonOption, say, show_json
+from issuance.cli.output import JsonOption, answer, say, show_json
 from issuance.settings import settings
 
 app = typer.Typer(help="The tables of schema.sql: apply them, compare them.", no_args_is_help=True)
 
 
 @app.command("apply")
-def apply_schema() -> None:
+def apply_schema(as_json: JsonOption = False) -> None:
     """Create what is missing in DATABASE_URL. As often as you like."""
     database_schema.apply(settings().database_url)
-    say("The database has the tables of schema.sql.")
+    answer("The database has the tables of schema.sql.", {"applied": True}, as_json=as_json)
 
 
 @app.command("diff")

@@ -1,12 +1,9 @@
 """`issuance version`."""
 
 from issuance import __version__
-from issuance.cli.output import JsonOption, say, show_json
+from issuance.cli.output import JsonOption, answer
 
 
 def version(as_json: JsonOption = False) -> None:
     """Print the version."""
-    if as_json:
-        show_json({"version": __version__})
-    else:
-        say(__version__)
+    answer(__version__, {"version": __version__}, as_json=as_json)
