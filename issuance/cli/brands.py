@@ -17,7 +17,10 @@ def create(
     timezone: Annotated[str, typer.Option(metavar="ZONE", help="IANA time zone, such as Europe/Lisbon.")],
     sandbox: Annotated[bool, typer.Option("--sandbox", help="A sandbox has a clock that you can move.")] = False,
 ) -> None:
-    """Create a brand and its first key, which has every scope and is shown this once. Prints JSON."""
+    """Create a brand and its first key.
+
+    The key has every scope and is shown this once. Prints JSON.
+    """
     with transaction() as connection:
         brand_id, key = brands.create(connection, name=name, timezone=timezone, sandbox=sandbox)
     show_json({"brand_id": brand_id, "key": key})

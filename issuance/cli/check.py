@@ -22,7 +22,10 @@ def check(
     number: Annotated[int | None, typer.Option("--law", metavar="N", help="Only this law.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the laws on every brand (or one); name the offenders and exit 1 if a law is broken."""
+    """Check the laws of credits on what is there.
+
+    On every brand, or one. Names the offenders and exits 1 if a law is broken.
+    """
     laws = [law for law in LAWS if number in (None, law.number)]
     if not laws:
         raise Invalid(f"There is no check for law {number}. There are: {', '.join(str(law.number) for law in LAWS)}")

@@ -37,9 +37,10 @@ def load(
     brand: BrandOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Load events, 1000 a transaction; loading a file again takes in nothing twice.
+    """Load events from a file.
 
-    A bad line is reported with its number and reason, the rest is loaded; exits 1 if there was one.
+    1000 a transaction; loading a file again takes in nothing twice. A bad line is reported with its number and
+    reason, the rest is loaded; exits 1 if there was one.
     """
     brand_id = only_brand(brand)
     loaded = Loaded()
@@ -62,7 +63,10 @@ def load(
 
 @app.command("rejected")
 def rejected(brand: BrandOption = None, as_json: JsonOption = False) -> None:
-    """List the events that were refused and wait for you: mend the cause, then retry or dismiss them."""
+    """List the events that were refused.
+
+    They wait for you: mend the cause, then retry them, or dismiss them over HTTP.
+    """
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         rows, total = rejections.page(connection, brand_id, 1, 100)

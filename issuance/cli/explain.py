@@ -27,7 +27,10 @@ def explain(
     brand: BrandOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what became of each turn of each rule for a membership's guests, in sentences."""
+    """Say why credits were issued, or why not.
+
+    A row for each turn of each rule and each guest, in sentences; without dates from the sign-up to today.
+    """
     brand_id = brand_of("membership", membership_id, brand)
     with transaction(brand_id) as connection:
         rows = explaining.explain(

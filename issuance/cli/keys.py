@@ -17,7 +17,10 @@ def create(
     brand: BrandOption = None,
     scopes: Annotated[str, typer.Option(help="Any of read,write,issue,admin.")] = "read",
 ) -> None:
-    """Create a key. It is shown this once. Prints JSON."""
+    """Create a key.
+
+    It is shown this once. Prints JSON.
+    """
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         key_id, key = keys.create(connection, brand_id, [scope.strip() for scope in scopes.split(",")])

@@ -14,7 +14,7 @@ app = typer.Typer(help="What was set apart because it kept failing: list it, ret
 
 @app.command("list")
 def list_quarantined(brand: BrandOption = None, as_json: JsonOption = False) -> None:
-    """List the memberships that are set apart, with their last error."""
+    """List what is set apart, with its last error."""
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         rows, total = quarantine.page(connection, brand_id, 1, 100)

@@ -92,7 +92,10 @@ def issue(
     watch: WatchOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Issue a rule's credit by hand to every guest who holds none, as a run (SEMANTICS 9)."""
+    """Issue a rule's credit by hand, as a run.
+
+    Every guest on the orders of the rule's membership type who holds none of its live credits gets one.
+    """
     brand_id = brand_of("credit rule", credit_rule_id)
     with transaction(brand_id) as connection:
         run_id = runs.start_issue(connection, brand_id, credit_rule_id, include_upcoming=include_upcoming)
@@ -102,15 +105,22 @@ def issue(
 def replay(
     first: Annotated[date, typer.Option("--from", metavar="DATE", parser=parse_date, help="First date, YYYY-MM-DD.")],
     last: Annotated[date, typer.Option("--to", metavar="DATE", parser=parse_date, help="Last date, inclusive.")],
-    credit_rule_id: Annotated[UUID | None, typer.Option("--rule", metavar="ID")] = None,
-    membership_type_id: Annotated[UUID | None, typer.Option("--type", metavar="ID")] = None,
-    membership_id: Annotated[UUID | None, typer.Option("--membership", metavar="ID")] = None,
+    credit_rule_id: Annotated[UUID | None, typer.Option("--rule", metavar="ID", help="Only this credit rule.")] = None,
+    membership_type_id: Annotated[
+        UUID | None, typer.Option("--type", metavar="ID", help="Only this membership type.")
+    ] = None,
+    membership_id: Annotated[
+        UUID | None, typer.Option("--membership", metavar="ID", help="Only this membership.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan: decide everything, issue nothing.")] = False,
     brand: BrandOption = None,
     watch: WatchOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Work out every decision of a span of dates again and issue what is missing (SEMANTICS 10)."""
+    """Work out a span of dates again, as a run.
+
+    Issues what is missing and touches nothing that is there; a second time it changes nothing.
+    """
     targets = {"credit rule": credit_rule_id, "membership type": membership_type_id, "membership": membership_id}
     named = [(noun, target) for noun, target in targets.items() if target is not None]
     if not named and brand is None:

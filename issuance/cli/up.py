@@ -6,5 +6,8 @@ from issuance.embedded import up as embedded
 
 
 def up() -> None:
-    """Start everything: database and queue where none are set, web, scheduler, workers. Ctrl-C stops it."""
+    """Start everything; Ctrl-C stops it.
+
+    Embedded PostgreSQL and Valkey where DATABASE_URL and REDIS_URL are not set; web, scheduler and workers.
+    """
     raise typer.Exit(embedded.up())

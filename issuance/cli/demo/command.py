@@ -17,9 +17,9 @@ from issuance.settings import settings
 
 
 def demo() -> None:
-    """Play four billing cycles on a fresh sandbox brand of the running server, and show what became of the credits.
+    """Play four billing cycles of a small spa club.
 
-    Exits 1 if anything is not as it must be.
+    On a fresh sandbox brand of the running server. Exits 1 if anything is not as it must be.
     """
     began = time.monotonic()
     address = server_address()
