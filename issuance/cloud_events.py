@@ -44,7 +44,7 @@ class BillingEvent:
     body_hash: bytes
 
 
-class Guest(Body):
+class SignedUpGuest(Body):
     """A person on the order. Without an id of their own they get one that the same event always gives them."""
 
     guest_id: UUID | None = None
@@ -54,7 +54,7 @@ class Guest(Body):
     lead_booker: StrictBool = False
 
 
-class NamedGuest(Guest):
+class NamedGuest(SignedUpGuest):
     guest_id: UUID
 
 
@@ -70,7 +70,7 @@ class SignedUp(_Data):
     starts_on: CalendarDate
     billing_anchor: CalendarDate | None = None
     billing_frequency: BillingFrequency = BillingFrequency.MONTH
-    guests: Annotated[list[Guest], Field(max_length=MOST_GUESTS)] | None = None
+    guests: Annotated[list[SignedUpGuest], Field(max_length=MOST_GUESTS)] | None = None
 
     @model_validator(mode="after")
     def _anchored(self) -> "SignedUp":
@@ -212,7 +212,7 @@ def _message(error: ValidationError, within: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in "; ".join(lines))
 
 
-def _party(guests: Sequence[Guest], membership_id: UUID, event: str) -> list[dict[str, Any]]:
+def _party(guests: Sequence[SignedUpGuest], membership_id: UUID, event: str) -> list[dict[str, Any]]:
     leads = sum(guest.lead_booker for guest in guests)
     if guests and leads != 1:
         raise Refused("lead_booker", f"an order has exactly one lead booker, not {leads}")

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -13,6 +12,7 @@ from issuance.api import (
     coupons,
     credit_rules,
     credits,  # noqa: A004 - the word is the domain's
+    document,
     health,
     membership_types,
     memberships,
@@ -63,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router)
     app.add_middleware(Edge)
-    _document(app)
+    document.install(app)
     return app
 
 
@@ -71,17 +71,3 @@ def create_app(settings: Settings) -> FastAPI:
 async def _life(_: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     yield
-
-
-def _document(app: FastAPI) -> None:
-    """Add to the OpenAPI document what no endpoint's signature names."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        for name, model in billing_events.SCHEMAS.items():
-            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            document["components"]["schemas"].setdefault(name, schema)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]

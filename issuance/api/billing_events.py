@@ -11,13 +11,13 @@ from issuance import events, hints, rejections
 from issuance.api.callers import Caller, KeyedRoute, Reader, Writer
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
-from issuance.cloud_events import CloudEvent
 from issuance.errors import Invalid, TooLarge
 from issuance.events import MOST_EVENTS, Intake
 from issuance.fields import Identifier
 
 router = APIRouter(tags=["billing events"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 
+# What a CloudEvent is, `document` says.
 _ONE = {"$ref": "#/components/schemas/CloudEvent"}
 _BATCH = {"type": "array", "items": _ONE, "maxItems": MOST_EVENTS}
 _DOCUMENT = {
@@ -67,7 +67,6 @@ def _taken(caller: Caller, intake: Intake) -> dict[str, Any]:
     operation_id="postBillingEvents",
     status_code=202,
     response_model=Taken,
-    responses=documented(413, 415),
     openapi_extra=_DOCUMENT,
 )
 def post_billing_events(caller: Writer, body: Annotated[Any, Body()]) -> Any:
@@ -113,7 +112,3 @@ def dismiss_rejected_event(caller: Writer, rejected_id: UUID) -> Response:
     with caller.transaction() as connection:
         rejections.dismiss(connection, caller.brand_id, rejected_id)
     return Response(status_code=204)
-
-
-#: Named in the document above, where no endpoint's signature names it.
-SCHEMAS = {"CloudEvent": CloudEvent}

@@ -45,10 +45,10 @@ class Problem(BaseModel):
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of an operation, for the OpenAPI document."""
-    return {status: {"model": Problem, "description": _MEANINGS[status]} for status in statuses}
+    return {status: {"model": Problem, "description": MEANINGS[status]} for status in statuses}
 
 
-_MEANINGS = {
+MEANINGS = {
     401: "No key, or not a good one",
     403: "The key does not have the scope for this call",
     404: "There is no such thing here",

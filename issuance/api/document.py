@@ -1,0 +1,56 @@
+"""The OpenAPI document, with what no endpoint's signature says: billing events by type, and the errors of the edge."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from issuance.api.problems import MEANINGS
+from issuance.cloud_events import DATA_OF, CloudEvent
+
+_REF = "#/components/schemas/{model}"
+
+
+def install(app: FastAPI) -> None:
+    """Let `app` show the completed document."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _completed(generate())
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _completed(document: dict[str, Any]) -> dict[str, Any]:
+    document["components"]["schemas"] |= _billing_events()
+    for path in document["paths"].values():
+        for operation in path.values():
+            if "security" in operation:
+                statuses = (413, 415, 503) if "requestBody" in operation else (503,)
+                for status in statuses:
+                    operation["responses"].setdefault(str(status), _problem(status))
+    return document
+
+
+def _problem(status: int) -> dict[str, Any]:
+    schema = {"$ref": _REF.format(model="Problem")}
+    return {"description": MEANINGS[status], "content": {"application/json": {"schema": schema}}}
+
+
+def _billing_events() -> dict[str, Any]:
+    """A schema for each type of event, and CloudEvent: any of them."""
+    kinds = list(dict.fromkeys(DATA_OF.values()))
+    _, definitions = models_json_schema([(kind, "validation") for kind in kinds], ref_template=_REF)
+    schemas: dict[str, Any] = dict(definitions["$defs"])
+    envelope = CloudEvent.model_json_schema()
+    for name, kind in DATA_OF.items():
+        properties = {
+            **envelope["properties"],
+            "type": {"const": name},
+            "data": {"$ref": _REF.format(model=kind.__name__)},
+        }
+        schemas[name] = {**envelope, "title": name, "properties": properties, "description": kind.__doc__ or name}
+    schemas["CloudEvent"] = {"oneOf": [{"$ref": _REF.format(model=name)} for name in DATA_OF]}
+    return schemas
