@@ -54,4 +54,4 @@ def test_the_demo_without_a_server_is_one_line(redis_url: str, database_url: str
     command = [sys.executable, "-m", "issuance.cli", "demo"]
     played = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert (played.returncode, played.stdout) == (1, "")
-    assert played.stderr == "issuance: No server answers at http://127.0.0.1:1. Start one: issuance up\n"
+    assert played.stderr == "issuance: No server answers at http://127.0.0.1:1. Start one: ./run\n"

@@ -26,7 +26,7 @@ def demo() -> None:
     try:
         httpx.get(f"{address}/healthz", trust_env=False).raise_for_status()
     except httpx.HTTPError:
-        raise DemoFailed(f"No server answers at {address}. Start one: issuance up") from None
+        raise DemoFailed(f"No server answers at {address}. Start one: ./run") from None
     with transaction() as connection:
         brand_id, key = brands.create(connection, name="Harbour Baths (demo)", timezone="Europe/Lisbon", sandbox=True)
     Story(Sandbox(address, key), Telling()).tell()
