@@ -135,6 +135,7 @@ def test_charge_events_do_not_touch_manual_credits(server: Server) -> None:
     """Charge events do not touch credits of a manual run."""
     told = paid(server)
     told.issue()
+    assert told.held() == ["2031-01-05 live"]
     told.charge("disputed", "2031-01-05", "2031-02-05")
     assert told.held() == ["2031-01-05 live"]
 
