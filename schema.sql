@@ -4,6 +4,30 @@
 -- distributed by brand. Constraints have names because errors and tests speak of them.
 -- Instants are timestamptz; dates are calendar dates in the brand's time zone.
 
+-- Row-level security does not bind superusers. One who applies this leaves the tables to an ordinary role,
+-- and all processes that connect as a superuser work as that role.
+RESET ROLE;
+DO $$
+DECLARE
+    theirs regclass;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND (rolsuper OR rolbypassrls)) THEN
+        RETURN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'issuance_processes') THEN
+        CREATE ROLE issuance_processes NOLOGIN;
+    END IF;
+    EXECUTE format('GRANT CREATE ON DATABASE %I TO issuance_processes', current_database());
+    EXECUTE format('GRANT CREATE, USAGE ON SCHEMA %I TO issuance_processes', current_schema());
+    FOR theirs IN
+        SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
+           AND pg_get_userbyid(relowner) = session_user
+    LOOP
+        EXECUTE format('ALTER TABLE %s OWNER TO issuance_processes', theirs);
+    END LOOP;
+    SET ROLE issuance_processes;
+END $$;
+
 -- Tenants, keys ---------------------------------------------------------------------------------
 
 CREATE TABLE IF NOT EXISTS brands (
@@ -36,6 +60,31 @@ CREATE TABLE IF NOT EXISTS api_keys (
     CONSTRAINT api_keys_scopes_known CHECK (scopes <@ ARRAY['read', 'write', 'issue', 'admin'] AND cardinality(scopes) > 0)
 );
 
+-- Secrets of this installation, each made once, when it is first needed. They belong to no brand.
+CREATE TABLE IF NOT EXISTS secrets (
+    name       text PRIMARY KEY,
+    value      bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT secrets_long_enough CHECK (octet_length(value) >= 32)
+);
+
+-- The first answer to a POST with an Idempotency-Key, written in the transaction that did what it
+-- answers: a claim that is not committed makes the next one wait, and is gone if its process dies.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+    brand_id     uuid NOT NULL REFERENCES brands,
+    -- Whose key it is: an organisation key's id, or a member's.
+    caller       text NOT NULL,
+    key          text NOT NULL,
+    request_hash bytea NOT NULL,
+    -- NULL only inside the transaction that makes the claim. Secrets are left out of the body.
+    status       integer,
+    body         bytea,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, caller, key),
+    CONSTRAINT idempotency_keys_length CHECK (char_length(key) BETWEEN 1 AND 255)
+);
+CREATE INDEX IF NOT EXISTS idempotency_keys_by_age ON idempotency_keys (created_at);
+
 -- People ----------------------------------------------------------------------------------------
 
 CREATE TABLE IF NOT EXISTS members (
@@ -43,12 +92,16 @@ CREATE TABLE IF NOT EXISTS members (
     external_user_id text NOT NULL,
     display_name     text,
     email            text,
-    tier             text,
-    attributes       jsonb,
+    -- '' is no tier: the field is a string wherever it is read.
+    tier             text NOT NULL DEFAULT '',
+    -- json, not jsonb: given back as it came, order and numbers too.
+    attributes       json,
+    -- Instants on the brand's clock.
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
     archived_at      timestamptz,
-    PRIMARY KEY (brand_id, external_user_id)
+    PRIMARY KEY (brand_id, external_user_id),
+    CONSTRAINT members_attributes_are_an_object CHECK (json_typeof(attributes) = 'object')
 );
 
 -- What is promised ------------------------------------------------------------------------------
@@ -337,20 +390,90 @@ CREATE TABLE IF NOT EXISTS credits (
     CONSTRAINT credits_reissue_only_by_hand CHECK (reissue = 0 OR (reissue > 0 AND manual))
 ) WITH (fillfactor = 50);  -- room to mark a row expired in place (HOT)
 
+-- One use of a credit, or of points.
 CREATE TABLE IF NOT EXISTS redemptions (
     brand_id         uuid NOT NULL REFERENCES brands,
     redemption_id    uuid NOT NULL,
     credit_id        uuid,
+    points           bigint,
+    -- Who redeems; a guest without a member record is nobody here.
     external_user_id text,
+    -- What it is for, and when, in the brand's own words; '' is nothing said.
+    offer            text NOT NULL DEFAULT '',
+    start_at         timestamptz,
+    end_at           timestamptz,
     reference        text,
     status           text NOT NULL DEFAULT 'SUBMITTED',
     created_at       timestamptz NOT NULL,
+    updated_at       timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (brand_id, redemption_id),
     CONSTRAINT redemptions_of_credit FOREIGN KEY (brand_id, credit_id) REFERENCES credits,
+    CONSTRAINT redemptions_of_credit_or_points CHECK ((credit_id IS NULL) <> (points IS NULL)),
+    CONSTRAINT redemptions_points_of_member CHECK (points IS NULL OR (points > 0 AND external_user_id IS NOT NULL)),
+    CONSTRAINT redemptions_end_after_start CHECK (end_at >= start_at),
     CONSTRAINT redemptions_status_known CHECK (status IN (
         'SUBMITTED', 'OPEN', 'AWAITING_VENDOR', 'AWAITING_CUSTOMER', 'PURCHASED', 'COMPLETED', 'CANCELED'))
 );
 CREATE INDEX IF NOT EXISTS redemptions_by_credit ON redemptions (brand_id, credit_id);
+CREATE INDEX IF NOT EXISTS redemptions_latest ON redemptions (brand_id, created_at, redemption_id);
+CREATE INDEX IF NOT EXISTS redemptions_by_member ON redemptions (brand_id, external_user_id, created_at, redemption_id);
+
+-- Points ----------------------------------------------------------------------------------------
+
+-- What a member's ledger adds up to. Its row is the lock that one change at a time holds; only the
+-- ledger writes it (enter_in_wallet).
+CREATE TABLE IF NOT EXISTS wallets (
+    brand_id         uuid NOT NULL,
+    external_user_id text NOT NULL,
+    received         bigint NOT NULL DEFAULT 0,
+    -- Spent and forfeited, less what was refunded.
+    spent            bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (brand_id, external_user_id),
+    CONSTRAINT wallets_of_member FOREIGN KEY (brand_id, external_user_id) REFERENCES members,
+    CONSTRAINT wallets_never_negative CHECK (spent >= 0 AND received >= spent),
+    -- Beyond 2^53 a JSON number is not exact in every client.
+    CONSTRAINT wallets_exact CHECK (received <= 9007199254740991)
+) WITH (fillfactor = 70);
+
+-- Append-only: the balance is the sum of the amounts.
+CREATE TABLE IF NOT EXISTS ledger_entries (
+    brand_id         uuid NOT NULL,
+    entry_id         uuid NOT NULL,
+    external_user_id text NOT NULL,
+    type             text NOT NULL,
+    amount           bigint NOT NULL,
+    reason           text,
+    redemption_id    uuid,
+    created_at       timestamptz NOT NULL,
+    PRIMARY KEY (brand_id, entry_id),
+    CONSTRAINT ledger_entries_of_wallet FOREIGN KEY (brand_id, external_user_id) REFERENCES wallets,
+    CONSTRAINT ledger_entries_of_redemption FOREIGN KEY (brand_id, redemption_id) REFERENCES redemptions,
+    CONSTRAINT ledger_entries_type_known CHECK (type IN ('credit', 'spend', 'refund', 'forfeit')),
+    CONSTRAINT ledger_entries_signed CHECK (CASE WHEN type IN ('credit', 'refund') THEN amount > 0 ELSE amount < 0 END),
+    CONSTRAINT ledger_entries_name_their_redemption CHECK ((redemption_id IS NOT NULL) = (type IN ('spend', 'refund'))),
+    -- A redemption spends once and is refunded once.
+    CONSTRAINT ledger_entries_once UNIQUE (brand_id, redemption_id, type)
+);
+CREATE INDEX IF NOT EXISTS ledger_entries_by_wallet
+    ON ledger_entries (brand_id, external_user_id, created_at, entry_id);
+
+CREATE OR REPLACE FUNCTION enter_in_wallet() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE wallets
+       SET received = received + CASE WHEN NEW.type = 'credit' THEN NEW.amount ELSE 0 END,
+           spent = spent - CASE WHEN NEW.type = 'credit' THEN 0 ELSE NEW.amount END
+     WHERE brand_id = NEW.brand_id AND external_user_id = NEW.external_user_id;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER ledger_entries_enter_in_wallet AFTER INSERT ON ledger_entries
+    FOR EACH ROW EXECUTE FUNCTION enter_in_wallet();
+
+CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE OR REPLACE TRIGGER ledger_entries_append_only BEFORE UPDATE OR DELETE ON ledger_entries
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
 -- Webhooks --------------------------------------------------------------------------------------
 
@@ -425,3 +548,27 @@ CREATE TABLE IF NOT EXISTS quarantined_messages (
     error       text NOT NULL,
     received_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- Brands apart ----------------------------------------------------------------------------------
+
+-- A transaction sees and writes the rows of the brand that its setting issuance.brand_id names, of all
+-- brands where that is '*', of none where it names nothing. The owner is bound too (FORCE). Last of all,
+-- so that every table above that has a brand_id is covered; the schema is Issuance's own.
+DO $$
+DECLARE
+    -- In sub-selects, so that a statement asks once and not for each row.
+    own text := $own$ brand_id = (SELECT nullif(nullif(current_setting('issuance.brand_id', true), ''), '*')::uuid)
+                      OR (SELECT current_setting('issuance.brand_id', true) = '*') $own$;
+    of_brands regclass;
+BEGIN
+    FOR of_brands IN
+        SELECT c.oid FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'brand_id' AND NOT a.attisdropped
+         WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+           AND NOT (c.relrowsecurity AND c.relforcerowsecurity
+                    AND EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid AND polname = 'of_one_brand'))
+    LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', of_brands);
+        EXECUTE format('DROP POLICY IF EXISTS of_one_brand ON %s', of_brands);
+        EXECUTE format('CREATE POLICY of_one_brand ON %s USING (%s) WITH CHECK (%s)', of_brands, own, own);
+    END LOOP;
+END $$;

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 
 #: Nothing that Issuance does in one statement takes longer on a healthy server. Limits in PostgreSQL,
 #: not in threads: an exception thrown into a thread can hang a worker for good.
@@ -13,6 +14,17 @@ STATEMENT_TIMEOUT = "120s"
 LOCK_TIMEOUT = "30s"
 #: A process that stopped answering in the middle of a transaction gives its locks back after this.
 IDLE_TIMEOUT = "30s"
+#: What the setting issuance.brand_id holds in work across brands.
+ALL_BRANDS = "*"
+#: Whom a superuser works as.
+ORDINARY_ROLE = "issuance_processes"
+
+_SHOW = text("SELECT set_config('issuance.brand_id', :brand_id, true)")
+_OBEY = """
+    SELECT set_config('role', rolname, false) FROM pg_roles
+     WHERE rolname = %(role)s
+       AND EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND (rolsuper OR rolbypassrls))
+"""
 
 
 @lru_cache(maxsize=4)
@@ -27,25 +39,37 @@ def engine_for(url: str) -> Engine:
             "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
         }.items()
     )
-    return create_engine(
+    engine = create_engine(
         url,
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=40,
+        # An error's text ends up in logs: no parameters in it, which may be codes and secrets.
+        hide_parameters=True,
         connect_args={"options": options, "application_name": "issuance", "connect_timeout": 10},
     )
+    event.listen(engine, "connect", _obey_row_security)
+    return engine
 
 
 @contextmanager
 def transaction(engine: Engine, brand_id: UUID | None = None) -> Iterator[Connection]:
     """One unit of work: commits at the end, rolls back on any exception.
 
-    `brand_id` names the only brand whose rows the work may touch; None is for work that looks across
-    brands (what is due, keys). The server sees it as the setting `issuance.brand_id`.
+    `brand_id` names the only brand whose rows the work sees and writes; None is for work across all
+    brands (what is due, keys). PostgreSQL holds to it, by row-level security.
     """
     with engine.begin() as connection:
-        if brand_id is not None:
-            connection.execute(
-                text("SELECT set_config('issuance.brand_id', :brand_id, true)"), {"brand_id": str(brand_id)}
-            )
+        show(connection, brand_id)
         yield connection
+
+
+def show(connection: Connection, brand_id: UUID | None) -> None:
+    """Show this transaction the rows of one brand, None: of all. One that was shown nothing sees none."""
+    connection.execute(_SHOW, {"brand_id": ALL_BRANDS if brand_id is None else str(brand_id)})
+
+
+def _obey_row_security(connection: Any, _: object) -> None:
+    """Row-level security does not bind superusers: they work as the role that `schema apply` made for them."""
+    connection.execute(_OBEY, {"role": ORDINARY_ROLE})
+    connection.commit()

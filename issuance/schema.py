@@ -18,7 +18,7 @@ _SCRATCH = "issuance_wanted"
 
 _CATALOG = text("""
     WITH tables AS (
-        SELECT c.oid, c.relname, c.reloptions
+        SELECT c.oid, c.relname, c.reloptions, c.relrowsecurity, c.relforcerowsecurity
           FROM pg_class c
          WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND c.relname = ANY (:names)
     )
@@ -39,6 +39,11 @@ _CATALOG = text("""
     SELECT 'index ' || indexes.relname || ' on ' || tables.relname,
            replace(pg_get_indexdef(indexrelid), ' ' || quote_ident(current_schema()) || '.', ' ')
       FROM tables JOIN pg_index ON indrelid = tables.oid JOIN pg_class indexes ON indexes.oid = indexrelid
+    UNION ALL
+    SELECT 'policy ' || polname || ' on ' || relname,
+           concat_ws(' ', CASE WHEN relrowsecurity AND relforcerowsecurity THEN 'forced' ELSE 'not forced' END, polcmd,
+                     polpermissive, polroles, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
+      FROM tables JOIN pg_policy ON polrelid = tables.oid
 """)
 
 _COLUMNS = text("""
@@ -48,12 +53,23 @@ _COLUMNS = text("""
      WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND c.relname = ANY (:names)
 """)
 
+# Tables whose rows are not kept apart by brand.
+_OPEN = text("""
+    SELECT c.relname
+      FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'brand_id' AND NOT a.attisdropped
+     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+       AND NOT (c.relrowsecurity AND c.relforcerowsecurity AND EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid))
+     ORDER BY c.relname
+""")
+
 
 def apply(url: str) -> None:
     """Bring schema.sql to the database at `url`: all of it or nothing, one at a time, as often as you like."""
-    with database.engine_for(url).begin() as connection:
+    engine = database.engine_for(url)
+    with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('issuance schema apply'))"))
         _run_ddl(connection)
+    engine.dispose()  # its connections may be older than the role that they should work as
 
 
 def diff(url: str) -> list[str]:
@@ -75,9 +91,18 @@ def diff(url: str) -> list[str]:
 
 
 def is_current(connection: Connection) -> bool:
-    """Whether the database has every column that this code knows, in its type. Cheap enough to ask often."""
+    """Whether the database has every column that this code knows, in its type, and keeps brands apart.
+
+    Cheap enough to ask often.
+    """
     live = _read(connection, _COLUMNS)
-    return all(live.get(name) == definition for name, definition in _declared(connection.dialect).items())
+    has_all = all(live.get(name) == definition for name, definition in _declared(connection.dialect).items())
+    return has_all and not open_tables(connection)
+
+
+def open_tables(connection: Connection) -> list[str]:
+    """The tables whose rows are not kept apart by brand; there should be none."""
+    return list(connection.scalars(_OPEN))
 
 
 def check(connection: Connection) -> None:

@@ -6,14 +6,15 @@ from uuid import UUID
 import typer
 from sqlalchemy import text
 
-from issuance.cli.connect import BrandOption, only_brand, transaction
+from issuance import database
+from issuance.cli.connect import BrandOption, engine, only_brand, transaction
 from issuance.cli.output import JsonOption, as_cell, progress_bar, say, show_json
 from issuance.errors import Invalid
 from issuance.laws import LAWS, MOST_OFFENDERS, Law
 
 _BRANDS = text("SELECT brand_id FROM brands ORDER BY created_at")
-# Looking through millions of credits takes its time, and disturbs nobody.
-_AT_ONE_INSTANT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+# A law is looked at as of one instant. Looking through millions of credits takes its time, and disturbs nobody.
+_AT_ONE_INSTANT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _TAKE_YOUR_TIME = text("SET LOCAL statement_timeout = '1h'; SET LOCAL idle_in_transaction_session_timeout = '1h'")
 
 
@@ -50,11 +51,11 @@ def _brands(brand_id: UUID | None) -> list[UUID]:
 def verdict_of(law: Law, brand_ids: list[UUID]) -> dict[str, Any]:
     """Whether a law holds on some brands, and its offenders if not."""
     offenders: list[dict[str, Any]] = []
+    at_one_instant = engine().execution_options(**_AT_ONE_INSTANT)
     with progress_bar() as progress:
         task = progress.add_task(f"law {law.number}: {law.name}", total=None)
         for brand_id in brand_ids:
-            with transaction() as connection:
-                connection.execute(_AT_ONE_INSTANT)
+            with database.transaction(at_one_instant, brand_id) as connection:
                 connection.execute(_TAKE_YOUR_TIME)
                 for found in law.find(connection, brand_id):
                     offenders += ({"brand_id": brand_id, **offender} for offender in found)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from issuance import brands, coupons, events, membership_types, rules
 from issuance.coupons import CouponBody
-from issuance.database import engine_for, transaction
+from issuance.database import engine_for, show, transaction
 from issuance.events import Intake
 from issuance.membership_types import NewMembershipType
 from issuance.rules import NewCreditRule
@@ -27,6 +27,7 @@ def engine(database_url: str) -> Engine:
 def connection(engine: Engine) -> Iterator[Connection]:
     """A transaction that is undone after the test."""
     with engine.connect() as connection:
+        show(connection, None)
         yield connection
         connection.rollback()
 

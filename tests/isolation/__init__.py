@@ -1,0 +1,1 @@
+"""No row of one brand is ever visible to, or changed by, another (SEMANTICS 14, law 10)."""
