@@ -69,7 +69,7 @@ def add(
     *,
     occurred_at: datetime | None = None,
 ) -> None:
-    """Tell the webhooks that listen to `type` once this transaction commits. `occurred_at`: now on the brand's clock."""
+    """Tell the webhooks that listen to `type`, once this transaction commits. `occurred_at`: else the brand's now."""
     add_all(connection, brand_id, [News(type, occurred_at or clock.read(connection, brand_id).now, data)])
 
 
