@@ -37,9 +37,11 @@ class Play:
             for step, op in enumerate(self.history.ops):
                 self.step = step
                 self.play(op)
-                if op.name not in ("coupon", "membership_type"):
+                if op.name in ("coupon", "membership_type", "create_rule"):
+                    continue
+                if op.name != "clock":  # an equal `now` waits until all of it is settled
                     self.brand.set_clock(self.oracle.now)
-                    self.compare()
+                self.compare()
             self.compare_reasons()
         except (AssertionError, httpx.HTTPError) as error:
             if isinstance(error, MismatchError):
