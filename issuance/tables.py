@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Boolean,
     Column,
     Date,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 
 metadata = MetaData()
 
@@ -65,6 +66,26 @@ api_keys = Table(
     _may("revoked_at", Instant),
 )
 
+secrets = Table(
+    "secrets",
+    metadata,
+    _key("name", Text),
+    _must("value", LargeBinary),
+    _must("created_at", Instant),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    _key("brand_id", Uuid),
+    _key("caller", Text),
+    _key("key", Text),
+    _must("request_hash", LargeBinary),
+    _may("status", Integer),
+    _may("body", LargeBinary),
+    _must("created_at", Instant),
+)
+
 members = Table(
     "members",
     metadata,
@@ -72,8 +93,8 @@ members = Table(
     _key("external_user_id", Text),
     _may("display_name", Text),
     _may("email", Text),
-    _may("tier", Text),
-    _may("attributes", JSONB),
+    _must("tier", Text),
+    _may("attributes", JSON(none_as_null=True)),
     _must("created_at", Instant),
     _must("updated_at", Instant),
     _may("archived_at", Instant),
@@ -289,9 +310,36 @@ redemptions = Table(
     _key("brand_id", Uuid),
     _key("redemption_id", Uuid),
     _may("credit_id", Uuid),
+    _may("points", BigInteger),
     _may("external_user_id", Text),
+    _must("offer", Text),
+    _may("start_at", Instant),
+    _may("end_at", Instant),
     _may("reference", Text),
     _must("status", Text),
+    _must("created_at", Instant),
+    _must("updated_at", Instant),
+)
+
+wallets = Table(
+    "wallets",
+    metadata,
+    _key("brand_id", Uuid),
+    _key("external_user_id", Text),
+    _must("received", BigInteger),
+    _must("spent", BigInteger),
+)
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    _key("brand_id", Uuid),
+    _key("entry_id", Uuid),
+    _must("external_user_id", Text),
+    _must("type", Text),
+    _must("amount", BigInteger),
+    _may("reason", Text),
+    _may("redemption_id", Uuid),
     _must("created_at", Instant),
 )
 
