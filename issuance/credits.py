@@ -40,6 +40,13 @@ _REFUSALS: dict[str, type[CreditNotLive]] = {
 }
 
 
+_HOLDER = and_(
+    guests.c.brand_id == credits.c.brand_id,
+    guests.c.membership_id == credits.c.membership_id,
+    guests.c.guest_id == credits.c.guest_id,
+)
+
+
 def status_at(now: datetime) -> ColumnElement[str]:
     """The status of a credit at `now`: time decides, whether or not a sweep has marked it."""
     columns = credits.c
@@ -62,19 +69,24 @@ def page(
     external_user_id: str | None = None,
     **equal: object,
 ) -> paging.Rows:
-    """A page of the brand's credits, the latest period first.
+    """A page of the brand's credits, the latest issued first.
 
     `equal` names columns of credits (None: any). A guest who is linked to a member shows under that member.
     """
     now = clock.read(connection, brand_id).now
-    found = _all(brand_id, now).order_by(credits.c.period_start.desc(), credits.c.credit_id.desc())
-    found = found.where(*(credits.c[name] == value for name, value in equal.items() if value is not None))
+    wanted = [credits.c[name] == value for name, value in equal.items() if value is not None]
     if external_user_id is not None:
-        found = found.where(guests.c.external_user_id == external_user_id)
+        wanted.append(guests.c.external_user_id == external_user_id)
     if status is not None:
-        found = found.where(status_at(now) == status)
-    rows, total = paging.rows_of(connection, found, page, per_page)
-    return [_shaped(row) for row in rows], total
+        wanted.append(status_at(now) == status)
+    # Ids grow with time: the primary key gives the order without a sort. And a brand may have millions of
+    # credits: counting them does without the guests unless they are asked about.
+    found = _all(brand_id, now).where(*wanted).order_by(credits.c.credit_id.desc())
+    counted = select(func.count()).select_from(credits).where(credits.c.brand_id == brand_id, *wanted)
+    if external_user_id is not None:
+        counted = counted.join(guests, _HOLDER)
+    total = connection.execute(counted).scalar_one()
+    return [_shaped(row) for row in paging.slice_of(connection, found, page, per_page)], total
 
 
 def get(connection: Connection, brand_id: UUID, code: str) -> dict[str, Any]:
@@ -175,14 +187,7 @@ def _all(brand_id: UUID, now: datetime) -> Select[Any]:
             columns.flagged_at,
             columns.run_id,
         )
-        .join(
-            guests,
-            and_(
-                guests.c.brand_id == columns.brand_id,
-                guests.c.membership_id == columns.membership_id,
-                guests.c.guest_id == columns.guest_id,
-            ),
-        )
+        .join(guests, _HOLDER)
         .where(columns.brand_id == brand_id)
     )
 

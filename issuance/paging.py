@@ -14,5 +14,10 @@ Rows = tuple[list[dict[str, Any]], int]
 def rows_of(connection: Connection, statement: Select[Any], page: int, per_page: int) -> Rows:
     """The rows of one page of an ordered statement, and how many there are in all."""
     total = connection.execute(select(func.count()).select_from(statement.order_by(None).subquery())).scalar_one()
+    return slice_of(connection, statement, page, per_page), total
+
+
+def slice_of(connection: Connection, statement: Select[Any], page: int, per_page: int) -> list[dict[str, Any]]:
+    """The rows of one page of an ordered statement."""
     rows = connection.execute(statement.limit(per_page).offset((page - 1) * per_page))
-    return [dict(row) for row in rows.mappings()], total
+    return [dict(row) for row in rows.mappings()]

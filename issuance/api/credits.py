@@ -86,7 +86,7 @@ def list_credits(
     page: Page = 1,
     per_page: PerPage = 25,
 ) -> Any:
-    """List credits, the latest period first."""
+    """List credits, the latest issued first."""
     with caller.transaction() as connection:
         found = credits.page(
             connection,
