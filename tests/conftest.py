@@ -47,7 +47,11 @@ def fresh_database(given: Settings) -> Iterator[Callable[[], str]]:
     def fresh() -> str:
         return create(f"{prefix}_{len(made)}", f"{prefix}_template")
 
-    with psycopg.connect(given.libpq_url, autocommit=True) as connection:
+    try:
+        connection = psycopg.connect(given.libpq_url, autocommit=True)
+    except psycopg.OperationalError as error:
+        pytest.exit(f"DATABASE_URL can not be used: {str(error).splitlines()[0]}", returncode=2)
+    with connection:
         try:
             template = create(f"{prefix}_template", "template0")
         except psycopg.errors.InsufficientPrivilege:

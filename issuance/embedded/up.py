@@ -1,5 +1,6 @@
 """`issuance up`: servers, schema, the Procfile's processes, and a sandbox brand to try them on."""
 
+import errno
 import json
 import os
 import socket
@@ -9,8 +10,10 @@ import threading
 from collections.abc import Callable
 
 import httpx
+import redis
 from honcho.environ import parse_procfile
 from honcho.printer import Printer
+from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import schema, settings
 from issuance.embedded.environment import REPO
@@ -18,6 +21,7 @@ from issuance.embedded.lock import AlreadyRuns, SupervisorLock
 from issuance.embedded.processes import Processes
 from issuance.embedded.server import ServerError, free_port
 from issuance.embedded.servers import Servers, supervised, used
+from issuance.embedded.valkey import NO_RETRY
 from issuance.errors import IssuanceError
 
 #: How long the processes may take to be ready for work, in seconds.
@@ -74,10 +78,12 @@ def run_everything(then: Callable[["House"], None], *, printer: Printer | None, 
     lock = SupervisorLock(own.home)
     if not lock.take():
         raise AlreadyRuns(lock.holder())
-    port = own.port if is_free(own.host, own.port) else free_port() if any_port else None
-    if port is None:
+    try:
+        port = port_to_listen_on(own, any_port=any_port)
+    except ServerError:
         lock.release()
-        raise ServerError(f"port {own.port} on {own.host} is taken by another program; stop it, or set ISSUANCE_PORT")
+        raise
+    say(f"starting in {own.home} …")
     with supervised(own.home, lock) as servers:
         os.environ.update(servers.addresses(), ISSUANCE_PORT=str(port))
         prepare_database()
@@ -86,8 +92,17 @@ def run_everything(then: Callable[["House"], None], *, printer: Printer | None, 
 
 
 def prepare_database() -> None:
-    """Applies the schema to the database of this environment."""
-    schema.apply(settings.read(settings.Settings).database_url)
+    """Applies the schema to the database of this environment; one clear line when its servers can not be used."""
+    given = settings.read(settings.Settings)
+    try:
+        schema.apply(given.database_url)
+    except SQLAlchemyError as error:
+        raise ServerError(f"DATABASE_URL can not be used: {_first_line(getattr(error, 'orig', error))}") from None
+    try:
+        with redis.Redis.from_url(given.redis_url, retry=NO_RETRY) as client:
+            client.ping()
+    except redis.RedisError as error:
+        raise ServerError(f"REDIS_URL can not be used: {_first_line(error)}") from None
 
 
 class House:
@@ -122,16 +137,16 @@ class House:
             threading.Thread(target=self._do, args=(then,), daemon=True).start()
             while not stopping.wait(ROUND):
                 for name in self._servers.raise_the_fallen():
-                    complain(f"{name} had ended; it runs again")
+                    say(f"{name} had ended; it runs again")
         except IssuanceError as error:
-            complain(error.message)
+            say(error.message)
             self.processes.stop(1)
 
     def _do(self, then: Callable[["House"], None]) -> None:
         try:
             then(self)
         except IssuanceError as error:
-            complain(error.message)
+            say(error.message)
             self.processes.stop(1)
 
     def _wait_until_ready(self) -> None:
@@ -167,16 +182,25 @@ class House:
             return 0
 
 
-def is_free(host: str, port: int) -> bool:
+def port_to_listen_on(own: settings.OwnSettings, *, any_port: bool) -> int:
+    """The port of the settings, which must be free; else, with `any_port`, one that is."""
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        socket.create_server((host, port), family=family).close()
-    except OSError:
-        return False
-    return True
+        family = socket.AF_INET6 if ":" in own.host else socket.AF_INET
+        socket.create_server((own.host, own.port), family=family).close()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise ServerError(f"cannot listen on {own.host}: {error.strerror}; set ISSUANCE_HOST") from None
+        if any_port:
+            return free_port()
+        raise ServerError(f"port {own.port} on {own.host} is taken; stop who has it, or set ISSUANCE_PORT") from None
+    return own.port
 
 
-def complain(text: str) -> None:
+def _first_line(error: object) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def say(text: str) -> None:
     print(f"issuance: {text}", file=sys.stderr, flush=True)
 
 
