@@ -1,0 +1,249 @@
+"""Every resource of INTERFACE 4-6, 8 and 10 does what it says, in the shape it says."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.end_to_end.brand import RULES, Brand
+from tests.serving import Server
+
+
+@pytest.fixture
+def brand(http: httpx.Client) -> Brand:
+    return Brand(http)
+
+
+RULE_FIELDS = {
+    "id", "membership_type_id", "membership_type", "coupon_id", "coupon_name", "coupon_description", "roll_over",
+    "issue_on_signup", "multi_use", "for_lead_booker_only", "issuing_frequency", "version", "created_at", "updated_at",
+}  # fmt: skip
+CREDIT_FIELDS = {
+    "id", "code", "status", "credit_rule_id", "rule_version", "coupon_id", "coupon_name", "membership_id", "guest",
+    "period_start", "period_end", "reissue", "valid_from", "expires_at", "multi_use", "uses", "issued_at",
+    "redeemed_at", "run_id",
+}  # fmt: skip
+
+
+def test_a_rule_lives_as_the_reference_says(brand: Brand) -> None:
+    rule = brand.rule(issue_on_signup=True)
+    assert set(rule) == RULE_FIELDS
+    assert rule["membership_type"] == {"id": brand.type_id, "name": "Gold"}
+    assert (rule["version"], rule["issuing_frequency"], rule["coupon_description"]) == (1, "billing_cycle", "A day")
+    assert rule["created_at"] == rule["updated_at"] == brand.now
+    address = f"{RULES}/{rule['id']}"
+    assert brand.ok("GET", address) == rule
+    brand.until("2031-01-02T00:00:00Z")
+    changed = brand.ok("PUT", address, 200, {"issuing_frequency": "P3M", "include_upcoming": True})
+    assert changed == {**rule, "issuing_frequency": "P3M", "version": 2, "updated_at": brand.now}
+    brand.ok("DELETE", address, 204)
+    for method, more in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/issue")):
+        brand.ok(method, address + more, 404, {} if method in ("PUT", "POST") else None)
+    assert brand.data(RULES) == []
+
+
+def test_rules_are_listed_by_filter_and_page(brand: Brand) -> None:
+    other = brand.ok("POST", "/customers/membership-types", 201, {"name": "Silver"})["id"]
+    first = brand.rule()
+    second = brand.rule(membership_type_id=other, issue_on_signup=True)
+    assert brand.data(RULES) == [first, second]
+    assert brand.data(RULES, membership_type_id=other) == [second]
+    assert brand.data(RULES, issue_on_signup="true") == [second]
+    assert brand.data(RULES, brand_id=str(uuid4())) == []
+    page = brand.ok("GET", RULES, page=2, per_page=1)
+    assert page == {"data": [second], "meta": {"page": 2, "per_page": 1, "total": 2}}
+
+
+def test_coupons_are_replaced_and_listed(brand: Brand) -> None:
+    assert brand.coupon["discount"] == {"type": "amount", "value": 10.5, "currency": "EUR"}
+    changed = {"name": "Sauna", "discount": {"type": "percent", "value": 20}, "validity": None}
+    after = brand.ok("PUT", "/customers/coupons/spa", 200, changed)
+    assert (after["name"], after["description"], after["validity"], after["offerings"]) == ("Sauna", "", None, [])
+    assert brand.ok("GET", "/customers/coupons/spa") == after
+    assert brand.data("/customers/coupons") == [after]
+
+
+def test_a_membership_shows_its_status_period_charges_and_guests(brand: Brand) -> None:
+    membership_id = brand.member()
+    brand.until("2031-02-10T00:00:00Z")
+    found = brand.ok("GET", f"/customers/memberships/{membership_id}")
+    assert (found["status"], found["external_user_id"], found["ends_on"]) == ("active", "ada", None)
+    assert found["period"] == {"start": "2031-02-01", "end": "2031-03-01"}
+    assert found["membership_type"] == {"id": brand.type_id, "name": "Gold"}
+    charge = {"id": f"c-{membership_id}", "state": "succeeded", "amount": 10.0, "amount_refunded": None}
+    assert found["charges"] == [{**charge, "period_start": "2031-01-01", "period_end": "2031-02-01"}]
+    assert [(guest["name"], guest["lead_booker"]) for guest in found["guests"]] == [("ada", True)]
+    for query in ({"status": "active"}, {"external_user_id": "ada"}, {"membership_type_id": brand.type_id}):
+        assert brand.data("/customers/memberships", **query) == [found]
+    for query in ({"status": "paused"}, {"external_user_id": "bob"}, {"membership_type_id": str(uuid4())}):
+        assert brand.data("/customers/memberships", **query) == []
+
+
+def test_charges_of_automatic_billing_are_shown(http: httpx.Client) -> None:
+    """They follow from the calendar: none is told, none is stored."""
+    brand = Brand(http, billing="automatic")
+    brand.send(sign_up := brand.sign_up(billing_anchor="2031-01-15"))
+    brand.until("2031-03-20T00:00:00Z")
+    found = brand.ok("GET", f"/customers/memberships/{sign_up['data']['membership_id']}")
+    assert [charge["period_start"] for charge in found["charges"]] == ["2031-01-15", "2031-02-15", "2031-03-15"]
+    assert found["period"] == {"start": "2031-03-15", "end": "2031-04-15"}
+
+
+def test_a_credit_is_redeemed_once(brand: Brand) -> None:
+    rule = brand.rule(issue_on_signup=True)
+    membership_id = brand.member()
+    (credit,) = brand.data("/customers/credits", membership_id=membership_id)
+    assert set(credit) >= CREDIT_FIELDS
+    assert (credit["status"], credit["credit_rule_id"], credit["rule_version"]) == ("live", rule["id"], 1)
+    assert credit["guest"].keys() == {"id", "name", "lead_booker", "external_user_id"}
+    assert (credit["period_start"], credit["period_end"], credit["reissue"]) == ("2031-01-01", "2031-02-01", 0)
+    address = f"/customers/credits/{credit['code']}"
+    assert brand.ok("GET", address) == credit
+    redeemed = brand.ok("POST", f"{address}/redeem", 200, {"reference": "booking 1"})
+    assert redeemed.pop("redemption").keys() == {"id", "status"}
+    assert redeemed == {**credit, "status": "redeemed", "uses": 1, "redeemed_at": brand.now}
+    for again in ("redeem", "revoke"):
+        refused = brand.ok("POST", f"{address}/{again}", 409, {"reason": "x"} if again == "revoke" else None)
+        assert refused["error"]["code"] == "already_redeemed"
+
+
+def test_sixteen_redeem_one_credit_and_one_wins(brand: Brand) -> None:
+    brand.rule(issue_on_signup=True)
+    brand.member()
+    code = brand.data("/customers/credits")[0]["code"]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: brand.http.post(f"/customers/credits/{code}/redeem"), range(16)))
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 15
+
+
+def test_a_credit_expires_with_time_alone_and_is_revoked_by_hand(brand: Brand) -> None:
+    brand.rule(issue_on_signup=True)
+    brand.rule(issue_on_signup=True, roll_over=True, multi_use=True)
+    brand.member()
+    rolling, single = (brand.data("/customers/credits", multi_use=flag)[0]["code"] for flag in ("true", "false"))
+    brand.until("2031-02-01T00:00:00Z")
+    assert brand.ok("POST", f"/customers/credits/{single}/redeem", 409)["error"]["code"] == "expired"
+    assert brand.ok("POST", f"/customers/credits/{rolling}/redeem")["status"] == "live"
+    revoked = brand.ok("POST", f"/customers/credits/{rolling}/revoke", 200, {"reason": "a mistake"})
+    assert (revoked["status"], revoked["uses"], revoked["revoked_reason"]) == ("revoked", 1, "a mistake")
+    for act, body in (("redeem", None), ("revoke", {"reason": "x"})):
+        assert brand.ok("POST", f"/customers/credits/{rolling}/{act}", 409, body)["error"]["code"] == "revoked"
+    found = {status: len(brand.data("/customers/credits", status=status)) for status in ("expired", "revoked", "live")}
+    assert found == {"expired": 1, "revoked": 1, "live": 0}
+
+
+def test_a_credit_that_starts_later_is_not_valid_yet(brand: Brand) -> None:
+    brand.rule(issue_on_signup=True)
+    brand.send(brand.sign_up(starts_on="2031-02-01"))
+    (credit,) = brand.data("/customers/credits", status="upcoming")
+    refused = brand.ok("POST", f"/customers/credits/{credit['code']}/redeem", 409)
+    assert refused["error"]["code"] == "not_yet_valid"
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/cloudevents-batch+json"])
+def test_events_come_alone_or_in_batches(brand: Brand, media_type: str) -> None:
+    """Each is accepted, known or refused on its own; what was refused is kept, can be retried and dismissed."""
+    good, bad = brand.sign_up(), {**brand.sign_up(), "type": "membership.exploded"}
+    first = brand.send(good, bad, media_type=media_type)
+    assert (first["accepted"], first["duplicates"]) == (1, 0)
+    assert [(refused["index"], refused["code"]) for refused in first["rejected"]] == [(1, "unknown_type")]
+    assert brand.send(good)["duplicates"] == 1
+    assert brand.send({**good, "time": "2031-01-01T00:00:01Z"})["rejected"][0]["code"] == "event_conflict"
+    kept = brand.data("/rejected-events")
+    assert [one["code"] for one in kept] == ["event_conflict", "unknown_type"]
+    retried = brand.ok("POST", f"/rejected-events/{kept[1]['id']}/retry")
+    assert retried["rejected"][0]["code"] == "unknown_type"
+    for one in brand.data("/rejected-events"):
+        brand.ok("DELETE", f"/rejected-events/{one['id']}", 204)
+    assert brand.data("/rejected-events") == []
+
+
+def test_a_manual_issue_is_a_run(brand: Brand) -> None:
+    rule = brand.rule()
+    brand.member()
+    assert brand.data("/customers/credits") == []
+    assert brand.ok("POST", f"{RULES}/{rule['id']}/issue", 204, {"include_upcoming": False}) is None
+    brand.ok("POST", f"{RULES}/{rule['id']}/issue", 204)
+    brand.until(brand.now)
+    (credit,) = brand.data("/customers/credits")
+    runs = brand.data("/runs")
+    assert {run["kind"] for run in runs} >= {"issue"}
+    run = brand.ok("GET", f"/runs/{credit['run_id']}")
+    assert (run["kind"], run["state"], run["counts"]) == ("issue", "finished", {"issued": 1})
+    assert (run["total"], run["done"]) == (1, 1)
+
+
+def test_a_replay_is_planned_before_it_is_run(brand: Brand) -> None:
+    rule = brand.rule(issue_on_signup=True)
+    membership_id = brand.member()
+    span = {"from": "2031-01-01", "to": "2031-01-31", "credit_rule_id": rule["id"]}
+    planned = brand.ok("POST", "/replays", 202, {**span, "dry_run": True})
+    assert (planned["kind"], planned["dry_run"], planned["from"], planned["to"]) == (
+        "replay",
+        True,
+        *list(span.values())[:2],
+    )
+    brand.until(brand.now)
+    assert brand.ok("GET", f"/runs/{planned['id']}")["counts"] == {"already_issued": 1}
+    (row,) = brand.data(f"/runs/{planned['id']}/plan")
+    assert (row["membership_id"], row["reason"]) == (membership_id, "already_issued")
+    for verb in ("pause", "resume", "cancel"):
+        brand.ok("POST", f"/runs/{planned['id']}/{verb}", 409)
+
+
+def test_explain_says_why_in_sentences(brand: Brand) -> None:
+    rule = brand.rule(issue_on_signup=True)
+    membership_id = brand.member()
+    (row,) = brand.data(f"/customers/memberships/{membership_id}/explain", credit_rule_id=rule["id"])
+    assert (row["outcome"], row["reason"], row["rule_version"]) == ("issued", "issued", 1)
+    assert row["text"].endswith(".")
+    address = f"/customers/memberships/{membership_id}/explain"
+    assert brand.data(address, **{"from": "2031-01-02", "to": "2031-01-31"}) == []
+
+
+def test_health_and_metrics_need_no_key(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as stranger:
+        assert stranger.get("/healthz").json() == {"alive": True}
+        assert stranger.get("/readyz").json() == {"ready": True, "failed": {}}
+        metrics = stranger.get("/metrics").text
+    for name in (
+        "memberships_due",
+        "events_unsettled",
+        "events_rejected",
+        "memberships_quarantined",
+        "runs_unfinished",
+    ):
+        assert f"\nissuance_{name} " in metrics
+    assert 'issuance_request_seconds_count{method="GET",route="/healthz",status="200"}' in metrics
+
+
+def test_the_document_is_whole(server: Server) -> None:
+    """OpenAPI 3.1 with the references' operation ids; every reference in it leads somewhere."""
+    document = httpx.get(f"{server.url}/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(set(ids)) == len(ids)
+    assert {
+        "listMembershipCreditRules",
+        "createMembershipCreditRule",
+        "getMembershipCreditRule",
+        "updateMembershipCreditRule",
+        "deleteMembershipCreditRule",
+        "actionIssueMembershipCreditRuleCredits",
+    } <= set(ids)
+    names = document["components"]["schemas"]
+    assert _references(document) <= {f"#/components/schemas/{name}" for name in names}
+    assert "HTTPValidationError" not in names
+    assert "id" in names["Guest"]["properties"]
+
+
+def _references(part: Any) -> set[str]:
+    if isinstance(part, dict):
+        here = {part["$ref"]} if isinstance(part.get("$ref"), str) else set()
+        return here.union(*(_references(value) for value in part.values()))
+    if isinstance(part, list):
+        return set().union(*(_references(value) for value in part))
+    return set()
