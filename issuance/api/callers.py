@@ -1,5 +1,6 @@
 """Who is calling: the key, its brand and its scopes. 401 comes before anything else that may be wrong, then 403."""
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -80,12 +81,14 @@ async def _allowed(request: Request, needed: SecurityScopes, _: Annotated[object
 
 
 async def _check_form(request: Request) -> None:
-    """Names in the query that the operation does not know are refused, and bodies that do not call themselves JSON."""
+    """Refuse names in the query that the operation does not know, and bodies that do not call themselves JSON."""
     route: APIRoute = request.scope["route"]
     known = {parameter.alias for parameter in route.dependant.query_params}
-    unknown = {name: "unknown parameter" for name in request.query_params if name not in known}
-    if unknown:
-        raise Invalid("; ".join(f"{name}: {what}" for name, what in unknown.items()), fields=unknown)
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    wrong = {name: "given twice" for name, times in given.items() if times > 1}
+    wrong |= {name: "unknown parameter" for name in given if name not in known}
+    if wrong:
+        raise Invalid("; ".join(f"{name}: {what}" for name, what in wrong.items()), fields=wrong)
     if route.body_field is not None and await request.body():
         media_type = (request.headers.get("content-type") or "application/json").partition(";")[0].strip().lower()
         if media_type != "application/json" and not media_type.endswith("+json"):

@@ -130,7 +130,7 @@ def test_long_bodies_are_413_whatever_their_headers_say(http: httpx.Client) -> N
     [
         "page=0", "page=-1", "page=x", "page=1.5", "page=1000001", "page=99999999999999999999", "per_page=0",
         "per_page=101", "unknown=1", "brand_id=x", "membership_type_id=", "membership_type_id=%00",
-        "issue_on_signup=maybe",
+        "issue_on_signup=maybe", "page=1&page=2",
     ],
 )  # fmt: skip
 def test_parameters_are_checked(http: httpx.Client, query: str) -> None:
