@@ -103,6 +103,8 @@ CREATE TABLE IF NOT EXISTS members (
     PRIMARY KEY (brand_id, external_user_id),
     CONSTRAINT members_attributes_are_an_object CHECK (json_typeof(attributes) = 'object')
 );
+-- Few, and asked about by every settling.
+CREATE INDEX IF NOT EXISTS members_archived ON members (brand_id, external_user_id) WHERE archived_at IS NOT NULL;
 
 -- What is promised ------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Credits: one issued coupon code each, held by one guest (SEMANTICS 6). Here they are read, spent and revoked.
+"""Credits: one issued coupon code each, held by one guest (SEMANTICS 6). Here they are read and revoked.
 
 A credit's status is never stored: it follows from what was recorded and from the time on the brand's
 clock, in one expression, `status_at`.
@@ -16,18 +16,15 @@ from sqlalchemy import (
     and_,
     case,
     func,
-    insert,
     literal,
-    null,
     or_,
     select,
     update,
 )
-from uuid_utils.compat import uuid7
 
-from issuance import clock, paging
+from issuance import clock, outbox, paging
 from issuance.errors import AlreadyRedeemed, CreditExpired, CreditNotLive, CreditNotYetValid, CreditRevoked, NotFound
-from issuance.tables import credits, guests, redemptions  # noqa: A004 - the word is the domain's
+from issuance.tables import credits, guests  # noqa: A004 - the word is the domain's
 
 Status = Literal["live", "upcoming", "redeemed", "expired", "revoked"]
 STATUSES: tuple[str, ...] = get_args(Status)
@@ -94,39 +91,6 @@ def get(connection: Connection, brand_id: UUID, code: str) -> dict[str, Any]:
     return _get(connection, brand_id, code, clock.read(connection, brand_id).now)
 
 
-def redeem(connection: Connection, brand_id: UUID, code: str, reference: str | None) -> dict[str, Any]:
-    """Use a credit, now on the brand's clock: the credit, with its `redemption`.
-
-    One conditional update decides every race with expiry, revocation and itself. A multi-use credit
-    counts its uses and stays. Raises NotFound, or why it is not live.
-    """
-    now = clock.read(connection, brand_id).now
-    columns = credits.c
-    used = connection.execute(
-        update(credits)
-        .where(columns.brand_id == brand_id, columns.code == code, status_at(now) == "live")
-        .values(uses=columns.uses + 1, redeemed_at=case((columns.multi_use, null()), else_=now))
-        .returning(columns.credit_id, columns.uses, columns.multi_use)
-    ).one_or_none()
-    if used is None:
-        raise _refusal(connection, brand_id, code, now)
-    assert used.multi_use or used.uses == 1, "a single-use credit is redeemed at most once"
-    credit = _get(connection, brand_id, code, now)
-    redemption_id = uuid7()
-    connection.execute(
-        insert(redemptions).values(
-            brand_id=brand_id,
-            redemption_id=redemption_id,
-            credit_id=used.credit_id,
-            external_user_id=credit["guest"]["external_user_id"],
-            reference=reference,
-            status="SUBMITTED",
-            created_at=now,
-        )
-    )
-    return {**credit, "redemption": {"id": redemption_id, "status": "SUBMITTED"}}
-
-
 def revoke(connection: Connection, brand_id: UUID, code: str, reason: str) -> dict[str, Any]:
     """Take a credit back for good, by the operator. Raises NotFound, or why there is nothing to take back."""
     now = clock.read(connection, brand_id).now
@@ -136,11 +100,32 @@ def revoke(connection: Connection, brand_id: UUID, code: str, reason: str) -> di
         .values(revoked_at=now, revoked_by="operator", revoked_reason=reason)
     )
     if revoked.rowcount == 0:
-        raise _refusal(connection, brand_id, code, now)
+        raise refusal(connection, brand_id, code, now)
     return _get(connection, brand_id, code, now)
 
 
-def _refusal(connection: Connection, brand_id: UUID, code: str, now: datetime) -> CreditNotLive:
+def revoke_all(connection: Connection, brand_id: UUID, reason: str, *which: ColumnElement[bool]) -> None:
+    """Take back for good every credit that `which` finds and that is not spent or expired.
+
+    Those that facts took back are among them: they do not live again.
+    """
+    now = clock.read(connection, brand_id).now
+    found = (credits.c.brand_id == brand_id, *which)
+    by_operator = {"revoked_by": "operator", "revoked_reason": reason}
+    connection.execute(update(credits).where(*found, credits.c.revoked_by == "facts").values(by_operator))
+    revoked = connection.scalars(
+        update(credits)
+        .where(*found, status_at(now).in_(("live", "upcoming")))
+        .values(revoked_at=now, **by_operator)
+        .returning(credits.c.credit_id)
+    ).all()
+    if "credit.revoked" in outbox.listened_to(connection, brand_id):
+        shown = connection.execute(_all(brand_id, now).where(credits.c.credit_id.in_(revoked))).mappings()
+        outbox.add_all(connection, brand_id, [outbox.News("credit.revoked", now, _shaped(dict(row))) for row in shown])
+
+
+def refusal(connection: Connection, brand_id: UUID, code: str, now: datetime) -> CreditNotLive:
+    """Why a credit is not live at `now`. Raises NotFound."""
     status = _get(connection, brand_id, code, now)["status"]
     # Live again since the update looked: somebody else's change was undone in between.
     return _REFUSALS.get(status, CreditNotLive)()

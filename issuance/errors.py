@@ -47,11 +47,35 @@ class NotFound(IssuanceError):
     status = 404
 
 
+class MemberNotFound(NotFound):
+    """There is no such member."""
+
+    code = "member_not_found"
+
+
 class Conflict(IssuanceError):
     """This does not fit what is there."""
 
     code = "conflict"
     status = 409
+
+
+class MemberArchived(Conflict):
+    """The member was removed. Upserting it brings it back."""
+
+    code = "member_archived"
+
+
+class InvalidTransition(Conflict):
+    """A redemption can not move from its status to that one."""
+
+    code = "invalid_transition"
+
+
+class IdempotencyKeyReused(Conflict):
+    """This Idempotency-Key was sent with another request before."""
+
+    code = "idempotency_key_reused"
 
 
 class LiveBrandHasNoClock(Conflict):
@@ -113,6 +137,18 @@ class Invalid(IssuanceError):
 
     code = "invalid"
     status = 422
+
+
+class InsufficientPoints(Invalid):
+    """The wallet does not hold that many points."""
+
+    code = "insufficient_points"
+
+
+class CreditUnknown(Invalid):
+    """There is no such credit, or it is not this member's."""
+
+    code = "credit_not_found"
 
 
 class SchemaBehind(IssuanceError):

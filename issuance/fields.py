@@ -29,10 +29,22 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
 
+def camel(name: str) -> str:
+    """A field's name as it is written under /v1: displayName, externalUserID."""
+    first, *others = name.split("_")
+    return first + "".join("ID" if other == "id" else other.capitalize() for other in others)
+
+
 class Body(BaseModel):
     """A JSON object from outside: a field it does not know is refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class CamelBody(Body):
+    """A JSON object from outside under /v1, where fields are written in camelCase."""
+
+    model_config = ConfigDict(alias_generator=camel, validate_by_name=False, validate_by_alias=True)
 
 
 def complaint(error: ErrorDetails) -> str:
@@ -116,6 +128,9 @@ Description = Annotated[StrictStr, StringConstraints(max_length=4000), _Storable
 Reference = Annotated[StrictStr, StringConstraints(max_length=255), _Storable]
 Reason = Annotated[StrictStr, StringConstraints(min_length=1, max_length=500), _Storable]
 Email = Annotated[StrictStr, StringConstraints(max_length=320), _Storable]
+DisplayName = Annotated[StrictStr, StringConstraints(max_length=255), _Storable]
+Tier = Annotated[StrictStr, StringConstraints(max_length=255), _Storable]
+Offer = Annotated[StrictStr, StringConstraints(max_length=255), _Storable]
 TimeZone = Annotated[StrictStr, AfterValidator(_timezone)]
 CalendarDate = Annotated[date, BeforeValidator(_date)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
@@ -128,3 +143,4 @@ Amount = Annotated[
 ]
 #: Any JSON that PostgreSQL can keep.
 PlainJson = Annotated[Any, AfterValidator(_plain_json)]
+PlainObject = Annotated[dict[str, Any], AfterValidator(_plain_json)]

@@ -7,12 +7,13 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from issuance import credits  # noqa: A004 - the word is the domain's
+from issuance import credits, redemptions  # noqa: A004 - the word is the domain's
 from issuance.api.callers import KeyedRoute, Reader, Writer
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
 from issuance.credits import Status
 from issuance.fields import Body, Identifier, Reason, Reference
+from issuance.redemptions import Booking
 
 router = APIRouter(
     prefix="/customers/credits", tags=["credits"], route_class=KeyedRoute, responses=documented(401, 403, 422)
@@ -116,7 +117,8 @@ def get_credit(caller: Reader, code: Code) -> Any:
 def redeem_credit(caller: Writer, code: Code, body: RedeemBody | None = None) -> Any:
     """Use a credit. 409 says why it can not be used: already_redeemed, expired, revoked or not_yet_valid."""
     with caller.transaction() as connection:
-        return credits.redeem(connection, caller.brand_id, code, body.reference if body else None)
+        booking = Booking(reference=body.reference if body else None)
+        return redemptions.redeem_credit(connection, caller.brand_id, code, booking)
 
 
 @router.post("/{code}/revoke", operation_id="revokeCredit", response_model=Credit, responses=documented(404, 409))

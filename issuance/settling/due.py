@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608 - nothing but what is written here goes into the statements
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -59,6 +60,9 @@ _HAS_UNSETTLED = text("""
     SELECT EXISTS (SELECT FROM billing_events e JOIN dues d USING (brand_id, membership_id)
                     WHERE e.brand_id = :brand_id AND e.settled_at IS NULL AND d.quarantined_at IS NULL)
 """)
+_WAKE = text("""
+    UPDATE dues SET due_at = least(due_at, :now) WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+""")
 
 
 class Sweep(NamedTuple):
@@ -100,3 +104,8 @@ def unsettled(connection: Connection, *, older_than: str, most: int) -> dict[UUI
 def has_unsettled(connection: Connection, brand_id: UUID) -> bool:
     """Whether a brand has accepted events that are not settled; those that wait for a sign-up do not count."""
     return bool(connection.scalar(_HAS_UNSETTLED, {"brand_id": brand_id}))
+
+
+def wake(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID], now: datetime) -> None:
+    """See to it that memberships are settled again, hint or no hint: what they rest on changed at `now`."""
+    connection.execute(_WAKE, {"brand_id": brand_id, "ids": list(membership_ids), "now": now})

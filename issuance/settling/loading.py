@@ -17,14 +17,20 @@ from issuance.settling.remembering import Fact, read_fact, remember
 _MEMBERSHIPS = """
     SELECT m.membership_id, m.membership_type_id, m.external_user_id, t.billing = 'automatic' AS automatic,
            m.signed_up_at, m.starts_on, m.billing_anchor, m.billing_frequency, m.status, m.ends_on,
-           p.archived_at, d.due_at, d.settled_at, d.attempts
+           d.due_at, d.settled_at, d.attempts
       FROM dues d
       JOIN memberships m USING (brand_id, membership_id)
       JOIN membership_types t USING (brand_id, membership_type_id)
-      JOIN members p USING (brand_id, external_user_id)
      WHERE d.brand_id = :brand_id AND {which}
      ORDER BY d.membership_id {lock}
 """
+# Asked once the dues are locked, as all that follows: a member that was archived while we waited for them is.
+_ARCHIVED = text("""
+    SELECT m.membership_id, p.archived_at
+      FROM members p
+      JOIN memberships m USING (brand_id, external_user_id)
+     WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL AND m.membership_id = ANY(:ids)
+""")
 _EVENTS = text("""
     SELECT membership_id, source, event_id, type, time, charge_id, data, settled_at IS NULL AS unsettled
       FROM billing_events
@@ -82,6 +88,8 @@ class Membership:
     zone: ZoneInfo
     facts: list[Fact] = field(default_factory=list)
     credits: list[Credit] = field(default_factory=list)
+    #: Since when its member is archived, on the brand's clock.
+    archived_at: datetime | None = None
 
     @property
     def membership_id(self) -> UUID:
@@ -105,7 +113,7 @@ class Membership:
         row = self.row
         remembered = remember([fact for fact in self.facts if fact.order.time <= now])
         ahead = [fact.order.time for fact in self.facts if fact.order.time > now]
-        archived = row.archived_at is not None and row.archived_at <= now
+        archived = self.archived_at is not None and self.archived_at <= now
         return MembershipFacts(
             membership_id=row.membership_id,
             membership_type_id=row.membership_type_id,
@@ -120,7 +128,7 @@ class Membership:
             statuses=remembered.statuses,
             charges=remembered.charges,
             parties=remembered.parties,
-            member_archived_at=row.archived_at if archived else None,
+            member_archived_at=self.archived_at if archived else None,
             credits=tuple(out),
             next_fact_at=min([*ahead, *([row.signed_up_at] if row.signed_up_at > now else [])], default=None),
         )
@@ -132,6 +140,8 @@ def load(connection: Connection, brand_id: UUID, zone: ZoneInfo, chosen: object,
     loaded = {row.membership_id: Membership(row, zone) for row in rows}
     ids = {"brand_id": brand_id, "ids": list(loaded)}
     if loaded:
+        for row in connection.execute(_ARCHIVED, ids):
+            loaded[row.membership_id].archived_at = row.archived_at
         for event in connection.execute(_EVENTS, ids):
             loaded[event.membership_id].facts.append(read_fact(event))
         for row in connection.execute(_CREDITS, ids):

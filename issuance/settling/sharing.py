@@ -45,7 +45,7 @@ class SharedWalks:
     def _shape(self, membership: Membership) -> Hashable | None:
         """All that a walk depends on, with guests and credits known by their places; None: too special to share."""
         row, facts = membership.row, membership.facts
-        if len(facts) != 1 or facts[0].order.time > self._clock.now or row.archived_at is not None:
+        if len(facts) != 1 or facts[0].order.time > self._clock.now or membership.archived_at is not None:
             return None
         places = {UUID(guest["guest_id"]): place for place, guest in enumerate(facts[0].data["guests"])}
         if any(credit.key.guest_id not in places for credit in membership.credits):

@@ -21,6 +21,7 @@ from issuance.errors import (
     NotFound,
 )
 from issuance.events import Intake
+from issuance.redemptions import Booking, redeem_credit
 from issuance.tables import brands, guests, redemptions
 from issuance.tables import credits as table
 
@@ -101,12 +102,12 @@ def test_the_status_follows_from_time_and_decides_what_can_be_done(
             assert credits.page(connection, brand_id, 1, 25, status=other)[1] == (other == status)
     if refusal is None:
         with transaction(engine, brand_id) as connection:
-            redeemed = credits.redeem(connection, brand_id, code, "booking 1")
+            redeemed = redeem_credit(connection, brand_id, code, Booking(reference="booking 1"))
         assert redeemed["status"] == ("live" if columns.get("multi_use") else "redeemed")
         assert redeemed["redemption"]["status"] == "SUBMITTED"
         return
     with pytest.raises(refusal), transaction(engine, brand_id) as connection:
-        credits.redeem(connection, brand_id, code, None)
+        redeem_credit(connection, brand_id, code, Booking())
     if refusal is not CreditNotYetValid:
         with pytest.raises(refusal), transaction(engine, brand_id) as connection:
             credits.revoke(connection, brand_id, code, "x")
@@ -116,7 +117,7 @@ def test_a_multi_use_credit_counts_its_uses(engine: Engine, brand_id: UUID, issu
     code = issue(multi_use=True)
     for use in (1, 2, 3):
         with transaction(engine, brand_id) as connection:
-            redeemed = credits.redeem(connection, brand_id, code, None)
+            redeemed = redeem_credit(connection, brand_id, code, Booking())
         assert (redeemed["uses"], redeemed["redeemed_at"], redeemed["status"]) == (use, None, "live")
 
 
@@ -136,7 +137,7 @@ def test_redeeming_races_with_itself_and_revocation_and_one_wins(engine: Engine,
                 if turn % 4 == 3:
                     credits.revoke(connection, brand_id, code, "x")
                 else:
-                    credits.redeem(connection, brand_id, code, None)
+                    redeem_credit(connection, brand_id, code, Booking())
         except IssuanceError as error:
             return error.code
         return "won"
@@ -172,6 +173,7 @@ def test_another_brands_code_is_unknown(engine: Engine, brand_id: UUID, issue: I
     other = uuid4()
     with transaction(engine) as connection:
         connection.execute(insert(brands).values(brand_id=other, name="o", timezone="UTC", environment="live"))
-    for act in (credits.redeem, credits.revoke):
-        with pytest.raises(NotFound), transaction(engine, other) as connection:
-            act(connection, other, code, "x")
+    with pytest.raises(NotFound), transaction(engine, other) as connection:
+        redeem_credit(connection, other, code, Booking())
+    with pytest.raises(NotFound), transaction(engine, other) as connection:
+        credits.revoke(connection, other, code, "x")
