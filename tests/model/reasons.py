@@ -21,6 +21,7 @@ def reasons(versions: list[Version], reading: Reading, issued: list[Credit]) -> 
             continue
         start = reading.midnight(turn.day)
         party = reading.sign_up_party() if sign_up else reading.party(start)
+        leads = {guest.name for guest in party if guest.lead_booker}
         for name in {guest.name for _, guests in reading.parties() for guest in guests}:
             holding = numbered.get((name, turn.day))
             given = set(turn.blockers)
@@ -30,8 +31,8 @@ def reasons(versions: list[Version], reading: Reading, issued: list[Credit]) -> 
                 given.add("rule_deleted")
             if name not in {guest.name for guest in party}:
                 given.add("guest_removed")
-            if version is not None and version.for_lead_booker_only:
-                given |= {"not_lead_booker" for guest in party if guest.name == name and not guest.lead_booker}
+            if version is not None and version.for_lead_booker_only and name not in leads:
+                given.add("not_lead_booker")
             if not given and turn.out and holding is None:
                 given.add("period_over")
             if holding is not None:
