@@ -17,7 +17,8 @@ def reasons(versions: list[Version], reading: Reading, issued: list[Credit]) -> 
     numbered = {(credit.guest, credit.period_start): credit for credit in issued if credit.reissue == 0}
     for turn in turns(versions, reading, reading.now):
         version, sign_up = turn.version, turn.day == reading.starts_on
-        if version is not None and version.issuing_frequency == "P0D":
+        once = version is not None and version.issuing_frequency == "P0D"
+        if once or (sign_up and any(each.issuing_frequency == "P0D" for each in versions)):
             continue
         start = reading.midnight(turn.day)
         party = reading.sign_up_party() if sign_up else reading.party(start)
