@@ -8,6 +8,9 @@ from structlog.typing import FilteringBoundLogger
 
 logger: FilteringBoundLogger = structlog.get_logger()
 
+# Tracebacks without local variables: those hold codes, keys and whatever else nobody meant to log.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def set_up(log_format: str, log_level: str) -> None:
     """Send structlog and the standard library's loggers to stderr as `console` or `json` lines."""
@@ -18,9 +21,11 @@ def set_up(log_format: str, log_level: str) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     last: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [_TRACEBACKS, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     level = logging.getLevelNamesMapping()[log_level.upper()]
     structlog.configure(

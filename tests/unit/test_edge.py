@@ -1,0 +1,68 @@
+"""The edge around every request: what nobody foresaw, and what is never logged."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
+
+from issuance.api import problems
+from issuance.api.requests import Edge
+from issuance.errors import Conflict
+
+
+@pytest.fixture
+def client() -> Iterator[TestClient]:
+    app = FastAPI()
+    problems.install(app)
+    app.add_middleware(Edge)
+
+    @app.get("/credits/{code}/unforeseen")
+    def unforeseen(code: str) -> None:
+        raise RuntimeError(f"a detail that is nobody's business: {code}")
+
+    @app.get("/v1/taken")
+    def taken() -> None:
+        raise Conflict
+
+    @app.get("/unreachable")
+    def unreachable() -> None:
+        raise OperationalError("SELECT", {}, Exception("password in here"))
+
+    logging.disable()
+    yield TestClient(app)
+    logging.disable(logging.NOTSET)
+
+
+def test_what_nobody_foresaw_is_500_in_the_one_shape(client: TestClient) -> None:
+    """No traceback and no detail to the user; its request id leads to the log."""
+    with capture_logs() as lines:
+        answer = client.get("/credits/SECRET/unforeseen")
+    assert answer.status_code == 500
+    assert answer.json() == {"error": {"code": "error", "message": "Something went wrong. It has been noted."}}
+    noted = next(line for line in lines if line["event"] == "unforeseen")
+    assert noted["request_id"] == answer.headers["x-request-id"]
+
+
+def test_the_log_has_the_route_and_never_the_path(client: TestClient) -> None:
+    """A path may hold a credit's code."""
+    with capture_logs() as lines:
+        client.get("/credits/SECRET/unforeseen", headers={"authorization": "Bearer SECRET"})
+    line = next(line for line in lines if line["event"] == "request")
+    assert (line["route"], line["status"]) == ("/credits/{code}/unforeseen", 500)
+    assert "SECRET" not in str(line)
+
+
+def test_codes_are_upper_snake_under_v1(client: TestClient) -> None:
+    assert client.get("/v1/taken").json()["error"]["code"] == "CONFLICT"
+    assert client.get("/v1/nope").json()["error"]["code"] == "NOT_FOUND"
+
+
+def test_a_database_that_is_away_is_503(client: TestClient) -> None:
+    answer = client.get("/unreachable")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    assert answer.headers["retry-after"]
+    assert "password" not in answer.text
