@@ -4,9 +4,17 @@ A law names itself, says its sentence, and finds its offenders: rows with enough
 Checks only read; a law that holds finds nothing.
 """
 
-from issuance.laws import once, owed, period_over, released, settled, spent
+from issuance.laws import once, owed, period_over, released, settled, spent, wallets
 from issuance.laws.law import MOST_OFFENDERS, Law
 
-LAWS: tuple[Law, ...] = (once.LAW, owed.LAW, released.LAW, period_over.LAW, spent.LAW, settled.LAW)
+LAWS: tuple[Law, ...] = (
+    once.LAW,
+    owed.LAW,
+    released.LAW,
+    period_over.LAW,
+    spent.LAW,
+    wallets.LAW,
+    settled.LAW,
+)
 
 __all__ = ["LAWS", "MOST_OFFENDERS", "Law"]

@@ -289,7 +289,7 @@ def test_check_passes_on_a_lawful_brand(cli: Cli, brand: Brand, database_url: st
     settle(database_url, brand, membership_id)
     ran = cli("check", "--brand", brand.brand_id)
     assert ran.code == 0, ran.out
-    assert ran.out.count("holds") == 6
+    assert ran.out.count("holds") == 7
     assert cli("check", "--brand", brand.brand_id, "--law", "4", "--json").json["holds"] is True
 
 
