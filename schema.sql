@@ -17,7 +17,6 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'issuance_processes') THEN
         CREATE ROLE issuance_processes NOLOGIN;
     END IF;
-    EXECUTE format('GRANT CREATE ON DATABASE %I TO issuance_processes', current_database());
     EXECUTE format('GRANT CREATE, USAGE ON SCHEMA %I TO issuance_processes', current_schema());
     FOR theirs IN
         SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')

@@ -77,6 +77,7 @@ def diff(url: str) -> list[str]:
     with database.engine_for(url).connect() as connection:
         live = _read(connection, _CATALOG)
         # Nothing of this stays: the connection is given back without a commit.
+        connection.execute(text("RESET ROLE"))
         connection.execute(text(f"CREATE SCHEMA {_SCRATCH}"))
         connection.execute(text(f"SET LOCAL search_path TO {_SCRATCH}"))
         _run_ddl(connection)
