@@ -101,7 +101,6 @@ class Reading:
             if state == "refunded":
                 refunded = fact.data.get("amount_refunded")
                 if refunded is not None and (charge not in amounts or refunded < amounts[charge]):
-                    states.setdefault(charge, "refunded in part")
                     continue
             states[charge] = state
         self._known_states[instant] = states
