@@ -4,16 +4,20 @@ A credit's status is never stored: it follows from what was recorded and from th
 clock, in one expression, `status_at`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Connection,
     Select,
     String,
+    Uuid,
     and_,
+    any_,
     case,
     func,
     literal,
@@ -24,6 +28,7 @@ from sqlalchemy import (
 
 from issuance import clock, outbox, paging
 from issuance.errors import AlreadyRedeemed, CreditExpired, CreditNotLive, CreditNotYetValid, CreditRevoked, NotFound
+from issuance.outbox import EventType
 from issuance.tables import credits, guests  # noqa: A004 - the word is the domain's
 
 Status = Literal["live", "upcoming", "redeemed", "expired", "revoked"]
@@ -101,7 +106,9 @@ def revoke(connection: Connection, brand_id: UUID, code: str, reason: str) -> di
     )
     if revoked.rowcount == 0:
         raise refusal(connection, brand_id, code, now)
-    return _get(connection, brand_id, code, now)
+    credit = _get(connection, brand_id, code, now)
+    outbox.add(connection, brand_id, "credit.revoked", credit, occurred_at=now)
+    return credit
 
 
 def revoke_all(connection: Connection, brand_id: UUID, reason: str, *which: ColumnElement[bool]) -> None:
@@ -119,9 +126,28 @@ def revoke_all(connection: Connection, brand_id: UUID, reason: str, *which: Colu
         .values(revoked_at=now, **by_operator)
         .returning(credits.c.credit_id)
     ).all()
-    if "credit.revoked" in outbox.listened_to(connection, brand_id):
-        shown = connection.execute(_all(brand_id, now).where(credits.c.credit_id.in_(revoked))).mappings()
-        outbox.add_all(connection, brand_id, [outbox.News("credit.revoked", now, _shaped(dict(row))) for row in shown])
+    tell(connection, brand_id, "credit.revoked", revoked, now)
+
+
+def tell(
+    connection: Connection,
+    brand_id: UUID,
+    type: EventType,  # noqa: A002 - the word is the field's
+    credit_ids: Sequence[UUID],
+    now: datetime,
+) -> None:
+    """Tell the webhooks that listen to `type` what happened to credits at `now`, on the brand's clock."""
+    if type in outbox.listened_to(connection, brand_id):
+        shown = by_id(connection, brand_id, credit_ids, now)
+        outbox.add_all(connection, brand_id, [outbox.News(type, now, credit) for credit in shown.values()])
+
+
+def by_id(
+    connection: Connection, brand_id: UUID, credit_ids: Sequence[UUID], now: datetime
+) -> dict[UUID, dict[str, Any]]:
+    """Credits as they are shown at `now`; unknown ids are passed over."""
+    found = _all(brand_id, now).where(credits.c.credit_id == any_(literal(list(credit_ids), ARRAY(Uuid))))
+    return {row["id"]: _shaped(dict(row)) for row in connection.execute(found).mappings()}
 
 
 def refusal(connection: Connection, brand_id: UUID, code: str, now: datetime) -> CreditNotLive:

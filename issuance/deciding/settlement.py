@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 
 from issuance.deciding.decisions import Decision, Validities, decide_with, expiry, period_end_of, stayed
 from issuance.deciding.facts import PAYING, ChargeState, Credit, CreditKey, MembershipFacts, Rule, RuleVersion, Status
-from issuance.deciding.reasons import Reason
+from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.releases import History
 from issuance.deciding.standing import ENDED
 
@@ -41,6 +41,8 @@ class Settlement:
     #: The decisions behind it, for explain, counts and events.
     decisions: list[Decision] = field(default_factory=list)
     counts: Counter[Reason] = field(default_factory=Counter)
+    #: Those of the decisions that are new and give nothing, for events.
+    skipped: list[Decision] = field(default_factory=list)
 
 
 def settle(facts: MembershipFacts, rules: Sequence[Rule], now: datetime, settled_at: datetime | None) -> Settlement:
@@ -58,6 +60,8 @@ def settle(facts: MembershipFacts, rules: Sequence[Rule], now: datetime, settled
             settlement.counts[Reason.ISSUED] += 1
         elif decision.credit is None and (settled_at is None or history.start_of(decision.turn.day) > settled_at):
             settlement.counts[decision.reason] += 1
+            if decision.outcome is Outcome.SKIPPED:
+                settlement.skipped.append(decision)
     _change_what_is_out(settlement, history, rules)
     settlement.due_at = next_due(history, settlement)
     return settlement

@@ -18,6 +18,7 @@ from issuance.deciding.releases import History
 from issuance.deciding.settlement import NewCredit
 from issuance.settling.batches import settle_due, settle_loaded
 from issuance.settling.loading import OF_TYPE_IN_RANGE, Membership, load, load_rules
+from issuance.settling.telling import tell
 from issuance.settling.walking import Walked, add
 from issuance.settling.writing import issue, wake_by
 
@@ -103,6 +104,7 @@ def _replay(connection: Connection, run: Row[Any], clock: BrandClock, membership
         if walked.issued:
             walks.append(walked)
     issue(connection, run.brand_id, walks, run_id=run.run_id)
+    tell(connection, run.brand_id, walks)
     wake_by(connection, run.brand_id, walks)
     return counts, plan if run.dry_run else None
 

@@ -101,6 +101,7 @@ def _like(known: Walked, membership: Membership) -> Walked:
     walked = Walked(
         membership, known.now, known.complete, known.status, known.ends_on, known.due_at, counts=known.counts
     )
+    walked.skipped, walked.guest_of = known.skipped, guest_of
     fresh = {}
     for credit, new in known.issued:
         own = copy(credit)

@@ -5,7 +5,7 @@ one had been there. On a live brand, and after a jump, everything is decided onc
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from uuid import UUID
@@ -13,6 +13,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from issuance.clock import BrandClock
+from issuance.deciding.decisions import Decision
 from issuance.deciding.facts import Credit, Rule, Status, StatusFact
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import NewCredit, Settlement, settle
@@ -41,6 +42,9 @@ class Walked:
     #: By credit: (as it was loaded, as it becomes, why it was revoked if it was).
     changed: dict[UUID, tuple[Credit, Credit, Reason | None]] = field(default_factory=dict)
     counts: Counter[Reason] = field(default_factory=Counter)
+    #: The new decisions that give nothing. A walk that is like another shares its list: `guest_of` says who is meant.
+    skipped: list[Decision] = field(default_factory=list)
+    guest_of: Mapping[UUID, UUID] = field(default_factory=dict)
 
 
 def walk(membership: Membership, rules: Sequence[Rule], clock: BrandClock) -> Walked:
@@ -77,6 +81,7 @@ def _apply(walked: Walked, settlement: Settlement) -> None:
     """Carry a settlement into the walk."""
     walked.status, walked.due_at = settlement.status, settlement.due_at
     walked.counts += settlement.counts
+    walked.skipped += settlement.skipped
     after_of: dict[UUID, Credit] = {}
     for before, after, why in settlement.change:
         after_of[before.credit_id] = after

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, TextClause, text
 from issuance.errors import IssuanceError
 from issuance.settling.codes import new_codes
 from issuance.settling.projecting import project
+from issuance.settling.telling import tell
 from issuance.settling.walking import Walked
 
 #: A row: what is its own, and what it shares with others of its kind.
@@ -167,6 +168,7 @@ def write(
     _STATUSES.execute(connection, stood, brand_id=brand_id)
     facts = [fact for walk in walks if walk.complete for fact in walk.membership.facts if fact.unsettled]
     _SETTLED.execute(connection, [((f.order.event_id,), (f.order.source,)) for f in facts], brand_id=brand_id)
+    tell(connection, brand_id, walks)
     dues = [((walk.membership.membership_id,), (walk.due_at, walk.now)) for walk in walks]
     _DUES.execute(connection, dues, brand_id=brand_id)
 

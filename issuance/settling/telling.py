@@ -1,0 +1,83 @@
+"""Tell the webhooks what walks came to, in the transaction that writes it. Costs one look where nobody listens."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from issuance import credits, outbox  # noqa: A004 - the word is the domain's
+from issuance.outbox import EventType, News
+from issuance.settling.walking import Walked
+
+_GUESTS = text("""
+    SELECT membership_id, guest_id AS id, name, lead_booker, external_user_id
+      FROM guests WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+""")
+
+
+class _Happened(NamedTuple):
+    """What a walk did to a credit."""
+
+    at: datetime
+    type: EventType
+    credit_id: UUID
+
+
+def tell(connection: Connection, brand_id: UUID, walks: Sequence[Walked]) -> None:
+    """Write to the outbox what became of credits in `walks`, which are written already, as far as webhooks listen."""
+    wanted = outbox.listened_to(connection, brand_id)
+    if not wanted or not walks:
+        return
+    happened = [one for walk in walks for one in _happened(walk) if one.type in wanted]
+    # As they stand at the end. One that another transaction had issued already is not among them: it told of it.
+    shown = credits.by_id(connection, brand_id, [one.credit_id for one in happened], walks[0].now) if happened else {}
+    news = [News(one.type, one.at, shown[one.credit_id]) for one in sorted(happened) if one.credit_id in shown]
+    if "credit.skipped" in wanted:
+        news += _skipped(connection, brand_id, walks)
+    outbox.add_all(connection, brand_id, news)
+
+
+def _happened(walk: Walked) -> Iterator[_Happened]:
+    fresh = set()
+    for credit, _ in walk.issued:
+        fresh.add(credit.credit_id)
+        yield _Happened(credit.issued_at, "credit.issued", credit.credit_id)
+        if credit.revoked_at is not None:
+            yield _Happened(credit.revoked_at, "credit.revoked", credit.credit_id)
+        if credit.expired_at is not None:
+            yield _Happened(credit.expired_at, "credit.expired", credit.credit_id)
+    for credit_id, (before, after, _) in walk.changed.items():
+        if credit_id in fresh:
+            continue
+        if before.revoked_at is None and after.revoked_at is not None:
+            yield _Happened(after.revoked_at, "credit.revoked", credit_id)
+        if before.revoked_at is not None and after.revoked_at is None:
+            yield _Happened(walk.now, "credit.restored", credit_id)
+        if before.expired_at is None and after.expired_at is not None:
+            yield _Happened(after.expired_at, "credit.expired", credit_id)
+
+
+def _skipped(connection: Connection, brand_id: UUID, walks: Sequence[Walked]) -> Iterator[News]:
+    """Decisions that give nothing, when they are first taken."""
+    ids = [walk.membership.membership_id for walk in walks if walk.skipped]
+    guests: dict[tuple[UUID, UUID], dict[str, Any]] = {}
+    for row in connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids}).mappings():
+        guest = dict(row)
+        guests[guest.pop("membership_id"), guest["id"]] = guest
+    for walk in walks:
+        membership_id = walk.membership.membership_id
+        for decision in walk.skipped:
+            guest_id = walk.guest_of.get(decision.guest.guest_id, decision.guest.guest_id)
+            data = {
+                "membership_id": membership_id,
+                "credit_rule_id": decision.credit_rule_id,
+                "rule_version": None if decision.version is None else decision.version.version,
+                "guest": guests.get((membership_id, guest_id)),
+                "period_start": decision.turn.period_start,
+                "period_end": decision.turn.period_end,
+                "outcome": decision.outcome.value,
+                "reason": decision.reason.value,
+            }
+            yield News("credit.skipped", walk.now, data)
