@@ -1,0 +1,99 @@
+"""Where webhooks may be delivered to. A brand names the address, our machine connects: nothing inside the
+house must be reachable that way.
+
+Asked twice: when a webhook is registered, and at each connection, for the very address that is connected to
+(a name may mean another one by then). Live brands: https to public addresses. Sandbox brands: http too, and
+the machine itself. Private, link-local (the cloud's metadata) and multicast addresses: never.
+"""
+
+import asyncio
+import socket
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+import httpx
+
+from issuance.errors import Invalid
+
+LONGEST_URL = 2048
+#: How long a name may take to be looked up when a webhook is registered, in seconds.
+LOOKUP_LIMIT = 3.0
+
+#: IPv6 addresses that stand for an IPv4 one, which they end with.
+_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
+
+
+class AddressRefused(Invalid):
+    """No webhook may have this URL."""
+
+    code = "address_refused"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"url {why}", fields={"url": why})
+
+
+class UnknownHost(OSError):
+    """No address is known for a host."""
+
+
+def parse(url: str, *, sandbox: bool) -> httpx.URL:
+    """`url` if a webhook may have it by its form alone. Raises AddressRefused."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        raise AddressRefused("is not a URL") from None
+    if parsed.scheme not in (("https", "http") if sandbox else ("https",)):
+        raise AddressRefused("must begin with https://")
+    if not parsed.host or len(url) > LONGEST_URL:
+        raise AddressRefused(f"must name a host and have at most {LONGEST_URL} characters")
+    if parsed.userinfo or parsed.fragment:
+        raise AddressRefused("must not hold a user, a password or a fragment")
+    return parsed
+
+
+async def resolve(url: httpx.URL, *, sandbox: bool) -> list[str]:
+    """The IP addresses of the URL's host, IPv4 first. Raises AddressRefused where any of them is not allowed."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(url.host, url.port or 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise UnknownHost(url.host) from None
+    addresses = [ip_address(str(where[0]).partition("%")[0]) for *_, where in found]
+    if not all(is_allowed(address, sandbox=sandbox) for address in addresses):
+        raise AddressRefused("must lead to public addresses only")
+    return [str(address) for address in sorted(set(addresses), key=lambda address: (address.version, int(address)))]
+
+
+def check(url: str, *, sandbox: bool) -> None:
+    """Raises AddressRefused where no webhook may have `url`. A name that nobody knows yet may be had: it is looked up
+    again at each delivery."""
+    parsed = parse(url, sandbox=sandbox)
+
+    async def look_up() -> None:
+        async with asyncio.timeout(LOOKUP_LIMIT):
+            await resolve(parsed, sandbox=sandbox)
+
+    try:
+        asyncio.run(look_up())
+    except (UnknownHost, TimeoutError):
+        return
+
+
+def is_allowed(address: IPv4Address | IPv6Address, *, sandbox: bool) -> bool:
+    """Whether webhooks are delivered to an IP address."""
+    address = _meant(address)
+    if address.is_loopback:
+        return sandbox
+    if address.is_multicast or address.is_reserved or address.is_unspecified or address.is_link_local:
+        return False
+    return address.is_global and not (isinstance(address, IPv6Address) and address.is_site_local)
+
+
+def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that an IPv6 one stands for, if it does."""
+    if isinstance(address, IPv4Address) or address.is_loopback or address.is_unspecified:
+        return address
+    if address.teredo:
+        return address.teredo[1]
+    if any(address in network for network in _TRANSLATED):
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
