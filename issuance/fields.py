@@ -83,6 +83,14 @@ def _instant(value: object) -> datetime:
     raise ValueError("must be an RFC 3339 instant with an offset, such as 2031-04-01T00:00:00Z")
 
 
+def date_or_instant(value: object) -> date | datetime:
+    """Either, told apart by their form."""
+    try:
+        return _date(value) if isinstance(value, str) and _DATE.fullmatch(value) else _instant(value)
+    except ValueError as error:
+        raise ValueError(f"{error} (or a date)" if "RFC 3339" in str(error) else str(error)) from None
+
+
 def _real(parse: Callable[[str], Moment], value: str) -> Moment:
     try:
         return parse(value)

@@ -53,14 +53,33 @@ def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batche
             return
 
 
+class HeldBack(dramatiq.Broker):
+    """Takes hints for work that is not committed yet, and sends them when it is."""
+
+    def __init__(self) -> None:
+        super().__init__(middleware=[])
+        self._messages: list[dramatiq.Message[None]] = []
+
+    def enqueue(self, message: dramatiq.Message[None], *, delay: int | None = None) -> dramatiq.Message[None]:
+        assert delay is None, "hints are never delayed"
+        self._messages.append(message)
+        return message
+
+    def release(self, broker: dramatiq.Broker) -> None:
+        """Send what was held back."""
+        for message in self._messages:
+            _enqueue(broker, message)
+
+
 def _send(broker: dramatiq.Broker, queue: str, actor: str, *args: object) -> bool:
-    message: dramatiq.Message[None] = dramatiq.Message(
-        queue_name=queue, actor_name=actor, args=args, kwargs={}, options={}
-    )
+    return _enqueue(broker, dramatiq.Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options={}))
+
+
+def _enqueue(broker: dramatiq.Broker, message: dramatiq.Message[None]) -> bool:
     try:
         broker.enqueue(message)
     except (dramatiq.errors.ConnectionError, redis.RedisError) as error:
         # The reconciler looks by state: what this hint asked for is done when the broker is back.
-        logger.warning("hint_not_sent", queue=queue, actor=actor, error=type(error).__name__)
+        logger.warning("hint_not_sent", queue=message.queue_name, actor=message.actor_name, error=type(error).__name__)
         return False
     return True

@@ -56,11 +56,12 @@ def ensure(connection: Connection, brand_id: UUID, external_user_ids: Sequence[s
 
 
 def upsert(
-    connection: Connection, brand_id: UUID, external_user_id: str, profile: MemberProfile
+    connection: Connection, brand_id: UUID, external_user_id: str, profile: MemberProfile, *, revive: bool = True
 ) -> tuple[dict[str, Any], list[UUID]]:
-    """Create or change a member: the member, and the memberships to settle. Brings back an archived one.
+    """Create or change a member: the member, and the memberships to settle.
 
-    Memberships that signed up while the member was archived count from now on; those that ended then stay ended.
+    An archived one is back, or, with `revive` false, raises MemberArchived. Memberships that signed up while
+    it was archived count from now on; those that ended then stay ended. Raises Invalid.
     """
     try:
         _ID.validate_python(external_user_id)
@@ -70,12 +71,15 @@ def upsert(
     now = clock.read(connection, brand_id).now
     ensure(connection, brand_id, [external_user_id])
     was_archived = _lock(connection, brand_id, external_user_id).archived_at is not None
-    named = profile.model_dump(exclude_unset=True)
+    if was_archived and not revive:
+        raise MemberArchived
+    named = profile.model_dump(exclude_unset=True, exclude={"external_user_id"})
     if "tier" in named:
         named["tier"] = named["tier"] or ""
-    connection.execute(
-        update(members).where(*_one(brand_id, external_user_id)).values(**named, archived_at=None, updated_at=now)
-    )
+    if named or was_archived:
+        connection.execute(
+            update(members).where(*_one(brand_id, external_user_id)).values(**named, archived_at=None, updated_at=now)
+        )
     woken = memberships_of(connection, brand_id, external_user_id) if was_archived else []
     due.wake(connection, brand_id, woken, now)
     return get(connection, brand_id, external_user_id), woken

@@ -8,18 +8,22 @@ from fastapi import FastAPI
 
 from issuance import database, hints
 from issuance.api import (
+    analytics,
     billing_events,
     coupons,
     credit_rules,
     credits,  # noqa: A004 - the word is the domain's
     document,
     health,
+    members,
     membership_types,
     memberships,
     problems,
     quarantine,
+    redemptions,
     runs,
     sandbox,
+    wallets,
 )
 from issuance.api.requests import Edge
 from issuance.settings import Settings
@@ -28,6 +32,7 @@ from issuance.settings import Settings
 THREADS = 100
 
 _ROUTERS = (
+    analytics.router,  # before credits: /customers/credits/timeseries is no code
     credit_rules.router,
     coupons.router,
     membership_types.router,
@@ -37,6 +42,9 @@ _ROUTERS = (
     runs.router,
     quarantine.router,
     sandbox.router,
+    members.router,
+    wallets.router,
+    redemptions.router,
     health.router,
 )
 

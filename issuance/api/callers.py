@@ -1,8 +1,9 @@
-"""Who is calling: the key, its brand and its scopes. 401 comes before anything else that may be wrong, then 403."""
+"""Who is calling: a program with a key, or a member with a token. 401 comes before anything else that may be wrong,
+then 403."""
 
 from collections import Counter
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
@@ -14,7 +15,8 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer, SecurityScopes
 from sqlalchemy import Connection, Engine
 
-from issuance import database, keys
+from issuance import database, keys, tokens
+from issuance.api import replays
 from issuance.api.problems import UnsupportedMediaType
 from issuance.api.requests import JsonRequest
 from issuance.errors import Invalid, NotAllowed, NotAuthenticated
@@ -28,21 +30,44 @@ _bearer = HTTPBearer(
 )
 
 
+_token = HTTPBearer(
+    scheme_name="member_token",
+    bearerFormat="JWT",
+    description="A member's token, from POST /v1/auth/exchange.",
+    auto_error=False,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A program that showed a good key, and what it may work with."""
+    """A program that showed a good key, or a member who showed a good token, and what they may work with."""
 
-    key: Key
+    brand_id: UUID
+    #: Which of the brand's callers: an Idempotency-Key is theirs.
+    name: str
     engine: Engine
     broker: Broker
+    key: Key | None = None
+    #: The member whose token was shown.
+    member: str | None = None
+    #: The transaction that the whole request is part of (api/replays.py).
+    work: Connection | None = None
 
-    @property
-    def brand_id(self) -> UUID:
-        return self.key.brand_id
-
-    def transaction(self) -> AbstractContextManager[Connection]:
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
         """One unit of work on the caller's brand: committed when the block ends, before the answer is sent."""
-        return database.transaction(self.engine, self.brand_id)
+        if self.work is None:
+            with database.transaction(self.engine, self.brand_id) as connection:
+                yield connection
+        else:
+            with self.work.begin_nested():
+                yield self.work
+
+    def about(self, external_user_id: str | None) -> str | None:
+        """The member that a call is about: the one that is named, or a token's own. Raises NotAllowed."""
+        if self.member is not None and external_user_id not in (None, self.member):
+            raise NotAllowed("A member token reaches only its own member.")
+        return self.member or external_user_id
 
 
 class KeyedRoute(APIRoute):
@@ -53,7 +78,10 @@ class KeyedRoute(APIRoute):
 
         async def keyed(request: Request) -> Response:
             request = JsonRequest(request.scope, request.receive)
-            request.state.caller = await run_in_threadpool(_caller_of, request)
+            caller = request.state.caller = await run_in_threadpool(_caller_of, request)
+            shown = request.headers.get(replays.HEADER)
+            if request.method == "POST" and shown is not None:
+                return await replays.once(request, caller, shown, handle)
             return await handle(request)
 
         return keyed
@@ -64,19 +92,44 @@ def _caller_of(request: Request) -> Caller:
     if scheme.lower() != "bearer" or not shown:
         raise NotAuthenticated
     engine: Engine = request.app.state.engine
+    broker: Broker = request.app.state.broker
+    shown = shown.strip()
     with database.transaction(engine) as connection:
-        key = keys.find(connection, shown.strip())
+        if shown.count(".") == 2:
+            holder = tokens.find(connection, shown)
+            if holder is None:
+                raise NotAuthenticated("This token is not good: it has expired, or its member was removed.")
+            member = holder.external_user_id
+            return Caller(holder.brand_id, f"member {member}", engine, broker, member=member)
+        key = keys.find(connection, shown)
     if key is None:
         raise NotAuthenticated("This key is not good: it is mistyped, or it was revoked.")
-    return Caller(key, engine, request.app.state.broker)
+    return Caller(key.brand_id, f"key {key.key_id}", engine, broker, key=key)
 
 
 async def _allowed(request: Request, needed: SecurityScopes, _: Annotated[object, Security(_bearer)]) -> Caller:
     caller: Caller = request.state.caller
+    if caller.key is None:
+        raise NotAllowed("A member token does not open this; it needs an organisation key.")
+    return await _checked(request, needed, caller.key)
+
+
+async def _allowed_member(
+    request: Request,
+    needed: SecurityScopes,
+    _: Annotated[object, Security(_bearer)],
+    __: Annotated[object, Security(_token)],
+) -> Caller:
+    caller: Caller = request.state.caller
+    return await _checked(request, needed, caller.key)
+
+
+async def _checked(request: Request, needed: SecurityScopes, key: Key | None) -> Caller:
     for scope in needed.scopes:
-        if not caller.key.opens(scope):
+        if key is not None and not key.opens(scope):
             raise NotAllowed(f"This key does not have the scope for this call: {scope}.")
     await _check_form(request)
+    caller: Caller = request.state.caller
     return caller
 
 
@@ -99,3 +152,6 @@ async def _check_form(request: Request) -> None:
 Reader = Annotated[Caller, Security(_allowed, scopes=["read"])]
 Writer = Annotated[Caller, Security(_allowed, scopes=["write"])]
 Issuer = Annotated[Caller, Security(_allowed, scopes=["issue"])]
+#: The same for what members may do too: with a key they need the scope, with a token only themselves.
+MemberReader = Annotated[Caller, Security(_allowed_member, scopes=["read"])]
+MemberWriter = Annotated[Caller, Security(_allowed_member, scopes=["write"])]

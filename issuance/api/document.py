@@ -5,10 +5,19 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
+from issuance.api import replays
 from issuance.api.problems import MEANINGS
 from issuance.cloud_events import DATA_OF, CloudEvent
 
 _REF = "#/components/schemas/{model}"
+_IDEMPOTENCY_KEY = {
+    "name": replays.HEADER,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    "description": "Of your choice, for this one request. Sent again with the same body, the request has no second"
+    " effect and hears its first answer again, for 24 hours; with another, it is refused with 409.",
+}
 
 
 def install(app: FastAPI) -> None:
@@ -31,6 +40,9 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
                 statuses = (413, 415, 503) if "requestBody" in operation else (503,)
                 for status in statuses:
                     operation["responses"].setdefault(str(status), _problem(status))
+                if operation is path.get("post"):
+                    operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+                    operation["responses"].setdefault("409", _problem(409))
     return document
 
 

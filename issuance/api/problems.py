@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from psycopg.errors import UndefinedColumn, UndefinedTable
@@ -122,6 +122,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ProgrammingError, not_understood)
     for kind in (OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(kind, unavailable)
+
+
+def answer_to(request: Request, error: Exception) -> Response | None:
+    """The answer to an error that is raised in a route, None to one that nobody foresaw."""
+    handlers = request.app.exception_handlers
+    handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
+    response: Response | None = None if handler is None else handler(request, error)
+    return response
 
 
 def fields_of(wrong: Iterable[Any]) -> dict[str, str]:

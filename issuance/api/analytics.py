@@ -1,0 +1,89 @@
+"""`/v1/analytics`, and `/customers/credits/timeseries`: what became of points and credits."""
+
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+
+from issuance import analytics
+from issuance.analytics import Interval, Window
+from issuance.api.callers import KeyedRoute, Reader
+from issuance.api.camel import CamelModel
+from issuance.api.problems import documented
+from issuance.fields import date_or_instant
+
+router = APIRouter(tags=["analytics"], route_class=KeyedRoute, responses=documented(401, 403, 422))
+
+_Moment = Annotated[
+    date | datetime,
+    BeforeValidator(date_or_instant),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
+]
+First = Annotated[_Moment, Query(alias="from", description="An instant, or a date: from its midnight for the brand")]
+Last = Annotated[_Moment, Query(alias="to", description="An instant, exclusive, or a date, inclusive")]
+Turn = Annotated[Interval, Query(description="Days, weeks from Monday or months, in the brand's time zone")]
+
+
+class RedemptionTotals(BaseModel):
+    submitted: int
+    open: int
+    awaiting_vendor: int
+    awaiting_customer: int
+    purchased: int
+    completed: int
+    canceled: int
+    total: int
+
+
+class Summary(CamelModel):
+    member_count: int = Field(description="Members that are not archived")
+    points_minted: int
+    points_spent: int = Field(description="Less what was refunded")
+    completion_rate: float = Field(description="The share of all redemptions that are COMPLETED: 0 to 1")
+    redemptions: RedemptionTotals
+
+
+class PointsBucket(CamelModel):
+    start_time: datetime
+    end_time: datetime
+    points_minted: int
+    points_spent: int
+    signups: int = Field(description="Members that were new")
+
+
+class PointsSeries(CamelModel):
+    buckets: list[PointsBucket]
+
+
+class CreditsBucket(BaseModel):
+    start_time: datetime
+    end_time: datetime
+    issued: int
+    redeemed: int = Field(description="Uses, but for those that were canceled")
+    expired: int = Field(description="Unused")
+
+
+class CreditsSeries(BaseModel):
+    buckets: list[CreditsBucket]
+
+
+@router.get("/v1/analytics/summary", operation_id="getAnalyticsSummary", response_model=Summary)
+def get_analytics_summary(caller: Reader) -> Any:
+    """Totals of members, points and redemptions."""
+    with caller.transaction() as connection:
+        return analytics.summary(connection, caller.brand_id)
+
+
+@router.get("/v1/analytics/timeseries", operation_id="getAnalyticsTimeseries", response_model=PointsSeries)
+def get_analytics_timeseries(caller: Reader, first: First, last: Last, interval: Turn = "day") -> Any:
+    """Points and new members by day, week or month: at most 1000 buckets."""
+    with caller.transaction() as connection:
+        return {"buckets": analytics.points(connection, caller.brand_id, Window(first, last, interval))}
+
+
+@router.get("/customers/credits/timeseries", operation_id="getCreditsTimeseries", response_model=CreditsSeries)
+def get_credits_timeseries(caller: Reader, first: First, last: Last, interval: Turn = "day") -> Any:
+    """Credits issued, redeemed and expired by day, week or month: at most 1000 buckets."""
+    with caller.transaction() as connection:
+        return {"buckets": analytics.credits(connection, caller.brand_id, Window(first, last, interval))}

@@ -1,0 +1,24 @@
+"""What all of /v1 has in common: objects in camelCase, lists by cursor (INTERFACE 7)."""
+
+from typing import Annotated
+
+from fastapi import Path, Query
+from pydantic import BaseModel, ConfigDict
+
+from issuance.cursors import LONGEST_LIMIT
+from issuance.fields import Identifier, camel
+
+Limit = Annotated[int, Query(ge=1, le=LONGEST_LIMIT, description="How many at most")]
+Cursor = Annotated[str | None, Query(max_length=200, description="The nextCursor of the page before")]
+#: Any path segments: an id may hold slashes. One that can be no id is unknown.
+MemberId = Annotated[str, Path(alias="externalUserID", description="The member, as you know them")]
+About = Annotated[
+    Identifier | None,
+    Query(alias="externalUserID", description="The member; with a member token it can only be its own"),
+]
+
+
+class CamelModel(BaseModel):
+    """An object that is answered, from a dict in snake_case."""
+
+    model_config = ConfigDict(alias_generator=camel, validate_by_name=True, validate_by_alias=True)

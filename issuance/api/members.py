@@ -1,0 +1,134 @@
+"""`/v1/members`, and `/v1/auth/exchange` (reference: Member management)."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+
+from issuance import archiving, hints, members, redemptions, tokens, wallets
+from issuance.api import replays
+from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.camel import CamelModel, MemberId
+from issuance.api.problems import documented
+from issuance.api.wallets import Wallet
+from issuance.fields import Identifier
+from issuance.members import MemberBody, MemberProfile
+
+router = APIRouter(prefix="/v1", tags=["members"], route_class=KeyedRoute, responses=documented(401, 403, 422))
+
+
+class Member(CamelModel):
+    """A person as the brand knows them."""
+
+    external_user_id: str
+    display_name: str | None
+    tier: str = Field(description='"" where none was set')
+    email: str | None
+    attributes: dict[str, Any] | None
+
+
+class RedemptionCounts(BaseModel):
+    """How many redemptions stand where."""
+
+    SUBMITTED: int
+    OPEN: int
+    AWAITING_VENDOR: int
+    AWAITING_CUSTOMER: int
+    PURCHASED: int
+    COMPLETED: int
+    CANCELED: int
+
+
+class MemberSummary(Member):
+    created_at: datetime
+    archived_at: datetime | None = Field(description="Since when the member is removed")
+    wallet: Wallet
+    redemption_counts: RedemptionCounts
+
+
+class RemovedMember(CamelModel):
+    external_user_id: str
+    archived: bool
+    balance_retained: bool
+
+
+class ExchangeBody(MemberProfile):
+    """The member, created if need be. What is named of the profile is set."""
+
+    external_user_id: Identifier = Field(examples=["user_42"])
+
+
+class TokenGrant(CamelModel):
+    access_token: str = Field(description="For the member's app: it opens their own wallet, credits and redemptions")
+    expires_at: datetime
+
+
+@router.put("/members/{externalUserID:path}", operation_id="setMember", response_model=Member)
+def set_member(caller: Writer, external_user_id: MemberId, body: MemberBody) -> Any:
+    """Create or change a member; a removed one is back. What the body does not name stays as it is."""
+    with caller.transaction() as connection:
+        member, woken = members.upsert(connection, caller.brand_id, external_user_id, body)
+    hints.settle(caller.broker, caller.brand_id, woken)
+    return member
+
+
+@router.get(
+    "/members/{externalUserID:path}",
+    operation_id="getMember",
+    response_model=MemberSummary,
+    responses=documented(404),
+)
+def get_member(caller: Reader, external_user_id: MemberId) -> Any:
+    """A member with their points, and how many of their redemptions stand where. Removed members are there too."""
+    with caller.transaction() as connection:
+        return {
+            **members.get(connection, caller.brand_id, external_user_id),
+            "wallet": wallets.read(connection, caller.brand_id, external_user_id),
+            "redemption_counts": redemptions.counts(connection, caller.brand_id, external_user_id),
+        }
+
+
+@router.delete(
+    "/members/{externalUserID:path}",
+    operation_id="removeMember",
+    response_model=RemovedMember,
+    responses=documented(404),
+)
+def remove_member(
+    caller: Writer,
+    external_user_id: MemberId,
+    retain_balance: Annotated[bool, Query(alias="retainBalance", description="Keep the points")] = False,
+) -> Any:
+    """Archive a member: their memberships end, their credits are revoked, their points forfeited unless retained."""
+    with caller.transaction() as connection:
+        ended = archiving.archive(connection, caller.brand_id, external_user_id, retain_balance=retain_balance)
+    hints.settle(caller.broker, caller.brand_id, ended)
+    return {"external_user_id": external_user_id, "archived": True, "balance_retained": retain_balance}
+
+
+@router.post(
+    "/auth/exchange",
+    operation_id="exchangeToken",
+    tags=["member tokens"],
+    response_model=TokenGrant,
+    responses=documented(409),
+)
+def exchange_token(caller: Writer, body: ExchangeBody) -> Any:
+    """A token for a member's app, good for 15 minutes. Creates the member if need be."""
+    with caller.transaction() as connection:
+        members.upsert(connection, caller.brand_id, body.external_user_id, body, revive=False)
+        return tokens.mint(connection, caller.brand_id, body.external_user_id)._asdict()
+
+
+def _seal(grant: dict[str, Any]) -> dict[str, Any]:
+    return {**grant, "accessToken": tokens.claims_of(grant["accessToken"])}
+
+
+def _open(connection: Connection, grant: dict[str, Any]) -> dict[str, Any]:
+    return {**grant, "accessToken": tokens.sign(connection, grant["accessToken"])}
+
+
+# A retry hears the same token, which is signed again: only what it claims is kept.
+replays.SEALED["exchangeToken"] = replays.Sealed(_seal, _open)

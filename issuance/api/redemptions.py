@@ -1,0 +1,118 @@
+"""`/v1/redemptions`, and `/v1/credits`: what members hold and use (SEMANTICS 11)."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import Field, model_validator
+
+from issuance import hints, redemptions
+from issuance.api.callers import KeyedRoute, MemberReader, MemberWriter, Writer
+from issuance.api.camel import About, CamelModel, Cursor, Limit
+from issuance.api.problems import documented
+from issuance.api.wallets import Points, member_of
+from issuance.fields import CamelBody, Identifier, Instant, Name, Offer, Reference
+from issuance.redemptions import Booking, Status
+
+router = APIRouter(
+    prefix="/v1/redemptions", tags=["redemptions"], route_class=KeyedRoute, responses=documented(401, 403, 422)
+)
+
+
+class Redemption(CamelModel):
+    """One use of a credit or of points."""
+
+    id: UUID
+    status: Status
+    offer: str = Field(description='What it is for; "" where nothing was said')
+    created_at: datetime
+    updated_at: datetime
+    start_at: datetime | None
+    end_at: datetime | None
+    external_user_id: str | None
+    credit_code: str | None
+    points: int | None
+    reference: str | None
+
+
+class Redemptions(CamelModel):
+    redemptions: list[Redemption]
+    next_cursor: str | None
+
+
+class RedemptionBody(CamelBody):
+    """Either `creditCode` or `points`. `externalUserID`: whose they are, needed for points with an organisation key."""
+
+    offer: Offer | None = Field(None, description="What it is for; a credit's coupon unless you say otherwise")
+    credit_code: Name | None = None
+    points: Points | None = None
+    external_user_id: Identifier | None = None
+    reference: Reference | None = Field(None, description="Yours, such as a booking's id")
+    start_at: Instant | None = None
+    end_at: Instant | None = None
+
+    @model_validator(mode="after")
+    def _of_one_thing(self) -> "RedemptionBody":
+        if (self.credit_code is None) == (self.points is None):
+            raise ValueError("name one of creditCode and points")
+        if self.start_at is not None and self.end_at is not None and self.end_at < self.start_at:
+            raise ValueError("endAt must not be before startAt")
+        return self
+
+    @property
+    def booking(self) -> Booking:
+        return Booking(self.offer, self.reference, self.start_at, self.end_at)
+
+
+class RedemptionChange(CamelBody):
+    status: Status
+
+
+@router.post("", operation_id="createRedemption", status_code=201, response_model=Redemption)
+def create_redemption(caller: MemberWriter, body: RedemptionBody) -> Any:
+    """Use a credit, or spend points. 409 says why a credit can not be used; 422 INSUFFICIENT_POINTS."""
+    with caller.transaction() as connection:
+        if body.points is not None:
+            member = member_of(caller, body.external_user_id)
+            return redemptions.redeem_points(connection, caller.brand_id, body.points, member, body.booking)
+        assert body.credit_code is not None, "one of the two"
+        holder = caller.about(body.external_user_id)
+        return redemptions.redeem_credit_of(connection, caller.brand_id, body.credit_code, holder, body.booking)
+
+
+@router.get("", operation_id="listRedemptions", response_model=Redemptions)
+def list_redemptions(
+    caller: MemberReader,
+    status: Status | None = None,
+    external_user_id: About = None,
+    limit: Limit = 25,
+    cursor: Cursor = None,
+) -> Any:
+    """List redemptions, the newest first; a member's own with a member token."""
+    with caller.transaction() as connection:
+        rows, following = redemptions.page(
+            connection,
+            caller.brand_id,
+            limit,
+            cursor,
+            external_user_id=caller.about(external_user_id),
+            status=status,
+        )
+    return {"redemptions": rows, "next_cursor": following}
+
+
+@router.get("/{id}", operation_id="getRedemption", response_model=Redemption, responses=documented(404))
+def get_redemption(caller: MemberReader, id: UUID) -> Any:  # noqa: A002 - the reference's name for it
+    """Get one redemption."""
+    with caller.transaction() as connection:
+        return redemptions.get(connection, caller.brand_id, id, external_user_id=caller.member)
+
+
+@router.patch("/{id}", operation_id="moveRedemption", response_model=Redemption, responses=documented(404, 409))
+def move_redemption(caller: Writer, id: UUID, body: RedemptionChange) -> Any:  # noqa: A002
+    """Move a redemption on. CANCELED gives back what it spent; where it stands already, nothing happens."""
+    with caller.transaction() as connection:
+        redemption, woken = redemptions.move(connection, caller.brand_id, id, body.status)
+    hints.settle(caller.broker, caller.brand_id, woken)
+    return redemption

@@ -1,0 +1,109 @@
+"""`/v1/wallet`, and `/v1/eligibility`: a member's points (reference: Member management)."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import Field, StrictInt
+
+from issuance import members, wallets
+from issuance.api.callers import Caller, KeyedRoute, MemberReader, Writer
+from issuance.api.camel import About, CamelModel, Cursor, Limit
+from issuance.api.problems import documented
+from issuance.errors import Invalid
+from issuance.fields import CamelBody, Identifier, Reason
+from issuance.wallets import MOST_AT_ONCE, EntryType
+
+router = APIRouter(prefix="/v1", tags=["points"], route_class=KeyedRoute, responses=documented(401, 403, 404, 422))
+
+Points = Annotated[StrictInt, Field(ge=1, le=MOST_AT_ONCE, examples=[100])]
+
+
+class Currency(CamelModel):
+    name: str
+    symbol: str
+
+
+class Balance(CamelModel):
+    balance: int
+    currency: Currency
+
+
+class Wallet(Balance):
+    """balance = amountReceived - amountSpent, at any moment."""
+
+    amount_received: int = Field(description="All points that were ever credited")
+    amount_spent: int = Field(description="All that were spent or forfeited, less what was refunded")
+
+
+class Transaction(CamelModel):
+    """An entry of the ledger. The amounts of all of them add up to the balance."""
+
+    id: UUID
+    amount: int = Field(description="Positive where it gives points (credit, refund), negative where it takes them")
+    type: EntryType
+    reason: str | None
+    redemption_id: UUID | None
+    created_at: datetime
+
+
+class Transactions(CamelModel):
+    transactions: list[Transaction]
+    next_cursor: str | None
+
+
+class Eligibility(CamelModel):
+    tier: str
+    wallet: Wallet
+
+
+class CreditWalletBody(CamelBody):
+    external_user_id: Identifier = Field(examples=["user_42"])
+    amount: Points
+    reason: Reason | None = Field(None, examples=["welcome bonus"])
+
+
+def member_of(caller: Caller, external_user_id: str | None) -> str:
+    """The member that a call is about, which a key has to name."""
+    about = caller.about(external_user_id)
+    if about is None:
+        raise Invalid("externalUserID: is required", fields={"externalUserID": "is required with an organisation key"})
+    return about
+
+
+@router.post("/wallet/credit", operation_id="creditWallet", response_model=Balance, responses=documented(409))
+def credit_wallet(caller: Writer, body: CreditWalletBody) -> Any:
+    """Give a member points."""
+    with caller.transaction() as connection:
+        return wallets.credit(connection, caller.brand_id, body.external_user_id, body.amount, body.reason)
+
+
+@router.get("/wallet", operation_id="getWallet", response_model=Wallet)
+def get_wallet(caller: MemberReader, external_user_id: About = None) -> Any:
+    """A member's points."""
+    member = member_of(caller, external_user_id)
+    with caller.transaction() as connection:
+        return wallets.read(connection, caller.brand_id, member)
+
+
+@router.get("/wallet/transactions", operation_id="listTransactions", response_model=Transactions)
+def list_transactions(
+    caller: MemberReader, external_user_id: About = None, limit: Limit = 25, cursor: Cursor = None
+) -> Any:
+    """A member's ledger, the newest entry first."""
+    member = member_of(caller, external_user_id)
+    with caller.transaction() as connection:
+        rows, following = wallets.entries(connection, caller.brand_id, member, limit, cursor)
+    return {"transactions": rows, "next_cursor": following}
+
+
+@router.get("/eligibility", operation_id="getEligibility", response_model=Eligibility)
+def get_eligibility(caller: MemberReader, external_user_id: About = None) -> Any:
+    """A member's tier and points."""
+    member = member_of(caller, external_user_id)
+    with caller.transaction() as connection:
+        return {
+            "tier": members.get(connection, caller.brand_id, member)["tier"],
+            "wallet": wallets.read(connection, caller.brand_id, member),
+        }
