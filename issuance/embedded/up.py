@@ -38,6 +38,7 @@ WELCOME = """
     curl -H "Authorization: Bearer {key}" {address}/sandbox/clock
     ./run demo          some billing cycles of a made-up club
   Every call is described at {address}/docs
+
 """
 
 
@@ -45,7 +46,9 @@ def up() -> int:
     """Runs everything until it is told to stop; the exit code."""
 
     def greet(house: "House") -> None:
-        print(WELCOME.format(address=house.address, home=house.home, key=house.sandbox_key()), flush=True)
+        # In one piece: honcho prints at the same time.
+        sys.stdout.write(WELCOME.format(address=house.address, home=house.home, key=house.sandbox_key()))
+        sys.stdout.flush()
 
     return run_everything(greet, printer=None)
 

@@ -20,7 +20,9 @@ processes = Processes(Path(sys.argv[1]), {"one": sys.argv[2], "two": sys.argv[3]
 def be_ready():
     while len(list((Path(sys.argv[1]) / "running").glob("[!.]*"))) < 2: pass
     processes.ready.set()
-    print("ready", flush=True)
+    # Honcho's print may be between a line and its end.
+    sys.stdout.write("\\nready\\n")
+    sys.stdout.flush()
 processes.companion = threading.Thread(target=be_ready, daemon=True)
 processes.loop()
 sys.exit(processes.returncode)
@@ -83,6 +85,6 @@ def test_a_killed_supervisor_leaves_no_process_behind(home: Path, program: Progr
 
 def test_the_procfile_names_what_there_is() -> None:
     commands = dict(row.split(": ", 1) for row in (REPO / "Procfile").read_text().splitlines())
-    assert set(commands) == {"web", "scheduler", "worker_events", "worker_bulk"}
+    assert set(commands) == {"web", "scheduler", "worker_events", "worker_bulk", "worker_webhooks"}
     # A shell in between would take the signals instead.
     assert all(command.startswith("exec ") for command in commands.values())
