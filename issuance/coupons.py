@@ -5,7 +5,17 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StrictInt, StrictStr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic.config import JsonDict
 from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -23,11 +33,26 @@ def _validity(text: str) -> str:
     return text
 
 
+_MOST = 1_000_000_000
+#: What the validators of a discount refuse, as the API document says it.
+_OF_EACH_TYPE: JsonDict = {
+    "if": {"properties": {"type": {"const": "amount"}}},
+    "then": {"properties": {"currency": {"type": "string"}}, "required": ["currency"]},
+    "else": {"properties": {"currency": {"type": "null"}, "value": {"maximum": 100}}},
+}
+
+
 class Discount(Body):
     """What a redemption takes off: an amount of money, or a percentage."""
 
+    model_config = ConfigDict(json_schema_extra=_OF_EACH_TYPE)
+
     type: Literal["amount", "percent"]
-    value: Annotated[StrictInt | float, Field(ge=0, le=1_000_000_000, allow_inf_nan=False)]
+    value: Annotated[
+        StrictInt | float,
+        Field(ge=0, le=_MOST, allow_inf_nan=False),
+        WithJsonSchema({"type": "number", "minimum": 0, "maximum": _MOST}),
+    ]
     #: ISO 4217, for an amount only.
     currency: Annotated[StrictStr, Field(pattern=r"^[A-Z]{3}$")] | None = Field(None, validate_default=True)
 

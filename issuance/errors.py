@@ -155,3 +155,4 @@ class SchemaBehind(IssuanceError):
     """The database's tables are not those of schema.sql. Run: issuance schema apply."""
 
     code = "schema_behind"
+    status = 503

@@ -126,22 +126,24 @@ def _plain_json(value: Any) -> Any:
     return value
 
 
-# The length comes first: it is what the API document shows.
+# The length comes first: it is what the API document shows, with what the validators after it refuse.
 _Storable = AfterValidator(_storable)
-Name = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255), _Storable]
+_Shown = Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
+_YEARS = r"^(19|20|21)\d{2}-"
+Name = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255), _Storable, _Shown]
 #: An id that others gave: a member's, a charge's, an event's.
-Identifier = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255), _Storable]
-CouponName = Annotated[StrictStr, StringConstraints(min_length=1, max_length=120), _Storable]
-Description = Annotated[StrictStr, StringConstraints(max_length=4000), _Storable]
-Reference = Annotated[StrictStr, StringConstraints(max_length=255), _Storable]
-Reason = Annotated[StrictStr, StringConstraints(min_length=1, max_length=500), _Storable]
-Email = Annotated[StrictStr, StringConstraints(max_length=320), _Storable]
-DisplayName = Annotated[StrictStr, StringConstraints(max_length=255), _Storable]
-Tier = Annotated[StrictStr, StringConstraints(max_length=255), _Storable]
-Offer = Annotated[StrictStr, StringConstraints(max_length=255), _Storable]
+Identifier = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255), _Storable, _Shown]
+CouponName = Annotated[StrictStr, StringConstraints(min_length=1, max_length=120), _Storable, _Shown]
+Description = Annotated[StrictStr, StringConstraints(max_length=4000), _Storable, _Shown]
+Reference = Annotated[StrictStr, StringConstraints(max_length=255), _Storable, _Shown]
+Reason = Annotated[StrictStr, StringConstraints(min_length=1, max_length=500), _Storable, _Shown]
+Email = Annotated[StrictStr, StringConstraints(max_length=320), _Storable, _Shown]
+DisplayName = Annotated[StrictStr, StringConstraints(max_length=255), _Storable, _Shown]
+Tier = Annotated[StrictStr, StringConstraints(max_length=255), _Storable, _Shown]
+Offer = Annotated[StrictStr, StringConstraints(max_length=255), _Storable, _Shown]
 TimeZone = Annotated[StrictStr, AfterValidator(_timezone)]
-CalendarDate = Annotated[date, BeforeValidator(_date)]
-Instant = Annotated[datetime, BeforeValidator(_instant)]
+CalendarDate = Annotated[date, BeforeValidator(_date), Field(json_schema_extra={"pattern": _YEARS})]
+Instant = Annotated[datetime, BeforeValidator(_instant), Field(json_schema_extra={"pattern": _YEARS})]
 Amount = Annotated[
     Decimal,
     BeforeValidator(_number),

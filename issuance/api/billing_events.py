@@ -17,9 +17,9 @@ from issuance.fields import Identifier
 
 router = APIRouter(tags=["billing events"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 
-# What a CloudEvent is, `document` says.
-_ONE = {"$ref": "#/components/schemas/CloudEvent"}
-_BATCH = {"type": "array", "items": _ONE, "maxItems": MOST_EVENTS}
+# What a CloudEvent is, `document` says. One that is none is refused on its own, and the request is not.
+_ONE = {"anyOf": [{"$ref": "#/components/schemas/CloudEvent"}, {"type": "object"}]}
+_BATCH = {"type": "array", "items": {"anyOf": [{"$ref": "#/components/schemas/CloudEvent"}, {}]}}
 _DOCUMENT = {
     "requestBody": {
         "required": True,

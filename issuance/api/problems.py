@@ -90,6 +90,8 @@ def install(app: FastAPI) -> None:
         message = _MESSAGES.get(error.status_code, str(error.detail))
         response = answer(request.url.path, error.status_code, code, message)
         response.headers.update(error.headers or {})
+        if error.status_code == 405:
+            response.headers["Allow"] = ", ".join(sorted(_methods_at(request)))
         return response
 
     def invalid(request: Request, error: Exception) -> JSONResponse:
@@ -106,7 +108,7 @@ def install(app: FastAPI) -> None:
         return raised(request, Unavailable())
 
     def unstorable(request: Request, error: Exception) -> JSONResponse:
-        logger.warning("value_not_storable", error=str(getattr(error, "orig", error)).splitlines()[0])
+        logger.warning("value_not_storable", error=type(getattr(error, "orig", error)).__name__)
         return raised(request, Invalid("A value of the request can not be stored."))
 
     def not_understood(request: Request, error: Exception) -> JSONResponse:
@@ -130,6 +132,12 @@ def answer_to(request: Request, error: Exception) -> Response | None:
     handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
     response: Response | None = None if handler is None else handler(request, error)
     return response
+
+
+def _methods_at(request: Request) -> set[str]:
+    """What can be done at an address, by the API document: each route knows its own method only."""
+    route = getattr(request.scope.get("route"), "path", "")
+    return {method.upper() for method in request.app.openapi()["paths"].get(route, ())}
 
 
 def fields_of(wrong: Iterable[Any]) -> dict[str, str]:

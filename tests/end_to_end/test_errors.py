@@ -50,7 +50,9 @@ def rule(http: httpx.Client) -> dict[str, Any]:
 def test_unknown_addresses_and_methods(http: httpx.Client) -> None:
     problem(http.get("/nope"), 404, "not_found")
     problem(http.get("/v1/nope"), 404, "NOT_FOUND")
-    assert problem(http.patch(RULES), 405, "method_not_allowed")
+    not_there = http.patch(RULES)
+    problem(not_there, 405, "method_not_allowed")
+    assert not_there.headers["allow"] == "GET, POST"
     problem(http.get(RULES + "/"), 404, "not_found")
 
 
