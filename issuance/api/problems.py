@@ -90,8 +90,8 @@ def install(app: FastAPI) -> None:
         message = _MESSAGES.get(error.status_code, str(error.detail))
         response = answer(request.url.path, error.status_code, code, message)
         response.headers.update(error.headers or {})
-        if error.status_code == 405:
-            response.headers["Allow"] = ", ".join(sorted(_methods_at(request)))
+        if error.status_code == 405 and (methods := _methods_at(request)):
+            response.headers["Allow"] = ", ".join(sorted(methods))
         return response
 
     def invalid(request: Request, error: Exception) -> JSONResponse:
