@@ -484,7 +484,7 @@ CREATE TABLE IF NOT EXISTS webhooks (
     webhook_id      uuid NOT NULL,
     url             text NOT NULL,
     events          text[] NOT NULL,
-    -- In clear, because each delivery is signed with it: read by the statement that claims deliveries and by no other.
+    -- In clear, because each delivery is signed with it: no list shows it and no log (docs/decisions).
     signing_secret  bytea NOT NULL,
     created_at      timestamptz NOT NULL DEFAULT now(),
     disabled_at     timestamptz,

@@ -43,4 +43,6 @@ def set_up(log_format: str, log_level: str) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    # It would log the addresses of webhooks, which may hold secrets of their owners.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     root.setLevel(max(level, logging.INFO))
