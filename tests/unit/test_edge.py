@@ -1,11 +1,12 @@
 """The edge around every request: what nobody foresaw, and what is never logged."""
 
+import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
@@ -14,8 +15,12 @@ from issuance.api.requests import Edge
 from issuance.errors import Conflict
 
 
+Get = Callable[..., httpx.Response]
+
+
 @pytest.fixture
-def client() -> Iterator[TestClient]:
+def get() -> Iterator[Get]:
+    """Asks an application whose every endpoint fails in its own way."""
     app = FastAPI()
     problems.install(app)
     app.add_middleware(Edge)
@@ -32,37 +37,41 @@ def client() -> Iterator[TestClient]:
     def unreachable() -> None:
         raise OperationalError("SELECT", {}, Exception("password in here"))
 
+    async def ask(path: str, headers: dict[str, str]) -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return await client.get(path, headers=headers)
+
     logging.disable()
-    yield TestClient(app)
+    yield lambda path, **headers: asyncio.run(ask(path, headers))
     logging.disable(logging.NOTSET)
 
 
-def test_what_nobody_foresaw_is_500_in_the_one_shape(client: TestClient) -> None:
+def test_what_nobody_foresaw_is_500_in_the_one_shape(get: Get) -> None:
     """No traceback and no detail to the user; its request id leads to the log."""
     with capture_logs() as lines:
-        answer = client.get("/credits/SECRET/unforeseen")
+        answer = get("/credits/SECRET/unforeseen")
     assert answer.status_code == 500
     assert answer.json() == {"error": {"code": "error", "message": "Something went wrong. It has been noted."}}
     noted = next(line for line in lines if line["event"] == "unforeseen")
     assert noted["request_id"] == answer.headers["x-request-id"]
 
 
-def test_the_log_has_the_route_and_never_the_path(client: TestClient) -> None:
+def test_the_log_has_the_route_and_never_the_path(get: Get) -> None:
     """A path may hold a credit's code."""
     with capture_logs() as lines:
-        client.get("/credits/SECRET/unforeseen", headers={"authorization": "Bearer SECRET"})
+        get("/credits/SECRET/unforeseen", authorization="Bearer SECRET")
     line = next(line for line in lines if line["event"] == "request")
     assert (line["route"], line["status"]) == ("/credits/{code}/unforeseen", 500)
     assert "SECRET" not in str(line)
 
 
-def test_codes_are_upper_snake_under_v1(client: TestClient) -> None:
-    assert client.get("/v1/taken").json()["error"]["code"] == "CONFLICT"
-    assert client.get("/v1/nope").json()["error"]["code"] == "NOT_FOUND"
+def test_codes_are_upper_snake_under_v1(get: Get) -> None:
+    assert get("/v1/taken").json()["error"]["code"] == "CONFLICT"
+    assert get("/v1/nope").json()["error"]["code"] == "NOT_FOUND"
 
 
-def test_a_database_that_is_away_is_503(client: TestClient) -> None:
-    answer = client.get("/unreachable")
+def test_a_database_that_is_away_is_503(get: Get) -> None:
+    answer = get("/unreachable")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
     assert answer.headers["retry-after"]
     assert "password" not in answer.text
