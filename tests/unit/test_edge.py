@@ -14,7 +14,6 @@ from issuance.api import problems
 from issuance.api.requests import Edge
 from issuance.errors import Conflict
 
-
 Get = Callable[..., httpx.Response]
 
 
