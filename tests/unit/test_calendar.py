@@ -1,5 +1,7 @@
 """The calendar: boundaries, midnights and wall clocks in every zone (SEMANTICS 2)."""
 
+# ruff: noqa: DTZ001 - a wall-clock time has no zone
+
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo, available_timezones

@@ -1,0 +1,210 @@
+"""One membership of a club in memory: its facts as they arrive, its rules, and the credits that are out.
+
+It is settled by the code that settles rows, without rows: what `walk` came to is taken over as PostgreSQL would.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Row
+
+from issuance.clock import BrandClock
+from issuance.deciding.decisions import Decision, decide
+from issuance.deciding.facts import Coupon, Credit, MembershipFacts, Order, Rule, RuleVersion
+from issuance.deciding.frequency import IssuingFrequency, parse_validity
+from issuance.deciding.reasons import Reason
+from issuance.deciding.releases import History
+from issuance.settling.loading import Membership
+from issuance.settling.remembering import Fact
+from issuance.settling.walking import Walked, walk
+
+UTC_ZONE = ZoneInfo("UTC")
+GOLD, SILVER = UUID(int=1), UUID(int=2)
+#: Before anything happened: rules are there from the start unless a test says otherwise.
+LONG_AGO = datetime(2029, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+ADA, BEN, EVE = UUID(int=0xADA), UUID(int=0xBE), UUID(int=0xE1E)
+
+
+def at(text: str) -> datetime:
+    """An instant in UTC: a date, or a date and a time."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def party(*guests: UUID, lead: UUID = ADA) -> dict[str, Any]:
+    """The guests of an order as events tell them."""
+    return {"guests": [{"guest_id": str(guest), "name": "G", "lead_booker": guest == lead} for guest in guests]}
+
+
+def version(
+    number: int = 1, created_at: datetime = LONG_AGO, *, validity: str | None = None, **says: Any
+) -> RuleVersion:
+    """A rule version: monthly by billing, on sign-up, rolling over, for everyone, unless it says otherwise."""
+    coupon = Coupon("tea", None if validity is None else parse_validity(validity))
+    said = {
+        "membership_type_id": GOLD,
+        "coupon_id": "tea",
+        "coupon_name": "Tea",
+        "coupon": coupon,
+        "roll_over": True,
+        "issue_on_signup": True,
+        "multi_use": False,
+        "for_lead_booker_only": False,
+        "frequency": IssuingFrequency.BILLING_CYCLE,
+        "include_upcoming": False,
+    }
+    return RuleVersion(version=number, created_at=created_at, **{**said, **says})
+
+
+def rule(*versions: RuleVersion, deleted_at: datetime | None = None, number: int = 1) -> Rule:
+    """A credit rule of these versions; without any, of the plain one."""
+    return Rule(UUID(int=0x1000 + number), versions or (version(),), deleted_at)
+
+
+@dataclass
+class Life:
+    """One membership over time: what was told about it and what it was given."""
+
+    rules: Sequence[Rule] = field(default_factory=lambda: [rule()])
+    starts_on: date = date(2030, 1, 31)
+    billing_anchor: date | None = None
+    billing_frequency: str = "P1M"
+    signed_up_at: datetime | None = None
+    zone: ZoneInfo = UTC_ZONE
+    automatic: bool = False
+    guests: tuple[UUID, ...] = (ADA,)
+    membership_id: UUID = ADA
+    facts: list[Fact] = field(default_factory=list)
+    credits: list[Credit] = field(default_factory=list)
+    due_at: datetime | None = None
+    settled_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self.sign_up_at(self.signed_up_at or datetime.combine(self.starts_on, time(), UTC))
+
+    def sign_up_at(self, instant: datetime) -> None:
+        """Begin with a sign-up at an instant."""
+        self.signed_up_at = instant
+        self.facts = []
+        self.tell(instant, "membership.signed_up", **party(*self.guests, lead=self.guests[0]))
+
+    def tell(
+        self, instant: datetime, kind: str, *, event_id: str | None = None, charge_id: str | None = None, **data: Any
+    ) -> None:
+        """A fact arrives. The order of arrival is that of the calls; that of happening is by its `instant`."""
+        order = Order(instant, "test", event_id or f"{len(self.facts):04}")
+        self.facts.append(Fact(order, kind, charge_id, data, unsettled=True))
+
+    def charge(
+        self,
+        instant: datetime,
+        state: str,
+        charge_id: str,
+        period_start: str,
+        period_end: str | None = None,
+        **data: Any,
+    ) -> None:
+        """A fact about a charge arrives."""
+        said = {"period_start": period_start, "period_end": period_end, **data}
+        self.tell(instant, f"charge.{state}", charge_id=charge_id, **said)
+
+    def status(self, instant: datetime, status: str, ends_on: str | None = None) -> None:
+        """A fact about the status arrives."""
+        self.tell(instant, "membership.status_changed", status=status, ends_on=ends_on)
+
+    @property
+    def membership(self) -> Membership:
+        """The membership as it would be loaded."""
+        row = SimpleNamespace(
+            membership_id=self.membership_id,
+            membership_type_id=GOLD,
+            external_user_id="ada",
+            automatic=self.automatic,
+            signed_up_at=self.signed_up_at,
+            starts_on=self.starts_on,
+            billing_anchor=self.billing_anchor or self.starts_on,
+            billing_frequency=self.billing_frequency,
+            status="upcoming",
+            ends_on=None,
+            due_at=self.due_at,
+            settled_at=self.settled_at,
+            attempts=0,
+        )
+        facts = sorted(self.facts, key=lambda fact: fact.order)
+        return Membership(cast(Row[Any], row), self.zone, facts, [replace(credit) for credit in self.credits])
+
+    def facts_at(self, now: datetime) -> MembershipFacts:
+        return self.membership.facts_at(now, self.credits)
+
+    def history(self, now: datetime) -> History:
+        return History(self.facts_at(now), now)
+
+    def decisions(self, now: datetime, last_day: date | None = None) -> list[Decision]:
+        return decide(self.facts_at(now), self.rules_at(now), now, last_day)
+
+    def reasons(self, now: datetime, last_day: date | None = None) -> dict[str, Reason]:
+        """The reason of each turn of the first rule for the lead booker, by its period's start."""
+        return {
+            decision.turn.period_start.isoformat(): decision.reason
+            for decision in self.decisions(now, last_day)
+            if decision.guest.guest_id == self.guests[0] and decision.credit_rule_id == self.rules[0].credit_rule_id
+        }
+
+    def rules_at(self, now: datetime) -> list[Rule]:
+        """The rules as they had been saved by `now`."""
+        saved = []
+        for one in self.rules:
+            versions = tuple(version for version in one.versions if version.created_at <= now)
+            deleted_at = one.deleted_at if one.deleted_at is not None and one.deleted_at <= now else None
+            if versions:
+                saved.append(Rule(one.credit_rule_id, versions, deleted_at))
+        return saved
+
+    def settle(self, now: datetime, *, woke_at: datetime | None = None) -> list[Walked]:
+        """Settle at `now` on a clock that stands there, walk after walk until all is done, and take it over."""
+        walks: list[Walked] = []
+        while not walks or not walks[-1].complete:
+            assert len(walks) < 1000, "a membership falls due a bounded number of times"
+            walks.append(walk(self.membership, self.rules_at(now), clock_at(now, self.zone, woke_at)))
+            self.take(walks[-1])
+        return walks
+
+    def take(self, walked: Walked) -> None:
+        """Take over what a walk came to, as PostgreSQL would."""
+        self.credits = list(walked.credits)
+        self.due_at, self.settled_at = walked.due_at, walked.now
+        if walked.complete:
+            self.facts = [replace(fact, unsettled=False) for fact in self.facts]
+
+    def live(self, now: datetime) -> set[tuple[object, ...]]:
+        """The credits that can be used at `now` or later, without their ids.
+
+        The period of a credit that rolls over limits nothing and stays as it was known at issue.
+        """
+        return {
+            (
+                credit.key,
+                credit.valid_from,
+                credit.expires_at,
+                credit.rule_version,
+                None if credit.roll_over else credit.period_end,
+            )
+            for credit in self.credits
+            if credit.is_held_at(now)
+        }
+
+
+def clock_at(now: datetime, zone: ZoneInfo = UTC_ZONE, woke_at: datetime | None = None) -> BrandClock:
+    """A sandbox clock that stands still."""
+    return BrandClock(now, zone, sandbox=True, stands_still=True, woke_at=woke_at)
+
+
+def changes_of(walks: Sequence[Walked]) -> list[object]:
+    """What walks would write of credits: those they issued and those they changed."""
+    changed = [(before, after) for walked in walks for before, after, _ in walked.changed.values() if before != after]
+    return [*(issued for walked in walks for issued in walked.issued), *changed]

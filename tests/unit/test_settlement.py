@@ -1,0 +1,157 @@
+"""The laws of settling, over random histories (SEMANTICS 6, 8, 9, 14)."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from datetime import timedelta
+
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from issuance.deciding.facts import Credit
+from issuance.deciding.manual import issue_by_hand
+from issuance.deciding.reasons import Reason
+from issuance.settling.walking import Walked, add
+from tests.unit.club import Life, changes_of
+from tests.unit.lives import lives, nows
+
+laws = settings(max_examples=60, deadline=None, phases=[Phase.generate])
+data = st.data()
+
+
+@laws
+@given(lives(), data)
+def test_settling_again_changes_nothing(life: Life, data: st.DataObject) -> None:
+    """What is settled and written is settled: the same `now` asks for nothing more."""
+    now = data.draw(nows(life))
+    life.settle(now)
+    assert changes_of(life.settle(now)) == []
+
+
+@laws
+@given(lives(), data)
+def test_what_is_due_is_due_later(life: Life, data: st.DataObject) -> None:
+    """due_at is never at or before now: nothing is looked at for ever."""
+    now = data.draw(nows(life))
+    life.settle(now)
+    assert life.due_at is None or life.due_at > now
+
+
+@laws
+@given(lives(), data)
+def test_nothing_changes_before_it_is_due(life: Life, data: st.DataObject) -> None:
+    """Between a settling and its due_at time alone changes nothing, whatever rules are saved meanwhile."""
+    now = data.draw(nows(life))
+    life.settle(now)
+    end = life.due_at or now + timedelta(days=800)
+    between = now + (end - now) * data.draw(st.floats(0, 1, exclude_max=True))
+    if between < end:
+        assert changes_of(life.settle(between)) == []
+
+
+@laws
+@given(lives(), data)
+def test_no_credit_is_issued_dead(life: Life, data: st.DataObject) -> None:
+    """Whatever is issued can still be used when it is issued."""
+    now = data.draw(nows(life))
+    for credit, new in [issued for walked in life.settle(now) for issued in walked.issued]:
+        assert new.validities.expires_at is None or new.validities.expires_at > new.issued_at
+        assert credit.expires_at is None or credit.valid_from < credit.expires_at
+
+
+@laws
+@given(lives(), data)
+def test_what_does_not_roll_over_dies_with_its_period(life: Life, data: st.DataObject) -> None:
+    """No roll_over=false credit is live at or after the end of its period, however time passes."""
+    for now in sorted(data.draw(st.lists(nows(life), min_size=1, max_size=4))):
+        life.settle(now)
+        for credit in life.credits:
+            if not credit.roll_over and credit.period_end is not None and credit.is_held_at(now):
+                assert life.history(now).start_of(credit.period_end) > now
+
+
+@laws
+@given(lives(), data)
+def test_never_twice(life: Life, data: st.DataObject) -> None:
+    """One credit a (rule, guest, period_start, reissue), however often and whenever it is settled."""
+    for now in sorted(data.draw(st.lists(nows(life), min_size=1, max_size=4))):
+        life.settle(now)
+    keys = [credit.key for credit in life.credits]
+    assert len(keys) == len(set(keys))
+
+
+@laws
+@given(lives(), data)
+def test_every_owed_turn_has_its_credit(life: Life, data: st.DataObject) -> None:
+    """Once settled, nothing is decided to be issued that is not out: a replay would find nothing missing."""
+    now = data.draw(nows(life))
+    life.settle(now)
+    assert [decision for decision in life.decisions(now) if decision.reason is Reason.ISSUED] == []
+
+
+def live_after(life: Life, arrivals: Sequence[Sequence[int]], now: object) -> object:
+    """The live credits when the facts arrive in these batches, each settled at the same `now`."""
+    own = deepcopy(life)
+    facts, own.facts = own.facts, []
+    for batch in arrivals:
+        known = {fact.order for fact in own.facts}
+        own.facts += [facts[place] for place in batch if facts[place].order not in known]
+        own.settle(now)  # type: ignore[arg-type]
+    return own.live(now)  # type: ignore[arg-type]
+
+
+@laws
+@given(lives(upcoming=False), data)
+def test_any_order_and_repetition_of_facts_ends_alike(life: Life, data: st.DataObject) -> None:
+    """Late, doubled and shuffled facts, settled at the same now, end in the live credits of all at once."""
+    now = data.draw(nows(life))
+    places = range(len(life.facts))
+    # The sign-up comes first: without it there is no membership to settle.
+    later = data.draw(st.permutations(places[1:]))
+    again = data.draw(st.lists(st.sampled_from(places), max_size=4))
+    assert live_after(life, [[0], *([place] for place in [*later, *again])], now) == live_after(life, [places], now)
+
+
+@laws
+@given(lives(), data)
+def test_passing_time_is_settling_at_every_instant_on_the_way(life: Life, data: st.DataObject) -> None:
+    """A clock that is moved over many due instants at once gives what moving it from one to the next gives."""
+    first, last = sorted([data.draw(nows(life)), data.draw(nows(life))])
+    # Who moves the clock has saved the rules before.
+    life.rules = life.rules_at(first)
+    life.settle(first)
+    steps = deepcopy(life)
+    for _ in range(1000):
+        if steps.due_at is None or steps.due_at > last:
+            break
+        steps.settle(steps.due_at)
+    steps.settle(last)
+    life.settle(last)
+    assert life.live(last) == steps.live(last)
+    assert {credit.key for credit in life.credits} == {credit.key for credit in steps.credits}
+
+
+@laws
+@given(lives(), data)
+def test_issuing_by_hand_twice_gives_none_more(life: Life, data: st.DataObject) -> None:
+    """Who was just given a credit holds one: the second manual issue at the same moment finds nothing to do."""
+    now = data.draw(nows(life))
+    walked = life.settle(now)[-1]
+    if not life.rules_at(now):
+        return
+    include_upcoming = data.draw(st.booleans())
+    given_by_hand = by_hand(life, walked, include_upcoming)
+    assert all(credit.manual for credit in given_by_hand)
+    again = life.settle(now)
+    assert changes_of(again) == [], "later billing does not give a second one"
+    assert by_hand(life, again[-1], include_upcoming) == []
+
+
+def by_hand(life: Life, walked: Walked, include_upcoming: bool) -> list[Credit]:
+    """The credits that a manual issue of the first rule gives after a walk, taken over."""
+    before = len(walked.issued)
+    history = life.history(walked.now)
+    for _, new in issue_by_hand(history, life.rules_at(walked.now)[0], include_upcoming=include_upcoming):
+        if new is not None:
+            add(walked, new)
+    life.take(walked)
+    return [credit for credit, _ in walked.issued[before:]]
