@@ -65,6 +65,8 @@ class SharedWalks:
 
     def _signed_up(self, type_id: UUID, at: datetime, membership: Membership) -> datetime:
         """The last instant up to a sign-up that anything is compared with it: its midnight, or a version's creation."""
+        if membership.settled_at is not None and membership.settled_at < at:
+            return at  # announced: the walk decides at this very instant
         floor = midnight(day_of(at, membership.zone), membership.zone)
         for created_at in self._created[type_id]:
             if floor < created_at <= at:
