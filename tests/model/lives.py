@@ -63,6 +63,14 @@ class Life:
         seconds = max(1, int((last - first).total_seconds()))
         return first + timedelta(seconds=self.random.randrange(seconds))
 
+    def _sometime(self, first: datetime, last: datetime) -> datetime:
+        """An instant in between; often exactly the start of a period of a monthly calendar."""
+        time = self.between(first, last)
+        if self.chance(0.3):
+            months = (time.year - self.anchor.year) * 12 + time.month - self.anchor.month
+            time = max(first, midnight(self.timezone, plus_months(self.anchor, max(0, months))))
+        return time
+
     def _happens(self, kind: str, time: datetime, data: dict[str, Any]) -> Fact:
         """One event, arriving promptly, late, ahead of its time or twice; never before the history's start."""
         self.numbered += 1
@@ -126,7 +134,7 @@ class Life:
     def _moves(self) -> list[Fact]:
         moves: list[Fact] = []
         while len(moves) < 2 and self.chance(0.15):
-            time = self.between(max(self.start, self.signed_up.time), self.end)
+            time = self._sometime(max(self.start, self.signed_up.time), self.end)
             anchor = local_date(self.timezone, time) + timedelta(days=self.random.randrange(-40, 45))
             anchor = max(self.starts_on, self._special(anchor))
             moves.append(self._happens("membership.billing_date_moved", time, {"billing_anchor": anchor}))
@@ -175,7 +183,7 @@ class Life:
 
     def _statuses(self) -> None:
         for _ in range(self.random.choice([0, 0, 0, 1, 2, 3])):
-            time = self.between(max(self.start, self.signed_up.time) - timedelta(days=10), self.end)
+            time = self._sometime(max(self.start, self.signed_up.time) - timedelta(days=10), self.end)
             status = self.random.choice(
                 ["active", "active", "needs_attention", "paused", "paused", "cancelled", "expired"]
             )
@@ -183,6 +191,8 @@ class Life:
             if status in ("cancelled", "expired") and self.chance(0.6):
                 ahead = self.random.choice([-9, 0, 1, 20, 60])
                 data["ends_on"] = local_date(self.timezone, time) + timedelta(days=ahead)
+                if self.chance(0.3):
+                    data["ends_on"] = local_date(self.timezone, self._sometime(time, time + timedelta(days=90)))
             self._happens("membership.status_changed", time, data)
             if status in ("paused", "needs_attention") or self.chance(0.3):
                 back = self.between(time, time + timedelta(days=70))
@@ -191,7 +201,7 @@ class Life:
     def _guests(self) -> None:
         party = self.party
         for _ in range(self.random.choice([0, 0, 1, 2])):
-            time = self.between(max(self.start, self.signed_up.time), self.end)
+            time = self._sometime(max(self.start, self.signed_up.time), self.end)
             names = self.random.sample(["ann", "bob", "cy", "dee", "eve"], self.random.randrange(1, 4))
             kept = [guest.name.split()[1] for guest in party if self.chance(0.7)]
             names = list(dict.fromkeys([*kept, *names]))
