@@ -14,6 +14,8 @@ from issuance.log import logger
 
 EVENTS_QUEUE = "events"
 BULK_QUEUE = "bulk"
+WEBHOOKS_QUEUE = "webhooks"
+QUEUES = (EVENTS_QUEUE, BULK_QUEUE, WEBHOOKS_QUEUE)
 #: So few memberships a message that one slow message holds up little.
 MEMBERSHIPS_A_HINT = 100
 
@@ -29,8 +31,8 @@ def broker_for(url: str) -> RedisBroker:
         socket_connect_timeout=5,
         socket_timeout=30,
     )
-    broker.declare_queue(EVENTS_QUEUE)
-    broker.declare_queue(BULK_QUEUE)
+    for queue in QUEUES:
+        broker.declare_queue(queue)
     return broker
 
 
@@ -51,6 +53,11 @@ def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batche
     for _ in range(min(batches, HINTS_A_RUN)):
         if not _send(broker, BULK_QUEUE, "work_on_run", str(brand_id), str(run_id)):
             return
+
+
+def deliver(broker: dramatiq.Broker, brand_id: UUID, webhook_id: UUID) -> None:
+    """Ask for what is due to a webhook to be delivered."""
+    _send(broker, WEBHOOKS_QUEUE, "deliver_to_webhook", str(brand_id), str(webhook_id))
 
 
 class HeldBack(dramatiq.Broker):

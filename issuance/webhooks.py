@@ -42,12 +42,10 @@ def create(connection: Connection, brand_id: UUID, url: str, events: Sequence[st
     return {**get(connection, brand_id, webhook_id), "signing_secret": signatures.as_text(secret)}
 
 
-def secret_of(connection: Connection, brand_id: UUID, webhook_id: UUID) -> str | None:
-    """The signing secret once more, for whoever sends the request that made the webhook again. None: it is removed."""
-    found = select(webhooks.c.signing_secret).where(
-        webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id
-    )
-    secret = connection.scalar(found)
+def secret_of(connection: Connection, webhook_id: UUID) -> str | None:
+    """The signing secret of a webhook of the brand that this transaction sees, for whoever sends the request that
+    made it again. None: it was removed since."""
+    secret = connection.scalar(select(webhooks.c.signing_secret).where(webhooks.c.webhook_id == webhook_id))
     return None if secret is None else signatures.as_text(bytes(secret))
 
 

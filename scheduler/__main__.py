@@ -8,10 +8,12 @@ from issuance import log
 from issuance.database import engine_for
 from issuance.hints import broker_for
 from issuance.settings import settings
-from scheduler.tick import run_once
+from scheduler.tick import run_once, tidy
 
 #: Seconds from one tick to the next.
 PERIOD = 1.0
+#: And from one tidying up to the next.
+TIDY_EVERY = 3600.0
 
 
 def main() -> None:
@@ -23,17 +25,22 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     engine, broker = engine_for(own.database_url), broker_for(own.redis_url)
     log.logger.info("scheduler_started", period_seconds=PERIOD)
+    tidied = time.monotonic()
     while not stop.is_set():
         began = time.monotonic()
         try:
+            if began - tidied > TIDY_EVERY:
+                tidied = began
+                tidy(engine)
             tick = run_once(engine, broker)
-            if tick.sweeps or tick.resumed or tick.memberships:
+            if tick.sweeps or tick.resumed or tick.memberships or tick.webhooks:
                 log.logger.info(
                     "tick",
                     sweeps=tick.sweeps,
                     batches=tick.batches,
                     resumed=tick.resumed,
                     memberships=tick.memberships,
+                    webhooks=tick.webhooks,
                     ms=round((time.monotonic() - began) * 1000, 1),
                 )
         except Exception as error:

@@ -7,13 +7,14 @@ from uuid import UUID
 import dramatiq
 from sqlalchemy import Engine, text
 
-from issuance import clock, hints
+from issuance import clock, deliveries, hints
 from issuance.database import transaction
 from issuance.settling import due, working
 
 MOST_BRANDS = 200
 MOST_RUNS = 200
 MOST_MEMBERSHIPS = 5_000
+MOST_WEBHOOKS = 1_000
 #: A hint that has not led to anything for so long is taken to be lost.
 _FORGOTTEN_AFTER = "2 seconds"
 
@@ -39,6 +40,7 @@ class Tick:
     batches: int = 0
     resumed: int = 0
     memberships: int = 0
+    webhooks: int = 0
 
 
 def run_once(engine: Engine, broker: dramatiq.Broker) -> Tick:
@@ -50,7 +52,14 @@ def run_once(engine: Engine, broker: dramatiq.Broker) -> Tick:
         _sweep(engine, broker, brand_id, tick)
     _resume_runs(engine, broker, tick)
     _settle_forgotten(engine, broker, tick)
+    _deliver(engine, broker, tick)
     return tick
+
+
+def tidy(engine: Engine) -> None:
+    """Drop what nobody needs any more. Looks through whole tables: now and then is enough."""
+    with transaction(engine) as connection:
+        deliveries.forget(connection)
 
 
 def _sweep(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, tick: Tick) -> None:
@@ -77,3 +86,11 @@ def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick) -> No
     for brand_id, membership_ids in forgotten.items():
         hints.settle(broker, brand_id, membership_ids)
         tick.memberships += len(membership_ids)
+
+
+def _deliver(engine: Engine, broker: dramatiq.Broker, tick: Tick) -> None:
+    with transaction(engine) as connection:
+        webhooks = deliveries.due(connection, most=MOST_WEBHOOKS)
+    for webhook in webhooks:
+        hints.deliver(broker, webhook.brand_id, webhook.webhook_id)
+    tick.webhooks = len(webhooks)

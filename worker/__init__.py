@@ -1,6 +1,7 @@
-"""The workers: `dramatiq worker --queues events|bulk` (see the Procfile). Importing this wires the queue.
+"""The workers: `dramatiq worker --queues events|bulk|webhooks` (see the Procfile). Importing this wires the queue.
 
-A message is parsed, the membership or the run's next batch is settled, and it is logged; that is all.
+A message is parsed, the membership or the run's next batch is settled or the webhook told, and it is logged; that is
+all.
 """
 
 import dramatiq

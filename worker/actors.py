@@ -1,4 +1,4 @@
-"""The actors: ids in, settled memberships out. No retries here: the reconciler looks by state."""
+"""The actors: ids in, settled memberships and deliveries out. No retries here: the reconciler looks by state."""
 
 import base64
 from collections import Counter
@@ -13,6 +13,7 @@ from sqlalchemy import text
 from issuance import hints
 from issuance.database import engine_for, transaction
 from issuance.deciding.reasons import Reason
+from issuance.delivering import rounds
 from issuance.log import logger
 from issuance.settings import settings
 from issuance.settling import working
@@ -46,6 +47,18 @@ def work_on_run(brand: str, run: str) -> None:
         _log("batch_done", brand, began, worked.counts, run=run, batch=worked.batch)
 
 
+@dramatiq.actor(queue_name=hints.WEBHOOKS_QUEUE)
+def deliver_to_webhook(brand: str, webhook: str) -> None:
+    """Deliver what is due to a webhook for a turn, and ask for the next one if that was not all."""
+    try:
+        brand_id, webhook_id = UUID(brand), UUID(webhook)
+    except (ValueError, TypeError, AttributeError):
+        logger.error("message_without_ids", actor="deliver_to_webhook")
+        return
+    if rounds.deliver(engine_for(settings().database_url), brand_id, webhook_id):
+        hints.deliver(hints.broker_for(settings().redis_url), brand_id, webhook_id)
+
+
 @dramatiq.actor(queue_name=hints.EVENTS_QUEUE)
 def quarantine_message(body: str, error: str) -> None:
     """Keep a message that could not be read where the operator sees it, and take it off the queue."""
@@ -57,7 +70,7 @@ def quarantine_message(body: str, error: str) -> None:
                 INSERT INTO quarantined_messages (message_id, queue, body, error) VALUES (:id, :queue, :body, :error)
                 ON CONFLICT (message_id) DO NOTHING
             """),
-            {"id": UUID(bytes=sha256(raw).digest()[:16]), "queue": "events or bulk", "body": raw, "error": error},
+            {"id": UUID(bytes=sha256(raw).digest()[:16]), "queue": "unknown", "body": raw, "error": error},
         )
     logger.error("message_quarantined", error=error, bytes=len(raw))
     _forget(raw)
@@ -67,7 +80,7 @@ def _forget(raw: bytes) -> None:
     """Take an unreadable message's body out of the broker; its id is not in it, so it is found by its body."""
     broker = hints.broker_for(settings().redis_url)
     client: redis.Redis = broker.client
-    for queue in (hints.EVENTS_QUEUE, hints.BULK_QUEUE):
+    for queue in hints.QUEUES:
         for message_id, body in client.hscan_iter(f"{broker.namespace}:{queue}.msgs"):
             if body == raw:
                 broker.do_ack(queue, message_id)

@@ -9,7 +9,7 @@ import dramatiq
 from dramatiq.common import current_millis
 from dramatiq.encoder import Encoder, MessageData
 
-KNOWN_ACTORS = frozenset({"settle_memberships", "work_on_run", "quarantine_message"})
+KNOWN_ACTORS = frozenset({"settle_memberships", "work_on_run", "deliver_to_webhook", "quarantine_message"})
 _FIELDS = frozenset({"queue_name", "actor_name", "args", "kwargs", "options", "message_id", "message_timestamp"})
 
 

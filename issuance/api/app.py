@@ -24,6 +24,7 @@ from issuance.api import (
     runs,
     sandbox,
     wallets,
+    webhooks,
 )
 from issuance.api.requests import Edge
 from issuance.settings import Settings
@@ -45,6 +46,7 @@ _ROUTERS = (
     members.router,
     wallets.router,
     redemptions.router,
+    webhooks.router,
     health.router,
 )
 

@@ -7,6 +7,7 @@ the machine itself. Private, link-local (the cloud's metadata) and multicast add
 """
 
 import asyncio
+import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
@@ -18,6 +19,7 @@ LONGEST_URL = 2048
 #: How long a name may take to be looked up when a webhook is registered, in seconds.
 LOOKUP_LIMIT = 3.0
 
+_HOST = re.compile(r"[0-9A-Za-z._:-]+", re.ASCII)
 #: IPv6 addresses that stand for an IPv4 one, which they end with.
 _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
 
@@ -43,20 +45,25 @@ def parse(url: str, *, sandbox: bool) -> httpx.URL:
         raise AddressRefused("is not a URL") from None
     if parsed.scheme not in (("https", "http") if sandbox else ("https",)):
         raise AddressRefused("must begin with https://")
-    if not parsed.host or len(url) > LONGEST_URL:
+    if not _HOST.fullmatch(host_of(parsed)) or len(url) > LONGEST_URL:
         raise AddressRefused(f"must name a host and have at most {LONGEST_URL} characters")
     if parsed.userinfo or parsed.fragment:
         raise AddressRefused("must not hold a user, a password or a fragment")
     return parsed
 
 
+def host_of(url: httpx.URL) -> str:
+    """The URL's host as DNS and certificates have it."""
+    return url.raw_host.decode("ascii")
+
+
 async def resolve(url: httpx.URL, *, sandbox: bool) -> list[str]:
     """The IP addresses of the URL's host, IPv4 first. Raises AddressRefused where any of them is not allowed."""
     loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(url.host, url.port or 0, type=socket.SOCK_STREAM)
+        found = await loop.getaddrinfo(host_of(url), url.port or 0, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise UnknownHost(url.host) from None
+        raise UnknownHost(host_of(url)) from None
     addresses = [ip_address(str(where[0]).partition("%")[0]) for *_, where in found]
     if not all(is_allowed(address, sandbox=sandbox) for address in addresses):
         raise AddressRefused("must lead to public addresses only")

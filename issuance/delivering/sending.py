@@ -91,13 +91,13 @@ async def _post(
                 target.copy_with(host=address),
                 content=message.body,
                 headers=headers,
-                extensions={"sni_hostname": target.host},  # the certificate must be the name's
+                extensions={"sni_hostname": addresses.host_of(target)},  # the certificate must be the name's
             ) as response:
                 return response.status_code
         except httpx.ConnectError:
             if last == 0:
                 raise
-    raise UnknownHost(target.host)
+    raise UnknownHost(addresses.host_of(target))
 
 
 @lru_cache(maxsize=1)

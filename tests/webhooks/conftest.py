@@ -1,5 +1,68 @@
-"""A brand of its own for each test."""
+"""A brand and a receiver of its own for each test."""
 
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, select, text
+
+from issuance import outbox, webhooks
+from issuance.database import transaction
+from issuance.delivering import rounds
+from issuance.tables import deliveries
 from tests.database.conftest import accept, brand_id, engine, rule_id, signed_up, type_id
+from tests.webhooks.receiver import Receiver, running
 
 __all__ = ["accept", "brand_id", "engine", "rule_id", "signed_up", "type_id"]
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with running() as receiver:
+        yield receiver
+
+
+class Hook(NamedTuple):
+    """A webhook of a brand, with what a test does to it."""
+
+    engine: Engine
+    brand_id: UUID
+    webhook_id: UUID
+    secret: str
+
+    def tell(self, number: int = 1) -> None:
+        """Something happens, so many times."""
+        with transaction(self.engine, self.brand_id) as connection:
+            for amount in range(number):
+                outbox.add(connection, self.brand_id, "wallet.credited", {"amount": amount})
+
+    def deliver(self) -> bool:
+        """A worker's turn, here."""
+        return rounds.deliver(self.engine, self.brand_id, self.webhook_id)
+
+    def make_due(self) -> None:
+        """Time passes until the next attempt of everything."""
+        with transaction(self.engine, self.brand_id) as connection:
+            connection.execute(text("UPDATE deliveries SET next_at = now() WHERE state = 'pending'"))
+            connection.execute(text("UPDATE webhooks SET claimed_until = NULL"))
+
+    def shown(self) -> dict[str, Any]:
+        with transaction(self.engine, self.brand_id) as connection:
+            return webhooks.get(connection, self.brand_id, self.webhook_id)
+
+    def deliveries(self) -> list[Any]:
+        with transaction(self.engine, self.brand_id) as connection:
+            return list(connection.execute(select(deliveries).order_by(deliveries.c.event_id)))
+
+    def sql(self, statement: str) -> None:
+        with transaction(self.engine, self.brand_id) as connection:
+            connection.execute(text(statement))
+
+
+@pytest.fixture
+def hook(engine: Engine, brand_id: UUID, receiver: Receiver) -> Hook:
+    """A webhook that tells the receiver of everything."""
+    with transaction(engine, brand_id) as connection:
+        made = webhooks.create(connection, brand_id, receiver.url, outbox.EVENT_TYPES)
+    return Hook(engine, brand_id, made["id"], made["signing_secret"])

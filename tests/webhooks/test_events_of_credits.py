@@ -68,9 +68,12 @@ def make_rule(engine: Engine, rule_id: UUID) -> None:
     """The rule of the fixture gives a credit on signing up, to the lead booker alone."""
     with transaction(engine) as connection:
         connection.execute(
-            text("UPDATE rule_versions SET issue_on_signup = true, for_lead_booker_only = true, created_at = '2030-01-01'"
-                 " WHERE credit_rule_id = :id"), {"id": rule_id}
-        )  # fmt: skip
+            text("""
+                UPDATE rule_versions SET issue_on_signup = true, for_lead_booker_only = true, created_at = '2030-01-01'
+                 WHERE credit_rule_id = :id
+            """),
+            {"id": rule_id},
+        )
 
 
 def test_issued_skipped_and_expired(
@@ -81,7 +84,7 @@ def test_issued_skipped_and_expired(
     at: Callable[[str], None],
     join: Callable[[int], None],
 ) -> None:
-    """A credit each for the lead bookers; other guests are skipped, with the reason; the end is told when it comes."""
+    """A credit each for the lead bookers; others are skipped, with the reason; the end is told when it comes."""
     make_rule(engine, rule_id)
     at("2031-01-01T12:00")
     join(3)

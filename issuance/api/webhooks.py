@@ -1,0 +1,175 @@
+"""`/v1/webhooks`: where the brand's own programs are told of what happens (INTERFACE 7)."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import Field
+from sqlalchemy import Connection
+
+from issuance import clock, deliveries, hints, webhooks
+from issuance.api import replays
+from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.camel import CamelModel, Cursor, Limit
+from issuance.api.problems import documented
+from issuance.deliveries import State
+from issuance.delivering import addresses
+from issuance.fields import CamelBody
+from issuance.outbox import EventType
+
+router = APIRouter(
+    prefix="/v1/webhooks", tags=["webhooks"], route_class=KeyedRoute, responses=documented(401, 403, 422)
+)
+
+
+class WebhookBody(CamelBody):
+    url: str = Field(
+        min_length=1,
+        max_length=addresses.LONGEST_URL,
+        description="https, at a public address. Sandbox brands may use http and the machine itself",
+        examples=["https://example.com/issuance/webhooks"],
+    )
+    events: list[EventType] = Field(min_length=1, max_length=50, examples=[["credit.issued", "credit.expired"]])
+
+
+class Webhook(CamelModel):
+    """A webhook. It is disabled by hand, when its receiver answers 410, or when it has failed for days."""
+
+    id: UUID
+    url: str
+    events: list[EventType]
+    enabled: bool
+    created_at: datetime
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    failing_since: datetime | None = Field(description="The first failure since something was last delivered")
+
+
+class NewWebhook(Webhook):
+    signing_secret: str | None = Field(
+        description="Shown this once: verify deliveries with it, as Standard Webhooks says",
+        examples=["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"],
+    )
+
+
+class Webhooks(CamelModel):
+    data: list[Webhook]
+
+
+class Removed(CamelModel):
+    id: UUID
+    ok: bool
+
+
+class Delivery(CamelModel):
+    """An event's way to the webhook. Times are real ones."""
+
+    id: UUID
+    event_id: UUID = Field(description="The webhook-id header: the same at each attempt")
+    type: EventType
+    state: State
+    attempts: int
+    next_at: datetime | None
+    attempted_at: datetime | None
+    last_status: int | None = Field(description="What the receiver answered last")
+    last_error: str | None
+    delivered_at: datetime | None
+    created_at: datetime
+
+
+class Deliveries(CamelModel):
+    data: list[Delivery]
+    next_cursor: str | None
+
+
+@router.post("", operation_id="createWebhook", status_code=201, response_model=NewWebhook, responses=documented(409))
+def create_webhook(caller: Writer, body: WebhookBody) -> Any:
+    """Register a webhook. Its signing secret is shown this once."""
+    with caller.transaction() as connection:
+        sandbox = clock.read(connection, caller.brand_id).sandbox
+    addresses.check(body.url, sandbox=sandbox)
+    with caller.transaction() as connection:
+        return webhooks.create(connection, caller.brand_id, body.url, body.events)
+
+
+@router.get("", operation_id="listWebhooks", response_model=Webhooks)
+def list_webhooks(caller: Reader) -> Any:
+    """List the webhooks, the oldest first."""
+    with caller.transaction() as connection:
+        return {"data": webhooks.all_of(connection, caller.brand_id)}
+
+
+@router.get("/{webhook_id}", operation_id="getWebhook", response_model=Webhook, responses=documented(404))
+def get_webhook(caller: Reader, webhook_id: UUID) -> Any:
+    """Get one webhook."""
+    with caller.transaction() as connection:
+        return webhooks.get(connection, caller.brand_id, webhook_id)
+
+
+@router.delete("/{webhook_id}", operation_id="deleteWebhook", response_model=Removed, responses=documented(404))
+def delete_webhook(caller: Writer, webhook_id: UUID) -> Any:
+    """Forget a webhook and its deliveries."""
+    with caller.transaction() as connection:
+        webhooks.remove(connection, caller.brand_id, webhook_id)
+    return {"id": webhook_id, "ok": True}
+
+
+@router.post("/{webhook_id}/enable", operation_id="enableWebhook", response_model=Webhook, responses=documented(404))
+def enable_webhook(caller: Writer, webhook_id: UUID) -> Any:
+    """Deliver again. What is pending goes first; what happened while it was disabled is not told."""
+    with caller.transaction() as connection:
+        webhook = webhooks.enable(connection, caller.brand_id, webhook_id)
+    hints.deliver(caller.broker, caller.brand_id, webhook_id)
+    return webhook
+
+
+@router.post("/{webhook_id}/disable", operation_id="disableWebhook", response_model=Webhook, responses=documented(404))
+def disable_webhook(caller: Writer, webhook_id: UUID) -> Any:
+    """Deliver nothing more, and note no further events, until it is enabled."""
+    with caller.transaction() as connection:
+        webhooks.disable(connection, caller.brand_id, webhook_id, "Disabled by hand.")
+        return webhooks.get(connection, caller.brand_id, webhook_id)
+
+
+@router.get(
+    "/{webhook_id}/deliveries",
+    operation_id="listWebhookDeliveries",
+    response_model=Deliveries,
+    responses=documented(404),
+)
+def list_deliveries(
+    caller: Reader, webhook_id: UUID, state: State | None = None, limit: Limit = 25, cursor: Cursor = None
+) -> Any:
+    """List a webhook's deliveries, the newest first. Those that are done are kept for 30 days."""
+    with caller.transaction() as connection:
+        rows, following = deliveries.page(
+            connection, caller.brand_id, webhook_id, state=state, limit=limit, cursor=cursor
+        )
+    return {"data": rows, "next_cursor": following}
+
+
+@router.post(
+    "/{webhook_id}/deliveries/{delivery_id}/replay",
+    operation_id="replayWebhookDelivery",
+    response_model=Delivery,
+    responses=documented(404, 409),
+)
+def replay_delivery(caller: Writer, webhook_id: UUID, delivery_id: UUID) -> Any:
+    """Deliver once more, now, whatever came of it before. The message has the same webhook-id."""
+    with caller.transaction() as connection:
+        delivery = deliveries.replay(connection, caller.brand_id, webhook_id, delivery_id)
+    hints.deliver(caller.broker, caller.brand_id, webhook_id)
+    return delivery
+
+
+# Idempotency-Key keeps answers: this one without the secret.
+def _seal(answer: dict[str, Any]) -> dict[str, Any]:
+    return {**answer, "signingSecret": None}
+
+
+def _open(connection: Connection, answer: dict[str, Any]) -> dict[str, Any]:
+    return {**answer, "signingSecret": webhooks.secret_of(connection, UUID(answer["id"]))}
+
+
+replays.SEALED["createWebhook"] = replays.Sealed(_seal, _open)
