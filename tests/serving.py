@@ -39,10 +39,11 @@ class NewBrand(NamedTuple):
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its address, its database, and a way to make brands on it."""
+    """A running server: its address, its database, what its processes log, and a way to make brands on it."""
 
     url: str
     engine: Engine
+    log: Path
 
     def new_brand(self, timezone: str = "UTC", *, sandbox: bool = True) -> NewBrand:
         with transaction(self.engine) as connection:
@@ -101,7 +102,7 @@ def server(
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_until_ready(url, processes, log)
-            yield Server(url, engine_for(database_url))
+            yield Server(url, engine_for(database_url), log)
         finally:
             engine_for(database_url).dispose()
             _stop(processes)
