@@ -36,7 +36,7 @@ _FORGET = text("""
      WHERE (brand_id, caller, key) IN (
                SELECT brand_id, caller, key FROM idempotency_keys
                 WHERE created_at < clock_timestamp() - CAST(:lifetime AS interval)
-                LIMIT :most FOR UPDATE SKIP LOCKED)
+                FOR UPDATE SKIP LOCKED)
 """)
 
 
@@ -77,6 +77,6 @@ def keep(connection: Connection, key: Key, answer: Answer) -> None:
     connection.execute(_KEEP, {**key._asdict(), **answer._asdict()})
 
 
-def forget(connection: Connection, *, most: int) -> int:
-    """Delete up to `most` answers that are past their time."""
-    return connection.execute(_FORGET, {"lifetime": LIFETIME, "most": most}).rowcount
+def forget(connection: Connection) -> int:
+    """Delete the answers that are past their time; how many."""
+    return connection.execute(_FORGET, {"lifetime": LIFETIME}).rowcount

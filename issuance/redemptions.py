@@ -78,7 +78,7 @@ def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Bo
         external_user_id=credit["guest"]["external_user_id"],
         offer=booking.offer or credit["coupon_name"],
     )
-    outbox.add(connection, brand_id, "credit.redeemed", credit)
+    outbox.add(connection, brand_id, "credit.redeemed", credit, occurred_at=now)
     return {**credit, "redemption": {"id": redemption["id"], "status": redemption["status"]}}
 
 
@@ -141,7 +141,7 @@ def move(
     elif status == "CANCELED":
         woken = [_give_back(connection, brand_id, row.credit_id, now)]
     redemption = get(connection, brand_id, redemption_id)
-    outbox.add(connection, brand_id, "redemption.updated", _told(redemption))
+    outbox.add(connection, brand_id, "redemption.updated", _told(redemption), occurred_at=now)
     return redemption, woken
 
 
@@ -206,7 +206,7 @@ def _create(connection: Connection, brand_id: UUID, booking: Booking, now: datet
         )
     )
     redemption = get(connection, brand_id, redemption_id)
-    outbox.add(connection, brand_id, "redemption.created", _told(redemption))
+    outbox.add(connection, brand_id, "redemption.created", _told(redemption), occurred_at=now)
     return redemption
 
 
@@ -214,7 +214,8 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: dat
     """Undo one use of a credit; its membership. One that a member lost by being removed stays lost."""
     columns = credits_table.c
     one = (columns.brand_id == brand_id, columns.credit_id == credit_id)
-    membership_id = connection.execute(select(columns.membership_id).where(*one)).scalar_one()
+    credit = connection.execute(select(columns.membership_id, columns.multi_use).where(*one)).one()
+    membership_id: UUID = credit.membership_id
     # The due before the credit: settling and archiving lock them in this order.
     due.wake(connection, brand_id, [membership_id], now)
     left = columns.uses - 1
@@ -225,7 +226,9 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: dat
     )
     if connection.execute(_LOST_WITH_A_MEMBER, {"brand_id": brand_id, "credit_id": credit_id}).scalar():
         credits.revoke_all(connection, brand_id, "member_archived", columns.credit_id == credit_id)
-    return UUID(str(membership_id))
+    elif not credit.multi_use:
+        credits.tell(connection, brand_id, "credit.restored", [credit_id], now)
+    return membership_id
 
 
 def _all(brand_id: UUID) -> Select[Any]:

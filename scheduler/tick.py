@@ -7,7 +7,7 @@ from uuid import UUID
 import dramatiq
 from sqlalchemy import Engine, text
 
-from issuance import clock, deliveries, hints
+from issuance import clock, deliveries, hints, idempotency
 from issuance.database import transaction
 from issuance.settling import due, working
 
@@ -60,6 +60,7 @@ def tidy(engine: Engine) -> None:
     """Drop what nobody needs any more. Looks through whole tables: now and then is enough."""
     with transaction(engine) as connection:
         deliveries.forget(connection)
+        idempotency.forget(connection)
 
 
 def _sweep(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, tick: Tick) -> None:
