@@ -9,9 +9,11 @@ from sqlalchemy import Connection, Select, func, insert, select, update
 from uuid_utils.compat import uuid7
 
 from issuance import clock, coupons, membership_types, paging
+from issuance.clock import BrandClock
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.errors import Invalid, NotFound
 from issuance.fields import Body, CouponName, Description, Identifier
+from issuance.settling import due
 from issuance.tables import coupons as coupons_table
 from issuance.tables import credit_rules, rule_versions
 from issuance.tables import membership_types as types_table
@@ -56,10 +58,12 @@ def create(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[s
     """A new rule, version 1. Raises Invalid for an unknown membership type or coupon."""
     says = new.model_dump()
     _check_names(connection, brand_id, says)
-    now = clock.read(connection, brand_id, hold=True).now
+    present = clock.read(connection, brand_id, hold=True)
+    now = present.now
     credit_rule_id = uuid7()
     connection.execute(insert(credit_rules).values(brand_id=brand_id, credit_rule_id=credit_rule_id, created_at=now))
     _add_version(connection, brand_id, credit_rule_id, 1, now, says)
+    _wake(connection, brand_id, present, {new.membership_type_id})
     return get(connection, brand_id, credit_rule_id)
 
 
@@ -68,9 +72,10 @@ def change(connection: Connection, brand_id: UUID, credit_rule_id: UUID, change:
     latest = _latest_held(connection, brand_id, credit_rule_id)
     named = change.model_dump(exclude_unset=True)
     _check_names(connection, brand_id, named)
-    now = clock.read(connection, brand_id, hold=True).now
+    present = clock.read(connection, brand_id, hold=True)
     says = {**latest, **named, "include_upcoming": change.include_upcoming}
-    _add_version(connection, brand_id, credit_rule_id, latest["version"] + 1, now, says)
+    _add_version(connection, brand_id, credit_rule_id, latest["version"] + 1, present.now, says)
+    _wake(connection, brand_id, present, {latest["membership_type_id"], says["membership_type_id"]})
     return get(connection, brand_id, credit_rule_id)
 
 
@@ -159,6 +164,12 @@ def _add_version(
             **{name: says[name] for name in _SAYS},
         )
     )
+
+
+def _wake(connection: Connection, brand_id: UUID, present: BrandClock, type_ids: set[UUID]) -> None:
+    # Otherwise time has passed since anything was settled, and no version is in force for what was.
+    if present.stands_still:
+        due.wake_settled_at(connection, brand_id, list(type_ids), present.now)
 
 
 def _check_names(connection: Connection, brand_id: UUID, says: dict[str, Any]) -> None:

@@ -160,9 +160,9 @@ def guests_at(history: History, day: date) -> tuple[Guest, ...]:
 
 
 def stayed(facts: MembershipFacts, guest_id: UUID, since: datetime | None) -> bool:
-    """Whether a guest has been on the order without a break after an instant (None: from the first)."""
+    """Whether a guest was on the order at an instant (None: at the sign-up) and has been without a break since."""
+    later = [party.guests for party in facts.parties if since is None or party.since > since]
+    then = [party.guests for party in facts.parties if since is not None and party.since <= since]
     return all(
-        any(guest.guest_id == guest_id for guest in party.guests)
-        for party in facts.parties
-        if since is None or party.since > since
+        any(guest.guest_id == guest_id for guest in guests) for guests in [*(then[-1:] or [facts.signup_party]), *later]
     )

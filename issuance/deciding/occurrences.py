@@ -48,7 +48,7 @@ def turns(history: History, rule: Rule, last_day: date) -> Iterator[Turn]:
     once: Turn | None = None  # P0D is one occurrence, whichever billing period it rides on
     for day in sorted(frozenset[date]().union(*days_of.values())):
         release = history.release(day)
-        version = version_in_force(rule, scheduled_at, release.first or history.now)
+        version = _undisturbed(history, rule, day, scheduled_at, release)
         took_place = True
         if version is None:
             shown = next(known for known in rule.versions if day in days_of[known.frequency])
@@ -71,6 +71,24 @@ def turns(history: History, rule: Rule, last_day: date) -> Iterator[Turn]:
             scheduled_at = max(history.start_of(day), facts.signed_up_at)
     if once is not None:
         yield once
+
+
+def _undisturbed(
+    history: History, rule: Rule, day: date, scheduled_at: datetime, release: Release
+) -> RuleVersion | None:
+    """The version in force for a turn. A version that was saved at its very instant, as can be on a clock that
+    stands still, leaves alone what was issued before it: a credit that is out is not rewritten (SEMANTICS 6)."""
+    version = version_in_force(rule, scheduled_at, release.first or history.now)
+    if version is None or version.created_at not in (scheduled_at, release.first):
+        return version
+    out = [
+        credit.rule_version
+        for credit in history.facts.credits
+        if credit.key.credit_rule_id == rule.credit_rule_id
+        and not credit.manual
+        and (credit.key.period_start == day or (credit.period_end is None and credit.issued_at == version.created_at))
+    ]
+    return rule.version(min(version.version, *out)) if out else version
 
 
 def _telling(once: Turn | None, candidate: Turn) -> Turn:

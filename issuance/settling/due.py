@@ -60,6 +60,12 @@ _HAS_UNSETTLED = text("""
     SELECT EXISTS (SELECT FROM billing_events e JOIN dues d USING (brand_id, membership_id)
                     WHERE e.brand_id = :brand_id AND e.settled_at IS NULL AND d.quarantined_at IS NULL)
 """)
+_WAKE_SETTLED_AT = text("""
+    UPDATE dues d SET due_at = :now
+      FROM memberships m
+     WHERE d.brand_id = :brand_id AND d.settled_at = :now
+       AND (m.brand_id, m.membership_id) = (d.brand_id, d.membership_id) AND m.membership_type_id = ANY(:type_ids)
+""")
 _WAKE = text("""
     UPDATE dues SET due_at = least(due_at, :now) WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
 """)
@@ -109,3 +115,9 @@ def has_unsettled(connection: Connection, brand_id: UUID) -> bool:
 def wake(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID], now: datetime) -> None:
     """See to it that memberships are settled again, hint or no hint: what they rest on changed at `now`."""
     connection.execute(_WAKE, {"brand_id": brand_id, "ids": list(membership_ids), "now": now})
+
+
+def wake_settled_at(connection: Connection, brand_id: UUID, type_ids: Sequence[UUID], now: datetime) -> None:
+    """Settle the memberships of types again that were settled at `now`: a rule was saved at that very instant,
+    while the clock stood still, and may be in force for what was released at it."""
+    connection.execute(_WAKE_SETTLED_AT, {"brand_id": brand_id, "type_ids": list(type_ids), "now": now})

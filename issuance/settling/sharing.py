@@ -84,7 +84,7 @@ def _shape_of(credit: Credit, place: int) -> Hashable:
         credit.period_end,
         credit.valid_from,
         credit.expires_at,
-        credit.issued_at if credit.manual else None,
+        credit.issued_at,
         credit.uses,
         credit.redeemed_at,
         credit.revoked_at,

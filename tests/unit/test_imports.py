@@ -14,6 +14,8 @@ LAYERS = """
     issuance.laws
     {rooms}
     issuance.settling
+    issuance.credits
+    issuance.outbox
     issuance.clock : issuance.cursors : issuance.fields : issuance.hints : issuance.paging : issuance.schema
     issuance.database : issuance.log : issuance.settings : issuance.tables
     issuance.errors
