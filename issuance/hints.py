@@ -40,7 +40,8 @@ def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) 
     """Ask for memberships to be settled soon."""
     for start in range(0, len(membership_ids), MEMBERSHIPS_A_HINT):
         ids = [str(membership_id) for membership_id in membership_ids[start : start + MEMBERSHIPS_A_HINT]]
-        _send(broker, EVENTS_QUEUE, "settle_memberships", str(brand_id), ids)
+        if not _send(broker, EVENTS_QUEUE, "settle_memberships", str(brand_id), ids):
+            return
 
 
 #: So few hints a run are under way at once that the runs of all brands take turns in the queue; a worker

@@ -63,8 +63,8 @@ _STARTS = text(f"""
      WHERE m.brand_id = :brand_id
 """)
 _PAYERS = text(f"""
-    SELECT c.charge_id, c.membership_id FROM charges c JOIN {_rows(charge_id="text")} USING (charge_id)
-     WHERE c.brand_id = :brand_id
+    SELECT DISTINCT e.charge_id, e.membership_id FROM billing_events e JOIN {_rows(charge_id="text")} USING (charge_id)
+     WHERE e.brand_id = :brand_id
 """)
 _MEMBERSHIPS = text(f"""
     INSERT INTO memberships (brand_id, membership_id, membership_type_id, external_user_id, signed_up_at, starts_on,

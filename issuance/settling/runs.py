@@ -188,8 +188,7 @@ def _move(connection: Connection, brand_id: UUID, run_id: UUID, verb: str) -> di
     )
     run = read(connection, brand_id, run_id)
     if moved.rowcount == 0:
-        sweep = run["kind"] == "sweep"
-        raise Conflict(f"A sweep can not be {verb}d." if sweep else f"A run that is {run['state']} can not {verb}.")
+        raise Conflict(f"A {run['kind']} run that is {run['state']} takes no {verb}.")
     return run
 
 
