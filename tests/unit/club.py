@@ -26,7 +26,7 @@ from issuance.settling.walking import Walked, walk
 UTC_ZONE = ZoneInfo("UTC")
 GOLD, SILVER = UUID(int=1), UUID(int=2)
 #: Before anything happened: rules are there from the start unless a test says otherwise.
-LONG_AGO = datetime(2029, 1, 1, tzinfo=UTC)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 ADA, BEN, EVE = UUID(int=0xADA), UUID(int=0xBE), UUID(int=0xE1E)
 
