@@ -34,6 +34,11 @@ _FAILED = text(f"""
     RETURNING attempts, quarantined_at IS NOT NULL AS quarantined
 """)
 
+_PASSED = text("""
+    UPDATE dues SET attempts = 0, retry_at = NULL, last_error = NULL
+     WHERE brand_id = :brand_id AND membership_id = :id AND attempts > 0 AND quarantined_at IS NULL
+""")
+
 
 def begin(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[UUID]:
     """Count an attempt for each membership; commit it before the work. Returns those to work on: the ones
@@ -70,3 +75,8 @@ def failed(connection: Connection, brand_id: UUID, membership_id: UUID, error: B
             attempts=row.attempts,
             error=type(error).__name__,
         )
+
+
+def passed(connection: Connection, brand_id: UUID, membership_id: UUID) -> None:
+    """Note that an attempt did no harm, where the work does not settle: a replay leaves what is due alone."""
+    connection.execute(_PASSED, {"brand_id": brand_id, "id": membership_id})

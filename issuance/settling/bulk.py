@@ -30,6 +30,9 @@ _IDS = text("""
      WHERE d.brand_id = :brand_id AND d.membership_id BETWEEN :first_id AND :last_id AND d.quarantined_at IS NULL
        AND (:kind <> 'sweep' OR (d.due_at <= coalesce(b.clock_now, clock_timestamp())
                                  AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())))
+       AND (CAST(:type AS uuid) IS NULL OR m.membership_type_id = :type)
+       AND (CAST(:rule AS uuid) IS NULL OR m.membership_type_id IN (
+                SELECT membership_type_id FROM rule_versions WHERE brand_id = :brand_id AND credit_rule_id = :rule))
      ORDER BY d.membership_id
 """)
 
@@ -37,7 +40,8 @@ _IDS = text("""
 def memberships_of(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> list[UUID]:
     """The ids in a range that a run would work on, to be taken one by one."""
     which = {"brand_id": run.brand_id, "first_id": first_id, "last_id": last_id, "kind": run.kind}
-    return list(connection.scalars(_IDS, which))
+    of = {"type": run.membership_type_id, "rule": run.credit_rule_id}
+    return list(connection.scalars(_IDS, {**which, **of}))
 
 
 def work(
@@ -56,6 +60,7 @@ def work(
         first_id=first_id,
         last_id=last_id,
         type=run.membership_type_id,
+        rule=run.credit_rule_id,
     )
     if run.kind == "replay":
         return _replay(connection, run, clock, memberships)

@@ -74,7 +74,10 @@ DUE_IN_RANGE = text(
 OF_TYPE_IN_RANGE = text(
     _MEMBERSHIPS.format(
         which="d.membership_id BETWEEN :first_id AND :last_id AND d.quarantined_at IS NULL"
-        " AND (CAST(:type AS uuid) IS NULL OR m.membership_type_id = :type)",
+        " AND (CAST(:type AS uuid) IS NULL OR m.membership_type_id = :type)"
+        # Ids of all types lie between each other: a range holds many more than are meant.
+        " AND (CAST(:rule AS uuid) IS NULL OR m.membership_type_id IN ("
+        "SELECT membership_type_id FROM rule_versions WHERE brand_id = :brand_id AND credit_rule_id = :rule))",
         lock="FOR UPDATE OF d",
     )
 )

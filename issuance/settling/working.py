@@ -55,12 +55,18 @@ _CLAIM = text(f"""
      WHERE b.brand_id = :brand_id AND b.run_id = :run_id AND b.batch = next.batch
     RETURNING b.*
 """)
+# Whoever claimed a batch later has overtaken who claimed it before.
 _HOLD = text("""
     SELECT FROM run_batches
-     WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch AND finished_at IS NULL FOR UPDATE SKIP LOCKED
+     WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch AND attempts = :attempts
+       AND finished_at IS NULL FOR UPDATE SKIP LOCKED
 """)
 _FINISH = text("""
     UPDATE run_batches SET finished_at = clock_timestamp(), counts = :counts, plan = :plan
+     WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch
+""")
+_GO_ON = text("""
+    UPDATE run_batches SET first_id = :first_id, claimed_at = clock_timestamp(), counts = :counts, plan = :plan
      WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch
 """)
 _CLOSE = text("""
@@ -140,40 +146,76 @@ def _whole(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
 
 
 def _one_by_one(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
-    """A batch that failed or whose worker died: each membership on its own, its attempt counted first."""
+    """A batch that failed or whose worker died: each membership on its own, its attempt counted first.
+
+    How far it came is kept in the batch, so that whoever claims it next goes on from there.
+    """
     with transaction(engine, run.brand_id) as connection:
         ids = bulk.memberships_of(connection, run, claimed.first_id, claimed.last_id)
-    counts: Counter[Reason] = Counter()
-    plan: list[dict[str, Any]] = []
-    for membership_id in ids:
+        if not ids and _hold(connection, claimed):
+            _finish(connection, claimed, _counted(claimed), claimed.plan)
+    counts = _counted(claimed)
+    plan = claimed.plan
+    for membership_id, following in zip(ids, [*ids[1:], None], strict=True):
         with transaction(engine, run.brand_id) as connection:
-            if not attempts.begin(connection, run.brand_id, [membership_id]):
-                counts[Reason.ERROR] += 1
-                continue
+            quarantined = not attempts.begin(connection, run.brand_id, [membership_id])
+        more, rows = Counter({Reason.ERROR: 1}), None
         try:
             with transaction(engine, run.brand_id) as connection:
-                more, rows = bulk.work(connection, run, membership_id, membership_id, attempt_counted=True)
-                counts += more
-                plan += rows or []
+                if not _hold(connection, claimed):
+                    break
+                if not quarantined:
+                    more, rows = bulk.work(connection, run, membership_id, membership_id, attempt_counted=True)
+                    if not more[Reason.ERROR]:
+                        attempts.passed(connection, run.brand_id, membership_id)
+                _go_on(connection, claimed, following, counts + more, _joined(plan, rows))
         except Exception as error:
+            more, rows = Counter({Reason.ERROR: 1}), None
             with transaction(engine, run.brand_id) as connection:
+                if not _hold(connection, claimed):
+                    break
                 attempts.failed(connection, run.brand_id, membership_id, error, counted=True)
-            counts[Reason.ERROR] += 1
-    with transaction(engine, run.brand_id) as connection:
-        _finish(connection, claimed, counts, plan if run.dry_run else None)
+                _go_on(connection, claimed, following, counts + more, plan)
+        counts, plan = counts + more, _joined(plan, rows)
     return counts
 
 
+def _counted(claimed: Row[Any]) -> Counter[Reason]:
+    """What was counted before a batch changed hands."""
+    return Counter({Reason(reason): n for reason, n in claimed.counts.items()})
+
+
+def _joined(plan: list[dict[str, Any]] | None, rows: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+    return plan if rows is None else [*(plan or []), *rows]
+
+
+def _go_on(
+    connection: Connection,
+    claimed: Row[Any],
+    following: UUID | None,
+    counts: Counter[Reason],
+    plan: list[dict[str, Any]] | None,
+) -> None:
+    """Keep how far a batch came; None is following: it is done."""
+    if following is None:
+        _finish(connection, claimed, counts, plan)
+    else:
+        connection.execute(_GO_ON, {**_key(claimed), **_said(counts, plan), "first_id": following})
+
+
 def _hold(connection: Connection, claimed: Row[Any]) -> bool:
-    """Lock a batch for as long as the work takes; False if somebody else has it or it is done."""
-    return connection.execute(_HOLD, _key(claimed)).first() is not None
+    """Lock a batch for as long as the work takes; False if somebody else has claimed it since or it is done."""
+    return connection.execute(_HOLD, {**_key(claimed), "attempts": claimed.attempts}).first() is not None
 
 
 def _finish(
     connection: Connection, claimed: Row[Any], counts: Counter[Reason], plan: list[dict[str, Any]] | None
 ) -> None:
-    said = {"counts": json.dumps(add_up(counts)), "plan": None if plan is None else json.dumps(plan)}
-    connection.execute(_FINISH, {**_key(claimed), **said})
+    connection.execute(_FINISH, {**_key(claimed), **_said(counts, plan)})
+
+
+def _said(counts: Counter[Reason], plan: list[dict[str, Any]] | None) -> dict[str, str | None]:
+    return {"counts": json.dumps(add_up(counts)), "plan": None if plan is None else json.dumps(plan)}
 
 
 def _key(claimed: Row[Any]) -> dict[str, Any]:
