@@ -1,4 +1,4 @@
-"""`/v1/redemptions`, and `/v1/credits`: what members hold and use (SEMANTICS 11)."""
+"""`/v1/offers` and `/v1/redemptions`: what members can use, and have used (SEMANTICS 11)."""
 
 from datetime import datetime
 from typing import Any
@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import Field, model_validator
 
-from issuance import hints, redemptions
+from issuance import hints, offers, redemptions
 from issuance.api.callers import KeyedRoute, MemberReader, MemberWriter, Writer
 from issuance.api.camel import About, CamelModel, Cursor, Limit
 from issuance.api.problems import documented
@@ -15,9 +15,7 @@ from issuance.api.wallets import Points, member_of
 from issuance.fields import CamelBody, Identifier, Instant, Name, Offer, Reference
 from issuance.redemptions import Booking, Status
 
-router = APIRouter(
-    prefix="/v1/redemptions", tags=["redemptions"], route_class=KeyedRoute, responses=documented(401, 403, 422)
-)
+router = APIRouter(prefix="/v1", tags=["redemptions"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 
 
 class Redemption(CamelModel):
@@ -41,10 +39,32 @@ class Redemptions(CamelModel):
     next_cursor: str | None
 
 
-class RedemptionBody(CamelBody):
-    """Either `creditCode` or `points`. `externalUserID`: whose they are, needed for points with an organisation key."""
+class OfferToMember(CamelModel):
+    """One of the member's live credits, as something to redeem. Its `id` is the credit's code."""
 
-    offer: Offer | None = Field(None, description="What it is for; a credit's coupon unless you say otherwise")
+    id: str
+    title: str
+    description: str
+    short_description: str
+    kind: str
+    type: str = Field(description="The discount's: amount or percent")
+    points_price: int | None
+    expires_at: datetime | None
+    images: list[str]
+
+
+class Offers(CamelModel):
+    data: list[OfferToMember]
+    next_cursor: str | None
+
+
+class RedemptionBody(CamelBody):
+    """Of a credit, by `creditCode`, or by `offer` alone; or of `points`.
+
+    `externalUserID`: whose they are, needed for points with an organisation key.
+    """
+
+    offer: Offer | None = Field(None, description="What it is for; alone, the id of one of the member's offers")
     credit_code: Name | None = None
     points: Points | None = None
     external_user_id: Identifier | None = None
@@ -54,8 +74,10 @@ class RedemptionBody(CamelBody):
 
     @model_validator(mode="after")
     def _of_one_thing(self) -> "RedemptionBody":
-        if (self.credit_code is None) == (self.points is None):
+        if self.credit_code is not None and self.points is not None:
             raise ValueError("name one of creditCode and points")
+        if not (self.credit_code or self.points or self.offer):
+            raise ValueError("name a creditCode, points or an offer")
         if self.start_at is not None and self.end_at is not None and self.end_at < self.start_at:
             raise ValueError("endAt must not be before startAt")
         return self
@@ -69,19 +91,35 @@ class RedemptionChange(CamelBody):
     status: Status
 
 
-@router.post("", operation_id="createRedemption", status_code=201, response_model=Redemption)
+@router.get("/offers", operation_id="listOffers", response_model=Offers, responses=documented(404))
+def list_offers(caller: MemberReader, external_user_id: About = None, limit: Limit = 25, cursor: Cursor = None) -> Any:
+    """What a member can redeem now, the latest first."""
+    member = member_of(caller, external_user_id)
+    with caller.transaction() as connection:
+        rows, following = offers.page(connection, caller.brand_id, member, limit, cursor)
+    return {"data": rows, "next_cursor": following}
+
+
+@router.post(
+    "/redemptions",
+    operation_id="createRedemption",
+    status_code=201,
+    response_model=Redemption,
+    responses=documented(404, 409),
+)
 def create_redemption(caller: MemberWriter, body: RedemptionBody) -> Any:
     """Use a credit, or spend points. 409 says why a credit can not be used; 422 INSUFFICIENT_POINTS."""
     with caller.transaction() as connection:
         if body.points is not None:
             member = member_of(caller, body.external_user_id)
             return redemptions.redeem_points(connection, caller.brand_id, body.points, member, body.booking)
-        assert body.credit_code is not None, "one of the two"
+        code = body.credit_code or body.offer
+        assert code, "one of the three"
         holder = caller.about(body.external_user_id)
-        return redemptions.redeem_credit_of(connection, caller.brand_id, body.credit_code, holder, body.booking)
+        return redemptions.redeem_credit_of(connection, caller.brand_id, code, holder, body.booking)
 
 
-@router.get("", operation_id="listRedemptions", response_model=Redemptions)
+@router.get("/redemptions", operation_id="listRedemptions", response_model=Redemptions)
 def list_redemptions(
     caller: MemberReader,
     status: Status | None = None,
@@ -102,14 +140,16 @@ def list_redemptions(
     return {"redemptions": rows, "next_cursor": following}
 
 
-@router.get("/{id}", operation_id="getRedemption", response_model=Redemption, responses=documented(404))
+@router.get("/redemptions/{id}", operation_id="getRedemption", response_model=Redemption, responses=documented(404))
 def get_redemption(caller: MemberReader, id: UUID) -> Any:  # noqa: A002 - the reference's name for it
     """Get one redemption."""
     with caller.transaction() as connection:
         return redemptions.get(connection, caller.brand_id, id, external_user_id=caller.member)
 
 
-@router.patch("/{id}", operation_id="moveRedemption", response_model=Redemption, responses=documented(404, 409))
+@router.patch(
+    "/redemptions/{id}", operation_id="moveRedemption", response_model=Redemption, responses=documented(404, 409)
+)
 def move_redemption(caller: Writer, id: UUID, body: RedemptionChange) -> Any:  # noqa: A002
     """Move a redemption on. CANCELED gives back what it spent; where it stands already, nothing happens."""
     with caller.transaction() as connection:

@@ -94,7 +94,7 @@ def test_a_redemption_answers_the_reference_shape(brand: Brand) -> None:
 
 BAD: list[dict[str, Any]] = [
     {},
-    {"offer": "x"},
+    {"offer": ""},
     {"points": 1, "creditCode": "X"},
     {"points": 0},
     {"points": 1.5},
@@ -215,3 +215,21 @@ def test_redemptions_are_listed_newest_first_by_cursor(brand: Brand, other: Bran
     assert other.refused("GET", f"/v1/redemptions/{made[0]}", 404) == "NOT_FOUND"
     body = {"status": "CANCELED"}
     assert other.refused("PATCH", f"/v1/redemptions/{made[0]}", 404, json=body) == "NOT_FOUND"
+
+
+def test_a_members_offers_are_their_live_credits(brand: Brand) -> None:
+    """As a client of the reference sees them: listed, redeemed by the offer's id alone, gone."""
+    kind = brand.rule()
+    for name in ("ada", "ada", "bob"):
+        brand.sign_up(kind, name)
+    ada = brand.as_member("ada")
+    page = ada.call("GET", "/v1/offers?limit=1")
+    assert page["data"][0].keys() >= {"id", "title", "description", "shortDescription", "pointsPrice", "images"}
+    following = ada.call("GET", "/v1/offers", params={"limit": 1, "cursor": page["nextCursor"]})
+    offers = page["data"] + following["data"]
+    held = {credit["code"] for credit in brand.credits(external_user_id="ada")}
+    assert ({offer["id"] for offer in offers}, following["nextCursor"]) == (held, None)
+    made = ada.call("POST", "/v1/redemptions", 201, json={"offer": offers[0]["id"]})
+    assert (made["offer"], made["creditCode"]) == (offers[0]["id"], offers[0]["id"])
+    assert [offer["id"] for offer in ada.call("GET", "/v1/offers")["data"]] == [offers[1]["id"]]
+    assert ada.refused("POST", "/v1/redemptions", 422, json={"offer": "no such"}) == "CREDIT_NOT_FOUND"
