@@ -16,12 +16,12 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["test", *rest]:
             return command.tests(rest)
-        case ["run"] | ["run", "up"]:
+        case ["run"] | ["run", "up"] | ["run", "issuance", "up"]:
             return up.up()
         case ["run", "-h" | "--help"]:
             print(USAGE)
             return 0
-        case ["run", "demo", *rest]:
+        case ["run", "demo", *rest] | ["run", "issuance", "demo", *rest]:
             return up.demo(rest)
         case ["run", *rest]:
             return command.in_environment(rest)
@@ -34,6 +34,9 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except IssuanceError as error:
         print(f"issuance: {error.message}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        print(f"issuance: {error.strerror or error}: {error.filename or 'no file'}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

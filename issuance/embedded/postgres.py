@@ -5,7 +5,6 @@ process is put into its data folder before it gives up its rights, and is told t
 """
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -35,6 +34,9 @@ SETTINGS = {
 }
 #: Data that dies with the server need not survive the machine.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+#: Who PostgreSQL runs as for root: the kernel's user of no one, named or not.
+NOBODY = 65534
+#: The data folder, seen from a process that stands in it.
 HERE = "/proc/self/cwd"
 #: Where root keeps binaries that everyone can reach, in order of preference.
 SHARED_FOLDERS = (Path("/var/lib"), Path(tempfile.gettempdir()))
@@ -132,8 +134,7 @@ class Postgres(Server):
         owner = self.folder.stat().st_uid if self.folder.exists() else 0
         if owner:
             return {"user": owner, "group": self.folder.stat().st_gid, "extra_groups": []}
-        nobody = pwd.getpwnam("nobody")
-        return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        return {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 
 
 def _copy_for_all(package: Path) -> Path:
