@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.serving import Server
@@ -31,3 +32,11 @@ def test_send_your_first_event(server: Server) -> None:
     told = re.findall(r"^    (\{\"accepted\".*)$", README.read_text(), re.MULTILINE)
     assert answers == told
     assert sorted(re.findall(r'"status": "(\w+)"', ran.stdout)) == ["expired", "live"]
+
+
+def test_the_readme_knows_every_resource(server: Server) -> None:
+    """Whatever resource the OpenAPI document has, the README's overview names."""
+    told = re.findall(r"/[\w/-]+", README.read_text())
+    paths = httpx.get(f"{server.url}/openapi.json").json()["paths"]
+    resources = {path.partition("/{")[0] for path in paths}
+    assert resources - {path.rstrip("/") for path in told} == set()
