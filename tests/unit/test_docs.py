@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from issuance.deciding.reasons import Reason
+from issuance.health import MEANINGS
 from issuance.settings import Settings
 
 REPO = Path(__file__).parents[2]
@@ -42,3 +43,10 @@ def test_the_semantics_list_every_reason() -> None:
     """The closed set of reasons is told to users whole."""
     told = (REPO / "docs" / "semantics.md").read_text().partition("## Reasons")[2]
     assert set(re.findall(r"`([a-z_]+)`", told)) == {reason.value for reason in Reason}
+
+
+def test_the_metrics_to_alarm_on_exist() -> None:
+    """Operators are pointed to figures that are exported."""
+    told = re.findall(r"`issuance_(\w+)`", (REPO / "docs" / "operations.md").read_text())
+    assert told
+    assert set(told) <= set(MEANINGS)
