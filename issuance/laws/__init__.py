@@ -4,7 +4,7 @@ A law names itself, says its sentence, and finds its offenders: rows with enough
 Checks only read; a law that holds finds nothing.
 """
 
-from issuance.laws import once, owed, period_over, released, settled, spent, wallets
+from issuance.laws import apart, once, owed, period_over, released, settled, spent, wallets
 from issuance.laws.law import MOST_OFFENDERS, Law
 
 LAWS: tuple[Law, ...] = (
@@ -15,6 +15,7 @@ LAWS: tuple[Law, ...] = (
     spent.LAW,
     wallets.LAW,
     settled.LAW,
+    apart.LAW,
 )
 
 __all__ = ["LAWS", "MOST_OFFENDERS", "Law"]

@@ -10,6 +10,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from issuance import brands, schema
 from issuance.database import engine_for, show, transaction
+from issuance.laws import apart
 from issuance.tables import metadata
 
 WITH_BRAND = [table.name for table in metadata.sorted_tables if "brand_id" in table.columns]
@@ -124,3 +125,16 @@ def test_psql_is_bound_too(engine: Engine, brand_id: UUID) -> None:
         if bypasses[0]:
             connection.execute("SET ROLE issuance_processes")
         assert connection.execute("SELECT count(*) FROM brands").fetchone() == (0,)
+
+
+def test_law_10_finds_what_is_open(engine: Engine, brand_id: UUID, unshown: Connection) -> None:
+    """Silent on a database that keeps brands apart; it names the table that does not, and what is seen for it."""
+
+    def offenders() -> list[dict[str, object]]:
+        return [offender for batch in apart.find(unshown, brand_id) for offender in batch]
+
+    assert offenders() == []
+    unshown.execute(text("ALTER TABLE brands NO FORCE ROW LEVEL SECURITY"))
+    found = offenders()
+    assert found[0] == {"wrong": "no forced row-level security", "table": "brands"}
+    assert {one["wrong"] for one in found[1:]} <= {"sees another brand"}
