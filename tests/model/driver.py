@@ -37,7 +37,7 @@ class Play:
             for step, op in enumerate(self.history.ops):
                 self.step = step
                 self.play(op)
-                if op.name in ("coupon", "membership_type", "create_rule"):
+                if op.name in ("coupon", "membership_type"):
                     continue
                 if op.name != "clock":  # an equal `now` waits until all of it is settled
                     self.brand.set_clock(self.oracle.now)

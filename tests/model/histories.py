@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.model.lives import Life
-from tests.model.times import local_date, midnight
+from tests.model.times import local_date, midnight, plus_months
 from tests.model.words import Op
 
 ZONES = [
@@ -84,7 +84,8 @@ class _Draft:
         days = transitions(self.timezone, self.start.year)
         for number in range(random.choice([1, 1, 2, 3])):
             life = Life(random, f"m{number}", self.timezone, self.start, self.end, self.types, days)
-            dated += [(arrival, Op("post", {"facts": [fact]})) for arrival, fact in life.draw()]
+            posts = [(arrival, Op("post", {"facts": [fact]})) for arrival, fact in life.draw()]
+            dated = [(self._moved(instant, op, life), op) for instant, op in dated] + posts
         dated += self._people()
         return History(seed, self.timezone, self.start, (*opening, *self._timed(dated)))
 
@@ -120,6 +121,14 @@ class _Draft:
             deleted = max(self._instant(), dated[-1][0] + timedelta(days=1))
             dated.append((deleted, Op("delete_rule", {"rule": rule})))
         return dated
+
+    def _moved(self, instant: datetime, op: Op, life: Life) -> datetime:
+        """A rule may be saved at the very instant at which one of the life's periods starts, or something happens."""
+        if instant == self.start or op.name == "post" or self.random.random() > 0.15:
+            return instant
+        starts = [midnight(self.timezone, plus_months(life.anchor, number)) for number in range(20)]
+        starts += [arrival for arrival, _ in life.arrivals]
+        return self.random.choice([each for each in starts if self.start < each < self.end] or [instant])
 
     def _people(self) -> list[tuple[datetime, Op]]:
         random = self.random

@@ -78,6 +78,8 @@ class Life:
         arrival = time + timedelta(seconds=self.random.randrange(0, 90))
         if self.chance(0.15):
             arrival = self.between(time, time + timedelta(days=self.random.choice([1, 10, 70])))
+        elif self.chance(0.1):
+            arrival = time
         elif self.chance(0.12):
             arrival = self.between(time - timedelta(days=20), time)
         arrival = max(arrival, self.start + timedelta(seconds=1 + self.numbered))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
 
-from tests.model.owed import owed
+from tests.model.owed import Owed, owed, stamps
 from tests.model.reading import Reading
 from tests.model.times import local_date, midnight, plus_months, plus_validity
 from tests.model.words import Credit, Fact, Op, Version
@@ -46,6 +46,7 @@ class Oracle:
     def create_rule(self, rule: str, include_upcoming: bool = False, **fields: Any) -> None:
         values = {**FLAGS, **fields}
         self.rules[rule] = [Version(1, self.now, include_upcoming, False, **values)]
+        self.settle()
 
     def update_rule(self, rule: str, include_upcoming: bool = False, **fields: Any) -> None:
         self._save(rule, include_upcoming=include_upcoming, deleted=False, **fields)
@@ -129,7 +130,8 @@ class Oracle:
                 continue
             reissue = sum(credit.period_start == period_start for credit in own)
             start = reading.midnight(period_start)
-            self._give(rule, reading, guest.name, version, (period_start, period_end), start, reissue, manual=True)
+            one = Owed(guest.name, period_start, period_end, start, version, period_start)
+            self._give(rule, reading, one, reissue, manual=True)
 
     # -- settling
 
@@ -148,39 +150,37 @@ class Oracle:
                     self._look_after(credit, reading)
 
     def _settle_scheduled(self, rule: str, reading: Reading) -> None:
-        due = owed(self.rules[rule], reading)
+        own = [credit for credit in self.credits if (credit.rule, credit.membership) == (rule, reading.membership)]
+        due = owed(self.rules[rule], reading, stamps(own))
         deleted = self.rules[rule][-1].deleted
-        first = {
-            (credit.guest, credit.period_start): credit
-            for credit in self.credits
-            if (credit.rule, credit.membership, credit.reissue) == (rule, reading.membership, 0)
-        }
+        first = {(credit.guest, credit.period_start): credit for credit in own if credit.reissue == 0}
         for key, one in due.items():
             credit = first.get(key)
             if credit is None and not deleted:
-                self._give(rule, reading, one.guest, one.version, (one.period_start, one.period_end), one.start, 0)
+                self._give(rule, reading, one, 0)
             elif credit is not None and not credit.manual and credit.revoked == "facts" and not deleted:
                 credit.revoked = None
         for key, credit in first.items():
             if key not in due and not credit.manual and not credit.redeemed and credit.revoked is None:
                 credit.revoked = "facts"
 
-    def _give(
-        self,
-        rule: str,
-        reading: Reading,
-        guest: str,
-        version: Version,
-        period: tuple[date, date | None],
-        start: datetime,
-        reissue: int,
-        manual: bool = False,
-    ) -> None:
-        valid_from = max(start, self.now)
-        validity = self.coupons[version.coupon]
-        coupon_end = plus_validity(self.timezone, valid_from, validity) if validity else None
+    def _give(self, rule: str, reading: Reading, one: Owed, reissue: int, manual: bool = False) -> None:
+        valid_from = max(one.start, self.now)
+        validity = self.coupons[one.version.coupon]
         credit = Credit(
-            rule, reading.membership, guest, *period, reissue, valid_from, None, coupon_end, version, manual, self.now
+            rule=rule,
+            membership=reading.membership,
+            guest=one.guest,
+            period_start=one.period_start,
+            period_end=one.period_end,
+            reissue=reissue,
+            valid_from=valid_from,
+            expires_at=None,
+            coupon_end=plus_validity(self.timezone, valid_from, validity) if validity else None,
+            version=one.version,
+            manual=manual,
+            issued_at=self.now,
+            turn=one.turn,
         )
         credit.expires_at = self._end(credit, reading)
         if credit.expires_at is None or credit.expires_at > self.now:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from tests.model.reading import ENDED, PAYING, Reading
-from tests.model.words import Version
+from tests.model.words import Credit, Version
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Owed:
     period_end: date | None
     start: datetime
     version: Version
+    turn: date
 
 
 @dataclass
@@ -93,8 +94,22 @@ def calendar_of(version: Version, reading: Reading) -> list[date]:
     return reading.calendar(version.issuing_frequency)
 
 
-def turns(versions: list[Version], reading: Reading, until: datetime) -> list[Turn]:
-    """The chain of turns up to `until`: the version in force for each, whether it is released and not taken back."""
+def stamps(issued: list[Credit]) -> dict[date, int]:
+    """The version numbers that scheduled credits are out under, by the turns they ride on."""
+    return {credit.turn: credit.version.number for credit in issued if not credit.manual}
+
+
+def _in_force(version: Version, scheduled: datetime, released: datetime, out: int | None) -> bool:
+    """Section 4; but a version saved at the very instant that counts rewrites nothing that is `out` under another."""
+    latest = max(scheduled, released) if version.include_upcoming else scheduled
+    return version.created < latest or (version.created == latest and (out is None or out >= version.number))
+
+
+def turns(versions: list[Version], reading: Reading, until: datetime, out: dict[date, int]) -> list[Turn]:
+    """The chain of turns up to `until`: the version in force for each, whether it is released and not taken back.
+
+    `out`: the version numbers under which credits of some turns are out.
+    """
     versions = [version for version in versions if version.created <= reading.now and not version.deleted]
     days = sorted({day for version in versions for day in calendar_of(version, reading)})
     previous = reading.starts_on
@@ -108,11 +123,7 @@ def turns(versions: list[Version], reading: Reading, until: datetime) -> list[Tu
         if day != reading.starts_on:
             scheduled = max(scheduled, reading.midnight(previous))
         released = release.released or reading.now
-        in_force = [
-            version
-            for version in versions
-            if version.created <= scheduled or (version.include_upcoming and version.created <= released)
-        ]
+        in_force = [version for version in versions if _in_force(version, scheduled, released, out.get(day))]
         version = in_force[-1] if in_force else None
         turn = Turn(day, version, release.released, release.out, release.blockers())
         if version is None:
@@ -129,11 +140,11 @@ def turns(versions: list[Version], reading: Reading, until: datetime) -> list[Tu
     return chain
 
 
-def owed(versions: list[Version], reading: Reading) -> dict[tuple[str, date], Owed]:
+def owed(versions: list[Version], reading: Reading, out: dict[date, int]) -> dict[tuple[str, date], Owed]:
     """Every credit that is due now, by (guest, period_start), deletion aside."""
     found: dict[tuple[str, date], Owed] = {}
     ridden = False
-    for turn in turns(versions, reading, reading.now):
+    for turn in turns(versions, reading, reading.now, out):
         version = turn.version
         if version is None or not turn.out or turn.blockers:
             continue
@@ -153,6 +164,6 @@ def owed(versions: list[Version], reading: Reading) -> dict[tuple[str, date], Ow
         guests = reading.sign_up_party() if sign_up else reading.party(start)
         for guest in guests:
             if guest.lead_booker or not version.for_lead_booker_only:
-                due = Owed(guest.name, period_start, period_end, start, version)
+                due = Owed(guest.name, period_start, period_end, start, version, turn.day)
                 found.setdefault((guest.name, period_start), due)
     return found

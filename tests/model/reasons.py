@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from tests.model.owed import turns
+from tests.model.owed import stamps, turns
 from tests.model.reading import Reading
 from tests.model.words import Credit, Version
 
@@ -15,7 +15,7 @@ def reasons(versions: list[Version], reading: Reading, issued: list[Credit]) -> 
     """By guest and the turn's date, up to now. `issued` are this rule's and membership's; P0D turns are left out."""
     found: dict[tuple[str, date], set[str]] = {}
     numbered = {(credit.guest, credit.period_start): credit for credit in issued if credit.reissue == 0}
-    for turn in turns(versions, reading, reading.now):
+    for turn in turns(versions, reading, reading.now, stamps(issued)):
         version, sign_up = turn.version, turn.day == reading.starts_on
         once = version is not None and version.issuing_frequency == "P0D"
         if once or (sign_up and any(each.issuing_frequency == "P0D" for each in versions)):

@@ -13,7 +13,7 @@ from tests.model.driver import Play, shown
 from tests.model.histories import History, history
 from tests.model.shrink import check
 
-SEEDS = range(int(os.environ.get("ISSUANCE_MODEL_SEEDS", "60")))
+SEEDS = range(int(os.environ.get("ISSUANCE_MODEL_SEEDS", "24")))
 START = int(os.environ.get("ISSUANCE_MODEL_START", "0"))
 
 

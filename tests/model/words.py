@@ -60,6 +60,7 @@ class Credit:
     version: Version
     manual: bool
     issued_at: datetime
+    turn: date
     uses: int = 0
     redeemed: bool = False
     revoked: str | None = None
