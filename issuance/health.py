@@ -25,6 +25,11 @@ _FIGURES = text("""
            (SELECT count(*) FROM dues WHERE quarantined_at IS NOT NULL) AS memberships_quarantined,
            (SELECT count(*) FROM quarantined_messages) AS messages_quarantined,
            (SELECT count(*) FROM runs WHERE finished_at IS NULL) AS runs_unfinished,
+           (SELECT count(*) FROM (
+                SELECT FROM webhooks w JOIN deliveries d USING (brand_id, webhook_id)
+                 WHERE w.disabled_at IS NULL AND d.state = 'pending' AND d.next_at <= clock_timestamp()
+                 LIMIT :most) due) AS deliveries_due,
+           (SELECT count(*) FROM webhooks WHERE disabled_at IS NOT NULL) AS webhooks_disabled,
            -- Of the statistics: no count over a table that may hold a hundred million rows.
            (SELECT n_tup_ins FROM pg_stat_user_tables
              WHERE relname = 'credits' AND schemaname = current_schema()) AS credits_issued
@@ -39,6 +44,8 @@ MEANINGS = {
     "memberships_quarantined": "Memberships whose settling failed again and again",
     "messages_quarantined": "Queue messages that could not be read",
     "runs_unfinished": "Runs that are planned, under way or paused",
+    "deliveries_due": "Deliveries of webhooks whose next attempt is due",
+    "webhooks_disabled": "Webhooks that are disabled, by hand or because their receivers failed for days",
     "credits_issued": "Credits written since PostgreSQL's statistics were last reset",
 }
 

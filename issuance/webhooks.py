@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from uuid_utils.compat import uuid7
 
 from issuance.delivering import signatures
@@ -13,13 +13,6 @@ from issuance.tables import webhooks
 
 #: Each event is written once a webhook that listens to it.
 MOST_WEBHOOKS = 20
-
-# Deliveries go with their webhook; events that nobody else listened to go too.
-_ORPHANS = text("""
-    DELETE FROM webhook_events e
-     WHERE e.brand_id = :brand_id
-       AND NOT EXISTS (SELECT FROM deliveries d WHERE d.brand_id = e.brand_id AND d.event_id = e.event_id)
-""")
 
 
 class TooManyWebhooks(Conflict):
@@ -65,13 +58,12 @@ def get(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, A
 
 
 def remove(connection: Connection, brand_id: UUID, webhook_id: UUID) -> None:
-    """Forget a webhook and its deliveries. Raises NotFound."""
+    """Forget a webhook and its deliveries; events that have none left go when they are old. Raises NotFound."""
     removed = connection.execute(
         delete(webhooks).where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
     )
     if removed.rowcount == 0:
         raise NotFound("There is no such webhook.")
-    connection.execute(_ORPHANS, {"brand_id": brand_id})
 
 
 def enable(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, Any]:
