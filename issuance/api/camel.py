@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict
 
-from issuance.cursors import LONGEST_LIMIT
+from issuance.cursors import LONGEST_LIMIT, PATTERN
 from issuance.fields import Identifier, camel
 
 Limit = Annotated[int, Query(ge=1, le=LONGEST_LIMIT, description="How many at most")]
-Cursor = Annotated[str | None, Query(max_length=200, description="The nextCursor of the page before")]
+Cursor = Annotated[str | None, Query(pattern=PATTERN, description="The nextCursor of the page before")]
 #: Any path segments: an id may hold slashes. One that can be no id is unknown.
 MemberId = Annotated[str, Path(alias="externalUserID", description="The member, as you know them")]
 About = Annotated[

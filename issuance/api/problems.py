@@ -136,7 +136,7 @@ def answer_to(request: Request, error: Exception) -> Response | None:
 
 def _methods_at(request: Request) -> set[str]:
     """What can be done at an address, by the API document: each route knows its own method only."""
-    route = getattr(request.scope.get("route"), "path", "")
+    route = getattr(request.scope.get("route"), "path_format", "")
     return {method.upper() for method in request.app.openapi()["paths"].get(route, ())}
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import Field, StrictInt
+from pydantic import BeforeValidator, Field, StrictInt
 
 from issuance import members, wallets
 from issuance.api.callers import Caller, KeyedRoute, MemberReader, Writer
@@ -17,7 +17,13 @@ from issuance.wallets import MOST_AT_ONCE, EntryType
 
 router = APIRouter(prefix="/v1", tags=["points"], route_class=KeyedRoute, responses=documented(401, 403, 404, 422))
 
-Points = Annotated[StrictInt, Field(ge=1, le=MOST_AT_ONCE, examples=[100])]
+
+def _whole(value: object) -> object:
+    # JSON knows one kind of number: 5.0 is 5.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Points = Annotated[StrictInt, BeforeValidator(_whole), Field(ge=1, le=MOST_AT_ONCE, examples=[100])]
 
 
 class Currency(CamelModel):

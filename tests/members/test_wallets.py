@@ -119,7 +119,7 @@ def test_the_ledger_is_append_only_and_adds_itself_up(brand: Brand) -> None:
 
 def test_cursors_are_the_lists_own(brand: Brand) -> None:
     brand.member("ada")
-    for cursor in ("x", "é", "MjAzMS0wMS0wMQ", "====", "a" * 201):
+    for cursor in ("x", "é", "1-", f"1-{'0' * 31}", f"{10**17}-{'0' * 32}", f"-1-{'0' * 32}", f"1-{'0' * 32}\n"):
         query = {"externalUserID": "ada", "cursor": cursor}
         assert brand.refused("GET", "/v1/wallet/transactions", 422, params=query) == "INVALID"
     for limit in (0, 101):
@@ -130,3 +130,11 @@ def test_cursors_are_the_lists_own(brand: Brand) -> None:
 def test_a_key_says_whose_wallet(brand: Brand) -> None:
     assert brand.refused("GET", "/v1/wallet", 422) == "INVALID"
     assert brand.refused("GET", "/v1/wallet?externalUserID=nobody", 404) == "MEMBER_NOT_FOUND"
+
+
+def test_one_number_is_one_number(brand: Brand) -> None:
+    """JSON's 5.0 is 5; an address says all that can be done at it."""
+    brand.member("ada")
+    assert brand.call("POST", "/v1/wallet/credit", json={"amount": 5.0, "externalUserID": "ada"})["balance"] == 5
+    answer = brand.http.post("/v1/members/ada", json={})
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET, PUT")
