@@ -16,6 +16,7 @@ _READ = text("""
 """)
 # Settling on a sandbox brand holds its clock still until it commits: a move waits for it.
 _READ_AND_HOLD = text(_READ.text + " FOR SHARE")
+_WORK_ALONE = text("SELECT FROM brands WHERE brand_id = :brand_id AND clock_now IS NOT NULL FOR NO KEY UPDATE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +38,12 @@ def read(connection: Connection, brand_id: UUID, *, hold: bool = False) -> Brand
     if row is None:
         raise NotFound("There is no such brand.")
     return BrandClock(row.now, ZoneInfo(row.timezone), row.sandbox, row.stands_still, row.woke_at)
+
+
+def work_alone(connection: Connection, brand_id: UUID) -> None:
+    """Where a clock stands still, wait for the settling under way and keep more of it out until the transaction ends.
+
+    While time stands still, what is saved now and what is settled now happen at one instant: they must at
+    least come one after the other. Call it before anything else is locked.
+    """
+    connection.execute(_WORK_ALONE, {"brand_id": brand_id})

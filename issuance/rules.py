@@ -56,6 +56,7 @@ class CreditRuleChange(Body):
 
 def create(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[str, Any]:
     """A new rule, version 1. Raises Invalid for an unknown membership type or coupon."""
+    clock.work_alone(connection, brand_id)
     says = new.model_dump()
     _check_names(connection, brand_id, says)
     present = clock.read(connection, brand_id, hold=True)
@@ -69,6 +70,7 @@ def create(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[s
 
 def change(connection: Connection, brand_id: UUID, credit_rule_id: UUID, change: CreditRuleChange) -> dict[str, Any]:
     """The next version, even where nothing differs: `include_upcoming` alone can matter. Raises NotFound, Invalid."""
+    clock.work_alone(connection, brand_id)
     latest = _latest_held(connection, brand_id, credit_rule_id)
     named = change.model_dump(exclude_unset=True)
     _check_names(connection, brand_id, named)
@@ -81,6 +83,7 @@ def change(connection: Connection, brand_id: UUID, credit_rule_id: UUID, change:
 
 def delete(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> None:
     """The last version, in force for everything at once. Credits that are out live on. Raises NotFound."""
+    clock.work_alone(connection, brand_id)
     latest = _latest_held(connection, brand_id, credit_rule_id)
     now = clock.read(connection, brand_id, hold=True).now
     says = {**latest, "include_upcoming": True, "deleted": True}

@@ -47,24 +47,33 @@ class History:
         status = self.standing.at(instant)
         if status is Status.UPCOMING and self.facts.automatic:
             day = day_of(instant, self.facts.zone)
-            if day >= self.facts.billing_anchor and self.first_automatic_charge <= instant:
+            if day >= self.first_billed and self.first_automatic_charge <= instant:
                 return Status.ACTIVE
         return status
 
     @cached_property
+    def first_billed(self) -> date:
+        """The first date of the billing calendar: the start where that is the anchor, as last moved before it."""
+        start = self.start_of(self.facts.starts_on)
+        anchor = [self.facts.billing_anchor, *(anchor for at, anchor in self.facts.moves if at < start)][-1]
+        if anchor == self.facts.starts_on:
+            return anchor
+        return self.calendar.next_boundary(self.billing_months, self.facts.starts_on)
+
+    @cached_property
     def first_automatic_charge(self) -> datetime:
         """When `billing: automatic` first charges: the first period from the anchor on that ends after the sign-up."""
-        day = self.facts.billing_anchor
+        day = self.first_billed
         while self.start_of(self.calendar.next_boundary(self.billing_months, day)) <= self.facts.signed_up_at:
             day = self.calendar.next_boundary(self.billing_months, day)
         return self.start_of(day)
 
     def is_charged_automatically(self, day: date) -> bool:
         """Whether `billing: automatic` charges the billing period that `day` lies in."""
-        if not self.facts.automatic or day < self.facts.billing_anchor:
+        if not self.facts.automatic or day < self.first_billed:
             return False
         start, end = self.calendar.period_of(self.billing_months, day)
-        if start < self.facts.billing_anchor or self.start_of(end) <= self.facts.signed_up_at:
+        if self.start_of(end) <= self.facts.signed_up_at:
             return False
         status = self.standing.at(self.start_of(start))
         return status is not Status.PAUSED and status not in ENDED
