@@ -13,6 +13,7 @@ from issuance.database import transaction
 from issuance.events import Intake
 from issuance.settling import due, working
 from issuance.tables import webhook_events
+from tests.database.conftest import event
 
 PARTY = [
     {"name": "Ada", "external_user_id": "ada", "lead_booker": True},
@@ -153,3 +154,33 @@ def test_nobody_listens_nothing_is_written(
     at("2031-01-01T12:00")
     join(2)
     assert told(engine, brand_id) == []
+
+
+def test_taken_back_and_live_again(
+    engine: Engine,
+    brand_id: UUID,
+    rule_id: UUID,
+    listening: None,
+    at: Callable[[str], None],
+    accept: Callable[..., Intake],
+    signed_up: Callable[..., dict[str, Any]],
+) -> None:
+    """A charge fails and succeeds after all: the same credit is told as revoked, with the reason, and as restored."""
+    make_rule(engine, rule_id)
+    at("2031-02-01T12:00")
+    membership_id = uuid4()
+    charge = {"membership_id": str(membership_id), "charge_id": str(membership_id), "period_start": "2031-02-01"}
+    accept({**signed_up(membership_id), "time": "2031-01-01T09:00:00Z"})
+    for hour, fact in enumerate(("initiated", "failed", "succeeded"), start=6):
+        accept(event(f"charge.{fact}", charge, time=f"2031-02-01T{hour:02}:00:00Z"))
+        working.settle_soon(engine, brand_id, [membership_id])
+    (credit,) = {row.data["id"] for row in told(engine, brand_id) if row.type == "credit.revoked"}
+    assert [
+        (row.type, row.data["status"], row.data["revoked_reason"])
+        for row in told(engine, brand_id)
+        if row.data.get("id") == credit
+    ] == [
+        ("credit.issued", "live", None),
+        ("credit.revoked", "revoked", "charge_unpaid"),
+        ("credit.restored", "live", None),
+    ]
