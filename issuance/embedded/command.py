@@ -42,18 +42,21 @@ def tests(arguments: list[str]) -> int:
                 print("issuance: testing against PostgreSQL and Valkey of its own", file=sys.stderr, flush=True)
             os.environ.update(servers.addresses(), ISSUANCE_HOME=str(home))
             os.chdir(REPO)
-            return call(home, [sys.executable, "-m", "pytest", *arguments])
+            # SIGINT makes pytest take down what its fixtures started; SIGTERM would not.
+            return call(home, [sys.executable, "-m", "pytest", *arguments], stop=signal.SIGINT)
 
 
-def call(home: Path, command: list[str]) -> int:
-    """Runs `command` to its end and passes on the signals that come meanwhile; its exit code, as a shell's."""
+def call(home: Path, command: list[str], *, stop: signal.Signals = signal.SIGTERM) -> int:
+    """Runs `command` to its end; its exit code, as a shell's. Told to stop, it tells the command so, with `stop`."""
+    # A shell starts what it puts in the background with SIGINT ignored, and that is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     child = subprocess.Popen(command)
     running.note(home, "command", child.pid)
 
     def pass_on(number: int, _: object) -> None:
         # A terminal sends Ctrl-C to the child as well.
         if number != signal.SIGINT or not os.isatty(0):
-            child.send_signal(number)
+            child.send_signal(signal.SIGINT if number == signal.SIGINT else stop)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, pass_on)
