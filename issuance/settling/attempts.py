@@ -36,7 +36,7 @@ _FAILED = text(f"""
 
 _PASSED = text("""
     UPDATE dues SET attempts = 0, retry_at = NULL, last_error = NULL
-     WHERE brand_id = :brand_id AND membership_id = :id AND attempts > 0 AND quarantined_at IS NULL
+     WHERE brand_id = :brand_id AND membership_id = ANY(:ids) AND attempts > 0 AND quarantined_at IS NULL
 """)
 
 
@@ -77,6 +77,6 @@ def failed(connection: Connection, brand_id: UUID, membership_id: UUID, error: B
         )
 
 
-def passed(connection: Connection, brand_id: UUID, membership_id: UUID) -> None:
+def passed(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> None:
     """Note that an attempt did no harm, where the work does not settle: a replay leaves what is due alone."""
-    connection.execute(_PASSED, {"brand_id": brand_id, "id": membership_id})
+    connection.execute(_PASSED, {"brand_id": brand_id, "ids": list(membership_ids)})

@@ -6,7 +6,7 @@ A hint asks for one batch; which one PostgreSQL decides, so that lost, doubled a
 # ruff: noqa: S608 - nothing but what is written here goes into the statements
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -21,6 +21,8 @@ from issuance.settling.runs import add_up
 
 # A batch that was claimed and not finished is claimed again after this, unless its row is locked.
 _CLAIM_HOLDS = "5 seconds"
+#: Memberships a part of a batch that did not go through as a whole: most of them can, and quickly.
+_PART = 50
 
 _RUN = "SELECT * FROM runs WHERE brand_id = :brand_id AND run_id = :run_id"
 _PLAN = text("""
@@ -133,7 +135,7 @@ def _work(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
                 batch=claimed.batch,
                 error=type(error).__name__,
             )
-    return _one_by_one(engine, run, claimed)
+    return _in_parts(engine, run, claimed)
 
 
 def _whole(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
@@ -145,8 +147,9 @@ def _whole(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
         return counts
 
 
-def _one_by_one(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
-    """A batch that failed or whose worker died: each membership on its own, its attempt counted first.
+def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
+    """A batch that failed or whose worker died: part by part, each membership's attempt counted first. A part that
+    fails is taken one by one, and so is the batch when its worker died again.
 
     How far it came is kept in the batch, so that whoever claims it next goes on from there.
     """
@@ -154,27 +157,36 @@ def _one_by_one(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Rea
         ids = bulk.memberships_of(connection, run, claimed.first_id, claimed.last_id)
         if not ids and _hold(connection, claimed):
             _finish(connection, claimed, _counted(claimed), claimed.plan)
+    size = _PART if claimed.attempts <= 2 else 1
+    parts = deque(ids[start : start + size] for start in range(0, len(ids), size))
     counts = _counted(claimed)
     plan = claimed.plan
-    for membership_id, following in zip(ids, [*ids[1:], None], strict=True):
+    while parts:
+        part = parts.popleft()
+        following = parts[0][0] if parts else None
         with transaction(engine, run.brand_id) as connection:
-            quarantined = not attempts.begin(connection, run.brand_id, [membership_id])
-        more, rows = Counter({Reason.ERROR: 1}), None
+            begun = attempts.begin(connection, run.brand_id, part)
+        quarantined = Counter({Reason.ERROR: len(part) - len(begun)})
+        more, rows = quarantined, None
         try:
             with transaction(engine, run.brand_id) as connection:
                 if not _hold(connection, claimed):
                     break
-                if not quarantined:
-                    more, rows = bulk.work(connection, run, membership_id, membership_id, attempt_counted=True)
-                    if not more[Reason.ERROR]:
-                        attempts.passed(connection, run.brand_id, membership_id)
+                if begun:
+                    done, rows = bulk.work(connection, run, part[0], part[-1], attempt_counted=True)
+                    if not done[Reason.ERROR]:
+                        attempts.passed(connection, run.brand_id, begun)
+                    more = quarantined + done
                 _go_on(connection, claimed, following, counts + more, _joined(plan, rows))
         except Exception as error:
+            if len(part) > 1:
+                parts.extendleft([membership_id] for membership_id in reversed(part))
+                continue
             more, rows = Counter({Reason.ERROR: 1}), None
             with transaction(engine, run.brand_id) as connection:
                 if not _hold(connection, claimed):
                     break
-                attempts.failed(connection, run.brand_id, membership_id, error, counted=True)
+                attempts.failed(connection, run.brand_id, part[0], error, counted=True)
                 _go_on(connection, claimed, following, counts + more, plan)
         counts, plan = counts + more, _joined(plan, rows)
     return counts
