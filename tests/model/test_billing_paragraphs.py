@@ -260,3 +260,13 @@ def test_automatic_billing_charges_what_ends_after_the_sign_up(server: Server) -
     assert told.held() == ["2031-03-05 live"]
     told.to("2031-04-05")
     assert told.held("live") == ["2031-03-05", "2031-04-05"]
+
+
+def test_the_period_that_starts_on_the_moved_anchor_is_charged(server: Server) -> None:
+    """From the anchor on: moved to `starts_on` before the start, the first period is charged as well."""
+    told = Scenario(server, billing="automatic")
+    told.rule(issuing_frequency="P3M", roll_over=True)
+    told.sign_up("2031-02-05", billing_frequency="P1Y", billing_anchor="2031-03-10")
+    told.billing_date("2031-02-05", time="2031-01-20")
+    told.to("2031-05-06")
+    assert told.held() == ["2031-05-05 live"]

@@ -151,6 +151,18 @@ def test_every_guest_at_that_moment_gets_one(server: Server) -> None:
     assert told.holders() == ["ann 2031-01-05", "bob 2031-01-05"]
 
 
+def test_one_who_had_left_before_keeps_none(server: Server) -> None:
+    """Section 5: a guest removed keeps nothing, also where the removal is heard of after the manual issue."""
+    told = Scenario(server)
+    told.rule()
+    told.sign_up("2031-01-05", guests=[ANN, BOB])
+    told.to("2031-01-10")
+    told.issue(include_upcoming=True)
+    assert told.holders() == ["ann 2031-01-05", "bob 2031-01-05"]
+    told.guests(ANN, time="2031-01-09")
+    assert told.holders() == ["ann 2031-01-05"]
+
+
 def test_two_manual_issues_at_once_give_one_credit(server: Server) -> None:
     """Two manual issues at once, or one beside the scheduler, give one credit."""
     told = paid(server)

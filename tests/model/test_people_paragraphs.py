@@ -214,3 +214,30 @@ def test_changing_a_rule_or_a_coupon_rewrites_nothing(server: Server) -> None:
     told.coupon("P1D")
     told.update(multi_use=True, roll_over=False, for_lead_booker_only=False, include_upcoming=True)
     assert told.rows() == before
+
+
+@pytest.mark.parametrize(
+    "changed", [{"issuing_frequency": "P3M"}, {"issuing_frequency": "P0D"}, {"for_lead_booker_only": False}]
+)
+def test_nor_when_it_is_saved_at_the_very_instant_of_the_release(server: Server, changed: dict[str, Any]) -> None:
+    """A sandbox's clock stands still: `include_upcoming` saved at the instant of a release leaves alone what is out."""
+    told = party(server, for_lead_booker_only=True)
+    told.to("2031-02-05")
+    before = told.rows()
+    told.update(include_upcoming=True, **changed)
+    told.status("active", time="2031-02-04")
+    assert told.rows() == before
+
+
+def test_saved_at_that_instant_it_is_in_force_for_what_is_not_out(server: Server) -> None:
+    """Section 4: saved with `include_upcoming` at or before the release, whichever of the two came in first."""
+    for rule_first in (True, False):
+        told = Scenario(server)
+        told.sign_up("2031-01-05")
+        told.to("2031-02-10")
+        if rule_first:
+            told.rule(include_upcoming=True)
+        told.charge("initiated", "2031-02-05")
+        if not rule_first:
+            told.rule(include_upcoming=True)
+        assert told.held() == ["2031-02-05 live"]
