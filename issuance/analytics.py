@@ -108,6 +108,8 @@ def _buckets(
     buckets: list[dict[str, Any]] = [
         {"start_time": start, "end_time": end, **dict.fromkeys(names, 0)} for start, end in pairwise(bounds)
     ]
+    if not buckets:
+        return []
     asked = {"brand_id": brand_id, "bounds": bounds, "first": bounds[0], "last": bounds[-1]}
     for statement, group in statements.items():
         known = {"now": present.now} if statement is _EXPIRED else {}
@@ -117,10 +119,10 @@ def _buckets(
 
 
 def bounds_of(window: Window, zone: ZoneInfo) -> Sequence[datetime]:
-    """The instants at which a window's buckets begin, and its end."""
+    """The instants at which a window's buckets begin, and its end; none of a window that holds no time."""
     first, last = _start_of(window.first, zone), _end_of(window.last, zone)
     if first >= last:
-        raise Invalid("to: must be after from", fields={"to": "must be after from"})
+        return []
     bounds = [first]
     day = _turn_of(day_of(first, zone), window.interval)
     while True:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, and_, case, func, insert, null, select, text, update
 from uuid_utils.compat import uuid7
 
-from issuance import clock, credits, cursors, members, outbox, wallets  # noqa: A004 - the word is the domain's
+from issuance import clock, credits, cursors, outbox, wallets  # noqa: A004 - the word is the domain's
 from issuance.errors import CreditUnknown, InvalidTransition, NotFound
 from issuance.fields import camel
 from issuance.settling import due
@@ -103,7 +103,6 @@ def redeem_points(
     connection: Connection, brand_id: UUID, points: int, external_user_id: str, booking: Booking
 ) -> dict[str, Any]:
     """Spend a member's points: the redemption. Raises MemberNotFound, MemberArchived, InsufficientPoints."""
-    members.hold(connection, brand_id, external_user_id)
     now = clock.read(connection, brand_id).now
     member = {"points": points, "external_user_id": external_user_id}
     redemption = _create(connection, brand_id, booking, now, **member, offer=booking.offer or "")

@@ -118,14 +118,17 @@ def entries(
 
 
 def _lock(connection: Connection, brand_id: UUID, external_user_id: str) -> _Totals:
-    ids = {"brand_id": brand_id, "external_user_id": external_user_id}
-    connection.execute(postgresql.insert(wallets).values(ids).on_conflict_do_nothing(constraint="wallets_pkey"))
     columns = wallets.c
-    row = connection.execute(
+    found = (
         select(columns.received, columns.spent)
         .where(columns.brand_id == brand_id, columns.external_user_id == external_user_id)
         .with_for_update()
-    ).one()
+    )
+    row = connection.execute(found).one_or_none()
+    if row is None:
+        ids = {"brand_id": brand_id, "external_user_id": external_user_id}
+        connection.execute(postgresql.insert(wallets).values(ids).on_conflict_do_nothing(constraint="wallets_pkey"))
+        row = connection.execute(found).one()
     return _Totals(row.received, row.spent)
 
 

@@ -11,7 +11,7 @@ from issuance import members, wallets
 from issuance.api.callers import Caller, KeyedRoute, MemberReader, Writer
 from issuance.api.camel import About, CamelModel, Cursor, Limit
 from issuance.api.problems import documented
-from issuance.errors import Invalid
+from issuance.errors import MemberNotFound
 from issuance.fields import CamelBody, Identifier, Reason
 from issuance.wallets import MOST_AT_ONCE, EntryType
 
@@ -23,7 +23,7 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Points = Annotated[StrictInt, BeforeValidator(_whole), Field(ge=1, le=MOST_AT_ONCE, examples=[100])]
+Points = Annotated[StrictInt, Field(ge=1, le=MOST_AT_ONCE, examples=[100]), BeforeValidator(_whole)]
 
 
 class Currency(CamelModel):
@@ -71,10 +71,10 @@ class CreditWalletBody(CamelBody):
 
 
 def member_of(caller: Caller, external_user_id: str | None) -> str:
-    """The member that a call is about, which a key has to name."""
+    """The member that a call is about, which a key has to name. Raises MemberNotFound, NotAllowed."""
     about = caller.about(external_user_id)
     if about is None:
-        raise Invalid("externalUserID: is required", fields={"externalUserID": "is required with an organisation key"})
+        raise MemberNotFound("An organisation key is nobody's: name the member, externalUserID.")
     return about
 
 

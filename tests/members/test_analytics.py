@@ -105,8 +105,6 @@ def test_a_window_has_its_bounds(brand: Brand) -> None:
     with pytest.raises(Invalid):
         bounds_of(Window(date(2030, 1, 1), date(2032, 9, 27), "day"), zone)
     wrong = (
-        {"from": "2031-01-02", "to": "2031-01-01", "interval": "day"},
-        {"from": "2031-01-02T00:00:00Z", "to": "2031-01-02T00:00:00Z", "interval": "day"},
         {"from": "1900-01-01", "to": "2199-12-31", "interval": "week"},
         {"from": "2031-01-02", "to": "2031-01-03", "interval": "year"},
         {"from": "2031-01-02T00:00:00", "to": "2031-01-03"},
@@ -115,3 +113,8 @@ def test_a_window_has_its_bounds(brand: Brand) -> None:
     )
     for query in wrong:
         assert brand.refused("GET", "/v1/analytics/timeseries", 422, params=query) == "INVALID"
+    for query in (
+        {"from": "2031-01-02", "to": "2031-01-01"},
+        {"from": "2031-01-02T00:00:00Z", "to": "2031-01-02T00:00:00Z"},
+    ):
+        assert brand.call("GET", "/v1/analytics/timeseries", params=query) == {"buckets": []}

@@ -113,7 +113,7 @@ def test_what_makes_no_sense_is_refused(brand: Brand, body: dict[str, Any]) -> N
 
 def test_points_need_a_member_who_has_them(brand: Brand) -> None:
     brand.member("ada", points=5)
-    assert brand.refused("POST", "/v1/redemptions", 422, json={"points": 5}) == "INVALID"
+    assert brand.refused("POST", "/v1/redemptions", 404, json={"points": 5}) == "MEMBER_NOT_FOUND"
     body = {"points": 6, "externalUserID": "ada"}
     assert brand.refused("POST", "/v1/redemptions", 422, json=body) == "INSUFFICIENT_POINTS"
     body = {"points": 1, "externalUserID": "nobody"}

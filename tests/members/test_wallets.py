@@ -128,7 +128,7 @@ def test_cursors_are_the_lists_own(brand: Brand) -> None:
 
 
 def test_a_key_says_whose_wallet(brand: Brand) -> None:
-    assert brand.refused("GET", "/v1/wallet", 422) == "INVALID"
+    assert brand.refused("GET", "/v1/wallet", 404) == "MEMBER_NOT_FOUND"
     assert brand.refused("GET", "/v1/wallet?externalUserID=nobody", 404) == "MEMBER_NOT_FOUND"
 
 
