@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
-from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy import ARRAY, Connection, Row, Text, any_, literal, select, text, update
 
 from issuance import clock
 from issuance.errors import Invalid, MemberArchived, MemberNotFound
@@ -139,7 +139,7 @@ def display_names(connection: Connection, brand_id: UUID, external_user_ids: Seq
         return {}
     columns = members.c
     some = select(columns.external_user_id, columns.display_name).where(
-        columns.brand_id == brand_id, columns.external_user_id.in_(external_user_ids)
+        columns.brand_id == brand_id, columns.external_user_id == any_(literal(list(external_user_ids), ARRAY(Text())))
     )
     return {row.external_user_id: row.display_name for row in connection.execute(some)}
 

@@ -7,29 +7,30 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, TextClause, text
 
 from issuance.deciding.facts import Coupon, Credit, CreditKey, MembershipFacts, Rule, RuleVersion
 from issuance.deciding.frequency import BillingFrequency, IssuingFrequency, parse_validity
 from issuance.settling.remembering import Fact, read_fact, remember
 
 # The row in dues is the lock: one settling of a membership at a time.
-_MEMBERSHIPS = """
-    SELECT m.membership_id, m.membership_type_id, m.external_user_id, t.billing = 'automatic' AS automatic,
-           m.signed_up_at, m.starts_on, m.billing_anchor, m.billing_frequency, m.status, m.ends_on,
-           d.due_at, d.settled_at, d.attempts
-      FROM dues d
-      JOIN memberships m USING (brand_id, membership_id)
-      JOIN membership_types t USING (brand_id, membership_type_id)
-     WHERE d.brand_id = :brand_id AND {which}
-     ORDER BY d.membership_id {lock}
-"""
-# Asked once the dues are locked, as all that follows: a member that was archived while we waited for them is.
+_CHOSEN = "SELECT d.membership_id FROM dues d WHERE d.brand_id = :brand_id AND {which} ORDER BY d.membership_id {lock}"
+# All that follows is asked once the dues are locked. Each table is found by its own key, whatever the planner
+# believes of sizes: right after an import it knows nothing yet.
+_MEMBERSHIPS = text("""
+    SELECT m.membership_id, m.membership_type_id, m.external_user_id, m.signed_up_at, m.starts_on, m.billing_anchor,
+           m.billing_frequency, m.status, m.ends_on, d.due_at, d.settled_at, d.attempts,
+           (SELECT t.billing = 'automatic' FROM membership_types t
+             WHERE (t.brand_id, t.membership_type_id) = (m.brand_id, m.membership_type_id)) AS automatic
+      FROM memberships m
+      JOIN dues d USING (brand_id, membership_id)
+     WHERE m.brand_id = :brand_id AND m.membership_id = ANY(:ids)
+       AND d.brand_id = :brand_id AND d.membership_id = ANY(:ids)
+     ORDER BY m.membership_id
+""")
 _ARCHIVED = text("""
-    SELECT m.membership_id, p.archived_at
-      FROM members p
-      JOIN memberships m USING (brand_id, external_user_id)
-     WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL AND m.membership_id = ANY(:ids)
+    SELECT external_user_id, archived_at FROM members
+     WHERE brand_id = :brand_id AND external_user_id = ANY(:members) AND archived_at IS NOT NULL
 """)
 _EVENTS = text("""
     SELECT membership_id, source, event_id, type, time, charge_id, data, settled_at IS NULL AS unsettled
@@ -62,22 +63,24 @@ _RULES = text("""
 _RULES_HELD = text(f"{_RULES.text} FOR KEY SHARE OF r")
 
 #: How a batch is chosen and locked. A sweep leaves out what somebody else is settling: it stays due.
-BY_IDS = text(_MEMBERSHIPS.format(which="d.membership_id = ANY(:ids)", lock="FOR UPDATE OF d"))
-BY_IDS_UNLOCKED = text(_MEMBERSHIPS.format(which="d.membership_id = ANY(:ids)", lock=""))
+BY_IDS = text(_CHOSEN.format(which="d.membership_id = ANY(:ids)", lock="FOR UPDATE"))
+BY_IDS_UNLOCKED = text(_CHOSEN.format(which="d.membership_id = ANY(:ids)", lock=""))
 DUE_IN_RANGE = text(
-    _MEMBERSHIPS.format(
+    _CHOSEN.format(
         which="d.membership_id BETWEEN :first_id AND :last_id AND d.due_at <= :now AND d.quarantined_at IS NULL"
         " AND (:attempt_counted OR d.retry_at IS NULL OR d.retry_at <= clock_timestamp())",
-        lock="FOR UPDATE OF d SKIP LOCKED",
+        lock="FOR UPDATE SKIP LOCKED",
     )
 )
+# Ids of all types lie between each other: a range holds more than are meant.
 OF_TYPE_IN_RANGE = text(
-    _MEMBERSHIPS.format(
+    _CHOSEN.format(
         which="d.membership_id BETWEEN :first_id AND :last_id AND d.quarantined_at IS NULL"
+        " AND d.membership_id IN (SELECT m.membership_id FROM memberships m WHERE m.brand_id = :brand_id"
+        " AND m.membership_id BETWEEN :first_id AND :last_id"
         " AND (CAST(:type AS uuid) IS NULL OR m.membership_type_id = :type)"
-        # Ids of all types lie between each other: a range holds many more than are meant.
         " AND (CAST(:rule AS uuid) IS NULL OR m.membership_type_id IN ("
-        "SELECT membership_type_id FROM rule_versions WHERE brand_id = :brand_id AND credit_rule_id = :rule))",
+        "SELECT membership_type_id FROM rule_versions WHERE brand_id = :brand_id AND credit_rule_id = :rule)))",
         lock="FOR UPDATE OF d",
     )
 )
@@ -137,14 +140,19 @@ class Membership:
         )
 
 
-def load(connection: Connection, brand_id: UUID, zone: ZoneInfo, chosen: object, **which: object) -> list[Membership]:
+def load(
+    connection: Connection, brand_id: UUID, zone: ZoneInfo, chosen: TextClause, **which: object
+) -> list[Membership]:
     """The memberships that `chosen` (BY_IDS, DUE_IN_RANGE, …) finds, with all their facts, ordered by id."""
-    rows = connection.execute(chosen, {"brand_id": brand_id, **which}).all()  # type: ignore[call-overload]
-    loaded = {row.membership_id: Membership(row, zone) for row in rows}
-    ids = {"brand_id": brand_id, "ids": list(loaded)}
-    if loaded:
-        for row in connection.execute(_ARCHIVED, ids):
-            loaded[row.membership_id].archived_at = row.archived_at
+    found = list(connection.scalars(chosen, {"brand_id": brand_id, **which}))
+    ids = {"brand_id": brand_id, "ids": found}
+    loaded: dict[UUID, Membership] = {}
+    if found:
+        rows = connection.execute(_MEMBERSHIPS, ids).all()
+        members = {"brand_id": brand_id, "members": list({row.external_user_id for row in rows})}
+        archived_at = {row.external_user_id: row.archived_at for row in connection.execute(_ARCHIVED, members)}
+        for row in rows:
+            loaded[row.membership_id] = Membership(row, zone, archived_at=archived_at.get(row.external_user_id))
         for event in connection.execute(_EVENTS, ids):
             loaded[event.membership_id].facts.append(read_fact(event))
         for row in connection.execute(_CREDITS, ids):

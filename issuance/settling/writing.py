@@ -29,7 +29,8 @@ class Raced(IssuanceError):
 class _Statement:
     """A statement over rows of the columns `own` and `shared`, each a name and its PostgreSQL type.
 
-    In `sql`, `{rows}` stands for the rows and `{names}` for all column names.
+    In `sql`, `{rows}` stands for the rows and `{names}` for all column names. What is updated is named by its
+    key twice, as `= ANY` too, so that it is found by its index whatever the planner believes of sizes.
     """
 
     def __init__(self, sql: str, own: dict[str, str], shared: dict[str, str]) -> None:
@@ -94,7 +95,8 @@ _CHANGE = _Statement(
            revoked_by = new.revoked_by, expired_at = new.expired_at, flagged_at = new.flagged_at,
            revoked_reason = CASE WHEN new.revoked_at IS NOT NULL THEN coalesce(new.revoked_reason, c.revoked_reason) END
       FROM (SELECT * FROM {rows}) new
-     WHERE c.brand_id = :brand_id AND c.credit_id = new.credit_id AND c.uses = new.was_uses
+     WHERE c.brand_id = :brand_id AND c.credit_id = ANY(:own_credit_id) AND c.credit_id = new.credit_id
+       AND c.uses = new.was_uses
        AND c.redeemed_at IS NOT DISTINCT FROM new.was_redeemed_at
        AND c.revoked_at IS NOT DISTINCT FROM new.was_revoked_at
     """,
@@ -118,7 +120,8 @@ _DUES = _Statement(
        SET due_at = new.due_at, settled_at = new.settled_at,
            attempts = 0, retry_at = NULL, last_error = NULL, quarantined_at = NULL
       FROM (SELECT * FROM {rows}) new
-     WHERE d.brand_id = :brand_id AND d.membership_id = new.membership_id
+     WHERE d.brand_id = :brand_id AND d.membership_id = ANY(:own_membership_id)
+       AND d.membership_id = new.membership_id
     """,
     own={"membership_id": "uuid"},
     shared={"due_at": "timestamptz", "settled_at": "timestamptz"},
@@ -127,7 +130,8 @@ _SOONER = _Statement(
     """
     UPDATE dues d SET due_at = least(d.due_at, new.due_at)
       FROM (SELECT * FROM {rows}) new
-     WHERE d.brand_id = :brand_id AND d.membership_id = new.membership_id
+     WHERE d.brand_id = :brand_id AND d.membership_id = ANY(:own_membership_id)
+       AND d.membership_id = new.membership_id
     """,
     own={"membership_id": "uuid"},
     shared={"due_at": "timestamptz"},
@@ -136,7 +140,8 @@ _STATUSES = _Statement(
     """
     UPDATE memberships m SET status = new.status, ends_on = new.ends_on
       FROM (SELECT * FROM {rows}) new
-     WHERE m.brand_id = :brand_id AND m.membership_id = new.membership_id
+     WHERE m.brand_id = :brand_id AND m.membership_id = ANY(:own_membership_id)
+       AND m.membership_id = new.membership_id
     """,
     own={"membership_id": "uuid"},
     shared={"status": "text", "ends_on": "date"},
@@ -145,7 +150,8 @@ _SETTLED = _Statement(
     """
     UPDATE billing_events e SET settled_at = clock_timestamp()
       FROM (SELECT * FROM {rows}) new
-     WHERE e.brand_id = :brand_id AND e.source = new.source AND e.event_id = new.event_id
+     WHERE e.brand_id = :brand_id AND e.source = ANY(:kinds_source) AND e.event_id = ANY(:own_event_id)
+       AND e.source = new.source AND e.event_id = new.event_id
     """,
     own={"event_id": "text"},
     shared={"source": "text"},
