@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from issuance.api import problems
+from issuance.api import problems, requests
 from issuance.api.requests import Edge
 from issuance.errors import Conflict
 
@@ -18,7 +19,7 @@ Get = Callable[..., httpx.Response]
 
 
 @pytest.fixture
-def get() -> Iterator[Get]:
+def get(monkeypatch: pytest.MonkeyPatch) -> Iterator[Get]:
     """Asks an application whose every endpoint fails in its own way."""
     app = FastAPI()
     problems.install(app)
@@ -40,9 +41,14 @@ def get() -> Iterator[Get]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             return await client.get(path, headers=headers)
 
+    # A logger as new: others in this process may have been told to say less.
+    configured = structlog.get_config()
+    structlog.reset_defaults()
+    monkeypatch.setattr(requests, "logger", structlog.get_logger())
     logging.disable()
     yield lambda path, **headers: asyncio.run(ask(path, headers))
     logging.disable(logging.NOTSET)
+    structlog.configure(**configured)
 
 
 def test_what_nobody_foresaw_is_500_in_the_one_shape(get: Get) -> None:
