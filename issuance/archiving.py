@@ -49,14 +49,7 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
     assert not told.rejected, "our own facts are well-formed"
     held_elsewhere = and_(
         credits_table.c.membership_id.in_([row.membership_id for row in locked]),
-        select(guests.c.guest_id)
-        .where(
-            guests.c.brand_id == brand_id,
-            guests.c.membership_id == credits_table.c.membership_id,
-            guests.c.guest_id == credits_table.c.guest_id,
-            guests.c.external_user_id == external_user_id,
-        )
-        .exists(),
+        select(guests.c.guest_id).where(credits.HOLDER, guests.c.external_user_id == external_user_id).exists(),
     )
     credits.revoke_all(connection, brand_id, _REASON, or_(credits_table.c.membership_id.in_(own), held_elsewhere))
     if not retain_balance:

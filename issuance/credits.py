@@ -42,7 +42,8 @@ _REFUSALS: dict[str, type[CreditNotLive]] = {
 }
 
 
-_HOLDER = and_(
+#: Joins guests to credits: who holds one.
+HOLDER = and_(
     guests.c.brand_id == credits.c.brand_id,
     guests.c.membership_id == credits.c.membership_id,
     guests.c.guest_id == credits.c.guest_id,
@@ -86,7 +87,7 @@ def page(
     found = _all(brand_id, now).where(*wanted).order_by(credits.c.credit_id.desc())
     counted = select(func.count()).select_from(credits).where(credits.c.brand_id == brand_id, *wanted)
     if external_user_id is not None:
-        counted = counted.join(guests, _HOLDER)
+        counted = counted.join(guests, HOLDER)
     total = connection.execute(counted).scalar_one()
     return [_shaped(row) for row in paging.slice_of(connection, found, page, per_page)], total
 
@@ -198,7 +199,7 @@ def _all(brand_id: UUID, now: datetime) -> Select[Any]:
             columns.flagged_at,
             columns.run_id,
         )
-        .join(guests, _HOLDER)
+        .join(guests, HOLDER)
         .where(columns.brand_id == brand_id)
     )
 

@@ -24,14 +24,7 @@ def page(connection: Connection, brand_id: UUID, external_user_id: str, limit: i
             coupons.c.discount_type,
             columns.expires_at,
         )
-        .join(
-            guests,
-            and_(
-                guests.c.brand_id == columns.brand_id,
-                guests.c.membership_id == columns.membership_id,
-                guests.c.guest_id == columns.guest_id,
-            ),
-        )
+        .join(guests, credits.HOLDER)
         .join(coupons, and_(coupons.c.brand_id == columns.brand_id, coupons.c.coupon_id == columns.coupon_id))
         .where(
             columns.brand_id == brand_id,
