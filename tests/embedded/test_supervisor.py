@@ -100,11 +100,11 @@ def test_an_ordinary_user_runs_it_too(home: Path, tmp_path: Path, program: Progr
     for folder in (home, *home.parents[:-1]):
         if folder.stat().st_uid == 0 and folder.is_relative_to(tmp_path.parents[1]):
             folder.chmod(0o755)
-    os.chown(home, 1234, 1234)
-    options: dict[str, Any] = {"user": 1234, "group": 1234, "extra_groups": []}
+    os.chown(home, 65534, 65534)
+    options: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": []}
     supervisor = program(SUPERVISOR, home, **options)
     assert line(supervisor) == "up"
-    assert {Path(f"/proc/{pid}").stat().st_uid for pid in recorded(home).values()} == {1234}
+    assert {Path(f"/proc/{pid}").stat().st_uid for pid in recorded(home).values()} == {65534}
 
 
 def _open_to_all(*paths: Path) -> bool:
