@@ -6,14 +6,16 @@ from uuid import UUID
 
 import dramatiq
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import clock, deliveries, hints, idempotency
 from issuance.database import transaction
+from issuance.log import logger
 from issuance.settling import due, working
 
 MOST_BRANDS = 200
 MOST_RUNS = 200
-MOST_MEMBERSHIPS = 5_000
+MOST_MEMBERSHIPS = 2_000
 MOST_WEBHOOKS = 1_000
 #: A hint that has not led to anything for so long is taken to be lost.
 _FORGOTTEN_AFTER = "2 seconds"
@@ -49,7 +51,10 @@ def run_once(engine: Engine, broker: dramatiq.Broker) -> Tick:
     with transaction(engine) as connection:
         brands = due.brands_with_due(connection, most=MOST_BRANDS)
     for brand_id in brands:
-        _sweep(engine, broker, brand_id, tick)
+        try:
+            _sweep(engine, broker, brand_id, tick)
+        except SQLAlchemyError as error:  # one brand's trouble is not the others'
+            logger.error("sweep_not_planned", brand=str(brand_id), error=type(error).__name__)
     _resume_runs(engine, broker, tick)
     _settle_forgotten(engine, broker, tick)
     _deliver(engine, broker, tick)

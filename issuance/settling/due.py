@@ -60,6 +60,16 @@ _HAS_UNSETTLED = text("""
     SELECT EXISTS (SELECT FROM billing_events e JOIN dues d USING (brand_id, membership_id)
                     WHERE e.brand_id = :brand_id AND e.settled_at IS NULL AND d.quarantined_at IS NULL)
 """)
+_WAITING = text("""
+    SELECT d.membership_id
+      FROM dues d
+     WHERE d.brand_id = :brand_id AND d.membership_id = ANY(:ids)
+       AND (d.settled_at IS NULL
+            OR d.due_at <= (SELECT coalesce(b.clock_now, clock_timestamp()) FROM brands b WHERE b.brand_id = :brand_id)
+            OR EXISTS (SELECT FROM billing_events e
+                        WHERE e.brand_id = :brand_id AND e.membership_id = d.membership_id AND e.settled_at IS NULL))
+     ORDER BY d.membership_id
+""")
 _WAKE_SETTLED_AT = text("""
     UPDATE dues d SET due_at = :now
       FROM memberships m
@@ -105,6 +115,11 @@ def unsettled(connection: Connection, *, older_than: str, most: int) -> dict[UUI
     for row in connection.execute(_UNSETTLED, {"older_than": older_than, "most": most}):
         found.setdefault(row.brand_id, []).append(row.membership_id)
     return found
+
+
+def waiting(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[UUID]:
+    """Those of some memberships that there is anything to settle for: a doubled hint costs this look."""
+    return list(connection.scalars(_WAITING, {"brand_id": brand_id, "ids": list(membership_ids)}))
 
 
 def has_unsettled(connection: Connection, brand_id: UUID) -> bool:

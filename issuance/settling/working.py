@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Row, text
 from issuance.database import transaction
 from issuance.deciding.reasons import Reason
 from issuance.log import logger
-from issuance.settling import attempts, batches, bulk
+from issuance.settling import attempts, batches, bulk, due
 from issuance.settling.due import BATCH_SIZE
 from issuance.settling.runs import add_up
 
@@ -237,7 +237,7 @@ def _key(claimed: Row[Any]) -> dict[str, Any]:
 def settle_soon(engine: Engine, brand_id: UUID, membership_ids: list[UUID]) -> Counter[Reason]:
     """Settle memberships that something happened to: together, or one by one where that fails."""
     with transaction(engine, brand_id) as connection:
-        ids = attempts.begin(connection, brand_id, membership_ids)
+        ids = attempts.begin(connection, brand_id, due.waiting(connection, brand_id, membership_ids))
     if not ids:
         return Counter()
     try:
