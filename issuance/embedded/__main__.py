@@ -1,5 +1,6 @@
 """What `./run` and `./test` become once their environment is there."""
 
+import signal
 import sys
 
 from issuance.embedded import command, up
@@ -30,6 +31,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # The order to stop ends this process like an exception, so that what it started is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         sys.exit(main(sys.argv[1:]))
     except IssuanceError as error:
