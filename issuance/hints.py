@@ -21,9 +21,9 @@ MEMBERSHIPS_A_HINT = 100
 
 
 @lru_cache(maxsize=4)
-def broker_for(url: str) -> RedisBroker:
+def broker_for(url: str, kind: type[RedisBroker] = RedisBroker) -> RedisBroker:
     """The process's broker. A dead worker's messages return after 15 s, not the default's quarter of an hour."""
-    broker = RedisBroker(  # type: ignore[no-untyped-call]  # dramatiq does not type it
+    broker = kind(
         url=url,
         middleware=[],
         heartbeat_timeout=15_000,

@@ -8,11 +8,11 @@ import dramatiq
 
 from issuance import hints, log
 from issuance.settings import settings
-from worker.messages import ReadsAnything
+from worker.messages import ReadsAnything, TrustsItsQueue
 
 log.set_up(settings().log_format, settings().log_level)
 dramatiq.set_encoder(ReadsAnything())
-dramatiq.set_broker(hints.broker_for(settings().redis_url))
+dramatiq.set_broker(hints.broker_for(settings().redis_url, TrustsItsQueue))
 
 from worker import actors  # noqa: E402 - actors register with the broker that was set above
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import dramatiq
 import redis
+from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import text
 
 from issuance import hints
@@ -78,7 +79,9 @@ def quarantine_message(body: str, error: str) -> None:
 
 def _forget(raw: bytes) -> None:
     """Take an unreadable message's body out of the broker; its id is not in it, so it is found by its body."""
-    broker = hints.broker_for(settings().redis_url)
+    # The broker that fetched it: nobody else can acknowledge it.
+    broker = dramatiq.get_broker()
+    assert isinstance(broker, RedisBroker), "set in worker/__init__"
     client: redis.Redis = broker.client
     for queue in hints.QUEUES:
         for message_id, body in client.hscan_iter(f"{broker.namespace}:{queue}.msgs"):

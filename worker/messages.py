@@ -3,9 +3,12 @@ had fetched: here it turns into a message for `quarantine_message`, and its neig
 
 import base64
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import dramatiq
+from dramatiq.broker import MessageProxy
+from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis
 from dramatiq.encoder import Encoder, MessageData
 
@@ -30,7 +33,7 @@ class ReadsAnything(Encoder):
             if not error:
                 return dict(message)
         return {
-            "queue_name": "events",
+            "queue_name": "unreadable",
             "actor_name": "quarantine_message",
             "args": [base64.b64encode(data).decode("ascii"), error],
             "kwargs": {},
@@ -53,3 +56,35 @@ def _wrong(message: Any) -> str:
     ):
         return "not a message"
     return ""
+
+
+class TrustsItsQueue(RedisBroker):
+    """dramatiq's broker, but a message belongs to the queue that it came from, whatever it says itself: a worker
+    thread that looks for the consumer of another queue dies of it."""
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> dramatiq.Consumer:
+        return _OwnQueue(super().consume(queue_name, prefetch, timeout), queue_name)
+
+
+class _OwnQueue(dramatiq.Consumer):
+    def __init__(self, consumer: dramatiq.Consumer, queue_name: str) -> None:
+        self._consumer = consumer
+        self._queue_name = queue_name
+
+    def __next__(self) -> MessageProxy | None:
+        message = next(self._consumer)
+        if message is None or message.queue_name == self._queue_name:
+            return message
+        return MessageProxy(message.copy(queue_name=self._queue_name))
+
+    def ack(self, message: MessageProxy) -> None:
+        self._consumer.ack(message)
+
+    def nack(self, message: MessageProxy) -> None:
+        self._consumer.nack(message)
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        self._consumer.requeue(messages)
+
+    def close(self) -> None:
+        self._consumer.close()
