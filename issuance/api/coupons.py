@@ -20,7 +20,7 @@ CouponId = Annotated[str, Path(examples=["spa-credit"], description="1 to 100 le
 KnownId = Annotated[str, Path(pattern=r"^[A-Za-z0-9._~:@-]{1,100}$")]
 
 
-class Discount(BaseModel):
+class DiscountOfCoupon(BaseModel):
     type: str
     value: int | float
     currency: str | None
@@ -33,7 +33,7 @@ class Coupon(BaseModel):
     coupon_id: str
     name: str
     description: str
-    discount: Discount
+    discount: DiscountOfCoupon
     validity: str | None
     offerings: list[Any]
     created_at: datetime
