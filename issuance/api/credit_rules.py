@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, StrictBool
+from pydantic import BaseModel, Field, StrictBool
 
 from issuance import hints, rules
 from issuance.api.callers import Issuer, KeyedRoute, Reader, Writer
@@ -14,7 +14,7 @@ from issuance.api.problems import documented
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.fields import Body
 from issuance.rules import CreditRuleChange, NewCreditRule
-from issuance.settling import runs
+from issuance.settling import forecasting, runs
 
 router = APIRouter(
     prefix="/customers/membership-credit-rules",
@@ -48,6 +48,17 @@ class MembershipCreditRule(BaseModel):
     version: int
     created_at: datetime
     updated_at: datetime
+
+
+class ForecastMonth(BaseModel):
+    month: str = Field(description="YYYY-MM, in the brand's time zone", pattern=r"^\d{4}-\d{2}$", examples=["2031-04"])
+    credits: int
+
+
+class Forecast(BaseModel):
+    """Credits by the month in which their period starts."""
+
+    data: list[ForecastMonth]
 
 
 class IssueBody(Body):
@@ -117,6 +128,21 @@ def delete_credit_rule(caller: Writer, credit_rule_id: CreditRuleId) -> Response
     with caller.transaction() as connection:
         rules.delete(connection, caller.brand_id, credit_rule_id)
     return Response(status_code=204)
+
+
+@router.get(
+    "/{creditRuleId}/forecast",
+    operation_id="forecastMembershipCreditRule",
+    response_model=Forecast,
+    responses=documented(404),
+)
+def forecast_credit_rule(
+    caller: Reader, credit_rule_id: CreditRuleId, months: Annotated[int, Query(ge=1, le=60)] = 12
+) -> Any:
+    """Forecast how many credits a rule issues in this month and those after it, as things stand."""
+    with caller.transaction() as connection:
+        rules.get(connection, caller.brand_id, credit_rule_id)
+        return {"data": forecasting.forecast(connection, caller.brand_id, credit_rule_id, months)}
 
 
 @router.post(

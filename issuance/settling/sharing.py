@@ -34,7 +34,7 @@ class SharedWalks:
     def walk(self, membership: Membership) -> Walked:
         """What walking this membership comes to."""
         rules = self._rules[membership.row.membership_type_id]
-        shape = self._shape(membership)
+        shape = self.shape(membership)
         if shape is None:
             return walk(membership, rules, self._clock)
         known = self._known.get(shape)
@@ -42,7 +42,7 @@ class SharedWalks:
             known = self._known[shape] = walk(membership, rules, self._clock)
         return _like(known, membership)
 
-    def _shape(self, membership: Membership) -> Hashable | None:
+    def shape(self, membership: Membership) -> Hashable | None:
         """All that a walk depends on, with guests and credits known by their places; None: too special to share."""
         row, facts = membership.row, membership.facts
         if len(facts) != 1 or facts[0].order.time > self._clock.now or membership.archived_at is not None:

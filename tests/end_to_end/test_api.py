@@ -1,5 +1,6 @@
 """Every resource of INTERFACE 4-6, 8 and 10 does what it says, in the shape it says."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -201,6 +202,30 @@ def test_explain_says_why_in_sentences(brand: Brand) -> None:
     assert row["text"].endswith(".")
     address = f"/customers/memberships/{membership_id}/explain"
     assert brand.data(address, **{"from": "2031-01-02", "to": "2031-01-31"}) == []
+
+
+def test_a_forecast_counts_what_the_clock_then_issues(http: httpx.Client) -> None:
+    """Month by month it is what is issued, as long as nothing else happens; who has ended gets nothing."""
+    brand = Brand(http, billing="automatic")
+    rule = brand.rule(issuing_frequency="P3M", issue_on_signup=True)
+    party = [
+        {"name": "Ann", "lead_booker": True, "guest_id": str(uuid4())},
+        {"name": "Bob", "lead_booker": False, "guest_id": str(uuid4())},
+    ]
+    leaving = brand.sign_up(external_user_id="lea")
+    brand.send(brand.sign_up(guests=party), leaving, brand.sign_up(external_user_id="cy", starts_on="2031-02-01"))
+    ended = {"membership_id": leaving["data"]["membership_id"], "status": "cancelled", "ends_on": "2031-04-01"}
+    brand.send(brand.event("membership.status_changed", **ended))
+    told = brand.data(f"{RULES}/{rule['id']}/forecast", months=5)
+    assert [(month["month"], month["credits"]) for month in told] == [
+        ("2031-01", 3), ("2031-02", 1), ("2031-03", 0), ("2031-04", 2), ("2031-05", 1),
+    ]  # fmt: skip
+    brand.until("2031-05-31T00:00:00Z")
+    issued = [credit["period_start"][:7] for credit in brand.data("/customers/credits", credit_rule_id=rule["id"])]
+    assert {month["month"]: month["credits"] for month in told if month["credits"]} == Counter(issued)
+    assert len(brand.data(f"{RULES}/{rule['id']}/forecast")) == 12
+    brand.ok("GET", f"{RULES}/{rule['id']}/forecast", 422, None, months=0)
+    brand.ok("GET", f"{RULES}/{uuid4()}/forecast", 404)
 
 
 def test_health_and_metrics_need_no_key(server: Server) -> None:
