@@ -81,10 +81,6 @@ def accept(connection: Connection, brand_id: UUID, bodies: Sequence[object]) -> 
     return intake
 
 
-def _key(event: BillingEvent) -> EventKey:
-    return event.source, event.event_id
-
-
 def _firsts(parsed: Mapping[int, BillingEvent], refused: Mapping[int, Refused]) -> dict[EventKey, int]:
     firsts: dict[EventKey, int] = {}
     for index, event in parsed.items():

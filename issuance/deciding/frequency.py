@@ -41,22 +41,6 @@ class IssuingFrequency(StrEnum):
 _MONTHS = {"P1M": 1, "P3M": 3, "P6M": 6, "P1Y": 12}
 
 
-def parse_billing(text: str) -> BillingFrequency:
-    """One of P1M, P3M, P6M, P1Y. Raises ValueError."""
-    try:
-        return BillingFrequency(text)
-    except ValueError:
-        raise ValueError("must be one of P1M, P3M, P6M, P1Y") from None
-
-
-def parse_issuing(text: str) -> IssuingFrequency:
-    """One of billing_cycle, P0D, P1M, P3M, P6M, P1Y. Raises ValueError: P2M, -P1M and P12M are refused."""
-    try:
-        return IssuingFrequency(text)
-    except ValueError:
-        raise ValueError("must be one of billing_cycle, P0D, P1M, P3M, P6M, P1Y") from None
-
-
 @dataclass(frozen=True, slots=True)
 class Validity:
     """A coupon's validity on the brand's wall clock: calendar months, then days."""
