@@ -6,7 +6,7 @@ Pure: it returns what to write. Applying it and settling again at the same `now`
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from issuance.deciding.decisions import Decision, Validities, decide_with, expiry, period_end_of, stayed
 from issuance.deciding.facts import PAYING, ChargeState, Credit, CreditKey, MembershipFacts, Rule, RuleVersion, Status
@@ -91,9 +91,9 @@ def _become(history: History, credit: Credit, decision: Decision | None, rule: R
     """What a credit that is out becomes at `now`, and why it is revoked if it is."""
     now = history.now
     after = replace(credit)
-    if history.facts.moves and not credit.roll_over and credit.redeemed_at is None:
-        _move(history, after, rule)
     why = _taken_back(history, credit, decision)
+    if history.facts.moves and not credit.roll_over and credit.redeemed_at is None:
+        why = _move(history, after, rule) or why
     if why is None:
         after.flagged_at = None
         if credit.revoked_by == "facts" and rule.deleted_at is None:
@@ -120,13 +120,19 @@ def _taken_back(history: History, credit: Credit, decision: Decision | None) -> 
     return None if decision.reason is Reason.ALREADY_ISSUED else decision.reason
 
 
-def _move(history: History, credit: Credit, rule: Rule) -> None:
-    """Unredeemed roll_over=false credits move with the billing date (SEMANTICS 7)."""
+def _move(history: History, credit: Credit, rule: Rule) -> Reason | None:
+    """Unredeemed roll_over=false credits move with the billing date (SEMANTICS 7).
+
+    A move that became known late may end the period before the credit was issued, which then would not have been.
+    """
     frequency = rule.version(credit.rule_version).frequency
     credit.period_end = period_end_of(history, frequency, credit.key.period_start)
     moved = expiry(history, False, credit.valid_from, credit.period_end, credit.validity_ends_at)
-    # A move that became known late may end the period before the credit was issued: it was live for no time.
-    credit.expires_at = None if moved is None else max(moved, credit.valid_from + timedelta.resolution)
+    assert moved is not None, "a credit that does not roll over has an end"
+    if moved <= credit.valid_from:
+        return Reason.PERIOD_OVER
+    credit.expires_at = moved
+    return None
 
 
 def next_due(history: History, settlement: Settlement) -> datetime | None:

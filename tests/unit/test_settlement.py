@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from datetime import timedelta
+from datetime import date, timedelta
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ from issuance.deciding.facts import Credit
 from issuance.deciding.manual import issue_by_hand
 from issuance.deciding.reasons import Reason
 from issuance.settling.walking import Walked, add
-from tests.unit.club import Life, changes_of
+from tests.unit.club import Life, at, changes_of, rule, version
 from tests.unit.lives import lives, nows
 
 laws = settings(max_examples=60, deadline=None, phases=[Phase.generate])
@@ -109,6 +109,20 @@ def test_any_order_and_repetition_of_facts_ends_alike(life: Life, data: st.DataO
     later = data.draw(st.permutations(places[1:]))
     again = data.draw(st.lists(st.sampled_from(places), max_size=4))
     assert live_after(life, [[0], *([place] for place in [*later, *again])], now) == live_after(life, [places], now)
+
+
+def test_a_move_heard_of_late_takes_back_what_it_leaves_no_time() -> None:
+    """A credit issued after its period had ended by a move that nobody had told yet would not have been issued."""
+    plain = rule(version(roll_over=False, issue_on_signup=False))
+    life = Life(rules=[plain], starts_on=date(2030, 12, 1), billing_frequency="P1M")
+    life.charge(at("2031-01-01"), "initiated", "c", "2031-01-01")
+    now = at("2031-01-20T09:00:00")
+    life.settle(now)
+    assert [credit.revoked_by for credit in life.credits] == [None]
+    life.tell(at("2031-01-05"), "membership.billing_date_moved", billing_anchor="2031-01-10")
+    life.settle(now)
+    assert [credit.revoked_by for credit in life.credits] == ["facts"]
+    assert not life.live(now)
 
 
 @laws
