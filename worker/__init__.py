@@ -4,12 +4,16 @@ A message is parsed, the membership or the run's next batch is settled or the we
 all.
 """
 
+import gc
+
 import dramatiq
 
 from issuance import hints, log
 from issuance.settings import settings
 from worker.messages import ReadsAnything, TrustsItsQueue
 
+# A batch makes many small objects and no cycles: looking for cycles every few hundred of them is work for nothing.
+gc.set_threshold(100_000)
 log.set_up(settings().log_format, settings().log_level)
 dramatiq.set_encoder(ReadsAnything())
 dramatiq.set_broker(hints.broker_for(settings().redis_url, TrustsItsQueue))

@@ -165,6 +165,29 @@ class Credit:
     expired_at: datetime | None = None
     flagged_at: datetime | None = None
 
+    def like(self, credit_id: UUID, guest_id: UUID) -> "Credit":
+        """The same credit of another guest of another membership."""
+        rule_id, _, period_start, reissue = self.key
+        return Credit(
+            credit_id,
+            CreditKey(rule_id, guest_id, period_start, reissue),
+            self.rule_version,
+            self.period_end,
+            self.roll_over,
+            self.multi_use,
+            self.valid_from,
+            self.expires_at,
+            self.validity_ends_at,
+            self.issued_at,
+            self.manual,
+            self.uses,
+            self.redeemed_at,
+            self.revoked_at,
+            self.revoked_by,
+            self.expired_at,
+            self.flagged_at,
+        )
+
     def is_held_at(self, now: datetime) -> bool:
         """Unredeemed, unexpired and unrevoked; one not yet valid counts too (SEMANTICS 9)."""
         return (

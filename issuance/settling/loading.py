@@ -153,9 +153,9 @@ def load(
         archived_at = {row.external_user_id: row.archived_at for row in connection.execute(_ARCHIVED, members)}
         for row in rows:
             loaded[row.membership_id] = Membership(row, zone, archived_at=archived_at.get(row.external_user_id))
-        for event in connection.execute(_EVENTS, ids):
+        for event in connection.execute(_EVENTS, ids).all():
             loaded[event.membership_id].facts.append(read_fact(event))
-        for row in connection.execute(_CREDITS, ids):
+        for row in connection.execute(_CREDITS, ids).all():
             loaded[row.membership_id].credits.append(_credit(row))
     return list(loaded.values())
 

@@ -6,7 +6,6 @@ to nothing a membership. Only memberships about which no more than the sign-up i
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from copy import copy
 from datetime import datetime
 from uuid import UUID
 
@@ -106,15 +105,12 @@ def _like(known: Walked, membership: Membership) -> Walked:
     walked.skipped, walked.guest_of = known.skipped, guest_of
     fresh = {}
     for credit, new in known.issued:
-        own = copy(credit)
-        own.credit_id = fresh[credit.credit_id] = uuid7()
-        own.key = credit.key._replace(guest_id=guest_of[credit.key.guest_id])
+        own = credit.like(uuid7(), guest_of[credit.key.guest_id])
+        fresh[credit.credit_id] = own.credit_id
         walked.issued.append((own, new))
     for credit_id, (before, after, why) in known.changed.items():
         own_before = own_of.get(credit_id, before)
-        own_after = copy(after)
-        own_after.credit_id = fresh.get(credit_id) or own_before.credit_id
-        own_after.key = after.key._replace(guest_id=guest_of[after.key.guest_id])
+        own_after = after.like(fresh.get(credit_id) or own_before.credit_id, guest_of[after.key.guest_id])
         walked.changed[own_after.credit_id] = (own_before, own_after, why)
     after_of = {credit_id: after for credit_id, (_, after, _) in walked.changed.items()}
     walked.credits = [after_of.get(credit.credit_id, credit) for credit in membership.credits]
