@@ -52,11 +52,7 @@ def settle(facts: MembershipFacts, rules: Sequence[Rule], now: datetime, settled
     settlement.decisions = decide_with(history, rules)
     for decision in settlement.decisions:
         if decision.reason is Reason.ISSUED:
-            assert decision.version is not None, "an issue has a version"
-            assert decision.validities is not None, "an issue has validities"
-            settlement.issue.append(
-                NewCredit(decision.key, decision.version, decision.turn.period_end, decision.validities, now)
-            )
+            settlement.issue.append(new_credit(decision, now))
             settlement.counts[Reason.ISSUED] += 1
         elif decision.credit is None and (settled_at is None or history.start_of(decision.turn.day) > settled_at):
             settlement.counts[decision.reason] += 1
@@ -65,6 +61,13 @@ def settle(facts: MembershipFacts, rules: Sequence[Rule], now: datetime, settled
     _change_what_is_out(settlement, history, rules)
     settlement.due_at = next_due(history, settlement)
     return settlement
+
+
+def new_credit(decision: Decision, now: datetime) -> NewCredit:
+    """The credit that a decision to issue asks for, issued at `now`."""
+    assert decision.version is not None, "an issue has a version"
+    assert decision.validities is not None, "an issue has validities"
+    return NewCredit(decision.key, decision.version, decision.turn.period_end, decision.validities, now)
 
 
 def status_of(history: History) -> Status:

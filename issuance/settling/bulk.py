@@ -15,7 +15,7 @@ from issuance.deciding.facts import Rule
 from issuance.deciding.manual import issue_by_hand
 from issuance.deciding.reasons import Reason
 from issuance.deciding.releases import History
-from issuance.deciding.settlement import NewCredit
+from issuance.deciding.settlement import new_credit
 from issuance.settling.batches import settle_due, settle_loaded
 from issuance.settling.loading import OF_TYPE_IN_RANGE, Membership, load, load_rules
 from issuance.settling.telling import tell
@@ -105,7 +105,7 @@ def _replay(connection: Connection, run: Row[Any], clock: BrandClock, membership
             if run.dry_run:
                 plan.append(_row(membership, decision))
             elif decision.reason is Reason.ISSUED:
-                add(walked, _new(decision, clock))
+                add(walked, new_credit(decision, clock.now))
         if walked.issued:
             walks.append(walked)
     issue(connection, run.brand_id, walks, run_id=run.run_id)
@@ -119,12 +119,6 @@ def _replayed(
 ) -> list[Decision]:
     decisions = decide(membership.facts_at(clock.now, membership.credits), rules, clock.now)
     return [decision for decision in decisions if first <= decision.turn.period_start <= last]
-
-
-def _new(decision: Decision, clock: BrandClock) -> NewCredit:
-    assert decision.version is not None, "an issue has a version"
-    assert decision.validities is not None, "an issue has validities"
-    return NewCredit(decision.key, decision.version, decision.turn.period_end, decision.validities, clock.now)
 
 
 def _row(membership: Membership, decision: Decision) -> dict[str, Any]:

@@ -19,7 +19,7 @@ _CHOSEN = "SELECT d.membership_id FROM dues d WHERE d.brand_id = :brand_id AND {
 # believes of sizes: right after an import it knows nothing yet.
 _MEMBERSHIPS = text("""
     SELECT m.membership_id, m.membership_type_id, m.external_user_id, m.signed_up_at, m.starts_on, m.billing_anchor,
-           m.billing_frequency, m.status, m.ends_on, d.due_at, d.settled_at, d.attempts,
+           m.billing_frequency, m.status, m.ends_on, d.due_at, d.settled_at,
            (SELECT t.billing = 'automatic' FROM membership_types t
              WHERE (t.brand_id, t.membership_type_id) = (m.brand_id, m.membership_type_id)) AS automatic
       FROM memberships m

@@ -133,7 +133,6 @@ class Life:
             ends_on=None,
             due_at=self.due_at,
             settled_at=self.settled_at,
-            attempts=0,
         )
         facts = sorted(self.facts, key=lambda fact: fact.order)
         return Membership(cast(Row[Any], row), self.zone, facts, [replace(credit) for credit in self.credits])
