@@ -1,0 +1,1 @@
+"""The calendar against two oracles: PostgreSQL's own interval arithmetic, and one written from scratch."""
