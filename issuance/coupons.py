@@ -28,6 +28,10 @@ from issuance.tables import coupons
 _ID = re.compile(r"[A-Za-z0-9._~:@-]{1,100}", re.ASCII)
 
 
+#: The form of a validity, as the API document says it.
+_Shown = Field(json_schema_extra={"pattern": r"^P(?!$)(\d{1,4}Y)?(\d{1,5}M)?(\d{1,5}W)?(\d{1,6}D)?$"})
+
+
 def _validity(text: str) -> str:
     parse_validity(text)
     return text
@@ -81,12 +85,13 @@ class Discount(Body):
 
 
 class CouponBody(Body):
-    """A coupon as it is to be. `validity` is how long a credit lives, an ISO 8601 duration; null: without end."""
+    """A coupon as it is to be. `validity` is how long a credit lives, an ISO 8601 duration of whole years, months,
+    weeks and days, at most a century; null: without end."""
 
     name: Name
     description: Description = ""
     discount: Discount
-    validity: Annotated[StrictStr, AfterValidator(_validity)] | None = Field(None, examples=["P60D"])
+    validity: Annotated[StrictStr, AfterValidator(_validity), _Shown] | None = Field(None, examples=["P60D"])
     offerings: Annotated[list[PlainJson], Field(default_factory=list, max_length=500)]
 
 

@@ -129,7 +129,8 @@ def _plain_json(value: Any) -> Any:
 # The length comes first: it is what the API document shows, with what the validators after it refuse.
 _Storable = AfterValidator(_storable)
 _Shown = Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
-_YEARS = r"^(19|20|21)\d{2}-"
+#: FIRST_YEAR to LAST_YEAR, as the API document says it.
+YEARS = r"^(19|20|21)\d{2}-"
 Name = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255), _Storable, _Shown]
 #: An id that others gave: a member's, a charge's, an event's.
 Identifier = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255), _Storable, _Shown]
@@ -142,8 +143,8 @@ DisplayName = Annotated[StrictStr, StringConstraints(max_length=255), _Storable,
 Tier = Annotated[StrictStr, StringConstraints(max_length=255), _Storable, _Shown]
 Offer = Annotated[StrictStr, StringConstraints(max_length=255), _Storable, _Shown]
 TimeZone = Annotated[StrictStr, AfterValidator(_timezone)]
-CalendarDate = Annotated[date, BeforeValidator(_date), Field(json_schema_extra={"pattern": _YEARS})]
-Instant = Annotated[datetime, BeforeValidator(_instant), Field(json_schema_extra={"pattern": _YEARS})]
+CalendarDate = Annotated[date, BeforeValidator(_date), Field(json_schema_extra={"pattern": YEARS})]
+Instant = Annotated[datetime, BeforeValidator(_instant), Field(json_schema_extra={"pattern": YEARS})]
 Amount = Annotated[
     Decimal,
     BeforeValidator(_number),

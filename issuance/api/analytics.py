@@ -11,14 +11,14 @@ from issuance.analytics import Interval, Window
 from issuance.api.callers import KeyedRoute, Reader
 from issuance.api.camel import CamelModel
 from issuance.api.problems import documented
-from issuance.fields import date_or_instant
+from issuance.fields import YEARS, date_or_instant
 
 router = APIRouter(tags=["analytics"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 
 _Moment = Annotated[
     date | datetime,
     BeforeValidator(date_or_instant),
-    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": form, "pattern": YEARS} for form in ("date-time", "date")]}),
 ]
 First = Annotated[_Moment, Query(alias="from", description="An instant, or a date: from its midnight for the brand")]
 Last = Annotated[_Moment, Query(alias="to", description="An instant, exclusive, or a date, inclusive")]
@@ -68,14 +68,14 @@ class CreditsSeries(BaseModel):
     buckets: list[CreditsBucket]
 
 
-@router.get("/v1/analytics/summary", operation_id="getAnalyticsSummary", response_model=Summary)
+@router.get("/v1/analytics/summary", operation_id="analyticsSummary", response_model=Summary)
 def get_analytics_summary(caller: Reader) -> Any:
     """Totals of members, points and redemptions."""
     with caller.transaction() as connection:
         return analytics.summary(connection, caller.brand_id)
 
 
-@router.get("/v1/analytics/timeseries", operation_id="getAnalyticsTimeseries", response_model=PointsSeries)
+@router.get("/v1/analytics/timeseries", operation_id="analyticsTimeseries", response_model=PointsSeries)
 def get_analytics_timeseries(caller: Reader, first: First, last: Last, interval: Turn = "day") -> Any:
     """Points and new members by day, week or month: at most 1000 buckets."""
     with caller.transaction() as connection:

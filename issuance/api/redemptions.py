@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from issuance import hints, offers, redemptions
 from issuance.api.callers import KeyedRoute, MemberReader, MemberWriter, Writer
@@ -58,11 +59,24 @@ class Offers(CamelModel):
     next_cursor: str | None
 
 
+#: What the validator of a redemption refuses, as far as the API document can say it.
+_OF_ONE_THING: JsonDict = {
+    "if": {"required": ["creditCode"], "properties": {"creditCode": {"type": "string"}}},
+    "then": {"properties": {"points": {"type": "null"}}},
+    "else": {
+        "if": {"required": ["points"], "properties": {"points": {"type": "integer"}}},
+        "else": {"required": ["offer"], "properties": {"offer": {"type": "string", "minLength": 1}}},
+    },
+}
+
+
 class RedemptionBody(CamelBody):
-    """Of a credit, by `creditCode`, or by `offer` alone; or of `points`.
+    """Of a credit, by `creditCode`, or by `offer` alone; or of `points`. `endAt` is not before `startAt`.
 
     `externalUserID`: whose they are, needed for points with an organisation key.
     """
+
+    model_config = ConfigDict(json_schema_extra=_OF_ONE_THING)
 
     offer: Offer | None = Field(None, description="What it is for; alone, the id of one of the member's offers")
     credit_code: Name | None = None

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic.config import JsonDict
 
 from issuance import hints
 from issuance.api.callers import Issuer, KeyedRoute, Reader
@@ -40,8 +41,23 @@ class Run(BaseModel):
     finished_at: datetime | None
 
 
+_TEXT: JsonDict = {"type": "string"}
+_NULL: JsonDict = {"type": "null"}
+#: What the validator of a replay refuses, as the API document says it.
+_OVER_ONE_THING: JsonDict = {
+    "if": {"required": ["credit_rule_id"], "properties": {"credit_rule_id": _TEXT}},
+    "then": {"properties": {"membership_type_id": _NULL, "membership_id": _NULL}},
+    "else": {
+        "if": {"required": ["membership_type_id"], "properties": {"membership_type_id": _TEXT}},
+        "then": {"properties": {"membership_id": _NULL}},
+    },
+}
+
+
 class ReplayBody(Body):
     """Over a rule, a type or a membership, and a span of dates, both inclusive. `dry_run`: only the plan."""
+
+    model_config = ConfigDict(json_schema_extra=_OVER_ONE_THING)
 
     credit_rule_id: UUID | None = None
     membership_type_id: UUID | None = None

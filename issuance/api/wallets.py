@@ -64,7 +64,7 @@ class Eligibility(CamelModel):
     wallet: Wallet
 
 
-class CreditWalletBody(CamelBody):
+class CreditPointsBody(CamelBody):
     external_user_id: Identifier = Field(examples=["user_42"])
     amount: Points
     reason: Reason | None = Field(None, examples=["welcome bonus"])
@@ -78,8 +78,8 @@ def member_of(caller: Caller, external_user_id: str | None) -> str:
     return about
 
 
-@router.post("/wallet/credit", operation_id="creditWallet", response_model=Balance, responses=documented(409))
-def credit_wallet(caller: Writer, body: CreditWalletBody) -> Any:
+@router.post("/wallet/credit", operation_id="creditPoints", response_model=Balance, responses=documented(409))
+def credit_points(caller: Writer, body: CreditPointsBody) -> Any:
     """Give a member points."""
     with caller.transaction() as connection:
         return wallets.credit(connection, caller.brand_id, body.external_user_id, body.amount, body.reason)

@@ -27,7 +27,9 @@ class WebhookBody(CamelBody):
     url: str = Field(
         min_length=1,
         max_length=addresses.LONGEST_URL,
-        description="https, at a public address. Sandbox brands may use http and the machine itself",
+        description="https, at a public address, without user and fragment. Sandbox brands may use http and the machine"
+        " itself. Where a name leads is looked up: 422 ADDRESS_REFUSED says what is wrong",
+        json_schema_extra={"format": "uri", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#@]+([/?].*)?$"},
         examples=["https://example.com/issuance/webhooks"],
     )
     events: list[EventType] = Field(min_length=1, max_length=50, examples=[["credit.issued", "credit.expired"]])

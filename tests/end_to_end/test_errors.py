@@ -123,7 +123,8 @@ def test_long_bodies_are_413_whatever_their_headers_say(http: httpx.Client) -> N
 
     problem(http.post("/billing-events", content=b"x" * 2_000_000, headers=JSON), 413, "too_large")
     problem(http.post("/billing-events", content=in_pieces(), headers=JSON), 413, "too_large")
-    problem(http.post("/billing-events", json=[{}] * 1001), 413, "too_large")
+    for address in ("/billing-events", "/billing-events/batch"):
+        problem(http.post(address, json=[{}] * 1001), 413, "too_large")
     assert http.get(RULES).status_code == 200
 
 

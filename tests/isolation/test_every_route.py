@@ -25,6 +25,12 @@ OPERATIONS = [
 #: These make or change the caller's own, under an id that the caller chooses: two brands may choose the same.
 CHOSEN = {("put", "/customers/coupons/{coupon_id}"), ("put", "/v1/members/{externalUserID}")}
 
+EVENTS: Any = [{
+    "specversion": "1.0", "id": "theirs", "source": "theirs", "time": "2031-01-01T09:00:00Z",
+    "type": "membership.signed_up",
+    "data": {"membership_id": "{membership}", "membership_type_id": "{type}", "external_user_id": "eve",
+             "starts_on": "2031-01-01"},
+}]  # fmt: skip
 #: Bodies that are good, but for whose ids they name.
 BODIES: dict[tuple[str, str], Any] = {
     ("post", "/customers/membership-credit-rules"): {
@@ -40,12 +46,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("post", "/v1/wallet/credit"): {"externalUserID": "{member}", "amount": 5},
     ("post", "/v1/redemptions"): {"creditCode": "{code}"},
     ("patch", "/v1/redemptions/{id}"): {"status": "CANCELED"},
-    ("post", "/billing-events"): [{
-        "specversion": "1.0", "id": "theirs", "source": "theirs", "time": "2031-01-01T09:00:00Z",
-        "type": "membership.signed_up",
-        "data": {"membership_id": "{membership}", "membership_type_id": "{type}", "external_user_id": "eve",
-                 "starts_on": "2031-01-01"},
-    }],
+    ("post", "/billing-events"): EVENTS,
+    ("post", "/billing-events/batch"): EVENTS,
 }  # fmt: skip
 
 
