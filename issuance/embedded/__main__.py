@@ -9,6 +9,7 @@ from issuance.errors import IssuanceError
 USAGE = """\
 ./run            starts everything: database, queue, web, scheduler, workers
 ./run demo       shows some billing cycles of a made-up club, then stops
+./run bench …    measures how fast it is, beside its peers: ./run bench --help
 ./run COMMAND …  runs COMMAND in that environment: ./run issuance --help
 ./test ARGS …    runs the tests; ARGS are pytest's"""
 
@@ -24,6 +25,8 @@ def main(arguments: list[str]) -> int:
             return 0
         case ["run", "demo", *rest] | ["run", "issuance", "demo", *rest]:
             return up.demo(rest)
+        case ["run", "bench", *rest]:
+            return command.bench(rest)
         case ["run", *rest]:
             return command.in_environment(rest)
     print(USAGE, file=sys.stderr)

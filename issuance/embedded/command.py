@@ -46,6 +46,12 @@ def tests(arguments: list[str]) -> int:
             return call(home, [sys.executable, "-m", "pytest", *arguments], stop=signal.SIGINT)
 
 
+def bench(arguments: list[str]) -> int:
+    """Becomes the benchmark, which brings servers of its own. It stands in a clone only."""
+    os.chdir(REPO)
+    become([sys.executable, "-m", "benchmarks", *arguments])
+
+
 def call(home: Path, command: list[str], *, stop: signal.Signals = signal.SIGTERM) -> int:
     """Runs `command` to its end; its exit code, as a shell's. Told to stop, it tells the command so, with `stop`."""
     # A shell starts what it puts in the background with SIGINT ignored, and that is inherited.

@@ -1,0 +1,111 @@
+"""The Procfile's processes, started for a measurement and stopped after it, and what memory they took."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import httpx
+from honcho.environ import parse_procfile
+
+from issuance.embedded.environment import REPO
+from issuance.embedded.server import free_port
+
+#: Seconds that the processes may take to be ready, and to stop.
+PATIENCE = 90.0
+
+
+class Site:
+    """All of Issuance on one database and one queue."""
+
+    def __init__(self, database_url: str, redis_url: str, log: Path) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+        self.environment = {
+            **os.environ,
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "ISSUANCE_HOST": "127.0.0.1",
+            "ISSUANCE_PORT": str(port),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        }
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, only: Collection[str] = ()) -> None:
+        """Starts the processes and waits until the web process says that everything is ready."""
+        commands = parse_procfile((REPO / "Procfile").read_text()).processes
+        with self.log.open("ab") as out:
+            for name, command in commands.items():
+                if not only or name in only:
+                    self._processes[name] = subprocess.Popen(
+                        ["sh", "-c", command], cwd=REPO, env=self.environment, stdout=out, stderr=out, process_group=0
+                    )
+        deadline = time.monotonic() + PATIENCE
+        while not self._ready():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not ready:\n{self.log.read_text(errors='replace')[-4000:]}")
+            time.sleep(0.05)
+        # A worker says nothing when it is ready: its processes are there, and a second later they listen.
+        time.sleep(1.5)
+
+    def _ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def client(self, key: str) -> httpx.Client:
+        """A client of the web process, with an organisation key."""
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=600, trust_env=False)
+
+    def peak_memory(self) -> dict[str, float]:
+        """The peak resident size of each process of the Procfile, its children added up, in MB."""
+        return {
+            f"{name}_mb": sum(_peak(pid) for pid in [process.pid, *_descendants(process.pid)]) / 1024
+            for name, process in self._processes.items()
+        } | self._bulk_workers()
+
+    def _bulk_workers(self) -> dict[str, float]:
+        """Those of bulk's processes that do the work, without the one that watches over them."""
+        if "worker_bulk" not in self._processes:
+            return {}
+        children = _descendants(self._processes["worker_bulk"].pid)
+        return {"both_bulk_workers_mb": sum(sorted(map(_peak, children))[-2:]) / 1024}
+
+    def stop(self) -> None:
+        for process in self._processes.values():
+            process.terminate()
+        deadline = time.monotonic() + PATIENCE
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self._processes.clear()
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    try:
+        children = [
+            int(c) for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()
+        ]
+    except OSError:
+        return
+    for child in children:
+        yield child
+        yield from _descendants(child)
+
+
+def _peak(pid: int) -> int:
+    """The peak resident size of a process in kB; 0 when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)

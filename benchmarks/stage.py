@@ -1,0 +1,149 @@
+"""Where everything is measured: a PostgreSQL and a Valkey of the benchmark's own, embedded, durable (fsync on)."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+import redis
+from psycopg import sql
+from sqlalchemy import Engine, make_url
+
+from benchmarks.site import Site
+from issuance import schema
+from issuance.database import engine_for
+from issuance.embedded.lock import SupervisorLock
+from issuance.embedded.postgres import ADMIN, Postgres
+from issuance.embedded.servers import supervised
+from issuance.settings import Settings
+
+#: Beside what `./run` sets: statements are counted, and WAL is kept until it was looked at.
+CONFIGURATION = """
+shared_preload_libraries = 'pg_stat_statements'
+pg_stat_statements.max = 10000
+wal_keep_size = '6GB'
+"""
+
+_PAGE_IMAGES = "SELECT coalesce(sum(fpi_size), 0) FROM pg_get_wal_stats(%s::pg_lsn, %s::pg_lsn)"
+
+
+class Stage:
+    """Databases, and the processes of Issuance on them while they are measured."""
+
+    def __init__(self, home: Path, database_url: str, admin_url: str, redis_url: str) -> None:
+        self.home = home
+        self.redis_url = redis_url
+        self._database_url = database_url
+        self._admin_url = admin_url
+        self._admin = psycopg.connect(admin_url, autocommit=True)
+        for extension in ("pg_stat_statements", "pg_walinspect"):
+            self._admin.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(extension)))
+
+    def database(self, name: str, *, with_schema: bool = True) -> str:
+        """A new, empty database, as `postgresql://…`; with the schema unless told otherwise."""
+        owner = sql.Identifier(cast("str", make_url(self._database_url).username))
+        self._admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), owner))
+        url = make_url(self._database_url).set(database=name).render_as_string(hide_password=False)
+        if with_schema:
+            schema.apply(driver_url(url))
+            engine_for(driver_url(url)).dispose()
+        return url
+
+    def admin(self, name: str) -> psycopg.Connection[Any]:
+        """A superuser's connection to a database, for what only the benchmark does there."""
+        url = make_url(self._admin_url).set(database=name).render_as_string(hide_password=False)
+        return psycopg.connect(url, autocommit=True)
+
+    def settle_down(self, name: str) -> None:
+        """What autovacuum and the checkpointer would have done by next month: no sample pays for the one before."""
+        with self.admin(name) as connection:
+            connection.execute("VACUUM (ANALYZE)")
+            connection.execute("CHECKPOINT")
+
+    @contextmanager
+    def running(self, database_url: str, *only: str) -> Iterator[Site]:
+        """The Procfile's processes on a database and an empty queue; `only` some of them, where named."""
+        with redis.Redis.from_url(self.redis_url) as client:
+            client.flushall()
+        site = Site(database_url, self.redis_url, self.home.parent / "processes.log")
+        try:
+            site.start(only)
+            yield site
+        finally:
+            site.stop()
+
+    @contextmanager
+    def counting(self, name: str) -> Iterator[dict[str, float]]:
+        """Counts the statements of a database and the WAL of the server; the counts are there at the end."""
+        counts: dict[str, float] = {}
+        began, statements = self._lsn(), self._statements(name)
+        yield counts
+        counts["statements"] = self._statements(name) - statements
+        counts |= self._wal(began, self._lsn())
+
+    def _lsn(self) -> str:
+        return str(self._value("SELECT pg_current_wal_insert_lsn()"))
+
+    def _statements(self, name: str) -> float:
+        return float(
+            self._value(
+                "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid"
+                " WHERE d.datname = %s",
+                name,
+            )
+        )
+
+    def _wal(self, began: str, ended: str) -> Mapping[str, float]:
+        whole = float(self._value("SELECT pg_wal_lsn_diff(%s::pg_lsn, %s::pg_lsn)", ended, began))
+        time.sleep(0.3)  # the WAL writer has to have written what is looked at
+        try:
+            images = float(self._value(_PAGE_IMAGES, began, ended))
+        except psycopg.Error:  # recycled already
+            return {"wal_bytes": whole}
+        return {"wal_bytes": whole, "wal_bytes_without_page_images": whole - images}
+
+    def _value(self, statement: str, *parameters: object) -> Any:
+        row = self._admin.execute(statement.encode(), parameters).fetchone()
+        assert row is not None, "an aggregate has a row"
+        return row[0]
+
+
+@contextmanager
+def set_up(home: Path) -> Iterator[Stage]:
+    """Servers in a fresh folder below `home`, removed at the end."""
+    # The benchmark's own servers, whatever the environment names.
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        os.environ.pop(name, None)
+    folder = home / "servers"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    postgres = Postgres(folder)
+    postgres.prepare()
+    with (postgres.folder / "postgresql.conf").open("a") as configuration:
+        configuration.write(CONFIGURATION)
+    lock = SupervisorLock(folder)
+    assert lock.take(), "a new folder's lock is free"
+    try:
+        with supervised(folder, lock) as servers:
+            addresses = servers.addresses()
+            database_url = addresses["DATABASE_URL"]
+            admin = make_url(database_url).set(
+                username=ADMIN, password=servers.embedded["DATABASE_URL"].address["admin"], database=ADMIN
+            )
+            yield Stage(folder, database_url, admin.render_as_string(hide_password=False), addresses["REDIS_URL"])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def driver_url(url: str) -> str:
+    """`url` as SQLAlchemy wants it."""
+    return Settings(DATABASE_URL=url, REDIS_URL="redis://").database_url
+
+
+def engine(url: str) -> Engine:
+    """The product's own engine for a database of the stage."""
+    return engine_for(driver_url(url))
