@@ -12,7 +12,7 @@ from issuance import clock
 from issuance.errors import Invalid, MemberArchived, MemberNotFound
 from issuance.fields import CamelBody, DisplayName, Email, Identifier, PlainObject, Tier, complaint
 from issuance.settling import due
-from issuance.tables import members, memberships
+from issuance.tables import guests, members, memberships
 
 #: How many bytes of JSON a member's attributes may be.
 MOST_ATTRIBUTES = 16 * 1024
@@ -61,7 +61,8 @@ def upsert(
     """Create or change a member: the member, and the memberships to settle.
 
     An archived one is back, or, with `revive` false, raises MemberArchived. Memberships that signed up while
-    it was archived count from now on; those that ended then stay ended. Raises Invalid.
+    it was archived count from now on, and so do turns of others' orders; those that ended then stay ended.
+    Raises Invalid.
     """
     try:
         _ID.validate_python(external_user_id)
@@ -80,7 +81,7 @@ def upsert(
         connection.execute(
             update(members).where(*_one(brand_id, external_user_id)).values(**named, archived_at=None, updated_at=now)
         )
-    woken = memberships_of(connection, brand_id, external_user_id) if was_archived else []
+    woken = orders_with(connection, brand_id, external_user_id) if was_archived else []
     due.wake(connection, brand_id, woken, now)
     return get(connection, brand_id, external_user_id), woken
 
@@ -124,13 +125,13 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str) -> bo
     return True
 
 
-def memberships_of(connection: Connection, brand_id: UUID, external_user_id: str) -> list[UUID]:
-    """The ids of a member's memberships, in order."""
-    columns = memberships.c
-    found = select(columns.membership_id).where(
-        columns.brand_id == brand_id, columns.external_user_id == external_user_id
+def orders_with(connection: Connection, brand_id: UUID, external_user_id: str) -> list[UUID]:
+    """The ids of a member's memberships and of those that they are a guest of, in order."""
+    own, elsewhere = (
+        select(table.c.membership_id).where(table.c.brand_id == brand_id, table.c.external_user_id == external_user_id)
+        for table in (memberships, guests)
     )
-    return list(connection.scalars(found.order_by(columns.membership_id)))
+    return sorted(connection.scalars(own.union(elsewhere)))
 
 
 def display_names(connection: Connection, brand_id: UUID, external_user_ids: Sequence[str]) -> dict[str, str | None]:

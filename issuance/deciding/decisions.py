@@ -75,7 +75,9 @@ def _for_guests(history: History, rule: Rule, turn: Turn, out: dict[CreditKey, C
     for guest in guests_at(history, turn.day):
         key = CreditKey(rule.credit_rule_id, guest.guest_id, turn.period_start, 0)
         credit = out.get(key)
-        reason = turn.reason or _for_guest(history, turn, guest)
+        reason = turn.reason
+        if reason in (None, Reason.NOT_DUE_YET):
+            reason = _for_guest(history, turn, guest, credit) or reason
         validities = None
         if reason is None and credit is not None:
             reason = Reason.ALREADY_ISSUED
@@ -89,23 +91,29 @@ def _for_guests(history: History, rule: Rule, turn: Turn, out: dict[CreditKey, C
         yield Decision(rule.credit_rule_id, turn.version, guest, turn, reason, credit, validities)
 
 
-def _for_guest(history: History, turn: Turn, guest: Guest) -> Reason | None:
+def _for_guest(history: History, turn: Turn, guest: Guest, credit: Credit | None) -> Reason | None:
     assert turn.version is not None, "an owed turn has a version in force"
     if turn.version.for_lead_booker_only and not guest.lead_booker:
         return Reason.NOT_LEAD_BOOKER
     if not stayed(history.facts, guest.guest_id, turn_start(history, turn.day)):
         return Reason.GUEST_REMOVED
+    # What they held was revoked when they were archived, and stays as it is.
+    if credit is None and is_archived(history.facts, guest.guest_id):
+        return Reason.MEMBER_ARCHIVED
     return None
 
 
 def _issue(history: History, version: RuleVersion, turn: Turn) -> tuple[Reason, Validities | None]:
-    if history.facts.member_archived_at is not None:
-        return Reason.MEMBER_ARCHIVED, None
     if version.coupon is None:
         return Reason.COUPON_MISSING, None
     if is_over(history, version, turn.period_end):
         return Reason.PERIOD_OVER, None
     return Reason.ISSUED, validities_of(history, version, max(history.start_of(turn.day), history.now), turn.period_end)
+
+
+def is_archived(facts: MembershipFacts, guest_id: UUID) -> bool:
+    """Whether a guest is given nothing more: archived, or on the order of a member who is."""
+    return facts.member_archived_at is not None or guest_id in facts.archived_guests
 
 
 def is_over(history: History, version: RuleVersion, period_end: date | None) -> bool:

@@ -188,6 +188,11 @@ class Credit:
             self.flagged_at,
         )
 
+    @property
+    def is_open(self) -> bool:
+        """Neither redeemed, nor revoked, nor found expired."""
+        return self.redeemed_at is None and self.revoked_at is None and self.expired_at is None
+
     def is_held_at(self, now: datetime) -> bool:
         """Unredeemed, unexpired and unrevoked; one not yet valid counts too (SEMANTICS 9)."""
         return (
@@ -214,6 +219,8 @@ class MembershipFacts:
     charges: tuple[Charge, ...] = ()
     parties: tuple[Party, ...] = ()
     member_archived_at: datetime | None = None
+    #: Guests who are members elsewhere, and archived there.
+    archived_guests: frozenset[UUID] = frozenset()
     credits: tuple[Credit, ...] = ()
     #: The next fact that is known but has not happened yet at the instant.
     next_fact_at: datetime | None = None

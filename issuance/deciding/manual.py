@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import date
 
-from issuance.deciding.decisions import is_over, period_end_of, validities_of
+from issuance.deciding.decisions import is_archived, is_over, period_end_of, validities_of
 from issuance.deciding.facts import CreditKey, Rule, RuleVersion, Status
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.reasons import Reason
@@ -37,6 +37,8 @@ def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> It
             yield refused, None
         elif version.for_lead_booker_only and not guest.lead_booker:
             yield Reason.NOT_LEAD_BOOKER, None
+        elif is_archived(history.facts, guest.guest_id):
+            yield Reason.MEMBER_ARCHIVED, None
         elif guest.guest_id in held:
             yield Reason.HOLDS_LIVE_CREDIT, None
         else:

@@ -32,6 +32,14 @@ _ARCHIVED = text("""
     SELECT external_user_id, archived_at FROM members
      WHERE brand_id = :brand_id AND external_user_id = ANY(:members) AND archived_at IS NOT NULL
 """)
+# From the archived ones, who are few; whoever signed up is asked about above.
+_ARCHIVED_GUESTS = text("""
+    SELECT g.membership_id, g.guest_id, a.archived_at
+      FROM members a
+      JOIN guests g USING (brand_id, external_user_id)
+     WHERE a.brand_id = :brand_id AND a.archived_at IS NOT NULL
+       AND g.brand_id = :brand_id AND g.membership_id = ANY(:ids)
+""")
 _EVENTS = text("""
     SELECT membership_id, source, event_id, type, time, charge_id, data, settled_at IS NULL AS unsettled
       FROM billing_events
@@ -96,6 +104,8 @@ class Membership:
     credits: list[Credit] = field(default_factory=list)
     #: Since when its member is archived, on the brand's clock.
     archived_at: datetime | None = None
+    #: The same of guests who are members elsewhere.
+    archived_guests: dict[UUID, datetime] = field(default_factory=dict)
 
     @property
     def membership_id(self) -> UUID:
@@ -135,6 +145,7 @@ class Membership:
             charges=remembered.charges,
             parties=remembered.parties,
             member_archived_at=self.archived_at if archived else None,
+            archived_guests=frozenset(guest_id for guest_id, at in self.archived_guests.items() if at <= now),
             credits=tuple(out),
             next_fact_at=min([*ahead, *([row.signed_up_at] if row.signed_up_at > now else [])], default=None),
         )
@@ -153,6 +164,8 @@ def load(
         archived_at = {row.external_user_id: row.archived_at for row in connection.execute(_ARCHIVED, members)}
         for row in rows:
             loaded[row.membership_id] = Membership(row, zone, archived_at=archived_at.get(row.external_user_id))
+        for row in connection.execute(_ARCHIVED_GUESTS, ids).all():
+            loaded[row.membership_id].archived_guests[row.guest_id] = row.archived_at
         for event in connection.execute(_EVENTS, ids).all():
             loaded[event.membership_id].facts.append(read_fact(event))
         for row in connection.execute(_CREDITS, ids).all():

@@ -46,6 +46,8 @@ class SharedWalks:
         row, facts = membership.row, membership.facts
         if len(facts) != 1 or facts[0].order.time > self._clock.now or membership.archived_at is not None:
             return None
+        if membership.archived_guests:
+            return None
         places = {UUID(guest["guest_id"]): place for place, guest in enumerate(facts[0].data["guests"])}
         if any(credit.key.guest_id not in places for credit in membership.credits):
             return None

@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -123,6 +124,40 @@ def test_a_removed_member_comes_back_without_old_credits(brand: Brand) -> None:
     back = brand.call("GET", "/v1/members/ada")
     assert (back["archivedAt"], back["tier"], back["wallet"]["balance"]) == (None, "gold", 30)
     assert [credit["membership_id"] for credit in brand.credits(status="live")] == [while_away]
+
+
+def test_a_removed_member_gets_nothing_more_as_a_guest_of_others(brand: Brand) -> None:
+    """The others on the order get the next turn's credit; a guest who is back has part in the turns that still give
+    something, and in no old credit."""
+    brand.member("bob")
+    kind = brand.rule()
+    party: list[dict[str, Any]] = [
+        {"name": "Ada", "external_user_id": "ada", "lead_booker": True, "guest_id": str(uuid4())},
+        {"name": "Bob", "external_user_id": "bob", "guest_id": str(uuid4())},
+    ]
+    order = brand.sign_up(kind, "ada", guests=party)
+    assert {credit["guest"]["name"] for credit in brand.credits(status="live")} == {"Ada", "Bob"}
+    brand.call("DELETE", "/v1/members/bob")
+    later = brand.sign_up(kind, "cy", guests=[{**party[0], "external_user_id": "cy"}, party[1]])
+
+    february = {"membership_id": order, "charge_id": "february", "period_start": "2031-02-10"}
+    brand.event("charge.initiated", "2031-02-10T00:00:00Z", **february)
+    brand.settle("2031-02-10T12:00:00Z")
+    assert [credit["guest"]["name"] for credit in brand.credits(membership_id=order, status="live")] == ["Ada"]
+    rows = brand.call("GET", f"/customers/memberships/{order}/explain")["data"]
+    told = {(row["period_start"], row["guest"]["name"]): row["reason"] for row in rows}
+    assert told["2031-02-10", "Bob"] == "member_archived"
+    assert told["2031-02-10", "Ada"] == "issued"
+    assert [credit["guest"]["name"] for credit in brand.credits(membership_id=later)] == ["Ada"]
+    rule = rows[0]["credit_rule_id"]
+    brand.call("POST", f"/customers/membership-credit-rules/{rule}/issue", 204)
+    brand.settle("2031-02-10T12:00:00Z")
+    assert brand.credits(external_user_id="bob", status="live") == []
+
+    brand.member("bob")
+    brand.settle("2031-02-10T12:00:00Z")
+    back = brand.credits(external_user_id="bob", status="live")
+    assert [(credit["membership_id"], credit["period_start"]) for credit in back] == [(order, "2031-02-10")]
 
 
 def test_facts_that_come_late_give_a_removed_member_nothing_back(brand: Brand) -> None:

@@ -78,6 +78,8 @@ class Life:
     zone: ZoneInfo = UTC_ZONE
     automatic: bool = False
     guests: tuple[UUID, ...] = (ADA,)
+    #: Since when guests are archived as members elsewhere.
+    archived_guests: dict[UUID, datetime] = field(default_factory=dict)
     membership_id: UUID = ADA
     facts: list[Fact] = field(default_factory=list)
     credits: list[Credit] = field(default_factory=list)
@@ -135,7 +137,8 @@ class Life:
             settled_at=self.settled_at,
         )
         facts = sorted(self.facts, key=lambda fact: fact.order)
-        return Membership(cast(Row[Any], row), self.zone, facts, [replace(credit) for credit in self.credits])
+        out = [replace(credit) for credit in self.credits]
+        return Membership(cast(Row[Any], row), self.zone, facts, out, archived_guests=self.archived_guests)
 
     def facts_at(self, now: datetime) -> MembershipFacts:
         return self.membership.facts_at(now, self.credits)

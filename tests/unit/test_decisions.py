@@ -7,6 +7,7 @@ import pytest
 
 from issuance.deciding.decisions import Decision
 from issuance.deciding.frequency import IssuingFrequency
+from issuance.deciding.manual import issue_by_hand
 from issuance.deciding.reasons import Outcome, Reason
 from tests.unit.club import ADA, BEN, EVE, Life, at, party, rule, version
 
@@ -68,6 +69,33 @@ def test_a_guest_removed_gets_nothing_for_a_turn_that_began_before() -> None:
     life.tell(at("2030-03-06"), "membership.guests_changed", **party(ADA, BEN))
     bens = [decision.reason for decision in life.decisions(at("2030-03-10")) if decision.guest.guest_id == BEN]
     assert bens == [Reason.GUEST_REMOVED, Reason.GUEST_REMOVED]
+
+
+def test_a_guest_who_was_archived_gets_nothing_more() -> None:
+    """By no turn and by no hand, while the others on the order get theirs; what was issued before is left as it is."""
+    life = Life(guests=(ADA, BEN))
+    life.settle(at("2030-02-01"))
+    life.archived_guests[BEN] = at("2030-02-10")
+    life.charge(at("2030-02-28"), "succeeded", "c1", "2030-02-28")
+    decided = life.decisions(at("2030-02-28"))
+    assert [(one.guest.guest_id, one.reason) for one in decided] == [
+        (ADA, Reason.ALREADY_ISSUED), (BEN, Reason.ALREADY_ISSUED), (ADA, Reason.ISSUED), (BEN, Reason.MEMBER_ARCHIVED),
+    ]  # fmt: skip
+    (by_hand,) = life.rules
+    given = [reason for reason, _ in issue_by_hand(life.history(at("2030-03-01")), by_hand, include_upcoming=False)]
+    assert given == [Reason.HOLDS_LIVE_CREDIT, Reason.MEMBER_ARCHIVED]
+
+
+@pytest.mark.parametrize("for_lead_booker_only", [True, False])
+def test_a_turn_ahead_is_nobodys_who_gets_nothing_anyway(for_lead_booker_only: bool) -> None:
+    """A forecast counts neither who does not lead, where only the lead booker gets any, nor who was archived."""
+    life = Life(rules=[rule(version(for_lead_booker_only=for_lead_booker_only))], guests=(ADA, BEN, EVE))
+    life.archived_guests[EVE] = at("2030-02-01")
+    ahead = [one for one in life.decisions(at("2030-02-01"), at("2030-02-28").date()) if one.turn.day.day == 28]
+    ben, eve = Reason.NOT_DUE_YET, Reason.MEMBER_ARCHIVED
+    if for_lead_booker_only:
+        ben = eve = Reason.NOT_LEAD_BOOKER
+    assert [one.reason for one in ahead] == [Reason.NOT_DUE_YET, ben, eve]
 
 
 def test_the_lead_booker_of_an_occurrence_is_the_one_at_its_start() -> None:
