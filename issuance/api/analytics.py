@@ -25,7 +25,7 @@ Last = Annotated[_Moment, Query(alias="to", description="An instant, exclusive, 
 Turn = Annotated[Interval, Query(description="Days, weeks from Monday or months, in the brand's time zone")]
 
 
-class RedemptionTotals(BaseModel):
+class RedemptionTotals(CamelModel):
     submitted: int
     open: int
     awaiting_vendor: int

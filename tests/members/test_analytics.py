@@ -16,8 +16,8 @@ def test_the_summary_adds_up(brand: Brand, other: Brand) -> None:
     statuses = (
         "submitted",
         "open",
-        "awaiting_vendor",
-        "awaiting_customer",
+        "awaitingVendor",
+        "awaitingCustomer",
         "purchased",
         "completed",
         "canceled",

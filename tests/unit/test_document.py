@@ -35,6 +35,14 @@ def test_every_reference_leads_somewhere() -> None:
     assert "id" in SCHEMAS["Guest"]["properties"]
 
 
+def test_names_are_camel_case_under_v1_and_snake_case_elsewhere() -> None:
+    """In bodies and answers, as the two references have it; statuses that are names are as they are everywhere."""
+    for path, operations in DOCUMENT["paths"].items():
+        names = {name for schema in reached(operations) for name in schema.get("properties", ()) if not name.isupper()}
+        wrong = {name for name in names if ("_" in name if path.startswith("/v1/") else name.lower() != name)}
+        assert wrong == set(), path
+
+
 @pytest.mark.parametrize("name", [name for name, operation in OPERATIONS.items() if "requestBody" in operation])
 def test_a_body_is_of_one_form(name: str) -> None:
     """One media type, and an object or an array, never either: generated clients tell bodies apart by their class."""
@@ -64,6 +72,17 @@ def types(schema: dict[str, Any]) -> set[str]:
     if choices is not None:
         return set().union(*(types(choice) for choice in choices))
     return {schema.get("type", "anything")}
+
+
+def reached(value: Any) -> list[dict[str, Any]]:
+    """The schemas that a part of the document names, and those that they name in turn."""
+    found: dict[str, dict[str, Any]] = {}
+    new = list(parts(value))
+    while new:
+        named = {part["$ref"].rpartition("/")[2] for part in new if isinstance(part.get("$ref"), str)} - set(found)
+        found |= {name: SCHEMAS[name] for name in named}
+        new = [part for name in named for part in parts(SCHEMAS[name])]
+    return list(found.values())
 
 
 def parts(value: Any) -> Iterator[dict[str, Any]]:
