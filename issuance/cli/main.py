@@ -10,7 +10,7 @@ import sqlalchemy.exc
 import typer
 
 from issuance import log
-from issuance.cli import brands, check, demo, events, explain, keys, quarantine, runs, schema, up, version
+from issuance.cli import brands, check, demo, events, explain, forecast, keys, quarantine, runs, schema, up, version
 from issuance.errors import Invalid, IssuanceError, SettingsError
 from issuance.log import logger
 from issuance.settings import OwnSettings, read
@@ -35,6 +35,7 @@ app.command("issue")(runs.issue)
 app.command("replay")(runs.replay)
 app.add_typer(runs.app, name="runs")
 app.command("explain")(explain.explain)
+app.command("forecast")(forecast.forecast)
 app.add_typer(quarantine.app, name="quarantine")
 app.command("check")(check.check)
 app.add_typer(schema.app, name="schema")

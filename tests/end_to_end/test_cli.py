@@ -115,7 +115,20 @@ def test_help_names_every_command(cli: Cli) -> None:
     """`issuance --help` shows the commands of INTERFACE 9."""
     ran = cli("--help")
     assert ran.code == 0
-    for command in ("up", "demo", "brands", "keys", "events", "issue", "replay", "runs", "explain", "check", "schema"):
+    for command in (
+        "up",
+        "demo",
+        "brands",
+        "keys",
+        "events",
+        "issue",
+        "replay",
+        "runs",
+        "explain",
+        "forecast",
+        "check",
+        "schema",
+    ):
         assert f"\n  {command} " in ran.out
 
 
@@ -148,6 +161,8 @@ def test_brands_create_prints_json(cli: Cli) -> None:
         (("explain", "not-a-uuid"), 2),
         (("explain", UUID(int=1)), 1),
         (("explain", UUID(int=1), "--from", "2031-02-30"), 2),
+        (("forecast", UUID(int=1)), 1),
+        (("forecast", UUID(int=1), "--months", "61"), 2),
         (("runs", "show", UUID(int=1)), 1),
         (("issue", UUID(int=1)), 1),
         (("replay", "--from", "2031-01-01", "--to", "2031-01-02"), 2),
@@ -250,6 +265,18 @@ def test_explain_says_it_in_a_sentence(cli: Cli, brand: Brand, database_url: str
     assert "2090-01-31" in people.out
     assert "was issued a credit" in people.out
     assert "No turns" in cli("explain", membership_id, "--from", "2090-02-01", "--to", "2090-02-02").out
+
+
+def test_forecast_counts_month_by_month(cli: Cli, brand: Brand, database_url: str) -> None:
+    """forecast finds the brand by the rule; of a membership with charges to come it counts one credit a month."""
+    membership_id = uuid4()
+    cli("events", "load", "-", "--brand", brand.brand_id, stdin=json.dumps(sign_up(brand, membership_id)))
+    settle(database_url, brand, membership_id)
+    ran = cli("forecast", brand.credit_rule_id, "--months", 2, "--json")
+    assert ran.json == {"data": [{"month": "2090-02", "credits": 1}, {"month": "2090-03", "credits": 1}]}
+    people = cli("forecast", brand.credit_rule_id, "--brand", brand.brand_id)
+    assert people.out.count("2090-") == 11
+    assert "2091-01" in people.out
 
 
 def test_a_manual_issue_is_a_run(cli: Cli, brand: Brand, database_url: str) -> None:

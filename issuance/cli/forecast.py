@@ -1,0 +1,31 @@
+"""`issuance forecast`: how many credits a rule will issue."""
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from issuance import rules
+from issuance.cli.connect import BrandOption, brand_of, transaction
+from issuance.cli.output import JsonOption, show_json, show_table
+from issuance.settling import forecasting
+
+
+def forecast(
+    credit_rule_id: Annotated[UUID, typer.Argument(metavar="RULE")],
+    months: Annotated[int, typer.Option(min=1, max=60, help="How many, from the present one on.")] = 12,
+    brand: BrandOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say how many credits a rule will issue, month by month.
+
+    As things stand: today's memberships, every charge ahead paid on its day, and no rule changed.
+    """
+    brand_id = brand_of("credit rule", credit_rule_id, brand)
+    with transaction(brand_id) as connection:
+        rule = rules.get(connection, brand_id, credit_rule_id)
+        ahead = forecasting.forecast(connection, brand_id, credit_rule_id, months)
+    if as_json:
+        show_json({"data": ahead})
+    else:
+        show_table(rule["coupon_name"], ahead, ("month", "credits"))
