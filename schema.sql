@@ -241,6 +241,8 @@ CREATE TABLE IF NOT EXISTS guests (
     brand_id         uuid NOT NULL,
     membership_id    uuid NOT NULL,
     guest_id         uuid NOT NULL,
+    -- Where it was named on the list that first named it, from 0 on.
+    place            smallint NOT NULL,
     name             text NOT NULL,
     email            text,
     external_user_id text,
@@ -279,6 +281,9 @@ CREATE TABLE IF NOT EXISTS dues (
     -- NULL: nothing can change without a new fact.
     due_at         timestamptz,
     settled_at     timestamptz,
+    -- What that settling left it as: memberships of one shape have one future until there is news of them.
+    -- A hint about cost, never about meaning; NULL: it is like no other.
+    shape          uuid,
     -- Counted before the work, so that a membership that kills its worker is counted too (real time).
     attempts       integer NOT NULL DEFAULT 0,
     retry_at       timestamptz,
@@ -377,11 +382,9 @@ CREATE TABLE IF NOT EXISTS credits (
     -- Redeemed although its charge was taken back later: for the operator to look at.
     flagged_at       timestamptz,
     CONSTRAINT credits_pkey PRIMARY KEY (brand_id, credit_id),
-    -- Never twice: the idempotency key (SEMANTICS 8).
-    CONSTRAINT credits_once UNIQUE (brand_id, membership_id, credit_rule_id, guest_id, period_start, reissue),
+    -- Never twice: the idempotency key (SEMANTICS 8). In this order it also finds what all guests have of a period.
+    CONSTRAINT credits_once UNIQUE (brand_id, membership_id, credit_rule_id, period_start, reissue, guest_id),
     CONSTRAINT credits_code_unique UNIQUE (brand_id, code),
-    CONSTRAINT credits_of_version FOREIGN KEY (brand_id, credit_rule_id, rule_version) REFERENCES rule_versions,
-    CONSTRAINT credits_of_guest FOREIGN KEY (brand_id, membership_id, guest_id) REFERENCES guests,
     CONSTRAINT credits_expire_after_valid CHECK (expires_at > valid_from),
     CONSTRAINT credits_period_forward CHECK (period_end > period_start),
     CONSTRAINT credits_uses_counted CHECK (uses >= 0 AND (multi_use OR uses <= 1)),
@@ -392,6 +395,37 @@ CREATE TABLE IF NOT EXISTS credits (
     CONSTRAINT credits_expired_has_expiry CHECK (expired_at IS NULL OR expires_at IS NOT NULL),
     CONSTRAINT credits_reissue_only_by_hand CHECK (reissue = 0 OR (reissue > 0 AND manual))
 ) WITH (fillfactor = 50);  -- room to mark a row expired in place (HOT)
+
+-- What credits refer to is there and stays: credits_of_guest and credits_of_version, the two foreign keys of
+-- this table, asked once a statement instead of once a row, without locking what is referred to.
+CREATE OR REPLACE FUNCTION credits_refer() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM fresh LEFT JOIN guests USING (brand_id, membership_id, guest_id)
+                WHERE guests.guest_id IS NULL) THEN
+        RAISE EXCEPTION 'a credit names a guest who is not there'
+              USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'credits_of_guest', TABLE = 'credits';
+    END IF;
+    IF EXISTS (SELECT FROM (SELECT DISTINCT brand_id, credit_rule_id, rule_version AS version FROM fresh) named
+                 LEFT JOIN rule_versions v USING (brand_id, credit_rule_id, version)
+                WHERE v.version IS NULL) THEN
+        RAISE EXCEPTION 'a credit names a rule version that is not there'
+              USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'credits_of_version', TABLE = 'credits';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER credits_refer AFTER INSERT ON credits REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION credits_refer();
+CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% of % is refused: it is append-only', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE OR REPLACE TRIGGER credits_keep_their_keys
+    BEFORE UPDATE OF brand_id, membership_id, guest_id, credit_rule_id, rule_version ON credits
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE OR REPLACE TRIGGER guests_stay BEFORE DELETE OR UPDATE OF brand_id, membership_id, guest_id ON guests
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE OR REPLACE TRIGGER rule_versions_stay BEFORE DELETE OR UPDATE OF brand_id, credit_rule_id, version ON rule_versions
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
 -- One use of a credit, or of points.
 CREATE TABLE IF NOT EXISTS redemptions (
@@ -471,10 +505,6 @@ END $$;
 CREATE OR REPLACE TRIGGER ledger_entries_enter_in_wallet AFTER INSERT ON ledger_entries
     FOR EACH ROW EXECUTE FUNCTION enter_in_wallet();
 
-CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
-END $$;
 CREATE OR REPLACE TRIGGER ledger_entries_append_only BEFORE UPDATE OR DELETE ON ledger_entries
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
@@ -540,6 +570,17 @@ CREATE TABLE IF NOT EXISTS deliveries (
 );
 CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (brand_id, webhook_id, next_at) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (brand_id, event_id);
+
+-- What was last found -----------------------------------------------------------------------------
+
+-- What the last `issuance check` said of each law, for the figures that operators watch (real time).
+CREATE TABLE IF NOT EXISTS verdicts (
+    brand_id   uuid NOT NULL REFERENCES brands,
+    law        integer NOT NULL,
+    offenders  integer NOT NULL,
+    checked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (brand_id, law)
+);
 
 -- The queue's leavings --------------------------------------------------------------------------
 

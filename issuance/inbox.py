@@ -85,12 +85,13 @@ _MEMBERSHIPS = text(f"""
     RETURNING membership_id
 """)
 _GUESTS = text(f"""
-    INSERT INTO guests (brand_id, membership_id, guest_id, name, email, external_user_id, lead_booker)
+    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, external_user_id, lead_booker)
     SELECT :brand_id, new.*
       FROM {
     _rows(
         membership_id="uuid",
         guest_id="uuid",
+        place="smallint",
         name="text",
         email="text",
         external_user_id="text",
@@ -183,7 +184,9 @@ def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[
     if made:
         parties = [event for event in ordered if event.membership_id in made]
         guests = [
-            {"membership_id": event.membership_id, **guest} for event in parties for guest in event.data["guests"]
+            {"membership_id": event.membership_id, "place": place, **guest}
+            for event in parties
+            for place, guest in enumerate(event.data["guests"])
         ]
         _execute(connection, _GUESTS, brand_id, guests)
         _execute(connection, _DUES, brand_id, [{"membership_id": event.membership_id} for event in parties])

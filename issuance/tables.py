@@ -17,6 +17,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Numeric,
+    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -203,6 +204,7 @@ guests = Table(
     _key("brand_id", Uuid),
     _key("membership_id", Uuid),
     _key("guest_id", Uuid),
+    _must("place", SmallInteger),
     _must("name", Text),
     _may("email", Text),
     _may("external_user_id", Text),
@@ -230,6 +232,7 @@ dues = Table(
     _key("membership_id", Uuid),
     _may("due_at", Instant),
     _may("settled_at", Instant),
+    _may("shape", Uuid),
     _must("attempts", Integer),
     _may("retry_at", Instant),
     _may("quarantined_at", Instant),
@@ -384,6 +387,15 @@ deliveries = Table(
     _may("last_error", Text),
     _may("delivered_at", Instant),
     _must("created_at", Instant),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    _key("brand_id", Uuid),
+    _key("law", Integer),
+    _must("offenders", Integer),
+    _must("checked_at", Instant),
 )
 
 quarantined_messages = Table(

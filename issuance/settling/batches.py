@@ -14,11 +14,15 @@ from issuance.deciding.facts import Rule
 from issuance.deciding.reasons import Reason
 from issuance.log import logger
 from issuance.settling import attempts
-from issuance.settling.loading import BY_IDS, DUE_IN_RANGE, Membership, load, load_rules
+from issuance.settling.alike import settle_alike
+from issuance.settling.loading import BY_IDS, Membership, load, load_rules
 from issuance.settling.refusing import refuse_misfits
 from issuance.settling.sharing import SharedWalks
 from issuance.settling.walking import Walked
 from issuance.settling.writing import write
+
+#: So many memberships are in memory at once.
+_AT_ONCE = 1000
 
 #: What is done with each membership of a batch besides settling it; returns what to count of it.
 Also = Callable[[Walked, Sequence[Rule]], Counter[Reason]]
@@ -41,11 +45,17 @@ def settle_due(
     *,
     attempt_counted: bool = False,
 ) -> Counter[Reason]:
-    """Settle what is due within a range of membership ids."""
+    """Settle what is due within a range of membership ids, those that are alike at one stroke."""
     clock = clocks.read(connection, brand_id, hold=True)
-    which = {"first_id": first_id, "last_id": last_id, "now": clock.now, "attempt_counted": attempt_counted}
-    memberships = load(connection, brand_id, clock.zone, DUE_IN_RANGE, **which)
-    return settle_loaded(connection, brand_id, clock, memberships, run_id=run_id, attempt_counted=attempt_counted)
+    counts, left = settle_alike(
+        connection, brand_id, clock, run_id, attempt_counted=attempt_counted, first_id=first_id, last_id=last_id
+    )
+    for start in range(0, len(left), _AT_ONCE):
+        memberships = load(connection, brand_id, clock.zone, BY_IDS, ids=left[start : start + _AT_ONCE])
+        counts += settle_loaded(
+            connection, brand_id, clock, memberships, run_id=run_id, attempt_counted=attempt_counted
+        )
+    return counts
 
 
 def settle_loaded(

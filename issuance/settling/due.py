@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
 #: Memberships a batch: large enough for set-based statements, small enough to be lost cheaply.
-BATCH_SIZE = 1000
+BATCH_SIZE = 4000
 
 _NOT_APART = "d.quarantined_at IS NULL AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())"
 
@@ -77,7 +77,7 @@ _WAKE_SETTLED_AT = text("""
        AND (m.brand_id, m.membership_id) = (d.brand_id, d.membership_id) AND m.membership_type_id = ANY(:type_ids)
 """)
 _WAKE = text("""
-    UPDATE dues SET due_at = least(due_at, :now) WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+    UPDATE dues SET due_at = least(due_at, :now), shape = NULL WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
 """)
 
 

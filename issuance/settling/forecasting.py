@@ -50,7 +50,7 @@ def forecast(connection: Connection, brand_id: UUID, credit_rule_id: UUID, month
         }
         shapes = SharedWalks(rules, clock)
         for membership in memberships:
-            shape = shapes.shape(membership)
+            shape = shapes.kind(membership)
             counts = known.get(shape)
             if shape is None or counts is None:
                 facts = membership.facts_at(clock.now, membership.credits)

@@ -70,16 +70,9 @@ _RULES = text("""
 
 _RULES_HELD = text(f"{_RULES.text} FOR KEY SHARE OF r")
 
-#: How a batch is chosen and locked. A sweep leaves out what somebody else is settling: it stays due.
+#: How a batch is chosen and locked.
 BY_IDS = text(_CHOSEN.format(which="d.membership_id = ANY(:ids)", lock="FOR UPDATE"))
 BY_IDS_UNLOCKED = text(_CHOSEN.format(which="d.membership_id = ANY(:ids)", lock=""))
-DUE_IN_RANGE = text(
-    _CHOSEN.format(
-        which="d.membership_id BETWEEN :first_id AND :last_id AND d.due_at <= :now AND d.quarantined_at IS NULL"
-        " AND (:attempt_counted OR d.retry_at IS NULL OR d.retry_at <= clock_timestamp())",
-        lock="FOR UPDATE SKIP LOCKED",
-    )
-)
 # Ids of all types lie between each other: a range holds more than are meant.
 OF_TYPE_IN_RANGE = text(
     _CHOSEN.format(

@@ -14,8 +14,9 @@ _NO_LEAD = text("""
      WHERE brand_id = :brand_id AND membership_id = ANY(:ids) AND lead_booker
 """)
 _GUEST = text("""
-    INSERT INTO guests (brand_id, membership_id, guest_id, name, email, external_user_id, lead_booker, removed_at)
-    VALUES (:brand_id, :membership_id, :guest_id, :name, :email, :external_user_id, :lead_booker, :removed_at)
+    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, external_user_id, lead_booker,
+                        removed_at)
+    VALUES (:brand_id, :membership_id, :guest_id, :place, :name, :email, :external_user_id, :lead_booker, :removed_at)
     ON CONFLICT (brand_id, membership_id, guest_id) DO UPDATE
        SET name = excluded.name, email = excluded.email, external_user_id = excluded.external_user_id,
            lead_booker = excluded.lead_booker, removed_at = excluded.removed_at
@@ -52,6 +53,7 @@ def _guests(walk: Walked) -> list[dict[str, Any]]:
             continue
         changes += fact.type == "membership.guests_changed"
         present = {UUID(guest["guest_id"]): guest for guest in fact.data["guests"]}
+        places = {guest_id: place for place, guest_id in enumerate(present)}
         for guest_id, row in rows.items():
             if guest_id not in present:
                 row["removed_at"] = _first(row["removed_at"], fact.order.time)
@@ -60,6 +62,7 @@ def _guests(walk: Walked) -> list[dict[str, Any]]:
             rows[guest_id] = {
                 "membership_id": walk.membership.membership_id,
                 "guest_id": guest_id,
+                "place": places[guest_id],
                 "name": guest["name"],
                 "email": guest.get("email"),
                 "external_user_id": guest.get("external_user_id"),

@@ -44,6 +44,8 @@ class Walked:
     counts: Counter[Reason] = field(default_factory=Counter)
     #: The new decisions that give nothing. A walk that is like another shares its list: `guest_of` says who is meant.
     skipped: list[Decision] = field(default_factory=list)
+    #: What it is known by until there is news (see `sharing`); None: it is like no other.
+    shape: UUID | None = None
     guest_of: Mapping[UUID, UUID] = field(default_factory=dict)
 
 

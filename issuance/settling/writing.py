@@ -4,12 +4,14 @@ Rows travel in two parts, because a batch has many rows of few kinds: what is a 
 of its kind; and once a kind, what all its rows share.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
+from issuance.deciding.facts import Credit
+from issuance.deciding.settlement import NewCredit
 from issuance.errors import IssuanceError
 from issuance.settling.codes import new_codes
 from issuance.settling.projecting import project
@@ -34,8 +36,8 @@ class _Statement:
     """
 
     def __init__(self, sql: str, own: dict[str, str], shared: dict[str, str]) -> None:
-        self._own, self._shared = tuple(own), tuple(shared)
-        rows = f"{_unnest('own', **own, kind='integer')} JOIN {_unnest('kinds', kind='integer', **shared)} USING (kind)"
+        self._own, self._shared = own, tuple(shared)
+        rows = f"{unnest('own', **own, kind='integer')} JOIN {unnest('kinds', kind='integer', **shared)} USING (kind)"
         self._text: TextClause = text(sql.format(rows=rows, names=", ".join([*own, *shared])))
 
     def execute(self, connection: Connection, rows: Rows, **more: object) -> int:
@@ -45,19 +47,47 @@ class _Statement:
         kinds: dict[tuple[Any, ...], int] = {}
         numbers = [kinds.setdefault(shared, len(kinds)) for _, shared in rows]
         parameters: dict[str, object] = {**more, "own_kind": numbers, "kinds_kind": list(range(len(kinds)))}
-        for name, column in zip(self._own, zip(*(own for own, _ in rows), strict=True), strict=True):
-            parameters[f"own_{name}"] = list(column)
+        own = zip(*(own for own, _ in rows), strict=True)
+        for (name, type_of), column in zip(self._own.items(), own, strict=True):
+            parameters[f"own_{name}"] = id_array(column) if type_of == "uuid" else list(column)
         for name, column in zip(self._shared, zip(*kinds, strict=True), strict=True):
             parameters[f"kinds_{name}"] = list(column)
         return connection.execute(self._text, parameters).rowcount
 
 
-def _unnest(alias: str, **columns: str) -> str:
+def unnest(alias: str, **columns: str) -> str:
     """One array parameter a column, typed so that all-NULL arrays pass."""
     arrays = ", ".join(f"CAST(:{alias}_{name} AS {kind}[])" for name, kind in columns.items())
     return f"unnest({arrays}) AS {alias} ({', '.join(columns)})"
 
 
+def id_array(ids: Iterable[UUID | str]) -> str:
+    """Ids, none of them NULL, or codes, as PostgreSQL writes an array: many times quicker than a list."""
+    return "{" + ",".join(map(str, ids)) + "}"
+
+
+#: What credits of one kind have in common, in the order of `kind_of`.
+SHARED_BY_CREDITS = {
+    "run_id": "uuid",
+    "credit_rule_id": "uuid",
+    "rule_version": "integer",
+    "period_start": "date",
+    "period_end": "date",
+    "reissue": "integer",
+    "coupon_id": "text",
+    "coupon_name": "text",
+    "roll_over": "boolean",
+    "multi_use": "boolean",
+    "valid_from": "timestamptz",
+    "expires_at": "timestamptz",
+    "validity_ends_at": "timestamptz",
+    "issued_at": "timestamptz",
+    "manual": "boolean",
+    "revoked_at": "timestamptz",
+    "revoked_by": "text",
+    "revoked_reason": "text",
+    "expired_at": "timestamptz",
+}
 # ON CONFLICT names the idempotency key: a collision of codes is an error, not a silent loss.
 _ISSUE = _Statement(
     """
@@ -65,27 +95,7 @@ _ISSUE = _Statement(
     ON CONFLICT ON CONSTRAINT credits_once DO NOTHING
     """,
     own={"credit_id": "uuid", "code": "text", "membership_id": "uuid", "guest_id": "uuid"},
-    shared={
-        "run_id": "uuid",
-        "credit_rule_id": "uuid",
-        "rule_version": "integer",
-        "period_start": "date",
-        "period_end": "date",
-        "reissue": "integer",
-        "coupon_id": "text",
-        "coupon_name": "text",
-        "roll_over": "boolean",
-        "multi_use": "boolean",
-        "valid_from": "timestamptz",
-        "expires_at": "timestamptz",
-        "validity_ends_at": "timestamptz",
-        "issued_at": "timestamptz",
-        "manual": "boolean",
-        "revoked_at": "timestamptz",
-        "revoked_by": "text",
-        "revoked_reason": "text",
-        "expired_at": "timestamptz",
-    },
+    shared=SHARED_BY_CREDITS,
 )
 # What was read must still hold: redemptions and an operator's revocations do not wait for settling.
 _CHANGE = _Statement(
@@ -117,18 +127,18 @@ _CHANGE = _Statement(
 _DUES = _Statement(
     """
     UPDATE dues d
-       SET due_at = new.due_at, settled_at = new.settled_at,
+       SET due_at = new.due_at, settled_at = new.settled_at, shape = new.shape,
            attempts = 0, retry_at = NULL, last_error = NULL, quarantined_at = NULL
       FROM (SELECT * FROM {rows}) new
      WHERE d.brand_id = :brand_id AND d.membership_id = ANY(:own_membership_id)
        AND d.membership_id = new.membership_id
     """,
     own={"membership_id": "uuid"},
-    shared={"due_at": "timestamptz", "settled_at": "timestamptz"},
+    shared={"due_at": "timestamptz", "settled_at": "timestamptz", "shape": "uuid"},
 )
 _SOONER = _Statement(
     """
-    UPDATE dues d SET due_at = least(d.due_at, new.due_at)
+    UPDATE dues d SET due_at = least(d.due_at, new.due_at), shape = NULL
       FROM (SELECT * FROM {rows}) new
      WHERE d.brand_id = :brand_id AND d.membership_id = ANY(:own_membership_id)
        AND d.membership_id = new.membership_id
@@ -175,7 +185,10 @@ def write(
     facts = [fact for walk in walks if walk.complete for fact in walk.membership.facts if fact.unsettled]
     _SETTLED.execute(connection, [((f.order.event_id,), (f.order.source,)) for f in facts], brand_id=brand_id)
     tell(connection, brand_id, walks)
-    dues = [((walk.membership.membership_id,), (walk.due_at, walk.now)) for walk in walks]
+    # What was issued by hand on top of a walk is not in its shape.
+    dues = [
+        ((walk.membership.membership_id,), (walk.due_at, walk.now, None if by_hand else walk.shape)) for walk in walks
+    ]
     _DUES.execute(connection, dues, brand_id=brand_id)
 
 
@@ -188,34 +201,39 @@ def issue(
     for walk in walks:
         for credit, new in walk.issued:
             own = (credit.credit_id, next(codes), walk.membership.membership_id, credit.key.guest_id)
-            shared = (
-                run_id if credit.manual is by_hand else None,
-                credit.key.credit_rule_id,
-                credit.rule_version,
-                credit.key.period_start,
-                credit.period_end,
-                credit.key.reissue,
-                new.version.coupon_id,
-                new.version.coupon_name,
-                credit.roll_over,
-                credit.multi_use,
-                credit.valid_from,
-                credit.expires_at,
-                credit.validity_ends_at,
-                credit.issued_at,
-                credit.manual,
-                credit.revoked_at,
-                credit.revoked_by,
-                _reason(walk, credit.credit_id),
-                credit.expired_at,
-            )
-            rows.append((own, shared))
+            rows.append((own, kind_of(walk, credit, new, run_id if credit.manual is by_hand else None)))
     _ISSUE.execute(connection, rows, brand_id=brand_id)
 
 
+def kind_of(walk: Walked, credit: Credit, new: NewCredit, run_id: UUID | None) -> tuple[Any, ...]:
+    """What a credit that a walk issued has in common with others of its kind (SHARED_BY_CREDITS)."""
+    return (
+        run_id,
+        credit.key.credit_rule_id,
+        credit.rule_version,
+        credit.key.period_start,
+        credit.period_end,
+        credit.key.reissue,
+        new.version.coupon_id,
+        new.version.coupon_name,
+        credit.roll_over,
+        credit.multi_use,
+        credit.valid_from,
+        credit.expires_at,
+        credit.validity_ends_at,
+        credit.issued_at,
+        credit.manual,
+        credit.revoked_at,
+        credit.revoked_by,
+        _reason(walk, credit.credit_id),
+        credit.expired_at,
+    )
+
+
 def wake_by(connection: Connection, brand_id: UUID, walks: Sequence[Walked]) -> None:
-    """See to it that memberships fall due when credits that were issued beside their settling expire."""
-    rows = [((walk.membership.membership_id,), (walk.due_at,)) for walk in walks if walk.due_at is not None]
+    """See to it that memberships fall due when credits that were issued beside their settling expire; they are
+    not what their shape says any more."""
+    rows = [((walk.membership.membership_id,), (walk.due_at,)) for walk in walks]
     _SOONER.execute(connection, rows, brand_id=brand_id)
 
 

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Engine, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
 
 from issuance import credits  # noqa: A004 - the word is the domain's
 from issuance.database import transaction
@@ -177,3 +179,33 @@ def test_another_brands_code_is_unknown(engine: Engine, brand_id: UUID, issue: I
         redeem_credit(connection, other, code, Booking())
     with pytest.raises(NotFound), transaction(engine, other) as connection:
         credits.revoke(connection, other, code, "x")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "name"),
+    [("guest_id", uuid4(), "credits_of_guest"), ("rule_version", 99, "credits_of_version")],
+)
+def test_a_credit_refers_to_what_is_there(issue: Callable[..., str], column: str, value: object, name: str) -> None:
+    """No credit of a guest or of a rule version that PostgreSQL does not have."""
+    with pytest.raises(IntegrityError) as refused:
+        issue(**{column: value})
+    assert isinstance(refused.value.orig, psycopg.errors.ForeignKeyViolation)
+    assert refused.value.orig.diag.constraint_name == name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM guests",
+        "UPDATE guests SET guest_id = gen_random_uuid()",
+        "DELETE FROM rule_versions",
+        "UPDATE rule_versions SET version = version + 1",
+        "UPDATE credits SET guest_id = gen_random_uuid()",
+        "UPDATE credits SET rule_version = 99",
+    ],
+)
+def test_what_credits_refer_to_stays(issue: Callable[..., str], engine: Engine, brand_id: UUID, change: str) -> None:
+    """Neither a guest nor a rule version goes away from under a credit, nor a credit from them."""
+    issue()
+    with pytest.raises(IntegrityError, match="append-only"), transaction(engine, brand_id) as connection:
+        connection.execute(text(change))
