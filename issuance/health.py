@@ -30,6 +30,12 @@ _FIGURES = text("""
                  WHERE w.disabled_at IS NULL AND d.state = 'pending' AND d.next_at <= clock_timestamp()
                  LIMIT :most) due) AS deliveries_due,
            (SELECT count(*) FROM webhooks WHERE disabled_at IS NOT NULL) AS webhooks_disabled,
+           -- What is owed and not issued can not be counted at a glance: this is what the last check found.
+           (SELECT sum(offenders) FROM verdicts WHERE law = 2) AS credits_missing,
+           (SELECT sum(offenders) FROM verdicts WHERE law = 3) AS credits_extra,
+           (SELECT count(DISTINCT law) FROM verdicts WHERE offenders > 0) AS laws_broken,
+           (SELECT extract(epoch FROM clock_timestamp() - min(last)) FROM (
+                SELECT max(checked_at) AS last FROM verdicts GROUP BY brand_id) checks) AS last_check_seconds,
            -- Of the statistics: no count over a table that may hold a hundred million rows.
            (SELECT n_tup_ins FROM pg_stat_user_tables
              WHERE relname = 'credits' AND schemaname = current_schema()) AS credits_issued
@@ -46,6 +52,10 @@ MEANINGS = {
     "runs_unfinished": "Runs that are planned, under way or paused",
     "deliveries_due": "Deliveries of webhooks whose next attempt is due",
     "webhooks_disabled": "Webhooks that are disabled, by hand or because their receivers failed for days",
+    "credits_missing": "Credits owed and not issued (expected less issued), by the last issuance check of each brand",
+    "credits_extra": "Usable credits that nothing released, by the last issuance check of each brand",
+    "laws_broken": "Laws with offenders, by the last issuance check of each brand",
+    "last_check_seconds": "How long ago the brand was checked whose last check is the oldest",
     "credits_issued": "Credits written since PostgreSQL's statistics were last reset",
 }
 

@@ -1,26 +1,57 @@
 """`issuance check`: the laws of SEMANTICS 14 on a live database."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 from sqlalchemy import text
 
-from issuance import database
-from issuance.cli.connect import BrandOption, engine, only_brand, transaction
+from issuance import database, hints, verdicts
+from issuance.cli import runs
+from issuance.cli.connect import BrandOption, broker, engine, only_brand, transaction
 from issuance.cli.output import JsonOption, as_cell, progress_bar, say, show_json
 from issuance.errors import Invalid
-from issuance.laws import LAWS, MOST_OFFENDERS, Law
+from issuance.laws import LAWS, MOST_OFFENDERS, Law, Offender, look, steps
+from issuance.laws.repair import Repair
 
 _BRANDS = text("SELECT brand_id FROM brands ORDER BY created_at")
-# A law is looked at as of one instant. Looking through millions of credits takes its time, and disturbs nobody.
+# The laws are looked at as of one instant. Looking through millions of credits takes its time, and disturbs nobody.
 _AT_ONE_INSTANT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _TAKE_YOUR_TIME = text("SET LOCAL statement_timeout = '1h'; SET LOCAL idle_in_transaction_session_timeout = '1h'")
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What a look at a law came to: how many offenders there are, and the first of them."""
+
+    law: Law
+    count: int = 0
+    offenders: list[Offender] = field(default_factory=list)
+
+    def add(self, brand_id: UUID, offenders: Sequence[Offender]) -> None:
+        self.count += len(offenders)
+        room = MOST_OFFENDERS - len(self.offenders)
+        self.offenders += ({"brand_id": brand_id, **offender} for offender in offenders[:room])
+
+    def shape(self) -> dict[str, Any]:
+        law = self.law
+        return {
+            "law": law.number,
+            "name": law.name,
+            "sentence": law.sentence,
+            "count": self.count,
+            "offenders": self.offenders,
+        }
 
 
 def check(
     brand: BrandOption = None,
     number: Annotated[int | None, typer.Option("--law", metavar="N", help="Only this law.")] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Issue what is missing, as a run, and check again. Takes nothing away.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check the laws of credits on what is there.
@@ -30,14 +61,21 @@ def check(
     laws = [law for law in LAWS if number in (None, law.number)]
     if not laws:
         raise Invalid(f"There is no check for law {number}. There are: {', '.join(str(law.number) for law in LAWS)}")
-    verdicts = [verdict_of(law, _brands(brand)) for law in laws]
-    broken = any(verdict["offenders"] for verdict in verdicts)
+    brand_ids = _brands(brand)
+    repairs = {brand_id: Repair() for brand_id in brand_ids}
+    found = verdicts_of(laws, brand_ids, repairs)
+    run_ids = _repair(repairs) if repair else []
+    if run_ids:
+        if not as_json:
+            show_verdicts(found)
+            say("")
+        found = verdicts_of(laws, brand_ids)
     if as_json:
-        show_json({"holds": not broken, "laws": verdicts})
+        document = {"holds": not is_broken(found), "laws": [verdict.shape() for verdict in found]}
+        show_json({**document, "repairs": run_ids} if repair else document)
     else:
-        for verdict in verdicts:
-            show_verdict(verdict)
-    if broken:
+        show_verdicts(found)
+    if is_broken(found):
         raise typer.Exit(1)
 
 
@@ -48,26 +86,56 @@ def _brands(brand_id: UUID | None) -> list[UUID]:
         return list(connection.execute(_BRANDS).scalars())
 
 
-def verdict_of(law: Law, brand_ids: list[UUID]) -> dict[str, Any]:
-    """Whether a law holds on some brands, and its offenders if not."""
-    offenders: list[dict[str, Any]] = []
+def _repair(repairs: dict[UUID, Repair]) -> list[UUID]:
+    """Start what repairs there are, and follow them to their ends; the ids of the runs."""
+    started = []
+    for brand_id, repair in repairs.items():
+        with transaction(brand_id) as connection:
+            run_id = repair.start(connection, brand_id)
+        if run_id is not None:
+            hints.work_on_run(broker(), brand_id, run_id)
+            runs.wait(brand_id, run_id)
+            started.append(run_id)
+    return started
+
+
+def verdicts_of(
+    laws: Sequence[Law], brand_ids: Sequence[UUID], repairs: dict[UUID, Repair] | None = None
+) -> list[Verdict]:
+    """Whether laws hold on some brands, and their offenders if not. What was found is kept for the metrics."""
+    total = {law.number: Verdict(law) for law in laws}
     at_one_instant = engine().execution_options(**_AT_ONE_INSTANT)
     with progress_bar() as progress:
-        task = progress.add_task(f"law {law.number}: {law.name}", total=None)
-        for brand_id in brand_ids:
+        for turn, brand_id in enumerate(brand_ids, start=1):
+            task = progress.add_task(f"brand {turn} of {len(brand_ids)}", total=None)
+            counts = {law.number: 0 for law in laws}
             with database.transaction(at_one_instant, brand_id) as connection:
                 connection.execute(_TAKE_YOUR_TIME)
-                for found in law.find(connection, brand_id):
-                    offenders += ({"brand_id": brand_id, **offender} for offender in found)
+                progress.update(task, total=steps(connection, brand_id, laws))
+                for found in look(connection, brand_id, laws):
+                    for number, offenders in found.items():
+                        total[number].add(brand_id, offenders)
+                        counts[number] += len(offenders)
+                    if repairs is not None:
+                        repairs[brand_id].note(found)
                     progress.advance(task)
-                    if len(offenders) >= MOST_OFFENDERS:
-                        break
-    return {"law": law.number, "name": law.name, "sentence": law.sentence, "offenders": offenders[:MOST_OFFENDERS]}
+            with transaction(brand_id) as connection:
+                verdicts.keep(connection, brand_id, counts)
+    return list(total.values())
 
 
-def show_verdict(verdict: dict[str, Any]) -> None:
-    """A verdict for people: a line, and one for each offender."""
-    offenders = verdict["offenders"]
-    say(f"{'broken' if offenders else 'holds '}  law {verdict['law']} ({verdict['name']}): {verdict['sentence']}")
-    for offender in offenders:
-        say("        " + ", ".join(f"{name}={as_cell(value)}" for name, value in offender.items() if value is not None))
+def is_broken(found: Sequence[Verdict]) -> bool:
+    """Whether any law is."""
+    return any(verdict.count for verdict in found)
+
+
+def show_verdicts(found: Sequence[Verdict]) -> None:
+    """Verdicts for people: a line each, and one for each offender."""
+    for verdict in found:
+        law = verdict.law
+        say(f"{'broken' if verdict.count else 'holds '}  law {law.number} ({law.name}): {law.sentence}")
+        for offender in verdict.offenders:
+            facts = ", ".join(f"{name}={as_cell(value)}" for name, value in offender.items() if value is not None)
+            say(f"        {facts}")
+        if verdict.count > len(verdict.offenders):
+            say(f"        … and {verdict.count - len(verdict.offenders)} more")

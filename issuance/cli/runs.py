@@ -141,7 +141,13 @@ def replay(
 
 
 def follow(brand_id: UUID, run_id: UUID, *, as_json: bool) -> None:
-    """Show a run's progress until it is finished, cancelled or paused."""
+    """Show a run's progress until it is finished, cancelled or paused, and what it came to."""
+    wait(brand_id, run_id)
+    show(run_id, brand_id, as_json)
+
+
+def wait(brand_id: UUID, run_id: UUID) -> None:
+    """Wait until a run is finished, cancelled or paused. Raises NotSettledYet where nobody works on it."""
     last_seen, last_moved = -1, time.monotonic()
     with progress_bar() as progress:
         task = progress.add_task("run", total=None)
@@ -158,7 +164,6 @@ def follow(brand_id: UUID, run_id: UUID, *, as_json: bool) -> None:
             elif time.monotonic() - last_moved > PATIENCE:
                 raise NotSettledYet(f"Run {run_id} has not moved for {PATIENCE:.0f} s. Are the workers running?")
             time.sleep(LOOK_EVERY)
-    show(run_id, brand_id, as_json)
 
 
 def show_run(run: dict[str, Any], plan: list[dict[str, Any]] | None, *, as_json: bool) -> None:

@@ -1,11 +1,12 @@
 """The laws of SEMANTICS 14 as checks on a live database, one file a law.
 
-A law names itself, says its sentence, and finds its offenders: rows with enough in them to act on.
-Checks only read; a law that holds finds nothing.
+A law names itself, says its sentence, and finds its offenders: rows with enough in them to act on. Checks only read; a
+law that holds finds nothing. Some laws ask PostgreSQL, others judge what settling a membership once more would do
+(paper.py), which is done once for all of them and once for all memberships of one shape (shapes.py).
 """
 
-from issuance.laws import apart, once, owed, period_over, released, settled, spent, wallets
-from issuance.laws.law import MOST_OFFENDERS, Law
+from issuance.laws import apart, once, ordered, owed, period_over, released, replayed, settled, spent, wallets
+from issuance.laws.law import MOST_OFFENDERS, Law, Offender, look, steps
 
 LAWS: tuple[Law, ...] = (
     once.LAW,
@@ -14,8 +15,10 @@ LAWS: tuple[Law, ...] = (
     period_over.LAW,
     spent.LAW,
     wallets.LAW,
+    replayed.LAW,
+    ordered.LAW,
     settled.LAW,
     apart.LAW,
 )
 
-__all__ = ["LAWS", "MOST_OFFENDERS", "Law"]
+__all__ = ["LAWS", "MOST_OFFENDERS", "Law", "Offender", "look", "steps"]

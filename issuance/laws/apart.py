@@ -14,7 +14,7 @@ _BOUND = text(
 _OTHERS = text("SELECT brand_id AS sees FROM brands WHERE brand_id <> :brand_id LIMIT :most")
 
 
-def find(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
+def ask(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
     """Tables whose rows are not kept apart, a role that is not bound by it, and brands that this one sees."""
     yield [{"wrong": "no forced row-level security", "table": table} for table in schema.open_tables(connection)]
     bound = connection.execute(_BOUND).one()
@@ -24,4 +24,4 @@ def find(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
     yield [{"wrong": "sees another brand", **row} for row in others]
 
 
-LAW = Law(10, "apart", "No row of one brand is ever visible to, or changed by, another.", find)
+LAW = Law(10, "apart", "No row of one brand is ever visible to, or changed by, another.", ask)

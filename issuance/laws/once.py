@@ -20,10 +20,10 @@ DOUBLES = text("""
 """)
 
 
-def find(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
+def ask(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
     """Keys that more than one credit has."""
     rows = connection.execute(DOUBLES, {"brand_id": brand_id, "most": MOST_OFFENDERS}).mappings()
     yield [dict(row) for row in rows]
 
 
-LAW = Law(1, "once", "At most one credit per rule, membership, guest, period and reissue.", find)
+LAW = Law(1, "once", "At most one credit per rule, membership, guest, period and reissue.", ask)

@@ -1,28 +1,26 @@
-"""Law 2: every released occurrence has its credit, or a reason why not."""
+"""Law 2: every released occurrence has its credit, or a reason why not.
+
+It is the law of completeness: what is owed is computed anew from the facts, and what is missing is named. What is there
+and is not owed is law 3's, what is there and differs laws 7's and 8's.
+"""
 
 from collections.abc import Iterator
-from uuid import UUID
-
-from sqlalchemy import Connection
 
 from issuance.laws.law import Law, Offender
-from issuance.laws.resettling import resettle
+from issuance.laws.paper import Paper
 
 
-def find(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
-    """Credits that settled memberships are owed and do not have. `issuance replay` would issue them."""
-    for batch in resettle(connection, brand_id):
-        yield [
-            {
-                "wrong": "owed and not issued",
-                "membership_id": membership.membership_id,
-                "credit_rule_id": new.key.credit_rule_id,
-                "guest_id": new.key.guest_id,
-                "period_start": new.key.period_start,
-            }
-            for membership, settlement in batch
-            for new in settlement.issue
-        ]
+def judge(paper: Paper) -> Iterator[Offender]:
+    """Credits that a settled membership is owed and does not have. `issuance check --repair` issues them."""
+    membership = paper.membership
+    for new in paper.settlement.issue:
+        yield {
+            "wrong": "owed and not issued",
+            "membership_id": membership.membership_id,
+            "credit_rule_id": new.key.credit_rule_id,
+            "guest_id": new.key.guest_id,
+            "period_start": new.key.period_start,
+        }
 
 
-LAW = Law(2, "owed", "Every released occurrence has its credit, or a reason why not.", find)
+LAW = Law(2, "owed", "Every released occurrence has its credit, or a reason why not.", judge=judge)

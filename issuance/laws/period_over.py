@@ -33,7 +33,7 @@ OUTLIVES_ITS_PERIOD = text("""
 """)
 
 
-def find(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
+def ask(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
     """Credits whose expiry lies past the midnight at which their period ends in the brand's zone."""
     zone = clock.read(connection, brand_id).zone
     # PostgreSQL takes the second of two midnights where clocks go back over it; SEMANTICS 2 the first.
@@ -43,4 +43,4 @@ def find(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
     yield [dict(row) for row in connection.execute(OUTLIVES_ITS_PERIOD, arguments).mappings()]
 
 
-LAW = Law(4, "period over", "No roll_over=false credit is live at or after the end of its period.", find)
+LAW = Law(4, "period over", "No roll_over=false credit is live at or after the end of its period.", ask)

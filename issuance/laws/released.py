@@ -1,30 +1,35 @@
-"""Law 3: no credit without a released occurrence or a manual run."""
+"""Law 3: no credit without a released occurrence or a manual run: none extra, and none early."""
 
 from collections.abc import Iterator
-from uuid import UUID
 
-from sqlalchemy import Connection
-
+from issuance.deciding.facts import Credit
 from issuance.laws.law import Law, Offender
-from issuance.laws.resettling import resettle
+from issuance.laws.paper import Paper
 
 
-def find(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
-    """Credits that can be used although nothing released them, or what did was taken back."""
-    for batch in resettle(connection, brand_id):
-        yield [
-            {
-                "wrong": f"live without a release ({why})",
-                "membership_id": membership.membership_id,
-                "credit_id": credit.credit_id,
-                "credit_rule_id": credit.key.credit_rule_id,
-                "guest_id": credit.key.guest_id,
-                "period_start": credit.key.period_start,
-            }
-            for membership, settlement in batch
-            for credit, becomes, why in settlement.change
-            if why is not None and credit.revoked_at is None and becomes.revoked_at is not None
-        ]
+def judge(paper: Paper) -> Iterator[Offender]:
+    """Credits that can be used although nothing released them, or what did was taken back; and those that were
+    issued before their period had begun."""
+    for credit, becomes, why in paper.settlement.change:
+        if why is not None and credit.revoked_at is None and becomes.revoked_at is not None:
+            yield _offender(paper, credit, f"live without a release ({why})")
+    facts = paper.history.facts
+    for credit in paper.membership.credits:
+        key = credit.key
+        begins = facts.signed_up_at if key.period_start == facts.starts_on else paper.history.start_of(key.period_start)
+        if credit.issued_at < begins and not credit.manual:
+            yield _offender(paper, credit, "issued before its period began")
 
 
-LAW = Law(3, "released", "No credit without a released occurrence or a manual run.", find)
+def _offender(paper: Paper, credit: Credit, wrong: str) -> Offender:
+    return {
+        "wrong": wrong,
+        "membership_id": paper.membership.membership_id,
+        "credit_id": credit.credit_id,
+        "credit_rule_id": credit.key.credit_rule_id,
+        "guest_id": credit.key.guest_id,
+        "period_start": credit.key.period_start,
+    }
+
+
+LAW = Law(3, "released", "No credit without a released occurrence or a manual run.", judge=judge)

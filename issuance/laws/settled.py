@@ -1,7 +1,8 @@
 """Law 9 as a live database shows it: the queue affects latency, so nothing that fell due is left lying.
 
 What is more than a few minutes old and still not settled means that nobody works (or that a
-membership fails and is set apart: then credits are owed that nobody issues).
+membership fails and is set apart: then credits are owed that nobody issues). So is a membership that is planned to be
+looked at only after something falls due.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from issuance import clock
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender
+from issuance.laws.paper import Paper
 
 #: How late the work may be before it counts as left lying. Far above what a busy bulk run takes.
 LATE_AFTER_MINUTES = 10
@@ -57,7 +59,7 @@ QUARANTINED = text("""
 """)
 
 
-def find(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
+def ask(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
     """Events, memberships and runs that wait too long, and memberships in quarantine."""
     arguments = {
         "brand_id": brand_id,
@@ -69,4 +71,16 @@ def find(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
         yield [dict(row) for row in connection.execute(statement, arguments).mappings()]
 
 
-LAW = Law(9, "settled", "Whatever fell due is settled within minutes, with or without the queue.", find)
+def judge(paper: Paper) -> Iterator[Offender]:
+    """Memberships that would sleep through something. `issuance check --repair` wakes them."""
+    due_at, must_be = paper.membership.due_at, paper.settlement.due_at
+    if must_be is not None and (due_at is None or due_at > must_be):
+        yield {
+            "wrong": "it is looked at too late",
+            "membership_id": paper.membership.membership_id,
+            "due_at": due_at,
+            "must_be_due_at": must_be,
+        }
+
+
+LAW = Law(9, "settled", "Whatever fell due is settled within minutes, with or without the queue.", ask, judge)

@@ -29,10 +29,10 @@ SPENT_WRONGLY = text("""
 """)
 
 
-def find(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
+def ask(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
     """Single-use credits that were spent and are dead too, were spent while dead, or were spent twice."""
     rows = connection.execute(SPENT_WRONGLY, {"brand_id": brand_id, "most": MOST_OFFENDERS}).mappings()
     yield [dict(row) for row in rows]
 
 
-LAW = Law(5, "spent", "A redeemed credit is never expired or revoked; a single-use one is redeemed at most once.", find)
+LAW = Law(5, "spent", "A redeemed credit is never expired or revoked; a single-use one is redeemed at most once.", ask)

@@ -26,10 +26,10 @@ UNBALANCED = text("""
 """)
 
 
-def find(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
+def ask(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
     """Wallets that say something else than their ledger."""
     rows = connection.execute(UNBALANCED, {"brand_id": brand_id, "most": MOST_OFFENDERS}).mappings()
     yield [dict(row) for row in rows]
 
 
-LAW = Law(6, "wallets", "A wallet's balance is received - spent, the sum of its ledger, and never negative.", find)
+LAW = Law(6, "wallets", "A wallet's balance is received - spent, the sum of its ledger, and never negative.", ask)

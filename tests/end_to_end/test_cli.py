@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from issuance import coupons, membership_types, rules
+from issuance import coupons, hints, membership_types, rules
 from issuance.cli.main import main
 from issuance.coupons import CouponBody
 from issuance.database import engine_for, transaction
@@ -336,6 +336,26 @@ def test_check_names_the_offender(cli: Cli, brand: Brand, database_url: str) -> 
     people = cli("check", "--brand", brand.brand_id)
     assert people.code == 1
     assert str(membership_id) in people.out
+
+
+def test_check_repairs_what_is_missing(
+    cli: Cli, brand: Brand, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--repair issues what was lost, as a run that can be seen, and says how it is afterwards."""
+    membership_id = uuid4()
+    cli("events", "load", "-", "--brand", brand.brand_id, stdin=json.dumps(sign_up(brand, membership_id)))
+    settle(database_url, brand, membership_id)
+    engine = engine_for(database_url)
+    with transaction(engine, brand.brand_id) as connection:
+        connection.exec_driver_sql("DELETE FROM credits WHERE membership_id = %s", (membership_id,))
+    monkeypatch.setattr(hints, "work_on_run", lambda _, brand_id, run_id: working.work_on_run(engine, brand_id, run_id))
+    ran = cli("check", "--brand", brand.brand_id, "--repair", "--json")
+    assert ran.code == 0, ran.out
+    (run_id,) = ran.json["repairs"]
+    listed = cli("runs", "--brand", brand.brand_id, "--json").json["data"]
+    assert [(run["id"], run["kind"], run["counts"]) for run in listed] == [(run_id, "replay", {"issued": 1})]
+    again = cli("check", "--brand", brand.brand_id, "--repair", "--json")
+    assert (again.code, again.json["repairs"]) == (0, [])
 
 
 def test_schema_apply_and_diff(cli: Cli, fresh_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:

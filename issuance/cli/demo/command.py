@@ -6,7 +6,7 @@ import httpx
 import typer
 
 from issuance import brands
-from issuance.cli.check import show_verdict, verdict_of
+from issuance.cli.check import is_broken, show_verdicts, verdicts_of
 from issuance.cli.connect import transaction
 from issuance.cli.demo.sandbox import DemoFailed, Sandbox
 from issuance.cli.demo.story import Story
@@ -32,10 +32,9 @@ def demo() -> None:
     Story(Sandbox(address, key), Telling()).tell()
 
     say("The laws of credits, checked on what is now in the database:")
-    verdicts = [verdict_of(law, [brand_id]) for law in LAWS]
-    for verdict in verdicts:
-        show_verdict(verdict)
-    if any(verdict["offenders"] for verdict in verdicts):
+    verdicts = verdicts_of(LAWS, [brand_id])
+    show_verdicts(verdicts)
+    if is_broken(verdicts):
         raise typer.Exit(1)
     say(f"\nEverything is as it must be ({time.monotonic() - began:.0f} s). While the server runs, look around:\n")
     say(f"  curl -H 'Authorization: Bearer {key}' '{address}/customers/credits?status=live'")

@@ -1,0 +1,57 @@
+"""Law 8: any order and any repetition of the same events ends in the same live credits.
+
+A database shows one order only: the one in which its events came. What it can show is that what is there is what the
+facts give in the order in which they *happened*: each credit has the terms of its version, its dates and its limits are
+those of its period, and the status is that of the facts. That other orders end in the same is kept by tests
+(docs/reliability.md).
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from issuance.deciding.decisions import expiry, period_end_of
+from issuance.deciding.facts import Credit, Rule
+from issuance.laws.law import Law, Offender
+from issuance.laws.paper import Paper
+
+
+def judge(paper: Paper) -> Iterator[Offender]:
+    """Credits whose terms are not those that the facts give, and memberships that show another status."""
+    membership = paper.membership
+    status = paper.settlement.status.value
+    if membership.row.status != status:
+        yield {
+            "wrong": "shows another status than its facts give",
+            "membership_id": membership.membership_id,
+            "is": {"status": membership.row.status},
+            "must_be": {"status": status},
+        }
+    rules = {rule.credit_rule_id: rule for rule in paper.rules}
+    for credit in membership.credits:
+        must_be = _terms(paper, credit, rules[credit.key.credit_rule_id])
+        wrong = {name: value for name, value in must_be.items() if getattr(credit, name) != value}
+        if wrong:
+            yield {
+                "wrong": "differs from what the facts give",
+                "membership_id": membership.membership_id,
+                "credit_id": credit.credit_id,
+                "is": {name: getattr(credit, name) for name in wrong},
+                "must_be": wrong,
+            }
+
+
+def _terms(paper: Paper, credit: Credit, rule: Rule) -> dict[str, Any]:
+    """What a credit's fields must hold, as far as later facts do not move it (SEMANTICS 6)."""
+    history, version = paper.history, rule.version(credit.rule_version)
+    terms: dict[str, Any] = {"roll_over": version.roll_over, "multi_use": version.multi_use}
+    if history.facts.moves:
+        return terms  # periods that were moved under it: what still moves is law 7's
+    period_end = period_end_of(history, version.frequency, credit.key.period_start)
+    terms["period_end"] = period_end
+    if period_end is not None:
+        terms["valid_from"] = max(history.start_of(credit.key.period_start), credit.issued_at)
+    limit = expiry(history, version.roll_over, credit.valid_from, period_end, credit.validity_ends_at)
+    return {**terms, "expires_at": limit}
+
+
+LAW = Law(8, "ordered", "Any order and any repetition of the same events ends in the same live credits.", judge=judge)

@@ -1,0 +1,105 @@
+"""Settle memberships again on paper: a settled membership has nothing to issue, to take back or to change.
+
+Those of one shape are settled once (shapes.py). Nothing is written.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from issuance import clock as clocks
+from issuance.clock import BrandClock
+from issuance.deciding.facts import Credit, Rule
+from issuance.deciding.releases import History
+from issuance.deciding.settlement import Settlement, settle
+from issuance.laws import shapes
+from issuance.laws.shapes import Shape, Shaped
+from issuance.settling.loading import BY_IDS_UNLOCKED, Membership, load, load_rules
+
+#: Memberships that are loaded at once.
+_LOADED = 1000
+
+
+@dataclass
+class Paper:
+    """A settled membership, and what settling it once more at `now` would do."""
+
+    membership: Membership
+    rules: Sequence[Rule]
+    now: datetime
+    settlement: Settlement
+
+    @cached_property
+    def history(self) -> History:
+        return History(self.membership.facts_at(self.now, self.membership.credits), self.now)
+
+
+#: The offenders of a law in one membership that was settled on paper.
+Judge = Callable[[Paper], Iterator[dict[str, Any]]]
+#: Offenders by the number of the law that they break.
+Verdicts = dict[int, list[dict[str, Any]]]
+
+
+def judged(connection: Connection, brand_id: UUID, judges: Mapping[int, Judge]) -> Iterator[Verdicts]:
+    """What each judge finds among a brand's settled memberships, batch by batch, in one pass for all of them."""
+    clock = clocks.read(connection, brand_id)
+    known: dict[Shape, _Plan | None] = {}  # None: of this shape each is judged on its own
+    for batch in shapes.shapes(connection, brand_id, clock):
+        new = {one.shape: one for one in batch if one.shape is not None and one.shape not in known}
+        shape_of = {one.membership_id: shape for shape, one in new.items()}
+        for paper in _papers(connection, brand_id, clock, list(new.values()), kept=True):
+            lawful = not any(True for judge in judges.values() for _ in judge(paper))
+            known[shape_of[paper.membership.membership_id]] = _Plan(paper.settlement.due_at) if lawful else None
+        alone = [one for one in batch if one.shape is None or _is_suspect(one, known[one.shape])]
+        found: Verdicts = {number: [] for number in judges}
+        for paper in _papers(connection, brand_id, clock, alone, kept=False):
+            for number, judge in judges.items():
+                found[number] += judge(paper)
+        yield found
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """When memberships of a lawful shape next have to be looked at, not counting when their credits expire."""
+
+    due_at: datetime | None
+
+
+def _is_suspect(one: Shaped, plan: _Plan | None) -> bool:
+    """Whether a membership has to be judged on its own: its shape has offenders, or it is looked at too late."""
+    if plan is None or one.outlived:
+        return True
+    return plan.due_at is not None and (one.due_at is None or one.due_at > plan.due_at)
+
+
+def _papers(
+    connection: Connection, brand_id: UUID, clock: BrandClock, these: Sequence[Shaped], *, kept: bool
+) -> Iterator[Paper]:
+    """Memberships settled on paper. `kept`: as they stand for their shape, of whose credits it is not known which
+    were used and which have expired."""
+    for start in range(0, len(these), _LOADED):
+        ids = [one.membership_id for one in these[start : start + _LOADED]]
+        memberships = load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=ids)
+        rules = load_rules(connection, brand_id, memberships, hold=False)
+        for membership in memberships:
+            out = [_kept(credit, clock.now) if kept else credit for credit in membership.credits]
+            of_type = rules[membership.row.membership_type_id]
+            facts = membership.facts_at(clock.now, out)
+            yield Paper(membership, of_type, clock.now, settle(facts, of_type, clock.now, membership.settled_at))
+
+
+def _kept(credit: Credit, now: datetime) -> Credit:
+    """A credit that was used or has expired as if it were held: if nothing would be done about one that is held,
+    nothing would be about it."""
+    if credit.revoked_at is not None or credit.flagged_at is not None:
+        return credit
+    if credit.redeemed_at is not None:
+        regular = credit.expired_at is None
+    else:
+        regular = (credit.expired_at is not None) == (credit.expires_at is not None and credit.expires_at <= now)
+    return replace(credit, uses=0, redeemed_at=None, expires_at=None, expired_at=None) if regular else credit

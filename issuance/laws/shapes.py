@@ -1,0 +1,159 @@
+"""Memberships of one shape break the same laws: PostgreSQL tells the shapes, so that one of each is settled on paper.
+
+A shape is all that settling rests on, with ids replaced by places, and instants by where they lie between the
+instants that anything is compared with: the midnights of the brand's zone, and the moments rules were saved.
+Nothing of it is read that a settling wrote down for itself: this is its check.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from issuance.clock import BrandClock
+from issuance.deciding.calendar import midnight
+
+#: Memberships a statement.
+BATCH = 4000
+#: How far ahead of now a credit's limits are told apart, in days.
+_AHEAD = 800
+_INSTANT = timedelta(microseconds=1)
+
+# Those that are due, have news or are set apart are the business of law 9.
+SETTLED = text("""
+    SELECT membership_id
+      FROM dues
+     WHERE brand_id = :brand_id AND membership_id > :after AND settled_at IS NOT NULL AND quarantined_at IS NULL
+       AND (due_at IS NULL OR due_at > :now)
+     ORDER BY membership_id
+     LIMIT :batch
+""")
+COUNT = text("SELECT count(*) FROM dues WHERE brand_id = :brand_id")
+
+_SPAN = text("""
+    SELECT least(min(starts_on)::timestamptz,
+                 (SELECT min(time) FROM billing_events WHERE brand_id = :brand_id)) AS first,
+           max(starts_on) AS last
+      FROM memberships WHERE brand_id = :brand_id
+""")
+_SAVED = text("SELECT created_at FROM rule_versions WHERE brand_id = :brand_id")
+
+# Hashes of 64 bits twice over. Credits are unordered: theirs are joined by exclusive or.
+_SHAPES = text("""
+    WITH chosen AS MATERIALIZED (
+         SELECT m.membership_id, d.due_at, d.settled_at, m.membership_type_id, m.starts_on, m.billing_anchor,
+                m.billing_frequency, m.status, m.ends_on,
+                EXISTS (SELECT FROM members p WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL
+                           AND p.external_user_id = m.external_user_id)
+                OR m.membership_id IN (
+                   SELECT g.membership_id FROM members p JOIN guests g USING (brand_id, external_user_id)
+                    WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL
+                      AND g.brand_id = :brand_id AND g.membership_id BETWEEN :first AND :last) AS archived
+           FROM dues d JOIN memberships m USING (brand_id, membership_id)
+          WHERE d.brand_id = :brand_id AND d.membership_id BETWEEN :first AND :last
+            AND m.brand_id = :brand_id AND m.membership_id BETWEEN :first AND :last
+            AND d.settled_at IS NOT NULL AND d.quarantined_at IS NULL AND (d.due_at IS NULL OR d.due_at > :now)),
+    told AS MATERIALIZED (
+         SELECT e.membership_id, e.type, e.time, e.charge_id, e.data, e.settled_at,
+                row_number() OVER facts AS place, e.time = lag(e.time) OVER facts AS tie
+           FROM billing_events e
+          WHERE e.brand_id = :brand_id AND e.membership_id BETWEEN :first AND :last
+         WINDOW facts AS (PARTITION BY e.membership_id ORDER BY e.time, e.source COLLATE "C", e.event_id COLLATE "C")),
+    facts AS (
+         SELECT t.membership_id,
+                bit_xor(hash_record_extended(t.fact, 0)) AS low, bit_xor(hash_record_extended(t.fact, 1)) AS high,
+                bool_or(t.type = 'membership.guests_changed' OR t.time > :now) AS alone,
+                bool_or(t.settled_at IS NULL) AS unsettled, max(t.time) FILTER (WHERE t.time <= :now) AS latest
+           FROM (SELECT *, ROW(place, type, width_bucket(time, CAST(:cuts AS timestamptz[])), tie,
+                               CASE WHEN charge_id IS NOT NULL
+                                    THEN min(place) OVER (PARTITION BY membership_id, charge_id) END,
+                               CASE WHEN type = 'membership.signed_up'
+                                    THEN jsonb_path_query_array(data, '$.guests[*].lead_booker') ELSE data END) AS fact
+                   FROM told) t
+          GROUP BY t.membership_id),
+    places AS (
+         SELECT t.membership_id, CAST(guest.value ->> 'guest_id' AS uuid) AS guest_id, guest.ordinality AS place
+           FROM told t, jsonb_array_elements(t.data -> 'guests') WITH ORDINALITY AS guest
+          WHERE t.type = 'membership.signed_up'),
+    credits AS (
+         SELECT c.membership_id,
+                bit_xor(hash_record_extended(c.credit, 0)) AS low, bit_xor(hash_record_extended(c.credit, 1)) AS high,
+                bool_or(c.place IS NULL) AS alone,
+                min(c.expires_at) FILTER (WHERE c.held) AS expiry
+           FROM (SELECT o.*, ROW(o.credit_rule_id, o.place, o.period_start, o.period_end, o.reissue, o.rule_version,
+                                 o.manual, o.roll_over, o.multi_use, o.issued, o.valid,
+                                 width_bucket(o.validity_ends_at, CAST(:cuts AS timestamptz[])),
+                                 CASE WHEN o.expires_at = o.validity_ends_at THEN NULL ELSE o.expires_at END,
+                                 o.expires_at IS NULL, o.validity_ends_at < o.expires_at,
+                                 CASE WHEN NOT o.kept THEN
+                                      ROW(o.redeemed_at IS NULL, o.uses > 0, o.revoked_at IS NULL, o.revoked_by,
+                                          o.expired_at IS NULL, o.flagged_at IS NULL, o.expires_at <= :now)::text END
+                                ) AS credit
+                   FROM (SELECT c.*, p.place,
+                                width_bucket(c.issued_at, CAST(:cuts AS timestamptz[])) AS issued,
+                                CASE WHEN c.valid_from <> c.issued_at THEN c.valid_from END AS valid,
+                                c.revoked_at IS NULL AND c.flagged_at IS NULL
+                                AND CASE WHEN c.redeemed_at IS NOT NULL THEN c.expired_at IS NULL
+                                         ELSE (c.expired_at IS NOT NULL) = coalesce(c.expires_at <= :now, false)
+                                    END AS kept,
+                                c.redeemed_at IS NULL AND c.revoked_at IS NULL AND c.expires_at > :now AS held
+                           FROM credits c LEFT JOIN places p USING (membership_id, guest_id)
+                          WHERE c.brand_id = :brand_id AND c.membership_id BETWEEN :first AND :last) o) c
+          GROUP BY c.membership_id)
+    SELECT chosen.membership_id, due_at,
+           credits.expiry IS NOT NULL AND (due_at IS NULL OR credits.expiry < due_at) AS outlived,
+           archived OR facts.alone OR coalesce(credits.alone, false) AS alone,
+           hash_record_extended(shape.*, 0) AS low, hash_record_extended(shape.*, 1) AS high
+      FROM chosen JOIN facts USING (membership_id) LEFT JOIN credits USING (membership_id),
+           LATERAL (SELECT membership_type_id, starts_on, billing_anchor, billing_frequency, status, ends_on,
+                           facts.low, facts.high, credits.low, credits.high) AS shape
+     WHERE NOT facts.unsettled AND NOT facts.latest > chosen.settled_at
+     ORDER BY chosen.membership_id
+""")
+
+
+Shape = tuple[int, int]
+
+
+class Shaped(NamedTuple):
+    """A settled membership. `shape` is None where it is like no other."""
+
+    membership_id: UUID
+    shape: Shape | None
+    due_at: datetime | None
+    #: Whether it is looked at only after a credit of its has expired.
+    outlived: bool
+
+
+def shapes(connection: Connection, brand_id: UUID, clock: BrandClock) -> Iterator[list[Shaped]]:
+    """A brand's settled memberships with their shapes, batch by batch."""
+    cuts = _cuts(connection, brand_id, clock)
+    after = UUID(int=0)
+    while True:
+        which = {"brand_id": brand_id, "after": after, "now": clock.now, "batch": BATCH}
+        ids = list(connection.scalars(SETTLED, which))
+        if not ids:
+            return
+        after = ids[-1]
+        which = {"brand_id": brand_id, "first": ids[0], "last": after, "now": clock.now, "cuts": cuts}
+        yield [_shaped(*row) for row in connection.execute(_SHAPES, which)]
+
+
+def _shaped(membership_id: UUID, due_at: datetime | None, outlived: bool, alone: bool, low: int, high: int) -> Shaped:
+    return Shaped(membership_id, None if alone else (low, high), due_at, outlived)
+
+
+def _cuts(connection: Connection, brand_id: UUID, clock: BrandClock) -> list[datetime]:
+    """Every instant that facts and credits are compared with, and the one after each moment a rule was saved."""
+    span: Any = connection.execute(_SPAN, {"brand_id": brand_id}).one()
+    saved = list(connection.scalars(_SAVED, {"brand_id": brand_id}))
+    cuts = {*saved, *(instant + _INSTANT for instant in saved)}
+    if span.first is not None:
+        day = span.first.date() - timedelta(days=2)
+        last: date = max(span.last, clock.now.date()) + timedelta(days=_AHEAD)
+        while day <= last:
+            cuts.add(midnight(day, clock.zone))
+            day += timedelta(days=1)
+    return sorted(cuts)

@@ -1,0 +1,1 @@
+"""How long `issuance check` takes on a large brand."""

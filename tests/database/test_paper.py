@@ -1,0 +1,177 @@
+"""Laws that settle on paper: one of each shape is settled, and every offender is found all the same."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from issuance import clock
+from issuance.database import transaction
+from issuance.events import Intake
+from issuance.laws import LAWS, look, shapes, steps
+from issuance.settling import working
+from tests.database.conftest import event
+
+NOW = datetime(2090, 4, 15, tzinfo=UTC)
+#: What is done to one credit or membership, and the laws that name it then.
+TAMPERINGS = {
+    "lost": ("DELETE FROM credits WHERE credit_id = :credit", {2}),
+    "ends late": ("UPDATE credits SET period_end = period_end + 1 WHERE credit_id = :credit", {8}),
+    "expires late": ("UPDATE credits SET expires_at = expires_at + interval '1 h' WHERE credit_id = :credit", {4, 8}),
+    "expires early": ("UPDATE credits SET expires_at = expires_at - interval '1 h' WHERE credit_id = :credit", {8, 9}),
+    "never expires": ("UPDATE credits SET expires_at = NULL WHERE credit_id = :credit", {4, 8}),
+    "starts late": ("UPDATE credits SET valid_from = valid_from + interval '1 h' WHERE credit_id = :credit", {8}),
+    "rolls over": ("UPDATE credits SET roll_over = true WHERE credit_id = :credit", {8}),
+    "many uses": ("UPDATE credits SET multi_use = true WHERE credit_id = :credit", {8}),
+    "issued early": (
+        "UPDATE credits SET issued_at = issued_at - interval '1 day', valid_from = issued_at WHERE credit_id = :credit",
+        {3, 8},
+    ),
+    "marked too soon": ("UPDATE credits SET expired_at = now() WHERE credit_id = :credit", {7}),
+    "flagged": ("UPDATE credits SET flagged_at = now() WHERE credit_id = :credit", {7}),
+    "taken back": (
+        "UPDATE credits SET revoked_at = now(), revoked_by = 'facts', revoked_reason = 'x' WHERE credit_id = :credit",
+        {7},
+    ),
+    "unpaid": (
+        "DELETE FROM billing_events WHERE membership_id = :membership AND data ->> 'period_start' = '2090-04-01'",
+        {3},
+    ),
+    "sleeps": ("UPDATE dues SET due_at = due_at + interval '1 s' WHERE membership_id = :membership", {9}),
+    "sleeps for ever": ("UPDATE dues SET due_at = NULL WHERE membership_id = :membership", {9}),
+    "shown as paused": ("UPDATE memberships SET status = 'paused' WHERE membership_id = :membership", {8}),
+    "revoked by hand": (
+        "UPDATE credits SET revoked_at = now(), revoked_by = 'operator', revoked_reason = '' WHERE credit_id = :credit",
+        set(),
+    ),
+    "woken": ("UPDATE dues SET due_at = due_at - interval '1 h' WHERE membership_id = :membership", set()),
+    "used": ("UPDATE credits SET redeemed_at = :now, uses = 1 WHERE credit_id = :credit", set()),
+}
+
+
+@pytest.fixture
+def club(
+    engine: Engine,
+    brand_id: UUID,
+    rule_id: UUID,
+    signed_up: Callable[..., dict[str, Any]],
+    accept: Callable[..., Intake],
+) -> list[UUID]:
+    """Memberships alike in all but ids and moments, each with a credit for March and one for April, used by some."""
+    members = sorted(uuid4() for _ in range(6))
+    with transaction(engine, brand_id) as connection:
+        _put_clock(connection, brand_id, datetime(2090, 3, 10, tzinfo=UTC))
+    for minute, one in enumerate(members):
+        accept({**signed_up(one, starts_on="2090-02-01"), "time": f"2090-02-01T09:{minute:02}:00Z"})
+        accept(_charge(one, 3, minute))
+        working.settle_soon(engine, brand_id, [one])
+    with transaction(engine, brand_id) as connection:
+        use = "UPDATE credits SET redeemed_at = valid_from, uses = 1 WHERE membership_id = ANY(:some)"
+        connection.execute(text(use), {"some": members[::2]})
+        _put_clock(connection, brand_id, NOW)
+    for minute, one in enumerate(members):
+        accept(_charge(one, 4, minute))
+        working.settle_soon(engine, brand_id, [one])
+    return members
+
+
+def _charge(membership_id: UUID, month: int, minute: int) -> dict[str, Any]:
+    day = f"2090-{month:02}-01"
+    data = {"membership_id": str(membership_id), "charge_id": f"{membership_id} {month}", "period_start": day}
+    return event("charge.initiated", data, time=f"{day}T06:{minute:02}:00Z")
+
+
+def _put_clock(connection: Connection, brand_id: UUID, now: datetime) -> None:
+    put = "UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id"
+    connection.execute(text(put), {"now": now, "brand_id": brand_id})
+
+
+def broken(connection: Connection, brand_id: UUID) -> dict[int, set[UUID]]:
+    """The memberships that each law names."""
+    found: dict[int, set[UUID]] = {}
+    for batch in look(connection, brand_id, LAWS):
+        for number, offenders in batch.items():
+            found.setdefault(number, set()).update(offender["membership_id"] for offender in offenders)
+    return {number: named for number, named in found.items() if named}
+
+
+def shapes_of(connection: Connection, brand_id: UUID) -> dict[UUID, shapes.Shape | None]:
+    batches = shapes.shapes(connection, brand_id, clock.read(connection, brand_id))
+    return {one.membership_id: one.shape for batch in batches for one in batch}
+
+
+def test_memberships_alike_have_one_shape(connection: Connection, brand_id: UUID, club: list[UUID]) -> None:
+    """Ids, moments within the day, and who has used what make no shape of their own."""
+    found = shapes_of(connection, brand_id)
+    assert found.keys() == set(club)
+    assert len(set(found.values())) == 1
+    assert broken(connection, brand_id) == {}
+    assert steps(connection, brand_id, LAWS) > len([law for law in LAWS if law.ask])
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+@pytest.mark.parametrize("alone", [False, True], ids=["shared", "alone"])
+def test_one_offender_among_its_like_is_found(
+    connection: Connection,
+    brand_id: UUID,
+    club: list[UUID],
+    monkeypatch: pytest.MonkeyPatch,
+    tampering: str,
+    alone: bool,
+) -> None:
+    """Whatever is wrong with one of many alike is found, and nobody else is named, whether shapes are shared or not."""
+    if alone:
+        plain = shapes.shapes
+
+        def apart(*arguments: Any) -> Any:
+            return ([one._replace(shape=None) for one in batch] for batch in plain(*arguments))
+
+        monkeypatch.setattr(shapes, "shapes", apart)
+    statement, laws = TAMPERINGS[tampering]
+    chosen = club[3]
+    credit = connection.execute(
+        text("SELECT credit_id FROM credits WHERE membership_id = :one AND period_start = '2090-04-01'"),
+        {"one": chosen},
+    ).scalar_one()
+    arguments = {"credit": credit, "membership": chosen, "now": NOW}
+    bound = {name: value for name, value in arguments.items() if f":{name}" in statement}
+    assert connection.execute(text(statement), bound).rowcount == 1
+    assert broken(connection, brand_id) == {number: {chosen} for number in laws}
+
+
+@pytest.mark.parametrize("news", ["member", "guest", "party", "announced"])
+def test_what_is_like_no_other_is_judged_alone(
+    connection: Connection, brand_id: UUID, club: list[UUID], accept: Callable[..., Intake], news: str, engine: Engine
+) -> None:
+    """An archived member or guest, a changed party and an announced fact make a membership like no other."""
+    one = club[1]
+    if news in ("member", "guest"):
+        other = f"archived {one}"
+        table = "memberships" if news == "member" else "guests"
+        archive = [
+            "INSERT INTO members (brand_id, external_user_id, archived_at) VALUES (:brand_id, :other, now())",
+            f"UPDATE {table} SET external_user_id = :other WHERE membership_id = :one AND brand_id = :brand_id",
+        ]
+        for statement in archive:
+            arguments = {"brand_id": brand_id, "other": other, "one": one}
+            connection.execute(text(statement), {n: v for n, v in arguments.items() if f":{n}" in statement})
+    else:
+        party = [{"guest_id": str(uuid4()), "name": "New", "lead_booker": True}]
+        told = {
+            "party": event(
+                "membership.guests_changed", {"membership_id": str(one), "guests": party}, time="2090-04-02T00:00:00Z"
+            ),
+            "announced": event(
+                "membership.status_changed",
+                {"membership_id": str(one), "status": "paused"},
+                time="2090-05-09T00:00:00Z",
+            ),
+        }
+        accept(told[news])
+        working.settle_soon(engine, brand_id, [one])
+    found = shapes_of(connection, brand_id)
+    assert [membership_id for membership_id, shape in found.items() if shape is None] == [one]
+    assert broken(connection, brand_id) == {}

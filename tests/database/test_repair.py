@@ -1,0 +1,116 @@
+"""Repair (`issuance check --repair`): what is missing is issued by a run, what sleeps is woken, nothing is taken."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from issuance import health, verdicts
+from issuance.database import transaction
+from issuance.events import Intake
+from issuance.laws import LAWS, look
+from issuance.laws.repair import Repair
+from issuance.settling import runs, working
+from tests.database.conftest import event
+
+NOW = datetime(2090, 4, 15, tzinfo=UTC)
+
+
+@pytest.fixture
+def members(
+    engine: Engine,
+    brand_id: UUID,
+    rule_id: UUID,
+    signed_up: Callable[..., dict[str, Any]],
+    accept: Callable[..., Intake],
+) -> list[UUID]:
+    """Three memberships with a credit for April each."""
+    with transaction(engine, brand_id) as connection:
+        put = "UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id"
+        connection.execute(text(put), {"now": NOW, "brand_id": brand_id})
+    members = sorted(uuid4() for _ in range(3))
+    for one in members:
+        data = {"membership_id": str(one), "charge_id": str(one), "period_start": "2090-04-01"}
+        accept(
+            {**signed_up(one, starts_on="2090-03-01"), "time": "2090-03-01T09:00:00Z"},
+            event("charge.initiated", data, time="2090-04-01T09:00:00Z"),
+        )
+    working.settle_soon(engine, brand_id, members)
+    return members
+
+
+def found_by_the_laws(engine: Engine, brand_id: UUID) -> tuple[Repair, int]:
+    repair, count = Repair(), 0
+    with transaction(engine, brand_id) as connection:
+        for found in look(connection, brand_id, LAWS):
+            repair.note(found)
+            count += sum(len(offenders) for offenders in found.values())
+    return repair, count
+
+
+def test_repair_issues_what_is_missing_and_takes_nothing(engine: Engine, brand_id: UUID, members: list[UUID]) -> None:
+    """Two lost credits come back by one replay; a credit that nothing released is left for the operator."""
+    with transaction(engine, brand_id) as connection:
+        connection.execute(text("DELETE FROM credits WHERE membership_id = ANY(:lost)"), {"lost": members[:2]})
+        unpaid = "DELETE FROM billing_events WHERE membership_id = :one AND type = 'charge.initiated'"
+        connection.execute(text(unpaid), {"one": members[2]})
+    repair, count = found_by_the_laws(engine, brand_id)
+    assert count == 4, "two that are missing; one that nothing released, whose membership shows a status of its own"
+    with transaction(engine, brand_id) as connection:
+        run_id = repair.start(connection, brand_id)
+    assert run_id is not None
+    working.work_on_run(engine, brand_id, run_id)
+    with transaction(engine, brand_id) as connection:
+        run = runs.read(connection, brand_id, run_id)
+        live = connection.execute(
+            text("SELECT count(*) FROM credits WHERE brand_id = :b AND revoked_at IS NULL"), {"b": brand_id}
+        )
+        assert (run["kind"], run["state"], run["counts"]["issued"]) == ("replay", "finished", 2)
+        assert live.scalar_one() == 3
+    repair, count = found_by_the_laws(engine, brand_id)
+    assert count == 2, "what was not missing"
+    with transaction(engine, brand_id) as connection:
+        assert repair.start(connection, brand_id) is None
+
+
+def test_a_repair_is_narrowed_to_what_is_missing(engine: Engine, brand_id: UUID, members: list[UUID]) -> None:
+    """One membership's credit is looked for in that membership only."""
+    with transaction(engine, brand_id) as connection:
+        connection.execute(text("DELETE FROM credits WHERE membership_id = :lost"), {"lost": members[0]})
+    repair, _ = found_by_the_laws(engine, brand_id)
+    with transaction(engine, brand_id) as connection:
+        run_id = repair.start(connection, brand_id)
+        assert run_id is not None
+        run = runs.read(connection, brand_id, run_id)
+    assert (run["membership_id"], str(run["from"]), str(run["to"])) == (members[0], "2090-04-01", "2090-04-01")
+    working.work_on_run(engine, brand_id, run_id)
+    assert found_by_the_laws(engine, brand_id)[1] == 0
+
+
+def test_repair_wakes_what_would_sleep(engine: Engine, brand_id: UUID, members: list[UUID]) -> None:
+    """A membership whose due instant was lost is settled again, and knows its next one."""
+    with transaction(engine, brand_id) as connection:
+        connection.execute(text("UPDATE dues SET due_at = NULL WHERE membership_id = :one"), {"one": members[1]})
+    repair, count = found_by_the_laws(engine, brand_id)
+    assert count == 1
+    with transaction(engine, brand_id) as connection:
+        assert repair.start(connection, brand_id) is None
+    working.settle_soon(engine, brand_id, members)
+    assert found_by_the_laws(engine, brand_id)[1] == 0
+
+
+def test_metrics_carry_what_the_last_check_found(connection: Connection, brand_id: UUID) -> None:
+    """Expected less issued, by the last check: a later one replaces it."""
+    before = health.figures(connection)
+    verdicts.keep(connection, brand_id, {2: 7, 3: 2, 4: 0})
+    found = health.figures(connection)
+    assert found["credits_missing"] - before["credits_missing"] == 7
+    assert found["credits_extra"] - before["credits_extra"] == 2
+    assert found["laws_broken"] >= 2
+    verdicts.keep(connection, brand_id, {2: 0, 3: 0})
+    after = health.figures(connection)
+    assert after["credits_missing"] == before["credits_missing"]
+    assert after["last_check_seconds"] >= 0
