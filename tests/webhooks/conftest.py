@@ -1,5 +1,6 @@
 """A brand and a receiver of its own for each test."""
 
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,7 +15,7 @@ from issuance.tables import deliveries
 from tests.database.conftest import accept, brand_id, engine, rule_id, signed_up, type_id
 from tests.webhooks.receiver import Receiver, running
 
-__all__ = ["accept", "brand_id", "engine", "rule_id", "signed_up", "type_id"]
+__all__ = ["Receiver", "accept", "brand_id", "engine", "rule_id", "signed_up", "type_id"]
 
 
 @pytest.fixture
@@ -46,6 +47,13 @@ class Hook(NamedTuple):
         with transaction(self.engine, self.brand_id) as connection:
             connection.execute(text("UPDATE deliveries SET next_at = now() WHERE state = 'pending'"))
             connection.execute(text("UPDATE webhooks SET claimed_until = NULL"))
+
+    def until_settled(self, seconds: float = 20.0) -> None:
+        """Wait for the last of what was sent to be noted."""
+        deadline = time.monotonic() + seconds
+        while any(delivery.state == "pending" for delivery in self.deliveries()):
+            assert time.monotonic() < deadline, "something stays pending"
+            time.sleep(0.02)
 
     def shown(self) -> dict[str, Any]:
         with transaction(self.engine, self.brand_id) as connection:
