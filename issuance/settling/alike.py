@@ -13,21 +13,24 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from issuance import outbox
 from issuance.clock import BrandClock
 from issuance.deciding.reasons import Reason
 from issuance.log import logger
+from issuance.settling import attempts
 from issuance.settling.codes import new_codes
 from issuance.settling.loading import BY_IDS_UNLOCKED, Membership, load, load_rules
+from issuance.settling.piecewise import Raced, write_piecewise
 from issuance.settling.sharing import SharedWalks
 from issuance.settling.walking import Walked
-from issuance.settling.writing import SHARED_BY_CREDITS, Raced, id_array, kind_of, unnest
+from issuance.settling.writing import SHARED_BY_CREDITS, id_array, kind_of, unnest
 
 #: Fewer than these are settled each for itself: finding one to decide for them would cost as much.
 _FEWEST = 4
@@ -39,14 +42,14 @@ _LOOKED_AT = 3
 _DUE = text("""
     WITH locked AS MATERIALIZED (
              SELECT d.membership_id, d.due_at, d.settled_at,
-                    CASE WHEN d.attempts = 0 AND NOT EXISTS (
+                    CASE WHEN d.attempts = :attempts AND NOT EXISTS (
                               SELECT FROM billing_events e WHERE e.brand_id = :brand_id
                                  AND e.membership_id = d.membership_id AND e.settled_at IS NULL)
                          THEN d.shape END AS shape
                FROM dues d
               WHERE d.brand_id = :brand_id AND d.membership_id BETWEEN :first_id AND :last_id AND d.due_at <= :now
                 AND d.quarantined_at IS NULL
-                AND (:attempt_counted OR d.retry_at IS NULL OR d.retry_at <= clock_timestamp())
+                AND (:attempts > 0 OR d.retry_at IS NULL OR d.retry_at <= clock_timestamp())
               ORDER BY d.membership_id
                 FOR UPDATE OF d SKIP LOCKED)
     SELECT shape, CASE WHEN shape IS NOT NULL THEN due_at END AS due_at,
@@ -103,7 +106,7 @@ def settle_alike(
 
     Returns new outcomes by reason, and the locked ones that are left to be settled each for itself.
     """
-    which = {"brand_id": brand_id, "now": clock.now, "attempt_counted": attempt_counted, **within}
+    which = {"brand_id": brand_id, "now": clock.now, "attempts": int(attempt_counted), **within}
     found = connection.execute(_DUE, which).all()
     counts: Counter[Reason] = Counter()
     left: list[UUID] = []
@@ -119,9 +122,17 @@ def settle_alike(
     for row, walked in _decided(connection, brand_id, clock, shapes):
         if walked is None:
             left += _ids(row)
-        else:
-            _write(connection, brand_id, row, walked, run_id)
-            counts += Counter({reason: n * row.size for reason, n in walked.counts.items()})
+            continue
+        refused = write_piecewise(
+            connection, row.ids[1:-1].split(","), partial(_write, connection, brand_id, walked, run_id)
+        )
+        for membership_id, error in refused:
+            if isinstance(error, Raced):
+                left.append(UUID(membership_id))
+            else:
+                attempts.failed(connection, brand_id, UUID(membership_id), error, counted=attempt_counted)
+                counts[Reason.ERROR] += 1
+        counts += Counter({reason: n * (row.size - len(refused)) for reason, n in walked.counts.items()})
     return counts, left
 
 
@@ -136,12 +147,12 @@ def _decided(
     to make that are not all alike."""
     if not shapes:
         return []
-    first = {row: [UUID(one) for one in row.ids[1:-1].split(",", _LOOKED_AT)[:_LOOKED_AT]] for row in shapes}
-    ids = [membership_id for some in first.values() for membership_id in some]
+    first = [[UUID(one) for one in row.ids[1:-1].split(",", _LOOKED_AT)[:_LOOKED_AT]] for row in shapes]
+    ids = [membership_id for some in first for membership_id in some]
     loaded = load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=ids)
     shared = SharedWalks(load_rules(connection, brand_id, loaded, hold=True), clock)
     by_id = {membership.membership_id: membership for membership in loaded}
-    return [(row, _walk(shared, row, [by_id[one] for one in some])) for row, some in first.items()]
+    return [(row, _walk(shared, row, [by_id[one] for one in some])) for row, some in zip(shapes, first, strict=True)]
 
 
 def _walk(shared: SharedWalks, row: Row[Any], some: Sequence[Membership]) -> Walked | None:
@@ -178,9 +189,9 @@ def _fates(walked: Walked) -> set[Fate]:
     return fates
 
 
-def _write(connection: Connection, brand_id: UUID, row: Row[Any], walked: Walked, run_id: UUID) -> None:
-    """Write for all of a shape what the walk of one came to. Raises Raced where one was not what its shape says."""
-    alike = {"brand_id": brand_id, "ids": row.ids}
+def _write(connection: Connection, brand_id: UUID, walked: Walked, run_id: UUID, ids: Sequence[str]) -> None:
+    """Write for many of a shape what the walk of one came to. Raises Raced where one was not what its shape says."""
+    alike = {"brand_id": brand_id, "ids": id_array(ids)}
     guests = walked.membership.facts[0].data["guests"]
     places = {UUID(guest["guest_id"]): place for place, guest in enumerate(guests)}
     if walked.issued:
@@ -189,8 +200,8 @@ def _write(connection: Connection, brand_id: UUID, row: Row[Any], walked: Walked
             (kind, places[credit.key.guest_id], *kind_of(walked, credit, new, run_id))
             for kind, (credit, new) in enumerate(walked.issued, start=1)
         ]
-        codes = new_codes(each * row.size)
-        fresh = {"each": each, "credit_ids": id_array(uuid7() for _ in codes), "codes": id_array(codes)}
+        codes = new_codes(each * len(ids))
+        fresh = {"each": each, "credit_ids": id_array(str(uuid7()) for _ in codes), "codes": id_array(codes)}
         issued = connection.execute(_ISSUE, {**alike, **fresh, **_columns(_KIND_OF_CREDIT, kinds)})
         if issued.rowcount != len(codes):
             raise Raced

@@ -16,6 +16,7 @@ from issuance.log import logger
 from issuance.settling import attempts
 from issuance.settling.alike import settle_alike
 from issuance.settling.loading import BY_IDS, Membership, load, load_rules
+from issuance.settling.piecewise import Raced, write_piecewise
 from issuance.settling.refusing import refuse_misfits
 from issuance.settling.sharing import SharedWalks
 from issuance.settling.walking import Walked
@@ -74,23 +75,36 @@ def settle_loaded(
     """
     rules = load_rules(connection, brand_id, memberships, hold=True)
     shared = SharedWalks(rules, clock)
-    walks: list[Walked] = []
-    counts: Counter[Reason] = Counter()
+    walks: list[tuple[Walked, Counter[Reason]]] = []
+    failed: list[tuple[Membership, Exception]] = []
     for membership in memberships:
         refuse_misfits(connection, brand_id, membership)
         rules_of_type = rules[membership.row.membership_type_id]
         try:
             walked = shared.walk(membership)
-            counts += also(walked, rules_of_type) if also is not None else walked.counts
+            walks.append((walked, walked.counts if also is None else also(walked, rules_of_type)))
         except Exception as error:
-            attempts.failed(connection, brand_id, membership.membership_id, error, counted=attempt_counted)
-            counts[Reason.ERROR] += 1
-        else:
-            walks.append(walked)
-    write(connection, brand_id, walks, run_id=run_id, by_hand=also is not None)
+            failed.append((membership, error))
+
+    def write_some(some: Sequence[tuple[Walked, Counter[Reason]]]) -> None:
+        write(connection, brand_id, [walked for walked, _ in some], run_id=run_id, by_hand=also is not None)
+
+    refused = write_piecewise(connection, walks, write_some)
+    raced = [walked.membership.membership_id for (walked, _), why in refused if isinstance(why, Raced)]
+    failed += ((walked.membership, why) for (walked, _), why in refused if not isinstance(why, Raced))
+    for membership, why in failed:
+        attempts.failed(connection, brand_id, membership.membership_id, why, counted=attempt_counted)
+    apart = {*raced, *(membership.membership_id for membership, _ in failed)}
+    done = [(walked, counts) for walked, counts in walks if walked.membership.membership_id not in apart]
     if run_id is None or logging.getLogger().isEnabledFor(logging.DEBUG):
-        _log(brand_id, run_id, walks)
-    return counts
+        _log(brand_id, run_id, [walked for walked, _ in done])
+    total = sum((counts for _, counts in done), Counter({Reason.ERROR: len(failed)}))
+    if raced:
+        memberships = load(connection, brand_id, clock.zone, BY_IDS, ids=raced)
+        total += settle_loaded(
+            connection, brand_id, clock, memberships, run_id=run_id, also=also, attempt_counted=attempt_counted
+        )
+    return total
 
 
 def _log(brand_id: UUID, run_id: UUID | None, walks: Sequence[Walked]) -> None:

@@ -12,20 +12,14 @@ from sqlalchemy import Connection, TextClause, text
 
 from issuance.deciding.facts import Credit
 from issuance.deciding.settlement import NewCredit
-from issuance.errors import IssuanceError
 from issuance.settling.codes import new_codes
+from issuance.settling.piecewise import Raced
 from issuance.settling.projecting import project
 from issuance.settling.telling import tell
 from issuance.settling.walking import Walked
 
 #: A row: what is its own, and what it shares with others of its kind.
 Rows = Sequence[tuple[tuple[Any, ...], tuple[Any, ...]]]
-
-
-class Raced(IssuanceError):
-    """A credit was redeemed or revoked while its membership was being settled: settle again."""
-
-    code = "raced"
 
 
 class _Statement:

@@ -1,0 +1,55 @@
+"""Write for many at once; where PostgreSQL refuses, find out for whom, and write for the others."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from issuance.errors import IssuanceError
+
+#: SQLSTATE classes that say no ill of what was written: connection, state of the transaction, rollback, resources,
+#: locks, an operator, the system. The whole is tried again then.
+_PASSING = ("08", "25", "40", "53", "55", "57", "58")
+
+
+Item = TypeVar("Item")
+
+
+class Raced(IssuanceError):
+    """A credit was redeemed or revoked while its membership was being settled: settle again."""
+
+    code = "raced"
+
+
+def write_piecewise(
+    connection: Connection,
+    items: Sequence[Item],
+    write: Callable[[Sequence[Item]], None],
+    *,
+    refused_before: bool = False,
+) -> list[tuple[Item, Exception]]:
+    """Call `write` with all of `items`, or, where it is refused, with ever smaller pieces of them.
+
+    Returns the items that are refused by themselves, each with why. What `write` did for others stays. Raises what
+    has nothing to do with the items. `refused_before`: as a whole they were.
+    """
+    if not items:
+        return []
+    if not refused_before or len(items) == 1:
+        try:
+            with connection.begin_nested():
+                write(items)
+            return []
+        except Raced as error:
+            why: Exception = error
+        except DBAPIError as error:
+            if error.connection_invalidated or (getattr(error.orig, "sqlstate", None) or "08").startswith(_PASSING):
+                raise
+            why = error
+        if len(items) == 1:
+            return [(items[0], why)]
+    middle = len(items) // 2
+    refused = write_piecewise(connection, items[:middle], write)
+    # If nothing is wrong with the first half, something is with the second.
+    return refused + write_piecewise(connection, items[middle:], write, refused_before=not refused)
