@@ -10,6 +10,7 @@ USAGE = """\
 ./run            starts everything: database, queue, web, scheduler, workers
 ./run demo       shows some billing cycles of a made-up club, then stops
 ./run bench …    measures how fast it is, beside its peers: ./run bench --help
+./run simulate   plays random histories in a simulated world: ./run simulate --help
 ./run COMMAND …  runs COMMAND in that environment: ./run issuance --help
 ./test ARGS …    runs the tests; ARGS are pytest's"""
 
@@ -27,6 +28,8 @@ def main(arguments: list[str]) -> int:
             return up.demo(rest)
         case ["run", "bench", *rest]:
             return command.bench(rest)
+        case ["run", "simulate", *rest]:
+            return command.simulate(rest)
         case ["run", *rest]:
             return command.in_environment(rest)
     print(USAGE, file=sys.stderr)

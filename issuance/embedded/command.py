@@ -52,6 +52,12 @@ def bench(arguments: list[str]) -> int:
     become([sys.executable, "-m", "benchmarks", *arguments])
 
 
+def simulate(arguments: list[str]) -> int:
+    """Runs a campaign of the simulation in the tests, on a PostgreSQL of its own; its exit code."""
+    os.chdir(REPO)
+    become([sys.executable, "-m", "tests.simulation", *arguments])
+
+
 def call(home: Path, command: list[str], *, stop: signal.Signals = signal.SIGTERM) -> int:
     """Runs `command` to its end; its exit code, as a shell's. Told to stop, it tells the command so, with `stop`."""
     # A shell starts what it puts in the background with SIGINT ignored, and that is inherited.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -41,6 +42,7 @@ class History:
         return "\n".join([head, *(str(op) for op in self.ops)])
 
 
+@cache
 def transitions(timezone: str, year: int) -> list[date]:
     """The days around `year` that are not 24 hours long, and their neighbours; 1 March where there are none."""
     found = []

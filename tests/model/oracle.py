@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
+from tests.model.memory import Memory
 from tests.model.owed import Owed, owed, stamps
 from tests.model.reading import Reading
-from tests.model.times import local_date, midnight, plus_months, plus_validity
+from tests.model.times import local_date, plus_validity
 from tests.model.words import Credit, Fact, Op, Version
 
 FLAGS = {
@@ -20,17 +20,12 @@ FLAGS = {
 }
 
 
-class Oracle:
-    """Plays the same operations as the server does and predicts every credit."""
+class Oracle(Memory):
+    """Plays the same operations as the server does and predicts every credit.
 
-    def __init__(self, timezone: str, now: datetime) -> None:
-        self.timezone = timezone
-        self.now = now
-        self.coupons: dict[str, str | None] = {}
-        self.types: dict[str, str] = {}
-        self.rules: dict[str, list[Version]] = {}
-        self.facts: list[Fact] = []
-        self.credits: list[Credit] = []
+    Whoever watches the engine at work may tell the oracle of each settling (`hear`, `settle_one`, `issue_to` …);
+    the operations of a history settle everything at once.
+    """
 
     def play(self, op: Op) -> None:
         getattr(self, op.name)(**op.args)
@@ -44,77 +39,111 @@ class Oracle:
         self.types[name] = billing
 
     def create_rule(self, rule: str, include_upcoming: bool = False, **fields: Any) -> None:
-        values = {**FLAGS, **fields}
-        self.rules[rule] = [Version(1, self.now, include_upcoming, False, **values)]
+        self.save(rule, include_upcoming=include_upcoming, **fields)
         self.settle()
 
     def update_rule(self, rule: str, include_upcoming: bool = False, **fields: Any) -> None:
-        self._save(rule, include_upcoming=include_upcoming, deleted=False, **fields)
+        self.save(rule, include_upcoming=include_upcoming, **fields)
         self.settle()
 
     def delete_rule(self, rule: str) -> None:
-        self._save(rule, include_upcoming=False, deleted=True)
+        self.save(rule, deleted=True)
 
-    def _save(self, rule: str, **changes: Any) -> None:
-        latest = self.rules[rule][-1]
-        values = {**vars(latest), "number": latest.number + 1, "created": self.now, **changes}
-        self.rules[rule].append(Version(**values))
+    def save(self, rule: str, include_upcoming: bool = False, deleted: bool = False, **fields: Any) -> None:
+        """The rule's next version, or its first; what is not named stays."""
+        versions = self.rules.setdefault(rule, [])
+        said = vars(versions[-1]) if versions else FLAGS
+        head = {"number": len(versions) + 1, "created": self.now, "include_upcoming": include_upcoming}
+        versions.append(Version(**{**said, **fields, **head, "deleted": deleted}))
 
     def post(self, facts: list[Fact]) -> dict[str, int]:
-        """Takes the facts in; how many were accepted, duplicates of earlier ones, or rejected as second sign-ups."""
-        answer = {"accepted": 0, "duplicates": 0, "rejected": 0}
-        for fact in facts:
-            same = any((each.source, each.id) == (fact.source, fact.id) for each in self.facts)
-            second = fact.kind == "membership.signed_up" and any(
-                each.kind == fact.kind and each.membership == fact.membership for each in self.facts
-            )
-            if not same and not second:
-                self.facts.append(fact)
-            answer["duplicates" if same else "rejected" if second else "accepted"] += 1
+        """Takes the facts in and settles; how many were accepted, duplicates, or rejected as second sign-ups."""
+        answer = self.hear(facts)
+        self.waiting.clear()
         self.settle()
         return answer
 
     def clock(self, now: datetime, jump: bool = False) -> None:
         if not jump:
-            for instant in sorted(self._instants(self.now, now)):
-                self.now = instant
-                self.settle()
+            before = self.now
+            for membership in self.sign_ups:
+                for instant in self.instants(membership, now):
+                    self.now = instant
+                    self.settle_one(membership)
+                self.now = before
         self.now = now
         self.settle()
 
     def redeem(self, pick: int) -> Credit | None:
         """Redeems the `pick`-th live credit there is, if there is any."""
-        live = self._with_status("live")
+        live = self.with_status("live")
         if not live:
             return None
         credit = live[pick % len(live)]
+        self.use(credit)
+        return credit
+
+    def use(self, credit: Credit) -> None:
         credit.uses += 1
         credit.redeemed = not credit.version.multi_use
-        return credit
+
+    def give_back(self, credit: Credit) -> None:
+        """A redemption was cancelled: the credit is as it was, with its expiry (but not a removed member's)."""
+        credit.uses -= 1
+        credit.redeemed = False
+        if credit.membership in self.archived and credit.status(self.now) in ("live", "upcoming", "revoked"):
+            credit.revoked = "operator"
+
+    def archive(self, member: str, told: list[Fact]) -> None:
+        """Removes a member, whose membership ends by the facts `told`: it and its credits are over for good."""
+        self.archived.add(member)
+        self.hear(told)
+        for credit in self.credits_of.get(member, []):
+            if credit.status(self.now) in ("live", "upcoming", "revoked"):
+                credit.revoked = "operator"
+
+    def revive(self, member: str) -> None:
+        """A removed member is back; what ended stays ended."""
+        self.archived.discard(member)
 
     def revoke(self, pick: int) -> Credit | None:
         """Revokes, as the operator, the `pick`-th live or upcoming credit."""
-        held = self._with_status("live", "upcoming")
+        held = self.with_status("live", "upcoming")
         if not held:
             return None
         credit = held[pick % len(held)]
         credit.revoked = "operator"
         return credit
 
-    def _with_status(self, *statuses: str) -> list[Credit]:
+    def with_status(self, *statuses: str) -> list[Credit]:
         return sorted((c for c in self.credits if c.status(self.now) in statuses), key=lambda c: c.key)
 
     def issue(self, rule: str, include_upcoming: bool = False) -> None:
         """The manual run of SEMANTICS 9, under the latest version."""
         self.settle()
-        version = self.rules[rule][-1]
-        if version.deleted:
+        for membership in self.sign_ups:
+            self.issue_to(rule, membership, include_upcoming)
+
+    def issue_to(self, rule: str, membership: str, include_upcoming: bool = False) -> None:
+        """What a manual run gives one membership, which is settled."""
+        version, reading = self.rules[rule][-1], self.reading(membership)
+        if reading is None or version.deleted or membership in self.archived:
             return
-        for reading in self.readings():
-            status = reading.status_at(self.now)
-            admitted = status == "active" or (status == "upcoming" and include_upcoming)
-            if reading.membership_type == version.membership_type and admitted:
-                self._issue_to(rule, version, reading)
+        status = reading.status_at(self.now)
+        admitted = status == "active" or (status == "upcoming" and include_upcoming)
+        if reading.membership_type == version.membership_type and admitted:
+            self._issue_to(rule, version, reading)
+
+    def replay_to(self, membership: str, rule: str | None, first: date, last: date) -> None:
+        """What a replay gives one membership: what is owed by all that is known and not there. It takes nothing."""
+        reading = self.reading(membership, waiting_too=True)
+        for each in self.rules if rule is None else [rule]:
+            if reading is not None and not self.rules[each][-1].deleted:
+                own = self.own(each, membership)
+                there = {(credit.guest, credit.period_start) for credit in own if credit.reissue == 0}
+                for key, one in owed(self.rules[each], reading, stamps(own)).items():
+                    if key not in there and first <= one.period_start <= last:
+                        self._give(each, reading, one, 0)
 
     def _issue_to(self, rule: str, version: Version, reading: Reading) -> None:
         today = local_date(self.timezone, self.now)
@@ -125,7 +154,7 @@ class Oracle:
         for guest in reading.party(self.now):
             if version.for_lead_booker_only and not guest.lead_booker:
                 continue
-            own = [c for c in self.credits if (c.rule, c.membership, c.guest) == (rule, reading.membership, guest.name)]
+            own = [credit for credit in self.own(rule, reading.membership) if credit.guest == guest.name]
             if any(credit.status(self.now) in ("live", "upcoming") for credit in own):
                 continue
             reissue = sum(credit.period_start == period_start for credit in own)
@@ -135,22 +164,21 @@ class Oracle:
 
     # -- settling
 
-    def readings(self) -> Iterator[Reading]:
-        for sign_up in [fact for fact in self.facts if fact.kind == "membership.signed_up" and fact.time <= self.now]:
-            automatic = self.types[sign_up.data["membership_type"]] == "automatic"
-            own = [fact for fact in self.facts if fact.membership == sign_up.membership]
-            yield Reading(self.timezone, automatic, own, self.now)
-
     def settle(self) -> None:
-        for reading in self.readings():
-            for rule in self.rules:
-                self._settle_scheduled(rule, reading)
-            for credit in self.credits:
-                if credit.membership == reading.membership:
-                    self._look_after(credit, reading)
+        for membership in self.sign_ups:
+            self.settle_one(membership)
+
+    def settle_one(self, membership: str) -> None:
+        reading = self.reading(membership)
+        if reading is None:
+            return
+        for rule in self.rules:
+            self._settle_scheduled(rule, reading)
+        for credit in self.credits_of.get(membership, []):
+            self._look_after(credit, reading)
 
     def _settle_scheduled(self, rule: str, reading: Reading) -> None:
-        own = [credit for credit in self.credits if (credit.rule, credit.membership) == (rule, reading.membership)]
+        own = self.own(rule, reading.membership)
         due = owed(self.rules[rule], reading, stamps(own))
         deleted = self.rules[rule][-1].deleted
         first = {(credit.guest, credit.period_start): credit for credit in own if credit.reissue == 0}
@@ -165,6 +193,8 @@ class Oracle:
                 credit.revoked = "facts"
 
     def _give(self, rule: str, reading: Reading, one: Owed, reissue: int, manual: bool = False) -> None:
+        if reading.membership in self.archived:
+            return
         valid_from = max(one.start, self.now)
         validity = self.coupons[one.version.coupon]
         credit = Credit(
@@ -184,7 +214,7 @@ class Oracle:
         )
         credit.expires_at = self._end(credit, reading)
         if credit.expires_at is None or credit.expires_at > self.now:
-            self.credits.append(credit)
+            self.credits_of.setdefault(reading.membership, []).append(credit)
 
     def _end(self, credit: Credit, reading: Reading) -> datetime | None:
         """`expires_at`: the earliest of what SEMANTICS 6 names."""
@@ -206,18 +236,3 @@ class Oracle:
         if credit.period_end:
             credit.period_end = reading.next_boundary(credit.version.issuing_frequency, credit.period_start)
         credit.expires_at = self._end(credit, reading)
-
-    # -- time
-
-    def _instants(self, after: datetime, until: datetime) -> set[datetime]:
-        """Every instant in (after, until] at which something may fall due: facts' times and dates' midnights."""
-        found = {fact.time for fact in self.facts}
-        for fact in self.facts:
-            for key in ("starts_on", "billing_anchor", "ends_on", "period_start", "period_end"):
-                if (day := fact.data.get(key)) is not None:
-                    found |= {midnight(self.timezone, plus_months(day, months)) for months in self._months(day, until)}
-        return {instant for instant in found if after < instant <= until}
-
-    def _months(self, day: date, until: datetime) -> range:
-        last = until.astimezone(UTC)
-        return range(max(0, (last.year - day.year) * 12 + last.month - day.month + 2))

@@ -28,18 +28,18 @@ def shrink(server: Server, history: History, mismatch: MismatchError, seconds: f
     progress = True
     while progress:
         progress = False
-        for smaller in _smaller(history):
+        for candidate in smaller(history):
             if time.monotonic() > deadline:
                 return history, mismatch
-            found = failure(server, smaller)
+            found = failure(server, candidate)
             if found and found.args[0].split()[0] == mismatch.args[0].split()[0]:
-                history, mismatch = replace(smaller, ops=smaller.ops[: found.step + 1]), found
+                history, mismatch = replace(candidate, ops=candidate.ops[: found.step + 1]), found
                 progress = True
                 break
     return history, mismatch
 
 
-def _smaller(history: History) -> Iterator[History]:
+def smaller(history: History) -> Iterator[History]:
     """Without one membership, one rule, a run of operations, or a single one: the big cuts first."""
     ops = history.ops
 

@@ -1,0 +1,61 @@
+"""Makes a failing history short: fewer memberships, rules and operations, then less weather."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from tests.model.histories import History
+from tests.model.shrink import smaller
+from tests.model.words import Op
+from tests.simulation.world import Mismatch, World
+
+
+def failure(world: World, history: History) -> Mismatch | None:
+    """Plays the history; the first mismatch, if there is one."""
+    try:
+        world.play(history)
+    except Mismatch as mismatch:
+        return mismatch
+    return None
+
+
+def shrink(world: World, history: History, mismatch: Mismatch, seconds: float) -> tuple[History, Mismatch]:
+    """Drops operations and weather while it still fails in the same way, for at most `seconds` of real time."""
+    deadline = time.monotonic() + seconds
+    history = _cut(history, mismatch)
+    progress = True
+    while progress:
+        progress = False
+        for candidate in [*_calmer(history), *smaller(history)]:
+            if time.monotonic() > deadline:
+                return history, mismatch
+            found = failure(world, candidate)
+            if found and _kind(found) == _kind(mismatch):
+                history, mismatch = _cut(candidate, found), found
+                progress = True
+                break
+    return history, mismatch
+
+
+def _cut(history: History, mismatch: Mismatch) -> History:
+    return replace(history, ops=history.ops[: mismatch.step + 1])
+
+
+def _kind(mismatch: Mismatch) -> str:
+    return str(mismatch).split()[0]
+
+
+def _calmer(history: History) -> list[History]:
+    """Without any weather in the drains, then without one fault or rest."""
+    calm = tuple(_without(op, "storm", "asked") for op in history.ops)
+    found = [replace(history, ops=calm)] if calm != history.ops else []
+    for number, op in enumerate(history.ops):
+        if "fault" in op.args or "rest" in op.args:
+            ops = [*history.ops[:number], _without(op, "fault", "rest"), *history.ops[number + 1 :]]
+            found.append(replace(history, ops=tuple(ops)))
+    return found
+
+
+def _without(op: Op, *names: str) -> Op:
+    return Op(op.name, {name: value for name, value in op.args.items() if name not in names})

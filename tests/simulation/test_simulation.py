@@ -1,0 +1,35 @@
+"""Histories in a simulated world end as the oracle says: so many of a seed, and those that once did not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from issuance.settings import Settings
+from tests.serving import REPO
+from tests.simulation import keeping
+
+SEEDS = os.environ.get("ISSUANCE_SIMULATION_SEEDS", "100")
+START = os.environ.get("ISSUANCE_SIMULATION_START", "0")
+
+
+def simulate(given: Settings, *arguments: str) -> None:
+    environment = {**os.environ, "DATABASE_URL": given.database_url}
+    command = [sys.executable, "-m", "tests.simulation", *arguments]
+    told = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_random_histories_end_as_the_oracle_says(given: Settings) -> None:
+    """Whatever dies, fails, is lost, doubled or late: the credits are those that SEMANTICS says, and the laws hold."""
+    simulate(given, "--seeds", SEEDS, "--seed", START)
+
+
+@pytest.mark.parametrize("path", sorted(keeping.FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_a_history_that_failed_once_ends_as_the_oracle_says(given: Settings, path: Path) -> None:
+    """A history that showed a fault, kept so that the fault does not come back."""
+    simulate(given, "--kept", path.name)

@@ -1,0 +1,297 @@
+"""A world in which one history happens: a brand, the queue, and the processes that serve the brand's clients."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import dramatiq
+import psycopg
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from issuance import brands, hints, quarantine
+from issuance.database import transaction
+from issuance.errors import IssuanceError
+from issuance.settling import clock_moves
+from scheduler import tick
+from tests.model.oracle import Oracle
+from tests.simulation.clients import Clients
+from tests.simulation.histories import History
+from tests.simulation.mirror import Mirror
+from tests.simulation.outcome import broken_laws, differences
+from tests.simulation.processes import Fault, Machine, Process
+from tests.simulation.queue import Queue
+from worker import actors
+
+#: Whatever goes on comes to an end within so many steps of a drain.
+MOST_STEPS = 500
+#: Longer than any real time that somebody waits for: claims, forgotten hints; and most back-offs.
+A_WHILE = timedelta(seconds=40)
+
+_PASSES = (
+    "UPDATE dues SET retry_at = retry_at - %(by)s WHERE brand_id = %(brand)s AND retry_at IS NOT NULL",
+    """UPDATE run_batches SET claimed_at = claimed_at - %(by)s, finished_at = finished_at - %(by)s
+        WHERE brand_id = %(brand)s
+          AND run_id IN (SELECT run_id FROM runs WHERE brand_id = %(brand)s AND finished_at IS NULL)""",
+    "UPDATE runs SET created_at = created_at - %(by)s WHERE brand_id = %(brand)s AND finished_at IS NULL",
+    "UPDATE billing_events SET received_at = received_at - %(by)s WHERE brand_id = %(brand)s AND settled_at IS NULL",
+)
+_UNDER_WAY = """
+    SELECT EXISTS (SELECT FROM runs WHERE brand_id = %(brand)s AND finished_at IS NULL AND state <> 'paused')
+        OR EXISTS (SELECT FROM billing_events e JOIN dues USING (brand_id, membership_id)
+                    WHERE e.brand_id = %(brand)s AND e.settled_at IS NULL)
+        OR EXISTS (SELECT FROM dues WHERE brand_id = %(brand)s AND (quarantined_at IS NOT NULL
+                   OR due_at <= (SELECT clock_now FROM brands WHERE brand_id = %(brand)s)))
+"""
+_APART = "SELECT membership_id FROM dues WHERE brand_id = %(brand)s AND quarantined_at IS NOT NULL ORDER BY 1"
+
+
+class Mismatch(AssertionError):
+    """The engine and the oracle disagree, or a law is broken; the message says after which step, and how."""
+
+    def __init__(self, step: int, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class World:
+    """Plays histories, one after the other, each on a fresh sandbox brand of a database."""
+
+    def __init__(self, url: str, libpq_url: str) -> None:
+        self.machine = Machine(url, self._committed)
+        #: Looks on, beside the programs, and turns the clocks of the world.
+        self.looking = psycopg.connect(libpq_url, autocommit=True, prepare_threshold=2)
+        self.looking.execute("SELECT set_config('issuance.brand_id', '*', false)")
+        self.queue = Queue()
+
+    def close(self) -> None:
+        self.looking.close()
+        self.machine.engine.dispose()
+
+    def play(self, history: History) -> None:
+        """Plays it to its end. Raises Mismatch."""
+        self.step = -1
+        self.wrong: str | None = None
+        self.resting: list[Process] = []
+        self.queue.waiting.clear()
+        self.queue.down = False
+        self.queue.sender_is_alive = self._sender_is_alive
+        with transaction(self.machine.engine) as connection:
+            self.brand_id, _ = brands.create(connection, name="world", timezone=history.timezone, sandbox=True)
+        start = {"start": history.start, "brand": self.brand_id}
+        self.looking.execute("UPDATE brands SET clock_now = %(start)s WHERE brand_id = %(brand)s", start)
+        self.oracle = Oracle(history.timezone, history.start)
+        self.clients = Clients(self, history.seed)
+        self.mirror = Mirror(self.looking, self.brand_id, self.oracle, self.clients.names)
+        clocks = SimpleNamespace(monotonic=time.monotonic, sleep=self._sleep)
+        with (
+            mock.patch.object(actors, "engine_for", return_value=self.machine.engine),
+            mock.patch.object(hints, "broker_for", return_value=self.queue),
+            mock.patch.object(clock_moves, "time", clocks),
+        ):
+            try:
+                for step, op in enumerate(history.ops):
+                    self.step = step
+                    doer = self if op.name in WEATHER else self.clients
+                    getattr(doer, op.name)(**op.args)
+                self.step = len(history.ops)
+                self.drain(Random(history.seed))
+                self.compare()
+                if broken := broken_laws(self.machine.engine, self.brand_id):
+                    raise Mismatch(self.step, f"laws\n{broken}")
+            except Mismatch:
+                raise
+            except AssertionError as error:
+                raise Mismatch(self.step, f"not so: {error}") from error
+            finally:
+                self._bury()
+
+    def compare(self) -> None:
+        """Raises Mismatch where a credit differs from the prediction, is missing, or is one too many."""
+        self.oracle.settle()
+        lines = differences(self.machine.engine, self.brand_id, self.oracle, self.clients.names)
+        if lines:
+            raise Mismatch(self.step, f"at {self.oracle.now.isoformat()}\n" + "\n".join(lines))
+
+    # -- programs
+
+    def run(self, name: str, program: Callable[[], Any], fault: Fault | None = None, rest: int = 0) -> Process:
+        return self.begin(Process(name, fault, rest), program)
+
+    def begin(self, process: Process, program: Callable[[], Any]) -> Process:
+        self.machine.start(process, program)
+        self._look_at(process)
+        return process
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        return transaction(self.machine.engine, self.brand_id)
+
+    def _look_at(self, process: Process) -> None:
+        if not process.done and process not in self.resting:
+            self.resting.append(process)
+        elif process.done and process in self.resting:
+            self.resting.remove(process)
+        if self.wrong is not None:
+            raise Mismatch(self.step, self.wrong)
+        error = process.error
+        if error is not None and not isinstance(error, OperationalError | IssuanceError):
+            said = "".join(traceback.format_exception(error)[-6:])
+            raise Mismatch(self.step, f"{process.name} raised {type(error).__name__}: {error}\n{said}")
+
+    def _committed(self, process: Process) -> None:
+        """After each commit. What is wrong is kept: the program under way must not hear of it."""
+        if self.wrong is not None:
+            return
+        try:
+            if process.on_commit is not None:
+                happened, process.on_commit = process.on_commit, None
+                happened()
+            if process.wrote:
+                self.mirror.follow()
+        except Exception as error:
+            said = "" if isinstance(error, AssertionError) else "".join(traceback.format_exception(error)[-4:])
+            self.wrong = f"{type(error).__name__} after a commit of {process.name}: {error}\n{said}"
+
+    def _sender_is_alive(self) -> None:
+        if self.machine.current is not None:
+            self.machine.current.check()
+
+    def _sleep(self, _: float) -> None:
+        assert self.machine.current is not None, "only programs sleep"
+        self.machine.current.pause()
+
+    def _bury(self) -> None:
+        """Ends what rests still."""
+        self.wrong = "over"
+        for process in self.resting:
+            process.kill()
+            self.machine.go(process)
+        self.resting.clear()
+
+    # -- the weather
+
+    def tick(self, fault: Fault | None = None, rest: int = 0) -> None:
+        """The scheduler looks around."""
+        self.run("tick", lambda: tick.run_once(self.machine.engine, self.queue), fault, rest)
+
+    def deliver(self, pick: int, fault: Fault | None = None, rest: int = 0) -> None:
+        """A worker gets a message."""
+        message = self.queue.take(pick)
+        if message is not None:
+            self.run(message.actor_name, lambda: _receive(message), fault, rest)
+
+    def lose(self, pick: int) -> None:
+        self.queue.take(pick)
+
+    def double(self, pick: int) -> None:
+        message = self.queue.take(pick)
+        if message is not None:
+            self.queue.waiting += [message, message]
+
+    def wipe(self) -> None:
+        self.queue.waiting.clear()
+
+    def outage(self, down: bool) -> None:
+        """The queue is gone, or back; empty."""
+        self.queue.down = down
+        self.queue.waiting.clear()
+
+    def wait(self, seconds: float) -> None:
+        """Real time passes: what waited for longer than that has waited long enough."""
+        for statement in _PASSES:
+            self.looking.execute(statement, {"by": timedelta(seconds=seconds), "brand": self.brand_id})
+
+    def go(self, pick: int) -> None:
+        """A process that rested goes on."""
+        if self.resting:
+            process = self.resting[pick % len(self.resting)]
+            self.machine.go(process)
+            self._look_at(process)
+
+    def heal(self) -> None:
+        """The operator lets out what was set apart."""
+        for (membership_id,) in self.looking.execute(_APART, {"brand": self.brand_id}).fetchall():
+            with self.transaction() as connection:
+                quarantine.retry(connection, self.brand_id, membership_id)
+
+    def clock(self, now: Any, jump: bool = False, weather: int = 0, storm: int = 0, asked: bool = False) -> None:
+        """The clock is moved once everything is settled, by the call for it (`asked`) or bare; and all is settled."""
+        random = Random(weather)
+        self.drain(random, storm)
+        self.mirror.jump = jump
+        fault = _fault(random, 0.2 if storm else 0)
+        for _ in range(2):
+            if self.oracle.now < now:
+                self.run("move", self._mover(now, jump, asked), fault, rest=-1)
+                self.drain(random, storm)
+                fault = None
+        assert self.oracle.now == now, f"the clock did not move: {self.oracle.now}"
+
+    def _mover(self, now: Any, jump: bool, asked: bool) -> Callable[[], Any]:
+        if asked:
+            return lambda: clock_moves.move(self.machine.engine, self.queue, self.brand_id, now, jump=jump)
+
+        def bare() -> None:
+            with self.transaction() as connection:
+                connection.execute(clock_moves._MOVE, {"brand_id": self.brand_id, "now": now, "jump": jump})
+
+        return bare
+
+    def drain(self, random: Random, storm: int = 0) -> None:
+        """Lets everything come to its end, the first `storm` steps in bad weather."""
+        for step in range(MOST_STEPS):
+            if not self.queue.waiting and not self.resting and not self._under_way():
+                self.mirror.follow()
+                self.mirror.moving = False
+                return
+            if step >= storm:
+                self.queue.down = False
+            self._stir(random, storm=step < storm)
+        raise Mismatch(self.step, f"it does not come to an end: {self.queue.waiting} {self.resting}")
+
+    def _under_way(self) -> bool:
+        found = self.looking.execute(_UNDER_WAY, {"brand": self.brand_id}).fetchone()
+        return bool(found and found[0])
+
+    def _stir(self, random: Random, storm: bool) -> None:
+        pick = random.randrange(1000)
+        fault = _fault(random, 0.15 if storm else 0)
+        rest = random.randrange(1, 5) if storm and random.random() < 0.1 else 0
+        if self.resting and random.random() < 0.5:
+            self.go(pick)
+        elif self.queue.waiting:
+            chance = random.random() if storm else 1
+            if chance < 0.1:
+                self.lose(pick)
+            elif chance < 0.2:
+                self.double(pick)
+            else:
+                self.deliver(pick, fault, rest)
+        elif self._under_way():
+            self.wait(A_WHILE.total_seconds())
+            self.heal()
+            self.tick(fault, rest)
+        elif self.resting:
+            self.go(pick)
+
+
+WEATHER = {"tick", "deliver", "lose", "double", "wipe", "outage", "wait", "go", "heal", "clock"}
+
+
+def _receive(message: dramatiq.Message[Any]) -> None:
+    getattr(actors, message.actor_name).fn(*message.args)
+
+
+def _fault(random: Random, chance: float) -> Fault | None:
+    if random.random() >= chance:
+        return None
+    kind = random.choice(["die", "die", "fail", "unheard"])
+    return Fault(kind, random.randrange(1, 5 if kind == "unheard" else 30))
