@@ -13,6 +13,10 @@ from issuance.errors import IssuanceError
 _PASSING = ("08", "25", "40", "53", "55", "57", "58")
 
 
+#: Among so many there may be several that are refused: smaller pieces at once then, not halves.
+_MANY = 1000
+_PIECES_OF_MANY = 8
+
 Item = TypeVar("Item")
 
 
@@ -49,7 +53,10 @@ def write_piecewise(
             why = error
         if len(items) == 1:
             return [(items[0], why)]
-    middle = len(items) // 2
-    refused = write_piecewise(connection, items[:middle], write)
-    # If nothing is wrong with the first half, something is with the second.
-    return refused + write_piecewise(connection, items[middle:], write, refused_before=not refused)
+    size = -(-len(items) // (_PIECES_OF_MANY if len(items) > _MANY else 2))
+    refused: list[tuple[Item, Exception]] = []
+    for start in range(0, len(items), size):
+        # If nothing was wrong with the others, something is with the last.
+        last = start + size >= len(items)
+        refused += write_piecewise(connection, items[start : start + size], write, refused_before=last and not refused)
+    return refused
