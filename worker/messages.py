@@ -47,15 +47,13 @@ def _wrong(message: Any) -> str:
     """What is wrong with a message; empty if nothing is."""
     if not isinstance(message, dict) or set(message) != _FIELDS:
         return "not a message"
-    if message["actor_name"] not in KNOWN_ACTORS:
-        return "for an unknown actor"
-    shapes = [("args", list), ("kwargs", dict), ("options", dict), ("message_id", str)]
+    shapes = [("actor_name", str), ("args", list), ("kwargs", dict), ("options", dict), ("message_id", str)]
     if (
         any(not isinstance(message[name], kind) for name, kind in shapes)
         or "redis_message_id" not in message["options"]
     ):
         return "not a message"
-    return ""
+    return "" if message["actor_name"] in KNOWN_ACTORS else "for an unknown actor"
 
 
 class TrustsItsQueue(RedisBroker):
