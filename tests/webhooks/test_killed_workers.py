@@ -16,6 +16,7 @@ from honcho.environ import parse_procfile
 from sqlalchemy import Engine
 
 from issuance import hints
+from issuance.database import engine_for
 from issuance.deliveries import MOST_AT_ONCE
 from scheduler import tick
 from tests.serving import REPO
@@ -25,11 +26,24 @@ Working = Callable[[], "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
-def start(database_url: str, redis_url: str) -> Iterator[Working]:
+def own_url(fresh_database: Callable[[], str]) -> str:
+    """A database with no webhook but this test's."""
+    return fresh_database()
+
+
+@pytest.fixture
+def engine(own_url: str) -> Iterator[Engine]:
+    engine = engine_for(own_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def start(own_url: str, redis_url: str) -> Iterator[Working]:
     """Starts the Procfile's worker_webhooks, in a process group of its own."""
     command = parse_procfile((REPO / "Procfile").read_text()).processes["worker_webhooks"]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "PATH": path}
+    environment = {**os.environ, "DATABASE_URL": own_url, "REDIS_URL": redis_url, "PATH": path}
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> "subprocess.Popen[bytes]":
