@@ -65,13 +65,13 @@ class _Draft:
         """Memberships that are alike: one life, lived more than once, of which something may befall only one."""
         random = self.random
         days = transitions(self.timezone, self.start.year)
-        own, size = random.random(), random.choice([1, 2, 3, 4])
+        own, size = random.random(), random.choice([1, 2, 3, 4, 5, 8])
         apart = random.choice([0, 0, 2, 9 * 3600])
         # Of a plain life little is known but its beginning.
         kept = random.choice([0, 0, 0.15, 1, 1])
         together = timedelta(days=random.choice([0, 0, 0, 1, 8]))
         arrivals: list[tuple[datetime, Fact]] = []
-        for letter in "abcd"[:size]:
+        for letter in "abcdefgh"[:size]:
             member = f"{name}{letter}"
             self.members.append(member)
             life = Life(Random(own), member, self.timezone, self.start, self.end, self.types, days)
@@ -179,7 +179,7 @@ class _Draft:
         before = self.start - timedelta(seconds=1)
         for stop in self._stops(dated, arrivals):
             if stop > self.start:
-                args = {"now": stop, "jump": random.random() < outages, "asked": random.random() < 0.25}
+                args = {"now": stop, "jump": random.random() < outages, "asked": random.random() < 0.1}
                 args |= {"weather": random.randrange(10_000), "storm": 0 if calm else random.choice([0, 8, 20])}
                 ops.append(Op("clock", args))
             here = [op for instant, op in sorted(dated, key=lambda each: each[0]) if before < instant <= stop]

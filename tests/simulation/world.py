@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from random import Random
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from issuance import brands, hints, quarantine
 from issuance.database import transaction
 from issuance.errors import IssuanceError
-from issuance.settling import clock_moves
+from issuance.settling import alike, clock_moves, due, walking, working
 from scheduler import tick
 from tests.model.oracle import Oracle
 from tests.simulation.clients import Clients
@@ -93,6 +93,7 @@ class World:
         self.mirror = Mirror(self.looking, self.brand_id, self.oracle, self.clients.names)
         clocks = SimpleNamespace(monotonic=time.monotonic, sleep=self._sleep)
         with (
+            small_sizes(history.seed),
             mock.patch.object(actors, "engine_for", return_value=self.machine.engine),
             mock.patch.object(hints, "broker_for", return_value=self.queue),
             mock.patch.object(clock_moves, "time", clocks),
@@ -281,6 +282,22 @@ class World:
             self.tick(fault, rest)
         elif self.resting:
             self.go(pick)
+
+
+@contextmanager
+def small_sizes(seed: int) -> Iterator[None]:
+    """The numbers above which the engine does things in parts, made so small that a few memberships are many."""
+    random = Random(f"sizes {seed}")
+    batch, part, instants, few = (random.choice(sizes) for sizes in ((2, 3, 5, 1000), (1, 2, 50), (1, 2, 6), (2, 2, 4)))
+    with (
+        mock.patch.object(due, "BATCH_SIZE", batch),
+        mock.patch.object(working, "BATCH_SIZE", batch),
+        mock.patch.object(working, "_PART", part),
+        mock.patch.object(walking, "MOST_INSTANTS", instants),
+        mock.patch.object(alike, "_FEWEST", few),
+        mock.patch.object(hints, "MEMBERSHIPS_A_HINT", random.choice([1, 2, 100])),
+    ):
+        yield
 
 
 WEATHER = {"tick", "deliver", "lose", "double", "wipe", "outage", "wait", "go", "heal", "clock"}
