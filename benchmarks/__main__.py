@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import harness, report, stage
-from benchmarks.parts import PARTS, make
+from benchmarks.parts import PARTS, Wanted, make
 from issuance import log, settings
 
 _UNITS = {"k": 1_000, "m": 1_000_000}
@@ -25,13 +25,13 @@ def main(
 
     Interleaved: each round measures every part once. Take the ratios, not the rates.
     """
-    count, wanted = _count(members), [part for part in only.split(",") if part]
-    if unknown := [part for part in wanted if part not in PARTS]:
+    count, named = _count(members), [part for part in only.split(",") if part]
+    if unknown := [part for part in named if part not in PARTS]:
         raise typer.BadParameter(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
     log.set_up("console", "warning")
     home = settings.read(settings.OwnSettings).home.absolute() / "benchmarks"
     with stage.set_up(home) as where:
-        rows = harness.run(make(where, count, wanted), rounds)
+        rows = harness.run(make(where, Wanted(count, rounds), named), rounds)
     told = report.document(rows, harness.machine(), count, rounds)
     if as_json:
         sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")

@@ -5,7 +5,7 @@ One membership of each cohort goes through the product's own intake and settling
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -38,7 +38,9 @@ _PAUSE = 0.05
 class Club:
     """A brand on a database. `members` of it have joined, and hold the first month's credits."""
 
-    def __init__(self, url: str, members: int, *, rules: int = 1, roll_over: bool = False) -> None:
+    def __init__(
+        self, url: str, members: int, *, rules: int = 1, roll_over: bool = False, leave_out: Collection[str] = ()
+    ) -> None:
         self.url = url
         self.members = members
         self.rules = rules
@@ -50,7 +52,7 @@ class Club:
             self.type_id, self.rule_ids = _promise(connection, self.brand_id, rules, roll_over)
             self._set_clock(connection, OPENED)
         for cohort in range(min(COHORTS, members)):
-            self._join(cohort, len(range(cohort, members, COHORTS)))
+            self._join(cohort, len(range(cohort, members, COHORTS)), leave_out)
 
     @property
     def engine(self) -> Engine:
@@ -105,8 +107,8 @@ class Club:
             {"now": now, "brand_id": self.brand_id},
         )
 
-    def _join(self, cohort: int, size: int) -> None:
-        """`size` members who joined so many months before the others."""
+    def _join(self, cohort: int, size: int, leave_out: Collection[str]) -> None:
+        """`size` members who joined so many months before the others; rows of tables to leave out are not copied."""
         membership_id = uuid4()
         joined = datetime.combine(first_of_month(-cohort), OPENED.timetz())
         with transaction(self.engine, self.brand_id) as connection:
@@ -118,7 +120,7 @@ class Club:
         if size > 1:
             with transaction(self.engine, self.brand_id) as connection:
                 driver = cast("Driver[Any]", connection.connection.driver_connection)
-                copy_membership(driver, membership_id, size - 1)
+                copy_membership(driver, membership_id, size - 1, leave_out)
 
 
 def first_of_month(month: int) -> date:

@@ -3,7 +3,7 @@
 Which columns to change is read off the rows themselves, so that a column or table that the schema gains is copied too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +26,9 @@ _COPIES = """
 """
 
 
-def copy_membership(connection: Connection[Any], membership_id: UUID, count: int) -> None:
+def copy_membership(
+    connection: Connection[Any], membership_id: UUID, count: int, leave_out: Collection[str] = ()
+) -> None:
     """`count` more memberships like the one that is there, each of a member and with guests of its own.
 
     Runs in the caller's transaction, which sees the brand's rows.
@@ -45,7 +47,7 @@ def copy_membership(connection: Connection[Any], membership_id: UUID, count: int
     for table in _TABLES:
         key = "external_user_id" if table == "members" else "membership_id"
         rows = _rows(connection, table, key, ids[key])
-        if rows:
+        if rows and table not in leave_out:
             _copy(connection, table, rows, sql.SQL("{} = {}").format(sql.Identifier(key), sql.Literal(ids[key])), ids)
 
 

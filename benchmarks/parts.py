@@ -1,40 +1,120 @@
 """Which parts there are, by the names that `--only` takes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from benchmarks import intake, latency, redemption
 from benchmarks.bulk import Bulk, Surprised
+from benchmarks.catch_up import CatchUp
+from benchmarks.competitors import peers
 from benchmarks.floor import Floor
 from benchmarks.samples import Part
 from benchmarks.stage import Stage
+from benchmarks.sweep import Sweep
 
 #: What is there to show a ratio is measured on so many memberships at most: their rates are compared.
 MOST = 100_000
+#: And what takes one request or event at a time, on so many.
+MOST_EVENTS, MOST_REQUESTS = 20_000, 4_000
+#: What growth is measured from.
+FEW = 10_000
+#: With so few memberships nobody wants figures: the benchmark shows that it works.
+SHORT = 1_000
 
 
-def _floor(stage: Stage, members: int) -> Sequence[Part]:
-    return [Floor(stage, members), Floor(stage, members, plain=True)]
+@dataclass(frozen=True)
+class Wanted:
+    """On how many memberships, and how often."""
+
+    members: int
+    rounds: int
 
 
-def _bulk(stage: Stage, members: int) -> Sequence[Part]:
-    return [Bulk(stage, members)]
+Maker = Callable[[Stage, Wanted], Sequence[Part]]
 
 
-def _rules(stage: Stage, members: int) -> Sequence[Part]:
-    return [Bulk(stage, min(members, MOST), rules=5, name="five_rules", title="Issuance, five rules on one type")]
+def _floor(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    return [Floor(stage, wanted.members), Floor(stage, wanted.members, plain=True)]
 
 
-def _surprises(stage: Stage, members: int) -> Sequence[Part]:
-    return [Surprised(stage, min(members, MOST))]
+def _bulk(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    return [Bulk(stage, wanted.members)]
 
 
-PARTS: dict[str, Callable[[Stage, int], Sequence[Part]]] = {
+def _growth(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    return [Bulk(stage, FEW, name="bulk_10k", title=f"Issuance at {FEW:,}")] if wanted.members > FEW else []
+
+
+def _rules(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    return [
+        Bulk(stage, min(wanted.members, MOST), rules=5, name="five_rules", title="Issuance, five rules on one type")
+    ]
+
+
+def _surprises(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    return [Surprised(stage, min(wanted.members, MOST))]
+
+
+def _catch_up(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    return [CatchUp(stage, min(wanted.members, MOST))]
+
+
+def _peers(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    return peers(stage, wanted.members)
+
+
+def _latency(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    brands = latency.Brands(stage, wanted.members)
+    short = wanted.members <= SHORT
+    idle, cold = (20, 2) if short else (500, 10)
+    return [
+        latency.Steady(brands, "idle", f"event to credit, {latency.RATE}/s, idle", count=idle, pause=1 / latency.RATE),
+        latency.Steady(
+            brands, "cold", f"event to credit, one every {latency.COLD:.0f} s", count=cold, pause=latency.COLD
+        ),
+        latency.Beside(brands),
+    ]
+
+
+def _intake(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    source = intake.Source(stage, min(wanted.members, MOST_EVENTS))
+    return [
+        intake.OverHttp(source),
+        intake.Copy(source),
+        intake.OverHttp(source, charges=True),
+        intake.Copy(source, charges=True),
+        intake.Load(source),
+    ]
+
+
+def _redemption(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    n = min(wanted.members, MOST_REQUESTS)
+    return [
+        redemption.Redeeming(stage, n, wanted.rounds),
+        redemption.Bare(stage, n, wanted.rounds),
+        redemption.Reading(stage, n, wanted.rounds),
+    ]
+
+
+def _sweep(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    return [Sweep(stage, wanted.members)]
+
+
+PARTS: dict[str, Maker] = {
     "floor": _floor,
     "bulk": _bulk,
+    "growth": _growth,
     "rules": _rules,
     "surprises": _surprises,
+    "catchup": _catch_up,
+    "peers": _peers,
+    "latency": _latency,
+    "intake": _intake,
+    "redemption": _redemption,
+    "sweep": _sweep,
 }
 
 
-def make(stage: Stage, members: int, only: Sequence[str]) -> list[Part]:
+def make(stage: Stage, wanted: Wanted, only: Sequence[str]) -> list[Part]:
     """The parts that were asked for, in the order in which a round measures them."""
-    return [part for name, make in PARTS.items() if name in (only or PARTS) for part in make(stage, members)]
+    return [part for name, make in PARTS.items() if name in (only or PARTS) for part in make(stage, wanted)]

@@ -11,13 +11,23 @@ from benchmarks.samples import Row
 
 Document = dict[str, Any]
 
-#: Rates against rates: how many times what the second does, the first does.
+#: Rates against rates: how many times what the second does the first does.
 _RATES = {
     "bulk_vs_floor": ("bulk", "floor"),
     "bulk_vs_plain_floor": ("bulk", "plain_floor"),
     "floor_vs_plain_floor": ("floor", "plain_floor"),
     "five_rules_vs_bulk": ("five_rules", "bulk"),
     "bulk_vs_surprised": ("bulk", "surprised"),
+    "bulk_vs_orm_per_message": ("bulk", "dramatiq_orm"),
+    "bulk_vs_celery": ("bulk", "celery_orm"),
+    "bulk_vs_pgqueuer": ("bulk", "pgqueuer_plain"),
+    "bulk_vs_oscar": ("bulk", "oscar"),
+    "bulk_vs_pretix": ("bulk", "pretix"),
+    "bulk_10k_vs_bulk": ("bulk_10k", "bulk"),
+    "intake_http_vs_copy": ("intake_http", "copy"),
+    "intake_http_charges_vs_copy": ("intake_http_charges", "copy_charges"),
+    "intake_load_vs_copy": ("intake_load", "copy"),
+    "redeem_vs_bare_update": ("redeem", "bare_update"),
 }
 
 

@@ -1,0 +1,6 @@
+"""Peers: the same job done with the usual means, and real products' own bulk issue.
+
+Each file here runs in an environment of its own, beside which neither Issuance nor the other peers are installed, as
+`python -m benchmarks.peers.NAME`. It is told what to do by its environment (`benchmarks/peer.py`), and says on stdout
+how long it took, or on which second of the monotonic clock it began.
+"""

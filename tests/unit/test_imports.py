@@ -41,7 +41,9 @@ IMPURE = {"asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "soc
 
 @pytest.fixture(scope="module")
 def graph() -> grimp.ImportGraph:
-    return grimp.build_graph("benchmarks", "issuance", "scheduler", "worker", include_external_packages=True, cache_dir=None)
+    return grimp.build_graph(
+        "benchmarks", "issuance", "scheduler", "worker", include_external_packages=True, cache_dir=None
+    )
 
 
 def test_imports_point_down(graph: grimp.ImportGraph, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
