@@ -28,9 +28,10 @@ from issuance.settling import attempts
 from issuance.settling.codes import new_codes
 from issuance.settling.loading import BY_IDS_UNLOCKED, Membership, load, load_rules
 from issuance.settling.piecewise import Raced, write_piecewise
+from issuance.settling.rows import id_array, kinds_of, unnest
 from issuance.settling.sharing import SharedWalks
 from issuance.settling.walking import Walked
-from issuance.settling.writing import SHARED_BY_CREDITS, id_array, kind_of, unnest
+from issuance.settling.writing import SHARED_BY_CREDITS, kind_of
 
 #: Fewer than these are settled each for itself: finding one to decide for them would cost as much.
 _FEWEST = 4
@@ -202,17 +203,13 @@ def _write(connection: Connection, brand_id: UUID, walked: Walked, run_id: UUID,
         ]
         codes = new_codes(each * len(ids))
         fresh = {"each": each, "credit_ids": id_array(str(uuid7()) for _ in codes), "codes": id_array(codes)}
-        issued = connection.execute(_ISSUE, {**alike, **fresh, **_columns(_KIND_OF_CREDIT, kinds)})
+        issued = connection.execute(_ISSUE, {**alike, **fresh, **kinds_of(_KIND_OF_CREDIT, kinds)})
         if issued.rowcount != len(codes):
             raise Raced
     expired = [fate for fate in _fates(walked) if fate[-1] is not None]
     if expired:
-        connection.execute(_EXPIRE, {**alike, **_columns(_KIND_OF_EXPIRY, expired)})
+        connection.execute(_EXPIRE, {**alike, **kinds_of(_KIND_OF_EXPIRY, expired)})
     stands = (walked.status.value, walked.ends_on)
     if stands != (walked.membership.row.status, walked.membership.row.ends_on):
         connection.execute(_STATUSES, {**alike, "status": stands[0], "ends_on": stands[1]})
     connection.execute(_DUES, {**alike, "due_at": walked.due_at, "settled_at": walked.now, "shape": walked.shape})
-
-
-def _columns(names: dict[str, str], rows: Sequence[tuple[Any, ...]]) -> dict[str, object]:
-    return {f"kinds_{name}": list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
