@@ -169,7 +169,7 @@ def test_brands_create_prints_json(cli: Cli) -> None:
         (("replay", "--rule", UUID(int=1), "--from", "2031-01-01", "--to", "2031-01-02"), 1),
         (("keys", "revoke", UUID(int=1)), 1),
         (("keys", "list", "--brand", UUID(int=1)), 1),
-        (("check", "--law", "8"), 2),
+        (("check", "--law", "11"), 2),
         (("events", "load", "no-such-file.jsonl", "--brand", UUID(int=1)), 1),
     ],
 )

@@ -131,7 +131,7 @@ def test_law_10_finds_what_is_open(engine: Engine, brand_id: UUID, unshown: Conn
     """Silent on a database that keeps brands apart; it names the table that does not, and what is seen for it."""
 
     def offenders() -> list[dict[str, object]]:
-        return [offender for batch in apart.find(unshown, brand_id) for offender in batch]
+        return [offender for batch in apart.ask(unshown, brand_id) for offender in batch]
 
     assert offenders() == []
     unshown.execute(text("ALTER TABLE brands NO FORCE ROW LEVEL SECURITY"))
