@@ -150,7 +150,7 @@ def _decided(
         return []
     first = [[UUID(one) for one in row.ids[1:-1].split(",", _LOOKED_AT)[:_LOOKED_AT]] for row in shapes]
     ids = [membership_id for some in first for membership_id in some]
-    loaded = load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=ids)
+    loaded = load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=id_array(ids))
     shared = SharedWalks(load_rules(connection, brand_id, loaded, hold=True), clock)
     by_id = {membership.membership_id: membership for membership in loaded}
     return [(row, _walk(shared, row, [by_id[one] for one in some])) for row, some in zip(shapes, first, strict=True)]

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from issuance.log import logger
+from issuance.settling.rows import id_array
 
 MOST_ATTEMPTS = 5
 
@@ -44,7 +45,7 @@ def begin(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]
     """Count an attempt for each membership; commit it before the work. Returns those to work on: the ones
     that have used up their attempts (their worker died each time) are quarantined instead."""
     rows = connection.execute(
-        _BEGIN, {"brand_id": brand_id, "ids": sorted(membership_ids), "most": MOST_ATTEMPTS}
+        _BEGIN, {"brand_id": brand_id, "ids": id_array(sorted(membership_ids)), "most": MOST_ATTEMPTS}
     ).all()
     for row in rows:
         if row.quarantined:
@@ -79,4 +80,4 @@ def failed(connection: Connection, brand_id: UUID, membership_id: UUID, error: B
 
 def passed(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> None:
     """Note that an attempt did no harm, where the work does not settle: a replay leaves what is due alone."""
-    connection.execute(_PASSED, {"brand_id": brand_id, "ids": list(membership_ids)})
+    connection.execute(_PASSED, {"brand_id": brand_id, "ids": id_array(membership_ids)})

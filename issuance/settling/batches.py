@@ -18,6 +18,7 @@ from issuance.settling.alike import settle_alike
 from issuance.settling.loading import BY_IDS, Membership, load, load_rules
 from issuance.settling.piecewise import Raced, write_piecewise
 from issuance.settling.refusing import refuse_misfits
+from issuance.settling.rows import id_array
 from issuance.settling.sharing import SharedWalks
 from issuance.settling.walking import Walked
 from issuance.settling.writing import write
@@ -33,7 +34,7 @@ def settle_memberships(connection: Connection, brand_id: UUID, membership_ids: S
     """Settle these memberships, due or not, their attempts having begun. Unknown ids are passed over.
     Returns new outcomes by reason."""
     clock = clocks.read(connection, brand_id, hold=True)
-    memberships = load(connection, brand_id, clock.zone, BY_IDS, ids=list(membership_ids))
+    memberships = load(connection, brand_id, clock.zone, BY_IDS, ids=id_array(membership_ids))
     return settle_loaded(connection, brand_id, clock, memberships, attempt_counted=True)
 
 
@@ -52,7 +53,7 @@ def settle_due(
         connection, brand_id, clock, run_id, attempt_counted=attempt_counted, first_id=first_id, last_id=last_id
     )
     for start in range(0, len(left), _AT_ONCE):
-        memberships = load(connection, brand_id, clock.zone, BY_IDS, ids=left[start : start + _AT_ONCE])
+        memberships = load(connection, brand_id, clock.zone, BY_IDS, ids=id_array(left[start : start + _AT_ONCE]))
         counts += settle_loaded(
             connection, brand_id, clock, memberships, run_id=run_id, attempt_counted=attempt_counted
         )
@@ -100,7 +101,7 @@ def settle_loaded(
         _log(brand_id, run_id, [walked for walked, _ in done])
     total = sum((counts for _, counts in done), Counter({Reason.ERROR: len(failed)}))
     if raced:
-        memberships = load(connection, brand_id, clock.zone, BY_IDS, ids=raced)
+        memberships = load(connection, brand_id, clock.zone, BY_IDS, ids=id_array(raced))
         total += settle_loaded(
             connection, brand_id, clock, memberships, run_id=run_id, also=also, attempt_counted=attempt_counted
         )

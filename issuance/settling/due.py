@@ -10,6 +10,8 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
+from issuance.settling.rows import id_array
+
 #: Memberships a batch: large enough for set-based statements, small enough to be lost cheaply.
 BATCH_SIZE = 4000
 
@@ -119,7 +121,7 @@ def unsettled(connection: Connection, *, older_than: str, most: int) -> dict[UUI
 
 def waiting(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[UUID]:
     """Those of some memberships that there is anything to settle for: a doubled hint costs this look."""
-    return list(connection.scalars(_WAITING, {"brand_id": brand_id, "ids": list(membership_ids)}))
+    return list(connection.scalars(_WAITING, {"brand_id": brand_id, "ids": id_array(membership_ids)}))
 
 
 def has_unsettled(connection: Connection, brand_id: UUID) -> bool:
@@ -129,7 +131,7 @@ def has_unsettled(connection: Connection, brand_id: UUID) -> bool:
 
 def wake(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID], now: datetime) -> None:
     """See to it that memberships are settled again, hint or no hint: what they rest on changed at `now`."""
-    connection.execute(_WAKE, {"brand_id": brand_id, "ids": list(membership_ids), "now": now})
+    connection.execute(_WAKE, {"brand_id": brand_id, "ids": id_array(membership_ids), "now": now})
 
 
 def wake_settled_at(connection: Connection, brand_id: UUID, type_ids: Sequence[UUID], now: datetime) -> None:

@@ -13,6 +13,7 @@ from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.releases import History
 from issuance.errors import NotFound
 from issuance.settling.loading import BY_IDS_UNLOCKED, load, load_rules
+from issuance.settling.rows import id_array
 
 _GUESTS = text("SELECT guest_id, name, external_user_id FROM guests WHERE brand_id = :brand_id AND membership_id = :id")
 
@@ -29,7 +30,7 @@ def explain(
     """A row a (rule, guest, occurrence) whose period starts within `first` to `last` (inclusive dates in the brand's
     zone; default: from the sign-up to today), deleted rules too. Raises NotFound for an unknown membership."""
     clock = clocks.read(connection, brand_id)
-    loaded = load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=[membership_id])
+    loaded = load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=id_array([membership_id]))
     if not loaded:
         raise NotFound("There is no such membership.")
     membership = loaded[0]

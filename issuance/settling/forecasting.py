@@ -13,6 +13,7 @@ from issuance.deciding.calendar import add_months, day_of
 from issuance.deciding.decisions import decide
 from issuance.deciding.reasons import Reason
 from issuance.settling.loading import BY_IDS_UNLOCKED, Membership, load, load_rules
+from issuance.settling.rows import id_array
 from issuance.settling.sharing import SharedWalks
 
 _BATCH = 1000
@@ -72,7 +73,7 @@ def _memberships(
         if not ids:
             return
         after = ids[-1]
-        yield load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=ids)
+        yield load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=id_array(ids))
 
 
 def _month(day: date) -> str:

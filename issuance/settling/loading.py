@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, TextClause, text
 from issuance.deciding.facts import Coupon, Credit, CreditKey, MembershipFacts, Rule, RuleVersion
 from issuance.deciding.frequency import BillingFrequency, IssuingFrequency, parse_validity
 from issuance.settling.remembering import Fact, read_fact, remember
+from issuance.settling.rows import id_array
 
 # The row in dues is the lock: one settling of a membership at a time.
 _CHOSEN = "SELECT d.membership_id FROM dues d WHERE d.brand_id = :brand_id AND {which} ORDER BY d.membership_id {lock}"
@@ -149,7 +150,7 @@ def load(
 ) -> list[Membership]:
     """The memberships that `chosen` (BY_IDS, DUE_IN_RANGE, …) finds, with all their facts, ordered by id."""
     found = list(connection.scalars(chosen, {"brand_id": brand_id, **which}))
-    ids = {"brand_id": brand_id, "ids": found}
+    ids = {"brand_id": brand_id, "ids": id_array(found)}
     loaded: dict[UUID, Membership] = {}
     if found:
         rows = connection.execute(_MEMBERSHIPS, ids).all()
