@@ -17,7 +17,7 @@ BULK_QUEUE = "bulk"
 WEBHOOKS_QUEUE = "webhooks"
 QUEUES = (EVENTS_QUEUE, BULK_QUEUE, WEBHOOKS_QUEUE)
 #: So few memberships a message that one slow message holds up little.
-MEMBERSHIPS_A_HINT = 100
+MEMBERSHIPS_A_HINT = 250
 
 
 @lru_cache(maxsize=4)
