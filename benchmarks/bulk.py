@@ -27,6 +27,7 @@ _SURPRISE = """
         WHEN (hashtext(NEW.membership_id::text || NEW.period_start::text) % 1000 = 0) EXECUTE FUNCTION surprise();
 """
 _SWEEPS = "SELECT count(*) FROM runs WHERE brand_id = :brand_id AND kind = 'sweep' AND finished_at IS NOT NULL"
+_DISK = "SELECT pg_total_relation_size('credits')::float / count(*) FROM credits WHERE brand_id = :brand_id"
 _EXPIRED = "SELECT count(*) FROM credits WHERE brand_id = :brand_id AND expired_at IS NOT NULL"
 
 
@@ -54,7 +55,8 @@ class Bulk:
         assert (issued, expired) == (self.expected(), self.expected()), f"issued {issued}, expired {expired}"
         # What the processes do when idle counts too, as it would.
         per_credit = {f"{name}_per_credit": count / issued for name, count in counts.items()}
-        return Sample(issued, seconds, {**per_credit, **memory})
+        disk = {"disk_bytes_per_credit": float(self.club.value(_DISK))}
+        return Sample(issued, seconds, {**per_credit, **disk, **memory})
 
     def expected(self) -> int:
         """How many credits a cycle gives."""
