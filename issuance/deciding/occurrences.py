@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from issuance.deciding.facts import Rule, RuleVersion
+from issuance.deciding.facts import Credit, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.reasons import Reason
 from issuance.deciding.releases import History, Release
@@ -81,12 +81,17 @@ def _undisturbed(
     version = version_in_force(rule, scheduled_at, release.first or history.now)
     if version is None or version.created_at not in (scheduled_at, release.first):
         return version
+    released_at = release.first or history.now
+
+    def gave(credit: Credit) -> bool:
+        # One of P0D does not say on which turn it rides: not on one that was released after it was issued.
+        rides = credit.period_end is None and released_at <= credit.issued_at == version.created_at
+        return rides or credit.key.period_start == day
+
     out = [
         credit.rule_version
         for credit in history.facts.credits
-        if credit.key.credit_rule_id == rule.credit_rule_id
-        and not credit.manual
-        and (credit.key.period_start == day or (credit.period_end is None and credit.issued_at == version.created_at))
+        if credit.key.credit_rule_id == rule.credit_rule_id and not credit.manual and gave(credit)
     ]
     return rule.version(min(version.version, *out)) if out else version
 

@@ -80,6 +80,8 @@ class _Draft:
             spared = letter != "a" and random.random() < 0.5
             later = timedelta(seconds=random.randrange(apart + 1))
             heard = together if random.random() < 0.8 else timedelta(days=random.randrange(9))
+            if self.types[life.membership_type] == "external":
+                kept = kept or 0.9  # without charges it would get nothing
             for arrival, fact in lived:
                 if fact.kind == "membership.signed_up":
                     arrivals.append((arrival + heard, replace(fact, time=fact.time + later)))
@@ -109,7 +111,7 @@ class _Draft:
         random = self.random
         return {
             "roll_over": random.random() < 0.45,
-            "issue_on_signup": random.random() < 0.5,
+            "issue_on_signup": random.random() < 0.6,
             "multi_use": random.random() < 0.2,
             "for_lead_booker_only": random.random() < 0.5,
             "issuing_frequency": random.choice(["P1M", *FREQUENCIES]),
@@ -119,7 +121,7 @@ class _Draft:
     def _rule(self, rule: str) -> list[Dated]:
         """A rule's creation, mostly at the start, and what is saved of it later."""
         random = self.random
-        born = self.start if random.random() < 0.7 else self._instant()
+        born = self.start if random.random() < 0.8 else self._instant()
         fields = {**self._flags(), "membership_type": random.choice(["gold", *self.types])}
         dated = [(born, Op("create_rule", {"rule": rule, "include_upcoming": random.random() < 0.4, **fields}))]
         instants = [self._instant() for _ in range(random.choice([0, 1, 2, 3]))]
@@ -174,14 +176,12 @@ class _Draft:
     def _timed(self, dated: list[Dated], arrivals: list[tuple[datetime, Fact]]) -> list[Op]:
         """All of it in order, what falls between two stops at the second; and what the world does meanwhile."""
         random = self.random
-        outages, calm = random.choice([0.0, 0.1, 0.5]), random.random() < 0.1
+        jumps, calm = random.choice([0.0, 0.2, 0.5, 0.9]), random.random() < 0.1
         ops: list[Op] = []
         before = self.start - timedelta(seconds=1)
         for stop in self._stops(dated, arrivals):
             if stop > self.start:
-                args = {"now": stop, "jump": random.random() < outages, "asked": random.random() < 0.1}
-                args |= {"weather": random.randrange(10_000), "storm": 0 if calm else random.choice([0, 8, 20])}
-                ops.append(Op("clock", args))
+                ops.append(self._move(stop, random.random() < jumps, calm))
             here = [op for instant, op in sorted(dated, key=lambda each: each[0]) if before < instant <= stop]
             facts = [fact for instant, fact in arrivals if before < instant <= stop]
             before = stop
@@ -197,6 +197,16 @@ class _Draft:
         while len(ops) < FEWEST:
             ops[random.randrange(len(ops)) : 0] = self._weather(calm)
         return ops
+
+    def _move(self, now: datetime, jump: bool, calm: bool) -> Op:
+        """A move of the clock: most jumps leave everything as it is, under way or not."""
+        random = self.random
+        if jump and random.random() < 0.7:
+            return Op("jump", {"now": now})
+        args = {"now": now, "jump": jump, "asked": random.random() < 0.1, "check": random.random() < 0.25}
+        return Op(
+            "clock", {**args, "weather": random.randrange(10_000), "storm": 0 if calm else random.choice([0, 8, 20])}
+        )
 
     def _posts(self, facts: list[Fact]) -> list[Op]:
         posts = []

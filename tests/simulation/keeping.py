@@ -19,9 +19,9 @@ VALUES: dict[str, type] = {"fact": Fact, "guest": Guest, "op": Op, "fault": Faul
 def keep(history: History) -> str:
     """Writes it into the folder; the file's name."""
     path = FOLDER / f"seed-{history.seed}.json"
-    said = {"seed": history.seed, "timezone": history.timezone, "start": _said(history.start)}
-    said["ops"] = [_said(op) for op in history.ops]
-    path.write_text(json.dumps(said, indent=1) + "\n")
+    head = {"seed": history.seed, "timezone": history.timezone, "start": _said(history.start)}
+    ops = ",\n ".join(json.dumps(_said(op)) for op in history.ops)
+    path.write_text(f'{json.dumps(head)[:-1]}, "ops": [\n {ops}\n]}}\n')
     return path.name
 
 

@@ -48,7 +48,7 @@ def _kind(mismatch: Mismatch) -> str:
 
 def _calmer(history: History) -> list[History]:
     """Without any weather in the drains, then without one fault or rest."""
-    calm = tuple(_without(op, "storm", "asked") for op in history.ops)
+    calm = tuple(_without(op, "storm", "asked", "check") for op in history.ops)
     found = [replace(history, ops=calm)] if calm != history.ops else []
     for number, op in enumerate(history.ops):
         if "fault" in op.args or "rest" in op.args:

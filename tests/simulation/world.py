@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,7 @@ from scheduler import tick
 from tests.model.oracle import Oracle
 from tests.simulation.clients import Clients
 from tests.simulation.histories import History
-from tests.simulation.mirror import Mirror
+from tests.simulation.mirror import Mirror, NotFollowed
 from tests.simulation.outcome import broken_laws, differences
 from tests.simulation.processes import Fault, Machine, Process
 from tests.simulation.queue import Queue
@@ -112,6 +112,8 @@ class World:
                 raise
             except AssertionError as error:
                 raise Mismatch(self.step, f"not so: {error}") from error
+            except Exception as error:
+                raise Mismatch(self.step, _told(error)) from error
             finally:
                 self._bury()
 
@@ -144,8 +146,7 @@ class World:
             raise Mismatch(self.step, self.wrong)
         error = process.error
         if error is not None and not isinstance(error, OperationalError | IssuanceError):
-            said = "".join(traceback.format_exception(error)[-6:])
-            raise Mismatch(self.step, f"{process.name} raised {type(error).__name__}: {error}\n{said}")
+            raise Mismatch(self.step, f"{process.name} raised {_told(error)}")
 
     def _committed(self, process: Process) -> None:
         """After each commit. What is wrong is kept: the program under way must not hear of it."""
@@ -158,8 +159,7 @@ class World:
             if process.wrote:
                 self.mirror.follow()
         except Exception as error:
-            said = "" if isinstance(error, AssertionError) else "".join(traceback.format_exception(error)[-4:])
-            self.wrong = f"{type(error).__name__} after a commit of {process.name}: {error}\n{said}"
+            self.wrong = f"after a commit of {process.name}: {_told(error)}"
 
     def _sender_is_alive(self) -> None:
         if self.machine.current is not None:
@@ -223,20 +223,35 @@ class World:
             with self.transaction() as connection:
                 quarantine.retry(connection, self.brand_id, membership_id)
 
-    def clock(self, now: Any, jump: bool = False, weather: int = 0, storm: int = 0, asked: bool = False) -> None:
+    def clock(
+        self,
+        now: datetime,
+        jump: bool = False,
+        weather: int = 0,
+        storm: int = 0,
+        asked: bool = False,
+        check: bool = False,
+    ) -> None:
         """The clock is moved once everything is settled, by the call for it (`asked`) or bare; and all is settled."""
         random = Random(weather)
         self.drain(random, storm)
-        self.mirror.jump = jump
         fault = _fault(random, 0.2 if storm else 0)
         for _ in range(2):
             if self.oracle.now < now:
+                self.mirror.jump = jump
                 self.run("move", self._mover(now, jump, asked), fault, rest=-1)
                 self.drain(random, storm)
                 fault = None
         assert self.oracle.now == now, f"the clock did not move: {self.oracle.now}"
+        if check:
+            self.compare()
 
-    def _mover(self, now: Any, jump: bool, asked: bool) -> Callable[[], Any]:
+    def jump(self, now: datetime) -> None:
+        """The clock stands elsewhere, whatever is under way."""
+        self.mirror.jump = True
+        self.run("jump", self._mover(now, jump=True, asked=False))
+
+    def _mover(self, now: datetime, jump: bool, asked: bool) -> Callable[[], Any]:
         if asked:
             return lambda: clock_moves.move(self.machine.engine, self.queue, self.brand_id, now, jump=jump)
 
@@ -300,7 +315,12 @@ def small_sizes(seed: int) -> Iterator[None]:
         yield
 
 
-WEATHER = {"tick", "deliver", "lose", "double", "wipe", "outage", "wait", "go", "heal", "clock"}
+WEATHER = {"tick", "deliver", "lose", "double", "wipe", "outage", "wait", "go", "heal", "clock", "jump"}
+
+
+def _told(error: Exception) -> str:
+    where = "" if isinstance(error, NotFollowed) else "".join(traceback.format_exception(error)[-4:])
+    return f"{type(error).__name__}: {error}\n{where}"
 
 
 def _receive(message: dramatiq.Message[Any]) -> None:
