@@ -6,6 +6,7 @@ and the clock find it; all else that follows from events is worked out by settli
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -77,7 +78,9 @@ def accept(connection: Connection, brand_id: UUID, bodies: Sequence[object]) -> 
     inbox.keep_refused(connection, brand_id, bodies, refused)
     intake.rejected = [Rejection(index, why.code, why.message) for index, why in sorted(refused.items())]
     touched = {parsed[firsts[key]].membership_id for key in stored}
-    intake.membership_ids = sorted(made | inbox.starts(connection, brand_id, touched - made).keys())
+    intake.membership_ids = sorted(
+        made | inbox.starts(connection, brand_id, touched - made).keys(), key=attrgetter("int")
+    )
     return intake
 
 

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, CursorResult, TextClause, text
 from uuid_utils.compat import uuid7
 
@@ -167,7 +168,7 @@ def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[
     if not sign_ups:
         return set()
     members.ensure(connection, brand_id, [event.data["external_user_id"] for event in sign_ups])
-    ordered = sorted(sign_ups, key=lambda event: event.membership_id)
+    ordered = sorted(sign_ups, key=lambda event: event.membership_id.int)
     rows = [
         {
             "membership_id": event.membership_id,
@@ -217,4 +218,4 @@ def _keys(events: Sequence[BillingEvent]) -> list[dict[str, Any]]:
 def _execute(
     connection: Connection, statement: TextClause, brand_id: UUID, rows: Sequence[Mapping[str, Any]]
 ) -> CursorResult[Any]:
-    return connection.execute(statement, {"brand_id": brand_id, "rows": json.dumps(rows, default=str)})
+    return connection.execute(statement, {"brand_id": brand_id, "rows": to_json(rows).decode()})
