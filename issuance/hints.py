@@ -86,7 +86,7 @@ def _send(broker: dramatiq.Broker, queue: str, actor: str, *args: object) -> boo
 def _enqueue(broker: dramatiq.Broker, message: dramatiq.Message[None]) -> bool:
     try:
         broker.enqueue(message)
-    except (dramatiq.errors.ConnectionError, redis.RedisError) as error:
+    except (dramatiq.errors.BrokerConnectionError, redis.RedisError) as error:
         # The reconciler looks by state: what this hint asked for is done when the broker is back.
         logger.warning("hint_not_sent", queue=message.queue_name, actor=message.actor_name, error=type(error).__name__)
         return False

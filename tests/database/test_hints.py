@@ -1,0 +1,85 @@
+"""Hints ask for what is committed, and their loss is nobody's failure (docs/decisions 2, 11)."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import dramatiq
+import httpx
+import pytest
+import redis
+from dramatiq.brokers.stub import StubBroker
+from fastapi import FastAPI
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from issuance import hints, idempotency, keys
+from issuance.api.app import create_app
+from issuance.database import transaction
+from issuance.settings import Settings
+
+
+@pytest.fixture
+def broker() -> Iterator[StubBroker]:
+    broker = StubBroker(middleware=[])
+    for queue in hints.QUEUES:
+        broker.declare_queue(queue)
+    yield broker
+    broker.close()
+
+
+@pytest.fixture
+def key(engine: Engine, brand_id: UUID) -> str:
+    with transaction(engine, brand_id) as connection:
+        return keys.create(connection, brand_id, ["admin"])[1]
+
+
+@pytest.fixture
+def post(database_url: str, broker: StubBroker, key: str) -> Callable[..., httpx.Response]:
+    """Posts to an application in this process."""
+    app: FastAPI = create_app(Settings(DATABASE_URL=database_url, REDIS_URL="redis://127.0.0.1:1"))
+    app.state.broker = broker
+
+    async def ask(path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.post(path, json=body, headers={"Authorization": f"Bearer {key}", **headers})
+
+    return lambda path, body, **headers: asyncio.run(ask(path, body, headers))
+
+
+def test_hints_for_work_that_was_undone_are_not_sent(
+    post: Callable[..., httpx.Response],
+    broker: StubBroker,
+    signed_up: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With an Idempotency-Key work and answer are committed together: until then nobody is asked for anything."""
+    event = signed_up(uuid4())
+    with monkeypatch.context() as patch:
+        patch.setattr(idempotency, "keep", failing)
+        assert post("/billing-events", event, **{"Idempotency-Key": "k"}).status_code >= 500
+    assert broker.queues[hints.EVENTS_QUEUE].qsize() == 0
+    assert post("/billing-events", event, **{"Idempotency-Key": "k"}).json()["accepted"] == 1
+    assert broker.queues[hints.EVENTS_QUEUE].qsize() == 1
+
+
+def failing(*_: object) -> None:
+    raise OperationalError("UPDATE", {}, Exception("gone"))
+
+
+@pytest.mark.parametrize("error", [redis.exceptions.OutOfMemoryError, redis.ConnectionError, redis.TimeoutError])
+def test_where_the_queue_is_away_events_are_accepted(
+    post: Callable[..., httpx.Response],
+    signed_up: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[Exception],
+) -> None:
+    """They stand in PostgreSQL; the reconciler finds what nobody was asked for."""
+
+    def away(*_: object, **__: object) -> dramatiq.Message[None]:
+        raise error
+
+    monkeypatch.setattr(StubBroker, "enqueue", away)
+    assert post("/billing-events", signed_up(uuid4())).json()["accepted"] == 1

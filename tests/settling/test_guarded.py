@@ -1,0 +1,157 @@
+"""What guards settling where no ordinary day shows it: collisions, deaths, second lines."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from issuance import brands, redemptions
+from issuance.database import transaction
+from issuance.deciding.reasons import Reason
+from issuance.redemptions import Booking
+from issuance.settling import batches, due, working, writing
+from scheduler import tick
+from tests.settling.conftest import Club, at
+
+
+class WorkerDied(BaseException):
+    """Not an error that anybody handles."""
+
+
+@pytest.fixture
+def spa(new_club: Callable[..., Club]) -> Iterator[Club]:
+    """A club whose credits end with their month."""
+    club = new_club(roll_over=False)
+    yield club
+    club.engine.dispose()
+
+
+def pause(club: Club, membership_id: UUID) -> None:
+    club.tell(
+        "membership.status_changed", "2031-01-31T11:00", {"membership_id": str(membership_id), "status": "paused"}
+    )
+
+
+def test_a_collision_of_codes_is_no_silent_loss(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose code another credit has already is tried again, and has a credit in the end."""
+    club.sign_up()
+    taken = club.value("SELECT code FROM credits")
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "new_codes", lambda number: [taken] * number)
+        (member,) = club.sign_up()
+        assert club.value("SELECT attempts FROM dues WHERE membership_id = :id", id=member) == 1
+    club.rows("UPDATE dues SET retry_at = NULL")
+    club.settle([member])
+    assert len(club.credits()) == 2
+
+
+def test_one_whose_news_kill_the_worker_is_quarantined(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attempt is counted, and committed, before the work: after five deaths nobody tries again."""
+    (member,) = club.sign_up()
+    pause(club, member)
+    deaths = 0
+
+    def dying(*_: object) -> None:
+        nonlocal deaths
+        deaths += 1
+        raise WorkerDied
+
+    monkeypatch.setattr(batches, "settle_memberships", dying)
+    for _ in range(8):
+        try:
+            working.settle_soon(club.engine, club.brand_id, [member])
+        except WorkerDied:
+            club.rows("UPDATE dues SET retry_at = clock_timestamp() - interval '1 second'")
+    assert deaths == 5
+    assert club.value("SELECT quarantined_at IS NOT NULL FROM dues") is True
+
+
+def test_what_was_revoked_meanwhile_stays_as_it_was(spa: Club) -> None:
+    """At one stroke with many, too: a credit that the operator took back is not marked expired."""
+    members = sorted(spa.sign_up(6))
+    spa.rows(
+        "UPDATE credits SET revoked_at = valid_from, revoked_by = 'operator', revoked_reason = 'x'"
+        " WHERE membership_id = :id",
+        id=members[5],
+    )
+    spa.move_clock("2031-03-01")
+    spa.sweep()
+    ended = spa.rows("SELECT membership_id FROM credits WHERE expired_at IS NULL AND period_start = '2031-01-31'")
+    assert ended == [(members[5],)]
+
+
+def test_what_somebody_has_already_is_not_counted_twice(spa: Club) -> None:
+    """One of many alike has its credit before the stroke: it is counted for the others only."""
+    members = sorted(spa.sign_up(6))
+    spa.move_clock("2031-03-01")
+    shapes = spa.rows("SELECT membership_id, shape FROM dues")
+    with transaction(spa.engine, spa.brand_id) as connection:
+        batches.settle_memberships(connection, spa.brand_id, [members[4]])
+    spa.rows(
+        "UPDATE dues SET shape = :shape, due_at = '2031-02-28', settled_at = '2031-01-31T12:00Z'", shape=shapes[0][1]
+    )
+    run = spa.sweep()
+    assert run is not None
+    assert run["counts"]["issued"] == 5
+    assert len(spa.credits()) == 12
+
+
+def test_who_is_woken_is_like_no_other(spa: Club) -> None:
+    """What their shape said of them may hold no more; until they are settled they have none."""
+    members = sorted(spa.sign_up(6))
+    code = spa.value("SELECT code FROM credits WHERE membership_id = :id", id=members[0])
+    with transaction(spa.engine, spa.brand_id) as connection:
+        redeemed = redemptions.redeem_credit(connection, spa.brand_id, code, Booking())
+    with transaction(spa.engine, spa.brand_id) as connection:
+        _, woken = redemptions.move(connection, spa.brand_id, redeemed["redemption"]["id"], "CANCELED")
+    assert woken == members[:1]
+    assert spa.rows("SELECT membership_id FROM dues WHERE shape IS NULL") == [(members[0],)]
+    assert spa.value("SELECT due_at FROM dues WHERE membership_id = :id", id=members[0]) == at("2031-01-31T12:00")
+
+
+def test_who_was_issued_something_by_a_replay_is_like_no_other(spa: Club) -> None:
+    """Its credits are not what its shape says any more."""
+    members = sorted(spa.sign_up(6))
+    spa.rows("DELETE FROM credits WHERE membership_id = :id", id=members[2])
+    assert spa.replay()["counts"] == {"issued": 1, "already_issued": 5}
+    assert spa.rows("SELECT membership_id FROM dues WHERE shape IS NULL") == [(members[2],)]
+
+
+def test_a_worker_that_was_overtaken_writes_nothing(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that stood still for longer than its claim holds finds its batch in other hands, and leaves it."""
+    club.sign_up(3)
+    club.move_clock("2031-03-01")
+    club.tick()
+    run_id = club.value("SELECT run_id FROM runs")
+    whole = working._whole
+
+    def overtaken(*args: Any) -> Counter[Reason]:
+        club.rows("UPDATE run_batches SET attempts = attempts + 1, claimed_at = clock_timestamp()")
+        return whole(*args)
+
+    monkeypatch.setattr(working, "_whole", overtaken)
+    assert working.work_on_run(club.engine, club.brand_id, run_id).counts == {}
+    assert len(club.credits()) == 3
+    assert club.value("SELECT finished_at FROM run_batches") is None
+
+
+def test_one_brands_trouble_is_not_the_others(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that can not be planned is tried again at the next look; the other brands have theirs."""
+    club.sign_up()
+    club.move_clock("2031-03-01")
+    with transaction(club.engine) as connection:
+        other, _ = brands.create(connection, name="other", timezone="UTC", sandbox=True)
+    plan, turn = due.plan_sweep, itertools.count()
+
+    def stumbling(*args: Any) -> due.Sweep | None:
+        if next(turn) == 0:
+            raise OperationalError("SELECT", {}, Exception("gone"))
+        return plan(*args)
+
+    monkeypatch.setattr(due, "brands_with_due", lambda *_, **__: [other, club.brand_id])
+    monkeypatch.setattr(due, "plan_sweep", stumbling)
+    assert tick.run_once(club.engine, club.broker).sweeps == 1
