@@ -12,8 +12,17 @@ from uuid_utils.compat import uuid7
 
 from issuance.settling.rows import id_array
 
-#: Memberships a batch: large enough for set-based statements, small enough to be lost cheaply.
+#: Memberships a batch at most: large enough for set-based statements, small enough to be lost cheaply.
 BATCH_SIZE = 4000
+#: A smaller run is still cut into so many batches, that all workers have some, but into none smaller than this.
+_FEWEST_BATCHES = 16
+_SMALLEST_BATCH = 500
+
+#: The number of a membership's batch, 0 first, among the rows of a statement.
+BATCH_OF = f"""
+    (row_number() OVER (ORDER BY membership_id) - 1)
+    / least(:size, greatest({_SMALLEST_BATCH}, count(*) OVER () / {_FEWEST_BATCHES}))
+"""
 
 _NOT_APART = "d.quarantined_at IS NULL AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())"
 
@@ -38,7 +47,7 @@ _SWEEP = text("""
     ON CONFLICT (brand_id) WHERE kind = 'sweep' AND finished_at IS NULL DO NOTHING
 """)
 _SWEEP_BATCHES = text(f"""
-    WITH due AS (SELECT d.membership_id, (row_number() OVER (ORDER BY d.membership_id) - 1) / :size AS batch
+    WITH due AS (SELECT d.membership_id, {BATCH_OF} AS batch
                    FROM dues d WHERE d.brand_id = :brand_id AND d.due_at <= :now AND {_NOT_APART}),
          batches AS (INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size)
                      SELECT :brand_id, :run_id, batch, (array_agg(membership_id ORDER BY membership_id))[1],

@@ -16,7 +16,7 @@ from issuance.database import transaction
 from issuance.deciding.reasons import Reason
 from issuance.log import logger
 from issuance.settling import attempts, batches, bulk, due
-from issuance.settling.due import BATCH_SIZE
+from issuance.settling.due import BATCH_OF, BATCH_SIZE
 from issuance.settling.runs import add_up
 
 # A batch that was claimed and not finished is claimed again after this, unless its row is locked.
@@ -25,9 +25,9 @@ _CLAIM_HOLDS = "5 seconds"
 _PART = 50
 
 _RUN = "SELECT * FROM runs WHERE brand_id = :brand_id AND run_id = :run_id"
-_PLAN = text("""
+_PLAN = text(f"""
     WITH chosen AS (
-             SELECT m.membership_id, (row_number() OVER (ORDER BY m.membership_id) - 1) / :size AS batch
+             SELECT m.membership_id, {BATCH_OF} AS batch
                FROM memberships m
               WHERE m.brand_id = :brand_id
                 AND (CAST(:membership_id AS uuid) IS NULL OR m.membership_id = :membership_id)
