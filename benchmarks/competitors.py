@@ -31,7 +31,8 @@ def _celery(programs: Path) -> Sequence[Sequence[str]]:
 
 
 def _pgqueuer(programs: Path) -> Sequence[Sequence[str]]:
-    one = [str(programs / "pgq"), "run", "benchmarks.peers.pgqueuer_plain:main", "--batch-size", "100"]
+    # Its own command line stumbles over its log level where a newer typer is installed.
+    one = [str(programs / "python"), "-m", "benchmarks.peers.pgqueuer_plain", "work"]
     return [one, one]
 
 

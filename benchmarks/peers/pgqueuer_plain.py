@@ -14,8 +14,8 @@ from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
 from pgqueuer.queries import Queries
 
-#: Messages that are sent in one statement.
-AT_ONCE = 1000
+#: Messages that are sent in one statement, and taken in one.
+AT_ONCE, TAKEN_AT_ONCE = 1000, 100
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 _EXPIRE = """
@@ -35,7 +35,7 @@ _ISSUE = """
 """
 
 
-async def main() -> PgQueuer:
+async def work() -> None:
     queue = PgQueuer(AsyncpgDriver(await asyncpg.connect(os.environ["PEER_DATABASE_URL"])))
     pool = await asyncpg.create_pool(os.environ["PEER_DATABASE_URL"], min_size=8, max_size=8)
 
@@ -49,7 +49,7 @@ async def main() -> PgQueuer:
             await connection.execute(_EXPIRE, membership_id, now, now.date())
             await connection.execute(_ISSUE, membership_id, code, now, now.date(), until, until.date())
 
-    return queue
+    await queue.run(batch_size=TAKEN_AT_ONCE)
 
 
 async def send(first: int, last: int, start: str, end: str) -> None:
@@ -66,4 +66,7 @@ async def send(first: int, last: int, start: str, end: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(send(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]))
+    if sys.argv[1] == "work":
+        asyncio.run(work())
+    else:
+        asyncio.run(send(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]))

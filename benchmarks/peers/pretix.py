@@ -8,6 +8,11 @@ from tempfile import mkdtemp
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+from benchmarks.peers import NoMigrations
+
+#: Vouchers made before those that are measured.
+WARM_UP = 20
+#: What follows from a voucher, webhooks and mails, is left to workers, as in any installation; none runs here.
 CONFIGURATION = """
 [pretix]
 instance_name=benchmark
@@ -22,6 +27,10 @@ password={password}
 host={host}
 port={port}
 
+[celery]
+broker={redis}
+backend={redis}
+
 [django]
 secret=of a benchmark, and long enough for anything that may be asked of it
 """
@@ -33,7 +42,9 @@ def set_up() -> None:
     told = {"name": url.path.lstrip("/"), "user": url.username, "password": url.password, "host": url.hostname}
     configuration = folder / "pretix.cfg"
     configuration.touch(0o600)
-    configuration.write_text(CONFIGURATION.format(datadir=folder, port=url.port, **told))
+    configuration.write_text(
+        CONFIGURATION.format(datadir=folder, port=url.port, redis=os.environ["PEER_REDIS_URL"], **told)
+    )
     os.environ["PRETIX_CONFIG_FILE"] = str(configuration)
     os.environ["DJANGO_SETTINGS_MODULE"] = "pretix.settings"
     import django
@@ -42,12 +53,14 @@ def set_up() -> None:
 
 
 def prepare() -> None:
+    from django.conf import settings
     from django.core.management import call_command
     from django.utils.timezone import now
     from django_scopes import scopes_disabled
     from pretix.base.models import Event, Organizer, User
 
-    call_command("migrate", verbosity=0)
+    settings.MIGRATION_MODULES = NoMigrations()
+    call_command("migrate", run_syncdb=True, verbosity=0)
     with scopes_disabled():
         organizer = Organizer.objects.create(name="Club", slug="club")
         event = Event.objects.create(organizer=organizer, name="Tea", slug="tea", date_from=now(), currency="EUR")
@@ -77,6 +90,7 @@ def issue(count: int) -> float:
                 "min_usages": "1",
                 "price_mode": "none",
             },
+            initial={},
             instance=Voucher(event=event, code=None),
             event=event,
         )
@@ -96,4 +110,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "prepare":
         prepare()
     else:
+        issue(WARM_UP)
         print(issue(int(sys.argv[1])), flush=True)
