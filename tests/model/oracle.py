@@ -141,9 +141,9 @@ class Oracle(Memory):
             if reading is not None and not self.rules[each][-1].deleted:
                 own = self.own(each, membership)
                 there = {(credit.guest, credit.period_start) for credit in own if credit.reissue == 0}
-                for key, one in owed(self.rules[each], reading, stamps(own)).items():
-                    if key not in there and first <= one.period_start <= last:
-                        self._give(each, reading, one, 0)
+                for key, ones in owed(self.rules[each], reading, stamps(own)).items():
+                    if key not in there and first <= key[1] <= last:
+                        self._give_one(each, reading, ones)
 
     def _issue_to(self, rule: str, version: Version, reading: Reading) -> None:
         today = local_date(self.timezone, self.now)
@@ -182,19 +182,25 @@ class Oracle(Memory):
         due = owed(self.rules[rule], reading, stamps(own))
         deleted = self.rules[rule][-1].deleted
         first = {(credit.guest, credit.period_start): credit for credit in own if credit.reissue == 0}
-        for key, one in due.items():
+        for key, ones in due.items():
             credit = first.get(key)
             if credit is None and not deleted:
-                self._give(rule, reading, one, 0)
+                self._give_one(rule, reading, ones)
             elif credit is not None and not credit.manual and credit.revoked == "facts" and not deleted:
                 credit.revoked = None
         for key, credit in first.items():
             if key not in due and not credit.manual and not credit.redeemed and credit.revoked is None:
                 credit.revoked = "facts"
 
-    def _give(self, rule: str, reading: Reading, one: Owed, reissue: int, manual: bool = False) -> None:
+    def _give_one(self, rule: str, reading: Reading, ones: list[Owed]) -> None:
+        """One credit for those that have the same key."""
+        for one in ones:
+            if self._give(rule, reading, one, 0):
+                return
+
+    def _give(self, rule: str, reading: Reading, one: Owed, reissue: int, manual: bool = False) -> bool:
         if reading.membership in self.archived:
-            return
+            return False
         valid_from = max(one.start, self.now)
         validity = self.coupons[one.version.coupon]
         credit = Credit(
@@ -213,8 +219,10 @@ class Oracle(Memory):
             turn=one.turn,
         )
         credit.expires_at = self._end(credit, reading)
-        if credit.expires_at is None or credit.expires_at > self.now:
+        lives = credit.expires_at is None or credit.expires_at > self.now
+        if lives:
             self.credits_of.setdefault(reading.membership, []).append(credit)
+        return lives
 
     def _end(self, credit: Credit, reading: Reading) -> datetime | None:
         """`expires_at`: the earliest of what SEMANTICS 6 names."""

@@ -140,9 +140,11 @@ def turns(versions: list[Version], reading: Reading, until: datetime, out: dict[
     return chain
 
 
-def owed(versions: list[Version], reading: Reading, out: dict[date, int]) -> dict[tuple[str, date], Owed]:
-    """Every credit that is due now, by (guest, period_start), deletion aside."""
-    found: dict[tuple[str, date], Owed] = {}
+def owed(versions: list[Version], reading: Reading, out: dict[date, int]) -> dict[tuple[str, date], list[Owed]]:
+    """Every credit that is due now, by (guest, period_start), deletion aside. A key has more than one where the
+    sign-up and, under a version of another frequency, a P0D turn mean the same period: one credit, for the first
+    of them that has any time left."""
+    found: dict[tuple[str, date], list[Owed]] = {}
     ridden = False
     for turn in turns(versions, reading, reading.now, out):
         version = turn.version
@@ -165,5 +167,5 @@ def owed(versions: list[Version], reading: Reading, out: dict[date, int]) -> dic
         for guest in guests:
             if guest.lead_booker or not version.for_lead_booker_only:
                 due = Owed(guest.name, period_start, period_end, start, version, turn.day)
-                found.setdefault((guest.name, period_start), due)
+                found.setdefault((guest.name, period_start), []).append(due)
     return found

@@ -191,3 +191,13 @@ def test_status_of_an_unpaid_membership() -> None:
     facts = [sign_up(date(2031, 1, 5), day(1, 1)), charge("failed", date(2031, 1, 5), None, day(1, 6))]
     assert Reading("UTC", False, facts, day(1, 5)).status_at(day(1, 5)) == "upcoming"
     assert Reading("UTC", False, facts, day(1, 7)).status_at(day(1, 7)) == "needs_attention"
+
+
+def test_a_p0d_credit_takes_the_key_that_a_dead_sign_up_credit_left_free() -> None:
+    oracle = brand(issue_on_signup=True)
+    oracle.clock(day(1, 2))
+    oracle.update_rule("rule", issuing_frequency="P0D", issue_on_signup=False)
+    oracle.clock(day(3, 10), jump=True)
+    oracle.post([sign_up(date(2031, 1, 1), NEW_YEAR)])
+    oracle.post([charge("succeeded", date(2031, 2, 1), None, day(2, 1))])
+    assert [(credit.period_start, credit.version.number) for credit in oracle.credits] == [(date(2031, 1, 1), 2)]
