@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
@@ -100,6 +100,19 @@ _DUES = text("""
 Fate = tuple[UUID, date, int, datetime | None]
 
 
+#: A membership's id, and the walk of the one that stands for it.
+Alike = tuple[str, Walked]
+
+
+class Effect(NamedTuple):
+    """What happens to memberships at one stroke: rows of _KIND_OF_CREDIT and of _KIND_OF_EXPIRY, and the status and
+    end that they have from now on, None if they had them before."""
+
+    issued: tuple[tuple[Any, ...], ...]
+    expired: frozenset[Fate]
+    moved: tuple[str, date | None] | None
+
+
 def settle_alike(
     connection: Connection, brand_id: UUID, clock: BrandClock, run_id: UUID, *, attempt_counted: bool, **within: UUID
 ) -> tuple[Counter[Reason], list[UUID]]:
@@ -120,20 +133,25 @@ def settle_alike(
     if shapes and outbox.listened_to(connection, brand_id):
         # Webhooks are told of each credit.
         return counts, left + [membership_id for row in shapes for membership_id in _ids(row)]
+    together: dict[Effect, list[Alike]] = {}
     for row, walked in _decided(connection, brand_id, clock, shapes):
         if walked is None:
             left += _ids(row)
-            continue
-        refused = write_piecewise(
-            connection, row.ids[1:-1].split(","), partial(_write, connection, brand_id, walked, run_id)
-        )
-        for membership_id, error in refused:
+        else:
+            # Shapes differ by what lies behind them; what happens now is mostly one and the same.
+            ids = row.ids[1:-1].split(",")
+            together.setdefault(_effect(walked, run_id), []).extend((one, walked) for one in ids)
+            counts += Counter({reason: n * row.size for reason, n in walked.counts.items()})
+    for effect, alike in together.items():
+        for (membership_id, walked), error in write_piecewise(
+            connection, alike, partial(_write, connection, brand_id, effect)
+        ):
+            counts -= walked.counts
             if isinstance(error, Raced):
                 left.append(UUID(membership_id))
             else:
                 attempts.failed(connection, brand_id, UUID(membership_id), error, counted=attempt_counted)
                 counts[Reason.ERROR] += 1
-        counts += Counter({reason: n * (row.size - len(refused)) for reason, n in walked.counts.items()})
     return counts, left
 
 
@@ -190,26 +208,35 @@ def _fates(walked: Walked) -> set[Fate]:
     return fates
 
 
-def _write(connection: Connection, brand_id: UUID, walked: Walked, run_id: UUID, ids: Sequence[str]) -> None:
-    """Write for many of a shape what the walk of one came to. Raises Raced where one was not what its shape says."""
-    alike = {"brand_id": brand_id, "ids": id_array(ids)}
+def _effect(walked: Walked, run_id: UUID) -> Effect:
     guests = walked.membership.facts[0].data["guests"]
     places = {UUID(guest["guest_id"]): place for place, guest in enumerate(guests)}
-    if walked.issued:
-        each = len(walked.issued)
-        kinds = [
-            (kind, places[credit.key.guest_id], *kind_of(walked, credit, new, run_id))
-            for kind, (credit, new) in enumerate(walked.issued, start=1)
-        ]
-        codes = new_codes(each * len(ids))
+    issued = tuple(
+        (kind, places[credit.key.guest_id], *kind_of(walked, credit, new, run_id))
+        for kind, (credit, new) in enumerate(walked.issued, start=1)
+    )
+    row, stands = walked.membership.row, (walked.status.value, walked.ends_on)
+    moved = stands if stands != (row.status, row.ends_on) else None
+    return Effect(issued, frozenset(fate for fate in _fates(walked) if fate[-1] is not None), moved)
+
+
+def _write(connection: Connection, brand_id: UUID, effect: Effect, some: Sequence[Alike]) -> None:
+    """Write for many what the walks of those who stand for them came to, which is one and the same. Raises Raced
+    where one was not what its shape says."""
+    alike = {"brand_id": brand_id, "ids": id_array(membership_id for membership_id, _ in some)}
+    if effect.issued:
+        each = len(effect.issued)
+        codes = new_codes(each * len(some))
         fresh = {"each": each, "credit_ids": id_array(str(uuid7()) for _ in codes), "codes": id_array(codes)}
-        issued = connection.execute(_ISSUE, {**alike, **fresh, **kinds_of(_KIND_OF_CREDIT, kinds)})
+        issued = connection.execute(_ISSUE, {**alike, **fresh, **kinds_of(_KIND_OF_CREDIT, effect.issued)})
         if issued.rowcount != len(codes):
             raise Raced
-    expired = [fate for fate in _fates(walked) if fate[-1] is not None]
-    if expired:
-        connection.execute(_EXPIRE, {**alike, **kinds_of(_KIND_OF_EXPIRY, expired)})
-    stands = (walked.status.value, walked.ends_on)
-    if stands != (walked.membership.row.status, walked.membership.row.ends_on):
-        connection.execute(_STATUSES, {**alike, "status": stands[0], "ends_on": stands[1]})
-    connection.execute(_DUES, {**alike, "due_at": walked.due_at, "settled_at": walked.now, "shape": walked.shape})
+    if effect.expired:
+        connection.execute(_EXPIRE, {**alike, **kinds_of(_KIND_OF_EXPIRY, effect.expired)})
+    if effect.moved is not None:
+        status, ends_on = effect.moved
+        connection.execute(_STATUSES, {**alike, "status": status, "ends_on": ends_on})
+    for walked in {id(walked): walked for _, walked in some}.values():
+        ids = id_array(membership_id for membership_id, like in some if like is walked)
+        left_with = {"due_at": walked.due_at, "settled_at": walked.now, "shape": walked.shape}
+        connection.execute(_DUES, {"brand_id": brand_id, "ids": ids, **left_with})
