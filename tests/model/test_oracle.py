@@ -199,5 +199,5 @@ def test_a_p0d_credit_takes_the_key_that_a_dead_sign_up_credit_left_free() -> No
     oracle.update_rule("rule", issuing_frequency="P0D", issue_on_signup=False)
     oracle.clock(day(3, 10), jump=True)
     oracle.post([sign_up(date(2031, 1, 1), NEW_YEAR)])
-    oracle.post([charge("succeeded", date(2031, 2, 1), None, day(2, 1))])
+    oracle.post([charge("succeeded", date(2031, 3, 1), None, day(3, 1))])
     assert [(credit.period_start, credit.version.number) for credit in oracle.credits] == [(date(2031, 1, 1), 2)]
