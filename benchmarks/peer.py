@@ -16,6 +16,7 @@ from benchmarks.club import Club, first_of_month
 from benchmarks.floor import make_plain
 from benchmarks.samples import Sample, Unavailable
 from benchmarks.stage import Stage
+from issuance.embedded import running
 from issuance.embedded.environment import REPO
 
 #: The first messages, until which the workers are warm, are not measured.
@@ -115,6 +116,8 @@ class Queue(Peer):
                 subprocess.Popen(command, env=self.environment(), cwd=REPO, stdout=out, stderr=out)
                 for command in self._workers(self.programs)
             ]
+        for number, worker in enumerate(workers):
+            running.note(self._stage.home, f"peer{number}", worker.pid)
         try:
             yield
         finally:
@@ -126,6 +129,8 @@ class Queue(Peer):
                 except subprocess.TimeoutExpired:
                     worker.kill()
                     worker.wait()
+            for number in range(len(workers)):
+                running.forget(self._stage.home, f"peer{number}")
 
 
 class Product(Peer):

@@ -69,6 +69,7 @@ def _row(row: Row) -> Document:
 def show(document: Document) -> None:
     """Tables on stdout."""
     console = Console(width=None if Console().is_terminal else 160, highlight=False)
+    console.print(_heading(document), markup=False)
     for title, header, lines in _tables(document):
         table = Table(*header, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
         for column in table.columns[1:]:
@@ -80,13 +81,17 @@ def show(document: Document) -> None:
 
 def markdown(document: Document) -> str:
     """The tables as docs/performance.md has them."""
-    machine, blocks = document["machine"], []
-    told = f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, Python {machine['python']}"
-    blocks.append(f"{told}; {document['members']:,} memberships, medians of {document['rounds']} rounds of one run.")
+    blocks = [_heading(document)]
     for title, header, lines in _tables(document):
         rows = [header, ["---"] + ["---:"] * (len(header) - 1), *lines]
         blocks.append(f"**{title}**\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows))
     return "\n\n".join(blocks)
+
+
+def _heading(document: Document) -> str:
+    machine = document["machine"]
+    told = f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, Python {machine['python']}"
+    return f"{told}; {document['members']:,} memberships, medians of {document['rounds']} rounds of one run."
 
 
 #: What of a row stands in the table of rates, or is no figure.

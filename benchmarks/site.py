@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 from honcho.environ import parse_procfile
 
+from issuance.embedded import running
 from issuance.embedded.environment import REPO
 from issuance.embedded.server import free_port
 
@@ -21,7 +22,8 @@ PATIENCE = 90.0
 class Site:
     """All of Issuance on one database and one queue."""
 
-    def __init__(self, database_url: str, redis_url: str, log: Path) -> None:
+    def __init__(self, home: Path, database_url: str, redis_url: str, log: Path) -> None:
+        self.home = home
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
@@ -44,6 +46,8 @@ class Site:
                     self._processes[name] = subprocess.Popen(
                         ["sh", "-c", command], cwd=REPO, env=self.environment, stdout=out, stderr=out, process_group=0
                     )
+                    # Whoever cleans up after a benchmark that was killed finds them in the record.
+                    running.note(self.home, name, self._processes[name].pid, group=True)
         deadline = time.monotonic() + PATIENCE
         while not self._ready():
             if time.monotonic() > deadline:
@@ -87,6 +91,8 @@ class Site:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+        for name in self._processes:
+            running.forget(self.home, name)
         self._processes.clear()
 
 

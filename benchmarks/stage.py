@@ -69,7 +69,7 @@ class Stage:
         """The Procfile's processes on a database and an empty queue; `only` some of them, where named."""
         with redis.Redis.from_url(self.redis_url) as client:
             client.flushall()
-        site = Site(database_url, self.redis_url, self.home.parent / "processes.log")
+        site = Site(self.home, database_url, self.redis_url, self.home.parent / "processes.log")
         try:
             site.start(only)
             yield site
