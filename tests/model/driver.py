@@ -10,7 +10,7 @@ import httpx
 from tests.model.brand import Brand, Row, Server
 from tests.model.histories import History
 from tests.model.oracle import Oracle
-from tests.model.reasons import ISSUED, reasons
+from tests.model.reasons import reasons, unexplained
 from tests.model.times import local_date
 from tests.model.words import Credit, Op
 
@@ -73,12 +73,8 @@ class Play:
                 for row in self.brand.call("GET", path, params=params)["data"]:
                     guest = self.brand.names.get(row["guest"]["id"], f"{reading.membership} member")
                     told[guest, date.fromisoformat(row["period_start"])] = row["reason"]
-                for (guest, day), given in reasons(versions, reading, own).items():
-                    reason = told.get((guest, day))
-                    if (reason is None and given <= ISSUED) or (reason is not None and reason not in given):
-                        lines.append(
-                            f"  {rule} {reading.membership} {guest!r} {day}: explained as {reason}, not {given}"
-                        )
+                wrong = unexplained(told, reasons(versions, reading, own))
+                lines += [f"  {rule} {reading.membership} {line}" for line in wrong]
         if lines:
             raise MismatchError(len(self.history.ops), "explain\n" + "\n".join(lines))
 

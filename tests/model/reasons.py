@@ -40,3 +40,13 @@ def reasons(versions: list[Version], reading: Reading, issued: list[Credit]) -> 
                 given = given | ISSUED if given or holding.revoked else ISSUED
             found[name, turn.day] = given
     return found
+
+
+def unexplained(told: dict[tuple[str, date], str], given: dict[tuple[str, date], set[str]]) -> list[str]:
+    """Where what was told, by guest and the turn's date, is no reason that holds, or nothing was told of a turn."""
+    lines = []
+    for (guest, day), holding in given.items():
+        reason = told.get((guest, day))
+        if (reason is None and holding <= ISSUED) or (reason is not None and reason not in holding):
+            lines.append(f"{guest!r} {day}: explained as {reason}, not {holding}")
+    return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +11,25 @@ from sqlalchemy import Engine
 from issuance import credits  # noqa: A004 - the word is the domain's
 from issuance.database import transaction
 from issuance.laws import LAWS
+from issuance.settling import explaining
 from tests.model.driver import FIELDS, difference, predicted
 from tests.model.oracle import Oracle
+from tests.model.reasons import reasons, unexplained
+from tests.simulation.mirror import NotFollowed
+
+
+class Mismatch(AssertionError):
+    """The engine and the oracle disagree, or a law is broken; the message says after which step, and how."""
+
+    def __init__(self, step: int, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+def complaint(error: Exception) -> str:
+    """What a program, or the oracle, raised, and where."""
+    where = "" if isinstance(error, NotFollowed) else "".join(traceback.format_exception(error)[-4:])
+    return f"{type(error).__name__}: {error}\n{where}"
 
 
 def differences(engine: Engine, brand_id: UUID, oracle: Oracle, names: dict[str, str]) -> list[str]:
@@ -31,6 +49,27 @@ def differences(engine: Engine, brand_id: UUID, oracle: Oracle, names: dict[str,
     for key in sorted(actual.keys() | expected.keys(), key=str):
         if actual.get(key) != expected.get(key):
             lines += difference(key, expected.get(key), actual.get(key))
+    return lines
+
+
+def unexplained_turns(engine: Engine, brand_id: UUID, oracle: Oracle, ids: dict[str, UUID]) -> list[str]:
+    """A line for each turn of which explain names a reason that does not hold, or says nothing."""
+    names = {str(identity): name for name, identity in ids.items()}
+    lines = []
+    for reading in oracle.readings():
+        membership = reading.membership
+        with transaction(engine, brand_id) as connection:
+            rows = explaining.explain(connection, brand_id, ids[membership], first=reading.starts_on)
+        for rule, versions in oracle.rules.items():
+            told = {
+                (names.get(str(row["guest"]["id"]), f"{membership} member"), row["period_start"]): row["reason"]
+                for row in rows
+                if row["credit_rule_id"] == ids[rule]
+            }
+            given = reasons(versions, reading, oracle.own(rule, membership))
+            if membership in oracle.archived:
+                given = {turn: holding | {"member_archived"} for turn, holding in given.items()}
+            lines += [f"  {rule} {membership} {line}" for line in unexplained(told, given)]
     return lines
 
 

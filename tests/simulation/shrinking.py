@@ -10,7 +10,8 @@ from itertools import chain
 from tests.model.histories import History
 from tests.model.shrink import smaller
 from tests.model.words import Op
-from tests.simulation.world import WEATHER, Mismatch, World
+from tests.simulation.outcome import Mismatch
+from tests.simulation.world import WEATHER, World
 
 
 def failure(world: World, history: History) -> Mismatch | None:

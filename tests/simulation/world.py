@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from random import Random
 from types import SimpleNamespace
@@ -20,15 +19,16 @@ from sqlalchemy.exc import OperationalError
 from issuance import brands, hints, quarantine
 from issuance.database import transaction
 from issuance.errors import IssuanceError
-from issuance.settling import alike, clock_moves, due, walking, working
+from issuance.settling import clock_moves
 from scheduler import tick
 from tests.model.oracle import Oracle
 from tests.simulation.clients import Clients
 from tests.simulation.histories import History
-from tests.simulation.mirror import Mirror, NotFollowed
-from tests.simulation.outcome import broken_laws, differences
+from tests.simulation.mirror import Mirror
+from tests.simulation.outcome import Mismatch, broken_laws, complaint, differences, unexplained_turns
 from tests.simulation.processes import Fault, Machine, Process
 from tests.simulation.queue import Queue
+from tests.simulation.sizes import small_sizes
 from worker import actors
 
 #: Whatever goes on comes to an end within so many steps of a drain.
@@ -52,14 +52,6 @@ _UNDER_WAY = """
                    OR due_at <= (SELECT clock_now FROM brands WHERE brand_id = %(brand)s)))
 """
 _APART = "SELECT membership_id FROM dues WHERE brand_id = %(brand)s AND quarantined_at IS NOT NULL ORDER BY 1"
-
-
-class Mismatch(AssertionError):
-    """The engine and the oracle disagree, or a law is broken; the message says after which step, and how."""
-
-    def __init__(self, step: int, message: str) -> None:
-        super().__init__(message)
-        self.step = step
 
 
 class World:
@@ -106,6 +98,8 @@ class World:
                 self.step = len(history.ops)
                 self.drain(Random(history.seed))
                 self.compare()
+                if lines := unexplained_turns(self.machine.engine, self.brand_id, self.oracle, self.clients.ids):
+                    raise Mismatch(self.step, "explain\n" + "\n".join(lines))
                 if broken := broken_laws(self.machine.engine, self.brand_id):
                     raise Mismatch(self.step, f"laws\n{broken}")
             except Mismatch:
@@ -113,7 +107,7 @@ class World:
             except AssertionError as error:
                 raise Mismatch(self.step, f"not so: {error}") from error
             except Exception as error:
-                raise Mismatch(self.step, _told(error)) from error
+                raise Mismatch(self.step, complaint(error)) from error
             finally:
                 self._bury()
 
@@ -146,7 +140,7 @@ class World:
             raise Mismatch(self.step, self.wrong)
         error = process.error
         if error is not None and not isinstance(error, OperationalError | IssuanceError):
-            raise Mismatch(self.step, f"{process.name} raised {_told(error)}")
+            raise Mismatch(self.step, f"{process.name} raised {complaint(error)}")
 
     def _committed(self, process: Process) -> None:
         """After each commit. What is wrong is kept: the program under way must not hear of it."""
@@ -159,7 +153,7 @@ class World:
             if process.wrote:
                 self.mirror.follow()
         except Exception as error:
-            self.wrong = f"after a commit of {process.name}: {_told(error)}"
+            self.wrong = f"after a commit of {process.name}: {complaint(error)}"
 
     def _sender_is_alive(self) -> None:
         if self.machine.current is not None:
@@ -299,28 +293,7 @@ class World:
             self.go(pick)
 
 
-@contextmanager
-def small_sizes(seed: int) -> Iterator[None]:
-    """The numbers above which the engine does things in parts, made so small that a few memberships are many."""
-    random = Random(f"sizes {seed}")
-    batch, part, instants, few = (random.choice(sizes) for sizes in ((2, 3, 5, 1000), (1, 2, 50), (1, 2, 6), (2, 2, 4)))
-    with (
-        mock.patch.object(due, "BATCH_SIZE", batch),
-        mock.patch.object(working, "BATCH_SIZE", batch),
-        mock.patch.object(working, "_PART", part),
-        mock.patch.object(walking, "MOST_INSTANTS", instants),
-        mock.patch.object(alike, "_FEWEST", few),
-        mock.patch.object(hints, "MEMBERSHIPS_A_HINT", random.choice([1, 2, 100])),
-    ):
-        yield
-
-
 WEATHER = {"tick", "deliver", "lose", "double", "wipe", "outage", "wait", "go", "heal", "clock", "jump"}
-
-
-def _told(error: Exception) -> str:
-    where = "" if isinstance(error, NotFollowed) else "".join(traceback.format_exception(error)[-4:])
-    return f"{type(error).__name__}: {error}\n{where}"
 
 
 def _receive(message: dramatiq.Message[Any]) -> None:

@@ -1,0 +1,27 @@
+"""The engine's sizes, made small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from unittest import mock
+
+from issuance import hints
+from issuance.settling import alike, due, walking, working
+
+
+@contextmanager
+def small_sizes(seed: int) -> Iterator[None]:
+    """The numbers above which the engine does things in parts, made so small that a few memberships are many."""
+    random = Random(f"sizes {seed}")
+    batch, part, instants, few = (random.choice(sizes) for sizes in ((2, 3, 5, 1000), (1, 2, 50), (1, 2, 6), (2, 2, 4)))
+    with (
+        mock.patch.object(due, "BATCH_SIZE", batch),
+        mock.patch.object(working, "BATCH_SIZE", batch),
+        mock.patch.object(working, "_PART", part),
+        mock.patch.object(walking, "MOST_INSTANTS", instants),
+        mock.patch.object(alike, "_FEWEST", few),
+        mock.patch.object(hints, "MEMBERSHIPS_A_HINT", random.choice([1, 2, 100])),
+    ):
+        yield
