@@ -152,7 +152,7 @@ def _cuts(connection: Connection, brand_id: UUID, clock: BrandClock) -> list[dat
     cuts = {*saved, *(instant + _INSTANT for instant in saved)}
     if span.first is not None:
         day = span.first.date() - timedelta(days=2)
-        last: date = max(span.last, clock.now.date()) + timedelta(days=_AHEAD)
+        last: date = max(span.last or clock.now.date(), clock.now.date()) + timedelta(days=_AHEAD)
         while day <= last:
             cuts.add(midnight(day, clock.zone))
             day += timedelta(days=1)

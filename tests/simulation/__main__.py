@@ -20,6 +20,7 @@ from pathlib import Path
 
 from issuance.embedded.lock import SupervisorLock
 from issuance.embedded.servers import supervised
+from tests.simulation import keeping
 from tests.simulation.campaign import Told, play, prepare
 
 
@@ -48,13 +49,14 @@ def main() -> int:
     parser.add_argument("--shrink", type=float, default=60, help="seconds spent on making a failure short")
     parser.add_argument("--stop-after", type=int, default=5, help="failures after which to give up")
     parser.add_argument("--keep", action="store_true", help="keep what fails in tests/simulation/kept")
-    parser.add_argument("--kept", help="play only this file of tests/simulation/kept")
+    parser.add_argument("--kept", action="store_true", help="play what is kept in tests/simulation/kept instead")
     args = parser.parse_args()
     began, told = time.monotonic(), Told()
     with database_server() as url:
         seeds: Iterator[int | str] = iter(range(args.seed, args.seed + args.seeds))
         if args.kept:
-            seeds, args.seeds, args.together = iter([args.kept]), 1, 1
+            kept = sorted(path.name for path in keeping.FOLDER.glob("*.json"))
+            seeds, args.seeds, args.together = iter(kept), len(kept), 1
         with ProcessPoolExecutor(args.together, get_context("spawn"), prepare, (url,)) as pool:
             first = islice(seeds, args.together * 2)
             pending = {pool.submit(play, seed, args.shrink, args.keep) for seed in first}
