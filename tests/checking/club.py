@@ -113,6 +113,7 @@ def make(engine: Engine, memberships: int, *, external: bool) -> UUID:
         arguments = {"brand_id": brand_id, "copies": max(0, memberships // DAYS - 1)}
         connection.execute(text("SET LOCAL statement_timeout = '1h'"))
         connection.execute(text(_COPIES), arguments)
+        connection.execute(text("ANALYZE copies"))
         for statement in _COPY:
             connection.execute(text(statement), arguments)
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
