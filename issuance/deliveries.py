@@ -33,8 +33,8 @@ LONGEST_FAILING = timedelta(days=5)
 KEPT = timedelta(days=30)
 #: Deliveries that are attempted at the same time.
 MOST_AT_ONCE = 20
-# Longer than any round takes; a worker that died gives its claim back after this.
-_CLAIM_HOLDS = "60 seconds"
+# Longer than any round takes (sending.PATIENCE); a worker that died gives its claim back after this.
+_CLAIM_HOLDS = "25 seconds"
 # A webhook that failed rests, so that one that does not answer holds up no worker all the time.
 _REST = "5 seconds"
 

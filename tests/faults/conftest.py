@@ -1,25 +1,15 @@
 """One site for all faults: it must live through each of them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
-from issuance.settings import Settings
 from tests.faults.club import Club, new_club
-from tests.faults.site import Site, running_site
-from tests.serving import empty_redis
+from tests.faults.fixture import site
+from tests.faults.site import Site
 
-
-@pytest.fixture(scope="module")
-def site(
-    given: Settings, fresh_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    with (
-        empty_redis(given.redis_url) as redis_url,
-        running_site(fresh_database(), redis_url, tmp_path_factory.mktemp("site") / "log") as site,
-    ):
-        yield site
+__all__ = ["site"]
 
 
 @pytest.fixture

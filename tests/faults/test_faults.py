@@ -2,8 +2,6 @@
 
 import time
 
-import redis
-
 from tests.faults.club import Club
 from tests.faults.site import Site
 
@@ -57,7 +55,7 @@ def test_messages_that_nobody_can_read_are_set_apart(site: Site, club: Club) -> 
     """Kept in quarantined_messages, once, off the queue, and the good ones around them are done."""
     rubbish = [b"\xff\x00 no JSON", b'{"actor_name": "unheard_of"}', b"[]"]
     before = club.value("SELECT count(*) FROM quarantined_messages")
-    with redis.Redis.from_url(site.redis_url) as client:
+    with site.redis() as client:
         for queue in ("events", "bulk"):
             for number, body in enumerate(rubbish):
                 client.hset(f"dramatiq:{queue}.msgs", f"rubbish-{number}", body)
