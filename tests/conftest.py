@@ -4,7 +4,9 @@
 """
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -61,7 +63,20 @@ def fresh_database(given: Settings) -> Iterator[Callable[[], str]]:
         engine_for(template).dispose()  # a template must have no one connected
         yield fresh
         for name in reversed(made):
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            _drop(connection, name)
+
+
+def _drop(connection: psycopg.Connection[Any], name: str) -> None:
+    """Drop a database, whoever is connected. Autovacuum is, now and then: nobody may end it, and it is soon done."""
+    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    for _ in range(100):
+        try:
+            connection.execute(statement)
+        except psycopg.errors.InsufficientPrivilege:
+            time.sleep(0.1)
+        else:
+            return
+    connection.execute(statement)
 
 
 @pytest.fixture(scope="session")
