@@ -73,6 +73,8 @@ def crashes(
                     for line in verdict.wrong:
                         progress.console.print(f"{case}: {line}", style="red", highlight=False)
                     progress.advance(task)
+                    if not console.is_terminal and len(verdicts) % 50 == 0:
+                        console.print(f"{len(verdicts)} of {len(cases)}")
 
             threads = [threading.Thread(target=work, args=(matrix,)) for matrix in matrices]
             for thread in threads:
