@@ -95,7 +95,7 @@ class Told:
             print(f"\n{'=' * 72}\n{one.failure}", flush=True)
 
     def show(self, of: int, seconds: float) -> None:
-        if sys.stderr.isatty() or self.played % 20 == 0 or self.played == of:
+        if sys.stderr.isatty() or self.played % 10 == 0 or self.played == of:
             line = f"\r{self.played}/{of} histories, {seconds:.0f} s, failed {len(self.failed)}"
             print(line, end="", file=sys.stderr, flush=True)
 
