@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tests.chaos import campaign
 from tests.chaos.campaign import Account, Happened, Plan
-from tests.faults.site import running_site
+from tests.faults.site import running_site, stop_as_an_exception_does
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -100,6 +100,7 @@ def _seconds(told: str) -> float:
 
 
 def main() -> None:
+    stop_as_an_exception_does()
     typer.run(chaos)
 
 

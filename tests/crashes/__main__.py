@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tests.crashes.matrix import Case, Matrix, Verdict
 from tests.faults.orders import FAULTS
-from tests.faults.site import running_site
+from tests.faults.site import running_site, stop_as_an_exception_does
 from tests.webhooks.receiver import running
 
 #: Cases mostly wait: several sites run side by side.
@@ -76,7 +76,7 @@ def crashes(
                     if not console.is_terminal and len(verdicts) % 50 == 0:
                         console.print(f"{len(verdicts)} of {len(cases)}")
 
-            threads = [threading.Thread(target=work, args=(matrix,)) for matrix in matrices]
+            threads = [threading.Thread(target=work, args=(matrix,), daemon=True) for matrix in matrices]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -98,6 +98,7 @@ def _report(console: Console, verdicts: list[Verdict]) -> None:
 
 
 def main() -> None:
+    stop_as_an_exception_does()
     typer.run(crashes)
 
 

@@ -211,6 +211,12 @@ def running_site(home: Path) -> Iterator[Site]:
             supervisor.wait()
 
 
+def stop_as_an_exception_does() -> None:
+    """See to it that the order to stop takes down what was started, from a terminal or a shell's background."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _wait_until_ready(home: Path, supervisor: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + PATIENCE
     while not SupervisorLock(home).holder().get("address"):

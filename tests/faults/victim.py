@@ -30,6 +30,9 @@ _GO_BETWEEN = "issuance.database"
 #: Looks into the queue are made all the time, and do nothing.
 _LOOKS = "worker.messages._OwnQueue.__next__"
 
+#: What dramatiq's broker asks its server once in a process' life.
+_ASKED_ONCE = "_max_unpack_size"
+
 _folder = Folder(Path(os.environ.get("ISSUANCE_TEST_FAULTS", "")))
 _busy = threading.local()
 _units = threading.local()
@@ -129,6 +132,8 @@ def _step(kind: Kind, innermost: FrameType) -> Step | None:
         where = frame.f_code.co_filename
         if "/sqlalchemy/pool/" in where:
             return None  # a connection is made or tried
+        if frame.f_code.co_name == _ASKED_ONCE:
+            return None
         module = _module(where)
         if module is not None:
             functions.append(f"{module}.{frame.f_code.co_qualname}")
