@@ -8,7 +8,7 @@ from pathlib import Path
 from issuance.embedded import running, watcher
 from issuance.embedded.lock import SupervisorLock, UsersLock
 from issuance.embedded.postgres import Postgres
-from issuance.embedded.server import Server
+from issuance.embedded.server import Server, ServerError
 from issuance.embedded.valkey import Valkey
 
 SERVERS: dict[str, type[Server]] = {"DATABASE_URL": Postgres, "REDIS_URL": Valkey}
@@ -43,11 +43,19 @@ class Servers:
             server.stop()
 
     def raise_the_fallen(self) -> list[str]:
-        """Starts again the servers that ended without being asked to; their names."""
-        fallen = [server for server in self.embedded.values() if server.fell()]
-        for server in fallen:
-            server.start()
-        return [server.name for server in fallen]
+        """Starts again the servers that ended without being asked to; what became of each, in a sentence.
+
+        One that ends while it starts, as it may when it is killed once more in its recovery, has fallen again.
+        """
+        said = []
+        for server in self.embedded.values():
+            if server.fell():
+                try:
+                    server.start()
+                    said.append(f"{server.name} had ended; it runs again")
+                except ServerError as error:
+                    said.append(f"{error.message}; trying again")
+        return said
 
 
 @contextmanager

@@ -139,8 +139,8 @@ class House:
             self._lock.tell(ready=True, address=self.address, port=self.port)
             threading.Thread(target=self._do, args=(then,), daemon=True).start()
             while not stopping.wait(ROUND):
-                for name in self._servers.raise_the_fallen():
-                    say(f"{name} had ended; it runs again")
+                for sentence in self._servers.raise_the_fallen():
+                    say(sentence)
         except IssuanceError as error:
             say(error.message)
             self.processes.stop(1)

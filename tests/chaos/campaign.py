@@ -127,8 +127,9 @@ def _see_the_end(site: Site, canaries: list[Canary], account: Account) -> None:
     site.orders.take_back()
     last = max((fault.over for fault in account.happened), default=time.monotonic())
     deadline = time.monotonic() + _SETTLE_LIMIT
-    while _back(canaries, last) is None and time.monotonic() < deadline:
+    while _back(canaries, last) is None and time.monotonic() < deadline and site.supervisor.poll() is None:
         time.sleep(0.1)
+    assert site.supervisor.poll() is None, f"the supervisor itself has ended:\n{site.last_words()}"
     for fault in account.happened:
         sung = _back(canaries, fault.over)
         if sung is None:

@@ -12,6 +12,7 @@ import redis
 
 from issuance.embedded.postgres import Postgres
 from issuance.embedded.server import HOST, ServerError
+from issuance.embedded.servers import Servers
 from issuance.embedded.valkey import NO_RETRY, Valkey
 
 
@@ -39,6 +40,28 @@ def test_postgres_keeps_its_data_and_address_through_stops_and_kills(home: Path)
     again.start()  # its backends may still hold the shared memory
     assert query(again, "SELECT one FROM kept") == [(1,)]
     again.stop()
+
+
+def test_a_server_that_ends_while_it_is_started_again_is_started_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PostgreSQL may, that is killed once more in its recovery: nobody but the server itself stops for that."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://of.our.own")
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    servers = Servers(home, ours=True, durable=False)
+    servers.start()
+    valkey = servers.embedded["REDIS_URL"]
+    assert valkey.process is not None
+    valkey.process.kill()
+    valkey.process.wait()
+    with monkeypatch.context() as patched:
+        patched.setattr(Valkey, "launch", lambda self: self.spawn(["false"]))
+        assert servers.raise_the_fallen() == [
+            f"valkey does not start: no word (its log: {valkey.log}); trying again",
+        ]
+    assert servers.raise_the_fallen() == ["valkey had ended; it runs again"]
+    assert servers.raise_the_fallen() == []
+    servers.stop()
 
 
 def test_postgres_gives_an_ordinary_role_and_wants_its_password(home: Path) -> None:
