@@ -209,8 +209,7 @@ def _fates(walked: Walked) -> set[Fate]:
 
 
 def _effect(walked: Walked, run_id: UUID) -> Effect:
-    guests = walked.membership.facts[0].data["guests"]
-    places = {UUID(guest["guest_id"]): place for place, guest in enumerate(guests)}
+    places = {UUID(guest["guest_id"]): place for place, guest in enumerate(walked.membership.party)}
     issued = tuple(
         (kind, places[credit.key.guest_id], *kind_of(walked, credit, new, run_id))
         for kind, (credit, new) in enumerate(walked.issued, start=1)

@@ -113,6 +113,12 @@ class Membership:
     def settled_at(self) -> datetime | None:
         return self.row.settled_at  # type: ignore[no-any-return]
 
+    @property
+    def party(self) -> list[dict[str, Any]]:
+        """The guests as they were signed up, in their places."""
+        guests: list[dict[str, Any]] = next(f for f in self.facts if f.type == "membership.signed_up").data["guests"]
+        return guests
+
     def has_news(self, now: datetime) -> bool:
         """Whether a fact arrived, or one that was announced happened, since the last settling."""
         settled_at = self.settled_at

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
 from issuance.settling.walking import Walked
@@ -21,9 +22,11 @@ _GUEST = text("""
        SET name = excluded.name, email = excluded.email, external_user_id = excluded.external_user_id,
            lead_booker = excluded.lead_booker, removed_at = excluded.removed_at
 """)
-_CHARGE = text("""
+_CHARGES = text("""
     INSERT INTO charges (brand_id, charge_id, membership_id, state, period_start, period_end, amount, amount_refunded)
-    VALUES (:brand_id, :charge_id, :membership_id, :state, :period_start, :period_end, :amount, :amount_refunded)
+    SELECT :brand_id, told.*
+      FROM json_to_recordset(CAST(:rows AS json)) AS told (charge_id text, membership_id uuid, state text,
+               period_start date, period_end date, amount numeric, amount_refunded numeric)
     ON CONFLICT (brand_id, charge_id) DO UPDATE
        SET state = excluded.state, period_start = excluded.period_start, period_end = excluded.period_end,
            amount = excluded.amount, amount_refunded = excluded.amount_refunded
@@ -41,7 +44,7 @@ def project(connection: Connection, brand_id: UUID, walks: Sequence[Walked]) -> 
         connection.execute(_GUEST, [{"brand_id": brand_id, **row} for row in guests])
     charges = [row for walk in news for row in _charges(walk)]
     if charges:
-        connection.execute(_CHARGE, [{"brand_id": brand_id, **row} for row in charges])
+        connection.execute(_CHARGES, {"brand_id": brand_id, "rows": to_json(charges).decode()})
 
 
 def _guests(walk: Walked) -> list[dict[str, Any]]:
@@ -77,16 +80,24 @@ def _first(known: datetime | None, instant: datetime) -> datetime:
 
 
 def _charges(walk: Walked) -> list[dict[str, Any]]:
-    facts = walk.membership.facts_at(walk.now, ())
+    """The charges about which something is new."""
+    membership = walk.membership
+    since = membership.settled_at
+    new = {
+        fact.charge_id
+        for fact in membership.facts
+        if fact.charge_id is not None and (fact.unsettled or since is None or since < fact.order.time <= walk.now)
+    }
     return [
         {
-            "membership_id": facts.membership_id,
             "charge_id": charge.charge_id,
+            "membership_id": membership.membership_id,
             "state": charge.facts[-1].state.value,
             "period_start": charge.period_start,
             "period_end": charge.period_end,
             "amount": charge.amount,
             "amount_refunded": charge.amount_refunded,
         }
-        for charge in facts.charges
+        for charge in (membership.facts_at(walk.now, ()).charges if new else ())
+        if charge.charge_id in new
     ]

@@ -1,17 +1,18 @@
 """Memberships that are alike share one walk: what is decided for the first is decided for all of them.
 
-Two memberships are alike when their facts differ in nothing but ids and in the moment within the day at
-which they signed up. A batch of a club's memberships has few kinds, so deciding costs next to nothing a
-membership. Only memberships about which no more than the sign-up is known are shared.
+Two memberships are alike when their facts differ in nothing but ids and in instants, and those in nothing that
+they are compared with: midnights, the moments at which rules were saved, each other. A batch of a club's memberships
+has few kinds, so deciding costs next to nothing a membership. Whose party changed, or who is archived, is like none.
 
 A settled membership is left with its *shape*, so that those that are alike are found without loading
 them when they next fall due (see `alike`).
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from uuid_utils.compat import uuid7
 
@@ -21,6 +22,10 @@ from issuance.deciding.facts import Credit, Rule
 from issuance.settling.loading import Membership
 from issuance.settling.walking import Walked, walk
 
+_SIGN_UP = "membership.signed_up"
+_PARTY = "membership.guests_changed"
+_DAY = timedelta(days=1)
+
 
 class SharedWalks:
     """Walks memberships of one brand at one time, each shape once."""
@@ -28,7 +33,7 @@ class SharedWalks:
     def __init__(self, rules: Mapping[UUID, Sequence[Rule]], clock: BrandClock) -> None:
         self._rules = rules
         self._clock = clock
-        self._known: dict[Hashable, Walked] = {}
+        self._walked: dict[Hashable, Walked] = {}
         self._created = {
             type_id: sorted(version.created_at for rule in of_type for version in rule.versions)
             for type_id, of_type in rules.items()
@@ -40,9 +45,9 @@ class SharedWalks:
         kind = self.kind(membership)
         if kind is None:
             return walk(membership, rules, self._clock)
-        known = self._known.get(kind)
+        known = self._walked.get(kind)
         if known is None:
-            known = self._known[kind] = walk(membership, rules, self._clock)
+            known = self._walked[kind] = walk(membership, rules, self._clock)
             known.shape = self.shape(membership, known.credits, known.now)
         return _like(known, membership)
 
@@ -52,11 +57,13 @@ class SharedWalks:
         places = _places(membership, membership.credits, now)
         if places is None:
             return None
+        # A walk through time decides at instants of its own among facts that are new to it.
+        passing = self._clock.stands_still and row.due_at is not None and row.due_at <= now
         return (
-            *self._sign_up(membership, row.settled_at is not None and row.settled_at < row.signed_up_at),
+            self._known(membership, membership.credits, exact_after=row.settled_at if passing else None),
             row.due_at,
             row.settled_at,
-            membership.facts[0].unsettled,
+            tuple(fact.unsettled for fact in membership.facts),
             tuple(_details(credit, places[credit.key.guest_id]) for credit in membership.credits),
         )
 
@@ -67,46 +74,71 @@ class SharedWalks:
         places = _places(membership, out, now)
         if places is None or any(credit.revoked_by == "facts" or credit.flagged_at for credit in out):
             return None
-        outlines = sorted(_outline(credit, places[credit.key.guest_id]) for credit in out)
-        said = repr((self._sign_up(membership, announced=False), outlines))
+        cuts = self._cuts(membership, out)
+        outlines = sorted(_outline(credit, places[credit.key.guest_id], cuts, membership.zone) for credit in out)
+        said = repr((self._known(membership, out), outlines))
         return UUID(bytes=blake2b(said.encode(), digest_size=16).digest())
 
-    def _sign_up(self, membership: Membership, announced: bool) -> tuple[Hashable, ...]:
+    def _known(
+        self, membership: Membership, out: Sequence[Credit], exact_after: datetime | None = None
+    ) -> tuple[Hashable, ...]:
+        """What is known of a membership, its facts in their order. Instants are told no nearer than they are
+        compared; those after `exact_after` to the microsecond."""
         row = membership.row
-        return (
-            row.membership_type_id,
-            # The walk decides at an announced sign-up's very instant.
-            row.signed_up_at if announced else self._signed_up(row.membership_type_id, row.signed_up_at, membership),
-            row.starts_on,
-            row.billing_anchor,
-            row.billing_frequency,
-            tuple(guest["lead_booker"] for guest in membership.facts[0].data["guests"]),
-        )
+        cuts = self._cuts(membership, out)
+        charges: dict[str | None, int] = {None: 0}
+        facts = []
+        before = None
+        for fact in membership.facts:
+            at = fact.order.time
+            exact = exact_after is not None and at > exact_after
+            facts.append(
+                (
+                    fact.type,
+                    at if exact else _told(at, cuts, membership.zone),
+                    at == before,
+                    charges.setdefault(fact.charge_id, len(charges)),
+                    None if fact.type == _SIGN_UP else tuple(fact.data.items()),
+                )
+            )
+            before = at
+        leads = tuple(guest["lead_booker"] for guest in membership.party)
+        return row.membership_type_id, row.starts_on, row.billing_anchor, row.billing_frequency, leads, tuple(facts)
 
-    def _signed_up(self, type_id: UUID, at: datetime, membership: Membership) -> datetime:
-        """The last instant up to a sign-up that anything is compared with it: its midnight, or a version's creation."""
-        floor = midnight(day_of(at, membership.zone), membership.zone)
-        for created_at in self._created[type_id]:
-            if floor < created_at <= at:
-                floor = created_at
-        return floor
+    def _cuts(self, membership: Membership, out: Sequence[Credit]) -> list[datetime]:
+        """The instants, besides midnights, that those of facts are compared with: when versions were saved, and when
+        credits of P0D were issued, which do not say on which turn they ride."""
+        return self._created[membership.row.membership_type_id] + [
+            credit.issued_at for credit in out if credit.period_end is None
+        ]
+
+
+def _told(at: datetime, cuts: Sequence[datetime], zone: ZoneInfo) -> tuple[datetime, bool]:
+    """The last instant up to `at` that anything is compared with it, and whether that is `at` itself."""
+    day = day_of(at, zone)
+    # Where clocks go back over midnight, the next day may have begun once already.
+    floor = max(begin for begin in (midnight(day, zone), midnight(day + _DAY, zone)) if begin <= at)
+    for cut in cuts:
+        if floor < cut <= at:
+            floor = cut
+    return floor, floor == at
 
 
 def _places(membership: Membership, out: Sequence[Credit], now: datetime) -> dict[UUID, int] | None:
-    """Each guest's place on the order, where nothing but the sign-up is known of it by `now`."""
-    facts = membership.facts
-    if len(facts) != 1 or facts[0].order.time > now or membership.archived_at is not None:
+    """Each guest's place on the order, where all that is known of it has happened by `now` and changed no party."""
+    if membership.archived_at is not None or membership.archived_guests:
         return None
-    if membership.archived_guests:
+    if any(fact.order.time > now or fact.type == _PARTY for fact in membership.facts):
         return None
-    places = {UUID(guest["guest_id"]): place for place, guest in enumerate(facts[0].data["guests"])}
+    places = {UUID(guest["guest_id"]): place for place, guest in enumerate(membership.party)}
     return None if any(credit.key.guest_id not in places for credit in out) else places
 
 
-def _outline(credit: Credit, place: int) -> tuple[str, ...]:
-    key = credit.key
-    expires = str(credit.expires_at) if credit.is_open else "over"
-    return str(key.credit_rule_id), str(place), str(key.period_start), str(key.reissue), str(credit.manual), expires
+def _outline(credit: Credit, place: int, cuts: Sequence[datetime], zone: ZoneInfo) -> tuple[str, ...]:
+    expires = credit.expires_at if credit.is_open else "over"
+    issued = _told(credit.issued_at, cuts, zone) if credit.period_end is None else None
+    rule_id, _, period_start, reissue = credit.key
+    return tuple(map(str, (rule_id, place, period_start, reissue, credit.rule_version, credit.manual, expires, issued)))
 
 
 def _details(credit: Credit, place: int) -> Hashable:
@@ -131,8 +163,8 @@ def _details(credit: Credit, place: int) -> Hashable:
 
 def _like(known: Walked, membership: Membership) -> Walked:
     """The walk of a membership that has the shape of one that was walked."""
-    theirs = [guest["guest_id"] for guest in known.membership.facts[0].data["guests"]]
-    ours = [guest["guest_id"] for guest in membership.facts[0].data["guests"]]
+    theirs = [guest["guest_id"] for guest in known.membership.party]
+    ours = [guest["guest_id"] for guest in membership.party]
     guest_of = {UUID(their): UUID(our) for their, our in zip(theirs, ours, strict=True)}
     own_of = {their.credit_id: own for their, own in zip(known.membership.credits, membership.credits, strict=True)}
     walked = Walked(

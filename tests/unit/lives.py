@@ -1,5 +1,6 @@
 """Hypothesis strategies: random memberships with random histories, dense enough that their facts meet."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -107,8 +108,8 @@ def nows(life: Life) -> st.SearchStrategy[datetime]:
     return st.integers(-300, SPAN + 24 * 60).map(lambda hours: _start(life) + timedelta(hours=hours))
 
 
-def others(life: Life, number: int, minutes: int) -> Life:
-    """Another membership of the same shape: other ids, and signed up some minutes later."""
+def others(life: Life, number: int, minutes: Sequence[int]) -> Life:
+    """Another membership that was told the same: other ids, and each fact some minutes later, in turn."""
     assert life.signed_up_at is not None
     guests = tuple(UUID(int=number * 1000 + place) for place in range(len(life.guests)))
     other = Life(
@@ -121,5 +122,9 @@ def others(life: Life, number: int, minutes: int) -> Life:
         guests=guests,
         membership_id=UUID(int=number),
     )
-    other.sign_up_at(life.signed_up_at + timedelta(minutes=minutes))
+    other.sign_up_at(life.signed_up_at + timedelta(minutes=minutes[0]))
+    for turn, fact in enumerate(life.facts[1:], start=1):
+        later = fact.order.time + timedelta(minutes=minutes[turn % len(minutes)])
+        charge_id = None if fact.charge_id is None else f"{number} {fact.charge_id}"
+        other.tell(later, fact.type, charge_id=charge_id, **fact.data)
     return other
