@@ -11,6 +11,9 @@ USAGE = """\
 ./run demo       shows some billing cycles of a made-up club, then stops
 ./run bench …    measures how fast it is, beside its peers: ./run bench --help
 ./run simulate   plays random histories in a simulated world: ./run simulate --help
+./run sabotage   takes the guards out one at a time: do the tests notice? ./run sabotage --help
+./run crashes    crashes it at every step of the code; all must come out right: ./run crashes --help
+./run chaos      lets faults of every kind happen to it, then counts every credit: ./run chaos --help
 ./run COMMAND …  runs COMMAND in that environment: ./run issuance --help
 ./test ARGS …    runs the tests; ARGS are pytest's"""
 
@@ -30,6 +33,10 @@ def main(arguments: list[str]) -> int:
             return command.bench(rest)
         case ["run", "simulate", *rest]:
             return command.simulate(rest)
+        case ["run", "sabotage", *rest]:
+            return command.sabotage(rest)
+        case ["run", "crashes" | "chaos" as campaign, *rest]:
+            return command.campaign(campaign, rest)
         case ["run", *rest]:
             return command.in_environment(rest)
     print(USAGE, file=sys.stderr)

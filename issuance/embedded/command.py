@@ -32,6 +32,17 @@ def in_environment(arguments: list[str]) -> int:
 
 def tests(arguments: list[str]) -> int:
     """Runs pytest from the top of the repo, on servers that live as long as it does; its exit code."""
+    # SIGINT makes pytest take down what its fixtures started; SIGTERM would not.
+    return on_own_servers([sys.executable, "-m", "pytest", *arguments])
+
+
+def sabotage(arguments: list[str]) -> int:
+    """Takes the product's guards out of copies and runs the tests that must notice, on servers as for `tests`."""
+    return on_own_servers([sys.executable, "-m", "tests.sabotage", *arguments])
+
+
+def on_own_servers(command: list[str]) -> int:
+    """Runs a program from the top of the repo, on servers that live as long as it does; its exit code."""
     given = [variable for variable in ("DATABASE_URL", "REDIS_URL") if os.environ.get(variable)]
     with tempfile.TemporaryDirectory(prefix="issuance-test-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
@@ -42,8 +53,7 @@ def tests(arguments: list[str]) -> int:
                 print("issuance: testing against PostgreSQL and Valkey of its own", file=sys.stderr, flush=True)
             os.environ.update(servers.addresses(), ISSUANCE_HOME=str(home))
             os.chdir(REPO)
-            # SIGINT makes pytest take down what its fixtures started; SIGTERM would not.
-            return call(home, [sys.executable, "-m", "pytest", *arguments], stop=signal.SIGINT)
+            return call(home, command, stop=signal.SIGINT)
 
 
 def bench(arguments: list[str]) -> int:
@@ -56,6 +66,12 @@ def simulate(arguments: list[str]) -> int:
     """Runs a campaign of the simulation in the tests, on a PostgreSQL of its own; its exit code."""
     os.chdir(REPO)
     become([sys.executable, "-m", "tests.simulation", *arguments])
+
+
+def campaign(name: str, arguments: list[str]) -> NoReturn:
+    """Becomes a campaign of the tests, which brings servers of its own: it breaks them. It stands in a clone only."""
+    os.chdir(REPO)
+    become([sys.executable, "-m", f"tests.{name}", *arguments])
 
 
 def call(home: Path, command: list[str], *, stop: signal.Signals = signal.SIGTERM) -> int:

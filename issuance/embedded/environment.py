@@ -18,6 +18,8 @@ from typing import NoReturn
 
 REPO = Path(__file__).resolve().parents[2]
 REQUIREMENTS = {"run": REPO / "requirements/run.txt", "test": REPO / "requirements/dev.txt"}
+#: Words of `./run` that need what the tests need.
+RUN_TESTS = ("sabotage", "crashes", "chaos")
 # What `pip install` of the project itself would make; the project is imported from the clone instead.
 COMMAND = """#!/bin/sh
 '''exec' {python} "$0" "$@"
@@ -164,7 +166,7 @@ def main() -> NoReturn:
     try:
         home.mkdir(parents=True, exist_ok=True)
         environment = Environment(home)
-        environment.ensure(wanted)
+        environment.ensure("test" if arguments[:1] and arguments[0] in RUN_TESTS else wanted)
     except OSError as error:
         fail(f"cannot write {error.filename or home}: {error.strerror}; set ISSUANCE_HOME to a folder of your own")
     except KeyboardInterrupt:

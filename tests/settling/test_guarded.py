@@ -14,6 +14,9 @@ from issuance.database import transaction
 from issuance.deciding.reasons import Reason
 from issuance.redemptions import Booking
 from issuance.settling import batches, due, working, writing
+from issuance.settling.loading import Membership
+from issuance.settling.sharing import SharedWalks
+from issuance.settling.walking import Walked
 from scheduler import tick
 from tests.settling.conftest import Club, at
 
@@ -155,3 +158,36 @@ def test_one_brands_trouble_is_not_the_others(club: Club, monkeypatch: pytest.Mo
     monkeypatch.setattr(due, "brands_with_due", lambda *_, **__: [other, club.brand_id])
     monkeypatch.setattr(due, "plan_sweep", stumbling)
     assert tick.run_once(club.engine, club.broker).sweeps == 1
+
+
+@pytest.mark.parametrize("bad", ["undecidable", "refused"])
+def test_one_bad_does_not_take_its_batch_apart(spa: Club, monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
+    """Be it that it can not be decided, or that PostgreSQL refuses its rows: its neighbours are done in the
+    transaction that found out, and nobody has to begin anew with them."""
+    members = sorted(spa.sign_up(6))
+    if bad == "undecidable":
+        walk = SharedWalks.walk
+
+        def raising(self: SharedWalks, membership: Membership) -> Walked:
+            if membership.membership_id == members[3]:
+                raise ZeroDivisionError
+            return walk(self, membership)
+
+        monkeypatch.setattr(SharedWalks, "walk", raising)
+        spa.rows("UPDATE dues SET shape = NULL")
+    else:
+        spa.rows(f"""
+            CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'poison'; END $$;
+            CREATE TRIGGER poison BEFORE INSERT ON credits FOR EACH ROW
+              WHEN (NEW.membership_id = '{members[3]}') EXECUTE FUNCTION poison();
+        """)
+
+    def taken_apart(*_: object) -> None:
+        raise AssertionError("the batch was taken apart")
+
+    monkeypatch.setattr(working, "_in_parts", taken_apart)
+    spa.move_clock("2031-03-01")
+    run = spa.sweep()
+    assert run is not None
+    assert run["counts"] == {"issued": 5, "error": 1}

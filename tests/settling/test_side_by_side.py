@@ -126,8 +126,10 @@ def test_a_deletion_waits_for_the_settling_under_way(club: Club, amid: Amid) -> 
 
 
 def test_on_a_standing_clock_a_rule_is_saved_before_or_after(club: Club, amid: Amid) -> None:
-    """Both happen at one instant there: they must at least come one after the other."""
+    """Both happen at one instant there: they must at least come one after the other. What is being settled was last
+    settled at another instant, so that nothing else makes the rule wait."""
     (member,) = club.sign_up()
+    club.move_clock("2031-02-01")
 
     def save() -> None:
         new = NewCreditRule(membership_type_id=club.type_id, coupon_id="tea", coupon_name="More tea")
