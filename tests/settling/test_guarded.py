@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -191,3 +191,21 @@ def test_one_bad_does_not_take_its_batch_apart(spa: Club, monkeypatch: pytest.Mo
     run = spa.sweep()
     assert run is not None
     assert run["counts"] == {"issued": 5, "error": 1}
+
+
+def test_what_was_redeemed_while_it_was_taken_back_is_flagged(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settling that would have revoked it is done again with what is true now: the operator sees it."""
+    (member,) = club.sign_up()
+    stranger = {"guest_id": str(uuid4()), "name": "Eve", "lead_booker": True}
+    left = {"membership_id": str(member), "guests": [stranger]}
+    club.tell("membership.guests_changed", "2031-01-31T11:00", left)
+    write, raced = writing.write, itertools.count()
+
+    def redeemed_meanwhile(*args: Any, **kwargs: Any) -> None:
+        if next(raced) == 0:
+            club.rows("UPDATE credits SET uses = 1, redeemed_at = '2031-01-31T12:00Z'")
+        write(*args, **kwargs)
+
+    monkeypatch.setattr("issuance.settling.batches.write", redeemed_meanwhile)
+    club.settle([member])
+    assert club.rows("SELECT revoked_at, flagged_at FROM credits") == [(None, at("2031-01-31T12:00"))]
