@@ -12,7 +12,7 @@ from tests.faults.site import Site
 from tests.webhooks.receiver import running
 
 #: How many cases of each fault. PostgreSQL's stops and kill -9 take seconds each.
-_SHARE = {"kill": 3, "kill_after": 2, "cut": 4, "flush": 4, "stop": 3, "reply": 4}
+_SHARE = {"kill": 3, "kill_after": 1, "cut": 4, "flush": 4, "stop": 4, "reply": 4}
 
 
 def test_whatever_crashes_at_whatever_step_all_comes_out_as_if_nothing_had_happened(site: Site) -> None:

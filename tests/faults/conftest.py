@@ -1,6 +1,5 @@
 """One site for all faults: it must live through each of them."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -17,9 +16,3 @@ def club(site: Site) -> Iterator[Club]:
     """A brand on the site with a monthly rule, its clock at noon on 31 January 2031."""
     with new_club(site) as club:
         yield club
-
-
-@pytest.fixture
-def size() -> int:
-    """How many memberships; `python -m tests.faults --members N` says."""
-    return int(os.environ.get("ISSUANCE_TEST_MEMBERS", "3000"))
