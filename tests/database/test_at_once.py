@@ -1,4 +1,4 @@
-"""Requests that carry the same events wait for each other, never in a circle (issuance/inbox.py)."""
+"""Requests that come at once wait for each other, and never in a circle."""
 
 import time
 from collections.abc import Callable
@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import Engine, text
 
-from issuance import events
+from issuance import events, members, redemptions, wallets
 from issuance.database import show, transaction
+from issuance.errors import InvalidTransition
 from issuance.events import Intake
+from issuance.redemptions import Booking
 
 _WAITING = text("""
     SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
@@ -41,3 +44,28 @@ def test_the_same_events_in_two_orders_are_no_deadlock(
             held.rollback()
         accepted = sorted(intake.result().accepted for intake in intakes)
     assert accepted == [0, 3]
+
+
+def test_canceling_waits_for_completing_and_loses(engine: Engine, brand_id: UUID) -> None:
+    """What is completed in the same moment is not canceled, and its points do not come back."""
+    with transaction(engine, brand_id) as connection:
+        members.ensure(connection, brand_id, ["ada"])
+        wallets.credit(connection, brand_id, "ada", 10, None)
+        made: UUID = redemptions.redeem_points(connection, brand_id, 3, "ada", Booking())["id"]
+        for status in ("OPEN", "AWAITING_VENDOR", "AWAITING_CUSTOMER", "PURCHASED"):
+            redemptions.move(connection, brand_id, made, status)
+
+    def cancel() -> None:
+        with transaction(engine, brand_id) as connection:
+            redemptions.move(connection, brand_id, made, "CANCELED")
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine, brand_id) as completing:
+            redemptions.move(completing, brand_id, made, "COMPLETED")
+            canceled = pool.submit(cancel)
+            wait_for_waiting(engine, 1)
+        with pytest.raises(InvalidTransition):
+            canceled.result()
+    with transaction(engine, brand_id) as connection:
+        assert redemptions.get(connection, brand_id, made)["status"] == "COMPLETED"
+        assert wallets.read(connection, brand_id, "ada")["balance"] == 7

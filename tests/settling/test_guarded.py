@@ -124,6 +124,14 @@ def test_who_was_issued_something_by_a_replay_is_like_no_other(spa: Club) -> Non
     assert spa.rows("SELECT membership_id FROM dues WHERE shape IS NULL") == [(members[2],)]
 
 
+def test_who_was_issued_something_by_hand_is_like_no_other(spa: Club) -> None:
+    """Its credits are more than its shape says."""
+    members = sorted(spa.sign_up(6))
+    spa.rows("UPDATE credits SET uses = 1, redeemed_at = valid_from WHERE membership_id = :id", id=members[1])
+    assert spa.issue()["counts"] == {"issued": 1, "holds_live_credit": 5}
+    assert spa.value("SELECT shape FROM dues WHERE membership_id = :id", id=members[1]) is None
+
+
 def test_a_worker_that_was_overtaken_writes_nothing(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that stood still for longer than its claim holds finds its batch in other hands, and leaves it."""
     club.sign_up(3)
