@@ -66,6 +66,7 @@ _ISSUE = text(f"""
     SELECT :brand_id, fresh.credit_id, fresh.code, g.membership_id, g.guest_id, {_SHARED}
       FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS alike (membership_id, nth)
       JOIN guests g ON g.brand_id = :brand_id AND g.membership_id = alike.membership_id
+                   AND g.membership_id = ANY(CAST(:ids AS uuid[]))
       JOIN {unnest("kinds", **_KIND_OF_CREDIT)} USING (place)
       JOIN unnest(CAST(:credit_ids AS uuid[]), CAST(:codes AS text[])) WITH ORDINALITY AS fresh (credit_id, code, nth)
         ON fresh.nth = (alike.nth - 1) * :each + kinds.kind

@@ -165,6 +165,8 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
         part = parts.popleft()
         following = parts[0][0] if parts else None
         with transaction(engine, run.brand_id) as connection:
+            if not _hold(connection, claimed):  # done after all: only the reply to its last COMMIT was lost
+                break
             begun = attempts.begin(connection, run.brand_id, part)
         quarantined = Counter({Reason.ERROR: len(part) - len(begun)})
         more, rows = quarantined, None
