@@ -66,25 +66,17 @@ _ISSUE = text(f"""
     SELECT :brand_id, fresh.credit_id, fresh.code, g.membership_id, g.guest_id, {_SHARED}
       FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS alike (membership_id, nth)
       JOIN guests g ON g.brand_id = :brand_id AND g.membership_id = alike.membership_id
-                   AND g.membership_id = ANY(CAST(:ids AS uuid[]))
       JOIN {unnest("kinds", **_KIND_OF_CREDIT)} USING (place)
       JOIN unnest(CAST(:credit_ids AS uuid[]), CAST(:codes AS text[])) WITH ORDINALITY AS fresh (credit_id, code, nth)
         ON fresh.nth = (alike.nth - 1) * :each + kinds.kind
     ON CONFLICT ON CONSTRAINT credits_once DO NOTHING
 """)
-_KIND_OF_EXPIRY = {
-    "credit_rule_id": "uuid",
-    "period_start": "date",
-    "reissue": "integer",
-    "expired_at": "timestamptz",
-}
-_EXPIRE = text(f"""
-    UPDATE credits c SET expired_at = kinds.expired_at
-      FROM {unnest("kinds", **_KIND_OF_EXPIRY)}
-     WHERE c.brand_id = :brand_id AND c.membership_id = ANY(CAST(:ids AS uuid[]))
-       AND c.credit_rule_id = kinds.credit_rule_id AND c.period_start = kinds.period_start
-       AND c.reissue = kinds.reissue
-       AND c.redeemed_at IS NULL AND c.revoked_at IS NULL AND c.expired_at IS NULL
+# One period's credits a statement, so that the idempotency key's index finds just them, however many lie behind.
+_EXPIRE = text("""
+    UPDATE credits SET expired_at = :expired_at
+     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
+       AND credit_rule_id = :rule_id AND period_start = :period_start AND reissue = :reissue
+       AND redeemed_at IS NULL AND revoked_at IS NULL AND expired_at IS NULL
 """)
 _STATUSES = text("""
     UPDATE memberships SET status = :status, ends_on = :ends_on
@@ -106,8 +98,8 @@ Alike = tuple[str, Walked]
 
 
 class Effect(NamedTuple):
-    """What happens to memberships at one stroke: rows of _KIND_OF_CREDIT and of _KIND_OF_EXPIRY, and the status and
-    end that they have from now on, None if they had them before."""
+    """What happens to memberships at one stroke: the credits they get (rows of _KIND_OF_CREDIT), which of theirs
+    expire, and the status and end that they have from now on, None if they had them before."""
 
     issued: tuple[tuple[Any, ...], ...]
     expired: frozenset[Fate]
@@ -231,8 +223,9 @@ def _write(connection: Connection, brand_id: UUID, effect: Effect, some: Sequenc
         issued = connection.execute(_ISSUE, {**alike, **fresh, **kinds_of(_KIND_OF_CREDIT, effect.issued)})
         if issued.rowcount != len(codes):
             raise Raced
-    if effect.expired:
-        connection.execute(_EXPIRE, {**alike, **kinds_of(_KIND_OF_EXPIRY, effect.expired)})
+    for rule_id, period_start, reissue, expired_at in effect.expired:
+        which = {"rule_id": rule_id, "period_start": period_start, "reissue": reissue}
+        connection.execute(_EXPIRE, {**alike, **which, "expired_at": expired_at})
     if effect.moved is not None:
         status, ends_on = effect.moved
         connection.execute(_STATUSES, {**alike, "status": status, "ends_on": ends_on})
