@@ -78,10 +78,10 @@ def _undisturbed(
 ) -> RuleVersion | None:
     """The version in force for a turn. A version that was saved at its very instant, as can be on a clock that
     stands still, leaves alone what was issued before it: a credit that is out is not rewritten (SEMANTICS 6)."""
-    version = version_in_force(rule, scheduled_at, release.first or history.now)
+    released_at = release.first or _until(history, rule, day)
+    version = version_in_force(rule, scheduled_at, released_at)
     if version is None or version.created_at not in (scheduled_at, release.first):
         return version
-    released_at = release.first or history.now
 
     def gave(credit: Credit) -> bool:
         # One of P0D does not say on which turn it rides: not on one that was released after it was issued.
@@ -94,6 +94,18 @@ def _undisturbed(
         if credit.key.credit_rule_id == rule.credit_rule_id and not credit.manual and gave(credit)
     ]
     return rule.version(min(version.version, *out)) if out else version
+
+
+def _until(history: History, rule: Rule, day: date) -> datetime:
+    """By when a version can be saved for a turn that is not released: now, but no later than the next turn begins, by
+    the versions that are there by then. What is saved after that does not decide anew what took place."""
+    ends_at = history.now
+    for version in rule.versions:
+        if version.created_at > ends_at:
+            break
+        months = version.frequency.months(history.facts.billing_frequency)
+        ends_at = min(ends_at, history.start_of(history.calendar.next_boundary(months, day)))
+    return ends_at
 
 
 def _telling(once: Turn | None, candidate: Turn) -> Turn:

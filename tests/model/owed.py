@@ -105,6 +105,18 @@ def _in_force(version: Version, scheduled: datetime, released: datetime, out: in
     return version.created < latest or (version.created == latest and (out is None or out >= version.number))
 
 
+def _lapse(versions: list[Version], reading: Reading, day: date) -> datetime:
+    """Until when a save still counts for a turn that has not been released: the next turn ends that. A date that only
+    a version saved later brought is no turn yet."""
+    lapse = reading.now
+    for number, version in enumerate(versions):
+        following = {boundary for each in versions[: number + 1] for boundary in calendar_of(each, reading)}
+        starts = [reading.midnight(boundary) for boundary in following if boundary > day]
+        if version.created <= lapse:
+            lapse = min([lapse, *starts])
+    return lapse
+
+
 def turns(versions: list[Version], reading: Reading, until: datetime, out: dict[date, int]) -> list[Turn]:
     """The chain of turns up to `until`: the version in force for each, whether it is released and not taken back.
 
@@ -122,7 +134,7 @@ def turns(versions: list[Version], reading: Reading, until: datetime, out: dict[
         scheduled = reading.sign_up.time
         if day != reading.starts_on:
             scheduled = max(scheduled, reading.midnight(previous))
-        released = release.released or reading.now
+        released = release.released or _lapse(versions, reading, day)
         in_force = [version for version in versions if _in_force(version, scheduled, released, out.get(day))]
         version = in_force[-1] if in_force else None
         turn = Turn(day, version, release.released, release.out, release.blockers())

@@ -1,12 +1,13 @@
 """Which version of a rule is in force for an occurrence (SEMANTICS 4)."""
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from issuance.deciding.facts import Rule
+from issuance.deciding.calendar import add_months
+from issuance.deciding.facts import Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.occurrences import version_in_force
 from issuance.deciding.reasons import Reason
@@ -107,6 +108,79 @@ def test_a_version_that_moves_the_rule_away_gives_the_old_type_nothing() -> None
     life = life_of(rule(version(), version(2, at("2030-03-10"), membership_type_id=SILVER)))
     assert decided_by(life) == {"01-31": 1, "02-28": 1, "03-31": 1}
     assert life.reasons(at("2030-06-01"))["2030-04-30"] is Reason.VERSION_NOT_IN_FORCE
+
+
+def test_a_version_saved_when_a_turn_that_was_not_released_is_over_does_not_make_it_take_place() -> None:
+    """Paused in October. A monthly version, saved in January, would let October take place, so that November is
+    scheduled then, under the yearly version: November, which nobody was owed, would be owed in January."""
+    yearly = version(1, at("2030-10-06"), frequency=IssuingFrequency.YEAR)
+    monthly = version(2, at("2031-01-01"), include_upcoming=True)
+    life = Life(rules=[rule(yearly, monthly)], starts_on=date(2029, 10, 12), billing_anchor=date(2029, 11, 18))
+    life.automatic = True
+    life.status(at("2030-10-07"), "paused")
+    life.status(at("2030-11-01"), "active")
+    assert "2030-11-18" not in decided_owed(life, at("2030-12-31"))
+    assert decided_owed(life, at("2031-01-17")) == decided_owed(life, at("2030-12-31"))
+    assert life.reasons(at("2031-01-18"))["2031-01-18"] is Reason.ISSUED
+
+
+FREQUENCIES = st.sampled_from([IssuingFrequency.BILLING_CYCLE, *IssuingFrequency])
+
+
+@st.composite
+def versions_of_all_kinds(draw: st.DrawFn) -> list[RuleVersion]:
+    """Two to five versions of any frequency, saved in the course of two years."""
+    days = sorted(draw(st.lists(st.integers(0, 730), min_size=2, max_size=5, unique=True)))
+    return [
+        version(
+            number,
+            at("2029-12-01T09:30") + day * DAY,
+            include_upcoming=draw(st.booleans()),
+            frequency=draw(FREQUENCIES),
+            issue_on_signup=draw(st.booleans()),
+        )
+        for number, day in enumerate(days, 1)
+    ]
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> Life:
+    """Two years of a membership that is paused and back, and is charged by itself or now and then."""
+    frequency = draw(st.sampled_from(["P1M", "P3M", "P1Y"]))
+    anchor = date(2030, 1, 10) + draw(st.integers(0, 40)) * DAY
+    life = Life(starts_on=date(2030, 1, 10), billing_anchor=anchor, billing_frequency=frequency)
+    life.automatic = draw(st.booleans())
+    life.sign_up_at(at("2030-01-10") + draw(st.sampled_from([-20, 0, 0, 200])) * DAY)
+    statuses = st.sampled_from(["paused", "active"])
+    for day in draw(st.lists(st.integers(0, 700), max_size=6)):
+        life.status(at("2030-01-11") + day * DAY, draw(statuses))
+    for number in range(0 if life.automatic else 24):
+        start = add_months(anchor, number)
+        states = draw(st.sampled_from(["", "initiated", "failed", "skipped", "initiated failed succeeded"]))
+        for later, state in enumerate(states.split()):
+            told_at = max(at(start.isoformat()) + later * 40 * DAY, at("2030-01-11"))
+            life.charge(told_at, state, f"c{number}", start.isoformat())
+    return life
+
+
+@given(lives(), versions_of_all_kinds())
+def test_saving_a_rule_changes_nothing_that_has_begun(life: Life, versions: list[RuleVersion]) -> None:
+    """What is owed when a version has just been saved is what was owed before: no membership has to be looked at."""
+    for number in range(1, len(versions)):
+        now = versions[number].created_at + timedelta(seconds=1)
+        life.rules = [rule(*versions[:number])]
+        before = decided_owed(life, now)
+        life.rules = [rule(*versions[: number + 1])]
+        assert decided_owed(life, now) == before
+
+
+def decided_owed(life: Life, now: datetime) -> dict[str, int]:
+    """What is owed by now, period by period, and the version that says so."""
+    return {
+        decision.turn.period_start.isoformat(): decision.version.version
+        for decision in life.decisions(now)
+        if decision.reason is Reason.ISSUED and decision.version is not None
+    }
 
 
 def test_a_deletion_is_in_force_for_everything_at_once() -> None:
