@@ -3,9 +3,10 @@
 The one place where the rules of SEMANTICS 3 to 7 come together. Pure: it reads no clock and writes nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from issuance.deciding.calendar import add_validity
@@ -25,8 +26,7 @@ class Validities:
     validity_ends_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What became of one (rule, membership, guest, occurrence).
 
     `reason` ISSUED without a `credit` means: issue it, with `validities`. ALREADY_ISSUED carries the credit.
@@ -61,44 +61,68 @@ def decide(
 
 def decide_with(history: History, rules: Iterable[Rule], last_day: date | None = None) -> list[Decision]:
     """`decide` for a history that the caller also needs for other questions."""
-    out = {credit.key: credit for credit in history.facts.credits}
+    out: dict[tuple[UUID, date], dict[UUID, Credit]] = {}
+    for credit in history.facts.credits:
+        if credit.key.reissue == 0:
+            out.setdefault((credit.key.credit_rule_id, credit.key.period_start), {})[credit.key.guest_id] = credit
     horizon = last_day or history.today
     return [
         decision
         for rule in rules
         for turn in turns(history, rule, horizon)
-        for decision in _for_guests(history, rule, turn, out)
+        for decision in _for_guests(history, rule, turn, out.get((rule.credit_rule_id, turn.period_start), {}))
     ]
 
 
-def _for_guests(history: History, rule: Rule, turn: Turn, out: dict[CreditKey, Credit]) -> Iterator[Decision]:
-    for guest in guests_at(history, turn.day):
-        key = CreditKey(rule.credit_rule_id, guest.guest_id, turn.period_start, 0)
-        credit = out.get(key)
-        reason = turn.reason
-        if reason in (None, Reason.NOT_DUE_YET):
-            reason = _for_guest(history, turn, guest, credit) or reason
-        validities = None
-        if reason is None and credit is not None:
-            reason = Reason.ALREADY_ISSUED
-        elif reason is None and rule.deleted_at is not None:
-            reason = Reason.RULE_DELETED
-        elif reason is None:
-            assert turn.version is not None, "an owed turn has a version in force"
-            reason, validities = _issue(history, turn.version, turn)
-        elif credit is None and rule.deleted_at is not None and history.start_of(turn.day) >= rule.deleted_at:
-            reason = Reason.RULE_DELETED
+class _Kind(NamedTuple):
+    """All of a guest that a turn's outcome depends on. Those of one kind are decided once a turn, however many."""
+
+    lead_booker: bool
+    stayed: bool
+    archived: bool
+    holds: bool
+
+
+def _for_guests(history: History, rule: Rule, turn: Turn, out: Mapping[UUID, Credit]) -> Iterator[Decision]:
+    """The decisions about one turn. `out`: its credits, by guest."""
+    since = turn_start(history, turn.day)
+    stayed = history.parties.stayed_since(since)
+    decided: dict[_Kind, tuple[Reason, Validities | None]] = {}
+    for guest in history.parties.at(since):
+        guest_id, lead_booker = guest
+        credit = out.get(guest_id)
+        kind = _Kind(lead_booker, guest_id in stayed, is_archived(history.facts, guest_id), credit is not None)
+        if kind not in decided:
+            decided[kind] = _for_kind(history, rule, turn, kind)
+        reason, validities = decided[kind]
         yield Decision(rule.credit_rule_id, turn.version, guest, turn, reason, credit, validities)
 
 
-def _for_guest(history: History, turn: Turn, guest: Guest, credit: Credit | None) -> Reason | None:
+def _for_kind(history: History, rule: Rule, turn: Turn, kind: _Kind) -> tuple[Reason, Validities | None]:
+    reason = turn.reason
+    if reason in (None, Reason.NOT_DUE_YET):
+        reason = _of_guest(turn, kind) or reason
+    if reason is None and kind.holds:
+        return Reason.ALREADY_ISSUED, None
+    if reason is None and rule.deleted_at is not None:
+        return Reason.RULE_DELETED, None
+    if reason is None:
+        assert turn.version is not None, "an owed turn has a version in force"
+        return _issue(history, turn.version, turn)
+    if not kind.holds and rule.deleted_at is not None and history.start_of(turn.day) >= rule.deleted_at:
+        return Reason.RULE_DELETED, None
+    return reason, None
+
+
+def _of_guest(turn: Turn, kind: _Kind) -> Reason | None:
+    """Why a guest gets nothing for a turn that gives others something; None: they get what the others get."""
     assert turn.version is not None, "an owed turn has a version in force"
-    if turn.version.for_lead_booker_only and not guest.lead_booker:
+    if turn.version.for_lead_booker_only and not kind.lead_booker:
         return Reason.NOT_LEAD_BOOKER
-    if not stayed(history.facts, guest.guest_id, turn_start(history, turn.day)):
+    if not kind.stayed:
         return Reason.GUEST_REMOVED
     # What they held was revoked when they were archived, and stays as it is.
-    if credit is None and is_archived(history.facts, guest.guest_id):
+    if kind.archived and not kind.holds:
         return Reason.MEMBER_ARCHIVED
     return None
 
@@ -153,24 +177,3 @@ def period_end_of(history: History, frequency: IssuingFrequency, period_start: d
 def turn_start(history: History, day: date) -> datetime | None:
     """From when a turn's guests must have stayed: its start; None for the sign-up, whose guests were there first."""
     return None if day == history.facts.starts_on else history.start_of(day)
-
-
-def guests_at(history: History, day: date) -> tuple[Guest, ...]:
-    """The guests of the occurrence that starts on `day`: those on the order at its start (SEMANTICS 5)."""
-    facts = history.facts
-    guests = facts.signup_party
-    since = turn_start(history, day)
-    if since is not None:
-        for party in facts.parties:
-            if party.since <= since:
-                guests = party.guests
-    return guests
-
-
-def stayed(facts: MembershipFacts, guest_id: UUID, since: datetime | None) -> bool:
-    """Whether a guest was on the order at an instant (None: at the sign-up) and has been without a break since."""
-    later = [party.guests for party in facts.parties if since is None or party.since > since]
-    then = [party.guests for party in facts.parties if since is not None and party.since <= since]
-    return all(
-        any(guest.guest_id == guest_id for guest in guests) for guests in [*(then[-1:] or [facts.signup_party]), *later]
-    )

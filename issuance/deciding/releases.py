@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from issuance.deciding.calendar import Calendar, day_of, midnight
 from issuance.deciding.facts import PAYING, Charge, ChargeState, MembershipFacts, Order, Status
+from issuance.deciding.parties import Parties
 from issuance.deciding.reasons import Reason
 from issuance.deciding.standing import ENDED, Standing, standing_of
 
@@ -34,6 +35,10 @@ class History:
     @cached_property
     def standing(self) -> Standing:
         return standing_of(self.facts)
+
+    @cached_property
+    def parties(self) -> Parties:
+        return Parties(self.facts)
 
     def start_of(self, day: date) -> datetime:
         return midnight(day, self.facts.zone)
@@ -82,6 +87,10 @@ class History:
         """The first date that a charge no longer covers."""
         return charge.period_end or self.calendar.next_boundary(self.billing_months, charge.period_start)
 
+    @cached_property
+    def _ends(self) -> list[tuple[Charge, date]]:
+        return [(charge, self.end_of(charge)) for charge in self.facts.charges]
+
     def release(self, day: date) -> Release:
         """Whether the occurrence that starts on `day` is released at `now`."""
         known = self._releases.get(day)
@@ -101,17 +110,19 @@ class History:
         if earliest > self.now:
             return Release(None, Reason.NOT_DUE_YET)
 
-        charges = [charge for charge in self.facts.charges if charge.period_start <= day < self.end_of(charge)]
+        charges = [charge for charge, end in self._ends if charge.period_start <= day < end]
         paid_anyway = self.is_charged_automatically(day)
-        changes = {fact.order.time for charge in charges for fact in charge.facts} | set(self.standing.instants)
+        told = {fact.order.time for charge in charges for fact in charge.facts}
+        changes = (change for change in told.union(self.standing.instants) if earliest < change <= self.now)
         first: datetime | None = None
         released = False
-        for instant in sorted({earliest, *(change for change in changes if earliest < change <= self.now)}):
+        for instant in sorted({earliest, *changes}):
+            if released and instant not in told:
+                continue  # once released it stays owed, whatever becomes of other charges or the status
             states = _states_at(charges, instant)
             pays = paid_anyway or not PAYING.isdisjoint(states) or (is_signup and not states)
             allowed = self.status_at(instant) is not Status.NEEDS_ATTENTION
             if released:
-                # Once released it stays owed, whatever becomes of other charges or the status.
                 released = pays
             elif pays and (allowed or (first is not None and ChargeState.SUCCEEDED in states)):
                 # Success brings back what was taken back; a retry's initiation only while the status allows it.

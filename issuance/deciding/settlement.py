@@ -8,11 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
-from issuance.deciding.decisions import Decision, Validities, decide_with, expiry, period_end_of, stayed
+from issuance.deciding.decisions import Decision, Validities, decide_with, expiry, period_end_of
 from issuance.deciding.facts import PAYING, ChargeState, Credit, CreditKey, MembershipFacts, Rule, RuleVersion, Status
 from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.releases import History
 from issuance.deciding.standing import ENDED
+
+#: One settling of a membership issues no more credits than these; who is owed more stays due, and the next goes on.
+MOST_CREDITS = 50_000
+#: And it names no more of the decisions that give nothing, for events.
+MOST_SKIPPED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class Settlement:
 
     now: datetime
     status: Status
-    #: When the membership next has to be looked at, if nothing new becomes known; None: never.
+    #: When the membership next has to be looked at, if nothing new becomes known; None: never. `now`: at once, it
+    #: is owed more than MOST_CREDITS.
     due_at: datetime | None = None
     issue: list[NewCredit] = field(default_factory=list)
     #: Credits that are out and change: (as it is, as it becomes, why it was revoked if it was).
@@ -41,7 +47,7 @@ class Settlement:
     #: The decisions behind it, for explain, counts and events.
     decisions: list[Decision] = field(default_factory=list)
     counts: Counter[Reason] = field(default_factory=Counter)
-    #: Those of the decisions that are new and give nothing, for events.
+    #: Those of the decisions that are new and give nothing, for events; the latest of very many.
     skipped: list[Decision] = field(default_factory=list)
 
 
@@ -50,16 +56,21 @@ def settle(facts: MembershipFacts, rules: Sequence[Rule], now: datetime, settled
     history = History(facts, now)
     settlement = Settlement(now=now, status=status_of(history))
     settlement.decisions = decide_with(history, rules)
+    owed = 0
     for decision in settlement.decisions:
         if decision.reason is Reason.ISSUED:
-            settlement.issue.append(new_credit(decision, now))
-            settlement.counts[Reason.ISSUED] += 1
+            owed += 1
+            if owed <= MOST_CREDITS:
+                settlement.issue.append(new_credit(decision, now))
+                settlement.counts[Reason.ISSUED] += 1
         elif decision.credit is None and (settled_at is None or history.start_of(decision.turn.day) > settled_at):
             settlement.counts[decision.reason] += 1
             if decision.outcome is Outcome.SKIPPED:
                 settlement.skipped.append(decision)
+    if len(settlement.skipped) > MOST_SKIPPED:
+        settlement.skipped = sorted(settlement.skipped, key=lambda decision: decision.turn.day)[-MOST_SKIPPED:]
     _change_what_is_out(settlement, history, rules)
-    settlement.due_at = next_due(history, settlement)
+    settlement.due_at = now if owed > MOST_CREDITS else next_due(history, settlement)
     return settlement
 
 
@@ -81,7 +92,7 @@ def status_of(history: History) -> Status:
 
 
 def _change_what_is_out(settlement: Settlement, history: History, rules: Sequence[Rule]) -> None:
-    decided = {decision.key: decision for decision in settlement.decisions}
+    decided = {decision.credit.key: decision for decision in settlement.decisions if decision.credit is not None}
     rule_of = {rule.credit_rule_id: rule for rule in rules}
     for credit in history.facts.credits:
         rule = rule_of[credit.key.credit_rule_id]
@@ -116,10 +127,11 @@ def _taken_back(history: History, credit: Credit, decision: Decision | None) -> 
     """Why a credit that is out would not have been issued, as the facts stand now; None: it would."""
     if credit.manual:
         # Charges do not touch what was issued by hand; leaving the order does.
-        return None if stayed(history.facts, credit.key.guest_id, credit.issued_at) else Reason.GUEST_REMOVED
+        stays = credit.key.guest_id in history.parties.stayed_since(credit.issued_at)
+        return None if stays else Reason.GUEST_REMOVED
     if decision is None:
-        gone = not stayed(history.facts, credit.key.guest_id, None)
-        return Reason.GUEST_REMOVED if gone else Reason.NOT_DUE_YET
+        stays = credit.key.guest_id in history.parties.stayed_since(None)
+        return Reason.NOT_DUE_YET if stays else Reason.GUEST_REMOVED
     return None if decision.reason is Reason.ALREADY_ISSUED else decision.reason
 
 

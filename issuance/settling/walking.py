@@ -31,7 +31,7 @@ class Walked:
     membership: Membership
     #: The last instant that was decided at.
     now: datetime
-    #: Whether that is the clock's, so that all that is known has been settled.
+    #: Whether that is the clock's and nothing is left to do at it, so that all that is known has been settled.
     complete: bool = True
     status: Status = Status.UPCOMING
     ends_on: date | None = None
@@ -66,7 +66,7 @@ def walk(membership: Membership, rules: Sequence[Rule], clock: BrandClock) -> Wa
         else:
             walked.now = clock.now  # nothing changes until then
             break
-    walked.complete = walked.now == clock.now
+    walked.complete = walked.now == clock.now and walked.due_at != clock.now
     walked.ends_on = _ends_on(membership.facts_at(walked.now, ()).statuses)
     return walked
 

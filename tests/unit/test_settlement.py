@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from datetime import date, timedelta
+from unittest.mock import patch
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from issuance.deciding import settlement
 from issuance.deciding.facts import Credit
 from issuance.deciding.manual import issue_by_hand
 from issuance.deciding.reasons import Reason
-from issuance.settling.walking import Walked, add
+from issuance.settling.walking import MOST_INSTANTS, Walked, add
 from tests.unit.club import Life, at, changes_of, rule, version
 from tests.unit.lives import lives, nows
 
@@ -86,6 +88,30 @@ def test_every_owed_turn_has_its_credit(life: Life, data: st.DataObject) -> None
     now = data.draw(nows(life))
     life.settle(now)
     assert [decision for decision in life.decisions(now) if decision.reason is Reason.ISSUED] == []
+
+
+@laws
+@given(lives(), st.integers(1, 3), data)
+def test_what_is_owed_at_once_may_be_issued_in_pieces(life: Life, most: int, data: st.DataObject) -> None:
+    """However little one settling issues, a membership that is owed more stays due, and ends with what it is owed."""
+    at_once = deepcopy(life)
+    for now in sorted(data.draw(st.lists(nows(life), min_size=1, max_size=3))):
+        at_once.settle(now)
+        with patch.object(settlement, "MOST_CREDITS", most):
+            walks = life.settle(now)
+        assert all(len(walked.issued) <= most * MOST_INSTANTS for walked in walks)
+        assert all(walked.complete or (walked.due_at is not None and walked.due_at <= now) for walked in walks)
+        assert (life.live(now), life.due_at) == (at_once.live(now), at_once.due_at)
+
+
+def test_events_name_the_latest_of_very_many_decisions_that_give_nothing() -> None:
+    """Importing a membership of a hundred years tells of its latest turns; all of them are counted, and explained."""
+    life = Life(rules=[rule(version(roll_over=False))], starts_on=date(1900, 1, 1), automatic=True)
+    (walked,) = life.settle(at("2030-01-15"))
+    days = [decision.turn.day for decision in walked.skipped]
+    assert walked.counts == {Reason.VERSION_NOT_IN_FORCE: 1441, Reason.PERIOD_OVER: 119, Reason.ISSUED: 1}
+    assert (len(days), days) == (settlement.MOST_SKIPPED, sorted(days))
+    assert days[-1] == date(2029, 12, 1)
 
 
 def live_after(life: Life, arrivals: Sequence[Sequence[int]], now: object) -> object:
