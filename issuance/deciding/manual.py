@@ -24,9 +24,9 @@ def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> It
     The latest version decides. The credit takes the current period's key, or a further number where that is taken.
     """
     version = rule.latest
-    refused = _refusal(history, rule, version, include_upcoming)
     period_start = current_period_start(history, version)
     period_end = period_end_of(history, version.frequency, period_start)
+    refused = _refusal(history, rule, version, period_end, include_upcoming)
     held = {
         credit.key.guest_id
         for credit in history.facts.credits
@@ -49,7 +49,10 @@ def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> It
             yield Reason.ISSUED, NewCredit(key, version, period_end, validities, history.now, manual=True)
 
 
-def _refusal(history: History, rule: Rule, version: RuleVersion, include_upcoming: bool) -> Reason | None:
+def _refusal(
+    history: History, rule: Rule, version: RuleVersion, period_end: date | None, include_upcoming: bool
+) -> Reason | None:
+    """Why nobody on the order gets anything."""
     status = history.status_at(history.now)
     if rule.deleted_at is not None:
         return Reason.RULE_DELETED
@@ -63,7 +66,7 @@ def _refusal(history: History, rule: Rule, version: RuleVersion, include_upcomin
         return _REFUSED[status]
     if version.coupon is None:
         return Reason.COUPON_MISSING
-    if is_over(history, version, period_end_of(history, version.frequency, current_period_start(history, version))):
+    if is_over(history, version, period_end):
         return Reason.PERIOD_OVER
     return None
 

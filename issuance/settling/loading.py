@@ -154,7 +154,7 @@ class Membership:
 def load(
     connection: Connection, brand_id: UUID, zone: ZoneInfo, chosen: TextClause, **which: object
 ) -> list[Membership]:
-    """The memberships that `chosen` (BY_IDS, DUE_IN_RANGE, …) finds, with all their facts, ordered by id."""
+    """The memberships that `chosen` (BY_IDS, OF_TYPE_IN_RANGE, …) finds, with all their facts, ordered by id."""
     found = list(connection.scalars(chosen, {"brand_id": brand_id, **which}))
     ids = {"brand_id": brand_id, "ids": id_array(found)}
     loaded: dict[UUID, Membership] = {}
