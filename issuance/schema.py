@@ -87,7 +87,7 @@ def diff(url: str) -> list[str]:
         connection.rollback()
     return [
         *_compare(live, wanted, "the database", "schema.sql"),
-        *(f"column {line}" for line in _compare(declared, columns, "tables.py", "schema.sql")),
+        *(f"column {line}" for line in _compare(declared, columns, "tables", "schema.sql")),
     ]
 
 
