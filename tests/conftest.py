@@ -10,10 +10,11 @@ from typing import Any
 
 import psycopg
 import pytest
+from dramatiq.brokers.stub import StubBroker
 from psycopg import sql
 from sqlalchemy import make_url
 
-from issuance import schema
+from issuance import hints, schema
 from issuance.database import engine_for
 from issuance.errors import SettingsError
 from issuance.settings import Settings, read
@@ -90,3 +91,13 @@ def redis_url(given: Settings) -> Iterator[str]:
     """An empty database number of the Redis server, shared by the session's tests."""
     with empty_redis(given.redis_url) as url:
         yield url
+
+
+@pytest.fixture
+def broker() -> Iterator[StubBroker]:
+    """A queue in memory: what was hinted at can be counted."""
+    broker = StubBroker(middleware=[])
+    for queue in hints.QUEUES:
+        broker.declare_queue(queue)
+    yield broker
+    broker.close()

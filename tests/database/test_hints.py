@@ -1,7 +1,7 @@
 """Hints ask for what is committed, and their loss is nobody's failure (docs/decisions 2, 11)."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,15 +18,6 @@ from issuance import hints, idempotency, keys
 from issuance.api.app import create_app
 from issuance.database import transaction
 from issuance.settings import Settings
-
-
-@pytest.fixture
-def broker() -> Iterator[StubBroker]:
-    broker = StubBroker(middleware=[])
-    for queue in hints.QUEUES:
-        broker.declare_queue(queue)
-    yield broker
-    broker.close()
 
 
 @pytest.fixture

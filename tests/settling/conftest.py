@@ -137,15 +137,6 @@ class Club:
 
 
 @pytest.fixture
-def broker() -> Iterator[StubBroker]:
-    broker = StubBroker(middleware=[])
-    for queue in hints.QUEUES:
-        broker.declare_queue(queue)
-    yield broker
-    broker.close()
-
-
-@pytest.fixture
 def new_club(fresh_database: Callable[[], str], broker: StubBroker) -> Callable[..., Club]:
     """Makes clubs, each on a database of its own: `new_club(**rule)`."""
 
