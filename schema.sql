@@ -398,7 +398,9 @@ CREATE TABLE IF NOT EXISTS credits (
 
 -- What credits refer to is there and stays: credits_of_guest and credits_of_version, the two foreign keys of
 -- this table, asked once a statement instead of once a row, without locking what is referred to.
-CREATE OR REPLACE FUNCTION credits_refer() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION credits_refer() RETURNS trigger LANGUAGE plpgsql
+SET enable_hashjoin = off SET enable_mergejoin = off  -- by key, not by reading all guests there are
+AS $$
 BEGIN
     IF EXISTS (SELECT FROM fresh LEFT JOIN guests USING (brand_id, membership_id, guest_id)
                 WHERE guests.guest_id IS NULL) THEN
@@ -421,7 +423,7 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER credits_keep_their_keys
     BEFORE UPDATE OF brand_id, membership_id, guest_id, credit_rule_id, rule_version ON credits
-    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();  -- for each row it would lock every row that expires
 CREATE OR REPLACE TRIGGER guests_stay BEFORE DELETE OR UPDATE OF brand_id, membership_id, guest_id ON guests
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE OR REPLACE TRIGGER rule_versions_stay BEFORE DELETE OR UPDATE OF brand_id, credit_rule_id, version ON rule_versions

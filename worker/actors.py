@@ -19,6 +19,9 @@ from issuance.log import logger
 from issuance.settings import settings
 from issuance.settling import working
 
+#: Seconds that a worker stays with one run before others have their turn.
+TURN = 0.4
+
 
 @dramatiq.actor(queue_name=hints.EVENTS_QUEUE)
 def settle_memberships(brand: str, memberships: list[str]) -> None:
@@ -35,17 +38,19 @@ def settle_memberships(brand: str, memberships: list[str]) -> None:
 
 @dramatiq.actor(queue_name=hints.BULK_QUEUE)
 def work_on_run(brand: str, run: str) -> None:
-    """Do a run's next batch, and ask for the one after it."""
-    began = monotonic()
+    """Do a run's next batches for a turn, and ask for the ones after them."""
+    until = monotonic() + TURN
     try:
         brand_id, run_id = UUID(brand), UUID(run)
     except (ValueError, TypeError, AttributeError):
         logger.error("message_without_ids", actor="work_on_run")
         return
-    worked = working.work_on_run(engine_for(settings().database_url), brand_id, run_id)
-    if worked.batch is not None:
-        hints.work_on_run(hints.broker_for(settings().redis_url), brand_id, run_id)
+    while (began := monotonic()) < until:
+        worked = working.work_on_run(engine_for(settings().database_url), brand_id, run_id)
+        if worked.batch is None:
+            return
         _log("batch_done", brand, began, worked.counts, run=run, batch=worked.batch)
+    hints.work_on_run(hints.broker_for(settings().redis_url), brand_id, run_id)
 
 
 @dramatiq.actor(queue_name=hints.WEBHOOKS_QUEUE)

@@ -12,6 +12,8 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis
 from dramatiq.encoder import Encoder, MessageData
 
+from issuance import hints
+
 KNOWN_ACTORS = frozenset({"settle_memberships", "work_on_run", "deliver_to_webhook", "quarantine_message"})
 _FIELDS = frozenset({"queue_name", "actor_name", "args", "kwargs", "options", "message_id", "message_timestamp"})
 
@@ -56,12 +58,19 @@ def _wrong(message: Any) -> str:
     return "" if message["actor_name"] in KNOWN_ACTORS else "for an unknown actor"
 
 
+#: Milliseconds between two looks into an empty queue. Threads without work do not look at all: they are woken.
+LOOKS_EVERY = {hints.EVENTS_QUEUE: 20, hints.BULK_QUEUE: 50, hints.WEBHOOKS_QUEUE: 50}
+#: The queues of delayed messages, of which there are none here.
+_LOOKS_SELDOM = 1000
+
+
 class TrustsItsQueue(RedisBroker):
     """dramatiq's broker, but a message belongs to the queue that it came from, whatever it says itself: a worker
-    thread that looks for the consumer of another queue dies of it."""
+    thread that looks for the consumer of another queue dies of it. Each queue is looked into at its own pace."""
 
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> dramatiq.Consumer:
-        return _OwnQueue(super().consume(queue_name, prefetch, timeout), queue_name)
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> dramatiq.Consumer:  # noqa: ARG002 - the pace is ours
+        pace = LOOKS_EVERY.get(queue_name, _LOOKS_SELDOM)
+        return _OwnQueue(super().consume(queue_name, prefetch, pace), queue_name)
 
 
 class _OwnQueue(dramatiq.Consumer):

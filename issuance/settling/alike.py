@@ -10,14 +10,17 @@ that marks them expired sees it for itself.
 # ruff: noqa: S608 - nothing but what is written here goes into the statements
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from psycopg.errors import UniqueViolation
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
 from uuid_utils import uuid7
 
 from issuance import outbox
@@ -35,8 +38,8 @@ from issuance.settling.writing import SHARED_BY_CREDITS, kind_of
 
 #: Fewer than these are settled each for itself: finding one to decide for them would cost as much.
 _FEWEST = 4
-#: How many of a shape are looked at for one that still is what the shape says.
-_LOOKED_AT = 3
+#: How many of a shape are looked at for one that still is what the shape says; as many as _FEWEST at most.
+_LOOKED_AT = 4
 
 # The row in dues is the lock; what somebody else is settling is left out and stays due. Who has news, or
 # failed last time, is like no other.
@@ -60,16 +63,16 @@ _DUE = text("""
      GROUP BY 1, 2, 3
 """)
 _KIND_OF_CREDIT = {"kind": "integer", "place": "integer", **SHARED_BY_CREDITS}
+_OWN_OF_CREDIT = {"membership_id": "uuid", "kind": "integer", "credit_id": "uuid", "code": "text"}
 _SHARED = ", ".join(SHARED_BY_CREDITS)
+# The guests of a range of ids: whatever the planner thinks of sizes, it does not read the brand's others.
 _ISSUE = text(f"""
     INSERT INTO credits (brand_id, credit_id, code, membership_id, guest_id, {_SHARED})
     SELECT :brand_id, fresh.credit_id, fresh.code, g.membership_id, g.guest_id, {_SHARED}
-      FROM unnest(CAST(:ids AS uuid[])) WITH ORDINALITY AS alike (membership_id, nth)
-      JOIN guests g ON g.brand_id = :brand_id AND g.membership_id = alike.membership_id
-      JOIN {unnest("kinds", **_KIND_OF_CREDIT)} USING (place)
-      JOIN unnest(CAST(:credit_ids AS uuid[]), CAST(:codes AS text[])) WITH ORDINALITY AS fresh (credit_id, code, nth)
-        ON fresh.nth = (alike.nth - 1) * :each + kinds.kind
-    ON CONFLICT ON CONSTRAINT credits_once DO NOTHING
+      FROM {unnest("fresh", **_OWN_OF_CREDIT)}
+      JOIN {unnest("kinds", **_KIND_OF_CREDIT)} USING (kind)
+      JOIN guests g ON g.brand_id = :brand_id AND g.membership_id BETWEEN :first_id AND :last_id
+       AND (g.membership_id, g.place) = (fresh.membership_id, kinds.place)
 """)
 # One period's credits a statement, so that the idempotency key's index finds just them, however many lie behind.
 _EXPIRE = text("""
@@ -84,17 +87,28 @@ _STATUSES = text("""
        AND (status, ends_on) IS DISTINCT FROM (:status, CAST(:ends_on AS date))
 """)
 _DUES = text("""
-    UPDATE dues SET due_at = :due_at, settled_at = :settled_at, shape = :shape, retry_at = NULL, last_error = NULL
+    UPDATE dues d
+       SET due_at = (CAST(:due_at AS timestamptz[]))[array_position(CAST(:was AS uuid[]), d.shape)],
+           shape = (CAST(:shape AS uuid[]))[array_position(CAST(:was AS uuid[]), d.shape)],
+           settled_at = :settled_at, retry_at = NULL, last_error = NULL
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
 """)
+
+
+class Group(NamedTuple):
+    """Memberships that were left with one shape by one settling and fall due at one instant."""
+
+    shape: UUID
+    due_at: datetime
+    settled_at: datetime
+    ids: list[str]
 
 
 #: A rule, a period's start, a reissue, and when those credits expired in a walk, None if they did not.
 Fate = tuple[UUID, date, int, datetime | None]
 
-
-#: A membership's id, and the walk of the one that stands for it.
-Alike = tuple[str, Walked]
+#: A membership's id, its shape, and the walk of the one that stands for it.
+Alike = tuple[str, UUID, Walked]
 
 
 class Effect(NamedTuple):
@@ -114,29 +128,31 @@ def settle_alike(
     Returns new outcomes by reason, and the locked ones that are left to be settled each for itself.
     """
     which = {"brand_id": brand_id, "now": clock.now, "attempts": int(attempt_counted), **within}
-    found = connection.execute(_DUE, which).all()
     counts: Counter[Reason] = Counter()
     left: list[UUID] = []
-    shapes = []
-    for row in found:
-        if row.shape is None or row.size < _FEWEST:
-            left += _ids(row)
+    groups = []
+    for row in connection.execute(_DUE, which):
+        ids = row.ids[1:-1].split(",")
+        if row.shape is None or len(ids) < _FEWEST:
+            left += map(UUID, ids)
         else:
-            shapes.append(row)
-    if shapes and outbox.listened_to(connection, brand_id):
+            groups.append(Group(row.shape, row.due_at, row.settled_at, ids))
+    if groups and outbox.listened_to(connection, brand_id):
         # Webhooks are told of each credit.
-        return counts, left + [membership_id for row in shapes for membership_id in _ids(row)]
-    together: dict[Effect, list[Alike]] = {}
-    for row, walked in _decided(connection, brand_id, clock, shapes):
+        return counts, left + [UUID(membership_id) for group in groups for membership_id in group.ids]
+    together: dict[Hashable, tuple[Effect, list[Alike]]] = {}
+    for group, walked in _decided(connection, brand_id, clock, groups):
         if walked is None:
-            left += _ids(row)
+            left += map(UUID, group.ids)
         else:
             # Shapes differ by what lies behind them; what happens now is mostly one and the same.
-            ids = row.ids[1:-1].split(",")
-            together.setdefault(_effect(walked, run_id), []).extend((one, walked) for one in ids)
-            counts += Counter({reason: n * row.size for reason, n in walked.counts.items()})
-    for effect, alike in together.items():
-        for (membership_id, walked), error in write_piecewise(
+            effect = _effect(walked, run_id)
+            _, alike = together.setdefault((effect, group.due_at, group.settled_at), (effect, []))
+            alike += ((membership_id, group.shape, walked) for membership_id in group.ids)
+            counts += Counter({reason: n * len(group.ids) for reason, n in walked.counts.items()})
+    for effect, alike in together.values():
+        alike.sort(key=itemgetter(0))
+        for (membership_id, _, walked), error in write_piecewise(
             connection, alike, partial(_write, connection, brand_id, effect)
         ):
             counts -= walked.counts
@@ -148,37 +164,38 @@ def settle_alike(
     return counts, left
 
 
-def _ids(row: Row[Any]) -> list[UUID]:
-    return [UUID(membership_id) for membership_id in row.ids[1:-1].split(",")]
-
-
 def _decided(
-    connection: Connection, brand_id: UUID, clock: BrandClock, shapes: Sequence[Row[Any]]
-) -> list[tuple[Row[Any], Walked | None]]:
-    """Each shape with the walk of one that is what the shape says, None where none was found or it has changes
+    connection: Connection, brand_id: UUID, clock: BrandClock, groups: Sequence[Group]
+) -> Iterator[tuple[Group, Walked | None]]:
+    """Each group with the walk of one that is what its shape says, None where none was found or it has changes
     to make that are not all alike."""
-    if not shapes:
-        return []
-    first = [[UUID(one) for one in row.ids[1:-1].split(",", _LOOKED_AT)[:_LOOKED_AT]] for row in shapes]
-    ids = [membership_id for some in first for membership_id in some]
-    loaded = load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=id_array(ids))
-    shared = SharedWalks(load_rules(connection, brand_id, loaded, hold=True), clock)
-    by_id = {membership.membership_id: membership for membership in loaded}
-    return [(row, _walk(shared, row, [by_id[one] for one in some])) for row, some in zip(shapes, first, strict=True)]
+    for nth in range(_LOOKED_AT):
+        ids = [group.ids[nth] for group in groups]
+        if not ids:
+            return
+        loaded = load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=id_array(ids))
+        shared = SharedWalks(load_rules(connection, brand_id, loaded, hold=True), clock)
+        by_id = {str(membership.membership_id): membership for membership in loaded}
+        others = []
+        for group, membership_id in zip(groups, ids, strict=True):
+            membership = by_id[membership_id]
+            assert membership.settled_at is not None, "a shape is left by a settling"
+            if shared.shape(membership, membership.credits, membership.settled_at) == group.shape:
+                yield group, _walk(shared, membership, len(group.ids))
+            else:
+                others.append(group)
+        groups = others
+    yield from ((group, None) for group in groups)
 
 
-def _walk(shared: SharedWalks, row: Row[Any], some: Sequence[Membership]) -> Walked | None:
-    for membership in some:
-        assert membership.settled_at is not None, "a shape is left by a settling"
-        if shared.shape(membership, membership.credits, membership.settled_at) == row.shape:
-            try:
-                walked = shared.walk(membership)
-            except Exception as error:
-                # Each for itself, so that the failure is noted with a membership.
-                logger.warning("shape_not_decided", size=row.size, error=type(error).__name__)
-                return None
-            return walked if _only_issues_and_expires(walked) else None
-    return None
+def _walk(shared: SharedWalks, membership: Membership, size: int) -> Walked | None:
+    try:
+        walked = shared.walk(membership)
+    except Exception as error:
+        # Each for itself, so that the failure is noted with a membership.
+        logger.warning("shape_not_decided", size=size, error=type(error).__name__)
+        return None
+    return walked if _only_issues_and_expires(walked) else None
 
 
 def _only_issues_and_expires(walked: Walked) -> bool:
@@ -213,23 +230,42 @@ def _effect(walked: Walked, run_id: UUID) -> Effect:
 
 
 def _write(connection: Connection, brand_id: UUID, effect: Effect, some: Sequence[Alike]) -> None:
-    """Write for many what the walks of those who stand for them came to, which is one and the same. Raises Raced
-    where one was not what its shape says."""
-    alike = {"brand_id": brand_id, "ids": id_array(membership_id for membership_id, _ in some)}
+    """Write for many, in the order of their ids, what the walks of those who stand for them came to, which is one and
+    the same. Raises Raced where one was not what its shape says."""
+    memberships = [membership_id for membership_id, _, _ in some]
+    alike = {"brand_id": brand_id, "ids": id_array(memberships)}
     if effect.issued:
-        each = len(effect.issued)
-        codes = new_codes(each * len(some))
-        fresh = {"each": each, "credit_ids": id_array(str(uuid7()) for _ in codes), "codes": id_array(codes)}
-        issued = connection.execute(_ISSUE, {**alike, **fresh, **kinds_of(_KIND_OF_CREDIT, effect.issued)})
-        if issued.rowcount != len(codes):
-            raise Raced
+        _issue(connection, brand_id, effect, memberships)
     for rule_id, period_start, reissue, expired_at in effect.expired:
         which = {"rule_id": rule_id, "period_start": period_start, "reissue": reissue}
         connection.execute(_EXPIRE, {**alike, **which, "expired_at": expired_at})
     if effect.moved is not None:
         status, ends_on = effect.moved
         connection.execute(_STATUSES, {**alike, "status": status, "ends_on": ends_on})
-    for walked in {id(walked): walked for _, walked in some}.values():
-        ids = id_array(membership_id for membership_id, like in some if like is walked)
-        left_with = {"due_at": walked.due_at, "settled_at": walked.now, "shape": walked.shape}
-        connection.execute(_DUES, {"brand_id": brand_id, "ids": ids, **left_with})
+    walks = {shape: walked for _, shape, walked in some}
+    left_with = {
+        "was": list(walks),
+        "due_at": [walked.due_at for walked in walks.values()],
+        "shape": [walked.shape for walked in walks.values()],
+        "settled_at": some[0][-1].now,
+    }
+    connection.execute(_DUES, {**alike, **left_with})
+
+
+def _issue(connection: Connection, brand_id: UUID, effect: Effect, memberships: Sequence[str]) -> None:
+    each = len(effect.issued)
+    codes = new_codes(each * len(memberships))
+    fresh = {
+        "fresh_membership_id": id_array(one for one in memberships for _ in range(each)),
+        "fresh_kind": id_array(kind for _ in memberships for kind in range(1, each + 1)),
+        "fresh_credit_id": id_array(str(uuid7()) for _ in codes),
+        "fresh_code": id_array(codes),
+    }
+    within = {"brand_id": brand_id, "first_id": memberships[0], "last_id": memberships[-1]}
+    try:
+        issued = connection.execute(_ISSUE, {**within, **fresh, **kinds_of(_KIND_OF_CREDIT, effect.issued)})
+    except IntegrityError as error:
+        if isinstance(error.orig, UniqueViolation) and error.orig.diag.constraint_name == "credits_once":
+            raise Raced from error  # somebody has it already: each for itself finds out who
+        raise
+    assert issued.rowcount == len(codes), "a shape says which guests there are"

@@ -18,11 +18,18 @@ BATCH_SIZE = 4000
 _FEWEST_BATCHES = 16
 _SMALLEST_BATCH = 500
 
-#: The number of a membership's batch, 0 first, among the rows of a statement.
-BATCH_OF = f"""
-    (row_number() OVER (ORDER BY membership_id) - 1)
-    / least(:size, greatest({_SMALLEST_BATCH}, count(*) OVER () / {_FEWEST_BATCHES}))
+#: The batches of `numbered` memberships (nth from 0, of total): found by the ids at their edges, so that of
+#: millions only a few are sorted and kept.
+BATCHES = f"""
+    SELECT nth / most AS batch, (array_agg(membership_id ORDER BY nth))[1] AS first_id,
+           (array_agg(membership_id ORDER BY nth DESC))[1] AS last_id, max(nth) - min(nth) + 1 AS size
+      FROM (SELECT *, least(:size, greatest({_SMALLEST_BATCH}, total / {_FEWEST_BATCHES})) AS most
+              FROM numbered) cut
+     WHERE nth % most IN (0, most - 1) OR nth = total - 1
+     GROUP BY 1
 """
+#: Numbers the memberships of a statement in the order of their ids.
+NUMBERED = "row_number() OVER (ORDER BY membership_id) - 1 AS nth, count(*) OVER () AS total"
 
 _NOT_APART = "d.quarantined_at IS NULL AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())"
 
@@ -47,12 +54,10 @@ _SWEEP = text("""
     ON CONFLICT (brand_id) WHERE kind = 'sweep' AND finished_at IS NULL DO NOTHING
 """)
 _SWEEP_BATCHES = text(f"""
-    WITH due AS (SELECT d.membership_id, {BATCH_OF} AS batch
-                   FROM dues d WHERE d.brand_id = :brand_id AND d.due_at <= :now AND {_NOT_APART}),
+    WITH numbered AS (SELECT d.membership_id, {NUMBERED}
+                        FROM dues d WHERE d.brand_id = :brand_id AND d.due_at <= :now AND {_NOT_APART}),
          batches AS (INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size)
-                     SELECT :brand_id, :run_id, batch, (array_agg(membership_id ORDER BY membership_id))[1],
-                            (array_agg(membership_id ORDER BY membership_id DESC))[1], count(*)
-                       FROM due GROUP BY batch
+                     SELECT :brand_id, :run_id, cut.* FROM ({BATCHES}) cut
                   RETURNING size)
     UPDATE runs SET total = (SELECT coalesce(sum(size), 0) FROM batches)
      WHERE brand_id = :brand_id AND run_id = :run_id

@@ -16,7 +16,7 @@ from issuance.database import transaction
 from issuance.deciding.reasons import Reason
 from issuance.log import logger
 from issuance.settling import attempts, batches, bulk, due
-from issuance.settling.due import BATCH_OF, BATCH_SIZE
+from issuance.settling.due import BATCH_SIZE, BATCHES, NUMBERED
 from issuance.settling.runs import add_up
 
 # A batch that was claimed and not finished is claimed again after this, unless its row is locked.
@@ -26,8 +26,8 @@ _PART = 50
 
 _RUN = "SELECT * FROM runs WHERE brand_id = :brand_id AND run_id = :run_id"
 _PLAN = text(f"""
-    WITH chosen AS (
-             SELECT m.membership_id, {BATCH_OF} AS batch
+    WITH numbered AS (
+             SELECT m.membership_id, {NUMBERED}
                FROM memberships m
               WHERE m.brand_id = :brand_id
                 AND (CAST(:membership_id AS uuid) IS NULL OR m.membership_id = :membership_id)
@@ -37,9 +37,7 @@ _PLAN = text(f"""
                           WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id))),
          planned AS (
              INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size)
-             SELECT :brand_id, :run_id, batch, (array_agg(membership_id ORDER BY membership_id))[1],
-                    (array_agg(membership_id ORDER BY membership_id DESC))[1], count(*)
-               FROM chosen GROUP BY batch
+             SELECT :brand_id, :run_id, cut.* FROM ({BATCHES}) cut
           RETURNING size)
     UPDATE runs
        SET state = 'running', started_at = clock_timestamp(), total = (SELECT coalesce(sum(size), 0) FROM planned)
