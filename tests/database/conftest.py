@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from issuance import brands, coupons, events, membership_types, rules
 from issuance.coupons import CouponBody
@@ -84,3 +85,9 @@ def accept(engine: Engine, brand_id: UUID) -> Callable[..., Intake]:
             return events.accept(connection, brand_id, bodies)
 
     return take
+
+
+def put_clock(connection: Connection, brand_id: UUID, now: datetime) -> None:
+    """Let a brand's clock stand at an instant; nothing is settled on the way."""
+    put = text("UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id")
+    connection.execute(put, {"now": now, "brand_id": brand_id})

@@ -12,7 +12,7 @@ from issuance.database import transaction
 from issuance.events import Intake
 from issuance.laws import LAWS
 from issuance.settling import working
-from tests.database.conftest import event
+from tests.database.conftest import event, put_clock
 
 NOW = datetime(2090, 3, 15, tzinfo=UTC)
 
@@ -28,9 +28,7 @@ def ada(
     """A membership with one live credit, for March 2090, settled on 15 March."""
     membership_id = uuid4()
     with transaction(engine, brand_id) as connection:
-        connection.execute(
-            text("UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id"), {"now": NOW, "brand_id": brand_id}
-        )
+        put_clock(connection, brand_id, NOW)
     sign_up = signed_up(membership_id, starts_on="2090-02-01")
     charge = {"membership_id": str(membership_id), "charge_id": str(uuid4()), "period_start": "2090-03-01"}
     accept({**sign_up, "time": "2090-02-01T09:00:00Z"}, event("charge.initiated", charge, time="2090-03-01T06:00:00Z"))

@@ -13,7 +13,7 @@ from issuance.database import transaction
 from issuance.events import Intake
 from issuance.laws import LAWS, look, shapes, steps
 from issuance.settling import working
-from tests.database.conftest import event
+from tests.database.conftest import event, put_clock
 
 NOW = datetime(2090, 4, 15, tzinfo=UTC)
 #: What is done to one credit or membership, and the laws that name it then.
@@ -63,7 +63,7 @@ def club(
     """Memberships alike in all but ids and moments, each with a credit for March and one for April, used by some."""
     members = sorted(uuid4() for _ in range(6))
     with transaction(engine, brand_id) as connection:
-        _put_clock(connection, brand_id, datetime(2090, 3, 10, tzinfo=UTC))
+        put_clock(connection, brand_id, datetime(2090, 3, 10, tzinfo=UTC))
     for minute, one in enumerate(members):
         accept({**signed_up(one, starts_on="2090-02-01"), "time": f"2090-02-01T09:{minute:02}:00Z"})
         accept(_charge(one, 3, minute))
@@ -71,7 +71,7 @@ def club(
     with transaction(engine, brand_id) as connection:
         use = "UPDATE credits SET redeemed_at = valid_from, uses = 1 WHERE membership_id = ANY(:some)"
         connection.execute(text(use), {"some": members[::2]})
-        _put_clock(connection, brand_id, NOW)
+        put_clock(connection, brand_id, NOW)
     for minute, one in enumerate(members):
         accept(_charge(one, 4, minute))
         working.settle_soon(engine, brand_id, [one])
@@ -82,11 +82,6 @@ def _charge(membership_id: UUID, month: int, minute: int) -> dict[str, Any]:
     day = f"2090-{month:02}-01"
     data = {"membership_id": str(membership_id), "charge_id": f"{membership_id} {month}", "period_start": day}
     return event("charge.initiated", data, time=f"{day}T06:{minute:02}:00Z")
-
-
-def _put_clock(connection: Connection, brand_id: UUID, now: datetime) -> None:
-    put = "UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id"
-    connection.execute(text(put), {"now": now, "brand_id": brand_id})
 
 
 def broken(connection: Connection, brand_id: UUID) -> dict[int, set[UUID]]:

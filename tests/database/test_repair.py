@@ -14,7 +14,7 @@ from issuance.events import Intake
 from issuance.laws import LAWS, look
 from issuance.laws.repair import Repair
 from issuance.settling import runs, working
-from tests.database.conftest import event
+from tests.database.conftest import event, put_clock
 
 NOW = datetime(2090, 4, 15, tzinfo=UTC)
 
@@ -29,8 +29,7 @@ def members(
 ) -> list[UUID]:
     """Three memberships with a credit for April each."""
     with transaction(engine, brand_id) as connection:
-        put = "UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id"
-        connection.execute(text(put), {"now": NOW, "brand_id": brand_id})
+        put_clock(connection, brand_id, NOW)
     members = sorted(uuid4() for _ in range(3))
     for one in members:
         data = {"membership_id": str(one), "charge_id": str(one), "period_start": "2090-04-01"}
