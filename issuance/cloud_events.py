@@ -18,6 +18,8 @@ from issuance.fields import Amount, Body, CalendarDate, Email, Identifier, Insta
 MOST_GUESTS = 500
 _MOST_MESSAGES = 5
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -233,4 +235,4 @@ def _not_before(name: str, day: date | None, start_name: str, start: date) -> No
 def _hash(envelope: CloudEvent) -> bytes:
     # As it was sent: a default that changes in a later release makes no conflict.
     said = {"type": envelope.type, "time": envelope.time.isoformat(), "data": envelope.data}
-    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).digest()
+    return hashlib.sha256(_CANONICAL.encode(said).encode()).digest()

@@ -4,7 +4,7 @@ An accepted event is a fact for ever. A sign-up also makes its membership, so th
 and the clock find it; all else that follows from events is worked out by settling.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from uuid import UUID
@@ -42,23 +42,43 @@ class Intake:
     membership_ids: list[UUID] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events as they came, read: by its place, what each is or why it is refused."""
+
+    bodies: Sequence[object]
+    parsed: dict[int, BillingEvent] = field(default_factory=dict)
+    refused: dict[int, Refused] = field(default_factory=dict)
+
+
+def read(bodies: Sequence[object]) -> Batch:
+    """Events read, each on its own: what can be said of them without the database."""
+    batch = Batch(bodies)
+    for index, body in enumerate(bodies):
+        try:
+            batch.parsed[index] = cloud_events.parse(body)
+        except Refused as refusal:
+            batch.refused[index] = refusal
+    return batch
+
+
 def accept(connection: Connection, brand_id: UUID, bodies: Sequence[object]) -> Intake:
+    """`read` and `take` in one."""
+    return take(connection, brand_id, read(bodies))
+
+
+def take(connection: Connection, brand_id: UUID, batch: Batch) -> Intake:
     """Take in events, each on its own: stored, known already, or refused and kept for the operator.
 
     Call `hints.settle` with the intake's `membership_ids` after the commit.
     """
-    refused: dict[int, Refused] = {}
-    parsed: dict[int, BillingEvent] = {}
-    for index, body in enumerate(bodies):
-        try:
-            parsed[index] = cloud_events.parse(body)
-        except Refused as refusal:
-            refused[index] = refusal
+    parsed, refused = batch.parsed, batch.refused
     _check(connection, brand_id, parsed, refused)
     firsts = _firsts(parsed, refused)
     _name_lone_leads(connection, brand_id, [parsed[index] for index in firsts.values()])
     stored = inbox.store(connection, brand_id, [parsed[index] for index in firsts.values()])
     made = _sign_up(connection, brand_id, parsed, firsts, stored, refused)
+    members.hold_some(connection, brand_id, _others([parsed[firsts[key]] for key in stored]))
 
     intake = Intake()
     earlier = inbox.hashes(connection, brand_id, [event for event in parsed.values() if key_of(event) not in stored])
@@ -75,7 +95,7 @@ def accept(connection: Connection, brand_id: UUID, bodies: Sequence[object]) -> 
             intake.duplicates += 1
         else:
             refused[index] = Refused("event_conflict", "an earlier event with this source and id has another body")
-    inbox.keep_refused(connection, brand_id, bodies, refused)
+    inbox.keep_refused(connection, brand_id, batch.bodies, refused)
     intake.rejected = [Rejection(index, why.code, why.message) for index, why in sorted(refused.items())]
     touched = {parsed[firsts[key]].membership_id for key in stored}
     intake.membership_ids = sorted(
@@ -97,8 +117,8 @@ def _check(
 ) -> None:
     """Refuse what does not fit what is known already."""
     sign_ups = [event for event in parsed.values() if event.type == _SIGN_UP]
-    type_ids = [UUID(event.data["membership_type_id"]) for event in sign_ups]
-    known_types = membership_types.known(connection, brand_id, type_ids) if sign_ups else set()
+    type_ids = {event.data["membership_type_id"] for event in sign_ups}
+    known_types = set(map(str, membership_types.known(connection, brand_id, list(map(UUID, type_ids)))))
     moves = {event.membership_id for event in parsed.values() if event.type == _MOVE}
     starts = {event.membership_id: event.data["starts_on"] for event in reversed(sign_ups)}
     starts |= {
@@ -107,7 +127,7 @@ def _check(
     payers = inbox.payers(connection, brand_id, {event.charge_id for event in parsed.values() if event.charge_id})
     for index, event in parsed.items():
         anchor = event.data.get("billing_anchor", "")
-        if event.type == _SIGN_UP and UUID(event.data["membership_type_id"]) not in known_types:
+        if event.type == _SIGN_UP and event.data["membership_type_id"] not in known_types:
             refused[index] = Refused("unknown_membership_type", "there is no such membership type")
         elif event.type == _MOVE and anchor < starts.get(event.membership_id, anchor):
             refused[index] = Refused("anchor_before_start", "billing_anchor must not be before the membership starts")
@@ -122,6 +142,17 @@ def _name_lone_leads(connection: Connection, brand_id: UUID, events: Sequence[Bi
     for event in alone:
         member = event.data["external_user_id"]
         event.data["guests"] = [cloud_events.lead_alone(event.membership_id, names.get(member) or member, member)]
+
+
+def _others(events: Iterable[BillingEvent]) -> set[str]:
+    """The members that events name as guests, but for those who sign up. If one is being archived, either
+    the archiving finds these events or their settling finds the member archived."""
+    return {
+        guest["external_user_id"]
+        for event in events
+        for guest in event.data.get("guests") or ()
+        if guest["external_user_id"] not in (None, event.data.get("external_user_id"))
+    }
 
 
 def _sign_up(

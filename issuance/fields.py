@@ -147,8 +147,8 @@ CalendarDate = Annotated[date, BeforeValidator(_date), Field(json_schema_extra={
 Instant = Annotated[datetime, BeforeValidator(_instant), Field(json_schema_extra={"pattern": YEARS})]
 Amount = Annotated[
     Decimal,
+    Field(ge=0, max_digits=18, decimal_places=6),  # before what follows, so that it costs no call
     BeforeValidator(_number),
-    Field(ge=0, max_digits=18, decimal_places=6),
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}),
 ]

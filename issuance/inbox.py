@@ -12,12 +12,12 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import to_json
 from sqlalchemy import Connection, CursorResult, TextClause, text
 from uuid_utils.compat import uuid7
 
 from issuance import members
 from issuance.cloud_events import BillingEvent, Refused
+from issuance.settling.rows import as_json, recordset
 
 #: How much of a refused event is kept.
 LONGEST_BODY = 64 * 1024
@@ -26,18 +26,12 @@ LONGEST_BODY = 64 * 1024
 EventKey = tuple[str, str]
 
 
-def _rows(**columns: str) -> str:
-    """The rows of one JSON parameter. PostgreSQL reads JSON several times faster than Python writes arrays."""
-    typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-    return f"json_to_recordset(CAST(:rows AS json)) AS new ({typed})"
-
-
-_KEYS = _rows(source="text", event_id="text")
+_KEYS = recordset(source="text", event_id="text")
 _STORE = text(f"""
     INSERT INTO billing_events (brand_id, source, event_id, type, time, membership_id, charge_id, body_hash, data)
     SELECT :brand_id, source, event_id, type, time, membership_id, charge_id, body_hash, data
       FROM {
-    _rows(
+    recordset(
         source="text",
         event_id="text",
         type="text",
@@ -60,11 +54,12 @@ _HASHES = text(f"""
      WHERE brand_id = :brand_id AND (source, event_id) IN (SELECT source, event_id FROM {_KEYS})
 """)
 _STARTS = text(f"""
-    SELECT m.membership_id, m.starts_on FROM memberships m JOIN {_rows(membership_id="uuid")} USING (membership_id)
+    SELECT m.membership_id, m.starts_on FROM memberships m JOIN {recordset(membership_id="uuid")} USING (membership_id)
      WHERE m.brand_id = :brand_id
 """)
 _PAYERS = text(f"""
-    SELECT DISTINCT e.charge_id, e.membership_id FROM billing_events e JOIN {_rows(charge_id="text")} USING (charge_id)
+    SELECT DISTINCT e.charge_id, e.membership_id
+      FROM billing_events e JOIN {recordset(charge_id="text")} USING (charge_id)
      WHERE e.brand_id = :brand_id
 """)
 _MEMBERSHIPS = text(f"""
@@ -72,7 +67,7 @@ _MEMBERSHIPS = text(f"""
                              billing_anchor, billing_frequency)
     SELECT :brand_id, new.*
       FROM {
-    _rows(
+    recordset(
         membership_id="uuid",
         membership_type_id="uuid",
         external_user_id="text",
@@ -89,7 +84,7 @@ _GUESTS = text(f"""
     INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, external_user_id, lead_booker)
     SELECT :brand_id, new.*
       FROM {
-    _rows(
+    recordset(
         membership_id="uuid",
         guest_id="uuid",
         place="smallint",
@@ -101,11 +96,11 @@ _GUESTS = text(f"""
 }
 """)
 _DUES = text(f"""
-    INSERT INTO dues (brand_id, membership_id) SELECT :brand_id, new.* FROM {_rows(membership_id="uuid")}
+    INSERT INTO dues (brand_id, membership_id) SELECT :brand_id, new.* FROM {recordset(membership_id="uuid")}
 """)
 _REFUSED = text(f"""
     INSERT INTO rejected_events (brand_id, rejected_id, code, message, body)
-    SELECT :brand_id, new.* FROM {_rows(rejected_id="uuid", code="text", message="text", body="text")}
+    SELECT :brand_id, new.* FROM {recordset(rejected_id="uuid", code="text", message="text", body="text")}
 """)
 
 
@@ -117,6 +112,7 @@ def store(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]
     """Insert events; the keys of those that were not there yet."""
     if not events:
         return set()
+    ordered = sorted(events, key=key_of)
     rows = [
         {
             "source": event.source,
@@ -128,9 +124,10 @@ def store(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]
             "body_hash": f"\\x{event.body_hash.hex()}",
             "data": event.data,
         }
-        for event in sorted(events, key=key_of)
+        for event in ordered
     ]
-    return {(row.source, row.event_id) for row in _execute(connection, _STORE, brand_id, rows)}
+    stored = _execute(connection, _STORE, brand_id, rows)
+    return set(map(key_of, ordered)) if _all(stored, rows) else {(row.source, row.event_id) for row in stored.all()}
 
 
 def unstore(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> None:
@@ -152,7 +149,7 @@ def starts(connection: Connection, brand_id: UUID, membership_ids: Collection[UU
     if not membership_ids:
         return {}
     rows = _execute(connection, _STARTS, brand_id, [{"membership_id": one} for one in membership_ids])
-    return {row.membership_id: row.starts_on for row in rows}
+    return {row.membership_id: row.starts_on for row in rows.all()}
 
 
 def payers(connection: Connection, brand_id: UUID, charge_ids: Collection[str]) -> dict[str, UUID]:
@@ -181,7 +178,8 @@ def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[
         }
         for event in ordered
     ]
-    made = set(_execute(connection, _MEMBERSHIPS, brand_id, rows).scalars())
+    inserted = _execute(connection, _MEMBERSHIPS, brand_id, rows)
+    made = {event.membership_id for event in ordered} if _all(inserted, rows) else set(inserted.scalars().all())
     if made:
         parties = [event for event in ordered if event.membership_id in made]
         guests = [
@@ -215,7 +213,12 @@ def _keys(events: Sequence[BillingEvent]) -> list[dict[str, Any]]:
     return [{"source": event.source, "event_id": event.event_id} for event in events]
 
 
+def _all(inserted: CursorResult[Any], rows: Sequence[object]) -> bool:
+    """Whether all rows were inserted, as they mostly are: what is known already need not be read."""
+    return inserted.rowcount == len(rows)
+
+
 def _execute(
     connection: Connection, statement: TextClause, brand_id: UUID, rows: Sequence[Mapping[str, Any]]
 ) -> CursorResult[Any]:
-    return connection.execute(statement, {"brand_id": brand_id, "rows": to_json(rows).decode()})
+    return connection.execute(statement, {"brand_id": brand_id, "rows": as_json(rows)})

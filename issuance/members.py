@@ -1,17 +1,18 @@
 """Members: the people as the brand knows them, by `externalUserID` (SEMANTICS 12)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
-from sqlalchemy import ARRAY, Connection, Row, Text, any_, literal, select, text, update
+from sqlalchemy import Connection, Row, select, text, update
 
 from issuance import clock
 from issuance.errors import Invalid, MemberArchived, MemberNotFound
 from issuance.fields import CamelBody, DisplayName, Email, Identifier, PlainObject, Tier, complaint
 from issuance.settling import due
+from issuance.settling.rows import as_json
 from issuance.tables import guests, members, memberships
 
 #: How many bytes of JSON a member's attributes may be.
@@ -21,9 +22,22 @@ MOST_ATTRIBUTES = 16 * 1024
 _ENSURE = text("""
     INSERT INTO members (brand_id, external_user_id, created_at, updated_at)
     SELECT :brand_id, new.*, present.now, present.now
-      FROM unnest(CAST(:external_user_id AS text[])) AS new,
+      FROM json_array_elements_text(CAST(:names AS json)) AS new,
            (SELECT coalesce(clock_now, clock_timestamp()) AS now FROM brands WHERE brand_id = :brand_id) AS present
     ON CONFLICT ON CONSTRAINT members_pkey DO NOTHING
+""")
+_DISPLAY_NAMES = text("""
+    SELECT external_user_id, display_name FROM members
+     WHERE brand_id = :brand_id
+       AND external_user_id = ANY(ARRAY(SELECT * FROM json_array_elements_text(CAST(:names AS json))))
+""")
+# In one order, so that nobody waits for each other in a circle.
+_HOLD_SOME = text("""
+    SELECT FROM members
+     WHERE brand_id = :brand_id
+       AND external_user_id = ANY(ARRAY(SELECT * FROM json_array_elements_text(CAST(:names AS json))))
+     ORDER BY external_user_id
+       FOR KEY SHARE
 """)
 _ID: TypeAdapter[str] = TypeAdapter(Identifier)
 
@@ -52,7 +66,7 @@ class MemberBody(MemberProfile):
 
 def ensure(connection: Connection, brand_id: UUID, external_user_ids: Sequence[str]) -> None:
     """Make a record of each member that there is none of yet. An archived member stays archived."""
-    connection.execute(_ENSURE, {"brand_id": brand_id, "external_user_id": sorted(set(external_user_ids))})
+    connection.execute(_ENSURE, {"brand_id": brand_id, "names": as_json(sorted(set(external_user_ids)))})
 
 
 def upsert(
@@ -113,10 +127,16 @@ def hold(connection: Connection, brand_id: UUID, external_user_id: str) -> None:
         raise MemberArchived
 
 
+def hold_some(connection: Connection, brand_id: UUID, external_user_ids: Collection[str]) -> None:
+    """`hold` for those of some people who are members, archived or not; waits for archiving that is under way."""
+    if external_user_ids:
+        connection.execute(_HOLD_SOME, {"brand_id": brand_id, "names": as_json(list(external_user_ids))})
+
+
 def archive(connection: Connection, brand_id: UUID, external_user_id: str) -> bool:
     """Mark a member as archived, now on the brand's clock; False: it was already. `archiving` does the rest.
 
-    Nobody signs the member up, credits or spends until the transaction ends. Raises MemberNotFound.
+    Nobody signs the member up, names, credits or spends until the transaction ends. Raises MemberNotFound.
     """
     if _lock(connection, brand_id, external_user_id).archived_at is not None:
         return False
@@ -138,11 +158,8 @@ def display_names(connection: Connection, brand_id: UUID, external_user_ids: Seq
     """What the members among `external_user_ids` are called, where they are known."""
     if not external_user_ids:
         return {}
-    columns = members.c
-    some = select(columns.external_user_id, columns.display_name).where(
-        columns.brand_id == brand_id, columns.external_user_id == any_(literal(list(external_user_ids), ARRAY(Text())))
-    )
-    return {row.external_user_id: row.display_name for row in connection.execute(some)}
+    found = connection.execute(_DISPLAY_NAMES, {"brand_id": brand_id, "names": as_json(external_user_ids)})
+    return {row.external_user_id: row.display_name for row in found}
 
 
 def _lock(connection: Connection, brand_id: UUID, external_user_id: str, *, shared: bool = False) -> Row[Any]:

@@ -64,8 +64,9 @@ def _taken(caller: Caller, intake: Intake) -> dict[str, Any]:
 def _take(caller: Caller, bodies: list[Any]) -> dict[str, Any]:
     if len(bodies) > MOST_EVENTS:
         raise TooLarge(f"A batch has at most {MOST_EVENTS} events.")
+    batch = events.read(bodies)
     with caller.transaction() as connection:
-        intake = events.accept(connection, caller.brand_id, bodies)
+        intake = events.take(connection, caller.brand_id, batch)
     return _taken(caller, intake)
 
 

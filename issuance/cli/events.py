@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 from uuid import UUID
@@ -44,11 +46,17 @@ def load(
     """
     brand_id = only_brand(brand)
     loaded = Loaded()
-    with _opened(file) as (lines, size), progress_bar(DownloadColumn()) as progress:
+    with _opened(file) as (lines, size), progress_bar(DownloadColumn()) as progress, ThreadPoolExecutor(1) as loading:
         task = progress.add_task(str(file), total=size)
-        for batch in _batches(lines, loaded):
-            _load(brand_id, batch, loaded)
-            progress.advance(task, sum(length for _, length, _ in batch))
+        under_way: Future[None] | None = None
+        # One after the other, as the file has them; while PostgreSQL works on a batch, the next is read.
+        for numbers, length, batch in _batches(lines, loaded):
+            if under_way is not None:
+                under_way.result()
+            under_way = loading.submit(_load, brand_id, numbers, batch, loaded)
+            progress.advance(task, length)
+        if under_way is not None:
+            under_way.result()
         progress.update(task, completed=size)
     loaded.rejected.sort(key=lambda bad: int(bad["line"]))
     if as_json:
@@ -93,8 +101,8 @@ def retry(
     answer(f"Event {rejected_id} is accepted.", document, as_json=as_json)
 
 
-#: A line of the file: its number, its length in bytes, the JSON value in it.
-Line = tuple[int, int, object]
+#: Some lines of the file: their numbers, their length in bytes together, the events in them.
+Lines = tuple[list[int], int, events.Batch]
 
 
 @contextmanager
@@ -107,28 +115,28 @@ def _opened(file: Path) -> Iterator[tuple[BinaryIO, int | None]]:
             yield lines, file.stat().st_size
 
 
-def _batches(lines: BinaryIO, loaded: Loaded) -> Iterator[list[Line]]:
+def _batches(lines: BinaryIO, loaded: Loaded) -> Iterator[Lines]:
     """Batches of lines that are JSON; those that are not go to `loaded.rejected`."""
-    batch: list[Line] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            batch.append((number, len(line), cloud_events.read_json(line)))
-        except cloud_events.Refused as refusal:
-            loaded.reject(number, refusal.code, refusal.message)
-        if len(batch) == events.MOST_EVENTS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    numbered = enumerate(lines, start=1)
+    while some := list(islice(numbered, events.MOST_EVENTS)):
+        numbers: list[int] = []
+        bodies: list[object] = []
+        for number, line in some:
+            if not line.strip():
+                continue
+            try:
+                bodies.append(cloud_events.read_json(line))
+                numbers.append(number)
+            except cloud_events.Refused as refusal:
+                loaded.reject(number, refusal.code, refusal.message)
+        yield numbers, sum(len(line) for _, line in some), events.read(bodies)
 
 
-def _load(brand_id: UUID, batch: list[Line], loaded: Loaded) -> None:
+def _load(brand_id: UUID, numbers: list[int], batch: events.Batch, loaded: Loaded) -> None:
     with transaction(brand_id) as connection:
-        intake = events.accept(connection, brand_id, [body for _, _, body in batch])
+        intake = events.take(connection, brand_id, batch)
     hints.settle(broker(), brand_id, intake.membership_ids)
     loaded.accepted += intake.accepted
     loaded.duplicates += intake.duplicates
     for rejection in intake.rejected:
-        loaded.reject(batch[rejection.index][0], rejection.code, rejection.message)
+        loaded.reject(numbers[rejection.index], rejection.code, rejection.message)
