@@ -1,5 +1,6 @@
 """Archiving: a member is removed, and what was theirs ends with it (SEMANTICS 12). History stays readable."""
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,8 @@ SOURCE = "issuance:members"
 
 _REASON = "member_archived"
 
-# The dues are what settling locks: nothing is issued until the credits that are out are revoked.
+# The dues are what settling locks: nothing is issued until the credits that are out are revoked. A party that was told
+# of and is not settled yet is in the inbox only.
 _LOCK = text("""
     SELECT d.membership_id, m.external_user_id = :external_user_id AS own,
            m.status IN ('cancelled', 'expired') AND NOT EXISTS (
@@ -28,7 +30,10 @@ _LOCK = text("""
      WHERE d.brand_id = :brand_id
        AND (m.external_user_id = :external_user_id
             OR d.membership_id IN (SELECT membership_id FROM guests
-                                    WHERE brand_id = :brand_id AND external_user_id = :external_user_id))
+                                    WHERE brand_id = :brand_id AND external_user_id = :external_user_id)
+            OR d.membership_id IN (SELECT membership_id FROM billing_events
+                                    WHERE brand_id = :brand_id AND settled_at IS NULL
+                                      AND type = 'membership.guests_changed' AND data @> CAST(:party AS jsonb)))
      ORDER BY d.membership_id
        FOR UPDATE OF d
 """)
@@ -43,7 +48,8 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
     now = clock.read(connection, brand_id, hold=True).now
     is_news = members.archive(connection, brand_id, external_user_id)
     who = {"brand_id": brand_id, "external_user_id": external_user_id}
-    locked = connection.execute(_LOCK, {**who, "now": now}).all()
+    party = json.dumps({"guests": [{"external_user_id": external_user_id}]})
+    locked = connection.execute(_LOCK, {**who, "now": now, "party": party}).all()
     due.wake(connection, brand_id, [row.membership_id for row in locked], now)
     own = [row.membership_id for row in locked if row.own]
     ending = [row.membership_id for row in locked if row.own and not row.ended]

@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 
-from issuance import archiving, rules
+from issuance import archiving, inbox, rules
 from issuance.database import transaction
 from issuance.rules import NewCreditRule
 from issuance.settling import due
@@ -149,6 +150,82 @@ def test_archiving_waits_for_the_settling_under_way(club: Club, amid: Amid) -> N
             archiving.archive(connection, club.brand_id, f"member {member}", retain_balance=True)
 
     assert amid(member, archive)
+
+
+@pytest.fixture
+def told(club: Club) -> Callable[[UUID, UUID], list[UUID]]:
+    """Signs up a membership that names another's member as its guest: the memberships to settle."""
+
+    def tell(membership_id: UUID, of: UUID) -> list[UUID]:
+        ada = {"name": "Ada", "lead_booker": True, "external_user_id": f"member {membership_id}"}
+        says = {
+            "membership_id": str(membership_id),
+            "membership_type_id": str(club.type_id),
+            "external_user_id": f"member {membership_id}",
+            "starts_on": "2031-01-31",
+            "guests": [ada, {"name": "Bea", "external_user_id": f"member {of}"}],
+        }
+        return club.tell("membership.signed_up", "2031-01-31T11:00", says)
+
+    return tell
+
+
+def test_who_is_named_as_a_guest_is_not_archived_meanwhile(
+    club: Club, beside: Beside, told: Callable[[UUID, UUID], list[UUID]]
+) -> None:
+    """Whoever names them comes before their archiving, which then sees the order, or after it. Else what the order
+    gives them in the midst of their archiving would live on."""
+    (bea,) = club.sign_up()
+    order = uuid4()
+    with transaction(club.engine, club.brand_id) as connection:
+        archiving.archive(connection, club.brand_id, f"member {bea}", retain_balance=True)
+        waited = beside.begin(lambda: club.settle(told(order, bea)))
+    beside.end()
+    assert waited
+    assert club.value(_LIVE, id=order) == 1, "Ada has hers"
+
+
+def test_archiving_waits_for_whoever_names_the_member(
+    club: Club, beside: Beside, told: Callable[[UUID, UUID], list[UUID]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bea,) = club.sign_up()
+    order = uuid4()
+    waited: list[bool] = []
+
+    def archive() -> None:
+        with transaction(club.engine, club.brand_id) as connection:
+            archiving.archive(connection, club.brand_id, f"member {bea}", retain_balance=True)
+
+    def and_archive(*given: Any) -> Any:
+        patch.undo()  # archiving tells of something, too
+        waited.append(beside.begin(archive))
+        return keep_refused(*given)
+
+    keep_refused = inbox.keep_refused
+    with monkeypatch.context() as patch:
+        patch.setattr(inbox, "keep_refused", and_archive)  # at the end of the intake, before its commit
+        told(order, bea)
+    beside.end()
+    club.settle([order])
+    assert waited[0]
+    assert club.value(_LIVE, id=order) == 1, "Ada has hers"
+
+
+def test_archiving_finds_the_party_that_is_told_of_and_not_settled(club: Club, beside: Beside) -> None:
+    """The order's guests are not written yet; its settling waits all the same."""
+    bea, order = club.sign_up(2)
+    party = [
+        {"guest_id": str(uuid4()), "name": "Ada", "lead_booker": True},
+        {"guest_id": str(uuid4()), "name": "Bea", "external_user_id": f"member {bea}"},
+    ]
+    club.tell("membership.guests_changed", "2031-01-31T11:00", {"membership_id": str(order), "guests": party})
+    with transaction(club.engine, club.brand_id) as connection:
+        archiving.archive(connection, club.brand_id, f"member {bea}", retain_balance=True)
+        assert beside.begin(lambda: club.settle([order]))
+    beside.end()
+
+
+_LIVE = "SELECT count(*) FROM credits WHERE membership_id = :id AND revoked_at IS NULL"
 
 
 def test_schedulers_that_look_at_once_plan_one_sweep(club: Club, beside: Beside) -> None:
