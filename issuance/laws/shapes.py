@@ -40,8 +40,12 @@ _SPAN = text("""
 """)
 _SAVED = text("SELECT created_at FROM rule_versions WHERE brand_id = :brand_id")
 
+# Whole batches are joined. After an import or a crash the planner knows no sizes, takes a batch for a row, and would
+# look through all of one side for each row of the other.
+_BY_HASHING = text("SET LOCAL enable_nestloop = off")
+
 # Hashes of 64 bits twice over. Credits are unordered: theirs are joined by exclusive or.
-_SHAPES = text("""
+SHAPES = text("""
     WITH chosen AS MATERIALIZED (
          SELECT m.membership_id, d.due_at, d.settled_at, m.membership_type_id, m.starts_on, m.billing_anchor,
                 m.billing_frequency, m.status, m.ends_on,
@@ -129,6 +133,7 @@ class Shaped(NamedTuple):
 
 def shapes(connection: Connection, brand_id: UUID, clock: BrandClock) -> Iterator[list[Shaped]]:
     """A brand's settled memberships with their shapes, batch by batch."""
+    connection.execute(_BY_HASHING)
     cuts = _cuts(connection, brand_id, clock)
     after = UUID(int=0)
     while True:
@@ -138,7 +143,7 @@ def shapes(connection: Connection, brand_id: UUID, clock: BrandClock) -> Iterato
             return
         after = ids[-1]
         which = {"brand_id": brand_id, "first": ids[0], "last": after, "now": clock.now, "cuts": cuts}
-        yield [_shaped(*row) for row in connection.execute(_SHAPES, which)]
+        yield [_shaped(*row) for row in connection.execute(SHAPES, which)]
 
 
 def _shaped(membership_id: UUID, due_at: datetime | None, outlived: bool, alone: bool, low: int, high: int) -> Shaped:

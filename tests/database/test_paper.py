@@ -1,6 +1,6 @@
 """Laws that settle on paper: one of each shape is settled, and every offender is found all the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -170,3 +170,20 @@ def test_what_is_like_no_other_is_judged_alone(
     found = shapes_of(connection, brand_id)
     assert [membership_id for membership_id, shape in found.items() if shape is None] == [one]
     assert broken(connection, brand_id) == {}
+
+
+def test_batches_are_joined_whole(connection: Connection, brand_id: UUID, club: list[UUID]) -> None:
+    """What the planner believes of sizes, which is nothing after a crash, never makes it look through a whole batch
+    for each row of another."""
+    now = clock.read(connection, brand_id)
+    list(shapes.shapes(connection, brand_id, now))
+    which = {"brand_id": brand_id, "first": club[0], "last": club[-1], "now": now.now, "cuts": [now.now]}
+    (plan,) = connection.scalar(text(f"EXPLAIN (FORMAT JSON) {shapes.SHAPES.text}"), which)
+    loops = [node for node in _nodes(plan["Plan"]) if node["Node Type"] == "Nested Loop"]
+    assert [node for loop in loops for node in _nodes(loop["Plans"][1]) if node["Node Type"] == "CTE Scan"] == []
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)

@@ -133,11 +133,6 @@ class Club:
         with transaction(self.site.engine, self.brand_id) as connection:
             connection.execute(text(sql), {"brand_id": self.brand_id, **values})
 
-    def analyze(self) -> None:
-        """Let PostgreSQL's planner know what there is."""
-        with self.site.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("ANALYZE"))
-
     @property
     def credits(self) -> int:
         return int(self.value("SELECT count(*) FROM credits"))
