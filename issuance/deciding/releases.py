@@ -91,6 +91,10 @@ class History:
     def _ends(self) -> list[tuple[Charge, date]]:
         return [(charge, self.end_of(charge)) for charge in self.facts.charges]
 
+    def charges_on(self, day: date) -> list[Charge]:
+        """The charges that cover a date."""
+        return [charge for charge, end in self._ends if charge.period_start <= day < end]
+
     def release(self, day: date) -> Release:
         """Whether the occurrence that starts on `day` is released at `now`."""
         known = self._releases.get(day)
@@ -110,7 +114,7 @@ class History:
         if earliest > self.now:
             return Release(None, Reason.NOT_DUE_YET)
 
-        charges = [charge for charge, end in self._ends if charge.period_start <= day < end]
+        charges = self.charges_on(day)
         paid_anyway = self.is_charged_automatically(day)
         told = {fact.order.time for charge in charges for fact in charge.facts}
         changes = (change for change in told.union(self.standing.instants) if earliest < change <= self.now)

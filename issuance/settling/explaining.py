@@ -1,6 +1,7 @@
 """Why did Ada get no credit in March? The decisions themselves, in plain sentences (INTERFACE 5)."""
 
 from datetime import date
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, text
 from issuance import clock as clocks
 from issuance.deciding.decisions import Decision, decide_with
 from issuance.deciding.facts import Credit
+from issuance.deciding.occurrences import Turn
 from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.releases import History
 from issuance.errors import NotFound
@@ -39,32 +41,37 @@ def explain(
     chosen = [rule for rule in rules if credit_rule_id in (None, rule.credit_rule_id)]
     until = last or max(history.today, history.facts.starts_on)
     names = {row.guest_id: row for row in connection.execute(_GUESTS, {"brand_id": brand_id, "id": membership_id})}
-    return [
-        _row(history, decision, names)
-        for decision in decide_with(history, chosen, max(until, history.facts.starts_on))
-        if (first is None or first <= decision.turn.period_start) and decision.turn.period_start <= until
-    ]
+    decisions = decide_with(history, chosen, max(until, history.facts.starts_on))
+    rows = []
+    for turn, of_turn in groupby(decisions, lambda decision: decision.turn):
+        if (first is None or first <= turn.period_start) and turn.period_start <= until:
+            facts = _facts(history, turn)
+            rows += [_row(history, decision, names, facts) for decision in of_turn]
+    return rows
 
 
-def _row(history: History, decision: Decision, names: dict[UUID, Any]) -> dict[str, Any]:
-    turn, credit = decision.turn, decision.credit
-    # An owed credit that is out was issued; one that is not out yet waits for the settling that is under way.
-    reason = Reason.ISSUED if decision.reason is Reason.ALREADY_ISSUED else decision.reason
-    named = names.get(decision.guest.guest_id)
-    name = named.name if named is not None else str(decision.guest.guest_id)
-    facts = {
+def _facts(history: History, turn: Turn) -> dict[str, Any]:
+    """What decided a turn, whoever the guest."""
+    return {
         "status_at_start": history.status_at(history.start_of(turn.day)).value,
         "starts_at": _instant(history.start_of(turn.day)),
         "scheduled_at": _instant(turn.scheduled_at),
         "released_at": None if turn.release.first is None else _instant(turn.release.first),
         "charges": [
             {"charge_id": charge.charge_id, "state": charge.facts[-1].state.value}
-            for charge in history.facts.charges
-            if charge.period_start <= turn.day < history.end_of(charge)
+            for charge in history.charges_on(turn.day)
         ],
         "charged_automatically": history.is_charged_automatically(turn.day),
-        "credit_id": None if credit is None else str(credit.credit_id),
     }
+
+
+def _row(history: History, decision: Decision, names: dict[UUID, Any], facts_of_turn: dict[str, Any]) -> dict[str, Any]:
+    turn, credit = decision.turn, decision.credit
+    # An owed credit that is out was issued; one that is not out yet waits for the settling that is under way.
+    reason = Reason.ISSUED if decision.reason is Reason.ALREADY_ISSUED else decision.reason
+    named = names.get(decision.guest.guest_id)
+    name = named.name if named is not None else str(decision.guest.guest_id)
+    facts = {**facts_of_turn, "credit_id": None if credit is None else str(credit.credit_id)}
     return {
         "credit_rule_id": decision.credit_rule_id,
         "rule_version": None if decision.version is None else decision.version.version,
