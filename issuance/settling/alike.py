@@ -10,10 +10,11 @@ that marks them expired sees it for itself.
 # ruff: noqa: S608 - nothing but what is written here goes into the statements
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence, Set
 from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
+from itertools import cycle
 from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -33,6 +34,7 @@ from issuance.settling.loading import BY_IDS_UNLOCKED, Membership, load, load_ru
 from issuance.settling.piecewise import Raced, write_piecewise
 from issuance.settling.rows import id_array, kinds_of, unnest
 from issuance.settling.sharing import SharedWalks
+from issuance.settling.telling import Happened, new, tell_of
 from issuance.settling.walking import Walked
 from issuance.settling.writing import SHARED_BY_CREDITS, kind_of
 
@@ -81,6 +83,7 @@ _EXPIRE = text("""
        AND credit_rule_id = :rule_id AND period_start = :period_start AND reissue = :reissue
        AND redeemed_at IS NULL AND revoked_at IS NULL AND expired_at IS NULL
 """)
+_EXPIRE_AND_SAY = text(f"{_EXPIRE.text} RETURNING credit_id")
 _STATUSES = text("""
     UPDATE memberships SET status = :status, ends_on = :ends_on
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
@@ -137,12 +140,10 @@ def settle_alike(
             left += map(UUID, ids)
         else:
             groups.append(Group(row.shape, row.due_at, row.settled_at, ids))
-    if groups and outbox.listened_to(connection, brand_id):
-        # Webhooks are told of each credit.
-        return counts, left + [UUID(membership_id) for group in groups for membership_id in group.ids]
+    wanted = outbox.listened_to(connection, brand_id) if groups else frozenset()
     together: dict[Hashable, tuple[Effect, list[Alike]]] = {}
     for group, walked in _decided(connection, brand_id, clock, groups):
-        if walked is None:
+        if walked is None or ("credit.skipped" in wanted and walked.skipped):
             left += map(UUID, group.ids)
         else:
             # Shapes differ by what lies behind them; what happens now is mostly one and the same.
@@ -153,7 +154,7 @@ def settle_alike(
     for effect, alike in together.values():
         alike.sort(key=itemgetter(0))
         for (membership_id, _, walked), error in write_piecewise(
-            connection, alike, partial(_write, connection, brand_id, effect)
+            connection, alike, partial(_write, connection, brand_id, effect, wanted)
         ):
             counts -= walked.counts
             if isinstance(error, Raced):
@@ -229,16 +230,26 @@ def _effect(walked: Walked, run_id: UUID) -> Effect:
     return Effect(issued, frozenset(fate for fate in _fates(walked) if fate[-1] is not None), moved)
 
 
-def _write(connection: Connection, brand_id: UUID, effect: Effect, some: Sequence[Alike]) -> None:
+def _write(connection: Connection, brand_id: UUID, effect: Effect, wanted: Set[str], some: Sequence[Alike]) -> None:
     """Write for many, in the order of their ids, what the walks of those who stand for them came to, which is one and
     the same. Raises Raced where one was not what its shape says."""
     memberships = [membership_id for membership_id, _, _ in some]
     alike = {"brand_id": brand_id, "ids": id_array(memberships)}
+    like = some[0][-1]
+    happened: list[Happened] = []
     if effect.issued:
-        _issue(connection, brand_id, effect, memberships)
+        credit_ids = _issue(connection, brand_id, effect, memberships)
+        if wanted:
+            kinds = cycle(credit for credit, _ in like.issued)
+            happened += (one for id_, credit in zip(credit_ids, kinds, strict=False) for one in new(UUID(id_), credit))
     for rule_id, period_start, reissue, expired_at in effect.expired:
-        which = {"rule_id": rule_id, "period_start": period_start, "reissue": reissue}
-        connection.execute(_EXPIRE, {**alike, **which, "expired_at": expired_at})
+        assert expired_at is not None, "an effect holds those that expired"
+        which = {"rule_id": rule_id, "period_start": period_start, "reissue": reissue, "expired_at": expired_at}
+        if wanted:
+            expired = connection.scalars(_EXPIRE_AND_SAY, {**alike, **which})
+            happened += (Happened(expired_at, "credit.expired", credit_id) for credit_id in expired)
+        else:
+            connection.execute(_EXPIRE, {**alike, **which})
     if effect.moved is not None:
         status, ends_on = effect.moved
         connection.execute(_STATUSES, {**alike, "status": status, "ends_on": ends_on})
@@ -247,18 +258,21 @@ def _write(connection: Connection, brand_id: UUID, effect: Effect, some: Sequenc
         "was": list(walks),
         "due_at": [walked.due_at for walked in walks.values()],
         "shape": [walked.shape for walked in walks.values()],
-        "settled_at": some[0][-1].now,
+        "settled_at": like.now,
     }
     connection.execute(_DUES, {**alike, **left_with})
+    tell_of(connection, brand_id, wanted, happened, like.now)
 
 
-def _issue(connection: Connection, brand_id: UUID, effect: Effect, memberships: Sequence[str]) -> None:
+def _issue(connection: Connection, brand_id: UUID, effect: Effect, memberships: Sequence[str]) -> list[str]:
+    """The ids of the credits issued: of the first membership, kind by kind, then of the next."""
     each = len(effect.issued)
     codes = new_codes(each * len(memberships))
+    credit_ids = [str(uuid7()) for _ in codes]
     fresh = {
         "fresh_membership_id": id_array(one for one in memberships for _ in range(each)),
         "fresh_kind": id_array(kind for _ in memberships for kind in range(1, each + 1)),
-        "fresh_credit_id": id_array(str(uuid7()) for _ in codes),
+        "fresh_credit_id": id_array(credit_ids),
         "fresh_code": id_array(codes),
     }
     within = {"brand_id": brand_id, "first_id": memberships[0], "last_id": memberships[-1]}
@@ -269,3 +283,4 @@ def _issue(connection: Connection, brand_id: UUID, effect: Effect, memberships: 
             raise Raced from error  # somebody has it already: each for itself finds out who
         raise
     assert issued.rowcount == len(codes), "a shape says which guests there are"
+    return credit_ids

@@ -1,6 +1,6 @@
 """Tell the webhooks what walks came to, in the transaction that writes it. Costs one look where nobody listens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from issuance import credits, outbox  # noqa: A004 - the word is the domain's
+from issuance.deciding.facts import Credit
 from issuance.outbox import EventType, News
 from issuance.settling.walking import Walked
 
@@ -17,8 +18,8 @@ _GUESTS = text("""
 """)
 
 
-class _Happened(NamedTuple):
-    """What a walk did to a credit."""
+class Happened(NamedTuple):
+    """What became of a credit."""
 
     at: datetime
     type: EventType
@@ -30,33 +31,45 @@ def tell(connection: Connection, brand_id: UUID, walks: Sequence[Walked]) -> Non
     wanted = outbox.listened_to(connection, brand_id)
     if not wanted or not walks:
         return
-    happened = [one for walk in walks for one in _happened(walk) if one.type in wanted]
-    # As they stand at the end. One that another transaction had issued already is not among them: it told of it.
-    shown = credits.by_id(connection, brand_id, [one.credit_id for one in happened], walks[0].now) if happened else {}
-    news = [News(one.type, one.at, shown[one.credit_id]) for one in sorted(happened) if one.credit_id in shown]
+    tell_of(connection, brand_id, wanted, [one for walk in walks for one in _happened(walk)], walks[0].now)
     if "credit.skipped" in wanted:
-        news += _skipped(connection, brand_id, walks)
+        outbox.add_all(connection, brand_id, _skipped(connection, brand_id, walks))
+
+
+def tell_of(
+    connection: Connection, brand_id: UUID, wanted: Set[str], happened: Iterable[Happened], now: datetime
+) -> None:
+    """Write to the outbox what became of credits, as they stand now and the API shows them."""
+    told = sorted(one for one in happened if one.type in wanted)
+    # One that another transaction had issued already is not among the shown: it told of it.
+    shown = credits.by_id(connection, brand_id, [one.credit_id for one in told], now) if told else {}
+    news = (News(one.type, one.at, shown[one.credit_id]) for one in told if one.credit_id in shown)
     outbox.add_all(connection, brand_id, news)
 
 
-def _happened(walk: Walked) -> Iterator[_Happened]:
+def new(credit_id: UUID, credit: Credit) -> Iterator[Happened]:
+    """What becomes of a credit that is written for the first time and like `credit`."""
+    yield Happened(credit.issued_at, "credit.issued", credit_id)
+    if credit.revoked_at is not None:
+        yield Happened(credit.revoked_at, "credit.revoked", credit_id)
+    if credit.expired_at is not None:
+        yield Happened(credit.expired_at, "credit.expired", credit_id)
+
+
+def _happened(walk: Walked) -> Iterator[Happened]:
     fresh = set()
     for credit, _ in walk.issued:
         fresh.add(credit.credit_id)
-        yield _Happened(credit.issued_at, "credit.issued", credit.credit_id)
-        if credit.revoked_at is not None:
-            yield _Happened(credit.revoked_at, "credit.revoked", credit.credit_id)
-        if credit.expired_at is not None:
-            yield _Happened(credit.expired_at, "credit.expired", credit.credit_id)
+        yield from new(credit.credit_id, credit)
     for credit_id, (before, after, _) in walk.changed.items():
         if credit_id in fresh:
             continue
         if before.revoked_at is None and after.revoked_at is not None:
-            yield _Happened(after.revoked_at, "credit.revoked", credit_id)
+            yield Happened(after.revoked_at, "credit.revoked", credit_id)
         if before.revoked_at is not None and after.revoked_at is None:
-            yield _Happened(walk.now, "credit.restored", credit_id)
+            yield Happened(walk.now, "credit.restored", credit_id)
         if before.expired_at is None and after.expired_at is not None:
-            yield _Happened(after.expired_at, "credit.expired", credit_id)
+            yield Happened(after.expired_at, "credit.expired", credit_id)
 
 
 def _skipped(connection: Connection, brand_id: UUID, walks: Sequence[Walked]) -> Iterator[News]:

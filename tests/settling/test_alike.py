@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event
 
-from issuance import redemptions
+from issuance import outbox, redemptions, webhooks
 from issuance.database import transaction
+from issuance.outbox import EventType
 from issuance.redemptions import Booking
 from tests.settling.conftest import Club
 
@@ -98,6 +99,40 @@ def test_at_one_stroke_comes_to_the_same_as_each_for_itself(
         ends.append((credits_of[0], dues, counted))
         club.engine.dispose()
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("types", [["credit.issued", "credit.expired"], list(outbox.EVENT_TYPES)])
+@pytest.mark.parametrize("jump", [False, True])
+def test_webhooks_are_told_the_same_as_each_for_itself(
+    new_club: Callable[..., Club], types: list[EventType], jump: bool
+) -> None:
+    """Every credit issued and expired at one stroke is told of once, at its instant, as it stands then."""
+    news = []
+    for alone in (False, True):
+        club = new_club(roll_over=False)
+        club.sign_up(6)
+        with transaction(club.engine, club.brand_id) as connection:
+            webhooks.create(connection, club.brand_id, "https://example.com/", types)
+        for day in ("2031-03-01", "2031-05-01"):
+            club.move_clock(day, jump=jump)
+            while True:
+                if alone:
+                    each_for_itself(club)
+                if club.sweep() is None:
+                    break
+        told = club.rows("SELECT type, occurred_at, data FROM webhook_events")
+        codes = [row.code for row in club.rows("SELECT code FROM credits WHERE issued_at > '2031-02-01'")]
+        assert sorted(row.data["code"] for row in told if row.type == "credit.issued") == sorted(codes)
+        own = ("id", "code", "membership_id", "guest", "run_id", "credit_rule_id")
+        news.append(
+            sorted(
+                (row.type, row.occurred_at, repr({name: row.data[name] for name in row.data if name not in own}))
+                for row in told
+            )
+        )
+        club.engine.dispose()
+    assert news[0] == news[1]
+    assert len(news[0]) >= 24
 
 
 @pytest.mark.parametrize("nth", [0, 1, 5])
