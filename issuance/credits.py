@@ -4,8 +4,9 @@ A credit's status is never stored: it follows from what was recorded and from th
 clock, in one expression, `status_at`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal, get_args
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     any_,
+    bindparam,
     case,
     func,
     literal,
@@ -50,7 +52,7 @@ HOLDER = and_(
 )
 
 
-def status_at(now: datetime) -> ColumnElement[str]:
+def status_at(now: datetime | ColumnElement[datetime]) -> ColumnElement[str]:
     """The status of a credit at `now`: time decides, whether or not a sweep has marked it."""
     columns = credits.c
     return case(
@@ -62,39 +64,90 @@ def status_at(now: datetime) -> ColumnElement[str]:
     )
 
 
-def page(
-    connection: Connection,
-    brand_id: UUID,
-    page: int,
-    per_page: int,
-    *,
-    status: str | None = None,
-    external_user_id: str | None = None,
-    **equal: object,
-) -> paging.Rows:
-    """A page of the brand's credits, the latest issued first.
+_NOW = bindparam("now", type_=credits.c.issued_at.type)
 
-    `equal` names columns of credits (None: any). A guest who is linked to a member shows under that member.
+# Statements are put together once: to put one together and to recognize it takes longer than to execute it.
+_SHOWN = (
+    select(
+        credits.c.credit_id.label("id"),
+        credits.c.code,
+        status_at(_NOW).label("status"),
+        credits.c.credit_rule_id,
+        credits.c.rule_version,
+        credits.c.coupon_id,
+        credits.c.coupon_name,
+        credits.c.membership_id,
+        credits.c.guest_id,
+        guests.c.name.label("guest_name"),
+        guests.c.lead_booker,
+        guests.c.external_user_id,
+        credits.c.period_start,
+        credits.c.period_end,
+        credits.c.reissue,
+        credits.c.valid_from,
+        credits.c.expires_at,
+        credits.c.roll_over,
+        credits.c.multi_use,
+        credits.c.uses,
+        credits.c.issued_at,
+        credits.c.redeemed_at,
+        credits.c.revoked_at,
+        credits.c.revoked_reason,
+        func.coalesce(credits.c.expired_at, case((credits.c.expires_at <= _NOW, credits.c.expires_at))).label(
+            "expired_at"
+        ),
+        credits.c.flagged_at,
+        credits.c.run_id,
+    )
+    .join(guests, HOLDER)
+    .where(credits.c.brand_id == bindparam("brand_id"))
+)
+_BY_CODE = _SHOWN.where(credits.c.code == bindparam("code"))
+_BY_ID = _SHOWN.where(credits.c.credit_id == any_(bindparam("credit_ids", type_=ARRAY(Uuid))))
+#: What a list can be filtered by.
+_FILTERS = {
+    "status": status_at(_NOW) == bindparam("status"),
+    "external_user_id": guests.c.external_user_id == bindparam("external_user_id"),
+    "membership_id": credits.c.membership_id == bindparam("membership_id"),
+    "credit_rule_id": credits.c.credit_rule_id == bindparam("credit_rule_id"),
+    "guest_id": credits.c.guest_id == bindparam("guest_id"),
+    "multi_use": credits.c.multi_use == bindparam("multi_use"),
+}
+
+
+def page(connection: Connection, brand_id: UUID, page: int, per_page: int, **filters: object) -> paging.Rows:
+    """A page of the brand's credits, the latest issued first. `filters` are any of _FILTERS; None filters nothing."""
+    named = {name: value for name, value in filters.items() if value is not None}
+    counted, one_page = _list(frozenset(named))
+    asked = {"brand_id": brand_id, "now": clock.read(connection, brand_id).now, **named}
+    total = connection.execute(counted, asked).scalar_one()
+    rows = connection.execute(one_page, {**asked, "per_page": per_page, "before": (page - 1) * per_page})
+    return [_shaped(row) for row in rows.mappings()], total
+
+
+@cache
+def _list(filters: frozenset[str]) -> tuple[Select[Any], Select[Any]]:
+    """How many credits there are, and one page of them.
+
+    Ids grow with time: the primary key gives the order without a sort. A brand may have millions of credits, so
+    guests are joined to those of the page only, unless they are asked about, and the planner is left no choice.
     """
-    now = clock.read(connection, brand_id).now
-    wanted = [credits.c[name] == value for name, value in equal.items() if value is not None]
-    if external_user_id is not None:
-        wanted.append(guests.c.external_user_id == external_user_id)
-    if status is not None:
-        wanted.append(status_at(now) == status)
-    # Ids grow with time: the primary key gives the order without a sort. And a brand may have millions of
-    # credits: counting them does without the guests unless they are asked about.
-    found = _all(brand_id, now).where(*wanted).order_by(credits.c.credit_id.desc())
-    counted = select(func.count()).select_from(credits).where(credits.c.brand_id == brand_id, *wanted)
-    if external_user_id is not None:
-        counted = counted.join(guests, HOLDER)
-    total = connection.execute(counted).scalar_one()
-    return [_shaped(row) for row in paging.slice_of(connection, found, page, per_page)], total
+    found = select(credits.c.credit_id).where(credits.c.brand_id == bindparam("brand_id"))
+    found = found.where(*(_FILTERS[name] for name in sorted(filters)))
+    if "external_user_id" in filters:
+        found = found.join(guests, HOLDER)
+    latest = found.order_by(credits.c.credit_id.desc()).limit(bindparam("per_page")).offset(bindparam("before"))
+    one_page = _SHOWN.where(credits.c.credit_id == any_(func.array(latest.correlate(None).scalar_subquery())))
+    return select(func.count()).select_from(found.subquery()), one_page.order_by(credits.c.credit_id.desc())
 
 
-def get(connection: Connection, brand_id: UUID, code: str) -> dict[str, Any]:
-    """The credit with a code. Raises NotFound."""
-    return _get(connection, brand_id, code, clock.read(connection, brand_id).now)
+def get(connection: Connection, brand_id: UUID, code: str, now: datetime | None = None) -> dict[str, Any]:
+    """The credit with a code; `now` on the brand's clock, if it was read already. Raises NotFound."""
+    asked = {"brand_id": brand_id, "code": code, "now": now or clock.read(connection, brand_id).now}
+    row = connection.execute(_BY_CODE, asked).mappings().one_or_none()
+    if row is None:
+        raise NotFound("There is no such credit.")
+    return _shaped(row)
 
 
 def revoke(connection: Connection, brand_id: UUID, code: str, reason: str) -> dict[str, Any]:
@@ -107,7 +160,7 @@ def revoke(connection: Connection, brand_id: UUID, code: str, reason: str) -> di
     )
     if revoked.rowcount == 0:
         raise refusal(connection, brand_id, code, now)
-    credit = _get(connection, brand_id, code, now)
+    credit = get(connection, brand_id, code, now)
     outbox.add(connection, brand_id, "credit.revoked", credit, occurred_at=now)
     return credit
 
@@ -147,68 +200,23 @@ def by_id(
     connection: Connection, brand_id: UUID, credit_ids: Sequence[UUID], now: datetime
 ) -> dict[UUID, dict[str, Any]]:
     """Credits as they are shown at `now`; unknown ids are passed over."""
-    found = _all(brand_id, now).where(credits.c.credit_id == any_(literal(list(credit_ids), ARRAY(Uuid))))
-    return {row["id"]: _shaped(dict(row)) for row in connection.execute(found).mappings()}
+    asked = {"brand_id": brand_id, "credit_ids": list(credit_ids), "now": now}
+    return {row["id"]: _shaped(row) for row in connection.execute(_BY_ID, asked).mappings()}
 
 
 def refusal(connection: Connection, brand_id: UUID, code: str, now: datetime) -> CreditNotLive:
     """Why a credit is not live at `now`. Raises NotFound."""
-    status = _get(connection, brand_id, code, now)["status"]
+    status = get(connection, brand_id, code, now)["status"]
     # Live again since the update looked: somebody else's change was undone in between.
     return _REFUSALS.get(status, CreditNotLive)()
 
 
-def _get(connection: Connection, brand_id: UUID, code: str, now: datetime) -> dict[str, Any]:
-    row = connection.execute(_all(brand_id, now).where(credits.c.code == code)).mappings().one_or_none()
-    if row is None:
-        raise NotFound("There is no such credit.")
-    return _shaped(dict(row))
-
-
-def _all(brand_id: UUID, now: datetime) -> Select[Any]:
-    columns = credits.c
-    return (
-        select(
-            columns.credit_id.label("id"),
-            columns.code,
-            status_at(now).label("status"),
-            columns.credit_rule_id,
-            columns.rule_version,
-            columns.coupon_id,
-            columns.coupon_name,
-            columns.membership_id,
-            columns.guest_id,
-            guests.c.name.label("guest_name"),
-            guests.c.lead_booker,
-            guests.c.external_user_id,
-            columns.period_start,
-            columns.period_end,
-            columns.reissue,
-            columns.valid_from,
-            columns.expires_at,
-            columns.roll_over,
-            columns.multi_use,
-            columns.uses,
-            columns.issued_at,
-            columns.redeemed_at,
-            columns.revoked_at,
-            columns.revoked_reason,
-            func.coalesce(columns.expired_at, case((columns.expires_at <= now, columns.expires_at))).label(
-                "expired_at"
-            ),
-            columns.flagged_at,
-            columns.run_id,
-        )
-        .join(guests, HOLDER)
-        .where(columns.brand_id == brand_id)
-    )
-
-
-def _shaped(row: dict[str, Any]) -> dict[str, Any]:
-    row["guest"] = {
-        "id": row.pop("guest_id"),
-        "name": row.pop("guest_name"),
-        "lead_booker": row.pop("lead_booker"),
-        "external_user_id": row.pop("external_user_id"),
+def _shaped(row: Mapping[Any, Any]) -> dict[str, Any]:
+    credit = dict(row)
+    credit["guest"] = {
+        "id": credit.pop("guest_id"),
+        "name": credit.pop("guest_name"),
+        "lead_booker": credit.pop("lead_booker"),
+        "external_user_id": credit.pop("external_user_id"),
     }
-    return row
+    return credit

@@ -1,6 +1,6 @@
 """The way to PostgreSQL: one engine a process, one transaction a unit of work, committed at the edge."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -30,23 +30,31 @@ _OBEY = """
 @lru_cache(maxsize=4)
 def engine_for(url: str) -> Engine:
     """The process's engine for `url` (a `postgresql+psycopg://` address). Connections are checked before use."""
-    options = " ".join(
-        f"-c {name}={value}"
-        for name, value in {
-            "timezone": "UTC",
-            "statement_timeout": STATEMENT_TIMEOUT,
-            "lock_timeout": LOCK_TIMEOUT,
-            "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
-        }.items()
-    )
+    return _engine(url, {}, pool_size=10, max_overflow=40)
+
+
+@lru_cache(maxsize=4)
+def looks_for(url: str) -> Engine:
+    """The engine for single looks across all brands, such as whose a key is: each statement is a transaction."""
+    everything = {"issuance.brand_id": ALL_BRANDS}
+    return _engine(url, everything, pool_size=5, max_overflow=5, isolation_level="AUTOCOMMIT")
+
+
+def _engine(url: str, session: Mapping[str, str], **pool: Any) -> Engine:
+    limits = {
+        "timezone": "UTC",
+        "statement_timeout": STATEMENT_TIMEOUT,
+        "lock_timeout": LOCK_TIMEOUT,
+        "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
+    }
+    options = " ".join(f"-c {name}={value}" for name, value in {**limits, **session}.items())
     engine = create_engine(
         url,
         pool_pre_ping=True,
-        pool_size=10,
-        max_overflow=40,
         # An error's text ends up in logs: no parameters in it, which may be codes and secrets.
         hide_parameters=True,
         connect_args={"options": options, "application_name": "issuance", "connect_timeout": 10},
+        **pool,
     )
     event.listen(engine, "connect", _obey_row_security)
     return engine

@@ -117,8 +117,8 @@ def _check(
 ) -> None:
     """Refuse what does not fit what is known already."""
     sign_ups = [event for event in parsed.values() if event.type == _SIGN_UP]
-    type_ids = {event.data["membership_type_id"] for event in sign_ups}
-    known_types = set(map(str, membership_types.known(connection, brand_id, list(map(UUID, type_ids)))))
+    type_ids = [UUID(type_id) for type_id in {event.data["membership_type_id"] for event in sign_ups}]
+    known_types = set(map(str, membership_types.known(connection, brand_id, type_ids))) if sign_ups else set()
     moves = {event.membership_id for event in parsed.values() if event.type == _MOVE}
     starts = {event.membership_id: event.data["starts_on"] for event in reversed(sign_ups)}
     starts |= {

@@ -3,13 +3,18 @@
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import ARRAY, Connection, Select, Uuid, any_, bindparam, select
 from uuid_utils.compat import uuid7
 
 from issuance import paging
 from issuance.errors import NotFound
 from issuance.fields import Body, Name
 from issuance.tables import membership_types
+
+_KNOWN = select(membership_types.c.membership_type_id).where(
+    membership_types.c.brand_id == bindparam("brand_id"),
+    membership_types.c.membership_type_id == any_(bindparam("ids", type_=ARRAY(Uuid))),
+)
 
 
 class NewMembershipType(Body):
@@ -48,9 +53,7 @@ def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> pa
 
 def known(connection: Connection, brand_id: UUID, membership_type_ids: list[UUID]) -> set[UUID]:
     """Those of `membership_type_ids` that the brand has."""
-    column = membership_types.c.membership_type_id
-    some = select(column).where(membership_types.c.brand_id == brand_id, column.in_(membership_type_ids))
-    return set(connection.execute(some).scalars())
+    return set(connection.scalars(_KNOWN, {"brand_id": brand_id, "ids": membership_type_ids}))
 
 
 def _all(brand_id: UUID) -> Select[Any]:

@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, and_, case, func, insert, null, select, text, update
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, null, select, text, update
 from uuid_utils.compat import uuid7
 
 from issuance import clock, credits, cursors, outbox, wallets  # noqa: A004 - the word is the domain's
 from issuance.errors import CreditUnknown, InvalidTransition, NotFound
 from issuance.fields import camel
+from issuance.outbox import News
 from issuance.settling import due
 from issuance.tables import credits as credits_table
 from issuance.tables import redemptions
@@ -41,6 +42,35 @@ _LOST_WITH_A_MEMBER = text("""
 """)
 
 
+# Statements of every day are put together once, which takes longer than to execute them.
+_NOW = bindparam("now", type_=credits_table.c.redeemed_at.type)
+_USE = (
+    update(credits_table)
+    .where(
+        credits_table.c.brand_id == bindparam("of_brand"),
+        credits_table.c.code == bindparam("with_code"),
+        credits.status_at(_NOW) == "live",
+    )
+    .values(uses=credits_table.c.uses + 1, redeemed_at=case((credits_table.c.multi_use, null()), else_=_NOW))
+    .returning(credits_table.c.credit_id, credits_table.c.uses, credits_table.c.multi_use)
+)
+_COLUMNS = (
+    redemptions.c.redemption_id.label("id"),
+    redemptions.c.status,
+    redemptions.c.offer,
+    redemptions.c.created_at,
+    redemptions.c.updated_at,
+    redemptions.c.start_at,
+    redemptions.c.end_at,
+    redemptions.c.external_user_id,
+    redemptions.c.points,
+    redemptions.c.reference,
+)
+_CREATE = insert(redemptions).returning(*_COLUMNS)
+_CREDIT = and_(credits_table.c.brand_id == redemptions.c.brand_id, credits_table.c.credit_id == redemptions.c.credit_id)
+_SHOWN = select(*_COLUMNS, credits_table.c.code.label("credit_code")).outerjoin(credits_table, _CREDIT)
+
+
 @dataclass(frozen=True, slots=True)
 class Booking:
     """What a redemption is for, in the brand's own words."""
@@ -58,27 +88,16 @@ def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Bo
     counts its uses and stays. Raises NotFound, or why it is not live.
     """
     now = clock.read(connection, brand_id).now
-    columns = credits_table.c
-    used = connection.execute(
-        update(credits_table)
-        .where(columns.brand_id == brand_id, columns.code == code, credits.status_at(now) == "live")
-        .values(uses=columns.uses + 1, redeemed_at=case((columns.multi_use, null()), else_=now))
-        .returning(columns.credit_id, columns.uses, columns.multi_use)
-    ).one_or_none()
+    used = connection.execute(_USE, {"of_brand": brand_id, "with_code": code, "now": now}).one_or_none()
     if used is None:
         raise credits.refusal(connection, brand_id, code, now)
     assert used.multi_use or used.uses == 1, "a single-use credit is redeemed at most once"
-    credit = credits.get(connection, brand_id, code)
-    redemption = _create(
-        connection,
-        brand_id,
-        booking,
-        now,
-        credit_id=used.credit_id,
-        external_user_id=credit["guest"]["external_user_id"],
-        offer=booking.offer or credit["coupon_name"],
-    )
-    outbox.add(connection, brand_id, "credit.redeemed", credit, occurred_at=now)
+    credit = credits.get(connection, brand_id, code, now)
+    spent = {"credit_id": used.credit_id, "external_user_id": credit["guest"]["external_user_id"]}
+    offer = booking.offer or credit["coupon_name"]
+    redemption = {**_create(connection, brand_id, booking, now, **spent, offer=offer), "credit_code": credit["code"]}
+    created = News("redemption.created", now, _told(redemption))
+    outbox.add_all(connection, brand_id, [created, News("credit.redeemed", now, credit)])
     return {**credit, "redemption": {"id": redemption["id"], "status": redemption["status"]}}
 
 
@@ -105,7 +124,9 @@ def redeem_points(
     """Spend a member's points: the redemption. Raises MemberNotFound, MemberArchived, InsufficientPoints."""
     now = clock.read(connection, brand_id).now
     member = {"points": points, "external_user_id": external_user_id}
-    redemption = _create(connection, brand_id, booking, now, **member, offer=booking.offer or "")
+    made = _create(connection, brand_id, booking, now, **member, offer=booking.offer or "")
+    redemption = {**made, "credit_code": None}
+    outbox.add(connection, brand_id, "redemption.created", _told(redemption), occurred_at=now)
     wallets.spend(connection, brand_id, external_user_id, points, redemption["id"])
     return redemption
 
@@ -148,7 +169,7 @@ def get(
     connection: Connection, brand_id: UUID, redemption_id: UUID, *, external_user_id: str | None = None
 ) -> dict[str, Any]:
     """One redemption, of a member if one is named. Raises NotFound."""
-    found = _all(brand_id).where(redemptions.c.redemption_id == redemption_id)
+    found = _SHOWN.where(redemptions.c.brand_id == brand_id, redemptions.c.redemption_id == redemption_id)
     if external_user_id is not None:
         found = found.where(redemptions.c.external_user_id == external_user_id)
     row = connection.execute(found).mappings().one_or_none()
@@ -167,7 +188,7 @@ def page(
     status: Status | None = None,
 ) -> cursors.Rows:
     """A page of redemptions, the newest first."""
-    found = _all(brand_id)
+    found = _SHOWN.where(redemptions.c.brand_id == brand_id)
     if external_user_id is not None:
         found = found.where(redemptions.c.external_user_id == external_user_id)
     if status is not None:
@@ -190,23 +211,22 @@ def counts(connection: Connection, brand_id: UUID, external_user_id: str | None 
 
 
 def _create(connection: Connection, brand_id: UUID, booking: Booking, now: datetime, **spent: object) -> dict[str, Any]:
-    redemption_id = uuid7()
-    connection.execute(
-        insert(redemptions).values(
-            brand_id=brand_id,
-            redemption_id=redemption_id,
-            reference=booking.reference,
-            start_at=booking.start_at,
-            end_at=booking.end_at,
-            status="SUBMITTED",
-            created_at=now,
-            updated_at=now,
+    """A new redemption, as it is shown but for its credit."""
+    made = connection.execute(
+        _CREATE,
+        {
+            "brand_id": brand_id,
+            "redemption_id": uuid7(),
+            "reference": booking.reference,
+            "start_at": booking.start_at,
+            "end_at": booking.end_at,
+            "status": "SUBMITTED",
+            "created_at": now,
+            "updated_at": now,
             **spent,
-        )
+        },
     )
-    redemption = get(connection, brand_id, redemption_id)
-    outbox.add(connection, brand_id, "redemption.created", _told(redemption), occurred_at=now)
-    return redemption
+    return dict(made.mappings().one())
 
 
 def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: datetime) -> UUID:
@@ -228,30 +248,6 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: dat
     elif not credit.multi_use:
         credits.tell(connection, brand_id, "credit.restored", [credit_id], now)
     return membership_id
-
-
-def _all(brand_id: UUID) -> Select[Any]:
-    columns = redemptions.c
-    return (
-        select(
-            columns.redemption_id.label("id"),
-            columns.status,
-            columns.offer,
-            columns.created_at,
-            columns.updated_at,
-            columns.start_at,
-            columns.end_at,
-            columns.external_user_id,
-            columns.points,
-            columns.reference,
-            credits_table.c.code.label("credit_code"),
-        )
-        .outerjoin(
-            credits_table,
-            and_(credits_table.c.brand_id == columns.brand_id, credits_table.c.credit_id == columns.credit_id),
-        )
-        .where(columns.brand_id == brand_id)
-    )
 
 
 def _told(redemption: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         strict_content_type=False,
     )
     app.state.engine = database.engine_for(settings.database_url)
+    app.state.looks = database.looks_for(settings.database_url)
     app.state.broker = hints.broker_for(settings.redis_url)
     problems.install(app)
     for router in _ROUTERS:

@@ -94,7 +94,7 @@ def _caller_of(request: Request) -> Caller:
     engine: Engine = request.app.state.engine
     broker: Broker = request.app.state.broker
     shown = shown.strip()
-    with database.transaction(engine) as connection:
+    with request.app.state.looks.connect() as connection:
         if shown.count(".") == 2:
             holder = tokens.find(connection, shown)
             if holder is None:
