@@ -20,8 +20,22 @@ QUEUES = (EVENTS_QUEUE, BULK_QUEUE, WEBHOOKS_QUEUE)
 MEMBERSHIPS_A_HINT = 250
 
 
+class Ringing(RedisBroker):
+    """dramatiq's broker, and who waits for a queue is woken by a message; one that sleeps through it looks anyway."""
+
+    def enqueue(self, message: dramatiq.Message[None], *, delay: int | None = None) -> dramatiq.Message[None]:
+        sent = super().enqueue(message, delay=delay)
+        self.client.publish(bell(message.queue_name), "")
+        return sent
+
+
+def bell(queue: str) -> str:
+    """The channel that rings when a queue is sent a message."""
+    return f"issuance:{queue}"
+
+
 @lru_cache(maxsize=4)
-def broker_for(url: str, kind: type[RedisBroker] = RedisBroker) -> RedisBroker:
+def broker_for(url: str, kind: type[Ringing] = Ringing) -> RedisBroker:
     """The process's broker. A dead worker's messages return after 15 s, not the default's quarter of an hour."""
     broker = kind(
         url=url,

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import dramatiq
+import redis
 from dramatiq.broker import MessageProxy
-from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis
 from dramatiq.encoder import Encoder, MessageData
+from dramatiq.errors import BrokerConnectionError
 
 from issuance import hints
 
@@ -58,40 +59,60 @@ def _wrong(message: Any) -> str:
     return "" if message["actor_name"] in KNOWN_ACTORS else "for an unknown actor"
 
 
-#: Milliseconds between two looks into an empty queue. Threads without work do not look at all: they are woken.
-LOOKS_EVERY = {hints.EVENTS_QUEUE: 20, hints.BULK_QUEUE: 50, hints.WEBHOOKS_QUEUE: 50}
-#: The queues of delayed messages, of which there are none here.
-_LOOKS_SELDOM = 1000
+#: Seconds after which a queue is looked into that nobody rang for; and while its messages are worked on, of which
+#: there may be as many as are fetched at once.
+_LOOKS_EVERY, _LOOKS_EVERY_BUSY = 1.0, 0.02
+#: Milliseconds that dramatiq's own consumer sleeps after a look in vain: the waiting is done here.
+_NO_NAP = 1
 
 
-class TrustsItsQueue(RedisBroker):
+class TrustsItsQueue(hints.Ringing):
     """dramatiq's broker, but a message belongs to the queue that it came from, whatever it says itself: a worker
-    thread that looks for the consumer of another queue dies of it. Each queue is looked into at its own pace."""
+    thread that looks for the consumer of another queue dies of it. Who waits for a queue is woken by its bell."""
 
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> dramatiq.Consumer:  # noqa: ARG002 - the pace is ours
-        pace = LOOKS_EVERY.get(queue_name, _LOOKS_SELDOM)
-        return _OwnQueue(super().consume(queue_name, prefetch, pace), queue_name)
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = _NO_NAP) -> dramatiq.Consumer:
+        ring = self.client.pubsub(ignore_subscribe_messages=True)
+        return _OwnQueue(super().consume(queue_name, prefetch, min(timeout, _NO_NAP)), queue_name, ring)
 
 
 class _OwnQueue(dramatiq.Consumer):
-    def __init__(self, consumer: dramatiq.Consumer, queue_name: str) -> None:
+    def __init__(self, consumer: dramatiq.Consumer, queue_name: str, ring: redis.client.PubSub) -> None:
         self._consumer = consumer
         self._queue_name = queue_name
+        self._ring = ring
+        self._under_way: set[str] = set()
 
     def __next__(self) -> MessageProxy | None:
         message = next(self._consumer)
-        if message is None or message.queue_name == self._queue_name:
+        if message is None:
+            self._wait()
+            return None
+        self._under_way.add(message.message_id)
+        if message.queue_name == self._queue_name:
             return message
         return MessageProxy(message.copy(queue_name=self._queue_name))
 
+    def _wait(self) -> None:
+        try:
+            if self._ring.subscribed:
+                self._ring.get_message(timeout=_LOOKS_EVERY_BUSY if self._under_way else _LOOKS_EVERY)
+            else:  # and look once more, now that nothing is missed
+                self._ring.subscribe(hints.bell(self._queue_name))
+        except redis.RedisError as error:
+            away = BrokerConnectionError("The queue is away.")  # type: ignore[no-untyped-call]
+            raise away from error
+
     def ack(self, message: MessageProxy) -> None:
+        self._under_way.discard(message.message_id)
         self._consumer.ack(message)
 
     def nack(self, message: MessageProxy) -> None:
+        self._under_way.discard(message.message_id)
         self._consumer.nack(message)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         self._consumer.requeue(messages)
 
     def close(self) -> None:
+        self._ring.close()
         self._consumer.close()

@@ -1,7 +1,9 @@
 """Hints ask for what is committed, and their loss is nobody's failure (docs/decisions 2, 11)."""
 
 import asyncio
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +20,7 @@ from issuance import hints, idempotency, keys
 from issuance.api.app import create_app
 from issuance.database import transaction
 from issuance.settings import Settings
+from worker import messages
 
 
 @pytest.fixture
@@ -74,3 +77,17 @@ def test_where_the_queue_is_away_events_are_accepted(
 
     monkeypatch.setattr(StubBroker, "enqueue", away)
     assert post("/billing-events", signed_up(uuid4())).json()["accepted"] == 1
+
+
+def test_who_waits_for_a_queue_is_woken(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker whose next look is a minute away takes a hint when it is sent."""
+    monkeypatch.setattr(messages, "_LOOKS_EVERY", 60.0)
+    broker = hints.broker_for(redis_url, messages.TrustsItsQueue)
+    consumer = broker.consume(hints.BULK_QUEUE)
+    run_id = uuid4()
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(lambda: next(message for message in consumer if message is not None))
+        time.sleep(0.5)  # it has looked, and waits
+        hints.work_on_run(broker, uuid4(), run_id)
+        assert looking.result(timeout=20).args[1] == str(run_id)
+    consumer.close()
