@@ -63,10 +63,11 @@ _PAYERS = text(f"""
      WHERE e.brand_id = :brand_id
 """)
 _MEMBERSHIPS = text(f"""
-    INSERT INTO memberships (brand_id, membership_id, membership_type_id, external_user_id, signed_up_at, starts_on,
-                             billing_anchor, billing_frequency)
-    SELECT :brand_id, new.*
-      FROM {
+    WITH made AS (
+        INSERT INTO memberships (brand_id, membership_id, membership_type_id, external_user_id, signed_up_at,
+                                 starts_on, billing_anchor, billing_frequency)
+        SELECT :brand_id, new.*
+          FROM {
     recordset(
         membership_id="uuid",
         membership_type_id="uuid",
@@ -77,8 +78,10 @@ _MEMBERSHIPS = text(f"""
         billing_frequency="text",
     )
 }
-    ON CONFLICT ON CONSTRAINT memberships_pkey DO NOTHING
-    RETURNING membership_id
+        ON CONFLICT ON CONSTRAINT memberships_pkey DO NOTHING
+        RETURNING membership_id),
+         due AS (INSERT INTO dues (brand_id, membership_id) SELECT :brand_id, membership_id FROM made)
+    SELECT membership_id FROM made
 """)
 _GUESTS = text(f"""
     INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, external_user_id, lead_booker)
@@ -94,9 +97,6 @@ _GUESTS = text(f"""
         lead_booker="boolean",
     )
 }
-""")
-_DUES = text(f"""
-    INSERT INTO dues (brand_id, membership_id) SELECT :brand_id, new.* FROM {recordset(membership_id="uuid")}
 """)
 _REFUSED = text(f"""
     INSERT INTO rejected_events (brand_id, rejected_id, code, message, body)
@@ -180,15 +180,14 @@ def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[
     ]
     inserted = _execute(connection, _MEMBERSHIPS, brand_id, rows)
     made = {event.membership_id for event in ordered} if _all(inserted, rows) else set(inserted.scalars().all())
-    if made:
-        parties = [event for event in ordered if event.membership_id in made]
-        guests = [
-            {"membership_id": event.membership_id, "place": place, **guest}
-            for event in parties
-            for place, guest in enumerate(event.data["guests"])
-        ]
+    guests = [
+        {"membership_id": event.membership_id, "place": place, **guest}
+        for event in ordered
+        if event.membership_id in made
+        for place, guest in enumerate(event.data["guests"])
+    ]
+    if guests:
         _execute(connection, _GUESTS, brand_id, guests)
-        _execute(connection, _DUES, brand_id, [{"membership_id": event.membership_id} for event in parties])
     return made
 
 
