@@ -10,13 +10,19 @@ from sqlalchemy import Connection, text
 
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender
 
+# The keys alone, which the index holds in order; then the credits of those few that are there twice.
 DOUBLES = text("""
-    SELECT credit_rule_id, membership_id, guest_id, period_start, reissue, array_agg(credit_id) AS credit_ids
-      FROM credits
-     WHERE brand_id = :brand_id
-     GROUP BY membership_id, credit_rule_id, guest_id, period_start, reissue
-    HAVING count(*) > 1
-     LIMIT :most
+    SELECT credit_rule_id, membership_id, guest_id, period_start, reissue,
+           (SELECT array_agg(c.credit_id) FROM credits c
+             WHERE c.brand_id = :brand_id AND c.membership_id = doubled.membership_id
+               AND c.credit_rule_id = doubled.credit_rule_id AND c.period_start = doubled.period_start
+               AND c.guest_id = doubled.guest_id AND c.reissue = doubled.reissue) AS credit_ids
+      FROM (SELECT membership_id, credit_rule_id, period_start, guest_id, reissue
+              FROM credits
+             WHERE brand_id = :brand_id
+             GROUP BY membership_id, credit_rule_id, period_start, guest_id, reissue
+            HAVING count(*) > 1
+             LIMIT :most) AS doubled
 """)
 
 

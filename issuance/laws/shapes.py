@@ -44,7 +44,7 @@ _SAVED = text("SELECT created_at FROM rule_versions WHERE brand_id = :brand_id")
 # look through all of one side for each row of the other.
 _BY_HASHING = text("SET LOCAL enable_nestloop = off")
 
-# Hashes of 64 bits twice over. Credits are unordered: theirs are joined by exclusive or.
+# Hashes of 64 bits. Facts carry their places and credits have none: theirs are joined by exclusive or.
 SHAPES = text("""
     WITH chosen AS MATERIALIZED (
          SELECT m.membership_id, d.due_at, d.settled_at, m.membership_type_id, m.starts_on, m.billing_anchor,
@@ -67,7 +67,7 @@ SHAPES = text("""
          WINDOW facts AS (PARTITION BY e.membership_id ORDER BY e.time, e.source COLLATE "C", e.event_id COLLATE "C")),
     facts AS (
          SELECT t.membership_id,
-                bit_xor(hash_record_extended(t.fact, 0)) AS low, bit_xor(hash_record_extended(t.fact, 1)) AS high,
+                bit_xor(hash_record_extended(t.fact, 0)) AS hash,
                 bool_or(t.type = 'membership.guests_changed' OR t.time > :now) AS alone,
                 bool_or(t.settled_at IS NULL) AS unsettled, max(t.time) FILTER (WHERE t.time <= :now) AS latest
            FROM (SELECT *, ROW(place, type, width_bucket(time, CAST(:cuts AS timestamptz[])), tie,
@@ -83,7 +83,7 @@ SHAPES = text("""
           WHERE t.type = 'membership.signed_up'),
     credits AS (
          SELECT c.membership_id,
-                bit_xor(hash_record_extended(c.credit, 0)) AS low, bit_xor(hash_record_extended(c.credit, 1)) AS high,
+                bit_xor(hash_record_extended(c.credit, 0)) AS hash,
                 bool_or(c.place IS NULL) AS alone,
                 min(c.expires_at) FILTER (WHERE c.held) AS expiry
            FROM (SELECT o.*, ROW(o.credit_rule_id, o.place, o.period_start, o.period_end, o.reissue, o.rule_version,
@@ -109,16 +109,16 @@ SHAPES = text("""
     SELECT chosen.membership_id, due_at,
            credits.expiry IS NOT NULL AND (due_at IS NULL OR credits.expiry < due_at) AS outlived,
            archived OR facts.alone OR coalesce(credits.alone, false) AS alone,
-           hash_record_extended(shape.*, 0) AS low, hash_record_extended(shape.*, 1) AS high
+           hash_record_extended(shape.*, 0) AS hash
       FROM chosen JOIN facts USING (membership_id) LEFT JOIN credits USING (membership_id),
            LATERAL (SELECT membership_type_id, starts_on, billing_anchor, billing_frequency, status, ends_on,
-                           facts.low, facts.high, credits.low, credits.high) AS shape
+                           facts.hash, credits.hash) AS shape
      WHERE NOT facts.unsettled AND NOT facts.latest > chosen.settled_at
      ORDER BY chosen.membership_id
 """)
 
 
-Shape = tuple[int, int]
+Shape = int
 
 
 class Shaped(NamedTuple):
@@ -146,8 +146,8 @@ def shapes(connection: Connection, brand_id: UUID, clock: BrandClock) -> Iterato
         yield [_shaped(*row) for row in connection.execute(SHAPES, which)]
 
 
-def _shaped(membership_id: UUID, due_at: datetime | None, outlived: bool, alone: bool, low: int, high: int) -> Shaped:
-    return Shaped(membership_id, None if alone else (low, high), due_at, outlived)
+def _shaped(membership_id: UUID, due_at: datetime | None, outlived: bool, alone: bool, shape: Shape) -> Shaped:
+    return Shaped(membership_id, None if alone else shape, due_at, outlived)
 
 
 def _cuts(connection: Connection, brand_id: UUID, clock: BrandClock) -> list[datetime]:
