@@ -28,6 +28,18 @@ def test_a_late_answer_overwrites_nothing(hook: Hook, receiver: Receiver) -> Non
     assert len(receiver.received) == 1
 
 
+def test_while_one_worker_delivers_no_other_does(hook: Hook) -> None:
+    """What happens meanwhile waits for it: nobody else is handed the webhook, and nobody is asked to look."""
+    hook.tell()
+    with transaction(hook.engine, hook.brand_id) as connection:
+        assert deliveries.claim(connection, hook.brand_id, hook.webhook_id) is not None
+    hook.tell()
+    with transaction(hook.engine, hook.brand_id) as connection:
+        assert deliveries.claim(connection, hook.brand_id, hook.webhook_id) is None
+        assert deliveries.due(connection, most=100) == []
+    assert [one.attempts for one in hook.deliveries()] == [1, 0]
+
+
 def test_what_a_dead_worker_held_is_due_again_within_minutes(hook: Hook) -> None:
     """Its claims run out by themselves: nobody has to give them back."""
     hook.tell()
