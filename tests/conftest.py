@@ -4,9 +4,7 @@
 """
 
 import secrets
-import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import psycopg
 import pytest
@@ -18,6 +16,7 @@ from issuance import hints, schema
 from issuance.database import engine_for
 from issuance.errors import SettingsError
 from issuance.settings import Settings, read
+from tests.databases import drop_database
 from tests.serving import MARK, empty_redis, server
 
 __all__ = ["server"]
@@ -64,20 +63,7 @@ def fresh_database(given: Settings) -> Iterator[Callable[[], str]]:
         engine_for(template).dispose()  # a template must have no one connected
         yield fresh
         for name in reversed(made):
-            _drop(connection, name)
-
-
-def _drop(connection: psycopg.Connection[Any], name: str) -> None:
-    """Drop a database, whoever is connected. Autovacuum is, now and then: nobody may end it, and it is soon done."""
-    statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-    for _ in range(100):
-        try:
-            connection.execute(statement)
-        except psycopg.errors.InsufficientPrivilege:
-            time.sleep(0.1)
-        else:
-            return
-    connection.execute(statement)
+            drop_database(connection, name)
 
 
 @pytest.fixture(scope="session")

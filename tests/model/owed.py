@@ -130,7 +130,8 @@ def turns(versions: list[Version], reading: Reading, until: datetime, out: dict[
         start = reading.midnight(day)
         if start > until and day != reading.starts_on:
             break
-        release = Release(reading, day)
+        release = reading.known_releases.get(day) or Release(reading, day)
+        reading.known_releases[day] = release
         scheduled = reading.sign_up.time
         if day != reading.starts_on:
             scheduled = max(scheduled, reading.midnight(previous))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from itertools import count, takewhile
+from typing import Any
 
 from tests.model.times import MONTHS, local_date, midnight, plus_months
 from tests.model.words import Fact, Guest
@@ -28,7 +29,9 @@ class Reading:
         self.anchor: date = self.sign_up.data.get("billing_anchor") or self.starts_on
         self.billing_frequency: str = self.sign_up.data["billing_frequency"]
         self._known_calendars: dict[str, list[date]] = {}
-        self._known_states: dict[datetime, dict[str, str]] = {}
+        self._known_charges: dict[datetime, list[tuple[date, date, str]]] = {}
+        #: What became of turns, by date, for all rules (see `owed`).
+        self.known_releases: dict[date, Any] = {}
         self.charges = [fact for fact in self.facts if fact.kind.startswith("charge.")]
         if automatic:
             self.charges = sorted(self.charges + self._automatic_charges(), key=lambda fact: fact.order)
@@ -86,10 +89,14 @@ class Reading:
             made.append(Fact(f"{day} b", start, "charge.succeeded", self.membership, data, "automatic"))
         return made
 
-    def charge_states(self, instant: datetime) -> dict[str, str]:
-        """Each charge known at `instant` and the state its latest event then gave it."""
-        if instant in self._known_states:
-            return self._known_states[instant]
+    def covering(self, day: date, instant: datetime) -> set[str]:
+        """The states, at `instant`, of the charges whose period holds `day`."""
+        if instant not in self._known_charges:
+            self._known_charges[instant] = self._charges_at(instant)
+        return {state for start, end, state in self._known_charges[instant] if start <= day < end}
+
+    def _charges_at(self, instant: datetime) -> list[tuple[date, date, str]]:
+        """Each charge known at `instant`: its period, and the state its latest event then gave it."""
         states: dict[str, str] = {}
         amounts: dict[str, int] = {}
         for fact in self.charges:
@@ -103,18 +110,11 @@ class Reading:
                 if refunded is not None and (charge not in amounts or refunded < amounts[charge]):
                     continue
             states[charge] = state
-        self._known_states[instant] = states
-        return states
-
-    def covering(self, day: date, instant: datetime) -> set[str]:
-        """The states, at `instant`, of the charges whose period holds `day`."""
-        states = self.charge_states(instant)
         latest = {fact.data["charge"]: fact.data for fact in self.charges if fact.data["charge"] in states}
-        found = set()
+        found = []
         for charge, data in latest.items():
-            end = data.get("period_end") or self.next_boundary("billing_cycle", data["period_start"])
-            if data["period_start"] <= day < end:
-                found.add(states[charge])
+            start = data["period_start"]
+            found.append((start, data.get("period_end") or self.next_boundary("billing_cycle", start), states[charge]))
         return found
 
     # -- status (7)

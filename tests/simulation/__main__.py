@@ -57,7 +57,8 @@ def main() -> int:
         if args.kept:
             kept = sorted(path.name for path in keeping.FOLDER.glob("*.json"))
             seeds, args.seeds, args.together = iter(kept), len(kept), 1
-        with ProcessPoolExecutor(args.together, get_context("spawn"), prepare, (url,)) as pool:
+        spawn = get_context("spawn")
+        with ProcessPoolExecutor(args.together, spawn, prepare, (url, spawn.Value("i", 0))) as pool:
             first = islice(seeds, args.together * 2)
             pending = {pool.submit(play, seed, args.shrink, args.keep) for seed in first}
             while pending:

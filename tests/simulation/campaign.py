@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import secrets
@@ -14,10 +15,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import make_url
 
+from tests.databases import drop_database
 from tests.model.histories import History
-
-#: Brands of a database after which its tables are emptied: what looks at all brands should not find hundreds.
-BRANDS = 40
+from tests.simulation import backends
 
 _world: Any = None
 
@@ -34,10 +34,13 @@ def libpq(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def prepare(url: str) -> None:
-    """In a new process: a database with the schema, and a world on it."""
+def prepare(url: str, turn: Any) -> None:
+    """In a new process, the one whose `turn` it is: a database with the schema, and a world on it."""
     global _world
     os.environ["LOG_LEVEL"] = "error"
+    with turn.get_lock():
+        backends.settle_on(turn.value)
+        turn.value += 1
     name = f"issuance_simulation_{secrets.token_hex(4)}"
     with psycopg.connect(libpq(url), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
@@ -50,11 +53,13 @@ def prepare(url: str) -> None:
     logging.disable(logging.CRITICAL)  # the programs complain of what is done to them
     schema.apply(own)
     _world = World(own, libpq(own))
+    gc.freeze()  # what is there now stays, and of what comes little is in circles
+    gc.set_threshold(20_000, 20, 20)
 
     def drop() -> None:
         _world.close()
         with psycopg.connect(libpq(url), autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            drop_database(connection, name)
 
     atexit.register(drop)
 

@@ -33,11 +33,12 @@ def history(seed: int) -> History:
 class _Draft:
     def __init__(self, random: Random, timezone: str, start: datetime) -> None:
         self.random, self.timezone, self.start = random, timezone, start
-        self.end = start + timedelta(days=random.randrange(100, 420))
+        self.end = start + timedelta(days=random.randrange(100, random.choice([150, 200, 420])))
         self.types: dict[str, str] = {}
         self.rules = [f"rule{number}" for number in range(random.choice([1, 2, 2, 3]))]
         self.members: list[str] = []
         self.anchors: list[date] = []
+        self.joined: list[str] = []
         #: Instants between the sign-ups of memberships that are alike: something may be saved just then.
         self.between: list[datetime] = []
 
@@ -50,7 +51,7 @@ class _Draft:
         opening = [Op("coupon", {"name": name, "validity": validity}) for name, validity in self.coupons.items()]
         opening += [Op("membership_type", {"name": name, "billing": billing}) for name, billing in self.types.items()]
         arrivals: list[tuple[datetime, Fact]] = []
-        for number in range(random.choice([1, 2, 2, 3])):
+        for number in range(random.choice([1, 1, 2, 2, 3])):
             arrivals += self._family(f"f{number}")
         self.starts = [self._start_of_a_period() for _ in range(random.randrange(3, 9))]
         dated: list[Dated] = []
@@ -65,7 +66,7 @@ class _Draft:
         """Memberships that are alike: one life, lived more than once, of which something may befall only one."""
         random = self.random
         days = transitions(self.timezone, self.start.year)
-        own, size = random.random(), random.choice([1, 2, 3, 4, 5, 8])
+        own, size = random.random(), random.choice([1, 2, 2, 2, 3, 3, 4, 5, 8])
         apart = random.choice([0, 0, 2, 9 * 3600])
         # Of a plain life little is known but its beginning.
         kept = random.choice([0, 0, 0.15, 1, 1])
@@ -77,6 +78,7 @@ class _Draft:
             life = Life(Random(own), member, self.timezone, self.start, self.end, self.types, days)
             lived = life.draw()
             self.anchors.append(life.anchor)
+            self.joined.append(life.membership_type)
             spared = letter != "a" and random.random() < 0.5
             later = timedelta(seconds=random.randrange(apart + 1))
             heard = together if random.random() < 0.8 else timedelta(days=random.randrange(9))
@@ -114,7 +116,7 @@ class _Draft:
             "issue_on_signup": random.random() < 0.6,
             "multi_use": random.random() < 0.2,
             "for_lead_booker_only": random.random() < 0.5,
-            "issuing_frequency": random.choice(["P1M", *FREQUENCIES]),
+            "issuing_frequency": random.choice(["P1M", "P1M", "P1M", *FREQUENCIES]),
             "coupon": random.choice(list(self.coupons)),
         }
 
@@ -122,7 +124,10 @@ class _Draft:
         """A rule's creation, mostly at the start, and what is saved of it later."""
         random = self.random
         born = self.start if random.random() < 0.8 else self._instant()
-        fields = {**self._flags(), "membership_type": random.choice(["gold", *self.types])}
+        fields = {
+            **self._flags(),
+            "membership_type": random.choice(self.joined if random.random() < 0.9 else [*self.types]),
+        }
         dated = [(born, Op("create_rule", {"rule": rule, "include_upcoming": random.random() < 0.4, **fields}))]
         instants = [self._instant() for _ in range(random.choice([0, 1, 2, 3]))]
         instants += random.sample(self.between, random.randrange(min(2, len(self.between)) + 1))
@@ -223,7 +228,7 @@ class _Draft:
             pick = random.randrange(1000)
             name = random.choices(
                 ["deliver", "lose", "double", "tick", "wait", "go", "wipe", "outage", "heal"],
-                [12, 0 if calm else 2, 0 if calm else 2, 4, 2, 0 if calm else 4, 0.2, 0 if calm else 0.4, 0.2],
+                [12, 0 if calm else 2, 0 if calm else 2, 3, 2, 0 if calm else 4, 0.2, 0 if calm else 0.4, 0.2],
             )[0]
             args: dict[str, Any] = {}
             if name in ("deliver", "lose", "double", "go"):

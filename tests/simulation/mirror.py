@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 from uuid import UUID
 
-import psycopg
-
 from tests.model.oracle import Oracle
+from tests.simulation.onlooker import Onlooker
 
 SEEN = """
     SELECT (SELECT clock_now FROM brands WHERE brand_id = %(brand)s),
@@ -44,7 +42,7 @@ class Run:
 class Mirror:
     """Looks at what a commit left, by itself, and tells the oracle."""
 
-    def __init__(self, looking: psycopg.Connection[Any], brand_id: UUID, oracle: Oracle, names: dict[str, str]) -> None:
+    def __init__(self, looking: Onlooker, brand_id: UUID, oracle: Oracle, names: dict[str, str]) -> None:
         self.looking, self.brand_id, self.oracle, self.names = looking, brand_id, oracle, names
         self.runs: dict[UUID, Run] = {}
         self.due: set[str] = set()

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from issuance import credits  # noqa: A004 - the word is the domain's
 from issuance.database import transaction
-from issuance.laws import LAWS
+from issuance.laws import LAWS, look
 from issuance.settling import explaining
 from tests.model.driver import FIELDS, difference, predicted
 from tests.model.oracle import Oracle
@@ -56,10 +56,13 @@ def unexplained_turns(engine: Engine, brand_id: UUID, oracle: Oracle, ids: dict[
     """A line for each turn of which explain names a reason that does not hold, or says nothing."""
     names = {str(identity): name for name, identity in ids.items()}
     lines = []
-    for reading in oracle.readings():
+    with transaction(engine, brand_id) as connection:
+        explained = {
+            reading: explaining.explain(connection, brand_id, ids[reading.membership], first=reading.starts_on)
+            for reading in oracle.readings()
+        }
+    for reading, rows in explained.items():
         membership = reading.membership
-        with transaction(engine, brand_id) as connection:
-            rows = explaining.explain(connection, brand_id, ids[membership], first=reading.starts_on)
         for rule, versions in oracle.rules.items():
             told = {
                 (names.get(str(row["guest"]["id"]), f"{membership} member"), row["period_start"]): row["reason"]
@@ -75,9 +78,11 @@ def unexplained_turns(engine: Engine, brand_id: UUID, oracle: Oracle, ids: dict[
 
 def broken_laws(engine: Engine, brand_id: UUID) -> str:
     """The offenders against each law, as lines."""
-    lines = []
+    names = {law.number: law.name for law in LAWS}
     with transaction(engine, brand_id) as connection:
-        for law in LAWS:
-            offenders = [offender for batch in law.find(connection, brand_id) for offender in batch]
-            lines += [f"  law {law.number}, {law.name}: {offender}" for offender in offenders]
-    return "\n".join(lines)
+        return "\n".join(
+            f"  law {number}, {names[number]}: {offender}"
+            for found in look(connection, brand_id, LAWS)
+            for number, offenders in found.items()
+            for offender in offenders
+        )

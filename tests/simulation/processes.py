@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, TextClause, create_engine, event
+from sqlalchemy import Connection, Engine, Select, TextClause, event
 from sqlalchemy.exc import OperationalError
 
-from issuance.database import LOCK_TIMEOUT
+from tests.simulation.backends import engine_on
 
 #: What PostgreSQL may say of a statement that did nothing wrong.
 TROUBLES = (
@@ -132,7 +132,9 @@ class Process:
 
 
 def _only_reads(statement: object) -> bool:
-    return isinstance(statement, TextClause) and statement.text.lstrip().startswith("SELECT")
+    if isinstance(statement, TextClause):
+        return statement.text.lstrip().startswith("SELECT")
+    return isinstance(statement, Select)
 
 
 def _abort(connection: Connection) -> None:
@@ -149,16 +151,7 @@ class Machine:
     def __init__(self, url: str, on_commit: Callable[[Process], None]) -> None:
         self.current: Process | None = None
         self._on_commit = on_commit
-        options = {"timezone": "UTC", "lock_timeout": LOCK_TIMEOUT, "synchronous_commit": "off", "jit": "off"}
-        self.engine: Engine = create_engine(
-            url,
-            pool_size=4,
-            max_overflow=40,
-            connect_args={
-                "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
-                "prepare_threshold": 2,
-            },
-        )
+        self.engine: Engine = engine_on(url)
         event.listen(self.engine, "begin", self._begin)
         event.listen(self.engine, "before_execute", self._execute)
         event.listen(self.engine, "commit", self._commit)

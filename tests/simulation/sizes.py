@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from random import Random
 from unittest import mock
 
 from issuance import hints
 from issuance.settling import alike, due, walking, working
+from worker import actors
 
 
 @contextmanager
@@ -16,6 +18,8 @@ def small_sizes(seed: int) -> Iterator[None]:
     """The numbers above which the engine does things in parts, made so small that a few memberships are many."""
     random = Random(f"sizes {seed}")
     batch, part, instants, few = (random.choice(sizes) for sizes in ((2, 3, 5, 1000), (1, 2, 50), (1, 2, 6), (2, 2, 4)))
+    # A worker's turn lasts for one batch of a run, for some, or for many; never for none.
+    seconds = count(0.0, random.choice([0.3, 0.12, 0.02]))
     with (
         mock.patch.object(due, "BATCH_SIZE", batch),
         mock.patch.object(working, "BATCH_SIZE", batch),
@@ -23,5 +27,6 @@ def small_sizes(seed: int) -> Iterator[None]:
         mock.patch.object(walking, "MOST_INSTANTS", instants),
         mock.patch.object(alike, "_FEWEST", few),
         mock.patch.object(hints, "MEMBERSHIPS_A_HINT", random.choice([1, 2, 100])),
+        mock.patch.object(actors, "monotonic", seconds.__next__),
     ):
         yield

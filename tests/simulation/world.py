@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import dramatiq
-import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
@@ -25,6 +24,7 @@ from tests.model.oracle import Oracle
 from tests.simulation.clients import Clients
 from tests.simulation.histories import History
 from tests.simulation.mirror import Mirror
+from tests.simulation.onlooker import Onlooker
 from tests.simulation.outcome import Mismatch, broken_laws, complaint, differences, unexplained_turns
 from tests.simulation.processes import Fault, Machine, Process
 from tests.simulation.queue import Queue
@@ -33,25 +33,10 @@ from worker import actors
 
 #: Whatever goes on comes to an end within so many steps of a drain.
 MOST_STEPS = 500
-#: Longer than any real time that somebody waits for: claims, forgotten hints; and most back-offs.
-A_WHILE = timedelta(seconds=40)
-
-_PASSES = (
-    "UPDATE dues SET retry_at = retry_at - %(by)s WHERE brand_id = %(brand)s AND retry_at IS NOT NULL",
-    """UPDATE run_batches SET claimed_at = claimed_at - %(by)s, finished_at = finished_at - %(by)s
-        WHERE brand_id = %(brand)s
-          AND run_id IN (SELECT run_id FROM runs WHERE brand_id = %(brand)s AND finished_at IS NULL)""",
-    "UPDATE runs SET created_at = created_at - %(by)s WHERE brand_id = %(brand)s AND finished_at IS NULL",
-    "UPDATE billing_events SET received_at = received_at - %(by)s WHERE brand_id = %(brand)s AND settled_at IS NULL",
-)
-_UNDER_WAY = """
-    SELECT EXISTS (SELECT FROM runs WHERE brand_id = %(brand)s AND finished_at IS NULL AND state <> 'paused')
-        OR EXISTS (SELECT FROM billing_events e JOIN dues USING (brand_id, membership_id)
-                    WHERE e.brand_id = %(brand)s AND e.settled_at IS NULL)
-        OR EXISTS (SELECT FROM dues WHERE brand_id = %(brand)s AND (quarantined_at IS NOT NULL
-                   OR due_at <= (SELECT clock_now FROM brands WHERE brand_id = %(brand)s)))
-"""
-_APART = "SELECT membership_id FROM dues WHERE brand_id = %(brand)s AND quarantined_at IS NOT NULL ORDER BY 1"
+#: Histories after which the tables are emptied: what looks at all brands should not find hundreds.
+MOST_BRANDS = 25
+#: Seconds, longer than any real time that somebody waits for: claims, forgotten hints; and most back-offs.
+A_WHILE = 40.0
 
 
 class World:
@@ -59,13 +44,12 @@ class World:
 
     def __init__(self, url: str, libpq_url: str) -> None:
         self.machine = Machine(url, self._committed)
-        #: Looks on, beside the programs, and turns the clocks of the world.
-        self.looking = psycopg.connect(libpq_url, autocommit=True, prepare_threshold=2)
-        self.looking.execute("SELECT set_config('issuance.brand_id', '*', false)")
+        self.looking = Onlooker(libpq_url)
         self.queue = Queue()
+        self.brands = 0
 
     def close(self) -> None:
-        self.looking.close()
+        self.looking.connection.close()
         self.machine.engine.dispose()
 
     def play(self, history: History) -> None:
@@ -76,10 +60,12 @@ class World:
         self.queue.waiting.clear()
         self.queue.down = False
         self.queue.sender_is_alive = self._sender_is_alive
+        self.brands += 1
+        if self.brands % MOST_BRANDS == 0:
+            self.looking.empty()
         with transaction(self.machine.engine) as connection:
             self.brand_id, _ = brands.create(connection, name="world", timezone=history.timezone, sandbox=True)
-        start = {"start": history.start, "brand": self.brand_id}
-        self.looking.execute("UPDATE brands SET clock_now = %(start)s WHERE brand_id = %(brand)s", start)
+        self.looking.start(self.brand_id, history.start)
         self.oracle = Oracle(history.timezone, history.start)
         self.clients = Clients(self, history.seed)
         self.mirror = Mirror(self.looking, self.brand_id, self.oracle, self.clients.names)
@@ -201,8 +187,7 @@ class World:
 
     def wait(self, seconds: float) -> None:
         """Real time passes: what waited for longer than that has waited long enough."""
-        for statement in _PASSES:
-            self.looking.execute(statement, {"by": timedelta(seconds=seconds), "brand": self.brand_id})
+        self.looking.passes(self.brand_id, seconds)
 
     def go(self, pick: int) -> None:
         """A process that rested goes on."""
@@ -213,7 +198,7 @@ class World:
 
     def heal(self) -> None:
         """The operator lets out what was set apart."""
-        for (membership_id,) in self.looking.execute(_APART, {"brand": self.brand_id}).fetchall():
+        for membership_id in self.looking.set_apart(self.brand_id):
             with self.transaction() as connection:
                 quarantine.retry(connection, self.brand_id, membership_id)
 
@@ -258,20 +243,17 @@ class World:
     def drain(self, random: Random, storm: int = 0) -> None:
         """Lets everything come to its end, the first `storm` steps in bad weather."""
         for step in range(MOST_STEPS):
-            if not self.queue.waiting and not self.resting and not self._under_way():
+            under_way = not self.queue.waiting and self.looking.is_under_way(self.brand_id)
+            if not self.queue.waiting and not self.resting and not under_way:
                 self.mirror.follow()
                 self.mirror.moving = False
                 return
             if step >= storm:
                 self.queue.down = False
-            self._stir(random, storm=step < storm)
+            self._stir(random, step < storm, under_way)
         raise Mismatch(self.step, f"it does not come to an end: {self.queue.waiting} {self.resting}")
 
-    def _under_way(self) -> bool:
-        found = self.looking.execute(_UNDER_WAY, {"brand": self.brand_id}).fetchone()
-        return bool(found and found[0])
-
-    def _stir(self, random: Random, storm: bool) -> None:
+    def _stir(self, random: Random, storm: bool, under_way: bool) -> None:
         pick = random.randrange(1000)
         fault = _fault(random, 0.15 if storm else 0)
         rest = random.randrange(1, 5) if storm and random.random() < 0.1 else 0
@@ -285,8 +267,8 @@ class World:
                 self.double(pick)
             else:
                 self.deliver(pick, fault, rest)
-        elif self._under_way():
-            self.wait(A_WHILE.total_seconds())
+        elif under_way:
+            self.wait(A_WHILE)
             self.heal()
             self.tick(fault, rest)
         elif self.resting:
