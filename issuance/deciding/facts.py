@@ -166,7 +166,7 @@ class Credit:
     flagged_at: datetime | None = None
 
     def like(self, credit_id: UUID, guest_id: UUID) -> "Credit":
-        """The same credit of another guest of another membership."""
+        """The same credit, under an id and of a guest that may be another."""
         rule_id, _, period_start, reissue = self.key
         return Credit(
             credit_id,

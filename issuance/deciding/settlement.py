@@ -5,7 +5,7 @@ Pure: it returns what to write. Applying it and settling again at the same `now`
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from issuance.deciding.decisions import Decision, Validities, decide_with, expiry, period_end_of
@@ -104,7 +104,7 @@ def _change_what_is_out(settlement: Settlement, history: History, rules: Sequenc
 def _become(history: History, credit: Credit, decision: Decision | None, rule: Rule) -> tuple[Credit, Reason | None]:
     """What a credit that is out becomes at `now`, and why it is revoked if it is."""
     now = history.now
-    after = replace(credit)
+    after = credit.like(credit.credit_id, credit.key.guest_id)
     why = _taken_back(history, credit, decision)
     if history.facts.moves and not credit.roll_over and credit.redeemed_at is None:
         why = _move(history, after, rule) or why
