@@ -1,6 +1,6 @@
 """Load memberships' facts in a handful of set-based queries, whatever the size of the batch."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -32,14 +32,6 @@ _MEMBERSHIPS = text("""
 _ARCHIVED = text("""
     SELECT external_user_id, archived_at FROM members
      WHERE brand_id = :brand_id AND external_user_id = ANY(:members) AND archived_at IS NOT NULL
-""")
-# From the archived ones, who are few; whoever signed up is asked about above.
-_ARCHIVED_GUESTS = text("""
-    SELECT g.membership_id, g.guest_id, a.archived_at
-      FROM members a
-      JOIN guests g USING (brand_id, external_user_id)
-     WHERE a.brand_id = :brand_id AND a.archived_at IS NOT NULL
-       AND g.brand_id = :brand_id AND g.membership_id = ANY(:ids)
 """)
 _EVENTS = text("""
     SELECT membership_id, source, event_id, type, time, charge_id, data, settled_at IS NULL AS unsettled
@@ -119,6 +111,11 @@ class Membership:
         guests: list[dict[str, Any]] = next(f for f in self.facts if f.type == "membership.signed_up").data["guests"]
         return guests
 
+    def named_guests(self) -> dict[UUID, str]:
+        """Who the guests are that are members themselves: external user ids, as the latest fact says."""
+        guests = (guest for fact in self.facts for guest in fact.data.get("guests", ()))
+        return {UUID(guest["guest_id"]): name for guest in guests if (name := guest.get("external_user_id"))}
+
     def has_news(self, now: datetime) -> bool:
         """Whether a fact arrived, or one that was announced happened, since the last settling."""
         settled_at = self.settled_at
@@ -159,18 +156,28 @@ def load(
     ids = {"brand_id": brand_id, "ids": id_array(found)}
     loaded: dict[UUID, Membership] = {}
     if found:
-        rows = connection.execute(_MEMBERSHIPS, ids).all()
-        members = {"brand_id": brand_id, "members": list({row.external_user_id for row in rows})}
-        archived_at = {row.external_user_id: row.archived_at for row in connection.execute(_ARCHIVED, members)}
-        for row in rows:
-            loaded[row.membership_id] = Membership(row, zone, archived_at=archived_at.get(row.external_user_id))
-        for row in connection.execute(_ARCHIVED_GUESTS, ids).all():
-            loaded[row.membership_id].archived_guests[row.guest_id] = row.archived_at
+        for row in connection.execute(_MEMBERSHIPS, ids).all():
+            loaded[row.membership_id] = Membership(row, zone)
         for event in connection.execute(_EVENTS, ids).all():
             loaded[event.membership_id].facts.append(read_fact(event))
+        _tell_archived(connection, brand_id, loaded.values())
         for row in connection.execute(_CREDITS, ids).all():
             loaded[row.membership_id].credits.append(_credit(row))
     return list(loaded.values())
+
+
+def _tell_archived(connection: Connection, brand_id: UUID, memberships: Collection[Membership]) -> None:
+    """Say of memberships whose member is archived, or a guest that their facts name, be it for the first time."""
+    named = [membership.named_guests() for membership in memberships]
+    members = {name for names in named for name in names.values()} | {one.row.external_user_id for one in memberships}
+    found = connection.execute(_ARCHIVED, {"brand_id": brand_id, "members": list(members)})
+    archived_at = {row.external_user_id: row.archived_at for row in found}
+    if archived_at:
+        for membership, names in zip(memberships, named, strict=True):
+            membership.archived_at = archived_at.get(membership.row.external_user_id)
+            membership.archived_guests = {
+                guest_id: archived_at[name] for guest_id, name in names.items() if name in archived_at
+            }
 
 
 def load_rules(
