@@ -92,7 +92,13 @@ def status_of(history: History) -> Status:
 
 
 def _change_what_is_out(settlement: Settlement, history: History, rules: Sequence[Rule]) -> None:
-    decided = {decision.credit.key: decision for decision in settlement.decisions if decision.credit is not None}
+    decided: dict[CreditKey, Decision] = {}
+    for decision in settlement.decisions:
+        # The sign-up and, under a later version, a P0D turn can mean one period: what either is owed stays.
+        if decision.credit is not None and (
+            decision.reason is Reason.ALREADY_ISSUED or decision.credit.key not in decided
+        ):
+            decided[decision.credit.key] = decision
     rule_of = {rule.credit_rule_id: rule for rule in rules}
     for credit in history.facts.credits:
         rule = rule_of[credit.key.credit_rule_id]

@@ -124,6 +124,15 @@ def test_a_version_saved_when_a_turn_that_was_not_released_is_over_does_not_make
     assert life.reasons(at("2031-01-18"))["2031-01-18"] is Reason.ISSUED
 
 
+def test_a_rule_that_becomes_once_ever_takes_back_no_credit_of_the_sign_up() -> None:
+    """The P0D turn means the sign-up's period too; that it waits for its charge says nothing of the sign-up's credit."""
+    once = version(2, at("2030-02-28"), include_upcoming=True, frequency=IssuingFrequency.ONCE)
+    life = Life(rules=[rule(version(), once)])
+    life.settle(at("2030-01-31"))
+    life.settle(at("2030-03-01"))
+    assert [credit.revoked_at for credit in life.credits] == [None]
+
+
 FREQUENCIES = st.sampled_from([IssuingFrequency.BILLING_CYCLE, *IssuingFrequency])
 
 
