@@ -133,7 +133,9 @@ class Reading:
         announced: tuple[datetime, str] | None = None
         changes = [fact for fact in self.facts if fact.kind == "membership.status_changed"]
         for fact in sorted(changes + charges, key=lambda fact: fact.order):
-            if announced and announced[0] <= fact.time:
+            # A status that is told at the very instant of an announced end is the later word of the two.
+            told = fact.kind == "membership.status_changed"
+            if announced and (announced[0] < fact.time or (announced[0] == fact.time and not told)):
                 statuses.append(announced)
                 announced = None
             status = statuses[-1][1]

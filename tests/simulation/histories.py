@@ -33,7 +33,7 @@ def history(seed: int) -> History:
 class _Draft:
     def __init__(self, random: Random, timezone: str, start: datetime) -> None:
         self.random, self.timezone, self.start = random, timezone, start
-        self.end = start + timedelta(days=random.randrange(100, random.choice([150, 200, 420])))
+        self.end = start + timedelta(days=random.randrange(100, random.choice([200, 300, 420])))
         self.types: dict[str, str] = {}
         self.rules = [f"rule{number}" for number in range(random.choice([1, 2, 2, 3]))]
         self.members: list[str] = []
@@ -51,7 +51,7 @@ class _Draft:
         opening = [Op("coupon", {"name": name, "validity": validity}) for name, validity in self.coupons.items()]
         opening += [Op("membership_type", {"name": name, "billing": billing}) for name, billing in self.types.items()]
         arrivals: list[tuple[datetime, Fact]] = []
-        for number in range(random.choice([1, 1, 2, 2, 3])):
+        for number in range(random.choice([1, 1, 1, 2, 2])):
             arrivals += self._family(f"f{number}")
         self.starts = [self._start_of_a_period() for _ in range(random.randrange(3, 9))]
         dated: list[Dated] = []
@@ -66,10 +66,10 @@ class _Draft:
         """Memberships that are alike: one life, lived more than once, of which something may befall only one."""
         random = self.random
         days = transitions(self.timezone, self.start.year)
-        own, size = random.random(), random.choice([1, 2, 2, 2, 3, 3, 4, 5, 8])
+        own, size = random.random(), random.choice([1, 2, 3, 4, 5, 6, 8])
         apart = random.choice([0, 0, 2, 9 * 3600])
         # Of a plain life little is known but its beginning.
-        kept = random.choice([0, 0, 0.15, 1, 1])
+        kept = random.choice([0, 0, 0, 0.15, 1])
         together = timedelta(days=random.choice([0, 0, 0, 1, 8]))
         arrivals: list[tuple[datetime, Fact]] = []
         for letter in "abcdefgh"[:size]:
@@ -81,7 +81,7 @@ class _Draft:
             self.joined.append(life.membership_type)
             spared = letter != "a" and random.random() < 0.5
             later = timedelta(seconds=random.randrange(apart + 1))
-            heard = together if random.random() < 0.8 else timedelta(days=random.randrange(9))
+            heard = together if random.random() < 0.9 else timedelta(days=random.randrange(9))
             if self.types[life.membership_type] == "external":
                 kept = kept or 0.9  # without charges it would get nothing
             for arrival, fact in lived:

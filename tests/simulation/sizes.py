@@ -17,7 +17,9 @@ from worker import actors
 def small_sizes(seed: int) -> Iterator[None]:
     """The numbers above which the engine does things in parts, made so small that a few memberships are many."""
     random = Random(f"sizes {seed}")
-    batch, part, instants, few = (random.choice(sizes) for sizes in ((2, 3, 5, 1000), (1, 2, 50), (1, 2, 6), (2, 2, 4)))
+    batch, part, instants, few = (
+        random.choice(sizes) for sizes in ((2, 3, 5, 8, 1000), (1, 2, 50), (1, 2, 6), (2, 2, 3))
+    )
     # A worker's turn lasts for one batch of a run, for some, or for many; never for none.
     seconds = count(0.0, random.choice([0.3, 0.12, 0.02]))
     with (

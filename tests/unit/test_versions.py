@@ -125,7 +125,7 @@ def test_a_version_saved_when_a_turn_that_was_not_released_is_over_does_not_make
 
 
 def test_a_rule_that_becomes_once_ever_takes_back_no_credit_of_the_sign_up() -> None:
-    """The P0D turn means the sign-up's period too; that it waits for its charge says nothing of the sign-up's credit."""
+    """The P0D turn means the sign-up's period too; that it waits for its charge says nothing of the sign-up's."""
     once = version(2, at("2030-02-28"), include_upcoming=True, frequency=IssuingFrequency.ONCE)
     life = Life(rules=[rule(version(), once)])
     life.settle(at("2030-01-31"))
