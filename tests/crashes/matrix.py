@@ -111,6 +111,9 @@ class Matrix:
                 if time.monotonic() - began > _REACH and orders.take_back():
                     return None
                 time.sleep(0.02)
+            while case.fault == "stop" and self.site.pid("postgres") == postgres:
+                assert time.monotonic() - began < RECOVERY_LIMIT, "PostgreSQL was to stop, and did not"
+                time.sleep(0.02)
             club.wait_until_done(RECOVERY_LIMIT)
         except AssertionError as error:
             orders.take_back()
