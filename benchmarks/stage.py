@@ -21,8 +21,10 @@ from issuance.embedded.postgres import ADMIN, Postgres
 from issuance.embedded.servers import supervised
 from issuance.settings import Settings
 
-#: Beside what `./run` sets: statements are counted, and WAL is kept until it was looked at.
+#: Beside what `./run` sets: statements are counted, and WAL is kept until it was looked at. Vacuuming is done before
+#: each measurement (`settle_down`), not by chance while another part's database is measured.
 CONFIGURATION = """
+autovacuum = off
 shared_preload_libraries = 'pg_stat_statements'
 pg_stat_statements.max = 10000
 wal_keep_size = '6GB'

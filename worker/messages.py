@@ -83,19 +83,21 @@ class _OwnQueue(dramatiq.Consumer):
         self._under_way: set[str] = set()
 
     def __next__(self) -> MessageProxy | None:
+        # Before the look: with messages under way it may not have been one, and who is done meanwhile rings no bell.
+        busy = bool(self._under_way)
         message = next(self._consumer)
         if message is None:
-            self._wait()
+            self._wait(_LOOKS_EVERY_BUSY if busy else _LOOKS_EVERY)
             return None
         self._under_way.add(message.message_id)
         if message.queue_name == self._queue_name:
             return message
         return MessageProxy(message.copy(queue_name=self._queue_name))
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float) -> None:
         try:
             if self._ring.subscribed:
-                self._ring.get_message(timeout=_LOOKS_EVERY_BUSY if self._under_way else _LOOKS_EVERY)
+                self._ring.get_message(timeout=seconds)
             else:  # and look once more, now that nothing is missed
                 self._ring.subscribe(hints.bell(self._queue_name))
         except redis.RedisError as error:
@@ -103,12 +105,16 @@ class _OwnQueue(dramatiq.Consumer):
             raise away from error
 
     def ack(self, message: MessageProxy) -> None:
-        self._under_way.discard(message.message_id)
-        self._consumer.ack(message)
+        try:
+            self._consumer.ack(message)
+        finally:
+            self._under_way.discard(message.message_id)
 
     def nack(self, message: MessageProxy) -> None:
-        self._under_way.discard(message.message_id)
-        self._consumer.nack(message)
+        try:
+            self._consumer.nack(message)
+        finally:
+            self._under_way.discard(message.message_id)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         self._consumer.requeue(messages)

@@ -2,9 +2,11 @@
 
 import base64
 import json
+from types import SimpleNamespace
 
 import dramatiq
 import pytest
+import redis
 from dramatiq.broker import MessageProxy
 from dramatiq.brokers.redis import RedisBroker
 
@@ -69,3 +71,37 @@ def test_a_message_belongs_to_the_queue_it_came_from(consumer: dramatiq.Consumer
     message = next(consumer)
     assert message is not None
     assert message.queue_name == hints.BULK_QUEUE
+
+
+class DoneMeanwhile(OneMessage):
+    """A queue that is full until its message is acknowledged, which happens during the next look."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.consumer: dramatiq.Consumer | None = None
+        self.message: MessageProxy | None = None
+
+    def __next__(self) -> MessageProxy | None:  # type: ignore[override]
+        self.looks += 1
+        if self.looks == 1:
+            return super().__next__()
+        if self.looks == 2:
+            assert self.consumer is not None
+            self.consumer.ack(self.message)
+        return None
+
+    def ack(self, message: MessageProxy) -> None:
+        """Nobody keeps it."""
+
+
+def test_who_is_done_during_a_look_is_not_kept_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody rings for a worker that is done: its queue is looked into soon again, and after that rarely."""
+    waited: list[float] = []
+    ring = SimpleNamespace(subscribed=True, get_message=lambda timeout: waited.append(timeout))
+    monkeypatch.setattr(redis.Redis, "pubsub", lambda *_, **__: ring)
+    queue = DoneMeanwhile()
+    monkeypatch.setattr(RedisBroker, "consume", lambda *_: queue)
+    queue.consumer = hints.broker_for("redis://127.0.0.1:1", TrustsItsQueue).consume(hints.BULK_QUEUE)
+    queue.message = next(queue.consumer)
+    assert [next(queue.consumer), next(queue.consumer)] == [None, None]
+    assert waited[0] < 0.1 < waited[1]
