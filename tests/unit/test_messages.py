@@ -87,6 +87,7 @@ class DoneMeanwhile(OneMessage):
             return super().__next__()
         if self.looks == 2:
             assert self.consumer is not None
+            assert self.message is not None
             self.consumer.ack(self.message)
         return None
 
