@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from issuance.settling.rows import id_array
 
 #: Memberships a batch at most: large enough for set-based statements, small enough to be lost cheaply.
-BATCH_SIZE = 7200
+BATCH_SIZE = 5000
 #: A smaller run is still cut into so many batches, that all workers have some, but into none smaller than this.
 _FEWEST_BATCHES = 16
 _SMALLEST_BATCH = 500
