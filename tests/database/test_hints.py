@@ -95,7 +95,7 @@ def test_who_waits_for_a_queue_is_woken(redis_url: str, monkeypatch: pytest.Monk
 
 
 def test_bulk_work_lets_events_pass_but_not_for_ever(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two batches a worker rests while events wait that nobody has taken, for as long as it is told to at most."""
+    """Between two batches a worker rests while nobody has taken an event that waits, no longer than it is told to."""
     broker = hints.broker_for(redis_url, messages.TrustsItsQueue)
     hints.settle(broker, uuid4(), [uuid4()])
     clock, rests = count(), list[float]()
