@@ -70,16 +70,6 @@ def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batche
             return
 
 
-def events_wait(broker: dramatiq.Broker) -> bool:
-    """Whether hints for events are in the queue that no worker has taken yet. False while the queue is away."""
-    if not isinstance(broker, RedisBroker):
-        return False
-    try:
-        return bool(broker.client.llen(f"{broker.namespace}:{EVENTS_QUEUE}"))
-    except redis.RedisError:
-        return False
-
-
 def deliver(broker: dramatiq.Broker, brand_id: UUID, webhook_id: UUID) -> None:
     """Ask for what is due to a webhook to be delivered."""
     _send(broker, WEBHOOKS_QUEUE, "deliver_to_webhook", str(brand_id), str(webhook_id))

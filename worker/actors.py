@@ -3,7 +3,7 @@
 import base64
 from collections import Counter
 from hashlib import sha256
-from time import monotonic, sleep
+from time import monotonic
 from uuid import UUID
 
 import dramatiq
@@ -45,22 +45,12 @@ def work_on_run(brand: str, run: str) -> None:
     except (ValueError, TypeError, AttributeError):
         logger.error("message_without_ids", actor="work_on_run")
         return
-    broker = hints.broker_for(settings().redis_url)
     while (began := monotonic()) < until:
         worked = working.work_on_run(engine_for(settings().database_url), brand_id, run_id)
         if worked.batch is None:
             return
         _log("batch_done", brand, began, worked.counts, run=run, batch=worked.batch)
-        if hints.events_wait(broker):
-            _let_events_pass(broker, monotonic() - began)
-    hints.work_on_run(broker, brand_id, run_id)
-
-
-def _let_events_pass(broker: dramatiq.Broker, seconds: float) -> None:
-    """Rest while events wait, for no longer than the last batch took: bulk work goes on, at half its pace or better."""
-    until = monotonic() + seconds
-    while monotonic() < until and hints.events_wait(broker):
-        sleep(0.01)
+    hints.work_on_run(hints.broker_for(settings().redis_url), brand_id, run_id)
 
 
 @dramatiq.actor(queue_name=hints.WEBHOOKS_QUEUE)

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,7 +20,7 @@ from issuance import hints, idempotency, keys
 from issuance.api.app import create_app
 from issuance.database import transaction
 from issuance.settings import Settings
-from worker import actors, messages
+from worker import messages
 
 
 @pytest.fixture
@@ -92,19 +91,3 @@ def test_who_waits_for_a_queue_is_woken(redis_url: str, monkeypatch: pytest.Monk
         hints.work_on_run(broker, uuid4(), run_id)
         assert looking.result(timeout=20).args[1] == str(run_id)
     consumer.close()
-
-
-def test_bulk_work_lets_events_pass_but_not_for_ever(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two batches a worker rests while nobody has taken an event that waits, no longer than it is told to."""
-    broker = hints.broker_for(redis_url, messages.TrustsItsQueue)
-    hints.settle(broker, uuid4(), [uuid4()])
-    clock, rests = count(), list[float]()
-    monkeypatch.setattr(actors, "monotonic", clock.__next__)
-    monkeypatch.setattr(actors, "sleep", rests.append)
-    assert hints.events_wait(broker)
-    actors._let_events_pass(broker, 3)
-    assert len(rests) == 2
-    broker.flush(hints.EVENTS_QUEUE)
-    assert not hints.events_wait(broker)
-    actors._let_events_pass(broker, 3)
-    assert len(rests) == 2
