@@ -60,7 +60,7 @@ _DUE = text("""
                 FOR UPDATE OF d SKIP LOCKED)
     SELECT shape, CASE WHEN shape IS NOT NULL THEN due_at END AS due_at,
            CASE WHEN shape IS NOT NULL THEN settled_at END AS settled_at,
-           count(*) AS size, CAST(array_agg(membership_id) AS text) AS ids
+           CAST(array_agg(membership_id) AS text) AS ids
       FROM locked
      GROUP BY 1, 2, 3
 """)
