@@ -18,6 +18,7 @@ from issuance.delivering import rounds
 from issuance.log import logger
 from issuance.settings import settings
 from issuance.settling import working
+from worker.rounds import Rounds
 
 #: Seconds that a worker stays with one run before others have their turn.
 TURN = 0.4
@@ -26,14 +27,21 @@ TURN = 0.4
 @dramatiq.actor(queue_name=hints.EVENTS_QUEUE)
 def settle_memberships(brand: str, memberships: list[str]) -> None:
     """Settle memberships that something happened to."""
-    began = monotonic()
     try:
         brand_id, membership_ids = UUID(brand), [UUID(membership) for membership in memberships]
     except (ValueError, TypeError, AttributeError):
         logger.error("message_without_ids", actor="settle_memberships")
         return
+    _rounds.ask(brand_id, membership_ids)
+
+
+def _settle(brand_id: UUID, membership_ids: list[UUID]) -> None:
+    began = monotonic()
     counts = working.settle_soon(engine_for(settings().database_url), brand_id, membership_ids)
-    _log("memberships_settled", brand, began, counts, memberships=len(memberships))
+    _log("memberships_settled", str(brand_id), began, counts, memberships=len(membership_ids))
+
+
+_rounds = Rounds(_settle)
 
 
 @dramatiq.actor(queue_name=hints.BULK_QUEUE)

@@ -17,6 +17,7 @@ from issuance.deciding.reasons import Reason
 from issuance.log import logger
 from issuance.settling import attempts, batches, bulk, due
 from issuance.settling.due import BATCH_SIZE, BATCHES, NUMBERED
+from issuance.settling.rows import id_array
 from issuance.settling.runs import add_up
 
 # A batch that was claimed and not finished is claimed again after this, unless its row is locked.
@@ -74,6 +75,11 @@ _CLOSE = text("""
      WHERE brand_id = :brand_id AND run_id = :run_id AND state = 'running'
        AND NOT EXISTS (SELECT FROM run_batches b
                         WHERE b.brand_id = r.brand_id AND b.run_id = r.run_id AND b.finished_at IS NULL)
+""")
+# Those that were begun least often come first: they get their turn before one that kills its worker again.
+_BEGUN_TWICE = text("""
+    SELECT membership_id FROM dues
+     WHERE brand_id = :brand_id AND membership_id = ANY(:ids) AND attempts >= 2 ORDER BY attempts, membership_id
 """)
 
 
@@ -235,9 +241,22 @@ def _key(claimed: Row[Any]) -> dict[str, Any]:
 
 
 def settle_soon(engine: Engine, brand_id: UUID, membership_ids: list[UUID]) -> Counter[Reason]:
-    """Settle memberships that something happened to: together, or one by one where that fails."""
+    """Settle memberships that something happened to: together, or one by one where that fails. Who was begun twice in
+    vain is begun alone: whose news kill workers take nobody with them into quarantine."""
     with transaction(engine, brand_id) as connection:
-        ids = attempts.begin(connection, brand_id, due.waiting(connection, brand_id, membership_ids))
+        waiting = due.waiting(connection, brand_id, membership_ids)
+        ids = {"brand_id": brand_id, "ids": id_array(waiting)}
+        alone = list(connection.scalars(_BEGUN_TWICE, ids)) if len(waiting) > 1 else []
+        begun = attempts.begin(connection, brand_id, sorted({*waiting}.difference(alone)))
+    counts = _settle_begun(engine, brand_id, begun)
+    for membership_id in alone:
+        with transaction(engine, brand_id) as connection:
+            begun = attempts.begin(connection, brand_id, [membership_id])
+        counts += _settle_begun(engine, brand_id, begun)
+    return counts
+
+
+def _settle_begun(engine: Engine, brand_id: UUID, ids: list[UUID]) -> Counter[Reason]:
     if not ids:
         return Counter()
     try:
