@@ -7,6 +7,7 @@ a plain one (`plain.sql`), so that what the schema gains or costs shows by itsel
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from secrets import token_hex
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -38,6 +39,7 @@ _EXPIRE = sql.SQL("""
 #: What differs from one credit to the next; the rest is as in the first credit that the product issued.
 _OWN = {
     **FRESH,
+    "code": "%(shared)s || substr(" + FRESH["code"] + ", 4)",
     "membership_id": "g.membership_id",
     "guest_id": "g.guest_id",
     "period_start": "%(start)s",
@@ -106,6 +108,7 @@ class Floor:
                 "end": first_of_month(self._club.month + 1),
                 "until": datetime.combine(first_of_month(self._club.month + 1), datetime.min.time(), now.tzinfo),
                 "before": first_of_month(self._club.month - 1),
+                "shared": token_hex(2)[:3].upper(),
             }
             with connection.transaction():
                 connection.execute("SELECT set_config('issuance.brand_id', %s, true)", [str(self._club.brand_id)])

@@ -1,4 +1,8 @@
-"""Credit codes: 80 random bits as 16 letters and digits that people can read out and tell apart."""
+"""Credit codes: 16 random letters and digits that people can read out and tell apart.
+
+Those that are made together begin alike: they lie side by side in the index, where each would else dirty a page of its
+own among all codes there ever were. Thirteen letters (65 bits) are each code's own.
+"""
 
 import os
 
@@ -7,7 +11,11 @@ _CROCKFORD = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LETTER = bytes(_CROCKFORD[byte & 31] for byte in range(256))
 
 
+_SHARED, _OWN = 3, 13
+
+
 def new_codes(count: int) -> list[str]:
     """`count` fresh codes from one read of the system's randomness."""
-    letters = os.urandom(16 * count).translate(_LETTER).decode("ascii")
-    return [letters[start : start + 16] for start in range(0, 16 * count, 16)]
+    letters = os.urandom(_SHARED + _OWN * count).translate(_LETTER).decode("ascii")
+    shared = letters[:_SHARED]
+    return [shared + letters[start : start + _OWN] for start in range(_SHARED, len(letters), _OWN)]
