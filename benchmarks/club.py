@@ -1,7 +1,7 @@
 """A sandbox brand with an automatic membership type, its rules and many memberships.
 
-One membership of each cohort goes through the product's own intake and settling; the others are copies of its rows
-(`copies`), so that a million of them are there in minutes, as the product would have left them.
+One membership of each life (when it joined) goes through the product's own intake and settling; the others are copies
+of its rows (`copies`), so that a million of them are there in minutes, as the product would have left them.
 """
 
 import time
@@ -30,7 +30,7 @@ OPENED = datetime(2031, 1, 1, 10, tzinfo=UTC)
 #: The rules are new then, and in force from the next cycle on for those who had joined before.
 _PROMISED = datetime(2030, 12, 15, tzinfo=UTC)
 #: Members joined on the first of each of so many months: so many lives differ, and all are billed on the first.
-COHORTS = 12
+LIVES = 12
 #: Seconds between two looks whether a clock move that took longer than one answer is done.
 _PAUSE = 0.05
 
@@ -51,8 +51,8 @@ class Club:
             self._set_clock(connection, _PROMISED)
             self.type_id, self.rule_ids = _promise(connection, self.brand_id, rules, roll_over)
             self._set_clock(connection, OPENED)
-        for cohort in range(min(COHORTS, members)):
-            self._join(cohort, len(range(cohort, members, COHORTS)), leave_out)
+        for life in range(min(LIVES, members)):
+            self._join(life, len(range(life, members, LIVES)), leave_out)
 
     @property
     def engine(self) -> Engine:
@@ -107,10 +107,10 @@ class Club:
             {"now": now, "brand_id": self.brand_id},
         )
 
-    def _join(self, cohort: int, size: int, leave_out: Collection[str]) -> None:
+    def _join(self, life: int, size: int, leave_out: Collection[str]) -> None:
         """`size` members who joined so many months before the others; rows of tables to leave out are not copied."""
         membership_id = uuid4()
-        joined = datetime.combine(first_of_month(-cohort), OPENED.timetz())
+        joined = datetime.combine(first_of_month(-life), OPENED.timetz())
         with transaction(self.engine, self.brand_id) as connection:
             intake = events.accept(connection, self.brand_id, [self.sign_up(membership_id, joined)])
         assert intake.accepted == 1, intake.rejected

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, or_, select, text
 from uuid_utils.compat import uuid7
 
 from issuance import clock, credits, events, members, outbox, wallets  # noqa: A004 - the word is the domain's
-from issuance.settling import due
+from issuance.settling import cohorts, due
 from issuance.tables import credits as credits_table
 from issuance.tables import guests
 
@@ -49,6 +49,7 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
     is_news = members.archive(connection, brand_id, external_user_id)
     who = {"brand_id": brand_id, "external_user_id": external_user_id}
     party = json.dumps({"guests": [{"external_user_id": external_user_id}]})
+    cohorts.leave(connection, brand_id, members.orders_with(connection, brand_id, external_user_id))
     locked = connection.execute(_LOCK, {**who, "now": now, "party": party}).all()
     due.wake(connection, brand_id, [row.membership_id for row in locked], now)
     own = [row.membership_id for row in locked if row.own]

@@ -12,8 +12,14 @@ MOST_COUNTED = 100_000
 
 _FIGURES = text("""
     SELECT (SELECT count(*) FROM (
-                SELECT FROM brands b JOIN dues d USING (brand_id)
-                 WHERE d.quarantined_at IS NULL AND d.due_at <= coalesce(b.clock_now, clock_timestamp())
+                (SELECT FROM brands b JOIN dues d USING (brand_id)
+                  WHERE d.quarantined_at IS NULL AND d.cohort_id IS NULL
+                    AND d.due_at <= coalesce(b.clock_now, clock_timestamp())
+                  LIMIT :most)
+                 UNION ALL
+                (SELECT FROM brands b JOIN cohorts c USING (brand_id) JOIN dues d USING (brand_id, cohort_id)
+                  WHERE c.due_at <= coalesce(b.clock_now, clock_timestamp())
+                  LIMIT :most)
                  LIMIT :most) due) AS memberships_due,
            (SELECT count(*) FROM (
                 SELECT FROM billing_events e JOIN dues d USING (brand_id, membership_id)

@@ -39,7 +39,7 @@ class Settings(OwnSettings):
     Their addresses hold passwords and are never shown.
     """
 
-    database_url: str = Field(alias="DATABASE_URL", repr=False, description="PostgreSQL 14 or newer: postgresql://…")
+    database_url: str = Field(alias="DATABASE_URL", repr=False, description="PostgreSQL 15 or newer: postgresql://…")
     redis_url: str = Field(alias="REDIS_URL", repr=False, description="Redis or Valkey of its own: redis://…")
 
     @field_validator("database_url")

@@ -32,7 +32,7 @@ UNSETTLED_EVENTS = text("""
 # A sandbox clock that stands still has nothing due behind it, except while a move is under way.
 OVERDUE = text("""
     SELECT 'it fell due and was not looked at' AS wrong, membership_id, due_at, settled_at, attempts, last_error
-      FROM dues
+      FROM dues_known
      WHERE brand_id = :brand_id AND quarantined_at IS NULL
        AND due_at < CAST(:now AS timestamptz) - make_interval(mins => :minutes)
      ORDER BY due_at

@@ -24,7 +24,7 @@ _INSTANT = timedelta(microseconds=1)
 # Those that are due, have news or are set apart are the business of law 9.
 SETTLED = text("""
     SELECT membership_id
-      FROM dues
+      FROM dues_known
      WHERE brand_id = :brand_id AND membership_id > :after AND settled_at IS NOT NULL AND quarantined_at IS NULL
        AND (due_at IS NULL OR due_at > :now)
      ORDER BY membership_id
@@ -55,7 +55,7 @@ SHAPES = text("""
                    SELECT g.membership_id FROM members p JOIN guests g USING (brand_id, external_user_id)
                     WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL
                       AND g.brand_id = :brand_id AND g.membership_id BETWEEN :first AND :last) AS archived
-           FROM dues d JOIN memberships m USING (brand_id, membership_id)
+           FROM dues_known d JOIN memberships m USING (brand_id, membership_id)
           WHERE d.brand_id = :brand_id AND d.membership_id BETWEEN :first AND :last
             AND m.brand_id = :brand_id AND m.membership_id BETWEEN :first AND :last
             AND d.settled_at IS NOT NULL AND d.quarantined_at IS NULL AND (d.due_at IS NULL OR d.due_at > :now)),

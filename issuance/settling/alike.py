@@ -2,19 +2,20 @@
 gets is written for all of them by statements that name no single one.
 
 A membership that was settled is left with its shape (`sharing`) and keeps it until there is news of it. So
-memberships that fall due with one shape have one future, and only one of them has to be loaded. Credits may
-have been redeemed or revoked since: that takes nothing but their expiry from what happens, and the statement
-that marks them expired sees it for itself.
+memberships that fall due with one shape have one future, and only one of them has to be loaded. Many that were left
+alike make a cohort (`cohorts`), and are left in its next state by one row. Credits may have been redeemed or revoked
+since: that takes nothing but their expiry from what happens, and the statement that marks them expired sees it for
+itself.
 """
 
 # ruff: noqa: S608 - nothing but what is written here goes into the statements
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
-from itertools import cycle
+from itertools import chain, cycle
 from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -28,8 +29,9 @@ from issuance import outbox
 from issuance.clock import BrandClock
 from issuance.deciding.reasons import Reason
 from issuance.log import logger
-from issuance.settling import attempts
+from issuance.settling import attempts, cohorts
 from issuance.settling.codes import new_codes
+from issuance.settling.cohorts import Group, State
 from issuance.settling.loading import BY_IDS_UNLOCKED, Membership, load, load_rules
 from issuance.settling.piecewise import Raced, write_piecewise
 from issuance.settling.rows import id_array, kinds_of, unnest
@@ -40,8 +42,8 @@ from issuance.settling.writing import SHARED_BY_CREDITS, kind_of
 
 #: Fewer than these are settled each for itself: finding one to decide for them would cost as much.
 _FEWEST = 4
-#: How many of a shape are looked at for one that still is what the shape says; as many as _FEWEST at most.
-_LOOKED_AT = 4
+#: How many of a shape are looked at, at the first, second and third try, for one that still is what the shape says.
+_LOOKED_AT = (1, 4, 16)
 
 # The row in dues is the lock; what somebody else is settling is left out and stays due. Who has news, or
 # failed last time, is like no other.
@@ -67,13 +69,16 @@ _DUE = text("""
 _KIND_OF_CREDIT = {"kind": "integer", "place": "integer", **SHARED_BY_CREDITS}
 _OWN_OF_CREDIT = {"membership_id": "uuid", "kind": "integer", "credit_id": "uuid", "code": "text"}
 _SHARED = ", ".join(SHARED_BY_CREDITS)
-# The guests of a range of ids: whatever the planner thinks of sizes, it does not read the brand's others.
+# The guests of a range of ids: whatever the planner thinks of sizes, it does not read the brand's others. Told the
+# range, it would take it for one row where it lies between two steps of its histogram, and join the two by a double
+# loop; a range that it is not told is a two-hundredth of the table to it.
 _ISSUE = text(f"""
     INSERT INTO credits (brand_id, credit_id, code, membership_id, guest_id, {_SHARED})
     SELECT :brand_id, fresh.credit_id, fresh.code, g.membership_id, g.guest_id, {_SHARED}
       FROM {unnest("fresh", **_OWN_OF_CREDIT)}
       JOIN {unnest("kinds", **_KIND_OF_CREDIT)} USING (kind)
-      JOIN guests g ON g.brand_id = :brand_id AND g.membership_id BETWEEN :first_id AND :last_id
+      JOIN guests g ON g.brand_id = :brand_id
+       AND g.membership_id >= (SELECT CAST(:first_id AS uuid)) AND g.membership_id <= (SELECT CAST(:last_id AS uuid))
        AND (g.membership_id, g.place) = (fresh.membership_id, kinds.place)
 """)
 # One period's credits a statement, so that the idempotency key's index finds just them, however many lie behind.
@@ -89,29 +94,8 @@ _STATUSES = text("""
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
        AND (status, ends_on) IS DISTINCT FROM (:status, CAST(:ends_on AS date))
 """)
-_DUES = text("""
-    UPDATE dues d
-       SET due_at = (CAST(:due_at AS timestamptz[]))[array_position(CAST(:was AS uuid[]), d.shape)],
-           shape = (CAST(:shape AS uuid[]))[array_position(CAST(:was AS uuid[]), d.shape)],
-           settled_at = :settled_at, retry_at = NULL, last_error = NULL
-     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
-""")
-
-
-class Group(NamedTuple):
-    """Memberships that were left with one shape by one settling and fall due at one instant."""
-
-    shape: UUID
-    due_at: datetime
-    settled_at: datetime
-    ids: list[str]
-
-
 #: A rule, a period's start, a reissue, and when those credits expired in a walk, None if they did not.
 Fate = tuple[UUID, date, int, datetime | None]
-
-#: A membership's id, its shape, and the walk of the one that stands for it.
-Alike = tuple[str, UUID, Walked]
 
 
 class Effect(NamedTuple):
@@ -123,46 +107,83 @@ class Effect(NamedTuple):
     moved: tuple[str, date | None] | None
 
 
+#: A membership's id, and the walk of the one that stands for it.
+Alike = tuple[str, Walked]
+
+
 def settle_alike(
     connection: Connection, brand_id: UUID, clock: BrandClock, run_id: UUID, *, attempt_counted: bool, **within: UUID
 ) -> tuple[Counter[Reason], list[UUID]]:
     """Lock what is due `within` first_id and last_id, and settle those that are alike.
 
-    Returns new outcomes by reason, and the locked ones that are left to be settled each for itself.
+    Returns new outcomes by reason, and the locked ones that are left to be settled each for itself. Whose attempt
+    was counted is of no cohort.
     """
-    which = {"brand_id": brand_id, "now": clock.now, "attempts": int(attempt_counted), **within}
-    counts: Counter[Reason] = Counter()
-    left: list[UUID] = []
-    groups = []
-    for row in connection.execute(_DUE, which):
-        ids = row.ids[1:-1].split(",")
-        if row.shape is None or len(ids) < _FEWEST:
-            left += map(UUID, ids)
-        else:
-            groups.append(Group(row.shape, row.due_at, row.settled_at, ids))
+    groups, left = _alone(connection, brand_id, clock, attempt_counted, within)
+    held = [] if attempt_counted else cohorts.hold(connection, brand_id, clock.now, **within)
+    groups += (Group(cohort.state, cohort.members, cohort.cohort_id) for cohort in held if cohort.members)
+    left += (one for cohort in held for one in cohort.with_news)
     wanted = outbox.listened_to(connection, brand_id) if groups else frozenset()
-    together: dict[Hashable, tuple[Effect, list[Alike]]] = {}
+    together: dict[tuple[Effect, datetime], list[tuple[Group, Walked]]] = {}
     for group, walked in _decided(connection, brand_id, clock, groups):
         if walked is None or ("credit.skipped" in wanted and walked.skipped):
-            left += map(UUID, group.ids)
+            left += group.ids
         else:
             # Shapes differ by what lies behind them; what happens now is mostly one and the same.
-            effect = _effect(walked, run_id)
-            _, alike = together.setdefault((effect, group.due_at, group.settled_at), (effect, []))
-            alike += ((membership_id, group.shape, walked) for membership_id in group.ids)
+            together.setdefault((_effect(walked, run_id), walked.now), []).append((group, walked))
+    counts: Counter[Reason] = Counter()
+    failed: dict[str, Exception] = {}
+    for (effect, _), like in together.items():
+        for group, walked in like:
             counts += Counter({reason: n * len(group.ids) for reason, n in walked.counts.items()})
-    for effect, alike in together.values():
-        alike.sort(key=itemgetter(0))
-        for (membership_id, _, walked), error in write_piecewise(
+        alike = sorted(((id_, walked) for group, walked in like for id_ in group.ids), key=itemgetter(0))
+        for (membership_id, walked), error in write_piecewise(
             connection, alike, partial(_write, connection, brand_id, effect, wanted)
         ):
             counts -= walked.counts
             if isinstance(error, Raced):
-                left.append(UUID(membership_id))
+                left.append(membership_id)
             else:
-                attempts.failed(connection, brand_id, UUID(membership_id), error, counted=attempt_counted)
+                failed[membership_id] = error
                 counts[Reason.ERROR] += 1
-    return counts, left
+    if held:
+        cohorts.leave(connection, brand_id, [*left, *failed])
+    for membership_id, error in failed.items():
+        attempts.failed(connection, brand_id, UUID(membership_id), error, counted=attempt_counted)
+    settled = _settled(together, {*left, *failed})
+    cohorts.move_on(connection, brand_id, settled, alone=attempt_counted)
+    stay = {group.cohort_id for group, _ in settled}
+    cohorts.forget(connection, brand_id, [cohort.cohort_id for cohort in held if cohort.cohort_id not in stay])
+    return counts, [UUID(one) for one in left]
+
+
+def _alone(
+    connection: Connection, brand_id: UUID, clock: BrandClock, attempt_counted: bool, within: dict[str, UUID]
+) -> tuple[list[Group], list[str]]:
+    """Lock what is of no cohort and due: groups that are alike, and the others."""
+    which = {"brand_id": brand_id, "now": clock.now, "attempts": int(attempt_counted), **within}
+    groups: list[Group] = []
+    left: list[str] = []
+    for row in connection.execute(_DUE, which):
+        ids = row.ids[1:-1].split(",")
+        if row.shape is None or len(ids) < _FEWEST:
+            left += ids
+        else:
+            groups.append(Group(State(row.shape, row.due_at, row.settled_at), ids))
+    return groups, left
+
+
+def _settled(
+    together: dict[tuple[Effect, datetime], list[tuple[Group, Walked]]], apart: Set[str]
+) -> list[tuple[Group, State]]:
+    """Each group without those `apart`, if any are in it then, and how it is left."""
+    settled = []
+    for group, walked in (one for like in together.values() for one in like):
+        assert walked.shape is not None, "what is alike is left alike"
+        ids = [membership_id for membership_id in group.ids if membership_id not in apart] if apart else group.ids
+        if ids:
+            settled.append((group._replace(ids=ids), State(walked.shape, walked.due_at, walked.now)))
+    return settled
 
 
 def _decided(
@@ -170,23 +191,31 @@ def _decided(
 ) -> Iterator[tuple[Group, Walked | None]]:
     """Each group with the walk of one that is what its shape says, None where none was found or it has changes
     to make that are not all alike."""
-    for nth in range(_LOOKED_AT):
-        ids = [group.ids[nth] for group in groups]
-        if not ids:
-            return
-        loaded = load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=id_array(ids))
+    start = 0
+    for size in _LOOKED_AT:
+        looked_at = [group.ids[start : start + size] for group in groups]
+        ids = id_array(chain.from_iterable(looked_at))
+        loaded = load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=ids)
         shared = SharedWalks(load_rules(connection, brand_id, loaded, hold=True), clock)
         by_id = {str(membership.membership_id): membership for membership in loaded}
         others = []
-        for group, membership_id in zip(groups, ids, strict=True):
-            membership = by_id[membership_id]
-            assert membership.settled_at is not None, "a shape is left by a settling"
-            if shared.shape(membership, membership.credits, membership.settled_at) == group.shape:
-                yield group, _walk(shared, membership, len(group.ids))
-            else:
+        for group, some in zip(groups, looked_at, strict=True):
+            one = next((by_id[id_] for id_ in some if _is_still(shared, by_id[id_], group.state.shape)), None)
+            if one is None:
                 others.append(group)
+            else:
+                yield group, _walk(shared, one, len(group.ids))
         groups = others
+        start += size
+        if not groups:
+            return
     yield from ((group, None) for group in groups)
+
+
+def _is_still(shared: SharedWalks, membership: Membership, shape: UUID) -> bool:
+    """Whether a membership is what the settling that left it said."""
+    assert membership.settled_at is not None, "a shape is left by a settling"
+    return shared.shape(membership, membership.credits, membership.settled_at) == shape
 
 
 def _walk(shared: SharedWalks, membership: Membership, size: int) -> Walked | None:
@@ -233,9 +262,9 @@ def _effect(walked: Walked, run_id: UUID) -> Effect:
 def _write(connection: Connection, brand_id: UUID, effect: Effect, wanted: Set[str], some: Sequence[Alike]) -> None:
     """Write for many, in the order of their ids, what the walks of those who stand for them came to, which is one and
     the same. Raises Raced where one was not what its shape says."""
-    memberships = [membership_id for membership_id, _, _ in some]
+    memberships = [membership_id for membership_id, _ in some]
     alike = {"brand_id": brand_id, "ids": id_array(memberships)}
-    like = some[0][-1]
+    _, like = some[0]
     happened: list[Happened] = []
     if effect.issued:
         credit_ids = _issue(connection, brand_id, effect, memberships)
@@ -253,14 +282,6 @@ def _write(connection: Connection, brand_id: UUID, effect: Effect, wanted: Set[s
     if effect.moved is not None:
         status, ends_on = effect.moved
         connection.execute(_STATUSES, {**alike, "status": status, "ends_on": ends_on})
-    walks = {shape: walked for _, shape, walked in some}
-    left_with = {
-        "was": list(walks),
-        "due_at": [walked.due_at for walked in walks.values()],
-        "shape": [walked.shape for walked in walks.values()],
-        "settled_at": like.now,
-    }
-    connection.execute(_DUES, {**alike, **left_with})
     tell_of(connection, brand_id, wanted, happened, like.now)
 
 

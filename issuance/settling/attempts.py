@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from issuance.log import logger
+from issuance.settling import cohorts
 from issuance.settling.rows import id_array
 
 MOST_ATTEMPTS = 5
@@ -24,7 +25,7 @@ _BEGIN = text(f"""
            retry_at = CASE WHEN retry_at > clock_timestamp() THEN retry_at ELSE {_BACK_OFF} END,
            quarantined_at = CASE WHEN quarantined_at IS NOT NULL THEN quarantined_at
                                  WHEN attempts >= :most AND retry_at <= clock_timestamp() THEN clock_timestamp() END
-     WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+     WHERE brand_id = :brand_id AND membership_id = ANY(:ids) AND cohort_id IS NULL
     RETURNING membership_id, quarantined_at IS NOT NULL AS quarantined
 """)
 _FAILED = text(f"""
@@ -44,9 +45,7 @@ _PASSED = text("""
 def begin(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[UUID]:
     """Count an attempt for each membership; commit it before the work. Returns those to work on: the ones
     that have used up their attempts (their worker died each time) are quarantined instead."""
-    rows = connection.execute(
-        _BEGIN, {"brand_id": brand_id, "ids": id_array(sorted(membership_ids)), "most": MOST_ATTEMPTS}
-    ).all()
+    rows = cohorts.update_alone(connection, brand_id, membership_ids, _BEGIN, most=MOST_ATTEMPTS)
     for row in rows:
         if row.quarantined:
             logger.error("membership_quarantined", brand=str(brand_id), membership=str(row.membership_id))

@@ -16,6 +16,7 @@ from issuance.deciding.manual import issue_by_hand
 from issuance.deciding.reasons import Reason
 from issuance.deciding.releases import History
 from issuance.deciding.settlement import new_credit
+from issuance.settling import cohorts
 from issuance.settling.batches import settle_due, settle_loaded
 from issuance.settling.loading import OF_TYPE_IN_RANGE, Membership, load, load_rules
 from issuance.settling.telling import tell
@@ -26,7 +27,8 @@ from issuance.settling.writing import issue, wake_by
 Done = tuple[Counter[Reason], list[dict[str, Any]] | None]
 
 _IDS = text("""
-    SELECT d.membership_id FROM dues d JOIN memberships m USING (brand_id, membership_id) JOIN brands b USING (brand_id)
+    SELECT d.membership_id
+      FROM dues_known d JOIN memberships m USING (brand_id, membership_id) JOIN brands b USING (brand_id)
      WHERE d.brand_id = :brand_id AND d.membership_id BETWEEN :first_id AND :last_id AND d.quarantined_at IS NULL
        AND (:kind <> 'sweep' OR (d.due_at <= coalesce(b.clock_now, clock_timestamp())
                                  AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())))
@@ -52,6 +54,7 @@ def work(
         due = settle_due(connection, run.brand_id, first_id, last_id, run.run_id, attempt_counted=attempt_counted)
         return due, None
     clock = clocks.read(connection, run.brand_id, hold=True)
+    cohorts.leave(connection, run.brand_id, memberships_of(connection, run, first_id, last_id))
     memberships = load(
         connection,
         run.brand_id,

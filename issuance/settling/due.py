@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
+from issuance.settling import cohorts
 from issuance.settling.rows import id_array
 
 #: Memberships a batch at most: large enough for set-based statements, small enough to be lost cheaply.
@@ -18,46 +19,58 @@ BATCH_SIZE = 5000
 _FEWEST_BATCHES = 16
 _SMALLEST_BATCH = 500
 
-#: The batches of `numbered` memberships (nth from 0, of total): found by the ids at their edges, so that of
-#: millions only a few are sorted and kept.
+#: The batches of `numbered` (membership_id, size: of how many it is the first, nth: how many come before, total).
+#: Only those at their edges are kept.
 BATCHES = f"""
-    SELECT nth / most AS batch, (array_agg(membership_id ORDER BY nth))[1] AS first_id,
-           (array_agg(membership_id ORDER BY nth DESC))[1] AS last_id, max(nth) - min(nth) + 1 AS size
-      FROM (SELECT *, least(:size, greatest({_SMALLEST_BATCH}, total / {_FEWEST_BATCHES})) AS most
-              FROM numbered) cut
-     WHERE nth % most IN (0, most - 1) OR nth = total - 1
-     GROUP BY 1
+    SELECT cut AS batch, (array_agg(membership_id ORDER BY nth))[1] AS first_id,
+           (array_agg(membership_id ORDER BY nth DESC))[1] AS last_id, max(nth + size) - min(nth) AS size
+      FROM (SELECT *, lag(cut) OVER in_order IS DISTINCT FROM cut
+                      OR lead(cut) OVER in_order IS DISTINCT FROM cut AS edge
+              FROM (SELECT *, nth / least(:size, greatest({_SMALLEST_BATCH}, total / {_FEWEST_BATCHES})) AS cut
+                      FROM numbered) cut
+            WINDOW in_order AS (ORDER BY membership_id)) edges
+     WHERE edge
+     GROUP BY cut
 """
-#: Numbers the memberships of a statement in the order of their ids.
-NUMBERED = "row_number() OVER (ORDER BY membership_id) - 1 AS nth, count(*) OVER () AS total"
+#: Numbers the rows of a statement, each `{size}` memberships, in the order of their ids.
+NUMBERED = "CAST(sum({size}) OVER (ORDER BY membership_id ROWS UNBOUNDED PRECEDING) AS integer) - {size} AS nth"
 
-_NOT_APART = "d.quarantined_at IS NULL AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())"
+_ALONE = "d.quarantined_at IS NULL AND d.cohort_id IS NULL"
+_NOT_APART = f"{_ALONE} AND (d.retry_at IS NULL OR d.retry_at <= clock_timestamp())"
 
-# Brands that have something due now, each on its own clock, and no sweep under way. The first in the index is
-# looked at: a planner that took a third of all rows for due would read them all to find that none is.
+
+def _first(which: str, brand: str = ":brand_id") -> str:
+    """The first instant at which any membership of a brand is due. The first in each index is looked at: a planner that
+    took a third of all rows for due would read them all to find that none is."""
+    return f"""least(
+        (SELECT d.due_at FROM dues d WHERE d.brand_id = {brand} AND {which} ORDER BY d.due_at LIMIT 1),
+        (SELECT c.due_at FROM cohorts c WHERE c.brand_id = {brand} ORDER BY c.due_at LIMIT 1))"""
+
+
+# Brands that have something due now, each on its own clock, and no sweep under way.
 BRANDS_WITH_DUE = text(f"""
     SELECT b.brand_id
       FROM brands b
-     WHERE (SELECT d.due_at FROM dues d WHERE d.brand_id = b.brand_id AND {_NOT_APART} ORDER BY d.due_at LIMIT 1)
-           <= coalesce(b.clock_now, clock_timestamp())
+     WHERE {_first(_NOT_APART, "b.brand_id")} <= coalesce(b.clock_now, clock_timestamp())
        AND NOT EXISTS (SELECT FROM runs r WHERE r.brand_id = b.brand_id AND r.kind = 'sweep' AND r.finished_at IS NULL)
      LIMIT :most
 """)
-_IS_DUE = text("""
-    SELECT (SELECT d.due_at FROM dues d WHERE d.brand_id = :brand_id AND d.quarantined_at IS NULL
-             ORDER BY d.due_at LIMIT 1) <= :now
-""")
-_CAN_BE_SWEPT = text(f"""
-    SELECT (SELECT d.due_at FROM dues d WHERE d.brand_id = :brand_id AND {_NOT_APART} ORDER BY d.due_at LIMIT 1) <= :now
-""")
+_IS_DUE = text(f"SELECT {_first(_ALONE)} <= :now")
+_CAN_BE_SWEPT = text(f"SELECT {_first(_NOT_APART)} <= :now")
 _SWEEP = text("""
     INSERT INTO runs (brand_id, run_id, kind, state, started_at)
     VALUES (:brand_id, :run_id, 'sweep', 'running', clock_timestamp())
     ON CONFLICT (brand_id) WHERE kind = 'sweep' AND finished_at IS NULL DO NOTHING
 """)
 _SWEEP_BATCHES = text(f"""
-    WITH numbered AS (SELECT d.membership_id, {NUMBERED}
-                        FROM dues d WHERE d.brand_id = :brand_id AND d.due_at <= :now AND {_NOT_APART}),
+    WITH due AS MATERIALIZED (
+             SELECT d.membership_id, 1 AS size
+               FROM dues d WHERE d.brand_id = :brand_id AND d.due_at <= :now AND {_NOT_APART}
+              UNION ALL
+             SELECT c.first_id, CAST((SELECT count(*) FROM dues d WHERE d.brand_id = :brand_id
+                                         AND d.cohort_id = c.cohort_id) AS integer)
+               FROM cohorts c WHERE c.brand_id = :brand_id AND c.due_at <= :now),
+         numbered AS (SELECT *, {NUMBERED.format(size="size")}, (SELECT sum(size) FROM due) AS total FROM due),
          batches AS (INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size)
                      SELECT :brand_id, :run_id, cut.* FROM ({BATCHES}) cut
                   RETURNING size)
@@ -80,7 +93,7 @@ _HAS_UNSETTLED = text("""
 """)
 _WAITING = text("""
     SELECT d.membership_id
-      FROM dues d
+      FROM dues_known d
      WHERE d.brand_id = :brand_id AND d.membership_id = ANY(:ids)
        AND (d.settled_at IS NULL
             OR d.due_at <= (SELECT coalesce(b.clock_now, clock_timestamp()) FROM brands b WHERE b.brand_id = :brand_id)
@@ -94,8 +107,17 @@ _WAKE_SETTLED_AT = text("""
      WHERE d.brand_id = :brand_id AND d.settled_at = :now
        AND (m.brand_id, m.membership_id) = (d.brand_id, d.membership_id) AND m.membership_type_id = ANY(:type_ids)
 """)
+# The members of a cohort are all of one type.
+_WAKE_COHORTS_SETTLED_AT = text("""
+    UPDATE cohorts c SET due_at = :now
+     WHERE c.brand_id = :brand_id AND c.settled_at = :now
+       AND (SELECT m.membership_type_id FROM dues d JOIN memberships m USING (brand_id, membership_id)
+             WHERE d.brand_id = :brand_id AND d.cohort_id = c.cohort_id LIMIT 1) = ANY(:type_ids)
+""")
 _WAKE = text("""
-    UPDATE dues SET due_at = least(due_at, :now), shape = NULL WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+    UPDATE dues SET due_at = least(due_at, :now), shape = NULL
+     WHERE brand_id = :brand_id AND membership_id = ANY(:ids) AND cohort_id IS NULL
+    RETURNING membership_id
 """)
 
 
@@ -147,10 +169,12 @@ def has_unsettled(connection: Connection, brand_id: UUID) -> bool:
 
 def wake(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID], now: datetime) -> None:
     """See to it that memberships are settled again, hint or no hint: what they rest on changed at `now`."""
-    connection.execute(_WAKE, {"brand_id": brand_id, "ids": id_array(membership_ids), "now": now})
+    cohorts.update_alone(connection, brand_id, membership_ids, _WAKE, now=now)
 
 
 def wake_settled_at(connection: Connection, brand_id: UUID, type_ids: Sequence[UUID], now: datetime) -> None:
     """Settle the memberships of types again that were settled at `now`: a rule was saved at that very instant,
     while the clock stood still, and may be in force for what was released at it."""
-    connection.execute(_WAKE_SETTLED_AT, {"brand_id": brand_id, "type_ids": list(type_ids), "now": now})
+    which = {"brand_id": brand_id, "type_ids": list(type_ids), "now": now}
+    connection.execute(_WAKE_SETTLED_AT, which)
+    connection.execute(_WAKE_COHORTS_SETTLED_AT, which)

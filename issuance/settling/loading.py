@@ -24,7 +24,7 @@ _MEMBERSHIPS = text("""
            (SELECT t.billing = 'automatic' FROM membership_types t
              WHERE (t.brand_id, t.membership_type_id) = (m.brand_id, m.membership_type_id)) AS automatic
       FROM memberships m
-      JOIN dues d USING (brand_id, membership_id)
+      JOIN dues_known d USING (brand_id, membership_id)
      WHERE m.brand_id = :brand_id AND m.membership_id = ANY(:ids)
        AND d.brand_id = :brand_id AND d.membership_id = ANY(:ids)
      ORDER BY m.membership_id

@@ -28,7 +28,7 @@ _PART = 50
 _RUN = "SELECT * FROM runs WHERE brand_id = :brand_id AND run_id = :run_id"
 _PLAN = text(f"""
     WITH numbered AS (
-             SELECT m.membership_id, {NUMBERED}
+             SELECT m.membership_id, 1 AS size, {NUMBERED.format(size=1)}, count(*) OVER () AS total
                FROM memberships m
               WHERE m.brand_id = :brand_id
                 AND (CAST(:membership_id AS uuid) IS NULL OR m.membership_id = :membership_id)

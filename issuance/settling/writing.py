@@ -127,8 +127,7 @@ def write(
     for source, ids in event_ids.items():
         connection.execute(_SETTLED, {"brand_id": brand_id, "source": source, "event_ids": json.dumps(ids)})
     tell(connection, brand_id, walks)
-    # What was issued by hand on top of a walk is not in its shape.
-    dues = {walk.membership.membership_id: (walk.due_at, walk.now, None if by_hand else walk.shape) for walk in walks}
+    dues = {walk.membership.membership_id: (walk.due_at, walk.now, _shape(walk)) for walk in walks}
     _DUES.execute(connection, dues, brand_id=brand_id)
 
 
@@ -193,6 +192,11 @@ def _reason(walk: Walked, credit_id: UUID) -> str | None:
     if changed is None or changed[1].revoked_by != "facts" or changed[2] is None:
         return None
     return changed[2].value
+
+
+def _shape(walk: Walked) -> UUID | None:
+    """What a walk leaves a membership as; what was issued by hand on top of it is not in its shape."""
+    return None if any(credit.manual for credit, _ in walk.issued) else walk.shape
 
 
 def _moved(walk: Walked) -> bool:

@@ -5,7 +5,7 @@ diff` and a test compare the two.
 """
 
 from issuance.tables.columns import metadata
-from issuance.tables.facts import billing_events, charges, dues, guests, members, memberships, rejected_events
+from issuance.tables.facts import billing_events, charges, cohorts, dues, guests, members, memberships, rejected_events
 from issuance.tables.rules import coupons, credit_rules, membership_types, rule_versions
 from issuance.tables.spending import credits, ledger_entries, redemptions, wallets  # noqa: A004 - the word is the domain's
 from issuance.tables.telling import deliveries, webhook_events, webhooks
@@ -17,6 +17,7 @@ __all__ = [
     "billing_events",
     "brands",
     "charges",
+    "cohorts",
     "coupons",
     "credit_rules",
     "credits",

@@ -88,6 +88,17 @@ charges = Table(
     may("amount_refunded", Numeric),
 )
 
+cohorts = Table(
+    "cohorts",
+    metadata,
+    key("brand_id", Uuid),
+    key("cohort_id", Uuid),
+    must("first_id", Uuid),
+    may("due_at", Instant),
+    must("settled_at", Instant),
+    must("shape", Uuid),
+)
+
 dues = Table(
     "dues",
     metadata,
@@ -96,6 +107,7 @@ dues = Table(
     may("due_at", Instant),
     may("settled_at", Instant),
     may("shape", Uuid),
+    may("cohort_id", Uuid),
     must("attempts", Integer),
     may("retry_at", Instant),
     may("quarantined_at", Instant),

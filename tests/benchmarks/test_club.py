@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from sqlalchemy import make_url, text
 
-from benchmarks.club import COHORTS, OPENED, Club
+from benchmarks.club import LIVES, OPENED, Club
 from issuance.database import transaction
 from issuance.laws import LAWS, look
 
-MEMBERS = 3 * COHORTS + 1
+MEMBERS = 3 * LIVES + 1
 
 
 def new_club(fresh_database: Callable[[], str], **says: int) -> Club:
@@ -39,10 +39,10 @@ def test_a_copy_shares_no_id_with_another(fresh_database: Callable[[], str]) -> 
     assert {name: club.value(count) for name, count in counts.items()} == dict.fromkeys(counts, MEMBERS)
 
 
-def test_cohorts_joined_in_different_months(fresh_database: Callable[[], str]) -> None:
-    """Members have as many different lives as there are cohorts, evenly shared."""
+def test_lives_began_in_different_months(fresh_database: Callable[[], str]) -> None:
+    """Members have as many different lives as are told, evenly shared."""
     club = new_club(fresh_database)
     with transaction(club.engine, club.brand_id) as connection:
         joined = Counter(connection.scalars(text("SELECT starts_on FROM memberships")))
-    assert len(joined) == COHORTS
-    assert set(joined.values()) <= {MEMBERS // COHORTS, MEMBERS // COHORTS + 1}
+    assert len(joined) == LIVES
+    assert set(joined.values()) <= {MEMBERS // LIVES, MEMBERS // LIVES + 1}

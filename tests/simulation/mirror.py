@@ -14,7 +14,7 @@ SEEN = """
            ARRAY(SELECT (membership_id, coalesce(due_at, 'infinity') <= (SELECT clock_now FROM brands
                                                                          WHERE brand_id = %(brand)s),
                          quarantined_at IS NOT NULL)::text
-                   FROM dues WHERE brand_id = %(brand)s ORDER BY membership_id),
+                   FROM dues_known WHERE brand_id = %(brand)s ORDER BY membership_id),
            (SELECT json_agg(json_build_array(source, event_id))
               FROM billing_events WHERE brand_id = %(brand)s AND settled_at IS NULL),
            (SELECT json_agg(json_build_array(run_id, batch, first_id, last_id, finished_at IS NOT NULL,

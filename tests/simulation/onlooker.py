@@ -24,7 +24,7 @@ _UNDER_WAY = """
     SELECT EXISTS (SELECT FROM runs WHERE brand_id = %(brand)s AND finished_at IS NULL AND state <> 'paused')
         OR EXISTS (SELECT FROM billing_events e JOIN dues USING (brand_id, membership_id)
                     WHERE e.brand_id = %(brand)s AND e.settled_at IS NULL)
-        OR EXISTS (SELECT FROM dues WHERE brand_id = %(brand)s AND (quarantined_at IS NOT NULL
+        OR EXISTS (SELECT FROM dues_known WHERE brand_id = %(brand)s AND (quarantined_at IS NOT NULL
                    OR due_at <= (SELECT clock_now FROM brands WHERE brand_id = %(brand)s)))
 """
 _APART = "SELECT membership_id FROM dues WHERE brand_id = %s AND quarantined_at IS NOT NULL ORDER BY 1"

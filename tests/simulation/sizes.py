@@ -9,7 +9,7 @@ from random import Random
 from unittest import mock
 
 from issuance import hints
-from issuance.settling import alike, due, walking, working
+from issuance.settling import alike, cohorts, due, walking, working
 from worker import actors
 
 
@@ -17,8 +17,8 @@ from worker import actors
 def small_sizes(seed: int) -> Iterator[None]:
     """The numbers above which the engine does things in parts, made so small that a few memberships are many."""
     random = Random(f"sizes {seed}")
-    batch, part, instants, few = (
-        random.choice(sizes) for sizes in ((2, 3, 5, 8, 1000), (1, 2, 50), (1, 2, 6), (2, 2, 3))
+    batch, part, instants, few, in_cohort = (
+        random.choice(sizes) for sizes in ((2, 3, 5, 8, 1000), (1, 2, 50), (1, 2, 6), (2, 2, 3), (2, 2, 3, 20))
     )
     # A worker's turn lasts for one batch of a run, for some, or for many; never for none.
     seconds = count(0.0, random.choice([0.3, 0.12, 0.02]))
@@ -28,6 +28,7 @@ def small_sizes(seed: int) -> Iterator[None]:
         mock.patch.object(working, "_PART", part),
         mock.patch.object(walking, "MOST_INSTANTS", instants),
         mock.patch.object(alike, "_FEWEST", few),
+        mock.patch.object(cohorts, "FEWEST", in_cohort),
         mock.patch.object(hints, "MEMBERSHIPS_A_HINT", random.choice([1, 2, 100])),
         mock.patch.object(actors, "monotonic", seconds.__next__),
     ):
