@@ -10,7 +10,7 @@ from time import monotonic, sleep
 
 import httpx
 
-from benchmarks.club import Club
+from benchmarks.club import club_on
 from benchmarks.samples import Sample
 from benchmarks.site import Site
 from benchmarks.stage import Stage
@@ -47,7 +47,7 @@ class Bulk:
         self._rules = rules
 
     def prepare(self) -> None:
-        self.club = Club(self._stage.database(self.name), self._members, rules=self._rules)
+        self.club = club_on(self._stage, self.name, self._members, rules=self._rules)
 
     def measure(self) -> Sample:
         now = self.club.next_month()

@@ -6,6 +6,7 @@ of its rows (`copies`), so that a million of them are there in minutes, as the p
 
 import time
 from collections.abc import Collection, Sequence
+from copy import copy
 from datetime import UTC, date, datetime
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -121,6 +122,21 @@ class Club:
             with transaction(self.engine, self.brand_id) as connection:
                 driver = cast("Driver[Any]", connection.connection.driver_connection)
                 copy_membership(driver, membership_id, size - 1, leave_out)
+
+
+#: The first club of each kind on a stage, by what was asked for.
+_FIRST: dict[tuple[object, ...], Club] = {}
+
+
+def club_on(where: stage.Stage, name: str, members: int, *, rules: int = 1) -> Club:
+    """A club on a database of its own. A second one like it, before the first is measured, is a copy of its files."""
+    kind = (where, members, rules)
+    if kind not in _FIRST:
+        _FIRST[kind] = Club(where.database(name), members, rules=rules)
+        return _FIRST[kind]
+    club = copy(_FIRST[kind])
+    club.url = where.copy(name, club.url)
+    return club
 
 
 def first_of_month(month: int) -> date:

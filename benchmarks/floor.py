@@ -15,7 +15,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from benchmarks.club import Club, first_of_month
+from benchmarks.club import club_on, first_of_month
 from benchmarks.copies import FRESH
 from benchmarks.samples import Sample
 from benchmarks.stage import Stage
@@ -63,8 +63,7 @@ class Floor:
         self._table = "plain_credits" if plain else "credits"
 
     def prepare(self) -> None:
-        self._url = self._stage.database(self.name)
-        self._club = Club(self._url, self._members)
+        self._club = club_on(self._stage, self.name, self._members)
         if self._table != "credits":
             make_plain(self._stage, self.name)
         first = "SELECT credit_id FROM credits WHERE brand_id = :brand_id LIMIT 1"
@@ -75,7 +74,7 @@ class Floor:
         self._stage.settle_down(self.name)
         chunks = [_chunk(number) for number in range(CHUNKS)]
         with ThreadPoolExecutor(CONNECTIONS) as pool, self._stage.counting(self.name) as counts:
-            connections = [psycopg.connect(self._url) for _ in range(CONNECTIONS)]
+            connections = [psycopg.connect(self._club.url) for _ in range(CONNECTIONS)]
             statements = _statements(connections[0], self._table)
             began = monotonic()
             works = [

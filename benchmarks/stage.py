@@ -55,6 +55,17 @@ class Stage:
             engine_for(driver_url(url)).dispose()
         return url
 
+    def copy(self, name: str, url: str) -> str:
+        """A new database that is the same, file by file, as the one at `url`, to which nobody is connected."""
+        engine(url).dispose()
+        source, owner = sql.Identifier(url.rpartition("/")[2]), sql.Identifier(cast("str", make_url(url).username))
+        self._admin.execute(
+            sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY file_copy").format(
+                sql.Identifier(name), owner, source
+            )
+        )
+        return make_url(url).set(database=name).render_as_string(hide_password=False)
+
     def admin(self, name: str) -> psycopg.Connection[Any]:
         """A superuser's connection to a database, for what only the benchmark does there."""
         url = make_url(self._admin_url).set(database=name).render_as_string(hide_password=False)
