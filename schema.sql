@@ -426,7 +426,7 @@ CREATE TABLE IF NOT EXISTS credits (
 -- What credits refer to is there and stays: credits_of_guest and credits_of_version, the two foreign keys of
 -- this table, asked once a statement instead of once a row, without locking what is referred to.
 CREATE OR REPLACE FUNCTION credits_refer() RETURNS trigger LANGUAGE plpgsql
-SET enable_hashjoin = off SET enable_mergejoin = off  -- by key, not by reading all guests there are
+SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off  -- by key, not by reading all guests
 AS $$
 BEGIN
     IF EXISTS (SELECT FROM fresh LEFT JOIN guests USING (brand_id, membership_id, guest_id)

@@ -69,16 +69,17 @@ _DUE = text("""
 _KIND_OF_CREDIT = {"kind": "integer", "place": "integer", **SHARED_BY_CREDITS}
 _OWN_OF_CREDIT = {"membership_id": "uuid", "kind": "integer", "credit_id": "uuid", "code": "text"}
 _SHARED = ", ".join(SHARED_BY_CREDITS)
-# The guests of a range of ids: whatever the planner thinks of sizes, it does not read the brand's others. Told the
-# range, it would take it for one row where it lies between two steps of its histogram, and join the two by a double
-# loop; a range that it is not told is a two-hundredth of the table to it.
+# The guests of a range of ids: whatever the planner thinks of sizes, it does not read the brand's others. And it joins
+# them by hashing: after an import, or where a range lies between two steps of its histogram, it takes them for one row,
+# and would look through all that is fresh for each of them.
+_BY_HASHING = text("SET LOCAL enable_nestloop = off")
+_AS_YOU_LIKE = text("SET LOCAL enable_nestloop = on")
 _ISSUE = text(f"""
     INSERT INTO credits (brand_id, credit_id, code, membership_id, guest_id, {_SHARED})
     SELECT :brand_id, fresh.credit_id, fresh.code, g.membership_id, g.guest_id, {_SHARED}
       FROM {unnest("fresh", **_OWN_OF_CREDIT)}
       JOIN {unnest("kinds", **_KIND_OF_CREDIT)} USING (kind)
-      JOIN guests g ON g.brand_id = :brand_id
-       AND g.membership_id >= (SELECT CAST(:first_id AS uuid)) AND g.membership_id <= (SELECT CAST(:last_id AS uuid))
+      JOIN guests g ON g.brand_id = :brand_id AND g.membership_id BETWEEN :first_id AND :last_id
        AND (g.membership_id, g.place) = (fresh.membership_id, kinds.place)
 """)
 # One period's credits a statement, so that the idempotency key's index finds just them, however many lie behind.
@@ -297,11 +298,13 @@ def _issue(connection: Connection, brand_id: UUID, effect: Effect, memberships: 
         "fresh_code": id_array(codes),
     }
     within = {"brand_id": brand_id, "first_id": memberships[0], "last_id": memberships[-1]}
+    connection.execute(_BY_HASHING)
     try:
         issued = connection.execute(_ISSUE, {**within, **fresh, **kinds_of(_KIND_OF_CREDIT, effect.issued)})
     except IntegrityError as error:
         if isinstance(error.orig, UniqueViolation) and error.orig.diag.constraint_name == "credits_once":
             raise Raced from error  # somebody has it already: each for itself finds out who
         raise
+    connection.execute(_AS_YOU_LIKE)
     assert issued.rowcount == len(codes), "a shape says which guests there are"
     return credit_ids

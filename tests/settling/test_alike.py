@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from issuance import outbox, redemptions, webhooks
 from issuance.database import transaction
@@ -205,3 +205,21 @@ def test_one_whose_rows_are_refused_is_set_apart(spa: Club) -> None:
     assert run["counts"] == {"issued": 5, "error": 1}
     assert [row[0] for row in spa.rows("SELECT membership_id FROM dues WHERE attempts > 0")] == [members[3]]
     assert [len(of(spa, member)) for member in members] == [2, 2, 2, 1, 2, 2]
+
+
+def test_the_planner_is_left_no_double_loop(spa: Club) -> None:
+    """Guests and what is fresh for them are joined by hashing, though nothing is known of the tables' sizes."""
+    spa.sign_up(6)
+    spa.move_clock("2031-03-01")
+    plans: list[str] = []
+
+    def explain(connection: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.lstrip().startswith("INSERT INTO credits"):
+            rows = connection.connection.cursor().execute(f"EXPLAIN {statement}", parameters).fetchall()
+            plans.append("\n".join(line for (line,) in rows))
+
+    event.listen(spa.engine, "before_cursor_execute", explain)
+    spa.sweep()
+    event.remove(spa.engine, "before_cursor_execute", explain)
+    assert plans
+    assert all("Hash Join" in plan and "Nested Loop" not in plan for plan in plans), plans
