@@ -1,12 +1,16 @@
 """The way to PostgreSQL: one engine a process, one transaction a unit of work, committed at the edge."""
 
+import math
+import select
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import InvalidatePoolError
 
 #: Nothing that Issuance does in one statement takes longer on a healthy server. Limits in PostgreSQL,
 #: not in threads: an exception thrown into a thread can hang a worker for good.
@@ -14,6 +18,9 @@ STATEMENT_TIMEOUT = "120s"
 LOCK_TIMEOUT = "30s"
 #: A process that stopped answering in the middle of a transaction gives its locks back after this.
 IDLE_TIMEOUT = "30s"
+#: Seconds for which a connection that was given back is taken to be good unless its server has said anything since, as
+#: one that ends does: asking it is a round trip, as long as a statement's.
+TRUSTED = 1.0
 #: What the setting issuance.brand_id holds in work across brands.
 ALL_BRANDS = "*"
 #: Whom a superuser works as.
@@ -29,7 +36,8 @@ _OBEY = """
 
 @lru_cache(maxsize=4)
 def engine_for(url: str) -> Engine:
-    """The process's engine for `url` (a `postgresql+psycopg://` address). Connections are checked before use."""
+    """The process's engine for `url` (a `postgresql+psycopg://` address). Connections are checked before use, but for
+    those that were good a moment ago."""
     return _engine(url, {}, pool_size=10, max_overflow=40)
 
 
@@ -50,13 +58,14 @@ def _engine(url: str, session: Mapping[str, str], **pool: Any) -> Engine:
     options = " ".join(f"-c {name}={value}" for name, value in {**limits, **session}.items())
     engine = create_engine(
         url,
-        pool_pre_ping=True,
         # An error's text ends up in logs: no parameters in it, which may be codes and secrets.
         hide_parameters=True,
         connect_args={"options": options, "application_name": "issuance", "connect_timeout": 10},
         **pool,
     )
     event.listen(engine, "connect", _obey_row_security)
+    event.listen(engine, "checkin", _was_good)
+    event.listen(engine, "checkout", partial(_check, engine))
     return engine
 
 
@@ -81,3 +90,19 @@ def _obey_row_security(connection: Any, _: object) -> None:
     """Row-level security does not bind superusers: they work as the role that `schema apply` made for them."""
     connection.execute(_OBEY, {"role": ORDINARY_ROLE})
     connection.commit()
+
+
+def _was_good(_: object, record: Any) -> None:
+    record.info["good"] = monotonic()
+
+
+def _check(engine: Engine, connection: Any, record: Any, _: object) -> None:
+    """See whether the server still answers, as SQLAlchemy's own check does: if not, all connections are made anew."""
+    said = select.poll()
+    said.register(connection.fileno(), select.POLLIN)
+    if monotonic() - record.info.get("good", math.inf) < TRUSTED and not said.poll(0):
+        return
+    try:
+        engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise InvalidatePoolError from error
