@@ -52,9 +52,9 @@ def prepare(url: str, turn: Any) -> None:
 
     logging.disable(logging.CRITICAL)  # the programs complain of what is done to them
     schema.apply(own)
-    _world = World(own, libpq(own))
+    _world = World(libpq(own))
     gc.freeze()  # what is there now stays, and of what comes little is in circles
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(200_000, 20, 20)
 
     def drop() -> None:
         _world.close()

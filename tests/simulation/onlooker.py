@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import psycopg
-
 from issuance.tables import metadata
 from tests.simulation import backends
+from tests.simulation.wire import Cursor
 
 _START = "UPDATE brands SET clock_now = %s WHERE brand_id = %s"
 _PASSES = """
@@ -38,7 +37,7 @@ class Onlooker:
         self.connection = backends.connect(url)
         self.execute("SELECT set_config('issuance.brand_id', '*', false)")
 
-    def execute(self, statement: str, values: Any = None) -> psycopg.Cursor[Any]:
+    def execute(self, statement: str, values: Any = None) -> Cursor:
         return self.connection.execute(statement, values)
 
     def start(self, brand_id: UUID, now: datetime) -> None:
@@ -55,7 +54,7 @@ class Onlooker:
 
     def set_apart(self, brand_id: UUID) -> list[UUID]:
         """The memberships in quarantine."""
-        return [membership_id for (membership_id,) in self.execute(_APART, (brand_id,))]
+        return [membership_id for (membership_id,) in self.execute(_APART, (brand_id,)).fetchall()]
 
     def empty(self) -> None:
         """Forgets all brands."""

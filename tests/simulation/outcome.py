@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Container
 from typing import Any
 from uuid import UUID
 
@@ -52,14 +53,17 @@ def differences(engine: Engine, brand_id: UUID, oracle: Oracle, names: dict[str,
     return lines
 
 
-def unexplained_turns(engine: Engine, brand_id: UUID, oracle: Oracle, ids: dict[str, UUID]) -> list[str]:
-    """A line for each turn of which explain names a reason that does not hold, or says nothing."""
+def unexplained_turns(
+    engine: Engine, brand_id: UUID, oracle: Oracle, ids: dict[str, UUID], memberships: Container[str]
+) -> list[str]:
+    """A line for each turn of `memberships` of which explain names a reason that does not hold, or says nothing."""
     names = {str(identity): name for name, identity in ids.items()}
     lines = []
     with transaction(engine, brand_id) as connection:
         explained = {
             reading: explaining.explain(connection, brand_id, ids[reading.membership], first=reading.starts_on)
             for reading in oracle.readings()
+            if reading.membership in memberships
         }
     for reading, rows in explained.items():
         membership = reading.membership

@@ -53,11 +53,14 @@ class Process:
         self.result: Any = None
         self.error: Exception | None = None
         self.on_commit: Callable[[], None] | None = None
-        #: Whether the transaction under way has written anything.
+        #: Whether the transaction under way has written anything that is of interest.
         self.wrote = False
         self._steps = self._commits = self._transactions = 0
         self._doomed = False
-        self._may_go, self._stopped = threading.Semaphore(0), threading.Semaphore(0)
+        # Locked: whoever waits is let go by a release, once.
+        self._may_go, self._stopped = threading.Lock(), threading.Lock()
+        self._may_go.acquire()
+        self._stopped.acquire()
         self._thread: threading.Thread | None = None
 
     def start(self, program: Callable[[], Any]) -> None:
@@ -131,9 +134,10 @@ class Process:
             self._doomed = True
 
 
-def _only_reads(statement: object) -> bool:
+def _says_nothing(statement: object) -> bool:
+    """Whether there is nothing to see for the mirror after it: it reads, or notes how far a run is as a whole."""
     if isinstance(statement, TextClause):
-        return statement.text.lstrip().startswith("SELECT")
+        return statement.text.lstrip().startswith(("SELECT", "UPDATE runs"))
     return isinstance(statement, Select)
 
 
@@ -169,7 +173,7 @@ class Machine:
 
     def _execute(self, connection: Connection, statement: object, *_: object) -> None:
         if self.current is not None:
-            self.current.wrote = self.current.wrote or not _only_reads(statement)
+            self.current.wrote = self.current.wrote or not _says_nothing(statement)
             self.current.steps(connection)
 
     def _commit(self, connection: Connection) -> None:

@@ -9,7 +9,7 @@ import sys
 from issuance.settings import Settings
 from tests.serving import REPO
 
-SEEDS = os.environ.get("ISSUANCE_SIMULATION_SEEDS", "150")
+SEEDS = os.environ.get("ISSUANCE_SIMULATION_SEEDS", "1000")
 START = os.environ.get("ISSUANCE_SIMULATION_START", "0")
 
 
