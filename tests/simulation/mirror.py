@@ -118,7 +118,7 @@ class Mirror:
         passed = [
             label
             for identity, label in present
-            if before <= identity <= last and (reached is None or identity < reached)
+            if before <= identity <= last and (reached is None or identity < reached) and self._is_meant(run, label)
         ]
         failed = errors - errors_before
         worked = [label for label in passed if label not in self.quarantined]
@@ -128,6 +128,11 @@ class Mirror:
             raise NotFollowed(f"a run failed for {failed} of {passed}, set apart are {sorted(self.quarantined)}")
         for label in worked:
             self._did(run, label)
+
+    def _is_meant(self, run: Run, label: str) -> bool:
+        """Whether a run looks at a membership at all: at one of a type that its rule is, or was, for."""
+        types = {version.membership_type for version in self.oracle.rules[run.rule]} if run.rule else None
+        return types is None or self.oracle.sign_ups[label].data["membership_type"] in types
 
     def _did(self, run: Run, label: str) -> None:
         if run.span is None:
