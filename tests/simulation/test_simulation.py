@@ -8,23 +8,18 @@ import sys
 
 from issuance.settings import Settings
 from tests.serving import REPO
-
-SEEDS = os.environ.get("ISSUANCE_SIMULATION_SEEDS", "1000")
-START = os.environ.get("ISSUANCE_SIMULATION_START", "0")
-
-
-def simulate(given: Settings, *arguments: str) -> None:
-    environment = {**os.environ, "DATABASE_URL": given.database_url}
-    command = [sys.executable, "-m", "tests.simulation", *arguments]
-    told = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stdout + told.stderr
-
-
-def test_random_histories_end_as_the_oracle_says(given: Settings) -> None:
-    """Whatever dies, fails, is lost, doubled or late: the credits are those that SEMANTICS says, and the laws hold."""
-    simulate(given, "--seeds", SEEDS, "--seed", START)
+from tests.simulation.conftest import Campaign
 
 
 def test_histories_that_failed_once_end_as_the_oracle_says(given: Settings) -> None:
     """Each showed a fault, and is kept (tests/simulation/kept) so that the fault does not come back."""
-    simulate(given, "--kept")
+    environment = {**os.environ, "DATABASE_URL": given.database_url}
+    command = [sys.executable, "-m", "tests.simulation", "--kept"]
+    told = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_random_histories_end_as_the_oracle_says(given: Settings, campaign: Campaign) -> None:
+    """Whatever dies, fails, is lost, doubled or late: the credits are those that SEMANTICS says, and the laws hold."""
+    code, said = campaign.end()
+    assert code == 0, said
