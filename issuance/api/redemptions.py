@@ -164,7 +164,7 @@ def get_redemption(caller: MemberReader, id: UUID) -> Any:  # noqa: A002 - the r
 @router.patch(
     "/redemptions/{id}", operation_id="moveRedemption", response_model=Redemption, responses=documented(404, 409)
 )
-def move_redemption(caller: Writer, id: UUID, body: RedemptionChange) -> Any:  # noqa: A002
+def move_redemption(caller: Writer, id: UUID, body: RedemptionChange) -> Any:  # noqa: A002 - as above
     """Move a redemption on. CANCELED gives back what it spent; where it stands already, nothing happens."""
     with caller.transaction() as connection:
         redemption, woken = redemptions.move(connection, caller.brand_id, id, body.status)
