@@ -74,10 +74,9 @@ class Stage:
     def settle_down(self, name: str) -> None:
         """What autovacuum and the checkpointer would have done by next month: no sample pays for the one before."""
         with self.admin(name) as connection:
-            # Not the empty ones, as autovacuum would not: PostgreSQL would plan for empty tables what fills them.
-            written = connection.execute(
-                "SELECT relname FROM pg_stat_user_tables WHERE pg_relation_size(relid) > 0"
-            ).fetchall()
+            # Not those of a page, as autovacuum would not: PostgreSQL would plan for a few rows what fills them.
+            sized = "SELECT relname FROM pg_stat_user_tables WHERE pg_relation_size(relid) > 8192"
+            written = connection.execute(sized).fetchall()
             if written:
                 tables = sql.SQL(", ").join(sql.Identifier(name) for (name,) in written)
                 connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(tables))
