@@ -34,7 +34,7 @@ from issuance.settling.codes import new_codes
 from issuance.settling.cohorts import Group, State
 from issuance.settling.loading import BY_IDS_UNLOCKED, Membership, load, load_rules
 from issuance.settling.piecewise import Raced, write_piecewise
-from issuance.settling.rows import id_array, kinds_of, unnest
+from issuance.settling.rows import columns_of, id_array, unnest
 from issuance.settling.sharing import SharedWalks
 from issuance.settling.telling import Happened, new, tell_of
 from issuance.settling.walking import Walked
@@ -300,7 +300,7 @@ def _issue(connection: Connection, brand_id: UUID, effect: Effect, memberships: 
     within = {"brand_id": brand_id, "first_id": memberships[0], "last_id": memberships[-1]}
     connection.execute(_BY_HASHING)
     try:
-        issued = connection.execute(_ISSUE, {**within, **fresh, **kinds_of(_KIND_OF_CREDIT, effect.issued)})
+        issued = connection.execute(_ISSUE, {**within, **fresh, **columns_of("kinds", _KIND_OF_CREDIT, effect.issued)})
     except IntegrityError as error:
         if isinstance(error.orig, UniqueViolation) and error.orig.diag.constraint_name == "credits_once":
             raise Raced from error  # somebody has it already: each for itself finds out who

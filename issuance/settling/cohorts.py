@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, TextClause, text
 from uuid_utils.compat import uuid7
 
-from issuance.settling.rows import id_array, unnest
+from issuance.settling.rows import columns_of, id_array, unnest
 
 #: Fewer than these make no new cohort.
 FEWEST = 20
@@ -149,7 +149,7 @@ def move_on(connection: Connection, brand_id: UUID, settled: Sequence[tuple[Grou
     of each; where they are left as a cohort is, or are enough for a new one, of that. `alone`: all of none."""
     cohorts = {group.cohort_id: state for group, state in settled if group.cohort_id is not None}
     if cohorts:
-        moved = _columns(("cohort_id", *_STATE), [(cohort_id, *state) for cohort_id, state in cohorts.items()])
+        moved = columns_of("new", ("cohort_id", *_STATE), [(cohort_id, *state) for cohort_id, state in cohorts.items()])
         connection.execute(_MOVE, {"brand_id": brand_id, **moved})
     others = [(group, state) for group, state in settled if group.cohort_id is None]
     cohort_of = {state: cohort_id for cohort_id, state in cohorts.items()}
@@ -165,7 +165,9 @@ def move_on(connection: Connection, brand_id: UUID, settled: Sequence[tuple[Grou
             (group.state.shape, *((cohort_of[state], None, None, None) if state in cohort_of else (None, *state)))
             for group, state in some
         ]
-        connection.execute(_LEFT, {"brand_id": brand_id, "ids": ids, **_columns(("was", "cohort_id", *_STATE), left)})
+        connection.execute(
+            _LEFT, {"brand_id": brand_id, "ids": ids, **columns_of("new", ("was", "cohort_id", *_STATE), left)}
+        )
 
 
 def _form(connection: Connection, brand_id: UUID, groups: Sequence[tuple[Group, State]]) -> dict[State, UUID]:
@@ -176,13 +178,8 @@ def _form(connection: Connection, brand_id: UUID, groups: Sequence[tuple[Group, 
     formed = {state: uuid7() for state, ids in alike.items() if len(ids) >= FEWEST}
     if formed:
         rows = [(cohort_id, min(alike[state]), *state) for state, cohort_id in formed.items()]
-        connection.execute(_FORM, {"brand_id": brand_id, **_columns(("cohort_id", "first_id", *_STATE), rows)})
+        connection.execute(_FORM, {"brand_id": brand_id, **columns_of("new", ("cohort_id", "first_id", *_STATE), rows)})
     return formed
-
-
-def _columns(names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> dict[str, object]:
-    """The parameters of an `unnest` of rows that are new."""
-    return {f"new_{name}": list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
 
 def forget(connection: Connection, brand_id: UUID, cohort_ids: Sequence[UUID]) -> None:

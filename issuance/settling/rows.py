@@ -25,9 +25,9 @@ def unnest(alias: str, **columns: str) -> str:
     return f"unnest({arrays}) AS {alias} ({', '.join(columns)})"
 
 
-def kinds_of(columns: Iterable[str], kinds: Iterable[Shared]) -> dict[str, object]:
-    """The parameters of `unnest("kinds", …)`."""
-    return {f"kinds_{name}": list(column) for name, column in zip(columns, zip(*kinds, strict=True), strict=True)}
+def columns_of(alias: str, names: Iterable[str], rows: Iterable[Sequence[object]]) -> dict[str, object]:
+    """The parameters of `unnest(alias, …)`: of some rows, at least one."""
+    return {f"{alias}_{name}": list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
 
 def id_array(ids: Iterable[object]) -> str:
@@ -66,7 +66,9 @@ class Inserting:
         columns = zip(*(own for own, _ in rows), strict=True)
         own = {f"own_{name}": id_array(column) for name, column in zip(self._own, columns, strict=True)}
         numbered = {"own_kind": id_array(numbers), "kinds_kind": list(range(len(kinds)))}
-        return connection.execute(self._text, {**more, **own, **numbered, **kinds_of(self._shared, kinds)}).rowcount
+        return connection.execute(
+            self._text, {**more, **own, **numbered, **columns_of("kinds", self._shared, kinds)}
+        ).rowcount
 
 
 class Updating:
@@ -90,4 +92,4 @@ class Updating:
         kinds: dict[Shared, int] = {}
         kind_of = {str(id_): kinds.setdefault(shared, len(kinds)) for id_, shared in rows.items()}
         numbered = {"ids": id_array(kind_of), "kind_of": json.dumps(kind_of), "kinds_kind": list(range(len(kinds)))}
-        return connection.execute(self._text, {**more, **numbered, **kinds_of(self._shared, kinds)}).rowcount
+        return connection.execute(self._text, {**more, **numbered, **columns_of("kinds", self._shared, kinds)}).rowcount
