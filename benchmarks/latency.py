@@ -31,6 +31,7 @@ PATIENCE = 60.0
 #: Another brand's memberships that fall due in the middle of a big run.
 OTHERS = 100
 
+_RUNS = "SELECT count(*) FROM runs WHERE brand_id = :brand_id"
 _TELL = sql.SQL("""
     CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -123,12 +124,11 @@ class Visits:
 
 @contextmanager
 def visits(site: Site, club: Club) -> Iterator[Visits]:
-    """Visits whose first, which wakes everything up, is over."""
+    """Visits whose first second, in which processes that were just started make their connections, is over."""
     visits = Visits(site, club)
     try:
-        for _ in range(3):
-            visits.post()
-            visits.wait()
+        pace(visits, 1 / RATE, lambda sent: sent >= RATE)
+        visits.wait()
         yield visits
     finally:
         visits.close()
@@ -180,9 +180,9 @@ class Beside:
             visits(site, brands.visited) as visitors,
             ThreadPoolExecutor(2) as pool,
         ):
-            began = monotonic()
+            began, runs = monotonic(), brands.big.value(_RUNS)
             big = pool.submit(brands.big.move_clock, site, now)
-            _wait_for_first_credit(brands.big, now)
+            _wait_for_run(brands.big, runs + 1)
             others = pool.submit(brands.other.move_clock, site, then)
             # At least a second, so that there is a figure for a run that is over at once.
             pace(visitors, 1 / RATE, lambda sent: sent >= RATE and big.done())
@@ -203,9 +203,8 @@ def pace(visitors: Visits, pause: float, enough: Any) -> None:
             post.result()
 
 
-def _wait_for_first_credit(club: Club, now: Any) -> None:
-    found = "SELECT EXISTS (SELECT FROM run_batches WHERE brand_id = :brand_id AND finished_at IS NULL)"
+def _wait_for_run(club: Club, number: int) -> None:
     deadline = monotonic() + PATIENCE
-    while not club.value(found) and club.credits(now.date()) == 0:
+    while club.value(_RUNS) < number:
         assert monotonic() < deadline, "the big run does not begin"
         sleep(0.02)

@@ -21,6 +21,8 @@ IDLE_TIMEOUT = "30s"
 #: Seconds for which a connection that was given back is taken to be good unless its server has said anything since, as
 #: one that ends does: asking it is a round trip, as long as a statement's.
 TRUSTED = 1.0
+#: Connections that a process has at most, as many as it has needed at once; and those for looks.
+MOST_CONNECTIONS, MOST_LOOKS = 50, 20
 #: What the setting issuance.brand_id holds in work across brands.
 ALL_BRANDS = "*"
 #: Whom a superuser works as.
@@ -38,14 +40,14 @@ _OBEY = """
 def engine_for(url: str) -> Engine:
     """The process's engine for `url` (a `postgresql+psycopg://` address). Connections are checked before use, but for
     those that were good a moment ago."""
-    return _engine(url, {}, pool_size=10, max_overflow=40)
+    return _engine(url, {}, pool_size=MOST_CONNECTIONS)
 
 
 @lru_cache(maxsize=4)
 def looks_for(url: str) -> Engine:
     """The engine for single looks across all brands, such as whose a key is: each statement is a transaction."""
     everything = {"issuance.brand_id": ALL_BRANDS}
-    return _engine(url, everything, pool_size=5, max_overflow=5, isolation_level="AUTOCOMMIT")
+    return _engine(url, everything, pool_size=MOST_LOOKS, isolation_level="AUTOCOMMIT")
 
 
 def _engine(url: str, session: Mapping[str, str], **pool: Any) -> Engine:
@@ -61,6 +63,10 @@ def _engine(url: str, session: Mapping[str, str], **pool: Any) -> Engine:
         # An error's text ends up in logs: no parameters in it, which may be codes and secrets.
         hide_parameters=True,
         connect_args={"options": options, "application_name": "issuance", "connect_timeout": 10},
+        # No connection is closed for being one too many: making one costs more than most requests do. The one that was
+        # used last is used first, as its backend has everything at hand.
+        max_overflow=0,
+        pool_use_lifo=True,
         **pool,
     )
     event.listen(engine, "connect", _obey_row_security)

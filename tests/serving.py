@@ -17,7 +17,7 @@ import httpx
 import pytest
 import redis
 from honcho.environ import parse_procfile
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine, make_url, text
 
 from issuance import brands
 from issuance.database import engine_for, transaction
@@ -55,6 +55,19 @@ class Server:
 
     def client(self, key: str) -> httpx.Client:
         return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=300)
+
+    def wait_for_locks(self, number: int = 1) -> list[int]:
+        """The backends that wait for a lock in this database, once there are so many."""
+        waiting = text(
+            "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        for _ in range(500):
+            with transaction(self.engine) as connection:
+                pids = list(connection.scalars(waiting))
+            if len(pids) >= number:
+                return pids
+            time.sleep(0.01)
+        raise AssertionError(f"{number} should wait, not {len(pids)}")
 
 
 @contextmanager

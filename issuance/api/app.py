@@ -21,6 +21,7 @@ from issuance.api import (
     problems,
     quarantine,
     redemptions,
+    replays,
     runs,
     sandbox,
     wallets,
@@ -29,8 +30,9 @@ from issuance.api import (
 from issuance.api.requests import Edge
 from issuance.settings import Settings
 
-#: Requests that are worked on at once. Those that wait for a clock to settle hold a thread and no connection.
-THREADS = 100
+#: Requests that are worked on at once; others wait for their turn. Python runs one thread at a time, so more of them
+#: would be no quicker and each would be slower. Those that wait for a clock to settle are none of them.
+THREADS = 16
 
 _ROUTERS = (
     analytics.router,  # before credits: /customers/credits/timeseries is no code
@@ -80,5 +82,6 @@ def create_app(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _life(_: FastAPI) -> AsyncIterator[None]:
+    assert THREADS + replays.MOST_AT_WORK < database.MOST_CONNECTIONS, "or requests wait for each other"
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     yield

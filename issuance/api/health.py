@@ -21,8 +21,8 @@ class Ready(BaseModel):
 
 
 @router.get("/healthz", operation_id="getHealth")
-def alive() -> Alive:
-    """The process answers."""
+async def alive() -> Alive:
+    """The process answers, however busy its threads are."""
     return Alive()
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
+import anyio
 from fastapi import Request, Response
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from pydantic_core import from_json, to_json
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 
+#: So many requests hold a connection from thread to thread. These and the others that have a thread find connections
+#: enough: else these would wait for threads, and those for connections.
+MOST_AT_WORK = 16
 _SANE = re.compile(r"[\x20-\x7e]{1,255}")
 #: Answers that say nothing of the request itself: it may be sent again.
 _NOT_DEFINITE = (401, 403, 429)
@@ -64,7 +68,7 @@ async def once(request: Request, caller: "Caller", shown: str, handle: Handler) 
     request_hash = _hash(request, await request.body())
     sealed = SEALED.get(getattr(request.scope["route"], "operation_id", None) or "")
     held_back = hints.HeldBack()
-    async with _turn(key):
+    async with _turn(key), _at_work:
         try:
             work = database.transaction(caller.engine, caller.brand_id)
             async with contextmanager_in_threadpool(work) as connection:
@@ -114,6 +118,7 @@ def _hash(request: Request, body: bytes) -> bytes:
     return hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode() + body).digest()
 
 
+_at_work = anyio.CapacityLimiter(MOST_AT_WORK)
 _turns: "WeakValueDictionary[Key, asyncio.Lock]" = WeakValueDictionary()
 
 

@@ -1,8 +1,10 @@
 """`/sandbox/clock`: the clock of a sandbox brand (INTERFACE 8)."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+import anyio.to_thread
 from fastapi import APIRouter
 from pydantic import BaseModel, StrictBool
 
@@ -16,6 +18,9 @@ from issuance.settling import clock_moves
 router = APIRouter(
     prefix="/sandbox/clock", tags=["sandbox"], route_class=KeyedRoute, responses=documented(401, 403, 409, 422)
 )
+
+#: Calls that wait for the workers, each in a thread: they do next to nothing in it, and keep no other request waiting.
+_WAITING = anyio.CapacityLimiter(100)
 
 
 class SandboxClock(BaseModel):
@@ -51,6 +56,7 @@ def get_clock(caller: Reader) -> Any:
 
 
 @router.put("", operation_id="setSandboxClock", response_model=SettledClock, responses=documented(503))
-def set_clock(caller: Writer, body: ClockBody) -> Any:
+async def set_clock(caller: Writer, body: ClockBody) -> Any:
     """Move the clock, and wait until everything is settled there. An equal `now` is a way to wait for that."""
-    return {"now": clock_moves.move(caller.engine, caller.broker, caller.brand_id, body.now, jump=body.jump)}
+    move = partial(clock_moves.move, caller.engine, caller.broker, caller.brand_id, body.now, jump=body.jump)
+    return {"now": await anyio.to_thread.run_sync(move, limiter=_WAITING)}

@@ -25,18 +25,6 @@ def hold_wallet(connection: Connection) -> None:
     connection.execute(text("SELECT FROM wallets FOR UPDATE"))
 
 
-def wait_for_lock(brand: Brand, number: int = 1) -> list[int]:
-    """The backends that wait for a lock in this database, once there are so many."""
-    waiting = text("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
-    for _ in range(500):
-        with transaction(brand.server.engine) as connection:
-            pids = list(connection.scalars(waiting))
-        if len(pids) >= number:
-            return pids
-        time.sleep(0.01)
-    raise AssertionError(f"{number} should wait, not {len(pids)}")
-
-
 def test_the_same_request_is_answered_again(brand: Brand) -> None:
     brand.member("ada")
     first, again = send(brand, "k"), send(brand, "k")
@@ -130,7 +118,7 @@ def test_one_that_is_under_way_is_waited_for(brand: Brand) -> None:
         with transaction(brand.server.engine, brand.brand_id) as connection:
             hold_wallet(connection)
             answers: list[Future[httpx.Response]] = [pool.submit(send, brand, "k") for _ in range(2)]
-            wait_for_lock(brand)
+            brand.server.wait_for_locks()
             time.sleep(0.1)
             assert not any(answer.done() for answer in answers)
         first, second = (answer.result().json() for answer in answers)
@@ -143,7 +131,7 @@ def test_what_dies_leaves_neither_effect_nor_claim(brand: Brand) -> None:
     with ThreadPoolExecutor(1) as pool, transaction(brand.server.engine, brand.brand_id) as connection:
         hold_wallet(connection)
         answer = pool.submit(send, brand, "k")
-        for pid in wait_for_lock(brand):
+        for pid in brand.server.wait_for_locks():
             connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
         assert answer.result().status_code == 503
     assert brand.wallet("ada")["balance"] == 1
@@ -167,7 +155,7 @@ def test_processes_wait_for_each_other_at_the_claim(brand: Brand) -> None:
                     connection.execute(text("SELECT set_config('issuance.brand_id', '*', true)"))
                     assert idempotency.claim(connection, key, b"hash") is None
                     second = pool.submit(claim, key)
-                    wait_for_lock(brand)
+                    brand.server.wait_for_locks()
                     idempotency.keep(connection, key, Answer(200, b"{}"))
                     if not commits:
                         work.rollback()

@@ -1,0 +1,53 @@
+"""Many requests at once take their turns: none waits for what waits for it, and nobody for those who only wait."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+from sqlalchemy import text
+
+from issuance.api.app import THREADS
+from issuance.database import MOST_CONNECTIONS, transaction
+from tests.serving import Server
+
+CROWD = THREADS + MOST_CONNECTIONS + 20
+NOW = "2031-01-10T12:00:00+00:00"
+
+
+def clients(server: Server, key: str) -> httpx.Client:
+    limits = httpx.Limits(max_connections=CROWD)
+    return httpx.Client(
+        base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=60, limits=limits, trust_env=False
+    )
+
+
+def test_a_crowd_of_idempotent_requests_is_answered(server: Server) -> None:
+    """Each holds a connection while it waits for a thread: were there no bound, threads would wait for connections."""
+    with clients(server, server.new_brand().key) as http, ThreadPoolExecutor(CROWD) as pool:
+        http.put("/v1/members/ada", json={}).raise_for_status()
+
+        def credit(number: int) -> httpx.Response:
+            body = {"externalUserID": "ada", "amount": 1}
+            return http.post("/v1/wallet/credit", json=body, headers={"Idempotency-Key": f"key {number}"})
+
+        answers = list(pool.map(credit, range(CROWD)))
+        assert {answer.status_code for answer in answers} == {200}, [
+            answer.text for answer in answers if answer.is_error
+        ]
+        assert http.get("/v1/members/ada").json()["wallet"]["balance"] == CROWD
+
+
+def test_those_that_wait_for_a_clock_keep_nobody_waiting(server: Server) -> None:
+    brand, stranger = server.new_brand(), server.new_brand()
+    with (
+        clients(server, brand.key) as http,
+        clients(server, stranger.key) as other,
+        ThreadPoolExecutor(2 * THREADS) as pool,
+    ):
+        with transaction(server.engine, brand.brand_id) as connection:
+            connection.execute(text("SELECT FROM brands FOR UPDATE"))
+            moves = [pool.submit(http.put, "/sandbox/clock", json={"now": NOW}) for _ in range(2 * THREADS)]
+            server.wait_for_locks(THREADS)
+            assert other.get("/customers/credits", timeout=10).status_code == 200
+            assert other.get("/healthz", timeout=10).status_code == 200
+            assert not any(move.done() for move in moves)
+        assert {move.result().status_code for move in moves} == {200}
