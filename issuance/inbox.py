@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from issuance import members
 from issuance.cloud_events import BillingEvent, Refused
+from issuance.settling.attempts import FIRST
 from issuance.settling.rows import as_json, recordset
 
 #: How much of a refused event is kept.
@@ -80,7 +81,8 @@ _MEMBERSHIPS = text(f"""
 }
         ON CONFLICT ON CONSTRAINT memberships_pkey DO NOTHING
         RETURNING membership_id),
-         due AS (INSERT INTO dues (brand_id, membership_id) SELECT :brand_id, membership_id FROM made)
+         due AS (INSERT INTO dues (brand_id, membership_id, attempts, retry_at)
+                 SELECT :brand_id, membership_id, {FIRST} FROM made)
     SELECT membership_id FROM made
 """)
 _GUESTS = text(f"""

@@ -18,6 +18,9 @@ MOST_ATTEMPTS = 5
 
 # 2, 4, 8, 16 s after the first, second, … attempt.
 _BACK_OFF = "clock_timestamp() + make_interval(secs => power(2, least(attempts + 1, 10)))"
+#: `attempts` and `retry_at` of a membership that is just known. What makes it known asks for its settling, and counts
+#: that attempt itself: who settles it at once has nothing to count before.
+FIRST = "1, clock_timestamp() + make_interval(secs => 2)"
 # An attempt that is still within its back-off, as beside a neighbour's, is the same attempt.
 _BEGIN = text(f"""
     UPDATE dues

@@ -112,13 +112,14 @@ def update_alone(
     connection: Connection, brand_id: UUID, membership_ids: Iterable[UUID], update: TextClause, **more: object
 ) -> list[Row[Any]]:
     """Let memberships leave their cohorts and `update` their dues; what it returns, membership_id first. It has to pass
-    over those of a cohort, which a run may make some of while it is waited for: they leave again."""
+    over those of a cohort: they leave, and again if a run made some of one while it was waited for."""
     updated: list[Row[Any]] = []
     others = set(membership_ids)
-    for _ in range(_TRIES):
+    for left in range(_TRIES + 1):
         if not others:
             break
-        leave(connection, brand_id, others)
+        if left:
+            leave(connection, brand_id, others)
         rows = connection.execute(update, {"brand_id": brand_id, "ids": id_array(sorted(others)), **more}).all()
         updated += rows
         others -= {row.membership_id for row in rows}

@@ -92,7 +92,7 @@ _HAS_UNSETTLED = text("""
                     WHERE e.brand_id = :brand_id AND e.settled_at IS NULL AND d.quarantined_at IS NULL)
 """)
 _WAITING = text("""
-    SELECT d.membership_id
+    SELECT d.membership_id, d.attempts, d.attempts = 1 AND d.retry_at > clock_timestamp() AS fresh
       FROM dues_known d
      WHERE d.brand_id = :brand_id AND d.membership_id = ANY(:ids)
        AND (d.settled_at IS NULL
@@ -119,6 +119,14 @@ _WAKE = text("""
      WHERE brand_id = :brand_id AND membership_id = ANY(:ids) AND cohort_id IS NULL
     RETURNING membership_id
 """)
+
+
+class Waiting(NamedTuple):
+    """A membership that there is something to settle for. `fresh`: its first attempt was counted a moment ago."""
+
+    membership_id: UUID
+    attempts: int
+    fresh: bool
 
 
 class Sweep(NamedTuple):
@@ -157,9 +165,10 @@ def unsettled(connection: Connection, *, older_than: str, most: int) -> dict[UUI
     return found
 
 
-def waiting(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[UUID]:
+def waiting(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[Waiting]:
     """Those of some memberships that there is anything to settle for: a doubled hint costs this look."""
-    return list(connection.scalars(_WAITING, {"brand_id": brand_id, "ids": id_array(membership_ids)}))
+    found = connection.execute(_WAITING, {"brand_id": brand_id, "ids": id_array(membership_ids)})
+    return [Waiting(*row) for row in found]
 
 
 def has_unsettled(connection: Connection, brand_id: UUID) -> bool:

@@ -17,13 +17,14 @@ from issuance.deciding.reasons import Reason
 from issuance.log import logger
 from issuance.settling import attempts, batches, bulk, due
 from issuance.settling.due import BATCH_SIZE, BATCHES, NUMBERED
-from issuance.settling.rows import id_array
 from issuance.settling.runs import add_up
 
 # A batch that was claimed and not finished is claimed again after this, unless its row is locked.
 _CLAIM_HOLDS = "5 seconds"
 #: Memberships a part of a batch that did not go through as a whole: most of them can, and quickly.
 _PART = 50
+#: Who was begun so often is begun alone.
+_OFTEN = 2
 
 _RUN = "SELECT * FROM runs WHERE brand_id = :brand_id AND run_id = :run_id"
 _PLAN = text(f"""
@@ -75,11 +76,6 @@ _CLOSE = text("""
      WHERE brand_id = :brand_id AND run_id = :run_id AND state = 'running'
        AND NOT EXISTS (SELECT FROM run_batches b
                         WHERE b.brand_id = r.brand_id AND b.run_id = r.run_id AND b.finished_at IS NULL)
-""")
-# Those that were begun least often come first: they get their turn before one that kills its worker again.
-_BEGUN_TWICE = text("""
-    SELECT membership_id FROM dues
-     WHERE brand_id = :brand_id AND membership_id = ANY(:ids) AND attempts >= 2 ORDER BY attempts, membership_id
 """)
 
 
@@ -240,14 +236,32 @@ def _key(claimed: Row[Any]) -> dict[str, Any]:
     return {"brand_id": claimed.brand_id, "run_id": claimed.run_id, "batch": claimed.batch}
 
 
+def _begun(one: due.Waiting) -> tuple[int, UUID]:
+    # Who was begun least often comes first: before one that kills its worker again.
+    return one.attempts, one.membership_id
+
+
 def settle_soon(engine: Engine, brand_id: UUID, membership_ids: list[UUID]) -> Counter[Reason]:
     """Settle memberships that something happened to: together, or one by one where that fails. Who was begun twice in
     vain is begun alone: whose news kill workers take nobody with them into quarantine."""
-    with transaction(engine, brand_id) as connection:
-        waiting = due.waiting(connection, brand_id, membership_ids)
-        ids = {"brand_id": brand_id, "ids": id_array(waiting)}
-        alone = list(connection.scalars(_BEGUN_TWICE, ids)) if len(waiting) > 1 else []
-        begun = attempts.begin(connection, brand_id, sorted({*waiting}.difference(alone)))
+    alone: list[UUID] = []
+    fresh = False
+    try:
+        with transaction(engine, brand_id) as connection:
+            waiting = due.waiting(connection, brand_id, membership_ids)
+            begun = [one.membership_id for one in waiting]
+            if not begun:
+                return Counter()
+            fresh = all(one.fresh for one in waiting)
+            if fresh:  # their attempts were committed with what made them known
+                return batches.settle_memberships(connection, brand_id, begun)
+            if len(waiting) > 1:
+                alone = [one.membership_id for one in sorted(waiting, key=_begun) if one.attempts >= _OFTEN]
+            begun = attempts.begin(connection, brand_id, sorted({*begun}.difference(alone)))
+    except Exception:
+        if not fresh:
+            raise
+        # With whom something is wrong is found out below.
     counts = _settle_begun(engine, brand_id, begun)
     for membership_id in alone:
         with transaction(engine, brand_id) as connection:
