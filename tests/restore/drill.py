@@ -21,7 +21,7 @@ from issuance.database import engine_for, transaction
 from issuance.embedded.postgres import ADMIN, Postgres
 from issuance.membership_types import NewMembershipType
 from issuance.rules import NewCreditRule
-from issuance.settling import due, working
+from issuance.settling import working
 
 REPO = Path(__file__).parents[2]
 #: When the rule was made, and where the brand's clock stands: after all that is told.
@@ -212,10 +212,8 @@ class Drill:
     def _settle(self, server: Postgres) -> None:
         """What scheduler and workers would do."""
         with transaction(self._engine(server), self.brand_id) as connection:
-            waiting = due.waiting(
-                connection, self.brand_id, list(connection.scalars(text("SELECT membership_id FROM dues")))
-            )
-        working.settle_soon(self._engine(server), self.brand_id, waiting)
+            ids = list(connection.scalars(text("SELECT membership_id FROM dues")))
+        working.settle_soon(self._engine(server), self.brand_id, ids)
 
     def _live(self, server: Postgres) -> Live:
         with transaction(self._engine(server), self.brand_id) as connection:
