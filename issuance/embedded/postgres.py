@@ -25,7 +25,9 @@ SETTINGS = {
     "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "256MB",
-    "max_wal_size": "2GB",
+    # A run of a million forces no checkpoint, and finds the log files that it writes already made.
+    "max_wal_size": "4GB",
+    "min_wal_size": "1GB",
     "checkpoint_timeout": "15min",
     "jit": "off",
     "timezone": "UTC",
