@@ -21,14 +21,15 @@ from issuance.embedded.postgres import ADMIN, Postgres
 from issuance.embedded.servers import supervised
 from issuance.settings import Settings
 
-#: Beside what `./run` sets: statements are counted, and WAL is kept until it was looked at. Vacuuming is done before
-#: each measurement (`settle_down`), not by chance while another part's database is measured.
+#: Beside what `./run` sets: statements are counted. Vacuuming is done before each measurement (`settle_down`), not by
+#: chance while another part's database is measured.
 CONFIGURATION = """
 autovacuum = off
 shared_preload_libraries = 'pg_stat_statements'
 pg_stat_statements.max = 10000
-wal_keep_size = '6GB'
 """
+#: How much WAL is kept while it is counted, so that it can be looked at.
+_KEPT = "6GB"
 
 _PAGE_IMAGES = "SELECT coalesce(sum(fpi_size), 0) FROM pg_get_wal_stats(%s::pg_lsn, %s::pg_lsn)"
 
@@ -98,10 +99,17 @@ class Stage:
     def counting(self, name: str) -> Iterator[dict[str, float]]:
         """Counts the statements of a database and the WAL of the server; the counts are there at the end."""
         counts: dict[str, float] = {}
+        self._keep_wal(_KEPT)
         began, statements = self._lsn(), self._statements(name)
         yield counts
         counts["statements"] = self._statements(name) - statements
         counts |= self._wal(began, self._lsn())
+        # Written over again from the next checkpoint on, as it is where nobody counts it.
+        self._keep_wal("0")
+
+    def _keep_wal(self, size: str) -> None:
+        self._admin.execute(sql.SQL("ALTER SYSTEM SET wal_keep_size = {}").format(sql.Literal(size)))
+        self._admin.execute("SELECT pg_reload_conf()")
 
     def _lsn(self) -> str:
         return str(self._value("SELECT pg_current_wal_insert_lsn()"))
