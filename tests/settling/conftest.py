@@ -59,8 +59,8 @@ class Club:
         assert intake.rejected == []
         return intake.membership_ids
 
-    def sign_up(self, size: int = 1, starts_on: str = "2031-01-31") -> list[UUID]:
-        """New memberships, signed up and settled."""
+    def accept(self, size: int = 1, starts_on: str = "2031-01-31") -> list[UUID]:
+        """New memberships, signed up; nobody is told to settle them."""
         fresh = []
         for _ in range(size):
             membership_id = uuid4()
@@ -71,6 +71,11 @@ class Club:
                 "starts_on": starts_on,
             }
             fresh += self.tell("membership.signed_up", "2031-01-31T10:00", says)
+        return fresh
+
+    def sign_up(self, size: int = 1, starts_on: str = "2031-01-31") -> list[UUID]:
+        """New memberships, signed up and settled."""
+        fresh = self.accept(size, starts_on)
         self.settle(fresh)
         self.members += fresh
         return fresh

@@ -2,24 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import event
 
 from issuance.settling import batches
 from tests.settling.conftest import Club
+from tests.settling.test_guarded import deaths_of
 from tests.settling.test_settling import WORTHLESS
-
-
-def accept(club: Club, size: int = 1) -> list[UUID]:
-    """Sign-ups that nobody has settled."""
-    says = {"membership_type_id": str(club.type_id), "starts_on": "2031-01-31"}
-    fresh = []
-    for _ in range(size):
-        one = {"membership_id": str(uuid4()), "external_user_id": "ada", **says}
-        fresh += club.tell("membership.signed_up", "2031-01-31T10:00", one)
-    return sorted(fresh)
 
 
 @contextmanager
@@ -37,7 +27,7 @@ def commits(club: Club) -> Iterator[list[int]]:
 
 def test_fresh_ones_are_settled_in_one_transaction(club: Club) -> None:
     """Nothing is left to be counted; others' attempts are committed before their work."""
-    fresh = accept(club, 3)
+    fresh = sorted(club.accept(3))
     with commits(club) as seen:
         club.settle(fresh)
     assert len(seen) == 1
@@ -51,27 +41,14 @@ def test_fresh_ones_are_settled_in_one_transaction(club: Club) -> None:
 
 def test_one_that_kills_its_worker_is_counted_from_the_sign_up_on(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five times it is tried, the first time without anything being written before; then nobody tries again."""
-    (member,) = accept(club)
-    deaths = 0
-
-    def die(*_: object) -> None:
-        nonlocal deaths
-        deaths += 1
-        raise SystemExit
-
-    monkeypatch.setattr(batches, "settle_memberships", die)
-    for _ in range(5):
-        with pytest.raises(SystemExit):
-            club.settle([member])
-        club.rows(WORTHLESS)
-    club.settle([member])
-    assert deaths == 5
+    (member,) = club.accept()
+    assert deaths_of(club, member, monkeypatch) == 5
     assert club.value("SELECT quarantined_at IS NOT NULL FROM dues") is True
 
 
 def test_where_fresh_ones_fail_together_each_is_settled_by_itself(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that fails has its attempt and its error, its neighbours their credits; and it has four left."""
-    fresh = accept(club, 3)
+    fresh = sorted(club.accept(3))
     settle = batches.settle_memberships
 
     def raising(*args: object) -> object:
@@ -88,7 +65,7 @@ def test_where_fresh_ones_fail_together_each_is_settled_by_itself(club: Club, mo
 
 def test_a_worker_that_comes_late_counts_for_itself(club: Club) -> None:
     """The sign-up's attempt holds as long as its back-off."""
-    (member,) = accept(club)
+    (member,) = club.accept()
     club.rows(WORTHLESS)
     with commits(club) as seen:
         club.settle([member])

@@ -19,6 +19,7 @@ from issuance.settling.sharing import SharedWalks
 from issuance.settling.walking import Walked
 from scheduler import tick
 from tests.settling.conftest import Club, at
+from tests.settling.test_settling import WORTHLESS
 
 
 class WorkerDied(BaseException):
@@ -52,10 +53,8 @@ def test_a_collision_of_codes_is_no_silent_loss(club: Club, monkeypatch: pytest.
     assert len(club.credits()) == 2
 
 
-def test_one_whose_news_kill_the_worker_is_quarantined(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The attempt is counted, and committed, before the work: after five deaths nobody tries again."""
-    (member,) = club.sign_up()
-    pause(club, member)
+def deaths_of(club: Club, member: UUID, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many workers one kills that is asked for again and again."""
     deaths = 0
 
     def dying(*_: object) -> None:
@@ -66,10 +65,17 @@ def test_one_whose_news_kill_the_worker_is_quarantined(club: Club, monkeypatch: 
     monkeypatch.setattr(batches, "settle_memberships", dying)
     for _ in range(8):
         try:
-            working.settle_soon(club.engine, club.brand_id, [member])
+            club.settle([member])
         except WorkerDied:
-            club.rows("UPDATE dues SET retry_at = clock_timestamp() - interval '1 second'")
-    assert deaths == 5
+            club.rows(WORTHLESS)
+    return deaths
+
+
+def test_one_whose_news_kill_the_worker_is_quarantined(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attempt is counted, and committed, before the work: after five deaths nobody tries again."""
+    (member,) = club.sign_up()
+    pause(club, member)
+    assert deaths_of(club, member, monkeypatch) == 5
     assert club.value("SELECT quarantined_at IS NOT NULL FROM dues") is True
 
 
