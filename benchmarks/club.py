@@ -18,13 +18,15 @@ from sqlalchemy import Connection, Engine, text
 from benchmarks import stage
 from benchmarks.copies import copy_membership
 from benchmarks.site import Site
-from issuance import brands, coupons, events, membership_types, rules
-from issuance.coupons import CouponBody
-from issuance.database import transaction
+from issuance.billing import events
+from issuance.catalog import coupons, membership_types, rules
+from issuance.catalog.coupons import CouponBody
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.catalog.rules import NewCreditRule
+from issuance.database.connections import transaction
 from issuance.deciding.frequency import IssuingFrequency
-from issuance.membership_types import NewMembershipType
-from issuance.rules import NewCreditRule
-from issuance.settling import working
+from issuance.engine import working
+from issuance.tenancy import brands
 
 #: Where the clock stands in the end: everybody has had the credits of this month.
 OPENED = datetime(2031, 1, 1, 10, tzinfo=UTC)

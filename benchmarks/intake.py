@@ -20,8 +20,8 @@ from psycopg import sql
 from benchmarks.club import OPENED, Club
 from benchmarks.samples import Sample, Unavailable
 from benchmarks.stage import Stage
+from issuance.billing.events import MOST_EVENTS
 from issuance.embedded.up import ISSUANCE
-from issuance.events import MOST_EVENTS
 
 CLIENTS = 4
 #: Whose rows a sign-up makes, in the order of their foreign keys; and the column that finds them.

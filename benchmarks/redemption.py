@@ -12,7 +12,7 @@ from sqlalchemy import text
 from benchmarks.club import Club
 from benchmarks.samples import Sample
 from benchmarks.stage import Stage
-from issuance.database import transaction
+from issuance.database.connections import transaction
 
 CLIENTS = 16
 _UPDATE = """

@@ -14,8 +14,8 @@ from psycopg import sql
 from sqlalchemy import Engine, make_url
 
 from benchmarks.site import Site
-from issuance import schema
-from issuance.database import engine_for
+from issuance.database import schema
+from issuance.database.connections import engine_for
 from issuance.embedded.lock import SupervisorLock
 from issuance.embedded.postgres import ADMIN, Postgres
 from issuance.embedded.servers import supervised

@@ -6,9 +6,9 @@ from time import monotonic
 from benchmarks.club import Club
 from benchmarks.samples import Sample
 from benchmarks.stage import Stage
-from issuance.database import transaction
+from issuance.database.connections import transaction
+from issuance.engine import due
 from issuance.hints import broker_for
-from issuance.settling import due
 from scheduler import tick
 
 LOOKS = 50

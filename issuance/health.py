@@ -5,7 +5,7 @@ from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance import schema
+from issuance.database import schema
 
 #: Counting stops here: past it, "very many" is all that an operator needs to know.
 MOST_COUNTED = 100_000

@@ -8,10 +8,12 @@ import dramatiq
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance import clock, deliveries, hints, idempotency
-from issuance.database import transaction
+from issuance import hints
+from issuance.database.connections import transaction
+from issuance.engine import due, working
 from issuance.log import logger
-from issuance.settling import due, working
+from issuance.tenancy import clock, idempotency
+from issuance.webhooks import deliveries
 
 MOST_BRANDS = 200
 MOST_RUNS = 200

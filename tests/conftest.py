@@ -12,8 +12,9 @@ from dramatiq.brokers.stub import StubBroker
 from psycopg import sql
 from sqlalchemy import make_url
 
-from issuance import hints, schema
-from issuance.database import engine_for
+from issuance import hints
+from issuance.database import schema
+from issuance.database.connections import engine_for
 from issuance.errors import SettingsError
 from issuance.settings import Settings, read
 from tests.databases import drop_database

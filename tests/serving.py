@@ -19,9 +19,9 @@ import redis
 from honcho.environ import parse_procfile
 from sqlalchemy import Engine, make_url, text
 
-from issuance import brands
-from issuance.database import engine_for, transaction
+from issuance.database.connections import engine_for, transaction
 from issuance.settings import Settings
+from issuance.tenancy import brands
 
 #: What the tests leave their name on.
 MARK = "issuance_test"

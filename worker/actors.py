@@ -12,12 +12,12 @@ from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import text
 
 from issuance import hints
-from issuance.database import engine_for, transaction
+from issuance.database.connections import engine_for, transaction
 from issuance.deciding.reasons import Reason
-from issuance.delivering import rounds
+from issuance.engine import working
 from issuance.log import logger
 from issuance.settings import settings
-from issuance.settling import working
+from issuance.webhooks import dispatcher
 from worker.rounds import Rounds
 
 #: Seconds that a worker stays with one run before others have their turn.
@@ -69,7 +69,7 @@ def deliver_to_webhook(brand: str, webhook: str) -> None:
     except (ValueError, TypeError, AttributeError):
         logger.error("message_without_ids", actor="deliver_to_webhook")
         return
-    if rounds.deliver(engine_for(settings().database_url), brand_id, webhook_id):
+    if dispatcher.deliver(engine_for(settings().database_url), brand_id, webhook_id):
         hints.deliver(hints.broker_for(settings().redis_url), brand_id, webhook_id)
 
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
-from issuance import analytics
-from issuance.analytics import Interval, Window
 from issuance.api.callers import KeyedRoute, Reader
 from issuance.api.camel import CamelModel
 from issuance.api.problems import documented
 from issuance.fields import YEARS, date_or_instant
+from issuance.members import analytics
+from issuance.members.analytics import Interval, Window
 
 router = APIRouter(tags=["analytics"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 from fastapi import FastAPI
 
-from issuance import database, hints
+from issuance import hints
 from issuance.api import (
     analytics,
     billing_events,
@@ -28,6 +28,7 @@ from issuance.api import (
     webhooks,
 )
 from issuance.api.requests import Edge
+from issuance.database import connections as database
 from issuance.settings import Settings
 
 #: Requests that are worked on at once; others wait for their turn. Python runs one thread at a time, so more of them

@@ -7,12 +7,13 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
-from issuance import events, hints, rejections
+from issuance import hints
 from issuance.api.callers import Caller, KeyedRoute, Reader, Writer
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
+from issuance.billing import events, rejections
+from issuance.billing.events import MOST_EVENTS, Intake
 from issuance.errors import Invalid, TooLarge
-from issuance.events import MOST_EVENTS, Intake
 from issuance.fields import Identifier
 
 router = APIRouter(tags=["billing events"], route_class=KeyedRoute, responses=documented(401, 403, 422))

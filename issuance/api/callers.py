@@ -17,12 +17,13 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer, SecurityScopes
 from sqlalchemy import Connection, Engine
 
-from issuance import database, keys, tokens
 from issuance.api import replays
 from issuance.api.problems import UnsupportedMediaType
 from issuance.api.requests import JsonRequest
+from issuance.database import connections as database
 from issuance.errors import Invalid, NotAllowed, NotAuthenticated
-from issuance.keys import Key
+from issuance.tenancy import keys, tokens
+from issuance.tenancy.keys import Key
 
 _bearer = HTTPBearer(
     scheme_name="organisation_key",

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict
 
-from issuance.cursors import LONGEST_LIMIT, PATTERN
+from issuance.database.cursors import LONGEST_LIMIT, PATTERN
 from issuance.fields import Identifier, camel
 
 Limit = Annotated[int, Query(ge=1, le=LONGEST_LIMIT, description="How many at most")]

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
-from issuance import coupons
 from issuance.api.callers import KeyedRoute, Reader, Writer
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
-from issuance.coupons import CouponBody
+from issuance.catalog import coupons
+from issuance.catalog.coupons import CouponBody
 
 router = APIRouter(
     prefix="/customers/coupons", tags=["coupons"], route_class=KeyedRoute, responses=documented(401, 403, 422)

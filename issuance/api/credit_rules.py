@@ -7,14 +7,16 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field, StrictBool
 
-from issuance import hints, rules
+from issuance import hints
 from issuance.api.callers import Issuer, KeyedRoute, Reader, Writer
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
+from issuance.catalog import rules
+from issuance.catalog.rules import CreditRuleChange, NewCreditRule
 from issuance.deciding.frequency import IssuingFrequency
+from issuance.engine import runs
 from issuance.fields import Body
-from issuance.rules import CreditRuleChange, NewCreditRule
-from issuance.settling import forecasting, runs
+from issuance.memberships import forecasts
 
 router = APIRouter(
     prefix="/customers/membership-credit-rules",
@@ -142,7 +144,7 @@ def forecast_credit_rule(
     """Forecast how many credits a rule issues in this month and those after it, as things stand."""
     with caller.transaction() as connection:
         rules.get(connection, caller.brand_id, credit_rule_id)
-        return {"data": forecasting.forecast(connection, caller.brand_id, credit_rule_id, months)}
+        return {"data": forecasts.forecast(connection, caller.brand_id, credit_rule_id, months)}
 
 
 @router.post(

@@ -7,13 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from issuance import credits, redemptions  # noqa: A004 - the word is the domain's
 from issuance.api.callers import KeyedRoute, Reader, Writer
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
-from issuance.credits import Status
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits.credits import Status
 from issuance.fields import Body, Identifier, Reason, Reference
-from issuance.redemptions import Booking
+from issuance.members import redemptions
+from issuance.members.redemptions import Booking
 
 router = APIRouter(
     prefix="/customers/credits", tags=["credits"], route_class=KeyedRoute, responses=documented(401, 403, 422)

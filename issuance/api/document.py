@@ -7,7 +7,7 @@ from pydantic.json_schema import models_json_schema
 
 from issuance.api import replays
 from issuance.api.problems import MEANINGS
-from issuance.cloud_events import DATA_OF, CloudEvent
+from issuance.billing.cloud_events import DATA_OF, CloudEvent
 
 _REF = "#/components/schemas/{model}"
 _IDEMPOTENCY_KEY = {

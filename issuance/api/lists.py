@@ -5,7 +5,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from fastapi import Query
 from pydantic import BaseModel
 
-from issuance import paging
+from issuance.database import paging
 
 Item = TypeVar("Item")
 

@@ -7,14 +7,17 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
-from issuance import archiving, hints, members, redemptions, tokens, wallets
+from issuance import hints
 from issuance.api import replays
 from issuance.api.callers import KeyedRoute, Reader, Writer
 from issuance.api.camel import CamelModel, MemberId
 from issuance.api.problems import documented
 from issuance.api.wallets import Wallet
 from issuance.fields import Identifier
-from issuance.members import MemberBody, MemberProfile
+from issuance.members import members, redemptions, wallets
+from issuance.members.members import MemberBody, MemberProfile
+from issuance.memberships import archiving
+from issuance.tenancy import tokens
 
 router = APIRouter(prefix="/v1", tags=["members"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 

@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from issuance import membership_types
 from issuance.api.callers import KeyedRoute, Reader, Writer
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
-from issuance.membership_types import NewMembershipType
+from issuance.catalog import membership_types
+from issuance.catalog.membership_types import NewMembershipType
 
 router = APIRouter(
     prefix="/customers/membership-types",

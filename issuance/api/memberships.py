@@ -7,13 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from issuance import memberships
 from issuance.api.callers import KeyedRoute, Reader
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
 from issuance.fields import CalendarDate, Identifier
-from issuance.memberships import Status
-from issuance.settling import explaining
+from issuance.memberships import explanations, memberships
+from issuance.memberships.memberships import Status
 
 router = APIRouter(
     prefix="/customers/memberships", tags=["memberships"], route_class=KeyedRoute, responses=documented(401, 403, 422)
@@ -127,7 +126,7 @@ def explain_membership(
 ) -> Any:
     """Say why each credit of a membership was issued or was not, in sentences, by the code that decides."""
     with caller.transaction() as connection:
-        rows = explaining.explain(
+        rows = explanations.explain(
             connection, caller.brand_id, membership_id, credit_rule_id=credit_rule_id, first=first, last=last
         )
     return {"data": rows}

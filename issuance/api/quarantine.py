@@ -7,10 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from issuance import hints, quarantine
+from issuance import hints
 from issuance.api.callers import KeyedRoute, Reader, Writer
 from issuance.api.lists import Listed, Meta, Page, PerPage, listed
 from issuance.api.problems import documented
+from issuance.engine import quarantine
 
 router = APIRouter(
     prefix="/quarantine", tags=["quarantine"], route_class=KeyedRoute, responses=documented(401, 403, 422)

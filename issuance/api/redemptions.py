@@ -8,13 +8,14 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
-from issuance import hints, offers, redemptions
+from issuance import hints
 from issuance.api.callers import KeyedRoute, MemberReader, MemberWriter, Writer
 from issuance.api.camel import About, CamelModel, Cursor, Limit
 from issuance.api.problems import documented
 from issuance.api.wallets import Points, member_of
 from issuance.fields import CamelBody, Identifier, Instant, Name, Offer, Reference
-from issuance.redemptions import Booking, Status
+from issuance.members import offers, redemptions
+from issuance.members.redemptions import Booking, Status
 
 router = APIRouter(prefix="/v1", tags=["redemptions"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 

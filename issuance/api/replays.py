@@ -20,10 +20,12 @@ from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from pydantic_core import from_json, to_json
 from sqlalchemy import Connection
 
-from issuance import database, hints, idempotency
+from issuance import hints
 from issuance.api import problems
+from issuance.database import connections as database
 from issuance.errors import Invalid
-from issuance.idempotency import Answer, Key
+from issuance.tenancy import idempotency
+from issuance.tenancy.idempotency import Answer, Key
 
 if TYPE_CHECKING:
     from issuance.api.callers import Caller

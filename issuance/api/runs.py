@@ -12,8 +12,8 @@ from issuance import hints
 from issuance.api.callers import Issuer, KeyedRoute, Reader
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
+from issuance.engine import runs
 from issuance.fields import Body, CalendarDate
-from issuance.settling import runs
 
 router = APIRouter(tags=["runs"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 

@@ -8,12 +8,12 @@ import anyio.to_thread
 from fastapi import APIRouter
 from pydantic import BaseModel, StrictBool
 
-from issuance import clock
 from issuance.api.callers import KeyedRoute, Reader, Writer
 from issuance.api.problems import documented
+from issuance.engine import clock_moves
 from issuance.errors import LiveBrandHasNoClock
 from issuance.fields import Body, Instant
-from issuance.settling import clock_moves
+from issuance.tenancy import clock
 
 router = APIRouter(
     prefix="/sandbox/clock", tags=["sandbox"], route_class=KeyedRoute, responses=documented(401, 403, 409, 422)

@@ -7,13 +7,13 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BeforeValidator, Field, StrictInt
 
-from issuance import members, wallets
 from issuance.api.callers import Caller, KeyedRoute, MemberReader, Writer
 from issuance.api.camel import About, CamelModel, Cursor, Limit
 from issuance.api.problems import documented
 from issuance.errors import MemberNotFound
 from issuance.fields import CamelBody, Identifier, Reason
-from issuance.wallets import MOST_AT_ONCE, EntryType
+from issuance.members import members, wallets
+from issuance.members.wallets import MOST_AT_ONCE, EntryType
 
 router = APIRouter(prefix="/v1", tags=["points"], route_class=KeyedRoute, responses=documented(401, 403, 404, 422))
 

@@ -8,15 +8,16 @@ from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import Connection
 
-from issuance import clock, deliveries, hints, webhooks
+from issuance import hints
 from issuance.api import replays
 from issuance.api.callers import KeyedRoute, Reader, Writer
 from issuance.api.camel import CamelModel, Cursor, Limit
 from issuance.api.problems import documented
-from issuance.deliveries import State
-from issuance.delivering import addresses
 from issuance.fields import CamelBody
-from issuance.outbox import EventType
+from issuance.tenancy import clock
+from issuance.webhooks import addresses, deliveries, webhooks
+from issuance.webhooks.deliveries import State
+from issuance.webhooks.outbox import EventType
 
 router = APIRouter(
     prefix="/v1/webhooks", tags=["webhooks"], route_class=KeyedRoute, responses=documented(401, 403, 422)

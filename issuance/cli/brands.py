@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from issuance import brands
 from issuance.cli.connect import transaction
 from issuance.cli.output import JsonOption, show_json, show_table
+from issuance.tenancy import brands
 
 app = typer.Typer(help="Brands: create one (with its first key), list them.", no_args_is_help=True)
 

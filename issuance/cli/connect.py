@@ -9,7 +9,8 @@ import dramatiq
 import typer
 from sqlalchemy import Connection, Engine, text
 
-from issuance import database, hints
+from issuance import hints
+from issuance.database import connections as database
 from issuance.errors import Invalid, NotFound
 from issuance.settings import settings
 

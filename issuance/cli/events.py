@@ -13,7 +13,8 @@ from uuid import UUID
 import typer
 from rich.progress import DownloadColumn
 
-from issuance import cloud_events, events, hints, rejections
+from issuance import hints
+from issuance.billing import cloud_events, events, rejections
 from issuance.cli.connect import BrandOption, broker, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table, warn
 from issuance.errors import Conflict

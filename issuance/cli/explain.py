@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from issuance.cli.connect import BrandOption, brand_of, transaction
 from issuance.cli.dates import FromOption, ToOption
 from issuance.cli.output import JsonOption, show_json, show_table
-from issuance.settling import explaining
+from issuance.memberships import explanations
 
 _RULE_NAMES = text("""
     SELECT DISTINCT ON (credit_rule_id) credit_rule_id, coupon_name
@@ -33,7 +33,7 @@ def explain(
     """
     brand_id = brand_of("membership", membership_id, brand)
     with transaction(brand_id) as connection:
-        rows = explaining.explain(
+        rows = explanations.explain(
             connection, brand_id, membership_id, credit_rule_id=credit_rule_id, first=first, last=last
         )
         names = _rule_names(connection, brand_id)

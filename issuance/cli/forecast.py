@@ -5,10 +5,10 @@ from uuid import UUID
 
 import typer
 
-from issuance import rules
+from issuance.catalog import rules
 from issuance.cli.connect import BrandOption, brand_of, transaction
 from issuance.cli.output import JsonOption, show_json, show_table
-from issuance.settling import forecasting
+from issuance.memberships import forecasts
 
 
 def forecast(
@@ -24,7 +24,7 @@ def forecast(
     brand_id = brand_of("credit rule", credit_rule_id, brand)
     with transaction(brand_id) as connection:
         rule = rules.get(connection, brand_id, credit_rule_id)
-        ahead = forecasting.forecast(connection, brand_id, credit_rule_id, months)
+        ahead = forecasts.forecast(connection, brand_id, credit_rule_id, months)
     if as_json:
         show_json({"data": ahead})
     else:

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import typer
 
-from issuance import keys
 from issuance.cli.connect import BrandOption, brand_of, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, show_json, show_table
+from issuance.tenancy import keys
 
 app = typer.Typer(help="A brand's keys: create, list, revoke.", no_args_is_help=True)
 

@@ -5,9 +5,10 @@ from uuid import UUID
 
 import typer
 
-from issuance import hints, quarantine
+from issuance import hints
 from issuance.cli.connect import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, show_json, show_table
+from issuance.engine import quarantine
 
 app = typer.Typer(help="What was set apart because it kept failing: list it, retry it.", no_args_is_help=True)
 

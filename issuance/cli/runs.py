@@ -11,8 +11,8 @@ from issuance import hints
 from issuance.cli.connect import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.dates import parse_date
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table
+from issuance.engine import runs
 from issuance.errors import Invalid, NotSettledYet
-from issuance.settling import runs
 
 LOOK_EVERY = 0.25  # seconds
 #: A run that gets nowhere for so long has nobody working on it.

@@ -2,8 +2,8 @@
 
 import typer
 
-from issuance import schema as database_schema
 from issuance.cli.output import JsonOption, answer, say, show_json
+from issuance.database import schema as database_schema
 from issuance.settings import settings
 
 app = typer.Typer(help="The tables of schema.sql: apply them, compare them.", no_args_is_help=True)

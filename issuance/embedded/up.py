@@ -15,7 +15,8 @@ from honcho.environ import parse_procfile
 from honcho.printer import Printer
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance import schema, settings
+from issuance import settings
+from issuance.database import schema
 from issuance.embedded.environment import REPO
 from issuance.embedded.lock import AlreadyRuns, SupervisorLock
 from issuance.embedded.processes import Processes

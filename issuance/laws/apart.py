@@ -5,7 +5,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from issuance import database, schema
+from issuance.database import connections as database
+from issuance.database import schema
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender
 
 _BOUND = text(

@@ -12,14 +12,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from issuance import clock as clocks
-from issuance.clock import BrandClock
 from issuance.deciding.facts import Credit, Rule
 from issuance.deciding.releases import History
 from issuance.deciding.settlement import Settlement, settle
+from issuance.engine.loading import BY_IDS_UNLOCKED, Membership, load, load_rules
 from issuance.laws import shapes
 from issuance.laws.shapes import Shape, Shaped
-from issuance.settling.loading import BY_IDS_UNLOCKED, Membership, load, load_rules
+from issuance.tenancy import clock as clocks
+from issuance.tenancy.clock import BrandClock
 
 #: Memberships that are loaded at once.
 _LOADED = 1000

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from issuance import clock
 from issuance.deciding.calendar import midnight
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender
+from issuance.tenancy import clock
 
 PERIOD_ENDS = text("""
     SELECT DISTINCT period_end

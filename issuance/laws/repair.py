@@ -7,10 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from issuance import clock
+from issuance.engine import due, runs
 from issuance.laws import owed, settled
 from issuance.laws.law import Offender
-from issuance.settling import due, runs
+from issuance.tenancy import clock
 
 
 @dataclass(slots=True)

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from issuance import clock
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender
 from issuance.laws.paper import Paper
+from issuance.tenancy import clock
 
 #: How late the work may be before it counts as left lying. Far above what a busy bulk run takes.
 LATE_AFTER_MINUTES = 10

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from issuance.clock import BrandClock
 from issuance.deciding.calendar import midnight
+from issuance.tenancy.clock import BrandClock
 
 #: Memberships a statement.
 BATCH = 4000

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from sqlalchemy import make_url, text
 
 from benchmarks.club import LIVES, OPENED, Club
-from issuance.database import transaction
+from issuance.database.connections import transaction
 from issuance.laws import LAWS, look
 
 MEMBERS = 3 * LIVES + 1

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, make_url, text
 
-from issuance import log, schema
-from issuance.database import engine_for, transaction
+from issuance import log
+from issuance.database import schema
+from issuance.database.connections import engine_for, transaction
 from issuance.laws import LAWS, look
 from issuance.settings import Settings, read
 from tests.checking import club

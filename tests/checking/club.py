@@ -9,13 +9,15 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, text
 
-from issuance import brands, coupons, events, membership_types, rules
-from issuance.coupons import CouponBody
-from issuance.database import transaction
+from issuance.billing import events
+from issuance.catalog import coupons, membership_types, rules
+from issuance.catalog.coupons import CouponBody
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.catalog.rules import NewCreditRule
+from issuance.database.connections import transaction
 from issuance.deciding.calendar import add_months
-from issuance.membership_types import NewMembershipType
-from issuance.rules import NewCreditRule
-from issuance.settling import batches, due
+from issuance.engine import batches, due
+from issuance.tenancy import brands
 
 FIRST_DAY = date(2031, 1, 1)
 #: Credits a rule and membership; there is none on joining.

@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from issuance import coupons, membership_types, rules
+from issuance.catalog import coupons, membership_types, rules
+from issuance.catalog.coupons import CouponBody
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.catalog.rules import NewCreditRule
 from issuance.cli.main import main
-from issuance.coupons import CouponBody
-from issuance.database import engine_for, transaction
-from issuance.membership_types import NewMembershipType
-from issuance.rules import NewCreditRule
+from issuance.database.connections import engine_for, transaction
+from issuance.engine import working
 from issuance.settings import settings
-from issuance.settling import working
 
 
 class Ran(NamedTuple):

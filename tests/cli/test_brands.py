@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from issuance.database import engine_for
+from issuance.database.connections import engine_for
 from tests.cli.conftest import Brand, Cli, sign_up
 
 

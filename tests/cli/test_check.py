@@ -5,9 +5,9 @@ from uuid import UUID
 import pytest
 
 from issuance import hints
-from issuance.database import engine_for, transaction
+from issuance.database.connections import engine_for, transaction
+from issuance.engine import working
 from issuance.laws import LAWS
-from issuance.settling import working
 from tests.cli.conftest import Brand, Cli
 
 

@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from issuance.database import engine_for
-from issuance.settling import working
+from issuance.database.connections import engine_for
+from issuance.engine import working
 from tests.cli.conftest import Brand, Cli
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from issuance.database import transaction
+from issuance.database.connections import transaction
 from tests.faults.club import Club
 
 _MEMBER = "(SELECT external_user_id FROM memberships m WHERE m.membership_id = t.membership_id)"

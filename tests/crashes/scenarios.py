@@ -12,7 +12,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance.database import transaction
+from issuance.database.connections import transaction
 from tests.faults.club import BEGINNING, PATIENCE, Club
 
 _LATER = "2031-03-01T00:00:00Z"

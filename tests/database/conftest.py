@@ -9,12 +9,14 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from issuance import brands, coupons, events, membership_types, rules
-from issuance.coupons import CouponBody
-from issuance.database import engine_for, show, transaction
-from issuance.events import Intake
-from issuance.membership_types import NewMembershipType
-from issuance.rules import NewCreditRule
+from issuance.billing import events
+from issuance.billing.events import Intake
+from issuance.catalog import coupons, membership_types, rules
+from issuance.catalog.coupons import CouponBody
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.catalog.rules import NewCreditRule
+from issuance.database.connections import engine_for, show, transaction
+from issuance.tenancy import brands
 
 _number = itertools.count()
 

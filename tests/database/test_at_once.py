@@ -9,11 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine, text
 
-from issuance import events, members, redemptions, wallets
-from issuance.database import show, transaction
+from issuance.billing import events
+from issuance.billing.events import Intake
+from issuance.database.connections import show, transaction
 from issuance.errors import InvalidTransition
-from issuance.events import Intake
-from issuance.redemptions import Booking
+from issuance.members import members, redemptions, wallets
+from issuance.members.redemptions import Booking
 
 _WAITING = text("""
     SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, text
 
-from issuance import database
-from issuance.database import engine_for, transaction
+from issuance.database import connections as database
+from issuance.database.connections import engine_for, transaction
 
 
 @pytest.fixture

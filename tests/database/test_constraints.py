@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
-from issuance import members, redemptions, wallets
-from issuance.database import transaction
-from issuance.redemptions import Booking
+from issuance.database.connections import transaction
+from issuance.members import members, redemptions, wallets
+from issuance.members.redemptions import Booking
 from tests.database.test_credits import issue
 
 __all__ = ["issue"]

@@ -11,8 +11,11 @@ import pytest
 from sqlalchemy import Engine, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from issuance import credits  # noqa: A004 - the word is the domain's
-from issuance.database import transaction
+from issuance.billing.events import Intake
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.database.connections import transaction
+from issuance.database.tables import brands, guests, redemptions
+from issuance.database.tables import credits as table
 from issuance.errors import (
     AlreadyRedeemed,
     CreditExpired,
@@ -22,10 +25,7 @@ from issuance.errors import (
     IssuanceError,
     NotFound,
 )
-from issuance.events import Intake
-from issuance.redemptions import Booking, redeem_credit
-from issuance.tables import brands, guests, redemptions
-from issuance.tables import credits as table
+from issuance.members.redemptions import Booking, redeem_credit
 
 NOW = datetime(2031, 1, 15, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy import event as listening
 
-from issuance import cloud_events, events, members, rejections
-from issuance.database import transaction
-from issuance.events import Intake
-from issuance.tables import billing_events, dues, guests, memberships
+from issuance.billing import cloud_events, events, rejections
+from issuance.billing.events import Intake
+from issuance.database.connections import transaction
+from issuance.database.tables import billing_events, dues, guests, memberships
+from issuance.members import members
 from tests.database.conftest import event
 
 SignedUp = Callable[..., dict[str, Any]]

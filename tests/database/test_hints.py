@@ -16,10 +16,11 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
-from issuance import hints, idempotency, keys
+from issuance import hints
 from issuance.api.app import create_app
-from issuance.database import transaction
+from issuance.database.connections import transaction
 from issuance.settings import Settings
+from issuance.tenancy import idempotency, keys
 from worker import messages
 
 

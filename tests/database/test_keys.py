@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, select, text, update
 
-from issuance import brands, keys
+from issuance.database.tables import api_keys
 from issuance.errors import Invalid, NotFound
-from issuance.tables import api_keys
+from issuance.tenancy import brands, keys
 
 
 def test_a_key_is_found_with_its_brand_and_scopes(connection: Connection, brand_id: UUID) -> None:

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from issuance.database import transaction
-from issuance.events import Intake
+from issuance.billing.events import Intake
+from issuance.database.connections import transaction
+from issuance.engine import working
 from issuance.laws import LAWS
-from issuance.settling import working
 from tests.database.conftest import event, put_clock
 
 NOW = datetime(2090, 3, 15, tzinfo=UTC)

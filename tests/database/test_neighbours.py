@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from issuance.database import transaction
-from issuance.events import Intake
-from issuance.settling import batches, working
+from issuance.billing.events import Intake
+from issuance.database.connections import transaction
+from issuance.engine import batches, working
 
 
 class WorkerDied(BaseException):

@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from issuance import clock
-from issuance.database import transaction
-from issuance.events import Intake
+from issuance.billing.events import Intake
+from issuance.database.connections import transaction
+from issuance.engine import working
 from issuance.laws import LAWS, look, shapes, steps
-from issuance.settling import working
+from issuance.tenancy import clock
 from tests.database.conftest import event, put_clock
 
 NOW = datetime(2090, 4, 15, tzinfo=UTC)

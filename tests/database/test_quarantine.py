@@ -7,11 +7,12 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine, func, select, update
 
-from issuance import clock, quarantine
-from issuance.database import transaction
+from issuance.billing.events import Intake
+from issuance.database.connections import transaction
+from issuance.database.tables import dues
+from issuance.engine import quarantine
 from issuance.errors import NotFound
-from issuance.events import Intake
-from issuance.tables import dues
+from issuance.tenancy import clock
 
 
 @pytest.fixture

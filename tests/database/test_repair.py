@@ -8,12 +8,12 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from issuance import health, verdicts
-from issuance.database import transaction
-from issuance.events import Intake
-from issuance.laws import LAWS, look
+from issuance import health
+from issuance.billing.events import Intake
+from issuance.database.connections import transaction
+from issuance.engine import runs, working
+from issuance.laws import LAWS, look, verdicts
 from issuance.laws.repair import Repair
-from issuance.settling import runs, working
 from tests.database.conftest import event, put_clock
 
 NOW = datetime(2090, 4, 15, tzinfo=UTC)

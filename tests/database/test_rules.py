@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, select
 
-from issuance import membership_types, rules
-from issuance.database import transaction
+from issuance.catalog import membership_types, rules
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.catalog.rules import CreditRuleChange, NewCreditRule
+from issuance.database.connections import transaction
+from issuance.database.tables import rule_versions
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.errors import Invalid, NotFound
-from issuance.membership_types import NewMembershipType
-from issuance.rules import CreditRuleChange, NewCreditRule
-from issuance.tables import rule_versions
 
 
 def versions_of(connection: Connection, rule_id: UUID) -> list[dict[str, Any]]:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
-from issuance import schema
-from issuance.database import engine_for, transaction
+from issuance.database import schema
+from issuance.database.connections import engine_for, transaction
 from issuance.errors import SchemaBehind
 
 

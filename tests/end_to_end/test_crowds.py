@@ -6,7 +6,7 @@ import httpx
 from sqlalchemy import text
 
 from issuance.api.app import THREADS
-from issuance.database import MOST_CONNECTIONS, transaction
+from issuance.database.connections import MOST_CONNECTIONS, transaction
 from tests.serving import Server
 
 CROWD = THREADS + MOST_CONNECTIONS + 20

@@ -7,8 +7,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from issuance import keys
-from issuance.database import transaction
+from issuance.database.connections import transaction
+from issuance.tenancy import keys
 from tests.serving import Server
 
 RULES = "/customers/membership-credit-rules"

@@ -12,7 +12,7 @@ import httpx
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance.database import transaction
+from issuance.database.connections import transaction
 from issuance.laws import LAWS, look
 from tests.faults.site import Site
 from tests.webhooks.receiver import Receiver

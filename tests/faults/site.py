@@ -18,14 +18,14 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from issuance import brands
-from issuance.database import engine_for, transaction
+from issuance.database.connections import engine_for, transaction
 from issuance.embedded import running
 from issuance.embedded.lock import SupervisorLock
 from issuance.embedded.postgres import Postgres
 from issuance.embedded.server import free_port
 from issuance.embedded.valkey import Valkey
 from issuance.settings import POSTGRESQL_SCHEMES
+from issuance.tenancy import brands
 from tests.faults.orders import Folder, Order, wait_until_gone
 
 REPO = Path(__file__).parent.parent.parent

@@ -26,7 +26,7 @@ from tests.faults.orders import Fault, Folder, Kind, Order, Step, wait_until_gon
 
 _REPO = Path(__file__).parent.parent.parent
 #: Who issues statements for others: a step is named after whoever asked them to.
-_GO_BETWEEN = "issuance.database"
+_GO_BETWEEN = "issuance.database.connections"
 #: Looks into the queue are made all the time, and do nothing.
 _LOOKS = "worker.messages._OwnQueue.__next__"
 

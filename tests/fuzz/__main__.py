@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from issuance import log
 from issuance.cli.output import progress_bar
-from issuance.database import transaction
+from issuance.database.connections import transaction
 from issuance.laws import LAWS, look
 from issuance.settings import Settings, read
 from tests.fuzz import cases

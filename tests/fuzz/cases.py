@@ -9,7 +9,7 @@ from uuid import UUID
 
 import dramatiq
 
-from issuance.cloud_events import DATA_OF, Refused, parse, read_json
+from issuance.billing.cloud_events import DATA_OF, Refused, parse, read_json
 from issuance.deciding.frequency import parse_validity
 from tests.fuzz import values
 from tests.fuzz.site import Site, good_events

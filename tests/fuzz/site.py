@@ -11,14 +11,16 @@ from uuid import UUID, uuid4
 import httpx
 from sqlalchemy import Engine, text
 
-from issuance import brands, coupons, events, membership_types, rules
 from issuance.api.app import create_app
-from issuance.coupons import CouponBody
-from issuance.database import engine_for, transaction
-from issuance.membership_types import NewMembershipType
-from issuance.rules import NewCreditRule
+from issuance.billing import events
+from issuance.catalog import coupons, membership_types, rules
+from issuance.catalog.coupons import CouponBody
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.catalog.rules import NewCreditRule
+from issuance.database.connections import engine_for, transaction
+from issuance.engine import working
 from issuance.settings import Settings
-from issuance.settling import working
+from issuance.tenancy import brands
 
 #: When the rule was made, and where the clock stands.
 BEFORE, NOW = datetime(2090, 5, 1, tzinfo=UTC), datetime(2090, 6, 15, 12, tzinfo=UTC)

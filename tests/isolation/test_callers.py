@@ -5,9 +5,9 @@ from uuid import UUID
 from dramatiq.brokers.stub import StubBroker
 from sqlalchemy import Engine, text
 
-from issuance import brands
 from issuance.api.callers import Caller
-from issuance.database import transaction
+from issuance.database.connections import transaction
+from issuance.tenancy import brands
 
 
 def test_a_callers_work_sees_the_callers_brand_alone(engine: Engine, brand_id: UUID) -> None:

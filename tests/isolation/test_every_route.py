@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Engine, select, text
 
 from issuance.api.app import create_app
-from issuance.database import transaction
+from issuance.database.connections import transaction
+from issuance.database.tables import metadata
 from issuance.settings import Settings
-from issuance.tables import metadata
 from tests.end_to_end.brand import Brand
 from tests.serving import Server
 

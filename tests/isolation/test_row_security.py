@@ -8,10 +8,11 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from issuance import brands, schema
-from issuance.database import engine_for, show, transaction
+from issuance.database import schema
+from issuance.database.connections import engine_for, show, transaction
+from issuance.database.tables import metadata
 from issuance.laws import apart
-from issuance.tables import metadata
+from issuance.tenancy import brands
 
 WITH_BRAND = [table.name for table in metadata.sorted_tables if "brand_id" in table.columns]
 

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from issuance.analytics import MOST_BUCKETS, Window, bounds_of
 from issuance.errors import Invalid
+from issuance.members.analytics import MOST_BUCKETS, Window, bounds_of
 from tests.members.conftest import Brand
 
 

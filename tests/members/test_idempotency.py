@@ -9,9 +9,9 @@ import httpx
 import pytest
 from sqlalchemy import Connection, text
 
-from issuance import idempotency
-from issuance.database import transaction
-from issuance.idempotency import Answer, Key
+from issuance.database.connections import transaction
+from issuance.tenancy import idempotency
+from issuance.tenancy.idempotency import Answer, Key
 from tests.members.conftest import THREADS, Brand
 
 CREDIT = {"amount": 7, "externalUserID": "ada"}

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from issuance.redemptions import STATUSES
+from issuance.members.redemptions import STATUSES
 from tests.members.conftest import THREADS, Brand
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from issuance import redemptions
-from issuance.database import transaction
+from issuance.database.connections import transaction
 from issuance.errors import InvalidTransition
-from issuance.redemptions import MOVES, STATUSES, Booking, Status
+from issuance.members import redemptions
+from issuance.members.redemptions import MOVES, STATUSES, Booking, Status
 from tests.members.conftest import THREADS, Brand
 
 #: How to get to each status from SUBMITTED.

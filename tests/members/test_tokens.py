@@ -7,8 +7,8 @@ import jwt
 import pytest
 from sqlalchemy import text
 
-from issuance import tokens
-from issuance.database import transaction
+from issuance.database.connections import transaction
+from issuance.tenancy import tokens
 from tests.members.conftest import THREADS, Brand
 
 

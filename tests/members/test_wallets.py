@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from issuance.database import transaction
+from issuance.database.connections import transaction
 from tests.members.conftest import THREADS, Brand
 
 

@@ -15,13 +15,15 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, text
 
-from issuance import brands, coupons, membership_types, rules, schema
-from issuance.coupons import CouponBody
-from issuance.database import engine_for, transaction
+from issuance.catalog import coupons, membership_types, rules
+from issuance.catalog.coupons import CouponBody
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.catalog.rules import NewCreditRule
+from issuance.database import schema
+from issuance.database.connections import engine_for, transaction
 from issuance.embedded.postgres import ADMIN, Postgres
-from issuance.membership_types import NewMembershipType
-from issuance.rules import NewCreditRule
-from issuance.settling import working
+from issuance.engine import working
+from issuance.tenancy import brands
 
 REPO = Path(__file__).parents[2]
 #: When the rule was made, and where the brand's clock stands: after all that is told.

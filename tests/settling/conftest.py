@@ -10,13 +10,16 @@ import pytest
 from dramatiq.brokers.stub import StubBroker
 from sqlalchemy import Engine, text
 
-from issuance import brands, coupons, events, hints, membership_types, rules
-from issuance.coupons import CouponBody
-from issuance.database import engine_for, transaction
+from issuance import hints
+from issuance.billing import events
+from issuance.catalog import coupons, membership_types, rules
+from issuance.catalog.coupons import CouponBody
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.catalog.rules import NewCreditRule
+from issuance.database.connections import engine_for, transaction
 from issuance.deciding.frequency import IssuingFrequency
-from issuance.membership_types import NewMembershipType
-from issuance.rules import NewCreditRule
-from issuance.settling import runs, working
+from issuance.engine import runs, working
+from issuance.tenancy import brands
 from scheduler import tick
 
 

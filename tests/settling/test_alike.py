@@ -8,11 +8,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, event
 
-from issuance import outbox, redemptions, webhooks
-from issuance.database import transaction
-from issuance.outbox import EventType
-from issuance.redemptions import Booking
-from issuance.settling import cohorts
+from issuance.database.connections import transaction
+from issuance.engine import cohorts
+from issuance.members import redemptions
+from issuance.members.redemptions import Booking
+from issuance.webhooks import outbox, webhooks
+from issuance.webhooks.outbox import EventType
 from tests.settling.conftest import Club
 
 

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from issuance import archiving
-from issuance.database import transaction
+from issuance.database.connections import transaction
+from issuance.memberships import archiving
 from tests.settling.conftest import Club
 
 

@@ -7,11 +7,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from issuance import archiving, health, redemptions, rules
-from issuance.database import transaction
-from issuance.redemptions import Booking
-from issuance.rules import NewCreditRule
-from issuance.settling import attempts, cohorts, due
+from issuance import health
+from issuance.catalog import rules
+from issuance.catalog.rules import NewCreditRule
+from issuance.database.connections import transaction
+from issuance.engine import attempts, cohorts, due
+from issuance.members import redemptions
+from issuance.members.redemptions import Booking
+from issuance.memberships import archiving
 from tests.settling.conftest import Club, at
 from tests.settling.test_side_by_side import Beside
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import event
 
-from issuance.settling import batches
+from issuance.engine import batches
 from tests.settling.conftest import Club
 from tests.settling.test_guarded import deaths_of
 from tests.settling.test_settling import WORTHLESS

@@ -9,14 +9,15 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from issuance import brands, redemptions
-from issuance.database import transaction
+from issuance.database.connections import transaction
 from issuance.deciding.reasons import Reason
-from issuance.redemptions import Booking
-from issuance.settling import batches, due, working, writing
-from issuance.settling.loading import Membership
-from issuance.settling.sharing import SharedWalks
-from issuance.settling.walking import Walked
+from issuance.engine import batches, due, working, writing
+from issuance.engine.loading import Membership
+from issuance.engine.sharing import SharedWalks
+from issuance.engine.walking import Walked
+from issuance.members import redemptions
+from issuance.members.redemptions import Booking
+from issuance.tenancy import brands
 from scheduler import tick
 from tests.settling.conftest import Club, at
 from tests.settling.test_settling import WORTHLESS
@@ -220,6 +221,6 @@ def test_what_was_redeemed_while_it_was_taken_back_is_flagged(club: Club, monkey
             club.rows("UPDATE credits SET uses = 1, redeemed_at = '2031-01-31T12:00Z'")
         write(*args, **kwargs)
 
-    monkeypatch.setattr("issuance.settling.batches.write", redeemed_meanwhile)
+    monkeypatch.setattr("issuance.engine.batches.write", redeemed_meanwhile)
     club.settle([member])
     assert club.rows("SELECT revoked_at, flagged_at FROM credits") == [(None, at("2031-01-31T12:00"))]

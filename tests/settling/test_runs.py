@@ -6,10 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from issuance import errors, hints, membership_types
-from issuance.database import transaction
-from issuance.membership_types import NewMembershipType
-from issuance.settling import bulk, due, runs, working
+from issuance import errors, hints
+from issuance.catalog import membership_types
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.database.connections import transaction
+from issuance.engine import bulk, due, runs, working
 from tests.settling.conftest import Club, at
 
 

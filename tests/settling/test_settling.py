@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from issuance.database import transaction
-from issuance.settling import due
-from issuance.settling.loading import Membership
-from issuance.settling.sharing import SharedWalks
-from issuance.settling.walking import Walked
-from issuance.settling.writing import write
+from issuance.database.connections import transaction
+from issuance.engine import due
+from issuance.engine.loading import Membership
+from issuance.engine.sharing import SharedWalks
+from issuance.engine.walking import Walked
+from issuance.engine.writing import write
 from tests.settling.conftest import Club, at
 
 WORTHLESS = "UPDATE dues SET retry_at = clock_timestamp() - interval '1 second' WHERE retry_at IS NOT NULL"
@@ -140,7 +140,7 @@ def test_a_credit_redeemed_between_reading_and_writing_is_not_lost(
             club.rows("UPDATE credits SET uses = 1, redeemed_at = '2031-02-27T12:00Z'")
         write(*args, **kwargs)
 
-    monkeypatch.setattr("issuance.settling.batches.write", redeemed_meanwhile)
+    monkeypatch.setattr("issuance.engine.batches.write", redeemed_meanwhile)
     run = club.sweep()
     assert run is not None
     assert run["counts"] == {"issued": 1}

@@ -9,13 +9,15 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from issuance import archiving, inbox, rules
-from issuance.database import transaction
-from issuance.rules import NewCreditRule
-from issuance.settling import due
-from issuance.settling.loading import Membership
-from issuance.settling.sharing import SharedWalks
-from issuance.settling.walking import Walked
+from issuance.billing import inbox
+from issuance.catalog import rules
+from issuance.catalog.rules import NewCreditRule
+from issuance.database.connections import transaction
+from issuance.engine import due
+from issuance.engine.loading import Membership
+from issuance.engine.sharing import SharedWalks
+from issuance.engine.walking import Walked
+from issuance.memberships import archiving
 from tests.settling.conftest import Club, at
 
 PATIENCE_SECONDS = 20.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, create_engine
 
-from issuance.database import LOCK_TIMEOUT
+from issuance.database.connections import LOCK_TIMEOUT
 from tests.simulation.connections import keep_connections
 from tests.simulation.wire import Wire
 

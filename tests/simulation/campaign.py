@@ -47,7 +47,7 @@ def prepare(url: str, turn: Any) -> None:
     own = make_url(url).set(database=name, drivername="postgresql+psycopg").render_as_string(hide_password=False)
     os.environ["DATABASE_URL"] = own
 
-    from issuance import schema
+    from issuance.database import schema
     from tests.simulation.world import World
 
     logging.disable(logging.CRITICAL)  # the programs complain of what is done to them

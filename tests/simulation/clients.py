@@ -7,11 +7,13 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from issuance import coupons, events, hints, membership_types, rules
-from issuance.coupons import CouponBody
-from issuance.membership_types import NewMembershipType
-from issuance.rules import CreditRuleChange, NewCreditRule
-from issuance.settling import runs
+from issuance import hints
+from issuance.billing import events
+from issuance.catalog import coupons, membership_types, rules
+from issuance.catalog.coupons import CouponBody
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.catalog.rules import CreditRuleChange, NewCreditRule
+from issuance.engine import runs
 from tests.model.words import Fact, Guest
 from tests.simulation.mirror import Run
 from tests.simulation.processes import Fault

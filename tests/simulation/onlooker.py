@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from issuance.tables import metadata
+from issuance.database.tables import metadata
 from tests.simulation import backends
 from tests.simulation.wire import Cursor
 

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
-from issuance import credits  # noqa: A004 - the word is the domain's
-from issuance.database import transaction
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.database.connections import transaction
 from issuance.laws import LAWS, look
-from issuance.settling import explaining
+from issuance.memberships import explanations
 from tests.model.driver import FIELDS, difference, predicted
 from tests.model.oracle import Oracle
 from tests.model.reasons import reasons, unexplained
@@ -61,7 +61,7 @@ def unexplained_turns(
     lines = []
     with transaction(engine, brand_id) as connection:
         explained = {
-            reading: explaining.explain(connection, brand_id, ids[reading.membership], first=reading.starts_on)
+            reading: explanations.explain(connection, brand_id, ids[reading.membership], first=reading.starts_on)
             for reading in oracle.readings()
             if reading.membership in memberships
         }

@@ -9,7 +9,7 @@ from random import Random
 from unittest import mock
 
 from issuance import hints
-from issuance.settling import alike, cohorts, due, walking, working
+from issuance.engine import alike, cohorts, due, walking, working
 from worker import actors
 
 

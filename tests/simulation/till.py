@@ -6,16 +6,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from issuance import (
-    archiving,
-    credits,  # noqa: A004 - the word is the domain's
-    hints,
-    members,
-    redemptions,
-)
+from issuance import hints
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.errors import IssuanceError
-from issuance.members import MemberProfile
-from issuance.redemptions import Booking
+from issuance.members import members, redemptions
+from issuance.members.members import MemberProfile
+from issuance.members.redemptions import Booking
+from issuance.memberships import archiving
 from tests.model.words import Credit, Fact
 from tests.simulation.processes import Fault
 from tests.simulation.requests import Requests

@@ -15,10 +15,11 @@ import dramatiq
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from issuance import brands, hints, quarantine
-from issuance.database import transaction
+from issuance import hints
+from issuance.database.connections import transaction
+from issuance.engine import clock_moves, quarantine
 from issuance.errors import IssuanceError
-from issuance.settling import clock_moves
+from issuance.tenancy import brands
 from scheduler import tick
 from tests.model.oracle import Oracle
 from tests.simulation import wire

@@ -13,15 +13,15 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row
 
-from issuance.clock import BrandClock
 from issuance.deciding.decisions import Decision, decide
 from issuance.deciding.facts import Coupon, Credit, MembershipFacts, Order, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency, parse_validity
 from issuance.deciding.reasons import Reason
 from issuance.deciding.releases import History
-from issuance.settling.loading import Membership
-from issuance.settling.remembering import Fact
-from issuance.settling.walking import Walked, walk
+from issuance.engine.loading import Membership
+from issuance.engine.remembering import Fact
+from issuance.engine.walking import Walked, walk
+from issuance.tenancy.clock import BrandClock
 
 UTC_ZONE = ZoneInfo("UTC")
 GOLD, SILVER = UUID(int=1), UUID(int=2)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from issuance.database import ORDINARY_ROLE
+from issuance.database.connections import ORDINARY_ROLE
 from issuance.deciding.reasons import Reason
 from issuance.health import MEANINGS
 from issuance.settings import Settings
@@ -15,7 +15,7 @@ REPO = Path(__file__).parents[2]
 DOCUMENTS = sorted([*REPO.glob("*.md"), *(REPO / "docs").rglob("*.md")])
 
 LINK = re.compile(r"\]\(([^)#:]+)\)")
-#: A path in code marks, such as `issuance/errors.py` or `settling/due.py`.
+#: A path in code marks, such as `issuance/errors.py` or `engine/due.py`.
 PATH = re.compile(r"`((?:[a-z_]+/)+[a-z_]*(?:\.py)?)`")
 
 

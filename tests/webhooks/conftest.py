@@ -8,10 +8,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, select, text
 
-from issuance import outbox, webhooks
-from issuance.database import transaction
-from issuance.delivering import rounds
-from issuance.tables import deliveries
+from issuance.database.connections import transaction
+from issuance.database.tables import deliveries
+from issuance.webhooks import dispatcher, outbox, webhooks
 from tests.database.conftest import accept, brand_id, engine, rule_id, signed_up, type_id
 from tests.webhooks.receiver import Receiver, running
 
@@ -40,7 +39,7 @@ class Hook(NamedTuple):
 
     def deliver(self) -> bool:
         """A worker's turn, here."""
-        return rounds.deliver(self.engine, self.brand_id, self.webhook_id)
+        return dispatcher.deliver(self.engine, self.brand_id, self.webhook_id)
 
     def make_due(self) -> None:
         """Time passes until the next attempt of everything."""

@@ -4,8 +4,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from issuance.delivering import addresses
-from issuance.delivering.addresses import AddressRefused
+from issuance.webhooks import addresses
+from issuance.webhooks.addresses import AddressRefused
 
 INSIDE = [
     "10.0.0.1", "172.16.9.9", "192.168.1.1", "169.254.169.254", "100.100.100.200", "0.0.0.0", "224.0.0.1",

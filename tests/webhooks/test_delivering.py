@@ -6,11 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from issuance import deliveries, webhooks
-from issuance.database import transaction
-from issuance.deliveries import MOST_AT_ONCE, WAITS
-from issuance.delivering import sending
+from issuance.database.connections import transaction
 from issuance.errors import Conflict
+from issuance.webhooks import deliveries, sending, webhooks
+from issuance.webhooks.deliveries import MOST_AT_ONCE, WAITS
 from tests.webhooks.conftest import Hook
 from tests.webhooks.receiver import Receiver, flood, hang, redirect
 

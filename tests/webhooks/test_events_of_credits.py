@@ -8,11 +8,13 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Engine, select, text
 
-from issuance import clock, credits, outbox, webhooks  # noqa: A004 - the word is the domain's
-from issuance.database import transaction
-from issuance.events import Intake
-from issuance.settling import due, working
-from issuance.tables import webhook_events
+from issuance.billing.events import Intake
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.database.connections import transaction
+from issuance.database.tables import webhook_events
+from issuance.engine import due, working
+from issuance.tenancy import clock
+from issuance.webhooks import outbox, webhooks
 from tests.database.conftest import event
 
 PARTY = [

@@ -16,8 +16,8 @@ from honcho.environ import parse_procfile
 from sqlalchemy import Engine
 
 from issuance import hints
-from issuance.database import engine_for
-from issuance.deliveries import MOST_AT_ONCE
+from issuance.database.connections import engine_for
+from issuance.webhooks.deliveries import MOST_AT_ONCE
 from scheduler import tick
 from tests.serving import REPO
 from tests.webhooks.conftest import Hook, Receiver

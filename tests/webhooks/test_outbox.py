@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Connection, Engine, insert, select
 from uuid_utils.compat import uuid7
 
-from issuance import outbox
-from issuance.database import transaction
-from issuance.tables import deliveries, webhook_events, webhooks
+from issuance.database.connections import transaction
+from issuance.database.tables import deliveries, webhook_events, webhooks
+from issuance.webhooks import outbox
 
 
 def listen(connection: Connection, brand_id: UUID, *types: str) -> UUID:

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from issuance import deliveries
-from issuance.database import transaction
-from issuance.deliveries import Attempted
-from issuance.delivering import addresses
+from issuance.database.connections import transaction
+from issuance.webhooks import addresses, deliveries
+from issuance.webhooks.deliveries import Attempted
 from tests.webhooks.conftest import Hook, Receiver
 
 

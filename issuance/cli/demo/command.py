@@ -5,7 +5,6 @@ import time
 import httpx
 import typer
 
-from issuance import brands
 from issuance.cli.check import is_broken, show_verdicts, verdicts_of
 from issuance.cli.connect import transaction
 from issuance.cli.demo.sandbox import DemoFailed, Sandbox
@@ -14,6 +13,7 @@ from issuance.cli.demo.telling import Telling
 from issuance.cli.output import say
 from issuance.laws import LAWS
 from issuance.settings import settings
+from issuance.tenancy import brands
 
 
 def demo() -> None:

@@ -1,0 +1,151 @@
+"""Coupons: the templates that credits are made from. Changing one never rewrites credits that are out."""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic.config import JsonDict
+from sqlalchemy import Connection, Select, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from issuance.database import paging
+from issuance.database.tables import coupons
+from issuance.deciding.frequency import parse_validity
+from issuance.errors import Invalid, NotFound
+from issuance.fields import Body, Description, Name, PlainJson
+
+_ID = re.compile(r"[A-Za-z0-9._~:@-]{1,100}", re.ASCII)
+
+
+#: The form of a validity, as the API document says it.
+_Shown = Field(json_schema_extra={"pattern": r"^P(?!$)(\d{1,4}Y)?(\d{1,5}M)?(\d{1,5}W)?(\d{1,6}D)?$"})
+
+
+def _validity(text: str) -> str:
+    parse_validity(text)
+    return text
+
+
+_MOST = 1_000_000_000
+#: What the validators of a discount refuse, as the API document says it.
+_OF_EACH_TYPE: JsonDict = {
+    "if": {"properties": {"type": {"const": "amount"}}},
+    "then": {"properties": {"currency": {"type": "string"}}, "required": ["currency"]},
+    "else": {"properties": {"currency": {"type": "null"}, "value": {"maximum": 100}}},
+}
+
+
+class Discount(Body):
+    """What a redemption takes off: an amount of money, or a percentage."""
+
+    model_config = ConfigDict(json_schema_extra=_OF_EACH_TYPE)
+
+    type: Literal["amount", "percent"]
+    value: Annotated[
+        StrictInt | float,
+        Field(ge=0, le=_MOST, allow_inf_nan=False),
+        WithJsonSchema({"type": "number", "minimum": 0, "maximum": _MOST}),
+    ]
+    #: ISO 4217, for an amount only.
+    currency: Annotated[StrictStr, Field(pattern=r"^[A-Z]{3}$")] | None = Field(None, validate_default=True)
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _is_number(cls, value: object) -> object:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError("must be a number")
+        return value
+
+    @field_validator("value")
+    @classmethod
+    def _at_most_all(cls, value: float, info: ValidationInfo) -> float:
+        if info.data.get("type") == "percent" and value > 100:
+            raise ValueError("must be at most 100 percent")
+        return value
+
+    @field_validator("currency")
+    @classmethod
+    def _of_an_amount(cls, currency: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("type") == "amount" and currency is None:
+            raise ValueError("an amount needs a currency, such as EUR")
+        if info.data.get("type") == "percent" and currency is not None:
+            raise ValueError("a percentage has no currency")
+        return currency
+
+
+class CouponBody(Body):
+    """A coupon as it is to be. `validity` is how long a credit lives, an ISO 8601 duration of whole years, months,
+    weeks and days, at most a century; null: without end."""
+
+    name: Name
+    description: Description = ""
+    discount: Discount
+    validity: Annotated[StrictStr, AfterValidator(_validity), _Shown] | None = Field(None, examples=["P60D"])
+    offerings: Annotated[list[PlainJson], Field(default_factory=list, max_length=500)]
+
+
+def put(connection: Connection, brand_id: UUID, coupon_id: str, coupon: CouponBody) -> dict[str, Any]:
+    """Create the coupon or replace what it says. Raises Invalid for an id that addresses and logs could not hold."""
+    if not _ID.fullmatch(coupon_id):
+        raise Invalid(fields={"coupon_id": "must be 1 to 100 letters, digits and ._~:@-"})
+    values = {
+        "name": coupon.name,
+        "description": coupon.description,
+        "discount_type": coupon.discount.type,
+        "discount_value": Decimal(str(coupon.discount.value)),
+        "discount_currency": coupon.discount.currency,
+        "validity": coupon.validity,
+        "offerings": coupon.offerings,
+    }
+    connection.execute(
+        insert(coupons)
+        .values(brand_id=brand_id, coupon_id=coupon_id, **values)
+        .on_conflict_do_update(
+            index_elements=[coupons.c.brand_id, coupons.c.coupon_id], set_={**values, "updated_at": func.now()}
+        )
+    )
+    return get(connection, brand_id, coupon_id)
+
+
+def get(connection: Connection, brand_id: UUID, coupon_id: str) -> dict[str, Any]:
+    """One coupon. Raises NotFound."""
+    row = connection.execute(_all(brand_id).where(coupons.c.coupon_id == coupon_id)).mappings().one_or_none()
+    if row is None:
+        raise NotFound("There is no such coupon.")
+    return _shaped(dict(row))
+
+
+def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> paging.Rows:
+    """A page of the brand's coupons, by id."""
+    rows, total = paging.rows_of(connection, _all(brand_id).order_by(coupons.c.coupon_id), page, per_page)
+    return [_shaped(row) for row in rows], total
+
+
+def is_known(connection: Connection, brand_id: UUID, coupon_id: str) -> bool:
+    return connection.execute(_all(brand_id).where(coupons.c.coupon_id == coupon_id)).one_or_none() is not None
+
+
+def _all(brand_id: UUID) -> Select[Any]:
+    columns = [column for column in coupons.c if column is not coupons.c.brand_id]
+    return select(coupons.c.coupon_id.label("id"), *columns).where(coupons.c.brand_id == brand_id)
+
+
+def _shaped(row: dict[str, Any]) -> dict[str, Any]:
+    value = row.pop("discount_value")
+    row["discount"] = {
+        "type": row.pop("discount_type"),
+        "value": int(value) if value == int(value) else float(value),
+        "currency": row.pop("discount_currency"),
+    }
+    return row

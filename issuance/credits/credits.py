@@ -1,0 +1,224 @@
+"""Credits: one issued coupon code each, held by one guest (SEMANTICS 6). Here they are read and revoked.
+
+A credit's status is never stored: it follows from what was recorded and from the time on the brand's
+clock, in one expression, `status_at`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from issuance.database import paging
+from issuance.database.tables import credits, guests  # noqa: A004 - the word is the domain's
+from issuance.errors import AlreadyRedeemed, CreditExpired, CreditNotLive, CreditNotYetValid, CreditRevoked, NotFound
+from issuance.tenancy import clock
+from issuance.webhooks import outbox
+from issuance.webhooks.outbox import EventType
+
+Status = Literal["live", "upcoming", "redeemed", "expired", "revoked"]
+STATUSES: tuple[str, ...] = get_args(Status)
+
+_REFUSALS: dict[str, type[CreditNotLive]] = {
+    "redeemed": AlreadyRedeemed,
+    "revoked": CreditRevoked,
+    "expired": CreditExpired,
+    "upcoming": CreditNotYetValid,
+}
+
+
+#: Joins guests to credits: who holds one.
+HOLDER = and_(
+    guests.c.brand_id == credits.c.brand_id,
+    guests.c.membership_id == credits.c.membership_id,
+    guests.c.guest_id == credits.c.guest_id,
+)
+
+
+def status_at(now: datetime | ColumnElement[datetime]) -> ColumnElement[str]:
+    """The status of a credit at `now`: time decides, whether or not a sweep has marked it."""
+    columns = credits.c
+    return case(
+        (columns.redeemed_at.is_not(None), literal("redeemed", String)),
+        (columns.revoked_at.is_not(None), literal("revoked", String)),
+        (or_(columns.expired_at.is_not(None), columns.expires_at <= now), literal("expired", String)),
+        (columns.valid_from > now, literal("upcoming", String)),
+        else_=literal("live", String),
+    )
+
+
+_NOW = bindparam("now", type_=credits.c.issued_at.type)
+
+# Statements are put together once: to put one together and to recognize it takes longer than to execute it.
+_SHOWN = (
+    select(
+        credits.c.credit_id.label("id"),
+        credits.c.code,
+        status_at(_NOW).label("status"),
+        credits.c.credit_rule_id,
+        credits.c.rule_version,
+        credits.c.coupon_id,
+        credits.c.coupon_name,
+        credits.c.membership_id,
+        credits.c.guest_id,
+        guests.c.name.label("guest_name"),
+        guests.c.lead_booker,
+        guests.c.external_user_id,
+        credits.c.period_start,
+        credits.c.period_end,
+        credits.c.reissue,
+        credits.c.valid_from,
+        credits.c.expires_at,
+        credits.c.roll_over,
+        credits.c.multi_use,
+        credits.c.uses,
+        credits.c.issued_at,
+        credits.c.redeemed_at,
+        credits.c.revoked_at,
+        credits.c.revoked_reason,
+        func.coalesce(credits.c.expired_at, case((credits.c.expires_at <= _NOW, credits.c.expires_at))).label(
+            "expired_at"
+        ),
+        credits.c.flagged_at,
+        credits.c.run_id,
+    )
+    .join(guests, HOLDER)
+    .where(credits.c.brand_id == bindparam("brand_id"))
+)
+_BY_CODE = _SHOWN.where(credits.c.code == bindparam("code"))
+_BY_ID = _SHOWN.where(credits.c.credit_id == any_(bindparam("credit_ids", type_=ARRAY(Uuid))))
+#: What a list can be filtered by.
+_FILTERS = {
+    "status": status_at(_NOW) == bindparam("status"),
+    "external_user_id": guests.c.external_user_id == bindparam("external_user_id"),
+    "membership_id": credits.c.membership_id == bindparam("membership_id"),
+    "credit_rule_id": credits.c.credit_rule_id == bindparam("credit_rule_id"),
+    "guest_id": credits.c.guest_id == bindparam("guest_id"),
+    "multi_use": credits.c.multi_use == bindparam("multi_use"),
+}
+
+
+def page(connection: Connection, brand_id: UUID, page: int, per_page: int, **filters: object) -> paging.Rows:
+    """A page of the brand's credits, the latest issued first. `filters` are any of _FILTERS; None filters nothing."""
+    named = {name: value for name, value in filters.items() if value is not None}
+    counted, one_page = _list(frozenset(named))
+    asked = {"brand_id": brand_id, "now": clock.read(connection, brand_id).now, **named}
+    total = connection.execute(counted, asked).scalar_one()
+    rows = connection.execute(one_page, {**asked, "per_page": per_page, "before": (page - 1) * per_page})
+    return [_shaped(row) for row in rows.mappings()], total
+
+
+@cache
+def _list(filters: frozenset[str]) -> tuple[Select[Any], Select[Any]]:
+    """How many credits there are, and one page of them.
+
+    Ids grow with time: the primary key gives the order without a sort. A brand may have millions of credits, so
+    guests are joined to those of the page only, unless they are asked about, and the planner is left no choice.
+    """
+    found = select(credits.c.credit_id).where(credits.c.brand_id == bindparam("brand_id"))
+    found = found.where(*(_FILTERS[name] for name in sorted(filters)))
+    if "external_user_id" in filters:
+        found = found.join(guests, HOLDER)
+    latest = found.order_by(credits.c.credit_id.desc()).limit(bindparam("per_page")).offset(bindparam("before"))
+    one_page = _SHOWN.where(credits.c.credit_id == any_(func.array(latest.correlate(None).scalar_subquery())))
+    return select(func.count()).select_from(found.subquery()), one_page.order_by(credits.c.credit_id.desc())
+
+
+def get(connection: Connection, brand_id: UUID, code: str, now: datetime | None = None) -> dict[str, Any]:
+    """The credit with a code; `now` on the brand's clock, if it was read already. Raises NotFound."""
+    asked = {"brand_id": brand_id, "code": code, "now": now or clock.read(connection, brand_id).now}
+    row = connection.execute(_BY_CODE, asked).mappings().one_or_none()
+    if row is None:
+        raise NotFound("There is no such credit.")
+    return _shaped(row)
+
+
+def revoke(connection: Connection, brand_id: UUID, code: str, reason: str) -> dict[str, Any]:
+    """Take a credit back for good, by the operator. Raises NotFound, or why there is nothing to take back."""
+    now = clock.read(connection, brand_id).now
+    revoked = connection.execute(
+        update(credits)
+        .where(credits.c.brand_id == brand_id, credits.c.code == code, status_at(now).in_(("live", "upcoming")))
+        .values(revoked_at=now, revoked_by="operator", revoked_reason=reason)
+    )
+    if revoked.rowcount == 0:
+        raise refusal(connection, brand_id, code, now)
+    credit = get(connection, brand_id, code, now)
+    outbox.add(connection, brand_id, "credit.revoked", credit, occurred_at=now)
+    return credit
+
+
+def revoke_all(connection: Connection, brand_id: UUID, reason: str, *which: ColumnElement[bool]) -> None:
+    """Take back for good every credit that `which` finds and that is not spent or expired.
+
+    Those that facts took back are among them: they do not live again.
+    """
+    now = clock.read(connection, brand_id).now
+    found = (credits.c.brand_id == brand_id, *which)
+    by_operator = {"revoked_by": "operator", "revoked_reason": reason}
+    connection.execute(update(credits).where(*found, credits.c.revoked_by == "facts").values(by_operator))
+    revoked = connection.scalars(
+        update(credits)
+        .where(*found, status_at(now).in_(("live", "upcoming")))
+        .values(revoked_at=now, **by_operator)
+        .returning(credits.c.credit_id)
+    ).all()
+    tell(connection, brand_id, "credit.revoked", revoked, now)
+
+
+def tell(
+    connection: Connection,
+    brand_id: UUID,
+    type: EventType,  # noqa: A002 - the word is the field's
+    credit_ids: Sequence[UUID],
+    now: datetime,
+) -> None:
+    """Tell the webhooks that listen to `type` what happened to credits at `now`, on the brand's clock."""
+    if type in outbox.listened_to(connection, brand_id):
+        shown = by_id(connection, brand_id, credit_ids, now)
+        outbox.add_all(connection, brand_id, [outbox.News(type, now, credit) for credit in shown.values()])
+
+
+def by_id(
+    connection: Connection, brand_id: UUID, credit_ids: Sequence[UUID], now: datetime
+) -> dict[UUID, dict[str, Any]]:
+    """Credits as they are shown at `now`; unknown ids are passed over."""
+    asked = {"brand_id": brand_id, "credit_ids": list(credit_ids), "now": now}
+    return {row["id"]: _shaped(row) for row in connection.execute(_BY_ID, asked).mappings()}
+
+
+def refusal(connection: Connection, brand_id: UUID, code: str, now: datetime) -> CreditNotLive:
+    """Why a credit is not live at `now`. Raises NotFound."""
+    status = get(connection, brand_id, code, now)["status"]
+    # Live again since the update looked: somebody else's change was undone in between.
+    return _REFUSALS.get(status, CreditNotLive)()
+
+
+def _shaped(row: Mapping[Any, Any]) -> dict[str, Any]:
+    credit = dict(row)
+    credit["guest"] = {
+        "id": credit.pop("guest_id"),
+        "name": credit.pop("guest_name"),
+        "lead_booker": credit.pop("lead_booker"),
+        "external_user_id": credit.pop("external_user_id"),
+    }
+    return credit

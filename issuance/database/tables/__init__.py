@@ -1,0 +1,53 @@
+"""The tables of schema.sql as SQLAlchemy Core sees them: columns, types, nullability and keys.
+
+schema.sql is the only DDL: constraints, indexes, defaults and their reasons are there. `issuance schema
+diff` and a test compare the two.
+"""
+
+from issuance.database.tables.columns import metadata
+from issuance.database.tables.facts import (
+    billing_events,
+    charges,
+    cohorts,
+    dues,
+    guests,
+    members,
+    memberships,
+    rejected_events,
+)
+from issuance.database.tables.rules import coupons, credit_rules, membership_types, rule_versions
+from issuance.database.tables.spending import credits, ledger_entries, redemptions, wallets  # noqa: A004 - the word is the domain's
+from issuance.database.tables.telling import deliveries, webhook_events, webhooks
+from issuance.database.tables.tenants import api_keys, brands, idempotency_keys, secrets
+from issuance.database.tables.work import quarantined_messages, run_batches, runs, verdicts
+
+__all__ = [
+    "api_keys",
+    "billing_events",
+    "brands",
+    "charges",
+    "cohorts",
+    "coupons",
+    "credit_rules",
+    "credits",
+    "deliveries",
+    "dues",
+    "guests",
+    "idempotency_keys",
+    "ledger_entries",
+    "members",
+    "membership_types",
+    "memberships",
+    "metadata",
+    "quarantined_messages",
+    "redemptions",
+    "rejected_events",
+    "rule_versions",
+    "run_batches",
+    "runs",
+    "secrets",
+    "verdicts",
+    "wallets",
+    "webhook_events",
+    "webhooks",
+]

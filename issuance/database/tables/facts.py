@@ -1,0 +1,115 @@
+"""What is known: events, members, memberships and what follows from events about them."""
+
+from sqlalchemy import Boolean, Date, Integer, LargeBinary, Numeric, SmallInteger, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSON, JSONB
+
+from issuance.database.tables.columns import Instant, key, may, metadata, must
+
+members = Table(
+    "members",
+    metadata,
+    key("brand_id", Uuid),
+    key("external_user_id", Text),
+    may("display_name", Text),
+    may("email", Text),
+    must("tier", Text),
+    may("attributes", JSON(none_as_null=True)),
+    must("created_at", Instant),
+    must("updated_at", Instant),
+    may("archived_at", Instant),
+)
+
+billing_events = Table(
+    "billing_events",
+    metadata,
+    key("brand_id", Uuid),
+    key("source", Text),
+    key("event_id", Text),
+    must("type", Text),
+    must("time", Instant),
+    must("membership_id", Uuid),
+    may("charge_id", Text),
+    must("data", JSONB),
+    must("body_hash", LargeBinary),
+    must("received_at", Instant),
+    may("settled_at", Instant),
+)
+
+rejected_events = Table(
+    "rejected_events",
+    metadata,
+    key("brand_id", Uuid),
+    key("rejected_id", Uuid),
+    must("received_at", Instant),
+    must("code", Text),
+    must("message", Text),
+    must("body", Text),
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    key("brand_id", Uuid),
+    key("membership_id", Uuid),
+    must("membership_type_id", Uuid),
+    must("external_user_id", Text),
+    must("signed_up_at", Instant),
+    must("starts_on", Date),
+    must("billing_anchor", Date),
+    must("billing_frequency", Text),
+    must("status", Text),
+    may("ends_on", Date),
+)
+
+guests = Table(
+    "guests",
+    metadata,
+    key("brand_id", Uuid),
+    key("membership_id", Uuid),
+    key("guest_id", Uuid),
+    must("place", SmallInteger),
+    must("name", Text),
+    may("email", Text),
+    may("external_user_id", Text),
+    must("lead_booker", Boolean),
+    may("removed_at", Instant),
+)
+
+charges = Table(
+    "charges",
+    metadata,
+    key("brand_id", Uuid),
+    key("charge_id", Text),
+    must("membership_id", Uuid),
+    must("state", Text),
+    must("period_start", Date),
+    may("period_end", Date),
+    may("amount", Numeric),
+    may("amount_refunded", Numeric),
+)
+
+cohorts = Table(
+    "cohorts",
+    metadata,
+    key("brand_id", Uuid),
+    key("cohort_id", Uuid),
+    must("first_id", Uuid),
+    may("due_at", Instant),
+    must("settled_at", Instant),
+    must("shape", Uuid),
+)
+
+dues = Table(
+    "dues",
+    metadata,
+    key("brand_id", Uuid),
+    key("membership_id", Uuid),
+    may("due_at", Instant),
+    may("settled_at", Instant),
+    may("shape", Uuid),
+    may("cohort_id", Uuid),
+    must("attempts", Integer),
+    may("retry_at", Instant),
+    may("quarantined_at", Instant),
+    may("last_error", Text),
+)

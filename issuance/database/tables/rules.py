@@ -1,0 +1,61 @@
+"""What is promised: membership types, coupons, credit rules."""
+
+from sqlalchemy import Boolean, Integer, Numeric, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+from issuance.database.tables.columns import Instant, key, may, metadata, must
+
+membership_types = Table(
+    "membership_types",
+    metadata,
+    key("brand_id", Uuid),
+    key("membership_type_id", Uuid),
+    must("name", Text),
+    must("billing", Text),
+    must("created_at", Instant),
+)
+
+coupons = Table(
+    "coupons",
+    metadata,
+    key("brand_id", Uuid),
+    key("coupon_id", Text),
+    must("name", Text),
+    must("description", Text),
+    must("discount_type", Text),
+    must("discount_value", Numeric),
+    may("discount_currency", Text),
+    may("validity", Text),
+    must("offerings", JSONB),
+    must("created_at", Instant),
+    must("updated_at", Instant),
+)
+
+credit_rules = Table(
+    "credit_rules",
+    metadata,
+    key("brand_id", Uuid),
+    key("credit_rule_id", Uuid),
+    must("created_at", Instant),
+    may("deleted_at", Instant),
+)
+
+rule_versions = Table(
+    "rule_versions",
+    metadata,
+    key("brand_id", Uuid),
+    key("credit_rule_id", Uuid),
+    key("version", Integer),
+    must("created_at", Instant),
+    must("membership_type_id", Uuid),
+    must("coupon_id", Text),
+    must("coupon_name", Text),
+    may("coupon_description", Text),
+    must("roll_over", Boolean),
+    must("issue_on_signup", Boolean),
+    must("multi_use", Boolean),
+    must("for_lead_booker_only", Boolean),
+    must("issuing_frequency", Text),
+    must("include_upcoming", Boolean),
+    must("deleted", Boolean),
+)

@@ -1,0 +1,76 @@
+"""What members have: credits, points, and what they spent."""
+
+from sqlalchemy import BigInteger, Boolean, Date, Integer, Table, Text, Uuid
+
+from issuance.database.tables.columns import Instant, key, may, metadata, must
+
+credits = Table(  # noqa: A001 - the word is the domain's; the builtin is a REPL's greeting
+    "credits",
+    metadata,
+    key("brand_id", Uuid),
+    key("credit_id", Uuid),
+    must("code", Text),
+    must("credit_rule_id", Uuid),
+    must("rule_version", Integer),
+    must("membership_id", Uuid),
+    must("guest_id", Uuid),
+    must("period_start", Date),
+    may("period_end", Date),
+    must("reissue", Integer),
+    must("coupon_id", Text),
+    must("coupon_name", Text),
+    must("roll_over", Boolean),
+    must("multi_use", Boolean),
+    must("valid_from", Instant),
+    may("expires_at", Instant),
+    may("validity_ends_at", Instant),
+    must("issued_at", Instant),
+    may("run_id", Uuid),
+    must("manual", Boolean),
+    must("uses", Integer),
+    may("redeemed_at", Instant),
+    may("revoked_at", Instant),
+    may("revoked_by", Text),
+    may("revoked_reason", Text),
+    may("expired_at", Instant),
+    may("flagged_at", Instant),
+)
+
+redemptions = Table(
+    "redemptions",
+    metadata,
+    key("brand_id", Uuid),
+    key("redemption_id", Uuid),
+    may("credit_id", Uuid),
+    may("points", BigInteger),
+    may("external_user_id", Text),
+    must("offer", Text),
+    may("start_at", Instant),
+    may("end_at", Instant),
+    may("reference", Text),
+    must("status", Text),
+    must("created_at", Instant),
+    must("updated_at", Instant),
+)
+
+wallets = Table(
+    "wallets",
+    metadata,
+    key("brand_id", Uuid),
+    key("external_user_id", Text),
+    must("received", BigInteger),
+    must("spent", BigInteger),
+)
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    key("brand_id", Uuid),
+    key("entry_id", Uuid),
+    must("external_user_id", Text),
+    must("type", Text),
+    must("amount", BigInteger),
+    may("reason", Text),
+    may("redemption_id", Uuid),
+    must("created_at", Instant),
+)

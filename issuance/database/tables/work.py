@@ -1,0 +1,61 @@
+"""Bulk work, what checks found, and messages that nobody could read."""
+
+from sqlalchemy import Boolean, Date, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+from issuance.database.tables.columns import Instant, key, may, metadata, must
+
+runs = Table(
+    "runs",
+    metadata,
+    key("brand_id", Uuid),
+    key("run_id", Uuid),
+    must("kind", Text),
+    must("state", Text),
+    may("credit_rule_id", Uuid),
+    may("membership_type_id", Uuid),
+    may("membership_id", Uuid),
+    must("include_upcoming", Boolean),
+    may("from_date", Date),
+    may("to_date", Date),
+    must("dry_run", Boolean),
+    must("total", Integer),
+    must("created_at", Instant),
+    may("started_at", Instant),
+    may("finished_at", Instant),
+)
+
+run_batches = Table(
+    "run_batches",
+    metadata,
+    key("brand_id", Uuid),
+    key("run_id", Uuid),
+    key("batch", Integer),
+    must("first_id", Uuid),
+    must("last_id", Uuid),
+    must("size", Integer),
+    must("attempts", Integer),
+    may("claimed_at", Instant),
+    may("finished_at", Instant),
+    must("counts", JSONB),
+    may("plan", JSONB),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    key("brand_id", Uuid),
+    key("law", Integer),
+    must("offenders", Integer),
+    must("checked_at", Instant),
+)
+
+quarantined_messages = Table(
+    "quarantined_messages",
+    metadata,
+    key("message_id", Uuid),
+    must("queue", Text),
+    must("body", LargeBinary),
+    must("error", Text),
+    must("received_at", Instant),
+)

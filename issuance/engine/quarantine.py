@@ -1,0 +1,48 @@
+"""Quarantine: memberships whose settling failed again and again, and queue messages that nobody could read.
+
+Their neighbours go on; they wait here for the operator.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import Connection, func, select, update
+
+from issuance.database import paging
+from issuance.database.tables import dues, quarantined_messages
+from issuance.errors import NotFound
+from issuance.tenancy import clock
+
+
+def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> paging.Rows:
+    """A page of the brand's quarantined memberships, the latest first."""
+    columns = dues.c
+    found = (
+        select(columns.membership_id, columns.attempts, columns.quarantined_at, columns.last_error)
+        .where(columns.brand_id == brand_id, columns.quarantined_at.is_not(None))
+        .order_by(columns.quarantined_at.desc(), columns.membership_id)
+    )
+    return paging.rows_of(connection, found, page, per_page)
+
+
+def unreadable_messages(connection: Connection) -> int:
+    """How many queue messages could not be read. They belong to no brand: nobody knows whose they were."""
+    return connection.execute(select(func.count()).select_from(quarantined_messages)).scalar_one()
+
+
+def retry(connection: Connection, brand_id: UUID, membership_id: UUID) -> None:
+    """Let a membership out, due at once. Call `hints.settle` after the commit. Raises NotFound."""
+    now = clock.read(connection, brand_id).now
+    columns = dues.c
+    freed = connection.execute(
+        update(dues)
+        .where(
+            columns.brand_id == brand_id,
+            columns.membership_id == membership_id,
+            columns.quarantined_at.is_not(None),
+        )
+        .values(
+            attempts=0, retry_at=None, quarantined_at=None, due_at=func.least(func.coalesce(columns.due_at, now), now)
+        )
+    )
+    if freed.rowcount == 0:
+        raise NotFound("This membership is not in quarantine.")

@@ -1,0 +1,177 @@
+"""Members: the people as the brand knows them, by `externalUserID` (SEMANTICS 12)."""
+
+from collections.abc import Collection, Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import to_json
+from sqlalchemy import Connection, Row, select, text, update
+
+from issuance.database.tables import guests, members, memberships
+from issuance.engine import due
+from issuance.engine.rows import as_json
+from issuance.errors import Invalid, MemberArchived, MemberNotFound
+from issuance.fields import CamelBody, DisplayName, Email, Identifier, PlainObject, Tier, complaint
+from issuance.tenancy import clock
+
+#: How many bytes of JSON a member's attributes may be.
+MOST_ATTRIBUTES = 16 * 1024
+
+# A member's first day is one on the brand's clock, like all days.
+_ENSURE = text("""
+    INSERT INTO members (brand_id, external_user_id, created_at, updated_at)
+    SELECT :brand_id, new.*, present.now, present.now
+      FROM json_array_elements_text(CAST(:names AS json)) AS new,
+           (SELECT coalesce(clock_now, clock_timestamp()) AS now FROM brands WHERE brand_id = :brand_id) AS present
+    ON CONFLICT ON CONSTRAINT members_pkey DO NOTHING
+""")
+_DISPLAY_NAMES = text("""
+    SELECT external_user_id, display_name FROM members
+     WHERE brand_id = :brand_id
+       AND external_user_id = ANY(ARRAY(SELECT * FROM json_array_elements_text(CAST(:names AS json))))
+""")
+# In one order, so that nobody waits for each other in a circle.
+_HOLD_SOME = text("""
+    SELECT FROM members
+     WHERE brand_id = :brand_id
+       AND external_user_id = ANY(ARRAY(SELECT * FROM json_array_elements_text(CAST(:names AS json))))
+     ORDER BY external_user_id
+       FOR KEY SHARE
+""")
+_ID: TypeAdapter[str] = TypeAdapter(Identifier)
+
+
+def _bounded(attributes: dict[str, Any]) -> dict[str, Any]:
+    if len(to_json(attributes)) > MOST_ATTRIBUTES:
+        raise ValueError(f"must be at most {MOST_ATTRIBUTES} bytes of JSON")
+    return attributes
+
+
+class MemberProfile(CamelBody):
+    """What a member is called and counted as. A field that is not named stays as it is; null clears it."""
+
+    display_name: DisplayName | None = None
+    tier: Tier | None = Field(None, description="Any word of yours, such as gold")
+    email: Email | None = None
+
+
+class MemberBody(MemberProfile):
+    """A member's profile, with whatever else the brand wants to keep beside it."""
+
+    attributes: Annotated[PlainObject, AfterValidator(_bounded)] | None = Field(
+        None, description="Any JSON object of at most 16 kB; kept as it is"
+    )
+
+
+def ensure(connection: Connection, brand_id: UUID, external_user_ids: Sequence[str]) -> None:
+    """Make a record of each member that there is none of yet. An archived member stays archived."""
+    connection.execute(_ENSURE, {"brand_id": brand_id, "names": as_json(sorted(set(external_user_ids)))})
+
+
+def upsert(
+    connection: Connection, brand_id: UUID, external_user_id: str, profile: MemberProfile, *, revive: bool = True
+) -> tuple[dict[str, Any], list[UUID]]:
+    """Create or change a member: the member, and the memberships to settle.
+
+    An archived one is back, or, with `revive` false, raises MemberArchived. Memberships that signed up while
+    it was archived count from now on, and so do turns of others' orders; those that ended then stay ended.
+    Raises Invalid.
+    """
+    try:
+        _ID.validate_python(external_user_id)
+    except ValidationError as error:
+        wrong = complaint(error.errors()[0])
+        raise Invalid(f"externalUserID: {wrong}", fields={"externalUserID": wrong}) from None
+    now = clock.read(connection, brand_id).now
+    ensure(connection, brand_id, [external_user_id])
+    was_archived = _lock(connection, brand_id, external_user_id).archived_at is not None
+    if was_archived and not revive:
+        raise MemberArchived
+    named = profile.model_dump(exclude_unset=True, exclude={"external_user_id"})
+    if "tier" in named:
+        named["tier"] = named["tier"] or ""
+    if named or was_archived:
+        connection.execute(
+            update(members).where(*_one(brand_id, external_user_id)).values(**named, archived_at=None, updated_at=now)
+        )
+    woken = orders_with(connection, brand_id, external_user_id) if was_archived else []
+    due.wake(connection, brand_id, woken, now)
+    return get(connection, brand_id, external_user_id), woken
+
+
+def get(connection: Connection, brand_id: UUID, external_user_id: str) -> dict[str, Any]:
+    """One member, archived or not. Raises MemberNotFound."""
+    columns = members.c
+    if "\x00" in external_user_id:
+        raise MemberNotFound  # PostgreSQL would not even look
+    row = connection.execute(
+        select(
+            columns.external_user_id,
+            columns.display_name,
+            columns.tier,
+            columns.email,
+            columns.attributes,
+            columns.created_at,
+            columns.archived_at,
+        ).where(*_one(brand_id, external_user_id))
+    ).one_or_none()
+    if row is None:
+        raise MemberNotFound
+    return dict(row._mapping)
+
+
+def hold(connection: Connection, brand_id: UUID, external_user_id: str) -> None:
+    """Keep a member from being archived until the transaction ends. Raises MemberNotFound, MemberArchived."""
+    if _lock(connection, brand_id, external_user_id, shared=True).archived_at is not None:
+        raise MemberArchived
+
+
+def hold_some(connection: Connection, brand_id: UUID, external_user_ids: Collection[str]) -> None:
+    """`hold` for those of some people who are members, archived or not; waits for archiving that is under way."""
+    if external_user_ids:
+        connection.execute(_HOLD_SOME, {"brand_id": brand_id, "names": as_json(list(external_user_ids))})
+
+
+def archive(connection: Connection, brand_id: UUID, external_user_id: str) -> bool:
+    """Mark a member as archived, now on the brand's clock; False: it was already. `archiving` does the rest.
+
+    Nobody signs the member up, names, credits or spends until the transaction ends. Raises MemberNotFound.
+    """
+    if _lock(connection, brand_id, external_user_id).archived_at is not None:
+        return False
+    now = clock.read(connection, brand_id).now
+    connection.execute(update(members).where(*_one(brand_id, external_user_id)).values(archived_at=now, updated_at=now))
+    return True
+
+
+def orders_with(connection: Connection, brand_id: UUID, external_user_id: str) -> list[UUID]:
+    """The ids of a member's memberships and of those that they are a guest of, in order."""
+    own, elsewhere = (
+        select(table.c.membership_id).where(table.c.brand_id == brand_id, table.c.external_user_id == external_user_id)
+        for table in (memberships, guests)
+    )
+    return sorted(connection.scalars(own.union(elsewhere)))
+
+
+def display_names(connection: Connection, brand_id: UUID, external_user_ids: Sequence[str]) -> dict[str, str | None]:
+    """What the members among `external_user_ids` are called, where they are known."""
+    if not external_user_ids:
+        return {}
+    found = connection.execute(_DISPLAY_NAMES, {"brand_id": brand_id, "names": as_json(external_user_ids)})
+    return {row.external_user_id: row.display_name for row in found}
+
+
+def _lock(connection: Connection, brand_id: UUID, external_user_id: str, *, shared: bool = False) -> Row[Any]:
+    if "\x00" in external_user_id:
+        raise MemberNotFound
+    # Shared: beside one another and beside changes of the profile, not beside archiving.
+    found = select(members.c.archived_at).where(*_one(brand_id, external_user_id))
+    row = connection.execute(found.with_for_update(read=shared, key_share=shared)).one_or_none()
+    if row is None:
+        raise MemberNotFound
+    return row
+
+
+def _one(brand_id: UUID, external_user_id: str) -> tuple[Any, Any]:
+    return members.c.brand_id == brand_id, members.c.external_user_id == external_user_id

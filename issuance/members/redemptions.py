@@ -1,0 +1,262 @@
+"""Redemptions: one use each of a credit or of points, and the way it takes (SEMANTICS 11)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, null, select, text, update
+from uuid_utils.compat import uuid7
+
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.database import cursors
+from issuance.database.tables import credits as credits_table
+from issuance.database.tables import redemptions
+from issuance.engine import due
+from issuance.errors import CreditUnknown, InvalidTransition, NotFound
+from issuance.fields import camel
+from issuance.members import wallets
+from issuance.tenancy import clock
+from issuance.webhooks import outbox
+from issuance.webhooks.outbox import News
+
+Status = Literal["SUBMITTED", "OPEN", "AWAITING_VENDOR", "AWAITING_CUSTOMER", "PURCHASED", "COMPLETED", "CANCELED"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+#: The moves there are. Staying is none and always allowed.
+MOVES: Mapping[Status, frozenset[Status]] = {
+    "SUBMITTED": frozenset({"OPEN", "CANCELED"}),
+    "OPEN": frozenset({"AWAITING_VENDOR", "CANCELED"}),
+    "AWAITING_VENDOR": frozenset({"AWAITING_CUSTOMER", "CANCELED"}),
+    "AWAITING_CUSTOMER": frozenset({"AWAITING_VENDOR", "PURCHASED", "CANCELED"}),
+    "PURCHASED": frozenset({"COMPLETED", "CANCELED"}),
+    "COMPLETED": frozenset(),
+    "CANCELED": frozenset(),
+}
+
+# Its holder or its membership's member was removed.
+_LOST_WITH_A_MEMBER = text("""
+    SELECT EXISTS (SELECT FROM credits c
+                     JOIN memberships m USING (brand_id, membership_id)
+                     JOIN guests g USING (brand_id, membership_id, guest_id)
+                     JOIN members p ON p.brand_id = c.brand_id
+                                   AND p.external_user_id IN (m.external_user_id, g.external_user_id)
+                    WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id AND p.archived_at IS NOT NULL)
+""")
+
+
+# Statements of every day are put together once, which takes longer than to execute them.
+_NOW = bindparam("now", type_=credits_table.c.redeemed_at.type)
+_USE = (
+    update(credits_table)
+    .where(
+        credits_table.c.brand_id == bindparam("of_brand"),
+        credits_table.c.code == bindparam("with_code"),
+        credits.status_at(_NOW) == "live",
+    )
+    .values(uses=credits_table.c.uses + 1, redeemed_at=case((credits_table.c.multi_use, null()), else_=_NOW))
+    .returning(credits_table.c.credit_id, credits_table.c.uses, credits_table.c.multi_use)
+)
+_COLUMNS = (
+    redemptions.c.redemption_id.label("id"),
+    redemptions.c.status,
+    redemptions.c.offer,
+    redemptions.c.created_at,
+    redemptions.c.updated_at,
+    redemptions.c.start_at,
+    redemptions.c.end_at,
+    redemptions.c.external_user_id,
+    redemptions.c.points,
+    redemptions.c.reference,
+)
+_CREATE = insert(redemptions).returning(*_COLUMNS)
+_CREDIT = and_(credits_table.c.brand_id == redemptions.c.brand_id, credits_table.c.credit_id == redemptions.c.credit_id)
+_SHOWN = select(*_COLUMNS, credits_table.c.code.label("credit_code")).outerjoin(credits_table, _CREDIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """What a redemption is for, in the brand's own words."""
+
+    offer: str | None = None
+    reference: str | None = None
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+
+
+def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Booking) -> dict[str, Any]:
+    """Use a credit, now on the brand's clock: the credit, with its `redemption`.
+
+    One conditional update decides every race with expiry, revocation and itself. A multi-use credit
+    counts its uses and stays. Raises NotFound, or why it is not live.
+    """
+    now = clock.read(connection, brand_id).now
+    used = connection.execute(_USE, {"of_brand": brand_id, "with_code": code, "now": now}).one_or_none()
+    if used is None:
+        raise credits.refusal(connection, brand_id, code, now)
+    assert used.multi_use or used.uses == 1, "a single-use credit is redeemed at most once"
+    credit = credits.get(connection, brand_id, code, now)
+    spent = {"credit_id": used.credit_id, "external_user_id": credit["guest"]["external_user_id"]}
+    offer = booking.offer or credit["coupon_name"]
+    redemption = {**_create(connection, brand_id, booking, now, **spent, offer=offer), "credit_code": credit["code"]}
+    created = News("redemption.created", now, _told(redemption))
+    outbox.add_all(connection, brand_id, [created, News("credit.redeemed", now, credit)])
+    return {**credit, "redemption": {"id": redemption["id"], "status": redemption["status"]}}
+
+
+def redeem_credit_of(
+    connection: Connection, brand_id: UUID, code: str, external_user_id: str | None, booking: Booking
+) -> dict[str, Any]:
+    """The redemption of a credit which `external_user_id` holds (None: whoever does).
+
+    Raises CreditUnknown, or why the credit is not live.
+    """
+    try:
+        holder = credits.get(connection, brand_id, code)["guest"]["external_user_id"]
+    except NotFound:
+        raise _unknown() from None
+    if external_user_id not in (None, holder):
+        raise _unknown()
+    redeemed = redeem_credit(connection, brand_id, code, booking)
+    return get(connection, brand_id, redeemed["redemption"]["id"])
+
+
+def redeem_points(
+    connection: Connection, brand_id: UUID, points: int, external_user_id: str, booking: Booking
+) -> dict[str, Any]:
+    """Spend a member's points: the redemption. Raises MemberNotFound, MemberArchived, InsufficientPoints."""
+    now = clock.read(connection, brand_id).now
+    member = {"points": points, "external_user_id": external_user_id}
+    made = _create(connection, brand_id, booking, now, **member, offer=booking.offer or "")
+    redemption = {**made, "credit_code": None}
+    outbox.add(connection, brand_id, "redemption.created", _told(redemption), occurred_at=now)
+    wallets.spend(connection, brand_id, external_user_id, points, redemption["id"])
+    return redemption
+
+
+def move(
+    connection: Connection, brand_id: UUID, redemption_id: UUID, status: Status
+) -> tuple[dict[str, Any], list[UUID]]:
+    """Move a redemption on: it, and the memberships to settle. Where it stands already, nothing happens.
+
+    Canceling gives back what was spent: points by a ledger entry, a credit with its original expiry, on
+    which its membership is settled again, as facts may have taken it back meanwhile.
+    Raises NotFound, InvalidTransition.
+    """
+    columns = redemptions.c
+    one = (columns.brand_id == brand_id, columns.redemption_id == redemption_id)
+    row = connection.execute(
+        select(columns.status, columns.credit_id, columns.points, columns.external_user_id)
+        .where(*one)
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise NotFound("There is no such redemption.")
+    if row.status == status:
+        return get(connection, brand_id, redemption_id), []
+    if status not in MOVES[row.status]:
+        raise InvalidTransition(f"A redemption does not move from {row.status} to {status}.")
+    now = clock.read(connection, brand_id).now
+    connection.execute(update(redemptions).where(*one).values(status=status, updated_at=now))
+    woken: list[UUID] = []
+    if status == "CANCELED" and row.points is not None:
+        wallets.refund(connection, brand_id, row.external_user_id, row.points, redemption_id)
+    elif status == "CANCELED":
+        woken = [_give_back(connection, brand_id, row.credit_id, now)]
+    redemption = get(connection, brand_id, redemption_id)
+    outbox.add(connection, brand_id, "redemption.updated", _told(redemption), occurred_at=now)
+    return redemption, woken
+
+
+def get(
+    connection: Connection, brand_id: UUID, redemption_id: UUID, *, external_user_id: str | None = None
+) -> dict[str, Any]:
+    """One redemption, of a member if one is named. Raises NotFound."""
+    found = _SHOWN.where(redemptions.c.brand_id == brand_id, redemptions.c.redemption_id == redemption_id)
+    if external_user_id is not None:
+        found = found.where(redemptions.c.external_user_id == external_user_id)
+    row = connection.execute(found).mappings().one_or_none()
+    if row is None:
+        raise NotFound("There is no such redemption.")
+    return dict(row)
+
+
+def page(
+    connection: Connection,
+    brand_id: UUID,
+    limit: int,
+    cursor: str | None,
+    *,
+    external_user_id: str | None = None,
+    status: Status | None = None,
+) -> cursors.Rows:
+    """A page of redemptions, the newest first."""
+    found = _SHOWN.where(redemptions.c.brand_id == brand_id)
+    if external_user_id is not None:
+        found = found.where(redemptions.c.external_user_id == external_user_id)
+    if status is not None:
+        found = found.where(redemptions.c.status == status)
+    return cursors.rows_of(connection, found, redemptions.c.created_at, redemptions.c.redemption_id, limit, cursor)
+
+
+def counts(connection: Connection, brand_id: UUID, external_user_id: str | None = None) -> dict[Status, int]:
+    """How many redemptions stand at each status, of a member if one is named."""
+    columns = redemptions.c
+    found = (
+        select(columns.status, func.count().label("number"))
+        .where(columns.brand_id == brand_id)
+        .group_by(columns.status)
+    )
+    if external_user_id is not None:
+        found = found.where(columns.external_user_id == external_user_id)
+    known = {row.status: row.number for row in connection.execute(found)}
+    return {status: known.get(status, 0) for status in STATUSES}
+
+
+def _create(connection: Connection, brand_id: UUID, booking: Booking, now: datetime, **spent: object) -> dict[str, Any]:
+    """A new redemption, as it is shown but for its credit."""
+    made = connection.execute(
+        _CREATE,
+        {
+            "brand_id": brand_id,
+            "redemption_id": uuid7(),
+            "reference": booking.reference,
+            "start_at": booking.start_at,
+            "end_at": booking.end_at,
+            "status": "SUBMITTED",
+            "created_at": now,
+            "updated_at": now,
+            **spent,
+        },
+    )
+    return dict(made.mappings().one())
+
+
+def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: datetime) -> UUID:
+    """Undo one use of a credit; its membership. One that a member lost by being removed stays lost."""
+    columns = credits_table.c
+    one = (columns.brand_id == brand_id, columns.credit_id == credit_id)
+    credit = connection.execute(select(columns.membership_id, columns.multi_use).where(*one)).one()
+    membership_id: UUID = credit.membership_id
+    # The due before the credit: settling and archiving lock them in this order.
+    due.wake(connection, brand_id, [membership_id], now)
+    left = columns.uses - 1
+    connection.execute(
+        update(credits_table)
+        .where(*one)
+        .values(uses=left, redeemed_at=null(), flagged_at=case((left == 0, null()), else_=columns.flagged_at))
+    )
+    if connection.execute(_LOST_WITH_A_MEMBER, {"brand_id": brand_id, "credit_id": credit_id}).scalar():
+        credits.revoke_all(connection, brand_id, "member_archived", columns.credit_id == credit_id)
+    elif not credit.multi_use:
+        credits.tell(connection, brand_id, "credit.restored", [credit_id], now)
+    return membership_id
+
+
+def _told(redemption: Mapping[str, Any]) -> dict[str, Any]:
+    return {camel(name): value for name, value in redemption.items()}
+
+
+def _unknown() -> CreditUnknown:
+    return CreditUnknown(fields={"creditCode": "there is no such credit, or it is not this member's"})

@@ -1,0 +1,159 @@
+"""Wallets: a member's points. A wallet is the sum of an append-only ledger (SEMANTICS 12).
+
+PostgreSQL adds an entry up in the statement that writes it (`enter_in_wallet` in schema.sql), and a
+wallet's row is locked before: balance = received − spent = the sum of the ledger ≥ 0 at every commit.
+"""
+
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, and_, func, insert, select
+from sqlalchemy.dialects import postgresql
+from uuid_utils.compat import uuid7
+
+from issuance.database import cursors
+from issuance.database.tables import brands, ledger_entries, wallets
+from issuance.database.tables import members as members_table
+from issuance.errors import InsufficientPoints, Invalid, MemberNotFound
+from issuance.members import members
+from issuance.tenancy import clock
+from issuance.webhooks import outbox
+
+#: A wallet never receives more: beyond it a JSON number is not exact in every client.
+MOST_POINTS = 2**53 - 1
+#: The most points that one call credits or spends.
+MOST_AT_ONCE = 10**12
+
+EntryType = Literal["credit", "spend", "refund", "forfeit"]
+
+
+class _Totals(NamedTuple):
+    received: int
+    spent: int
+
+
+def read(connection: Connection, brand_id: UUID, external_user_id: str) -> dict[str, Any]:
+    """A member's wallet; one that has received nothing yet is empty. Raises MemberNotFound.
+
+    `amount_received` is what was ever credited; `amount_spent` what was spent and forfeited, less refunds.
+    """
+    if "\x00" in external_user_id:
+        raise MemberNotFound
+    columns = members_table.c
+    row = connection.execute(
+        select(
+            func.coalesce(wallets.c.received, 0).label("received"),
+            func.coalesce(wallets.c.spent, 0).label("spent"),
+            brands.c.points_name,
+            brands.c.points_symbol,
+        )
+        .select_from(members_table)
+        .join(brands, brands.c.brand_id == columns.brand_id)
+        .outerjoin(
+            wallets,
+            and_(wallets.c.brand_id == columns.brand_id, wallets.c.external_user_id == columns.external_user_id),
+        )
+        .where(columns.brand_id == brand_id, columns.external_user_id == external_user_id)
+    ).one_or_none()
+    if row is None:
+        raise MemberNotFound
+    return {
+        "balance": row.received - row.spent,
+        "amount_received": row.received,
+        "amount_spent": row.spent,
+        "currency": {"name": row.points_name, "symbol": row.points_symbol},
+    }
+
+
+def credit(
+    connection: Connection, brand_id: UUID, external_user_id: str, amount: int, reason: str | None
+) -> dict[str, Any]:
+    """Give a member points: the wallet after it. Raises MemberNotFound, MemberArchived, Invalid."""
+    members.hold(connection, brand_id, external_user_id)
+    if _lock(connection, brand_id, external_user_id).received + amount > MOST_POINTS:
+        wrong = f"a wallet receives at most {MOST_POINTS} points in all"
+        raise Invalid(f"amount: {wrong}", fields={"amount": wrong})
+    _enter(connection, brand_id, external_user_id, "credit", amount, reason=reason)
+    wallet = read(connection, brand_id, external_user_id)
+    told = {"externalUserID": external_user_id, "amount": amount, "reason": reason, "balance": wallet["balance"]}
+    outbox.add(connection, brand_id, "wallet.credited", {**told, "currency": wallet["currency"]})
+    return wallet
+
+
+def spend(connection: Connection, brand_id: UUID, external_user_id: str, points: int, redemption_id: UUID) -> None:
+    """Take points for a redemption. Raises MemberNotFound, MemberArchived, InsufficientPoints."""
+    members.hold(connection, brand_id, external_user_id)
+    wallet = _lock(connection, brand_id, external_user_id)
+    if wallet.received - wallet.spent < points:
+        raise InsufficientPoints(fields={"points": f"the wallet holds {wallet.received - wallet.spent}"})
+    _enter(connection, brand_id, external_user_id, "spend", -points, redemption_id=redemption_id)
+
+
+def refund(connection: Connection, brand_id: UUID, external_user_id: str, points: int, redemption_id: UUID) -> None:
+    """Give back the points of a redemption that was canceled, to an archived member too."""
+    _lock(connection, brand_id, external_user_id)
+    _enter(connection, brand_id, external_user_id, "refund", points, redemption_id=redemption_id)
+
+
+def forfeit(connection: Connection, brand_id: UUID, external_user_id: str, reason: str) -> None:
+    """Let the whole balance go."""
+    wallet = _lock(connection, brand_id, external_user_id)
+    balance = wallet.received - wallet.spent
+    if balance:
+        _enter(connection, brand_id, external_user_id, "forfeit", -balance, reason=reason)
+
+
+def entries(
+    connection: Connection, brand_id: UUID, external_user_id: str, limit: int, cursor: str | None
+) -> cursors.Rows:
+    """A page of a member's ledger, the newest first. What takes points away is negative. Raises MemberNotFound."""
+    members.get(connection, brand_id, external_user_id)
+    columns = ledger_entries.c
+    found = select(
+        columns.entry_id.label("id"),
+        columns.amount,
+        columns.type,
+        columns.reason,
+        columns.redemption_id,
+        columns.created_at,
+    ).where(columns.brand_id == brand_id, columns.external_user_id == external_user_id)
+    return cursors.rows_of(connection, found, columns.created_at, columns.entry_id, limit, cursor)
+
+
+def _lock(connection: Connection, brand_id: UUID, external_user_id: str) -> _Totals:
+    columns = wallets.c
+    found = (
+        select(columns.received, columns.spent)
+        .where(columns.brand_id == brand_id, columns.external_user_id == external_user_id)
+        .with_for_update()
+    )
+    row = connection.execute(found).one_or_none()
+    if row is None:
+        ids = {"brand_id": brand_id, "external_user_id": external_user_id}
+        connection.execute(postgresql.insert(wallets).values(ids).on_conflict_do_nothing(constraint="wallets_pkey"))
+        row = connection.execute(found).one()
+    return _Totals(row.received, row.spent)
+
+
+def _enter(
+    connection: Connection,
+    brand_id: UUID,
+    external_user_id: str,
+    kind: EntryType,
+    amount: int,
+    *,
+    reason: str | None = None,
+    redemption_id: UUID | None = None,
+) -> None:
+    connection.execute(
+        insert(ledger_entries).values(
+            brand_id=brand_id,
+            entry_id=uuid7(),
+            external_user_id=external_user_id,
+            type=kind,
+            amount=amount,
+            reason=reason,
+            redemption_id=redemption_id,
+            created_at=clock.read(connection, brand_id).now,
+        )
+    )

@@ -1,0 +1,84 @@
+"""Archiving: a member is removed, and what was theirs ends with it (SEMANTICS 12). History stays readable."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, and_, or_, select, text
+from uuid_utils.compat import uuid7
+
+from issuance.billing import events
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.database.tables import credits as credits_table
+from issuance.database.tables import guests
+from issuance.engine import cohorts, due
+from issuance.members import members, wallets
+from issuance.tenancy import clock
+from issuance.webhooks import outbox
+
+#: The source of the facts that end an archived member's memberships.
+SOURCE = "issuance:members"
+
+_REASON = "member_archived"
+
+# The dues are what settling locks: nothing is issued until the credits that are out are revoked. A party that was told
+# of and is not settled yet is in the inbox only.
+_LOCK = text("""
+    SELECT d.membership_id, m.external_user_id = :external_user_id AS own,
+           m.status IN ('cancelled', 'expired') AND NOT EXISTS (
+               SELECT FROM billing_events e
+                WHERE (e.brand_id, e.membership_id) = (d.brand_id, d.membership_id)
+                  AND (e.settled_at IS NULL OR e.time > :now)) AS ended
+      FROM dues d
+      JOIN memberships m USING (brand_id, membership_id)
+     WHERE d.brand_id = :brand_id
+       AND (m.external_user_id = :external_user_id
+            OR d.membership_id IN (SELECT membership_id FROM guests
+                                    WHERE brand_id = :brand_id AND external_user_id = :external_user_id)
+            OR d.membership_id IN (SELECT membership_id FROM billing_events
+                                    WHERE brand_id = :brand_id AND settled_at IS NULL
+                                      AND type = 'membership.guests_changed' AND data @> CAST(:party AS jsonb)))
+     ORDER BY d.membership_id
+       FOR UPDATE OF d
+""")
+
+
+def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, retain_balance: bool) -> list[UUID]:
+    """Remove a member, now on the brand's clock; the memberships to settle. Doing it again changes nothing more.
+
+    Their memberships end, by facts of our own; all credits of those and all that they hold as a guest
+    elsewhere are revoked; the balance is forfeited unless it is to be retained. Raises MemberNotFound.
+    """
+    now = clock.read(connection, brand_id, hold=True).now
+    is_news = members.archive(connection, brand_id, external_user_id)
+    who = {"brand_id": brand_id, "external_user_id": external_user_id}
+    party = json.dumps({"guests": [{"external_user_id": external_user_id}]})
+    cohorts.leave(connection, brand_id, members.orders_with(connection, brand_id, external_user_id))
+    locked = connection.execute(_LOCK, {**who, "now": now, "party": party}).all()
+    due.wake(connection, brand_id, [row.membership_id for row in locked], now)
+    own = [row.membership_id for row in locked if row.own]
+    ending = [row.membership_id for row in locked if row.own and not row.ended]
+    told = events.accept(connection, brand_id, [_end(membership_id, now.isoformat()) for membership_id in ending])
+    assert not told.rejected, "our own facts are well-formed"
+    held_elsewhere = and_(
+        credits_table.c.membership_id.in_([row.membership_id for row in locked]),
+        select(guests.c.guest_id).where(credits.HOLDER, guests.c.external_user_id == external_user_id).exists(),
+    )
+    credits.revoke_all(connection, brand_id, _REASON, or_(credits_table.c.membership_id.in_(own), held_elsewhere))
+    if not retain_balance:
+        wallets.forfeit(connection, brand_id, external_user_id, _REASON)
+    if is_news:
+        removed = {"externalUserID": external_user_id, "archived": True, "balanceRetained": retain_balance}
+        outbox.add(connection, brand_id, "member.archived", removed)
+    return told.membership_ids
+
+
+def _end(membership_id: UUID, time: str) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": f"{_REASON} {uuid7()}",
+        "source": SOURCE,
+        "type": "membership.status_changed",
+        "time": time,
+        "data": {"membership_id": str(membership_id), "status": "cancelled"},
+    }

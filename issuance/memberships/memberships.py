@@ -1,0 +1,147 @@
+"""Memberships as people read them: status, current period, charges and guests."""
+
+from itertools import pairwise
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+from sqlalchemy import Connection, Select, select
+
+from issuance.database import paging
+from issuance.database.tables import guests, membership_types, memberships
+from issuance.deciding.facts import Status as Standing
+from issuance.deciding.releases import History
+from issuance.deciding.standing import ENDED
+from issuance.engine.loading import BY_IDS_UNLOCKED, load
+from issuance.errors import NotFound
+from issuance.tenancy import clock
+from issuance.tenancy.clock import BrandClock
+
+Status = Literal["upcoming", "active", "billing", "needs_attention", "paused", "cancelled", "expired"]
+STATUSES: tuple[str, ...] = get_args(Status)
+
+
+def get(connection: Connection, brand_id: UUID, membership_id: UUID) -> dict[str, Any]:
+    """One membership. Raises NotFound."""
+    one = _all(brand_id).where(memberships.c.membership_id == membership_id)
+    row = connection.execute(one).mappings().one_or_none()
+    if row is None:
+        raise NotFound("There is no such membership.")
+    return _shaped(connection, brand_id, [dict(row)])[0]
+
+
+def page(
+    connection: Connection,
+    brand_id: UUID,
+    page: int,
+    per_page: int,
+    *,
+    membership_type_id: UUID | None = None,
+    external_user_id: str | None = None,
+    status: str | None = None,
+) -> paging.Rows:
+    """A page of the brand's memberships, by id."""
+    found = _all(brand_id).order_by(memberships.c.membership_id)
+    if membership_type_id is not None:
+        found = found.where(memberships.c.membership_type_id == membership_type_id)
+    if external_user_id is not None:
+        found = found.where(memberships.c.external_user_id == external_user_id)
+    if status is not None:
+        found = found.where(memberships.c.status == status)
+    rows, total = paging.rows_of(connection, found, page, per_page)
+    return _shaped(connection, brand_id, rows), total
+
+
+def _all(brand_id: UUID) -> Select[Any]:
+    columns = memberships.c
+    return (
+        select(
+            columns.membership_id.label("id"),
+            columns.membership_type_id,
+            membership_types.c.name.label("membership_type_name"),
+            columns.external_user_id,
+            columns.status,
+            columns.signed_up_at,
+            columns.starts_on,
+            columns.ends_on,
+            columns.billing_frequency,
+        )
+        .join(
+            membership_types,
+            (membership_types.c.brand_id == columns.brand_id)
+            & (membership_types.c.membership_type_id == columns.membership_type_id),
+        )
+        .where(columns.brand_id == brand_id)
+    )
+
+
+def _shaped(connection: Connection, brand_id: UUID, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    ids = [row["id"] for row in rows]
+    present = clock.read(connection, brand_id)
+    histories = _histories(connection, brand_id, ids, present)
+    parties = _parties(connection, brand_id, ids)
+    for row in rows:
+        history = histories[row["id"]]
+        row["membership_type"] = {"id": row["membership_type_id"], "name": row.pop("membership_type_name")}
+        row["billing_anchor"] = history.facts.moves[-1][1] if history.facts.moves else history.facts.billing_anchor
+        row["period"] = None if Standing(row["status"]) in ENDED else _period(history)
+        row["charges"] = _charges(history)
+        row["guests"] = parties[row["id"]]
+    return rows
+
+
+def _histories(connection: Connection, brand_id: UUID, ids: list[UUID], present: BrandClock) -> dict[UUID, History]:
+    loaded = load(connection, brand_id, present.zone, BY_IDS_UNLOCKED, ids=ids)
+    return {one.membership_id: History(one.facts_at(present.now, ()), present.now) for one in loaded}
+
+
+def _period(history: History) -> dict[str, Any]:
+    """The billing period that the brand's today lies in; before the start, the first."""
+    start, end = history.calendar.period_of(history.billing_months, history.today)
+    return {"start": start, "end": end}
+
+
+def _charges(history: History) -> list[dict[str, Any]]:
+    """The charges that are known, then those that `billing: automatic` has made: they follow from the calendar."""
+    found = [
+        {
+            "id": charge.charge_id,
+            "state": charge.facts[-1].state.value,
+            "period_start": charge.period_start,
+            "period_end": history.end_of(charge),
+            "amount": _number(charge.amount),
+            "amount_refunded": _number(charge.amount_refunded),
+        }
+        for charge in history.facts.charges
+    ]
+    boundaries = history.calendar.boundaries_past(history.billing_months, history.today)
+    for start, end in pairwise(boundaries):
+        if history.start_of(start) <= history.now and history.is_charged_automatically(start):
+            charge_id = f"{history.facts.membership_id}/{start}"
+            found.append({"id": charge_id, "state": "succeeded", "period_start": start, "period_end": end})
+    return sorted(found, key=lambda charge: (charge["period_start"], charge["id"]))
+
+
+def _number(amount: object) -> float | None:
+    return None if amount is None else float(str(amount))
+
+
+def _parties(connection: Connection, brand_id: UUID, ids: list[UUID]) -> dict[UUID, list[dict[str, Any]]]:
+    """Who is on each order now, the lead booker first."""
+    columns = guests.c
+    rows = connection.execute(
+        select(
+            columns.membership_id,
+            columns.guest_id.label("id"),
+            columns.name,
+            columns.email,
+            columns.external_user_id,
+            columns.lead_booker,
+        )
+        .where(columns.brand_id == brand_id, columns.membership_id.in_(ids), columns.removed_at.is_(None))
+        .order_by(columns.lead_booker.desc(), columns.guest_id)
+    )
+    parties: dict[UUID, list[dict[str, Any]]] = {membership_id: [] for membership_id in ids}
+    for row in rows.mappings():
+        guest = dict(row)
+        parties[guest.pop("membership_id")].append(guest)
+    return parties

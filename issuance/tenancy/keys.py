@@ -1,0 +1,130 @@
+"""Keys: what a program shows to be let in. A key belongs to one brand and carries scopes (INTERFACE 3).
+
+`iss_live_` or `iss_sandbox_`, then 256 random bits and a checksum in base 62: a mistyped key is
+refused without a lookup, and a scanner can tell a leaked one.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, func, select, text, update
+from uuid_utils.compat import uuid7
+
+from issuance.database.tables import api_keys, brands
+from issuance.errors import Invalid, NotFound
+
+#: `admin` opens everything that the others do.
+SCOPES = ("read", "write", "issue", "admin")
+#: How exact last_used_at is: a busy key costs one write in this time.
+USE_NOTED_EVERY = timedelta(minutes=1)
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_SECRET_LENGTH, _CHECKSUM_LENGTH = 43, 6
+_KEY = re.compile(rf"iss_(live|sandbox)_[0-9A-Za-z]{{{_SECRET_LENGTH + _CHECKSUM_LENGTH}}}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that is good: whose it is, and what it opens."""
+
+    brand_id: UUID
+    key_id: UUID
+    scopes: frozenset[str]
+
+    def opens(self, scope: str) -> bool:
+        return scope in self.scopes or "admin" in self.scopes
+
+
+def create(connection: Connection, brand_id: UUID, scopes: Iterable[str]) -> tuple[UUID, str]:
+    """A new key with `scopes`: its id, and the key itself, which is kept nowhere."""
+    wanted = sorted(set(scopes), key=lambda scope: SCOPES.index(scope) if scope in SCOPES else -1)
+    if not wanted or not set(wanted) <= set(SCOPES):
+        raise Invalid(
+            "A key's scopes are any of read, write, issue, admin.", fields={"scopes": "unknown scope, or none"}
+        )
+    environment = connection.execute(select(brands.c.environment).where(brands.c.brand_id == brand_id)).scalar()
+    if environment is None:
+        raise NotFound("There is no such brand.")
+    key, key_id = _random_key(environment), uuid7()
+    connection.execute(api_keys.insert().values(brand_id=brand_id, key_id=key_id, key_hash=_hash(key), scopes=wanted))
+    return key_id, key
+
+
+def find(connection: Connection, key: str) -> Key | None:
+    """The key that was shown, if it is good. The database is asked each time: revoking takes effect at once."""
+    if not _is_well_formed(key):
+        return None
+    key_hash = _hash(key)
+    row = connection.execute(_FIND, {"key_hash": key_hash, "every": USE_NOTED_EVERY}).one_or_none()
+    if row is None or not hmac.compare_digest(bytes(row.key_hash), key_hash):
+        return None
+    if row.use_is_news:
+        connection.execute(
+            update(api_keys)
+            .where(api_keys.c.brand_id == row.brand_id, api_keys.c.key_id == row.key_id)
+            .values(last_used_at=func.now())
+        )
+    return Key(row.brand_id, row.key_id, frozenset(row.scopes))
+
+
+def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
+    """A brand's keys, the newest first, without the keys themselves."""
+    columns = api_keys.c
+    rows = connection.execute(
+        select(columns.key_id, columns.scopes, columns.created_at, columns.last_used_at, columns.revoked_at)
+        .where(columns.brand_id == brand_id)
+        .order_by(columns.created_at.desc(), columns.key_id.desc())
+    )
+    return [dict(row) for row in rows.mappings()]
+
+
+def revoke(connection: Connection, brand_id: UUID, key_id: UUID) -> None:
+    """From the commit on, the key opens nothing. Revoking twice is no error."""
+    revoked = connection.execute(
+        update(api_keys)
+        .where(api_keys.c.brand_id == brand_id, api_keys.c.key_id == key_id)
+        .values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
+    )
+    if revoked.rowcount == 0:
+        raise NotFound("There is no such key.")
+
+
+_FIND = text("""
+    SELECT brand_id, key_id, key_hash, scopes,
+           last_used_at IS NULL OR last_used_at < now() - CAST(:every AS interval) AS use_is_news
+      FROM api_keys
+     WHERE key_hash = :key_hash AND revoked_at IS NULL
+""")
+
+
+def _hash(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _random_key(environment: str) -> str:
+    body = f"iss_{environment}_{_base62(secrets.randbits(256), _SECRET_LENGTH)}"
+    return body + _checksum(body)
+
+
+def _is_well_formed(key: str) -> bool:
+    return _KEY.fullmatch(key) is not None and _checksum(key[:-_CHECKSUM_LENGTH]) == key[-_CHECKSUM_LENGTH:]
+
+
+def _checksum(body: str) -> str:
+    return _base62(zlib.crc32(body.encode()), _CHECKSUM_LENGTH)
+
+
+def _base62(number: int, length: int) -> str:
+    digits = []
+    for _ in range(length):
+        number, digit = divmod(number, len(_ALPHABET))
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))

@@ -1,0 +1,100 @@
+"""Member tokens: short-lived proof of being one member, for apps in members' hands (INTERFACE 3, 7).
+
+A token is a JWT signed with a secret of this installation. It opens the member's own wallet, credits and
+redemptions; an archived member's token opens nothing.
+"""
+
+import secrets as randomness
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import jwt
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql
+from uuid_utils.compat import uuid7
+
+from issuance.database.tables import members, secrets
+
+#: In real time, on sandbox brands too.
+LIFETIME = timedelta(minutes=15)
+
+_ALGORITHM = "HS256"
+_ISSUER, _AUDIENCE = "issuance", "issuance member"
+_CLAIMS = ("iss", "aud", "brand", "sub", "iat", "exp", "jti")
+_SECRET_NAME, _SECRET_BYTES = "member tokens", 64
+
+
+class Grant(NamedTuple):
+    """A token, and the instant from which it opens nothing."""
+
+    access_token: str
+    expires_at: datetime
+
+
+class Holder(NamedTuple):
+    """Whose token was shown."""
+
+    brand_id: UUID
+    external_user_id: str
+
+
+def mint(connection: Connection, brand_id: UUID, external_user_id: str) -> Grant:
+    """A token of a member that is there and not archived."""
+    issued_at = datetime.now(UTC).replace(microsecond=0)
+    expires_at = issued_at + LIFETIME
+    claims = {
+        "iss": _ISSUER,
+        "aud": _AUDIENCE,
+        "brand": str(brand_id),
+        "sub": external_user_id,
+        "iat": int(issued_at.timestamp()),
+        "exp": int(expires_at.timestamp()),
+        "jti": str(uuid7()),
+    }
+    return Grant(sign(connection, claims), expires_at)
+
+
+def sign(connection: Connection, claims: Mapping[str, Any]) -> str:
+    """The token that makes `claims`: the same claims, the same token."""
+    return jwt.encode(dict(claims), _secret(connection), algorithm=_ALGORITHM)
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """What a token of ours claims. Claims alone open nothing."""
+    return dict(jwt.decode(token, options={"verify_signature": False}))
+
+
+def find(connection: Connection, token: str) -> Holder | None:
+    """The holder of a token that was shown, if it is good. The database is asked each time."""
+    try:
+        claims = jwt.decode(
+            token,
+            _secret(connection),
+            algorithms=[_ALGORITHM],
+            issuer=_ISSUER,
+            audience=_AUDIENCE,
+            options={"require": list(_CLAIMS)},
+        )
+        holder = Holder(UUID(claims["brand"]), claims["sub"])
+    except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError):
+        return None
+    columns = members.c
+    there = select(columns.external_user_id).where(
+        columns.brand_id == holder.brand_id,
+        columns.external_user_id == holder.external_user_id,
+        columns.archived_at.is_(None),
+    )
+    return holder if connection.execute(there).one_or_none() is not None else None
+
+
+def _secret(connection: Connection) -> bytes:
+    """The secret that tokens are signed with, made when it is first needed."""
+    known = select(secrets.c.value).where(secrets.c.name == _SECRET_NAME)
+    value = connection.execute(known).scalar()
+    if value is None:
+        made = {"name": _SECRET_NAME, "value": randomness.token_bytes(_SECRET_BYTES)}
+        connection.execute(postgresql.insert(secrets).values(made).on_conflict_do_nothing(constraint="secrets_pkey"))
+        value = connection.execute(known).scalar_one()
+    return bytes(value)

@@ -1,0 +1,229 @@
+"""Deliveries: an event's way to one webhook. Whatever a worker is doing, its attempts and times stand here.
+
+Times are real ones, on sandbox brands too.
+"""
+
+# ruff: noqa: S608 - nothing but what is written here goes into the statements
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal, NamedTuple, get_args
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, Select, select, text
+
+from issuance.database import cursors
+from issuance.database.tables import deliveries, webhook_events
+from issuance.errors import Conflict, NotFound
+from issuance.webhooks import webhooks
+
+State = Literal["pending", "delivered", "failed"]
+STATES: tuple[State, ...] = get_args(State)
+
+#: After the first, second, … attempt, how long to wait for the next: the schedule of Standard Webhooks.
+WAITS = tuple(
+    timedelta(seconds=seconds)
+    for seconds in (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
+)
+#: A webhook is disabled that has failed for so long when a delivery has used up its attempts, …
+WHOLE_SCHEDULE = sum(WAITS, timedelta())
+#: … and one that has failed for so long at any failure.
+LONGEST_FAILING = timedelta(days=5)
+#: So long deliveries that are done can be looked at and replayed.
+KEPT = timedelta(days=30)
+#: Deliveries that are attempted at the same time.
+MOST_AT_ONCE = 20
+# Longer than any round takes (sending.PATIENCE); a worker that died gives its claim back after this.
+_CLAIM_HOLDS = "25 seconds"
+# A webhook that failed rests, so that one that does not answer holds up no worker all the time.
+_REST = "5 seconds"
+
+_DUE = text("""
+    SELECT w.brand_id, w.webhook_id FROM webhooks w
+     WHERE w.disabled_at IS NULL AND (w.claimed_until IS NULL OR w.claimed_until <= clock_timestamp())
+       AND EXISTS (SELECT FROM deliveries d WHERE d.brand_id = w.brand_id AND d.webhook_id = w.webhook_id
+                      AND d.state = 'pending' AND d.next_at <= clock_timestamp())
+     LIMIT :most
+""")
+_HOLD = text(f"""
+    UPDATE webhooks w SET claimed_until = clock_timestamp() + interval '{_CLAIM_HOLDS}'
+      FROM brands b
+     WHERE w.brand_id = :brand_id AND w.webhook_id = :webhook_id AND b.brand_id = w.brand_id
+       AND w.disabled_at IS NULL AND (w.claimed_until IS NULL OR w.claimed_until <= clock_timestamp())
+    RETURNING w.url, w.signing_secret, b.environment = 'sandbox' AS sandbox
+""")
+_CLAIM = text(f"""
+    WITH next AS MATERIALIZED (
+         SELECT delivery_id FROM deliveries
+          WHERE brand_id = :brand_id AND webhook_id = :webhook_id AND state = 'pending' AND next_at <= clock_timestamp()
+          ORDER BY next_at, event_id LIMIT :most FOR UPDATE)
+    UPDATE deliveries d
+       SET attempts = d.attempts + 1, attempted_at = clock_timestamp(),
+           next_at = clock_timestamp() + interval '{_CLAIM_HOLDS}'
+      FROM next, webhook_events e
+     WHERE d.brand_id = :brand_id AND d.delivery_id = next.delivery_id
+       AND e.brand_id = d.brand_id AND e.event_id = d.event_id
+    RETURNING d.delivery_id, d.event_id, d.attempts, e.type, e.occurred_at, e.data
+""")
+_RECORD = text("""
+    UPDATE deliveries
+       SET state = :state, last_status = :status, last_error = :error,
+           next_at = CASE WHEN :state = 'pending' THEN clock_timestamp() + CAST(:wait AS interval) END,
+           delivered_at = CASE WHEN :state = 'delivered' THEN clock_timestamp() END
+     WHERE brand_id = :brand_id AND delivery_id = :delivery_id AND state = 'pending' AND attempts = :attempts
+""")
+_LET_GO = text(f"""
+    UPDATE webhooks
+       SET claimed_until = CASE WHEN :failed THEN clock_timestamp() + interval '{_REST}' END,
+           failing_since = CASE WHEN :failed THEN coalesce(failing_since, clock_timestamp())
+                                WHEN NOT :delivered THEN failing_since END
+     WHERE brand_id = :brand_id AND webhook_id = :webhook_id
+    RETURNING clock_timestamp() - failing_since AS failing_for
+""")
+_REPLAY = text("""
+    UPDATE deliveries SET state = 'pending', attempts = 0, next_at = clock_timestamp(), delivered_at = NULL
+     WHERE brand_id = :brand_id AND webhook_id = :webhook_id AND delivery_id = :delivery_id
+""")
+# Deliveries that are done for long, and after them the events that have none.
+_FORGET = text("""
+    DELETE FROM deliveries WHERE state <> 'pending' AND attempted_at < clock_timestamp() - CAST(:after AS interval)
+""")
+_FORGET_EVENTS = text("""
+    DELETE FROM webhook_events e
+     WHERE e.created_at < clock_timestamp() - CAST(:after AS interval)
+       AND NOT EXISTS (SELECT FROM deliveries d WHERE d.brand_id = e.brand_id AND d.event_id = e.event_id)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Deliveries that one worker holds, and what it needs to attempt them."""
+
+    url: str
+    signing_secret: bytes = field(repr=False)
+    sandbox: bool
+    deliveries: Sequence[Row[Any]]
+
+
+class Attempted(NamedTuple):
+    """What came of one attempt."""
+
+    delivery_id: UUID
+    attempts: int
+    status: int | None
+    error: str | None
+    delivered: bool
+
+
+def due(connection: Connection, *, most: int) -> list[Row[Any]]:
+    """Webhooks of all brands that have deliveries to attempt now, and that nobody holds."""
+    return list(connection.execute(_DUE, {"most": most}))
+
+
+def claim(connection: Connection, brand_id: UUID, webhook_id: UUID) -> Claimed | None:
+    """Hold a webhook and the deliveries that are due to it, their attempts counted: commit before attempting them.
+    None: nothing is due, somebody else holds it, or it is disabled."""
+    which = {"brand_id": brand_id, "webhook_id": webhook_id}
+    held = connection.execute(_HOLD, which).one_or_none()
+    if held is None:
+        return None
+    claimed = connection.execute(_CLAIM, {**which, "most": MOST_AT_ONCE}).all()
+    if not claimed:
+        connection.execute(_LET_GO, {**which, "failed": False, "delivered": False})
+        return None
+    return Claimed(held.url, bytes(held.signing_secret), held.sandbox, claimed)
+
+
+def record(
+    connection: Connection, brand_id: UUID, webhook_id: UUID, attempts: Sequence[Attempted], *, gone: bool
+) -> str | None:
+    """Note what came of attempts, and let the webhook go. Why it was disabled, if it was."""
+    connection.execute(_RECORD, [{"brand_id": brand_id, **_became(attempt)} for attempt in attempts])
+    delivered = any(attempt.delivered for attempt in attempts)
+    failing_for = connection.scalar(
+        _LET_GO,
+        {"brand_id": brand_id, "webhook_id": webhook_id, "failed": not delivered, "delivered": delivered},
+    )
+    reason = None
+    if gone:
+        reason = "The receiver answered 410 Gone."
+    elif failing_for is not None:
+        used_up = any(attempt.attempts > len(WAITS) for attempt in attempts)
+        if failing_for >= (WHOLE_SCHEDULE if used_up else LONGEST_FAILING):
+            reason = f"Nothing was delivered for {failing_for.days} days."
+    if reason is not None and webhooks.disable(connection, brand_id, webhook_id, reason):
+        return reason
+    return None
+
+
+def _became(attempt: Attempted) -> dict[str, Any]:
+    state: State = "pending"
+    wait = timedelta()
+    if attempt.delivered:
+        state = "delivered"
+    elif attempt.attempts > len(WAITS):
+        state = "failed"
+    else:
+        wait = WAITS[attempt.attempts - 1]
+    return {
+        "delivery_id": attempt.delivery_id,
+        "attempts": attempt.attempts,
+        "state": state,
+        "wait": wait,
+        "status": attempt.status,
+        "error": attempt.error,
+    }
+
+
+def page(
+    connection: Connection, brand_id: UUID, webhook_id: UUID, *, state: str | None, limit: int, cursor: str | None
+) -> cursors.Rows:
+    """A webhook's deliveries, the newest first. Raises NotFound."""
+    webhooks.get(connection, brand_id, webhook_id)
+    found = _of(brand_id, webhook_id)
+    if state is not None:
+        found = found.where(deliveries.c.state == state)
+    return cursors.rows_of(connection, found, deliveries.c.created_at, deliveries.c.delivery_id, limit, cursor)
+
+
+def replay(connection: Connection, brand_id: UUID, webhook_id: UUID, delivery_id: UUID) -> dict[str, Any]:
+    """Deliver once more, now, with all attempts anew. Raises NotFound, and Conflict for a disabled webhook."""
+    if not webhooks.get(connection, brand_id, webhook_id)["enabled"]:
+        raise Conflict("The webhook is disabled. Enable it first.")
+    which = {"brand_id": brand_id, "webhook_id": webhook_id, "delivery_id": delivery_id}
+    if connection.execute(_REPLAY, which).rowcount == 0:
+        raise NotFound("There is no such delivery.")
+    one = _of(brand_id, webhook_id).where(deliveries.c.delivery_id == delivery_id)
+    return dict(connection.execute(one).mappings().one())
+
+
+def forget(connection: Connection) -> int:
+    """Drop the deliveries of all brands that were done longer than KEPT ago; how many."""
+    forgotten = connection.execute(_FORGET, {"after": KEPT}).rowcount
+    connection.execute(_FORGET_EVENTS, {"after": KEPT})
+    return forgotten
+
+
+def _of(brand_id: UUID, webhook_id: UUID) -> Select[Any]:
+    columns = deliveries.c
+    return (
+        select(
+            columns.delivery_id.label("id"),
+            columns.event_id,
+            webhook_events.c.type,
+            columns.state,
+            columns.attempts,
+            columns.next_at,
+            columns.attempted_at,
+            columns.last_status,
+            columns.last_error,
+            columns.delivered_at,
+            columns.created_at,
+        )
+        .join(
+            webhook_events,
+            (webhook_events.c.brand_id == columns.brand_id) & (webhook_events.c.event_id == columns.event_id),
+        )
+        .where(columns.brand_id == brand_id, columns.webhook_id == webhook_id)
+    )

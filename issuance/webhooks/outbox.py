@@ -1,0 +1,89 @@
+"""The outbox: what a brand's webhooks are told of, written in the transaction that made it so.
+
+An event is written once, with a delivery to each webhook that listens to its type; where none does, nothing is.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+from uuid import UUID
+
+from pydantic_core import to_json
+from sqlalchemy import Connection, text
+from uuid_utils.compat import uuid7
+
+from issuance.tenancy import clock
+
+EventType = Literal[
+    "credit.issued",
+    "credit.expired",
+    "credit.redeemed",
+    "credit.revoked",
+    "credit.restored",
+    "credit.skipped",
+    "redemption.created",
+    "redemption.updated",
+    "wallet.credited",
+    "member.archived",
+]
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+
+_LISTENED_TO = text("""
+    SELECT DISTINCT unnest(events) FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL
+""")
+_ADD = text("""
+    WITH listening AS (SELECT webhook_id, events FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL),
+         added AS (
+             INSERT INTO webhook_events (brand_id, event_id, type, occurred_at, data)
+             SELECT :brand_id, event_id, type, occurred_at, data
+               FROM unnest(CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:instants AS timestamptz[]),
+                           CAST(:data AS jsonb[])) AS new (event_id, type, occurred_at, data)
+              WHERE EXISTS (SELECT FROM listening WHERE new.type = ANY(listening.events))
+          RETURNING event_id, type)
+    INSERT INTO deliveries (brand_id, delivery_id, webhook_id, event_id)
+    SELECT :brand_id, gen_random_uuid(), listening.webhook_id, added.event_id
+      FROM added JOIN listening ON added.type = ANY(listening.events)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Something that webhooks are told of. `data` is what it happened to, as the API shows it."""
+
+    type: EventType
+    occurred_at: datetime
+    data: Mapping[str, Any]
+
+
+def listened_to(connection: Connection, brand_id: UUID) -> frozenset[str]:
+    """The types of events that some webhook of the brand wants to hear of. Mostly none: ask before preparing any."""
+    return frozenset(connection.scalars(_LISTENED_TO, {"brand_id": brand_id}))
+
+
+def add(
+    connection: Connection,
+    brand_id: UUID,
+    type: EventType,  # noqa: A002 - the word is the field's
+    data: Mapping[str, Any],
+    *,
+    occurred_at: datetime | None = None,
+) -> None:
+    """Tell the webhooks that listen to `type`, once this transaction commits. `occurred_at`: else the brand's now."""
+    add_all(connection, brand_id, [News(type, occurred_at or clock.read(connection, brand_id).now, data)])
+
+
+def add_all(connection: Connection, brand_id: UUID, news: Iterable[News]) -> None:
+    """`add` for many, in the order in which they happened."""
+    told = list(news)
+    if told:
+        connection.execute(
+            _ADD,
+            {
+                "brand_id": brand_id,
+                "ids": [uuid7() for _ in told],
+                "types": [one.type for one in told],
+                "instants": [one.occurred_at for one in told],
+                "data": [to_json(one.data).decode() for one in told],
+            },
+        )

@@ -1,0 +1,105 @@
+"""Send signed messages to one webhook, many at a time. The one place that is not sync: only an event loop can
+end an attempt for certain when its time is up, whatever the other side does."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import httpx
+
+from issuance.webhooks import addresses, signatures
+from issuance.webhooks.addresses import AddressRefused, UnknownHost
+
+#: An answer counts if its status is here within this many seconds. Bodies are not read.
+PATIENCE = 15.0
+
+_HEADERS = {"content-type": "application/json", "user-agent": "Issuance-Webhooks/1", "accept": "*/*"}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one delivery sends. `message_id` is the event's: the same at each attempt, so that receivers see doubles."""
+
+    message_id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one attempt: the answer's status, or why there was none."""
+
+    status: int | None
+    error: str | None
+
+    @property
+    def delivered(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def gone(self) -> bool:
+        """The receiver says that it wants no more of them."""
+        return self.status == 410
+
+
+def send_all(url: str, secret: bytes, messages: Sequence[Message], *, sandbox: bool) -> list[Outcome]:
+    """Send messages at the same time; what came of each. Takes PATIENCE at the longest."""
+    return asyncio.run(_send_all(url, secret, messages, sandbox=sandbox))
+
+
+async def _send_all(url: str, secret: bytes, messages: Sequence[Message], *, sandbox: bool) -> list[Outcome]:
+    # No proxy and no redirect: both would connect to where nobody has looked.
+    async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 - one limit over all of it
+        return await asyncio.gather(*(_send(client, url, secret, message, sandbox=sandbox) for message in messages))
+
+
+async def _send(client: httpx.AsyncClient, url: str, secret: bytes, message: Message, *, sandbox: bool) -> Outcome:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            target = addresses.parse(url, sandbox=sandbox)
+            found = await addresses.resolve(target, sandbox=sandbox)
+            status = await _post(client, target, found, secret, message)
+    except TimeoutError:
+        return Outcome(None, f"no answer within {PATIENCE:.0f} s")
+    except UnknownHost:
+        return Outcome(None, "the host's name is not known")
+    except AddressRefused as error:
+        return Outcome(None, error.message)
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        return Outcome(None, f"no answer: {type(error).__name__}")
+    if 300 <= status < 400:
+        return Outcome(status, "redirects are not followed")
+    return Outcome(status, None if 200 <= status < 300 else f"answered {status}")
+
+
+async def _post(
+    client: httpx.AsyncClient, target: httpx.URL, found: Sequence[str], secret: bytes, message: Message
+) -> int:
+    """Post to the first of the addresses that takes the connection: to them, and not to the name once more."""
+    timestamp = int(time.time())
+    headers = {
+        **_HEADERS,
+        **signatures.headers(secret, message.message_id, timestamp, message.body),
+        "host": target.netloc.decode("ascii"),
+    }
+    for last, address in enumerate(found, start=1 - len(found)):
+        try:
+            async with client.stream(
+                "POST",
+                target.copy_with(host=address),
+                content=message.body,
+                headers=headers,
+                extensions={"sni_hostname": addresses.host_of(target)},  # the certificate must be the name's
+            ) as response:
+                return response.status_code
+        except httpx.ConnectError:
+            if last == 0:
+                raise
+    raise UnknownHost(addresses.host_of(target))
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    return httpx.create_ssl_context()

@@ -1,0 +1,98 @@
+"""Webhooks: where a brand's own programs want to be told, and of which types of events (see `outbox`)."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+from uuid_utils.compat import uuid7
+
+from issuance.database.tables import webhooks
+from issuance.errors import Conflict, NotFound
+from issuance.webhooks import signatures
+
+#: Each event is written once a webhook that listens to it.
+MOST_WEBHOOKS = 20
+
+
+class TooManyWebhooks(Conflict):
+    """A brand has at most 20 webhooks."""
+
+    code = "too_many_webhooks"
+
+
+def create(connection: Connection, brand_id: UUID, url: str, events: Sequence[str]) -> dict[str, Any]:
+    """A new webhook, with its `signing_secret`, which is shown this once. `url` has been checked (addresses)."""
+    known = connection.scalar(select(func.count()).select_from(webhooks).where(webhooks.c.brand_id == brand_id))
+    if known is not None and known >= MOST_WEBHOOKS:
+        raise TooManyWebhooks
+    webhook_id, secret = uuid7(), signatures.new_secret()
+    connection.execute(
+        insert(webhooks).values(
+            brand_id=brand_id, webhook_id=webhook_id, url=url, events=sorted(set(events)), signing_secret=secret
+        )
+    )
+    return {**get(connection, brand_id, webhook_id), "signing_secret": signatures.as_text(secret)}
+
+
+def secret_of(connection: Connection, webhook_id: UUID) -> str | None:
+    """The signing secret of a webhook of the brand that this transaction sees, for whoever sends the request that
+    made it again. None: it was removed since."""
+    secret = connection.scalar(select(webhooks.c.signing_secret).where(webhooks.c.webhook_id == webhook_id))
+    return None if secret is None else signatures.as_text(bytes(secret))
+
+
+def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
+    """The brand's webhooks, the oldest first, without their secrets."""
+    found = select(*_SHOWN).where(webhooks.c.brand_id == brand_id).order_by(webhooks.c.webhook_id)
+    return [dict(row) for row in connection.execute(found).mappings()]
+
+
+def get(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, Any]:
+    """One webhook, without its secret. Raises NotFound."""
+    found = select(*_SHOWN).where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
+    row = connection.execute(found).mappings().one_or_none()
+    if row is None:
+        raise NotFound("There is no such webhook.")
+    return dict(row)
+
+
+def remove(connection: Connection, brand_id: UUID, webhook_id: UUID) -> None:
+    """Forget a webhook and its deliveries; events that have none left go when they are old. Raises NotFound."""
+    removed = connection.execute(
+        delete(webhooks).where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
+    )
+    if removed.rowcount == 0:
+        raise NotFound("There is no such webhook.")
+
+
+def enable(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, Any]:
+    """Deliver again, what is pending first. What happened while it was disabled was never written. Raises NotFound."""
+    connection.execute(
+        update(webhooks)
+        .where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
+        .values(disabled_at=None, disabled_reason=None, failing_since=None, claimed_until=None)
+    )
+    return get(connection, brand_id, webhook_id)
+
+
+def disable(connection: Connection, brand_id: UUID, webhook_id: UUID, reason: str) -> bool:
+    """Deliver nothing more until it is enabled. False: there is none, or it was disabled already."""
+    disabled = connection.execute(
+        update(webhooks)
+        .where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id, webhooks.c.disabled_at.is_(None))
+        .values(disabled_at=func.now(), disabled_reason=reason)
+    )
+    return disabled.rowcount > 0
+
+
+_SHOWN = (
+    webhooks.c.webhook_id.label("id"),
+    webhooks.c.url,
+    webhooks.c.events,
+    webhooks.c.disabled_at.is_(None).label("enabled"),
+    webhooks.c.created_at,
+    webhooks.c.disabled_at,
+    webhooks.c.disabled_reason,
+    webhooks.c.failing_since,
+)
