@@ -1,0 +1,287 @@
+"""When memberships next have to be looked at. This module alone writes `schedules` and `membership_schedules`.
+
+A membership waits by a row of its own, or shares one with others that have the same future. Whoever settles a shared
+row locks it. Whoever has to do with one of its memberships by itself gives that membership a schedule of its own
+first (`own`), which takes the shared row's lock for a moment: so nobody is settled twice, nor by half.
+Locks are taken in this order: shared rows by id, then own rows by id.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from uuid_utils import uuid7
+
+from issuance.engine import limits
+from issuance.engine.rows import Updating, columns_of, id_array, unnest
+
+#: `attempts` and `retry_at` of a membership that is just known. What makes it known asks for its settling and counts
+#: that attempt itself: who settles it at once has nothing to count before.
+FIRST_ATTEMPT = "1, clock_timestamp() + make_interval(secs => 2)"
+#: A sweep can join between leaving a shared row and locking one's own: then it is left again.
+_TRIES = 3
+
+_LEAVE = text("""
+    WITH held AS MATERIALIZED (
+         SELECT schedule_id, due_at, settled_at, fingerprint
+           FROM schedules
+          WHERE brand_id = :brand_id AND shared
+            AND schedule_id IN (SELECT p.schedule_id FROM membership_schedules p
+                                 WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
+                                   AND p.schedule_id <> p.membership_id)
+          ORDER BY schedule_id
+            FOR NO KEY UPDATE),
+         left_it AS (
+         UPDATE membership_schedules p SET schedule_id = p.membership_id
+           FROM held
+          WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
+            AND p.schedule_id = held.schedule_id
+      RETURNING p.membership_id, held.*),
+         smaller AS (
+         UPDATE schedules s SET size = s.size - gone.number
+           FROM (SELECT schedule_id, CAST(count(*) AS integer) AS number FROM left_it GROUP BY schedule_id) gone
+          WHERE s.brand_id = :brand_id AND s.schedule_id = gone.schedule_id)
+    UPDATE schedules own
+       SET size = 1, due_at = left_it.due_at, settled_at = left_it.settled_at, fingerprint = left_it.fingerprint
+      FROM left_it
+     WHERE own.brand_id = :brand_id AND own.schedule_id = left_it.membership_id
+""")
+# Who failed before has no fingerprint here: it is settled for itself.
+_STATES = """
+    SELECT CAST(schedule_id AS text) AS id, due_at, settled_at, fingerprint, attempts,
+           EXISTS (SELECT FROM billing_events e WHERE e.brand_id = :brand_id AND e.membership_id = schedule_id
+                      AND e.settled_at IS NULL) AS has_news
+      FROM schedules
+     WHERE brand_id = :brand_id AND NOT shared AND size = 1
+"""
+_GROUPED = """
+    WITH locked AS MATERIALIZED ({states})
+    SELECT due_at, settled_at, CASE WHEN attempts = :attempts THEN fingerprint END AS fingerprint, has_news,
+           array_agg(id) AS ids
+      FROM locked
+     GROUP BY 1, 2, 3, 4
+"""
+_LOCK_OWN = text(
+    _GROUPED.format(
+        states=f"{_STATES} AND schedule_id = ANY(CAST(:ids AS uuid[])) ORDER BY schedule_id FOR UPDATE OF schedules"
+    )
+)
+# What somebody else is settling is left out and stays due.
+_LOCK_DUE = text(
+    _GROUPED.format(
+        states=f"""{_STATES}
+       AND schedule_id BETWEEN :first_id AND :last_id AND due_at <= :now AND quarantined_at IS NULL
+       AND (:attempts > 0 OR retry_at IS NULL OR retry_at <= clock_timestamp())
+     ORDER BY schedule_id FOR UPDATE OF schedules SKIP LOCKED"""
+    )
+)
+# A shared row is waited for: somebody who leaves it has it for a moment only.
+_LOCK_SHARED_DUE = text("""
+    SELECT schedule_id, due_at, settled_at, fingerprint
+      FROM schedules
+     WHERE brand_id = :brand_id AND shared AND schedule_id BETWEEN :first_id AND :last_id AND due_at <= :now
+     ORDER BY schedule_id
+       FOR UPDATE
+""")
+_SHARING = text("""
+    SELECT p.schedule_id, array_agg(CAST(p.membership_id AS text)) AS ids,
+           EXISTS (SELECT FROM billing_events e WHERE e.brand_id = :brand_id AND e.membership_id = p.membership_id
+                      AND e.settled_at IS NULL) AS has_news
+      FROM membership_schedules p
+     WHERE p.brand_id = :brand_id AND p.schedule_id = ANY(CAST(:schedule_ids AS uuid[]))
+       AND p.schedule_id <> p.membership_id
+     GROUP BY p.schedule_id, has_news
+""")
+_STATE = {"due_at": "timestamptz", "settled_at": "timestamptz", "fingerprint": "uuid"}
+_MOVE_SHARED = text(f"""
+    UPDATE schedules s
+       SET size = moved.size, due_at = moved.due_at, settled_at = moved.settled_at, fingerprint = moved.fingerprint
+      FROM {unnest("moved", schedule_id="uuid", size="integer", **_STATE)}
+     WHERE s.brand_id = :brand_id AND s.schedule_id = moved.schedule_id
+""")
+_MAKE_SHARED = text(f"""
+    INSERT INTO schedules (brand_id, schedule_id, shared, size, due_at, settled_at, fingerprint)
+    SELECT :brand_id, made.schedule_id, true, made.size, made.due_at, made.settled_at, made.fingerprint
+      FROM {unnest("made", schedule_id="uuid", size="integer", **_STATE)}
+""")
+_SHARE = text("""
+    WITH joined AS (
+         UPDATE membership_schedules SET schedule_id = :schedule_id
+          WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])))
+    UPDATE schedules
+       SET size = 0, due_at = NULL, settled_at = NULL, fingerprint = NULL,
+           attempts = 0, retry_at = NULL, last_error = NULL, quarantined_at = NULL
+     WHERE brand_id = :brand_id AND schedule_id = ANY(CAST(:ids AS uuid[]))
+""")
+_FORGET_EMPTY = text("""
+    DELETE FROM schedules WHERE brand_id = :brand_id AND shared AND schedule_id = ANY(CAST(:schedule_ids AS uuid[]))
+""")
+_MOVE_OWN = Updating(
+    """
+    UPDATE schedules s
+       SET due_at = kinds.due_at, settled_at = kinds.settled_at, fingerprint = kinds.fingerprint,
+           attempts = 0, retry_at = NULL, last_error = NULL, quarantined_at = NULL
+      FROM {kinds} WHERE s.brand_id = :brand_id AND {its_ids} AND {its_kind}
+    """,
+    key="s.schedule_id",
+    shared=_STATE,
+)
+_SOONER = Updating(
+    """
+    UPDATE schedules s SET due_at = least(s.due_at, kinds.due_at), fingerprint = NULL
+      FROM {kinds} WHERE s.brand_id = :brand_id AND {its_ids} AND {its_kind}
+    """,
+    key="s.schedule_id",
+    shared={"due_at": "timestamptz"},
+)
+_WAKE_SETTLED_AT = text("""
+    UPDATE schedules s SET due_at = :now
+     WHERE s.brand_id = :brand_id AND s.settled_at = :now
+       AND (SELECT m.membership_type_id
+              FROM memberships m
+             WHERE m.brand_id = :brand_id
+               AND m.membership_id = CASE WHEN s.shared
+                       THEN (SELECT p.membership_id FROM membership_schedules p
+                              WHERE p.brand_id = :brand_id AND p.schedule_id = s.schedule_id LIMIT 1)
+                       ELSE s.schedule_id END) = ANY(:type_ids)
+""")
+
+
+class State(NamedTuple):
+    """How a settling left memberships: when they next fall due and when it was (instants), and what they are like."""
+
+    due_at: datetime | None
+    settled_at: datetime | None
+    fingerprint: UUID | None
+
+
+class Waiting(NamedTuple):
+    """Memberships in one state whose schedules are locked: those of one shared row, or such with rows of their own.
+
+    `has_news`: there are facts about each that no settling has seen.
+    """
+
+    ids: list[str]
+    state: State
+    has_news: bool = False
+    shared_by: UUID | None = None
+
+
+def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attempts: int = 0) -> list[Waiting]:
+    """Give memberships schedules of their own and lock those; unknown ids are passed over. Waits for who settles
+    them. `attempts`: who has had as many is taken together with others of its fingerprint."""
+    left = set(map(str, ids))
+    held: list[Waiting] = []
+    for _ in range(_TRIES):
+        leave(connection, brand_id, left)
+        which = {"brand_id": brand_id, "ids": id_array(sorted(left)), "attempts": attempts}
+        found = [_waiting(row) for row in connection.execute(_LOCK_OWN, which)]
+        held += found
+        left -= {one for waiting in found for one in waiting.ids}
+        if not left or not is_sharing(connection, brand_id, left):
+            break
+    return held
+
+
+def leave(connection: Connection, brand_id: UUID, ids: Iterable[object]) -> None:
+    """Let memberships leave the schedules that they share. From now on each is due by its own, as it was."""
+    connection.execute(_LEAVE, {"brand_id": brand_id, "ids": id_array(ids)})
+
+
+def is_sharing(connection: Connection, brand_id: UUID, ids: Iterable[object]) -> bool:
+    """Whether any of some memberships shares a schedule."""
+    which = {"brand_id": brand_id, "ids": id_array(ids)}
+    return bool(connection.scalar(_IS_SHARING, which))
+
+
+_IS_SHARING = text("""
+    SELECT EXISTS (SELECT FROM membership_schedules
+                    WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
+                      AND schedule_id <> membership_id)
+""")
+
+
+def lock_due(
+    connection: Connection, brand_id: UUID, now: datetime, first_id: UUID, last_id: UUID, *, attempts: int = 0
+) -> list[Waiting]:
+    """Lock the schedules of a range of ids that are due, of those that share one too. Who shares one and has news is
+    given its own. `attempts`: as many were counted before this work (1: then nobody shares)."""
+    within = {"brand_id": brand_id, "now": now, "first_id": first_id, "last_id": last_id, "attempts": attempts}
+    held: list[Waiting] = []
+    shared = {row.schedule_id: row for row in connection.execute(_LOCK_SHARED_DUE, within)}
+    if shared:
+        sharing = {"brand_id": brand_id, "schedule_ids": id_array(shared)}
+        # Asked once they are held: whoever left before is not among them.
+        rows = connection.execute(_SHARING, sharing).all()
+        for row in rows:
+            by = shared[row.schedule_id]
+            state = State(by.due_at, by.settled_at, by.fingerprint)
+            held.append(Waiting(row.ids, state, row.has_news, None if row.has_news else row.schedule_id))
+        leave(connection, brand_id, [one for waiting in held if waiting.has_news for one in waiting.ids])
+        used = {waiting.shared_by for waiting in held}
+        empty = {"brand_id": brand_id, "schedule_ids": id_array(one for one in shared if one not in used)}
+        connection.execute(_FORGET_EMPTY, empty)
+    return held + [_waiting(row) for row in connection.execute(_LOCK_DUE, within)]
+
+
+def _waiting(row: object) -> Waiting:
+    return Waiting(row.ids, State(row.due_at, row.settled_at, row.fingerprint), row.has_news)  # type: ignore[attr-defined]
+
+
+def move_on(
+    connection: Connection, brand_id: UUID, settled: Sequence[tuple[Waiting, State]], *, may_share: bool
+) -> None:
+    """Leave memberships whose schedules are locked in the states that their settling came to. `may_share`: where
+    enough of those with their own are left in one state, they share a schedule from now on."""
+    shared = [(waiting, state) for waiting, state in settled if waiting.shared_by is not None]
+    if shared:
+        rows = [(waiting.shared_by, len(waiting.ids), *state) for waiting, state in shared]
+        connection.execute(
+            _MOVE_SHARED, {"brand_id": brand_id, **columns_of("moved", ("schedule_id", "size", *_STATE), rows)}
+        )
+    by_state: dict[State, list[str]] = {}
+    for waiting, state in settled:
+        if waiting.shared_by is None:
+            by_state.setdefault(state, []).extend(waiting.ids)
+    if may_share:
+        _share(connection, brand_id, by_state)
+    left = {UUID(one): state for state, ids in by_state.items() for one in ids}
+    _MOVE_OWN.execute(connection, left, brand_id=brand_id)
+
+
+def _share(connection: Connection, brand_id: UUID, by_state: dict[State, list[str]]) -> None:
+    """Make schedules to share for those that are enough, and take these out of `by_state`."""
+    enough = [
+        state
+        for state, ids in by_state.items()
+        if state.fingerprint is not None and len(ids) >= limits.current.fewest_sharing
+    ]
+    if not enough:
+        return
+    made = [(str(uuid7()), len(by_state[state]), *state) for state in enough]
+    connection.execute(
+        _MAKE_SHARED, {"brand_id": brand_id, **columns_of("made", ("schedule_id", "size", *_STATE), made)}
+    )
+    for state, (schedule_id, *_) in zip(enough, made, strict=True):
+        ids = {"brand_id": brand_id, "schedule_id": schedule_id, "ids": id_array(by_state.pop(state))}
+        connection.execute(_SHARE, ids)
+
+
+def sooner(connection: Connection, brand_id: UUID, due_at: dict[UUID, datetime | None]) -> None:
+    """See to it that memberships, whose own schedules are locked, fall due by an instant: something was issued beside
+    their settling, and they are not what their fingerprint says any more."""
+    _SOONER.execute(connection, {one: (at,) for one, at in due_at.items()}, brand_id=brand_id)
+
+
+def wake(connection: Connection, brand_id: UUID, ids: Iterable[object], now: datetime) -> None:
+    """See to it that memberships are settled again, hint or no hint: what they rest on changed at `now`."""
+    held = own(connection, brand_id, ids)
+    sooner(connection, brand_id, {UUID(one): now for waiting in held for one in waiting.ids})
+
+
+def wake_settled_at(connection: Connection, brand_id: UUID, type_ids: Sequence[UUID], now: datetime) -> None:
+    """Settle the memberships of types again that were settled at `now`: a rule was saved at that very instant,
+    while the clock stood still, and may be in force for what was released at it."""
+    connection.execute(_WAKE_SETTLED_AT, {"brand_id": brand_id, "type_ids": list(type_ids), "now": now})
