@@ -38,7 +38,7 @@ def tests(arguments: list[str]) -> int:
 
 def sabotage(arguments: list[str]) -> int:
     """Takes the product's guards out of copies and runs the tests that must notice, on servers as for `tests`."""
-    return on_own_servers([sys.executable, "-m", "tests.sabotage", *arguments])
+    return on_own_servers([sys.executable, "-m", "campaigns.sabotage", *arguments])
 
 
 def on_own_servers(command: list[str]) -> int:
@@ -63,15 +63,15 @@ def bench(arguments: list[str]) -> int:
 
 
 def simulate(arguments: list[str]) -> int:
-    """Runs a campaign of the simulation in the tests, on a PostgreSQL of its own; its exit code."""
+    """Runs a campaign of the simulation, on a PostgreSQL of its own; its exit code."""
     os.chdir(REPO)
-    become([sys.executable, "-m", "tests.simulation", *arguments])
+    become([sys.executable, "-m", "campaigns.simulation", *arguments])
 
 
 def campaign(name: str, arguments: list[str]) -> NoReturn:
-    """Becomes a campaign of the tests, which brings servers of its own: it breaks them. It stands in a clone only."""
+    """Becomes a campaign, which brings servers of its own: it breaks them. It stands in a clone only."""
     os.chdir(REPO)
-    become([sys.executable, "-m", f"tests.{name}", *arguments])
+    become([sys.executable, "-m", f"campaigns.{name}", *arguments])
 
 
 def call(home: Path, command: list[str], *, stop: signal.Signals = signal.SIGTERM) -> int:
