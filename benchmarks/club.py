@@ -25,7 +25,7 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rules import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.deciding.frequency import IssuingFrequency
-from issuance.engine import working
+from issuance.engine import arrivals
 from issuance.tenancy import brands
 
 #: Where the clock stands in the end: everybody has had the credits of this month.
@@ -117,7 +117,7 @@ class Club:
         with transaction(self.engine, self.brand_id) as connection:
             intake = events.accept(connection, self.brand_id, [self.sign_up(membership_id, joined)])
         assert intake.accepted == 1, intake.rejected
-        working.settle_soon(self.engine, self.brand_id, intake.membership_ids)
+        arrivals.settle_soon(self.engine, self.brand_id, intake.membership_ids)
         issued = "SELECT count(*) FROM credits WHERE membership_id = :id AND period_start = :start"
         assert self.value(issued, id=membership_id, start=OPENED.date()) == self.rules, "everybody has this month's"
         if size > 1:

@@ -7,7 +7,7 @@ from benchmarks.club import Club
 from benchmarks.samples import Sample
 from benchmarks.stage import Stage
 from issuance.database.connections import transaction
-from issuance.engine import due
+from issuance.engine import sweeps
 from issuance.hints import broker_for
 from scheduler import tick
 
@@ -36,7 +36,7 @@ class Sweep:
         for _ in range(LOOKS):
             began = monotonic()
             with transaction(engine) as connection:
-                brands = due.brands_with_due(connection, most=tick.MOST_BRANDS)
+                brands = sweeps.brands_with_due(connection, most=tick.MOST_BRANDS)
             looked = monotonic()
             asked = tick.run_once(engine, broker)
             ticks.append(1000 * (monotonic() - looked))

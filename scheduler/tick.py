@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import hints
 from issuance.database.connections import transaction
-from issuance.engine import due, working
+from issuance.engine import batches, sweeps
 from issuance.log import logger
 from issuance.tenancy import clock, idempotency
 from issuance.webhooks import deliveries
@@ -51,7 +51,7 @@ def run_once(engine: Engine, broker: dramatiq.Broker) -> Tick:
     """Plan sweeps of what is due, and ask again for what was forgotten. Each brand goes by its own clock."""
     tick = Tick()
     with transaction(engine) as connection:
-        brands = due.brands_with_due(connection, most=MOST_BRANDS)
+        brands = sweeps.brands_with_due(connection, most=MOST_BRANDS)
     for brand_id in brands:
         try:
             _sweep(engine, broker, brand_id, tick)
@@ -72,7 +72,7 @@ def tidy(engine: Engine) -> None:
 
 def _sweep(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, tick: Tick) -> None:
     with transaction(engine, brand_id) as connection:
-        planned = due.plan_sweep(connection, brand_id, clock.read(connection, brand_id).now)
+        planned = sweeps.plan(connection, brand_id, clock.read(connection, brand_id).now)
     if planned is not None:
         tick.sweeps += 1
         tick.batches += planned.batches
@@ -83,14 +83,14 @@ def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick) -> None:
     with transaction(engine) as connection:
         stalled = connection.execute(_STALLED, {"after": _FORGOTTEN_AFTER, "most": MOST_RUNS}).all()
     for run in stalled:
-        working.close(engine, run.brand_id, run.run_id)
+        batches.close(engine, run.brand_id, run.run_id)
         hints.work_on_run(broker, run.brand_id, run.run_id, batches=max(run.left_over, 1))
         tick.resumed += 1
 
 
 def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick) -> None:
     with transaction(engine) as connection:
-        forgotten = due.unsettled(connection, older_than=_FORGOTTEN_AFTER, most=MOST_MEMBERSHIPS)
+        forgotten = sweeps.unsettled(connection, older_than=_FORGOTTEN_AFTER, most=MOST_MEMBERSHIPS)
     for brand_id, membership_ids in forgotten.items():
         hints.settle(broker, brand_id, membership_ids)
         tick.memberships += len(membership_ids)

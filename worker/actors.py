@@ -14,7 +14,7 @@ from sqlalchemy import text
 from issuance import hints
 from issuance.database.connections import engine_for, transaction
 from issuance.deciding.reasons import Reason
-from issuance.engine import working
+from issuance.engine import arrivals, batches
 from issuance.log import logger
 from issuance.settings import settings
 from issuance.webhooks import dispatcher
@@ -37,7 +37,7 @@ def settle_memberships(brand: str, memberships: list[str]) -> None:
 
 def _settle(brand_id: UUID, membership_ids: list[UUID]) -> None:
     began = monotonic()
-    counts = working.settle_soon(engine_for(settings().database_url), brand_id, membership_ids)
+    counts = arrivals.settle_soon(engine_for(settings().database_url), brand_id, membership_ids)
     _log("memberships_settled", str(brand_id), began, counts, memberships=len(membership_ids))
 
 
@@ -54,7 +54,7 @@ def work_on_run(brand: str, run: str) -> None:
         logger.error("message_without_ids", actor="work_on_run")
         return
     while (began := monotonic()) < until:
-        worked = working.work_on_run(engine_for(settings().database_url), brand_id, run_id)
+        worked = batches.work_on_run(engine_for(settings().database_url), brand_id, run_id)
         if worked.batch is None:
             return
         _log("batch_done", brand, began, worked.counts, run=run, batch=worked.batch)

@@ -41,9 +41,7 @@ def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> It
         elif place in held:
             yield Reason.HOLDS_LIVE_CREDIT, None
         else:
-            key = CreditKey(
-                rule.credit_rule_id, place, period_start, _next_number(history, rule, place, period_start)
-            )
+            key = CreditKey(rule.credit_rule_id, place, period_start, _next_number(history, rule, place, period_start))
             validities = validities_of(history, version, period_start, period_end)
             yield Reason.ISSUED, NewCredit(key, version, period_end, validities, history.now, manual=True)
 
@@ -80,8 +78,6 @@ def current_period_start(history: History, version: RuleVersion) -> date:
 
 def _next_number(history: History, rule: Rule, place: int, period_start: date) -> int:
     taken = [
-        credit.key.reissue
-        for credit in history.credits
-        if credit.key[:3] == (rule.credit_rule_id, place, period_start)
+        credit.key.reissue for credit in history.credits if credit.key[:3] == (rule.credit_rule_id, place, period_start)
     ]
     return max(taken, default=-1) + 1

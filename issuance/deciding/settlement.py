@@ -92,9 +92,7 @@ def settle(
             if owed <= most_credits:
                 settlement.issue.append(new_credit(decision, now))
                 settlement.counts[Reason.ISSUED] += 1
-        elif decision.credit is None and (
-            settled_at is None or history.start_of(decision.occurrence.day) > settled_at
-        ):
+        elif decision.credit is None and (settled_at is None or history.start_of(decision.occurrence.day) > settled_at):
             settlement.counts[decision.reason] += 1
             if decision.outcome is Outcome.SKIPPED:
                 settlement.skipped.append(decision)

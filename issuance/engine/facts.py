@@ -38,7 +38,7 @@ SIGNED_UP, GUESTS_CHANGED = "membership.signed_up", "membership.guests_changed"
 #: The columns of a credit that its key does not hold, by the names of `Credit`.
 _OF_CREDIT = [column.name for column in fields(Credit) if column.name != "key"]
 
-# Each table is found by its own key, whatever the planner believes of sizes: right after an import it knows nothing yet.
+# Each table is read by its own key, whatever the planner believes of sizes: right after an import it knows nothing.
 _MEMBERSHIPS = text("""
     SELECT m.membership_id, m.membership_type_id, m.external_user_id, m.starts_on, m.billing_anchor,
            m.billing_frequency, m.status, m.ends_on, s.due_at, s.settled_at, s.fingerprint,
@@ -92,6 +92,8 @@ class Membership:
     #: By number.
     charge_ids: list[str] = field(default_factory=list)
     credit_ids: dict[CreditKey, UUID] = field(default_factory=dict)
+    #: The place of each guest.
+    places: dict[UUID, int] = field(default_factory=dict)
 
     @property
     def news(self) -> list[Row[Any]]:
@@ -129,8 +131,7 @@ def load(connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[o
     for row in connection.execute(_CREDITS, which):
         membership = loaded[row.membership_id]
         said = row._mapping
-        place = membership.guest_ids.index(row.guest_id)
-        key = CreditKey(row.credit_rule_id, place, row.period_start, row.reissue)
+        key = CreditKey(row.credit_rule_id, membership.places[row.guest_id], row.period_start, row.reissue)
         membership.credits.append(Credit(key, **{name: said[name] for name in _OF_CREDIT}))
         membership.credit_ids[key] = row.credit_id
     return list(loaded.values())
@@ -194,6 +195,7 @@ def _membership(
         events=events,
         guest_ids=guest_ids,
         charge_ids=charge_ids,
+        places={guest_id: place for place, guest_id in enumerate(guest_ids)},
     )
 
 

@@ -25,24 +25,38 @@ _RULES = text("""
 """)
 _RULES_HELD = text(f"{_RULES.text} FOR KEY SHARE OF r")
 
-#: By membership type: the rules any version of which is for it, deleted ones too.
-RulesOfTypes = dict[UUID, list[Rule]]
 
+class RuleBook:
+    """The rules of a brand's membership types, deleted ones too: those any version of which is for the type.
 
-def load_rules(connection: Connection, brand_id: UUID, types: Iterable[UUID], *, hold: bool) -> RulesOfTypes:
-    """The rules of membership types. `hold` keeps them from being changed until the transaction ends: no work under
-    way outruns a deletion."""
-    wanted = set(types)
-    versions: dict[UUID, list[RuleVersion]] = {}
-    deleted: dict[UUID, datetime | None] = {}
-    for row in connection.execute(_RULES_HELD if hold else _RULES, {"brand_id": brand_id, "types": list(wanted)}):
-        versions.setdefault(row.credit_rule_id, []).append(_version(row))
-        deleted[row.credit_rule_id] = row.deleted_at
-    rules = [Rule(rule_id, tuple(found), deleted[rule_id]) for rule_id, found in versions.items()]
-    return {
-        type_id: [rule for rule in rules if any(version.membership_type_id == type_id for version in rule.versions)]
-        for type_id in wanted
-    }
+    `hold` keeps them from being changed until the transaction ends: no work under way outruns a deletion.
+    """
+
+    def __init__(self, connection: Connection, brand_id: UUID, *, hold: bool = False) -> None:
+        self._connection, self._brand_id = connection, brand_id
+        self._statement = _RULES_HELD if hold else _RULES
+        self._of_type: dict[UUID, list[Rule]] = {}
+
+    def __getitem__(self, membership_type_id: UUID) -> list[Rule]:
+        if membership_type_id not in self._of_type:
+            self.open([membership_type_id])
+        return self._of_type[membership_type_id]
+
+    def open(self, types: Iterable[UUID]) -> None:
+        """Read the rules of some types at once."""
+        wanted = set(types).difference(self._of_type)
+        if not wanted:
+            return
+        versions: dict[UUID, list[RuleVersion]] = {}
+        deleted: dict[UUID, datetime | None] = {}
+        for row in self._connection.execute(self._statement, {"brand_id": self._brand_id, "types": list(wanted)}):
+            versions.setdefault(row.credit_rule_id, []).append(_version(row))
+            deleted[row.credit_rule_id] = row.deleted_at
+        rules = [Rule(rule_id, tuple(found), deleted[rule_id]) for rule_id, found in versions.items()]
+        for type_id in wanted:
+            self._of_type[type_id] = [
+                rule for rule in rules if any(version.membership_type_id == type_id for version in rule.versions)
+            ]
 
 
 def _version(row: Row[Any]) -> RuleVersion:

@@ -6,12 +6,12 @@ first (`own`), which takes the shared row's lock for a moment: so nobody is sett
 Locks are taken in this order: shared rows by id, then own rows by id.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 from uuid_utils import uuid7
 
 from issuance.engine import limits
@@ -73,7 +73,7 @@ _LOCK_DUE = text(
     _GROUPED.format(
         states=f"""{_STATES}
        AND schedule_id BETWEEN :first_id AND :last_id AND due_at <= :now AND quarantined_at IS NULL
-       AND (:attempts > 0 OR retry_at IS NULL OR retry_at <= clock_timestamp())
+       AND (retry_at IS NULL OR retry_at <= clock_timestamp())
      ORDER BY schedule_id FOR UPDATE OF schedules SKIP LOCKED"""
     )
 )
@@ -93,6 +93,10 @@ _SHARING = text("""
      WHERE p.brand_id = :brand_id AND p.schedule_id = ANY(CAST(:schedule_ids AS uuid[]))
        AND p.schedule_id <> p.membership_id
      GROUP BY p.schedule_id, has_news
+""")
+_SHARE_ONE = text("""
+    SELECT CAST(membership_id AS text) FROM membership_schedules
+     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) AND schedule_id <> membership_id
 """)
 _STATE = {"due_at": "timestamptz", "settled_at": "timestamptz", "fingerprint": "uuid"}
 _MOVE_SHARED = text(f"""
@@ -170,103 +174,89 @@ class Waiting(NamedTuple):
 
 
 def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attempts: int = 0) -> list[Waiting]:
-    """Give memberships schedules of their own and lock those; unknown ids are passed over. Waits for who settles
-    them. `attempts`: who has had as many is taken together with others of its fingerprint."""
+    """Lock the schedules of memberships, and give those their own that share one; unknown ids are passed over. Waits
+    for whoever settles them. `attempts`: those with as many are taken together with others of their fingerprint."""
     left = set(map(str, ids))
     held: list[Waiting] = []
     for _ in range(_TRIES):
-        leave(connection, brand_id, left)
         which = {"brand_id": brand_id, "ids": id_array(sorted(left)), "attempts": attempts}
         found = [_waiting(row) for row in connection.execute(_LOCK_OWN, which)]
         held += found
         left -= {one for waiting in found for one in waiting.ids}
-        if not left or not is_sharing(connection, brand_id, left):
+        left &= set(connection.scalars(_SHARE_ONE, {"brand_id": brand_id, "ids": id_array(left)})) if left else set()
+        if not left:
             break
+        leave(connection, brand_id, left)
     return held
 
 
-def leave(connection: Connection, brand_id: UUID, ids: Iterable[object]) -> None:
+def leave(connection: Connection, brand_id: UUID, ids: Collection[object]) -> None:
     """Let memberships leave the schedules that they share. From now on each is due by its own, as it was."""
-    connection.execute(_LEAVE, {"brand_id": brand_id, "ids": id_array(ids)})
+    if ids:
+        connection.execute(_LEAVE, {"brand_id": brand_id, "ids": id_array(ids)})
 
 
-def is_sharing(connection: Connection, brand_id: UUID, ids: Iterable[object]) -> bool:
-    """Whether any of some memberships shares a schedule."""
-    which = {"brand_id": brand_id, "ids": id_array(ids)}
-    return bool(connection.scalar(_IS_SHARING, which))
-
-
-_IS_SHARING = text("""
-    SELECT EXISTS (SELECT FROM membership_schedules
-                    WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
-                      AND schedule_id <> membership_id)
-""")
-
-
-def lock_due(
-    connection: Connection, brand_id: UUID, now: datetime, first_id: UUID, last_id: UUID, *, attempts: int = 0
-) -> list[Waiting]:
-    """Lock the schedules of a range of ids that are due, of those that share one too. Who shares one and has news is
-    given its own. `attempts`: as many were counted before this work (1: then nobody shares)."""
-    within = {"brand_id": brand_id, "now": now, "first_id": first_id, "last_id": last_id, "attempts": attempts}
+def lock_due(connection: Connection, brand_id: UUID, now: datetime, first_id: UUID, last_id: UUID) -> list[Waiting]:
+    """Lock the schedules of a range of ids that are due. Who shares one and has news is given its own."""
+    within = {"brand_id": brand_id, "now": now, "first_id": first_id, "last_id": last_id, "attempts": 0}
     held: list[Waiting] = []
     shared = {row.schedule_id: row for row in connection.execute(_LOCK_SHARED_DUE, within)}
     if shared:
-        sharing = {"brand_id": brand_id, "schedule_ids": id_array(shared)}
         # Asked once they are held: whoever left before is not among them.
-        rows = connection.execute(_SHARING, sharing).all()
-        for row in rows:
+        for row in connection.execute(_SHARING, {"brand_id": brand_id, "schedule_ids": id_array(shared)}):
             by = shared[row.schedule_id]
             state = State(by.due_at, by.settled_at, by.fingerprint)
             held.append(Waiting(row.ids, state, row.has_news, None if row.has_news else row.schedule_id))
-        leave(connection, brand_id, [one for waiting in held if waiting.has_news for one in waiting.ids])
         used = {waiting.shared_by for waiting in held}
-        empty = {"brand_id": brand_id, "schedule_ids": id_array(one for one in shared if one not in used)}
-        connection.execute(_FORGET_EMPTY, empty)
-    return held + [_waiting(row) for row in connection.execute(_LOCK_DUE, within)]
+        empty = [schedule_id for schedule_id in shared if schedule_id not in used]
+        leave(connection, brand_id, [one for waiting in held if waiting.has_news for one in waiting.ids])
+        if empty:
+            connection.execute(_FORGET_EMPTY, {"brand_id": brand_id, "schedule_ids": id_array(empty)})
+    just_left = {one for waiting in held if waiting.has_news for one in waiting.ids}
+    for row in connection.execute(_LOCK_DUE, within):
+        ids = [one for one in row.ids if one not in just_left] if just_left else row.ids
+        if ids:
+            held.append(_waiting(row)._replace(ids=ids))
+    return held
 
 
-def _waiting(row: object) -> Waiting:
-    return Waiting(row.ids, State(row.due_at, row.settled_at, row.fingerprint), row.has_news)  # type: ignore[attr-defined]
+def _waiting(row: Row[Any]) -> Waiting:
+    return Waiting(row.ids, State(row.due_at, row.settled_at, row.fingerprint), row.has_news)
 
 
 def move_on(
-    connection: Connection, brand_id: UUID, settled: Sequence[tuple[Waiting, State]], *, may_share: bool
+    connection: Connection,
+    brand_id: UUID,
+    settled: Mapping[tuple[UUID | None, State], Sequence[str]],
+    *,
+    may_share: bool,
 ) -> None:
-    """Leave memberships whose schedules are locked in the states that their settling came to. `may_share`: where
-    enough of those with their own are left in one state, they share a schedule from now on."""
-    shared = [(waiting, state) for waiting, state in settled if waiting.shared_by is not None]
+    """Leave memberships whose schedules are locked in the states that their settling came to: ids by the schedule that
+    they share (None: each its own) and the state. `may_share`: where enough of those with their own are left in one
+    state, they share a schedule from now on."""
+    shared = [(by, len(ids), *state) for (by, state), ids in settled.items() if by is not None]
     if shared:
-        rows = [(waiting.shared_by, len(waiting.ids), *state) for waiting, state in shared]
-        connection.execute(
-            _MOVE_SHARED, {"brand_id": brand_id, **columns_of("moved", ("schedule_id", "size", *_STATE), rows)}
-        )
-    by_state: dict[State, list[str]] = {}
-    for waiting, state in settled:
-        if waiting.shared_by is None:
-            by_state.setdefault(state, []).extend(waiting.ids)
+        rows = columns_of("moved", ("schedule_id", "size", *_STATE), shared)
+        connection.execute(_MOVE_SHARED, {"brand_id": brand_id, **rows})
+    own = {state: ids for (by, state), ids in settled.items() if by is None}
     if may_share:
-        _share(connection, brand_id, by_state)
-    left = {UUID(one): state for state, ids in by_state.items() for one in ids}
+        enough = [
+            state for state, ids in own.items() if state.fingerprint and len(ids) >= limits.current.fewest_sharing
+        ]
+        _share(connection, brand_id, {state: own.pop(state) for state in enough})
+    left = {UUID(one): state for state, ids in own.items() for one in ids}
     _MOVE_OWN.execute(connection, left, brand_id=brand_id)
 
 
-def _share(connection: Connection, brand_id: UUID, by_state: dict[State, list[str]]) -> None:
-    """Make schedules to share for those that are enough, and take these out of `by_state`."""
-    enough = [
-        state
-        for state, ids in by_state.items()
-        if state.fingerprint is not None and len(ids) >= limits.current.fewest_sharing
-    ]
-    if not enough:
+def _share(connection: Connection, brand_id: UUID, by_state: Mapping[State, Sequence[str]]) -> None:
+    """Make a schedule to share for those left in each state."""
+    if not by_state:
         return
-    made = [(str(uuid7()), len(by_state[state]), *state) for state in enough]
-    connection.execute(
-        _MAKE_SHARED, {"brand_id": brand_id, **columns_of("made", ("schedule_id", "size", *_STATE), made)}
-    )
-    for state, (schedule_id, *_) in zip(enough, made, strict=True):
-        ids = {"brand_id": brand_id, "schedule_id": schedule_id, "ids": id_array(by_state.pop(state))}
-        connection.execute(_SHARE, ids)
+    made = [(str(uuid7()), len(ids), *state) for state, ids in by_state.items()]
+    rows = columns_of("made", ("schedule_id", "size", *_STATE), made)
+    connection.execute(_MAKE_SHARED, {"brand_id": brand_id, **rows})
+    for (schedule_id, *_), ids in zip(made, by_state.values(), strict=True):
+        connection.execute(_SHARE, {"brand_id": brand_id, "schedule_id": schedule_id, "ids": id_array(ids)})
 
 
 def sooner(connection: Connection, brand_id: UUID, due_at: dict[UUID, datetime | None]) -> None:
