@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import hints
-from issuance.database.connections import transaction
+from issuance.database import transaction
 from issuance.engine import due, working
 from issuance.log import logger
 from issuance.tenancy import clock, idempotency

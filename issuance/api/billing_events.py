@@ -8,9 +8,10 @@ from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
 from issuance import hints
-from issuance.api.callers import Caller, KeyedRoute, Reader, Writer
+from issuance.api.callers import Caller, Reader, Writer
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.billing import events, rejections
 from issuance.billing.events import MOST_EVENTS, Intake
 from issuance.errors import Invalid, TooLarge

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
-from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.callers import Reader, Writer
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.catalog import coupons
 from issuance.catalog.coupons import CouponBody
 

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field, StrictBool
 
 from issuance import hints
-from issuance.api.callers import Issuer, KeyedRoute, Reader, Writer
+from issuance.api.callers import Issuer, Reader, Writer
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.catalog import rules
 from issuance.catalog.rules import CreditRuleChange, NewCreditRule
 from issuance.deciding.frequency import IssuingFrequency

@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.callers import Reader, Writer
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.credits.credits import Status
 from issuance.fields import Body, Identifier, Reason, Reference

@@ -5,13 +5,13 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from issuance.api import replays
+from issuance.api import idempotency
 from issuance.api.problems import MEANINGS
 from issuance.billing.cloud_events import DATA_OF, CloudEvent
 
 _REF = "#/components/schemas/{model}"
 _IDEMPOTENCY_KEY = {
-    "name": replays.HEADER,
+    "name": idempotency.HEADER,
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},

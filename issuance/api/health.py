@@ -5,9 +5,8 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from issuance import health
+from issuance import database, health
 from issuance.api import metrics
-from issuance.database import connections as database
 
 router = APIRouter(tags=["health"])
 

@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.callers import Reader, Writer
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.catalog import membership_types
 from issuance.catalog.membership_types import NewMembershipType
 

@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from issuance.api.callers import KeyedRoute, Reader
+from issuance.api.callers import Reader
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.fields import CalendarDate, Identifier
 from issuance.memberships import explanations, memberships
 from issuance.memberships.memberships import Status

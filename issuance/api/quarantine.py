@@ -8,9 +8,10 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from issuance import hints
-from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.callers import Reader, Writer
 from issuance.api.lists import Listed, Meta, Page, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.engine import quarantine
 
 router = APIRouter(

@@ -9,9 +9,10 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from issuance import hints
-from issuance.api.callers import KeyedRoute, MemberReader, MemberWriter, Writer
+from issuance.api.callers import MemberReader, MemberWriter, Writer
 from issuance.api.camel import About, CamelModel, Cursor, Limit
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.api.wallets import Points, member_of
 from issuance.fields import CamelBody, Identifier, Instant, Name, Offer, Reference
 from issuance.members import offers, redemptions

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic.config import JsonDict
 
 from issuance import hints
-from issuance.api.callers import Issuer, KeyedRoute, Reader
+from issuance.api.callers import Issuer, Reader
 from issuance.api.lists import Listed, Page, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.engine import runs
 from issuance.fields import Body, CalendarDate
 

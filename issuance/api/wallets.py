@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BeforeValidator, Field, StrictInt
 
-from issuance.api.callers import Caller, KeyedRoute, MemberReader, Writer
+from issuance.api.callers import Caller, MemberReader, Writer
 from issuance.api.camel import About, CamelModel, Cursor, Limit
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.errors import MemberNotFound
 from issuance.fields import CamelBody, Identifier, Reason
 from issuance.members import members, wallets

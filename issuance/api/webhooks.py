@@ -9,10 +9,11 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from issuance import hints
-from issuance.api import replays
-from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.callers import Reader, Writer
 from issuance.api.camel import CamelModel, Cursor, Limit
+from issuance.api.idempotency import Secret
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.fields import CamelBody
 from issuance.tenancy import clock
 from issuance.webhooks import addresses, deliveries, webhooks
@@ -158,21 +159,21 @@ def list_deliveries(
     response_model=Delivery,
     responses=documented(404, 409),
 )
-def replay_delivery(caller: Writer, webhook_id: UUID, delivery_id: UUID) -> Any:
-    """Deliver once more, now, whatever came of it before. The message has the same webhook-id."""
+def deliver_again(caller: Writer, webhook_id: UUID, delivery_id: UUID) -> Any:
+    """Deliver once more, now, whatever the result was before. The message has the same webhook-id."""
     with caller.transaction() as connection:
-        delivery = deliveries.replay(connection, caller.brand_id, webhook_id, delivery_id)
+        delivery = deliveries.deliver_again(connection, caller.brand_id, webhook_id, delivery_id)
     hints.deliver(caller.broker, caller.brand_id, webhook_id)
     return delivery
 
 
-# Idempotency-Key keeps answers: this one without the secret.
-def _seal(answer: dict[str, Any]) -> dict[str, Any]:
-    return {**answer, "signingSecret": None}
+def _without_secret(webhook: dict[str, Any]) -> dict[str, Any]:
+    return {**webhook, "signingSecret": None}
 
 
-def _open(connection: Connection, answer: dict[str, Any]) -> dict[str, Any]:
-    return {**answer, "signingSecret": webhooks.secret_of(connection, UUID(answer["id"]))}
+def _with_secret(connection: Connection, webhook: dict[str, Any]) -> dict[str, Any]:
+    return {**webhook, "signingSecret": webhooks.secret_of(connection, UUID(webhook["id"]))}
 
 
-replays.SEALED["createWebhook"] = replays.Sealed(_seal, _open)
+#: Idempotency-Key keeps the answer without the signing secret; for a retry it is read from the webhook.
+SIGNING_SECRET = Secret(_without_secret, _with_secret)

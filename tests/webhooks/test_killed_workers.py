@@ -59,7 +59,7 @@ def start(own_url: str, redis_url: str) -> Iterator[Working]:
 
 @contextmanager
 def nobody_answers(receiver: Receiver, answered: int) -> Iterator[None]:
-    """The receiver takes a round of deliveries, answers so many, and leaves the others without an answer."""
+    """The receiver takes a batch of deliveries, answers so many, and leaves the others without an answer."""
     over = threading.Event()
 
     def leave_open(_: BaseHTTPRequestHandler) -> None:
