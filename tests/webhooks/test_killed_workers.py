@@ -12,11 +12,11 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from honcho.environ import parse_procfile
 from sqlalchemy import Engine
 
 from issuance import hints
 from issuance.database.connections import engine_for
+from issuance.embedded import procfile
 from issuance.webhooks.deliveries import MOST_AT_ONCE
 from scheduler import tick
 from tests.serving import REPO
@@ -41,7 +41,7 @@ def engine(own_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def start(own_url: str, redis_url: str) -> Iterator[Working]:
     """Starts the Procfile's worker_webhooks, in a process group of its own."""
-    command = parse_procfile((REPO / "Procfile").read_text()).processes["worker_webhooks"]
+    command = procfile.commands()["worker_webhooks"]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "DATABASE_URL": own_url, "REDIS_URL": redis_url, "PATH": path}
     started: list[subprocess.Popen[bytes]] = []
