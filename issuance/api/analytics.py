@@ -37,7 +37,7 @@ class RedemptionTotals(CamelModel):
     total: int
 
 
-class Summary(CamelModel):
+class AnalyticsSummary(CamelModel):
     member_count: int = Field(description="Members that are not archived")
     points_minted: int
     points_spent: int = Field(description="Less what was refunded")
@@ -69,7 +69,7 @@ class CreditsSeries(BaseModel):
     buckets: list[CreditsBucket]
 
 
-@router.get("/v1/analytics/summary", operation_id="analyticsSummary", response_model=Summary)
+@router.get("/v1/analytics/summary", operation_id="analyticsSummary", response_model=AnalyticsSummary)
 def get_analytics_summary(caller: Reader) -> Any:
     """Totals of members, points and redemptions."""
     with caller.transaction() as connection:

@@ -37,7 +37,7 @@ class Redemption(CamelModel):
     reference: str | None
 
 
-class Redemptions(CamelModel):
+class RedemptionPage(CamelModel):
     redemptions: list[Redemption]
     next_cursor: str | None
 
@@ -56,7 +56,7 @@ class OfferToMember(CamelModel):
     images: list[str]
 
 
-class Offers(CamelModel):
+class OfferPage(CamelModel):
     data: list[OfferToMember]
     next_cursor: str | None
 
@@ -107,7 +107,7 @@ class RedemptionChange(CamelBody):
     status: Status
 
 
-@router.get("/offers", operation_id="listOffers", response_model=Offers, responses=documented(404))
+@router.get("/offers", operation_id="listOffers", response_model=OfferPage, responses=documented(404))
 def list_offers(caller: MemberReader, external_user_id: About = None, limit: Limit = 25, cursor: Cursor = None) -> Any:
     """What a member can redeem now, the latest first."""
     member = member_of(caller, external_user_id)
@@ -135,7 +135,7 @@ def create_redemption(caller: MemberWriter, body: RedemptionBody) -> Any:
         return redemptions.redeem_credit_of(connection, caller.brand_id, code, holder, body.booking)
 
 
-@router.get("/redemptions", operation_id="listRedemptions", response_model=Redemptions)
+@router.get("/redemptions", operation_id="listRedemptions", response_model=RedemptionPage)
 def list_redemptions(
     caller: MemberReader,
     status: Status | None = None,

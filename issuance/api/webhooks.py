@@ -57,11 +57,11 @@ class NewWebhook(Webhook):
     )
 
 
-class Webhooks(CamelModel):
+class WebhookList(CamelModel):
     data: list[Webhook]
 
 
-class Removed(CamelModel):
+class RemovedWebhook(CamelModel):
     id: UUID
     ok: bool
 
@@ -82,7 +82,7 @@ class Delivery(CamelModel):
     created_at: datetime
 
 
-class Deliveries(CamelModel):
+class DeliveryPage(CamelModel):
     data: list[Delivery]
     next_cursor: str | None
 
@@ -97,7 +97,7 @@ def create_webhook(caller: Writer, body: WebhookBody) -> Any:
         return webhooks.create(connection, caller.brand_id, body.url, body.events)
 
 
-@router.get("", operation_id="listWebhooks", response_model=Webhooks)
+@router.get("", operation_id="listWebhooks", response_model=WebhookList)
 def list_webhooks(caller: Reader) -> Any:
     """List the webhooks, the oldest first."""
     with caller.transaction() as connection:
@@ -111,7 +111,7 @@ def get_webhook(caller: Reader, webhook_id: UUID) -> Any:
         return webhooks.get(connection, caller.brand_id, webhook_id)
 
 
-@router.delete("/{webhook_id}", operation_id="deleteWebhook", response_model=Removed, responses=documented(404))
+@router.delete("/{webhook_id}", operation_id="deleteWebhook", response_model=RemovedWebhook, responses=documented(404))
 def delete_webhook(caller: Writer, webhook_id: UUID) -> Any:
     """Forget a webhook and its deliveries."""
     with caller.transaction() as connection:
@@ -139,7 +139,7 @@ def disable_webhook(caller: Writer, webhook_id: UUID) -> Any:
 @router.get(
     "/{webhook_id}/deliveries",
     operation_id="listWebhookDeliveries",
-    response_model=Deliveries,
+    response_model=DeliveryPage,
     responses=documented(404),
 )
 def list_deliveries(
