@@ -5,7 +5,7 @@ import threading
 import time
 
 from issuance import log
-from issuance.database.connections import engine_for
+from issuance.database import engine_for
 from issuance.hints import broker_for
 from issuance.settings import settings
 from scheduler.tick import run_once, tidy

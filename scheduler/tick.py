@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import hints
-from issuance.database.connections import transaction
+from issuance.database import transaction
 from issuance.engine import batches, sweeps
 from issuance.log import logger
 from issuance.tenancy import clock, idempotency

@@ -2,25 +2,20 @@
 then 403."""
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
-from inspect import iscoroutinefunction
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from dramatiq import Broker
-from fastapi import Request, Response, Security
-from fastapi.concurrency import run_in_threadpool
+from fastapi import Request, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer, SecurityScopes
 from sqlalchemy import Connection, Engine
 
-from issuance.api import replays
+from issuance import database
 from issuance.api.problems import UnsupportedMediaType
-from issuance.api.requests import JsonRequest
-from issuance.database import connections as database
 from issuance.errors import Invalid, NotAllowed, NotAuthenticated
 from issuance.tenancy import keys, tokens
 from issuance.tenancy.keys import Key
@@ -53,7 +48,7 @@ class Caller:
     key: Key | None = None
     #: The member whose token was shown.
     member: str | None = None
-    #: The transaction that the whole request is part of (api/replays.py).
+    #: The transaction that the whole request is part of (api/idempotency.py).
     work: Connection | None = None
 
     @contextmanager
@@ -73,39 +68,8 @@ class Caller:
         return self.member or external_user_id
 
 
-class KeyedRoute(APIRoute):
-    """A route that looks at the key before the body is even read: strangers learn nothing from a 422."""
-
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, _in_thread(endpoint), **options)
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def keyed(request: Request) -> Response:
-            request = JsonRequest(request.scope, request.receive)
-            caller = request.state.caller = await run_in_threadpool(_caller_of, request)
-            shown = request.headers.get(replays.HEADER)
-            if request.method == "POST" and shown is not None:
-                return await replays.once(request, caller, shown, handle)
-            return await handle(request)
-
-        return keyed
-
-
-def _in_thread(endpoint: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """An endpoint in a thread of its own. FastAPI would do as much, and then check the answer in one more."""
-    if iscoroutinefunction(endpoint):
-        return endpoint
-
-    @wraps(endpoint)
-    async def threaded(**arguments: Any) -> Any:
-        return await run_in_threadpool(endpoint, **arguments)
-
-    return threaded
-
-
-def _caller_of(request: Request) -> Caller:
+def caller_of(request: Request) -> Caller:
+    """Who sends this request. Raises NotAuthenticated."""
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not shown:
         raise NotAuthenticated

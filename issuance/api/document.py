@@ -1,17 +1,18 @@
 """The OpenAPI document, with what no endpoint's signature says: billing events by type, and the errors of the edge."""
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from issuance.api import replays
+from issuance.api import idempotency
 from issuance.api.problems import MEANINGS
 from issuance.billing.cloud_events import DATA_OF, CloudEvent
 
 _REF = "#/components/schemas/{model}"
 _IDEMPOTENCY_KEY = {
-    "name": replays.HEADER,
+    "name": idempotency.HEADER,
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
@@ -63,6 +64,12 @@ def _billing_events() -> dict[str, Any]:
             "type": {"const": name},
             "data": {"$ref": _REF.format(model=kind.__name__)},
         }
-        schemas[name] = {**envelope, "title": name, "properties": properties, "description": kind.__doc__ or name}
-    schemas["CloudEvent"] = {"oneOf": [{"$ref": _REF.format(model=name)} for name in DATA_OF]}
+        event = event_schema(name)
+        schemas[event] = {**envelope, "title": event, "properties": properties, "description": kind.__doc__ or name}
+    schemas["CloudEvent"] = {"oneOf": [{"$ref": _REF.format(model=event_schema(name))} for name in DATA_OF]}
     return schemas
+
+
+def event_schema(event_type: str) -> str:
+    """The schema of a type of event: MembershipSignedUpEvent for membership.signed_up."""
+    return "".join(word.capitalize() for word in re.split(r"[._]", event_type)) + "Event"

@@ -1,4 +1,4 @@
-"""`issuance up`: servers, schema, the Procfile's processes, and a sandbox brand to try them on."""
+"""`issuance up`: servers, schema, the processes of the Procfile, and a sandbox brand to try them with."""
 
 import errno
 import json
@@ -8,16 +8,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from typing import IO
 
 import httpx
 import redis
-from honcho.environ import parse_procfile
-from honcho.printer import Printer
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import settings
 from issuance.database import schema
-from issuance.embedded.environment import REPO
+from issuance.embedded import procfile
 from issuance.embedded.lock import AlreadyRuns, SupervisorLock
 from issuance.embedded.processes import Processes
 from issuance.embedded.server import ServerError, free_port
@@ -25,10 +24,10 @@ from issuance.embedded.servers import Servers, supervised, used
 from issuance.embedded.valkey import NO_RETRY
 from issuance.errors import IssuanceError
 
-#: How long the processes may take to be ready for work, in seconds.
+#: Seconds that the processes have to be ready for work.
 READY_LIMIT = 90.0
-#: How often the servers are looked after, in seconds.
-ROUND = 0.5
+#: Seconds between two looks at whether the servers still run.
+LOOKS_EVERY = 0.5
 
 WELCOME = """
   Issuance runs at {address}   (its state is in {home}; Ctrl-C stops it)
@@ -47,11 +46,11 @@ def up() -> int:
     """Runs everything until it is told to stop; the exit code."""
 
     def greet(house: "House") -> None:
-        # In one piece: honcho prints at the same time.
+        # In one piece: the output of the processes is shown at the same time.
         sys.stdout.write(WELCOME.format(address=house.address, home=house.home, key=house.sandbox_key()))
         sys.stdout.flush()
 
-    return run_everything(greet, printer=None)
+    return run_everything(greet, output=sys.stdout)
 
 
 def demo(arguments: list[str]) -> int:
@@ -69,14 +68,14 @@ def demo(arguments: list[str]) -> int:
             return subprocess.call([*ISSUANCE, "demo", *arguments], env=os.environ | servers.addresses())
     lock.release()
     with (home / "demo.log").open("w") as log:
-        code = run_everything(show, printer=Printer(log), any_port=True)
+        code = run_everything(show, output=log, any_port=True)
     return codes[0] if codes else code
 
 
 ISSUANCE = [sys.executable, "-c", "import sys; sys.argv[0] = 'issuance'; from issuance.cli.main import main; main()"]
 
 
-def run_everything(then: Callable[["House"], None], *, printer: Printer | None, any_port: bool = False) -> int:
+def run_everything(then: Callable[["House"], None], *, output: IO[str], any_port: bool = False) -> int:
     """Starts everything, does `then` once it is ready, and runs on until something says stop; the exit code."""
     own = settings.read(settings.OwnSettings)
     lock = SupervisorLock(own.home)
@@ -91,7 +90,7 @@ def run_everything(then: Callable[["House"], None], *, printer: Printer | None, 
     with supervised(own.home, lock) as servers:
         os.environ.update(servers.addresses(), ISSUANCE_PORT=str(port))
         prepare_database()
-        house = House(own, port, lock, servers, printer)
+        house = House(own, port, lock, servers, output)
         return house.run(then)
 
 
@@ -113,22 +112,20 @@ class House:
     """Everything that runs under one `./run`."""
 
     def __init__(
-        self, own: settings.OwnSettings, port: int, lock: SupervisorLock, servers: Servers, printer: Printer | None
+        self, own: settings.OwnSettings, port: int, lock: SupervisorLock, servers: Servers, output: IO[str]
     ) -> None:
         self.home = own.home
         self.port = port
         self.address = f"http://{_in_address(own.host)}:{port}"
         self.environment = dict(os.environ)
-        procfile = parse_procfile((REPO / "Procfile").read_text())
-        self.processes = Processes(self.home, procfile.processes, self.environment, printer)
+        self.processes = Processes(self.home, procfile.commands(), self.environment, output)
         self._lock = lock
         self._servers = servers
 
     def run(self, then: Callable[["House"], None]) -> int:
-        self.processes.companion = threading.Thread(target=self._look_after, args=(then,), daemon=True)
-        self.processes.loop()
-        code: int = self.processes.returncode or 0
-        return code
+        """Runs everything, does `then` once it is ready, and returns the exit code when all of it has ended."""
+        threading.Thread(target=self._look_after, args=(then,), daemon=True).start()
+        return self.processes.run()
 
     def _look_after(self, then: Callable[["House"], None]) -> None:
         stopping = self.processes.stopping
@@ -139,7 +136,7 @@ class House:
                 return
             self._lock.tell(ready=True, address=self.address, port=self.port)
             threading.Thread(target=self._do, args=(then,), daemon=True).start()
-            while not stopping.wait(ROUND):
+            while not stopping.wait(LOOKS_EVERY):
                 for sentence in self._servers.raise_the_fallen():
                     say(sentence)
         except IssuanceError as error:

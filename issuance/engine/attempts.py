@@ -23,14 +23,14 @@ _BEGIN = text(f"""
                                  WHEN attempts >= :most AND retry_at <= clock_timestamp() THEN clock_timestamp() END
      WHERE brand_id = :brand_id AND schedule_id = ANY(CAST(:ids AS uuid[])) AND NOT shared AND size = 1
     RETURNING schedule_id AS membership_id, quarantined_at IS NOT NULL AS quarantined
-""")  # noqa: S608 - the back-off above
+""")
 _FAILED = text(f"""
     UPDATE schedules
        SET attempts = attempts + :more, retry_at = {_BACK_OFF}, last_error = left(:error, 500),
            quarantined_at = CASE WHEN attempts + :more >= :most THEN coalesce(quarantined_at, clock_timestamp()) END
      WHERE brand_id = :brand_id AND schedule_id = :id AND NOT shared AND size = 1
     RETURNING attempts, quarantined_at IS NOT NULL AS quarantined
-""")  # noqa: S608 - the back-off above
+""")
 _PASSED = text("""
     UPDATE schedules SET attempts = 0, retry_at = NULL, last_error = NULL
      WHERE brand_id = :brand_id AND schedule_id = ANY(CAST(:ids AS uuid[])) AND attempts > 0 AND quarantined_at IS NULL

@@ -31,7 +31,7 @@ _CLAIM = text(f"""
       FROM next
      WHERE b.brand_id = :brand_id AND b.run_id = :run_id AND b.batch = next.batch
     RETURNING b.*
-""")  # noqa: S608 - the interval above
+""")
 # Whoever claimed a batch later has overtaken who claimed it before.
 _HOLD = text("""
     SELECT FROM run_batches

@@ -70,7 +70,7 @@ _CREDITS = text(f"""
       FROM credits
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY membership_id, credit_id
-""")  # noqa: S608 - names of columns
+""")
 
 
 @dataclass(slots=True)

@@ -65,8 +65,8 @@ class Outcome:
     @property
     def expired(self) -> Iterator[tuple[UUID, date, int, datetime]]:
         """The rule, period start and reissue of what expires, each once, and when it did."""
-        alike = {(*_of_period(key), change.after.expired_at) for key, change in self.changed.items()}
-        return ((*of_period, at) for *of_period, at in alike if at is not None)
+        fates = {(_of_period(key), change.after.expired_at) for key, change in self.changed.items()}
+        return ((*of_period, at) for of_period, at in fates if at is not None)
 
     def take(self, settlement: Settlement) -> None:
         """Carry a settlement at one more instant into the outcome."""

@@ -43,14 +43,14 @@ _PLAN = text(f"""
     UPDATE runs
        SET state = 'running', started_at = clock_timestamp(), total = (SELECT coalesce(sum(size), 0) FROM planned)
      WHERE brand_id = :brand_id AND run_id = :run_id
-""")  # noqa: S608 - the fragments above
+""")
 _IN_RANGE = text(f"""
     SELECT m.membership_id {_MEANT}
        AND m.membership_id BETWEEN :first_id AND :last_id
        AND NOT EXISTS (SELECT FROM schedules s WHERE s.brand_id = :brand_id AND s.schedule_id = m.membership_id
                           AND s.quarantined_at IS NOT NULL)
      ORDER BY m.membership_id
-""")  # noqa: S608 - the fragment above
+""")
 
 
 def plan(connection: Connection, run: Row[Any]) -> None:

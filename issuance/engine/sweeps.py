@@ -48,7 +48,7 @@ _SWEEP_BATCHES = text(f"""
     UPDATE runs SET total = (SELECT coalesce(sum(size), 0) FROM batches)
      WHERE brand_id = :brand_id AND run_id = :run_id
     RETURNING (SELECT count(*) FROM batches) AS batches
-""")  # noqa: S608 - the fragments above
+""")
 # Who waits by the schedules of a range that are due, to be taken one by one.
 _MEMBERSHIPS_DUE = text(f"""
     SELECT p.membership_id
@@ -56,7 +56,7 @@ _MEMBERSHIPS_DUE = text(f"""
      WHERE s.brand_id = :brand_id AND s.schedule_id BETWEEN :first_id AND :last_id
        AND s.due_at <= coalesce(b.clock_now, clock_timestamp()) AND s.quarantined_at IS NULL {_NOT_LATER}
      ORDER BY p.membership_id
-""")  # noqa: S608 - the fragment above
+""")
 # Accepted events that nobody has settled: their hint was lost, or their membership was set apart for a while.
 _UNSETTLED = text("""
     SELECT DISTINCT e.brand_id, e.membership_id

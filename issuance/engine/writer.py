@@ -50,7 +50,7 @@ _ISSUE = text(f"""
       JOIN {unnest("kinds", kind="integer", **_KIND)} USING (kind)
       JOIN guests_of(:brand_id, CAST(:ids AS uuid[])) g
         ON (g.membership_id, g.place) = (fresh.membership_id, kinds.place)
-""")  # noqa: S608 - names of columns
+""")
 # One period's credits a statement, so that the idempotency key's index finds just them, however many lie behind. What
 # was redeemed or revoked meanwhile is left alone.
 _EXPIRE = text("""
@@ -169,11 +169,8 @@ def _issue(
     assert done.rowcount == len(memberships), "facts say which guests there are"
     if not told:
         return []
-    return [
-        one
-        for credit_id, credit in zip(credit_ids, credits, strict=True)
-        for one in _became(UUID(credit_id), None, credit)
-    ]
+    pairs = zip(credit_ids, credits, strict=True)
+    return [one for credit_id, credit in pairs for one in _became(UUID(credit_id), None, credit)]
 
 
 def _kind(outcome: Outcome, key: CreditKey, run_id: UUID | None, by_hand: bool) -> Shared:
@@ -230,7 +227,8 @@ def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) 
         if one.outcome.only_issues_and_expires:
             continue
         assert one.itself, "what does more than to issue and to expire was decided in full"
-        for key, (before, after, why) in one.outcome.changed.items():
+        for key, change in one.outcome.changed.items():
+            before, after, why = change.before, change.after, change.why
             credit_id = one.member.credit_ids[key]
             was = (before.uses, before.redeemed_at, before.revoked_at)
             reason = why.value if why is not None and after.revoked_by == "facts" else None

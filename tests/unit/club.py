@@ -11,6 +11,9 @@ from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from issuance.engine.loading import Membership
+from issuance.engine.remembering import Fact
+from issuance.engine.walking import Walked, walk
 from sqlalchemy import Row
 
 from issuance.deciding.decisions import Decision, decide
@@ -18,9 +21,6 @@ from issuance.deciding.facts import Coupon, Credit, MembershipFacts, Order, Rule
 from issuance.deciding.frequency import IssuingFrequency, parse_validity
 from issuance.deciding.reasons import Reason
 from issuance.deciding.releases import History
-from issuance.engine.loading import Membership
-from issuance.engine.remembering import Fact
-from issuance.engine.walking import Walked, walk
 from issuance.tenancy.clock import BrandClock
 
 UTC_ZONE = ZoneInfo("UTC")

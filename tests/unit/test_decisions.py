@@ -4,10 +4,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from issuance.deciding.manual import issue_by_hand
 
 from issuance.deciding.decisions import Decision
 from issuance.deciding.frequency import IssuingFrequency
-from issuance.deciding.manual import issue_by_hand
 from issuance.deciding.reasons import Outcome, Reason
 from tests.unit.club import ADA, BEN, EVE, Life, at, party, rule, version
 

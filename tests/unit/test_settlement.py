@@ -7,12 +7,12 @@ from unittest.mock import patch
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from issuance.deciding.manual import issue_by_hand
+from issuance.engine.walking import MOST_INSTANTS, Walked, add
 
 from issuance.deciding import settlement
 from issuance.deciding.facts import Credit
-from issuance.deciding.manual import issue_by_hand
 from issuance.deciding.reasons import Reason
-from issuance.engine.walking import MOST_INSTANTS, Walked, add
 from tests.unit.club import Life, at, changes_of, rule, version
 from tests.unit.lives import lives, nows
 

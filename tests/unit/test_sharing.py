@@ -7,12 +7,12 @@ from uuid import UUID
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-
 from issuance.deciding.manual import issue_by_hand
-from issuance.deciding.reasons import Reason
-from issuance.deciding.releases import History
 from issuance.engine.sharing import SharedWalks
 from issuance.engine.walking import Walked, add, walk
+
+from issuance.deciding.reasons import Reason
+from issuance.deciding.releases import History
 from tests.unit.club import GOLD, Life, clock_at
 from tests.unit.lives import lives, nows, others
 
