@@ -41,11 +41,10 @@ class Actors:
 
     def declare(self) -> None:
         """Make the actors known to the broker, each under the name of its method."""
-        events, bulk, webhooks = (dramatiq.actor(queue_name=queue, broker=self._broker) for queue in hints.QUEUES)
-        events(self.settle_memberships)
-        events(self.quarantine_message)
-        bulk(self.work_on_run)
-        webhooks(self.deliver_to_webhook)
+        dramatiq.actor(queue_name=hints.EVENTS_QUEUE, broker=self._broker)(self.settle_memberships)
+        dramatiq.actor(queue_name=hints.EVENTS_QUEUE, broker=self._broker)(self.quarantine_message)
+        dramatiq.actor(queue_name=hints.BULK_QUEUE, broker=self._broker)(self.work_on_run)
+        dramatiq.actor(queue_name=hints.WEBHOOKS_QUEUE, broker=self._broker)(self.deliver_to_webhook)
 
     def settle_memberships(self, brand: str, memberships: list[str]) -> None:
         """Settle memberships that something happened to."""
