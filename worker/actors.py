@@ -19,7 +19,7 @@ from issuance.deciding.reasons import Reason
 from issuance.engine import working
 from issuance.log import logger
 from issuance.webhooks import dispatcher
-from worker.rounds import Rounds
+from worker.backlog import Backlog
 
 #: Seconds that a worker spends on one run at a time, so that other runs do not wait for it.
 TIME_SLICE = 0.4
@@ -37,7 +37,7 @@ class Actors:
     def __init__(self, engine: Engine, broker: dramatiq.Broker) -> None:
         self._engine = engine
         self._broker = broker
-        self._rounds = Rounds(self._settle)
+        self._backlog = Backlog(self._settle)
 
     def declare(self) -> None:
         """Make the actors known to the broker, each under the name of its method."""
@@ -53,7 +53,7 @@ class Actors:
         except (ValueError, TypeError, AttributeError):
             logger.error("message_without_ids", actor="settle_memberships")
             return
-        self._rounds.ask(brand_id, membership_ids)
+        self._backlog.ask(brand_id, membership_ids)
 
     def _settle(self, brand_id: UUID, membership_ids: list[UUID]) -> None:
         began = monotonic()
