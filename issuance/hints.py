@@ -36,7 +36,7 @@ def bell(queue: str) -> str:
 
 @lru_cache(maxsize=4)
 def broker_for(url: str, kind: type[Ringing] = Ringing) -> RedisBroker:
-    """The broker of this process. Messages of a worker that died return after 15 s, not after the default 15 minutes."""
+    """The broker of this process. A dead worker's messages return after 15 s, not the default 15 minutes."""
     broker = kind(
         url=url,
         middleware=[],
