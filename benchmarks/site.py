@@ -15,7 +15,7 @@ from issuance.embedded import running
 from issuance.embedded.server import free_port
 
 #: Seconds that the processes may take to be ready, and to stop.
-PATIENCE = 90.0
+PATIENCE = 300.0
 
 
 class Site:
