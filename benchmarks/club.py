@@ -100,10 +100,10 @@ class Club:
             "external_user_id": f"member of {membership_id}",
             "starts_on": at.date().isoformat(),
         }
-        return _event("membership.signed_up", str(uuid4()), at, data)
+        return _event("membership.signed_up", str(membership_id), at, data)
 
     def charge(self, membership_id: object, kind: str) -> dict[str, Any]:
-        """What becomes of the charge of this month: `initiated`, `succeeded` …"""
+        """What becomes of the charge of this month: `initiated`, `succeeded` … Of one instant, ids are in that order."""
         start = first_of_month(self.month)
         charge_id = f"charge of {membership_id} for {start}"
         data = {

@@ -15,7 +15,6 @@ from psycopg.rows import dict_row
 #: What is never the same in two rows, whatever it is in the row that is copied.
 FRESH = {
     "credit_id": "uuidv7()",
-    "event_id": "gen_random_uuid()::text",
     # 60 random bits as 16 digits.
     "code": "upper(substr(replace(gen_random_uuid()::text, '-', ''), 17))",
 }
