@@ -103,7 +103,7 @@ class Club:
         return _event("membership.signed_up", str(membership_id), at, data)
 
     def charge(self, membership_id: object, kind: str) -> dict[str, Any]:
-        """What becomes of the charge of this month: `initiated`, `succeeded` … Of one instant, ids are in that order."""
+        """What becomes of the charge of this month: `initiated`, `succeeded` … Their ids stand in that order too."""
         start = first_of_month(self.month)
         charge_id = f"charge of {membership_id} for {start}"
         data = {
