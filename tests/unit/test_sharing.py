@@ -1,4 +1,4 @@
-"""Memberships of one shape share a walk, and nobody can tell (DESIGN 3)."""
+"""Memberships of one shape share a walk, and nobody can tell (docs/decisions 19)."""
 
 from copy import deepcopy
 from dataclasses import replace
