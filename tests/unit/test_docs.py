@@ -18,6 +18,7 @@ from tests.unit.test_imports import LAYERS
 
 REPO = Path(__file__).parents[2]
 DOCS = REPO / "docs"
+GLOSSARY = REPO / "GLOSSARY.md"
 DOCUMENTS = sorted([*REPO.glob("*.md"), *DOCS.rglob("*.md")])
 SCHEMA = (REPO / "schema.sql").read_text()
 
@@ -126,6 +127,19 @@ def test_the_decisions_are_all_in_their_index() -> None:
     assert [f"{number} {title}" for number, title, _ in index] == titles
     assert [name for _, _, name in index] == [record.name for record in records]
     assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+
+
+def test_the_glossary_has_the_fields_words_and_few_of_its_own() -> None:
+    """Every word that SEMANTICS 1 defines is in it; the engine adds at most fifteen; no word is there twice."""
+    defined = re.findall(r"^\| (\w.*?) \| ", section(DOCS / "semantics.md", "## 1."), re.MULTILINE)[1:]
+    of_the_contract = {word for cell in defined for word in re.sub(r" \(.*\)", "", cell).split(", ")}
+    of_the_field, its_own = (
+        re.findall(r"\*\*(.+?)\*\*", "".join(re.findall(r"^\| \*\*.*? \| ", section(GLOSSARY, heading), re.MULTILINE)))
+        for heading in ("## The field's words", "## The engine's own words")
+    )
+    assert of_the_contract <= set(of_the_field)
+    assert 0 < len(its_own) <= 15
+    assert len({*of_the_field, *its_own}) == len(of_the_field) + len(its_own)
 
 
 def test_the_readme_lists_every_setting() -> None:
