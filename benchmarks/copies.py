@@ -21,7 +21,8 @@ FRESH = {
 }
 _COPIES = """
     CREATE TEMPORARY TABLE copies ON COMMIT DROP AS
-    SELECT membership_id, gen_random_uuid() AS guest_id, 'member of ' || membership_id AS external_user_id
+    SELECT membership_id, gen_random_uuid() AS guest_id, uuidv7() AS member_id,
+           'member of ' || membership_id AS external_user_id
       FROM (SELECT gen_random_uuid() AS membership_id FROM generate_series(1, %s)) ids
 """
 
@@ -36,16 +37,18 @@ def copy_membership(
     connection.execute(_COPIES, [count])
     for others in _tables_with_memberships(connection) - set(_TABLES):
         assert not _rows(connection, others, "membership_id", membership_id), f"{others} is copied too: name it here"
-    member = _rows(connection, "memberships", "membership_id", membership_id)[0]["external_user_id"]
+    member_id = _rows(connection, "memberships", "membership_id", membership_id)[0]["member_id"]
+    member = _rows(connection, "members", "member_id", member_id)[0]["external_user_id"]
     guests = _rows(connection, "guests", "membership_id", membership_id)
     assert len(guests) == 1, "the membership that is copied has one guest"
     ids = {
         "membership_id": str(membership_id),
         "guest_id": str(guests[0]["guest_id"]),
+        "member_id": str(member_id),
         "external_user_id": str(member),
     }
     for table in _TABLES:
-        key = "external_user_id" if table == "members" else "membership_id"
+        key = "member_id" if table == "members" else "membership_id"
         rows = _rows(connection, table, key, ids[key])
         if rows and table not in leave_out:
             _copy(connection, table, rows, sql.SQL("{} = {}").format(sql.Identifier(key), sql.Literal(ids[key])), ids)

@@ -51,7 +51,7 @@ class Caller:
     engine: Engine
     broker: Broker
     key: Key | None = None
-    #: The member whose token was shown.
+    #: The member whose token was shown, by the brand's id.
     member: str | None = None
     #: The transaction that the whole request is part of (api/replays.py).
     work: Connection | None = None
@@ -117,8 +117,8 @@ def _caller_of(request: Request) -> Caller:
             holder = tokens.find(connection, shown)
             if holder is None:
                 raise NotAuthenticated("This token is not good: it has expired, or its member was removed.")
-            member = holder.external_user_id
-            return Caller(holder.brand_id, f"member {member}", engine, broker, member=member)
+            name = f"member {holder.member_id}"
+            return Caller(holder.brand_id, name, engine, broker, member=holder.external_user_id)
         key = keys.find(connection, shown)
     if key is None:
         raise NotAuthenticated("This key is not good: it is mistyped, or it was revoked.")

@@ -19,7 +19,7 @@ _CHOSEN = "SELECT d.membership_id FROM dues d WHERE d.brand_id = :brand_id AND {
 # All that follows is asked once the dues are locked. Each table is found by its own key, whatever the planner
 # believes of sizes: right after an import it knows nothing yet.
 _MEMBERSHIPS = text("""
-    SELECT m.membership_id, m.membership_type_id, m.external_user_id, m.signed_up_at, m.starts_on, m.billing_anchor,
+    SELECT m.membership_id, m.membership_type_id, m.member_id, m.signed_up_at, m.starts_on, m.billing_anchor,
            m.billing_frequency, m.status, m.ends_on, d.due_at, d.settled_at,
            (SELECT t.billing = 'automatic' FROM membership_types t
              WHERE (t.brand_id, t.membership_type_id) = (m.brand_id, m.membership_type_id)) AS automatic
@@ -29,9 +29,11 @@ _MEMBERSHIPS = text("""
        AND d.brand_id = :brand_id AND d.membership_id = ANY(:ids)
      ORDER BY m.membership_id
 """)
+# Facts name people by the brand's ids.
 _ARCHIVED = text("""
-    SELECT external_user_id, archived_at FROM members
-     WHERE brand_id = :brand_id AND external_user_id = ANY(:members) AND archived_at IS NOT NULL
+    SELECT member_id, external_user_id, archived_at FROM members
+     WHERE brand_id = :brand_id AND archived_at IS NOT NULL
+       AND (member_id = ANY(:members) OR external_user_id = ANY(:named))
 """)
 _EVENTS = text("""
     SELECT membership_id, source, event_id, type, time, charge_id, data, settled_at IS NULL AS unsettled
@@ -169,14 +171,17 @@ def load(
 def _tell_archived(connection: Connection, brand_id: UUID, memberships: Collection[Membership]) -> None:
     """Say of memberships whose member is archived, or a guest that their facts name, be it for the first time."""
     named = [membership.named_guests() for membership in memberships]
-    members = {name for names in named for name in names.values()} | {one.row.external_user_id for one in memberships}
-    found = connection.execute(_ARCHIVED, {"brand_id": brand_id, "members": list(members)})
-    archived_at = {row.external_user_id: row.archived_at for row in found}
-    if archived_at:
-        for membership, names in zip(memberships, named, strict=True):
-            membership.archived_at = archived_at.get(membership.row.external_user_id)
+    members = {membership.row.member_id for membership in memberships}
+    names = {name for of_one in named for name in of_one.values()}
+    which = {"brand_id": brand_id, "members": list(members), "named": list(names)}
+    found = connection.execute(_ARCHIVED, which).all()
+    if found:
+        by_id = {row.member_id: row.archived_at for row in found}
+        by_name = {row.external_user_id: row.archived_at for row in found}
+        for membership, of_one in zip(memberships, named, strict=True):
+            membership.archived_at = by_id.get(membership.row.member_id)
             membership.archived_guests = {
-                guest_id: archived_at[name] for guest_id, name in names.items() if name in archived_at
+                guest_id: by_name[name] for guest_id, name in of_one.items() if name in by_name
             }
 
 

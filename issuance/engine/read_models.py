@@ -1,5 +1,6 @@
 """What lists and credits refer to, kept beside the facts: the guests of an order and its charges, as they are now."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -14,12 +15,18 @@ _NO_LEAD = text("""
     UPDATE guests SET lead_booker = false
      WHERE brand_id = :brand_id AND membership_id = ANY(:ids) AND lead_booker
 """)
+_PLACES = text("""
+    SELECT membership_id, guest_id, place FROM guests WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+""")
+# Intake has made a record of everybody whom a fact names (members.ensure). A known guest keeps their place.
 _GUEST = text("""
-    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, external_user_id, lead_booker,
-                        removed_at)
-    VALUES (:brand_id, :membership_id, :guest_id, :place, :name, :email, :external_user_id, :lead_booker, :removed_at)
+    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, member_id, lead_booker, removed_at)
+    VALUES (:brand_id, :membership_id, :guest_id, :place, :name, :email,
+            (SELECT member_id FROM members
+              WHERE brand_id = :brand_id AND external_user_id = CAST(:external_user_id AS text)),
+            :lead_booker, :removed_at)
     ON CONFLICT (brand_id, membership_id, guest_id) DO UPDATE
-       SET name = excluded.name, email = excluded.email, external_user_id = excluded.external_user_id,
+       SET name = excluded.name, email = excluded.email, member_id = excluded.member_id,
            lead_booker = excluded.lead_booker, removed_at = excluded.removed_at
 """)
 _CHARGES = text("""
@@ -41,14 +48,32 @@ def project(connection: Connection, brand_id: UUID, walks: Sequence[Walked]) -> 
     if guests:
         changed = list({row["membership_id"] for row in guests})
         connection.execute(_NO_LEAD, {"brand_id": brand_id, "ids": changed})
-        connection.execute(_GUEST, [{"brand_id": brand_id, **row} for row in guests])
+        placed = _placed(connection, brand_id, changed, guests)
+        connection.execute(_GUEST, [{"brand_id": brand_id, **row} for row in placed])
     charges = [row for walk in news for row in _charges(walk)]
     if charges:
         connection.execute(_CHARGES, {"brand_id": brand_id, "rows": to_json(charges).decode()})
 
 
+def _placed(
+    connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID], guests: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The guests with their places: known ones keep theirs, whatever came late; new ones get the next that are free."""
+    known = connection.execute(_PLACES, {"brand_id": brand_id, "ids": membership_ids}).all()
+    places = {(row.membership_id, row.guest_id): row.place for row in known}
+    free = Counter[UUID]()
+    for row in known:
+        free[row.membership_id] = max(free[row.membership_id], row.place + 1)
+    for guest in guests:
+        membership_id = guest["membership_id"]
+        if (membership_id, guest["guest_id"]) not in places:
+            places[membership_id, guest["guest_id"]] = free[membership_id]
+            free[membership_id] += 1
+    return [{**guest, "place": places[guest["membership_id"], guest["guest_id"]]} for guest in guests]
+
+
 def _guests(walk: Walked) -> list[dict[str, Any]]:
-    """Everyone who was ever on the order, where its party has changed; the lead booker last of all to be named."""
+    """Everyone who was ever on the order, in the order in which they were first named, where its party has changed."""
     rows: dict[UUID, dict[str, Any]] = {}
     changes = 0
     for fact in walk.membership.facts:
@@ -56,7 +81,6 @@ def _guests(walk: Walked) -> list[dict[str, Any]]:
             continue
         changes += fact.type == "membership.guests_changed"
         present = {UUID(guest["guest_id"]): guest for guest in fact.data["guests"]}
-        places = {guest_id: place for place, guest_id in enumerate(present)}
         for guest_id, row in rows.items():
             if guest_id not in present:
                 row["removed_at"] = _first(row["removed_at"], fact.order.time)
@@ -65,7 +89,6 @@ def _guests(walk: Walked) -> list[dict[str, Any]]:
             rows[guest_id] = {
                 "membership_id": walk.membership.membership_id,
                 "guest_id": guest_id,
-                "place": places[guest_id],
                 "name": guest["name"],
                 "email": guest.get("email"),
                 "external_user_id": guest.get("external_user_id"),

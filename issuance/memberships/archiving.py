@@ -24,7 +24,7 @@ _REASON = "member_archived"
 # The dues are what settling locks: nothing is issued until the credits that are out are revoked. A party that was told
 # of and is not settled yet is in the inbox only.
 _LOCK = text("""
-    SELECT d.membership_id, m.external_user_id = :external_user_id AS own,
+    SELECT d.membership_id, m.member_id = :member_id AS own,
            m.status IN ('cancelled', 'expired') AND NOT EXISTS (
                SELECT FROM billing_events e
                 WHERE (e.brand_id, e.membership_id) = (d.brand_id, d.membership_id)
@@ -32,9 +32,9 @@ _LOCK = text("""
       FROM dues d
       JOIN memberships m USING (brand_id, membership_id)
      WHERE d.brand_id = :brand_id
-       AND (m.external_user_id = :external_user_id
+       AND (m.member_id = :member_id
             OR d.membership_id IN (SELECT membership_id FROM guests
-                                    WHERE brand_id = :brand_id AND external_user_id = :external_user_id)
+                                    WHERE brand_id = :brand_id AND member_id = :member_id)
             OR d.membership_id IN (SELECT membership_id FROM billing_events
                                     WHERE brand_id = :brand_id AND settled_at IS NULL
                                       AND type = 'membership.guests_changed' AND data @> CAST(:party AS jsonb)))
@@ -50,10 +50,10 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
     elsewhere are revoked; the balance is forfeited unless it is to be retained. Raises MemberNotFound.
     """
     now = clock.read(connection, brand_id, hold=True).now
-    is_news = members.archive(connection, brand_id, external_user_id)
-    who = {"brand_id": brand_id, "external_user_id": external_user_id}
+    member_id, is_news = members.archive(connection, brand_id, external_user_id)
+    who = {"brand_id": brand_id, "member_id": member_id}
     party = json.dumps({"guests": [{"external_user_id": external_user_id}]})
-    cohorts.leave(connection, brand_id, members.orders_with(connection, brand_id, external_user_id))
+    cohorts.leave(connection, brand_id, members.orders_with(connection, brand_id, member_id))
     locked = connection.execute(_LOCK, {**who, "now": now, "party": party}).all()
     due.wake(connection, brand_id, [row.membership_id for row in locked], now)
     own = [row.membership_id for row in locked if row.own]
@@ -62,11 +62,11 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
     assert not told.rejected, "our own facts are well-formed"
     held_elsewhere = and_(
         credits_table.c.membership_id.in_([row.membership_id for row in locked]),
-        select(guests.c.guest_id).where(credits.HOLDER, guests.c.external_user_id == external_user_id).exists(),
+        select(guests.c.guest_id).where(credits.HOLDER, guests.c.member_id == member_id).exists(),
     )
     credits.revoke_all(connection, brand_id, _REASON, or_(credits_table.c.membership_id.in_(own), held_elsewhere))
     if not retain_balance:
-        wallets.forfeit(connection, brand_id, external_user_id, _REASON)
+        wallets.forfeit(connection, brand_id, member_id, _REASON)
     if is_news:
         removed = {"externalUserID": external_user_id, "archived": True, "balanceRetained": retain_balance}
         outbox.add(connection, brand_id, "member.archived", removed)

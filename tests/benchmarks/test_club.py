@@ -30,7 +30,7 @@ def test_a_copy_shares_no_id_with_another(fresh_database: Callable[[], str]) -> 
     """Every copy has a member, a guest, a sign-up and credits of its own, and the sign-up tells of that membership."""
     club = new_club(fresh_database)
     counts = {
-        "members": "SELECT count(DISTINCT external_user_id) FROM memberships",
+        "members": "SELECT count(DISTINCT member_id) FROM memberships",
         "guests": "SELECT count(DISTINCT guest_id) FROM guests",
         "sign-ups": "SELECT count(DISTINCT event_id) FROM billing_events",
         "told": "SELECT count(*) FROM billing_events WHERE data->>'external_user_id' = 'member of ' || membership_id",

@@ -17,8 +17,9 @@ from tests.database.test_credits import issue
 __all__ = ["issue"]
 
 _ENTRY = text("""
-    INSERT INTO ledger_entries (brand_id, entry_id, external_user_id, type, amount, redemption_id, created_at)
-    VALUES (:brand_id, :entry_id, 'ada', :type, :amount, :redemption_id, now())
+    INSERT INTO ledger_entries (brand_id, entry_id, member_id, type, amount, redemption_id, created_at)
+    SELECT brand_id, :entry_id, member_id, :type, :amount, :redemption_id, now()
+      FROM members WHERE brand_id = :brand_id AND external_user_id = 'ada'
 """)
 
 
