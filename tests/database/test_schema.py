@@ -26,7 +26,7 @@ def test_applying_again_changes_nothing(database_url: str) -> None:
 def test_members_alone_have_the_id_that_the_brand_gave(engine: Engine) -> None:
     """Every other table knows people by Issuance's own id, and names it alike."""
     with engine.connect() as connection:
-        columns = set(connection.execute(_COLUMNS).tuples())
+        columns = {(row.table_name, row.column_name) for row in connection.execute(_COLUMNS)}
     assert {table for table, column in columns if "external" in column} == {"members"}
     assert {table for table, column in columns if column == "member_id"} == {
         "guests",
