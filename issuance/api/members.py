@@ -123,7 +123,8 @@ def exchange_token(caller: Writer, body: ExchangeBody) -> Any:
     """A token for a member's app, good for 15 minutes. Creates the member if need be."""
     with caller.transaction() as connection:
         members.upsert(connection, caller.brand_id, body.external_user_id, body, revive=False)
-        return tokens.mint(connection, caller.brand_id, body.external_user_id)._asdict()
+        member_id = members.id_of(connection, caller.brand_id, body.external_user_id)
+        return tokens.mint(connection, caller.brand_id, member_id)._asdict()
 
 
 def _without_token(grant: dict[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from issuance.webhooks import outbox
 from issuance.webhooks.outbox import EventType, News
 
 _GUESTS = text("""
-    SELECT membership_id, guest_id AS id, name, lead_booker, external_user_id
-      FROM guests WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+    SELECT g.membership_id, g.guest_id AS id, g.name, g.lead_booker, m.external_user_id
+      FROM guests g LEFT JOIN members m USING (brand_id, member_id)
+     WHERE g.brand_id = :brand_id AND g.membership_id = ANY(:ids)
 """)
 
 

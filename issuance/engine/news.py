@@ -47,11 +47,11 @@ _HEARD_OF = text("""
 """)
 _ARCHIVED = text("""
     SELECT CAST(m.membership_id AS text)
-      FROM members p JOIN memberships m USING (brand_id, external_user_id)
+      FROM members p JOIN memberships m USING (brand_id, member_id)
      WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL AND m.membership_id = ANY(CAST(:ids AS uuid[]))
      UNION
     SELECT CAST(g.membership_id AS text)
-      FROM members p JOIN guests g USING (brand_id, external_user_id)
+      FROM members p JOIN guests g USING (brand_id, member_id)
      WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL AND g.membership_id = ANY(CAST(:ids AS uuid[]))
 """)
 

@@ -16,12 +16,15 @@ _NO_LEAD = text("""
     UPDATE guests SET lead_booker = false
      WHERE brand_id = :brand_id AND membership_id = ANY(:ids) AND lead_booker
 """)
+# Intake has made a record of everybody whom a fact names.
 _GUEST = text("""
-    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, external_user_id, lead_booker,
-                        removed_at)
-    VALUES (:brand_id, :membership_id, :guest_id, :place, :name, :email, :external_user_id, :lead_booker, :removed_at)
+    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, member_id, lead_booker, removed_at)
+    VALUES (:brand_id, :membership_id, :guest_id, :place, :name, :email,
+            (SELECT member_id FROM members
+              WHERE brand_id = :brand_id AND external_user_id = CAST(:external_user_id AS text)),
+            :lead_booker, :removed_at)
     ON CONFLICT (brand_id, membership_id, guest_id) DO UPDATE
-       SET name = excluded.name, email = excluded.email, external_user_id = excluded.external_user_id,
+       SET name = excluded.name, email = excluded.email, member_id = excluded.member_id,
            lead_booker = excluded.lead_booker, removed_at = excluded.removed_at
 """)
 _STATUSES = text("""

@@ -37,10 +37,12 @@ class Holder(NamedTuple):
     """Whose token was shown."""
 
     brand_id: UUID
+    member_id: UUID
+    #: As the brand knows them now.
     external_user_id: str
 
 
-def mint(connection: Connection, brand_id: UUID, external_user_id: str) -> Grant:
+def mint(connection: Connection, brand_id: UUID, member_id: UUID) -> Grant:
     """A token of a member that is there and not archived."""
     issued_at = datetime.now(UTC).replace(microsecond=0)
     expires_at = issued_at + LIFETIME
@@ -48,7 +50,7 @@ def mint(connection: Connection, brand_id: UUID, external_user_id: str) -> Grant
         "iss": _ISSUER,
         "aud": _AUDIENCE,
         "brand": str(brand_id),
-        "sub": external_user_id,
+        "sub": str(member_id),
         "iat": int(issued_at.timestamp()),
         "exp": int(expires_at.timestamp()),
         "jti": str(uuid7()),
@@ -77,16 +79,17 @@ def find(connection: Connection, token: str) -> Holder | None:
             audience=_AUDIENCE,
             options={"require": list(_CLAIMS)},
         )
-        holder = Holder(UUID(claims["brand"]), claims["sub"])
+        brand_id, member_id = UUID(claims["brand"]), UUID(claims["sub"])
     except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError):
         return None
     columns = members.c
     there = select(columns.external_user_id).where(
-        columns.brand_id == holder.brand_id,
-        columns.external_user_id == holder.external_user_id,
+        columns.brand_id == brand_id,
+        columns.member_id == member_id,
         columns.archived_at.is_(None),
     )
-    return holder if connection.execute(there).one_or_none() is not None else None
+    external_user_id = connection.scalar(there)
+    return None if external_user_id is None else Holder(brand_id, member_id, external_user_id)
 
 
 def _secret(connection: Connection) -> bytes:

@@ -104,8 +104,9 @@ def test_nobody_writes_for_another_brand(
     row = {"brand_id": brand_id}
     assert unshown.execute(text("UPDATE brands SET name = 'x' WHERE brand_id = :brand_id"), row).rowcount == 0
     assert unshown.execute(text("DELETE FROM api_keys WHERE brand_id = :brand_id"), row).rowcount == 0
+    eve = "INSERT INTO members (brand_id, member_id, external_user_id) VALUES (:brand_id, gen_random_uuid(), 'eve')"
     with pytest.raises(ProgrammingError, match="row-level security"), unshown.begin_nested():
-        unshown.execute(text("INSERT INTO members (brand_id, external_user_id) VALUES (:brand_id, 'eve')"), row)
+        unshown.execute(text(eve), row)
 
 
 def test_a_row_does_not_move_to_another_brand(unshown: Connection, brand_id: UUID, other_brand_id: UUID) -> None:
