@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from issuance.billing.cloud_events import BillingEvent, Refused
 from issuance.engine.rows import as_json, recordset
+from issuance.engine.schedules import FIRST_ATTEMPT
 
 #: How much of a refused event is kept.
 LONGEST_BODY = 64 * 1024

@@ -17,6 +17,8 @@ from issuance.catalog import rules
 from issuance.catalog.rules import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import due
+from issuance.members import redemptions
+from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
 from tests.database.clubs import Club, at
 
