@@ -1,4 +1,4 @@
-"""Tell the webhooks what settling came to, in the transaction that writes it. Costs one look where nobody listens."""
+"""Tell the webhooks what settling came to, in the transaction that writes it. Costs one query where nobody listens."""
 
 from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import datetime

@@ -1,7 +1,7 @@
 """Memberships' facts from PostgreSQL, in a handful of set-based queries, whatever the size of the batch.
 
-Events are parsed here, once: what decides reads facts without ids, and what writes finds the ids again by the guest's
-place, the charge's number and the credit's key.
+Events are parsed here, once. Decisions read facts without ids; writing finds the ids again by the guest's place, the
+charge's number and the credit's key.
 """
 
 from collections.abc import Collection, Iterable
@@ -38,7 +38,7 @@ SIGNED_UP, GUESTS_CHANGED = "membership.signed_up", "membership.guests_changed"
 #: The columns of a credit that its key does not hold, by the names of `Credit`.
 _OF_CREDIT = [column.name for column in fields(Credit) if column.name != "key"]
 
-# Each table is read by its own key, whatever the planner believes of sizes: right after an import it knows nothing.
+# Each table is read by its own key, so that the planner has no choice: right after an import it knows no sizes.
 _MEMBERSHIPS = text("""
     SELECT m.membership_id, m.membership_type_id, m.member_id, m.starts_on, m.billing_anchor,
            m.billing_frequency, m.status, m.ends_on, s.due_at, s.settled_at, s.fingerprint,
@@ -83,7 +83,7 @@ class Membership:
     facts: MembershipFacts
     #: How its last settling left it.
     state: State
-    #: What lists show since then.
+    #: What lists have shown since then.
     status: str
     ends_on: date | None
     credits: list[Credit] = field(default_factory=list)
@@ -113,9 +113,9 @@ class Membership:
 
 
 def load(connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[object]) -> list[Membership]:
-    """Memberships with all that is known of them, ordered by id; unknown ids are passed over.
+    """Memberships with all that is known of them, ordered by id. Unknown ids are ignored.
 
-    Lock their schedules first where the answer has to hold.
+    Lock their schedules first if the answer must stay true until the transaction ends.
     """
     which = {"brand_id": brand_id, "ids": id_array(ids)}
     rows = connection.execute(_MEMBERSHIPS, which).all()
@@ -140,8 +140,8 @@ def load(connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[o
 
 
 def _guests(connection: Connection, brand_id: UUID, events: dict[UUID, list[Row[Any]]]) -> dict[UUID, list[UUID]]:
-    """The guests of each order in the order in which they were first named. A sign-up's are so by its own list; where
-    a later list has named others, those that were settled have their places for good, new ones come after them."""
+    """The guests of each order, in the order in which they were first named. Where a later list names others, guests
+    who were settled keep their places, and new ones come after them."""
     changed = [one for one, about in events.items() if any(event.type == GUESTS_CHANGED for event in about)]
     known: dict[UUID, list[UUID]] = {}
     if changed:
@@ -157,8 +157,8 @@ def _guests(connection: Connection, brand_id: UUID, events: dict[UUID, list[Row[
 def _archived(
     connection: Connection, brand_id: UUID, rows: Collection[Row[Any]], events: dict[UUID, list[Row[Any]]]
 ) -> dict[UUID | str, datetime]:
-    """Since when members are archived, of those that memberships and their guests name, be it for the first time; by
-    their own ids and by the brand's."""
+    """Since when members are archived, of all that these memberships, their guests and their news name; by their own
+    ids and by the brand's."""
     named = {
         guest["external_user_id"]
         for about in events.values()
@@ -205,7 +205,7 @@ def _membership(
 def _archived_guests(
     events: list[Row[Any]], places: dict[str, int], archived: dict[UUID | str, datetime]
 ) -> tuple[tuple[int, datetime], ...]:
-    """Who a guest is that is a member, the latest fact says."""
+    """The places of archived guests, and since when. The latest fact says which member a guest is."""
     names = {
         guest["guest_id"]: guest["external_user_id"]
         for event in events

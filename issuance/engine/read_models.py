@@ -45,7 +45,7 @@ _CHARGES = text("""
 
 
 def write_guests(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
-    """Bring the guests of orders up to date whose party has changed and that had news."""
+    """Bring guests up to date, of orders that have news and whose party has ever changed."""
     rows = [
         row
         for one in settled
@@ -54,7 +54,7 @@ def write_guests(connection: Connection, brand_id: UUID, settled: Sequence[Settl
         for row in _guests(one.member, one.outcome)
     ]
     if rows:
-        # The lead booker last of all to be named: an order has one at a time.
+        # At first nobody is lead booker, because an order has only one at a time.
         connection.execute(_NO_LEAD, {"brand_id": brand_id, "ids": list({row["membership_id"] for row in rows})})
         connection.execute(_GUEST, [{"brand_id": brand_id, **row} for row in rows])
 
@@ -97,7 +97,7 @@ def write_statuses(connection: Connection, brand_id: UUID, settled: Sequence[Set
 
 
 def write_charges(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
-    """Bring the charges up to date about which something is new."""
+    """Bring those charges up to date that have news."""
     known: dict[int, dict[int, Charge]] = {}
     rows = []
     for one in settled:
