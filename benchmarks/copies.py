@@ -11,7 +11,18 @@ from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
 #: In the order in which their foreign keys allow it. A table that is not named here has nothing of a membership.
-_TABLES = ("members", "memberships", "guests", "billing_events", "charges", "dues", "credits")
+_TABLES = (
+    "members",
+    "memberships",
+    "guests",
+    "billing_events",
+    "charges",
+    "schedules",
+    "membership_schedules",
+    "credits",
+)
+#: The column that finds its rows, where it is not `membership_id`: by whose id it has.
+_KEYS = {"members": ("external_user_id", "external_user_id"), "schedules": ("schedule_id", "membership_id")}
 #: What is never the same in two rows, whatever it is in the row that is copied.
 FRESH = {
     "credit_id": "uuidv7()",
@@ -45,10 +56,10 @@ def copy_membership(
         "external_user_id": str(member),
     }
     for table in _TABLES:
-        key = "external_user_id" if table == "members" else "membership_id"
-        rows = _rows(connection, table, key, ids[key])
+        key, its = _KEYS.get(table, ("membership_id", "membership_id"))
+        rows = _rows(connection, table, key, ids[its])
         if rows and table not in leave_out:
-            _copy(connection, table, rows, sql.SQL("{} = {}").format(sql.Identifier(key), sql.Literal(ids[key])), ids)
+            _copy(connection, table, rows, sql.SQL("{} = {}").format(sql.Identifier(key), sql.Literal(ids[its])), ids)
 
 
 def _copy(

@@ -30,7 +30,8 @@ _TABLES = {
     "memberships": "membership_id",
     "guests": "membership_id",
     "billing_events": "membership_id",
-    "dues": "membership_id",
+    "schedules": "schedule_id",
+    "membership_schedules": "membership_id",
 }
 _OF_BRAND = ("brands", "membership_types")
 
@@ -186,7 +187,8 @@ def _of_memberships(membership_ids: Sequence[str], table: str, *, charges: bool)
     if _TABLES[table] == "external_user_id":
         names = [f"member of {membership_id}" for membership_id in membership_ids]
         return sql.SQL("external_user_id = ANY({})").format(sql.Literal(names))
-    which = sql.SQL("membership_id = ANY({}::uuid[])").format(sql.Literal(list(membership_ids)))
+    key = sql.Identifier(_TABLES[table])
+    which = sql.SQL("{} = ANY({}::uuid[])").format(key, sql.Literal(list(membership_ids)))
     if table != "billing_events":
         return which
     return sql.SQL("{} AND (charge_id IS NOT NULL) = {}").format(which, sql.Literal(charges))

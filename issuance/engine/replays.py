@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from issuance.deciding.decisions import Decision, decide
+from issuance.deciding.facts import Status
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import new_credit
 from issuance.engine import schedules
@@ -45,7 +46,8 @@ def replay(
     for member in load(connection, brand_id, clock.zone, membership_ids):
         of_type = rules[member.facts.membership_type_id]
         chosen = [rule for rule in of_type if span.credit_rule_id in (None, rule.credit_rule_id)]
-        outcome = Outcome(clock.now, credits={credit.key: credit for credit in member.credits})
+        credits = {credit.key: credit for credit in member.credits}  # noqa: A001 - the word is the domain's
+        outcome = Outcome(clock.now, status=Status(member.status), ends_on=member.ends_on, credits=credits)
         for decision in decide(member.history(clock.now), chosen):
             if span.first <= decision.occurrence.period_start <= span.last:
                 counts[decision.reason] += 1
