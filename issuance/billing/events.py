@@ -21,7 +21,6 @@ from issuance.members import members
 MOST_EVENTS = 1000
 
 _SIGN_UP = "membership.signed_up"
-_MOVE = "membership.billing_date_moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +99,7 @@ def take(connection: Connection, brand_id: UUID, batch: Batch) -> Intake:
     inbox.keep_refused(connection, brand_id, batch.bodies, refused)
     intake.rejected = [Rejection(index, why.code, why.message) for index, why in sorted(refused.items())]
     touched = {parsed[firsts[key]].membership_id for key in stored}
-    intake.membership_ids = sorted(
-        made | inbox.starts(connection, brand_id, touched - made).keys(), key=attrgetter("int")
-    )
+    intake.membership_ids = sorted(made | inbox.known(connection, brand_id, touched - made), key=attrgetter("int"))
     return intake
 
 
@@ -121,18 +118,10 @@ def _check(
     sign_ups = [event for event in parsed.values() if event.type == _SIGN_UP]
     type_ids = [UUID(type_id) for type_id in {event.data["membership_type_id"] for event in sign_ups}]
     known_types = set(map(str, membership_types.known(connection, brand_id, type_ids))) if sign_ups else set()
-    moves = {event.membership_id for event in parsed.values() if event.type == _MOVE}
-    starts = {event.membership_id: event.data["starts_on"] for event in reversed(sign_ups)}
-    starts |= {
-        membership_id: day.isoformat() for membership_id, day in inbox.starts(connection, brand_id, moves).items()
-    }
     payers = inbox.payers(connection, brand_id, {event.charge_id for event in parsed.values() if event.charge_id})
     for index, event in parsed.items():
-        anchor = event.data.get("billing_anchor", "")
         if event.type == _SIGN_UP and event.data["membership_type_id"] not in known_types:
             refused[index] = Refused("unknown_membership_type", "there is no such membership type")
-        elif event.type == _MOVE and anchor < starts.get(event.membership_id, anchor):
-            refused[index] = Refused("anchor_before_start", "billing_anchor must not be before the membership starts")
         elif event.charge_id and payers.setdefault(event.charge_id, event.membership_id) != event.membership_id:
             refused[index] = Refused("charge_of_another_membership", "this charge_id belongs to another membership")
 

@@ -8,7 +8,6 @@ for each other in one order and never in a circle.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -53,8 +52,8 @@ _HASHES = text(f"""
     SELECT source, event_id, body_hash FROM billing_events
      WHERE brand_id = :brand_id AND (source, event_id) IN (SELECT source, event_id FROM {_KEYS})
 """)
-_STARTS = text(f"""
-    SELECT m.membership_id, m.starts_on FROM memberships m JOIN {recordset(membership_id="uuid")} USING (membership_id)
+_KNOWN = text(f"""
+    SELECT m.membership_id FROM memberships m JOIN {recordset(membership_id="uuid")} USING (membership_id)
      WHERE m.brand_id = :brand_id
 """)
 _PAYERS = text(f"""
@@ -152,12 +151,12 @@ def hashes(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent
     return {(row.source, row.event_id): bytes(row.body_hash) for row in rows}
 
 
-def starts(connection: Connection, brand_id: UUID, membership_ids: Collection[UUID]) -> dict[UUID, date]:
-    """On which date each membership starts, of those that are known."""
+def known(connection: Connection, brand_id: UUID, membership_ids: Collection[UUID]) -> set[UUID]:
+    """Those of some memberships that have signed up."""
     if not membership_ids:
-        return {}
-    rows = _execute(connection, _STARTS, brand_id, [{"membership_id": one} for one in membership_ids])
-    return {row.membership_id: row.starts_on for row in rows.all()}
+        return set()
+    rows = _execute(connection, _KNOWN, brand_id, [{"membership_id": one} for one in membership_ids])
+    return set(rows.scalars())
 
 
 def payers(connection: Connection, brand_id: UUID, charge_ids: Collection[str]) -> dict[str, UUID]:

@@ -18,7 +18,7 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rules import NewCreditRule
 from issuance.database.connections import engine_for, transaction
 from issuance.deciding.frequency import IssuingFrequency
-from issuance.engine import runs, working
+from issuance.engine import arrivals, batches, runs
 from issuance.tenancy import brands
 from scheduler import tick
 
@@ -84,7 +84,7 @@ class Club:
         return fresh
 
     def settle(self, membership_ids: Sequence[UUID]) -> None:
-        working.settle_soon(self.engine, self.brand_id, list(membership_ids))
+        arrivals.settle_soon(self.engine, self.brand_id, list(membership_ids))
 
     def move_clock(self, now: str, *, jump: bool = False) -> None:
         """The clock stands elsewhere; nobody is told."""
@@ -96,11 +96,11 @@ class Club:
         """One look of the scheduler; its hints go to a list."""
         return tick.run_once(self.engine, self.broker)
 
-    def work(self, run_id: UUID, batches: int = 50) -> list[working.Worked]:
+    def work(self, run_id: UUID, most: int = 50) -> list[batches.Worked]:
         """Do a run's batches until none is to be had."""
-        done: list[working.Worked] = []
-        for _ in range(batches):
-            done.append(working.work_on_run(self.engine, self.brand_id, run_id))
+        done: list[batches.Worked] = []
+        for _ in range(most):
+            done.append(batches.work_on_run(self.engine, self.brand_id, run_id))
             if done[-1].batch is None:
                 break
         return done
