@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from tests.settling.conftest import Club
+from tests.database.clubs import Club
 
 NAMES = ("Ada", "Bob", "Cleo", "Dan", "Eve")
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from issuance.database.connections import transaction
-from tests.members.conftest import Brand
+from tests.end_to_end.members import Brand
 
 
 def test_no_log_line_holds_the_id_that_the_brand_gave(brand: Brand) -> None:
