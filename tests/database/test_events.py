@@ -45,7 +45,7 @@ def test_a_sign_up_makes_its_membership(
     row = connection.execute(select(memberships).where(of)).one()
     assert (row.status, str(row.starts_on), str(row.billing_anchor)) == ("upcoming", "2031-01-01", "2031-01-01")
     assert row.billing_frequency == "P1M"
-    assert members.display_names(connection, brand_id, ["bob"]) == {"bob": None}
+    assert members.known(connection, brand_id, ["bob"])["bob"].display_name is None
     schedule = connection.execute(select(schedules).where(schedules.c.schedule_id == membership_id)).one()
     assert (schedule.due_at, schedule.settled_at) == (None, None)
 
