@@ -9,9 +9,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import httpx
-from honcho.environ import parse_procfile
 
-from issuance.embedded import running
+from issuance.embedded import procfile, running
 from issuance.embedded.environment import REPO
 from issuance.embedded.server import free_port
 
@@ -39,7 +38,7 @@ class Site:
 
     def start(self, only: Collection[str] = ()) -> None:
         """Starts the processes and waits until the web process says that everything is ready."""
-        commands = parse_procfile((REPO / "Procfile").read_text()).processes
+        commands = procfile.commands()
         with self.log.open("ab") as out:
             for name, command in commands.items():
                 if not only or name in only:

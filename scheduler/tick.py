@@ -1,5 +1,7 @@
-"""One look at what PostgreSQL holds: what is due, what is under way, what was forgotten. Bounded, and safe
-beside any number of others: a brand has one sweep at a time, and hints may double."""
+"""One look at PostgreSQL for work: what is due, runs that nobody works on, events whose hint was lost, deliveries.
+
+Each look is bounded, and any number of schedulers may run: a brand has at most one sweep, and hints may be doubled.
+"""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,7 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import hints
-from issuance.database.connections import transaction
+from issuance.database import transaction
 from issuance.engine import due, working
 from issuance.log import logger
 from issuance.tenancy import clock, idempotency
@@ -19,10 +21,10 @@ MOST_BRANDS = 200
 MOST_RUNS = 200
 MOST_MEMBERSHIPS = 2_000
 MOST_WEBHOOKS = 1_000
-#: A hint that has not led to anything for so long is taken to be lost.
+#: A hint after which nothing was done for this long counts as lost.
 _FORGOTTEN_AFTER = "2 seconds"
 
-# Runs that nobody has taken a batch of lately though there are some, and runs with none left or none planned yet.
+# Runs of which no batch was claimed or finished lately: with batches left, with none left, or not yet planned.
 _STALLED = text("""
     SELECT r.brand_id, r.run_id, count(b.batch) AS left_over
       FROM runs r
@@ -38,7 +40,7 @@ _STALLED = text("""
 
 @dataclass(slots=True)
 class Tick:
-    """What one tick asked for."""
+    """How much work one tick asked for."""
 
     sweeps: int = 0
     batches: int = 0
@@ -48,14 +50,14 @@ class Tick:
 
 
 def run_once(engine: Engine, broker: dramatiq.Broker) -> Tick:
-    """Plan sweeps of what is due, and ask again for what was forgotten. Each brand goes by its own clock."""
+    """Plan sweeps of what is due, and ask again for work that was not done. Each brand has its own clock."""
     tick = Tick()
     with transaction(engine) as connection:
         brands = due.brands_with_due(connection, most=MOST_BRANDS)
     for brand_id in brands:
         try:
             _sweep(engine, broker, brand_id, tick)
-        except SQLAlchemyError as error:  # one brand's trouble is not the others'
+        except SQLAlchemyError as error:  # the other brands still get theirs
             logger.error("sweep_not_planned", brand=str(brand_id), error=type(error).__name__)
     _resume_runs(engine, broker, tick)
     _settle_forgotten(engine, broker, tick)
@@ -64,7 +66,7 @@ def run_once(engine: Engine, broker: dramatiq.Broker) -> Tick:
 
 
 def tidy(engine: Engine) -> None:
-    """Drop what nobody needs any more. Looks through whole tables: now and then is enough."""
+    """Delete rows that nobody needs any more. It reads whole tables, so once an hour is enough."""
     with transaction(engine) as connection:
         deliveries.forget(connection)
         idempotency.forget(connection)

@@ -35,7 +35,7 @@ class Hook(NamedTuple):
                 outbox.add(connection, self.brand_id, "wallet.credited", {"amount": amount})
 
     def deliver(self) -> bool:
-        """A worker's turn, here."""
+        """What a worker does with one hint, here."""
         return dispatcher.deliver(self.engine, self.brand_id, self.webhook_id)
 
     def make_due(self) -> None:

@@ -21,7 +21,7 @@ _REACH = 6.0
 #: How long doubled hints may go on looking, in seconds.
 _LAST_LOOKS = 5.0
 #: What is the same whatever the scenario: disturbed in the first one that has it.
-_SHARED = ("scheduler", "issuance.api.callers._caller_of")
+_SHARED = ("scheduler", "issuance.api.callers.caller_of")
 
 
 class Case(NamedTuple):

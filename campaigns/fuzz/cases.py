@@ -11,6 +11,7 @@ import dramatiq
 
 from campaigns.fuzz import values
 from campaigns.fuzz.site import Site, good_events
+from issuance.api.document import event_schema
 from issuance.billing.cloud_events import DATA_OF, Refused, parse, read_json
 from issuance.deciding.frequency import parse_validity
 from worker.messages import KNOWN_ACTORS, ReadsAnything
@@ -24,7 +25,7 @@ def event(chance: Random, known: dict[str, list[str]], schemas: dict[str, Any]) 
     if chance.random() < 0.05:
         return values.wild(chance)
     kind = chance.choice(sorted(DATA_OF))
-    made = values.by_schema(chance, schemas[kind], schemas, known)
+    made = values.by_schema(chance, schemas[event_schema(kind)], schemas, known)
     made["data"] = values.by_schema(chance, schemas[DATA_OF[kind].__name__], schemas, known)
     made["id"] = values.uuid(chance) if chance.random() < 0.9 else "same"
     if kind == "membership.signed_up" and chance.random() < 0.7:

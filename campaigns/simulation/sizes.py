@@ -20,7 +20,7 @@ def small_sizes(seed: int) -> Iterator[None]:
     batch, part, instants, few, in_cohort = (
         random.choice(sizes) for sizes in ((2, 3, 5, 8, 1000), (1, 2, 50), (1, 2, 6), (2, 2, 3), (2, 2, 3, 20))
     )
-    # A worker's turn lasts for one batch of a run, for some, or for many; never for none.
+    # A worker's time slice lasts for one batch of a run, for some, or for many; never for none.
     seconds = count(0.0, random.choice([0.3, 0.12, 0.02]))
     with (
         mock.patch.object(due, "BATCH_SIZE", batch),

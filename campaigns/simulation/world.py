@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-import dramatiq
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
@@ -25,13 +24,12 @@ from campaigns.simulation.outcome import Mismatch, broken_laws, complaint, diffe
 from campaigns.simulation.processes import Fault, Machine, Process
 from campaigns.simulation.queue import Queue
 from campaigns.simulation.sizes import small_sizes
-from issuance import hints
 from issuance.database.connections import transaction
 from issuance.engine import clock_moves, quarantine
 from issuance.errors import IssuanceError
 from issuance.tenancy import brands
 from scheduler import tick
-from worker import actors
+from worker.actors import Actors
 
 #: Whatever goes on comes to an end within so many steps of a drain.
 MOST_STEPS = 500
@@ -50,6 +48,7 @@ class World:
         self.machine = Machine(url, self._committed)
         self.looking = Onlooker(url)
         self.queue = Queue()
+        self.actors = Actors(self.machine.engine, self.queue)
         self.brands = 0
 
     def close(self) -> None:
@@ -77,8 +76,6 @@ class World:
         clocks = SimpleNamespace(monotonic=time.monotonic, sleep=self._sleep)
         with (
             small_sizes(history.seed),
-            mock.patch.object(actors, "engine_for", return_value=self.machine.engine),
-            mock.patch.object(hints, "broker_for", return_value=self.queue),
             mock.patch.object(clock_moves, "time", clocks),
         ):
             try:
@@ -179,7 +176,7 @@ class World:
         """A worker gets a message."""
         message = self.queue.take(pick)
         if message is not None:
-            self.run(message.actor_name, lambda: _receive(message), fault, rest)
+            self.run(message.actor_name, lambda: getattr(self.actors, message.actor_name)(*message.args), fault, rest)
 
     def lose(self, pick: int) -> None:
         self.queue.take(pick)
@@ -290,10 +287,6 @@ class World:
 
 
 WEATHER = {"tick", "deliver", "lose", "double", "wipe", "outage", "wait", "go", "heal", "clock", "jump"}
-
-
-def _receive(message: dramatiq.Message[Any]) -> None:
-    getattr(actors, message.actor_name).fn(*message.args)
 
 
 def _fault(random: Random, chance: float) -> Fault | None:

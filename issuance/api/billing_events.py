@@ -8,9 +8,10 @@ from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
 from issuance import hints
-from issuance.api.callers import Caller, KeyedRoute, Reader, Writer
-from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.callers import Caller, Reader, Writer
+from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.billing import events, rejections
 from issuance.billing.events import MOST_EVENTS, Intake
 from issuance.errors import Invalid, TooLarge
@@ -32,7 +33,7 @@ def _body(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"content": {media_type: {"schema": schema}}}}
 
 
-class Rejected(BaseModel):
+class Rejection(BaseModel):
     """An event that was refused: its place in the batch, and why. It is kept under /rejected-events."""
 
     index: int
@@ -40,12 +41,12 @@ class Rejected(BaseModel):
     message: str
 
 
-class Taken(BaseModel):
+class IntakeResult(BaseModel):
     """What became of the events. Accepted ones are durable."""
 
     accepted: int
     duplicates: int
-    rejected: list[Rejected]
+    rejected: list[Rejection]
 
 
 class RejectedEvent(BaseModel):
@@ -54,6 +55,10 @@ class RejectedEvent(BaseModel):
     code: str
     message: str
     event: str = Field(description="The event as it came, as JSON text")
+
+
+class RejectedEventPage(PageOf[RejectedEvent]):
+    """One page of refused events."""
 
 
 def _taken(caller: Caller, intake: Intake) -> dict[str, Any]:
@@ -76,7 +81,7 @@ def _take(caller: Caller, bodies: list[Any]) -> dict[str, Any]:
     "/billing-events",
     operation_id="postBillingEvents",
     status_code=202,
-    response_model=Taken,
+    response_model=IntakeResult,
     openapi_extra=_body(_EVENT_TYPE, _EVENT),
 )
 def post_billing_event(caller: Writer, body: Annotated[Any, Body(media_type=_EVENT_TYPE)]) -> Any:
@@ -94,7 +99,7 @@ def post_billing_event(caller: Writer, body: Annotated[Any, Body(media_type=_EVE
     "/billing-events/batch",
     operation_id="postBillingEventBatch",
     status_code=202,
-    response_model=Taken,
+    response_model=IntakeResult,
     openapi_extra=_body(_BATCH_TYPE, _BATCH),
 )
 def post_billing_event_batch(caller: Writer, body: Annotated[Any, Body(media_type=_BATCH_TYPE)]) -> Any:
@@ -104,7 +109,7 @@ def post_billing_event_batch(caller: Writer, body: Annotated[Any, Body(media_typ
     return _take(caller, body)
 
 
-@router.get("/rejected-events", operation_id="listRejectedEvents", response_model=Listed[RejectedEvent])
+@router.get("/rejected-events", operation_id="listRejectedEvents", response_model=RejectedEventPage)
 def list_rejected_events(caller: Reader, code: Identifier | None = None, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List the events that were refused and wait for the operator, the latest first."""
     with caller.transaction() as connection:
@@ -114,7 +119,7 @@ def list_rejected_events(caller: Reader, code: Identifier | None = None, page: P
 @router.post(
     "/rejected-events/{rejected_id}/retry",
     operation_id="retryRejectedEvent",
-    response_model=Taken,
+    response_model=IntakeResult,
     responses=documented(404, 409),
 )
 def retry_rejected_event(caller: Writer, rejected_id: UUID) -> Any:

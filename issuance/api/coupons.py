@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
-from issuance.api.callers import KeyedRoute, Reader, Writer
-from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.callers import Reader, Writer
+from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.catalog import coupons
 from issuance.catalog.coupons import CouponBody
 
@@ -40,7 +41,11 @@ class Coupon(BaseModel):
     updated_at: datetime
 
 
-@router.get("", operation_id="listCoupons", response_model=Listed[Coupon])
+class CouponPage(PageOf[Coupon]):
+    """One page of coupons."""
+
+
+@router.get("", operation_id="listCoupons", response_model=CouponPage)
 def list_coupons(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List coupons, by id."""
     with caller.transaction() as connection:

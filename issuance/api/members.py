@@ -8,10 +8,11 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from issuance import hints
-from issuance.api import replays
-from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.callers import Reader, Writer
 from issuance.api.camel import CamelModel, MemberId
+from issuance.api.idempotency import Secret
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.api.wallets import Wallet
 from issuance.fields import Identifier
 from issuance.members import members, redemptions, wallets
@@ -125,13 +126,13 @@ def exchange_token(caller: Writer, body: ExchangeBody) -> Any:
         return tokens.mint(connection, caller.brand_id, body.external_user_id)._asdict()
 
 
-def _seal(grant: dict[str, Any]) -> dict[str, Any]:
+def _without_token(grant: dict[str, Any]) -> dict[str, Any]:
     return {**grant, "accessToken": tokens.claims_of(grant["accessToken"])}
 
 
-def _open(connection: Connection, grant: dict[str, Any]) -> dict[str, Any]:
+def _with_token(connection: Connection, grant: dict[str, Any]) -> dict[str, Any]:
     return {**grant, "accessToken": tokens.sign(connection, grant["accessToken"])}
 
 
-# A retry hears the same token, which is signed again: only what it claims is kept.
-replays.SEALED["exchangeToken"] = replays.Sealed(_seal, _open)
+#: Idempotency-Key keeps only what the token claims; for a retry the same claims are signed again.
+TOKEN = Secret(_without_token, _with_token)

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from issuance import hints
-from issuance.api.callers import KeyedRoute, Reader, Writer
-from issuance.api.lists import Listed, Meta, Page, PerPage, listed
+from issuance.api.callers import Reader, Writer
+from issuance.api.lists import Page, PageMeta, PageOf, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.engine import quarantine
 
 router = APIRouter(
@@ -25,15 +26,17 @@ class QuarantinedMembership(BaseModel):
     last_error: str | None
 
 
-class QuarantineMeta(Meta):
+class QuarantineMeta(PageMeta):
     unreadable_messages: int = Field(description="Queue messages that nobody could read; they belong to no brand")
 
 
-class Quarantine(Listed[QuarantinedMembership]):
+class QuarantinePage(PageOf[QuarantinedMembership]):
+    """One page of the memberships that are set apart."""
+
     meta: QuarantineMeta
 
 
-@router.get("", operation_id="listQuarantine", response_model=Quarantine)
+@router.get("", operation_id="listQuarantine", response_model=QuarantinePage)
 def list_quarantine(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List the memberships that are set apart, the latest first."""
     with caller.transaction() as connection:

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic.config import JsonDict
 
 from issuance import hints
-from issuance.api.callers import Issuer, KeyedRoute, Reader
-from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.callers import Issuer, Reader
+from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.engine import runs
 from issuance.fields import Body, CalendarDate
 
@@ -39,6 +40,27 @@ class Run(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class RunPage(PageOf[Run]):
+    """One page of runs."""
+
+
+class PlannedDecision(BaseModel):
+    """What a dry run would have decided about one guest and one period of a rule."""
+
+    membership_id: UUID
+    credit_rule_id: UUID
+    rule_version: int | None
+    guest_id: UUID
+    period_start: date
+    period_end: date | None
+    outcome: str
+    reason: str
+
+
+class RunPlanPage(PageOf[PlannedDecision]):
+    """One page of a dry run's plan."""
 
 
 _TEXT: JsonDict = {"type": "string"}
@@ -93,7 +115,7 @@ def create_replay(caller: Issuer, body: ReplayBody) -> Any:
     return run
 
 
-@router.get("/runs", operation_id="listRuns", response_model=Listed[Run])
+@router.get("/runs", operation_id="listRuns", response_model=RunPage)
 def list_runs(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List runs, the latest first."""
     with caller.transaction() as connection:
@@ -107,9 +129,7 @@ def get_run(caller: Reader, run_id: UUID) -> Any:
         return runs.read(connection, caller.brand_id, run_id)
 
 
-@router.get(
-    "/runs/{run_id}/plan", operation_id="getRunPlan", response_model=Listed[dict[str, Any]], responses=documented(404)
-)
+@router.get("/runs/{run_id}/plan", operation_id="getRunPlan", response_model=RunPlanPage, responses=documented(404))
 def get_run_plan(caller: Reader, run_id: UUID, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List what a dry run would have decided."""
     with caller.transaction() as connection:

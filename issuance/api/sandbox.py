@@ -8,8 +8,9 @@ import anyio.to_thread
 from fastapi import APIRouter
 from pydantic import BaseModel, StrictBool
 
-from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.callers import Reader, Writer
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.engine import clock_moves
 from issuance.errors import LiveBrandHasNoClock
 from issuance.fields import Body, Instant

@@ -8,11 +8,10 @@ from uuid import UUID
 import typer
 from sqlalchemy import text
 
-from issuance import hints
+from issuance import database, hints
 from issuance.cli import runs
 from issuance.cli.connect import BrandOption, broker, engine, only_brand, transaction
 from issuance.cli.output import JsonOption, as_cell, progress_bar, say, show_json
-from issuance.database import connections as database
 from issuance.errors import Invalid
 from issuance.laws import LAWS, MOST_OFFENDERS, Law, Offender, look, steps, verdicts
 from issuance.laws.repair import Repair

@@ -9,8 +9,7 @@ import dramatiq
 import typer
 from sqlalchemy import Connection, Engine, text
 
-from issuance import hints
-from issuance.database import connections as database
+from issuance import database, hints
 from issuance.errors import Invalid, NotFound
 from issuance.settings import settings
 

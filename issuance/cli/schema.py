@@ -3,7 +3,7 @@
 import typer
 
 from issuance.cli.output import JsonOption, answer, say, show_json
-from issuance.database import schema as database_schema
+from issuance.database import schema
 from issuance.settings import settings
 
 app = typer.Typer(help="The tables of schema.sql: apply them, compare them.", no_args_is_help=True)
@@ -12,14 +12,14 @@ app = typer.Typer(help="The tables of schema.sql: apply them, compare them.", no
 @app.command("apply")
 def apply_schema(as_json: JsonOption = False) -> None:
     """Create what is missing in DATABASE_URL. As often as you like."""
-    database_schema.apply(settings().database_url)
+    schema.apply(settings().database_url)
     answer("The database has the tables of schema.sql.", {"applied": True}, as_json=as_json)
 
 
 @app.command("diff")
 def diff(as_json: JsonOption = False) -> None:
     """Compare DATABASE_URL with schema.sql; exit 1 if they differ."""
-    differences = database_schema.diff(settings().database_url)
+    differences = schema.diff(settings().database_url)
     if as_json:
         show_json({"differences": differences})
     elif differences:

@@ -10,7 +10,7 @@ from typing import cast
 import psycopg
 from sqlalchemy import Connection, Dialect, TextClause, text
 
-from issuance.database import connections as database
+from issuance.database.connections import engine_for
 from issuance.database.tables import metadata
 from issuance.errors import SchemaBehind
 
@@ -65,7 +65,7 @@ _OPEN = text("""
 
 def apply(url: str) -> None:
     """Bring schema.sql to the database at `url`: all of it or nothing, one at a time, as often as you like."""
-    engine = database.engine_for(url)
+    engine = engine_for(url)
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('issuance schema apply'))"))
         _run_ddl(connection)
@@ -74,7 +74,7 @@ def apply(url: str) -> None:
 
 def diff(url: str) -> list[str]:
     """What the database at `url` has otherwise than schema.sql, and schema.sql otherwise than `tables`; a line each."""
-    with database.engine_for(url).connect() as connection:
+    with engine_for(url).connect() as connection:
         live = _read(connection, _CATALOG)
         # Nothing of this stays: the connection is given back without a commit.
         connection.execute(text("RESET ROLE"))

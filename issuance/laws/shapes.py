@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from issuance.deciding.calendar import midnight
 from issuance.tenancy.clock import BrandClock
@@ -143,11 +143,11 @@ def shapes(connection: Connection, brand_id: UUID, clock: BrandClock) -> Iterato
             return
         after = ids[-1]
         which = {"brand_id": brand_id, "first": ids[0], "last": after, "now": clock.now, "cuts": cuts}
-        yield [_shaped(*row) for row in connection.execute(SHAPES, which)]
+        yield [_shaped(row) for row in connection.execute(SHAPES, which)]
 
 
-def _shaped(membership_id: UUID, due_at: datetime | None, outlived: bool, alone: bool, shape: Shape) -> Shaped:
-    return Shaped(membership_id, None if alone else shape, due_at, outlived)
+def _shaped(row: Row[Any]) -> Shaped:
+    return Shaped(row.membership_id, None if row.alone else row.hash, row.due_at, row.outlived)
 
 
 def _cuts(connection: Connection, brand_id: UUID, clock: BrandClock) -> list[datetime]:

@@ -9,7 +9,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from campaigns.receiver import Receiver, flood, hang, redirect
 from issuance.database.connections import transaction
 from issuance.errors import Conflict
-from issuance.webhooks import deliveries, sending, webhooks
+from issuance.webhooks import client, deliveries, webhooks
 from issuance.webhooks.deliveries import MOST_AT_ONCE, WAITS
 from tests.hooks import Hook
 
@@ -30,8 +30,8 @@ def test_a_delivery_is_signed(hook: Hook, receiver: Receiver) -> None:
         Webhook(hook.secret).verify(body.decode() + " ", headers)
 
 
-def test_many_are_delivered_in_rounds(hook: Hook, receiver: Receiver) -> None:
-    """All of them, each once, however many rounds it takes."""
+def test_many_are_delivered_in_batches(hook: Hook, receiver: Receiver) -> None:
+    """All of them, each once, however many batches it takes."""
     number = MOST_AT_ONCE * 2 + 3
     hook.tell(number)
     hook.deliver()
@@ -84,7 +84,7 @@ def test_a_receiver_that_restarts_gets_everything(hook: Hook, receiver: Receiver
 
 def test_an_answer_that_never_ends_is_cut_off(hook: Hook, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """The limit is over all of the attempt, not over each byte."""
-    monkeypatch.setattr(sending, "PATIENCE", 0.5)
+    monkeypatch.setattr(client, "PATIENCE", 0.5)
     receiver.answers = [hang]
     hook.tell()
     began = datetime.now(UTC)
@@ -168,21 +168,21 @@ def test_a_disabled_webhook_is_told_what_was_pending_when_it_is_enabled(hook: Ho
     assert len(receiver.verified(hook.secret)) == 1
 
 
-def test_replay_delivers_once_more(hook: Hook, receiver: Receiver) -> None:
+def test_delivering_again_keeps_the_id(hook: Hook, receiver: Receiver) -> None:
     """On demand, under the same id; not while the webhook is disabled."""
     hook.tell()
     hook.deliver()
     (delivery,) = hook.deliveries()
     which = (hook.brand_id, hook.webhook_id)
     with transaction(hook.engine, hook.brand_id) as connection:
-        assert deliveries.replay(connection, *which, delivery.delivery_id)["state"] == "pending"
+        assert deliveries.deliver_again(connection, *which, delivery.delivery_id)["state"] == "pending"
     hook.deliver()
     assert len({headers["webhook-id"] for _, headers, _ in receiver.received}) == 1
     assert len(receiver.received) == 2
     with transaction(hook.engine, hook.brand_id) as connection:
         webhooks.disable(connection, *which, "by hand")
         with pytest.raises(Conflict):
-            deliveries.replay(connection, *which, delivery.delivery_id)
+            deliveries.deliver_again(connection, *which, delivery.delivery_id)
 
 
 def test_a_worker_that_died_has_counted_its_attempt(hook: Hook, receiver: Receiver) -> None:

@@ -18,17 +18,19 @@ pytestmark = pytest.mark.usefixtures("no_servers_given")
 SUPERVISOR = """
 import os, sys, threading
 from pathlib import Path
+from issuance.embedded import watcher
 from issuance.embedded.processes import Processes
-processes = Processes(Path(sys.argv[1]), {"one": sys.argv[2], "two": sys.argv[3]}, dict(os.environ))
+home = Path(sys.argv[1])
+watching = watcher.start(home)
+processes = Processes(home, {"one": sys.argv[2], "two": sys.argv[3]}, os.environ, sys.stdout)
 def be_ready():
-    while len(list((Path(sys.argv[1]) / "running").glob("[!.]*"))) < 2: pass
+    while len(list((home / "running").glob("[!.]*"))) < 2: pass
     processes.ready.set()
-    # Honcho's print may be between a line and its end.
-    sys.stdout.write("\\nready\\n")
-    sys.stdout.flush()
-processes.companion = threading.Thread(target=be_ready, daemon=True)
-processes.loop()
-sys.exit(processes.returncode)
+    print("ready", flush=True)
+threading.Thread(target=be_ready, daemon=True).start()
+code = processes.run()
+watching.communicate()
+sys.exit(code)
 """
 SLEEPS = "exec sleep 600"
 #: Leads a group of two.

@@ -162,7 +162,7 @@ def test_processes_wait_for_each_other_at_the_claim(brand: Brand) -> None:
                 assert second.result() == (Answer(200, b"{}") if commits else None)
 
 
-def test_tokens_are_replayed_and_never_kept(brand: Brand) -> None:
+def test_a_token_is_given_again_and_never_kept(brand: Brand) -> None:
     body = {"externalUserID": "ada"}
     first, again = (send(brand, "k", body, "/v1/auth/exchange") for _ in range(2))
     assert first.json() == again.json()

@@ -12,12 +12,12 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from honcho.environ import parse_procfile
 from sqlalchemy import Engine
 
 from campaigns.receiver import Receiver
 from issuance import hints
 from issuance.database.connections import engine_for, transaction
+from issuance.embedded import procfile
 from issuance.tenancy import brands
 from issuance.webhooks.deliveries import MOST_AT_ONCE
 from scheduler import tick
@@ -50,7 +50,7 @@ def hook(engine: Engine, receiver: Receiver) -> Hook:
 @pytest.fixture
 def start(own_url: str, redis_url: str) -> Iterator[Working]:
     """Starts the Procfile's worker_webhooks, in a process group of its own."""
-    command = parse_procfile((REPO / "Procfile").read_text()).processes["worker_webhooks"]
+    command = procfile.commands()["worker_webhooks"]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "DATABASE_URL": own_url, "REDIS_URL": redis_url, "PATH": path}
     started: list[subprocess.Popen[bytes]] = []
@@ -68,7 +68,7 @@ def start(own_url: str, redis_url: str) -> Iterator[Working]:
 
 @contextmanager
 def nobody_answers(receiver: Receiver, answered: int) -> Iterator[None]:
-    """The receiver takes a round of deliveries, answers so many, and leaves the others without an answer."""
+    """The receiver takes a batch of deliveries, answers so many, and leaves the others without an answer."""
     over = threading.Event()
 
     def leave_open(_: BaseHTTPRequestHandler) -> None:

@@ -1,5 +1,8 @@
-"""Send signed messages to one webhook, many at a time. The one place that is not sync: only an event loop can
-end an attempt for certain when its time is up, whatever the other side does."""
+"""The HTTP client: sends signed messages to one webhook, many at the same time.
+
+It is the only asynchronous code of a worker: only an event loop can end an attempt for certain when its time is up,
+whatever the receiver does.
+"""
 
 import asyncio
 import ssl
@@ -13,7 +16,7 @@ import httpx
 from issuance.webhooks import addresses, signatures
 from issuance.webhooks.addresses import AddressRefused, UnknownHost
 
-#: An answer counts if its status is here within this many seconds. Bodies are not read.
+#: Seconds within which the status of an answer must arrive. Bodies are not read.
 PATIENCE = 15.0
 
 _HEADERS = {"content-type": "application/json", "user-agent": "Issuance-Webhooks/1", "accept": "*/*"}
@@ -21,7 +24,8 @@ _HEADERS = {"content-type": "application/json", "user-agent": "Issuance-Webhooks
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one delivery sends. `message_id` is the event's: the same at each attempt, so that receivers see doubles."""
+    """What one delivery sends. `message_id` is the event's id: it is the same in each attempt, so that receivers can
+    recognise a message that they have already had."""
 
     message_id: str
     body: bytes
@@ -29,7 +33,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one attempt: the answer's status, or why there was none."""
+    """The result of one attempt: the status of the answer, and the error if it was not delivered."""
 
     status: int | None
     error: str | None
@@ -40,17 +44,17 @@ class Outcome:
 
     @property
     def gone(self) -> bool:
-        """The receiver says that it wants no more of them."""
+        """Whether the receiver wants no more messages."""
         return self.status == 410
 
 
 def send_all(url: str, secret: bytes, messages: Sequence[Message], *, sandbox: bool) -> list[Outcome]:
-    """Send messages at the same time; what came of each. Takes PATIENCE at the longest."""
+    """Send messages at the same time; the result of each, in their order. Takes at most PATIENCE seconds."""
     return asyncio.run(_send_all(url, secret, messages, sandbox=sandbox))
 
 
 async def _send_all(url: str, secret: bytes, messages: Sequence[Message], *, sandbox: bool) -> list[Outcome]:
-    # No proxy and no redirect: both would connect to where nobody has looked.
+    # No proxy and no redirect: both would connect to an address that was not checked.
     async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 - one limit over all of it
         return await asyncio.gather(*(_send(client, url, secret, message, sandbox=sandbox) for message in messages))
 
@@ -77,7 +81,7 @@ async def _send(client: httpx.AsyncClient, url: str, secret: bytes, message: Mes
 async def _post(
     client: httpx.AsyncClient, target: httpx.URL, found: Sequence[str], secret: bytes, message: Message
 ) -> int:
-    """Post to the first of the addresses that takes the connection: to them, and not to the name once more."""
+    """Post to the first of the checked addresses that takes the connection. The name is not looked up again."""
     timestamp = int(time.time())
     headers = {
         **_HEADERS,
