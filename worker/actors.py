@@ -5,6 +5,7 @@ They do not retry: what was not done is found by its state in PostgreSQL and ask
 
 import base64
 from collections import Counter
+from functools import partial
 from hashlib import sha256
 from time import monotonic
 from uuid import UUID
@@ -41,7 +42,10 @@ class Actors:
 
     def declare(self) -> None:
         """Make the actors known to the broker, each under the name of its method."""
-        events, bulk, webhooks = (dramatiq.actor(queue_name=queue, broker=self._broker) for queue in hints.QUEUES)
+        # A decorator of dramatiq's keeps the first name that it gave: one for each actor.
+        events, bulk, webhooks = (
+            partial(dramatiq.actor, queue_name=queue, broker=self._broker) for queue in hints.QUEUES
+        )
         events(self.settle_memberships)
         events(self.quarantine_message)
         bulk(self.work_on_run)

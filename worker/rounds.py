@@ -18,8 +18,9 @@ ROOM = 250
 class Rounds:
     """What was asked for and is not begun yet, by brand. Kept in memory alone: it is as lost as hints may be."""
 
-    def __init__(self, settle: Callable[[UUID, list[UUID]], None]) -> None:
+    def __init__(self, settle: Callable[[UUID, list[UUID]], None], *, room: int = ROOM) -> None:
         self._settle = settle
+        self._room = room
         self._changed = Condition()
         # The brand that has waited longest comes first.
         self._asked: dict[UUID, dict[UUID, None]] = {}
@@ -29,7 +30,7 @@ class Rounds:
         """Have memberships settled: in this thread, or in the one that has the brand's round under way, after it.
         Waits only where too much is asked for already."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._asked.get(brand_id, ())) < ROOM)
+            self._changed.wait_for(lambda: len(self._asked.get(brand_id, ())) < self._room)
             self._asked.setdefault(brand_id, {}).update(dict.fromkeys(membership_ids))
         while (brand := self._begin()) is not None:
             self._round(*brand)

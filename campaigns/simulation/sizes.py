@@ -29,7 +29,7 @@ def small_sizes(seed: int) -> Iterator[None]:
         mock.patch.object(walking, "MOST_INSTANTS", instants),
         mock.patch.object(alike, "_FEWEST", few),
         mock.patch.object(cohorts, "FEWEST", in_cohort),
-        mock.patch.object(hints, "MEMBERSHIPS_A_HINT", random.choice([1, 2, 100])),
+        mock.patch.object(hints, "limits", hints.Limits(memberships_a_hint=random.choice([1, 2, 100]))),
         mock.patch.object(actors, "monotonic", seconds.__next__),
     ):
         yield

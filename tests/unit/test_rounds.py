@@ -7,8 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from worker import rounds
-from worker.rounds import Rounds
+from worker.rounds import ROOM, Rounds
 
 PATIENCE_SECONDS = 20.0
 BRAND, OTHER = uuid4(), uuid4()
@@ -38,9 +37,9 @@ def settling() -> Settling:
 
 
 @pytest.fixture
-def ask(settling: Settling) -> Iterator[Callable[..., "Future[None]"]]:
-    """Asks in a thread of its own."""
-    asked = Rounds(settling)
+def ask(settling: Settling, request: pytest.FixtureRequest) -> Iterator[Callable[..., "Future[None]"]]:
+    """Asks in a thread of its own. A parameter is the room that there is."""
+    asked = Rounds(settling, room=getattr(request, "param", ROOM))
     with ThreadPoolExecutor(4) as pool:
         yield lambda brand_id, *ids: pool.submit(asked.ask, brand_id, ids)
         settling.may_end.set()
@@ -94,11 +93,9 @@ def test_a_round_that_fails_leaves_what_was_asked_for_meanwhile(
     assert settling.rounds == [(BRAND, [FIRST]), (BRAND, [SECOND])]
 
 
-def test_what_waits_in_memory_is_bounded(
-    settling: Settling, ask: Callable[..., "Future[None]"], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("ask", [1], indirect=True)
+def test_what_waits_in_memory_is_bounded(settling: Settling, ask: Callable[..., "Future[None]"]) -> None:
     """Where there is no room, hints stay in the queue for other processes."""
-    monkeypatch.setattr(rounds, "ROOM", 1)
     first = ask(BRAND, FIRST)
     assert settling.began.wait(PATIENCE_SECONDS)
     ask(BRAND, SECOND).result(PATIENCE_SECONDS)
