@@ -273,53 +273,48 @@ CREATE TABLE IF NOT EXISTS charges (
 );
 CREATE INDEX IF NOT EXISTS charges_by_membership ON charges (brand_id, membership_id);
 
--- Memberships that a run left alike and that wait for one instant: they fall due, and are settled, as one. Who
--- has news, fails or is looked at by itself leaves first, sharing the lock of this row; settling holds it alone.
-CREATE TABLE IF NOT EXISTS cohorts (
-    brand_id   uuid NOT NULL REFERENCES brands,
-    cohort_id  uuid NOT NULL,
-    -- The lowest of its first members' ids: a run's batches are ranges of ids, and it belongs to one of them.
-    first_id   uuid NOT NULL,
-    -- As in dues, for all of them.
-    due_at     timestamptz,
-    settled_at timestamptz NOT NULL,
-    shape      uuid NOT NULL,
-    PRIMARY KEY (brand_id, cohort_id)
-);
-CREATE INDEX IF NOT EXISTS cohorts_by_instant ON cohorts (brand_id, due_at);
-
--- When a membership next has to be looked at. A narrow table of its own: settling writes it every
--- time, and its row is the lock that one settling at a time holds.
-CREATE TABLE IF NOT EXISTS dues (
+-- When memberships next have to be looked at. A membership has a row of its own, under its id, for ever; many that a
+-- sweep left with one future share a row instead, and their own ones rest (size 0). Settling locks the row that is in
+-- use; it writes only this table and what it issues.
+CREATE TABLE IF NOT EXISTS schedules (
     brand_id       uuid NOT NULL,
-    membership_id  uuid NOT NULL,
-    -- NULL: nothing can change without a new fact; or its cohort knows.
+    schedule_id    uuid NOT NULL,
+    shared         boolean NOT NULL DEFAULT false,
+    -- How many memberships wait by this row.
+    size           integer NOT NULL DEFAULT 1,
+    -- NULL: nothing can change without a new fact.
     due_at         timestamptz,
+    -- NULL: never settled.
     settled_at     timestamptz,
-    -- What that settling left it as: memberships of one shape have one future until there is news of them.
-    -- A hint about cost, never about meaning; NULL: it is like no other, or its cohort knows.
-    shape          uuid,
-    cohort_id      uuid,
+    -- What that settling left: memberships of one fingerprint have one future until there is news of them. It is about
+    -- cost, never about meaning; NULL: like no other.
+    fingerprint    uuid,
     -- Counted before the work, so that a membership that kills its worker is counted too (real time).
     attempts       integer NOT NULL DEFAULT 0,
     retry_at       timestamptz,
     quarantined_at timestamptz,
     last_error     text,
-    PRIMARY KEY (brand_id, membership_id),
-    CONSTRAINT dues_of_membership FOREIGN KEY (brand_id, membership_id) REFERENCES memberships,
-    CONSTRAINT dues_of_cohort FOREIGN KEY (brand_id, cohort_id) REFERENCES cohorts,
-    CONSTRAINT dues_alone_or_of_cohort CHECK (cohort_id IS NULL OR (
-        attempts = 0 AND num_nonnulls(due_at, settled_at, shape, retry_at, quarantined_at, last_error) = 0))
+    PRIMARY KEY (brand_id, schedule_id),
+    CONSTRAINT schedules_size CHECK (size >= 0 AND (shared OR size <= 1)),
+    CONSTRAINT schedules_shared_by_settled CHECK (NOT shared OR (settled_at IS NOT NULL AND fingerprint IS NOT NULL
+        AND attempts = 0 AND num_nonnulls(retry_at, quarantined_at, last_error) = 0)),
+    CONSTRAINT schedules_resting_say_nothing CHECK (shared OR size = 1 OR (attempts = 0
+        AND num_nonnulls(due_at, settled_at, fingerprint, retry_at, quarantined_at, last_error) = 0))
 ) WITH (fillfactor = 70);
-CREATE INDEX IF NOT EXISTS dues_by_instant ON dues (brand_id, due_at) WHERE quarantined_at IS NULL AND cohort_id IS NULL;
-CREATE INDEX IF NOT EXISTS dues_by_cohort ON dues (brand_id, cohort_id, membership_id) WHERE cohort_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS schedules_by_instant ON schedules (brand_id, due_at)
+    WHERE due_at IS NOT NULL AND quarantined_at IS NULL;
 
--- The dues with what their cohorts know.
-CREATE OR REPLACE VIEW dues_known WITH (security_invoker = true) AS
-    SELECT d.brand_id, d.membership_id, d.cohort_id, coalesce(c.due_at, d.due_at) AS due_at,
-           coalesce(c.settled_at, d.settled_at) AS settled_at, coalesce(c.shape, d.shape) AS shape,
-           d.attempts, d.retry_at, d.quarantined_at, d.last_error
-      FROM dues d LEFT JOIN cohorts c USING (brand_id, cohort_id);
+-- By which schedule each membership waits: its own, or one that it shares. No foreign key to schedules: it would be
+-- asked for each row where thousands come to share one.
+CREATE TABLE IF NOT EXISTS membership_schedules (
+    brand_id      uuid NOT NULL,
+    membership_id uuid NOT NULL,
+    schedule_id   uuid NOT NULL,
+    PRIMARY KEY (brand_id, membership_id),
+    CONSTRAINT membership_schedules_of_membership FOREIGN KEY (brand_id, membership_id) REFERENCES memberships
+) WITH (fillfactor = 85);
+CREATE INDEX IF NOT EXISTS membership_schedules_shared ON membership_schedules (brand_id, schedule_id, membership_id)
+    WHERE schedule_id <> membership_id;
 
 -- Bulk work -------------------------------------------------------------------------------------
 
@@ -444,6 +439,12 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER credits_refer AFTER INSERT ON credits REFERENCING NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION credits_refer();
+-- The guests of some orders. A function, because its ROWS tells the planner what it can't know of an array: so it joins
+-- them by hashing, also right after an import. VOLATILE, so that it is not inlined.
+CREATE OR REPLACE FUNCTION guests_of(brand uuid, orders uuid[])
+RETURNS TABLE (membership_id uuid, place smallint, guest_id uuid) LANGUAGE sql VOLATILE ROWS 5000 AS $$
+    SELECT g.membership_id, g.place, g.guest_id FROM guests g WHERE g.brand_id = brand AND g.membership_id = ANY(orders)
+$$;
 CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% of % is refused: it is append-only', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation';

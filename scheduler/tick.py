@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import hints
 from issuance.database import transaction
-from issuance.engine import due, working
+from issuance.engine import batches, sweeps
 from issuance.log import logger
 from issuance.tenancy import clock, idempotency
 from issuance.webhooks import deliveries
@@ -61,7 +61,7 @@ def run_once(engine: Engine, broker: dramatiq.Broker, limits: Limits = LIMITS) -
     """Plan sweeps of what is due, and ask again for work that was not done. Each brand has its own clock."""
     tick = Tick()
     with transaction(engine) as connection:
-        brands = due.brands_with_due(connection, most=limits.brands)
+        brands = sweeps.brands_with_due(connection, most=limits.brands)
     for brand_id in brands:
         try:
             _sweep(engine, broker, brand_id, tick)
@@ -82,7 +82,7 @@ def tidy(engine: Engine) -> None:
 
 def _sweep(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, tick: Tick) -> None:
     with transaction(engine, brand_id) as connection:
-        planned = due.plan_sweep(connection, brand_id, clock.read(connection, brand_id).now)
+        planned = sweeps.plan(connection, brand_id, clock.read(connection, brand_id).now)
     if planned is not None:
         tick.sweeps += 1
         tick.batches += planned.batches
@@ -93,14 +93,14 @@ def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: i
     with transaction(engine) as connection:
         stalled = connection.execute(_STALLED, {"after": _FORGOTTEN_AFTER, "most": most}).all()
     for run in stalled:
-        working.close(engine, run.brand_id, run.run_id)
+        batches.close(engine, run.brand_id, run.run_id)
         hints.work_on_run(broker, run.brand_id, run.run_id, batches=max(run.left_over, 1))
         tick.resumed += 1
 
 
 def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
     with transaction(engine) as connection:
-        forgotten = due.unsettled(connection, older_than=_FORGOTTEN_AFTER, most=most)
+        forgotten = sweeps.unsettled(connection, older_than=_FORGOTTEN_AFTER, most=most)
     for brand_id, membership_ids in forgotten.items():
         hints.settle(broker, brand_id, membership_ids)
         tick.memberships += len(membership_ids)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, StrictBool
 from issuance.api.callers import Reader, Writer
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
-from issuance.engine import clock_moves
+from issuance.engine import sandbox_clock
 from issuance.errors import LiveBrandHasNoClock
 from issuance.fields import Body, Instant
 from issuance.tenancy import clock
@@ -59,5 +59,5 @@ def get_clock(caller: Reader) -> Any:
 @router.put("", operation_id="setSandboxClock", response_model=SettledClock, responses=documented(503))
 async def set_clock(caller: Writer, body: ClockBody) -> Any:
     """Move the clock, and wait until everything is settled there. An equal `now` is a way to wait for that."""
-    move = partial(clock_moves.move, caller.engine, caller.broker, caller.brand_id, body.now, jump=body.jump)
+    move = partial(sandbox_clock.move, caller.engine, caller.broker, caller.brand_id, body.now, jump=body.jump)
     return {"now": await anyio.to_thread.run_sync(move, limiter=_WAITING)}

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, CursorResult, TextClause, text
 from uuid_utils.compat import uuid7
 
 from issuance.billing.cloud_events import BillingEvent, Refused
-from issuance.engine.attempts import FIRST
 from issuance.engine.rows import as_json, recordset
+from issuance.engine.schedules import FIRST_ATTEMPT
 from issuance.members import members
 
 #: How much of a refused event is kept.
@@ -81,8 +81,10 @@ _MEMBERSHIPS = text(f"""
 }
         ON CONFLICT ON CONSTRAINT memberships_pkey DO NOTHING
         RETURNING membership_id),
-         due AS (INSERT INTO dues (brand_id, membership_id, attempts, retry_at)
-                 SELECT :brand_id, membership_id, {FIRST} FROM made)
+         pointed AS (INSERT INTO membership_schedules (brand_id, membership_id, schedule_id)
+                     SELECT :brand_id, membership_id, membership_id FROM made),
+         scheduled AS (INSERT INTO schedules (brand_id, schedule_id, attempts, retry_at)
+                       SELECT :brand_id, membership_id, {FIRST_ATTEMPT} FROM made)
     SELECT membership_id FROM made
 """)
 _GUESTS = text(f"""
@@ -163,7 +165,7 @@ def payers(connection: Connection, brand_id: UUID, charge_ids: Collection[str]) 
 
 
 def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[BillingEvent]) -> set[UUID]:
-    """The member, membership, guests and due of each sign-up; the ids of the memberships that were not there yet."""
+    """Make the member, membership, guests and schedule of each sign-up; the ids of those that were not there yet."""
     if not sign_ups:
         return set()
     members.ensure(connection, brand_id, [event.data["external_user_id"] for event in sign_ups])

@@ -24,13 +24,13 @@ _INSTANT = timedelta(microseconds=1)
 # Those that are due, have news or are set apart are the business of law 9.
 SETTLED = text("""
     SELECT membership_id
-      FROM dues_known
+      FROM membership_schedules JOIN schedules USING (brand_id, schedule_id)
      WHERE brand_id = :brand_id AND membership_id > :after AND settled_at IS NOT NULL AND quarantined_at IS NULL
        AND (due_at IS NULL OR due_at > :now)
      ORDER BY membership_id
      LIMIT :batch
 """)
-COUNT = text("SELECT count(*) FROM dues WHERE brand_id = :brand_id")
+COUNT = text("SELECT count(*) FROM memberships WHERE brand_id = :brand_id")
 
 _SPAN = text("""
     SELECT least(min(starts_on)::timestamptz,
@@ -55,8 +55,10 @@ SHAPES = text("""
                    SELECT g.membership_id FROM members p JOIN guests g USING (brand_id, external_user_id)
                     WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL
                       AND g.brand_id = :brand_id AND g.membership_id BETWEEN :first AND :last) AS archived
-           FROM dues_known d JOIN memberships m USING (brand_id, membership_id)
-          WHERE d.brand_id = :brand_id AND d.membership_id BETWEEN :first AND :last
+           FROM membership_schedules p
+           JOIN schedules d USING (brand_id, schedule_id)
+           JOIN memberships m USING (brand_id, membership_id)
+          WHERE p.brand_id = :brand_id AND p.membership_id BETWEEN :first AND :last
             AND m.brand_id = :brand_id AND m.membership_id BETWEEN :first AND :last
             AND d.settled_at IS NOT NULL AND d.quarantined_at IS NULL AND (d.due_at IS NULL OR d.due_at > :now)),
     told AS MATERIALIZED (

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, Row, select, text, update
 
 from issuance.database.tables import guests, members, memberships
-from issuance.engine import due
+from issuance.engine import schedules
 from issuance.engine.rows import as_json
 from issuance.errors import Invalid, MemberArchived, MemberNotFound
 from issuance.fields import CamelBody, DisplayName, Email, Identifier, PlainObject, Tier, complaint
@@ -96,7 +96,7 @@ def upsert(
             update(members).where(*_one(brand_id, external_user_id)).values(**named, archived_at=None, updated_at=now)
         )
     woken = orders_with(connection, brand_id, external_user_id) if was_archived else []
-    due.wake(connection, brand_id, woken, now)
+    schedules.wake(connection, brand_id, woken, now)
     return get(connection, brand_id, external_user_id), woken
 
 

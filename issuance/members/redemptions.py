@@ -13,7 +13,7 @@ from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.database import cursors
 from issuance.database.tables import credits as credits_table
 from issuance.database.tables import redemptions
-from issuance.engine import due
+from issuance.engine import schedules
 from issuance.errors import CreditUnknown, InvalidTransition, NotFound
 from issuance.fields import camel
 from issuance.members import wallets
@@ -240,7 +240,7 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: dat
     credit = connection.execute(select(columns.membership_id, columns.multi_use).where(*one)).one()
     membership_id: UUID = credit.membership_id
     # The due before the credit: settling and archiving lock them in this order.
-    due.wake(connection, brand_id, [membership_id], now)
+    schedules.wake(connection, brand_id, [membership_id], now)
     left = columns.uses - 1
     connection.execute(
         update(credits_table)

@@ -1,4 +1,4 @@
-"""What is due and alike is settled at one stroke, and nobody can tell by the credits (DESIGN 3)."""
+"""What is due and alike is settled at one stroke, and nobody can tell by the credits (docs/decisions 19)."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

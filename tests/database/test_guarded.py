@@ -7,14 +7,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from issuance.engine.loading import Membership
+from issuance.engine.sharing import SharedWalks
+from issuance.engine.walking import Walked
 from sqlalchemy.exc import OperationalError
 
 from issuance.database.connections import transaction
 from issuance.deciding.reasons import Reason
 from issuance.engine import batches, due, working, writing
-from issuance.engine.loading import Membership
-from issuance.engine.sharing import SharedWalks
-from issuance.engine.walking import Walked
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 from issuance.tenancy import brands

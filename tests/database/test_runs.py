@@ -1,4 +1,4 @@
-"""Runs: each batch once, whoever dies; manual issue and replay (SEMANTICS 9, 10; DESIGN 4)."""
+"""Runs: each batch once, whoever dies; manual issue and replay (SEMANTICS 9, 10; docs/decisions 2)."""
 
 import threading
 from typing import Any

@@ -5,15 +5,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from issuance.engine.loading import Membership
+from issuance.engine.sharing import SharedWalks
+from issuance.engine.walking import Walked
+from issuance.engine.writing import write
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from issuance.database.connections import transaction
 from issuance.engine import due
-from issuance.engine.loading import Membership
-from issuance.engine.sharing import SharedWalks
-from issuance.engine.walking import Walked
-from issuance.engine.writing import write
 from tests.database.clubs import Club, at
 
 WORTHLESS = "UPDATE dues SET retry_at = clock_timestamp() - interval '1 second' WHERE retry_at IS NOT NULL"

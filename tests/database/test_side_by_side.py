@@ -7,6 +7,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from issuance.engine.loading import Membership
+from issuance.engine.sharing import SharedWalks
+from issuance.engine.walking import Walked
 from sqlalchemy import text
 
 from issuance.billing import inbox
@@ -14,9 +17,6 @@ from issuance.catalog import rules
 from issuance.catalog.rules import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import due
-from issuance.engine.loading import Membership
-from issuance.engine.sharing import SharedWalks
-from issuance.engine.walking import Walked
 from issuance.memberships import archiving
 from tests.database.clubs import Club, at
 

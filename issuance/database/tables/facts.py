@@ -88,28 +88,26 @@ charges = Table(
     may("amount_refunded", Numeric),
 )
 
-cohorts = Table(
-    "cohorts",
+schedules = Table(
+    "schedules",
     metadata,
     key("brand_id", Uuid),
-    key("cohort_id", Uuid),
-    must("first_id", Uuid),
-    may("due_at", Instant),
-    must("settled_at", Instant),
-    must("shape", Uuid),
-)
-
-dues = Table(
-    "dues",
-    metadata,
-    key("brand_id", Uuid),
-    key("membership_id", Uuid),
+    key("schedule_id", Uuid),
+    must("shared", Boolean),
+    must("size", Integer),
     may("due_at", Instant),
     may("settled_at", Instant),
-    may("shape", Uuid),
-    may("cohort_id", Uuid),
+    may("fingerprint", Uuid),
     must("attempts", Integer),
     may("retry_at", Instant),
     may("quarantined_at", Instant),
     may("last_error", Text),
+)
+
+membership_schedules = Table(
+    "membership_schedules",
+    metadata,
+    key("brand_id", Uuid),
+    key("membership_id", Uuid),
+    must("schedule_id", Uuid),
 )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from issuance import hints
 from issuance.database.connections import transaction
-from issuance.engine import due
+from issuance.engine import sweeps
 from issuance.errors import ClockOnlyForward, Invalid, LiveBrandHasNoClock, NotSettledYet
 from issuance.tenancy import clock as clocks
 
@@ -58,7 +58,7 @@ def _wait(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, deadline: flo
             now = clocks.read(connection, brand_id).now
             if _is_settled(connection, brand_id, now):
                 return
-            sweep = due.plan_sweep(connection, brand_id, now)
+            sweep = sweeps.plan(connection, brand_id, now)
         if sweep is not None:
             hints.work_on_run(broker, brand_id, sweep.run_id, batches=sweep.batches)
         if time.monotonic() > deadline:
@@ -70,6 +70,6 @@ def _wait(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, deadline: flo
 def _is_settled(connection: Connection, brand_id: UUID, now: datetime) -> bool:
     return not (
         connection.scalar(_WORK_UNDER_WAY, {"brand_id": brand_id})
-        or due.has_unsettled(connection, brand_id)
-        or due.is_due(connection, brand_id, now)
+        or sweeps.has_unsettled(connection, brand_id)
+        or sweeps.is_due(connection, brand_id, now)
     )

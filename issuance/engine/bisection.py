@@ -8,11 +8,9 @@ from sqlalchemy.exc import DBAPIError
 
 from issuance.errors import IssuanceError
 
-#: SQLSTATE classes that say no ill of what was written: connection, state of the transaction, rollback, resources,
+#: SQLSTATE classes that say nothing about what was written: connection, state of the transaction, rollback, resources,
 #: locks, an operator, the system. The whole is tried again then.
 _PASSING = ("08", "25", "40", "53", "55", "57", "58")
-
-
 #: Among so many there may be several that are refused: smaller pieces at once then, not halves.
 _MANY = 1000
 _PIECES_OF_MANY = 8
@@ -26,7 +24,7 @@ class Raced(IssuanceError):
     code = "raced"
 
 
-def write_piecewise(
+def write_all(
     connection: Connection,
     items: Sequence[Item],
     write: Callable[[Sequence[Item]], None],
@@ -58,5 +56,5 @@ def write_piecewise(
     for start in range(0, len(items), size):
         # If nothing was wrong with the others, something is with the last.
         last = start + size >= len(items)
-        refused += write_piecewise(connection, items[start : start + size], write, refused_before=last and not refused)
+        refused += write_all(connection, items[start : start + size], write, refused_before=last and not refused)
     return refused

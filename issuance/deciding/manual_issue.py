@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from datetime import date
 
-from issuance.deciding.decisions import is_archived, is_over, period_end_of, validities_of
 from issuance.deciding.facts import CreditKey, Rule, RuleVersion, Status
 from issuance.deciding.frequency import IssuingFrequency
+from issuance.deciding.history import History
+from issuance.deciding.parties import left_out
 from issuance.deciding.reasons import Reason
-from issuance.deciding.releases import History
 from issuance.deciding.settlement import NewCredit
+from issuance.deciding.validities import is_over, period_end_of, validities_of
 
 _REFUSED = {
     Status.NEEDS_ATTENTION: Reason.NEEDS_ATTENTION,
@@ -28,24 +29,20 @@ def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> It
     period_end = period_end_of(history, version.frequency, period_start)
     refused = _refusal(history, rule, version, period_end, include_upcoming)
     held = {
-        credit.key.guest_id
-        for credit in history.facts.credits
+        credit.key.place
+        for credit in history.credits
         if credit.key.credit_rule_id == rule.credit_rule_id and credit.is_held_at(history.now)
     }
-    for guest in history.facts.parties[-1].guests if history.facts.parties else history.facts.signup_party:
-        if refused is not None:
-            yield refused, None
-        elif version.for_lead_booker_only and not guest.lead_booker:
-            yield Reason.NOT_LEAD_BOOKER, None
-        elif is_archived(history.facts, guest.guest_id):
-            yield Reason.MEMBER_ARCHIVED, None
-        elif guest.guest_id in held:
+    for place, lead_booker in history.parties.now:
+        archived = history.is_archived(place)
+        why = refused or left_out(version, lead_booker=lead_booker, stayed=True, archived=archived, holds=False)
+        if why is not None:
+            yield why, None
+        elif place in held:
             yield Reason.HOLDS_LIVE_CREDIT, None
         else:
-            valid_from = max(history.start_of(period_start), history.now)
-            validities = validities_of(history, version, valid_from, period_end)
-            number = _next_number(history, rule, guest.guest_id, period_start)
-            key = CreditKey(rule.credit_rule_id, guest.guest_id, period_start, number)
+            key = CreditKey(rule.credit_rule_id, place, period_start, _next_number(history, rule, place, period_start))
+            validities = validities_of(history, version, period_start, period_end)
             yield Reason.ISSUED, NewCredit(key, version, period_end, validities, history.now, manual=True)
 
 
@@ -58,7 +55,7 @@ def _refusal(
         return Reason.RULE_DELETED
     if version.membership_type_id != history.facts.membership_type_id:
         return Reason.VERSION_NOT_IN_FORCE
-    if history.facts.member_archived_at is not None:
+    if history.member_is_archived:
         return Reason.MEMBER_ARCHIVED
     if status is Status.UPCOMING and not include_upcoming:
         return Reason.NOT_BILLED_YET
@@ -79,10 +76,8 @@ def current_period_start(history: History, version: RuleVersion) -> date:
     return history.calendar.period_of(months, history.today)[0]
 
 
-def _next_number(history: History, rule: Rule, guest_id: object, period_start: date) -> int:
+def _next_number(history: History, rule: Rule, place: int, period_start: date) -> int:
     taken = [
-        credit.key.reissue
-        for credit in history.facts.credits
-        if credit.key[:3] == (rule.credit_rule_id, guest_id, period_start)
+        credit.key.reissue for credit in history.credits if credit.key[:3] == (rule.credit_rule_id, place, period_start)
     ]
     return max(taken, default=-1) + 1

@@ -1,0 +1,88 @@
+"""The entrance of events: settle memberships that something arrived about, together, or one by one where that fails."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, text
+
+from issuance.database import transaction
+from issuance.deciding.reasons import Reason
+from issuance.engine import attempts, limits
+from issuance.engine.pipeline import settle_these
+from issuance.engine.rows import id_array
+from issuance.log import logger
+
+_WAITING = text("""
+    SELECT p.membership_id, s.attempts, NOT s.shared AND s.attempts = 1 AND s.retry_at > clock_timestamp() AS fresh
+      FROM membership_schedules p JOIN schedules s USING (brand_id, schedule_id)
+     WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
+       AND (s.settled_at IS NULL
+            OR s.due_at <= (SELECT coalesce(b.clock_now, clock_timestamp()) FROM brands b WHERE b.brand_id = :brand_id)
+            OR EXISTS (SELECT FROM billing_events e
+                        WHERE e.brand_id = :brand_id AND e.membership_id = p.membership_id AND e.settled_at IS NULL))
+     ORDER BY s.attempts, p.membership_id
+""")
+
+
+class Waiting(NamedTuple):
+    """A membership that there is something to settle for. `fresh`: its first attempt was counted a moment ago."""
+
+    membership_id: UUID
+    attempts: int
+    fresh: bool
+
+
+def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) -> Counter[Reason]:
+    """Settle those of some memberships that there is anything to settle for. Returns new outcomes by reason.
+
+    Who was tried twice in vain is settled alone, after the others: one whose news kills workers takes nobody with it
+    into quarantine.
+    """
+    with transaction(engine, brand_id) as connection:
+        waiting = _waiting(connection, brand_id, membership_ids)
+        if not waiting:
+            return Counter()
+        fresh = all(one.fresh for one in waiting)
+        bound = limits.current.attempts_together
+        alone = [one.membership_id for one in waiting if one.attempts >= bound] if len(waiting) > 1 else []
+        together = [one.membership_id for one in waiting if one.membership_id not in alone]
+        if not fresh:  # the attempts of those who are were committed with what made them known
+            together = attempts.begin(connection, brand_id, together)
+    counts = _settle(engine, brand_id, together)
+    for membership_id in alone:
+        with transaction(engine, brand_id) as connection:
+            begun = attempts.begin(connection, brand_id, [membership_id])
+        counts += _settle(engine, brand_id, begun)
+    return counts
+
+
+def _waiting(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[Waiting]:
+    """Those whom there is anything to settle for, the least often tried first: a doubled hint costs this look."""
+    found = connection.execute(_WAITING, {"brand_id": brand_id, "ids": id_array(membership_ids)})
+    return [Waiting(row.membership_id, row.attempts, row.fresh) for row in found]
+
+
+def _settle(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) -> Counter[Reason]:
+    """Settle memberships whose attempts are committed: in one transaction, or each in its own where that fails."""
+    if not membership_ids:
+        return Counter()
+    try:
+        with transaction(engine, brand_id) as connection:
+            return settle_these(connection, brand_id, membership_ids)
+    except Exception as error:
+        if len(membership_ids) > 1:
+            logger.warning(
+                "batch_taken_apart", brand=str(brand_id), memberships=len(membership_ids), error=type(error).__name__
+            )
+    counts: Counter[Reason] = Counter()
+    for membership_id in membership_ids:
+        try:
+            with transaction(engine, brand_id) as connection:
+                counts += settle_these(connection, brand_id, [membership_id])
+        except Exception as error:
+            with transaction(engine, brand_id) as connection:
+                attempts.failed(connection, brand_id, membership_id, error, counted=True)
+            counts[Reason.ERROR] += 1
+    return counts

@@ -1,0 +1,277 @@
+"""When memberships next have to be looked at. This module alone writes `schedules` and `membership_schedules`.
+
+A membership waits by a row of its own, or shares one with others that have the same future. Whoever settles a shared
+row locks it. Whoever has to do with one of its memberships by itself gives that membership a schedule of its own
+first (`own`), which takes the shared row's lock for a moment: so nobody is settled twice, nor by half.
+Locks are taken in this order: shared rows by id, then own rows by id.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+from uuid_utils import uuid7
+
+from issuance.engine import limits
+from issuance.engine.rows import Updating, columns_of, id_array, unnest
+
+#: `attempts` and `retry_at` of a membership that is just known. What makes it known asks for its settling and counts
+#: that attempt itself: who settles it at once has nothing to count before.
+FIRST_ATTEMPT = "1, clock_timestamp() + make_interval(secs => 2)"
+#: A sweep can join between leaving a shared row and locking one's own: then it is left again.
+_TRIES = 3
+
+_LEAVE = text("""
+    WITH held AS MATERIALIZED (
+         SELECT schedule_id, due_at, settled_at, fingerprint
+           FROM schedules
+          WHERE brand_id = :brand_id AND shared
+            AND schedule_id IN (SELECT p.schedule_id FROM membership_schedules p
+                                 WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
+                                   AND p.schedule_id <> p.membership_id)
+          ORDER BY schedule_id
+            FOR NO KEY UPDATE),
+         left_it AS (
+         UPDATE membership_schedules p SET schedule_id = p.membership_id
+           FROM held
+          WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
+            AND p.schedule_id = held.schedule_id
+      RETURNING p.membership_id, held.*),
+         smaller AS (
+         UPDATE schedules s SET size = s.size - gone.number
+           FROM (SELECT schedule_id, CAST(count(*) AS integer) AS number FROM left_it GROUP BY schedule_id) gone
+          WHERE s.brand_id = :brand_id AND s.schedule_id = gone.schedule_id)
+    UPDATE schedules own
+       SET size = 1, due_at = left_it.due_at, settled_at = left_it.settled_at, fingerprint = left_it.fingerprint
+      FROM left_it
+     WHERE own.brand_id = :brand_id AND own.schedule_id = left_it.membership_id
+""")
+# Who failed before has no fingerprint here: it is settled for itself.
+_STATES = """
+    SELECT CAST(schedule_id AS text) AS id, due_at, settled_at, fingerprint, attempts,
+           EXISTS (SELECT FROM billing_events e WHERE e.brand_id = :brand_id AND e.membership_id = schedule_id
+                      AND e.settled_at IS NULL) AS has_news
+      FROM schedules
+     WHERE brand_id = :brand_id AND NOT shared AND size = 1
+"""
+_GROUPED = """
+    WITH locked AS MATERIALIZED ({states})
+    SELECT due_at, settled_at, CASE WHEN attempts = :attempts THEN fingerprint END AS fingerprint, has_news,
+           array_agg(id) AS ids
+      FROM locked
+     GROUP BY 1, 2, 3, 4
+"""
+_LOCK_OWN = text(
+    _GROUPED.format(
+        states=f"{_STATES} AND schedule_id = ANY(CAST(:ids AS uuid[])) ORDER BY schedule_id FOR UPDATE OF schedules"
+    )
+)
+# What somebody else is settling is left out and stays due.
+_LOCK_DUE = text(
+    _GROUPED.format(
+        states=f"""{_STATES}
+       AND schedule_id BETWEEN :first_id AND :last_id AND due_at <= :now AND quarantined_at IS NULL
+       AND (retry_at IS NULL OR retry_at <= clock_timestamp())
+     ORDER BY schedule_id FOR UPDATE OF schedules SKIP LOCKED"""
+    )
+)
+# A shared row is waited for: somebody who leaves it has it for a moment only.
+_LOCK_SHARED_DUE = text("""
+    SELECT schedule_id, due_at, settled_at, fingerprint
+      FROM schedules
+     WHERE brand_id = :brand_id AND shared AND schedule_id BETWEEN :first_id AND :last_id AND due_at <= :now
+     ORDER BY schedule_id
+       FOR UPDATE
+""")
+_SHARING = text("""
+    SELECT p.schedule_id, array_agg(CAST(p.membership_id AS text)) AS ids,
+           EXISTS (SELECT FROM billing_events e WHERE e.brand_id = :brand_id AND e.membership_id = p.membership_id
+                      AND e.settled_at IS NULL) AS has_news
+      FROM membership_schedules p
+     WHERE p.brand_id = :brand_id AND p.schedule_id = ANY(CAST(:schedule_ids AS uuid[]))
+       AND p.schedule_id <> p.membership_id
+     GROUP BY p.schedule_id, has_news
+""")
+_SHARE_ONE = text("""
+    SELECT CAST(membership_id AS text) FROM membership_schedules
+     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) AND schedule_id <> membership_id
+""")
+_STATE = {"due_at": "timestamptz", "settled_at": "timestamptz", "fingerprint": "uuid"}
+_MOVE_SHARED = text(f"""
+    UPDATE schedules s
+       SET size = moved.size, due_at = moved.due_at, settled_at = moved.settled_at, fingerprint = moved.fingerprint
+      FROM {unnest("moved", schedule_id="uuid", size="integer", **_STATE)}
+     WHERE s.brand_id = :brand_id AND s.schedule_id = moved.schedule_id
+""")
+_MAKE_SHARED = text(f"""
+    INSERT INTO schedules (brand_id, schedule_id, shared, size, due_at, settled_at, fingerprint)
+    SELECT :brand_id, made.schedule_id, true, made.size, made.due_at, made.settled_at, made.fingerprint
+      FROM {unnest("made", schedule_id="uuid", size="integer", **_STATE)}
+""")
+_SHARE = text("""
+    WITH joined AS (
+         UPDATE membership_schedules SET schedule_id = :schedule_id
+          WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])))
+    UPDATE schedules
+       SET size = 0, due_at = NULL, settled_at = NULL, fingerprint = NULL,
+           attempts = 0, retry_at = NULL, last_error = NULL, quarantined_at = NULL
+     WHERE brand_id = :brand_id AND schedule_id = ANY(CAST(:ids AS uuid[]))
+""")
+_FORGET_EMPTY = text("""
+    DELETE FROM schedules WHERE brand_id = :brand_id AND shared AND schedule_id = ANY(CAST(:schedule_ids AS uuid[]))
+""")
+_MOVE_OWN = Updating(
+    """
+    UPDATE schedules s
+       SET due_at = kinds.due_at, settled_at = kinds.settled_at, fingerprint = kinds.fingerprint,
+           attempts = 0, retry_at = NULL, last_error = NULL, quarantined_at = NULL
+      FROM {kinds} WHERE s.brand_id = :brand_id AND {its_ids} AND {its_kind}
+    """,
+    key="s.schedule_id",
+    shared=_STATE,
+)
+_SOONER = Updating(
+    """
+    UPDATE schedules s SET due_at = least(s.due_at, kinds.due_at), fingerprint = NULL
+      FROM {kinds} WHERE s.brand_id = :brand_id AND {its_ids} AND {its_kind}
+    """,
+    key="s.schedule_id",
+    shared={"due_at": "timestamptz"},
+)
+_WAKE_SETTLED_AT = text("""
+    UPDATE schedules s SET due_at = :now
+     WHERE s.brand_id = :brand_id AND s.settled_at = :now
+       AND (SELECT m.membership_type_id
+              FROM memberships m
+             WHERE m.brand_id = :brand_id
+               AND m.membership_id = CASE WHEN s.shared
+                       THEN (SELECT p.membership_id FROM membership_schedules p
+                              WHERE p.brand_id = :brand_id AND p.schedule_id = s.schedule_id LIMIT 1)
+                       ELSE s.schedule_id END) = ANY(:type_ids)
+""")
+
+
+class State(NamedTuple):
+    """How a settling left memberships: when they next fall due and when it was (instants), and what they are like."""
+
+    due_at: datetime | None
+    settled_at: datetime | None
+    fingerprint: UUID | None
+
+
+class Waiting(NamedTuple):
+    """Memberships in one state whose schedules are locked: those of one shared row, or such with rows of their own.
+
+    `has_news`: there are facts about each that no settling has seen.
+    """
+
+    ids: list[str]
+    state: State
+    has_news: bool = False
+    shared_by: UUID | None = None
+
+
+def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attempts: int = 0) -> list[Waiting]:
+    """Lock the schedules of memberships, and give those their own that share one; unknown ids are passed over. Waits
+    for whoever settles them. `attempts`: those with as many are taken together with others of their fingerprint."""
+    left = set(map(str, ids))
+    held: list[Waiting] = []
+    for _ in range(_TRIES):
+        which = {"brand_id": brand_id, "ids": id_array(sorted(left)), "attempts": attempts}
+        found = [_waiting(row) for row in connection.execute(_LOCK_OWN, which)]
+        held += found
+        left -= {one for waiting in found for one in waiting.ids}
+        left &= set(connection.scalars(_SHARE_ONE, {"brand_id": brand_id, "ids": id_array(left)})) if left else set()
+        if not left:
+            break
+        leave(connection, brand_id, left)
+    return held
+
+
+def leave(connection: Connection, brand_id: UUID, ids: Collection[object]) -> None:
+    """Let memberships leave the schedules that they share. From now on each is due by its own, as it was."""
+    if ids:
+        connection.execute(_LEAVE, {"brand_id": brand_id, "ids": id_array(ids)})
+
+
+def lock_due(connection: Connection, brand_id: UUID, now: datetime, first_id: UUID, last_id: UUID) -> list[Waiting]:
+    """Lock the schedules of a range of ids that are due. Who shares one and has news is given its own."""
+    within = {"brand_id": brand_id, "now": now, "first_id": first_id, "last_id": last_id, "attempts": 0}
+    held: list[Waiting] = []
+    shared = {row.schedule_id: row for row in connection.execute(_LOCK_SHARED_DUE, within)}
+    if shared:
+        # Asked once they are held: whoever left before is not among them.
+        for row in connection.execute(_SHARING, {"brand_id": brand_id, "schedule_ids": id_array(shared)}):
+            by = shared[row.schedule_id]
+            state = State(by.due_at, by.settled_at, by.fingerprint)
+            held.append(Waiting(row.ids, state, row.has_news, None if row.has_news else row.schedule_id))
+        used = {waiting.shared_by for waiting in held}
+        empty = [schedule_id for schedule_id in shared if schedule_id not in used]
+        leave(connection, brand_id, [one for waiting in held if waiting.has_news for one in waiting.ids])
+        if empty:
+            connection.execute(_FORGET_EMPTY, {"brand_id": brand_id, "schedule_ids": id_array(empty)})
+    just_left = {one for waiting in held if waiting.has_news for one in waiting.ids}
+    for row in connection.execute(_LOCK_DUE, within):
+        ids = [one for one in row.ids if one not in just_left] if just_left else row.ids
+        if ids:
+            held.append(_waiting(row)._replace(ids=ids))
+    return held
+
+
+def _waiting(row: Row[Any]) -> Waiting:
+    return Waiting(row.ids, State(row.due_at, row.settled_at, row.fingerprint), row.has_news)
+
+
+def move_on(
+    connection: Connection,
+    brand_id: UUID,
+    settled: Mapping[tuple[UUID | None, State], Sequence[str]],
+    *,
+    may_share: bool,
+) -> None:
+    """Leave memberships whose schedules are locked in the states that their settling came to: ids by the schedule that
+    they share (None: each its own) and the state. `may_share`: where enough of those with their own are left in one
+    state, they share a schedule from now on."""
+    shared = [(by, len(ids), *state) for (by, state), ids in settled.items() if by is not None]
+    if shared:
+        rows = columns_of("moved", ("schedule_id", "size", *_STATE), shared)
+        connection.execute(_MOVE_SHARED, {"brand_id": brand_id, **rows})
+    own = {state: ids for (by, state), ids in settled.items() if by is None}
+    if may_share:
+        enough = [
+            state for state, ids in own.items() if state.fingerprint and len(ids) >= limits.current.fewest_sharing
+        ]
+        _share(connection, brand_id, {state: own.pop(state) for state in enough})
+    left = {UUID(one): state for state, ids in own.items() for one in ids}
+    _MOVE_OWN.execute(connection, left, brand_id=brand_id)
+
+
+def _share(connection: Connection, brand_id: UUID, by_state: Mapping[State, Sequence[str]]) -> None:
+    """Make a schedule to share for those left in each state."""
+    if not by_state:
+        return
+    made = [(str(uuid7()), len(ids), *state) for state, ids in by_state.items()]
+    rows = columns_of("made", ("schedule_id", "size", *_STATE), made)
+    connection.execute(_MAKE_SHARED, {"brand_id": brand_id, **rows})
+    for (schedule_id, *_), ids in zip(made, by_state.values(), strict=True):
+        connection.execute(_SHARE, {"brand_id": brand_id, "schedule_id": schedule_id, "ids": id_array(ids)})
+
+
+def sooner(connection: Connection, brand_id: UUID, due_at: dict[UUID, datetime | None]) -> None:
+    """See to it that memberships, whose own schedules are locked, fall due by an instant: something was issued beside
+    their settling, and they are not what their fingerprint says any more."""
+    _SOONER.execute(connection, {one: (at,) for one, at in due_at.items()}, brand_id=brand_id)
+
+
+def wake(connection: Connection, brand_id: UUID, ids: Iterable[object], now: datetime) -> None:
+    """See to it that memberships are settled again, hint or no hint: what they rest on changed at `now`."""
+    held = own(connection, brand_id, ids)
+    sooner(connection, brand_id, {UUID(one): now for waiting in held for one in waiting.ids})
+
+
+def wake_settled_at(connection: Connection, brand_id: UUID, type_ids: Sequence[UUID], now: datetime) -> None:
+    """Settle the memberships of types again that were settled at `now`: a rule was saved at that very instant,
+    while the clock stood still, and may be in force for what was released at it."""
+    connection.execute(_WAKE_SETTLED_AT, {"brand_id": brand_id, "type_ids": list(type_ids), "now": now})
