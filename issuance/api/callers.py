@@ -48,7 +48,7 @@ class Caller:
     engine: Engine
     broker: Broker
     key: Key | None = None
-    #: The member whose token was shown.
+    #: The member whose token was shown, by the brand's id.
     member: str | None = None
     #: The transaction that the whole request is part of (api/idempotency.py).
     work: Connection | None = None
@@ -82,9 +82,9 @@ def caller_of(request: Request) -> Caller:
         if shown.count(".") == 2:
             holder = tokens.find(connection, shown)
             if holder is None:
-                raise NotAuthenticated("This token is not valid: it has expired, or its member was removed.")
-            member = holder.external_user_id
-            return Caller(holder.brand_id, f"member {member}", engine, broker, member=member)
+                raise NotAuthenticated("This token is not good: it has expired, or its member was removed.")
+            name = f"member {holder.member_id}"
+            return Caller(holder.brand_id, name, engine, broker, member=holder.external_user_id)
         key = keys.find(connection, shown)
     if key is None:
         raise NotAuthenticated("This key is not valid: it is mistyped, or it was revoked.")

@@ -147,7 +147,7 @@ def _name_lone_leads(connection: Connection, brand_id: UUID, events: Sequence[Bi
 
 
 def _others(events: Iterable[BillingEvent]) -> set[str]:
-    """The members that events name as guests, but for those who sign up. If one is being archived, either
+    """The people that events name as guests, but for those who sign up. If one is being archived, either
     the archiving finds these events or their settling finds the member archived."""
     return {
         guest["external_user_id"]
@@ -165,13 +165,16 @@ def _sign_up(
     stored: set[EventKey],
     refused: dict[int, Refused],
 ) -> set[UUID]:
-    """Make the memberships of stored sign-ups, whose ids it gives.
+    """Make the memberships of stored sign-ups, whose ids it gives, and records of whoever stored events name.
 
     A second sign-up of a membership is taken out of the inbox again.
     """
     sign_ups: dict[UUID, int] = {}
     told = [index for index in sorted(firsts[key] for key in stored) if parsed[index].type == _SIGN_UP]
     seconds = [index for index in told if sign_ups.setdefault(parsed[index].membership_id, index) != index]
+    first_told = [parsed[firsts[key]] for key in stored if firsts[key] not in seconds]
+    joining = [parsed[index].data["external_user_id"] for index in sign_ups.values()]
+    members.ensure(connection, brand_id, joining, named=_others(first_told))
     made = inbox.make_memberships(connection, brand_id, [parsed[index] for index in sign_ups.values()])
     seconds += [index for membership_id, index in sign_ups.items() if membership_id not in made]
     for index in seconds:

@@ -18,7 +18,6 @@ from uuid_utils.compat import uuid7
 from issuance.billing.cloud_events import BillingEvent, Refused
 from issuance.engine.rows import as_json, recordset
 from issuance.engine.schedules import FIRST_ATTEMPT
-from issuance.members import members
 
 #: How much of a refused event is kept.
 LONGEST_BODY = 64 * 1024
@@ -63,11 +62,16 @@ _PAYERS = text(f"""
       FROM billing_events e JOIN {recordset(charge_id="text")} USING (charge_id)
      WHERE e.brand_id = :brand_id
 """)
+# By the key, a look a row, whatever the planner believes of sizes.
+_MEMBER = """
+    (SELECT m.member_id FROM members m WHERE m.brand_id = :brand_id AND m.external_user_id = new.external_user_id)
+"""
 _MEMBERSHIPS = text(f"""
     WITH made AS (
-        INSERT INTO memberships (brand_id, membership_id, membership_type_id, external_user_id, signed_up_at,
+        INSERT INTO memberships (brand_id, membership_id, membership_type_id, member_id, signed_up_at,
                                  starts_on, billing_anchor, billing_frequency)
-        SELECT :brand_id, new.*
+        SELECT :brand_id, membership_id, membership_type_id, {_MEMBER}, signed_up_at, starts_on, billing_anchor,
+               billing_frequency
           FROM {
     recordset(
         membership_id="uuid",
@@ -88,13 +92,13 @@ _MEMBERSHIPS = text(f"""
     SELECT membership_id FROM made
 """)
 _GUESTS = text(f"""
-    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, external_user_id, lead_booker)
-    SELECT :brand_id, new.*
+    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, member_id, lead_booker)
+    SELECT :brand_id, membership_id, guest_id, place, name, email, {_MEMBER}, lead_booker
       FROM {
     recordset(
         membership_id="uuid",
         guest_id="uuid",
-        place="smallint",
+        place="integer",
         name="text",
         email="text",
         external_user_id="text",
@@ -165,10 +169,12 @@ def payers(connection: Connection, brand_id: UUID, charge_ids: Collection[str]) 
 
 
 def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[BillingEvent]) -> set[UUID]:
-    """Make the member, membership, guests and schedule of each sign-up; the ids of those that were not there yet."""
+    """The membership, guests and schedule of each sign-up; the ids of the memberships that were not there yet.
+
+    Everybody whom the sign-ups name has a record already (`members.ensure`).
+    """
     if not sign_ups:
         return set()
-    members.ensure(connection, brand_id, [event.data["external_user_id"] for event in sign_ups])
     ordered = sorted(sign_ups, key=lambda event: event.membership_id.int)
     rows = [
         {

@@ -124,31 +124,33 @@ class House:
 
     def run(self, then: Callable[["House"], None]) -> int:
         """Runs everything, does `then` once it is ready, and returns the exit code when all of it has ended."""
-        threading.Thread(target=self._look_after, args=(then,), daemon=True).start()
+        self._in_thread(lambda: self._when_ready(then))
         return self.processes.run()
 
-    def _look_after(self, then: Callable[["House"], None]) -> None:
-        stopping = self.processes.stopping
-        try:
-            self._wait_until_ready()
-            self.processes.ready.set()
-            if stopping.is_set():
-                return
-            self._lock.tell(ready=True, address=self.address, port=self.port)
-            threading.Thread(target=self._do, args=(then,), daemon=True).start()
-            while not stopping.wait(LOOKS_EVERY):
-                for sentence in self._servers.restart_ended():
-                    say(sentence)
-        except IssuanceError as error:
-            say(error.message)
-            self.processes.stop(1)
+    def _in_thread(self, work: Callable[[], None]) -> None:
+        """Does something beside the processes. If it fails, they are stopped."""
 
-    def _do(self, then: Callable[["House"], None]) -> None:
-        try:
+        def do() -> None:
+            try:
+                work()
+            except IssuanceError as error:
+                say(error.message)
+                self.processes.stop(1)
+
+        threading.Thread(target=do, daemon=True).start()
+
+    def _when_ready(self, then: Callable[["House"], None]) -> None:
+        self._wait_until_ready()
+        self.processes.ready.set()
+        if not self.processes.stopping.is_set():
+            self._lock.tell(ready=True, address=self.address, port=self.port)
+            self._in_thread(self._keep_servers_running)
             then(self)
-        except IssuanceError as error:
-            say(error.message)
-            self.processes.stop(1)
+
+    def _keep_servers_running(self) -> None:
+        while not self.processes.stopping.wait(LOOKS_EVERY):
+            for sentence in self._servers.restart_ended():
+                say(sentence)
 
     def _wait_until_ready(self) -> None:
         waited = 0.0

@@ -9,17 +9,9 @@ from sqlalchemy import Connection, Engine, text
 
 from issuance.api.callers import Caller
 from issuance.database.connections import transaction
-from issuance.tenancy import brands
 
 #: Each forgets to name the brand.
 TABLES = ("brands", "api_keys")
-
-
-@pytest.fixture
-def other_brand_id(engine: Engine) -> UUID:
-    """Another brand, which has a row in each of TABLES too."""
-    with transaction(engine) as connection:
-        return brands.create(connection, name="other", timezone="UTC", sandbox=True)[0]
 
 
 @pytest.fixture(params=["its own transaction", "part of a request with an Idempotency-Key"])

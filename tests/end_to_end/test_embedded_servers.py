@@ -127,7 +127,7 @@ def test_a_server_that_can_not_start_says_why_in_one_line(home: Path) -> None:
 def test_a_lost_password_is_one_clear_line(home: Path) -> None:
     Postgres(home, durable=False).prepare()
     (home / "postgres.json").unlink()
-    with pytest.raises(ServerError, match=r"postgres\.json is gone"):
+    with pytest.raises(ServerError, match=r"postgres\.json is missing"):
         Postgres(home)
 
 
