@@ -40,7 +40,7 @@ class Sweep:
         for _ in range(LOOKS):
             began = monotonic()
             with transaction(engine) as connection:
-                brands = sweeps.brands_with_due(connection, most=tick.MOST_BRANDS)
+                brands = sweeps.brands_with_due(connection, most=tick.LIMITS.brands)
             looked = monotonic()
             asked = tick.run_once(engine, broker)
             ticks.append(1000 * (monotonic() - looked))

@@ -19,8 +19,9 @@ ROOM = 250
 class Backlog:
     """What was asked for and is not begun. It is in memory only, so it can be lost, as hints can."""
 
-    def __init__(self, settle: Callable[[UUID, list[UUID]], None]) -> None:
+    def __init__(self, settle: Callable[[UUID, list[UUID]], None], *, room: int = ROOM) -> None:
         self._settle = settle
+        self._room = room
         self._changed = Condition()
         # The brand that has waited longest comes first.
         self._asked: dict[UUID, dict[UUID, None]] = {}
@@ -32,7 +33,7 @@ class Backlog:
         Waits only if too many are waiting already.
         """
         with self._changed:
-            self._changed.wait_for(lambda: len(self._asked.get(brand_id, ())) < ROOM)
+            self._changed.wait_for(lambda: len(self._asked.get(brand_id, ())) < self._room)
             self._asked.setdefault(brand_id, {}).update(dict.fromkeys(membership_ids))
         while (brand := self._next_brand()) is not None:
             self._settle_brand(*brand)

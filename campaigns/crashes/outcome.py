@@ -1,4 +1,4 @@
-"""What a scenario has come to, in words that do not depend on chance: no ids that are made up, no real times."""
+"""The outcome of a scenario, without anything that differs from run to run, such as new ids and real times."""
 
 from collections import Counter
 from typing import Any
@@ -50,7 +50,7 @@ def of(club: Club) -> Outcome:
 
 
 def differences(undisturbed: Outcome, disturbed: Outcome) -> list[str]:
-    """What is missing or too much, a line each."""
+    """What is missing and what is too much, one line each."""
     found = []
     for part, rows in undisturbed.items():
         found += [f"{part}: missing {times} x {row}" for row, times in (rows - disturbed[part]).items()]

@@ -7,8 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from worker import backlog
-from worker.backlog import Backlog
+from worker.backlog import ROOM, Backlog
 
 PATIENCE_SECONDS = 20.0
 BRAND, OTHER = uuid4(), uuid4()
@@ -38,9 +37,9 @@ def settling() -> Settling:
 
 
 @pytest.fixture
-def ask(settling: Settling) -> Iterator[Callable[..., "Future[None]"]]:
-    """Asks in a thread of its own."""
-    asked = Backlog(settling)
+def ask(settling: Settling, request: pytest.FixtureRequest) -> Iterator[Callable[..., "Future[None]"]]:
+    """Asks in a thread of its own. A parameter is the room that there is."""
+    asked = Backlog(settling, room=getattr(request, "param", ROOM))
     with ThreadPoolExecutor(4) as pool:
         yield lambda brand_id, *ids: pool.submit(asked.ask, brand_id, ids)
         settling.may_end.set()
@@ -92,11 +91,9 @@ def test_a_failure_leaves_what_was_asked_for_meanwhile(settling: Settling, ask: 
     assert settling.settled == [(BRAND, [FIRST]), (BRAND, [SECOND])]
 
 
-def test_what_waits_in_memory_is_bounded(
-    settling: Settling, ask: Callable[..., "Future[None]"], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("ask", [1], indirect=True)
+def test_what_waits_in_memory_is_bounded(settling: Settling, ask: Callable[..., "Future[None]"]) -> None:
     """Where there is no room, hints stay in the queue for other processes."""
-    monkeypatch.setattr(backlog, "ROOM", 1)
     first = ask(BRAND, FIRST)
     assert settling.began.wait(PATIENCE_SECONDS)
     ask(BRAND, SECOND).result(PATIENCE_SECONDS)
