@@ -1,4 +1,4 @@
-"""A sign-up's own transaction counts the first attempt to settle it (SEMANTICS 14, docs/decisions/0023-rounds.md)."""
+"""A sign-up's own transaction counts the first attempt to settle it (SEMANTICS 14, docs/decisions 27)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Memberships of one fingerprint are decided together, and nobody can tell by the credits (docs/decisions 19)."""
+"""Memberships of one fingerprint are decided together, and nobody can tell by the credits (docs/decisions 27)."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

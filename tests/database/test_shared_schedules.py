@@ -1,4 +1,4 @@
-"""What many wait for stands in one schedule, and who is looked at by itself has left it (docs/decisions 24)."""
+"""What many wait for stands in one schedule, and who is looked at by itself has left it (docs/decisions 28)."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What is done at the same time is done one after the other, or apart: the locks of settling (docs/decisions 3, 4)."""
+"""What is done at the same time is done one after the other, or apart: the locks of settling (docs/decisions 4, 28)."""
 
 import threading
 import time

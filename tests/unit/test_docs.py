@@ -182,7 +182,7 @@ GONE = """
 PLAIN = """
     announcement arrival bisection book change history kind limit message model moment process queue range row span
     tick writer
-    anything issuing its new own read trust work
+    anything every issuing its look new own read trust work
     happened raced tell told updating waiting worked
 """
 
