@@ -193,7 +193,9 @@ class Club:
         assert self.value("SELECT count(*) FROM runs WHERE finished_at IS NULL") == 0
         assert self.value("SELECT count(*) FROM billing_events WHERE settled_at IS NULL") == 0
         # An attempt may be under way: the reconciler doubles hints that wait long.
-        assert self.value("SELECT count(*) FROM schedules WHERE last_error IS NOT NULL OR quarantined_at IS NOT NULL") == 0
+        assert (
+            self.value("SELECT count(*) FROM schedules WHERE last_error IS NOT NULL OR quarantined_at IS NOT NULL") == 0
+        )
         assert self.offenders() == []
 
     def offenders(self) -> list[dict[str, Any]]:

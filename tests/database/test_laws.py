@@ -151,7 +151,9 @@ def test_law_9_finds_what_is_left_lying(connection: Connection, brand_id: UUID, 
     assert broken(connection, brand_id) == {}
     plant(connection, set_due, at=datetime(2090, 3, 14, tzinfo=UTC), ada=ada)
     assert "fell due" in broken(connection, brand_id)[9][0]["wrong"]
-    plant(connection, "UPDATE schedules SET quarantined_at = now(), last_error = 'why' WHERE schedule_id = :ada", ada=ada)
+    plant(
+        connection, "UPDATE schedules SET quarantined_at = now(), last_error = 'why' WHERE schedule_id = :ada", ada=ada
+    )
     (offender,) = broken(connection, brand_id)[9]
     assert (offender["membership_id"], offender["last_error"]) == (ada, "why")
     plant(connection, "UPDATE schedules SET quarantined_at = NULL, due_at = NULL WHERE schedule_id = :ada", ada=ada)
