@@ -1,4 +1,4 @@
-"""Databases that tests make, and leave behind no trace of."""
+"""Databases that tests make and drop."""
 
 import time
 from typing import Any
@@ -8,7 +8,7 @@ from psycopg import sql
 
 
 def drop_database(connection: psycopg.Connection[Any], name: str) -> None:
-    """Drop a database, whoever is connected. Autovacuum is, now and then: nobody may end it, and it is soon done."""
+    """Drop a database although others are connected. Only a superuser can end autovacuum, so wait for it."""
     statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
     for _ in range(100):
         try:

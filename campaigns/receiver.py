@@ -1,4 +1,4 @@
-"""A brand's own server: takes deliveries, and answers as it is told to."""
+"""A brand's own server for webhooks: it accepts deliveries and answers as a test says."""
 
 import threading
 import time
@@ -47,14 +47,14 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
-                """Says nothing."""
+                """Log nothing."""
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
             request_queue_size = 128
 
             def handle_error(self, *_: Any) -> None:
-                """A sender that hung up is no news."""
+                """Ignore a sender that hangs up."""
 
         self._server = Server(("127.0.0.1", self.port), Handler)
         self.port = self._server.server_port
@@ -67,7 +67,7 @@ class Receiver:
             self._server = None
 
     def verified(self, secret: str) -> list[Any]:
-        """The bodies that came, each with a good signature."""
+        """The bodies that came. Raises if a signature is wrong."""
         return [Webhook(secret).verify(body.decode(), headers) for _, headers, body in list(self.received)]
 
     def wait_for(self, number: int, seconds: float = 20.0) -> None:
@@ -88,7 +88,7 @@ def running() -> Iterator[Receiver]:
 
 
 def redirect(to: str) -> Callable[[BaseHTTPRequestHandler], None]:
-    """Answers that it is elsewhere."""
+    """Answer with a redirect."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(307)
@@ -99,7 +99,7 @@ def redirect(to: str) -> Callable[[BaseHTTPRequestHandler], None]:
 
 
 def hang(request: BaseHTTPRequestHandler) -> None:
-    """Answers a byte now and then, and is never done."""
+    """Answer a byte now and then, without end."""
     request.wfile.write(b"HTTP/1.1 200 OK\r\n")
     for _ in range(200):
         request.wfile.write(b"x-more: of this\r\n")
@@ -108,7 +108,7 @@ def hang(request: BaseHTTPRequestHandler) -> None:
 
 
 def flood(request: BaseHTTPRequestHandler) -> None:
-    """Answers 200 with a body without end."""
+    """Answer 200 with an endless body."""
     request.send_response(200)
     request.end_headers()
     while True:

@@ -3,6 +3,7 @@
 This module makes the broker, so that other rooms can ask for work without importing the workers.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
 
@@ -16,8 +17,20 @@ EVENTS_QUEUE = "events"
 BULK_QUEUE = "bulk"
 WEBHOOKS_QUEUE = "webhooks"
 QUEUES = (EVENTS_QUEUE, BULK_QUEUE, WEBHOOKS_QUEUE)
-#: At most so many memberships in one message, so that a slow message delays few of them.
-MEMBERSHIPS_A_HINT = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is asked for at once. Tests put others in place of `limits`."""
+
+    #: At most so many memberships in one message, so that a slow message delays few of them.
+    memberships_a_hint: int = 250
+    #: At most so many hints are sent for one run at once, so that the runs of all brands alternate in the queue. A
+    #: worker asks for more when its time slice is over.
+    hints_a_run: int = 8
+
+
+limits = Limits()
 
 
 class Ringing(RedisBroker):
@@ -36,7 +49,7 @@ def bell(queue: str) -> str:
 
 @lru_cache(maxsize=4)
 def broker_for(url: str, kind: type[Ringing] = Ringing) -> RedisBroker:
-    """The broker of this process. Messages of a worker that died return after 15 s, not after the default 15 minutes."""
+    """The broker of this process. A dead worker's messages return after 15 s, not the default 15 minutes."""
     broker = kind(
         url=url,
         middleware=[],
@@ -52,20 +65,16 @@ def broker_for(url: str, kind: type[Ringing] = Ringing) -> RedisBroker:
 
 def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) -> None:
     """Ask for memberships to be settled soon."""
-    for start in range(0, len(membership_ids), MEMBERSHIPS_A_HINT):
-        ids = [str(membership_id) for membership_id in membership_ids[start : start + MEMBERSHIPS_A_HINT]]
+    size = limits.memberships_a_hint
+    for start in range(0, len(membership_ids), size):
+        ids = [str(membership_id) for membership_id in membership_ids[start : start + size]]
         if not _send(broker, EVENTS_QUEUE, "settle_memberships", str(brand_id), ids):
             return
 
 
-#: At most so many hints are sent for one run at once, so that the runs of all brands alternate in the queue. A worker
-#: asks for more when its time slice is over.
-HINTS_A_RUN = 8
-
-
 def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batches: int = 1) -> None:
     """Ask for the next `batches` batches of a run to be worked on."""
-    for _ in range(min(batches, HINTS_A_RUN)):
+    for _ in range(min(batches, limits.hints_a_run)):
         if not _send(broker, BULK_QUEUE, "work_on_run", str(brand_id), str(run_id)):
             return
 

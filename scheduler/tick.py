@@ -17,10 +17,18 @@ from issuance.log import logger
 from issuance.tenancy import clock, idempotency
 from issuance.webhooks import deliveries
 
-MOST_BRANDS = 200
-MOST_RUNS = 200
-MOST_MEMBERSHIPS = 2_000
-MOST_WEBHOOKS = 1_000
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many of each one tick asks for at most. The next ones come at the next tick."""
+
+    brands: int = 200
+    runs: int = 200
+    memberships: int = 2_000
+    webhooks: int = 1_000
+
+
+LIMITS = Limits()
 #: A hint after which nothing was done for this long counts as lost.
 _FORGOTTEN_AFTER = "2 seconds"
 
@@ -49,19 +57,19 @@ class Tick:
     webhooks: int = 0
 
 
-def run_once(engine: Engine, broker: dramatiq.Broker) -> Tick:
+def run_once(engine: Engine, broker: dramatiq.Broker, limits: Limits = LIMITS) -> Tick:
     """Plan sweeps of what is due, and ask again for work that was not done. Each brand has its own clock."""
     tick = Tick()
     with transaction(engine) as connection:
-        brands = sweeps.brands_with_due(connection, most=MOST_BRANDS)
+        brands = sweeps.brands_with_due(connection, most=limits.brands)
     for brand_id in brands:
         try:
             _sweep(engine, broker, brand_id, tick)
         except SQLAlchemyError as error:  # the other brands still get theirs
             logger.error("sweep_not_planned", brand=str(brand_id), error=type(error).__name__)
-    _resume_runs(engine, broker, tick)
-    _settle_forgotten(engine, broker, tick)
-    _deliver(engine, broker, tick)
+    _resume_runs(engine, broker, tick, most=limits.runs)
+    _settle_forgotten(engine, broker, tick, most=limits.memberships)
+    _deliver(engine, broker, tick, most=limits.webhooks)
     return tick
 
 
@@ -81,26 +89,26 @@ def _sweep(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, tick: Tick) 
         hints.work_on_run(broker, brand_id, planned.run_id, batches=planned.batches)
 
 
-def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick) -> None:
+def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
     with transaction(engine) as connection:
-        stalled = connection.execute(_STALLED, {"after": _FORGOTTEN_AFTER, "most": MOST_RUNS}).all()
+        stalled = connection.execute(_STALLED, {"after": _FORGOTTEN_AFTER, "most": most}).all()
     for run in stalled:
         batches.close(engine, run.brand_id, run.run_id)
         hints.work_on_run(broker, run.brand_id, run.run_id, batches=max(run.left_over, 1))
         tick.resumed += 1
 
 
-def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick) -> None:
+def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
     with transaction(engine) as connection:
-        forgotten = sweeps.unsettled(connection, older_than=_FORGOTTEN_AFTER, most=MOST_MEMBERSHIPS)
+        forgotten = sweeps.unsettled(connection, older_than=_FORGOTTEN_AFTER, most=most)
     for brand_id, membership_ids in forgotten.items():
         hints.settle(broker, brand_id, membership_ids)
         tick.memberships += len(membership_ids)
 
 
-def _deliver(engine: Engine, broker: dramatiq.Broker, tick: Tick) -> None:
+def _deliver(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
     with transaction(engine) as connection:
-        webhooks = deliveries.due(connection, most=MOST_WEBHOOKS)
+        webhooks = deliveries.due(connection, most=most)
     for webhook in webhooks:
         hints.deliver(broker, webhook.brand_id, webhook.webhook_id)
     tick.webhooks = len(webhooks)

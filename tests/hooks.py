@@ -12,6 +12,7 @@ from campaigns.receiver import Receiver, running
 from issuance.database.connections import transaction
 from issuance.database.tables import deliveries
 from issuance.webhooks import dispatcher, outbox, webhooks
+from issuance.webhooks.client import PATIENCE
 
 
 @pytest.fixture
@@ -34,9 +35,9 @@ class Hook(NamedTuple):
             for amount in range(number):
                 outbox.add(connection, self.brand_id, "wallet.credited", {"amount": amount})
 
-    def deliver(self) -> bool:
-        """What a worker does with one hint, here."""
-        return dispatcher.deliver(self.engine, self.brand_id, self.webhook_id)
+    def deliver(self, *, patience: float = PATIENCE) -> bool:
+        """Do what a worker does in one time slice."""
+        return dispatcher.deliver(self.engine, self.brand_id, self.webhook_id, patience=patience)
 
     def make_due(self) -> None:
         """Time passes until the next attempt of everything."""

@@ -1,7 +1,7 @@
 """The worker processes: `dramatiq worker --queues events|bulk|webhooks` (see the Procfile).
 
-`actors` says what a message asks for, `messages` reads messages of any kind, `rounds` joins the hints of one brand, and
-`process` starts a worker process. Importing these opens nothing and registers nothing; `start` does.
+`process` starts a worker process, `messages` reads messages of any kind, `actors` does what they ask for, and `backlog`
+joins the hints of one brand. Importing these opens nothing and registers nothing; `start` does.
 """
 
 import sys
@@ -13,9 +13,9 @@ __all__ = ["start"]
 
 
 def _is_named_to_dramatiq() -> bool:
-    """Whether this process is `dramatiq worker`: it was given a module, and importing that must leave a broker behind.
+    """Whether this process is `dramatiq worker`, which takes the broker that importing this package leaves behind.
 
-    `dramatiq worker:start` does the same, and calls `start` itself.
+    `dramatiq worker:start` calls `start` itself.
     """
     program = Path(sys.argv[0])
     return "worker" in sys.argv[1:] and (program.name == "dramatiq" or program.parent.name == "dramatiq")

@@ -5,7 +5,6 @@ They do not retry: what was not done is found by its state in PostgreSQL and ask
 
 import base64
 from collections import Counter
-from functools import partial
 from hashlib import sha256
 from time import monotonic
 from uuid import UUID
@@ -20,7 +19,7 @@ from issuance.deciding.reasons import Reason
 from issuance.engine import arrivals, batches
 from issuance.log import logger
 from issuance.webhooks import dispatcher
-from worker.rounds import Rounds
+from worker.backlog import Backlog
 
 #: Seconds that a worker spends on one run at a time, so that other runs do not wait for it.
 TIME_SLICE = 0.4
@@ -38,16 +37,14 @@ class Actors:
     def __init__(self, engine: Engine, broker: dramatiq.Broker) -> None:
         self._engine = engine
         self._broker = broker
-        self._rounds = Rounds(self._settle)
+        self._backlog = Backlog(self._settle)
 
     def declare(self) -> None:
         """Make the actors known to the broker, each under the name of its method."""
-        # A decorator of dramatiq's keeps the first name that it gave: one for each actor.
-        events, bulk, webhooks = (partial(dramatiq.actor, queue_name=queue, broker=self._broker) for queue in hints.QUEUES)
-        events(self.settle_memberships)
-        events(self.quarantine_message)
-        bulk(self.work_on_run)
-        webhooks(self.deliver_to_webhook)
+        dramatiq.actor(queue_name=hints.EVENTS_QUEUE, broker=self._broker)(self.settle_memberships)
+        dramatiq.actor(queue_name=hints.EVENTS_QUEUE, broker=self._broker)(self.quarantine_message)
+        dramatiq.actor(queue_name=hints.BULK_QUEUE, broker=self._broker)(self.work_on_run)
+        dramatiq.actor(queue_name=hints.WEBHOOKS_QUEUE, broker=self._broker)(self.deliver_to_webhook)
 
     def settle_memberships(self, brand: str, memberships: list[str]) -> None:
         """Settle memberships that something happened to."""
@@ -56,7 +53,7 @@ class Actors:
         except (ValueError, TypeError, AttributeError):
             logger.error("message_without_ids", actor="settle_memberships")
             return
-        self._rounds.ask(brand_id, membership_ids)
+        self._backlog.ask(brand_id, membership_ids)
 
     def _settle(self, brand_id: UUID, membership_ids: list[UUID]) -> None:
         began = monotonic()

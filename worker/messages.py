@@ -7,6 +7,7 @@ Here it becomes a message for `quarantine_message`, and the others are worked on
 import base64
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import dramatiq
@@ -62,9 +63,16 @@ def _wrong(message: Any) -> str:
     return "" if message["actor_name"] in KNOWN_ACTORS else "for an unknown actor"
 
 
-#: Seconds between two looks into a queue whose bell did not ring: while none of its messages is being worked on, and
-#: while some are (there may then be messages that were not fetched yet).
-_LOOKS_EVERY, _LOOKS_EVERY_BUSY = 1.0, 0.02
+@dataclass(frozen=True, slots=True)
+class LooksEvery:
+    """Seconds between two looks into a queue whose bell did not ring."""
+
+    #: While none of its messages is being worked on.
+    idle: float = 1.0
+    #: While some are: there may then be messages that were not fetched yet.
+    busy: float = 0.02
+
+
 #: Milliseconds that dramatiq's own consumer sleeps when it finds nothing. The waiting is done here instead.
 _NO_NAP = 1
 
@@ -76,16 +84,23 @@ class TrustsItsQueue(hints.Ringing):
     the consumer of another queue would die. And a consumer that waits for a queue is woken by its bell.
     """
 
+    looks_every = LooksEvery()
+
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = _NO_NAP) -> dramatiq.Consumer:
         ring = self.client.pubsub(ignore_subscribe_messages=True)
-        return _OwnQueue(super().consume(queue_name, prefetch, min(timeout, _NO_NAP)), queue_name, ring)
+        return _OwnQueue(
+            super().consume(queue_name, prefetch, min(timeout, _NO_NAP)), queue_name, ring, self.looks_every
+        )
 
 
 class _OwnQueue(dramatiq.Consumer):
-    def __init__(self, consumer: dramatiq.Consumer, queue_name: str, ring: redis.client.PubSub) -> None:
+    def __init__(
+        self, consumer: dramatiq.Consumer, queue_name: str, ring: redis.client.PubSub, looks_every: LooksEvery
+    ) -> None:
         self._consumer = consumer
         self._queue_name = queue_name
         self._ring = ring
+        self._looks_every = looks_every
         self._under_way: set[str] = set()
 
     def __next__(self) -> MessageProxy | None:
@@ -93,7 +108,7 @@ class _OwnQueue(dramatiq.Consumer):
         busy = bool(self._under_way)
         message = next(self._consumer)
         if message is None:
-            self._wait(_LOOKS_EVERY_BUSY if busy else _LOOKS_EVERY)
+            self._wait(self._looks_every.busy if busy else self._looks_every.idle)
             return None
         self._under_way.add(message.message_id)
         if message.queue_name == self._queue_name:

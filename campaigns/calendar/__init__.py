@@ -1,1 +1,1 @@
-"""The calendar against two oracles: PostgreSQL's own interval arithmetic, and one written from scratch."""
+"""Compares the calendar with two oracles: PostgreSQL's interval arithmetic, and a calendar written from scratch."""

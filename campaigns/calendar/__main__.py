@@ -1,4 +1,4 @@
-"""`./run python -m campaigns.calendar --triples 1000000`: every zone and change of clocks, and random triples."""
+"""`./run python -m campaigns.calendar --triples 1000000`: checks every zone, every change of clocks, random triples."""
 
 import argparse
 import itertools

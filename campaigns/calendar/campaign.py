@@ -1,4 +1,4 @@
-"""The product's calendar asked the same questions as the oracles."""
+"""Asks the product's calendar and the oracles the same questions."""
 
 import itertools
 import random
@@ -46,7 +46,7 @@ _WALL_LATER = """
 
 
 class Triple(NamedTuple):
-    """Which boundary: boundary(n) of a membership that starts on a date, with an anchor and a frequency."""
+    """One question: when is boundary(n) of a membership with this start, anchor and frequency?"""
 
     starts_on: date
     anchor: date
@@ -56,7 +56,7 @@ class Triple(NamedTuple):
 
 @dataclass
 class Report:
-    """What was asked, and where the product said something else than an oracle."""
+    """How much was asked, and each answer in which the product differs from an oracle."""
 
     triples: int = 0
     zones: int = 0
@@ -79,7 +79,7 @@ def triples(seed: int, count: int) -> Iterator[Triple]:
 
 
 def check_triples(connection: psycopg.Connection, asked: Sequence[Triple], report: Report) -> None:
-    """boundary(n), and that the calendar has it as its nth date and finds the next one after it."""
+    """Check boundary(n), that it is the calendar's nth date, and the date that the calendar finds after it."""
     steps = [triple.n if triple.starts_on == triple.anchor else triple.n - 1 for triple in asked]
     months = [step * triple.frequency.months for step, triple in zip(steps, asked, strict=True)]
     rows = connection.execute(_MONTHS_LATER, ([triple.anchor for triple in asked], months)).fetchall()
@@ -102,7 +102,7 @@ def zones() -> list[str]:
 
 
 def check_zone(connection: psycopg.Connection, name: str, changes: Sequence[int], report: Report) -> None:
-    """What the product makes of dates and wall-clock times around some of a zone's changes."""
+    """Check dates and wall-clock times around some changes of a zone."""
     connection.execute(_IN_ZONE, (name,))
     report.zones += 1
     report.changes += len(changes)

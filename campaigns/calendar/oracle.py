@@ -1,4 +1,4 @@
-"""A calendar of its own: day numbers, and zones read from their files. Nothing of it is the product's.
+"""A calendar that shares no code with the product: it counts days, and reads the zones' files itself.
 
 It knows no `datetime`, `zoneinfo` or `calendar`: days are counted from 1970-01-01, instants in seconds from then.
 """
@@ -110,7 +110,7 @@ _FOOTER = re.compile(rf"{_NAME}({_TIME})(?:{_NAME}({_TIME})?,([^,/]+)(?:/({_TIME
 
 
 def _for_ever(footer: str, known: int) -> Iterator[tuple[int, int]]:
-    """The changes that a POSIX TZ string tells of, year by year."""
+    """The changes that a POSIX TZ string describes, year by year."""
     if not footer:
         return
     match = _FOOTER.fullmatch(footer)

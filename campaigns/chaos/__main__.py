@@ -1,4 +1,4 @@
-"""`./run chaos`: faults of every kind at random moments, then the laws."""
+"""`./run chaos`: causes faults of every kind at random moments, then checks the laws."""
 
 import re
 import tempfile
@@ -26,7 +26,7 @@ def chaos(
     only: Annotated[str, typer.Option(metavar="TEXT", help="Only faults whose name has this in it.")] = "",
     soak: Annotated[str, typer.Option(metavar="TIME", help="Instead: a fault every 30 s for so long, as 30m.")] = "",
 ) -> None:
-    """Let faults of every kind happen to a whole `./run` under load, and account for every credit afterwards.
+    """Cause faults of every kind in a whole `./run` under load, and account for every credit afterwards.
 
     Exits 0 only if nothing was lost, doubled or early.
     """
@@ -80,7 +80,7 @@ def _line(console: Console, name: str, happened: list[Happened]) -> None:
 
 
 def _memory(console: Console, account: Account) -> None:
-    """Of each process: the median of the second and of the last quarter of the time, in MB."""
+    """The memory of each process: the medians of the second and of the last quarter of the time, in MB."""
     quarter = len(account.memory) // 4
     if not quarter:
         return

@@ -1,4 +1,4 @@
-"""A campaign: a load, faults at random moments, and the account of it."""
+"""A campaign: puts a load on a site, causes faults at random moments, and accounts for what came of it."""
 
 import random
 import threading
@@ -22,7 +22,7 @@ _CANARIES = 4
 
 @dataclass
 class Happened:
-    """A fault: when it began and was over (time.monotonic()), and how long normal service then took to be seen."""
+    """A fault: when it began and ended (time.monotonic()), and after how many seconds service was normal again."""
 
     name: str
     began: float
@@ -32,7 +32,7 @@ class Happened:
 
 @dataclass
 class Account:
-    """What came of a campaign. Nothing `wrong`: nothing was lost, doubled or early."""
+    """The result of a campaign. If nothing is `wrong`, no credit was lost, doubled or early."""
 
     happened: list[Happened] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Plan:
 
 
 def run(site: Site, plan: Plan, signed_up: Callable[[int], None], fault_over: Callable[[Happened], None]) -> Account:
-    """Carry out a plan. The callbacks are for whoever shows progress."""
+    """Carry out a plan. The callbacks are told the progress."""
     account = Account()
     chance = random.Random(plan.seed)
     with ExitStack() as stack:
@@ -77,7 +77,7 @@ def run(site: Site, plan: Plan, signed_up: Callable[[int], None], fault_over: Ca
         for canary in canaries:
             canary.start()
         with _sampled(site, account, began):
-            _rage(Weather(site, chance, plan.lasting, load.jump), plan, account, fault_over)
+            _cause_faults(Weather(site, chance, plan.lasting, load.jump), plan, account, fault_over)
             _see_the_end(site, canaries, account)
             load.stop()
             for canary in canaries:
@@ -96,8 +96,8 @@ def run(site: Site, plan: Plan, signed_up: Callable[[int], None], fault_over: Ca
     return account
 
 
-def _rage(weather: Weather, plan: Plan, account: Account, fault_over: Callable[[Happened], None]) -> None:
-    """Faults, one beside the other where they last. Each kind as often as any other, in an order of chance."""
+def _cause_faults(weather: Weather, plan: Plan, account: Account, fault_over: Callable[[Happened], None]) -> None:
+    """Cause faults, lasting ones side by side: each kind equally often, in random order."""
     names = [name for name in FAULTS if plan.only in name]
     lasting: list[threading.Thread] = []
     deadline = time.monotonic() + plan.soak
@@ -139,8 +139,8 @@ def _see_the_end(site: Site, canaries: list[Canary], account: Account) -> None:
 
 
 def _back(canaries: list[Canary], since: float) -> float | None:
-    """When normal service was seen: the first song that began then or later has ended. None: not yet."""
-    return min((sung for canary in canaries if (sung := canary.sung_since(since)) is not None), default=None)
+    """When service was seen to be normal: the end of the first probe that began then or later. None: not yet."""
+    return min((sung for canary in canaries if (sung := canary.service_since(since)) is not None), default=None)
 
 
 @contextmanager

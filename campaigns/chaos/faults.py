@@ -1,4 +1,4 @@
-"""The faults there are, by name. A lasting one lasts `Weather.lasting` seconds and then is over."""
+"""The faults by name. A lasting fault ends after `Weather.lasting` seconds."""
 
 import random
 import signal
@@ -17,7 +17,7 @@ _RUBBISH = (b"\xff\x00 no JSON", b'{"actor_name": "unheard_of"}', b"[]", b"{", b
 
 @dataclass(frozen=True)
 class Weather:
-    """What faults draw on: a site, the campaign's chance, how long a lasting fault lasts, and a way to jump a clock."""
+    """What a fault needs: a site, chance, how long a lasting fault lasts, and a way to make a clock jump."""
 
     site: Site
     chance: random.Random
@@ -51,7 +51,7 @@ def _kill_web(weather: Weather) -> None:
 
 
 def _freeze(weather: Weather) -> None:
-    """A process stands still and goes on later, not knowing."""
+    """Stop a process, and let it go on later; it does not notice."""
     name = weather.chance.choice([*WORKERS, "scheduler"])
     pid = weather.site.pid(name)
     weather.site.send(name, signal.SIGSTOP)
@@ -72,7 +72,7 @@ def _kill_valkey(weather: Weather) -> None:
 
 
 def _fill_valkey(weather: Weather) -> None:
-    """No memory left: every write is refused."""
+    """Leave Valkey no memory: it refuses every write."""
     _configured(weather, "1")
 
 
@@ -85,7 +85,7 @@ def _configured(weather: Weather, most: str) -> None:
 
 
 def _read_only_valkey(weather: Weather) -> None:
-    """It takes itself for a replica of a server that is not there."""
+    """Make Valkey a replica of a server that does not exist."""
     with suppress(redis.RedisError), weather.site.redis() as client:
         client.replicaof("127.0.0.1", "1")
         weather.last()
@@ -119,7 +119,7 @@ def _jump(weather: Weather) -> None:
 
 
 def _second_scheduler(weather: Weather) -> None:
-    """Two schedulers for a while; the second is killed."""
+    """Run two schedulers for a while, then kill the second."""
     other = weather.site.start_another("scheduler")
     weather.last()
     other.kill()

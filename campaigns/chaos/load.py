@@ -1,4 +1,4 @@
-"""What goes on while faults happen, and what must be true of it afterwards."""
+"""The load while faults happen, and what must be true of it afterwards."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ _POINTS = 3
 
 
 class Load:
-    """A large club whose months pass, and a few members whose points come and go, told to a webhook."""
+    """A large club whose months pass, and a few members who are given points and spend them; a webhook is told."""
 
     def __init__(self, club: Club, members: int) -> None:
         self.club = club
@@ -50,7 +50,7 @@ class Load:
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Stop; what is under way comes to its end."""
+        """Stop, and wait for the work that has begun."""
         self._over.set()
         for thread in self._threads:
             thread.join(600)
@@ -65,7 +65,7 @@ class Load:
             self._over.wait(0.2)
 
     def jump(self) -> None:
-        """A month passes, and everybody is settled; one jump at a time."""
+        """Move the clock by a month and wait until everybody is settled; one jump at a time."""
         with self._jumping:
             self.club.move_clock(MONTHS[self.months])
             self.months += 1
@@ -81,7 +81,7 @@ class Load:
         self.club.call("POST", path, json=body, headers={"Idempotency-Key": str(uuid4())})
 
     def wrong(self) -> list[str]:
-        """What is lost, doubled or early, a line each. Wait until all is done first."""
+        """What is lost, doubled or early, one line each. Call it when all work is done."""
         club = self.club
         owed = self.members * (self.months + 1)
         keys = "SELECT count(*) FROM (SELECT DISTINCT membership_id, guest_id, period_start, reissue FROM credits) k"
@@ -104,7 +104,7 @@ class Load:
 
 
 class Canary:
-    """Normal service, tried again and again: a new event gets its credit, and what falls due by the clock gets its."""
+    """Probes again and again whether service is normal: a new event and a new month both lead to their credits."""
 
     def __init__(self, club: Club) -> None:
         self.club = club
@@ -121,8 +121,8 @@ class Canary:
         self._over.set()
         self._thread.join(600)
 
-    def sung_since(self, instant: float) -> float | None:
-        """When the first song ended that began at `instant` or later; None: not yet."""
+    def service_since(self, instant: float) -> float | None:
+        """When the first probe ended that began at `instant` or later; None: not yet."""
         return next((ended for began, ended in list(self.songs) if began >= instant), None)
 
     def wrong(self) -> list[str]:
@@ -132,7 +132,7 @@ class Canary:
         while not self._over.is_set():
             began = time.monotonic()
             try:
-                self._sing()
+                self._probe()
             except SQLAlchemyError:  # the canary writes into the database itself, which may be away
                 self._over.wait(0.1)
                 continue
@@ -143,8 +143,8 @@ class Canary:
             self.songs.append((began, time.monotonic()))
             self._over.wait(0.1)
 
-    def _sing(self) -> None:
-        """A sign-up by event; then a month passes for all who are there, unannounced."""
+    def _probe(self) -> None:
+        """Sign a member up by an event; then let a month pass for everybody, without telling anyone."""
         self.club.post(self.club.sign_ups(1))
         self.club.wait_until_done(600)
         self.club.let_time_pass(MONTHS[len(self.songs)])

@@ -1,1 +1,1 @@
-"""How long `issuance check` takes on a large brand."""
+"""Measures how long `issuance check` takes on a large brand."""

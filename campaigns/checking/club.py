@@ -34,21 +34,24 @@ _COUPONS = {"spa": None, "gift": "P60D"}
 _COPIES = """
     CREATE TEMPORARY TABLE copies ON COMMIT DROP AS
     SELECT membership_id AS of_id, gen_random_uuid() AS membership_id, gen_random_uuid() AS guest_id,
-           membership_id || ' ' || copy AS member, random() * interval '30 min' AS later
+           membership_id || ' ' || copy AS member, gen_random_uuid() AS member_id, random() * interval '30 min' AS later
       FROM memberships, generate_series(1, :copies) AS copy WHERE brand_id = :brand_id
 """
 _COPY = (
-    "INSERT INTO members (brand_id, external_user_id) SELECT :brand_id, member FROM copies",
     """
-    INSERT INTO memberships (brand_id, membership_id, membership_type_id, external_user_id, signed_up_at, starts_on,
+    INSERT INTO members (brand_id, member_id, external_user_id, joined_at)
+    SELECT :brand_id, member_id, member, now() FROM copies
+    """,
+    """
+    INSERT INTO memberships (brand_id, membership_id, membership_type_id, member_id, signed_up_at, starts_on,
                              billing_anchor, billing_frequency, status, ends_on)
-    SELECT m.brand_id, c.membership_id, membership_type_id, member, signed_up_at + later, starts_on, billing_anchor,
-           billing_frequency, status, ends_on
+    SELECT m.brand_id, c.membership_id, membership_type_id, c.member_id, signed_up_at + later, starts_on,
+           billing_anchor, billing_frequency, status, ends_on
       FROM copies c JOIN memberships m ON m.brand_id = :brand_id AND m.membership_id = c.of_id
     """,
     """
     INSERT INTO guests SELECT (jsonb_populate_record(g, jsonb_build_object(
-               'membership_id', c.membership_id, 'guest_id', c.guest_id, 'external_user_id', c.member))).*
+               'membership_id', c.membership_id, 'guest_id', c.guest_id, 'member_id', c.member_id))).*
       FROM copies c JOIN guests g ON g.brand_id = :brand_id AND g.membership_id = c.of_id
     """,
     """

@@ -1,4 +1,4 @@
-"""`./run crashes`: every step of every scenario times every fault that can happen there, on real processes."""
+"""`./run crashes`: causes every possible fault at every step of every scenario, in real processes."""
 
 import random
 import tempfile
@@ -29,7 +29,7 @@ def crashes(
     seed: Annotated[int, typer.Option(help="The order of the cases.")] = 0,
     sites: Annotated[int, typer.Option(min=1, help="How many sites work on the cases.")] = _SITES,
 ) -> None:
-    """Crash the processes at every step that the code takes; each time all must come out as if nothing had happened.
+    """Crash the processes at every step that the code takes. The result must be the same as without the crash.
 
     Exits 0 only if every case recovered.
     """

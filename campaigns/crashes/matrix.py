@@ -1,4 +1,4 @@
-"""Steps are found by watching; a case disturbs one of them, waits, and compares."""
+"""Finds the steps of each scenario by watching it; a case disturbs one step, waits, and compares the outcome."""
 
 import time
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Case(NamedTuple):
 
 @dataclass
 class Verdict:
-    """What came of a case. Nothing `wrong`: it recovered, `seconds` after the fault."""
+    """The result of a case. If nothing is `wrong`, it recovered `seconds` after the fault."""
 
     case: Case
     seconds: float = 0.0
@@ -45,7 +45,7 @@ class Verdict:
 
 
 class Matrix:
-    """The cases on one site, and what their scenarios come to undisturbed."""
+    """The cases on one site, and the outcomes of their scenarios without a fault."""
 
     def __init__(self, site: Site, receiver: Receiver) -> None:
         self.site = site
@@ -54,7 +54,7 @@ class Matrix:
         self.steps: dict[str, list[Step]] = {}
 
     def watch(self) -> Iterator[Scenario]:
-        """Let each scenario happen undisturbed, twice: the steps that it takes both times are its steps."""
+        """Run each scenario twice without a fault: the steps that it takes both times are its steps."""
         shared: set[Step] = set()
         for scenario in SCENARIOS:
             seen = [self._watch_once(scenario) for _ in range(2)]
@@ -88,7 +88,7 @@ class Matrix:
         ]
 
     def run(self, case: Case) -> Verdict:
-        """Disturb a new club at a step, and wait until nothing is left to do. A step may not be come by once."""
+        """Disturb a new club at a step, and wait until nothing is left to do. Not every try reaches the step."""
         for _ in range(3):
             with ExitStack() as stack:
                 self._be_whole()
@@ -136,5 +136,5 @@ class Matrix:
         return wrong + [f"{event_id} is said to be delivered and never came" for event_id in told - came]
 
     def _be_whole(self) -> None:
-        """A case begins with everything up."""
+        """Wait until every process runs before a case begins."""
         self.site.wait_until_up()

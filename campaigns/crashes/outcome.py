@@ -1,4 +1,4 @@
-"""What a scenario has come to, in words that do not depend on chance: no ids that are made up, no real times."""
+"""The outcome of a scenario, without anything that differs from run to run, such as new ids and real times."""
 
 from collections import Counter
 from typing import Any
@@ -8,7 +8,10 @@ from sqlalchemy import text
 from campaigns.faults.club import Club
 from issuance.database.connections import transaction
 
-_MEMBER = "(SELECT external_user_id FROM memberships m WHERE m.membership_id = t.membership_id)"
+_MEMBER = """
+    (SELECT p.external_user_id FROM memberships m JOIN members p USING (brand_id, member_id)
+      WHERE m.membership_id = t.membership_id)
+"""
 _PARTS = {
     "credits": f"""
         SELECT {_MEMBER} AS member, t.period_start, t.period_end, t.reissue, t.coupon_name, t.rule_version, t.roll_over,
@@ -24,10 +27,12 @@ _PARTS = {
         SELECT kind, state, total, (SELECT sum(size) FROM run_batches b WHERE b.run_id = t.run_id) AS size,
                (SELECT jsonb_agg(counts ORDER BY batch)::text FROM run_batches b WHERE b.run_id = t.run_id) AS counts
           FROM runs t WHERE kind <> 'sweep'""",
-    "wallets": "SELECT external_user_id, received, spent FROM wallets t",
-    "ledger": "SELECT external_user_id, type, amount, reason FROM ledger_entries t",
+    "wallets": "SELECT external_user_id, received, spent FROM wallets t JOIN members USING (brand_id, member_id)",
+    "ledger": """
+        SELECT external_user_id, type, amount, reason FROM ledger_entries t JOIN members USING (brand_id, member_id)""",
     "redemptions": """
-        SELECT external_user_id, points, offer, reference, status, credit_id IS NULL AS of_points FROM redemptions t""",
+        SELECT external_user_id, points, offer, reference, status, credit_id IS NULL AS of_points
+          FROM redemptions t LEFT JOIN members USING (brand_id, member_id)""",
     "told": """
         SELECT e.type, e.occurred_at, e.data ->> 'amount' AS amount, t.state, t.delivered_at IS NOT NULL AS delivered
           FROM deliveries t JOIN webhook_events e USING (brand_id, event_id)""",
@@ -45,7 +50,7 @@ def of(club: Club) -> Outcome:
 
 
 def differences(undisturbed: Outcome, disturbed: Outcome) -> list[str]:
-    """What is missing or too much, a line each."""
+    """What is missing and what is too much, one line each."""
     found = []
     for part, rows in undisturbed.items():
         found += [f"{part}: missing {times} x {row}" for row, times in (rows - disturbed[part]).items()]

@@ -1,6 +1,6 @@
-"""The scenarios that are disturbed. Each prepares a club in peace and gives back what is then done to it.
+"""The scenarios that are disturbed. Each prepares a club, undisturbed, and returns the act that is disturbed.
 
-That is done as clients do it: they ask again until they are answered.
+The act does what clients do: it asks again until it is answered.
 """
 
 import time
@@ -37,7 +37,7 @@ Act = Callable[[], None]
 
 @dataclass(frozen=True)
 class Scenario:
-    """`prepare` gives back the act; `processes` are those whose steps are disturbed meanwhile."""
+    """`prepare` returns the act; `processes` names the processes whose steps are disturbed during it."""
 
     name: str
     processes: frozenset[str]
@@ -52,7 +52,7 @@ def _sweep(club: Club) -> Act:
 
 
 def _left_behind(club: Club) -> Act:
-    """A sweep whose only batch was begun by a worker that is no more: it is taken up again, in parts."""
+    """A worker that has died began the only batch of a sweep: it is begun again, in parts."""
     club.sign_up(_MEMBERS)
     club.move_clock(BEGINNING)
     which = {"brand_id": club.brand_id, "run_id": uuid4()}
@@ -66,7 +66,7 @@ def _left_behind(club: Club) -> Act:
 
 
 def _events(club: Club) -> Act:
-    """A sign-up and its charge come in, of a type that is billed elsewhere; and are settled."""
+    """A sign-up and its charge, of a type that is billed elsewhere, come in and are settled."""
     sign_up, paid = _billed_elsewhere(club)
     return lambda: club.post([sign_up, paid])
 
@@ -138,7 +138,7 @@ def _in_transaction(club: Club, work: Callable[[Connection], None]) -> None:
 
 
 def _persist(work: Act) -> None:
-    """Do what is written straight into the database until it is done: the server may be away."""
+    """Repeat a write to the database until it succeeds: the server may be down."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

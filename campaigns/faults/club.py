@@ -1,4 +1,4 @@
-"""A brand whose site is disturbed: its memberships, its clock, and what must be true of its credits in the end."""
+"""A brand on a site that is disturbed: its memberships, its clock, and what must be true of its credits at the end."""
 
 import threading
 import time
@@ -59,7 +59,7 @@ class Club:
         return str(self.call("POST", "/customers/membership-credit-rules", json=rule)["id"])
 
     def call(self, method: str, path: str, **sent: Any) -> Any:
-        """Ask, and ask again where there is no answer or a server's error, as clients do; a POST is one by its key."""
+        """Send a request, and repeat it without an answer or after a server error. A POST has a key for that."""
         deadline = time.monotonic() + PATIENCE
         if method == "POST" and path != "/billing-events":
             sent["headers"] = {"Idempotency-Key": str(uuid4()), **sent.get("headers", {})}
@@ -99,7 +99,7 @@ class Club:
         return {"specversion": "1.0", "source": "faults", "id": event_id, "type": kind, "time": time, "data": data}
 
     def sign_up(self, size: int, *, times: int = 1) -> tuple[int, int]:
-        """New memberships, each sign-up posted `times` times side by side; how many were accepted and known already."""
+        """Sign up new memberships, each event posted `times` times at once; how many were accepted, and known."""
         events = self.sign_ups(size)
         batches = [events[start : start + 500] for start in range(0, size, 500)]
         with ThreadPoolExecutor(max(times, 2)) as pool:
@@ -107,7 +107,7 @@ class Club:
         return sum(answer["accepted"] for answer in answers), sum(answer["duplicates"] for answer in answers)
 
     def post(self, events: Sequence[dict[str, Any]]) -> Any:
-        """Post events; none may be refused."""
+        """Post events; fail if one is refused."""
         headers = {"Content-Type": "application/cloudevents-batch+json"}
         taken = self.call("POST", "/billing-events", json=events, headers=headers)
         assert taken["rejected"] == [], taken
@@ -118,7 +118,7 @@ class Club:
         assert self.call("PUT", "/sandbox/clock", json={"now": now})["settled"] is True
 
     def let_time_pass(self, now: str) -> None:
-        """Move the clock and leave what falls due to whoever finds it."""
+        """Move the clock, and leave it to the scheduler to find what falls due."""
         self.write("UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id", now=now)
 
     def value(self, sql: str, **values: Any) -> Any:
@@ -185,7 +185,7 @@ class Club:
         return recovered
 
     def check(self, periods: int) -> None:
-        """Every membership has each period's credit, once; nothing is left over, nobody set apart, all laws hold."""
+        """Check: each membership has one credit a period, no work is left, nobody is quarantined, all laws hold."""
         assert self.credits == self.size * periods
         keys = "SELECT count(*) FROM (SELECT DISTINCT membership_id, guest_id, period_start FROM credits) keys"
         assert self.value(keys) == self.size * periods
@@ -199,7 +199,7 @@ class Club:
         assert self.offenders() == []
 
     def offenders(self) -> list[dict[str, Any]]:
-        """What breaks a law (SEMANTICS 14) on this brand."""
+        """What breaks a law (SEMANTICS 14) in this brand."""
         found = []
         with transaction(self.site.engine, self.brand_id) as connection:
             for batch in look(connection, self.brand_id, LAWS):

@@ -1,7 +1,7 @@
-"""What may happen to a process, and where in its work: the words that the tests and their victims share.
+"""Faults and steps: which fault a process causes itself, and at which step of its work.
 
-The product knows nothing of them. A folder lies between the two: the tests put an order into it, the first process that
-comes by the step takes it and disturbs itself.
+The product knows nothing of them. Tests and processes share a folder: the tests put an order into it, and the first
+process that takes the step causes the fault.
 """
 
 import json
@@ -62,7 +62,7 @@ class Order:
 
 
 class Folder:
-    """Where orders lie, and what came of them."""
+    """The folder of the orders and of their results."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -91,7 +91,7 @@ class Folder:
 
     @contextmanager
     def recording(self) -> Iterator[list[Step]]:
-        """Gathers the steps that all processes come by meanwhile; they are in the list at the end."""
+        """Records the steps that all processes take meanwhile; the list holds them at the end."""
         steps: list[Step] = []
         self._record.touch()
         yield steps
@@ -111,7 +111,7 @@ class Folder:
                 record.write(json.dumps(step) + "\n")
 
     def take(self, step: Step) -> Order | None:
-        """The order, where it is for this step. One process gets it."""
+        """The order if it is for this step. Only one process gets it."""
         try:
             order = Order(**json.loads(self._order.read_text()))
         except FileNotFoundError:
@@ -129,7 +129,7 @@ class Folder:
 
 
 def wait_until_gone(pid: int, seconds: float = 20.0) -> None:
-    """Wait for the end of a process, whether or not its parent has noticed."""
+    """Wait until a process has ended, even if its parent has not collected it."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

@@ -1,4 +1,4 @@
-"""A whole `./run` in a folder of its own, and everything that may happen to it.
+"""A whole `./run` in a folder of its own, and the faults that can be caused in it.
 
 Its servers, processes and supervisor are the real ones: what falls is started again as it would be for a user.
 """
@@ -35,7 +35,7 @@ WORKERS = ("worker_events", "worker_bulk", "worker_webhooks")
 
 
 class Site:
-    """Everything that runs under one supervisor. What is done to it here is done to the processes themselves."""
+    """Everything that runs under one supervisor. The methods act on the processes themselves."""
 
     def __init__(self, home: Path, supervisor: "subprocess.Popen[bytes]", url: str, orders: Folder) -> None:
         self.home = home
@@ -71,7 +71,7 @@ class Site:
         return found.pid if found is not None and found.alive() else None
 
     def send(self, name: str, number: int) -> bool:
-        """A signal to a process and all that it started; False: it is down already."""
+        """Send a signal to a process and all that it started; False if it has ended already."""
         pid = self.pid(name)
         if pid is None:
             return False
@@ -121,16 +121,16 @@ class Site:
     # Servers.
 
     def flush(self) -> None:
-        """The queue is wiped."""
+        """Wipe the queue."""
         with self.redis() as client:
             client.flushall()
 
     def stop_postgres(self, number: int = signal.SIGQUIT) -> None:
-        """PostgreSQL stops at once (SIGQUIT), or is killed (SIGKILL)."""
+        """Stop PostgreSQL at once (SIGQUIT), or kill it (SIGKILL)."""
         self.send("postgres", number)
 
     def order(self, order: Order) -> None:
-        """See to it that the next process that comes by a step disturbs itself there."""
+        """Order a fault: the next process that takes the step causes it."""
         self.orders.give(order)
 
     def is_up(self) -> bool:
@@ -152,7 +152,7 @@ class Site:
         return self.log.read_text(errors="replace")[-4000:]
 
     def connections_may_be_stale(self) -> None:
-        """Forget this process' own connections: PostgreSQL has been away."""
+        """Drop this process's own connections after PostgreSQL was down."""
         self.engine.dispose()
 
     def postgres_answers(self) -> bool:
@@ -165,7 +165,7 @@ class Site:
 
     @staticmethod
     def environment(home: Path) -> dict[str, str]:
-        """What the site's processes find in their environment. Servers are the site's own, whatever else is given."""
+        """The environment of the site's processes. Their servers are the site's own, even if others are given."""
         kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
         return {
             **kept,
@@ -212,7 +212,7 @@ def running_site(home: Path) -> Iterator[Site]:
 
 
 def stop_as_an_exception_does() -> None:
-    """See to it that the order to stop takes down what was started, from a terminal or a shell's background."""
+    """Make a signal to stop end what was started, in a terminal and in a shell's background."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

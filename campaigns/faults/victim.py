@@ -1,4 +1,4 @@
-"""In each process of a site: names every step by where in the code it is, and disturbs the process when told to.
+"""Runs in each process of a site: names every step by its place in the code, and causes the faults that are ordered.
 
 Steps are what leaves the process on behalf of the project's code: statements, COMMITs, commands to the queue, messages
 to webhooks. They are seen at the clients' own methods, so nothing in the product has to know.
@@ -38,7 +38,7 @@ _busy = threading.local()
 _units = threading.local()
 
 
-def lie_in_wait() -> None:
+def watch_this_process() -> None:
     """Watch this process from now on."""
     _watch_psycopg()
     _watch_redis()
@@ -112,7 +112,7 @@ def _watch_httpx() -> None:
 
 
 def _come_by(kind: Kind) -> Order | None:
-    """Name the step that is about to be taken; the order that is for it."""
+    """The order for the step that is about to be taken, if there is one."""
     if getattr(_busy, "yes", False):
         return None
     step = _step(kind, sys._getframe(2))
@@ -123,7 +123,7 @@ def _come_by(kind: Kind) -> Order | None:
 
 
 def _step(kind: Kind, innermost: FrameType) -> Step | None:
-    """The step of this moment; None where the project's work is not what asks for it."""
+    """The step that is being taken; None if it is not the project's own work."""
     process = _process()
     functions: list[str] = []
     unit: FrameType | None = None
@@ -150,7 +150,7 @@ def _step(kind: Kind, innermost: FrameType) -> Step | None:
 
 @lru_cache(maxsize=4096)
 def _module(file: str) -> str | None:
-    """The project's module that a file is; None for others', and for those that only loop."""
+    """The module of a file of the project; None for other files, and for modules that only loop."""
     path = Path(file)
     if not path.is_relative_to(_REPO) or path.name == "__main__.py":
         return None
@@ -161,7 +161,7 @@ def _module(file: str) -> str | None:
 
 
 def _process() -> str | None:
-    """This process' name in the Procfile."""
+    """The name of this process in the Procfile."""
     if "--queues" in sys.argv:
         return f"worker_{sys.argv[sys.argv.index('--queues') + 1]}"
     return {"scheduler": "scheduler", "api": "web"}.get(Path(sys.argv[0]).parent.name)
@@ -190,7 +190,7 @@ def _flush(order: Order, connection: psycopg.Connection[Any] | None) -> None:
 
 
 def _stop(order: Order, connection: psycopg.Connection[Any] | None) -> None:
-    """PostgreSQL's immediate stop: no goodbye, no checkpoint; recovery at its next start."""
+    """Stop PostgreSQL immediately, without a checkpoint: it recovers at its next start."""
     assert order.postgres is not None, "whoever orders it knows the process"
     try:
         os.kill(order.postgres, signal.SIGQUIT)
@@ -200,7 +200,7 @@ def _stop(order: Order, connection: psycopg.Connection[Any] | None) -> None:
 
 
 def _nothing(order: Order, connection: psycopg.Connection[Any] | None) -> None:
-    """It comes after the step."""
+    """Do nothing before the step: this fault comes after it."""
 
 
 _DISTURB: dict[Fault, Callable[[Order, psycopg.Connection[Any] | None], None]] = {
@@ -214,7 +214,7 @@ _DISTURB: dict[Fault, Callable[[Order, psycopg.Connection[Any] | None], None]] =
 
 
 def _commit_and_lose_the_reply(connection: psycopg.Connection[Any]) -> None:
-    """PostgreSQL has committed and said so; the client finds its connection closed."""
+    """Commit, and close the connection before the client reads the reply."""
     pgconn = connection.pgconn
     pgconn.send_query(b"COMMIT")
     while pgconn.flush():
@@ -225,7 +225,7 @@ def _commit_and_lose_the_reply(connection: psycopg.Connection[Any]) -> None:
 
 
 def _put_dead_end(file: int) -> None:
-    """Close a connection under its user's feet: its next read or write finds the other end gone."""
+    """Close a connection that is in use: the next read or write fails."""
     ours, theirs = socket.socketpair()
     theirs.close()
     os.dup2(ours.fileno(), file)

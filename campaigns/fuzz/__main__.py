@@ -32,7 +32,7 @@ _TAKE_YOUR_TIME = text("SET LOCAL idle_in_transaction_session_timeout = '1h'")
 
 @dataclass
 class Campaign:
-    """What was done, and what failed: by kind, with the number of the case that does it again."""
+    """How many cases ran, and which failed: by kind, with the number that repeats the case."""
 
     seed: int
     done: Counter[str] = field(default_factory=Counter)
@@ -47,7 +47,7 @@ class Campaign:
 
 
 def run(given: Settings, wanted: dict[str, int], seed: int, tell: Callable[[int], None], start: int = 0) -> Campaign:
-    """So many cases of each kind, on sites of their own."""
+    """Run so many cases of each kind, on sites of their own."""
     campaign = Campaign(seed)
     for kind, case in cases.ALONE.items():
         for number in range(start, start + wanted.get(kind, 0)):
@@ -69,7 +69,7 @@ def run(given: Settings, wanted: dict[str, int], seed: int, tell: Callable[[int]
 
 
 def _check_laws(campaign: Campaign, site: Site) -> None:
-    """Whatever was sent: no law is broken."""
+    """Check that no law is broken."""
     with transaction(site.engine, site.brand_id) as connection:
         connection.execute(_TAKE_YOUR_TIME)
         for found in look(connection, site.brand_id, [law for law in LAWS if law.number != 9]):

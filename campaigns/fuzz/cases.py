@@ -1,4 +1,4 @@
-"""One case of each kind. Each raises AssertionError where a promise is broken; the same chance does the same again."""
+"""One case of each kind. Each raises AssertionError if a promise is broken; the same chance makes the same case."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _CLOCK = "/sandbox/clock"
 
 
 def event(chance: Random, known: dict[str, list[str]], schemas: dict[str, Any]) -> Any:
-    """An event: right in form, a little wrong, or anything."""
+    """An event that is well-formed, slightly wrong, or any JSON value."""
     if chance.random() < 0.05:
         return values.wild(chance)
     kind = chance.choice(sorted(DATA_OF))
@@ -40,7 +40,7 @@ def event(chance: Random, known: dict[str, list[str]], schemas: dict[str, Any]) 
 
 
 def events(chance: Random, site: Site, size: int) -> None:
-    """A batch with two good events among bad ones: the good ones are taken in and settled, whatever the others are."""
+    """Send a batch with two good events among bad ones. The good ones must be accepted and settled."""
     schemas = site.app.openapi()["components"]["schemas"]
     bodies = [body for body in (event(chance, site.known, schemas) for _ in range(size)) if _is_json(body)]
     good = good_events(site.type_id)
@@ -68,7 +68,7 @@ def events(chance: Random, site: Site, size: int) -> None:
 
 
 def _is_json(body: Any) -> bool:
-    """Whether a strict reader takes its text for JSON: half a character is none, and a batch is one text."""
+    """Whether a strict reader accepts its JSON text. Half a surrogate pair is not text, and a batch is one text."""
     try:
         read_json(json.dumps(body))
     except Refused:
@@ -86,7 +86,7 @@ def _membership_of(body: Any) -> str | None:
 
 
 def event_alone(chance: Random) -> None:
-    """What `parse` makes of any event: an event, or a refusal that says why."""
+    """`parse` turns anything into an event or a refusal that says why."""
     kind = chance.choice(sorted(DATA_OF))
     data = {"membership_id": values.uuid(chance), "charge_id": "c", "period_start": "2031-01-01", "status": "paused"}
     made = {"specversion": "1.0", "id": "1", "source": "s", "type": kind, "time": "2031-01-01T00:00:00Z", "data": data}
@@ -100,7 +100,7 @@ def event_alone(chance: Random) -> None:
 
 
 def assert_said(refusal: Refused) -> None:
-    """A refusal says why, in a line that can be shown."""
+    """A refusal says why, in one printable line."""
     assert refusal.code in ("malformed", "unknown_type", "lead_booker")
     assert refusal.message.isprintable(), refusal.message
 
@@ -119,7 +119,7 @@ def duration(chance: Random) -> None:
 
 
 def duration_of(said: str) -> None:
-    """What `parse_validity` makes of a text."""
+    """`parse_validity` accepts a text as a validity longer than nothing, or raises ValueError."""
     try:
         validity = parse_validity(said)
     except ValueError:
@@ -130,7 +130,7 @@ def duration_of(said: str) -> None:
 
 
 def message(chance: Random) -> None:
-    """A queue message is read as one that a worker has an actor for, whatever its bytes are."""
+    """Any bytes are read as a message for an actor that exists."""
     made: dict[str, Any] = {
         "queue_name": "events",
         "actor_name": chance.choice(sorted(KNOWN_ACTORS)),
@@ -150,7 +150,7 @@ def message(chance: Random) -> None:
 
 
 def request(chance: Random, site: Site) -> None:
-    """A request with a body by the API document, spoilt or not, is answered as documented: never with 500 or above."""
+    """A request with a body after the API document, spoilt or not, is never answered with 500 or above."""
     document = site.app.openapi()
     operations = [
         (path, method, operation)

@@ -11,7 +11,7 @@ from random import Random
 
 
 class Bytes(Random):
-    """Chance that is a fuzzer's bytes; zeros when they are used up."""
+    """A Random that draws from a fuzzer's bytes, and zeros when they are used up."""
 
     def __new__(cls, _: bytes) -> "Bytes":
         return super().__new__(cls)

@@ -31,7 +31,7 @@ _PUT_CLOCK = text("UPDATE brands SET clock_now = :now WHERE brand_id = ANY(:both
 
 @dataclass
 class Site:
-    """What is called, as which brand. `known` are ids of the brand by the names of the fields they go into."""
+    """The application and the brand that calls it. `known` holds ids of the brand by the names of their fields."""
 
     app: Any
     client: httpx.AsyncClient
@@ -45,12 +45,12 @@ class Site:
     known: dict[str, list[str]] = field(default_factory=dict)
 
     def call(self, method: str, path: str, *, key: str | None = None, **more: Any) -> httpx.Response:
-        """The answer to a request. An exception that no handler took is an answer with 500."""
+        """The answer to a request. An unhandled exception counts as an answer with status 500."""
         headers = {"Authorization": f"Bearer {key or self.key}", **more.pop("headers", {})}
         return self.runner.run(self.client.request(method, path, headers=headers, **more))
 
     def settle(self, membership_ids: list[UUID]) -> None:
-        """What the workers would do."""
+        """Settle, as the workers would."""
         arrivals.settle_soon(self.engine, self.brand_id, membership_ids)
 
     def scalar(self, statement: str, **arguments: object) -> Any:
@@ -86,7 +86,7 @@ def site_on(given: Settings) -> Iterator[Site]:
 
 
 def good_events(type_id: UUID) -> list[dict[str, Any]]:
-    """A sign-up that is given one credit, and its charge."""
+    """A sign-up and its charge, which together lead to one credit."""
     one = str(uuid4())
     sign_up = {
         "membership_id": one,
@@ -106,7 +106,7 @@ def _event(kind: str, data: dict[str, Any], time: str) -> dict[str, Any]:
 
 
 def _known(site: Site, rule_id: UUID) -> dict[str, list[str]]:
-    """Some of everything, so that what is sent is about something that is there."""
+    """Make some of everything, so that requests can name things that exist."""
     told = [event for _ in range(12) for event in good_events(site.type_id)]
     with transaction(site.engine, site.brand_id) as connection:
         taken = events.accept(connection, site.brand_id, told)

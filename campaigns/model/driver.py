@@ -1,4 +1,4 @@
-"""Plays a history against a running server and holds the oracle's prediction against the answers."""
+"""Plays a history against a running server and compares the answers with the oracle's prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reasons (SEMANTICS 13) that explain may give for a turn: every one that holds; which it names is its choice."""
+"""The reasons (SEMANTICS 13) that explain may give for a turn: all that hold; explain may name any of them."""
 
 from __future__ import annotations
 

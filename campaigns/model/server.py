@@ -1,4 +1,4 @@
-"""The running server that ISSUANCE_URL names, with brands made by the command line that ISSUANCE_CLI names."""
+"""The running server at ISSUANCE_URL. The command line in ISSUANCE_CLI makes its brands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes a failing history short, and tells it."""
+"""Makes a failing history short, and describes it."""
 
 from __future__ import annotations
 

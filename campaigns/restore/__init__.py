@@ -1,1 +1,1 @@
-"""The restore drill: a database is lost, brought back as it was some time ago, and told again what happened since."""
+"""The restore drill: a database is lost and restored to an earlier instant; then the later events are loaded again."""

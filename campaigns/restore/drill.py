@@ -1,4 +1,4 @@
-"""What docs/operations.md tells an operator to do, done: on PostgreSQL servers of its own, with the same programs."""
+"""Does what docs/operations.md tells an operator to do, on PostgreSQL servers of its own, with the same programs."""
 
 import json
 import os
@@ -61,7 +61,7 @@ class Drill:
     type_id: UUID = field(init=False)
 
     def run(self) -> None:
-        """The whole drill, by base backup and by dump. Raises AssertionError where something was lost or doubled."""
+        """Do the whole drill, by base backup and by dump. Raises AssertionError if something was lost or doubled."""
         first, file = self._server("first"), self.folder / "events.jsonl"
         (first.folder / _ARCHIVE).mkdir()
         self._give_away(first.folder / _ARCHIVE, first.folder)
@@ -116,7 +116,7 @@ class Drill:
         self.say(f"{len(before)} live credits again, and every law holds")
 
     def _restored(self, lost: Postgres, backup: Path, instant: str) -> Postgres:
-        """Base backup and archived log, up to an instant."""
+        """Restore from the base backup and the archived log, up to an instant."""
         home = self.folder / "second"
         home.mkdir()
         shutil.copy(lost.home / "postgres.json", home)
@@ -131,7 +131,7 @@ class Drill:
         return server
 
     def _dump(self, server: Postgres, dump: Path) -> None:
-        """As the ordinary owner: row-level security shows it what it asks for, here all brands."""
+        """Dump as the ordinary owner, who asks row-level security for all brands."""
         self._program(
             server, "pg_dump", "--enable-row-security", "-Fc", "-f", str(dump), PGOPTIONS="-c issuance.brand_id=*"
         )
@@ -155,13 +155,13 @@ class Drill:
             file.write(settings)
 
     def _give_away(self, folder: Path, like: Path) -> None:
-        """To the user that the server runs as."""
+        """Give a folder to the user that the server runs as."""
         owner = like.stat()
         for path in (folder, *folder.rglob("*")):
             os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
     def _found(self, server: Postgres) -> None:
-        """A brand with a rule."""
+        """Make a brand with a rule."""
         schema.apply(self._url(server))
         with transaction(self._engine(server)) as connection:
             self.brand_id, _ = brands.create(connection, name="drill", timezone="Europe/Lisbon", sandbox=True)
@@ -185,7 +185,7 @@ class Drill:
         connection.execute(put, {"now": now, "brand_id": self.brand_id})
 
     def _told(self) -> list[dict[str, Any]]:
-        """Everything that happens, in the order in which it is told."""
+        """All events, in the order in which they are sent."""
         ids = [str(uuid4()) for _ in range(self.members)]
         told = []
         for number, one in enumerate(ids):
@@ -203,7 +203,7 @@ class Drill:
         return told
 
     def _load(self, server: Postgres, file: Path, told: list[dict[str, Any]]) -> None:
-        """The biller tells events, and keeps them in its file."""
+        """Load events, and keep them in the biller's file."""
         some = self.folder / "some.jsonl"
         some.write_text("".join(json.dumps(event) + "\n" for event in told))
         self._issuance(server, "events", "load", str(some), "--brand", str(self.brand_id))
@@ -212,7 +212,7 @@ class Drill:
         self._settle(server)
 
     def _settle(self, server: Postgres) -> None:
-        """What scheduler and workers would do."""
+        """Settle, as scheduler and workers would."""
         with transaction(self._engine(server), self.brand_id) as connection:
             ids = list(connection.scalars(text("SELECT membership_id FROM memberships")))
         arrivals.settle_soon(self._engine(server), self.brand_id, ids)
@@ -226,7 +226,7 @@ class Drill:
             return str(connection.scalar(text("SELECT clock_timestamp()")))
 
     def _wait_for_archive(self, server: Postgres) -> None:
-        """Until the log up to now is archived: what is not yet would be lost with the server."""
+        """Wait until the log up to now is archived: the rest would be lost with the server."""
         deadline = time.monotonic() + 60
         ready = server.folder / "pg_wal" / "archive_status"
         while any(path.suffix == ".ready" for path in ready.iterdir()):
@@ -237,7 +237,7 @@ class Drill:
         self._program(server, "psql", "-qAtc", statement, admin=True)
 
     def _program(self, server: Postgres, name: str, *arguments: str, admin: bool = False, **environment: str) -> str:
-        """One of PostgreSQL's own programs, on a server."""
+        """Run one of PostgreSQL's own programs on a server."""
         address = server.address
         who = {"PGUSER": ADMIN, "PGPASSWORD": address["admin"], "PGDATABASE": ADMIN}
         if not admin:
@@ -247,7 +247,7 @@ class Drill:
         return _called([str(program), *arguments], {**os.environ, **who, **where, **environment})
 
     def _issuance(self, server: Postgres, *arguments: str) -> str:
-        """The command line, on a server."""
+        """Run the command line on a server."""
         addresses = {"DATABASE_URL": server.url, "REDIS_URL": self.redis_url}
         return _called([sys.executable, "-m", "issuance.cli", *arguments], {**os.environ, **addresses})
 

@@ -1,7 +1,7 @@
 """`./run sabotage`: takes each guard of the product out of a copy, and shows which test notices.
 
-On PostgreSQL and Valkey of its own, or on DATABASE_URL's and REDIS_URL's, in databases of their own. Exits 0 only
-if every guard was missed.
+It starts PostgreSQL and Valkey of its own, or makes databases of its own on the servers that DATABASE_URL and REDIS_URL
+name. Exits 0 only if a test failed for every guard that was taken out.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from campaigns.sabotage import guards
 from campaigns.sabotage.campaign import REPO, Copy, Verdict
-from campaigns.sabotage.guards import DoesNotApply
+from campaigns.sabotage.edits import DoesNotApply
 
 
 def main() -> int:
@@ -29,7 +29,7 @@ def main() -> int:
         return 2
     if args.list:
         for guard in chosen:
-            print(f"{guard.name:<32} {guard.edits[0].file}\n    {guard.guards}")
+            print(f"{guard.name:<32} {guard.edits[0].symbol}\n    {guard.guards}")
         return 0
     try:
         for guard in chosen:

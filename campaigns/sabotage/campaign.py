@@ -1,4 +1,4 @@
-"""A copy of the tree, a guard less in it, and the tests that must notice, on real servers."""
+"""A copy of the tree with one guard less, and the tests that must notice, on real servers."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from pathlib import Path
 from campaigns.sabotage.guards import Guard
 
 REPO = Path(__file__).parents[2]
-#: A selection takes seconds. One that has no end shows nothing.
+#: A selection takes seconds. One that does not end shows nothing.
 PATIENCE_SECONDS = 300
 _LEFT_BEHIND = shutil.ignore_patterns(
     ".git", ".issuance", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info", ".venv", "venv", "node_modules"
@@ -38,12 +38,12 @@ class Verdict:
 
     @property
     def caught(self) -> bool:
-        """Whether a test failed. That none could be run is no catch: then the patch is broken, not the product."""
+        """Whether a test failed. If none could be run, nothing was caught: the edit is broken, not the product."""
         return self.code == 1 and bool(self.failed)
 
 
 class Copy:
-    """A tree whose code runs from where it stands: nothing of the original, and nothing installed, is imported."""
+    """A copy of the tree that runs its own code: it imports nothing of the original and nothing that is installed."""
 
     def __init__(self, folder: Path) -> None:
         self.tree = folder / "tree"
@@ -59,9 +59,10 @@ class Copy:
     @contextmanager
     def without(self, guard: Guard) -> Iterator[None]:
         """The tree without a guard; whole again at the end."""
-        whole = {edit.file: (self.tree / edit.file).read_text() for edit in guard.edits}
+        patched = guard.patched(self.tree)
+        whole = {file: (self.tree / file).read_text() for file in patched}
         try:
-            self._write(guard.patched(self.tree))
+            self._write(patched)
             yield
         finally:
             self._write(whole)

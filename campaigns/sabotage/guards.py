@@ -1,37 +1,26 @@
-"""The guards: what the product does lest something go wrong, each with a way to take it out.
+"""The guards: what keeps the product from going wrong, each with a way to take it out.
 
 They are listed in `guards/*.toml`, a table each:
 
     [its-name]
     guards = "What would go wrong without it."
-    file = "the file it stands in"
-    old = "what is there, exactly once"
-    new = "what stands there when it is gone"
+    symbol = "issuance.tenancy.keys:find"
+    never = "key.opens(scope)"
     tests = ["the pytest selection that must notice"]
 
-Where a guard stands in several places, the others follow in `also`, tables of file, old and new. A text that is not
-there any more is an error, not a guard that is passed over: the list can not rot unseen.
+`edits.py` says what an edit can be. A guard that stands in several places has the others in `also`. A symbol or a text
+that is no longer there is an error: a list that is out of date is noticed.
 """
 
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from campaigns.sabotage.edits import DoesNotApply, Edit
 
 _LISTS = Path(__file__).parent / "guards"
-
-
-class DoesNotApply(Exception):
-    """The code has moved on from what a guard's patch says of it."""
-
-
-class Edit(NamedTuple):
-    """A text of one file, and what stands there instead."""
-
-    file: str
-    old: str
-    new: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +36,14 @@ class Guard:
         """The texts of its files in a tree, without the guard. Raises DoesNotApply."""
         texts: dict[str, str] = {}
         for edit in self.edits:
-            path = tree / edit.file
-            text = path.read_text() if path.is_file() else ""
-            found = text.count(edit.old)
-            if found != 1:
-                raise DoesNotApply(f"{self.name}: {edit.file} has its text {found} times, not once; follow the code")
-            texts[edit.file] = text.replace(edit.old, edit.new)
+            file = edit.file(tree)
+            try:
+                text = texts.get(str(file)) or (tree / file).read_text()
+                texts[str(file)] = edit.apply(text)
+            except FileNotFoundError:
+                raise DoesNotApply(f"{self.name}: there is no {file}; follow the code") from None
+            except DoesNotApply as error:
+                raise DoesNotApply(f"{self.name}: {error}") from None
         return texts
 
 
@@ -73,8 +64,8 @@ def selection(guards: Sequence[Guard]) -> list[str]:
 
 
 def _guard(name: str, says: dict[str, Any]) -> Guard:
-    edits = (Edit(says.pop("file"), says.pop("old"), says.pop("new")), *(Edit(**also) for also in says.pop("also", [])))
-    guard = Guard(name, edits=edits, tests=tuple(says.pop("tests")), **says)
-    if not guard.tests or any(edit.old == edit.new for edit in edits):
-        raise ValueError(f"{name}: a guard is taken out, and tests notice")
+    guards, tests, also = says.pop("guards"), says.pop("tests"), says.pop("also", [])
+    guard = Guard(name, guards, edits=tuple(Edit(**edit) for edit in (says, *also)), tests=tuple(tests))
+    if not guard.tests:
+        raise ValueError(f"{name}: no test notices")
     return guard

@@ -37,7 +37,6 @@ def libpq(url: str) -> str:
 def prepare(url: str, turn: Any) -> None:
     """In a new process, the one whose `turn` it is: a database with the schema, and a world on it."""
     global _world
-    os.environ["LOG_LEVEL"] = "error"
     with turn.get_lock():
         backends.settle_on(turn.value)
         turn.value += 1
@@ -48,8 +47,10 @@ def prepare(url: str, turn: Any) -> None:
     os.environ["DATABASE_URL"] = own
 
     from campaigns.simulation.world import World
+    from issuance import log
     from issuance.database import schema
 
+    log.set_up("console", "error")
     logging.disable(logging.CRITICAL)  # the programs complain of what is done to them
     schema.apply(own)
     _world = World(libpq(own))

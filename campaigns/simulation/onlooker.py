@@ -12,7 +12,8 @@ from issuance.database.tables import metadata
 
 _START = "UPDATE brands SET clock_now = %s WHERE brand_id = %s"
 _PASSES = """
-    WITH schedules AS (UPDATE schedules SET retry_at = retry_at - %(by)s WHERE brand_id = %(brand)s AND retry_at IS NOT NULL),
+    WITH schedules AS (UPDATE schedules SET retry_at = retry_at - %(by)s
+                        WHERE brand_id = %(brand)s AND retry_at IS NOT NULL),
          batches AS (UPDATE run_batches SET claimed_at = claimed_at - %(by)s, finished_at = finished_at - %(by)s
                       WHERE brand_id = %(brand)s
                         AND run_id IN (SELECT run_id FROM runs WHERE brand_id = %(brand)s AND finished_at IS NULL)),

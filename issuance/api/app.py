@@ -1,4 +1,4 @@
-"""The web application: its parts, put together."""
+"""The web application, made of its parts."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,7 +35,7 @@ from issuance.settings import Settings
 THREADS = 16
 
 _ROUTERS = (
-    analytics.router,  # before credits: /customers/credits/timeseries is no code
+    analytics.router,  # before credits, or `timeseries` would be taken for a code
     credit_rules.router,
     coupons.router,
     membership_types.router,

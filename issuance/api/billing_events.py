@@ -20,7 +20,7 @@ from issuance.fields import Identifier
 router = APIRouter(tags=["billing events"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 
 _EVENT_TYPE, _BATCH_TYPE = "application/cloudevents+json", "application/cloudevents-batch+json"
-# What a CloudEvent is, `document` says. One that is none is refused on its own, and the request is not.
+# `document` has the schema of CloudEvent. Anything else is refused alone, and the rest of the request is accepted.
 _EVENT = {"anyOf": [{"$ref": "#/components/schemas/CloudEvent"}, {"type": "object"}]}
 _BATCH = {
     "type": "array",
@@ -42,7 +42,7 @@ class Rejection(BaseModel):
 
 
 class IntakeResult(BaseModel):
-    """What became of the events. Accepted ones are durable."""
+    """The result for a batch of events. Accepted ones are durable."""
 
     accepted: int
     duplicates: int
@@ -62,7 +62,7 @@ class RejectedEventPage(PageOf[RejectedEvent]):
 
 
 def _taken(caller: Caller, intake: Intake) -> dict[str, Any]:
-    # After the commit: what a lost hint asked for is found by state.
+    # After the commit. If the hint is lost, the scheduler finds the events by their state.
     hints.settle(caller.broker, caller.brand_id, intake.membership_ids)
     return {"accepted": intake.accepted, "duplicates": intake.duplicates, "rejected": intake.rejected}
 
@@ -76,7 +76,7 @@ def _take(caller: Caller, bodies: list[Any]) -> dict[str, Any]:
     return _taken(caller, intake)
 
 
-# A body that is an object or an array is more than generated clients can say: the document has an operation for each.
+# Generated clients can not express a body that is an object or an array, so the document has an operation for each.
 @router.post(
     "/billing-events",
     operation_id="postBillingEvents",
@@ -123,7 +123,7 @@ def list_rejected_events(caller: Reader, code: Identifier | None = None, page: P
     responses=documented(404, 409),
 )
 def retry_rejected_event(caller: Writer, rejected_id: UUID) -> Any:
-    """Take in a refused event after all, now that its cause is mended. Refused again, it is kept under a new id."""
+    """Take in a refused event again, after its cause was fixed. If it is refused again, it is kept under a new id."""
     with caller.transaction() as connection:
         intake = rejections.retry(connection, caller.brand_id, rejected_id)
     return _taken(caller, intake)
@@ -136,7 +136,7 @@ def retry_rejected_event(caller: Writer, rejected_id: UUID) -> Any:
     responses=documented(404),
 )
 def dismiss_rejected_event(caller: Writer, rejected_id: UUID) -> Response:
-    """Forget a refused event."""
+    """Delete a refused event."""
     with caller.transaction() as connection:
         rejections.dismiss(connection, caller.brand_id, rejected_id)
     return Response(status_code=204)

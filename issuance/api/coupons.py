@@ -54,7 +54,7 @@ def list_coupons(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
 
 @router.put("/{coupon_id}", operation_id="putCoupon", response_model=Coupon)
 def put_coupon(caller: Writer, coupon_id: CouponId, body: CouponBody) -> Any:
-    """Create a coupon or replace it. Credits that are out keep what they were issued with."""
+    """Create a coupon or replace it. Credits that are issued already do not change."""
     with caller.transaction() as connection:
         return coupons.put(connection, caller.brand_id, coupon_id, body)
 

@@ -120,14 +120,14 @@ def get_credit_rule(caller: Reader, credit_rule_id: CreditRuleId) -> Any:
     responses=documented(404),
 )
 def update_credit_rule(caller: Writer, credit_rule_id: CreditRuleId, body: CreditRuleChange) -> Any:
-    """Update a membership credit rule. What the body does not name stays; the result is the rule's next version."""
+    """Update a membership credit rule. Other fields stay as they are; it gets a new version."""
     with caller.transaction() as connection:
         return rules.change(connection, caller.brand_id, credit_rule_id, body)
 
 
 @router.delete("/{creditRuleId}", operation_id="deleteMembershipCreditRule", status_code=204, responses=documented(404))
 def delete_credit_rule(caller: Writer, credit_rule_id: CreditRuleId) -> Response:
-    """Delete a membership credit rule. Nothing is issued under it from now on; credits that are out live on."""
+    """Delete a membership credit rule. Nothing is issued under it from now on; credits that are issued already stay."""
     with caller.transaction() as connection:
         rules.delete(connection, caller.brand_id, credit_rule_id)
     return Response(status_code=204)

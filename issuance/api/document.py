@@ -1,4 +1,4 @@
-"""The OpenAPI document, with what no endpoint's signature says: billing events by type, and the errors of the edge."""
+"""The OpenAPI document, with what the signatures of endpoints do not say: billing events by type, and common errors."""
 
 import re
 from typing import Any
@@ -16,13 +16,13 @@ _IDEMPOTENCY_KEY = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-    "description": "Of your choice, for this one request. Sent again with the same body, the request has no second"
-    " effect and hears its first answer again, for 24 hours; with another, it is refused with 409.",
+    "description": "Of your choice, for this one request. For 24 hours, the same request with the same key has no"
+    " second effect and gets its first answer again; another request with the key is refused with 409.",
 }
 
 
 def install(app: FastAPI) -> None:
-    """Let `app` show the completed document."""
+    """Make `app` show the completed document."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _problem(status: int) -> dict[str, Any]:
 
 
 def _billing_events() -> dict[str, Any]:
-    """A schema for each type of event, and CloudEvent: any of them."""
+    """A schema for each type of event, and CloudEvent, which is any of them."""
     kinds = list(dict.fromkeys(DATA_OF.values()))
     _, definitions = models_json_schema([(kind, "validation") for kind in kinds], ref_template=_REF)
     schemas: dict[str, Any] = dict(definitions["$defs"])

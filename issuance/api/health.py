@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, `/metrics`: for the machines around us, without a key (INTERFACE 10)."""
+"""`/healthz`, `/readyz`, `/metrics`: for load balancers and Prometheus, without a key (INTERFACE 10)."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse

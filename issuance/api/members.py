@@ -34,7 +34,7 @@ class Member(CamelModel):
 
 
 class RedemptionCounts(BaseModel):
-    """How many redemptions stand where."""
+    """How many redemptions have each status."""
 
     SUBMITTED: int
     OPEN: int
@@ -59,7 +59,7 @@ class RemovedMember(CamelModel):
 
 
 class ExchangeBody(MemberProfile):
-    """The member, created if need be. What is named of the profile is set."""
+    """The member, who is created if necessary. The fields of the profile that are given are set."""
 
     external_user_id: Identifier = Field(examples=["user_42"])
 
@@ -71,7 +71,7 @@ class TokenGrant(CamelModel):
 
 @router.put("/members/{externalUserID:path}", operation_id="setMember", response_model=Member)
 def set_member(caller: Writer, external_user_id: MemberId, body: MemberBody) -> Any:
-    """Create or change a member; a removed one is back. What the body does not name stays as it is."""
+    """Create or change a member; a removed one comes back. Fields that the body does not have stay as they are."""
     with caller.transaction() as connection:
         member, woken = members.upsert(connection, caller.brand_id, external_user_id, body)
     hints.settle(caller.broker, caller.brand_id, woken)
@@ -85,7 +85,7 @@ def set_member(caller: Writer, external_user_id: MemberId, body: MemberBody) -> 
     responses=documented(404),
 )
 def get_member(caller: Reader, external_user_id: MemberId) -> Any:
-    """A member with their points, and how many of their redemptions stand where. Removed members are there too."""
+    """A member with their points and the number of their redemptions by status. Removed members are found too."""
     with caller.transaction() as connection:
         return {
             **members.get(connection, caller.brand_id, external_user_id),
@@ -120,10 +120,11 @@ def remove_member(
     responses=documented(409),
 )
 def exchange_token(caller: Writer, body: ExchangeBody) -> Any:
-    """A token for a member's app, good for 15 minutes. Creates the member if need be."""
+    """A token for a member's app, good for 15 minutes. Creates the member if necessary."""
     with caller.transaction() as connection:
         members.upsert(connection, caller.brand_id, body.external_user_id, body, revive=False)
-        return tokens.mint(connection, caller.brand_id, body.external_user_id)._asdict()
+        member_id = members.id_of(connection, caller.brand_id, body.external_user_id)
+        return tokens.mint(connection, caller.brand_id, member_id)._asdict()
 
 
 def _without_token(grant: dict[str, Any]) -> dict[str, Any]:

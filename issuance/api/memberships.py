@@ -125,7 +125,7 @@ def explain_membership(
     first: Annotated[CalendarDate | None, Query(alias="from", description="The first date, inclusive")] = None,
     last: Annotated[CalendarDate | None, Query(alias="to", description="The last date, inclusive")] = None,
 ) -> Any:
-    """Say why each credit of a membership was issued or was not, in sentences, by the code that decides."""
+    """Say in sentences why each credit of a membership was issued or not. The code that decides says it."""
     with caller.transaction() as connection:
         rows = explanations.explain(
             connection, caller.brand_id, membership_id, credit_rule_id=credit_rule_id, first=first, last=last

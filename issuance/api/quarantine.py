@@ -47,7 +47,7 @@ def list_quarantine(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> A
 
 @router.post("/{membership_id}/retry", operation_id="retryQuarantined", status_code=204, responses=documented(404))
 def retry_quarantined(caller: Writer, membership_id: UUID) -> Response:
-    """Let a membership out: it is settled at once, with five new attempts."""
+    """Take a membership out of quarantine: it is settled at once, with five new attempts."""
     with caller.transaction() as connection:
         quarantine.retry(connection, caller.brand_id, membership_id)
     hints.settle(caller.broker, caller.brand_id, [membership_id])

@@ -61,7 +61,7 @@ class OfferPage(CamelModel):
     next_cursor: str | None
 
 
-#: What the validator of a redemption refuses, as far as the API document can say it.
+#: What the validator of a redemption refuses, as far as JSON Schema can express it.
 _OF_ONE_THING: JsonDict = {
     "if": {"required": ["creditCode"], "properties": {"creditCode": {"type": "string"}}},
     "then": {"properties": {"points": {"type": "null"}}},
@@ -167,7 +167,7 @@ def get_redemption(caller: MemberReader, id: UUID) -> Any:  # noqa: A002 - the r
     "/redemptions/{id}", operation_id="moveRedemption", response_model=Redemption, responses=documented(404, 409)
 )
 def move_redemption(caller: Writer, id: UUID, body: RedemptionChange) -> Any:  # noqa: A002 - as above
-    """Move a redemption on. CANCELED gives back what it spent; where it stands already, nothing happens."""
+    """Change the status of a redemption. CANCELED gives back what it spent; the same status again changes nothing."""
     with caller.transaction() as connection:
         redemption, woken = redemptions.move(connection, caller.brand_id, id, body.status)
     hints.settle(caller.broker, caller.brand_id, woken)

@@ -15,7 +15,7 @@ from issuance.api.requests import JsonRequest
 
 
 class KeyedRoute(APIRoute):
-    """A route that looks at the key before the body is even read: strangers learn nothing from a 422."""
+    """A route that checks the key before it reads the body, so that strangers learn nothing from a 422."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, _in_thread(endpoint), **options)
@@ -35,7 +35,7 @@ class KeyedRoute(APIRoute):
 
 
 def _in_thread(endpoint: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """An endpoint in a thread of its own. FastAPI would do as much, and then check the answer in one more."""
+    """An endpoint that runs in a thread. FastAPI would do so too, but would then use a second one for the answer."""
     if iscoroutinefunction(endpoint):
         return endpoint
 

@@ -98,7 +98,7 @@ class ReplayBody(Body):
 
 @router.post("/replays", operation_id="createReplay", status_code=202, response_model=Run, response_model_by_alias=True)
 def create_replay(caller: Issuer, body: ReplayBody) -> Any:
-    """Work out every decision of a span of dates again and issue what is missing; touches nothing that is there."""
+    """Make every decision of a span of dates again and issue what is missing. What is there is not changed."""
     with caller.transaction() as connection:
         run_id = runs.start_replay(
             connection,
@@ -138,14 +138,14 @@ def get_run_plan(caller: Reader, run_id: UUID, page: Page = 1, per_page: PerPage
 
 @router.post("/runs/{run_id}/pause", operation_id="pauseRun", response_model=Run, responses=documented(404, 409))
 def pause_run(caller: Issuer, run_id: UUID) -> Any:
-    """Let a run rest after the batches that are being worked on."""
+    """Pause a run after its current batches."""
     with caller.transaction() as connection:
         return runs.pause(connection, caller.brand_id, run_id)
 
 
 @router.post("/runs/{run_id}/resume", operation_id="resumeRun", response_model=Run, responses=documented(404, 409))
 def resume_run(caller: Issuer, run_id: UUID) -> Any:
-    """Let a paused run go on."""
+    """Continue a paused run."""
     with caller.transaction() as connection:
         run = runs.resume(connection, caller.brand_id, run_id)
     hints.work_on_run(caller.broker, caller.brand_id, run_id)

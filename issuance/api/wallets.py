@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1", tags=["points"], route_class=KeyedRoute, respon
 
 
 def _whole(value: object) -> object:
-    # JSON knows one kind of number: 5.0 is 5.
+    # JSON has only one kind of number: 5.0 is 5.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

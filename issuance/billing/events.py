@@ -76,10 +76,9 @@ def take(connection: Connection, brand_id: UUID, batch: Batch) -> Intake:
     parsed, refused = batch.parsed, batch.refused
     _check(connection, brand_id, parsed, refused)
     firsts = _firsts(parsed, refused)
-    _name_lone_leads(connection, brand_id, [parsed[index] for index in firsts.values()])
+    known = _name_lone_leads(connection, brand_id, [parsed[index] for index in firsts.values()])
     stored = inbox.store(connection, brand_id, [parsed[index] for index in firsts.values()])
-    made = _sign_up(connection, brand_id, parsed, firsts, stored, refused)
-    members.hold_some(connection, brand_id, _others([parsed[firsts[key]] for key in stored]))
+    made = _sign_up(connection, brand_id, parsed, firsts, stored, refused, known)
 
     intake = Intake()
     earlier = inbox.hashes(connection, brand_id, [event for event in parsed.values() if key_of(event) not in stored])
@@ -126,17 +125,19 @@ def _check(
             refused[index] = Refused("charge_of_another_membership", "this charge_id belongs to another membership")
 
 
-def _name_lone_leads(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> None:
-    """Who signs up without guests is alone on the order, as lead booker (SEMANTICS 5)."""
+def _name_lone_leads(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> dict[str, UUID]:
+    """Who signs up without guests is alone on the order, as lead booker (SEMANTICS 5): the members among them."""
     alone = [event for event in events if event.type == _SIGN_UP and not event.data["guests"]]
-    names = members.display_names(connection, brand_id, [event.data["external_user_id"] for event in alone])
+    known = members.known(connection, brand_id, [event.data["external_user_id"] for event in alone])
     for event in alone:
         member = event.data["external_user_id"]
-        event.data["guests"] = [cloud_events.lead_alone(event.membership_id, names.get(member) or member, member)]
+        name = known[member].display_name if member in known else None
+        event.data["guests"] = [cloud_events.lead_alone(event.membership_id, name or member, member)]
+    return {name: member.member_id for name, member in known.items()}
 
 
 def _others(events: Iterable[BillingEvent]) -> set[str]:
-    """The members that events name as guests, but for those who sign up. If one is being archived, either
+    """The people that events name as guests, but for those who sign up. If one is being archived, either
     the archiving finds these events or their settling finds the member archived."""
     return {
         guest["external_user_id"]
@@ -153,15 +154,21 @@ def _sign_up(
     firsts: Mapping[EventKey, int],
     stored: set[EventKey],
     refused: dict[int, Refused],
+    known: Mapping[str, UUID],
 ) -> set[UUID]:
-    """Make the memberships of stored sign-ups, whose ids it gives.
+    """Make the memberships of stored sign-ups, whose ids it gives, and records of whoever stored events name.
 
     A second sign-up of a membership is taken out of the inbox again.
     """
     sign_ups: dict[UUID, int] = {}
     told = [index for index in sorted(firsts[key] for key in stored) if parsed[index].type == _SIGN_UP]
     seconds = [index for index in told if sign_ups.setdefault(parsed[index].membership_id, index) != index]
-    made = inbox.make_memberships(connection, brand_id, [parsed[index] for index in sign_ups.values()])
+    others = _others([parsed[firsts[key]] for key in stored if firsts[key] not in seconds])
+    joining = {parsed[index].data["external_user_id"] for index in sign_ups.values()}
+    # Members who sign up are held by the foreign key of their memberships.
+    held = members.ensure_held(connection, brand_id, joining - known.keys(), others)
+    people = {**known, **held}
+    made = inbox.make_memberships(connection, brand_id, [parsed[index] for index in sign_ups.values()], people)
     seconds += [index for membership_id, index in sign_ups.items() if membership_id not in made]
     for index in seconds:
         refused[index] = Refused("already_signed_up", "this membership has signed up already")

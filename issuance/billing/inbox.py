@@ -8,7 +8,6 @@ for each other in one order and never in a circle.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,6 @@ from uuid_utils.compat import uuid7
 from issuance.billing.cloud_events import BillingEvent, Refused
 from issuance.engine.rows import as_json, recordset
 from issuance.engine.schedules import FIRST_ATTEMPT
-from issuance.members import members
 
 #: How much of a refused event is kept.
 LONGEST_BODY = 64 * 1024
@@ -65,14 +63,14 @@ _PAYERS = text(f"""
 """)
 _MEMBERSHIPS = text(f"""
     WITH made AS (
-        INSERT INTO memberships (brand_id, membership_id, membership_type_id, external_user_id, signed_up_at,
+        INSERT INTO memberships (brand_id, membership_id, membership_type_id, member_id, signed_up_at,
                                  starts_on, billing_anchor, billing_frequency)
         SELECT :brand_id, new.*
           FROM {
     recordset(
         membership_id="uuid",
         membership_type_id="uuid",
-        external_user_id="text",
+        member_id="uuid",
         signed_up_at="timestamptz",
         starts_on="date",
         billing_anchor="date",
@@ -88,16 +86,16 @@ _MEMBERSHIPS = text(f"""
     SELECT membership_id FROM made
 """)
 _GUESTS = text(f"""
-    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, external_user_id, lead_booker)
+    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, member_id, lead_booker)
     SELECT :brand_id, new.*
       FROM {
     recordset(
         membership_id="uuid",
         guest_id="uuid",
-        place="smallint",
+        place="integer",
         name="text",
         email="text",
-        external_user_id="text",
+        member_id="uuid",
         lead_booker="boolean",
     )
 }
@@ -164,17 +162,21 @@ def payers(connection: Connection, brand_id: UUID, charge_ids: Collection[str]) 
     return {row.charge_id: row.membership_id for row in rows}
 
 
-def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[BillingEvent]) -> set[UUID]:
-    """Make the member, membership, guests and schedule of each sign-up; the ids of those that were not there yet."""
+def make_memberships(
+    connection: Connection, brand_id: UUID, sign_ups: Sequence[BillingEvent], people: Mapping[str, UUID]
+) -> set[UUID]:
+    """The membership, guests and schedule of each sign-up; the ids of the memberships that were not there yet.
+
+    `people` has the `member_id` of everybody whom the sign-ups name, by the brand's id.
+    """
     if not sign_ups:
         return set()
-    members.ensure(connection, brand_id, [event.data["external_user_id"] for event in sign_ups])
     ordered = sorted(sign_ups, key=lambda event: event.membership_id.int)
     rows = [
         {
             "membership_id": event.membership_id,
             "membership_type_id": event.data["membership_type_id"],
-            "external_user_id": event.data["external_user_id"],
+            "member_id": people[event.data["external_user_id"]],
             "signed_up_at": event.time,
             "starts_on": event.data["starts_on"],
             "billing_anchor": event.data["billing_anchor"],
@@ -185,7 +187,7 @@ def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[
     inserted = _execute(connection, _MEMBERSHIPS, brand_id, rows)
     made = {event.membership_id for event in ordered} if _all(inserted, rows) else set(inserted.scalars().all())
     guests = [
-        {"membership_id": event.membership_id, "place": place, **guest}
+        {"membership_id": event.membership_id, "place": place, "member_id": _who(guest, people), **guest}
         for event in ordered
         if event.membership_id in made
         for place, guest in enumerate(event.data["guests"])
@@ -210,6 +212,11 @@ def keep_refused(
     ]
     if rows:
         _execute(connection, _REFUSED, brand_id, rows)
+
+
+def _who(guest: Mapping[str, Any], people: Mapping[str, UUID]) -> UUID | None:
+    name = guest["external_user_id"]
+    return None if name is None else people[name]
 
 
 def _keys(events: Sequence[BillingEvent]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ app = typer.Typer(help="The tables of schema.sql: apply them, compare them.", no
 
 @app.command("apply")
 def apply_schema(as_json: JsonOption = False) -> None:
-    """Create what is missing in DATABASE_URL. As often as you like."""
+    """Create what is missing in DATABASE_URL. It may be run again at any time."""
     schema.apply(settings().database_url)
     answer("The database has the tables of schema.sql.", {"applied": True}, as_json=as_json)
 

@@ -39,8 +39,8 @@ class Charge:
 
 
 def charges_of(told: Iterable[ChargeTold]) -> list[Charge]:
-    """The charges that facts, which come in their order, tell of. A charge of which only refunds in part are known
-    is none yet."""
+    """The charges that facts tell of; the facts are in order. A charge of which only partial refunds are known does not
+    count yet."""
     by_number: dict[int, list[ChargeTold]] = {}
     for fact in told:
         by_number.setdefault(fact.number, []).append(fact)
@@ -70,10 +70,10 @@ def _charge(number: int, facts: list[ChargeTold]) -> Charge | None:
         return None
     period_start = facts[-1].period_start
     if period_end is not None and period_end <= period_start:
-        period_end = None  # an earlier fact's end that the later start has left behind
+        period_end = None  # an earlier fact told the end, and the start was moved past it
     return Charge(number, period_start, period_end, tuple(states), amount, refunded)
 
 
 def _in_part(refunded: Decimal | None, amount: Decimal | None) -> bool:
-    """Whether a refund takes nothing back."""
+    """Whether a refund is partial, so that it takes nothing back."""
     return refunded is not None and (amount is None or refunded < amount)

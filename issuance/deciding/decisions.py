@@ -62,7 +62,7 @@ def decide(history: History, rules: Iterable[Rule], last_day: date | None = None
 
 
 class _Kind(NamedTuple):
-    """All of a guest that an occurrence's outcome depends on. Guests of one kind are decided once."""
+    """All about a guest that an occurrence's outcome depends on. Guests of one kind are decided once."""
 
     lead_booker: bool
     stayed: bool

@@ -113,9 +113,9 @@ class MembershipFacts:
     billing_frequency: BillingFrequency
     #: In the order in which they happened, whenever they arrived.
     told: tuple[Fact, ...]
-    #: Since when the member is archived; None: is not.
+    #: Since when the member is archived; None: not archived.
     archived_at: datetime | None = None
-    #: Since when guests are archived who are members elsewhere, by place.
+    #: Guests who are archived members: the place of each, and since when.
     archived_guests: tuple[tuple[int, datetime], ...] = ()
 
     @property

@@ -70,7 +70,7 @@ class History:
         return self.facts.archived_at is not None and self.facts.archived_at <= self.now
 
     def is_archived(self, place: int) -> bool:
-        """Whether a guest is given nothing more: archived, or on the order of a member who is."""
+        """Whether a guest gets nothing more, because they or the member who signed up are archived."""
         return self.member_is_archived or any(
             archived == place and at <= self.now for archived, at in self.facts.archived_guests
         )
@@ -124,6 +124,6 @@ class History:
         return [charge for charge, end in self._ends if charge.period_start <= day < end]
 
     def period_start_instant(self, day: date) -> datetime | None:
-        """From when an occurrence's guests must have stayed on the order: its start; None for the sign-up, whose
-        guests were there first."""
+        """From when on an occurrence's guests must have been on the order: its start; None for the sign-up, which names
+        the first guests."""
         return None if day == self.facts.starts_on else self.start_of(day)

@@ -22,7 +22,7 @@ _REFUSED = {
 def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> Iterator[tuple[Reason, NewCredit | None]]:
     """For each guest on the order now: the reason, and the credit where one is to be issued.
 
-    The latest version decides. The credit takes the current period's key, or a further number where that is taken.
+    The latest version decides. The credit takes the current period's key, or the next `reissue` if that is taken.
     """
     version = rule.latest
     period_start = current_period_start(history, version)

@@ -77,15 +77,16 @@ def occurrences(history: History, releases: Releases, rule: Rule, last_day: date
 def _undisturbed(
     history: History, rule: Rule, day: date, scheduled_at: datetime, release: Release
 ) -> RuleVersion | None:
-    """The version in force for an occurrence. A version that was saved at its very instant, as can be on a clock that
-    stands still, leaves alone what was issued before it: a credit that is out is not rewritten (SEMANTICS 6)."""
+    """The version in force for an occurrence. A version can be saved at the very instant of an occurrence while the
+    clock stands still. It does not change what was issued before it: a credit that is out is not rewritten (SEMANTICS
+    6)."""
     released_at = release.first or _latest_release(history, rule, day)
     version = version_in_force(rule, scheduled_at, released_at)
     if version is None or version.created_at not in (scheduled_at, release.first):
         return version
 
     def gave(credit: Credit) -> bool:
-        # A P0D credit does not say which billing period it rides on: not on one released after it was issued.
+        # A P0D credit does not say which billing period it rides on. It is none that was released after its issue.
         rides = credit.period_end is None and released_at <= credit.issued_at == version.created_at
         return rides or credit.key.period_start == day
 
@@ -98,8 +99,9 @@ def _undisturbed(
 
 
 def _latest_release(history: History, rule: Rule, day: date) -> datetime:
-    """By when a version can be saved for an occurrence that is not released: now, but no later than the next
-    occurrence begins, by the versions that are there by then. A later version does not decide anew what took place."""
+    """The latest instant at which a version can be saved for an occurrence that is not released: now, or the start of
+    the next occurrence (by the versions that are there by then) if that is earlier. A version that is saved later does
+    not change what took place."""
     ends_at = history.now
     for version in rule.versions:
         if version.created_at > ends_at:
@@ -110,7 +112,8 @@ def _latest_release(history: History, rule: Rule, day: date) -> datetime:
 
 
 def _which_speaks(once: Occurrence | None, candidate: Occurrence) -> Occurrence:
-    """Which of two billing periods speaks for a P0D rule: the first that is owed, else the latest that says more."""
+    """Which of two billing periods stands for a P0D rule: the first that is owed; otherwise the later one, unless it
+    is only not due yet."""
     if once is None:
         return candidate
     if once.reason is None:

@@ -16,9 +16,10 @@ from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.standing import ENDED
 from issuance.deciding.validities import Validities, expiry, period_end_of
 
-#: One settling of a membership issues no more credits than these; who is owed more stays due, and the next goes on.
+#: One settling of a membership issues no more credits than these. A membership that is owed more stays due, and the
+#: next settling goes on.
 MOST_CREDITS = 50_000
-#: And it names no more of the decisions that give nothing, for events.
+#: It lists no more decisions that give nothing than these, for events.
 MOST_SKIPPED = 1000
 
 
@@ -73,7 +74,7 @@ class Settlement:
     #: The decisions behind it, for explain, counts and events.
     decisions: list[Decision] = field(default_factory=list)
     counts: Counter[Reason] = field(default_factory=Counter)
-    #: Those of the decisions that are new and give nothing, for events; the latest of very many.
+    #: Those of the decisions that are new and give nothing, for events. If there are very many, the latest.
     skipped: list[Decision] = field(default_factory=list)
 
 
@@ -121,7 +122,8 @@ def status_of(history: History) -> Status:
 def _change_what_is_out(settlement: Settlement, history: History, rules: Sequence[Rule]) -> None:
     decided: dict[CreditKey, Decision] = {}
     for decision in settlement.decisions:
-        # The sign-up and, under a later version, a P0D occurrence can mean one period: what either is owed stays.
+        # The sign-up and, under a later version, a P0D occurrence can have the same key: the credit stays if either is
+        # owed.
         if decision.credit is not None and (
             decision.reason is Reason.ALREADY_ISSUED or decision.credit.key not in decided
         ):
@@ -145,8 +147,8 @@ def _become(history: History, credit: Credit, decision: Decision | None, rule: R
         if moved > credit.valid_from:
             changed["expires_at"] = expires_at = moved
         else:
-            # A move that became known late ended the period before the credit was issued, which then would not have
-            # been.
+            # A move that became known late ended the period before the credit was issued: it should not have been
+            # issued.
             why = Reason.PERIOD_OVER
     revoked_at = credit.revoked_at
     if why is None:

@@ -11,7 +11,7 @@ from issuance.deciding.history import History
 
 @dataclass(frozen=True, slots=True)
 class Validities:
-    """From when to when a credit can be used (instants, UTC). `validity_ends_at` is the coupon's share."""
+    """From when to when a credit can be used (instants, UTC). `validity_ends_at` is the coupon's own limit."""
 
     valid_from: datetime
     expires_at: datetime | None

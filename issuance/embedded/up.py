@@ -43,7 +43,7 @@ WELCOME = """
 
 
 def up() -> int:
-    """Runs everything until it is told to stop; the exit code."""
+    """Runs everything until it is told to stop; returns the exit code."""
 
     def greet(house: "House") -> None:
         # In one piece: the output of the processes is shown at the same time.
@@ -95,7 +95,7 @@ def run_everything(then: Callable[["House"], None], *, output: IO[str], any_port
 
 
 def prepare_database() -> None:
-    """Applies the schema to the database of this environment; one clear line when its servers can not be used."""
+    """Applies the schema to the database of this environment. Raises ServerError if its servers can not be used."""
     given = settings.read(settings.Settings)
     try:
         schema.apply(given.database_url)
@@ -109,7 +109,7 @@ def prepare_database() -> None:
 
 
 class House:
-    """Everything that runs under one `./run`."""
+    """Everything that one `./run` runs."""
 
     def __init__(
         self, own: settings.OwnSettings, port: int, lock: SupervisorLock, servers: Servers, output: IO[str]
@@ -124,31 +124,33 @@ class House:
 
     def run(self, then: Callable[["House"], None]) -> int:
         """Runs everything, does `then` once it is ready, and returns the exit code when all of it has ended."""
-        threading.Thread(target=self._look_after, args=(then,), daemon=True).start()
+        self._in_thread(lambda: self._when_ready(then))
         return self.processes.run()
 
-    def _look_after(self, then: Callable[["House"], None]) -> None:
-        stopping = self.processes.stopping
-        try:
-            self._wait_until_ready()
-            self.processes.ready.set()
-            if stopping.is_set():
-                return
-            self._lock.tell(ready=True, address=self.address, port=self.port)
-            threading.Thread(target=self._do, args=(then,), daemon=True).start()
-            while not stopping.wait(LOOKS_EVERY):
-                for sentence in self._servers.raise_the_fallen():
-                    say(sentence)
-        except IssuanceError as error:
-            say(error.message)
-            self.processes.stop(1)
+    def _in_thread(self, work: Callable[[], None]) -> None:
+        """Does something beside the processes. If it fails, they are stopped."""
 
-    def _do(self, then: Callable[["House"], None]) -> None:
-        try:
+        def do() -> None:
+            try:
+                work()
+            except IssuanceError as error:
+                say(error.message)
+                self.processes.stop(1)
+
+        threading.Thread(target=do, daemon=True).start()
+
+    def _when_ready(self, then: Callable[["House"], None]) -> None:
+        self._wait_until_ready()
+        self.processes.ready.set()
+        if not self.processes.stopping.is_set():
+            self._lock.tell(ready=True, address=self.address, port=self.port)
+            self._in_thread(self._keep_servers_running)
             then(self)
-        except IssuanceError as error:
-            say(error.message)
-            self.processes.stop(1)
+
+    def _keep_servers_running(self) -> None:
+        while not self.processes.stopping.wait(LOOKS_EVERY):
+            for sentence in self._servers.restart_ended():
+                say(sentence)
 
     def _wait_until_ready(self) -> None:
         waited = 0.0
@@ -158,7 +160,7 @@ class House:
                 raise ServerError(f"not ready after {READY_LIMIT:.0f} s: {self.address}/readyz says what is missing")
 
     def sandbox_key(self) -> str:
-        """The key of this home's first sandbox brand, which is made when there is none that the database knows."""
+        """The key of this home's first sandbox brand, which is created if the database does not know it."""
         saved = self.home / "sandbox.json"
         try:
             key: str = json.loads(saved.read_text())["key"]
@@ -184,7 +186,7 @@ class House:
 
 
 def port_to_listen_on(own: settings.OwnSettings, *, any_port: bool) -> int:
-    """The port of the settings, which must be free; else, with `any_port`, one that is."""
+    """The port of the settings if it is free, else any free one with `any_port`. Raises ServerError."""
     try:
         family = socket.AF_INET6 if ":" in own.host else socket.AF_INET
         socket.create_server((own.host, own.port), family=family).close()
@@ -193,7 +195,9 @@ def port_to_listen_on(own: settings.OwnSettings, *, any_port: bool) -> int:
             raise ServerError(f"cannot listen on {own.host}: {error.strerror}; set ISSUANCE_HOST") from None
         if any_port:
             return free_port()
-        raise ServerError(f"port {own.port} on {own.host} is taken; stop who has it, or set ISSUANCE_PORT") from None
+        raise ServerError(
+            f"port {own.port} on {own.host} is in use; stop the program that uses it, or set ISSUANCE_PORT"
+        ) from None
     return own.port
 
 
@@ -206,6 +210,6 @@ def say(text: str) -> None:
 
 
 def _in_address(host: str) -> str:
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - listening everywhere, it is reached here
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - it listens on every address, this one too
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host

@@ -4,5 +4,5 @@
                     ├─▶ pipeline: schedules → groups → facts → outcomes (deciding) → writer → schedules
     arrivals ───────┘
 
-`pipeline` is the way itself; `batches` is the entrance of the clock and of people, `arrivals` that of events.
+`pipeline` settles memberships. `batches` calls it for the clock and for operators' runs, `arrivals` for events.
 """

@@ -1,4 +1,4 @@
-"""Tell the webhooks what settling came to, in the transaction that writes it. Costs one look where nobody listens."""
+"""Tell the webhooks what settling came to, in the transaction that writes it. Costs one query where nobody listens."""
 
 from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import datetime
@@ -13,8 +13,9 @@ from issuance.webhooks import outbox
 from issuance.webhooks.outbox import EventType, News
 
 _GUESTS = text("""
-    SELECT membership_id, guest_id AS id, name, lead_booker, external_user_id
-      FROM guests WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+    SELECT g.membership_id, g.guest_id AS id, g.name, g.lead_booker, m.external_user_id
+      FROM guests g LEFT JOIN members m USING (brand_id, member_id)
+     WHERE g.brand_id = :brand_id AND g.membership_id = ANY(:ids)
 """)
 
 

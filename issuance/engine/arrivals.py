@@ -1,4 +1,4 @@
-"""The entrance of events: settle memberships that something arrived about, together, or one by one where that fails."""
+"""Settling after events: memberships are settled together, or one by one if that fails."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _WAITING = text("""
 
 
 class Waiting(NamedTuple):
-    """A membership that there is something to settle for. `fresh`: its first attempt was counted a moment ago."""
+    """A membership that has something to settle. `fresh`: its first attempt was counted a moment ago."""
 
     membership_id: UUID
     attempts: int
@@ -35,10 +35,10 @@ class Waiting(NamedTuple):
 
 
 def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) -> Counter[Reason]:
-    """Settle those of some memberships that there is anything to settle for. Returns new outcomes by reason.
+    """Settle those of the memberships that have something to settle. Returns new outcomes by reason.
 
-    Who was tried twice in vain is settled alone, after the others: one whose news kills workers takes nobody with it
-    into quarantine.
+    A membership that was tried twice in vain is settled alone, after the others: if its news kills workers, it takes no
+    other membership into quarantine.
     """
     together: list[UUID] = []
     alone: list[UUID] = []
@@ -50,7 +50,7 @@ def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) 
                 return Counter()
             together = [one.membership_id for one in waiting]
             fresh = all(one.fresh for one in waiting)
-            if fresh:  # their attempts were committed with what made them known
+            if fresh:  # their attempts were committed by the intake
                 return settle_these(connection, brand_id, together)
             bound = limits.current.attempts_together
             alone = [one.membership_id for one in waiting if one.attempts >= bound] if len(waiting) > 1 else []
@@ -68,7 +68,7 @@ def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) 
 
 
 def _waiting(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[Waiting]:
-    """Those whom there is anything to settle for, the least often tried first: a doubled hint costs this look."""
+    """Those that have something to settle, the least often tried first. A doubled hint costs only this query."""
     found = connection.execute(_WAITING, {"brand_id": brand_id, "ids": id_array(membership_ids)})
     return [Waiting(row.membership_id, row.attempts, row.fresh) for row in found]
 

@@ -1,6 +1,6 @@
 """Attempts: counted in PostgreSQL before the work, with back-off; after five a membership is quarantined.
 
-They are counted in the schedule that is a membership's own. Back-off follows real time, on sandbox brands too.
+They are counted in the membership's own schedule. Back-off follows real time, on sandbox brands too.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from issuance.log import logger
 
 # 2, 4, 8, 16 s after the first, second, … attempt.
 _BACK_OFF = "clock_timestamp() + make_interval(secs => power(2, least(attempts + 1, 10)))"
-# An attempt that is still within its back-off, as beside a neighbour's, is the same attempt.
+# Beginning again within the back-off counts as the same attempt.
 _BEGIN = text(f"""
     UPDATE schedules
        SET attempts = CASE WHEN retry_at > clock_timestamp() THEN attempts ELSE least(attempts + 1, :most) END,
@@ -38,9 +38,9 @@ _PASSED = text("""
 
 
 def begin(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[UUID]:
-    """Count an attempt for each membership, which from now on has a schedule of its own; commit it before the work.
+    """Count an attempt for each membership, and give each its own schedule. Commit this before the work.
 
-    Returns those to work on: the ones that have used up their attempts (their worker died each time) are quarantined
+    Returns those to work on. Memberships that have used up their attempts (their worker died each time) are quarantined
     instead.
     """
     held = schedules.own(connection, brand_id, membership_ids)
@@ -53,8 +53,8 @@ def begin(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]
 
 
 def failed(connection: Connection, brand_id: UUID, membership_id: UUID, error: BaseException, *, counted: bool) -> None:
-    """Note that settling a membership failed, whose schedule is its own: it is tried again later, and quarantined after
-    five times. `counted`: `begin` has counted this attempt already."""
+    """Note that settling a membership, which has its own schedule, failed. It is tried again later, and quarantined
+    after five attempts. `counted`: `begin` has counted this attempt already."""
     row = connection.execute(
         _FAILED,
         {
@@ -76,5 +76,5 @@ def failed(connection: Connection, brand_id: UUID, membership_id: UUID, error: B
 
 
 def passed(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> None:
-    """Note that an attempt did no harm, where the work does not settle: a replay leaves what is due alone."""
+    """Reset the attempts after work that succeeded but leaves the schedule alone, such as a replay."""
     connection.execute(_PASSED, {"brand_id": brand_id, "ids": id_array(membership_ids)})

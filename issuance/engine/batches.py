@@ -20,7 +20,7 @@ from issuance.log import logger
 # A batch that was claimed and not finished is claimed again after this, unless its row is locked.
 _CLAIM_HOLDS = "5 seconds"
 
-# MATERIALIZED: a planner that looked twice for the next batch would claim two.
+# MATERIALIZED, because a plan that looked for the next batch twice would claim two.
 _CLAIM = text(f"""
     WITH next AS MATERIALIZED (
          SELECT batch FROM run_batches
@@ -32,7 +32,7 @@ _CLAIM = text(f"""
      WHERE b.brand_id = :brand_id AND b.run_id = :run_id AND b.batch = next.batch
     RETURNING b.*
 """)
-# Whoever claimed a batch later has overtaken who claimed it before.
+# `attempts` tells whether somebody else has claimed the batch since.
 _HOLD = text("""
     SELECT FROM run_batches
      WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch AND attempts = :attempts
@@ -59,7 +59,7 @@ _CLOSE = text("""
 
 
 class Worked(NamedTuple):
-    """What a hint came to: the batch that was done, None if there was none to do."""
+    """The batch that was done, None if there was none to do, and its counts by reason."""
 
     batch: int | None
     counts: Counter[Reason]
@@ -82,7 +82,7 @@ def work_on_run(engine: Engine, brand_id: UUID, run_id: UUID) -> Worked:
 
 
 def close(engine: Engine, brand_id: UUID, run_id: UUID) -> None:
-    """Finish a run all of whose batches are."""
+    """Finish a run if all of its batches are finished."""
     with transaction(engine, brand_id) as connection:
         connection.execute(_CLOSE, {"brand_id": brand_id, "run_id": run_id})
 
@@ -112,10 +112,10 @@ def _whole(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
 
 
 def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
-    """A batch that failed or whose worker died: part by part, each membership's attempt counted first. A part that
-    fails is taken one by one, and so is the batch when its worker died again.
+    """Do a batch that failed, or whose worker died, part by part; each membership's attempt is counted first. A part
+    that fails is done one by one, and so is the whole batch if its worker dies again.
 
-    How far it came is kept in the batch, so that whoever claims it next goes on from there.
+    The batch's row keeps how far it came, so that whoever claims it next goes on from there.
     """
     with transaction(engine, run.brand_id) as connection:
         ids = run_work.memberships_of(connection, run, claimed.first_id, claimed.last_id)
@@ -123,7 +123,8 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
             if not ids:
                 _finish(connection, claimed, _counted(claimed), claimed.plan)
             else:
-                # A sweep's range is one of schedules: from here on each membership has its own, under its own id.
+                # A sweep's range is one of schedule ids. From here on each membership has its own, whose id is the
+                # membership's.
                 schedules.leave(connection, run.brand_id, ids)
                 connection.execute(_NARROW, {**_key(claimed), "first_id": ids[0], "last_id": ids[-1]})
     size = limits.current.part if claimed.attempts <= limits.current.attempts_together else 1
@@ -164,7 +165,7 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
 
 
 def _counted(claimed: Row[Any]) -> Counter[Reason]:
-    """What was counted before a batch changed hands."""
+    """What was counted before this claim."""
     return Counter({Reason(reason): n for reason, n in claimed.counts.items()})
 
 
@@ -175,7 +176,7 @@ def _joined(plan: Plan | None, rows: Plan | None) -> Plan | None:
 def _go_on(
     connection: Connection, claimed: Row[Any], following: UUID | None, counts: Counter[Reason], plan: Plan | None
 ) -> None:
-    """Keep how far a batch came; None is following: it is done."""
+    """Keep how far a batch came. `following`: the next membership; None: the batch is done."""
     if following is None:
         _finish(connection, claimed, counts, plan)
     else:

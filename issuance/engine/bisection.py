@@ -11,7 +11,7 @@ from issuance.errors import IssuanceError
 #: SQLSTATE classes that say nothing about what was written: connection, state of the transaction, rollback, resources,
 #: locks, an operator, the system. The whole is tried again then.
 _PASSING = ("08", "25", "40", "53", "55", "57", "58")
-#: Among so many there may be several that are refused: smaller pieces at once then, not halves.
+#: Among so many several may be refused, so they are cut into eight pieces and not into halves.
 _MANY = 1000
 _PIECES_OF_MANY = 8
 
@@ -33,8 +33,8 @@ def write_all(
 ) -> list[tuple[Item, Exception]]:
     """Call `write` with all of `items`, or, where it is refused, with ever smaller pieces of them.
 
-    Returns the items that are refused by themselves, each with why. What `write` did for others stays. Raises what
-    has nothing to do with the items. `refused_before`: as a whole they were.
+    Returns the items that are refused even by themselves, each with its error. What `write` did for others stays.
+    Raises errors that have nothing to do with the items. `refused_before`: all of them together were refused already.
     """
     if not items:
         return []
@@ -54,7 +54,7 @@ def write_all(
     size = -(-len(items) // (_PIECES_OF_MANY if len(items) > _MANY else 2))
     refused: list[tuple[Item, Exception]] = []
     for start in range(0, len(items), size):
-        # If nothing was wrong with the others, something is with the last.
+        # If all other pieces went through, the last one is known to be refused as a whole.
         last = start + size >= len(items)
         refused += write_all(connection, items[start : start + size], write, refused_before=last and not refused)
     return refused

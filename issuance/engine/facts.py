@@ -1,7 +1,7 @@
 """Memberships' facts from PostgreSQL, in a handful of set-based queries, whatever the size of the batch.
 
-Events are parsed here, once: what decides reads facts without ids, and what writes finds the ids again by the guest's
-place, the charge's number and the credit's key.
+Events are parsed here, once. Decisions read facts without ids; writing finds the ids again by the guest's place, the
+charge's number and the credit's key.
 """
 
 from collections.abc import Collection, Iterable
@@ -38,9 +38,9 @@ SIGNED_UP, GUESTS_CHANGED = "membership.signed_up", "membership.guests_changed"
 #: The columns of a credit that its key does not hold, by the names of `Credit`.
 _OF_CREDIT = [column.name for column in fields(Credit) if column.name != "key"]
 
-# Each table is read by its own key, whatever the planner believes of sizes: right after an import it knows nothing.
+# Each table is read by its own key, so that the planner has no choice: right after an import it knows no sizes.
 _MEMBERSHIPS = text("""
-    SELECT m.membership_id, m.membership_type_id, m.external_user_id, m.starts_on, m.billing_anchor,
+    SELECT m.membership_id, m.membership_type_id, m.member_id, m.starts_on, m.billing_anchor,
            m.billing_frequency, m.status, m.ends_on, s.due_at, s.settled_at, s.fingerprint,
            (SELECT t.billing = 'automatic' FROM membership_types t
              WHERE (t.brand_id, t.membership_type_id) = (m.brand_id, m.membership_type_id)) AS automatic
@@ -51,9 +51,11 @@ _MEMBERSHIPS = text("""
        AND p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY m.membership_id
 """)
+# Facts name guests by the brand's ids.
 _ARCHIVED = text("""
-    SELECT external_user_id, archived_at FROM members
-     WHERE brand_id = :brand_id AND external_user_id = ANY(:members) AND archived_at IS NOT NULL
+    SELECT member_id, external_user_id, archived_at FROM members
+     WHERE brand_id = :brand_id AND archived_at IS NOT NULL
+       AND (member_id = ANY(:members) OR external_user_id = ANY(:named))
 """)
 _EVENTS = text("""
     SELECT membership_id, source, event_id, type, time, charge_id, data, settled_at IS NULL AS is_news
@@ -81,7 +83,7 @@ class Membership:
     facts: MembershipFacts
     #: How its last settling left it.
     state: State
-    #: What lists show since then.
+    #: What lists have shown since then.
     status: str
     ends_on: date | None
     credits: list[Credit] = field(default_factory=list)
@@ -111,9 +113,9 @@ class Membership:
 
 
 def load(connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[object]) -> list[Membership]:
-    """Memberships with all that is known of them, ordered by id; unknown ids are passed over.
+    """Memberships with all that is known of them, ordered by id. Unknown ids are ignored.
 
-    Lock their schedules first where the answer has to hold.
+    Lock their schedules first if the answer must stay true until the transaction ends.
     """
     which = {"brand_id": brand_id, "ids": id_array(ids)}
     rows = connection.execute(_MEMBERSHIPS, which).all()
@@ -138,8 +140,8 @@ def load(connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[o
 
 
 def _guests(connection: Connection, brand_id: UUID, events: dict[UUID, list[Row[Any]]]) -> dict[UUID, list[UUID]]:
-    """The guests of each order in the order in which they were first named. A sign-up's are so by its own list; where
-    a later list has named others, those that were settled have their places for good, new ones come after them."""
+    """The guests of each order, in the order in which they were first named. Where a later list names others, guests
+    who were settled keep their places, and new ones come after them."""
     changed = [one for one, about in events.items() if any(event.type == GUESTS_CHANGED for event in about)]
     known: dict[UUID, list[UUID]] = {}
     if changed:
@@ -154,22 +156,23 @@ def _guests(connection: Connection, brand_id: UUID, events: dict[UUID, list[Row[
 
 def _archived(
     connection: Connection, brand_id: UUID, rows: Collection[Row[Any]], events: dict[UUID, list[Row[Any]]]
-) -> dict[str, datetime]:
-    """Since when members are archived, of those that memberships and their guests name, be it for the first time."""
-    named = {row.external_user_id for row in rows}
-    named |= {
+) -> dict[UUID | str, datetime]:
+    """Since when members are archived, of all that these memberships, their guests and their news name; by their own
+    ids and by the brand's."""
+    named = {
         guest["external_user_id"]
         for about in events.values()
         for event in about
         for guest in event.data.get("guests", ())
         if guest.get("external_user_id")
     }
-    found = connection.execute(_ARCHIVED, {"brand_id": brand_id, "members": list(named)})
-    return {row.external_user_id: row.archived_at for row in found}
+    members = {row.member_id for row in rows}
+    found = connection.execute(_ARCHIVED, {"brand_id": brand_id, "members": list(members), "named": list(named)})
+    return {known_by: row.archived_at for row in found for known_by in (row.member_id, row.external_user_id)}
 
 
 def _membership(
-    row: Row[Any], zone: ZoneInfo, events: list[Row[Any]], guest_ids: list[UUID], archived: dict[str, datetime]
+    row: Row[Any], zone: ZoneInfo, events: list[Row[Any]], guest_ids: list[UUID], archived: dict[UUID | str, datetime]
 ) -> Membership:
     charge_ids = list(dict.fromkeys(event.charge_id for event in events if event.charge_id is not None))
     places = {str(guest_id): place for place, guest_id in enumerate(guest_ids)}
@@ -182,7 +185,7 @@ def _membership(
         billing_anchor=row.billing_anchor,
         billing_frequency=BillingFrequency(row.billing_frequency),
         told=tuple(read_fact(event, place, places, numbers) for place, event in enumerate(events)),
-        archived_at=archived.get(row.external_user_id),
+        archived_at=archived.get(row.member_id),
         archived_guests=_archived_guests(events, places, archived) if archived else (),
     )
     state = State(row.due_at, row.settled_at, row.fingerprint)
@@ -200,9 +203,9 @@ def _membership(
 
 
 def _archived_guests(
-    events: list[Row[Any]], places: dict[str, int], archived: dict[str, datetime]
+    events: list[Row[Any]], places: dict[str, int], archived: dict[UUID | str, datetime]
 ) -> tuple[tuple[int, datetime], ...]:
-    """Who a guest is that is a member, the latest fact says."""
+    """The places of archived guests, and since when. The latest fact says which member a guest is."""
     names = {
         guest["guest_id"]: guest["external_user_id"]
         for event in events

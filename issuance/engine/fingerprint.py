@@ -1,8 +1,8 @@
 """The fingerprint of a membership: all that decisions about it depend on.
 
-Memberships with one fingerprint have one outcome, so one of them is decided for all. What a settled membership's
-fingerprint was is kept in its schedule; it holds until there is news. FIELDS is the list of what it is made of: a fact
-that is added must be named there (a test holds that).
+Memberships with one fingerprint have one outcome, so one of them is decided for all. A settled membership's fingerprint
+is kept in its schedule, and holds until there is news. FIELDS says of each field of the facts how it enters the
+fingerprint. A new field must be added there; a test checks that.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -32,22 +32,22 @@ _DAY = timedelta(days=1)
 
 
 class Tell:
-    """How a field is told in a fingerprint."""
+    """How a field enters a fingerprint."""
 
     AS_IT_IS = "as it is"
-    #: No nearer than anything compares instants: by the last midnight, rule version or P0D credit before it.
+    #: Only as exactly as decisions compare instants: by the last midnight, rule version or P0D credit before it.
     INSTANT = "by what it is compared with"
-    #: A membership that has it is like no other.
+    #: A membership where it is set has no fingerprint: it is decided by itself.
     LIKE_NO_OTHER = "like no other"
-    #: Every membership that it is compared with has the same.
+    #: It is left out: all memberships that are compared have the same value.
     SAME = "the same for all"
-    #: A credit that is open is told by when it expires, one that is not by that.
+    #: An open credit enters by its expiry, any other only by not being open.
     UNTIL_IT_CHANGES = "while it is open"
-    #: It follows from fields that are told.
+    #: It is left out: it follows from other fields.
     FOLLOWS = "follows from others"
 
 
-#: Of every field of the facts.
+#: How each field of the facts enters a fingerprint.
 FIELDS: dict[type, dict[str, str]] = {
     MembershipFacts: {
         "membership_type_id": Tell.AS_IT_IS,
@@ -77,14 +77,14 @@ FIELDS: dict[type, dict[str, str]] = {
         "key": Tell.AS_IT_IS,
         "rule_version": Tell.AS_IT_IS,
         "manual": Tell.AS_IT_IS,
-        "issued_at": Tell.INSTANT,  # of P0D, which do not say which billing period they ride on
+        "issued_at": Tell.INSTANT,  # only of P0D credits: they do not say which billing period they ride on
         "expires_at": Tell.UNTIL_IT_CHANGES,
         "redeemed_at": Tell.UNTIL_IT_CHANGES,
         "revoked_at": Tell.UNTIL_IT_CHANGES,
         "expired_at": Tell.UNTIL_IT_CHANGES,
-        "revoked_by": Tell.LIKE_NO_OTHER,  # by facts: it may come back
+        "revoked_by": Tell.LIKE_NO_OTHER,  # by the facts: it may be live again
         "flagged_at": Tell.LIKE_NO_OTHER,
-        "uses": Tell.FOLLOWS,  # what only issues and expires does not ask for them, and all else is decided in full
+        "uses": Tell.FOLLOWS,  # issuing and expiring do not depend on it; otherwise each is loaded
         "period_end": Tell.FOLLOWS,
         "roll_over": Tell.FOLLOWS,
         "multi_use": Tell.FOLLOWS,
@@ -112,8 +112,8 @@ class Fingerprints:
     clock: BrandClock
 
     def settled(self, facts: MembershipFacts, credits: Sequence[Credit], at: datetime) -> UUID | None:  # noqa: A002 - the word is the domain's
-        """Of a membership that was settled at an instant and has these credits since: what all later decisions
-        depend on, while there is no news of it. None: it is like no other."""
+        """The fingerprint of a membership that was settled at an instant and has these credits since: all that later
+        decisions depend on while there is no news. None: it must be decided by itself."""
         if not self._is_ordinary(facts, at) or any(
             credit.revoked_by == "facts" or credit.flagged_at for credit in credits
         ):
@@ -124,8 +124,8 @@ class Fingerprints:
         return UUID(bytes=blake2b(said.encode(), digest_size=16).digest())
 
     def whole(self, membership: Membership) -> Hashable | None:
-        """Of a membership as it was loaded, news and all: what deciding about it now depends on. None: it is like no
-        other."""
+        """The fingerprint of a membership as it was loaded, with its news: all that deciding now depends on.
+        None: it must be decided by itself."""
         facts, state, now = membership.facts, membership.state, self.clock.now
         if not self._is_ordinary(facts, now):
             return None
@@ -139,18 +139,18 @@ class Fingerprints:
         )
 
     def teller(self, membership_type_id: UUID) -> Callable[[datetime], Hashable]:
-        """How instants of facts are told that are later than all credits of their membership."""
+        """How to tell the instants of facts that are later than all credits of their membership."""
         return self._told_by(self._saved(membership_type_id))
 
     def exact_after(self, state: State) -> datetime | None:
-        """After which instant facts are told to the microsecond: where time passes on a clock that is being moved,
-        what is new is decided at instants of its own."""
+        """The instant after which facts are told to the microsecond, None if none are: while a clock is being moved,
+        each new fact is decided at its own instant."""
         due_at = state.due_at
         passes = self.clock.stands_still and due_at is not None and due_at <= self.clock.now
         return state.settled_at if passes else None
 
     def _is_ordinary(self, facts: MembershipFacts, now: datetime) -> bool:
-        """Whether a membership can be like others: nobody is archived, and all that is known of it has happened."""
+        """Whether a membership can have a fingerprint: nobody is archived, and all that is known has happened."""
         return facts.archived_at is None and not facts.archived_guests and facts.told[-1].moment.at <= now
 
     def _of_membership(self, facts: MembershipFacts) -> tuple[Hashable, ...]:
@@ -183,7 +183,7 @@ class Fingerprints:
 
 
 def _told(at: datetime, compared: Sequence[datetime], zone: ZoneInfo) -> tuple[datetime, bool]:
-    """The last instant up to `at` that anything is compared with it, and whether that is `at` itself."""
+    """The last instant up to `at` that decisions compare it with, and whether that is `at` itself."""
     day = day_of(at, zone)
     # Where clocks go back over midnight, the next day may have begun once already.
     floor = max(begin for begin in (midnight(day, zone), midnight(day + _DAY, zone)) if begin <= at)

@@ -1,4 +1,4 @@
-"""Memberships that are decided together: those of one fingerprint that heard the same."""
+"""Memberships that are decided together: they have one fingerprint and the same news."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,16 +16,16 @@ from issuance.engine.schedules import State, Waiting
 
 @dataclass(slots=True)
 class Group:
-    """Memberships in one state, by their ids in order, that heard the same (`news`, by id; empty: nothing)."""
+    """Memberships in one state with the same news. `news` is by membership id; it is empty if there is none."""
 
     ids: list[str]
     state: State
     news: dict[str, News] = field(default_factory=dict)
-    #: The schedule that they share, None: each has its own.
+    #: The schedule that they share; None: each has its own.
     shared_by: UUID | None = None
 
     def settled(self, member: Membership, outcome: Outcome) -> Iterator[Settled]:
-        """All of the group with the outcome of the one that was loaded."""
+        """All memberships of the group, with the outcome of the one that was loaded."""
         if not self.news:
             for one in self.ids:
                 yield Settled(one, outcome, member, False, shared_by=self.shared_by)
@@ -42,8 +42,8 @@ class Group:
 def grouped(
     connection: Connection, brand_id: UUID, held: Sequence[Waiting], fingerprints: Fingerprints
 ) -> tuple[list[Group], list[str]]:
-    """Groups of memberships whose schedules are locked; and those that have to be loaded each, being like no other or
-    too few to look for one that stands for them."""
+    """Divide memberships, whose schedules are locked, into groups. Returns the groups, and the memberships that must be
+    loaded one by one, because they have no fingerprint or too few have the same."""
     quiet = [Group(waiting.ids, waiting.state, shared_by=waiting.shared_by) for waiting in held if not waiting.has_news]
     states = {one: waiting.state for waiting in held if waiting.has_news for one in waiting.ids}
     fewest = limits.current.fewest_alike
@@ -70,7 +70,7 @@ def _that_heard_the_same(
     news = news_of(connection, brand_id, states, fingerprints)
     for membership_id, state in states.items():
         heard = news[membership_id]
-        # Where its news does not say all, a membership is a group of one.
+        # A membership whose news can't be compared without loading it is a group of one.
         key: Hashable = membership_id if heard.said is None else (state, heard.said)
         group = groups.setdefault(key, Group([], state))
         group.ids.append(membership_id)

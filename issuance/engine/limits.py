@@ -1,4 +1,4 @@
-"""The sizes and bounds that settling works by. Tests put others in place of `current`."""
+"""The sizes and bounds of settling. Tests replace `current`."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ class Limits:
     fewest_batches: int = 16
     #: … but into none smaller than this.
     smallest_batch: int = 500
-    #: Memberships a part of a batch that did not go through as a whole: most of them can, and quickly.
+    #: Memberships in a part of a batch that failed as a whole: most parts do succeed, and quickly.
     part: int = 50
     #: Memberships whose facts are in memory at once.
     loaded: int = 1000
-    #: Fewer memberships with one fingerprint are loaded each: finding one to decide for them would cost as much.
+    #: Fewer memberships with one fingerprint form no group: loading each of them costs no more.
     fewest_alike: int = 4
-    #: How many of a group are looked at, at the first, second and third try, for one that still has its fingerprint.
+    #: How many of a group are loaded, at the first, second and third try, to find one that still has its fingerprint.
     looked_at: tuple[int, ...] = (1, 4, 16)
-    #: Fewer memberships than these get no schedule to share.
+    #: Fewer memberships than these do not share a schedule.
     fewest_sharing: int = 20
     #: Instants a settling decides at while a clock is being moved; a membership with more ahead stays due.
     instants: int = 6

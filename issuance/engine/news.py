@@ -1,7 +1,7 @@
-"""What arrived about memberships since they were settled, and which of them heard the same.
+"""What arrived about memberships since they were settled, and which of them have the same news.
 
-After a billing run thousands have news of their own and are still alike. So news is told apart as it came, without
-loading a membership; only where that does not suffice (a late fact, a failed charge, a changed party) each is loaded.
+After a billing run thousands of memberships have news, and most of it says the same. So news is compared as it came,
+without loading a membership. Where that is not enough (a late fact, a failed charge, a changed party), each is loaded.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -17,10 +17,11 @@ from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rows import id_array
 from issuance.engine.schedules import State
 
-#: News that only ever adds: it takes nothing back, so it is the same for all who hear it.
+#: News that only adds and never takes anything back, so it has the same effect on all memberships of a fingerprint.
 _ADDS = frozenset({"charge.initiated", "charge.succeeded"})
 
-# Which charge a fact is about that others were told of before: the only one of the membership that stands as it does.
+# For a fact about a charge that is known already: how the charge stands, and how many of the membership's charges stand
+# like it. Only if it is the single one do these words say which charge it is.
 _NEWS = text("""
     SELECT CAST(e.membership_id AS text) AS id, e.source, e.event_id, e.type, e.time, e.charge_id, e.data,
            m.membership_type_id, known.charge IS NOT NULL AS charge_is_known, known.charge, known.alike
@@ -47,11 +48,11 @@ _HEARD_OF = text("""
 """)
 _ARCHIVED = text("""
     SELECT CAST(m.membership_id AS text)
-      FROM members p JOIN memberships m USING (brand_id, external_user_id)
+      FROM members p JOIN memberships m USING (brand_id, member_id)
      WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL AND m.membership_id = ANY(CAST(:ids AS uuid[]))
      UNION
     SELECT CAST(g.membership_id AS text)
-      FROM members p JOIN guests g USING (brand_id, external_user_id)
+      FROM members p JOIN guests g USING (brand_id, member_id)
      WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL AND g.membership_id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -61,12 +62,12 @@ class News:
     """What arrived about one membership, in the order in which it happened."""
 
     events: list[Row[Any]] = field(default_factory=list)
-    #: What it says, ids aside; None: its membership has to be loaded to know what it means.
+    #: What it says, without ids. None: the membership must be loaded to know what it means.
     said: Hashable | None = None
 
     @property
     def charge_ids(self) -> list[str]:
-        """The charges that it tells of, in the order in which they are first told of."""
+        """The charges that it names, in the order in which they are first named."""
         return list(dict.fromkeys(event.charge_id for event in self.events if event.charge_id is not None))
 
 
@@ -76,7 +77,7 @@ def news_of(
     states: Mapping[str, State],
     fingerprints: Fingerprints,
 ) -> dict[str, News]:
-    """The news of memberships, whose schedules are locked in some states, by membership id."""
+    """The news of memberships by id. `states`: those of their schedules, which are locked."""
     news = {membership_id: News() for membership_id in states}
     for event in connection.execute(_NEWS, {"brand_id": brand_id, "ids": id_array(states)}):
         news[event.id].events.append(event)
@@ -88,8 +89,8 @@ def news_of(
 
 
 def _apart(connection: Connection, brand_id: UUID, news: dict[str, News]) -> set[str]:
-    """Those who have to be loaded whatever they heard: archived ones who sign up, and who heard of a charge that
-    facts told of that left no trace in `charges`."""
+    """Memberships that must be loaded whatever their news says: sign-ups with an archived member or guest, and those
+    with news of a charge that earlier facts told of but that is not in `charges`."""
     charge_ids = [
         event.charge_id
         for heard in news.values()
@@ -109,7 +110,8 @@ def _apart(connection: Connection, brand_id: UUID, news: dict[str, News]) -> set
 
 
 def _said(events: Sequence[Row[Any]], state: State, fingerprints: Fingerprints) -> Hashable | None:
-    """What news says, ids aside. None unless all of it has happened, is later than all that was settled and adds."""
+    """What news says, without ids. None unless all of it has happened, is later than the last settling, and only
+    adds."""
     later_than = state.settled_at
     begins = later_than is None
     if events[-1].time > fingerprints.clock.now or (later_than is not None and events[0].time <= later_than):

@@ -1,7 +1,7 @@
-"""What settling a membership comes to: it is decided at each instant at which it falls due on the way to now.
+"""What settling a membership comes to.
 
-On a sandbox clock that is being moved, time passes: every instant on the way is decided as if one had been there. On a
-live brand, and after a jump, everything is decided once, now (INTERFACE 8).
+While a sandbox clock is being moved, time passes: the membership is decided at each instant at which it falls due on
+the way, as a live one would have been. On a live brand, and after a jump, it is decided once, now (INTERFACE 8).
 """
 
 from collections import Counter
@@ -23,11 +23,11 @@ from issuance.tenancy.clock import BrandClock
 
 @dataclass(slots=True)
 class Outcome:
-    """What settling came to: credits to insert and to change, and where the membership stands then."""
+    """What settling came to: credits to insert and to change, and the state of the membership after it."""
 
     #: The last instant that was decided at.
     now: datetime
-    #: Whether that is the clock's and nothing is left to do at it, so that all that is known has been settled.
+    #: Whether all that is known has been settled: `now` is the clock's, and nothing is left to do at it.
     complete: bool = True
     status: Status = Status.UPCOMING
     ends_on: date | None = None
@@ -36,22 +36,22 @@ class Outcome:
     credits: dict[CreditKey, Credit] = field(default_factory=dict)
     #: Those that are new, with the version that decided.
     issued: dict[CreditKey, RuleVersion] = field(default_factory=dict)
-    #: Those that were out before and are different: as loaded, as they become, why they were revoked if they were.
+    #: Those that were out before and change: as loaded, as they become, and why they were revoked if they were.
     changed: dict[CreditKey, Change] = field(default_factory=dict)
     #: Why facts revoked a credit that is new.
     revoked_because: dict[CreditKey, Reason] = field(default_factory=dict)
     counts: Counter[Reason] = field(default_factory=Counter)
     #: The new decisions that give nothing.
     skipped: list[Decision] = field(default_factory=list)
-    #: What later decisions depend on, until there is news; None: like no other.
+    #: All that later decisions depend on until there is news; None: the membership must be decided by itself.
     fingerprint: UUID | None = None
 
     @property
     def only_issues_and_expires(self) -> bool:
-        """Whether all that it does is to issue and to expire, and to expire what all guests have of a period alike.
+        """Whether it only issues and expires, and expires a period's credits of all guests at one instant.
 
-        That holds for others of the fingerprint too, whatever became of their credits since: who has redeemed one
-        keeps it."""
+        Such an outcome holds for all memberships of the fingerprint, also for those that have used credits since:
+        expiring passes over a redeemed credit."""
         fates: dict[tuple[UUID, date, int], set[datetime | None]] = {}
         for key, change in self.changed.items():
             if not is_expiry(change):
@@ -69,7 +69,7 @@ class Outcome:
         return ((*of_period, at) for of_period, at in fates if at is not None)
 
     def take(self, settlement: Settlement) -> None:
-        """Carry a settlement at one more instant into the outcome."""
+        """Add the settlement at one more instant to the outcome."""
         self.now, self.status, self.due_at = settlement.now, settlement.status, settlement.due_at
         self.counts += settlement.counts
         self.skipped += settlement.skipped
@@ -153,9 +153,9 @@ class EventKey(NamedTuple):
 class Settled(NamedTuple):
     """A membership with what its settling came to.
 
-    `member` is the membership as it was loaded, or, where not `itself`, the one like it that was loaded in its place.
-    `events` are those that are settled with it; `charges` those of which something is new, with their numbers.
-    `shared_by`: the schedule that it shares, None: it has its own.
+    `member` is the membership as it was loaded if `itself` is set; otherwise it is the one of its group that was
+    loaded. `events` are settled with it; `charges` are those that have news, with their numbers. `shared_by`: the
+    schedule that it shares; None: it has its own.
     """
 
     membership_id: str

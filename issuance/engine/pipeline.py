@@ -1,9 +1,9 @@
-"""The one way from facts to credits, for one membership and for a million:
+"""The only way from facts to credits, for one membership as for a million:
 
-    claim a range → lock → load one membership a fingerprint → decide → write for all of it → move on
+    lock schedules → form groups → load one membership of each → decide → write for all → move the schedules on
 
-Whoever asks for settling (an event, the clock, a manual issue, a retry) comes through here; a single membership is a
-group of one. Settling is idempotent and convergent: doing it again at the same `now` changes nothing.
+Every settling comes through here, whether an event, the clock, a manual issue or a retry asks for it. Settling is
+idempotent: doing it again at the same `now` changes nothing.
 """
 
 import logging
@@ -31,15 +31,15 @@ from issuance.tenancy import clock as clocks
 from issuance.tenancy.clock import BrandClock
 from issuance.webhooks import outbox
 
-#: So often a membership is settled anew in one transaction whose credits are redeemed or revoked meanwhile.
+#: How often one transaction settles a membership whose credits are redeemed or revoked meanwhile.
 _TRIES = 3
 
-#: What is done with a membership besides settling it; returns what to count of it.
+#: What is done with a membership besides settling it. Returns the counts by reason.
 Also = Callable[[Membership, Outcome, Sequence[Rule], BrandClock], Counter[Reason]]
 
 
 def settle_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID, run_id: UUID) -> Counter[Reason]:
-    """Settle what is due by the schedules within a range of ids. Returns new outcomes by reason."""
+    """Settle what is due by the schedules within a range of schedule ids. Returns new outcomes by reason."""
     clock = clocks.read(connection, brand_id, hold=True)
     held = schedules.lock_due(connection, brand_id, clock.now, first_id, last_id)
     return Settling(connection, brand_id, clock, run_id).settle(held, may_share=True)
@@ -48,7 +48,7 @@ def settle_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: 
 def settle_these(
     connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID], run_id: UUID | None = None
 ) -> Counter[Reason]:
-    """Settle these memberships, due or not, whose attempts were counted. Unknown ids are passed over."""
+    """Settle these memberships, whether due or not. Their attempts must have been counted. Unknown ids are ignored."""
     clock = clocks.read(connection, brand_id, hold=True)
     held = schedules.own(connection, brand_id, membership_ids, attempts=1)
     return Settling(connection, brand_id, clock, run_id, attempt_counted=True).settle(held, may_share=False)
@@ -63,8 +63,8 @@ def settle_and(
     *,
     attempt_counted: bool,
 ) -> Counter[Reason]:
-    """Settle these memberships and do `also` with each. The run is one of manual issue: it counts and stamps only what
-    `also` did."""
+    """Settle these memberships, and do `also` with each. This is for manual issue: the run counts, and is stamped on,
+    only what `also` issued."""
     clock = clocks.read(connection, brand_id, hold=True)
     held = schedules.own(connection, brand_id, membership_ids)
     settling = Settling(connection, brand_id, clock, run_id, also, attempt_counted=attempt_counted)
@@ -92,8 +92,8 @@ class Settling:
         self._counts: Counter[Reason] = Counter()
 
     def settle(self, held: Sequence[Waiting], *, may_share: bool) -> Counter[Reason]:
-        """Settle groups by one of each, and whoever is like no other by itself. `may_share`: those left alike may
-        share a schedule."""
+        """Settle each group by deciding for one of its memberships; settle all others one by one. `may_share`:
+        those that end in the same state may share a schedule."""
         groups, alone = grouped(self._connection, self._brand_id, held, self._fingerprints)
         settled: list[Settled] = []
         for group, member in self._one_of_each(groups):
@@ -108,7 +108,7 @@ class Settling:
         return self.settle_each(sorted(alone))
 
     def settle_each(self, membership_ids: Sequence[str]) -> Counter[Reason]:
-        """Settle memberships, each of them loaded; those that are alike in full are still decided once."""
+        """Load and settle each membership. Those with equal facts, credits and news are still decided only once."""
         left = list(membership_ids)
         for tries_left in reversed(range(_TRIES)):
             raced: list[str] = []
@@ -124,9 +124,12 @@ class Settling:
         return self._counts
 
     def _one_of_each(self, groups: Sequence[Group]) -> Iterator[tuple[Group, Membership | None]]:
-        """Each group with one membership, loaded, that still has its fingerprint; None where none was found."""
+        """Each group with one of its memberships, loaded, that still has the group's fingerprint; None if none was
+        found."""
         start = 0
         for size in limits.current.looked_at:
+            if not groups:
+                return
             looked_at = [one for group in groups for one in group.ids[start : start + size]]
             loaded = load(self._connection, self._brand_id, self._clock.zone, looked_at)
             by_id = {str(member.membership_id): member for member in loaded}
@@ -143,7 +146,8 @@ class Settling:
         yield from ((group, None) for group in groups)
 
     def _has_still(self, member: Membership, state: State) -> bool:
-        """Whether a membership is, news aside, what the settling that left it said: its credits may have been used."""
+        """Whether a membership, apart from its news, has the fingerprint of its last settling: credits may have been
+        used."""
         if state.settled_at is None:
             return True
         facts = member.facts
@@ -153,7 +157,7 @@ class Settling:
         return self._fingerprints.settled(facts, member.credits, state.settled_at) == state.fingerprint
 
     def _is_for_all(self, outcome: Outcome) -> bool:
-        """Whether an outcome holds for memberships that were not loaded."""
+        """Whether an outcome may be written for memberships that were not loaded."""
         tells_each = "credit.skipped" in self._told and outcome.skipped
         return outcome.only_issues_and_expires and outcome.fingerprint is not None and not tells_each
 
@@ -161,25 +165,25 @@ class Settling:
         try:
             return self._decide(member)
         except Exception as error:
-            # Each is decided by itself then, so that the failure is noted with a membership.
+            # Each is then decided by itself, so that the failure is noted at the membership that causes it.
             logger.warning("group_not_decided", size=size, error=type(error).__name__)
             return None
 
     def _decide_each(self, members: Sequence[Membership], failed: dict[str, Exception]) -> Iterator[Settled]:
-        """What settling comes to for each; those that can't be decided go to `failed`."""
+        """The outcome for each membership. Those that can't be decided go to `failed`."""
         self._rules.open(member.facts.membership_type_id for member in members)
         outcomes: dict[Hashable, Outcome] = {}
         for member in members:
-            whole = self._fingerprints.whole(member)
-            outcome = None if whole is None else outcomes.get(whole)
-            if outcome is None:
-                try:
+            try:
+                whole = self._fingerprints.whole(member)
+                outcome = None if whole is None else outcomes.get(whole)
+                if outcome is None:
                     outcome = self._decide(member)
-                except Exception as error:
-                    failed[str(member.membership_id)] = error
-                    continue
-                if whole is not None:
-                    outcomes[whole] = outcome
+            except Exception as error:
+                failed[str(member.membership_id)] = error
+                continue
+            if whole is not None:
+                outcomes[whole] = outcome
             yield settled_itself(member, outcome)
 
     def _decide(self, member: Membership) -> Outcome:
@@ -187,7 +191,7 @@ class Settling:
         outcome = outcome_of(member, rules, self._clock)
         if self._also is not None:
             outcome.counts = self._also(member, outcome, rules, self._clock)
-        # What was issued by hand on top of the settling is in no fingerprint.
+        # A fingerprint does not cover what was issued by hand on top of the settling.
         if not any(key in outcome.issued and credit.manual for key, credit in outcome.credits.items()):
             outcome.fingerprint = self._fingerprints.settled(member.facts, list(outcome.credits.values()), outcome.now)
         return outcome
@@ -195,8 +199,8 @@ class Settling:
     def _write_and_move_on(
         self, settled: Sequence[Settled], failed: dict[str, Exception], *, may_share: bool, try_again: bool = True
     ) -> list[str]:
-        """Write for all, note who failed, and leave the others' schedules in their next state. Returns those whose
-        credits were used meanwhile: they are to be settled again."""
+        """Write the outcomes, note which memberships failed, and move the schedules of the others on. Returns those
+        whose credits were used meanwhile: they must be settled again."""
         writing = partial(
             write,
             self._connection,
@@ -220,16 +224,18 @@ class Settling:
             for one in some:
                 states.setdefault((one.shared_by, state), []).append(one.membership_id)
         schedules.move_on(self._connection, self._brand_id, states, may_share=may_share)
-        if self._run_id is None or logging.getLogger().isEnabledFor(logging.DEBUG):
-            self._log(done)
+        self._log(done)
         return raced
 
     def _log(self, settled: Sequence[Settled]) -> None:
-        """A line a credit; for the many of a run only at the level `debug`, its batches have lines of their own."""
-        say = logger.info if self._run_id is None else logger.debug
+        """Log a line for each credit; of many at once only at the level `debug`, as what settles many logs how many."""
+        level = logging.INFO if self._run_id is None and len(settled) < limits.current.fewest_sharing else logging.DEBUG
+        if not logging.getLogger().isEnabledFor(level):
+            return
         for one in settled:
             for key in one.outcome.issued:
-                say(
+                logger.log(
+                    level,
                     "credit_issued",
                     brand=str(self._brand_id),
                     run=self._run_id and str(self._run_id),

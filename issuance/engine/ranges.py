@@ -1,10 +1,10 @@
-"""Cut a run's work into batches: ranges of ids of about one size, of which only the edges are kept."""
+"""Cut a run's work into batches: ranges of ids of about the same size, kept as their first and last id."""
 
 from issuance.engine import limits
 
 #: Numbers the rows of a statement, each `{size}` memberships, in the order of their ids.
 NUMBERED = "CAST(sum({size}) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS integer) - {size} AS nth"
-#: The batches of `numbered` (id, size: of how many it is the first, nth: how many come before, total).
+#: The batches of `numbered` (id; size: memberships of this row; nth: memberships before it; total).
 BATCHES = """
     SELECT cut AS batch, (array_agg(id ORDER BY nth))[1] AS first_id,
            (array_agg(id ORDER BY nth DESC))[1] AS last_id, max(nth + size) - min(nth) AS size

@@ -16,12 +16,15 @@ _NO_LEAD = text("""
     UPDATE guests SET lead_booker = false
      WHERE brand_id = :brand_id AND membership_id = ANY(:ids) AND lead_booker
 """)
+# Intake has made a record of everybody whom a fact names.
 _GUEST = text("""
-    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, external_user_id, lead_booker,
-                        removed_at)
-    VALUES (:brand_id, :membership_id, :guest_id, :place, :name, :email, :external_user_id, :lead_booker, :removed_at)
+    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, member_id, lead_booker, removed_at)
+    VALUES (:brand_id, :membership_id, :guest_id, :place, :name, :email,
+            (SELECT member_id FROM members
+              WHERE brand_id = :brand_id AND external_user_id = CAST(:external_user_id AS text)),
+            :lead_booker, :removed_at)
     ON CONFLICT (brand_id, membership_id, guest_id) DO UPDATE
-       SET name = excluded.name, email = excluded.email, external_user_id = excluded.external_user_id,
+       SET name = excluded.name, email = excluded.email, member_id = excluded.member_id,
            lead_booker = excluded.lead_booker, removed_at = excluded.removed_at
 """)
 _STATUSES = text("""
@@ -42,7 +45,7 @@ _CHARGES = text("""
 
 
 def write_guests(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
-    """Bring the guests of orders up to date whose party has changed and that had news."""
+    """Bring guests up to date, of orders that have news and whose party has ever changed."""
     rows = [
         row
         for one in settled
@@ -51,7 +54,7 @@ def write_guests(connection: Connection, brand_id: UUID, settled: Sequence[Settl
         for row in _guests(one.member, one.outcome)
     ]
     if rows:
-        # The lead booker last of all to be named: an order has one at a time.
+        # At first nobody is lead booker, because an order has only one at a time.
         connection.execute(_NO_LEAD, {"brand_id": brand_id, "ids": list({row["membership_id"] for row in rows})})
         connection.execute(_GUEST, [{"brand_id": brand_id, **row} for row in rows])
 
@@ -94,7 +97,7 @@ def write_statuses(connection: Connection, brand_id: UUID, settled: Sequence[Set
 
 
 def write_charges(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
-    """Bring the charges up to date about which something is new."""
+    """Bring those charges up to date that have news."""
     known: dict[int, dict[int, Charge]] = {}
     rows = []
     for one in settled:

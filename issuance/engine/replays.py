@@ -46,8 +46,8 @@ def replay(
     for member in load(connection, brand_id, clock.zone, membership_ids):
         of_type = rules[member.facts.membership_type_id]
         chosen = [rule for rule in of_type if span.credit_rule_id in (None, rule.credit_rule_id)]
-        credits = {credit.key: credit for credit in member.credits}  # noqa: A001 - the word is the domain's
-        outcome = Outcome(clock.now, status=Status(member.status), ends_on=member.ends_on, credits=credits)
+        out = {credit.key: credit for credit in member.credits}
+        outcome = Outcome(clock.now, status=Status(member.status), ends_on=member.ends_on, credits=out)
         for decision in decide(member.history(clock.now), chosen):
             if span.first <= decision.occurrence.period_start <= span.last:
                 counts[decision.reason] += 1

@@ -1,10 +1,10 @@
-"""Rows on their way into set-based statements. A batch has many rows of few kinds, so they travel in two parts:
-what is a row's own, with the number of its kind; and once a kind, what all its rows share.
+"""Parameters of set-based statements. A batch has many rows of few kinds, so they are passed in two parts: for each row
+what is its own, with the number of its kind; and once for each kind what all its rows share.
 
-What we made ourselves (ids, codes, numbers) travels as arrays, which PostgreSQL reads quickest. What others wrote would
-have to be quoted in them, which Python is slow at: it travels as JSON.
+What Issuance made itself (ids, codes, numbers) is passed as arrays, which PostgreSQL reads fastest. What others wrote
+would have to be quoted there, which is slow in Python, so it is passed as JSON.
 
-No statement leaves the planner a choice: it believes anything of sizes right after an import.
+No statement leaves the planner a choice, because right after an import it does not know how large tables are.
 """
 
 import json
@@ -47,7 +47,8 @@ def as_json(rows: Sequence[object]) -> str:
 
 
 class Updating:
-    """An UPDATE of rows that are known by an id, of those that get the columns `shared`.
+    """An UPDATE of rows by id. `shared`: the columns, with their types, in which rows of one kind get the same
+    values.
 
     In `sql`, `{kinds}` stands for what they get, `{its_ids}` for the ids and `{its_kind}` for the condition that a row,
     whose id is `key`, gets what its kind says.
@@ -62,7 +63,7 @@ class Updating:
         self._of_one_kind: TextClause = text(sql.format(kinds=kinds, its_ids=its_ids, its_kind="true"))
 
     def execute(self, connection: Connection, rows: Mapping[UUID, Shared], **more: object) -> int:
-        """How many rows it changed, of those named."""
+        """Returns how many rows it changed."""
         if not rows:
             return 0
         kinds: dict[Shared, int] = {}

@@ -29,7 +29,7 @@ _RULES_HELD = text(f"{_RULES.text} FOR KEY SHARE OF r")
 class RuleBook:
     """The rules of a brand's membership types, deleted ones too: those any version of which is for the type.
 
-    `hold` keeps them from being changed until the transaction ends: no work under way outruns a deletion.
+    `hold` keeps them from being changed until the transaction ends, so that nothing is issued after a deletion.
     """
 
     def __init__(self, connection: Connection, brand_id: UUID, *, hold: bool = False) -> None:

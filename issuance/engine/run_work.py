@@ -1,4 +1,4 @@
-"""Which memberships a run means, and what it does with a range of them: sweep, manual issue or replay."""
+"""Which memberships a run is for, and what it does with a range of them: sweep, manual issue or replay."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from issuance.tenancy.clock import BrandClock
 #: The counts by reason, and a dry run's decisions.
 Done = tuple[Counter[Reason], Plan | None]
 
-# The memberships that a run means, but for a sweep, which goes by schedules.
+# The memberships that a run is for. A sweep goes by schedules instead.
 _MEANT = """
       FROM memberships m
      WHERE m.brand_id = :brand_id
@@ -101,7 +101,7 @@ def _issue_by_hand(
     counts: Counter[Reason] = Counter()
     history = History(member.facts, list(outcome.credits.values()), clock.now)
     for rule in rules:
-        # A type that the rule has left is passed over: the run is over the memberships of its present type.
+        # The run is only for memberships of the rule's present type, not for those of a type that it has left.
         if (
             rule.credit_rule_id == run.credit_rule_id
             and rule.latest.membership_type_id == member.facts.membership_type_id

@@ -163,7 +163,7 @@ _MOVES = {
 
 
 def pause(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:
-    """Let a run rest after the batches that are being worked on. Raises NotFound, Conflict."""
+    """Pause a run after the batches that are being worked on. Raises NotFound, Conflict."""
     return _move(connection, brand_id, run_id, "pause")
 
 

@@ -1,9 +1,9 @@
-"""When memberships next have to be looked at. This module alone writes `schedules` and `membership_schedules`.
+"""When memberships next have to be looked at. Only this module lets memberships share a schedule and leave it.
 
-A membership waits by a row of its own, or shares one with others that have the same future. Whoever settles a shared
-row locks it. Whoever has to do with one of its memberships by itself gives that membership a schedule of its own
-first (`own`), which takes the shared row's lock for a moment: so nobody is settled twice, nor by half.
-Locks are taken in this order: shared rows by id, then own rows by id.
+A membership waits by a row of its own, or shares one with others that have the same future. Settling locks the row by
+which a membership waits. Whoever needs one membership of a shared row gives it its own schedule first (`own`), under
+the shared row's lock: so no membership is settled twice at once. A sweep locks shared rows by id and then own rows by
+id, and passes over own rows that are locked.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,10 +17,10 @@ from uuid_utils import uuid7
 from issuance.engine import limits
 from issuance.engine.rows import Updating, columns_of, id_array, unnest
 
-#: `attempts` and `retry_at` of a membership that is just known. What makes it known asks for its settling and counts
-#: that attempt itself: who settles it at once has nothing to count before.
+#: `attempts` and `retry_at` of a new membership. The intake asks for its settling and counts that attempt itself, so
+#: that settling it at once needs no other transaction before.
 FIRST_ATTEMPT = "1, clock_timestamp() + make_interval(secs => 2)"
-#: A sweep can join between leaving a shared row and locking one's own: then it is left again.
+#: How often `own` tries: between two of its statements a sweep can let a membership share a schedule (again).
 _TRIES = 3
 
 _LEAVE = text("""
@@ -48,7 +48,7 @@ _LEAVE = text("""
       FROM left_it
      WHERE own.brand_id = :brand_id AND own.schedule_id = left_it.membership_id
 """)
-# Who failed before has no fingerprint here: it is settled for itself.
+# A membership that failed before has no fingerprint here, so that it is settled by itself.
 _STATES = """
     SELECT CAST(schedule_id AS text) AS id, due_at, settled_at, fingerprint, attempts,
            EXISTS (SELECT FROM billing_events e WHERE e.brand_id = :brand_id AND e.membership_id = schedule_id
@@ -68,7 +68,7 @@ _LOCK_OWN = text(
         states=f"{_STATES} AND schedule_id = ANY(CAST(:ids AS uuid[])) ORDER BY schedule_id FOR UPDATE OF schedules"
     )
 )
-# What somebody else is settling is left out and stays due.
+# Rows that somebody else has locked are left out and stay due.
 _LOCK_DUE = text(
     _GROUPED.format(
         states=f"""{_STATES}
@@ -77,7 +77,7 @@ _LOCK_DUE = text(
      ORDER BY schedule_id FOR UPDATE OF schedules SKIP LOCKED"""
     )
 )
-# A shared row is waited for: somebody who leaves it has it for a moment only.
+# Shared rows are waited for: passing over one would leave all its memberships behind because of one that leaves it.
 _LOCK_SHARED_DUE = text("""
     SELECT schedule_id, due_at, settled_at, fingerprint
       FROM schedules
@@ -154,7 +154,8 @@ _WAKE_SETTLED_AT = text("""
 
 
 class State(NamedTuple):
-    """How a settling left memberships: when they next fall due and when it was (instants), and what they are like."""
+    """How settling left memberships: when they next fall due, when they were settled (instants), and their
+    fingerprint."""
 
     due_at: datetime | None
     settled_at: datetime | None
@@ -162,7 +163,7 @@ class State(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """Memberships in one state whose schedules are locked: those of one shared row, or such with rows of their own.
+    """Memberships in one state whose schedules are locked: those of one shared row, or some with rows of their own.
 
     `has_news`: there are facts about each that no settling has seen.
     """
@@ -174,8 +175,8 @@ class Waiting(NamedTuple):
 
 
 def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attempts: int = 0) -> list[Waiting]:
-    """Lock the schedules of memberships, and give those their own that share one; unknown ids are passed over. Waits
-    for whoever settles them. `attempts`: those with as many are taken together with others of their fingerprint."""
+    """Lock the schedules of memberships; those that share one get their own. Waits for whoever settles them. Unknown
+    ids are ignored. `attempts`: memberships with just so many keep their fingerprint, and can form groups."""
     left = set(map(str, ids))
     held: list[Waiting] = []
     for _ in range(_TRIES):
@@ -192,18 +193,18 @@ def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attemp
 
 
 def leave(connection: Connection, brand_id: UUID, ids: Collection[object]) -> None:
-    """Let memberships leave the schedules that they share. From now on each is due by its own, as it was."""
+    """Let memberships leave the schedules that they share. Each waits by its own from now on, in the same state."""
     if ids:
         connection.execute(_LEAVE, {"brand_id": brand_id, "ids": id_array(ids)})
 
 
 def lock_due(connection: Connection, brand_id: UUID, now: datetime, first_id: UUID, last_id: UUID) -> list[Waiting]:
-    """Lock the schedules of a range of ids that are due. Who shares one and has news is given its own."""
+    """Lock the due schedules of a range of ids. A membership that shares one and has news gets its own."""
     within = {"brand_id": brand_id, "now": now, "first_id": first_id, "last_id": last_id, "attempts": 0}
     held: list[Waiting] = []
     shared = {row.schedule_id: row for row in connection.execute(_LOCK_SHARED_DUE, within)}
     if shared:
-        # Asked once they are held: whoever left before is not among them.
+        # Read after the rows are locked, so that memberships that left before are not among them.
         for row in connection.execute(_SHARING, {"brand_id": brand_id, "schedule_ids": id_array(shared)}):
             by = shared[row.schedule_id]
             state = State(by.due_at, by.settled_at, by.fingerprint)
@@ -232,9 +233,9 @@ def move_on(
     *,
     may_share: bool,
 ) -> None:
-    """Leave memberships whose schedules are locked in the states that their settling came to: ids by the schedule that
-    they share (None: each its own) and the state. `may_share`: where enough of those with their own are left in one
-    state, they share a schedule from now on."""
+    """Write the new states of memberships into their schedules, which are locked. `settled`: ids by the schedule that
+    they share (None: each has its own) and the new state. `may_share`: where enough with their own schedules come to
+    one state, they share one from now on."""
     shared = [(by, len(ids), *state) for (by, state), ids in settled.items() if by is not None]
     if shared:
         rows = columns_of("moved", ("schedule_id", "size", *_STATE), shared)
@@ -250,7 +251,7 @@ def move_on(
 
 
 def _share(connection: Connection, brand_id: UUID, by_state: Mapping[State, Sequence[str]]) -> None:
-    """Make a schedule to share for those left in each state."""
+    """For each state, make a schedule that its memberships share."""
     if not by_state:
         return
     made = [(str(uuid7()), len(ids), *state) for state, ids in by_state.items()]
@@ -261,18 +262,19 @@ def _share(connection: Connection, brand_id: UUID, by_state: Mapping[State, Sequ
 
 
 def sooner(connection: Connection, brand_id: UUID, due_at: dict[UUID, datetime | None]) -> None:
-    """See to it that memberships, whose own schedules are locked, fall due by an instant: something was issued beside
-    their settling, and they are not what their fingerprint says any more."""
+    """Make memberships, whose own schedules are locked, due by an instant. Something was issued outside of settling, so
+    their fingerprint is not true any more."""
     _SOONER.execute(connection, {one: (at,) for one, at in due_at.items()}, brand_id=brand_id)
 
 
 def wake(connection: Connection, brand_id: UUID, ids: Iterable[object], now: datetime) -> None:
-    """See to it that memberships are settled again, hint or no hint: what they rest on changed at `now`."""
+    """Make memberships due at `now`: what their credits rest on has changed. A sweep settles them if the hint is
+    lost."""
     held = own(connection, brand_id, ids)
     sooner(connection, brand_id, {UUID(one): now for waiting in held for one in waiting.ids})
 
 
 def wake_settled_at(connection: Connection, brand_id: UUID, type_ids: Sequence[UUID], now: datetime) -> None:
-    """Settle the memberships of types again that were settled at `now`: a rule was saved at that very instant,
+    """Make memberships of these types due again if they were settled at `now`: a rule was saved at that very instant,
     while the clock stood still, and may be in force for what was released at it."""
     connection.execute(_WAKE_SETTLED_AT, {"brand_id": brand_id, "type_ids": list(type_ids), "now": now})

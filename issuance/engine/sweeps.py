@@ -13,8 +13,8 @@ _SETTLED_LATER = "s.retry_at IS NOT NULL AND s.retry_at > clock_timestamp()"
 
 
 def _first_due(brand: str, which: str) -> str:
-    """The first instant at which a brand has anything due. The first in the index is looked at: a planner that took a
-    third of all rows for due would read them all to find that none is."""
+    """The first instant at which a brand has anything due: the first entry of the index. Asked for what is due by now,
+    a planner that expected a third of all rows would read them all to find none."""
     return f"""(SELECT s.due_at FROM schedules s
         WHERE s.brand_id = {brand} AND s.due_at IS NOT NULL AND s.quarantined_at IS NULL {which}
         ORDER BY s.due_at LIMIT 1)"""
@@ -49,7 +49,7 @@ _SWEEP_BATCHES = text(f"""
      WHERE brand_id = :brand_id AND run_id = :run_id
     RETURNING (SELECT count(*) FROM batches) AS batches
 """)
-# Who waits by the schedules of a range that are due, to be taken one by one.
+# The memberships that wait by the due schedules of a range.
 _MEMBERSHIPS_DUE = text(f"""
     SELECT p.membership_id
       FROM schedules s JOIN membership_schedules p USING (brand_id, schedule_id) JOIN brands b USING (brand_id)
@@ -100,13 +100,13 @@ def plan(connection: Connection, brand_id: UUID, now: datetime) -> Sweep | None:
 
 
 def memberships_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID) -> list[UUID]:
-    """The ids of those who wait by the schedules of a range that are due."""
+    """The ids of the memberships that wait by the due schedules of a range."""
     within = {"brand_id": brand_id, "first_id": first_id, "last_id": last_id}
     return list(connection.scalars(_MEMBERSHIPS_DUE, within))
 
 
 def unsettled(connection: Connection, *, older_than: str, most: int) -> dict[UUID, list[UUID]]:
-    """Memberships with accepted events that wait for being settled for longer than an interval, by brand."""
+    """Memberships whose accepted events have waited to be settled for longer than an interval, by brand."""
     found: dict[UUID, list[UUID]] = {}
     for row in connection.execute(_UNSETTLED, {"older_than": older_than, "most": most}):
         found.setdefault(row.brand_id, []).append(row.membership_id)

@@ -1,4 +1,4 @@
-"""Write what settling came to, in a few set-based statements however many memberships it is for."""
+"""Write what settling came to, in a few set-based statements for any number of memberships."""
 
 import json
 from collections.abc import Iterator, Sequence, Set
@@ -42,7 +42,7 @@ _KIND = {
     "expired_at": "timestamptz",
 }
 _COLUMNS = ", ".join(name for name in _KIND if name != "place")
-# Who has the credit already is refused by credits_once: an error here, not a silent loss.
+# The key credits_once refuses a credit that is there already. Here this is an error; it is not passed over in silence.
 _ISSUE = text(f"""
     INSERT INTO credits (brand_id, credit_id, code, membership_id, guest_id, {_COLUMNS})
     SELECT :brand_id, fresh.credit_id, fresh.code, g.membership_id, g.guest_id, {_COLUMNS}
@@ -51,8 +51,8 @@ _ISSUE = text(f"""
       JOIN guests_of(:brand_id, CAST(:ids AS uuid[])) g
         ON (g.membership_id, g.place) = (fresh.membership_id, kinds.place)
 """)
-# One period's credits a statement, so that the idempotency key's index finds just them, however many lie behind. What
-# was redeemed or revoked meanwhile is left alone.
+# Each statement expires the credits of one period, so that the index of the credit's key finds just them among many
+# older ones. Credits that were redeemed or revoked meanwhile are left alone.
 _EXPIRE = text("""
     UPDATE credits SET expired_at = :expired_at
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
@@ -60,7 +60,7 @@ _EXPIRE = text("""
        AND redeemed_at IS NULL AND revoked_at IS NULL AND expired_at IS NULL
 """)
 _EXPIRE_AND_TELL = text(f"{_EXPIRE.text} RETURNING credit_id")
-# What was read must still hold: redemptions and an operator's revocations do not wait for settling.
+# What was read must still be true: redemptions and an operator's revocations do not wait for settling.
 _CHANGE = Updating(
     """
     UPDATE credits c
@@ -106,10 +106,10 @@ def write(
     run_id: UUID | None = None,
     by_hand: bool = False,
 ) -> None:
-    """Write what the settling of some memberships, in the order of their ids, came to. Raises Raced where a credit
+    """Write what settling came to for memberships, which are in the order of their ids. Raises Raced if a credit
     changed since it was read. `told`: the types of events that webhooks listen to.
 
-    A manual run (`by_hand`) is the run of its manual credits, any other of the scheduled ones.
+    The run is stamped on manual credits if it is a manual one (`by_hand`), otherwise on scheduled ones.
     """
     read_models.write_guests(connection, brand_id, settled)  # credits name them
     happened = _issue(connection, brand_id, settled, told, run_id=run_id, by_hand=by_hand)
@@ -191,7 +191,7 @@ def _kind(outcome: Outcome, key: CreditKey, run_id: UUID | None, by_hand: bool) 
 
 
 def _expire(connection: Connection, brand_id: UUID, settled: Sequence[Settled], told: Set[str]) -> list[Happened]:
-    """Mark as expired what expires of all guests of a period alike."""
+    """Mark credits as expired that expire for all guests of a period at one instant."""
     expired_of: dict[int, list[tuple[UUID, date, int, datetime]]] = {}
     ids: dict[tuple[UUID, date, int, datetime], list[str]] = {}
     for one in settled:

@@ -50,9 +50,9 @@ SHAPES = text("""
          SELECT m.membership_id, d.due_at, d.settled_at, m.membership_type_id, m.starts_on, m.billing_anchor,
                 m.billing_frequency, m.status, m.ends_on,
                 EXISTS (SELECT FROM members p WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL
-                           AND p.external_user_id = m.external_user_id)
+                           AND p.member_id = m.member_id)
                 OR m.membership_id IN (
-                   SELECT g.membership_id FROM members p JOIN guests g USING (brand_id, external_user_id)
+                   SELECT g.membership_id FROM members p JOIN guests g USING (brand_id, member_id)
                     WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL
                       AND g.brand_id = :brand_id AND g.membership_id BETWEEN :first AND :last) AS archived
            FROM membership_schedules p

@@ -23,16 +23,16 @@ _REASON = "member_archived"
 
 # A party that was told of and is not settled yet is in the inbox only.
 _ON_ORDERS = text("""
-    SELECT m.membership_id, m.external_user_id = :external_user_id AS own,
+    SELECT m.membership_id, m.member_id = :member_id AS own,
            m.status IN ('cancelled', 'expired') AND NOT EXISTS (
                SELECT FROM billing_events e
                 WHERE (e.brand_id, e.membership_id) = (m.brand_id, m.membership_id)
                   AND (e.settled_at IS NULL OR e.time > :now)) AS ended
       FROM memberships m
      WHERE m.brand_id = :brand_id
-       AND (m.external_user_id = :external_user_id
+       AND (m.member_id = :member_id
             OR m.membership_id IN (SELECT membership_id FROM guests
-                                    WHERE brand_id = :brand_id AND external_user_id = :external_user_id)
+                                    WHERE brand_id = :brand_id AND member_id = :member_id)
             OR m.membership_id IN (SELECT membership_id FROM billing_events
                                     WHERE brand_id = :brand_id AND settled_at IS NULL
                                       AND type = 'membership.guests_changed' AND data @> CAST(:party AS jsonb)))
@@ -47,8 +47,8 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
     elsewhere are revoked; the balance is forfeited unless it is to be retained. Raises MemberNotFound.
     """
     now = clock.read(connection, brand_id, hold=True).now
-    is_news = members.archive(connection, brand_id, external_user_id)
-    who = {"brand_id": brand_id, "external_user_id": external_user_id}
+    member_id, is_news = members.archive(connection, brand_id, external_user_id)
+    who = {"brand_id": brand_id, "member_id": member_id}
     party = json.dumps({"guests": [{"external_user_id": external_user_id}]})
     which = {**who, "now": now, "party": party}
     # Waits for settling under way, and keeps more of it out: nothing is issued until what is out is revoked.
@@ -60,11 +60,11 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
     assert not told.rejected, "our own facts are well-formed"
     held_elsewhere = and_(
         credits_table.c.membership_id.in_([row.membership_id for row in locked]),
-        select(guests.c.guest_id).where(credits.HOLDER, guests.c.external_user_id == external_user_id).exists(),
+        select(guests.c.guest_id).where(credits.HOLDER, guests.c.member_id == member_id).exists(),
     )
     credits.revoke_all(connection, brand_id, _REASON, or_(credits_table.c.membership_id.in_(own), held_elsewhere))
     if not retain_balance:
-        wallets.forfeit(connection, brand_id, external_user_id, _REASON)
+        wallets.forfeit(connection, brand_id, member_id, _REASON)
     if is_news:
         removed = {"externalUserID": external_user_id, "archived": True, "balanceRetained": retain_balance}
         outbox.add(connection, brand_id, "member.archived", removed)

@@ -17,7 +17,11 @@ from issuance.engine.rules import RuleBook
 from issuance.errors import NotFound
 from issuance.tenancy import clock as clocks
 
-_GUESTS = text("SELECT guest_id, name, external_user_id FROM guests WHERE brand_id = :brand_id AND membership_id = :id")
+_GUESTS = text("""
+    SELECT g.guest_id, g.name, m.external_user_id
+      FROM guests g LEFT JOIN members m USING (brand_id, member_id)
+     WHERE g.brand_id = :brand_id AND g.membership_id = :id
+""")
 
 
 def explain(

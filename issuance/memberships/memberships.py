@@ -7,7 +7,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, select
 
 from issuance.database import paging
-from issuance.database.tables import guests, membership_types, memberships
+from issuance.database.identities import member_id_of
+from issuance.database.tables import guests, members, membership_types, memberships
 from issuance.deciding.facts import Status as Standing
 from issuance.deciding.history import History
 from issuance.deciding.standing import ENDED
@@ -43,7 +44,7 @@ def page(
     if membership_type_id is not None:
         found = found.where(memberships.c.membership_type_id == membership_type_id)
     if external_user_id is not None:
-        found = found.where(memberships.c.external_user_id == external_user_id)
+        found = found.where(memberships.c.member_id == member_id_of(brand_id, external_user_id))
     if status is not None:
         found = found.where(memberships.c.status == status)
     rows, total = paging.rows_of(connection, found, page, per_page)
@@ -57,7 +58,7 @@ def _all(brand_id: UUID) -> Select[Any]:
             columns.membership_id.label("id"),
             columns.membership_type_id,
             membership_types.c.name.label("membership_type_name"),
-            columns.external_user_id,
+            members.c.external_user_id,
             columns.status,
             columns.signed_up_at,
             columns.starts_on,
@@ -69,6 +70,8 @@ def _all(brand_id: UUID) -> Select[Any]:
             (membership_types.c.brand_id == columns.brand_id)
             & (membership_types.c.membership_type_id == columns.membership_type_id),
         )
+        # Outer, so that counting needs no look at members.
+        .outerjoin(members, (members.c.brand_id == columns.brand_id) & (members.c.member_id == columns.member_id))
         .where(columns.brand_id == brand_id)
     )
 
@@ -129,9 +132,10 @@ def _parties(connection: Connection, brand_id: UUID, ids: list[UUID]) -> dict[UU
             columns.guest_id.label("id"),
             columns.name,
             columns.email,
-            columns.external_user_id,
+            members.c.external_user_id,
             columns.lead_booker,
         )
+        .outerjoin(members, (members.c.brand_id == columns.brand_id) & (members.c.member_id == columns.member_id))
         .where(columns.brand_id == brand_id, columns.membership_id.in_(ids), columns.removed_at.is_(None))
         .order_by(columns.lead_booker.desc(), columns.guest_id)
     )

@@ -48,25 +48,31 @@ class Outcome:
         return self.status == 410
 
 
-def send_all(url: str, secret: bytes, messages: Sequence[Message], *, sandbox: bool) -> list[Outcome]:
-    """Send messages at the same time; the result of each, in their order. Takes at most PATIENCE seconds."""
-    return asyncio.run(_send_all(url, secret, messages, sandbox=sandbox))
+def send_all(url: str, secret: bytes, messages: Sequence[Message], *, sandbox: bool, patience: float) -> list[Outcome]:
+    """Send messages at the same time; the result of each, in their order. Takes at most `patience` seconds."""
+    return asyncio.run(_send_all(url, secret, messages, sandbox=sandbox, patience=patience))
 
 
-async def _send_all(url: str, secret: bytes, messages: Sequence[Message], *, sandbox: bool) -> list[Outcome]:
+async def _send_all(
+    url: str, secret: bytes, messages: Sequence[Message], *, sandbox: bool, patience: float
+) -> list[Outcome]:
     # No proxy and no redirect: both would connect to an address that was not checked.
     async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 - one limit over all of it
-        return await asyncio.gather(*(_send(client, url, secret, message, sandbox=sandbox) for message in messages))
+        return await asyncio.gather(
+            *(_send(client, url, secret, message, sandbox=sandbox, patience=patience) for message in messages)
+        )
 
 
-async def _send(client: httpx.AsyncClient, url: str, secret: bytes, message: Message, *, sandbox: bool) -> Outcome:
+async def _send(
+    client: httpx.AsyncClient, url: str, secret: bytes, message: Message, *, sandbox: bool, patience: float
+) -> Outcome:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             target = addresses.parse(url, sandbox=sandbox)
             found = await addresses.resolve(target, sandbox=sandbox)
             status = await _post(client, target, found, secret, message)
     except TimeoutError:
-        return Outcome(None, f"no answer within {PATIENCE:.0f} s")
+        return Outcome(None, f"no answer within {patience:.0f} s")
     except UnknownHost:
         return Outcome(None, "the host's name is not known")
     except AddressRefused as error:

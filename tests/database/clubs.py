@@ -85,9 +85,9 @@ class Club:
         self.rows("UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id", now=at(now))
         self.rows(f"UPDATE brands SET woke_at = {woke} WHERE brand_id = :brand_id")
 
-    def tick(self) -> tick.Tick:
+    def tick(self, limits: tick.Limits = tick.LIMITS) -> tick.Tick:
         """One look of the scheduler; its hints go to a list."""
-        return tick.run_once(self.engine, self.broker)
+        return tick.run_once(self.engine, self.broker, limits)
 
     def work(self, run_id: UUID, most: int = 50) -> list[batches.Worked]:
         """Do a run's batches until none is to be had."""

@@ -49,6 +49,13 @@ def brand_id(engine: Engine) -> UUID:
 
 
 @pytest.fixture
+def other_brand_id(engine: Engine) -> UUID:
+    """Another brand, which is called `other`, committed."""
+    with transaction(engine) as connection:
+        return brands.create(connection, name="other", timezone="UTC", sandbox=True)[0]
+
+
+@pytest.fixture
 def type_id(engine: Engine, brand_id: UUID) -> UUID:
     """A membership type of the brand, committed."""
     with transaction(engine) as connection:

@@ -17,7 +17,7 @@ CHANGES_A_ZONE = 2
 
 
 @pytest.fixture(scope="module")
-def connection(database_url: str) -> Iterator[psycopg.Connection]:
+def postgres(database_url: str) -> Iterator[psycopg.Connection]:
     plain = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain) as connection:
         yield connection
@@ -27,21 +27,21 @@ def seconds(year: int, month: int, day: int, hour: int, minute: int = 0) -> int:
     return oracle.number_of(year, month, day) * oracle.DAY + hour * 3600 + minute * 60
 
 
-def test_boundaries_are_what_both_oracles_say(connection: psycopg.Connection) -> None:
+def test_boundaries_are_what_both_oracles_say(postgres: psycopg.Connection) -> None:
     """boundary(n) is anchor + n·F in one step, clamped to the month's last day: for ten thousand random triples."""
     report = Report()
-    campaign.check_triples(connection, list(campaign.triples(seed=5, count=10_000)), report)
+    campaign.check_triples(postgres, list(campaign.triples(seed=5, count=10_000)), report)
     assert report.wrong == []
     assert report.triples == 10_000
 
 
-def test_clock_changes_are_what_both_oracles_say(connection: psycopg.Connection) -> None:
+def test_clock_changes_are_what_both_oracles_say(postgres: psycopg.Connection) -> None:
     """Midnights, wall-clock times and validities around some changes of clocks of every zone there is."""
     report, chance = Report(), random.Random(5)
     for name in campaign.zones():
         changes = oracle.zone_of(name).changes(campaign.FIRST_YEAR, campaign.LAST_YEAR)
         some = chance.sample(changes, min(len(changes), CHANGES_A_ZONE))
-        campaign.check_zone(connection, name, some, report)
+        campaign.check_zone(postgres, name, some, report)
     assert report.wrong == []
     assert report.zones > 500
     assert report.changes > 500
@@ -87,9 +87,7 @@ def test_the_oracle_clamps(day: tuple[int, int, int], months: int, expected: tup
 
 
 @pytest.mark.parametrize("fault", ["clamp", "zone"])
-def test_a_wrong_calendar_is_caught(
-    connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, fault: str
-) -> None:
+def test_a_wrong_calendar_is_caught(postgres: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     """The campaign finds a boundary that is a day off, and a midnight that takes the second of two."""
     report = Report()
     faults: dict[str, Callable[[], None]] = {
@@ -99,7 +97,7 @@ def test_a_wrong_calendar_is_caught(
         ),
     }
     faults[fault]()
-    campaign.check_triples(connection, list(campaign.triples(seed=1, count=100)), report)
+    campaign.check_triples(postgres, list(campaign.triples(seed=1, count=100)), report)
     changes = oracle.zone_of("Europe/Lisbon").changes(2030, 2031)
-    campaign.check_zone(connection, "Europe/Lisbon", changes, report)
+    campaign.check_zone(postgres, "Europe/Lisbon", changes, report)
     assert report.wrong

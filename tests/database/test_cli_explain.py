@@ -8,14 +8,14 @@ from tests.database.cli import Brand, Cli
 
 
 def test_explain_says_it_in_a_sentence(cli: Cli, brand: Brand, membership_id: UUID) -> None:
-    """explain finds the brand by the membership, and tells each turn in words and as JSON."""
+    """explain finds the brand by the membership, and explains each occurrence in words and as JSON."""
     ran = cli("explain", membership_id, "--rule", brand.credit_rule_id, "--json")
     (row,) = ran.json["data"]
     assert (row["period_start"], row["outcome"], row["reason"]) == ("2090-01-31", "issued", "issued")
     people = cli("explain", membership_id)
     assert "2090-01-31" in people.out
     assert "was issued a credit" in people.out
-    assert "No turns" in cli("explain", membership_id, "--from", "2090-02-01", "--to", "2090-02-02").out
+    assert "No occurrences" in cli("explain", membership_id, "--from", "2090-02-01", "--to", "2090-02-02").out
 
 
 @pytest.mark.usefixtures("membership_id")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import event
 
-from issuance.engine import arrivals
+from issuance.engine import arrivals, pipeline
 from tests.database.clubs import Club
 from tests.database.test_guarded import deaths_of
 from tests.database.test_settling import WORTHLESS
@@ -49,7 +49,7 @@ def test_one_that_kills_its_worker_is_counted_from_the_sign_up_on(club: Club, mo
 def test_where_fresh_ones_fail_together_each_is_settled_by_itself(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that fails has its attempt and its error, its neighbours their credits; and it has four left."""
     fresh = sorted(club.accept(3))
-    settle = arrivals.settle_these
+    settle = pipeline.settle_these
 
     def raising(*args: object) -> object:
         if fresh[1] in args[2]:  # type: ignore[operator]

@@ -2,10 +2,12 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings, strategies
+from hypothesis import HealthCheck, Phase, example, given, settings, strategies
 
 from campaigns.fuzz import cases, values
 from campaigns.fuzz.__main__ import BATCH, run
@@ -35,9 +37,12 @@ def test_any_duration_is_whole_and_bounded_or_refused(chance: Random) -> None:
 
 
 @share
-@given(strategies.text())
+@given(strategies.text() | strategies.text("P0123456789YMWD"))
+@example("P0D")
+@example("P0Y0M0D")
+@example("P0W")
 def test_any_text_is_a_duration_or_none(text: str) -> None:
-    """Whatever characters there are."""
+    """A validity is longer than nothing, whichever characters its text has."""
     cases.duration_of(text)
 
 
@@ -77,9 +82,36 @@ def test_a_seed_is_the_same_again() -> None:
 
 
 def test_a_fuzzers_bytes_are_chance() -> None:
-    """All that a case draws can be drawn from bytes, also when they are used up."""
-    for case in cases.ALONE.values():
-        case(Bytes(b""))
-        case(Bytes(bytes(range(256))))
-    assert Bytes(b"\x01").randrange(2) in (0, 1)
-    assert 0 <= Bytes(b"\xff\xff").random() < 1
+    """What is drawn is what the bytes say, from the first to the last; when they are used up, zeros follow."""
+    assert [Bytes(byte).randrange(2) for byte in (b"\x00", b"\x40")] == [0, 1]
+    assert Bytes(b"\xff\xff").random() == 65535 / 65536
+    chance = Bytes(b"\x80\x00\xff")
+    assert [chance.random() for _ in range(3)] == [0.5, 0xFF00 / 65536, 0]
+
+
+@pytest.mark.parametrize("kind", cases.ALONE)
+def test_a_fuzzer_steers_every_kind_of_case(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A case of the same bytes is the same case, other bytes make other cases, and no bytes make one too."""
+    drawn: list[Any] = []
+    for name in ("spoilt", "as_body"):
+        monkeypatch.setattr(values, name, _noted(getattr(values, name), drawn))
+    monkeypatch.setattr(cases, "duration_of", drawn.append)
+
+    def case(data: bytes) -> Any:
+        drawn.clear()
+        cases.ALONE[kind](Bytes(data))
+        return list(drawn)
+
+    some = [bytes(range(start, start + 64)) for start in range(0, 192, 16)]
+    assert case(b"")
+    assert [case(data) for data in some] == [case(data) for data in some]
+    assert len({repr(case(data)) for data in some}) > len(some) // 2
+
+
+def _noted(draw: Callable[..., Any], drawn: list[Any]) -> Callable[..., Any]:
+    def noting(*arguments: Any) -> Any:
+        made = draw(*arguments)
+        drawn.append(made)
+        return made
+
+    return noting

@@ -1,4 +1,4 @@
-"""Memberships of one fingerprint are decided together, and nobody can tell by the credits (DESIGN 3)."""
+"""Memberships of one fingerprint are decided together, and nobody can tell by the credits (docs/decisions 19)."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,7 +88,7 @@ def test_many_cost_as_many_statements_as_few(new_club: Callable[..., Club]) -> N
 def test_together_comes_to_the_same_as_each_for_itself(
     new_club: Callable[..., Club], monkeypatch: pytest.MonkeyPatch, roll_over: bool, jump: bool, fewest: int
 ) -> None:
-    """Over a year of months, of which one is skipped, every credit and due instant is the same, with shared schedules too."""
+    """Over a year of months, one of them skipped, every credit and due instant is the same; on shared schedules too."""
     monkeypatch.setattr(limits, "current", replace(limits.current, fewest_sharing=fewest))
     ends = []
     for alone in (False, True):

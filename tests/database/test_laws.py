@@ -123,25 +123,25 @@ def test_law_5_finds_a_credit_spent_after_its_end(connection: Connection, brand_
 
 def test_law_6_finds_a_wallet_that_is_not_its_ledger(connection: Connection, brand_id: UUID, ada: UUID) -> None:
     """The ledger is added up anew: a wallet that was written to by hand is found."""
-    user = connection.execute(
-        text("SELECT external_user_id FROM memberships WHERE membership_id = :ada"), {"ada": ada}
+    member = connection.execute(
+        text("SELECT member_id FROM memberships WHERE membership_id = :ada"), {"ada": ada}
     ).scalar_one()
-    ids = {"brand_id": brand_id, "user": user}
-    plant(connection, "INSERT INTO wallets (brand_id, external_user_id) VALUES (:brand_id, :user)", **ids)
+    ids = {"brand_id": brand_id, "member": member}
+    plant(connection, "INSERT INTO wallets (brand_id, member_id) VALUES (:brand_id, :member)", **ids)
     entry = """
-        INSERT INTO ledger_entries (brand_id, entry_id, external_user_id, type, amount, created_at)
-        VALUES (:brand_id, gen_random_uuid(), :user, :type, :amount, now())
+        INSERT INTO ledger_entries (brand_id, entry_id, member_id, type, amount, created_at)
+        VALUES (:brand_id, gen_random_uuid(), :member, :type, :amount, now())
     """
     plant(connection, entry, **ids, type="credit", amount=100)
     plant(connection, entry, **ids, type="forfeit", amount=-30)
     assert 6 not in broken(connection, brand_id)
     plant(
         connection,
-        "UPDATE wallets SET received = received + 1 WHERE (brand_id, external_user_id) = (:brand_id, :user)",
+        "UPDATE wallets SET received = received + 1 WHERE (brand_id, member_id) = (:brand_id, :member)",
         **ids,
     )
     (offender,) = broken(connection, brand_id)[6]
-    assert (offender["external_user_id"], offender["ledger_balance"]) == (user, 70)
+    assert (offender["member_id"], offender["ledger_balance"]) == (member, 70)
 
 
 def test_law_9_finds_what_is_left_lying(connection: Connection, brand_id: UUID, ada: UUID) -> None:

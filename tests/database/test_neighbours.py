@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from issuance.billing.events import Intake
 from issuance.database.connections import transaction
-from issuance.engine import arrivals
+from issuance.engine import arrivals, pipeline
 
 
 class WorkerDied(BaseException):
@@ -28,7 +28,7 @@ def test_whose_news_kill_the_worker_takes_nobody_along(
     engine: Engine, brand_id: UUID, members: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked for together again and again, only it ends in quarantine: the others are settled beside it."""
-    killer, settle = members[1], arrivals.settle_these
+    killer, settle = members[1], pipeline.settle_these
     deaths = 0
 
     def mortal(connection: Connection, brand_id: UUID, ids: Sequence[UUID]) -> object:

@@ -144,11 +144,14 @@ def test_what_is_like_no_other_is_judged_alone(
     """An archived member or guest, a changed party and an announced fact make a membership like no other."""
     one = club[1]
     if news in ("member", "guest"):
-        other = f"archived {one}"
+        other = uuid4()
         table = "memberships" if news == "member" else "guests"
         archive = [
-            "INSERT INTO members (brand_id, external_user_id, archived_at) VALUES (:brand_id, :other, now())",
-            f"UPDATE {table} SET external_user_id = :other WHERE membership_id = :one AND brand_id = :brand_id",
+            """
+            INSERT INTO members (brand_id, member_id, external_user_id, joined_at, archived_at)
+            VALUES (:brand_id, :other, 'bob', now(), now())
+            """,
+            f"UPDATE {table} SET member_id = :other WHERE membership_id = :one AND brand_id = :brand_id",
         ]
         for statement in archive:
             arguments = {"brand_id": brand_id, "other": other, "one": one}

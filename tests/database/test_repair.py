@@ -14,6 +14,7 @@ from issuance.database.connections import transaction
 from issuance.engine import arrivals, batches, runs
 from issuance.laws import LAWS, look, verdicts
 from issuance.laws.repair import Repair
+from issuance.tenancy import brands
 from tests.database.conftest import event, put_clock
 
 NOW = datetime(2090, 4, 15, tzinfo=UTC)
@@ -102,14 +103,27 @@ def test_repair_wakes_what_would_sleep(engine: Engine, brand_id: UUID, members: 
 
 
 def test_metrics_carry_what_the_last_check_found(connection: Connection, brand_id: UUID) -> None:
-    """Expected less issued, by the last check: a later one replaces it."""
-    before = health.figures(connection)
+    """Expected less issued, by the last check of each brand: a later one replaces it."""
+    connection.execute(text("DELETE FROM verdicts"))
     verdicts.keep(connection, brand_id, {2: 7, 3: 2, 4: 0})
     found = health.figures(connection)
-    assert found["credits_missing"] - before["credits_missing"] == 7
-    assert found["credits_extra"] - before["credits_extra"] == 2
-    assert found["laws_broken"] >= 2
+    assert (found["credits_missing"], found["credits_extra"], found["laws_broken"]) == (7, 2, 2)
     verdicts.keep(connection, brand_id, {2: 0, 3: 0})
     after = health.figures(connection)
-    assert after["credits_missing"] == before["credits_missing"]
-    assert after["last_check_seconds"] >= 0
+    assert (after["credits_missing"], after["credits_extra"], after["laws_broken"]) == (0, 0, 0)
+
+
+def test_metrics_tell_how_long_ago_the_brand_was_checked_that_waits_longest(
+    engine: Engine, connection: Connection, brand_id: UUID
+) -> None:
+    """Seconds since the last check of the brand whose last check is the oldest; a new check of it starts them again."""
+    with transaction(engine) as making:
+        recent, _ = brands.create(making, name="recent", timezone="UTC", sandbox=True)
+    connection.execute(text("DELETE FROM verdicts"))
+    for one in (brand_id, recent):
+        verdicts.keep(connection, one, {1: 0, 2: 0})
+    two_hours_ago = text("UPDATE verdicts SET checked_at = checked_at - interval '2 hours' WHERE brand_id = :brand_id")
+    connection.execute(two_hours_ago, {"brand_id": brand_id})
+    assert 7200 <= health.figures(connection)["last_check_seconds"] < 7260
+    verdicts.keep(connection, brand_id, {1: 0})
+    assert 0 < health.figures(connection)["last_check_seconds"] < 60

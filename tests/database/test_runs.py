@@ -1,4 +1,4 @@
-"""Runs: each batch once, whoever dies; manual issue and replay (SEMANTICS 9, 10; DESIGN 4)."""
+"""Runs: each batch once, whoever dies; manual issue and replay (SEMANTICS 9, 10; docs/decisions 2)."""
 
 import threading
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.database.connections import transaction
 from issuance.engine import batches, limits, run_work, runs
 from issuance.engine.run_work import Done
+from scheduler.tick import Limits
 from tests.database.clubs import Club, at
 
 
@@ -279,14 +280,13 @@ def test_the_reconciler_asks_for_what_was_forgotten(club: Club) -> None:
     assert (tick.memberships, tick.resumed) == (0, 0)
 
 
-def test_a_tick_is_bounded(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_is_bounded(club: Club) -> None:
     """However much was forgotten, one tick asks for a bounded part of it."""
-    monkeypatch.setattr("scheduler.tick.MOST_MEMBERSHIPS", 3)
     members = club.sign_up(5)
     for member in members:
         club.tell("membership.status_changed", "2031-01-31T11:00", {"membership_id": str(member), "status": "active"})
     club.rows("UPDATE billing_events SET received_at = received_at - interval '1 minute'")
-    assert club.tick().memberships == 3
+    assert club.tick(Limits(memberships=3)).memberships == 3
 
 
 def test_a_long_run_has_few_hints_under_way(club: Club) -> None:
@@ -294,4 +294,4 @@ def test_a_long_run_has_few_hints_under_way(club: Club) -> None:
     club.sign_up(60)
     club.move_clock("2031-03-01")
     assert club.tick().batches == 12
-    assert club.hinted() == hints.HINTS_A_RUN
+    assert club.hinted() == hints.limits.hints_a_run

@@ -184,9 +184,9 @@ def test_what_is_due_is_found_through_the_index(club: Club) -> None:
     (member,) = club.sign_up()
     kind = str(club.type_id)
     club.rows(
-        "INSERT INTO memberships (brand_id, membership_id, membership_type_id, external_user_id, signed_up_at,"
+        "INSERT INTO memberships (brand_id, membership_id, membership_type_id, member_id, signed_up_at,"
         " starts_on, billing_anchor, billing_frequency)"
-        " SELECT m.brand_id, gen_random_uuid(), m.membership_type_id, m.external_user_id, m.signed_up_at, m.starts_on,"
+        " SELECT m.brand_id, gen_random_uuid(), m.membership_type_id, m.member_id, m.signed_up_at, m.starts_on,"
         " m.billing_anchor, m.billing_frequency FROM memberships m, generate_series(1, 5000)"
         " WHERE m.membership_type_id = CAST(:kind AS uuid)",
         kind=kind,

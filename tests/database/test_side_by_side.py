@@ -17,6 +17,8 @@ from issuance.engine import sweeps
 from issuance.engine.facts import Membership
 from issuance.engine.outcomes import Outcome
 from issuance.engine.pipeline import Settling
+from issuance.members import redemptions
+from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
 from tests.database.clubs import Club, at
 
@@ -225,6 +227,52 @@ def test_archiving_finds_the_party_that_is_told_of_and_not_settled(club: Club, b
         archiving.archive(connection, club.brand_id, f"member {bea}", retain_balance=True)
         assert beside.begin(lambda: club.settle([order]))
     beside.end()
+
+
+def test_settling_a_party_beside_the_archiving_of_who_is_in_it_is_no_circle(club: Club, amid: Amid) -> None:
+    """The archiving holds the member and waits for the order; the settling, which holds the order, writes a guest who
+    is that member and waits for nobody."""
+    bea, order = club.sign_up(2)
+    party = [
+        {"guest_id": str(uuid4()), "name": "Ada", "lead_booker": True},
+        {"guest_id": str(uuid4()), "name": "Bea", "external_user_id": f"member {bea}"},
+    ]
+    club.tell("membership.guests_changed", "2031-01-31T11:00", {"membership_id": str(order), "guests": party})
+
+    def archive() -> None:
+        with transaction(club.engine, club.brand_id) as connection:
+            archiving.archive(connection, club.brand_id, f"member {bea}", retain_balance=True)
+
+    assert amid(order, archive)
+    assert club.value("SELECT count(*) FROM members WHERE archived_at IS NOT NULL") == 1, "both came to their end"
+    assert club.value("SELECT count(*) FROM guests WHERE name = 'Bea'") == 1
+
+
+def test_redeeming_beside_the_archiving_of_the_member_is_no_circle(
+    club: Club, beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The archiving holds the member and waits for the credit; the redemption, which holds the credit, waits for
+    nobody."""
+    (bea,) = club.sign_up()
+    code = club.value("SELECT code FROM credits")
+    create = redemptions._create
+    waited: list[bool] = []
+
+    def archive() -> None:
+        with transaction(club.engine, club.brand_id) as connection:
+            archiving.archive(connection, club.brand_id, f"member {bea}", retain_balance=True)
+
+    def and_archive(*given: Any, **spent: Any) -> Any:
+        waited.append(beside.begin(archive))
+        return create(*given, **spent)
+
+    monkeypatch.setattr(redemptions, "_create", and_archive)  # the credit is used, the redemption not made yet
+    with transaction(club.engine, club.brand_id) as connection:
+        redemptions.redeem_credit(connection, club.brand_id, code, Booking())
+    beside.end()
+    assert waited == [True]
+    assert club.value("SELECT count(*) FROM members WHERE archived_at IS NOT NULL") == 1, "both came to their end"
+    assert club.value("SELECT count(*) FROM redemptions") == 1
 
 
 _LIVE = "SELECT count(*) FROM credits WHERE membership_id = :id AND revoked_at IS NULL"

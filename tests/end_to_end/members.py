@@ -9,7 +9,10 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from sqlalchemy import select
 
+from issuance.database.connections import transaction
+from issuance.database.tables import members
 from tests.serving import Server
 
 NOW = "2031-01-10T12:00:00+00:00"
@@ -50,6 +53,12 @@ class Brand:
             body = {"externalUserID": external_user_id, "amount": points}
             self.call("POST", "/v1/wallet/credit", json=body)
         return external_user_id
+
+    def member_id(self, external_user_id: str) -> str:
+        """Issuance's own id of a person."""
+        with transaction(self.server.engine, self.brand_id) as connection:
+            found = select(members.c.member_id).where(members.c.external_user_id == external_user_id)
+            return str(connection.execute(found).scalar_one())
 
     def as_member(self, external_user_id: str) -> "Brand":
         """The same brand, called with the member's token."""

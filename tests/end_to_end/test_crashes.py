@@ -44,4 +44,4 @@ def test_every_queue_and_process_is_disturbed() -> None:
 def test_a_step_says_where_it_is(kind: str) -> None:
     """The line that a failing case shows leads to the code."""
     step = Step("web", "issuance.api.runs.create_replay", "issuance.engine.runs._start", kind, 2)  # type: ignore[arg-type]
-    assert str(step) == f"web: api.runs.create_replay > settling.runs._start: {kind} 2"
+    assert str(step) == f"web: api.runs.create_replay > engine.runs._start: {kind} 2"

@@ -38,7 +38,7 @@ def test_postgres_keeps_its_data_and_address_through_stops_and_kills(home: Path)
     assert again.process is not None
     again.process.send_signal(signal.SIGKILL)
     again.process.wait()
-    assert again.fell()
+    assert again.has_ended()
     again.start()  # its backends may still hold the shared memory
     assert query(again, "SELECT one FROM kept") == [(1,)]
     again.stop()
@@ -58,11 +58,11 @@ def test_a_server_that_ends_while_it_is_started_again_is_started_again(
     valkey.process.wait()
     with monkeypatch.context() as patched:
         patched.setattr(Valkey, "launch", lambda self: self.spawn(["false"]))
-        assert servers.raise_the_fallen() == [
-            f"valkey does not start: no word (its log: {valkey.log}); trying again",
+        assert servers.restart_ended() == [
+            f"valkey does not start: it says nothing (its log: {valkey.log}); trying again",
         ]
-    assert servers.raise_the_fallen() == ["valkey had ended; it runs again"]
-    assert servers.raise_the_fallen() == []
+    assert servers.restart_ended() == ["valkey had ended and runs again"]
+    assert servers.restart_ended() == []
     servers.stop()
 
 
@@ -127,7 +127,7 @@ def test_a_server_that_can_not_start_says_why_in_one_line(home: Path) -> None:
 def test_a_lost_password_is_one_clear_line(home: Path) -> None:
     Postgres(home, durable=False).prepare()
     (home / "postgres.json").unlink()
-    with pytest.raises(ServerError, match=r"postgres\.json is gone"):
+    with pytest.raises(ServerError, match=r"postgres\.json is missing"):
         Postgres(home)
 
 

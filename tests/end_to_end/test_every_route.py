@@ -11,7 +11,7 @@ from issuance.api.app import create_app
 from issuance.database.connections import transaction
 from issuance.database.tables import metadata
 from issuance.settings import Settings
-from tests.end_to_end.brand import Brand
+from tests.end_to_end.client import Client
 from tests.serving import Server
 
 _NOWHERE = Settings(DATABASE_URL="postgresql://nowhere/", REDIS_URL="redis://nowhere/")
@@ -54,7 +54,7 @@ BODIES: dict[tuple[str, str], Any] = {
 class Ours(NamedTuple):
     """A brand with something of everything, and the names of all of it."""
 
-    brand: Brand
+    brand: Client
     ids: Mapping[str, str]
     engine: Engine
     brand_id: Any
@@ -70,7 +70,7 @@ class Ours(NamedTuple):
 def ours(server: Server) -> Iterator[Ours]:
     made = server.new_brand()
     with server.client(made.key) as http:
-        brand = Brand(http)
+        brand = Client(http)
         webhook = brand.ok(
             "POST", "/v1/webhooks", 201, {"url": "https://nowhere.invalid/", "events": ["credit.issued"]}
         )
@@ -108,9 +108,9 @@ def ours(server: Server) -> Iterator[Ours]:
 
 
 @pytest.fixture(scope="module")
-def theirs(server: Server) -> Iterator[Brand]:
+def theirs(server: Server) -> Iterator[Client]:
     with server.client(server.new_brand().key) as http:
-        yield Brand(http)
+        yield Client(http)
 
 
 def filled(template: Any, ids: Mapping[str, str]) -> Any:
@@ -129,7 +129,7 @@ def shows(said: str, ours: Ours) -> list[str]:
 
 
 @pytest.mark.parametrize(("method", "path"), [one for one in OPERATIONS if "{" in one[1] and one not in CHOSEN])
-def test_what_has_an_id_is_not_there_for_others(ours: Ours, theirs: Brand, method: str, path: str) -> None:
+def test_what_has_an_id_is_not_there_for_others(ours: Ours, theirs: Client, method: str, path: str) -> None:
     """404 for every operation on the other brand's things, and nothing of them has changed."""
     before = ours.rows()
     answer = theirs.http.request(method.upper(), filled(path, ours.ids), json=BODIES.get((method, path)))
@@ -139,7 +139,7 @@ def test_what_has_an_id_is_not_there_for_others(ours: Ours, theirs: Brand, metho
 
 
 @pytest.mark.parametrize(("method", "path"), [one for one in OPERATIONS if one[0] == "get" and "{" not in one[1]])
-def test_what_is_listed_is_ones_own(ours: Ours, theirs: Brand, method: str, path: str) -> None:
+def test_what_is_listed_is_ones_own(ours: Ours, theirs: Client, method: str, path: str) -> None:
     """Plain, and with each filter that takes an id of the other brand's."""
     named = [part["name"] for part in PATHS[path][method].get("parameters", []) if part["in"] == "query"]
     for name in [None, *(name for name in named if name in ours.ids)]:
@@ -149,7 +149,7 @@ def test_what_is_listed_is_ones_own(ours: Ours, theirs: Brand, method: str, path
 
 
 @pytest.mark.parametrize(("method", "path"), [one for one in OPERATIONS if one[0] == "post" and "{" not in one[1]])
-def test_what_a_body_names_is_not_there_for_others(ours: Ours, theirs: Brand, method: str, path: str) -> None:
+def test_what_a_body_names_is_not_there_for_others(ours: Ours, theirs: Client, method: str, path: str) -> None:
     """Refused, or one's own; of the other brand's things nothing is shown and nothing has changed."""
     before = ours.rows()
     body = filled(BODIES.get((method, path), {}), ours.ids)
@@ -160,7 +160,7 @@ def test_what_a_body_names_is_not_there_for_others(ours: Ours, theirs: Brand, me
 
 
 @pytest.mark.parametrize(("method", "path"), sorted(CHOSEN))
-def test_an_id_that_both_chose_is_two_things(ours: Ours, theirs: Brand, method: str, path: str) -> None:
+def test_an_id_that_both_chose_is_two_things(ours: Ours, theirs: Client, method: str, path: str) -> None:
     """Writing one's own leaves the other brand's as it was."""
     before = ours.rows()
     answer = theirs.http.request(method.upper(), filled(path, ours.ids), json=BODIES[method, path])

@@ -1,4 +1,4 @@
-"""Whatever dies or is wiped, every credit is there once, and nobody had to help (SEMANTICS 8; DESIGN 4)."""
+"""Whatever dies or is wiped, every credit is there once, and nobody had to help (SEMANTICS 8; docs/decisions 2)."""
 
 import time
 from collections.abc import Iterator

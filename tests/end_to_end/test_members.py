@@ -160,6 +160,68 @@ def test_a_removed_member_gets_nothing_more_as_a_guest_of_others(brand: Brand) -
     assert [(credit["membership_id"], credit["period_start"]) for credit in back] == [(order, "2031-02-10")]
 
 
+def test_who_is_named_as_a_guest_is_no_member(brand: Brand) -> None:
+    """Until they join: nobody's list, wallet, token or count knows them, while what they hold is found by their id."""
+    kind = brand.rule()
+    party = [
+        {"name": "Ada", "external_user_id": "ada", "lead_booker": True},
+        {"name": "Bob", "external_user_id": "bob"},
+    ]
+    order = brand.sign_up(kind, "ada", guests=party)
+    points = {"amount": 1, "externalUserID": "bob"}
+    for method, path, more in (
+        ("GET", "/v1/members/bob", {}),
+        ("DELETE", "/v1/members/bob", {}),
+        ("GET", "/v1/wallet?externalUserID=bob", {}),
+        ("GET", "/v1/wallet/transactions?externalUserID=bob", {}),
+        ("GET", "/v1/eligibility?externalUserID=bob", {}),
+        ("GET", "/v1/offers?externalUserID=bob", {}),
+        ("POST", "/v1/wallet/credit", {"json": points}),
+        ("POST", "/v1/redemptions", {"json": {"points": 1, "externalUserID": "bob"}}),
+    ):
+        assert brand.refused(method, path, 404, **more) == "MEMBER_NOT_FOUND", path
+    assert brand.call("GET", "/v1/analytics/summary")["memberCount"] == 1
+    days = brand.call("GET", "/v1/analytics/timeseries?from=2031-01-10&to=2031-01-11")["buckets"]
+    assert [day["signups"] for day in days] == [1, 0]
+
+    guests = brand.call("GET", f"/customers/memberships/{order}")["guests"]
+    assert [guest["external_user_id"] for guest in guests] == ["ada", "bob"]
+    assert brand.call("GET", "/customers/memberships?external_user_id=bob")["data"] == []
+    (credit,) = brand.credits(external_user_id="bob")
+    assert (credit["guest"]["name"], credit["guest"]["external_user_id"]) == ("Bob", "bob")
+    rows = brand.call("GET", f"/customers/memberships/{order}/explain")["data"]
+    assert {row["guest"]["external_user_id"] for row in rows} == {"ada", "bob"}
+    used = brand.call("POST", "/v1/redemptions", 201, json={"creditCode": credit["code"], "externalUserID": "bob"})
+    assert used["externalUserID"] == "bob"
+    assert [one["id"] for one in brand.call("GET", "/v1/redemptions?externalUserID=bob")["redemptions"]] == [used["id"]]
+
+
+@pytest.mark.parametrize("how", ["upsert", "exchange", "sign-up"])
+def test_who_was_named_as_a_guest_joins(brand: Brand, how: str) -> None:
+    """A member from then on, of whom all that was named before is known."""
+    kind = brand.rule()
+    ada = {"name": "Ada", "external_user_id": "ada", "lead_booker": True}
+    order = brand.sign_up(kind, "ada", guests=[ada, {"name": "Bob", "external_user_id": "bob"}])
+    brand.settle("2031-01-11T09:00:00Z")
+    match how:
+        case "upsert":
+            brand.member("bob")
+        case "exchange":
+            brand.as_member("bob")
+        case _:
+            joins = {"starts_on": "2031-01-11", "membership_type_id": kind, "external_user_id": "bob"}
+            brand.event("membership.signed_up", "2031-01-11T09:00:00Z", membership_id=str(uuid4()), **joins)
+    assert brand.call("GET", "/v1/members/bob")["createdAt"] == "2031-01-11T09:00:00Z"
+    assert brand.call("GET", "/v1/analytics/summary")["memberCount"] == 2
+    days = brand.call("GET", "/v1/analytics/timeseries?from=2031-01-10&to=2031-01-11")["buckets"]
+    assert [day["signups"] for day in days] == [1, 1]
+    brand.settle("2031-01-11T09:00:00Z")
+    assert order in {credit["membership_id"] for credit in brand.credits(external_user_id="bob")}
+    assert len(brand.call("GET", "/v1/offers?externalUserID=bob")["data"]) == 1 + (how == "sign-up")
+    brand.call("DELETE", "/v1/members/bob")
+    assert brand.credits(external_user_id="bob", status="live") == []
+
+
 def test_facts_that_come_late_give_a_removed_member_nothing_back(brand: Brand) -> None:
     """A credit that its failed charge took back is not live again by a late success."""
     brand.member("ada")

@@ -77,7 +77,7 @@ def test_every_server_side_route_is_closed_to_a_member(brand: Brand) -> None:
 
 def claims(of: Brand, **other: Any) -> dict[str, Any]:
     now = int(datetime.now(UTC).timestamp())
-    good = {"iss": "issuance", "aud": "issuance member", "brand": str(of.brand_id), "sub": "ada"}
+    good = {"iss": "issuance", "aud": "issuance member", "brand": str(of.brand_id), "sub": of.member_id("ada")}
     made = {**good, "iat": now, "exp": now + 60, "jti": "1", **other}
     return {name: value for name, value in made.items() if value is not None}
 
@@ -90,6 +90,8 @@ BAD: list[dict[str, Any]] = [
     {"aud": "x"},
     {"aud": None},
     {"sub": "nobody"},
+    {"sub": "ada"},  # as in tokens of before there were ids of Issuance's own
+    {"sub": "00000000-0000-0000-0000-000000000000"},
     {"sub": None},
     {"sub": 1},
     {"brand": None},

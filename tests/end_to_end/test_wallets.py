@@ -55,9 +55,8 @@ def test_a_wallet_stays_exact_in_json(brand: Brand) -> None:
     """No sum of points passes 2^53 - 1."""
     brand.member("ada")
     with transaction(brand.server.engine, brand.brand_id) as connection:
-        connection.execute(
-            text("INSERT INTO wallets VALUES (:brand_id, 'ada', 9007199254740990, 0)"), {"brand_id": brand.brand_id}
-        )
+        full = text("INSERT INTO wallets SELECT brand_id, member_id, 9007199254740990, 0 FROM members")
+        connection.execute(full)
     body = {"amount": 2, "externalUserID": "ada"}
     assert brand.refused("POST", "/v1/wallet/credit", 422, json=body) == "INVALID"
     assert brand.call("POST", "/v1/wallet/credit", json={**body, "amount": 1})["balance"] == 2**53 - 1
@@ -107,14 +106,14 @@ def test_the_ledger_is_append_only_and_adds_itself_up(brand: Brand) -> None:
         with pytest.raises(DBAPIError, match="append-only"), transaction(brand.server.engine, brand.brand_id) as c:
             c.execute(text(statement))
     overdraw = text("""
-        INSERT INTO ledger_entries (brand_id, entry_id, external_user_id, type, amount, created_at)
-        VALUES (:brand_id, gen_random_uuid(), 'ada', 'forfeit', -6, now())
+        INSERT INTO ledger_entries (brand_id, entry_id, member_id, type, amount, created_at)
+        SELECT brand_id, gen_random_uuid(), member_id, 'forfeit', -6, now() FROM members
     """)
     with (
         pytest.raises(DBAPIError, match="wallets_never_negative"),
         transaction(brand.server.engine, brand.brand_id) as c,
     ):
-        c.execute(overdraw, {"brand_id": brand.brand_id})
+        c.execute(overdraw)
 
 
 def test_cursors_are_the_lists_own(brand: Brand) -> None:

@@ -13,13 +13,6 @@ from tests.serving import Server
 
 
 @pytest.fixture
-def http(server: Server) -> Iterator[httpx.Client]:
-    """A client with the key of a new sandbox brand."""
-    with server.client(server.new_brand().key) as client:
-        yield client
-
-
-@pytest.fixture
 def live(server: Server) -> Iterator[httpx.Client]:
     """A client with the key of a new live brand."""
     with server.client(server.new_brand(sandbox=False).key) as client:

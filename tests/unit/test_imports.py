@@ -1,5 +1,6 @@
 """Imports point down and never in a circle, and the rules of SEMANTICS are pure."""
 
+import ast
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import grimp
 import pytest
 from importlinter.cli import lint_imports
 
+REPO = Path(__file__).parents[2]
 ROOTS = ("benchmarks", "issuance", "scheduler", "worker")
 #: From the top; each may import what stands below it. Those on one line do not import each other.
 LAYERS = """
@@ -102,3 +104,27 @@ def test_deciding_is_pure(graph: grimp.ImportGraph) -> None:
     for module in sorted(inside):
         imported = graph.find_modules_directly_imported_by(module) - inside
         assert {name.split(".")[0] for name in imported} <= allowed, module
+
+
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [("tests", ("campaigns", *ROOTS)), ("campaigns", ROOTS)],
+)
+def test_tests_import_campaigns_and_campaigns_the_product(above: str, below: tuple[str, ...]) -> None:
+    """Never the other way round: the product runs without campaigns, and campaigns run without tests."""
+    paths = [path for package in below for path in (REPO / package).rglob("*.py")]
+    assert paths
+    upwards = [
+        f"{path.relative_to(REPO)} imports {name}"
+        for path in paths
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _imported(node)
+        if name.partition(".")[0] == above
+    ]
+    assert upwards == []
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or ""]
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -20,7 +20,7 @@ print(type(broker).__name__, *sorted(broker.actors))
 IMPORTS = """
 import dramatiq.broker, gc
 before = gc.get_threshold()
-import worker.actors, worker.messages, worker.process, worker.rounds
+import worker.actors, worker.backlog, worker.messages, worker.process
 assert dramatiq.broker.global_broker is None
 assert gc.get_threshold() == before
 """

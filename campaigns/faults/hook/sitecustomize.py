@@ -5,4 +5,4 @@ import os
 if os.environ.get("ISSUANCE_TEST_FAULTS"):
     from campaigns.faults import victim
 
-    victim.lie_in_wait()
+    victim.watch_this_process()

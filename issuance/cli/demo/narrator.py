@@ -15,7 +15,7 @@ from issuance.cli.demo.cast import Person, Rule
 WIDTH = 110
 
 
-class Telling:
+class Narrator:
     """Writes the story to stdout."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What is asked for while a brand is being settled is settled in one go after that (worker/rounds.py)."""
+"""What is asked for while a brand is being settled is settled in one go after that (worker/backlog.py)."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,8 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from worker import rounds
-from worker.rounds import Rounds
+from worker.backlog import ROOM, Backlog
 
 PATIENCE_SECONDS = 20.0
 BRAND, OTHER = uuid4(), uuid4()
@@ -16,15 +15,15 @@ FIRST, SECOND, THIRD = uuid4(), uuid4(), uuid4()
 
 
 class Settling:
-    """Notes its rounds. That of FIRST takes until the test lets it end."""
+    """Notes what it settles, and in which goes. The one with FIRST takes until the test lets it end."""
 
     def __init__(self) -> None:
-        self.rounds: list[tuple[UUID, list[UUID]]] = []
+        self.settled: list[tuple[UUID, list[UUID]]] = []
         self.failing: set[UUID] = set()
         self.began, self.may_end = Event(), Event()
 
     def __call__(self, brand_id: UUID, membership_ids: list[UUID]) -> None:
-        self.rounds.append((brand_id, membership_ids))
+        self.settled.append((brand_id, membership_ids))
         if FIRST in membership_ids:
             self.began.set()
             assert self.may_end.wait(PATIENCE_SECONDS)
@@ -38,9 +37,9 @@ def settling() -> Settling:
 
 
 @pytest.fixture
-def ask(settling: Settling) -> Iterator[Callable[..., "Future[None]"]]:
-    """Asks in a thread of its own."""
-    asked = Rounds(settling)
+def ask(settling: Settling, request: pytest.FixtureRequest) -> Iterator[Callable[..., "Future[None]"]]:
+    """Asks in a thread of its own. A parameter is the room that there is."""
+    asked = Backlog(settling, room=getattr(request, "param", ROOM))
     with ThreadPoolExecutor(4) as pool:
         yield lambda brand_id, *ids: pool.submit(asked.ask, brand_id, ids)
         settling.may_end.set()
@@ -56,34 +55,32 @@ def test_what_is_asked_for_meanwhile_is_settled_in_one_go(
         ask(BRAND, *asked).result(PATIENCE_SECONDS)
     settling.may_end.set()
     first.result(PATIENCE_SECONDS)
-    assert settling.rounds == [(BRAND, [FIRST]), (BRAND, [SECOND, THIRD])]
+    assert settling.settled == [(BRAND, [FIRST]), (BRAND, [SECOND, THIRD])]
 
 
 def test_who_is_being_settled_and_asked_for_again_is_settled_again(
     settling: Settling, ask: Callable[..., "Future[None]"]
 ) -> None:
-    """The round under way may not have seen what was committed since it began."""
+    """The settling under way may not have seen what was committed since it began."""
     first = ask(BRAND, FIRST)
     assert settling.began.wait(PATIENCE_SECONDS)
     ask(BRAND, FIRST).result(PATIENCE_SECONDS)
     settling.may_end.set()
     first.result(PATIENCE_SECONDS)
-    assert settling.rounds == [(BRAND, [FIRST]), (BRAND, [FIRST])]
+    assert settling.settled == [(BRAND, [FIRST]), (BRAND, [FIRST])]
 
 
 def test_another_brand_does_not_wait(settling: Settling, ask: Callable[..., "Future[None]"]) -> None:
-    """Its round goes on beside one that takes long."""
+    """It is settled beside one that takes long."""
     first = ask(BRAND, FIRST)
     assert settling.began.wait(PATIENCE_SECONDS)
     ask(OTHER, SECOND).result(PATIENCE_SECONDS)
-    assert settling.rounds == [(BRAND, [FIRST]), (OTHER, [SECOND])]
+    assert settling.settled == [(BRAND, [FIRST]), (OTHER, [SECOND])]
     settling.may_end.set()
     first.result(PATIENCE_SECONDS)
 
 
-def test_a_round_that_fails_leaves_what_was_asked_for_meanwhile(
-    settling: Settling, ask: Callable[..., "Future[None]"]
-) -> None:
+def test_a_failure_leaves_what_was_asked_for_meanwhile(settling: Settling, ask: Callable[..., "Future[None]"]) -> None:
     """The thread goes on with it."""
     settling.failing = {FIRST}
     first = ask(BRAND, FIRST)
@@ -91,14 +88,12 @@ def test_a_round_that_fails_leaves_what_was_asked_for_meanwhile(
     ask(BRAND, SECOND).result(PATIENCE_SECONDS)
     settling.may_end.set()
     first.result(PATIENCE_SECONDS)
-    assert settling.rounds == [(BRAND, [FIRST]), (BRAND, [SECOND])]
+    assert settling.settled == [(BRAND, [FIRST]), (BRAND, [SECOND])]
 
 
-def test_what_waits_in_memory_is_bounded(
-    settling: Settling, ask: Callable[..., "Future[None]"], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("ask", [1], indirect=True)
+def test_what_waits_in_memory_is_bounded(settling: Settling, ask: Callable[..., "Future[None]"]) -> None:
     """Where there is no room, hints stay in the queue for other processes."""
-    monkeypatch.setattr(rounds, "ROOM", 1)
     first = ask(BRAND, FIRST)
     assert settling.began.wait(PATIENCE_SECONDS)
     ask(BRAND, SECOND).result(PATIENCE_SECONDS)
@@ -108,4 +103,4 @@ def test_what_waits_in_memory_is_bounded(
     settling.may_end.set()
     for asked in (first, third):
         asked.result(PATIENCE_SECONDS)
-    assert [ids for _, ids in settling.rounds] == [[FIRST], [SECOND], [THIRD]]
+    assert [ids for _, ids in settling.settled] == [[FIRST], [SECOND], [THIRD]]

@@ -12,7 +12,7 @@ RULES = "/customers/membership-credit-rules"
 ONE, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
 
 
-class Brand:
+class Client:
     """Starts with a membership type, a coupon, and the clock at 2031-01-01."""
 
     def __init__(self, http: httpx.Client, billing: str = "external") -> None:

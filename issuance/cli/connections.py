@@ -1,4 +1,4 @@
-"""The command line's way to PostgreSQL and the queue, and from an id to the brand it belongs to."""
+"""How commands reach PostgreSQL and the queue, and find the brand that an id belongs to."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,9 @@ from issuance import database, hints
 from issuance.errors import Invalid, NotFound
 from issuance.settings import settings
 
-BrandOption = Annotated[UUID | None, typer.Option("--brand", metavar="ID", help="The brand, where it is not plain.")]
+BrandOption = Annotated[
+    UUID | None, typer.Option("--brand", metavar="ID", help="The brand, if there is more than one.")
+]
 
 _BRANDS_OF = {
     "credit rule": text("SELECT brand_id FROM credit_rules WHERE credit_rule_id = :id"),
@@ -44,9 +46,9 @@ def transaction(brand_id: UUID | None = None) -> Iterator[Connection]:
 
 
 def brand_of(noun: str, id: UUID, brand_id: UUID | None = None) -> UUID:  # noqa: A002 - the word is `id`
-    """The brand of a credit rule, membership type, membership, run or key; `brand_id` decides between several.
+    """The brand of a credit rule, membership type, membership, run or key. Raises NotFound, Invalid.
 
-    Membership ids are the biller's: two brands may share one.
+    Membership ids are the biller's, so two brands may have the same one: then `brand_id` decides.
     """
     with transaction() as connection:
         brand_ids: list[UUID] = list(connection.execute(_BRANDS_OF[noun], {"id": id}).scalars())
@@ -60,7 +62,7 @@ def brand_of(noun: str, id: UUID, brand_id: UUID | None = None) -> UUID:  # noqa
 
 
 def only_brand(brand_id: UUID | None) -> UUID:
-    """`brand_id` if there is such a brand; without one, the only brand there is."""
+    """`brand_id` if there is such a brand; if none is given, the only brand that exists. Raises NotFound, Invalid."""
     with transaction() as connection:
         if brand_id is not None:
             if connection.execute(_IS_BRAND, {"brand_id": brand_id}).one_or_none() is None:
