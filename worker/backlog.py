@@ -3,7 +3,7 @@
 What is asked for while a brand is being settled is settled in one go after that. Settling twenty memberships costs
 little more than settling one, so a worker that falls behind catches up. Nothing waits for more to come: if a brand is
 not being settled, a hint is settled at once and alone. Each brand is settled by one thread of a process at a time, and
-the brand that has waited longest comes first (docs/decisions 23).
+the brand that has waited longest comes first (docs/decisions 27).
 """
 
 from collections.abc import Callable, Iterable

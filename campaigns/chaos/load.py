@@ -92,7 +92,7 @@ class Load:
             "points spent": (self.spent, "SELECT coalesce(sum(spent), 0) FROM wallets"),
             "redemptions": (self.spent, "SELECT count(*) FROM redemptions"),
             "events told": (2 * self.spent, "SELECT count(*) FROM deliveries WHERE state = 'delivered'"),
-            "memberships in quarantine": (0, "SELECT count(*) FROM dues WHERE quarantined_at IS NOT NULL"),
+            "memberships in quarantine": (0, "SELECT count(*) FROM schedules WHERE quarantined_at IS NOT NULL"),
         }
         found = {name: (number, int(club.value(sql))) for name, (number, sql) in expected.items()}
         wrong = [f"{name}: {there}, not {number}" for name, (number, there) in found.items() if number != there]

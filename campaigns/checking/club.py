@@ -16,7 +16,7 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rules import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.deciding.calendar import add_months
-from issuance.engine import batches, due
+from issuance.engine import arrivals, pipeline
 from issuance.tenancy import brands
 
 FIRST_DAY = date(2031, 1, 1)
@@ -63,9 +63,10 @@ _COPY = (
       FROM copies c JOIN billing_events e ON e.brand_id = :brand_id AND e.membership_id = c.of_id
     """,
     """
-    INSERT INTO dues SELECT (jsonb_populate_record(d, jsonb_build_object('membership_id', c.membership_id))).*
-      FROM copies c JOIN dues d ON d.brand_id = :brand_id AND d.membership_id = c.of_id
+    INSERT INTO schedules SELECT (jsonb_populate_record(s, jsonb_build_object('schedule_id', c.membership_id))).*
+      FROM copies c JOIN schedules s ON s.brand_id = :brand_id AND s.schedule_id = c.of_id
     """,
+    "INSERT INTO membership_schedules SELECT :brand_id, membership_id, membership_id FROM copies",
     """
     INSERT INTO credits (brand_id, credit_id, code, credit_rule_id, rule_version, membership_id, guest_id, period_start,
                          period_end, reissue, coupon_id, coupon_name, roll_over, multi_use, manual,
@@ -137,10 +138,10 @@ def _put_clock(connection: Connection, brand_id: UUID, day: date) -> None:
 def _settle(engine: Engine, brand_id: UUID, ids: list[UUID]) -> None:
     while True:
         with transaction(engine, brand_id) as connection:
-            waiting = [one.membership_id for one in due.waiting(connection, brand_id, ids)]
+            waiting = [one.membership_id for one in arrivals._waiting(connection, brand_id, ids)]
             if not waiting:
                 return
-            batches.settle_memberships(connection, brand_id, waiting)
+            pipeline.settle_these(connection, brand_id, waiting)
 
 
 def _event(membership_id: UUID, kind: str, day: date, *, type_id: UUID | None = None, number: int = 0) -> object:

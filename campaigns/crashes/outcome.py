@@ -21,7 +21,8 @@ _PARTS = {
     "rejected": "SELECT code FROM rejected_events t",
     "memberships": f"""
         SELECT {_MEMBER} AS member, status, d.due_at, d.attempts, d.quarantined_at, d.last_error
-          FROM memberships t JOIN dues d USING (brand_id, membership_id)""",
+          FROM memberships t JOIN membership_schedules USING (brand_id, membership_id)
+          JOIN schedules d USING (brand_id, schedule_id)""",
     "runs": """
         SELECT kind, state, total, (SELECT sum(size) FROM run_batches b WHERE b.run_id = t.run_id) AS size,
                (SELECT jsonb_agg(counts ORDER BY batch)::text FROM run_batches b WHERE b.run_id = t.run_id) AS counts

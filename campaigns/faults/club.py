@@ -27,8 +27,8 @@ BEGINNING = "2031-01-31T12:00:00Z"
 _UNDONE = text("""
     SELECT EXISTS (SELECT FROM runs WHERE finished_at IS NULL)
         OR EXISTS (SELECT FROM billing_events WHERE settled_at IS NULL)
-        OR EXISTS (SELECT FROM dues d JOIN brands b USING (brand_id)
-                    WHERE d.due_at <= coalesce(b.clock_now, clock_timestamp()) AND d.quarantined_at IS NULL)
+        OR EXISTS (SELECT FROM schedules s JOIN brands b USING (brand_id)
+                    WHERE s.due_at <= coalesce(b.clock_now, clock_timestamp()) AND s.quarantined_at IS NULL)
         OR EXISTS (SELECT FROM deliveries WHERE state = 'pending')
 """)
 
@@ -155,8 +155,8 @@ class Club:
         left = {
             "runs": "SELECT count(*) FROM runs WHERE finished_at IS NULL",
             "events": "SELECT count(*) FROM billing_events WHERE settled_at IS NULL",
-            "due": "SELECT count(*) FROM dues d, brands b WHERE d.brand_id = b.brand_id AND d.due_at <= b.clock_now",
-            "quarantined": "SELECT count(*) FROM dues WHERE quarantined_at IS NOT NULL",
+            "due": "SELECT count(*) FROM schedules s JOIN brands b USING (brand_id) WHERE s.due_at <= b.clock_now",
+            "quarantined": "SELECT count(*) FROM schedules WHERE quarantined_at IS NOT NULL",
             "deliveries": "SELECT count(*) FROM deliveries WHERE state = 'pending'",
         }
         return {name: int(self.value(sql)) for name, sql in left.items()}
@@ -193,7 +193,9 @@ class Club:
         assert self.value("SELECT count(*) FROM runs WHERE finished_at IS NULL") == 0
         assert self.value("SELECT count(*) FROM billing_events WHERE settled_at IS NULL") == 0
         # An attempt may be under way: the reconciler doubles hints that wait long.
-        assert self.value("SELECT count(*) FROM dues WHERE last_error IS NOT NULL OR quarantined_at IS NOT NULL") == 0
+        assert (
+            self.value("SELECT count(*) FROM schedules WHERE last_error IS NOT NULL OR quarantined_at IS NOT NULL") == 0
+        )
         assert self.offenders() == []
 
     def offenders(self) -> list[dict[str, Any]]:

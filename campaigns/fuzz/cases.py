@@ -60,7 +60,9 @@ def events(chance: Random, site: Site, size: int) -> None:
     site.settle(sorted(touched | {one}))
     count = "SELECT count(*) FROM credits WHERE membership_id = :one AND revoked_at IS NULL"
     assert site.scalar(count, one=one) == 1, "a good neighbour was left without its credit"
-    failed = "SELECT string_agg(last_error, '; ') FROM dues WHERE membership_id = ANY(:all) AND last_error IS NOT NULL"
+    failed = (
+        "SELECT string_agg(last_error, '; ') FROM schedules WHERE schedule_id = ANY(:all) AND last_error IS NOT NULL"
+    )
     error = site.scalar(failed, all=sorted(touched))
     assert error is None, f"settling failed: {error}"
 

@@ -18,7 +18,7 @@ from issuance.catalog.coupons import CouponBody
 from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rules import NewCreditRule
 from issuance.database.connections import engine_for, transaction
-from issuance.engine import working
+from issuance.engine import arrivals
 from issuance.settings import Settings
 from issuance.tenancy import brands
 
@@ -51,7 +51,7 @@ class Site:
 
     def settle(self, membership_ids: list[UUID]) -> None:
         """Settle, as the workers would."""
-        working.settle_soon(self.engine, self.brand_id, membership_ids)
+        arrivals.settle_soon(self.engine, self.brand_id, membership_ids)
 
     def scalar(self, statement: str, **arguments: object) -> Any:
         with transaction(self.engine, self.brand_id) as connection:

@@ -137,8 +137,7 @@ class Life:
         moves: list[Fact] = []
         while len(moves) < 2 and self.chance(0.15):
             time = self._sometime(max(self.start, self.signed_up.time), self.end)
-            anchor = local_date(self.timezone, time) + timedelta(days=self.random.randrange(-40, 45))
-            anchor = max(self.starts_on, self._special(anchor))
+            anchor = self._special(local_date(self.timezone, time) + timedelta(days=self.random.randrange(-40, 45)))
             moves.append(self._happens("membership.billing_date_moved", time, {"billing_anchor": anchor}))
         return sorted(moves, key=lambda fact: fact.order)
 
@@ -150,7 +149,8 @@ class Life:
             if since is not None:
                 days = {day for day in days if day == self.starts_on or midnight(self.timezone, day) <= since}
             series = {day for k in range(60) if (day := plus_months(anchor, k * months)) <= until}
-            days |= {day for day in series if since is None or midnight(self.timezone, day) > since}
+            new = {day for day in series if since is None or midnight(self.timezone, day) > since}
+            days |= {day for day in new if day > self.starts_on}
         return sorted(days)
 
     def _charges(self, moves: list[Fact]) -> None:

@@ -59,8 +59,11 @@ class Reading:
 
         days = series(self.anchor)
         for move in moves:
+            anchor = move.data["billing_anchor"]
             kept = {day for day in days if self.midnight(day) <= move.time}
-            days = kept | {day for day in series(move.data["billing_anchor"]) if self.midnight(day) > move.time}
+            # The first period is one from an anchor on that lies before it.
+            new = {max(day, self.starts_on) for day in series(anchor) if day > self.starts_on or day == anchor}
+            days = kept | {day for day in new if self.midnight(day) > move.time}
         return days
 
     def next_boundary(self, frequency: str, day: date) -> date:

@@ -22,7 +22,7 @@ from issuance.catalog.rules import NewCreditRule
 from issuance.database import schema
 from issuance.database.connections import engine_for, transaction
 from issuance.embedded.postgres import ADMIN, Postgres
-from issuance.engine import working
+from issuance.engine import arrivals
 from issuance.tenancy import brands
 
 REPO = Path(__file__).parents[2]
@@ -214,8 +214,8 @@ class Drill:
     def _settle(self, server: Postgres) -> None:
         """Settle, as scheduler and workers would."""
         with transaction(self._engine(server), self.brand_id) as connection:
-            ids = list(connection.scalars(text("SELECT membership_id FROM dues")))
-        working.settle_soon(self._engine(server), self.brand_id, ids)
+            ids = list(connection.scalars(text("SELECT membership_id FROM memberships")))
+        arrivals.settle_soon(self._engine(server), self.brand_id, ids)
 
     def _live(self, server: Postgres) -> Live:
         with transaction(self._engine(server), self.brand_id) as connection:

@@ -14,7 +14,8 @@ SEEN = """
            ARRAY(SELECT (membership_id, coalesce(due_at, 'infinity') <= (SELECT clock_now FROM brands
                                                                          WHERE brand_id = %(brand)s),
                          quarantined_at IS NOT NULL)::text
-                   FROM dues_known WHERE brand_id = %(brand)s ORDER BY membership_id),
+                   FROM membership_schedules JOIN schedules USING (brand_id, schedule_id)
+                  WHERE brand_id = %(brand)s ORDER BY membership_id),
            (SELECT json_agg(json_build_array(source, event_id))
               FROM billing_events WHERE brand_id = %(brand)s AND settled_at IS NULL),
            (SELECT json_agg(json_build_array(run_id, batch, first_id, last_id, finished_at IS NOT NULL,
@@ -56,13 +57,13 @@ class Mirror:
         known = {"brand": self.brand_id, "runs": list(self.runs)}
         seen = self.looking.execute(SEEN, known).fetchone()
         assert seen, "a SELECT without FROM has a row"
-        clock, dues, unsettled, batches = seen
+        clock, schedules, unsettled, batches = seen
         if clock is not None and clock != self.oracle.now:
             self._moved(clock)
         due = set()
         self.quarantined = set()
         present: list[tuple[UUID, str]] = []
-        for row in dues:
+        for row in schedules:
             identity, is_due, apart = row.strip("()").split(",")
             label = self.names[identity]
             present.append((UUID(identity), label))

@@ -12,7 +12,8 @@ from issuance.database.tables import metadata
 
 _START = "UPDATE brands SET clock_now = %s WHERE brand_id = %s"
 _PASSES = """
-    WITH dues AS (UPDATE dues SET retry_at = retry_at - %(by)s WHERE brand_id = %(brand)s AND retry_at IS NOT NULL),
+    WITH schedules AS (UPDATE schedules SET retry_at = retry_at - %(by)s
+                        WHERE brand_id = %(brand)s AND retry_at IS NOT NULL),
          batches AS (UPDATE run_batches SET claimed_at = claimed_at - %(by)s, finished_at = finished_at - %(by)s
                       WHERE brand_id = %(brand)s
                         AND run_id IN (SELECT run_id FROM runs WHERE brand_id = %(brand)s AND finished_at IS NULL)),
@@ -21,12 +22,12 @@ _PASSES = """
 """
 _UNDER_WAY = """
     SELECT EXISTS (SELECT FROM runs WHERE brand_id = %(brand)s AND finished_at IS NULL AND state <> 'paused')
-        OR EXISTS (SELECT FROM billing_events e JOIN dues USING (brand_id, membership_id)
+        OR EXISTS (SELECT FROM billing_events e JOIN memberships USING (brand_id, membership_id)
                     WHERE e.brand_id = %(brand)s AND e.settled_at IS NULL)
-        OR EXISTS (SELECT FROM dues_known WHERE brand_id = %(brand)s AND (quarantined_at IS NOT NULL
+        OR EXISTS (SELECT FROM schedules WHERE brand_id = %(brand)s AND (quarantined_at IS NOT NULL
                    OR due_at <= (SELECT clock_now FROM brands WHERE brand_id = %(brand)s)))
 """
-_APART = "SELECT membership_id FROM dues WHERE brand_id = %s AND quarantined_at IS NOT NULL ORDER BY 1"
+_APART = "SELECT schedule_id FROM schedules WHERE brand_id = %s AND quarantined_at IS NOT NULL ORDER BY 1"
 _EMPTY = f"TRUNCATE {', '.join(metadata.tables)}"
 
 

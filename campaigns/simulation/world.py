@@ -25,7 +25,7 @@ from campaigns.simulation.processes import Fault, Machine, Process
 from campaigns.simulation.queue import Queue
 from campaigns.simulation.sizes import small_sizes
 from issuance.database.connections import transaction
-from issuance.engine import clock_moves, quarantine
+from issuance.engine import quarantine, sandbox_clock
 from issuance.errors import IssuanceError
 from issuance.tenancy import brands
 from scheduler import tick
@@ -76,7 +76,7 @@ class World:
         clocks = SimpleNamespace(monotonic=time.monotonic, sleep=self._sleep)
         with (
             small_sizes(history.seed),
-            mock.patch.object(clock_moves, "time", clocks),
+            mock.patch.object(sandbox_clock, "time", clocks),
         ):
             try:
                 for step, op in enumerate(history.ops):
@@ -243,11 +243,11 @@ class World:
 
     def _mover(self, now: datetime, jump: bool, asked: bool) -> Callable[[], Any]:
         if asked:
-            return lambda: clock_moves.move(self.machine.engine, self.queue, self.brand_id, now, jump=jump)
+            return lambda: sandbox_clock.move(self.machine.engine, self.queue, self.brand_id, now, jump=jump)
 
         def bare() -> None:
             with self.transaction() as connection:
-                connection.execute(clock_moves._MOVE, {"brand_id": self.brand_id, "now": now, "jump": jump})
+                connection.execute(sandbox_clock._MOVE, {"brand_id": self.brand_id, "now": now, "jump": jump})
 
         return bare
 

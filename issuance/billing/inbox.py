@@ -8,7 +8,6 @@ for each other in one order and never in a circle.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -53,8 +52,8 @@ _HASHES = text(f"""
     SELECT source, event_id, body_hash FROM billing_events
      WHERE brand_id = :brand_id AND (source, event_id) IN (SELECT source, event_id FROM {_KEYS})
 """)
-_STARTS = text(f"""
-    SELECT m.membership_id, m.starts_on FROM memberships m JOIN {recordset(membership_id="uuid")} USING (membership_id)
+_KNOWN = text(f"""
+    SELECT m.membership_id FROM memberships m JOIN {recordset(membership_id="uuid")} USING (membership_id)
      WHERE m.brand_id = :brand_id
 """)
 _PAYERS = text(f"""
@@ -62,21 +61,16 @@ _PAYERS = text(f"""
       FROM billing_events e JOIN {recordset(charge_id="text")} USING (charge_id)
      WHERE e.brand_id = :brand_id
 """)
-# By the key, a look a row, whatever the planner believes of sizes.
-_MEMBER = """
-    (SELECT m.member_id FROM members m WHERE m.brand_id = :brand_id AND m.external_user_id = new.external_user_id)
-"""
 _MEMBERSHIPS = text(f"""
     WITH made AS (
         INSERT INTO memberships (brand_id, membership_id, membership_type_id, member_id, signed_up_at,
                                  starts_on, billing_anchor, billing_frequency)
-        SELECT :brand_id, membership_id, membership_type_id, {_MEMBER}, signed_up_at, starts_on, billing_anchor,
-               billing_frequency
+        SELECT :brand_id, new.*
           FROM {
     recordset(
         membership_id="uuid",
         membership_type_id="uuid",
-        external_user_id="text",
+        member_id="uuid",
         signed_up_at="timestamptz",
         starts_on="date",
         billing_anchor="date",
@@ -93,7 +87,7 @@ _MEMBERSHIPS = text(f"""
 """)
 _GUESTS = text(f"""
     INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, member_id, lead_booker)
-    SELECT :brand_id, membership_id, guest_id, place, name, email, {_MEMBER}, lead_booker
+    SELECT :brand_id, new.*
       FROM {
     recordset(
         membership_id="uuid",
@@ -101,7 +95,7 @@ _GUESTS = text(f"""
         place="integer",
         name="text",
         email="text",
-        external_user_id="text",
+        member_id="uuid",
         lead_booker="boolean",
     )
 }
@@ -152,12 +146,12 @@ def hashes(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent
     return {(row.source, row.event_id): bytes(row.body_hash) for row in rows}
 
 
-def starts(connection: Connection, brand_id: UUID, membership_ids: Collection[UUID]) -> dict[UUID, date]:
-    """On which date each membership starts, of those that are known."""
+def known(connection: Connection, brand_id: UUID, membership_ids: Collection[UUID]) -> set[UUID]:
+    """Those of some memberships that have signed up."""
     if not membership_ids:
-        return {}
-    rows = _execute(connection, _STARTS, brand_id, [{"membership_id": one} for one in membership_ids])
-    return {row.membership_id: row.starts_on for row in rows.all()}
+        return set()
+    rows = _execute(connection, _KNOWN, brand_id, [{"membership_id": one} for one in membership_ids])
+    return set(rows.scalars())
 
 
 def payers(connection: Connection, brand_id: UUID, charge_ids: Collection[str]) -> dict[str, UUID]:
@@ -168,10 +162,12 @@ def payers(connection: Connection, brand_id: UUID, charge_ids: Collection[str]) 
     return {row.charge_id: row.membership_id for row in rows}
 
 
-def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[BillingEvent]) -> set[UUID]:
+def make_memberships(
+    connection: Connection, brand_id: UUID, sign_ups: Sequence[BillingEvent], people: Mapping[str, UUID]
+) -> set[UUID]:
     """The membership, guests and schedule of each sign-up; the ids of the memberships that were not there yet.
 
-    Everybody whom the sign-ups name has a record already (`members.ensure`).
+    `people` has the `member_id` of everybody whom the sign-ups name, by the brand's id.
     """
     if not sign_ups:
         return set()
@@ -180,7 +176,7 @@ def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[
         {
             "membership_id": event.membership_id,
             "membership_type_id": event.data["membership_type_id"],
-            "external_user_id": event.data["external_user_id"],
+            "member_id": people[event.data["external_user_id"]],
             "signed_up_at": event.time,
             "starts_on": event.data["starts_on"],
             "billing_anchor": event.data["billing_anchor"],
@@ -191,7 +187,7 @@ def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[
     inserted = _execute(connection, _MEMBERSHIPS, brand_id, rows)
     made = {event.membership_id for event in ordered} if _all(inserted, rows) else set(inserted.scalars().all())
     guests = [
-        {"membership_id": event.membership_id, "place": place, **guest}
+        {"membership_id": event.membership_id, "place": place, "member_id": _who(guest, people), **guest}
         for event in ordered
         if event.membership_id in made
         for place, guest in enumerate(event.data["guests"])
@@ -216,6 +212,11 @@ def keep_refused(
     ]
     if rows:
         _execute(connection, _REFUSED, brand_id, rows)
+
+
+def _who(guest: Mapping[str, Any], people: Mapping[str, UUID]) -> UUID | None:
+    name = guest["external_user_id"]
+    return None if name is None else people[name]
 
 
 def _keys(events: Sequence[BillingEvent]) -> list[dict[str, Any]]:

@@ -86,11 +86,11 @@ class History:
 
     @cached_property
     def first_billed(self) -> date:
-        """The first date of the billing calendar: the start where that is the anchor, as last moved before it."""
+        """The first date of the billing calendar: the start, unless the anchor, as last moved before it, is later."""
         start = self.start_of(self.facts.starts_on)
         anchors = [self.facts.billing_anchor, *(move.billing_anchor for move in self.moves if move.moment.at < start)]
-        if anchors[-1] == self.facts.starts_on:
-            return anchors[-1]
+        if anchors[-1] <= self.facts.starts_on:
+            return self.facts.starts_on
         return self.calendar.next_boundary(self.billing_months, self.facts.starts_on)
 
     @cached_property

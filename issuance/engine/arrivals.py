@@ -40,16 +40,25 @@ def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) 
     A membership that was tried twice in vain is settled alone, after the others: if its news kills workers, it takes no
     other membership into quarantine.
     """
-    with transaction(engine, brand_id) as connection:
-        waiting = _waiting(connection, brand_id, membership_ids)
-        if not waiting:
-            return Counter()
-        fresh = all(one.fresh for one in waiting)
-        bound = limits.current.attempts_together
-        alone = [one.membership_id for one in waiting if one.attempts >= bound] if len(waiting) > 1 else []
-        together = [one.membership_id for one in waiting if one.membership_id not in alone]
-        if not fresh:  # the attempts of fresh ones were committed by the intake
-            together = attempts.begin(connection, brand_id, together)
+    together: list[UUID] = []
+    alone: list[UUID] = []
+    fresh = False
+    try:
+        with transaction(engine, brand_id) as connection:
+            waiting = _waiting(connection, brand_id, membership_ids)
+            if not waiting:
+                return Counter()
+            together = [one.membership_id for one in waiting]
+            fresh = all(one.fresh for one in waiting)
+            if fresh:  # their attempts were committed by the intake
+                return settle_these(connection, brand_id, together)
+            bound = limits.current.attempts_together
+            alone = [one.membership_id for one in waiting if one.attempts >= bound] if len(waiting) > 1 else []
+            together = attempts.begin(connection, brand_id, sorted(set(together).difference(alone)))
+    except Exception as error:
+        if not fresh:
+            raise
+        logger.warning("fresh_settled_again", brand=str(brand_id), error=type(error).__name__)
     counts = _settle(engine, brand_id, together)
     for membership_id in alone:
         with transaction(engine, brand_id) as connection:

@@ -128,6 +128,8 @@ class Settling:
         found."""
         start = 0
         for size in limits.current.looked_at:
+            if not groups:
+                return
             looked_at = [one for group in groups for one in group.ids[start : start + size]]
             loaded = load(self._connection, self._brand_id, self._clock.zone, looked_at)
             by_id = {str(member.membership_id): member for member in loaded}
@@ -172,16 +174,16 @@ class Settling:
         self._rules.open(member.facts.membership_type_id for member in members)
         outcomes: dict[Hashable, Outcome] = {}
         for member in members:
-            whole = self._fingerprints.whole(member)
-            outcome = None if whole is None else outcomes.get(whole)
-            if outcome is None:
-                try:
+            try:
+                whole = self._fingerprints.whole(member)
+                outcome = None if whole is None else outcomes.get(whole)
+                if outcome is None:
                     outcome = self._decide(member)
-                except Exception as error:
-                    failed[str(member.membership_id)] = error
-                    continue
-                if whole is not None:
-                    outcomes[whole] = outcome
+            except Exception as error:
+                failed[str(member.membership_id)] = error
+                continue
+            if whole is not None:
+                outcomes[whole] = outcome
             yield settled_itself(member, outcome)
 
     def _decide(self, member: Membership) -> Outcome:
@@ -222,16 +224,18 @@ class Settling:
             for one in some:
                 states.setdefault((one.shared_by, state), []).append(one.membership_id)
         schedules.move_on(self._connection, self._brand_id, states, may_share=may_share)
-        if self._run_id is None or logging.getLogger().isEnabledFor(logging.DEBUG):
-            self._log(done)
+        self._log(done)
         return raced
 
     def _log(self, settled: Sequence[Settled]) -> None:
-        """Log a line for each credit. Runs log a line for each batch, so theirs are only at the level `debug`."""
-        say = logger.info if self._run_id is None else logger.debug
+        """Log a line for each credit; of many at once only at the level `debug`, as what settles many logs how many."""
+        level = logging.INFO if self._run_id is None and len(settled) < limits.current.fewest_sharing else logging.DEBUG
+        if not logging.getLogger().isEnabledFor(level):
+            return
         for one in settled:
             for key in one.outcome.issued:
-                say(
+                logger.log(
+                    level,
                     "credit_issued",
                     brand=str(self._brand_id),
                     run=self._run_id and str(self._run_id),

@@ -94,9 +94,9 @@ _SHARING = text("""
        AND p.schedule_id <> p.membership_id
      GROUP BY p.schedule_id, has_news
 """)
-_SHARE_ONE = text("""
+_KNOWN = text("""
     SELECT CAST(membership_id AS text) FROM membership_schedules
-     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) AND schedule_id <> membership_id
+     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
 """)
 _STATE = {"due_at": "timestamptz", "settled_at": "timestamptz", "fingerprint": "uuid"}
 _MOVE_SHARED = text(f"""
@@ -184,9 +184,10 @@ def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attemp
         found = [_waiting(row) for row in connection.execute(_LOCK_OWN, which)]
         held += found
         left -= {one for waiting in found for one in waiting.ids}
-        left &= set(connection.scalars(_SHARE_ONE, {"brand_id": brand_id, "ids": id_array(left)})) if left else set()
         if not left:
             break
+        # They share a schedule, or did so a moment ago.
+        left = set(connection.scalars(_KNOWN, {"brand_id": brand_id, "ids": id_array(left)}))
         leave(connection, brand_id, left)
     return held
 

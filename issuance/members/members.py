@@ -32,15 +32,16 @@ _ENSURE = text(f"""
     ON CONFLICT ON CONSTRAINT members_external_user_id_unique DO UPDATE
        SET joined_at = excluded.joined_at, updated_at = excluded.updated_at
      WHERE known.joined_at IS NULL AND excluded.joined_at IS NOT NULL
+    RETURNING external_user_id, member_id
 """)  # noqa: S608 - nothing but names and types written here goes into it
-_DISPLAY_NAMES = text("""
-    SELECT external_user_id, display_name FROM members
-     WHERE brand_id = :brand_id
+_KNOWN = text("""
+    SELECT external_user_id, member_id, display_name FROM members
+     WHERE brand_id = :brand_id AND joined_at IS NOT NULL
        AND external_user_id = ANY(ARRAY(SELECT * FROM json_array_elements_text(CAST(:names AS json))))
 """)
 # In one order, so that nobody waits for each other in a circle.
 _HOLD_SOME = text("""
-    SELECT FROM members
+    SELECT external_user_id, member_id FROM members
      WHERE brand_id = :brand_id
        AND external_user_id = ANY(ARRAY(SELECT * FROM json_array_elements_text(CAST(:names AS json))))
      ORDER BY external_user_id
@@ -71,21 +72,48 @@ class MemberBody(MemberProfile):
     )
 
 
-class _Known(NamedTuple):
+class Known(NamedTuple):
+    """A member, by what an order needs to know of them."""
+
+    member_id: UUID
+    display_name: str | None
+
+
+class _Locked(NamedTuple):
     member_id: UUID
     archived_at: datetime | None
 
 
-def ensure(connection: Connection, brand_id: UUID, joining: Iterable[str], named: Iterable[str] = ()) -> None:
-    """Make members of those who are `joining` and none yet, and a record of whoever is `named`, so that both have ids.
+def ensure(
+    connection: Connection, brand_id: UUID, joining: Iterable[str], named: Iterable[str] = ()
+) -> dict[str, UUID]:
+    """Make members of those who are `joining` and none yet, and a record of whoever is `named` and has none.
 
-    Who is named only is no member to anybody until they join. An archived member stays archived.
+    Who is named only is no member to anybody until they join. An archived member stays archived. Returns the
+    `member_id` of those for whom this changed something.
     """
     joins = {**dict.fromkeys(named, False), **dict.fromkeys(joining, True)}
-    if joins:
-        # In one order, so that nobody waits for each other in a circle.
-        rows = [{"member_id": uuid7(), "external_user_id": name, "joins": joins[name]} for name in sorted(joins)]
-        connection.execute(_ENSURE, {"brand_id": brand_id, "rows": as_json(rows)})
+    if not joins:
+        return {}
+    # In one order, so that nobody waits for each other in a circle.
+    rows = [{"member_id": uuid7(), "external_user_id": name, "joins": joins[name]} for name in sorted(joins)]
+    changed = connection.execute(_ENSURE, {"brand_id": brand_id, "rows": as_json(rows)})
+    return {row.external_user_id: row.member_id for row in changed}
+
+
+def ensure_held(
+    connection: Connection, brand_id: UUID, joining: Collection[str], named: Collection[str]
+) -> dict[str, UUID]:
+    """`ensure`, and keep all of them from being archived until the transaction ends: the `member_id` of each.
+
+    Waits for archiving that is under way.
+    """
+    people = {*joining, *named}
+    changed = ensure(connection, brand_id, joining, named)
+    if len(changed) == len(people):
+        return changed  # new, as most are: nobody archives what is not committed yet
+    held = connection.execute(_HOLD_SOME, {"brand_id": brand_id, "names": as_json(list(people))})
+    return {row.external_user_id: row.member_id for row in held}
 
 
 def upsert(
@@ -104,8 +132,8 @@ def upsert(
         raise Invalid(f"externalUserID: {wrong}", fields={"externalUserID": wrong}) from None
     now = clock.read(connection, brand_id).now
     ensure(connection, brand_id, [external_user_id])
-    known = _lock(connection, brand_id, external_user_id)
-    was_archived = known.archived_at is not None
+    locked = _lock(connection, brand_id, external_user_id)
+    was_archived = locked.archived_at is not None
     if was_archived and not revive:
         raise MemberArchived
     named = profile.model_dump(exclude_unset=True, exclude={"external_user_id"})
@@ -114,7 +142,7 @@ def upsert(
     if named or was_archived:
         changed = {**named, "archived_at": None, "updated_at": now}
         connection.execute(update(members).where(*_one(brand_id, external_user_id)).values(changed))
-    woken = orders_with(connection, brand_id, known.member_id) if was_archived else []
+    woken = orders_with(connection, brand_id, locked.member_id) if was_archived else []
     schedules.wake(connection, brand_id, woken, now)
     return get(connection, brand_id, external_user_id), woken
 
@@ -155,16 +183,10 @@ def hold(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID:
 
     Raises MemberNotFound, MemberArchived.
     """
-    known = _lock(connection, brand_id, external_user_id, shared=True)
-    if known.archived_at is not None:
+    locked = _lock(connection, brand_id, external_user_id, shared=True)
+    if locked.archived_at is not None:
         raise MemberArchived
-    return known.member_id
-
-
-def hold_some(connection: Connection, brand_id: UUID, external_user_ids: Collection[str]) -> None:
-    """`hold` for some people, members or not, archived or not; waits for archiving that is under way."""
-    if external_user_ids:
-        connection.execute(_HOLD_SOME, {"brand_id": brand_id, "names": as_json(list(external_user_ids))})
+    return locked.member_id
 
 
 def archive(connection: Connection, brand_id: UUID, external_user_id: str) -> tuple[UUID, bool]:
@@ -173,12 +195,12 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str) -> tu
     `archiving` does the rest. Nobody signs the member up, names, credits or spends until the transaction ends.
     Raises MemberNotFound.
     """
-    known = _lock(connection, brand_id, external_user_id)
-    if known.archived_at is not None:
-        return known.member_id, False
+    locked = _lock(connection, brand_id, external_user_id)
+    if locked.archived_at is not None:
+        return locked.member_id, False
     now = clock.read(connection, brand_id).now
     connection.execute(update(members).where(*_one(brand_id, external_user_id)).values(archived_at=now, updated_at=now))
-    return known.member_id, True
+    return locked.member_id, True
 
 
 def orders_with(connection: Connection, brand_id: UUID, member_id: UUID) -> list[UUID]:
@@ -190,15 +212,15 @@ def orders_with(connection: Connection, brand_id: UUID, member_id: UUID) -> list
     return sorted(connection.scalars(own.union(elsewhere)))
 
 
-def display_names(connection: Connection, brand_id: UUID, external_user_ids: Sequence[str]) -> dict[str, str | None]:
-    """What the members among `external_user_ids` are called, where they are known."""
+def known(connection: Connection, brand_id: UUID, external_user_ids: Sequence[str]) -> dict[str, Known]:
+    """The members among `external_user_ids`."""
     if not external_user_ids:
         return {}
-    found = connection.execute(_DISPLAY_NAMES, {"brand_id": brand_id, "names": as_json(external_user_ids)})
-    return {row.external_user_id: row.display_name for row in found}
+    found = connection.execute(_KNOWN, {"brand_id": brand_id, "names": as_json(external_user_ids)})
+    return {row.external_user_id: Known(row.member_id, row.display_name) for row in found}
 
 
-def _lock(connection: Connection, brand_id: UUID, external_user_id: str, *, shared: bool = False) -> _Known:
+def _lock(connection: Connection, brand_id: UUID, external_user_id: str, *, shared: bool = False) -> _Locked:
     if "\x00" in external_user_id:
         raise MemberNotFound
     # Shared: beside one another and beside changes of the profile, not beside archiving.
@@ -206,7 +228,7 @@ def _lock(connection: Connection, brand_id: UUID, external_user_id: str, *, shar
     row = connection.execute(found.with_for_update(read=shared, key_share=shared)).one_or_none()
     if row is None:
         raise MemberNotFound
-    return _Known(*row)
+    return _Locked(*row)
 
 
 def _one(brand_id: UUID, external_user_id: str) -> tuple[Any, Any, Any]:

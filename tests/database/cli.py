@@ -16,7 +16,7 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rules import NewCreditRule
 from issuance.cli.main import main
 from issuance.database.connections import engine_for, transaction
-from issuance.engine import working
+from issuance.engine import arrivals
 from issuance.settings import settings
 
 
@@ -107,5 +107,5 @@ def membership_id(cli: Cli, brand: Brand, database_url: str) -> UUID:
         connection.exec_driver_sql(
             "UPDATE brands SET clock_now = '2090-02-01T00:00:00Z' WHERE brand_id = %s", (brand.brand_id,)
         )
-    working.settle_soon(engine, brand.brand_id, [membership_id])
+    arrivals.settle_soon(engine, brand.brand_id, [membership_id])
     return membership_id

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,7 +18,7 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rules import NewCreditRule
 from issuance.database.connections import engine_for, transaction
 from issuance.deciding.frequency import IssuingFrequency
-from issuance.engine import runs, working
+from issuance.engine import arrivals, batches, runs
 from issuance.tenancy import brands
 from scheduler import tick
 
@@ -47,34 +47,27 @@ class Club:
     def value(self, sql: str, **parameters: object) -> Any:
         return self.rows(sql, **parameters)[0][0]
 
-    def tell(self, kind: str, time: str, data: dict[str, Any], event_id: str | None = None) -> list[UUID]:
-        """An event is accepted; nobody is told to settle it."""
-        event = {
-            "specversion": "1.0",
-            "source": "test",
-            "id": event_id or str(uuid4()),
-            "type": kind,
-            "time": at(time).isoformat(),
-            "data": data,
-        }
+    def tell(self, kind: str, time: str, *data: dict[str, Any]) -> list[UUID]:
+        """Events of one kind are accepted together; nobody is told to settle them."""
+        event = {"specversion": "1.0", "source": "test", "type": kind, "time": at(time).isoformat()}
+        bodies = [{**event, "id": str(uuid4()), "data": says} for says in data]
         with transaction(self.engine, self.brand_id) as connection:
-            intake = events.accept(connection, self.brand_id, [event])
+            intake = events.accept(connection, self.brand_id, bodies)
         assert intake.rejected == []
         return intake.membership_ids
 
     def accept(self, size: int = 1, starts_on: str = "2031-01-31") -> list[UUID]:
         """New memberships, signed up; nobody is told to settle them."""
-        fresh = []
-        for _ in range(size):
-            membership_id = uuid4()
-            says = {
+        says = [
+            {
                 "membership_id": str(membership_id),
                 "membership_type_id": str(self.type_id),
                 "external_user_id": f"member {membership_id}",
                 "starts_on": starts_on,
             }
-            fresh += self.tell("membership.signed_up", "2031-01-31T10:00", says)
-        return fresh
+            for membership_id in (uuid4() for _ in range(size))
+        ]
+        return self.tell("membership.signed_up", "2031-01-31T10:00", *says)
 
     def sign_up(self, size: int = 1, starts_on: str = "2031-01-31") -> list[UUID]:
         """New memberships, signed up and settled."""
@@ -84,7 +77,7 @@ class Club:
         return fresh
 
     def settle(self, membership_ids: Sequence[UUID]) -> None:
-        working.settle_soon(self.engine, self.brand_id, list(membership_ids))
+        arrivals.settle_soon(self.engine, self.brand_id, list(membership_ids))
 
     def move_clock(self, now: str, *, jump: bool = False) -> None:
         """The clock stands elsewhere; nobody is told."""
@@ -96,11 +89,11 @@ class Club:
         """One look of the scheduler; its hints go to a list."""
         return tick.run_once(self.engine, self.broker, limits)
 
-    def work(self, run_id: UUID, batches: int = 50) -> list[working.Worked]:
+    def work(self, run_id: UUID, most: int = 50) -> list[batches.Worked]:
         """Do a run's batches until none is to be had."""
-        done: list[working.Worked] = []
-        for _ in range(batches):
-            done.append(working.work_on_run(self.engine, self.brand_id, run_id))
+        done: list[batches.Worked] = []
+        for _ in range(most):
+            done.append(batches.work_on_run(self.engine, self.brand_id, run_id))
             if done[-1].batch is None:
                 break
         return done
@@ -146,9 +139,9 @@ class Club:
 
 @pytest.fixture
 def new_club(fresh_database: Callable[[], str], broker: StubBroker) -> Callable[..., Club]:
-    """Makes clubs, each on a database of its own: `new_club(**rule)`."""
+    """Makes clubs, each on a database of its own: `new_club(billing, **rule)`."""
 
-    def new(**says: Any) -> Club:
+    def new(billing: Literal["automatic", "external"] = "automatic", **says: Any) -> Club:
         engine = engine_for(fresh_database())
         with transaction(engine) as connection:
             brand_id, _ = brands.create(connection, name="club", timezone="UTC", sandbox=True)
@@ -156,7 +149,7 @@ def new_club(fresh_database: Callable[[], str], broker: StubBroker) -> Callable[
             connection.execute(text("UPDATE brands SET clock_now = '2031-01-01T00:00Z'"))
             body = {"name": "Tea", "discount": {"type": "percent", "value": 100}}
             coupons.put(connection, brand_id, "tea", CouponBody.model_validate(body))
-            kind = membership_types.create(connection, brand_id, NewMembershipType(name="Gold", billing="automatic"))
+            kind = membership_types.create(connection, brand_id, NewMembershipType(name="Gold", billing=billing))
             said = {"issuing_frequency": IssuingFrequency.MONTH, "issue_on_signup": True, "roll_over": True, **says}
             new_rule = NewCreditRule(membership_type_id=kind["id"], coupon_id="tea", coupon_name="Tea", **said)
             rule = rules.create(connection, brand_id, new_rule)

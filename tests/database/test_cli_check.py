@@ -6,7 +6,7 @@ import pytest
 
 from issuance import hints
 from issuance.database.connections import engine_for, transaction
-from issuance.engine import working
+from issuance.engine import batches
 from issuance.laws import LAWS
 from tests.database.cli import Brand, Cli
 
@@ -41,7 +41,7 @@ def test_check_repairs_what_is_missing(
     engine = engine_for(database_url)
     with transaction(engine, brand.brand_id) as connection:
         connection.exec_driver_sql("DELETE FROM credits WHERE membership_id = %s", (membership_id,))
-    monkeypatch.setattr(hints, "work_on_run", lambda _, brand_id, run_id: working.work_on_run(engine, brand_id, run_id))
+    monkeypatch.setattr(hints, "work_on_run", lambda _, brand_id, run_id: batches.work_on_run(engine, brand_id, run_id))
     ran = cli("check", "--brand", brand.brand_id, "--repair", "--json")
     assert ran.code == 0, ran.out
     (run_id,) = ran.json["repairs"]

@@ -1,4 +1,4 @@
-"""What guards settling where no ordinary day shows it: collisions, deaths, second lines."""
+"""What guards settling where no ordinary day shows it: collisions, deaths, second lines of defence."""
 
 import itertools
 from collections import Counter
@@ -7,20 +7,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from issuance.engine.loading import Membership
-from issuance.engine.sharing import SharedWalks
-from issuance.engine.walking import Walked
 from sqlalchemy.exc import OperationalError
 
 from issuance.database.connections import transaction
 from issuance.deciding.reasons import Reason
-from issuance.engine import batches, due, working, writing
+from issuance.engine import arrivals, batches, pipeline, sweeps, writer
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 from issuance.tenancy import brands
 from scheduler import tick
 from tests.database.clubs import Club, at
-from tests.database.test_settling import WORTHLESS
+from tests.database.test_settling import WORTHLESS, poison
 
 
 class WorkerDied(BaseException):
@@ -46,10 +43,10 @@ def test_a_collision_of_codes_is_no_silent_loss(club: Club, monkeypatch: pytest.
     club.sign_up()
     taken = club.value("SELECT code FROM credits")
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "new_codes", lambda number: [taken] * number)
+        patch.setattr(writer, "new_codes", lambda number: [taken] * number)
         (member,) = club.sign_up()
-        assert club.value("SELECT attempts FROM dues WHERE membership_id = :id", id=member) == 1
-    club.rows("UPDATE dues SET retry_at = NULL")
+        assert club.value("SELECT attempts FROM schedules WHERE schedule_id = :id", id=member) == 1
+    club.rows("UPDATE schedules SET retry_at = NULL")
     club.settle([member])
     assert len(club.credits()) == 2
 
@@ -63,7 +60,7 @@ def deaths_of(club: Club, member: UUID, monkeypatch: pytest.MonkeyPatch) -> int:
         deaths += 1
         raise WorkerDied
 
-    monkeypatch.setattr(batches, "settle_memberships", dying)
+    monkeypatch.setattr(arrivals, "settle_these", dying)
     for _ in range(8):
         try:
             club.settle([member])
@@ -77,11 +74,11 @@ def test_one_whose_news_kill_the_worker_is_quarantined(club: Club, monkeypatch: 
     (member,) = club.sign_up()
     pause(club, member)
     assert deaths_of(club, member, monkeypatch) == 5
-    assert club.value("SELECT quarantined_at IS NOT NULL FROM dues") is True
+    assert club.value("SELECT quarantined_at IS NOT NULL FROM schedules") is True
 
 
 def test_what_was_revoked_meanwhile_stays_as_it_was(spa: Club) -> None:
-    """At one stroke with many, too: a credit that the operator took back is not marked expired."""
+    """Decided together with many, too: a credit that the operator took back is not marked expired."""
     members = sorted(spa.sign_up(6))
     spa.rows(
         "UPDATE credits SET revoked_at = valid_from, revoked_by = 'operator', revoked_reason = 'x'"
@@ -95,14 +92,15 @@ def test_what_was_revoked_meanwhile_stays_as_it_was(spa: Club) -> None:
 
 
 def test_what_somebody_has_already_is_not_counted_twice(spa: Club) -> None:
-    """One of many alike has its credit before the stroke: it is counted for the others only."""
+    """One of a group has its credit before the others: it is counted for the others only."""
     members = sorted(spa.sign_up(6))
     spa.move_clock("2031-03-01")
-    shapes = spa.rows("SELECT membership_id, shape FROM dues")
+    fingerprint = spa.value("SELECT DISTINCT fingerprint FROM schedules")
     with transaction(spa.engine, spa.brand_id) as connection:
-        batches.settle_memberships(connection, spa.brand_id, [members[4]])
+        pipeline.settle_these(connection, spa.brand_id, [members[4]])
     spa.rows(
-        "UPDATE dues SET shape = :shape, due_at = '2031-02-28', settled_at = '2031-01-31T12:00Z'", shape=shapes[0][1]
+        "UPDATE schedules SET fingerprint = :was, due_at = '2031-02-28', settled_at = '2031-01-31T12:00Z'",
+        was=fingerprint,
     )
     run = spa.sweep()
     assert run is not None
@@ -111,7 +109,7 @@ def test_what_somebody_has_already_is_not_counted_twice(spa: Club) -> None:
 
 
 def test_who_is_woken_is_like_no_other(spa: Club) -> None:
-    """What their shape said of them may hold no more; until they are settled they have none."""
+    """What its fingerprint said may hold no more; until it is settled it has none."""
     members = sorted(spa.sign_up(6))
     code = spa.value("SELECT code FROM credits WHERE membership_id = :id", id=members[0])
     with transaction(spa.engine, spa.brand_id) as connection:
@@ -119,24 +117,24 @@ def test_who_is_woken_is_like_no_other(spa: Club) -> None:
     with transaction(spa.engine, spa.brand_id) as connection:
         _, woken = redemptions.move(connection, spa.brand_id, redeemed["redemption"]["id"], "CANCELED")
     assert woken == members[:1]
-    assert spa.rows("SELECT membership_id FROM dues WHERE shape IS NULL") == [(members[0],)]
-    assert spa.value("SELECT due_at FROM dues WHERE membership_id = :id", id=members[0]) == at("2031-01-31T12:00")
+    assert spa.rows("SELECT schedule_id FROM schedules WHERE fingerprint IS NULL") == [(members[0],)]
+    assert spa.value("SELECT due_at FROM schedules WHERE schedule_id = :id", id=members[0]) == at("2031-01-31T12:00")
 
 
 def test_who_was_issued_something_by_a_replay_is_like_no_other(spa: Club) -> None:
-    """Its credits are not what its shape says any more."""
+    """Its credits are not what its fingerprint says any more."""
     members = sorted(spa.sign_up(6))
     spa.rows("DELETE FROM credits WHERE membership_id = :id", id=members[2])
     assert spa.replay()["counts"] == {"issued": 1, "already_issued": 5}
-    assert spa.rows("SELECT membership_id FROM dues WHERE shape IS NULL") == [(members[2],)]
+    assert spa.rows("SELECT schedule_id FROM schedules WHERE fingerprint IS NULL") == [(members[2],)]
 
 
 def test_who_was_issued_something_by_hand_is_like_no_other(spa: Club) -> None:
-    """Its credits are more than its shape says."""
+    """Its credits are more than its fingerprint says."""
     members = sorted(spa.sign_up(6))
     spa.rows("UPDATE credits SET uses = 1, redeemed_at = valid_from WHERE membership_id = :id", id=members[1])
     assert spa.issue()["counts"] == {"issued": 1, "holds_live_credit": 5}
-    assert spa.value("SELECT shape FROM dues WHERE membership_id = :id", id=members[1]) is None
+    assert spa.value("SELECT fingerprint FROM schedules WHERE schedule_id = :id", id=members[1]) is None
 
 
 def test_a_worker_that_was_overtaken_writes_nothing(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,14 +143,14 @@ def test_a_worker_that_was_overtaken_writes_nothing(club: Club, monkeypatch: pyt
     club.move_clock("2031-03-01")
     club.tick()
     run_id = club.value("SELECT run_id FROM runs")
-    whole = working._whole
+    whole = batches._whole
 
     def overtaken(*args: Any) -> Counter[Reason]:
         club.rows("UPDATE run_batches SET attempts = attempts + 1, claimed_at = clock_timestamp()")
         return whole(*args)
 
-    monkeypatch.setattr(working, "_whole", overtaken)
-    assert working.work_on_run(club.engine, club.brand_id, run_id).counts == {}
+    monkeypatch.setattr(batches, "_whole", overtaken)
+    assert batches.work_on_run(club.engine, club.brand_id, run_id).counts == {}
     assert len(club.credits()) == 3
     assert club.value("SELECT finished_at FROM run_batches") is None
 
@@ -163,15 +161,15 @@ def test_one_brands_trouble_is_not_the_others(club: Club, monkeypatch: pytest.Mo
     club.move_clock("2031-03-01")
     with transaction(club.engine) as connection:
         other, _ = brands.create(connection, name="other", timezone="UTC", sandbox=True)
-    plan, turn = due.plan_sweep, itertools.count()
+    plan, call = sweeps.plan, itertools.count()
 
-    def stumbling(*args: Any) -> due.Sweep | None:
-        if next(turn) == 0:
+    def stumbling(*args: Any) -> sweeps.Sweep | None:
+        if next(call) == 0:
             raise OperationalError("SELECT", {}, Exception("gone"))
         return plan(*args)
 
-    monkeypatch.setattr(due, "brands_with_due", lambda *_, **__: [other, club.brand_id])
-    monkeypatch.setattr(due, "plan_sweep", stumbling)
+    monkeypatch.setattr(sweeps, "brands_with_due", lambda *_, **__: [other, club.brand_id])
+    monkeypatch.setattr(sweeps, "plan", stumbling)
     assert tick.run_once(club.engine, club.broker).sweeps == 1
 
 
@@ -181,15 +179,8 @@ def test_one_bad_does_not_take_its_batch_apart(spa: Club, monkeypatch: pytest.Mo
     transaction that found out, and nobody has to begin anew with them."""
     members = sorted(spa.sign_up(6))
     if bad == "undecidable":
-        walk = SharedWalks.walk
-
-        def raising(self: SharedWalks, membership: Membership) -> Walked:
-            if membership.membership_id == members[3]:
-                raise ZeroDivisionError
-            return walk(self, membership)
-
-        monkeypatch.setattr(SharedWalks, "walk", raising)
-        spa.rows("UPDATE dues SET shape = NULL")
+        poison(monkeypatch, [members[3]])
+        spa.rows("UPDATE schedules SET fingerprint = NULL")
     else:
         spa.rows(f"""
             CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -201,7 +192,7 @@ def test_one_bad_does_not_take_its_batch_apart(spa: Club, monkeypatch: pytest.Mo
     def taken_apart(*_: object) -> None:
         raise AssertionError("the batch was taken apart")
 
-    monkeypatch.setattr(working, "_in_parts", taken_apart)
+    monkeypatch.setattr(batches, "_in_parts", taken_apart)
     spa.move_clock("2031-03-01")
     run = spa.sweep()
     assert run is not None
@@ -214,13 +205,13 @@ def test_what_was_redeemed_while_it_was_taken_back_is_flagged(club: Club, monkey
     stranger = {"guest_id": str(uuid4()), "name": "Eve", "lead_booker": True}
     left = {"membership_id": str(member), "guests": [stranger]}
     club.tell("membership.guests_changed", "2031-01-31T11:00", left)
-    write, raced = writing.write, itertools.count()
+    write, raced = writer.write, itertools.count()
 
     def redeemed_meanwhile(*args: Any, **kwargs: Any) -> None:
         if next(raced) == 0:
             club.rows("UPDATE credits SET uses = 1, redeemed_at = '2031-01-31T12:00Z'")
         write(*args, **kwargs)
 
-    monkeypatch.setattr("issuance.engine.batches.write", redeemed_meanwhile)
+    monkeypatch.setattr(pipeline, "write", redeemed_meanwhile)
     club.settle([member])
     assert club.rows("SELECT revoked_at, flagged_at FROM credits") == [(None, at("2031-01-31T12:00"))]

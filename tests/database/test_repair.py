@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from issuance import health
 from issuance.billing.events import Intake
 from issuance.database.connections import transaction
-from issuance.engine import runs, working
+from issuance.engine import arrivals, batches, runs
 from issuance.laws import LAWS, look, verdicts
 from issuance.laws.repair import Repair
 from issuance.tenancy import brands
@@ -38,7 +38,7 @@ def members(
             {**signed_up(one, starts_on="2090-03-01"), "time": "2090-03-01T09:00:00Z"},
             event("charge.initiated", data, time="2090-04-01T09:00:00Z"),
         )
-    working.settle_soon(engine, brand_id, members)
+    arrivals.settle_soon(engine, brand_id, members)
     return members
 
 
@@ -62,7 +62,7 @@ def test_repair_issues_what_is_missing_and_takes_nothing(engine: Engine, brand_i
     with transaction(engine, brand_id) as connection:
         run_id = repair.start(connection, brand_id)
     assert run_id is not None
-    working.work_on_run(engine, brand_id, run_id)
+    batches.work_on_run(engine, brand_id, run_id)
     with transaction(engine, brand_id) as connection:
         run = runs.read(connection, brand_id, run_id)
         live = connection.execute(
@@ -86,19 +86,19 @@ def test_a_repair_is_narrowed_to_what_is_missing(engine: Engine, brand_id: UUID,
         assert run_id is not None
         run = runs.read(connection, brand_id, run_id)
     assert (run["membership_id"], str(run["from"]), str(run["to"])) == (members[0], "2090-04-01", "2090-04-01")
-    working.work_on_run(engine, brand_id, run_id)
+    batches.work_on_run(engine, brand_id, run_id)
     assert found_by_the_laws(engine, brand_id)[1] == 0
 
 
 def test_repair_wakes_what_would_sleep(engine: Engine, brand_id: UUID, members: list[UUID]) -> None:
     """A membership whose due instant was lost is settled again, and knows its next one."""
     with transaction(engine, brand_id) as connection:
-        connection.execute(text("UPDATE dues SET due_at = NULL WHERE membership_id = :one"), {"one": members[1]})
+        connection.execute(text("UPDATE schedules SET due_at = NULL WHERE schedule_id = :one"), {"one": members[1]})
     repair, count = found_by_the_laws(engine, brand_id)
     assert count == 1
     with transaction(engine, brand_id) as connection:
         assert repair.start(connection, brand_id) is None
-    working.settle_soon(engine, brand_id, members)
+    arrivals.settle_soon(engine, brand_id, members)
     assert found_by_the_laws(engine, brand_id)[1] == 0
 
 

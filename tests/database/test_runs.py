@@ -1,16 +1,20 @@
 """Runs: each batch once, whoever dies; manual issue and replay (SEMANTICS 9, 10; docs/decisions 2)."""
 
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Connection, Row
 
 from issuance import errors, hints
 from issuance.catalog import membership_types
 from issuance.catalog.membership_types import NewMembershipType
 from issuance.database.connections import transaction
-from issuance.engine import bulk, due, runs, working
+from issuance.engine import batches, limits, run_work, runs
+from issuance.engine.run_work import Done
 from scheduler.tick import Limits
 from tests.database.clubs import Club, at
 
@@ -18,8 +22,7 @@ from tests.database.clubs import Club, at
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five memberships a batch."""
-    monkeypatch.setattr(due, "BATCH_SIZE", 5)
-    monkeypatch.setattr(working, "BATCH_SIZE", 5)
+    monkeypatch.setattr(limits, "current", replace(limits.current, batch=5))
 
 
 def plan_sweep(club: Club) -> UUID:
@@ -71,16 +74,22 @@ class WorkerDied(BaseException):
     """Not an error that anybody handles."""
 
 
-def die_on(monkeypatch: pytest.MonkeyPatch, fatal: set[object]) -> None:
+def die_on(monkeypatch: pytest.MonkeyPatch, fatal: set[UUID]) -> None:
     """Working on a membership of `fatal` ends the worker, as kill -9 would: nothing is cleaned up."""
-    work = bulk.work
+    work_on_range, work_on = run_work.work_on_range, run_work.work_on
 
-    def dying(connection: Any, run: Any, first_id: UUID, last_id: UUID, **more: Any) -> Any:
-        if any(first_id <= one <= last_id for one in fatal):  # type: ignore[operator]
+    def dying_on_range(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> Done:
+        if any(first_id <= one <= last_id for one in fatal):
             raise WorkerDied
-        return work(connection, run, first_id, last_id, **more)
+        return work_on_range(connection, run, first_id, last_id)
 
-    monkeypatch.setattr(bulk, "work", dying)
+    def dying(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID]) -> Done:
+        if not fatal.isdisjoint(membership_ids):
+            raise WorkerDied
+        return work_on(connection, run, membership_ids)
+
+    monkeypatch.setattr(run_work, "work_on_range", dying_on_range)
+    monkeypatch.setattr(run_work, "work_on", dying)
 
 
 def forget_claims(club: Club) -> None:
@@ -92,10 +101,10 @@ def test_a_worker_that_dies_with_a_batch_loses_nothing(club: Club, monkeypatch: 
     members = sorted(club.sign_up(8))
     club.move_clock("2031-03-01")
     run_id = plan_sweep(club)
-    fatal: set[object] = {members[2]}
+    fatal: set[UUID] = {members[2]}
     die_on(monkeypatch, fatal)
     with pytest.raises(WorkerDied):
-        working.work_on_run(club.engine, club.brand_id, run_id)
+        batches.work_on_run(club.engine, club.brand_id, run_id)
     fatal.clear()
     assert [worked.batch for worked in club.work(run_id)] == [1, None], "the claim still holds"
     forget_claims(club)
@@ -117,11 +126,11 @@ def test_one_that_kills_its_worker_every_time_is_quarantined(club: Club, monkeyp
         except WorkerDied:
             deaths += 1
         forget_claims(club)
-        club.rows("UPDATE dues SET retry_at = clock_timestamp() - interval '1 second' WHERE retry_at IS NOT NULL")
+        club.rows("UPDATE schedules SET retry_at = clock_timestamp() - interval '1 second' WHERE retry_at IS NOT NULL")
     assert deaths == 6, "once with its batch, then five times that were counted"
     assert club.run(run_id)["state"] == "finished"
     assert club.run(run_id)["counts"] == {"issued": 4, "error": 1}
-    assert club.rows("SELECT membership_id FROM dues WHERE quarantined_at IS NOT NULL") == [(members[2],)]
+    assert club.rows("SELECT schedule_id FROM schedules WHERE quarantined_at IS NOT NULL") == [(members[2],)]
 
 
 def test_a_worker_that_was_overtaken_loses_no_count(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,24 +139,29 @@ def test_a_worker_that_was_overtaken_loses_no_count(club: Club, monkeypatch: pyt
     club.rows("UPDATE credits SET uses = 1, redeemed_at = valid_from")
     with transaction(club.engine, club.brand_id) as connection:
         run_id = runs.start_issue(connection, club.brand_id, club.rule_id, include_upcoming=True)
-    work = bulk.work
-    calls: list[UUID] = []
+    work_on = run_work.work_on
+    parts: list[int] = []
 
-    def slow(connection: Any, run: Any, first_id: UUID, last_id: UUID, **more: Any) -> Any:
-        calls.append(first_id)
-        if len(calls) <= 2:
-            raise ZeroDivisionError("the batch is taken apart")
-        if len(calls) == 5:
+    def failing(*_: object) -> Done:
+        raise ZeroDivisionError("the batch is taken apart")
+
+    def slow(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID]) -> Done:
+        parts.append(len(membership_ids))
+        if len(parts) == 1:
+            raise ZeroDivisionError("the part is taken one by one")
+        if len(parts) == 4:
             raise WorkerDied
-        return work(connection, run, first_id, last_id, **more)
+        return work_on(connection, run, membership_ids)
 
-    monkeypatch.setattr(bulk, "work", slow)
+    monkeypatch.setattr(run_work, "work_on_range", failing)
+    monkeypatch.setattr(run_work, "work_on", slow)
     with pytest.raises(WorkerDied):
         club.work(run_id)
     forget_claims(club)
     club.work(run_id)
     assert club.run(run_id)["counts"] == {"issued": 5}
     assert club.value("SELECT count(*) FROM credits WHERE manual") == 5
+    assert parts[:4] == [5, 1, 1, 1]
 
 
 def test_a_replay_one_by_one_leaves_no_attempts_behind(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +170,7 @@ def test_a_replay_one_by_one_leaves_no_attempts_behind(club: Club, monkeypatch: 
     for _ in range(6):
         with monkeypatch.context() as patch:
             run_id = club.replay(work=False)["id"]
-            fatal: set[object] = {members[0]}
+            fatal: set[UUID] = {members[0]}
             die_on(patch, fatal)
             with pytest.raises(WorkerDied):
                 club.work(run_id)
@@ -164,8 +178,8 @@ def test_a_replay_one_by_one_leaves_no_attempts_behind(club: Club, monkeypatch: 
             forget_claims(club)
             club.work(run_id)
         assert club.run(run_id)["state"] == "finished"
-        club.rows("UPDATE dues SET retry_at = clock_timestamp() - interval '1 second' WHERE retry_at IS NOT NULL")
-    assert club.rows("SELECT DISTINCT attempts, quarantined_at FROM dues") == [(0, None)]
+        club.rows("UPDATE schedules SET retry_at = clock_timestamp() - interval '1 second' WHERE retry_at IS NOT NULL")
+    assert club.rows("SELECT DISTINCT attempts, quarantined_at FROM schedules") == [(0, None)]
 
 
 def test_a_manual_issue_beside_a_sweep_gives_one_credit(club: Club) -> None:
@@ -194,9 +208,9 @@ def test_a_manual_issue_loads_only_its_rules_type(club: Club) -> None:
         club.type_id = membership_types.create(connection, club.brand_id, NewMembershipType(name="Silver"))["id"]
     club.sign_up(30)
     club.type_id = own
-    before = club.rows("SELECT membership_id, xmin::text FROM dues ORDER BY 1")
+    before = club.rows("SELECT schedule_id, xmin::text FROM schedules ORDER BY 1")
     club.issue()
-    after = club.rows("SELECT membership_id, xmin::text FROM dues ORDER BY 1")
+    after = club.rows("SELECT schedule_id, xmin::text FROM schedules ORDER BY 1")
     touched = {now[0] for now, then in zip(after, before, strict=True) if now != then}
     assert touched == set(club.members[:6])
 
@@ -220,10 +234,10 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(club: Club) -> None:
     """Counts and rows by outcome, and every table as it was."""
     club.sign_up(3)
     club.rows("DELETE FROM credits WHERE credit_id IN (SELECT credit_id FROM credits ORDER BY 1 LIMIT 1)")
-    before = (club.credits(), club.rows("SELECT * FROM dues ORDER BY membership_id"))
+    before = (club.credits(), club.rows("SELECT * FROM schedules ORDER BY schedule_id"))
     run = club.replay(dry_run=True)
     assert run["counts"] == {"issued": 1, "already_issued": 2}
-    assert (club.credits(), club.rows("SELECT * FROM dues ORDER BY membership_id")) == before
+    assert (club.credits(), club.rows("SELECT * FROM schedules ORDER BY schedule_id")) == before
     with transaction(club.engine, club.brand_id) as connection:
         rows, total = runs.plan_rows(connection, club.brand_id, run["id"], 1, 2)
     assert (len(rows), total) == (2, 3)
@@ -233,14 +247,14 @@ def test_a_run_rests_while_it_is_paused_and_goes_on_after(club: Club) -> None:
     """Paused: no batch is taken. Resumed: the rest. Cancelled: for good, what it issued stays."""
     club.sign_up(12)
     run_id = club.replay(work=False)["id"]
-    working.work_on_run(club.engine, club.brand_id, run_id)
+    batches.work_on_run(club.engine, club.brand_id, run_id)
     with transaction(club.engine, club.brand_id) as connection:
         assert runs.pause(connection, club.brand_id, run_id)["state"] == "paused"
     assert [worked.batch for worked in club.work(run_id)] == [None]
     assert club.run(run_id)["done"] == 5
     with transaction(club.engine, club.brand_id) as connection:
         assert runs.resume(connection, club.brand_id, run_id)["state"] == "running"
-    working.work_on_run(club.engine, club.brand_id, run_id)
+    batches.work_on_run(club.engine, club.brand_id, run_id)
     with transaction(club.engine, club.brand_id) as connection:
         assert runs.cancel(connection, club.brand_id, run_id)["state"] == "cancelled"
         with pytest.raises(errors.Conflict):
@@ -276,7 +290,7 @@ def test_a_tick_is_bounded(club: Club) -> None:
 
 
 def test_a_long_run_has_few_hints_under_way(club: Club) -> None:
-    """Whatever its size, a run asks for a few batches at once: others take turns with it."""
+    """Whatever its size, a run asks for a few batches at once: other runs get their share of the workers."""
     club.sign_up(60)
     club.move_clock("2031-03-01")
     assert club.tick().batches == 12

@@ -1,37 +1,47 @@
 """Settling on real rows: idempotent, unique, and no membership holds up another (SEMANTICS 8, 14)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Hashable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from issuance.engine.loading import Membership
-from issuance.engine.sharing import SharedWalks
-from issuance.engine.walking import Walked
-from issuance.engine.writing import write
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from issuance.database.connections import transaction
-from issuance.engine import due
+from issuance.engine import pipeline, sweeps
+from issuance.engine.facts import Membership
+from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.outcomes import Outcome
+from issuance.engine.pipeline import Settling
+from issuance.engine.writer import write
 from tests.database.clubs import Club, at
 
-WORTHLESS = "UPDATE dues SET retry_at = clock_timestamp() - interval '1 second' WHERE retry_at IS NOT NULL"
+WORTHLESS = "UPDATE schedules SET retry_at = clock_timestamp() - interval '1 second' WHERE retry_at IS NOT NULL"
 
 
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> set[object]:
     """Memberships that can not be decided: deciding about them raises."""
     ids: set[object] = set()
-    walk = SharedWalks.walk
-
-    def raising(self: SharedWalks, membership: Membership) -> Walked:
-        if membership.membership_id in ids:
-            raise ZeroDivisionError("poison")
-        return walk(self, membership)
-
-    monkeypatch.setattr(SharedWalks, "walk", raising)
+    poison(monkeypatch, ids)
     return ids
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, ids: Collection[object]) -> None:
+    """Let deciding about some memberships raise, whose facts are like no other's."""
+    decide, whole = Settling._decide, Fingerprints.whole
+
+    def raising(self: Settling, member: Membership) -> Outcome:
+        if member.membership_id in ids:
+            raise ZeroDivisionError("poison")
+        return decide(self, member)
+
+    def like_no_other(self: Fingerprints, member: Membership) -> Hashable:
+        return None if member.membership_id in ids else whole(self, member)
+
+    monkeypatch.setattr(Settling, "_decide", raising)
+    monkeypatch.setattr(Fingerprints, "whole", like_no_other)
 
 
 def test_settling_again_changes_nothing(club: Club) -> None:
@@ -67,7 +77,7 @@ def test_one_that_fails_is_set_apart_and_its_neighbours_go_through(club: Club, p
     assert run is not None
     assert run["counts"] == {"issued": 2, "error": 1}
     apart = club.rows(
-        "SELECT membership_id, attempts, retry_at > clock_timestamp(), last_error FROM dues WHERE attempts > 0"
+        "SELECT schedule_id, attempts, retry_at > clock_timestamp(), last_error FROM schedules WHERE attempts > 0"
     )
     assert [tuple(row) for row in apart] == [(members[1], 1, True, "ZeroDivisionError: poison")]
     assert len(club.credits()) == 3 + 2
@@ -81,10 +91,10 @@ def test_after_five_attempts_it_is_quarantined(club: Club, poisoned: set[object]
     waits = []
     for _ in range(5):
         assert club.sweep() is not None
-        waits.append(club.value("SELECT retry_at - clock_timestamp() FROM dues"))
+        waits.append(club.value("SELECT retry_at - clock_timestamp() FROM schedules"))
         club.rows(WORTHLESS)
     assert [round(wait.total_seconds()) for wait in waits[:4]] == [2, 4, 8, 16]
-    assert club.value("SELECT quarantined_at IS NOT NULL FROM dues") is True
+    assert club.value("SELECT quarantined_at IS NOT NULL FROM schedules") is True
     assert club.sweep() is None
 
 
@@ -95,7 +105,7 @@ def test_a_failing_membership_is_not_tried_before_its_back_off_is_over(club: Clu
     club.move_clock("2031-03-01")
     club.sweep()
     assert club.sweep() is None
-    assert club.value("SELECT attempts FROM dues") == 1
+    assert club.value("SELECT attempts FROM schedules") == 1
 
 
 def test_attempts_are_forgotten_on_success(club: Club, poisoned: set[object]) -> None:
@@ -107,7 +117,7 @@ def test_attempts_are_forgotten_on_success(club: Club, poisoned: set[object]) ->
     poisoned.clear()
     club.rows(WORTHLESS)
     club.sweep()
-    assert club.rows("SELECT attempts, retry_at, last_error, quarantined_at FROM dues") == [(0, None, None, None)]
+    assert club.rows("SELECT attempts, retry_at, last_error, quarantined_at FROM schedules") == [(0, None, None, None)]
     assert len(club.credits()) == 2
 
 
@@ -140,7 +150,7 @@ def test_a_credit_redeemed_between_reading_and_writing_is_not_lost(
             club.rows("UPDATE credits SET uses = 1, redeemed_at = '2031-02-27T12:00Z'")
         write(*args, **kwargs)
 
-    monkeypatch.setattr("issuance.engine.batches.write", redeemed_meanwhile)
+    monkeypatch.setattr(pipeline, "write", redeemed_meanwhile)
     run = club.sweep()
     assert run is not None
     assert run["counts"] == {"issued": 1}
@@ -150,7 +160,7 @@ def test_a_credit_redeemed_between_reading_and_writing_is_not_lost(
         ("2031-02-28", None, None),
     ]
     club.settle([member])
-    assert club.value("SELECT attempts FROM dues") == 0
+    assert club.value("SELECT attempts FROM schedules") == 0
 
 
 def test_time_that_passes_settles_at_each_instant_and_a_jump_once(new_club: Callable[..., Club]) -> None:
@@ -170,7 +180,7 @@ def test_time_that_passes_settles_at_each_instant_and_a_jump_once(new_club: Call
 
 
 def test_what_is_due_is_found_through_the_index(club: Club) -> None:
-    """Among thousands of memberships, those due are read from dues_by_instant, not from the table."""
+    """Among thousands of memberships, those due are read from schedules_by_instant, not from the table."""
     (member,) = club.sign_up()
     kind = str(club.type_id)
     club.rows(
@@ -182,21 +192,21 @@ def test_what_is_due_is_found_through_the_index(club: Club) -> None:
         kind=kind,
     )
     club.rows(
-        "INSERT INTO dues (brand_id, membership_id, due_at) SELECT brand_id, membership_id,"
+        "INSERT INTO schedules (brand_id, schedule_id, due_at) SELECT brand_id, membership_id,"
         " '2031-06-01'::timestamptz + (random() * 1000)::int * interval '1 day' FROM memberships"
         " WHERE membership_id <> CAST(:member AS uuid)",
         member=str(member),
     )
     with club.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("RESET ROLE"))
-        connection.execute(text("ANALYZE dues"))
+        connection.execute(text("ANALYZE schedules"))
     with transaction(club.engine, club.brand_id) as connection:
-        for statement in (due._IS_DUE, due._CAN_BE_SWEPT):
+        for statement in (sweeps._IS_DUE, sweeps._CAN_BE_SWEPT):
             asked = {"brand_id": club.brand_id, "now": at("2031-05-01")}
             plan = connection.execute(text(f"EXPLAIN {statement.text}"), asked).scalars()
             lines = "\n".join(plan)
-            assert "dues_by_instant" in lines
-            assert "Seq Scan on dues" not in lines
+            assert "schedules_by_instant" in lines
+            assert "Seq Scan on schedules" not in lines
 
 
 def test_a_settled_membership_is_due_later(club: Club) -> None:
@@ -205,5 +215,5 @@ def test_a_settled_membership_is_due_later(club: Club) -> None:
     for day in ("2031-02-28", "2031-04-02", "2031-07-31"):
         club.move_clock(day)
         club.sweep()
-        assert club.value("SELECT min(due_at) FROM dues") > at(day)
-        assert club.value("SELECT min(due_at) FROM dues") <= at(day) + timedelta(days=31)
+        assert club.value("SELECT min(due_at) FROM schedules") > at(day)
+        assert club.value("SELECT min(due_at) FROM schedules") <= at(day) + timedelta(days=31)

@@ -1,4 +1,4 @@
-"""What is done at the same time is done one after the other, or apart: the locks of settling (docs/decisions 3, 4)."""
+"""What is done at the same time is done one after the other, or apart: the locks of settling (docs/decisions 4, 28)."""
 
 import threading
 import time
@@ -7,16 +7,16 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from issuance.engine.loading import Membership
-from issuance.engine.sharing import SharedWalks
-from issuance.engine.walking import Walked
 from sqlalchemy import text
 
 from issuance.billing import inbox
 from issuance.catalog import rules
 from issuance.catalog.rules import NewCreditRule
 from issuance.database.connections import transaction
-from issuance.engine import due
+from issuance.engine import sweeps
+from issuance.engine.facts import Membership
+from issuance.engine.outcomes import Outcome
+from issuance.engine.pipeline import Settling
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
@@ -67,20 +67,20 @@ def beside(club: Club) -> Iterator[Beside]:
 @pytest.fixture
 def amid(club: Club, beside: Beside, monkeypatch: pytest.MonkeyPatch) -> Amid:
     def settle(membership_id: UUID, act: Callable[[], object]) -> bool:
-        walk = SharedWalks.walk
+        decide = Settling._decide
         waited: list[bool] = []
 
-        def acting(self: SharedWalks, membership: Membership) -> Walked:
-            walked = walk(self, membership)
+        def acting(self: Settling, member: Membership) -> Outcome:
+            outcome = decide(self, member)
             if not waited:
                 waited.append(False)  # what is settled beside comes here, too
                 waited[0] = beside.begin(act)
-            return walked
+            return outcome
 
         news = {"membership_id": str(membership_id), "status": "active"}
         club.tell("membership.status_changed", "2031-01-31T11:00", news)
         with monkeypatch.context() as patch:
-            patch.setattr(SharedWalks, "walk", acting)
+            patch.setattr(Settling, "_decide", acting)
             club.settle([membership_id])
         beside.end()
         return waited[0]
@@ -98,7 +98,7 @@ def test_two_settlings_of_a_membership_come_one_after_the_other(club: Club, amid
         club.settle([member])
 
     assert amid(member, settle_news)
-    assert club.value("SELECT due_at FROM dues") == at("2031-02-10")
+    assert club.value("SELECT due_at FROM schedules") == at("2031-02-10")
 
 
 def test_a_sweep_passes_over_whom_somebody_else_settles(club: Club, beside: Beside) -> None:
@@ -106,9 +106,9 @@ def test_a_sweep_passes_over_whom_somebody_else_settles(club: Club, beside: Besi
     held, *others = club.sign_up(3)
     club.move_clock("2031-03-01")
     with transaction(club.engine, club.brand_id) as connection:
-        connection.execute(text("SELECT FROM dues WHERE membership_id = :id FOR UPDATE"), {"id": held})
+        connection.execute(text("SELECT FROM schedules WHERE schedule_id = :id FOR UPDATE"), {"id": held})
         assert not beside.begin(club.sweep)
-    assert club.rows("SELECT membership_id FROM dues WHERE due_at <= '2031-03-01'") == [(held,)]
+    assert club.rows("SELECT schedule_id FROM schedules WHERE due_at <= '2031-03-01'") == [(held,)]
     assert len(club.credits()) == 3 + len(others)
 
 
@@ -285,7 +285,7 @@ def test_schedulers_that_look_at_once_plan_one_sweep(club: Club, beside: Beside)
     planned: list[int] = []
     with transaction(club.engine, club.brand_id) as connection:
         now = at("2031-03-01")
-        assert due.plan_sweep(connection, club.brand_id, now) is not None
+        assert sweeps.plan(connection, club.brand_id, now) is not None
         assert beside.begin(lambda: planned.append(club.tick().sweeps))
     beside.end()
     assert planned == [0]

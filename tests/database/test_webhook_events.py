@@ -12,7 +12,7 @@ from issuance.billing.events import Intake
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.database.connections import transaction
 from issuance.database.tables import webhook_events
-from issuance.engine import due, working
+from issuance.engine import arrivals, batches, sweeps
 from issuance.tenancy import clock
 from issuance.webhooks import outbox, webhooks
 from tests.database.conftest import event
@@ -39,8 +39,8 @@ def at(engine: Engine, brand_id: UUID) -> Callable[[str], None]:
             moved = {"now": datetime.fromisoformat(now).replace(tzinfo=UTC), "brand_id": brand_id}
             connection.execute(text("UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id"), moved)
         with transaction(engine, brand_id) as connection:
-            sweep = due.plan_sweep(connection, brand_id, clock.read(connection, brand_id).now)
-        while sweep is not None and working.work_on_run(engine, brand_id, sweep.run_id).batch is not None:
+            sweep = sweeps.plan(connection, brand_id, clock.read(connection, brand_id).now)
+        while sweep is not None and batches.work_on_run(engine, brand_id, sweep.run_id).batch is not None:
             pass
 
     return move
@@ -57,7 +57,7 @@ def join(
             signed_up(uuid4(), guests=[{**guest, "guest_id": str(uuid4())} for guest in PARTY], starts_on="2031-01-01")
             for _ in range(number)
         ]
-        working.settle_soon(engine, brand_id, accept(*events).membership_ids)
+        arrivals.settle_soon(engine, brand_id, accept(*events).membership_ids)
 
     return many
 
@@ -125,7 +125,7 @@ def test_settling_again_tells_nothing_again(
     before = told(engine, brand_id)
     with transaction(engine, brand_id) as connection:
         ids = list(connection.scalars(text("SELECT membership_id FROM memberships")))
-    working.settle_soon(engine, brand_id, ids)
+    arrivals.settle_soon(engine, brand_id, ids)
     assert told(engine, brand_id) == before
 
 
@@ -175,7 +175,7 @@ def test_taken_back_and_live_again(
     accept({**signed_up(membership_id), "time": "2031-01-01T09:00:00Z"})
     for hour, fact in enumerate(("initiated", "failed", "succeeded"), start=6):
         accept(event(f"charge.{fact}", charge, time=f"2031-02-01T{hour:02}:00:00Z"))
-        working.settle_soon(engine, brand_id, [membership_id])
+        arrivals.settle_soon(engine, brand_id, [membership_id])
     (credit,) = {row.data["id"] for row in told(engine, brand_id) if row.type == "credit.revoked"}
     assert [
         (row.type, row.data["status"], row.data["revoked_reason"])

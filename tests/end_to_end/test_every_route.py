@@ -103,7 +103,7 @@ def ours(server: Server) -> Iterator[Ours]:
         ids |= {"credit_rule_id": ids["creditRuleId"], "external_user_id": "ada", "brand_id": str(made.brand_id)}
         ids |= {"type": ids["membership_type_id"], "membership": ids["membership_id"], "member": "ada"}
         with transaction(server.engine, made.brand_id) as connection:
-            connection.execute(text("UPDATE dues SET quarantined_at = now(), attempts = 5"))
+            connection.execute(text("UPDATE schedules SET quarantined_at = now(), attempts = 5"))
         yield Ours(brand, ids, server.engine, made.brand_id)
 
 

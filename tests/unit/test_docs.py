@@ -1,11 +1,13 @@
 """The documents keep up with the code: what they name is there, and what is there they name."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from issuance.billing.cloud_events import DATA_OF
 from issuance.credits import credits as credit_room
 from issuance.database.connections import ORDINARY_ROLE
 from issuance.deciding.facts import ChargeState
@@ -26,12 +28,18 @@ LINK = re.compile(r"\]\(([^)#:]+)\)")
 #: A path in code marks, such as `issuance/errors.py` or `engine/due.py`.
 PATH = re.compile(r"`((?:[a-z_]+/)+[a-z_]*(?:\.py)?)`")
 
+#: The first line of a decision that a later one replaced.
+REPLACED = re.compile(r"\A# \d+\. .+\n\nReplaced by \[(\d+)\]\((.+)\)\.\n")
+
 #: The numbered contracts, by the word that cites them, and how many sections each has.
 CONTRACTS = {"SEMANTICS": ("semantics.md", 20), "INTERFACE": ("interface.md", 12)}
 _NUMBERS = r"(\d+(?:\s*(?:,|-|to|and)\s*\d+)*)"
 CITED = re.compile(rf"\b({'|'.join(CONTRACTS)})\s+{_NUMBERS}")
 CITED_DECISION = re.compile(rf"\b[Dd]ecisions?[\s/]+\[?{_NUMBERS}")
 CITED_LAW = re.compile(r"\b[Ll]aws? (\d+)\b")
+GLOSSARY_TABLES = ("## The field's words", "## The engine's own words")
+#: The words that a row of the glossary explains.
+ENTRY = r"^\| (\*\*.*?) \| "
 #: What stands beside the sentence that today's code does not do yet.
 NOT_BUILT = "**Not built yet"
 
@@ -65,11 +73,15 @@ def numbers(text: str) -> set[int]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))
 def test_what_a_document_names_is_there(document: Path) -> None:
-    """Links lead somewhere, and paths in code marks are paths in the repository or the package."""
+    """Links lead somewhere, and paths in code marks are paths in the repository or the package. A decision that was
+    replaced is not rewritten: it may name files that went with it."""
     missing = [link for link in named(document, LINK) if not (document.parent / link).exists()]
-    missing += [
-        path for path in named(document, PATH) if not ((REPO / path).exists() or (REPO / "issuance" / path).exists())
-    ]
+    if REPLACED.search(document.read_text()) is None:
+        missing += [
+            path
+            for path in named(document, PATH)
+            if not ((REPO / path).exists() or (REPO / "issuance" / path).exists())
+        ]
     assert missing == []
 
 
@@ -129,17 +141,76 @@ def test_the_decisions_are_all_in_their_index() -> None:
     assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
 
 
+def test_a_replaced_decision_and_the_one_that_replaces_it_name_each_other() -> None:
+    """Whoever reads the old record is sent to the new one, whose first line says what it replaces."""
+    folder = DOCS / "decisions"
+    replaced = [
+        (record.name, found)
+        for record in sorted(folder.glob("0*.md"))
+        for found in REPLACED.finditer(record.read_text())
+    ]
+    assert replaced
+    for name, found in replaced:
+        number, by = int(found.group(1)), folder / found.group(2)
+        assert int(by.name[:4]) == number > int(name[:4])
+        first_line = by.read_text().split("\n\n")[1]
+        assert first_line.startswith("Replaces ")
+        assert f"]({name})" in first_line
+
+
 def test_the_glossary_has_the_fields_words_and_few_of_its_own() -> None:
     """Every word that SEMANTICS 1 defines is in it; the engine adds at most fifteen; no word is there twice."""
     defined = re.findall(r"^\| (\w.*?) \| ", section(DOCS / "semantics.md", "## 1."), re.MULTILINE)[1:]
     of_the_contract = {word for cell in defined for word in re.sub(r" \(.*\)", "", cell).split(", ")}
     of_the_field, its_own = (
-        re.findall(r"\*\*(.+?)\*\*", "".join(re.findall(r"^\| \*\*.*? \| ", section(GLOSSARY, heading), re.MULTILINE)))
-        for heading in ("## The field's words", "## The engine's own words")
+        re.findall(r"\*\*(.+?)\*\*", "".join(re.findall(ENTRY, section(GLOSSARY, heading), re.MULTILINE)))
+        for heading in GLOSSARY_TABLES
     )
     assert of_the_contract <= set(of_the_field)
     assert 0 < len(its_own) <= 15
     assert len({*of_the_field, *its_own}) == len(of_the_field) + len(its_own)
+
+
+#: Where names of modules and classes are held to the glossary.
+NAMED_BY_THE_GLOSSARY = ("issuance/engine", "issuance/deciding", "worker", "scheduler")
+#: Words that were names there once, and went.
+GONE = """
+    due cohort shape alike walk walking turn stroke effect sharing remembering telling writing working piecewise
+"""
+#: Words of names there that are not in the glossary, because they mean what they mean anywhere: nouns, words that stand
+#: beside one, and what happened or is done where one might look for a noun.
+PLAIN = """
+    announcement arrival bisection book change history kind limit message model moment process queue range row span
+    tick writer
+    anything every issuing its look new own read trust work
+    happened raced tell told updating waiting worked
+"""
+
+
+def test_modules_and_classes_use_the_glossarys_words() -> None:
+    """Each word of such a name is the glossary's (one or many), an event type's, or a plain one. None has come back
+    that went."""
+    cells = [
+        cell for heading in GLOSSARY_TABLES for cell in re.findall(ENTRY, section(GLOSSARY, heading), re.MULTILINE)
+    ]
+    gone, plain = set(GONE.split()), set(PLAIN.split())
+    known = set(re.findall(r"[a-z]+", " ".join([*cells, *DATA_OF]).lower()))
+    used: dict[str, set[str]] = {}
+    for folder in NAMED_BY_THE_GLOSSARY:
+        for path in (REPO / folder).rglob("[!_]*.py"):
+            classes = [node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
+            for name in [path.stem, *classes]:
+                for word in re.findall(r"[A-Z]?[a-z]+", name):
+                    used.setdefault(word.lower(), set()).add(f"{path.relative_to(REPO)}: {name}")
+    assert {word: names for word, names in used.items() if word in _one_or_many(gone)} == {}
+    assert {word: names for word, names in used.items() if word not in _one_or_many(known | plain)} == {}
+    assert [word for word in sorted(plain) if used.keys().isdisjoint(_one_or_many({word}))] == [], "no name has it now"
+    assert plain.isdisjoint(known | gone)
+    assert known.isdisjoint(gone)
+
+
+def _one_or_many(words: set[str]) -> set[str]:
+    return {form for word in words for form in (word, f"{word}s", f"{word}es", f"{word.removesuffix('y')}ies")}
 
 
 def test_the_readme_lists_every_setting() -> None:

@@ -1,14 +1,15 @@
-"""Memberships of one fingerprint have one outcome and one future (docs/decisions 19)."""
+"""Memberships of one fingerprint have one outcome and one future (docs/decisions 27)."""
 
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
-from typing import cast
+from typing import cast, get_args
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from issuance.engine.fingerprint import Fingerprints
+from issuance.deciding.facts import Credit, Fact, MembershipFacts
+from issuance.engine.fingerprint import FIELDS, Fingerprints
 from issuance.engine.outcomes import Outcome, outcome_of
 from issuance.engine.rules import RuleBook
 from tests.unit.club import GOLD, Life, clock_at
@@ -45,6 +46,14 @@ def happens(outcome: Outcome) -> tuple[object, ...]:
     new = {key: outcome.credits[key] for key in outcome.issued}
     expired = sorted(outcome.expired) if outcome.only_issues_and_expires else None
     return outcome.now, outcome.status, outcome.ends_on, outcome.due_at, outcome.counts, new, expired
+
+
+def test_every_field_of_the_facts_has_its_place_in_the_fingerprint() -> None:
+    """Whoever adds a fact, or a field of one, has to say how memberships are compared by it."""
+    kinds: set[type] = {MembershipFacts, Credit, *get_args(Fact)}
+    assert {kind: set(told) for kind, told in FIELDS.items()} == {
+        kind: {field.name for field in fields(kind)} for kind in kinds
+    }
 
 
 @st.composite

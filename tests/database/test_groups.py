@@ -1,7 +1,8 @@
-"""What is due and alike is settled at one stroke, and nobody can tell by the credits (docs/decisions 19)."""
+"""Memberships of one fingerprint are decided together, and nobody can tell by the credits (docs/decisions 27)."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, event
 
 from issuance.database.connections import transaction
-from issuance.engine import cohorts
+from issuance.engine import limits, schedules
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 from issuance.webhooks import outbox, webhooks
@@ -43,8 +44,14 @@ def redeem(club: Club, membership_id: UUID) -> None:
         redemptions.redeem_credit(connection, club.brand_id, code, Booking())
 
 
-def shapes(club: Club) -> list[UUID | None]:
-    return [row.shape for row in club.rows("SELECT shape FROM dues_known ORDER BY membership_id")]
+def states(club: Club, what: str) -> list[Any]:
+    """Columns of the schedules by which memberships wait, in the order of the memberships' ids."""
+    by_ids = "FROM membership_schedules JOIN schedules USING (brand_id, schedule_id) ORDER BY membership_id"
+    return [tuple(row) for row in club.rows(f"SELECT {what} {by_ids}")]
+
+
+def fingerprints(club: Club) -> list[UUID | None]:
+    return [fingerprint for (fingerprint,) in states(club, "fingerprint")]
 
 
 def of(club: Club, membership_id: UUID) -> list[tuple[Any, ...]]:
@@ -53,8 +60,8 @@ def of(club: Club, membership_id: UUID) -> list[tuple[Any, ...]]:
 
 def each_for_itself(club: Club) -> None:
     with transaction(club.engine, club.brand_id) as connection:
-        cohorts.leave(connection, club.brand_id, club.members)
-    club.rows("UPDATE dues SET shape = NULL")
+        schedules.leave(connection, club.brand_id, club.members)
+    club.rows("UPDATE schedules SET fingerprint = NULL WHERE NOT shared")
 
 
 def test_many_cost_as_many_statements_as_few(new_club: Callable[..., Club]) -> None:
@@ -63,7 +70,7 @@ def test_many_cost_as_many_statements_as_few(new_club: Callable[..., Club]) -> N
     for size in (25, 60):
         club = new_club(roll_over=False)
         club.sign_up(size)
-        assert len(set(shapes(club))) == 1
+        assert len(set(fingerprints(club))) == 1
         club.move_clock("2031-03-01")
         with statements(club) as said:
             run = club.sweep()
@@ -78,11 +85,11 @@ def test_many_cost_as_many_statements_as_few(new_club: Callable[..., Club]) -> N
 @pytest.mark.parametrize("fewest", [2, 20])
 @pytest.mark.parametrize("roll_over", [False, True])
 @pytest.mark.parametrize("jump", [False, True])
-def test_at_one_stroke_comes_to_the_same_as_each_for_itself(
+def test_together_comes_to_the_same_as_each_for_itself(
     new_club: Callable[..., Club], monkeypatch: pytest.MonkeyPatch, roll_over: bool, jump: bool, fewest: int
 ) -> None:
-    """Over a year of months, of which one is skipped, every credit and due instant is the same, in cohorts too."""
-    monkeypatch.setattr(cohorts, "FEWEST", fewest)
+    """Over a year of months, one of them skipped, every credit and due instant is the same; on shared schedules too."""
+    monkeypatch.setattr(limits, "current", replace(limits.current, fewest_sharing=fewest))
     ends = []
     for alone in (False, True):
         club = new_club(roll_over=roll_over, issuing_frequency="billing_cycle")
@@ -98,11 +105,11 @@ def test_at_one_stroke_comes_to_the_same_as_each_for_itself(
                     break
                 for reason, n in run["counts"].items():
                     counted[reason] = counted.get(reason, 0) + n
-        assert (None in shapes(club)) is alone
-        dues = [tuple(row) for row in club.rows("SELECT due_at, settled_at FROM dues_known")]
+        assert (None in fingerprints(club)) is alone
+        due = states(club, "due_at, settled_at")
         credits_of = [of(club, member) for member in sorted(club.members)]
         assert all(one == credits_of[0] for one in credits_of)
-        ends.append((credits_of[0], dues, counted))
+        ends.append((credits_of[0], due, counted))
         club.engine.dispose()
     assert ends[0] == ends[1]
 
@@ -112,7 +119,7 @@ def test_at_one_stroke_comes_to_the_same_as_each_for_itself(
 def test_webhooks_are_told_the_same_as_each_for_itself(
     new_club: Callable[..., Club], types: list[EventType], jump: bool
 ) -> None:
-    """Every credit issued and expired at one stroke is told of once, at its instant, as it stands then."""
+    """Every credit issued and expired together is told of once, at its instant, as it stands then."""
     news = []
     for alone in (False, True):
         club = new_club(roll_over=False)
@@ -152,11 +159,11 @@ def test_who_redeemed_meanwhile_keeps_what_they_redeemed(spa: Club, nth: int) ->
     for member in members:
         expired = [credit[6] is not None for credit in of(spa, member)]
         assert expired == ([False, True, False] if member == members[nth] else [True, True, False])
-    assert spa.rows("SELECT FROM dues WHERE due_at <= '2031-04-01'") == []
+    assert spa.rows("SELECT FROM schedules WHERE due_at <= '2031-04-01'") == []
 
 
 def test_a_redeemed_credit_hides_nobody_elses_expiry(new_club: Callable[..., Club]) -> None:
-    """Where the first of a shape redeemed what others still hold, theirs expires on its day."""
+    """Where the first of a group redeemed what others still hold, theirs expires on its day."""
     club = new_club(issuing_frequency="P0D", roll_over=True)
     club.rows("UPDATE coupons SET validity = 'P40D'")
     members = sorted(club.sign_up(6))
@@ -180,7 +187,7 @@ def test_who_has_news_is_settled_with_it_and_the_others_without(spa: Club) -> No
 
 
 def test_issued_by_hand_is_news(spa: Club) -> None:
-    """After a manual issue and a replay, memberships are what they have become, not what their shape said."""
+    """After a manual issue and a replay, memberships are what they have become, not what their fingerprint said."""
     members = sorted(spa.sign_up(6))
     redeem(spa, members[0])
     assert spa.issue()["counts"]["issued"] == 1
@@ -192,7 +199,7 @@ def test_issued_by_hand_is_news(spa: Club) -> None:
 
 
 def test_one_whose_rows_are_refused_is_set_apart(spa: Club) -> None:
-    """PostgreSQL refuses one of a shape: it alone has the error, the others have their credits."""
+    """PostgreSQL refuses one of a group: it alone has the error, the others have their credits."""
     members = sorted(spa.sign_up(6))
     spa.rows(f"""
         CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -204,7 +211,7 @@ def test_one_whose_rows_are_refused_is_set_apart(spa: Club) -> None:
     run = spa.sweep()
     assert run is not None
     assert run["counts"] == {"issued": 5, "error": 1}
-    assert [row[0] for row in spa.rows("SELECT membership_id FROM dues WHERE attempts > 0")] == [members[3]]
+    assert [row[0] for row in spa.rows("SELECT schedule_id FROM schedules WHERE attempts > 0")] == [members[3]]
     assert [len(of(spa, member)) for member in members] == [2, 2, 2, 1, 2, 2]
 
 
