@@ -16,6 +16,7 @@ from uuid_utils import uuid7
 
 from issuance.engine import limits
 from issuance.engine.rows import Updating, columns_of, id_array, unnest
+from issuance.errors import IssuanceError
 
 #: `attempts` and `retry_at` of a new membership. The intake asks for its settling and counts that attempt itself, so
 #: that settling it at once needs no other transaction before.
@@ -174,9 +175,17 @@ class Waiting(NamedTuple):
     shared_by: UUID | None = None
 
 
+class BeingSettled(IssuanceError):
+    """The membership is being settled at this moment. Try again."""
+
+    code = "being_settled"
+    status = 503
+
+
 def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attempts: int = 0) -> list[Waiting]:
     """Lock the schedules of memberships; those that share one get their own. Waits for whoever settles them. Unknown
-    ids are ignored. `attempts`: memberships with just so many keep their fingerprint, and can form groups."""
+    ids are ignored. `attempts`: memberships with just so many keep their fingerprint, and can form groups. Raises
+    BeingSettled where sweeps make them share anew each time that they have left."""
     left = set(map(str, ids))
     held: list[Waiting] = []
     for _ in range(_TRIES):
@@ -188,7 +197,11 @@ def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attemp
             break
         # They share a schedule, or did so a moment ago.
         left = set(connection.scalars(_KNOWN, {"brand_id": brand_id, "ids": id_array(left)}))
+        if not left:
+            break
         leave(connection, brand_id, left)
+    else:
+        raise BeingSettled
     return held
 
 
