@@ -175,17 +175,17 @@ class Waiting(NamedTuple):
     shared_by: UUID | None = None
 
 
-class BeingSettled(IssuanceError):
+class ScheduleBusy(IssuanceError):
     """The membership is being settled at this moment. Try again."""
 
-    code = "being_settled"
+    code = "schedule_busy"
     status = 503
 
 
 def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attempts: int = 0) -> list[Waiting]:
     """Lock the schedules of memberships; those that share one get their own. Waits for whoever settles them. Unknown
     ids are ignored. `attempts`: memberships with just so many keep their fingerprint, and can form groups. Raises
-    BeingSettled where sweeps make them share anew each time that they have left."""
+    ScheduleBusy where sweeps make them share anew each time that they have left."""
     left = set(map(str, ids))
     held: list[Waiting] = []
     for _ in range(_TRIES):
@@ -201,7 +201,7 @@ def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attemp
             break
         leave(connection, brand_id, left)
     else:
-        raise BeingSettled
+        raise ScheduleBusy
     return held
 
 
