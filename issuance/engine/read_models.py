@@ -37,10 +37,9 @@ _CHARGES = text("""
     SELECT :brand_id, told.*
       FROM json_to_recordset(CAST(:rows AS json)) AS told (charge_id text, membership_id uuid, state text,
                period_start date, period_end date, amount numeric, amount_refunded numeric)
-    ON CONFLICT (brand_id, charge_id) DO UPDATE
+    ON CONFLICT (brand_id, membership_id, charge_id) DO UPDATE
        SET state = excluded.state, period_start = excluded.period_start, period_end = excluded.period_end,
            amount = excluded.amount, amount_refunded = excluded.amount_refunded
-     WHERE charges.membership_id = excluded.membership_id
 """)
 
 
