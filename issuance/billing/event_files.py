@@ -40,18 +40,21 @@ class Found(NamedTuple):
 
 
 def read(stream: BinaryIO) -> Iterator[Found]:
-    """What a file has, in its order. Raises NotEvents."""
+    """What a file has, in its order. The file stays open. Raises NotEvents."""
+    begun = BufferedReader(cast(Any, stream), _CHUNK)
     try:
-        plain = _plain(stream)
+        plain = _plain(begun)
         is_array = plain.peek(_CHUNK).lstrip()[:1] == b"["
         yield from _elements(plain) if is_array else _checked(_lines(plain))
     except (OSError, EOFError, zlib.error) as error:
         raise NotEvents(f"The file can not be read to its end: {error}") from error
+    finally:
+        begun.detach()
 
 
-def _plain(stream: BinaryIO) -> BufferedReader:
+def _plain(begun: BufferedReader) -> BufferedReader:
     """The text of a file, in UTF-8, after whatever stands before it."""
-    plain = BufferedReader(cast(Any, stream), _CHUNK)
+    plain = begun
     if plain.peek(2)[:2] == _GZIP:
         plain = BufferedReader(cast(Any, gzip.GzipFile(fileobj=plain)), _CHUNK)
     begin = plain.peek(3)[:3]

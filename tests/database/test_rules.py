@@ -132,8 +132,8 @@ def test_only_six_frequencies_exist(text: str) -> None:
 def test_a_promise_may_be_older_than_its_rule(
     new_club: Callable[..., Club],
 ) -> None:
-    """With `effective_from` the rule counts as made at the start of that day: whoever signed up since is looked at again
-    (SEMANTICS 4)."""
+    """With `effective_from` the rule counts as made at the start of that day: all memberships of its type are looked at
+    again (SEMANTICS 4)."""
     club = new_club()
     (ada,) = club.sign_up()
     said = {"issue_on_signup": True, "effective_from": "2031-01-31"}
@@ -150,9 +150,9 @@ def test_no_promise_is_made_in_the_future(connection: Connection, brand_id: UUID
     today = day_of(present.now, present.zone)
     rule = rules.get(connection, brand_id, rule_id)
     new = {name: str(rule[name]) for name in ("membership_type_id", "coupon_id", "coupon_name")}
+    tomorrow = NewCreditRule.model_validate({**new, "effective_from": str(today + timedelta(days=1))})
     with pytest.raises(Invalid, match="must not be after today") as refused:
-        tomorrow = {**new, "effective_from": str(today + timedelta(days=1))}
-        rules.create(connection, brand_id, NewCreditRule.model_validate(tomorrow))
+        rules.create(connection, brand_id, tomorrow)
     assert refused.value.fields == {"effective_from": "must not be after today"}
     made = rules.create(connection, brand_id, NewCreditRule.model_validate({**new, "effective_from": str(today)}))
     assert (made["effective_from"], rule["effective_from"]) == (today, None)
