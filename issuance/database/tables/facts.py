@@ -18,6 +18,7 @@ members = Table(
     may("joined_at", Instant),
     must("updated_at", Instant),
     may("archived_at", Instant),
+    may("returned_at", Instant),
 )
 
 billing_events = Table(
@@ -80,13 +81,14 @@ charges = Table(
     "charges",
     metadata,
     key("brand_id", Uuid),
+    key("membership_id", Uuid),
     key("charge_id", Text),
-    must("membership_id", Uuid),
     must("state", Text),
     must("period_start", Date),
     may("period_end", Date),
     may("amount", Numeric),
     may("amount_refunded", Numeric),
+    must("pays_for_nothing", Boolean),
 )
 
 schedules = Table(
