@@ -102,13 +102,16 @@ CREATE TABLE IF NOT EXISTS members (
     joined_at        timestamptz,
     updated_at       timestamptz NOT NULL DEFAULT now(),
     archived_at      timestamptz,
+    -- When they were last brought back: what began before it is never given after it.
+    returned_at      timestamptz,
     PRIMARY KEY (brand_id, member_id),
     CONSTRAINT members_external_user_id_unique UNIQUE (brand_id, external_user_id),
     CONSTRAINT members_archived_have_joined CHECK (archived_at IS NULL OR joined_at IS NOT NULL),
     CONSTRAINT members_attributes_are_an_object CHECK (json_typeof(attributes) = 'object')
 );
 -- Few, and asked about by every settling.
-CREATE INDEX IF NOT EXISTS members_archived ON members (brand_id, member_id) WHERE archived_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS members_archived ON members (brand_id, member_id)
+    WHERE archived_at IS NOT NULL OR returned_at IS NOT NULL;
 
 -- What is promised ------------------------------------------------------------------------------
 
@@ -242,6 +245,7 @@ CREATE TABLE IF NOT EXISTS memberships (
     PRIMARY KEY (brand_id, membership_id),
     CONSTRAINT memberships_of_type FOREIGN KEY (brand_id, membership_type_id) REFERENCES membership_types,
     CONSTRAINT memberships_of_member FOREIGN KEY (brand_id, member_id) REFERENCES members,
+    CONSTRAINT memberships_anchor_not_before_start CHECK (billing_anchor >= starts_on),
     CONSTRAINT memberships_frequency_known CHECK (
         billing_frequency ~ '^P(([1-9]|[1-4][0-9]|5[0-2])W|([1-9]|[12][0-9]|3[0-6])M|[1-3]Y)$'),
     CONSTRAINT memberships_status_known CHECK (status IN (

@@ -41,11 +41,10 @@ def explain(
         raise NotFound("There is no such membership.")
     (member,) = loaded
     history = member.history(clock.now)
-    rules = RuleBook(connection, brand_id)[member.facts.membership_type_id]
-    chosen = [rule for rule in rules if credit_rule_id in (None, rule.credit_rule_id)]
-    until = last or max(history.today, history.facts.starts_on)
+    rules = RuleBook(connection, brand_id, clock.zone).of(member.facts.types)
+    until = last or max(history.today, history.starts_on)
     names = {row.guest_id: row for row in connection.execute(_GUESTS, {"brand_id": brand_id, "id": membership_id})}
-    decisions = decide(history, chosen, max(until, history.facts.starts_on))
+    decisions = decide(history, rules, max(until, history.starts_on), only=credit_rule_id)
     rows = []
     for occurrence, of_occurrence in groupby(decisions, lambda decision: decision.occurrence):
         if (first is None or first <= occurrence.period_start) and occurrence.period_start <= until:
@@ -63,9 +62,9 @@ def _facts(member: Membership, history: History, occurrence: Occurrence) -> dict
         "released_at": None if occurrence.release.first is None else _instant(occurrence.release.first),
         "charges": [
             {"charge_id": member.charge_ids[charge.number], "state": charge.state.value}
-            for charge in history.charges_on(occurrence.day)
+            for charge in history.charges_for(occurrence.every, occurrence.day)
         ],
-        "charged_automatically": history.is_charged_automatically(occurrence.day),
+        "charged_automatically": history.charged_automatically_at(occurrence.day) is not None,
     }
 
 
@@ -115,6 +114,8 @@ _SENTENCES = {
     Reason.PERIOD_OVER: "{period} was over before its credit could be issued, and the rule does not roll over.",
     Reason.GUEST_REMOVED: "{name} has left the order since {period} began.",
     Reason.MEMBER_ARCHIVED: "The member is archived.",
+    Reason.OF_ANOTHER_TYPE: "The membership was of another type when {period} began, or was switched to one in it.",
+    Reason.USED_BEFORE_CHANGE: "{name} had used one of this coupon in {period} before the membership's type changed.",
     Reason.COUPON_MISSING: "The rule's coupon is not there, so its credit could not be made.",
     Reason.ISSUED: "The credit of {name} for {period} is owed and about to be issued.",
 }

@@ -18,6 +18,7 @@ members = Table(
     may("joined_at", Instant),
     must("updated_at", Instant),
     may("archived_at", Instant),
+    may("returned_at", Instant),
 )
 
 billing_events = Table(
