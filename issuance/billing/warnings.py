@@ -1,19 +1,22 @@
 """What to look at in events that are accepted: the sender may have meant something else (INTERFACE 6)."""
 
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
 from issuance.billing import inbox
 from issuance.billing.cloud_events import BillingEvent, EventWarning
 from issuance.billing.inbox import Dates
-from issuance.deciding.calendar import add_months
+from issuance.deciding.calendar import Calendar
+from issuance.deciding.coverage import DAYS_OFF, coverage_of
+from issuance.deciding.frequency import BillingFrequency
 
-#: How many days a biller may be off a billing date (SEMANTICS 7).
-_TOLERANCE = 3
+# Dates that nothing moved are the same in all zones.
+_ANY_ZONE = ZoneInfo("UTC")
 
 
 def about(
@@ -46,52 +49,20 @@ def _beside(charge: BillingEvent, known: Mapping[UUID, Dates]) -> EventWarning |
 
 
 @lru_cache(maxsize=16384)
-def _of_period(dates: Dates, first: str, last: str | None) -> EventWarning | None:
+def _of_period(dates: Dates, period_start: str, period_end: str | None) -> EventWarning | None:
     """What is strange about a charge for a period, on the calendar that a membership was signed up with."""
-    start, end = date.fromisoformat(first), None if last is None else date.fromisoformat(last)
-    near = _boundaries(dates, start)
-    nearest = _nearest(near, start)
-    begins = _as_boundary(dates, start)
-    if end is None:
-        covers = begins in near
-    else:
-        ends = _as_boundary(dates, end)
-        covers = any(begins <= boundary < ends for boundary in (*near, *_boundaries(dates, end)))
-    if not covers:
+    start = date.fromisoformat(period_start)
+    frequency = BillingFrequency.parse(dates.billing_frequency)
+    calendar = Calendar(_ANY_ZONE, dates.starts_on, dates.billing_anchor, frequency.interval)
+    covers = coverage_of(start, None if period_end is None else date.fromisoformat(period_end), calendar, calendar)
+    nearest = calendar.nearest_boundary(start)
+    if not covers.has_boundary:
         return EventWarning("covers_no_boundary", f"it covers no billing date; the nearest is {nearest}")
-    if abs((nearest - start).days) > _TOLERANCE:
+    if abs(nearest - start) > DAYS_OFF:
         off = f"period_start {start} is {abs((nearest - start).days)} days from the nearest billing date, {nearest}"
         return EventWarning("off_boundary", f"{off}: it may pay for the wrong period")
     return None
 
 
-def _as_boundary(dates: Dates, day: date) -> date:
-    """The boundary that a date counts as: itself, or one within three days, but not where billing is in weeks."""
-    near = _boundaries(dates, day)
-    nearest = _nearest(near, day)
-    if day in near or dates.billing_frequency.endswith("W"):
-        return day
-    return nearest if abs((nearest - day).days) <= _TOLERANCE else day
-
-
-def _nearest(boundaries: list[date], day: date) -> date:
-    """The nearest boundary to a date, of two the later."""
-    return min(boundaries, key=lambda boundary: (abs((boundary - day).days), -boundary.toordinal()))
-
-
-def _boundaries(dates: Dates, day: date) -> list[date]:
-    """The start, and the billing dates about a date."""
-    anchor = dates.billing_anchor
-    count, unit = int(dates.billing_frequency[1:-1]), dates.billing_frequency[-1]
-    if unit == "W":
-        turn = (day - anchor).days // (7 * count)
-        turns = [anchor + timedelta(weeks=k * count) for k in range(max(turn - 1, 0), max(turn, 0) + 3)]
-    else:
-        months = count * (12 if unit == "Y" else 1)
-        turn = ((day.year - anchor.year) * 12 + day.month - anchor.month) // months
-        turns = [add_months(anchor, k * months) for k in range(max(turn - 1, 0), max(turn, 0) + 3)]
-    return sorted({dates.starts_on, *turns})
-
-
 def _said(instant: datetime) -> str:
-    return instant.isoformat(timespec="seconds")
+    return instant.astimezone(UTC).isoformat(timespec="seconds")

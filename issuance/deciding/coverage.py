@@ -7,7 +7,7 @@ from issuance.deciding.calendar import Calendar
 from issuance.deciding.frequency import Interval
 
 #: Billers are some days off: a date so near to a boundary counts as that boundary.
-_DAYS_OFF = timedelta(days=3)
+DAYS_OFF = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +59,4 @@ def _counted_as(day: date, calendar: Calendar, stood: Calendar) -> date:
     if stood.billing_now.weeks or calendar.is_boundary(None, day):
         return day
     nearest = stood.nearest_boundary(day)
-    return nearest if abs(nearest - day) <= _DAYS_OFF else day
+    return nearest if abs(nearest - day) <= DAYS_OFF else day

@@ -78,7 +78,7 @@ class DryRun:
         the end of the next one, every charge ahead initiated on its day), and why there are no others."""
         clock = clocks.read(self.connection, self.brand_id)
         last = add_months(day_of(clock.now, clock.zone).replace(day=1), 2) - timedelta(days=1)
-        rules = RuleBook(self.connection, self.brand_id)
+        rules = RuleBook(self.connection, self.brand_id, clock.zone)
         fingerprints = Fingerprints(rules, clock)
         known: dict[Hashable, _Paper] = {}
         statuses: Counter[str] = Counter()
@@ -127,9 +127,9 @@ class DryRun:
 
 def _settled(member: Membership, rules: RuleBook, clock: clocks.BrandClock, last: date) -> _Paper:
     history = member.history(clock.now)
-    of_type = rules[member.facts.membership_type_id]
-    settlement = settle(history, of_type, member.state.settled_at)
-    ahead: Sequence[Any] = decide(history, of_type, last)
+    of_types = rules.of(member.facts.types)
+    settlement = settle(history, of_types, member.state.settled_at)
+    ahead: Sequence[Any] = decide(history, of_types, last)
     due = Counter(
         Due(decision.credit_rule_id, f"{decision.occurrence.period_start:%Y-%m}", decision.reason is Reason.ISSUED)
         for decision in ahead
