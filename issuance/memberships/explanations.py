@@ -169,9 +169,9 @@ def _sentence(history: History, decision: Decision, reason: Reason, name: str, f
         "charge": _nearest(facts),
         "open": "".join(f" Open is {_said(charge)}." for charge in facts["open_charges"]),
         "scheduled": facts["scheduled_at"],
-        "saved": f"and a version was saved only at {facts['next_version_at']}"
+        "saved": f"and the next version counts from {facts['next_version_at']}"
         if facts["next_version_at"]
-        else "and those saved by then are for another type or frequency",
+        else "and no version is for it",
     }
     if decision.credit is not None:
         said = f"{name} was issued a credit for {words['period']}; it {_became(history, decision.credit)}."
