@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 from pydantic_core import from_json
 
 from issuance.deciding.frequency import BillingFrequency
@@ -71,7 +71,7 @@ class SignedUp(_Data):
     external_user_id: Identifier
     starts_on: CalendarDate
     billing_anchor: CalendarDate | None = None
-    billing_frequency: BillingFrequency = BillingFrequency.MONTH
+    billing_frequency: Annotated[str, AfterValidator(lambda said: BillingFrequency.parse(said).text)] = "P1M"
     guests: Annotated[list[SignedUpGuest], Field(max_length=MOST_GUESTS)] | None = None
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """Histories that billers really tell, each with the credits that must come of it (SEMANTICS 3, 4, 6, 7)."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import pytest
 
@@ -322,7 +323,7 @@ def test_trouble_that_was_told_ends_with_the_last_outstanding_charge() -> None:
 
 
 @pytest.mark.parametrize("refunded", [{"amount_refunded": 0}, {"amount_refunded": 3}])
-def test_a_refund_of_nothing_or_in_part_takes_nothing_back(refunded: dict[str, int]) -> None:
+def test_a_refund_of_nothing_or_in_part_takes_nothing_back(refunded: dict[str, Any]) -> None:
     life = life_from()
     life.charge(at("2030-02-01"), "succeeded", "c", "2030-02-01", amount=10)
     life.charge(at("2030-02-03"), "refunded", "c", "2030-02-01", **refunded)
@@ -489,7 +490,7 @@ def test_a_promise_older_than_the_software_is_kept() -> None:
 # -- The party
 
 
-def without_ids(*names: str, lead: str) -> dict[str, object]:
+def without_ids(*names: str, lead: str) -> dict[str, Any]:
     return {"guests": [{"name": name, "lead_booker": name == lead} for name in names]}
 
 
