@@ -225,7 +225,7 @@ class Life:
             versions = tuple(version for version in one.versions if version.created_at <= now)
             deleted_at = one.deleted_at if one.deleted_at is not None and one.deleted_at <= now else None
             if versions:
-                saved.append(Rule(one.credit_rule_id, versions, deleted_at))
+                saved.append(Rule(one.credit_rule_id, versions, deleted_at, one.made_at))
         return saved
 
     def settle(self, now: datetime, *, woke_at: datetime | None = None) -> list[Outcome]:
