@@ -59,8 +59,8 @@ def test_a_dry_run_of_an_import_says_what_comes(moved: tuple[Club, list[dict[str
     club.settle(intake.membership_ids)
     issued = {(row.credit_rule_id, row.month): row.count for row in club.rows(_BY_MONTH)}
     assert issued == {(row["credit_rule_id"], row["month"]): row["now"] for row in said["credits"] if row["now"]}
-    # Those of May whose debit failed then are collected in June, and were not owed before.
-    assert {month for _, month in issued} == {"2031-05", "2031-06"}
+    # One of May whose debit failed then may be collected in June: it was not owed before.
+    assert {"2031-06"} <= {month for _, month in issued} <= {"2031-05", "2031-06"}
     statuses = dict(club.rows("SELECT status, count(*) FROM memberships GROUP BY 1"))
     assert said["memberships"] == {
         "signed_up": 60,
