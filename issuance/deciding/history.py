@@ -109,6 +109,11 @@ class History:
         back = [self.facts.returned_at, *(at for guest, at in self.facts.returned_guests if guest == place)]
         return any(at is not None and begun_at < at for at in back)
 
+    def begun_at(self, day: date) -> datetime:
+        """When the period that starts on a date began: at its midnight; on the day of joining, at the sign-up."""
+        joined = self.signed_up_at
+        return joined if day == day_of(joined, self.facts.zone) else self.start_of(day)
+
     def status_at(self, instant: datetime) -> Status:
         """The status at an instant, automatic charges included."""
         status = self.standing.at(instant)
