@@ -29,7 +29,8 @@ from issuance.deciding.frequency import BillingFrequency
 from issuance.deciding.recognition import Entry, Listing, Recognised, recognised
 
 SIGNED_UP, GUESTS_CHANGED = "membership.signed_up", "membership.guests_changed"
-TYPE_CHANGED = "membership.type_changed"
+#: Events that change what charges cover that were told before.
+DATES_MOVED = frozenset({"membership.billing_date_moved", "membership.start_moved"})
 #: The order in which charges' events of one instant happened.
 _OF_CHARGES = tuple(
     f"charge.{state}" for state in ("initiated", "failed", "skipped", "succeeded", "disputed", "refunded")

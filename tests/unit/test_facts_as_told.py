@@ -520,6 +520,13 @@ def test_what_began_while_a_guest_was_archived_is_never_made_up_for() -> None:
     assert sorted(got, key=str) == sorted([(ADA, 2), (ADA, 3), (BEN, 3)], key=str)
 
 
+def test_who_returns_and_signs_up_that_day_gets_the_sign_ups_credit() -> None:
+    """It began with the sign-up, not at the midnight before the return."""
+    life = Life(starts_on=FIRST, signed_up_at=at("2030-01-01T11:00"))
+    life.returned_guests = {ADA: at("2030-01-01T10:00")}
+    assert given(life, "2030-01-01T11:00") == ["2030-01-01"]
+
+
 def test_a_guest_who_was_never_on_the_order_is_new() -> None:
     life = Life(rules=[rule(billed())], starts_on=FIRST, guests=(ADA,))
     life.tell(at("2030-01-10"), "membership.guests_changed", **party(ADA, EVE))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -16,7 +17,7 @@ from tests.unit.lives import lives, nows
 laws = settings(max_examples=60, deadline=None, phases=[Phase.generate])
 
 
-def of_both(**says: object) -> list[Rule]:
+def of_both(**says: Any) -> list[Rule]:
     """A rule of each type, of one coupon: GOLD's is number 1, SILVER's 2."""
     types = enumerate((GOLD, SILVER), start=1)
     return [
