@@ -3,16 +3,16 @@
 from copy import deepcopy
 from dataclasses import fields, replace
 from datetime import timedelta
-from typing import cast, get_args
+from typing import NamedTuple, cast, get_args
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from issuance.deciding.facts import Credit, Fact, MembershipFacts
+from issuance.deciding.facts import Credit, Fact, MembershipFacts, Rule
 from issuance.engine.fingerprint import FIELDS, Fingerprints
 from issuance.engine.outcomes import Outcome, outcome_of
 from issuance.engine.rules import RuleBook
-from tests.unit.club import GOLD, Life, clock_at
+from tests.unit.club import Life, clock_at
 from tests.unit.lives import lives, nows, others
 
 laws = settings(max_examples=60, deadline=None, phases=[Phase.generate])
@@ -21,7 +21,16 @@ laws = settings(max_examples=60, deadline=None, phases=[Phase.generate])
 def fingerprints(life: Life, now: object, *, stands_still: bool = True) -> Fingerprints:
     """Taken at an instant, with the rules that are saved by then."""
     clock = replace(clock_at(now, life.zone), stands_still=stands_still)  # type: ignore[arg-type]
-    return Fingerprints(cast(RuleBook, {GOLD: life.rules_at(now)}), clock)  # type: ignore[arg-type]
+    return Fingerprints(cast(RuleBook, Book(life.rules_at(now))), clock)  # type: ignore[arg-type]
+
+
+class Book(NamedTuple):
+    """A rule book of one brand's rules, which are for all types."""
+
+    rules: list[Rule]
+
+    def of(self, types: object) -> list[Rule]:  # noqa: ARG002 - as a rule book's
+        return self.rules
 
 
 def said(outcome: Outcome) -> tuple[object, ...]:
@@ -29,8 +38,7 @@ def said(outcome: Outcome) -> tuple[object, ...]:
     return (
         outcome.now,
         outcome.complete,
-        outcome.status,
-        outcome.ends_on,
+        outcome.listed,
         outcome.due_at,
         outcome.counts,
         outcome.issued,
@@ -45,7 +53,7 @@ def happens(outcome: Outcome) -> tuple[object, ...]:
     """What an outcome that is for all of a fingerprint says: what is issued, what expires of those who have it."""
     new = {key: outcome.credits[key] for key in outcome.issued}
     expired = sorted(outcome.expired) if outcome.only_issues_and_expires else None
-    return outcome.now, outcome.status, outcome.ends_on, outcome.due_at, outcome.counts, new, expired
+    return outcome.now, outcome.listed, outcome.due_at, outcome.counts, new, expired
 
 
 def test_every_field_of_the_facts_has_its_place_in_the_fingerprint() -> None:
