@@ -1,0 +1,101 @@
+"""Who is on the order (SEMANTICS 5): lists of guests, and who of them is recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from campaigns.model.words import Fact, Guest
+
+
+@dataclass(frozen=True)
+class Person:
+    """A guest as known so far; `label` is who it is, whatever else changes."""
+
+    label: str
+    name: str
+    email: str | None
+    external_user_id: str | None
+    lead_booker: bool
+
+
+def first_party(sign_up: Fact) -> list[Person]:
+    guests: list[Guest] = sign_up.data.get("guests") or []
+    if not guests:
+        name = f"{sign_up.membership} member"
+        return [Person(name, sign_up.membership, None, sign_up.membership, True)]
+    return [_new(guest, sign_up, number) for number, guest in enumerate(guests)]
+
+
+def parties(sign_up: Fact, lists: list[Fact]) -> list[list[Person]]:
+    """The sign-up's party, and that of each later list, in order."""
+    known = first_party(sign_up)
+    found = [known]
+    everyone = {person.label: person for person in known}
+    for fact in lists:
+        party = _recognised(fact, found[-1], everyone)
+        everyone |= {person.label: person for person in party}
+        found.append(party)
+    return found
+
+
+def _new(guest: Guest, fact: Fact, number: int) -> Person:
+    label = guest.label if guest.by_id else f"{fact.id} {number}"
+    return Person(label, guest.name, guest.email, guest.external_user_id, guest.lead_booker)
+
+
+def _recognised(fact: Fact, party: list[Person], everyone: dict[str, Person]) -> list[Person]:
+    guests: list[Guest] = fact.data["guests"]
+    found: dict[int, Person] = {}
+
+    def free() -> list[Person]:
+        taken = {person.label for person in found.values()}
+        return [person for person in party if person.label not in taken]
+
+    def by_name(guest: Guest) -> Iterator[Person]:
+        same = [person for person in party if person.name == guest.name]
+        if len(same) == 1:
+            yield from (person for person in same if not _otherwise(guest, person))
+
+    def by_lead(guest: Guest) -> Iterator[Person]:
+        for person in party:
+            another = person.name != guest.name and None not in (guest.email, person.email)
+            if guest.lead_booker and person.lead_booker and not _otherwise(guest, person):
+                if not (another and guest.email != person.email):
+                    yield person
+
+    steps: list[Callable[[Guest], Iterator[Person]]] = [
+        lambda guest: (person for person in party if None is not guest.external_user_id == person.external_user_id),
+        lambda guest: (person for person in party if None is not guest.email == person.email),
+        by_name,
+        by_lead,
+    ]
+    for number, guest in enumerate(guests):
+        if guest.by_id and guest.label in everyone:
+            found[number] = everyone[guest.label]
+    for step in steps:
+        for number, guest in enumerate(guests):
+            if number not in found:
+                labels = {person.label for person in free()}
+                found |= {number: person for person in step(guest) if person.label in labels}
+    return [
+        _told_anew(found[number], guest) if number in found else _new(guest, fact, number)
+        for number, guest in enumerate(guests)
+    ]
+
+
+def _otherwise(guest: Guest, person: Person) -> bool:
+    """Whether an id of the entry says that it is somebody else."""
+    member = guest.external_user_id
+    return guest.by_id or (None not in (member, person.external_user_id) and member != person.external_user_id)
+
+
+def _told_anew(person: Person, guest: Guest) -> Person:
+    """What is known of a guest, with what the list says now."""
+    return replace(
+        person,
+        name=guest.name,
+        email=guest.email or person.email,
+        external_user_id=guest.external_user_id or person.external_user_id,
+        lead_booker=guest.lead_booker,
+    )

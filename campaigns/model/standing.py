@@ -1,0 +1,114 @@
+"""The status of one membership over time: pauses, ends, announced ends, and trouble with charges (SEMANTICS 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from campaigns.model.charges import PAYING, Charge
+from campaigns.model.words import Fact
+
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+ENDED = ("cancelled", "expired")
+STATUS = "membership.status_changed"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands from an instant on. Trouble may stand under a pause or an end."""
+
+    status: str
+    trouble: bool
+    #: The outstanding charges, each with the number of the fact since which it is.
+    outstanding: Mapping[str, int]
+
+
+class Standings:
+    """Every standing that a membership had, and the runs of `initiated` and `succeeded` of its charges."""
+
+    def __init__(
+        self,
+        facts: list[Fact],
+        charges: Mapping[str, Charge],
+        states: Mapping[int, str],
+        midnight: Callable[[date], datetime],
+    ) -> None:
+        """`states`: by the number of a fact of a charge, the state that it brings; a fact without one brings none."""
+        self.charges, self.states, self.midnight = charges, states, midnight
+        self.upcoming, self.paused, self.told = True, False, False
+        self.ended: str | None = None
+        self.announced: tuple[datetime, str] | None = None
+        self.outstanding: dict[str, int] = {}
+        self.state: dict[str, str] = {}
+        self.all: list[tuple[datetime, Standing]] = [(BEGINNING, self._present())]
+        for number, fact in enumerate(facts):
+            self._end(fact.time)
+            if fact.kind == STATUS:
+                self._told(fact)
+            elif number in states:
+                self._charged(fact.data["charge"], states[number], number)
+            else:
+                continue
+            self.all.append((fact.time, self._present()))
+        self._end(datetime.max.replace(tzinfo=UTC))
+
+    def at(self, instant: datetime) -> Standing:
+        return next(standing for since, standing in reversed(self.all) if since <= instant)
+
+    def _present(self) -> Standing:
+        trouble = self.told or bool(self.outstanding)
+        status = self.ended or ("paused" if self.paused else "needs_attention" if trouble else "")
+        return Standing(status or ("upcoming" if self.upcoming else "active"), trouble, dict(self.outstanding))
+
+    def _end(self, instant: datetime) -> None:
+        """An announced end that has come by an instant."""
+        if self.announced and self.announced[0] <= instant:
+            (since, self.ended), self.announced = self.announced, None
+            self.all.append((since, self._present()))
+
+    def _told(self, fact: Fact) -> None:
+        status, ends_on = fact.data["status"], fact.data.get("ends_on")
+        if status == "active":
+            if not (self.paused or self.told or self.outstanding or self.ended):
+                self.announced = None
+            self.paused, self.told, self.ended = False, False, None
+            self.outstanding = {}
+        elif status == "paused":
+            self.paused = True
+        elif status == "needs_attention":
+            self.told = True
+        if ends_on is not None:
+            kind = status if status in ENDED else "cancelled"
+            end = self.midnight(ends_on)
+            self.ended, self.announced = (None, (end, kind)) if end > fact.time else (kind, None)
+        elif status in ENDED:
+            self.ended, self.announced = status, None
+        elif "ends_on" in fact.data:
+            self.announced = None
+        if status not in ENDED or self.ended:
+            self.upcoming = False
+
+    def _charged(self, charge: str, state: str, number: int) -> None:
+        self.state[charge] = state
+        own = self.charges[charge]
+        if own.beside:
+            return
+        if state in PAYING:
+            self.upcoming = False
+        if state in ("failed", "disputed"):
+            others = [other for name, other in self.charges.items() if name != charge]
+            paid = any(self.state.get(each.id) == "succeeded" and own.same_period(each) for each in others)
+            if not paid:
+                self.outstanding.setdefault(charge, number)
+        elif state != "initiated":
+            settled = {charge}
+            if state == "succeeded":
+                settled |= {name for name in self.outstanding if self.charges[name].same_period(own)}
+            self._settle(settled)
+
+    def _settle(self, settled: set[str]) -> None:
+        before = len(self.outstanding)
+        self.outstanding = {name: since for name, since in self.outstanding.items() if name not in settled}
+        if before and not self.outstanding:
+            self.told = False
