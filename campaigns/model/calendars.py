@@ -65,6 +65,10 @@ class Calendar:
             yield day
             number += 1
 
+    def within(self, frequency: str, start: date, end: date) -> list[date]:
+        days = self.days(frequency)
+        return days[bisect_left(days, start) : bisect_left(days, end)]
+
     def next(self, frequency: str, day: date) -> date:
         days = self.days(frequency)
         return days[bisect_right(days, day)]

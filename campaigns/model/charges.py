@@ -40,14 +40,13 @@ class Charge:
     @property
     def beside(self) -> bool:
         """Whether it covers no billing boundary."""
-        return not any(self.start <= day < self.end for day in self.now.days("billing_cycle"))
+        return not self.now.within("billing_cycle", self.start, self.end)
 
     def pays_for(self, frequency: str) -> set[date]:
         """The turns on a frequency's calendar that it pays for."""
         if frequency not in self._paid:
-            then = sum(self.start <= day < self.end for day in self.at_first.days(frequency))
-            there = [day for day in self.now.days(frequency) if self.start <= day < self.end]
-            self._paid[frequency] = set(there[: max(1, then)])
+            then = len(self.at_first.within(frequency, self.start, self.end))
+            self._paid[frequency] = set(self.now.within(frequency, self.start, self.end)[: max(1, then)])
         return self._paid[frequency]
 
     def same_period(self, other: Charge) -> bool:

@@ -62,10 +62,10 @@ def _lapse(versions: list[Version], reading: Reading, day: date) -> datetime:
     a version saved later brought is no turn yet."""
     lapse = reading.now
     for number, version in enumerate(versions):
-        following = {boundary for each in versions[: number + 1] for boundary in calendar_of(each, reading)}
-        starts = [reading.midnight(boundary) for boundary in following if boundary > day]
         if version.created <= lapse:
-            lapse = min([lapse, *starts])
+            frequencies = {each.issuing_frequency for each in versions[: number + 1]}
+            following = min(reading.calendar.next(frequency, day) for frequency in frequencies)
+            lapse = min(lapse, reading.midnight(following))
     return lapse
 
 

@@ -59,10 +59,10 @@ def _recognised(fact: Fact, party: list[Person], everyone: dict[str, Person]) ->
 
     def by_lead(guest: Guest) -> Iterator[Person]:
         for person in party:
-            another = person.name != guest.name and None not in (guest.email, person.email)
-            if guest.lead_booker and person.lead_booker and not _otherwise(guest, person):
-                if not (another and guest.email != person.email):
-                    yield person
+            named, reached = person.name != guest.name, None not in (guest.email, person.email)
+            another = named and reached and person.email != guest.email
+            if guest.lead_booker and person.lead_booker and not another and not _otherwise(guest, person):
+                yield person
 
     steps: list[Callable[[Guest], Iterator[Person]]] = [
         lambda guest: (person for person in party if None is not guest.external_user_id == person.external_user_id),
@@ -77,7 +77,9 @@ def _recognised(fact: Fact, party: list[Person], everyone: dict[str, Person]) ->
         for number, guest in enumerate(guests):
             if number not in found:
                 labels = {person.label for person in free()}
-                found |= {number: person for person in step(guest) if person.label in labels}
+                same = next((person for person in step(guest) if person.label in labels), None)
+                if same is not None:
+                    found[number] = same
     return [
         _told_anew(found[number], guest) if number in found else _new(guest, fact, number)
         for number, guest in enumerate(guests)

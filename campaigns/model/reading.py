@@ -135,8 +135,8 @@ class Reading:
                 if self.status_at(instant) in ("paused", *ENDED):
                     continue
             data = {"charge": f"auto {day}", "period_start": day}
-            for kind in ("charge.initiated", "charge.succeeded"):
-                charged.append(Fact(f"{day} {kind}", instant, kind, self.membership, data, "automatic"))
+            kinds = ("charge.initiated", "charge.succeeded")
+            charged += [Fact(f"{day} {kind}", instant, kind, self.membership, data, "automatic") for kind in kinds]
         self._charged(charged)
 
     def _is_billed(self, day: date, instant: datetime) -> bool:

@@ -30,11 +30,10 @@ class Release:
         reading, waiting = self.reading, False
         if self.start > reading.now and not self.sign_up:
             return
-        instants = {since for since, _ in reading.standings.all} | {self.start, reading.sign_up.time}
+        first = reading.sign_up.time if self.sign_up else max(self.start, reading.sign_up.time)
+        instants = {since for since, _ in reading.standings.all} | {first, self.start}
         instants |= {time for charge in self.charges for _, time, _ in reading.states[charge.id]}
-        for instant in sorted(instants):
-            if not reading.sign_up.time <= instant <= reading.now or (instant < self.start and not self.sign_up):
-                continue
+        for instant in sorted(each for each in instants if first <= each <= reading.now):
             standing = reading.standings.at(instant)
             waiting = standing.trouble or (waiting and standing.status in GONE)
             charged = self._charged(instant)

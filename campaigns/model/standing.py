@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -50,22 +51,26 @@ class Standings:
                 self._charged(fact.data["charge"], states[number], number)
             else:
                 continue
-            self.all.append((fact.time, self._present()))
+            self._note(fact.time)
         self._end(datetime.max.replace(tzinfo=UTC))
 
     def at(self, instant: datetime) -> Standing:
-        return next(standing for since, standing in reversed(self.all) if since <= instant)
+        return self.all[bisect_right(self.all, instant, key=lambda each: each[0]) - 1][1]
 
     def _present(self) -> Standing:
         trouble = self.told or bool(self.outstanding)
         status = self.ended or ("paused" if self.paused else "needs_attention" if trouble else "")
         return Standing(status or ("upcoming" if self.upcoming else "active"), trouble, dict(self.outstanding))
 
+    def _note(self, instant: datetime) -> None:
+        if self.all[-1][1] != self._present():
+            self.all.append((instant, self._present()))
+
     def _end(self, instant: datetime) -> None:
         """An announced end that has come by an instant."""
         if self.announced and self.announced[0] <= instant:
             (since, self.ended), self.announced = self.announced, None
-            self.all.append((since, self._present()))
+            self._note(since)
 
     def _told(self, fact: Fact) -> None:
         status, ends_on = fact.data["status"], fact.data.get("ends_on")

@@ -36,7 +36,7 @@ def mean_days(frequency: str) -> float:
 @cache
 def series(anchor: date, frequency: str, until: date) -> tuple[date, ...]:
     """anchor + k·F for k ≥ 0, up to `until`."""
-    found = []
+    found: list[date] = []
     while (day := plus(anchor, frequency, len(found))) <= until:
         found.append(day)
     return tuple(found)

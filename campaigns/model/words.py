@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-
 SIGN_UP = "membership.signed_up"
 #: Of equal times: first what is no charge's, then charges' facts so.
 CHARGED = ("initiated", "failed", "skipped", "succeeded", "disputed", "refunded")
@@ -122,11 +121,7 @@ def _text(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(value, list):
-        return (
-            "["
-            + ", ".join(_entry(each) if isinstance(each, Guest) else str(each) for each in value)
-            + "]"
-        )
+        return "[" + ", ".join(_entry(each) if isinstance(each, Guest) else str(each) for each in value) + "]"
     return str(value)
 
 
