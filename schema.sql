@@ -102,13 +102,16 @@ CREATE TABLE IF NOT EXISTS members (
     joined_at        timestamptz,
     updated_at       timestamptz NOT NULL DEFAULT now(),
     archived_at      timestamptz,
+    -- When they were last brought back: what began before it is never given after it.
+    returned_at      timestamptz,
     PRIMARY KEY (brand_id, member_id),
     CONSTRAINT members_external_user_id_unique UNIQUE (brand_id, external_user_id),
     CONSTRAINT members_archived_have_joined CHECK (archived_at IS NULL OR joined_at IS NOT NULL),
     CONSTRAINT members_attributes_are_an_object CHECK (json_typeof(attributes) = 'object')
 );
 -- Few, and asked about by every settling.
-CREATE INDEX IF NOT EXISTS members_archived ON members (brand_id, member_id) WHERE archived_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS members_archived ON members (brand_id, member_id)
+    WHERE archived_at IS NOT NULL OR returned_at IS NOT NULL;
 
 -- What is promised ------------------------------------------------------------------------------
 
@@ -143,6 +146,8 @@ CREATE TABLE IF NOT EXISTS credit_rules (
     brand_id       uuid NOT NULL REFERENCES brands,
     credit_rule_id uuid NOT NULL,
     created_at     timestamptz NOT NULL,
+    -- The promise is older than the rule: version 1 counts as created at the start of this day (SEMANTICS 4).
+    effective_from date,
     -- Set by the deletion, the last version: nothing is issued under a deleted rule.
     deleted_at     timestamptz,
     PRIMARY KEY (brand_id, credit_rule_id)
@@ -187,32 +192,39 @@ CREATE TABLE IF NOT EXISTS billing_events (
     time          timestamptz NOT NULL,
     membership_id uuid NOT NULL,
     charge_id     text,
+    -- What is understood of it: an event with this source and id that says the same is a double.
     data          jsonb NOT NULL,
-    body_hash     bytea NOT NULL,
+    -- What is not: kept and not compared, by the dotted path of the field. NULL, as mostly: there is none.
+    unknown_fields jsonb,
     received_at   timestamptz NOT NULL DEFAULT now(),
     -- NULL until the membership was settled with it; an event that is ahead of its sign-up waits so.
     settled_at    timestamptz,
     CONSTRAINT billing_events_once PRIMARY KEY (brand_id, source, event_id),
     CONSTRAINT billing_events_type_known CHECK (type IN (
-        'membership.signed_up', 'membership.status_changed', 'membership.billing_date_moved', 'membership.guests_changed',
+        'membership.signed_up', 'membership.status_changed', 'membership.billing_date_moved', 'membership.start_moved',
+        'membership.type_changed', 'membership.guests_changed',
         'charge.initiated', 'charge.succeeded', 'charge.failed', 'charge.skipped', 'charge.refunded', 'charge.disputed')),
     CONSTRAINT billing_events_charge_named CHECK ((charge_id IS NOT NULL) = starts_with(type, 'charge.'))
 );
 CREATE INDEX IF NOT EXISTS billing_events_by_membership ON billing_events (brand_id, membership_id);
--- Whose charge is it? Asked of every charge event: a charge belongs to one membership.
+-- Was the charge told of before?
 CREATE INDEX IF NOT EXISTS billing_events_by_charge ON billing_events (brand_id, charge_id) WHERE charge_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS billing_events_unsettled ON billing_events (brand_id, membership_id) WHERE settled_at IS NULL;
 
--- What was refused, with the reason, until the operator retries or dismisses it.
+-- What was refused, with the reason, until the operator retries or dismisses it. The same text has one row, however
+-- often it is refused.
 CREATE TABLE IF NOT EXISTS rejected_events (
     brand_id    uuid NOT NULL REFERENCES brands,
     rejected_id uuid NOT NULL,
     received_at timestamptz NOT NULL DEFAULT now(),
     code        text NOT NULL,
     message     text NOT NULL,
-    -- As it came (a JSON text cut at 64 kB), even where it was no event at all.
+    -- As it came (a text cut at 64 kB), even where it was no event at all, nor JSON.
     body        text NOT NULL,
-    PRIMARY KEY (brand_id, rejected_id)
+    -- The SHA-256 of all of it.
+    body_hash   bytea NOT NULL,
+    PRIMARY KEY (brand_id, rejected_id),
+    CONSTRAINT rejected_events_once UNIQUE (brand_id, body_hash)
 );
 
 -- Memberships -----------------------------------------------------------------------------------
@@ -234,7 +246,8 @@ CREATE TABLE IF NOT EXISTS memberships (
     CONSTRAINT memberships_of_type FOREIGN KEY (brand_id, membership_type_id) REFERENCES membership_types,
     CONSTRAINT memberships_of_member FOREIGN KEY (brand_id, member_id) REFERENCES members,
     CONSTRAINT memberships_anchor_not_before_start CHECK (billing_anchor >= starts_on),
-    CONSTRAINT memberships_frequency_known CHECK (billing_frequency IN ('P1M', 'P3M', 'P6M', 'P1Y')),
+    CONSTRAINT memberships_frequency_known CHECK (
+        billing_frequency ~ '^P(([1-9]|[1-4][0-9]|5[0-2])W|([1-9]|[12][0-9]|3[0-6])M|[1-3]Y)$'),
     CONSTRAINT memberships_status_known CHECK (status IN (
         'upcoming', 'active', 'billing', 'needs_attention', 'paused', 'cancelled', 'expired'))
 ) WITH (fillfactor = 85);
@@ -262,23 +275,26 @@ CREATE TABLE IF NOT EXISTS guests (
 CREATE UNIQUE INDEX IF NOT EXISTS guests_one_lead_booker_an_order ON guests (brand_id, membership_id) WHERE lead_booker;
 CREATE INDEX IF NOT EXISTS guests_by_member ON guests (brand_id, member_id) WHERE member_id IS NOT NULL;
 
--- Where each charge stands by its latest fact. One row a charge id; a charge belongs to one membership.
+-- Where each charge stands by its latest fact. A charge is known by its membership and its id: one invoice may pay for
+-- several memberships.
 CREATE TABLE IF NOT EXISTS charges (
     brand_id        uuid NOT NULL,
-    charge_id       text NOT NULL,
     membership_id   uuid NOT NULL,
+    charge_id       text NOT NULL,
     state           text NOT NULL,
     period_start    date NOT NULL,
     period_end      date,
     amount          numeric,
     amount_refunded numeric,
-    PRIMARY KEY (brand_id, charge_id),
+    -- It covers no billing boundary and no occurrence of a rule, as the membership's last settling found.
+    pays_for_nothing boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (brand_id, membership_id, charge_id),
     CONSTRAINT charges_of_membership FOREIGN KEY (brand_id, membership_id) REFERENCES memberships,
     CONSTRAINT charges_state_known CHECK (state IN ('initiated', 'succeeded', 'failed', 'skipped', 'refunded', 'disputed')),
-    CONSTRAINT charges_end_after_start CHECK (period_end > period_start),
+    CONSTRAINT charges_end_not_before_start CHECK (period_end >= period_start),
     CONSTRAINT charges_amounts_not_negative CHECK (amount >= 0 AND amount_refunded >= 0)
 );
-CREATE INDEX IF NOT EXISTS charges_by_membership ON charges (brand_id, membership_id);
+CREATE INDEX IF NOT EXISTS charges_that_pay_for_nothing ON charges (brand_id) WHERE pays_for_nothing;
 
 -- When memberships next have to be looked at. A membership has a row of its own, under its id, for ever; many that a
 -- sweep left with one future share a row instead, and their own ones rest (size 0). Settling locks the row that is in

@@ -1,5 +1,6 @@
 """What a field may hold: parsed once, at the edge, alike in requests, events and the command line."""
 
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -114,7 +115,7 @@ def _plain_json(value: Any) -> Any:
     match value:
         case str():
             _storable(value)
-        case float() if value in (float("inf"), float("-inf")):
+        case float() if not math.isfinite(value):
             raise ValueError("must hold finite numbers only")
         case dict():
             for name, part in value.items():
@@ -149,7 +150,7 @@ Amount = Annotated[
     Decimal,
     Field(ge=0, max_digits=18, decimal_places=6),  # before what follows, so that it costs no call
     BeforeValidator(_number),
-    PlainSerializer(str, return_type=str),
+    PlainSerializer(lambda amount: format(amount.normalize(), "f"), return_type=str),  # 90.0 is 90
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}),
 ]
 #: Any JSON that PostgreSQL can keep.

@@ -31,6 +31,7 @@ _FIGURES = text("""
                  WHERE w.disabled_at IS NULL AND d.state = 'pending' AND d.next_at <= clock_timestamp()
                  LIMIT :most) due) AS deliveries_due,
            (SELECT count(*) FROM webhooks WHERE disabled_at IS NOT NULL) AS webhooks_disabled,
+           (SELECT count(*) FROM (SELECT FROM charges WHERE pays_for_nothing LIMIT :most) idle) AS charges_for_nothing,
            -- What is owed and not issued can not be counted at a glance: this is what the last check found.
            (SELECT sum(offenders) FROM verdicts WHERE law = 2) AS credits_missing,
            (SELECT sum(offenders) FROM verdicts WHERE law = 3) AS credits_extra,
@@ -48,6 +49,7 @@ MEANINGS = {
     "events_unsettled": "Accepted events of known memberships that wait for settling",
     "oldest_unsettled_event_seconds": "How long the oldest of them has waited",
     "events_rejected": "Refused events that wait for the operator",
+    "charges_for_nothing": "Charges that cover no billing date and no period of a rule: paid, and nothing is given for them",
     "memberships_quarantined": "Memberships whose settling failed again and again",
     "messages_quarantined": "Queue messages that could not be read",
     "runs_unfinished": "Runs that are planned, under way or paused",

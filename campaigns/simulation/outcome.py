@@ -61,7 +61,7 @@ def unexplained_turns(
     lines = []
     with transaction(engine, brand_id) as connection:
         explained = {
-            reading: explanations.explain(connection, brand_id, ids[reading.membership], first=reading.starts_on)
+            reading: explanations.explain(connection, brand_id, ids[reading.membership], first=reading.starts_on).rows
             for reading in oracle.readings()
             if reading.membership in memberships
         }

@@ -1,10 +1,11 @@
 """`/billing-events`, and `/rejected-events` for those that were refused."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, Field
 
 from issuance import hints
@@ -41,12 +42,28 @@ class Rejection(BaseModel):
     message: str
 
 
+class Warned(BaseModel):
+    """What to look at in an event that was accepted all the same: its place in the batch, and why."""
+
+    index: int
+    code: Literal[
+        "ahead_of_clock",
+        "covers_no_boundary",
+        "off_boundary",
+        "unknown_field",
+        "unknown_membership",
+        "billing_frequency_missing",
+    ]
+    message: str
+
+
 class IntakeResult(BaseModel):
     """The result for a batch of events. Accepted ones are durable."""
 
     accepted: int
     duplicates: int
     rejected: list[Rejection]
+    warnings: list[Warned]
 
 
 class RejectedEvent(BaseModel):
@@ -54,7 +71,7 @@ class RejectedEvent(BaseModel):
     received_at: datetime
     code: str
     message: str
-    event: str = Field(description="The event as it came, as JSON text")
+    event: str = Field(description="The event as it came, as text")
 
 
 class RejectedEventPage(PageOf[RejectedEvent]):
@@ -64,7 +81,12 @@ class RejectedEventPage(PageOf[RejectedEvent]):
 def _taken(caller: Caller, intake: Intake) -> dict[str, Any]:
     # After the commit. If the hint is lost, the scheduler finds the events by their state.
     hints.settle(caller.broker, caller.brand_id, intake.membership_ids)
-    return {"accepted": intake.accepted, "duplicates": intake.duplicates, "rejected": intake.rejected}
+    return {
+        "accepted": intake.accepted,
+        "duplicates": intake.duplicates,
+        "rejected": intake.rejected,
+        "warnings": intake.warnings,
+    }
 
 
 def _take(caller: Caller, bodies: list[Any]) -> dict[str, Any]:
@@ -76,6 +98,12 @@ def _take(caller: Caller, bodies: list[Any]) -> dict[str, Any]:
     return _taken(caller, intake)
 
 
+def _in_binary_mode(request: Request, data: Any) -> dict[str, Any]:
+    """The event whose attributes came as headers, which are percent-encoded (CloudEvents' HTTP binding, 3.1.3)."""
+    names = (name for name in request.headers if name.startswith("ce-"))
+    return {**{name.removeprefix("ce-"): unquote(request.headers[name]) for name in names}, "data": data}
+
+
 # Generated clients can not express a body that is an object or an array, so the document has an operation for each.
 @router.post(
     "/billing-events",
@@ -84,12 +112,15 @@ def _take(caller: Caller, bodies: list[Any]) -> dict[str, Any]:
     response_model=IntakeResult,
     openapi_extra=_body(_EVENT_TYPE, _EVENT),
 )
-def post_billing_event(caller: Writer, body: Annotated[Any, Body(media_type=_EVENT_TYPE)]) -> Any:
+def post_billing_event(caller: Writer, request: Request, body: Annotated[Any, Body(media_type=_EVENT_TYPE)]) -> Any:
     """Take in one CloudEvent. `source` and `id` identify an event.
 
     A batch is taken here as well, as CloudEvents has it: `application/cloudevents-batch+json`, see
-    `postBillingEventBatch`. Plain `application/json` does for either.
+    `postBillingEventBatch`. Plain `application/json` does for either, and for an event in CloudEvents' binary mode:
+    its attributes in the headers `ce-specversion`, `ce-id`, `ce-source`, `ce-type` and `ce-time`, its data as the body.
     """
+    if "ce-specversion" in request.headers:
+        return _take(caller, [_in_binary_mode(request, body)])
     if not isinstance(body, (dict, list)):
         raise Invalid("Send one event, a JSON object, or a batch of them, a JSON array.")
     return _take(caller, body if isinstance(body, list) else [body])
@@ -123,7 +154,7 @@ def list_rejected_events(caller: Reader, code: Identifier | None = None, page: P
     responses=documented(404, 409),
 )
 def retry_rejected_event(caller: Writer, rejected_id: UUID) -> Any:
-    """Take in a refused event again, after its cause was fixed. If it is refused again, it is kept under a new id."""
+    """Take in a refused event again, after its cause was fixed. If it is refused again, it stays where it is."""
     with caller.transaction() as connection:
         intake = rejections.retry(connection, caller.brand_id, rejected_id)
     return _taken(caller, intake)

@@ -1,6 +1,6 @@
 """`/customers/membership-credit-rules` (reference: Membership Credit Rules)."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -45,6 +45,7 @@ class MembershipCreditRule(BaseModel):
     for_lead_booker_only: bool
     issuing_frequency: IssuingFrequency
     version: int
+    effective_from: date | None
     created_at: datetime
     updated_at: datetime
 

@@ -8,7 +8,8 @@ from pydantic.json_schema import models_json_schema
 
 from issuance.api import idempotency
 from issuance.api.problems import MEANINGS
-from issuance.billing.cloud_events import DATA_OF, CloudEvent
+from issuance.billing.cloud_events import CloudEvent
+from issuance.billing.event_data import DATA_OF
 
 _REF = "#/components/schemas/{model}"
 _IDEMPOTENCY_KEY = {

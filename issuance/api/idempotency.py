@@ -117,7 +117,10 @@ def _hash(request: Request, body: bytes) -> bytes:
     with suppress(ValueError):
         # The same JSON with other spaces or another order of fields is the same request.
         body = json.dumps(from_json(body), sort_keys=True).encode()
-    return hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode() + body).digest()
+    # In CloudEvents' binary mode an event's attributes are headers.
+    attributes = sorted(f"{name}: {value}" for name, value in request.headers.items() if name.startswith("ce-"))
+    head = "\n".join([f"{request.method} {request.url.path}?{request.url.query}", *attributes])
+    return hashlib.sha256(f"{head}\n".encode() + body).digest()
 
 
 _at_work = anyio.CapacityLimiter(MOST_AT_WORK)

@@ -81,8 +81,19 @@ class ExplainedDecision(BaseModel):
     text: str
 
 
+class ChargeForNothing(BaseModel):
+    """A charge that covers no billing date and no period of a rule: it is paid, and gives nothing."""
+
+    charge_id: str
+    state: str
+    period_start: date
+    period_end: date
+    nearest_billing_date: date
+
+
 class Explanation(BaseModel):
     data: list[ExplainedDecision]
+    charges_for_nothing: list[ChargeForNothing]
 
 
 @router.get("", operation_id="listMemberships", response_model=MembershipPage)
@@ -127,7 +138,7 @@ def explain_membership(
 ) -> Any:
     """Say in sentences why each credit of a membership was issued or not. The code that decides says it."""
     with caller.transaction() as connection:
-        rows = explanations.explain(
+        explained = explanations.explain(
             connection, caller.brand_id, membership_id, credit_rule_id=credit_rule_id, first=first, last=last
         )
-    return {"data": rows}
+    return {"data": explained.rows, "charges_for_nothing": explained.charges_for_nothing}

@@ -1,24 +1,29 @@
 """Billing events as they come: CloudEvents 1.0 in JSON, parsed whole or refused with a reason (INTERFACE 6)."""
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple, TypeVar
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from issuance.deciding.frequency import BillingFrequency
-from issuance.fields import Amount, Body, CalendarDate, Email, Identifier, Instant, Name, complaint
+from issuance.billing.event_data import (
+    DATA_OF,
+    USUAL_FREQUENCY,
+    ChargeData,
+    Data,
+    Guest,
+    GuestsChanged,
+    SignedUp,
+    StatusChanged,
+    unknown_fields,
+)
+from issuance.fields import Identifier, Instant, PlainObject, complaint
 
-#: No order has more guests than this; it bounds the work that one event asks for.
-MOST_GUESTS = 500
 _MOST_MESSAGES = 5
-
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -32,9 +37,16 @@ class Refused(Exception):
         self.message = message
 
 
+class EventWarning(NamedTuple):
+    """Why the sender of an event that is accepted may have meant something else: a code and a message."""
+
+    code: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class BillingEvent:
-    """A well-formed event. `data` is what is kept of it; `body_hash` tells another body under the same id."""
+    """A well-formed event. `data` is what is understood of it, in the form in which it is kept."""
 
     source: str
     event_id: str
@@ -43,82 +55,15 @@ class BillingEvent:
     membership_id: UUID
     charge_id: str | None
     data: dict[str, Any]
-    body_hash: bytes
+    #: What it says beside that, by dotted path.
+    unknown_fields: dict[str, Any] = field(default_factory=dict)
+    #: What its own words give rise to.
+    warnings: tuple[EventWarning, ...] = ()
 
-
-class SignedUpGuest(Body):
-    """A person on the order. Without an id of their own they get one that the same event always gives them."""
-
-    guest_id: UUID | None = None
-    name: Name
-    email: Email | None = None
-    external_user_id: Identifier | None = None
-    lead_booker: StrictBool = False
-
-
-class NamedGuest(SignedUpGuest):
-    guest_id: UUID
-
-
-class _Data(Body):
-    membership_id: UUID
-
-
-class SignedUp(_Data):
-    """`membership.signed_up`. The billing anchor is `starts_on` unless it says otherwise."""
-
-    membership_type_id: UUID
-    external_user_id: Identifier
-    starts_on: CalendarDate
-    billing_anchor: CalendarDate | None = None
-    billing_frequency: BillingFrequency = BillingFrequency.MONTH
-    guests: Annotated[list[SignedUpGuest], Field(max_length=MOST_GUESTS)] | None = None
-
-    @model_validator(mode="after")
-    def _anchored(self) -> "SignedUp":
-        _not_before("billing_anchor", self.billing_anchor, "starts_on", self.starts_on)
-        return self
-
-
-class StatusChanged(_Data):
-    """`membership.status_changed`. `ends_on` is the first day on which the membership is ended."""
-
-    status: Literal["active", "needs_attention", "paused", "cancelled", "expired"]
-    ends_on: CalendarDate | None = None
-
-    @model_validator(mode="after")
-    def _ends_when_ended(self) -> "StatusChanged":
-        if self.ends_on is not None and self.status not in ("cancelled", "expired"):
-            raise ValueError("ends_on goes with cancelled and expired only")
-        return self
-
-
-class BillingDateMoved(_Data):
-    """`membership.billing_date_moved`: from now on billed on the anchor and its turns."""
-
-    billing_anchor: CalendarDate
-
-
-class GuestsChanged(_Data):
-    """`membership.guests_changed`: the whole party as it is now."""
-
-    guests: Annotated[list[NamedGuest], Field(max_length=MOST_GUESTS)]
-
-
-class ChargeData(_Data):
-    """`charge.*`: one billing period, without `period_end` up to the next boundary."""
-
-    charge_id: Identifier
-    period_start: CalendarDate
-    period_end: CalendarDate | None = None
-    amount: Amount | None = None
-    amount_refunded: Amount | None = None
-
-    @model_validator(mode="after")
-    def _forward(self) -> "ChargeData":
-        if self.period_end is not None and self.period_end <= self.period_start:
-            raise ValueError("period_end must be after period_start")
-        return self
+    @property
+    def said(self) -> tuple[object, ...]:
+        """What the event says, in a form that compares equal where it says the same."""
+        return meaning(self.type, self.time, self.membership_id, self.charge_id, self.data)
 
 
 class CloudEvent(BaseModel):
@@ -132,20 +77,6 @@ class CloudEvent(BaseModel):
     type: Identifier
     time: Instant
     data: dict[str, Any]
-
-
-DATA_OF: dict[str, type[_Data]] = {
-    "membership.signed_up": SignedUp,
-    "membership.status_changed": StatusChanged,
-    "membership.billing_date_moved": BillingDateMoved,
-    "membership.guests_changed": GuestsChanged,
-    "charge.initiated": ChargeData,
-    "charge.succeeded": ChargeData,
-    "charge.failed": ChargeData,
-    "charge.skipped": ChargeData,
-    "charge.refunded": ChargeData,
-    "charge.disputed": ChargeData,
-}
 
 
 def read_json(text: str | bytes) -> object:
@@ -165,37 +96,108 @@ def parse(body: object) -> BillingEvent:
     if kind is None:
         raise Refused("unknown_type", f"there is no event of the type {envelope.type[:100]!r}")
     data = _valid(kind, envelope.data, within="data.")
-    charge_id = data.charge_id if isinstance(data, ChargeData) else None
-    kept = data.model_dump(mode="json", exclude={"membership_id", "charge_id"})
-    if isinstance(data, SignedUp):
-        kept["billing_anchor"] = kept["billing_anchor"] or kept["starts_on"]
-        kept["guests"] = _party(data.guests or [], data.membership_id, f"{envelope.source} {envelope.id}")
-    if isinstance(data, GuestsChanged):
-        if not data.guests:
-            raise Refused("lead_booker", "an order has exactly one lead booker, not 0")
-        kept["guests"] = _party(data.guests, data.membership_id, "")
+    unknown = unknown_fields(kind, envelope.data)
     return BillingEvent(
         source=envelope.source,
         event_id=envelope.id,
         type=envelope.type,
         time=envelope.time,
         membership_id=data.membership_id,
-        charge_id=charge_id,
-        data=kept,
-        body_hash=_hash(envelope),
+        charge_id=data.charge_id if isinstance(data, ChargeData) else None,
+        data=_understood(data, f"{envelope.source} {envelope.id}"),
+        unknown_fields=_storable(unknown) if unknown else unknown,
+        warnings=tuple(_warnings(data, unknown)),
     )
+
+
+def meaning(
+    event_type: str, time: datetime, membership_id: UUID, charge_id: str | None, data: Mapping[str, Any]
+) -> tuple[object, ...]:
+    """What an event says that is kept so, in a form that compares equal where it says the same.
+
+    What is null says nothing, but for an end that is taken back. A lone lead booker was not said, and their name is the
+    member's of that day.
+    """
+    said = {name: value for name, value in data.items() if value is not None or name == "ends_on"}
+    if "guests" in said:
+        alone = str(_lone_lead(membership_id))
+        said["guests"] = [guest for guest in said["guests"] if guest["guest_id"] != alone]
+    for name in ("amount", "amount_refunded"):
+        if name in said:
+            said[name] = Decimal(said[name])
+    return event_type, time, membership_id, charge_id, said
 
 
 def lead_alone(membership_id: UUID, name: str, external_user_id: str) -> dict[str, Any]:
     """The only guest of an order that was signed up without guests: the member, as lead booker."""
-    guest_id = str(uuid5(membership_id, "lead"))
     return {
-        "guest_id": guest_id,
+        "guest_id": str(_lone_lead(membership_id)),
         "name": name,
         "email": None,
         "external_user_id": external_user_id,
         "lead_booker": True,
     }
+
+
+def _lone_lead(membership_id: UUID) -> UUID:
+    return uuid5(membership_id, "lead")
+
+
+def _understood(data: Data, event: str) -> dict[str, Any]:
+    """The data as they are kept. Raises Refused."""
+    kept = data.model_dump(mode="json", exclude={"membership_id", "charge_id"})
+    match data:
+        case SignedUp():
+            kept["billing_anchor"] = kept["billing_anchor"] or kept["starts_on"]
+            kept["billing_frequency"] = kept["billing_frequency"] or USUAL_FREQUENCY
+            kept["guests"] = _party(data.guests or [])
+            for index, guest in enumerate(kept["guests"]):
+                guest["guest_id"] = guest["guest_id"] or str(uuid5(data.membership_id, f"{event} {index}"))
+        case GuestsChanged():
+            if not data.guests:
+                raise Refused("lead_booker", "an order has exactly one lead booker, not 0")
+            kept["guests"] = _party(data.guests)
+        case StatusChanged():
+            takes_back = "ends_on" in data.model_fields_set and data.status not in ("cancelled", "expired")
+            if data.ends_on is None and not takes_back:
+                del kept["ends_on"]
+    return kept
+
+
+def _party(guests: Sequence[Guest]) -> list[dict[str, Any]]:
+    leads = sum(guest.lead_booker for guest in guests)
+    if guests and leads != 1:
+        raise Refused("lead_booker", f"an order has exactly one lead booker, not {leads}")
+    if _twice([guest.guest_id for guest in guests]):
+        raise Refused("malformed", "data.guests: two guests have one guest_id")
+    if _twice([guest.external_user_id for guest in guests]):
+        raise Refused("two_guests_of_one_member", "data.guests: two guests have one external_user_id")
+    return [guest.model_dump(mode="json") for guest in guests]
+
+
+def _twice(ids: Sequence[object]) -> bool:
+    given = [one for one in ids if one is not None]
+    return len(set(given)) < len(given)
+
+
+def _warnings(data: Data, unknown: Mapping[str, Any]) -> list[EventWarning]:
+    warnings = []
+    if unknown:
+        names = _printable(", ".join(name[:100] for name in sorted(unknown)[:_MOST_MESSAGES]))
+        warnings.append(EventWarning("unknown_field", f"kept and not read: {names}"))
+    if isinstance(data, SignedUp) and data.billing_frequency is None:
+        warnings.append(EventWarning("billing_frequency_missing", f"it is {USUAL_FREQUENCY}"))
+    return warnings
+
+
+_OBJECT: TypeAdapter[dict[str, Any]] = TypeAdapter(PlainObject)
+
+
+def _storable(unknown: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return _OBJECT.validate_python(unknown)
+    except ValidationError as error:
+        raise Refused("malformed", _message(error, "data.")) from None
 
 
 def _valid(model: type[Model], value: object, within: str = "") -> Model:
@@ -210,29 +212,9 @@ def _message(error: ValidationError, within: str) -> str:
     for part in error.errors(include_url=False)[:_MOST_MESSAGES]:
         place = within + ".".join(str(step)[:100] for step in part["loc"])
         lines.append(f"{place.rstrip('.')}: {complaint(part)}")
-    # The place may hold whatever a sender called a field.
-    return "".join(letter if letter.isprintable() else "?" for letter in "; ".join(lines))
+    return _printable("; ".join(lines))
 
 
-def _party(guests: Sequence[SignedUpGuest], membership_id: UUID, event: str) -> list[dict[str, Any]]:
-    leads = sum(guest.lead_booker for guest in guests)
-    if guests and leads != 1:
-        raise Refused("lead_booker", f"an order has exactly one lead booker, not {leads}")
-    party = []
-    for index, guest in enumerate(guests):
-        guest_id = guest.guest_id or uuid5(membership_id, f"{event} {index}")
-        party.append({**guest.model_dump(mode="json"), "guest_id": str(guest_id)})
-    if len({guest["guest_id"] for guest in party}) < len(party):
-        raise Refused("malformed", "data.guests: two guests have one guest_id")
-    return party
-
-
-def _not_before(name: str, day: date | None, start_name: str, start: date) -> None:
-    if day is not None and day < start:
-        raise ValueError(f"{name} must not be before {start_name}")
-
-
-def _hash(envelope: CloudEvent) -> bytes:
-    # As it was sent: a default that changes in a later release makes no conflict.
-    said = {"type": envelope.type, "time": envelope.time.isoformat(), "data": envelope.data}
-    return hashlib.sha256(_CANONICAL.encode(said).encode()).digest()
+def _printable(text: str) -> str:
+    # It may hold whatever a sender called a field.
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -4,28 +4,30 @@ An accepted event is a fact for ever. A sign-up also makes its membership, so th
 and the clock find it; all else that follows from events is worked out by settling.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from issuance.billing import cloud_events, inbox
+from issuance.billing import cloud_events, inbox, warnings
 from issuance.billing.cloud_events import BillingEvent, Refused
-from issuance.billing.inbox import EventKey, key_of
-from issuance.catalog import membership_types
+from issuance.billing.inbox import Dates, EventKey, key_of
 from issuance.members import members
 
 #: How many events one batch may have.
 MOST_EVENTS = 1000
 
 _SIGN_UP = "membership.signed_up"
+_OF_TYPES = frozenset({_SIGN_UP, "membership.type_changed"})
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
-    """Why one event was refused: its place in the batch, a code and a message."""
+class Remark:
+    """About one event, by its place in the batch: why it was refused, or what to look at though it was accepted."""
 
     index: int
     code: str
@@ -38,7 +40,9 @@ class Intake:
 
     accepted: int = 0
     duplicates: int = 0
-    rejected: list[Rejection] = field(default_factory=list)
+    rejected: list[Remark] = field(default_factory=list)
+    #: Of accepted events.
+    warnings: list[Remark] = field(default_factory=list)
     #: The memberships to settle: those that are known. Facts about others wait for their sign-up.
     membership_ids: list[UUID] = field(default_factory=list)
 
@@ -74,7 +78,7 @@ def take(connection: Connection, brand_id: UUID, batch: Batch) -> Intake:
     Call `hints.settle` with the intake's `membership_ids` after the commit.
     """
     parsed, refused = batch.parsed, batch.refused
-    _check(connection, brand_id, parsed, refused)
+    now = _check_types(connection, brand_id, parsed, refused)
     firsts = _firsts(parsed, refused)
     _name_lone_leads(connection, brand_id, [parsed[index] for index in firsts.values()])
     stored = inbox.store(connection, brand_id, [parsed[index] for index in firsts.values()])
@@ -82,24 +86,34 @@ def take(connection: Connection, brand_id: UUID, batch: Batch) -> Intake:
     members.hold_some(connection, brand_id, _others([parsed[firsts[key]] for key in stored]))
 
     intake = Intake()
-    earlier = inbox.hashes(connection, brand_id, [event for event in parsed.values() if key_of(event) not in stored])
+    accepted: dict[int, BillingEvent] = {}
+    earlier = inbox.earlier(connection, brand_id, [event for event in parsed.values() if key_of(event) not in stored])
     for index, event in parsed.items():
         if index in refused:
             continue
-        first = firsts[key_of(event)]
-        known_hash = parsed[first].body_hash if key_of(event) in stored else earlier.get(key_of(event))
+        key = key_of(event)
+        first = firsts[key]
         if first in refused:
             refused[index] = refused[first]
-        elif index == first and key_of(event) in stored:
-            intake.accepted += 1
-        elif known_hash == event.body_hash:
+        elif index == first and key in stored:
+            accepted[index] = event
+        elif event.said == (parsed[first].said if key in stored else earlier.get(key)):
             intake.duplicates += 1
         else:
-            refused[index] = Refused("event_conflict", "an earlier event with this source and id has another body")
-    inbox.keep_refused(connection, brand_id, batch.bodies, refused)
-    intake.rejected = [Rejection(index, why.code, why.message) for index, why in sorted(refused.items())]
-    touched = {parsed[firsts[key]].membership_id for key in stored}
-    intake.membership_ids = sorted(made | inbox.known(connection, brand_id, touched - made), key=attrgetter("int"))
+            refused[index] = Refused("event_conflict", "an earlier event with this source and id says something else")
+    inbox.keep_refused(connection, brand_id, ((json.dumps(batch.bodies[index]), why) for index, why in refused.items()))
+    intake.accepted = len(accepted)
+    intake.rejected = [Remark(index, why.code, why.message) for index, why in sorted(refused.items())]
+    dates = {event.membership_id: _dates(event) for event in accepted.values() if event.type == _SIGN_UP}
+    if rest := {event.membership_id for event in accepted.values()} - made:
+        now, found = inbox.known(connection, brand_id, rest)
+        dates |= found
+    intake.membership_ids = sorted(dates, key=attrgetter("int"))
+    if now is not None:
+        intake.warnings = [
+            Remark(index, warning.code, warning.message)
+            for index, warning in warnings.about(connection, brand_id, accepted, dates, now)
+        ]
     return intake
 
 
@@ -111,19 +125,25 @@ def _firsts(parsed: Mapping[int, BillingEvent], refused: Mapping[int, Refused]) 
     return firsts
 
 
-def _check(
+def _check_types(
     connection: Connection, brand_id: UUID, parsed: Mapping[int, BillingEvent], refused: dict[int, Refused]
-) -> None:
-    """Refuse what does not fit what is known already."""
-    sign_ups = [event for event in parsed.values() if event.type == _SIGN_UP]
-    type_ids = [UUID(type_id) for type_id in {event.data["membership_type_id"] for event in sign_ups}]
-    known_types = set(map(str, membership_types.known(connection, brand_id, type_ids))) if sign_ups else set()
-    payers = inbox.payers(connection, brand_id, {event.charge_id for event in parsed.values() if event.charge_id})
-    for index, event in parsed.items():
-        if event.type == _SIGN_UP and event.data["membership_type_id"] not in known_types:
+) -> datetime | None:
+    """Refuse what names an unknown membership type. The brand's now if it had to look."""
+    named = {index: event for index, event in parsed.items() if event.type in _OF_TYPES}
+    if not named:
+        return None
+    type_ids = {event.data["membership_type_id"] for event in named.values()}
+    now, known = inbox.known_types(connection, brand_id, [UUID(type_id) for type_id in type_ids])
+    unknown = type_ids.difference(map(str, known))
+    for index, event in named.items():
+        if event.data["membership_type_id"] in unknown:
             refused[index] = Refused("unknown_membership_type", "there is no such membership type")
-        elif event.charge_id and payers.setdefault(event.charge_id, event.membership_id) != event.membership_id:
-            refused[index] = Refused("charge_of_another_membership", "this charge_id belongs to another membership")
+    return now
+
+
+def _dates(sign_up: BillingEvent) -> Dates:
+    starts_on, anchor = (date.fromisoformat(sign_up.data[name]) for name in ("starts_on", "billing_anchor"))
+    return Dates(starts_on, anchor, sign_up.data["billing_frequency"])
 
 
 def _name_lone_leads(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> None:

@@ -6,15 +6,16 @@ for each other in one order and never in a circle.
 
 # ruff: noqa: S608 - nothing but names and types written here goes into the statements
 
-import json
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from hashlib import sha256
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, CursorResult, TextClause, text
 from uuid_utils.compat import uuid7
 
-from issuance.billing.cloud_events import BillingEvent, Refused
+from issuance.billing.cloud_events import BillingEvent, Refused, meaning
 from issuance.engine.rows import as_json, recordset
 from issuance.engine.schedules import FIRST_ATTEMPT
 
@@ -23,12 +24,22 @@ LONGEST_BODY = 64 * 1024
 
 #: What identifies an event of a brand.
 EventKey = tuple[str, str]
+#: What an event says (`cloud_events.meaning`).
+Said = tuple[object, ...]
+
+
+class Dates(NamedTuple):
+    """The dates that a membership was signed up with, and how often it is billed."""
+
+    starts_on: date
+    billing_anchor: date
+    billing_frequency: str
 
 
 _KEYS = recordset(source="text", event_id="text")
 _STORE = text(f"""
-    INSERT INTO billing_events (brand_id, source, event_id, type, time, membership_id, charge_id, body_hash, data)
-    SELECT :brand_id, source, event_id, type, time, membership_id, charge_id, body_hash, data
+    INSERT INTO billing_events (brand_id, source, event_id, type, time, membership_id, charge_id, data, unknown_fields)
+    SELECT :brand_id, source, event_id, type, time, membership_id, charge_id, data, unknown_fields
       FROM {
     recordset(
         source="text",
@@ -37,8 +48,8 @@ _STORE = text(f"""
         time="timestamptz",
         membership_id="uuid",
         charge_id="text",
-        body_hash="bytea",
         data="jsonb",
+        unknown_fields="jsonb",
     )
 }
     ON CONFLICT ON CONSTRAINT billing_events_once DO NOTHING
@@ -48,18 +59,28 @@ _UNSTORE = text(f"""
     DELETE FROM billing_events
      WHERE brand_id = :brand_id AND (source, event_id) IN (SELECT source, event_id FROM {_KEYS})
 """)
-_HASHES = text(f"""
-    SELECT source, event_id, body_hash FROM billing_events
+_EARLIER = text(f"""
+    SELECT source, event_id, type, time, membership_id, charge_id, data FROM billing_events
      WHERE brand_id = :brand_id AND (source, event_id) IN (SELECT source, event_id FROM {_KEYS})
 """)
+# With the brand's now, so that it takes no statement of its own.
 _KNOWN = text(f"""
-    SELECT m.membership_id FROM memberships m JOIN {recordset(membership_id="uuid")} USING (membership_id)
-     WHERE m.brand_id = :brand_id
+    SELECT present.now, known.*
+      FROM (SELECT coalesce(clock_now, clock_timestamp()) AS now FROM brands WHERE brand_id = :brand_id) AS present
+      LEFT JOIN (SELECT m.membership_id, m.starts_on, m.billing_anchor, m.billing_frequency
+                   FROM memberships m JOIN {recordset(membership_id="uuid")} USING (membership_id)
+                  WHERE m.brand_id = :brand_id) AS known ON true
 """)
-_PAYERS = text(f"""
-    SELECT DISTINCT e.charge_id, e.membership_id
-      FROM billing_events e JOIN {recordset(charge_id="text")} USING (charge_id)
-     WHERE e.brand_id = :brand_id
+_KNOWN_TYPES = text("""
+    SELECT present.now, t.membership_type_id
+      FROM (SELECT coalesce(clock_now, clock_timestamp()) AS now FROM brands WHERE brand_id = :brand_id) AS present
+      LEFT JOIN membership_types t
+             ON t.brand_id = :brand_id AND t.membership_type_id = ANY(:type_ids)
+""")
+_MOVED = text(f"""
+    SELECT DISTINCT e.membership_id
+      FROM billing_events e JOIN {recordset(membership_id="uuid")} USING (membership_id)
+     WHERE e.brand_id = :brand_id AND e.type IN ('membership.billing_date_moved', 'membership.start_moved')
 """)
 # By the key, a look a row, whatever the planner believes of sizes.
 _MEMBER = """
@@ -106,8 +127,11 @@ _GUESTS = text(f"""
 }
 """)
 _REFUSED = text(f"""
-    INSERT INTO rejected_events (brand_id, rejected_id, code, message, body)
-    SELECT :brand_id, new.* FROM {recordset(rejected_id="uuid", code="text", message="text", body="text")}
+    INSERT INTO rejected_events (brand_id, rejected_id, code, message, body, body_hash)
+    SELECT :brand_id, new.*
+      FROM {recordset(rejected_id="uuid", code="text", message="text", body="text", body_hash="bytea")}
+    ON CONFLICT ON CONSTRAINT rejected_events_once DO UPDATE
+       SET code = excluded.code, message = excluded.message, received_at = excluded.received_at
 """)
 
 
@@ -128,8 +152,8 @@ def store(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]
             "time": event.time,
             "membership_id": event.membership_id,
             "charge_id": event.charge_id,
-            "body_hash": f"\\x{event.body_hash.hex()}",
             "data": event.data,
+            **({"unknown_fields": event.unknown_fields} if event.unknown_fields else {}),
         }
         for event in ordered
     ]
@@ -143,28 +167,40 @@ def unstore(connection: Connection, brand_id: UUID, events: Sequence[BillingEven
         _execute(connection, _UNSTORE, brand_id, _keys(events))
 
 
-def hashes(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> dict[EventKey, bytes]:
-    """The body hashes that are kept under the keys of `events`."""
+def earlier(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> dict[EventKey, Said]:
+    """What the events say that are kept under the keys of `events`."""
     if not events:
         return {}
-    rows = _execute(connection, _HASHES, brand_id, _keys(events))
-    return {(row.source, row.event_id): bytes(row.body_hash) for row in rows}
+    rows = _execute(connection, _EARLIER, brand_id, _keys(events))
+    return {
+        (row.source, row.event_id): meaning(row.type, row.time, row.membership_id, row.charge_id, row.data)
+        for row in rows
+    }
 
 
-def known(connection: Connection, brand_id: UUID, membership_ids: Collection[UUID]) -> set[UUID]:
-    """Those of some memberships that have signed up."""
-    if not membership_ids:
-        return set()
-    rows = _execute(connection, _KNOWN, brand_id, [{"membership_id": one} for one in membership_ids])
+def known(
+    connection: Connection, brand_id: UUID, membership_ids: Collection[UUID]
+) -> tuple[datetime, dict[UUID, Dates]]:
+    """The brand's now, and the dates of those of some memberships that have signed up."""
+    rows = _execute(connection, _KNOWN, brand_id, [{"membership_id": one} for one in membership_ids]).all()
+    found = {
+        row.membership_id: Dates(row.starts_on, row.billing_anchor, row.billing_frequency)
+        for row in rows
+        if row.membership_id is not None
+    }
+    return rows[0].now, found
+
+
+def known_types(connection: Connection, brand_id: UUID, type_ids: Collection[UUID]) -> tuple[datetime, set[UUID]]:
+    """The brand's now, and those of some membership types that are there."""
+    rows = connection.execute(_KNOWN_TYPES, {"brand_id": brand_id, "type_ids": list(type_ids)}).all()
+    return rows[0].now, {row.membership_type_id for row in rows if row.membership_type_id is not None}
+
+
+def moved(connection: Connection, brand_id: UUID, membership_ids: Collection[UUID]) -> set[UUID]:
+    """Those of some memberships whose dates were moved since they signed up."""
+    rows = _execute(connection, _MOVED, brand_id, [{"membership_id": one} for one in membership_ids])
     return set(rows.scalars())
-
-
-def payers(connection: Connection, brand_id: UUID, charge_ids: Collection[str]) -> dict[str, UUID]:
-    """The membership that each charge belongs to, of those that are known."""
-    if not charge_ids:
-        return {}
-    rows = _execute(connection, _PAYERS, brand_id, [{"charge_id": one} for one in charge_ids])
-    return {row.charge_id: row.membership_id for row in rows}
 
 
 def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[BillingEvent]) -> set[UUID]:
@@ -200,21 +236,21 @@ def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[
     return made
 
 
-def keep_refused(
-    connection: Connection, brand_id: UUID, bodies: Sequence[object], refused: Mapping[int, Refused]
-) -> None:
-    """Keep what was refused, with the reason, where the operator sees it."""
-    rows = [
-        {
+def keep_refused(connection: Connection, brand_id: UUID, refused: Iterable[tuple[str, Refused]]) -> None:
+    """Keep what was refused, the text as it came and the reason, where the operator sees it: once, however often it is
+    refused."""
+    rows = {
+        (body_hash := sha256(body.encode(errors="replace")).hexdigest()): {
             "rejected_id": uuid7(),
             "code": why.code,
             "message": why.message,
-            "body": json.dumps(bodies[index])[:LONGEST_BODY],
+            "body": body[:LONGEST_BODY].replace("\0", "\N{REPLACEMENT CHARACTER}"),
+            "body_hash": f"\\x{body_hash}",
         }
-        for index, why in sorted(refused.items())
-    ]
+        for body, why in refused
+    }
     if rows:
-        _execute(connection, _REFUSED, brand_id, rows)
+        _execute(connection, _REFUSED, brand_id, [rows[body_hash] for body_hash in sorted(rows)])
 
 
 def _keys(events: Sequence[BillingEvent]) -> list[dict[str, Any]]:

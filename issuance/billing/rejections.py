@@ -1,11 +1,11 @@
 """Refused events: kept with their reason until the operator retries or dismisses them."""
 
-from typing import Any
+from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 
-from issuance.billing import cloud_events, events
+from issuance.billing import cloud_events, events, inbox
 from issuance.billing.cloud_events import Refused
 from issuance.billing.events import Intake
 from issuance.billing.inbox import LONGEST_BODY
@@ -21,7 +21,7 @@ class NotKeptWhole(Conflict):
 
 
 def page(connection: Connection, brand_id: UUID, page: int, per_page: int, *, code: str | None = None) -> paging.Rows:
-    """A page of what was refused, the latest first. `event` is the JSON text as it came."""
+    """A page of what was refused, the latest first. `event` is the text as it came."""
     columns = rejected_events.c
     found = (
         select(
@@ -39,32 +39,38 @@ def page(connection: Connection, brand_id: UUID, page: int, per_page: int, *, co
     return paging.rows_of(connection, found, page, per_page)
 
 
-def retry(connection: Connection, brand_id: UUID, rejected_id: UUID) -> Intake:
-    """Take in the event once more, now that its cause is mended; refused again, it is kept under a new id.
+def keep(connection: Connection, brand_id: UUID, refused: Iterable[tuple[str, Refused]]) -> None:
+    """Keep texts that are no events, with the reasons, where the operator sees them."""
+    inbox.keep_refused(connection, brand_id, refused)
 
-    Call `hints.settle` with the intake's `membership_ids` after the commit. Raises NotFound, NotKeptWhole.
+
+def retry(connection: Connection, brand_id: UUID, rejected_id: UUID) -> Intake:
+    """Take in the event once more, now that its cause is mended; refused again, it stays where it is, for the reason
+    that holds now.
+
+    Call `hints.settle` with the intake's `membership_ids` after the commit. Raises NotFound, NotKeptWhole, and
+    Conflict for what is no JSON.
     """
-    body = _take_out(connection, brand_id, rejected_id)
+    columns = rejected_events.c
+    body = connection.execute(select(columns.body).where(_is(brand_id, rejected_id)).with_for_update()).scalar()
+    if body is None:
+        raise NotFound("There is no such rejected event.")
     if len(body) >= LONGEST_BODY:
         raise NotKeptWhole
     try:
-        return events.accept(connection, brand_id, [cloud_events.read_json(body)])
+        intake = events.accept(connection, brand_id, [cloud_events.read_json(body)])
     except Refused as refusal:
         raise Conflict(refusal.message) from None
+    if not intake.rejected:
+        connection.execute(delete(rejected_events).where(_is(brand_id, rejected_id)))
+    return intake
 
 
 def dismiss(connection: Connection, brand_id: UUID, rejected_id: UUID) -> None:
     """Forget a refused event. Raises NotFound."""
-    _take_out(connection, brand_id, rejected_id)
-
-
-def _take_out(connection: Connection, brand_id: UUID, rejected_id: UUID) -> str:
-    columns = rejected_events.c
-    taken: Any = connection.execute(
-        delete(rejected_events)
-        .where(columns.brand_id == brand_id, columns.rejected_id == rejected_id)
-        .returning(columns.body)
-    ).scalar()
-    if taken is None:
+    if connection.execute(delete(rejected_events).where(_is(brand_id, rejected_id))).rowcount == 0:
         raise NotFound("There is no such rejected event.")
-    return str(taken)
+
+
+def _is(brand_id: UUID, rejected_id: UUID) -> ColumnElement[bool]:
+    return (rejected_events.c.brand_id == brand_id) & (rejected_events.c.rejected_id == rejected_id)

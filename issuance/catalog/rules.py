@@ -13,10 +13,11 @@ from issuance.database import paging
 from issuance.database.tables import coupons as coupons_table
 from issuance.database.tables import credit_rules, rule_versions
 from issuance.database.tables import membership_types as types_table
+from issuance.deciding.calendar import day_of
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.engine import schedules
 from issuance.errors import Invalid, NotFound
-from issuance.fields import Body, CouponName, Description, Identifier
+from issuance.fields import Body, CalendarDate, CouponName, Description, Identifier
 from issuance.tenancy import clock
 from issuance.tenancy.clock import BrandClock
 
@@ -34,6 +35,9 @@ class NewCreditRule(Body):
     for_lead_booker_only: StrictBool = False
     issuing_frequency: IssuingFrequency = IssuingFrequency.BILLING_CYCLE
     include_upcoming: StrictBool = False
+    effective_from: CalendarDate | None = Field(
+        None, description="A date not after today, where the promise is older than this rule: it counts as made then"
+    )
 
 
 def _unnamed() -> Any:
@@ -57,16 +61,24 @@ class CreditRuleChange(Body):
 
 
 def create(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[str, Any]:
-    """A new rule, version 1. Raises Invalid for an unknown membership type or coupon."""
+    """A new rule, version 1. Raises Invalid for an unknown membership type or coupon, and for an `effective_from` after
+    the brand's today."""
     clock.work_alone(connection, brand_id)
     says = new.model_dump()
     _check_names(connection, brand_id, says)
     present = clock.read(connection, brand_id, hold=True)
     now = present.now
+    if new.effective_from is not None and new.effective_from > day_of(now, present.zone):
+        wrong = "must not be after today"
+        raise Invalid(f"effective_from: {wrong}", fields={"effective_from": wrong})
     credit_rule_id = uuid7()
-    connection.execute(insert(credit_rules).values(brand_id=brand_id, credit_rule_id=credit_rule_id, created_at=now))
+    made = {"brand_id": brand_id, "credit_rule_id": credit_rule_id, "created_at": now}
+    connection.execute(insert(credit_rules).values(**made, effective_from=new.effective_from))
     _add_version(connection, brand_id, credit_rule_id, 1, now, says)
-    _wake(connection, brand_id, present, {new.membership_type_id})
+    if new.effective_from is None:
+        _wake(connection, brand_id, present, {new.membership_type_id})
+    else:
+        schedules.wake_type(connection, brand_id, new.membership_type_id, now)
     return get(connection, brand_id, credit_rule_id)
 
 
@@ -199,6 +211,7 @@ def _all(brand_id: UUID) -> Select[Any]:
         select(
             credit_rules.c.credit_rule_id.label("id"),
             credit_rules.c.created_at,
+            credit_rules.c.effective_from,
             rule_versions.c.created_at.label("updated_at"),
             rule_versions.c.version,
             *(rule_versions.c[name] for name in _SAYS if name not in ("coupon_description", "include_upcoming")),

@@ -1,6 +1,7 @@
 """`issuance events`: billing events from a file, and those that were refused."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,59 +14,102 @@ from uuid import UUID
 import typer
 from rich.progress import DownloadColumn
 
-from issuance import hints
-from issuance.billing import cloud_events, events, rejections
-from issuance.cli.connections import BrandOption, broker, only_brand, transaction
+from issuance import database, hints
+from issuance.billing import event_files, events, rejections
+from issuance.billing.event_files import Found
+from issuance.billing.events import Intake, Remark
+from issuance.cli.connections import BrandOption, broker, engine, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table, warn
 from issuance.errors import Conflict
+from issuance.memberships.dry_runs import DryRun
 
 app = typer.Typer(help="Billing events: load them, and handle those that were refused.", no_args_is_help=True)
+
+#: How many warnings are listed one by one; all are counted.
+_MOST_WARNINGS = 1000
 
 
 @dataclass(slots=True)
 class Loaded:
-    """The result for a file's lines. `rejected` has the line, code and message of each bad one."""
+    """The result for a file. `rejected` and `warnings` say the line (in an array the element), a code and a message."""
 
     accepted: int = 0
     duplicates: int = 0
     rejected: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    warned: Counter[str] = field(default_factory=Counter)
 
-    def reject(self, line: int, code: str, message: str) -> None:
-        self.rejected.append({"line": line, "code": code, "message": message})
+    def add(self, some: "Some", intake: Intake) -> None:
+        """Add what became of some of the file."""
+        self.accepted += intake.accepted
+        self.duplicates += intake.duplicates
+        self.rejected += [some.placed(remark) for remark in intake.rejected]
+        self.rejected += [
+            {"line": found.place, "code": found.refused.code, "message": found.refused.message}
+            for found in some.unread
+            if found.refused is not None
+        ]
+        self.rejected.sort(key=lambda bad: int(bad["line"]))
+        self.warned.update(remark.code for remark in intake.warnings)
+        room = _MOST_WARNINGS - len(self.warnings)
+        self.warnings += [some.placed(remark) for remark in intake.warnings[:room]]
+
+    def document(self) -> dict[str, Any]:
+        """What a program reads."""
+        return {
+            "accepted": self.accepted,
+            "duplicates": self.duplicates,
+            "rejected": self.rejected,
+            "warnings": self.warnings,
+            "warnings_by_code": dict(sorted(self.warned.items())),
+        }
+
+    def tell(self) -> None:
+        """What people read."""
+        for bad in self.rejected:
+            warn(f"line {bad['line']}: {bad['code']}: {bad['message']}")
+        for code, number in sorted(self.warned.items()):
+            first = next((one for one in self.warnings if one["code"] == code), None)
+            example = "" if first is None else f", first in line {first['line']}: {first['message']}"
+            warn(f"warning: {number} × {code}{example}")
 
 
 @app.command("load")
 def load(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="One CloudEvent a line (JSONL); - reads stdin.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CloudEvents: one a line, or a JSON array. gzip too; - reads stdin.")
+    ],
     brand: BrandOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come of the file; write nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Load events from a file.
 
     1000 a transaction; loading a file again takes in nothing twice. A bad line is reported with its number and
-    reason, the rest is loaded; exits 1 if there was one.
+    reason and kept with the rejected events, the rest is loaded; exits 1 if there was one.
     """
     brand_id = only_brand(brand)
-    loaded = Loaded()
-    with _opened(file) as (lines, size), progress_bar(DownloadColumn()) as progress, ThreadPoolExecutor(1) as loading:
+    loaded, result = Loaded(), None
+    with _opened(file) as (stream, size), progress_bar(DownloadColumn()) as progress:
         task = progress.add_task(str(file), total=size)
-        under_way: Future[None] | None = None
-        # One batch after the other, in the order of the file. While PostgreSQL takes one in, the next is parsed.
-        for numbers, length, batch in _batches(lines, loaded):
-            if under_way is not None:
-                under_way.result()
-            under_way = loading.submit(_load, brand_id, numbers, batch, loaded)
-            progress.advance(task, length)
-        if under_way is not None:
-            under_way.result()
+
+        def pieces() -> Iterator[Some]:
+            for some in _pieces(stream):
+                yield some
+                progress.update(task, completed=None if size is None else stream.tell())
+
+        if dry_run:
+            result = _try(brand_id, pieces(), loaded)
+        else:
+            _load(brand_id, pieces(), loaded)
         progress.update(task, completed=size)
-    loaded.rejected.sort(key=lambda bad: int(bad["line"]))
     if as_json:
-        show_json({"accepted": loaded.accepted, "duplicates": loaded.duplicates, "rejected": loaded.rejected})
+        show_json(loaded.document() if result is None else {"dry_run": True, **loaded.document(), **result})
     else:
-        for bad in loaded.rejected:
-            warn(f"line {bad['line']}: {bad['code']}: {bad['message']}")
+        loaded.tell()
         say(f"accepted {loaded.accepted}, duplicates {loaded.duplicates}, rejected {len(loaded.rejected)}")
+        if result is not None:
+            _show(result)
     if loaded.rejected:
         raise typer.Exit(1)
 
@@ -97,47 +141,79 @@ def retry(
         intake = rejections.retry(connection, brand_id, rejected_id)
     hints.settle(broker(), brand_id, intake.membership_ids)
     if intake.rejected:
-        raise Conflict(f"Refused again, and kept under a new id: {intake.rejected[0].message}")
-    document = {"accepted": intake.accepted, "duplicates": intake.duplicates, "rejected": []}
+        raise Conflict(f"Refused again: {intake.rejected[0].message}")
+    document = {"accepted": intake.accepted, "duplicates": intake.duplicates, "rejected": [], "warnings": []}
     answer(f"Event {rejected_id} is accepted.", document, as_json=as_json)
 
 
-#: Some lines of the file: their numbers, their length in bytes together, the events in them.
-Lines = tuple[list[int], int, events.Batch]
+@dataclass(frozen=True, slots=True)
+class Some:
+    """Some of a file: its events with their places, and what can not be read."""
+
+    places: list[int]
+    batch: events.Batch
+    unread: list[Found]
+
+    def placed(self, remark: Remark) -> dict[str, Any]:
+        return {"line": self.places[remark.index], "code": remark.code, "message": remark.message}
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[BinaryIO, int | None]]:
-    """The file's lines and its size in bytes; None for stdin."""
+    """The file, and its size in bytes; None for stdin."""
     if str(file) == "-":
         yield sys.stdin.buffer, None
     else:
-        with file.open("rb") as lines:
-            yield lines, file.stat().st_size
+        with file.open("rb") as stream:
+            yield stream, file.stat().st_size
 
 
-def _batches(lines: BinaryIO, loaded: Loaded) -> Iterator[Lines]:
-    """Batches of lines that are JSON; those that are not go to `loaded.rejected`."""
-    numbered = enumerate(lines, start=1)
-    while some := list(islice(numbered, events.MOST_EVENTS)):
-        numbers: list[int] = []
-        bodies: list[object] = []
-        for number, line in some:
-            if not line.strip():
-                continue
-            try:
-                bodies.append(cloud_events.read_json(line))
-                numbers.append(number)
-            except cloud_events.Refused as refusal:
-                loaded.reject(number, refusal.code, refusal.message)
-        yield numbers, sum(len(line) for _, line in some), events.read(bodies)
+def _pieces(stream: BinaryIO) -> Iterator[Some]:
+    """A file, read piece by piece."""
+    found = event_files.read(stream)
+    while some := list(islice(found, events.MOST_EVENTS)):
+        good = [one for one in some if one.refused is None]
+        unread = [one for one in some if one.refused is not None]
+        yield Some([one.place for one in good], events.read([one.body for one in good]), unread)
 
 
-def _load(brand_id: UUID, numbers: list[int], batch: events.Batch, loaded: Loaded) -> None:
+def _load(brand_id: UUID, pieces: Iterator[Some], loaded: Loaded) -> None:
+    """One piece after the other, in the order of the file. While PostgreSQL takes one in, the next is parsed."""
+    under_way: Future[None] | None = None
+    with ThreadPoolExecutor(1) as loading:
+        for some in pieces:
+            if under_way is not None:
+                under_way.result()
+            under_way = loading.submit(_load_some, brand_id, some, loaded)
+        if under_way is not None:
+            under_way.result()
+
+
+def _load_some(brand_id: UUID, some: Some, loaded: Loaded) -> None:
     with transaction(brand_id) as connection:
-        intake = events.take(connection, brand_id, batch)
+        intake = events.take(connection, brand_id, some.batch)
+        rejections.keep(connection, brand_id, [(one.text, one.refused) for one in some.unread if one.refused])
     hints.settle(broker(), brand_id, intake.membership_ids)
-    loaded.accepted += intake.accepted
-    loaded.duplicates += intake.duplicates
-    for rejection in intake.rejected:
-        loaded.reject(numbers[rejection.index], rejection.code, rejection.message)
+    loaded.add(some, intake)
+
+
+def _try(brand_id: UUID, pieces: Iterator[Some], loaded: Loaded) -> dict[str, Any]:
+    """What would come of the pieces. Nothing is written: the transaction is rolled back."""
+    with database.undone(engine(), brand_id) as connection:
+        trial = DryRun(connection, brand_id)
+        for some in pieces:
+            loaded.add(some, trial.take(some.batch))
+        return {"events": dict(sorted(trial.accepted.items())), **trial.result()}
+
+
+def _show(result: dict[str, Any]) -> None:
+    show_table("Events", [{"type": name, "number": n} for name, n in result["events"].items()], ("type", "number"))
+    memberships = dict(result["memberships"])
+    statuses = memberships.pop("by_status")
+    rows = [{"memberships": name.replace("_", " "), "number": n} for name, n in {**memberships, **statuses}.items()]
+    show_table("Memberships", rows, ("memberships", "number"))
+    columns = ("coupon_name", "month", "now", "ahead", "credit_rule_id")
+    show_table("Credits: issued now, and ahead on their day", result["credits"], columns)
+    reasons = [{"reason": name, "number": n} for name, n in result["reasons"].items()]
+    show_table("Periods without a credit", reasons, ("reason", "number"))
+    say(f"Credits that would be taken back: {result['taken_back']}. Nothing was written.")

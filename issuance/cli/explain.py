@@ -33,12 +33,12 @@ def explain(
     """
     brand_id = brand_of("membership", membership_id, brand)
     with transaction(brand_id) as connection:
-        rows = explanations.explain(
+        rows, idle = explanations.explain(
             connection, brand_id, membership_id, credit_rule_id=credit_rule_id, first=first, last=last
         )
         names = _rule_names(connection, brand_id)
     if as_json:
-        show_json({"data": rows})
+        show_json({"data": rows, "charges_for_nothing": idle})
         return
     people = [
         {
@@ -51,6 +51,8 @@ def explain(
     ]
     columns = ("period_start", "rule", "guest", "outcome", "reason", "why")
     show_table("Occurrences", people, columns, empty="No occurrences in this span.")
+    if idle:
+        show_table("Charges that pay for nothing", idle, tuple(idle[0]))
 
 
 def _rule_names(connection: Connection, brand_id: UUID) -> dict[UUID, Any]:

@@ -1,10 +1,11 @@
 """PostgreSQL: how the process reaches it, and the tables that it holds.
 
 The face gives what every unit of work needs: an engine for each process (`engine_for`, `looks_for`), and a transaction
-for each unit of work (`transaction`, `show`). Beside it: `tables` (schema.sql as SQLAlchemy Core sees it), `schema`
-(apply schema.sql, compare it with what is there), `paging` and `cursors` (the two kinds of lists).
+for each unit of work (`transaction`; `undone` for what is only tried; `show`). Beside it: `tables` (schema.sql as
+SQLAlchemy Core sees it), `schema` (apply schema.sql, compare it with what is there), `paging` and `cursors` (the two
+kinds of lists).
 """
 
-from issuance.database.connections import MOST_CONNECTIONS, engine_for, looks_for, show, transaction
+from issuance.database.connections import MOST_CONNECTIONS, engine_for, looks_for, show, transaction, undone
 
-__all__ = ["MOST_CONNECTIONS", "engine_for", "looks_for", "show", "transaction"]
+__all__ = ["MOST_CONNECTIONS", "engine_for", "looks_for", "show", "transaction", "undone"]

@@ -87,6 +87,15 @@ def transaction(engine: Engine, brand_id: UUID | None = None) -> Iterator[Connec
         yield connection
 
 
+@contextmanager
+def undone(engine: Engine, brand_id: UUID) -> Iterator[Connection]:
+    """Work that is tried only: like `transaction`, and rolled back at the end."""
+    with engine.connect() as connection:
+        show(connection, brand_id)
+        yield connection
+        connection.rollback()
+
+
 def show(connection: Connection, brand_id: UUID | None) -> None:
     """Show this transaction the rows of one brand, None: of all. One that was shown nothing sees none."""
     connection.execute(_SHOW, {"brand_id": ALL_BRANDS if brand_id is None else str(brand_id)})

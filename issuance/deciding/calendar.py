@@ -4,18 +4,19 @@ Periods are dates in the brand's zone; a date becomes an instant at local midnig
 aware datetimes in UTC.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from calendar import monthrange
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from issuance.deciding.frequency import Validity
+from issuance.deciding.frequency import Interval, Validity
 
 #: No calendar runs past this: it bounds every loop over boundaries.
 LAST_DAY = date(2999, 12, 31)
+_DAY = timedelta(days=1)
 
 
 def add_months(day: date, months: int) -> date:
@@ -63,66 +64,154 @@ def add_validity(instant: datetime, validity: Validity, zone: ZoneInfo) -> datet
 
 
 @dataclass(frozen=True, slots=True)
-class Calendar:
-    """A membership's billing dates: where it starts, its anchor, and each move of the billing date.
+class Move:
+    """A move of the billing date: when it happened, the new anchor, and how often is billed from then on."""
 
-    `moves` are (instant, new anchor) in the order in which they happened. Boundaries up to a move's
-    instant stay; after it the calendar is the new anchor + k·F, k ≥ 0.
+    at: datetime
+    anchor: date
+    billing: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """A membership's billing dates, and those of rules: where it starts, its anchor, and each move of the billing date.
+
+    `every` is a rule's period, None the billing period. `moves` are in the order in which they happened. Boundaries up
+    to a move's instant stay; to them come the new anchor + k·F, k ≥ 0, from the move's own date on.
     """
 
     zone: ZoneInfo
     starts_on: date
     anchor: date
-    moves: tuple[tuple[datetime, date], ...] = ()
+    billing: Interval
+    moves: tuple[Move, ...] = ()
 
-    def boundaries(self, months: int) -> Iterator[date]:
-        """boundary(0), boundary(1), … for a frequency in months; ascending, each once."""
+    @property
+    def billing_now(self) -> Interval:
+        """The billing period since the last move."""
+        return self.moves[-1].billing if self.moves else self.billing
+
+    def as_it_stood(self, instant: datetime) -> "Calendar":
+        """The calendar with the moves up to an instant."""
+        moves = tuple(move for move in self.moves if move.at <= instant)
+        return self if len(moves) == len(self.moves) else replace(self, moves=moves)
+
+    def boundaries(self, every: Interval | None) -> Iterator[date]:
+        """boundary(0), boundary(1), …; ascending, each once."""
         yield self.starts_on
         last = self.starts_on
-        anchors = [self.anchor, *(anchor for _, anchor in self.moves)]
-        since = [None, *(instant for instant, _ in self.moves)]
-        for turn, anchor in enumerate(anchors):
-            begin = since[turn]
-            end = since[turn + 1] if turn + 1 < len(since) else None
-            step = 0
-            while (day := add_months(anchor, step * months)) <= LAST_DAY:
-                step += 1
-                if day <= last or (begin is not None and midnight(day, self.zone) <= begin):
-                    continue
-                if end is not None and midnight(day, self.zone) > end:
+        dates = _dates(self.anchor, every or self.billing, last + _DAY)
+        for move in self.moves:
+            running_ends: date | None = None
+            for day in dates:
+                if midnight(day, self.zone) > move.at:
+                    running_ends = day
                     break
+                if day > last:
+                    yield day
+                    last = day
+            first = max(day_of(move.at, self.zone), self.starts_on + _DAY)
+            if running_ends is None or every is None or every.mean_days <= move.billing.mean_days:
+                dates = _dates(move.anchor, every or move.billing, first)
+            else:
+                dates = _keeping_rhythm(move, every, max(first, running_ends))
+        for day in dates:
+            if day > last:
                 yield day
                 last = day
 
-    def boundaries_past(self, months: int, day: date) -> list[date]:
+    def boundaries_past(self, every: Interval | None, day: date) -> list[date]:
         """All boundaries up to and including the first one after `day`."""
-        known = _until_year(self, months, day.year + 1)
+        known = _until_year(self, every, day.year + 1)
         return known[: bisect_right(known, day) + 1]
 
-    def next_boundary(self, months: int, day: date) -> date:
+    def number_within(self, every: Interval | None, start: date, end: date) -> int:
+        """How many boundaries lie in [start, end)."""
+        known = _until_year(self, every, end.year)
+        return bisect_left(known, end) - bisect_left(known, start)
+
+    def is_boundary(self, every: Interval | None, day: date) -> bool:
+        """Whether a period begins on `day`."""
+        return self.number_within(every, day, day + _DAY) == 1
+
+    def next_boundary(self, every: Interval | None, day: date) -> date:
         """The first boundary after `day`."""
-        known = _until_year(self, months, day.year + 1)
+        known = _until_year(self, every, day.year + 1)
         return known[bisect_right(known, day)]
 
-    def next_boundary_after(self, months: int, instant: datetime) -> datetime:
-        """The first boundary that begins after an instant, as an instant."""
-        day = day_of(instant, self.zone)
-        # Where clocks went back over midnight, the next date may have begun once already.
-        while (begin := midnight(day := self.next_boundary(months, day), self.zone)) <= instant:
+    def nearest_boundary(self, day: date) -> date:
+        """The billing boundary nearest to `day`; of two the later."""
+        *_, before, after = [None, *self.boundaries_past(None, day)]
+        assert after is not None, "there is a boundary after any day"
+        return before if before is not None and day - before < after - day else after
+
+    def begins_at(self, every: Interval | None, boundary: date) -> datetime:
+        """The instant at which a boundary begins to count: at midnight, or, where a move put it on its own day, at the
+        move."""
+        begin = midnight(boundary, self.zone)
+        for number, move in enumerate(self.moves):
+            if begin < move.at and day_of(move.at, self.zone) == boundary:
+                before, after = (replace(self, moves=self.moves[:end]) for end in (number, number + 1))
+                if before.is_boundary(every, boundary):
+                    break
+                if after.is_boundary(every, boundary):
+                    return move.at
+        return begin
+
+    def next_boundary_after(self, every: Interval | None, instant: datetime) -> datetime:
+        """The first boundary that begins to count after an instant, as an instant."""
+        # The date of a move may have begun before it; and where clocks went back over midnight, the next date before
+        # this one is over.
+        day = day_of(instant, self.zone) - _DAY
+        while (begin := self.begins_at(every, day := self.next_boundary(every, day))) <= instant:
             pass
         return begin
 
-    def period_of(self, months: int, day: date) -> tuple[date, date]:
+    def period_of(self, every: Interval | None, day: date) -> tuple[date, date]:
         """The period [start, end) that `day` lies in; before the start it is the first one."""
-        known = self.boundaries_past(months, max(day, self.starts_on))
+        known = self.boundaries_past(every, max(day, self.starts_on))
         return known[-2], known[-1]
 
 
+def add(day: date, interval: Interval, times: int) -> date:
+    """`day` moved by some intervals in one step."""
+    if interval.weeks:
+        return day + timedelta(weeks=interval.weeks * times)
+    return add_months(day, interval.months * times)
+
+
+def _dates(anchor: date, every: Interval, first: date) -> Iterator[date]:
+    """anchor + k·every, k ≥ 0, from `first` on."""
+    step = _steps_before(anchor, every, first)
+    while (day := add(anchor, every, step)) <= LAST_DAY:
+        step += 1
+        if day >= first:
+            yield day
+
+
+def _keeping_rhythm(move: Move, every: Interval, first: date) -> Iterator[date]:
+    """The dates of a rule that is slower than the billing: from the first billing date on or after `first`, then on in
+    its own period, counted from the anchor, so that a 31st comes back."""
+    steps = _steps_before(move.anchor, move.billing, first)
+    while (start := add(move.anchor, move.billing, steps)) < first:
+        steps += 1
+    anchor, ahead = (start, 0) if move.billing.weeks else (move.anchor, move.billing.months * steps)
+    step = 0
+    while (day := add_months(anchor, ahead + every.months * step)) <= LAST_DAY:
+        step += 1
+        yield day
+
+
+def _steps_before(anchor: date, every: Interval, first: date) -> int:
+    """A number of steps from the anchor that ends before `first`, by at most a few; 0 if it is ahead."""
+    return max(int((first - anchor).days / every.mean_days) - 2, 0)
+
+
 @lru_cache(maxsize=16384)
-def _until_year(calendar: Calendar, months: int, year: int) -> list[date]:
+def _until_year(calendar: Calendar, every: Interval | None, year: int) -> list[date]:
     # Up to the first boundary past a year, so that memberships that share a calendar share the work.
     found: list[date] = []
-    for day in calendar.boundaries(months):
+    for day in calendar.boundaries(every):
         found.append(day)
         if day.year > year:
             break

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from issuance.deciding.calendar import Calendar
+from issuance.deciding.coverage import Coverage, coverage_of
 from issuance.deciding.facts import ChargeState, ChargeTold
 
 #: The states in which a charge pays for what it covers.
@@ -17,7 +19,7 @@ TROUBLE = frozenset({ChargeState.FAILED, ChargeState.DISPUTED})
 class Charge:
     """A charge as its latest fact leaves it. `told`: the facts that set its state, in their order.
 
-    `period_end` is exclusive; None: it covers up to the next billing boundary.
+    `period_start` and `period_end` (exclusive; None: not told) are dates as they were told.
     """
 
     number: int
@@ -26,34 +28,35 @@ class Charge:
     told: tuple[ChargeTold, ...]
     amount: Decimal | None
     amount_refunded: Decimal | None
+    covers: Coverage
 
     @property
     def state(self) -> ChargeState:
         """What the latest fact says."""
         return self.told[-1].state
 
-    def state_at(self, instant: datetime) -> ChargeState | None:
-        """What the latest fact up to an instant said; None: nothing was told by then."""
-        known = [fact.state for fact in self.told if fact.moment.at <= instant]
+    def told_at(self, instant: datetime) -> ChargeTold | None:
+        """The latest fact up to an instant; None: nothing was told by then."""
+        known = [fact for fact in self.told if fact.moment.at <= instant]
         return known[-1] if known else None
 
+    def is_for_period_of(self, other: "Charge") -> bool:
+        """Whether it is another charge for the same period: it starts on the same date, or covers that date."""
+        starts_alike = self.period_start == other.period_start or self.covers.start == other.covers.start
+        return self.number != other.number and (starts_alike or self.covers.has(other.covers.start))
 
-def charges_of(told: Iterable[ChargeTold]) -> list[Charge]:
+
+def charges_of(told: Iterable[ChargeTold], calendar: Calendar) -> list[Charge]:
     """The charges that facts tell of; the facts are in order. A charge of which only partial refunds are known does not
     count yet."""
     by_number: dict[int, list[ChargeTold]] = {}
     for fact in told:
         by_number.setdefault(fact.number, []).append(fact)
-    found = (_charge(number, facts) for number, facts in by_number.items())
+    found = (_charge(number, facts, calendar) for number, facts in by_number.items())
     return [charge for charge in found if charge is not None]
 
 
-def pays(states: Iterable[ChargeState | None]) -> bool:
-    """Whether any of some charges, in these states, pays."""
-    return not PAYING.isdisjoint(states)
-
-
-def _charge(number: int, facts: list[ChargeTold]) -> Charge | None:
+def _charge(number: int, facts: list[ChargeTold], calendar: Calendar) -> Charge | None:
     states: list[ChargeTold] = []
     period_end: date | None = None
     amount: Decimal | None = None
@@ -69,11 +72,12 @@ def _charge(number: int, facts: list[ChargeTold]) -> Charge | None:
     if not states:
         return None
     period_start = facts[-1].period_start
-    if period_end is not None and period_end <= period_start:
+    if period_end is not None and period_end < period_start:
         period_end = None  # an earlier fact told the end, and the start was moved past it
-    return Charge(number, period_start, period_end, tuple(states), amount, refunded)
+    covers = coverage_of(period_start, period_end, calendar, calendar.as_it_stood(facts[0].moment.at))
+    return Charge(number, period_start, period_end, tuple(states), amount, refunded, covers)
 
 
 def _in_part(refunded: Decimal | None, amount: Decimal | None) -> bool:
-    """Whether a refund is partial, so that it takes nothing back."""
-    return refunded is not None and (amount is None or refunded < amount)
+    """Whether a refund is partial, so that it takes nothing back: the sum so far is 0, or below the amount."""
+    return refunded is not None and (refunded == 0 or (amount is not None and refunded < amount))

@@ -3,7 +3,7 @@
 The one place where the rules of SEMANTICS 3 to 7 come together. Pure: it reads no clock and writes nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import NamedTuple
 from uuid import UUID
@@ -14,7 +14,8 @@ from issuance.deciding.occurrences import Occurrence, occurrences
 from issuance.deciding.parties import left_out
 from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.releases import Releases
-from issuance.deciding.validities import Validities, is_over, validities_of
+from issuance.deciding.used import Used
+from issuance.deciding.validities import Validities, counts_from_start, validities_of
 
 
 class Decision(NamedTuple):
@@ -40,10 +41,13 @@ class Decision(NamedTuple):
         return CreditKey(self.credit_rule_id, self.guest.place, self.occurrence.period_start, 0)
 
 
-def decide(history: History, rules: Iterable[Rule], last_day: date | None = None) -> list[Decision]:
+def decide(
+    history: History, rules: Sequence[Rule], last_day: date | None = None, *, only: UUID | None = None
+) -> list[Decision]:
     """Every decision for a membership up to `last_day` (default: the brand's date at the history's `now`).
 
-    A decision for a day ahead says what is known today.
+    A decision for a day ahead says what is known today. `rules`: all of the membership's types, because what was used
+    under one counts for another; `only`: the one rule whose decisions are wanted.
     """
     issued: dict[tuple[UUID, date], dict[int, Credit]] = {}
     for credit in history.credits:
@@ -51,12 +55,14 @@ def decide(history: History, rules: Iterable[Rule], last_day: date | None = None
             issued.setdefault((credit.key.credit_rule_id, credit.key.period_start), {})[credit.key.place] = credit
     horizon = last_day or history.today
     releases = Releases(history)
+    used = Used(history, rules)
     return [
         decision
         for rule in rules
+        if only in (None, rule.credit_rule_id)
         for occurrence in occurrences(history, releases, rule, horizon)
         for decision in _for_guests(
-            history, rule, occurrence, issued.get((rule.credit_rule_id, occurrence.period_start), {})
+            history, rule, occurrence, issued.get((rule.credit_rule_id, occurrence.period_start), {}), used
         )
     ]
 
@@ -68,10 +74,11 @@ class _Kind(NamedTuple):
     stayed: bool
     archived: bool
     holds: bool
+    used: bool
 
 
 def _for_guests(
-    history: History, rule: Rule, occurrence: Occurrence, issued: Mapping[int, Credit]
+    history: History, rule: Rule, occurrence: Occurrence, issued: Mapping[int, Credit], used: Used
 ) -> Iterator[Decision]:
     """The decisions about one occurrence. `issued`: its credits, by the guest's place."""
     since = history.period_start_instant(occurrence.day)
@@ -80,7 +87,12 @@ def _for_guests(
     for guest in history.parties.at(since):
         place, lead_booker = guest
         credit = issued.get(place)
-        kind = _Kind(lead_booker, place in stayed, history.is_archived(place), credit is not None)
+        archived = history.is_archived(place, history.start_of(occurrence.day))
+        # What is out is left as it is, unless the facts took it back: it is not given again.
+        is_given = credit is not None and credit.revoked_by != "facts"
+        version = occurrence.version
+        has_used = not is_given and version is not None and used.by(place, version, occurrence.day)
+        kind = _Kind(lead_booker, place in stayed, archived, credit is not None, has_used)
         if kind not in decided:
             decided[kind] = _for_kind(history, rule, occurrence, kind)
         reason, validities = decided[kind]
@@ -98,15 +110,19 @@ def _for_kind(history: History, rule: Rule, occurrence: Occurrence, kind: _Kind)
         return Reason.RULE_DELETED, None
     if reason is None:
         assert occurrence.version is not None, "an owed occurrence has a version in force"
-        return _issue(history, occurrence.version, occurrence)
+        return _issue(history, rule, occurrence.version, occurrence)
     if not kind.holds and rule.deleted_at is not None and history.start_of(occurrence.day) >= rule.deleted_at:
         return Reason.RULE_DELETED, None
     return reason, None
 
 
-def _issue(history: History, version: RuleVersion, occurrence: Occurrence) -> tuple[Reason, Validities | None]:
+def _issue(
+    history: History, rule: Rule, version: RuleVersion, occurrence: Occurrence
+) -> tuple[Reason, Validities | None]:
     if version.coupon is None:
         return Reason.COUPON_MISSING, None
-    if is_over(history, version, occurrence.period_end):
+    from_start = counts_from_start(history, rule, occurrence.day)
+    validities = validities_of(history, version, occurrence.day, occurrence.period_end, counts_from_start=from_start)
+    if validities.are_over:
         return Reason.PERIOD_OVER, None
-    return Reason.ISSUED, validities_of(history, version, occurrence.day, occurrence.period_end)
+    return Reason.ISSUED, validities

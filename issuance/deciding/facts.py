@@ -62,17 +62,42 @@ class SignedUp:
 
 @dataclass(frozen=True, slots=True)
 class StatusChanged:
-    """`ends_on`: the first day on which the membership is ended."""
+    """`ends_on`: the first day on which the membership is ended; None: not said. `takes_end_back`: an end that was
+    announced before is not to come."""
 
     moment: Moment
     status: Status
     ends_on: date | None
+    takes_end_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BillingDateMoved:
+    """`billing_frequency`: how often is billed from then on; None: as before."""
+
     moment: Moment
     billing_anchor: date
+    billing_frequency: BillingFrequency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartMoved:
+    """The sign-up's dates are others, if it is told before the start (SEMANTICS 7)."""
+
+    moment: Moment
+    starts_on: date
+    billing_anchor: date
+
+
+@dataclass(frozen=True, slots=True)
+class TypeChanged:
+    """The membership is of another type from then on. `automatic`: that type's `billing: automatic`. `switches`: periods
+    that are running go over to it (SEMANTICS 18)."""
+
+    moment: Moment
+    membership_type_id: UUID
+    automatic: bool
+    switches: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +122,15 @@ class ChargeTold:
     amount_refunded: Decimal | None
 
 
-Fact = SignedUp | StatusChanged | BillingDateMoved | GuestsChanged | ChargeTold
+Fact = SignedUp | StatusChanged | BillingDateMoved | StartMoved | TypeChanged | GuestsChanged | ChargeTold
 
 
 @dataclass(frozen=True, slots=True)
 class MembershipFacts:
-    """Everything that is known of a membership but its credits: also what is announced and has not happened yet."""
+    """Everything that is known of a membership but its credits: also what is announced and has not happened yet.
+
+    Type, dates and frequency are those of the sign-up.
+    """
 
     membership_type_id: UUID
     zone: ZoneInfo
@@ -117,6 +145,15 @@ class MembershipFacts:
     archived_at: datetime | None = None
     #: Guests who are archived members: the place of each, and since when.
     archived_guests: tuple[tuple[int, datetime], ...] = ()
+    #: When the member, and guests who are members by their places, were last brought back after an archiving.
+    returned_at: datetime | None = None
+    returned_guests: tuple[tuple[int, datetime], ...] = ()
+
+    @property
+    def types(self) -> tuple[UUID, ...]:
+        """All types that the membership ever has, the sign-up's first."""
+        changed = (fact.membership_type_id for fact in self.told if isinstance(fact, TypeChanged))
+        return tuple(dict.fromkeys([self.membership_type_id, *changed]))
 
     @property
     def signed_up_at(self) -> datetime:
@@ -156,11 +193,15 @@ class RuleVersion:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A credit rule: its versions, 1 first, without the deletion, which `deleted_at` tells."""
+    """A credit rule: its versions, 1 first, without the deletion, which `deleted_at` tells.
+
+    `made_at`: when it was made, where version 1 counts as created before that (`effective_from`).
+    """
 
     credit_rule_id: UUID
     versions: tuple[RuleVersion, ...]
     deleted_at: datetime | None
+    made_at: datetime | None = None
 
     @property
     def latest(self) -> RuleVersion:

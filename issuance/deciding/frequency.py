@@ -4,21 +4,55 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 import isodate
 
 
-class BillingFrequency(StrEnum):
-    """How often a membership is billed."""
+class Interval(NamedTuple):
+    """A number of calendar months, or of weeks."""
 
-    MONTH = "P1M"
-    QUARTER = "P3M"
-    HALF_YEAR = "P6M"
-    YEAR = "P1Y"
+    months: int
+    weeks: int
+
+    @property
+    def mean_days(self) -> float:
+        """How long it is on average."""
+        return self.months * _DAYS_OF_A_MONTH + self.weeks * 7
+
+
+#: The mean of 400 years.
+_DAYS_OF_A_MONTH = 146097 / 4800
+_EVERY = re.compile(r"P([1-9]\d?)([WMY])", re.ASCII)
+_MOST = {"W": 52, "M": 36, "Y": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class BillingFrequency:
+    """How often a membership is billed: `PnW`, `PnM` or `PnY`."""
+
+    text: str
+    interval: Interval
+
+    @classmethod
+    @lru_cache(maxsize=256)
+    def parse(cls, text: str) -> "BillingFrequency":
+        """Whole weeks (at most 52), months (36) or years (3). Raises ValueError."""
+        match = _EVERY.fullmatch(text)
+        if match is None or int(match[1]) > _MOST[match[2]]:
+            raise ValueError("must be P1W to P52W, P1M to P36M or P1Y to P3Y")
+        number, unit = int(match[1]), match[2]
+        return cls(text, Interval(0, number) if unit == "W" else Interval(number * (12 if unit == "Y" else 1), 0))
 
     @property
     def months(self) -> int:
-        return _MONTHS[self.value]
+        """Months; 0 if it is in weeks."""
+        return self.interval.months
+
+    @property
+    def weeks(self) -> int:
+        """Weeks; 0 if it is in months or years."""
+        return self.interval.weeks
 
 
 class IssuingFrequency(StrEnum):
@@ -31,14 +65,13 @@ class IssuingFrequency(StrEnum):
     HALF_YEAR = "P6M"
     YEAR = "P1Y"
 
-    def months(self, billing: BillingFrequency) -> int:
-        """The rule's period in months on a membership that is billed so; ONCE rides on billing periods."""
-        if self in (IssuingFrequency.BILLING_CYCLE, IssuingFrequency.ONCE):
-            return billing.months
-        return _MONTHS[self.value]
+    @property
+    def interval(self) -> Interval | None:
+        """The rule's period; None: the membership's billing period, on which ONCE rides."""
+        return _INTERVALS.get(self.value)
 
 
-_MONTHS = {"P1M": 1, "P3M": 3, "P6M": 6, "P1Y": 12}
+_INTERVALS = {"P1M": Interval(1, 0), "P3M": Interval(3, 0), "P6M": Interval(6, 0), "P1Y": Interval(12, 0)}
 
 
 @dataclass(frozen=True, slots=True)

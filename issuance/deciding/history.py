@@ -1,10 +1,10 @@
 """A membership's facts at an instant, with what follows from them for any of its dates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from functools import cached_property
 
-from issuance.deciding.calendar import Calendar, day_of, midnight
+from issuance.deciding.calendar import Calendar, Move, day_of, midnight
 from issuance.deciding.charges import Charge, charges_of
 from issuance.deciding.facts import (
     BillingDateMoved,
@@ -12,11 +12,16 @@ from issuance.deciding.facts import (
     Credit,
     GuestsChanged,
     MembershipFacts,
+    Rule,
+    StartMoved,
     Status,
     StatusChanged,
+    TypeChanged,
 )
+from issuance.deciding.frequency import BillingFrequency, Interval
 from issuance.deciding.parties import Parties
 from issuance.deciding.standing import ENDED, Standing, standing_of
+from issuance.deciding.types import Types
 
 
 class History:
@@ -29,12 +34,25 @@ class History:
         happened = [fact for fact in facts.told if fact.moment.at <= now]
         self.moves = [fact for fact in happened if isinstance(fact, BillingDateMoved)]
         self.status_changes = [fact for fact in happened if isinstance(fact, StatusChanged)]
-        self.charges = charges_of(fact for fact in happened if isinstance(fact, ChargeTold))
         self.parties = Parties(facts.sign_up, (fact for fact in happened if isinstance(fact, GuestsChanged)))
+        self.types = Types(facts, (fact for fact in happened if isinstance(fact, TypeChanged)), facts.zone)
         self.signed_up_at = facts.signed_up_at
-        self.billing_months = facts.billing_frequency.months
-        moves = tuple((move.moment.at, move.billing_anchor) for move in self.moves)
-        self.calendar = Calendar(facts.zone, facts.starts_on, facts.billing_anchor, moves)
+        self.starts_on, self.first_anchor = facts.starts_on, facts.billing_anchor
+        for fact in happened:
+            if isinstance(fact, StartMoved) and fact.moment.at < self.start_of(self.starts_on):
+                self.starts_on, self.first_anchor = fact.starts_on, fact.billing_anchor
+        self.calendar = Calendar(
+            facts.zone, self.starts_on, self.first_anchor, facts.billing_frequency.interval, self._moves()
+        )
+        self.charges = charges_of((fact for fact in happened if isinstance(fact, ChargeTold)), self.calendar)
+
+    def _moves(self) -> tuple[Move, ...]:
+        moves: list[Move] = []
+        billing = self.facts.billing_frequency
+        for move in self.moves:
+            billing = move.billing_frequency or billing
+            moves.append(Move(move.moment.at, move.billing_anchor, billing.interval))
+        return tuple(moves)
 
     @cached_property
     def standing(self) -> Standing:
@@ -57,73 +75,96 @@ class History:
     @property
     def billing_anchor(self) -> date:
         """The anchor as last moved."""
-        return self.moves[-1].billing_anchor if self.moves else self.facts.billing_anchor
+        return self.moves[-1].billing_anchor if self.moves else self.first_anchor
+
+    @property
+    def billing_frequency(self) -> BillingFrequency:
+        """How often the membership is billed now."""
+        told = (move.billing_frequency for move in reversed(self.moves) if move.billing_frequency is not None)
+        return next(told, self.facts.billing_frequency)
+
+    @property
+    def dates_moved(self) -> bool:
+        """Whether the calendar is another than that of the sign-up."""
+        moved_start = (self.starts_on, self.first_anchor) != (self.facts.starts_on, self.facts.billing_anchor)
+        return bool(self.moves) or moved_start
 
     @property
     def ends_on(self) -> date | None:
-        """The end that the latest status fact announces."""
-        return self.status_changes[-1].ends_on if self.status_changes else None
+        """The end that was announced, or that has come on an announced date."""
+        return self.standing.ends_on
 
     @property
     def member_is_archived(self) -> bool:
         """Whether the member who signed up is archived."""
         return self.facts.archived_at is not None and self.facts.archived_at <= self.now
 
-    def is_archived(self, place: int) -> bool:
-        """Whether a guest gets nothing more, because they or the member who signed up are archived."""
-        return self.member_is_archived or any(
+    def is_archived(self, place: int, begun_at: datetime) -> bool:
+        """Whether a guest gets nothing for what begins at an instant, because they or the member who signed up are
+        archived, or were brought back only after it had begun."""
+        if self.member_is_archived or any(
             archived == place and at <= self.now for archived, at in self.facts.archived_guests
-        )
+        ):
+            return True
+        back = [self.facts.returned_at, *(at for guest, at in self.facts.returned_guests if guest == place)]
+        return any(at is not None and begun_at < at for at in back)
 
     def status_at(self, instant: datetime) -> Status:
         """The status at an instant, automatic charges included."""
         status = self.standing.at(instant)
-        if status is Status.UPCOMING and self.facts.automatic:
-            day = day_of(instant, self.facts.zone)
-            if day >= self.first_billed and self.first_automatic_charge <= instant:
+        if status is Status.UPCOMING and self.types.ever_automatic:
+            first = self.first_automatic_charge
+            if first is not None and first <= instant:
                 return Status.ACTIVE
         return status
 
     @cached_property
     def first_billed(self) -> date:
         """The first date of the billing calendar: the start, unless the anchor, as last moved before it, is later."""
-        start = self.start_of(self.facts.starts_on)
-        anchors = [self.facts.billing_anchor, *(move.billing_anchor for move in self.moves if move.moment.at < start)]
-        if anchors[-1] <= self.facts.starts_on:
-            return self.facts.starts_on
-        return self.calendar.next_boundary(self.billing_months, self.facts.starts_on)
+        start = self.start_of(self.starts_on)
+        anchors = [self.first_anchor, *(move.billing_anchor for move in self.moves if move.moment.at < start)]
+        if anchors[-1] <= self.starts_on:
+            return self.starts_on
+        return self.calendar.next_boundary(None, self.starts_on)
 
     @cached_property
-    def first_automatic_charge(self) -> datetime:
-        """When `billing: automatic` first charges: the first period from the anchor on that ends after the sign-up."""
+    def first_automatic_charge(self) -> datetime | None:
+        """When `billing: automatic` first charges, by what is known now; None: not up to the first billing date from
+        now on."""
         day = self.first_billed
-        while self.start_of(self.calendar.next_boundary(self.billing_months, day)) <= self.signed_up_at:
-            day = self.calendar.next_boundary(self.billing_months, day)
-        return self.start_of(day)
+        while True:
+            charged_at = self.charged_automatically_at(day)
+            if charged_at is not None:
+                return charged_at
+            if self.start_of(day) > self.now:
+                return None
+            day = self.calendar.next_boundary(None, day)
 
-    def is_charged_automatically(self, day: date) -> bool:
-        """Whether `billing: automatic` charges the billing period that `day` lies in."""
-        if not self.facts.automatic or day < self.first_billed:
-            return False
-        start, end = self.calendar.period_of(self.billing_months, day)
+    def charged_automatically_at(self, day: date) -> datetime | None:
+        """When `billing: automatic` charges the billing period that `day` lies in, by the type and the status of that
+        instant; None: it does not."""
+        if not self.types.ever_automatic or day < self.first_billed:
+            return None
+        start, end = self.calendar.period_of(None, day)
         if self.start_of(end) <= self.signed_up_at:
-            return False
-        status = self.standing.at(self.start_of(start))
-        return status is not Status.PAUSED and status not in ENDED
+            return None
+        charged_at = self.calendar.begins_at(None, start)
+        status = self.standing.at(charged_at)
+        if status is Status.PAUSED or status in ENDED or not self.types.is_automatic_at(charged_at):
+            return None
+        return charged_at
 
-    def end_of(self, charge: Charge) -> date:
-        """The first date that a charge no longer covers."""
-        return charge.period_end or self.calendar.next_boundary(self.billing_months, charge.period_start)
+    def pays_for_nothing(self, charge: Charge, rules: Iterable[Rule]) -> bool:
+        """Whether a charge covers no billing date and no period of any rule: somebody pays, and gets nothing."""
+        covers = charge.covers
+        intervals = {version.frequency.interval for rule in rules for version in rule.versions}
+        return not any(self.calendar.number_within(every, covers.start, covers.end) for every in {None, *intervals})
 
-    @cached_property
-    def _ends(self) -> list[tuple[Charge, date]]:
-        return [(charge, self.end_of(charge)) for charge in self.charges]
-
-    def charges_on(self, day: date) -> list[Charge]:
-        """The charges that cover a date."""
-        return [charge for charge, end in self._ends if charge.period_start <= day < end]
+    def charges_for(self, every: Interval | None, day: date) -> list[Charge]:
+        """The charges that pay, if they are paid, for the period of a rule that begins on a date."""
+        return [charge for charge in self.charges if charge.covers.pays_for(every, day)]
 
     def period_start_instant(self, day: date) -> datetime | None:
         """From when on an occurrence's guests must have been on the order: its start; None for the sign-up, which names
         the first guests."""
-        return None if day == self.facts.starts_on else self.start_of(day)
+        return None if day == self.starts_on else self.start_of(day)

@@ -1,11 +1,12 @@
 """The occurrences of a rule for a membership, and the version in force for each (SEMANTICS 3, 4)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from uuid import UUID
 
 from issuance.deciding.facts import Credit, Rule, RuleVersion
-from issuance.deciding.frequency import IssuingFrequency
+from issuance.deciding.frequency import Interval, IssuingFrequency
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
 from issuance.deciding.releases import Release, Releases
@@ -20,6 +21,8 @@ class Occurrence:
     """
 
     day: date
+    #: The period of the rule's version; None: the billing period.
+    every: Interval | None
     period_start: date
     period_end: date | None
     scheduled_at: datetime
@@ -28,11 +31,15 @@ class Occurrence:
     reason: Reason | None
 
 
-def version_in_force(rule: Rule, scheduled_at: datetime, released_at: datetime) -> RuleVersion | None:
+def version_in_force(
+    rule: Rule, scheduled_at: datetime, released_at: Callable[[RuleVersion], datetime]
+) -> RuleVersion | None:
     """The highest version created by the time the occurrence was scheduled, or saved with
-    include_upcoming by the time it was released (SEMANTICS 4)."""
+    include_upcoming by the time it was released (SEMANTICS 4). `released_at`: when it was, by a version's period."""
     for version in reversed(rule.versions):
-        if version.created_at <= scheduled_at or (version.include_upcoming and version.created_at <= released_at):
+        if version.created_at <= scheduled_at:
+            return version
+        if version.include_upcoming and version.created_at <= released_at(version):
             return version
     return None
 
@@ -43,31 +50,33 @@ def occurrences(history: History, releases: Releases, rule: Rule, last_day: date
     Where versions differ in frequency their dates form one chain, and a date takes place only if it is
     on the calendar of the version in force for it.
     """
-    facts = history.facts
     days_of = {version.frequency: _days(history, version.frequency, last_day) for version in rule.versions}
     scheduled_at = history.signed_up_at
     once: Occurrence | None = None  # P0D is one occurrence, whichever billing period it rides on
     for day in sorted(frozenset[date]().union(*days_of.values())):
-        release = releases.on(day)
-        version = _undisturbed(history, rule, day, scheduled_at, release)
+        version = _undisturbed(history, releases, rule, day, scheduled_at)
         took_place = True
         if version is None:
             shown = next(known for known in rule.versions if day in days_of[known.frequency])
             took_place = any(
                 known.created_at <= history.start_of(day) and day in days_of[known.frequency] for known in rule.versions
             )
+            release = releases.on(day, shown.frequency.interval)
             reason: Reason | None = Reason.VERSION_NOT_IN_FORCE
         elif day in days_of[version.frequency]:
             shown = version
+            release = releases.on(day, version.frequency.interval)
             reason = _reason(history, day, version, release)
         else:
             continue
 
         if shown.frequency is not IssuingFrequency.ONCE:
-            end = history.calendar.next_boundary(shown.frequency.months(facts.billing_frequency), day)
-            yield Occurrence(day, day, end, scheduled_at, version, release, reason)
-        elif day == facts.starts_on or _rides_later(history, shown):
-            once = _which_speaks(once, Occurrence(day, facts.starts_on, None, scheduled_at, version, release, reason))
+            end = history.calendar.next_boundary(shown.frequency.interval, day)
+            yield Occurrence(day, shown.frequency.interval, day, end, scheduled_at, version, release, reason)
+        elif day == history.starts_on or _rides_later(history, shown):
+            once = _which_speaks(
+                once, Occurrence(day, None, history.starts_on, None, scheduled_at, version, release, reason)
+            )
         if took_place:
             scheduled_at = max(history.start_of(day), history.signed_up_at)
     if once is not None:
@@ -75,19 +84,24 @@ def occurrences(history: History, releases: Releases, rule: Rule, last_day: date
 
 
 def _undisturbed(
-    history: History, rule: Rule, day: date, scheduled_at: datetime, release: Release
+    history: History, releases: Releases, rule: Rule, day: date, scheduled_at: datetime
 ) -> RuleVersion | None:
     """The version in force for an occurrence. A version can be saved at the very instant of an occurrence while the
     clock stands still. It does not change what was issued before it: a credit that is out is not rewritten (SEMANTICS
     6)."""
-    released_at = release.first or _latest_release(history, rule, day)
+
+    def released_at(version: RuleVersion) -> datetime:
+        return releases.on(day, version.frequency.interval).first or _latest_release(history, rule, day)
+
     version = version_in_force(rule, scheduled_at, released_at)
-    if version is None or version.created_at not in (scheduled_at, release.first):
+    if version is None:
+        return None
+    if version.created_at not in (scheduled_at, releases.on(day, version.frequency.interval).first):
         return version
 
     def gave(credit: Credit) -> bool:
         # A P0D credit does not say which billing period it rides on. It is none that was released after its issue.
-        rides = credit.period_end is None and released_at <= credit.issued_at == version.created_at
+        rides = credit.period_end is None and released_at(version) <= credit.issued_at == version.created_at
         return rides or credit.key.period_start == day
 
     out = [
@@ -106,8 +120,7 @@ def _latest_release(history: History, rule: Rule, day: date) -> datetime:
     for version in rule.versions:
         if version.created_at > ends_at:
             break
-        months = version.frequency.months(history.facts.billing_frequency)
-        ends_at = min(ends_at, history.start_of(history.calendar.next_boundary(months, day)))
+        ends_at = min(ends_at, history.start_of(history.calendar.next_boundary(version.frequency.interval, day)))
     return ends_at
 
 
@@ -118,27 +131,41 @@ def _which_speaks(once: Occurrence | None, candidate: Occurrence) -> Occurrence:
         return candidate
     if once.reason is None:
         return once
-    if candidate.reason is Reason.NOT_DUE_YET and once.reason is not Reason.NOT_SIGNUP_RULE:
+    if candidate.reason is Reason.NOT_DUE_YET and once.reason not in (Reason.NOT_SIGNUP_RULE, Reason.OF_ANOTHER_TYPE):
         return once
     return candidate
 
 
 def _days(history: History, frequency: IssuingFrequency, last_day: date) -> frozenset[date]:
-    months = frequency.months(history.facts.billing_frequency)
-    known = history.calendar.boundaries_past(months, last_day)
-    return frozenset(day for day in known if day <= last_day or day == history.facts.starts_on)
+    known = history.calendar.boundaries_past(frequency.interval, last_day)
+    return frozenset(day for day in known if day <= last_day or day == history.starts_on)
 
 
 def _rides_later(history: History, version: RuleVersion) -> bool:
-    """Whether a P0D version may ride on a billing period after the sign-up: always without
-    issue_on_signup; with it, where it was saved with include_upcoming after they had signed up."""
-    return not version.issue_on_signup or (version.include_upcoming and history.signed_up_at < version.created_at)
+    """Whether a P0D version may ride on a billing period after the sign-up: always without issue_on_signup or where the
+    sign-up was for another type; with it, where it was saved with include_upcoming after they had signed up."""
+    return (
+        not version.issue_on_signup
+        or version.membership_type_id != history.types.signed_up
+        or (version.include_upcoming and history.signed_up_at < version.created_at)
+    )
 
 
 def _reason(history: History, day: date, version: RuleVersion, release: Release) -> Reason | None:
     """Why an occurrence whose version is in force gives nothing to anyone; None: it is owed."""
-    if version.membership_type_id != history.facts.membership_type_id:
-        return Reason.VERSION_NOT_IN_FORCE
-    if day == history.facts.starts_on and not version.issue_on_signup:
+    if version.membership_type_id != _type_of(history, day, version.frequency):
+        was_once = version.membership_type_id in history.types.known
+        return Reason.OF_ANOTHER_TYPE if was_once else Reason.VERSION_NOT_IN_FORCE
+    if day == history.starts_on and not version.issue_on_signup:
         return Reason.NOT_SIGNUP_RULE
     return release.reason
+
+
+def _type_of(history: History, day: date, frequency: IssuingFrequency) -> UUID:
+    """The membership type whose rules the occurrence goes by that starts on `day`. The sign-up's stays the one that was
+    signed up for, and no P0D occurrence is running when the type changes (SEMANTICS 18)."""
+    if day == history.starts_on:
+        return history.types.signed_up
+    if frequency is IssuingFrequency.ONCE:
+        return history.types.of_day(day)
+    return history.types.of_period(day, history.calendar.next_boundary(frequency.interval, day))

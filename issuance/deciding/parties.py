@@ -39,11 +39,13 @@ class Parties:
         return 0 if instant is None else bisect_right(self._since, instant)
 
 
-def left_out(version: RuleVersion, *, lead_booker: bool, stayed: bool, archived: bool, holds: bool) -> Reason | None:
+def left_out(
+    version: RuleVersion, *, lead_booker: bool, stayed: bool, archived: bool, holds: bool, used: bool
+) -> Reason | None:
     """Why a guest gets nothing where others on the order get something; None: they get what the others get.
 
     `holds`: they have the occurrence's credit already. What they held was revoked when they were archived, and stays
-    as it is.
+    as it is. `used`: they used its coupon under another type, before the membership's type changed.
     """
     if version.for_lead_booker_only and not lead_booker:
         return Reason.NOT_LEAD_BOOKER
@@ -51,4 +53,6 @@ def left_out(version: RuleVersion, *, lead_booker: bool, stayed: bool, archived:
         return Reason.GUEST_REMOVED
     if archived and not holds:
         return Reason.MEMBER_ARCHIVED
+    if used:
+        return Reason.USED_BEFORE_CHANGE
     return None

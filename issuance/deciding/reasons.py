@@ -28,6 +28,8 @@ class Reason(StrEnum):
     NOT_BILLED_YET = "not_billed_yet"
     GUEST_REMOVED = "guest_removed"
     MEMBER_ARCHIVED = "member_archived"
+    OF_ANOTHER_TYPE = "of_another_type"
+    USED_BEFORE_CHANGE = "used_before_change"
     COUPON_MISSING = "coupon_missing"
     ERROR = "error"
 

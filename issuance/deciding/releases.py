@@ -1,11 +1,12 @@
 """What releases an occurrence: its start, its charge, the membership's status (SEMANTICS 3, 7)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from issuance.deciding.charges import Charge, pays
-from issuance.deciding.facts import ChargeState, Status
+from issuance.deciding.charges import PAYING, Charge
+from issuance.deciding.facts import ChargeState, ChargeTold, Status
+from issuance.deciding.frequency import Interval
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
 from issuance.deciding.standing import ENDED
@@ -27,60 +28,111 @@ class Releases:
 
     def __init__(self, history: History) -> None:
         self._history = history
-        self._known: dict[date, Release] = {}
+        self._known: dict[tuple[date, Interval | None], Release] = {}
 
-    def on(self, day: date) -> Release:
-        """Whether the occurrence that starts on `day` is released at the history's `now`."""
-        known = self._known.get(day)
+    def on(self, day: date, every: Interval | None) -> Release:
+        """Whether the occurrence of a rule that starts on `day` is released at the history's `now`. `every`: the rule's
+        period; None: the billing period."""
+        known = self._known.get((day, every))
         if known is None:
-            known = self._known[day] = release(self._history, day)
+            known = self._known[day, every] = release(self._history, day, every)
         return known
 
 
-def release(history: History, day: date) -> Release:
+def release(history: History, day: date, every: Interval | None = None) -> Release:
     """Whether the occurrence that starts on `day` is released at the history's `now`."""
     start = history.start_of(day)
-    is_signup = day == history.facts.starts_on
+    is_signup = day == history.starts_on
+    payments = _Payments(history, day, every)
     earliest = history.signed_up_at if is_signup else max(start, history.signed_up_at)
     status_at_start = history.status_at(start)
-    if status_at_start is Status.PAUSED:
-        return Release(None, Reason.MEMBERSHIP_PAUSED)
-    if status_at_start in ENDED:
-        return Release(None, Reason.MEMBERSHIP_ENDED)
+    if status_at_start is Status.PAUSED or status_at_start in ENDED:
+        paid_at = payments.first_while_active(start)
+        if paid_at is None:
+            paused = status_at_start is Status.PAUSED
+            return Release(None, Reason.MEMBERSHIP_PAUSED if paused else Reason.MEMBERSHIP_ENDED)
+        earliest = max(earliest, paid_at)
     if earliest > history.now:
         return Release(None, Reason.NOT_DUE_YET)
 
-    charges = history.charges_on(day)
-    charged = history.is_charged_automatically(day)
-
-    def is_paid(states: Sequence[ChargeState]) -> bool:
-        return charged or pays(states) or (is_signup and not states)
-
-    told = {fact.moment.at for charge in charges for fact in charge.told}
-    changes = (change for change in told.union(history.standing.instants) if earliest < change <= history.now)
+    told = payments.told_at
+    changes = (change for change in {*told, *history.standing.instants} if earliest < change <= history.now)
     first: datetime | None = None
     released = False
     for instant in sorted({earliest, *changes}):
         if released and instant not in told:
             continue  # once released it stays owed, whatever becomes of other charges or the status
-        states = _states_at(charges, instant)
-        allowed = history.status_at(instant) is not Status.NEEDS_ATTENTION
+        latest = payments.latest_at(instant)
+        is_paid = payments.pay(latest, instant) or (is_signup and not latest)
         if released:
-            released = is_paid(states)
-        elif is_paid(states) and (allowed or (first is not None and ChargeState.SUCCEEDED in states)):
+            released = is_paid
+        elif is_paid and (not history.standing.holds_at(instant) or (first is not None and _succeeded(latest))):
             # Success brings back what was taken back; a retry's initiation only while the status allows it.
             released = True
             first = first or instant
     if released:
         return Release(first, None)
-    states = _states_at(charges, history.now)
-    if is_paid(states):
+    states = {fact.state for fact in payments.latest_at(history.now)}
+    if payments.automatic or not PAYING.isdisjoint(states) or (is_signup and not states):
         return Release(first, Reason.NEEDS_ATTENTION)
-    if states and set(states) == {ChargeState.SKIPPED}:
+    if states == {ChargeState.SKIPPED}:
         return Release(first, Reason.CHARGE_SKIPPED)
     return Release(first, Reason.CHARGE_UNPAID)
 
 
-def _states_at(charges: list[Charge], instant: datetime) -> list[ChargeState]:
-    """The state of each charge that had one at an instant."""
-    return [state for charge in charges if (state := charge.state_at(instant)) is not None]
+class _Payments:
+    """The charges that can pay for an occurrence, and what was told of them."""
+
+    def __init__(self, history: History, day: date, every: Interval | None) -> None:
+        self._history, self._day, self._every = history, day, every
+        self._charges = history.charges_for(every, day)
+        numbers = {charge.number for charge in self._charges}
+        self._outstanding = [one for one in history.standing.outstanding if one.number in numbers]
+        #: When `billing: automatic` charges it.
+        self.automatic = history.charged_automatically_at(day)
+
+    @property
+    def told_at(self) -> frozenset[datetime]:
+        """When anything was told of them, or `billing: automatic` charged."""
+        automatic = [] if self.automatic is None else [self.automatic]
+        return frozenset([*automatic, *(fact.moment.at for fact in _told(self._charges))])
+
+    def latest_at(self, instant: datetime) -> list[ChargeTold]:
+        """The latest fact about each charge of which something was told by an instant."""
+        return [fact for charge in self._charges if (fact := charge.told_at(instant)) is not None]
+
+    def pay(self, latest: Sequence[ChargeTold], instant: datetime) -> bool:
+        """Whether any charge pays, by the latest facts about them at an instant."""
+        if self.automatic is not None and self.automatic <= instant:
+            return True
+        return any(self._pays(fact, instant) for fact in latest)
+
+    def first_while_active(self, start: datetime) -> datetime | None:
+        """The first instant after `start`, within the period, at which a charge was initiated or succeeded while the
+        membership was active."""
+        history = self._history
+        end = history.start_of(history.calendar.next_boundary(self._every, self._day))
+        paid = [self.automatic] if self.automatic is not None else []
+        paid += [fact.moment.at for fact in _told(self._charges) if self._pays(fact, fact.moment.at)]
+        while_active = (at for at in paid if start < at < end and history.status_at(at) is Status.ACTIVE)
+        return min(while_active, default=None)
+
+    def _pays(self, fact: ChargeTold, instant: datetime) -> bool:
+        """Whether a charge pays at an instant, by the latest fact about it: not one that was initiated while a charge
+        for the occurrence was outstanding, and still is."""
+        if fact.state is not ChargeState.INITIATED:
+            return fact.state is ChargeState.SUCCEEDED
+        return not any(
+            one.since < fact.moment
+            and (one.until is None or fact.moment < one.until)
+            and not one.is_settled_by(instant)
+            for one in self._outstanding
+        )
+
+
+def _told(charges: Sequence[Charge]) -> Iterator[ChargeTold]:
+    return (fact for charge in charges for fact in charge.told)
+
+
+def _succeeded(latest: Sequence[ChargeTold]) -> bool:
+    return any(fact.state is ChargeState.SUCCEEDED for fact in latest)

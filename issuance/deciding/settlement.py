@@ -11,10 +11,11 @@ from datetime import date, datetime
 from issuance.deciding.charges import PAYING
 from issuance.deciding.decisions import Decision, decide
 from issuance.deciding.facts import ChargeState, Credit, CreditKey, Rule, RuleVersion, Status
+from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.standing import ENDED
-from issuance.deciding.validities import Validities, expiry, period_end_of
+from issuance.deciding.validities import Validities, limits_of
 
 #: One settling of a membership issues no more credits than these. A membership that is owed more stays due, and the
 #: next settling goes on.
@@ -141,14 +142,15 @@ def _become(history: History, credit: Credit, decision: Decision | None, rule: R
     changed: dict[str, object] = {}
     why = _taken_back(history, credit, decision)
     expires_at = credit.expires_at
-    if history.moves and not credit.roll_over and credit.redeemed_at is None:
-        period_end, moved = _moved(history, credit, rule)
-        changed["period_end"] = period_end
-        if moved > credit.valid_from:
-            changed["expires_at"] = expires_at = moved
+    if credit.redeemed_at is None:
+        limits = limits_of(history, rule, credit, None if decision is None else decision.occurrence.day)
+        if limits.expires_at is None or limits.expires_at > credit.valid_from:
+            changed.update(limits._asdict())
+            expires_at = limits.expires_at
         else:
             # A move that became known late ended the period before the credit was issued: it should not have been
             # issued.
+            changed["period_end"] = limits.period_end
             why = Reason.PERIOD_OVER
     revoked_at = credit.revoked_at
     if why is None:
@@ -156,7 +158,7 @@ def _become(history: History, credit: Credit, decision: Decision | None, rule: R
         if credit.revoked_by == "facts" and rule.deleted_at is None:
             revoked_at = changed["revoked_at"] = changed["revoked_by"] = None
     else:
-        if credit.redeemed_at is not None or credit.uses:
+        if (credit.redeemed_at is not None or credit.uses) and why is not Reason.OF_ANOTHER_TYPE:
             changed["flagged_at"] = credit.flagged_at or now
         if credit.redeemed_at is None and revoked_at is None and (expires_at is None or now < expires_at):
             revoked_at = changed["revoked_at"] = now
@@ -181,18 +183,9 @@ def _taken_back(history: History, credit: Credit, decision: Decision | None) -> 
     return None if decision.reason is Reason.ALREADY_ISSUED else decision.reason
 
 
-def _moved(history: History, credit: Credit, rule: Rule) -> tuple[date | None, datetime]:
-    """The period's end and the expiry of a roll_over=false credit, which move with the billing date (SEMANTICS 7)."""
-    frequency = rule.version(credit.rule_version).frequency
-    period_end = period_end_of(history, frequency, credit.key.period_start)
-    moved = expiry(history, False, credit.valid_from, period_end, credit.validity_ends_at)
-    assert moved is not None, "a credit that does not roll over has an end"
-    return period_end, moved
-
-
 def next_due(history: History, settlement: Settlement) -> datetime | None:
     """The next instant after `now` at which time alone changes anything: a fact that was announced, an end,
-    an expiry, or a date on the finest calendar that a charge covers. Rules play no part, so that editing
+    an expiry, or the start of a period that a charge covers. Rules play no part, so that editing
     one makes no membership due."""
     now = history.now
     instants = [history.next_fact_at, history.standing.next_change(now)]
@@ -209,15 +202,22 @@ def next_due(history: History, settlement: Settlement) -> datetime | None:
 
 
 def _next_occurrence(history: History) -> datetime | None:
-    following = history.calendar.next_boundary_after
-    if history.facts.automatic:
-        return following(1, history.now)
+    if history.types.ever_automatic:
+        return _next_start(history)
     starts: list[datetime] = []
     for charge in history.charges:
-        end = history.start_of(history.end_of(charge))
+        end = history.start_of(charge.covers.end)
         if end > history.now and charge.state in PAYING:
-            first = history.start_of(charge.period_start)
-            start = first if first > history.now else following(1, history.now)
+            first = history.start_of(charge.covers.start)
+            start = first if first > history.now else _next_start(history)
             if start < end:
                 starts.append(start)
     return min(starts, default=None)
+
+
+def _next_start(history: History) -> datetime:
+    """When a period next begins, of the billing or of any rule that there could be. Where the billing date was never
+    moved, they all begin on dates of the billing or of a monthly rule."""
+    finest = {None, IssuingFrequency.MONTH.interval}
+    periods = {frequency.interval for frequency in IssuingFrequency} if history.moves else finest
+    return min(history.calendar.next_boundary_after(every, history.now) for every in periods)

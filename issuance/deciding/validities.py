@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
-from issuance.deciding.calendar import add_validity
-from issuance.deciding.facts import RuleVersion
+from issuance.deciding.calendar import add_validity, day_of
+from issuance.deciding.facts import Credit, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
 
@@ -17,27 +18,53 @@ class Validities:
     expires_at: datetime | None
     validity_ends_at: datetime | None
 
+    @property
+    def are_over(self) -> bool:
+        """Whether it could never be used."""
+        return self.expires_at is not None and self.expires_at <= self.valid_from
 
-def validities_of(history: History, version: RuleVersion, period_start: date, period_end: date | None) -> Validities:
-    """The validities of a credit that is issued now for a period: from its start, or from now if that is later."""
+
+def validities_of(
+    history: History,
+    version: RuleVersion,
+    period_start: date,
+    period_end: date | None,
+    *,
+    counts_from_start: bool = False,
+) -> Validities:
+    """The validities of a credit that is issued now for a period: from its start, or from now if that is later.
+    `counts_from_start`: the coupon's validity counts from the period's start, as if it had been issued then."""
     assert version.coupon is not None, "only a coupon that is there is issued"
-    valid_from = max(history.start_of(period_start), history.now)
-    validity = version.coupon.validity
-    validity_ends_at = None if validity is None else add_validity(valid_from, validity, history.facts.zone)
-    expires_at = expiry(history, version.roll_over, valid_from, period_end, validity_ends_at)
+    start = history.start_of(period_start)
+    valid_from = max(start, history.now)
+    validity, since = version.coupon.validity, start if counts_from_start else valid_from
+    validity_ends_at = None if validity is None else add_validity(since, validity, history.facts.zone)
+    expires_at = expiry(history, version, valid_from, period_end, validity_ends_at)
     return Validities(valid_from, expires_at, validity_ends_at)
 
 
+def counts_from_start(history: History, rule: Rule, period_start: date) -> bool:
+    """Whether a coupon's validity counts from the start of a period, which began before the promise was known here: of
+    an import, before the sign-up's time; or before its rule was made (SEMANTICS 6)."""
+    start = history.start_of(period_start)
+    is_import = history.starts_on < day_of(history.signed_up_at, history.facts.zone)
+    return (is_import and start < history.signed_up_at) or (rule.made_at is not None and start < rule.made_at)
+
+
 def expiry(
-    history: History, roll_over: bool, valid_from: datetime, period_end: date | None, validity_ends_at: datetime | None
+    history: History,
+    version: RuleVersion,
+    valid_from: datetime,
+    period_end: date | None,
+    validity_ends_at: datetime | None,
 ) -> datetime | None:
     """The earliest of a credit's limits: the coupon's validity and, for roll_over=false, the next billing period and
     the end of the rule's period. None if it has none."""
     limits = [] if validity_ends_at is None else [validity_ends_at]
-    if not roll_over:
-        limits.append(history.calendar.next_boundary_after(history.billing_months, valid_from))
+    if not version.roll_over:
+        limits.append(history.calendar.next_boundary_after(None, valid_from))
         if period_end is not None:
-            limits.append(history.start_of(period_end))
+            limits.append(history.calendar.begins_at(version.frequency.interval, period_end))
     return min(limits, default=None)
 
 
@@ -45,9 +72,41 @@ def period_end_of(history: History, frequency: IssuingFrequency, period_start: d
     """The end of a rule's period that begins on a date; None for P0D."""
     if frequency is IssuingFrequency.ONCE:
         return None
-    return history.calendar.next_boundary(frequency.months(history.facts.billing_frequency), period_start)
+    return history.calendar.next_boundary(frequency.interval, period_start)
 
 
-def is_over(history: History, version: RuleVersion, period_end: date | None) -> bool:
-    """Whether a roll_over=false credit of a period would be expired when it is issued."""
-    return not version.roll_over and period_end is not None and history.start_of(period_end) <= history.now
+class Limits(NamedTuple):
+    """What can still move of a credit that is out, by the names of `Credit`."""
+
+    period_end: date | None
+    expires_at: datetime | None
+    validity_ends_at: datetime | None
+
+
+def limits_of(history: History, rule: Rule, credit: Credit, day: date | None) -> Limits:
+    """The limits of a credit that is out: its period's end and its expiry move with the billing date (SEMANTICS 7), and
+    a validity that counts from a period's start moves with a P0D credit to the period that it rides on (SEMANTICS 3).
+    `day`: the start of that period; None: it rides on none."""
+    version = rule.version(credit.rule_version)
+    validity_ends_at = credit.validity_ends_at
+    if version.frequency is IssuingFrequency.ONCE and day is not None:
+        validity_ends_at = _riding(history, rule, version, credit, day)
+    elif not history.dates_moved:
+        return Limits(credit.period_end, credit.expires_at, validity_ends_at)
+    period_end = period_end_of(history, version.frequency, credit.key.period_start)
+    return Limits(
+        period_end, expiry(history, version, credit.valid_from, period_end, validity_ends_at), validity_ends_at
+    )
+
+
+def _riding(history: History, rule: Rule, version: RuleVersion, credit: Credit, day: date) -> datetime | None:
+    """When the coupon's validity ends of a P0D credit that rides on the billing period from `day` on."""
+    validity = None if version.coupon is None else version.coupon.validity
+    if validity is None or credit.validity_ends_at is None or credit.manual:
+        return credit.validity_ends_at
+    zone = history.facts.zone
+    starts = [history.start_of(start) for start in history.calendar.boundaries_past(None, history.today)]
+    if credit.validity_ends_at not in (add_validity(since, validity, zone) for since in (credit.valid_from, *starts)):
+        return credit.validity_ends_at  # by another validity, that the coupon had when it was issued
+    since = history.start_of(day) if counts_from_start(history, rule, day) else credit.valid_from
+    return add_validity(since, validity, zone)

@@ -5,45 +5,29 @@ charge's number and the credit's key.
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
-from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, text
 
-from issuance.deciding.facts import (
-    BillingDateMoved,
-    ChargeState,
-    ChargeTold,
-    Credit,
-    CreditKey,
-    Fact,
-    Guest,
-    GuestsChanged,
-    MembershipFacts,
-    Moment,
-    SignedUp,
-    Status,
-    StatusChanged,
-)
-from issuance.deciding.frequency import BillingFrequency
+from issuance.deciding.facts import Credit, CreditKey, MembershipFacts
 from issuance.deciding.history import History
+from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, Named, named_by, read_facts
 from issuance.engine.rows import id_array
 from issuance.engine.schedules import State
 
-SIGNED_UP, GUESTS_CHANGED = "membership.signed_up", "membership.guests_changed"
 #: The columns of a credit that its key does not hold, by the names of `Credit`.
 _OF_CREDIT = [column.name for column in fields(Credit) if column.name != "key"]
 
 # Each table is read by its own key, so that the planner has no choice: right after an import it knows no sizes.
 _MEMBERSHIPS = text("""
-    SELECT m.membership_id, m.membership_type_id, m.member_id, m.starts_on, m.billing_anchor,
-           m.billing_frequency, m.status, m.ends_on, s.due_at, s.settled_at, s.fingerprint,
-           (SELECT t.billing = 'automatic' FROM membership_types t
-             WHERE (t.brand_id, t.membership_type_id) = (m.brand_id, m.membership_type_id)) AS automatic
+    SELECT m.membership_id, m.membership_type_id, m.member_id, m.starts_on, m.billing_anchor, m.billing_frequency, m.status, m.ends_on,
+           s.due_at, s.settled_at, s.fingerprint,
+           ARRAY(SELECT t.membership_type_id FROM membership_types t
+                  WHERE t.brand_id = :brand_id AND t.billing = 'automatic') AS automatic_types
       FROM memberships m
       JOIN membership_schedules p USING (brand_id, membership_id)
       JOIN schedules s USING (brand_id, schedule_id)
@@ -53,15 +37,15 @@ _MEMBERSHIPS = text("""
 """)
 # Facts name guests by the brand's ids.
 _ARCHIVED = text("""
-    SELECT member_id, external_user_id, archived_at FROM members
-     WHERE brand_id = :brand_id AND archived_at IS NOT NULL
+    SELECT member_id, external_user_id, archived_at, returned_at FROM members
+     WHERE brand_id = :brand_id AND (archived_at IS NOT NULL OR returned_at IS NOT NULL)
        AND (member_id = ANY(:members) OR external_user_id = ANY(:named))
 """)
-_EVENTS = text("""
+_EVENTS = text(f"""
     SELECT membership_id, source, event_id, type, time, charge_id, data, settled_at IS NULL AS is_news
       FROM billing_events
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
-     ORDER BY membership_id, time, source COLLATE "C", event_id COLLATE "C"
+     ORDER BY membership_id, {IN_ORDER}
 """)
 _GUESTS = text("""
     SELECT membership_id, guest_id FROM guests
@@ -75,6 +59,18 @@ _CREDITS = text(f"""
 """)
 
 
+class Listed(NamedTuple):
+    """What lists of memberships show of one, by the facts of the instant at which it was settled."""
+
+    status: str
+    ends_on: date | None
+    membership_type_id: UUID
+    starts_on: date
+    #: That of the sign-up, or of a start that was moved.
+    billing_anchor: date
+    billing_frequency: str
+
+
 @dataclass(slots=True)
 class Membership:
     """A membership as it was loaded: its facts and credits, and the ids that they leave out."""
@@ -84,11 +80,12 @@ class Membership:
     #: How its last settling left it.
     state: State
     #: What lists have shown since then.
-    status: str
-    ends_on: date | None
+    listed: Listed
     credits: list[Credit] = field(default_factory=list)
     #: The events behind `facts.told`, in the same order.
     events: list[Row[Any]] = field(default_factory=list)
+    #: Who the guests are that they name.
+    named: Named = field(default_factory=dict)
     #: By place.
     guest_ids: list[UUID] = field(default_factory=list)
     #: By number.
@@ -124,12 +121,13 @@ def load(connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[o
     events: dict[UUID, list[Row[Any]]] = {row.membership_id: [] for row in rows}
     for event in connection.execute(_EVENTS, which):
         events[event.membership_id].append(event)
-    guests = _guests(connection, brand_id, events)
-    archived = _archived(connection, brand_id, rows, events)
-    loaded = {
-        row.membership_id: _membership(row, zone, events[row.membership_id], guests[row.membership_id], archived)
-        for row in rows
-    }
+    named = {membership_id: named_by(membership_id, about) for membership_id, about in events.items()}
+    guests = _guests(connection, brand_id, events, named)
+    archivings = _archivings(connection, brand_id, rows, named)
+    loaded = {}
+    for row in rows:
+        one = row.membership_id
+        loaded[one] = _membership(row, zone, events[one], named[one], guests[one], archivings)
     for row in connection.execute(_CREDITS, which):
         membership = loaded[row.membership_id]
         said = row._mapping
@@ -139,7 +137,9 @@ def load(connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[o
     return list(loaded.values())
 
 
-def _guests(connection: Connection, brand_id: UUID, events: dict[UUID, list[Row[Any]]]) -> dict[UUID, list[UUID]]:
+def _guests(
+    connection: Connection, brand_id: UUID, events: dict[UUID, list[Row[Any]]], named: dict[UUID, Named]
+) -> dict[UUID, list[UUID]]:
     """The guests of each order, in the order in which they were first named. Where a later list names others, guests
     who were settled keep their places, and new ones come after them."""
     changed = [one for one, about in events.items() if any(event.type == GUESTS_CHANGED for event in about)]
@@ -148,104 +148,86 @@ def _guests(connection: Connection, brand_id: UUID, events: dict[UUID, list[Row[
         for row in connection.execute(_GUESTS, {"brand_id": brand_id, "ids": id_array(changed)}):
             known.setdefault(row.membership_id, []).append(row.guest_id)
     guests = {}
-    for membership_id, about in events.items():
-        named = (UUID(guest["guest_id"]) for event in about for guest in event.data.get("guests", ()))
-        guests[membership_id] = list(dict.fromkeys([*known.get(membership_id, ()), *named]))
+    for one, lists in named.items():
+        new = (who.guest_id for place in sorted(lists) for who in lists[place])
+        guests[one] = list(dict.fromkeys([*known.get(one, ()), *new]))
     return guests
 
 
-def _archived(
-    connection: Connection, brand_id: UUID, rows: Collection[Row[Any]], events: dict[UUID, list[Row[Any]]]
-) -> dict[UUID | str, datetime]:
-    """Since when members are archived, of all that these memberships, their guests and their news name; by their own
-    ids and by the brand's."""
-    named = {
-        guest["external_user_id"]
-        for about in events.values()
-        for event in about
-        for guest in event.data.get("guests", ())
-        if guest.get("external_user_id")
+class _Archiving(NamedTuple):
+    """Since when a member is archived, and when they were last brought back (instants)."""
+
+    archived_at: datetime | None
+    returned_at: datetime | None
+
+
+def _archivings(
+    connection: Connection, brand_id: UUID, rows: Collection[Row[Any]], named: dict[UUID, Named]
+) -> dict[UUID | str, _Archiving]:
+    """Of all that these memberships and their lists of guests name who are or were archived; by their own ids and by
+    the brand's."""
+    names = {
+        who.external_user_id
+        for lists in named.values()
+        for listed in lists.values()
+        for who in listed
+        if who.external_user_id is not None
     }
     members = {row.member_id for row in rows}
-    found = connection.execute(_ARCHIVED, {"brand_id": brand_id, "members": list(members), "named": list(named)})
-    return {known_by: row.archived_at for row in found for known_by in (row.member_id, row.external_user_id)}
+    found = connection.execute(_ARCHIVED, {"brand_id": brand_id, "members": list(members), "named": list(names)})
+    return {
+        known_by: _Archiving(row.archived_at, row.returned_at)
+        for row in found
+        for known_by in (row.member_id, row.external_user_id)
+    }
 
 
 def _membership(
-    row: Row[Any], zone: ZoneInfo, events: list[Row[Any]], guest_ids: list[UUID], archived: dict[UUID | str, datetime]
+    row: Row[Any],
+    zone: ZoneInfo,
+    events: list[Row[Any]],
+    named: Named,
+    guest_ids: list[UUID],
+    archivings: dict[UUID | str, _Archiving],
 ) -> Membership:
     charge_ids = list(dict.fromkeys(event.charge_id for event in events if event.charge_id is not None))
-    places = {str(guest_id): place for place, guest_id in enumerate(guest_ids)}
-    numbers = {charge_id: number for number, charge_id in enumerate(charge_ids)}
-    facts = MembershipFacts(
-        membership_type_id=row.membership_type_id,
-        zone=zone,
-        automatic=row.automatic,
-        starts_on=row.starts_on,
-        billing_anchor=row.billing_anchor,
-        billing_frequency=BillingFrequency(row.billing_frequency),
-        told=tuple(read_fact(event, place, places, numbers) for place, event in enumerate(events)),
-        archived_at=archived.get(row.member_id),
-        archived_guests=_archived_guests(events, places, archived) if archived else (),
-    )
-    state = State(row.due_at, row.settled_at, row.fingerprint)
+    places = {guest_id: place for place, guest_id in enumerate(guest_ids)}
+    facts = read_facts(events, named, places, charge_ids, zone, row.automatic_types)
+    if archivings:
+        facts = _with_archivings(facts, row.member_id, named, places, archivings)
     return Membership(
         row.membership_id,
         facts,
-        state,
-        row.status,
-        row.ends_on,
+        State(row.due_at, row.settled_at, row.fingerprint),
+        Listed(*(getattr(row, name) for name in Listed._fields)),
         events=events,
+        named=named,
         guest_ids=guest_ids,
         charge_ids=charge_ids,
-        places={guest_id: place for place, guest_id in enumerate(guest_ids)},
+        places=places,
     )
 
 
-def _archived_guests(
-    events: list[Row[Any]], places: dict[str, int], archived: dict[UUID | str, datetime]
-) -> tuple[tuple[int, datetime], ...]:
-    """The places of archived guests, and since when. The latest fact says which member a guest is."""
-    names = {
-        guest["guest_id"]: guest["external_user_id"]
-        for event in events
-        for guest in event.data.get("guests", ())
-        if guest.get("external_user_id")
+def _with_archivings(
+    facts: MembershipFacts,
+    member_id: UUID,
+    named: Named,
+    places: dict[UUID, int],
+    archivings: dict[UUID | str, _Archiving],
+) -> MembershipFacts:
+    """The facts with who is or was archived. The latest list says which member a guest is."""
+    member = archivings.get(member_id, _Archiving(None, None))
+    guests = {
+        who.guest_id: who.external_user_id
+        for place in sorted(named)
+        for who in named[place]
+        if who.external_user_id is not None
     }
-    return tuple(sorted((places[guest_id], archived[name]) for guest_id, name in names.items() if name in archived))
-
-
-def read_fact(event: Row[Any], place: int, places: dict[str, int], numbers: dict[str, int]) -> Fact:
-    """The fact that an event tells. `places`: of guests, by id; `numbers`: of charges, by id."""
-    moment = Moment(event.time, place)
-    data = event.data
-    match event.type:
-        case "membership.signed_up":
-            return SignedUp(moment, _party(data, places))
-        case "membership.status_changed":
-            return StatusChanged(moment, Status(data["status"]), _date(data.get("ends_on")))
-        case "membership.billing_date_moved":
-            return BillingDateMoved(moment, date.fromisoformat(data["billing_anchor"]))
-        case "membership.guests_changed":
-            return GuestsChanged(moment, _party(data, places))
-    return ChargeTold(
-        moment,
-        numbers[event.charge_id],
-        ChargeState(event.type.removeprefix("charge.")),
-        date.fromisoformat(data["period_start"]),
-        _date(data.get("period_end")),
-        _decimal(data.get("amount")),
-        _decimal(data.get("amount_refunded")),
+    known = [(places[guest_id], archivings[name]) for guest_id, name in guests.items() if name in archivings]
+    return replace(
+        facts,
+        archived_at=member.archived_at,
+        archived_guests=tuple(sorted((place, at) for place, (at, _) in known if at is not None)),
+        returned_at=member.returned_at,
+        returned_guests=tuple(sorted((place, at) for place, (_, at) in known if at is not None)),
     )
-
-
-def _party(data: dict[str, Any], places: dict[str, int]) -> tuple[Guest, ...]:
-    return tuple(Guest(places[guest["guest_id"]], guest["lead_booker"]) for guest in data["guests"])
-
-
-def _date(said: str | None) -> date | None:
-    return None if said is None else date.fromisoformat(said)
-
-
-def _decimal(said: object) -> Decimal | None:
-    return None if said is None else Decimal(str(said))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from typing import get_args
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,9 @@ from issuance.deciding.facts import (
     GuestsChanged,
     MembershipFacts,
     SignedUp,
+    StartMoved,
     StatusChanged,
+    TypeChanged,
 )
 from issuance.engine.facts import Membership
 from issuance.engine.rules import RuleBook
@@ -59,10 +62,25 @@ FIELDS: dict[type, dict[str, str]] = {
         "told": Tell.AS_IT_IS,
         "archived_at": Tell.LIKE_NO_OTHER,
         "archived_guests": Tell.LIKE_NO_OTHER,
+        "returned_at": Tell.LIKE_NO_OTHER,
+        "returned_guests": Tell.LIKE_NO_OTHER,
     },
     SignedUp: {"moment": Tell.INSTANT, "guests": Tell.AS_IT_IS},
-    StatusChanged: {"moment": Tell.INSTANT, "status": Tell.AS_IT_IS, "ends_on": Tell.AS_IT_IS},
-    BillingDateMoved: {"moment": Tell.INSTANT, "billing_anchor": Tell.AS_IT_IS},
+    StatusChanged: {
+        "moment": Tell.INSTANT,
+        "status": Tell.AS_IT_IS,
+        "ends_on": Tell.AS_IT_IS,
+        "takes_end_back": Tell.AS_IT_IS,
+    },
+    BillingDateMoved: {"moment": Tell.INSTANT, "billing_anchor": Tell.AS_IT_IS, "billing_frequency": Tell.AS_IT_IS},
+    StartMoved: {"moment": Tell.INSTANT, "starts_on": Tell.AS_IT_IS, "billing_anchor": Tell.AS_IT_IS},
+    # What a guest used under another type counts, so each is decided by itself once it is settled.
+    TypeChanged: {
+        "moment": Tell.INSTANT,
+        "membership_type_id": Tell.AS_IT_IS,
+        "automatic": Tell.FOLLOWS,
+        "switches": Tell.AS_IT_IS,
+    },
     GuestsChanged: {"moment": Tell.INSTANT, "guests": Tell.AS_IT_IS},
     ChargeTold: {
         "moment": Tell.INSTANT,
@@ -99,9 +117,7 @@ def _told_as_it_is(kind: type) -> list[str]:
 
 
 _OF_MEMBERSHIP = [name for name in _told_as_it_is(MembershipFacts) if name != "told"]
-_OF_FACT: dict[type, list[str]] = {
-    kind: _told_as_it_is(kind) for kind in (SignedUp, StatusChanged, BillingDateMoved, GuestsChanged, ChargeTold)
-}
+_OF_FACT: dict[type, list[str]] = {kind: _told_as_it_is(kind) for kind in get_args(Fact)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +130,9 @@ class Fingerprints:
     def settled(self, facts: MembershipFacts, credits: Sequence[Credit], at: datetime) -> UUID | None:  # noqa: A002 - the word is the domain's
         """The fingerprint of a membership that was settled at an instant and has these credits since: all that later
         decisions depend on while there is no news. None: it must be decided by itself."""
-        if not self._is_ordinary(facts, at) or any(
-            credit.revoked_by == "facts" or credit.flagged_at for credit in credits
-        ):
+        changed_type = any(isinstance(fact, TypeChanged) for fact in facts.told)
+        taken_back = any(credit.revoked_by == "facts" or credit.flagged_at for credit in credits)
+        if changed_type or taken_back or not self._is_ordinary(facts, at):
             return None
         tell = self._teller(facts, credits)
         outlines = sorted(_outline(credit, tell) for credit in credits)
@@ -135,12 +151,12 @@ class Fingerprints:
             (state.due_at, state.settled_at),
             tuple(event.is_news for event in membership.events),
             tuple(sorted(membership.credits, key=lambda credit: credit.key)),
-            (membership.status, membership.ends_on),
+            membership.listed,
         )
 
     def teller(self, membership_type_id: UUID) -> Callable[[datetime], Hashable]:
         """How to tell the instants of facts that are later than all credits of their membership."""
-        return self._told_by(self._saved(membership_type_id))
+        return self._told_by(self._saved([membership_type_id]))
 
     def exact_after(self, state: State) -> datetime | None:
         """The instant after which facts are told to the microsecond, None if none are: while a clock is being moved,
@@ -150,8 +166,9 @@ class Fingerprints:
         return state.settled_at if passes else None
 
     def _is_ordinary(self, facts: MembershipFacts, now: datetime) -> bool:
-        """Whether a membership can have a fingerprint: nobody is archived, and all that is known has happened."""
-        return facts.archived_at is None and not facts.archived_guests and facts.told[-1].moment.at <= now
+        """Whether a membership can have a fingerprint: nobody is or was archived, and all that is known has happened."""
+        archivings = (facts.archived_at, facts.returned_at, *facts.archived_guests, *facts.returned_guests)
+        return not any(archivings) and facts.told[-1].moment.at <= now
 
     def _of_membership(self, facts: MembershipFacts) -> tuple[Hashable, ...]:
         return tuple(getattr(facts, name) for name in _OF_MEMBERSHIP)
@@ -172,11 +189,11 @@ class Fingerprints:
 
     def _teller(self, facts: MembershipFacts, credits: Sequence[Credit]) -> Callable[[datetime], Hashable]:  # noqa: A002
         issued = [credit.issued_at for credit in credits if credit.period_end is None]
-        return self._told_by([*self._saved(facts.membership_type_id), *issued])
+        return self._told_by([*self._saved(facts.types), *issued])
 
-    def _saved(self, membership_type_id: UUID) -> list[datetime]:
-        """When versions of the rules of a type were saved."""
-        return [version.created_at for rule in self.rules[membership_type_id] for version in rule.versions]
+    def _saved(self, types: Sequence[UUID]) -> list[datetime]:
+        """When versions of the rules of some types were saved."""
+        return [version.created_at for rule in self.rules.of(types) for version in rule.versions]
 
     def _told_by(self, compared: Sequence[datetime]) -> Callable[[datetime], Hashable]:
         return lambda at: _told(at, compared, self.clock.zone)

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from issuance.engine.facts import SIGNED_UP
+from issuance.engine.event_facts import IN_ORDER, SIGNED_UP
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rows import id_array
 from issuance.engine.schedules import State
@@ -22,7 +22,7 @@ _ADDS = frozenset({"charge.initiated", "charge.succeeded"})
 
 # For a fact about a charge that is known already: how the charge stands, and how many of the membership's charges stand
 # like it. Only if it is the single one do these words say which charge it is.
-_NEWS = text("""
+_NEWS = text(f"""
     SELECT CAST(e.membership_id AS text) AS id, e.source, e.event_id, e.type, e.time, e.charge_id, e.data,
            m.membership_type_id, known.charge IS NOT NULL AS charge_is_known, known.charge, known.alike
       FROM billing_events e
@@ -35,25 +35,28 @@ _NEWS = text("""
                           IS NOT DISTINCT FROM (c.state, c.period_start, c.period_end, c.amount, c.amount_refunded)
                   ) AS alike
              FROM charges c
-            WHERE (c.brand_id, c.charge_id) = (e.brand_id, e.charge_id) AND c.membership_id = e.membership_id
+            WHERE (c.brand_id, c.membership_id, c.charge_id) = (e.brand_id, e.membership_id, e.charge_id)
            ) known ON true
      WHERE e.brand_id = :brand_id AND e.membership_id = ANY(CAST(:ids AS uuid[])) AND e.settled_at IS NULL
        AND m.brand_id = :brand_id AND m.membership_id = ANY(CAST(:ids AS uuid[]))
-     ORDER BY e.membership_id, e.time, e.source COLLATE "C", e.event_id COLLATE "C"
+     ORDER BY e.membership_id, {IN_ORDER}
 """)
 _HEARD_OF = text("""
     SELECT DISTINCT k.charge_id
       FROM billing_events k
      WHERE k.brand_id = :brand_id AND k.charge_id = ANY(:charge_ids) AND k.settled_at IS NOT NULL
+       AND k.membership_id = ANY(CAST(:ids AS uuid[]))
 """)
 _ARCHIVED = text("""
     SELECT CAST(m.membership_id AS text)
       FROM members p JOIN memberships m USING (brand_id, member_id)
-     WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL AND m.membership_id = ANY(CAST(:ids AS uuid[]))
+     WHERE p.brand_id = :brand_id AND (p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL)
+       AND m.membership_id = ANY(CAST(:ids AS uuid[]))
      UNION
     SELECT CAST(g.membership_id AS text)
       FROM members p JOIN guests g USING (brand_id, member_id)
-     WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL AND g.membership_id = ANY(CAST(:ids AS uuid[]))
+     WHERE p.brand_id = :brand_id AND (p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL)
+       AND g.membership_id = ANY(CAST(:ids AS uuid[]))
 """)
 
 
@@ -89,7 +92,7 @@ def news_of(
 
 
 def _apart(connection: Connection, brand_id: UUID, news: dict[str, News]) -> set[str]:
-    """Memberships that must be loaded whatever their news says: sign-ups with an archived member or guest, and those
+    """Memberships that must be loaded whatever their news says: sign-ups with a member or guest who is or was archived, and those
     with news of a charge that earlier facts told of but that is not in `charges`."""
     charge_ids = [
         event.charge_id
@@ -99,7 +102,7 @@ def _apart(connection: Connection, brand_id: UUID, news: dict[str, News]) -> set
     ]
     apart: set[str] = set()
     if charge_ids:
-        which = {"brand_id": brand_id, "charge_ids": charge_ids}
+        which = {"brand_id": brand_id, "charge_ids": charge_ids, "ids": id_array(news)}
         strange = set(connection.scalars(_HEARD_OF, which))
         if strange:
             apart |= {one for one, heard in news.items() if strange.intersection(heard.charge_ids)}

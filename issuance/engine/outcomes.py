@@ -12,12 +12,12 @@ from typing import NamedTuple
 from uuid import UUID
 
 from issuance.deciding.decisions import Decision
-from issuance.deciding.facts import Credit, CreditKey, Rule, RuleVersion, Status
+from issuance.deciding.facts import Credit, CreditKey, Rule, RuleVersion
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import Change, NewCredit, Settlement, settle
 from issuance.engine import limits
-from issuance.engine.facts import Membership
+from issuance.engine.facts import Listed, Membership
 from issuance.tenancy.clock import BrandClock
 
 
@@ -29,9 +29,11 @@ class Outcome:
     now: datetime
     #: Whether all that is known has been settled: `now` is the clock's, and nothing is left to do at it.
     complete: bool = True
-    status: Status = Status.UPCOMING
-    ends_on: date | None = None
+    #: What lists of memberships are to show; None: what they show now.
+    listed: Listed | None = None
     due_at: datetime | None = None
+    #: The charges, by number, that cover nothing that is paid for.
+    pay_for_nothing: frozenset[int] = frozenset()
     #: The credits that are out at the end, by key, the new ones among them.
     credits: dict[CreditKey, Credit] = field(default_factory=dict)
     #: Those that are new, with the version that decided.
@@ -70,7 +72,7 @@ class Outcome:
 
     def take(self, settlement: Settlement) -> None:
         """Add the settlement at one more instant to the outcome."""
-        self.now, self.status, self.due_at = settlement.now, settlement.status, settlement.due_at
+        self.now, self.due_at = settlement.now, settlement.due_at
         self.counts += settlement.counts
         self.skipped += settlement.skipped
         for change in settlement.change:
@@ -119,9 +121,20 @@ def outcome_of(membership: Membership, rules: Sequence[Rule], clock: BrandClock)
     bounds = limits.current
     for _ in range(bounds.instants):
         history = History(membership.facts, list(outcome.credits.values()), instant)
-        outcome.take(settle(history, rules, settled_at, most_credits=bounds.credits))
+        settlement = settle(history, rules, settled_at, most_credits=bounds.credits)
+        outcome.take(settlement)
         settled_at = instant
-        outcome.ends_on = history.ends_on
+        outcome.listed = Listed(
+            settlement.status.value,
+            history.ends_on,
+            history.types.now,
+            history.starts_on,
+            history.first_anchor,
+            history.billing_frequency.text,
+        )
+        outcome.pay_for_nothing = frozenset(
+            charge.number for charge in history.charges if history.pays_for_nothing(charge, rules)
+        )
         if instant == clock.now:
             break
         if outcome.due_at is not None and outcome.due_at <= clock.now:

@@ -86,7 +86,7 @@ class Settling:
     ) -> None:
         self._connection, self._brand_id, self._clock = connection, brand_id, clock
         self._run_id, self._also, self._attempt_counted = run_id, also, attempt_counted
-        self._rules = RuleBook(connection, brand_id, hold=True)
+        self._rules = RuleBook(connection, brand_id, clock.zone, hold=True)
         self._fingerprints = Fingerprints(self._rules, clock)
         self._told = outbox.listened_to(connection, brand_id)
         self._counts: Counter[Reason] = Counter()
@@ -169,7 +169,7 @@ class Settling:
 
     def _decide_each(self, members: Sequence[Membership], failed: dict[str, Exception]) -> Iterator[Settled]:
         """The outcome for each membership. Those that can't be decided go to `failed`."""
-        self._rules.open(member.facts.membership_type_id for member in members)
+        self._rules.open(type_id for member in members for type_id in member.facts.types)
         outcomes: dict[Hashable, Outcome] = {}
         for member in members:
             whole = self._fingerprints.whole(member)
@@ -185,7 +185,7 @@ class Settling:
             yield settled_itself(member, outcome)
 
     def _decide(self, member: Membership) -> Outcome:
-        rules = self._rules[member.facts.membership_type_id]
+        rules = self._rules.of(member.facts.types)
         outcome = outcome_of(member, rules, self._clock)
         if self._also is not None:
             outcome.counts = self._also(member, outcome, rules, self._clock)

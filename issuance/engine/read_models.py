@@ -1,4 +1,4 @@
-"""What lists show, kept beside the facts: the guests of an order, its charges and its status, as they are now."""
+"""What lists show, kept beside the facts: the guests of an order, its charges, its status, type and dates, as they are now."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,8 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
 from issuance.deciding.charges import Charge
-from issuance.engine.facts import GUESTS_CHANGED, SIGNED_UP, Membership
+from issuance.engine.event_facts import GUESTS_CHANGED
+from issuance.engine.facts import Listed, Membership
 from issuance.engine.outcomes import Outcome, Settled
 from issuance.engine.rows import id_array
 
@@ -27,20 +28,25 @@ _GUEST = text("""
        SET name = excluded.name, email = excluded.email, member_id = excluded.member_id,
            lead_booker = excluded.lead_booker, removed_at = excluded.removed_at
 """)
-_STATUSES = text("""
-    UPDATE memberships SET status = :status, ends_on = :ends_on
+_LISTED = text("""
+    UPDATE memberships
+       SET status = :status, ends_on = :ends_on, membership_type_id = :membership_type_id, starts_on = :starts_on,
+           billing_anchor = :billing_anchor, billing_frequency = :billing_frequency
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
-       AND (status, ends_on) IS DISTINCT FROM (:status, CAST(:ends_on AS date))
+       AND (status, ends_on, membership_type_id, starts_on, billing_anchor, billing_frequency)
+           IS DISTINCT FROM (:status, CAST(:ends_on AS date), CAST(:membership_type_id AS uuid),
+                             CAST(:starts_on AS date), CAST(:billing_anchor AS date), :billing_frequency)
 """)
 _CHARGES = text("""
-    INSERT INTO charges (brand_id, charge_id, membership_id, state, period_start, period_end, amount, amount_refunded)
+    INSERT INTO charges (brand_id, charge_id, membership_id, state, period_start, period_end, amount, amount_refunded,
+                         pays_for_nothing)
     SELECT :brand_id, told.*
       FROM json_to_recordset(CAST(:rows AS json)) AS told (charge_id text, membership_id uuid, state text,
-               period_start date, period_end date, amount numeric, amount_refunded numeric)
-    ON CONFLICT (brand_id, charge_id) DO UPDATE
+               period_start date, period_end date, amount numeric, amount_refunded numeric, pays_for_nothing boolean)
+    ON CONFLICT (brand_id, membership_id, charge_id) DO UPDATE
        SET state = excluded.state, period_start = excluded.period_start, period_end = excluded.period_end,
-           amount = excluded.amount, amount_refunded = excluded.amount_refunded
-     WHERE charges.membership_id = excluded.membership_id
+           amount = excluded.amount, amount_refunded = excluded.amount_refunded,
+           pays_for_nothing = excluded.pays_for_nothing
 """)
 
 
@@ -62,38 +68,36 @@ def write_guests(connection: Connection, brand_id: UUID, settled: Sequence[Settl
 def _guests(member: Membership, outcome: Outcome) -> list[dict[str, Any]]:
     """Everyone who was ever on the order, as the latest facts say."""
     rows: dict[UUID, dict[str, Any]] = {}
-    for event in member.events:
-        if event.time > outcome.now or event.type not in (SIGNED_UP, GUESTS_CHANGED):
+    for place, listed in member.named.items():
+        event = member.events[place]
+        if event.time > outcome.now:
             continue
-        present = {UUID(guest["guest_id"]): guest for guest in event.data["guests"]}
-        for guest_id, row in rows.items():
-            if guest_id not in present:
-                row["removed_at"] = row["removed_at"] or event.time
-                row["lead_booker"] = False
-        for guest_id, guest in present.items():
+        present = dict(zip(listed, event.data["guests"], strict=True))
+        for guest_id in rows.keys() - {who.guest_id for who in listed}:
+            rows[guest_id]["removed_at"] = rows[guest_id]["removed_at"] or event.time
+            rows[guest_id]["lead_booker"] = False
+        for (guest_id, external_user_id), guest in present.items():
             rows[guest_id] = {
                 "membership_id": member.membership_id,
                 "guest_id": guest_id,
                 "place": member.places[guest_id],
                 "name": guest["name"],
                 "email": guest.get("email"),
-                "external_user_id": guest.get("external_user_id"),
+                "external_user_id": external_user_id,
                 "lead_booker": guest["lead_booker"],
                 "removed_at": None,
             }
     return list(rows.values())
 
 
-def write_statuses(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
-    """Bring the status and the announced end of memberships up to date."""
-    moved: dict[tuple[str, Any], list[str]] = {}
+def write_listed(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
+    """Bring up to date what lists of memberships show: the status, an announced end, the type and dates."""
+    moved: dict[Listed, list[str]] = {}
     for one in settled:
-        is_now = (one.outcome.status.value, one.outcome.ends_on)
-        if is_now != (one.member.status, one.member.ends_on):
-            moved.setdefault(is_now, []).append(one.membership_id)
-    for (status, ends_on), ids in moved.items():
-        which = {"brand_id": brand_id, "ids": id_array(ids), "status": status, "ends_on": ends_on}
-        connection.execute(_STATUSES, which)
+        if one.outcome.listed is not None and one.outcome.listed != one.member.listed:
+            moved.setdefault(one.outcome.listed, []).append(one.membership_id)
+    for listed, ids in moved.items():
+        connection.execute(_LISTED, {"brand_id": brand_id, "ids": id_array(ids), **listed._asdict()})
 
 
 def write_charges(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
@@ -119,6 +123,7 @@ def write_charges(connection: Connection, brand_id: UUID, settled: Sequence[Sett
                         "period_end": charge.period_end,
                         "amount": charge.amount,
                         "amount_refunded": charge.amount_refunded,
+                        "pays_for_nothing": number in one.outcome.pay_for_nothing,
                     }
                 )
     if rows:

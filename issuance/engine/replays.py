@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from issuance.deciding.decisions import Decision, decide
-from issuance.deciding.facts import Status
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import new_credit
 from issuance.engine import schedules
@@ -39,16 +38,15 @@ def replay(
     """Issue what is missing within a span; touch nothing that is there. Counts by reason, and a dry run's plan."""
     clock = clocks.read(connection, brand_id, hold=True)
     schedules.own(connection, brand_id, membership_ids)
-    rules = RuleBook(connection, brand_id, hold=True)
+    rules = RuleBook(connection, brand_id, clock.zone, hold=True)
     counts: Counter[Reason] = Counter()
     plan: Plan = []
     settled: list[Settled] = []
     for member in load(connection, brand_id, clock.zone, membership_ids):
-        of_type = rules[member.facts.membership_type_id]
-        chosen = [rule for rule in of_type if span.credit_rule_id in (None, rule.credit_rule_id)]
+        of_types = rules.of(member.facts.types)
         out = {credit.key: credit for credit in member.credits}
-        outcome = Outcome(clock.now, status=Status(member.status), ends_on=member.ends_on, credits=out)
-        for decision in decide(member.history(clock.now), chosen):
+        outcome = Outcome(clock.now, credits=out)
+        for decision in decide(member.history(clock.now), of_types, only=span.credit_rule_id):
             if span.first <= decision.occurrence.period_start <= span.last:
                 counts[decision.reason] += 1
                 if dry_run:

@@ -1,17 +1,19 @@
 """Credit rules with all their versions, as decisions read them."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, text
 
+from issuance.deciding.calendar import midnight
 from issuance.deciding.facts import Coupon, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency, parse_validity
 
 _RULES = text("""
-    SELECT v.credit_rule_id, r.deleted_at, v.version, v.created_at, v.membership_type_id, v.coupon_id, v.coupon_name,
+    SELECT v.credit_rule_id, r.created_at AS made_at, r.effective_from, r.deleted_at, v.version, v.created_at, v.membership_type_id, v.coupon_id, v.coupon_name,
            c.coupon_id IS NOT NULL AS coupon_there, c.validity, v.roll_over, v.issue_on_signup, v.multi_use,
            v.for_lead_booker_only, v.issuing_frequency, v.include_upcoming
       FROM rule_versions v
@@ -32,15 +34,18 @@ class RuleBook:
     `hold` keeps them from being changed until the transaction ends, so that nothing is issued after a deletion.
     """
 
-    def __init__(self, connection: Connection, brand_id: UUID, *, hold: bool = False) -> None:
-        self._connection, self._brand_id = connection, brand_id
+    def __init__(self, connection: Connection, brand_id: UUID, zone: ZoneInfo, *, hold: bool = False) -> None:
+        self._connection, self._brand_id, self._zone = connection, brand_id, zone
         self._statement = _RULES_HELD if hold else _RULES
         self._of_type: dict[UUID, list[Rule]] = {}
 
-    def __getitem__(self, membership_type_id: UUID) -> list[Rule]:
-        if membership_type_id not in self._of_type:
-            self.open([membership_type_id])
-        return self._of_type[membership_type_id]
+    def of(self, types: Sequence[UUID]) -> list[Rule]:
+        """The rules of some types, each once, by id."""
+        self.open(types)
+        if len(types) == 1:
+            return self._of_type[types[0]]
+        rules = {rule.credit_rule_id: rule for type_id in types for rule in self._of_type[type_id]}
+        return [rules[rule_id] for rule_id in sorted(rules)]
 
     def open(self, types: Iterable[UUID]) -> None:
         """Read the rules of some types at once."""
@@ -48,15 +53,21 @@ class RuleBook:
         if not wanted:
             return
         versions: dict[UUID, list[RuleVersion]] = {}
-        deleted: dict[UUID, datetime | None] = {}
+        told: dict[UUID, Row[Any]] = {}
         for row in self._connection.execute(self._statement, {"brand_id": self._brand_id, "types": list(wanted)}):
             versions.setdefault(row.credit_rule_id, []).append(_version(row))
-            deleted[row.credit_rule_id] = row.deleted_at
-        rules = [Rule(rule_id, tuple(found), deleted[rule_id]) for rule_id, found in versions.items()]
+            told[row.credit_rule_id] = row
+        rules = [self._rule(told[rule_id], found) for rule_id, found in versions.items()]
         for type_id in wanted:
             self._of_type[type_id] = [
                 rule for rule in rules if any(version.membership_type_id == type_id for version in rule.versions)
             ]
+
+    def _rule(self, row: Row[Any], versions: list[RuleVersion]) -> Rule:
+        if row.effective_from is None:
+            return Rule(row.credit_rule_id, tuple(versions), row.deleted_at)
+        first = replace(versions[0], created_at=midnight(row.effective_from, self._zone))
+        return Rule(row.credit_rule_id, (first, *versions[1:]), row.deleted_at, row.made_at)
 
 
 def _version(row: Row[Any]) -> RuleVersion:

@@ -102,10 +102,7 @@ def _issue_by_hand(
     history = History(member.facts, list(outcome.credits.values()), clock.now)
     for rule in rules:
         # The run is only for memberships of the rule's present type, not for those of a type that it has left.
-        if (
-            rule.credit_rule_id == run.credit_rule_id
-            and rule.latest.membership_type_id == member.facts.membership_type_id
-        ):
+        if rule.credit_rule_id == run.credit_rule_id and rule.latest.membership_type_id == history.types.now:
             for reason, new in issue_by_hand(history, rule, include_upcoming=run.include_upcoming):
                 counts[reason] += 1
                 if new is not None:

@@ -151,6 +151,18 @@ _WAKE_SETTLED_AT = text("""
                               WHERE p.brand_id = :brand_id AND p.schedule_id = s.schedule_id LIMIT 1)
                        ELSE s.schedule_id END) = ANY(:type_ids)
 """)
+# A shared row's memberships are of one type.
+_WAKE_TYPE = text("""
+    UPDATE schedules s SET due_at = least(s.due_at, :now)
+     WHERE s.brand_id = :brand_id AND s.size > 0
+       AND (SELECT m.membership_type_id
+              FROM memberships m
+             WHERE m.brand_id = :brand_id
+               AND m.membership_id = CASE WHEN s.shared
+                       THEN (SELECT p.membership_id FROM membership_schedules p
+                              WHERE p.brand_id = :brand_id AND p.schedule_id = s.schedule_id LIMIT 1)
+                       ELSE s.schedule_id END) = :type_id
+""")
 
 
 class State(NamedTuple):
@@ -277,3 +289,8 @@ def wake_settled_at(connection: Connection, brand_id: UUID, type_ids: Sequence[U
     """Make memberships of these types due again if they were settled at `now`: a rule was saved at that very instant,
     while the clock stood still, and may be in force for what was released at it."""
     connection.execute(_WAKE_SETTLED_AT, {"brand_id": brand_id, "type_ids": list(type_ids), "now": now})
+
+
+def wake_type(connection: Connection, brand_id: UUID, type_id: UUID, now: datetime) -> None:
+    """Make all memberships of a type due at `now`: a rule is promised to them for periods that have passed."""
+    connection.execute(_WAKE_TYPE, {"brand_id": brand_id, "type_id": type_id, "now": now})

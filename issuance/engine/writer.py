@@ -115,7 +115,7 @@ def write(
     happened = _issue(connection, brand_id, settled, told, run_id=run_id, by_hand=by_hand)
     happened += _expire(connection, brand_id, settled, told)
     happened += _change(connection, brand_id, settled)
-    read_models.write_statuses(connection, brand_id, settled)
+    read_models.write_listed(connection, brand_id, settled)
     read_models.write_charges(connection, brand_id, settled)
     _settle_events(connection, brand_id, settled)
     announcements.announce(connection, brand_id, settled, happened, told)

@@ -19,11 +19,11 @@ def judge(paper: Paper) -> Iterator[Offender]:
     """Credits whose terms are not those that the facts give, and memberships that show another status."""
     membership = paper.membership
     status = paper.settlement.status.value
-    if membership.status != status:
+    if membership.listed.status != status:
         yield {
             "wrong": "shows another status than its facts give",
             "membership_id": membership.membership_id,
-            "is": {"status": membership.status},
+            "is": {"status": membership.listed.status},
             "must_be": {"status": status},
         }
     rules = {rule.credit_rule_id: rule for rule in paper.rules}
@@ -44,13 +44,13 @@ def _terms(paper: Paper, credit: Credit, rule: Rule) -> dict[str, Any]:
     """What a credit's fields must hold, as far as later facts do not move it (SEMANTICS 6)."""
     history, version = paper.history, rule.version(credit.rule_version)
     terms: dict[str, Any] = {"roll_over": version.roll_over, "multi_use": version.multi_use}
-    if history.moves:
+    if history.dates_moved:
         return terms  # periods that were moved under it: what still moves is law 7's
     period_end = period_end_of(history, version.frequency, credit.key.period_start)
     terms["period_end"] = period_end
     if period_end is not None:
         terms["valid_from"] = max(history.start_of(credit.key.period_start), credit.issued_at)
-    limit = expiry(history, version.roll_over, credit.valid_from, period_end, credit.validity_ends_at)
+    limit = expiry(history, version, credit.valid_from, period_end, credit.validity_ends_at)
     return {**terms, "expires_at": limit}
 
 

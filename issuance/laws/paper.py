@@ -85,10 +85,10 @@ def _papers(
     were used and which have expired."""
     for start in range(0, len(these), _LOADED):
         ids = [one.membership_id for one in these[start : start + _LOADED]]
-        rules = RuleBook(connection, brand_id)
+        rules = RuleBook(connection, brand_id, clock.zone)
         for membership in load(connection, brand_id, clock.zone, ids):
             out = [_kept(credit, clock.now) if kept else credit for credit in membership.credits]
-            of_type = rules[membership.facts.membership_type_id]
+            of_type = rules.of(membership.facts.types)
             settlement = settle(History(membership.facts, out, clock.now), of_type, membership.state.settled_at)
             yield Paper(membership, of_type, clock.now, settlement)
 

@@ -13,11 +13,12 @@ def judge(paper: Paper) -> Iterator[Offender]:
     for change in paper.settlement.change:
         if change.why is not None and change.before.revoked_at is None and change.after.revoked_at is not None:
             yield _offender(paper, change.before, f"live without a release ({change.why})")
-    facts = paper.membership.facts
+    history = paper.history
     for credit in paper.membership.credits:
         key = credit.key
-        begins = facts.signed_up_at if key.period_start == facts.starts_on else paper.history.start_of(key.period_start)
-        if credit.issued_at < begins and not credit.manual:
+        is_signup = key.period_start == history.starts_on
+        begins = history.signed_up_at if is_signup else history.start_of(key.period_start)
+        if credit.issued_at < begins and not credit.manual and credit.revoked_at is None:
             yield _offender(paper, credit, "issued before its period began")
 
 

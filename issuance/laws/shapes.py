@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from issuance.deciding.calendar import midnight
+from issuance.engine.event_facts import IN_ORDER
 from issuance.tenancy.clock import BrandClock
 
 #: Memberships a statement.
@@ -45,15 +46,15 @@ _SAVED = text("SELECT created_at FROM rule_versions WHERE brand_id = :brand_id")
 _BY_HASHING = text("SET LOCAL enable_nestloop = off")
 
 # Hashes of 64 bits. Facts carry their places and credits have none: theirs are joined by exclusive or.
-SHAPES = text("""
+SHAPES = text(f"""
     WITH chosen AS MATERIALIZED (
          SELECT m.membership_id, d.due_at, d.settled_at, m.membership_type_id, m.starts_on, m.billing_anchor,
                 m.billing_frequency, m.status, m.ends_on,
-                EXISTS (SELECT FROM members p WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL
-                           AND p.member_id = m.member_id)
+                EXISTS (SELECT FROM members p WHERE p.brand_id = :brand_id
+                           AND (p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL) AND p.member_id = m.member_id)
                 OR m.membership_id IN (
                    SELECT g.membership_id FROM members p JOIN guests g USING (brand_id, member_id)
-                    WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL
+                    WHERE p.brand_id = :brand_id AND (p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL)
                       AND g.brand_id = :brand_id AND g.membership_id BETWEEN :first AND :last) AS archived
            FROM membership_schedules p
            JOIN schedules d USING (brand_id, schedule_id)
@@ -66,17 +67,19 @@ SHAPES = text("""
                 row_number() OVER facts AS place, e.time = lag(e.time) OVER facts AS tie
            FROM billing_events e
           WHERE e.brand_id = :brand_id AND e.membership_id BETWEEN :first AND :last
-         WINDOW facts AS (PARTITION BY e.membership_id ORDER BY e.time, e.source COLLATE "C", e.event_id COLLATE "C")),
+         WINDOW facts AS (PARTITION BY e.membership_id ORDER BY {IN_ORDER})),
     facts AS (
          SELECT t.membership_id,
                 bit_xor(hash_record_extended(t.fact, 0)) AS hash,
-                bool_or(t.type = 'membership.guests_changed' OR t.time > :now) AS alone,
+                bool_or(t.type IN ('membership.guests_changed', 'membership.type_changed') OR t.time > :now) AS alone,
                 bool_or(t.settled_at IS NULL) AS unsettled, max(t.time) FILTER (WHERE t.time <= :now) AS latest
            FROM (SELECT *, ROW(place, type, width_bucket(time, CAST(:cuts AS timestamptz[])), tie,
                                CASE WHEN charge_id IS NOT NULL
                                     THEN min(place) OVER (PARTITION BY membership_id, charge_id) END,
                                CASE WHEN type = 'membership.signed_up'
-                                    THEN jsonb_path_query_array(data, '$.guests[*].lead_booker') ELSE data END) AS fact
+                                    THEN (data - 'external_user_id') || jsonb_build_object(
+                                             'guests', jsonb_path_query_array(data, '$.guests[*].lead_booker'))
+                                    ELSE data END) AS fact
                    FROM told) t
           GROUP BY t.membership_id),
     places AS (
@@ -117,7 +120,7 @@ SHAPES = text("""
                            facts.hash, credits.hash) AS shape
      WHERE NOT facts.unsettled AND NOT facts.latest > chosen.settled_at
      ORDER BY chosen.membership_id
-""")
+""")  # noqa: S608 - only the order of facts is put into it
 
 
 Shape = int

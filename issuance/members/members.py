@@ -93,8 +93,8 @@ def upsert(
 ) -> tuple[dict[str, Any], list[UUID]]:
     """Create or change a member: the member, and the memberships to settle.
 
-    An archived one is back, or, with `revive` false, raises MemberArchived. Memberships that signed up while
-    it was archived count from now on, and so do turns of others' orders; those that ended then stay ended.
+    An archived one is back, or, with `revive` false, raises MemberArchived. Of memberships that signed up while
+    it was archived, and of others' orders, what begins from now on counts; those that ended then stay ended.
     Raises Invalid.
     """
     try:
@@ -112,7 +112,9 @@ def upsert(
     if "tier" in named:
         named["tier"] = named["tier"] or ""
     if named or was_archived:
-        changed = {**named, "archived_at": None, "updated_at": now}
+        changed = {**named, "updated_at": now}
+        if was_archived:
+            changed |= {"archived_at": None, "returned_at": now}
         connection.execute(update(members).where(*_one(brand_id, external_user_id)).values(changed))
     woken = orders_with(connection, brand_id, known.member_id) if was_archived else []
     schedules.wake(connection, brand_id, woken, now)

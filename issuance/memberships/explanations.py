@@ -2,13 +2,14 @@
 
 from datetime import date
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance.deciding.charges import Charge
 from issuance.deciding.decisions import Decision, decide
-from issuance.deciding.facts import Credit
+from issuance.deciding.facts import Credit, RuleVersion
 from issuance.deciding.history import History
 from issuance.deciding.occurrences import Occurrence
 from issuance.deciding.reasons import Outcome, Reason
@@ -24,6 +25,15 @@ _GUESTS = text("""
 """)
 
 
+class Explanation(NamedTuple):
+    """What became of a membership's occurrences, and the charges for which it gets nothing."""
+
+    #: A row a (rule, guest, occurrence).
+    rows: list[dict[str, Any]]
+    #: Those that cover no billing date and no occurrence of a rule, with the nearest billing date.
+    charges_for_nothing: list[dict[str, Any]]
+
+
 def explain(
     connection: Connection,
     brand_id: UUID,
@@ -32,45 +42,66 @@ def explain(
     credit_rule_id: UUID | None = None,
     first: date | None = None,
     last: date | None = None,
-) -> list[dict[str, Any]]:
-    """A row a (rule, guest, occurrence) whose period starts within `first` to `last` (inclusive dates in the brand's
-    zone; default: from the sign-up to today), deleted rules too. Raises NotFound for an unknown membership."""
+) -> Explanation:
+    """Of the occurrences whose period starts within `first` to `last` (inclusive dates in the brand's zone; default: from
+    the sign-up to today), those of deleted rules too. Raises NotFound for an unknown membership."""
     clock = clocks.read(connection, brand_id)
     loaded = load(connection, brand_id, clock.zone, [membership_id])
     if not loaded:
         raise NotFound("There is no such membership.")
     (member,) = loaded
     history = member.history(clock.now)
-    rules = RuleBook(connection, brand_id)[member.facts.membership_type_id]
-    chosen = [rule for rule in rules if credit_rule_id in (None, rule.credit_rule_id)]
-    until = last or max(history.today, history.facts.starts_on)
+    rules = RuleBook(connection, brand_id, clock.zone).of(member.facts.types)
+    until = last or max(history.today, history.starts_on)
     names = {row.guest_id: row for row in connection.execute(_GUESTS, {"brand_id": brand_id, "id": membership_id})}
-    decisions = decide(history, chosen, max(until, history.facts.starts_on))
+    decisions = decide(history, rules, max(until, history.starts_on), only=credit_rule_id)
+    made = {rule.credit_rule_id: rule.versions for rule in rules}
     rows = []
     for occurrence, of_occurrence in groupby(decisions, lambda decision: decision.occurrence):
         if (first is None or first <= occurrence.period_start) and occurrence.period_start <= until:
             facts = _facts(member, history, occurrence)
-            rows += [_row(member, history, decision, names, facts) for decision in of_occurrence]
-    return rows
+            rows += [_row(member, history, decision, names, facts, made) for decision in of_occurrence]
+    idle = [
+        {**_charge(member, charge), "nearest_billing_date": history.calendar.nearest_boundary(charge.period_start)}
+        for charge in history.charges
+        if history.pays_for_nothing(charge, rules)
+    ]
+    return Explanation(rows, idle)
 
 
 def _facts(member: Membership, history: History, occurrence: Occurrence) -> dict[str, Any]:
     """What decided an occurrence, whoever the guest."""
+    nearest = min(history.charges, key=lambda charge: abs(charge.period_start - occurrence.day), default=None)
+    unsettled = {one.number for one in history.standing.outstanding if not one.is_settled_by(history.now)}
     return {
         "status_at_start": history.status_at(history.start_of(occurrence.day)).value,
         "starts_at": _instant(history.start_of(occurrence.day)),
         "scheduled_at": _instant(occurrence.scheduled_at),
         "released_at": None if occurrence.release.first is None else _instant(occurrence.release.first),
-        "charges": [
-            {"charge_id": member.charge_ids[charge.number], "state": charge.state.value}
-            for charge in history.charges_on(occurrence.day)
-        ],
-        "charged_automatically": history.is_charged_automatically(occurrence.day),
+        "charges": [_charge(member, charge) for charge in history.charges_for(occurrence.every, occurrence.day)],
+        "nearest_charge": None if nearest is None else _charge(member, nearest),
+        "open_charges": [_charge(member, charge) for charge in history.charges if charge.number in unsettled],
+        "charged_automatically": history.charged_automatically_at(occurrence.day) is not None,
+    }
+
+
+def _charge(member: Membership, charge: Charge) -> dict[str, Any]:
+    """A charge, with the dates that it covers."""
+    return {
+        "charge_id": member.charge_ids[charge.number],
+        "state": charge.state.value,
+        "period_start": charge.covers.start,
+        "period_end": charge.covers.end,
     }
 
 
 def _row(
-    member: Membership, history: History, decision: Decision, names: dict[UUID, Any], shared: dict[str, Any]
+    member: Membership,
+    history: History,
+    decision: Decision,
+    names: dict[UUID, Any],
+    shared: dict[str, Any],
+    made: dict[UUID, tuple[RuleVersion, ...]],
 ) -> dict[str, Any]:
     occurrence, credit = decision.occurrence, decision.credit
     guest_id = member.guest_ids[decision.guest.place]
@@ -78,7 +109,13 @@ def _row(
     reason = Reason.ISSUED if decision.reason is Reason.ALREADY_ISSUED else decision.reason
     named = names.get(guest_id)
     name = named.name if named is not None else str(guest_id)
-    facts = {**shared, "credit_id": None if credit is None else str(member.credit_ids[credit.key])}
+    later = (version.created_at for version in made[decision.credit_rule_id])
+    saved_at = min((at for at in later if at > occurrence.scheduled_at), default=None)
+    facts = {
+        **shared,
+        "next_version_at": None if saved_at is None else _instant(saved_at),
+        "credit_id": None if credit is None else str(member.credit_ids[credit.key]),
+    }
     return {
         "credit_rule_id": decision.credit_rule_id,
         "rule_version": None if decision.version is None else decision.version.version,
@@ -93,7 +130,7 @@ def _row(
         "outcome": reason.outcome.value,
         "reason": reason.value,
         "facts": facts,
-        "text": _sentence(history, decision, reason, name),
+        "text": _sentence(history, decision, reason, name, facts),
     }
 
 
@@ -102,11 +139,11 @@ def _instant(instant: Any) -> str:
 
 
 _SENTENCES = {
-    Reason.CHARGE_UNPAID: "{name} gets no credit for {period} yet: its charge is not initiated, or was taken back.",
-    Reason.NEEDS_ATTENTION: "The credit for {period} is held: the membership needs attention until it is active again.",
+    Reason.CHARGE_UNPAID: "{name} gets no credit for {period} yet: its charge is not initiated, or was taken back.{charge}",
+    Reason.NEEDS_ATTENTION: "The credit for {period} is held: the membership needs attention until it is active again.{open}",
     Reason.NOT_DUE_YET: "The period from {start} has not begun yet.",
     Reason.NOT_SIGNUP_RULE: "The rule issues nothing on sign-up; it begins with the first billing period.",
-    Reason.VERSION_NOT_IN_FORCE: "No version of the rule was in force for {period} when it was scheduled.",
+    Reason.VERSION_NOT_IN_FORCE: "No version of the rule was in force for {period}: it was scheduled at {scheduled}, {saved}.",
     Reason.RULE_DELETED: "The rule is deleted: nothing is issued under it any more.",
     Reason.NOT_LEAD_BOOKER: "The rule is for the lead booker only, and {name} is not the lead booker of {period}.",
     Reason.MEMBERSHIP_PAUSED: "The membership was paused when {period} began.",
@@ -115,18 +152,26 @@ _SENTENCES = {
     Reason.PERIOD_OVER: "{period} was over before its credit could be issued, and the rule does not roll over.",
     Reason.GUEST_REMOVED: "{name} has left the order since {period} began.",
     Reason.MEMBER_ARCHIVED: "The member is archived.",
+    Reason.OF_ANOTHER_TYPE: "The membership was of another type when {period} began, or was switched to one in it.",
+    Reason.USED_BEFORE_CHANGE: "{name} had used one of this coupon in {period} before the membership's type changed.",
     Reason.COUPON_MISSING: "The rule's coupon is not there, so its credit could not be made.",
     Reason.ISSUED: "The credit of {name} for {period} is owed and about to be issued.",
 }
 
 
-def _sentence(history: History, decision: Decision, reason: Reason, name: str) -> str:
+def _sentence(history: History, decision: Decision, reason: Reason, name: str, facts: dict[str, Any]) -> str:
     occurrence = decision.occurrence
     end = "once and for all" if occurrence.period_end is None else f"to {occurrence.period_end.isoformat()}"
     words = {
         "name": name,
         "start": occurrence.period_start.isoformat(),
         "period": f"{occurrence.period_start.isoformat()} {end}",
+        "charge": _nearest(facts),
+        "open": "".join(f" Open is {_said(charge)}." for charge in facts["open_charges"]),
+        "scheduled": facts["scheduled_at"],
+        "saved": f"and a version was saved only at {facts['next_version_at']}"
+        if facts["next_version_at"]
+        else "and those saved by then are for another type or frequency",
     }
     if decision.credit is not None:
         said = f"{name} was issued a credit for {words['period']}; it {_became(history, decision.credit)}."
@@ -134,6 +179,16 @@ def _sentence(history: History, decision: Decision, reason: Reason, name: str) -
             return said
         return f"{said} {_SENTENCES.get(reason, reason.value).format(**words)}"
     return _SENTENCES.get(reason, reason.value).format(**words)
+
+
+def _nearest(facts: dict[str, Any]) -> str:
+    if facts["charges"]:
+        return "".join(f" It is {_said(charge)}." for charge in facts["charges"])
+    return f" The nearest is {_said(facts['nearest_charge'])}." if facts["nearest_charge"] else ""
+
+
+def _said(charge: dict[str, Any]) -> str:
+    return f"charge {charge['charge_id']} ({charge['state']}) for {charge['period_start']} to {charge['period_end']}"
 
 
 def _became(history: History, credit: Credit) -> str:

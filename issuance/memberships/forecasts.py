@@ -43,16 +43,15 @@ def forecast(connection: Connection, brand_id: UUID, credit_rule_id: UUID, month
     last = add_months(first, months) - timedelta(days=1)
     total: Counter[str] = Counter()
     known: dict[Hashable, Counter[str]] = {}
-    rules = RuleBook(connection, brand_id)
+    rules = RuleBook(connection, brand_id, clock.zone)
     fingerprints = Fingerprints(rules, clock)
     for memberships in _memberships(connection, brand_id, credit_rule_id, clock):
         for member in memberships:
             whole = fingerprints.whole(member)
             counts = known.get(whole)
             if whole is None or counts is None:
-                of_type = rules[member.facts.membership_type_id]
-                of_rule = [rule for rule in of_type if rule.credit_rule_id == credit_rule_id]
-                decisions = decide(member.history(clock.now), of_rule, last)
+                of_types = rules.of(member.facts.types)
+                decisions = decide(member.history(clock.now), of_types, last, only=credit_rule_id)
                 days = [decision.occurrence.day for decision in decisions if decision.reason in _COUNTS]
                 counts = known[whole] = Counter(_month(day) for day in days if day >= first)
             total += counts

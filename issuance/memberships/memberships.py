@@ -94,7 +94,7 @@ def _shaped(connection: Connection, brand_id: UUID, rows: list[dict[str, Any]]) 
 
 def _period(history: History) -> dict[str, Any]:
     """The billing period that the brand's today lies in; before the start, the first."""
-    start, end = history.calendar.period_of(history.billing_months, history.today)
+    start, end = history.calendar.period_of(None, history.today)
     return {"start": start, "end": end}
 
 
@@ -105,15 +105,16 @@ def _charges(member: Membership, history: History) -> list[dict[str, Any]]:
             "id": member.charge_ids[charge.number],
             "state": charge.state.value,
             "period_start": charge.period_start,
-            "period_end": history.end_of(charge),
+            "period_end": charge.covers.end,
             "amount": _number(charge.amount),
             "amount_refunded": _number(charge.amount_refunded),
         }
         for charge in history.charges
     ]
-    boundaries = history.calendar.boundaries_past(history.billing_months, history.today)
+    boundaries = history.calendar.boundaries_past(None, history.today)
     for start, end in pairwise(boundaries):
-        if history.start_of(start) <= history.now and history.is_charged_automatically(start):
+        charged_at = history.charged_automatically_at(start)
+        if charged_at is not None and charged_at <= history.now:
             charge_id = f"{member.membership_id}/{start}"
             found.append({"id": charge_id, "state": "succeeded", "period_start": start, "period_end": end})
     return sorted(found, key=lambda charge: (charge["period_start"], charge["id"]))

@@ -47,15 +47,19 @@ def test_events_load_reports_each_bad_line(cli: Cli, brand: Brand, tmp_path: Pat
     ran = cli("events", "load", file, "--brand", brand.brand_id)
     assert ran.code == 1
     assert ran.out == "accepted 3, duplicates 0, rejected 3\n"
-    lines = ran.err.splitlines()
+    *lines, warning = ran.err.splitlines()
+    assert warning.startswith("warning: 3 × ahead_of_clock, first in line 1: ")
     assert [line.split(":")[:2] for line in lines] == [
         ["line 2", " malformed"],
         ["line 4", " malformed"],
         ["line 7", " malformed"],
     ]
+    kept = cli("events", "rejected", "--brand", brand.brand_id, "--json").json["data"]
+    assert {row["event"] for row in kept} == {"{not json", '{"specversion": "1.0"}', "\N{REPLACEMENT CHARACTER}"}
     again = cli("events", "load", "-", "--brand", brand.brand_id, "--json", stdin="\n".join(good))
     assert again.code == 0
-    assert again.json == {"accepted": 0, "duplicates": 3, "rejected": []}
+    nothing: dict[str, object] = {"rejected": [], "warnings": [], "warnings_by_code": {}}
+    assert again.json == {"accepted": 0, "duplicates": 3, **nothing}
 
 
 def test_an_event_of_the_same_id_with_another_body_is_kept(cli: Cli, brand: Brand) -> None:

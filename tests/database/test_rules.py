@@ -1,10 +1,13 @@
 """Rules are created, changed and deleted as versions (SEMANTICS 4)."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, select
 
 from issuance.catalog import membership_types, rules
@@ -12,8 +15,11 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rules import CreditRuleChange, NewCreditRule
 from issuance.database.connections import transaction
 from issuance.database.tables import rule_versions
+from issuance.deciding.calendar import day_of
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.errors import Invalid, NotFound
+from issuance.tenancy import clock
+from tests.database.clubs import Club
 
 
 def versions_of(connection: Connection, rule_id: UUID) -> list[dict[str, Any]]:
@@ -121,3 +127,34 @@ def test_only_six_frequencies_exist(text: str) -> None:
     with pytest.raises(ValueError, match="issuing_frequency"):
         CreditRuleChange.model_validate({"issuing_frequency": text})
     assert len(IssuingFrequency) == 6
+
+
+def test_a_promise_may_be_older_than_its_rule(
+    new_club: Callable[..., Club],
+) -> None:
+    """With `effective_from` the rule counts as made at the start of that day: all memberships of its type are looked at
+    again (SEMANTICS 4)."""
+    club = new_club()
+    (ada,) = club.sign_up()
+    said = {"issue_on_signup": True, "effective_from": "2031-01-31"}
+    new = {"membership_type_id": str(club.type_id), "coupon_id": "tea", "coupon_name": "Old promise", **said}
+    with transaction(club.engine, club.brand_id) as connection:
+        rule = rules.create(connection, club.brand_id, NewCreditRule.model_validate(new))
+    assert str(rule["effective_from"]) == "2031-01-31"
+    assert club.value("SELECT due_at <= '2031-01-31T12:00Z' FROM schedules WHERE schedule_id = :id", id=ada)
+
+
+def test_no_promise_is_made_in_the_future(connection: Connection, brand_id: UUID, rule_id: UUID) -> None:
+    """The brand's today is the last day; a change can not move it."""
+    present = clock.read(connection, brand_id)
+    today = day_of(present.now, present.zone)
+    rule = rules.get(connection, brand_id, rule_id)
+    new = {name: str(rule[name]) for name in ("membership_type_id", "coupon_id", "coupon_name")}
+    tomorrow = NewCreditRule.model_validate({**new, "effective_from": str(today + timedelta(days=1))})
+    with pytest.raises(Invalid, match="must not be after today") as refused:
+        rules.create(connection, brand_id, tomorrow)
+    assert refused.value.fields == {"effective_from": "must not be after today"}
+    made = rules.create(connection, brand_id, NewCreditRule.model_validate({**new, "effective_from": str(today)}))
+    assert (made["effective_from"], rule["effective_from"]) == (today, None)
+    with pytest.raises(ValidationError):
+        CreditRuleChange.model_validate({"effective_from": str(today)})

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -18,7 +19,8 @@ def brand(http: httpx.Client) -> Brand:
 
 RULE_FIELDS = {
     "id", "membership_type_id", "membership_type", "coupon_id", "coupon_name", "coupon_description", "roll_over",
-    "issue_on_signup", "multi_use", "for_lead_booker_only", "issuing_frequency", "version", "created_at", "updated_at",
+    "issue_on_signup", "multi_use", "for_lead_booker_only", "issuing_frequency", "version", "effective_from", "created_at",
+    "updated_at",
 }  # fmt: skip
 CREDIT_FIELDS = {
     "id", "code", "status", "credit_rule_id", "rule_version", "coupon_id", "coupon_name", "membership_id", "guest",
@@ -158,6 +160,37 @@ def test_events_come_alone_or_in_batches(brand: Brand, media_type: str) -> None:
     for one in brand.data("/rejected-events"):
         brand.ok("DELETE", f"/rejected-events/{one['id']}", 204)
     assert brand.data("/rejected-events") == []
+
+
+def test_an_event_may_come_in_binary_mode(brand: Brand) -> None:
+    """CloudEvents' other form: the attributes as headers, percent-encoded, and the data as the body."""
+    whole = {**brand.sign_up(), "source": "our biller / münchen"}
+    data = whole.pop("data")
+    headers = {f"ce-{name}": quote(value, safe=" /") for name, value in whole.items()}
+    sent = brand.http.post("/billing-events", json=data, headers=headers)
+    assert (sent.status_code, sent.json()["accepted"]) == (202, 1)
+    assert brand.send({**whole, "data": data})["duplicates"] == 1
+    once = {**headers, "Idempotency-Key": "once"}
+    other = {**once, "ce-id": "another"}
+    assert brand.http.post("/billing-events", json=data, headers=once).json()["duplicates"] == 1
+    assert brand.http.post("/billing-events", json=data, headers=other).status_code == 409
+    del headers["ce-time"]
+    (refused,) = brand.http.post("/billing-events", json=data, headers=headers).json()["rejected"]
+    assert (refused["code"], refused["message"]) == ("malformed", "time: is required")
+
+
+def test_warnings_come_with_the_answer(brand: Brand) -> None:
+    """What is accepted all the same is told of, by its place."""
+    sign_up = brand.sign_up(nickname="Addy")
+    ids = {"membership_id": sign_up["data"]["membership_id"], "charge_id": "c"}
+    beside = brand.event("charge.failed", **ids, period_start="2031-01-17", period_end="2031-01-18")
+    answer = brand.send(sign_up, beside)
+    assert (answer["accepted"], answer["rejected"]) == (2, [])
+    assert [(one["index"], one["code"]) for one in answer["warnings"]] == [
+        (0, "unknown_field"),
+        (0, "billing_frequency_missing"),
+        (1, "covers_no_boundary"),
+    ]
 
 
 def test_a_batch_has_an_address_of_its_own(brand: Brand) -> None:

@@ -4,7 +4,7 @@ It is settled by the code that settles rows, without rows: what an outcome came 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Row
 
 from issuance.deciding.decisions import Decision, decide
-from issuance.deciding.facts import Coupon, Credit, MembershipFacts, Rule, RuleVersion
-from issuance.deciding.frequency import BillingFrequency, IssuingFrequency, parse_validity
+from issuance.deciding.facts import Coupon, Credit, Rule, RuleVersion
+from issuance.deciding.frequency import IssuingFrequency, parse_validity
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
-from issuance.engine.facts import Membership, read_fact
+from issuance.engine.event_facts import Named, in_order, named_by, read_facts
+from issuance.engine.facts import Listed, Membership
 from issuance.engine.outcomes import Outcome, outcome_of
 from issuance.engine.schedules import State
 from issuance.tenancy.clock import BrandClock
@@ -61,9 +62,11 @@ def version(
     return RuleVersion(version=number, created_at=created_at, **{**said, **says})
 
 
-def rule(*versions: RuleVersion, deleted_at: datetime | None = None, number: int = 1) -> Rule:
+def rule(
+    *versions: RuleVersion, deleted_at: datetime | None = None, number: int = 1, made_at: datetime | None = None
+) -> Rule:
     """A credit rule of these versions; without any, of the plain one."""
-    return Rule(UUID(int=0x1000 + number), versions or (version(),), deleted_at)
+    return Rule(UUID(int=0x1000 + number), versions or (version(),), deleted_at, made_at)
 
 
 @dataclass
@@ -77,13 +80,19 @@ class Life:
     signed_up_at: datetime | None = None
     zone: ZoneInfo = UTC_ZONE
     automatic: bool = False
+    #: Whether SILVER is billed automatically; `automatic` tells of GOLD, which memberships sign up for.
+    silver_automatic: bool = False
     guests: tuple[UUID, ...] = (ADA,)
     #: Since when guests are archived as members elsewhere.
     archived_guests: dict[UUID, datetime] = field(default_factory=dict)
+    #: When guests were brought back who had been archived.
+    returned_guests: dict[UUID, datetime] = field(default_factory=dict)
     membership_id: UUID = ADA
     #: What was told, as rows of events, in the order in which it arrived.
     events: list[Any] = field(default_factory=list)
     credits: list[Credit] = field(default_factory=list)
+    #: Everyone who was ever named, by place: who has a place keeps it.
+    _known: list[UUID] = field(default_factory=list)
     due_at: datetime | None = None
     settled_at: datetime | None = None
 
@@ -95,6 +104,14 @@ class Life:
         self.signed_up_at = instant
         self.events = []
         self.tell(instant, "membership.signed_up", **party(*self.guests, lead=self.guests[0]))
+
+    def _dates(self) -> dict[str, str]:
+        return {
+            "membership_type_id": str(GOLD),
+            "starts_on": self.starts_on.isoformat(),
+            "billing_anchor": (self.billing_anchor or self.starts_on).isoformat(),
+            "billing_frequency": self.billing_frequency,
+        }
 
     def tell(
         self, instant: datetime, kind: str, *, event_id: str | None = None, charge_id: str | None = None, **data: Any
@@ -116,45 +133,69 @@ class Life:
         said = {"period_start": period_start, "period_end": period_end, **data}
         self.tell(instant, f"charge.{state}", charge_id=charge_id, **said)
 
-    def status(self, instant: datetime, status: str, ends_on: str | None = None) -> None:
+    def status(self, instant: datetime, status: str, ends_on: str | None = None, *, takes_back: bool = False) -> None:
         """A fact about the status arrives."""
-        self.tell(instant, "membership.status_changed", status=status, ends_on=ends_on)
+        said = {"ends_on": ends_on} if ends_on is not None or takes_back else {}
+        self.tell(instant, "membership.status_changed", status=status, **said)
+
+    def change_type(self, instant: datetime, membership_type_id: UUID, current_period: str = "keep") -> None:
+        """The membership is of another type from now on."""
+        self.tell(
+            instant,
+            "membership.type_changed",
+            membership_type_id=str(membership_type_id),
+            current_period=current_period,
+        )
+
+    def move(self, instant: datetime, billing_anchor: str, billing_frequency: str | None = None) -> None:
+        """The billing date is moved."""
+        said = {"billing_anchor": billing_anchor, "billing_frequency": billing_frequency}
+        self.tell(instant, "membership.billing_date_moved", **said)
+
+    @property
+    def _ordered(self) -> tuple[list[Any], Named]:
+        events = sorted(self.events, key=in_order)
+        for event in events:
+            if event.type == "membership.signed_up":
+                event.data.update(self._dates())
+        return events, named_by(self.membership_id, cast(list[Row[Any]], events))
 
     @property
     def everybody(self) -> list[UUID]:
-        """Everyone who was ever on the order, by place: as they were named, whenever that arrived."""
-        named = (UUID(guest["guest_id"]) for event in self.events for guest in event.data.get("guests", ()))
-        return list(dict.fromkeys(named))
+        """Everyone who was ever on the order, by place: as they were first named, whenever that arrived."""
+        events, named = self._ordered
+        by_event = {(events[place].source, events[place].event_id): listed for place, listed in named.items()}
+        arrived = (by_event.get((event.source, event.event_id), ()) for event in self.events)
+        for listed in arrived:
+            for who in listed:
+                if who.guest_id not in self._known:
+                    self._known.append(who.guest_id)
+        return self._known
 
     @property
     def membership(self) -> Membership:
         """The membership as it would be loaded."""
-        events = sorted(self.events, key=lambda event: (event.time, event.source, event.event_id))
-        guest_ids = self.everybody
+        events, named = self._ordered
+        guest_ids = list(self.everybody)
         charge_ids = list(dict.fromkeys(event.charge_id for event in events if event.charge_id is not None))
-        places = {str(guest_id): place for place, guest_id in enumerate(guest_ids)}
-        numbers = {charge_id: number for number, charge_id in enumerate(charge_ids)}
-        facts = MembershipFacts(
-            membership_type_id=GOLD,
-            zone=self.zone,
-            automatic=self.automatic,
-            starts_on=self.starts_on,
-            billing_anchor=self.billing_anchor or self.starts_on,
-            billing_frequency=BillingFrequency(self.billing_frequency),
-            told=tuple(read_fact(cast(Row[Any], event), place, places, numbers) for place, event in enumerate(events)),
-            archived_guests=tuple(
-                (places[str(one)], at) for one, at in self.archived_guests.items() if str(one) in places
-            ),
+        places = {guest_id: place for place, guest_id in enumerate(guest_ids)}
+        automatic = [type_id for type_id, is_so in ((GOLD, self.automatic), (SILVER, self.silver_automatic)) if is_so]
+        rows = cast(list[Row[Any]], events)
+        facts = read_facts(rows, named, places, charge_ids, self.zone, automatic)
+        facts = replace(
+            facts,
+            archived_guests=_by_place(self.archived_guests, places),
+            returned_guests=_by_place(self.returned_guests, places),
         )
-        state = State(self.due_at, self.settled_at, None)
+        dates = facts.starts_on, facts.billing_anchor, self.billing_frequency
         return Membership(
             self.membership_id,
             facts,
-            state,
-            "upcoming",
-            None,
+            State(self.due_at, self.settled_at, None),
+            Listed("upcoming", None, GOLD, *dates),
             credits=list(self.credits),
-            events=events,
+            events=rows,
+            named=named,
             guest_ids=guest_ids,
             charge_ids=charge_ids,
         )
@@ -220,6 +261,10 @@ class Life:
             for credit in self.credits
             if credit.is_held_at(now)
         }
+
+
+def _by_place(since: dict[UUID, datetime], places: dict[UUID, int]) -> tuple[tuple[int, datetime], ...]:
+    return tuple((places[guest_id], at) for guest_id, at in since.items() if guest_id in places)
 
 
 def clock_at(now: datetime, zone: ZoneInfo = UTC_ZONE, woke_at: datetime | None = None) -> BrandClock:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from issuance.deciding.calendar import Calendar
 from issuance.deciding.facts import Rule
-from issuance.deciding.frequency import BillingFrequency, IssuingFrequency
+from issuance.deciding.frequency import BillingFrequency, Interval, IssuingFrequency
 from tests.unit.club import ADA, BEN, EVE, GOLD, LONG_AGO, SILVER, Life, party, rule, version
 
 ZONES = [ZoneInfo(name) for name in ("UTC", "Europe/Berlin", "America/Havana", "Africa/Cairo", "Pacific/Kiritimati")]
@@ -60,11 +60,11 @@ def tellings(draw: st.DrawFn, life: Life) -> tuple[datetime, str, dict[str, Any]
     time = start + timedelta(hours=draw(st.integers(-240, SPAN)))
     kind = draw(st.sampled_from(["charge", "charge", "charge", "status", "guests", "move"]))
     if kind == "charge":
-        calendar = Calendar(life.zone, life.starts_on, life.billing_anchor or life.starts_on)
-        boundaries = calendar.boundaries_past(BillingFrequency(life.billing_frequency).months, life.starts_on)
-        boundaries = (
-            calendar.boundaries_past(1, life.starts_on + timedelta(days=95)) if draw(st.booleans()) else boundaries
-        )
+        every = BillingFrequency.parse(life.billing_frequency).interval
+        calendar = Calendar(life.zone, life.starts_on, life.billing_anchor or life.starts_on, every)
+        boundaries = calendar.boundaries_past(None, life.starts_on)
+        if draw(st.booleans()):
+            boundaries = calendar.boundaries_past(Interval(1, 0), life.starts_on + timedelta(days=95))
         nth = draw(st.integers(0, min(3, len(boundaries) - 1)))
         length = draw(st.sampled_from([None, None, 30, 100]))
         end = None if length is None else (boundaries[nth] + timedelta(days=length)).isoformat()

@@ -2,6 +2,7 @@
 
 # ruff: noqa: DTZ001 - a wall-clock time has no zone
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo, available_timezones
@@ -10,15 +11,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from issuance.deciding.calendar import Calendar, add_months, add_validity, day_of, instant_of, midnight
-from issuance.deciding.frequency import Validity
+from issuance.deciding.calendar import Calendar, Move, add_months, add_validity, day_of, instant_of, midnight
+from issuance.deciding.frequency import Interval, Validity
 
-BERLIN = ZoneInfo("Europe/Berlin")
+BERLIN, UTC_ZONE = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
+MONTHLY, YEARLY = Interval(1, 0), Interval(12, 0)
 ZONES = sorted(available_timezones())
 
 days = st.dates(date(1999, 12, 1), date(2099, 12, 31))
 months_of_a_frequency = st.sampled_from([1, 3, 6, 12])
 zones = st.sampled_from(ZONES).map(ZoneInfo)
+
+
+def billed(start: date, anchor: date, months: int) -> Calendar:
+    """A calendar that was never moved."""
+    return Calendar(BERLIN, start, anchor, Interval(months, 0))
 
 
 def moved(day: date, months: int) -> date:
@@ -37,28 +44,40 @@ def moved(day: date, months: int) -> date:
 @given(days, months_of_a_frequency, st.integers(0, 40))
 def test_boundary_k_is_the_anchor_plus_k_turns(anchor: date, months: int, k: int) -> None:
     """boundary(k) = anchor + k·F in one step, clamped to the month's last day."""
-    calendar = Calendar(BERLIN, anchor, anchor)
-    assert list(islice(calendar.boundaries(months), k + 1))[k] == moved(anchor, k * months)
+    for calendar, every in ((billed(anchor, anchor, months), None), (billed(anchor, anchor, 1), Interval(months, 0))):
+        assert list(islice(calendar.boundaries(every), k + 1))[k] == moved(anchor, k * months)
+
+
+@given(days, st.integers(1, 52), st.integers(0, 40))
+def test_weeks_are_counted_from_the_anchor(anchor: date, weeks: int, k: int) -> None:
+    """boundary(k) = anchor + k·n weeks, on the anchor's day of the week."""
+    calendar = Calendar(BERLIN, anchor, anchor, Interval(0, weeks))
+    assert list(islice(calendar.boundaries(None), k + 1))[k] == anchor + timedelta(days=7 * weeks * k)
 
 
 @given(days, st.integers(1, 800), months_of_a_frequency)
 def test_a_later_anchor_is_the_first_boundary_after_the_start(start: date, later: int, months: int) -> None:
     """boundary(0) = starts_on and boundary(k) = anchor + (k-1)·F where the anchor is later."""
     anchor = start + timedelta(days=later)
-    found = list(islice(Calendar(BERLIN, start, anchor).boundaries(months), 6))
+    found = list(islice(billed(start, anchor, months).boundaries(None), 6))
     assert found == [start, *(moved(anchor, k * months) for k in range(5))]
 
 
 def test_the_31st_does_not_drift() -> None:
     """31 Jan → 28 Feb → 31 Mar, never the previous boundary plus F."""
-    found = islice(Calendar(BERLIN, date(2031, 1, 31), date(2031, 1, 31)).boundaries(1), 4)
+    found = islice(billed(date(2031, 1, 31), date(2031, 1, 31), 1).boundaries(None), 4)
     assert list(found) == [date(2031, 1, 31), date(2031, 2, 28), date(2031, 3, 31), date(2031, 4, 30)]
 
 
 def test_a_leap_day_comes_back() -> None:
     """29 Feb + P1Y = 28 Feb, and 29 Feb again four years on."""
-    found = islice(Calendar(BERLIN, date(2028, 2, 29), date(2028, 2, 29)).boundaries(12), 5)
+    found = islice(billed(date(2028, 2, 29), date(2028, 2, 29), 12).boundaries(None), 5)
     assert [day.isoformat()[5:] for day in found] == ["02-29", "02-28", "02-28", "02-28", "02-29"]
+
+
+billing_intervals = st.sampled_from([Interval(1, 0), Interval(2, 0), Interval(12, 0), Interval(0, 1), Interval(0, 4)])
+#: None: the billing period.
+periods = st.sampled_from([None, Interval(1, 0), Interval(3, 0), Interval(6, 0), Interval(12, 0)])
 
 
 @st.composite
@@ -71,60 +90,100 @@ def calendars(draw: st.DrawFn) -> Calendar:
         datetime.combine(start, time(), UTC) + timedelta(hours=hours)
         for hours in draw(st.lists(st.integers(-48, 24 * 900), max_size=3, unique=True))
     )
-    moves = tuple((at, start + timedelta(days=draw(st.integers(0, 1200)))) for at in instants)
-    return Calendar(zone, start, anchor, moves)
+    moves = tuple(
+        Move(at, start + timedelta(days=draw(st.integers(-400, 1200))), draw(billing_intervals)) for at in instants
+    )
+    return Calendar(zone, start, anchor, draw(billing_intervals), moves)
 
 
-@given(calendars(), months_of_a_frequency)
-def test_boundaries_ascend(calendar: Calendar, months: int) -> None:
+@given(calendars(), periods)
+def test_boundaries_ascend(calendar: Calendar, every: Interval | None) -> None:
     """Every boundary is later than the one before it, from the start on, whatever moved."""
-    found = list(islice(calendar.boundaries(months), 40))
+    found = list(islice(calendar.boundaries(every), 40))
     assert found[0] == calendar.starts_on
     assert found == sorted(set(found))
 
 
-@given(calendars(), months_of_a_frequency)
-def test_a_move_keeps_what_was_and_replaces_what_comes(calendar: Calendar, months: int) -> None:
-    """Boundaries up to the last move's instant stay; after it they are the new anchor + k·F after that instant."""
+@given(calendars())
+def test_a_move_keeps_what_was_and_replaces_what_comes(calendar: Calendar) -> None:
+    """Billing dates up to the last move's instant stay; to them come the new anchor + k·F from its own date on."""
     if not calendar.moves:
         return
-    at, anchor = calendar.moves[-1]
-    before = Calendar(calendar.zone, calendar.starts_on, calendar.anchor, calendar.moves[:-1])
-    last_year = max(at.year, anchor.year) + 3
+    move = calendar.moves[-1]
+    before = replace(calendar, moves=calendar.moves[:-1])
+    last_year = max(move.at.year, move.anchor.year, calendar.anchor.year) + 3
 
     def until(which: Calendar) -> list[date]:
-        return [day for day in islice(which.boundaries(months), 200) if day.year <= last_year]
+        return [day for day in islice(which.boundaries(None), 800) if day.year <= last_year]
 
-    def has_begun(day: date) -> bool:
-        return midnight(day, calendar.zone) <= at
+    def turn(k: int) -> date:
+        weeks = timedelta(days=7 * move.billing.weeks * k)
+        return move.anchor + weeks if move.billing.weeks else moved(move.anchor, k * move.billing.months)
 
-    kept = [day for day in until(before) if has_begun(day) or day == calendar.starts_on]
-    turns = (moved(anchor, k * months) for k in range(12 * 12))
-    fresh = [day for day in turns if not has_begun(day) and day > kept[-1] and day.year <= last_year]
-    assert until(calendar) == kept + fresh
+    today = move.at.astimezone(calendar.zone).date()
+    kept = {day for day in until(before) if midnight(day, calendar.zone) <= move.at or day == calendar.starts_on}
+    turns = (turn(k) for k in range(800))
+    fresh = {day for day in turns if day >= today and day > calendar.starts_on and day.year <= last_year}
+    assert until(calendar) == sorted(kept | fresh)
 
 
-@given(calendars(), months_of_a_frequency, st.integers(-10, 1500))
-def test_next_boundary_and_period_agree_with_the_boundaries(calendar: Calendar, months: int, later: int) -> None:
+def test_a_slower_rule_keeps_its_rhythm_when_the_date_is_moved() -> None:
+    """A yearly rule on monthly billing: its next turn is the first new billing date once its year is over, and a 31st
+    comes back after a shorter month."""
+    start = date(2030, 3, 15)
+    calendar = Calendar(UTC_ZONE, start, start, Interval(1, 0), (Move(noon(2030, 9, 10), date(2030, 8, 31), MONTHLY),))
+    assert list(islice(calendar.boundaries(Interval(12, 0)), 3)) == [start, date(2031, 3, 31), date(2032, 3, 31)]
+    half_yearly = islice(calendar.boundaries(Interval(6, 0)), 4)
+    assert list(half_yearly) == [start, date(2030, 9, 30), date(2031, 3, 31), date(2031, 9, 30)]
+
+
+def test_a_faster_rule_goes_by_the_new_anchor_at_once() -> None:
+    """A monthly rule on yearly billing has the new date in the very month."""
+    start = date(2030, 3, 15)
+    calendar = Calendar(UTC_ZONE, start, start, Interval(12, 0), (Move(noon(2030, 4, 10), date(2030, 4, 20), YEARLY),))
+    found = list(islice(calendar.boundaries(Interval(1, 0)), 3))
+    assert found == [start, date(2030, 4, 20), date(2030, 5, 20)]
+
+
+def test_a_date_moved_to_its_own_day_begins_at_the_move() -> None:
+    """That date included; it counts from the move's time, and one that was there before from its midnight."""
+    start = date(2030, 3, 15)
+    calendar = Calendar(UTC_ZONE, start, start, MONTHLY, (Move(noon(2030, 4, 10), date(2030, 4, 10), MONTHLY),))
+    assert calendar.is_boundary(None, date(2030, 4, 10))
+    assert calendar.begins_at(None, date(2030, 4, 10)) == noon(2030, 4, 10)
+    again = replace(calendar, moves=(Move(noon(2030, 4, 15), date(2030, 4, 15), MONTHLY),))
+    assert again.begins_at(None, date(2030, 4, 15)) == midnight(date(2030, 4, 15), UTC_ZONE)
+
+
+def noon(year: int, month: int, day: int) -> datetime:
+    return datetime(year, month, day, 12, tzinfo=UTC)
+
+
+@given(calendars(), periods, st.integers(-10, 1500))
+def test_next_boundary_and_period_agree_with_the_boundaries(
+    calendar: Calendar, every: Interval | None, later: int
+) -> None:
     """The three ways to ask the calendar tell the same dates."""
     day = calendar.starts_on + timedelta(days=later)
-    found = list(islice(calendar.boundaries(months), 200))
+    found = list(islice(calendar.boundaries(every), 600))
     after = next(boundary for boundary in found if boundary > day)
-    assert calendar.next_boundary(months, day) == after
-    assert calendar.boundaries_past(months, day) == found[: found.index(after) + 1]
+    assert calendar.next_boundary(every, day) == after
+    assert calendar.boundaries_past(every, day) == found[: found.index(after) + 1]
     if day >= calendar.starts_on:
-        start, end = calendar.period_of(months, day)
+        start, end = calendar.period_of(every, day)
         assert start <= day < end == after
     else:
-        assert calendar.period_of(months, day) == (found[0], found[1])
+        assert calendar.period_of(every, day) == (found[0], found[1])
 
 
-@given(calendars(), months_of_a_frequency, st.integers(0, 24 * 400))
-def test_the_next_boundary_after_an_instant_has_not_begun(calendar: Calendar, months: int, hours: int) -> None:
-    """next_boundary_after is the first boundary whose midnight is after the instant, never at or before it."""
+@given(calendars(), periods, st.integers(0, 24 * 400))
+def test_the_next_boundary_after_an_instant_has_not_begun(
+    calendar: Calendar, every: Interval | None, hours: int
+) -> None:
+    """next_boundary_after is the first boundary that begins to count after the instant, never at or before it."""
     instant = midnight(calendar.starts_on, calendar.zone) + timedelta(hours=hours)
-    begins = [midnight(day, calendar.zone) for day in islice(calendar.boundaries(months), 60)]
-    assert calendar.next_boundary_after(months, instant) == next(begin for begin in begins if begin > instant)
+    begins = [calendar.begins_at(every, day) for day in islice(calendar.boundaries(every), 100)]
+    assert calendar.next_boundary_after(every, instant) == next(begin for begin in begins if begin > instant)
 
 
 def first_reached(local: datetime, zone: ZoneInfo) -> datetime:

@@ -28,8 +28,7 @@ def said(outcome: Outcome) -> tuple[object, ...]:
     return (
         outcome.now,
         outcome.complete,
-        outcome.status,
-        outcome.ends_on,
+        outcome.listed,
         outcome.due_at,
         outcome.counts,
         outcome.issued,
@@ -44,7 +43,7 @@ def happens(outcome: Outcome) -> tuple[object, ...]:
     """What an outcome that is for all of a fingerprint says: what is issued, what expires of those who have it."""
     new = {key: outcome.credits[key] for key in outcome.issued}
     expired = sorted(outcome.expired) if outcome.only_issues_and_expires else None
-    return outcome.now, outcome.status, outcome.ends_on, outcome.due_at, outcome.counts, new, expired
+    return outcome.now, outcome.listed, outcome.due_at, outcome.counts, new, expired
 
 
 @st.composite

@@ -38,7 +38,7 @@ def test_the_highest_version_that_is_in_force_decides(rule: Rule, scheduled_at: 
         for version in rule.versions
         if version.created_at <= scheduled_at or (version.include_upcoming and version.created_at <= released_at)
     ]
-    assert version_in_force(rule, scheduled_at, released_at) == (in_force[-1] if in_force else None)
+    assert version_in_force(rule, scheduled_at, lambda _: released_at) == (in_force[-1] if in_force else None)
 
 
 @given(rules(), instants, st.integers(0, 60))
@@ -47,8 +47,8 @@ def test_a_version_saved_after_the_release_changes_nothing(rule: Rule, scheduled
     released_at = scheduled_at + later * DAY
     there = tuple(version for version in rule.versions if version.created_at <= released_at)
     if there:
-        before = version_in_force(Rule(rule.credit_rule_id, there, None), scheduled_at, released_at)
-        assert version_in_force(rule, scheduled_at, released_at) == before
+        before = version_in_force(Rule(rule.credit_rule_id, there, None), scheduled_at, lambda _: released_at)
+        assert version_in_force(rule, scheduled_at, lambda _: released_at) == before
 
 
 def life_of(*rules: Rule) -> Life:

@@ -18,6 +18,7 @@ members = Table(
     may("joined_at", Instant),
     must("updated_at", Instant),
     may("archived_at", Instant),
+    may("returned_at", Instant),
 )
 
 billing_events = Table(
@@ -31,7 +32,7 @@ billing_events = Table(
     must("membership_id", Uuid),
     may("charge_id", Text),
     must("data", JSONB),
-    must("body_hash", LargeBinary),
+    may("unknown_fields", JSONB),
     must("received_at", Instant),
     may("settled_at", Instant),
 )
@@ -45,6 +46,7 @@ rejected_events = Table(
     must("code", Text),
     must("message", Text),
     must("body", Text),
+    must("body_hash", LargeBinary),
 )
 
 memberships = Table(
@@ -80,13 +82,14 @@ charges = Table(
     "charges",
     metadata,
     key("brand_id", Uuid),
+    key("membership_id", Uuid),
     key("charge_id", Text),
-    must("membership_id", Uuid),
     must("state", Text),
     must("period_start", Date),
     may("period_end", Date),
     may("amount", Numeric),
     may("amount_refunded", Numeric),
+    must("pays_for_nothing", Boolean),
 )
 
 schedules = Table(

@@ -1,6 +1,6 @@
 """What is promised: membership types, coupons, credit rules."""
 
-from sqlalchemy import Boolean, Integer, Numeric, Table, Text, Uuid
+from sqlalchemy import Boolean, Date, Integer, Numeric, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from issuance.database.tables.columns import Instant, key, may, metadata, must
@@ -37,6 +37,7 @@ credit_rules = Table(
     key("brand_id", Uuid),
     key("credit_rule_id", Uuid),
     must("created_at", Instant),
+    may("effective_from", Date),
     may("deleted_at", Instant),
 )
 

@@ -1,0 +1,134 @@
+"""Files of events, in the forms in which billers and people write them: JSON lines, JSON arrays, CloudEvents batches.
+
+A byte-order mark, gzip and Windows' line ends change nothing. A line that can not be read leaves its neighbours alone;
+in an array all ends where an element can not be read.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from io import BufferedReader
+from itertools import chain, islice
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from issuance.billing.cloud_events import Refused, read_json
+from issuance.errors import Invalid
+
+#: No event is longer than this, in bytes.
+LONGEST_EVENT = 4 * 1024 * 1024
+_CHUNK = 256 * 1024
+#: If so many lines begin a file and none of them is JSON, the file is something else.
+_STRANGE = 10
+_GZIP, _BOM, _UTF_16 = b"\x1f\x8b", b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+
+
+class NotEvents(Invalid):
+    """This is no file of events: one CloudEvent a line, or a JSON array of them."""
+
+    code = "not_events"
+
+
+class Found(NamedTuple):
+    """What a file has at one place: a JSON value, or the text as it came with the reason why it is none."""
+
+    #: The number of the line; in an array, of the element. The first is 1.
+    place: int
+    body: object = None
+    text: str = ""
+    refused: Refused | None = None
+
+
+def read(stream: BinaryIO) -> Iterator[Found]:
+    """What a file has, in its order. The file stays open. Raises NotEvents."""
+    begun = BufferedReader(cast(Any, stream), _CHUNK)
+    try:
+        plain = _plain(begun)
+        is_array = plain.peek(_CHUNK).lstrip()[:1] == b"["
+        yield from _elements(plain) if is_array else _checked(_lines(plain))
+    except (OSError, EOFError, zlib.error) as error:
+        raise NotEvents(f"The file can not be read to its end: {error}") from error
+    finally:
+        begun.detach()
+
+
+def _plain(begun: BufferedReader) -> BufferedReader:
+    """The text of a file, in UTF-8, after whatever stands before it."""
+    plain = begun
+    if plain.peek(2)[:2] == _GZIP:
+        plain = BufferedReader(cast(Any, gzip.GzipFile(fileobj=plain)), _CHUNK)
+    begin = plain.peek(3)[:3]
+    if begin[:2] in _UTF_16:
+        raise NotEvents("The file is in UTF-16. Save it as UTF-8.")
+    if begin == _BOM:
+        plain.read(len(_BOM))
+    return plain
+
+
+def _lines(stream: BufferedReader) -> Iterator[Found]:
+    """The value of each line that is not blank; of a batch in a line, each of its events."""
+    number = 0
+    while line := stream.readline(LONGEST_EVENT + 1):
+        number += 1
+        if len(line) > LONGEST_EVENT:
+            text = _text(line)
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(LONGEST_EVENT)
+            yield Found(number, text=text, refused=Refused("too_large", "the line is longer than any event"))
+        elif line.strip():
+            found = _read(number, line)
+            if isinstance(found.body, list):
+                yield from (Found(number, body) for body in found.body)
+            else:
+                yield found
+
+
+def _checked(lines: Iterator[Found]) -> Iterator[Found]:
+    first = list(islice(lines, _STRANGE))
+    if len(first) == _STRANGE and all(found.refused for found in first):
+        raise NotEvents
+    return chain(first, lines)
+
+
+def _elements(stream: BufferedReader) -> Iterator[Found]:
+    """The elements of a JSON array, or of several one after the other, without having them all in memory."""
+    decoder = json.JSONDecoder()
+    pending, at, number, inside, ended = "", 0, 0, False, False
+    size = _CHUNK
+    while True:
+        while at < len(pending) and (pending[at].isspace() or (inside and pending[at] == ",")):
+            at += 1
+        if at < len(pending) and pending[at] == ("]" if inside else "["):
+            inside, at = not inside, at + 1
+            continue
+        end = None
+        if inside and at < len(pending):
+            try:
+                _, end = decoder.raw_decode(pending, at)
+            except ValueError:
+                end = None
+        if end is not None and (ended or end < len(pending)):
+            number += 1
+            yield _read(number, pending[at:end])
+            at, size = end, _CHUNK
+        elif ended or len(pending) - at > LONGEST_EVENT:
+            break
+        else:
+            chunk = stream.read(size)
+            # An element may end anywhere, a letter too.
+            chunk += stream.readline(LONGEST_EVENT) if chunk and chunk[-1] >= 0x80 else b""
+            pending, at, ended, size = pending[at:] + _text(chunk), 0, not chunk, size * 2
+    if inside or pending[at:].strip():
+        why = "the array can not be read from here on" if at < len(pending) else "the array does not end"
+        yield Found(number + 1, text=pending[at:], refused=Refused("malformed", why))
+
+
+def _read(place: int, text: str | bytes) -> Found:
+    try:
+        return Found(place, read_json(text))
+    except Refused as refusal:
+        return Found(place, text=_text(text).rstrip("\r\n"), refused=refusal)
+
+
+def _text(text: str | bytes) -> str:
+    return text if isinstance(text, str) else text.decode(errors="replace")

@@ -1,0 +1,62 @@
+"""What a charge covers, and how much of it it pays for (SEMANTICS 7)."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from issuance.deciding.calendar import Calendar
+from issuance.deciding.frequency import Interval
+
+#: Billers are some days off: a date so near to a boundary counts as that boundary.
+DAYS_OFF = timedelta(days=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The dates [start, end) that a charge covers; none if both are the same.
+
+    `calendar` is the one of today, `stood` the one that stood when the charge was first told of.
+    """
+
+    start: date
+    end: date
+    calendar: Calendar
+    stood: Calendar
+
+    def has(self, day: date) -> bool:
+        """Whether a date is covered."""
+        return self.start <= day < self.end
+
+    @property
+    def has_boundary(self) -> bool:
+        """Whether a billing period begins within it; if not, the charge lies beside the calendar."""
+        return self.calendar.number_within(None, self.start, self.end) > 0
+
+    def pays_for(self, every: Interval | None, day: date) -> bool:
+        """Whether it pays for the period of a rule that begins on `day`: of those within it, it pays for as many as lay
+        there when it was first told of, at least one, the earliest first."""
+        if not self.has(day):
+            return False
+        if self.stood == self.calendar:
+            return True
+        paid = max(self.stood.number_within(every, self.start, self.end), 1)
+        return self.calendar.number_within(every, self.start, day) < paid
+
+
+def coverage_of(period_start: date, period_end: date | None, calendar: Calendar, stood: Calendar) -> Coverage:
+    """What a charge covers that was told with these dates. `period_end`: exclusive; None: not told."""
+    start = _counted_as(period_start, calendar, stood)
+    if period_end is not None:
+        end = _counted_as(period_end, calendar, stood)
+    else:
+        end = stood.next_boundary(None, start)
+        if calendar.is_boundary(None, start):
+            end = min(end, calendar.next_boundary(None, start))
+    return Coverage(start, max(start, end), calendar, stood)
+
+
+def _counted_as(day: date, calendar: Calendar, stood: Calendar) -> date:
+    """The boundary that a date is meant to be, or itself."""
+    if stood.billing_now.weeks or calendar.is_boundary(None, day):
+        return day
+    nearest = stood.nearest_boundary(day)
+    return nearest if abs(nearest - day) <= DAYS_OFF else day

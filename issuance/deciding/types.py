@@ -1,0 +1,67 @@
+"""Which membership type's rules an occurrence goes by (SEMANTICS 18)."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from issuance.deciding.calendar import day_of
+from issuance.deciding.facts import MembershipFacts, TypeChanged
+
+
+class Types:
+    """A membership's types over time. `changes` are in the order in which they happened."""
+
+    def __init__(self, facts: MembershipFacts, changes: Iterable[TypeChanged], zone: ZoneInfo) -> None:
+        self._signed_up = facts.membership_type_id
+        self._signed_up_automatic = facts.automatic
+        self._changes = [(day_of(change.moment.at, zone), change) for change in changes]
+
+    @property
+    def now(self) -> UUID:
+        """The type of today."""
+        return self._changes[-1][1].membership_type_id if self._changes else self._signed_up
+
+    @property
+    def signed_up(self) -> UUID:
+        """The type that the membership was signed up for."""
+        return self._signed_up
+
+    @property
+    def known(self) -> frozenset[UUID]:
+        """All types that it ever had."""
+        return frozenset([self._signed_up, *(change.membership_type_id for _, change in self._changes)])
+
+    @property
+    def ever_automatic(self) -> bool:
+        """Whether any of them has `billing: automatic`."""
+        return self._signed_up_automatic or any(change.automatic for _, change in self._changes)
+
+    def is_automatic_at(self, instant: datetime) -> bool:
+        """Whether the type of an instant has `billing: automatic`."""
+        automatic = self._signed_up_automatic
+        for _, change in self._changes:
+            if change.moment.at <= instant:
+                automatic = change.automatic
+        return automatic
+
+    def of_day(self, day: date) -> UUID:
+        """The type whose rules occurrences go by that begin on a date, not the sign-up's."""
+        found = self._signed_up
+        for changed_on, change in self._changes:
+            if changed_on <= day:
+                found = change.membership_type_id
+        return found
+
+    def of_period(self, start: date, end: date) -> UUID:
+        """The type whose rules a rule's period [start, end) goes by: that of its start, unless a change switched it
+        while it was running."""
+        found = self.of_day(start)
+        for changed_on, change in self._changes:
+            if change.switches and start < changed_on < end:
+                found = change.membership_type_id
+        return found
+
+    def changes_within(self, start: date, end: date) -> Iterable[date]:
+        """The dates of changes of type at which a period [start, end) was running or began."""
+        return (changed_on for changed_on, _ in self._changes if start <= changed_on < end)

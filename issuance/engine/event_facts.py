@@ -1,0 +1,151 @@
+"""Events as facts: what billers told, parsed once. Facts have no ids: guests go by their places, charges by their
+numbers."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Row
+
+from issuance.deciding.facts import (
+    BillingDateMoved,
+    ChargeState,
+    ChargeTold,
+    Fact,
+    Guest,
+    GuestsChanged,
+    MembershipFacts,
+    Moment,
+    SignedUp,
+    StartMoved,
+    Status,
+    StatusChanged,
+    TypeChanged,
+)
+from issuance.deciding.frequency import BillingFrequency
+from issuance.deciding.recognition import Entry, Listing, Recognised, recognised
+
+SIGNED_UP, GUESTS_CHANGED = "membership.signed_up", "membership.guests_changed"
+TYPE_CHANGED = "membership.type_changed"
+#: The order in which charges' events of one instant happened.
+_OF_CHARGES = tuple(
+    f"charge.{state}" for state in ("initiated", "failed", "skipped", "succeeded", "disputed", "refunded")
+)
+#: The order in which a membership's events happened. Billers' clocks tick in seconds, so of one instant first all that
+#: are no charge's, then charges' as they usually follow each other (SEMANTICS 7).
+IN_ORDER = f"""
+    time, array_position(CAST('{{{",".join(_OF_CHARGES)}}}' AS text[]), type) NULLS FIRST,
+    source COLLATE "C", event_id COLLATE "C"
+"""
+
+#: The guests that an event names, by the event's place among the membership's.
+Named = Mapping[int, Sequence[Recognised]]
+
+
+def in_order(event: Any) -> tuple[object, ...]:
+    """What `IN_ORDER` orders events by."""
+    place = _OF_CHARGES.index(event.type) if event.type in _OF_CHARGES else -1
+    return event.time, place, event.source, event.event_id
+
+
+def named_by(membership_id: UUID, events: Sequence[Row[Any]]) -> Named:
+    """Who the guests are that events name; the events are in order."""
+    naming = [place for place, event in enumerate(events) if event.type in (SIGNED_UP, GUESTS_CHANGED)]
+    if len(naming) == 1:  # a sign-up's guests all have ids
+        (place,) = naming
+        return {place: [Recognised(entry.guest_id, entry.external_user_id) for entry in _entries(events[place].data)]}
+    # An import's lists may lie before its sign-up, which names the first guests all the same.
+    naming.sort(key=lambda place: events[place].type != SIGNED_UP)
+    listings = (Listing(events[place].source, events[place].event_id, _entries(events[place].data)) for place in naming)
+    return dict(zip(naming, recognised(membership_id, listings), strict=True))
+
+
+def read_facts(
+    events: Sequence[Row[Any]],
+    named: Named,
+    places: Mapping[UUID, int],
+    charge_ids: Sequence[str],
+    zone: ZoneInfo,
+    automatic: Collection[UUID],
+) -> MembershipFacts:
+    """The facts that a membership's events tell, in their order. `places`: of guests; `charge_ids`: by number;
+    `automatic`: the membership types with `billing: automatic`."""
+    numbers = {charge_id: number for number, charge_id in enumerate(charge_ids)}
+    told = []
+    for place, event in enumerate(events):
+        listed = zip(named.get(place, ()), event.data.get("guests", ()), strict=True)
+        guests = tuple(Guest(places[who.guest_id], guest["lead_booker"]) for who, guest in listed)
+        told.append(_fact(event, Moment(event.time, place), guests, numbers, automatic))
+    sign_up = next(event.data for event in events if event.type == SIGNED_UP)
+    membership_type_id = UUID(sign_up["membership_type_id"])
+    return MembershipFacts(
+        membership_type_id=membership_type_id,
+        zone=zone,
+        automatic=membership_type_id in automatic,
+        starts_on=date.fromisoformat(sign_up["starts_on"]),
+        billing_anchor=date.fromisoformat(sign_up["billing_anchor"]),
+        billing_frequency=BillingFrequency.parse(sign_up["billing_frequency"]),
+        told=tuple(told),
+    )
+
+
+def _fact(
+    event: Row[Any],
+    moment: Moment,
+    guests: tuple[Guest, ...],
+    numbers: Mapping[str, int],
+    automatic: Collection[UUID],
+) -> Fact:
+    data = event.data
+    match event.type:
+        case "membership.signed_up":
+            return SignedUp(moment, guests)
+        case "membership.guests_changed":
+            return GuestsChanged(moment, guests)
+        case "membership.status_changed":
+            ends_on = _date(data.get("ends_on"))
+            return StatusChanged(moment, Status(data["status"]), ends_on, "ends_on" in data and ends_on is None)
+        case "membership.billing_date_moved":
+            frequency = data.get("billing_frequency")
+            anchor = date.fromisoformat(data["billing_anchor"])
+            return BillingDateMoved(moment, anchor, None if frequency is None else BillingFrequency.parse(frequency))
+        case "membership.start_moved":
+            starts_on = date.fromisoformat(data["starts_on"])
+            return StartMoved(moment, starts_on, _date(data.get("billing_anchor")) or starts_on)
+        case "membership.type_changed":
+            membership_type_id = UUID(data["membership_type_id"])
+            switches = data.get("current_period") == "switch"
+            return TypeChanged(moment, membership_type_id, membership_type_id in automatic, switches)
+    return ChargeTold(
+        moment,
+        numbers[event.charge_id],
+        ChargeState(event.type.removeprefix("charge.")),
+        date.fromisoformat(data["period_start"]),
+        _date(data.get("period_end")),
+        _decimal(data.get("amount")),
+        _decimal(data.get("amount_refunded")),
+    )
+
+
+def _entries(data: Mapping[str, Any]) -> list[Entry]:
+    return [
+        Entry(
+            None if guest.get("guest_id") is None else UUID(guest["guest_id"]),
+            guest.get("external_user_id"),
+            guest["name"],
+            guest.get("email"),
+            guest["lead_booker"],
+        )
+        for guest in data["guests"]
+    ]
+
+
+def _date(said: str | None) -> date | None:
+    return None if said is None else date.fromisoformat(said)
+
+
+def _decimal(said: object) -> Decimal | None:
+    return None if said is None else Decimal(str(said))

@@ -1,0 +1,142 @@
+"""What would come of events if they were loaded: they are taken in, settled on paper, and forgotten again."""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from issuance.billing import events
+from issuance.billing.events import Batch, Intake
+from issuance.deciding.calendar import add_months, day_of
+from issuance.deciding.decisions import decide
+from issuance.deciding.reasons import Reason
+from issuance.deciding.settlement import settle
+from issuance.engine.facts import Membership, load
+from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.rules import RuleBook
+from issuance.tenancy import clock as clocks
+
+#: Memberships that are loaded at once.
+_LOADED = 1000
+
+_NAMES = text("""
+    SELECT DISTINCT ON (credit_rule_id) credit_rule_id, coupon_name
+      FROM rule_versions
+     WHERE brand_id = :brand_id
+     ORDER BY credit_rule_id, version DESC
+""")
+_SIGN_UP = "membership.signed_up"
+
+
+class Due(NamedTuple):
+    """Credits of a rule for periods that start in a month (YYYY-MM): `now` they would be issued at once, otherwise on
+    their day."""
+
+    credit_rule_id: UUID
+    month: str
+    now: bool
+
+
+@dataclass(slots=True)
+class _Paper:
+    """What settling one membership would come to."""
+
+    status: str
+    due: Counter[Due]
+    reasons: Counter[Reason]
+    taken_back: int
+
+
+@dataclass(slots=True)
+class DryRun:
+    """Events that are loaded in a transaction that its owner rolls back, and what would come of them."""
+
+    connection: Connection
+    brand_id: UUID
+    accepted: Counter[str] = field(default_factory=Counter)
+    signed_up: set[UUID] = field(default_factory=set)
+    touched: set[UUID] = field(default_factory=set)
+    _named: set[UUID] = field(default_factory=set)
+
+    def take(self, batch: Batch) -> Intake:
+        """Take in more events."""
+        intake = events.take(self.connection, self.brand_id, batch)
+        refused = {remark.index for remark in intake.rejected}
+        taken = [event for index, event in batch.parsed.items() if index not in refused]
+        self.accepted.update(event.type for event in taken)
+        self._named.update(event.membership_id for event in taken)
+        self.signed_up.update(event.membership_id for event in taken if event.type == _SIGN_UP)
+        self.touched.update(intake.membership_ids)
+        return intake
+
+    def result(self) -> dict[str, Any]:
+        """What would come of the events at the brand's now: memberships by status, credits by rule and month (up to
+        the end of the next one, every charge ahead initiated on its day), and why there are no others."""
+        clock = clocks.read(self.connection, self.brand_id)
+        last = add_months(day_of(clock.now, clock.zone).replace(day=1), 2) - timedelta(days=1)
+        rules = RuleBook(self.connection, self.brand_id, clock.zone)
+        fingerprints = Fingerprints(rules, clock)
+        known: dict[Hashable, _Paper] = {}
+        statuses: Counter[str] = Counter()
+        due: Counter[Due] = Counter()
+        reasons: Counter[Reason] = Counter()
+        taken_back = 0
+        touched = sorted(self.touched)
+        for start in range(0, len(touched), _LOADED):
+            for member in load(self.connection, self.brand_id, clock.zone, touched[start : start + _LOADED]):
+                whole = fingerprints.whole(member)
+                paper = known.get(whole) if whole is not None else None
+                if paper is None:
+                    paper = _settled(member, rules, clock, last)
+                    known[whole] = paper
+                statuses[paper.status] += 1
+                due += paper.due
+                reasons += paper.reasons
+                taken_back += paper.taken_back
+        return {
+            "memberships": {
+                "signed_up": len(self.signed_up),
+                "known": len(self.touched - self.signed_up),
+                "waiting_for_sign_up": len(self._named - self.touched),
+                "by_status": dict(sorted(statuses.items())),
+            },
+            "credits": self._rows(due),
+            "taken_back": taken_back,
+            "reasons": {reason.value: n for reason, n in sorted(reasons.items())},
+        }
+
+    def _rows(self, owed: Counter[Due]) -> list[dict[str, Any]]:
+        names = {
+            row.credit_rule_id: row.coupon_name for row in self.connection.execute(_NAMES, {"brand_id": self.brand_id})
+        }
+        return [
+            {
+                "credit_rule_id": rule_id,
+                "coupon_name": names[rule_id],
+                "month": month,
+                "now": owed[Due(rule_id, month, True)],
+                "ahead": owed[Due(rule_id, month, False)],
+            }
+            for rule_id, month in sorted({(due.credit_rule_id, due.month) for due in owed}, key=str)
+        ]
+
+
+def _settled(member: Membership, rules: RuleBook, clock: clocks.BrandClock, last: date) -> _Paper:
+    history = member.history(clock.now)
+    of_types = rules.of(member.facts.types)
+    settlement = settle(history, of_types, member.state.settled_at)
+    ahead: Sequence[Any] = decide(history, of_types, last)
+    due = Counter(
+        Due(decision.credit_rule_id, f"{decision.occurrence.period_start:%Y-%m}", decision.reason is Reason.ISSUED)
+        for decision in ahead
+        if decision.reason in (Reason.ISSUED, Reason.NOT_DUE_YET)
+    )
+    before_and_after = ((change.before.revoked_at, change.after.revoked_at) for change in settlement.change)
+    taken_back = sum(before is None and after is not None for before, after in before_and_after)
+    reasons = settlement.counts.copy()
+    del reasons[Reason.ISSUED]
+    return _Paper(settlement.status.value, due, reasons, taken_back)
