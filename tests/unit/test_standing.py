@@ -92,12 +92,12 @@ def test_a_later_fact_overrules_an_announced_end() -> None:
     assert stands(life, "2030-03-10", "2030-03-31", "2031-01-01") == [S.ACTIVE] * 3
 
 
-def test_an_end_in_the_past_counts_from_that_day() -> None:
-    """ends_on may lie before the event that tells it."""
+def test_an_end_in_the_past_counts_from_the_event() -> None:
+    """An ends_on before the event's time is that time."""
     life = Life()
     life.charge(at("2030-02-28"), "succeeded", "c1", "2030-02-28")
     life.status(at("2030-04-05"), "expired", "2030-03-31")
-    assert stands(life, "2030-03-30", "2030-03-31", "2030-04-05") == [S.ACTIVE, S.EXPIRED, S.EXPIRED]
+    assert stands(life, "2030-03-30", "2030-03-31", "2030-04-05") == [S.ACTIVE, S.ACTIVE, S.EXPIRED]
 
 
 def test_the_later_fact_wins_whichever_arrived_first() -> None:
