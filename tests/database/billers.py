@@ -21,6 +21,7 @@ from issuance.members import members, redemptions
 from issuance.members.members import MemberProfile
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving, explanations
+from issuance.memberships.explanations import Explanation
 from issuance.tenancy import brands
 from tests.database.clubs import Club, at
 
@@ -149,7 +150,7 @@ class Biller:
 
     # -- what is there
 
-    def explain(self, first: str, last: str) -> list[dict[str, Any]]:
+    def explain(self, first: str, last: str) -> Explanation:
         span = {"first": at(first).date(), "last": at(last).date()}
         with self.open() as connection:
             return explanations.explain(connection, self.club.brand_id, self.ids["m"], **span)
