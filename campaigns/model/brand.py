@@ -11,7 +11,7 @@ from uuid import UUID, uuid4, uuid5
 
 import httpx
 
-from campaigns.model.words import SIGN_UP, Fact, Guest
+from campaigns.model.words import Fact, Guest
 
 Row = dict[str, Any]
 
@@ -97,8 +97,8 @@ class Brand:
         if guest.by_id:
             known["guest_id"] = self.id(guest.label)
         else:
-            event = "" if fact.kind == SIGN_UP else f"{fact.source} {fact.id}"
-            self.know(f"{fact.id} {number}", str(uuid5(UUID(self.id(fact.membership)), f"{event} {number}")))
+            minted = uuid5(UUID(self.id(fact.membership)), f"{fact.source} {fact.id} {number}")
+            self.know(f"{fact.id} {number}", str(minted))
         said = {"email": guest.email, "external_user_id": guest.external_user_id}
         return known | {key: value for key, value in said.items() if value is not None}
 

@@ -27,7 +27,8 @@ class Charge:
             self.end = self._counted(ends[-1])
         else:
             self.end = min(at_first.next("billing_cycle", self.start), now.next("billing_cycle", self.start))
-        self._paid: dict[str, set[date]] = {}
+        #: By frequency, the first day that is not paid for.
+        self._paid: dict[str, date] = {}
 
     def _counted(self, day: date) -> date:
         """The boundary that a date counts as: billers are days off."""
@@ -42,12 +43,15 @@ class Charge:
         """Whether it covers no billing boundary."""
         return not self.now.within("billing_cycle", self.start, self.end)
 
-    def pays_for(self, frequency: str) -> set[date]:
-        """The turns on a frequency's calendar that it pays for."""
+    def pays_for(self, frequency: str, day: date) -> bool:
+        """Whether it pays for the turn of a frequency on `day`."""
+        if not self.start <= day < self.end:
+            return False
         if frequency not in self._paid:
-            then = len(self.at_first.within(frequency, self.start, self.end))
-            self._paid[frequency] = set(self.now.within(frequency, self.start, self.end)[: max(1, then)])
-        return self._paid[frequency]
+            then = max(1, len(self.at_first.within(frequency, self.start, self.end)))
+            over = self.now.within(frequency, self.start, self.end)[then:]
+            self._paid[frequency] = over[0] if over else self.end
+        return day < self._paid[frequency]
 
     def same_period(self, other: Charge) -> bool:
         """Whether `other` is for this one's period: the same start, or covering it."""

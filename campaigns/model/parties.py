@@ -10,9 +10,10 @@ from campaigns.model.words import Fact, Guest
 
 @dataclass(frozen=True)
 class Person:
-    """A guest as known so far; `label` is who it is, whatever else changes."""
+    """A guest as known so far; `label` is who it is, whatever else changes. `ids`: those that billers told."""
 
     label: str
+    ids: frozenset[str]
     name: str
     email: str | None
     external_user_id: str | None
@@ -23,7 +24,7 @@ def first_party(sign_up: Fact) -> list[Person]:
     guests: list[Guest] = sign_up.data.get("guests") or []
     if not guests:
         name = f"{sign_up.membership} member"
-        return [Person(name, sign_up.membership, None, sign_up.membership, True)]
+        return [Person(name, frozenset(), sign_up.membership, None, sign_up.membership, True)]
     return [_new(guest, sign_up, number) for number, guest in enumerate(guests)]
 
 
@@ -41,16 +42,13 @@ def parties(sign_up: Fact, lists: list[Fact]) -> list[list[Person]]:
 
 def _new(guest: Guest, fact: Fact, number: int) -> Person:
     label = guest.label if guest.by_id else f"{fact.id} {number}"
-    return Person(label, guest.name, guest.email, guest.external_user_id, guest.lead_booker)
+    ids = frozenset([guest.label] if guest.by_id else [])
+    return Person(label, ids, guest.name, guest.email, guest.external_user_id, guest.lead_booker)
 
 
 def _recognised(fact: Fact, party: list[Person], everyone: dict[str, Person]) -> list[Person]:
     guests: list[Guest] = fact.data["guests"]
     found: dict[int, Person] = {}
-
-    def free() -> list[Person]:
-        taken = {person.label for person in found.values()}
-        return [person for person in party if person.label not in taken]
 
     def by_name(guest: Guest) -> Iterator[Person]:
         same = [person for person in party if person.name == guest.name]
@@ -65,19 +63,17 @@ def _recognised(fact: Fact, party: list[Person], everyone: dict[str, Person]) ->
                 yield person
 
     steps: list[Callable[[Guest], Iterator[Person]]] = [
-        lambda guest: (person for person in party if None is not guest.external_user_id == person.external_user_id),
-        lambda guest: (person for person in party if None is not guest.email == person.email),
+        lambda guest: (one for one in everyone.values() if guest.by_id and guest.label in one.ids),
+        lambda guest: (one for one in everyone.values() if None is not guest.external_user_id == one.external_user_id),
+        lambda guest: (one for one in party if None is not guest.email == one.email and not _otherwise(guest, one)),
         by_name,
         by_lead,
     ]
-    for number, guest in enumerate(guests):
-        if guest.by_id and guest.label in everyone:
-            found[number] = everyone[guest.label]
     for step in steps:
         for number, guest in enumerate(guests):
             if number not in found:
-                labels = {person.label for person in free()}
-                same = next((person for person in step(guest) if person.label in labels), None)
+                taken = {person.label for person in found.values()}
+                same = next((person for person in step(guest) if person.label not in taken), None)
                 if same is not None:
                     found[number] = same
     return [
@@ -87,15 +83,16 @@ def _recognised(fact: Fact, party: list[Person], everyone: dict[str, Person]) ->
 
 
 def _otherwise(guest: Guest, person: Person) -> bool:
-    """Whether an id of the entry says that it is somebody else."""
+    """Whether an id of the entry says that it is somebody else; an id that we gave says nothing."""
     member = guest.external_user_id
-    return guest.by_id or (None not in (member, person.external_user_id) and member != person.external_user_id)
+    return (guest.by_id and bool(person.ids)) or (None not in (member, person.external_user_id) and member != person.external_user_id)
 
 
 def _told_anew(person: Person, guest: Guest) -> Person:
     """What is known of a guest, with what the list says now."""
     return replace(
         person,
+        ids=person.ids | {guest.label} if guest.by_id else person.ids,
         name=guest.name,
         email=guest.email or person.email,
         external_user_id=guest.external_user_id or person.external_user_id,

@@ -20,7 +20,7 @@ class Release:
         self.sign_up = day == reading.starts_on
         self.start = reading.midnight(day)
         self.end = reading.calendar.instant(frequency, reading.calendar.next(frequency, day))
-        self.charges: list[Charge] = [each for each in reading.charges.values() if day in each.pays_for(frequency)]
+        self.charges: list[Charge] = [each for each in reading.charges.values() if each.pays_for(frequency, day)]
         self.released: datetime | None = None
         self.out = False
         self.start_status = reading.status_at(self.start)
@@ -37,7 +37,7 @@ class Release:
             standing = reading.standings.at(instant)
             waiting = standing.trouble or (waiting and standing.status in GONE)
             charged = self._charged(instant)
-            lets = self._lets(instant, standing.status)
+            lets = self._lets(instant)
             if self.released is None:
                 if charged and lets and not waiting and (self.sign_up or standing.status != "upcoming"):
                     self.released, self.out = instant, True
@@ -46,10 +46,8 @@ class Release:
             elif not self.out and ("succeeded" in charged or not standing.trouble):
                 self.out = True
 
-    def _lets(self, instant: datetime, status: str) -> bool:
+    def _lets(self, instant: datetime) -> bool:
         """Whether pauses and ends let it be: what counts is the status at its start, or who paid later."""
-        if instant < self.start:
-            return self.released is not None or status not in GONE
         return self.start_status not in GONE or any(paid <= instant for paid in self._paid_later)
 
     @cached_property
@@ -88,7 +86,7 @@ class Release:
         reading, reasons = self.reading, set()
         if self.start > reading.now and not self.sign_up:
             reasons.add("not_due_yet")
-        gone = (self.start <= reading.now or not self.out) and not self._paid_later
+        gone = not self._paid_later
         if self.start_status == "paused" and gone:
             reasons.add("membership_paused")
         if self.start_status in ENDED and gone:

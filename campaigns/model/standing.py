@@ -37,8 +37,9 @@ class Standings:
     ) -> None:
         """`states`: by the number of a fact of a charge, the state that it brings; a fact without one brings none."""
         self.charges, self.states, self.midnight = charges, states, midnight
-        self.upcoming, self.paused, self.told = True, False, False
-        self.ended: str | None = None
+        self.upcoming, self.told = True, False
+        #: A pause or an end; what a status event says takes its place.
+        self.stands: str | None = None
         self.announced: tuple[datetime, str] | None = None
         self.outstanding: dict[str, int] = {}
         self.state: dict[str, str] = {}
@@ -59,7 +60,7 @@ class Standings:
 
     def _present(self) -> Standing:
         trouble = self.told or bool(self.outstanding)
-        status = self.ended or ("paused" if self.paused else "needs_attention" if trouble else "")
+        status = self.stands or ("needs_attention" if trouble else "")
         return Standing(status or ("upcoming" if self.upcoming else "active"), trouble, dict(self.outstanding))
 
     def _note(self, instant: datetime) -> None:
@@ -69,29 +70,31 @@ class Standings:
     def _end(self, instant: datetime) -> None:
         """An announced end that has come by an instant."""
         if self.announced and self.announced[0] <= instant:
-            (since, self.ended), self.announced = self.announced, None
+            (since, self.stands), self.announced = self.announced, None
             self._note(since)
 
     def _told(self, fact: Fact) -> None:
         status, ends_on = fact.data["status"], fact.data.get("ends_on")
         if status == "active":
-            if not (self.paused or self.told or self.outstanding or self.ended):
+            if not (self.stands or self.told or self.outstanding):
                 self.announced = None
-            self.paused, self.told, self.ended = False, False, None
-            self.outstanding = {}
-        elif status == "paused":
-            self.paused = True
+            self.stands, self.told, self.outstanding = None, False, {}
         elif status == "needs_attention":
-            self.told = True
+            self.stands, self.told = None, True
+        elif status == "paused":
+            self.stands = status
+        elif ends_on is None:
+            self.stands, self.announced = status, None
         if ends_on is not None:
             kind = status if status in ENDED else "cancelled"
             end = self.midnight(ends_on)
-            self.ended, self.announced = (None, (end, kind)) if end > fact.time else (kind, None)
-        elif status in ENDED:
-            self.ended, self.announced = status, None
-        elif "ends_on" in fact.data:
+            if end > fact.time:
+                self.announced = (end, kind)
+            else:
+                self.stands, self.announced = kind, None
+        elif "ends_on" in fact.data and status not in ENDED:
             self.announced = None
-        if status not in ENDED or self.ended:
+        if status not in ENDED or self.stands in ENDED:
             self.upcoming = False
 
     def _charged(self, charge: str, state: str, number: int) -> None:
