@@ -209,6 +209,8 @@ CREATE TABLE IF NOT EXISTS billing_events (
 CREATE INDEX IF NOT EXISTS billing_events_by_membership ON billing_events (brand_id, membership_id);
 -- Was the charge told of before?
 CREATE INDEX IF NOT EXISTS billing_events_by_charge ON billing_events (brand_id, charge_id) WHERE charge_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS billing_events_of_types ON billing_events (brand_id, membership_id)
+    WHERE type = 'membership.type_changed';
 CREATE INDEX IF NOT EXISTS billing_events_unsettled ON billing_events (brand_id, membership_id) WHERE settled_at IS NULL;
 
 -- What was refused, with the reason, until the operator retries or dismisses it. The same text has one row, however

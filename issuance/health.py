@@ -49,7 +49,7 @@ MEANINGS = {
     "events_unsettled": "Accepted events of known memberships that wait for settling",
     "oldest_unsettled_event_seconds": "How long the oldest of them has waited",
     "events_rejected": "Refused events that wait for the operator",
-    "charges_for_nothing": "Charges that cover no billing date and no period of a rule: paid, and nothing is given for them",
+    "charges_for_nothing": "Charges that cover no billing date and no period of a rule: nothing is given for them",
     "memberships_quarantined": "Memberships whose settling failed again and again",
     "messages_quarantined": "Queue messages that could not be read",
     "runs_unfinished": "Runs that are planned, under way or paused",

@@ -12,7 +12,8 @@ import dramatiq
 from campaigns.fuzz import values
 from campaigns.fuzz.site import Site, good_events
 from issuance.api.document import event_schema
-from issuance.billing.cloud_events import DATA_OF, Refused, parse, read_json
+from issuance.billing.cloud_events import Refused, parse, read_json
+from issuance.billing.event_data import DATA_OF
 from issuance.deciding.frequency import parse_validity
 from worker.messages import KNOWN_ACTORS, ReadsAnything
 

@@ -28,15 +28,18 @@ FILES = {
 }  # fmt: skip
 _PLANS = (("Silver", "month", 29), ("Gold", "month", 59), ("Gold", "month", 59), ("Gold", "year", 590))
 
+#: The first members joined on the day after.
+_FOUNDED = date(2029, 6, 1)
+_JOINED_WITHIN_DAYS = 720
+
 Row = dict[str, Any]
 
 
 def write(folder: Path, members: int, today: date, seed: int) -> None:
-    """The files of a club whose members joined in the two years before `today`."""
-    chance = random.Random(seed)
+    """The files of a club as they are exported on a day; on a later day they say the same and more."""
     tables: dict[str, list[Row]] = {name: [] for name in FILES}
     for number in range(1, members + 1):
-        _member(chance, number, today, tables)
+        _member(random.Random(f"{seed} {number}"), number, today, tables)
     folder.mkdir(parents=True, exist_ok=True)
     for name, columns in FILES.items():
         with (folder / name).open("w", newline="", encoding="utf-8-sig") as file:
@@ -47,7 +50,9 @@ def write(folder: Path, members: int, today: date, seed: int) -> None:
 
 def _member(chance: random.Random, number: int, today: date, tables: dict[str, list[Row]]) -> None:
     plan, interval, price = chance.choice(_PLANS)
-    start = today - timedelta(days=chance.randrange(20, 730))
+    start = _FOUNDED + timedelta(days=chance.randint(1, _JOINED_WITHIN_DAYS))
+    if start > today:
+        return
     subscription: Row = {
         "id": f"sub_{number:05}",
         "customer_id": f"cus_{number:05}",
@@ -65,79 +70,74 @@ def _member(chance: random.Random, number: int, today: date, tables: dict[str, l
         other = {"name": f"Guest {guest} of {number}", "email": f"guest{guest}.of{number}@example.com", "lead": "no"}
         party = [lead, other] if guest == 0 else [other]
         tables["guests.csv"] += [{"subscription_id": subscription["id"], **row} for row in party]
-    end = _fate(chance, subscription, start, today)
-    turn, months = 0, 12 if interval == "year" else 1
-    while (period := add_months(start, turn * months)) <= min(today, end):
-        following = add_months(start, (turn + 1) * months)
-        tables["invoices.csv"] += _invoices(chance, subscription, turn, period, following, price, today)
-        turn += 1
     if chance.random() < 0.02:  # something else that the club sells
         day = start + timedelta(days=11)
         other = {"id": f"in_{number:05}_x", "created": _at(chance, day), "paid_at": _at(chance, day), "amount": "15.00"}
         dates = {"period_start": day, "period_end": day, "status": "paid"}
         tables["invoices.csv"].append({**other, **dates, "subscription_id": subscription["id"]})
-    tables["old_credits.csv"] += _old_credits(subscription, tables["invoices.csv"], today)
+    end = _fate(chance, subscription, start, today)
+    turn, months = 0, 12 if interval == "year" else 1
+    invoices: list[Row] = []
+    while (period := add_months(start, turn * months)) <= min(today, end):
+        following = add_months(start, (turn + 1) * months)
+        invoices += _invoices(chance, subscription, turn, period, following, price, today)
+        turn += 1
+    tables["invoices.csv"] += invoices
+    tables["old_credits.csv"] += _old_credits(subscription, invoices, today)
 
 
 def _fate(chance: random.Random, subscription: Row, start: date, today: date) -> date:
     """How the subscription goes on; the last day on which it is billed."""
-    told = today - timedelta(days=chance.randrange(1, 15))
-    fate = chance.random()
-    if fate < 0.06:
-        subscription |= {"status": "paused", "canceled_at": _at(chance, told)}
+    told = start + timedelta(days=chance.randint(30, 900))
+    at, fate = _at(chance, told), chance.random()
+    if told > today or fate > 0.4:
+        return today
+    if fate < 0.1:
+        subscription |= {"status": "paused", "canceled_at": at}
         return told
-    if fate < 0.14 and told > start:
-        subscription |= {"status": "canceled", "canceled_at": _at(chance, told)}
+    if fate < 0.3:
+        subscription |= {"status": "canceled", "canceled_at": at}
         return told
-    if fate < 0.18:
-        subscription |= {"canceled_at": _at(chance, told), "cancel_at": add_months(today, 1)}
-    return today
+    end = add_months(told, 2)
+    subscription |= {"canceled_at": at, "cancel_at": end}
+    return end - timedelta(days=1)
 
 
 def _invoices(
     chance: random.Random, subscription: Row, turn: int, period: date, following: date, price: int, today: date
 ) -> list[Row]:
-    late = chance.choice((0, 0, 0, 0, 2))  # some bills are of some days later
+    day = period + timedelta(days=chance.choice((0, 0, 0, 0, 2)))  # some bills are of some days later
+    at, collected = _at(chance, day), _at(chance, day + timedelta(days=18))
+    fate = chance.random()
     invoice: Row = {
         "id": f"in_{subscription['id'][4:]}_{turn}",
         "subscription_id": subscription["id"],
-        "created": _at(chance, period + timedelta(days=late)),
-        "period_start": period + timedelta(days=late),
+        "created": at,
+        "period_start": day,
         "period_end": following,
         "amount": f"{price}.00",
         "status": "paid",
     }
-    day = period + timedelta(days=late)
-    fate = chance.random()
+    if day > today:
+        return []
     if fate < 0.02:
         return [{**invoice, "status": "void"}]
-    if fate < 0.05 and day + timedelta(days=20) < today:  # collected later, under a new number
-        collected = _at(chance, day + timedelta(days=18))
-        return [
-            {**invoice, "status": "uncollectible"},
-            {**invoice, "id": f"{invoice['id']}b", "created": collected, "paid_at": collected},
-        ]
-    if day > today or (fate < 0.08 and following > today):
-        return [{**invoice, "status": "open"}]
-    paid = {**invoice, "paid_at": _at(chance, day)}
-    if fate < 0.10:
-        return [{**paid, "refunded_at": _at(chance, day), "amount_refunded": "5.00"}]
-    if fate < 0.11:
-        return [{**paid, "refunded_at": _at(chance, day), "amount_refunded": f"{price}.00"}]
+    if fate < 0.05:  # its debit failed; it is collected later, under a new number
+        again = {**invoice, "id": f"{invoice['id']}b", "created": collected, "paid_at": collected}
+        failed = {**invoice, "status": "uncollectible"}
+        return [failed, again] if day + timedelta(days=18) < today else [failed]
+    paid = {**invoice, "paid_at": at}
+    if fate < 0.07:
+        return [{**paid, "refunded_at": at, "amount_refunded": "5.00"}]
+    if fate < 0.08:
+        return [{**paid, "refunded_at": at, "amount_refunded": f"{price}.00"}]
     return [paid]
 
 
 def _old_credits(subscription: Row, invoices: Iterable[Row], today: date) -> list[Row]:
-    """What the old program says that it gave this month: one credit a paid invoice of this month."""
+    """What the old program gave the lead booker this month: a credit a paid invoice of the month."""
     month = f"{today:%Y-%m}"
-    paid = [
-        invoice
-        for invoice in invoices
-        if invoice["subscription_id"] == subscription["id"]
-        and invoice["status"] == "paid"
-        and f"{invoice['period_start']:%Y-%m}" == month
-        and invoice["period_end"] != invoice["period_start"]
-    ]
+    paid = [one for one in invoices if one["status"] == "paid" and f"{one['period_start']:%Y-%m}" == month]
     return [{"subscription_id": subscription["id"], "month": month, "number": len(paid)}] if paid else []
 
 

@@ -15,8 +15,8 @@ from issuance.billing.event_data import (
     USUAL_FREQUENCY,
     ChargeData,
     Data,
-    Guest,
     GuestsChanged,
+    NamedGuest,
     SignedUp,
     StatusChanged,
     unknown_fields,
@@ -164,7 +164,7 @@ def _understood(data: Data, event: str) -> dict[str, Any]:
     return kept
 
 
-def _party(guests: Sequence[Guest]) -> list[dict[str, Any]]:
+def _party(guests: Sequence[NamedGuest]) -> list[dict[str, Any]]:
     leads = sum(guest.lead_booker for guest in guests)
     if guests and leads != 1:
         raise Refused("lead_booker", f"an order has exactly one lead booker, not {leads}")

@@ -32,7 +32,7 @@ Frequency = Annotated[
 ]
 
 
-class Guest(BaseModel):
+class NamedGuest(BaseModel):
     """A person on the order. `guest_id`: without one, a sign-up's guest gets one that the same event always gives, and
     a later list's guest is recognised by the rest (SEMANTICS 5)."""
 
@@ -57,7 +57,7 @@ class SignedUp(Data):
     starts_on: CalendarDate
     billing_anchor: CalendarDate | None = None
     billing_frequency: Frequency | None = Field(None, description=f"{USUAL_FREQUENCY} if it is not said")
-    guests: Annotated[list[Guest], Field(max_length=MOST_GUESTS)] | None = None
+    guests: Annotated[list[NamedGuest], Field(max_length=MOST_GUESTS)] | None = None
 
     @model_validator(mode="after")
     def _anchored(self) -> "SignedUp":
@@ -103,7 +103,7 @@ class TypeChanged(Data):
 class GuestsChanged(Data):
     """`membership.guests_changed`: the whole party as it is now."""
 
-    guests: Annotated[list[Guest], Field(max_length=MOST_GUESTS)]
+    guests: Annotated[list[NamedGuest], Field(max_length=MOST_GUESTS)]
 
 
 class ChargeData(Data):
@@ -137,7 +137,7 @@ DATA_OF: dict[str, type[Data]] = {
 }
 
 _FIELDS = {kind: frozenset(kind.model_fields) for kind in DATA_OF.values()}
-_OF_GUEST = frozenset(Guest.model_fields)
+_OF_GUEST = frozenset(NamedGuest.model_fields)
 
 
 def unknown_fields(kind: type[Data], data: Mapping[str, Any]) -> dict[str, Any]:

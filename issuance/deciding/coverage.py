@@ -36,7 +36,7 @@ class Coverage:
         there when it was first told of, at least one, the earliest first."""
         if not self.has(day):
             return False
-        if self.stood == self.calendar:
+        if self.stood is self.calendar:
             return True
         paid = max(self.stood.number_within(every, self.start, self.end), 1)
         return self.calendar.number_within(every, self.start, day) < paid

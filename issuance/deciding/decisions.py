@@ -87,7 +87,7 @@ def _for_guests(
     for guest in history.parties.at(since):
         place, lead_booker = guest
         credit = issued.get(place)
-        archived = history.is_archived(place, history.start_of(occurrence.day))
+        archived = history.is_archived(place) or history.was_archived(place, occurrence.day)
         # What is out is left as it is, unless the facts took it back: it is not given again.
         is_given = credit is not None and credit.revoked_by != "facts"
         version = occurrence.version

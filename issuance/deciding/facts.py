@@ -91,8 +91,8 @@ class StartMoved:
 
 @dataclass(frozen=True, slots=True)
 class TypeChanged:
-    """The membership is of another type from then on. `automatic`: that type's `billing: automatic`. `switches`: periods
-    that are running go over to it (SEMANTICS 18)."""
+    """The membership is of another type from then on. `automatic`: that type's `billing: automatic`. `switches`:
+    periods that are running go over to it (SEMANTICS 18)."""
 
     moment: Moment
     membership_type_id: UUID

@@ -68,10 +68,15 @@ class IssuingFrequency(StrEnum):
     @property
     def interval(self) -> Interval | None:
         """The rule's period; None: the membership's billing period, on which ONCE rides."""
-        return _INTERVALS.get(self.value)
+        return _INTERVALS.get(self)
 
 
-_INTERVALS = {"P1M": Interval(1, 0), "P3M": Interval(3, 0), "P6M": Interval(6, 0), "P1Y": Interval(12, 0)}
+_INTERVALS: dict[str, Interval] = {
+    "P1M": Interval(1, 0),
+    "P3M": Interval(3, 0),
+    "P6M": Interval(6, 0),
+    "P1Y": Interval(12, 0),
+}
 
 
 @dataclass(frozen=True, slots=True)

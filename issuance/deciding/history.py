@@ -99,15 +99,22 @@ class History:
         """Whether the member who signed up is archived."""
         return self.facts.archived_at is not None and self.facts.archived_at <= self.now
 
-    def is_archived(self, place: int, begun_at: datetime) -> bool:
-        """Whether a guest gets nothing for what begins at an instant, because they or the member who signed up are
-        archived, or were brought back only after it had begun."""
-        if self.member_is_archived or any(
+    def is_archived(self, place: int) -> bool:
+        """Whether a guest gets nothing now, because they or the member who signed up are archived."""
+        return self.member_is_archived or any(
             archived == place and at <= self.now for archived, at in self.facts.archived_guests
-        ):
-            return True
-        back = [self.facts.returned_at, *(at for guest, at in self.facts.returned_guests if guest == place)]
-        return any(at is not None and begun_at < at for at in back)
+        )
+
+    def was_archived(self, place: int, day: date) -> bool:
+        """Whether a guest gets nothing for what began on a date, because they or the member who signed up were brought
+        back from an archiving only later."""
+        returns = [self.facts.returned_at, *(at for guest, at in self.facts.returned_guests if guest == place)]
+        return any(at is not None and self._begun_at(day) < at for at in returns)
+
+    def _begun_at(self, day: date) -> datetime:
+        """When what starts on a date began: at its midnight; on the day of joining, at the sign-up."""
+        joined = day_of(self.signed_up_at, self.facts.zone)
+        return max(self.start_of(day), self.signed_up_at) if day == joined else self.start_of(day)
 
     def status_at(self, instant: datetime) -> Status:
         """The status at an instant, automatic charges included."""

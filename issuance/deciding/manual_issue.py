@@ -37,7 +37,7 @@ def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> It
         if credit.key.credit_rule_id == rule.credit_rule_id and credit.is_held_at(history.now)
     }
     for place, lead_booker in history.parties.now:
-        archived = history.is_archived(place, history.now)
+        archived = history.is_archived(place)
         why = refused or left_out(
             version, lead_booker=lead_booker, stayed=True, archived=archived, holds=False, used=False
         )

@@ -164,7 +164,7 @@ def _reason(history: History, day: date, version: RuleVersion, release: Release)
 def _type_of(history: History, day: date, frequency: IssuingFrequency) -> UUID:
     """The membership type whose rules the occurrence goes by that starts on `day`. The sign-up's stays the one that was
     signed up for, and no P0D occurrence is running when the type changes (SEMANTICS 18)."""
-    if day == history.starts_on:
+    if day == history.starts_on or not history.types.have_changed:
         return history.types.signed_up
     if frequency is IssuingFrequency.ONCE:
         return history.types.of_day(day)

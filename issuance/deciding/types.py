@@ -28,6 +28,11 @@ class Types:
         return self._signed_up
 
     @property
+    def have_changed(self) -> bool:
+        """Whether the type was ever changed."""
+        return bool(self._changes)
+
+    @property
     def known(self) -> frozenset[UUID]:
         """All types that it ever had."""
         return frozenset([self._signed_up, *(change.membership_type_id for _, change in self._changes)])

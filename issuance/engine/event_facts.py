@@ -29,7 +29,8 @@ from issuance.deciding.frequency import BillingFrequency
 from issuance.deciding.recognition import Entry, Listing, Recognised, recognised
 
 SIGNED_UP, GUESTS_CHANGED = "membership.signed_up", "membership.guests_changed"
-TYPE_CHANGED = "membership.type_changed"
+#: Events that change what charges cover that were told before.
+DATES_MOVED = frozenset({"membership.billing_date_moved", "membership.start_moved"})
 #: The order in which charges' events of one instant happened.
 _OF_CHARGES = tuple(
     f"charge.{state}" for state in ("initiated", "failed", "skipped", "succeeded", "disputed", "refunded")
@@ -56,7 +57,8 @@ def named_by(membership_id: UUID, events: Sequence[Row[Any]]) -> Named:
     naming = [place for place, event in enumerate(events) if event.type in (SIGNED_UP, GUESTS_CHANGED)]
     if len(naming) == 1:  # a sign-up's guests all have ids
         (place,) = naming
-        return {place: [Recognised(entry.guest_id, entry.external_user_id) for entry in _entries(events[place].data)]}
+        guests = events[place].data["guests"]
+        return {place: [Recognised(UUID(guest["guest_id"]), guest.get("external_user_id")) for guest in guests]}
     # An import's lists may lie before its sign-up, which names the first guests all the same.
     naming.sort(key=lambda place: events[place].type != SIGNED_UP)
     listings = (Listing(events[place].source, events[place].event_id, _entries(events[place].data)) for place in naming)

@@ -24,7 +24,8 @@ _OF_CREDIT = [column.name for column in fields(Credit) if column.name != "key"]
 
 # Each table is read by its own key, so that the planner has no choice: right after an import it knows no sizes.
 _MEMBERSHIPS = text("""
-    SELECT m.membership_id, m.membership_type_id, m.member_id, m.starts_on, m.billing_anchor, m.billing_frequency, m.status, m.ends_on,
+    SELECT m.membership_id, m.membership_type_id, m.member_id, m.starts_on, m.billing_anchor, m.billing_frequency,
+           m.status, m.ends_on,
            s.due_at, s.settled_at, s.fingerprint,
            ARRAY(SELECT t.membership_type_id FROM membership_types t
                   WHERE t.brand_id = :brand_id AND t.billing = 'automatic') AS automatic_types

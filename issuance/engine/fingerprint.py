@@ -166,7 +166,8 @@ class Fingerprints:
         return state.settled_at if passes else None
 
     def _is_ordinary(self, facts: MembershipFacts, now: datetime) -> bool:
-        """Whether a membership can have a fingerprint: nobody is or was archived, and all that is known has happened."""
+        """Whether a membership can have a fingerprint: nobody is or was archived, and all that is known has
+        happened."""
         archivings = (facts.archived_at, facts.returned_at, *facts.archived_guests, *facts.returned_guests)
         return not any(archivings) and facts.told[-1].moment.at <= now
 

@@ -92,8 +92,8 @@ def news_of(
 
 
 def _apart(connection: Connection, brand_id: UUID, news: dict[str, News]) -> set[str]:
-    """Memberships that must be loaded whatever their news says: sign-ups with a member or guest who is or was archived, and those
-    with news of a charge that earlier facts told of but that is not in `charges`."""
+    """Memberships that must be loaded whatever their news says: sign-ups with a member or guest who is or was archived,
+    and those with news of a charge that earlier facts told of but that is not in `charges`."""
     charge_ids = [
         event.charge_id
         for heard in news.values()

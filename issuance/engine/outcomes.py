@@ -17,6 +17,7 @@ from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import Change, NewCredit, Settlement, settle
 from issuance.engine import limits
+from issuance.engine.event_facts import DATES_MOVED
 from issuance.engine.facts import Listed, Membership
 from issuance.tenancy.clock import BrandClock
 
@@ -184,10 +185,12 @@ def settled_itself(member: Membership, outcome: Outcome) -> Settled:
     """A membership that was loaded, with the outcome of its own facts."""
     since = member.state.settled_at
     numbers = {charge_id: number for number, charge_id in enumerate(member.charge_ids)}
-    new = {
-        event.charge_id: numbers[event.charge_id]
-        for event in member.events
-        if event.charge_id is not None and (event.is_news or since is None or since < event.time <= outcome.now)
-    }
+    new_events = [
+        event for event in member.events if event.is_news or since is None or since < event.time <= outcome.now
+    ]
+    if any(event.type in DATES_MOVED for event in new_events):
+        new = numbers
+    else:
+        new = {event.charge_id: numbers[event.charge_id] for event in new_events if event.charge_id is not None}
     events = [EventKey(event.source, event.event_id) for event in member.news]
     return Settled(str(member.membership_id), outcome, member, True, events, tuple(new.items()))

@@ -1,4 +1,5 @@
-"""What lists show, kept beside the facts: the guests of an order, its charges, its status, type and dates, as they are now."""
+"""What lists show, kept beside the facts: the guests of an order, its charges,
+its status, type and dates, as they are now."""
 
 from collections.abc import Sequence
 from typing import Any

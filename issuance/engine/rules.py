@@ -13,7 +13,8 @@ from issuance.deciding.facts import Coupon, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency, parse_validity
 
 _RULES = text("""
-    SELECT v.credit_rule_id, r.created_at AS made_at, r.effective_from, r.deleted_at, v.version, v.created_at, v.membership_type_id, v.coupon_id, v.coupon_name,
+    SELECT v.credit_rule_id, r.created_at AS made_at, r.effective_from, r.deleted_at, v.version, v.created_at,
+           v.membership_type_id, v.coupon_id, v.coupon_name,
            c.coupon_id IS NOT NULL AS coupon_there, c.validity, v.roll_over, v.issue_on_signup, v.multi_use,
            v.for_lead_booker_only, v.issuing_frequency, v.include_upcoming
       FROM rule_versions v

@@ -22,15 +22,20 @@ from issuance.tenancy.clock import BrandClock
 #: The counts by reason, and a dry run's decisions.
 Done = tuple[Counter[Reason], Plan | None]
 
-# The memberships that a run is for. A sweep goes by schedules instead.
+# The memberships that a run is for. A sweep goes by schedules instead. A replay is also for those that were of another
+# type before.
 _MEANT = """
       FROM memberships m
      WHERE m.brand_id = :brand_id
        AND (CAST(:membership_id AS uuid) IS NULL OR m.membership_id = :membership_id)
        AND (CAST(:membership_type_id AS uuid) IS NULL OR m.membership_type_id = :membership_type_id)
-       AND (CAST(:credit_rule_id AS uuid) IS NULL OR m.membership_type_id IN (
+       AND (CAST(:credit_rule_id AS uuid) IS NULL
+            OR m.membership_type_id IN (
                 SELECT v.membership_type_id FROM rule_versions v
-                 WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id))
+                 WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id)
+            OR :of_other_types AND m.membership_id IN (
+                SELECT e.membership_id FROM billing_events e
+                 WHERE e.brand_id = :brand_id AND e.type = 'membership.type_changed'))
 """
 _PLAN = text(f"""
     WITH numbered AS (
@@ -67,7 +72,7 @@ def memberships_of(connection: Connection, run: Row[Any], first_id: UUID, last_i
 
 def _meant(run: Row[Any]) -> dict[str, object]:
     names = ("brand_id", "membership_id", "membership_type_id", "credit_rule_id")
-    return {name: getattr(run, name) for name in names}
+    return {**{name: getattr(run, name) for name in names}, "of_other_types": run.kind == "replay"}
 
 
 def work_on_range(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> Done:

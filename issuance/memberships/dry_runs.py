@@ -1,7 +1,7 @@
 """What would come of events if they were loaded: they are taken in, settled on paper, and forgotten again."""
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from issuance.billing.events import Batch, Intake
 from issuance.deciding.calendar import add_months, day_of
 from issuance.deciding.decisions import decide
 from issuance.deciding.reasons import Reason
-from issuance.deciding.settlement import settle
+from issuance.deciding.settlement import settle, status_of
 from issuance.engine.facts import Membership, load
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rules import RuleBook
@@ -128,15 +128,16 @@ class DryRun:
 def _settled(member: Membership, rules: RuleBook, clock: clocks.BrandClock, last: date) -> _Paper:
     history = member.history(clock.now)
     of_types = rules.of(member.facts.types)
-    settlement = settle(history, of_types, member.state.settled_at)
-    ahead: Sequence[Any] = decide(history, of_types, last)
-    due = Counter(
-        Due(decision.credit_rule_id, f"{decision.occurrence.period_start:%Y-%m}", decision.reason is Reason.ISSUED)
-        for decision in ahead
-        if decision.reason in (Reason.ISSUED, Reason.NOT_DUE_YET)
-    )
-    before_and_after = ((change.before.revoked_at, change.after.revoked_at) for change in settlement.change)
-    taken_back = sum(before is None and after is not None for before, after in before_and_after)
-    reasons = settlement.counts.copy()
-    del reasons[Reason.ISSUED]
-    return _Paper(settlement.status.value, due, reasons, taken_back)
+    due: Counter[Due] = Counter()
+    reasons: Counter[Reason] = Counter()
+    for decision in decide(history, of_types, last):
+        if decision.reason in (Reason.ISSUED, Reason.NOT_DUE_YET):
+            month = f"{decision.occurrence.period_start:%Y-%m}"
+            due[Due(decision.credit_rule_id, month, decision.reason is Reason.ISSUED)] += 1
+        elif decision.credit is None and history.start_of(decision.occurrence.day) <= clock.now:
+            reasons[decision.reason] += 1
+    taken_back = 0
+    if member.credits:
+        changes = settle(history, of_types, member.state.settled_at).change
+        taken_back = sum(change.before.revoked_at is None and change.after.revoked_at is not None for change in changes)
+    return _Paper(status_of(history).value, due, reasons, taken_back)

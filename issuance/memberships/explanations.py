@@ -43,7 +43,7 @@ def explain(
     first: date | None = None,
     last: date | None = None,
 ) -> Explanation:
-    """Of the occurrences whose period starts within `first` to `last` (inclusive dates in the brand's zone; default: from
+    """The occurrences whose period starts within `first` to `last` (inclusive dates in the brand's zone; default: from
     the sign-up to today), those of deleted rules too. Raises NotFound for an unknown membership."""
     clock = clocks.read(connection, brand_id)
     loaded = load(connection, brand_id, clock.zone, [membership_id])
@@ -139,11 +139,14 @@ def _instant(instant: Any) -> str:
 
 
 _SENTENCES = {
-    Reason.CHARGE_UNPAID: "{name} gets no credit for {period} yet: its charge is not initiated, or was taken back.{charge}",
-    Reason.NEEDS_ATTENTION: "The credit for {period} is held: the membership needs attention until it is active again.{open}",
+    Reason.CHARGE_UNPAID: "{name} gets no credit for {period} yet: its charge is not initiated, or was taken back."
+    "{charge}",
+    Reason.NEEDS_ATTENTION: "The credit for {period} is held: the membership needs attention until it is active again."
+    "{open}",
     Reason.NOT_DUE_YET: "The period from {start} has not begun yet.",
     Reason.NOT_SIGNUP_RULE: "The rule issues nothing on sign-up; it begins with the first billing period.",
-    Reason.VERSION_NOT_IN_FORCE: "No version of the rule was in force for {period}: it was scheduled at {scheduled}, {saved}.",
+    Reason.VERSION_NOT_IN_FORCE: "No version of the rule was in force for {period}: it was scheduled at {scheduled},"
+    " {saved}.",
     Reason.RULE_DELETED: "The rule is deleted: nothing is issued under it any more.",
     Reason.NOT_LEAD_BOOKER: "The rule is for the lead booker only, and {name} is not the lead booker of {period}.",
     Reason.MEMBERSHIP_PAUSED: "The membership was paused when {period} began.",
@@ -169,9 +172,9 @@ def _sentence(history: History, decision: Decision, reason: Reason, name: str, f
         "charge": _nearest(facts),
         "open": "".join(f" Open is {_said(charge)}." for charge in facts["open_charges"]),
         "scheduled": facts["scheduled_at"],
-        "saved": f"and a version was saved only at {facts['next_version_at']}"
+        "saved": f"and the next version counts from {facts['next_version_at']}"
         if facts["next_version_at"]
-        else "and those saved by then are for another type or frequency",
+        else "and no version is for it",
     }
     if decision.credit is not None:
         said = f"{name} was issued a credit for {words['period']}; it {_became(history, decision.credit)}."

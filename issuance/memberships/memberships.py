@@ -105,7 +105,7 @@ def _charges(member: Membership, history: History) -> list[dict[str, Any]]:
             "id": member.charge_ids[charge.number],
             "state": charge.state.value,
             "period_start": charge.period_start,
-            "period_end": charge.covers.end,
+            "period_end": charge.period_end or charge.covers.end,
             "amount": _number(charge.amount),
             "amount_refunded": _number(charge.amount_refunded),
         }

@@ -109,11 +109,8 @@ def test_a_guest_of_a_later_list_needs_no_id(accept: Accept, ada: UUID, connecti
     party = [{"name": "Ada", "lead_booker": True}, {"name": "Bob"}]
     says = {"membership_id": str(ada), "guests": party}
     assert warned(accept(event("membership.guests_changed", says, time="2020-02-01T00:00:00Z"))) == []
-    data = connection.scalar(
-        select(billing_events.c.data).where(
-            billing_events.c.type == "membership.guests_changed", billing_events.c.membership_id == ada
-        )
-    )
+    of = (billing_events.c.type == "membership.guests_changed", billing_events.c.membership_id == ada)
+    data = connection.execute(select(billing_events.c.data).where(*of)).scalar_one()
     assert [guest["guest_id"] for guest in data["guests"]] == [None, None]
 
 

@@ -19,8 +19,8 @@ def brand(http: httpx.Client) -> Brand:
 
 RULE_FIELDS = {
     "id", "membership_type_id", "membership_type", "coupon_id", "coupon_name", "coupon_description", "roll_over",
-    "issue_on_signup", "multi_use", "for_lead_booker_only", "issuing_frequency", "version", "effective_from", "created_at",
-    "updated_at",
+    "issue_on_signup", "multi_use", "for_lead_booker_only", "issuing_frequency", "version", "effective_from",
+    "created_at", "updated_at",
 }  # fmt: skip
 CREDIT_FIELDS = {
     "id", "code", "status", "credit_rule_id", "rule_version", "coupon_id", "coupon_name", "membership_id", "guest",

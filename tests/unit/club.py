@@ -225,7 +225,7 @@ class Life:
             versions = tuple(version for version in one.versions if version.created_at <= now)
             deleted_at = one.deleted_at if one.deleted_at is not None and one.deleted_at <= now else None
             if versions:
-                saved.append(Rule(one.credit_rule_id, versions, deleted_at))
+                saved.append(Rule(one.credit_rule_id, versions, deleted_at, one.made_at))
         return saved
 
     def settle(self, now: datetime, *, woke_at: datetime | None = None) -> list[Outcome]:
@@ -245,10 +245,7 @@ class Life:
             self.events = [SimpleNamespace(**{**vars(event), "is_news": False}) for event in self.events]
 
     def live(self, now: datetime) -> set[tuple[object, ...]]:
-        """The credits that can be used at `now` or later.
-
-        The period of a credit that rolls over limits nothing and stays as it was known at issue.
-        """
+        """The credits that can be used at `now` or later."""
         return {
             (
                 credit.key._replace(place=0),
@@ -256,7 +253,7 @@ class Life:
                 credit.valid_from,
                 credit.expires_at,
                 credit.rule_version,
-                None if credit.roll_over else credit.period_end,
+                credit.period_end,
             )
             for credit in self.credits
             if credit.is_held_at(now)

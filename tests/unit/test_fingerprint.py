@@ -3,15 +3,16 @@
 from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
-from typing import cast
+from typing import NamedTuple, cast
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from issuance.deciding.facts import Rule
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.outcomes import Outcome, outcome_of
 from issuance.engine.rules import RuleBook
-from tests.unit.club import GOLD, Life, clock_at
+from tests.unit.club import Life, clock_at
 from tests.unit.lives import lives, nows, others
 
 laws = settings(max_examples=60, deadline=None, phases=[Phase.generate])
@@ -20,7 +21,16 @@ laws = settings(max_examples=60, deadline=None, phases=[Phase.generate])
 def fingerprints(life: Life, now: object, *, stands_still: bool = True) -> Fingerprints:
     """Taken at an instant, with the rules that are saved by then."""
     clock = replace(clock_at(now, life.zone), stands_still=stands_still)  # type: ignore[arg-type]
-    return Fingerprints(cast(RuleBook, {GOLD: life.rules_at(now)}), clock)  # type: ignore[arg-type]
+    return Fingerprints(cast(RuleBook, Book(life.rules_at(now))), clock)  # type: ignore[arg-type]
+
+
+class Book(NamedTuple):
+    """A rule book of one brand's rules, which are for all types."""
+
+    rules: list[Rule]
+
+    def of(self, types: object) -> list[Rule]:  # noqa: ARG002 - as a rule book's
+        return self.rules
 
 
 def said(outcome: Outcome) -> tuple[object, ...]:

@@ -1,0 +1,66 @@
+"""Explain names what decided: instants, the nearest charge, each open one (INTERFACE 5)."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from issuance.catalog import membership_types
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.database.connections import transaction
+from issuance.memberships import explanations
+from tests.database.clubs import Club
+
+
+@pytest.fixture
+def billed(new_club: Callable[..., Club]) -> tuple[Club, UUID]:
+    """A membership since 31 January that a biller charges: January paid, March's debit failed."""
+    club = new_club()
+    with transaction(club.engine, club.brand_id) as connection:
+        external = membership_types.create(connection, club.brand_id, NewMembershipType(name="Billed"))
+    club.rows("UPDATE rule_versions SET membership_type_id = :new", new=external["id"])
+    club.type_id = external["id"]
+    (membership_id,) = club.accept()
+    for charge_id, state, start in (("jan", "succeeded", "2031-01-31"), ("mar", "failed", "2031-03-31")):
+        says = {"membership_id": str(membership_id), "charge_id": charge_id, "period_start": start}
+        club.tell(f"charge.{state}", f"{start}T09:00", says)
+    club.move_clock("2031-04-10")
+    club.settle([membership_id])
+    return club, membership_id
+
+
+def row(club: Club, membership_id: UUID, start: str) -> dict[str, Any]:
+    with transaction(club.engine, club.brand_id) as connection:
+        explained = explanations.explain(connection, club.brand_id, membership_id)
+    (found,) = [row for row in explained.rows if str(row["period_start"]) == start]
+    return found
+
+
+def test_a_period_without_a_charge_names_the_nearest(billed: tuple[Club, UUID]) -> None:
+    """February was never charged: the nearest by its start is January's."""
+    said = row(*billed, "2031-02-28")
+    assert (said["reason"], said["facts"]["charges"]) == ("charge_unpaid", [])
+    assert said["facts"]["nearest_charge"]["charge_id"] == "jan"
+    assert "The nearest is charge jan (succeeded) for 2031-01-31 to 2031-02-28." in said["text"]
+
+
+def test_each_open_charge_is_named(billed: tuple[Club, UUID]) -> None:
+    said = row(*billed, "2031-02-28")
+    assert [charge["charge_id"] for charge in said["facts"]["open_charges"]] == ["mar"]
+    club, membership_id = billed
+    says = {"membership_id": str(membership_id), "charge_id": "feb", "period_start": "2031-02-28"}
+    club.tell("charge.succeeded", "2031-04-01T09:00", says)
+    held = row(club, membership_id, "2031-02-28")
+    assert held["reason"] == "needs_attention"
+    assert "Open is charge mar (failed) for 2031-03-31 to 2031-04-30." in held["text"]
+
+
+def test_where_no_version_was_in_force_both_instants_are_named(billed: tuple[Club, UUID]) -> None:
+    """To the microsecond: a rule saved at :38.197 and a sign-up at :38 differ."""
+    club, membership_id = billed
+    club.rows("UPDATE rule_versions SET created_at = '2031-01-31T10:00:00.197Z'")
+    said = row(club, membership_id, "2031-01-31")
+    assert said["reason"] == "version_not_in_force"
+    assert "it was scheduled at 2031-01-31T10:00:00+00:00" in said["text"]
+    assert "the next version counts from 2031-01-31T10:00:00.197000+00:00" in said["text"]
