@@ -1,15 +1,17 @@
 """Memberships of one fingerprint have one outcome and one future (docs/decisions 19)."""
 
 from copy import deepcopy
+from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from datetime import timedelta
-from typing import NamedTuple, cast
+from typing import NamedTuple, cast, get_args
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from issuance.deciding.facts import Rule
-from issuance.engine.fingerprint import Fingerprints
+from issuance.deciding.facts import Credit, Fact, MembershipFacts, Rule
+from issuance.engine.fingerprint import FIELDS, Fingerprints
 from issuance.engine.outcomes import Outcome, outcome_of
 from issuance.engine.rules import RuleBook
 from tests.unit.club import Life, clock_at
@@ -67,6 +69,12 @@ def clubs(draw: st.DrawFn) -> list[Life]:
         assert odd.signed_up_at is not None
         odd.status(odd.signed_up_at + timedelta(days=40), draw(st.sampled_from(["active", "paused", "cancelled"])))
     return club
+
+
+@pytest.mark.parametrize("kind", [MembershipFacts, Credit, *get_args(Fact)], ids=lambda kind: kind.__name__)
+def test_every_field_of_the_facts_has_its_place_in_the_fingerprint(kind: type) -> None:
+    """A new field must be told there, or memberships that differ in it would be decided as one."""
+    assert set(FIELDS[kind]) == {field.name for field in dataclass_fields(kind)}
 
 
 @laws
