@@ -84,8 +84,8 @@ def _recognised(fact: Fact, party: list[Person], everyone: dict[str, Person]) ->
 
 def _otherwise(guest: Guest, person: Person) -> bool:
     """Whether an id of the entry says that it is somebody else; an id that we gave says nothing."""
-    member = guest.external_user_id
-    return (guest.by_id and bool(person.ids)) or (None not in (member, person.external_user_id) and member != person.external_user_id)
+    members = {guest.external_user_id, person.external_user_id} - {None}
+    return (guest.by_id and bool(person.ids)) or len(members) == 2
 
 
 def _told_anew(person: Person, guest: Guest) -> Person:

@@ -151,9 +151,9 @@ class Biller:
     # -- what is there
 
     def explain(self, first: str, last: str) -> Explanation:
-        span = {"first": at(first).date(), "last": at(last).date()}
+        span = at(first).date(), at(last).date()
         with self.open() as connection:
-            return explanations.explain(connection, self.club.brand_id, self.ids["m"], **span)
+            return explanations.explain(connection, self.club.brand_id, self.ids["m"], first=span[0], last=span[1])
 
     def book(self, membership: str = "m") -> list[Any]:
         return self.club.rows(BOOK, membership_id=self.ids[membership])
@@ -172,6 +172,7 @@ class Biller:
         return [f"{row.name} {row.period_start}" for row in self.book() if row.status == "live"]
 
     def ends(self, start: str) -> datetime | None:
+        found: datetime | None
         (found,) = [row.expires_at for row in self.book() if str(row.period_start) == start]
         return found
 
