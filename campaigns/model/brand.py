@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4, uuid5
 
 import httpx
 
@@ -77,8 +77,8 @@ class Brand:
             if key in ("membership_type", "charge"):
                 data[f"{key}_id"] = self.id(value)
             elif key == "guests":
-                data["guests"] = [self._guest(guest) for guest in value]
-            elif value is not None:
+                data["guests"] = [self._guest(guest, fact, number) for number, guest in enumerate(value)]
+            elif value is not None or key == "ends_on":
                 data[key] = value.isoformat() if isinstance(value, date) else value
         if fact.kind == "membership.signed_up":
             data["external_user_id"] = fact.membership
@@ -91,8 +91,16 @@ class Brand:
             "data": data,
         }
 
-    def _guest(self, guest: Guest) -> Row:
-        return {"guest_id": self.id(guest.name), "name": guest.name, "lead_booker": guest.lead_booker}
+    def _guest(self, guest: Guest, fact: Fact, number: int) -> Row:
+        """An entry of a list. One without an id may be somebody new, whose id comes from the fact's (INTERFACE 6)."""
+        known: Row = {"name": guest.name, "lead_booker": guest.lead_booker}
+        if guest.by_id:
+            known["guest_id"] = self.id(guest.label)
+        else:
+            minted = uuid5(UUID(self.id(fact.membership)), f"{fact.source} {fact.id} {number}")
+            self.know(f"{fact.id} {number}", str(minted))
+        said = {"email": guest.email, "external_user_id": guest.external_user_id}
+        return known | {key: value for key, value in said.items() if value is not None}
 
     def credits(self) -> dict[tuple[Any, ...], Row]:
         """All credits of the brand by key, in labels."""

@@ -102,6 +102,8 @@ class Play:
             body["coupon_id"] = op.args["coupon"]
         if "membership_type" in op.args:
             body["membership_type_id"] = self.brand.id(op.args["membership_type"])
+        if body.get("effective_from"):
+            body["effective_from"] = str(body["effective_from"])
         return body
 
     def _create_rule(self, op: Op) -> None:

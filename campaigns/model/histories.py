@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from random import Random
@@ -75,7 +75,7 @@ class _Draft:
     def history(self, seed: int) -> History:
         random = self.random
         self.types = {"gold": random.choice(["external", "external", "automatic"])}
-        if random.random() < 0.4:
+        if random.random() < 0.6:
             self.types["silver"] = random.choice(["external", "automatic"])
         self.coupons = {name: random.choice(VALIDITIES) for name in ("spa", "gym")}
         opening = [Op("coupon", {"name": name, "validity": validity}) for name, validity in self.coupons.items()]
@@ -110,6 +110,9 @@ class _Draft:
         random = self.random
         born = self.start if random.random() < 0.6 else self._instant()
         fields = {**self._flags(), "membership_type": random.choice(list(self.types))}
+        if random.random() < 0.2:  # the promise is older than the software
+            today = local_date(self.timezone, born)
+            fields["effective_from"] = today - timedelta(days=random.choice([0, 1, 30, 200, 900]))
         dated = [(born, Op("create_rule", {"rule": rule, "include_upcoming": random.random() < 0.4, **fields}))]
         updates = sorted(self._instant() for _ in range(random.choice([0, 0, 1, 2])))
         for instant in (each for each in updates if each > born):
@@ -150,13 +153,19 @@ class _Draft:
         for _ in range(random.randrange(6)):  # stand exactly on a midnight, or just before it
             day = local_date(self.timezone, self._instant())
             stops.add(midnight(self.timezone, day) - timedelta(seconds=random.randrange(2)))
-        outages = random.choice([0.0, 0.1, 0.5])
+        outages = random.choice([0.0, 0.1, 0.5, 1.0])
         ops: list[Op] = []
         for stop in sorted(stop for stop in stops if stop <= self.end):
             if stop > self.start:
                 ops.append(Op("clock", {"now": stop, "jump": random.random() < outages}))
             ops += [op for instant, op in dated if instant == stop]
         return coherent(ops)
+
+
+def in_mode(history: History, *, jump: bool) -> History:
+    """The same history with a clock that always jumps, or one under which time always passes."""
+    ops = [Op("clock", {**op.args, "jump": jump}) if op.name == "clock" else op for op in history.ops]
+    return replace(history, ops=tuple(ops))
 
 
 def coherent(ops: list[Op]) -> list[Op]:

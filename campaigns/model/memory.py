@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import datetime
 
 from campaigns.model.reading import Reading
-from campaigns.model.times import local_date, midnight, plus_months
-from campaigns.model.words import Credit, Fact, Version
-
-DATED = ("starts_on", "billing_anchor", "ends_on", "period_start", "period_end")
-SIGN_UP = "membership.signed_up"
+from campaigns.model.times import midnight
+from campaigns.model.words import SIGN_UP, Credit, Fact, Version
 
 
 class Memory:
@@ -29,6 +26,8 @@ class Memory:
         self.credits_of: dict[str, list[Credit]] = {}
         #: The members who are removed; a member goes by the label of their membership.
         self.archived: set[str] = set()
+        #: When a member who had been removed came back: what began before that is never given.
+        self.revived: dict[str, datetime] = {}
 
     @property
     def credits(self) -> list[Credit]:
@@ -62,8 +61,7 @@ class Memory:
             known = [fact for fact in known if (fact.source, fact.id) not in self.waiting]
             if sign_up not in known:
                 return None
-        automatic = self.types[sign_up.data["membership_type"]] == "automatic"
-        return Reading(self.timezone, automatic, known, self.now)
+        return Reading(self.timezone, self.types, known, self.now)
 
     def readings(self) -> Iterator[Reading]:
         for membership in self.sign_ups:
@@ -75,16 +73,18 @@ class Memory:
         """The credits that a rule gave a membership."""
         return [credit for credit in self.credits_of.get(membership, []) if credit.rule == rule]
 
-    def instants(self, membership: str, until: datetime) -> list[datetime]:
-        """The instants after now, up to `until`, at which something may fall due: facts' times, dates' midnights."""
-        found = {fact.time for fact in self.facts_of[membership]}
-        for fact in self.facts_of[membership]:
-            for day in (fact.data.get(name) for name in DATED):
-                if day is not None:
-                    found |= {midnight(self.timezone, plus_months(day, number)) for number in self._months(day, until)}
-        return sorted(instant for instant in found if self.now < instant <= until)
-
-    def _months(self, day: date, until: datetime) -> range:
-        first, last = local_date(self.timezone, self.now), until.astimezone(UTC)
-        since = (first.year - day.year) * 12 + first.month - day.month - 1
-        return range(max(0, since), max(0, (last.year - day.year) * 12 + last.month - day.month + 2))
+    def next_instant(self, membership: str, until: datetime) -> datetime | None:
+        """The first instant after now, up to `until`, at which something may fall due: a fact's time, a boundary or
+        an announced end."""
+        facts = self.facts_of[membership]
+        found = {fact.time for fact in facts}
+        found |= {midnight(self.timezone, fact.data["ends_on"]) for fact in facts if fact.data.get("ends_on")}
+        reading = self.reading(membership)
+        if reading is not None:
+            frequencies = {each.issuing_frequency for versions in self.rules.values() for each in versions}
+            for frequency in frequencies | {"billing_cycle"}:
+                day = reading.local_date(self.now)
+                while (start := reading.midnight(day)) <= self.now:
+                    day = reading.calendar.next(frequency, day)
+                found.add(start)
+        return min((instant for instant in found if self.now < instant <= until), default=None)

@@ -6,9 +6,9 @@ from datetime import date, datetime
 from typing import Any
 
 from campaigns.model.memory import Memory
-from campaigns.model.owed import Owed, owed, stamps
+from campaigns.model.owed import Owed, end_of, owed, stamps, used_before
 from campaigns.model.reading import Reading
-from campaigns.model.times import local_date, plus_validity
+from campaigns.model.times import local_date, midnight, plus_validity
 from campaigns.model.words import Credit, Fact, Op, Version
 
 FLAGS = {
@@ -49,11 +49,24 @@ class Oracle(Memory):
     def delete_rule(self, rule: str) -> None:
         self.save(rule, deleted=True)
 
-    def save(self, rule: str, include_upcoming: bool = False, deleted: bool = False, **fields: Any) -> None:
+    def save(
+        self,
+        rule: str,
+        include_upcoming: bool = False,
+        deleted: bool = False,
+        effective_from: date | None = None,
+        **fields: Any,
+    ) -> None:
         """The rule's next version, or its first; what is not named stays."""
         versions = self.rules.setdefault(rule, [])
         said = vars(versions[-1]) if versions else FLAGS
-        head = {"number": len(versions) + 1, "created": self.now, "include_upcoming": include_upcoming}
+        created = midnight(self.timezone, effective_from) if effective_from else self.now
+        head = {
+            "number": len(versions) + 1,
+            "created": created,
+            "made": self.now,
+            "include_upcoming": include_upcoming,
+        }
         versions.append(Version(**{**said, **fields, **head, "deleted": deleted}))
 
     def post(self, facts: list[Fact]) -> dict[str, int]:
@@ -67,7 +80,7 @@ class Oracle(Memory):
         if not jump:
             before = self.now
             for membership in self.sign_ups:
-                for instant in self.instants(membership, now):
+                while (instant := self.next_instant(membership, now)) is not None:
                     self.now = instant
                     self.settle_one(membership)
                 self.now = before
@@ -105,6 +118,7 @@ class Oracle(Memory):
     def revive(self, member: str) -> None:
         """A removed member is back; what ended stays ended."""
         self.archived.discard(member)
+        self.revived[member] = self.now
 
     def revoke(self, pick: int) -> Credit | None:
         """Revokes, as the operator, the `pick`-th live or upcoming credit."""
@@ -147,19 +161,19 @@ class Oracle(Memory):
 
     def _issue_to(self, rule: str, version: Version, reading: Reading) -> None:
         today = local_date(self.timezone, self.now)
-        passed = [day for day in reading.calendar(version.issuing_frequency) if day <= today]
+        passed = [day for day in reading.calendar.days(version.issuing_frequency) if day <= today]
         once = version.issuing_frequency == "P0D"
         period_start = reading.starts_on if once or not passed else passed[-1]
-        period_end = None if once else reading.next_boundary(version.issuing_frequency, period_start)
+        period_end = end_of(version, reading, period_start)
         for guest in reading.party(self.now):
             if version.for_lead_booker_only and not guest.lead_booker:
                 continue
-            own = [credit for credit in self.own(rule, reading.membership) if credit.guest == guest.name]
+            own = [credit for credit in self.own(rule, reading.membership) if credit.guest == guest.label]
             if any(credit.status(self.now) in ("live", "upcoming") for credit in own):
                 continue
             reissue = sum(credit.period_start == period_start for credit in own)
             start = reading.midnight(period_start)
-            one = Owed(guest.name, period_start, period_end, start, version, period_start)
+            one = Owed(guest.label, period_start, period_end, start, version, period_start)
             self._give(rule, reading, one, reissue, manual=True)
 
     # -- settling
@@ -180,14 +194,19 @@ class Oracle(Memory):
     def _settle_scheduled(self, rule: str, reading: Reading) -> None:
         own = self.own(rule, reading.membership)
         due = owed(self.rules[rule], reading, stamps(own))
+        everything = self.credits_of.get(reading.membership, [])
+        spared = {key: [one for one in ones if not used_before(reading, one, everything)] for key, ones in due.items()}
+        due = {key: ones for key, ones in spared.items() if ones}
         deleted = self.rules[rule][-1].deleted
         first = {(credit.guest, credit.period_start): credit for credit in own if credit.reissue == 0}
         for key, ones in due.items():
             credit = first.get(key)
             if credit is None and not deleted:
                 self._give_one(rule, reading, ones)
-            elif credit is not None and not credit.manual and credit.revoked == "facts" and not deleted:
-                credit.revoked = None
+            elif credit is not None and not credit.manual:
+                if credit.revoked == "facts" and not deleted:
+                    credit.revoked = None
+                self._ride(credit, ones[0])
         for key, credit in first.items():
             if key not in due and not credit.manual and not credit.redeemed and credit.revoked is None:
                 credit.revoked = "facts"
@@ -198,11 +217,22 @@ class Oracle(Memory):
             if self._give(rule, reading, one, 0):
                 return
 
+    def _ride(self, credit: Credit, one: Owed) -> None:
+        """A P0D credit goes over to the period that it rides on by the facts as they are now."""
+        if one.period_end is None and credit.period_end is None and credit.turn != one.turn:
+            credit.turn = one.turn
+            validity = self.coupons[credit.version.coupon]
+            if credit.from_start and validity:
+                credit.coupon_end = plus_validity(self.timezone, one.start, validity)
+
     def _give(self, rule: str, reading: Reading, one: Owed, reissue: int, manual: bool = False) -> bool:
-        if reading.membership in self.archived:
+        back = self.revived.get(reading.membership)
+        if reading.membership in self.archived or (back is not None and not manual and one.start < back):
             return False
         valid_from = max(one.start, self.now)
         validity = self.coupons[one.version.coupon]
+        from_start = not manual and self._is_late(rule, reading, one)
+        counted = one.start if from_start else valid_from
         credit = Credit(
             rule=rule,
             membership=reading.membership,
@@ -212,11 +242,12 @@ class Oracle(Memory):
             reissue=reissue,
             valid_from=valid_from,
             expires_at=None,
-            coupon_end=plus_validity(self.timezone, valid_from, validity) if validity else None,
+            coupon_end=plus_validity(self.timezone, counted, validity) if validity else None,
             version=one.version,
             manual=manual,
             issued_at=self.now,
             turn=one.turn,
+            from_start=from_start,
         )
         credit.expires_at = self._end(credit, reading)
         lives = credit.expires_at is None or credit.expires_at > self.now
@@ -224,23 +255,29 @@ class Oracle(Memory):
             self.credits_of.setdefault(reading.membership, []).append(credit)
         return lives
 
+    def _is_late(self, rule: str, reading: Reading, one: Owed) -> bool:
+        """Whether a validity counts from the period's start: of an import, or before its rule was made."""
+        signed_up, first = reading.sign_up.time, self.rules[rule][0]
+        imported = one.start < signed_up and reading.starts_on < reading.local_date(signed_up)
+        return imported or (first.created != first.made and one.start < first.made)
+
     def _end(self, credit: Credit, reading: Reading) -> datetime | None:
         """`expires_at`: the earliest of what SEMANTICS 6 names."""
         ends = [credit.coupon_end] if credit.coupon_end else []
         if not credit.version.roll_over:
-            ends.append(reading.next_billing_start(credit.valid_from))
+            ends.append(reading.calendar.next_start(credit.valid_from))
             if credit.period_end:
-                ends.append(reading.midnight(credit.period_end))
+                ends.append(reading.calendar.instant(credit.version.issuing_frequency, credit.period_end))
         return min(ends, default=None)
 
     def _look_after(self, credit: Credit, reading: Reading) -> None:
-        """A removed guest keeps nothing; an unredeemed roll_over=false credit moves with the billing date."""
+        """A removed guest keeps nothing; an unredeemed credit's period moves with the billing date."""
         if credit.redeemed or credit.revoked:
             return
-        if credit.manual and credit.guest not in {guest.name for guest in reading.party(credit.issued_at)}:
+        if credit.manual and credit.guest not in {guest.label for guest in reading.party(credit.issued_at)}:
             credit.revoked = "facts"
-        if credit.revoked or credit.version.roll_over:
+        if credit.revoked:
             return
         if credit.period_end:
-            credit.period_end = reading.next_boundary(credit.version.issuing_frequency, credit.period_start)
+            credit.period_end = end_of(credit.version, reading, credit.period_start)
         credit.expires_at = self._end(credit, reading)

@@ -1,11 +1,12 @@
-"""Which credits one rule owes one membership at one `now` (SEMANTICS 3, 4, 5), and why the others are not owed (13)."""
+"""Which credits one rule owes one membership at one `now` (SEMANTICS 3, 4, 5, 18), and why not the others (13)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from campaigns.model.reading import ENDED, PAYING, Reading
+from campaigns.model.reading import Reading
+from campaigns.model.releases import Release
 from campaigns.model.words import Credit, Version
 
 
@@ -27,71 +28,20 @@ class Turn:
 
     day: date
     version: Version | None
-    released: datetime | None
     out: bool
     blockers: set[str] = field(default_factory=set)
     took_place: bool = True
 
 
-class Release:
-    """What became of the turn that starts on `day`: when it was released, and whether it is taken back by now."""
-
-    def __init__(self, reading: Reading, day: date) -> None:
-        self.reading, self.day = reading, day
-        self.sign_up = day == reading.starts_on
-        self.start = reading.midnight(day)
-        self.released: datetime | None = None
-        self.out = False
-        self.start_status = reading.status_at(self.start)
-        self._walk()
-
-    def _walk(self) -> None:
-        reading = self.reading
-        instants = {fact.time for fact in reading.facts + reading.charges}
-        instants |= {since for since, _ in reading.statuses} | {self.start, reading.sign_up.time, reading.now}
-        for instant in sorted(instants):
-            if not reading.sign_up.time <= instant <= reading.now:
-                continue
-            if not self.sign_up and instant < self.start:
-                continue
-            charged = self._charged(instant)
-            attention = reading.status_at(instant) == "needs_attention"
-            if self.released is None:
-                if charged and not attention and self.start_status not in ("paused", *ENDED):
-                    self.released, self.out = instant, True
-            elif self.out and not charged:
-                self.out = False
-            elif not self.out and charged and ("succeeded" in charged or not attention):
-                self.out = True
-
-    def _charged(self, instant: datetime) -> set[str]:
-        """The states that release the turn; empty where it is not released."""
-        states = self.reading.covering(self.day, instant)
-        if self.sign_up and not states:
-            return {"succeeded"}
-        return states & set(PAYING)
-
-    def blockers(self) -> set[str]:
-        reading, reasons = self.reading, set()
-        if self.start > reading.now and not self.sign_up:
-            reasons.add("not_due_yet")
-        if self.start_status == "paused":
-            reasons.add("membership_paused")
-        if self.start_status in ENDED:
-            reasons.add("membership_ended")
-        if not self.out:
-            states = reading.covering(self.day, reading.now)
-            if not self._charged(reading.now):
-                reasons |= {"charge_unpaid"} | ({"charge_skipped"} if "skipped" in states else set())
-            if reading.status_at(reading.now) == "needs_attention":
-                reasons.add("needs_attention")
-            if reading.status_at(reading.now) == "upcoming":
-                reasons.add("not_billed_yet")
-        return reasons
-
-
 def calendar_of(version: Version, reading: Reading) -> list[date]:
-    return reading.calendar(version.issuing_frequency)
+    return reading.calendar.days(version.issuing_frequency)
+
+
+def end_of(version: Version, reading: Reading, day: date) -> date | None:
+    """The end of a turn's period; a P0D turn has none."""
+    if version.issuing_frequency == "P0D":
+        return None
+    return reading.calendar.next(version.issuing_frequency, day)
 
 
 def stamps(issued: list[Credit]) -> dict[date, int]:
@@ -99,10 +49,12 @@ def stamps(issued: list[Credit]) -> dict[date, int]:
     return {credit.turn: credit.version.number for credit in issued if not credit.manual}
 
 
-def _in_force(version: Version, scheduled: datetime, released: datetime, out: int | None) -> bool:
-    """Section 4; but a version saved at the very instant that counts rewrites nothing that is `out` under another."""
-    latest = max(scheduled, released) if version.include_upcoming else scheduled
-    return version.created < latest or (version.created == latest and (out is None or out >= version.number))
+def release_of(version: Version, reading: Reading, day: date) -> Release:
+    key = (day, version.issuing_frequency)
+    if key not in reading.known_releases:
+        reading.known_releases[key] = Release(reading, *key)
+    found: Release = reading.known_releases[key]
+    return found
 
 
 def _lapse(versions: list[Version], reading: Reading, day: date) -> datetime:
@@ -110,11 +62,30 @@ def _lapse(versions: list[Version], reading: Reading, day: date) -> datetime:
     a version saved later brought is no turn yet."""
     lapse = reading.now
     for number, version in enumerate(versions):
-        following = {boundary for each in versions[: number + 1] for boundary in calendar_of(each, reading)}
-        starts = [reading.midnight(boundary) for boundary in following if boundary > day]
         if version.created <= lapse:
-            lapse = min([lapse, *starts])
+            frequencies = {each.issuing_frequency for each in versions[: number + 1]}
+            following = min(reading.calendar.next(frequency, day) for frequency in frequencies)
+            lapse = min(lapse, reading.midnight(following))
     return lapse
+
+
+def _in_force(
+    versions: list[Version], reading: Reading, day: date, scheduled: datetime, out: int | None
+) -> Version | None:
+    """Section 4; but a version saved at the very instant that counts rewrites nothing that is `out` under another."""
+    lapse: datetime | None = None
+    for version in reversed(versions):
+        latest = scheduled
+        if version.include_upcoming and day == reading.starts_on:
+            latest = max(scheduled, reading.sign_up.time)
+        elif version.include_upcoming:
+            released = release_of(version, reading, day).released
+            if released is None:
+                lapse = lapse or _lapse(versions, reading, day)
+            latest = max(scheduled, released or lapse or scheduled)
+        if version.created < latest or (version.created == latest and (out is None or out >= version.number)):
+            return version
+    return None
 
 
 def turns(versions: list[Version], reading: Reading, until: datetime, out: dict[date, int]) -> list[Turn]:
@@ -122,7 +93,7 @@ def turns(versions: list[Version], reading: Reading, until: datetime, out: dict[
 
     `out`: the version numbers under which credits of some turns are out.
     """
-    versions = [version for version in versions if version.created <= reading.now and not version.deleted]
+    versions = [version for version in versions if version.made <= reading.now and not version.deleted]
     days = sorted({day for version in versions for day in calendar_of(version, reading)})
     previous = reading.starts_on
     chain = []
@@ -130,23 +101,21 @@ def turns(versions: list[Version], reading: Reading, until: datetime, out: dict[
         start = reading.midnight(day)
         if start > until and day != reading.starts_on:
             break
-        release = reading.known_releases.get(day) or Release(reading, day)
-        reading.known_releases[day] = release
         scheduled = reading.sign_up.time
         if day != reading.starts_on:
             scheduled = max(scheduled, reading.midnight(previous))
-        released = release.released or _lapse(versions, reading, day)
-        in_force = [version for version in versions if _in_force(version, scheduled, released, out.get(day))]
-        version = in_force[-1] if in_force else None
-        turn = Turn(day, version, release.released, release.out, release.blockers())
+        version = _in_force(versions, reading, day, scheduled, out.get(day))
         if version is None:
-            turn.blockers.add("version_not_in_force")
             existing = [each for each in versions if each.created <= start]
-            turn.took_place = any(day in calendar_of(each, reading) for each in existing)
+            took_place = any(day in calendar_of(each, reading) for each in existing)
+            turn = Turn(day, None, False, {"version_not_in_force"}, took_place)
         else:
-            turn.took_place = day in calendar_of(version, reading)
-            if version.membership_type != reading.membership_type or not turn.took_place:
+            release = release_of(version, reading, day)
+            turn = Turn(day, version, release.out, release.blockers(), day in calendar_of(version, reading))
+            if not turn.took_place:
                 turn.blockers.add("version_not_in_force")
+            elif version.membership_type != reading.type_of_turn(day, end_of(version, reading, day)):
+                turn.blockers |= {"version_not_in_force", "of_another_type"}
         if turn.took_place:
             previous = day
         chain.append(turn)
@@ -167,18 +136,39 @@ def owed(versions: list[Version], reading: Reading, out: dict[date, int]) -> dic
         once = version.issuing_frequency == "P0D"
         if sign_up and not version.issue_on_signup:
             continue
-        if once and ridden:
-            continue
-        upcoming = version.include_upcoming and version.created > reading.sign_up.time
-        if once and not sign_up and version.issue_on_signup and not upcoming:
+        if once and (ridden or (not sign_up and not rides_later(version, reading))):
             continue
         ridden = ridden or once
         start = reading.midnight(turn.day)
         period_start = reading.starts_on if once else turn.day
-        period_end = None if once else reading.next_boundary(version.issuing_frequency, turn.day)
         guests = reading.sign_up_party() if sign_up else reading.party(start)
         for guest in guests:
             if guest.lead_booker or not version.for_lead_booker_only:
-                due = Owed(guest.name, period_start, period_end, start, version, turn.day)
-                found.setdefault((guest.name, period_start), []).append(due)
+                end = end_of(version, reading, turn.day)
+                due = Owed(guest.label, period_start, end, start, version, turn.day)
+                found.setdefault((guest.label, period_start), []).append(due)
     return found
+
+
+def rides_later(version: Version, reading: Reading) -> bool:
+    """Whether a P0D version may ride on a billing period after the sign-up's."""
+    upcoming = version.include_upcoming and version.created > reading.sign_up.time
+    return not version.issue_on_signup or upcoming or version.membership_type != reading.first_type
+
+
+def used_before(reading: Reading, one: Owed, held: list[Credit]) -> bool:
+    """Section 18: whether the guest has used a credit of the coupon under another type in a period that was running
+    when the type changed, as `one`'s was."""
+
+    def used(credit: Credit, change_day: date) -> bool:
+        return (
+            (credit.guest, credit.version.coupon) == (one.guest, one.version.coupon)
+            and credit.uses > 0
+            and credit.version.membership_type != one.version.membership_type
+            and credit.period_end is not None
+            and credit.period_start != reading.starts_on
+            and credit.period_start <= change_day < credit.period_end
+        )
+
+    days = [reading.local_date(change.time) for change in reading.changes_during(one.turn, one.period_end)]
+    return any(used(credit, day) for day in days for credit in held)

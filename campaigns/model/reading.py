@@ -1,188 +1,166 @@
-"""What the facts about one membership say, seen at one `now` (SEMANTICS 2, 5 and 7)."""
+"""What the facts about one membership say, seen at one `now` (SEMANTICS 2, 5, 7 and 18)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime
-from itertools import count, takewhile
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from functools import cached_property
 from typing import Any
 
-from campaigns.model.times import MONTHS, local_date, midnight, plus_months
-from campaigns.model.words import Fact, Guest
+from campaigns.model.calendars import Calendar
+from campaigns.model.charges import Charge, charges_of, effective
+from campaigns.model.parties import Person, parties
+from campaigns.model.standing import BEGINNING, ENDED, STATUS, Standings
+from campaigns.model.times import local_date, midnight
+from campaigns.model.words import SIGN_UP, Fact
 
-BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
-ENDED = ("cancelled", "expired")
-PAYING = ("initiated", "succeeded")
+MOVED, STARTED, CHANGED = "membership.billing_date_moved", "membership.start_moved", "membership.type_changed"
 
 
 class Reading:
     """One membership's facts whose `time` has come, whatever order they arrived in."""
 
-    def __init__(self, timezone: str, automatic: bool, facts: Iterable[Fact], now: datetime) -> None:
-        self.timezone = timezone
-        self.now = now
+    def __init__(self, timezone: str, billing: Mapping[str, str], facts: Iterable[Fact], now: datetime) -> None:
+        """`billing`: `external` or `automatic`, by membership type."""
+        self.timezone, self.now, self.billing = timezone, now, billing
         self.facts = sorted((fact for fact in facts if fact.time <= now), key=lambda fact: fact.order)
-        self.sign_up = next(fact for fact in self.facts if fact.kind == "membership.signed_up")
+        self.sign_up = next(fact for fact in self.facts if fact.kind == SIGN_UP)
         self.membership = self.sign_up.membership
-        self.membership_type: str = self.sign_up.data["membership_type"]
         self.starts_on: date = self.sign_up.data["starts_on"]
         self.anchor: date = self.sign_up.data.get("billing_anchor") or self.starts_on
-        self.billing_frequency: str = self.sign_up.data["billing_frequency"]
-        self._known_calendars: dict[str, list[date]] = {}
-        self._known_charges: dict[datetime, list[tuple[date, date, str]]] = {}
-        #: What became of turns, by date, for all rules (see `owed`).
-        self.known_releases: dict[date, Any] = {}
-        self.charges = [fact for fact in self.facts if fact.kind.startswith("charge.")]
-        if automatic:
-            self.charges = sorted(self.charges + self._automatic_charges(), key=lambda fact: fact.order)
-        self.statuses = self._statuses(self.charges)
+        for fact in self._of(STARTED):
+            if fact.time < self.midnight(self.starts_on):
+                self.starts_on = fact.data["starts_on"]
+                self.anchor = fact.data.get("billing_anchor") or self.starts_on
+        self.billing_frequency: str = self.sign_up.data.get("billing_frequency") or "P1M"
+        self.moves = self._of(MOVED)
+        self._calendars: dict[int, Calendar] = {}
+        self.type_changes = self._of(CHANGED)
+        #: What became of turns, by date and frequency, for all rules (see `owed`).
+        self.known_releases: dict[tuple[date, str], Any] = {}
+        self._charged([fact for fact in self.facts if fact.kind.startswith("charge.")])
+        if "automatic" in self.billing.values():
+            self._bill()
+
+    def _of(self, kind: str) -> list[Fact]:
+        return [fact for fact in self.facts if fact.kind == kind]
 
     def midnight(self, day: date) -> datetime:
         return midnight(self.timezone, day)
 
-    # -- calendar (2) and billing date moved (7)
+    def local_date(self, instant: datetime) -> date:
+        return local_date(self.timezone, instant)
 
-    def calendar(self, frequency: str) -> list[date]:
-        """Boundaries from `starts_on` to well past `now`. P0D can ride on billing periods, so it has theirs."""
-        if frequency not in self._known_calendars:
-            months = MONTHS[self.billing_frequency if frequency in ("billing_cycle", "P0D") else frequency]
-            self._known_calendars[frequency] = sorted({self.starts_on} | self._anchored(months))
-        return self._known_calendars[frequency]
+    # -- calendar (2)
 
-    def _anchored(self, months: int) -> set[date]:
-        moves = [fact for fact in self.facts if fact.kind == "membership.billing_date_moved"]
-        anchors = [self.anchor] + [move.data["billing_anchor"] for move in moves]
-        until = plus_months(max([*anchors, local_date(self.timezone, self.now)]), 26)
+    def calendar_as_of(self, instant: datetime) -> Calendar:
+        """The calendar with the moves up to an instant."""
+        number = sum(move.time <= instant for move in self.moves)
+        if number not in self._calendars:
+            until = self.local_date(self.now)
+            self._calendars[number] = Calendar(
+                self.timezone, self.starts_on, self.anchor, self.billing_frequency, self.moves[:number], until
+            )
+        return self._calendars[number]
 
-        def series(anchor: date) -> set[date]:
-            return set(takewhile(lambda day: day <= until, (plus_months(anchor, k * months) for k in count())))
+    @property
+    def calendar(self) -> Calendar:
+        return self.calendar_as_of(self.now)
 
-        days = series(self.anchor)
-        for move in moves:
-            anchor = move.data["billing_anchor"]
-            kept = {day for day in days if self.midnight(day) <= move.time}
-            # The first period is one from an anchor on that lies before it.
-            new = {max(day, self.starts_on) for day in series(anchor) if day > self.starts_on or day == anchor}
-            days = kept | {day for day in new if self.midnight(day) > move.time}
-        return days
+    # -- types (18)
 
-    def next_boundary(self, frequency: str, day: date) -> date:
-        return next(boundary for boundary in self.calendar(frequency) if boundary > day)
-
-    def next_billing_start(self, instant: datetime) -> datetime:
-        starts = (self.midnight(day) for day in self.calendar("billing_cycle"))
-        return next(start for start in starts if start > instant)
-
-    # -- charges (7)
-
-    def _automatic_charges(self) -> list[Fact]:
-        statuses = self._statuses([])
-        made = []
-        for day in sorted(self._anchored(MONTHS[self.billing_frequency])):
-            start = self.midnight(day)
-            if start > self.now:
-                break
-            end = self.next_boundary("billing_cycle", day)
-            if self.midnight(end) <= self.sign_up.time:
-                continue
-            if self._at(statuses, start) in ("paused", *ENDED):
-                continue
-            data = {"charge": f"auto {day}", "period_start": day, "period_end": end}
-            made.append(Fact(f"{day} a", start, "charge.initiated", self.membership, data, "automatic"))
-            made.append(Fact(f"{day} b", start, "charge.succeeded", self.membership, data, "automatic"))
-        return made
-
-    def covering(self, day: date, instant: datetime) -> set[str]:
-        """The states, at `instant`, of the charges whose period holds `day`."""
-        if instant not in self._known_charges:
-            self._known_charges[instant] = self._charges_at(instant)
-        return {state for start, end, state in self._known_charges[instant] if start <= day < end}
-
-    def _charges_at(self, instant: datetime) -> list[tuple[date, date, str]]:
-        """Each charge known at `instant`: its period, and the state its latest event then gave it."""
-        states: dict[str, str] = {}
-        amounts: dict[str, int] = {}
-        for fact in self.charges:
-            if fact.time > instant:
-                break
-            charge, state = fact.data["charge"], fact.kind.removeprefix("charge.")
-            if fact.data.get("amount") is not None:
-                amounts[charge] = fact.data["amount"]
-            if state == "refunded":
-                refunded = fact.data.get("amount_refunded")
-                if refunded is not None and (charge not in amounts or refunded < amounts[charge]):
-                    continue
-            states[charge] = state
-        latest = {fact.data["charge"]: fact.data for fact in self.charges if fact.data["charge"] in states}
-        found = []
-        for charge, data in latest.items():
-            start = data["period_start"]
-            found.append((start, data.get("period_end") or self.next_boundary("billing_cycle", start), states[charge]))
+    @property
+    def first_type(self) -> str:
+        found: str = self.sign_up.data["membership_type"]
         return found
 
-    # -- status (7)
+    def type_at(self, instant: datetime) -> str:
+        """The membership's type at an instant."""
+        told = [change.data["membership_type"] for change in self.type_changes if change.time <= instant]
+        return told[-1] if told else self.first_type
+
+    @property
+    def membership_type(self) -> str:
+        return self.type_at(self.now)
+
+    def changes_during(self, day: date, end: date | None) -> list[Fact]:
+        """The changes of type at which the period from `day` to `end` is running; the sign-up's and P0D's never are."""
+        if end is None or day == self.starts_on:
+            return []
+        return [each for each in self.type_changes if day <= self.local_date(each.time) < end]
+
+    def type_of_turn(self, day: date, end: date | None) -> str:
+        """By which type's rules the occurrence from `day` to `end` goes."""
+        if day == self.starts_on:
+            return self.first_type
+        found = self.first_type
+        running = self.changes_during(day, end)
+        for change in self.type_changes:
+            on = self.local_date(change.time)
+            if on <= day or (change in running and change.data.get("current_period") == "switch"):
+                found = change.data["membership_type"]
+        return found
+
+    # -- charges and status (7)
+
+    def _charged(self, charged: list[Fact]) -> None:
+        others = [fact for fact in self.facts if not fact.kind.startswith("charge.")]
+        self.timeline = sorted(others + charged, key=lambda fact: fact.order)
+        charged = [fact for fact in self.timeline if fact.kind.startswith("charge.")]
+        self.charges: dict[str, Charge] = charges_of(
+            charged, self.calendar, lambda fact: self.calendar_as_of(fact.time)
+        )
+        numbers = {id(fact): number for number, fact in enumerate(self.timeline)}
+        #: By charge, what changed its state: (number among all facts, instant, state).
+        self.states = {
+            name: [(numbers[id(fact)], fact.time, state) for fact, state in effective(charge.facts)]
+            for name, charge in self.charges.items()
+        }
+        by_number = {number: state for each in self.states.values() for number, _, state in each}
+        self.standings = Standings(self.timeline, self.charges, by_number, self.midnight)
+
+    def _bill(self) -> None:
+        """Charges each billing period of an automatic type at its start."""
+        told = any(fact.kind == STATUS for fact in self.facts)
+        charged = [fact for fact in self.facts if fact.kind.startswith("charge.")]
+        for day in self.calendar.days("billing_cycle"):
+            instant = self.calendar.instant("billing_cycle", day)
+            if instant > self.now:
+                break
+            end = self.calendar.next("billing_cycle", day)
+            if self.midnight(end) <= self.sign_up.time or not self._is_billed(day, instant):
+                continue
+            if told:
+                self._charged(charged)
+                if self.status_at(instant) in ("paused", *ENDED):
+                    continue
+            data = {"charge": f"auto {day}", "period_start": day}
+            kinds = ("charge.initiated", "charge.succeeded")
+            charged += [Fact(f"{day} {kind}", instant, kind, self.membership, data, "automatic") for kind in kinds]
+        self._charged(charged)
+
+    def _is_billed(self, day: date, instant: datetime) -> bool:
+        if self.billing[self.type_at(instant)] != "automatic":
+            return False
+        anchors = [move.data["billing_anchor"] for move in self.moves if move.time <= instant]
+        return day > self.starts_on or (anchors[-1] if anchors else self.anchor) <= self.starts_on
 
     def status_at(self, instant: datetime) -> str:
-        return self._at(self.statuses, instant)
-
-    @staticmethod
-    def _at(statuses: list[tuple[datetime, str]], instant: datetime) -> str:
-        return [status for since, status in statuses if since <= instant][-1]
-
-    def _statuses(self, charges: list[Fact]) -> list[tuple[datetime, str]]:
-        """Every status the membership had and since when, the announced end (`ends_on`) included."""
-        statuses = [(BEGINNING, "upcoming")]
-        outstanding: set[str] = set()
-        announced: tuple[datetime, str] | None = None
-        changes = [fact for fact in self.facts if fact.kind == "membership.status_changed"]
-        for fact in sorted(changes + charges, key=lambda fact: fact.order):
-            # A status that is told at the very instant of an announced end is the later word of the two.
-            told = fact.kind == "membership.status_changed"
-            if announced and (announced[0] < fact.time or (announced[0] == fact.time and not told)):
-                statuses.append(announced)
-                announced = None
-            status = statuses[-1][1]
-            if fact.kind == "membership.status_changed":
-                announced = None
-                status = fact.data["status"]
-                ends_on = fact.data.get("ends_on")
-                if status in ENDED and ends_on is not None:
-                    end = self.midnight(ends_on)
-                    if end > fact.time:
-                        announced = (end, status)
-                    else:
-                        statuses = [each for each in statuses if each[0] < end] + [(end, status)]
-                    continue
-                if status == "active":
-                    outstanding.clear()
-            else:
-                charge, state = fact.data["charge"], fact.kind.removeprefix("charge.")
-                if state in ("failed", "disputed"):
-                    outstanding.add(charge)
-                    if status in ("upcoming", "active"):
-                        status = "needs_attention"
-                if state in PAYING and status == "upcoming":
-                    status = "active"
-                if state == "succeeded" and charge in outstanding:
-                    outstanding.remove(charge)
-                    if not outstanding and status == "needs_attention":
-                        status = "active"
-            statuses.append((fact.time, status))
-        return statuses + ([announced] if announced else [])
+        return self.standings.at(instant).status
 
     # -- guests (5)
 
-    def parties(self) -> list[tuple[datetime, list[Guest]]]:
-        changes = [fact for fact in self.facts if fact.kind == "membership.guests_changed"]
-        first: list[Guest] = self.sign_up.data.get("guests") or [Guest(f"{self.membership} member", True)]
-        return [(BEGINNING, first)] + [(fact.time, fact.data["guests"]) for fact in changes]
+    @cached_property
+    def parties(self) -> list[tuple[datetime, list[Person]]]:
+        lists = self._of("membership.guests_changed")
+        since = [BEGINNING, *(fact.time for fact in lists)]
+        return list(zip(since, parties(self.sign_up, lists), strict=True))
 
-    def party(self, instant: datetime) -> list[Guest]:
+    def party(self, instant: datetime) -> list[Person]:
         """The guests on the order at `instant` who have stayed on it until now."""
-        parties = self.parties()
-        then = [party for since, party in parties if since <= instant][-1]
-        later = [{guest.name for guest in party} for since, party in parties if since > instant]
-        return [guest for guest in then if all(guest.name in names for names in later)]
+        then = [party for since, party in self.parties if since <= instant][-1]
+        later = [{guest.label for guest in party} for since, party in self.parties if since > instant]
+        return [guest for guest in then if all(guest.label in labels for labels in later)]
 
-    def sign_up_party(self) -> list[Guest]:
+    def sign_up_party(self) -> list[Person]:
         return self.party(BEGINNING)

@@ -22,22 +22,23 @@ def reasons(versions: list[Version], reading: Reading, issued: list[Credit]) -> 
             continue
         start = reading.midnight(turn.day)
         party = reading.sign_up_party() if sign_up else reading.party(start)
-        leads = {guest.name for guest in party if guest.lead_booker}
-        for name in {guest.name for _, guests in reading.parties() for guest in guests}:
+        leads = {guest.label for guest in party if guest.lead_booker}
+        for name in {guest.label for _, guests in reading.parties for guest in guests}:
             holding = numbered.get((name, turn.day))
             given = set(turn.blockers)
             if version is not None and sign_up and not version.issue_on_signup:
                 given.add("not_signup_rule")
             if versions[-1].deleted:
                 given.add("rule_deleted")
-            if name not in {guest.name for guest in party}:
+            if name not in {guest.label for guest in party}:
                 given.add("guest_removed")
             if version is not None and version.for_lead_booker_only and name not in leads:
                 given.add("not_lead_booker")
             if not given and turn.out and holding is None:
-                given.add("period_over")
+                given |= {"period_over"} | ({"used_before_change"} if reading.type_changes else set())
             if holding is not None:
                 given = given | ISSUED if given or holding.revoked else ISSUED
+                given = given | {"used_before_change"} if holding.revoked else given
             found[name, turn.day] = given
     return found
 

@@ -8,8 +8,38 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
-MONTHS = {"P1M": 1, "P3M": 3, "P6M": 6, "P1Y": 12}
 STEP = timedelta(minutes=15)
+DAYS_A_MONTH = 365.2425 / 12
+
+
+@cache
+def steps(frequency: str) -> tuple[int, int]:
+    """`PnW`, `PnM` or `PnY` as (weeks, months)."""
+    found = re.fullmatch(r"P(\d+)([WMY])", frequency)
+    assert found, frequency
+    number, unit = int(found[1]), found[2]
+    return (number, 0) if unit == "W" else (0, number * (12 if unit == "Y" else 1))
+
+
+@cache
+def plus(day: date, frequency: str, times: int) -> date:
+    """`day` plus `times` turns of a frequency, in one step."""
+    weeks, months = steps(frequency)
+    return plus_months(day, months * times) + timedelta(weeks=weeks * times)
+
+
+def mean_days(frequency: str) -> float:
+    weeks, months = steps(frequency)
+    return weeks * 7 + months * DAYS_A_MONTH
+
+
+@cache
+def series(anchor: date, frequency: str, until: date) -> tuple[date, ...]:
+    """anchor + k·F for k ≥ 0, up to `until`."""
+    found: list[date] = []
+    while (day := plus(anchor, frequency, len(found))) <= until:
+        found.append(day)
+    return tuple(found)
 
 
 @cache

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+SIGN_UP = "membership.signed_up"
+#: Of equal times: first what is no charge's, then charges' facts so.
+CHARGED = ("initiated", "failed", "skipped", "succeeded", "disputed", "refunded")
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -19,14 +23,18 @@ class Fact:
     source: str = "model"
 
     @property
-    def order(self) -> tuple[datetime, str, str]:
-        return (self.time, self.source, self.id)
+    def order(self) -> tuple[datetime, int, str, str]:
+        state = self.kind.removeprefix("charge.")
+        return (self.time, CHARGED.index(state) + 1 if state != self.kind else 0, self.source, self.id)
 
 
 @dataclass(frozen=True)
 class Version:
+    """`created`: when it counts as created; `made`: when it was."""
+
     number: int
     created: datetime
+    made: datetime
     include_upcoming: bool
     deleted: bool
     membership_type: str
@@ -40,8 +48,18 @@ class Version:
 
 @dataclass(frozen=True)
 class Guest:
+    """An entry of a list of guests. `by_id`: it has the `guest_id` that stands for `label` (its name, unless told)."""
+
     name: str
     lead_booker: bool
+    known_as: str | None = None
+    by_id: bool = True
+    email: str | None = None
+    external_user_id: str | None = None
+
+    @property
+    def label(self) -> str:
+        return self.known_as or self.name
 
 
 @dataclass
@@ -64,6 +82,8 @@ class Credit:
     uses: int = 0
     redeemed: bool = False
     revoked: str | None = None
+    #: The coupon's validity counts from the period's start, not from `valid_from`.
+    from_start: bool = False
 
     @property
     def key(self) -> tuple[str, str, str, date, int]:
@@ -101,9 +121,11 @@ def _text(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(value, list):
-        return (
-            "["
-            + ", ".join(f"{g.name}{'*' if g.lead_booker else ''}" if isinstance(g, Guest) else str(g) for g in value)
-            + "]"
-        )
+        return "[" + ", ".join(_entry(each) if isinstance(each, Guest) else str(each) for each in value) + "]"
     return str(value)
+
+
+def _entry(guest: Guest) -> str:
+    known = [guest.label if guest.by_id else "no id", guest.email, guest.external_user_id]
+    told = "/".join(each for each in known if each and each != guest.name)
+    return f"{guest.name}{'*' if guest.lead_booker else ''}" + (f" ({told})" if told else "")

@@ -18,11 +18,12 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rules import NewCreditRule
 from issuance.database.connections import engine_for, show, transaction
 from issuance.tenancy import brands
+from tests.database.billers import biller
 from tests.database.cli import brand, cli, membership_id
 from tests.database.clubs import club, new_club
 from tests.hooks import Hook, listen, receiver
 
-__all__ = ["brand", "cli", "club", "membership_id", "new_club", "receiver"]
+__all__ = ["biller", "brand", "cli", "club", "membership_id", "new_club", "receiver"]
 
 _number = itertools.count()
 

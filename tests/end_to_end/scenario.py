@@ -96,7 +96,8 @@ class Scenario:
         return self.fact(f"charge.{state}", time, terms)
 
     def status(self, status: str, time: str | None = None, ends_on: str | None = None) -> Fact:
-        return self.fact("membership.status_changed", time, {"status": status, "ends_on": ends_on})
+        said = {"status": status} | ({} if ends_on is None else {"ends_on": ends_on})
+        return self.fact("membership.status_changed", time, said)
 
     def guests(self, *guests: Guest, time: str | None = None) -> Fact:
         return self.fact("membership.guests_changed", time, {"guests": list(guests)})

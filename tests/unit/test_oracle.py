@@ -189,8 +189,8 @@ def test_after_an_outage_only_roll_over_catches_up_every_period() -> None:
 
 def test_status_of_an_unpaid_membership() -> None:
     facts = [sign_up(date(2031, 1, 5), day(1, 1)), charge("failed", date(2031, 1, 5), None, day(1, 6))]
-    assert Reading("UTC", False, facts, day(1, 5)).status_at(day(1, 5)) == "upcoming"
-    assert Reading("UTC", False, facts, day(1, 7)).status_at(day(1, 7)) == "needs_attention"
+    assert Reading("UTC", {"gold": "external"}, facts, day(1, 5)).status_at(day(1, 5)) == "upcoming"
+    assert Reading("UTC", {"gold": "external"}, facts, day(1, 7)).status_at(day(1, 7)) == "needs_attention"
 
 
 def test_a_p0d_credit_takes_the_key_that_a_dead_sign_up_credit_left_free() -> None:

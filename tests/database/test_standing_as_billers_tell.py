@@ -1,0 +1,237 @@
+"""Pauses, ends, trouble, starts and types as billers really tell of them (SEMANTICS 7 and 18)."""
+
+import pytest
+
+from tests.database.billers import Biller
+from tests.database.clubs import at
+
+
+def a_paying_member(biller: Biller) -> None:
+    biller.rule()
+    biller.sign_up("2031-01-01")
+    biller.paid("2031-02-01")
+
+
+@pytest.mark.parametrize("between", ["dunning", "pause"])
+def test_an_announced_end_stays_through_dunning_and_pauses(biller: Biller, between: str) -> None:
+    """`active` lifts the trouble or the pause that stands, and not the end that is ahead."""
+    a_paying_member(biller)
+    biller.to("2031-02-05")
+    biller.status("cancelled", ends_on="2031-03-15")
+    biller.to("2031-02-10")
+    if between == "dunning":
+        biller.charge("failed", "2031-02-01", charge_id="seats", period_end="2031-03-01")
+        biller.status("needs_attention", time="2031-02-10T01:00")
+    else:
+        biller.status("paused")
+    biller.to("2031-02-20")
+    biller.status("active")
+    biller.paid("2031-03-01", "2031-04-01")
+    assert biller.live() == ["2031-02-01", "2031-03-01"]
+
+
+def test_a_plain_active_on_an_active_membership_lifts_the_announced_end(biller: Biller) -> None:
+    a_paying_member(biller)
+    biller.status("cancelled", ends_on="2031-02-15", time="2031-02-01T09:00")
+    biller.to("2031-02-10")
+    biller.status("active")
+    biller.paid("2031-03-01")
+    assert biller.live() == ["2031-02-01", "2031-03-01"]
+
+
+@pytest.mark.parametrize("status", ["active", "needs_attention", "paused"])
+def test_any_status_may_announce_an_end_and_null_takes_it_back(biller: Biller, status: str) -> None:
+    a_paying_member(biller)
+    biller.to("2031-02-05")
+    biller.status(status, ends_on="2031-03-15")
+    biller.to("2031-02-06")
+    biller.status("paused", ends_on=None)
+    biller.to("2031-02-07")
+    biller.status("active")
+    biller.paid("2031-03-01", "2031-04-01")
+    assert biller.live() == ["2031-02-01", "2031-03-01", "2031-04-01"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"status": "cancelled"},
+        {"status": "expired"},
+        {"status": "paused"},
+        {"status": "cancelled", "ends_on": "2031-06-01"},
+        {"status": "cancelled", "ends_on": "2031-02-25"},
+    ],
+)
+def test_trouble_frees_nothing_by_being_followed_by_a_pause_or_an_end(biller: Biller, said: dict[str, str]) -> None:
+    """What was held waits until the membership is active again."""
+    a_paying_member(biller)
+    biller.to("2031-02-10")
+    biller.status("needs_attention")
+    biller.to("2031-03-01")
+    biller.charge("succeeded", "2031-03-01")
+    assert biller.live() == ["2031-02-01"]
+    biller.to("2031-03-05")
+    biller.status(**said)
+    biller.to("2031-03-06")
+    assert biller.live() == ["2031-02-01"]
+    biller.to("2031-03-10")
+    biller.status("active")
+    assert biller.live() == ["2031-02-01", "2031-03-01"]
+
+
+@pytest.mark.parametrize("order", [("m", "n"), ("n", "m")])
+def test_one_invoice_pays_for_two_memberships(biller: Biller, order: tuple[str, str]) -> None:
+    """A charge is known by its membership and its id."""
+    biller.rule()
+    for member in "mn":
+        biller.sign_up("2031-01-01", membership=member)
+    biller.to("2031-02-01")
+    for member in order:
+        biller.charge("succeeded", "2031-02-01", charge_id="invoice", membership=member)
+    assert biller.live() == biller.live(membership="n") == ["2031-02-01"]
+
+
+def test_a_trial_that_is_extended_moves_the_start(biller: Biller) -> None:
+    """The sign-up's credit of the old start is taken back; the new start's goes out, and so do its billing days."""
+    biller.rule(issue_on_signup=True)
+    biller.sign_up("2031-01-15")
+    assert biller.held() == ["2031-01-15 upcoming"]
+    biller.to("2031-01-10")
+    biller.tell("membership.start_moved", starts_on="2031-01-29")
+    biller.to("2031-01-15")
+    assert biller.live() == []
+    biller.to("2031-01-29")
+    assert biller.live() == ["2031-01-29"]
+    biller.paid("2031-02-28")
+    assert biller.live() == ["2031-01-29", "2031-02-28"]
+
+
+def test_a_start_that_has_been_can_not_be_moved(biller: Biller) -> None:
+    biller.rule(issue_on_signup=True)
+    biller.sign_up("2031-01-15")
+    biller.to("2031-01-16")
+    biller.tell("membership.start_moved", starts_on="2031-01-29")
+    biller.to("2031-02-02")
+    assert biller.held() == ["2031-01-15 live"]
+
+
+@pytest.mark.parametrize("said", [{"status": "cancelled"}, {"status": "paused"}, {"status": "expired"}])
+def test_cancelled_or_paused_before_the_start_takes_the_sign_ups_credit_back(
+    biller: Biller, said: dict[str, str]
+) -> None:
+    biller.rule(issue_on_signup=True)
+    biller.sign_up("2031-01-15")
+    biller.to("2031-01-10")
+    biller.status(**said)
+    biller.to("2031-01-15")
+    assert biller.held() == ["2031-01-15 revoked"]
+
+
+def two_types(biller: Biller) -> None:
+    """Gold and silver, each with a monthly rule of its own coupon, and a gold member who has paid for February."""
+    biller.kind("silver")
+    biller.rule("Gold")
+    biller.rule("Silver", "silver")
+    biller.sign_up("2031-01-01")
+    biller.paid("2031-02-01")
+
+
+def test_an_upgrade_keeps_the_running_period(biller: Biller) -> None:
+    """The new type's rules begin with the next period; it is one membership."""
+    two_types(biller)
+    biller.to("2031-02-10")
+    biller.type_changed("silver")
+    assert (biller.live("Gold"), biller.live("Silver")) == (["2031-02-01"], [])
+    biller.paid("2031-03-01")
+    assert (biller.live("Gold"), biller.live("Silver")) == (["2031-02-01"], ["2031-03-01"])
+
+
+def test_an_upgrade_can_switch_the_running_period(biller: Biller) -> None:
+    two_types(biller)
+    biller.to("2031-02-10")
+    biller.type_changed("silver", current_period="switch")
+    assert (biller.live("Gold"), biller.live("Silver")) == ([], ["2031-02-01"])
+    (silver,) = [row for row in biller.book() if row.rule == "Silver"]
+    assert silver.valid_from == at("2031-02-10")
+
+
+def test_back_and_forth_gives_nothing_twice(biller: Biller) -> None:
+    """What was revoked so lives again."""
+    two_types(biller)
+    for day, kind in [(10, "silver"), (12, "gold"), (14, "silver"), (16, "gold")]:
+        biller.to(f"2031-02-{day}")
+        biller.type_changed(kind, current_period="switch")
+    assert (biller.live("Gold"), biller.live("Silver")) == (["2031-02-01"], [])
+    assert biller.held() == ["2031-02-01 live", "2031-02-01 revoked"]
+
+
+@pytest.mark.parametrize("current_period", ["keep", "switch"])
+def test_a_change_at_the_hour_of_the_renewal_goes_for_the_period_of_that_day(
+    biller: Biller, current_period: str
+) -> None:
+    two_types(biller)
+    biller.paid("2031-03-01")
+    assert biller.live("Gold") == ["2031-02-01", "2031-03-01"]
+    biller.to("2031-03-01T10:00")
+    biller.type_changed("silver", current_period=current_period)
+    assert (biller.live("Gold"), biller.live("Silver")) == (["2031-02-01"], ["2031-03-01"])
+
+
+def test_the_sign_ups_occurrence_stays_its_types(biller: Biller) -> None:
+    """Also when the type changes before the start; the new type's once-ever rule rides on the next billing period."""
+    biller.kind("silver")
+    biller.rule("Gold", issue_on_signup=True)
+    biller.rule("Silver", "silver", issue_on_signup=True)
+    biller.rule("Welcome", "silver", issue_on_signup=True, issuing_frequency="P0D")
+    biller.sign_up("2031-01-15")
+    biller.to("2031-01-10")
+    biller.type_changed("silver", current_period="switch")
+    biller.to("2031-01-20")
+    assert biller.held() == ["2031-01-15 live"]
+    biller.paid("2031-02-15")
+    assert (biller.live("Gold"), biller.live("Silver")) == (["2031-01-15"], ["2031-02-15"])
+    (welcome,) = [row for row in biller.book() if row.rule == "Welcome"]
+    assert (str(welcome.period_start), welcome.valid_from) == ("2031-01-15", at("2031-02-15T08:00"))
+
+
+@pytest.mark.parametrize(("current_period", "day"), [("switch", "10"), ("keep", "01")])
+def test_a_coupon_used_before_the_change_is_not_given_again(biller: Biller, current_period: str, day: str) -> None:
+    """Not for the period that was running; later ones give theirs."""
+    biller.kind("silver")
+    biller.rule("Gold")
+    biller.rule("Silver", "silver", coupon="Gold")
+    biller.sign_up("2031-01-01")
+    biller.paid("2031-02-01", "2031-03-01")
+    biller.redeem("2031-03-01")
+    biller.to(f"2031-03-{day}T10:00")
+    biller.type_changed("silver", current_period=current_period)
+    assert biller.held() == ["2031-02-01 live", "2031-03-01 redeemed"]
+    biller.paid("2031-04-01")
+    assert biller.live("Silver") == ["2031-04-01"]
+
+
+def test_an_automatic_type_charges_by_the_type_of_the_instant(biller: Biller) -> None:
+    """A change later that day neither charges the period nor takes the charge back."""
+    biller.kind("silver", "automatic")
+    biller.rule("Gold")
+    biller.rule("Silver", "silver")
+    biller.sign_up("2031-01-01")
+    biller.to("2031-02-01T10:00")
+    biller.type_changed("silver")
+    biller.to("2031-02-10")
+    assert biller.held() == []
+    biller.to("2031-03-01T10:00")
+    biller.type_changed("gold")
+    biller.to("2031-04-02")
+    assert (biller.live("Gold"), biller.live("Silver")) == (["2031-03-01"], [])
+
+
+def test_an_automatic_type_charges_a_date_moved_to_today_at_that_instant(biller: Biller) -> None:
+    biller.kind("silver", "automatic")
+    biller.rule("Silver", "silver")
+    biller.sign_up("2031-01-01", kind="silver")
+    biller.to("2031-02-10T09:00")
+    biller.moved("2031-02-10")
+    assert biller.live() == ["2031-01-01", "2031-02-01", "2031-02-10"][1:]
+    biller.to("2031-03-09")
+    assert biller.live() == ["2031-02-01", "2031-02-10"]
