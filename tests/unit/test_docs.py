@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from issuance.billing.cloud_events import DATA_OF
+from issuance.billing.event_data import DATA_OF
 from issuance.credits import credits as credit_room
 from issuance.database.connections import ORDINARY_ROLE
 from issuance.deciding.facts import ChargeState
