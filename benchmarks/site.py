@@ -50,18 +50,13 @@ class Site:
                     # Whoever cleans up after a benchmark that was killed finds them in the record.
                     running.note(self.home, name, self._processes[name].pid, group=True)
         deadline = time.monotonic() + PATIENCE
-        while not self._ready():
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"not ready:\n{self.log.read_text(errors='replace')[-4000:]}")
-            time.sleep(0.05)
+        with httpx.Client(base_url=self.url, timeout=5, trust_env=False, verify=False) as http:  # noqa: S501 - it is http
+            while not _is_ready(http):
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"not ready:\n{self.log.read_text(errors='replace')[-4000:]}")
+                time.sleep(0.1)
         # A worker says nothing when it is ready: its processes are there, and a second later they listen.
         time.sleep(1.5)
-
-    def _ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
 
     def client(self, key: str) -> httpx.Client:
         """A client of the web process, with an organisation key."""
@@ -95,6 +90,13 @@ class Site:
         for name in self._processes:
             running.forget(self.home, name)
         self._processes.clear()
+
+
+def _is_ready(http: httpx.Client) -> bool:
+    try:
+        return http.get("/readyz").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
 
 
 def _descendants(pid: int) -> Iterator[int]:
