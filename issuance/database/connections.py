@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import InvalidatePoolError
+
+from issuance.database.revisions import APPLICATION_NAME, standing_of
 
 #: Nothing that Issuance does in one statement takes longer on a healthy server. Limits in PostgreSQL,
 #: not in threads: an exception thrown into a thread can hang a worker for good.
@@ -62,14 +65,14 @@ def _engine(url: str, session: Mapping[str, str], **pool: Any) -> Engine:
         url,
         # An error's text ends up in logs: no parameters in it, which may be codes and secrets.
         hide_parameters=True,
-        connect_args={"options": options, "application_name": "issuance", "connect_timeout": 10},
+        connect_args={"options": options, "application_name": APPLICATION_NAME, "connect_timeout": 10},
         # No connection is closed for being one too many: making one costs more than most requests do. The one that was
         # used last is used first, as its backend has everything at hand.
         max_overflow=0,
         pool_use_lifo=True,
         **pool,
     )
-    event.listen(engine, "connect", _obey_row_security)
+    event.listen(engine, "connect", _enter)
     event.listen(engine, "checkin", _was_good)
     event.listen(engine, "checkout", partial(_check, engine))
     return engine
@@ -87,15 +90,30 @@ def transaction(engine: Engine, brand_id: UUID | None = None) -> Iterator[Connec
         yield connection
 
 
+def driver_of(connection: Connection) -> psycopg.Connection[Any]:
+    """psycopg's connection behind SQLAlchemy's."""
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+
+
 def show(connection: Connection, brand_id: UUID | None) -> None:
     """Show this transaction the rows of one brand, None: of all. One that was shown nothing sees none."""
     connection.execute(_SHOW, {"brand_id": ALL_BRANDS if brand_id is None else str(brand_id)})
 
 
-def _obey_row_security(connection: Any, _: object) -> None:
+def obey_row_security(connection: Any) -> None:
     """Row-level security does not bind superusers: they work as the role that `schema apply` made for them."""
     connection.execute(_OBEY, {"role": ORDINARY_ROLE})
-    connection.commit()
+
+
+def _enter(connection: Any, _: object) -> None:
+    """A connection of a process works as it should, and on a schema that this version can work with, or not at all."""
+    try:
+        obey_row_security(connection)
+        standing_of(connection).check()
+        connection.commit()
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _was_good(_: object, record: Any) -> None:
