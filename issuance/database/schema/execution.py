@@ -90,13 +90,28 @@ class Execution:
 
         self._in_turns(work)
 
-    def concurrently(self, statement: str) -> None:
-        """A statement that can not be in a transaction and that nobody waits behind; it waits as long as it takes."""
+    def build_index(self, name: str, statement: str) -> None:
+        """A concurrent index, built anew where a build was interrupted and left an invalid one."""
+
+        def work() -> None:
+            valid = self.value("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [f'"{name}"'])
+            if valid is False:
+                self._connection.execute(f"DROP INDEX CONCURRENTLY {name}".encode())
+            if not valid:
+                self._connection.execute(statement.encode())
+
+        self._at_leisure(work)
+
+    def drop_index(self, statement: str) -> None:
+        """A concurrent drop of an index."""
+        self._at_leisure(lambda: self._connection.execute(statement.encode()))
+
+    def _at_leisure(self, work: Callable[[], object]) -> None:
+        """What can not be in a transaction and nobody waits behind: it waits for locks as long as it takes."""
         began = time.monotonic()
         while True:
             try:
-                self._connection.execute("SET lock_timeout = 0")
-                self._connection.execute(statement.encode())
+                work()
                 return
             except errors.DeadlockDetected as error:
                 self._pause(began, FIRST_PAUSE, error)
@@ -112,7 +127,8 @@ class Execution:
             last = self._last_of_batch(table, key, types, size)
             named = _range(table, key, types, self._position, last).as_string(self._connection)
             took = self._batch(statement.replace("{range}", named), last, size)
-            self._tell(Progress(*_head(self._at), done=self._rows, total=max(total, self._rows)))
+            total = max(total, self._rows)  # which was an estimate
+            self._tell(Progress(*_head(self._at), done=self._rows if last else total, total=total))
             if last is None:
                 return
             size = min(MOST_BATCH, max(LEAST_BATCH, int(size * min(2.0, BATCH_SECONDS / max(took, 1e-3)))))

@@ -51,7 +51,9 @@ class History:
         from alembic.config import Config  # slow to import, and few commands need it
 
         config = Config(attributes=attributes)
-        config.set_main_option("script_location", str(self.folder))
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("version_locations", str(self.folder / "versions"))
+        config.set_main_option("path_separator", "newline")
         return config
 
     @cached_property

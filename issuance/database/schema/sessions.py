@@ -1,5 +1,6 @@
 """The session that schema work is done in: one connection, in autocommit, as the role that owns the tables."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,10 @@ _SETTINGS = {
 }
 
 
+#: Seconds between two questions for the turn.
+_ASK_AGAIN = 0.2
+
+
 @contextmanager
 def session(url: str) -> Iterator[Connection]:
     """A connection to the database at `url` for work on its schema; `driver_of` has the driver's own."""
@@ -42,5 +47,9 @@ def session(url: str) -> Iterator[Connection]:
 
 
 def take_turn(driver: psycopg.Connection[Any]) -> None:
-    """Wait until nobody else works on this database's schema; the turn ends with the session."""
-    driver.execute("SELECT pg_advisory_lock(hashtext('issuance schema'))")
+    """Wait until nobody else works on this database's schema; the turn ends with the session.
+
+    Asked again and again: a statement that waits has a snapshot, for whose end a concurrent index waits in turn.
+    """
+    while driver.execute("SELECT pg_try_advisory_lock(hashtext('issuance schema'))").fetchone() != (True,):
+        time.sleep(_ASK_AGAIN)

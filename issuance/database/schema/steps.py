@@ -68,13 +68,7 @@ class Index:
         return f"CREATE {kind} CONCURRENTLY {self.name} ON {self.table} {self.on}"
 
     def run(self, execution: Execution) -> None:
-        valid = execution.value(
-            "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [f'"{self.name}"']
-        )
-        if valid is False:  # what a build that was interrupted leaves behind
-            execution.concurrently(f"DROP INDEX CONCURRENTLY {self.name}")
-        if not valid:
-            execution.concurrently(self.statement)
+        execution.build_index(self.name, self.statement)
 
     def seconds(self, rows: dict[str, int]) -> float:
         return rows.get(self.table, 0) / _INDEXED
@@ -95,7 +89,7 @@ class DropIndex:
         return f"DROP INDEX CONCURRENTLY IF EXISTS {self.name}"
 
     def run(self, execution: Execution) -> None:
-        execution.concurrently(self.statement)
+        execution.drop_index(self.statement)
 
     def seconds(self, rows: dict[str, int]) -> float:  # noqa: ARG002 - it takes no time in any table
         return 0.0
