@@ -150,7 +150,7 @@ def test_an_index_that_was_left_half_built_is_built_anew(shop: str, history: His
         doubled = "INSERT INTO tickets (brand_id, ticket_id, code) SELECT brand_id, gen_random_uuid(), '1' FROM brands"
         connection.execute(doubled)
         with pytest.raises(
-            UpgradeFailed, match=r"before_0003, step 8 \(index tickets_by_shown\): could not create unique"
+            UpgradeFailed, match=r"before_0003, step 9 \(index tickets_by_shown\): could not create unique"
         ) as failed:
             schema.upgrade(shop, history=history)
         assert "\n" not in failed.value.message

@@ -153,6 +153,23 @@ def kept_apart(table: str) -> Sql:
     )
 
 
+def not_null(table: str, column: str) -> tuple[Step, ...]:
+    """The steps that make a column NOT NULL whose rows are all filled, without reading the table under a lock."""
+    there = f"{table}_{column}_there"
+    return (
+        Sql(
+            f"{table}.{column} is there from now on",
+            f"ALTER TABLE {table} ADD CONSTRAINT {there} CHECK ({column} IS NOT NULL) NOT VALID",
+        ),
+        Validate(table, there),
+        Sql(
+            f"{table}.{column} is NOT NULL",
+            f"ALTER TABLE {table} ALTER {column} SET NOT NULL;\n"
+            f"-- squawk-ignore ban-drop-constraint\nALTER TABLE {table} DROP CONSTRAINT {there}",
+        ),
+    )
+
+
 class Steps:
     """The steps of one part of a migration: what Alembic calls as its `upgrade`."""
 

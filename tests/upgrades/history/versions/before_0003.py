@@ -1,6 +1,6 @@
 """Tickets keep how they are shown; old processes go on writing them without it."""
 
-from issuance.database.schema.steps import Backfill, Index, Sql, Steps, Validate, kept_apart
+from issuance.database.schema.steps import Backfill, Index, Sql, Steps, Validate, kept_apart, not_null
 
 revision = "before_0003"
 down_revision = "before_0002"
@@ -31,21 +31,11 @@ upgrade = Steps(
         """,
     ),
     Sql(
-        "shown_as is there, from now on",
-        """
-        ALTER TABLE tickets ADD CONSTRAINT shown_as_there CHECK (shown_as IS NOT NULL) NOT VALID;
-        ALTER TABLE tickets ADD CONSTRAINT tickets_shown CHECK (char_length(shown_as) > 1) NOT VALID;
-    """,
+        "what is shown is long enough, from now on",
+        "ALTER TABLE tickets ADD CONSTRAINT tickets_shown CHECK (char_length(shown_as) > 1) NOT VALID",
     ),
-    Validate("tickets", "shown_as_there"),
     Validate("tickets", "tickets_shown"),
-    Sql(
-        "shown_as is NOT NULL",
-        """
-        ALTER TABLE tickets ALTER shown_as SET NOT NULL;
-        ALTER TABLE tickets DROP CONSTRAINT shown_as_there;
-    """,
-    ),
+    *not_null("tickets", "shown_as"),
     Index("tickets_by_shown", "tickets", "(brand_id, shown_as)", unique=True),
     Sql(
         "venues",
