@@ -36,6 +36,17 @@ class Status:
     empty: bool
     pending: list[Pending]
 
+    @property
+    def newest(self) -> bool:
+        """Whether it is the newest schema, and says so."""
+        return self.standing is not None and not self.pending
+
+
+def check(url: str) -> None:
+    """Raises SchemaBehind or SchemaAhead unless this code can work with the database at `url`."""
+    with session(url) as connection:
+        standing_of(driver_of(connection)).check()
+
 
 def status(url: str, history: History | None = None) -> Status:
     """Where the database at `url` stands. The seconds are guesses from its tables' sizes, as last analyzed."""
