@@ -3,7 +3,7 @@
 import math
 import select
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from time import monotonic
 from typing import Any, cast
@@ -11,7 +11,7 @@ from uuid import UUID
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 
 from issuance.database.revisions import APPLICATION_NAME, standing_of
 
@@ -76,6 +76,15 @@ def _engine(url: str, session: Mapping[str, str], **pool: Any) -> Engine:
     event.listen(engine, "checkin", _was_good)
     event.listen(engine, "checkout", partial(_check, engine))
     return engine
+
+
+def check_schema(engine: Engine) -> None:
+    """Raises SchemaBehind or SchemaAhead where this code can not work with the database, for a process that starts.
+
+    One that can not be reached says nothing: it may come back.
+    """
+    with suppress(SQLAlchemyError, psycopg.Error), engine.connect():
+        pass
 
 
 @contextmanager
