@@ -19,7 +19,7 @@ TIDY_EVERY = 3600.0
 
 
 def main() -> None:
-    """Tick until told to stop, or until the schema is another version's. A tick that fails is logged; the next looks again."""
+    """Tick until told to stop, or the schema does not fit. A tick that fails is logged; the next one looks again."""
     own = settings()
     log.set_up(own.log_format, own.log_level)
     stop = threading.Event()

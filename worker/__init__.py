@@ -5,14 +5,12 @@ all.
 """
 
 import gc
-import sys
 
 import dramatiq
 
 from issuance import hints, log
-from issuance.database.connections import check_schema, engine_for
-from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.settings import settings
+from worker.boot import SchemaCheck
 from worker.messages import ReadsAnything, TrustsItsQueue
 
 # A batch makes many small objects and no cycles: looking for cycles every few hundred of them is work for nothing.
@@ -20,11 +18,7 @@ gc.set_threshold(100_000)
 log.set_up(settings().log_format, settings().log_level)
 dramatiq.set_encoder(ReadsAnything())
 dramatiq.set_broker(hints.broker_for(settings().redis_url, TrustsItsQueue))
-
-try:
-    check_schema(engine_for(settings().database_url))
-except (SchemaAhead, SchemaBehind) as error:
-    sys.exit(error.message)
+dramatiq.get_broker().add_middleware(SchemaCheck())
 
 from worker import actors  # noqa: E402 - actors register with the broker that was set above
 
