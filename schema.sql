@@ -93,7 +93,7 @@ CREATE TABLE IF NOT EXISTS secrets (
 -- answers: a claim that is not committed makes the next one wait, and is gone if its process dies.
 CREATE TABLE IF NOT EXISTS idempotency_keys (
     brand_id     uuid NOT NULL REFERENCES brands,
-    -- Whose key it is: an organisation key's id, or a member's.
+    -- Whose key it is: an organisation key's id, or a member's own.
     caller       text NOT NULL,
     key          text NOT NULL,
     request_hash bytea NOT NULL,
@@ -108,8 +108,11 @@ CREATE INDEX IF NOT EXISTS idempotency_keys_by_age ON idempotency_keys (created_
 
 -- People ----------------------------------------------------------------------------------------
 
+-- Everybody whom a brand has named, members or not yet. This table alone knows them by the brand's id; all others, and
+-- the logs, by Issuance's own.
 CREATE TABLE IF NOT EXISTS members (
     brand_id         uuid NOT NULL REFERENCES brands,
+    member_id        uuid NOT NULL,
     external_user_id text NOT NULL,
     display_name     text,
     email            text,
@@ -117,15 +120,17 @@ CREATE TABLE IF NOT EXISTS members (
     tier             text NOT NULL DEFAULT '',
     -- json, not jsonb: given back as it came, order and numbers too.
     attributes       json,
-    -- Instants on the brand's clock.
-    created_at       timestamptz NOT NULL DEFAULT now(),
+    -- Instants on the brand's clock. NULL: named as a guest of orders only, and no member to anybody.
+    joined_at        timestamptz,
     updated_at       timestamptz NOT NULL DEFAULT now(),
     archived_at      timestamptz,
-    PRIMARY KEY (brand_id, external_user_id),
+    PRIMARY KEY (brand_id, member_id),
+    CONSTRAINT members_external_user_id_unique UNIQUE (brand_id, external_user_id),
+    CONSTRAINT members_archived_have_joined CHECK (archived_at IS NULL OR joined_at IS NOT NULL),
     CONSTRAINT members_attributes_are_an_object CHECK (json_typeof(attributes) = 'object')
 );
 -- Few, and asked about by every settling.
-CREATE INDEX IF NOT EXISTS members_archived ON members (brand_id, external_user_id) WHERE archived_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS members_archived ON members (brand_id, member_id) WHERE archived_at IS NOT NULL;
 
 -- What is promised ------------------------------------------------------------------------------
 
@@ -238,7 +243,7 @@ CREATE TABLE IF NOT EXISTS memberships (
     brand_id           uuid NOT NULL REFERENCES brands,
     membership_id      uuid NOT NULL,
     membership_type_id uuid NOT NULL,
-    external_user_id   text NOT NULL,
+    member_id          uuid NOT NULL,
     signed_up_at       timestamptz NOT NULL,
     starts_on          date NOT NULL,
     -- As signed up; later moves are events.
@@ -249,33 +254,35 @@ CREATE TABLE IF NOT EXISTS memberships (
     ends_on            date,
     PRIMARY KEY (brand_id, membership_id),
     CONSTRAINT memberships_of_type FOREIGN KEY (brand_id, membership_type_id) REFERENCES membership_types,
-    CONSTRAINT memberships_of_member FOREIGN KEY (brand_id, external_user_id) REFERENCES members,
+    CONSTRAINT memberships_of_member FOREIGN KEY (brand_id, member_id) REFERENCES members,
     CONSTRAINT memberships_anchor_not_before_start CHECK (billing_anchor >= starts_on),
     CONSTRAINT memberships_frequency_known CHECK (billing_frequency IN ('P1M', 'P3M', 'P6M', 'P1Y')),
     CONSTRAINT memberships_status_known CHECK (status IN (
         'upcoming', 'active', 'billing', 'needs_attention', 'paused', 'cancelled', 'expired'))
 ) WITH (fillfactor = 85);
 CREATE INDEX IF NOT EXISTS memberships_by_type ON memberships (brand_id, membership_type_id, membership_id);
-CREATE INDEX IF NOT EXISTS memberships_by_member ON memberships (brand_id, external_user_id);
+CREATE INDEX IF NOT EXISTS memberships_by_member ON memberships (brand_id, member_id);
 
 -- The guests of the order behind a membership. One order stands behind one membership and goes by its id.
 CREATE TABLE IF NOT EXISTS guests (
-    brand_id         uuid NOT NULL,
-    membership_id    uuid NOT NULL,
-    guest_id         uuid NOT NULL,
-    -- Where it was named on the list that first named it, from 0 on.
-    place            smallint NOT NULL,
-    name             text NOT NULL,
-    email            text,
-    external_user_id text,
-    lead_booker      boolean NOT NULL,
-    removed_at       timestamptz,
+    brand_id      uuid NOT NULL,
+    membership_id uuid NOT NULL,
+    guest_id      uuid NOT NULL,
+    -- 0, 1, 2, … in the order in which the order's guests became known. It never changes.
+    place         integer NOT NULL,
+    name          text NOT NULL,
+    email         text,
+    -- Who the guest is, where they were named by an external id (guests_of_member).
+    member_id     uuid,
+    lead_booker   boolean NOT NULL,
+    removed_at    timestamptz,
     PRIMARY KEY (brand_id, membership_id, guest_id),
+    CONSTRAINT guests_place_once UNIQUE (brand_id, membership_id, place),
     CONSTRAINT guests_of_order FOREIGN KEY (brand_id, membership_id) REFERENCES memberships,
     CONSTRAINT guests_removed_lead_no_more CHECK (NOT (lead_booker AND removed_at IS NOT NULL))
 );
 CREATE UNIQUE INDEX IF NOT EXISTS guests_one_lead_booker_an_order ON guests (brand_id, membership_id) WHERE lead_booker;
-CREATE INDEX IF NOT EXISTS guests_by_member ON guests (brand_id, external_user_id) WHERE external_user_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS guests_by_member ON guests (brand_id, member_id) WHERE member_id IS NOT NULL;
 
 -- Where each charge stands by its latest fact. One row a charge id; a charge belongs to one membership.
 CREATE TABLE IF NOT EXISTS charges (
@@ -295,53 +302,48 @@ CREATE TABLE IF NOT EXISTS charges (
 );
 CREATE INDEX IF NOT EXISTS charges_by_membership ON charges (brand_id, membership_id);
 
--- Memberships that a run left alike and that wait for one instant: they fall due, and are settled, as one. Who
--- has news, fails or is looked at by itself leaves first, sharing the lock of this row; settling holds it alone.
-CREATE TABLE IF NOT EXISTS cohorts (
-    brand_id   uuid NOT NULL REFERENCES brands,
-    cohort_id  uuid NOT NULL,
-    -- The lowest of its first members' ids: a run's batches are ranges of ids, and it belongs to one of them.
-    first_id   uuid NOT NULL,
-    -- As in dues, for all of them.
-    due_at     timestamptz,
-    settled_at timestamptz NOT NULL,
-    shape      uuid NOT NULL,
-    PRIMARY KEY (brand_id, cohort_id)
-);
-CREATE INDEX IF NOT EXISTS cohorts_by_instant ON cohorts (brand_id, due_at);
-
--- When a membership next has to be looked at. A narrow table of its own: settling writes it every
--- time, and its row is the lock that one settling at a time holds.
-CREATE TABLE IF NOT EXISTS dues (
+-- When memberships next have to be looked at. A membership has a row of its own, under its id, for ever; many that a
+-- sweep left with one future share a row instead, and their own ones rest (size 0). Settling locks the row that is in
+-- use; it writes only this table and what it issues.
+CREATE TABLE IF NOT EXISTS schedules (
     brand_id       uuid NOT NULL,
-    membership_id  uuid NOT NULL,
-    -- NULL: nothing can change without a new fact; or its cohort knows.
+    schedule_id    uuid NOT NULL,
+    shared         boolean NOT NULL DEFAULT false,
+    -- How many memberships wait by this row.
+    size           integer NOT NULL DEFAULT 1,
+    -- NULL: nothing can change without a new fact.
     due_at         timestamptz,
+    -- NULL: never settled.
     settled_at     timestamptz,
-    -- What that settling left it as: memberships of one shape have one future until there is news of them.
-    -- A hint about cost, never about meaning; NULL: it is like no other, or its cohort knows.
-    shape          uuid,
-    cohort_id      uuid,
+    -- What that settling left: memberships of one fingerprint have one future until there is news of them. It is about
+    -- cost, never about meaning; NULL: like no other.
+    fingerprint    uuid,
     -- Counted before the work, so that a membership that kills its worker is counted too (real time).
     attempts       integer NOT NULL DEFAULT 0,
     retry_at       timestamptz,
     quarantined_at timestamptz,
     last_error     text,
-    PRIMARY KEY (brand_id, membership_id),
-    CONSTRAINT dues_of_membership FOREIGN KEY (brand_id, membership_id) REFERENCES memberships,
-    CONSTRAINT dues_of_cohort FOREIGN KEY (brand_id, cohort_id) REFERENCES cohorts,
-    CONSTRAINT dues_alone_or_of_cohort CHECK (cohort_id IS NULL OR (
-        attempts = 0 AND num_nonnulls(due_at, settled_at, shape, retry_at, quarantined_at, last_error) = 0))
+    PRIMARY KEY (brand_id, schedule_id),
+    CONSTRAINT schedules_size CHECK (size >= 0 AND (shared OR size <= 1)),
+    CONSTRAINT schedules_shared_by_settled CHECK (NOT shared OR (settled_at IS NOT NULL AND fingerprint IS NOT NULL
+        AND attempts = 0 AND num_nonnulls(retry_at, quarantined_at, last_error) = 0)),
+    CONSTRAINT schedules_resting_say_nothing CHECK (shared OR size = 1 OR (attempts = 0
+        AND num_nonnulls(due_at, settled_at, fingerprint, retry_at, quarantined_at, last_error) = 0))
 ) WITH (fillfactor = 70);
-CREATE INDEX IF NOT EXISTS dues_by_instant ON dues (brand_id, due_at) WHERE quarantined_at IS NULL AND cohort_id IS NULL;
-CREATE INDEX IF NOT EXISTS dues_by_cohort ON dues (brand_id, cohort_id, membership_id) WHERE cohort_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS schedules_by_instant ON schedules (brand_id, due_at)
+    WHERE due_at IS NOT NULL AND quarantined_at IS NULL;
 
--- The dues with what their cohorts know.
-CREATE OR REPLACE VIEW dues_known WITH (security_invoker = true) AS
-    SELECT d.brand_id, d.membership_id, d.cohort_id, coalesce(c.due_at, d.due_at) AS due_at,
-           coalesce(c.settled_at, d.settled_at) AS settled_at, coalesce(c.shape, d.shape) AS shape,
-           d.attempts, d.retry_at, d.quarantined_at, d.last_error
-      FROM dues d LEFT JOIN cohorts c USING (brand_id, cohort_id);
+-- By which schedule each membership waits: its own, or one that it shares. No foreign key to schedules: it would be
+-- asked for each row where thousands come to share one.
+CREATE TABLE IF NOT EXISTS membership_schedules (
+    brand_id      uuid NOT NULL,
+    membership_id uuid NOT NULL,
+    schedule_id   uuid NOT NULL,
+    PRIMARY KEY (brand_id, membership_id),
+    CONSTRAINT membership_schedules_of_membership FOREIGN KEY (brand_id, membership_id) REFERENCES memberships
+) WITH (fillfactor = 85);
+CREATE INDEX IF NOT EXISTS membership_schedules_shared ON membership_schedules (brand_id, schedule_id, membership_id)
+    WHERE schedule_id <> membership_id;
 
 -- Bulk work -------------------------------------------------------------------------------------
 
@@ -466,6 +468,12 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER credits_refer AFTER INSERT ON credits REFERENCING NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION credits_refer();
+-- The guests of some orders. A function, because its ROWS tells the planner what it can't know of an array: so it joins
+-- them by hashing, also right after an import. VOLATILE, so that it is not inlined.
+CREATE OR REPLACE FUNCTION guests_of(brand uuid, orders uuid[])
+RETURNS TABLE (membership_id uuid, place integer, guest_id uuid) LANGUAGE sql VOLATILE ROWS 5000 AS $$
+    SELECT g.membership_id, g.place, g.guest_id FROM guests g WHERE g.brand_id = brand AND g.membership_id = ANY(orders)
+$$;
 CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% of % is refused: it is append-only', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
@@ -484,8 +492,8 @@ CREATE TABLE IF NOT EXISTS redemptions (
     redemption_id    uuid NOT NULL,
     credit_id        uuid,
     points           bigint,
-    -- Who redeems; a guest without a member record is nobody here.
-    external_user_id text,
+    -- Who redeems (redemptions_of_member); a guest without an external id is nobody here.
+    member_id        uuid,
     -- What it is for, and when, in the brand's own words; '' is nothing said.
     offer            text NOT NULL DEFAULT '',
     start_at         timestamptz,
@@ -497,27 +505,52 @@ CREATE TABLE IF NOT EXISTS redemptions (
     PRIMARY KEY (brand_id, redemption_id),
     CONSTRAINT redemptions_of_credit FOREIGN KEY (brand_id, credit_id) REFERENCES credits,
     CONSTRAINT redemptions_of_credit_or_points CHECK ((credit_id IS NULL) <> (points IS NULL)),
-    CONSTRAINT redemptions_points_of_member CHECK (points IS NULL OR (points > 0 AND external_user_id IS NOT NULL)),
+    CONSTRAINT redemptions_points_of_member CHECK (points IS NULL OR (points > 0 AND member_id IS NOT NULL)),
     CONSTRAINT redemptions_end_after_start CHECK (end_at >= start_at),
     CONSTRAINT redemptions_status_known CHECK (status IN (
         'SUBMITTED', 'OPEN', 'AWAITING_VENDOR', 'AWAITING_CUSTOMER', 'PURCHASED', 'COMPLETED', 'CANCELED'))
 );
 CREATE INDEX IF NOT EXISTS redemptions_by_credit ON redemptions (brand_id, credit_id);
 CREATE INDEX IF NOT EXISTS redemptions_latest ON redemptions (brand_id, created_at, redemption_id);
-CREATE INDEX IF NOT EXISTS redemptions_by_member ON redemptions (brand_id, external_user_id, created_at, redemption_id);
+CREATE INDEX IF NOT EXISTS redemptions_by_member ON redemptions (brand_id, member_id, created_at, redemption_id);
+
+-- Guests and redemptions name people who are there and stay: guests_of_member and redemptions_of_member, asked once a
+-- statement. A foreign key would lock the person, whom archiving locks before orders and credits: settling and
+-- redeeming, which lock those first, would wait for it in a circle.
+CREATE OR REPLACE FUNCTION refer_to_members() RETURNS trigger LANGUAGE plpgsql
+SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off  -- by key, not by reading all members
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM fresh LEFT JOIN members USING (brand_id, member_id)
+                WHERE fresh.member_id IS NOT NULL AND members.member_id IS NULL) THEN
+        RAISE EXCEPTION '% names somebody who is not there', TG_TABLE_NAME
+              USING ERRCODE = 'foreign_key_violation', CONSTRAINT = TG_TABLE_NAME || '_of_member', TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER guests_of_member AFTER INSERT ON guests REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION refer_to_members();
+CREATE OR REPLACE TRIGGER guests_stay_of_members AFTER UPDATE ON guests REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION refer_to_members();
+CREATE OR REPLACE TRIGGER redemptions_of_member AFTER INSERT ON redemptions REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION refer_to_members();
+CREATE OR REPLACE TRIGGER redemptions_stay_of_members BEFORE UPDATE OF brand_id, member_id ON redemptions
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE OR REPLACE TRIGGER members_stay BEFORE DELETE OR UPDATE OF brand_id, member_id ON members
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
 -- Points ----------------------------------------------------------------------------------------
 
 -- What a member's ledger adds up to. Its row is the lock that one change at a time holds; only the
 -- ledger writes it (enter_in_wallet).
 CREATE TABLE IF NOT EXISTS wallets (
-    brand_id         uuid NOT NULL,
-    external_user_id text NOT NULL,
-    received         bigint NOT NULL DEFAULT 0,
+    brand_id  uuid NOT NULL,
+    member_id uuid NOT NULL,
+    received  bigint NOT NULL DEFAULT 0,
     -- Spent and forfeited, less what was refunded.
-    spent            bigint NOT NULL DEFAULT 0,
-    PRIMARY KEY (brand_id, external_user_id),
-    CONSTRAINT wallets_of_member FOREIGN KEY (brand_id, external_user_id) REFERENCES members,
+    spent     bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (brand_id, member_id),
+    CONSTRAINT wallets_of_member FOREIGN KEY (brand_id, member_id) REFERENCES members,
     CONSTRAINT wallets_never_negative CHECK (spent >= 0 AND received >= spent),
     -- Beyond 2^53 a JSON number is not exact in every client.
     CONSTRAINT wallets_exact CHECK (received <= 9007199254740991)
@@ -527,14 +560,14 @@ CREATE TABLE IF NOT EXISTS wallets (
 CREATE TABLE IF NOT EXISTS ledger_entries (
     brand_id         uuid NOT NULL,
     entry_id         uuid NOT NULL,
-    external_user_id text NOT NULL,
+    member_id        uuid NOT NULL,
     type             text NOT NULL,
     amount           bigint NOT NULL,
     reason           text,
     redemption_id    uuid,
     created_at       timestamptz NOT NULL,
     PRIMARY KEY (brand_id, entry_id),
-    CONSTRAINT ledger_entries_of_wallet FOREIGN KEY (brand_id, external_user_id) REFERENCES wallets,
+    CONSTRAINT ledger_entries_of_wallet FOREIGN KEY (brand_id, member_id) REFERENCES wallets,
     CONSTRAINT ledger_entries_of_redemption FOREIGN KEY (brand_id, redemption_id) REFERENCES redemptions,
     CONSTRAINT ledger_entries_type_known CHECK (type IN ('credit', 'spend', 'refund', 'forfeit')),
     CONSTRAINT ledger_entries_signed CHECK (CASE WHEN type IN ('credit', 'refund') THEN amount > 0 ELSE amount < 0 END),
@@ -543,14 +576,14 @@ CREATE TABLE IF NOT EXISTS ledger_entries (
     CONSTRAINT ledger_entries_once UNIQUE (brand_id, redemption_id, type)
 );
 CREATE INDEX IF NOT EXISTS ledger_entries_by_wallet
-    ON ledger_entries (brand_id, external_user_id, created_at, entry_id);
+    ON ledger_entries (brand_id, member_id, created_at, entry_id);
 
 CREATE OR REPLACE FUNCTION enter_in_wallet() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE wallets
        SET received = received + CASE WHEN NEW.type = 'credit' THEN NEW.amount ELSE 0 END,
            spent = spent - CASE WHEN NEW.type = 'credit' THEN 0 ELSE NEW.amount END
-     WHERE brand_id = NEW.brand_id AND external_user_id = NEW.external_user_id;
+     WHERE brand_id = NEW.brand_id AND member_id = NEW.member_id;
     RETURN NULL;
 END $$;
 CREATE OR REPLACE TRIGGER ledger_entries_enter_in_wallet AFTER INSERT ON ledger_entries

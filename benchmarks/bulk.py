@@ -10,7 +10,7 @@ from time import monotonic, sleep
 
 import httpx
 
-from benchmarks.club import club_on
+from benchmarks.club import Ask, club_on
 from benchmarks.samples import Sample
 from benchmarks.site import Site
 from benchmarks.stage import Stage
@@ -29,11 +29,11 @@ _SURPRISE = """
 # Of all; those who failed a month ago are looked at again by small ones of their own.
 _SWEEPS = """
     SELECT count(*) FROM runs
-     WHERE brand_id = :brand_id AND kind = 'sweep' AND finished_at IS NOT NULL AND total > :most
+     WHERE brand_id = %(brand_id)s AND kind = 'sweep' AND finished_at IS NOT NULL AND total > %(most)s
 """
-_CLOCK = "SELECT clock_now FROM brands WHERE brand_id = :brand_id"
-_DISK = "SELECT pg_total_relation_size('credits')::float / count(*) FROM credits WHERE brand_id = :brand_id"
-_EXPIRED = "SELECT count(*) FROM credits WHERE brand_id = :brand_id AND expired_at IS NOT NULL"
+_CLOCK = "SELECT clock_now FROM brands WHERE brand_id = %(brand_id)s"
+_DISK = "SELECT pg_total_relation_size('credits')::float / count(*) FROM credits WHERE brand_id = %(brand_id)s"
+_EXPIRED = "SELECT count(*) FROM credits WHERE brand_id = %(brand_id)s AND expired_at IS NOT NULL"
 
 
 class Bulk:
@@ -89,13 +89,13 @@ class Surprised(Bulk):
     def measure(self) -> Sample:
         now = self.club.next_month()
         self._stage.settle_down(self.name)
-        earlier = self._sweeps()
-        with self._stage.running(self.club.url) as site:
+        with self._stage.running(self.club.url) as site, self.club.looking() as look:
+            earlier = self._sweeps(look)
             Thread(target=self._move_clock, args=(site, now), daemon=True).start()
-            while self.club.value(_CLOCK) != now:
+            while look(_CLOCK) != now:
                 sleep(_PAUSE)
             began = monotonic()
-            while self._sweeps() == earlier:
+            while self._sweeps(look) == earlier:
                 sleep(_PAUSE)
             seconds = monotonic() - began
         issued = self.club.credits(now.date())
@@ -103,8 +103,8 @@ class Surprised(Bulk):
         assert failed < self._members / 100, f"{failed} of {self._members} failed"
         return Sample(issued, seconds, {"failed": failed})
 
-    def _sweeps(self) -> int:
-        return int(self.club.value(_SWEEPS, most=self._members // 2))
+    def _sweeps(self, look: Ask) -> int:
+        return int(look(_SWEEPS, most=self._members // 2))
 
     def _move_clock(self, site: Site, now: datetime) -> None:
         # Answers when the failing ones were given up, for which nobody waits here.

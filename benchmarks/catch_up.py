@@ -18,7 +18,7 @@ class CatchUp:
         self._members = members
 
     def prepare(self) -> None:
-        self._club = Club(self._stage.database(self.name), self._members, roll_over=True)
+        self._club = Club(self._stage, self._stage.database(self.name), self._members, roll_over=True)
 
     def measure(self) -> Sample:
         single = self._run(1)
@@ -38,4 +38,4 @@ class CatchUp:
         return seconds
 
     def _credits(self) -> int:
-        return int(self._club.value("SELECT count(*) FROM credits WHERE brand_id = :brand_id"))
+        return int(self._club.value("SELECT count(*) FROM credits WHERE brand_id = %(brand_id)s"))

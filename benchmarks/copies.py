@@ -1,28 +1,41 @@
 """Copies of one membership: every row that belongs to it, again under other ids, by set-based SQL.
 
-Which columns to change is read off the rows themselves, so that a column or table that the schema gains is copied too.
+Which tables have such rows and which columns to change is read off the database itself, so that a column or table that
+the schema gains is copied too, and a schema of another commit as well.
 """
 
 from collections.abc import Collection, Sequence
+from graphlib import TopologicalSorter
 from typing import Any
 from uuid import UUID
 
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
-#: In the order in which their foreign keys allow it. A table that is not named here has nothing of a membership.
-_TABLES = ("members", "memberships", "guests", "billing_events", "charges", "dues", "credits")
 #: What is never the same in two rows, whatever it is in the row that is copied.
 FRESH = {
     "credit_id": "uuidv7()",
-    "event_id": "gen_random_uuid()::text",
     # 60 random bits as 16 digits.
     "code": "upper(substr(replace(gen_random_uuid()::text, '-', ''), 17))",
 }
+#: What names a member in the tables of others, the first that there is.
+_MEMBER = ("member_id", "external_user_id")
 _COPIES = """
     CREATE TEMPORARY TABLE copies ON COMMIT DROP AS
-    SELECT membership_id, gen_random_uuid() AS guest_id, 'member of ' || membership_id AS external_user_id
+    SELECT membership_id, gen_random_uuid() AS guest_id, gen_random_uuid() AS member_id,
+           'member of ' || membership_id AS external_user_id
       FROM (SELECT gen_random_uuid() AS membership_id FROM generate_series(1, %s)) ids
+"""
+_UUIDS = """
+    SELECT c.relname, array_agg(a.attname::text ORDER BY a.attname <> 'membership_id', a.attnum)
+      FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+       AND a.atttypid = 'uuid'::regtype AND a.attname <> 'brand_id'
+     GROUP BY c.relname
+"""
+_KEYS = """
+    SELECT conrelid::regclass::text, confrelid::regclass::text FROM pg_constraint
+     WHERE contype = 'f' AND connamespace = current_schema()::regnamespace AND conrelid <> confrelid
 """
 
 
@@ -33,27 +46,51 @@ def copy_membership(
 
     Runs in the caller's transaction, which sees the brand's rows.
     """
+    if count == 0:
+        return
     connection.execute(_COPIES, [count])
-    for others in _tables_with_memberships(connection) - set(_TABLES):
-        assert not _rows(connection, others, "membership_id", membership_id), f"{others} is copied too: name it here"
-    member = _rows(connection, "memberships", "membership_id", membership_id)[0]["external_user_id"]
-    guests = _rows(connection, "guests", "membership_id", membership_id)
-    assert len(guests) == 1, "the membership that is copied has one guest"
+    found = {table: rows_of(table, column, [membership_id]) for table, column in belongings(connection, membership_id)}
+    (guest,) = _rows(connection, "guests", found["guests"])
+    (member,) = _rows(connection, "members", found["members"])
     ids = {
         "membership_id": str(membership_id),
-        "guest_id": str(guests[0]["guest_id"]),
-        "external_user_id": str(member),
+        "guest_id": str(guest["guest_id"]),
+        **{column: str(member[column]) for column in _MEMBER if column in member},
     }
-    for table in _TABLES:
-        key = "external_user_id" if table == "members" else "membership_id"
-        rows = _rows(connection, table, key, ids[key])
-        if rows and table not in leave_out:
-            _copy(connection, table, rows, sql.SQL("{} = {}").format(sql.Identifier(key), sql.Literal(ids[key])), ids)
+    for table, which in found.items():
+        if table not in leave_out:
+            _copy(connection, table, which, ids)
 
 
-def _copy(
-    connection: Connection[Any], table: str, rows: Sequence[dict[str, Any]], which: sql.Composable, ids: dict[str, str]
-) -> None:
+def belongings(connection: Connection[Any], membership_id: object) -> list[tuple[str, str]]:
+    """The tables that have rows of a membership or are its member's, and the column by which they are found.
+
+    In an order that the foreign keys allow.
+    """
+    found: dict[str, str] = {}
+    for table, uuids in connection.execute(_UUIDS).fetchall():
+        # Where a table names the membership it belongs to, that is what counts.
+        for column in uuids[:1] if uuids[0] == "membership_id" else uuids:
+            if _rows(connection, table, rows_of(table, column, [membership_id]), most=1):
+                found.setdefault(table, column)
+    found["members"] = next(column for column in _MEMBER if column in _columns(connection, "memberships"))
+    order: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(found, ()))
+    # Which guest a credit is of is checked by a trigger, not by a key.
+    for table, needed in [("credits", "guests"), *connection.execute(_KEYS).fetchall()]:
+        order.add(table, needed)
+    return [(table, found[table]) for table in order.static_order() if table in found]
+
+
+def rows_of(table: str, column: str, membership_ids: Sequence[object]) -> sql.Composable:
+    """Which rows of one of the `belongings` are those memberships': a condition that begins with a column."""
+    ids = sql.SQL("= ANY({}::uuid[])").format(sql.Literal([str(one) for one in membership_ids]))
+    if table != "members":
+        return sql.SQL("{} {}").format(sql.Identifier(column), ids)
+    return sql.SQL("{0} IN (SELECT {0} FROM memberships WHERE membership_id {1})").format(sql.Identifier(column), ids)
+
+
+def _copy(connection: Connection[Any], table: str, which: sql.Composable, ids: dict[str, str]) -> None:
+    rows = _rows(connection, table, which)
     columns = list(rows[0])
     values = [_value(column, [row[column] for row in rows], ids) for column in columns]
     connection.execute(
@@ -85,17 +122,20 @@ def _value(column: str, values: Sequence[str | None], ids: dict[str, str]) -> sq
     return sql.SQL("({})::{}").format(replaced, sql.SQL("jsonb") if column == "data" else sql.SQL("text"))
 
 
-def _rows(connection: Connection[Any], table: str, key: str, value: object) -> list[dict[str, Any]]:
+def _rows(
+    connection: Connection[Any], table: str, which: sql.Composable, most: int | None = None
+) -> list[dict[str, Any]]:
     """The rows of a table with all values as text; columns that PostgreSQL works out itself are left out."""
-    statement = sql.SQL("SELECT {} FROM {} WHERE {} = %s").format(
+    statement = sql.SQL("SELECT {} FROM {} WHERE {} LIMIT {}").format(
         sql.SQL(", ").join(
             sql.SQL("{0}::text AS {0}").format(sql.Identifier(column)) for column in _columns(connection, table)
         ),
         sql.Identifier(table),
-        sql.Identifier(key),
+        which,
+        sql.Literal(most),
     )
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(statement, [value]).fetchall()
+        return cursor.execute(statement).fetchall()
 
 
 def _columns(connection: Connection[Any], table: str) -> list[str]:
@@ -105,12 +145,3 @@ def _columns(connection: Connection[Any], table: str) -> list[str]:
         [table],
     )
     return [name for (name,) in found]
-
-
-def _tables_with_memberships(connection: Connection[Any]) -> set[str]:
-    found = connection.execute(
-        "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'membership_id'"
-        " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND NOT a.attisdropped"
-        " AND NOT c.relispartition"
-    )
-    return {name for (name,) in found}

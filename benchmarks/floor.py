@@ -66,7 +66,7 @@ class Floor:
         self._club = club_on(self._stage, self.name, self._members)
         if self._table != "credits":
             make_plain(self._stage, self.name)
-        first = "SELECT credit_id FROM credits WHERE brand_id = :brand_id LIMIT 1"
+        first = "SELECT credit_id FROM credits WHERE brand_id = %(brand_id)s LIMIT 1"
         self._like: UUID = self._club.value(first)
 
     def measure(self) -> Sample:

@@ -20,9 +20,20 @@ console = Console(stderr=True)
 
 def run(parts: Sequence[Part], rounds: int) -> list[Row]:
     """Measures every part `rounds` times, in turn. A part that can not be measured says why and is left out."""
-    rows = [Row(part.name, part.title) for part in parts]
+    return run_beside([parts], rounds)[0]
+
+
+def run_beside(sides: Sequence[Sequence[Part]], rounds: int) -> list[list[Row]]:
+    """The same parts of several sides: a round measures each part for every side, turn by turn; the rows of each side.
+
+    Which side goes first changes from turn to turn. A part that a side does not have is measured without it.
+    """
+    rows = [[Row(part.name, part.title) for part in parts] for parts in sides]
+    found = [list(zip(parts, of, strict=True)) for parts, of in zip(sides, rows, strict=True)]
+    names = dict.fromkeys(part.name for parts in sides for part in parts)
+    turns = [[one for side in found for one in side if one[0].name == name] for name in names]
     with progress_bar() as progress:
-        task = progress.add_task("", total=len(parts) * (rounds + 1))
+        task = progress.add_task("", total=sum(map(len, turns)) * (rounds + 1))
 
         def attempt(row: Row, what: str, work: Callable[[], None]) -> None:
             progress.update(task, description=f"{what}: {row.name}")
@@ -38,11 +49,13 @@ def run(parts: Sequence[Part], rounds: int) -> list[Row]:
                     console.print_exception()
             progress.advance(task)
 
-        for part, row in zip(parts, rows, strict=True):
-            attempt(row, "preparing", part.prepare)
+        for turn in turns:
+            for part, row in turn:
+                attempt(row, "preparing", part.prepare)
         for number in range(1, rounds + 1):
-            for part, row in zip(parts, rows, strict=True):
-                attempt(row, f"round {number}", lambda part=part, row=row: row.samples.append(part.measure()))  # type: ignore[misc]
+            for place, turn in enumerate(turns):
+                for part, row in turn if (number + place) % 2 else reversed(turn):
+                    attempt(row, f"round {number}", lambda part=part, row=row: row.samples.append(part.measure()))  # type: ignore[misc]
     return rows
 
 

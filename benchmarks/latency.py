@@ -31,7 +31,7 @@ PATIENCE = 60.0
 #: Another brand's memberships that fall due in the middle of a big run.
 OTHERS = 100
 
-_RUNS = "SELECT count(*) FROM runs WHERE brand_id = :brand_id"
+_RUNS = "SELECT count(*) FROM runs WHERE brand_id = %(brand_id)s"
 _TELL = sql.SQL("""
     CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -55,18 +55,18 @@ class Brands:
 
     @cached_property
     def visited(self) -> Club:
-        club = Club(self.url, 1)
+        club = Club(self.stage, self.url, 1)
         with self.stage.admin("latency") as connection:
             connection.execute(_TELL.format(sql.Literal(club.brand_id)))
         return club
 
     @cached_property
     def big(self) -> Club:
-        return Club(self.url, self.members)
+        return Club(self.stage, self.url, self.members)
 
     @cached_property
     def other(self) -> Club:
-        return Club(self.url, OTHERS)
+        return Club(self.stage, self.url, OTHERS)
 
 
 class Listener:

@@ -4,9 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks import intake, latency, redemption
+from benchmarks.billing_day import BillingDay
 from benchmarks.bulk import Bulk, Surprised
 from benchmarks.catch_up import CatchUp
+from benchmarks.checkout import WORKING_TREE
 from benchmarks.competitors import peers
+from benchmarks.first_month import FirstMonth
 from benchmarks.floor import Floor
 from benchmarks.samples import Part
 from benchmarks.stage import Stage
@@ -16,6 +19,8 @@ from benchmarks.sweep import Sweep
 MOST = 100_000
 #: And what takes one request or event at a time, on so many.
 MOST_EVENTS, MOST_REQUESTS = 20_000, 4_000
+#: What posts or loads an event a membership, on so many.
+MOST_NEWS = 30_000
 #: What growth is measured from.
 FEW = 10_000
 #: With so few memberships nobody wants figures: the benchmark shows that it works.
@@ -45,6 +50,14 @@ def _growth(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     return [Bulk(stage, FEW, name="bulk_10k", title=f"Issuance at {FEW:,}")] if wanted.members > FEW else []
 
 
+def _billing_day(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    return [BillingDay(stage, min(wanted.members, MOST_NEWS))]
+
+
+def _first_month(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    return [FirstMonth(stage, min(wanted.members, MOST_NEWS))]
+
+
 def _rules(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     return [
         Bulk(stage, min(wanted.members, MOST), rules=5, name="five_rules", title="Issuance, five rules on one type")
@@ -60,7 +73,8 @@ def _catch_up(stage: Stage, wanted: Wanted) -> Sequence[Part]:
 
 
 def _peers(stage: Stage, wanted: Wanted) -> Sequence[Part]:
-    return peers(stage, wanted.members)
+    # They are the same beside whichever commit.
+    return peers(stage, wanted.members) if stage.product is WORKING_TREE else []
 
 
 def _latency(stage: Stage, wanted: Wanted) -> Sequence[Part]:
@@ -97,13 +111,16 @@ def _redemption(stage: Stage, wanted: Wanted) -> Sequence[Part]:
 
 
 def _sweep(stage: Stage, wanted: Wanted) -> Sequence[Part]:
-    return [Sweep(stage, wanted.members)]
+    # Measured inside the benchmark's own process, which has the working tree's code.
+    return [Sweep(stage, wanted.members)] if stage.product is WORKING_TREE else []
 
 
 PARTS: dict[str, Maker] = {
     "floor": _floor,
     "bulk": _bulk,
     "growth": _growth,
+    "billing_day": _billing_day,
+    "first_month": _first_month,
     "rules": _rules,
     "surprises": _surprises,
     "catchup": _catch_up,

@@ -79,7 +79,7 @@ class Queue(Peer):
     def prepare(self) -> None:
         super().prepare()
         self._url = self._stage.database(self.name)
-        self.club = Club(self._url, self.n)
+        self.club = Club(self._stage, self._url, self.n)
         make_plain(self._stage, self.name)
         self.more()
 

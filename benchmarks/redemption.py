@@ -7,12 +7,10 @@ from time import monotonic
 from typing import Any
 
 import psycopg
-from sqlalchemy import text
 
 from benchmarks.club import Club
 from benchmarks.samples import Sample
 from benchmarks.stage import Stage
-from issuance.database.connections import transaction
 
 CLIENTS = 16
 _UPDATE = """
@@ -33,16 +31,16 @@ class _OfCredits:
         self._rounds = rounds
 
     def prepare(self) -> None:
-        self.club = Club(self.stage.database(self.name), self._n * self._rounds)
+        self.club = Club(self.stage, self.stage.database(self.name), self._n * self._rounds)
 
     def measure(self) -> Sample:
         raise NotImplementedError
 
     def codes(self) -> list[str]:
         """Codes of credits that nobody has redeemed, the clients' first ones among them."""
-        live = "SELECT code FROM credits WHERE redeemed_at IS NULL ORDER BY credit_id LIMIT :n"
-        with transaction(self.club.engine, self.club.brand_id) as connection:
-            return list(connection.scalars(text(live), {"n": self._n}))
+        live = "SELECT code FROM credits WHERE redeemed_at IS NULL ORDER BY credit_id LIMIT %s"
+        with self.club.connected() as connection:
+            return [code for (code,) in connection.execute(live, [self._n])]
 
 
 class Redeeming(_OfCredits):

@@ -7,6 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import comparison
 from benchmarks.samples import Row
 
 Document = dict[str, Any]
@@ -16,6 +17,9 @@ _RATES = {
     "bulk_vs_floor": ("bulk", "floor"),
     "bulk_vs_plain_floor": ("bulk", "plain_floor"),
     "floor_vs_plain_floor": ("floor", "plain_floor"),
+    "billing_day_vs_bulk": ("billing_day", "bulk"),
+    "billing_day_vs_floor": ("billing_day", "floor"),
+    "first_month_vs_bulk": ("first_month", "bulk"),
     "five_rules_vs_bulk": ("five_rules", "bulk"),
     "bulk_vs_surprised": ("bulk", "surprised"),
     "bulk_vs_orm_per_message": ("bulk", "dramatiq_orm"),
@@ -50,6 +54,12 @@ def document(rows: Sequence[Row], machine: Mapping[str, object], members: int, r
             if row.latency_ms
         },
     }
+
+
+def against(document: Document, commit: str, new: Sequence[Row], old: Sequence[Row]) -> Document:
+    """The document with what an older commit measured in the same run, and each part of one against the other's."""
+    compared = {"commit": commit, "pairs": comparison.pairs(new, old), "old_rows": [_row(row) for row in old]}
+    return {**document, "against": compared}
 
 
 def _row(row: Row) -> Document:
@@ -121,6 +131,7 @@ def _tables(document: Document) -> list[tuple[str, list[str], list[list[str]]]]:
         for name, told in document["latency_ms"].items()
     ]
     tables = [
+        *_against(document),
         ("Rates", ["", "n", "a second", "of the floor"], rates),
         ("Latencies, ms", ["", "p50", "p95", "p99", "max"], latencies),
         ("Ratios", ["", ""], [[name, _short(value)] for name, value in document["ratios"].items()]),
@@ -128,6 +139,26 @@ def _tables(document: Document) -> list[tuple[str, list[str], list[list[str]]]]:
         ("Notes", ["", ""], [[row["title"], row["note"]] for row in document["rows"] if row.get("note")]),
     ]
     return [table for table in tables if table[2]]
+
+
+def _against(document: Document) -> list[tuple[str, list[str], list[list[str]]]]:
+    """The working tree against the commit, where there is one: `new / old` is the median of the rounds' ratios."""
+    if "against" not in document:
+        return []
+    lines = [
+        [
+            pair["title"],
+            pair["measure"].replace("per_second", "a second").replace("_ms", ", ms"),
+            _short(pair["old"]),
+            _short(pair["new"]),
+            *(f"{pair[name]:.3f}" for name in ("ratio", "ratio_min", "ratio_max")),
+        ]
+        for pair in document["against"]["pairs"]
+    ]
+    notes = [[row["title"], row["note"]] for row in document["against"]["old_rows"] if row.get("note")]
+    commit = document["against"]["commit"][:12]
+    header = ["", "", "old", "new", "new / old", "least", "most"]
+    return [(f"The working tree (new) against {commit} (old)", header, lines), (f"Notes on {commit}", ["", ""], notes)]
 
 
 def _short(value: float) -> str:

@@ -3,48 +3,49 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import httpx
-from honcho.environ import parse_procfile
 
-from issuance.embedded import running
-from issuance.embedded.environment import REPO
+from benchmarks.checkout import Checkout
+from issuance.embedded import procfile, running
 from issuance.embedded.server import free_port
 
 #: Seconds that the processes may take to be ready, and to stop.
-PATIENCE = 90.0
+PATIENCE = 300.0
 
 
 class Site:
     """All of Issuance on one database and one queue."""
 
-    def __init__(self, home: Path, database_url: str, redis_url: str, log: Path) -> None:
+    def __init__(self, product: Checkout, home: Path, database_url: str, redis_url: str, log: Path) -> None:
         self.home = home
+        self.root = product.root
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         self.environment = {
-            **os.environ,
-            "DATABASE_URL": database_url,
-            "REDIS_URL": redis_url,
+            **product.environment(database_url, redis_url),
             "ISSUANCE_HOST": "127.0.0.1",
             "ISSUANCE_PORT": str(port),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, only: Collection[str] = ()) -> None:
         """Starts the processes and waits until the web process says that everything is ready."""
-        commands = parse_procfile((REPO / "Procfile").read_text()).processes
+        commands = procfile.commands(self.root)
         with self.log.open("ab") as out:
             for name, command in commands.items():
                 if not only or name in only:
                     self._processes[name] = subprocess.Popen(
-                        ["sh", "-c", command], cwd=REPO, env=self.environment, stdout=out, stderr=out, process_group=0
+                        ["sh", "-c", command],
+                        cwd=self.root,
+                        env=self.environment,
+                        stdout=out,
+                        stderr=out,
+                        process_group=0,
                     )
                     # Whoever cleans up after a benchmark that was killed finds them in the record.
                     running.note(self.home, name, self._processes[name].pid, group=True)

@@ -11,15 +11,13 @@ from typing import Any, cast
 import psycopg
 import redis
 from psycopg import sql
-from sqlalchemy import Engine, make_url
+from sqlalchemy import make_url
 
+from benchmarks.checkout import WORKING_TREE, Checkout
 from benchmarks.site import Site
-from issuance.database import schema
-from issuance.database.connections import engine_for
 from issuance.embedded.lock import SupervisorLock
 from issuance.embedded.postgres import ADMIN, Postgres
 from issuance.embedded.servers import supervised
-from issuance.settings import Settings
 
 #: Beside what `./run` sets: statements are counted. Vacuuming is done before each measurement (`settle_down`), not by
 #: chance while another part's database is measured.
@@ -35,10 +33,20 @@ _PAGE_IMAGES = "SELECT coalesce(sum(fpi_size), 0) FROM pg_get_wal_stats(%s::pg_l
 
 
 class Stage:
-    """Databases, and the processes of Issuance on them while they are measured."""
+    """Databases, and the processes of one checkout of Issuance on them while they are measured."""
 
-    def __init__(self, home: Path, database_url: str, admin_url: str, redis_url: str) -> None:
+    def __init__(
+        self,
+        home: Path,
+        database_url: str,
+        admin_url: str,
+        redis_url: str,
+        product: Checkout = WORKING_TREE,
+        prefix: str = "",
+    ) -> None:
         self.home = home
+        self.product = product
+        self._prefix = prefix
         self.redis_url = redis_url
         self._database_url = database_url
         self._admin_url = admin_url
@@ -46,30 +54,38 @@ class Stage:
         for extension in ("pg_stat_statements", "pg_walinspect"):
             self._admin.execute(sql.SQL("CREATE EXTENSION IF NOT EXISTS {}").format(sql.Identifier(extension)))
 
+    def beside(self, product: Checkout) -> "Stage":
+        """Another checkout's stage, on the same servers. Its databases are its own."""
+        return Stage(self.home, self._database_url, self._admin_url, self.redis_url, product, "old_")
+
     def database(self, name: str, *, with_schema: bool = True) -> str:
         """A new, empty database, as `postgresql://…`; with the schema unless told otherwise."""
-        owner = sql.Identifier(cast("str", make_url(self._database_url).username))
-        self._admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), owner))
-        url = make_url(self._database_url).set(database=name).render_as_string(hide_password=False)
+        url = make_url(self._database_url).set(database=self._prefix + name)
+        database, owner = sql.Identifier(cast("str", url.database)), sql.Identifier(cast("str", url.username))
+        self._admin.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, owner))
+        told = url.render_as_string(hide_password=False)
         if with_schema:
-            schema.apply(driver_url(url))
-            engine_for(driver_url(url)).dispose()
-        return url
+            self.issuance(told, "schema", "apply")
+        return told
+
+    def issuance(self, database_url: str, *arguments: str) -> str:
+        """What the product's command line prints on a database. Raises RuntimeError when it fails."""
+        return self.product.issuance(database_url, self.redis_url, *arguments)
 
     def copy(self, name: str, url: str) -> str:
         """A new database that is the same, file by file, as the one at `url`, to which nobody is connected."""
-        engine(url).dispose()
-        source, owner = sql.Identifier(url.rpartition("/")[2]), sql.Identifier(cast("str", make_url(url).username))
+        source = make_url(url)
+        told = source.set(database=self._prefix + name)
         self._admin.execute(
             sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY file_copy").format(
-                sql.Identifier(name), owner, source
+                *(sql.Identifier(cast("str", one)) for one in (told.database, told.username, source.database))
             )
         )
-        return make_url(url).set(database=name).render_as_string(hide_password=False)
+        return told.render_as_string(hide_password=False)
 
     def admin(self, name: str) -> psycopg.Connection[Any]:
         """A superuser's connection to a database, for what only the benchmark does there."""
-        url = make_url(self._admin_url).set(database=name).render_as_string(hide_password=False)
+        url = make_url(self._admin_url).set(database=self._prefix + name).render_as_string(hide_password=False)
         return psycopg.connect(url, autocommit=True)
 
     def settle_down(self, name: str) -> None:
@@ -88,7 +104,7 @@ class Stage:
         """The Procfile's processes on a database and an empty queue; `only` some of them, where named."""
         with redis.Redis.from_url(self.redis_url) as client:
             client.flushall()
-        site = Site(self.home, database_url, self.redis_url, self.home.parent / "processes.log")
+        site = Site(self.product, self.home, database_url, self.redis_url, self.home.parent / "processes.log")
         try:
             site.start(only)
             yield site
@@ -119,7 +135,7 @@ class Stage:
             self._value(
                 "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid"
                 " WHERE d.datname = %s",
-                name,
+                self._prefix + name,
             )
         )
 
@@ -163,13 +179,3 @@ def set_up(home: Path) -> Iterator[Stage]:
             yield Stage(folder, database_url, admin.render_as_string(hide_password=False), addresses["REDIS_URL"])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def driver_url(url: str) -> str:
-    """`url` as SQLAlchemy wants it."""
-    return Settings(DATABASE_URL=url, REDIS_URL="redis://").database_url
-
-
-def engine(url: str) -> Engine:
-    """The product's own engine for a database of the stage."""
-    return engine_for(driver_url(url))

@@ -6,9 +6,10 @@ from time import monotonic
 from benchmarks.club import Club
 from benchmarks.samples import Sample
 from benchmarks.stage import Stage
-from issuance.database.connections import transaction
-from issuance.engine import due
+from issuance.database import engine_for, transaction
+from issuance.engine import sweeps
 from issuance.hints import broker_for
+from issuance.settings import Settings
 from scheduler import tick
 
 LOOKS = 50
@@ -27,16 +28,19 @@ class Sweep:
 
     def prepare(self) -> None:
         # Their credits are not looked at.
-        self._club = Club(self._stage.database(self.name), self._members, rules=RULES, leave_out=("credits",))
+        self._club = Club(
+            self._stage, self._stage.database(self.name), self._members, rules=RULES, leave_out=("credits",)
+        )
         self._stage.settle_down(self.name)
 
     def measure(self) -> Sample:
-        engine, broker = self._club.engine, broker_for(self._stage.redis_url)
+        own = Settings(DATABASE_URL=self._club.url, REDIS_URL=self._stage.redis_url)
+        engine, broker = engine_for(own.database_url), broker_for(own.redis_url)
         looks, ticks = [], []
         for _ in range(LOOKS):
             began = monotonic()
             with transaction(engine) as connection:
-                brands = due.brands_with_due(connection, most=tick.MOST_BRANDS)
+                brands = sweeps.brands_with_due(connection, most=tick.LIMITS.brands)
             looked = monotonic()
             asked = tick.run_once(engine, broker)
             ticks.append(1000 * (monotonic() - looked))

@@ -16,23 +16,18 @@ MOST_COUNTED = 100_000
 
 _FIGURES = text("""
     SELECT (SELECT count(*) FROM (
-                (SELECT FROM brands b JOIN dues d USING (brand_id)
-                  WHERE d.quarantined_at IS NULL AND d.cohort_id IS NULL
-                    AND d.due_at <= coalesce(b.clock_now, clock_timestamp())
-                  LIMIT :most)
-                 UNION ALL
-                (SELECT FROM brands b JOIN cohorts c USING (brand_id) JOIN dues d USING (brand_id, cohort_id)
-                  WHERE c.due_at <= coalesce(b.clock_now, clock_timestamp())
-                  LIMIT :most)
+                SELECT FROM brands b
+                  JOIN schedules s USING (brand_id) JOIN membership_schedules p USING (brand_id, schedule_id)
+                 WHERE s.quarantined_at IS NULL AND s.due_at <= coalesce(b.clock_now, clock_timestamp())
                  LIMIT :most) due) AS memberships_due,
            (SELECT count(*) FROM (
-                SELECT FROM billing_events e JOIN dues d USING (brand_id, membership_id)
+                SELECT FROM billing_events e JOIN memberships m USING (brand_id, membership_id)
                  WHERE e.settled_at IS NULL LIMIT :most) unsettled) AS events_unsettled,
            (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(received_at)), 0) FROM (
-                SELECT e.received_at FROM billing_events e JOIN dues d USING (brand_id, membership_id)
+                SELECT e.received_at FROM billing_events e JOIN memberships m USING (brand_id, membership_id)
                  WHERE e.settled_at IS NULL LIMIT :most) unsettled) AS oldest_unsettled_event_seconds,
            (SELECT count(*) FROM (SELECT FROM rejected_events LIMIT :most) rejected) AS events_rejected,
-           (SELECT count(*) FROM dues WHERE quarantined_at IS NOT NULL) AS memberships_quarantined,
+           (SELECT count(*) FROM schedules WHERE quarantined_at IS NOT NULL) AS memberships_quarantined,
            (SELECT count(*) FROM quarantined_messages) AS messages_quarantined,
            (SELECT count(*) FROM runs WHERE finished_at IS NULL) AS runs_unfinished,
            (SELECT count(*) FROM (

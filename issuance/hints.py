@@ -1,8 +1,9 @@
-"""Hints: messages that carry ids and ask for prompt work. Losing, doubling or wiping them changes latency only.
+"""Hints: messages that carry ids and ask for prompt work. If they are lost, doubled or wiped, only latency changes.
 
-This module owns the broker, so that whoever has work can ask for it without knowing the workers.
+This module makes the broker, so that other rooms can ask for work without importing the workers.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
 
@@ -16,12 +17,24 @@ EVENTS_QUEUE = "events"
 BULK_QUEUE = "bulk"
 WEBHOOKS_QUEUE = "webhooks"
 QUEUES = (EVENTS_QUEUE, BULK_QUEUE, WEBHOOKS_QUEUE)
-#: So few memberships a message that one slow message holds up little.
-MEMBERSHIPS_A_HINT = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is asked for at once. Tests put others in place of `limits`."""
+
+    #: At most so many memberships in one message, so that a slow message delays few of them.
+    memberships_a_hint: int = 250
+    #: At most so many hints are sent for one run at once, so that the runs of all brands alternate in the queue. A
+    #: worker asks for more when its time slice is over.
+    hints_a_run: int = 8
+
+
+limits = Limits()
 
 
 class Ringing(RedisBroker):
-    """dramatiq's broker, and who waits for a queue is woken by a message; one that sleeps through it looks anyway."""
+    """dramatiq's broker, which also rings a bell for each message, so that a waiting worker looks at once."""
 
     def enqueue(self, message: dramatiq.Message[None], *, delay: int | None = None) -> dramatiq.Message[None]:
         sent = super().enqueue(message, delay=delay)
@@ -30,13 +43,13 @@ class Ringing(RedisBroker):
 
 
 def bell(queue: str) -> str:
-    """The channel that rings when a queue is sent a message."""
+    """The Redis channel that rings when a message is sent to a queue."""
     return f"issuance:{queue}"
 
 
 @lru_cache(maxsize=4)
 def broker_for(url: str, kind: type[Ringing] = Ringing) -> RedisBroker:
-    """The process's broker. A dead worker's messages return after 15 s, not the default's quarter of an hour."""
+    """The broker of this process. A dead worker's messages return after 15 s, not the default 15 minutes."""
     broker = kind(
         url=url,
         middleware=[],
@@ -52,20 +65,16 @@ def broker_for(url: str, kind: type[Ringing] = Ringing) -> RedisBroker:
 
 def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) -> None:
     """Ask for memberships to be settled soon."""
-    for start in range(0, len(membership_ids), MEMBERSHIPS_A_HINT):
-        ids = [str(membership_id) for membership_id in membership_ids[start : start + MEMBERSHIPS_A_HINT]]
+    size = limits.memberships_a_hint
+    for start in range(0, len(membership_ids), size):
+        ids = [str(membership_id) for membership_id in membership_ids[start : start + size]]
         if not _send(broker, EVENTS_QUEUE, "settle_memberships", str(brand_id), ids):
             return
 
 
-#: So few hints a run are under way at once that the runs of all brands take turns in the queue; a worker
-#: that has done a batch asks for the next.
-HINTS_A_RUN = 8
-
-
 def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batches: int = 1) -> None:
     """Ask for the next `batches` batches of a run to be worked on."""
-    for _ in range(min(batches, HINTS_A_RUN)):
+    for _ in range(min(batches, limits.hints_a_run)):
         if not _send(broker, BULK_QUEUE, "work_on_run", str(brand_id), str(run_id)):
             return
 
@@ -76,7 +85,7 @@ def deliver(broker: dramatiq.Broker, brand_id: UUID, webhook_id: UUID) -> None:
 
 
 class HeldBack(dramatiq.Broker):
-    """Takes hints for work that is not committed yet, and sends them when it is."""
+    """Keeps hints for work that is not committed yet, and sends them after the commit."""
 
     def __init__(self) -> None:
         super().__init__(middleware=[])
@@ -88,7 +97,7 @@ class HeldBack(dramatiq.Broker):
         return message
 
     def release(self, broker: dramatiq.Broker) -> None:
-        """Send what was held back."""
+        """Send the hints that were kept."""
         for message in self._messages:
             _enqueue(broker, message)
 
@@ -101,7 +110,7 @@ def _enqueue(broker: dramatiq.Broker, message: dramatiq.Message[None]) -> bool:
     try:
         broker.enqueue(message)
     except (dramatiq.errors.BrokerConnectionError, redis.RedisError) as error:
-        # The reconciler looks by state: what this hint asked for is done when the broker is back.
+        # The scheduler looks by state and asks again when the broker is back.
         logger.warning("hint_not_sent", queue=message.queue_name, actor=message.actor_name, error=type(error).__name__)
         return False
     return True

@@ -1,1 +1,1 @@
-"""The scheduler: looks at what is due and asks for it. `tick.run_once` is the work, `__main__` a dull loop."""
+"""The scheduler: finds work in PostgreSQL and asks the workers for it. `tick` is one look; `__main__` repeats it."""

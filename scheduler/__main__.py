@@ -1,4 +1,4 @@
-"""python -m scheduler: a dull loop around `tick.run_once`. SIGTERM and SIGINT end it after the tick under way."""
+"""`python -m scheduler`: calls `tick.run_once` every second. SIGTERM and SIGINT end it after the current tick."""
 
 import signal
 import sys
@@ -6,7 +6,7 @@ import threading
 import time
 
 from issuance import log
-from issuance.database.connections import engine_for
+from issuance.database import engine_for
 from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.hints import broker_for
 from issuance.settings import settings
@@ -14,12 +14,12 @@ from scheduler.tick import run_once, tidy
 
 #: Seconds from one tick to the next.
 PERIOD = 1.0
-#: And from one tidying up to the next.
+#: Seconds from one removal of old rows to the next.
 TIDY_EVERY = 3600.0
 
 
 def main() -> None:
-    """Tick until told to stop, or the schema does not fit. A tick that fails is logged; the next one looks again."""
+    """Run until told to stop, or the schema does not fit. A tick that fails is logged; the next one looks again."""
     own = settings()
     log.set_up(own.log_format, own.log_level)
     stop = threading.Event()

@@ -1,5 +1,7 @@
-"""One look at what PostgreSQL holds: what is due, what is under way, what was forgotten. Bounded, and safe
-beside any number of others: a brand has one sweep at a time, and hints may double."""
+"""One look at PostgreSQL for work: what is due, runs that nobody works on, events whose hint was lost, deliveries.
+
+Each look is bounded, and any number of schedulers may run: a brand has at most one sweep, and hints may be doubled.
+"""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -9,20 +11,28 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import hints
-from issuance.database.connections import transaction
-from issuance.engine import due, working
+from issuance.database import transaction
+from issuance.engine import batches, sweeps
 from issuance.log import logger
 from issuance.tenancy import clock, idempotency
 from issuance.webhooks import deliveries
 
-MOST_BRANDS = 200
-MOST_RUNS = 200
-MOST_MEMBERSHIPS = 2_000
-MOST_WEBHOOKS = 1_000
-#: A hint that has not led to anything for so long is taken to be lost.
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many of each one tick asks for at most. The next ones come at the next tick."""
+
+    brands: int = 200
+    runs: int = 200
+    memberships: int = 2_000
+    webhooks: int = 1_000
+
+
+LIMITS = Limits()
+#: A hint after which nothing was done for this long counts as lost.
 _FORGOTTEN_AFTER = "2 seconds"
 
-# Runs that nobody has taken a batch of lately though there are some, and runs with none left or none planned yet.
+# Runs of which no batch was claimed or finished lately: with batches left, with none left, or not yet planned.
 _STALLED = text("""
     SELECT r.brand_id, r.run_id, count(b.batch) AS left_over
       FROM runs r
@@ -38,7 +48,7 @@ _STALLED = text("""
 
 @dataclass(slots=True)
 class Tick:
-    """What one tick asked for."""
+    """How much work one tick asked for."""
 
     sweeps: int = 0
     batches: int = 0
@@ -47,24 +57,24 @@ class Tick:
     webhooks: int = 0
 
 
-def run_once(engine: Engine, broker: dramatiq.Broker) -> Tick:
-    """Plan sweeps of what is due, and ask again for what was forgotten. Each brand goes by its own clock."""
+def run_once(engine: Engine, broker: dramatiq.Broker, limits: Limits = LIMITS) -> Tick:
+    """Plan sweeps of what is due, and ask again for work that was not done. Each brand has its own clock."""
     tick = Tick()
     with transaction(engine) as connection:
-        brands = due.brands_with_due(connection, most=MOST_BRANDS)
+        brands = sweeps.brands_with_due(connection, most=limits.brands)
     for brand_id in brands:
         try:
             _sweep(engine, broker, brand_id, tick)
-        except SQLAlchemyError as error:  # one brand's trouble is not the others'
+        except SQLAlchemyError as error:  # the other brands still get theirs
             logger.error("sweep_not_planned", brand=str(brand_id), error=type(error).__name__)
-    _resume_runs(engine, broker, tick)
-    _settle_forgotten(engine, broker, tick)
-    _deliver(engine, broker, tick)
+    _resume_runs(engine, broker, tick, most=limits.runs)
+    _settle_forgotten(engine, broker, tick, most=limits.memberships)
+    _deliver(engine, broker, tick, most=limits.webhooks)
     return tick
 
 
 def tidy(engine: Engine) -> None:
-    """Drop what nobody needs any more. Looks through whole tables: now and then is enough."""
+    """Delete rows that nobody needs any more. It reads whole tables, so once an hour is enough."""
     with transaction(engine) as connection:
         deliveries.forget(connection)
         idempotency.forget(connection)
@@ -72,33 +82,33 @@ def tidy(engine: Engine) -> None:
 
 def _sweep(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, tick: Tick) -> None:
     with transaction(engine, brand_id) as connection:
-        planned = due.plan_sweep(connection, brand_id, clock.read(connection, brand_id).now)
+        planned = sweeps.plan(connection, brand_id, clock.read(connection, brand_id).now)
     if planned is not None:
         tick.sweeps += 1
         tick.batches += planned.batches
         hints.work_on_run(broker, brand_id, planned.run_id, batches=planned.batches)
 
 
-def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick) -> None:
+def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
     with transaction(engine) as connection:
-        stalled = connection.execute(_STALLED, {"after": _FORGOTTEN_AFTER, "most": MOST_RUNS}).all()
+        stalled = connection.execute(_STALLED, {"after": _FORGOTTEN_AFTER, "most": most}).all()
     for run in stalled:
-        working.close(engine, run.brand_id, run.run_id)
+        batches.close(engine, run.brand_id, run.run_id)
         hints.work_on_run(broker, run.brand_id, run.run_id, batches=max(run.left_over, 1))
         tick.resumed += 1
 
 
-def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick) -> None:
+def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
     with transaction(engine) as connection:
-        forgotten = due.unsettled(connection, older_than=_FORGOTTEN_AFTER, most=MOST_MEMBERSHIPS)
+        forgotten = sweeps.unsettled(connection, older_than=_FORGOTTEN_AFTER, most=most)
     for brand_id, membership_ids in forgotten.items():
         hints.settle(broker, brand_id, membership_ids)
         tick.memberships += len(membership_ids)
 
 
-def _deliver(engine: Engine, broker: dramatiq.Broker, tick: Tick) -> None:
+def _deliver(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
     with transaction(engine) as connection:
-        webhooks = deliveries.due(connection, most=MOST_WEBHOOKS)
+        webhooks = deliveries.due(connection, most=most)
     for webhook in webhooks:
         hints.deliver(broker, webhook.brand_id, webhook.webhook_id)
     tick.webhooks = len(webhooks)

@@ -12,12 +12,12 @@ from dramatiq.brokers.stub import StubBroker
 from psycopg import sql
 from sqlalchemy import make_url
 
+from campaigns.databases import drop_database
 from issuance import hints
 from issuance.database import schema
 from issuance.database.connections import engine_for
 from issuance.errors import SettingsError
 from issuance.settings import Settings, read
-from tests.databases import drop_database
 from tests.serving import MARK, empty_redis, server
 
 __all__ = ["server"]

@@ -16,10 +16,10 @@ from uuid import UUID
 import httpx
 import pytest
 import redis
-from honcho.environ import parse_procfile
 from sqlalchemy import Engine, make_url, text
 
 from issuance.database.connections import engine_for, transaction
+from issuance.embedded import procfile
 from issuance.settings import Settings
 from issuance.tenancy import brands
 
@@ -107,7 +107,7 @@ def server(
             "LOG_LEVEL": "info",
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         }
-        commands = parse_procfile((REPO / "Procfile").read_text()).processes.values()
+        commands = procfile.commands().values()
         processes = [
             subprocess.Popen(["sh", "-c", command], cwd=REPO, env=environment, stdout=out, stderr=out, process_group=0)
             for command in commands

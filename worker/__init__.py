@@ -1,25 +1,25 @@
-"""The workers: `dramatiq worker --queues events|bulk|webhooks` (see the Procfile). Importing this wires the queue.
+"""The worker processes: `dramatiq worker --queues events|bulk|webhooks` (see the Procfile).
 
-A message is parsed, the membership or the run's next batch is settled or the webhook told, and it is logged; that is
-all.
+`process` starts a worker process, `messages` reads messages of any kind, `actors` does what they ask for, and `backlog`
+joins the hints of one brand. Importing these opens nothing and registers nothing; `start` does.
 """
 
-import gc
+import sys
+from pathlib import Path
 
-import dramatiq
+from worker.process import start
 
-from issuance import hints, log
-from issuance.settings import settings
-from worker.boot import SchemaCheck
-from worker.messages import ReadsAnything, TrustsItsQueue
+__all__ = ["start"]
 
-# A batch makes many small objects and no cycles: looking for cycles every few hundred of them is work for nothing.
-gc.set_threshold(100_000)
-log.set_up(settings().log_format, settings().log_level)
-dramatiq.set_encoder(ReadsAnything())
-dramatiq.set_broker(hints.broker_for(settings().redis_url, TrustsItsQueue))
-dramatiq.get_broker().add_middleware(SchemaCheck())
 
-from worker import actors  # noqa: E402 - actors register with the broker that was set above
+def _is_named_to_dramatiq() -> bool:
+    """Whether this process is `dramatiq worker`, which takes the broker that importing this package leaves behind.
 
-__all__ = ["actors"]
+    `dramatiq worker:start` calls `start` itself.
+    """
+    program = Path(sys.argv[0])
+    return "worker" in sys.argv[1:] and (program.name == "dramatiq" or program.parent.name == "dramatiq")
+
+
+if _is_named_to_dramatiq():
+    start()

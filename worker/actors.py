@@ -1,4 +1,7 @@
-"""The actors: ids in, settled memberships and deliveries out. No retries here: the reconciler looks by state."""
+"""The actors: ids in, settled memberships and deliveries out.
+
+They do not retry: what was not done is found by its state in PostgreSQL and asked for again.
+"""
 
 import base64
 from collections import Counter
@@ -7,99 +10,100 @@ from time import monotonic
 from uuid import UUID
 
 import dramatiq
-import redis
 from dramatiq.brokers.redis import RedisBroker
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from issuance import hints
-from issuance.database.connections import engine_for, transaction
+from issuance.database import transaction
 from issuance.deciding.reasons import Reason
-from issuance.engine import working
+from issuance.engine import arrivals, batches
 from issuance.log import logger
-from issuance.settings import settings
 from issuance.webhooks import dispatcher
-from worker.rounds import Rounds
+from worker.backlog import Backlog
 
-#: Seconds that a worker stays with one run before others have their turn.
-TURN = 0.4
+#: Seconds that a worker spends on one run at a time, so that other runs do not wait for it.
+TIME_SLICE = 0.4
 
-
-@dramatiq.actor(queue_name=hints.EVENTS_QUEUE)
-def settle_memberships(brand: str, memberships: list[str]) -> None:
-    """Settle memberships that something happened to."""
-    try:
-        brand_id, membership_ids = UUID(brand), [UUID(membership) for membership in memberships]
-    except (ValueError, TypeError, AttributeError):
-        logger.error("message_without_ids", actor="settle_memberships")
-        return
-    _rounds.ask(brand_id, membership_ids)
+# The id is a digest of the body, so that a message that is read twice is kept once.
+_QUARANTINE = text("""
+    INSERT INTO quarantined_messages (message_id, queue, body, error) VALUES (:id, :queue, :body, :error)
+    ON CONFLICT (message_id) DO NOTHING
+""")
 
 
-def _settle(brand_id: UUID, membership_ids: list[UUID]) -> None:
-    began = monotonic()
-    counts = working.settle_soon(engine_for(settings().database_url), brand_id, membership_ids)
-    _log("memberships_settled", str(brand_id), began, counts, memberships=len(membership_ids))
+class Actors:
+    """What the messages ask for, done on one database. Hints for further work go to `broker`."""
 
+    def __init__(self, engine: Engine, broker: dramatiq.Broker) -> None:
+        self._engine = engine
+        self._broker = broker
+        self._backlog = Backlog(self._settle)
 
-_rounds = Rounds(_settle)
+    def declare(self) -> None:
+        """Make the actors known to the broker, each under the name of its method."""
+        dramatiq.actor(queue_name=hints.EVENTS_QUEUE, broker=self._broker)(self.settle_memberships)
+        dramatiq.actor(queue_name=hints.EVENTS_QUEUE, broker=self._broker)(self.quarantine_message)
+        dramatiq.actor(queue_name=hints.BULK_QUEUE, broker=self._broker)(self.work_on_run)
+        dramatiq.actor(queue_name=hints.WEBHOOKS_QUEUE, broker=self._broker)(self.deliver_to_webhook)
 
-
-@dramatiq.actor(queue_name=hints.BULK_QUEUE)
-def work_on_run(brand: str, run: str) -> None:
-    """Do a run's next batches for a turn, and ask for the ones after them."""
-    until = monotonic() + TURN
-    try:
-        brand_id, run_id = UUID(brand), UUID(run)
-    except (ValueError, TypeError, AttributeError):
-        logger.error("message_without_ids", actor="work_on_run")
-        return
-    while (began := monotonic()) < until:
-        worked = working.work_on_run(engine_for(settings().database_url), brand_id, run_id)
-        if worked.batch is None:
+    def settle_memberships(self, brand: str, memberships: list[str]) -> None:
+        """Settle memberships that something happened to."""
+        try:
+            brand_id, membership_ids = UUID(brand), [UUID(membership) for membership in memberships]
+        except (ValueError, TypeError, AttributeError):
+            logger.error("message_without_ids", actor="settle_memberships")
             return
-        _log("batch_done", brand, began, worked.counts, run=run, batch=worked.batch)
-    hints.work_on_run(hints.broker_for(settings().redis_url), brand_id, run_id)
+        self._backlog.ask(brand_id, membership_ids)
 
+    def _settle(self, brand_id: UUID, membership_ids: list[UUID]) -> None:
+        began = monotonic()
+        counts = arrivals.settle_soon(self._engine, brand_id, membership_ids)
+        _log("memberships_settled", str(brand_id), began, counts, memberships=len(membership_ids))
 
-@dramatiq.actor(queue_name=hints.WEBHOOKS_QUEUE)
-def deliver_to_webhook(brand: str, webhook: str) -> None:
-    """Deliver what is due to a webhook for a turn, and ask for the next one if that was not all."""
-    try:
-        brand_id, webhook_id = UUID(brand), UUID(webhook)
-    except (ValueError, TypeError, AttributeError):
-        logger.error("message_without_ids", actor="deliver_to_webhook")
-        return
-    if dispatcher.deliver(engine_for(settings().database_url), brand_id, webhook_id):
-        hints.deliver(hints.broker_for(settings().redis_url), brand_id, webhook_id)
+    def work_on_run(self, brand: str, run: str) -> None:
+        """Do the next batches of a run for one time slice, and ask for the batches after them."""
+        until = monotonic() + TIME_SLICE
+        try:
+            brand_id, run_id = UUID(brand), UUID(run)
+        except (ValueError, TypeError, AttributeError):
+            logger.error("message_without_ids", actor="work_on_run")
+            return
+        while (began := monotonic()) < until:
+            worked = batches.work_on_run(self._engine, brand_id, run_id)
+            if worked.batch is None:
+                return
+            _log("batch_done", brand, began, worked.counts, run=run, batch=worked.batch)
+        hints.work_on_run(self._broker, brand_id, run_id)
 
+    def deliver_to_webhook(self, brand: str, webhook: str) -> None:
+        """Deliver what is due to a webhook for one time slice, and ask for the rest if there may be more."""
+        try:
+            brand_id, webhook_id = UUID(brand), UUID(webhook)
+        except (ValueError, TypeError, AttributeError):
+            logger.error("message_without_ids", actor="deliver_to_webhook")
+            return
+        if dispatcher.deliver(self._engine, brand_id, webhook_id):
+            hints.deliver(self._broker, brand_id, webhook_id)
 
-@dramatiq.actor(queue_name=hints.EVENTS_QUEUE)
-def quarantine_message(body: str, error: str) -> None:
-    """Keep a message that could not be read where the operator sees it, and take it off the queue."""
-    raw = base64.b64decode(body)
-    with transaction(engine_for(settings().database_url)) as connection:
-        # Under the digest of its body, so that one message is kept once.
-        connection.execute(
-            text("""
-                INSERT INTO quarantined_messages (message_id, queue, body, error) VALUES (:id, :queue, :body, :error)
-                ON CONFLICT (message_id) DO NOTHING
-            """),
-            {"id": UUID(bytes=sha256(raw).digest()[:16]), "queue": "unknown", "body": raw, "error": error},
-        )
-    logger.error("message_quarantined", error=error, bytes=len(raw))
-    _forget(raw)
+    def quarantine_message(self, body: str, error: str) -> None:
+        """Keep a message that could not be read where the operator sees it, and take it off the queue."""
+        raw = base64.b64decode(body)
+        message = {"id": UUID(bytes=sha256(raw).digest()[:16]), "queue": "unknown", "body": raw, "error": error}
+        with transaction(self._engine) as connection:
+            connection.execute(_QUARANTINE, message)
+        logger.error("message_quarantined", error=error, bytes=len(raw))
+        self._take_off_the_queue(raw)
 
+    def _take_off_the_queue(self, raw: bytes) -> None:
+        """Acknowledge an unreadable message. Its id is not in it, so it is found by its body.
 
-def _forget(raw: bytes) -> None:
-    """Take an unreadable message's body out of the broker; its id is not in it, so it is found by its body."""
-    # The broker that fetched it: nobody else can acknowledge it.
-    broker = dramatiq.get_broker()
-    assert isinstance(broker, RedisBroker), "set in worker/__init__"
-    client: redis.Redis = broker.client
-    for queue in hints.QUEUES:
-        for message_id, body in client.hscan_iter(f"{broker.namespace}:{queue}.msgs"):
-            if body == raw:
-                broker.do_ack(queue, message_id)
+        Only the broker that fetched it can acknowledge it, and that is the one of this process.
+        """
+        assert isinstance(self._broker, RedisBroker), "only Redis gives messages that can not be read"
+        for queue in hints.QUEUES:
+            for message_id, body in self._broker.client.hscan_iter(f"{self._broker.namespace}:{queue}.msgs"):
+                if body == raw:
+                    self._broker.do_ack(queue, message_id)
 
 
 def _log(event: str, brand: str, began: float, counts: Counter[Reason], **more: object) -> None:

@@ -1,9 +1,13 @@
-"""Messages that can not be read. One such message would take its consumer down, with the good ones that it
-had fetched: here it turns into a message for `quarantine_message`, and its neighbours go on."""
+"""Reading messages, whatever is in them.
+
+In dramatiq a message that can not be read ends its consumer, and the good messages that it had fetched are stranded.
+Here it becomes a message for `quarantine_message`, and the others are worked on.
+"""
 
 import base64
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import dramatiq
@@ -20,7 +24,7 @@ _FIELDS = frozenset({"queue_name", "actor_name", "args", "kwargs", "options", "m
 
 
 class ReadsAnything(Encoder):
-    """dramatiq's JSON, but what it can not read, it wraps instead of raising."""
+    """dramatiq's JSON encoding. A message that can not be read is wrapped in one that can."""
 
     def encode(self, data: MessageData) -> bytes:
         return json.dumps(data, separators=(",", ":")).encode()
@@ -47,7 +51,7 @@ class ReadsAnything(Encoder):
 
 
 def _wrong(message: Any) -> str:
-    """What is wrong with a message; empty if nothing is."""
+    """What is wrong with a message; "" if nothing is."""
     if not isinstance(message, dict) or set(message) != _FIELDS:
         return "not a message"
     shapes = [("actor_name", str), ("args", list), ("kwargs", dict), ("options", dict), ("message_id", str)]
@@ -59,35 +63,52 @@ def _wrong(message: Any) -> str:
     return "" if message["actor_name"] in KNOWN_ACTORS else "for an unknown actor"
 
 
-#: Seconds after which a queue is looked into that nobody rang for; and while its messages are worked on, of which
-#: there may be as many as are fetched at once.
-_LOOKS_EVERY, _LOOKS_EVERY_BUSY = 1.0, 0.02
-#: Milliseconds that dramatiq's own consumer sleeps after a look in vain: the waiting is done here.
+@dataclass(frozen=True, slots=True)
+class LooksEvery:
+    """Seconds between two looks into a queue whose bell did not ring."""
+
+    #: While none of its messages is being worked on.
+    idle: float = 1.0
+    #: While some are: there may then be messages that were not fetched yet.
+    busy: float = 0.02
+
+
+#: Milliseconds that dramatiq's own consumer sleeps when it finds nothing. The waiting is done here instead.
 _NO_NAP = 1
 
 
 class TrustsItsQueue(hints.Ringing):
-    """dramatiq's broker, but a message belongs to the queue that it came from, whatever it says itself: a worker
-    thread that looks for the consumer of another queue dies of it. Who waits for a queue is woken by its bell."""
+    """dramatiq's broker, with two differences for consumers.
+
+    A message belongs to the queue that it was fetched from, whatever its own text says: a worker thread that looks for
+    the consumer of another queue would die. And a consumer that waits for a queue is woken by its bell.
+    """
+
+    looks_every = LooksEvery()
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = _NO_NAP) -> dramatiq.Consumer:
         ring = self.client.pubsub(ignore_subscribe_messages=True)
-        return _OwnQueue(super().consume(queue_name, prefetch, min(timeout, _NO_NAP)), queue_name, ring)
+        return _OwnQueue(
+            super().consume(queue_name, prefetch, min(timeout, _NO_NAP)), queue_name, ring, self.looks_every
+        )
 
 
 class _OwnQueue(dramatiq.Consumer):
-    def __init__(self, consumer: dramatiq.Consumer, queue_name: str, ring: redis.client.PubSub) -> None:
+    def __init__(
+        self, consumer: dramatiq.Consumer, queue_name: str, ring: redis.client.PubSub, looks_every: LooksEvery
+    ) -> None:
         self._consumer = consumer
         self._queue_name = queue_name
         self._ring = ring
+        self._looks_every = looks_every
         self._under_way: set[str] = set()
 
     def __next__(self) -> MessageProxy | None:
-        # Before the look: with messages under way it may not have been one, and who is done meanwhile rings no bell.
+        # Asked before the look: a message may be finished during it, and that rings no bell.
         busy = bool(self._under_way)
         message = next(self._consumer)
         if message is None:
-            self._wait(_LOOKS_EVERY_BUSY if busy else _LOOKS_EVERY)
+            self._wait(self._looks_every.busy if busy else self._looks_every.idle)
             return None
         self._under_way.add(message.message_id)
         if message.queue_name == self._queue_name:
@@ -98,10 +119,10 @@ class _OwnQueue(dramatiq.Consumer):
         try:
             if self._ring.subscribed:
                 self._ring.get_message(timeout=seconds)
-            else:  # and look once more, now that nothing is missed
+            else:  # then look once more: from now on no bell is missed
                 self._ring.subscribe(hints.bell(self._queue_name))
         except redis.RedisError as error:
-            away = BrokerConnectionError("The queue is away.")  # type: ignore[no-untyped-call]
+            away = BrokerConnectionError("Redis does not answer.")  # type: ignore[no-untyped-call]
             raise away from error
 
     def ack(self, message: MessageProxy) -> None:

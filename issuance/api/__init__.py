@@ -1,1 +1,7 @@
-"""The HTTP face: one router a noun, each a thin way in and out of the domain (INTERFACE 3-6, 8, 10)."""
+"""The HTTP API: a module for each kind of resource, which turns a request into a call of another room and its result
+into an answer (INTERFACE 3-6, 8, 10).
+
+The way of a request: `app` → `requests` (its id, its bounds, its log line) → `routes` (`callers`: who it is;
+`idempotency`: was it answered before?) → the module of its resource. `problems` gives every error one form, `document`
+completes the OpenAPI document.
+"""

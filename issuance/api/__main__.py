@@ -1,4 +1,4 @@
-"""`python -m issuance.api`: the web process. SIGTERM lets requests that are under way finish."""
+"""`python -m issuance.api`: the web process. After SIGTERM it finishes the requests that it has begun."""
 
 import sys
 
@@ -9,7 +9,7 @@ from issuance.api.app import create_app
 from issuance.database.connections import check_schema, engine_for
 from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
 
-#: How long requests may take to finish when the process is told to stop.
+#: Seconds that requests have to finish after SIGTERM.
 GRACE_SECONDS = 20
 
 
@@ -29,7 +29,7 @@ def main() -> None:
         host=given.host,
         port=given.port,
         log_config=None,
-        access_log=False,  # our own line has the route and not the path: a path may hold a credit's code
+        access_log=False,  # our own log line has the route, since a path may contain a credit's code
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )

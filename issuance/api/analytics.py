@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
-from issuance.api.callers import KeyedRoute, Reader
+from issuance.api.callers import Reader
 from issuance.api.camel import CamelModel
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.fields import YEARS, date_or_instant
 from issuance.members import analytics
 from issuance.members.analytics import Interval, Window
@@ -22,7 +23,7 @@ _Moment = Annotated[
 ]
 First = Annotated[_Moment, Query(alias="from", description="An instant, or a date: from its midnight for the brand")]
 Last = Annotated[_Moment, Query(alias="to", description="An instant, exclusive, or a date, inclusive")]
-Turn = Annotated[Interval, Query(description="Days, weeks from Monday or months, in the brand's time zone")]
+BucketLength = Annotated[Interval, Query(description="Days, weeks from Monday or months, in the brand's time zone")]
 
 
 class RedemptionTotals(CamelModel):
@@ -36,7 +37,7 @@ class RedemptionTotals(CamelModel):
     total: int
 
 
-class Summary(CamelModel):
+class AnalyticsSummary(CamelModel):
     member_count: int = Field(description="Members that are not archived")
     points_minted: int
     points_spent: int = Field(description="Less what was refunded")
@@ -68,7 +69,7 @@ class CreditsSeries(BaseModel):
     buckets: list[CreditsBucket]
 
 
-@router.get("/v1/analytics/summary", operation_id="analyticsSummary", response_model=Summary)
+@router.get("/v1/analytics/summary", operation_id="analyticsSummary", response_model=AnalyticsSummary)
 def get_analytics_summary(caller: Reader) -> Any:
     """Totals of members, points and redemptions."""
     with caller.transaction() as connection:
@@ -76,14 +77,14 @@ def get_analytics_summary(caller: Reader) -> Any:
 
 
 @router.get("/v1/analytics/timeseries", operation_id="analyticsTimeseries", response_model=PointsSeries)
-def get_analytics_timeseries(caller: Reader, first: First, last: Last, interval: Turn = "day") -> Any:
+def get_analytics_timeseries(caller: Reader, first: First, last: Last, interval: BucketLength = "day") -> Any:
     """Points and new members by day, week or month: at most 1000 buckets."""
     with caller.transaction() as connection:
         return {"buckets": analytics.points(connection, caller.brand_id, Window(first, last, interval))}
 
 
 @router.get("/customers/credits/timeseries", operation_id="getCreditsTimeseries", response_model=CreditsSeries)
-def get_credits_timeseries(caller: Reader, first: First, last: Last, interval: Turn = "day") -> Any:
+def get_credits_timeseries(caller: Reader, first: First, last: Last, interval: BucketLength = "day") -> Any:
     """Credits issued, redeemed and expired by day, week or month: at most 1000 buckets."""
     with caller.transaction() as connection:
         return {"buckets": analytics.credits(connection, caller.brand_id, Window(first, last, interval))}

@@ -1,4 +1,4 @@
-"""The web application: its parts, put together."""
+"""The web application, made of its parts."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 from fastapi import FastAPI
 
-from issuance import __version__, hints
+from issuance import __version__, database, hints
 from issuance.api import (
     analytics,
     billing_events,
@@ -15,28 +15,27 @@ from issuance.api import (
     credits,  # noqa: A004 - the word is the domain's
     document,
     health,
+    idempotency,
     members,
     membership_types,
     memberships,
     problems,
     quarantine,
     redemptions,
-    replays,
     runs,
     sandbox,
     wallets,
     webhooks,
 )
 from issuance.api.requests import Edge
-from issuance.database import connections as database
 from issuance.settings import Settings
 
-#: Requests that are worked on at once; others wait for their turn. Python runs one thread at a time, so more of them
-#: would be no quicker and each would be slower. Those that wait for a clock to settle are none of them.
+#: Requests that are worked on at once; others wait. Python runs one thread at a time, so with more threads each request
+#: would be slower and none quicker. Requests that wait for a clock to settle are not counted.
 THREADS = 16
 
 _ROUTERS = (
-    analytics.router,  # before credits: /customers/credits/timeseries is no code
+    analytics.router,  # before credits, or `timeseries` would be taken for a code
     credit_rules.router,
     coupons.router,
     membership_types.router,
@@ -73,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.engine = database.engine_for(settings.database_url)
     app.state.looks = database.looks_for(settings.database_url)
     app.state.broker = hints.broker_for(settings.redis_url)
+    app.state.secrets = {"exchangeToken": members.TOKEN, "createWebhook": webhooks.SIGNING_SECRET}
     problems.install(app)
     for router in _ROUTERS:
         app.include_router(router)
@@ -83,6 +83,6 @@ def create_app(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _life(_: FastAPI) -> AsyncIterator[None]:
-    assert THREADS + replays.MOST_AT_WORK < database.MOST_CONNECTIONS, "or requests wait for each other"
+    assert THREADS + idempotency.MOST_AT_WORK < database.MOST_CONNECTIONS, "or requests wait for each other"
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     yield

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Body, Response
 from pydantic import BaseModel, Field
 
 from issuance import hints
-from issuance.api.callers import Caller, KeyedRoute, Reader, Writer
-from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.callers import Caller, Reader, Writer
+from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.billing import events, rejections
 from issuance.billing.events import MOST_EVENTS, Intake
 from issuance.errors import Invalid, TooLarge
@@ -19,7 +20,7 @@ from issuance.fields import Identifier
 router = APIRouter(tags=["billing events"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 
 _EVENT_TYPE, _BATCH_TYPE = "application/cloudevents+json", "application/cloudevents-batch+json"
-# What a CloudEvent is, `document` says. One that is none is refused on its own, and the request is not.
+# `document` has the schema of CloudEvent. Anything else is refused alone, and the rest of the request is accepted.
 _EVENT = {"anyOf": [{"$ref": "#/components/schemas/CloudEvent"}, {"type": "object"}]}
 _BATCH = {
     "type": "array",
@@ -32,7 +33,7 @@ def _body(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"content": {media_type: {"schema": schema}}}}
 
 
-class Rejected(BaseModel):
+class Rejection(BaseModel):
     """An event that was refused: its place in the batch, and why. It is kept under /rejected-events."""
 
     index: int
@@ -40,12 +41,12 @@ class Rejected(BaseModel):
     message: str
 
 
-class Taken(BaseModel):
-    """What became of the events. Accepted ones are durable."""
+class IntakeResult(BaseModel):
+    """The result for a batch of events. Accepted ones are durable."""
 
     accepted: int
     duplicates: int
-    rejected: list[Rejected]
+    rejected: list[Rejection]
 
 
 class RejectedEvent(BaseModel):
@@ -56,8 +57,12 @@ class RejectedEvent(BaseModel):
     event: str = Field(description="The event as it came, as JSON text")
 
 
+class RejectedEventPage(PageOf[RejectedEvent]):
+    """One page of refused events."""
+
+
 def _taken(caller: Caller, intake: Intake) -> dict[str, Any]:
-    # After the commit: what a lost hint asked for is found by state.
+    # After the commit. If the hint is lost, the scheduler finds the events by their state.
     hints.settle(caller.broker, caller.brand_id, intake.membership_ids)
     return {"accepted": intake.accepted, "duplicates": intake.duplicates, "rejected": intake.rejected}
 
@@ -71,12 +76,12 @@ def _take(caller: Caller, bodies: list[Any]) -> dict[str, Any]:
     return _taken(caller, intake)
 
 
-# A body that is an object or an array is more than generated clients can say: the document has an operation for each.
+# Generated clients can not express a body that is an object or an array, so the document has an operation for each.
 @router.post(
     "/billing-events",
     operation_id="postBillingEvents",
     status_code=202,
-    response_model=Taken,
+    response_model=IntakeResult,
     openapi_extra=_body(_EVENT_TYPE, _EVENT),
 )
 def post_billing_event(caller: Writer, body: Annotated[Any, Body(media_type=_EVENT_TYPE)]) -> Any:
@@ -94,7 +99,7 @@ def post_billing_event(caller: Writer, body: Annotated[Any, Body(media_type=_EVE
     "/billing-events/batch",
     operation_id="postBillingEventBatch",
     status_code=202,
-    response_model=Taken,
+    response_model=IntakeResult,
     openapi_extra=_body(_BATCH_TYPE, _BATCH),
 )
 def post_billing_event_batch(caller: Writer, body: Annotated[Any, Body(media_type=_BATCH_TYPE)]) -> Any:
@@ -104,7 +109,7 @@ def post_billing_event_batch(caller: Writer, body: Annotated[Any, Body(media_typ
     return _take(caller, body)
 
 
-@router.get("/rejected-events", operation_id="listRejectedEvents", response_model=Listed[RejectedEvent])
+@router.get("/rejected-events", operation_id="listRejectedEvents", response_model=RejectedEventPage)
 def list_rejected_events(caller: Reader, code: Identifier | None = None, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List the events that were refused and wait for the operator, the latest first."""
     with caller.transaction() as connection:
@@ -114,11 +119,11 @@ def list_rejected_events(caller: Reader, code: Identifier | None = None, page: P
 @router.post(
     "/rejected-events/{rejected_id}/retry",
     operation_id="retryRejectedEvent",
-    response_model=Taken,
+    response_model=IntakeResult,
     responses=documented(404, 409),
 )
 def retry_rejected_event(caller: Writer, rejected_id: UUID) -> Any:
-    """Take in a refused event after all, now that its cause is mended. Refused again, it is kept under a new id."""
+    """Take in a refused event again, after its cause was fixed. If it is refused again, it is kept under a new id."""
     with caller.transaction() as connection:
         intake = rejections.retry(connection, caller.brand_id, rejected_id)
     return _taken(caller, intake)
@@ -131,7 +136,7 @@ def retry_rejected_event(caller: Writer, rejected_id: UUID) -> Any:
     responses=documented(404),
 )
 def dismiss_rejected_event(caller: Writer, rejected_id: UUID) -> Response:
-    """Forget a refused event."""
+    """Delete a refused event."""
     with caller.transaction() as connection:
         rejections.dismiss(connection, caller.brand_id, rejected_id)
     return Response(status_code=204)

@@ -1,26 +1,23 @@
-"""Who is calling: a program with a key, or a member with a token. 401 comes before anything else that may be wrong,
-then 403."""
+"""Who is calling: a program with a key, or a member with a token, and what they may do.
+
+401 comes before any other error, then 403.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
-from inspect import iscoroutinefunction
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from dramatiq import Broker
-from fastapi import Request, Response, Security
-from fastapi.concurrency import run_in_threadpool
+from fastapi import Request, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer, SecurityScopes
 from sqlalchemy import Connection, Engine
 
-from issuance.api import replays
+from issuance import database
 from issuance.api.problems import UnsupportedMediaType
-from issuance.api.requests import JsonRequest
-from issuance.database import connections as database
 from issuance.errors import Invalid, NotAllowed, NotAuthenticated
 from issuance.tenancy import keys, tokens
 from issuance.tenancy.keys import Key
@@ -43,22 +40,22 @@ _token = HTTPBearer(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A program that showed a good key, or a member who showed a good token, and what they may work with."""
+    """A program that showed a valid key, or a member who showed a valid token, and the servers to work on for them."""
 
     brand_id: UUID
-    #: Which of the brand's callers: an Idempotency-Key is theirs.
+    #: Which of the brand's callers this is: each has Idempotency-Keys of its own.
     name: str
     engine: Engine
     broker: Broker
     key: Key | None = None
-    #: The member whose token was shown.
+    #: The member whose token was shown, by the brand's id.
     member: str | None = None
-    #: The transaction that the whole request is part of (api/replays.py).
+    #: The transaction that the whole request is part of (api/idempotency.py).
     work: Connection | None = None
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """One unit of work on the caller's brand: committed when the block ends, before the answer is sent."""
+        """One unit of work on the caller's brand: commits at the end of the block, before the answer is sent."""
         if self.work is None:
             with database.transaction(self.engine, self.brand_id) as connection:
                 yield connection
@@ -67,45 +64,14 @@ class Caller:
                 yield self.work
 
     def about(self, external_user_id: str | None) -> str | None:
-        """The member that a call is about: the one that is named, or a token's own. Raises NotAllowed."""
+        """The member that a call is about: the named one, or the token's own. Raises NotAllowed."""
         if self.member is not None and external_user_id not in (None, self.member):
             raise NotAllowed("A member token reaches only its own member.")
         return self.member or external_user_id
 
 
-class KeyedRoute(APIRoute):
-    """A route that looks at the key before the body is even read: strangers learn nothing from a 422."""
-
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, _in_thread(endpoint), **options)
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def keyed(request: Request) -> Response:
-            request = JsonRequest(request.scope, request.receive)
-            caller = request.state.caller = await run_in_threadpool(_caller_of, request)
-            shown = request.headers.get(replays.HEADER)
-            if request.method == "POST" and shown is not None:
-                return await replays.once(request, caller, shown, handle)
-            return await handle(request)
-
-        return keyed
-
-
-def _in_thread(endpoint: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """An endpoint in a thread of its own. FastAPI would do as much, and then check the answer in one more."""
-    if iscoroutinefunction(endpoint):
-        return endpoint
-
-    @wraps(endpoint)
-    async def threaded(**arguments: Any) -> Any:
-        return await run_in_threadpool(endpoint, **arguments)
-
-    return threaded
-
-
-def _caller_of(request: Request) -> Caller:
+def caller_of(request: Request) -> Caller:
+    """Who sends this request. Raises NotAuthenticated."""
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not shown:
         raise NotAuthenticated
@@ -117,11 +83,11 @@ def _caller_of(request: Request) -> Caller:
             holder = tokens.find(connection, shown)
             if holder is None:
                 raise NotAuthenticated("This token is not good: it has expired, or its member was removed.")
-            member = holder.external_user_id
-            return Caller(holder.brand_id, f"member {member}", engine, broker, member=member)
+            name = f"member {holder.member_id}"
+            return Caller(holder.brand_id, name, engine, broker, member=holder.external_user_id)
         key = keys.find(connection, shown)
     if key is None:
-        raise NotAuthenticated("This key is not good: it is mistyped, or it was revoked.")
+        raise NotAuthenticated("This key is not valid: it is mistyped, or it was revoked.")
     return Caller(key.brand_id, f"key {key.key_id}", engine, broker, key=key)
 
 
@@ -152,7 +118,7 @@ async def _checked(request: Request, needed: SecurityScopes, key: Key | None) ->
 
 
 async def _check_form(request: Request) -> None:
-    """Refuse names in the query that the operation does not know, and bodies that do not call themselves JSON."""
+    """Refuse unknown parameters in the query, and bodies whose content type is not JSON."""
     route: APIRoute = request.scope["route"]
     known = {parameter.alias for parameter in route.dependant.query_params}
     given = Counter(name for name, _ in request.query_params.multi_items())
@@ -166,10 +132,10 @@ async def _check_form(request: Request) -> None:
             raise UnsupportedMediaType
 
 
-#: What an endpoint asks for: its caller, with the scope that the operation needs.
+#: What an endpoint declares: its caller, with the scope that a key needs.
 Reader = Annotated[Caller, Security(_allowed, scopes=["read"])]
 Writer = Annotated[Caller, Security(_allowed, scopes=["write"])]
 Issuer = Annotated[Caller, Security(_allowed, scopes=["issue"])]
-#: The same for what members may do too: with a key they need the scope, with a token only themselves.
+#: The same for operations that members may use too: a key needs the scope, a token reaches only its own member.
 MemberReader = Annotated[Caller, Security(_allowed_member, scopes=["read"])]
 MemberWriter = Annotated[Caller, Security(_allowed_member, scopes=["write"])]

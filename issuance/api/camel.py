@@ -10,7 +10,7 @@ from issuance.fields import Identifier, camel
 
 Limit = Annotated[int, Query(ge=1, le=LONGEST_LIMIT, description="How many at most")]
 Cursor = Annotated[str | None, Query(pattern=PATTERN, description="The nextCursor of the page before")]
-#: Any path segments: an id may hold slashes. One that can be no id is unknown.
+#: Any number of path segments, since an id may contain slashes. A malformed id is an unknown one.
 MemberId = Annotated[str, Path(alias="externalUserID", description="The member, as you know them")]
 About = Annotated[
     Identifier | None,
@@ -19,6 +19,6 @@ About = Annotated[
 
 
 class CamelModel(BaseModel):
-    """An object that is answered, from a dict in snake_case."""
+    """An object in an answer, made from a dict in snake_case."""
 
     model_config = ConfigDict(alias_generator=camel, validate_by_name=True, validate_by_alias=True)

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
 
-from issuance.api.callers import KeyedRoute, Reader, Writer
-from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.callers import Reader, Writer
+from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.catalog import coupons
 from issuance.catalog.coupons import CouponBody
 
@@ -40,7 +41,11 @@ class Coupon(BaseModel):
     updated_at: datetime
 
 
-@router.get("", operation_id="listCoupons", response_model=Listed[Coupon])
+class CouponPage(PageOf[Coupon]):
+    """One page of coupons."""
+
+
+@router.get("", operation_id="listCoupons", response_model=CouponPage)
 def list_coupons(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List coupons, by id."""
     with caller.transaction() as connection:
@@ -49,7 +54,7 @@ def list_coupons(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
 
 @router.put("/{coupon_id}", operation_id="putCoupon", response_model=Coupon)
 def put_coupon(caller: Writer, coupon_id: CouponId, body: CouponBody) -> Any:
-    """Create a coupon or replace it. Credits that are out keep what they were issued with."""
+    """Create a coupon or replace it. Credits that are issued already do not change."""
     with caller.transaction() as connection:
         return coupons.put(connection, caller.brand_id, coupon_id, body)
 

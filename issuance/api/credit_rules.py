@@ -8,9 +8,11 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field, StrictBool
 
 from issuance import hints
-from issuance.api.callers import Issuer, KeyedRoute, Reader, Writer
-from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.callers import Issuer, Reader, Writer
+from issuance.api.lists import Page, PageOf, PerPage, listed
+from issuance.api.membership_types import NamedMembershipType
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.catalog import rules
 from issuance.catalog.rules import CreditRuleChange, NewCreditRule
 from issuance.deciding.frequency import IssuingFrequency
@@ -28,17 +30,12 @@ router = APIRouter(
 CreditRuleId = Annotated[UUID, Path(alias="creditRuleId", description="The ID of the membership credit rule")]
 
 
-class TypeOfRule(BaseModel):
-    id: UUID
-    name: str
-
-
 class MembershipCreditRule(BaseModel):
     """A rule for issuing credit to members of a membership type, as its latest version has it."""
 
     id: UUID
     membership_type_id: UUID
-    membership_type: TypeOfRule
+    membership_type: NamedMembershipType
     coupon_id: str
     coupon_name: str
     coupon_description: str
@@ -50,6 +47,10 @@ class MembershipCreditRule(BaseModel):
     version: int
     created_at: datetime
     updated_at: datetime
+
+
+class MembershipCreditRulePage(PageOf[MembershipCreditRule]):
+    """One page of credit rules."""
 
 
 class ForecastMonth(BaseModel):
@@ -69,7 +70,7 @@ class IssueBody(Body):
     include_upcoming: StrictBool = False
 
 
-@router.get("", operation_id="listMembershipCreditRules", response_model=Listed[MembershipCreditRule])
+@router.get("", operation_id="listMembershipCreditRules", response_model=MembershipCreditRulePage)
 def list_credit_rules(
     caller: Reader,
     brand_id: Annotated[UUID | None, Query(description="Another brand's gives an empty list")] = None,
@@ -119,14 +120,14 @@ def get_credit_rule(caller: Reader, credit_rule_id: CreditRuleId) -> Any:
     responses=documented(404),
 )
 def update_credit_rule(caller: Writer, credit_rule_id: CreditRuleId, body: CreditRuleChange) -> Any:
-    """Update a membership credit rule. What the body does not name stays; the result is the rule's next version."""
+    """Update a membership credit rule. Other fields stay as they are; it gets a new version."""
     with caller.transaction() as connection:
         return rules.change(connection, caller.brand_id, credit_rule_id, body)
 
 
 @router.delete("/{creditRuleId}", operation_id="deleteMembershipCreditRule", status_code=204, responses=documented(404))
 def delete_credit_rule(caller: Writer, credit_rule_id: CreditRuleId) -> Response:
-    """Delete a membership credit rule. Nothing is issued under it from now on; credits that are out live on."""
+    """Delete a membership credit rule. Nothing is issued under it from now on; credits that are issued already stay."""
     with caller.transaction() as connection:
         rules.delete(connection, caller.brand_id, credit_rule_id)
     return Response(status_code=204)

@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from issuance.api.callers import KeyedRoute, Reader, Writer
-from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.callers import Reader, Writer
+from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.credits.credits import Status
 from issuance.fields import Body, Identifier, Reason, Reference
@@ -59,6 +60,10 @@ class Credit(BaseModel):
     run_id: UUID | None
 
 
+class CreditPage(PageOf[Credit]):
+    """One page of credits."""
+
+
 class RedemptionOfCredit(BaseModel):
     id: UUID
     status: str
@@ -76,7 +81,7 @@ class RevokeBody(Body):
     reason: Reason
 
 
-@router.get("", operation_id="listCredits", response_model=Listed[Credit])
+@router.get("", operation_id="listCredits", response_model=CreditPage)
 def list_credits(
     caller: Reader,
     membership_id: UUID | None = None,

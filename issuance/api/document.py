@@ -1,27 +1,28 @@
-"""The OpenAPI document, with what no endpoint's signature says: billing events by type, and the errors of the edge."""
+"""The OpenAPI document, with what the signatures of endpoints do not say: billing events by type, and common errors."""
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from issuance.api import replays
+from issuance.api import idempotency
 from issuance.api.problems import MEANINGS
 from issuance.billing.cloud_events import DATA_OF, CloudEvent
 
 _REF = "#/components/schemas/{model}"
 _IDEMPOTENCY_KEY = {
-    "name": replays.HEADER,
+    "name": idempotency.HEADER,
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
-    "description": "Of your choice, for this one request. Sent again with the same body, the request has no second"
-    " effect and hears its first answer again, for 24 hours; with another, it is refused with 409.",
+    "description": "Of your choice, for this one request. For 24 hours, the same request with the same key has no"
+    " second effect and gets its first answer again; another request with the key is refused with 409.",
 }
 
 
 def install(app: FastAPI) -> None:
-    """Let `app` show the completed document."""
+    """Make `app` show the completed document."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -52,7 +53,7 @@ def _problem(status: int) -> dict[str, Any]:
 
 
 def _billing_events() -> dict[str, Any]:
-    """A schema for each type of event, and CloudEvent: any of them."""
+    """A schema for each type of event, and CloudEvent, which is any of them."""
     kinds = list(dict.fromkeys(DATA_OF.values()))
     _, definitions = models_json_schema([(kind, "validation") for kind in kinds], ref_template=_REF)
     schemas: dict[str, Any] = dict(definitions["$defs"])
@@ -63,6 +64,12 @@ def _billing_events() -> dict[str, Any]:
             "type": {"const": name},
             "data": {"$ref": _REF.format(model=kind.__name__)},
         }
-        schemas[name] = {**envelope, "title": name, "properties": properties, "description": kind.__doc__ or name}
-    schemas["CloudEvent"] = {"oneOf": [{"$ref": _REF.format(model=name)} for name in DATA_OF]}
+        event = event_schema(name)
+        schemas[event] = {**envelope, "title": event, "properties": properties, "description": kind.__doc__ or name}
+    schemas["CloudEvent"] = {"oneOf": [{"$ref": _REF.format(model=event_schema(name))} for name in DATA_OF]}
     return schemas
+
+
+def event_schema(event_type: str) -> str:
+    """The schema of a type of event: MembershipSignedUpEvent for membership.signed_up."""
+    return "".join(word.capitalize() for word in re.split(r"[._]", event_type)) + "Event"

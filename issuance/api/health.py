@@ -1,33 +1,32 @@
-"""`/healthz`, `/readyz`, `/metrics`: for the machines around us, without a key (INTERFACE 10)."""
+"""`/healthz`, `/readyz`, `/metrics`: for load balancers and Prometheus, without a key (INTERFACE 10)."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from issuance import health
+from issuance import database, health
 from issuance.api import metrics
-from issuance.database import connections as database
 
 router = APIRouter(tags=["health"])
 
 
-class Alive(BaseModel):
+class Health(BaseModel):
     alive: bool = True
 
 
-class Ready(BaseModel):
+class Readiness(BaseModel):
     ready: bool
     failed: dict[str, str]
 
 
 @router.get("/healthz", operation_id="getHealth")
-async def alive() -> Alive:
+async def alive() -> Health:
     """The process answers, however busy its threads are."""
-    return Alive()
+    return Health()
 
 
-@router.get("/readyz", operation_id="getReadiness", response_model=Ready, responses={503: {"model": Ready}})
+@router.get("/readyz", operation_id="getReadiness", response_model=Readiness, responses={503: {"model": Readiness}})
 def ready(request: Request) -> JSONResponse:
     """Database and broker can be reached, and the schema is current; else 503 and what has failed."""
     failed = health.failures(request.app.state.engine, request.app.state.broker)
@@ -35,7 +34,10 @@ def ready(request: Request) -> JSONResponse:
 
 
 @router.get(
-    "/metrics", operation_id="getMetrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}
+    "/metrics",
+    operation_id="getMetrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 def read_metrics(request: Request) -> Response:
     """Requests, and what is due, unsettled, rejected and quarantined, for Prometheus."""

@@ -13,20 +13,20 @@ Page = Annotated[int, Query(ge=1, le=paging.LAST_PAGE, description="The page, fr
 PerPage = Annotated[int, Query(ge=1, le=paging.LONGEST_PAGE, description="How many a page")]
 
 
-class Meta(BaseModel):
+class PageMeta(BaseModel):
     page: int
     per_page: int
     total: int
 
 
-class Listed(BaseModel, Generic[Item]):
-    """One page of a list."""
+class PageOf(BaseModel, Generic[Item]):
+    """One page of a list. Each list has a subclass of its own, whose name the API document shows."""
 
     data: list[Item]
-    meta: Meta
+    meta: PageMeta
 
 
 def listed(found: paging.Rows, page: int, per_page: int) -> dict[str, Any]:
-    """One page as it is sent."""
+    """A page of rows in the form that is sent."""
     rows, total = found
     return {"data": rows, "meta": {"page": page, "per_page": per_page, "total": total}}

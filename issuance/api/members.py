@@ -8,10 +8,11 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from issuance import hints
-from issuance.api import replays
-from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.callers import Reader, Writer
 from issuance.api.camel import CamelModel, MemberId
+from issuance.api.idempotency import Secret
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.api.wallets import Wallet
 from issuance.fields import Identifier
 from issuance.members import members, redemptions, wallets
@@ -33,7 +34,7 @@ class Member(CamelModel):
 
 
 class RedemptionCounts(BaseModel):
-    """How many redemptions stand where."""
+    """How many redemptions have each status."""
 
     SUBMITTED: int
     OPEN: int
@@ -58,7 +59,7 @@ class RemovedMember(CamelModel):
 
 
 class ExchangeBody(MemberProfile):
-    """The member, created if need be. What is named of the profile is set."""
+    """The member, who is created if necessary. The fields of the profile that are given are set."""
 
     external_user_id: Identifier = Field(examples=["user_42"])
 
@@ -70,7 +71,7 @@ class TokenGrant(CamelModel):
 
 @router.put("/members/{externalUserID:path}", operation_id="setMember", response_model=Member)
 def set_member(caller: Writer, external_user_id: MemberId, body: MemberBody) -> Any:
-    """Create or change a member; a removed one is back. What the body does not name stays as it is."""
+    """Create or change a member; a removed one comes back. Fields that the body does not have stay as they are."""
     with caller.transaction() as connection:
         member, woken = members.upsert(connection, caller.brand_id, external_user_id, body)
     hints.settle(caller.broker, caller.brand_id, woken)
@@ -84,7 +85,7 @@ def set_member(caller: Writer, external_user_id: MemberId, body: MemberBody) -> 
     responses=documented(404),
 )
 def get_member(caller: Reader, external_user_id: MemberId) -> Any:
-    """A member with their points, and how many of their redemptions stand where. Removed members are there too."""
+    """A member with their points and the number of their redemptions by status. Removed members are found too."""
     with caller.transaction() as connection:
         return {
             **members.get(connection, caller.brand_id, external_user_id),
@@ -119,19 +120,20 @@ def remove_member(
     responses=documented(409),
 )
 def exchange_token(caller: Writer, body: ExchangeBody) -> Any:
-    """A token for a member's app, good for 15 minutes. Creates the member if need be."""
+    """A token for a member's app, good for 15 minutes. Creates the member if necessary."""
     with caller.transaction() as connection:
         members.upsert(connection, caller.brand_id, body.external_user_id, body, revive=False)
-        return tokens.mint(connection, caller.brand_id, body.external_user_id)._asdict()
+        member_id = members.id_of(connection, caller.brand_id, body.external_user_id)
+        return tokens.mint(connection, caller.brand_id, member_id)._asdict()
 
 
-def _seal(grant: dict[str, Any]) -> dict[str, Any]:
+def _without_token(grant: dict[str, Any]) -> dict[str, Any]:
     return {**grant, "accessToken": tokens.claims_of(grant["accessToken"])}
 
 
-def _open(connection: Connection, grant: dict[str, Any]) -> dict[str, Any]:
+def _with_token(connection: Connection, grant: dict[str, Any]) -> dict[str, Any]:
     return {**grant, "accessToken": tokens.sign(connection, grant["accessToken"])}
 
 
-# A retry hears the same token, which is signed again: only what it claims is kept.
-replays.SEALED["exchangeToken"] = replays.Sealed(_seal, _open)
+#: Idempotency-Key keeps only what the token claims; for a retry the same claims are signed again.
+TOKEN = Secret(_without_token, _with_token)

@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from issuance.api.callers import KeyedRoute, Reader, Writer
-from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.callers import Reader, Writer
+from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.catalog import membership_types
 from issuance.catalog.membership_types import NewMembershipType
 
@@ -21,6 +22,13 @@ router = APIRouter(
 )
 
 
+class NamedMembershipType(BaseModel):
+    """The membership type of something else."""
+
+    id: UUID
+    name: str
+
+
 class MembershipType(BaseModel):
     """A tier that memberships are sold on."""
 
@@ -30,7 +38,11 @@ class MembershipType(BaseModel):
     created_at: datetime
 
 
-@router.get("", operation_id="listMembershipTypes", response_model=Listed[MembershipType])
+class MembershipTypePage(PageOf[MembershipType]):
+    """One page of membership types."""
+
+
+@router.get("", operation_id="listMembershipTypes", response_model=MembershipTypePage)
 def list_membership_types(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List membership types, the oldest first."""
     with caller.transaction() as connection:

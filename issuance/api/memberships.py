@@ -7,9 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from issuance.api.callers import KeyedRoute, Reader
-from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.callers import Reader
+from issuance.api.lists import Page, PageOf, PerPage, listed
+from issuance.api.membership_types import NamedMembershipType
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.fields import CalendarDate, Identifier
 from issuance.memberships import explanations, memberships
 from issuance.memberships.memberships import Status
@@ -17,11 +19,6 @@ from issuance.memberships.memberships import Status
 router = APIRouter(
     prefix="/customers/memberships", tags=["memberships"], route_class=KeyedRoute, responses=documented(401, 403, 422)
 )
-
-
-class TypeOfMembership(BaseModel):
-    id: UUID
-    name: str
 
 
 class Period(BaseModel):
@@ -53,7 +50,7 @@ class Membership(BaseModel):
 
     id: UUID
     membership_type_id: UUID
-    membership_type: TypeOfMembership
+    membership_type: NamedMembershipType
     external_user_id: str
     status: Status
     signed_up_at: datetime
@@ -66,7 +63,11 @@ class Membership(BaseModel):
     guests: list[Guest]
 
 
-class Explained(BaseModel):
+class MembershipPage(PageOf[Membership]):
+    """One page of memberships."""
+
+
+class ExplainedDecision(BaseModel):
     """What became of one (rule, guest, occurrence), and why."""
 
     credit_rule_id: UUID
@@ -81,10 +82,10 @@ class Explained(BaseModel):
 
 
 class Explanation(BaseModel):
-    data: list[Explained]
+    data: list[ExplainedDecision]
 
 
-@router.get("", operation_id="listMemberships", response_model=Listed[Membership])
+@router.get("", operation_id="listMemberships", response_model=MembershipPage)
 def list_memberships(
     caller: Reader,
     membership_type_id: UUID | None = None,
@@ -124,7 +125,7 @@ def explain_membership(
     first: Annotated[CalendarDate | None, Query(alias="from", description="The first date, inclusive")] = None,
     last: Annotated[CalendarDate | None, Query(alias="to", description="The last date, inclusive")] = None,
 ) -> Any:
-    """Say why each credit of a membership was issued or was not, in sentences, by the code that decides."""
+    """Say in sentences why each credit of a membership was issued or not. The code that decides says it."""
     with caller.transaction() as connection:
         rows = explanations.explain(
             connection, caller.brand_id, membership_id, credit_rule_id=credit_rule_id, first=first, last=last

@@ -1,4 +1,4 @@
-"""What Prometheus reads. Requests are counted here; everything else is asked of PostgreSQL when it is read."""
+"""The metrics for Prometheus. Requests are counted here; the rest is read from PostgreSQL on demand."""
 
 from prometheus_client import REGISTRY, Gauge, Histogram, generate_latest
 

@@ -1,4 +1,4 @@
-"""The one shape of every error: {"error": {"code", "message", "fields"?}} (INTERFACE 3)."""
+"""The one form of every error: {"error": {"code", "message", "fields"?}} (INTERFACE 3)."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -38,7 +38,7 @@ class ErrorDetail(BaseModel):
 
 
 class Problem(BaseModel):
-    """Every error has this shape."""
+    """Every error has this form."""
 
     error: ErrorDetail
 
@@ -71,10 +71,10 @@ def answer(path: str, status: int, code: str, message: str, fields: dict[str, st
 
 
 def install(app: FastAPI) -> None:
-    """Give every error of `app` the one shape. What nobody foresaw is answered by `requests.Edge`."""
+    """Give every error of `app` the one form. Errors without a handler here are answered by `requests.Edge`."""
 
     def raised(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, IssuanceError), "only those come here"
+        assert isinstance(error, IssuanceError), "registered for these"
         response = answer(request.url.path, error.status, error.code, error.message, error.fields)
         if error.status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
@@ -83,9 +83,9 @@ def install(app: FastAPI) -> None:
         return response
 
     def refused(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException), "only those come here"
+        assert isinstance(error, HTTPException), "registered for these"
         code = _CODES.get(error.status_code, "error")
-        if error.status_code == 400:  # FastAPI's word for a body that could not be read
+        if error.status_code == 400:  # raised by FastAPI for a body that can not be read
             return raised(request, Invalid("The body is not JSON."))
         message = _MESSAGES.get(error.status_code, str(error.detail))
         response = answer(request.url.path, error.status_code, code, message)
@@ -95,10 +95,10 @@ def install(app: FastAPI) -> None:
         return response
 
     def invalid(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError), "only those come here"
+        assert isinstance(error, RequestValidationError), "registered for these"
         wrong = error.errors()
         if any(part["loc"][0] == "path" for part in wrong):
-            return raised(request, NotFound())  # an id that can not be one is an unknown id
+            return raised(request, NotFound())  # a malformed id is an unknown id
         fields = fields_of(wrong)
         message = "; ".join(f"{field}: {what}" for field, what in list(fields.items())[:5])
         return raised(request, Invalid(message, fields=fields))
@@ -127,7 +127,7 @@ def install(app: FastAPI) -> None:
 
 
 def answer_to(request: Request, error: Exception) -> Response | None:
-    """The answer to an error that is raised in a route, None to one that nobody foresaw."""
+    """The answer to an error that is raised in a route; None if no handler is registered for it."""
     handlers = request.app.exception_handlers
     handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
     response: Response | None = None if handler is None else handler(request, error)
@@ -135,13 +135,13 @@ def answer_to(request: Request, error: Exception) -> Response | None:
 
 
 def _methods_at(request: Request) -> set[str]:
-    """What can be done at an address, by the API document: each route knows its own method only."""
+    """The methods of an address by the API document, since each route knows only its own."""
     route = getattr(request.scope.get("route"), "path_format", "")
     return {method.upper() for method in request.app.openapi()["paths"].get(route, ())}
 
 
 def fields_of(wrong: Iterable[Any]) -> dict[str, str]:
-    """What is wrong with each field, by its dotted path; the first word about each counts."""
+    """What is wrong with each field, by its dotted path; the first error of each."""
     fields: dict[str, str] = {}
     for part in wrong:
         place = part["loc"] if len(part["loc"]) == 1 else part["loc"][1:]

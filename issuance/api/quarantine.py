@@ -8,9 +8,10 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from issuance import hints
-from issuance.api.callers import KeyedRoute, Reader, Writer
-from issuance.api.lists import Listed, Meta, Page, PerPage, listed
+from issuance.api.callers import Reader, Writer
+from issuance.api.lists import Page, PageMeta, PageOf, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.engine import quarantine
 
 router = APIRouter(
@@ -25,15 +26,17 @@ class QuarantinedMembership(BaseModel):
     last_error: str | None
 
 
-class QuarantineMeta(Meta):
+class QuarantineMeta(PageMeta):
     unreadable_messages: int = Field(description="Queue messages that nobody could read; they belong to no brand")
 
 
-class Quarantine(Listed[QuarantinedMembership]):
+class QuarantinePage(PageOf[QuarantinedMembership]):
+    """One page of the memberships that are set apart."""
+
     meta: QuarantineMeta
 
 
-@router.get("", operation_id="listQuarantine", response_model=Quarantine)
+@router.get("", operation_id="listQuarantine", response_model=QuarantinePage)
 def list_quarantine(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List the memberships that are set apart, the latest first."""
     with caller.transaction() as connection:
@@ -44,7 +47,7 @@ def list_quarantine(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> A
 
 @router.post("/{membership_id}/retry", operation_id="retryQuarantined", status_code=204, responses=documented(404))
 def retry_quarantined(caller: Writer, membership_id: UUID) -> Response:
-    """Let a membership out: it is settled at once, with five new attempts."""
+    """Take a membership out of quarantine: it is settled at once, with five new attempts."""
     with caller.transaction() as connection:
         quarantine.retry(connection, caller.brand_id, membership_id)
     hints.settle(caller.broker, caller.brand_id, [membership_id])

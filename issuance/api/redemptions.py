@@ -9,9 +9,10 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
 from issuance import hints
-from issuance.api.callers import KeyedRoute, MemberReader, MemberWriter, Writer
+from issuance.api.callers import MemberReader, MemberWriter, Writer
 from issuance.api.camel import About, CamelModel, Cursor, Limit
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.api.wallets import Points, member_of
 from issuance.fields import CamelBody, Identifier, Instant, Name, Offer, Reference
 from issuance.members import offers, redemptions
@@ -36,7 +37,7 @@ class Redemption(CamelModel):
     reference: str | None
 
 
-class Redemptions(CamelModel):
+class RedemptionPage(CamelModel):
     redemptions: list[Redemption]
     next_cursor: str | None
 
@@ -55,12 +56,12 @@ class OfferToMember(CamelModel):
     images: list[str]
 
 
-class Offers(CamelModel):
+class OfferPage(CamelModel):
     data: list[OfferToMember]
     next_cursor: str | None
 
 
-#: What the validator of a redemption refuses, as far as the API document can say it.
+#: What the validator of a redemption refuses, as far as JSON Schema can express it.
 _OF_ONE_THING: JsonDict = {
     "if": {"required": ["creditCode"], "properties": {"creditCode": {"type": "string"}}},
     "then": {"properties": {"points": {"type": "null"}}},
@@ -106,7 +107,7 @@ class RedemptionChange(CamelBody):
     status: Status
 
 
-@router.get("/offers", operation_id="listOffers", response_model=Offers, responses=documented(404))
+@router.get("/offers", operation_id="listOffers", response_model=OfferPage, responses=documented(404))
 def list_offers(caller: MemberReader, external_user_id: About = None, limit: Limit = 25, cursor: Cursor = None) -> Any:
     """What a member can redeem now, the latest first."""
     member = member_of(caller, external_user_id)
@@ -134,7 +135,7 @@ def create_redemption(caller: MemberWriter, body: RedemptionBody) -> Any:
         return redemptions.redeem_credit_of(connection, caller.brand_id, code, holder, body.booking)
 
 
-@router.get("/redemptions", operation_id="listRedemptions", response_model=Redemptions)
+@router.get("/redemptions", operation_id="listRedemptions", response_model=RedemptionPage)
 def list_redemptions(
     caller: MemberReader,
     status: Status | None = None,
@@ -166,7 +167,7 @@ def get_redemption(caller: MemberReader, id: UUID) -> Any:  # noqa: A002 - the r
     "/redemptions/{id}", operation_id="moveRedemption", response_model=Redemption, responses=documented(404, 409)
 )
 def move_redemption(caller: Writer, id: UUID, body: RedemptionChange) -> Any:  # noqa: A002 - as above
-    """Move a redemption on. CANCELED gives back what it spent; where it stands already, nothing happens."""
+    """Change the status of a redemption. CANCELED gives back what it spent; the same status again changes nothing."""
     with caller.transaction() as connection:
         redemption, woken = redemptions.move(connection, caller.brand_id, id, body.status)
     hints.settle(caller.broker, caller.brand_id, woken)

@@ -1,5 +1,5 @@
-"""The edge around every request: its id, the bound on its body, its one log line, and the last answer to what
-nobody foresaw."""
+"""What happens around every request: its id, the limit on its body, its one log line, and the answer to errors that no
+other code handles."""
 
 import re
 from time import perf_counter
@@ -17,16 +17,16 @@ from issuance.api import metrics, problems
 from issuance.errors import TooLarge
 from issuance.log import logger
 
-#: The longest body, in bytes. A thousand events fit in well.
+#: The longest body that is accepted, in bytes. A batch of a thousand events is much shorter.
 LONGEST_BODY = 3 * 512 * 1024
-#: How much of a body that is too long is read and thrown away, so that its sender hears the answer.
+#: How many bytes of a body that is too long are read and thrown away, so that its sender gets to read the answer.
 LONGEST_PATIENCE = 16 * 1024 * 1024
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
 
 class Edge:
-    """ASGI middleware. Pure ASGI, so that an answer that is under way is never buffered."""
+    """ASGI middleware, without Starlette's base class, so that answers are not buffered."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -52,19 +52,19 @@ class Edge:
                 response = problems.answer(scope["path"], TooLarge.status, TooLarge.code, "The body is too large.")
                 await response(scope, receive, send_with_id)
             else:
-                await self.app(scope, _Replay(body, receive), send_with_id)
+                await self.app(scope, _ReadBody(body, receive), send_with_id)
         except Exception as error:
-            logger.exception("unforeseen", request_id=request_id, error=type(error).__name__)
+            logger.exception("unexpected_error", request_id=request_id, error=type(error).__name__)
             if not status:
                 response = problems.answer(scope["path"], 500, "error", "Something went wrong. It has been noted.")
                 await response(scope, receive, send_with_id)
         finally:
-            _note(scope, status[0] if status else 499, perf_counter() - started, request_id)
+            _log(scope, status[0] if status else 499, perf_counter() - started, request_id)
         return None
 
 
 class JsonRequest(Request):
-    """A request whose JSON is strict: finite numbers, whole characters, no endless depth."""
+    """A request whose JSON is strict: finite numbers, whole characters, limited depth."""
 
     async def json(self) -> Any:
         try:
@@ -73,8 +73,8 @@ class JsonRequest(Request):
             raise HTTPException(400) from None
 
 
-class _Replay:
-    """Gives the body that was read already, then whatever the server still has to say."""
+class _ReadBody:
+    """Gives the body, which has been read already, and then further messages of the server."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body
@@ -89,11 +89,11 @@ class _Replay:
 
 
 async def _read(headers: Headers, receive: Receive) -> bytes | None:
-    """The whole body; None if it is too long, whatever its headers say."""
+    """The whole body; None if it is too long, even if its headers say otherwise."""
     announced = headers.get("content-length", "0")
     too_long = not announced.isdecimal() or int(announced) > LONGEST_BODY
     if too_long and headers.get("expect", "").lower() == "100-continue":
-        return None  # its sender is still waiting for a word
+        return None  # its sender waits for the answer before it sends the body
     chunks: list[bytes] = []
     size, more = 0, True
     while more and size <= LONGEST_PATIENCE:
@@ -111,8 +111,8 @@ async def _read(headers: Headers, receive: Receive) -> bytes | None:
     return None if too_long else b"".join(chunks)
 
 
-def _note(scope: Scope, status: int, seconds: float, request_id: str) -> None:
-    # The route and never the path: a path may hold a credit's code.
+def _log(scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    # The route, never the path: a path may contain a credit's code.
     route = getattr(scope.get("route"), "path", "unknown")
     caller = scope.get("state", {}).get("caller")
     brand: UUID | None = caller.brand_id if caller is not None else None

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic.config import JsonDict
 
 from issuance import hints
-from issuance.api.callers import Issuer, KeyedRoute, Reader
-from issuance.api.lists import Listed, Page, PerPage, listed
+from issuance.api.callers import Issuer, Reader
+from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.engine import runs
 from issuance.fields import Body, CalendarDate
 
@@ -39,6 +40,27 @@ class Run(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class RunPage(PageOf[Run]):
+    """One page of runs."""
+
+
+class PlannedDecision(BaseModel):
+    """What a dry run would have decided about one guest and one period of a rule."""
+
+    membership_id: UUID
+    credit_rule_id: UUID
+    rule_version: int | None
+    guest_id: UUID
+    period_start: date
+    period_end: date | None
+    outcome: str
+    reason: str
+
+
+class RunPlanPage(PageOf[PlannedDecision]):
+    """One page of a dry run's plan."""
 
 
 _TEXT: JsonDict = {"type": "string"}
@@ -76,7 +98,7 @@ class ReplayBody(Body):
 
 @router.post("/replays", operation_id="createReplay", status_code=202, response_model=Run, response_model_by_alias=True)
 def create_replay(caller: Issuer, body: ReplayBody) -> Any:
-    """Work out every decision of a span of dates again and issue what is missing; touches nothing that is there."""
+    """Make every decision of a span of dates again and issue what is missing. What is there is not changed."""
     with caller.transaction() as connection:
         run_id = runs.start_replay(
             connection,
@@ -93,7 +115,7 @@ def create_replay(caller: Issuer, body: ReplayBody) -> Any:
     return run
 
 
-@router.get("/runs", operation_id="listRuns", response_model=Listed[Run])
+@router.get("/runs", operation_id="listRuns", response_model=RunPage)
 def list_runs(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List runs, the latest first."""
     with caller.transaction() as connection:
@@ -107,9 +129,7 @@ def get_run(caller: Reader, run_id: UUID) -> Any:
         return runs.read(connection, caller.brand_id, run_id)
 
 
-@router.get(
-    "/runs/{run_id}/plan", operation_id="getRunPlan", response_model=Listed[dict[str, Any]], responses=documented(404)
-)
+@router.get("/runs/{run_id}/plan", operation_id="getRunPlan", response_model=RunPlanPage, responses=documented(404))
 def get_run_plan(caller: Reader, run_id: UUID, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List what a dry run would have decided."""
     with caller.transaction() as connection:
@@ -118,14 +138,14 @@ def get_run_plan(caller: Reader, run_id: UUID, page: Page = 1, per_page: PerPage
 
 @router.post("/runs/{run_id}/pause", operation_id="pauseRun", response_model=Run, responses=documented(404, 409))
 def pause_run(caller: Issuer, run_id: UUID) -> Any:
-    """Let a run rest after the batches that are being worked on."""
+    """Pause a run after its current batches."""
     with caller.transaction() as connection:
         return runs.pause(connection, caller.brand_id, run_id)
 
 
 @router.post("/runs/{run_id}/resume", operation_id="resumeRun", response_model=Run, responses=documented(404, 409))
 def resume_run(caller: Issuer, run_id: UUID) -> Any:
-    """Let a paused run go on."""
+    """Continue a paused run."""
     with caller.transaction() as connection:
         run = runs.resume(connection, caller.brand_id, run_id)
     hints.work_on_run(caller.broker, caller.brand_id, run_id)

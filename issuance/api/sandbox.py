@@ -8,9 +8,10 @@ import anyio.to_thread
 from fastapi import APIRouter
 from pydantic import BaseModel, StrictBool
 
-from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.callers import Reader, Writer
 from issuance.api.problems import documented
-from issuance.engine import clock_moves
+from issuance.api.routes import KeyedRoute
+from issuance.engine import sandbox_clock
 from issuance.errors import LiveBrandHasNoClock
 from issuance.fields import Body, Instant
 from issuance.tenancy import clock
@@ -19,12 +20,12 @@ router = APIRouter(
     prefix="/sandbox/clock", tags=["sandbox"], route_class=KeyedRoute, responses=documented(401, 403, 409, 422)
 )
 
-#: Calls that wait for the workers, each in a thread: they do next to nothing in it, and keep no other request waiting.
+#: Calls that wait for the workers, each in a thread of its own, so that no other request waits for them.
 _WAITING = anyio.CapacityLimiter(100)
 
 
 class SandboxClock(BaseModel):
-    """What the time is for the brand. `stands_still`: it was set, and passes only in moves."""
+    """The time of the brand. `stands_still`: the clock was set and changes only when it is moved."""
 
     now: datetime
     stands_still: bool
@@ -39,7 +40,7 @@ class SettledClock(BaseModel):
 
 
 class ClockBody(Body):
-    """`now` is never before the clock. `jump`: wake up there as after an outage, instead of letting time pass."""
+    """`now` is never before the clock. `jump`: go there at once, as after an outage."""
 
     now: Instant
     jump: StrictBool = False
@@ -47,7 +48,7 @@ class ClockBody(Body):
 
 @router.get("", operation_id="getSandboxClock", response_model=SandboxClock)
 def get_clock(caller: Reader) -> Any:
-    """What the time is for the brand."""
+    """The time of the brand."""
     with caller.transaction() as connection:
         present = clock.read(connection, caller.brand_id)
     if not present.sandbox:
@@ -57,6 +58,6 @@ def get_clock(caller: Reader) -> Any:
 
 @router.put("", operation_id="setSandboxClock", response_model=SettledClock, responses=documented(503))
 async def set_clock(caller: Writer, body: ClockBody) -> Any:
-    """Move the clock, and wait until everything is settled there. An equal `now` is a way to wait for that."""
-    move = partial(clock_moves.move, caller.engine, caller.broker, caller.brand_id, body.now, jump=body.jump)
+    """Move the clock and wait until everything is settled. The same `now` again only waits."""
+    move = partial(sandbox_clock.move, caller.engine, caller.broker, caller.brand_id, body.now, jump=body.jump)
     return {"now": await anyio.to_thread.run_sync(move, limiter=_WAITING)}

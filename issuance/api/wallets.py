@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BeforeValidator, Field, StrictInt
 
-from issuance.api.callers import Caller, KeyedRoute, MemberReader, Writer
+from issuance.api.callers import Caller, MemberReader, Writer
 from issuance.api.camel import About, CamelModel, Cursor, Limit
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.errors import MemberNotFound
 from issuance.fields import CamelBody, Identifier, Reason
 from issuance.members import members, wallets
@@ -19,7 +20,7 @@ router = APIRouter(prefix="/v1", tags=["points"], route_class=KeyedRoute, respon
 
 
 def _whole(value: object) -> object:
-    # JSON knows one kind of number: 5.0 is 5.
+    # JSON has only one kind of number: 5.0 is 5.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -31,12 +32,12 @@ class Currency(CamelModel):
     symbol: str
 
 
-class Balance(CamelModel):
+class PointsBalance(CamelModel):
     balance: int
     currency: Currency
 
 
-class Wallet(Balance):
+class Wallet(PointsBalance):
     """balance = amountReceived - amountSpent, at any moment."""
 
     amount_received: int = Field(description="All points that were ever credited")
@@ -54,7 +55,7 @@ class Transaction(CamelModel):
     created_at: datetime
 
 
-class Transactions(CamelModel):
+class TransactionPage(CamelModel):
     transactions: list[Transaction]
     next_cursor: str | None
 
@@ -78,7 +79,7 @@ def member_of(caller: Caller, external_user_id: str | None) -> str:
     return about
 
 
-@router.post("/wallet/credit", operation_id="creditPoints", response_model=Balance, responses=documented(409))
+@router.post("/wallet/credit", operation_id="creditPoints", response_model=PointsBalance, responses=documented(409))
 def credit_points(caller: Writer, body: CreditPointsBody) -> Any:
     """Give a member points."""
     with caller.transaction() as connection:
@@ -93,7 +94,7 @@ def get_wallet(caller: MemberReader, external_user_id: About = None) -> Any:
         return wallets.read(connection, caller.brand_id, member)
 
 
-@router.get("/wallet/transactions", operation_id="listTransactions", response_model=Transactions)
+@router.get("/wallet/transactions", operation_id="listTransactions", response_model=TransactionPage)
 def list_transactions(
     caller: MemberReader, external_user_id: About = None, limit: Limit = 25, cursor: Cursor = None
 ) -> Any:

@@ -9,10 +9,11 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from issuance import hints
-from issuance.api import replays
-from issuance.api.callers import KeyedRoute, Reader, Writer
+from issuance.api.callers import Reader, Writer
 from issuance.api.camel import CamelModel, Cursor, Limit
+from issuance.api.idempotency import Secret
 from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
 from issuance.fields import CamelBody
 from issuance.tenancy import clock
 from issuance.webhooks import addresses, deliveries, webhooks
@@ -56,11 +57,11 @@ class NewWebhook(Webhook):
     )
 
 
-class Webhooks(CamelModel):
+class WebhookList(CamelModel):
     data: list[Webhook]
 
 
-class Removed(CamelModel):
+class RemovedWebhook(CamelModel):
     id: UUID
     ok: bool
 
@@ -81,7 +82,7 @@ class Delivery(CamelModel):
     created_at: datetime
 
 
-class Deliveries(CamelModel):
+class DeliveryPage(CamelModel):
     data: list[Delivery]
     next_cursor: str | None
 
@@ -96,7 +97,7 @@ def create_webhook(caller: Writer, body: WebhookBody) -> Any:
         return webhooks.create(connection, caller.brand_id, body.url, body.events)
 
 
-@router.get("", operation_id="listWebhooks", response_model=Webhooks)
+@router.get("", operation_id="listWebhooks", response_model=WebhookList)
 def list_webhooks(caller: Reader) -> Any:
     """List the webhooks, the oldest first."""
     with caller.transaction() as connection:
@@ -110,7 +111,7 @@ def get_webhook(caller: Reader, webhook_id: UUID) -> Any:
         return webhooks.get(connection, caller.brand_id, webhook_id)
 
 
-@router.delete("/{webhook_id}", operation_id="deleteWebhook", response_model=Removed, responses=documented(404))
+@router.delete("/{webhook_id}", operation_id="deleteWebhook", response_model=RemovedWebhook, responses=documented(404))
 def delete_webhook(caller: Writer, webhook_id: UUID) -> Any:
     """Forget a webhook and its deliveries."""
     with caller.transaction() as connection:
@@ -138,7 +139,7 @@ def disable_webhook(caller: Writer, webhook_id: UUID) -> Any:
 @router.get(
     "/{webhook_id}/deliveries",
     operation_id="listWebhookDeliveries",
-    response_model=Deliveries,
+    response_model=DeliveryPage,
     responses=documented(404),
 )
 def list_deliveries(
@@ -158,21 +159,21 @@ def list_deliveries(
     response_model=Delivery,
     responses=documented(404, 409),
 )
-def replay_delivery(caller: Writer, webhook_id: UUID, delivery_id: UUID) -> Any:
-    """Deliver once more, now, whatever came of it before. The message has the same webhook-id."""
+def deliver_again(caller: Writer, webhook_id: UUID, delivery_id: UUID) -> Any:
+    """Deliver once more, now, whatever the result was before. The message has the same webhook-id."""
     with caller.transaction() as connection:
-        delivery = deliveries.replay(connection, caller.brand_id, webhook_id, delivery_id)
+        delivery = deliveries.deliver_again(connection, caller.brand_id, webhook_id, delivery_id)
     hints.deliver(caller.broker, caller.brand_id, webhook_id)
     return delivery
 
 
-# Idempotency-Key keeps answers: this one without the secret.
-def _seal(answer: dict[str, Any]) -> dict[str, Any]:
-    return {**answer, "signingSecret": None}
+def _without_secret(webhook: dict[str, Any]) -> dict[str, Any]:
+    return {**webhook, "signingSecret": None}
 
 
-def _open(connection: Connection, answer: dict[str, Any]) -> dict[str, Any]:
-    return {**answer, "signingSecret": webhooks.secret_of(connection, UUID(answer["id"]))}
+def _with_secret(connection: Connection, webhook: dict[str, Any]) -> dict[str, Any]:
+    return {**webhook, "signingSecret": webhooks.secret_of(connection, UUID(webhook["id"]))}
 
 
-replays.SEALED["createWebhook"] = replays.Sealed(_seal, _open)
+#: Idempotency-Key keeps the answer without the signing secret; for a retry it is read from the webhook.
+SIGNING_SECRET = Secret(_without_secret, _with_secret)

@@ -21,7 +21,6 @@ from issuance.members import members
 MOST_EVENTS = 1000
 
 _SIGN_UP = "membership.signed_up"
-_MOVE = "membership.billing_date_moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +76,9 @@ def take(connection: Connection, brand_id: UUID, batch: Batch) -> Intake:
     parsed, refused = batch.parsed, batch.refused
     _check(connection, brand_id, parsed, refused)
     firsts = _firsts(parsed, refused)
-    _name_lone_leads(connection, brand_id, [parsed[index] for index in firsts.values()])
+    known = _name_lone_leads(connection, brand_id, [parsed[index] for index in firsts.values()])
     stored = inbox.store(connection, brand_id, [parsed[index] for index in firsts.values()])
-    made = _sign_up(connection, brand_id, parsed, firsts, stored, refused)
-    members.hold_some(connection, brand_id, _others([parsed[firsts[key]] for key in stored]))
+    made = _sign_up(connection, brand_id, parsed, firsts, stored, refused, known)
 
     intake = Intake()
     earlier = inbox.hashes(connection, brand_id, [event for event in parsed.values() if key_of(event) not in stored])
@@ -100,9 +98,7 @@ def take(connection: Connection, brand_id: UUID, batch: Batch) -> Intake:
     inbox.keep_refused(connection, brand_id, batch.bodies, refused)
     intake.rejected = [Rejection(index, why.code, why.message) for index, why in sorted(refused.items())]
     touched = {parsed[firsts[key]].membership_id for key in stored}
-    intake.membership_ids = sorted(
-        made | inbox.starts(connection, brand_id, touched - made).keys(), key=attrgetter("int")
-    )
+    intake.membership_ids = sorted(made | inbox.known(connection, brand_id, touched - made), key=attrgetter("int"))
     return intake
 
 
@@ -121,33 +117,27 @@ def _check(
     sign_ups = [event for event in parsed.values() if event.type == _SIGN_UP]
     type_ids = [UUID(type_id) for type_id in {event.data["membership_type_id"] for event in sign_ups}]
     known_types = set(map(str, membership_types.known(connection, brand_id, type_ids))) if sign_ups else set()
-    moves = {event.membership_id for event in parsed.values() if event.type == _MOVE}
-    starts = {event.membership_id: event.data["starts_on"] for event in reversed(sign_ups)}
-    starts |= {
-        membership_id: day.isoformat() for membership_id, day in inbox.starts(connection, brand_id, moves).items()
-    }
     payers = inbox.payers(connection, brand_id, {event.charge_id for event in parsed.values() if event.charge_id})
     for index, event in parsed.items():
-        anchor = event.data.get("billing_anchor", "")
         if event.type == _SIGN_UP and event.data["membership_type_id"] not in known_types:
             refused[index] = Refused("unknown_membership_type", "there is no such membership type")
-        elif event.type == _MOVE and anchor < starts.get(event.membership_id, anchor):
-            refused[index] = Refused("anchor_before_start", "billing_anchor must not be before the membership starts")
         elif event.charge_id and payers.setdefault(event.charge_id, event.membership_id) != event.membership_id:
             refused[index] = Refused("charge_of_another_membership", "this charge_id belongs to another membership")
 
 
-def _name_lone_leads(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> None:
-    """Who signs up without guests is alone on the order, as lead booker (SEMANTICS 5)."""
+def _name_lone_leads(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> dict[str, UUID]:
+    """Who signs up without guests is alone on the order, as lead booker (SEMANTICS 5): the members among them."""
     alone = [event for event in events if event.type == _SIGN_UP and not event.data["guests"]]
-    names = members.display_names(connection, brand_id, [event.data["external_user_id"] for event in alone])
+    known = members.known(connection, brand_id, [event.data["external_user_id"] for event in alone])
     for event in alone:
         member = event.data["external_user_id"]
-        event.data["guests"] = [cloud_events.lead_alone(event.membership_id, names.get(member) or member, member)]
+        name = known[member].display_name if member in known else None
+        event.data["guests"] = [cloud_events.lead_alone(event.membership_id, name or member, member)]
+    return {name: member.member_id for name, member in known.items()}
 
 
 def _others(events: Iterable[BillingEvent]) -> set[str]:
-    """The members that events name as guests, but for those who sign up. If one is being archived, either
+    """The people that events name as guests, but for those who sign up. If one is being archived, either
     the archiving finds these events or their settling finds the member archived."""
     return {
         guest["external_user_id"]
@@ -164,15 +154,21 @@ def _sign_up(
     firsts: Mapping[EventKey, int],
     stored: set[EventKey],
     refused: dict[int, Refused],
+    known: Mapping[str, UUID],
 ) -> set[UUID]:
-    """Make the memberships of stored sign-ups, whose ids it gives.
+    """Make the memberships of stored sign-ups, whose ids it gives, and records of whoever stored events name.
 
     A second sign-up of a membership is taken out of the inbox again.
     """
     sign_ups: dict[UUID, int] = {}
     told = [index for index in sorted(firsts[key] for key in stored) if parsed[index].type == _SIGN_UP]
     seconds = [index for index in told if sign_ups.setdefault(parsed[index].membership_id, index) != index]
-    made = inbox.make_memberships(connection, brand_id, [parsed[index] for index in sign_ups.values()])
+    others = _others([parsed[firsts[key]] for key in stored if firsts[key] not in seconds])
+    joining = {parsed[index].data["external_user_id"] for index in sign_ups.values()}
+    # Members who sign up are held by the foreign key of their memberships.
+    held = members.ensure_held(connection, brand_id, joining - known.keys(), others)
+    people = {**known, **held}
+    made = inbox.make_memberships(connection, brand_id, [parsed[index] for index in sign_ups.values()], people)
     seconds += [index for membership_id, index in sign_ups.items() if membership_id not in made]
     for index in seconds:
         refused[index] = Refused("already_signed_up", "this membership has signed up already")

@@ -8,7 +8,6 @@ for each other in one order and never in a circle.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -16,9 +15,8 @@ from sqlalchemy import Connection, CursorResult, TextClause, text
 from uuid_utils.compat import uuid7
 
 from issuance.billing.cloud_events import BillingEvent, Refused
-from issuance.engine.attempts import FIRST
 from issuance.engine.rows import as_json, recordset
-from issuance.members import members
+from issuance.engine.schedules import FIRST_ATTEMPT
 
 #: How much of a refused event is kept.
 LONGEST_BODY = 64 * 1024
@@ -54,8 +52,8 @@ _HASHES = text(f"""
     SELECT source, event_id, body_hash FROM billing_events
      WHERE brand_id = :brand_id AND (source, event_id) IN (SELECT source, event_id FROM {_KEYS})
 """)
-_STARTS = text(f"""
-    SELECT m.membership_id, m.starts_on FROM memberships m JOIN {recordset(membership_id="uuid")} USING (membership_id)
+_KNOWN = text(f"""
+    SELECT m.membership_id FROM memberships m JOIN {recordset(membership_id="uuid")} USING (membership_id)
      WHERE m.brand_id = :brand_id
 """)
 _PAYERS = text(f"""
@@ -65,14 +63,14 @@ _PAYERS = text(f"""
 """)
 _MEMBERSHIPS = text(f"""
     WITH made AS (
-        INSERT INTO memberships (brand_id, membership_id, membership_type_id, external_user_id, signed_up_at,
+        INSERT INTO memberships (brand_id, membership_id, membership_type_id, member_id, signed_up_at,
                                  starts_on, billing_anchor, billing_frequency)
         SELECT :brand_id, new.*
           FROM {
     recordset(
         membership_id="uuid",
         membership_type_id="uuid",
-        external_user_id="text",
+        member_id="uuid",
         signed_up_at="timestamptz",
         starts_on="date",
         billing_anchor="date",
@@ -81,21 +79,23 @@ _MEMBERSHIPS = text(f"""
 }
         ON CONFLICT ON CONSTRAINT memberships_pkey DO NOTHING
         RETURNING membership_id),
-         due AS (INSERT INTO dues (brand_id, membership_id, attempts, retry_at)
-                 SELECT :brand_id, membership_id, {FIRST} FROM made)
+         pointed AS (INSERT INTO membership_schedules (brand_id, membership_id, schedule_id)
+                     SELECT :brand_id, membership_id, membership_id FROM made),
+         scheduled AS (INSERT INTO schedules (brand_id, schedule_id, attempts, retry_at)
+                       SELECT :brand_id, membership_id, {FIRST_ATTEMPT} FROM made)
     SELECT membership_id FROM made
 """)
 _GUESTS = text(f"""
-    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, external_user_id, lead_booker)
+    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, member_id, lead_booker)
     SELECT :brand_id, new.*
       FROM {
     recordset(
         membership_id="uuid",
         guest_id="uuid",
-        place="smallint",
+        place="integer",
         name="text",
         email="text",
-        external_user_id="text",
+        member_id="uuid",
         lead_booker="boolean",
     )
 }
@@ -146,12 +146,12 @@ def hashes(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent
     return {(row.source, row.event_id): bytes(row.body_hash) for row in rows}
 
 
-def starts(connection: Connection, brand_id: UUID, membership_ids: Collection[UUID]) -> dict[UUID, date]:
-    """On which date each membership starts, of those that are known."""
+def known(connection: Connection, brand_id: UUID, membership_ids: Collection[UUID]) -> set[UUID]:
+    """Those of some memberships that have signed up."""
     if not membership_ids:
-        return {}
-    rows = _execute(connection, _STARTS, brand_id, [{"membership_id": one} for one in membership_ids])
-    return {row.membership_id: row.starts_on for row in rows.all()}
+        return set()
+    rows = _execute(connection, _KNOWN, brand_id, [{"membership_id": one} for one in membership_ids])
+    return set(rows.scalars())
 
 
 def payers(connection: Connection, brand_id: UUID, charge_ids: Collection[str]) -> dict[str, UUID]:
@@ -162,17 +162,21 @@ def payers(connection: Connection, brand_id: UUID, charge_ids: Collection[str]) 
     return {row.charge_id: row.membership_id for row in rows}
 
 
-def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[BillingEvent]) -> set[UUID]:
-    """The member, membership, guests and due of each sign-up; the ids of the memberships that were not there yet."""
+def make_memberships(
+    connection: Connection, brand_id: UUID, sign_ups: Sequence[BillingEvent], people: Mapping[str, UUID]
+) -> set[UUID]:
+    """The membership, guests and schedule of each sign-up; the ids of the memberships that were not there yet.
+
+    `people` has the `member_id` of everybody whom the sign-ups name, by the brand's id.
+    """
     if not sign_ups:
         return set()
-    members.ensure(connection, brand_id, [event.data["external_user_id"] for event in sign_ups])
     ordered = sorted(sign_ups, key=lambda event: event.membership_id.int)
     rows = [
         {
             "membership_id": event.membership_id,
             "membership_type_id": event.data["membership_type_id"],
-            "external_user_id": event.data["external_user_id"],
+            "member_id": people[event.data["external_user_id"]],
             "signed_up_at": event.time,
             "starts_on": event.data["starts_on"],
             "billing_anchor": event.data["billing_anchor"],
@@ -183,7 +187,7 @@ def make_memberships(connection: Connection, brand_id: UUID, sign_ups: Sequence[
     inserted = _execute(connection, _MEMBERSHIPS, brand_id, rows)
     made = {event.membership_id for event in ordered} if _all(inserted, rows) else set(inserted.scalars().all())
     guests = [
-        {"membership_id": event.membership_id, "place": place, **guest}
+        {"membership_id": event.membership_id, "place": place, "member_id": _who(guest, people), **guest}
         for event in ordered
         if event.membership_id in made
         for place, guest in enumerate(event.data["guests"])
@@ -208,6 +212,11 @@ def keep_refused(
     ]
     if rows:
         _execute(connection, _REFUSED, brand_id, rows)
+
+
+def _who(guest: Mapping[str, Any], people: Mapping[str, UUID]) -> UUID | None:
+    name = guest["external_user_id"]
+    return None if name is None else people[name]
 
 
 def _keys(events: Sequence[BillingEvent]) -> list[dict[str, Any]]:

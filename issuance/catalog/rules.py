@@ -14,7 +14,7 @@ from issuance.database.tables import coupons as coupons_table
 from issuance.database.tables import credit_rules, rule_versions
 from issuance.database.tables import membership_types as types_table
 from issuance.deciding.frequency import IssuingFrequency
-from issuance.engine import due
+from issuance.engine import schedules
 from issuance.errors import Invalid, NotFound
 from issuance.fields import Body, CouponName, Description, Identifier
 from issuance.tenancy import clock
@@ -174,7 +174,7 @@ def _add_version(
 def _wake(connection: Connection, brand_id: UUID, present: BrandClock, type_ids: set[UUID]) -> None:
     # Otherwise time has passed since anything was settled, and no version is in force for what was.
     if present.stands_still:
-        due.wake_settled_at(connection, brand_id, list(type_ids), present.now)
+        schedules.wake_settled_at(connection, brand_id, list(type_ids), present.now)
 
 
 def _check_names(connection: Connection, brand_id: UUID, says: dict[str, Any]) -> None:

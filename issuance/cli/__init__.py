@@ -1,1 +1,4 @@
-"""The command line: a thin face over the same functions as the API. People get tables, `--json` one JSON document."""
+"""The command line `issuance`: a module for each command, which calls the same functions as the API.
+
+People get tables; with `--json` a command prints one JSON document.
+"""

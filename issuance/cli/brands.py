@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from issuance.cli.connect import transaction
+from issuance.cli.connections import transaction
 from issuance.cli.output import JsonOption, show_json, show_table
 from issuance.tenancy import brands
 
@@ -19,7 +19,7 @@ def create(
 ) -> None:
     """Create a brand and its first key.
 
-    The key has every scope and is shown this once. Prints JSON.
+    The key has every scope and is shown only now. Prints JSON.
     """
     with transaction() as connection:
         brand_id, key = brands.create(connection, name=name, timezone=timezone, sandbox=sandbox)

@@ -8,24 +8,23 @@ from uuid import UUID
 import typer
 from sqlalchemy import text
 
-from issuance import hints
+from issuance import database, hints
 from issuance.cli import runs
-from issuance.cli.connect import BrandOption, broker, engine, only_brand, transaction
+from issuance.cli.connections import BrandOption, broker, engine, only_brand, transaction
 from issuance.cli.output import JsonOption, as_cell, progress_bar, say, show_json
-from issuance.database import connections as database
 from issuance.errors import Invalid
 from issuance.laws import LAWS, MOST_OFFENDERS, Law, Offender, look, steps, verdicts
 from issuance.laws.repair import Repair
 
 _BRANDS = text("SELECT brand_id FROM brands ORDER BY created_at")
-# The laws are looked at as of one instant. Looking through millions of credits takes its time, and disturbs nobody.
+# The laws are checked as of one instant. Reading millions of credits takes long, and blocks nobody.
 _AT_ONE_INSTANT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _TAKE_YOUR_TIME = text("SET LOCAL statement_timeout = '1h'; SET LOCAL idle_in_transaction_session_timeout = '1h'")
 
 
 @dataclass(slots=True)
 class Verdict:
-    """What a look at a law came to: how many offenders there are, and the first of them."""
+    """The result of checking a law: how many offenders there are, and the first of them."""
 
     law: Law
     count: int = 0
@@ -88,7 +87,7 @@ def _brands(brand_id: UUID | None) -> list[UUID]:
 
 
 def _repair(repairs: dict[UUID, Repair]) -> list[UUID]:
-    """Start what repairs there are, and follow them to their ends; the ids of the runs."""
+    """Start the repairs that are needed and wait until they are finished; the ids of the runs."""
     started = []
     for brand_id, repair in repairs.items():
         with transaction(brand_id) as connection:
@@ -103,12 +102,12 @@ def _repair(repairs: dict[UUID, Repair]) -> list[UUID]:
 def verdicts_of(
     laws: Sequence[Law], brand_ids: Sequence[UUID], repairs: dict[UUID, Repair] | None = None
 ) -> list[Verdict]:
-    """Whether laws hold on some brands, and their offenders if not. What was found is kept for the metrics."""
+    """Whether laws hold for some brands, and their offenders if not. The numbers are kept for the metrics."""
     total = {law.number: Verdict(law) for law in laws}
     at_one_instant = engine().execution_options(**_AT_ONE_INSTANT)
     with progress_bar() as progress:
-        for turn, brand_id in enumerate(brand_ids, start=1):
-            task = progress.add_task(f"brand {turn} of {len(brand_ids)}", total=None)
+        for nth, brand_id in enumerate(brand_ids, start=1):
+            task = progress.add_task(f"brand {nth} of {len(brand_ids)}", total=None)
             counts = {law.number: 0 for law in laws}
             with database.transaction(at_one_instant, brand_id) as connection:
                 connection.execute(_TAKE_YOUR_TIME)
@@ -126,12 +125,12 @@ def verdicts_of(
 
 
 def is_broken(found: Sequence[Verdict]) -> bool:
-    """Whether any law is."""
+    """Whether any law is broken."""
     return any(verdict.count for verdict in found)
 
 
 def show_verdicts(found: Sequence[Verdict]) -> None:
-    """Verdicts for people: a line each, and one for each offender."""
+    """Verdicts for people: a line for each, and one for each offender."""
     for verdict in found:
         law = verdict.law
         say(f"{'broken' if verdict.count else 'holds '}  law {law.number} ({law.name}): {law.sentence}")

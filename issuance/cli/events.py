@@ -15,16 +15,16 @@ from rich.progress import DownloadColumn
 
 from issuance import hints
 from issuance.billing import cloud_events, events, rejections
-from issuance.cli.connect import BrandOption, broker, only_brand, transaction
+from issuance.cli.connections import BrandOption, broker, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table, warn
 from issuance.errors import Conflict
 
-app = typer.Typer(help="Billing events: load them, look after those that were refused.", no_args_is_help=True)
+app = typer.Typer(help="Billing events: load them, and handle those that were refused.", no_args_is_help=True)
 
 
 @dataclass(slots=True)
 class Loaded:
-    """What became of a file's lines. `rejected` has the line, code and message of each bad one."""
+    """The result for a file's lines. `rejected` has the line, code and message of each bad one."""
 
     accepted: int = 0
     duplicates: int = 0
@@ -50,7 +50,7 @@ def load(
     with _opened(file) as (lines, size), progress_bar(DownloadColumn()) as progress, ThreadPoolExecutor(1) as loading:
         task = progress.add_task(str(file), total=size)
         under_way: Future[None] | None = None
-        # One after the other, as the file has them; while PostgreSQL works on a batch, the next is read.
+        # One batch after the other, in the order of the file. While PostgreSQL takes one in, the next is parsed.
         for numbers, length, batch in _batches(lines, loaded):
             if under_way is not None:
                 under_way.result()
@@ -74,7 +74,7 @@ def load(
 def rejected(brand: BrandOption = None, as_json: JsonOption = False) -> None:
     """List the events that were refused.
 
-    They wait for you: mend the cause, then retry them, or dismiss them over HTTP.
+    They wait for you: fix the cause, then retry them, or dismiss them over HTTP.
     """
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
@@ -91,7 +91,7 @@ def retry(
     brand: BrandOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take in a refused event again, now that the cause is mended."""
+    """Take in a refused event again, after its cause was fixed."""
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         intake = rejections.retry(connection, brand_id, rejected_id)
@@ -108,7 +108,7 @@ Lines = tuple[list[int], int, events.Batch]
 
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[BinaryIO, int | None]]:
-    """The file's lines and its size in bytes, which is not known of stdin."""
+    """The file's lines and its size in bytes; None for stdin."""
     if str(file) == "-":
         yield sys.stdin.buffer, None
     else:

@@ -6,7 +6,7 @@ from uuid import UUID
 import typer
 from sqlalchemy import Connection, text
 
-from issuance.cli.connect import BrandOption, brand_of, transaction
+from issuance.cli.connections import BrandOption, brand_of, transaction
 from issuance.cli.dates import FromOption, ToOption
 from issuance.cli.output import JsonOption, show_json, show_table
 from issuance.memberships import explanations
@@ -29,7 +29,7 @@ def explain(
 ) -> None:
     """Say why credits were issued, or why not.
 
-    A row for each turn of each rule and each guest, in sentences; without dates from the sign-up to today.
+    A row for each period of each rule and each guest, in sentences. Without dates: from the sign-up to today.
     """
     brand_id = brand_of("membership", membership_id, brand)
     with transaction(brand_id) as connection:
@@ -50,7 +50,7 @@ def explain(
         for row in sorted(rows, key=lambda row: str(row["period_start"]))
     ]
     columns = ("period_start", "rule", "guest", "outcome", "reason", "why")
-    show_table("Turns", people, columns, empty="No turns in this span.")
+    show_table("Occurrences", people, columns, empty="No occurrences in this span.")
 
 
 def _rule_names(connection: Connection, brand_id: UUID) -> dict[UUID, Any]:

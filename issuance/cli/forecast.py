@@ -6,7 +6,7 @@ from uuid import UUID
 import typer
 
 from issuance.catalog import rules
-from issuance.cli.connect import BrandOption, brand_of, transaction
+from issuance.cli.connections import BrandOption, brand_of, transaction
 from issuance.cli.output import JsonOption, show_json, show_table
 from issuance.memberships import forecasts
 

@@ -1,11 +1,11 @@
-"""`issuance keys`: what programs show to be let in."""
+"""`issuance keys`: the keys that programs authenticate with."""
 
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from issuance.cli.connect import BrandOption, brand_of, only_brand, transaction
+from issuance.cli.connections import BrandOption, brand_of, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, show_json, show_table
 from issuance.tenancy import keys
 
@@ -19,7 +19,7 @@ def create(
 ) -> None:
     """Create a key.
 
-    It is shown this once. Prints JSON.
+    It is shown only now. Prints JSON.
     """
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
@@ -41,7 +41,7 @@ def list_keys(brand: BrandOption = None, as_json: JsonOption = False) -> None:
 
 @app.command("revoke")
 def revoke(key_id: Annotated[UUID, typer.Argument(metavar="KEY_ID")], as_json: JsonOption = False) -> None:
-    """Revoke a key: it opens nothing from now on."""
+    """Revoke a key: from now on it is refused."""
     brand_id = brand_of("key", key_id)
     with transaction(brand_id) as connection:
         keys.revoke(connection, brand_id, key_id)

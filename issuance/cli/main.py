@@ -61,15 +61,15 @@ app.command("version")(version.version)
 
 
 def main() -> NoReturn:
-    """Run the command in `sys.argv`. Exits 0, 1 (it failed) or 2 (it was not used rightly)."""
+    """Run the command in `sys.argv`. Exits 0, 1 (it failed) or 2 (it was used wrongly)."""
     try:
         own = read(OwnSettings)
-        # What people run says what happened itself; logs are for what is wrong, and for those who ask.
+        # Commands say themselves what they did; logs are for what goes wrong, and for those who ask for them.
         log.set_up(own.log_format, "debug" if own.log_level == "debug" else "warning")
         code = app(prog_name="issuance", standalone_mode=False) or 0
         sys.stdout.flush()
     except BrokenPipeError:
-        # `issuance … | head`: nobody reads on. Python's own flush at exit must not trip over it again.
+        # `issuance … | head` has stopped reading. Python's own flush at exit must not fail for that again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FAILURE
     except (KeyboardInterrupt, typer.Abort):
@@ -77,7 +77,7 @@ def main() -> NoReturn:
     except Exception as error:
         logger.debug("command_failed", exc_info=True)
         message, code = as_line(error)
-        # A command that lacks its arguments answers with its help, which is more than a line.
+        # A command without its arguments answers with its help, which is more than a line.
         print(message if "\n" in message else f"issuance: {message}", file=sys.stderr)
     sys.exit(code)
 
@@ -108,5 +108,5 @@ def as_line(error: Exception) -> tuple[str, int]:
 
 
 def first_line(error: BaseException | None) -> str:
-    """The first line of an error's text; drivers write several."""
+    """The first line of an error's text, since drivers write several."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

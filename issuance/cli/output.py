@@ -1,4 +1,4 @@
-"""What a command says: tables and progress bars for people, one JSON document for machines."""
+"""What a command prints: tables and progress bars for people, one JSON document for programs."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-#: Wide enough for ids and a sentence where no terminal says how wide it is.
+#: The width without a terminal: enough for ids and a sentence.
 PIPE_WIDTH = 160
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -6,7 +6,7 @@ from uuid import UUID
 import typer
 
 from issuance import hints
-from issuance.cli.connect import BrandOption, brand_of, broker, only_brand, transaction
+from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, show_json, show_table
 from issuance.engine import quarantine
 
@@ -32,7 +32,7 @@ def retry(
     brand: BrandOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Settle a membership again, now that the cause is mended."""
+    """Settle a membership again, after the cause was fixed."""
     brand_id = brand_of("membership", membership_id, brand)
     with transaction(brand_id) as connection:
         quarantine.retry(connection, brand_id, membership_id)

@@ -8,15 +8,15 @@ from uuid import UUID
 import typer
 
 from issuance import hints
-from issuance.cli.connect import BrandOption, brand_of, broker, only_brand, transaction
+from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.dates import parse_date
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table
 from issuance.engine import runs
 from issuance.errors import Invalid, NotSettledYet
 
 LOOK_EVERY = 0.25  # seconds
-#: A run that gets nowhere for so long has nobody working on it.
-PATIENCE = 60.0  # seconds
+#: Seconds without progress after which nobody seems to be working on a run.
+PATIENCE = 60.0
 FINISHED = ("finished", "cancelled")
 
 RunArgument = Annotated[UUID, typer.Argument(metavar="RUN_ID")]
@@ -58,7 +58,7 @@ def watch(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = 
 
 @app.command("pause")
 def pause(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = False) -> None:
-    """Let a run rest after the batches in hand."""
+    """Pause a run after its current batches."""
     brand_id = brand_of("run", run_id, brand)
     with transaction(brand_id) as connection:
         run = runs.pause(connection, brand_id, run_id)
@@ -67,7 +67,7 @@ def pause(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = 
 
 @app.command("resume")
 def resume(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = False) -> None:
-    """Let a paused run go on."""
+    """Continue a paused run."""
     brand_id = brand_of("run", run_id, brand)
     with transaction(brand_id) as connection:
         run = runs.resume(connection, brand_id, run_id)
@@ -117,7 +117,7 @@ def replay(
     watch: WatchOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Work out a span of dates again, as a run.
+    """Make the decisions of a span of dates again, as a run.
 
     Issues what is missing and touches nothing that is there; a second time it changes nothing.
     """
@@ -141,13 +141,13 @@ def replay(
 
 
 def follow(brand_id: UUID, run_id: UUID, *, as_json: bool) -> None:
-    """Show a run's progress until it is finished, cancelled or paused, and what it came to."""
+    """Show the progress of a run until it is finished, cancelled or paused, and its result."""
     wait(brand_id, run_id)
     show(run_id, brand_id, as_json)
 
 
 def wait(brand_id: UUID, run_id: UUID) -> None:
-    """Wait until a run is finished, cancelled or paused. Raises NotSettledYet where nobody works on it."""
+    """Wait until a run is finished, cancelled or paused. Raises NotSettledYet if it makes no progress."""
     last_seen, last_moved = -1, time.monotonic()
     with progress_bar() as progress:
         task = progress.add_task("run", total=None)

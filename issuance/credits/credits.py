@@ -29,7 +29,8 @@ from sqlalchemy import (
 )
 
 from issuance.database import paging
-from issuance.database.tables import credits, guests  # noqa: A004 - the word is the domain's
+from issuance.database.identities import member_id_of
+from issuance.database.tables import credits, guests, members  # noqa: A004 - the word is the domain's
 from issuance.errors import AlreadyRedeemed, CreditExpired, CreditNotLive, CreditNotYetValid, CreditRevoked, NotFound
 from issuance.tenancy import clock
 from issuance.webhooks import outbox
@@ -82,7 +83,7 @@ _SHOWN = (
         credits.c.guest_id,
         guests.c.name.label("guest_name"),
         guests.c.lead_booker,
-        guests.c.external_user_id,
+        members.c.external_user_id,
         credits.c.period_start,
         credits.c.period_end,
         credits.c.reissue,
@@ -102,6 +103,7 @@ _SHOWN = (
         credits.c.run_id,
     )
     .join(guests, HOLDER)
+    .outerjoin(members, and_(members.c.brand_id == guests.c.brand_id, members.c.member_id == guests.c.member_id))
     .where(credits.c.brand_id == bindparam("brand_id"))
 )
 _BY_CODE = _SHOWN.where(credits.c.code == bindparam("code"))
@@ -109,7 +111,7 @@ _BY_ID = _SHOWN.where(credits.c.credit_id == any_(bindparam("credit_ids", type_=
 #: What a list can be filtered by.
 _FILTERS = {
     "status": status_at(_NOW) == bindparam("status"),
-    "external_user_id": guests.c.external_user_id == bindparam("external_user_id"),
+    "external_user_id": guests.c.member_id == member_id_of(bindparam("brand_id"), bindparam("external_user_id")),
     "membership_id": credits.c.membership_id == bindparam("membership_id"),
     "credit_rule_id": credits.c.credit_rule_id == bindparam("credit_rule_id"),
     "guest_id": credits.c.guest_id == bindparam("guest_id"),

@@ -1,1 +1,11 @@
+"""PostgreSQL: how the process reaches it, and the tables that it holds.
 
+The face gives what every unit of work needs: an engine for each process (`engine_for`, `looks_for`), and a transaction
+for each unit of work (`transaction`, `show`). Beside it: `tables` (schema.sql as SQLAlchemy Core sees it), `schema`
+(make, compare and upgrade the tables), `revisions`
+(which version's tables they are), `paging` and `cursors` (the two kinds of lists).
+"""
+
+from issuance.database.connections import MOST_CONNECTIONS, check_schema, engine_for, looks_for, show, transaction
+
+__all__ = ["MOST_CONNECTIONS", "check_schema", "engine_for", "looks_for", "show", "transaction"]

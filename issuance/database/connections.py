@@ -40,20 +40,20 @@ _OBEY = """
 
 
 @lru_cache(maxsize=4)
-def engine_for(url: str) -> Engine:
+def engine_for(url: str, trusted: float = TRUSTED) -> Engine:
     """The process's engine for `url` (a `postgresql+psycopg://` address). Connections are checked before use, but for
-    those that were good a moment ago."""
-    return _engine(url, {}, pool_size=MOST_CONNECTIONS)
+    those that were good less than `trusted` seconds ago."""
+    return _engine(url, {}, trusted, pool_size=MOST_CONNECTIONS)
 
 
 @lru_cache(maxsize=4)
 def looks_for(url: str) -> Engine:
     """The engine for single looks across all brands, such as whose a key is: each statement is a transaction."""
     everything = {"issuance.brand_id": ALL_BRANDS}
-    return _engine(url, everything, pool_size=MOST_LOOKS, isolation_level="AUTOCOMMIT")
+    return _engine(url, everything, TRUSTED, pool_size=MOST_LOOKS, isolation_level="AUTOCOMMIT")
 
 
-def _engine(url: str, session: Mapping[str, str], **pool: Any) -> Engine:
+def _engine(url: str, session: Mapping[str, str], trusted: float, **pool: Any) -> Engine:
     limits = {
         "timezone": "UTC",
         "statement_timeout": STATEMENT_TIMEOUT,
@@ -74,7 +74,7 @@ def _engine(url: str, session: Mapping[str, str], **pool: Any) -> Engine:
     )
     event.listen(engine, "connect", _enter)
     event.listen(engine, "checkin", _was_good)
-    event.listen(engine, "checkout", partial(_check, engine))
+    event.listen(engine, "checkout", partial(_check, engine, trusted))
     return engine
 
 
@@ -129,11 +129,11 @@ def _was_good(_: object, record: Any) -> None:
     record.info["good"] = monotonic()
 
 
-def _check(engine: Engine, connection: Any, record: Any, _: object) -> None:
+def _check(engine: Engine, trusted: float, connection: Any, record: Any, _: object) -> None:
     """See whether the server still answers, as SQLAlchemy's own check does: if not, all connections are made anew."""
     said = select.poll()
     said.register(connection.fileno(), select.POLLIN)
-    if monotonic() - record.info.get("good", math.inf) < TRUSTED and not said.poll(0):
+    if monotonic() - record.info.get("good", math.inf) < trusted and not said.poll(0):
         return
     try:
         engine.dialect.do_ping(connection)

@@ -1,7 +1,8 @@
 """What is known of one membership: plain, immutable facts, as decisions read them.
 
-All instants are aware datetimes in UTC, all dates are in the brand's zone. Facts stand in the order
-in which they happened: (time, source, id), whenever they arrived (SEMANTICS 7).
+No ids: a guest is known by its place on the order, a charge by its number, a credit by its key. So memberships that
+differ only in ids have equal facts and one decision. All instants are aware datetimes in UTC, all dates are in the
+brand's zone.
 """
 
 from dataclasses import dataclass
@@ -38,59 +39,94 @@ class ChargeState(StrEnum):
     DISPUTED = "disputed"
 
 
-PAYING = frozenset({ChargeState.INITIATED, ChargeState.SUCCEEDED})
+class Moment(NamedTuple):
+    """When a fact happened, and its place among the membership's facts, which tells facts of one instant apart
+    (SEMANTICS 7)."""
+
+    at: datetime
+    place: int
 
 
-class Order(NamedTuple):
-    """Sorts facts by when they happened, then by source and id."""
+class Guest(NamedTuple):
+    """A guest on a party list. `place`: 0, 1, 2 … in the order in which the order's guests were first named."""
 
-    time: datetime
-    source: str
-    event_id: str
+    place: int
+    lead_booker: bool
 
 
 @dataclass(frozen=True, slots=True)
-class StatusFact:
-    order: Order
+class SignedUp:
+    moment: Moment
+    guests: tuple[Guest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChanged:
+    """`ends_on`: the first day on which the membership is ended."""
+
+    moment: Moment
     status: Status
     ends_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
-class ChargeFact:
-    """One fact about one charge. A partial refund keeps the state: it is no fact here."""
-
-    order: Order
-    charge_id: str
-    state: ChargeState
+class BillingDateMoved:
+    moment: Moment
+    billing_anchor: date
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
-    """A charge as its latest fact leaves it, with all its facts.
+class GuestsChanged:
+    """The whole party from then on."""
 
-    `period_end` is exclusive; None: it covers up to the next billing boundary.
-    """
+    moment: Moment
+    guests: tuple[Guest, ...]
 
-    charge_id: str
+
+@dataclass(frozen=True, slots=True)
+class ChargeTold:
+    """One fact about one charge. `number`: 0, 1, 2 … in the order in which the membership's charges were first told
+    of. `period_end` is exclusive; None: not said."""
+
+    moment: Moment
+    number: int
+    state: ChargeState
     period_start: date
     period_end: date | None
-    facts: tuple[ChargeFact, ...]
-    amount: Decimal | None = None
-    amount_refunded: Decimal | None = None
+    amount: Decimal | None
+    amount_refunded: Decimal | None
 
 
-class Guest(NamedTuple):
-    guest_id: UUID
-    lead_booker: bool
+Fact = SignedUp | StatusChanged | BillingDateMoved | GuestsChanged | ChargeTold
 
 
 @dataclass(frozen=True, slots=True)
-class Party:
-    """The guests on the order from an instant on; the sign-up's own party was there first."""
+class MembershipFacts:
+    """Everything that is known of a membership but its credits: also what is announced and has not happened yet."""
 
-    since: datetime
-    guests: tuple[Guest, ...]
+    membership_type_id: UUID
+    zone: ZoneInfo
+    #: The type's `billing: automatic`: charges need no biller (SEMANTICS 7).
+    automatic: bool
+    starts_on: date
+    billing_anchor: date
+    billing_frequency: BillingFrequency
+    #: In the order in which they happened, whenever they arrived.
+    told: tuple[Fact, ...]
+    #: Since when the member is archived; None: not archived.
+    archived_at: datetime | None = None
+    #: Guests who are archived members: the place of each, and since when.
+    archived_guests: tuple[tuple[int, datetime], ...] = ()
+
+    @property
+    def signed_up_at(self) -> datetime:
+        """When the membership was signed up."""
+        return self.sign_up.moment.at
+
+    @property
+    def sign_up(self) -> SignedUp:
+        """The fact that began the membership."""
+        return next(fact for fact in self.told if isinstance(fact, SignedUp))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +171,18 @@ class Rule:
 
 
 class CreditKey(NamedTuple):
-    """A credit of a membership is unique on this (SEMANTICS 8)."""
+    """A credit of a membership is unique on this (SEMANTICS 8). `place`: of the guest who is entitled to it."""
 
     credit_rule_id: UUID
-    guest_id: UUID
+    place: int
     period_start: date
     reissue: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Credit:
     """A credit that is out."""
 
-    credit_id: UUID
     key: CreditKey
     rule_version: int
     period_end: date | None
@@ -165,29 +200,6 @@ class Credit:
     expired_at: datetime | None = None
     flagged_at: datetime | None = None
 
-    def like(self, credit_id: UUID, guest_id: UUID) -> "Credit":
-        """The same credit, under an id and of a guest that may be another."""
-        rule_id, _, period_start, reissue = self.key
-        return Credit(
-            credit_id,
-            CreditKey(rule_id, guest_id, period_start, reissue),
-            self.rule_version,
-            self.period_end,
-            self.roll_over,
-            self.multi_use,
-            self.valid_from,
-            self.expires_at,
-            self.validity_ends_at,
-            self.issued_at,
-            self.manual,
-            self.uses,
-            self.redeemed_at,
-            self.revoked_at,
-            self.revoked_by,
-            self.expired_at,
-            self.flagged_at,
-        )
-
     @property
     def is_open(self) -> bool:
         """Neither redeemed, nor revoked, nor found expired."""
@@ -198,29 +210,3 @@ class Credit:
         return (
             self.redeemed_at is None and self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
         )
-
-
-@dataclass(frozen=True, slots=True)
-class MembershipFacts:
-    """Everything that a decision about one membership rests on, up to some instant."""
-
-    membership_id: UUID
-    membership_type_id: UUID
-    zone: ZoneInfo
-    #: The type's `billing: automatic`: charges need no biller (SEMANTICS 7).
-    automatic: bool
-    signed_up_at: datetime
-    starts_on: date
-    billing_anchor: date
-    billing_frequency: BillingFrequency
-    signup_party: tuple[Guest, ...]
-    moves: tuple[tuple[datetime, date], ...] = ()
-    statuses: tuple[StatusFact, ...] = ()
-    charges: tuple[Charge, ...] = ()
-    parties: tuple[Party, ...] = ()
-    member_archived_at: datetime | None = None
-    #: Guests who are members elsewhere, and archived there.
-    archived_guests: frozenset[UUID] = frozenset()
-    credits: tuple[Credit, ...] = ()
-    #: The next fact that is known but has not happened yet at the instant.
-    next_fact_at: datetime | None = None

@@ -22,7 +22,7 @@ class BillingFrequency(StrEnum):
 
 
 class IssuingFrequency(StrEnum):
-    """How often a credit rule issues. BILLING_CYCLE is the membership's own; ONCE (P0D) has no next turn."""
+    """How often a credit rule issues. BILLING_CYCLE is the membership's own; ONCE (P0D) has no next occurrence."""
 
     BILLING_CYCLE = "billing_cycle"
     ONCE = "P0D"

@@ -1,4 +1,4 @@
-"""The turns of a rule for a membership, and the version in force for each (SEMANTICS 3, 4)."""
+"""The occurrences of a rule for a membership, and the version in force for each (SEMANTICS 3, 4)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,16 +6,17 @@ from datetime import date, datetime
 
 from issuance.deciding.facts import Credit, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency
+from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
-from issuance.deciding.releases import History, Release
+from issuance.deciding.releases import Release, Releases
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Occurrence:
     """One occurrence of a rule: the billing date it falls on, and what it pays for.
 
-    `day` is where it stands in the chain; `period_start` is its key, which for P0D is the membership's
-    start whatever billing period it rides on. `reason` is why it gives nothing, None if it is owed.
+    `day` is its date in the chain; `period_start` is its key, which for P0D is the membership's start whatever
+    billing period it rides on. `reason` is why it gives nothing, None if it is owed.
     """
 
     day: date
@@ -36,18 +37,18 @@ def version_in_force(rule: Rule, scheduled_at: datetime, released_at: datetime) 
     return None
 
 
-def turns(history: History, rule: Rule, last_day: date) -> Iterator[Turn]:
-    """All turns of `rule` from the sign-up to `last_day` (inclusive), in order.
+def occurrences(history: History, releases: Releases, rule: Rule, last_day: date) -> Iterator[Occurrence]:
+    """All occurrences of `rule` from the sign-up to `last_day` (inclusive), in order.
 
     Where versions differ in frequency their dates form one chain, and a date takes place only if it is
     on the calendar of the version in force for it.
     """
     facts = history.facts
     days_of = {version.frequency: _days(history, version.frequency, last_day) for version in rule.versions}
-    scheduled_at = facts.signed_up_at
-    once: Turn | None = None  # P0D is one occurrence, whichever billing period it rides on
+    scheduled_at = history.signed_up_at
+    once: Occurrence | None = None  # P0D is one occurrence, whichever billing period it rides on
     for day in sorted(frozenset[date]().union(*days_of.values())):
-        release = history.release(day)
+        release = releases.on(day)
         version = _undisturbed(history, rule, day, scheduled_at, release)
         took_place = True
         if version is None:
@@ -64,11 +65,11 @@ def turns(history: History, rule: Rule, last_day: date) -> Iterator[Turn]:
 
         if shown.frequency is not IssuingFrequency.ONCE:
             end = history.calendar.next_boundary(shown.frequency.months(facts.billing_frequency), day)
-            yield Turn(day, day, end, scheduled_at, version, release, reason)
+            yield Occurrence(day, day, end, scheduled_at, version, release, reason)
         elif day == facts.starts_on or _rides_later(history, shown):
-            once = _telling(once, Turn(day, facts.starts_on, None, scheduled_at, version, release, reason))
+            once = _which_speaks(once, Occurrence(day, facts.starts_on, None, scheduled_at, version, release, reason))
         if took_place:
-            scheduled_at = max(history.start_of(day), facts.signed_up_at)
+            scheduled_at = max(history.start_of(day), history.signed_up_at)
     if once is not None:
         yield once
 
@@ -76,29 +77,31 @@ def turns(history: History, rule: Rule, last_day: date) -> Iterator[Turn]:
 def _undisturbed(
     history: History, rule: Rule, day: date, scheduled_at: datetime, release: Release
 ) -> RuleVersion | None:
-    """The version in force for a turn. A version that was saved at its very instant, as can be on a clock that
-    stands still, leaves alone what was issued before it: a credit that is out is not rewritten (SEMANTICS 6)."""
-    released_at = release.first or _until(history, rule, day)
+    """The version in force for an occurrence. A version can be saved at the very instant of an occurrence while the
+    clock stands still. It does not change what was issued before it: a credit that is out is not rewritten (SEMANTICS
+    6)."""
+    released_at = release.first or _latest_release(history, rule, day)
     version = version_in_force(rule, scheduled_at, released_at)
     if version is None or version.created_at not in (scheduled_at, release.first):
         return version
 
     def gave(credit: Credit) -> bool:
-        # One of P0D does not say on which turn it rides: not on one that was released after it was issued.
+        # A P0D credit does not say which billing period it rides on. It is none that was released after its issue.
         rides = credit.period_end is None and released_at <= credit.issued_at == version.created_at
         return rides or credit.key.period_start == day
 
     out = [
         credit.rule_version
-        for credit in history.facts.credits
+        for credit in history.credits
         if credit.key.credit_rule_id == rule.credit_rule_id and not credit.manual and gave(credit)
     ]
     return rule.version(min(version.version, *out)) if out else version
 
 
-def _until(history: History, rule: Rule, day: date) -> datetime:
-    """By when a version can be saved for a turn that is not released: now, but no later than the next turn begins, by
-    the versions that are there by then. What is saved after that does not decide anew what took place."""
+def _latest_release(history: History, rule: Rule, day: date) -> datetime:
+    """The latest instant at which a version can be saved for an occurrence that is not released: now, or the start of
+    the next occurrence (by the versions that are there by then) if that is earlier. A version that is saved later does
+    not change what took place."""
     ends_at = history.now
     for version in rule.versions:
         if version.created_at > ends_at:
@@ -108,8 +111,9 @@ def _until(history: History, rule: Rule, day: date) -> datetime:
     return ends_at
 
 
-def _telling(once: Turn | None, candidate: Turn) -> Turn:
-    """Which of two billing periods speaks for a P0D rule: the first that is owed, else the latest that says more."""
+def _which_speaks(once: Occurrence | None, candidate: Occurrence) -> Occurrence:
+    """Which of two billing periods stands for a P0D rule: the first that is owed; otherwise the later one, unless it
+    is only not due yet."""
     if once is None:
         return candidate
     if once.reason is None:
@@ -128,11 +132,11 @@ def _days(history: History, frequency: IssuingFrequency, last_day: date) -> froz
 def _rides_later(history: History, version: RuleVersion) -> bool:
     """Whether a P0D version may ride on a billing period after the sign-up: always without
     issue_on_signup; with it, where it was saved with include_upcoming after they had signed up."""
-    return not version.issue_on_signup or (version.include_upcoming and history.facts.signed_up_at < version.created_at)
+    return not version.issue_on_signup or (version.include_upcoming and history.signed_up_at < version.created_at)
 
 
 def _reason(history: History, day: date, version: RuleVersion, release: Release) -> Reason | None:
-    """Why a turn whose version is in force gives nothing to anyone; None: it is owed."""
+    """Why an occurrence whose version is in force gives nothing to anyone; None: it is owed."""
     if version.membership_type_id != history.facts.membership_type_id:
         return Reason.VERSION_NOT_IN_FORCE
     if day == history.facts.starts_on and not version.issue_on_signup:

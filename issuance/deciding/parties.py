@@ -1,11 +1,12 @@
-"""Who was on the order, and who has stayed on it (SEMANTICS 5)."""
+"""Who was on the order, who has stayed on it, and who of them takes part (SEMANTICS 5)."""
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import accumulate
-from uuid import UUID
 
-from issuance.deciding.facts import Guest, MembershipFacts
+from issuance.deciding.facts import Guest, GuestsChanged, RuleVersion, SignedUp
+from issuance.deciding.reasons import Reason
 
 
 class Parties:
@@ -14,19 +15,40 @@ class Parties:
     An instant of None is the sign-up, before which no party changed.
     """
 
-    def __init__(self, facts: MembershipFacts) -> None:
-        self._since = [party.since for party in facts.parties]
-        self._guests = [facts.signup_party, *(party.guests for party in facts.parties)]
-        ids = [frozenset(guest.guest_id for guest in guests) for guests in self._guests]
-        self._stayed = [*accumulate(reversed(ids), frozenset[UUID].intersection)][::-1]
+    def __init__(self, sign_up: SignedUp, changes: Iterable[GuestsChanged]) -> None:
+        later = list(changes)
+        self._since = [party.moment.at for party in later]
+        self._guests = [sign_up.guests, *(party.guests for party in later)]
+        places = [frozenset(guest.place for guest in guests) for guests in self._guests]
+        self._stayed = [*accumulate(reversed(places), frozenset[int].intersection)][::-1]
+
+    @property
+    def now(self) -> tuple[Guest, ...]:
+        """The guests on the order now."""
+        return self._guests[-1]
 
     def at(self, instant: datetime | None) -> tuple[Guest, ...]:
         """The guests on the order at an instant."""
-        return self._guests[self._turn(instant)]
+        return self._guests[self._index(instant)]
 
-    def stayed_since(self, instant: datetime | None) -> frozenset[UUID]:
-        """Those who were on the order at an instant and are on it still."""
-        return self._stayed[self._turn(instant)]
+    def stayed_since(self, instant: datetime | None) -> frozenset[int]:
+        """The places of those who were on the order at an instant and are on it still."""
+        return self._stayed[self._index(instant)]
 
-    def _turn(self, instant: datetime | None) -> int:
+    def _index(self, instant: datetime | None) -> int:
         return 0 if instant is None else bisect_right(self._since, instant)
+
+
+def left_out(version: RuleVersion, *, lead_booker: bool, stayed: bool, archived: bool, holds: bool) -> Reason | None:
+    """Why a guest gets nothing where others on the order get something; None: they get what the others get.
+
+    `holds`: they have the occurrence's credit already. What they held was revoked when they were archived, and stays
+    as it is.
+    """
+    if version.for_lead_booker_only and not lead_booker:
+        return Reason.NOT_LEAD_BOOKER
+    if not stayed:
+        return Reason.GUEST_REMOVED
+    if archived and not holds:
+        return Reason.MEMBER_ARCHIVED
+    return None

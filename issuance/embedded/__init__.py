@@ -1,1 +1,6 @@
-"""The embedded servers of `./run` and `./test`, and the supervisor that runs everything on one machine."""
+"""Everything on one machine: what `./run` and `./test` need.
+
+environment (Python packages) → __main__ → up, or command
+    servers: postgres and valkey, each a `server`      processes: those of the `procfile`
+    lock: who runs this home      running and watcher: nothing outlives its supervisor
+"""

@@ -11,17 +11,25 @@ USAGE = """\
 ./run demo       shows some billing cycles of a made-up club, then stops
 ./run bench …    measures how fast it is, beside its peers: ./run bench --help
 ./run simulate   plays random histories in a simulated world: ./run simulate --help
-./run sabotage   takes the guards out one at a time: do the tests notice? ./run sabotage --help
-./run crashes    crashes it at every step of the code; all must come out right: ./run crashes --help
-./run chaos      lets faults of every kind happen to it, then counts every credit: ./run chaos --help
+./run sabotage   removes the guards one at a time: do the tests notice? ./run sabotage --help
+./run crashes    crashes it at every step of the code; the result must be right: ./run crashes --help
+./run chaos      causes faults of every kind, then counts every credit: ./run chaos --help
 ./run COMMAND …  runs COMMAND in that environment: ./run issuance --help
 ./test ARGS …    runs the tests; ARGS are pytest's"""
+
+#: Programs of the clone that start servers of their own.
+CAMPAIGNS = {
+    "bench": "benchmarks",
+    "simulate": "campaigns.simulation",
+    "crashes": "campaigns.crashes",
+    "chaos": "campaigns.chaos",
+}
 
 
 def main(arguments: list[str]) -> int:
     match arguments:
         case ["test", *rest]:
-            return command.tests(rest)
+            return command.on_own_servers("pytest", rest)
         case ["run"] | ["run", "up"] | ["run", "issuance", "up"]:
             return up.up()
         case ["run", "-h" | "--help"]:
@@ -29,14 +37,10 @@ def main(arguments: list[str]) -> int:
             return 0
         case ["run", "demo", *rest] | ["run", "issuance", "demo", *rest]:
             return up.demo(rest)
-        case ["run", "bench", *rest]:
-            return command.bench(rest)
-        case ["run", "simulate", *rest]:
-            return command.simulate(rest)
         case ["run", "sabotage", *rest]:
-            return command.sabotage(rest)
-        case ["run", "crashes" | "chaos" as campaign, *rest]:
-            return command.campaign(campaign, rest)
+            return command.on_own_servers("campaigns.sabotage", rest)
+        case ["run", name, *rest] if name in CAMPAIGNS:
+            command.campaign(CAMPAIGNS[name], rest)
         case ["run", *rest]:
             return command.in_environment(rest)
     print(USAGE, file=sys.stderr)
@@ -44,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # The order to stop ends this process like an exception, so that what it started is stopped on the way out.
+    # SIGTERM raises an exception, so that everything this process started is stopped on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         sys.exit(main(sys.argv[1:]))

@@ -18,7 +18,8 @@ from issuance.embedded.up import ISSUANCE, prepare_database
 
 
 def in_environment(arguments: list[str]) -> int:
-    """Runs a program with the servers of this home; its exit code. What is no program is `issuance`'s own command."""
+    """Runs a program with the servers of this home; its exit code. If there is no such program, it is a command of
+    `issuance`."""
     command = arguments if shutil.which(arguments[0]) else [*ISSUANCE, *arguments]
     home = settings.read(settings.OwnSettings).home
     with used(home) as servers:
@@ -30,19 +31,8 @@ def in_environment(arguments: list[str]) -> int:
         return call(home, command)
 
 
-def tests(arguments: list[str]) -> int:
-    """Runs pytest from the top of the repo, on servers that live as long as it does; its exit code."""
-    # SIGINT makes pytest take down what its fixtures started; SIGTERM would not.
-    return on_own_servers([sys.executable, "-m", "pytest", *arguments])
-
-
-def sabotage(arguments: list[str]) -> int:
-    """Takes the product's guards out of copies and runs the tests that must notice, on servers as for `tests`."""
-    return on_own_servers([sys.executable, "-m", "tests.sabotage", *arguments])
-
-
-def on_own_servers(command: list[str]) -> int:
-    """Runs a program from the top of the repo, on servers that live as long as it does; its exit code."""
+def on_own_servers(module: str, arguments: list[str]) -> int:
+    """Runs a program of the clone, such as pytest, on servers that live as long as it does; its exit code."""
     given = [variable for variable in ("DATABASE_URL", "REDIS_URL") if os.environ.get(variable)]
     with tempfile.TemporaryDirectory(prefix="issuance-test-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
@@ -53,36 +43,25 @@ def on_own_servers(command: list[str]) -> int:
                 print("issuance: testing against PostgreSQL and Valkey of its own", file=sys.stderr, flush=True)
             os.environ.update(servers.addresses(), ISSUANCE_HOME=str(home))
             os.chdir(REPO)
-            return call(home, command, stop=signal.SIGINT)
+            # SIGINT makes pytest take down what its fixtures started; SIGTERM would not.
+            return call(home, [sys.executable, "-m", module, *arguments], stop=signal.SIGINT)
 
 
-def bench(arguments: list[str]) -> int:
-    """Becomes the benchmark, which brings servers of its own. It stands in a clone only."""
+def campaign(module: str, arguments: list[str]) -> NoReturn:
+    """Becomes a program of the clone that starts servers of its own, such as the benchmark."""
     os.chdir(REPO)
-    become([sys.executable, "-m", "benchmarks", *arguments])
-
-
-def simulate(arguments: list[str]) -> int:
-    """Runs a campaign of the simulation in the tests, on a PostgreSQL of its own; its exit code."""
-    os.chdir(REPO)
-    become([sys.executable, "-m", "tests.simulation", *arguments])
-
-
-def campaign(name: str, arguments: list[str]) -> NoReturn:
-    """Becomes a campaign of the tests, which brings servers of its own: it breaks them. It stands in a clone only."""
-    os.chdir(REPO)
-    become([sys.executable, "-m", f"tests.{name}", *arguments])
+    become([sys.executable, "-m", module, *arguments])
 
 
 def call(home: Path, command: list[str], *, stop: signal.Signals = signal.SIGTERM) -> int:
-    """Runs `command` to its end; its exit code, as a shell's. Told to stop, it tells the command so, with `stop`."""
-    # A shell starts what it puts in the background with SIGINT ignored, and that is inherited.
+    """Runs `command` to its end; its exit code, as a shell reports it. SIGTERM is passed on to it as `stop`."""
+    # A shell starts background jobs with SIGINT ignored, and the child would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     child = subprocess.Popen(command)
     running.note(home, "command", child.pid)
 
     def pass_on(number: int, _: object) -> None:
-        # A terminal sends Ctrl-C to the child as well.
+        # A terminal sends Ctrl-C to the child itself.
         if number != signal.SIGINT or not os.isatty(0):
             child.send_signal(signal.SIGINT if number == signal.SIGINT else stop)
 
@@ -94,5 +73,6 @@ def call(home: Path, command: list[str], *, stop: signal.Signals = signal.SIGTER
 
 
 def become(command: list[str]) -> NoReturn:
+    """Replaces this process by another program."""
     sys.stdout.flush()
     os.execvp(command[0], command)  # noqa: S606 - becoming it is the point

@@ -1,6 +1,6 @@
-"""Makes the Python environment of `./run` and `./test`, and becomes the program asked for in it.
+"""Makes the Python environment of `./run` and `./test`, and then becomes the program that was asked for.
 
-Runs before anything is installed: standard library only, and started by its path.
+It runs before anything is installed: it uses the standard library only, and is started by its path.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from typing import NoReturn
 
 REPO = Path(__file__).resolve().parents[2]
 REQUIREMENTS = {"run": REPO / "requirements/run.txt", "test": REPO / "requirements/dev.txt"}
-#: Words of `./run` that need what the tests need.
+#: Commands of `./run` that need the packages of the tests.
 RUN_TESTS = ("sabotage", "crashes", "chaos")
 # What `pip install` of the project itself would make; the project is imported from the clone instead.
 COMMAND = """#!/bin/sh
@@ -32,7 +32,7 @@ sys.exit(main())
 
 
 class Environment:
-    """The folder the pinned packages live in. Whole when its stamp says so; one without a stamp is made anew."""
+    """The folder with the pinned packages. It is complete if it has a stamp; one without a stamp is made again."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -46,20 +46,20 @@ class Environment:
 
     @property
     def packages(self) -> Path:
-        """Where the packages go when there is no venv to be had."""
+        """Where the packages go if Python can not make a venv."""
         return self.folder / "packages"
 
     def installed(self) -> dict[str, str]:
-        """The stamp: which requirements were installed, for which Python. Empty when there is none to trust."""
+        """Which requirements were installed, by the stamp. Empty without a stamp, or if it is of another Python."""
         try:
             stamp: dict[str, str] = json.loads(self.stamp.read_text())
-            # Asks the interpreter itself: an upgrade of the system's Python may have taken it away.
+            # The interpreter itself is asked, since an upgrade of the system's Python may have removed it.
             return stamp if stamp.pop("python") == self.version() else {}
         except (OSError, ValueError, KeyError):
             return {}
 
     def ensure(self, wanted: str) -> None:
-        """Installs the requirements of `wanted` unless they are there already."""
+        """Installs the requirements of `wanted` unless they are installed already."""
         pins = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in REQUIREMENTS.items()}
         if self.installed().get(wanted) == pins[wanted]:
             return
@@ -72,7 +72,7 @@ class Environment:
                 self.create()
             self.stamp.unlink(missing_ok=True)
             self.install(REQUIREMENTS[wanted])
-            # The test requirements hold all of the others.
+            # The requirements of the tests include the others.
             installed |= {name: pins[name] for name in (REQUIREMENTS if wanted == "test" else [wanted])}
             self.write_command()
             half = self.stamp.with_suffix(".half")
@@ -85,10 +85,10 @@ class Environment:
 
     def create(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        # Without pip: Debian's Python may come without `ensurepip`, and the pip outside can install into it.
+        # Without pip, since Debian's Python may lack `ensurepip`; the pip outside can install into it.
         made = self.call([sys.executable, "-m", "venv", "--without-pip", str(self.folder)])
         if made.returncode != 0 or not self.python.exists():
-            # No venv to be had: a plain folder of packages, with a python that finds them.
+            # Without a venv: a plain folder of packages, and a `python` that finds them.
             shutil.rmtree(self.folder, ignore_errors=True)
             self.python.parent.mkdir(parents=True)
             self.python.write_text(
@@ -122,7 +122,7 @@ class Environment:
         command.chmod(0o755)
 
     def call(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        # A user's own PYTHONPATH or `pip install --user` habit must not leak into the environment.
+        # A user's own PYTHONPATH or pip configuration must not leak into the environment.
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
         environment |= {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_ROOT_USER_ACTION": "ignore"}
         done = subprocess.run(

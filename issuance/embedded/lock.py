@@ -1,4 +1,4 @@
-"""Who runs the servers of a home, and who else uses them: two advisory locks that the kernel lets go of by itself."""
+"""Who runs the servers of a home, and who else uses them: two file locks, which end with their process."""
 
 import fcntl
 import json
@@ -9,14 +9,12 @@ from typing import IO
 
 from issuance.errors import IssuanceError
 
-#: How long the children of a supervisor that was killed may go on holding its lock, in seconds.
-AFTERLIFE = 15.0
-#: How long another process may take to start the servers, in seconds.
+#: Seconds that another process has to start the servers.
 READY_LIMIT = 120.0
 
 
 class AlreadyRuns(IssuanceError):
-    """Another start runs this home."""
+    """Another `./run` uses this home."""
 
     code = "already_runs"
 
@@ -28,38 +26,34 @@ class AlreadyRuns(IssuanceError):
 
 
 class SupervisorLock:
-    """Held by the one process that runs the servers of a home; its text says who that is."""
+    """Held by the one process that runs the servers of a home. The file says which process that is."""
 
     def __init__(self, home: Path) -> None:
         self.path = home / "supervisor.lock"
         self._file: IO[str] | None = None
 
     def take(self) -> bool:
-        """True when this process now runs the home. False when another, live one does."""
-        deadline = time.monotonic() + AFTERLIFE
-        while True:
-            file = self.path.open("a+")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                if _exists(self.holder().get("pid")) or time.monotonic() > deadline:
-                    return False
-                time.sleep(0.1)
-            else:
-                self._file = file
-                self.tell()
-                return True
+        """Whether this process now runs the home. False if another live process does."""
+        # The file is closed in the processes that this one starts, so nobody else can hold the lock for it.
+        file = self.path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return False
+        self._file = file
+        self.tell()
+        return True
 
     def tell(self, **facts: object) -> None:
-        """Writes down who holds the lock."""
-        assert self._file is not None, "only the holder tells"
+        """Writes facts about the holder to the file, beside its pid."""
+        assert self._file is not None, "only the holder writes"
         self._file.truncate(0)
         self._file.write(json.dumps({"pid": os.getpid(), **facts}))
         self._file.flush()
 
     def holder(self) -> dict[str, object]:
-        """What the holder told: `pid`, `ready` once its servers answer, and the `address` of a whole `./run`."""
+        """What the holder wrote: `pid`, `ready` once its servers answer, `address` and `port` of its web process."""
         try:
             told: dict[str, object] = json.loads(self.path.read_text())
         except (OSError, ValueError):
@@ -97,7 +91,3 @@ class UsersLock:
 
     def wait_for_all_to_leave(self) -> None:
         fcntl.flock(self._file, fcntl.LOCK_EX)
-
-
-def _exists(pid: object) -> bool:
-    return isinstance(pid, int) and Path(f"/proc/{pid}").exists()

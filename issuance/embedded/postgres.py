@@ -1,7 +1,7 @@
-"""The embedded PostgreSQL: the truth of a home. Loopback TCP and passwords only.
+"""The embedded PostgreSQL, which holds the data of a home. Loopback TCP and passwords only.
 
-PostgreSQL refuses to run as root. For root it runs as `nobody`, who need not be able to reach the home: the
-process is put into its data folder before it gives up its rights, and is told that its data is where it stands.
+PostgreSQL refuses to run as root, so for root it runs as `nobody`. That user need not be able to reach the home: the
+process enters its data folder before it gives up its rights, and is told that its data is in the current folder.
 """
 
 import os
@@ -25,7 +25,7 @@ SETTINGS = {
     "unix_socket_directories": "",
     "max_connections": "200",
     "shared_buffers": "256MB",
-    # A run of a million forces no checkpoint, and finds the log files that it writes already made.
+    # A run of a million memberships forces no checkpoint, and the log files that it writes exist already.
     "max_wal_size": "4GB",
     "min_wal_size": "1GB",
     "checkpoint_timeout": "15min",
@@ -36,9 +36,9 @@ SETTINGS = {
 }
 #: Data that dies with the server need not survive the machine.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
-#: Who PostgreSQL runs as for root: the kernel's user of no one, named or not.
+#: The user that PostgreSQL runs as for root: the kernel's `nobody`, whether or not the system has a name for it.
 NOBODY = 65534
-#: The data folder, seen from a process that stands in it.
+#: The data folder, as the current folder of a process.
 HERE = "/proc/self/cwd"
 
 
@@ -77,7 +77,7 @@ class Postgres(Server):
         half.rename(self.before)
 
     def prepare(self) -> None:
-        """Makes the cluster under another name and renames it when whole: a half-made one is never used."""
+        """Creates the cluster under another name and renames it when it is complete, so that no partial one is used."""
         if self.folder.exists():
             return
         half = self.folder.with_suffix(".half")
@@ -106,7 +106,7 @@ class Postgres(Server):
             **user,
         )
         if made.returncode != 0:
-            reason = (made.stderr.strip() or made.stdout.strip() or "no word").splitlines()[-1]
+            reason = (made.stderr.strip() or made.stdout.strip() or "it says nothing").splitlines()[-1]
             raise ServerError(f"PostgreSQL's initdb failed: {reason}")
         data.rename(self.folder)
         shutil.rmtree(half)
@@ -126,7 +126,7 @@ class Postgres(Server):
         )
 
     def answers(self) -> bool:
-        """Whether it takes connections; the role and the database of Issuance are there after it says so."""
+        """Whether it accepts connections. If so, Issuance's role and database exist."""
         try:
             with psycopg.connect(self.admin_url(), connect_timeout=2, autocommit=True) as connection:
                 self._make_database(connection)
@@ -136,7 +136,7 @@ class Postgres(Server):
 
     def _make_database(self, connection: psycopg.Connection[Any]) -> None:
         role = sql.Identifier(NAME)
-        # An ordinary role, as on users' own servers: what needs more shows here first.
+        # An ordinary role, as on users' own servers, so that tests notice what would need more rights.
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [NAME]).fetchone():
             password = sql.Literal(self.address["password"])
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}").format(role, password))
@@ -164,7 +164,7 @@ class Postgres(Server):
         return package / "pginstall/bin" / name
 
     def _user(self) -> dict[str, Any]:
-        """Who PostgreSQL runs as, for subprocess: nothing unless this is root."""
+        """The user that PostgreSQL runs as, as options of subprocess; empty unless this process is root's."""
         if os.geteuid() != 0:
             return {}
         owner = self.folder.stat().st_uid if self.folder.exists() else 0

@@ -1,156 +1,155 @@
-"""The Procfile's processes, run by honcho: its output, its order to stop; and one that falls is started again."""
+"""Runs the processes of the Procfile: shows their output, starts one that ends again, and stops all of them together.
+
+Each process leads a process group of its own, so that Ctrl-C reaches the supervisor only, and that what a killed
+process leaves in its group can be ended. If the supervisor itself is killed, its `watcher` stops the processes.
+"""
 
 import os
 import signal
+import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
-from typing import Any
-
-from honcho.manager import Manager
-from honcho.printer import Printer
-from honcho.process import Popen, Process
+from typing import IO
 
 from issuance.embedded import running
 from issuance.embedded.environment import REPO
 
-#: How long the processes may take over an orderly end before they are killed, in seconds.
+#: Seconds that the processes have for an orderly end before they are killed.
 STOP_LIMIT = 20.0
-#: Seconds before a process that fell is started again, and the most there is when it falls on and on.
+#: Seconds before a process that ended is started again: the first pause, and the longest when it ends again and again.
 FIRST_PAUSE, LAST_PAUSE = 0.2, 10.0
-#: A process that ran this long, in seconds, had started well.
+#: A process that ran for so many seconds had a good start: the next pause is the first one again.
 GOOD_START = 10.0
+#: ANSI colours of the names, in the order of the processes.
+COLOURS = (36, 33, 32, 35, 34)
 
 
-class Flag:
-    """A yes that processes share. Looked at again and again: a lock would be lost with whoever is killed holding it."""
+class Processes:
+    """Named shell commands that run together.
 
-    def __init__(self) -> None:
-        self._value = RawValue("b", 0)
-
-    def set(self) -> None:
-        self._value.value = 1
-
-    def is_set(self) -> bool:
-        return bool(self._value.value)
-
-    def wait(self, seconds: float) -> bool:
-        """Waits until it is set, for `seconds` at most; whether it is."""
-        deadline = time.monotonic() + seconds
-        while not self.is_set() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        return self.is_set()
-
-
-class Orders:
-    """How a process is told to stop. Its group's leader alone: dramatiq tells its own, and twice would mean at once."""
-
-    @staticmethod
-    def terminate(pid: int) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-
-    @staticmethod
-    def kill(pid: int) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-
-
-class KeptProcess(Process):  # type: ignore[misc]
-    """A process that is started again when it falls, once all of them have been up (`ready`) and until `stopping`.
-
-    Runs in a process of its own, as honcho's do, and ends the child's whole process group when the
-    child ends or the supervisor is gone.
+    Set `ready` when all of them work. Before that, one that ends stops all of them; after it, it is started again.
     """
 
-    home: Path
-    ready: "Flag"
-    stopping: "Flag"
+    def __init__(
+        self,
+        home: Path,
+        commands: Mapping[str, str],
+        environment: Mapping[str, str],
+        output: IO[str],
+    ) -> None:
+        self.ready = threading.Event()
+        self.stopping = threading.Event()
+        self._home = home
+        self._commands = commands
+        self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
+        self._output = Output(output, commands)
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._code = 0
+        # Held while a process is started, so that none is started after the order to stop. Reentrant, since a second
+        # signal may interrupt the handler of the first.
+        self._starting = threading.RLock()
 
-    def run(self, events: Any = None, ignore_signals: bool = False) -> None:
-        self._events = events
-        if ignore_signals:
-            # A handler, not SIG_IGN, which the child would inherit.
-            signal.signal(signal.SIGINT, lambda *_: None)
-            signal.signal(signal.SIGTERM, lambda *_: None)
-        threading.Thread(target=self._outlive_no_supervisor, args=(os.getppid(),), daemon=True).start()
+    def run(self) -> int:
+        """Runs until `stop` is called or a signal says so, and returns the exit code when all processes have ended."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, _: self.stop(128 + number))
+        keepers = [threading.Thread(target=self._keep, args=(name,)) for name in self._commands]
+        for keeper in keepers:
+            keeper.start()
+        for keeper in keepers:
+            keeper.join()
+        return self._code
+
+    def stop(self, code: int) -> None:
+        """Tells all processes to end. `code` becomes the exit code, unless they were told before. From any thread."""
+        with self._starting:
+            if self.stopping.is_set():
+                return
+            self._code = code
+            self.stopping.set()
+            for child in self._children.values():
+                # The leader of the group alone: dramatiq tells its own processes, and told twice they end at once.
+                child.terminate()
+        killer = threading.Timer(STOP_LIMIT, self._kill)
+        killer.daemon = True
+        killer.start()
+
+    def _keep(self, name: str) -> None:
         pause = FIRST_PAUSE
         while True:
             began = time.monotonic()
-            code = self._run_once()
-            if self.stopping.is_set() or not self.ready.is_set():
-                break
+            code = self._run_once(name)
+            if not self.ready.is_set():
+                self.stop(code)
+            if self.stopping.is_set():
+                return
             pause = FIRST_PAUSE if time.monotonic() - began > GOOD_START else min(pause * 2, LAST_PAUSE)
-            self._send_message(f"ended (rc={code}); starting it again in {pause:.1f} s\n")
+            self._show(name, f"ended with exit code {code}; starting again in {pause:.1f} s")
             if self.stopping.wait(pause):
-                break
-        self._send_message({"returncode": code}, type="stop")
+                return
 
-    def _run_once(self) -> int:
-        child = Popen(self.cmd, env=self.env, cwd=self.cwd)
-        running.note(self.home, self.name, child.pid, group=True)
-        self._child = child
-        self._send_message({"pid": child.pid}, type="start")
-        if self.stopping.is_set():
-            Orders.terminate(child.pid)  # the order to stop came between two lives
-        reader = threading.Thread(target=self._relay, args=(child.stdout,))
-        reader.start()
-        code: int = child.wait()
-        Orders.kill(child.pid)  # what a killed process leaves in its group would do its work twice
-        reader.join(1)
-        running.forget(self.home, self.name)
-        return code
+    def _run_once(self, name: str) -> int:
+        with self._starting:
+            if self.stopping.is_set():
+                return 0
+            child = subprocess.Popen(
+                ["sh", "-c", self._commands[name]],
+                cwd=REPO,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            running.note(self._home, name, child.pid, group=True)
+            self._children[name] = child
+        assert child.stdout is not None, "a pipe"
+        relay = threading.Thread(target=self._relay, args=(name, child.stdout), daemon=True)
+        relay.start()
+        code = child.wait()
+        _kill_group(child.pid)  # what a killed process leaves in its group would do its work twice
+        relay.join(1)
+        running.forget(self._home, name)
+        return code if code >= 0 else 128 - code
 
-    def _relay(self, output: Any) -> None:
-        for line in iter(output.readline, b""):
-            self._send_message(line)
-        output.close()
+    def _relay(self, name: str, lines: IO[bytes]) -> None:
+        for line in lines:
+            self._show(name, line.decode(errors="replace").rstrip("\r\n"))
 
-    def _outlive_no_supervisor(self, supervisor: int) -> None:
-        while os.getppid() == supervisor:
-            time.sleep(0.2)
-        self.stopping.set()
-        Orders.terminate(self._child.pid)
-        time.sleep(STOP_LIMIT)
-        Orders.kill(self._child.pid)
+    def _show(self, name: str, line: str) -> None:
+        try:
+            self._output.write(name, line)
+        except OSError:  # nobody reads it any more: `./run | head`
+            self.stop(1)
+
+    def _kill(self) -> None:
+        for child in self._children.values():
+            if child.poll() is None:
+                _kill_group(child.pid)
 
 
-class Processes(Manager):  # type: ignore[misc]
-    """The processes of a Procfile. `loop` returns when they have all stopped; `returncode` says how."""
+class Output:
+    """Where the lines of several processes are shown, each with the time and the name of its process."""
 
-    returncode: int | None
+    def __init__(self, stream: IO[str], names: Mapping[str, str]) -> None:
+        self._stream = stream
+        self._whole_lines = threading.Lock()
+        width = max(map(len, names), default=0)
+        self._shown = {name: name.ljust(width) for name in names}
+        if stream.isatty():
+            for number, (name, shown) in enumerate(self._shown.items()):
+                self._shown[name] = f"\033[{COLOURS[number % len(COLOURS)]}m{shown}\033[0m"
 
-    def __init__(
-        self, home: Path, commands: dict[str, str], environment: dict[str, str], printer: Printer | None = None
-    ) -> None:
-        super().__init__(printer)
-        self._process_ctor = KeptProcess
-        self._procmgr = Orders
-        self.ready = Flag()
-        self.stopping = Flag()
-        self.companion: threading.Thread | None = None
-        for name, command in commands.items():
-            process = self.add_process(name, command, env={**environment, "PYTHONUNBUFFERED": "1"}, cwd=str(REPO))
-            process.home, process.ready, process.stopping = home, self.ready, self.stopping
+    def write(self, name: str, line: str) -> None:
+        """Shows one line of the process `name`. Raises OSError where the stream is closed."""
+        with self._whole_lines:
+            self._stream.write(f"{time.strftime('%H:%M:%S')} {self._shown[name]} | {line}\n")
+            self._stream.flush()
 
-    def stop(self, returncode: int) -> None:
-        """Stops all of them; may be called from another thread."""
-        if self.returncode is None:
-            self.returncode = returncode
-        self.terminate()
 
-    def terminate(self) -> None:
-        if not self.stopping.is_set():
-            self.stopping.set()
-            timer = threading.Timer(STOP_LIMIT, self.kill)
-            timer.daemon = True
-            timer.start()
-        super().terminate()
-
-    def _start(self) -> None:
-        super()._start()
-        # Threads only after honcho has forked.
-        if self.companion is not None:
-            self.companion.start()
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""The record of what a supervisor runs: one small file a process, in the folder `running` of its home.
+"""The record of what a supervisor runs: a small file for each process, in the folder `running` of its home.
 
-Whoever comes after a supervisor that was killed (its watcher, or the next start) finds in it what was
-left behind. A process is known by its pid and the instant it started, so that a pid used anew is let alone.
+After a supervisor was killed, its watcher or the next start finds there which processes are left. A process is
+identified by its pid and the instant when it started, so that a reused pid is left alone.
 """
 
 import json
@@ -12,13 +12,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-#: How long a process may take over its own orderly end, in seconds.
+#: Seconds that a process has for an orderly end before it is killed.
 PATIENCE = 20.0
 
 
 @dataclass(frozen=True)
 class Running:
-    """A process that was started: `group` when it leads a process group, `server` when the others need it."""
+    """A process that was started. `group`: it leads a process group. `server`: other processes need it."""
 
     name: str
     pid: int
@@ -31,7 +31,7 @@ class Running:
 
     def ask_to_stop(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
-            # SIGINT is PostgreSQL's order to stop without waiting for its clients.
+            # With SIGINT PostgreSQL stops without waiting for its clients.
             os.kill(self.pid, signal.SIGINT if self.server else signal.SIGTERM)
 
     def kill(self) -> None:
@@ -60,20 +60,20 @@ def read(home: Path) -> dict[str, Running]:
     """What the record of `home` names; some of it may have ended."""
     found = {}
     for path in (home / "running").glob("[!.]*"):
-        # Written whole and renamed: what can not be read was forgotten just now.
+        # A file is written whole and renamed, so one that is missing was removed just now.
         with suppress(FileNotFoundError):
             found[path.name] = Running(**json.loads(path.read_text()))
     return found
 
 
 def stop_left_behind(home: Path) -> None:
-    """Stops what the record names, the servers last."""
+    """Stops the processes in the record, the servers last."""
     left = read(home)
     for server in (False, True):
         _stop([running for running in left.values() if running.alive() and running.server is server])
     now = read(home)
     for name, running in left.items():
-        if now.get(name) == running:  # not one that a new supervisor has started meanwhile
+        if now.get(name) == running:  # else a new supervisor has started it again
             forget(home, name)
 
 
@@ -87,7 +87,7 @@ def _stop(some: list[Running]) -> None:
                 running.kill()
         time.sleep(0.05)
     for running in some:
-        if running.group:  # what its leader left in it
+        if running.group:  # other processes of the group may be left
             running.kill()
 
 
@@ -96,7 +96,7 @@ def is_running(pid: int) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When `pid` started, in the kernel's ticks; empty when there is no such process, or only its zombie."""
+    """When `pid` started, in the kernel's ticks; "" if there is no such process, or only a zombie."""
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

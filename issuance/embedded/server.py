@@ -1,4 +1,4 @@
-"""What the embedded servers have in common: an address that is remembered, a process, its log."""
+"""What the embedded servers have in common: an address that is kept, a process, and its log."""
 
 import json
 import os
@@ -16,10 +16,10 @@ from issuance.embedded import running
 from issuance.errors import IssuanceError
 
 HOST = "127.0.0.1"
-#: How long a server may take to answer after its start, in seconds. Recovery after a crash counts.
+#: Seconds that a server has to answer after its start, recovery after a crash included.
 START_LIMIT = 120.0
 STOP_LIMIT = 60.0
-#: What a server says while its predecessor, killed a moment ago, still lingers; and for how long that may be.
+#: What a server logs while a killed one before it has not quite ended, and for how many seconds that may last.
 LINGERING = ("pre-existing shared memory block", "postmaster.pid", "Address already in use")
 LINGER_LIMIT = 15.0
 LOG_LIMIT = 10_000_000
@@ -32,7 +32,7 @@ class ServerError(IssuanceError):
 
 
 class Server(ABC):
-    """One embedded server of a home. `durable` is False where its data dies with it, as in tests."""
+    """One embedded server of a home. `durable` is False if its data need not survive it, as in tests."""
 
     name: ClassVar[str]
     package: ClassVar[str]
@@ -53,7 +53,7 @@ class Server(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Makes the server's folder unless it is there."""
+        """Creates the server's folder if it does not exist."""
 
     @abstractmethod
     def launch(self) -> "subprocess.Popen[bytes]":
@@ -61,10 +61,10 @@ class Server(ABC):
 
     @abstractmethod
     def answers(self) -> bool:
-        """Whether the server takes connections."""
+        """Whether the server accepts connections."""
 
     def start(self) -> None:
-        """Starts the server and waits until it answers; tries again while its predecessor still lingers."""
+        """Starts the server and waits until it answers. Tries again while the server before it has not quite ended."""
         self.prepare()
         deadline = time.monotonic() + START_LIMIT
         patience = time.monotonic() + LINGER_LIMIT
@@ -73,7 +73,7 @@ class Server(ABC):
             said = self.log.stat().st_size
             if not _free(self.address["port"]):
                 if self.process is not None and time.monotonic() < patience:
-                    time.sleep(0.1)  # whoever uses the server knows this address
+                    time.sleep(0.1)  # keep the port: the users of the server know it
                     continue
                 self._remember({**self.address, "port": free_port()})
             self.process = self.launch()
@@ -81,18 +81,20 @@ class Server(ABC):
             while self.process.poll() is None:
                 if self.answers():
                     return
-                if time.monotonic() > deadline:  # it goes on: a long recovery begun anew would be no shorter
+                if time.monotonic() > deadline:  # it is not killed: its recovery would only begin again
                     raise ServerError(f"{self.name} did not answer within {START_LIMIT:.0f} s; its log: {self.log}")
                 time.sleep(0.02)
             words = self.log.read_bytes()[said:].decode(errors="replace")
             if time.monotonic() > patience or not any(sign in words for sign in LINGERING):
                 running.forget(self.home, self.name)
                 telling = [line for line in words.splitlines() if "FATAL" in line or "rror" in line]
-                raise ServerError(f"{self.name} does not start: {(telling or ['no word'])[-1]} (its log: {self.log})")
+                raise ServerError(
+                    f"{self.name} does not start: {(telling or ['it says nothing'])[-1]} (its log: {self.log})"
+                )
             time.sleep(0.3)
 
     def stop(self) -> None:
-        """Stops the server in order; its data is safe either way."""
+        """Stops the server. Its data is safe even if it has to be killed."""
         if self.process is not None:
             if self.process.poll() is None:
                 self.process.send_signal(self.stop_signal)
@@ -104,8 +106,8 @@ class Server(ABC):
             self.process = None
         running.forget(self.home, self.name)
 
-    def fell(self) -> bool:
-        """Whether the server ended without being asked to."""
+    def has_ended(self) -> bool:
+        """Whether the server ended by itself."""
         return self.process is not None and self.process.poll() is not None
 
     def installed(self) -> Path:
@@ -116,7 +118,7 @@ class Server(ABC):
         return Path(spec.origin).parent
 
     def spawn(self, command: list[str], **options: Any) -> "subprocess.Popen[bytes]":
-        """Starts `command` in the server's folder, in a process group of its own: Ctrl-C is for the supervisor."""
+        """Starts `command` in the server's folder, in a process group of its own, so that Ctrl-C does not reach it."""
         with self.log.open("ab") as log:
             return subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True, **options)
 
@@ -125,8 +127,8 @@ class Server(ABC):
             address: dict[str, Any] = json.loads(self._address_file().read_text())
         except FileNotFoundError:
             if self.folder.exists():
-                message = f"{self._address_file()} is gone and with it the password of {self.folder}"
-                raise ServerError(f"{message}; bring it back, or remove that folder and its data") from None
+                message = f"{self._address_file()} is missing, and with it the password of {self.folder}"
+                raise ServerError(f"{message}; restore it, or remove that folder and its data") from None
             address = {"port": free_port(), "password": secrets.token_urlsafe(24), "admin": secrets.token_urlsafe(24)}
             self._remember(address)
         return address

@@ -1,4 +1,4 @@
-"""The servers that the processes of a home work on: the user's own where their addresses are set, else embedded."""
+"""The servers of a home: the user's own if DATABASE_URL and REDIS_URL are set, else embedded ones."""
 
 import os
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ SERVERS: dict[str, type[Server]] = {"DATABASE_URL": Postgres, "REDIS_URL": Valke
 
 
 class Servers:
-    """The embedded servers of `home` for those of DATABASE_URL and REDIS_URL that are not set.
+    """The embedded servers of `home`, for those of DATABASE_URL and REDIS_URL that are not set.
 
-    `ours` when this process runs them, not another one, whose web process may listen on `port`.
+    `ours`: this process runs them. Else another one does, whose web process listens on `port` if it has one.
     """
 
     def __init__(self, home: Path, *, ours: bool, durable: bool = True, port: object = None) -> None:
@@ -30,7 +30,7 @@ class Servers:
         }
 
     def addresses(self) -> dict[str, str]:
-        """The variables to set for whoever uses them; the port of a whole `./run` that has them too."""
+        """The environment variables for a program that uses them, with the port of the web process if there is one."""
         port = {} if self.port is None else {"ISSUANCE_PORT": str(self.port)}
         return {variable: server.url for variable, server in self.embedded.items()} | port
 
@@ -50,17 +50,17 @@ class Servers:
         for server in reversed(self.embedded.values()):
             server.stop()
 
-    def raise_the_fallen(self) -> list[str]:
-        """Starts again the servers that ended without being asked to; what became of each, in a sentence.
+    def restart_ended(self) -> list[str]:
+        """Starts the servers again that ended by themselves; the result for each, in a sentence.
 
-        One that ends while it starts, as it may when it is killed once more in its recovery, has fallen again.
+        One that ends while it starts, for instance because it is killed during its recovery, is tried again next time.
         """
         said = []
         for server in self.embedded.values():
-            if server.fell():
+            if server.has_ended():
                 try:
                     server.start()
-                    said.append(f"{server.name} had ended; it runs again")
+                    said.append(f"{server.name} had ended and runs again")
                 except ServerError as error:
                     said.append(f"{error.message}; trying again")
         return said
@@ -68,7 +68,7 @@ class Servers:
 
 @contextmanager
 def supervised(home: Path, lock: SupervisorLock, *, durable: bool = True) -> Iterator[Servers]:
-    """Runs the embedded servers of `home`, whose lock this process holds. At the end it, or its watcher, stops them."""
+    """Runs the embedded servers of `home`, whose lock this process holds. Stops them at the end."""
     running.stop_left_behind(home)
     servers = Servers(home, ours=True, durable=durable)
     watching = watcher.start(home)
@@ -84,7 +84,7 @@ def supervised(home: Path, lock: SupervisorLock, *, durable: bool = True) -> Ite
 
 @contextmanager
 def used(home: Path) -> Iterator[Servers]:
-    """The servers of `home`, for as long as they are used: those that run already, else started and then stopped."""
+    """The servers of `home`, while they are used. If they do not run already, they are started and then stopped."""
     users = UsersLock(home)
     lock = SupervisorLock(home)
     users.join()

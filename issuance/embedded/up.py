@@ -1,4 +1,4 @@
-"""`issuance up`: servers, schema, the Procfile's processes, and a sandbox brand to try them on."""
+"""`issuance up`: servers, schema, the processes of the Procfile, and a sandbox brand to try them with."""
 
 import errno
 import json
@@ -8,19 +8,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from typing import IO
 
 import httpx
 import psycopg
 import redis
-from honcho.environ import parse_procfile
-from honcho.printer import Printer
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import settings
 from issuance.database import schema
 from issuance.database.schema import Until
-from issuance.embedded import majors
-from issuance.embedded.environment import REPO
+from issuance.embedded import majors, procfile
 from issuance.embedded.lock import AlreadyRuns, SupervisorLock
 from issuance.embedded.postgres import Postgres
 from issuance.embedded.processes import Processes
@@ -29,10 +27,10 @@ from issuance.embedded.servers import Servers, supervised, used
 from issuance.embedded.valkey import NO_RETRY
 from issuance.errors import IssuanceError
 
-#: How long the processes may take to be ready for work, in seconds.
+#: Seconds that the processes have to be ready for work.
 READY_LIMIT = 90.0
-#: How often the servers are looked after, in seconds.
-ROUND = 0.5
+#: Seconds between two looks at whether the servers still run.
+LOOKS_EVERY = 0.5
 
 WELCOME = """
   Issuance runs at {address}   (its state is in {home}; Ctrl-C stops it)
@@ -48,14 +46,14 @@ WELCOME = """
 
 
 def up() -> int:
-    """Runs everything until it is told to stop; the exit code."""
+    """Runs everything until it is told to stop; returns the exit code."""
 
     def greet(house: "House") -> None:
-        # In one piece: honcho prints at the same time.
+        # In one piece: the output of the processes is shown at the same time.
         sys.stdout.write(WELCOME.format(address=house.address, home=house.home, key=house.sandbox_key()))
         sys.stdout.flush()
 
-    return run_everything(greet, printer=None)
+    return run_everything(greet, output=sys.stdout)
 
 
 def demo(arguments: list[str]) -> int:
@@ -73,14 +71,14 @@ def demo(arguments: list[str]) -> int:
             return subprocess.call([*ISSUANCE, "demo", *arguments], env=os.environ | servers.addresses())
     lock.release()
     with (home / "demo.log").open("w") as log:
-        code = run_everything(show, printer=Printer(log), any_port=True)
+        code = run_everything(show, output=log, any_port=True)
     return codes[0] if codes else code
 
 
 ISSUANCE = [sys.executable, "-c", "import sys; sys.argv[0] = 'issuance'; from issuance.cli.main import main; main()"]
 
 
-def run_everything(then: Callable[["House"], None], *, printer: Printer | None, any_port: bool = False) -> int:
+def run_everything(then: Callable[["House"], None], *, output: IO[str], any_port: bool = False) -> int:
     """Starts everything, does `then` once it is ready, and runs on until something says stop; the exit code."""
     own = settings.read(settings.OwnSettings)
     lock = SupervisorLock(own.home)
@@ -95,7 +93,7 @@ def run_everything(then: Callable[["House"], None], *, printer: Printer | None, 
     with supervised(own.home, lock) as servers:
         os.environ.update(servers.addresses(), ISSUANCE_PORT=str(port))
         prepare_database(servers)
-        house = House(own, port, lock, servers, printer)
+        house = House(own, port, lock, servers, output)
         return house.run(then)
 
 
@@ -135,50 +133,50 @@ def upgrade_embedded(postgres: Postgres, url: str) -> None:
 
 
 class House:
-    """Everything that runs under one `./run`."""
+    """Everything that one `./run` runs."""
 
     def __init__(
-        self, own: settings.OwnSettings, port: int, lock: SupervisorLock, servers: Servers, printer: Printer | None
+        self, own: settings.OwnSettings, port: int, lock: SupervisorLock, servers: Servers, output: IO[str]
     ) -> None:
         self.home = own.home
         self.port = port
         self.address = f"http://{_in_address(own.host)}:{port}"
         self.environment = dict(os.environ)
-        procfile = parse_procfile((REPO / "Procfile").read_text())
-        self.processes = Processes(self.home, procfile.processes, self.environment, printer)
+        self.processes = Processes(self.home, procfile.commands(), self.environment, output)
         self._lock = lock
         self._servers = servers
 
     def run(self, then: Callable[["House"], None]) -> int:
-        self.processes.companion = threading.Thread(target=self._look_after, args=(then,), daemon=True)
-        self.processes.loop()
-        code: int = self.processes.returncode or 0
-        return code
+        """Runs everything, does `then` once it is ready, and returns the exit code when all of it has ended."""
+        self._in_thread(lambda: self._when_ready(then))
+        return self.processes.run()
 
-    def _look_after(self, then: Callable[["House"], None]) -> None:
-        stopping = self.processes.stopping
-        try:
-            self._wait_until_ready()
-            self.processes.ready.set()
-            if stopping.is_set():
-                return
+    def _in_thread(self, work: Callable[[], None]) -> None:
+        """Does something beside the processes. If it fails, they are stopped."""
+
+        def do() -> None:
+            try:
+                work()
+            except IssuanceError as error:
+                say(error.message)
+                self.processes.stop(1)
+
+        threading.Thread(target=do, daemon=True).start()
+
+    def _when_ready(self, then: Callable[["House"], None]) -> None:
+        self._wait_until_ready()
+        self.processes.ready.set()
+        if not self.processes.stopping.is_set():
             self._lock.tell(ready=True, address=self.address, port=self.port)
             if self._servers.postgres is not None:
                 majors.forget(self._servers.postgres)
-            threading.Thread(target=self._do, args=(then,), daemon=True).start()
-            while not stopping.wait(ROUND):
-                for sentence in self._servers.raise_the_fallen():
-                    say(sentence)
-        except IssuanceError as error:
-            say(error.message)
-            self.processes.stop(1)
-
-    def _do(self, then: Callable[["House"], None]) -> None:
-        try:
+            self._in_thread(self._keep_servers_running)
             then(self)
-        except IssuanceError as error:
-            say(error.message)
-            self.processes.stop(1)
+
+    def _keep_servers_running(self) -> None:
+        while not self.processes.stopping.wait(LOOKS_EVERY):
+            for sentence in self._servers.restart_ended():
+                say(sentence)
 
     def _wait_until_ready(self) -> None:
         waited = 0.0
@@ -188,7 +186,7 @@ class House:
                 raise ServerError(f"not ready after {READY_LIMIT:.0f} s: {self.address}/readyz says what is missing")
 
     def sandbox_key(self) -> str:
-        """The key of this home's first sandbox brand, which is made when there is none that the database knows."""
+        """The key of this home's first sandbox brand, which is created if the database does not know it."""
         saved = self.home / "sandbox.json"
         try:
             key: str = json.loads(saved.read_text())["key"]
@@ -214,7 +212,7 @@ class House:
 
 
 def port_to_listen_on(own: settings.OwnSettings, *, any_port: bool) -> int:
-    """The port of the settings, which must be free; else, with `any_port`, one that is."""
+    """The port of the settings if it is free, else any free one with `any_port`. Raises ServerError."""
     try:
         family = socket.AF_INET6 if ":" in own.host else socket.AF_INET
         socket.create_server((own.host, own.port), family=family).close()
@@ -223,7 +221,9 @@ def port_to_listen_on(own: settings.OwnSettings, *, any_port: bool) -> int:
             raise ServerError(f"cannot listen on {own.host}: {error.strerror}; set ISSUANCE_HOST") from None
         if any_port:
             return free_port()
-        raise ServerError(f"port {own.port} on {own.host} is taken; stop who has it, or set ISSUANCE_PORT") from None
+        raise ServerError(
+            f"port {own.port} on {own.host} is in use; stop the program that uses it, or set ISSUANCE_PORT"
+        ) from None
     return own.port
 
 
@@ -236,6 +236,6 @@ def say(text: str) -> None:
 
 
 def _in_address(host: str) -> str:
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - listening everywhere, it is reached here
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - it listens on every address, this one too
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host

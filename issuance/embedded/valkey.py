@@ -1,4 +1,4 @@
-"""The embedded Valkey: the queue. Its messages are hints, yet they survive a restart."""
+"""The embedded Valkey, which holds the queue. Its messages are only hints, but they survive a restart."""
 
 import platform
 import signal
@@ -11,7 +11,7 @@ from redis.retry import Retry
 
 from issuance.embedded.server import HOST, Server
 
-#: Whether it answers is asked again by whoever waits.
+#: No retries: the caller asks again.
 NO_RETRY = Retry(NoBackoff(), 0)
 CONFIGURATION = """
 bind {host}
@@ -40,7 +40,7 @@ class Valkey(Server):
         binary = self.installed() / "_binaries" / f"{sys.platform}-{platform.machine()}" / "valkey-server"
         process = self.spawn([str(binary), "-"], stdin=subprocess.PIPE)
         assert process.stdin is not None
-        # Over standard input: the password must not show in the list of processes.
+        # Over standard input, since the password must not be visible in the list of processes.
         configuration = CONFIGURATION.format(host=HOST, appendonly="yes" if self.durable else "no", **self.address)
         process.stdin.write(configuration.encode())
         process.stdin.close()

@@ -1,6 +1,6 @@
-"""Waits for its supervisor to end and stops what that left behind: `python -m issuance.embedded.watcher HOME`.
+"""Waits until its supervisor has ended and stops what is left: `python -m issuance.embedded.watcher HOME`.
 
-Its standard input is a pipe whose other end only the supervisor holds, so even `kill -9` is noticed at once.
+Its standard input is a pipe that only the supervisor holds open, so it notices even `kill -9` at once.
 """
 
 import signal

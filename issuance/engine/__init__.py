@@ -1,8 +1,8 @@
-"""From facts in PostgreSQL to credits in PostgreSQL: load, walk, write; one transaction a batch.
+"""From facts in PostgreSQL to credits in PostgreSQL, the same way for one membership and for a million.
 
-    due → runs → batches → loading → walking (deciding) → writing → telling (the outbox)
-                 └──▶ alike: one of a shape is loaded and walked, its effects are written for all of it
+    batches (runs) ─┐
+                    ├─▶ pipeline: schedules → groups → facts → outcomes (deciding) → writer → schedules
+    arrivals ───────┘
 
-Settling is idempotent and convergent, so the clock, an event, a manual issue, a replay, a retry and the
-reconciler all ask for the same thing.
+`pipeline` settles memberships. `batches` calls it for the clock and for operators' runs, `arrivals` for events.
 """

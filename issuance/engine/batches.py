@@ -1,124 +1,200 @@
-"""Settle a batch of memberships in one transaction. A membership that can not be decided is set apart
-in it; its neighbours go through."""
+"""Work on a run: claim its next batch, do it, finish it in the transaction that did it.
 
-import logging
-from collections import Counter
-from collections.abc import Callable, Sequence
+A hint asks for one batch; which one PostgreSQL decides, so that lost, doubled and late hints do no harm.
+"""
+
+import json
+from collections import Counter, deque
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, Row, text
 
-from issuance.deciding.facts import Rule
+from issuance.database import transaction
 from issuance.deciding.reasons import Reason
-from issuance.engine import attempts
-from issuance.engine.alike import settle_alike
-from issuance.engine.loading import BY_IDS, Membership, load, load_rules
-from issuance.engine.piecewise import Raced, write_piecewise
-from issuance.engine.refusing import refuse_misfits
-from issuance.engine.rows import id_array
-from issuance.engine.sharing import SharedWalks
-from issuance.engine.walking import Walked
-from issuance.engine.writing import write
+from issuance.engine import attempts, limits, run_work, runs, schedules
+from issuance.engine.replays import Plan
+from issuance.engine.runs import add_up
 from issuance.log import logger
-from issuance.tenancy import clock as clocks
-from issuance.tenancy.clock import BrandClock
 
-#: So many memberships are in memory at once.
-_AT_ONCE = 1000
+# A batch that was claimed and not finished is claimed again after this, unless its row is locked.
+_CLAIM_HOLDS = "5 seconds"
 
-#: What is done with each membership of a batch besides settling it; returns what to count of it.
-Also = Callable[[Walked, Sequence[Rule]], Counter[Reason]]
+# MATERIALIZED, because a plan that looked for the next batch twice would claim two.
+_CLAIM = text(f"""
+    WITH next AS MATERIALIZED (
+         SELECT batch FROM run_batches
+          WHERE brand_id = :brand_id AND run_id = :run_id AND finished_at IS NULL
+            AND (claimed_at IS NULL OR claimed_at < clock_timestamp() - interval '{_CLAIM_HOLDS}')
+          ORDER BY batch LIMIT 1 FOR UPDATE SKIP LOCKED)
+    UPDATE run_batches b SET attempts = b.attempts + 1, claimed_at = clock_timestamp()
+      FROM next
+     WHERE b.brand_id = :brand_id AND b.run_id = :run_id AND b.batch = next.batch
+    RETURNING b.*
+""")
+# `attempts` tells whether somebody else has claimed the batch since.
+_HOLD = text("""
+    SELECT FROM run_batches
+     WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch AND attempts = :attempts
+       AND finished_at IS NULL FOR UPDATE SKIP LOCKED
+""")
+_FINISH = text("""
+    UPDATE run_batches SET finished_at = clock_timestamp(), counts = :counts, plan = :plan
+     WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch
+""")
+_GO_ON = text("""
+    UPDATE run_batches SET first_id = :first_id, claimed_at = clock_timestamp(), counts = :counts, plan = :plan
+     WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch
+""")
+_NARROW = text("""
+    UPDATE run_batches SET first_id = :first_id, last_id = :last_id
+     WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch
+""")
+_CLOSE = text("""
+    UPDATE runs r SET state = 'finished', finished_at = clock_timestamp()
+     WHERE brand_id = :brand_id AND run_id = :run_id AND state = 'running'
+       AND NOT EXISTS (SELECT FROM run_batches b
+                        WHERE b.brand_id = r.brand_id AND b.run_id = r.run_id AND b.finished_at IS NULL)
+""")
 
 
-def settle_memberships(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> Counter[Reason]:
-    """Settle these memberships, due or not, their attempts having begun. Unknown ids are passed over.
-    Returns new outcomes by reason."""
-    clock = clocks.read(connection, brand_id, hold=True)
-    memberships = load(connection, brand_id, clock.zone, BY_IDS, ids=id_array(membership_ids))
-    return settle_loaded(connection, brand_id, clock, memberships, attempt_counted=True)
+class Worked(NamedTuple):
+    """The batch that was done, None if there was none to do, and its counts by reason."""
+
+    batch: int | None
+    counts: Counter[Reason]
 
 
-def settle_due(
-    connection: Connection,
-    brand_id: UUID,
-    first_id: UUID,
-    last_id: UUID,
-    run_id: UUID,
-    *,
-    attempt_counted: bool = False,
-) -> Counter[Reason]:
-    """Settle what is due within a range of membership ids, those that are alike at one stroke."""
-    clock = clocks.read(connection, brand_id, hold=True)
-    counts, left = settle_alike(
-        connection, brand_id, clock, run_id, attempt_counted=attempt_counted, first_id=first_id, last_id=last_id
-    )
-    for start in range(0, len(left), _AT_ONCE):
-        memberships = load(connection, brand_id, clock.zone, BY_IDS, ids=id_array(left[start : start + _AT_ONCE]))
-        counts += settle_loaded(
-            connection, brand_id, clock, memberships, run_id=run_id, attempt_counted=attempt_counted
-        )
+def work_on_run(engine: Engine, brand_id: UUID, run_id: UUID) -> Worked:
+    """Do the next batch of a run, and finish the run with its last one."""
+    ids = {"brand_id": brand_id, "run_id": run_id}
+    with transaction(engine, brand_id) as connection:
+        run = runs.hold(connection, brand_id, run_id)
+        if run is None or run.state not in ("planned", "running"):
+            return Worked(None, Counter())
+        if run.state == "planned":
+            run_work.plan(connection, run)
+        # The attempt is counted, and committed, before the work.
+        claimed = connection.execute(_CLAIM, ids).one_or_none()
+    worked = Worked(None, Counter()) if claimed is None else Worked(claimed.batch, _work(engine, run, claimed))
+    close(engine, brand_id, run_id)
+    return worked
+
+
+def close(engine: Engine, brand_id: UUID, run_id: UUID) -> None:
+    """Finish a run if all of its batches are finished."""
+    with transaction(engine, brand_id) as connection:
+        connection.execute(_CLOSE, {"brand_id": brand_id, "run_id": run_id})
+
+
+def _work(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
+    if claimed.attempts == 1:
+        try:
+            return _whole(engine, run, claimed)
+        except Exception as error:
+            logger.warning(
+                "batch_taken_apart",
+                brand=str(run.brand_id),
+                run=str(run.run_id),
+                batch=claimed.batch,
+                error=type(error).__name__,
+            )
+    return _in_parts(engine, run, claimed)
+
+
+def _whole(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
+    with transaction(engine, run.brand_id) as connection:
+        if not _hold(connection, claimed):
+            return Counter()
+        counts, plan = run_work.work_on_range(connection, run, claimed.first_id, claimed.last_id)
+        _finish(connection, claimed, counts, plan)
+        return counts
+
+
+def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
+    """Do a batch that failed, or whose worker died, part by part; each membership's attempt is counted first. A part
+    that fails is done one by one, and so is the whole batch if its worker dies again.
+
+    The batch's row keeps how far it came, so that whoever claims it next goes on from there.
+    """
+    with transaction(engine, run.brand_id) as connection:
+        ids = run_work.memberships_of(connection, run, claimed.first_id, claimed.last_id)
+        if _hold(connection, claimed):
+            if not ids:
+                _finish(connection, claimed, _counted(claimed), claimed.plan)
+            else:
+                # A sweep's range is one of schedule ids. From here on each membership has its own, whose id is the
+                # membership's.
+                schedules.leave(connection, run.brand_id, ids)
+                connection.execute(_NARROW, {**_key(claimed), "first_id": ids[0], "last_id": ids[-1]})
+    size = limits.current.part if claimed.attempts <= limits.current.attempts_together else 1
+    parts = deque(ids[start : start + size] for start in range(0, len(ids), size))
+    counts = _counted(claimed)
+    plan = claimed.plan
+    while parts:
+        part = parts.popleft()
+        following = parts[0][0] if parts else None
+        with transaction(engine, run.brand_id) as connection:
+            if not _hold(connection, claimed):  # done after all: only the reply to its last COMMIT was lost
+                break
+            begun = attempts.begin(connection, run.brand_id, part)
+        quarantined = Counter({Reason.ERROR: len(part) - len(begun)})
+        more, rows = quarantined, None
+        try:
+            with transaction(engine, run.brand_id) as connection:
+                if not _hold(connection, claimed):
+                    break
+                if begun:
+                    done, rows = run_work.work_on(connection, run, begun)
+                    if not done[Reason.ERROR]:
+                        attempts.passed(connection, run.brand_id, begun)
+                    more = quarantined + done
+                _go_on(connection, claimed, following, counts + more, _joined(plan, rows))
+        except Exception as error:
+            if len(part) > 1:
+                parts.extendleft([membership_id] for membership_id in reversed(part))
+                continue
+            more, rows = Counter({Reason.ERROR: 1}), None
+            with transaction(engine, run.brand_id) as connection:
+                if not _hold(connection, claimed):
+                    break
+                attempts.failed(connection, run.brand_id, part[0], error, counted=True)
+                _go_on(connection, claimed, following, counts + more, plan)
+        counts, plan = counts + more, _joined(plan, rows)
     return counts
 
 
-def settle_loaded(
-    connection: Connection,
-    brand_id: UUID,
-    clock: BrandClock,
-    memberships: Sequence[Membership],
-    *,
-    run_id: UUID | None = None,
-    also: Also | None = None,
-    attempt_counted: bool = False,
-) -> Counter[Reason]:
-    """Settle memberships that are loaded and locked, do `also` with each, and write it all.
-
-    With `also` the run is one of manual issue: it counts and stamps only what `also` did.
-    """
-    rules = load_rules(connection, brand_id, memberships, hold=True)
-    shared = SharedWalks(rules, clock)
-    walks: list[tuple[Walked, Counter[Reason]]] = []
-    failed: list[tuple[Membership, Exception]] = []
-    for membership in memberships:
-        refuse_misfits(connection, brand_id, membership)
-        rules_of_type = rules[membership.row.membership_type_id]
-        try:
-            walked = shared.walk(membership)
-            walks.append((walked, walked.counts if also is None else also(walked, rules_of_type)))
-        except Exception as error:
-            failed.append((membership, error))
-
-    def write_some(some: Sequence[tuple[Walked, Counter[Reason]]]) -> None:
-        write(connection, brand_id, [walked for walked, _ in some], run_id=run_id, by_hand=also is not None)
-
-    refused = write_piecewise(connection, walks, write_some)
-    raced = [walked.membership.membership_id for (walked, _), why in refused if isinstance(why, Raced)]
-    failed += ((walked.membership, why) for (walked, _), why in refused if not isinstance(why, Raced))
-    for membership, why in failed:
-        attempts.failed(connection, brand_id, membership.membership_id, why, counted=attempt_counted)
-    apart = {*raced, *(membership.membership_id for membership, _ in failed)}
-    done = [(walked, counts) for walked, counts in walks if walked.membership.membership_id not in apart]
-    if run_id is None or logging.getLogger().isEnabledFor(logging.DEBUG):
-        _log(brand_id, run_id, [walked for walked, _ in done])
-    total = sum((counts for _, counts in done), Counter({Reason.ERROR: len(failed)}))
-    if raced:
-        memberships = load(connection, brand_id, clock.zone, BY_IDS, ids=id_array(raced))
-        total += settle_loaded(
-            connection, brand_id, clock, memberships, run_id=run_id, also=also, attempt_counted=attempt_counted
-        )
-    return total
+def _counted(claimed: Row[Any]) -> Counter[Reason]:
+    """What was counted before this claim."""
+    return Counter({Reason(reason): n for reason, n in claimed.counts.items()})
 
 
-def _log(brand_id: UUID, run_id: UUID | None, walks: Sequence[Walked]) -> None:
-    """A line a credit; for the many of a run only at the level `debug`, its batches have lines of their own."""
-    say = logger.info if run_id is None else logger.debug
-    for walked in walks:
-        for credit, _ in walked.issued:
-            say(
-                "credit_issued",
-                brand=str(brand_id),
-                run=run_id and str(run_id),
-                membership=str(walked.membership.membership_id),
-                rule=str(credit.key.credit_rule_id),
-                occurrence=credit.key.period_start.isoformat(),
-                outcome=Reason.ISSUED.value,
-            )
+def _joined(plan: Plan | None, rows: Plan | None) -> Plan | None:
+    return plan if rows is None else [*(plan or []), *rows]
+
+
+def _go_on(
+    connection: Connection, claimed: Row[Any], following: UUID | None, counts: Counter[Reason], plan: Plan | None
+) -> None:
+    """Keep how far a batch came. `following`: the next membership; None: the batch is done."""
+    if following is None:
+        _finish(connection, claimed, counts, plan)
+    else:
+        connection.execute(_GO_ON, {**_key(claimed), **_said(counts, plan), "first_id": following})
+
+
+def _hold(connection: Connection, claimed: Row[Any]) -> bool:
+    """Lock a batch for as long as the work takes; False if somebody else has claimed it since or it is done."""
+    return connection.execute(_HOLD, {**_key(claimed), "attempts": claimed.attempts}).first() is not None
+
+
+def _finish(connection: Connection, claimed: Row[Any], counts: Counter[Reason], plan: Plan | None) -> None:
+    connection.execute(_FINISH, {**_key(claimed), **_said(counts, plan)})
+
+
+def _said(counts: Counter[Reason], plan: Plan | None) -> dict[str, str | None]:
+    return {"counts": json.dumps(add_up(counts)), "plan": None if plan is None else json.dumps(plan)}
+
+
+def _key(claimed: Row[Any]) -> dict[str, Any]:
+    return {"brand_id": claimed.brand_id, "run_id": claimed.run_id, "batch": claimed.batch}

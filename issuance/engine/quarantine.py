@@ -8,18 +8,18 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select, update
 
 from issuance.database import paging
-from issuance.database.tables import dues, quarantined_messages
+from issuance.database.tables import quarantined_messages, schedules
 from issuance.errors import NotFound
 from issuance.tenancy import clock
 
 
 def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> paging.Rows:
     """A page of the brand's quarantined memberships, the latest first."""
-    columns = dues.c
+    columns = schedules.c
     found = (
-        select(columns.membership_id, columns.attempts, columns.quarantined_at, columns.last_error)
+        select(columns.schedule_id.label("membership_id"), columns.attempts, columns.quarantined_at, columns.last_error)
         .where(columns.brand_id == brand_id, columns.quarantined_at.is_not(None))
-        .order_by(columns.quarantined_at.desc(), columns.membership_id)
+        .order_by(columns.quarantined_at.desc(), columns.schedule_id)
     )
     return paging.rows_of(connection, found, page, per_page)
 
@@ -32,12 +32,12 @@ def unreadable_messages(connection: Connection) -> int:
 def retry(connection: Connection, brand_id: UUID, membership_id: UUID) -> None:
     """Let a membership out, due at once. Call `hints.settle` after the commit. Raises NotFound."""
     now = clock.read(connection, brand_id).now
-    columns = dues.c
+    columns = schedules.c
     freed = connection.execute(
-        update(dues)
+        update(schedules)
         .where(
             columns.brand_id == brand_id,
-            columns.membership_id == membership_id,
+            columns.schedule_id == membership_id,
             columns.quarantined_at.is_not(None),
         )
         .values(

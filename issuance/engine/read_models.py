@@ -1,26 +1,36 @@
-"""What lists and credits refer to, kept beside the facts: the guests of an order and its charges, as they are now."""
+"""What lists show, kept beside the facts: the guests of an order, its charges and its status, as they are now."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
-from issuance.engine.walking import Walked
+from issuance.deciding.charges import Charge
+from issuance.engine.facts import GUESTS_CHANGED, SIGNED_UP, Membership
+from issuance.engine.outcomes import Outcome, Settled
+from issuance.engine.rows import id_array
 
 _NO_LEAD = text("""
     UPDATE guests SET lead_booker = false
      WHERE brand_id = :brand_id AND membership_id = ANY(:ids) AND lead_booker
 """)
+# Intake has made a record of everybody whom a fact names.
 _GUEST = text("""
-    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, external_user_id, lead_booker,
-                        removed_at)
-    VALUES (:brand_id, :membership_id, :guest_id, :place, :name, :email, :external_user_id, :lead_booker, :removed_at)
+    INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, member_id, lead_booker, removed_at)
+    VALUES (:brand_id, :membership_id, :guest_id, :place, :name, :email,
+            (SELECT member_id FROM members
+              WHERE brand_id = :brand_id AND external_user_id = CAST(:external_user_id AS text)),
+            :lead_booker, :removed_at)
     ON CONFLICT (brand_id, membership_id, guest_id) DO UPDATE
-       SET name = excluded.name, email = excluded.email, external_user_id = excluded.external_user_id,
+       SET name = excluded.name, email = excluded.email, member_id = excluded.member_id,
            lead_booker = excluded.lead_booker, removed_at = excluded.removed_at
+""")
+_STATUSES = text("""
+    UPDATE memberships SET status = :status, ends_on = :ends_on
+     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
+       AND (status, ends_on) IS DISTINCT FROM (:status, CAST(:ends_on AS date))
 """)
 _CHARGES = text("""
     INSERT INTO charges (brand_id, charge_id, membership_id, state, period_start, period_end, amount, amount_refunded)
@@ -34,70 +44,82 @@ _CHARGES = text("""
 """)
 
 
-def project(connection: Connection, brand_id: UUID, walks: Sequence[Walked]) -> None:
-    """Bring guests and charges of the memberships that had news up to date."""
-    news = [walk for walk in walks if walk.membership.has_news(walk.now)]
-    guests = [row for walk in news for row in _guests(walk)]
-    if guests:
-        changed = list({row["membership_id"] for row in guests})
-        connection.execute(_NO_LEAD, {"brand_id": brand_id, "ids": changed})
-        connection.execute(_GUEST, [{"brand_id": brand_id, **row} for row in guests])
-    charges = [row for walk in news for row in _charges(walk)]
-    if charges:
-        connection.execute(_CHARGES, {"brand_id": brand_id, "rows": to_json(charges).decode()})
+def write_guests(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
+    """Bring guests up to date, of orders that have news and whose party has ever changed."""
+    rows = [
+        row
+        for one in settled
+        if one.itself and any(event.type == GUESTS_CHANGED for event in one.member.events)
+        if one.member.has_news(one.outcome.now)
+        for row in _guests(one.member, one.outcome)
+    ]
+    if rows:
+        # At first nobody is lead booker, because an order has only one at a time.
+        connection.execute(_NO_LEAD, {"brand_id": brand_id, "ids": list({row["membership_id"] for row in rows})})
+        connection.execute(_GUEST, [{"brand_id": brand_id, **row} for row in rows])
 
 
-def _guests(walk: Walked) -> list[dict[str, Any]]:
-    """Everyone who was ever on the order, where its party has changed; the lead booker last of all to be named."""
+def _guests(member: Membership, outcome: Outcome) -> list[dict[str, Any]]:
+    """Everyone who was ever on the order, as the latest facts say."""
     rows: dict[UUID, dict[str, Any]] = {}
-    changes = 0
-    for fact in walk.membership.facts:
-        if fact.order.time > walk.now or fact.type not in ("membership.signed_up", "membership.guests_changed"):
+    for event in member.events:
+        if event.time > outcome.now or event.type not in (SIGNED_UP, GUESTS_CHANGED):
             continue
-        changes += fact.type == "membership.guests_changed"
-        present = {UUID(guest["guest_id"]): guest for guest in fact.data["guests"]}
-        places = {guest_id: place for place, guest_id in enumerate(present)}
+        present = {UUID(guest["guest_id"]): guest for guest in event.data["guests"]}
         for guest_id, row in rows.items():
             if guest_id not in present:
-                row["removed_at"] = _first(row["removed_at"], fact.order.time)
+                row["removed_at"] = row["removed_at"] or event.time
                 row["lead_booker"] = False
         for guest_id, guest in present.items():
             rows[guest_id] = {
-                "membership_id": walk.membership.membership_id,
+                "membership_id": member.membership_id,
                 "guest_id": guest_id,
-                "place": places[guest_id],
+                "place": member.places[guest_id],
                 "name": guest["name"],
                 "email": guest.get("email"),
                 "external_user_id": guest.get("external_user_id"),
                 "lead_booker": guest["lead_booker"],
                 "removed_at": None,
             }
-    return list(rows.values()) if changes else []
+    return list(rows.values())
 
 
-def _first(known: datetime | None, instant: datetime) -> datetime:
-    return instant if known is None else known
+def write_statuses(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
+    """Bring the status and the announced end of memberships up to date."""
+    moved: dict[tuple[str, Any], list[str]] = {}
+    for one in settled:
+        is_now = (one.outcome.status.value, one.outcome.ends_on)
+        if is_now != (one.member.status, one.member.ends_on):
+            moved.setdefault(is_now, []).append(one.membership_id)
+    for (status, ends_on), ids in moved.items():
+        which = {"brand_id": brand_id, "ids": id_array(ids), "status": status, "ends_on": ends_on}
+        connection.execute(_STATUSES, which)
 
 
-def _charges(walk: Walked) -> list[dict[str, Any]]:
-    """The charges about which something is new."""
-    membership = walk.membership
-    since = membership.settled_at
-    new = {
-        fact.charge_id
-        for fact in membership.facts
-        if fact.charge_id is not None and (fact.unsettled or since is None or since < fact.order.time <= walk.now)
-    }
-    return [
-        {
-            "charge_id": charge.charge_id,
-            "membership_id": membership.membership_id,
-            "state": charge.facts[-1].state.value,
-            "period_start": charge.period_start,
-            "period_end": charge.period_end,
-            "amount": charge.amount,
-            "amount_refunded": charge.amount_refunded,
-        }
-        for charge in (membership.facts_at(walk.now, ()).charges if new else ())
-        if charge.charge_id in new
-    ]
+def write_charges(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
+    """Bring those charges up to date that have news."""
+    known: dict[int, dict[int, Charge]] = {}
+    rows = []
+    for one in settled:
+        if not one.charges:
+            continue
+        charges = known.get(id(one.outcome))
+        if charges is None:
+            charges = {charge.number: charge for charge in one.member.history(one.outcome.now).charges}
+            known[id(one.outcome)] = charges
+        for charge_id, number in one.charges:
+            charge = charges.get(number)
+            if charge is not None:
+                rows.append(
+                    {
+                        "charge_id": charge_id,
+                        "membership_id": one.membership_id,
+                        "state": charge.state.value,
+                        "period_start": charge.period_start,
+                        "period_end": charge.period_end,
+                        "amount": charge.amount,
+                        "amount_refunded": charge.amount_refunded,
+                    }
+                )
+    if rows:
+        connection.execute(_CHARGES, {"brand_id": brand_id, "rows": to_json(rows).decode()})

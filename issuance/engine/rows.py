@@ -1,10 +1,10 @@
-"""Rows on their way into set-based statements. A batch has many rows of few kinds, so they travel in two parts:
-what is a row's own, with the number of its kind; and once a kind, what all its rows share.
+"""Parameters of set-based statements. A batch has many rows of few kinds, so they are passed in two parts: for each row
+what is its own, with the number of its kind; and once for each kind what all its rows share.
 
-What we made ourselves (ids, codes, numbers) travels as arrays, which PostgreSQL reads quickest. What others wrote would
-have to be quoted in them, which Python is slow at: it travels as JSON.
+What Issuance made itself (ids, codes, numbers) is passed as arrays, which PostgreSQL reads fastest. What others wrote
+would have to be quoted there, which is slow in Python, so it is passed as JSON.
 
-No statement leaves the planner a choice: it believes anything of sizes right after an import.
+No statement leaves the planner a choice, because right after an import it does not know how large tables are.
 """
 
 import json
@@ -46,33 +46,9 @@ def as_json(rows: Sequence[object]) -> str:
     return to_json(rows).decode()
 
 
-class Inserting:
-    """An INSERT of rows of the columns `own`, each of a type that `id_array` can write, and `shared`.
-
-    In `sql`, `{rows}` stands for the rows and `{names}` for all column names.
-    """
-
-    def __init__(self, sql: str, own: Mapping[str, str], shared: Mapping[str, str]) -> None:
-        self._own, self._shared = own, shared
-        rows = f"{unnest('own', **own, kind='integer')} JOIN {unnest('kinds', kind='integer', **shared)} USING (kind)"
-        self._text: TextClause = text(sql.format(rows=rows, names=", ".join([*own, *shared])))
-
-    def execute(self, connection: Connection, rows: Sequence[tuple[tuple[object, ...], Shared]], **more: object) -> int:
-        """How many rows it inserted."""
-        if not rows:
-            return 0
-        kinds: dict[Shared, int] = {}
-        numbers = [kinds.setdefault(shared, len(kinds)) for _, shared in rows]
-        columns = zip(*(own for own, _ in rows), strict=True)
-        own = {f"own_{name}": id_array(column) for name, column in zip(self._own, columns, strict=True)}
-        numbered = {"own_kind": id_array(numbers), "kinds_kind": list(range(len(kinds)))}
-        return connection.execute(
-            self._text, {**more, **own, **numbered, **columns_of("kinds", self._shared, kinds)}
-        ).rowcount
-
-
 class Updating:
-    """An UPDATE of rows that are known by an id, of those that get the columns `shared`.
+    """An UPDATE of rows by id. `shared`: the columns, with their types, in which rows of one kind get the same
+    values.
 
     In `sql`, `{kinds}` stands for what they get, `{its_ids}` for the ids and `{its_kind}` for the condition that a row,
     whose id is `key`, gets what its kind says.
@@ -81,15 +57,22 @@ class Updating:
     def __init__(self, sql: str, key: str, shared: Mapping[str, str]) -> None:
         self._shared = shared
         kinds = unnest("kinds", kind="integer", **shared)
-        ids = "CAST(:ids AS uuid[])"
+        its_ids = f"{key} = ANY(CAST(:ids AS uuid[]))"
         its_kind = f"kinds.kind = CAST(CAST(:kind_of AS jsonb) ->> CAST({key} AS text) AS integer)"
-        self._text: TextClause = text(sql.format(kinds=kinds, its_ids=f"{key} = ANY({ids})", its_kind=its_kind))
+        self._text: TextClause = text(sql.format(kinds=kinds, its_ids=its_ids, its_kind=its_kind))
+        self._of_one_kind: TextClause = text(sql.format(kinds=kinds, its_ids=its_ids, its_kind="true"))
 
     def execute(self, connection: Connection, rows: Mapping[UUID, Shared], **more: object) -> int:
-        """How many rows it changed, of those named."""
+        """Returns how many rows it changed."""
         if not rows:
             return 0
         kinds: dict[Shared, int] = {}
         kind_of = {str(id_): kinds.setdefault(shared, len(kinds)) for id_, shared in rows.items()}
-        numbered = {"ids": id_array(kind_of), "kind_of": json.dumps(kind_of), "kinds_kind": list(range(len(kinds)))}
-        return connection.execute(self._text, {**more, **numbered, **columns_of("kinds", self._shared, kinds)}).rowcount
+        which = {
+            "ids": id_array(kind_of),
+            "kinds_kind": list(range(len(kinds))),
+            **columns_of("kinds", self._shared, kinds),
+        }
+        if len(kinds) == 1:
+            return connection.execute(self._of_one_kind, {**more, **which}).rowcount
+        return connection.execute(self._text, {**more, **which, "kind_of": json.dumps(kind_of)}).rowcount

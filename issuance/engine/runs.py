@@ -27,6 +27,7 @@ _SELECT = """
 """
 _ONE = text(_SELECT.format(which="AND run_id = :run_id"))
 _PAGE = text(_SELECT.format(which="ORDER BY created_at DESC, run_id DESC LIMIT :limit OFFSET :offset"))
+_HOLD = text("SELECT * FROM runs WHERE brand_id = :brand_id AND run_id = :run_id FOR UPDATE")
 _START = text("""
     INSERT INTO runs (brand_id, run_id, kind, credit_rule_id, membership_type_id, membership_id, include_upcoming,
                       from_date, to_date, dry_run)
@@ -162,7 +163,7 @@ _MOVES = {
 
 
 def pause(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:
-    """Let a run rest after the batches that are being worked on. Raises NotFound, Conflict."""
+    """Pause a run after the batches that are being worked on. Raises NotFound, Conflict."""
     return _move(connection, brand_id, run_id, "pause")
 
 
@@ -190,6 +191,11 @@ def _move(connection: Connection, brand_id: UUID, run_id: UUID, verb: str) -> di
     if moved.rowcount == 0:
         raise Conflict(f"A {run['kind']} run that is {run['state']} takes no {verb}.")
     return run
+
+
+def hold(connection: Connection, brand_id: UUID, run_id: UUID) -> Row[Any] | None:
+    """A run's row, locked; None if there is none."""
+    return connection.execute(_HOLD, {"brand_id": brand_id, "run_id": run_id}).one_or_none()
 
 
 def add_up(counts: Counter[Reason]) -> dict[str, int]:

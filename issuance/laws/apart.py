@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from issuance.database import connections as database
+from issuance import database
 from issuance.database import row_security
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender
 

@@ -9,8 +9,8 @@ those of its period, and the status is that of the facts. That other orders end 
 from collections.abc import Iterator
 from typing import Any
 
-from issuance.deciding.decisions import expiry, period_end_of
 from issuance.deciding.facts import Credit, Rule
+from issuance.deciding.validities import expiry, period_end_of
 from issuance.laws.law import Law, Offender
 from issuance.laws.paper import Paper
 
@@ -19,11 +19,11 @@ def judge(paper: Paper) -> Iterator[Offender]:
     """Credits whose terms are not those that the facts give, and memberships that show another status."""
     membership = paper.membership
     status = paper.settlement.status.value
-    if membership.row.status != status:
+    if membership.status != status:
         yield {
             "wrong": "shows another status than its facts give",
             "membership_id": membership.membership_id,
-            "is": {"status": membership.row.status},
+            "is": {"status": membership.status},
             "must_be": {"status": status},
         }
     rules = {rule.credit_rule_id: rule for rule in paper.rules}
@@ -34,7 +34,7 @@ def judge(paper: Paper) -> Iterator[Offender]:
             yield {
                 "wrong": "differs from what the facts give",
                 "membership_id": membership.membership_id,
-                "credit_id": credit.credit_id,
+                "credit_id": membership.credit_ids[credit.key],
                 "is": {name: getattr(credit, name) for name in wrong},
                 "must_be": wrong,
             }
@@ -44,7 +44,7 @@ def _terms(paper: Paper, credit: Credit, rule: Rule) -> dict[str, Any]:
     """What a credit's fields must hold, as far as later facts do not move it (SEMANTICS 6)."""
     history, version = paper.history, rule.version(credit.rule_version)
     terms: dict[str, Any] = {"roll_over": version.roll_over, "multi_use": version.multi_use}
-    if history.facts.moves:
+    if history.moves:
         return terms  # periods that were moved under it: what still moves is law 7's
     period_end = period_end_of(history, version.frequency, credit.key.period_start)
     terms["period_end"] = period_end

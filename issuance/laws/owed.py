@@ -18,7 +18,7 @@ def judge(paper: Paper) -> Iterator[Offender]:
             "wrong": "owed and not issued",
             "membership_id": membership.membership_id,
             "credit_rule_id": new.key.credit_rule_id,
-            "guest_id": new.key.guest_id,
+            "guest_id": membership.guest_ids[new.key.place],
             "period_start": new.key.period_start,
         }
 

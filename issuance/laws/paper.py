@@ -13,9 +13,10 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from issuance.deciding.facts import Credit, Rule
-from issuance.deciding.releases import History
+from issuance.deciding.history import History
 from issuance.deciding.settlement import Settlement, settle
-from issuance.engine.loading import BY_IDS_UNLOCKED, Membership, load, load_rules
+from issuance.engine.facts import Membership, load
+from issuance.engine.rules import RuleBook
 from issuance.laws import shapes
 from issuance.laws.shapes import Shape, Shaped
 from issuance.tenancy import clock as clocks
@@ -36,7 +37,7 @@ class Paper:
 
     @cached_property
     def history(self) -> History:
-        return History(self.membership.facts_at(self.now, self.membership.credits), self.now)
+        return self.membership.history(self.now)
 
 
 #: The offenders of a law in one membership that was settled on paper.
@@ -84,13 +85,12 @@ def _papers(
     were used and which have expired."""
     for start in range(0, len(these), _LOADED):
         ids = [one.membership_id for one in these[start : start + _LOADED]]
-        memberships = load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=ids)
-        rules = load_rules(connection, brand_id, memberships, hold=False)
-        for membership in memberships:
+        rules = RuleBook(connection, brand_id)
+        for membership in load(connection, brand_id, clock.zone, ids):
             out = [_kept(credit, clock.now) if kept else credit for credit in membership.credits]
-            of_type = rules[membership.row.membership_type_id]
-            facts = membership.facts_at(clock.now, out)
-            yield Paper(membership, of_type, clock.now, settle(facts, of_type, clock.now, membership.settled_at))
+            of_type = rules[membership.facts.membership_type_id]
+            settlement = settle(History(membership.facts, out, clock.now), of_type, membership.state.settled_at)
+            yield Paper(membership, of_type, clock.now, settlement)
 
 
 def _kept(credit: Credit, now: datetime) -> Credit:

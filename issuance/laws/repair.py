@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from issuance.engine import due, runs
+from issuance.engine import runs, schedules
 from issuance.laws import owed, settled
 from issuance.laws.law import Offender
 from issuance.tenancy import clock
@@ -36,7 +36,7 @@ class Repair:
         """Wake what sleeps, and start a replay over what is missing, narrowed to what that has in common; the run's
         id. Hint at the run after the commit."""
         if self.asleep:
-            due.wake(connection, brand_id, sorted(self.asleep), clock.read(connection, brand_id).now)
+            schedules.wake(connection, brand_id, sorted(self.asleep), clock.read(connection, brand_id).now)
         if not self.days:
             return None
         return runs.start_replay(

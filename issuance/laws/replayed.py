@@ -17,14 +17,15 @@ _FIELDS = [field.name for field in fields(Credit)]
 
 def judge(paper: Paper) -> Iterator[Offender]:
     """Credits that settling once more would change, with what it would change."""
-    for credit, becomes, _ in paper.settlement.change:
+    for change in paper.settlement.change:
+        credit, becomes = change.before, change.after
         if credit.revoked_at is None and becomes.revoked_at is not None:
             continue
         differing = [name for name in _FIELDS if getattr(credit, name) != getattr(becomes, name)]
         yield {
             "wrong": "settling it again would change it",
             "membership_id": paper.membership.membership_id,
-            "credit_id": credit.credit_id,
+            "credit_id": paper.membership.credit_ids[credit.key],
             "is": {name: getattr(credit, name) for name in differing},
             "becomes": {name: getattr(becomes, name) for name in differing},
         }

@@ -21,8 +21,8 @@ UNSETTLED_EVENTS = text("""
     SELECT 'an event waits to be settled' AS wrong, event.membership_id, event.source, event.event_id,
            event.type, event.received_at
       FROM billing_events AS event
-      JOIN dues AS due USING (brand_id, membership_id)
-     WHERE event.brand_id = :brand_id AND event.settled_at IS NULL AND due.quarantined_at IS NULL
+      JOIN schedules AS own ON (own.brand_id, own.schedule_id) = (event.brand_id, event.membership_id)
+     WHERE event.brand_id = :brand_id AND event.settled_at IS NULL AND own.quarantined_at IS NULL
        AND event.received_at < clock_timestamp() - make_interval(mins => :minutes)
        AND event.time < :now
      ORDER BY event.received_at
@@ -32,7 +32,7 @@ UNSETTLED_EVENTS = text("""
 # A sandbox clock that stands still has nothing due behind it, except while a move is under way.
 OVERDUE = text("""
     SELECT 'it fell due and was not looked at' AS wrong, membership_id, due_at, settled_at, attempts, last_error
-      FROM dues_known
+      FROM schedules JOIN membership_schedules USING (brand_id, schedule_id)
      WHERE brand_id = :brand_id AND quarantined_at IS NULL
        AND due_at < CAST(:now AS timestamptz) - make_interval(mins => :minutes)
      ORDER BY due_at
@@ -50,11 +50,22 @@ STALLED_RUNS = text("""
 """)
 
 QUARANTINED = text("""
-    SELECT 'it fails and is set apart (issuance quarantine list)' AS wrong, membership_id, quarantined_at,
-           attempts, last_error
-      FROM dues
+    SELECT 'it fails and is set apart (issuance quarantine list)' AS wrong, schedule_id AS membership_id,
+           quarantined_at, attempts, last_error
+      FROM schedules
      WHERE brand_id = :brand_id AND quarantined_at IS NOT NULL
      ORDER BY quarantined_at
+     LIMIT :most
+""")
+
+
+ASTRAY = text("""
+    SELECT 'it waits by a schedule that is not there, or not for it' AS wrong, pointed.membership_id,
+           pointed.schedule_id
+      FROM membership_schedules AS pointed
+      LEFT JOIN schedules AS by USING (brand_id, schedule_id)
+     WHERE pointed.brand_id = :brand_id
+       AND (by.schedule_id IS NULL OR by.size = 0 OR by.shared = (pointed.schedule_id = pointed.membership_id))
      LIMIT :most
 """)
 
@@ -67,13 +78,13 @@ def ask(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
         "minutes": LATE_AFTER_MINUTES,
         "most": MOST_OFFENDERS,
     }
-    for statement in (UNSETTLED_EVENTS, OVERDUE, STALLED_RUNS, QUARANTINED):
+    for statement in (UNSETTLED_EVENTS, OVERDUE, STALLED_RUNS, QUARANTINED, ASTRAY):
         yield [dict(row) for row in connection.execute(statement, arguments).mappings()]
 
 
 def judge(paper: Paper) -> Iterator[Offender]:
     """Memberships that would sleep through something. `issuance check --repair` wakes them."""
-    due_at, must_be = paper.membership.due_at, paper.settlement.due_at
+    due_at, must_be = paper.membership.state.due_at, paper.settlement.due_at
     if must_be is not None and (due_at is None or due_at > must_be):
         yield {
             "wrong": "it is looked at too late",

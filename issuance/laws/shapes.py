@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from issuance.deciding.calendar import midnight
 from issuance.tenancy.clock import BrandClock
@@ -24,13 +24,13 @@ _INSTANT = timedelta(microseconds=1)
 # Those that are due, have news or are set apart are the business of law 9.
 SETTLED = text("""
     SELECT membership_id
-      FROM dues_known
+      FROM membership_schedules JOIN schedules USING (brand_id, schedule_id)
      WHERE brand_id = :brand_id AND membership_id > :after AND settled_at IS NOT NULL AND quarantined_at IS NULL
        AND (due_at IS NULL OR due_at > :now)
      ORDER BY membership_id
      LIMIT :batch
 """)
-COUNT = text("SELECT count(*) FROM dues WHERE brand_id = :brand_id")
+COUNT = text("SELECT count(*) FROM memberships WHERE brand_id = :brand_id")
 
 _SPAN = text("""
     SELECT least(min(starts_on)::timestamptz,
@@ -50,13 +50,15 @@ SHAPES = text("""
          SELECT m.membership_id, d.due_at, d.settled_at, m.membership_type_id, m.starts_on, m.billing_anchor,
                 m.billing_frequency, m.status, m.ends_on,
                 EXISTS (SELECT FROM members p WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL
-                           AND p.external_user_id = m.external_user_id)
+                           AND p.member_id = m.member_id)
                 OR m.membership_id IN (
-                   SELECT g.membership_id FROM members p JOIN guests g USING (brand_id, external_user_id)
+                   SELECT g.membership_id FROM members p JOIN guests g USING (brand_id, member_id)
                     WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL
                       AND g.brand_id = :brand_id AND g.membership_id BETWEEN :first AND :last) AS archived
-           FROM dues_known d JOIN memberships m USING (brand_id, membership_id)
-          WHERE d.brand_id = :brand_id AND d.membership_id BETWEEN :first AND :last
+           FROM membership_schedules p
+           JOIN schedules d USING (brand_id, schedule_id)
+           JOIN memberships m USING (brand_id, membership_id)
+          WHERE p.brand_id = :brand_id AND p.membership_id BETWEEN :first AND :last
             AND m.brand_id = :brand_id AND m.membership_id BETWEEN :first AND :last
             AND d.settled_at IS NOT NULL AND d.quarantined_at IS NULL AND (d.due_at IS NULL OR d.due_at > :now)),
     told AS MATERIALIZED (
@@ -143,11 +145,11 @@ def shapes(connection: Connection, brand_id: UUID, clock: BrandClock) -> Iterato
             return
         after = ids[-1]
         which = {"brand_id": brand_id, "first": ids[0], "last": after, "now": clock.now, "cuts": cuts}
-        yield [_shaped(*row) for row in connection.execute(SHAPES, which)]
+        yield [_shaped(row) for row in connection.execute(SHAPES, which)]
 
 
-def _shaped(membership_id: UUID, due_at: datetime | None, outlived: bool, alone: bool, shape: Shape) -> Shaped:
-    return Shaped(membership_id, None if alone else shape, due_at, outlived)
+def _shaped(row: Row[Any]) -> Shaped:
+    return Shaped(row.membership_id, None if row.alone else row.hash, row.due_at, row.outlived)
 
 
 def _cuts(connection: Connection, brand_id: UUID, clock: BrandClock) -> list[datetime]:

@@ -11,13 +11,13 @@ from sqlalchemy import Connection, text
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender
 
 UNBALANCED = text("""
-    SELECT wallet.external_user_id, wallet.received, wallet.spent,
+    SELECT wallet.member_id, wallet.received, wallet.spent,
            coalesce(ledger.received, 0) AS ledger_received, coalesce(ledger.balance, 0) AS ledger_balance
       FROM wallets AS wallet
-      LEFT JOIN (SELECT external_user_id, sum(amount) AS balance, sum(amount) FILTER (WHERE type = 'credit') AS received
+      LEFT JOIN (SELECT member_id, sum(amount) AS balance, sum(amount) FILTER (WHERE type = 'credit') AS received
                    FROM ledger_entries
                   WHERE brand_id = :brand_id
-                  GROUP BY external_user_id) AS ledger USING (external_user_id)
+                  GROUP BY member_id) AS ledger USING (member_id)
      WHERE wallet.brand_id = :brand_id
        AND (wallet.received - wallet.spent <> coalesce(ledger.balance, 0)
             OR wallet.received <> coalesce(ledger.received, 0)

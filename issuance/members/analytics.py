@@ -20,7 +20,8 @@ Interval = Literal["day", "week", "month"]
 MOST_BUCKETS = 1000
 
 _TOTALS = text("""
-    SELECT (SELECT count(*) FROM members WHERE brand_id = :brand_id AND archived_at IS NULL) AS member_count,
+    SELECT (SELECT count(*) FROM members
+             WHERE brand_id = :brand_id AND joined_at IS NOT NULL AND archived_at IS NULL) AS member_count,
            coalesce(sum(amount) FILTER (WHERE type = 'credit'), 0) AS points_minted,
            coalesce(-sum(amount) FILTER (WHERE type IN ('spend', 'refund')), 0) AS points_spent
       FROM ledger_entries WHERE brand_id = :brand_id
@@ -35,9 +36,9 @@ _POINTS = text("""
      GROUP BY bucket
 """)
 _SIGNUPS = text("""
-    SELECT width_bucket(created_at, CAST(:bounds AS timestamptz[])) AS bucket, count(*) AS signups
+    SELECT width_bucket(joined_at, CAST(:bounds AS timestamptz[])) AS bucket, count(*) AS signups
       FROM members
-     WHERE brand_id = :brand_id AND created_at >= :first AND created_at < :last
+     WHERE brand_id = :brand_id AND joined_at >= :first AND joined_at < :last
      GROUP BY bucket
 """)
 _ISSUED = text("""

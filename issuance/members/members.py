@@ -1,16 +1,18 @@
 """Members: the people as the brand knows them, by `externalUserID` (SEMANTICS 12)."""
 
-from collections.abc import Collection, Sequence
-from typing import Annotated, Any
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
-from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy import Connection, select, text, update
+from uuid_utils.compat import uuid7
 
 from issuance.database.tables import guests, members, memberships
-from issuance.engine import due
-from issuance.engine.rows import as_json
+from issuance.engine import schedules
+from issuance.engine.rows import as_json, recordset
 from issuance.errors import Invalid, MemberArchived, MemberNotFound
 from issuance.fields import CamelBody, DisplayName, Email, Identifier, PlainObject, Tier, complaint
 from issuance.tenancy import clock
@@ -18,22 +20,28 @@ from issuance.tenancy import clock
 #: How many bytes of JSON a member's attributes may be.
 MOST_ATTRIBUTES = 16 * 1024
 
-# A member's first day is one on the brand's clock, like all days.
-_ENSURE = text("""
-    INSERT INTO members (brand_id, external_user_id, created_at, updated_at)
-    SELECT :brand_id, new.*, present.now, present.now
-      FROM json_array_elements_text(CAST(:names AS json)) AS new,
+# A member's first day is one on the brand's clock, like all days. Whom it changes nothing for is left out: a row that
+# conflicts is locked, changed or not. What conflicts all the same was written since the statement began.
+_ENSURE = text(f"""
+    INSERT INTO members AS known (brand_id, member_id, external_user_id, joined_at, updated_at)
+    SELECT :brand_id, new.member_id, new.external_user_id, CASE WHEN new.joins THEN present.now END, present.now
+      FROM {recordset(member_id="uuid", external_user_id="text", joins="boolean")},
            (SELECT coalesce(clock_now, clock_timestamp()) AS now FROM brands WHERE brand_id = :brand_id) AS present
-    ON CONFLICT ON CONSTRAINT members_pkey DO NOTHING
-""")
-_DISPLAY_NAMES = text("""
-    SELECT external_user_id, display_name FROM members
-     WHERE brand_id = :brand_id
+     WHERE (SELECT new.joins AND m.joined_at IS NULL FROM members m
+             WHERE m.brand_id = :brand_id AND m.external_user_id = new.external_user_id) IS NOT FALSE
+    ON CONFLICT ON CONSTRAINT members_external_user_id_unique DO UPDATE
+       SET joined_at = excluded.joined_at, updated_at = excluded.updated_at
+     WHERE known.joined_at IS NULL AND excluded.joined_at IS NOT NULL
+    RETURNING external_user_id, member_id
+""")  # noqa: S608 - nothing but names and types written here goes into it
+_KNOWN = text("""
+    SELECT external_user_id, member_id, display_name FROM members
+     WHERE brand_id = :brand_id AND joined_at IS NOT NULL
        AND external_user_id = ANY(ARRAY(SELECT * FROM json_array_elements_text(CAST(:names AS json))))
 """)
 # In one order, so that nobody waits for each other in a circle.
 _HOLD_SOME = text("""
-    SELECT FROM members
+    SELECT external_user_id, member_id FROM members
      WHERE brand_id = :brand_id
        AND external_user_id = ANY(ARRAY(SELECT * FROM json_array_elements_text(CAST(:names AS json))))
      ORDER BY external_user_id
@@ -64,9 +72,48 @@ class MemberBody(MemberProfile):
     )
 
 
-def ensure(connection: Connection, brand_id: UUID, external_user_ids: Sequence[str]) -> None:
-    """Make a record of each member that there is none of yet. An archived member stays archived."""
-    connection.execute(_ENSURE, {"brand_id": brand_id, "names": as_json(sorted(set(external_user_ids)))})
+class Known(NamedTuple):
+    """A member, by what an order needs to know of them."""
+
+    member_id: UUID
+    display_name: str | None
+
+
+class _Locked(NamedTuple):
+    member_id: UUID
+    archived_at: datetime | None
+
+
+def ensure(
+    connection: Connection, brand_id: UUID, joining: Iterable[str], named: Iterable[str] = ()
+) -> dict[str, UUID]:
+    """Make members of those who are `joining` and none yet, and a record of whoever is `named` and has none.
+
+    Who is named only is no member to anybody until they join. An archived member stays archived. Returns the
+    `member_id` of those for whom this changed something.
+    """
+    joins = {**dict.fromkeys(named, False), **dict.fromkeys(joining, True)}
+    if not joins:
+        return {}
+    # In one order, so that nobody waits for each other in a circle.
+    rows = [{"member_id": uuid7(), "external_user_id": name, "joins": joins[name]} for name in sorted(joins)]
+    changed = connection.execute(_ENSURE, {"brand_id": brand_id, "rows": as_json(rows)})
+    return {row.external_user_id: row.member_id for row in changed}
+
+
+def ensure_held(
+    connection: Connection, brand_id: UUID, joining: Collection[str], named: Collection[str]
+) -> dict[str, UUID]:
+    """`ensure`, and keep all of them from being archived until the transaction ends: the `member_id` of each.
+
+    Waits for archiving that is under way.
+    """
+    people = {*joining, *named}
+    changed = ensure(connection, brand_id, joining, named)
+    if len(changed) == len(people):
+        return changed  # new, as most are: nobody archives what is not committed yet
+    held = connection.execute(_HOLD_SOME, {"brand_id": brand_id, "names": as_json(list(people))})
+    return {row.external_user_id: row.member_id for row in held}
 
 
 def upsert(
@@ -85,18 +132,18 @@ def upsert(
         raise Invalid(f"externalUserID: {wrong}", fields={"externalUserID": wrong}) from None
     now = clock.read(connection, brand_id).now
     ensure(connection, brand_id, [external_user_id])
-    was_archived = _lock(connection, brand_id, external_user_id).archived_at is not None
+    locked = _lock(connection, brand_id, external_user_id)
+    was_archived = locked.archived_at is not None
     if was_archived and not revive:
         raise MemberArchived
     named = profile.model_dump(exclude_unset=True, exclude={"external_user_id"})
     if "tier" in named:
         named["tier"] = named["tier"] or ""
     if named or was_archived:
-        connection.execute(
-            update(members).where(*_one(brand_id, external_user_id)).values(**named, archived_at=None, updated_at=now)
-        )
-    woken = orders_with(connection, brand_id, external_user_id) if was_archived else []
-    due.wake(connection, brand_id, woken, now)
+        changed = {**named, "archived_at": None, "updated_at": now}
+        connection.execute(update(members).where(*_one(brand_id, external_user_id)).values(changed))
+    woken = orders_with(connection, brand_id, locked.member_id) if was_archived else []
+    schedules.wake(connection, brand_id, woken, now)
     return get(connection, brand_id, external_user_id), woken
 
 
@@ -112,7 +159,7 @@ def get(connection: Connection, brand_id: UUID, external_user_id: str) -> dict[s
             columns.tier,
             columns.email,
             columns.attributes,
-            columns.created_at,
+            columns.joined_at.label("created_at"),
             columns.archived_at,
         ).where(*_one(brand_id, external_user_id))
     ).one_or_none()
@@ -121,57 +168,70 @@ def get(connection: Connection, brand_id: UUID, external_user_id: str) -> dict[s
     return dict(row._mapping)
 
 
-def hold(connection: Connection, brand_id: UUID, external_user_id: str) -> None:
-    """Keep a member from being archived until the transaction ends. Raises MemberNotFound, MemberArchived."""
-    if _lock(connection, brand_id, external_user_id, shared=True).archived_at is not None:
-        raise MemberArchived
+def id_of(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID:
+    """A member's `member_id`, archived or not. Raises MemberNotFound."""
+    if "\x00" in external_user_id:
+        raise MemberNotFound
+    member_id: UUID | None = connection.scalar(select(members.c.member_id).where(*_one(brand_id, external_user_id)))
+    if member_id is None:
+        raise MemberNotFound
+    return member_id
 
 
-def hold_some(connection: Connection, brand_id: UUID, external_user_ids: Collection[str]) -> None:
-    """`hold` for those of some people who are members, archived or not; waits for archiving that is under way."""
-    if external_user_ids:
-        connection.execute(_HOLD_SOME, {"brand_id": brand_id, "names": as_json(list(external_user_ids))})
+def hold(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID:
+    """Keep a member from being archived until the transaction ends: their `member_id`.
 
-
-def archive(connection: Connection, brand_id: UUID, external_user_id: str) -> bool:
-    """Mark a member as archived, now on the brand's clock; False: it was already. `archiving` does the rest.
-
-    Nobody signs the member up, names, credits or spends until the transaction ends. Raises MemberNotFound.
+    Raises MemberNotFound, MemberArchived.
     """
-    if _lock(connection, brand_id, external_user_id).archived_at is not None:
-        return False
+    locked = _lock(connection, brand_id, external_user_id, shared=True)
+    if locked.archived_at is not None:
+        raise MemberArchived
+    return locked.member_id
+
+
+def archive(connection: Connection, brand_id: UUID, external_user_id: str) -> tuple[UUID, bool]:
+    """Mark a member as archived, now on the brand's clock: their `member_id`, and whether they were not archived yet.
+
+    `archiving` does the rest. Nobody signs the member up, names, credits or spends until the transaction ends.
+    Raises MemberNotFound.
+    """
+    locked = _lock(connection, brand_id, external_user_id)
+    if locked.archived_at is not None:
+        return locked.member_id, False
     now = clock.read(connection, brand_id).now
     connection.execute(update(members).where(*_one(brand_id, external_user_id)).values(archived_at=now, updated_at=now))
-    return True
+    return locked.member_id, True
 
 
-def orders_with(connection: Connection, brand_id: UUID, external_user_id: str) -> list[UUID]:
+def orders_with(connection: Connection, brand_id: UUID, member_id: UUID) -> list[UUID]:
     """The ids of a member's memberships and of those that they are a guest of, in order."""
     own, elsewhere = (
-        select(table.c.membership_id).where(table.c.brand_id == brand_id, table.c.external_user_id == external_user_id)
+        select(table.c.membership_id).where(table.c.brand_id == brand_id, table.c.member_id == member_id)
         for table in (memberships, guests)
     )
     return sorted(connection.scalars(own.union(elsewhere)))
 
 
-def display_names(connection: Connection, brand_id: UUID, external_user_ids: Sequence[str]) -> dict[str, str | None]:
-    """What the members among `external_user_ids` are called, where they are known."""
+def known(connection: Connection, brand_id: UUID, external_user_ids: Sequence[str]) -> dict[str, Known]:
+    """The members among `external_user_ids`."""
     if not external_user_ids:
         return {}
-    found = connection.execute(_DISPLAY_NAMES, {"brand_id": brand_id, "names": as_json(external_user_ids)})
-    return {row.external_user_id: row.display_name for row in found}
+    found = connection.execute(_KNOWN, {"brand_id": brand_id, "names": as_json(external_user_ids)})
+    return {row.external_user_id: Known(row.member_id, row.display_name) for row in found}
 
 
-def _lock(connection: Connection, brand_id: UUID, external_user_id: str, *, shared: bool = False) -> Row[Any]:
+def _lock(connection: Connection, brand_id: UUID, external_user_id: str, *, shared: bool = False) -> _Locked:
     if "\x00" in external_user_id:
         raise MemberNotFound
     # Shared: beside one another and beside changes of the profile, not beside archiving.
-    found = select(members.c.archived_at).where(*_one(brand_id, external_user_id))
+    found = select(members.c.member_id, members.c.archived_at).where(*_one(brand_id, external_user_id))
     row = connection.execute(found.with_for_update(read=shared, key_share=shared)).one_or_none()
     if row is None:
         raise MemberNotFound
-    return row
+    return _Locked(*row)
 
 
-def _one(brand_id: UUID, external_user_id: str) -> tuple[Any, Any]:
-    return members.c.brand_id == brand_id, members.c.external_user_id == external_user_id
+def _one(brand_id: UUID, external_user_id: str) -> tuple[Any, Any, Any]:
+    columns = members.c
+    # Who was named as a guest only is no member.
+    return columns.brand_id == brand_id, columns.external_user_id == external_user_id, columns.joined_at.is_not(None)

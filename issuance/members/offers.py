@@ -14,7 +14,7 @@ from issuance.tenancy import clock
 
 def page(connection: Connection, brand_id: UUID, external_user_id: str, limit: int, cursor: str | None) -> cursors.Rows:
     """A page of a member's offers, the latest issued first. Raises MemberNotFound."""
-    members.get(connection, brand_id, external_user_id)
+    member_id = members.id_of(connection, brand_id, external_user_id)
     now = clock.read(connection, brand_id).now
     columns = credits_table.c
     found = (
@@ -31,7 +31,7 @@ def page(connection: Connection, brand_id: UUID, external_user_id: str, limit: i
         .join(coupons, and_(coupons.c.brand_id == columns.brand_id, coupons.c.coupon_id == columns.coupon_id))
         .where(
             columns.brand_id == brand_id,
-            guests.c.external_user_id == external_user_id,
+            guests.c.member_id == member_id,
             credits.status_at(now) == "live",
         )
     )

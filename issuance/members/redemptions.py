@@ -11,12 +11,14 @@ from uuid_utils.compat import uuid7
 
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.database import cursors
+from issuance.database.identities import member_id_of
 from issuance.database.tables import credits as credits_table
-from issuance.database.tables import redemptions
-from issuance.engine import due
+from issuance.database.tables import guests, redemptions
+from issuance.database.tables import members as members_table
+from issuance.engine import schedules
 from issuance.errors import CreditUnknown, InvalidTransition, NotFound
 from issuance.fields import camel
-from issuance.members import wallets
+from issuance.members import members, wallets
 from issuance.tenancy import clock
 from issuance.webhooks import outbox
 from issuance.webhooks.outbox import News
@@ -41,7 +43,7 @@ _LOST_WITH_A_MEMBER = text("""
                      JOIN memberships m USING (brand_id, membership_id)
                      JOIN guests g USING (brand_id, membership_id, guest_id)
                      JOIN members p ON p.brand_id = c.brand_id
-                                   AND p.external_user_id IN (m.external_user_id, g.external_user_id)
+                                   AND p.member_id IN (m.member_id, g.member_id)
                     WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id AND p.archived_at IS NOT NULL)
 """)
 
@@ -56,7 +58,12 @@ _USE = (
         credits.status_at(_NOW) == "live",
     )
     .values(uses=credits_table.c.uses + 1, redeemed_at=case((credits_table.c.multi_use, null()), else_=_NOW))
-    .returning(credits_table.c.credit_id, credits_table.c.uses, credits_table.c.multi_use)
+    .returning(
+        credits_table.c.credit_id,
+        credits_table.c.uses,
+        credits_table.c.multi_use,
+        select(guests.c.member_id).where(credits.HOLDER).scalar_subquery().label("member_id"),
+    )
 )
 _COLUMNS = (
     redemptions.c.redemption_id.label("id"),
@@ -66,13 +73,17 @@ _COLUMNS = (
     redemptions.c.updated_at,
     redemptions.c.start_at,
     redemptions.c.end_at,
-    redemptions.c.external_user_id,
     redemptions.c.points,
     redemptions.c.reference,
 )
 _CREATE = insert(redemptions).returning(*_COLUMNS)
 _CREDIT = and_(credits_table.c.brand_id == redemptions.c.brand_id, credits_table.c.credit_id == redemptions.c.credit_id)
-_SHOWN = select(*_COLUMNS, credits_table.c.code.label("credit_code")).outerjoin(credits_table, _CREDIT)
+_MEMBER = and_(members_table.c.brand_id == redemptions.c.brand_id, members_table.c.member_id == redemptions.c.member_id)
+_SHOWN = (
+    select(*_COLUMNS, members_table.c.external_user_id, credits_table.c.code.label("credit_code"))
+    .outerjoin(members_table, _MEMBER)
+    .outerjoin(credits_table, _CREDIT)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +108,11 @@ def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Bo
         raise credits.refusal(connection, brand_id, code, now)
     assert used.multi_use or used.uses == 1, "a single-use credit is redeemed at most once"
     credit = credits.get(connection, brand_id, code, now)
-    spent = {"credit_id": used.credit_id, "external_user_id": credit["guest"]["external_user_id"]}
+    spent = {"credit_id": used.credit_id, "member_id": used.member_id}
     offer = booking.offer or credit["coupon_name"]
-    redemption = {**_create(connection, brand_id, booking, now, **spent, offer=offer), "credit_code": credit["code"]}
+    made = _create(connection, brand_id, booking, now, **spent, offer=offer)
+    holder = credit["guest"]["external_user_id"]
+    redemption = {**made, "external_user_id": holder, "credit_code": credit["code"]}
     created = News("redemption.created", now, _told(redemption))
     outbox.add_all(connection, brand_id, [created, News("credit.redeemed", now, credit)])
     return {**credit, "redemption": {"id": redemption["id"], "status": redemption["status"]}}
@@ -127,11 +140,12 @@ def redeem_points(
 ) -> dict[str, Any]:
     """Spend a member's points: the redemption. Raises MemberNotFound, MemberArchived, InsufficientPoints."""
     now = clock.read(connection, brand_id).now
-    member = {"points": points, "external_user_id": external_user_id}
-    made = _create(connection, brand_id, booking, now, **member, offer=booking.offer or "")
-    redemption = {**made, "credit_code": None}
+    member_id = members.hold(connection, brand_id, external_user_id)
+    spent = {"points": points, "member_id": member_id}
+    made = _create(connection, brand_id, booking, now, **spent, offer=booking.offer or "")
+    redemption = {**made, "external_user_id": external_user_id, "credit_code": None}
     outbox.add(connection, brand_id, "redemption.created", _told(redemption), occurred_at=now)
-    wallets.spend(connection, brand_id, external_user_id, points, redemption["id"])
+    wallets.spend(connection, brand_id, member_id, points, redemption["id"])
     return redemption
 
 
@@ -147,9 +161,7 @@ def move(
     columns = redemptions.c
     one = (columns.brand_id == brand_id, columns.redemption_id == redemption_id)
     row = connection.execute(
-        select(columns.status, columns.credit_id, columns.points, columns.external_user_id)
-        .where(*one)
-        .with_for_update()
+        select(columns.status, columns.credit_id, columns.points, columns.member_id).where(*one).with_for_update()
     ).one_or_none()
     if row is None:
         raise NotFound("There is no such redemption.")
@@ -161,7 +173,7 @@ def move(
     connection.execute(update(redemptions).where(*one).values(status=status, updated_at=now))
     woken: list[UUID] = []
     if status == "CANCELED" and row.points is not None:
-        wallets.refund(connection, brand_id, row.external_user_id, row.points, redemption_id)
+        wallets.refund(connection, brand_id, row.member_id, row.points, redemption_id)
     elif status == "CANCELED":
         woken = [_give_back(connection, brand_id, row.credit_id, now)]
     redemption = get(connection, brand_id, redemption_id)
@@ -175,7 +187,7 @@ def get(
     """One redemption, of a member if one is named. Raises NotFound."""
     found = _SHOWN.where(redemptions.c.brand_id == brand_id, redemptions.c.redemption_id == redemption_id)
     if external_user_id is not None:
-        found = found.where(redemptions.c.external_user_id == external_user_id)
+        found = found.where(redemptions.c.member_id == member_id_of(brand_id, external_user_id))
     row = connection.execute(found).mappings().one_or_none()
     if row is None:
         raise NotFound("There is no such redemption.")
@@ -194,7 +206,7 @@ def page(
     """A page of redemptions, the newest first."""
     found = _SHOWN.where(redemptions.c.brand_id == brand_id)
     if external_user_id is not None:
-        found = found.where(redemptions.c.external_user_id == external_user_id)
+        found = found.where(redemptions.c.member_id == member_id_of(brand_id, external_user_id))
     if status is not None:
         found = found.where(redemptions.c.status == status)
     return cursors.rows_of(connection, found, redemptions.c.created_at, redemptions.c.redemption_id, limit, cursor)
@@ -209,13 +221,13 @@ def counts(connection: Connection, brand_id: UUID, external_user_id: str | None 
         .group_by(columns.status)
     )
     if external_user_id is not None:
-        found = found.where(columns.external_user_id == external_user_id)
+        found = found.where(columns.member_id == member_id_of(brand_id, external_user_id))
     known = {row.status: row.number for row in connection.execute(found)}
     return {status: known.get(status, 0) for status in STATUSES}
 
 
 def _create(connection: Connection, brand_id: UUID, booking: Booking, now: datetime, **spent: object) -> dict[str, Any]:
-    """A new redemption, as it is shown but for its credit."""
+    """A new redemption, as it is shown but for its credit and whose it is."""
     made = connection.execute(
         _CREATE,
         {
@@ -240,7 +252,7 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: dat
     credit = connection.execute(select(columns.membership_id, columns.multi_use).where(*one)).one()
     membership_id: UUID = credit.membership_id
     # The due before the credit: settling and archiving lock them in this order.
-    due.wake(connection, brand_id, [membership_id], now)
+    schedules.wake(connection, brand_id, [membership_id], now)
     left = columns.uses - 1
     connection.execute(
         update(credits_table)

@@ -51,9 +51,13 @@ def read(connection: Connection, brand_id: UUID, external_user_id: str) -> dict[
         .join(brands, brands.c.brand_id == columns.brand_id)
         .outerjoin(
             wallets,
-            and_(wallets.c.brand_id == columns.brand_id, wallets.c.external_user_id == columns.external_user_id),
+            and_(wallets.c.brand_id == columns.brand_id, wallets.c.member_id == columns.member_id),
         )
-        .where(columns.brand_id == brand_id, columns.external_user_id == external_user_id)
+        .where(
+            columns.brand_id == brand_id,
+            columns.external_user_id == external_user_id,
+            columns.joined_at.is_not(None),
+        )
     ).one_or_none()
     if row is None:
         raise MemberNotFound
@@ -69,45 +73,44 @@ def credit(
     connection: Connection, brand_id: UUID, external_user_id: str, amount: int, reason: str | None
 ) -> dict[str, Any]:
     """Give a member points: the wallet after it. Raises MemberNotFound, MemberArchived, Invalid."""
-    members.hold(connection, brand_id, external_user_id)
-    if _lock(connection, brand_id, external_user_id).received + amount > MOST_POINTS:
+    member_id = members.hold(connection, brand_id, external_user_id)
+    if _lock(connection, brand_id, member_id).received + amount > MOST_POINTS:
         wrong = f"a wallet receives at most {MOST_POINTS} points in all"
         raise Invalid(f"amount: {wrong}", fields={"amount": wrong})
-    _enter(connection, brand_id, external_user_id, "credit", amount, reason=reason)
+    _enter(connection, brand_id, member_id, "credit", amount, reason=reason)
     wallet = read(connection, brand_id, external_user_id)
     told = {"externalUserID": external_user_id, "amount": amount, "reason": reason, "balance": wallet["balance"]}
     outbox.add(connection, brand_id, "wallet.credited", {**told, "currency": wallet["currency"]})
     return wallet
 
 
-def spend(connection: Connection, brand_id: UUID, external_user_id: str, points: int, redemption_id: UUID) -> None:
-    """Take points for a redemption. Raises MemberNotFound, MemberArchived, InsufficientPoints."""
-    members.hold(connection, brand_id, external_user_id)
-    wallet = _lock(connection, brand_id, external_user_id)
+def spend(connection: Connection, brand_id: UUID, member_id: UUID, points: int, redemption_id: UUID) -> None:
+    """Take points for a redemption of a member who is held. Raises InsufficientPoints."""
+    wallet = _lock(connection, brand_id, member_id)
     if wallet.received - wallet.spent < points:
         raise InsufficientPoints(fields={"points": f"the wallet holds {wallet.received - wallet.spent}"})
-    _enter(connection, brand_id, external_user_id, "spend", -points, redemption_id=redemption_id)
+    _enter(connection, brand_id, member_id, "spend", -points, redemption_id=redemption_id)
 
 
-def refund(connection: Connection, brand_id: UUID, external_user_id: str, points: int, redemption_id: UUID) -> None:
+def refund(connection: Connection, brand_id: UUID, member_id: UUID, points: int, redemption_id: UUID) -> None:
     """Give back the points of a redemption that was canceled, to an archived member too."""
-    _lock(connection, brand_id, external_user_id)
-    _enter(connection, brand_id, external_user_id, "refund", points, redemption_id=redemption_id)
+    _lock(connection, brand_id, member_id)
+    _enter(connection, brand_id, member_id, "refund", points, redemption_id=redemption_id)
 
 
-def forfeit(connection: Connection, brand_id: UUID, external_user_id: str, reason: str) -> None:
+def forfeit(connection: Connection, brand_id: UUID, member_id: UUID, reason: str) -> None:
     """Let the whole balance go."""
-    wallet = _lock(connection, brand_id, external_user_id)
+    wallet = _lock(connection, brand_id, member_id)
     balance = wallet.received - wallet.spent
     if balance:
-        _enter(connection, brand_id, external_user_id, "forfeit", -balance, reason=reason)
+        _enter(connection, brand_id, member_id, "forfeit", -balance, reason=reason)
 
 
 def entries(
     connection: Connection, brand_id: UUID, external_user_id: str, limit: int, cursor: str | None
 ) -> cursors.Rows:
     """A page of a member's ledger, the newest first. What takes points away is negative. Raises MemberNotFound."""
-    members.get(connection, brand_id, external_user_id)
+    member_id = members.id_of(connection, brand_id, external_user_id)
     columns = ledger_entries.c
     found = select(
         columns.entry_id.label("id"),
@@ -116,20 +119,20 @@ def entries(
         columns.reason,
         columns.redemption_id,
         columns.created_at,
-    ).where(columns.brand_id == brand_id, columns.external_user_id == external_user_id)
+    ).where(columns.brand_id == brand_id, columns.member_id == member_id)
     return cursors.rows_of(connection, found, columns.created_at, columns.entry_id, limit, cursor)
 
 
-def _lock(connection: Connection, brand_id: UUID, external_user_id: str) -> _Totals:
+def _lock(connection: Connection, brand_id: UUID, member_id: UUID) -> _Totals:
     columns = wallets.c
     found = (
         select(columns.received, columns.spent)
-        .where(columns.brand_id == brand_id, columns.external_user_id == external_user_id)
+        .where(columns.brand_id == brand_id, columns.member_id == member_id)
         .with_for_update()
     )
     row = connection.execute(found).one_or_none()
     if row is None:
-        ids = {"brand_id": brand_id, "external_user_id": external_user_id}
+        ids = {"brand_id": brand_id, "member_id": member_id}
         connection.execute(postgresql.insert(wallets).values(ids).on_conflict_do_nothing(constraint="wallets_pkey"))
         row = connection.execute(found).one()
     return _Totals(row.received, row.spent)
@@ -138,7 +141,7 @@ def _lock(connection: Connection, brand_id: UUID, external_user_id: str) -> _Tot
 def _enter(
     connection: Connection,
     brand_id: UUID,
-    external_user_id: str,
+    member_id: UUID,
     kind: EntryType,
     amount: int,
     *,
@@ -149,7 +152,7 @@ def _enter(
         insert(ledger_entries).values(
             brand_id=brand_id,
             entry_id=uuid7(),
-            external_user_id=external_user_id,
+            member_id=member_id,
             type=kind,
             amount=amount,
             reason=reason,

@@ -11,7 +11,7 @@ from issuance.billing import events
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.database.tables import credits as credits_table
 from issuance.database.tables import guests
-from issuance.engine import cohorts, due
+from issuance.engine import schedules
 from issuance.members import members, wallets
 from issuance.tenancy import clock
 from issuance.webhooks import outbox
@@ -21,25 +21,22 @@ SOURCE = "issuance:members"
 
 _REASON = "member_archived"
 
-# The dues are what settling locks: nothing is issued until the credits that are out are revoked. A party that was told
-# of and is not settled yet is in the inbox only.
-_LOCK = text("""
-    SELECT d.membership_id, m.external_user_id = :external_user_id AS own,
+# A party that was told of and is not settled yet is in the inbox only.
+_ON_ORDERS = text("""
+    SELECT m.membership_id, m.member_id = :member_id AS own,
            m.status IN ('cancelled', 'expired') AND NOT EXISTS (
                SELECT FROM billing_events e
-                WHERE (e.brand_id, e.membership_id) = (d.brand_id, d.membership_id)
+                WHERE (e.brand_id, e.membership_id) = (m.brand_id, m.membership_id)
                   AND (e.settled_at IS NULL OR e.time > :now)) AS ended
-      FROM dues d
-      JOIN memberships m USING (brand_id, membership_id)
-     WHERE d.brand_id = :brand_id
-       AND (m.external_user_id = :external_user_id
-            OR d.membership_id IN (SELECT membership_id FROM guests
-                                    WHERE brand_id = :brand_id AND external_user_id = :external_user_id)
-            OR d.membership_id IN (SELECT membership_id FROM billing_events
+      FROM memberships m
+     WHERE m.brand_id = :brand_id
+       AND (m.member_id = :member_id
+            OR m.membership_id IN (SELECT membership_id FROM guests
+                                    WHERE brand_id = :brand_id AND member_id = :member_id)
+            OR m.membership_id IN (SELECT membership_id FROM billing_events
                                     WHERE brand_id = :brand_id AND settled_at IS NULL
                                       AND type = 'membership.guests_changed' AND data @> CAST(:party AS jsonb)))
-     ORDER BY d.membership_id
-       FOR UPDATE OF d
+     ORDER BY m.membership_id
 """)
 
 
@@ -50,23 +47,24 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
     elsewhere are revoked; the balance is forfeited unless it is to be retained. Raises MemberNotFound.
     """
     now = clock.read(connection, brand_id, hold=True).now
-    is_news = members.archive(connection, brand_id, external_user_id)
-    who = {"brand_id": brand_id, "external_user_id": external_user_id}
+    member_id, is_news = members.archive(connection, brand_id, external_user_id)
+    who = {"brand_id": brand_id, "member_id": member_id}
     party = json.dumps({"guests": [{"external_user_id": external_user_id}]})
-    cohorts.leave(connection, brand_id, members.orders_with(connection, brand_id, external_user_id))
-    locked = connection.execute(_LOCK, {**who, "now": now, "party": party}).all()
-    due.wake(connection, brand_id, [row.membership_id for row in locked], now)
+    which = {**who, "now": now, "party": party}
+    # Waits for settling under way, and keeps more of it out: nothing is issued until what is out is revoked.
+    schedules.wake(connection, brand_id, [row.membership_id for row in connection.execute(_ON_ORDERS, which)], now)
+    locked = connection.execute(_ON_ORDERS, which).all()
     own = [row.membership_id for row in locked if row.own]
     ending = [row.membership_id for row in locked if row.own and not row.ended]
     told = events.accept(connection, brand_id, [_end(membership_id, now.isoformat()) for membership_id in ending])
     assert not told.rejected, "our own facts are well-formed"
     held_elsewhere = and_(
         credits_table.c.membership_id.in_([row.membership_id for row in locked]),
-        select(guests.c.guest_id).where(credits.HOLDER, guests.c.external_user_id == external_user_id).exists(),
+        select(guests.c.guest_id).where(credits.HOLDER, guests.c.member_id == member_id).exists(),
     )
     credits.revoke_all(connection, brand_id, _REASON, or_(credits_table.c.membership_id.in_(own), held_elsewhere))
     if not retain_balance:
-        wallets.forfeit(connection, brand_id, external_user_id, _REASON)
+        wallets.forfeit(connection, brand_id, member_id, _REASON)
     if is_news:
         removed = {"externalUserID": external_user_id, "archived": True, "balanceRetained": retain_balance}
         outbox.add(connection, brand_id, "member.archived", removed)

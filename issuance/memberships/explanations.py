@@ -7,17 +7,21 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from issuance.deciding.decisions import Decision, decide_with
+from issuance.deciding.decisions import Decision, decide
 from issuance.deciding.facts import Credit
-from issuance.deciding.occurrences import Turn
+from issuance.deciding.history import History
+from issuance.deciding.occurrences import Occurrence
 from issuance.deciding.reasons import Outcome, Reason
-from issuance.deciding.releases import History
-from issuance.engine.loading import BY_IDS_UNLOCKED, load, load_rules
-from issuance.engine.rows import id_array
+from issuance.engine.facts import Membership, load
+from issuance.engine.rules import RuleBook
 from issuance.errors import NotFound
 from issuance.tenancy import clock as clocks
 
-_GUESTS = text("SELECT guest_id, name, external_user_id FROM guests WHERE brand_id = :brand_id AND membership_id = :id")
+_GUESTS = text("""
+    SELECT g.guest_id, g.name, m.external_user_id
+      FROM guests g LEFT JOIN members m USING (brand_id, member_id)
+     WHERE g.brand_id = :brand_id AND g.membership_id = :id
+""")
 
 
 def explain(
@@ -32,57 +36,60 @@ def explain(
     """A row a (rule, guest, occurrence) whose period starts within `first` to `last` (inclusive dates in the brand's
     zone; default: from the sign-up to today), deleted rules too. Raises NotFound for an unknown membership."""
     clock = clocks.read(connection, brand_id)
-    loaded = load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=id_array([membership_id]))
+    loaded = load(connection, brand_id, clock.zone, [membership_id])
     if not loaded:
         raise NotFound("There is no such membership.")
-    membership = loaded[0]
-    history = History(membership.facts_at(clock.now, membership.credits), clock.now)
-    rules = load_rules(connection, brand_id, loaded, hold=False)[membership.row.membership_type_id]
+    (member,) = loaded
+    history = member.history(clock.now)
+    rules = RuleBook(connection, brand_id)[member.facts.membership_type_id]
     chosen = [rule for rule in rules if credit_rule_id in (None, rule.credit_rule_id)]
     until = last or max(history.today, history.facts.starts_on)
     names = {row.guest_id: row for row in connection.execute(_GUESTS, {"brand_id": brand_id, "id": membership_id})}
-    decisions = decide_with(history, chosen, max(until, history.facts.starts_on))
+    decisions = decide(history, chosen, max(until, history.facts.starts_on))
     rows = []
-    for turn, of_turn in groupby(decisions, lambda decision: decision.turn):
-        if (first is None or first <= turn.period_start) and turn.period_start <= until:
-            facts = _facts(history, turn)
-            rows += [_row(history, decision, names, facts) for decision in of_turn]
+    for occurrence, of_occurrence in groupby(decisions, lambda decision: decision.occurrence):
+        if (first is None or first <= occurrence.period_start) and occurrence.period_start <= until:
+            facts = _facts(member, history, occurrence)
+            rows += [_row(member, history, decision, names, facts) for decision in of_occurrence]
     return rows
 
 
-def _facts(history: History, turn: Turn) -> dict[str, Any]:
-    """What decided a turn, whoever the guest."""
+def _facts(member: Membership, history: History, occurrence: Occurrence) -> dict[str, Any]:
+    """What decided an occurrence, whoever the guest."""
     return {
-        "status_at_start": history.status_at(history.start_of(turn.day)).value,
-        "starts_at": _instant(history.start_of(turn.day)),
-        "scheduled_at": _instant(turn.scheduled_at),
-        "released_at": None if turn.release.first is None else _instant(turn.release.first),
+        "status_at_start": history.status_at(history.start_of(occurrence.day)).value,
+        "starts_at": _instant(history.start_of(occurrence.day)),
+        "scheduled_at": _instant(occurrence.scheduled_at),
+        "released_at": None if occurrence.release.first is None else _instant(occurrence.release.first),
         "charges": [
-            {"charge_id": charge.charge_id, "state": charge.facts[-1].state.value}
-            for charge in history.charges_on(turn.day)
+            {"charge_id": member.charge_ids[charge.number], "state": charge.state.value}
+            for charge in history.charges_on(occurrence.day)
         ],
-        "charged_automatically": history.is_charged_automatically(turn.day),
+        "charged_automatically": history.is_charged_automatically(occurrence.day),
     }
 
 
-def _row(history: History, decision: Decision, names: dict[UUID, Any], facts_of_turn: dict[str, Any]) -> dict[str, Any]:
-    turn, credit = decision.turn, decision.credit
+def _row(
+    member: Membership, history: History, decision: Decision, names: dict[UUID, Any], shared: dict[str, Any]
+) -> dict[str, Any]:
+    occurrence, credit = decision.occurrence, decision.credit
+    guest_id = member.guest_ids[decision.guest.place]
     # An owed credit that is out was issued; one that is not out yet waits for the settling that is under way.
     reason = Reason.ISSUED if decision.reason is Reason.ALREADY_ISSUED else decision.reason
-    named = names.get(decision.guest.guest_id)
-    name = named.name if named is not None else str(decision.guest.guest_id)
-    facts = {**facts_of_turn, "credit_id": None if credit is None else str(credit.credit_id)}
+    named = names.get(guest_id)
+    name = named.name if named is not None else str(guest_id)
+    facts = {**shared, "credit_id": None if credit is None else str(member.credit_ids[credit.key])}
     return {
         "credit_rule_id": decision.credit_rule_id,
         "rule_version": None if decision.version is None else decision.version.version,
         "guest": {
-            "id": decision.guest.guest_id,
+            "id": guest_id,
             "name": name,
             "lead_booker": decision.guest.lead_booker,
             "external_user_id": None if named is None else named.external_user_id,
         },
-        "period_start": turn.period_start,
-        "period_end": turn.period_end,
+        "period_start": occurrence.period_start,
+        "period_end": occurrence.period_end,
         "outcome": reason.outcome.value,
         "reason": reason.value,
         "facts": facts,
@@ -114,9 +121,13 @@ _SENTENCES = {
 
 
 def _sentence(history: History, decision: Decision, reason: Reason, name: str) -> str:
-    turn = decision.turn
-    end = "once and for all" if turn.period_end is None else f"to {turn.period_end.isoformat()}"
-    words = {"name": name, "start": turn.period_start.isoformat(), "period": f"{turn.period_start.isoformat()} {end}"}
+    occurrence = decision.occurrence
+    end = "once and for all" if occurrence.period_end is None else f"to {occurrence.period_end.isoformat()}"
+    words = {
+        "name": name,
+        "start": occurrence.period_start.isoformat(),
+        "period": f"{occurrence.period_start.isoformat()} {end}",
+    }
     if decision.credit is not None:
         said = f"{name} was issued a credit for {words['period']}; it {_became(history, decision.credit)}."
         if reason.outcome is Outcome.ISSUED:

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, text
 from issuance.deciding.calendar import add_months, day_of
 from issuance.deciding.decisions import decide
 from issuance.deciding.reasons import Reason
-from issuance.engine.loading import BY_IDS_UNLOCKED, Membership, load, load_rules
-from issuance.engine.rows import id_array
-from issuance.engine.sharing import SharedWalks
+from issuance.engine.facts import Membership, load
+from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.rules import RuleBook
 from issuance.tenancy import clock as clocks
 
 _BATCH = 1000
@@ -43,21 +43,18 @@ def forecast(connection: Connection, brand_id: UUID, credit_rule_id: UUID, month
     last = add_months(first, months) - timedelta(days=1)
     total: Counter[str] = Counter()
     known: dict[Hashable, Counter[str]] = {}
+    rules = RuleBook(connection, brand_id)
+    fingerprints = Fingerprints(rules, clock)
     for memberships in _memberships(connection, brand_id, credit_rule_id, clock):
-        of_type = load_rules(connection, brand_id, memberships, hold=False)
-        rules = {
-            type_id: [rule for rule in found if rule.credit_rule_id == credit_rule_id]
-            for type_id, found in of_type.items()
-        }
-        shapes = SharedWalks(rules, clock)
-        for membership in memberships:
-            shape = shapes.kind(membership)
-            counts = known.get(shape)
-            if shape is None or counts is None:
-                facts = membership.facts_at(clock.now, membership.credits)
-                decisions = decide(facts, rules[membership.row.membership_type_id], clock.now, last)
-                ahead = [decision for decision in decisions if decision.reason in _COUNTS]
-                counts = known[shape] = Counter(_month(one.turn.day) for one in ahead if one.turn.day >= first)
+        for member in memberships:
+            whole = fingerprints.whole(member)
+            counts = known.get(whole)
+            if whole is None or counts is None:
+                of_type = rules[member.facts.membership_type_id]
+                of_rule = [rule for rule in of_type if rule.credit_rule_id == credit_rule_id]
+                decisions = decide(member.history(clock.now), of_rule, last)
+                days = [decision.occurrence.day for decision in decisions if decision.reason in _COUNTS]
+                counts = known[whole] = Counter(_month(day) for day in days if day >= first)
             total += counts
     names = [_month(add_months(first, number)) for number in range(months)]
     return [{"month": name, "credits": total[name]} for name in names]
@@ -73,7 +70,7 @@ def _memberships(
         if not ids:
             return
         after = ids[-1]
-        yield load(connection, brand_id, clock.zone, BY_IDS_UNLOCKED, ids=id_array(ids))
+        yield load(connection, brand_id, clock.zone, ids)
 
 
 def _month(day: date) -> str:

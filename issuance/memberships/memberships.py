@@ -7,14 +7,14 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, select
 
 from issuance.database import paging
-from issuance.database.tables import guests, membership_types, memberships
+from issuance.database.identities import member_id_of
+from issuance.database.tables import guests, members, membership_types, memberships
 from issuance.deciding.facts import Status as Standing
-from issuance.deciding.releases import History
+from issuance.deciding.history import History
 from issuance.deciding.standing import ENDED
-from issuance.engine.loading import BY_IDS_UNLOCKED, load
+from issuance.engine.facts import Membership, load
 from issuance.errors import NotFound
 from issuance.tenancy import clock
-from issuance.tenancy.clock import BrandClock
 
 Status = Literal["upcoming", "active", "billing", "needs_attention", "paused", "cancelled", "expired"]
 STATUSES: tuple[str, ...] = get_args(Status)
@@ -44,7 +44,7 @@ def page(
     if membership_type_id is not None:
         found = found.where(memberships.c.membership_type_id == membership_type_id)
     if external_user_id is not None:
-        found = found.where(memberships.c.external_user_id == external_user_id)
+        found = found.where(memberships.c.member_id == member_id_of(brand_id, external_user_id))
     if status is not None:
         found = found.where(memberships.c.status == status)
     rows, total = paging.rows_of(connection, found, page, per_page)
@@ -58,7 +58,7 @@ def _all(brand_id: UUID) -> Select[Any]:
             columns.membership_id.label("id"),
             columns.membership_type_id,
             membership_types.c.name.label("membership_type_name"),
-            columns.external_user_id,
+            members.c.external_user_id,
             columns.status,
             columns.signed_up_at,
             columns.starts_on,
@@ -70,6 +70,8 @@ def _all(brand_id: UUID) -> Select[Any]:
             (membership_types.c.brand_id == columns.brand_id)
             & (membership_types.c.membership_type_id == columns.membership_type_id),
         )
+        # Outer, so that counting needs no look at members.
+        .outerjoin(members, (members.c.brand_id == columns.brand_id) & (members.c.member_id == columns.member_id))
         .where(columns.brand_id == brand_id)
     )
 
@@ -77,21 +79,17 @@ def _all(brand_id: UUID) -> Select[Any]:
 def _shaped(connection: Connection, brand_id: UUID, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ids = [row["id"] for row in rows]
     present = clock.read(connection, brand_id)
-    histories = _histories(connection, brand_id, ids, present)
+    loaded = {one.membership_id: one for one in load(connection, brand_id, present.zone, ids)}
     parties = _parties(connection, brand_id, ids)
     for row in rows:
-        history = histories[row["id"]]
+        member = loaded[row["id"]]
+        history = member.history(present.now)
         row["membership_type"] = {"id": row["membership_type_id"], "name": row.pop("membership_type_name")}
-        row["billing_anchor"] = history.facts.moves[-1][1] if history.facts.moves else history.facts.billing_anchor
+        row["billing_anchor"] = history.billing_anchor
         row["period"] = None if Standing(row["status"]) in ENDED else _period(history)
-        row["charges"] = _charges(history)
+        row["charges"] = _charges(member, history)
         row["guests"] = parties[row["id"]]
     return rows
-
-
-def _histories(connection: Connection, brand_id: UUID, ids: list[UUID], present: BrandClock) -> dict[UUID, History]:
-    loaded = load(connection, brand_id, present.zone, BY_IDS_UNLOCKED, ids=ids)
-    return {one.membership_id: History(one.facts_at(present.now, ()), present.now) for one in loaded}
 
 
 def _period(history: History) -> dict[str, Any]:
@@ -100,23 +98,23 @@ def _period(history: History) -> dict[str, Any]:
     return {"start": start, "end": end}
 
 
-def _charges(history: History) -> list[dict[str, Any]]:
+def _charges(member: Membership, history: History) -> list[dict[str, Any]]:
     """The charges that are known, then those that `billing: automatic` has made: they follow from the calendar."""
     found = [
         {
-            "id": charge.charge_id,
-            "state": charge.facts[-1].state.value,
+            "id": member.charge_ids[charge.number],
+            "state": charge.state.value,
             "period_start": charge.period_start,
             "period_end": history.end_of(charge),
             "amount": _number(charge.amount),
             "amount_refunded": _number(charge.amount_refunded),
         }
-        for charge in history.facts.charges
+        for charge in history.charges
     ]
     boundaries = history.calendar.boundaries_past(history.billing_months, history.today)
     for start, end in pairwise(boundaries):
         if history.start_of(start) <= history.now and history.is_charged_automatically(start):
-            charge_id = f"{history.facts.membership_id}/{start}"
+            charge_id = f"{member.membership_id}/{start}"
             found.append({"id": charge_id, "state": "succeeded", "period_start": start, "period_end": end})
     return sorted(found, key=lambda charge: (charge["period_start"], charge["id"]))
 
@@ -134,9 +132,10 @@ def _parties(connection: Connection, brand_id: UUID, ids: list[UUID]) -> dict[UU
             columns.guest_id.label("id"),
             columns.name,
             columns.email,
-            columns.external_user_id,
+            members.c.external_user_id,
             columns.lead_booker,
         )
+        .outerjoin(members, (members.c.brand_id == columns.brand_id) & (members.c.member_id == columns.member_id))
         .where(columns.brand_id == brand_id, columns.membership_id.in_(ids), columns.removed_at.is_(None))
         .order_by(columns.lead_booker.desc(), columns.guest_id)
     )

@@ -14,14 +14,14 @@ _READ = text("""
            coalesce(clock_now, clock_timestamp()) AS now
       FROM brands WHERE brand_id = :brand_id
 """)
-# Settling on a sandbox brand holds its clock still until it commits: a move waits for it.
+# Settling a sandbox brand locks its clock until it commits, so that a move of the clock waits for it.
 _READ_AND_HOLD = text(_READ.text + " FOR SHARE")
 _WORK_ALONE = text("SELECT FROM brands WHERE brand_id = :brand_id AND clock_now IS NOT NULL FOR NO KEY UPDATE")
 
 
 @dataclass(frozen=True, slots=True)
 class BrandClock:
-    """A brand's present. `now` and `woke_at` are instants (UTC); dates are read in `zone`."""
+    """What time it is for a brand. `now` and `woke_at` are instants (UTC); dates are in `zone`."""
 
     now: datetime
     zone: ZoneInfo

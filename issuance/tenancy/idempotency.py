@@ -1,7 +1,7 @@
 """Idempotency keys: a POST that is sent again has one effect and one answer (INTERFACE 7).
 
-A claim is made, the work done and the answer kept in one transaction (docs/decisions). Whoever comes with
-the same key meanwhile waits for that transaction at the primary key; if it fails, there is no claim.
+The key is claimed, the work is done and the answer is kept in one transaction (docs/decisions 11). Another request with
+the same key waits at the primary key until that transaction ends; if it fails, the key is free again.
 """
 
 from datetime import timedelta
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from issuance.errors import IdempotencyKeyReused
 
-#: How long an answer is kept, in real time. After it, the key is a new one.
+#: How long an answer is kept, in real time. After that the key can be used for another request.
 LIFETIME = timedelta(hours=24)
 
 _CLAIM = text("""
@@ -41,7 +41,7 @@ _FORGET = text("""
 
 
 class Key(NamedTuple):
-    """What identifies a request: whose key it is (`caller`), and the key they chose."""
+    """What identifies a request: the brand, who sent it (`caller`), and the key that they chose."""
 
     brand_id: UUID
     caller: str
@@ -49,16 +49,17 @@ class Key(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answer as it was first given, but for secrets."""
+    """An answer as it was first given, without its secrets."""
 
     status: int
     body: bytes
 
 
 def claim(connection: Connection, key: Key, request_hash: bytes) -> Answer | None:
-    """The first answer to this request, None: this is the first. Waits for one that is under way.
+    """The first answer to this request; None if this is the first request with the key, which is claimed then.
 
-    Raises IdempotencyKeyReused where the key came with another request.
+    Waits for a request with the same key that is being worked on. Raises IdempotencyKeyReused if the key came with
+    another request.
     """
     request = {**key._asdict(), "request_hash": request_hash, "lifetime": LIFETIME}
     while connection.execute(_CLAIM, request).one_or_none() is None:
@@ -78,5 +79,5 @@ def keep(connection: Connection, key: Key, answer: Answer) -> None:
 
 
 def forget(connection: Connection) -> int:
-    """Delete the answers that are past their time; how many."""
+    """Delete the answers that are older than LIFETIME; how many there were."""
     return connection.execute(_FORGET, {"lifetime": LIFETIME}).rowcount

@@ -1,4 +1,4 @@
-"""Keys: what a program shows to be let in. A key belongs to one brand and carries scopes (INTERFACE 3).
+"""Keys: what a program authenticates with. A key belongs to one brand and carries scopes (INTERFACE 3).
 
 `iss_live_` or `iss_sandbox_`, then 256 random bits and a checksum in base 62: a mistyped key is
 refused without a lookup, and a scanner can tell a leaked one.
@@ -23,7 +23,7 @@ from issuance.errors import Invalid, NotFound
 
 #: `admin` opens everything that the others do.
 SCOPES = ("read", "write", "issue", "admin")
-#: How exact last_used_at is: a busy key costs one write in this time.
+#: How exact last_used_at is: a key that is used often costs one write in this time.
 USE_NOTED_EVERY = timedelta(minutes=1)
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -33,7 +33,7 @@ _KEY = re.compile(rf"iss_(live|sandbox)_[0-9A-Za-z]{{{_SECRET_LENGTH + _CHECKSUM
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that is good: whose it is, and what it opens."""
+    """A valid key: its brand and its scopes."""
 
     brand_id: UUID
     key_id: UUID
@@ -44,7 +44,7 @@ class Key:
 
 
 def create(connection: Connection, brand_id: UUID, scopes: Iterable[str]) -> tuple[UUID, str]:
-    """A new key with `scopes`: its id, and the key itself, which is kept nowhere."""
+    """A new key with `scopes`: its id, and the key itself, which is not stored."""
     wanted = sorted(set(scopes), key=lambda scope: SCOPES.index(scope) if scope in SCOPES else -1)
     if not wanted or not set(wanted) <= set(SCOPES):
         raise Invalid(
@@ -59,7 +59,7 @@ def create(connection: Connection, brand_id: UUID, scopes: Iterable[str]) -> tup
 
 
 def find(connection: Connection, key: str) -> Key | None:
-    """The key that was shown, if it is good. The database is asked each time: revoking takes effect at once."""
+    """The key that was shown, if it is valid. The database is asked each time, so revoking works at once."""
     if not _is_well_formed(key):
         return None
     key_hash = _hash(key)
@@ -87,7 +87,7 @@ def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
 
 
 def revoke(connection: Connection, brand_id: UUID, key_id: UUID) -> None:
-    """From the commit on, the key opens nothing. Revoking twice is no error."""
+    """Revoke a key, from the commit on. Revoking it again is no error. Raises NotFound."""
     revoked = connection.execute(
         update(api_keys)
         .where(api_keys.c.brand_id == brand_id, api_keys.c.key_id == key_id)

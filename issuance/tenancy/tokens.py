@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 from issuance.database.tables import members, secrets
 
-#: In real time, on sandbox brands too.
+#: In real time, for sandbox brands too.
 LIFETIME = timedelta(minutes=15)
 
 _ALGORITHM = "HS256"
@@ -27,7 +27,7 @@ _SECRET_NAME, _SECRET_BYTES = "member tokens", 64
 
 
 class Grant(NamedTuple):
-    """A token, and the instant from which it opens nothing."""
+    """A token, and the instant from which it is invalid."""
 
     access_token: str
     expires_at: datetime
@@ -37,18 +37,20 @@ class Holder(NamedTuple):
     """Whose token was shown."""
 
     brand_id: UUID
+    member_id: UUID
+    #: As the brand knows them now.
     external_user_id: str
 
 
-def mint(connection: Connection, brand_id: UUID, external_user_id: str) -> Grant:
-    """A token of a member that is there and not archived."""
+def mint(connection: Connection, brand_id: UUID, member_id: UUID) -> Grant:
+    """A token for a member who exists and is not archived."""
     issued_at = datetime.now(UTC).replace(microsecond=0)
     expires_at = issued_at + LIFETIME
     claims = {
         "iss": _ISSUER,
         "aud": _AUDIENCE,
         "brand": str(brand_id),
-        "sub": external_user_id,
+        "sub": str(member_id),
         "iat": int(issued_at.timestamp()),
         "exp": int(expires_at.timestamp()),
         "jti": str(uuid7()),
@@ -57,17 +59,17 @@ def mint(connection: Connection, brand_id: UUID, external_user_id: str) -> Grant
 
 
 def sign(connection: Connection, claims: Mapping[str, Any]) -> str:
-    """The token that makes `claims`: the same claims, the same token."""
+    """The token with these claims. The same claims give the same token."""
     return jwt.encode(dict(claims), _secret(connection), algorithm=_ALGORITHM)
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """What a token of ours claims. Claims alone open nothing."""
+    """The claims of one of our tokens. They are no secret: without the signature they are worth nothing."""
     return dict(jwt.decode(token, options={"verify_signature": False}))
 
 
 def find(connection: Connection, token: str) -> Holder | None:
-    """The holder of a token that was shown, if it is good. The database is asked each time."""
+    """The holder of a token that was shown, if it is valid. The database is asked each time."""
     try:
         claims = jwt.decode(
             token,
@@ -77,20 +79,21 @@ def find(connection: Connection, token: str) -> Holder | None:
             audience=_AUDIENCE,
             options={"require": list(_CLAIMS)},
         )
-        holder = Holder(UUID(claims["brand"]), claims["sub"])
+        brand_id, member_id = UUID(claims["brand"]), UUID(claims["sub"])
     except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError):
         return None
     columns = members.c
     there = select(columns.external_user_id).where(
-        columns.brand_id == holder.brand_id,
-        columns.external_user_id == holder.external_user_id,
+        columns.brand_id == brand_id,
+        columns.member_id == member_id,
         columns.archived_at.is_(None),
     )
-    return holder if connection.execute(there).one_or_none() is not None else None
+    external_user_id = connection.scalar(there)
+    return None if external_user_id is None else Holder(brand_id, member_id, external_user_id)
 
 
 def _secret(connection: Connection) -> bytes:
-    """The secret that tokens are signed with, made when it is first needed."""
+    """The secret that tokens are signed with. It is created when it is first needed."""
     known = select(secrets.c.value).where(secrets.c.name == _SECRET_NAME)
     value = connection.execute(known).scalar()
     if value is None:

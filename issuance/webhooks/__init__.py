@@ -1,6 +1,8 @@
-"""From the outbox to the brands' own servers: at least once, signed, to public addresses only.
+"""Webhooks: what a brand's own servers are told, from the outbox to the receiver.
 
-    outbox → deliveries (claimed) → rounds: addresses, signatures, sending → deliveries (recorded)
+    outbox → deliveries (claimed) → dispatcher: client (addresses, signatures) → deliveries (recorded)
 
-Each event reaches each webhook by a delivery of its own, whose attempts and times stand in PostgreSQL.
+This room gives the webhooks of a brand (`webhooks`), the outbox that other rooms write events to (`outbox`), and the
+work of a worker (`dispatcher`). Each event reaches each webhook at least once, signed, and at public addresses only.
+Every event has one delivery for each webhook; its attempts and their times are in PostgreSQL.
 """

@@ -1,9 +1,9 @@
-"""Where webhooks may be delivered to. A brand names the address, our machine connects: nothing inside the
-house must be reachable that way.
+"""Where webhooks may be delivered to. A brand chooses the URL and our machine connects to it, so no internal address
+may be reachable in this way.
 
-Asked twice: when a webhook is registered, and at each connection, for the very address that is connected to
-(a name may mean another one by then). Live brands: https to public addresses. Sandbox brands: http too, and
-the machine itself. Private, link-local (the cloud's metadata) and multicast addresses: never.
+An address is checked twice: when a webhook is registered, and before each connection, for the IP address that is then
+used (by then the name may lead elsewhere). Live brands: https to public addresses. Sandbox brands: also http, and the
+machine itself. Never: private, link-local (the cloud's metadata) and multicast addresses.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ LONGEST_URL = 2048
 LOOKUP_LIMIT = 3.0
 
 _HOST = re.compile(r"[0-9A-Za-z._:-]+", re.ASCII)
-#: IPv6 addresses that stand for an IPv4 one, which they end with.
+#: IPv6 networks whose addresses end with the IPv4 address that they stand for.
 _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
 
 
@@ -38,7 +38,7 @@ class UnknownHost(OSError):
 
 
 def parse(url: str, *, sandbox: bool) -> httpx.URL:
-    """`url` if a webhook may have it by its form alone. Raises AddressRefused."""
+    """`url` as a URL, if its form is allowed; the host is not looked up. Raises AddressRefused."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
@@ -53,12 +53,13 @@ def parse(url: str, *, sandbox: bool) -> httpx.URL:
 
 
 def host_of(url: httpx.URL) -> str:
-    """The URL's host as DNS and certificates have it."""
+    """The URL's host as it is written in DNS and certificates."""
     return url.raw_host.decode("ascii")
 
 
 async def resolve(url: httpx.URL, *, sandbox: bool) -> list[str]:
-    """The IP addresses of the URL's host, IPv4 first. Raises AddressRefused where any of them is not allowed."""
+    """The IP addresses of the URL's host, IPv4 first. Raises AddressRefused if any is not allowed, UnknownHost if there
+    are none."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host_of(url), url.port or 0, type=socket.SOCK_STREAM)
@@ -71,8 +72,8 @@ async def resolve(url: httpx.URL, *, sandbox: bool) -> list[str]:
 
 
 def check(url: str, *, sandbox: bool) -> None:
-    """Raises AddressRefused where no webhook may have `url`. A name that nobody knows yet may be had: it is looked up
-    again at each delivery."""
+    """Raises AddressRefused if webhooks may not have `url`. An unknown host is allowed: it is looked up again at each
+    delivery."""
     parsed = parse(url, sandbox=sandbox)
 
     async def look_up() -> None:
@@ -96,7 +97,7 @@ def is_allowed(address: IPv4Address | IPv6Address, *, sandbox: bool) -> bool:
 
 
 def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The IPv4 address that an IPv6 one stands for, if it does."""
+    """The IPv4 address that an IPv6 address stands for, if there is one; else the address itself."""
     if isinstance(address, IPv4Address) or address.is_loopback or address.is_unspecified:
         return address
     if address.teredo:

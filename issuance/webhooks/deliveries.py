@@ -1,9 +1,9 @@
-"""Deliveries: an event's way to one webhook. Whatever a worker is doing, its attempts and times stand here.
+"""Deliveries: one for each event and webhook, with its attempts and their times.
 
-Times are real ones, on sandbox brands too.
+Times are real time, for sandbox brands too.
 """
 
-# ruff: noqa: S608 - nothing but what is written here goes into the statements
+# ruff: noqa: S608 - only constants of this module are put into the statements
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,22 +21,22 @@ from issuance.webhooks import webhooks
 State = Literal["pending", "delivered", "failed"]
 STATES: tuple[State, ...] = get_args(State)
 
-#: After the first, second, … attempt, how long to wait for the next: the schedule of Standard Webhooks.
+#: How long to wait after the first, second, … attempt: the schedule that Standard Webhooks recommends.
 WAITS = tuple(
     timedelta(seconds=seconds)
     for seconds in (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
 )
-#: A webhook is disabled that has failed for so long when a delivery has used up its attempts, …
+#: A webhook is disabled if it has failed for this long when a delivery has used up its attempts,
 WHOLE_SCHEDULE = sum(WAITS, timedelta())
-#: … and one that has failed for so long at any failure.
+#: and if it has failed for this long, at any failure.
 LONGEST_FAILING = timedelta(days=5)
-#: So long deliveries that are done can be looked at and replayed.
+#: How long finished deliveries are kept, to be looked at and delivered again.
 KEPT = timedelta(days=30)
 #: Deliveries that are attempted at the same time.
 MOST_AT_ONCE = 20
-# Longer than any round takes (sending.PATIENCE); a worker that died gives its claim back after this.
+# Longer than a batch can take (client.PATIENCE). The claim of a worker that died ends after this.
 _CLAIM_HOLDS = "25 seconds"
-# A webhook that failed rests, so that one that does not answer holds up no worker all the time.
+# A webhook that failed is left alone for a while, so that one that never answers does not keep workers busy.
 _REST = "5 seconds"
 
 _DUE = text("""
@@ -81,11 +81,11 @@ _LET_GO = text(f"""
      WHERE brand_id = :brand_id AND webhook_id = :webhook_id
     RETURNING clock_timestamp() - failing_since AS failing_for
 """)
-_REPLAY = text("""
+_DELIVER_AGAIN = text("""
     UPDATE deliveries SET state = 'pending', attempts = 0, next_at = clock_timestamp(), delivered_at = NULL
      WHERE brand_id = :brand_id AND webhook_id = :webhook_id AND delivery_id = :delivery_id
 """)
-# Deliveries that are done for long, and after them the events that have none.
+# Deliveries that were finished long ago, and then the events that have no delivery left.
 _FORGET = text("""
     DELETE FROM deliveries WHERE state <> 'pending' AND attempted_at < clock_timestamp() - CAST(:after AS interval)
 """)
@@ -98,7 +98,7 @@ _FORGET_EVENTS = text("""
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Deliveries that one worker holds, and what it needs to attempt them."""
+    """The deliveries that a worker has claimed, and what it needs to attempt them."""
 
     url: str
     signing_secret: bytes = field(repr=False)
@@ -107,7 +107,7 @@ class Claimed:
 
 
 class Attempted(NamedTuple):
-    """What came of one attempt."""
+    """The result of one attempt."""
 
     delivery_id: UUID
     attempts: int
@@ -117,13 +117,15 @@ class Attempted(NamedTuple):
 
 
 def due(connection: Connection, *, most: int) -> list[Row[Any]]:
-    """Webhooks of all brands that have deliveries to attempt now, and that nobody holds."""
+    """The webhooks of all brands that have deliveries due and are not claimed, with `brand_id` and `webhook_id`."""
     return list(connection.execute(_DUE, {"most": most}))
 
 
 def claim(connection: Connection, brand_id: UUID, webhook_id: UUID) -> Claimed | None:
-    """Hold a webhook and the deliveries that are due to it, their attempts counted: commit before attempting them.
-    None: nothing is due, somebody else holds it, or it is disabled."""
+    """Claim a webhook and the deliveries that are due to it, and count their attempts. Commit before attempting them.
+
+    None if nothing is due, another worker has claimed the webhook, or it is disabled.
+    """
     which = {"brand_id": brand_id, "webhook_id": webhook_id}
     held = connection.execute(_HOLD, which).one_or_none()
     if held is None:
@@ -138,7 +140,10 @@ def claim(connection: Connection, brand_id: UUID, webhook_id: UUID) -> Claimed |
 def record(
     connection: Connection, brand_id: UUID, webhook_id: UUID, attempts: Sequence[Attempted], *, gone: bool
 ) -> str | None:
-    """Note what came of attempts, and let the webhook go. Why it was disabled, if it was."""
+    """Record the results of attempts and release the webhook. The reason if this disabled it, else None.
+
+    `gone`: the receiver answered 410.
+    """
     connection.execute(_RECORD, [{"brand_id": brand_id, **_became(attempt)} for attempt in attempts])
     delivered = any(attempt.delivered for attempt in attempts)
     failing_for = connection.scalar(
@@ -187,19 +192,19 @@ def page(
     return cursors.rows_of(connection, found, deliveries.c.created_at, deliveries.c.delivery_id, limit, cursor)
 
 
-def replay(connection: Connection, brand_id: UUID, webhook_id: UUID, delivery_id: UUID) -> dict[str, Any]:
-    """Deliver once more, now, with all attempts anew. Raises NotFound, and Conflict for a disabled webhook."""
+def deliver_again(connection: Connection, brand_id: UUID, webhook_id: UUID, delivery_id: UUID) -> dict[str, Any]:
+    """Make a delivery due now, with a new set of attempts. Raises NotFound, and Conflict for a disabled webhook."""
     if not webhooks.get(connection, brand_id, webhook_id)["enabled"]:
         raise Conflict("The webhook is disabled. Enable it first.")
     which = {"brand_id": brand_id, "webhook_id": webhook_id, "delivery_id": delivery_id}
-    if connection.execute(_REPLAY, which).rowcount == 0:
+    if connection.execute(_DELIVER_AGAIN, which).rowcount == 0:
         raise NotFound("There is no such delivery.")
     one = _of(brand_id, webhook_id).where(deliveries.c.delivery_id == delivery_id)
     return dict(connection.execute(one).mappings().one())
 
 
 def forget(connection: Connection) -> int:
-    """Drop the deliveries of all brands that were done longer than KEPT ago; how many."""
+    """Delete the deliveries of all brands that were finished longer than KEPT ago; how many there were."""
     forgotten = connection.execute(_FORGET, {"after": KEPT}).rowcount
     connection.execute(_FORGET_EVENTS, {"after": KEPT})
     return forgotten

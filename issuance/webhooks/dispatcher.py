@@ -1,4 +1,4 @@
-"""Rounds: claim what is due to a webhook, attempt it, note what came of it."""
+"""Delivers what is due to a webhook, batch by batch: claim a batch, attempt it, record the results."""
 
 import logging
 from time import monotonic
@@ -7,27 +7,30 @@ from uuid import UUID
 from pydantic_core import to_json
 from sqlalchemy import Engine
 
-from issuance.database.connections import transaction
+from issuance.database import transaction
 from issuance.log import logger
 from issuance.webhooks import deliveries
+from issuance.webhooks.client import PATIENCE, Message, send_all
 from issuance.webhooks.deliveries import Attempted
-from issuance.webhooks.sending import Message, send_all
 
-#: So long one webhook keeps a worker at a time, in seconds; then others have their turn.
-A_TURN = 10.0
+#: Seconds that a worker spends on one webhook at a time, so that other webhooks do not wait for it.
+TIME_SLICE = 10.0
 
 
-def deliver(engine: Engine, brand_id: UUID, webhook_id: UUID) -> bool:
-    """Attempt what is due to a webhook, round by round, for a turn. True: more may be due."""
+def deliver(engine: Engine, brand_id: UUID, webhook_id: UUID, *, patience: float = PATIENCE) -> bool:
+    """Attempt what is due to a webhook, for one time slice. True if more may be due.
+
+    An attempt is given up after `patience` seconds.
+    """
     began = monotonic()
-    while monotonic() - began < A_TURN:
-        if not _round(engine, brand_id, webhook_id):
+    while monotonic() - began < TIME_SLICE:
+        if not _deliver_batch(engine, brand_id, webhook_id, patience):
             return False
     return True
 
 
-def _round(engine: Engine, brand_id: UUID, webhook_id: UUID) -> bool:
-    """One round; False where nothing was due or nothing got through."""
+def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: float) -> bool:
+    """Attempt one batch of deliveries. False if nothing was due or nothing was delivered."""
     # The attempts are counted, and committed, before they are made.
     with transaction(engine, brand_id) as connection:
         claimed = deliveries.claim(connection, brand_id, webhook_id)
@@ -37,7 +40,7 @@ def _round(engine: Engine, brand_id: UUID, webhook_id: UUID) -> bool:
         Message(str(row.event_id), to_json({"type": row.type, "timestamp": row.occurred_at, "data": row.data}))
         for row in claimed.deliveries
     ]
-    outcomes = send_all(claimed.url, claimed.signing_secret, messages, sandbox=claimed.sandbox)
+    outcomes = send_all(claimed.url, claimed.signing_secret, messages, sandbox=claimed.sandbox, patience=patience)
     attempts = [
         Attempted(row.delivery_id, row.attempts, outcome.status, outcome.error, outcome.delivered)
         for row, outcome in zip(claimed.deliveries, outcomes, strict=True)

@@ -1,6 +1,7 @@
-"""The outbox: what a brand's webhooks are told of, written in the transaction that made it so.
+"""The outbox: what a brand's webhooks are told, written in the same transaction as the change itself.
 
-An event is written once, with a delivery to each webhook that listens to its type; where none does, nothing is.
+An event is written once, with a delivery to each webhook that listens to its type. Without such a webhook nothing is
+written.
 """
 
 from collections.abc import Iterable, Mapping
@@ -49,7 +50,7 @@ _ADD = text("""
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Something that webhooks are told of. `data` is what it happened to, as the API shows it."""
+    """Something that webhooks are told. `data` is the object that it happened to, as the API shows it."""
 
     type: EventType
     occurred_at: datetime
@@ -57,7 +58,8 @@ class News:
 
 
 def listened_to(connection: Connection, brand_id: UUID) -> frozenset[str]:
-    """The types of events that some webhook of the brand wants to hear of. Mostly none: ask before preparing any."""
+    """The types of events that at least one webhook of the brand listens to. Often there are none: ask before
+    preparing events."""
     return frozenset(connection.scalars(_LISTENED_TO, {"brand_id": brand_id}))
 
 
@@ -69,7 +71,8 @@ def add(
     *,
     occurred_at: datetime | None = None,
 ) -> None:
-    """Tell the webhooks that listen to `type`, once this transaction commits. `occurred_at`: else the brand's now."""
+    """Tell the webhooks that listen to `type`, once this transaction commits. `occurred_at` is by default the brand's
+    now."""
     add_all(connection, brand_id, [News(type, occurred_at or clock.read(connection, brand_id).now, data)])
 
 

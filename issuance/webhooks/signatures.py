@@ -1,4 +1,4 @@
-"""Signatures as Standard Webhooks has them: HMAC-SHA256 over the message's id, the time and the body."""
+"""Signatures by Standard Webhooks: HMAC-SHA256 over the id of the message, the time and the body."""
 
 import base64
 import hashlib
@@ -10,12 +10,12 @@ SECRET_LENGTH = 32
 
 
 def new_secret() -> bytes:
-    """A signing secret."""
+    """A new signing secret, random."""
     return secrets.token_bytes(SECRET_LENGTH)
 
 
 def as_text(secret: bytes) -> str:
-    """A signing secret as its owner is shown it, once: `whsec_…`."""
+    """A signing secret in the form that its owner sees: `whsec_…`."""
     return "whsec_" + base64.b64encode(secret).decode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""Webhooks: where a brand's own programs want to be told, and of which types of events (see `outbox`)."""
+"""Webhooks: the URLs that a brand's own programs listen at, and which types of events each wants (see `outbox`)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from issuance.database.tables import webhooks
 from issuance.errors import Conflict, NotFound
 from issuance.webhooks import signatures
 
-#: Each event is written once a webhook that listens to it.
+#: An event has one delivery for each webhook that listens to it, so their number is bounded.
 MOST_WEBHOOKS = 20
 
 
@@ -22,7 +22,10 @@ class TooManyWebhooks(Conflict):
 
 
 def create(connection: Connection, brand_id: UUID, url: str, events: Sequence[str]) -> dict[str, Any]:
-    """A new webhook, with its `signing_secret`, which is shown this once. `url` has been checked (addresses)."""
+    """A new webhook with its `signing_secret`, which is shown only now. The caller has checked `url` (`addresses`).
+
+    Raises TooManyWebhooks.
+    """
     known = connection.scalar(select(func.count()).select_from(webhooks).where(webhooks.c.brand_id == brand_id))
     if known is not None and known >= MOST_WEBHOOKS:
         raise TooManyWebhooks
@@ -36,8 +39,10 @@ def create(connection: Connection, brand_id: UUID, url: str, events: Sequence[st
 
 
 def secret_of(connection: Connection, webhook_id: UUID) -> str | None:
-    """The signing secret of a webhook of the brand that this transaction sees, for whoever sends the request that
-    made it again. None: it was removed since."""
+    """The signing secret of a webhook of the brand that this transaction sees, for a repeated request to create it.
+
+    None if the webhook has been removed.
+    """
     secret = connection.scalar(select(webhooks.c.signing_secret).where(webhooks.c.webhook_id == webhook_id))
     return None if secret is None else signatures.as_text(bytes(secret))
 
@@ -58,7 +63,7 @@ def get(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, A
 
 
 def remove(connection: Connection, brand_id: UUID, webhook_id: UUID) -> None:
-    """Forget a webhook and its deliveries; events that have none left go when they are old. Raises NotFound."""
+    """Delete a webhook and its deliveries. Events without deliveries are deleted when they are old. Raises NotFound."""
     removed = connection.execute(
         delete(webhooks).where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
     )
@@ -67,7 +72,10 @@ def remove(connection: Connection, brand_id: UUID, webhook_id: UUID) -> None:
 
 
 def enable(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, Any]:
-    """Deliver again, what is pending first. What happened while it was disabled was never written. Raises NotFound."""
+    """Deliver again, starting with what is pending. Events that happened while it was disabled were never written.
+
+    Raises NotFound.
+    """
     connection.execute(
         update(webhooks)
         .where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
@@ -77,7 +85,7 @@ def enable(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str
 
 
 def disable(connection: Connection, brand_id: UUID, webhook_id: UUID, reason: str) -> bool:
-    """Deliver nothing more until it is enabled. False: there is none, or it was disabled already."""
+    """Deliver nothing more until it is enabled. False if there is no such webhook, or it was already disabled."""
     disabled = connection.execute(
         update(webhooks)
         .where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id, webhooks.c.disabled_at.is_(None))

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, text
 
+from campaigns.receiver import Receiver
 from issuance.billing import events
 from issuance.billing.events import Intake
 from issuance.catalog import coupons, membership_types, rules
@@ -17,6 +18,11 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rules import NewCreditRule
 from issuance.database.connections import engine_for, show, transaction
 from issuance.tenancy import brands
+from tests.database.cli import brand, cli, membership_id
+from tests.database.clubs import club, new_club
+from tests.hooks import Hook, listen, receiver
+
+__all__ = ["brand", "cli", "club", "membership_id", "new_club", "receiver"]
 
 _number = itertools.count()
 
@@ -40,6 +46,13 @@ def brand_id(engine: Engine) -> UUID:
     """A sandbox brand, committed."""
     with transaction(engine) as connection:
         return brands.create(connection, name="test", timezone="Europe/Lisbon", sandbox=True)[0]
+
+
+@pytest.fixture
+def other_brand_id(engine: Engine) -> UUID:
+    """Another brand, which is called `other`, committed."""
+    with transaction(engine) as connection:
+        return brands.create(connection, name="other", timezone="UTC", sandbox=True)[0]
 
 
 @pytest.fixture
@@ -93,3 +106,9 @@ def put_clock(connection: Connection, brand_id: UUID, now: datetime) -> None:
     """Let a brand's clock stand at an instant; nothing is settled on the way."""
     put = text("UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id")
     connection.execute(put, {"now": now, "brand_id": brand_id})
+
+
+@pytest.fixture
+def hook(engine: Engine, brand_id: UUID, receiver: Receiver) -> Hook:
+    """A webhook of the brand that tells the receiver of everything."""
+    return listen(engine, brand_id, receiver)

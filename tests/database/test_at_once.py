@@ -47,6 +47,70 @@ def test_the_same_events_in_two_orders_are_no_deadlock(
     assert accepted == [0, 3]
 
 
+def party_of(*names: str) -> list[dict[str, Any]]:
+    """Guests by the ids that the brand knows them by, the first of them the lead booker."""
+    return [{"name": name, "external_user_id": name, "lead_booker": number == 0} for number, name in enumerate(names)]
+
+
+def test_who_is_named_and_signs_up_at_once_is_a_member(
+    engine: Engine, brand_id: UUID, accept: Callable[..., Intake], signed_up: Callable[..., dict[str, Any]]
+) -> None:
+    """The sign-up waits for whoever names the person for the first time, and makes of that record a member."""
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine, brand_id) as naming:
+            events.accept(naming, brand_id, [signed_up(external_user_id="ada", guests=party_of("ada", "bob"))])
+            joined = pool.submit(accept, signed_up(external_user_id="bob"))
+            wait_for_waiting(engine, 1)
+        assert joined.result().accepted == 1
+    with transaction(engine, brand_id) as connection:
+        assert members.get(connection, brand_id, "bob")["created_at"] is not None
+        assert connection.scalar(text("SELECT count(*) FROM members WHERE external_user_id = 'bob'")) == 1
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["for the first time", "again"])
+def test_two_who_sign_up_and_name_each_other_are_no_deadlock(
+    engine: Engine,
+    brand_id: UUID,
+    accept: Callable[..., Intake],
+    signed_up: Callable[..., dict[str, Any]],
+    *,
+    known: bool,
+) -> None:
+    """Records of people are made, and made members, in one order, whoever names whom; and a third holds the first."""
+    if known:
+        accept(signed_up(external_user_id="zoe", guests=party_of("zoe", "ada", "bob")))
+    with ThreadPoolExecutor(2) as pool:
+        with engine.connect() as held:
+            show(held, brand_id)
+            members.ensure(held, brand_id, ["ada"])
+            sign_ups = [
+                signed_up(external_user_id=one, guests=party_of(one, other))
+                for one, other in (("ada", "bob"), ("bob", "ada"))
+            ]
+            intakes = [pool.submit(accept, body) for body in sign_ups]
+            wait_for_waiting(engine, 1 if known else 2)
+            held.rollback()
+        assert [intake.result().accepted for intake in intakes] == [1, 1]
+    with transaction(engine, brand_id) as connection:
+        assert {name: members.get(connection, brand_id, name)["archived_at"] for name in ("ada", "bob")} == {
+            "ada": None,
+            "bob": None,
+        }
+
+
+def test_naming_known_members_leaves_their_records_alone(
+    engine: Engine, brand_id: UUID, accept: Callable[..., Intake], signed_up: Callable[..., dict[str, Any]]
+) -> None:
+    """They are not written again, and locked against archiving only: two sign-ups of one member do not wait."""
+    accept(signed_up(external_user_id="ada", guests=party_of("ada", "bob")))
+    rows = text("SELECT ctid::text, * FROM members WHERE brand_id = :brand_id ORDER BY external_user_id")
+    with transaction(engine, brand_id) as connection:
+        before = connection.execute(rows, {"brand_id": brand_id}).all()
+        events.accept(connection, brand_id, [signed_up(external_user_id="ada", guests=party_of("ada", "bob"))])
+        assert accept(signed_up(external_user_id="ada", guests=party_of("ada", "bob"))).accepted == 1
+        assert connection.execute(rows, {"brand_id": brand_id}).all() == before
+
+
 def test_canceling_waits_for_completing_and_loses(engine: Engine, brand_id: UUID) -> None:
     """What is completed in the same moment is not canceled, and its points do not come back."""
     with transaction(engine, brand_id) as connection:

@@ -1,20 +1,25 @@
 """Connections are kept, and one that broke meanwhile is nobody's failure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import Engine, text
 
-from issuance.database import connections as database
 from issuance.database.connections import engine_for, transaction
 
 
 @pytest.fixture
-def own(engine: Engine) -> Iterator[Engine]:
-    """An engine whose connections are the test's."""
-    own = engine_for.__wrapped__(engine.url.render_as_string(hide_password=False))
-    yield own
-    own.dispose()
+def new_engine(engine: Engine) -> Iterator[Callable[[float], Engine]]:
+    """Makes engines with connections of their own: `new_engine(trusted)`."""
+    made: list[Engine] = []
+
+    def new(trusted: float) -> Engine:
+        made.append(engine_for.__wrapped__(engine.url.render_as_string(hide_password=False), trusted))
+        return made[-1]
+
+    yield new
+    for own in made:
+        own.dispose()
 
 
 def backend(engine: Engine) -> int:
@@ -24,24 +29,25 @@ def backend(engine: Engine) -> int:
 
 @pytest.mark.parametrize("trusted", [0.0, 3600.0])
 def test_a_connection_that_was_ended_is_made_anew(
-    own: Engine, engine: Engine, trusted: float, monkeypatch: pytest.MonkeyPatch
+    new_engine: Callable[[float], Engine], engine: Engine, trusted: float
 ) -> None:
     """Trusted or not: its server said that it ends, and was heard before the work began."""
-    monkeypatch.setattr(database, "TRUSTED", trusted)
+    own = new_engine(trusted)
     ended = backend(own)
     with transaction(engine) as connection:
         connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": ended})
     assert backend(own) != ended
 
 
-def test_one_that_was_good_a_moment_ago_is_not_asked(own: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look whether a server still answers is a round trip: it is for connections that have lain idle."""
+@pytest.mark.parametrize(("trusted", "times"), [(3600.0, 0), (0.0, 1)])
+def test_only_a_connection_that_has_lain_idle_is_asked_whether_it_is_good(
+    new_engine: Callable[[float], Engine], monkeypatch: pytest.MonkeyPatch, trusted: float, times: int
+) -> None:
+    """To ask is a round trip, as long as a statement's."""
+    own = new_engine(trusted)
     asked: list[object] = []
     monkeypatch.setattr(own.dialect, "do_ping", asked.append)
-    monkeypatch.setattr(database, "TRUSTED", 3600.0)
     first = backend(own)
+    asked.clear()
     assert backend(own) == first
-    assert asked == []
-    monkeypatch.setattr(database, "TRUSTED", 0.0)
-    assert backend(own) == first
-    assert len(asked) == 1
+    assert len(asked) == times

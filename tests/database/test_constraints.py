@@ -9,16 +9,19 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
+from issuance.billing.events import Intake
 from issuance.database.connections import transaction
 from issuance.members import members, redemptions, wallets
 from issuance.members.redemptions import Booking
+from issuance.tenancy import brands
 from tests.database.test_credits import issue
 
 __all__ = ["issue"]
 
 _ENTRY = text("""
-    INSERT INTO ledger_entries (brand_id, entry_id, external_user_id, type, amount, redemption_id, created_at)
-    VALUES (:brand_id, :entry_id, 'ada', :type, :amount, :redemption_id, now())
+    INSERT INTO ledger_entries (brand_id, entry_id, member_id, type, amount, redemption_id, created_at)
+    SELECT brand_id, :entry_id, member_id, :type, :amount, :redemption_id, now()
+      FROM members WHERE brand_id = :brand_id AND external_user_id = 'ada'
 """)
 
 
@@ -36,6 +39,91 @@ def enter(connection: Connection, brand_id: UUID, kind: str, amount: int, redemp
     row = {"brand_id": brand_id, "entry_id": uuid7(), "type": kind, "amount": amount, "redemption_id": redemption_id}
     with connection.begin_nested():
         connection.execute(_ENTRY, row)
+
+
+def test_an_external_id_is_one_persons(connection: Connection, brand_id: UUID) -> None:
+    """Whoever writes it, a brand's id of a person stands for one record."""
+    members.ensure(connection, brand_id, ["ada"])
+    again = "INSERT INTO members (brand_id, member_id, external_user_id) VALUES (:brand_id, gen_random_uuid(), 'ada')"
+    with pytest.raises(IntegrityError, match="members_external_user_id_unique"):
+        connection.execute(text(again), {"brand_id": brand_id})
+
+
+def test_who_has_not_joined_is_not_archived(connection: Connection, brand_id: UUID) -> None:
+    members.ensure(connection, brand_id, [], named=["ada"])
+    with pytest.raises(IntegrityError, match="members_archived_have_joined"):
+        connection.execute(text("UPDATE members SET archived_at = now() WHERE brand_id = :one"), {"one": brand_id})
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM members", "UPDATE members SET member_id = gen_random_uuid()"])
+def test_a_person_stays(connection: Connection, brand_id: UUID, change: str) -> None:
+    """What names them needs no lock on them."""
+    members.ensure(connection, brand_id, ["ada"])
+    with pytest.raises(IntegrityError, match="of members is refused"):
+        connection.execute(text(f"{change} WHERE brand_id = :brand_id"), {"brand_id": brand_id})
+
+
+@pytest.mark.parametrize(
+    ("statement", "constraint"),
+    [
+        ("UPDATE memberships SET member_id = :nobody", "memberships_of_member"),
+        ("INSERT INTO wallets (brand_id, member_id) VALUES (:brand_id, :nobody)", "wallets_of_member"),
+        ("UPDATE guests SET member_id = :nobody", "guests names somebody who is not there"),
+        (
+            """
+            INSERT INTO guests (brand_id, membership_id, guest_id, place, name, member_id, lead_booker)
+            SELECT brand_id, membership_id, gen_random_uuid(), 1, 'Bob', :nobody, false FROM memberships
+            """,
+            "guests names somebody who is not there",
+        ),
+        (
+            """
+            INSERT INTO redemptions (brand_id, redemption_id, points, member_id, created_at)
+            VALUES (:brand_id, gen_random_uuid(), 1, :nobody, now())
+            """,
+            "redemptions names somebody who is not there",
+        ),
+    ],
+    ids=lambda part: " ".join(part.split()[:3]),
+)
+def test_whoever_is_named_is_there(
+    engine: Engine,
+    brand_id: UUID,
+    accept: Callable[..., Intake],
+    signed_up: Callable[..., dict[str, Any]],
+    statement: str,
+    constraint: str,
+) -> None:
+    """No table names somebody who has no record, or one of another brand."""
+    accept(signed_up())
+    with transaction(engine) as connection:
+        elsewhere, _ = brands.create(connection, name="elsewhere", timezone="UTC", sandbox=True)
+        members.ensure(connection, elsewhere, ["ada"])
+        theirs = connection.scalar(text("SELECT member_id FROM members WHERE brand_id = :one"), {"one": elsewhere})
+    for nobody in (uuid7(), theirs):
+        named = {"nobody": nobody, "brand_id": brand_id}
+        bound = {name: value for name, value in named.items() if f":{name}" in statement}
+        with pytest.raises(IntegrityError, match=constraint), transaction(engine, brand_id) as connection:
+            connection.execute(text(statement), bound)
+
+
+def test_whose_a_redemption_is_does_not_change(connection: Connection, brand_id: UUID, redemption_id: UUID) -> None:
+    with pytest.raises(IntegrityError, match="of redemptions is refused"):
+        connection.execute(text("UPDATE redemptions SET member_id = NULL WHERE brand_id = :one"), {"one": brand_id})
+
+
+def test_a_place_on_an_order_is_one_guests(
+    connection: Connection, brand_id: UUID, accept: Callable[..., Intake], signed_up: Callable[..., dict[str, Any]]
+) -> None:
+    """Two guests of one order have two places; another order has places of its own."""
+    accept(signed_up(), signed_up())
+    another = text("""
+        INSERT INTO guests (brand_id, membership_id, guest_id, place, name, lead_booker)
+        SELECT brand_id, membership_id, gen_random_uuid(), :place, 'Bob', false FROM guests WHERE brand_id = :brand_id
+    """)
+    assert connection.execute(another, {"brand_id": brand_id, "place": 1}).rowcount == 2
+    with pytest.raises(IntegrityError, match="guests_place_once"):
+        connection.execute(another, {"brand_id": brand_id, "place": 0})
 
 
 def test_a_wallet_does_not_go_below_zero(connection: Connection, brand_id: UUID, redemption_id: UUID) -> None:

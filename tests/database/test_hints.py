@@ -80,10 +80,15 @@ def test_where_the_queue_is_away_events_are_accepted(
     assert post("/billing-events", signed_up(uuid4())).json()["accepted"] == 1
 
 
-def test_who_waits_for_a_queue_is_woken(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+class LooksOnceAMinute(messages.TrustsItsQueue):
+    """A worker's broker that notices nothing in time without the bell."""
+
+    looks_every = messages.LooksEvery(idle=60.0)
+
+
+def test_who_waits_for_a_queue_is_woken(redis_url: str) -> None:
     """A worker whose next look is a minute away takes a hint when it is sent."""
-    monkeypatch.setattr(messages, "_LOOKS_EVERY", 60.0)
-    broker = hints.broker_for(redis_url, messages.TrustsItsQueue)
+    broker = hints.broker_for(redis_url, LooksOnceAMinute)
     broker.flush(hints.BULK_QUEUE)  # what other tests asked for
     consumer = broker.consume(hints.BULK_QUEUE)
     run_id = uuid4()

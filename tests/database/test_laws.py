@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from issuance.billing.events import Intake
 from issuance.database.connections import transaction
-from issuance.engine import working
+from issuance.engine import arrivals
 from issuance.laws import LAWS
 from tests.database.conftest import event, put_clock
 
@@ -32,7 +32,7 @@ def ada(
     sign_up = signed_up(membership_id, starts_on="2090-02-01")
     charge = {"membership_id": str(membership_id), "charge_id": str(uuid4()), "period_start": "2090-03-01"}
     accept({**sign_up, "time": "2090-02-01T09:00:00Z"}, event("charge.initiated", charge, time="2090-03-01T06:00:00Z"))
-    working.settle_soon(engine, brand_id, [membership_id])
+    arrivals.settle_soon(engine, brand_id, [membership_id])
     return membership_id
 
 
@@ -123,38 +123,40 @@ def test_law_5_finds_a_credit_spent_after_its_end(connection: Connection, brand_
 
 def test_law_6_finds_a_wallet_that_is_not_its_ledger(connection: Connection, brand_id: UUID, ada: UUID) -> None:
     """The ledger is added up anew: a wallet that was written to by hand is found."""
-    user = connection.execute(
-        text("SELECT external_user_id FROM memberships WHERE membership_id = :ada"), {"ada": ada}
+    member = connection.execute(
+        text("SELECT member_id FROM memberships WHERE membership_id = :ada"), {"ada": ada}
     ).scalar_one()
-    ids = {"brand_id": brand_id, "user": user}
-    plant(connection, "INSERT INTO wallets (brand_id, external_user_id) VALUES (:brand_id, :user)", **ids)
+    ids = {"brand_id": brand_id, "member": member}
+    plant(connection, "INSERT INTO wallets (brand_id, member_id) VALUES (:brand_id, :member)", **ids)
     entry = """
-        INSERT INTO ledger_entries (brand_id, entry_id, external_user_id, type, amount, created_at)
-        VALUES (:brand_id, gen_random_uuid(), :user, :type, :amount, now())
+        INSERT INTO ledger_entries (brand_id, entry_id, member_id, type, amount, created_at)
+        VALUES (:brand_id, gen_random_uuid(), :member, :type, :amount, now())
     """
     plant(connection, entry, **ids, type="credit", amount=100)
     plant(connection, entry, **ids, type="forfeit", amount=-30)
     assert 6 not in broken(connection, brand_id)
     plant(
         connection,
-        "UPDATE wallets SET received = received + 1 WHERE (brand_id, external_user_id) = (:brand_id, :user)",
+        "UPDATE wallets SET received = received + 1 WHERE (brand_id, member_id) = (:brand_id, :member)",
         **ids,
     )
     (offender,) = broken(connection, brand_id)[6]
-    assert (offender["external_user_id"], offender["ledger_balance"]) == (user, 70)
+    assert (offender["member_id"], offender["ledger_balance"]) == (member, 70)
 
 
 def test_law_9_finds_what_is_left_lying(connection: Connection, brand_id: UUID, ada: UUID) -> None:
     """Overdue, unsettled, stalled and set apart: each is named; what is a minute old is let alone."""
-    set_due = "UPDATE dues SET due_at = :at WHERE membership_id = :ada"
+    set_due = "UPDATE schedules SET due_at = :at WHERE schedule_id = :ada"
     plant(connection, set_due, at=datetime(2090, 3, 14, 23, 59, tzinfo=UTC), ada=ada)
     assert broken(connection, brand_id) == {}
     plant(connection, set_due, at=datetime(2090, 3, 14, tzinfo=UTC), ada=ada)
     assert "fell due" in broken(connection, brand_id)[9][0]["wrong"]
-    plant(connection, "UPDATE dues SET quarantined_at = now(), last_error = 'why' WHERE membership_id = :ada", ada=ada)
+    plant(
+        connection, "UPDATE schedules SET quarantined_at = now(), last_error = 'why' WHERE schedule_id = :ada", ada=ada
+    )
     (offender,) = broken(connection, brand_id)[9]
     assert (offender["membership_id"], offender["last_error"]) == (ada, "why")
-    plant(connection, "UPDATE dues SET quarantined_at = NULL, due_at = NULL WHERE membership_id = :ada", ada=ada)
+    plant(connection, "UPDATE schedules SET quarantined_at = NULL, due_at = NULL WHERE schedule_id = :ada", ada=ada)
     plant(
         connection,
         "UPDATE billing_events SET settled_at = NULL, received_at = now() - interval '1 hour'"

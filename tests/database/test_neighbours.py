@@ -1,4 +1,4 @@
-"""Who is settled together shares a round, not its fate."""
+"""Memberships that are settled together do not share a fate."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from issuance.billing.events import Intake
 from issuance.database.connections import transaction
-from issuance.engine import batches, working
+from issuance.engine import arrivals, pipeline
 
 
 class WorkerDied(BaseException):
@@ -28,7 +28,7 @@ def test_whose_news_kill_the_worker_takes_nobody_along(
     engine: Engine, brand_id: UUID, members: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked for together again and again, only it ends in quarantine: the others are settled beside it."""
-    killer, settle = members[1], batches.settle_memberships
+    killer, settle = members[1], pipeline.settle_these
     deaths = 0
 
     def mortal(connection: Connection, brand_id: UUID, ids: Sequence[UUID]) -> object:
@@ -36,15 +36,15 @@ def test_whose_news_kill_the_worker_takes_nobody_along(
             raise WorkerDied
         return settle(connection, brand_id, ids)
 
-    monkeypatch.setattr(batches, "settle_memberships", mortal)
+    monkeypatch.setattr(arrivals, "settle_these", mortal)
     for _ in range(8):
         try:
-            working.settle_soon(engine, brand_id, members)
+            arrivals.settle_soon(engine, brand_id, members)
         except WorkerDied:
             deaths += 1
         with transaction(engine, brand_id) as connection:
-            connection.execute(text("UPDATE dues SET retry_at = clock_timestamp() - interval '1 second'"))
+            connection.execute(text("UPDATE schedules SET retry_at = clock_timestamp() - interval '1 second'"))
     assert deaths == 5
     with transaction(engine, brand_id) as connection:
-        apart = text("SELECT membership_id FROM dues WHERE quarantined_at IS NOT NULL OR settled_at IS NULL")
+        apart = text("SELECT schedule_id FROM schedules WHERE quarantined_at IS NOT NULL OR settled_at IS NULL")
         assert list(connection.scalars(apart)) == [killer]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from issuance.billing.events import Intake
 from issuance.database.connections import transaction
-from issuance.engine import working
+from issuance.engine import arrivals
 from issuance.laws import LAWS, look, shapes, steps
 from issuance.tenancy import clock
 from tests.database.conftest import event, put_clock
@@ -40,14 +40,14 @@ TAMPERINGS = {
         "DELETE FROM billing_events WHERE membership_id = :membership AND data ->> 'period_start' = '2090-04-01'",
         {3},
     ),
-    "sleeps": ("UPDATE dues SET due_at = due_at + interval '1 s' WHERE membership_id = :membership", {9}),
-    "sleeps for ever": ("UPDATE dues SET due_at = NULL WHERE membership_id = :membership", {9}),
+    "sleeps": ("UPDATE schedules SET due_at = due_at + interval '1 s' WHERE schedule_id = :membership", {9}),
+    "sleeps for ever": ("UPDATE schedules SET due_at = NULL WHERE schedule_id = :membership", {9}),
     "shown as paused": ("UPDATE memberships SET status = 'paused' WHERE membership_id = :membership", {8}),
     "revoked by hand": (
         "UPDATE credits SET revoked_at = now(), revoked_by = 'operator', revoked_reason = '' WHERE credit_id = :credit",
         set(),
     ),
-    "woken": ("UPDATE dues SET due_at = due_at - interval '1 h' WHERE membership_id = :membership", set()),
+    "woken": ("UPDATE schedules SET due_at = due_at - interval '1 h' WHERE schedule_id = :membership", set()),
     "used": ("UPDATE credits SET redeemed_at = :now, uses = 1 WHERE credit_id = :credit", set()),
 }
 
@@ -67,14 +67,14 @@ def club(
     for minute, one in enumerate(members):
         accept({**signed_up(one, starts_on="2090-02-01"), "time": f"2090-02-01T09:{minute:02}:00Z"})
         accept(_charge(one, 3, minute))
-        working.settle_soon(engine, brand_id, [one])
+        arrivals.settle_soon(engine, brand_id, [one])
     with transaction(engine, brand_id) as connection:
         use = "UPDATE credits SET redeemed_at = valid_from, uses = 1 WHERE membership_id = ANY(:some)"
         connection.execute(text(use), {"some": members[::2]})
         put_clock(connection, brand_id, NOW)
     for minute, one in enumerate(members):
         accept(_charge(one, 4, minute))
-        working.settle_soon(engine, brand_id, [one])
+        arrivals.settle_soon(engine, brand_id, [one])
     return members
 
 
@@ -144,11 +144,14 @@ def test_what_is_like_no_other_is_judged_alone(
     """An archived member or guest, a changed party and an announced fact make a membership like no other."""
     one = club[1]
     if news in ("member", "guest"):
-        other = f"archived {one}"
+        other = uuid4()
         table = "memberships" if news == "member" else "guests"
         archive = [
-            "INSERT INTO members (brand_id, external_user_id, archived_at) VALUES (:brand_id, :other, now())",
-            f"UPDATE {table} SET external_user_id = :other WHERE membership_id = :one AND brand_id = :brand_id",
+            """
+            INSERT INTO members (brand_id, member_id, external_user_id, joined_at, archived_at)
+            VALUES (:brand_id, :other, 'bob', now(), now())
+            """,
+            f"UPDATE {table} SET member_id = :other WHERE membership_id = :one AND brand_id = :brand_id",
         ]
         for statement in archive:
             arguments = {"brand_id": brand_id, "other": other, "one": one}
@@ -166,7 +169,7 @@ def test_what_is_like_no_other_is_judged_alone(
             ),
         }
         accept(told[news])
-        working.settle_soon(engine, brand_id, [one])
+        arrivals.settle_soon(engine, brand_id, [one])
     found = shapes_of(connection, brand_id)
     assert [membership_id for membership_id, shape in found.items() if shape is None] == [one]
     assert broken(connection, brand_id) == {}

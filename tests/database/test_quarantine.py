@@ -9,7 +9,7 @@ from sqlalchemy import Engine, func, select, update
 
 from issuance.billing.events import Intake
 from issuance.database.connections import transaction
-from issuance.database.tables import dues
+from issuance.database.tables import schedules
 from issuance.engine import quarantine
 from issuance.errors import NotFound
 from issuance.tenancy import clock
@@ -24,7 +24,7 @@ def quarantined(
     accept(signed_up(membership_id), signed_up())
     with transaction(engine, brand_id) as connection:
         failed = {"attempts": 5, "quarantined_at": func.now(), "retry_at": func.now(), "last_error": "ValueError"}
-        connection.execute(update(dues).where(dues.c.membership_id == membership_id).values(failed))
+        connection.execute(update(schedules).where(schedules.c.schedule_id == membership_id).values(failed))
     return membership_id
 
 
@@ -39,7 +39,7 @@ def test_let_out_it_is_due_at_once_with_new_attempts(engine: Engine, brand_id: U
     with transaction(engine, brand_id) as connection:
         quarantine.retry(connection, brand_id, quarantined)
     with transaction(engine, brand_id) as connection:
-        row = connection.execute(select(dues).where(dues.c.membership_id == quarantined)).one()
+        row = connection.execute(select(schedules).where(schedules.c.schedule_id == quarantined)).one()
         now = clock.read(connection, brand_id).now
         assert (row.attempts, row.retry_at, row.quarantined_at) == (0, None, None)
         assert row.due_at <= now

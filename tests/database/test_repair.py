@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Engine, text
 from issuance import health
 from issuance.billing.events import Intake
 from issuance.database.connections import transaction
-from issuance.engine import runs, working
+from issuance.engine import arrivals, batches, runs
 from issuance.laws import LAWS, look, verdicts
 from issuance.laws.repair import Repair
+from issuance.tenancy import brands
 from tests.database.conftest import event, put_clock
 
 NOW = datetime(2090, 4, 15, tzinfo=UTC)
@@ -37,7 +38,7 @@ def members(
             {**signed_up(one, starts_on="2090-03-01"), "time": "2090-03-01T09:00:00Z"},
             event("charge.initiated", data, time="2090-04-01T09:00:00Z"),
         )
-    working.settle_soon(engine, brand_id, members)
+    arrivals.settle_soon(engine, brand_id, members)
     return members
 
 
@@ -61,7 +62,7 @@ def test_repair_issues_what_is_missing_and_takes_nothing(engine: Engine, brand_i
     with transaction(engine, brand_id) as connection:
         run_id = repair.start(connection, brand_id)
     assert run_id is not None
-    working.work_on_run(engine, brand_id, run_id)
+    batches.work_on_run(engine, brand_id, run_id)
     with transaction(engine, brand_id) as connection:
         run = runs.read(connection, brand_id, run_id)
         live = connection.execute(
@@ -85,31 +86,44 @@ def test_a_repair_is_narrowed_to_what_is_missing(engine: Engine, brand_id: UUID,
         assert run_id is not None
         run = runs.read(connection, brand_id, run_id)
     assert (run["membership_id"], str(run["from"]), str(run["to"])) == (members[0], "2090-04-01", "2090-04-01")
-    working.work_on_run(engine, brand_id, run_id)
+    batches.work_on_run(engine, brand_id, run_id)
     assert found_by_the_laws(engine, brand_id)[1] == 0
 
 
 def test_repair_wakes_what_would_sleep(engine: Engine, brand_id: UUID, members: list[UUID]) -> None:
     """A membership whose due instant was lost is settled again, and knows its next one."""
     with transaction(engine, brand_id) as connection:
-        connection.execute(text("UPDATE dues SET due_at = NULL WHERE membership_id = :one"), {"one": members[1]})
+        connection.execute(text("UPDATE schedules SET due_at = NULL WHERE schedule_id = :one"), {"one": members[1]})
     repair, count = found_by_the_laws(engine, brand_id)
     assert count == 1
     with transaction(engine, brand_id) as connection:
         assert repair.start(connection, brand_id) is None
-    working.settle_soon(engine, brand_id, members)
+    arrivals.settle_soon(engine, brand_id, members)
     assert found_by_the_laws(engine, brand_id)[1] == 0
 
 
 def test_metrics_carry_what_the_last_check_found(connection: Connection, brand_id: UUID) -> None:
-    """Expected less issued, by the last check: a later one replaces it."""
-    before = health.figures(connection)
+    """Expected less issued, by the last check of each brand: a later one replaces it."""
+    connection.execute(text("DELETE FROM verdicts"))
     verdicts.keep(connection, brand_id, {2: 7, 3: 2, 4: 0})
     found = health.figures(connection)
-    assert found["credits_missing"] - before["credits_missing"] == 7
-    assert found["credits_extra"] - before["credits_extra"] == 2
-    assert found["laws_broken"] >= 2
+    assert (found["credits_missing"], found["credits_extra"], found["laws_broken"]) == (7, 2, 2)
     verdicts.keep(connection, brand_id, {2: 0, 3: 0})
     after = health.figures(connection)
-    assert after["credits_missing"] == before["credits_missing"]
-    assert after["last_check_seconds"] >= 0
+    assert (after["credits_missing"], after["credits_extra"], after["laws_broken"]) == (0, 0, 0)
+
+
+def test_metrics_tell_how_long_ago_the_brand_was_checked_that_waits_longest(
+    engine: Engine, connection: Connection, brand_id: UUID
+) -> None:
+    """Seconds since the last check of the brand whose last check is the oldest; a new check of it starts them again."""
+    with transaction(engine) as making:
+        recent, _ = brands.create(making, name="recent", timezone="UTC", sandbox=True)
+    connection.execute(text("DELETE FROM verdicts"))
+    for one in (brand_id, recent):
+        verdicts.keep(connection, one, {1: 0, 2: 0})
+    two_hours_ago = text("UPDATE verdicts SET checked_at = checked_at - interval '2 hours' WHERE brand_id = :brand_id")
+    connection.execute(two_hours_ago, {"brand_id": brand_id})
+    assert 7200 <= health.figures(connection)["last_check_seconds"] < 7260
+    verdicts.keep(connection, brand_id, {1: 0})
+    assert 0 < health.figures(connection)["last_check_seconds"] < 60

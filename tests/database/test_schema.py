@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from issuance.database import schema
 from issuance.database.connections import engine_for, transaction
+
+_COLUMNS = text("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()")
 
 
 def test_tables_and_database_are_those_of_schema_sql(database_url: str) -> None:
@@ -17,6 +19,21 @@ def test_applying_again_changes_nothing(database_url: str) -> None:
     """Applying is idempotent."""
     schema.apply(database_url)
     assert schema.diff(database_url) == []
+
+
+def test_members_alone_have_the_id_that_the_brand_gave(engine: Engine) -> None:
+    """Every other table knows people by Issuance's own id, and names it alike."""
+    with engine.connect() as connection:
+        columns = {(row.table_name, row.column_name) for row in connection.execute(_COLUMNS)}
+    assert {table for table, column in columns if "external" in column} == {"members"}
+    assert {table for table, column in columns if column == "member_id"} == {
+        "guests",
+        "ledger_entries",
+        "members",
+        "memberships",
+        "redemptions",
+        "wallets",
+    }
 
 
 def test_drift_is_named(fresh_database: Callable[[], str]) -> None:

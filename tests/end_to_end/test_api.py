@@ -7,13 +7,13 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.end_to_end.brand import RULES, Brand
+from tests.end_to_end.client import RULES, Client
 from tests.serving import Server
 
 
 @pytest.fixture
-def brand(http: httpx.Client) -> Brand:
-    return Brand(http)
+def client(http: httpx.Client) -> Client:
+    return Client(http)
 
 
 RULE_FIELDS = {
@@ -27,213 +27,213 @@ CREDIT_FIELDS = {
 }  # fmt: skip
 
 
-def test_a_rule_lives_as_the_reference_says(brand: Brand) -> None:
-    rule = brand.rule(issue_on_signup=True)
+def test_a_rule_lives_as_the_reference_says(client: Client) -> None:
+    rule = client.rule(issue_on_signup=True)
     assert set(rule) == RULE_FIELDS
-    assert rule["membership_type"] == {"id": brand.type_id, "name": "Gold"}
+    assert rule["membership_type"] == {"id": client.type_id, "name": "Gold"}
     assert (rule["version"], rule["issuing_frequency"], rule["coupon_description"]) == (1, "billing_cycle", "A day")
-    assert rule["created_at"] == rule["updated_at"] == brand.now
+    assert rule["created_at"] == rule["updated_at"] == client.now
     address = f"{RULES}/{rule['id']}"
-    assert brand.ok("GET", address) == rule
-    brand.until("2031-01-02T00:00:00Z")
-    changed = brand.ok("PUT", address, 200, {"issuing_frequency": "P3M", "include_upcoming": True})
-    assert changed == {**rule, "issuing_frequency": "P3M", "version": 2, "updated_at": brand.now}
-    brand.ok("DELETE", address, 204)
+    assert client.ok("GET", address) == rule
+    client.until("2031-01-02T00:00:00Z")
+    changed = client.ok("PUT", address, 200, {"issuing_frequency": "P3M", "include_upcoming": True})
+    assert changed == {**rule, "issuing_frequency": "P3M", "version": 2, "updated_at": client.now}
+    client.ok("DELETE", address, 204)
     for method, more in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/issue")):
-        brand.ok(method, address + more, 404, {} if method in ("PUT", "POST") else None)
-    assert brand.data(RULES) == []
+        client.ok(method, address + more, 404, {} if method in ("PUT", "POST") else None)
+    assert client.data(RULES) == []
 
 
-def test_rules_are_listed_by_filter_and_page(brand: Brand) -> None:
-    other = brand.ok("POST", "/customers/membership-types", 201, {"name": "Silver"})["id"]
-    first = brand.rule()
-    second = brand.rule(membership_type_id=other, issue_on_signup=True)
-    assert brand.data(RULES) == [first, second]
-    assert brand.data(RULES, membership_type_id=other) == [second]
-    assert brand.data(RULES, issue_on_signup="true") == [second]
-    assert brand.data(RULES, brand_id=str(uuid4())) == []
-    page = brand.ok("GET", RULES, page=2, per_page=1)
+def test_rules_are_listed_by_filter_and_page(client: Client) -> None:
+    other = client.ok("POST", "/customers/membership-types", 201, {"name": "Silver"})["id"]
+    first = client.rule()
+    second = client.rule(membership_type_id=other, issue_on_signup=True)
+    assert client.data(RULES) == [first, second]
+    assert client.data(RULES, membership_type_id=other) == [second]
+    assert client.data(RULES, issue_on_signup="true") == [second]
+    assert client.data(RULES, brand_id=str(uuid4())) == []
+    page = client.ok("GET", RULES, page=2, per_page=1)
     assert page == {"data": [second], "meta": {"page": 2, "per_page": 1, "total": 2}}
 
 
-def test_coupons_are_replaced_and_listed(brand: Brand) -> None:
-    assert brand.coupon["discount"] == {"type": "amount", "value": 10.5, "currency": "EUR"}
+def test_coupons_are_replaced_and_listed(client: Client) -> None:
+    assert client.coupon["discount"] == {"type": "amount", "value": 10.5, "currency": "EUR"}
     changed = {"name": "Sauna", "discount": {"type": "percent", "value": 20}, "validity": None}
-    after = brand.ok("PUT", "/customers/coupons/spa", 200, changed)
+    after = client.ok("PUT", "/customers/coupons/spa", 200, changed)
     assert (after["name"], after["description"], after["validity"], after["offerings"]) == ("Sauna", "", None, [])
-    assert brand.ok("GET", "/customers/coupons/spa") == after
-    assert brand.data("/customers/coupons") == [after]
+    assert client.ok("GET", "/customers/coupons/spa") == after
+    assert client.data("/customers/coupons") == [after]
 
 
-def test_a_membership_shows_its_status_period_charges_and_guests(brand: Brand) -> None:
-    membership_id = brand.member()
-    brand.until("2031-02-10T00:00:00Z")
-    found = brand.ok("GET", f"/customers/memberships/{membership_id}")
+def test_a_membership_shows_its_status_period_charges_and_guests(client: Client) -> None:
+    membership_id = client.member()
+    client.until("2031-02-10T00:00:00Z")
+    found = client.ok("GET", f"/customers/memberships/{membership_id}")
     assert (found["status"], found["external_user_id"], found["ends_on"]) == ("active", "ada", None)
     assert found["period"] == {"start": "2031-02-01", "end": "2031-03-01"}
-    assert found["membership_type"] == {"id": brand.type_id, "name": "Gold"}
+    assert found["membership_type"] == {"id": client.type_id, "name": "Gold"}
     charge = {"id": f"c-{membership_id}", "state": "succeeded", "amount": 10.0, "amount_refunded": None}
     assert found["charges"] == [{**charge, "period_start": "2031-01-01", "period_end": "2031-02-01"}]
     assert [(guest["name"], guest["lead_booker"]) for guest in found["guests"]] == [("ada", True)]
-    for query in ({"status": "active"}, {"external_user_id": "ada"}, {"membership_type_id": brand.type_id}):
-        assert brand.data("/customers/memberships", **query) == [found]
+    for query in ({"status": "active"}, {"external_user_id": "ada"}, {"membership_type_id": client.type_id}):
+        assert client.data("/customers/memberships", **query) == [found]
     for query in ({"status": "paused"}, {"external_user_id": "bob"}, {"membership_type_id": str(uuid4())}):
-        assert brand.data("/customers/memberships", **query) == []
+        assert client.data("/customers/memberships", **query) == []
 
 
 def test_charges_of_automatic_billing_are_shown(http: httpx.Client) -> None:
     """They follow from the calendar: none is told, none is stored."""
-    brand = Brand(http, billing="automatic")
-    brand.send(sign_up := brand.sign_up(billing_anchor="2031-01-15"))
-    brand.until("2031-03-20T00:00:00Z")
-    found = brand.ok("GET", f"/customers/memberships/{sign_up['data']['membership_id']}")
+    client = Client(http, billing="automatic")
+    client.send(sign_up := client.sign_up(billing_anchor="2031-01-15"))
+    client.until("2031-03-20T00:00:00Z")
+    found = client.ok("GET", f"/customers/memberships/{sign_up['data']['membership_id']}")
     assert [charge["period_start"] for charge in found["charges"]] == ["2031-01-15", "2031-02-15", "2031-03-15"]
     assert found["period"] == {"start": "2031-03-15", "end": "2031-04-15"}
 
 
-def test_a_credit_is_redeemed_once(brand: Brand) -> None:
-    rule = brand.rule(issue_on_signup=True)
-    membership_id = brand.member()
-    (credit,) = brand.data("/customers/credits", membership_id=membership_id)
+def test_a_credit_is_redeemed_once(client: Client) -> None:
+    rule = client.rule(issue_on_signup=True)
+    membership_id = client.member()
+    (credit,) = client.data("/customers/credits", membership_id=membership_id)
     assert set(credit) >= CREDIT_FIELDS
     assert (credit["status"], credit["credit_rule_id"], credit["rule_version"]) == ("live", rule["id"], 1)
     assert credit["guest"].keys() == {"id", "name", "lead_booker", "external_user_id"}
     assert (credit["period_start"], credit["period_end"], credit["reissue"]) == ("2031-01-01", "2031-02-01", 0)
     address = f"/customers/credits/{credit['code']}"
-    assert brand.ok("GET", address) == credit
-    redeemed = brand.ok("POST", f"{address}/redeem", 200, {"reference": "booking 1"})
+    assert client.ok("GET", address) == credit
+    redeemed = client.ok("POST", f"{address}/redeem", 200, {"reference": "booking 1"})
     assert redeemed.pop("redemption").keys() == {"id", "status"}
-    assert redeemed == {**credit, "status": "redeemed", "uses": 1, "redeemed_at": brand.now}
+    assert redeemed == {**credit, "status": "redeemed", "uses": 1, "redeemed_at": client.now}
     for again in ("redeem", "revoke"):
-        refused = brand.ok("POST", f"{address}/{again}", 409, {"reason": "x"} if again == "revoke" else None)
+        refused = client.ok("POST", f"{address}/{again}", 409, {"reason": "x"} if again == "revoke" else None)
         assert refused["error"]["code"] == "already_redeemed"
 
 
-def test_sixteen_redeem_one_credit_and_one_wins(brand: Brand) -> None:
-    brand.rule(issue_on_signup=True)
-    brand.member()
-    code = brand.data("/customers/credits")[0]["code"]
+def test_sixteen_redeem_one_credit_and_one_wins(client: Client) -> None:
+    client.rule(issue_on_signup=True)
+    client.member()
+    code = client.data("/customers/credits")[0]["code"]
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: brand.http.post(f"/customers/credits/{code}/redeem"), range(16)))
+        answers = list(pool.map(lambda _: client.http.post(f"/customers/credits/{code}/redeem"), range(16)))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 15
 
 
-def test_a_credit_expires_with_time_alone_and_is_revoked_by_hand(brand: Brand) -> None:
-    brand.rule(issue_on_signup=True)
-    brand.rule(issue_on_signup=True, roll_over=True, multi_use=True)
-    brand.member()
-    rolling, single = (brand.data("/customers/credits", multi_use=flag)[0]["code"] for flag in ("true", "false"))
-    brand.until("2031-02-01T00:00:00Z")
-    assert brand.ok("POST", f"/customers/credits/{single}/redeem", 409)["error"]["code"] == "expired"
-    assert brand.ok("POST", f"/customers/credits/{rolling}/redeem")["status"] == "live"
-    revoked = brand.ok("POST", f"/customers/credits/{rolling}/revoke", 200, {"reason": "a mistake"})
+def test_a_credit_expires_with_time_alone_and_is_revoked_by_hand(client: Client) -> None:
+    client.rule(issue_on_signup=True)
+    client.rule(issue_on_signup=True, roll_over=True, multi_use=True)
+    client.member()
+    rolling, single = (client.data("/customers/credits", multi_use=flag)[0]["code"] for flag in ("true", "false"))
+    client.until("2031-02-01T00:00:00Z")
+    assert client.ok("POST", f"/customers/credits/{single}/redeem", 409)["error"]["code"] == "expired"
+    assert client.ok("POST", f"/customers/credits/{rolling}/redeem")["status"] == "live"
+    revoked = client.ok("POST", f"/customers/credits/{rolling}/revoke", 200, {"reason": "a mistake"})
     assert (revoked["status"], revoked["uses"], revoked["revoked_reason"]) == ("revoked", 1, "a mistake")
     for act, body in (("redeem", None), ("revoke", {"reason": "x"})):
-        assert brand.ok("POST", f"/customers/credits/{rolling}/{act}", 409, body)["error"]["code"] == "revoked"
-    found = {status: len(brand.data("/customers/credits", status=status)) for status in ("expired", "revoked", "live")}
+        assert client.ok("POST", f"/customers/credits/{rolling}/{act}", 409, body)["error"]["code"] == "revoked"
+    found = {status: len(client.data("/customers/credits", status=status)) for status in ("expired", "revoked", "live")}
     assert found == {"expired": 1, "revoked": 1, "live": 0}
 
 
-def test_a_credit_that_starts_later_is_not_valid_yet(brand: Brand) -> None:
-    brand.rule(issue_on_signup=True)
-    brand.send(brand.sign_up(starts_on="2031-02-01"))
-    (credit,) = brand.data("/customers/credits", status="upcoming")
-    refused = brand.ok("POST", f"/customers/credits/{credit['code']}/redeem", 409)
+def test_a_credit_that_starts_later_is_not_valid_yet(client: Client) -> None:
+    client.rule(issue_on_signup=True)
+    client.send(client.sign_up(starts_on="2031-02-01"))
+    (credit,) = client.data("/customers/credits", status="upcoming")
+    refused = client.ok("POST", f"/customers/credits/{credit['code']}/redeem", 409)
     assert refused["error"]["code"] == "not_yet_valid"
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/cloudevents-batch+json"])
-def test_events_come_alone_or_in_batches(brand: Brand, media_type: str) -> None:
+def test_events_come_alone_or_in_batches(client: Client, media_type: str) -> None:
     """Each is accepted, known or refused on its own; what was refused is kept, can be retried and dismissed."""
-    good, bad = brand.sign_up(), {**brand.sign_up(), "type": "membership.exploded"}
-    first = brand.send(good, bad, media_type=media_type)
+    good, bad = client.sign_up(), {**client.sign_up(), "type": "membership.exploded"}
+    first = client.send(good, bad, media_type=media_type)
     assert (first["accepted"], first["duplicates"]) == (1, 0)
     assert [(refused["index"], refused["code"]) for refused in first["rejected"]] == [(1, "unknown_type")]
-    assert brand.send(good)["duplicates"] == 1
-    assert brand.send({**good, "time": "2031-01-01T00:00:01Z"})["rejected"][0]["code"] == "event_conflict"
-    kept = brand.data("/rejected-events")
+    assert client.send(good)["duplicates"] == 1
+    assert client.send({**good, "time": "2031-01-01T00:00:01Z"})["rejected"][0]["code"] == "event_conflict"
+    kept = client.data("/rejected-events")
     assert [one["code"] for one in kept] == ["event_conflict", "unknown_type"]
-    retried = brand.ok("POST", f"/rejected-events/{kept[1]['id']}/retry")
+    retried = client.ok("POST", f"/rejected-events/{kept[1]['id']}/retry")
     assert retried["rejected"][0]["code"] == "unknown_type"
-    for one in brand.data("/rejected-events"):
-        brand.ok("DELETE", f"/rejected-events/{one['id']}", 204)
-    assert brand.data("/rejected-events") == []
+    for one in client.data("/rejected-events"):
+        client.ok("DELETE", f"/rejected-events/{one['id']}", 204)
+    assert client.data("/rejected-events") == []
 
 
-def test_a_batch_has_an_address_of_its_own(brand: Brand) -> None:
+def test_a_batch_has_an_address_of_its_own(client: Client) -> None:
     """For clients that are generated from the document; it takes a batch alone."""
-    batch = [brand.sign_up(), {}]
-    taken = brand.ok("POST", "/billing-events/batch", 202, batch)
+    batch = [client.sign_up(), {}]
+    taken = client.ok("POST", "/billing-events/batch", 202, batch)
     assert (taken["accepted"], [refused["index"] for refused in taken["rejected"]]) == (1, [1])
-    assert brand.ok("POST", "/billing-events", 202, batch)["duplicates"] == 1
-    brand.ok("POST", "/billing-events/batch", 422, batch[0])
+    assert client.ok("POST", "/billing-events", 202, batch)["duplicates"] == 1
+    client.ok("POST", "/billing-events/batch", 422, batch[0])
 
 
-def test_a_manual_issue_is_a_run(brand: Brand) -> None:
-    rule = brand.rule()
-    brand.member()
-    assert brand.data("/customers/credits") == []
-    assert brand.ok("POST", f"{RULES}/{rule['id']}/issue", 204, {"include_upcoming": False}) is None
-    brand.ok("POST", f"{RULES}/{rule['id']}/issue", 204)
-    brand.until(brand.now)
-    (credit,) = brand.data("/customers/credits")
-    runs = brand.data("/runs")
+def test_a_manual_issue_is_a_run(client: Client) -> None:
+    rule = client.rule()
+    client.member()
+    assert client.data("/customers/credits") == []
+    assert client.ok("POST", f"{RULES}/{rule['id']}/issue", 204, {"include_upcoming": False}) is None
+    client.ok("POST", f"{RULES}/{rule['id']}/issue", 204)
+    client.until(client.now)
+    (credit,) = client.data("/customers/credits")
+    runs = client.data("/runs")
     assert {run["kind"] for run in runs} >= {"issue"}
-    run = brand.ok("GET", f"/runs/{credit['run_id']}")
+    run = client.ok("GET", f"/runs/{credit['run_id']}")
     assert (run["kind"], run["state"], run["counts"]) == ("issue", "finished", {"issued": 1})
     assert (run["total"], run["done"]) == (1, 1)
 
 
-def test_a_replay_is_planned_before_it_is_run(brand: Brand) -> None:
-    rule = brand.rule(issue_on_signup=True)
-    membership_id = brand.member()
+def test_a_replay_is_planned_before_it_is_run(client: Client) -> None:
+    rule = client.rule(issue_on_signup=True)
+    membership_id = client.member()
     span = {"from": "2031-01-01", "to": "2031-01-31", "credit_rule_id": rule["id"]}
-    planned = brand.ok("POST", "/replays", 202, {**span, "dry_run": True})
+    planned = client.ok("POST", "/replays", 202, {**span, "dry_run": True})
     assert (planned["kind"], planned["dry_run"], planned["from"], planned["to"]) == (
         "replay",
         True,
         *list(span.values())[:2],
     )
-    brand.until(brand.now)
-    assert brand.ok("GET", f"/runs/{planned['id']}")["counts"] == {"already_issued": 1}
-    (row,) = brand.data(f"/runs/{planned['id']}/plan")
+    client.until(client.now)
+    assert client.ok("GET", f"/runs/{planned['id']}")["counts"] == {"already_issued": 1}
+    (row,) = client.data(f"/runs/{planned['id']}/plan")
     assert (row["membership_id"], row["reason"]) == (membership_id, "already_issued")
     for verb in ("pause", "resume", "cancel"):
-        brand.ok("POST", f"/runs/{planned['id']}/{verb}", 409)
+        client.ok("POST", f"/runs/{planned['id']}/{verb}", 409)
 
 
-def test_explain_says_why_in_sentences(brand: Brand) -> None:
-    rule = brand.rule(issue_on_signup=True)
-    membership_id = brand.member()
-    (row,) = brand.data(f"/customers/memberships/{membership_id}/explain", credit_rule_id=rule["id"])
+def test_explain_says_why_in_sentences(client: Client) -> None:
+    rule = client.rule(issue_on_signup=True)
+    membership_id = client.member()
+    (row,) = client.data(f"/customers/memberships/{membership_id}/explain", credit_rule_id=rule["id"])
     assert (row["outcome"], row["reason"], row["rule_version"]) == ("issued", "issued", 1)
     assert row["text"].endswith(".")
     address = f"/customers/memberships/{membership_id}/explain"
-    assert brand.data(address, **{"from": "2031-01-02", "to": "2031-01-31"}) == []
+    assert client.data(address, **{"from": "2031-01-02", "to": "2031-01-31"}) == []
 
 
 def test_a_forecast_counts_what_the_clock_then_issues(http: httpx.Client) -> None:
     """Month by month it is what is issued, as long as nothing else happens; who has ended gets nothing."""
-    brand = Brand(http, billing="automatic")
-    rule = brand.rule(issuing_frequency="P3M", issue_on_signup=True)
+    client = Client(http, billing="automatic")
+    rule = client.rule(issuing_frequency="P3M", issue_on_signup=True)
     party = [
         {"name": "Ann", "lead_booker": True, "guest_id": str(uuid4())},
         {"name": "Bob", "lead_booker": False, "guest_id": str(uuid4())},
     ]
-    leaving = brand.sign_up(external_user_id="lea")
-    brand.send(brand.sign_up(guests=party), leaving, brand.sign_up(external_user_id="cy", starts_on="2031-02-01"))
+    leaving = client.sign_up(external_user_id="lea")
+    client.send(client.sign_up(guests=party), leaving, client.sign_up(external_user_id="cy", starts_on="2031-02-01"))
     ended = {"membership_id": leaving["data"]["membership_id"], "status": "cancelled", "ends_on": "2031-04-01"}
-    brand.send(brand.event("membership.status_changed", **ended))
-    told = brand.data(f"{RULES}/{rule['id']}/forecast", months=5)
+    client.send(client.event("membership.status_changed", **ended))
+    told = client.data(f"{RULES}/{rule['id']}/forecast", months=5)
     assert [(month["month"], month["credits"]) for month in told] == [
         ("2031-01", 3), ("2031-02", 1), ("2031-03", 0), ("2031-04", 2), ("2031-05", 1),
     ]  # fmt: skip
-    brand.until("2031-05-31T00:00:00Z")
-    issued = [credit["period_start"][:7] for credit in brand.data("/customers/credits", credit_rule_id=rule["id"])]
+    client.until("2031-05-31T00:00:00Z")
+    issued = [credit["period_start"][:7] for credit in client.data("/customers/credits", credit_rule_id=rule["id"])]
     assert {month["month"]: month["credits"] for month in told if month["credits"]} == Counter(issued)
-    assert len(brand.data(f"{RULES}/{rule['id']}/forecast")) == 12
-    brand.ok("GET", f"{RULES}/{rule['id']}/forecast", 422, None, months=0)
-    brand.ok("GET", f"{RULES}/{uuid4()}/forecast", 404)
+    assert len(client.data(f"{RULES}/{rule['id']}/forecast")) == 12
+    client.ok("GET", f"{RULES}/{rule['id']}/forecast", 422, None, months=0)
+    client.ok("GET", f"{RULES}/{uuid4()}/forecast", 404)
 
 
 def test_health_and_metrics_need_no_key(server: Server) -> None:

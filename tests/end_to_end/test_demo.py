@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from issuance.cli.demo.narrator import Narrator
 from issuance.cli.demo.sandbox import DemoFailed, Sandbox
 from issuance.cli.demo.story import Story
-from issuance.cli.demo.telling import Telling
 from tests.serving import Server
 
 
@@ -45,7 +45,7 @@ class Forgetful(Sandbox):
 def test_the_demo_notices_a_lost_credit(server: Server) -> None:
     """The demo is a test of the engine: a credit too few and it fails."""
     with pytest.raises(DemoFailed, match="January"):
-        Story(Forgetful(server.url, server.new_brand("Europe/Lisbon").key), Telling()).tell()
+        Story(Forgetful(server.url, server.new_brand("Europe/Lisbon").key), Narrator()).tell()
 
 
 def test_the_demo_without_a_server_is_one_line(redis_url: str, database_url: str) -> None:

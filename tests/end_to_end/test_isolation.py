@@ -6,15 +6,15 @@ from uuid import uuid4
 
 import pytest
 
-from tests.end_to_end.brand import RULES, Brand
+from tests.end_to_end.client import RULES, Client
 from tests.serving import Server
 
 
 @pytest.fixture(scope="module")
-def ours(server: Server) -> Iterator[Brand]:
+def ours(server: Server) -> Iterator[Client]:
     """A brand with something of everything."""
     with server.client(server.new_brand().key) as http:
-        brand = Brand(http)
+        brand = Client(http)
         brand.rule(issue_on_signup=True)
         brand.member()
         brand.send({"not": "an event"})
@@ -24,9 +24,9 @@ def ours(server: Server) -> Iterator[Brand]:
 
 
 @pytest.fixture(scope="module")
-def theirs(server: Server) -> Iterator[Brand]:
+def theirs(server: Server) -> Iterator[Client]:
     with server.client(server.new_brand().key) as http:
-        yield Brand(http)
+        yield Client(http)
 
 
 LISTS = [
@@ -35,12 +35,12 @@ LISTS = [
 
 
 @pytest.mark.parametrize("address", LISTS)
-def test_lists_are_a_brands_own(ours: Brand, theirs: Brand, address: str) -> None:
+def test_lists_are_a_brands_own(ours: Client, theirs: Client, address: str) -> None:
     assert ours.data(address)
     assert theirs.data(address) == []
 
 
-def test_what_has_an_address_is_unknown_to_others(ours: Brand, theirs: Brand) -> None:
+def test_what_has_an_address_is_unknown_to_others(ours: Client, theirs: Client) -> None:
     """404 for each of the other brand's ids, and everything is as it was."""
     rule, run = ours.data(RULES)[0]["id"], ours.data("/runs")[0]["id"]
     membership, credit = ours.data("/customers/memberships")[0]["id"], ours.data("/customers/credits")[0]["code"]
@@ -70,7 +70,7 @@ def test_what_has_an_address_is_unknown_to_others(ours: Brand, theirs: Brand) ->
     assert {address: ours.ok("GET", address) for address in LISTS} == before
 
 
-def test_what_a_body_names_is_unknown_to_others(ours: Brand, theirs: Brand) -> None:
+def test_what_a_body_names_is_unknown_to_others(ours: Client, theirs: Client) -> None:
     membership = ours.data("/customers/memberships")[0]["id"]
     named = {"membership_type_id": ours.type_id, "coupon_id": "spa", "coupon_name": "x"}
     assert set(theirs.ok("POST", RULES, 422, named)["error"]["fields"]) == {"membership_type_id"}
@@ -80,18 +80,18 @@ def test_what_a_body_names_is_unknown_to_others(ours: Brand, theirs: Brand) -> N
     assert theirs.send(sign_up)["rejected"][0]["code"] == "unknown_membership_type"
 
 
-def test_two_brands_may_use_the_same_ids(server: Server, ours: Brand) -> None:
+def test_two_brands_may_use_the_same_ids(server: Server, ours: Client) -> None:
     """Ids that billers give are a brand's own: memberships, charges, events, members, coupons."""
     membership = ours.data("/customers/memberships")[0]["id"]
     with server.client(server.new_brand().key) as http:
-        other = Brand(http)
+        other = Client(http)
         other.rule(issue_on_signup=True)
         other.member(membership_id=membership)
         assert len(other.data("/customers/credits", membership_id=membership)) == 1
         assert len(ours.data("/customers/credits", membership_id=membership)) == 1
 
 
-def test_another_brands_filter_finds_nothing(ours: Brand, theirs: Brand) -> None:
+def test_another_brands_filter_finds_nothing(ours: Client, theirs: Client) -> None:
     for query in ({"membership_type_id": ours.type_id}, {"brand_id": str(uuid4())}):
         assert theirs.data(RULES, **query) == []
     membership = ours.data("/customers/memberships")[0]["id"]

@@ -1,10 +1,10 @@
 """One membership of a club in memory: its facts as they arrive, its rules, and the credits that are out.
 
-It is settled by the code that settles rows, without rows: what `walk` came to is taken over as PostgreSQL would.
+It is settled by the code that settles rows, without rows: what an outcome came to is taken over as PostgreSQL would.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Row
 
 from issuance.deciding.decisions import Decision, decide
-from issuance.deciding.facts import Coupon, Credit, MembershipFacts, Order, Rule, RuleVersion
-from issuance.deciding.frequency import IssuingFrequency, parse_validity
+from issuance.deciding.facts import Coupon, Credit, MembershipFacts, Rule, RuleVersion
+from issuance.deciding.frequency import BillingFrequency, IssuingFrequency, parse_validity
+from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
-from issuance.deciding.releases import History
-from issuance.engine.loading import Membership
-from issuance.engine.remembering import Fact
-from issuance.engine.walking import Walked, walk
+from issuance.engine.facts import Membership, read_fact
+from issuance.engine.outcomes import Outcome, outcome_of
+from issuance.engine.schedules import State
 from issuance.tenancy.clock import BrandClock
 
 UTC_ZONE = ZoneInfo("UTC")
@@ -81,7 +81,8 @@ class Life:
     #: Since when guests are archived as members elsewhere.
     archived_guests: dict[UUID, datetime] = field(default_factory=dict)
     membership_id: UUID = ADA
-    facts: list[Fact] = field(default_factory=list)
+    #: What was told, as rows of events, in the order in which it arrived.
+    events: list[Any] = field(default_factory=list)
     credits: list[Credit] = field(default_factory=list)
     due_at: datetime | None = None
     settled_at: datetime | None = None
@@ -92,15 +93,15 @@ class Life:
     def sign_up_at(self, instant: datetime) -> None:
         """Begin with a sign-up at an instant."""
         self.signed_up_at = instant
-        self.facts = []
+        self.events = []
         self.tell(instant, "membership.signed_up", **party(*self.guests, lead=self.guests[0]))
 
     def tell(
         self, instant: datetime, kind: str, *, event_id: str | None = None, charge_id: str | None = None, **data: Any
     ) -> None:
         """A fact arrives. The order of arrival is that of the calls; that of happening is by its `instant`."""
-        order = Order(instant, "test", event_id or f"{len(self.facts):04}")
-        self.facts.append(Fact(order, kind, charge_id, data, unsettled=True))
+        said = {"source": "test", "event_id": event_id or f"{len(self.events):04}", "type": kind, "time": instant}
+        self.events.append(SimpleNamespace(**said, charge_id=charge_id, data=data, is_news=True))
 
     def charge(
         self,
@@ -120,41 +121,60 @@ class Life:
         self.tell(instant, "membership.status_changed", status=status, ends_on=ends_on)
 
     @property
+    def everybody(self) -> list[UUID]:
+        """Everyone who was ever on the order, by place: as they were named, whenever that arrived."""
+        named = (UUID(guest["guest_id"]) for event in self.events for guest in event.data.get("guests", ()))
+        return list(dict.fromkeys(named))
+
+    @property
     def membership(self) -> Membership:
         """The membership as it would be loaded."""
-        row = SimpleNamespace(
-            membership_id=self.membership_id,
+        events = sorted(self.events, key=lambda event: (event.time, event.source, event.event_id))
+        guest_ids = self.everybody
+        charge_ids = list(dict.fromkeys(event.charge_id for event in events if event.charge_id is not None))
+        places = {str(guest_id): place for place, guest_id in enumerate(guest_ids)}
+        numbers = {charge_id: number for number, charge_id in enumerate(charge_ids)}
+        facts = MembershipFacts(
             membership_type_id=GOLD,
-            external_user_id="ada",
+            zone=self.zone,
             automatic=self.automatic,
-            signed_up_at=self.signed_up_at,
             starts_on=self.starts_on,
             billing_anchor=self.billing_anchor or self.starts_on,
-            billing_frequency=self.billing_frequency,
-            status="upcoming",
-            ends_on=None,
-            due_at=self.due_at,
-            settled_at=self.settled_at,
+            billing_frequency=BillingFrequency(self.billing_frequency),
+            told=tuple(read_fact(cast(Row[Any], event), place, places, numbers) for place, event in enumerate(events)),
+            archived_guests=tuple(
+                (places[str(one)], at) for one, at in self.archived_guests.items() if str(one) in places
+            ),
         )
-        facts = sorted(self.facts, key=lambda fact: fact.order)
-        out = [replace(credit) for credit in self.credits]
-        return Membership(cast(Row[Any], row), self.zone, facts, out, archived_guests=self.archived_guests)
-
-    def facts_at(self, now: datetime) -> MembershipFacts:
-        return self.membership.facts_at(now, self.credits)
+        state = State(self.due_at, self.settled_at, None)
+        return Membership(
+            self.membership_id,
+            facts,
+            state,
+            "upcoming",
+            None,
+            credits=list(self.credits),
+            events=events,
+            guest_ids=guest_ids,
+            charge_ids=charge_ids,
+        )
 
     def history(self, now: datetime) -> History:
-        return History(self.facts_at(now), now)
+        return self.membership.history(now)
 
     def decisions(self, now: datetime, last_day: date | None = None) -> list[Decision]:
-        return decide(self.facts_at(now), self.rules_at(now), now, last_day)
+        return decide(self.history(now), self.rules_at(now), last_day)
+
+    def guest(self, decision: Decision) -> UUID:
+        """Whom a decision is about."""
+        return self.everybody[decision.guest.place]
 
     def reasons(self, now: datetime, last_day: date | None = None) -> dict[str, Reason]:
-        """The reason of each turn of the first rule for the lead booker, by its period's start."""
+        """The reason of each occurrence of the first rule for the lead booker, by its period's start."""
         return {
-            decision.turn.period_start.isoformat(): decision.reason
+            decision.occurrence.period_start.isoformat(): decision.reason
             for decision in self.decisions(now, last_day)
-            if decision.guest.guest_id == self.guests[0] and decision.credit_rule_id == self.rules[0].credit_rule_id
+            if decision.guest.place == 0 and decision.credit_rule_id == self.rules[0].credit_rule_id
         }
 
     def rules_at(self, now: datetime) -> list[Rule]:
@@ -167,30 +187,31 @@ class Life:
                 saved.append(Rule(one.credit_rule_id, versions, deleted_at))
         return saved
 
-    def settle(self, now: datetime, *, woke_at: datetime | None = None) -> list[Walked]:
-        """Settle at `now` on a clock that stands there, walk after walk until all is done, and take it over."""
-        walks: list[Walked] = []
-        while not walks or not walks[-1].complete:
-            assert len(walks) < 1000, "a membership falls due a bounded number of times"
-            walks.append(walk(self.membership, self.rules_at(now), clock_at(now, self.zone, woke_at)))
-            self.take(walks[-1])
-        return walks
+    def settle(self, now: datetime, *, woke_at: datetime | None = None) -> list[Outcome]:
+        """Settle at `now` on a clock that stands there until all is done, and take over what it came to."""
+        outcomes: list[Outcome] = []
+        while not outcomes or not outcomes[-1].complete:
+            assert len(outcomes) < 1000, "a membership falls due a bounded number of times"
+            outcomes.append(outcome_of(self.membership, self.rules_at(now), clock_at(now, self.zone, woke_at)))
+            self.take(outcomes[-1])
+        return outcomes
 
-    def take(self, walked: Walked) -> None:
-        """Take over what a walk came to, as PostgreSQL would."""
-        self.credits = list(walked.credits)
-        self.due_at, self.settled_at = walked.due_at, walked.now
-        if walked.complete:
-            self.facts = [replace(fact, unsettled=False) for fact in self.facts]
+    def take(self, outcome: Outcome) -> None:
+        """Take over what a settling came to, as PostgreSQL would."""
+        self.credits = list(outcome.credits.values())
+        self.due_at, self.settled_at = outcome.due_at, outcome.now
+        if outcome.complete:
+            self.events = [SimpleNamespace(**{**vars(event), "is_news": False}) for event in self.events]
 
     def live(self, now: datetime) -> set[tuple[object, ...]]:
-        """The credits that can be used at `now` or later, without their ids.
+        """The credits that can be used at `now` or later.
 
         The period of a credit that rolls over limits nothing and stays as it was known at issue.
         """
         return {
             (
-                credit.key,
+                credit.key._replace(place=0),
+                self.everybody[credit.key.place],
                 credit.valid_from,
                 credit.expires_at,
                 credit.rule_version,
@@ -206,7 +227,7 @@ def clock_at(now: datetime, zone: ZoneInfo = UTC_ZONE, woke_at: datetime | None 
     return BrandClock(now, zone, sandbox=True, stands_still=True, woke_at=woke_at)
 
 
-def changes_of(walks: Sequence[Walked]) -> list[object]:
-    """What walks would write of credits: those they issued and those they changed."""
-    changed = [(before, after) for walked in walks for before, after, _ in walked.changed.values() if before != after]
-    return [*(issued for walked in walks for issued in walked.issued), *changed]
+def changes_of(outcomes: Sequence[Outcome]) -> list[object]:
+    """What outcomes would write of credits: those they issued and those they changed."""
+    changed = [change for outcome in outcomes for change in outcome.changed.values() if change.before != change.after]
+    return [*(issued for outcome in outcomes for issued in outcome.issued), *changed]

@@ -32,10 +32,10 @@ def rules(draw: st.DrawFn, start: datetime, number: int, *, upcoming: bool) -> R
     """A rule of one to three versions. Without `upcoming` none is saved with include_upcoming after the sign-up."""
     saved = sorted(draw(st.lists(st.integers(-240, SPAN), max_size=2)))
     versions = []
-    for turn, created_at in enumerate([LONG_AGO, *(start + timedelta(hours=hours) for hours in saved)]):
+    for place, created_at in enumerate([LONG_AGO, *(start + timedelta(hours=hours) for hours in saved)]):
         versions.append(
             version(
-                turn + 1,
+                place + 1,
                 created_at,
                 validity=draw(st.sampled_from([None, None, "P10D", "P1M", "P45D"])),
                 membership_type_id=draw(st.sampled_from([GOLD, GOLD, GOLD, SILVER])),
@@ -65,11 +65,11 @@ def tellings(draw: st.DrawFn, life: Life) -> tuple[datetime, str, dict[str, Any]
         boundaries = (
             calendar.boundaries_past(1, life.starts_on + timedelta(days=95)) if draw(st.booleans()) else boundaries
         )
-        turn = draw(st.integers(0, min(3, len(boundaries) - 1)))
+        nth = draw(st.integers(0, min(3, len(boundaries) - 1)))
         length = draw(st.sampled_from([None, None, 30, 100]))
-        end = None if length is None else (boundaries[turn] + timedelta(days=length)).isoformat()
-        about = {"period_start": boundaries[turn].isoformat(), "period_end": end}
-        return time, f"charge.{draw(st.sampled_from(STATES))}", {**about, "charge_id": f"c{turn}"}
+        end = None if length is None else (boundaries[nth] + timedelta(days=length)).isoformat()
+        about = {"period_start": boundaries[nth].isoformat(), "period_end": end}
+        return time, f"charge.{draw(st.sampled_from(STATES))}", {**about, "charge_id": f"c{nth}"}
     if kind == "status":
         status = draw(st.sampled_from(STATUSES))
         ends = status in ("cancelled", "expired") and draw(st.booleans())
@@ -111,7 +111,7 @@ def nows(life: Life) -> st.SearchStrategy[datetime]:
 def others(life: Life, number: int, minutes: Sequence[int]) -> Life:
     """Another membership that was told the same: other ids, and each fact some minutes later, in turn."""
     assert life.signed_up_at is not None
-    guests = tuple(UUID(int=number * 1000 + place) for place in range(len(life.guests)))
+    guests = other_ids(life, number)[: len(life.guests)]
     other = Life(
         rules=life.rules,
         starts_on=life.starts_on,
@@ -123,8 +123,17 @@ def others(life: Life, number: int, minutes: Sequence[int]) -> Life:
         membership_id=UUID(int=number),
     )
     other.sign_up_at(life.signed_up_at + timedelta(minutes=minutes[0]))
-    for turn, fact in enumerate(life.facts[1:], start=1):
-        later = fact.order.time + timedelta(minutes=minutes[turn % len(minutes)])
-        charge_id = None if fact.charge_id is None else f"{number} {fact.charge_id}"
-        other.tell(later, fact.type, charge_id=charge_id, **fact.data)
+    theirs = {str(own): str(their) for own, their in zip(life.everybody, other_ids(life, number), strict=True)}
+    for place, event in enumerate(life.events[1:], start=1):
+        later = event.time + timedelta(minutes=minutes[place % len(minutes)])
+        charge_id = None if event.charge_id is None else f"{number} {event.charge_id}"
+        data = {**event.data}
+        if "guests" in data:
+            data["guests"] = [{**guest, "guest_id": theirs[guest["guest_id"]]} for guest in data["guests"]]
+        other.tell(later, event.type, charge_id=charge_id, **data)
     return other
+
+
+def other_ids(life: Life, number: int) -> tuple[UUID, ...]:
+    """The guests of another membership, in the places of those of this one."""
+    return tuple(UUID(int=number * 1000 + place) for place in range(len(life.everybody)))

@@ -1,36 +1,216 @@
 """The documents keep up with the code: what they name is there, and what is there they name."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from issuance.billing.cloud_events import DATA_OF
+from issuance.credits import credits as credit_room
 from issuance.database.connections import ORDINARY_ROLE
-from issuance.deciding.reasons import Reason
+from issuance.deciding.facts import ChargeState
+from issuance.deciding.facts import Status as MembershipStatus
+from issuance.deciding.reasons import Outcome, Reason
 from issuance.health import MEANINGS
 from issuance.settings import Settings
+from issuance.webhooks import deliveries
+from tests.unit.test_imports import LAYERS
 
 REPO = Path(__file__).parents[2]
-DOCUMENTS = sorted([*REPO.glob("*.md"), *(REPO / "docs").rglob("*.md")])
+DOCS = REPO / "docs"
+GLOSSARY = REPO / "GLOSSARY.md"
+DOCUMENTS = sorted([*REPO.glob("*.md"), *DOCS.rglob("*.md")])
+SCHEMA = (REPO / "schema.sql").read_text()
 
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 #: A path in code marks, such as `issuance/errors.py` or `engine/due.py`.
 PATH = re.compile(r"`((?:[a-z_]+/)+[a-z_]*(?:\.py)?)`")
+
+#: The first line of a decision that a later one replaced.
+REPLACED = re.compile(r"\A# \d+\. .+\n\nReplaced by \[(\d+)\]\((.+)\)\.\n")
+
+#: The numbered contracts, by the word that cites them, and how many sections each has.
+CONTRACTS = {"SEMANTICS": ("semantics.md", 20), "INTERFACE": ("interface.md", 12)}
+_NUMBERS = r"(\d+(?:\s*(?:,|-|to|and)\s*\d+)*)"
+CITED = re.compile(rf"\b({'|'.join(CONTRACTS)})\s+{_NUMBERS}")
+CITED_DECISION = re.compile(rf"\b[Dd]ecisions?[\s/]+\[?{_NUMBERS}")
+CITED_LAW = re.compile(r"\b[Ll]aws? (\d+)\b")
+GLOSSARY_TABLES = ("## The field's words", "## The engine's own words")
+#: The words that a row of the glossary explains.
+ENTRY = r"^\| (\*\*.*?) \| "
+#: What stands beside the sentence that today's code does not do yet.
+NOT_BUILT = "**Not built yet"
 
 
 def named(document: Path, pattern: re.Pattern[str]) -> Iterator[str]:
     return (found.group(1) for found in pattern.finditer(document.read_text()))
 
 
+def section(document: Path, heading: str) -> str:
+    """What stands under a heading, up to the next one of its level or above."""
+    level = heading.partition(" ")[0]
+    begin = re.search(rf"^{re.escape(heading)}(?!\w).*$", document.read_text(), re.MULTILINE)
+    assert begin is not None, f"{document.name} has no heading {heading!r}"
+    rest = document.read_text()[begin.end() :]
+    return re.split(rf"^#{{1,{len(level)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def written() -> Iterator[tuple[str, str]]:
+    """Every text of the project that may cite another: its path, and what it says."""
+    folders = ("issuance", "worker", "scheduler", "tests", "benchmarks")
+    sources = [path for folder in folders for path in (REPO / folder).rglob("*") if path.suffix in (".py", ".sql")]
+    for path in [*sources, *DOCUMENTS, REPO / "schema.sql", REPO / "pyproject.toml", REPO / "run", REPO / "test"]:
+        if path != Path(__file__):
+            # A citation may go on in the next line of a comment.
+            yield str(path.relative_to(REPO)), re.sub(r"\n\s*(?:#:?|--|>)?\s*", " ", path.read_text())
+
+
+def numbers(text: str) -> set[int]:
+    return {int(number) for number in re.findall(r"\d+", text)}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPO)))
 def test_what_a_document_names_is_there(document: Path) -> None:
-    """Links lead somewhere, and paths in code marks are paths in the repository or the package."""
+    """Links lead somewhere, and paths in code marks are paths in the repository or the package. A decision that was
+    replaced is not rewritten: it may name files that went with it."""
     missing = [link for link in named(document, LINK) if not (document.parent / link).exists()]
-    missing += [
-        path for path in named(document, PATH) if not ((REPO / path).exists() or (REPO / "issuance" / path).exists())
-    ]
+    if REPLACED.search(document.read_text()) is None:
+        missing += [
+            path
+            for path in named(document, PATH)
+            if not ((REPO / path).exists() or (REPO / "issuance" / path).exists())
+        ]
     assert missing == []
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_a_contract_is_numbered(contract: str) -> None:
+    """Sections 1, 2, 3 … stand in order, each once: their numbers are what everybody cites."""
+    name, count = CONTRACTS[contract]
+    found = [int(number) for number in re.findall(r"^## (\d+)\. ", (DOCS / name).read_text(), re.MULTILINE)]
+    assert found == list(range(1, count + 1))
+
+
+def test_no_citation_dangles() -> None:
+    """A section of a contract, a law or a decision that is cited anywhere exists."""
+    decisions = {int(path.name[:4]) for path in (DOCS / "decisions").glob("0*.md")}
+    laws = {int(number) for number in re.findall(r"^(\d+)\. ", section(DOCS / "semantics.md", "## 14."), re.MULTILINE)}
+    sections = {word: set(range(1, count + 1)) for word, (_, count) in CONTRACTS.items()}
+    dangling, cited = [], 0
+    for path, text in written():
+        found = [(word, numbers(which), sections[word]) for word, which in CITED.findall(text)]
+        found += [("decision", numbers(which), decisions) for which in CITED_DECISION.findall(text)]
+        found += [("law", numbers(which), laws) for which in CITED_LAW.findall(text)]
+        cited += len(found)
+        dangling += [(path, word, which - there) for word, which, there in found if which - there]
+    assert dangling == []
+    assert cited > 100, "citations are found at all"
+
+
+def test_only_what_is_in_the_repository_is_cited() -> None:
+    """Nobody is sent to a page that a clone does not have."""
+    assert [path for path, text in written() if re.search(r"\bDESIGN\b|\bshared/", text)] == []
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_a_contract_refers_to_its_own_sections(contract: str) -> None:
+    """ "Section 7" within a contract is one of its own, or of the other where it says so."""
+    name, count = CONTRACTS[contract]
+    found = {int(number) for number in named(DOCS / name, re.compile(r"\bsections? (\d+)"))}
+    assert found <= set(range(1, count + 1))
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_what_is_not_built_is_marked_in_one_way(contract: str) -> None:
+    """Whoever looks for the mark finds all that is missing."""
+    text = (DOCS / CONTRACTS[contract][0]).read_text()
+    said = re.findall(r"not\s+(?:yet\s+)?built", text, re.IGNORECASE)
+    assert len(said) == text.count(NOT_BUILT)
+
+
+def test_the_decisions_are_all_in_their_index() -> None:
+    """The index has every record, in order, under its own title; the numbers have no gap."""
+    folder = DOCS / "decisions"
+    records = sorted(folder.glob("0*.md"))
+    titles = [record.read_text().partition("\n")[0].removeprefix("# ") for record in records]
+    index = re.findall(r"^(\d+\.) \[(.+)\]\((.+)\)$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert [f"{number} {title}" for number, title, _ in index] == titles
+    assert [name for _, _, name in index] == [record.name for record in records]
+    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+
+
+def test_a_replaced_decision_and_the_one_that_replaces_it_name_each_other() -> None:
+    """Whoever reads the old record is sent to the new one, whose first line says what it replaces."""
+    folder = DOCS / "decisions"
+    replaced = [
+        (record.name, found)
+        for record in sorted(folder.glob("0*.md"))
+        for found in REPLACED.finditer(record.read_text())
+    ]
+    assert replaced
+    for name, found in replaced:
+        number, by = int(found.group(1)), folder / found.group(2)
+        assert int(by.name[:4]) == number > int(name[:4])
+        first_line = by.read_text().split("\n\n")[1]
+        assert first_line.startswith("Replaces ")
+        assert f"]({name})" in first_line
+
+
+def test_the_glossary_has_the_fields_words_and_few_of_its_own() -> None:
+    """Every word that SEMANTICS 1 defines is in it; the engine adds at most fifteen; no word is there twice."""
+    defined = re.findall(r"^\| (\w.*?) \| ", section(DOCS / "semantics.md", "## 1."), re.MULTILINE)[1:]
+    of_the_contract = {word for cell in defined for word in re.sub(r" \(.*\)", "", cell).split(", ")}
+    of_the_field, its_own = (
+        re.findall(r"\*\*(.+?)\*\*", "".join(re.findall(ENTRY, section(GLOSSARY, heading), re.MULTILINE)))
+        for heading in GLOSSARY_TABLES
+    )
+    assert of_the_contract <= set(of_the_field)
+    assert 0 < len(its_own) <= 15
+    assert len({*of_the_field, *its_own}) == len(of_the_field) + len(its_own)
+
+
+#: Where names of modules and classes are held to the glossary.
+NAMED_BY_THE_GLOSSARY = ("issuance/engine", "issuance/deciding", "worker", "scheduler")
+#: Words that were names there once, and went.
+GONE = """
+    due cohort shape alike walk walking turn stroke effect sharing remembering telling writing working piecewise
+"""
+#: Words of names there that are not in the glossary, because they mean what they mean anywhere: nouns, words that stand
+#: beside one, and what happened or is done where one might look for a noun.
+PLAIN = """
+    announcement arrival bisection book change history kind limit message model moment process queue range row span
+    tick writer
+    anything every issuing its look new own read trust work
+    happened raced tell told updating waiting worked
+"""
+
+
+def test_modules_and_classes_use_the_glossarys_words() -> None:
+    """Each word of such a name is the glossary's (one or many), an event type's, or a plain one. None has come back
+    that went."""
+    cells = [
+        cell for heading in GLOSSARY_TABLES for cell in re.findall(ENTRY, section(GLOSSARY, heading), re.MULTILINE)
+    ]
+    gone, plain = set(GONE.split()), set(PLAIN.split())
+    known = set(re.findall(r"[a-z]+", " ".join([*cells, *DATA_OF]).lower()))
+    used: dict[str, set[str]] = {}
+    for folder in NAMED_BY_THE_GLOSSARY:
+        for path in (REPO / folder).rglob("[!_]*.py"):
+            classes = [node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
+            for name in [path.stem, *classes]:
+                for word in re.findall(r"[A-Z]?[a-z]+", name):
+                    used.setdefault(word.lower(), set()).add(f"{path.relative_to(REPO)}: {name}")
+    assert {word: names for word, names in used.items() if word in _one_or_many(gone)} == {}
+    assert {word: names for word, names in used.items() if word not in _one_or_many(known | plain)} == {}
+    assert [word for word in sorted(plain) if used.keys().isdisjoint(_one_or_many({word}))] == [], "no name has it now"
+    assert plain.isdisjoint(known | gone)
+    assert known.isdisjoint(gone)
+
+
+def _one_or_many(words: set[str]) -> set[str]:
+    return {form for word in words for form in (word, f"{word}s", f"{word}es", f"{word.removesuffix('y')}ies")}
 
 
 def test_the_readme_lists_every_setting() -> None:
@@ -41,13 +221,90 @@ def test_the_readme_lists_every_setting() -> None:
 
 
 def test_the_semantics_list_every_reason() -> None:
-    """The closed set of reasons is told to users whole."""
-    told = (REPO / "docs" / "semantics.md").read_text().partition("## Reasons")[2]
-    assert set(re.findall(r"`([a-z_]+)`", told)) == {reason.value for reason in Reason}
+    """The closed set of reasons is told whole, by outcome; what is marked as not built is in no code."""
+    items = re.split(r"^- ", section(DOCS / "semantics.md", "## 13."), flags=re.MULTILINE)[1:]
+    built: dict[str, str] = {}
+    missing: set[str] = set()
+    for item in items:
+        words = re.findall(r"`([a-z_]+)`", item)
+        if NOT_BUILT in item:
+            missing.update(words)
+        else:
+            outcome = re.match(r"\*\*(\w+)\*\*", item)
+            assert outcome is not None, item
+            built |= dict.fromkeys(words, Outcome(outcome.group(1)))
+    assert built == {reason.value: reason.outcome for reason in Reason}
+    assert missing.isdisjoint(built)
 
 
 def test_the_metrics_to_alarm_on_exist() -> None:
     """Operators are pointed to figures that are exported."""
-    told = set(re.findall(r"`(issuance_\w+)`", (REPO / "docs" / "operations.md").read_text())) - {ORDINARY_ROLE}
+    told = set(re.findall(r"`(issuance_\w+)`", (DOCS / "operations.md").read_text())) - {ORDINARY_ROLE}
     assert told
     assert told <= {f"issuance_{figure}" for figure in MEANINGS}
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_imports() -> None:
+    """The architecture's picture has every layer that imports are held to, in their order."""
+    picture = section(DOCS / "architecture.md", "## The rooms").partition("```text\n")[2].partition("```")[0]
+    column = picture.splitlines()[0].index("an event's way")
+    drawn = [_rooms(line[:column]) for line in picture.splitlines()[2:] if line[:column].strip()]
+    held = [_rooms(line) for line in LAYERS.split("\n") if line.strip()]
+    assert drawn == [layer for layer in held if layer != {"benchmarks"}]
+
+
+def _rooms(layer: str) -> set[str]:
+    return {room.strip().removeprefix("issuance.") for room in re.split(r"[|:]", layer)}
+
+
+def test_both_ways_to_a_credit_are_walked_step_by_step() -> None:
+    """Each step of the picture's two ways is told below it, none more."""
+    page = DOCS / "architecture.md"
+    picture = section(page, "## The rooms").partition("```text\n")[2].partition("```")[0]
+    columns = [picture.splitlines()[0].index(way) for way in ("an event's way", "the clock's way")]
+    for heading, begin, end in (
+        ("## An event's way", columns[0], columns[1]),
+        ("## The clock's way", columns[1], None),
+    ):
+        drawn = [int(step) for line in picture.splitlines() if (step := line[begin:end].partition(" ")[0]).isdigit()]
+        told = [int(step) for step in re.findall(r"^(\d+)\. ", section(page, heading), re.MULTILINE)]
+        assert told == list(range(1, 10)) == sorted(drawn), heading
+
+
+def test_the_diagram_has_every_table() -> None:
+    """The tables of schema.sql, and no others, are in the ER diagram; so is every foreign key but those to brands."""
+    diagram = section(DOCS / "database.md", "## The tables")
+    drawn = set(re.findall(r"^    (\w+) \{", diagram, re.MULTILINE))
+    tables = dict(re.findall(r"^CREATE TABLE IF NOT EXISTS (\w+) \((.*?)^\)", SCHEMA, re.MULTILINE | re.DOTALL))
+    assert drawn == set(tables)
+    # `parent ||--o{ child`; a dotted line is no foreign key.
+    lines = {(child, parent) for parent, child in re.findall(r"^    (\w+) \S+--\S+ (\w+) :", diagram, re.MULTILINE)}
+    keys = {(table, parent) for table, body in tables.items() for parent in re.findall(r"REFERENCES (\w+)", body)}
+    assert lines == {(child, parent) for child, parent in keys if parent != "brands"}
+
+
+def test_the_diagram_names_columns_that_are_there() -> None:
+    """Each column in the ER diagram is one of its table's, with its type."""
+    diagram = section(DOCS / "database.md", "## The tables")
+    for table, body in re.findall(r"^CREATE TABLE IF NOT EXISTS (\w+) \((.*?)^\)", SCHEMA, re.MULTILINE | re.DOTALL):
+        columns = dict(re.findall(r"^    ([a-z_]+)\s+([a-z]+)", body, re.MULTILINE))
+        drawn = re.search(rf"^    {table} \{{ (.*?) \}}$", diagram, re.MULTILINE | re.DOTALL)
+        assert drawn is not None, table
+        for kind, name in re.findall(r"\b(\w+) ([a-z_]+)(?: PK| UK)?", drawn.group(1)):
+            assert columns.get(name) == kind, (table, name)
+
+
+STATES = {
+    "### A credit": set(credit_room.STATUSES),
+    "### A run": set(re.findall(r"'(\w+)'", re.findall(r"runs_state_known CHECK \((.*?)\)\)", SCHEMA, re.DOTALL)[0])),
+    "### A charge": {state.value for state in ChargeState},
+    "### A membership": {status.value for status in MembershipStatus},
+    "### A delivery": set(deliveries.STATES),
+}
+
+
+@pytest.mark.parametrize("heading", STATES)
+def test_the_state_machines_have_every_state(heading: str) -> None:
+    """What is drawn as a thing's states is the closed set that code or schema.sql knows."""
+    drawn = re.findall(r"^    (\S+) --> (\S+)", section(DOCS / "database.md", heading), re.MULTILINE)
+    assert {state for move in drawn for state in move} - {"[*]"} == STATES[heading]

@@ -1,5 +1,6 @@
 """The OpenAPI document: whole, and such that clients generated from it work."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,32 @@ def test_every_operation_has_an_id_of_its_own_and_the_references_have_theirs() -
     assert DOCUMENT["openapi"].startswith("3.1")
     assert len(OPERATIONS) == sum(len(path) for path in DOCUMENT["paths"].values())
     assert set(OPERATIONS) >= REFERENCES
+
+
+def test_ids_of_operations_are_a_verb_and_what_it_is_done_to() -> None:
+    """In camelCase; none is made of a path, as generated ones are. The two of analytics are the reference's."""
+    wrong = {name for name in OPERATIONS if not re.fullmatch(r"[a-z]+([A-Z][a-z]+)+", name)}
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_schemas_have_names_of_ours(name: str) -> None:
+    """Words in PascalCase, nothing generated (`Listed_Run_`, `Body_x_post`), and never the name of an own property."""
+    assert re.fullmatch(r"([A-Z][a-z]+)+", name)
+    properties = {singular(own) for own in SCHEMAS[name].get("properties", ())}
+    assert singular(name) not in properties
+
+
+def test_every_answer_has_a_schema_with_a_name() -> None:
+    """Whatever is answered in JSON; what Prometheus reads is text."""
+    unnamed = {
+        (name, status)
+        for name, operation in OPERATIONS.items()
+        for status, response in operation["responses"].items()
+        for media_type, content in response.get("content", {}).items()
+        if "$ref" not in content.get("schema", {}) and media_type != "text/plain"
+    }
+    assert unnamed == set()
 
 
 def test_every_reference_leads_somewhere() -> None:
@@ -62,6 +89,12 @@ def test_events_are_described_one_by_one_and_in_batches() -> None:
     for one in SCHEMAS["CloudEvent"]["oneOf"]:
         event = SCHEMAS[one["$ref"].rpartition("/")[2]]
         assert event["properties"]["data"]["$ref"].rpartition("/")[2] in SCHEMAS
+
+
+def singular(name: str) -> str:
+    """A name without regard to case and number."""
+    name = name.replace("_", "").lower()
+    return name.removesuffix("ies") + "y" if name.endswith("ies") else name.removesuffix("s")
 
 
 def types(schema: dict[str, Any]) -> set[str]:

@@ -57,7 +57,7 @@ def test_what_nobody_foresaw_is_500_in_the_one_shape(get: Get) -> None:
         answer = get("/credits/SECRET/unforeseen")
     assert answer.status_code == 500
     assert answer.json() == {"error": {"code": "error", "message": "Something went wrong. It has been noted."}}
-    noted = next(line for line in lines if line["event"] == "unforeseen")
+    noted = next(line for line in lines if line["event"] == "unexpected_error")
     assert noted["request_id"] == answer.headers["x-request-id"]
 
 

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from issuance.deciding import settlement
 from issuance.deciding.facts import Credit
-from issuance.deciding.manual import issue_by_hand
+from issuance.deciding.manual_issue import issue_by_hand
 from issuance.deciding.reasons import Reason
-from issuance.engine.walking import MOST_INSTANTS, Walked, add
+from issuance.engine import limits
+from issuance.engine.limits import Limits
+from issuance.engine.outcomes import Outcome
 from tests.unit.club import Life, at, changes_of, rule, version
 from tests.unit.lives import lives, nows
 
@@ -55,9 +57,9 @@ def test_nothing_changes_before_it_is_due(life: Life, data: st.DataObject) -> No
 def test_no_credit_is_issued_dead(life: Life, data: st.DataObject) -> None:
     """Whatever is issued can still be used when it is issued."""
     now = data.draw(nows(life))
-    for credit, new in [issued for walked in life.settle(now) for issued in walked.issued]:
-        assert new.validities.expires_at is None or new.validities.expires_at > new.issued_at
-        assert credit.expires_at is None or credit.valid_from < credit.expires_at
+    for outcome in life.settle(now):
+        for credit in (outcome.credits[key] for key in outcome.issued):
+            assert credit.expires_at is None or max(credit.issued_at, credit.valid_from) < credit.expires_at
 
 
 @laws
@@ -83,7 +85,7 @@ def test_never_twice(life: Life, data: st.DataObject) -> None:
 
 @laws
 @given(lives(), data)
-def test_every_owed_turn_has_its_credit(life: Life, data: st.DataObject) -> None:
+def test_every_owed_occurrence_has_its_credit(life: Life, data: st.DataObject) -> None:
     """Once settled, nothing is decided to be issued that is not out: a replay would find nothing missing."""
     now = data.draw(nows(life))
     life.settle(now)
@@ -97,19 +99,19 @@ def test_what_is_owed_at_once_may_be_issued_in_pieces(life: Life, most: int, dat
     at_once = deepcopy(life)
     for now in sorted(data.draw(st.lists(nows(life), min_size=1, max_size=3))):
         at_once.settle(now)
-        with patch.object(settlement, "MOST_CREDITS", most):
-            walks = life.settle(now)
-        assert all(len(walked.issued) <= most * MOST_INSTANTS for walked in walks)
-        assert all(walked.complete or (walked.due_at is not None and walked.due_at <= now) for walked in walks)
+        with patch.object(limits, "current", Limits(credits=most)):
+            outcomes = life.settle(now)
+        assert all(len(outcome.issued) <= most * limits.current.instants for outcome in outcomes)
+        assert all(one.complete or (one.due_at is not None and one.due_at <= now) for one in outcomes)
         assert (life.live(now), life.due_at) == (at_once.live(now), at_once.due_at)
 
 
 def test_events_name_the_latest_of_very_many_decisions_that_give_nothing() -> None:
-    """Importing a membership of a hundred years tells of its latest turns; all of them are counted, and explained."""
+    """Importing a membership of a hundred years tells of its latest occurrences; all are counted, and explained."""
     life = Life(rules=[rule(version(roll_over=False))], starts_on=date(1900, 1, 1), automatic=True)
-    (walked,) = life.settle(at("2030-01-15"))
-    days = [decision.turn.day for decision in walked.skipped]
-    assert walked.counts == {Reason.VERSION_NOT_IN_FORCE: 1441, Reason.PERIOD_OVER: 119, Reason.ISSUED: 1}
+    (outcome,) = life.settle(at("2030-01-15"))
+    days = [decision.occurrence.day for decision in outcome.skipped]
+    assert outcome.counts == {Reason.VERSION_NOT_IN_FORCE: 1441, Reason.PERIOD_OVER: 119, Reason.ISSUED: 1}
     assert (len(days), days) == (settlement.MOST_SKIPPED, sorted(days))
     assert days[-1] == date(2029, 12, 1)
 
@@ -117,10 +119,10 @@ def test_events_name_the_latest_of_very_many_decisions_that_give_nothing() -> No
 def live_after(life: Life, arrivals: Sequence[Sequence[int]], now: object) -> object:
     """The live credits when the facts arrive in these batches, each settled at the same `now`."""
     own = deepcopy(life)
-    facts, own.facts = own.facts, []
+    told, own.events = own.events, []
     for batch in arrivals:
-        known = {fact.order for fact in own.facts}
-        own.facts += [facts[place] for place in batch if facts[place].order not in known]
+        known = {event.event_id for event in own.events}
+        own.events += [told[place] for place in batch if told[place].event_id not in known]
         own.settle(now)  # type: ignore[arg-type]
     return own.live(now)  # type: ignore[arg-type]
 
@@ -130,7 +132,7 @@ def live_after(life: Life, arrivals: Sequence[Sequence[int]], now: object) -> ob
 def test_any_order_and_repetition_of_facts_ends_alike(life: Life, data: st.DataObject) -> None:
     """Late, doubled and shuffled facts, settled at the same now, end in the live credits of all at once."""
     now = data.draw(nows(life))
-    places = range(len(life.facts))
+    places = range(len(life.events))
     # The sign-up comes first: without it there is no membership to settle.
     later = data.draw(st.permutations(places[1:]))
     again = data.draw(st.lists(st.sampled_from(places), max_size=4))
@@ -175,23 +177,23 @@ def test_passing_time_is_settling_at_every_instant_on_the_way(life: Life, data: 
 def test_issuing_by_hand_twice_gives_none_more(life: Life, data: st.DataObject) -> None:
     """Who was just given a credit holds one: the second manual issue at the same moment finds nothing to do."""
     now = data.draw(nows(life))
-    walked = life.settle(now)[-1]
+    outcome = life.settle(now)[-1]
     if not life.rules_at(now):
         return
     include_upcoming = data.draw(st.booleans())
-    given_by_hand = by_hand(life, walked, include_upcoming)
+    given_by_hand = by_hand(life, outcome, include_upcoming)
     assert all(credit.manual for credit in given_by_hand)
     again = life.settle(now)
     assert changes_of(again) == [], "later billing does not give a second one"
     assert by_hand(life, again[-1], include_upcoming) == []
 
 
-def by_hand(life: Life, walked: Walked, include_upcoming: bool) -> list[Credit]:
-    """The credits that a manual issue of the first rule gives after a walk, taken over."""
-    before = len(walked.issued)
-    history = life.history(walked.now)
-    for _, new in issue_by_hand(history, life.rules_at(walked.now)[0], include_upcoming=include_upcoming):
+def by_hand(life: Life, outcome: Outcome, include_upcoming: bool) -> list[Credit]:
+    """The credits that a manual issue of the first rule gives after a settling, taken over."""
+    before = set(outcome.credits)
+    history = life.history(outcome.now)
+    for _, new in issue_by_hand(history, life.rules_at(outcome.now)[0], include_upcoming=include_upcoming):
         if new is not None:
-            add(walked, new)
-    life.take(walked)
-    return [credit for credit, _ in walked.issued[before:]]
+            outcome.issue(new)
+    life.take(outcome)
+    return [credit for key, credit in outcome.credits.items() if key not in before]

@@ -63,7 +63,7 @@ def life_of(*rules: Rule) -> Life:
 def decided_by(life: Life, now: str = "2030-06-01") -> dict[str, int | None]:
     """The version that decides each turn, where the turn is owed."""
     return {
-        decision.turn.period_start.isoformat()[5:]: decision.version.version
+        decision.occurrence.period_start.isoformat()[5:]: decision.version.version
         for decision in life.decisions(at(now))
         if decision.reason is Reason.ISSUED and decision.version is not None
     }
@@ -186,7 +186,7 @@ def test_saving_a_rule_changes_nothing_that_has_begun(life: Life, versions: list
 def decided_owed(life: Life, now: datetime) -> dict[str, int]:
     """What is owed by now, period by period, and the version that says so."""
     return {
-        decision.turn.period_start.isoformat(): decision.version.version
+        decision.occurrence.period_start.isoformat(): decision.version.version
         for decision in life.decisions(now)
         if decision.reason is Reason.ISSUED and decision.version is not None
     }

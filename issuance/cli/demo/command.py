@@ -6,10 +6,10 @@ import httpx
 import typer
 
 from issuance.cli.check import is_broken, show_verdicts, verdicts_of
-from issuance.cli.connect import transaction
+from issuance.cli.connections import transaction
+from issuance.cli.demo.narrator import Narrator
 from issuance.cli.demo.sandbox import DemoFailed, Sandbox
 from issuance.cli.demo.story import Story
-from issuance.cli.demo.telling import Telling
 from issuance.cli.output import say
 from issuance.laws import LAWS
 from issuance.settings import settings
@@ -29,7 +29,7 @@ def demo() -> None:
         raise DemoFailed(f"No server answers at {address}. Start one: ./run") from None
     with transaction() as connection:
         brand_id, key = brands.create(connection, name="Harbour Baths (demo)", timezone="Europe/Lisbon", sandbox=True)
-    Story(Sandbox(address, key), Telling()).tell()
+    Story(Sandbox(address, key), Narrator()).tell()
 
     say("The laws of credits, checked on what is now in the database:")
     verdicts = verdicts_of(LAWS, [brand_id])

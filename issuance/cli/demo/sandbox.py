@@ -63,7 +63,7 @@ class Sandbox:
         self.call("POST", f"/customers/credits/{code}/redeem", json={"reference": "demo"})
 
     def explain(self, membership_id: UUID, credit_rule_id: str, first: date, last: date) -> list[dict[str, Any]]:
-        """What became of a rule's turns for a membership."""
+        """What became of a rule's occurrences for a membership."""
         params = {"credit_rule_id": credit_rule_id, "from": first.isoformat(), "to": last.isoformat()}
         rows: list[dict[str, Any]] = self.call("GET", f"/customers/memberships/{membership_id}/explain", params=params)[
             "data"

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from issuance.cli.demo import biller
 from issuance.cli.demo.biller import Event
 from issuance.cli.demo.cast import COUPONS, MEMBERSHIP_TYPES, RULES, YEAR, people
+from issuance.cli.demo.narrator import Narrator
 from issuance.cli.demo.sandbox import DemoFailed, Sandbox
-from issuance.cli.demo.telling import Telling
 
 PAID = {"initiated": 0, "succeeded": 2}
 FAILED_FIRST = {"initiated": 0, "failed": 2, "succeeded": 6}
@@ -69,9 +69,9 @@ CYCLES = (
 class Story:
     """The demo on one sandbox brand. `tell` plays all of it; raises DemoFailed where it is not as expected."""
 
-    def __init__(self, sandbox: Sandbox, telling: Telling) -> None:
+    def __init__(self, sandbox: Sandbox, narrator: Narrator) -> None:
         self.sandbox = sandbox
-        self.telling = telling
+        self.narrator = narrator
         self.people = people()
         self.known: dict[str, Credit] = {}
         self.rule_ids: dict[str, str] = {}
@@ -102,7 +102,7 @@ class Story:
                 **rule.fields,
             }
             self.rule_ids[rule.name] = self.sandbox.call("POST", "/customers/membership-credit-rules", json=body)["id"]
-        self.telling.scene(RULES, tuple(self.people.values()))
+        self.narrator.scene(RULES, tuple(self.people.values()))
         self.sandbox.post_events(
             [biller.sign_up(person, type_ids[person.membership_type]) for person in self.people.values()]
         )
@@ -118,7 +118,7 @@ class Story:
         changes = self._changes(told, cycle.stop)
         self.known = told
         counts = {name: sum(times for _, times in some) for name, some in changes.items()}
-        self.telling.cycle(cycle.title, cycle.stop, changes, counts)
+        self.narrator.cycle(cycle.title, cycle.stop, changes, counts)
         _expect(counts, cycle.expected, cycle.title)
 
     def _billed(self, month: int) -> list[Event]:
@@ -143,7 +143,7 @@ class Story:
         self.sandbox.move_clock(_noon(date(YEAR, 2, 15)))
         dan = [credit for credit in self.sandbox.credits().values() if credit["guest"]["name"] == "Dan Duarte"]
         taken_back = sorted(credit["coupon_name"] for credit in dan if credit["status"] == "revoked")
-        self.telling.line(
+        self.narrator.line(
             f"15 Feb: Dan's charge of 12 Feb has failed. Taken back: {' and '.join(taken_back) or 'nothing'}. "
             "On 18 Feb it succeeds after all, and the same credits are live again."
         )
@@ -170,20 +170,20 @@ class Story:
         }
 
     def _joined_on_the_31st(self) -> None:
-        turns = sorted(
+        starts = sorted(
             date.fromisoformat(credit["period_start"])
             for credit in self.known.values()
             if (credit["guest"]["name"], credit["coupon_name"]) == ("Ben Bakker", SPA_CREDIT)
         )
-        self.telling.line(f"Ben joined on the 31st; his spa credits: {', '.join(f'{day:%-d %b}' for day in turns)}.")
+        self.narrator.line(f"Ben joined on the 31st; his spa credits: {', '.join(f'{day:%-d %b}' for day in starts)}.")
         ben = self.people["Ben"]
-        _expect(turns, [biller.billing_date(ben, month) for month in range(1, 6)], "the dates of Ben's spa credits")
+        _expect(starts, [biller.billing_date(ben, month) for month in range(1, 6)], "the dates of Ben's spa credits")
 
     def _why_no_credit_in_march(self) -> None:
         ada = self.people["Ada"]
         first, last = date(YEAR, 3, 1), date(YEAR, 3, 31)
         rows = self.sandbox.explain(ada.membership_id, self.rule_ids[SPA_CREDIT], first, last)
-        self.telling.why("Why did Ada get no spa credit in March?", ada, rows)
+        self.narrator.why("Why did Ada get no spa credit in March?", ada, rows)
         told = [(row["period_start"], row["reason"]) for row in rows]
         _expect(told, [(f"{YEAR}-03-10", "membership_paused")], "why Ada got no spa credit in March")
 

@@ -1,6 +1,6 @@
 """What is known: events, members, memberships and what follows from events about them."""
 
-from sqlalchemy import Boolean, Date, Integer, LargeBinary, Numeric, SmallInteger, Table, Text, Uuid
+from sqlalchemy import Boolean, Date, Integer, LargeBinary, Numeric, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 
 from issuance.database.tables.columns import Instant, key, may, metadata, must
@@ -9,12 +9,13 @@ members = Table(
     "members",
     metadata,
     key("brand_id", Uuid),
-    key("external_user_id", Text),
+    key("member_id", Uuid),
+    must("external_user_id", Text),
     may("display_name", Text),
     may("email", Text),
     must("tier", Text),
     may("attributes", JSON(none_as_null=True)),
-    must("created_at", Instant),
+    may("joined_at", Instant),
     must("updated_at", Instant),
     may("archived_at", Instant),
 )
@@ -52,7 +53,7 @@ memberships = Table(
     key("brand_id", Uuid),
     key("membership_id", Uuid),
     must("membership_type_id", Uuid),
-    must("external_user_id", Text),
+    must("member_id", Uuid),
     must("signed_up_at", Instant),
     must("starts_on", Date),
     must("billing_anchor", Date),
@@ -67,10 +68,10 @@ guests = Table(
     key("brand_id", Uuid),
     key("membership_id", Uuid),
     key("guest_id", Uuid),
-    must("place", SmallInteger),
+    must("place", Integer),
     must("name", Text),
     may("email", Text),
-    may("external_user_id", Text),
+    may("member_id", Uuid),
     must("lead_booker", Boolean),
     may("removed_at", Instant),
 )
@@ -88,28 +89,26 @@ charges = Table(
     may("amount_refunded", Numeric),
 )
 
-cohorts = Table(
-    "cohorts",
+schedules = Table(
+    "schedules",
     metadata,
     key("brand_id", Uuid),
-    key("cohort_id", Uuid),
-    must("first_id", Uuid),
-    may("due_at", Instant),
-    must("settled_at", Instant),
-    must("shape", Uuid),
-)
-
-dues = Table(
-    "dues",
-    metadata,
-    key("brand_id", Uuid),
-    key("membership_id", Uuid),
+    key("schedule_id", Uuid),
+    must("shared", Boolean),
+    must("size", Integer),
     may("due_at", Instant),
     may("settled_at", Instant),
-    may("shape", Uuid),
-    may("cohort_id", Uuid),
+    may("fingerprint", Uuid),
     must("attempts", Integer),
     may("retry_at", Instant),
     may("quarantined_at", Instant),
     may("last_error", Text),
+)
+
+membership_schedules = Table(
+    "membership_schedules",
+    metadata,
+    key("brand_id", Uuid),
+    key("membership_id", Uuid),
+    must("schedule_id", Uuid),
 )

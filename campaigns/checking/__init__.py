@@ -1,0 +1,1 @@
+"""Measures how long `issuance check` takes on a large brand."""

@@ -1,0 +1,246 @@
+"""The oracle: a whole brand in memory. Everything is worked out anew from all facts at every instant that matters."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from campaigns.model.memory import Memory
+from campaigns.model.owed import Owed, owed, stamps
+from campaigns.model.reading import Reading
+from campaigns.model.times import local_date, plus_validity
+from campaigns.model.words import Credit, Fact, Op, Version
+
+FLAGS = {
+    "roll_over": False,
+    "issue_on_signup": False,
+    "multi_use": False,
+    "for_lead_booker_only": False,
+    "issuing_frequency": "billing_cycle",
+}
+
+
+class Oracle(Memory):
+    """Plays the same operations as the server does and predicts every credit.
+
+    Whoever watches the engine at work may tell the oracle of each settling (`hear`, `settle_one`, `issue_to` …);
+    the operations of a history settle everything at once.
+    """
+
+    def play(self, op: Op) -> None:
+        getattr(self, op.name)(**op.args)
+
+    # -- operations
+
+    def coupon(self, name: str, validity: str | None) -> None:
+        self.coupons[name] = validity
+
+    def membership_type(self, name: str, billing: str) -> None:
+        self.types[name] = billing
+
+    def create_rule(self, rule: str, include_upcoming: bool = False, **fields: Any) -> None:
+        self.save(rule, include_upcoming=include_upcoming, **fields)
+        self.settle()
+
+    def update_rule(self, rule: str, include_upcoming: bool = False, **fields: Any) -> None:
+        self.save(rule, include_upcoming=include_upcoming, **fields)
+        self.settle()
+
+    def delete_rule(self, rule: str) -> None:
+        self.save(rule, deleted=True)
+
+    def save(self, rule: str, include_upcoming: bool = False, deleted: bool = False, **fields: Any) -> None:
+        """The rule's next version, or its first; what is not named stays."""
+        versions = self.rules.setdefault(rule, [])
+        said = vars(versions[-1]) if versions else FLAGS
+        head = {"number": len(versions) + 1, "created": self.now, "include_upcoming": include_upcoming}
+        versions.append(Version(**{**said, **fields, **head, "deleted": deleted}))
+
+    def post(self, facts: list[Fact]) -> dict[str, int]:
+        """Takes the facts in and settles; how many were accepted, duplicates, or rejected as second sign-ups."""
+        answer = self.hear(facts)
+        self.waiting.clear()
+        self.settle()
+        return answer
+
+    def clock(self, now: datetime, jump: bool = False) -> None:
+        if not jump:
+            before = self.now
+            for membership in self.sign_ups:
+                for instant in self.instants(membership, now):
+                    self.now = instant
+                    self.settle_one(membership)
+                self.now = before
+        self.now = now
+        self.settle()
+
+    def redeem(self, pick: int) -> Credit | None:
+        """Redeems the `pick`-th live credit there is, if there is any."""
+        live = self.with_status("live")
+        if not live:
+            return None
+        credit = live[pick % len(live)]
+        self.use(credit)
+        return credit
+
+    def use(self, credit: Credit) -> None:
+        credit.uses += 1
+        credit.redeemed = not credit.version.multi_use
+
+    def give_back(self, credit: Credit) -> None:
+        """A redemption was cancelled: the credit is as it was, with its expiry (but not a removed member's)."""
+        credit.uses -= 1
+        credit.redeemed = False
+        if credit.membership in self.archived and credit.status(self.now) in ("live", "upcoming", "revoked"):
+            credit.revoked = "operator"
+
+    def archive(self, member: str, told: list[Fact]) -> None:
+        """Removes a member, whose membership ends by the facts `told`: it and its credits are over for good."""
+        self.archived.add(member)
+        self.hear(told)
+        for credit in self.credits_of.get(member, []):
+            if credit.status(self.now) in ("live", "upcoming", "revoked"):
+                credit.revoked = "operator"
+
+    def revive(self, member: str) -> None:
+        """A removed member is back; what ended stays ended."""
+        self.archived.discard(member)
+
+    def revoke(self, pick: int) -> Credit | None:
+        """Revokes, as the operator, the `pick`-th live or upcoming credit."""
+        held = self.with_status("live", "upcoming")
+        if not held:
+            return None
+        credit = held[pick % len(held)]
+        credit.revoked = "operator"
+        return credit
+
+    def with_status(self, *statuses: str) -> list[Credit]:
+        return sorted((c for c in self.credits if c.status(self.now) in statuses), key=lambda c: c.key)
+
+    def issue(self, rule: str, include_upcoming: bool = False) -> None:
+        """The manual run of SEMANTICS 9, under the latest version."""
+        self.settle()
+        for membership in self.sign_ups:
+            self.issue_to(rule, membership, include_upcoming)
+
+    def issue_to(self, rule: str, membership: str, include_upcoming: bool = False) -> None:
+        """What a manual run gives one membership, which is settled."""
+        version, reading = self.rules[rule][-1], self.reading(membership)
+        if reading is None or version.deleted or membership in self.archived:
+            return
+        status = reading.status_at(self.now)
+        admitted = status == "active" or (status == "upcoming" and include_upcoming)
+        if reading.membership_type == version.membership_type and admitted:
+            self._issue_to(rule, version, reading)
+
+    def replay_to(self, membership: str, rule: str | None, first: date, last: date) -> None:
+        """What a replay gives one membership: what is owed by all that is known and not there. It takes nothing."""
+        reading = self.reading(membership, waiting_too=True)
+        for each in self.rules if rule is None else [rule]:
+            if reading is not None and not self.rules[each][-1].deleted:
+                own = self.own(each, membership)
+                there = {(credit.guest, credit.period_start) for credit in own if credit.reissue == 0}
+                for key, ones in owed(self.rules[each], reading, stamps(own)).items():
+                    if key not in there and first <= key[1] <= last:
+                        self._give_one(each, reading, ones)
+
+    def _issue_to(self, rule: str, version: Version, reading: Reading) -> None:
+        today = local_date(self.timezone, self.now)
+        passed = [day for day in reading.calendar(version.issuing_frequency) if day <= today]
+        once = version.issuing_frequency == "P0D"
+        period_start = reading.starts_on if once or not passed else passed[-1]
+        period_end = None if once else reading.next_boundary(version.issuing_frequency, period_start)
+        for guest in reading.party(self.now):
+            if version.for_lead_booker_only and not guest.lead_booker:
+                continue
+            own = [credit for credit in self.own(rule, reading.membership) if credit.guest == guest.name]
+            if any(credit.status(self.now) in ("live", "upcoming") for credit in own):
+                continue
+            reissue = sum(credit.period_start == period_start for credit in own)
+            start = reading.midnight(period_start)
+            one = Owed(guest.name, period_start, period_end, start, version, period_start)
+            self._give(rule, reading, one, reissue, manual=True)
+
+    # -- settling
+
+    def settle(self) -> None:
+        for membership in self.sign_ups:
+            self.settle_one(membership)
+
+    def settle_one(self, membership: str) -> None:
+        reading = self.reading(membership)
+        if reading is None:
+            return
+        for rule in self.rules:
+            self._settle_scheduled(rule, reading)
+        for credit in self.credits_of.get(membership, []):
+            self._look_after(credit, reading)
+
+    def _settle_scheduled(self, rule: str, reading: Reading) -> None:
+        own = self.own(rule, reading.membership)
+        due = owed(self.rules[rule], reading, stamps(own))
+        deleted = self.rules[rule][-1].deleted
+        first = {(credit.guest, credit.period_start): credit for credit in own if credit.reissue == 0}
+        for key, ones in due.items():
+            credit = first.get(key)
+            if credit is None and not deleted:
+                self._give_one(rule, reading, ones)
+            elif credit is not None and not credit.manual and credit.revoked == "facts" and not deleted:
+                credit.revoked = None
+        for key, credit in first.items():
+            if key not in due and not credit.manual and not credit.redeemed and credit.revoked is None:
+                credit.revoked = "facts"
+
+    def _give_one(self, rule: str, reading: Reading, ones: list[Owed]) -> None:
+        """One credit for those that have the same key."""
+        for one in ones:
+            if self._give(rule, reading, one, 0):
+                return
+
+    def _give(self, rule: str, reading: Reading, one: Owed, reissue: int, manual: bool = False) -> bool:
+        if reading.membership in self.archived:
+            return False
+        valid_from = max(one.start, self.now)
+        validity = self.coupons[one.version.coupon]
+        credit = Credit(
+            rule=rule,
+            membership=reading.membership,
+            guest=one.guest,
+            period_start=one.period_start,
+            period_end=one.period_end,
+            reissue=reissue,
+            valid_from=valid_from,
+            expires_at=None,
+            coupon_end=plus_validity(self.timezone, valid_from, validity) if validity else None,
+            version=one.version,
+            manual=manual,
+            issued_at=self.now,
+            turn=one.turn,
+        )
+        credit.expires_at = self._end(credit, reading)
+        lives = credit.expires_at is None or credit.expires_at > self.now
+        if lives:
+            self.credits_of.setdefault(reading.membership, []).append(credit)
+        return lives
+
+    def _end(self, credit: Credit, reading: Reading) -> datetime | None:
+        """`expires_at`: the earliest of what SEMANTICS 6 names."""
+        ends = [credit.coupon_end] if credit.coupon_end else []
+        if not credit.version.roll_over:
+            ends.append(reading.next_billing_start(credit.valid_from))
+            if credit.period_end:
+                ends.append(reading.midnight(credit.period_end))
+        return min(ends, default=None)
+
+    def _look_after(self, credit: Credit, reading: Reading) -> None:
+        """A removed guest keeps nothing; an unredeemed roll_over=false credit moves with the billing date."""
+        if credit.redeemed or credit.revoked:
+            return
+        if credit.manual and credit.guest not in {guest.name for guest in reading.party(credit.issued_at)}:
+            credit.revoked = "facts"
+        if credit.revoked or credit.version.roll_over:
+            return
+        if credit.period_end:
+            credit.period_end = reading.next_boundary(credit.version.issuing_frequency, credit.period_start)
+        credit.expires_at = self._end(credit, reading)

@@ -1,0 +1,142 @@
+"""What members and the till ask for: credits are used, given back and revoked, members removed and brought back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from campaigns.model.words import Credit, Fact
+from campaigns.simulation.processes import Fault
+from campaigns.simulation.requests import Requests
+from issuance import hints
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.errors import IssuanceError
+from issuance.members import members, redemptions
+from issuance.members.members import MemberProfile
+from issuance.members.redemptions import Booking
+from issuance.memberships import archiving
+
+_CODE = """
+    SELECT code FROM credits
+     WHERE brand_id = %s AND credit_rule_id = %s AND membership_id = %s AND guest_id = ANY(%s) AND period_start = %s
+       AND reissue = %s
+"""
+_GUESTS = "SELECT guest_id FROM guests WHERE brand_id = %s AND membership_id = %s"
+_REDEMPTIONS = """
+    SELECT r.redemption_id, c.credit_rule_id::text, c.membership_id::text, c.guest_id::text, c.period_start, c.reissue
+      FROM redemptions r JOIN credits c USING (brand_id, credit_id)
+     WHERE brand_id = %s AND r.status <> 'CANCELED' ORDER BY r.redemption_id
+"""
+_ENDS = """
+    SELECT event_id, time, membership_id::text FROM billing_events WHERE brand_id = %s AND source = %s ORDER BY event_id
+"""
+
+
+class Till(Requests):
+    """Members, and the till that their credits are shown at."""
+
+    def redeem(self, pick: int, fault: Fault | None = None, rest: int = 0) -> None:
+        self._use(pick, ("live",), "redeem", fault, rest)
+
+    def revoke(self, pick: int, fault: Fault | None = None, rest: int = 0) -> None:
+        self._use(pick, ("live", "upcoming"), "revoke", fault, rest)
+
+    def _use(self, pick: int, statuses: tuple[str, ...], verb: str, fault: Fault | None, rest: int) -> None:
+        """Redeems or revokes the `pick`-th credit with one of the statuses."""
+        found = self.oracle.with_status(*statuses)
+        if not found:
+            return
+        credit = found[pick % len(found)]
+        code = self._code(credit)
+
+        def work(connection: Connection) -> None:
+            if verb == "redeem":
+                redemptions.redeem_credit(connection, self.brand_id, code, Booking())
+            else:
+                credits.revoke(connection, self.brand_id, code, "model")
+
+        def happened(_: Any) -> None:
+            assert credit.status(self.oracle.now) in statuses, f"{verb} of what is {credit.status(self.oracle.now)}"
+            if verb == "redeem":
+                self.oracle.use(credit)
+            else:
+                credit.revoked = "operator"
+
+        process = self.request(verb, work, happened, fault=fault, rest=rest)
+        if isinstance(process.error, IssuanceError) and not rest:
+            raise AssertionError(f"{verb} refused of {credit.key}: {process.error}")
+
+    def _code(self, credit: Credit) -> str:
+        look, membership_id = self.world.looking, self.id(credit.membership)
+        guests = [row[0] for row in look.execute(_GUESTS, (self.brand_id, membership_id)).fetchall()]
+        lone = credit.guest not in self.ids  # the member alone, whose guest's id the server made up
+        holders = [guest for guest in guests if str(guest) not in self.names] if lone else [self.id(credit.guest)]
+        which = (self.brand_id, self.id(credit.rule), membership_id, holders, credit.period_start, credit.reissue)
+        found = look.execute(_CODE, which).fetchone()
+        assert found, f"no such credit: {credit.key}"
+        return str(found[0])
+
+    def cancel(self, pick: int, fault: Fault | None = None, rest: int = 0) -> None:
+        """Cancels a redemption: the credit is given back."""
+        found = self.world.looking.execute(_REDEMPTIONS, (self.brand_id,)).fetchall()
+        if not found:
+            return
+        redemption_id, rule, membership, guest, day, reissue = found[pick % len(found)]
+        names = self.names
+        holder = names.get(guest, f"{names[membership]} member")
+        key = (names[rule], names[membership], holder, day, reissue)
+        (credit,) = (credit for credit in self.oracle.credits if credit.key == key)
+        before = credit.uses
+
+        def happened(_: Any) -> None:
+            if credit.uses == before:
+                self.oracle.give_back(credit)
+
+        self.request(
+            "cancel",
+            lambda connection: redemptions.move(connection, self.brand_id, redemption_id, "CANCELED"),
+            happened,
+            lambda answer: hints.settle(self.queue, self.brand_id, answer[1]),
+            fault,
+            rest,
+        )
+
+    def archive(self, member: str, fault: Fault | None = None, rest: int = 0) -> None:
+        """Removes a member; the facts that end the membership are the server's own."""
+
+        def happened(_: Any) -> None:
+            rows = self.world.looking.execute(_ENDS, (self.brand_id, archiving.SOURCE)).fetchall()
+            told = [
+                Fact(
+                    event_id,
+                    time,
+                    "membership.status_changed",
+                    self.names[membership],
+                    {"status": "cancelled"},
+                    archiving.SOURCE,
+                )
+                for event_id, time, membership in rows
+            ]
+            self.oracle.archive(member, told)
+
+        if member in self.oracle.sign_ups:
+            self.request(
+                "archive",
+                lambda connection: archiving.archive(connection, self.brand_id, member, retain_balance=False),
+                happened,
+                lambda ids: hints.settle(self.queue, self.brand_id, ids),
+                fault,
+                rest,
+            )
+
+    def revive(self, member: str, fault: Fault | None = None, rest: int = 0) -> None:
+        if member in self.oracle.archived:
+            self.request(
+                "revive",
+                lambda connection: members.upsert(connection, self.brand_id, member, MemberProfile()),
+                lambda _: self.oracle.revive(member),
+                lambda answer: hints.settle(self.queue, self.brand_id, answer[1]),
+                fault,
+                rest,
+            )

@@ -1,0 +1,138 @@
+"""Idempotency-Key: a POST that is sent again has no second effect and gets its first answer again (INTERFACE 7).
+
+The request's work and its answer are committed in one transaction, before the answer is sent: after a crash there are
+both or neither. Hints are sent after that commit.
+"""
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
+
+import anyio
+from fastapi import Request, Response
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
+from pydantic_core import from_json, to_json
+from sqlalchemy import Connection
+
+from issuance import database, hints
+from issuance.api import problems
+from issuance.api.callers import Caller
+from issuance.errors import Invalid
+from issuance.tenancy import idempotency
+from issuance.tenancy.idempotency import Answer, Key
+
+HEADER = "Idempotency-Key"
+#: What marks an answer that is given again. The name is Stripe's, which clients know.
+REPEATED = "Idempotent-Replayed"
+
+#: Requests with a key that are worked on at once. Each holds a connection while it goes from thread to thread; together
+#: with the requests that have a thread they must not need more connections than there are, or they wait for each other.
+MOST_AT_WORK = 16
+_SANE = re.compile(r"[\x20-\x7e]{1,255}")
+#: Answers that are not kept: the same request may get another one when it is sent again.
+_NOT_KEPT = (401, 403, 429)
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Secret(NamedTuple):
+    """How an answer that shows a secret is kept without it: `hide` takes the secret out, `restore` puts it back.
+
+    The application has one for each operation that shows a secret, by operation id, in `app.state.secrets`.
+    """
+
+    hide: Callable[[dict[str, Any]], dict[str, Any]]
+    restore: Callable[[Connection, dict[str, Any]], dict[str, Any]]
+
+
+class _NotKept(Exception):
+    """Rolls the transaction back, and the claim with it."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+
+async def answer_once(request: Request, caller: Caller, shown: str, handle: Handler) -> Response:
+    """Answer a POST that came with an Idempotency-Key: with its first answer if there is one, else by doing the work.
+
+    Raises Invalid for a malformed key, IdempotencyKeyReused if the key came with another request.
+    """
+    if not _SANE.fullmatch(shown):
+        wrong = "must be 1 to 255 printable ASCII characters"
+        raise Invalid(f"{HEADER}: {wrong}", fields={HEADER: wrong})
+    key = Key(caller.brand_id, caller.name, shown)
+    request_hash = _hash(request, await request.body())
+    secret: Secret | None = request.app.state.secrets.get(getattr(request.scope["route"], "operation_id", None))
+    held_back = hints.HeldBack()
+    async with _one_at_a_time(key), _at_work:
+        try:
+            work = database.transaction(caller.engine, caller.brand_id)
+            async with contextmanager_in_threadpool(work) as connection:
+                known = await run_in_threadpool(idempotency.claim, connection, key, request_hash)
+                if known is not None:
+                    return await run_in_threadpool(_repeated, connection, known, secret)
+                request.state.caller = replace(caller, broker=held_back, work=connection)
+                response = await _answered(request, handle)
+                if response.status_code >= 500 or response.status_code in _NOT_KEPT:
+                    raise _NotKept(response)
+                await run_in_threadpool(idempotency.keep, connection, key, _kept(response, secret))
+        except _NotKept as not_kept:
+            return not_kept.response
+    await run_in_threadpool(held_back.release, caller.broker)
+    return response
+
+
+async def _answered(request: Request, handle: Handler) -> Response:
+    try:
+        return await handle(request)
+    except Exception as error:
+        response = problems.answer_to(request, error)
+        if response is None:
+            raise
+        return response
+
+
+def _kept(response: Response, secret: Secret | None) -> Answer:
+    body = bytes(response.body)
+    if secret is not None and response.status_code < 300:
+        body = to_json(secret.hide(from_json(body)))
+    return Answer(response.status_code, body)
+
+
+def _repeated(connection: Connection, known: Answer, secret: Secret | None) -> Response:
+    body = known.body
+    if secret is not None and known.status < 300:
+        body = to_json(secret.restore(connection, from_json(body)))
+    media_type = "application/json" if body else None
+    return Response(body, known.status, headers={REPEATED: "true"}, media_type=media_type)
+
+
+def _hash(request: Request, body: bytes) -> bytes:
+    with suppress(ValueError):
+        # The same JSON with other spaces or another order of fields is the same request.
+        body = json.dumps(from_json(body), sort_keys=True).encode()
+    return hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode() + body).digest()
+
+
+_at_work = anyio.CapacityLimiter(MOST_AT_WORK)
+#: A lock for each key that a request of this process is using.
+_locks: "WeakValueDictionary[Key, asyncio.Lock]" = WeakValueDictionary()
+
+
+@asynccontextmanager
+async def _one_at_a_time(key: Key) -> AsyncIterator[None]:
+    """One request of a key at a time in this process, so that those that wait hold no thread and no connection.
+
+    Between processes they wait at the primary key.
+    """
+    lock = _locks.get(key)
+    if lock is None:
+        lock = _locks[key] = asyncio.Lock()
+    async with lock:
+        yield

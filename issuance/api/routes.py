@@ -1,0 +1,46 @@
+"""The route that every operation with a key goes through: first who is calling, then everything else."""
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+
+from issuance.api import idempotency
+from issuance.api.callers import caller_of
+from issuance.api.requests import JsonRequest
+
+
+class KeyedRoute(APIRoute):
+    """A route that checks the key before it reads the body, so that strangers learn nothing from a 422."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, _in_thread(endpoint), **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def keyed(request: Request) -> Response:
+            request = JsonRequest(request.scope, request.receive)
+            caller = request.state.caller = await run_in_threadpool(caller_of, request)
+            shown = request.headers.get(idempotency.HEADER)
+            if request.method == "POST" and shown is not None:
+                return await idempotency.answer_once(request, caller, shown, handle)
+            return await handle(request)
+
+        return keyed
+
+
+def _in_thread(endpoint: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """An endpoint that runs in a thread. FastAPI would do so too, but would then use a second one for the answer."""
+    if iscoroutinefunction(endpoint):
+        return endpoint
+
+    @wraps(endpoint)
+    async def threaded(**arguments: Any) -> Any:
+        return await run_in_threadpool(endpoint, **arguments)
+
+    return threaded

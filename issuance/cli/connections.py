@@ -1,0 +1,76 @@
+"""How commands reach PostgreSQL and the queue, and find the brand that an id belongs to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+from uuid import UUID
+
+import dramatiq
+import typer
+from sqlalchemy import Connection, Engine, text
+
+from issuance import database, hints
+from issuance.errors import Invalid, NotFound
+from issuance.settings import settings
+
+BrandOption = Annotated[
+    UUID | None, typer.Option("--brand", metavar="ID", help="The brand, if there is more than one.")
+]
+
+_BRANDS_OF = {
+    "credit rule": text("SELECT brand_id FROM credit_rules WHERE credit_rule_id = :id"),
+    "membership type": text("SELECT brand_id FROM membership_types WHERE membership_type_id = :id"),
+    "membership": text("SELECT brand_id FROM memberships WHERE membership_id = :id"),
+    "run": text("SELECT brand_id FROM runs WHERE run_id = :id"),
+    "key": text("SELECT brand_id FROM api_keys WHERE key_id = :id"),
+}
+_ANY_BRANDS = text("SELECT brand_id FROM brands ORDER BY created_at LIMIT 2")
+_IS_BRAND = text("SELECT true FROM brands WHERE brand_id = :brand_id")
+
+
+def engine() -> Engine:
+    """The engine of DATABASE_URL."""
+    return database.engine_for(settings().database_url)
+
+
+def broker() -> dramatiq.Broker:
+    """The broker of REDIS_URL."""
+    return hints.broker_for(settings().redis_url)
+
+
+@contextmanager
+def transaction(brand_id: UUID | None = None) -> Iterator[Connection]:
+    """One unit of work on DATABASE_URL: commits at its end."""
+    with database.transaction(engine(), brand_id) as connection:
+        yield connection
+
+
+def brand_of(noun: str, id: UUID, brand_id: UUID | None = None) -> UUID:  # noqa: A002 - the word is `id`
+    """The brand of a credit rule, membership type, membership, run or key. Raises NotFound, Invalid.
+
+    Membership ids are the biller's, so two brands may have the same one: then `brand_id` decides.
+    """
+    with transaction() as connection:
+        brand_ids: list[UUID] = list(connection.execute(_BRANDS_OF[noun], {"id": id}).scalars())
+    if brand_id is not None:
+        brand_ids = [found for found in brand_ids if found == brand_id]
+    if not brand_ids:
+        raise NotFound(f"There is no {noun} {id}.")
+    if len(brand_ids) > 1:
+        raise Invalid(f"More than one brand has a {noun} {id}. Say which: --brand ID")
+    return brand_ids[0]
+
+
+def only_brand(brand_id: UUID | None) -> UUID:
+    """`brand_id` if there is such a brand; if none is given, the only brand that exists. Raises NotFound, Invalid."""
+    with transaction() as connection:
+        if brand_id is not None:
+            if connection.execute(_IS_BRAND, {"brand_id": brand_id}).one_or_none() is None:
+                raise NotFound(f"There is no brand {brand_id}.")
+            return brand_id
+        brand_ids: list[UUID] = list(connection.execute(_ANY_BRANDS).scalars())
+    if not brand_ids:
+        raise NotFound("There is no brand yet. Create one: issuance brands create --name NAME --timezone ZONE")
+    if len(brand_ids) > 1:
+        raise Invalid("There is more than one brand. Say which: --brand ID (issuance brands list shows them)")
+    return brand_ids[0]

@@ -1,0 +1,83 @@
+"""Manual issue: what one membership gets when an operator issues a rule by hand (SEMANTICS 9)."""
+
+from collections.abc import Iterator
+from datetime import date
+
+from issuance.deciding.facts import CreditKey, Rule, RuleVersion, Status
+from issuance.deciding.frequency import IssuingFrequency
+from issuance.deciding.history import History
+from issuance.deciding.parties import left_out
+from issuance.deciding.reasons import Reason
+from issuance.deciding.settlement import NewCredit
+from issuance.deciding.validities import is_over, period_end_of, validities_of
+
+_REFUSED = {
+    Status.NEEDS_ATTENTION: Reason.NEEDS_ATTENTION,
+    Status.PAUSED: Reason.MEMBERSHIP_PAUSED,
+    Status.CANCELLED: Reason.MEMBERSHIP_ENDED,
+    Status.EXPIRED: Reason.MEMBERSHIP_ENDED,
+}
+
+
+def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> Iterator[tuple[Reason, NewCredit | None]]:
+    """For each guest on the order now: the reason, and the credit where one is to be issued.
+
+    The latest version decides. The credit takes the current period's key, or the next `reissue` if that is taken.
+    """
+    version = rule.latest
+    period_start = current_period_start(history, version)
+    period_end = period_end_of(history, version.frequency, period_start)
+    refused = _refusal(history, rule, version, period_end, include_upcoming)
+    held = {
+        credit.key.place
+        for credit in history.credits
+        if credit.key.credit_rule_id == rule.credit_rule_id and credit.is_held_at(history.now)
+    }
+    for place, lead_booker in history.parties.now:
+        archived = history.is_archived(place)
+        why = refused or left_out(version, lead_booker=lead_booker, stayed=True, archived=archived, holds=False)
+        if why is not None:
+            yield why, None
+        elif place in held:
+            yield Reason.HOLDS_LIVE_CREDIT, None
+        else:
+            key = CreditKey(rule.credit_rule_id, place, period_start, _next_number(history, rule, place, period_start))
+            validities = validities_of(history, version, period_start, period_end)
+            yield Reason.ISSUED, NewCredit(key, version, period_end, validities, history.now, manual=True)
+
+
+def _refusal(
+    history: History, rule: Rule, version: RuleVersion, period_end: date | None, include_upcoming: bool
+) -> Reason | None:
+    """Why nobody on the order gets anything."""
+    status = history.status_at(history.now)
+    if rule.deleted_at is not None:
+        return Reason.RULE_DELETED
+    if version.membership_type_id != history.facts.membership_type_id:
+        return Reason.VERSION_NOT_IN_FORCE
+    if history.member_is_archived:
+        return Reason.MEMBER_ARCHIVED
+    if status is Status.UPCOMING and not include_upcoming:
+        return Reason.NOT_BILLED_YET
+    if status in _REFUSED:
+        return _REFUSED[status]
+    if version.coupon is None:
+        return Reason.COUPON_MISSING
+    if is_over(history, version, period_end):
+        return Reason.PERIOD_OVER
+    return None
+
+
+def current_period_start(history: History, version: RuleVersion) -> date:
+    """The start of the rule's current period; before the membership starts, and for P0D, the sign-up's."""
+    if version.frequency is IssuingFrequency.ONCE:
+        return history.facts.starts_on
+    months = version.frequency.months(history.facts.billing_frequency)
+    return history.calendar.period_of(months, history.today)[0]
+
+
+def _next_number(history: History, rule: Rule, place: int, period_start: date) -> int:
+    taken = [
+        credit.key.reissue for credit in history.credits if credit.key[:3] == (rule.credit_rule_id, place, period_start)
+    ]
+    return max(taken, default=-1) + 1

@@ -1,0 +1,65 @@
+"""Tell the webhooks what settling came to, in the transaction that writes it. Costs one query where nobody listens."""
+
+from collections.abc import Iterable, Iterator, Sequence, Set
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.engine.outcomes import Settled
+from issuance.webhooks import outbox
+from issuance.webhooks.outbox import EventType, News
+
+_GUESTS = text("""
+    SELECT g.membership_id, g.guest_id AS id, g.name, g.lead_booker, m.external_user_id
+      FROM guests g LEFT JOIN members m USING (brand_id, member_id)
+     WHERE g.brand_id = :brand_id AND g.membership_id = ANY(:ids)
+""")
+
+
+class Happened(NamedTuple):
+    """What became of a credit."""
+
+    at: datetime
+    type: EventType
+    credit_id: UUID
+
+
+def announce(
+    connection: Connection, brand_id: UUID, settled: Sequence[Settled], happened: Iterable[Happened], told: Set[str]
+) -> None:
+    """Write to the outbox what became of credits, as they stand now and the API shows them, and what was skipped.
+    `told`: the types of events that webhooks listen to."""
+    news = sorted(one for one in happened if one.type in told)
+    if news:
+        shown = credits.by_id(connection, brand_id, [one.credit_id for one in news], settled[0].outcome.now)
+        outbox.add_all(connection, brand_id, (News(one.type, one.at, shown[one.credit_id]) for one in news))
+    if "credit.skipped" in told:
+        outbox.add_all(connection, brand_id, _skipped(connection, brand_id, settled))
+
+
+def _skipped(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> Iterator[News]:
+    """Decisions that give nothing, when they are first taken."""
+    some = [one for one in settled if one.outcome.skipped]
+    guests: dict[tuple[UUID, UUID], dict[str, Any]] = {}
+    ids = [one.member.membership_id for one in some]
+    for row in connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids}).mappings() if ids else ():
+        guest = dict(row)
+        guests[guest.pop("membership_id"), guest["id"]] = guest
+    for one in some:
+        membership_id = one.member.membership_id
+        for decision in one.outcome.skipped:
+            guest_id = one.member.guest_ids[decision.guest.place]
+            data = {
+                "membership_id": membership_id,
+                "credit_rule_id": decision.credit_rule_id,
+                "rule_version": None if decision.version is None else decision.version.version,
+                "guest": guests.get((membership_id, guest_id)),
+                "period_start": decision.occurrence.period_start,
+                "period_end": decision.occurrence.period_end,
+                "outcome": decision.outcome.value,
+                "reason": decision.reason.value,
+            }
+            yield News("credit.skipped", one.outcome.now, data)

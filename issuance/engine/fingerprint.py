@@ -1,0 +1,199 @@
+"""The fingerprint of a membership: all that decisions about it depend on.
+
+Memberships with one fingerprint have one outcome, so one of them is decided for all. A settled membership's fingerprint
+is kept in its schedule, and holds until there is news. FIELDS says of each field of the facts how it enters the
+fingerprint. A new field must be added there; a test checks that.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from issuance.deciding.calendar import day_of, midnight
+from issuance.deciding.facts import (
+    BillingDateMoved,
+    ChargeTold,
+    Credit,
+    Fact,
+    GuestsChanged,
+    MembershipFacts,
+    SignedUp,
+    StatusChanged,
+)
+from issuance.engine.facts import Membership
+from issuance.engine.rules import RuleBook
+from issuance.engine.schedules import State
+from issuance.tenancy.clock import BrandClock
+
+_DAY = timedelta(days=1)
+
+
+class Tell:
+    """How a field enters a fingerprint."""
+
+    AS_IT_IS = "as it is"
+    #: Only as exactly as decisions compare instants: by the last midnight, rule version or P0D credit before it.
+    INSTANT = "by what it is compared with"
+    #: A membership where it is set has no fingerprint: it is decided by itself.
+    LIKE_NO_OTHER = "like no other"
+    #: It is left out: all memberships that are compared have the same value.
+    SAME = "the same for all"
+    #: An open credit enters by its expiry, any other only by not being open.
+    UNTIL_IT_CHANGES = "while it is open"
+    #: It is left out: it follows from other fields.
+    FOLLOWS = "follows from others"
+
+
+#: How each field of the facts enters a fingerprint.
+FIELDS: dict[type, dict[str, str]] = {
+    MembershipFacts: {
+        "membership_type_id": Tell.AS_IT_IS,
+        "zone": Tell.SAME,
+        "automatic": Tell.FOLLOWS,
+        "starts_on": Tell.AS_IT_IS,
+        "billing_anchor": Tell.AS_IT_IS,
+        "billing_frequency": Tell.AS_IT_IS,
+        "told": Tell.AS_IT_IS,
+        "archived_at": Tell.LIKE_NO_OTHER,
+        "archived_guests": Tell.LIKE_NO_OTHER,
+    },
+    SignedUp: {"moment": Tell.INSTANT, "guests": Tell.AS_IT_IS},
+    StatusChanged: {"moment": Tell.INSTANT, "status": Tell.AS_IT_IS, "ends_on": Tell.AS_IT_IS},
+    BillingDateMoved: {"moment": Tell.INSTANT, "billing_anchor": Tell.AS_IT_IS},
+    GuestsChanged: {"moment": Tell.INSTANT, "guests": Tell.AS_IT_IS},
+    ChargeTold: {
+        "moment": Tell.INSTANT,
+        "number": Tell.AS_IT_IS,
+        "state": Tell.AS_IT_IS,
+        "period_start": Tell.AS_IT_IS,
+        "period_end": Tell.AS_IT_IS,
+        "amount": Tell.AS_IT_IS,
+        "amount_refunded": Tell.AS_IT_IS,
+    },
+    Credit: {
+        "key": Tell.AS_IT_IS,
+        "rule_version": Tell.AS_IT_IS,
+        "manual": Tell.AS_IT_IS,
+        "issued_at": Tell.INSTANT,  # only of P0D credits: they do not say which billing period they ride on
+        "expires_at": Tell.UNTIL_IT_CHANGES,
+        "redeemed_at": Tell.UNTIL_IT_CHANGES,
+        "revoked_at": Tell.UNTIL_IT_CHANGES,
+        "expired_at": Tell.UNTIL_IT_CHANGES,
+        "revoked_by": Tell.LIKE_NO_OTHER,  # by the facts: it may be live again
+        "flagged_at": Tell.LIKE_NO_OTHER,
+        "uses": Tell.FOLLOWS,  # issuing and expiring do not depend on it; otherwise each is loaded
+        "period_end": Tell.FOLLOWS,
+        "roll_over": Tell.FOLLOWS,
+        "multi_use": Tell.FOLLOWS,
+        "valid_from": Tell.FOLLOWS,
+        "validity_ends_at": Tell.FOLLOWS,
+    },
+}
+
+
+def _told_as_it_is(kind: type) -> list[str]:
+    return [name for name, how in FIELDS[kind].items() if how == Tell.AS_IT_IS]
+
+
+_OF_MEMBERSHIP = [name for name in _told_as_it_is(MembershipFacts) if name != "told"]
+_OF_FACT: dict[type, list[str]] = {
+    kind: _told_as_it_is(kind) for kind in (SignedUp, StatusChanged, BillingDateMoved, GuestsChanged, ChargeTold)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """Takes the fingerprints of a brand's memberships at one time."""
+
+    rules: RuleBook
+    clock: BrandClock
+
+    def settled(self, facts: MembershipFacts, credits: Sequence[Credit], at: datetime) -> UUID | None:  # noqa: A002 - the word is the domain's
+        """The fingerprint of a membership that was settled at an instant and has these credits since: all that later
+        decisions depend on while there is no news. None: it must be decided by itself."""
+        if not self._is_ordinary(facts, at) or any(
+            credit.revoked_by == "facts" or credit.flagged_at for credit in credits
+        ):
+            return None
+        tell = self._teller(facts, credits)
+        outlines = sorted(_outline(credit, tell) for credit in credits)
+        said = repr((*self._of_membership(facts), self._of_facts(facts.told, tell), outlines))
+        return UUID(bytes=blake2b(said.encode(), digest_size=16).digest())
+
+    def whole(self, membership: Membership) -> Hashable | None:
+        """The fingerprint of a membership as it was loaded, with its news: all that deciding now depends on.
+        None: it must be decided by itself."""
+        facts, state, now = membership.facts, membership.state, self.clock.now
+        if not self._is_ordinary(facts, now):
+            return None
+        return (
+            *self._of_membership(facts),
+            self._of_facts(facts.told, self._teller(facts, membership.credits), exact_after=self.exact_after(state)),
+            (state.due_at, state.settled_at),
+            tuple(event.is_news for event in membership.events),
+            tuple(sorted(membership.credits, key=lambda credit: credit.key)),
+            (membership.status, membership.ends_on),
+        )
+
+    def teller(self, membership_type_id: UUID) -> Callable[[datetime], Hashable]:
+        """How to tell the instants of facts that are later than all credits of their membership."""
+        return self._told_by(self._saved(membership_type_id))
+
+    def exact_after(self, state: State) -> datetime | None:
+        """The instant after which facts are told to the microsecond, None if none are: while a clock is being moved,
+        each new fact is decided at its own instant."""
+        due_at = state.due_at
+        passes = self.clock.stands_still and due_at is not None and due_at <= self.clock.now
+        return state.settled_at if passes else None
+
+    def _is_ordinary(self, facts: MembershipFacts, now: datetime) -> bool:
+        """Whether a membership can have a fingerprint: nobody is archived, and all that is known has happened."""
+        return facts.archived_at is None and not facts.archived_guests and facts.told[-1].moment.at <= now
+
+    def _of_membership(self, facts: MembershipFacts) -> tuple[Hashable, ...]:
+        return tuple(getattr(facts, name) for name in _OF_MEMBERSHIP)
+
+    def _of_facts(
+        self, told: Iterable[Fact], tell: Callable[[datetime], Hashable], exact_after: datetime | None = None
+    ) -> tuple[Hashable, ...]:
+        """Facts in their order; those after `exact_after` to the microsecond."""
+        said: list[Hashable] = []
+        before: datetime | None = None
+        for fact in told:
+            at = fact.moment.at
+            exact = exact_after is not None and at > exact_after
+            fields = tuple(getattr(fact, name) for name in _OF_FACT[type(fact)])
+            said.append((type(fact).__name__, at if exact else tell(at), at == before, fields))
+            before = at
+        return tuple(said)
+
+    def _teller(self, facts: MembershipFacts, credits: Sequence[Credit]) -> Callable[[datetime], Hashable]:  # noqa: A002
+        issued = [credit.issued_at for credit in credits if credit.period_end is None]
+        return self._told_by([*self._saved(facts.membership_type_id), *issued])
+
+    def _saved(self, membership_type_id: UUID) -> list[datetime]:
+        """When versions of the rules of a type were saved."""
+        return [version.created_at for rule in self.rules[membership_type_id] for version in rule.versions]
+
+    def _told_by(self, compared: Sequence[datetime]) -> Callable[[datetime], Hashable]:
+        return lambda at: _told(at, compared, self.clock.zone)
+
+
+def _told(at: datetime, compared: Sequence[datetime], zone: ZoneInfo) -> tuple[datetime, bool]:
+    """The last instant up to `at` that decisions compare it with, and whether that is `at` itself."""
+    day = day_of(at, zone)
+    # Where clocks go back over midnight, the next day may have begun once already.
+    floor = max(begin for begin in (midnight(day, zone), midnight(day + _DAY, zone)) if begin <= at)
+    for instant in compared:
+        if floor < instant <= at:
+            floor = instant
+    return floor, floor == at
+
+
+def _outline(credit: Credit, tell: Callable[[datetime], Hashable]) -> tuple[str, ...]:
+    expires = credit.expires_at if credit.is_open else "over"
+    issued = tell(credit.issued_at) if credit.period_end is None else None
+    return tuple(map(str, (*credit.key, credit.rule_version, credit.manual, expires, issued)))

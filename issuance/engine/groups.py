@@ -1,0 +1,78 @@
+"""Memberships that are decided together: they have one fingerprint and the same news."""
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from issuance.engine import limits
+from issuance.engine.facts import Membership
+from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.news import News, news_of
+from issuance.engine.outcomes import EventKey, Outcome, Settled
+from issuance.engine.schedules import State, Waiting
+
+
+@dataclass(slots=True)
+class Group:
+    """Memberships in one state with the same news. `news` is by membership id; it is empty if there is none."""
+
+    ids: list[str]
+    state: State
+    news: dict[str, News] = field(default_factory=dict)
+    #: The schedule that they share; None: each has its own.
+    shared_by: UUID | None = None
+
+    def settled(self, member: Membership, outcome: Outcome) -> Iterator[Settled]:
+        """All memberships of the group, with the outcome of the one that was loaded."""
+        if not self.news:
+            for one in self.ids:
+                yield Settled(one, outcome, member, False, shared_by=self.shared_by)
+            return
+        its_charges = self.news[str(member.membership_id)].charge_ids
+        numbers = [member.charge_ids.index(charge_id) for charge_id in its_charges]
+        for one in self.ids:
+            heard = self.news[one]
+            events = [EventKey(event.source, event.event_id) for event in heard.events]
+            charges = list(zip(heard.charge_ids, numbers, strict=True))
+            yield Settled(one, outcome, member, False, events, charges)
+
+
+def grouped(
+    connection: Connection, brand_id: UUID, held: Sequence[Waiting], fingerprints: Fingerprints
+) -> tuple[list[Group], list[str]]:
+    """Divide memberships, whose schedules are locked, into groups. Returns the groups, and the memberships that must be
+    loaded one by one, because they have no fingerprint or too few have the same."""
+    quiet = [Group(waiting.ids, waiting.state, shared_by=waiting.shared_by) for waiting in held if not waiting.has_news]
+    states = {one: waiting.state for waiting in held if waiting.has_news for one in waiting.ids}
+    fewest = limits.current.fewest_alike
+    groups: list[Group] = []
+    alone: list[str] = []
+    if len(states) < fewest:
+        alone += states
+        states = {}
+    for group in [*quiet, *_that_heard_the_same(connection, brand_id, states, fingerprints)]:
+        is_known = group.state.fingerprint is not None or (group.state.settled_at is None and bool(group.news))
+        if is_known and (group.shared_by is not None or len(group.ids) >= fewest):
+            groups.append(group)
+        else:
+            alone += group.ids
+    return groups, alone
+
+
+def _that_heard_the_same(
+    connection: Connection, brand_id: UUID, states: dict[str, State], fingerprints: Fingerprints
+) -> Iterator[Group]:
+    if not states:
+        return
+    groups: dict[Hashable, Group] = {}
+    news = news_of(connection, brand_id, states, fingerprints)
+    for membership_id, state in states.items():
+        heard = news[membership_id]
+        # A membership whose news can't be compared without loading it is a group of one.
+        key: Hashable = membership_id if heard.said is None else (state, heard.said)
+        group = groups.setdefault(key, Group([], state))
+        group.ids.append(membership_id)
+        group.news[membership_id] = heard
+    yield from groups.values()

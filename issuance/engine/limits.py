@@ -1,0 +1,34 @@
+"""The sizes and bounds of settling. Tests replace `current`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    #: Memberships a batch at most: large enough for set-based statements, small enough to be lost cheaply.
+    batch: int = 5000
+    #: A smaller run is still cut into so many batches, so that all workers have some …
+    fewest_batches: int = 16
+    #: … but into none smaller than this.
+    smallest_batch: int = 500
+    #: Memberships in a part of a batch that failed as a whole: most parts do succeed, and quickly.
+    part: int = 50
+    #: Memberships whose facts are in memory at once.
+    loaded: int = 1000
+    #: Fewer memberships with one fingerprint form no group: loading each of them costs no more.
+    fewest_alike: int = 4
+    #: How many of a group are loaded, at the first, second and third try, to find one that still has its fingerprint.
+    looked_at: tuple[int, ...] = (1, 4, 16)
+    #: Fewer memberships than these do not share a schedule.
+    fewest_sharing: int = 20
+    #: Instants a settling decides at while a clock is being moved; a membership with more ahead stays due.
+    instants: int = 6
+    #: Credits that one settling of a membership issues; who is owed more stays due.
+    credits: int = 50_000
+    #: Attempts to settle a membership before it is quarantined.
+    attempts: int = 5
+    #: After so many attempts a membership is settled alone, so that it takes nobody with it into quarantine.
+    attempts_together: int = 2
+
+
+current = Limits()

@@ -1,0 +1,147 @@
+"""What arrived about memberships since they were settled, and which of them have the same news.
+
+After a billing run thousands of memberships have news, and most of it says the same. So news is compared as it came,
+without loading a membership. Where that is not enough (a late fact, a failed charge, a changed party), each is loaded.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from issuance.engine.facts import SIGNED_UP
+from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.rows import id_array
+from issuance.engine.schedules import State
+
+#: News that only adds and never takes anything back, so it has the same effect on all memberships of a fingerprint.
+_ADDS = frozenset({"charge.initiated", "charge.succeeded"})
+
+# For a fact about a charge that is known already: how the charge stands, and how many of the membership's charges stand
+# like it. Only if it is the single one do these words say which charge it is.
+_NEWS = text("""
+    SELECT CAST(e.membership_id AS text) AS id, e.source, e.event_id, e.type, e.time, e.charge_id, e.data,
+           m.membership_type_id, known.charge IS NOT NULL AS charge_is_known, known.charge, known.alike
+      FROM billing_events e
+      JOIN memberships m USING (brand_id, membership_id)
+      LEFT JOIN LATERAL (
+           SELECT concat_ws(' ', c.state, c.period_start, c.period_end, c.amount, c.amount_refunded) AS charge,
+                  (SELECT count(*) FROM charges o
+                    WHERE (o.brand_id, o.membership_id) = (c.brand_id, c.membership_id)
+                      AND (o.state, o.period_start, o.period_end, o.amount, o.amount_refunded)
+                          IS NOT DISTINCT FROM (c.state, c.period_start, c.period_end, c.amount, c.amount_refunded)
+                  ) AS alike
+             FROM charges c
+            WHERE (c.brand_id, c.charge_id) = (e.brand_id, e.charge_id) AND c.membership_id = e.membership_id
+           ) known ON true
+     WHERE e.brand_id = :brand_id AND e.membership_id = ANY(CAST(:ids AS uuid[])) AND e.settled_at IS NULL
+       AND m.brand_id = :brand_id AND m.membership_id = ANY(CAST(:ids AS uuid[]))
+     ORDER BY e.membership_id, e.time, e.source COLLATE "C", e.event_id COLLATE "C"
+""")
+_HEARD_OF = text("""
+    SELECT DISTINCT k.charge_id
+      FROM billing_events k
+     WHERE k.brand_id = :brand_id AND k.charge_id = ANY(:charge_ids) AND k.settled_at IS NOT NULL
+""")
+_ARCHIVED = text("""
+    SELECT CAST(m.membership_id AS text)
+      FROM members p JOIN memberships m USING (brand_id, member_id)
+     WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL AND m.membership_id = ANY(CAST(:ids AS uuid[]))
+     UNION
+    SELECT CAST(g.membership_id AS text)
+      FROM members p JOIN guests g USING (brand_id, member_id)
+     WHERE p.brand_id = :brand_id AND p.archived_at IS NOT NULL AND g.membership_id = ANY(CAST(:ids AS uuid[]))
+""")
+
+
+@dataclass(slots=True)
+class News:
+    """What arrived about one membership, in the order in which it happened."""
+
+    events: list[Row[Any]] = field(default_factory=list)
+    #: What it says, without ids. None: the membership must be loaded to know what it means.
+    said: Hashable | None = None
+
+    @property
+    def charge_ids(self) -> list[str]:
+        """The charges that it names, in the order in which they are first named."""
+        return list(dict.fromkeys(event.charge_id for event in self.events if event.charge_id is not None))
+
+
+def news_of(
+    connection: Connection,
+    brand_id: UUID,
+    states: Mapping[str, State],
+    fingerprints: Fingerprints,
+) -> dict[str, News]:
+    """The news of memberships by id. `states`: those of their schedules, which are locked."""
+    news = {membership_id: News() for membership_id in states}
+    for event in connection.execute(_NEWS, {"brand_id": brand_id, "ids": id_array(states)}):
+        news[event.id].events.append(event)
+    apart = _apart(connection, brand_id, news)
+    for membership_id, heard in news.items():
+        if heard.events and membership_id not in apart:
+            heard.said = _said(heard.events, states[membership_id], fingerprints)
+    return news
+
+
+def _apart(connection: Connection, brand_id: UUID, news: dict[str, News]) -> set[str]:
+    """Memberships that must be loaded whatever their news says: sign-ups with an archived member or guest, and those
+    with news of a charge that earlier facts told of but that is not in `charges`."""
+    charge_ids = [
+        event.charge_id
+        for heard in news.values()
+        for event in heard.events
+        if event.charge_id is not None and not event.charge_is_known
+    ]
+    apart: set[str] = set()
+    if charge_ids:
+        which = {"brand_id": brand_id, "charge_ids": charge_ids}
+        strange = set(connection.scalars(_HEARD_OF, which))
+        if strange:
+            apart |= {one for one, heard in news.items() if strange.intersection(heard.charge_ids)}
+    signed_up = [one for one, heard in news.items() if heard.events and heard.events[0].type == SIGNED_UP]
+    if signed_up:
+        apart |= set(connection.scalars(_ARCHIVED, {"brand_id": brand_id, "ids": id_array(signed_up)}))
+    return apart
+
+
+def _said(events: Sequence[Row[Any]], state: State, fingerprints: Fingerprints) -> Hashable | None:
+    """What news says, without ids. None unless all of it has happened, is later than the last settling, and only
+    adds."""
+    later_than = state.settled_at
+    begins = later_than is None
+    if events[-1].time > fingerprints.clock.now or (later_than is not None and events[0].time <= later_than):
+        return None
+    tell, exact_after = fingerprints.teller(events[0].membership_type_id), fingerprints.exact_after(state)
+    numbers: dict[str, int] = {}
+    said: list[Hashable] = []
+    before: datetime | None = None
+    for place, event in enumerate(events):
+        if not (event.type in _ADDS or (begins and place == 0 and event.type == SIGNED_UP)):
+            return None
+        if event.charge_is_known and event.alike != 1:
+            return None
+        data = dict(event.data)
+        if event.type == SIGNED_UP:
+            data.pop("external_user_id")
+            data["guests"] = tuple(guest["lead_booker"] for guest in data["guests"])
+        exact = exact_after is not None and event.time > exact_after
+        number = None if event.charge_id is None else numbers.setdefault(event.charge_id, len(numbers))
+        said.append(
+            (
+                event.type,
+                event.time if exact else tell(event.time),
+                event.time == before,
+                number,
+                event.charge,
+                tuple(data.items()),
+            )
+        )
+        before = event.time
+    if begins and events[0].type != SIGNED_UP:
+        return None
+    return tuple(said)

@@ -1,0 +1,180 @@
+"""What settling a membership comes to.
+
+While a sandbox clock is being moved, time passes: the membership is decided at each instant at which it falls due on
+the way, as a live one would have been. On a live brand, and after a jump, it is decided once, now (INTERFACE 8).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from issuance.deciding.decisions import Decision
+from issuance.deciding.facts import Credit, CreditKey, Rule, RuleVersion, Status
+from issuance.deciding.history import History
+from issuance.deciding.reasons import Reason
+from issuance.deciding.settlement import Change, NewCredit, Settlement, settle
+from issuance.engine import limits
+from issuance.engine.facts import Membership
+from issuance.tenancy.clock import BrandClock
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What settling came to: credits to insert and to change, and the state of the membership after it."""
+
+    #: The last instant that was decided at.
+    now: datetime
+    #: Whether all that is known has been settled: `now` is the clock's, and nothing is left to do at it.
+    complete: bool = True
+    status: Status = Status.UPCOMING
+    ends_on: date | None = None
+    due_at: datetime | None = None
+    #: The credits that are out at the end, by key, the new ones among them.
+    credits: dict[CreditKey, Credit] = field(default_factory=dict)
+    #: Those that are new, with the version that decided.
+    issued: dict[CreditKey, RuleVersion] = field(default_factory=dict)
+    #: Those that were out before and change: as loaded, as they become, and why they were revoked if they were.
+    changed: dict[CreditKey, Change] = field(default_factory=dict)
+    #: Why facts revoked a credit that is new.
+    revoked_because: dict[CreditKey, Reason] = field(default_factory=dict)
+    counts: Counter[Reason] = field(default_factory=Counter)
+    #: The new decisions that give nothing.
+    skipped: list[Decision] = field(default_factory=list)
+    #: All that later decisions depend on until there is news; None: the membership must be decided by itself.
+    fingerprint: UUID | None = None
+
+    @property
+    def only_issues_and_expires(self) -> bool:
+        """Whether it only issues and expires, and expires a period's credits of all guests at one instant.
+
+        Such an outcome holds for all memberships of the fingerprint, also for those that have used credits since:
+        expiring passes over a redeemed credit."""
+        fates: dict[tuple[UUID, date, int], set[datetime | None]] = {}
+        for key, change in self.changed.items():
+            if not is_expiry(change):
+                return False
+            fates.setdefault(_of_period(key), set()).add(change.after.expired_at)
+        for key, credit in self.credits.items():
+            if credit.is_open and key not in self.issued and _of_period(key) in fates:
+                return False
+        return all(len(expired_at) == 1 for expired_at in fates.values())
+
+    @property
+    def expired(self) -> Iterator[tuple[UUID, date, int, datetime]]:
+        """The rule, period start and reissue of what expires, each once, and when it did."""
+        fates = {(_of_period(key), change.after.expired_at) for key, change in self.changed.items()}
+        return ((*of_period, at) for of_period, at in fates if at is not None)
+
+    def take(self, settlement: Settlement) -> None:
+        """Add the settlement at one more instant to the outcome."""
+        self.now, self.status, self.due_at = settlement.now, settlement.status, settlement.due_at
+        self.counts += settlement.counts
+        self.skipped += settlement.skipped
+        for change in settlement.change:
+            key = change.before.key
+            self.credits[key] = change.after
+            if key in self.issued:
+                if change.why is not None:
+                    self.revoked_because[key] = change.why
+            else:
+                earlier = self.changed.get(key)
+                before, why = (change.before, None) if earlier is None else (earlier.before, earlier.why)
+                self.changed[key] = Change(before, change.after, change.why or why)
+        for new in settlement.issue:
+            self.issue(new)
+
+    def issue(self, new: NewCredit) -> None:
+        """Issue one more credit."""
+        credit = new.credit
+        self.credits[new.key] = credit
+        self.issued[new.key] = new.version
+        if credit.expires_at is not None:
+            self.due_at = credit.expires_at if self.due_at is None else min(self.due_at, credit.expires_at)
+
+
+def is_expiry(change: Change) -> bool:
+    """Whether a credit that was open expires, and nothing else becomes of it."""
+    before, after = change.before, change.after
+    return (
+        before.is_open
+        and after.expired_at is not None
+        and after.revoked_at is None
+        and (after.period_end, after.expires_at, after.flagged_at)
+        == (before.period_end, before.expires_at, before.flagged_at)
+    )
+
+
+def _of_period(key: CreditKey) -> tuple[UUID, date, int]:
+    return key.credit_rule_id, key.period_start, key.reissue
+
+
+def outcome_of(membership: Membership, rules: Sequence[Rule], clock: BrandClock) -> Outcome:
+    """Settle a membership at each instant that is due, and at the clock's `now`."""
+    instant = _first(membership, clock)
+    outcome = Outcome(instant, credits={credit.key: credit for credit in membership.credits})
+    settled_at = membership.state.settled_at
+    bounds = limits.current
+    for _ in range(bounds.instants):
+        history = History(membership.facts, list(outcome.credits.values()), instant)
+        outcome.take(settle(history, rules, settled_at, most_credits=bounds.credits))
+        settled_at = instant
+        outcome.ends_on = history.ends_on
+        if instant == clock.now:
+            break
+        if outcome.due_at is not None and outcome.due_at <= clock.now:
+            instant = outcome.due_at
+        elif membership.news:
+            instant = clock.now  # for what became known meanwhile
+        else:
+            outcome.now = clock.now  # nothing changes until then
+            break
+    outcome.complete = outcome.now == clock.now and outcome.due_at != clock.now
+    return outcome
+
+
+def _first(membership: Membership, clock: BrandClock) -> datetime:
+    """The first instant to decide at: now, unless time passes and something was due on the way."""
+    due_at, settled_at, _ = membership.state
+    if not clock.stands_still or due_at is None or settled_at is None or due_at > clock.now:
+        return clock.now
+    return due_at if clock.woke_at is None else max(due_at, clock.woke_at)
+
+
+class EventKey(NamedTuple):
+    """What identifies an event of a brand."""
+
+    source: str
+    event_id: str
+
+
+class Settled(NamedTuple):
+    """A membership with what its settling came to.
+
+    `member` is the membership as it was loaded if `itself` is set; otherwise it is the one of its group that was
+    loaded. `events` are settled with it; `charges` are those that have news, with their numbers. `shared_by`: the
+    schedule that it shares; None: it has its own.
+    """
+
+    membership_id: str
+    outcome: Outcome
+    member: Membership
+    itself: bool
+    events: Sequence[EventKey] = ()
+    charges: Sequence[tuple[str, int]] = ()
+    shared_by: UUID | None = None
+
+
+def settled_itself(member: Membership, outcome: Outcome) -> Settled:
+    """A membership that was loaded, with the outcome of its own facts."""
+    since = member.state.settled_at
+    numbers = {charge_id: number for number, charge_id in enumerate(member.charge_ids)}
+    new = {
+        event.charge_id: numbers[event.charge_id]
+        for event in member.events
+        if event.charge_id is not None and (event.is_news or since is None or since < event.time <= outcome.now)
+    }
+    events = [EventKey(event.source, event.event_id) for event in member.news]
+    return Settled(str(member.membership_id), outcome, member, True, events, tuple(new.items()))

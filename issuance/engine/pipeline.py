@@ -1,0 +1,253 @@
+"""The only way from facts to credits, for one membership as for a million:
+
+    lock schedules → form groups → load one membership of each → decide → write for all → move the schedules on
+
+Every settling comes through here, whether an event, the clock, a manual issue or a retry asks for it. Settling is
+idempotent: doing it again at the same `now` changes nothing.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from issuance.deciding.facts import Rule
+from issuance.deciding.reasons import Reason
+from issuance.engine import attempts, limits, schedules
+from issuance.engine.bisection import Raced, write_all
+from issuance.engine.facts import Membership, load
+from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.groups import Group, grouped
+from issuance.engine.outcomes import Outcome, Settled, outcome_of, settled_itself
+from issuance.engine.rules import RuleBook
+from issuance.engine.schedules import State, Waiting
+from issuance.engine.writer import write
+from issuance.log import logger
+from issuance.tenancy import clock as clocks
+from issuance.tenancy.clock import BrandClock
+from issuance.webhooks import outbox
+
+#: How often one transaction settles a membership whose credits are redeemed or revoked meanwhile.
+_TRIES = 3
+
+#: What is done with a membership besides settling it. Returns the counts by reason.
+Also = Callable[[Membership, Outcome, Sequence[Rule], BrandClock], Counter[Reason]]
+
+
+def settle_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID, run_id: UUID) -> Counter[Reason]:
+    """Settle what is due by the schedules within a range of schedule ids. Returns new outcomes by reason."""
+    clock = clocks.read(connection, brand_id, hold=True)
+    held = schedules.lock_due(connection, brand_id, clock.now, first_id, last_id)
+    return Settling(connection, brand_id, clock, run_id).settle(held, may_share=True)
+
+
+def settle_these(
+    connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID], run_id: UUID | None = None
+) -> Counter[Reason]:
+    """Settle these memberships, whether due or not. Their attempts must have been counted. Unknown ids are ignored."""
+    clock = clocks.read(connection, brand_id, hold=True)
+    held = schedules.own(connection, brand_id, membership_ids, attempts=1)
+    return Settling(connection, brand_id, clock, run_id, attempt_counted=True).settle(held, may_share=False)
+
+
+def settle_and(
+    connection: Connection,
+    brand_id: UUID,
+    membership_ids: Sequence[UUID],
+    run_id: UUID,
+    also: Also,
+    *,
+    attempt_counted: bool,
+) -> Counter[Reason]:
+    """Settle these memberships, and do `also` with each. This is for manual issue: the run counts, and is stamped on,
+    only what `also` issued."""
+    clock = clocks.read(connection, brand_id, hold=True)
+    held = schedules.own(connection, brand_id, membership_ids)
+    settling = Settling(connection, brand_id, clock, run_id, also, attempt_counted=attempt_counted)
+    return settling.settle_each(sorted(one for waiting in held for one in waiting.ids))
+
+
+class Settling:
+    """The settling of memberships whose schedules are locked, in the caller's transaction."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        brand_id: UUID,
+        clock: BrandClock,
+        run_id: UUID | None,
+        also: Also | None = None,
+        *,
+        attempt_counted: bool = False,
+    ) -> None:
+        self._connection, self._brand_id, self._clock = connection, brand_id, clock
+        self._run_id, self._also, self._attempt_counted = run_id, also, attempt_counted
+        self._rules = RuleBook(connection, brand_id, hold=True)
+        self._fingerprints = Fingerprints(self._rules, clock)
+        self._told = outbox.listened_to(connection, brand_id)
+        self._counts: Counter[Reason] = Counter()
+
+    def settle(self, held: Sequence[Waiting], *, may_share: bool) -> Counter[Reason]:
+        """Settle each group by deciding for one of its memberships; settle all others one by one. `may_share`:
+        those that end in the same state may share a schedule."""
+        groups, alone = grouped(self._connection, self._brand_id, held, self._fingerprints)
+        settled: list[Settled] = []
+        for group, member in self._one_of_each(groups):
+            outcome = None if member is None else self._try_to_decide(member, len(group.ids))
+            if member is None or outcome is None or not self._is_for_all(outcome):
+                alone += group.ids
+            else:
+                settled += group.settled(member, outcome)
+        settled.sort(key=lambda one: one.membership_id)
+        schedules.leave(self._connection, self._brand_id, alone)
+        alone += self._write_and_move_on(settled, {}, may_share=may_share)
+        return self.settle_each(sorted(alone))
+
+    def settle_each(self, membership_ids: Sequence[str]) -> Counter[Reason]:
+        """Load and settle each membership. Those with equal facts, credits and news are still decided only once."""
+        left = list(membership_ids)
+        for tries_left in reversed(range(_TRIES)):
+            raced: list[str] = []
+            size = limits.current.loaded
+            for some in (left[start : start + size] for start in range(0, len(left), size)):
+                members = load(self._connection, self._brand_id, self._clock.zone, some)
+                failed: dict[str, Exception] = {}
+                settled = list(self._decide_each(members, failed))
+                raced += self._write_and_move_on(settled, failed, may_share=False, try_again=tries_left > 0)
+            left = raced
+            if not left:
+                break
+        return self._counts
+
+    def _one_of_each(self, groups: Sequence[Group]) -> Iterator[tuple[Group, Membership | None]]:
+        """Each group with one of its memberships, loaded, that still has the group's fingerprint; None if none was
+        found."""
+        start = 0
+        for size in limits.current.looked_at:
+            if not groups:
+                return
+            looked_at = [one for group in groups for one in group.ids[start : start + size]]
+            loaded = load(self._connection, self._brand_id, self._clock.zone, looked_at)
+            by_id = {str(member.membership_id): member for member in loaded}
+            others = []
+            for group in groups:
+                members = (by_id[one] for one in group.ids[start : start + size])
+                member = next((one for one in members if self._has_still(one, group.state)), None)
+                if member is None:
+                    others.append(group)
+                else:
+                    yield group, member
+            groups = others
+            start += size
+        yield from ((group, None) for group in groups)
+
+    def _has_still(self, member: Membership, state: State) -> bool:
+        """Whether a membership, apart from its news, has the fingerprint of its last settling: credits may have been
+        used."""
+        if state.settled_at is None:
+            return True
+        facts = member.facts
+        if member.news:
+            told = [fact for fact, event in zip(facts.told, member.events, strict=True) if not event.is_news]
+            facts = replace(facts, told=tuple(told))
+        return self._fingerprints.settled(facts, member.credits, state.settled_at) == state.fingerprint
+
+    def _is_for_all(self, outcome: Outcome) -> bool:
+        """Whether an outcome may be written for memberships that were not loaded."""
+        tells_each = "credit.skipped" in self._told and outcome.skipped
+        return outcome.only_issues_and_expires and outcome.fingerprint is not None and not tells_each
+
+    def _try_to_decide(self, member: Membership, size: int) -> Outcome | None:
+        try:
+            return self._decide(member)
+        except Exception as error:
+            # Each is then decided by itself, so that the failure is noted at the membership that causes it.
+            logger.warning("group_not_decided", size=size, error=type(error).__name__)
+            return None
+
+    def _decide_each(self, members: Sequence[Membership], failed: dict[str, Exception]) -> Iterator[Settled]:
+        """The outcome for each membership. Those that can't be decided go to `failed`."""
+        self._rules.open(member.facts.membership_type_id for member in members)
+        outcomes: dict[Hashable, Outcome] = {}
+        for member in members:
+            try:
+                whole = self._fingerprints.whole(member)
+                outcome = None if whole is None else outcomes.get(whole)
+                if outcome is None:
+                    outcome = self._decide(member)
+            except Exception as error:
+                failed[str(member.membership_id)] = error
+                continue
+            if whole is not None:
+                outcomes[whole] = outcome
+            yield settled_itself(member, outcome)
+
+    def _decide(self, member: Membership) -> Outcome:
+        rules = self._rules[member.facts.membership_type_id]
+        outcome = outcome_of(member, rules, self._clock)
+        if self._also is not None:
+            outcome.counts = self._also(member, outcome, rules, self._clock)
+        # A fingerprint does not cover what was issued by hand on top of the settling.
+        if not any(key in outcome.issued and credit.manual for key, credit in outcome.credits.items()):
+            outcome.fingerprint = self._fingerprints.settled(member.facts, list(outcome.credits.values()), outcome.now)
+        return outcome
+
+    def _write_and_move_on(
+        self, settled: Sequence[Settled], failed: dict[str, Exception], *, may_share: bool, try_again: bool = True
+    ) -> list[str]:
+        """Write the outcomes, note which memberships failed, and move the schedules of the others on. Returns those
+        whose credits were used meanwhile: they must be settled again."""
+        writing = partial(
+            write,
+            self._connection,
+            self._brand_id,
+            told=self._told,
+            run_id=self._run_id,
+            by_hand=self._also is not None,
+        )
+        refused = {one.membership_id: why for one, why in write_all(self._connection, settled, writing)}
+        raced = [one for one, why in refused.items() if isinstance(why, Raced) and try_again]
+        failed = {**failed, **{one: why for one, why in refused.items() if one not in raced}}
+        schedules.leave(self._connection, self._brand_id, refused)
+        for membership_id, why in failed.items():
+            attempts.failed(self._connection, self._brand_id, UUID(membership_id), why, counted=self._attempt_counted)
+        self._counts[Reason.ERROR] += len(failed)
+        done = [one for one in settled if one.membership_id not in refused] if refused else settled
+        states: dict[tuple[UUID | None, State], list[str]] = {}
+        for outcome, some in _by_outcome(done):
+            self._counts += Counter({reason: n * len(some) for reason, n in outcome.counts.items()})
+            state = State(outcome.due_at, outcome.now, outcome.fingerprint)
+            for one in some:
+                states.setdefault((one.shared_by, state), []).append(one.membership_id)
+        schedules.move_on(self._connection, self._brand_id, states, may_share=may_share)
+        self._log(done)
+        return raced
+
+    def _log(self, settled: Sequence[Settled]) -> None:
+        """Log a line for each credit; of many at once only at the level `debug`, as what settles many logs how many."""
+        level = logging.INFO if self._run_id is None and len(settled) < limits.current.fewest_sharing else logging.DEBUG
+        if not logging.getLogger().isEnabledFor(level):
+            return
+        for one in settled:
+            for key in one.outcome.issued:
+                logger.log(
+                    level,
+                    "credit_issued",
+                    brand=str(self._brand_id),
+                    run=self._run_id and str(self._run_id),
+                    membership=one.membership_id,
+                    rule=str(key.credit_rule_id),
+                    occurrence=key.period_start.isoformat(),
+                    outcome=Reason.ISSUED.value,
+                )
+
+
+def _by_outcome(settled: Sequence[Settled]) -> Iterator[tuple[Outcome, list[Settled]]]:
+    by_outcome: dict[int, list[Settled]] = {}
+    for one in settled:
+        by_outcome.setdefault(id(one.outcome), []).append(one)
+    return ((some[0].outcome, some) for some in by_outcome.values())

@@ -1,0 +1,75 @@
+"""Move a sandbox brand's clock, and wait until everything due by then is settled (INTERFACE 8)."""
+
+import time
+from datetime import UTC, datetime
+from uuid import UUID
+
+import dramatiq
+from sqlalchemy import Connection, Engine, text
+
+from issuance import hints
+from issuance.database.connections import transaction
+from issuance.engine import sweeps
+from issuance.errors import ClockOnlyForward, Invalid, LiveBrandHasNoClock, NotSettledYet
+from issuance.tenancy import clock as clocks
+
+#: How long a caller is kept waiting for the workers, in seconds.
+_PATIENCE = 300.0
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+_MOVE = text("""
+    UPDATE brands SET clock_now = :now, woke_at = CASE WHEN :jump THEN :now ELSE woke_at END
+     WHERE brand_id = :brand_id AND coalesce(clock_now, clock_timestamp()) <= :now
+""")
+_WORK_UNDER_WAY = text("""
+    SELECT EXISTS (SELECT FROM runs WHERE brand_id = :brand_id AND finished_at IS NULL AND state <> 'paused')
+""")
+
+
+def move(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, now: datetime, *, jump: bool) -> datetime:
+    """Move the clock to `now` (an instant) and return it when everything accepted before and due by then is done.
+
+    Time passes, so that whatever falls due on the way is settled at its own instant; with `jump` it is all
+    decided at `now`. Raises LiveBrandHasNoClock, ClockOnlyForward, Invalid, NotSettledYet.
+    """
+    if now >= _LATEST:
+        raise Invalid(fields={"now": "must be before the year 2200"})
+    with transaction(engine, brand_id) as connection:
+        clock = clocks.read(connection, brand_id)
+        if not clock.sandbox:
+            raise LiveBrandHasNoClock
+        if now < clock.now:
+            raise ClockOnlyForward(f"The clock stands at {clock.now.isoformat()}; it only moves forward.")
+    deadline = time.monotonic() + _PATIENCE
+    # What was accepted under the old time is decided under the old time.
+    _wait(engine, broker, brand_id, deadline)
+    with transaction(engine, brand_id) as connection:
+        if connection.execute(_MOVE, {"brand_id": brand_id, "now": now, "jump": jump}).rowcount == 0:
+            raise ClockOnlyForward("The clock was moved past that instant meanwhile.")
+    _wait(engine, broker, brand_id, deadline)
+    return now
+
+
+def _wait(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, deadline: float) -> None:
+    """Wait until a brand is settled, asking for the work that is still to do."""
+    pause = 0.005
+    while True:
+        with transaction(engine, brand_id) as connection:
+            now = clocks.read(connection, brand_id).now
+            if _is_settled(connection, brand_id, now):
+                return
+            sweep = sweeps.plan(connection, brand_id, now)
+        if sweep is not None:
+            hints.work_on_run(broker, brand_id, sweep.run_id, batches=sweep.batches)
+        if time.monotonic() > deadline:
+            raise NotSettledYet
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
+
+
+def _is_settled(connection: Connection, brand_id: UUID, now: datetime) -> bool:
+    return not (
+        connection.scalar(_WORK_UNDER_WAY, {"brand_id": brand_id})
+        or sweeps.has_unsettled(connection, brand_id)
+        or sweeps.is_due(connection, brand_id, now)
+    )

@@ -1,0 +1,280 @@
+"""When memberships next have to be looked at. Only this module lets memberships share a schedule and leave it.
+
+A membership waits by a row of its own, or shares one with others that have the same future. Settling locks the row by
+which a membership waits. Whoever needs one membership of a shared row gives it its own schedule first (`own`), under
+the shared row's lock: so no membership is settled twice at once. A sweep locks shared rows by id and then own rows by
+id, and passes over own rows that are locked.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+from uuid_utils import uuid7
+
+from issuance.engine import limits
+from issuance.engine.rows import Updating, columns_of, id_array, unnest
+
+#: `attempts` and `retry_at` of a new membership. The intake asks for its settling and counts that attempt itself, so
+#: that settling it at once needs no other transaction before.
+FIRST_ATTEMPT = "1, clock_timestamp() + make_interval(secs => 2)"
+#: How often `own` tries: between two of its statements a sweep can let a membership share a schedule (again).
+_TRIES = 3
+
+_LEAVE = text("""
+    WITH held AS MATERIALIZED (
+         SELECT schedule_id, due_at, settled_at, fingerprint
+           FROM schedules
+          WHERE brand_id = :brand_id AND shared
+            AND schedule_id IN (SELECT p.schedule_id FROM membership_schedules p
+                                 WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
+                                   AND p.schedule_id <> p.membership_id)
+          ORDER BY schedule_id
+            FOR NO KEY UPDATE),
+         left_it AS (
+         UPDATE membership_schedules p SET schedule_id = p.membership_id
+           FROM held
+          WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
+            AND p.schedule_id = held.schedule_id
+      RETURNING p.membership_id, held.*),
+         smaller AS (
+         UPDATE schedules s SET size = s.size - gone.number
+           FROM (SELECT schedule_id, CAST(count(*) AS integer) AS number FROM left_it GROUP BY schedule_id) gone
+          WHERE s.brand_id = :brand_id AND s.schedule_id = gone.schedule_id)
+    UPDATE schedules own
+       SET size = 1, due_at = left_it.due_at, settled_at = left_it.settled_at, fingerprint = left_it.fingerprint
+      FROM left_it
+     WHERE own.brand_id = :brand_id AND own.schedule_id = left_it.membership_id
+""")
+# A membership that failed before has no fingerprint here, so that it is settled by itself.
+_STATES = """
+    SELECT CAST(schedule_id AS text) AS id, due_at, settled_at, fingerprint, attempts,
+           EXISTS (SELECT FROM billing_events e WHERE e.brand_id = :brand_id AND e.membership_id = schedule_id
+                      AND e.settled_at IS NULL) AS has_news
+      FROM schedules
+     WHERE brand_id = :brand_id AND NOT shared AND size = 1
+"""
+_GROUPED = """
+    WITH locked AS MATERIALIZED ({states})
+    SELECT due_at, settled_at, CASE WHEN attempts = :attempts THEN fingerprint END AS fingerprint, has_news,
+           array_agg(id) AS ids
+      FROM locked
+     GROUP BY 1, 2, 3, 4
+"""
+_LOCK_OWN = text(
+    _GROUPED.format(
+        states=f"{_STATES} AND schedule_id = ANY(CAST(:ids AS uuid[])) ORDER BY schedule_id FOR UPDATE OF schedules"
+    )
+)
+# Rows that somebody else has locked are left out and stay due.
+_LOCK_DUE = text(
+    _GROUPED.format(
+        states=f"""{_STATES}
+       AND schedule_id BETWEEN :first_id AND :last_id AND due_at <= :now AND quarantined_at IS NULL
+       AND (retry_at IS NULL OR retry_at <= clock_timestamp())
+     ORDER BY schedule_id FOR UPDATE OF schedules SKIP LOCKED"""
+    )
+)
+# Shared rows are waited for: passing over one would leave all its memberships behind because of one that leaves it.
+_LOCK_SHARED_DUE = text("""
+    SELECT schedule_id, due_at, settled_at, fingerprint
+      FROM schedules
+     WHERE brand_id = :brand_id AND shared AND schedule_id BETWEEN :first_id AND :last_id AND due_at <= :now
+     ORDER BY schedule_id
+       FOR UPDATE
+""")
+_SHARING = text("""
+    SELECT p.schedule_id, array_agg(CAST(p.membership_id AS text)) AS ids,
+           EXISTS (SELECT FROM billing_events e WHERE e.brand_id = :brand_id AND e.membership_id = p.membership_id
+                      AND e.settled_at IS NULL) AS has_news
+      FROM membership_schedules p
+     WHERE p.brand_id = :brand_id AND p.schedule_id = ANY(CAST(:schedule_ids AS uuid[]))
+       AND p.schedule_id <> p.membership_id
+     GROUP BY p.schedule_id, has_news
+""")
+_KNOWN = text("""
+    SELECT CAST(membership_id AS text) FROM membership_schedules
+     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
+""")
+_STATE = {"due_at": "timestamptz", "settled_at": "timestamptz", "fingerprint": "uuid"}
+_MOVE_SHARED = text(f"""
+    UPDATE schedules s
+       SET size = moved.size, due_at = moved.due_at, settled_at = moved.settled_at, fingerprint = moved.fingerprint
+      FROM {unnest("moved", schedule_id="uuid", size="integer", **_STATE)}
+     WHERE s.brand_id = :brand_id AND s.schedule_id = moved.schedule_id
+""")
+_MAKE_SHARED = text(f"""
+    INSERT INTO schedules (brand_id, schedule_id, shared, size, due_at, settled_at, fingerprint)
+    SELECT :brand_id, made.schedule_id, true, made.size, made.due_at, made.settled_at, made.fingerprint
+      FROM {unnest("made", schedule_id="uuid", size="integer", **_STATE)}
+""")
+_SHARE = text("""
+    WITH joined AS (
+         UPDATE membership_schedules SET schedule_id = :schedule_id
+          WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])))
+    UPDATE schedules
+       SET size = 0, due_at = NULL, settled_at = NULL, fingerprint = NULL,
+           attempts = 0, retry_at = NULL, last_error = NULL, quarantined_at = NULL
+     WHERE brand_id = :brand_id AND schedule_id = ANY(CAST(:ids AS uuid[]))
+""")
+_FORGET_EMPTY = text("""
+    DELETE FROM schedules WHERE brand_id = :brand_id AND shared AND schedule_id = ANY(CAST(:schedule_ids AS uuid[]))
+""")
+_MOVE_OWN = Updating(
+    """
+    UPDATE schedules s
+       SET due_at = kinds.due_at, settled_at = kinds.settled_at, fingerprint = kinds.fingerprint,
+           attempts = 0, retry_at = NULL, last_error = NULL, quarantined_at = NULL
+      FROM {kinds} WHERE s.brand_id = :brand_id AND {its_ids} AND {its_kind}
+    """,
+    key="s.schedule_id",
+    shared=_STATE,
+)
+_SOONER = Updating(
+    """
+    UPDATE schedules s SET due_at = least(s.due_at, kinds.due_at), fingerprint = NULL
+      FROM {kinds} WHERE s.brand_id = :brand_id AND {its_ids} AND {its_kind}
+    """,
+    key="s.schedule_id",
+    shared={"due_at": "timestamptz"},
+)
+_WAKE_SETTLED_AT = text("""
+    UPDATE schedules s SET due_at = :now
+     WHERE s.brand_id = :brand_id AND s.settled_at = :now
+       AND (SELECT m.membership_type_id
+              FROM memberships m
+             WHERE m.brand_id = :brand_id
+               AND m.membership_id = CASE WHEN s.shared
+                       THEN (SELECT p.membership_id FROM membership_schedules p
+                              WHERE p.brand_id = :brand_id AND p.schedule_id = s.schedule_id LIMIT 1)
+                       ELSE s.schedule_id END) = ANY(:type_ids)
+""")
+
+
+class State(NamedTuple):
+    """How settling left memberships: when they next fall due, when they were settled (instants), and their
+    fingerprint."""
+
+    due_at: datetime | None
+    settled_at: datetime | None
+    fingerprint: UUID | None
+
+
+class Waiting(NamedTuple):
+    """Memberships in one state whose schedules are locked: those of one shared row, or some with rows of their own.
+
+    `has_news`: there are facts about each that no settling has seen.
+    """
+
+    ids: list[str]
+    state: State
+    has_news: bool = False
+    shared_by: UUID | None = None
+
+
+def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attempts: int = 0) -> list[Waiting]:
+    """Lock the schedules of memberships; those that share one get their own. Waits for whoever settles them. Unknown
+    ids are ignored. `attempts`: memberships with just so many keep their fingerprint, and can form groups."""
+    left = set(map(str, ids))
+    held: list[Waiting] = []
+    for _ in range(_TRIES):
+        which = {"brand_id": brand_id, "ids": id_array(sorted(left)), "attempts": attempts}
+        found = [_waiting(row) for row in connection.execute(_LOCK_OWN, which)]
+        held += found
+        left -= {one for waiting in found for one in waiting.ids}
+        if not left:
+            break
+        # They share a schedule, or did so a moment ago.
+        left = set(connection.scalars(_KNOWN, {"brand_id": brand_id, "ids": id_array(left)}))
+        leave(connection, brand_id, left)
+    return held
+
+
+def leave(connection: Connection, brand_id: UUID, ids: Collection[object]) -> None:
+    """Let memberships leave the schedules that they share. Each waits by its own from now on, in the same state."""
+    if ids:
+        connection.execute(_LEAVE, {"brand_id": brand_id, "ids": id_array(ids)})
+
+
+def lock_due(connection: Connection, brand_id: UUID, now: datetime, first_id: UUID, last_id: UUID) -> list[Waiting]:
+    """Lock the due schedules of a range of ids. A membership that shares one and has news gets its own."""
+    within = {"brand_id": brand_id, "now": now, "first_id": first_id, "last_id": last_id, "attempts": 0}
+    held: list[Waiting] = []
+    shared = {row.schedule_id: row for row in connection.execute(_LOCK_SHARED_DUE, within)}
+    if shared:
+        # Read after the rows are locked, so that memberships that left before are not among them.
+        for row in connection.execute(_SHARING, {"brand_id": brand_id, "schedule_ids": id_array(shared)}):
+            by = shared[row.schedule_id]
+            state = State(by.due_at, by.settled_at, by.fingerprint)
+            held.append(Waiting(row.ids, state, row.has_news, None if row.has_news else row.schedule_id))
+        used = {waiting.shared_by for waiting in held}
+        empty = [schedule_id for schedule_id in shared if schedule_id not in used]
+        leave(connection, brand_id, [one for waiting in held if waiting.has_news for one in waiting.ids])
+        if empty:
+            connection.execute(_FORGET_EMPTY, {"brand_id": brand_id, "schedule_ids": id_array(empty)})
+    just_left = {one for waiting in held if waiting.has_news for one in waiting.ids}
+    for row in connection.execute(_LOCK_DUE, within):
+        ids = [one for one in row.ids if one not in just_left] if just_left else row.ids
+        if ids:
+            held.append(_waiting(row)._replace(ids=ids))
+    return held
+
+
+def _waiting(row: Row[Any]) -> Waiting:
+    return Waiting(row.ids, State(row.due_at, row.settled_at, row.fingerprint), row.has_news)
+
+
+def move_on(
+    connection: Connection,
+    brand_id: UUID,
+    settled: Mapping[tuple[UUID | None, State], Sequence[str]],
+    *,
+    may_share: bool,
+) -> None:
+    """Write the new states of memberships into their schedules, which are locked. `settled`: ids by the schedule that
+    they share (None: each has its own) and the new state. `may_share`: where enough with their own schedules come to
+    one state, they share one from now on."""
+    shared = [(by, len(ids), *state) for (by, state), ids in settled.items() if by is not None]
+    if shared:
+        rows = columns_of("moved", ("schedule_id", "size", *_STATE), shared)
+        connection.execute(_MOVE_SHARED, {"brand_id": brand_id, **rows})
+    own = {state: ids for (by, state), ids in settled.items() if by is None}
+    if may_share:
+        enough = [
+            state for state, ids in own.items() if state.fingerprint and len(ids) >= limits.current.fewest_sharing
+        ]
+        _share(connection, brand_id, {state: own.pop(state) for state in enough})
+    left = {UUID(one): state for state, ids in own.items() for one in ids}
+    _MOVE_OWN.execute(connection, left, brand_id=brand_id)
+
+
+def _share(connection: Connection, brand_id: UUID, by_state: Mapping[State, Sequence[str]]) -> None:
+    """For each state, make a schedule that its memberships share."""
+    if not by_state:
+        return
+    made = [(str(uuid7()), len(ids), *state) for state, ids in by_state.items()]
+    rows = columns_of("made", ("schedule_id", "size", *_STATE), made)
+    connection.execute(_MAKE_SHARED, {"brand_id": brand_id, **rows})
+    for (schedule_id, *_), ids in zip(made, by_state.values(), strict=True):
+        connection.execute(_SHARE, {"brand_id": brand_id, "schedule_id": schedule_id, "ids": id_array(ids)})
+
+
+def sooner(connection: Connection, brand_id: UUID, due_at: dict[UUID, datetime | None]) -> None:
+    """Make memberships, whose own schedules are locked, due by an instant. Something was issued outside of settling, so
+    their fingerprint is not true any more."""
+    _SOONER.execute(connection, {one: (at,) for one, at in due_at.items()}, brand_id=brand_id)
+
+
+def wake(connection: Connection, brand_id: UUID, ids: Iterable[object], now: datetime) -> None:
+    """Make memberships due at `now`: what their credits rest on has changed. A sweep settles them if the hint is
+    lost."""
+    held = own(connection, brand_id, ids)
+    sooner(connection, brand_id, {UUID(one): now for waiting in held for one in waiting.ids})
+
+
+def wake_settled_at(connection: Connection, brand_id: UUID, type_ids: Sequence[UUID], now: datetime) -> None:
+    """Make memberships of these types due again if they were settled at `now`: a rule was saved at that very instant,
+    while the clock stood still, and may be in force for what was released at it."""
+    connection.execute(_WAKE_SETTLED_AT, {"brand_id": brand_id, "type_ids": list(type_ids), "now": now})

@@ -1,0 +1,118 @@
+"""What is due? Named queries, answered from an index, and the sweep that is planned from them."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from uuid_utils.compat import uuid7
+
+from issuance.engine.ranges import BATCHES, NUMBERED, sizes
+
+_SETTLED_LATER = "s.retry_at IS NOT NULL AND s.retry_at > clock_timestamp()"
+
+
+def _first_due(brand: str, which: str) -> str:
+    """The first instant at which a brand has anything due: the first entry of the index. Asked for what is due by now,
+    a planner that expected a third of all rows would read them all to find none."""
+    return f"""(SELECT s.due_at FROM schedules s
+        WHERE s.brand_id = {brand} AND s.due_at IS NOT NULL AND s.quarantined_at IS NULL {which}
+        ORDER BY s.due_at LIMIT 1)"""
+
+
+_NOT_LATER = f"AND NOT ({_SETTLED_LATER})"
+# Brands that have something due now, each on its own clock, and no sweep under way.
+BRANDS_WITH_DUE = text(f"""
+    SELECT b.brand_id
+      FROM brands b
+     WHERE {_first_due("b.brand_id", _NOT_LATER)} <= coalesce(b.clock_now, clock_timestamp())
+       AND NOT EXISTS (SELECT FROM runs r WHERE r.brand_id = b.brand_id AND r.kind = 'sweep' AND r.finished_at IS NULL)
+     LIMIT :most
+""")
+_IS_DUE = text(f"SELECT {_first_due(':brand_id', '')} <= :now")
+_CAN_BE_SWEPT = text(f"SELECT {_first_due(':brand_id', _NOT_LATER)} <= :now")
+_SWEEP = text("""
+    INSERT INTO runs (brand_id, run_id, kind, state, started_at)
+    VALUES (:brand_id, :run_id, 'sweep', 'running', clock_timestamp())
+    ON CONFLICT (brand_id) WHERE kind = 'sweep' AND finished_at IS NULL DO NOTHING
+""")
+_SWEEP_BATCHES = text(f"""
+    WITH due AS MATERIALIZED (
+             SELECT s.schedule_id AS id, s.size
+               FROM schedules s
+              WHERE s.brand_id = :brand_id AND s.due_at <= :now AND s.quarantined_at IS NULL {_NOT_LATER}),
+         numbered AS (SELECT *, {NUMBERED.format(size="size")}, (SELECT sum(size) FROM due) AS total FROM due),
+         batches AS (INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size)
+                     SELECT :brand_id, :run_id, cut.* FROM ({BATCHES}) cut
+                  RETURNING size)
+    UPDATE runs SET total = (SELECT coalesce(sum(size), 0) FROM batches)
+     WHERE brand_id = :brand_id AND run_id = :run_id
+    RETURNING (SELECT count(*) FROM batches) AS batches
+""")
+# The memberships that wait by the due schedules of a range.
+_MEMBERSHIPS_DUE = text(f"""
+    SELECT p.membership_id
+      FROM schedules s JOIN membership_schedules p USING (brand_id, schedule_id) JOIN brands b USING (brand_id)
+     WHERE s.brand_id = :brand_id AND s.schedule_id BETWEEN :first_id AND :last_id
+       AND s.due_at <= coalesce(b.clock_now, clock_timestamp()) AND s.quarantined_at IS NULL {_NOT_LATER}
+     ORDER BY p.membership_id
+""")
+# Accepted events that nobody has settled: their hint was lost, or their membership was set apart for a while.
+_UNSETTLED = text("""
+    SELECT DISTINCT e.brand_id, e.membership_id
+      FROM billing_events e
+      JOIN schedules s ON (s.brand_id, s.schedule_id) = (e.brand_id, e.membership_id)
+     WHERE e.settled_at IS NULL AND e.received_at < clock_timestamp() - CAST(:older_than AS interval)
+       AND s.quarantined_at IS NULL AND (s.retry_at IS NULL OR s.retry_at <= clock_timestamp())
+     LIMIT :most
+""")
+_HAS_UNSETTLED = text("""
+    SELECT EXISTS (SELECT FROM billing_events e
+                     JOIN schedules s ON (s.brand_id, s.schedule_id) = (e.brand_id, e.membership_id)
+                    WHERE e.brand_id = :brand_id AND e.settled_at IS NULL AND s.quarantined_at IS NULL)
+""")
+
+
+class Sweep(NamedTuple):
+    run_id: UUID
+    batches: int
+
+
+def brands_with_due(connection: Connection, *, most: int) -> list[UUID]:
+    """Brands for which a sweep should be planned."""
+    return list(connection.scalars(BRANDS_WITH_DUE, {"most": most}))
+
+
+def is_due(connection: Connection, brand_id: UUID, now: datetime) -> bool:
+    """Whether any membership of a brand is due at `now`; quarantined ones do not count."""
+    return bool(connection.scalar(_IS_DUE, {"brand_id": brand_id, "now": now}))
+
+
+def plan(connection: Connection, brand_id: UUID, now: datetime) -> Sweep | None:
+    """Plan a sweep of all that is due at `now` (the brand's clock). None: nothing is, or one is under way."""
+    if not connection.scalar(_CAN_BE_SWEPT, {"brand_id": brand_id, "now": now}):
+        return None
+    run = {"brand_id": brand_id, "run_id": uuid7()}
+    if connection.execute(_SWEEP, run).rowcount == 0:
+        return None
+    planned = connection.execute(_SWEEP_BATCHES, {**run, "now": now, **sizes()}).one()
+    return Sweep(run["run_id"], planned.batches)
+
+
+def memberships_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID) -> list[UUID]:
+    """The ids of the memberships that wait by the due schedules of a range."""
+    within = {"brand_id": brand_id, "first_id": first_id, "last_id": last_id}
+    return list(connection.scalars(_MEMBERSHIPS_DUE, within))
+
+
+def unsettled(connection: Connection, *, older_than: str, most: int) -> dict[UUID, list[UUID]]:
+    """Memberships whose accepted events have waited to be settled for longer than an interval, by brand."""
+    found: dict[UUID, list[UUID]] = {}
+    for row in connection.execute(_UNSETTLED, {"older_than": older_than, "most": most}):
+        found.setdefault(row.brand_id, []).append(row.membership_id)
+    return found
+
+
+def has_unsettled(connection: Connection, brand_id: UUID) -> bool:
+    """Whether a brand has accepted events that are not settled; those that wait for a sign-up do not count."""
+    return bool(connection.scalar(_HAS_UNSETTLED, {"brand_id": brand_id}))

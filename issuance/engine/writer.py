@@ -1,0 +1,264 @@
+"""Write what settling came to, in a few set-based statements for any number of memberships."""
+
+import json
+from collections.abc import Iterator, Sequence, Set
+from datetime import date, datetime
+from uuid import UUID
+
+from psycopg.errors import UniqueViolation
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+from uuid_utils import uuid7
+
+from issuance.credits.codes import new_codes
+from issuance.deciding.facts import Credit, CreditKey
+from issuance.engine import announcements, read_models
+from issuance.engine.announcements import Happened
+from issuance.engine.bisection import Raced
+from issuance.engine.outcomes import Outcome, Settled
+from issuance.engine.rows import Shared, Updating, columns_of, id_array, unnest
+
+#: What credits of one kind have in common.
+_KIND = {
+    "place": "integer",
+    "run_id": "uuid",
+    "credit_rule_id": "uuid",
+    "rule_version": "integer",
+    "period_start": "date",
+    "period_end": "date",
+    "reissue": "integer",
+    "coupon_id": "text",
+    "coupon_name": "text",
+    "roll_over": "boolean",
+    "multi_use": "boolean",
+    "valid_from": "timestamptz",
+    "expires_at": "timestamptz",
+    "validity_ends_at": "timestamptz",
+    "issued_at": "timestamptz",
+    "manual": "boolean",
+    "revoked_at": "timestamptz",
+    "revoked_by": "text",
+    "revoked_reason": "text",
+    "expired_at": "timestamptz",
+}
+_COLUMNS = ", ".join(name for name in _KIND if name != "place")
+# The key credits_once refuses a credit that is there already. Here this is an error; it is not passed over in silence.
+_ISSUE = text(f"""
+    INSERT INTO credits (brand_id, credit_id, code, membership_id, guest_id, {_COLUMNS})
+    SELECT :brand_id, fresh.credit_id, fresh.code, g.membership_id, g.guest_id, {_COLUMNS}
+      FROM {unnest("fresh", membership_id="uuid", kind="integer", credit_id="uuid", code="text")}
+      JOIN {unnest("kinds", kind="integer", **_KIND)} USING (kind)
+      JOIN guests_of(:brand_id, CAST(:ids AS uuid[])) g
+        ON (g.membership_id, g.place) = (fresh.membership_id, kinds.place)
+""")
+# Each statement expires the credits of one period, so that the index of the credit's key finds just them among many
+# older ones. Credits that were redeemed or revoked meanwhile are left alone.
+_EXPIRE = text("""
+    UPDATE credits SET expired_at = :expired_at
+     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
+       AND credit_rule_id = :credit_rule_id AND period_start = :period_start AND reissue = :reissue
+       AND redeemed_at IS NULL AND revoked_at IS NULL AND expired_at IS NULL
+""")
+_EXPIRE_AND_TELL = text(f"{_EXPIRE.text} RETURNING credit_id")
+# What was read must still be true: redemptions and an operator's revocations do not wait for settling.
+_CHANGE = Updating(
+    """
+    UPDATE credits c
+       SET period_end = kinds.period_end, expires_at = kinds.expires_at, revoked_at = kinds.revoked_at,
+           revoked_by = kinds.revoked_by, expired_at = kinds.expired_at, flagged_at = kinds.flagged_at,
+           revoked_reason = CASE WHEN kinds.revoked_at IS NOT NULL
+                                 THEN coalesce(kinds.revoked_reason, c.revoked_reason) END
+      FROM {kinds}
+     WHERE c.brand_id = :brand_id AND {its_ids} AND {its_kind}
+       AND c.uses = kinds.was_uses
+       AND c.redeemed_at IS NOT DISTINCT FROM kinds.was_redeemed_at
+       AND c.revoked_at IS NOT DISTINCT FROM kinds.was_revoked_at
+    """,
+    key="c.credit_id",
+    shared={
+        "was_uses": "integer",
+        "was_redeemed_at": "timestamptz",
+        "was_revoked_at": "timestamptz",
+        "period_end": "date",
+        "expires_at": "timestamptz",
+        "revoked_at": "timestamptz",
+        "revoked_by": "text",
+        "revoked_reason": "text",
+        "expired_at": "timestamptz",
+        "flagged_at": "timestamptz",
+    },
+)
+
+
+_EVENTS_SETTLED = text("""
+    UPDATE billing_events SET settled_at = clock_timestamp()
+     WHERE brand_id = :brand_id AND source = :source
+       AND event_id = ANY(ARRAY(SELECT jsonb_array_elements_text(CAST(:event_ids AS jsonb))))
+""")
+
+
+def write(
+    connection: Connection,
+    brand_id: UUID,
+    settled: Sequence[Settled],
+    *,
+    told: Set[str],
+    run_id: UUID | None = None,
+    by_hand: bool = False,
+) -> None:
+    """Write what settling came to for memberships, which are in the order of their ids. Raises Raced if a credit
+    changed since it was read. `told`: the types of events that webhooks listen to.
+
+    The run is stamped on manual credits if it is a manual one (`by_hand`), otherwise on scheduled ones.
+    """
+    read_models.write_guests(connection, brand_id, settled)  # credits name them
+    happened = _issue(connection, brand_id, settled, told, run_id=run_id, by_hand=by_hand)
+    happened += _expire(connection, brand_id, settled, told)
+    happened += _change(connection, brand_id, settled)
+    read_models.write_statuses(connection, brand_id, settled)
+    read_models.write_charges(connection, brand_id, settled)
+    _settle_events(connection, brand_id, settled)
+    announcements.announce(connection, brand_id, settled, happened, told)
+
+
+def _issue(
+    connection: Connection,
+    brand_id: UUID,
+    settled: Sequence[Settled],
+    told: Set[str],
+    *,
+    run_id: UUID | None,
+    by_hand: bool,
+) -> list[Happened]:
+    """Insert the credits that are new, each in its final state."""
+    kinds: dict[Shared, int] = {}
+    issued_of: dict[int, list[tuple[int, Credit]]] = {}
+    memberships: list[str] = []
+    numbers: list[int] = []
+    credits: list[Credit] = []  # noqa: A001 - the word is the domain's
+    for one in settled:
+        outcome = one.outcome
+        issued = issued_of.get(id(outcome))
+        if issued is None:
+            issued = issued_of[id(outcome)] = [
+                (kinds.setdefault(_kind(outcome, key, run_id, by_hand), len(kinds)), outcome.credits[key])
+                for key in outcome.issued
+            ]
+        for number, credit in issued:
+            memberships.append(one.membership_id)
+            numbers.append(number)
+            credits.append(credit)
+    if not memberships:
+        return []
+    credit_ids = [str(uuid7()) for _ in memberships]
+    fresh = {
+        "fresh_membership_id": id_array(memberships),
+        "fresh_kind": id_array(numbers),
+        "fresh_credit_id": id_array(credit_ids),
+        "fresh_code": id_array(new_codes(len(memberships))),
+    }
+    rows = columns_of("kinds", ("kind", *_KIND), [(number, *kind) for kind, number in kinds.items()])
+    try:
+        done = connection.execute(
+            _ISSUE, {"brand_id": brand_id, "ids": id_array(dict.fromkeys(memberships)), **fresh, **rows}
+        )
+    except IntegrityError as error:
+        if isinstance(error.orig, UniqueViolation) and error.orig.diag.constraint_name == "credits_once":
+            raise Raced from error
+        raise
+    assert done.rowcount == len(memberships), "facts say which guests there are"
+    if not told:
+        return []
+    pairs = zip(credit_ids, credits, strict=True)
+    return [one for credit_id, credit in pairs for one in _became(UUID(credit_id), None, credit)]
+
+
+def _kind(outcome: Outcome, key: CreditKey, run_id: UUID | None, by_hand: bool) -> Shared:
+    """What a new credit has in common with others of its kind (_KIND)."""
+    credit, version = outcome.credits[key], outcome.issued[key]
+    why = outcome.revoked_because.get(key) if credit.revoked_by == "facts" else None
+    said = {
+        "place": key.place,
+        "run_id": run_id if credit.manual is by_hand else None,
+        "credit_rule_id": key.credit_rule_id,
+        "period_start": key.period_start,
+        "reissue": key.reissue,
+        "coupon_id": version.coupon_id,
+        "coupon_name": version.coupon_name,
+        "revoked_reason": None if why is None else why.value,
+    }
+    return tuple(said[name] if name in said else getattr(credit, name) for name in _KIND)
+
+
+def _expire(connection: Connection, brand_id: UUID, settled: Sequence[Settled], told: Set[str]) -> list[Happened]:
+    """Mark credits as expired that expire for all guests of a period at one instant."""
+    expired_of: dict[int, list[tuple[UUID, date, int, datetime]]] = {}
+    ids: dict[tuple[UUID, date, int, datetime], list[str]] = {}
+    for one in settled:
+        outcome = one.outcome
+        expired = expired_of.get(id(outcome))
+        if expired is None:
+            expired = expired_of[id(outcome)] = list(outcome.expired) if outcome.only_issues_and_expires else []
+        for which in expired:
+            ids.setdefault(which, []).append(one.membership_id)
+    happened: list[Happened] = []
+    for (credit_rule_id, period_start, reissue, expired_at), some in ids.items():
+        which_of_all = {
+            "brand_id": brand_id,
+            "ids": id_array(some),
+            "credit_rule_id": credit_rule_id,
+            "period_start": period_start,
+            "reissue": reissue,
+            "expired_at": expired_at,
+        }
+        if "credit.expired" in told:
+            found = connection.scalars(_EXPIRE_AND_TELL, which_of_all)
+            happened += [Happened(expired_at, "credit.expired", credit_id) for credit_id in found]
+        else:
+            connection.execute(_EXPIRE, which_of_all)
+    return happened
+
+
+def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> list[Happened]:
+    """Change the credits that were out, each as its own settling says."""
+    changes: dict[UUID, Shared] = {}
+    happened: list[Happened] = []
+    for one in settled:
+        if one.outcome.only_issues_and_expires:
+            continue
+        assert one.itself, "what does more than to issue and to expire was decided in full"
+        for key, change in one.outcome.changed.items():
+            before, after, why = change.before, change.after, change.why
+            credit_id = one.member.credit_ids[key]
+            was = (before.uses, before.redeemed_at, before.revoked_at)
+            reason = why.value if why is not None and after.revoked_by == "facts" else None
+            revoked = (after.revoked_at, after.revoked_by, reason)
+            becomes = (after.period_end, after.expires_at, *revoked, after.expired_at, after.flagged_at)
+            changes[credit_id] = (*was, *becomes)
+            happened += _became(credit_id, before, after, one.outcome.now)
+    if _CHANGE.execute(connection, changes, brand_id=brand_id) != len(changes):
+        raise Raced
+    return happened
+
+
+def _became(credit_id: UUID, before: Credit | None, after: Credit, now: datetime | None = None) -> Iterator[Happened]:
+    """What became of a credit, of a new one if there is none before; `now` is when it was restored."""
+    if before is None:
+        yield Happened(after.issued_at, "credit.issued", credit_id)
+    if after.revoked_at is not None and (before is None or before.revoked_at is None):
+        yield Happened(after.revoked_at, "credit.revoked", credit_id)
+    if before is not None and before.revoked_at is not None and after.revoked_at is None:
+        assert now is not None, "what is restored was out"
+        yield Happened(now, "credit.restored", credit_id)
+    if after.expired_at is not None and (before is None or before.expired_at is None):
+        yield Happened(after.expired_at, "credit.expired", credit_id)
+
+
+def _settle_events(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
+    event_ids: dict[str, list[str]] = {}
+    for one in settled:
+        if one.outcome.complete:
+            for source, event_id in one.events:
+                event_ids.setdefault(source, []).append(event_id)
+    for source, ids in event_ids.items():
+        connection.execute(_EVENTS_SETTLED, {"brand_id": brand_id, "source": source, "event_ids": json.dumps(ids)})

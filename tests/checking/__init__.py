@@ -1,1 +1,0 @@
-"""How long `issuance check` takes on a large brand."""

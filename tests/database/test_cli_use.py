@@ -1,0 +1,101 @@
+"""How the command line is used, and misused (INTERFACE 9): what it prints, where, and with which exit code."""
+
+import os
+import subprocess
+import sys
+from uuid import UUID
+
+import pytest
+
+from tests.database.cli import Cli
+
+
+def test_help_names_every_command(cli: Cli) -> None:
+    """`issuance --help` shows the commands of INTERFACE 9."""
+    ran = cli("--help")
+    assert ran.code == 0
+    for command in (
+        "up",
+        "demo",
+        "brands",
+        "keys",
+        "events",
+        "issue",
+        "replay",
+        "runs",
+        "explain",
+        "forecast",
+        "check",
+        "schema",
+    ):
+        assert f"\n  {command} " in ran.out
+
+
+def test_a_group_without_a_command_is_bad_use(cli: Cli) -> None:
+    """`issuance keys` answers with its help, as bad use."""
+    ran = cli("keys")
+    assert ran.code == 2
+    assert "revoke" in ran.err
+    assert not ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("brands", "create", "--name", "X", "--timezone", "Mars/Base"), 2),
+        (("brands", "create", "--name", "", "--timezone", "UTC"), 2),
+        (("brands", "create", "--timezone", "UTC"), 2),
+        (("no-such-command",), 2),
+        (("explain", "not-a-uuid"), 2),
+        (("explain", UUID(int=1)), 1),
+        (("explain", UUID(int=1), "--from", "2031-02-30"), 2),
+        (("forecast", UUID(int=1)), 1),
+        (("forecast", UUID(int=1), "--months", "61"), 2),
+        (("runs", "show", UUID(int=1)), 1),
+        (("issue", UUID(int=1)), 1),
+        (("replay", "--from", "2031-01-01", "--to", "2031-01-02"), 2),
+        (("replay", "--rule", UUID(int=1), "--from", "2031-01-01", "--to", "2031-01-02"), 1),
+        (("keys", "revoke", UUID(int=1)), 1),
+        (("keys", "list", "--brand", UUID(int=1)), 1),
+        (("check", "--law", "11"), 2),
+        (("events", "load", "no-such-file.jsonl", "--brand", UUID(int=1)), 1),
+    ],
+)
+def test_an_error_is_one_line(cli: Cli, arguments: tuple[object, ...], code: int) -> None:
+    """Errors are one line on stderr, exit 2 for bad use and 1 for failure; never a traceback."""
+    ran = cli(*arguments)
+    assert ran.code == code, ran.err
+    assert ran.err.startswith("issuance: ")
+    assert ran.err.count("\n") == 1
+    assert not ran.out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("DATABASE_URL", "postgresql://127.0.0.1:1/nowhere", 1),
+        ("DATABASE_URL", "", 2),
+        ("DATABASE_URL", "mysql://somewhere", 2),
+        ("ISSUANCE_PORT", "high", 2),
+        ("LOG_LEVEL", "loud", 2),
+    ],
+)
+def test_a_wrong_setting_is_one_line(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str, value: str, code: int
+) -> None:
+    """A missing or wrong setting, or a server that is not there, is one clear line."""
+    monkeypatch.setenv(name, value)
+    ran = cli("brands", "list")
+    assert ran.code == code, ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_reader_who_leaves_is_no_error(database_url: str, redis_url: str) -> None:
+    """`issuance … | head` ends without a word on stderr; `python -m issuance.cli` is the same command."""
+    nobody_reads, out = os.pipe()
+    os.close(nobody_reads)
+    environment = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    command = [sys.executable, "-m", "issuance.cli", "brands", "list", "--json"]
+    ran = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, env=environment, check=False)
+    os.close(out)
+    assert (ran.returncode, ran.stderr) == (1, b"")

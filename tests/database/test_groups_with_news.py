@@ -1,0 +1,127 @@
+"""After a sign-up or a charge many memberships have news of their own, are alike all the same, and decided together."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from issuance.database.connections import transaction
+from issuance.memberships import archiving
+from tests.database.clubs import Club
+from tests.database.test_groups import fingerprints, of, redeem, statements
+
+NewClub = Callable[..., Club]
+
+
+@pytest.fixture
+def new_club(new_club: NewClub) -> Iterator[NewClub]:
+    """Makes clubs that are billed from outside, whose credits end with their period."""
+    made: list[Club] = []
+
+    def new() -> Club:
+        made.append(new_club("external", roll_over=False, issuing_frequency="billing_cycle"))
+        return made[-1]
+
+    yield new
+    for club in made:
+        club.engine.dispose()
+
+
+def charge(club: Club, members: Sequence[UUID], what: str, time: str, *, month: str = "2031-02-28") -> None:
+    """Their charges of a billing period are told of; nobody is told to settle them."""
+    says = [
+        {"membership_id": str(one), "charge_id": f"{one} {month}", "period_start": month, "amount": 5000}
+        for one in members
+    ]
+    club.tell(f"charge.{what}", time, *says)
+
+
+def periods(club: Club, membership_id: UUID) -> list[str]:
+    """The periods of the credits that a membership has and that nobody took back."""
+    return [str(credit[0]) for credit in of(club, membership_id) if credit[5] is None]
+
+
+def test_charges_of_many_take_as_many_statements_as_those_of_few(new_club: NewClub) -> None:
+    """250 memberships of whom a charge is told are settled by the statements that 60 take."""
+    taken = []
+    for size in (60, 250):
+        club = new_club()
+        members = club.sign_up(size)
+        club.move_clock("2031-02-28T12:00")
+        charge(club, members, "initiated", "2031-02-28T06:00")
+        with statements(club) as said:
+            club.settle(members)
+        assert all(periods(club, one) == ["2031-01-31", "2031-02-28"] for one in members[:3])
+        assert club.value("SELECT count(*) FROM credits") == 2 * size
+        assert club.value("SELECT count(*) FROM charges WHERE state = 'initiated'") == size
+        assert club.value("SELECT count(*) FROM billing_events WHERE settled_at IS NULL") == 0
+        assert len(set(fingerprints(club))) == 1
+        taken.append(len(said))
+    assert taken[0] == taken[1]
+
+
+def test_sign_ups_of_many_take_as_many_statements_as_those_of_few(new_club: NewClub) -> None:
+    """250 that signed up are settled by the statements that 60 take."""
+    taken = []
+    for size in (60, 250):
+        club = new_club()
+        members = club.accept(size)
+        with statements(club) as said:
+            club.settle(members)
+        assert club.value("SELECT count(DISTINCT membership_id) FROM credits") == size
+        taken.append(len(said))
+    assert taken[0] == taken[1]
+
+
+def test_together_comes_to_the_same_as_each_alone(new_club: NewClub) -> None:
+    """Whatever their news is, and whatever became of their credits before, all have the credits that they have when
+    each is settled by itself: those that are like others, and those that are not."""
+    ends = []
+    for settle in (_together, _each_alone):
+        club = new_club()
+        members = club.sign_up(12)
+        late, failed, redeemed, archived, known, twice, *others = members
+        redeem(club, redeemed)
+        charge(club, [known], "initiated", "2031-01-31T11:30")
+        settle(club, [known])
+        club.move_clock("2031-02-28T05:00")
+        settle(club, members)
+        club.move_clock("2031-02-28T12:00")
+        with transaction(club.engine, club.brand_id) as connection:
+            archiving.archive(connection, club.brand_id, f"member {archived}", retain_balance=True)
+        charge(club, [late], "initiated", "2031-01-31T11:00")
+        charge(club, [failed], "failed", "2031-02-28T06:00")
+        charge(club, [redeemed, archived, twice, *others], "initiated", "2031-02-28T06:00")
+        charge(club, [known, twice], "succeeded", "2031-02-28T07:00")
+        settle(club, members)
+        assert {one: periods(club, one) for one in members} == {
+            one: ["2031-01-31"] if one in (failed, archived) else ["2031-01-31", "2031-02-28"] for one in members
+        }
+        assert club.value("SELECT uses FROM credits WHERE redeemed_at IS NOT NULL") == 1
+        charge(club, members, "succeeded", "2031-02-28T11:00")
+        settle(club, members)
+        club.move_clock("2031-03-31T12:00")
+        charge(club, others, "initiated", "2031-03-31T06:00", month="2031-03-31")
+        settle(club, members)
+        ends.append([(of(club, one), _seen(club, one)) for one in members])
+    assert ends[0] == ends[1]
+
+
+def _together(club: Club, members: Sequence[UUID]) -> None:
+    club.settle(members)
+
+
+def _each_alone(club: Club, members: Sequence[UUID]) -> None:
+    for one in members:
+        club.settle([one])
+
+
+def _seen(club: Club, membership_id: UUID) -> list[list[tuple[Any, ...]]]:
+    """What lists show of a membership, and when it falls due."""
+    shown = (
+        "SELECT status, ends_on FROM memberships WHERE membership_id = :id",
+        "SELECT state, period_start, period_end, amount FROM charges WHERE membership_id = :id ORDER BY period_start",
+        "SELECT due_at, settled_at FROM schedules WHERE schedule_id = :id",
+    )
+    return [[tuple(row) for row in club.rows(sql, id=membership_id)] for sql in shown]

@@ -1,0 +1,219 @@
+"""Settling on real rows: idempotent, unique, and no membership holds up another (SEMANTICS 8, 14)."""
+
+from collections.abc import Callable, Collection, Hashable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from issuance.database.connections import transaction
+from issuance.engine import pipeline, sweeps
+from issuance.engine.facts import Membership
+from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.outcomes import Outcome
+from issuance.engine.pipeline import Settling
+from issuance.engine.writer import write
+from tests.database.clubs import Club, at
+
+WORTHLESS = "UPDATE schedules SET retry_at = clock_timestamp() - interval '1 second' WHERE retry_at IS NOT NULL"
+
+
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> set[object]:
+    """Memberships that can not be decided: deciding about them raises."""
+    ids: set[object] = set()
+    poison(monkeypatch, ids)
+    return ids
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, ids: Collection[object]) -> None:
+    """Let deciding about some memberships raise, whose facts are like no other's."""
+    decide, whole = Settling._decide, Fingerprints.whole
+
+    def raising(self: Settling, member: Membership) -> Outcome:
+        if member.membership_id in ids:
+            raise ZeroDivisionError("poison")
+        return decide(self, member)
+
+    def like_no_other(self: Fingerprints, member: Membership) -> Hashable:
+        return None if member.membership_id in ids else whole(self, member)
+
+    monkeypatch.setattr(Settling, "_decide", raising)
+    monkeypatch.setattr(Fingerprints, "whole", like_no_other)
+
+
+def test_settling_again_changes_nothing(club: Club) -> None:
+    """However often a membership is settled at one now, it has the credits of the first time."""
+    (member,) = club.sign_up()
+    before = club.credits()
+    for _ in range(3):
+        club.settle([member])
+    assert club.credits() == before
+    assert len(before) == 1
+
+
+def test_the_key_is_unique_in_postgresql(club: Club) -> None:
+    """(membership, rule, guest, period_start, reissue) can not be stored twice, whoever writes it."""
+    club.sign_up()
+    columns = (
+        "credit_rule_id, rule_version, membership_id, guest_id, period_start, period_end, reissue, coupon_id,"
+        "coupon_name, roll_over, multi_use, valid_from, expires_at, issued_at"
+    )
+    with pytest.raises(IntegrityError, match="credits_once"):
+        club.rows(
+            f"INSERT INTO credits (brand_id, credit_id, code, {columns})"
+            f" SELECT brand_id, gen_random_uuid(), 'ANOTHER', {columns} FROM credits"
+        )
+
+
+def test_one_that_fails_is_set_apart_and_its_neighbours_go_through(club: Club, poisoned: set[object]) -> None:
+    """In the same batch: the neighbours have their credits, the one has an attempt, a back-off and the error."""
+    members = club.sign_up(3)
+    poisoned.add(members[1])
+    club.move_clock("2031-03-01")
+    run = club.sweep()
+    assert run is not None
+    assert run["counts"] == {"issued": 2, "error": 1}
+    apart = club.rows(
+        "SELECT schedule_id, attempts, retry_at > clock_timestamp(), last_error FROM schedules WHERE attempts > 0"
+    )
+    assert [tuple(row) for row in apart] == [(members[1], 1, True, "ZeroDivisionError: poison")]
+    assert len(club.credits()) == 3 + 2
+
+
+def test_after_five_attempts_it_is_quarantined(club: Club, poisoned: set[object]) -> None:
+    """Tried five times, each after a longer back-off, then left to the operator; sweeps pass it over."""
+    (member,) = club.sign_up()
+    poisoned.add(member)
+    club.move_clock("2031-03-01")
+    waits = []
+    for _ in range(5):
+        assert club.sweep() is not None
+        waits.append(club.value("SELECT retry_at - clock_timestamp() FROM schedules"))
+        club.rows(WORTHLESS)
+    assert [round(wait.total_seconds()) for wait in waits[:4]] == [2, 4, 8, 16]
+    assert club.value("SELECT quarantined_at IS NOT NULL FROM schedules") is True
+    assert club.sweep() is None
+
+
+def test_a_failing_membership_is_not_tried_before_its_back_off_is_over(club: Club, poisoned: set[object]) -> None:
+    """No sweep is planned for what is set apart alone."""
+    (member,) = club.sign_up()
+    poisoned.add(member)
+    club.move_clock("2031-03-01")
+    club.sweep()
+    assert club.sweep() is None
+    assert club.value("SELECT attempts FROM schedules") == 1
+
+
+def test_attempts_are_forgotten_on_success(club: Club, poisoned: set[object]) -> None:
+    """What was settled starts from nothing again."""
+    (member,) = club.sign_up()
+    poisoned.add(member)
+    club.move_clock("2031-03-01")
+    club.sweep()
+    poisoned.clear()
+    club.rows(WORTHLESS)
+    club.sweep()
+    assert club.rows("SELECT attempts, retry_at, last_error, quarantined_at FROM schedules") == [(0, None, None, None)]
+    assert len(club.credits()) == 2
+
+
+def test_a_failing_event_is_tried_again_by_itself(club: Club, poisoned: set[object]) -> None:
+    """Events of one that failed wait for the back-off, then the reconciler asks for it again."""
+    one, other = club.sign_up(2)
+    poisoned.add(one)
+    for member in (one, other):
+        club.tell("membership.status_changed", "2031-01-31T11:00", {"membership_id": str(member), "status": "paused"})
+    club.settle([one, other])
+    assert club.rows("SELECT membership_id FROM billing_events WHERE settled_at IS NULL") == [(one,)]
+    poisoned.clear()
+    club.rows(WORTHLESS)
+    club.rows("UPDATE billing_events SET received_at = received_at - interval '1 minute'")
+    assert club.tick().memberships == 1
+
+
+def test_a_credit_redeemed_between_reading_and_writing_is_not_lost(
+    new_club: Callable[..., Club], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settling that raced takes nothing back from the redeemer, and is done again with what is true now."""
+    club = new_club(roll_over=False)
+    (member,) = club.sign_up()
+    club.move_clock("2031-02-28")
+    raced: list[int] = []
+
+    def redeemed_meanwhile(*args: Any, **kwargs: Any) -> None:
+        if not raced:
+            raced.append(1)
+            club.rows("UPDATE credits SET uses = 1, redeemed_at = '2031-02-27T12:00Z'")
+        write(*args, **kwargs)
+
+    monkeypatch.setattr(pipeline, "write", redeemed_meanwhile)
+    run = club.sweep()
+    assert run is not None
+    assert run["counts"] == {"issued": 1}
+    states = club.rows("SELECT period_start, redeemed_at, expired_at FROM credits ORDER BY 1")
+    assert [(str(row[0]), row[1], row[2]) for row in states] == [
+        ("2031-01-31", at("2031-02-27T12:00"), None),
+        ("2031-02-28", None, None),
+    ]
+    club.settle([member])
+    assert club.value("SELECT attempts FROM schedules") == 0
+
+
+def test_time_that_passes_settles_at_each_instant_and_a_jump_once(new_club: Callable[..., Club]) -> None:
+    """Passing: each month's credit is issued in its month. A jump: only what is not over, now."""
+    passing, jumping = new_club(roll_over=False), new_club(roll_over=False)
+    for club, jump in ((passing, False), (jumping, True)):
+        club.sign_up()
+        club.move_clock("2031-05-10", jump=jump)
+        while club.sweep() is not None:
+            pass
+    told = "SELECT period_start, issued_at, expired_at IS NOT NULL FROM credits ORDER BY 1"
+    starts = ["2031-02-28", "2031-03-31", "2031-04-30"]
+    assert [tuple(row) for row in passing.rows(told)[1:]] == [
+        (at(day).date(), at(day), number < 2) for number, day in enumerate(starts)
+    ]
+    assert [tuple(row) for row in jumping.rows(told)[1:]] == [(at("2031-04-30").date(), at("2031-05-10"), False)]
+
+
+def test_what_is_due_is_found_through_the_index(club: Club) -> None:
+    """Among thousands of memberships, those due are read from schedules_by_instant, not from the table."""
+    (member,) = club.sign_up()
+    kind = str(club.type_id)
+    club.rows(
+        "INSERT INTO memberships (brand_id, membership_id, membership_type_id, member_id, signed_up_at,"
+        " starts_on, billing_anchor, billing_frequency)"
+        " SELECT m.brand_id, gen_random_uuid(), m.membership_type_id, m.member_id, m.signed_up_at, m.starts_on,"
+        " m.billing_anchor, m.billing_frequency FROM memberships m, generate_series(1, 5000)"
+        " WHERE m.membership_type_id = CAST(:kind AS uuid)",
+        kind=kind,
+    )
+    club.rows(
+        "INSERT INTO schedules (brand_id, schedule_id, due_at) SELECT brand_id, membership_id,"
+        " '2031-06-01'::timestamptz + (random() * 1000)::int * interval '1 day' FROM memberships"
+        " WHERE membership_id <> CAST(:member AS uuid)",
+        member=str(member),
+    )
+    with club.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("RESET ROLE"))
+        connection.execute(text("ANALYZE schedules"))
+    with transaction(club.engine, club.brand_id) as connection:
+        for statement in (sweeps._IS_DUE, sweeps._CAN_BE_SWEPT):
+            asked = {"brand_id": club.brand_id, "now": at("2031-05-01")}
+            plan = connection.execute(text(f"EXPLAIN {statement.text}"), asked).scalars()
+            lines = "\n".join(plan)
+            assert "schedules_by_instant" in lines
+            assert "Seq Scan on schedules" not in lines
+
+
+def test_a_settled_membership_is_due_later(club: Club) -> None:
+    """After every sweep nothing is due at or before now."""
+    club.sign_up(3)
+    for day in ("2031-02-28", "2031-04-02", "2031-07-31"):
+        club.move_clock(day)
+        club.sweep()
+        assert club.value("SELECT min(due_at) FROM schedules") > at(day)
+        assert club.value("SELECT min(due_at) FROM schedules") <= at(day) + timedelta(days=31)

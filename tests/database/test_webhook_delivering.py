@@ -1,0 +1,236 @@
+"""Deliveries arrive at least once, signed, whatever the receiver does; one that is dead is left alone."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from campaigns.receiver import Receiver, flood, hang, redirect
+from issuance.database.connections import transaction
+from issuance.errors import Conflict
+from issuance.webhooks import deliveries, webhooks
+from issuance.webhooks.deliveries import MOST_AT_ONCE, WAITS
+from tests.hooks import Hook
+
+
+def test_a_delivery_is_signed(hook: Hook, receiver: Receiver) -> None:
+    """The standard's own library finds the signature good, and a changed body not."""
+    hook.tell()
+    hook.deliver()
+    ((path, headers, body),) = receiver.received
+    (said,) = receiver.verified(hook.secret)
+    assert path == "/hooks"
+    assert (said["type"], said["data"]) == ("wallet.credited", {"amount": 0})
+    assert datetime.fromisoformat(said["timestamp"]).tzinfo is not None
+    (delivery,) = hook.deliveries()
+    assert (delivery.state, delivery.attempts, delivery.last_status) == ("delivered", 1, 200)
+    assert headers["webhook-id"] == str(delivery.event_id)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(hook.secret).verify(body.decode() + " ", headers)
+
+
+def test_many_are_delivered_in_batches(hook: Hook, receiver: Receiver) -> None:
+    """All of them, each once, however many batches it takes."""
+    number = MOST_AT_ONCE * 2 + 3
+    hook.tell(number)
+    hook.deliver()
+    assert sorted(said["data"]["amount"] for said in receiver.verified(hook.secret)) == list(range(number))
+    assert {delivery.attempts for delivery in hook.deliveries()} == {1}
+
+
+def test_a_failure_is_tried_again_on_the_schedule(hook: Hook, receiver: Receiver) -> None:
+    """5 s, 5 min, … 24 h after the attempt before; the message keeps its id; then it has failed."""
+    receiver.answers = [500] * (len(WAITS) + 1)
+    hook.tell()
+    for attempt, wait in enumerate(WAITS, start=1):
+        hook.deliver()
+        (delivery,) = hook.deliveries()
+        assert (delivery.state, delivery.attempts, delivery.last_status) == ("pending", attempt, 500)
+        assert abs(delivery.next_at - datetime.now(UTC) - wait) < timedelta(seconds=5)
+        hook.make_due()
+    hook.deliver()
+    (delivery,) = hook.deliveries()
+    assert (delivery.state, delivery.attempts, delivery.next_at) == ("failed", len(WAITS) + 1, None)
+    assert len({headers["webhook-id"] for _, headers, _ in receiver.received}) == 1
+    assert len(receiver.verified(hook.secret)) == len(WAITS) + 1
+
+
+def test_before_its_time_nothing_is_attempted(hook: Hook, receiver: Receiver) -> None:
+    """A failed delivery waits, and a webhook that fails rests."""
+    receiver.answers = [503]
+    hook.tell()
+    hook.deliver()
+    hook.deliver()
+    assert len(receiver.received) == 1
+
+
+def test_a_receiver_that_restarts_gets_everything(hook: Hook, receiver: Receiver) -> None:
+    """What could not be delivered while it was down is delivered afterwards."""
+    receiver.stop()
+    hook.tell(3)
+    hook.deliver()
+    assert {(one.state, one.last_status, one.last_error) for one in hook.deliveries()} == {
+        ("pending", None, "no answer: ConnectError")
+    }
+    assert hook.shown()["failing_since"] is not None
+    receiver.start()
+    hook.make_due()
+    hook.deliver()
+    assert {one.state for one in hook.deliveries()} == {"delivered"}
+    assert len(receiver.verified(hook.secret)) == 3
+    assert hook.shown()["failing_since"] is None
+
+
+def test_an_answer_that_never_ends_is_cut_off(hook: Hook, receiver: Receiver) -> None:
+    """The limit is over all of the attempt, not over each byte."""
+    receiver.answers = [hang]
+    hook.tell()
+    began = datetime.now(UTC)
+    hook.deliver(patience=0.5)
+    assert datetime.now(UTC) - began < timedelta(seconds=5)
+    (delivery,) = hook.deliveries()
+    assert delivery.state == "pending"
+    assert delivery.last_error.startswith("no answer within")
+
+
+def test_a_body_without_end_is_not_read(hook: Hook, receiver: Receiver) -> None:
+    """The status says all."""
+    receiver.answers = [flood]
+    hook.tell()
+    hook.deliver()
+    assert hook.deliveries()[0].state == "delivered"
+
+
+def test_redirects_are_not_followed(hook: Hook, receiver: Receiver) -> None:
+    """A redirect is a failure: where it leads, nobody has looked."""
+    receiver.answers = [redirect(f"{receiver.url}/elsewhere")]
+    hook.tell()
+    hook.deliver()
+    assert [path for path, _, _ in receiver.received] == ["/hooks"]
+    (delivery,) = hook.deliveries()
+    assert (delivery.last_status, delivery.last_error) == (307, "redirects are not followed")
+
+
+def test_gone_disables_at_once(hook: Hook, receiver: Receiver) -> None:
+    """410: the receiver wants no more. What happens then is not even noted."""
+    receiver.answers = [410]
+    hook.tell()
+    hook.deliver()
+    shown = hook.shown()
+    assert not shown["enabled"]
+    assert "410" in shown["disabled_reason"]
+    hook.tell()
+    assert len(hook.deliveries()) == 1
+
+
+def test_a_dead_endpoint_is_disabled(hook: Hook, receiver: Receiver) -> None:
+    """One that failed through the whole schedule of a delivery; before that it stays."""
+    receiver.answers = [500] * 3
+    hook.tell()
+    hook.deliver()
+    hook.sql(f"UPDATE deliveries SET attempts = {len(WAITS)}")
+    hook.make_due()
+    hook.deliver()
+    assert hook.deliveries()[0].state == "failed"
+    assert hook.shown()["enabled"], "something else may get through yet"
+    hook.tell()
+    hook.sql(f"UPDATE deliveries SET attempts = {len(WAITS)}")
+    hook.sql("UPDATE webhooks SET failing_since = now() - interval '4 days'")
+    hook.make_due()
+    hook.deliver()
+    shown = hook.shown()
+    assert (shown["enabled"], shown["disabled_reason"]) == (False, "Nothing was delivered for 4 days.")
+
+
+def test_after_five_days_any_failure_disables(hook: Hook, receiver: Receiver) -> None:
+    """Even where no delivery has used up its attempts."""
+    receiver.answers = [500, 500]
+    hook.tell()
+    hook.deliver()
+    hook.sql("UPDATE webhooks SET failing_since = now() - interval '5 days 1 hour'")
+    hook.make_due()
+    hook.deliver()
+    assert not hook.shown()["enabled"]
+
+
+def test_a_disabled_webhook_is_told_what_was_pending_when_it_is_enabled(hook: Hook, receiver: Receiver) -> None:
+    """Disabling keeps what is pending; enabling begins anew."""
+    hook.tell()
+    with transaction(hook.engine, hook.brand_id) as connection:
+        webhooks.disable(connection, hook.brand_id, hook.webhook_id, "by hand")
+    hook.deliver()
+    assert receiver.received == []
+    with transaction(hook.engine, hook.brand_id) as connection:
+        webhooks.enable(connection, hook.brand_id, hook.webhook_id)
+    hook.deliver()
+    assert len(receiver.verified(hook.secret)) == 1
+
+
+def test_delivering_again_keeps_the_id(hook: Hook, receiver: Receiver) -> None:
+    """On demand, under the same id; not while the webhook is disabled."""
+    hook.tell()
+    hook.deliver()
+    (delivery,) = hook.deliveries()
+    which = (hook.brand_id, hook.webhook_id)
+    with transaction(hook.engine, hook.brand_id) as connection:
+        assert deliveries.deliver_again(connection, *which, delivery.delivery_id)["state"] == "pending"
+    hook.deliver()
+    assert len({headers["webhook-id"] for _, headers, _ in receiver.received}) == 1
+    assert len(receiver.received) == 2
+    with transaction(hook.engine, hook.brand_id) as connection:
+        webhooks.disable(connection, *which, "by hand")
+        with pytest.raises(Conflict):
+            deliveries.deliver_again(connection, *which, delivery.delivery_id)
+
+
+def test_a_worker_that_died_has_counted_its_attempt(hook: Hook, receiver: Receiver) -> None:
+    """The claim comes back after a while, and the next worker goes on."""
+    hook.tell()
+    with transaction(hook.engine, hook.brand_id) as connection:
+        claimed = deliveries.claim(connection, hook.brand_id, hook.webhook_id)
+    assert claimed is not None
+    hook.deliver()
+    assert receiver.received == [], "somebody else holds it"
+    hook.make_due()
+    hook.deliver()
+    assert [(one.state, one.attempts) for one in hook.deliveries()] == [("delivered", 2)]
+
+
+def test_an_address_that_changed_meanwhile_is_not_connected_to(
+    hook: Hook, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name is looked up once, at the connection, and what was found is what is connected to: a live brand's name
+    that leads inside by then is refused."""
+    hook.sql("UPDATE webhooks SET url = replace(url, '127.0.0.1', 'localhost')")
+    hook.sql("UPDATE brands SET environment = 'live', clock_now = NULL, woke_at = NULL")
+    hook.tell()
+    hook.deliver()
+    assert receiver.received == []
+    assert hook.deliveries()[0].last_error == "url must begin with https://"
+    hook.sql("UPDATE webhooks SET url = replace(url, 'http:', 'https:')")
+    hook.make_due()
+    hook.deliver()
+    assert hook.deliveries()[0].last_error == "url must lead to public addresses only"
+
+
+def test_what_is_long_done_is_forgotten(hook: Hook, receiver: Receiver) -> None:
+    """Deliveries that were done 30 days ago, and events that have none left; nothing that is pending."""
+    hook.tell()
+    hook.deliver()
+    hook.sql("UPDATE deliveries SET attempted_at = now() - interval '31 days'")
+    hook.sql("UPDATE webhook_events SET created_at = now() - interval '31 days'")
+    hook.tell()
+    with transaction(hook.engine) as connection:
+        assert deliveries.forget(connection) == 1
+    assert [one.state for one in hook.deliveries()] == ["pending"]
+
+
+def test_the_secret_is_in_no_representation(hook: Hook) -> None:
+    """Not in what a worker holds, whatever logs it."""
+    hook.tell()
+    with transaction(hook.engine, hook.brand_id) as connection:
+        claimed = deliveries.claim(connection, hook.brand_id, hook.webhook_id)
+    assert claimed is not None
+    assert "secret" not in repr(claimed)
+    assert json.dumps(hook.shown(), default=str).count("secret") == 0

@@ -1,0 +1,188 @@
+"""Idempotency-Key: a POST that is sent again has one effect and one answer (INTERFACE 7)."""
+
+import json
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Connection, text
+
+from issuance.database.connections import transaction
+from issuance.tenancy import idempotency
+from issuance.tenancy.idempotency import Answer, Key
+from tests.end_to_end.members import THREADS, Brand
+
+CREDIT = {"amount": 7, "externalUserID": "ada"}
+
+
+def send(brand: Brand, key: str, body: Any = CREDIT, path: str = "/v1/wallet/credit") -> httpx.Response:
+    return brand.http.post(path, json=body, headers={"Idempotency-Key": key})
+
+
+def hold_wallet(connection: Connection) -> None:
+    connection.execute(text("SELECT FROM wallets FOR UPDATE"))
+
+
+def test_the_same_request_is_answered_again(brand: Brand) -> None:
+    brand.member("ada")
+    first, again = send(brand, "k"), send(brand, "k")
+    assert (first.status_code, first.json()["balance"]) == (200, 7)
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+    spaced = json.dumps(dict(reversed(CREDIT.items())), indent=2)
+    same = brand.http.post("/v1/wallet/credit", content=spaced, headers={"Idempotency-Key": "k"})
+    assert same.content == first.content
+    assert brand.wallet("ada")["balance"] == 7
+
+
+def test_another_request_with_the_key_is_refused(brand: Brand) -> None:
+    brand.member("ada", points=1)
+    send(brand, "k")
+    for path, body in (
+        ("/v1/wallet/credit", {**CREDIT, "amount": 8}),
+        ("/v1/wallet/credit?x=1", CREDIT),
+        ("/v1/redemptions", {"points": 1, "externalUserID": "ada"}),
+    ):
+        answer = send(brand, "k", body, path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "IDEMPOTENCY_KEY_REUSED")
+    answer = send(brand, "k", {"name": "Gold"}, "/customers/membership-types")
+    assert answer.json()["error"]["code"] == "idempotency_key_reused"
+    assert brand.wallet("ada")["balance"] == 8
+
+
+def test_every_post_has_it(brand: Brand) -> None:
+    """Outside /v1 too: 201s, answers without a body, refusals."""
+    made = [send(brand, "t", {"name": "Gold"}, "/customers/membership-types") for _ in range(2)]
+    assert made[0].status_code == made[1].status_code == 201
+    assert made[0].json() == made[1].json()
+    kind = brand.rule()
+    rule = brand.call("GET", "/customers/membership-credit-rules")["data"][0]["id"]
+    path = f"/customers/membership-credit-rules/{rule}/issue"
+    issued = [brand.http.post(path, headers={"Idempotency-Key": "i"}) for _ in range(2)]
+    assert [(answer.status_code, answer.content) for answer in issued] == [(204, b"")] * 2
+    brand.settle()
+    runs = [run for run in brand.call("GET", "/runs")["data"] if run["kind"] == "issue"]
+    assert len(runs) == 1
+    document = brand.http.get("/openapi.json").json()
+    posts = [path["post"] for path in document["paths"].values() if "post" in path]
+    assert all("Idempotency-Key" in {p["name"] for p in post["parameters"]} for post in posts)
+    assert kind
+
+
+def test_refusals_are_answers_too(brand: Brand) -> None:
+    assert send(brand, "k").json()["error"]["code"] == "MEMBER_NOT_FOUND"
+    brand.member("ada")
+    again = send(brand, "k")
+    assert (again.status_code, again.json()["error"]["code"]) == (404, "MEMBER_NOT_FOUND")
+    assert brand.wallet("ada")["balance"] == 0
+    assert send(brand, "l", {"amount": 0}).status_code == send(brand, "l", {"amount": 0}).status_code == 422
+    assert send(brand, "n").status_code == 200
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "é".encode()], ids=["empty", "long", "tab", "not ASCII"])
+def test_keys_are_printable_and_short(brand: Brand, key: Any) -> None:
+    brand.member("ada")
+    answer = brand.http.post("/v1/wallet/credit", json=CREDIT, headers=[(b"Idempotency-Key", key)])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "INVALID")
+    assert "Idempotency-Key" in answer.json()["error"]["fields"]
+    assert send(brand, "x" * 255).status_code == 200
+
+
+def test_a_key_is_its_callers_own(brand: Brand, other: Brand) -> None:
+    brand.member("ada", points=20)
+    other.member("ada")
+    brand.member("bob", points=20)
+    send(brand, "k")
+    assert send(other, "k").json()["balance"] == 7
+    body = {"points": 1}
+    ada, bob = (send(brand.as_member(name), "k", body, "/v1/redemptions").json() for name in ("ada", "bob"))
+    assert (ada["externalUserID"], bob["externalUserID"]) == ("ada", "bob")
+    again = send(brand.as_member("ada"), "k", body, "/v1/redemptions")  # another token, the same member
+    assert again.json() == ada
+
+
+def test_32_doubles_have_one_effect_and_one_answer(brand: Brand) -> None:
+    brand.member("ada")
+    answers = brand.many("POST", "/v1/wallet/credit", [CREDIT] * THREADS, headers={"Idempotency-Key": "k"})
+    assert {(answer.status_code, answer.content) for answer in answers} == {(200, answers[0].content)}
+    assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == THREADS - 1
+    assert brand.wallet("ada")["balance"] == 7
+
+
+def test_one_that_is_under_way_is_waited_for(brand: Brand) -> None:
+    brand.member("ada", points=1)
+    with ThreadPoolExecutor(2) as pool:
+        with transaction(brand.server.engine, brand.brand_id) as connection:
+            hold_wallet(connection)
+            answers: list[Future[httpx.Response]] = [pool.submit(send, brand, "k") for _ in range(2)]
+            brand.server.wait_for_locks()
+            time.sleep(0.1)
+            assert not any(answer.done() for answer in answers)
+        first, second = (answer.result().json() for answer in answers)
+    assert first == second == {**first, "balance": 8}
+
+
+def test_what_dies_leaves_neither_effect_nor_claim(brand: Brand) -> None:
+    """The request's backend is killed in the middle: nothing happened, and the retry is the first."""
+    brand.member("ada", points=1)
+    with ThreadPoolExecutor(1) as pool, transaction(brand.server.engine, brand.brand_id) as connection:
+        hold_wallet(connection)
+        answer = pool.submit(send, brand, "k")
+        for pid in brand.server.wait_for_locks():
+            connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        assert answer.result().status_code == 503
+    assert brand.wallet("ada")["balance"] == 1
+    retried = send(brand, "k")
+    assert (retried.json()["balance"], "Idempotent-Replayed" in retried.headers) == (8, False)
+
+
+def test_processes_wait_for_each_other_at_the_claim(brand: Brand) -> None:
+    """As two web processes would: the second hears what the first committed, or is the first if that failed."""
+    engine = brand.server.engine
+
+    def claim(key: Key) -> Answer | None:
+        with transaction(engine, brand.brand_id) as connection:
+            return idempotency.claim(connection, key, b"hash")
+
+    with ThreadPoolExecutor(1) as pool:
+        for name, commits in (("a", True), ("b", False)):
+            key = Key(brand.brand_id, "key 1", name)
+            with engine.connect() as connection:
+                with connection.begin() as work:
+                    connection.execute(text("SELECT set_config('issuance.brand_id', '*', true)"))
+                    assert idempotency.claim(connection, key, b"hash") is None
+                    second = pool.submit(claim, key)
+                    brand.server.wait_for_locks()
+                    idempotency.keep(connection, key, Answer(200, b"{}"))
+                    if not commits:
+                        work.rollback()
+                assert second.result() == (Answer(200, b"{}") if commits else None)
+
+
+def test_a_token_is_given_again_and_never_kept(brand: Brand) -> None:
+    body = {"externalUserID": "ada"}
+    first, again = (send(brand, "k", body, "/v1/auth/exchange") for _ in range(2))
+    assert first.json() == again.json()
+    signature = first.json()["accessToken"].rpartition(".")[2]
+    with transaction(brand.server.engine, brand.brand_id) as connection:
+        kept = bytes(connection.execute(text("SELECT body FROM idempotency_keys WHERE key = 'k'")).scalar_one())
+    assert b"claims" not in kept
+    assert signature.encode() not in kept
+    with brand.server.client(again.json()["accessToken"]) as http:
+        assert http.get("/v1/wallet").status_code == 200
+
+
+def test_an_answer_is_forgotten_after_a_day(brand: Brand) -> None:
+    brand.member("ada")
+    send(brand, "k")
+    age = text("UPDATE idempotency_keys SET created_at = created_at - interval '25 hours'")
+    with transaction(brand.server.engine, brand.brand_id) as connection:
+        connection.execute(age)
+    assert send(brand, "k", {**CREDIT, "amount": 1}).json()["balance"] == 8
+    with transaction(brand.server.engine, brand.brand_id) as connection:
+        assert idempotency.forget(connection) == 0
+        connection.execute(age)
+        assert idempotency.forget(connection) == 1

@@ -1,0 +1,106 @@
+"""What is asked for while a brand is being settled is settled in one go after that (worker/backlog.py)."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from uuid import UUID, uuid4
+
+import pytest
+
+from worker.backlog import ROOM, Backlog
+
+PATIENCE_SECONDS = 20.0
+BRAND, OTHER = uuid4(), uuid4()
+FIRST, SECOND, THIRD = uuid4(), uuid4(), uuid4()
+
+
+class Settling:
+    """Notes what it settles, and in which goes. The one with FIRST takes until the test lets it end."""
+
+    def __init__(self) -> None:
+        self.settled: list[tuple[UUID, list[UUID]]] = []
+        self.failing: set[UUID] = set()
+        self.began, self.may_end = Event(), Event()
+
+    def __call__(self, brand_id: UUID, membership_ids: list[UUID]) -> None:
+        self.settled.append((brand_id, membership_ids))
+        if FIRST in membership_ids:
+            self.began.set()
+            assert self.may_end.wait(PATIENCE_SECONDS)
+        if self.failing & {*membership_ids}:
+            raise ConnectionError
+
+
+@pytest.fixture
+def settling() -> Settling:
+    return Settling()
+
+
+@pytest.fixture
+def ask(settling: Settling, request: pytest.FixtureRequest) -> Iterator[Callable[..., "Future[None]"]]:
+    """Asks in a thread of its own. A parameter is the room that there is."""
+    asked = Backlog(settling, room=getattr(request, "param", ROOM))
+    with ThreadPoolExecutor(4) as pool:
+        yield lambda brand_id, *ids: pool.submit(asked.ask, brand_id, ids)
+        settling.may_end.set()
+
+
+def test_what_is_asked_for_meanwhile_is_settled_in_one_go(
+    settling: Settling, ask: Callable[..., "Future[None]"]
+) -> None:
+    """By the thread that is at it already; who asks is free to hear of more. Asked for twice, it is settled once."""
+    first = ask(BRAND, FIRST)
+    assert settling.began.wait(PATIENCE_SECONDS)
+    for asked in [(SECOND,), (THIRD, SECOND)]:
+        ask(BRAND, *asked).result(PATIENCE_SECONDS)
+    settling.may_end.set()
+    first.result(PATIENCE_SECONDS)
+    assert settling.settled == [(BRAND, [FIRST]), (BRAND, [SECOND, THIRD])]
+
+
+def test_who_is_being_settled_and_asked_for_again_is_settled_again(
+    settling: Settling, ask: Callable[..., "Future[None]"]
+) -> None:
+    """The settling under way may not have seen what was committed since it began."""
+    first = ask(BRAND, FIRST)
+    assert settling.began.wait(PATIENCE_SECONDS)
+    ask(BRAND, FIRST).result(PATIENCE_SECONDS)
+    settling.may_end.set()
+    first.result(PATIENCE_SECONDS)
+    assert settling.settled == [(BRAND, [FIRST]), (BRAND, [FIRST])]
+
+
+def test_another_brand_does_not_wait(settling: Settling, ask: Callable[..., "Future[None]"]) -> None:
+    """It is settled beside one that takes long."""
+    first = ask(BRAND, FIRST)
+    assert settling.began.wait(PATIENCE_SECONDS)
+    ask(OTHER, SECOND).result(PATIENCE_SECONDS)
+    assert settling.settled == [(BRAND, [FIRST]), (OTHER, [SECOND])]
+    settling.may_end.set()
+    first.result(PATIENCE_SECONDS)
+
+
+def test_a_failure_leaves_what_was_asked_for_meanwhile(settling: Settling, ask: Callable[..., "Future[None]"]) -> None:
+    """The thread goes on with it."""
+    settling.failing = {FIRST}
+    first = ask(BRAND, FIRST)
+    assert settling.began.wait(PATIENCE_SECONDS)
+    ask(BRAND, SECOND).result(PATIENCE_SECONDS)
+    settling.may_end.set()
+    first.result(PATIENCE_SECONDS)
+    assert settling.settled == [(BRAND, [FIRST]), (BRAND, [SECOND])]
+
+
+@pytest.mark.parametrize("ask", [1], indirect=True)
+def test_what_waits_in_memory_is_bounded(settling: Settling, ask: Callable[..., "Future[None]"]) -> None:
+    """Where there is no room, hints stay in the queue for other processes."""
+    first = ask(BRAND, FIRST)
+    assert settling.began.wait(PATIENCE_SECONDS)
+    ask(BRAND, SECOND).result(PATIENCE_SECONDS)
+    third = ask(BRAND, THIRD)
+    with pytest.raises(TimeoutError):
+        third.result(0.1)
+    settling.may_end.set()
+    for asked in (first, third):
+        asked.result(PATIENCE_SECONDS)
+    assert [ids for _, ids in settling.settled] == [[FIRST], [SECOND], [THIRD]]

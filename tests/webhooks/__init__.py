@@ -1,1 +1,0 @@
-"""Webhooks, against real servers and a real receiver."""

@@ -1,0 +1,30 @@
+"""The start of a worker process: its log, its broker, and the actors that the broker knows."""
+
+import gc
+import sys
+
+import dramatiq
+
+from issuance import hints, log
+from issuance.database import check_schema, engine_for
+from issuance.errors import SchemaAhead, SchemaBehind
+from issuance.settings import settings
+from worker.actors import Actors
+from worker.messages import ReadsAnything, TrustsItsQueue
+
+
+def start() -> None:
+    """Make this process a worker. Called once, before dramatiq starts its threads."""
+    own = settings()
+    log.set_up(own.log_format, own.log_level)
+    # A batch makes many small objects and no cycles: looking for cycles every few hundred objects would be wasted.
+    gc.set_threshold(100_000)
+    dramatiq.set_encoder(ReadsAnything())
+    engine = engine_for(own.database_url)
+    try:
+        check_schema(engine)
+    except (SchemaAhead, SchemaBehind) as error:
+        sys.exit(error.message)
+    broker = hints.broker_for(own.redis_url, TrustsItsQueue)
+    dramatiq.set_broker(broker)
+    Actors(engine, broker).declare()
