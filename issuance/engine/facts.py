@@ -44,11 +44,11 @@ _MEMBERSHIPS = text("""
            m.billing_frequency, m.status, m.ends_on, s.due_at, s.settled_at, s.fingerprint,
            (SELECT t.billing = 'automatic' FROM membership_types t
              WHERE (t.brand_id, t.membership_type_id) = (m.brand_id, m.membership_type_id)) AS automatic
-      FROM memberships m
-      JOIN membership_schedules p USING (brand_id, membership_id)
-      JOIN schedules s USING (brand_id, schedule_id)
+      FROM memberships m,
+           LATERAL (SELECT s.due_at, s.settled_at, s.fingerprint
+                      FROM membership_schedules p JOIN schedules s USING (brand_id, schedule_id)
+                     WHERE (p.brand_id, p.membership_id) = (m.brand_id, m.membership_id) OFFSET 0) s
      WHERE m.brand_id = :brand_id AND m.membership_id = ANY(CAST(:ids AS uuid[]))
-       AND p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY m.membership_id
 """)
 # Facts name guests by the brand's ids.

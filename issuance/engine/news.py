@@ -24,9 +24,10 @@ _ADDS = frozenset({"charge.initiated", "charge.succeeded"})
 # like it. Only if it is the single one do these words say which charge it is.
 _NEWS = text("""
     SELECT CAST(e.membership_id AS text) AS id, e.source, e.event_id, e.type, e.time, e.charge_id, e.data,
-           m.membership_type_id, known.charge IS NOT NULL AS charge_is_known, known.charge, known.alike
+           (SELECT m.membership_type_id FROM memberships m
+             WHERE (m.brand_id, m.membership_id) = (e.brand_id, e.membership_id)) AS membership_type_id,
+           known.charge IS NOT NULL AS charge_is_known, known.charge, known.alike
       FROM billing_events e
-      JOIN memberships m USING (brand_id, membership_id)
       LEFT JOIN LATERAL (
            SELECT concat_ws(' ', c.state, c.period_start, c.period_end, c.amount, c.amount_refunded) AS charge,
                   (SELECT count(*) FROM charges o
@@ -38,7 +39,6 @@ _NEWS = text("""
             WHERE (c.brand_id, c.charge_id) = (e.brand_id, e.charge_id) AND c.membership_id = e.membership_id
            ) known ON true
      WHERE e.brand_id = :brand_id AND e.membership_id = ANY(CAST(:ids AS uuid[])) AND e.settled_at IS NULL
-       AND m.brand_id = :brand_id AND m.membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY e.membership_id, e.time, e.source COLLATE "C", e.event_id COLLATE "C"
 """)
 _HEARD_OF = text("""

@@ -16,6 +16,7 @@ from uuid_utils import uuid7
 
 from issuance.engine import limits
 from issuance.engine.rows import Updating, columns_of, id_array, unnest
+from issuance.errors import IssuanceError
 
 #: `attempts` and `retry_at` of a new membership. The intake asks for its settling and counts that attempt itself, so
 #: that settling it at once needs no other transaction before.
@@ -174,9 +175,17 @@ class Waiting(NamedTuple):
     shared_by: UUID | None = None
 
 
+class ScheduleBusy(IssuanceError):
+    """The membership is being settled at this moment. Try again."""
+
+    code = "schedule_busy"
+    status = 503
+
+
 def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attempts: int = 0) -> list[Waiting]:
     """Lock the schedules of memberships; those that share one get their own. Waits for whoever settles them. Unknown
-    ids are ignored. `attempts`: memberships with just so many keep their fingerprint, and can form groups."""
+    ids are ignored. `attempts`: memberships with just so many keep their fingerprint, and can form groups. Raises
+    ScheduleBusy where sweeps make them share anew each time that they have left."""
     left = set(map(str, ids))
     held: list[Waiting] = []
     for _ in range(_TRIES):
@@ -188,7 +197,11 @@ def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attemp
             break
         # They share a schedule, or did so a moment ago.
         left = set(connection.scalars(_KNOWN, {"brand_id": brand_id, "ids": id_array(left)}))
+        if not left:
+            break
         leave(connection, brand_id, left)
+    else:
+        raise ScheduleBusy
     return held
 
 
@@ -236,6 +249,8 @@ def move_on(
     """Write the new states of memberships into their schedules, which are locked. `settled`: ids by the schedule that
     they share (None: each has its own) and the new state. `may_share`: where enough with their own schedules come to
     one state, they share one from now on."""
+    if may_share:
+        settled = _joined(connection, brand_id, settled)
     shared = [(by, len(ids), *state) for (by, state), ids in settled.items() if by is not None]
     if shared:
         rows = columns_of("moved", ("schedule_id", "size", *_STATE), shared)
@@ -248,6 +263,30 @@ def move_on(
         _share(connection, brand_id, {state: own.pop(state) for state in enough})
     left = {UUID(one): state for state, ids in own.items() for one in ids}
     _MOVE_OWN.execute(connection, left, brand_id=brand_id)
+
+
+def _joined(
+    connection: Connection, brand_id: UUID, settled: Mapping[tuple[UUID | None, State], Sequence[str]]
+) -> dict[tuple[UUID | None, State], Sequence[str]]:
+    """Let those who are left in one state share one schedule, the largest that is held: otherwise schedules would be
+    used up by memberships that leave them for a while."""
+    by_state: dict[State, dict[UUID | None, Sequence[str]]] = {}
+    for (by, state), ids in settled.items():
+        by_state.setdefault(state, {})[by] = ids
+    empty: list[UUID] = []
+    for waiting in by_state.values():
+        into, *others = sorted(waiting, key=lambda by: (by is not None, len(waiting[by])), reverse=True)
+        if into is None:
+            continue
+        for by in others:
+            if len(waiting[into]) + len(waiting[by]) <= limits.current.batch:
+                ids = waiting.pop(by)
+                connection.execute(_SHARE, {"brand_id": brand_id, "schedule_id": into, "ids": id_array(ids)})
+                waiting[into] = [*waiting[into], *ids]
+                empty += [] if by is None else [by]
+    if empty:
+        connection.execute(_FORGET_EMPTY, {"brand_id": brand_id, "schedule_ids": id_array(empty)})
+    return {(by, state): ids for state, waiting in by_state.items() for by, ids in waiting.items()}
 
 
 def _share(connection: Connection, brand_id: UUID, by_state: Mapping[State, Sequence[str]]) -> None:

@@ -108,6 +108,51 @@ def test_together_comes_to_the_same_as_each_alone(new_club: NewClub) -> None:
     assert ends[0] == ends[1]
 
 
+@pytest.mark.parametrize("second", ["initiated", "failed"])
+def test_charges_of_one_period_are_told_apart(new_club: NewClub, second: str) -> None:
+    """Two charges of a period, one of which is paid in the end: whichever it is, and however the other stands."""
+    ends = []
+    for settle in (_together, _each_alone):
+        club = new_club()
+        members = club.sign_up(8)
+        club.move_clock("2031-02-28T12:00")
+        for number, what in enumerate(("failed", second)):
+            _charge(club, members, what, f"2031-02-28T0{6 + number}:00", number)
+            settle(club, members)
+        club.move_clock("2031-02-28T13:00")
+        for number in (0, 1):
+            _charge(club, members[number::2], "succeeded", "2031-02-28T12:30", number)
+        settle(club, members)
+        paid = club.rows("SELECT membership_id, right(charge_id, 1) FROM charges WHERE state = 'succeeded'")
+        assert dict(map(tuple, paid)) == {one: str(place % 2) for place, one in enumerate(members)}
+        ends.append([(of(club, one), _seen(club, one)) for one in members])
+    assert ends[0] == ends[1]
+
+
+def _charge(club: Club, members: Sequence[UUID], what: str, time: str, number: int) -> None:
+    """One of several charges of the period of February is told of."""
+    says = [
+        {"membership_id": str(one), "charge_id": f"{one} {number}", "period_start": "2031-02-28", "amount": 5000}
+        for one in members
+    ]
+    club.tell(f"charge.{what}", time, *says)
+
+
+def test_late_news_is_read_with_what_it_comes_before_or_after(new_club: NewClub) -> None:
+    """A success between two failures that were settled already: it comes after the one, and before the other."""
+    club = new_club()
+    members = club.sign_up(8)
+    paid, unpaid = members[:4], members[4:]
+    club.move_clock("2031-02-28T12:00")
+    charge(club, paid, "failed", "2031-02-28T06:00")
+    charge(club, unpaid, "failed", "2031-02-28T06:30")
+    club.settle(members)
+    assert len(set(fingerprints(club))) == 1
+    charge(club, members, "succeeded", "2031-02-28T06:15")
+    club.settle(members)
+    assert [len(of(club, one)) for one in members] == [2] * 4 + [1] * 4
+
+
 def _together(club: Club, members: Sequence[UUID]) -> None:
     club.settle(members)
 
@@ -121,7 +166,7 @@ def _seen(club: Club, membership_id: UUID) -> list[list[tuple[Any, ...]]]:
     """What lists show of a membership, and when it falls due."""
     shown = (
         "SELECT status, ends_on FROM memberships WHERE membership_id = :id",
-        "SELECT state, period_start, period_end, amount FROM charges WHERE membership_id = :id ORDER BY period_start",
+        "SELECT state, period_start, period_end, amount FROM charges WHERE membership_id = :id ORDER BY charge_id",
         "SELECT due_at, settled_at FROM schedules WHERE schedule_id = :id",
     )
     return [[tuple(row) for row in club.rows(sql, id=membership_id)] for sql in shown]

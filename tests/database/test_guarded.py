@@ -173,7 +173,7 @@ def test_one_brands_trouble_is_not_the_others(club: Club, monkeypatch: pytest.Mo
     assert tick.run_once(club.engine, club.broker).sweeps == 1
 
 
-@pytest.mark.parametrize("bad", ["undecidable", "refused"])
+@pytest.mark.parametrize("bad", ["undecidable", "undecidable for all", "refused"])
 def test_one_bad_does_not_take_its_batch_apart(spa: Club, monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
     """Be it that it can not be decided, or that PostgreSQL refuses its rows: its neighbours are done in the
     transaction that found out, and nobody has to begin anew with them."""
@@ -181,6 +181,8 @@ def test_one_bad_does_not_take_its_batch_apart(spa: Club, monkeypatch: pytest.Mo
     if bad == "undecidable":
         poison(monkeypatch, [members[3]])
         spa.rows("UPDATE schedules SET fingerprint = NULL")
+    elif bad == "undecidable for all":
+        poison(monkeypatch, [members[0]])  # the one of the group that is looked at
     else:
         spa.rows(f"""
             CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$

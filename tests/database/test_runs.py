@@ -227,6 +227,7 @@ def test_replaying_changes_nothing_and_fills_what_is_missing(club: Club) -> None
     club.rows("DELETE FROM credits WHERE credit_id IN (SELECT credit_id FROM credits ORDER BY 1 LIMIT 1)")
     assert club.replay()["counts"] == {"issued": 1, "already_issued": 11}
     assert club.replay()["counts"] == {"already_issued": 12}
+    assert club.rows("SELECT DISTINCT status FROM memberships") == [("active",)]
     assert club.sweep() is None
 
 

@@ -12,12 +12,13 @@ from issuance import health
 from issuance.catalog import rules
 from issuance.catalog.rules import NewCreditRule
 from issuance.database.connections import transaction
-from issuance.engine import attempts, limits, schedules
+from issuance.engine import attempts, batches, limits, run_work, schedules
 from issuance.engine.schedules import State
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
 from tests.database.clubs import Club, at
+from tests.database.test_settling import WORTHLESS
 from tests.database.test_side_by_side import Beside
 
 _SHARED = "SELECT schedule_id, due_at, settled_at, size FROM schedules WHERE shared ORDER BY schedule_id"
@@ -40,6 +41,16 @@ def spa(new_club: Callable[..., Club]) -> Iterator[Club]:
     assert [row.size for row in spa.rows(_SHARED)] == [6]
     yield spa
     spa.engine.dispose()
+
+
+@pytest.fixture
+def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every batch is done as a whole: none is saved by being done in parts after it failed."""
+
+    def taken_apart(*_: object) -> None:
+        raise AssertionError("the batch was taken apart")
+
+    monkeypatch.setattr(batches, "_in_parts", taken_apart)
 
 
 def sharing(spa: Club) -> list[UUID]:
@@ -125,6 +136,45 @@ def test_news_that_is_not_settled_when_many_fall_due_is_not_lost(spa: Club) -> N
     assert one not in sharing(spa)
 
 
+@pytest.mark.usefixtures("whole")
+def test_all_who_share_may_have_the_same_news(spa: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They leave, are settled together with their news, and need not share a schedule after it."""
+    monkeypatch.setattr(limits, "current", replace(limits.current, fewest_sharing=7))
+    charged = [
+        {"membership_id": str(one), "charge_id": str(one), "period_start": "2031-03-31", "amount": 5000}
+        for one in spa.members
+    ]
+    spa.tell("charge.initiated", "2031-03-10", *charged)
+    assert sweep(spa, "2031-04-01") == {"issued": 6}
+    assert sharing(spa) == []
+    assert credits_of(spa) == [3] * 6
+    assert spa.value("SELECT count(*) FROM charges WHERE state = 'initiated'") == 6
+
+
+def test_those_who_shared_are_all_done_in_parts(spa: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker dies with the first part of a batch: whoever claims the batch next finds all of its memberships."""
+    monkeypatch.setattr(limits, "current", replace(limits.current, part=2))
+    spa.move_clock("2031-04-01")
+
+    def failing(*_: object) -> run_work.Done:
+        raise ZeroDivisionError("the batch is done in parts")
+
+    def dying(*_: object) -> run_work.Done:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_work, "work_on_range", failing)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_work, "work_on", dying)
+        with pytest.raises(KeyboardInterrupt):
+            spa.sweep()
+    spa.rows("UPDATE run_batches SET claimed_at = claimed_at - interval '1 minute'")
+    spa.rows(WORTHLESS)
+    run_id = spa.value("SELECT run_id FROM runs WHERE finished_at IS NULL")
+    spa.work(run_id)
+    assert spa.run(run_id)["counts"] == {"issued": 6}
+    assert credits_of(spa) == [3] * 6
+
+
 def test_one_whose_rows_are_refused_leaves(spa: Club) -> None:
     """The others go on together; it is tried again, and gets its credit when that is possible."""
     one = sorted(spa.members)[3]
@@ -167,6 +217,17 @@ def test_most_having_redeemed_the_others_still_lose_theirs(spa: Club) -> None:
     assert len(sharing(spa)) == 6
     ended = "SELECT count(*) FILTER (WHERE expired_at IS NOT NULL), count(redeemed_at) FROM credits"
     assert spa.rows(ended) == [(7, 5)]
+
+
+@pytest.mark.usefixtures("whole")
+def test_where_all_have_redeemed_each_leaves(spa: Club) -> None:
+    """Nobody can stand for the others: each is settled by itself, with its own schedule."""
+    for code in spa.rows("SELECT code FROM credits WHERE expired_at IS NULL"):
+        with transaction(spa.engine, spa.brand_id) as connection:
+            redemptions.redeem_credit(connection, spa.brand_id, code[0], Booking())
+    assert sweep(spa, "2031-04-01") == {"issued": 6}
+    assert sharing(spa) == []
+    assert credits_of(spa) == [3] * 6
 
 
 def test_a_rule_saved_at_the_very_instant_wakes_those_who_share(spa: Club) -> None:

@@ -6,7 +6,7 @@ from campaigns.sabotage import guards
 from campaigns.sabotage.campaign import REPO, Copy
 
 #: Taken out for real.
-SHARE = ("conflict-is-named",)
+SHARE = ("no-silent-loss",)
 
 
 def test_a_copy_runs_its_own_code_and_is_whole_again(given: object, tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ GONE = """
 #: Words of names there that are not in the glossary, because they mean what they mean anywhere: nouns, words that stand
 #: beside one, and what happened or is done where one might look for a noun.
 PLAIN = """
-    announcement arrival bisection book change history kind limit message model moment process queue range row span
+    announcement arrival bisection book busy change history kind limit message model moment process queue range row span
     tick writer
     anything every issuing its look new own read trust work
     happened raced tell told updating waiting worked
