@@ -1,5 +1,5 @@
--- Issuance: the one definition of its tables. Apply it as often as you like:
---     issuance schema apply
+-- Issuance: the one picture of its newest schema. A new database is made of it (issuance schema apply), an older one
+-- is brought to it by migrations (issuance schema upgrade); a test holds that both come out the same.
 -- Every key begins with brand_id, so that a brand's rows lie together and can be partitioned or
 -- distributed by brand. Constraints have names because errors and tests speak of them.
 -- Instants are timestamptz; dates are calendar dates in the brand's time zone.
@@ -26,6 +26,28 @@ BEGIN
     END LOOP;
     SET ROLE issuance_processes;
 END $$;
+
+-- The schema itself -----------------------------------------------------------------------------
+
+-- Where the schema stands: a row for the last migration whose part *before* was run, one for *after*
+-- (issuance schema status). Alembic's table, by Alembic's name.
+CREATE TABLE IF NOT EXISTS alembic_version (
+    version_num varchar(32) NOT NULL,
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+
+-- How far the part of a migration is that is under way, so that one that is killed goes on where it was.
+CREATE TABLE IF NOT EXISTS schema_steps (
+    revision text NOT NULL,
+    step     integer NOT NULL,
+    what     text NOT NULL,
+    -- Of a backfill: the key of the last row that is done, how many they are, and what they took.
+    position text[],
+    rows     bigint NOT NULL DEFAULT 0,
+    seconds  double precision NOT NULL DEFAULT 0,
+    done_at  timestamptz,
+    PRIMARY KEY (revision, step)
+);
 
 -- Tenants, keys ---------------------------------------------------------------------------------
 

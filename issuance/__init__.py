@@ -2,7 +2,8 @@
 
 import zoneinfo
 
-__version__ = "0.1.0"
+#: The one place that says so: pyproject.toml, the API document and `issuance --version` read it here.
+__version__ = "0.2.0"
 
 # Zones come from the pinned tzdata on every host, not from the host's own files: they must agree on every midnight.
 zoneinfo.reset_tzpath(to=())

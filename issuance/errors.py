@@ -152,7 +152,32 @@ class CreditUnknown(Invalid):
 
 
 class SchemaBehind(IssuanceError):
-    """The database's tables are not those of schema.sql. Run: issuance schema apply."""
+    """The database's schema is older than this version can work with. Run: issuance schema upgrade"""
 
     code = "schema_behind"
     status = 503
+
+
+class SchemaAhead(IssuanceError):
+    """The database's schema is newer than this version can work with. Start the version that upgraded it."""
+
+    code = "schema_ahead"
+    status = 503
+
+
+class SchemaUnknown(IssuanceError):
+    """The database's tables are not those of any version."""
+
+    code = "schema_unknown"
+
+
+class UpgradeRefused(IssuanceError):
+    """The schema can not be upgraded now."""
+
+    code = "upgrade_refused"
+
+
+class UpgradeFailed(IssuanceError):
+    """A step of the upgrade failed. What was done stays done: run it again to go on."""
+
+    code = "upgrade_failed"

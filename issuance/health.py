@@ -1,11 +1,15 @@
 """Whether the parts that a process needs are there, and the figures that an operator watches (INTERFACE 10)."""
 
+import psycopg
 import redis
 from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance.database import schema
+from issuance.database import row_security
+from issuance.database.connections import driver_of
+from issuance.database.revisions import standing_of
+from issuance.errors import SchemaAhead, SchemaBehind
 
 #: Counting stops here: past it, "very many" is all that an operator needs to know.
 MOST_COUNTED = 100_000
@@ -68,9 +72,12 @@ def failures(engine: Engine, broker: RedisBroker) -> dict[str, str]:
     failed = {}
     try:
         with engine.connect() as connection:
-            if not schema.is_current(connection):
-                failed["schema"] = "behind schema.sql: issuance schema apply"
-    except SQLAlchemyError:
+            standing_of(driver_of(connection)).check()
+            if tables := row_security.open_tables(connection):
+                failed["schema"] = f"brands are not kept apart in {', '.join(tables)}. Run: issuance schema apply"
+    except (SchemaAhead, SchemaBehind) as error:
+        failed["schema"] = error.message
+    except (SQLAlchemyError, psycopg.Error):
         failed["database"] = "not reachable"
     try:
         broker.client.ping()

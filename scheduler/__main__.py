@@ -1,11 +1,13 @@
 """`python -m scheduler`: calls `tick.run_once` every second. SIGTERM and SIGINT end it after the current tick."""
 
 import signal
+import sys
 import threading
 import time
 
 from issuance import log
 from issuance.database import engine_for
+from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.hints import broker_for
 from issuance.settings import settings
 from scheduler.tick import run_once, tidy
@@ -17,7 +19,7 @@ TIDY_EVERY = 3600.0
 
 
 def main() -> None:
-    """Run until told to stop. A tick that fails is logged; the next one looks again."""
+    """Run until told to stop, or the schema does not fit. A tick that fails is logged; the next one looks again."""
     own = settings()
     log.set_up(own.log_format, own.log_level)
     stop = threading.Event()
@@ -43,6 +45,8 @@ def main() -> None:
                     webhooks=tick.webhooks,
                     ms=round((time.monotonic() - began) * 1000, 1),
                 )
+        except (SchemaAhead, SchemaBehind) as error:
+            sys.exit(error.message)
         except Exception as error:
             log.logger.error("tick_failed", error=type(error).__name__)
         stop.wait(max(0.0, PERIOD - (time.monotonic() - began)))

@@ -1,11 +1,13 @@
 """The start of a worker process: its log, its broker, and the actors that the broker knows."""
 
 import gc
+import sys
 
 import dramatiq
 
 from issuance import hints, log
-from issuance.database import engine_for
+from issuance.database import check_schema, engine_for
+from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.settings import settings
 from worker.actors import Actors
 from worker.messages import ReadsAnything, TrustsItsQueue
@@ -18,6 +20,11 @@ def start() -> None:
     # A batch makes many small objects and no cycles: looking for cycles every few hundred objects would be wasted.
     gc.set_threshold(100_000)
     dramatiq.set_encoder(ReadsAnything())
+    engine = engine_for(own.database_url)
+    try:
+        check_schema(engine)
+    except (SchemaAhead, SchemaBehind) as error:
+        sys.exit(error.message)
     broker = hints.broker_for(own.redis_url, TrustsItsQueue)
     dramatiq.set_broker(broker)
-    Actors(engine_for(own.database_url), broker).declare()
+    Actors(engine, broker).declare()

@@ -6,7 +6,8 @@ import uvicorn
 
 from issuance import log, settings
 from issuance.api.app import create_app
-from issuance.errors import SettingsError
+from issuance.database.connections import check_schema, engine_for
+from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
 
 #: Seconds that requests have to finish after SIGTERM.
 GRACE_SECONDS = 20
@@ -19,6 +20,10 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(error.message)
     log.set_up(given.log_format, given.log_level)
+    try:
+        check_schema(engine_for(given.database_url))
+    except (SchemaAhead, SchemaBehind) as error:  # it answers all the same, with 503: /readyz says why
+        log.logger.error("schema_unfit", message=error.message)
     uvicorn.run(
         create_app(given),
         host=given.host,

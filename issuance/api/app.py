@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 from fastapi import FastAPI
 
-from issuance import database, hints
+from issuance import __version__, database, hints
 from issuance.api import (
     analytics,
     billing_events,
@@ -63,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
     """The application on the servers that `settings` names."""
     app = FastAPI(
         title="Issuance",
-        version="0.1.0",
+        version=__version__,
         description=_DESCRIPTION,
         lifespan=_life,
         redirect_slashes=False,

@@ -2,9 +2,10 @@
 
 import os
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import httpx
+import psycopg
 import redis
 import sqlalchemy.exc
 import typer
@@ -26,6 +27,23 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(shown: bool) -> None:
+    if shown:
+        version.version()
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Turns membership billing events into credits, by rules, exactly once."""
+
+
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.add_typer(brands.app, name="brands")
@@ -76,10 +94,10 @@ def as_line(error: Exception) -> tuple[str, int]:
             return f"{error.message} ({fields})" if fields else error.message, BAD_USE
         case IssuanceError():
             return error.message, FAILURE
-        case sqlalchemy.exc.ProgrammingError() if "UndefinedTable" in type(error.orig).__name__:
-            return "The database has no tables yet. Run: issuance schema apply", FAILURE
         case sqlalchemy.exc.OperationalError():
             return f"PostgreSQL does not answer: {first_line(error.orig)}", FAILURE
+        case psycopg.OperationalError():
+            return f"PostgreSQL does not answer: {first_line(error)}", FAILURE
         case redis.RedisError():
             return f"Redis does not answer: {first_line(error)}", FAILURE
         case httpx.HTTPError():

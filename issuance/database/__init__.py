@@ -2,10 +2,18 @@
 
 The face gives what every unit of work needs: an engine for each process (`engine_for`, `looks_for`), and a transaction
 for each unit of work (`transaction`; `undone` for what is only tried; `show`). Beside it: `tables` (schema.sql as
-SQLAlchemy Core sees it), `schema` (apply schema.sql, compare it with what is there), `paging` and `cursors` (the two
-kinds of lists).
+SQLAlchemy Core sees it), `schema` (make, compare and upgrade the tables), `revisions` (which version's tables they
+are), `paging` and `cursors` (the two kinds of lists).
 """
 
-from issuance.database.connections import MOST_CONNECTIONS, engine_for, looks_for, show, transaction, undone
+from issuance.database.connections import (
+    MOST_CONNECTIONS,
+    check_schema,
+    engine_for,
+    looks_for,
+    show,
+    transaction,
+    undone,
+)
 
-__all__ = ["MOST_CONNECTIONS", "engine_for", "looks_for", "show", "transaction", "undone"]
+__all__ = ["MOST_CONNECTIONS", "check_schema", "engine_for", "looks_for", "show", "transaction", "undone"]

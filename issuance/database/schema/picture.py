@@ -1,0 +1,62 @@
+"""schema.sql, the one picture of the newest schema: found, and applied to a database."""
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from issuance.database.connections import driver_of
+from issuance.database.revisions import Standing, standing_of
+from issuance.database.schema.history import History
+from issuance.database.schema.sessions import session, take_turn
+from issuance.errors import SchemaBehind
+
+_HAS_TABLES = "SELECT to_regclass('brands') IS NOT NULL OR to_regclass('alembic_version') IS NOT NULL"
+
+
+def picture() -> str:
+    """schema.sql of this code."""
+    here = Path(__file__).parent
+    for place in (here.parents[2] / "schema.sql", here.parents[1] / "schema.sql"):  # a clone, an installed distribution
+        if place.is_file():
+            return place.read_text(encoding="utf-8")
+    raise SchemaBehind("schema.sql is not beside the code: reinstall issuance.")
+
+
+def apply(url: str) -> None:
+    """Make the newest schema in an empty database, all of it or nothing, one at a time.
+
+    In one that has it already, what may be replaced (functions, triggers, policies) is made anew, as often as you like.
+    Raises SchemaBehind where there is an older one, and SchemaAhead where there is a newer one.
+    """
+    with session(url) as connection:
+        driver = driver_of(connection)
+        take_turn(driver)
+        if has_tables(driver):
+            _is_newest(standing_of(driver), History())
+        make(driver, History(), picture())
+
+
+def make(driver: psycopg.Connection[Any], history: History, statements: str) -> None:
+    """Runs the picture of the newest schema, and says in the database that it is that."""
+    with driver.transaction():
+        driver.execute(statements.encode())  # many statements, and none of their % is a placeholder
+        stamp(driver, history.heads)
+
+
+def stamp(driver: psycopg.Connection[Any], revisions: tuple[str, ...]) -> None:
+    """Writes down where the schema stands."""
+    driver.execute("DELETE FROM alembic_version")
+    for revision in revisions:
+        driver.execute("INSERT INTO alembic_version (version_num) VALUES (%s)", [revision])
+
+
+def has_tables(driver: psycopg.Connection[Any]) -> bool:
+    """Whether the database has tables of Issuance, of whatever version."""
+    return bool((driver.execute(_HAS_TABLES).fetchone() or [False])[0])
+
+
+def _is_newest(standing: Standing, history: History) -> None:
+    standing.check(history.newest)
+    if history.pending(standing):
+        raise SchemaBehind("The upgrade of the database's schema is not done. Run: issuance schema upgrade")

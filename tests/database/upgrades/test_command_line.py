@@ -1,0 +1,88 @@
+"""`issuance schema` and `issuance --version`: what they print, and where they stop."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from issuance import __version__
+from issuance.database.revisions import MIGRATIONS
+from tests.database.cli import Cli, cli
+from tests.database.upgrades.conftest import HISTORY, connect
+from tests.serving import REPO
+
+__all__ = ["cli"]
+
+#: `issuance schema upgrade` on the history of these tests, in batches that take their time.
+UPGRADE = """
+import sys, time
+from issuance.cli.main import main
+from issuance.database.schema import execution, upgrades, history
+from pathlib import Path
+known = history.History(Path(sys.argv.pop(1)))
+upgrades.History = lambda: known
+execution.FIRST_BATCH = execution.MOST_BATCH = execution.LEAST_BATCH = 100
+batch = execution.Execution._batch
+def slow(self, *arguments):
+    print("batch", flush=True)
+    time.sleep(0.02)
+    return batch(self, *arguments)
+execution.Execution._batch = slow
+main()
+"""
+
+
+def test_the_version_is_in_one_place(cli: Cli) -> None:
+    """pyproject.toml, the API document and the command line read it from `issuance`."""
+    assert cli("--version").out == f"{__version__}\n"
+    assert cli("version").out == f"{__version__}\n"
+    product = ["issuance", "scheduler", "worker", "pyproject.toml", ":!*/migrations/versions/*"]
+    command = ["git", "grep", "-lF", f'"{__version__}"', "--", *product]
+    named = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True).stdout
+    assert named == "issuance/__init__.py\n"
+
+
+def test_a_database_of_0_1_0_from_the_command_line(
+    cli: Cli, empty_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Status, upgrade, status, difference: as an operator reads them."""
+    url = empty_database()
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert cli("schema", "status").out == "The database has no tables yet. Run: issuance schema apply\n"
+    with connect(url) as connection:
+        connection.execute((MIGRATIONS / "base.sql").read_bytes())
+    assert cli("schema", "status").out.startswith("The database has the tables of 0.1.0. Stop all processes, then run")
+    refused = cli("schema", "apply")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "Run: issuance schema upgrade" in refused.err
+    assert cli("schema", "upgrade").out.endswith("The database has the newest schema.\n")
+    assert re.match(r"The database has the newest schema: migration \d+\.\n", cli("schema", "status").out)
+    assert cli("schema", "upgrade", "--json").json == {"ran": [], "pending": [], "waits_for": None}
+    assert cli("schema", "diff").code == 0
+    assert cli("schema", "upgrade", "--before", "--after").code == 2
+
+
+def test_a_stopped_upgrade_says_that_it_goes_on(shop: str) -> None:
+    """Ctrl-C in the middle of a backfill: one line, exit 130; the next one does the rest."""
+    command = [sys.executable, "-c", UPGRADE, str(HISTORY), "schema", "upgrade"]
+    environment = {**os.environ, "DATABASE_URL": shop}
+    upgrading = subprocess.Popen(
+        command, cwd=REPO, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert upgrading.stdout is not None
+    for _ in range(5):
+        assert upgrading.stdout.readline() == "batch\n"
+    upgrading.send_signal(signal.SIGINT)
+    _, said = upgrading.communicate(timeout=60)
+    assert (upgrading.returncode, said) == (130, "issuance: stopped. What was done stays done: run it again to go on\n")
+    with connect(shop) as connection:
+        begun = connection.execute("SELECT rows FROM schema_steps WHERE done_at IS NULL").fetchone()
+    assert begun is not None
+    assert 0 < begun[0] < 20_000
+    again = subprocess.run(command, cwd=REPO, env=environment, text=True, capture_output=True, check=False)
+    assert again.returncode == 0
+    assert again.stdout.endswith("before_0003, after_0003 done. The database has the newest schema.\n")
