@@ -1,4 +1,4 @@
-"""Asks the product's calendar and the oracles the same questions."""
+"""The product's calendar asked the same questions as the oracles."""
 
 import itertools
 import random
@@ -12,7 +12,7 @@ import psycopg
 
 from campaigns.calendar import oracle
 from issuance.deciding.calendar import Calendar, add_months, add_validity, day_of, instant_of, midnight
-from issuance.deciding.frequency import Interval, Validity
+from issuance.deciding.frequency import BillingFrequency, Validity
 
 FIRST_YEAR, LAST_YEAR = 2000, 2037
 #: Triples a question to PostgreSQL.
@@ -45,18 +45,23 @@ _WALL_LATER = """
 """
 
 
+#: Weeks never clamp: months and years do.
+MONTHLY = ["P1M", "P3M", "P6M", "P1Y", "P2M", "P5M", "P18M", "P36M", "P2Y", "P3Y"]
+MONTH = BillingFrequency.parse("P1M").interval
+
+
 class Triple(NamedTuple):
-    """One question: when is boundary(n) of a membership with this start, anchor and frequency?"""
+    """Which boundary: boundary(n) of a membership that starts on a date, with an anchor and a frequency."""
 
     starts_on: date
     anchor: date
-    frequency: Interval
+    frequency: BillingFrequency
     n: int
 
 
 @dataclass
 class Report:
-    """How much was asked, and each answer in which the product differs from an oracle."""
+    """What was asked, and where the product said something else than an oracle."""
 
     triples: int = 0
     zones: int = 0
@@ -73,13 +78,13 @@ def triples(seed: int, count: int) -> Iterator[Triple]:
         last = oracle.length_of(year, month)
         anchor = date(year, month, chance.randint(28, last) if chance.random() < 0.5 else chance.randint(1, last))
         before = chance.choice((0, 0, 1, 27, 28, 29, 30, 31, chance.randint(1, 400)))
-        frequency = Interval(chance.choice((1, 2, 3, 6, 12, 24, 36)), 0)
+        frequency = BillingFrequency.parse(chance.choice(MONTHLY))
         n = chance.randint(0, 12) if chance.random() < 0.5 else chance.randint(0, 600 // frequency.months)
         yield Triple(anchor - timedelta(days=before), anchor, frequency, n)
 
 
 def check_triples(connection: psycopg.Connection, asked: Sequence[Triple], report: Report) -> None:
-    """Check boundary(n), that it is the calendar's nth date, and the date that the calendar finds after it."""
+    """boundary(n), and that the calendar has it as its nth date and finds the next one after it."""
     steps = [triple.n if triple.starts_on == triple.anchor else triple.n - 1 for triple in asked]
     months = [step * triple.frequency.months for step, triple in zip(steps, asked, strict=True)]
     rows = connection.execute(_MONTHS_LATER, ([triple.anchor for triple in asked], months)).fetchall()
@@ -88,7 +93,7 @@ def check_triples(connection: psycopg.Connection, asked: Sequence[Triple], repor
         anchor, starts_on, frequency, n = triple.anchor, triple.starts_on, triple.frequency, triple.n
         expected = starts_on if step < 0 else postgres
         scratch = date(*oracle.later(anchor.year, anchor.month, anchor.day, moved))
-        calendar = Calendar(ZoneInfo("UTC"), starts_on, anchor, frequency)
+        calendar = Calendar(ZoneInfo("UTC"), starts_on, anchor, frequency.interval)
         here, following = itertools.islice(calendar.boundaries(None), n, n + 2)
         after = date(*oracle.later(anchor.year, anchor.month, anchor.day, moved + frequency.months))
         said = (add_months(anchor, moved), here, following)
@@ -102,7 +107,7 @@ def zones() -> list[str]:
 
 
 def check_zone(connection: psycopg.Connection, name: str, changes: Sequence[int], report: Report) -> None:
-    """Check dates and wall-clock times around some changes of a zone."""
+    """What the product makes of dates and wall-clock times around some of a zone's changes."""
     connection.execute(_IN_ZONE, (name,))
     report.zones += 1
     report.changes += len(changes)
@@ -134,7 +139,7 @@ def _check_dates(name: str, zone: ZoneInfo, scratch: oracle.Zone, change: int, r
         for anchor in (today - timedelta(days=70), today):
             begins = (scratch.first(_number(boundary) * oracle.DAY) for boundary in _monthly(anchor))
             expected = next(begin for begin in begins if begin > instant)
-            said = Calendar(zone, anchor, anchor, Interval(1, 0)).next_boundary_after(None, _instant(instant))
+            said = Calendar(zone, anchor, anchor, MONTH).next_boundary_after(None, _instant(instant))
             _compare(report, f"{name}: {anchor}'s boundary after {_instant(instant)}", said, _instant(expected))
 
 

@@ -6,7 +6,9 @@ import argparse
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+from campaigns.model import decided
 from campaigns.model.histories import history
 from campaigns.model.server import server_of_environment
 from campaigns.model.shrink import account, failure, shrink
@@ -19,19 +21,21 @@ def main() -> int:
     parser.add_argument("--shrink", type=float, default=120, help="seconds spent on making a failure short")
     parser.add_argument("--stop-after", type=int, default=5, help="failures after which to give up")
     parser.add_argument("--together", type=int, default=2, help="histories played at the same time")
+    parser.add_argument("--in-memory", action="store_true", help="only the decisions, without a server")
     args = parser.parse_args()
-    server, began = server_of_environment(), time.monotonic()
+    fails = decided.failure if args.in_memory else partial(failure, server_of_environment())
+    began = time.monotonic()
     failed: list[int] = []
 
     def play(seed: int) -> tuple[int, str | None]:
         if len(failed) >= args.stop_after:
             return seed, None
         whole = history(seed)
-        mismatch = failure(server, whole)
+        mismatch = fails(whole)
         if mismatch is None:
             return seed, None
         failed.append(seed)
-        return seed, account(*shrink(server, whole, mismatch, args.shrink))
+        return seed, account(*shrink(fails, whole, mismatch, args.shrink))
 
     with ThreadPoolExecutor(args.together) as pool:
         seeds = range(args.start, args.start + args.seeds)

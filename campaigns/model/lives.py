@@ -280,11 +280,10 @@ class Life:
         identified = all(guest.by_id for guest in self.party)
         for _ in range(self.random.choice([0, 0, 1, 2])):
             time = self._sometime(max(self.start, self.signed_up.time), self.end)
-            names = self.random.sample(NAMES, self.random.randrange(0, 3))
-            kept = [name for name in party if self.chance(0.7)]
-            if self.chance(0.25):
-                names, kept = [], party
-            party = list(dict.fromkeys([*kept, *names])) or [self.random.choice(NAMES)]
+            same = self.chance(0.25)
+            names = [] if same else self.random.sample(NAMES, self.random.randrange(0, 3))
+            kept = [name for name in party if same or self.chance(0.7)]
+            party = list(dict.fromkeys([*kept, *names])) or NAMES[:1]
             lead = lead if lead in party and self.chance(0.7) else self.random.choice(party)
             by_id = identified and self.chance(0.6)
             guests = [self._guest(name, name == lead, by_id) for name in party]

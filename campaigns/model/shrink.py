@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from campaigns.model.brand import Server
 from campaigns.model.driver import MismatchError, Play
@@ -21,7 +22,9 @@ def failure(server: Server, history: History) -> MismatchError | None:
     return None
 
 
-def shrink(server: Server, history: History, mismatch: MismatchError, seconds: float) -> tuple[History, MismatchError]:
+def shrink(
+    fails: Callable[[History], MismatchError | None], history: History, mismatch: MismatchError, seconds: float
+) -> tuple[History, MismatchError]:
     """Drops operations while it still fails, for at most `seconds` of real time."""
     deadline = time.monotonic() + seconds
     history = replace(history, ops=history.ops[: mismatch.step + 1])
@@ -31,7 +34,7 @@ def shrink(server: Server, history: History, mismatch: MismatchError, seconds: f
         for candidate in smaller(history):
             if time.monotonic() > deadline:
                 return history, mismatch
-            found = failure(server, candidate)
+            found = fails(candidate)
             if found and found.args[0].split()[0] == mismatch.args[0].split()[0]:
                 history, mismatch = replace(candidate, ops=candidate.ops[: found.step + 1]), found
                 progress = True
@@ -71,4 +74,4 @@ def check(server: Server, history: History, seconds: float = 60) -> None:
     """Plays the history; where the server and the oracle disagree, fails with a short account of it."""
     mismatch = failure(server, history)
     if mismatch:
-        raise AssertionError("\n" + account(*shrink(server, history, mismatch, seconds))) from None
+        raise AssertionError("\n" + account(*shrink(partial(failure, server), history, mismatch, seconds))) from None
