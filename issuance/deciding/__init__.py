@@ -1,7 +1,7 @@
 """The pure core: what is owed, and why. No I/O, no clock, no SQLAlchemy.
 
 Read in this order: frequency → calendar → facts → coverage → charges → standing → types → parties → history →
-releases → occurrences → used → validities → decisions → settlement, manual_issue. `recognition` says who is who on lists
-of guests, before they are facts. `decisions.decide(history, rules)` is the one place where the rules
+releases → occurrences → used → validities → decisions → settlement, manual_issue. `recognition` says who is who on
+lists of guests, before they are facts. `decisions.decide(history, rules)` is the one place where the rules
 of SEMANTICS are applied; the sweep, events, manual issue, replay and explain all ask it.
 """
