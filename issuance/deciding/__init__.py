@@ -2,11 +2,6 @@
 
 Read in this order: frequency → calendar → facts → coverage → charges → standing → types → parties → history →
 releases → occurrences → used → validities → decisions → settlement, manual_issue. `recognition` says who is who on
-<<<<<<< HEAD
 lists of guests, before they are facts. `decisions.decide(history, rules)` is the one place where the rules of
 SEMANTICS are applied; the sweep, events, manual issue, replay and explain all ask it.
-=======
-lists of guests, before they are facts. `decisions.decide(history, rules)` is the one place where the rules
-of SEMANTICS are applied; the sweep, events, manual issue, replay and explain all ask it.
->>>>>>> facts1
 """
