@@ -62,7 +62,7 @@ def standing_of(changes: Iterable[StatusChanged], charges: Sequence[Charge], zon
     counting = {charge.number: charge for charge in charges if charge.covers.has_boundary}
     facts: list[StatusChanged | ChargeTold] = [*changes]
     facts += [fact for charge in counting.values() for fact in charge.told]
-    telling = _Telling(counting, zone)
+    telling = _State(counting, zone)
     for fact in sorted(facts, key=lambda fact: fact.moment):
         telling.end_if_due(fact.moment.at)
         telling.tell(fact)
@@ -79,7 +79,7 @@ class _End(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Telling:
+class _State:
     """What the facts up to one of them come to."""
 
     charges: dict[int, Charge]

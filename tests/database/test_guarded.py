@@ -204,7 +204,7 @@ def test_one_bad_does_not_take_its_batch_apart(spa: Club, monkeypatch: pytest.Mo
 def test_what_was_redeemed_while_it_was_taken_back_is_flagged(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settling that would have revoked it is done again with what is true now: the operator sees it."""
     (member,) = club.sign_up()
-    stranger = {"guest_id": str(uuid4()), "name": "Eve", "lead_booker": True}
+    stranger = {"guest_id": str(uuid4()), "name": "Eve", "external_user_id": "eve", "lead_booker": True}
     left = {"membership_id": str(member), "guests": [stranger]}
     club.tell("membership.guests_changed", "2031-01-31T11:00", left)
     write, raced = writer.write, itertools.count()

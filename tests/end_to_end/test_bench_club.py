@@ -56,7 +56,7 @@ def test_a_copy_shares_no_id_with_another(kind: str, request: pytest.FixtureRequ
     club: Club = request.getfixturevalue(kind)
     events, charges = (3 * MEMBERS, MEMBERS) if kind == "external" else (MEMBERS, 0)
     counts = {
-        "SELECT count(DISTINCT external_user_id) FROM memberships": MEMBERS,
+        "SELECT count(DISTINCT member_id) FROM memberships": MEMBERS,
         "SELECT count(DISTINCT guest_id) FROM guests": MEMBERS,
         "SELECT count(DISTINCT event_id) FROM billing_events": events,
         "SELECT count(*) FROM billing_events WHERE data->>'external_user_id' = 'member of ' || membership_id": MEMBERS,
