@@ -119,6 +119,13 @@ def test_charges_of_one_period_are_told_apart(new_club: NewClub, second: str) ->
         for number, what in enumerate(("failed", second)):
             _charge(club, members, what, f"2031-02-28T0{6 + number}:00", number)
             settle(club, members)
+            if what == second == "failed" and number == 0:  # this trouble is over, that of the other charge is not
+                club.tell(
+                    "membership.status_changed",
+                    "2031-02-28T06:30",
+                    *({"membership_id": str(one), "status": "active"} for one in members),
+                )
+                settle(club, members)
         club.move_clock("2031-02-28T13:00")
         for number in (0, 1):
             _charge(club, members[number::2], "succeeded", "2031-02-28T12:30", number)
@@ -136,6 +143,17 @@ def _charge(club: Club, members: Sequence[UUID], what: str, time: str, number: i
         for one in members
     ]
     club.tell(f"charge.{what}", time, *says)
+
+
+def test_each_has_the_outcome_of_its_own_news(new_club: NewClub) -> None:
+    """Half of the alike memberships are charged for the period that begins, half for a later one."""
+    club = new_club()
+    members = club.sign_up(8)
+    club.move_clock("2031-02-28T12:00")
+    charge(club, members[::2], "initiated", "2031-02-28T06:00")
+    charge(club, members[1::2], "initiated", "2031-02-28T06:00", month="2031-03-31")
+    club.settle(members)
+    assert [len(of(club, one)) for one in members] == [2, 1] * 4
 
 
 def test_late_news_is_read_with_what_it_comes_before_or_after(new_club: NewClub) -> None:

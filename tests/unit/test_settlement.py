@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from datetime import date, timedelta
 from unittest.mock import patch
 
@@ -151,6 +152,20 @@ def test_a_move_heard_of_late_takes_back_what_it_leaves_no_time() -> None:
     life.settle(now)
     assert [credit.revoked_by for credit in life.credits] == ["facts"]
     assert not life.live(now)
+
+
+def test_what_was_redeemed_is_flagged_and_stays() -> None:
+    """Neither the end of its period nor a charge that is taken back expires or revokes a redeemed credit."""
+    life = Life(rules=[rule(version(roll_over=False))])
+    life.charge(at("2030-01-31T01:00:00"), "succeeded", "c", "2030-01-31")
+    life.settle(at("2030-01-31T02:00:00"))
+    redeemed_at, told_at = at("2030-02-01"), at("2030-02-02")
+    life.credits = [replace(credit, uses=1, redeemed_at=redeemed_at) for credit in life.credits]
+    life.charge(told_at, "refunded", "c", "2030-01-31")
+    for now in (told_at, at("2030-03-01")):
+        life.settle(now)
+        ends = [(credit.flagged_at, credit.expired_at, credit.revoked_at) for credit in life.credits]
+        assert ends == [(told_at, None, None)]
 
 
 @laws
