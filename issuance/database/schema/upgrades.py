@@ -101,6 +101,8 @@ def _run(connection: Connection, history: History, until: Until, tell: Listener)
 
     driver = driver_of(connection)
     pending = history.pending(done_in(driver))
+    # One that was killed when its part was done may have left these.
+    driver.execute("DELETE FROM schema_steps WHERE revision <> ALL (%s)", [[part.revision for part in pending]])
     ran: list[Part] = []
     for part in pending:
         if part.takes_away and until is Until.BEFORE and part.release == history.parts[-1].release:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 import pytest
@@ -26,8 +27,9 @@ with session(sys.argv[1]) as connection:
     print("has it", flush=True)
     driver_of(connection).execute("SELECT pg_sleep(60)")
 """
-#: How long a killed one may go on after its first word, in seconds; one that is let alone takes longer.
-LONGEST = 0.4
+#: How many words an upgrade may say before it is killed, and for how many seconds it may go on after the last of them.
+#: One that is let alone says about sixty.
+MOST_WORDS, LONGEST = 10, 0.02
 #: A process that has imported everything already: most of what is killed is the upgrade, not Python that starts.
 FORK = multiprocessing.get_context("fork")
 
@@ -46,9 +48,11 @@ def kill_until_done(url: str, chance: random.Random) -> int:
         upgrading = FORK.Process(target=upgrade, args=(url, sender))
         upgrading.start()
         sender.close()
-        words.poll(60)
-        upgrading.join(chance.uniform(0, LONGEST))
-        upgrading.kill()
+        with suppress(EOFError):  # it has come to its end
+            for _ in range(chance.randint(1, MOST_WORDS)):
+                words.recv()
+            upgrading.join(chance.uniform(0, LONGEST))
+            upgrading.kill()
         upgrading.join()
         if upgrading.exitcode == 0:
             return kills
