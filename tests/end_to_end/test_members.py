@@ -127,8 +127,8 @@ def test_a_removed_member_comes_back_without_old_credits(brand: Brand) -> None:
 
 
 def test_a_removed_member_gets_nothing_more_as_a_guest_of_others(brand: Brand) -> None:
-    """The others on the order get the next turn's credit; a guest who is back has part in the turns that still give
-    something, and in no old credit."""
+    """The others on the order get the next period's credit; a guest who is back has part in the periods that begin
+    after it, in none that began before, and in no old credit."""
     brand.member("bob")
     kind = brand.rule()
     party: list[dict[str, Any]] = [
@@ -156,8 +156,12 @@ def test_a_removed_member_gets_nothing_more_as_a_guest_of_others(brand: Brand) -
 
     brand.member("bob")
     brand.settle("2031-02-10T12:00:00Z")
+    assert brand.credits(external_user_id="bob", status="live") == []
+    march = {"membership_id": order, "charge_id": "march", "period_start": "2031-03-10"}
+    brand.event("charge.initiated", "2031-03-10T00:00:00Z", **march)
+    brand.settle("2031-03-10T12:00:00Z")
     back = brand.credits(external_user_id="bob", status="live")
-    assert [(credit["membership_id"], credit["period_start"]) for credit in back] == [(order, "2031-02-10")]
+    assert [(credit["membership_id"], credit["period_start"]) for credit in back] == [(order, "2031-03-10")]
 
 
 def test_who_is_named_as_a_guest_is_no_member(brand: Brand) -> None:
