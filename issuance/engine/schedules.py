@@ -141,28 +141,23 @@ _SOONER = Updating(
     key="s.schedule_id",
     shared={"due_at": "timestamptz"},
 )
-_WAKE_SETTLED_AT = text("""
+# A shared row's memberships are of one type.
+_ITS_TYPE = """(SELECT m.membership_type_id
+              FROM memberships m
+             WHERE m.brand_id = :brand_id
+               AND m.membership_id = CASE WHEN s.shared
+                       THEN (SELECT p.membership_id FROM membership_schedules p
+                              WHERE p.brand_id = :brand_id AND p.schedule_id = s.schedule_id LIMIT 1)
+                       ELSE s.schedule_id END)"""
+_WAKE_SETTLED_AT = text(f"""
     UPDATE schedules s SET due_at = :now
      WHERE s.brand_id = :brand_id AND s.settled_at = :now
-       AND (SELECT m.membership_type_id
-              FROM memberships m
-             WHERE m.brand_id = :brand_id
-               AND m.membership_id = CASE WHEN s.shared
-                       THEN (SELECT p.membership_id FROM membership_schedules p
-                              WHERE p.brand_id = :brand_id AND p.schedule_id = s.schedule_id LIMIT 1)
-                       ELSE s.schedule_id END) = ANY(:type_ids)
+       AND {_ITS_TYPE} = ANY(:type_ids)
 """)
-# A shared row's memberships are of one type.
-_WAKE_TYPE = text("""
+_WAKE_TYPE = text(f"""
     UPDATE schedules s SET due_at = least(s.due_at, :now)
      WHERE s.brand_id = :brand_id AND s.size > 0
-       AND (SELECT m.membership_type_id
-              FROM memberships m
-             WHERE m.brand_id = :brand_id
-               AND m.membership_id = CASE WHEN s.shared
-                       THEN (SELECT p.membership_id FROM membership_schedules p
-                              WHERE p.brand_id = :brand_id AND p.schedule_id = s.schedule_id LIMIT 1)
-                       ELSE s.schedule_id END) = :type_id
+       AND {_ITS_TYPE} = :type_id
 """)
 
 

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,14 +64,6 @@ def line(process: "subprocess.Popen[str]") -> str:
     """The next line that a program says."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
-
-
-def eventually(holds: Callable[[], object], seconds: float = 15.0) -> None:
-    """Waits until something holds; fails when it never does."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it never came to hold"
-        time.sleep(0.05)
 
 
 def recorded(home: Path) -> dict[str, int]:

@@ -9,7 +9,8 @@ from subprocess import Popen
 import pytest
 
 from issuance.embedded.environment import REPO
-from tests.end_to_end.homes import eventually, exists, line, recorded
+from tests.end_to_end.homes import exists, line, recorded
+from tests.waiting import eventually
 
 Program = Callable[..., "Popen[str]"]
 pytestmark = pytest.mark.usefixtures("no_servers_given")

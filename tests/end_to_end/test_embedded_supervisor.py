@@ -16,7 +16,8 @@ from issuance.embedded.environment import REPO
 from issuance.embedded.lock import SupervisorLock
 from issuance.embedded.postgres import Postgres
 from issuance.embedded.servers import used
-from tests.end_to_end.homes import SUPERVISOR, eventually, exists, line, recorded
+from tests.end_to_end.homes import SUPERVISOR, exists, line, recorded
+from tests.waiting import eventually
 
 #: Calls the command in its other arguments.
 CALLER = """

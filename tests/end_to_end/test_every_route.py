@@ -1,7 +1,6 @@
 """Two brands, and every operation of the API document with the ids of the other one."""
 
 import re
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from issuance.database.tables import metadata
 from issuance.settings import Settings
 from tests.end_to_end.client import Client
 from tests.serving import Server
+from tests.waiting import eventually
 
 _NOWHERE = Settings(DATABASE_URL="postgresql://nowhere/", REDIS_URL="redis://nowhere/")
 PATHS: dict[str, dict[str, Any]] = create_app(_NOWHERE).openapi()["paths"]
@@ -69,13 +69,9 @@ class Ours(NamedTuple):
 
 def first_attempt(brand: Client, webhook_id: str) -> Any:
     """A webhook's delivery, its first attempt noted: one under way would change the brand's rows in mid-test."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        deliveries = brand.ok("GET", f"/v1/webhooks/{webhook_id}/deliveries")["data"]
-        if deliveries and all(delivery["lastError"] for delivery in deliveries):
-            return deliveries[0]
-        time.sleep(0.1)
-    raise AssertionError("the delivery was not attempted within a minute")
+    path = f"/v1/webhooks/{webhook_id}/deliveries"
+    eventually(lambda: (told := brand.ok("GET", path)["data"]) and all(one["lastError"] for one in told), 60)
+    return brand.ok("GET", path)["data"][0]
 
 
 @pytest.fixture(scope="module")

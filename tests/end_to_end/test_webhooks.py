@@ -1,7 +1,6 @@
 """Webhooks from the outside: registered over HTTP, told by the running processes."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +9,7 @@ import pytest
 
 from campaigns.receiver import Receiver
 from tests.serving import Server
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -24,13 +24,6 @@ def register(http: httpx.Client, url: str, *events: str, **headers: str) -> dict
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
     return made
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline, "it never came to hold"
-        time.sleep(0.05)
 
 
 def test_registered_listed_removed(http: httpx.Client) -> None:
@@ -93,7 +86,7 @@ def test_points_are_told(http: httpx.Client, receiver: Receiver) -> None:
     said = receiver.verified(made["signingSecret"])
     assert {one["type"] for one in said} == {"wallet.credited", "member.archived"}
     path = f"/v1/webhooks/{made['id']}/deliveries"
-    eventually(lambda: len(http.get(path, params={"state": "delivered"}).json()["data"]) == 2)
+    eventually(lambda: len(http.get(path, params={"state": "delivered"}).json()["data"]) == 2, 20)
     deliveries = http.get(path).json()["data"]
     assert sorted(one["attempts"] for one in deliveries) == [1, 2]
     page = http.get(path, params={"limit": 1}).json()
@@ -129,7 +122,7 @@ def test_no_log_line_holds_a_secret(server: Server, http: httpx.Client, receiver
     http.put("/v1/members/ada", json={})
     http.post("/v1/wallet/credit", json={"externalUserID": "ada", "amount": 1}).raise_for_status()
     receiver.wait_for(1)
-    eventually(lambda: '"webhook_attempted"' in server.log.read_text())
+    eventually(lambda: '"webhook_attempted"' in server.log.read_text(), 20)
     said = server.log.read_text()
     assert made["signingSecret"] not in said
     assert made["signingSecret"].removeprefix("whsec_") not in said
