@@ -91,6 +91,11 @@ class Calendar:
         """The billing period since the last move."""
         return self.moves[-1].billing if self.moves else self.billing
 
+    @property
+    def anchor_now(self) -> date:
+        """The anchor as last moved."""
+        return self.moves[-1].anchor if self.moves else self.anchor
+
     def as_it_stood(self, instant: datetime) -> "Calendar":
         """The calendar with the moves up to an instant."""
         moves = tuple(move for move in self.moves if move.at <= instant)

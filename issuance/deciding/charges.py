@@ -31,6 +31,11 @@ class Charge:
     covers: Coverage
 
     @property
+    def automatic(self) -> bool:
+        """Whether `billing: automatic` made it."""
+        return self.number < 0
+
+    @property
     def state(self) -> ChargeState:
         """What the latest fact says."""
         return self.told[-1].state

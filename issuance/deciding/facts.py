@@ -29,14 +29,14 @@ class Status(StrEnum):
 
 
 class ChargeState(StrEnum):
-    """What the latest fact about a charge says."""
+    """What the latest fact about a charge says, in the order in which facts of one instant happened."""
 
     INITIATED = "initiated"
-    SUCCEEDED = "succeeded"
     FAILED = "failed"
     SKIPPED = "skipped"
-    REFUNDED = "refunded"
+    SUCCEEDED = "succeeded"
     DISPUTED = "disputed"
+    REFUNDED = "refunded"
 
 
 class Moment(NamedTuple):
@@ -44,7 +44,7 @@ class Moment(NamedTuple):
     (SEMANTICS 7)."""
 
     at: datetime
-    place: int
+    place: float
 
 
 class Guest(NamedTuple):
@@ -111,7 +111,7 @@ class GuestsChanged:
 @dataclass(frozen=True, slots=True)
 class ChargeTold:
     """One fact about one charge. `number`: 0, 1, 2 … in the order in which the membership's charges were first told
-    of. `period_end` is exclusive; None: not said."""
+    of; -1, -2 … those that `billing: automatic` makes. `period_end` is exclusive; None: not said."""
 
     moment: Moment
     number: int

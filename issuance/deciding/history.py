@@ -1,9 +1,11 @@
 """A membership's facts at an instant, with what follows from them for any of its dates."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cached_property
 
+from issuance.deciding.automatic import automatic_charges
 from issuance.deciding.calendar import Calendar, Move, day_of, midnight
 from issuance.deciding.charges import Charge, charges_of
 from issuance.deciding.facts import (
@@ -20,7 +22,7 @@ from issuance.deciding.facts import (
 )
 from issuance.deciding.frequency import BillingFrequency, Interval
 from issuance.deciding.parties import Parties
-from issuance.deciding.standing import ENDED, Standing, standing_of
+from issuance.deciding.standing import Standing, standing_of
 from issuance.deciding.types import Types
 
 
@@ -44,7 +46,10 @@ class History:
         self.calendar = Calendar(
             facts.zone, self.starts_on, self.first_anchor, facts.billing_frequency.interval, self._moves()
         )
-        self.charges = charges_of((fact for fact in happened if isinstance(fact, ChargeTold)), self.calendar)
+        charged = [fact for fact in happened if isinstance(fact, ChargeTold)]
+        if self.types.ever_automatic:
+            charged += automatic_charges(happened, self.types, self.calendar, self.signed_up_at, now)
+        self._told_charges = charges_of(charged, self.calendar)
 
     def _moves(self) -> tuple[Move, ...]:
         moves: list[Move] = []
@@ -56,7 +61,19 @@ class History:
 
     @cached_property
     def standing(self) -> Standing:
-        return standing_of(self.status_changes, self.charges, self.facts.zone)
+        return standing_of(self.status_changes, self._told_charges, self.facts.zone)
+
+    @cached_property
+    def charges(self) -> list[Charge]:
+        """The charges that were made, told by a biller or automatic."""
+        return [charge for charge in self._told_charges if charge.number not in self.standing.not_charged]
+
+    @cached_property
+    def _by_start(self) -> tuple[list[date], list[Charge], timedelta]:
+        """The first date that each charge covers, ascending, the charges, and the longest time that one covers."""
+        charges = sorted(self.charges, key=lambda charge: charge.covers.start)
+        longest = max((charge.covers.end - charge.covers.start for charge in charges), default=timedelta())
+        return [charge.covers.start for charge in charges], charges, longest
 
     def start_of(self, day: date) -> datetime:
         """The instant at which a date begins in the brand's zone."""
@@ -75,7 +92,7 @@ class History:
     @property
     def billing_anchor(self) -> date:
         """The anchor as last moved."""
-        return self.moves[-1].billing_anchor if self.moves else self.first_anchor
+        return self.calendar.anchor_now
 
     @property
     def billing_frequency(self) -> BillingFrequency:
@@ -117,49 +134,8 @@ class History:
         return max(self.start_of(day), self.signed_up_at) if day == joined else self.start_of(day)
 
     def status_at(self, instant: datetime) -> Status:
-        """The status at an instant, automatic charges included."""
-        status = self.standing.at(instant)
-        if status is Status.UPCOMING and self.types.ever_automatic:
-            first = self.first_automatic_charge
-            if first is not None and first <= instant:
-                return Status.ACTIVE
-        return status
-
-    @cached_property
-    def first_billed(self) -> date:
-        """The first date of the billing calendar: the start, unless the anchor, as last moved before it, is later."""
-        start = self.start_of(self.starts_on)
-        anchors = [self.first_anchor, *(move.billing_anchor for move in self.moves if move.moment.at < start)]
-        if anchors[-1] <= self.starts_on:
-            return self.starts_on
-        return self.calendar.next_boundary(None, self.starts_on)
-
-    @cached_property
-    def first_automatic_charge(self) -> datetime | None:
-        """When `billing: automatic` first charges, by what is known now; None: not up to the first billing date from
-        now on."""
-        day = self.first_billed
-        while True:
-            charged_at = self.charged_automatically_at(day)
-            if charged_at is not None:
-                return charged_at
-            if self.start_of(day) > self.now:
-                return None
-            day = self.calendar.next_boundary(None, day)
-
-    def charged_automatically_at(self, day: date) -> datetime | None:
-        """When `billing: automatic` charges the billing period that `day` lies in, by the type and the status of that
-        instant; None: it does not."""
-        if not self.types.ever_automatic or day < self.first_billed:
-            return None
-        start, end = self.calendar.period_of(None, day)
-        if self.start_of(end) <= self.signed_up_at:
-            return None
-        charged_at = self.calendar.begins_at(None, start)
-        status = self.standing.at(charged_at)
-        if status is Status.PAUSED or status in ENDED or not self.types.is_automatic_at(charged_at):
-            return None
-        return charged_at
+        """The status at an instant up to `now`."""
+        return self.standing.at(instant)
 
     def pays_for_nothing(self, charge: Charge, rules: Iterable[Rule]) -> bool:
         """Whether a charge covers no billing date and no period of any rule: somebody pays, and gets nothing."""
@@ -169,7 +145,9 @@ class History:
 
     def charges_for(self, every: Interval | None, day: date) -> list[Charge]:
         """The charges that pay, if they are paid, for the period of a rule that begins on a date."""
-        return [charge for charge in self.charges if charge.covers.pays_for(every, day)]
+        starts, charges, longest = self._by_start
+        near = charges[bisect_left(starts, day - longest) : bisect_right(starts, day)]
+        return [charge for charge in near if charge.covers.pays_for(every, day)]
 
     def period_start_instant(self, day: date) -> datetime | None:
         """From when on an occurrence's guests must have been on the order: its start; None for the sign-up, which names

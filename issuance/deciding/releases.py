@@ -73,7 +73,7 @@ def release(history: History, day: date, every: Interval | None = None) -> Relea
     if released:
         return Release(first, None)
     states = {fact.state for fact in payments.latest_at(history.now)}
-    if payments.automatic or not PAYING.isdisjoint(states) or (is_signup and not states):
+    if not PAYING.isdisjoint(states) or (is_signup and not states):
         return Release(first, Reason.NEEDS_ATTENTION)
     if states == {ChargeState.SKIPPED}:
         return Release(first, Reason.CHARGE_SKIPPED)
@@ -88,14 +88,11 @@ class _Payments:
         self._charges = history.charges_for(every, day)
         numbers = {charge.number for charge in self._charges}
         self._outstanding = [one for one in history.standing.outstanding if one.number in numbers]
-        #: When `billing: automatic` charges it.
-        self.automatic = history.charged_automatically_at(day)
 
     @property
     def told_at(self) -> frozenset[datetime]:
-        """When anything was told of them, or `billing: automatic` charged."""
-        automatic = [] if self.automatic is None else [self.automatic]
-        return frozenset([*automatic, *(fact.moment.at for fact in _told(self._charges))])
+        """When anything was told of them."""
+        return frozenset(fact.moment.at for fact in _told(self._charges))
 
     def latest_at(self, instant: datetime) -> list[ChargeTold]:
         """The latest fact about each charge of which something was told by an instant."""
@@ -103,8 +100,6 @@ class _Payments:
 
     def pay(self, latest: Sequence[ChargeTold], instant: datetime) -> bool:
         """Whether any charge pays, by the latest facts about them at an instant."""
-        if self.automatic is not None and self.automatic <= instant:
-            return True
         return any(self._pays(fact, instant) for fact in latest)
 
     def first_while_active(self, start: datetime) -> datetime | None:
@@ -112,8 +107,7 @@ class _Payments:
         membership was active."""
         history = self._history
         end = history.start_of(history.calendar.next_boundary(self._every, self._day))
-        paid = [self.automatic] if self.automatic is not None else []
-        paid += [fact.moment.at for fact in _told(self._charges) if self._pays(fact, fact.moment.at)]
+        paid = (fact.moment.at for fact in _told(self._charges) if self._pays(fact, fact.moment.at))
         while_active = (at for at in paid if start < at < end and history.status_at(at) is Status.ACTIVE)
         return min(while_active, default=None)
 

@@ -35,6 +35,8 @@ class Standing:
     #: Whether what is paid is held: since the membership needed attention, until it is active again.
     holding: tuple[bool, ...] = ()
     outstanding: tuple[Outstanding, ...] = ()
+    #: The automatic charges, by number, that were not made, as the membership was paused or ended at their start.
+    not_charged: frozenset[int] = frozenset()
     #: The first day on which it is ended, where an end was told with a date and was not taken back.
     ends_on: date | None = None
 
@@ -55,10 +57,7 @@ class Standing:
 
 
 def standing_of(changes: Iterable[StatusChanged], charges: Sequence[Charge], zone: ZoneInfo) -> Standing:
-    """The membership's standing over time, by its facts. Charges beside the calendar have no part in it.
-
-    Charges of `billing: automatic` are not among the facts; `History.status_at` adds what they do.
-    """
+    """The membership's standing over time, by its facts. Charges beside the calendar have no part in it."""
     counting = {charge.number: charge for charge in charges if charge.covers.has_boundary}
     facts: list[StatusChanged | ChargeTold] = [*changes]
     facts += [fact for charge in counting.values() for fact in charge.told]
@@ -96,6 +95,7 @@ class _State:
     holding: bool = False
     seen: list[tuple[datetime, Status, bool]] = field(default_factory=list)
     settled: list[Outstanding] = field(default_factory=list)
+    not_charged: set[int] = field(default_factory=set)
 
     def tell(self, fact: StatusChanged | ChargeTold) -> None:
         """Take one more fact into account."""
@@ -117,7 +117,8 @@ class _State:
         """The standing that all of it comes to."""
         still = [Outstanding(number, since, None) for number, since in self.outstanding.items()]
         instants, statuses, holding = zip(*self.seen, strict=True) if self.seen else ((), (), ())
-        return Standing(instants, statuses, holding, (*self.settled, *still), self.ended_on)
+        not_charged = frozenset(self.not_charged)
+        return Standing(instants, statuses, holding, (*self.settled, *still), not_charged, self.ended_on)
 
     @property
     def _trouble(self) -> bool:
@@ -154,6 +155,10 @@ class _State:
 
     def _charge(self, fact: ChargeTold) -> None:
         charge = self.charges[fact.number]
+        if charge.automatic and fact.state is ChargeState.INITIATED and self.stands is not None:
+            self.not_charged.add(fact.number)
+        if fact.number in self.not_charged:
+            return
         self.begun = self.begun or fact.state in PAYING
         if fact.state in TROUBLE:
             self.succeeded.discard(fact.number)

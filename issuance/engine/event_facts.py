@@ -32,9 +32,7 @@ SIGNED_UP, GUESTS_CHANGED = "membership.signed_up", "membership.guests_changed"
 #: Events that change what charges cover that were told before.
 DATES_MOVED = frozenset({"membership.billing_date_moved", "membership.start_moved"})
 #: The order in which charges' events of one instant happened.
-_OF_CHARGES = tuple(
-    f"charge.{state}" for state in ("initiated", "failed", "skipped", "succeeded", "disputed", "refunded")
-)
+_OF_CHARGES = tuple(f"charge.{state}" for state in ChargeState)
 #: The order in which a membership's events happened. Billers' clocks tick in seconds, so of one instant first all that
 #: are no charge's, then charges' as they usually follow each other (SEMANTICS 7).
 IN_ORDER = f"""

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, text
 
+from issuance.deciding.charges import Charge
 from issuance.deciding.facts import Credit, CreditKey, MembershipFacts
 from issuance.deciding.history import History
 from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, Named, named_by, read_facts
@@ -104,6 +105,12 @@ class Membership:
         """Whether a fact arrived, or one that was announced happened, since the last settling."""
         settled_at = self.state.settled_at
         return settled_at is None or any(event.is_news or settled_at < event.time <= now for event in self.events)
+
+    def charge_id(self, charge: Charge) -> str:
+        """The biller's id of a charge; of an automatic one, which has none, the membership and the date."""
+        if charge.automatic:
+            return f"{self.membership_id}/{charge.period_start}"
+        return self.charge_ids[charge.number]
 
     def history(self, now: datetime) -> History:
         """What had happened by an instant, with the credits as they were loaded."""

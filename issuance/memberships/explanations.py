@@ -71,6 +71,7 @@ def explain(
 
 def _facts(member: Membership, history: History, occurrence: Occurrence) -> dict[str, Any]:
     """What decided an occurrence, whoever the guest."""
+    charges = history.charges_for(occurrence.every, occurrence.day)
     nearest = min(history.charges, key=lambda charge: abs(charge.period_start - occurrence.day), default=None)
     unsettled = {one.number for one in history.standing.outstanding if not one.is_settled_by(history.now)}
     return {
@@ -78,17 +79,17 @@ def _facts(member: Membership, history: History, occurrence: Occurrence) -> dict
         "starts_at": _instant(history.start_of(occurrence.day)),
         "scheduled_at": _instant(occurrence.scheduled_at),
         "released_at": None if occurrence.release.first is None else _instant(occurrence.release.first),
-        "charges": [_charge(member, charge) for charge in history.charges_for(occurrence.every, occurrence.day)],
+        "charges": [_charge(member, charge) for charge in charges],
         "nearest_charge": None if nearest is None else _charge(member, nearest),
         "open_charges": [_charge(member, charge) for charge in history.charges if charge.number in unsettled],
-        "charged_automatically": history.charged_automatically_at(occurrence.day) is not None,
+        "charged_automatically": any(charge.automatic for charge in charges),
     }
 
 
 def _charge(member: Membership, charge: Charge) -> dict[str, Any]:
     """A charge, with the dates that it covers."""
     return {
-        "charge_id": member.charge_ids[charge.number],
+        "charge_id": member.charge_id(charge),
         "state": charge.state.value,
         "period_start": charge.covers.start,
         "period_end": charge.covers.end,

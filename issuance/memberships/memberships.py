@@ -1,6 +1,5 @@
 """Memberships as people read them: status, current period, charges and guests."""
 
-from itertools import pairwise
 from typing import Any, Literal, get_args
 from uuid import UUID
 
@@ -99,25 +98,18 @@ def _period(history: History) -> dict[str, Any]:
 
 
 def _charges(member: Membership, history: History) -> list[dict[str, Any]]:
-    """The charges that are known, then those that `billing: automatic` has made: they follow from the calendar."""
-    found = [
+    """The charges that are known, and those that `billing: automatic` has made."""
+    return [
         {
-            "id": member.charge_ids[charge.number],
+            "id": member.charge_id(charge),
             "state": charge.state.value,
             "period_start": charge.period_start,
             "period_end": charge.period_end or charge.covers.end,
             "amount": _number(charge.amount),
             "amount_refunded": _number(charge.amount_refunded),
         }
-        for charge in history.charges
+        for charge in sorted(history.charges, key=lambda charge: (charge.period_start, member.charge_id(charge)))
     ]
-    boundaries = history.calendar.boundaries_past(None, history.today)
-    for start, end in pairwise(boundaries):
-        charged_at = history.charged_automatically_at(start)
-        if charged_at is not None and charged_at <= history.now:
-            charge_id = f"{member.membership_id}/{start}"
-            found.append({"id": charge_id, "state": "succeeded", "period_start": start, "period_end": end})
-    return sorted(found, key=lambda charge: (charge["period_start"], charge["id"]))
 
 
 def _number(amount: object) -> float | None:
