@@ -1,0 +1,720 @@
+-- Issuance: the one picture of its newest schema. A new database is made of it (issuance schema apply), an older one
+-- is brought to it by migrations (issuance schema upgrade); a test holds that both come out the same.
+-- Every key begins with brand_id, so that a brand's rows lie together and can be partitioned or
+-- distributed by brand. Constraints have names because errors and tests speak of them.
+-- Instants are timestamptz; dates are calendar dates in the brand's time zone.
+
+-- Row-level security does not bind superusers. One who applies this leaves the tables to an ordinary role,
+-- and all processes that connect as a superuser work as that role.
+RESET ROLE;
+DO $$
+DECLARE
+    theirs regclass;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND (rolsuper OR rolbypassrls)) THEN
+        RETURN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'issuance_processes') THEN
+        CREATE ROLE issuance_processes NOLOGIN;
+    END IF;
+    EXECUTE format('GRANT CREATE, USAGE ON SCHEMA %I TO issuance_processes', current_schema());
+    FOR theirs IN
+        SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
+           AND pg_get_userbyid(relowner) = session_user
+    LOOP
+        EXECUTE format('ALTER TABLE %s OWNER TO issuance_processes', theirs);
+    END LOOP;
+    SET ROLE issuance_processes;
+END $$;
+
+-- The schema itself -----------------------------------------------------------------------------
+
+-- Where the schema stands: a row for the last migration whose part *before* was run, one for *after*
+-- (issuance schema status). Alembic's table, by Alembic's name.
+CREATE TABLE IF NOT EXISTS alembic_version (
+    version_num varchar(32) NOT NULL,
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+
+-- How far the part of a migration is that is under way, so that one that is killed goes on where it was.
+CREATE TABLE IF NOT EXISTS schema_steps (
+    revision text NOT NULL,
+    step     integer NOT NULL,
+    what     text NOT NULL,
+    -- Of a backfill: the key of the last row that is done, how many they are, and what they took.
+    position text[],
+    rows     bigint NOT NULL DEFAULT 0,
+    seconds  double precision NOT NULL DEFAULT 0,
+    done_at  timestamptz,
+    PRIMARY KEY (revision, step)
+);
+
+-- Tenants, keys ---------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS brands (
+    brand_id     uuid PRIMARY KEY,
+    name         text NOT NULL,
+    timezone     text NOT NULL,
+    environment  text NOT NULL,
+    points_name  text NOT NULL DEFAULT 'points',
+    points_symbol text NOT NULL DEFAULT 'pts',
+    -- The sandbox clock: NULL follows real time; once set it stands still between moves.
+    clock_now    timestamptz,
+    -- The last jump: whatever fell due before it is decided once, at it (INTERFACE 8).
+    woke_at      timestamptz,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT brands_environment_known CHECK (environment IN ('live', 'sandbox')),
+    CONSTRAINT brands_clock_only_in_sandbox CHECK (environment = 'sandbox' OR (clock_now IS NULL AND woke_at IS NULL))
+);
+
+CREATE TABLE IF NOT EXISTS api_keys (
+    brand_id     uuid NOT NULL REFERENCES brands,
+    key_id       uuid NOT NULL,
+    -- Only the SHA-256 of a key is kept; a key is 256 random bits, so no slow hash is needed.
+    key_hash     bytea NOT NULL,
+    scopes       text[] NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    last_used_at timestamptz,
+    revoked_at   timestamptz,
+    PRIMARY KEY (brand_id, key_id),
+    CONSTRAINT api_keys_hash_unique UNIQUE (key_hash),
+    CONSTRAINT api_keys_scopes_known CHECK (scopes <@ ARRAY['read', 'write', 'issue', 'admin'] AND cardinality(scopes) > 0)
+);
+
+-- Secrets of this installation, each made once, when it is first needed. They belong to no brand.
+CREATE TABLE IF NOT EXISTS secrets (
+    name       text PRIMARY KEY,
+    value      bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT secrets_long_enough CHECK (octet_length(value) >= 32)
+);
+
+-- The first answer to a POST with an Idempotency-Key, written in the transaction that did what it
+-- answers: a claim that is not committed makes the next one wait, and is gone if its process dies.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+    brand_id     uuid NOT NULL REFERENCES brands,
+    -- Whose key it is: an organisation key's id, or a member's own.
+    caller       text NOT NULL,
+    key          text NOT NULL,
+    request_hash bytea NOT NULL,
+    -- NULL only inside the transaction that makes the claim. Secrets are left out of the body.
+    status       integer,
+    body         bytea,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, caller, key),
+    CONSTRAINT idempotency_keys_length CHECK (char_length(key) BETWEEN 1 AND 255)
+);
+CREATE INDEX IF NOT EXISTS idempotency_keys_by_age ON idempotency_keys (created_at);
+
+-- People ----------------------------------------------------------------------------------------
+
+-- Everybody whom a brand has named, members or not yet. This table alone knows them by the brand's id; all others, and
+-- the logs, by Issuance's own.
+CREATE TABLE IF NOT EXISTS members (
+    brand_id         uuid NOT NULL REFERENCES brands,
+    member_id        uuid NOT NULL,
+    external_user_id text NOT NULL,
+    display_name     text,
+    email            text,
+    -- '' is no tier: the field is a string wherever it is read.
+    tier             text NOT NULL DEFAULT '',
+    -- json, not jsonb: given back as it came, order and numbers too.
+    attributes       json,
+    -- Instants on the brand's clock. NULL: named as a guest of orders only, and no member to anybody.
+    joined_at        timestamptz,
+    updated_at       timestamptz NOT NULL DEFAULT now(),
+    archived_at      timestamptz,
+    -- When they were last brought back: what began before it is never given after it.
+    returned_at      timestamptz,
+    PRIMARY KEY (brand_id, member_id),
+    CONSTRAINT members_external_user_id_unique UNIQUE (brand_id, external_user_id),
+    CONSTRAINT members_archived_have_joined CHECK (archived_at IS NULL OR joined_at IS NOT NULL),
+    CONSTRAINT members_attributes_are_an_object CHECK (json_typeof(attributes) = 'object')
+);
+-- Few, and asked about by every settling.
+CREATE INDEX IF NOT EXISTS members_archived ON members (brand_id, member_id)
+    WHERE archived_at IS NOT NULL OR returned_at IS NOT NULL;
+
+-- What is promised ------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS membership_types (
+    brand_id           uuid NOT NULL REFERENCES brands,
+    membership_type_id uuid NOT NULL,
+    name               text NOT NULL,
+    billing            text NOT NULL,
+    created_at         timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, membership_type_id),
+    CONSTRAINT membership_types_billing_known CHECK (billing IN ('external', 'automatic'))
+);
+
+CREATE TABLE IF NOT EXISTS coupons (
+    brand_id          uuid NOT NULL REFERENCES brands,
+    coupon_id         text NOT NULL,
+    name              text NOT NULL,
+    description       text NOT NULL DEFAULT '',
+    discount_type     text NOT NULL,
+    discount_value    numeric NOT NULL,
+    discount_currency text,
+    validity          text,
+    offerings         jsonb NOT NULL DEFAULT '[]',
+    created_at        timestamptz NOT NULL DEFAULT now(),
+    updated_at        timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, coupon_id),
+    CONSTRAINT coupons_discount_known CHECK (discount_type IN ('amount', 'percent')),
+    CONSTRAINT coupons_discount_in_range CHECK (discount_value >= 0 AND (discount_type = 'amount' OR discount_value <= 100))
+);
+
+CREATE TABLE IF NOT EXISTS credit_rules (
+    brand_id       uuid NOT NULL REFERENCES brands,
+    credit_rule_id uuid NOT NULL,
+    created_at     timestamptz NOT NULL,
+    -- The promise is older than the rule: version 1 counts as created at the start of this day (SEMANTICS 4).
+    effective_from date,
+    -- Set by the deletion, the last version: nothing is issued under a deleted rule.
+    deleted_at     timestamptz,
+    PRIMARY KEY (brand_id, credit_rule_id)
+);
+
+-- A version is never changed: it is what credits are stamped with.
+CREATE TABLE IF NOT EXISTS rule_versions (
+    brand_id             uuid NOT NULL,
+    credit_rule_id       uuid NOT NULL,
+    version              integer NOT NULL,
+    created_at           timestamptz NOT NULL,
+    membership_type_id   uuid NOT NULL,
+    coupon_id            text NOT NULL,
+    coupon_name          text NOT NULL,
+    coupon_description   text,
+    roll_over            boolean NOT NULL,
+    issue_on_signup      boolean NOT NULL,
+    multi_use            boolean NOT NULL,
+    for_lead_booker_only boolean NOT NULL,
+    issuing_frequency    text NOT NULL,
+    include_upcoming     boolean NOT NULL,
+    deleted              boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (brand_id, credit_rule_id, version),
+    CONSTRAINT rule_versions_of_rule FOREIGN KEY (brand_id, credit_rule_id) REFERENCES credit_rules,
+    CONSTRAINT rule_versions_of_type FOREIGN KEY (brand_id, membership_type_id) REFERENCES membership_types,
+    CONSTRAINT rule_versions_of_coupon FOREIGN KEY (brand_id, coupon_id) REFERENCES coupons,
+    CONSTRAINT rule_versions_numbered_from_one CHECK (version >= 1),
+    CONSTRAINT rule_versions_coupon_name_length CHECK (char_length(coupon_name) BETWEEN 1 AND 120),
+    CONSTRAINT rule_versions_frequency_known CHECK (issuing_frequency IN ('billing_cycle', 'P0D', 'P1M', 'P3M', 'P6M', 'P1Y'))
+);
+CREATE INDEX IF NOT EXISTS rule_versions_by_type ON rule_versions (brand_id, membership_type_id);
+
+-- Facts in --------------------------------------------------------------------------------------
+
+-- The inbox and the memory: an accepted event is a fact for ever. What a membership is owed is
+-- computed from these rows, in the order of (time, source, event_id), whenever they arrived.
+CREATE TABLE IF NOT EXISTS billing_events (
+    brand_id      uuid NOT NULL REFERENCES brands,
+    source        text NOT NULL,
+    event_id      text NOT NULL,
+    type          text NOT NULL,
+    time          timestamptz NOT NULL,
+    membership_id uuid NOT NULL,
+    charge_id     text,
+    -- What is understood of it: an event with this source and id that says the same is a double.
+    data          jsonb NOT NULL,
+    -- What is not: kept and not compared, by the dotted path of the field. NULL, as mostly: there is none.
+    unknown_fields jsonb,
+    received_at   timestamptz NOT NULL DEFAULT now(),
+    -- NULL until the membership was settled with it; an event that is ahead of its sign-up waits so.
+    settled_at    timestamptz,
+    CONSTRAINT billing_events_once PRIMARY KEY (brand_id, source, event_id),
+    CONSTRAINT billing_events_type_known CHECK (type IN (
+        'membership.signed_up', 'membership.status_changed', 'membership.billing_date_moved', 'membership.start_moved',
+        'membership.type_changed', 'membership.guests_changed',
+        'charge.initiated', 'charge.succeeded', 'charge.failed', 'charge.skipped', 'charge.refunded', 'charge.disputed')),
+    CONSTRAINT billing_events_charge_named CHECK ((charge_id IS NOT NULL) = starts_with(type, 'charge.'))
+);
+CREATE INDEX IF NOT EXISTS billing_events_by_membership ON billing_events (brand_id, membership_id);
+-- Was the charge told of before?
+CREATE INDEX IF NOT EXISTS billing_events_by_charge ON billing_events (brand_id, charge_id) WHERE charge_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS billing_events_of_types ON billing_events (brand_id, membership_id)
+    WHERE type = 'membership.type_changed';
+CREATE INDEX IF NOT EXISTS billing_events_unsettled ON billing_events (brand_id, membership_id) WHERE settled_at IS NULL;
+
+-- What was refused, with the reason, until the operator retries or dismisses it. The same text has one row, however
+-- often it is refused.
+CREATE TABLE IF NOT EXISTS rejected_events (
+    brand_id    uuid NOT NULL REFERENCES brands,
+    rejected_id uuid NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now(),
+    code        text NOT NULL,
+    message     text NOT NULL,
+    -- As it came (a text cut at 64 kB), even where it was no event at all, nor JSON.
+    body        text NOT NULL,
+    -- The SHA-256 of all of it.
+    body_hash   bytea NOT NULL,
+    PRIMARY KEY (brand_id, rejected_id),
+    CONSTRAINT rejected_events_once UNIQUE (brand_id, body_hash)
+);
+
+-- Memberships -----------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS memberships (
+    brand_id           uuid NOT NULL REFERENCES brands,
+    membership_id      uuid NOT NULL,
+    membership_type_id uuid NOT NULL,
+    member_id          uuid NOT NULL,
+    signed_up_at       timestamptz NOT NULL,
+    starts_on          date NOT NULL,
+    -- As signed up; later moves are events.
+    billing_anchor     date NOT NULL,
+    billing_frequency  text NOT NULL,
+    -- What the last settling found, for lists and filters; decisions work from the events.
+    status             text NOT NULL DEFAULT 'upcoming',
+    ends_on            date,
+    PRIMARY KEY (brand_id, membership_id),
+    CONSTRAINT memberships_of_type FOREIGN KEY (brand_id, membership_type_id) REFERENCES membership_types,
+    CONSTRAINT memberships_of_member FOREIGN KEY (brand_id, member_id) REFERENCES members,
+    CONSTRAINT memberships_anchor_not_before_start CHECK (billing_anchor >= starts_on),
+    CONSTRAINT memberships_frequency_known CHECK (
+        billing_frequency ~ '^P(([1-9]|[1-4][0-9]|5[0-2])W|([1-9]|[12][0-9]|3[0-6])M|[1-3]Y)$'),
+    CONSTRAINT memberships_status_known CHECK (status IN (
+        'upcoming', 'active', 'billing', 'needs_attention', 'paused', 'cancelled', 'expired'))
+) WITH (fillfactor = 85);
+CREATE INDEX IF NOT EXISTS memberships_by_type ON memberships (brand_id, membership_type_id, membership_id);
+CREATE INDEX IF NOT EXISTS memberships_by_member ON memberships (brand_id, member_id);
+
+-- The guests of the order behind a membership. One order stands behind one membership and goes by its id.
+CREATE TABLE IF NOT EXISTS guests (
+    brand_id      uuid NOT NULL,
+    membership_id uuid NOT NULL,
+    guest_id      uuid NOT NULL,
+    -- 0, 1, 2, … in the order in which the order's guests became known. It never changes.
+    place         integer NOT NULL,
+    name          text NOT NULL,
+    email         text,
+    -- Who the guest is, where they were named by an external id (guests_of_member).
+    member_id     uuid,
+    lead_booker   boolean NOT NULL,
+    removed_at    timestamptz,
+    PRIMARY KEY (brand_id, membership_id, guest_id),
+    CONSTRAINT guests_place_once UNIQUE (brand_id, membership_id, place),
+    CONSTRAINT guests_of_order FOREIGN KEY (brand_id, membership_id) REFERENCES memberships,
+    CONSTRAINT guests_removed_lead_no_more CHECK (NOT (lead_booker AND removed_at IS NOT NULL))
+);
+CREATE UNIQUE INDEX IF NOT EXISTS guests_one_lead_booker_an_order ON guests (brand_id, membership_id) WHERE lead_booker;
+CREATE INDEX IF NOT EXISTS guests_by_member ON guests (brand_id, member_id) WHERE member_id IS NOT NULL;
+
+-- Where each charge stands by its latest fact. A charge is known by its membership and its id: one invoice may pay for
+-- several memberships.
+CREATE TABLE IF NOT EXISTS charges (
+    brand_id        uuid NOT NULL,
+    membership_id   uuid NOT NULL,
+    charge_id       text NOT NULL,
+    state           text NOT NULL,
+    period_start    date NOT NULL,
+    period_end      date,
+    amount          numeric,
+    amount_refunded numeric,
+    -- It covers no billing boundary and no occurrence of a rule, as the membership's last settling found.
+    pays_for_nothing boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (brand_id, membership_id, charge_id),
+    CONSTRAINT charges_of_membership FOREIGN KEY (brand_id, membership_id) REFERENCES memberships,
+    CONSTRAINT charges_state_known CHECK (state IN ('initiated', 'succeeded', 'failed', 'skipped', 'refunded', 'disputed')),
+    CONSTRAINT charges_end_not_before_start CHECK (period_end >= period_start),
+    CONSTRAINT charges_amounts_not_negative CHECK (amount >= 0 AND amount_refunded >= 0)
+);
+CREATE INDEX IF NOT EXISTS charges_that_pay_for_nothing ON charges (brand_id) WHERE pays_for_nothing;
+
+-- When memberships next have to be looked at. A membership has a row of its own, under its id, for ever; many that a
+-- sweep left with one future share a row instead, and their own ones rest (size 0). Settling locks the row that is in
+-- use; it writes only this table and what it issues.
+CREATE TABLE IF NOT EXISTS schedules (
+    brand_id       uuid NOT NULL,
+    schedule_id    uuid NOT NULL,
+    shared         boolean NOT NULL DEFAULT false,
+    -- How many memberships wait by this row.
+    size           integer NOT NULL DEFAULT 1,
+    -- NULL: nothing can change without a new fact.
+    due_at         timestamptz,
+    -- NULL: never settled.
+    settled_at     timestamptz,
+    -- What that settling left: memberships of one fingerprint have one future until there is news of them. It is about
+    -- cost, never about meaning; NULL: like no other.
+    fingerprint    uuid,
+    -- Counted before the work, so that a membership that kills its worker is counted too (real time).
+    attempts       integer NOT NULL DEFAULT 0,
+    retry_at       timestamptz,
+    quarantined_at timestamptz,
+    last_error     text,
+    PRIMARY KEY (brand_id, schedule_id),
+    CONSTRAINT schedules_size CHECK (size >= 0 AND (shared OR size <= 1)),
+    CONSTRAINT schedules_shared_by_settled CHECK (NOT shared OR (settled_at IS NOT NULL AND fingerprint IS NOT NULL
+        AND attempts = 0 AND num_nonnulls(retry_at, quarantined_at, last_error) = 0)),
+    CONSTRAINT schedules_resting_say_nothing CHECK (shared OR size = 1 OR (attempts = 0
+        AND num_nonnulls(due_at, settled_at, fingerprint, retry_at, quarantined_at, last_error) = 0))
+) WITH (fillfactor = 70);
+CREATE INDEX IF NOT EXISTS schedules_by_instant ON schedules (brand_id, due_at)
+    WHERE due_at IS NOT NULL AND quarantined_at IS NULL;
+
+-- By which schedule each membership waits: its own, or one that it shares. No foreign key to schedules: it would be
+-- asked for each row where thousands come to share one.
+CREATE TABLE IF NOT EXISTS membership_schedules (
+    brand_id      uuid NOT NULL,
+    membership_id uuid NOT NULL,
+    schedule_id   uuid NOT NULL,
+    PRIMARY KEY (brand_id, membership_id),
+    CONSTRAINT membership_schedules_of_membership FOREIGN KEY (brand_id, membership_id) REFERENCES memberships
+) WITH (fillfactor = 85);
+CREATE INDEX IF NOT EXISTS membership_schedules_shared ON membership_schedules (brand_id, schedule_id, membership_id)
+    WHERE schedule_id <> membership_id;
+
+-- Bulk work -------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS runs (
+    brand_id           uuid NOT NULL REFERENCES brands,
+    run_id             uuid NOT NULL,
+    kind               text NOT NULL,
+    state              text NOT NULL DEFAULT 'planned',
+    credit_rule_id     uuid,
+    membership_type_id uuid,
+    membership_id      uuid,
+    include_upcoming   boolean NOT NULL DEFAULT false,
+    from_date          date,
+    to_date            date,
+    dry_run            boolean NOT NULL DEFAULT false,
+    total              integer NOT NULL DEFAULT 0,
+    created_at         timestamptz NOT NULL DEFAULT now(),
+    started_at         timestamptz,
+    finished_at        timestamptz,
+    PRIMARY KEY (brand_id, run_id),
+    CONSTRAINT runs_kind_known CHECK (kind IN ('sweep', 'issue', 'replay')),
+    CONSTRAINT runs_state_known CHECK (state IN ('planned', 'running', 'paused', 'finished', 'cancelled')),
+    CONSTRAINT runs_issue_names_its_rule CHECK (kind <> 'issue' OR credit_rule_id IS NOT NULL),
+    CONSTRAINT runs_replay_names_its_span CHECK (kind <> 'replay' OR (from_date <= to_date)),
+    CONSTRAINT runs_finished_when_done CHECK ((finished_at IS NOT NULL) = (state IN ('finished', 'cancelled')))
+);
+-- Several schedulers may overlap: a brand has one sweep at a time whoever plans it.
+CREATE UNIQUE INDEX IF NOT EXISTS runs_one_sweep_a_brand ON runs (brand_id) WHERE kind = 'sweep' AND finished_at IS NULL;
+CREATE INDEX IF NOT EXISTS runs_unfinished ON runs (brand_id) WHERE finished_at IS NULL;
+CREATE INDEX IF NOT EXISTS runs_latest ON runs (brand_id, created_at DESC);
+
+-- A run's memberships in ranges of ids. A worker claims a row, does the work and finishes the row in
+-- the transaction that did it: whatever dies leaves the batch to be claimed again.
+CREATE TABLE IF NOT EXISTS run_batches (
+    brand_id    uuid NOT NULL,
+    run_id      uuid NOT NULL,
+    batch       integer NOT NULL,
+    first_id    uuid NOT NULL,
+    last_id     uuid NOT NULL,
+    size        integer NOT NULL,
+    attempts    integer NOT NULL DEFAULT 0,
+    claimed_at  timestamptz,
+    finished_at timestamptz,
+    counts      jsonb NOT NULL DEFAULT '{}',
+    -- A dry run's plan: the decisions it would have taken.
+    plan        jsonb,
+    PRIMARY KEY (brand_id, run_id, batch),
+    CONSTRAINT run_batches_of_run FOREIGN KEY (brand_id, run_id) REFERENCES runs
+);
+CREATE INDEX IF NOT EXISTS run_batches_unfinished ON run_batches (brand_id, run_id, batch) WHERE finished_at IS NULL;
+
+-- Credits ---------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS credits (
+    brand_id         uuid NOT NULL,
+    credit_id        uuid NOT NULL,
+    code             text NOT NULL,
+    credit_rule_id   uuid NOT NULL,
+    rule_version     integer NOT NULL,
+    membership_id    uuid NOT NULL,
+    guest_id         uuid NOT NULL,
+    period_start     date NOT NULL,
+    -- NULL for P0D, which has no next turn.
+    period_end       date,
+    -- 0 is the period's own credit; a manual issue numbers further ones 1, 2, …
+    reissue          integer NOT NULL DEFAULT 0,
+    coupon_id        text NOT NULL,
+    coupon_name      text NOT NULL,
+    roll_over        boolean NOT NULL,
+    multi_use        boolean NOT NULL,
+    valid_from       timestamptz NOT NULL,
+    expires_at       timestamptz,
+    -- The coupon's share of expires_at, fixed at issue: needed when a billing date moves.
+    validity_ends_at timestamptz,
+    issued_at        timestamptz NOT NULL,
+    -- The run that issued it, and whether that was a manual issue (charge events do not touch those).
+    run_id           uuid,
+    manual           boolean NOT NULL DEFAULT false,
+    uses             integer NOT NULL DEFAULT 0,
+    redeemed_at      timestamptz,
+    revoked_at       timestamptz,
+    -- 'facts': taken back by what happened, and live again if it un-happens; 'operator': for good.
+    revoked_by       text,
+    revoked_reason   text,
+    -- The sweep's mark; time alone decides whether a credit is expired.
+    expired_at       timestamptz,
+    -- Redeemed although its charge was taken back later: for the operator to look at.
+    flagged_at       timestamptz,
+    CONSTRAINT credits_pkey PRIMARY KEY (brand_id, credit_id),
+    -- Never twice: the idempotency key (SEMANTICS 8). In this order it also finds what all guests have of a period.
+    CONSTRAINT credits_once UNIQUE (brand_id, membership_id, credit_rule_id, period_start, reissue, guest_id),
+    CONSTRAINT credits_code_unique UNIQUE (brand_id, code),
+    CONSTRAINT credits_expire_after_valid CHECK (expires_at > valid_from),
+    CONSTRAINT credits_period_forward CHECK (period_end > period_start),
+    CONSTRAINT credits_uses_counted CHECK (uses >= 0 AND (multi_use OR uses <= 1)),
+    CONSTRAINT credits_multi_use_never_redeemed CHECK (NOT (multi_use AND redeemed_at IS NOT NULL)),
+    CONSTRAINT credits_redeemed_for_good CHECK (redeemed_at IS NULL OR (revoked_at IS NULL AND expired_at IS NULL)),
+    CONSTRAINT credits_revoked_says_why CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL) AND (revoked_at IS NULL) = (revoked_by IS NULL)),
+    CONSTRAINT credits_revoked_by_known CHECK (revoked_by IN ('facts', 'operator')),
+    CONSTRAINT credits_expired_has_expiry CHECK (expired_at IS NULL OR expires_at IS NOT NULL),
+    CONSTRAINT credits_reissue_only_by_hand CHECK (reissue = 0 OR (reissue > 0 AND manual))
+) WITH (fillfactor = 48);  -- room to mark every row of a page expired in place (HOT), 8 bytes longer than before
+
+-- What credits refer to is there and stays: credits_of_guest and credits_of_version, the two foreign keys of
+-- this table, asked once a statement instead of once a row, without locking what is referred to.
+CREATE OR REPLACE FUNCTION credits_refer() RETURNS trigger LANGUAGE plpgsql
+SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off  -- by key, not by reading all guests
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM fresh LEFT JOIN guests USING (brand_id, membership_id, guest_id)
+                WHERE guests.guest_id IS NULL) THEN
+        RAISE EXCEPTION 'a credit names a guest who is not there'
+              USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'credits_of_guest', TABLE = 'credits';
+    END IF;
+    IF EXISTS (SELECT FROM (SELECT DISTINCT brand_id, credit_rule_id, rule_version AS version FROM fresh) named
+                 LEFT JOIN rule_versions v USING (brand_id, credit_rule_id, version)
+                WHERE v.version IS NULL) THEN
+        RAISE EXCEPTION 'a credit names a rule version that is not there'
+              USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'credits_of_version', TABLE = 'credits';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER credits_refer AFTER INSERT ON credits REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION credits_refer();
+-- The guests of some orders. A function, because its ROWS tells the planner what it can't know of an array: so it joins
+-- them by hashing, also right after an import. VOLATILE, so that it is not inlined.
+CREATE OR REPLACE FUNCTION guests_of(brand uuid, orders uuid[])
+RETURNS TABLE (membership_id uuid, place integer, guest_id uuid) LANGUAGE sql VOLATILE ROWS 5000 AS $$
+    SELECT g.membership_id, g.place, g.guest_id FROM guests g WHERE g.brand_id = brand AND g.membership_id = ANY(orders)
+$$;
+CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% of % is refused: it is append-only', TG_OP, TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE OR REPLACE TRIGGER credits_keep_their_keys
+    BEFORE UPDATE OF brand_id, membership_id, guest_id, credit_rule_id, rule_version ON credits
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();  -- for each row it would lock every row that expires
+CREATE OR REPLACE TRIGGER guests_stay BEFORE DELETE OR UPDATE OF brand_id, membership_id, guest_id ON guests
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE OR REPLACE TRIGGER rule_versions_stay BEFORE DELETE OR UPDATE OF brand_id, credit_rule_id, version ON rule_versions
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- One use of a credit, or of points.
+CREATE TABLE IF NOT EXISTS redemptions (
+    brand_id         uuid NOT NULL REFERENCES brands,
+    redemption_id    uuid NOT NULL,
+    credit_id        uuid,
+    points           bigint,
+    -- Who redeems (redemptions_of_member); a guest without an external id is nobody here.
+    member_id        uuid,
+    -- What it is for, and when, in the brand's own words; '' is nothing said.
+    offer            text NOT NULL DEFAULT '',
+    start_at         timestamptz,
+    end_at           timestamptz,
+    reference        text,
+    status           text NOT NULL DEFAULT 'SUBMITTED',
+    created_at       timestamptz NOT NULL,
+    updated_at       timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, redemption_id),
+    CONSTRAINT redemptions_of_credit FOREIGN KEY (brand_id, credit_id) REFERENCES credits,
+    CONSTRAINT redemptions_of_credit_or_points CHECK ((credit_id IS NULL) <> (points IS NULL)),
+    CONSTRAINT redemptions_points_of_member CHECK (points IS NULL OR (points > 0 AND member_id IS NOT NULL)),
+    CONSTRAINT redemptions_end_after_start CHECK (end_at >= start_at),
+    CONSTRAINT redemptions_status_known CHECK (status IN (
+        'SUBMITTED', 'OPEN', 'AWAITING_VENDOR', 'AWAITING_CUSTOMER', 'PURCHASED', 'COMPLETED', 'CANCELED'))
+);
+CREATE INDEX IF NOT EXISTS redemptions_by_credit ON redemptions (brand_id, credit_id);
+CREATE INDEX IF NOT EXISTS redemptions_latest ON redemptions (brand_id, created_at, redemption_id);
+CREATE INDEX IF NOT EXISTS redemptions_by_member ON redemptions (brand_id, member_id, created_at, redemption_id);
+
+-- Guests and redemptions name people who are there and stay: guests_of_member and redemptions_of_member, asked once a
+-- statement. A foreign key would lock the person, whom archiving locks before orders and credits: settling and
+-- redeeming, which lock those first, would wait for it in a circle.
+CREATE OR REPLACE FUNCTION refer_to_members() RETURNS trigger LANGUAGE plpgsql
+SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off  -- by key, not by reading all members
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM fresh LEFT JOIN members USING (brand_id, member_id)
+                WHERE fresh.member_id IS NOT NULL AND members.member_id IS NULL) THEN
+        RAISE EXCEPTION '% names somebody who is not there', TG_TABLE_NAME
+              USING ERRCODE = 'foreign_key_violation', CONSTRAINT = TG_TABLE_NAME || '_of_member', TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER guests_of_member AFTER INSERT ON guests REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION refer_to_members();
+CREATE OR REPLACE TRIGGER guests_stay_of_members AFTER UPDATE ON guests REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION refer_to_members();
+CREATE OR REPLACE TRIGGER redemptions_of_member AFTER INSERT ON redemptions REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION refer_to_members();
+CREATE OR REPLACE TRIGGER redemptions_stay_of_members BEFORE UPDATE OF brand_id, member_id ON redemptions
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE OR REPLACE TRIGGER members_stay BEFORE DELETE OR UPDATE OF brand_id, member_id ON members
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- Points ----------------------------------------------------------------------------------------
+
+-- What a member's ledger adds up to. Its row is the lock that one change at a time holds; only the
+-- ledger writes it (enter_in_wallet).
+CREATE TABLE IF NOT EXISTS wallets (
+    brand_id  uuid NOT NULL,
+    member_id uuid NOT NULL,
+    received  bigint NOT NULL DEFAULT 0,
+    -- Spent and forfeited, less what was refunded.
+    spent     bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (brand_id, member_id),
+    CONSTRAINT wallets_of_member FOREIGN KEY (brand_id, member_id) REFERENCES members,
+    CONSTRAINT wallets_never_negative CHECK (spent >= 0 AND received >= spent),
+    -- Beyond 2^53 a JSON number is not exact in every client.
+    CONSTRAINT wallets_exact CHECK (received <= 9007199254740991)
+) WITH (fillfactor = 70);
+
+-- Append-only: the balance is the sum of the amounts.
+CREATE TABLE IF NOT EXISTS ledger_entries (
+    brand_id         uuid NOT NULL,
+    entry_id         uuid NOT NULL,
+    member_id        uuid NOT NULL,
+    type             text NOT NULL,
+    amount           bigint NOT NULL,
+    reason           text,
+    redemption_id    uuid,
+    created_at       timestamptz NOT NULL,
+    PRIMARY KEY (brand_id, entry_id),
+    CONSTRAINT ledger_entries_of_wallet FOREIGN KEY (brand_id, member_id) REFERENCES wallets,
+    CONSTRAINT ledger_entries_of_redemption FOREIGN KEY (brand_id, redemption_id) REFERENCES redemptions,
+    CONSTRAINT ledger_entries_type_known CHECK (type IN ('credit', 'spend', 'refund', 'forfeit')),
+    CONSTRAINT ledger_entries_signed CHECK (CASE WHEN type IN ('credit', 'refund') THEN amount > 0 ELSE amount < 0 END),
+    CONSTRAINT ledger_entries_name_their_redemption CHECK ((redemption_id IS NOT NULL) = (type IN ('spend', 'refund'))),
+    -- A redemption spends once and is refunded once.
+    CONSTRAINT ledger_entries_once UNIQUE (brand_id, redemption_id, type)
+);
+CREATE INDEX IF NOT EXISTS ledger_entries_by_wallet
+    ON ledger_entries (brand_id, member_id, created_at, entry_id);
+
+CREATE OR REPLACE FUNCTION enter_in_wallet() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE wallets
+       SET received = received + CASE WHEN NEW.type = 'credit' THEN NEW.amount ELSE 0 END,
+           spent = spent - CASE WHEN NEW.type = 'credit' THEN 0 ELSE NEW.amount END
+     WHERE brand_id = NEW.brand_id AND member_id = NEW.member_id;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER ledger_entries_enter_in_wallet AFTER INSERT ON ledger_entries
+    FOR EACH ROW EXECUTE FUNCTION enter_in_wallet();
+
+CREATE OR REPLACE TRIGGER ledger_entries_append_only BEFORE UPDATE OR DELETE ON ledger_entries
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- Webhooks --------------------------------------------------------------------------------------
+
+-- Where a brand's programs want to be told, and of what.
+CREATE TABLE IF NOT EXISTS webhooks (
+    brand_id        uuid NOT NULL REFERENCES brands,
+    webhook_id      uuid NOT NULL,
+    url             text NOT NULL,
+    events          text[] NOT NULL,
+    -- In clear, because each delivery is signed with it: no list shows it and no log (docs/decisions).
+    signing_secret  bytea NOT NULL,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    disabled_at     timestamptz,
+    disabled_reason text,
+    -- The first failure since something was last delivered.
+    failing_since   timestamptz,
+    -- One worker at a time delivers to a webhook; one that does not answer rests, so that it holds up no other.
+    claimed_until   timestamptz,
+    PRIMARY KEY (brand_id, webhook_id),
+    CONSTRAINT webhooks_events_known CHECK (cardinality(events) > 0 AND events <@ ARRAY[
+        'credit.issued', 'credit.expired', 'credit.redeemed', 'credit.revoked', 'credit.restored', 'credit.skipped',
+        'redemption.created', 'redemption.updated', 'wallet.credited', 'member.archived']),
+    CONSTRAINT webhooks_secret_long_enough CHECK (octet_length(signing_secret) >= 24),
+    CONSTRAINT webhooks_disabled_says_why CHECK ((disabled_at IS NULL) = (disabled_reason IS NULL))
+);
+
+-- The outbox: written in the transaction that made it so, where a webhook listens to it.
+CREATE TABLE IF NOT EXISTS webhook_events (
+    brand_id    uuid NOT NULL REFERENCES brands,
+    event_id    uuid NOT NULL,
+    type        text NOT NULL,
+    -- On the brand's clock.
+    occurred_at timestamptz NOT NULL,
+    data        jsonb NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, event_id)
+);
+
+-- An event's way to one webhook. Times are real ones, on sandbox brands too.
+CREATE TABLE IF NOT EXISTS deliveries (
+    brand_id     uuid NOT NULL,
+    delivery_id  uuid NOT NULL,
+    webhook_id   uuid NOT NULL,
+    event_id     uuid NOT NULL,
+    state        text NOT NULL DEFAULT 'pending',
+    -- Counted before each attempt, so that one that kills its worker is counted too.
+    attempts     integer NOT NULL DEFAULT 0,
+    next_at      timestamptz DEFAULT now(),
+    attempted_at timestamptz,
+    last_status  integer,
+    last_error   text,
+    delivered_at timestamptz,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, delivery_id),
+    CONSTRAINT deliveries_once UNIQUE (brand_id, webhook_id, event_id),
+    CONSTRAINT deliveries_to_webhook FOREIGN KEY (brand_id, webhook_id) REFERENCES webhooks ON DELETE CASCADE,
+    CONSTRAINT deliveries_of_event FOREIGN KEY (brand_id, event_id) REFERENCES webhook_events,
+    CONSTRAINT deliveries_state_known CHECK (state IN ('pending', 'delivered', 'failed')),
+    CONSTRAINT deliveries_pending_has_its_time CHECK ((next_at IS NOT NULL) = (state = 'pending')),
+    CONSTRAINT deliveries_delivered_when CHECK ((delivered_at IS NOT NULL) = (state = 'delivered'))
+);
+CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (brand_id, webhook_id, next_at) WHERE state = 'pending';
+CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (brand_id, event_id);
+
+-- What was last found -----------------------------------------------------------------------------
+
+-- What the last `issuance check` said of each law, for the figures that operators watch (real time).
+CREATE TABLE IF NOT EXISTS verdicts (
+    brand_id   uuid NOT NULL REFERENCES brands,
+    law        integer NOT NULL,
+    offenders  integer NOT NULL,
+    checked_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (brand_id, law)
+);
+
+-- The queue's leavings --------------------------------------------------------------------------
+
+-- A queue message that could not be read: kept for the operator, its neighbours go on.
+CREATE TABLE IF NOT EXISTS quarantined_messages (
+    message_id  uuid PRIMARY KEY,
+    queue       text NOT NULL,
+    body        bytea NOT NULL,
+    error       text NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Brands apart ----------------------------------------------------------------------------------
+
+-- A transaction sees and writes the rows of the brand that its setting issuance.brand_id names, of all
+-- brands where that is '*', of none where it names nothing. The owner is bound too (FORCE). Last of all,
+-- so that every table above that has a brand_id is covered; the schema is Issuance's own.
+DO $$
+DECLARE
+    -- In sub-selects, so that a statement asks once and not for each row.
+    own text := $own$ brand_id = (SELECT nullif(nullif(current_setting('issuance.brand_id', true), ''), '*')::uuid)
+                      OR (SELECT current_setting('issuance.brand_id', true) = '*') $own$;
+    of_brands regclass;
+BEGIN
+    FOR of_brands IN
+        SELECT c.oid FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'brand_id' AND NOT a.attisdropped
+         WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+           AND NOT (c.relrowsecurity AND c.relforcerowsecurity
+                    AND EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid AND polname = 'of_one_brand'))
+    LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', of_brands);
+        EXECUTE format('DROP POLICY IF EXISTS of_one_brand ON %s', of_brands);
+        EXECUTE format('CREATE POLICY of_one_brand ON %s USING (%s) WITH CHECK (%s)', of_brands, own, own);
+    END LOOP;
+END $$;
