@@ -34,21 +34,13 @@ def apply(url: str) -> None:
         take_turn(driver)
         if has_tables(driver):
             _is_newest(standing_of(driver), History())
-        make(driver, History(), picture())
+        make(driver, picture())
 
 
-def make(driver: psycopg.Connection[Any], history: History, statements: str) -> None:
-    """Runs the picture of the newest schema, and says in the database that it is that."""
+def make(driver: psycopg.Connection[Any], statements: str) -> None:
+    """Runs the picture of the newest schema, which says in the database that it is that."""
     with driver.transaction():
         driver.execute(statements.encode())  # many statements, and none of their % is a placeholder
-        stamp(driver, history.heads)
-
-
-def stamp(driver: psycopg.Connection[Any], revisions: tuple[str, ...]) -> None:
-    """Writes down where the schema stands."""
-    driver.execute("DELETE FROM alembic_version")
-    for revision in revisions:
-        driver.execute("INSERT INTO alembic_version (version_num) VALUES (%s)", [revision])
 
 
 def has_tables(driver: psycopg.Connection[Any]) -> bool:

@@ -13,6 +13,7 @@ from issuance.database import schema
 from issuance.database.revisions import MIGRATIONS, NEWEST, Standing, standing_of
 from issuance.database.schema import Until
 from issuance.database.schema.history import History, Part
+from issuance.database.schema.picture import picture
 from tests.database.upgrades.conftest import HISTORY, connect
 
 #: schema.sql as it was in each release. 0.1.0's is in the product, which knows that version's databases by it.
@@ -66,6 +67,15 @@ def test_a_new_database_says_that_it_has_had_all_of_it(empty_database: Callable[
         assert schema.status(url).pending == []
         with connect(url) as connection:
             assert standing_of(connection).before == NEWEST
+
+
+def test_the_picture_says_which_migrations_it_has(empty_database: Callable[[], str]) -> None:
+    """So a database that was made by running schema.sql alone is known too."""
+    url = empty_database()
+    with connect(url) as connection:
+        connection.execute(picture().encode())
+        said = {revision for (revision,) in connection.execute("SELECT version_num FROM alembic_version")}
+    assert said == set(History().heads)
 
 
 def test_migrations_are_numbered_in_order() -> None:
