@@ -192,13 +192,19 @@ CREATE TABLE IF NOT EXISTS rule_versions (
     issuing_frequency    text NOT NULL,
     include_upcoming     boolean NOT NULL,
     deleted              boolean NOT NULL DEFAULT false,
+    -- Into how many further periods a credit rolls over at most, and its use at which it is redeemed; NULL: no limit.
+    roll_over_limit      integer,
+    max_uses             integer,
     PRIMARY KEY (brand_id, credit_rule_id, version),
     CONSTRAINT rule_versions_of_rule FOREIGN KEY (brand_id, credit_rule_id) REFERENCES credit_rules,
     CONSTRAINT rule_versions_of_type FOREIGN KEY (brand_id, membership_type_id) REFERENCES membership_types,
     CONSTRAINT rule_versions_of_coupon FOREIGN KEY (brand_id, coupon_id) REFERENCES coupons,
     CONSTRAINT rule_versions_numbered_from_one CHECK (version >= 1),
     CONSTRAINT rule_versions_coupon_name_length CHECK (char_length(coupon_name) BETWEEN 1 AND 120),
-    CONSTRAINT rule_versions_frequency_known CHECK (issuing_frequency IN ('billing_cycle', 'P0D', 'P1M', 'P3M', 'P6M', 'P1Y'))
+    CONSTRAINT rule_versions_frequency_known CHECK (issuing_frequency IN ('billing_cycle', 'P0D', 'P1M', 'P3M', 'P6M', 'P1Y')),
+    CONSTRAINT rule_versions_roll_over_limit CHECK (roll_over_limit IS NULL
+        OR (roll_over_limit BETWEEN 1 AND 60 AND roll_over AND issuing_frequency <> 'P0D')),
+    CONSTRAINT rule_versions_max_uses CHECK (max_uses IS NULL OR (max_uses BETWEEN 2 AND 1000 AND multi_use))
 );
 CREATE INDEX IF NOT EXISTS rule_versions_by_type ON rule_versions (brand_id, membership_type_id);
 
@@ -450,14 +456,18 @@ CREATE TABLE IF NOT EXISTS credits (
     expired_at       timestamptz,
     -- Redeemed although its charge was taken back later: for the operator to look at.
     flagged_at       timestamptz,
+    -- The use at which a multi-use credit is redeemed; NULL: it never is.
+    max_uses         integer,
     CONSTRAINT credits_pkey PRIMARY KEY (brand_id, credit_id),
     -- Never twice: the idempotency key (SEMANTICS 8). In this order it also finds what all guests have of a period.
     CONSTRAINT credits_once UNIQUE (brand_id, membership_id, credit_rule_id, period_start, reissue, guest_id),
     CONSTRAINT credits_code_unique UNIQUE (brand_id, code),
     CONSTRAINT credits_expire_after_valid CHECK (expires_at > valid_from),
     CONSTRAINT credits_period_forward CHECK (period_end > period_start),
-    CONSTRAINT credits_uses_counted CHECK (uses >= 0 AND (multi_use OR uses <= 1)),
-    CONSTRAINT credits_multi_use_never_redeemed CHECK (NOT (multi_use AND redeemed_at IS NOT NULL)),
+    CONSTRAINT credits_uses_counted CHECK (uses >= 0 AND uses <= CASE WHEN multi_use THEN max_uses ELSE 1 END),
+    CONSTRAINT credits_max_uses CHECK (max_uses IS NULL OR (max_uses BETWEEN 2 AND 1000 AND multi_use)),
+    CONSTRAINT credits_multi_use_redeemed_at_last CHECK (NOT multi_use
+        OR (redeemed_at IS NOT NULL) = coalesce(uses = max_uses, false)),
     CONSTRAINT credits_redeemed_for_good CHECK (redeemed_at IS NULL OR (revoked_at IS NULL AND expired_at IS NULL)),
     CONSTRAINT credits_revoked_says_why CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL) AND (revoked_at IS NULL) = (revoked_by IS NULL)),
     CONSTRAINT credits_revoked_by_known CHECK (revoked_by IN ('facts', 'operator')),
@@ -721,4 +731,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0002'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0003'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

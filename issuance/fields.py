@@ -153,6 +153,9 @@ Amount = Annotated[
     PlainSerializer(lambda amount: format(amount.normalize(), "f"), return_type=str),  # 90.0 is 90
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}),
 ]
+#: The use at which a multi-use credit is redeemed, and into how many further periods a credit rolls over (SEMANTICS 6).
+MaxUses = Annotated[int, Field(strict=True, ge=2, le=1000)]
+RollOverLimit = Annotated[int, Field(strict=True, ge=1, le=60)]
 #: Any JSON that PostgreSQL can keep.
 PlainJson = Annotated[Any, AfterValidator(_plain_json)]
 PlainObject = Annotated[dict[str, Any], AfterValidator(_plain_json)]

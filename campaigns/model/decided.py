@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from campaigns.model.brand import Brand, Row
 from campaigns.model.driver import MismatchError, difference, predicted
 from campaigns.model.histories import History
-from campaigns.model.oracle import FLAGS, Oracle
+from campaigns.model.oracle import FLAGS, Oracle, said_then
 from campaigns.model.words import SIGN_UP, Fact
 from issuance.billing import cloud_events
 from issuance.deciding.calendar import midnight
@@ -64,7 +64,7 @@ class Decided:
     def create_rule(
         self, rule: str, include_upcoming: bool = False, effective_from: date | None = None, **fields: Any
     ) -> None:
-        said = self.said[rule] = {**self.said.get(rule, FLAGS), **fields}
+        said = self.said[rule] = said_then(self.said.get(rule, FLAGS), fields)
         before = self.rules.get(rule)
         version = RuleVersion(
             version=len(before.versions) + 1 if before else 1,
@@ -79,6 +79,8 @@ class Decided:
             for_lead_booker_only=said["for_lead_booker_only"],
             frequency=IssuingFrequency(said["issuing_frequency"]),
             include_upcoming=include_upcoming,
+            max_uses=said["max_uses"],
+            roll_over_limit=said["roll_over_limit"],
         )
         if before:
             self.rules[rule] = replace(before, versions=(*before.versions, version))
@@ -179,7 +181,7 @@ class Decided:
         if credit.expires_at is not None and credit.expires_at <= self.now:
             status = "expired"
         status = "revoked" if credit.revoked_at else status
-        names = ("period_end", "valid_from", "expires_at", "rule_version", "multi_use", "uses")
+        names = ("period_end", "valid_from", "expires_at", "rule_version", "multi_use", "max_uses", "uses")
         shown = {name: getattr(credit, name) for name in names}
         return {**shown, "status": "redeemed" if credit.redeemed_at else status}
 
@@ -191,7 +193,7 @@ def failure(history: History) -> MismatchError | None:
         if op.name in ("redeem", "revoke"):
             picked = getattr(oracle, op.name)(**op.args)
             if picked is not None and op.name == "redeem":
-                used = None if picked.version.multi_use else decided.now
+                used = decided.now if picked.redeemed else None
                 decided.change(picked.key, uses=picked.uses, redeemed_at=used)
             elif picked is not None:
                 decided.change(picked.key, revoked_at=decided.now, revoked_by="operator")

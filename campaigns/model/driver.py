@@ -153,7 +153,7 @@ class Play:
         return code
 
 
-FIELDS = ("period_end", "status", "valid_from", "expires_at", "rule_version", "multi_use", "uses")
+FIELDS = ("period_end", "status", "valid_from", "expires_at", "rule_version", "multi_use", "max_uses", "uses")
 
 
 def shown(row: Row) -> Row:
@@ -172,6 +172,7 @@ def predicted(credit: Credit, now: datetime) -> Row:
         "expires_at": credit.expires_at,
         "rule_version": credit.version.number,
         "multi_use": credit.version.multi_use,
+        "max_uses": credit.version.max_uses,
         "uses": credit.uses,
     }
 

@@ -89,7 +89,8 @@ class _Draft:
             posts = [(arrival, Op("post", {"facts": [fact]})) for arrival, fact in life.draw()]
             dated = [(self._moved(instant, op, life), op) for instant, op in dated] + posts
         dated += self._people()
-        return History(seed, self.timezone, self.start, (*opening, *self._timed(dated)))
+        ops = with_limits(self._timed(dated), seed)
+        return History(seed, self.timezone, self.start, (*opening, *ops))
 
     def _instant(self) -> datetime:
         return self.start + timedelta(seconds=self.random.randrange(10, int((self.end - self.start).total_seconds())))
@@ -166,6 +167,25 @@ def in_mode(history: History, *, jump: bool) -> History:
     """The same history with a clock that always jumps, or one under which time always passes."""
     ops = [Op("clock", {**op.args, "jump": jump}) if op.name == "clock" else op for op in history.ops]
     return replace(history, ops=tuple(ops))
+
+
+def with_limits(ops: list[Op], seed: int) -> list[Op]:
+    """The same operations; rules that roll over do so only so far, and multi-use credits have a last use. Drawn apart,
+    so that the rest of a seed's history stays what it was."""
+    random = Random(f"limits {seed}")
+    limited = []
+    for op in ops:
+        more: dict[str, Any] = {}
+        if op.name in ("create_rule", "update_rule"):
+            frequency = op.args.get("issuing_frequency")
+            if op.name == "update_rule" and frequency == "P0D":
+                more["roll_over_limit"] = None
+            elif op.args.get("roll_over") and frequency not in (None, "P0D") and random.random() < 0.5:
+                more["roll_over_limit"] = random.choice([1, 1, 2, 3])
+            if op.args.get("multi_use") and random.random() < 0.7:
+                more["max_uses"] = random.choice([2, 2, 3])
+        limited.append(replace(op, args={**op.args, **more}) if more else op)
+    return limited
 
 
 def coherent(ops: list[Op]) -> list[Op]:

@@ -17,7 +17,19 @@ FLAGS = {
     "multi_use": False,
     "for_lead_booker_only": False,
     "issuing_frequency": "billing_cycle",
+    "roll_over_limit": None,
+    "max_uses": None,
 }
+
+
+def said_then(before: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """What a rule says once `fields` are saved: what is not named stays, and a flag that goes takes its limit along."""
+    said = {**before, **fields}
+    if not said["roll_over"]:
+        said["roll_over_limit"] = None
+    if not said["multi_use"]:
+        said["max_uses"] = None
+    return said
 
 
 class Oracle(Memory):
@@ -59,7 +71,7 @@ class Oracle(Memory):
     ) -> None:
         """The rule's next version, or its first; what is not named stays."""
         versions = self.rules.setdefault(rule, [])
-        said = vars(versions[-1]) if versions else FLAGS
+        said = said_then(vars(versions[-1]) if versions else FLAGS, fields)
         created = midnight(self.timezone, effective_from) if effective_from else self.now
         head = {
             "number": len(versions) + 1,
@@ -67,7 +79,7 @@ class Oracle(Memory):
             "made": self.now,
             "include_upcoming": include_upcoming,
         }
-        versions.append(Version(**{**said, **fields, **head, "deleted": deleted}))
+        versions.append(Version(**{**said, **head, "deleted": deleted}))
 
     def post(self, facts: list[Fact]) -> dict[str, int]:
         """Takes the facts in and settles; how many were accepted, duplicates, or rejected as second sign-ups."""
@@ -98,7 +110,8 @@ class Oracle(Memory):
 
     def use(self, credit: Credit) -> None:
         credit.uses += 1
-        credit.redeemed = not credit.version.multi_use
+        version = credit.version
+        credit.redeemed = not version.multi_use or credit.uses == version.max_uses
 
     def give_back(self, credit: Credit) -> None:
         """A redemption was cancelled: the credit is as it was, with its expiry (but not a removed member's)."""
@@ -268,6 +281,14 @@ class Oracle(Memory):
             ends.append(reading.calendar.next_start(credit.valid_from))
             if credit.period_end:
                 ends.append(reading.calendar.instant(credit.version.issuing_frequency, credit.period_end))
+        elif credit.version.roll_over_limit is not None and credit.period_end:
+            frequency = credit.version.issuing_frequency
+            days = reading.calendar.days(frequency)
+            ends.append(
+                reading.calendar.instant(
+                    frequency, days[days.index(credit.period_end) + credit.version.roll_over_limit]
+                )
+            )
         return min(ends, default=None)
 
     def _look_after(self, credit: Credit, reading: Reading) -> None:

@@ -44,6 +44,8 @@ class Version:
     multi_use: bool
     for_lead_booker_only: bool
     issuing_frequency: str
+    roll_over_limit: int | None = None
+    max_uses: int | None = None
 
 
 @dataclass(frozen=True)

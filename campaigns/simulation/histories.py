@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
 
-from campaigns.model.histories import FREQUENCIES, VALIDITIES, ZONES, History, coherent, transitions
+from campaigns.model.histories import FREQUENCIES, VALIDITIES, ZONES, History, coherent, transitions, with_limits
 from campaigns.model.lives import Life
 from campaigns.model.times import local_date, midnight, plus_months
 from campaigns.model.words import Fact, Op
@@ -58,7 +58,8 @@ class _Draft:
         for rule in self.rules:
             dated += self._rule(rule)
         dated += self._people()
-        return History(seed, self.timezone, self.start, (*opening, *self._timed(dated, arrivals)))
+        ops = with_limits(self._timed(dated, arrivals), seed)
+        return History(seed, self.timezone, self.start, (*opening, *ops))
 
     # -- memberships
 

@@ -40,8 +40,10 @@ class MembershipCreditRule(BaseModel):
     coupon_name: str
     coupon_description: str
     roll_over: bool
+    roll_over_limit: int | None
     issue_on_signup: bool
     multi_use: bool
+    max_uses: int | None
     for_lead_booker_only: bool
     issuing_frequency: IssuingFrequency
     version: int

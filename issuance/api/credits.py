@@ -50,6 +50,7 @@ class Credit(BaseModel):
     expires_at: datetime | None
     roll_over: bool
     multi_use: bool
+    max_uses: int | None = Field(description="A multi-use credit's use at which it is redeemed; null: it never is")
     uses: int
     issued_at: datetime
     redeemed_at: datetime | None

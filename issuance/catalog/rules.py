@@ -17,7 +17,7 @@ from issuance.deciding.calendar import day_of
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.engine import schedules
 from issuance.errors import Invalid, NotFound
-from issuance.fields import Body, CalendarDate, CouponName, Description, Identifier
+from issuance.fields import Body, CalendarDate, CouponName, Description, Identifier, MaxUses, RollOverLimit
 from issuance.tenancy import clock
 from issuance.tenancy.clock import BrandClock
 
@@ -30,8 +30,14 @@ class NewCreditRule(Body):
     coupon_name: CouponName
     coupon_description: Description | None = Field(None, description="null: the coupon's own")
     roll_over: StrictBool = False
+    roll_over_limit: RollOverLimit | None = Field(
+        None, description="Only with roll_over, not for P0D: into how many further periods a credit rolls over at most"
+    )
     issue_on_signup: StrictBool = False
     multi_use: StrictBool = False
+    max_uses: MaxUses | None = Field(
+        None, description="Only with multi_use: the use at which a credit is redeemed; null: it is never"
+    )
     for_lead_booker_only: StrictBool = False
     issuing_frequency: IssuingFrequency = IssuingFrequency.BILLING_CYCLE
     include_upcoming: StrictBool = False
@@ -46,15 +52,18 @@ def _unnamed() -> Any:
 
 
 class CreditRuleChange(Body):
-    """What is not named stays. `include_upcoming`: moves the cycle that is already scheduled to the new version."""
+    """What is not named stays; but without `roll_over` there is no limit to it, and without `multi_use` no `max_uses`.
+    `include_upcoming`: moves the cycle that is already scheduled to the new version."""
 
     membership_type_id: UUID = _unnamed()
     coupon_id: Identifier = _unnamed()
     coupon_name: CouponName = _unnamed()
     coupon_description: Description | None = _unnamed()
     roll_over: StrictBool = _unnamed()
+    roll_over_limit: RollOverLimit | None = _unnamed()
     issue_on_signup: StrictBool = _unnamed()
     multi_use: StrictBool = _unnamed()
+    max_uses: MaxUses | None = _unnamed()
     for_lead_booker_only: StrictBool = _unnamed()
     issuing_frequency: IssuingFrequency = _unnamed()
     include_upcoming: StrictBool = False
@@ -66,6 +75,7 @@ def create(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[s
     clock.work_alone(connection, brand_id)
     says = new.model_dump()
     _check_names(connection, brand_id, says)
+    _check_limits(says)
     present = clock.read(connection, brand_id, hold=True)
     now = present.now
     if new.effective_from is not None and new.effective_from > day_of(now, present.zone):
@@ -89,7 +99,8 @@ def change(connection: Connection, brand_id: UUID, credit_rule_id: UUID, change:
     named = change.model_dump(exclude_unset=True)
     _check_names(connection, brand_id, named)
     present = clock.read(connection, brand_id, hold=True)
-    says = {**latest, **named, "include_upcoming": change.include_upcoming}
+    says = _changed(latest, named) | {"include_upcoming": change.include_upcoming}
+    _check_limits(says)
     _add_version(connection, brand_id, credit_rule_id, latest["version"] + 1, present.now, says)
     _wake(connection, brand_id, present, {latest["membership_type_id"], says["membership_type_id"]})
     return get(connection, brand_id, credit_rule_id)
@@ -139,8 +150,10 @@ _SAYS = (
     "coupon_name",
     "coupon_description",
     "roll_over",
+    "roll_over_limit",
     "issue_on_signup",
     "multi_use",
+    "max_uses",
     "for_lead_booker_only",
     "issuing_frequency",
     "include_upcoming",
@@ -187,6 +200,26 @@ def _wake(connection: Connection, brand_id: UUID, present: BrandClock, type_ids:
     # Otherwise time has passed since anything was settled, and no version is in force for what was.
     if present.stands_still:
         schedules.wake_settled_at(connection, brand_id, list(type_ids), present.now)
+
+
+def _changed(latest: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
+    """What the next version says. A flag that is turned off takes its limit with it."""
+    limits = {"roll_over": "roll_over_limit", "multi_use": "max_uses"}
+    cleared = {limit: None for flag, limit in limits.items() if named.get(flag) is False}
+    return {**latest, **cleared, **named}
+
+
+def _check_limits(says: dict[str, Any]) -> None:
+    """Raises Invalid where a limit has nothing to limit (SEMANTICS 6)."""
+    fields = {}
+    if says["roll_over_limit"] is not None and not says["roll_over"]:
+        fields["roll_over_limit"] = "goes only with roll_over"
+    elif says["roll_over_limit"] is not None and says["issuing_frequency"] == IssuingFrequency.ONCE:
+        fields["roll_over_limit"] = "P0D has no further periods"
+    if says["max_uses"] is not None and not says["multi_use"]:
+        fields["max_uses"] = "goes only with multi_use"
+    if fields:
+        raise Invalid(fields=fields)
 
 
 def _check_names(connection: Connection, brand_id: UUID, says: dict[str, Any]) -> None:

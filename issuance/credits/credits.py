@@ -91,6 +91,7 @@ _SHOWN = (
         credits.c.expires_at,
         credits.c.roll_over,
         credits.c.multi_use,
+        credits.c.max_uses,
         credits.c.uses,
         credits.c.issued_at,
         credits.c.redeemed_at,

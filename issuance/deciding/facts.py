@@ -189,6 +189,10 @@ class RuleVersion:
     for_lead_booker_only: bool
     frequency: IssuingFrequency
     include_upcoming: bool
+    #: The use at which a multi-use credit is redeemed; None: it never is.
+    max_uses: int | None = None
+    #: Into how many further periods a credit rolls over at most; None: into any.
+    roll_over_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +238,7 @@ class Credit:
     validity_ends_at: datetime | None
     issued_at: datetime
     manual: bool
+    max_uses: int | None = None
     uses: int = 0
     redeemed_at: datetime | None = None
     revoked_at: datetime | None = None

@@ -44,6 +44,7 @@ class NewCredit:
             period_end=self.period_end,
             roll_over=self.version.roll_over,
             multi_use=self.version.multi_use,
+            max_uses=self.version.max_uses,
             valid_from=self.validities.valid_from,
             expires_at=self.validities.expires_at,
             validity_ends_at=self.validities.validity_ends_at,

@@ -58,13 +58,20 @@ def expiry(
     period_end: date | None,
     validity_ends_at: datetime | None,
 ) -> datetime | None:
-    """The earliest of a credit's limits: the coupon's validity and, for roll_over=false, the next billing period and
-    the end of the rule's period. None if it has none."""
+    """The earliest of a credit's limits: the coupon's validity; for roll_over=false, the next billing period and the
+    end of the rule's period; with a roll_over_limit, the end of the last period that it rolls over into. None if it
+    has none."""
     limits = [] if validity_ends_at is None else [validity_ends_at]
     if not version.roll_over:
         limits.append(history.calendar.next_boundary_after(None, valid_from))
         if period_end is not None:
             limits.append(history.calendar.begins_at(version.frequency.interval, period_end))
+    elif version.roll_over_limit is not None:
+        assert period_end is not None, "P0D has no further periods to roll over into"
+        last = period_end
+        for _ in range(version.roll_over_limit):
+            last = history.calendar.next_boundary(version.frequency.interval, last)
+        limits.append(history.calendar.begins_at(version.frequency.interval, last))
     return min(limits, default=None)
 
 

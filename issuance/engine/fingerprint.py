@@ -106,6 +106,7 @@ FIELDS: dict[type, dict[str, str]] = {
         "period_end": Tell.FOLLOWS,
         "roll_over": Tell.FOLLOWS,
         "multi_use": Tell.FOLLOWS,
+        "max_uses": Tell.FOLLOWS,
         "valid_from": Tell.FOLLOWS,
         "validity_ends_at": Tell.FOLLOWS,
     },

@@ -15,8 +15,8 @@ from issuance.deciding.frequency import IssuingFrequency, parse_validity
 _RULES = text("""
     SELECT v.credit_rule_id, r.created_at AS made_at, r.effective_from, r.deleted_at, v.version, v.created_at,
            v.membership_type_id, v.coupon_id, v.coupon_name,
-           c.coupon_id IS NOT NULL AS coupon_there, c.validity, v.roll_over, v.issue_on_signup, v.multi_use,
-           v.for_lead_booker_only, v.issuing_frequency, v.include_upcoming
+           c.coupon_id IS NOT NULL AS coupon_there, c.validity, v.roll_over, v.roll_over_limit, v.issue_on_signup,
+           v.multi_use, v.max_uses, v.for_lead_booker_only, v.issuing_frequency, v.include_upcoming
       FROM rule_versions v
       JOIN credit_rules r USING (brand_id, credit_rule_id)
       LEFT JOIN coupons c USING (brand_id, coupon_id)
@@ -86,4 +86,6 @@ def _version(row: Row[Any]) -> RuleVersion:
         for_lead_booker_only=row.for_lead_booker_only,
         frequency=IssuingFrequency(row.issuing_frequency),
         include_upcoming=row.include_upcoming,
+        max_uses=row.max_uses,
+        roll_over_limit=row.roll_over_limit,
     )

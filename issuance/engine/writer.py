@@ -31,6 +31,7 @@ _KIND = {
     "coupon_name": "text",
     "roll_over": "boolean",
     "multi_use": "boolean",
+    "max_uses": "integer",
     "valid_from": "timestamptz",
     "expires_at": "timestamptz",
     "validity_ends_at": "timestamptz",

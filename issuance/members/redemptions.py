@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, case, func, insert, null, select, text, update
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, not_, null, or_, select, text, update
 from uuid_utils.compat import uuid7
 
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
@@ -50,6 +50,8 @@ _LOST_WITH_A_MEMBER = text("""
 
 # Statements of every day are put together once, which takes longer than to execute them.
 _NOW = bindparam("now", type_=credits_table.c.redeemed_at.type)
+_USES = credits_table.c.uses + 1
+_IS_LAST = or_(not_(credits_table.c.multi_use), credits_table.c.max_uses == _USES)
 _USE = (
     update(credits_table)
     .where(
@@ -57,7 +59,7 @@ _USE = (
         credits_table.c.code == bindparam("with_code"),
         credits.status_at(_NOW) == "live",
     )
-    .values(uses=credits_table.c.uses + 1, redeemed_at=case((credits_table.c.multi_use, null()), else_=_NOW))
+    .values(uses=_USES, redeemed_at=case((_IS_LAST, _NOW), else_=null()))
     .returning(
         credits_table.c.credit_id,
         credits_table.c.uses,
@@ -100,7 +102,7 @@ def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Bo
     """Use a credit, now on the brand's clock: the credit, with its `redemption`.
 
     One conditional update decides every race with expiry, revocation and itself. A multi-use credit
-    counts its uses and stays. Raises NotFound, or why it is not live.
+    counts its uses and stays, up to its `max_uses`-th. Raises NotFound, or why it is not live.
     """
     now = clock.read(connection, brand_id).now
     used = connection.execute(_USE, {"of_brand": brand_id, "with_code": code, "now": now}).one_or_none()
@@ -249,7 +251,7 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: dat
     """Undo one use of a credit; its membership. One that a member lost by being removed stays lost."""
     columns = credits_table.c
     one = (columns.brand_id == brand_id, columns.credit_id == credit_id)
-    credit = connection.execute(select(columns.membership_id, columns.multi_use).where(*one)).one()
+    credit = connection.execute(select(columns.membership_id, columns.redeemed_at).where(*one)).one()
     membership_id: UUID = credit.membership_id
     # The due before the credit: settling and archiving lock them in this order.
     schedules.wake(connection, brand_id, [membership_id], now)
@@ -261,7 +263,7 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: dat
     )
     if connection.execute(_LOST_WITH_A_MEMBER, {"brand_id": brand_id, "credit_id": credit_id}).scalar():
         credits.revoke_all(connection, brand_id, "member_archived", columns.credit_id == credit_id)
-    elif not credit.multi_use:
+    elif credit.redeemed_at is not None:
         credits.tell(connection, brand_id, "credit.restored", [credit_id], now)
     return membership_id
 

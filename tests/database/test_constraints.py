@@ -158,11 +158,46 @@ def test_a_redeemed_credit_is_neither_expired_nor_revoked(
 
 
 def test_a_single_use_credit_is_used_once(connection: Connection, issue: Callable[..., Any]) -> None:
-    """Its uses do not count beyond one; those of a multi-use credit do, and it never becomes redeemed."""
+    """Its uses do not count beyond one; those of a multi-use credit do, and without a last one it is never redeemed."""
     single, many = issue(), issue(multi_use=True)
     use = text("UPDATE credits SET uses = 2 WHERE code = :code")
     with pytest.raises(IntegrityError, match="credits_uses_counted"), connection.begin_nested():
         connection.execute(use, {"code": single})
     connection.execute(use, {"code": many})
-    with pytest.raises(IntegrityError, match="credits_multi_use_never_redeemed"):
+    with pytest.raises(IntegrityError, match="credits_multi_use_redeemed_at_last"):
         connection.execute(text("UPDATE credits SET redeemed_at = now() WHERE code = :code"), {"code": many})
+
+
+def test_a_credit_of_n_uses_is_redeemed_at_its_nth(connection: Connection, issue: Callable[..., Any]) -> None:
+    """Neither before its last use nor without being redeemed at it, and never beyond it."""
+    code = issue(multi_use=True, max_uses=2)
+    say = "UPDATE credits SET uses = {}, redeemed_at = {} WHERE code = :code"
+    for uses, redeemed_at, name in [
+        (1, "now()", "credits_multi_use_redeemed_at_last"),
+        (2, "NULL", "credits_multi_use_redeemed_at_last"),
+        (3, "NULL", "credits_uses_counted"),
+    ]:
+        with pytest.raises(IntegrityError, match=name), connection.begin_nested():
+            connection.execute(text(say.format(uses, redeemed_at)), {"code": code})
+    connection.execute(text(say.format(2, "valid_from")), {"code": code})
+
+
+@pytest.mark.parametrize(
+    ("said", "constraint"),
+    [
+        ("roll_over = true, roll_over_limit = 0", "rule_versions_roll_over_limit"),
+        ("roll_over = true, roll_over_limit = 61", "rule_versions_roll_over_limit"),
+        ("roll_over = false, roll_over_limit = 1", "rule_versions_roll_over_limit"),
+        ("roll_over = true, roll_over_limit = 1, issuing_frequency = 'P0D'", "rule_versions_roll_over_limit"),
+        ("multi_use = false, max_uses = 2", "rule_versions_max_uses"),
+        ("multi_use = true, max_uses = 1", "rule_versions_max_uses"),
+        ("multi_use = true, max_uses = 1001", "rule_versions_max_uses"),
+    ],
+)
+def test_a_limit_without_anything_to_limit_can_not_be_stored(
+    connection: Connection, issue: Callable[..., Any], said: str, constraint: str
+) -> None:
+    """SEMANTICS 6: `roll_over_limit` goes with `roll_over`, not with P0D; `max_uses` with `multi_use`."""
+    issue()
+    with pytest.raises(IntegrityError, match=constraint):
+        connection.execute(text(f"UPDATE rule_versions SET {said}"))

@@ -33,17 +33,22 @@ def rules(draw: st.DrawFn, start: datetime, number: int, *, upcoming: bool) -> R
     saved = sorted(draw(st.lists(st.integers(-240, SPAN), max_size=2)))
     versions = []
     for place, created_at in enumerate([LONG_AGO, *(start + timedelta(hours=hours) for hours in saved)]):
+        roll_over, multi_use = draw(st.booleans()), draw(st.booleans())
+        frequency = draw(st.sampled_from(IssuingFrequency))
+        can_be_limited = roll_over and frequency is not IssuingFrequency.ONCE
         versions.append(
             version(
                 place + 1,
                 created_at,
                 validity=draw(st.sampled_from([None, None, "P10D", "P1M", "P45D"])),
                 membership_type_id=draw(st.sampled_from([GOLD, GOLD, GOLD, SILVER])),
-                roll_over=draw(st.booleans()),
+                roll_over=roll_over,
+                roll_over_limit=draw(st.sampled_from([None, 1, 2])) if can_be_limited else None,
                 issue_on_signup=draw(st.booleans()),
-                multi_use=draw(st.booleans()),
+                multi_use=multi_use,
+                max_uses=draw(st.sampled_from([None, 2, 3])) if multi_use else None,
                 for_lead_booker_only=draw(st.booleans()),
-                frequency=draw(st.sampled_from(IssuingFrequency)),
+                frequency=frequency,
                 include_upcoming=draw(st.booleans()) if upcoming else False,
             )
         )

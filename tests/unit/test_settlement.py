@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import islice
 from unittest.mock import patch
 
 from hypothesis import Phase, given, settings
@@ -72,6 +73,22 @@ def test_what_does_not_roll_over_dies_with_its_period(life: Life, data: st.DataO
         for credit in life.credits:
             if not credit.roll_over and credit.period_end is not None and credit.is_held_at(now):
                 assert life.history(now).start_of(credit.period_end) > now
+
+
+@laws
+@given(lives(), data)
+def test_what_rolls_over_dies_with_its_last_period(life: Life, data: st.DataObject) -> None:
+    """With roll_over_limit=n no credit is live at or after the end of the n-th period after its own."""
+    for now in sorted(data.draw(st.lists(nows(life), min_size=1, max_size=4))):
+        life.settle(now)
+        for credit in life.credits:
+            one = next(known for known in life.rules if known.credit_rule_id == credit.key.credit_rule_id)
+            said = one.version(credit.rule_version)
+            if said.roll_over_limit is not None and credit.is_held_at(now):
+                history = life.history(now)
+                boundaries = history.calendar.boundaries(said.frequency.interval)
+                ends = [day for day in islice(boundaries, 400) if day > credit.key.period_start]
+                assert history.start_of(ends[said.roll_over_limit]) > now or history.moves
 
 
 @laws

@@ -59,4 +59,6 @@ rule_versions = Table(
     must("issuing_frequency", Text),
     must("include_upcoming", Boolean),
     must("deleted", Boolean),
+    may("roll_over_limit", Integer),
+    may("max_uses", Integer),
 )

@@ -34,6 +34,7 @@ credits = Table(  # noqa: A001 - the word is the domain's; the builtin is a REPL
     may("revoked_reason", Text),
     may("expired_at", Instant),
     may("flagged_at", Instant),
+    may("max_uses", Integer),
 )
 
 redemptions = Table(
