@@ -26,7 +26,9 @@ Last = Annotated[_Moment, Query(alias="to", description="An instant, exclusive, 
 BucketLength = Annotated[Interval, Query(description="Days, weeks from Monday or months, in the brand's time zone")]
 
 
-class RedemptionTotals(CamelModel):
+class RedemptionTotals(BaseModel):
+    """How many redemptions have each status, by the statuses' names as the reference writes them here."""
+
     submitted: int
     open: int
     awaiting_vendor: int

@@ -144,7 +144,9 @@ def post_billing_event_batch(caller: Writer, body: Annotated[Any, Body(media_typ
 def list_rejected_events(caller: Reader, code: Identifier | None = None, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List the events that were refused and wait for the operator, the latest first."""
     with caller.transaction() as connection:
-        return listed(rejections.page(connection, caller.brand_id, page, per_page, code=code), page, per_page)
+        return listed(
+            rejections.page(connection, caller.brand_id, page, per_page, code=code), page, per_page, caller.url
+        )
 
 
 @router.post(

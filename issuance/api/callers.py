@@ -15,6 +15,7 @@ from fastapi import Request, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer, SecurityScopes
 from sqlalchemy import Connection, Engine
+from starlette.datastructures import URL
 
 from issuance import database
 from issuance.api.problems import UnsupportedMediaType
@@ -47,6 +48,8 @@ class Caller:
     name: str
     engine: Engine
     broker: Broker
+    #: What was asked for.
+    url: URL
     key: Key | None = None
     #: The member whose token was shown, by the brand's id.
     member: str | None = None
@@ -84,11 +87,11 @@ def caller_of(request: Request) -> Caller:
             if holder is None:
                 raise NotAuthenticated("This token is not good: it has expired, or its member was removed.")
             name = f"member {holder.member_id}"
-            return Caller(holder.brand_id, name, engine, broker, member=holder.external_user_id)
+            return Caller(holder.brand_id, name, engine, broker, request.url, member=holder.external_user_id)
         key = keys.find(connection, shown)
     if key is None:
         raise NotAuthenticated("This key is not valid: it is mistyped, or it was revoked.")
-    return Caller(key.brand_id, f"key {key.key_id}", engine, broker, key=key)
+    return Caller(key.brand_id, f"key {key.key_id}", engine, broker, request.url, key=key)
 
 
 async def _allowed(request: Request, needed: SecurityScopes, _: Annotated[object, Security(_bearer)]) -> Caller:
@@ -129,7 +132,8 @@ async def _check_form(request: Request) -> None:
     if route.body_field is not None and await request.body():
         media_type = (request.headers.get("content-type") or "application/json").partition(";")[0].strip().lower()
         if media_type != "application/json" and not media_type.endswith("+json"):
-            raise UnsupportedMediaType
+            expected = getattr(route.body_field.field_info, "media_type", "application/json")
+            raise UnsupportedMediaType(f"Send JSON, not {media_type[:100]}: Content-Type: {expected}.")
 
 
 #: What an endpoint declares: its caller, with the scope that a key needs.

@@ -49,7 +49,7 @@ class CouponPage(PageOf[Coupon]):
 def list_coupons(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List coupons, by id."""
     with caller.transaction() as connection:
-        return listed(coupons.page(connection, caller.brand_id, page, per_page), page, per_page)
+        return listed(coupons.page(connection, caller.brand_id, page, per_page), page, per_page, caller.url)
 
 
 @router.put("/{coupon_id}", operation_id="putCoupon", response_model=Coupon)

@@ -84,7 +84,7 @@ def list_credit_rules(
 ) -> Any:
     """List membership credit rules, the oldest first."""
     if brand_id not in (None, caller.brand_id):
-        return listed(([], 0), page, per_page)
+        return listed(([], 0), page, per_page, caller.url)
     with caller.transaction() as connection:
         found = rules.page(
             connection,
@@ -94,7 +94,7 @@ def list_credit_rules(
             membership_type_id=membership_type_id,
             issue_on_signup=issue_on_signup,
         )
-    return listed(found, page, per_page)
+    return listed(found, page, per_page, caller.url)
 
 
 @router.post("", operation_id="createMembershipCreditRule", status_code=201, response_model=MembershipCreditRule)

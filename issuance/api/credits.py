@@ -108,7 +108,7 @@ def list_credits(
             guest_id=guest_id,
             multi_use=multi_use,
         )
-    return listed(found, page, per_page)
+    return listed(found, page, per_page, caller.url)
 
 
 @router.get("/{code}", operation_id="getCredit", response_model=Credit, responses=documented(404))

@@ -28,8 +28,8 @@ from issuance.tenancy import idempotency
 from issuance.tenancy.idempotency import Answer, Key
 
 HEADER = "Idempotency-Key"
-#: What marks an answer that is given again. The name is Stripe's, which clients know.
-REPEATED = "Idempotent-Replayed"
+#: What marks an answer that is given again: our name for it, and Stripe's, which clients know and 0.2.0 had alone.
+REPEATED = ("Idempotency-Replayed", "Idempotent-Replayed")
 
 #: Requests with a key that are worked on at once. Each holds a connection while it goes from thread to thread; together
 #: with the requests that have a thread they must not need more connections than there are, or they wait for each other.
@@ -110,7 +110,7 @@ def _repeated(connection: Connection, known: Answer, secret: Secret | None) -> R
     if secret is not None and known.status < 300:
         body = to_json(secret.restore(connection, from_json(body)))
     media_type = "application/json" if body else None
-    return Response(body, known.status, headers={REPEATED: "true"}, media_type=media_type)
+    return Response(body, known.status, headers=dict.fromkeys(REPEATED, "true"), media_type=media_type)
 
 
 def _hash(request: Request, body: bytes) -> bytes:

@@ -1,9 +1,10 @@
-"""Lists in pages: `?page=1&per_page=25` → {"data", "meta"} (INTERFACE 4)."""
+"""Lists in pages: `?page=1&per_page=25` → {"data", "meta", "links"} (INTERFACE 4)."""
 
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+from starlette.datastructures import URL
 
 from issuance.database import paging
 
@@ -14,9 +15,24 @@ PerPage = Annotated[int, Query(ge=1, le=paging.LONGEST_PAGE, description="How ma
 
 
 class PageMeta(BaseModel):
+    """Where a page lies in its list. `current_page` is `page` by the name that the reference's neighbours have."""
+
     page: int
     per_page: int
     total: int
+    current_page: int
+    last_page: int = Field(description="1 of a list that is empty")
+    first: int | None = Field(alias="from", description="The number of the page's first item in the list, from 1")
+    last: int | None = Field(alias="to", description="The number of its last; null where the page is empty")
+
+
+class PageLinks(BaseModel):
+    """The addresses of other pages, with the filters of this one."""
+
+    first: str
+    last: str
+    prev: str | None
+    next: str | None = Field(description="null on the last page")
 
 
 class PageOf(BaseModel, Generic[Item]):
@@ -24,9 +40,33 @@ class PageOf(BaseModel, Generic[Item]):
 
     data: list[Item]
     meta: PageMeta
+    links: PageLinks
 
 
-def listed(found: paging.Rows, page: int, per_page: int) -> dict[str, Any]:
-    """A page of rows in the form that is sent."""
+def listed(found: paging.Rows, page: int, per_page: int, url: URL) -> dict[str, Any]:
+    """A page of rows in the form that is sent. `url` is the one that asked for it."""
     rows, total = found
-    return {"data": rows, "meta": {"page": page, "per_page": per_page, "total": total}}
+    last_page = max(1, -(-total // per_page))
+
+    def at(number: int) -> str:
+        return str(url.include_query_params(page=number, per_page=per_page))
+
+    before = (page - 1) * per_page
+    return {
+        "data": rows,
+        "meta": {
+            "page": page,
+            "per_page": per_page,
+            "total": total,
+            "current_page": page,
+            "last_page": last_page,
+            "from": before + 1 if rows else None,
+            "to": before + len(rows) if rows else None,
+        },
+        "links": {
+            "first": at(1),
+            "last": at(last_page),
+            "prev": at(page - 1) if page > 1 else None,
+            "next": at(page + 1) if page < last_page else None,
+        },
+    }

@@ -46,7 +46,7 @@ class MembershipTypePage(PageOf[MembershipType]):
 def list_membership_types(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List membership types, the oldest first."""
     with caller.transaction() as connection:
-        return listed(membership_types.page(connection, caller.brand_id, page, per_page), page, per_page)
+        return listed(membership_types.page(connection, caller.brand_id, page, per_page), page, per_page, caller.url)
 
 
 @router.post("", operation_id="createMembershipType", status_code=201, response_model=MembershipType)

@@ -16,6 +16,9 @@ from issuance.fields import CalendarDate, Identifier
 from issuance.memberships import explanations, memberships
 from issuance.memberships.memberships import Status
 
+#: How many rows an explanation has at once; years of a family's membership fit.
+LONGEST_EXPLANATION = 1000
+
 router = APIRouter(
     prefix="/customers/memberships", tags=["memberships"], route_class=KeyedRoute, responses=documented(401, 403, 422)
 )
@@ -91,8 +94,9 @@ class ChargeForNothing(BaseModel):
     nearest_billing_date: date
 
 
-class Explanation(BaseModel):
-    data: list[ExplainedDecision]
+class Explanation(PageOf[ExplainedDecision]):
+    """One page of what became of a membership, and the charges that gave nothing, whatever the page."""
+
     charges_for_nothing: list[ChargeForNothing]
 
 
@@ -116,7 +120,7 @@ def list_memberships(
             external_user_id=external_user_id,
             status=status,
         )
-    return listed(found, page, per_page)
+    return listed(found, page, per_page, caller.url)
 
 
 @router.get("/{membership_id}", operation_id="getMembership", response_model=Membership, responses=documented(404))
@@ -135,10 +139,14 @@ def explain_membership(
     credit_rule_id: UUID | None = None,
     first: Annotated[CalendarDate | None, Query(alias="from", description="The first date, inclusive")] = None,
     last: Annotated[CalendarDate | None, Query(alias="to", description="The last date, inclusive")] = None,
+    page: Page = 1,
+    per_page: Annotated[int, Query(ge=1, le=LONGEST_EXPLANATION, description="How many a page")] = LONGEST_EXPLANATION,
 ) -> Any:
     """Say in sentences why each credit of a membership was issued or not. The code that decides says it."""
     with caller.transaction() as connection:
         explained = explanations.explain(
             connection, caller.brand_id, membership_id, credit_rule_id=credit_rule_id, first=first, last=last
         )
-    return {"data": explained.rows, "charges_for_nothing": explained.charges_for_nothing}
+    rows = explained.rows[(page - 1) * per_page : page * per_page]
+    told = listed((rows, len(explained.rows)), page, per_page, caller.url)
+    return {**told, "charges_for_nothing": explained.charges_for_nothing}

@@ -24,6 +24,13 @@ class Unavailable(IssuanceError):
     status = 503
 
 
+class NotJson(IssuanceError):
+    """The body is not JSON."""
+
+    code = "bad_request"
+    status = 400
+
+
 class UnsupportedMediaType(IssuanceError):
     """Send JSON: Content-Type: application/json."""
 
@@ -49,6 +56,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 MEANINGS = {
+    400: "The body is not JSON",
     401: "No key, or not a good one",
     403: "The key does not have the scope for this call",
     404: "There is no such thing here",
@@ -58,13 +66,22 @@ MEANINGS = {
     422: "The request did not pass validation",
     503: "Not possible at the moment",
 }
-_MESSAGES = {404: "There is no such address.", 405: "There is no such operation at this address."}
-_CODES = {400: "invalid", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+#: Under /v1 codes are those that clients of its reference branch on, wherever it has a word of its own (INTERFACE 7).
+_UNDER_V1 = {
+    "bad_request": "BAD_REQUEST",
+    "not_authenticated": "UNAUTHORIZED",
+    "not_allowed": "FORBIDDEN",
+    "too_large": "PAYLOAD_TOO_LARGE",
+    "invalid": "VALIDATION",
+    "error": "INTERNAL",
+}
 
 
 def answer(path: str, status: int, code: str, message: str, fields: dict[str, str] | None = None) -> JSONResponse:
     """An error as it is sent. Codes are UPPER_SNAKE under /v1."""
-    detail: dict[str, Any] = {"code": code.upper() if path.startswith("/v1/") else code, "message": message}
+    shown = _UNDER_V1.get(code, code.upper()) if path.startswith("/v1/") else code
+    detail: dict[str, Any] = {"code": shown, "message": message}
     if fields is not None:
         detail["fields"] = fields
     return JSONResponse({"error": detail}, status_code=status)
@@ -84,14 +101,19 @@ def install(app: FastAPI) -> None:
 
     def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException), "registered for these"
-        code = _CODES.get(error.status_code, "error")
-        if error.status_code == 400:  # raised by FastAPI for a body that can not be read
-            return raised(request, Invalid("The body is not JSON."))
-        message = _MESSAGES.get(error.status_code, str(error.detail))
-        response = answer(request.url.path, error.status_code, code, message)
+        match error.status_code:
+            case 400:  # for a body that can not be read
+                return raised(request, NotJson(f"The body is not JSON: {error.detail}."))
+            case 404:
+                message = "There is no such address."
+            case 405:
+                allowed = ", ".join(sorted(_methods_at(request)))
+                message = f"There is no {request.method} at this address, only {allowed}."
+                error.headers = {"Allow": allowed}
+            case _:
+                message = str(error.detail)
+        response = answer(request.url.path, error.status_code, _CODES.get(error.status_code, "error"), message)
         response.headers.update(error.headers or {})
-        if error.status_code == 405 and (methods := _methods_at(request)):
-            response.headers["Allow"] = ", ".join(sorted(methods))
         return response
 
     def invalid(request: Request, error: Exception) -> JSONResponse:

@@ -40,7 +40,7 @@ class QuarantinePage(PageOf[QuarantinedMembership]):
 def list_quarantine(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List the memberships that are set apart, the latest first."""
     with caller.transaction() as connection:
-        found = listed(quarantine.page(connection, caller.brand_id, page, per_page), page, per_page)
+        found = listed(quarantine.page(connection, caller.brand_id, page, per_page), page, per_page, caller.url)
         found["meta"]["unreadable_messages"] = quarantine.unreadable_messages(connection)
     return found
 

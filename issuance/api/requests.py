@@ -19,6 +19,7 @@ from issuance.log import logger
 
 #: The longest body that is accepted, in bytes. A batch of a thousand events is much shorter.
 LONGEST_BODY = 3 * 512 * 1024
+TOO_LONG = f"The body is too large: it may have {LONGEST_BODY} bytes (1.5 MiB) at most."
 #: How many bytes of a body that is too long are read and thrown away, so that its sender gets to read the answer.
 LONGEST_PATIENCE = 16 * 1024 * 1024
 
@@ -49,7 +50,7 @@ class Edge:
         try:
             body = await _read(headers, receive)
             if body is None:
-                response = problems.answer(scope["path"], TooLarge.status, TooLarge.code, "The body is too large.")
+                response = problems.answer(scope["path"], TooLarge.status, TooLarge.code, TOO_LONG)
                 await response(scope, receive, send_with_id)
             else:
                 await self.app(scope, _ReadBody(body, receive), send_with_id)
@@ -69,8 +70,8 @@ class JsonRequest(Request):
     async def json(self) -> Any:
         try:
             return from_json(await self.body(), allow_inf_nan=False)
-        except ValueError:
-            raise HTTPException(400) from None
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None  # FastAPI lets no other exception through
 
 
 class _ReadBody:

@@ -119,7 +119,7 @@ def create_replay(caller: Issuer, body: ReplayBody) -> Any:
 def list_runs(caller: Reader, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List runs, the latest first."""
     with caller.transaction() as connection:
-        return listed(runs.page(connection, caller.brand_id, page, per_page), page, per_page)
+        return listed(runs.page(connection, caller.brand_id, page, per_page), page, per_page, caller.url)
 
 
 @router.get("/runs/{run_id}", operation_id="getRun", response_model=Run, responses=documented(404))
@@ -133,7 +133,7 @@ def get_run(caller: Reader, run_id: UUID) -> Any:
 def get_run_plan(caller: Reader, run_id: UUID, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List what a dry run would have decided."""
     with caller.transaction() as connection:
-        return listed(runs.plan_rows(connection, caller.brand_id, run_id, page, per_page), page, per_page)
+        return listed(runs.plan_rows(connection, caller.brand_id, run_id, page, per_page), page, per_page, caller.url)
 
 
 @router.post("/runs/{run_id}/pause", operation_id="pauseRun", response_model=Run, responses=documented(404, 409))

@@ -1,11 +1,11 @@
 """`/v1/webhooks`: where the brand's own programs are told of what happens (INTERFACE 7)."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import Field, StrictStr, WithJsonSchema
 from sqlalchemy import Connection
 
 from issuance import hints
@@ -18,11 +18,15 @@ from issuance.fields import CamelBody
 from issuance.tenancy import clock
 from issuance.webhooks import addresses, deliveries, webhooks
 from issuance.webhooks.deliveries import State
-from issuance.webhooks.outbox import EventType
+from issuance.webhooks.outbox import EVENT_TYPES, EventType
 
 router = APIRouter(
     prefix="/v1/webhooks", tags=["webhooks"], route_class=KeyedRoute, responses=documented(401, 403, 422)
 )
+
+
+#: Any text here; what is no type of event has an error of its own, WEBHOOK_EVENT_UNKNOWN.
+_Listened = Annotated[StrictStr, WithJsonSchema({"type": "string", "enum": list(EVENT_TYPES)})]
 
 
 class WebhookBody(CamelBody):
@@ -30,17 +34,18 @@ class WebhookBody(CamelBody):
         min_length=1,
         max_length=addresses.LONGEST_URL,
         description="https, at a public address, without user and fragment. Sandbox brands may use http and the machine"
-        " itself. Where a name leads is looked up: 422 ADDRESS_REFUSED says what is wrong",
+        " itself. Where a name leads is looked up: 422 WEBHOOK_URL_NOT_ALLOWED says what is wrong",
         json_schema_extra={"format": "uri", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#@]+([/?].*)?$"},
         examples=["https://example.com/issuance/webhooks"],
     )
-    events: list[EventType] = Field(min_length=1, max_length=50, examples=[["credit.issued", "credit.expired"]])
+    events: list[_Listened] = Field(min_length=1, max_length=50, examples=[["credit.issued", "credit.expired"]])
 
 
 class Webhook(CamelModel):
     """A webhook. It is disabled by hand, when its receiver answers 410, or when it has failed for days."""
 
     id: UUID
+    environment: Literal["SANDBOX", "LIVE"]
     url: str
     events: list[EventType]
     enabled: bool
@@ -92,6 +97,7 @@ def create_webhook(caller: Writer, body: WebhookBody) -> Any:
     """Register a webhook. Its signing secret is shown this once."""
     with caller.transaction() as connection:
         sandbox = clock.read(connection, caller.brand_id).sandbox
+    webhooks.check_events(body.events)
     addresses.check(body.url, sandbox=sandbox)
     with caller.transaction() as connection:
         return webhooks.create(connection, caller.brand_id, body.url, body.events)

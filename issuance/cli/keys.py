@@ -16,6 +16,7 @@ app = typer.Typer(help="A brand's keys: create, list, revoke.", no_args_is_help=
 def create(
     brand: BrandOption = None,
     scopes: Annotated[str, typer.Option(help="Any of read,write,issue,admin.")] = "read",
+    prefix: Annotated[str, typer.Option(help="What the key begins with, for clients that insist on it.")] = "iss",
 ) -> None:
     """Create a key.
 
@@ -23,7 +24,7 @@ def create(
     """
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
-        key_id, key = keys.create(connection, brand_id, [scope.strip() for scope in scopes.split(",")])
+        key_id, key = keys.create(connection, brand_id, [scope.strip() for scope in scopes.split(",")], prefix=prefix)
     show_json({"key_id": key_id, "key": key})
 
 

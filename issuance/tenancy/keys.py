@@ -1,7 +1,7 @@
 """Keys: what a program authenticates with. A key belongs to one brand and carries scopes (INTERFACE 3).
 
-`iss_live_` or `iss_sandbox_`, then 256 random bits and a checksum in base 62: a mistyped key is
-refused without a lookup, and a scanner can tell a leaked one.
+`iss_live_` or `iss_sandbox_` (or another prefix in place of `iss`, on which some clients insist), then 256 random bits
+and a checksum in base 62: a mistyped key is refused without a lookup, and a scanner can tell a leaked one.
 """
 
 import hashlib
@@ -28,7 +28,10 @@ USE_NOTED_EVERY = timedelta(minutes=1)
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_LENGTH, _CHECKSUM_LENGTH = 43, 6
-_KEY = re.compile(rf"iss_(live|sandbox)_[0-9A-Za-z]{{{_SECRET_LENGTH + _CHECKSUM_LENGTH}}}", re.ASCII)
+#: What a key begins with. A prefix tells nothing: which brand a key belongs to is looked up.
+USUAL_PREFIX = "iss"
+_PREFIX = r"[a-z][0-9a-z]{0,15}"
+_KEY = re.compile(rf"{_PREFIX}_(live|sandbox)_[0-9A-Za-z]{{{_SECRET_LENGTH + _CHECKSUM_LENGTH}}}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,13 @@ class Key:
         return scope in self.scopes or "admin" in self.scopes
 
 
-def create(connection: Connection, brand_id: UUID, scopes: Iterable[str]) -> tuple[UUID, str]:
-    """A new key with `scopes`: its id, and the key itself, which is not stored."""
+def create(
+    connection: Connection, brand_id: UUID, scopes: Iterable[str], *, prefix: str = USUAL_PREFIX
+) -> tuple[UUID, str]:
+    """A new key with `scopes`: its id, and the key itself, which is not stored. Raises Invalid, NotFound."""
+    if not re.fullmatch(_PREFIX, prefix, re.ASCII):
+        wrong = "must be 1 to 16 lower-case letters and digits, a letter first"
+        raise Invalid(f"A key's prefix {wrong}.", fields={"prefix": wrong})
     wanted = sorted(set(scopes), key=lambda scope: SCOPES.index(scope) if scope in SCOPES else -1)
     if not wanted or not set(wanted) <= set(SCOPES):
         raise Invalid(
@@ -53,7 +61,7 @@ def create(connection: Connection, brand_id: UUID, scopes: Iterable[str]) -> tup
     environment = connection.execute(select(brands.c.environment).where(brands.c.brand_id == brand_id)).scalar()
     if environment is None:
         raise NotFound("There is no such brand.")
-    key, key_id = _random_key(environment), uuid7()
+    key, key_id = _random_key(prefix, environment), uuid7()
     connection.execute(api_keys.insert().values(brand_id=brand_id, key_id=key_id, key_hash=_hash(key), scopes=wanted))
     return key_id, key
 
@@ -109,8 +117,8 @@ def _hash(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def _random_key(environment: str) -> str:
-    body = f"iss_{environment}_{_base62(secrets.randbits(256), _SECRET_LENGTH)}"
+def _random_key(prefix: str, environment: str) -> str:
+    body = f"{prefix}_{environment}_{_base62(secrets.randbits(256), _SECRET_LENGTH)}"
     return body + _checksum(body)
 
 

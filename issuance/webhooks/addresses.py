@@ -27,7 +27,7 @@ _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6N
 class AddressRefused(Invalid):
     """No webhook may have this URL."""
 
-    code = "address_refused"
+    code = "webhook_url_not_allowed"
 
     def __init__(self, why: str) -> None:
         super().__init__(f"url {why}", fields={"url": why})

@@ -7,9 +7,10 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, func, insert, select, update
 from uuid_utils.compat import uuid7
 
-from issuance.database.tables import webhooks
-from issuance.errors import Conflict, NotFound
+from issuance.database.tables import brands, webhooks
+from issuance.errors import Conflict, Invalid, NotFound
 from issuance.webhooks import signatures
+from issuance.webhooks.outbox import EVENT_TYPES
 
 #: An event has one delivery for each webhook that listens to it, so their number is bounded.
 MOST_WEBHOOKS = 20
@@ -21,11 +22,25 @@ class TooManyWebhooks(Conflict):
     code = "too_many_webhooks"
 
 
+class WebhookEventUnknown(Invalid):
+    """There is no such type of event."""
+
+    code = "webhook_event_unknown"
+
+
+def check_events(events: Sequence[str]) -> None:
+    """Refuse types of events that nobody is ever told of. Raises WebhookEventUnknown."""
+    wrong = {f"events.{place}": "is no type of event" for place, event in enumerate(events) if event not in EVENT_TYPES}
+    if wrong:
+        raise WebhookEventUnknown(f"{', '.join(wrong)}: there are {', '.join(EVENT_TYPES)}", fields=wrong)
+
+
 def create(connection: Connection, brand_id: UUID, url: str, events: Sequence[str]) -> dict[str, Any]:
     """A new webhook with its `signing_secret`, which is shown only now. The caller has checked `url` (`addresses`).
 
-    Raises TooManyWebhooks.
+    Raises TooManyWebhooks, WebhookEventUnknown.
     """
+    check_events(events)
     known = connection.scalar(select(func.count()).select_from(webhooks).where(webhooks.c.brand_id == brand_id))
     if known is not None and known >= MOST_WEBHOOKS:
         raise TooManyWebhooks
@@ -94,8 +109,10 @@ def disable(connection: Connection, brand_id: UUID, webhook_id: UUID, reason: st
     return disabled.rowcount > 0
 
 
+_ENVIRONMENT = select(func.upper(brands.c.environment)).where(brands.c.brand_id == webhooks.c.brand_id)
 _SHOWN = (
     webhooks.c.webhook_id.label("id"),
+    _ENVIRONMENT.scalar_subquery().label("environment"),
     webhooks.c.url,
     webhooks.c.events,
     webhooks.c.disabled_at.is_(None).label("enabled"),

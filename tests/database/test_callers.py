@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 from dramatiq.brokers.stub import StubBroker
 from sqlalchemy import Connection, Engine, text
+from starlette.datastructures import URL
 
 from issuance.api.callers import Caller
 from issuance.database.connections import transaction
@@ -17,14 +18,14 @@ TABLES = ("brands", "api_keys")
 @pytest.fixture(params=["its own transaction", "part of a request with an Idempotency-Key"])
 def work(request: pytest.FixtureRequest, engine: Engine, brand_id: UUID) -> Iterator[Connection]:
     """What a caller of the brand works in."""
-    caller = Caller(brand_id, "key", engine, StubBroker(middleware=[]))
+    caller = Caller(brand_id, "key", engine, StubBroker(middleware=[]), URL("http://here/"))
     if request.param == "its own transaction":
         with caller.transaction() as connection:
             yield connection
     else:
         with (
             caller.transaction() as whole,
-            Caller(brand_id, "key", engine, caller.broker, work=whole).transaction() as part,
+            Caller(brand_id, "key", engine, caller.broker, caller.url, work=whole).transaction() as part,
         ):
             yield part
 

@@ -20,6 +20,20 @@ def test_a_key_is_found_with_its_brand_and_scopes(connection: Connection, brand_
     assert not found.opens("issue")
 
 
+def test_a_key_may_have_another_prefix(connection: Connection, brand_id: UUID) -> None:
+    """Some clients take for a key only what begins with their own word; it opens what any other opens."""
+    key_id, key = keys.create(connection, brand_id, ["read"], prefix="expys")
+    assert key.startswith("expys_sandbox_")
+    assert keys.find(connection, key) == keys.Key(brand_id, key_id, frozenset({"read"}))
+    assert keys.find(connection, key.replace("expys", "iss", 1)) is None
+
+
+@pytest.mark.parametrize("prefix", ["", "Iss", "a_b", "a.b", "1a", "é", "x" * 17])
+def test_a_prefix_is_a_short_word(connection: Connection, brand_id: UUID, prefix: str) -> None:
+    with pytest.raises(Invalid):
+        keys.create(connection, brand_id, ["read"], prefix=prefix)
+
+
 def test_admin_opens_everything(connection: Connection, brand_id: UUID) -> None:
     found = keys.find(connection, keys.create(connection, brand_id, ["admin"])[1])
     assert found is not None

@@ -16,8 +16,8 @@ def test_the_summary_adds_up(brand: Brand, other: Brand) -> None:
     statuses = (
         "submitted",
         "open",
-        "awaitingVendor",
-        "awaitingCustomer",
+        "awaiting_vendor",
+        "awaiting_customer",
         "purchased",
         "completed",
         "canceled",
@@ -112,7 +112,7 @@ def test_a_window_has_its_bounds(brand: Brand) -> None:
         {"to": "x", "from": "2031-01-02"},
     )
     for query in wrong:
-        assert brand.refused("GET", "/v1/analytics/timeseries", 422, params=query) == "INVALID"
+        assert brand.refused("GET", "/v1/analytics/timeseries", 422, params=query) == "VALIDATION"
     for query in (
         {"from": "2031-01-02", "to": "2031-01-01"},
         {"from": "2031-01-02T00:00:00Z", "to": "2031-01-02T00:00:00Z"},

@@ -55,7 +55,44 @@ def test_rules_are_listed_by_filter_and_page(client: Client) -> None:
     assert client.data(RULES, issue_on_signup="true") == [second]
     assert client.data(RULES, brand_id=str(uuid4())) == []
     page = client.ok("GET", RULES, page=2, per_page=1)
-    assert page == {"data": [second], "meta": {"page": 2, "per_page": 1, "total": 2}}
+    counted = {"page": 2, "per_page": 1, "total": 2, "current_page": 2, "last_page": 2, "from": 2, "to": 2}
+    assert (page["data"], page["meta"]) == ([second], counted)
+
+
+def test_the_links_of_a_list_lead_through_all_of_it(client: Client) -> None:
+    """From the first page by `next` until it is null, with the filters of the first; back by `prev`."""
+    rules = [client.rule(issue_on_signup=number != 2) for number in range(4)]
+    page = client.ok("GET", RULES, issue_on_signup="true", per_page=2)
+    assert (page["links"]["prev"], page["meta"]["total"]) == (None, 3)
+    following = client.ok("GET", page["links"]["next"])
+    assert following["links"]["next"] is None
+    assert page["data"] + following["data"] == [rules[0], rules[1], rules[3]]
+    assert client.ok("GET", following["links"]["prev"]) == client.ok("GET", page["links"]["first"]) == page
+    assert client.ok("GET", page["links"]["last"]) == following
+
+
+def test_an_empty_page_has_no_first_item(client: Client) -> None:
+    """A list that is empty has one page; a page beyond the last has a way back."""
+    empty = client.ok("GET", RULES)
+    assert (empty["meta"]["last_page"], empty["meta"]["from"], empty["meta"]["to"]) == (1, None, None)
+    assert (empty["links"]["next"], empty["links"]["prev"]) == (None, None)
+    client.rule()
+    beyond = client.ok("GET", RULES, page=3)
+    assert (beyond["data"], beyond["meta"]["from"], beyond["links"]["next"]) == ([], None, None)
+    assert beyond["links"]["prev"].endswith("?page=2&per_page=25")
+
+
+def test_explanations_come_in_pages(client: Client) -> None:
+    """Whole where no page is asked for, and with what came to nothing on each page."""
+    client.rule(issue_on_signup=True)
+    client.rule(issue_on_signup=True)
+    address = f"/customers/memberships/{client.member()}/explain"
+    whole = client.ok("GET", address)
+    assert (len(whole["data"]), whole["meta"]["per_page"], whole["links"]["next"]) == (2, 1000, None)
+    first = client.ok("GET", address, per_page=1)
+    second = client.ok("GET", first["links"]["next"])
+    assert first["data"] + second["data"] == whole["data"]
+    assert first["charges_for_nothing"] == second["charges_for_nothing"] == whole["charges_for_nothing"]
 
 
 def test_coupons_are_replaced_and_listed(client: Client) -> None:

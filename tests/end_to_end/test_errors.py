@@ -7,6 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from issuance.api.requests import LONGEST_BODY
 from issuance.database.connections import transaction
 from issuance.tenancy import keys
 from tests.serving import Server
@@ -51,8 +52,8 @@ def test_unknown_addresses_and_methods(http: httpx.Client) -> None:
     problem(http.get("/nope"), 404, "not_found")
     problem(http.get("/v1/nope"), 404, "NOT_FOUND")
     not_there = http.patch(RULES)
-    problem(not_there, 405, "method_not_allowed")
-    assert not_there.headers["allow"] == "GET, POST"
+    told = problem(not_there, 405, "method_not_allowed")["message"]
+    assert (not_there.headers["allow"], told) == ("GET, POST", "There is no PATCH at this address, only GET, POST.")
     problem(http.get(RULES + "/"), 404, "not_found")
 
 
@@ -100,10 +101,12 @@ def test_a_revoked_key_opens_nothing_at_once(server: Server) -> None:
 @pytest.mark.parametrize(
     "content", ["{bad", b"\xff\xfe", "[" * 100_000, '{"coupon_name": NaN}', '{"coupon_name": "\\ud800"}', "9" * 5000]
 )
-def test_what_is_not_json_is_422(http: httpx.Client, content: Any) -> None:
-    assert (
-        problem(http.post(RULES, content=content, headers=JSON), 422, "invalid")["message"] == "The body is not JSON."
-    )
+def test_what_is_not_json_is_400(http: httpx.Client, content: Any) -> None:
+    """And says where it stops being JSON, wherever it is sent."""
+    for address, code in ((RULES, "bad_request"), ("/billing-events", "bad_request"), ("/v1/webhooks", "BAD_REQUEST")):
+        told = problem(http.post(address, content=content, headers=JSON), 400, code)["message"]
+        assert told.startswith("The body is not JSON: ")
+        assert " line 1 column " in told
 
 
 @pytest.mark.parametrize("content", ["[]", "5", "null", '"x"', ""])
@@ -113,7 +116,11 @@ def test_what_is_no_object_is_422(http: httpx.Client, content: str) -> None:
 
 def test_other_media_types_are_415(http: httpx.Client) -> None:
     for media_type in ("text/plain", "application/x-www-form-urlencoded", "application/xml"):
-        problem(http.post(RULES, content="{}", headers={"content-type": media_type}), 415, "unsupported_media_type")
+        refused = http.post(RULES, content="{}", headers={"content-type": media_type})
+        told = problem(refused, 415, "unsupported_media_type")["message"]
+        assert told == f"Send JSON, not {media_type}: Content-Type: application/json."
+    refused = http.post("/billing-events/batch", content="[]", headers={"content-type": "text/csv"})
+    assert "application/cloudevents-batch+json" in problem(refused, 415)["message"]
 
 
 def test_long_bodies_are_413_whatever_their_headers_say(http: httpx.Client) -> None:
@@ -121,10 +128,13 @@ def test_long_bodies_are_413_whatever_their_headers_say(http: httpx.Client) -> N
         for _ in range(40):
             yield b"x" * 50_000
 
-    problem(http.post("/billing-events", content=b"x" * 2_000_000, headers=JSON), 413, "too_large")
-    problem(http.post("/billing-events", content=in_pieces(), headers=JSON), 413, "too_large")
+    for content in (b"x" * 2_000_000, in_pieces()):
+        told = problem(http.post("/billing-events", content=content, headers=JSON), 413, "too_large")["message"]
+        assert str(LONGEST_BODY) in told
+    problem(http.post("/v1/webhooks", content=b"x" * 2_000_000, headers=JSON), 413, "PAYLOAD_TOO_LARGE")
     for address in ("/billing-events", "/billing-events/batch"):
-        problem(http.post(address, json=[{}] * 1001), 413, "too_large")
+        told = problem(http.post(address, json=[{}] * 1001), 413, "too_large")["message"]
+        assert "1000" in told
     assert http.get(RULES).status_code == 200
 
 
@@ -138,6 +148,10 @@ def test_long_bodies_are_413_whatever_their_headers_say(http: httpx.Client) -> N
 )  # fmt: skip
 def test_parameters_are_checked(http: httpx.Client, query: str) -> None:
     assert set(problem(http.get(f"{RULES}?{query}"), 422, "invalid")["fields"]) == {query.split("=")[0]}
+
+
+def test_a_page_that_is_too_long_names_the_cap(http: httpx.Client) -> None:
+    assert "100" in problem(http.get(f"{RULES}?per_page=101"), 422, "invalid")["fields"]["per_page"]
 
 
 @pytest.mark.parametrize(

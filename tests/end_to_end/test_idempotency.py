@@ -30,8 +30,8 @@ def test_the_same_request_is_answered_again(brand: Brand) -> None:
     first, again = send(brand, "k"), send(brand, "k")
     assert (first.status_code, first.json()["balance"]) == (200, 7)
     assert (again.status_code, again.content) == (first.status_code, first.content)
-    assert "Idempotent-Replayed" not in first.headers
-    assert again.headers["Idempotent-Replayed"] == "true"
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
     spaced = json.dumps(dict(reversed(CREDIT.items())), indent=2)
     same = brand.http.post("/v1/wallet/credit", content=spaced, headers={"Idempotency-Key": "k"})
     assert same.content == first.content
@@ -86,7 +86,7 @@ def test_refusals_are_answers_too(brand: Brand) -> None:
 def test_keys_are_printable_and_short(brand: Brand, key: Any) -> None:
     brand.member("ada")
     answer = brand.http.post("/v1/wallet/credit", json=CREDIT, headers=[(b"Idempotency-Key", key)])
-    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "INVALID")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "VALIDATION")
     assert "Idempotency-Key" in answer.json()["error"]["fields"]
     assert send(brand, "x" * 255).status_code == 200
 
@@ -108,7 +108,7 @@ def test_32_doubles_have_one_effect_and_one_answer(brand: Brand) -> None:
     brand.member("ada")
     answers = brand.many("POST", "/v1/wallet/credit", [CREDIT] * THREADS, headers={"Idempotency-Key": "k"})
     assert {(answer.status_code, answer.content) for answer in answers} == {(200, answers[0].content)}
-    assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == THREADS - 1
+    assert sum("Idempotency-Replayed" in answer.headers for answer in answers) == THREADS - 1
     assert brand.wallet("ada")["balance"] == 7
 
 
@@ -136,7 +136,7 @@ def test_what_dies_leaves_neither_effect_nor_claim(brand: Brand) -> None:
         assert answer.result().status_code == 503
     assert brand.wallet("ada")["balance"] == 1
     retried = send(brand, "k")
-    assert (retried.json()["balance"], "Idempotent-Replayed" in retried.headers) == (8, False)
+    assert (retried.json()["balance"], "Idempotency-Replayed" in retried.headers) == (8, False)
 
 
 def test_processes_wait_for_each_other_at_the_claim(brand: Brand) -> None:

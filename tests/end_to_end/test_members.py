@@ -58,8 +58,8 @@ def test_ids_may_hold_anything_but_nul(brand: Brand) -> None:
     for given in ("auth0%7Cab%2Fc", "%C3%A9%20%F0%9F%98%80", "a%3Fb"):
         member = brand.call("PUT", f"/v1/members/{given}", json={"displayName": given})
         assert brand.call("GET", f"/v1/members/{given}")["externalUserID"] == member["externalUserID"]
-    assert brand.refused("PUT", "/v1/members/" + "x" * 256, 422, json={}) == "INVALID"
-    assert brand.refused("PUT", "/v1/members/a%00b", 422, json={}) == "INVALID"
+    assert brand.refused("PUT", "/v1/members/" + "x" * 256, 422, json={}) == "VALIDATION"
+    assert brand.refused("PUT", "/v1/members/a%00b", 422, json={}) == "VALIDATION"
     for method in ("GET", "DELETE"):
         assert brand.refused(method, "/v1/members/a%00b", 404) == "MEMBER_NOT_FOUND"
         assert brand.refused(method, "/v1/members/nobody", 404) == "MEMBER_NOT_FOUND"

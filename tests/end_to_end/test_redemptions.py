@@ -74,7 +74,7 @@ def test_a_move_that_is_none_is_a_409(brand: Brand) -> None:
     redemption = points(brand, "ada", 1)
     assert move(brand, redemption, "SUBMITTED")["status"] == "SUBMITTED"
     assert move(brand, redemption, "COMPLETED", 409)["error"]["code"] == "INVALID_TRANSITION"
-    assert move(brand, redemption, "DONE", 422)["error"]["code"] == "INVALID"
+    assert move(brand, redemption, "DONE", 422)["error"]["code"] == "VALIDATION"
 
 
 def test_a_redemption_answers_the_reference_shape(brand: Brand) -> None:
@@ -107,7 +107,7 @@ BAD: list[dict[str, Any]] = [
 @pytest.mark.parametrize("body", BAD, ids=str)
 def test_what_makes_no_sense_is_refused(brand: Brand, body: dict[str, Any]) -> None:
     brand.member("ada", points=5)
-    assert brand.refused("POST", "/v1/redemptions", 422, json={"externalUserID": "ada", **body}) == "INVALID"
+    assert brand.refused("POST", "/v1/redemptions", 422, json={"externalUserID": "ada", **body}) == "VALIDATION"
     assert brand.wallet("ada")["balance"] == 5
 
 
@@ -210,7 +210,7 @@ def test_redemptions_are_listed_newest_first_by_cursor(brand: Brand, other: Bran
     assert seen == made[::-1]
     found = brand.call("GET", "/v1/redemptions?status=SUBMITTED&externalUserID=ada")["redemptions"]
     assert [redemption["id"] for redemption in found] == [made[3], made[2]]
-    assert brand.refused("GET", "/v1/redemptions?status=open", 422) == "INVALID"
+    assert brand.refused("GET", "/v1/redemptions?status=open", 422) == "VALIDATION"
     assert other.call("GET", "/v1/redemptions")["redemptions"] == []
     assert other.refused("GET", f"/v1/redemptions/{made[0]}", 404) == "NOT_FOUND"
     body = {"status": "CANCELED"}

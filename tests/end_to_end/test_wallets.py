@@ -47,7 +47,7 @@ def test_credited_points_are_in_the_wallet_and_in_the_ledger(brand: Brand) -> No
 def test_only_positive_integers_are_credited(brand: Brand, amount: Any) -> None:
     brand.member("ada")
     body = {"amount": amount, "externalUserID": "ada"}
-    assert brand.refused("POST", "/v1/wallet/credit", 422, json=body) == "INVALID"
+    assert brand.refused("POST", "/v1/wallet/credit", 422, json=body) == "VALIDATION"
     assert brand.wallet("ada")["balance"] == 0
 
 
@@ -58,7 +58,7 @@ def test_a_wallet_stays_exact_in_json(brand: Brand) -> None:
         full = text("INSERT INTO wallets SELECT brand_id, member_id, 9007199254740990, 0 FROM members")
         connection.execute(full)
     body = {"amount": 2, "externalUserID": "ada"}
-    assert brand.refused("POST", "/v1/wallet/credit", 422, json=body) == "INVALID"
+    assert brand.refused("POST", "/v1/wallet/credit", 422, json=body) == "VALIDATION"
     assert brand.call("POST", "/v1/wallet/credit", json={**body, "amount": 1})["balance"] == 2**53 - 1
 
 
@@ -120,10 +120,10 @@ def test_cursors_are_the_lists_own(brand: Brand) -> None:
     brand.member("ada")
     for cursor in ("x", "é", "1-", f"1-{'0' * 31}", f"{10**17}-{'0' * 32}", f"-1-{'0' * 32}", f"1-{'0' * 32}\n"):
         query = {"externalUserID": "ada", "cursor": cursor}
-        assert brand.refused("GET", "/v1/wallet/transactions", 422, params=query) == "INVALID"
+        assert brand.refused("GET", "/v1/wallet/transactions", 422, params=query) == "VALIDATION"
     for limit in (0, 101):
         query = {"externalUserID": "ada", "limit": str(limit)}
-        assert brand.refused("GET", "/v1/wallet/transactions", 422, params=query) == "INVALID"
+        assert brand.refused("GET", "/v1/wallet/transactions", 422, params=query) == "VALIDATION"
 
 
 def test_a_key_says_whose_wallet(brand: Brand) -> None:

@@ -64,7 +64,21 @@ def test_what_is_refused(http: httpx.Client, body: dict[str, Any]) -> None:
 def test_live_brands_are_not_told_inside(live: httpx.Client, url: str) -> None:
     """What sandboxes may, live brands may not."""
     answer = live.post("/v1/webhooks", json={"url": url, "events": ["credit.issued"]})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "ADDRESS_REFUSED")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "WEBHOOK_URL_NOT_ALLOWED")
+
+
+def test_an_unknown_type_of_event_has_an_error_of_its_own(http: httpx.Client) -> None:
+    """Clients branch on it; it names the one that is wrong, and those that there are."""
+    answer = http.post("/v1/webhooks", json={"url": "https://example.com/", "events": ["credit.issued", "offer.made"]})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], set(error["fields"])) == (422, "WEBHOOK_EVENT_UNKNOWN", {"events.1"})
+    assert "member.archived" in error["message"]
+
+
+def test_a_webhook_says_which_environment_it_is_told_of(http: httpx.Client, live: httpx.Client) -> None:
+    for client, environment in ((http, "SANDBOX"), (live, "LIVE")):
+        made = register(client, "https://93.184.215.14/", "credit.issued")
+        assert made["environment"] == client.get("/v1/webhooks").json()["data"][0]["environment"] == environment
 
 
 def test_sent_again_the_secret_is_the_same(http: httpx.Client) -> None:
