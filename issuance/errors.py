@@ -132,6 +132,13 @@ class TooLarge(IssuanceError):
     status = 413
 
 
+class TooSlow(IssuanceError):
+    """The body did not come within 30 seconds."""
+
+    code = "too_slow"
+    status = 408
+
+
 class Invalid(IssuanceError):
     """The request did not pass validation."""
 

@@ -1,6 +1,7 @@
 """All settings, read from the environment (INTERFACE 2). A missing or wrong one is one clear line."""
 
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -22,10 +23,35 @@ class OwnSettings(BaseSettings):
     home: Path = Field(Path(".issuance"), alias="ISSUANCE_HOME", description="The folder state lives in")
     host: str = Field("127.0.0.1", alias="ISSUANCE_HOST", description="The address the web process listens on")
     port: int = Field(8080, alias="ISSUANCE_PORT", ge=1, le=65535, description="The port it listens on")
+    trusted_proxies: str = Field(
+        "", alias="ISSUANCE_TRUSTED_PROXIES", description="Addresses and networks whose X-Forwarded-For counts"
+    )
+    connections_a_source: int = Field(
+        256, alias="ISSUANCE_CONNECTIONS_A_SOURCE", ge=1, description="Connections that one address may have open"
+    )
+    local_webhooks: bool = Field(
+        False, alias="ISSUANCE_LOCAL_WEBHOOKS", description="Sandbox brands may have webhooks on the machine itself"
+    )
     log_format: Literal["console", "json"] = Field("console", alias="LOG_FORMAT", description="For people or machines")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", alias="LOG_LEVEL", description="Least level"
     )
+
+    @property
+    def proxies(self) -> list[str]:
+        """The trusted proxies, each an address or a network."""
+        return [one.strip() for one in self.trusted_proxies.split(",") if one.strip()]
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for one in value.split(","):
+            if one.strip():
+                try:
+                    ip_network(one.strip())
+                except ValueError:
+                    raise ValueError("it must be addresses and networks with commas between them") from None
+        return value
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
@@ -84,6 +110,12 @@ def _line(name: str, kind: str, message: str) -> str:
     if kind == "missing":
         return f"{name} is not set: start through ./run, or set it to the address of your own server"
     return f"{name} is wrong: {message.removeprefix('Value error, ').lower()}"
+
+
+@lru_cache(maxsize=1)
+def own() -> OwnSettings:
+    """What this process itself was told, read once; for code that needs no servers."""
+    return read(OwnSettings)
 
 
 @lru_cache(maxsize=1)

@@ -103,6 +103,7 @@ def server(
             "REDIS_URL": redis_url,
             "ISSUANCE_HOST": "127.0.0.1",
             "ISSUANCE_PORT": str(port),
+            "ISSUANCE_LOCAL_WEBHOOKS": "1",
             "LOG_FORMAT": "json",
             "LOG_LEVEL": "info",
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),

@@ -5,6 +5,7 @@ import sys
 import uvicorn
 
 from issuance import log, settings
+from issuance.api import connections
 from issuance.api.app import create_app
 from issuance.database.connections import check_schema, engine_for
 from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
@@ -32,6 +33,7 @@ def main() -> None:
         access_log=False,  # our own log line has the route, since a path may contain a credit's code
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        **connections.options(given),
     )
 
 

@@ -71,7 +71,7 @@ class RejectedEvent(BaseModel):
     received_at: datetime
     code: str
     message: str
-    event: str = Field(description="The event as it came, as text")
+    event: str = Field(description="The event as it came, as text; of a long one its first 16,384 characters")
 
 
 class RejectedEventPage(PageOf[RejectedEvent]):

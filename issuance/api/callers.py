@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from starlette.datastructures import URL
 
 from issuance import database
-from issuance.api.problems import UnsupportedMediaType
+from issuance.api.problems import LONGEST_NAME, MOST_FIELDS, UnsupportedMediaType
 from issuance.errors import Invalid, NotAllowed, NotAuthenticated
 from issuance.tenancy import keys, tokens
 from issuance.tenancy.keys import Key
@@ -127,6 +128,7 @@ async def _check_form(request: Request) -> None:
     given = Counter(name for name, _ in request.query_params.multi_items())
     wrong = {name: "given twice" for name, times in given.items() if times > 1}
     wrong |= {name: "unknown parameter" for name in given if name not in known}
+    wrong = {name[:LONGEST_NAME]: what for name, what in islice(wrong.items(), MOST_FIELDS)}
     if wrong:
         raise Invalid("; ".join(f"{name}: {what}" for name, what in wrong.items()), fields=wrong)
     if route.body_field is not None and await request.body():

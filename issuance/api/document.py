@@ -39,7 +39,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     for path in document["paths"].values():
         for operation in path.values():
             if "security" in operation:
-                statuses = (413, 415, 503) if "requestBody" in operation else (503,)
+                statuses = (408, 413, 415, 429, 503) if "requestBody" in operation else (429, 503)
                 for status in statuses:
                     operation["responses"].setdefault(str(status), _problem(status))
                 if operation is path.get("post"):

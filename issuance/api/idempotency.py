@@ -11,6 +11,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -23,6 +24,7 @@ from sqlalchemy import Connection
 from issuance import database, hints
 from issuance.api import problems
 from issuance.api.callers import Caller
+from issuance.api.requests import off_the_loop
 from issuance.errors import Invalid
 from issuance.tenancy import idempotency
 from issuance.tenancy.idempotency import Answer, Key
@@ -67,7 +69,7 @@ async def answer_once(request: Request, caller: Caller, shown: str, handle: Hand
         wrong = "must be 1 to 255 printable ASCII characters"
         raise Invalid(f"{HEADER}: {wrong}", fields={HEADER: wrong})
     key = Key(caller.brand_id, caller.name, shown)
-    request_hash = _hash(request, await request.body())
+    request_hash = await off_the_loop(partial(_hash, request), await request.body())
     secret: Secret | None = request.app.state.secrets.get(getattr(request.scope["route"], "operation_id", None))
     held_back = hints.HeldBack()
     async with _one_at_a_time(key), _at_work:

@@ -55,15 +55,20 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem, "description": MEANINGS[status]} for status in statuses}
 
 
+#: An answer names at most so many wrong fields, and so many characters of a name.
+MOST_FIELDS, LONGEST_NAME = 20, 200
+
 MEANINGS = {
     400: "The body is not JSON",
     401: "No key, or not a good one",
     403: "The key does not have the scope for this call",
     404: "There is no such thing here",
+    408: "The body did not come in time",
     409: "It does not fit what is there",
     413: "The body is too large",
     415: "The body is not JSON",
     422: "The request did not pass validation",
+    429: "Too much at once, or too often: Retry-After says when to come again",
     503: "Not possible at the moment",
 }
 _CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -95,7 +100,7 @@ def install(app: FastAPI) -> None:
         response = answer(request.url.path, error.status, error.code, error.message, error.fields)
         if error.status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
-        if error.status == 503:
+        if error.status in (429, 503):
             response.headers["Retry-After"] = "1"
         return response
 
@@ -163,9 +168,11 @@ def _methods_at(request: Request) -> set[str]:
 
 
 def fields_of(wrong: Iterable[Any]) -> dict[str, str]:
-    """What is wrong with each field, by its dotted path; the first error of each."""
+    """What is wrong with each field, by its dotted path; the first error of each, of the first MOST_FIELDS."""
     fields: dict[str, str] = {}
     for part in wrong:
         place = part["loc"] if len(part["loc"]) == 1 else part["loc"][1:]
-        fields.setdefault(".".join(str(step) for step in place), complaint(part))
+        fields.setdefault(".".join(str(step)[:LONGEST_NAME] for step in place)[:LONGEST_NAME], complaint(part))
+        if len(fields) == MOST_FIELDS:
+            break
     return fields

@@ -1,12 +1,16 @@
 """What happens around every request: its id, the limit on its body, its one log line, and the answer to errors that no
 other code handles."""
 
+import asyncio
 import re
+from collections.abc import Callable
+from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic_core import from_json
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -14,14 +18,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from issuance.api import metrics, problems
-from issuance.errors import TooLarge
+from issuance.errors import IssuanceError, TooLarge, TooSlow
 from issuance.log import logger
 
-#: The longest body that is accepted, in bytes. A batch of a thousand events is much shorter.
-LONGEST_BODY = 3 * 512 * 1024
-TOO_LONG = f"The body is too large: it may have {LONGEST_BODY} bytes (1.5 MiB) at most."
+#: The longest body that is accepted, in bytes; and that of an intake: a batch of a thousand events is much shorter.
+LONGEST_BODY = 64 * 1024
+LONGEST_INTAKE = 3 * 512 * 1024
+#: Where facts come in, which billers send in batches. Every other address takes LONGEST_BODY.
+INTAKES = ("/billing-events", "/billers/")
+#: Seconds within which a body must have come.
+BODY_SECONDS = 30.0
+#: A body that is longer than this is read by a thread, because reading it would hold up the event loop.
+LONGEST_AT_ONCE = 8 * 1024
 #: How many bytes of a body that is too long are read and thrown away, so that its sender gets to read the answer.
 LONGEST_PATIENCE = 16 * 1024 * 1024
+
+Result = TypeVar("Result")
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
@@ -48,10 +60,16 @@ class Edge:
             await send(message)
 
         try:
-            body = await _read(headers, receive)
+            longest = longest_body(scope["path"])
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    body = await _read(headers, receive, longest)
+            except TimeoutError:
+                await _refuse(scope, receive, send_with_id, TooSlow(), close=True)
+                return None
             if body is None:
-                response = problems.answer(scope["path"], TooLarge.status, TooLarge.code, TOO_LONG)
-                await response(scope, receive, send_with_id)
+                too_large = TooLarge(f"The body is too large: here it may have {longest} bytes.")
+                await _refuse(scope, receive, send_with_id, too_large)
             else:
                 await self.app(scope, _ReadBody(body, receive), send_with_id)
         except Exception as error:
@@ -69,9 +87,26 @@ class JsonRequest(Request):
 
     async def json(self) -> Any:
         try:
-            return from_json(await self.body(), allow_inf_nan=False)
+            return await off_the_loop(partial(from_json, allow_inf_nan=False), await self.body())
         except ValueError as error:
             raise HTTPException(400, str(error)) from None  # FastAPI lets no other exception through
+
+
+def longest_body(path: str) -> int:
+    """How many bytes a body at an address may have."""
+    return LONGEST_INTAKE if path.startswith(INTAKES) else LONGEST_BODY
+
+
+async def off_the_loop(read: Callable[[bytes], Result], body: bytes) -> Result:
+    """What `read` makes of a body. A long one is read in a thread, so that nobody waits for it."""
+    return await run_in_threadpool(read, body) if len(body) > LONGEST_AT_ONCE else read(body)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, error: IssuanceError, *, close: bool = False) -> None:
+    response = problems.answer(scope["path"], error.status, error.code, error.message)
+    if close:
+        response.headers["Connection"] = "close"
+    await response(scope, receive, send)
 
 
 class _ReadBody:
@@ -89,10 +124,10 @@ class _ReadBody:
         return message
 
 
-async def _read(headers: Headers, receive: Receive) -> bytes | None:
+async def _read(headers: Headers, receive: Receive, longest: int) -> bytes | None:
     """The whole body; None if it is too long, even if its headers say otherwise."""
     announced = headers.get("content-length", "0")
-    too_long = not announced.isdecimal() or int(announced) > LONGEST_BODY
+    too_long = not announced.isdecimal() or int(announced[:20]) > longest
     if too_long and headers.get("expect", "").lower() == "100-continue":
         return None  # its sender waits for the answer before it sends the body
     chunks: list[bytes] = []
@@ -103,7 +138,7 @@ async def _read(headers: Headers, receive: Receive) -> bytes | None:
             break
         chunk = message.get("body", b"")
         size += len(chunk)
-        too_long = too_long or size > LONGEST_BODY
+        too_long = too_long or size > longest
         if too_long:
             chunks.clear()
         else:
@@ -117,10 +152,11 @@ def _log(scope: Scope, status: int, seconds: float, request_id: str) -> None:
     route = getattr(scope.get("route"), "path", "unknown")
     caller = scope.get("state", {}).get("caller")
     brand: UUID | None = caller.brand_id if caller is not None else None
-    metrics.REQUESTS.labels(scope["method"], route, status).observe(seconds)
+    method = metrics.known_method(scope["method"])
+    metrics.REQUESTS.labels(method, route, status).observe(seconds)
     logger.info(
         "request",
-        method=scope["method"],
+        method=method,
         route=route,
         status=status,
         ms=round(seconds * 1000, 1),

@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
 from pydantic import Field, StrictStr, WithJsonSchema
 from sqlalchemy import Connection
 
 from issuance import hints
-from issuance.api.callers import Reader, Writer
+from issuance.api.callers import Caller, Reader, Writer
 from issuance.api.camel import CamelModel, Cursor, Limit
 from issuance.api.idempotency import Secret
 from issuance.api.problems import documented
@@ -92,13 +93,24 @@ class DeliveryPage(CamelModel):
     next_cursor: str | None
 
 
-@router.post("", operation_id="createWebhook", status_code=201, response_model=NewWebhook, responses=documented(409))
-def create_webhook(caller: Writer, body: WebhookBody) -> Any:
+@router.post(
+    "", operation_id="createWebhook", status_code=201, response_model=NewWebhook, responses=documented(409, 429)
+)
+async def create_webhook(caller: Writer, body: WebhookBody) -> Any:
     """Register a webhook. Its signing secret is shown this once."""
-    with caller.transaction() as connection:
-        sandbox = clock.read(connection, caller.brand_id).sandbox
+    sandbox = await run_in_threadpool(_is_sandbox, caller)
     webhooks.check_events(body.events)
-    addresses.check(body.url, sandbox=sandbox)
+    # Waiting for a name's servers holds no thread of the requests.
+    await addresses.examine(body.url, sandbox=sandbox, brand_id=caller.brand_id)
+    return await run_in_threadpool(_create, caller, body)
+
+
+def _is_sandbox(caller: Caller) -> bool:
+    with caller.transaction() as connection:
+        return clock.read(connection, caller.brand_id).sandbox
+
+
+def _create(caller: Caller, body: WebhookBody) -> dict[str, Any]:
     with caller.transaction() as connection:
         return webhooks.create(connection, caller.brand_id, body.url, body.events)
 

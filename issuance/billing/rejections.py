@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, func, select
 
 from issuance.billing import cloud_events, events, inbox
 from issuance.billing.cloud_events import Refused
@@ -13,6 +13,9 @@ from issuance.database import paging
 from issuance.database.tables import rejected_events
 from issuance.errors import Conflict, NotFound
 
+#: How many characters of a refused event a list shows.
+LONGEST_SHOWN = 16 * 1024
+
 
 class NotKeptWhole(Conflict):
     """The event was too long to be kept whole: send it again."""
@@ -21,7 +24,8 @@ class NotKeptWhole(Conflict):
 
 
 def page(connection: Connection, brand_id: UUID, page: int, per_page: int, *, code: str | None = None) -> paging.Rows:
-    """A page of what was refused, the latest first. `event` is the text as it came."""
+    """A page of what was refused, the latest first. `event` is the text as it came, its beginning
+    if it is long."""
     columns = rejected_events.c
     found = (
         select(
@@ -29,7 +33,7 @@ def page(connection: Connection, brand_id: UUID, page: int, per_page: int, *, co
             columns.received_at,
             columns.code,
             columns.message,
-            columns.body.label("event"),
+            func.left(columns.body, LONGEST_SHOWN).label("event"),
         )
         .where(columns.brand_id == brand_id)
         .order_by(columns.received_at.desc(), columns.rejected_id.desc())

@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
 )
 from pydantic.config import JsonDict
+from pydantic_core import to_json
 from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -35,6 +36,16 @@ _Shown = Field(json_schema_extra={"pattern": r"^P(?!$)(\d{1,4}Y)?(\d{1,5}M)?(\d{
 def _validity(text: str) -> str:
     parse_validity(text)
     return text
+
+
+#: A page has up to a hundred coupons.
+LONGEST_OFFERINGS = 8 * 1024
+
+
+def _short(offerings: list[Any]) -> list[Any]:
+    if len(to_json(offerings)) > LONGEST_OFFERINGS:
+        raise ValueError(f"must have at most {LONGEST_OFFERINGS} bytes as JSON")
+    return offerings
 
 
 _MOST = 1_000_000_000
@@ -92,7 +103,11 @@ class CouponBody(Body):
     description: Description = ""
     discount: Discount
     validity: Annotated[StrictStr, AfterValidator(_validity), _Shown] | None = Field(None, examples=["P60D"])
-    offerings: Annotated[list[PlainJson], Field(default_factory=list, max_length=500)]
+    offerings: Annotated[
+        list[PlainJson],
+        AfterValidator(_short),
+        Field(default_factory=list, max_length=500, description=f"At most {LONGEST_OFFERINGS} bytes of JSON"),
+    ]
 
 
 def put(connection: Connection, brand_id: UUID, coupon_id: str, coupon: CouponBody) -> dict[str, Any]:

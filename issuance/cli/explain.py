@@ -33,10 +33,11 @@ def explain(
     """
     brand_id = brand_of("membership", membership_id, brand)
     with transaction(brand_id) as connection:
-        rows, idle = explanations.explain(
+        explained = explanations.explain(
             connection, brand_id, membership_id, credit_rule_id=credit_rule_id, first=first, last=last
         )
         names = _rule_names(connection, brand_id)
+    rows, idle = explained.rows, explained.charges_for_nothing
     if as_json:
         show_json({"data": rows, "charges_for_nothing": idle})
         return

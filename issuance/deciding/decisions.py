@@ -49,6 +49,14 @@ def decide(
     A decision for a day ahead says what is known today. `rules`: all of the membership's types, because what was used
     under one counts for another; `only`: the one rule whose decisions are wanted.
     """
+    return [decision for _, _, decided in by_occurrence(history, rules, last_day, only=only) for decision in decided]
+
+
+def by_occurrence(
+    history: History, rules: Sequence[Rule], last_day: date | None = None, *, only: UUID | None = None
+) -> Iterator[tuple[Occurrence, int, Iterator[Decision]]]:
+    """`decide`, an occurrence at a time: each with how many decisions there are about it, and these. They are made when
+    they are asked for, so that passing over an occurrence costs little."""
     issued: dict[tuple[UUID, date], dict[int, Credit]] = {}
     for credit in history.credits:
         if credit.key.reissue == 0:
@@ -56,15 +64,12 @@ def decide(
     horizon = last_day or history.today
     releases = Releases(history)
     used = Used(history, rules)
-    return [
-        decision
-        for rule in rules
-        if only in (None, rule.credit_rule_id)
-        for occurrence in occurrences(history, releases, rule, horizon)
-        for decision in _for_guests(
-            history, rule, occurrence, issued.get((rule.credit_rule_id, occurrence.period_start), {}), used
-        )
-    ]
+    for rule in rules:
+        if only in (None, rule.credit_rule_id):
+            for occurrence in occurrences(history, releases, rule, horizon):
+                held = issued.get((rule.credit_rule_id, occurrence.period_start), {})
+                guests = len(history.parties.at(history.period_start_instant(occurrence.day)))
+                yield occurrence, guests, _for_guests(history, rule, occurrence, held, used)
 
 
 class _Kind(NamedTuple):

@@ -136,6 +136,7 @@ class Environment:
         """Replaces this process by python in the environment, with its programs first on the PATH."""
         path = os.pathsep.join([str(self.python.parent), os.environ.get("PATH", os.defpath)])
         environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+        environment.setdefault("ISSUANCE_LOCAL_WEBHOOKS", "1")  # for trying out webhooks beside it
         environment |= {"PATH": path, "PYTHONPATH": str(REPO), "ISSUANCE_HOME": str(self.home)}
         os.execve(self.python, [str(self.python), *arguments], environment)  # noqa: S606 - becoming it is the point
 

@@ -59,6 +59,10 @@ _CREDITS = text(f"""
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY membership_id, credit_id
 """)
+_HAS_MORE = text("""
+    SELECT EXISTS (SELECT FROM credits WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
+                   OFFSET :most)
+""")
 
 
 class Listed(NamedTuple):
@@ -117,8 +121,17 @@ class Membership:
         return History(self.facts, self.credits, now)
 
 
-def load(connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[object]) -> list[Membership]:
-    """Memberships with all that is known of them, ordered by id. Unknown ids are ignored.
+def has_more(connection: Connection, brand_id: UUID, ids: Iterable[object], most: int) -> bool:
+    """Whether memberships have more than `most` credits between them."""
+    which = {"brand_id": brand_id, "ids": id_array(ids), "most": most}
+    return bool(connection.scalar(_HAS_MORE, which))
+
+
+def load(
+    connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[object], *, with_credits: bool = True
+) -> list[Membership]:
+    """Memberships with all that is known of them, ordered by id; without credits where nobody wants them.
+    Unknown ids are ignored.
 
     Lock their schedules first if the answer must stay true until the transaction ends.
     """
@@ -136,7 +149,7 @@ def load(connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[o
     for row in rows:
         one = row.membership_id
         loaded[one] = _membership(row, zone, events[one], named[one], guests[one], archivings)
-    for row in connection.execute(_CREDITS, which):
+    for row in connection.execute(_CREDITS, which) if with_credits else ():
         membership = loaded[row.membership_id]
         said = row._mapping
         key = CreditKey(row.credit_rule_id, membership.places[row.guest_id], row.period_start, row.reissue)

@@ -1,21 +1,22 @@
 """Why did Ada get no credit in March? The decisions themselves, in plain sentences (INTERFACE 5)."""
 
 from datetime import date
-from itertools import groupby
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance.deciding.calendar import add_months
 from issuance.deciding.charges import Charge
-from issuance.deciding.decisions import Decision, decide
+from issuance.deciding.decisions import Decision, by_occurrence
 from issuance.deciding.facts import Credit, RuleVersion
 from issuance.deciding.history import History
 from issuance.deciding.occurrences import Occurrence
 from issuance.deciding.reasons import Outcome, Reason
-from issuance.engine.facts import Membership, load
+from issuance.engine.facts import Membership, has_more, load
 from issuance.engine.rules import RuleBook
-from issuance.errors import NotFound
+from issuance.errors import Invalid, NotFound
 from issuance.tenancy import clock as clocks
 
 _GUESTS = text("""
@@ -25,11 +26,26 @@ _GUESTS = text("""
 """)
 
 
+#: An explanation has so many rows at most, of so many occurrences, and its dates lie within so many years; of charges
+#: it names so many each time. Whoever wants more asks for less at a time.
+MOST_ROWS, MOST_OCCURRENCES, MOST_YEARS, MOST_CHARGES = 50_000, 10_000, 50, 20
+#: Charges that pay for nothing: the latest.
+MOST_IDLE = 1000
+
+
+class TooMuchToExplain(Invalid):
+    """This is too much at once: name one rule, or dates that lie nearer to each other."""
+
+    code = "too_much_to_explain"
+
+
 class Explanation(NamedTuple):
     """What became of a membership's occurrences, and the charges for which it gets nothing."""
 
-    #: A row a (rule, guest, occurrence).
+    #: A row a (rule, guest, occurrence): those of the page that was asked for.
     rows: list[dict[str, Any]]
+    #: How many rows there are on all pages.
+    total: int
     #: Those that cover no billing date and no occurrence of a rule, with the nearest billing date.
     charges_for_nothing: list[dict[str, Any]]
 
@@ -42,10 +58,15 @@ def explain(
     credit_rule_id: UUID | None = None,
     first: date | None = None,
     last: date | None = None,
+    page: int = 1,
+    per_page: int | None = None,
 ) -> Explanation:
     """The occurrences whose period starts within `first` to `last` (inclusive dates in the brand's zone; default: from
-    the sign-up to today), those of deleted rules too. Raises NotFound for an unknown membership."""
+    the sign-up to today), those of deleted rules too. With `per_page` one page of them; then it is bounded what may be
+    asked for. Raises NotFound for an unknown membership, TooMuchToExplain."""
     clock = clocks.read(connection, brand_id)
+    if per_page is not None and has_more(connection, brand_id, [membership_id], MOST_ROWS):
+        raise TooMuchToExplain(f"The membership has more than {MOST_ROWS} credits, too many to explain at once.")
     loaded = load(connection, brand_id, clock.zone, [membership_id])
     if not loaded:
         raise NotFound("There is no such membership.")
@@ -54,19 +75,33 @@ def explain(
     rules = RuleBook(connection, brand_id, clock.zone).of(member.facts.types)
     until = last or max(history.today, history.starts_on)
     names = {row.guest_id: row for row in connection.execute(_GUESTS, {"brand_id": brand_id, "id": membership_id})}
-    decisions = decide(history, rules, max(until, history.starts_on), only=credit_rule_id)
+    if per_page is not None and last is not None and last > add_months(first or history.starts_on, 12 * MOST_YEARS):
+        raise TooMuchToExplain(f"The dates may lie at most {MOST_YEARS} years apart.", fields={"to": "too late"})
     made = {rule.credit_rule_id: rule.versions for rule in rules}
-    rows = []
-    for occurrence, of_occurrence in groupby(decisions, lambda decision: decision.occurrence):
-        if (first is None or first <= occurrence.period_start) and occurrence.period_start <= until:
+    start, end = (0, 0) if per_page is None else ((page - 1) * per_page, page * per_page)
+    rows: list[dict[str, Any]] = []
+    total = 0
+    for number, (occurrence, guests, decided) in enumerate(
+        by_occurrence(history, rules, max(until, history.starts_on), only=credit_rule_id)
+    ):
+        if per_page is not None and (total > MOST_ROWS or number >= MOST_OCCURRENCES):
+            raise TooMuchToExplain(
+                f"An explanation has at most {MOST_ROWS} rows, of {MOST_OCCURRENCES} occurrences since the sign-up:"
+                " name one rule, or dates that lie nearer to each other."
+            )
+        if (first is not None and occurrence.period_start < first) or occurrence.period_start > until:
+            continue
+        here, total = total, total + guests
+        if per_page is None or (here < end and start < total):
             facts = _facts(member, history, occurrence)
-            rows += [_row(member, history, decision, names, facts, made) for decision in of_occurrence]
+            wanted = decided if per_page is None else islice(decided, max(0, start - here), max(0, end - here))
+            rows += [_row(member, history, decision, names, facts, made) for decision in wanted]
     idle = [
         {**_charge(member, charge), "nearest_billing_date": history.calendar.nearest_boundary(charge.period_start)}
         for charge in history.charges
         if history.pays_for_nothing(charge, rules)
     ]
-    return Explanation(rows, idle)
+    return Explanation(rows, total, idle[-MOST_IDLE:])
 
 
 def _facts(member: Membership, history: History, occurrence: Occurrence) -> dict[str, Any]:
@@ -79,9 +114,11 @@ def _facts(member: Membership, history: History, occurrence: Occurrence) -> dict
         "starts_at": _instant(history.start_of(occurrence.day)),
         "scheduled_at": _instant(occurrence.scheduled_at),
         "released_at": None if occurrence.release.first is None else _instant(occurrence.release.first),
-        "charges": [_charge(member, charge) for charge in charges],
+        "charges": [_charge(member, charge) for charge in charges[:MOST_CHARGES]],
         "nearest_charge": None if nearest is None else _charge(member, nearest),
-        "open_charges": [_charge(member, charge) for charge in history.charges if charge.number in unsettled],
+        "open_charges": [_charge(member, charge) for charge in history.charges if charge.number in unsettled][
+            :MOST_CHARGES
+        ],
         "charged_automatically": any(charge.automatic for charge in charges),
     }
 

@@ -3,7 +3,7 @@
 from typing import Any, Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select
 
 from issuance.database import paging
 from issuance.database.identities import member_id_of
@@ -16,6 +16,8 @@ from issuance.errors import NotFound
 from issuance.tenancy import clock
 
 Status = Literal["upcoming", "active", "billing", "needs_attention", "paused", "cancelled", "expired"]
+#: A membership is shown with so many charges, and on a page of a list with so many guests.
+MOST_CHARGES, MOST_LISTED_GUESTS, MOST_GUESTS = 100, 20, 1000
 STATUSES: tuple[str, ...] = get_args(Status)
 
 
@@ -25,7 +27,7 @@ def get(connection: Connection, brand_id: UUID, membership_id: UUID) -> dict[str
     row = connection.execute(one).mappings().one_or_none()
     if row is None:
         raise NotFound("There is no such membership.")
-    return _shaped(connection, brand_id, [dict(row)])[0]
+    return _shaped(connection, brand_id, [dict(row)], most_guests=MOST_GUESTS)[0]
 
 
 def page(
@@ -47,7 +49,7 @@ def page(
     if status is not None:
         found = found.where(memberships.c.status == status)
     rows, total = paging.rows_of(connection, found, page, per_page)
-    return _shaped(connection, brand_id, rows), total
+    return _shaped(connection, brand_id, rows, most_guests=MOST_LISTED_GUESTS), total
 
 
 def _all(brand_id: UUID) -> Select[Any]:
@@ -75,11 +77,14 @@ def _all(brand_id: UUID) -> Select[Any]:
     )
 
 
-def _shaped(connection: Connection, brand_id: UUID, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _shaped(
+    connection: Connection, brand_id: UUID, rows: list[dict[str, Any]], *, most_guests: int
+) -> list[dict[str, Any]]:
     ids = [row["id"] for row in rows]
     present = clock.read(connection, brand_id)
-    loaded = {one.membership_id: one for one in load(connection, brand_id, present.zone, ids)}
-    parties = _parties(connection, brand_id, ids)
+    loaded = {one.membership_id: one for one in load(connection, brand_id, present.zone, ids, with_credits=False)}
+    parties = _parties(connection, brand_id, ids, most_guests)
+    none: tuple[int, list[dict[str, Any]]] = (0, [])
     for row in rows:
         member = loaded[row["id"]]
         history = member.history(present.now)
@@ -87,7 +92,7 @@ def _shaped(connection: Connection, brand_id: UUID, rows: list[dict[str, Any]]) 
         row["billing_anchor"] = history.billing_anchor
         row["period"] = None if Standing(row["status"]) in ENDED else _period(history)
         row["charges"] = _charges(member, history)
-        row["guests"] = parties[row["id"]]
+        row["guests_total"], row["guests"] = parties.get(row["id"], none)
     return rows
 
 
@@ -98,7 +103,7 @@ def _period(history: History) -> dict[str, Any]:
 
 
 def _charges(member: Membership, history: History) -> list[dict[str, Any]]:
-    """The charges that are known, and those that `billing: automatic` has made."""
+    """The charges that are known, and those that `billing: automatic` has made: the latest MOST_CHARGES."""
     return [
         {
             "id": member.charge_id(charge),
@@ -108,7 +113,9 @@ def _charges(member: Membership, history: History) -> list[dict[str, Any]]:
             "amount": _number(charge.amount),
             "amount_refunded": _number(charge.amount_refunded),
         }
-        for charge in sorted(history.charges, key=lambda charge: (charge.period_start, member.charge_id(charge)))
+        for charge in sorted(history.charges, key=lambda charge: (charge.period_start, member.charge_id(charge)))[
+            -MOST_CHARGES:
+        ]
     ]
 
 
@@ -116,24 +123,38 @@ def _number(amount: object) -> float | None:
     return None if amount is None else float(str(amount))
 
 
-def _parties(connection: Connection, brand_id: UUID, ids: list[UUID]) -> dict[UUID, list[dict[str, Any]]]:
-    """Who is on each order now, the lead booker first."""
+def _parties(
+    connection: Connection, brand_id: UUID, ids: list[UUID], most: int
+) -> dict[UUID, tuple[int, list[dict[str, Any]]]]:
+    """How many are on each order now, and who the first `most` are, the lead booker first."""
     columns = guests.c
+    number = func.row_number().over(
+        partition_by=columns.membership_id, order_by=(columns.lead_booker.desc(), columns.guest_id)
+    )
+    total = func.count().over(partition_by=columns.membership_id)
+    present = (
+        select(*columns, number.label("number"), total.label("total"))
+        .where(columns.brand_id == brand_id, columns.membership_id.in_(ids), columns.removed_at.is_(None))
+        .subquery()
+    )
+    shown = present.c
     rows = connection.execute(
         select(
-            columns.membership_id,
-            columns.guest_id.label("id"),
-            columns.name,
-            columns.email,
+            shown.membership_id,
+            shown.total,
+            shown.guest_id.label("id"),
+            shown.name,
+            shown.email,
             members.c.external_user_id,
-            columns.lead_booker,
+            shown.lead_booker,
         )
-        .outerjoin(members, (members.c.brand_id == columns.brand_id) & (members.c.member_id == columns.member_id))
-        .where(columns.brand_id == brand_id, columns.membership_id.in_(ids), columns.removed_at.is_(None))
-        .order_by(columns.lead_booker.desc(), columns.guest_id)
+        .outerjoin(members, (members.c.brand_id == shown.brand_id) & (members.c.member_id == shown.member_id))
+        .where(shown.number <= most)
+        .order_by(shown.membership_id, shown.number)
     )
-    parties: dict[UUID, list[dict[str, Any]]] = {membership_id: [] for membership_id in ids}
+    parties: dict[UUID, tuple[int, list[dict[str, Any]]]] = {}
     for row in rows.mappings():
         guest = dict(row)
-        parties[guest.pop("membership_id")].append(guest)
+        of_order = parties.setdefault(guest.pop("membership_id"), (guest.pop("total"), []))
+        of_order[1].append(guest)
     return parties

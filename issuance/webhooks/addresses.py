@@ -3,21 +3,22 @@ may be reachable in this way.
 
 An address is checked twice: when a webhook is registered, and before each connection, for the IP address that is then
 used (by then the name may lead elsewhere). Live brands: https to public addresses. Sandbox brands: also http, and the
-machine itself. Never: private, link-local (the cloud's metadata) and multicast addresses.
+machine itself where the setting ISSUANCE_LOCAL_WEBHOOKS allows it. Never: private, link-local (the cloud's metadata)
+and multicast addresses.
 """
 
 import asyncio
 import re
-import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from uuid import UUID
 
 import httpx
 
+from issuance import settings
 from issuance.errors import Invalid
+from issuance.webhooks.lookups import UnknownHost, lookups
 
 LONGEST_URL = 2048
-#: How long a name may take to be looked up when a webhook is registered, in seconds.
-LOOKUP_LIMIT = 3.0
 
 _HOST = re.compile(r"[0-9A-Za-z._:-]+", re.ASCII)
 #: IPv6 networks whose addresses end with the IPv4 address that they stand for.
@@ -31,10 +32,6 @@ class AddressRefused(Invalid):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"url {why}", fields={"url": why})
-
-
-class UnknownHost(OSError):
-    """No address is known for a host."""
 
 
 def parse(url: str, *, sandbox: bool) -> httpx.URL:
@@ -57,40 +54,36 @@ def host_of(url: httpx.URL) -> str:
     return url.raw_host.decode("ascii")
 
 
-async def resolve(url: httpx.URL, *, sandbox: bool) -> list[str]:
+async def resolve(url: httpx.URL, *, sandbox: bool, brand_id: UUID | None = None) -> list[str]:
     """The IP addresses of the URL's host, IPv4 first. Raises AddressRefused if any is not allowed, UnknownHost if there
-    are none."""
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host_of(url), url.port or 0, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise UnknownHost(host_of(url)) from None
-    addresses = [ip_address(str(where[0]).partition("%")[0]) for *_, where in found]
+    are none, TimeoutError and TooManyLookups as `lookups` does."""
+    found = await lookups.find(host_of(url), url.port or 0, brand_id)
+    addresses = [ip_address(where.partition("%")[0]) for where in found]
     if not all(is_allowed(address, sandbox=sandbox) for address in addresses):
         raise AddressRefused("must lead to public addresses only")
     return [str(address) for address in sorted(set(addresses), key=lambda address: (address.version, int(address)))]
 
 
-def check(url: str, *, sandbox: bool) -> None:
+async def examine(url: str, *, sandbox: bool, brand_id: UUID | None = None) -> None:
     """Raises AddressRefused if webhooks may not have `url`. An unknown host is allowed: it is looked up again at each
-    delivery."""
+    delivery. Raises TooManyLookups."""
     parsed = parse(url, sandbox=sandbox)
-
-    async def look_up() -> None:
-        async with asyncio.timeout(LOOKUP_LIMIT):
-            await resolve(parsed, sandbox=sandbox)
-
     try:
-        asyncio.run(look_up())
+        await resolve(parsed, sandbox=sandbox, brand_id=brand_id)
     except (UnknownHost, TimeoutError):
         return
+
+
+def check(url: str, *, sandbox: bool) -> None:
+    """`examine`, for callers without an event loop."""
+    asyncio.run(examine(url, sandbox=sandbox))
 
 
 def is_allowed(address: IPv4Address | IPv6Address, *, sandbox: bool) -> bool:
     """Whether webhooks are delivered to an IP address."""
     address = _meant(address)
     if address.is_loopback:
-        return sandbox
+        return sandbox and settings.own().local_webhooks
     if address.is_multicast or address.is_reserved or address.is_unspecified or address.is_link_local:
         return False
     return address.is_global and not (isinstance(address, IPv6Address) and address.is_site_local)

@@ -9,15 +9,21 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from uuid import UUID
 
 import httpx
 
-from issuance.webhooks import addresses, signatures
-from issuance.webhooks.addresses import AddressRefused, UnknownHost
+from issuance.webhooks import addresses, lookups, signatures
+from issuance.webhooks.addresses import AddressRefused
+from issuance.webhooks.lookups import TooManyLookups, UnknownHost
 
 #: Seconds within which the status of an answer must arrive. Bodies are not read.
 PATIENCE = 15.0
+#: The longest that a receiver is left alone because its Retry-After asks for it.
+LONGEST_REST = timedelta(hours=1)
 
 _HEADERS = {"content-type": "application/json", "user-agent": "Issuance-Webhooks/1", "accept": "*/*"}
 
@@ -37,6 +43,8 @@ class Outcome:
 
     status: int | None
     error: str | None
+    #: How long the receiver asked to be left alone.
+    retry_after: timedelta | None = None
 
     @property
     def delivered(self) -> bool:
@@ -48,50 +56,63 @@ class Outcome:
         return self.status == 410
 
 
-def send_all(url: str, secret: bytes, messages: Sequence[Message], *, sandbox: bool, patience: float) -> list[Outcome]:
-    """Send messages at the same time; the result of each, in their order. Takes at most `patience` seconds."""
-    return asyncio.run(_send_all(url, secret, messages, sandbox=sandbox, patience=patience))
+def send_all(
+    url: str, secrets: Sequence[bytes], messages: Sequence[Message], *, sandbox: bool, brand_id: UUID, patience: float
+) -> list[Outcome]:
+    """Send messages at the same time, signed with each of the secrets; the result of each, in their order. Takes at
+    most `patience` seconds."""
+    return asyncio.run(
+        _send_all(url, secrets, messages, sandbox=sandbox, brand_id=brand_id, until=time.monotonic() + patience)
+    )
 
 
 async def _send_all(
-    url: str, secret: bytes, messages: Sequence[Message], *, sandbox: bool, patience: float
+    url: str, secrets: Sequence[bytes], messages: Sequence[Message], *, sandbox: bool, brand_id: UUID, until: float
 ) -> list[Outcome]:
+    try:
+        target = addresses.parse(url, sandbox=sandbox)
+        found = await addresses.resolve(target, sandbox=sandbox, brand_id=brand_id)
+    except (AddressRefused, TooManyLookups) as error:
+        return [Outcome(None, error.message)] * len(messages)
+    except UnknownHost:
+        return [Outcome(None, "the host's name is not known")] * len(messages)
+    except TimeoutError:
+        return [Outcome(None, f"the host's name was not found within {lookups.LIMIT:.0f} s")] * len(messages)
     # No proxy and no redirect: both would connect to an address that was not checked.
     async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 - one limit over all of it
-        return await asyncio.gather(
-            *(_send(client, url, secret, message, sandbox=sandbox, patience=patience) for message in messages)
-        )
+        return await asyncio.gather(*(_send(client, target, found, secrets, message, until) for message in messages))
 
 
 async def _send(
-    client: httpx.AsyncClient, url: str, secret: bytes, message: Message, *, sandbox: bool, patience: float
+    client: httpx.AsyncClient,
+    target: httpx.URL,
+    found: Sequence[str],
+    secrets: Sequence[bytes],
+    message: Message,
+    until: float,
 ) -> Outcome:
+    patience = max(0.0, until - time.monotonic())
     try:
         async with asyncio.timeout(patience):
-            target = addresses.parse(url, sandbox=sandbox)
-            found = await addresses.resolve(target, sandbox=sandbox)
-            status = await _post(client, target, found, secret, message)
+            status, retry_after = await _post(client, target, found, secrets, message)
     except TimeoutError:
         return Outcome(None, f"no answer within {patience:.0f} s")
-    except UnknownHost:
-        return Outcome(None, "the host's name is not known")
-    except AddressRefused as error:
-        return Outcome(None, error.message)
     except (httpx.HTTPError, OSError, ValueError) as error:
         return Outcome(None, f"no answer: {type(error).__name__}")
     if 300 <= status < 400:
         return Outcome(status, "redirects are not followed")
-    return Outcome(status, None if 200 <= status < 300 else f"answered {status}")
+    return Outcome(status, None if 200 <= status < 300 else f"answered {status}", retry_after)
 
 
 async def _post(
-    client: httpx.AsyncClient, target: httpx.URL, found: Sequence[str], secret: bytes, message: Message
-) -> int:
-    """Post to the first of the checked addresses that takes the connection. The name is not looked up again."""
+    client: httpx.AsyncClient, target: httpx.URL, found: Sequence[str], secrets: Sequence[bytes], message: Message
+) -> tuple[int, timedelta | None]:
+    """Post to the first of the checked addresses that takes the connection. The name is not looked up again. The
+    status, and how long the receiver wants to be left alone."""
     timestamp = int(time.time())
     headers = {
         **_HEADERS,
-        **signatures.headers(secret, message.message_id, timestamp, message.body),
+        **signatures.headers(secrets, message.message_id, timestamp, message.body),
         "host": target.netloc.decode("ascii"),
     }
     for last, address in enumerate(found, start=1 - len(found)):
@@ -103,11 +124,21 @@ async def _post(
                 headers=headers,
                 extensions={"sni_hostname": addresses.host_of(target)},  # the certificate must be the name's
             ) as response:
-                return response.status_code
+                return response.status_code, _rest(response)
         except httpx.ConnectError:
             if last == 0:
                 raise
     raise UnknownHost(addresses.host_of(target))
+
+
+def _rest(response: httpx.Response) -> timedelta | None:
+    """What Retry-After of a 429 or 503 asks for, in seconds or as a date; None if nothing that can be read."""
+    said = response.headers.get("retry-after", "") if response.status_code in (429, 503) else ""
+    try:
+        seconds = int(said) if said[:9].isdecimal() else parsedate_to_datetime(said).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return timedelta(seconds=min(max(seconds, 0), LONGEST_REST.total_seconds()))
 
 
 @lru_cache(maxsize=1)

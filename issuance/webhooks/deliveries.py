@@ -36,8 +36,8 @@ KEPT = timedelta(days=30)
 MOST_AT_ONCE = 20
 # Longer than a batch can take (client.PATIENCE). The claim of a worker that died ends after this.
 _CLAIM_HOLDS = "25 seconds"
-# A webhook that failed is left alone for a while, so that one that never answers does not keep workers busy.
-_REST = "5 seconds"
+#: A webhook that failed is left alone for a while, so that one that never answers does not keep workers busy.
+REST = timedelta(seconds=5)
 
 _DUE = text("""
     SELECT w.brand_id, w.webhook_id FROM webhooks w
@@ -51,7 +51,8 @@ _HOLD = text(f"""
       FROM brands b
      WHERE w.brand_id = :brand_id AND w.webhook_id = :webhook_id AND b.brand_id = w.brand_id
        AND w.disabled_at IS NULL AND (w.claimed_until IS NULL OR w.claimed_until <= clock_timestamp())
-    RETURNING w.url, w.signing_secret, b.environment = 'sandbox' AS sandbox
+       AND (w.failing_since IS NULL OR :may_fail)
+    RETURNING w.url, w.signing_secret, b.environment = 'sandbox' AS sandbox, w.failing_since IS NOT NULL AS failing
 """)
 _CLAIM = text(f"""
     WITH next AS MATERIALIZED (
@@ -73,9 +74,9 @@ _RECORD = text("""
            delivered_at = CASE WHEN :state = 'delivered' THEN clock_timestamp() END
      WHERE brand_id = :brand_id AND delivery_id = :delivery_id AND state = 'pending' AND attempts = :attempts
 """)
-_LET_GO = text(f"""
+_LET_GO = text("""
     UPDATE webhooks
-       SET claimed_until = CASE WHEN :failed THEN clock_timestamp() + interval '{_REST}' END,
+       SET claimed_until = CASE WHEN :failed OR :asked THEN clock_timestamp() + CAST(:rest AS interval) END,
            failing_since = CASE WHEN :failed THEN coalesce(failing_since, clock_timestamp())
                                 WHEN NOT :delivered THEN failing_since END
      WHERE brand_id = :brand_id AND webhook_id = :webhook_id
@@ -103,6 +104,8 @@ class Claimed:
     url: str
     signing_secret: bytes = field(repr=False)
     sandbox: bool
+    #: Nothing has been delivered since its last failure.
+    failing: bool
     deliveries: Sequence[Row[Any]]
 
 
@@ -114,6 +117,8 @@ class Attempted(NamedTuple):
     status: int | None
     error: str | None
     delivered: bool
+    #: How long the receiver asked to be left alone.
+    retry_after: timedelta | None = None
 
 
 def due(connection: Connection, *, most: int) -> list[Row[Any]]:
@@ -121,20 +126,20 @@ def due(connection: Connection, *, most: int) -> list[Row[Any]]:
     return list(connection.execute(_DUE, {"most": most}))
 
 
-def claim(connection: Connection, brand_id: UUID, webhook_id: UUID) -> Claimed | None:
+def claim(connection: Connection, brand_id: UUID, webhook_id: UUID, *, may_fail: bool = True) -> Claimed | None:
     """Claim a webhook and the deliveries that are due to it, and count their attempts. Commit before attempting them.
 
-    None if nothing is due, another worker has claimed the webhook, or it is disabled.
+    None if nothing is due, another worker has claimed the webhook, it is disabled, or it is failing and may not.
     """
     which = {"brand_id": brand_id, "webhook_id": webhook_id}
-    held = connection.execute(_HOLD, which).one_or_none()
+    held = connection.execute(_HOLD, {**which, "may_fail": may_fail}).one_or_none()
     if held is None:
         return None
     claimed = connection.execute(_CLAIM, {**which, "most": MOST_AT_ONCE}).all()
     if not claimed:
-        connection.execute(_LET_GO, {**which, "failed": False, "delivered": False})
+        connection.execute(_LET_GO, {**which, "failed": False, "delivered": False, "asked": False, "rest": REST})
         return None
-    return Claimed(held.url, bytes(held.signing_secret), held.sandbox, claimed)
+    return Claimed(held.url, bytes(held.signing_secret), held.sandbox, held.failing, claimed)
 
 
 def record(
@@ -146,9 +151,17 @@ def record(
     """
     connection.execute(_RECORD, [{"brand_id": brand_id, **_became(attempt)} for attempt in attempts])
     delivered = any(attempt.delivered for attempt in attempts)
+    asked = max((attempt.retry_after for attempt in attempts if attempt.retry_after is not None), default=None)
     failing_for = connection.scalar(
         _LET_GO,
-        {"brand_id": brand_id, "webhook_id": webhook_id, "failed": not delivered, "delivered": delivered},
+        {
+            "brand_id": brand_id,
+            "webhook_id": webhook_id,
+            "failed": not delivered,
+            "delivered": delivered,
+            "rest": REST if asked is None else asked,
+            "asked": asked is not None,
+        },
     )
     reason = None
     if gone:
@@ -170,7 +183,7 @@ def _became(attempt: Attempted) -> dict[str, Any]:
     elif attempt.attempts > len(WAITS):
         state = "failed"
     else:
-        wait = WAITS[attempt.attempts - 1]
+        wait = max(WAITS[attempt.attempts - 1], attempt.retry_after or timedelta())
     return {
         "delivery_id": attempt.delivery_id,
         "attempts": attempt.attempts,

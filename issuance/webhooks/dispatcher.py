@@ -12,9 +12,16 @@ from issuance.log import logger
 from issuance.webhooks import deliveries
 from issuance.webhooks.client import PATIENCE, Message, send_all
 from issuance.webhooks.deliveries import Attempted
+from issuance.webhooks.shares import Shares
 
 #: Seconds that a worker spends on one webhook at a time, so that other webhooks do not wait for it.
 TIME_SLICE = 10.0
+#: Webhooks of one brand that a process delivers to at once, and webhooks that are failing: receivers that never answer
+#: keep only so many threads waiting (the Procfile has 48). Whoever is turned away comes again with the next tick.
+MOST_A_BRAND, MOST_FAILING = 4, 16
+
+_shares = Shares(MOST_A_BRAND)
+_failing = Shares(MOST_FAILING)
 
 
 def deliver(engine: Engine, brand_id: UUID, webhook_id: UUID, *, patience: float = PATIENCE) -> bool:
@@ -23,26 +30,34 @@ def deliver(engine: Engine, brand_id: UUID, webhook_id: UUID, *, patience: float
     An attempt is given up after `patience` seconds.
     """
     began = monotonic()
-    while monotonic() - began < TIME_SLICE:
-        if not _deliver_batch(engine, brand_id, webhook_id, patience):
-            return False
-    return True
+    with _shares.of(brand_id) as mine, _failing.of(None) as may_fail:
+        while mine and monotonic() - began < TIME_SLICE:
+            if not _deliver_batch(engine, brand_id, webhook_id, patience, may_fail):
+                return False
+        return mine
 
 
-def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: float) -> bool:
+def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: float, may_fail: bool) -> bool:
     """Attempt one batch of deliveries. False if nothing was due or nothing was delivered."""
     # The attempts are counted, and committed, before they are made.
     with transaction(engine, brand_id) as connection:
-        claimed = deliveries.claim(connection, brand_id, webhook_id)
+        claimed = deliveries.claim(connection, brand_id, webhook_id, may_fail=may_fail)
     if claimed is None:
         return False
     messages = [
         Message(str(row.event_id), to_json({"type": row.type, "timestamp": row.occurred_at, "data": row.data}))
         for row in claimed.deliveries
     ]
-    outcomes = send_all(claimed.url, claimed.signing_secret, messages, sandbox=claimed.sandbox, patience=patience)
+    outcomes = send_all(
+        claimed.url,
+        [claimed.signing_secret],
+        messages,
+        sandbox=claimed.sandbox,
+        brand_id=brand_id,
+        patience=patience,
+    )
     attempts = [
-        Attempted(row.delivery_id, row.attempts, outcome.status, outcome.error, outcome.delivered)
+        Attempted(row.delivery_id, row.attempts, outcome.status, outcome.error, outcome.delivered, outcome.retry_after)
         for row, outcome in zip(claimed.deliveries, outcomes, strict=True)
     ]
     gone = any(outcome.gone for outcome in outcomes)

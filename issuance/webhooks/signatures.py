@@ -3,7 +3,8 @@
 import base64
 import hashlib
 import hmac
-import secrets
+import secrets as randomness
+from collections.abc import Sequence
 
 #: In bytes; the standard asks for 24 to 64.
 SECRET_LENGTH = 32
@@ -11,7 +12,7 @@ SECRET_LENGTH = 32
 
 def new_secret() -> bytes:
     """A new signing secret, random."""
-    return secrets.token_bytes(SECRET_LENGTH)
+    return randomness.token_bytes(SECRET_LENGTH)
 
 
 def as_text(secret: bytes) -> str:
@@ -19,8 +20,10 @@ def as_text(secret: bytes) -> str:
     return "whsec_" + base64.b64encode(secret).decode("ascii")
 
 
-def headers(secret: bytes, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers that let the receiver verify a message sent at `timestamp` (Unix seconds, real time)."""
+def headers(secrets: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers that let the receiver verify a message sent at `timestamp` (Unix seconds, real time), with any of the
+    secrets: while one is rotated out there are two."""
     signed = b".".join([message_id.encode(), str(timestamp).encode(), body])
-    signature = base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode("ascii")
-    return {"webhook-id": message_id, "webhook-timestamp": str(timestamp), "webhook-signature": f"v1,{signature}"}
+    digests = [base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode() for secret in secrets]
+    signature = " ".join(f"v1,{digest}" for digest in digests)
+    return {"webhook-id": message_id, "webhook-timestamp": str(timestamp), "webhook-signature": signature}

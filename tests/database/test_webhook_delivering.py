@@ -1,7 +1,13 @@
 """Deliveries arrive at least once, signed, whatever the receiver does; one that is dead is left alone."""
 
 import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
+from uuid import UUID
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -9,9 +15,21 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from campaigns.receiver import Receiver, flood, hang, redirect
 from issuance.database.connections import transaction
 from issuance.errors import Conflict
-from issuance.webhooks import deliveries, webhooks
+from issuance.webhooks import deliveries, dispatcher, webhooks
 from issuance.webhooks.deliveries import MOST_AT_ONCE, WAITS
+from issuance.webhooks.shares import Shares
 from tests.hooks import Hook
+
+
+def later(status: int, retry_after: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Answer that it shall come later."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        request.send_header("Retry-After", retry_after)
+        request.end_headers()
+
+    return answer
 
 
 def test_a_delivery_is_signed(hook: Hook, receiver: Receiver) -> None:
@@ -100,6 +118,82 @@ def test_a_body_without_end_is_not_read(hook: Hook, receiver: Receiver) -> None:
     hook.tell()
     hook.deliver()
     assert hook.deliveries()[0].state == "delivered"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_a_receiver_that_asks_for_rest_gets_it(hook: Hook, receiver: Receiver, status: int, form: str) -> None:
+    """429 and 503 with Retry-After: neither this nor any other delivery comes before that; an hour at most."""
+    asks = "1200" if form == "seconds" else format_datetime(datetime.now(UTC) + timedelta(seconds=1200), usegmt=True)
+    receiver.answers = [later(status, asks)]
+    hook.tell()
+    hook.deliver()
+    (delivery,) = hook.deliveries()
+    assert abs(delivery.next_at - datetime.now(UTC) - timedelta(seconds=1200)) < timedelta(seconds=10)
+    hook.tell()
+    hook.deliver()
+    assert len(receiver.received) == 1, "it rests"
+    hook.sql("UPDATE webhooks SET claimed_until = claimed_until - interval '1190 seconds'")
+    hook.deliver()
+    assert len(receiver.received) == 1, "not yet"
+    hook.make_due()
+    receiver.answers = [later(status, "99999999999")] * 2
+    hook.deliver()
+    assert max(one.next_at for one in hook.deliveries()) < datetime.now(UTC) + timedelta(hours=1, minutes=1)
+
+
+def test_an_unreadable_retry_after_is_none(hook: Hook, receiver: Receiver) -> None:
+    """Then the schedule holds."""
+    receiver.answers = [later(503, "soon")]
+    hook.tell()
+    hook.deliver()
+    (delivery,) = hook.deliveries()
+    assert abs(delivery.next_at - datetime.now(UTC) - WAITS[0]) < timedelta(seconds=5)
+
+
+def test_a_brand_has_its_share_of_the_threads(hook: Hook, receiver: Receiver, other_brand_id: UUID) -> None:
+    """Its receivers that never answer keep four threads waiting, not one more; another brand is told meanwhile."""
+    answered = threading.Event()
+
+    def wait(_: BaseHTTPRequestHandler) -> None:
+        answered.wait(30)
+
+    receiver.answers = [wait] * dispatcher.MOST_A_BRAND
+    with transaction(hook.engine, hook.brand_id) as connection:
+        hooks = [
+            hook._replace(
+                webhook_id=webhooks.create(connection, hook.brand_id, receiver.url, ["wallet.credited"])["id"]
+            )
+            for _ in range(dispatcher.MOST_A_BRAND + 1)
+        ]
+    hook.tell()
+    with ThreadPoolExecutor(dispatcher.MOST_A_BRAND) as pool:
+        waiting = [pool.submit(one.deliver) for one in hooks[:-1]]
+        receiver.wait_for(dispatcher.MOST_A_BRAND)
+        hooks[-1].deliver()
+        assert len(receiver.received) == dispatcher.MOST_A_BRAND
+        with transaction(hook.engine, other_brand_id) as connection:
+            theirs = webhooks.create(connection, other_brand_id, receiver.url, ["wallet.credited"])
+        other = Hook(hook.engine, other_brand_id, theirs["id"], theirs["signing_secret"])
+        other.tell()
+        other.deliver()
+        assert [one.state for one in other.deliveries()] == ["delivered"]
+        answered.set()
+        assert all(one.result() is False for one in waiting)
+
+
+def test_failing_webhooks_have_their_share_of_the_threads(
+    hook: Hook, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is taken, one that fails waits for its turn, and one that does not goes on."""
+    monkeypatch.setattr(dispatcher, "_failing", Shares(0))
+    hook.tell()
+    hook.sql("UPDATE webhooks SET failing_since = now()")
+    hook.deliver()
+    assert receiver.received == []
+    hook.sql("UPDATE webhooks SET failing_since = NULL")
+    hook.deliver()
+    assert len(receiver.received) == 1
 
 
 def test_redirects_are_not_followed(hook: Hook, receiver: Receiver) -> None:

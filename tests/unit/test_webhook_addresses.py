@@ -4,6 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from issuance import settings
 from issuance.webhooks import addresses
 from issuance.webhooks.addresses import AddressRefused
 
@@ -28,6 +29,16 @@ def test_the_machine_itself_is_for_sandboxes(address: str) -> None:
     """A sandbox's receiver may run beside it."""
     assert addresses.is_allowed(ip_address(address), sandbox=True)
     assert not addresses.is_allowed(ip_address(address), sandbox=False)
+
+
+def test_the_machine_itself_is_out_of_reach_where_the_setting_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is outside ./run and ./test: a sandbox is no port scanner of the host."""
+    monkeypatch.delenv("ISSUANCE_LOCAL_WEBHOOKS", raising=False)
+    monkeypatch.setattr(settings, "own", lambda: settings.read(settings.OwnSettings))
+    for address in LOOPBACK:
+        assert not addresses.is_allowed(ip_address(address), sandbox=True)
+    with pytest.raises(AddressRefused):
+        addresses.check("http://127.0.0.1:5432/", sandbox=True)
 
 
 @pytest.mark.parametrize("address", OUTSIDE)

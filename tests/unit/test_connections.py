@@ -1,0 +1,172 @@
+"""Connections of strangers end in time, and one source has only so many (docs/security.md)."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from issuance.api import connections, requests
+from issuance.api.connections import source_of
+from issuance.api.requests import Edge, off_the_loop
+from issuance.settings import OwnSettings
+
+MOST = 3
+
+
+def listening(**said: object) -> Iterator[int]:
+    app = FastAPI()
+
+    @app.get("/")
+    async def client(request: Request) -> JSONResponse:
+        return JSONResponse({"client": request.client.host if request.client else None})
+
+    @app.post("/")
+    async def size(request: Request) -> JSONResponse:
+        return JSONResponse({"size": len(await request.body())})
+
+    @app.get("/long")
+    async def long() -> JSONResponse:
+        return JSONResponse("x" * 20_000_000)
+
+    app.add_middleware(Edge)
+    given = OwnSettings.model_validate({"ISSUANCE_CONNECTIONS_A_SOURCE": MOST, **said})
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        config = uvicorn.Config(app, log_config=None, lifespan="off", **connections.options(given))
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=asyncio.run, args=(server.serve([listener]),))
+        thread.start()
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(connections, "HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(requests, "BODY_SECONDS", 0.3)
+    yield from listening()
+
+
+@pytest.fixture
+def port_behind_proxy() -> Iterator[int]:
+    yield from listening(ISSUANCE_TRUSTED_PROXIES="127.0.0.0/8")
+
+
+@contextmanager
+def connected(port: int, said: bytes = b"") -> Iterator[socket.socket]:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as connection:
+        connection.sendall(said)
+        yield connection
+
+
+def answer(connection: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    said = b""
+    with_end = False
+    while not with_end:
+        try:
+            part = connection.recv(65536)
+        except ConnectionResetError:
+            part = b""
+        said, with_end = said + part, not part
+    return said
+
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
+
+
+def test_a_source_has_so_many_connections(port: int) -> None:
+    """One more is told how many; whoever closes one may open another."""
+    with connected(port), connected(port), connected(port), connected(port) as one_more:
+        refused = answer(one_more)
+        assert refused.startswith(b"HTTP/1.1 429 ")
+        assert b"too_many_connections" in refused
+        assert b"at most 3" in refused
+    time.sleep(0.1)
+    with connected(port, GET + b"Connection: close\r\n\r\n") as again:
+        assert answer(again).startswith(b"HTTP/1.1 200 ")
+
+
+def test_one_who_says_nothing_is_hung_up_on(port: int) -> None:
+    with connected(port) as silent:
+        assert answer(silent) == b""
+
+
+def test_dripping_headers_gives_no_more_time(port: int) -> None:
+    """Nor after an answer, on a connection that stays."""
+    for first in (b"", GET + b"\r\n"):
+        with connected(port, first) as dripping:
+            closed = False
+            for letter in GET * 20:
+                time.sleep(0.02)
+                try:
+                    dripping.sendall(bytes([letter]))
+                except OSError:
+                    closed = True
+                    break
+            assert closed
+
+
+def test_a_slow_body_is_answered_and_ended(port: int) -> None:
+    with connected(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc") as slow:
+        said = answer(slow)
+        assert said.startswith(b"HTTP/1.1 408 ")
+        assert b"too_slow" in said
+
+
+def test_one_who_takes_no_answer_is_hung_up_on(port: int) -> None:
+    """Twenty megabytes are not kept for a receiver who reads none of them."""
+    with connected(port, b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n") as lazy:
+        time.sleep(1.0)
+        assert len(answer(lazy)) < 20_000_000
+
+
+def test_a_body_in_time_is_read(port: int) -> None:
+    with connected(
+        port, b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 6\r\n\r\nabc"
+    ) as in_two_parts:
+        time.sleep(0.1)
+        in_two_parts.sendall(b"def")
+        assert answer(in_two_parts).endswith(b'{"size":6}')
+
+
+def test_nobody_says_from_where_they_call(port: int) -> None:
+    """But a trusted proxy, for others."""
+    with connected(port, GET + b"X-Forwarded-For: 192.0.2.7\r\nConnection: close\r\n\r\n") as stranger:
+        assert answer(stranger).endswith(b'{"client":"127.0.0.1"}')
+
+
+def test_a_trusted_proxy_says_for_whom_it_calls_and_may_have_many_connections(port_behind_proxy: int) -> None:
+    """Of several addresses the last that is not a proxy's: the others the stranger may have written."""
+    with connected(port_behind_proxy), connected(port_behind_proxy), connected(port_behind_proxy):
+        forwarded = b"X-Forwarded-For: 198.51.100.1, 192.0.2.7, 127.0.0.9\r\nConnection: close\r\n\r\n"
+        with connected(port_behind_proxy, GET + forwarded) as proxy:
+            assert answer(proxy).endswith(b'{"client":"192.0.2.7"}')
+
+
+def test_a_source_is_an_address_or_a_network_of_them() -> None:
+    """A machine has a whole /64 of IPv6 addresses."""
+    assert source_of("192.0.2.7") == source_of("::ffff:192.0.2.7") == "192.0.2.7"
+    assert source_of("2001:db8::1") == source_of("2001:db8::ffff:1") != source_of("2001:db8:0:1::1")
+    assert source_of(None) is source_of("") is None
+
+
+def test_long_bodies_are_read_off_the_loop() -> None:
+    """In another thread than the one that everybody waits for."""
+
+    async def where(size: int) -> bool:
+        read = await off_the_loop(lambda _: threading.get_ident(), b"x" * size)
+        return read == threading.get_ident()
+
+    assert asyncio.run(where(requests.LONGEST_AT_ONCE))
+    assert not asyncio.run(where(requests.LONGEST_AT_ONCE + 1))

@@ -1,0 +1,83 @@
+"""Names whose servers never answer keep nobody waiting but their own brand, and that not for long."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from issuance.webhooks import addresses
+from issuance.webhooks.lookups import Lookups, TooManyLookups
+from issuance.webhooks.shares import Shares
+
+
+@pytest.fixture
+def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The servers of `silent.example` answer only when the event is set."""
+    ends = threading.Event()
+
+    def look_up(host: str, *_: Any, **__: Any) -> Any:
+        if host == "silent.example":
+            ends.wait(30)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    yield ends
+    ends.set()
+
+
+def test_a_brand_has_its_share_of_look_ups(silence: threading.Event) -> None:
+    """Four that never end are all that it has; they are not waited for, and other brands look up as before."""
+    lookups, ours, theirs = Lookups(most=6, most_a_brand=4), uuid4(), uuid4()
+
+    async def everything() -> list[Any]:
+        never = (lookups.find("silent.example", 0, ours, limit=0.05) for _ in range(18))
+        return await asyncio.gather(*never, lookups.find("example.com", 0, theirs, limit=5), return_exceptions=True)
+
+    *never, found = asyncio.run(everything())
+    assert found == ["93.184.216.34"]
+    assert [type(one) for one in never].count(TimeoutError) == 4
+    assert [type(one) for one in never].count(TooManyLookups) == 14
+    with pytest.raises(TooManyLookups):
+        asyncio.run(lookups.find("example.com", 0, ours))
+    silence.set()
+
+
+def test_a_share_is_free_again_when_a_look_up_ends(silence: threading.Event) -> None:
+    lookups, ours = Lookups(most=1, most_a_brand=1), uuid4()
+    with pytest.raises(TimeoutError):
+        asyncio.run(lookups.find("silent.example", 0, ours, limit=0.05))
+    silence.set()
+    for _ in range(200):
+        try:
+            assert asyncio.run(lookups.find("example.com", 0, ours)) == ["93.184.216.34"]
+            break
+        except TooManyLookups:
+            threading.Event().wait(0.02)
+    else:
+        raise AssertionError("it is never free again")
+
+
+def test_a_name_that_turns_inside_is_refused_at_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By turns inside and outside: what is connected to is what was checked, and one address inside refuses all."""
+    turns = iter(["93.184.216.34", "10.0.0.1", "93.184.216.34"])
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(turns), 0))]
+    )
+    url = addresses.parse("https://turns.example/", sandbox=False)
+    assert asyncio.run(addresses.resolve(url, sandbox=False)) == ["93.184.216.34"]
+    with pytest.raises(addresses.AddressRefused):
+        asyncio.run(addresses.resolve(url, sandbox=False))
+    assert asyncio.run(addresses.resolve(url, sandbox=False)) == ["93.184.216.34"]
+
+
+def test_a_share_is_an_owners() -> None:
+    """What one holds is not taken from another."""
+    shares, ours, theirs = Shares(1), uuid4(), uuid4()
+    with shares.of(ours) as first, shares.of(ours) as second, shares.of(theirs) as other:
+        assert (first, second, other) == (True, False, True)
+    with shares.of(ours) as again:
+        assert again
