@@ -58,6 +58,8 @@ def _refusal(history: History, rule: Rule, version: RuleVersion, include_upcomin
     if version.membership_type_id != history.types.now:
         was_once = version.membership_type_id in history.types.known
         return Reason.OF_ANOTHER_TYPE if was_once else Reason.VERSION_NOT_IN_FORCE
+    if history.signed_up_at > history.now:
+        return Reason.NOT_DUE_YET
     if history.member_is_archived:
         return Reason.MEMBER_ARCHIVED
     if status is Status.UPCOMING and not include_upcoming:

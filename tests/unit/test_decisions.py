@@ -1,5 +1,6 @@
 """Who gets it, how long it lives, and why not (SEMANTICS 3, 5, 6)."""
 
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -182,3 +183,11 @@ def test_a_rule_without_its_coupon_says_so() -> None:
     """Failed, not silent: coupon_missing."""
     life = Life(rules=[rule(version(coupon=None))])
     assert life.reasons(at("2030-02-01")) == {"2030-01-31": Reason.COUPON_MISSING}
+
+
+def test_a_manual_issue_gives_nothing_before_the_sign_up_has_happened() -> None:
+    """A sign-up that is told ahead of the clock counts from its time on (SEMANTICS 7)."""
+    life = Life(signed_up_at=at("2030-02-01"), starts_on=date(2030, 2, 1))
+    for now, expected in (("2030-01-31T23:59", Reason.NOT_DUE_YET), ("2030-02-01", Reason.ISSUED)):
+        told = [why for why, _ in issue_by_hand(life.history(at(now)), rule(version()), include_upcoming=True)]
+        assert set(told) == {expected}
