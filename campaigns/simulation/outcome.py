@@ -74,8 +74,10 @@ def unexplained_turns(
                 if row["credit_rule_id"] == ids[rule]
             }
             given = reasons(versions, reading, oracle.own(rule, membership))
-            if membership in oracle.archived:
-                given = {turn: holding | {"member_archived"} for turn, holding in given.items()}
+            back = oracle.revived.get(membership)
+            for (_, day), holding in given.items():
+                if membership in oracle.archived or (back is not None and reading.midnight(day) < back):
+                    holding.add("member_archived")
             lines += [f"  {rule} {membership} {line}" for line in unexplained(told, given)]
     return lines
 

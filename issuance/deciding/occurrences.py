@@ -91,6 +91,8 @@ def _undisturbed(
     6)."""
 
     def released_at(version: RuleVersion) -> datetime:
+        if day == history.starts_on:
+            return history.signed_up_at  # whatever held its credit since
         return releases.on(day, version.frequency.interval).first or _latest_release(history, rule, day)
 
     version = version_in_force(rule, scheduled_at, released_at)

@@ -47,6 +47,15 @@ _HEARD_OF = text("""
      WHERE k.brand_id = :brand_id AND k.charge_id = ANY(:charge_ids) AND k.settled_at IS NOT NULL
        AND k.membership_id = ANY(CAST(:ids AS uuid[]))
 """)
+# Up to when something is known of them whose order with a late fact matters: facts, and P0D credits.
+_KNOWN_UNTIL = text("""
+    SELECT CAST(one AS text) AS id,
+           greatest((SELECT max(e.time) FROM billing_events e
+                      WHERE e.brand_id = :brand_id AND e.membership_id = one AND e.settled_at IS NOT NULL),
+                    (SELECT max(c.issued_at) FROM credits c
+                      WHERE c.brand_id = :brand_id AND c.membership_id = one AND c.period_end IS NULL)) AS until
+      FROM unnest(CAST(:ids AS uuid[])) AS late (one)
+""")
 _ARCHIVED = text("""
     SELECT CAST(m.membership_id AS text)
       FROM members p JOIN memberships m USING (brand_id, member_id)
@@ -85,10 +94,26 @@ def news_of(
     for event in connection.execute(_NEWS, {"brand_id": brand_id, "ids": id_array(states)}):
         news[event.id].events.append(event)
     apart = _apart(connection, brand_id, news)
+    known_until = _known_until(connection, brand_id, news, states)
     for membership_id, heard in news.items():
         if heard.events and membership_id not in apart:
-            heard.said = _said(heard.events, states[membership_id], fingerprints)
+            state = states[membership_id]
+            heard.said = _said(heard.events, state, known_until.get(membership_id, state.settled_at), fingerprints)
     return news
+
+
+def _known_until(
+    connection: Connection, brand_id: UUID, news: Mapping[str, News], states: Mapping[str, State]
+) -> dict[str, datetime]:
+    """For memberships whose news happened before they were last settled: up to when the earlier facts reach."""
+    late = []
+    for membership_id, heard in news.items():
+        settled_at = states[membership_id].settled_at
+        if settled_at is not None and heard.events and heard.events[0].time <= settled_at:
+            late.append(membership_id)
+    if not late:
+        return {}
+    return {row.id: row.until for row in connection.execute(_KNOWN_UNTIL, {"brand_id": brand_id, "ids": id_array(late)})}
 
 
 def _apart(connection: Connection, brand_id: UUID, news: dict[str, News]) -> set[str]:
@@ -112,12 +137,13 @@ def _apart(connection: Connection, brand_id: UUID, news: dict[str, News]) -> set
     return apart
 
 
-def _said(events: Sequence[Row[Any]], state: State, fingerprints: Fingerprints) -> Hashable | None:
-    """What news says, without ids. None unless all of it has happened, is later than the last settling, and only
+def _said(
+    events: Sequence[Row[Any]], state: State, known_until: datetime | None, fingerprints: Fingerprints
+) -> Hashable | None:
+    """What news says, without ids. None unless all of it has happened, is later than all that is known, and only
     adds."""
-    later_than = state.settled_at
-    begins = later_than is None
-    if events[-1].time > fingerprints.clock.now or (later_than is not None and events[0].time <= later_than):
+    begins = state.settled_at is None
+    if events[-1].time > fingerprints.clock.now or (known_until is not None and events[0].time <= known_until):
         return None
     tell, exact_after = fingerprints.teller(events[0].membership_type_id), fingerprints.exact_after(state)
     numbers: dict[str, int] = {}

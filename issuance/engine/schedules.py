@@ -25,20 +25,22 @@ FIRST_ATTEMPT = "1, clock_timestamp() + make_interval(secs => 2)"
 _TRIES = 3
 
 _LEAVE = text("""
-    WITH held AS MATERIALIZED (
+    WITH sharing AS MATERIALIZED (
+         SELECT one AS membership_id,
+                (SELECT p.schedule_id FROM membership_schedules p
+                  WHERE p.brand_id = :brand_id AND p.membership_id = one AND p.schedule_id <> one) AS schedule_id
+           FROM unnest(CAST(:ids AS uuid[])) one),
+         held AS MATERIALIZED (
          SELECT schedule_id, due_at, settled_at, fingerprint
            FROM schedules
-          WHERE brand_id = :brand_id AND shared
-            AND schedule_id IN (SELECT p.schedule_id FROM membership_schedules p
-                                 WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
-                                   AND p.schedule_id <> p.membership_id)
+          WHERE brand_id = :brand_id AND shared AND schedule_id = ANY(ARRAY(SELECT schedule_id FROM sharing))
           ORDER BY schedule_id
             FOR NO KEY UPDATE),
          left_it AS (
          UPDATE membership_schedules p SET schedule_id = p.membership_id
-           FROM held
-          WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
-            AND p.schedule_id = held.schedule_id
+           FROM sharing JOIN held USING (schedule_id)
+          WHERE p.brand_id = :brand_id AND p.membership_id = sharing.membership_id
+            AND p.schedule_id = sharing.schedule_id
       RETURNING p.membership_id, held.*),
          smaller AS (
          UPDATE schedules s SET size = s.size - gone.number

@@ -61,6 +61,38 @@ def test_charges_of_many_take_as_many_statements_as_those_of_few(new_club: NewCl
     assert taken[0] == taken[1]
 
 
+def test_charges_told_late_of_many_are_told_apart_without_loading_them(new_club: NewClub) -> None:
+    """Charges that happened before a settling and arrived after it: settled by the statements that 60 take, as long as
+    they are later than all that was known."""
+    taken = []
+    for size in (60, 250):
+        club = new_club()
+        members = club.sign_up(size)
+        club.move_clock("2031-02-28T12:00")
+        club.settle(members)
+        charge(club, members, "initiated", "2031-02-28T12:00")
+        with statements(club) as said:
+            club.settle(members)
+        assert all(periods(club, one) == ["2031-01-31", "2031-02-28"] for one in members[:3])
+        assert club.value("SELECT count(*) FROM credits") == 2 * size
+        assert len(set(fingerprints(club))) == 1
+        taken.append(len(said))
+    assert taken[0] == taken[1]
+
+
+def test_a_late_charge_before_what_is_known_is_decided_by_itself(new_club: NewClub) -> None:
+    """Two failed before their late success, two after it: the same words, another outcome."""
+    club = new_club()
+    members = club.sign_up(4)
+    club.move_clock("2031-02-28T12:00")
+    charge(club, members[:2], "failed", "2031-02-28T08:00")
+    charge(club, members[2:], "failed", "2031-02-28T10:00")
+    club.settle(members)
+    charge(club, members, "succeeded", "2031-02-28T09:00")
+    club.settle(members)
+    assert [len(periods(club, one)) for one in members] == [2, 2, 1, 1]
+
+
 def test_sign_ups_of_many_take_as_many_statements_as_those_of_few(new_club: NewClub) -> None:
     """250 that signed up are settled by the statements that 60 take."""
     taken = []

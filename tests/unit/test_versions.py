@@ -196,3 +196,14 @@ def test_a_deletion_is_in_force_for_everything_at_once() -> None:
     """Nothing is issued under a deleted rule, not even what was released before and had not been settled."""
     life = life_of(rule(deleted_at=at("2030-06-01")))
     assert set(life.reasons(at("2030-06-01")).values()) == {Reason.RULE_DELETED}
+
+
+def test_a_rule_saved_while_the_sign_up_is_held_gives_nothing_for_it() -> None:
+    """What is in force for the sign-up is what was there at its time, whatever held its credit since (SEMANTICS 4)."""
+    saved = rule(version(1, at("2030-02-10"), include_upcoming=True, issue_on_signup=True))
+    life = Life(rules=[saved], signed_up_at=at("2030-01-31"))
+    life.status(at("2030-01-31"), "needs_attention")
+    life.status(at("2030-02-20"), "active")
+    for now in ("2030-02-15", "2030-02-21"):
+        first = life.decisions(at(now))[0]
+        assert (first.occurrence.day, first.reason) == (date(2030, 1, 31), Reason.VERSION_NOT_IN_FORCE)
