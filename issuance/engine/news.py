@@ -113,7 +113,8 @@ def _known_until(
             late.append(membership_id)
     if not late:
         return {}
-    return {row.id: row.until for row in connection.execute(_KNOWN_UNTIL, {"brand_id": brand_id, "ids": id_array(late)})}
+    found = connection.execute(_KNOWN_UNTIL, {"brand_id": brand_id, "ids": id_array(late)})
+    return {row.id: row.until for row in found}
 
 
 def _apart(connection: Connection, brand_id: UUID, news: dict[str, News]) -> set[str]:
