@@ -19,7 +19,8 @@ def forecast(
 ) -> None:
     """Say how many credits a rule will issue, month by month.
 
-    As things stand: today's memberships, every charge ahead paid on its day, and no rule changed.
+    What then happens if every charge comes on its day: what is announced happens, no rule is changed, and who needs
+    attention stays so.
     """
     brand_id = brand_of("credit rule", credit_rule_id, brand)
     with transaction(brand_id) as connection:

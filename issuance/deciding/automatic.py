@@ -1,21 +1,56 @@
-"""The charges that `billing: automatic` makes, told like those of a biller (SEMANTICS 7)."""
+"""Charges that nobody told of: those that `billing: automatic` makes (SEMANTICS 7), and those that a forecast counts on
+(SEMANTICS 14, law 12). They are told like those of a biller."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
+from functools import cached_property
 
-from issuance.deciding.calendar import Calendar, midnight
+from issuance.deciding.calendar import Calendar, day_of, midnight
+from issuance.deciding.charges import Charge, charges_of
 from issuance.deciding.facts import ChargeState, ChargeTold, Fact, Moment
 from issuance.deciding.types import Types
 
 _STATES = tuple(ChargeState)
 
 
+class Counting:
+    """The charges that a forecast counts on: one for each billing period from the day of `made_at` on of which no
+    charge is told, on its first day. `known`: every fact, also those ahead."""
+
+    def __init__(self, made_at: datetime, known: Sequence[Fact]) -> None:
+        self._made_at = made_at
+        self._told = [fact for fact in known if isinstance(fact, ChargeTold)]
+
+    def at(self, start: date, begins_at: datetime, calendar: Calendar) -> datetime | None:
+        """When the charge of a billing period comes; None: it is not counted on."""
+        if start < day_of(self._made_at, calendar.zone):
+            return None
+        at = max(begins_at, self._made_at)
+        charges = self._charges(calendar.as_it_stood(at))
+        return None if any(charge.covers.pays_for(None, start) for charge in charges) else at
+
+    def _charges(self, calendar: Calendar) -> list[Charge]:
+        if calendar not in self._known:
+            self._known[calendar] = charges_of(self._told, calendar)
+        return self._known[calendar]
+
+    @cached_property
+    def _known(self) -> dict[Calendar, list[Charge]]:
+        return {}
+
+
 def automatic_charges(
-    told: Sequence[Fact], types: Types, calendar: Calendar, signed_up_at: datetime, now: datetime
+    told: Sequence[Fact],
+    types: Types,
+    calendar: Calendar,
+    signed_up_at: datetime,
+    now: datetime,
+    counted_on: Counting | None = None,
 ) -> Iterator[ChargeTold]:
     """The facts of each billing period from the anchor on that began by `now` and ended after the sign-up: initiated
-    and succeeded at its start, if the type of that instant is billed automatically. `told`: what had happened by `now`,
-    in order. Whether the status allows a charge is for the standing to say. They are numbered -1, -2, …"""
+    and succeeded at its start, if the type of that instant is billed automatically, or else if it is counted on.
+    `told`: what had happened by `now`, in order. Whether the status allows a charge is for the standing to say. They
+    are numbered -1, -2, …"""
     periods = calendar.boundaries(None)
     start = next(periods)
     number = 0
@@ -24,11 +59,17 @@ def automatic_charges(
         if at > now:
             return
         is_billed = start > calendar.starts_on or calendar.as_it_stood(at).anchor_now <= start
-        if is_billed and midnight(end, calendar.zone) > signed_up_at and types.is_automatic_at(at):
-            number -= 1
-            for state in (ChargeState.INITIATED, ChargeState.SUCCEEDED):
-                moment = Moment(at, _place(told, at, state))
-                yield ChargeTold(moment, number, state, start, None, None, None)
+        if is_billed and midnight(end, calendar.zone) > signed_up_at:
+            charged_at: datetime | None = None
+            if types.is_automatic_at(at):
+                charged_at = at
+            elif counted_on is not None:
+                charged_at = counted_on.at(start, at, calendar)
+            if charged_at is not None:
+                number -= 1
+                for state in (ChargeState.INITIATED, ChargeState.SUCCEEDED):
+                    moment = Moment(charged_at, _place(told, charged_at, state))
+                    yield ChargeTold(moment, number, state, start, None, None, None)
         start = end
 
 

@@ -127,7 +127,10 @@ def _issue(
     if version.coupon is None:
         return Reason.COUPON_MISSING, None
     from_start = counts_from_start(history, rule, occurrence.day)
-    validities = validities_of(history, version, occurrence.day, occurrence.period_end, counts_from_start=from_start)
+    issued_at = history.issued_at(occurrence.release.first)
+    validities = validities_of(
+        history, version, occurrence.day, occurrence.period_end, issued_at, counts_from_start=from_start
+    )
     if validities.are_over:
         return Reason.PERIOD_OVER, None
     return Reason.ISSUED, validities

@@ -4,8 +4,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from typing import NamedTuple
 
-from issuance.deciding.automatic import automatic_charges
+from issuance.deciding.automatic import Counting, automatic_charges
 from issuance.deciding.calendar import Calendar, Move, day_of, midnight
 from issuance.deciding.charges import Charge, charges_of
 from issuance.deciding.facts import (
@@ -26,11 +27,27 @@ from issuance.deciding.standing import Standing, standing_of
 from issuance.deciding.types import Types
 
 
-class History:
-    """What had happened to a membership by `now` (an instant), with the credits that are out then."""
+class Ahead(NamedTuple):
+    """How a history gets ahead of what is known: it counts on charges from `made_at` on, when the forecast is made, and
+    all that was owed by `decided_at` is out."""
 
-    def __init__(self, facts: MembershipFacts, credits: Sequence[Credit], now: datetime) -> None:  # noqa: A002 - the word is the domain's
+    made_at: datetime
+    decided_at: datetime
+
+
+class History:
+    """What had happened to a membership by `now` (an instant), with the credits that are out then. `ahead`: what will
+    have happened, if nothing else becomes known but the charges that a forecast counts on."""
+
+    def __init__(
+        self,
+        facts: MembershipFacts,
+        credits: Sequence[Credit],  # noqa: A002 - the word is the domain's
+        now: datetime,
+        ahead: Ahead | None = None,
+    ) -> None:
         self.facts = facts
+        self._ahead = ahead
         self.credits = credits
         self.now = now
         happened = [fact for fact in facts.told if fact.moment.at <= now]
@@ -47,8 +64,9 @@ class History:
             facts.zone, self.starts_on, self.first_anchor, facts.billing_frequency.interval, self._moves()
         )
         charged = [fact for fact in happened if isinstance(fact, ChargeTold)]
-        if self.types.ever_automatic:
-            charged += automatic_charges(happened, self.types, self.calendar, self.signed_up_at, now)
+        counted_on = None if ahead is None else Counting(ahead.made_at, facts.told)
+        if self.types.ever_automatic or counted_on is not None:
+            charged += automatic_charges(happened, self.types, self.calendar, self.signed_up_at, now, counted_on)
         self._told_charges = charges_of(charged, self.calendar)
 
     def _moves(self) -> tuple[Move, ...]:
@@ -78,6 +96,12 @@ class History:
     def start_of(self, day: date) -> datetime:
         """The instant at which a date begins in the brand's zone."""
         return midnight(day, self.facts.zone)
+
+    def issued_at(self, released_at: datetime | None) -> datetime:
+        """When a credit is issued that is owed and not out: now; ahead of now, as soon as it is released."""
+        if self._ahead is None or released_at is None:
+            return self.now
+        return max(self._ahead.decided_at, released_at)
 
     @property
     def today(self) -> date:

@@ -29,7 +29,7 @@ def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> It
     period_end = period_end_of(history, version.frequency, period_start)
     refused = _refusal(history, rule, version, include_upcoming)
     if refused is None and version.coupon is not None:
-        validities = validities_of(history, version, period_start, period_end)
+        validities = validities_of(history, version, period_start, period_end, history.now)
         refused = Reason.PERIOD_OVER if validities.are_over else None
     held = {
         credit.key.place

@@ -4,9 +4,10 @@ Pure: it returns what to write. Applying it and settling again at the same `now`
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from uuid import UUID
 
 from issuance.deciding.charges import PAYING
 from issuance.deciding.decisions import Decision, decide
@@ -93,7 +94,7 @@ def settle(
         if decision.reason is Reason.ISSUED:
             owed += 1
             if owed <= most_credits:
-                settlement.issue.append(new_credit(decision, now))
+                settlement.issue.append(new_credit(decision, history.issued_at(decision.occurrence.release.first)))
                 settlement.counts[Reason.ISSUED] += 1
         elif decision.credit is None and (settled_at is None or history.start_of(decision.occurrence.day) > settled_at):
             settlement.counts[decision.reason] += 1
@@ -101,16 +102,16 @@ def settle(
                 settlement.skipped.append(decision)
     if len(settlement.skipped) > MOST_SKIPPED:
         settlement.skipped = sorted(settlement.skipped, key=lambda decision: decision.occurrence.day)[-MOST_SKIPPED:]
-    _change_what_is_out(settlement, history, rules)
+    settlement.change += changes_of(history, rules, settlement.decisions)
     settlement.due_at = now if owed > most_credits else next_due(history, settlement)
     return settlement
 
 
-def new_credit(decision: Decision, now: datetime) -> NewCredit:
-    """The credit that a decision to issue asks for, issued at `now`."""
+def new_credit(decision: Decision, issued_at: datetime) -> NewCredit:
+    """The credit that a decision to issue asks for."""
     assert decision.version is not None, "an issue has a version"
     assert decision.validities is not None, "an issue has validities"
-    return NewCredit(decision.key, decision.version, decision.occurrence.period_end, decision.validities, now)
+    return NewCredit(decision.key, decision.version, decision.occurrence.period_end, decision.validities, issued_at)
 
 
 def status_of(history: History) -> Status:
@@ -121,9 +122,12 @@ def status_of(history: History) -> Status:
     return status
 
 
-def _change_what_is_out(settlement: Settlement, history: History, rules: Sequence[Rule]) -> None:
+def changes_of(
+    history: History, rules: Sequence[Rule], decisions: Iterable[Decision], *, only: UUID | None = None
+) -> Iterator[Change]:
+    """What becomes of the credits that are out, by the decisions about them. `only`: the one rule whose are wanted."""
     decided: dict[CreditKey, Decision] = {}
-    for decision in settlement.decisions:
+    for decision in decisions:
         # The sign-up and, under a later version, a P0D occurrence can have the same key: the credit stays if either is
         # owed.
         if decision.credit is not None and (
@@ -132,9 +136,11 @@ def _change_what_is_out(settlement: Settlement, history: History, rules: Sequenc
             decided[decision.credit.key] = decision
     rule_of = {rule.credit_rule_id: rule for rule in rules}
     for credit in history.credits:
+        if only not in (None, credit.key.credit_rule_id):
+            continue
         after, why = _become(history, credit, decided.get(credit.key), rule_of[credit.key.credit_rule_id])
         if after != credit:
-            settlement.change.append(Change(credit, after, why))
+            yield Change(credit, after, why)
 
 
 def _become(history: History, credit: Credit, decision: Decision | None, rule: Rule) -> tuple[Credit, Reason | None]:

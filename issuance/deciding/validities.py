@@ -29,14 +29,15 @@ def validities_of(
     version: RuleVersion,
     period_start: date,
     period_end: date | None,
+    issued_at: datetime,
     *,
     counts_from_start: bool = False,
 ) -> Validities:
-    """The validities of a credit that is issued now for a period: from its start, or from now if that is later.
+    """The validities of a credit that is issued for a period: from its start, or from its issue if that is later.
     `counts_from_start`: the coupon's validity counts from the period's start, as if it had been issued then."""
     assert version.coupon is not None, "only a coupon that is there is issued"
     start = history.start_of(period_start)
-    valid_from = max(start, history.now)
+    valid_from = max(start, issued_at)
     validity, since = version.coupon.validity, start if counts_from_start else valid_from
     validity_ends_at = None if validity is None else add_validity(since, validity, history.facts.zone)
     expires_at = expiry(history, version, valid_from, period_end, validity_ends_at)

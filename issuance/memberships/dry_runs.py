@@ -13,11 +13,13 @@ from issuance.billing import events
 from issuance.billing.events import Batch, Intake
 from issuance.deciding.calendar import add_months, day_of
 from issuance.deciding.decisions import decide
+from issuance.deciding.forecast import forecast
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import settle, status_of
 from issuance.engine.facts import Membership, load
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rules import RuleBook
+from issuance.memberships.forecasts import month_of
 from issuance.tenancy import clock as clocks
 
 #: Memberships that are loaded at once.
@@ -130,12 +132,17 @@ def _settled(member: Membership, rules: RuleBook, clock: clocks.BrandClock, last
     of_types = rules.of(member.facts.types)
     due: Counter[Due] = Counter()
     reasons: Counter[Reason] = Counter()
-    for decision in decide(history, of_types, last):
-        if decision.reason in (Reason.ISSUED, Reason.NOT_DUE_YET):
-            month = f"{decision.occurrence.period_start:%Y-%m}"
-            due[Due(decision.credit_rule_id, month, decision.reason is Reason.ISSUED)] += 1
+    at_once = set()
+    for decision in decide(history, of_types):
+        if decision.reason is Reason.ISSUED:
+            at_once.add(decision.key)
+            due[Due(decision.credit_rule_id, month_of(decision.occurrence.day), True)] += 1
         elif decision.credit is None and history.start_of(decision.occurrence.day) <= clock.now:
             reasons[decision.reason] += 1
+    known = at_once.union(credit.key for credit in member.credits)
+    for day, credit in forecast(member.facts, member.credits, of_types, clock.now, last):
+        if credit.key not in known:
+            due[Due(credit.key.credit_rule_id, month_of(day), False)] += 1
     taken_back = 0
     if member.credits:
         changes = settle(history, of_types, member.state.settled_at).change

@@ -9,34 +9,37 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from issuance.deciding.calendar import add_months, day_of
-from issuance.deciding.decisions import decide
-from issuance.deciding.reasons import Reason
+from issuance.deciding.forecast import forecast as given_ahead
 from issuance.engine.facts import Membership, load
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rules import RuleBook
 from issuance.tenancy import clock as clocks
 
 _BATCH = 1000
-#: Issued, about to be, or once its day has come and its charge is initiated.
-_COUNTS = frozenset({Reason.ISSUED, Reason.ALREADY_ISSUED, Reason.NOT_DUE_YET})
 
+# Whoever is of one of its types, was, or will be.
 _OF_RULE = text("""
+    WITH types AS MATERIALIZED (
+        SELECT v.membership_type_id FROM rule_versions v
+         WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id)
     SELECT m.membership_id
       FROM memberships m
      WHERE m.brand_id = :brand_id AND m.membership_id > :after
-       AND m.membership_type_id IN (
-           SELECT v.membership_type_id FROM rule_versions v
-            WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id)
+       AND (m.membership_type_id IN (SELECT membership_type_id FROM types)
+            OR m.membership_id IN (
+                SELECT e.membership_id FROM billing_events e
+                 WHERE e.brand_id = :brand_id AND e.type = 'membership.type_changed'))
      ORDER BY m.membership_id
      LIMIT :batch
 """)
 
 
 def forecast(connection: Connection, brand_id: UUID, credit_rule_id: UUID, months: int) -> list[dict[str, Any]]:
-    """Credits by the month in which their occurrence starts, for `months` months from the brand's present one on.
+    """Credits by the month in which their occurrence starts, for `months` months from the brand's present one on. A P0D
+    credit counts in the month of the billing period that it rides on.
 
-    As things stand: the memberships and rule versions of today, every charge ahead initiated on its day, and
-    whoever is paused or has ended staying so.
+    What then happens (SEMANTICS 14, law 12), if every charge ahead comes on its day: what is announced happens, rules
+    stay as they are, and whoever is paused or needs attention stays so.
     """
     clock = clocks.read(connection, brand_id)
     first = day_of(clock.now, clock.zone).replace(day=1)
@@ -51,11 +54,10 @@ def forecast(connection: Connection, brand_id: UUID, credit_rule_id: UUID, month
             counts = known.get(whole)
             if whole is None or counts is None:
                 of_types = rules.of(member.facts.types)
-                decisions = decide(member.history(clock.now), of_types, last, only=credit_rule_id)
-                days = [decision.occurrence.day for decision in decisions if decision.reason in _COUNTS]
-                counts = known[whole] = Counter(_month(day) for day in days if day >= first)
+                ahead = given_ahead(member.facts, member.credits, of_types, clock.now, last, only=credit_rule_id)
+                counts = known[whole] = Counter(month_of(one.day) for one in ahead if one.day >= first)
             total += counts
-    names = [_month(add_months(first, number)) for number in range(months)]
+    names = [month_of(add_months(first, number)) for number in range(months)]
     return [{"month": name, "credits": total[name]} for name in names]
 
 
@@ -72,5 +74,6 @@ def _memberships(
         yield load(connection, brand_id, clock.zone, ids)
 
 
-def _month(day: date) -> str:
+def month_of(day: date) -> str:
+    """A date's month, as `2031-04`."""
     return f"{day.year:04}-{day.month:02}"

@@ -180,9 +180,9 @@ GONE = """
 #: Words of names there that are not in the glossary, because they mean what they mean anywhere: nouns, words that stand
 #: beside one, and what happened or is done where one might look for a noun.
 PLAIN = """
-    announcement archiving arrival automatic bisection book busy change coverage end history interval kind limit listing
-    message model moment move payment person process queue range recognition row search span tick use writer
-    anything every issuing its look new own read trust work
+    ahead announcement archiving arrival automatic bisection book busy change coverage end history interval kind limit
+    listing message model moment move payment person process queue range recognition row search span tick use writer
+    anything counting every issuing its given look new own read trust work
     happened listed outstanding raced recognised tell told updating used waiting worked
 """
 

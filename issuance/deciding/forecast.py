@@ -1,0 +1,95 @@
+"""forecast(facts, credits, rules, …): what a membership will have been given by a day ahead (SEMANTICS 14, law 12).
+
+Pure, and by the same `decide`. It goes from one announced change to the next, as time would: in between, only the
+calendar and charges that are counted on give anything, so one look at the end of each stretch tells all of it.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from issuance.deciding.calendar import midnight
+from issuance.deciding.decisions import Decision, decide
+from issuance.deciding.facts import Credit, CreditKey, MembershipFacts, Rule, StatusChanged
+from issuance.deciding.history import Ahead, History
+from issuance.deciding.reasons import Outcome, Reason
+from issuance.deciding.settlement import changes_of, new_credit
+
+_DAY = timedelta(days=1)
+#: Instants are this exact: what is this much before a fact is before it.
+_TICK = timedelta(microseconds=1)
+
+
+class Given(NamedTuple):
+    """A credit that will be out, or is; used, expired and revoked by the operator too. `day`: the date on which its
+    occurrence starts; of P0D, the billing period that it rides on."""
+
+    day: date
+    credit: Credit
+
+
+def forecast(
+    facts: MembershipFacts,
+    credits: Iterable[Credit],  # noqa: A002 - the word is the domain's
+    rules: Sequence[Rule],
+    now: datetime,
+    last_day: date,
+    *,
+    only: UUID | None = None,
+) -> list[Given]:
+    """The credits of a membership that are out when `last_day` (in the brand's zone) is over, but those of further
+    manual issues, and those that facts took back.
+
+    It counts on a charge for each billing period from today on of which none is told: initiated and succeeded on its
+    first day (today: from `now` on), unless the membership is paused or ended then. What is announced happens when it
+    is announced for; whoever is paused, or needs attention, stays so. Rules stay as they are.
+
+    `credits`: those that are out at `now`. `rules`: all of the membership's types; `only`: the one whose credits are
+    wanted.
+    """
+    out = {credit.key: credit for credit in credits}
+
+    def look(instant: datetime, decided_at: datetime, only: UUID | None = None) -> list[Decision]:
+        history = History(facts, list(out.values()), instant, Ahead(now, decided_at))
+        decisions = decide(history, rules, only=only)
+        _take(out, history, rules, decisions, only)
+        return decisions
+
+    decided_at, end = now, midnight(last_day + _DAY, facts.zone) - _TICK
+    for change_at in _announced(facts, now, end):
+        look(change_at - _TICK, decided_at)
+        look(change_at, change_at)
+        decided_at = change_at
+    decisions = look(end, decided_at, only)
+    days: dict[CreditKey, date] = {}
+    for decision in sorted(decisions, key=lambda decision: decision.outcome is not Outcome.ISSUED):
+        days.setdefault(decision.key, decision.occurrence.day)
+    return [
+        Given(days.get(key, key.period_start), credit)
+        for key, credit in out.items()
+        if credit.revoked_by != "facts" and key.reissue == 0 and only in (None, key.credit_rule_id)
+    ]
+
+
+def _announced(facts: MembershipFacts, now: datetime, end: datetime) -> list[datetime]:
+    """When facts happen that are ahead, and ends that were announced."""
+    ends = (fact.ends_on for fact in facts.told if isinstance(fact, StatusChanged) and fact.ends_on is not None)
+    changes = {*(fact.moment.at for fact in facts.told), *(midnight(day, facts.zone) for day in ends)}
+    return sorted(at for at in changes if now < at <= end)
+
+
+def _take(
+    out: dict[CreditKey, Credit],
+    history: History,
+    rules: Sequence[Rule],
+    decisions: Sequence[Decision],
+    only: UUID | None,
+) -> None:
+    """Issue what is owed, take back what is not."""
+    changes = list(changes_of(history, rules, decisions, only=only))
+    out.update((change.before.key, change.after) for change in changes)
+    for decision in decisions:
+        if decision.reason is Reason.ISSUED:
+            new = new_credit(decision, history.issued_at(decision.occurrence.release.first))
+            out[new.key] = new.credit
