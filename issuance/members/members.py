@@ -34,18 +34,20 @@ _ENSURE = text(f"""
      WHERE known.joined_at IS NULL AND excluded.joined_at IS NOT NULL
     RETURNING external_user_id, member_id
 """)  # noqa: S608 - nothing but names and types written here goes into it
+# Joined, as = ANY() compares each member with each name where the planner takes the table for small.
 _KNOWN = text("""
-    SELECT external_user_id, member_id, display_name FROM members
-     WHERE brand_id = :brand_id AND joined_at IS NOT NULL
-       AND external_user_id = ANY(ARRAY(SELECT * FROM json_array_elements_text(CAST(:names AS json))))
+    SELECT m.external_user_id, m.member_id, m.display_name
+      FROM json_array_elements_text(CAST(:names AS json)) AS named (name)
+      JOIN members m ON m.brand_id = :brand_id AND m.external_user_id = named.name
+     WHERE m.joined_at IS NOT NULL
 """)
 # In one order, so that nobody waits for each other in a circle.
 _HOLD_SOME = text("""
-    SELECT external_user_id, member_id FROM members
-     WHERE brand_id = :brand_id
-       AND external_user_id = ANY(ARRAY(SELECT * FROM json_array_elements_text(CAST(:names AS json))))
-     ORDER BY external_user_id
-       FOR KEY SHARE
+    SELECT m.external_user_id, m.member_id
+      FROM json_array_elements_text(CAST(:names AS json)) AS named (name)
+      JOIN members m ON m.brand_id = :brand_id AND m.external_user_id = named.name
+     ORDER BY m.external_user_id
+       FOR KEY SHARE OF m
 """)
 _ID: TypeAdapter[str] = TypeAdapter(Identifier)
 
