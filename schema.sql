@@ -76,10 +76,17 @@ CREATE TABLE IF NOT EXISTS api_keys (
     created_at   timestamptz NOT NULL DEFAULT now(),
     last_used_at timestamptz,
     revoked_at   timestamptz,
+    -- What people call it; the audit names its actor by it.
+    name         text,
     PRIMARY KEY (brand_id, key_id),
     CONSTRAINT api_keys_hash_unique UNIQUE (key_hash),
     CONSTRAINT api_keys_scopes_known CHECK (scopes <@ ARRAY['read', 'write', 'issue', 'admin'] AND cardinality(scopes) > 0)
 );
+
+-- Who acts in this transaction, {kind, id, name}: what it was begun with. NULL: the system, of itself.
+CREATE OR REPLACE FUNCTION acting() RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT CAST(nullif(current_setting('issuance.actor', true), '') AS jsonb)
+$$;
 
 -- Secrets of this installation, each made once, when it is first needed. They belong to no brand.
 CREATE TABLE IF NOT EXISTS secrets (
@@ -195,6 +202,8 @@ CREATE TABLE IF NOT EXISTS rule_versions (
     -- Into how many further periods a credit rolls over at most, and its use at which it is redeemed; NULL: no limit.
     roll_over_limit      integer,
     max_uses             integer,
+    -- Who saved it.
+    actor                jsonb DEFAULT acting(),
     PRIMARY KEY (brand_id, credit_rule_id, version),
     CONSTRAINT rule_versions_of_rule FOREIGN KEY (brand_id, credit_rule_id) REFERENCES credit_rules,
     CONSTRAINT rule_versions_of_type FOREIGN KEY (brand_id, membership_type_id) REFERENCES membership_types,
@@ -387,6 +396,8 @@ CREATE TABLE IF NOT EXISTS runs (
     created_at         timestamptz NOT NULL DEFAULT now(),
     started_at         timestamptz,
     finished_at        timestamptz,
+    -- Who asked for it.
+    actor              jsonb DEFAULT acting(),
     PRIMARY KEY (brand_id, run_id),
     CONSTRAINT runs_kind_known CHECK (kind IN ('sweep', 'issue', 'replay')),
     CONSTRAINT runs_state_known CHECK (state IN ('planned', 'running', 'paused', 'finished', 'cancelled')),
@@ -458,6 +469,8 @@ CREATE TABLE IF NOT EXISTS credits (
     flagged_at       timestamptz,
     -- The use at which a multi-use credit is redeemed; NULL: it never is.
     max_uses         integer,
+    -- Who revoked it, of the operator.
+    revoked_actor    jsonb,
     CONSTRAINT credits_pkey PRIMARY KEY (brand_id, credit_id),
     -- Never twice: the idempotency key (SEMANTICS 8). In this order it also finds what all guests have of a period.
     CONSTRAINT credits_once UNIQUE (brand_id, membership_id, credit_rule_id, period_start, reissue, guest_id),
@@ -471,6 +484,7 @@ CREATE TABLE IF NOT EXISTS credits (
     CONSTRAINT credits_redeemed_for_good CHECK (redeemed_at IS NULL OR (revoked_at IS NULL AND expired_at IS NULL)),
     CONSTRAINT credits_revoked_says_why CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL) AND (revoked_at IS NULL) = (revoked_by IS NULL)),
     CONSTRAINT credits_revoked_by_known CHECK (revoked_by IN ('facts', 'operator')),
+    CONSTRAINT credits_revoked_actor_of_operator CHECK (revoked_actor IS NULL OR revoked_by = 'operator'),
     CONSTRAINT credits_expired_has_expiry CHECK (expired_at IS NULL OR expires_at IS NOT NULL),
     CONSTRAINT credits_reissue_only_by_hand CHECK (reissue = 0 OR (reissue > 0 AND manual))
 ) WITH (fillfactor = 48);  -- room to mark every row of a page expired in place (HOT), 8 bytes longer than before
@@ -594,6 +608,7 @@ CREATE TABLE IF NOT EXISTS ledger_entries (
     reason           text,
     redemption_id    uuid,
     created_at       timestamptz NOT NULL,
+    actor            jsonb DEFAULT acting(),
     PRIMARY KEY (brand_id, entry_id),
     CONSTRAINT ledger_entries_of_wallet FOREIGN KEY (brand_id, member_id) REFERENCES wallets,
     CONSTRAINT ledger_entries_of_redemption FOREIGN KEY (brand_id, redemption_id) REFERENCES redemptions,
@@ -683,6 +698,32 @@ CREATE TABLE IF NOT EXISTS deliveries (
 CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (brand_id, webhook_id, next_at) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (brand_id, event_id);
 
+-- Who did it ------------------------------------------------------------------------------------
+
+-- What an actor changed, when and why (SEMANTICS 16): written in the transaction that changed it, never changed itself.
+CREATE TABLE IF NOT EXISTS audit_entries (
+    brand_id   uuid NOT NULL REFERENCES brands,
+    entry_id   uuid NOT NULL,
+    -- Real time, and the brand's.
+    at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    brand_time timestamptz NOT NULL,
+    actor      jsonb NOT NULL DEFAULT coalesce(acting(), '{"kind": "system", "id": null, "name": null}'),
+    -- noun.verb: the noun is the subject's kind.
+    action     text NOT NULL,
+    subject_id text NOT NULL,
+    reason     text,
+    -- What differs: no secrets, no codes, no personal data of members.
+    before     jsonb,
+    after      jsonb,
+    request_id text DEFAULT nullif(current_setting('issuance.request_id', true), ''),
+    PRIMARY KEY (brand_id, entry_id),
+    CONSTRAINT audit_entries_actor_known CHECK (actor ->> 'kind' IN ('key', 'member', 'person', 'biller', 'system', 'command')),
+    CONSTRAINT audit_entries_action_names_its_noun CHECK (action ~ '^[a-z]+(_[a-z]+)*[.][a-z]+(_[a-z]+)*$')
+);
+CREATE INDEX IF NOT EXISTS audit_entries_by_subject ON audit_entries (brand_id, subject_id, entry_id);
+CREATE OR REPLACE TRIGGER audit_entries_append_only BEFORE UPDATE OR DELETE ON audit_entries
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
 -- What was last found -----------------------------------------------------------------------------
 
 -- What the last `issuance check` said of each law, for the figures that operators watch (real time).
@@ -731,4 +772,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0003'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0004'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from issuance import __version__, database, hints
 from issuance.api import (
     analytics,
+    audit,
     billing_events,
     coupons,
     credit_rules,
@@ -49,6 +50,7 @@ _ROUTERS = (
     wallets.router,
     redemptions.router,
     webhooks.router,
+    audit.router,
     health.router,
 )
 

@@ -20,6 +20,8 @@ from starlette.datastructures import URL
 
 from issuance import database
 from issuance.api.problems import LONGEST_NAME, MOST_FIELDS, UnsupportedMediaType
+from issuance.audit import Actor
+from issuance.database import Acting
 from issuance.errors import Invalid, NotAllowed, NotAuthenticated
 from issuance.tenancy import keys, tokens
 from issuance.tenancy.keys import Key
@@ -54,6 +56,8 @@ class Caller:
     key: Key | None = None
     #: The member whose token was shown, by the brand's id.
     member: str | None = None
+    #: On whose behalf its work is done, as PostgreSQL stamps it.
+    acting: Acting | None = None
     #: The transaction that the whole request is part of (api/idempotency.py).
     work: Connection | None = None
 
@@ -61,7 +65,7 @@ class Caller:
     def transaction(self) -> Iterator[Connection]:
         """One unit of work on the caller's brand: commits at the end of the block, before the answer is sent."""
         if self.work is None:
-            with database.transaction(self.engine, self.brand_id) as connection:
+            with database.transaction(self.engine, self.brand_id, self.acting) as connection:
                 yield connection
         else:
             with self.work.begin_nested():
@@ -81,6 +85,7 @@ def caller_of(request: Request) -> Caller:
         raise NotAuthenticated
     engine: Engine = request.app.state.engine
     broker: Broker = request.app.state.broker
+    request_id: str | None = getattr(request.state, "request_id", None)
     shown = shown.strip()
     with request.app.state.looks.connect() as connection:
         if shown.count(".") == 2:
@@ -88,11 +93,15 @@ def caller_of(request: Request) -> Caller:
             if holder is None:
                 raise NotAuthenticated("This token is not good: it has expired, or its member was removed.")
             name = f"member {holder.member_id}"
-            return Caller(holder.brand_id, name, engine, broker, request.url, member=holder.external_user_id)
+            acting = Actor("member", holder.member_id).acting(request_id)
+            return Caller(
+                holder.brand_id, name, engine, broker, request.url, member=holder.external_user_id, acting=acting
+            )
         key = keys.find(connection, shown)
     if key is None:
         raise NotAuthenticated("This key is not valid: it is mistyped, or it was revoked.")
-    return Caller(key.brand_id, f"key {key.key_id}", engine, broker, request.url, key=key)
+    acting = Actor("key", key.key_id, key.name).acting(request_id)
+    return Caller(key.brand_id, f"key {key.key_id}", engine, broker, request.url, key=key, acting=acting)
 
 
 async def _allowed(request: Request, needed: SecurityScopes, _: Annotated[object, Security(_bearer)]) -> Caller:
@@ -142,6 +151,7 @@ async def _check_form(request: Request) -> None:
 Reader = Annotated[Caller, Security(_allowed, scopes=["read"])]
 Writer = Annotated[Caller, Security(_allowed, scopes=["write"])]
 Issuer = Annotated[Caller, Security(_allowed, scopes=["issue"])]
+Administrator = Annotated[Caller, Security(_allowed, scopes=["admin"])]
 #: The same for operations that members may use too: a key needs the scope, a token reaches only its own member.
 MemberReader = Annotated[Caller, Security(_allowed_member, scopes=["read"])]
 MemberWriter = Annotated[Caller, Security(_allowed_member, scopes=["write"])]

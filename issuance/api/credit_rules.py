@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, Field, StrictBool
 
 from issuance import hints
+from issuance.api.audit import Actor
 from issuance.api.callers import Issuer, Reader, Writer
 from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.membership_types import NamedMembershipType
@@ -50,6 +51,7 @@ class MembershipCreditRule(BaseModel):
     effective_from: date | None
     created_at: datetime
     updated_at: datetime
+    updated_by: Actor | None = Field(description="Who saved its latest version; null: nobody noted it then")
 
 
 class MembershipCreditRulePage(PageOf[MembershipCreditRule]):

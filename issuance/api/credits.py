@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
+from issuance.api.audit import Actor
 from issuance.api.callers import Reader, Writer
 from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
@@ -56,6 +57,7 @@ class Credit(BaseModel):
     redeemed_at: datetime | None
     revoked_at: datetime | None
     revoked_reason: str | None
+    revoked_by: Actor | None = Field(description='Who took it back; the system, called "facts": what happened did')
     expired_at: datetime | None
     flagged_at: datetime | None = Field(description="Redeemed although its charge was taken back later")
     run_id: UUID | None

@@ -74,7 +74,7 @@ async def answer_once(request: Request, caller: Caller, shown: str, handle: Hand
     held_back = hints.HeldBack()
     async with _one_at_a_time(key), _at_work:
         try:
-            work = database.transaction(caller.engine, caller.brand_id)
+            work = database.transaction(caller.engine, caller.brand_id, caller.acting)
             async with contextmanager_in_threadpool(work) as connection:
                 known = await run_in_threadpool(idempotency.claim, connection, key, request_hash)
                 if known is not None:

@@ -51,6 +51,7 @@ class Edge:
         headers = Headers(scope=scope)
         sent = headers.get("x-request-id", "")
         request_id = sent if _SANE_ID.fullmatch(sent) else str(uuid7())
+        scope.setdefault("state", {})["request_id"] = request_id
         status: list[int] = []
 
         async def send_with_id(message: Message) -> None:

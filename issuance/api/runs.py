@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic.config import JsonDict
 
 from issuance import hints
+from issuance.api.audit import Actor
 from issuance.api.callers import Issuer, Reader
 from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
@@ -40,6 +41,7 @@ class Run(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    started_by: Actor | None = Field(description="Who asked for it; null: the system, of itself")
 
 
 class RunPage(PageOf[Run]):

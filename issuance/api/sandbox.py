@@ -59,5 +59,13 @@ def get_clock(caller: Reader) -> Any:
 @router.put("", operation_id="setSandboxClock", response_model=SettledClock, responses=documented(503))
 async def set_clock(caller: Writer, body: ClockBody) -> Any:
     """Move the clock and wait until everything is settled. The same `now` again only waits."""
-    move = partial(sandbox_clock.move, caller.engine, caller.broker, caller.brand_id, body.now, jump=body.jump)
+    move = partial(
+        sandbox_clock.move,
+        caller.engine,
+        caller.broker,
+        caller.brand_id,
+        body.now,
+        jump=body.jump,
+        acting=caller.acting,
+    )
     return {"now": await anyio.to_thread.run_sync(move, limiter=_WAITING)}

@@ -150,8 +150,7 @@ def enable_webhook(caller: Writer, webhook_id: UUID) -> Any:
 def disable_webhook(caller: Writer, webhook_id: UUID) -> Any:
     """Deliver nothing more, and note no further events, until it is enabled."""
     with caller.transaction() as connection:
-        webhooks.disable(connection, caller.brand_id, webhook_id, "Disabled by hand.")
-        return webhooks.get(connection, caller.brand_id, webhook_id)
+        return webhooks.disable_by_hand(connection, caller.brand_id, webhook_id)
 
 
 @router.get(

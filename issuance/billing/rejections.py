@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select
 
+from issuance import audit
 from issuance.billing import cloud_events, events, inbox
 from issuance.billing.cloud_events import Refused
 from issuance.billing.events import Intake
@@ -67,6 +68,7 @@ def retry(connection: Connection, brand_id: UUID, rejected_id: UUID) -> Intake:
         raise Conflict(refusal.message) from None
     if not intake.rejected:
         connection.execute(delete(rejected_events).where(_is(brand_id, rejected_id)))
+        audit.write(connection, brand_id, "rejected_event.retried", rejected_id)
     return intake
 
 
@@ -74,6 +76,7 @@ def dismiss(connection: Connection, brand_id: UUID, rejected_id: UUID) -> None:
     """Forget a refused event. Raises NotFound."""
     if connection.execute(delete(rejected_events).where(_is(brand_id, rejected_id))).rowcount == 0:
         raise NotFound("There is no such rejected event.")
+    audit.write(connection, brand_id, "rejected_event.dismissed", rejected_id)
 
 
 def _is(brand_id: UUID, rejected_id: UUID) -> ColumnElement[bool]:

@@ -17,9 +17,10 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 from pydantic_core import to_json
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
+from issuance import audit
 from issuance.database import paging
 from issuance.database.tables import coupons
 from issuance.deciding.frequency import parse_validity
@@ -49,6 +50,9 @@ def _short(offerings: list[Any]) -> list[Any]:
 
 
 _MOST = 1_000_000_000
+_KEY = [coupons.c.brand_id, coupons.c.coupon_id]
+#: What of a coupon no entry of the audit needs to say.
+_NOT_SAID = ("id", "coupon_id", "created_at", "updated_at")
 #: What the validators of a discount refuse, as the API document says it.
 _OF_EACH_TYPE: JsonDict = {
     "if": {"properties": {"type": {"const": "amount"}}},
@@ -111,7 +115,10 @@ class CouponBody(Body):
 
 
 def put(connection: Connection, brand_id: UUID, coupon_id: str, coupon: CouponBody) -> dict[str, Any]:
-    """Create the coupon or replace what it says. Raises Invalid for an id that addresses and logs could not hold."""
+    """Create the coupon or replace what it says; one that says so already stays as it is.
+
+    Raises Invalid for an id that addresses and logs could not hold.
+    """
     if not _ID.fullmatch(coupon_id):
         raise Invalid(fields={"coupon_id": "must be 1 to 100 letters, digits and ._~:@-"})
     values = {
@@ -123,14 +130,24 @@ def put(connection: Connection, brand_id: UUID, coupon_id: str, coupon: CouponBo
         "validity": coupon.validity,
         "offerings": coupon.offerings,
     }
+    saved = insert(coupons).values(brand_id=brand_id, coupon_id=coupon_id, **values)
+    is_new = saved.on_conflict_do_nothing(index_elements=_KEY).returning(coupons.c.coupon_id)
+    if connection.execute(is_new).one_or_none() is not None:
+        made = get(connection, brand_id, coupon_id)
+        said = audit.changed({}, made, but=_NOT_SAID).after
+        audit.write(connection, brand_id, "coupon.created", coupon_id, after=said)
+        return made
+    held = _all(brand_id).where(coupons.c.coupon_id == coupon_id).with_for_update()
+    before = _shaped(dict(connection.execute(held).mappings().one()))
+    differs = or_(*(coupons.c[name].is_distinct_from(saved.excluded[name]) for name in values))
     connection.execute(
-        insert(coupons)
-        .values(brand_id=brand_id, coupon_id=coupon_id, **values)
-        .on_conflict_do_update(
-            index_elements=[coupons.c.brand_id, coupons.c.coupon_id], set_={**values, "updated_at": func.now()}
-        )
+        saved.on_conflict_do_update(index_elements=_KEY, set_={**values, "updated_at": func.now()}, where=differs)
     )
-    return get(connection, brand_id, coupon_id)
+    after = get(connection, brand_id, coupon_id)
+    was, is_now = audit.changed(before, after, but=_NOT_SAID)
+    if is_now:
+        audit.write(connection, brand_id, "coupon.updated", coupon_id, before=was, after=is_now)
+    return after
 
 
 def get(connection: Connection, brand_id: UUID, coupon_id: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Connection, Select, Uuid, any_, bindparam, select
 from uuid_utils.compat import uuid7
 
+from issuance import audit
 from issuance.database import paging
 from issuance.database.tables import membership_types
 from issuance.errors import NotFound
@@ -32,6 +33,7 @@ def create(connection: Connection, brand_id: UUID, new: NewMembershipType) -> di
             brand_id=brand_id, membership_type_id=membership_type_id, name=new.name, billing=new.billing
         )
     )
+    audit.write(connection, brand_id, "membership_type.created", membership_type_id, after=new.model_dump())
     return get(connection, brand_id, membership_type_id)
 
 

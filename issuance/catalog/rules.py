@@ -8,6 +8,7 @@ from pydantic import Field, StrictBool
 from sqlalchemy import Connection, Select, func, insert, select, update
 from uuid_utils.compat import uuid7
 
+from issuance import audit
 from issuance.catalog import coupons, membership_types
 from issuance.database import paging
 from issuance.database.tables import coupons as coupons_table
@@ -89,6 +90,7 @@ def create(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[s
         _wake(connection, brand_id, present, {new.membership_type_id})
     else:
         schedules.wake_type(connection, brand_id, new.membership_type_id, now)
+    audit.write(connection, brand_id, "credit_rule.created", credit_rule_id, after=says)
     return get(connection, brand_id, credit_rule_id)
 
 
@@ -103,6 +105,9 @@ def change(connection: Connection, brand_id: UUID, credit_rule_id: UUID, change:
     _check_limits(says)
     _add_version(connection, brand_id, credit_rule_id, latest["version"] + 1, present.now, says)
     _wake(connection, brand_id, present, {latest["membership_type_id"], says["membership_type_id"]})
+    says["version"] = latest["version"] + 1
+    before, after = audit.changed(latest, says)
+    audit.write(connection, brand_id, "credit_rule.updated", credit_rule_id, before=before, after=after)
     return get(connection, brand_id, credit_rule_id)
 
 
@@ -114,6 +119,7 @@ def delete(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> None
     says = {**latest, "include_upcoming": True, "deleted": True}
     _add_version(connection, brand_id, credit_rule_id, latest["version"] + 1, now, says)
     connection.execute(update(credit_rules).where(_is(brand_id, credit_rule_id)).values(deleted_at=now))
+    audit.write(connection, brand_id, "credit_rule.deleted", credit_rule_id, before={"version": latest["version"]})
 
 
 def get(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> dict[str, Any]:
@@ -246,6 +252,7 @@ def _all(brand_id: UUID) -> Select[Any]:
             credit_rules.c.created_at,
             credit_rules.c.effective_from,
             rule_versions.c.created_at.label("updated_at"),
+            rule_versions.c.actor.label("updated_by"),
             rule_versions.c.version,
             *(rule_versions.c[name] for name in _SAYS if name not in ("coupon_description", "include_upcoming")),
             func.coalesce(rule_versions.c.coupon_description, coupons_table.c.description).label("coupon_description"),

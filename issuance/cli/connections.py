@@ -1,7 +1,11 @@
 """How commands reach PostgreSQL and the queue, and find the brand that an id belongs to."""
 
+import getpass
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Annotated
 from uuid import UUID
 
@@ -10,6 +14,7 @@ import typer
 from sqlalchemy import Connection, Engine, text
 
 from issuance import database, hints
+from issuance.audit import Actor
 from issuance.errors import Invalid, NotFound
 from issuance.settings import settings
 
@@ -40,9 +45,19 @@ def broker() -> dramatiq.Broker:
 
 @contextmanager
 def transaction(brand_id: UUID | None = None) -> Iterator[Connection]:
-    """One unit of work on DATABASE_URL: commits at its end."""
-    with database.transaction(engine(), brand_id) as connection:
+    """One unit of work on DATABASE_URL, by whoever gave the command: commits at its end."""
+    with database.transaction(engine(), brand_id, _commander().acting()) as connection:
         yield connection
+
+
+@cache
+def _commander() -> Actor:
+    """Who gives the commands: a user of this machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = str(os.getuid())
+    return Actor("command", name=f"{user}@{socket.gethostname()}")
 
 
 def brand_of(noun: str, id: UUID, brand_id: UUID | None = None) -> UUID:  # noqa: A002 - the word is `id`

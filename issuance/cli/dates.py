@@ -1,9 +1,14 @@
 """How the command line reads a date."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
+
+from issuance.fields import Instant
+
+_INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
 
 
 def parse_date(text: str) -> date:
@@ -12,6 +17,14 @@ def parse_date(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a date: write YYYY-MM-DD") from None
+
+
+def parse_instant(text: str) -> datetime:
+    """An instant, RFC 3339 with an offset."""
+    try:
+        return _INSTANT.validate_python(text)
+    except ValidationError:
+        raise typer.BadParameter(f"{text!r} is not an instant: write 2031-04-01T00:00:00Z") from None
 
 
 FromOption = Annotated[

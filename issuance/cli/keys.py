@@ -17,6 +17,7 @@ def create(
     brand: BrandOption = None,
     scopes: Annotated[str, typer.Option(help="Any of read,write,issue,admin.")] = "read",
     prefix: Annotated[str, typer.Option(help="What the key begins with, for clients that insist on it.")] = "iss",
+    name: Annotated[str | None, typer.Option(help="What it is for; the audit names it so.")] = None,
 ) -> None:
     """Create a key.
 
@@ -24,7 +25,8 @@ def create(
     """
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
-        key_id, key = keys.create(connection, brand_id, [scope.strip() for scope in scopes.split(",")], prefix=prefix)
+        wanted = [scope.strip() for scope in scopes.split(",")]
+        key_id, key = keys.create(connection, brand_id, wanted, name, prefix=prefix)
     show_json({"key_id": key_id, "key": key})
 
 
@@ -37,7 +39,7 @@ def list_keys(brand: BrandOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         show_json({"data": rows})
     else:
-        show_table("Keys", rows, ("key_id", "scopes", "created_at", "last_used_at", "revoked_at"))
+        show_table("Keys", rows, ("key_id", "name", "scopes", "created_at", "last_used_at", "revoked_at"))
 
 
 @app.command("revoke")

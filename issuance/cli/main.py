@@ -11,7 +11,21 @@ import sqlalchemy.exc
 import typer
 
 from issuance import log
-from issuance.cli import brands, check, demo, events, explain, forecast, keys, quarantine, runs, schema, up, version
+from issuance.cli import (
+    audit,
+    brands,
+    check,
+    demo,
+    events,
+    explain,
+    forecast,
+    keys,
+    quarantine,
+    runs,
+    schema,
+    up,
+    version,
+)
 from issuance.errors import Invalid, IssuanceError, SettingsError
 from issuance.log import logger
 from issuance.settings import OwnSettings, read
@@ -54,6 +68,7 @@ app.command("replay")(runs.replay)
 app.add_typer(runs.app, name="runs")
 app.command("explain")(explain.explain)
 app.command("forecast")(forecast.forecast)
+app.command("audit")(audit.audit)
 app.add_typer(quarantine.app, name="quarantine")
 app.command("check")(check.check)
 app.add_typer(schema.app, name="schema")

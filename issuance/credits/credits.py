@@ -28,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 
+from issuance import audit
 from issuance.database import paging
 from issuance.database.identities import member_id_of
 from issuance.database.tables import credits, guests, members  # noqa: A004 - the word is the domain's
@@ -46,6 +47,9 @@ _REFUSALS: dict[str, type[CreditNotLive]] = {
     "upcoming": CreditNotYetValid,
 }
 
+
+#: Who took a credit back where it was what happened to the membership.
+_FACTS = {"kind": "system", "id": None, "name": "facts"}
 
 #: Joins guests to credits: who holds one.
 HOLDER = and_(
@@ -97,6 +101,8 @@ _SHOWN = (
         credits.c.redeemed_at,
         credits.c.revoked_at,
         credits.c.revoked_reason,
+        credits.c.revoked_by,
+        credits.c.revoked_actor,
         func.coalesce(credits.c.expired_at, case((credits.c.expires_at <= _NOW, credits.c.expires_at))).label(
             "expired_at"
         ),
@@ -161,11 +167,12 @@ def revoke(connection: Connection, brand_id: UUID, code: str, reason: str) -> di
     revoked = connection.execute(
         update(credits)
         .where(credits.c.brand_id == brand_id, credits.c.code == code, status_at(now).in_(("live", "upcoming")))
-        .values(revoked_at=now, revoked_by="operator", revoked_reason=reason)
+        .values(revoked_at=now, revoked_by="operator", revoked_reason=reason, revoked_actor=func.acting())
     )
     if revoked.rowcount == 0:
         raise refusal(connection, brand_id, code, now)
     credit = get(connection, brand_id, code, now)
+    audit.write(connection, brand_id, "credit.revoked", credit["id"], reason=reason)
     outbox.add(connection, brand_id, "credit.revoked", credit, occurred_at=now)
     return credit
 
@@ -177,7 +184,7 @@ def revoke_all(connection: Connection, brand_id: UUID, reason: str, *which: Colu
     """
     now = clock.read(connection, brand_id).now
     found = (credits.c.brand_id == brand_id, *which)
-    by_operator = {"revoked_by": "operator", "revoked_reason": reason}
+    by_operator = {"revoked_by": "operator", "revoked_reason": reason, "revoked_actor": func.acting()}
     connection.execute(update(credits).where(*found, credits.c.revoked_by == "facts").values(by_operator))
     revoked = connection.scalars(
         update(credits)
@@ -218,6 +225,8 @@ def refusal(connection: Connection, brand_id: UUID, code: str, now: datetime) ->
 
 def _shaped(row: Mapping[Any, Any]) -> dict[str, Any]:
     credit = dict(row)
+    by, actor = credit.pop("revoked_by"), credit.pop("revoked_actor")
+    credit["revoked_by"] = _FACTS if by == "facts" else actor
     credit["guest"] = {
         "id": credit.pop("guest_id"),
         "name": credit.pop("guest_name"),

@@ -8,6 +8,7 @@ are), `paging` and `cursors` (the two kinds of lists).
 
 from issuance.database.connections import (
     MOST_CONNECTIONS,
+    Acting,
     check_schema,
     engine_for,
     looks_for,
@@ -16,4 +17,4 @@ from issuance.database.connections import (
     undone,
 )
 
-__all__ = ["MOST_CONNECTIONS", "check_schema", "engine_for", "looks_for", "show", "transaction", "undone"]
+__all__ = ["MOST_CONNECTIONS", "Acting", "check_schema", "engine_for", "looks_for", "show", "transaction", "undone"]

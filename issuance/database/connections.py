@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from time import monotonic
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import psycopg
@@ -32,11 +32,24 @@ ALL_BRANDS = "*"
 ORDINARY_ROLE = "issuance_processes"
 
 _SHOW = text("SELECT set_config('issuance.brand_id', :brand_id, true)")
+_SHOW_ACTING = text("""
+    SELECT set_config('issuance.brand_id', :brand_id, true), set_config('issuance.actor', :actor, true),
+           set_config('issuance.request_id', :request_id, true)
+""")
 _OBEY = """
     SELECT set_config('role', rolname, false) FROM pg_roles
      WHERE rolname = %(role)s
        AND EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND (rolsuper OR rolbypassrls))
 """
+
+
+class Acting(NamedTuple):
+    """On whose behalf a unit of work is done: an actor as JSON, and the request's id, '' where there is none.
+
+    PostgreSQL stamps both on what names its actor (`acting` in schema.sql)."""
+
+    actor: str
+    request_id: str = ""
 
 
 @lru_cache(maxsize=4)
@@ -88,14 +101,15 @@ def check_schema(engine: Engine) -> None:
 
 
 @contextmanager
-def transaction(engine: Engine, brand_id: UUID | None = None) -> Iterator[Connection]:
+def transaction(engine: Engine, brand_id: UUID | None = None, acting: Acting | None = None) -> Iterator[Connection]:
     """One unit of work: commits at the end, rolls back on any exception.
 
     `brand_id` names the only brand whose rows the work sees and writes; None is for work across all
-    brands (what is due, keys). PostgreSQL holds to it, by row-level security.
+    brands (what is due, keys). PostgreSQL holds to it, by row-level security. `acting` says on whose behalf; None: the
+    system's own.
     """
     with engine.begin() as connection:
-        show(connection, brand_id)
+        show(connection, brand_id, acting)
         yield connection
 
 
@@ -113,9 +127,13 @@ def driver_of(connection: Connection) -> psycopg.Connection[Any]:
     return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
 
 
-def show(connection: Connection, brand_id: UUID | None) -> None:
+def show(connection: Connection, brand_id: UUID | None, acting: Acting | None = None) -> None:
     """Show this transaction the rows of one brand, None: of all. One that was shown nothing sees none."""
-    connection.execute(_SHOW, {"brand_id": ALL_BRANDS if brand_id is None else str(brand_id)})
+    which = {"brand_id": ALL_BRANDS if brand_id is None else str(brand_id)}
+    if acting is None:
+        connection.execute(_SHOW, which)
+    else:
+        connection.execute(_SHOW_ACTING, {**which, **acting._asdict()})
 
 
 def obey_row_security(connection: Any) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select, update
 
+from issuance import audit
 from issuance.database import paging
 from issuance.database.tables import quarantined_messages, schedules
 from issuance.errors import NotFound
@@ -46,3 +47,4 @@ def retry(connection: Connection, brand_id: UUID, membership_id: UUID) -> None:
     )
     if freed.rowcount == 0:
         raise NotFound("This membership is not in quarantine.")
+    audit.write(connection, brand_id, "membership.retried", membership_id)

@@ -8,12 +8,14 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 from uuid_utils.compat import uuid7
 
+from issuance import audit
+from issuance.audit import Action
 from issuance.deciding.reasons import Reason
 from issuance.errors import Conflict, Invalid, NotFound
 
 _SELECT = """
     SELECT r.run_id, r.kind, r.state, r.credit_rule_id, r.membership_type_id, r.membership_id, r.include_upcoming,
-           r.from_date, r.to_date, r.dry_run, r.total, r.created_at, r.started_at, r.finished_at,
+           r.from_date, r.to_date, r.dry_run, r.total, r.created_at, r.started_at, r.finished_at, r.actor,
            coalesce(b.done, 0) AS done, coalesce(b.counts, '{{}}') AS counts
       FROM (SELECT * FROM runs WHERE brand_id = :brand_id {which}) r
       LEFT JOIN LATERAL (
@@ -107,6 +109,7 @@ def _start(connection: Connection, brand_id: UUID, **columns: object) -> UUID:
         _START,
         {**empty, "include_upcoming": False, "dry_run": False, **columns, "brand_id": brand_id, "run_id": run_id},
     )
+    audit.write(connection, brand_id, "run.created", run_id, after=columns)
     return run_id
 
 
@@ -143,6 +146,7 @@ def _shape(row: Row[Any]) -> dict[str, Any]:
         "created_at": row.created_at,
         "started_at": row.started_at,
         "finished_at": row.finished_at,
+        "started_by": row.actor,
     }
 
 
@@ -155,10 +159,10 @@ def plan_rows(
     return list(connection.scalars(_PLAN_PAGE, which)), int(connection.scalar(_PLAN_SIZE, which) or 0)
 
 
-_MOVES = {
-    "pause": (("planned", "running"), "paused"),
-    "resume": (("paused",), "running"),
-    "cancel": (("planned", "running", "paused"), "cancelled"),
+_MOVES: dict[str, tuple[tuple[str, ...], str, Action]] = {
+    "pause": (("planned", "running"), "paused", "run.paused"),
+    "resume": (("paused",), "running", "run.resumed"),
+    "cancel": (("planned", "running", "paused"), "cancelled", "run.cancelled"),
 }
 
 
@@ -178,7 +182,7 @@ def cancel(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, An
 
 
 def _move(connection: Connection, brand_id: UUID, run_id: UUID, verb: str) -> dict[str, Any]:
-    allowed, state = _MOVES[verb]
+    allowed, state, action = _MOVES[verb]
     moved = connection.execute(
         text("""
             UPDATE runs SET state = CASE WHEN :state = 'running' AND started_at IS NULL THEN 'planned' ELSE :state END,
@@ -190,6 +194,7 @@ def _move(connection: Connection, brand_id: UUID, run_id: UUID, verb: str) -> di
     run = read(connection, brand_id, run_id)
     if moved.rowcount == 0:
         raise Conflict(f"A {run['kind']} run that is {run['state']} takes no {verb}.")
+    audit.write(connection, brand_id, action, run_id)
     return run
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 import dramatiq
 from sqlalchemy import Connection, Engine, text
 
-from issuance import hints
-from issuance.database.connections import transaction
+from issuance import audit, hints
+from issuance.database.connections import Acting, transaction
 from issuance.engine import sweeps
 from issuance.errors import ClockOnlyForward, Invalid, LiveBrandHasNoClock, NotSettledYet
 from issuance.tenancy import clock as clocks
@@ -26,11 +26,19 @@ _WORK_UNDER_WAY = text("""
 """)
 
 
-def move(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, now: datetime, *, jump: bool) -> datetime:
+def move(
+    engine: Engine,
+    broker: dramatiq.Broker,
+    brand_id: UUID,
+    now: datetime,
+    *,
+    jump: bool,
+    acting: Acting | None = None,
+) -> datetime:
     """Move the clock to `now` (an instant) and return it when everything accepted before and due by then is done.
 
     Time passes, so that whatever falls due on the way is settled at its own instant; with `jump` it is all
-    decided at `now`. Raises LiveBrandHasNoClock, ClockOnlyForward, Invalid, NotSettledYet.
+    decided at `now`. `acting`: on whose behalf. Raises LiveBrandHasNoClock, ClockOnlyForward, Invalid, NotSettledYet.
     """
     if now >= _LATEST:
         raise Invalid(fields={"now": "must be before the year 2200"})
@@ -43,9 +51,13 @@ def move(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, now: datetime,
     deadline = time.monotonic() + _PATIENCE
     # What was accepted under the old time is decided under the old time.
     _wait(engine, broker, brand_id, deadline)
-    with transaction(engine, brand_id) as connection:
+    with transaction(engine, brand_id, acting) as connection:
+        before = clocks.read(connection, brand_id)
         if connection.execute(_MOVE, {"brand_id": brand_id, "now": now, "jump": jump}).rowcount == 0:
             raise ClockOnlyForward("The clock was moved past that instant meanwhile.")
+        if not before.stands_still or before.now != now or (jump and before.woke_at != now):
+            was, is_now = {"now": before.now}, {"now": now, "jump": jump}
+            audit.write(connection, brand_id, "clock.moved", brand_id, before=was, after=is_now)
     _wait(engine, broker, brand_id, deadline)
     return now
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from issuance import audit
 from issuance.engine import runs, schedules
 from issuance.laws import owed, settled
 from issuance.laws.law import Offender
@@ -38,6 +39,8 @@ class Repair:
         if self.asleep:
             schedules.wake(connection, brand_id, sorted(self.asleep), clock.read(connection, brand_id).now)
         if not self.days:
+            if self.asleep:
+                audit.write(connection, brand_id, "brand.repaired", brand_id, after={"woken": len(self.asleep)})
             return None
         return runs.start_replay(
             connection,

@@ -10,6 +10,8 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, select, text, update
 from uuid_utils.compat import uuid7
 
+from issuance import audit
+from issuance.audit import Action
 from issuance.database.tables import guests, members, memberships
 from issuance.engine import schedules
 from issuance.engine.rows import as_json, recordset
@@ -123,9 +125,9 @@ def upsert(
 ) -> tuple[dict[str, Any], list[UUID]]:
     """Create or change a member: the member, and the memberships to settle.
 
-    An archived one is back, or, with `revive` false, raises MemberArchived. Of memberships that signed up while
-    it was archived, and of others' orders, what begins from now on counts; those that ended then stay ended.
-    Raises Invalid.
+    An archived one is back, or, with `revive` false, raises MemberArchived: that is for a token, which the audit
+    leaves out. Of memberships that signed up while it was archived, and of others' orders, what begins from now on
+    counts; those that ended then stay ended. Raises Invalid.
     """
     try:
         _ID.validate_python(external_user_id)
@@ -133,7 +135,7 @@ def upsert(
         wrong = complaint(error.errors()[0])
         raise Invalid(f"externalUserID: {wrong}", fields={"externalUserID": wrong}) from None
     now = clock.read(connection, brand_id).now
-    ensure(connection, brand_id, [external_user_id])
+    is_new = bool(ensure(connection, brand_id, [external_user_id]))
     locked = _lock(connection, brand_id, external_user_id)
     was_archived = locked.archived_at is not None
     if was_archived and not revive:
@@ -141,11 +143,17 @@ def upsert(
     named = profile.model_dump(exclude_unset=True, exclude={"external_user_id"})
     if "tier" in named:
         named["tier"] = named["tier"] or ""
-    if named or was_archived:
-        changed = {**named, "updated_at": now}
+    before = get(connection, brand_id, external_user_id)
+    differs = {name: value for name, value in named.items() if to_json(value) != to_json(before[name])}
+    if differs or was_archived:
+        changed = {**differs, "updated_at": now}
         if was_archived:
             changed |= {"archived_at": None, "returned_at": now}
         connection.execute(update(members).where(*_one(brand_id, external_user_id)).values(changed))
+    if revive and (differs or is_new or was_archived):
+        done: Action = "member.created" if is_new else "member.returned" if was_archived else "member.updated"
+        # Names, not values: an entry is for ever, and a person may be forgotten (SEMANTICS 20).
+        audit.write(connection, brand_id, done, locked.member_id, after={"fields": sorted(differs)})
     woken = orders_with(connection, brand_id, locked.member_id) if was_archived else []
     schedules.wake(connection, brand_id, woken, now)
     return get(connection, brand_id, external_user_id), woken

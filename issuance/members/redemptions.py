@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, bindparam, case, func, insert, not_, null, or_, select, text, update
 from uuid_utils.compat import uuid7
 
+from issuance import audit
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.database import cursors
 from issuance.database.identities import member_id_of
@@ -115,6 +116,7 @@ def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Bo
     made = _create(connection, brand_id, booking, now, **spent, offer=offer)
     holder = credit["guest"]["external_user_id"]
     redemption = {**made, "external_user_id": holder, "credit_code": credit["code"]}
+    audit.write(connection, brand_id, "credit.redeemed", used.credit_id, after={"redemption_id": made["id"]})
     created = News("redemption.created", now, _told(redemption))
     outbox.add_all(connection, brand_id, [created, News("credit.redeemed", now, credit)])
     return {**credit, "redemption": {"id": redemption["id"], "status": redemption["status"]}}
@@ -148,6 +150,8 @@ def redeem_points(
     redemption = {**made, "external_user_id": external_user_id, "credit_code": None}
     outbox.add(connection, brand_id, "redemption.created", _told(redemption), occurred_at=now)
     wallets.spend(connection, brand_id, member_id, points, redemption["id"])
+    said = {"points": points, "member_id": member_id}
+    audit.write(connection, brand_id, "redemption.created", redemption["id"], after=said)
     return redemption
 
 
@@ -179,6 +183,8 @@ def move(
     elif status == "CANCELED":
         woken = [_give_back(connection, brand_id, row.credit_id, now)]
     redemption = get(connection, brand_id, redemption_id)
+    was, is_now = {"status": row.status}, {"status": status}
+    audit.write(connection, brand_id, "redemption.updated", redemption_id, before=was, after=is_now)
     outbox.add(connection, brand_id, "redemption.updated", _told(redemption), occurred_at=now)
     return redemption, woken
 

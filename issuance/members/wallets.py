@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, func, insert, select
 from sqlalchemy.dialects import postgresql
 from uuid_utils.compat import uuid7
 
+from issuance import audit
 from issuance.database import cursors
 from issuance.database.tables import brands, ledger_entries, wallets
 from issuance.database.tables import members as members_table
@@ -78,6 +79,7 @@ def credit(
         wrong = f"a wallet receives at most {MOST_POINTS} points in all"
         raise Invalid(f"amount: {wrong}", fields={"amount": wrong})
     _enter(connection, brand_id, member_id, "credit", amount, reason=reason)
+    audit.write(connection, brand_id, "wallet.credited", member_id, reason=reason, after={"amount": amount})
     wallet = read(connection, brand_id, external_user_id)
     told = {"externalUserID": external_user_id, "amount": amount, "reason": reason, "balance": wallet["balance"]}
     outbox.add(connection, brand_id, "wallet.credited", {**told, "currency": wallet["currency"]})
@@ -98,12 +100,13 @@ def refund(connection: Connection, brand_id: UUID, member_id: UUID, points: int,
     _enter(connection, brand_id, member_id, "refund", points, redemption_id=redemption_id)
 
 
-def forfeit(connection: Connection, brand_id: UUID, member_id: UUID, reason: str) -> None:
-    """Let the whole balance go."""
+def forfeit(connection: Connection, brand_id: UUID, member_id: UUID, reason: str) -> int:
+    """Let the whole balance go: how much that was."""
     wallet = _lock(connection, brand_id, member_id)
     balance = wallet.received - wallet.spent
     if balance:
         _enter(connection, brand_id, member_id, "forfeit", -balance, reason=reason)
+    return balance
 
 
 def entries(

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, or_, select, text
 from uuid_utils.compat import uuid7
 
+from issuance import audit
 from issuance.billing import events
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.database.tables import credits as credits_table
@@ -63,8 +64,9 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
         select(guests.c.guest_id).where(credits.HOLDER, guests.c.member_id == member_id).exists(),
     )
     credits.revoke_all(connection, brand_id, _REASON, or_(credits_table.c.membership_id.in_(own), held_elsewhere))
-    if not retain_balance:
-        wallets.forfeit(connection, brand_id, member_id, _REASON)
+    forfeited = 0 if retain_balance else wallets.forfeit(connection, brand_id, member_id, _REASON)
+    if is_news or ending or forfeited:
+        audit.write(connection, brand_id, "member.archived", member_id, after={"forfeited": forfeited})
     if is_news:
         removed = {"externalUserID": external_user_id, "archived": True, "balanceRetained": retain_balance}
         outbox.add(connection, brand_id, "member.archived", removed)

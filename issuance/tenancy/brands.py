@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, select
 from uuid_utils.compat import uuid7
 
+from issuance import audit
 from issuance.database.tables import brands
 from issuance.errors import Invalid
 from issuance.fields import Body, Name, TimeZone, complaint
@@ -20,6 +21,8 @@ class NewBrand(Body):
     timezone: TimeZone
 
 
+#: What the key is called that a brand is made with.
+FIRST_KEY = "first key"
 _NEW_BRAND = TypeAdapter(NewBrand)
 
 
@@ -35,7 +38,9 @@ def create(connection: Connection, *, name: str, timezone: str, sandbox: bool) -
     connection.execute(
         brands.insert().values(brand_id=brand_id, name=brand.name, timezone=brand.timezone, environment=environment)
     )
-    _, key = keys.create(connection, brand_id, keys.SCOPES)
+    _, key = keys.make(connection, brand_id, keys.SCOPES, FIRST_KEY)
+    said = {**brand.model_dump(), "environment": environment}
+    audit.write(connection, brand_id, "brand.created", brand_id, after=said)
     return brand_id, key
 
 

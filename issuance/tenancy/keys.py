@@ -9,7 +9,7 @@ import hmac
 import re
 import secrets
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func, select, text, update
 from uuid_utils.compat import uuid7
 
+from issuance import audit
 from issuance.database.tables import api_keys, brands
 from issuance.errors import Invalid, NotFound
 
@@ -41,15 +42,34 @@ class Key:
     brand_id: UUID
     key_id: UUID
     scopes: frozenset[str]
+    #: What people call it.
+    name: str | None = None
 
     def opens(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes
 
 
 def create(
-    connection: Connection, brand_id: UUID, scopes: Iterable[str], *, prefix: str = USUAL_PREFIX
+    connection: Connection,
+    brand_id: UUID,
+    scopes: Collection[str],
+    name: str | None = None,
+    *,
+    prefix: str = USUAL_PREFIX,
 ) -> tuple[UUID, str]:
-    """A new key with `scopes`: its id, and the key itself, which is not stored. Raises Invalid, NotFound."""
+    """A new key with `scopes`: its id, and the key itself, which is not stored. `name` is what people call it.
+
+    Raises Invalid, NotFound.
+    """
+    key_id, key = make(connection, brand_id, scopes, name, prefix)
+    audit.write(connection, brand_id, "key.created", key_id, after={"name": name, "scopes": sorted(set(scopes))})
+    return key_id, key
+
+
+def make(
+    connection: Connection, brand_id: UUID, scopes: Collection[str], name: str | None, prefix: str = USUAL_PREFIX
+) -> tuple[UUID, str]:
+    """`create` without an entry of its own, as a part of something else."""
     if not re.fullmatch(_PREFIX, prefix, re.ASCII):
         wrong = "must be 1 to 16 lower-case letters and digits, a letter first"
         raise Invalid(f"A key's prefix {wrong}.", fields={"prefix": wrong})
@@ -62,7 +82,9 @@ def create(
     if environment is None:
         raise NotFound("There is no such brand.")
     key, key_id = _random_key(prefix, environment), uuid7()
-    connection.execute(api_keys.insert().values(brand_id=brand_id, key_id=key_id, key_hash=_hash(key), scopes=wanted))
+    connection.execute(
+        api_keys.insert().values(brand_id=brand_id, key_id=key_id, key_hash=_hash(key), scopes=wanted, name=name)
+    )
     return key_id, key
 
 
@@ -80,14 +102,16 @@ def find(connection: Connection, key: str) -> Key | None:
             .where(api_keys.c.brand_id == row.brand_id, api_keys.c.key_id == row.key_id)
             .values(last_used_at=func.now())
         )
-    return Key(row.brand_id, row.key_id, frozenset(row.scopes))
+    return Key(row.brand_id, row.key_id, frozenset(row.scopes), row.name)
 
 
 def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
     """A brand's keys, the newest first, without the keys themselves."""
     columns = api_keys.c
     rows = connection.execute(
-        select(columns.key_id, columns.scopes, columns.created_at, columns.last_used_at, columns.revoked_at)
+        select(
+            columns.key_id, columns.name, columns.scopes, columns.created_at, columns.last_used_at, columns.revoked_at
+        )
         .where(columns.brand_id == brand_id)
         .order_by(columns.created_at.desc(), columns.key_id.desc())
     )
@@ -96,17 +120,16 @@ def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
 
 def revoke(connection: Connection, brand_id: UUID, key_id: UUID) -> None:
     """Revoke a key, from the commit on. Revoking it again is no error. Raises NotFound."""
-    revoked = connection.execute(
-        update(api_keys)
-        .where(api_keys.c.brand_id == brand_id, api_keys.c.key_id == key_id)
-        .values(revoked_at=func.coalesce(api_keys.c.revoked_at, func.now()))
-    )
-    if revoked.rowcount == 0:
+    one = (api_keys.c.brand_id == brand_id, api_keys.c.key_id == key_id)
+    if connection.execute(select(api_keys.c.key_id).where(*one)).one_or_none() is None:
         raise NotFound("There is no such key.")
+    valid = api_keys.c.revoked_at.is_(None)
+    if connection.execute(update(api_keys).where(*one, valid).values(revoked_at=func.now())).rowcount:
+        audit.write(connection, brand_id, "key.revoked", key_id)
 
 
 _FIND = text("""
-    SELECT brand_id, key_id, key_hash, scopes,
+    SELECT brand_id, key_id, key_hash, scopes, name,
            last_used_at IS NULL OR last_used_at < now() - CAST(:every AS interval) AS use_is_news
       FROM api_keys
      WHERE key_hash = :key_hash AND revoked_at IS NULL

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, Select, select, text
 
+from issuance import audit
 from issuance.database import cursors
 from issuance.database.tables import deliveries, webhook_events
 from issuance.errors import Conflict, NotFound
@@ -212,6 +213,7 @@ def deliver_again(connection: Connection, brand_id: UUID, webhook_id: UUID, deli
     which = {"brand_id": brand_id, "webhook_id": webhook_id, "delivery_id": delivery_id}
     if connection.execute(_DELIVER_AGAIN, which).rowcount == 0:
         raise NotFound("There is no such delivery.")
+    audit.write(connection, brand_id, "delivery.replayed", delivery_id)
     one = _of(brand_id, webhook_id).where(deliveries.c.delivery_id == delivery_id)
     return dict(connection.execute(one).mappings().one())
 

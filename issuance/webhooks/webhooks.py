@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 from uuid_utils.compat import uuid7
 
+from issuance import audit
 from issuance.database.tables import brands, webhooks
 from issuance.errors import Conflict, Invalid, NotFound
 from issuance.webhooks import signatures
@@ -50,6 +52,9 @@ def create(connection: Connection, brand_id: UUID, url: str, events: Sequence[st
             brand_id=brand_id, webhook_id=webhook_id, url=url, events=sorted(set(events)), signing_secret=secret
         )
     )
+    # Where exactly may be a secret of the receiver's.
+    said = {"host": urlsplit(url).hostname, "events": sorted(set(events))}
+    audit.write(connection, brand_id, "webhook.created", webhook_id, after=said)
     return {**get(connection, brand_id, webhook_id), "signing_secret": signatures.as_text(secret)}
 
 
@@ -84,6 +89,7 @@ def remove(connection: Connection, brand_id: UUID, webhook_id: UUID) -> None:
     )
     if removed.rowcount == 0:
         raise NotFound("There is no such webhook.")
+    audit.write(connection, brand_id, "webhook.deleted", webhook_id)
 
 
 def enable(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, Any]:
@@ -91,11 +97,14 @@ def enable(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str
 
     Raises NotFound.
     """
+    was_enabled = get(connection, brand_id, webhook_id)["enabled"]
     connection.execute(
         update(webhooks)
         .where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
         .values(disabled_at=None, disabled_reason=None, failing_since=None, claimed_until=None)
     )
+    if not was_enabled:
+        audit.write(connection, brand_id, "webhook.enabled", webhook_id)
     return get(connection, brand_id, webhook_id)
 
 
@@ -107,6 +116,13 @@ def disable(connection: Connection, brand_id: UUID, webhook_id: UUID, reason: st
         .values(disabled_at=func.now(), disabled_reason=reason)
     )
     return disabled.rowcount > 0
+
+
+def disable_by_hand(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, Any]:
+    """`disable` by somebody who asked for it: the webhook. Raises NotFound."""
+    if disable(connection, brand_id, webhook_id, "Disabled by hand."):
+        audit.write(connection, brand_id, "webhook.disabled", webhook_id)
+    return get(connection, brand_id, webhook_id)
 
 
 _ENVIRONMENT = select(func.upper(brands.c.environment)).where(brands.c.brand_id == webhooks.c.brand_id)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from issuance import health
+from issuance import audit, health
 from issuance.billing.events import Intake
 from issuance.database.connections import transaction
 from issuance.engine import arrivals, batches, runs
@@ -98,6 +98,7 @@ def test_repair_wakes_what_would_sleep(engine: Engine, brand_id: UUID, members: 
     assert count == 1
     with transaction(engine, brand_id) as connection:
         assert repair.start(connection, brand_id) is None
+        assert audit.page(connection, brand_id, 1, 1)[0][0]["after"] == {"woken": 1}
     arrivals.settle_soon(engine, brand_id, members)
     assert found_by_the_laws(engine, brand_id)[1] == 0
 

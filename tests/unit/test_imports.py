@@ -24,6 +24,7 @@ LAYERS = """
     issuance.credits
     issuance.webhooks
     issuance.tenancy
+    issuance.audit
     issuance.health | issuance.hints | issuance.fields
     issuance.database
     issuance.log | issuance.settings

@@ -18,11 +18,12 @@ from issuance.database.tables.facts import (
 from issuance.database.tables.rules import coupons, credit_rules, membership_types, rule_versions
 from issuance.database.tables.spending import credits, ledger_entries, redemptions, wallets  # noqa: A004 - the word is the domain's
 from issuance.database.tables.telling import deliveries, webhook_events, webhooks
-from issuance.database.tables.tenants import api_keys, brands, idempotency_keys, secrets
+from issuance.database.tables.tenants import api_keys, audit_entries, brands, idempotency_keys, secrets
 from issuance.database.tables.work import quarantined_messages, run_batches, runs, verdicts
 
 __all__ = [
     "api_keys",
+    "audit_entries",
     "billing_events",
     "brands",
     "charges",

@@ -61,4 +61,5 @@ rule_versions = Table(
     must("deleted", Boolean),
     may("roll_over_limit", Integer),
     may("max_uses", Integer),
+    may("actor", JSONB),
 )

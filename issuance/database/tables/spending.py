@@ -1,6 +1,7 @@
 """What members have: credits, points, and what they spent."""
 
 from sqlalchemy import BigInteger, Boolean, Date, Integer, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
 
 from issuance.database.tables.columns import Instant, key, may, metadata, must
 
@@ -35,6 +36,7 @@ credits = Table(  # noqa: A001 - the word is the domain's; the builtin is a REPL
     may("expired_at", Instant),
     may("flagged_at", Instant),
     may("max_uses", Integer),
+    may("revoked_actor", JSONB),
 )
 
 redemptions = Table(
@@ -74,4 +76,5 @@ ledger_entries = Table(
     may("reason", Text),
     may("redemption_id", Uuid),
     must("created_at", Instant),
+    may("actor", JSONB),
 )

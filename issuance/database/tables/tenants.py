@@ -1,6 +1,7 @@
-"""Brands, and who may ask for what on their behalf."""
+"""Brands, who may ask for what on their behalf, and who did."""
 
 from sqlalchemy import ARRAY, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
 
 from issuance.database.tables.columns import Instant, key, may, metadata, must
 
@@ -28,6 +29,23 @@ api_keys = Table(
     must("created_at", Instant),
     may("last_used_at", Instant),
     may("revoked_at", Instant),
+    may("name", Text),
+)
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    key("brand_id", Uuid),
+    key("entry_id", Uuid),
+    must("at", Instant),
+    must("brand_time", Instant),
+    must("actor", JSONB),
+    must("action", Text),
+    must("subject_id", Text),
+    may("reason", Text),
+    may("before", JSONB),
+    may("after", JSONB),
+    may("request_id", Text),
 )
 
 secrets = Table(

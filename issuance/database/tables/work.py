@@ -23,6 +23,7 @@ runs = Table(
     must("created_at", Instant),
     may("started_at", Instant),
     may("finished_at", Instant),
+    may("actor", JSONB),
 )
 
 run_batches = Table(

@@ -1,0 +1,144 @@
+"""Entries: what an actor changed, when and why. They are written once and never changed."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, get_args
+from uuid import UUID
+
+from pydantic_core import to_json
+from sqlalchemy import Connection, select, text
+from uuid_utils.compat import uuid7
+
+from issuance.database import paging
+from issuance.database.tables import audit_entries
+
+#: The closed set: what can be done, `noun.verb`. The noun is the kind of what it is done to.
+Action = Literal[
+    "brand.created",
+    "brand.repaired",
+    "clock.moved",
+    "coupon.created",
+    "coupon.updated",
+    "credit.redeemed",
+    "credit.revoked",
+    "credit_rule.created",
+    "credit_rule.deleted",
+    "credit_rule.updated",
+    "delivery.replayed",
+    "key.created",
+    "key.revoked",
+    "member.archived",
+    "member.created",
+    "member.returned",
+    "member.updated",
+    "membership.retried",
+    "membership_type.created",
+    "redemption.created",
+    "redemption.updated",
+    "rejected_event.dismissed",
+    "rejected_event.retried",
+    "run.cancelled",
+    "run.created",
+    "run.paused",
+    "run.resumed",
+    "wallet.credited",
+    "webhook.created",
+    "webhook.deleted",
+    "webhook.disabled",
+    "webhook.enabled",
+]
+ACTIONS: tuple[Action, ...] = get_args(Action)
+
+
+class Changed(NamedTuple):
+    """The fields that differ, as they were and as they are."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+# The actor and the request are the transaction's own: the columns' defaults ask for them.
+_WRITE = text("""
+    INSERT INTO audit_entries (brand_id, entry_id, brand_time, action, subject_id, reason, before, after)
+    SELECT brand_id, :entry_id, coalesce(clock_now, clock_timestamp()), :action, :subject_id, :reason,
+           CAST(:before AS jsonb), CAST(:after AS jsonb)
+      FROM brands WHERE brand_id = :brand_id
+""")
+
+
+def write(
+    connection: Connection,
+    brand_id: UUID,
+    action: Action,
+    subject_id: UUID | str,
+    *,
+    reason: str | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one entry: what was done to what, by the actor of this transaction, and why.
+
+    Call it once for a call of whatever size, and only where something changed. `before` and `after` are what differs:
+    no secrets, no codes, and of members no more than Issuance's own ids (SEMANTICS 16).
+    """
+    written = connection.execute(
+        _WRITE,
+        {
+            "brand_id": brand_id,
+            "entry_id": uuid7(),
+            "action": action,
+            "subject_id": str(subject_id),
+            "reason": reason,
+            "before": None if before is None else to_json(before).decode(),
+            "after": None if after is None else to_json(after).decode(),
+        },
+    )
+    assert written.rowcount == 1, "an entry is one of a brand's"
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any], *, but: tuple[str, ...] = ()) -> Changed:
+    """What differs; fields named in `but` are left out."""
+    names = [name for name in after if name not in but and before.get(name) != after[name]]
+    return Changed({name: before.get(name) for name in names}, {name: after[name] for name in names})
+
+
+def page(
+    connection: Connection,
+    brand_id: UUID,
+    page: int,
+    per_page: int,
+    *,
+    subject_id: str | None = None,
+    actor_id: UUID | None = None,
+    action: Action | None = None,
+    first: datetime | None = None,
+    last: datetime | None = None,
+) -> paging.Rows:
+    """A page of the brand's entries, the latest first. `first` and `last` are instants of real time, both inclusive."""
+    columns = audit_entries.c
+    found = (
+        select(
+            columns.entry_id.label("id"),
+            *(column for column in columns if column.name not in ("brand_id", "entry_id", "subject_id")),
+            columns.subject_id,
+        )
+        .where(columns.brand_id == brand_id)
+        .order_by(columns.entry_id.desc())
+    )
+    if subject_id is not None:
+        found = found.where(columns.subject_id == subject_id)
+    if actor_id is not None:
+        found = found.where(columns.actor["id"].astext == str(actor_id))
+    if action is not None:
+        found = found.where(columns.action == action)
+    if first is not None:
+        found = found.where(columns.at >= first)
+    if last is not None:
+        found = found.where(columns.at <= last)
+    rows, total = paging.rows_of(connection, found, page, per_page)
+    return [_shaped(row) for row in rows], total
+
+
+def _shaped(row: dict[str, Any]) -> dict[str, Any]:
+    row["subject"] = {"kind": row["action"].partition(".")[0], "id": row.pop("subject_id")}
+    return row

@@ -1,0 +1,158 @@
+"""Commands leave their mark as operations do (SEMANTICS 16): one entry each that changed something.
+
+The table below names them all: a new command that is not in it fails here.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import typer.main
+from sqlalchemy import Engine, text
+
+from issuance.cli.main import app
+from issuance.database.connections import transaction
+from tests.database.cli import Brand, Cli, sign_up
+
+#: Commands that change something, by what the audit calls it.
+WRITE = {
+    "brands create": "brand.created",
+    "keys create": "key.created",
+    "keys revoke": "key.revoked",
+    "events retry": "rejected_event.retried",
+    "issue": "run.created",
+    "replay": "run.created",
+    "runs pause": "run.paused",
+    "runs resume": "run.resumed",
+    "runs cancel": "run.cancelled",
+    "quarantine retry": "membership.retried",
+    "check": "brand.repaired",  # where there is no run to start (test_repair)
+}
+#: Those that write none, and why.
+NONE = {
+    "up": "starts processes; the brand that it makes is made by `brands create`",
+    "demo": "acts as a program with a key; its brand is made as `brands create` makes one",
+    "brands list": "reads",
+    "keys list": "reads",
+    "events load": "facts from billers: the inbox is their record",
+    "events rejected": "reads",
+    "runs": "reads",
+    "runs show": "reads",
+    "runs watch": "reads",
+    "explain": "reads",
+    "forecast": "reads",
+    "quarantine list": "reads",
+    "audit": "reads",
+    "schema apply": "no brand's: the schema keeps its own record, schema_steps",
+    "schema upgrade": "no brand's: the schema keeps its own record, schema_steps",
+    "schema status": "reads",
+    "schema diff": "reads",
+    "version": "reads",
+}
+
+
+def commands(group: Any, path: str = "") -> Iterator[str]:
+    """Every command that can be given, those of groups by both words."""
+    if hasattr(group, "commands"):
+        if path and group.invoke_without_command:
+            yield path
+        for name, command in group.commands.items():
+            yield from commands(command, f"{path} {name}".strip())
+    else:
+        yield path
+
+
+def test_every_command_is_here() -> None:
+    """One that is new has to say what the audit calls it, or why it needs no entry."""
+    assert set(commands(typer.main.get_command(app))) == set(WRITE) | set(NONE)
+
+
+def entries(cli: Cli, brand_id: UUID) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = cli("audit", "--brand", brand_id, "--json").json["data"]
+    return found
+
+
+def test_a_brand_begins_with_one_entry(cli: Cli, engine: Engine) -> None:
+    """Its first key is a part of it."""
+    made = cli("brands", "create", "--name", "Spa", "--timezone", "UTC").json
+    (entry,) = entries(cli, made["brand_id"])
+    assert (entry["action"], entry["subject"]["id"]) == ("brand.created", made["brand_id"])
+    assert entry["after"] == {"name": "Spa", "timezone": "UTC", "environment": "live"}
+    assert made["key"] not in json.dumps(entry)
+    assert entry["actor"]["kind"] == "command"
+    assert "@" in entry["actor"]["name"]
+    assert entry["request_id"] is None
+
+
+@pytest.fixture
+def run_id(cli: Cli, brand: Brand) -> str:
+    made: str = cli("issue", brand.credit_rule_id, "--json").json["id"]
+    return made
+
+
+def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, membership_id: UUID) -> list[object]:
+    """The arguments of a command that has something to change."""
+    with transaction(engine, brand.brand_id) as connection:
+        if command == "runs resume":
+            connection.execute(text("UPDATE runs SET state = 'paused' WHERE run_id = :id"), {"id": run_id})
+        if command == "quarantine retry":
+            apart = text("UPDATE schedules SET quarantined_at = now(), attempts = 5 WHERE schedule_id = :id")
+            connection.execute(apart, {"id": membership_id})
+    if command == "keys revoke":
+        made = cli("keys", "create", "--brand", brand.brand_id, "--name", "till").json
+        return [made["key_id"]]
+    if command == "events retry":
+        unknown = str(uuid4())
+        event = json.dumps(sign_up(brand._replace(membership_type_id=UUID(unknown)), uuid4()))
+        cli("events", "load", "-", "--brand", brand.brand_id, stdin=event)
+        with transaction(engine, brand.brand_id) as connection:
+            mended = text("UPDATE rejected_events SET body = replace(body, :unknown, :type_id)")
+            connection.execute(mended, {"unknown": unknown, "type_id": str(brand.membership_type_id)})
+        rejected = cli("events", "rejected", "--brand", brand.brand_id, "--json").json["data"][0]["id"]
+        return [rejected, "--brand", brand.brand_id]
+    more: dict[str, list[object]] = {
+        "keys create": ["--brand", brand.brand_id, "--scopes", "read,write", "--name", "till"],
+        "issue": [brand.credit_rule_id],
+        "replay": ["--rule", brand.credit_rule_id, "--from", "2090-01-01", "--to", "2090-01-31", "--dry-run"],
+        "quarantine retry": [membership_id],
+    }
+    return more.get(command, [run_id])
+
+
+@pytest.mark.parametrize("command", [one for one in WRITE if one not in ("brands create", "check")])
+def test_a_command_has_exactly_one_entry(
+    cli: Cli, brand: Brand, engine: Engine, run_id: str, membership_id: UUID, command: str
+) -> None:
+    """And none where it is given wrongly."""
+    arguments = prepare(command, cli, brand, engine, run_id, membership_id)
+    before = entries(cli, brand.brand_id)
+    assert cli(*command.split(), *arguments, "--nonsense").code == 2
+    assert entries(cli, brand.brand_id) == before
+    done = cli(*command.split(), *arguments)
+    assert done.code == 0, done.err
+    entry, *others = entries(cli, brand.brand_id)
+    assert others == before
+    assert (entry["action"], entry["actor"]["kind"]) == (WRITE[command], "command")
+
+
+def test_keys_are_known_by_their_names(cli: Cli, brand: Brand) -> None:
+    """In the list, and in the audit; revoked a second time, a key leaves no second entry."""
+    made = cli("keys", "create", "--brand", brand.brand_id, "--name", "till 3").json
+    assert cli("keys", "list", "--brand", brand.brand_id, "--json").json["data"][0]["name"] == "till 3"
+    for _ in range(2):
+        assert cli("keys", "revoke", made["key_id"]).code == 0
+    found = [one["action"] for one in entries(cli, brand.brand_id) if one["subject"]["id"] == made["key_id"]]
+    assert found == ["key.revoked", "key.created"]
+
+
+def test_the_audit_is_read_by_filters(cli: Cli, brand: Brand, run_id: str) -> None:
+    """People get a table; what is no action or no instant is bad use."""
+    asked = ["audit", "--brand", brand.brand_id, "--action", "run.created"]
+    (entry,) = cli(*asked, "--subject", run_id, "--json").json["data"]
+    assert cli(*asked, "--to", "2000-01-01T00:00:00Z", "--json").json["data"] == []
+    assert cli(*asked, "--from", entry["at"], "--to", entry["at"], "--json").json["data"] == [entry]
+    assert run_id in cli(*asked).out
+    assert cli("audit", "--brand", brand.brand_id, "--action", "run.eaten").code == 2
+    assert cli("audit", "--brand", brand.brand_id, "--from", "yesterday").code == 2
