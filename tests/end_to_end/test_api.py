@@ -20,7 +20,7 @@ def client(http: httpx.Client) -> Client:
 RULE_FIELDS = {
     "id", "membership_type_id", "membership_type", "coupon_id", "coupon_name", "coupon_description", "roll_over",
     "issue_on_signup", "multi_use", "for_lead_booker_only", "issuing_frequency", "version", "effective_from",
-    "created_at", "updated_at",
+    "created_at", "updated_at", "updated_by", "max_uses", "roll_over_limit",
 }  # fmt: skip
 CREDIT_FIELDS = {
     "id", "code", "status", "credit_rule_id", "rule_version", "coupon_id", "coupon_name", "membership_id", "guest",
