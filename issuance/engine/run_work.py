@@ -28,11 +28,11 @@ _MEANT = """
       FROM memberships m
      WHERE m.brand_id = :brand_id
        AND (CAST(:membership_id AS uuid) IS NULL OR m.membership_id = :membership_id)
-       AND (CAST(:membership_type_id AS uuid) IS NULL OR m.membership_type_id = :membership_type_id)
-       AND (CAST(:credit_rule_id AS uuid) IS NULL
-            OR m.membership_type_id IN (
-                SELECT v.membership_type_id FROM rule_versions v
-                 WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id)
+       AND ((CAST(:membership_type_id AS uuid) IS NULL OR m.membership_type_id = :membership_type_id)
+            AND (CAST(:credit_rule_id AS uuid) IS NULL
+                 OR m.membership_type_id IN (
+                     SELECT v.membership_type_id FROM rule_versions v
+                      WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id))
             OR :of_other_types AND m.membership_id IN (
                 SELECT e.membership_id FROM billing_events e
                  WHERE e.brand_id = :brand_id AND e.type = 'membership.type_changed'))

@@ -151,15 +151,18 @@ _ITS_TYPE = """(SELECT m.membership_type_id
                        THEN (SELECT p.membership_id FROM membership_schedules p
                               WHERE p.brand_id = :brand_id AND p.schedule_id = s.schedule_id LIMIT 1)
                        ELSE s.schedule_id END)"""
+# Their types have changed: they may be owed something by the rules of an earlier one. Each has a schedule of its own.
+_CHANGED = """s.schedule_id IN (SELECT e.membership_id FROM billing_events e
+                              WHERE e.brand_id = :brand_id AND e.type = 'membership.type_changed')"""
 _WAKE_SETTLED_AT = text(f"""
     UPDATE schedules s SET due_at = :now
      WHERE s.brand_id = :brand_id AND s.settled_at = :now
-       AND {_ITS_TYPE} = ANY(:type_ids)
+       AND ({_ITS_TYPE} = ANY(:type_ids) OR {_CHANGED})
 """)
 _WAKE_TYPE = text(f"""
     UPDATE schedules s SET due_at = least(s.due_at, :now)
      WHERE s.brand_id = :brand_id AND s.size > 0
-       AND {_ITS_TYPE} = :type_id
+       AND ({_ITS_TYPE} = :type_id OR {_CHANGED})
 """)
 
 
@@ -329,5 +332,6 @@ def wake_settled_at(connection: Connection, brand_id: UUID, type_ids: Sequence[U
 
 
 def wake_type(connection: Connection, brand_id: UUID, type_id: UUID, now: datetime) -> None:
-    """Make all memberships of a type due at `now`: a rule is promised to them for periods that have passed."""
+    """Make all memberships that are or were of a type due at `now`: a rule is promised to them for periods that have
+    passed."""
     connection.execute(_WAKE_TYPE, {"brand_id": brand_id, "type_id": type_id, "now": now})

@@ -235,3 +235,13 @@ def test_an_automatic_type_charges_a_date_moved_to_today_at_that_instant(biller:
     assert biller.live() == ["2031-01-01", "2031-02-01", "2031-02-10"][1:]
     biller.to("2031-03-09")
     assert biller.live() == ["2031-02-01", "2031-02-10"]
+
+
+def test_a_promise_for_an_earlier_type_is_kept_too(biller: Biller) -> None:
+    """A rule of the type that a membership has left, made now and `effective_from` before: it is looked at at once."""
+    two_types(biller)
+    biller.to("2031-02-10")
+    biller.type_changed("silver")
+    biller.rule("Older", effective_from="2030-12-01")
+    biller.to("2031-02-10T01:00")
+    assert biller.live("Older") == ["2031-02-01"]
