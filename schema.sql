@@ -133,6 +133,8 @@ CREATE TABLE IF NOT EXISTS members (
     archived_at      timestamptz,
     -- When they were last brought back: what began before it is never given after it.
     returned_at      timestamptz,
+    -- How often they were archived: tokens of before the last time are no good when they are back.
+    archivings       integer NOT NULL DEFAULT 0,
     PRIMARY KEY (brand_id, member_id),
     CONSTRAINT members_external_user_id_unique UNIQUE (brand_id, external_user_id),
     CONSTRAINT members_archived_have_joined CHECK (archived_at IS NULL OR joined_at IS NOT NULL),
@@ -772,4 +774,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0004'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0005'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -124,7 +124,8 @@ def exchange_token(caller: Writer, body: ExchangeBody) -> Any:
     with caller.transaction() as connection:
         members.upsert(connection, caller.brand_id, body.external_user_id, body, revive=False)
         member_id = members.id_of(connection, caller.brand_id, body.external_user_id)
-        return tokens.mint(connection, caller.brand_id, member_id)._asdict()
+        assert caller.key is not None, "no member opens this"
+        return tokens.mint(connection, caller.brand_id, member_id, caller.key.key_id)._asdict()
 
 
 def _without_token(grant: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 The face gives what every unit of work needs: an engine for each process (`engine_for`, `looks_for`), and a transaction
 for each unit of work (`transaction`; `undone` for what is only tried; `show`). Beside it: `tables` (schema.sql as
 SQLAlchemy Core sees it), `schema` (make, compare and upgrade the tables), `revisions` (which version's tables they
-are), `paging` and `cursors` (the two kinds of lists).
+are), `paging` and `cursors` (the two kinds of lists), and `complaints` (what an error says to people outside).
 """
 
 from issuance.database.connections import (

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance.database.complaints import in_short
 from issuance.engine import limits, schedules
 from issuance.engine.rows import id_array
 from issuance.log import logger
@@ -62,7 +63,7 @@ def failed(connection: Connection, brand_id: UUID, membership_id: UUID, error: B
             "id": membership_id,
             "more": 0 if counted else 1,
             "most": limits.current.attempts,
-            "error": f"{type(error).__name__}: {error}",
+            "error": in_short(error),
         },
     ).one_or_none()
     if row is not None:
@@ -71,7 +72,7 @@ def failed(connection: Connection, brand_id: UUID, membership_id: UUID, error: B
             brand=str(brand_id),
             membership=str(membership_id),
             attempts=row.attempts,
-            error=type(error).__name__,
+            error=in_short(error),
         )
 
 

@@ -211,7 +211,8 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str) -> tu
     if locked.archived_at is not None:
         return locked.member_id, False
     now = clock.read(connection, brand_id).now
-    connection.execute(update(members).where(*_one(brand_id, external_user_id)).values(archived_at=now, updated_at=now))
+    archived = {"archived_at": now, "updated_at": now, "archivings": members.c.archivings + 1}
+    connection.execute(update(members).where(*_one(brand_id, external_user_id)).values(archived))
     return locked.member_id, True
 
 

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, Select, func, select, text, update
 from uuid_utils.compat import uuid7
 
 from issuance import audit
@@ -103,6 +103,11 @@ def find(connection: Connection, key: str) -> Key | None:
             .values(last_used_at=func.now())
         )
     return Key(row.brand_id, row.key_id, frozenset(row.scopes), row.name)
+
+
+def good(brand_id: UUID) -> Select[tuple[UUID]]:
+    """The ids of a brand's keys that are not revoked."""
+    return select(api_keys.c.key_id).where(api_keys.c.brand_id == brand_id, api_keys.c.revoked_at.is_(None))
 
 
 def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Member tokens: short-lived proof of being one member, for apps in members' hands (INTERFACE 3, 7).
 
 A token is a JWT signed with a secret of this installation. It opens the member's own wallet, credits and
-redemptions; an archived member's token opens nothing.
+redemptions. One of an archived member opens nothing, not even when they are back; nor does one of a revoked key.
 """
 
 import secrets as randomness
@@ -15,14 +15,15 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql
 from uuid_utils.compat import uuid7
 
-from issuance.database.tables import members, secrets
+from issuance.database.tables import api_keys, members, secrets
+from issuance.tenancy import keys
 
 #: In real time, for sandbox brands too.
 LIFETIME = timedelta(minutes=15)
 
 _ALGORITHM = "HS256"
 _ISSUER, _AUDIENCE = "issuance", "issuance member"
-_CLAIMS = ("iss", "aud", "brand", "sub", "iat", "exp", "jti")
+_CLAIMS = ("iss", "aud", "brand", "sub", "iat", "exp", "jti", "key", "archivings")
 _SECRET_NAME, _SECRET_BYTES = "member tokens", 64
 
 
@@ -42,8 +43,9 @@ class Holder(NamedTuple):
     external_user_id: str
 
 
-def mint(connection: Connection, brand_id: UUID, member_id: UUID) -> Grant:
-    """A token for a member who exists and is not archived."""
+def mint(connection: Connection, brand_id: UUID, member_id: UUID, key_id: UUID) -> Grant:
+    """A token for a member who exists and is not archived. `key_id`: the key that asks for it."""
+    archivings = select(members.c.archivings).where(members.c.brand_id == brand_id, members.c.member_id == member_id)
     issued_at = datetime.now(UTC).replace(microsecond=0)
     expires_at = issued_at + LIFETIME
     claims = {
@@ -54,6 +56,8 @@ def mint(connection: Connection, brand_id: UUID, member_id: UUID) -> Grant:
         "iat": int(issued_at.timestamp()),
         "exp": int(expires_at.timestamp()),
         "jti": str(uuid7()),
+        "key": str(key_id),
+        "archivings": connection.scalars(archivings).one(),
     }
     return Grant(sign(connection, claims), expires_at)
 
@@ -79,7 +83,8 @@ def find(connection: Connection, token: str) -> Holder | None:
             audience=_AUDIENCE,
             options={"require": list(_CLAIMS)},
         )
-        brand_id, member_id = UUID(claims["brand"]), UUID(claims["sub"])
+        brand_id, member_id, key_id = UUID(claims["brand"]), UUID(claims["sub"]), UUID(claims["key"])
+        archivings = int(claims["archivings"])
     except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError):
         return None
     columns = members.c
@@ -87,6 +92,8 @@ def find(connection: Connection, token: str) -> Holder | None:
         columns.brand_id == brand_id,
         columns.member_id == member_id,
         columns.archived_at.is_(None),
+        columns.archivings == archivings,
+        keys.good(brand_id).where(api_keys.c.key_id == key_id).exists(),
     )
     external_user_id = connection.scalar(there)
     return None if external_user_id is None else Holder(brand_id, member_id, external_user_id)

@@ -44,6 +44,8 @@ def parse(url: str, *, sandbox: bool) -> httpx.URL:
         raise AddressRefused("must begin with https://")
     if not _HOST.fullmatch(host_of(parsed)) or len(url) > LONGEST_URL:
         raise AddressRefused(f"must name a host and have at most {LONGEST_URL} characters")
+    if parsed.port is not None and not 0 < parsed.port < 65536:
+        raise AddressRefused("must have a port from 1 to 65535, or none")
     if parsed.userinfo or parsed.fragment:
         raise AddressRefused("must not hold a user, a password or a fragment")
     return parsed

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import httpx
 
+from issuance.log import logger
 from issuance.webhooks import addresses, lookups, signatures
 from issuance.webhooks.addresses import AddressRefused
 from issuance.webhooks.lookups import TooManyLookups, UnknownHost
@@ -78,6 +79,8 @@ async def _send_all(
         return [Outcome(None, "the host's name is not known")] * len(messages)
     except TimeoutError:
         return [Outcome(None, f"the host's name was not found within {lookups.LIMIT:.0f} s")] * len(messages)
+    except Exception as error:  # whatever it is, it is what became of these, and of no others
+        return [_failed(error)] * len(messages)
     # No proxy and no redirect: both would connect to an address that was not checked.
     async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 - one limit over all of it
         return await asyncio.gather(*(_send(client, target, found, secrets, message, until) for message in messages))
@@ -99,9 +102,17 @@ async def _send(
         return Outcome(None, f"no answer within {patience:.0f} s")
     except (httpx.HTTPError, OSError, ValueError) as error:
         return Outcome(None, f"no answer: {type(error).__name__}")
+    except Exception as error:  # whatever it is, it is this delivery's outcome
+        return _failed(error)
     if 300 <= status < 400:
         return Outcome(status, "redirects are not followed")
     return Outcome(status, None if 200 <= status < 300 else f"answered {status}", retry_after)
+
+
+def _failed(error: Exception) -> Outcome:
+    """The outcome of a delivery that failed in a way that nobody thought of."""
+    logger.error("delivery_failed", error=type(error).__name__)
+    return Outcome(None, f"could not be sent: {type(error).__name__}")
 
 
 async def _post(

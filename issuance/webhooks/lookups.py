@@ -56,7 +56,7 @@ class Lookups:
             result: list[str] | UnknownHost = [
                 str(where[0]) for *_, where in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             ]
-        except (OSError, UnicodeError):
+        except (OSError, UnicodeError, OverflowError):
             result = UnknownHost(host)
         finally:
             with self._lock:

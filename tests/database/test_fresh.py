@@ -60,7 +60,7 @@ def test_where_fresh_ones_fail_together_each_is_settled_by_itself(club: Club, mo
     club.settle(fresh)
     assert {row[0] for row in club.credits()} == {fresh[0], fresh[2]}
     apart = club.rows("SELECT schedule_id, attempts, last_error FROM schedules WHERE attempts > 0")
-    assert apart == [(fresh[1], 1, "ZeroDivisionError: poison")]
+    assert apart == [(fresh[1], 1, "ZeroDivisionError")]
 
 
 def test_a_worker_that_comes_late_counts_for_itself(club: Club) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,7 +16,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from campaigns.receiver import Receiver, flood, hang, redirect
 from issuance.database.connections import transaction
 from issuance.errors import Conflict
-from issuance.webhooks import deliveries, dispatcher, webhooks
+from issuance.webhooks import addresses, client, deliveries, dispatcher, webhooks
 from issuance.webhooks.deliveries import MOST_AT_ONCE, WAITS
 from issuance.webhooks.shares import Shares
 from tests.hooks import Hook
@@ -81,6 +82,58 @@ def test_before_its_time_nothing_is_attempted(hook: Hook, receiver: Receiver) ->
     hook.deliver()
     hook.deliver()
     assert len(receiver.received) == 1
+
+
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+def test_an_address_that_can_not_be_is_tried_on_the_schedule_until_it_is_disabled(hook: Hook, port: int) -> None:
+    """One of before it was refused: its deliveries are attempted and wait, as those to a receiver that is down."""
+    hook.sql(f"UPDATE webhooks SET url = 'https://example.com:{port}/'")
+    hook.tell(2)
+    hook.deliver()
+    said = {(one.state, one.attempts, one.last_error) for one in hook.deliveries()}
+    assert said == {("pending", 1, "url must have a port from 1 to 65535, or none")}
+    assert all(one.next_at > datetime.now(UTC) for one in hook.deliveries())
+    assert hook.shown()["failing_since"] is not None
+    hook.sql("UPDATE webhooks SET failing_since = now() - interval '6 days'")
+    hook.make_due()
+    hook.deliver()
+    assert not hook.shown()["enabled"]
+
+
+@pytest.mark.parametrize("raised", [OverflowError("port"), RuntimeError("anything"), KeyError("else")], ids=repr)
+def test_whatever_one_delivery_raises_is_its_own_outcome(
+    hook: Hook, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    """Its neighbours' outcomes are noted, and it comes again after its wait."""
+    hook.tell(5)
+    post = client._post
+
+    async def raises(*about: Any) -> Any:
+        if b'"amount":2' in about[-1].body:
+            raise raised
+        return await post(*about)
+
+    monkeypatch.setattr(client, "_post", raises)
+    hook.deliver()
+    said = [(one.state, one.attempts, one.last_error) for one in hook.deliveries()]
+    error = f"could not be sent: {type(raised).__name__}"
+    if isinstance(raised, OSError | ValueError):
+        error = f"no answer: {type(raised).__name__}"
+    assert said == [("pending", 1, error) if amount == 2 else ("delivered", 1, None) for amount in range(5)]
+    assert len(receiver.received) == 4
+
+
+def test_whatever_all_deliveries_raise_is_their_outcome(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a webhook that nothing can be sent to rests, and is disabled in the end."""
+
+    async def raises(*_: object, **__: object) -> list[str]:
+        raise RuntimeError
+
+    monkeypatch.setattr(addresses, "resolve", raises)
+    hook.tell(2)
+    hook.deliver()
+    assert {one.last_error for one in hook.deliveries()} == {"could not be sent: RuntimeError"}
+    assert hook.shown()["failing_since"] is not None
 
 
 def test_a_receiver_that_restarts_gets_everything(hook: Hook, receiver: Receiver) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from issuance.database.connections import transaction
-from issuance.tenancy import tokens
+from issuance.tenancy import keys, tokens
 from tests.end_to_end.members import THREADS, Brand
 
 
@@ -75,10 +75,16 @@ def test_every_server_side_route_is_closed_to_a_member(brand: Brand) -> None:
     assert closed > 25
 
 
+def key_id(of: Brand) -> str:
+    with transaction(of.server.engine, of.brand_id) as connection:
+        return str(keys.all_of(connection, of.brand_id)[0]["key_id"])
+
+
 def claims(of: Brand, **other: Any) -> dict[str, Any]:
     now = int(datetime.now(UTC).timestamp())
     good = {"iss": "issuance", "aud": "issuance member", "brand": str(of.brand_id), "sub": of.member_id("ada")}
-    made = {**good, "iat": now, "exp": now + 60, "jti": "1", **other}
+    proof = {"jti": "1", "key": key_id(of), "archivings": 0}
+    made = {**good, "iat": now, "exp": now + 60, **proof, **other}
     return {name: value for name, value in made.items() if value is not None}
 
 
@@ -99,6 +105,12 @@ BAD: list[dict[str, Any]] = [
     {"brand": 7},
     {"brand": "00000000-0000-0000-0000-000000000000"},
     {"jti": None},
+    {"key": None},
+    {"key": "x"},
+    {"key": "00000000-0000-0000-0000-000000000000"},
+    {"archivings": None},
+    {"archivings": 1},
+    {"archivings": "often"},
     {"iat": None},
 ]
 
@@ -138,6 +150,36 @@ def test_a_removed_member_has_no_token(brand: Brand) -> None:
     body = {"externalUserID": "ada", "tier": "gold"}
     assert brand.refused("POST", "/v1/auth/exchange", 409, json=body) == "MEMBER_ARCHIVED"
     assert brand.call("GET", "/v1/members/ada")["tier"] == ""
+
+
+def test_a_token_of_before_an_archiving_stays_dead(brand: Brand) -> None:
+    """However often the member comes back, at one instant of the brand's clock too; a new token is good."""
+    brand.call("PUT", "/sandbox/clock", json={"now": "2090-01-01T00:00:00Z"})
+    brand.member("ada")
+    old: list[Brand] = []
+    for _ in range(3):
+        ada = brand.as_member("ada")
+        assert ada.http.get("/v1/wallet").status_code == 200
+        old.append(ada)
+        brand.call("DELETE", "/v1/members/ada")
+        brand.call("PUT", "/v1/members/ada", json={})
+        assert {one.http.get("/v1/wallet").status_code for one in old} == {401}
+
+
+def test_a_token_dies_with_the_key_that_asked_for_it(brand: Brand) -> None:
+    """Others of the same member, asked for by other keys, live on."""
+    brand.member("ada")
+    with transaction(brand.server.engine, brand.brand_id) as connection:
+        key_id, key = keys.create(connection, brand.brand_id, ["write"])
+    with brand.server.client(key) as http:
+        token = http.post("/v1/auth/exchange", json={"externalUserID": "ada"}).json()["accessToken"]
+    other = brand.as_member("ada")
+    with brand.server.client(token) as http:
+        assert http.get("/v1/wallet").status_code == 200
+        with transaction(brand.server.engine, brand.brand_id) as connection:
+            keys.revoke(connection, brand.brand_id, key_id)
+        assert http.get("/v1/wallet").status_code == 401
+    assert other.http.get("/v1/wallet").status_code == 200
 
 
 def test_32_threads_exchange_tokens_for_one_new_member(brand: Brand) -> None:

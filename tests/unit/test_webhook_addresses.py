@@ -54,6 +54,7 @@ def test_outside_is_reached(address: str, *, sandbox: bool) -> None:
         "http://93.184.216.34/", "ftp://93.184.216.34/", "93.184.216.34", "https://", "https://user:pw@93.184.216.34/",
         "https://93.184.216.34/#part", "https://localhost/", "https://127.0.0.1/", "https://[::1]/", "https://10.1.2.3/",
         "https://169.254.169.254/latest/meta-data", "https://2130706433/", "https://0x7f.1/", "https://0/", "https://[::]/",
+        "https://93.184.216.34:65536/", "https://93.184.216.34:0/", "https://93.184.216.34:-1/", "https://93.184.216.34:99999/",
         "https://[::ffff:127.0.0.1]/", "file:///etc/passwd", "https:// /", "https://" + "a" * 3000,
     ],
 )  # fmt: skip
@@ -63,7 +64,9 @@ def test_live_brands_have_public_https_addresses(url: str) -> None:
         addresses.check(url, sandbox=False)
 
 
-@pytest.mark.parametrize("url", ["https://93.184.216.34/x?y=z", "https://nobody-knows-this.invalid/"])
+@pytest.mark.parametrize(
+    "url", ["https://93.184.216.34/x?y=z", "https://93.184.216.34:65535/", "https://nobody-knows-this.invalid/"]
+)
 def test_what_live_brands_may_have(url: str) -> None:
     """A name that nobody knows yet is looked up again at each delivery."""
     addresses.check(url, sandbox=False)

@@ -19,6 +19,7 @@ members = Table(
     must("updated_at", Instant),
     may("archived_at", Instant),
     may("returned_at", Instant),
+    must("archivings", Integer),
 )
 
 billing_events = Table(

@@ -1,0 +1,16 @@
+"""What an error says to people outside: never SQL, values of rows or links, which drivers put into their texts."""
+
+import psycopg
+
+from issuance.errors import IssuanceError
+
+
+def in_short(error: BaseException) -> str:
+    """What went wrong, in a few words that may be shown to a brand."""
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, psycopg.Error):
+        broken = cause.diag.constraint_name
+        return f"PostgreSQL: {type(cause).__name__}{f' of {broken}' if broken else ''}"
+    if isinstance(cause, IssuanceError):
+        return cause.message
+    return type(cause).__name__
