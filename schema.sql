@@ -394,6 +394,16 @@ CREATE TABLE IF NOT EXISTS runs (
     from_date          date,
     to_date            date,
     dry_run            boolean NOT NULL DEFAULT false,
+    -- Of an approved plan: the dry run that it does.
+    plan_id            uuid,
+    -- What an undo takes back: the credits of a run, or those of a rule version that were issued at or after an instant.
+    undoes_run_id      uuid,
+    rule_version       integer,
+    issued_from        timestamptz,
+    -- It was undone before: only what is taken back now is counted.
+    again              boolean NOT NULL DEFAULT false,
+    -- A person's words.
+    reason             text,
     total              integer NOT NULL DEFAULT 0,
     created_at         timestamptz NOT NULL DEFAULT now(),
     started_at         timestamptz,
@@ -401,10 +411,15 @@ CREATE TABLE IF NOT EXISTS runs (
     -- Who asked for it.
     actor              jsonb DEFAULT acting(),
     PRIMARY KEY (brand_id, run_id),
-    CONSTRAINT runs_kind_known CHECK (kind IN ('sweep', 'issue', 'replay')),
+    CONSTRAINT runs_kind_known CHECK (kind IN ('sweep', 'issue', 'replay', 'undo')),
     CONSTRAINT runs_state_known CHECK (state IN ('planned', 'running', 'paused', 'finished', 'cancelled')),
     CONSTRAINT runs_issue_names_its_rule CHECK (kind <> 'issue' OR credit_rule_id IS NOT NULL),
     CONSTRAINT runs_replay_names_its_span CHECK (kind <> 'replay' OR (from_date <= to_date)),
+    CONSTRAINT runs_plan_once UNIQUE (brand_id, plan_id),
+    CONSTRAINT runs_of_plan FOREIGN KEY (brand_id, plan_id) REFERENCES runs,
+    CONSTRAINT runs_undo_of_run FOREIGN KEY (brand_id, undoes_run_id) REFERENCES runs,
+    CONSTRAINT runs_undo_names_what CHECK (num_nonnulls(undoes_run_id, issued_from) = CASE kind WHEN 'undo' THEN 1 ELSE 0 END
+        AND num_nonnulls(rule_version, issued_from) <> 1 AND (issued_from IS NULL OR credit_rule_id IS NOT NULL)),
     CONSTRAINT runs_finished_when_done CHECK ((finished_at IS NOT NULL) = (state IN ('finished', 'cancelled')))
 );
 -- Several schedulers may overlap: a brand has one sweep at a time whoever plans it.
@@ -425,8 +440,9 @@ CREATE TABLE IF NOT EXISTS run_batches (
     claimed_at  timestamptz,
     finished_at timestamptz,
     counts      jsonb NOT NULL DEFAULT '{}',
-    -- A dry run's plan: the decisions it would have taken.
+    -- A dry run's plan: the decisions it would have taken; an undo's: the ids of redeemed credits. And how many they are.
     plan        jsonb,
+    planned     integer NOT NULL DEFAULT 0,
     PRIMARY KEY (brand_id, run_id, batch),
     CONSTRAINT run_batches_of_run FOREIGN KEY (brand_id, run_id) REFERENCES runs
 );
@@ -774,4 +790,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0005'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0006'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -60,6 +60,12 @@ class Conflict(IssuanceError):
     status = 409
 
 
+class NotAPlan(Conflict):
+    """Only the finished dry run of an issue or a replay is a plan that can be approved."""
+
+    code = "not_a_plan"
+
+
 class MemberArchived(Conflict):
     """The member was removed. Upserting it brings it back."""
 

@@ -124,9 +124,9 @@ class Decided:
         for membership in self.settled_at:
             own = self.credits[membership]
             known = Known(self.read(membership), list(own.values()), self.now)
-            for _, new in issue_by_hand(known, self.rules[rule], include_upcoming=include_upcoming):
-                if new is not None:
-                    own[new.key] = new.credit
+            for given in issue_by_hand(known, self.rules[rule], include_upcoming=include_upcoming):
+                if given.new is not None:
+                    own[given.new.key] = given.new.credit
 
     # -- settling
 
@@ -175,6 +175,11 @@ class Decided:
         membership, credit = self.keyed()[key]
         self.credits[membership][credit.key] = replace(credit, **fields)
 
+    def take_back(self, key: tuple[Any, ...]) -> None:
+        found = self.keyed().get(key)
+        if found is not None and found[1].revoked_by != "operator":
+            self.change(key, revoked_at=self.now, revoked_by="operator")
+
     def shown(self, credit: Credit) -> Row:
         """A credit, field by field as in the driver's `predicted`."""
         status = "upcoming" if self.now < credit.valid_from else "live"
@@ -190,7 +195,11 @@ def failure(history: History) -> MismatchError | None:
     """Plays a history on both sides; the first mismatch, if there is one."""
     decided, oracle = Decided(history.timezone, history.start), Oracle(history.timezone, history.start)
     for step, op in enumerate(history.ops):
-        if op.name in ("redeem", "revoke"):
+        if op.name == "undo":
+            oracle.undo(**op.args)
+            for gone in (credit for credit in oracle.credits if credit.revoked == "operator"):
+                decided.take_back(gone.key)
+        elif op.name in ("redeem", "revoke"):
             picked = getattr(oracle, op.name)(**op.args)
             if picked is not None and op.name == "redeem":
                 used = decided.now if picked.redeemed else None

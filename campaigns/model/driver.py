@@ -148,6 +148,12 @@ class Play:
         if credit:
             self.brand.call("POST", f"/customers/credits/{self._code(credit)}/revoke", json={"reason": "model"})
 
+    def _undo(self, op: Op) -> None:
+        number, since = self.oracle.undo(**op.args)
+        path = f"/customers/membership-credit-rules/{self.brand.id(op.args['rule'])}/undo"
+        body = {"rule_version": number, "from": since.isoformat(), "reason": "model"}
+        self.brand.call("POST", path, 202, json=body)
+
     def _code(self, credit: Credit) -> str:
         code: str = self.brand.credits()[credit.key]["code"]
         return code

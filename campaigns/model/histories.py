@@ -89,7 +89,7 @@ class _Draft:
             posts = [(arrival, Op("post", {"facts": [fact]})) for arrival, fact in life.draw()]
             dated = [(self._moved(instant, op, life), op) for instant, op in dated] + posts
         dated += self._people()
-        ops = with_limits(self._timed(dated), seed)
+        ops = with_undos(with_limits(self._timed(dated), seed), seed)
         return History(seed, self.timezone, self.start, (*opening, *ops))
 
     def _instant(self) -> datetime:
@@ -186,6 +186,25 @@ def with_limits(ops: list[Op], seed: int) -> list[Op]:
                 more["max_uses"] = random.choice([2, 2, 3])
         limited.append(replace(op, args={**op.args, **more}) if more else op)
     return limited
+
+
+def with_undos(ops: list[Op], seed: int) -> list[Op]:
+    """The same operations; some time after a rule was saved, what it issued may be undone. Drawn apart, as limits."""
+    random = Random(f"undos {seed}")
+    rules: set[str] = set()
+    done: list[Op] = []
+    for op in ops:
+        done.append(op)
+        if op.name == "create_rule":
+            rules.add(op.args["rule"])
+        if op.name == "clock" and rules and random.random() < 0.04:
+            args = {
+                "rule": random.choice(sorted(rules)),
+                "pick": random.randrange(3),
+                "days": random.choice([1, 20, 40]),
+            }
+            done.append(Op("undo", args))
+    return done
 
 
 def coherent(ops: list[Op]) -> list[Op]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from campaigns.model.memory import Memory
@@ -141,6 +141,16 @@ class Oracle(Memory):
         credit = held[pick % len(held)]
         credit.revoked = "operator"
         return credit
+
+    def undo(self, rule: str, pick: int, days: int) -> tuple[int, datetime]:
+        """Takes back for good what a version issued in the last `days`; the version's number, and from when on."""
+        versions = [version.number for version in self.rules[rule] if not version.deleted]
+        number, since = versions[pick % len(versions)], self.now - timedelta(days=days)
+        for credit in self.credits:
+            is_meant = (credit.rule, credit.version.number) == (rule, number) and credit.issued_at >= since
+            if is_meant and (credit.revoked == "facts" or credit.status(self.now) in ("live", "upcoming")):
+                credit.revoked = "operator"
+        return number, since
 
     def with_status(self, *statuses: str) -> list[Credit]:
         return sorted((c for c in self.credits if c.status(self.now) in statuses), key=lambda c: c.key)

@@ -5,7 +5,9 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, Field, StrictBool
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, StrictBool, StrictInt
 
 from issuance import hints
 from issuance.api.audit import Actor
@@ -14,11 +16,12 @@ from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.membership_types import NamedMembershipType
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
+from issuance.api.runs import Run
 from issuance.catalog import rules
 from issuance.catalog.rules import CreditRuleChange, NewCreditRule
 from issuance.deciding.frequency import IssuingFrequency
-from issuance.engine import runs
-from issuance.fields import Body
+from issuance.engine import runs, undos
+from issuance.fields import Body, Instant, Reason
 from issuance.memberships import forecasts
 
 router = APIRouter(
@@ -70,9 +73,18 @@ class Forecast(BaseModel):
 
 
 class IssueBody(Body):
-    """`include_upcoming`: also to memberships that have signed up and are not billed yet."""
+    """`include_upcoming`: also to memberships that have signed up and are not billed yet. `dry_run`: only the plan."""
 
     include_upcoming: StrictBool = False
+    dry_run: StrictBool = False
+
+
+class UndoVersionBody(Body):
+    """`from`: an instant of the brand's clock; what was issued at or after it is taken back."""
+
+    rule_version: StrictInt
+    since: Instant = Field(alias="from")
+    reason: Reason
 
 
 @router.get("", operation_id="listMembershipCreditRules", response_model=MembershipCreditRulePage)
@@ -157,12 +169,40 @@ def forecast_credit_rule(
     "/{creditRuleId}/issue",
     operation_id="actionIssueMembershipCreditRuleCredits",
     status_code=204,
-    responses=documented(404),
+    responses={**documented(404), 202: {"model": Run, "description": "A dry run was started"}},
 )
 def issue_credits(caller: Issuer, credit_rule_id: CreditRuleId, body: IssueBody | None = None) -> Response:
     """Issue credits for all active memberships under a credit rule's membership type: starts a run, see /runs."""
+    asked = body or IssueBody()
     with caller.transaction() as connection:
-        include_upcoming = body is not None and body.include_upcoming
-        run_id = runs.start_issue(connection, caller.brand_id, credit_rule_id, include_upcoming=include_upcoming)
+        run_id = runs.start_issue(
+            connection,
+            caller.brand_id,
+            credit_rule_id,
+            include_upcoming=asked.include_upcoming,
+            dry_run=asked.dry_run,
+        )
+        run = runs.read(connection, caller.brand_id, run_id)
     hints.work_on_run(caller.broker, caller.brand_id, run_id)
+    if asked.dry_run:
+        return JSONResponse(jsonable_encoder(Run.model_validate(run)), 202)
     return Response(status_code=204, headers={"Location": f"/runs/{run_id}"})
+
+
+@router.post(
+    "/{creditRuleId}/undo",
+    operation_id="undoMembershipCreditRuleVersion",
+    status_code=202,
+    response_model=Run,
+    responses=documented(404),
+)
+def undo_version(caller: Issuer, credit_rule_id: CreditRuleId, body: UndoVersionBody) -> Any:
+    """Take back for good the unredeemed credits of a version that were issued from an instant on: starts a run. The
+    version itself stays."""
+    with caller.transaction() as connection:
+        run_id = undos.start_of_version(
+            connection, caller.brand_id, credit_rule_id, body.rule_version, body.since, body.reason
+        )
+        run = runs.read(connection, caller.brand_id, run_id)
+    hints.work_on_run(caller.broker, caller.brand_id, run_id)
+    return run

@@ -11,11 +11,12 @@ from pydantic.config import JsonDict
 from issuance import hints
 from issuance.api.audit import Actor
 from issuance.api.callers import Issuer, Reader
+from issuance.api.credits import Credit
 from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
-from issuance.engine import runs
-from issuance.fields import Body, CalendarDate
+from issuance.engine import plans, runs, undos
+from issuance.fields import Body, CalendarDate, Reason
 
 router = APIRouter(tags=["runs"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 
@@ -26,15 +27,20 @@ class Run(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
 
     id: UUID
-    kind: Literal["sweep", "issue", "replay"]
+    kind: Literal["sweep", "issue", "replay", "undo"]
     state: Literal["planned", "running", "paused", "finished", "cancelled"]
     counts: dict[str, int]
     total: int
     done: int
     dry_run: bool
+    plan_id: UUID | None = Field(description="The dry run whose plan this one does")
     credit_rule_id: UUID | None
     membership_type_id: UUID | None
     membership_id: UUID | None
+    undoes_run_id: UUID | None = Field(description="Of an undo: the run whose credits it takes back")
+    rule_version: int | None = Field(description="Of an undo: the version whose credits it takes back …")
+    issued_from: datetime | None = Field(description="… that were issued at or after this instant")
+    reason: str | None
     include_upcoming: bool
     first: date | None = Field(alias="from")
     last: date | None = Field(alias="to")
@@ -48,21 +54,35 @@ class RunPage(PageOf[Run]):
     """One page of runs."""
 
 
+class PlannedGuest(BaseModel):
+    id: UUID
+    name: str
+    lead_booker: bool
+
+
 class PlannedDecision(BaseModel):
     """What a dry run would have decided about one guest and one period of a rule."""
 
     membership_id: UUID
     credit_rule_id: UUID
     rule_version: int | None
-    guest_id: UUID
+    guest: PlannedGuest
     period_start: date
     period_end: date | None
     outcome: str
     reason: str
 
 
-class RunPlanPage(PageOf[PlannedDecision]):
-    """One page of a dry run's plan."""
+class RunPlanPage(PageOf[PlannedDecision | Credit]):
+    """One page of a dry run's plan; of an undo, the credits that were redeemed."""
+
+
+class ApproveBody(Body):
+    reason: Reason | None = None
+
+
+class UndoBody(Body):
+    reason: Reason
 
 
 _TEXT: JsonDict = {"type": "string"}
@@ -133,9 +153,9 @@ def get_run(caller: Reader, run_id: UUID) -> Any:
 
 @router.get("/runs/{run_id}/plan", operation_id="getRunPlan", response_model=RunPlanPage, responses=documented(404))
 def get_run_plan(caller: Reader, run_id: UUID, page: Page = 1, per_page: PerPage = 25) -> Any:
-    """List what a dry run would have decided."""
+    """List what a dry run would have decided, or the redeemed credits that an undo leaves as they are."""
     with caller.transaction() as connection:
-        return listed(runs.plan_rows(connection, caller.brand_id, run_id, page, per_page), page, per_page, caller.url)
+        return listed(plans.page(connection, caller.brand_id, run_id, page, per_page), page, per_page, caller.url)
 
 
 @router.post("/runs/{run_id}/pause", operation_id="pauseRun", response_model=Run, responses=documented(404, 409))
@@ -159,3 +179,32 @@ def cancel_run(caller: Issuer, run_id: UUID) -> Any:
     """End a run for good. What it has issued stays."""
     with caller.transaction() as connection:
         return runs.cancel(connection, caller.brand_id, run_id)
+
+
+@router.post(
+    "/runs/{run_id}/approve",
+    operation_id="approveRun",
+    status_code=202,
+    response_model=Run,
+    responses=documented(404, 409),
+)
+def approve_run(caller: Issuer, run_id: UUID, body: ApproveBody | None = None) -> Any:
+    """Do what a dry run's plan says: a new run. What facts changed since is left out, and nothing is added. Approved
+    again, it is the same run."""
+    with caller.transaction() as connection:
+        approved = plans.approve(connection, caller.brand_id, run_id, None if body is None else body.reason)
+        run = runs.read(connection, caller.brand_id, approved)
+    hints.work_on_run(caller.broker, caller.brand_id, approved)
+    return run
+
+
+@router.post(
+    "/runs/{run_id}/undo", operation_id="undoRun", status_code=202, response_model=Run, responses=documented(404, 409)
+)
+def undo_run(caller: Issuer, run_id: UUID, body: UndoBody) -> Any:
+    """Take back for good the unredeemed credits that a run issued: a new run. Redeemed ones are listed in its plan."""
+    with caller.transaction() as connection:
+        undo_id = undos.start_of_run(connection, caller.brand_id, run_id, body.reason)
+        run = runs.read(connection, caller.brand_id, undo_id)
+    hints.work_on_run(caller.broker, caller.brand_id, undo_id)
+    return run

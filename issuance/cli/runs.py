@@ -1,7 +1,7 @@
 """`issuance runs`, `issue` and `replay`: bulk work, started, watched and steered."""
 
 import time
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,9 +9,9 @@ import typer
 
 from issuance import hints
 from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
-from issuance.cli.dates import parse_date
+from issuance.cli.dates import parse_date, parse_instant
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table
-from issuance.engine import runs
+from issuance.engine import plans, runs, undos
 from issuance.errors import Invalid, NotSettledYet
 
 LOOK_EVERY = 0.25  # seconds
@@ -42,11 +42,12 @@ def list_runs(context: typer.Context, brand: BrandOption = None, as_json: JsonOp
 
 @app.command("show")
 def show(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = False) -> None:
-    """One run and its counts; of a dry run also the decisions."""
+    """One run and its counts; of a dry run also the decisions, of an undo the redeemed credits."""
     brand_id = brand_of("run", run_id, brand)
     with transaction(brand_id) as connection:
         run = runs.read(connection, brand_id, run_id)
-        plan = runs.plan_rows(connection, brand_id, run_id, 1, 100)[0] if run["dry_run"] else None
+        has_plan = run["dry_run"] or run["kind"] == "undo"
+        plan = plans.page(connection, brand_id, run_id, 1, 100)[0] if has_plan else None
     show_run(run, plan, as_json=as_json)
 
 
@@ -84,11 +85,51 @@ def cancel(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption =
     answer(f"Run {run_id} is cancelled.", run, as_json=as_json)
 
 
+@app.command("approve")
+def approve(
+    run_id: RunArgument,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why, for the record.")] = None,
+    brand: BrandOption = None,
+    watch: WatchOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Do what a dry run's plan says, as a new run. Approved again, it is the same run."""
+    brand_id = brand_of("run", run_id, brand)
+    with transaction(brand_id) as connection:
+        approved = plans.approve(connection, brand_id, run_id, reason)
+    _started(brand_id, approved, watch=watch, as_json=as_json)
+
+
+@app.command("undo")
+def undo(
+    what: Annotated[UUID, typer.Argument(metavar="RUN_ID|RULE", help="A run; or, with --version, a credit rule.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    version: Annotated[int | None, typer.Option("--version", help="The rule's version.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--from", metavar="INSTANT", parser=parse_instant, help="Issued from then on.")
+    ] = None,
+    brand: BrandOption = None,
+    watch: WatchOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Take back for good the unredeemed credits of a run, or of a rule's version from an instant on, as a new run."""
+    if (version is None) != (since is None):
+        raise Invalid("A rule's version is undone from an instant on: --version N --from INSTANT")
+    brand_id = brand_of("run" if version is None else "credit rule", what, brand)
+    with transaction(brand_id) as connection:
+        if version is None or since is None:
+            run_id = undos.start_of_run(connection, brand_id, what, reason)
+        else:
+            run_id = undos.start_of_version(connection, brand_id, what, version, since, reason)
+    _started(brand_id, run_id, watch=watch, as_json=as_json)
+
+
 def issue(
     credit_rule_id: Annotated[UUID, typer.Argument(metavar="RULE")],
     include_upcoming: Annotated[
         bool, typer.Option("--include-upcoming", help="Also memberships that are signed up but not billed yet.")
     ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan: decide everything, issue nothing.")] = False,
     watch: WatchOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -98,7 +139,9 @@ def issue(
     """
     brand_id = brand_of("credit rule", credit_rule_id)
     with transaction(brand_id) as connection:
-        run_id = runs.start_issue(connection, brand_id, credit_rule_id, include_upcoming=include_upcoming)
+        run_id = runs.start_issue(
+            connection, brand_id, credit_rule_id, include_upcoming=include_upcoming, dry_run=dry_run
+        )
     _started(brand_id, run_id, watch=watch, as_json=as_json)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from typing import NamedTuple
 
 from issuance.deciding.facts import CreditKey, Rule, RuleVersion, Status
 from issuance.deciding.frequency import IssuingFrequency
@@ -19,8 +20,18 @@ _REFUSED = {
 }
 
 
-def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> Iterator[tuple[Reason, NewCredit | None]]:
-    """For each guest on the order now: the reason, and the credit where one is to be issued.
+class ManualDecision(NamedTuple):
+    """What becomes of a guest, by the place: the reason, the rule's current period, and the credit if one is issued."""
+
+    place: int
+    reason: Reason
+    period_start: date
+    period_end: date | None
+    new: NewCredit | None = None
+
+
+def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> Iterator[ManualDecision]:
+    """What becomes of each guest who is on the order now.
 
     The latest version decides. The credit takes the current period's key, or the next `reissue` if that is taken.
     """
@@ -42,12 +53,13 @@ def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> It
             version, lead_booker=lead_booker, stayed=True, archived=archived, holds=False, used=False
         )
         if why is not None:
-            yield why, None
+            yield ManualDecision(place, why, period_start, period_end)
         elif place in held:
-            yield Reason.HOLDS_LIVE_CREDIT, None
+            yield ManualDecision(place, Reason.HOLDS_LIVE_CREDIT, period_start, period_end)
         else:
             key = CreditKey(rule.credit_rule_id, place, period_start, _next_number(history, rule, place, period_start))
-            yield Reason.ISSUED, NewCredit(key, version, period_end, validities, history.now, manual=True)
+            new = NewCredit(key, version, period_end, validities, history.now, manual=True)
+            yield ManualDecision(place, Reason.ISSUED, period_start, period_end, new)
 
 
 def _refusal(history: History, rule: Rule, version: RuleVersion, include_upcoming: bool) -> Reason | None:

@@ -8,6 +8,7 @@ class Outcome(StrEnum):
     HELD = "held"
     SKIPPED = "skipped"
     FAILED = "failed"
+    UNDONE = "undone"
 
 
 class Reason(StrEnum):
@@ -31,6 +32,10 @@ class Reason(StrEnum):
     OF_ANOTHER_TYPE = "of_another_type"
     USED_BEFORE_CHANGE = "used_before_change"
     COUPON_MISSING = "coupon_missing"
+    #: What an undo counts.
+    REVOKED = "revoked"
+    ALREADY_REDEEMED = "already_redeemed"
+    ALREADY_GONE = "already_gone"
     ERROR = "error"
 
     @property
@@ -47,4 +52,5 @@ _OUTCOMES = {
     Reason.NOT_DUE_YET: Outcome.HELD,
     Reason.COUPON_MISSING: Outcome.FAILED,
     Reason.ERROR: Outcome.FAILED,
+    **dict.fromkeys((Reason.REVOKED, Reason.ALREADY_REDEEMED, Reason.ALREADY_GONE), Outcome.UNDONE),
 }

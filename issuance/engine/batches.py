@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Row, text
 from issuance.database import transaction
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, limits, run_work, runs, schedules
-from issuance.engine.replays import Plan
+from issuance.engine.plans import Plan
 from issuance.engine.runs import add_up
 from issuance.log import logger
 
@@ -39,11 +39,12 @@ _HOLD = text("""
        AND finished_at IS NULL FOR UPDATE SKIP LOCKED
 """)
 _FINISH = text("""
-    UPDATE run_batches SET finished_at = clock_timestamp(), counts = :counts, plan = :plan
+    UPDATE run_batches SET finished_at = clock_timestamp(), counts = :counts, plan = :plan, planned = :planned
      WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch
 """)
 _GO_ON = text("""
-    UPDATE run_batches SET first_id = :first_id, claimed_at = clock_timestamp(), counts = :counts, plan = :plan
+    UPDATE run_batches
+       SET first_id = :first_id, claimed_at = clock_timestamp(), counts = :counts, plan = :plan, planned = :planned
      WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch
 """)
 _NARROW = text("""
@@ -192,8 +193,9 @@ def _finish(connection: Connection, claimed: Row[Any], counts: Counter[Reason], 
     connection.execute(_FINISH, {**_key(claimed), **_said(counts, plan)})
 
 
-def _said(counts: Counter[Reason], plan: Plan | None) -> dict[str, str | None]:
-    return {"counts": json.dumps(add_up(counts)), "plan": None if plan is None else json.dumps(plan)}
+def _said(counts: Counter[Reason], plan: Plan | None) -> dict[str, object]:
+    kept = None if plan is None else json.dumps(plan)
+    return {"counts": json.dumps(add_up(counts)), "plan": kept, "planned": len(plan or ())}
 
 
 def _key(claimed: Row[Any]) -> dict[str, Any]:

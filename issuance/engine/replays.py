@@ -1,9 +1,9 @@
 """Replay (backfill): work out every decision of a span again and issue what is missing (SEMANTICS 10)."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from issuance.deciding.decisions import Decision, decide
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import new_credit
-from issuance.engine import schedules
+from issuance.engine import plans, schedules
 from issuance.engine.facts import Membership, load
 from issuance.engine.outcomes import Outcome, Settled
+from issuance.engine.plans import Plan, Promise, Promises
 from issuance.engine.rules import RuleBook
 from issuance.engine.writer import write
 from issuance.tenancy import clock as clocks
@@ -28,16 +29,21 @@ class Span(NamedTuple):
     last: date
 
 
-#: The rows of a dry run's plan.
-Plan = list[dict[str, Any]]
-
-
 def replay(
-    connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID], span: Span, run_id: UUID, *, dry_run: bool
+    connection: Connection,
+    brand_id: UUID,
+    membership_ids: Sequence[UUID],
+    span: Span,
+    run_id: UUID,
+    *,
+    dry_run: bool,
+    promises: Promises | None = None,
 ) -> tuple[Counter[Reason], Plan | None]:
-    """Issue what is missing within a span; touch nothing that is there. Counts by reason, and a dry run's plan."""
+    """Issue what is missing within a span; touch nothing that is there. Counts by reason, and a dry run's plan.
+    `promises`: nothing but what an approved plan says."""
     clock = clocks.read(connection, brand_id, hold=True)
-    schedules.own(connection, brand_id, membership_ids)
+    if not dry_run:
+        schedules.own(connection, brand_id, membership_ids)
     rules = RuleBook(connection, brand_id, clock.zone, hold=True)
     counts: Counter[Reason] = Counter()
     plan: Plan = []
@@ -46,13 +52,24 @@ def replay(
         of_types = rules.of(member.facts.types)
         out = {credit.key: credit for credit in member.credits}
         outcome = Outcome(clock.now, credits=out)
-        for decision in decide(member.history(clock.now), of_types, only=span.credit_rule_id):
-            if span.first <= decision.occurrence.period_start <= span.last:
-                counts[decision.reason] += 1
-                if dry_run:
-                    plan.append(_row(member, decision))
-                elif decision.reason is Reason.ISSUED:
-                    outcome.issue(new_credit(decision, clock.now))
+        history = member.history(clock.now)
+        decisions = [
+            decision
+            for decision in decide(history, of_types, only=span.credit_rule_id)
+            if span.first <= decision.occurrence.period_start <= span.last
+        ]
+        counted: Iterator[tuple[Reason, Decision | None]] = ((decision.reason, decision) for decision in decisions)
+        if promises is not None:
+            places = {guest.place for guest in history.parties.now}
+            counted = (_kept(member, promise, decisions, places) for promise in promises.get(member.membership_id, ()))
+        for reason, decision in counted:
+            counts[reason] += 1
+            if dry_run:
+                assert decision is not None, "a plan's rows are decisions"
+                plan.append(_row(member, decision))
+            elif reason is Reason.ISSUED:
+                assert decision is not None, "what is issued was decided"
+                outcome.issue(new_credit(decision, clock.now))
         if outcome.issued:
             settled.append(Settled(str(member.membership_id), outcome, member, itself=True))
     if settled:
@@ -62,15 +79,22 @@ def replay(
     return counts, plan if dry_run else None
 
 
-def _row(member: Membership, decision: Decision) -> dict[str, Any]:
-    end = decision.occurrence.period_end
-    return {
-        "membership_id": str(member.membership_id),
-        "credit_rule_id": str(decision.credit_rule_id),
-        "rule_version": None if decision.version is None else decision.version.version,
-        "guest_id": str(member.guest_ids[decision.guest.place]),
-        "period_start": decision.occurrence.period_start.isoformat(),
-        "period_end": None if end is None else end.isoformat(),
-        "outcome": decision.outcome.value,
-        "reason": decision.reason.value,
-    }
+def _kept(
+    member: Membership, promise: Promise, decisions: Sequence[Decision], places: set[int]
+) -> tuple[Reason, Decision | None]:
+    """The decision now about what a plan said is issued, and the reason it is counted under."""
+    for decision in decisions:
+        key = (decision.credit_rule_id, member.guest_ids[decision.guest.place], decision.occurrence.period_start)
+        if key == promise[:3]:
+            if decision.reason is Reason.ISSUED:
+                assert decision.version is not None, "what is issued has a version"
+                other = plans.kept(promise, decision.version.version, decision.occurrence.period_start)
+                return (other or Reason.ISSUED), decision
+            return decision.reason, decision
+    return plans.gone(member, promise, places), None
+
+
+def _row(member: Membership, decision: Decision) -> dict[str, object]:
+    version = None if decision.version is None else decision.version.version
+    period = decision.occurrence.period_start, decision.occurrence.period_end
+    return plans.row(member, decision.credit_rule_id, version, decision.guest.place, period, decision.reason)

@@ -1,25 +1,19 @@
-"""Which memberships a run is for, and what it does with a range of them: sweep, manual issue or replay."""
+"""Which memberships a run is for, and what it does with a range of them, by its kind."""
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from issuance.deciding.facts import Rule
-from issuance.deciding.history import History
-from issuance.deciding.manual_issue import issue_by_hand
 from issuance.deciding.reasons import Reason
-from issuance.engine import pipeline, sweeps
-from issuance.engine.facts import Membership
-from issuance.engine.outcomes import Outcome
+from issuance.engine import manual_issues, pipeline, plans, sweeps, undos
+from issuance.engine.plans import Plan
 from issuance.engine.ranges import BATCHES, NUMBERED, sizes
-from issuance.engine.replays import Plan, Span, replay
-from issuance.tenancy.clock import BrandClock
+from issuance.engine.replays import Span, replay
 
-#: The counts by reason, and a dry run's decisions.
+#: The counts by reason, and what the batch keeps of a plan.
 Done = tuple[Counter[Reason], Plan | None]
 
 # The memberships that a run is for. A sweep goes by schedules instead. A replay is also for those that were of another
@@ -60,25 +54,34 @@ _IN_RANGE = text(f"""
 
 def plan(connection: Connection, run: Row[Any]) -> None:
     """Cut a run into batches."""
-    connection.execute(_PLAN, {**_meant(run), "run_id": run.run_id, **sizes()})
+    if run.plan_id is None:
+        connection.execute(_PLAN, {**_meant(run), "run_id": run.run_id, **sizes()})
+    else:
+        plans.cut(connection, run)
 
 
 def memberships_of(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> list[UUID]:
     """The memberships within a range of ids that a run would work on."""
     if run.kind == "sweep":
         return sweeps.memberships_due(connection, run.brand_id, first_id, last_id)
+    if run.plan_id is not None:
+        return sorted(plans.promised(connection, run, first_id, last_id))
     return list(connection.scalars(_IN_RANGE, {**_meant(run), "first_id": first_id, "last_id": last_id}))
 
 
 def _meant(run: Row[Any]) -> dict[str, object]:
     names = ("brand_id", "membership_id", "membership_type_id", "credit_rule_id")
-    return {**{name: getattr(run, name) for name in names}, "of_other_types": run.kind == "replay"}
+    meant = {**{name: getattr(run, name) for name in names}, "of_other_types": run.kind == "replay"}
+    # Whoever has a credit of a rule may have left its types since.
+    return {**meant, "credit_rule_id": None} if run.kind == "undo" else meant
 
 
 def work_on_range(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> Done:
     """Do a run's work for a range of ids."""
     if run.kind == "sweep":
         return pipeline.settle_due(connection, run.brand_id, first_id, last_id, run.run_id), None
+    if run.kind == "undo":
+        return undos.undo(connection, run, first_id, last_id)
     return _work(connection, run, memberships_of(connection, run, first_id, last_id), attempt_counted=False)
 
 
@@ -86,30 +89,23 @@ def work_on(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID
     """Do a run's work for these memberships, whose attempts were counted."""
     if run.kind == "sweep":
         return pipeline.settle_these(connection, run.brand_id, membership_ids, run.run_id), None
+    if run.kind == "undo":
+        return undos.undo(connection, run, membership_ids[0], membership_ids[-1])
     return _work(connection, run, membership_ids, attempt_counted=True)
 
 
 def _work(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID], *, attempt_counted: bool) -> Done:
+    if not membership_ids:
+        return Counter(), None
+    promises = None
+    if run.plan_id is not None:
+        promises = plans.promised(connection, run, membership_ids[0], membership_ids[-1])
     if run.kind == "replay":
         span = Span(run.credit_rule_id, run.from_date, run.to_date)
-        return replay(connection, run.brand_id, membership_ids, span, run.run_id, dry_run=run.dry_run)
-    by_hand = partial(_issue_by_hand, run)
-    counts = pipeline.settle_and(
-        connection, run.brand_id, membership_ids, run.run_id, by_hand, attempt_counted=attempt_counted
-    )
+        return replay(
+            connection, run.brand_id, membership_ids, span, run.run_id, dry_run=run.dry_run, promises=promises
+        )
+    if run.dry_run:
+        return manual_issues.dry_run(connection, run, membership_ids)
+    counts = manual_issues.issue(connection, run, membership_ids, attempt_counted=attempt_counted, promises=promises)
     return counts, None
-
-
-def _issue_by_hand(
-    run: Row[Any], member: Membership, outcome: Outcome, rules: Sequence[Rule], clock: BrandClock
-) -> Counter[Reason]:
-    counts: Counter[Reason] = Counter()
-    history = History(member.facts, list(outcome.credits.values()), clock.now)
-    for rule in rules:
-        # The run is only for memberships of the rule's present type, not for those of a type that it has left.
-        if rule.credit_rule_id == run.credit_rule_id and rule.latest.membership_type_id == history.types.now:
-            for reason, new in issue_by_hand(history, rule, include_upcoming=run.include_upcoming):
-                counts[reason] += 1
-                if new is not None:
-                    outcome.issue(new)
-    return counts

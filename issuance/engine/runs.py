@@ -15,7 +15,8 @@ from issuance.errors import Conflict, Invalid, NotFound
 
 _SELECT = """
     SELECT r.run_id, r.kind, r.state, r.credit_rule_id, r.membership_type_id, r.membership_id, r.include_upcoming,
-           r.from_date, r.to_date, r.dry_run, r.total, r.created_at, r.started_at, r.finished_at, r.actor,
+           r.from_date, r.to_date, r.dry_run, r.plan_id, r.undoes_run_id, r.rule_version, r.issued_from, r.reason,
+           r.total, r.created_at, r.started_at, r.finished_at, r.actor,
            coalesce(b.done, 0) AS done, coalesce(b.counts, '{{}}') AS counts
       FROM (SELECT * FROM runs WHERE brand_id = :brand_id {which}) r
       LEFT JOIN LATERAL (
@@ -32,22 +33,13 @@ _PAGE = text(_SELECT.format(which="ORDER BY created_at DESC, run_id DESC LIMIT :
 _HOLD = text("SELECT * FROM runs WHERE brand_id = :brand_id AND run_id = :run_id FOR UPDATE")
 _START = text("""
     INSERT INTO runs (brand_id, run_id, kind, credit_rule_id, membership_type_id, membership_id, include_upcoming,
-                      from_date, to_date, dry_run)
+                      from_date, to_date, dry_run, plan_id, undoes_run_id, rule_version, issued_from, again, reason)
     VALUES (:brand_id, :run_id, :kind, :credit_rule_id, :membership_type_id, :membership_id, :include_upcoming,
-            :first, :last, :dry_run)
+            :first, :last, :dry_run, :plan_id, :undoes_run_id, :rule_version, :issued_from, :again, :reason)
 """)
 _RULE_IS_THERE = text("""
     SELECT FROM credit_rules
      WHERE brand_id = :brand_id AND credit_rule_id = :id AND (deleted_at IS NULL OR :deleted_too)
-""")
-_PLAN_SIZE = text("""
-    SELECT coalesce(sum(jsonb_array_length(plan)), 0) FROM run_batches WHERE brand_id = :brand_id AND run_id = :run_id
-""")
-_PLAN_PAGE = text("""
-    SELECT planned.decision
-      FROM run_batches b, jsonb_array_elements(b.plan) WITH ORDINALITY AS planned (decision, place)
-     WHERE b.brand_id = :brand_id AND b.run_id = :run_id
-     ORDER BY b.batch, planned.place LIMIT :limit OFFSET :offset
 """)
 _THERE = {
     "membership_type_id": text("SELECT FROM membership_types WHERE brand_id = :brand_id AND membership_type_id = :id"),
@@ -55,11 +47,19 @@ _THERE = {
 }
 
 
-def start_issue(connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, include_upcoming: bool) -> UUID:
+def start_issue(
+    connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, include_upcoming: bool, dry_run: bool = False
+) -> UUID:
     """Accept a manual issue of a rule (SEMANTICS 9). Raises NotFound where the rule is not there or deleted."""
-    if not _is_there(connection, _RULE_IS_THERE, brand_id, credit_rule_id, deleted_too=False):
-        raise NotFound("There is no such credit rule.")
-    return _start(connection, brand_id, kind="issue", credit_rule_id=credit_rule_id, include_upcoming=include_upcoming)
+    check_rule(connection, brand_id, credit_rule_id)
+    return start(
+        connection,
+        brand_id,
+        kind="issue",
+        credit_rule_id=credit_rule_id,
+        include_upcoming=include_upcoming,
+        dry_run=dry_run,
+    )
 
 
 def start_replay(
@@ -85,7 +85,7 @@ def start_replay(
             wrong[name] = "is not known"
     if wrong:
         raise Invalid(fields=wrong)
-    return _start(
+    return start(
         connection,
         brand_id,
         kind="replay",
@@ -102,14 +102,25 @@ def _is_there(connection: Connection, statement: Any, brand_id: UUID, id_: UUID,
     return connection.execute(statement, {"brand_id": brand_id, "id": id_, **more}).first() is not None
 
 
-def _start(connection: Connection, brand_id: UUID, **columns: object) -> UUID:
+def check_rule(connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, deleted_too: bool = False) -> None:
+    """Raises NotFound where a rule is not there; `deleted_too`: a deleted one is."""
+    if not _is_there(connection, _RULE_IS_THERE, brand_id, credit_rule_id, deleted_too=deleted_too):
+        raise NotFound("There is no such credit rule.")
+
+
+#: The columns of a run that say nothing unless its kind needs them.
+_EMPTY = (
+    *("credit_rule_id", "membership_type_id", "membership_id", "first", "last"),
+    *("plan_id", "undoes_run_id", "rule_version", "issued_from"),
+)
+
+
+def start(connection: Connection, brand_id: UUID, *, reason: str | None = None, **columns: object) -> UUID:
+    """Write down a run: its kind, and what it is for, by the names of its columns."""
     run_id = uuid7()
-    empty = dict.fromkeys(["credit_rule_id", "membership_type_id", "membership_id", "first", "last"])
-    connection.execute(
-        _START,
-        {**empty, "include_upcoming": False, "dry_run": False, **columns, "brand_id": brand_id, "run_id": run_id},
-    )
-    audit.write(connection, brand_id, "run.created", run_id, after=columns)
+    says = {**dict.fromkeys(_EMPTY), "include_upcoming": False, "dry_run": False, "again": False, **columns}
+    connection.execute(_START, {**says, "reason": reason, "brand_id": brand_id, "run_id": run_id})
+    audit.write(connection, brand_id, "run.created", run_id, reason=reason, after=columns)
     return run_id
 
 
@@ -137,6 +148,11 @@ def _shape(row: Row[Any]) -> dict[str, Any]:
         "total": row.total,
         "done": row.done,
         "dry_run": row.dry_run,
+        "plan_id": row.plan_id,
+        "undoes_run_id": row.undoes_run_id,
+        "rule_version": row.rule_version,
+        "issued_from": row.issued_from,
+        "reason": row.reason,
         "credit_rule_id": row.credit_rule_id,
         "membership_type_id": row.membership_type_id,
         "membership_id": row.membership_id,
@@ -148,15 +164,6 @@ def _shape(row: Row[Any]) -> dict[str, Any]:
         "finished_at": row.finished_at,
         "started_by": row.actor,
     }
-
-
-def plan_rows(
-    connection: Connection, brand_id: UUID, run_id: UUID, page: int, per_page: int
-) -> tuple[list[dict[str, Any]], int]:
-    """One page of what a dry run would have decided, and how many decisions there are. Raises NotFound."""
-    read(connection, brand_id, run_id)
-    which = {"brand_id": brand_id, "run_id": run_id, "limit": per_page, "offset": (page - 1) * per_page}
-    return list(connection.scalars(_PLAN_PAGE, which)), int(connection.scalar(_PLAN_SIZE, which) or 0)
 
 
 _MOVES: dict[str, tuple[tuple[str, ...], str, Action]] = {

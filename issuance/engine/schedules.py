@@ -80,6 +80,19 @@ _LOCK_DUE = text(
      ORDER BY schedule_id FOR UPDATE OF schedules SKIP LOCKED"""
     )
 )
+_HOLD_SHARED = text("""
+    SELECT FROM schedules
+     WHERE brand_id = :brand_id
+       AND schedule_id IN (SELECT p.schedule_id FROM membership_schedules p
+                            WHERE p.brand_id = :brand_id AND p.membership_id BETWEEN :first_id AND :last_id
+                              AND p.schedule_id <> p.membership_id)
+     ORDER BY schedule_id FOR UPDATE
+""")
+_HOLD_OWN = text("""
+    SELECT FROM schedules
+     WHERE brand_id = :brand_id AND schedule_id BETWEEN :first_id AND :last_id AND NOT shared AND size = 1
+     ORDER BY schedule_id FOR UPDATE
+""")
 # Shared rows are waited for: passing over one would leave all its memberships behind because of one that leaves it.
 _LOCK_SHARED_DUE = text("""
     SELECT schedule_id, due_at, settled_at, fingerprint
@@ -215,6 +228,14 @@ def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attemp
     else:
         raise ScheduleBusy
     return held
+
+
+def hold(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID) -> None:
+    """Lock the schedules by which the memberships of a range of ids wait, shared ones first, and leave them as they
+    are: nobody settles these memberships meanwhile."""
+    within = {"brand_id": brand_id, "first_id": first_id, "last_id": last_id}
+    connection.execute(_HOLD_SHARED, within)
+    connection.execute(_HOLD_OWN, within)
 
 
 def leave(connection: Connection, brand_id: UUID, ids: Collection[object]) -> None:

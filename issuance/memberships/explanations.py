@@ -190,7 +190,7 @@ _SENTENCES = {
     Reason.MEMBERSHIP_PAUSED: "The membership was paused when {period} began.",
     Reason.MEMBERSHIP_ENDED: "The membership had ended when {period} began.",
     Reason.CHARGE_SKIPPED: "The charge for {period} was waived, so it gives nothing.",
-    Reason.PERIOD_OVER: "{period} was over before its credit could be issued, and the rule does not roll over.",
+    Reason.PERIOD_OVER: "{period} was over before its credit could be issued, and it does not roll over so far.",
     Reason.GUEST_REMOVED: "{name} has left the order since {period} began.",
     Reason.MEMBER_ARCHIVED: "The member is archived.",
     Reason.OF_ANOTHER_TYPE: "The membership was of another type when {period} began, or was switched to one in it.",

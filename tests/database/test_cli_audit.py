@@ -27,6 +27,8 @@ WRITE = {
     "runs pause": "run.paused",
     "runs resume": "run.resumed",
     "runs cancel": "run.cancelled",
+    "runs approve": "run.created",
+    "runs undo": "run.created",
     "quarantine retry": "membership.retried",
     "check": "brand.repaired",  # where there is no run to start (test_repair)
 }
@@ -97,6 +99,9 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
     with transaction(engine, brand.brand_id) as connection:
         if command == "runs resume":
             connection.execute(text("UPDATE runs SET state = 'paused' WHERE run_id = :id"), {"id": run_id})
+        if command in ("runs approve", "runs undo"):
+            over = "UPDATE runs SET state = 'finished', finished_at = now(), dry_run = :dry WHERE run_id = :id"
+            connection.execute(text(over), {"id": run_id, "dry": command == "runs approve"})
         if command == "quarantine retry":
             apart = text("UPDATE schedules SET quarantined_at = now(), attempts = 5 WHERE schedule_id = :id")
             connection.execute(apart, {"id": membership_id})
@@ -117,6 +122,7 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
         "issue": [brand.credit_rule_id],
         "replay": ["--rule", brand.credit_rule_id, "--from", "2090-01-01", "--to", "2090-01-31", "--dry-run"],
         "quarantine retry": [membership_id],
+        "runs undo": [run_id, "--reason", "a mistake"],
     }
     return more.get(command, [run_id])
 

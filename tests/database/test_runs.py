@@ -13,7 +13,7 @@ from issuance import errors, hints
 from issuance.catalog import membership_types
 from issuance.catalog.membership_types import NewMembershipType
 from issuance.database.connections import transaction
-from issuance.engine import batches, limits, run_work, runs
+from issuance.engine import batches, limits, plans, run_work, runs
 from issuance.engine.run_work import Done
 from scheduler.tick import Limits
 from tests.database.clubs import Club, at
@@ -240,7 +240,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(club: Club) -> None:
     assert run["counts"] == {"issued": 1, "already_issued": 2}
     assert (club.credits(), club.rows("SELECT * FROM schedules ORDER BY schedule_id")) == before
     with transaction(club.engine, club.brand_id) as connection:
-        rows, total = runs.plan_rows(connection, club.brand_id, run["id"], 1, 2)
+        rows, total = plans.page(connection, club.brand_id, run["id"], 1, 2)
     assert (len(rows), total) == (2, 3)
 
 

@@ -92,6 +92,14 @@ def run(world: World, verb: str, state: str) -> Call:
     return Call(f"/runs/{made}/{verb}", None, made)
 
 
+def over(world: World, verb: str, *, dry_run: bool) -> Call:
+    """A run that is over: a plan, or one that issued."""
+    span = {"from": "2031-01-01", "to": "2031-01-31", "dry_run": dry_run}
+    made = world.brand.ok("POST", "/replays", 202, span)["id"]
+    world.brand.until(world.brand.now)
+    return Call(f"/runs/{made}/{verb}", {"reason": "a test"})
+
+
 def member(world: World) -> Call:
     name = str(uuid4())
     world.brand.ok("PUT", f"/v1/members/{name}", 200, {"displayName": "Ada"})
@@ -160,6 +168,10 @@ DEEDS: dict[str, tuple[str, Callable[[World], Call]]] = {
     "pauseRun": ("run.paused", lambda world: run(world, "pause", "running")),
     "resumeRun": ("run.resumed", lambda world: run(world, "resume", "paused")),
     "cancelRun": ("run.cancelled", lambda world: run(world, "cancel", "paused")),
+    "approveRun": ("run.created", lambda world: over(world, "approve", dry_run=True)),
+    "undoRun": ("run.created", lambda world: over(world, "undo", dry_run=False)),
+    "undoMembershipCreditRuleVersion": ("run.created", lambda world: rule(world, "/undo")._replace(body={
+        "rule_version": 1, "from": "2031-01-01T00:00:00Z", "reason": "a test"})),
     "retryQuarantined": ("membership.retried", quarantined),
     "setSandboxClock": ("clock.moved", clock),
     "setMember": ("member.updated", member),
@@ -197,7 +209,7 @@ WITH_BODY = {
 AGAIN = {
     "createMembershipCreditRule", "updateMembershipCreditRule", "actionIssueMembershipCreditRuleCredits",
     "createMembershipType", "createReplay", "creditPoints", "createRedemption", "createWebhook",
-    "replayWebhookDelivery", "redeemCredit",
+    "replayWebhookDelivery", "redeemCredit", "undoRun", "undoMembershipCreditRuleVersion",
 }  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def test_a_guest_who_was_archived_gets_nothing_more() -> None:
         (ADA, Reason.ALREADY_ISSUED), (BEN, Reason.ALREADY_ISSUED), (ADA, Reason.ISSUED), (BEN, Reason.MEMBER_ARCHIVED),
     ]  # fmt: skip
     (by_hand,) = life.rules
-    given = [reason for reason, _ in issue_by_hand(life.history(at("2030-03-01")), by_hand, include_upcoming=False)]
+    given = [one.reason for one in issue_by_hand(life.history(at("2030-03-01")), by_hand, include_upcoming=False)]
     assert given == [Reason.HOLDS_LIVE_CREDIT, Reason.MEMBER_ARCHIVED]
 
 
@@ -189,5 +189,5 @@ def test_a_manual_issue_gives_nothing_before_the_sign_up_has_happened() -> None:
     """A sign-up that is told ahead of the clock counts from its time on (SEMANTICS 7)."""
     life = Life(signed_up_at=at("2030-02-01"), starts_on=date(2030, 2, 1))
     for now, expected in (("2030-01-31T23:59", Reason.NOT_DUE_YET), ("2030-02-01", Reason.ISSUED)):
-        told = [why for why, _ in issue_by_hand(life.history(at(now)), rule(version()), include_upcoming=True)]
+        told = [one.reason for one in issue_by_hand(life.history(at(now)), rule(version()), include_upcoming=True)]
         assert set(told) == {expected}

@@ -224,8 +224,8 @@ def by_hand(life: Life, outcome: Outcome, include_upcoming: bool) -> list[Credit
     """The credits that a manual issue of the first rule gives after a settling, taken over."""
     before = set(outcome.credits)
     history = life.history(outcome.now)
-    for _, new in issue_by_hand(history, life.rules_at(outcome.now)[0], include_upcoming=include_upcoming):
-        if new is not None:
+    for by_hand in issue_by_hand(history, life.rules_at(outcome.now)[0], include_upcoming=include_upcoming):
+        if (new := by_hand.new) is not None:
             outcome.issue(new)
     life.take(outcome)
     return [credit for key, credit in outcome.credits.items() if key not in before]

@@ -19,6 +19,12 @@ runs = Table(
     may("from_date", Date),
     may("to_date", Date),
     must("dry_run", Boolean),
+    may("plan_id", Uuid),
+    may("undoes_run_id", Uuid),
+    may("rule_version", Integer),
+    may("issued_from", Instant),
+    must("again", Boolean),
+    may("reason", Text),
     must("total", Integer),
     must("created_at", Instant),
     may("started_at", Instant),
@@ -40,6 +46,7 @@ run_batches = Table(
     may("finished_at", Instant),
     must("counts", JSONB),
     may("plan", JSONB),
+    must("planned", Integer),
 )
 
 verdicts = Table(

@@ -1,0 +1,102 @@
+"""Manual issue, as a run: for real, as a dry run, or as an approved plan says (SEMANTICS 9, 17)."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row
+
+from issuance.deciding.facts import Rule
+from issuance.deciding.history import History
+from issuance.deciding.manual_issue import ManualDecision, issue_by_hand
+from issuance.deciding.reasons import Reason
+from issuance.engine import limits, pipeline, plans
+from issuance.engine.facts import Membership, load
+from issuance.engine.outcomes import Outcome, outcome_of
+from issuance.engine.plans import Plan, Promise, Promises
+from issuance.engine.rules import RuleBook
+from issuance.tenancy import clock as clocks
+from issuance.tenancy.clock import BrandClock
+
+
+def issue(
+    connection: Connection,
+    run: Row[Any],
+    membership_ids: Sequence[UUID],
+    *,
+    attempt_counted: bool,
+    promises: Promises | None = None,
+) -> Counter[Reason]:
+    """Settle memberships, and issue the run's rule to their guests by hand. Counts by reason. `promises`: nothing but
+    what an approved plan says."""
+    by_hand = partial(_issue, run, promises)
+    return pipeline.settle_and(
+        connection, run.brand_id, membership_ids, run.run_id, by_hand, attempt_counted=attempt_counted
+    )
+
+
+def dry_run(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID]) -> tuple[Counter[Reason], Plan]:
+    """What `issue` would do, on paper. Counts by reason, and the plan."""
+    clock = clocks.read(connection, run.brand_id, hold=True)
+    rules = RuleBook(connection, run.brand_id, clock.zone)
+    counts: Counter[Reason] = Counter()
+    plan: Plan = []
+    size = limits.current.loaded
+    for some in (membership_ids[start : start + size] for start in range(0, len(membership_ids), size)):
+        for member in load(connection, run.brand_id, clock.zone, some):
+            of_types = rules.of(member.facts.types)
+            for rule, given in _by_hand(run, member, outcome_of(member, of_types, clock), of_types, clock):
+                counts[given.reason] += 1
+                period, place = (given.period_start, given.period_end), given.place
+                version = rule.latest.version
+                plan.append(plans.row(member, rule.credit_rule_id, version, place, period, given.reason))
+    return counts, plan
+
+
+def _by_hand(
+    run: Row[Any], member: Membership, outcome: Outcome, rules: Sequence[Rule], clock: BrandClock
+) -> Iterator[tuple[Rule, ManualDecision]]:
+    history = History(member.facts, list(outcome.credits.values()), clock.now)
+    for rule in rules:
+        # The run is only for memberships of the rule's present type, not for those of a type that it has left.
+        if rule.credit_rule_id == run.credit_rule_id and rule.latest.membership_type_id == history.types.now:
+            for given in issue_by_hand(history, rule, include_upcoming=run.include_upcoming):
+                yield rule, given
+
+
+def _issue(
+    run: Row[Any],
+    promises: Promises | None,
+    member: Membership,
+    outcome: Outcome,
+    rules: Sequence[Rule],
+    clock: BrandClock,
+) -> Counter[Reason]:
+    counts: Counter[Reason] = Counter()
+    decided = list(_by_hand(run, member, outcome, rules, clock))
+    if promises is not None:
+        kept = [_kept(member, promise, decided) for promise in promises.get(member.membership_id, ())]
+    else:
+        kept = [(given.reason, given) for _, given in decided]
+    for reason, given in kept:
+        counts[reason] += 1
+        if reason is Reason.ISSUED:
+            assert given is not None, "what is issued was decided"
+            assert given.new is not None, "what is issued has a credit"
+            outcome.issue(given.new)
+    return counts
+
+
+def _kept(
+    member: Membership, promise: Promise, decided: Sequence[tuple[Rule, ManualDecision]]
+) -> tuple[Reason, ManualDecision | None]:
+    """What becomes now of a guest who is promised a credit, and the reason it is counted under."""
+    for rule, given in decided:
+        if member.guest_ids[given.place] == promise.guest_id:
+            if given.reason is Reason.ISSUED:
+                return (plans.kept(promise, rule.latest.version, given.period_start) or Reason.ISSUED), given
+            return given.reason, given
+    places = {given.place for _, given in decided}
+    return (plans.gone(member, promise, places) if decided else Reason.OF_ANOTHER_TYPE), None

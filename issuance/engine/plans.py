@@ -1,0 +1,174 @@
+"""Plans: what a dry run would do, and its approval: a run that does just that (SEMANTICS 17).
+
+A row of a plan keeps ids; names are looked up when it is read.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import date
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.deciding.reasons import Reason
+from issuance.engine import runs
+from issuance.engine.facts import Membership
+from issuance.errors import NotAPlan, NotFound
+from issuance.tenancy import clock as clocks
+
+#: What a batch keeps of a plan: rows, or ids of credits.
+Plan = list[Any]
+
+_SIZE = text("SELECT sum(planned) FROM run_batches WHERE brand_id = :brand_id AND run_id = :run_id")
+# Only the batches that the page lies in are read.
+_PAGE = text("""
+    SELECT planned.value
+      FROM (SELECT batch, planned, sum(planned) OVER (ORDER BY batch) - planned AS before
+              FROM run_batches WHERE brand_id = :brand_id AND run_id = :run_id) sizes
+      JOIN run_batches b USING (batch), jsonb_array_elements(b.plan) WITH ORDINALITY AS planned (value, place)
+     WHERE b.brand_id = :brand_id AND b.run_id = :run_id
+       AND before < :offset + :limit AND before + sizes.planned > :offset
+       AND before + place > :offset AND before + place <= :offset + :limit
+     ORDER BY b.batch, place
+""")
+_GUESTS = text("""
+    SELECT membership_id, guest_id AS id, name, lead_booker FROM guests
+     WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+""")
+_APPROVED = text("SELECT run_id FROM runs WHERE brand_id = :brand_id AND plan_id = :plan_id")
+# The batches of the plan are those of its approval, as far as they give anything.
+_BATCHES = text("""
+    WITH cut AS (
+         INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size)
+         SELECT :brand_id, :run_id, batch, (array_agg(id ORDER BY id))[1], (array_agg(id ORDER BY id DESC))[1], count(*)
+           FROM (SELECT DISTINCT b.batch, CAST(row ->> 'membership_id' AS uuid) AS id
+                   FROM run_batches b, jsonb_array_elements(b.plan) row
+                  WHERE b.brand_id = :brand_id AND b.run_id = :plan_id AND row ->> 'reason' = 'issued') promised
+          GROUP BY batch
+      RETURNING size)
+    UPDATE runs
+       SET state = 'running', started_at = clock_timestamp(), total = (SELECT coalesce(sum(size), 0) FROM cut)
+     WHERE brand_id = :brand_id AND run_id = :run_id
+""")
+_PROMISED = text("""
+    SELECT CAST(row ->> 'membership_id' AS uuid) AS membership_id, CAST(row ->> 'credit_rule_id' AS uuid) AS rule_id,
+           CAST(row ->> 'rule_version' AS integer) AS version, CAST(row ->> 'guest_id' AS uuid) AS guest_id,
+           CAST(row ->> 'period_start' AS date) AS period_start
+      FROM run_batches mine
+      JOIN run_batches b ON (b.brand_id, b.run_id, b.batch) = (mine.brand_id, :plan_id, mine.batch),
+           jsonb_array_elements(b.plan) row
+     WHERE mine.brand_id = :brand_id AND mine.run_id = :run_id
+       AND mine.first_id <= :last_id AND mine.last_id >= :first_id
+       AND row ->> 'reason' = 'issued' AND CAST(row ->> 'membership_id' AS uuid) BETWEEN :first_id AND :last_id
+""")
+
+
+class Promise(NamedTuple):
+    """A credit that a plan says is issued."""
+
+    rule_id: UUID
+    guest_id: UUID
+    period_start: date
+    version: int
+
+
+#: By membership.
+Promises = dict[UUID, list[Promise]]
+
+
+def row(
+    member: Membership,
+    credit_rule_id: UUID,
+    version: int | None,
+    place: int,
+    period: tuple[date, date | None],
+    reason: Reason,
+) -> dict[str, Any]:
+    """A row of a dry run's plan: what it decided about one guest and one period of a rule."""
+    start, end = period
+    return {
+        "membership_id": str(member.membership_id),
+        "credit_rule_id": str(credit_rule_id),
+        "rule_version": version,
+        "guest_id": str(member.guest_ids[place]),
+        "period_start": start.isoformat(),
+        "period_end": None if end is None else end.isoformat(),
+        "outcome": reason.outcome.value,
+        "reason": reason.value,
+    }
+
+
+def page(
+    connection: Connection, brand_id: UUID, run_id: UUID, page: int, per_page: int
+) -> tuple[list[dict[str, Any]], int]:
+    """One page of what a dry run would do, or of the redeemed credits that an undo found, as they are now; and how many
+    there are. Raises NotFound."""
+    run = runs.read(connection, brand_id, run_id)
+    which = {"brand_id": brand_id, "run_id": run_id, "limit": per_page, "offset": (page - 1) * per_page}
+    rows = list(connection.scalars(_PAGE, which))
+    if run["kind"] == "undo":
+        now = clocks.read(connection, brand_id).now
+        shown = credits.by_id(connection, brand_id, [UUID(credit_id) for credit_id in rows], now)
+        rows = list(shown.values())
+    else:
+        _name_guests(connection, brand_id, rows)
+    return rows, int(connection.scalar(_SIZE, which) or 0)
+
+
+def _name_guests(connection: Connection, brand_id: UUID, rows: Collection[dict[str, Any]]) -> None:
+    ids = list({UUID(row["membership_id"]) for row in rows})
+    found = connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids}).mappings() if ids else ()
+    guests = {(str(guest["membership_id"]), str(guest["id"])): guest for guest in found}
+    for planned in rows:
+        guest_id = planned.pop("guest_id")
+        known = guests.get((planned["membership_id"], guest_id))
+        # One who was named a moment ago is known by name once the membership is settled.
+        name, lead_booker = ("", False) if known is None else (known["name"], known["lead_booker"])
+        planned["guest"] = {"id": guest_id, "name": name, "lead_booker": lead_booker}
+
+
+def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | None) -> UUID:
+    """Accept the run that does what a plan says; approved again it is the same run. Raises NotFound, NotAPlan."""
+    plan = runs.hold(connection, brand_id, run_id)
+    if plan is None:
+        raise NotFound("There is no such run.")
+    if plan.kind not in ("issue", "replay") or not plan.dry_run or plan.state != "finished":
+        raise NotAPlan
+    approved = connection.scalar(_APPROVED, {"brand_id": brand_id, "plan_id": run_id})
+    if approved is not None:
+        return UUID(str(approved))
+    says = {
+        name: getattr(plan, name)
+        for name in ("kind", "credit_rule_id", "membership_type_id", "membership_id", "include_upcoming")
+    }
+    span = {"first": plan.from_date, "last": plan.to_date}
+    return runs.start(connection, brand_id, **says, **span, plan_id=run_id, reason=reason)
+
+
+def cut(connection: Connection, run: Row[Any]) -> None:
+    """Cut an approval into batches."""
+    connection.execute(_BATCHES, {"brand_id": run.brand_id, "run_id": run.run_id, "plan_id": run.plan_id})
+
+
+def promised(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> Promises:
+    """What the plan that a run does says of the memberships within a range of ids."""
+    within = {"first_id": first_id, "last_id": last_id, "plan_id": run.plan_id}
+    found: Promises = {}
+    for said in connection.execute(_PROMISED, {"brand_id": run.brand_id, "run_id": run.run_id, **within}):
+        promise = Promise(said.rule_id, said.guest_id, said.period_start, said.version)
+        found.setdefault(said.membership_id, []).append(promise)
+    return found
+
+
+def kept(promise: Promise, version: int, period_start: date) -> Reason | None:
+    """Why a credit that would be issued now is another than the one that was promised; None: it is that one."""
+    if period_start != promise.period_start:
+        return Reason.PERIOD_OVER
+    return None if version == promise.version else Reason.VERSION_NOT_IN_FORCE
+
+
+def gone(member: Membership, promise: Promise, places: Iterable[int]) -> Reason:
+    """Why nothing at all is decided any more about what was promised. `places`: who is on the order now."""
+    on_order = member.guest_ids.index(promise.guest_id) in places if promise.guest_id in member.guest_ids else False
+    return Reason.NOT_DUE_YET if on_order else Reason.GUEST_REMOVED

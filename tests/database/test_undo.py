@@ -1,0 +1,257 @@
+"""Undo: of a run, or of a rule version from an instant on (SEMANTICS 17)."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Barrier
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from issuance.catalog import rules
+from issuance.catalog.rules import CreditRuleChange
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.database.connections import transaction
+from issuance.engine import batches, limits, plans, run_work, runs, undos
+from issuance.errors import Conflict, Invalid, IssuanceError, NotFound
+from issuance.members import redemptions
+from issuance.members.redemptions import Booking, redeem_credit
+from tests.database.clubs import Club, at
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five memberships a batch."""
+    monkeypatch.setattr(limits, "current", replace(limits.current, batch=5))
+
+
+def undo(club: Club, run_id: UUID) -> dict[str, Any]:
+    """The undo of a run, done."""
+    with transaction(club.engine, club.brand_id) as connection:
+        undo_id = undos.start_of_run(connection, club.brand_id, run_id, "a mistake")
+    club.work(undo_id)
+    return club.run(undo_id)
+
+
+def undo_version(club: Club, version: int, since: str) -> dict[str, Any]:
+    """The undo of a version, done."""
+    with transaction(club.engine, club.brand_id) as connection:
+        undo_id = undos.start_of_version(connection, club.brand_id, club.rule_id, version, at(since), "a mistake")
+    club.work(undo_id)
+    return club.run(undo_id)
+
+
+def redeem(club: Club, *, run_id: UUID | None = None, most: int = 1) -> list[str]:
+    """Use credits once each, of a run if one is named; their codes."""
+    codes = [
+        row.code
+        for row in club.rows(
+            "SELECT code FROM credits WHERE CAST(:run AS uuid) IS NULL OR run_id = :run ORDER BY credit_id LIMIT :most",
+            run=run_id,
+            most=most,
+        )
+    ]
+    for code in codes:
+        with transaction(club.engine, club.brand_id) as connection:
+            redeem_credit(connection, club.brand_id, code, Booking())
+    return codes
+
+
+def by_who(club: Club) -> dict[str | None, int]:
+    """How many credits there are by who revoked them."""
+    return {row.who: row.n for row in club.rows("SELECT revoked_by AS who, count(*) AS n FROM credits GROUP BY 1")}
+
+
+def test_what_a_run_issued_is_taken_back_for_good(club: Club) -> None:
+    """Its unredeemed credits are revoked by the operator; other runs' stay; redeemed ones are listed."""
+    club.sign_up(12)
+    run = club.issue()
+    assert run["counts"] == {"holds_live_credit": 12}
+    club.move_clock("2031-02-28")
+    sweep = club.sweep()
+    assert sweep is not None
+    assert sweep["counts"] == {"issued": 12}
+    (code,) = redeem(club, run_id=sweep["id"])
+    undone = undo(club, sweep["id"])
+    assert (undone["kind"], undone["state"], undone["counts"]) == (
+        "undo",
+        "finished",
+        {"revoked": 11, "already_redeemed": 1},
+    )
+    assert by_who(club) == {None: 13, "operator": 11}
+    with transaction(club.engine, club.brand_id) as connection:
+        rows, total = plans.page(connection, club.brand_id, undone["id"], 1, 25)
+    assert (total, [row["code"] for row in rows], rows[0]["status"]) == (1, [code], "redeemed")
+
+
+def test_nothing_issues_it_again(club: Club) -> None:
+    """No sweep, no replay; a further manual issue is the operator's word and gives another, numbered one."""
+    club.sign_up(3)
+    club.move_clock("2031-02-28")
+    sweep = club.sweep()
+    assert sweep is not None
+    undo(club, sweep["id"])
+    assert club.replay()["counts"] == {"already_issued": 6}
+    assert by_who(club) == {None: 3, "operator": 3}
+    club.move_clock("2031-03-31")
+    again = club.sweep()
+    assert again is not None
+    assert again["counts"] == {"issued": 3}
+
+
+def test_undoing_twice_counts_nothing(club: Club) -> None:
+    """The second is a run that counts 0; but a use that was cancelled meanwhile is taken back then."""
+    club.sign_up(3)
+    club.move_clock("2031-02-28")
+    sweep = club.sweep()
+    assert sweep is not None
+    redeem(club, run_id=sweep["id"])
+    assert undo(club, sweep["id"])["counts"] == {"revoked": 2, "already_redeemed": 1}
+    assert undo(club, sweep["id"])["counts"] == {}
+    ((redemption_id,),) = club.rows("SELECT redemption_id FROM redemptions")
+    with transaction(club.engine, club.brand_id) as connection:
+        redemptions.move(connection, club.brand_id, redemption_id, "CANCELED")
+    assert undo(club, sweep["id"])["counts"] == {"revoked": 1}
+
+
+def test_one_with_uses_left_is_unredeemed(new_club: Callable[..., Club]) -> None:
+    """A multi-use credit that was used and is not used up is taken back; used up it is listed."""
+    club = new_club(multi_use=True, max_uses=2)
+    club.sign_up(3)
+    redeem(club, most=2)
+    redeem(club, most=1)
+    counts = undo_version(club, 1, "2031-01-31T12:00")["counts"]
+    assert counts == {"revoked": 2, "already_redeemed": 1}
+    club.engine.dispose()
+
+
+def test_what_is_gone_is_counted_and_what_facts_took_back_never_comes_again(new_club: Callable[..., Club]) -> None:
+    """Expired and revoked credits are `already_gone`; a charge that succeeds again brings none of them back."""
+    club = new_club("external", roll_over=False)
+    (member, other) = club.sign_up(2)
+    charge = {"charge_id": "c", "period_start": "2031-02-28", "membership_id": str(member)}
+    club.move_clock("2031-02-28")
+    club.tell("charge.succeeded", "2031-02-28T00:00", charge)
+    club.settle([member])
+    club.tell("charge.failed", "2031-02-28T01:00", charge)
+    club.settle([member])
+    club.rows("UPDATE brands SET clock_now = '2031-02-28T02:00Z'")
+    club.settle([member, other])
+    assert by_who(club) == {None: 2, "facts": 1}
+    assert undo_version(club, 1, "2031-01-01")["counts"] == {"already_gone": 3}
+    assert by_who(club) == {None: 2, "operator": 1}
+    club.tell("charge.succeeded", "2031-02-28T03:00", charge)
+    club.settle([member])
+    assert by_who(club) == {None: 2, "operator": 1}
+    club.engine.dispose()
+
+
+def test_of_a_version_only_what_was_issued_from_the_instant_on(club: Club) -> None:
+    """Credits stamped with that version and issued at or after it; the version stays, and so does what others gave."""
+    club.sign_up(2)
+    club.move_clock("2031-02-10")
+    with transaction(club.engine, club.brand_id) as connection:
+        change = CreditRuleChange(coupon_name="Tripled", include_upcoming=True)
+        rules.change(connection, club.brand_id, club.rule_id, change)
+    for month in ("2031-02-28", "2031-03-31"):
+        club.move_clock(month)
+        club.sweep()
+    assert undo_version(club, 1, "2031-02-01")["counts"] == {}
+    assert undo_version(club, 2, "2031-03-31")["counts"] == {"revoked": 2}
+    assert undo_version(club, 2, "2031-02-28")["counts"] == {"revoked": 2, "already_gone": 2}
+    assert by_who(club) == {None: 2, "operator": 4}
+    club.move_clock("2031-04-30")
+    sweep = club.sweep()
+    assert sweep is not None
+    assert sweep["counts"] == {"issued": 2}
+
+
+def test_only_runs_that_issue_and_are_over_are_undone(club: Club) -> None:
+    """409 of a dry run and of an undo, and of a run that is under way; unknown ones are not found."""
+    club.sign_up(6)
+    dry = club.replay(dry_run=True)
+    real = club.replay()
+    undone = undo(club, real["id"])
+    waiting = club.replay(work=False)
+    with transaction(club.engine, club.brand_id) as connection:
+        for run_id in (dry["id"], undone["id"], waiting["id"]):
+            with pytest.raises(Conflict):
+                undos.start_of_run(connection, club.brand_id, run_id, "x")
+        with pytest.raises(NotFound):
+            undos.start_of_run(connection, club.brand_id, uuid4(), "x")
+        with pytest.raises(NotFound):
+            undos.start_of_version(connection, club.brand_id, uuid4(), 1, at("2031-01-01"), "x")
+        with pytest.raises(Invalid):
+            undos.start_of_version(connection, club.brand_id, club.rule_id, 2, at("2031-01-01"), "x")
+
+
+def test_a_cancelled_run_issues_nothing_after_its_undo(club: Club) -> None:
+    """Whoever had claimed one of its batches finds the claim outdated."""
+    club.sign_up(6)
+    club.rows("DELETE FROM credits")
+    run_id = club.replay(work=False)["id"]
+    with transaction(club.engine, club.brand_id) as connection:
+        run = runs.hold(connection, club.brand_id, run_id)
+        assert run is not None
+        run_work.plan(connection, run)
+        ids = {"brand_id": club.brand_id, "run_id": run_id}
+        claimed = connection.execute(batches._CLAIM, ids).one()
+        runs.cancel(connection, club.brand_id, run_id)
+    assert undo(club, run_id)["counts"] == {}
+    batches._work(club.engine, run, claimed)
+    assert club.rows("SELECT * FROM credits") == []
+
+
+def test_undo_works_for_deleted_rules(club: Club) -> None:
+    """A deleted rule is not there any more, but undo still knows it."""
+    club.sign_up(2)
+    with transaction(club.engine, club.brand_id) as connection:
+        rules.delete(connection, club.brand_id, club.rule_id)
+    assert undo_version(club, 1, "2031-01-01")["counts"] == {"revoked": 2}
+
+
+@pytest.mark.parametrize("rival", ["redeem", "revoke"])
+def test_a_race_for_a_credit_has_one_winner(club: Club, rival: str) -> None:
+    """Redeemed or revoked by hand while it is undone: one of the two, and the counts say which."""
+    seen = set()
+    for _ in range(30):
+        club.rows("DELETE FROM redemptions")
+        club.rows("DELETE FROM credits")
+        (member,) = club.sign_up(1)
+        code = club.value("SELECT code FROM credits WHERE membership_id = :id", id=member)
+        with transaction(club.engine, club.brand_id) as connection:
+            run_id = undos.start_of_version(connection, club.brand_id, club.rule_id, 1, at("2031-01-01"), "x")
+        start = Barrier(2)
+
+        def till(code: str = code, start: Barrier = start) -> bool:
+            start.wait()
+            try:
+                with transaction(club.engine, club.brand_id) as connection:
+                    if rival == "redeem":
+                        redeem_credit(connection, club.brand_id, code, Booking())
+                    else:
+                        credits.revoke(connection, club.brand_id, code, "by hand")
+            except IssuanceError:
+                return False
+            return True
+
+        def chair(run_id: UUID = run_id, start: Barrier = start) -> dict[str, int]:
+            start.wait()
+            club.work(run_id)
+            return dict(club.run(run_id)["counts"])
+
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.submit(till), pool.submit(chair)
+            won, counts = first.result(), second.result()
+        row = club.rows("SELECT redeemed_at, revoked_reason FROM credits")[0]
+        if rival == "redeem":
+            assert (
+                won == (row.redeemed_at is not None) == (row.revoked_reason is None) == (counts.get("revoked") is None)
+            )
+        else:
+            assert (row.revoked_reason == "by hand") == won == (counts.get("revoked") is None)
+        seen.add(won)
+        if len(seen) == 2:
+            return
+    pytest.skip(f"only one order was seen: {seen}")
