@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("--credits", type=int, default=10_000_000, help="how many credits the club has")
     parser.add_argument("--seconds", type=float, default=20, help="how long each stage lasts")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--since", metavar="COMMIT", help="upgrade from this commit, not by a migration made up")
     args = parser.parse_args()
     log.set_up("console", "warning")
     for given in SERVERS:
@@ -37,6 +38,7 @@ def main() -> int:
                 seconds=args.seconds,
                 seed=args.seed,
                 say=_say,
+                since=args.since,
             )
             wrong = campaign.run().wrong()
     for line in wrong:

@@ -110,6 +110,13 @@ class Version:
                 process.wait()
         self._running.clear()
 
+    def python(self, program: str, *arguments: object) -> str:
+        """Runs a program on this version's modules; what it prints."""
+        command = [sys.executable, "-c", program, *map(str, arguments)]
+        ran = subprocess.run(command, cwd=self.folder, env=self.environment(), text=True, stdout=subprocess.PIPE)
+        assert ran.returncode == 0, f"{self.name} could not do it"
+        return ran.stdout.splitlines()[-1]
+
     def command(self, arguments: Sequence[str]) -> "subprocess.Popen[str]":
         """`issuance …` of this version; what it says goes to a pipe."""
         command = [sys.executable, "-m", "issuance.cli", *arguments]
