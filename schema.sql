@@ -173,6 +173,23 @@ CREATE TABLE IF NOT EXISTS coupons (
     CONSTRAINT coupons_discount_in_range CHECK (discount_value >= 0 AND (discount_type = 'amount' OR discount_value <= 100))
 );
 
+-- What members can redeem beside the credits that they hold: for points, for a credit of a coupon, or for nothing.
+CREATE TABLE IF NOT EXISTS offers (
+    brand_id     uuid NOT NULL REFERENCES brands,
+    offer_id     text NOT NULL,
+    name         text NOT NULL,
+    points_price bigint,
+    -- Of which tiers a member must be one; NULL: any, or none.
+    tiers        text[],
+    coupon_id    text,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    updated_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, offer_id),
+    CONSTRAINT offers_of_coupon FOREIGN KEY (brand_id, coupon_id) REFERENCES coupons,
+    CONSTRAINT offers_price_positive CHECK (points_price > 0),
+    CONSTRAINT offers_tiers_are_some CHECK (cardinality(tiers) > 0)
+);
+
 CREATE TABLE IF NOT EXISTS credit_rules (
     brand_id       uuid NOT NULL REFERENCES brands,
     credit_rule_id uuid NOT NULL,
@@ -546,7 +563,7 @@ CREATE OR REPLACE TRIGGER guests_stay BEFORE DELETE OR UPDATE OF brand_id, membe
 CREATE OR REPLACE TRIGGER rule_versions_stay BEFORE DELETE OR UPDATE OF brand_id, credit_rule_id, version ON rule_versions
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
--- One use of a credit, or of points.
+-- One use of a credit, of points, or of an offer that costs nothing.
 CREATE TABLE IF NOT EXISTS redemptions (
     brand_id         uuid NOT NULL REFERENCES brands,
     redemption_id    uuid NOT NULL,
@@ -562,9 +579,12 @@ CREATE TABLE IF NOT EXISTS redemptions (
     status           text NOT NULL DEFAULT 'SUBMITTED',
     created_at       timestamptz NOT NULL,
     updated_at       timestamptz NOT NULL DEFAULT now(),
+    -- The offer that was named: of the brand's by its id, which may be gone since, or a credit by its code.
+    offer_id         text,
     PRIMARY KEY (brand_id, redemption_id),
     CONSTRAINT redemptions_of_credit FOREIGN KEY (brand_id, credit_id) REFERENCES credits,
-    CONSTRAINT redemptions_of_credit_or_points CHECK ((credit_id IS NULL) <> (points IS NULL)),
+    CONSTRAINT redemptions_of_something CHECK (num_nonnulls(credit_id, points) < 2
+        AND num_nonnulls(credit_id, points, offer_id) > 0 AND num_nonnulls(credit_id, member_id) > 0),
     CONSTRAINT redemptions_points_of_member CHECK (points IS NULL OR (points > 0 AND member_id IS NOT NULL)),
     CONSTRAINT redemptions_end_after_start CHECK (end_at >= start_at),
     CONSTRAINT redemptions_status_known CHECK (status IN (
@@ -573,6 +593,9 @@ CREATE TABLE IF NOT EXISTS redemptions (
 CREATE INDEX IF NOT EXISTS redemptions_by_credit ON redemptions (brand_id, credit_id);
 CREATE INDEX IF NOT EXISTS redemptions_latest ON redemptions (brand_id, created_at, redemption_id);
 CREATE INDEX IF NOT EXISTS redemptions_by_member ON redemptions (brand_id, member_id, created_at, redemption_id);
+-- A member books an offer once at a time.
+CREATE UNIQUE INDEX IF NOT EXISTS redemptions_one_open_of_offer ON redemptions (brand_id, member_id, offer_id)
+    WHERE offer_id IS NOT NULL AND status NOT IN ('COMPLETED', 'CANCELED');
 
 -- Guests and redemptions name people who are there and stay: guests_of_member and redemptions_of_member, asked once a
 -- statement. A foreign key would lock the person, whom archiving locks before orders and credits: settling and
@@ -790,4 +813,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0006'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0007'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -78,6 +78,12 @@ class InvalidTransition(Conflict):
     code = "invalid_transition"
 
 
+class RedemptionAlreadyExists(Conflict):
+    """The member has a redemption of this offer that is neither COMPLETED nor CANCELED."""
+
+    code = "redemption_already_exists"
+
+
 class IdempotencyKeyReused(Conflict):
     """This Idempotency-Key was sent with another request before."""
 
@@ -162,6 +168,12 @@ class CreditUnknown(Invalid):
     """There is no such credit, or it is not this member's."""
 
     code = "credit_not_found"
+
+
+class OfferUnavailable(Invalid):
+    """There is no such offer for this member now."""
+
+    code = "offer_unavailable"
 
 
 class SchemaBehind(IssuanceError):

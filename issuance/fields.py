@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    StrictInt,
     StrictStr,
     StringConstraints,
     WithJsonSchema,
@@ -23,6 +24,9 @@ from pydantic_core import ErrorDetails
 
 #: No date of a membership lies outside these years; it keeps every calendar finite and every instant storable.
 FIRST_YEAR, LAST_YEAR = 1900, 2199
+
+#: The most points that one call credits or spends.
+MOST_POINTS_AT_ONCE = 10**12
 
 Moment = TypeVar("Moment")
 
@@ -105,6 +109,11 @@ def _timezone(name: str) -> str:
     return name
 
 
+def _whole(value: object) -> object:
+    # JSON has only one kind of number: 5.0 is 5.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _number(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         raise ValueError("must be a number")
@@ -156,6 +165,7 @@ Amount = Annotated[
 #: The use at which a multi-use credit is redeemed, and into how many further periods a credit rolls over (SEMANTICS 6).
 MaxUses = Annotated[int, Field(strict=True, ge=2, le=1000)]
 RollOverLimit = Annotated[int, Field(strict=True, ge=1, le=60)]
+Points = Annotated[StrictInt, Field(ge=1, le=MOST_POINTS_AT_ONCE, examples=[100]), BeforeValidator(_whole)]
 #: Any JSON that PostgreSQL can keep.
 PlainJson = Annotated[Any, AfterValidator(_plain_json)]
 PlainObject = Annotated[dict[str, Any], AfterValidator(_plain_json)]

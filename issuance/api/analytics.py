@@ -47,6 +47,20 @@ class AnalyticsSummary(CamelModel):
     redemptions: RedemptionTotals
 
 
+class OfferAnalytics(CamelModel):
+    """What became of an offer of the brand's, of all credits of a coupon, or of what was else named as an offer."""
+
+    offer_id: str = Field(alias="offerId", description="The offer's id, the coupon's, or the word that was given")
+    signups: int = Field(description="All redemptions of it")
+    completions: int
+    cancellations: int
+    points_spent: int = Field(description="Less what was refunded")
+
+
+class OffersAnalytics(CamelModel):
+    offers: list[OfferAnalytics]
+
+
 class PointsBucket(CamelModel):
     start_time: datetime
     end_time: datetime
@@ -76,6 +90,13 @@ def get_analytics_summary(caller: Reader) -> Any:
     """Totals of members, points and redemptions."""
     with caller.transaction() as connection:
         return analytics.summary(connection, caller.brand_id)
+
+
+@router.get("/v1/analytics/offers", operation_id="analyticsOffers", response_model=OffersAnalytics)
+def get_analytics_offers(caller: Reader) -> Any:
+    """What became of each offer, the most booked first: at most 1000."""
+    with caller.transaction() as connection:
+        return {"offers": analytics.by_offer(connection, caller.brand_id)}
 
 
 @router.get("/v1/analytics/timeseries", operation_id="analyticsTimeseries", response_model=PointsSeries)

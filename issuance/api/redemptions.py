@@ -1,4 +1,4 @@
-"""`/v1/offers` and `/v1/redemptions`: what members can use, and have used (SEMANTICS 11)."""
+"""`/v1/redemptions`: what members have used (SEMANTICS 11)."""
 
 from datetime import datetime
 from typing import Any
@@ -13,8 +13,9 @@ from issuance.api.callers import MemberReader, MemberWriter, Writer
 from issuance.api.camel import About, CamelModel, Cursor, Limit
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
-from issuance.api.wallets import Points, member_of
-from issuance.fields import CamelBody, Identifier, Instant, Name, Offer, Reference
+from issuance.api.wallets import member_of
+from issuance.catalog import offers as catalog
+from issuance.fields import CamelBody, Identifier, Instant, Name, Offer, Points, Reference
 from issuance.members import offers, redemptions
 from issuance.members.redemptions import Booking, Status
 
@@ -22,7 +23,7 @@ router = APIRouter(prefix="/v1", tags=["redemptions"], route_class=KeyedRoute, r
 
 
 class Redemption(CamelModel):
-    """One use of a credit or of points."""
+    """One use of a credit, of points or of an offer."""
 
     id: UUID
     status: Status
@@ -42,25 +43,6 @@ class RedemptionPage(CamelModel):
     next_cursor: str | None
 
 
-class OfferToMember(CamelModel):
-    """One of the member's live credits, as something to redeem. Its `id` is the credit's code."""
-
-    id: str
-    title: str
-    description: str
-    short_description: str
-    kind: str
-    type: str = Field(description="The discount's: amount or percent")
-    points_price: int | None
-    expires_at: datetime | None
-    images: list[str]
-
-
-class OfferPage(CamelModel):
-    data: list[OfferToMember]
-    next_cursor: str | None
-
-
 #: What the validator of a redemption refuses, as far as JSON Schema can express it.
 _OF_ONE_THING: JsonDict = {
     "if": {"required": ["creditCode"], "properties": {"creditCode": {"type": "string"}}},
@@ -73,14 +55,14 @@ _OF_ONE_THING: JsonDict = {
 
 
 class RedemptionBody(CamelBody):
-    """Of a credit, by `creditCode`, or by `offer` alone; or of `points`. `endAt` is not before `startAt`.
+    """Of an `offer`, at what it costs; of a credit, by `creditCode`; or of `points`. `endAt` is not before `startAt`.
 
-    `externalUserID`: whose they are, needed for points with an organisation key.
+    `externalUserID`: who books it, needed with an organisation key for anything but a credit.
     """
 
     model_config = ConfigDict(json_schema_extra=_OF_ONE_THING)
 
-    offer: Offer | None = Field(None, description="What it is for; alone, the id of one of the member's offers")
+    offer: Offer | None = Field(None, description="An offer's id; beside a credit or points, any word")
     credit_code: Name | None = None
     points: Points | None = None
     external_user_id: Identifier | None = None
@@ -107,15 +89,6 @@ class RedemptionChange(CamelBody):
     status: Status
 
 
-@router.get("/offers", operation_id="listOffers", response_model=OfferPage, responses=documented(404))
-def list_offers(caller: MemberReader, external_user_id: About = None, limit: Limit = 25, cursor: Cursor = None) -> Any:
-    """What a member can redeem now, the latest first."""
-    member = member_of(caller, external_user_id)
-    with caller.transaction() as connection:
-        rows, following = offers.page(connection, caller.brand_id, member, limit, cursor)
-    return {"data": rows, "next_cursor": following}
-
-
 @router.post(
     "/redemptions",
     operation_id="createRedemption",
@@ -124,15 +97,25 @@ def list_offers(caller: MemberReader, external_user_id: About = None, limit: Lim
     responses=documented(404, 409),
 )
 def create_redemption(caller: MemberWriter, body: RedemptionBody) -> Any:
-    """Use a credit, or spend points. 409 says why a credit can not be used; 422 INSUFFICIENT_POINTS."""
+    """Book an offer, use a credit, or spend points. 409 REDEMPTION_ALREADY_EXISTS: the member has booked the offer, and
+    that is neither COMPLETED nor CANCELED; other codes say why a credit can not be used. 422 OFFER_UNAVAILABLE,
+    INSUFFICIENT_POINTS."""
+    brand_id, booking = caller.brand_id, body.booking
     with caller.transaction() as connection:
+        offer = catalog.find(connection, brand_id, body.offer) if body.offer else None
+        if offer is not None:
+            member = member_of(caller, body.external_user_id)
+            return offers.redeem(
+                connection, brand_id, offer, member, booking, points=body.points, code=body.credit_code
+            )
         if body.points is not None:
             member = member_of(caller, body.external_user_id)
-            return redemptions.redeem_points(connection, caller.brand_id, body.points, member, body.booking)
-        code = body.credit_code or body.offer
-        assert code, "one of the three"
+            return redemptions.redeem_points(connection, brand_id, body.points, member, booking)
         holder = caller.about(body.external_user_id)
-        return redemptions.redeem_credit_of(connection, caller.brand_id, code, holder, body.booking)
+        if body.credit_code is not None:
+            return redemptions.redeem_credit_of(connection, brand_id, body.credit_code, holder, booking)
+        assert body.offer, "one of the three"
+        return offers.redeem_credit(connection, brand_id, body.offer, holder, booking)
 
 
 @router.get("/redemptions", operation_id="listRedemptions", response_model=RedemptionPage)

@@ -1,30 +1,22 @@
 """`/v1/wallet`, and `/v1/eligibility`: a member's points (reference: Member management)."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BeforeValidator, Field, StrictInt
+from pydantic import Field
 
 from issuance.api.callers import Caller, MemberReader, Writer
 from issuance.api.camel import About, CamelModel, Cursor, Limit
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
 from issuance.errors import MemberNotFound
-from issuance.fields import CamelBody, Identifier, Reason
+from issuance.fields import CamelBody, Identifier, Points, Reason
 from issuance.members import members, wallets
-from issuance.members.wallets import MOST_AT_ONCE, EntryType
+from issuance.members.wallets import EntryType
 
 router = APIRouter(prefix="/v1", tags=["points"], route_class=KeyedRoute, responses=documented(401, 403, 404, 422))
-
-
-def _whole(value: object) -> object:
-    # JSON has only one kind of number: 5.0 is 5.
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-Points = Annotated[StrictInt, Field(ge=1, le=MOST_AT_ONCE, examples=[100]), BeforeValidator(_whole)]
 
 
 class Currency(CamelModel):

@@ -18,6 +18,8 @@ from issuance.tenancy import clock
 Interval = Literal["day", "week", "month"]
 #: The most buckets that one answer has.
 MOST_BUCKETS = 1000
+#: The most offers that one answer has.
+MOST_OFFERS = 1000
 
 _TOTALS = text("""
     SELECT (SELECT count(*) FROM members
@@ -25,6 +27,23 @@ _TOTALS = text("""
            coalesce(sum(amount) FILTER (WHERE type = 'credit'), 0) AS points_minted,
            coalesce(-sum(amount) FILTER (WHERE type IN ('spend', 'refund')), 0) AS points_spent
       FROM ledger_entries WHERE brand_id = :brand_id
+""")
+# What was booked is an offer of the brand's by its id, a credit by its coupon, and else the word that was given.
+_BY_OFFER = text("""
+    WITH booked AS (
+        SELECT CASE WHEN r.credit_id IS NULL OR r.offer_id <> c.code THEN coalesce(r.offer_id, nullif(r.offer, ''))
+                    ELSE c.coupon_id END AS offer_id,
+               r.status, r.points
+          FROM redemptions r LEFT JOIN credits c USING (brand_id, credit_id)
+         WHERE r.brand_id = :brand_id
+         UNION ALL
+        SELECT offer_id, NULL, NULL FROM offers WHERE brand_id = :brand_id)
+    SELECT offer_id, count(status) AS signups,
+           count(*) FILTER (WHERE status = 'COMPLETED') AS completions,
+           count(*) FILTER (WHERE status = 'CANCELED') AS cancellations,
+           coalesce(sum(points) FILTER (WHERE status <> 'CANCELED'), 0) AS points_spent
+      FROM booked WHERE offer_id IS NOT NULL
+     GROUP BY offer_id ORDER BY signups DESC, offer_id LIMIT :most
 """)
 # width_bucket: the bucket is the one whose start was the last to pass; 0 and the last are outside.
 _POINTS = text("""
@@ -88,6 +107,13 @@ def summary(connection: Connection, brand_id: UUID) -> dict[str, Any]:
         "completion_rate": counts["COMPLETED"] / total if total else 0.0,
         "redemptions": {**{status.lower(): number for status, number in counts.items()}, "total": total},
     }
+
+
+def by_offer(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
+    """What became of each offer, the most booked first, at most MOST_OFFERS; those of the brand's that nobody has
+    booked are there too. Points spent are net of refunds."""
+    rows = connection.execute(_BY_OFFER, {"brand_id": brand_id, "most": MOST_OFFERS}).mappings()
+    return [{**row, "points_spent": int(row["points_spent"])} for row in rows]
 
 
 def points(connection: Connection, brand_id: UUID, window: Window) -> list[dict[str, Any]]:

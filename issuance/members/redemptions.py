@@ -1,4 +1,4 @@
-"""Redemptions: one use each of a credit or of points, and the way it takes (SEMANTICS 11)."""
+"""Redemptions: one use each of a credit, of points or of an offer, and the way it takes (SEMANTICS 11)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
+from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection, and_, bindparam, case, func, insert, not_, null, or_, select, text, update
+from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
 from issuance import audit
@@ -17,7 +19,7 @@ from issuance.database.tables import credits as credits_table
 from issuance.database.tables import guests, redemptions
 from issuance.database.tables import members as members_table
 from issuance.engine import schedules
-from issuance.errors import CreditUnknown, InvalidTransition, NotFound
+from issuance.errors import CreditUnknown, InvalidTransition, NotFound, RedemptionAlreadyExists
 from issuance.fields import camel
 from issuance.members import members, wallets
 from issuance.tenancy import clock
@@ -26,6 +28,9 @@ from issuance.webhooks.outbox import News
 
 Status = Literal["SUBMITTED", "OPEN", "AWAITING_VENDOR", "AWAITING_CUSTOMER", "PURCHASED", "COMPLETED", "CANCELED"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+
+#: Where a redemption ends.
+CLOSED: tuple[Status, ...] = ("COMPLETED", "CANCELED")
 
 #: The moves there are. Staying is none and always allowed.
 MOVES: Mapping[Status, frozenset[Status]] = {
@@ -97,6 +102,8 @@ class Booking:
     reference: str | None = None
     start_at: datetime | None = None
     end_at: datetime | None = None
+    #: Which offer was named, for it can be booked once at a time; None: none was, `offer` is but a word.
+    offer_id: str | None = None
 
 
 def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Booking) -> dict[str, Any]:
@@ -142,17 +149,31 @@ def redeem_credit_of(
 def redeem_points(
     connection: Connection, brand_id: UUID, points: int, external_user_id: str, booking: Booking
 ) -> dict[str, Any]:
-    """Spend a member's points: the redemption. Raises MemberNotFound, MemberArchived, InsufficientPoints."""
-    now = clock.read(connection, brand_id).now
-    member_id = members.hold(connection, brand_id, external_user_id)
-    spent = {"points": points, "member_id": member_id}
-    made = _create(connection, brand_id, booking, now, **spent, offer=booking.offer or "")
-    redemption = {**made, "external_user_id": external_user_id, "credit_code": None}
-    outbox.add(connection, brand_id, "redemption.created", _told(redemption), occurred_at=now)
+    """Spend a member's points: the redemption.
+
+    Raises MemberNotFound, MemberArchived, InsufficientPoints, RedemptionAlreadyExists.
+    """
+    redemption, member_id = _book(connection, brand_id, points, external_user_id, booking)
     wallets.spend(connection, brand_id, member_id, points, redemption["id"])
-    said = {"points": points, "member_id": member_id}
-    audit.write(connection, brand_id, "redemption.created", redemption["id"], after=said)
     return redemption
+
+
+def redeem_for_nothing(
+    connection: Connection, brand_id: UUID, external_user_id: str, booking: Booking
+) -> dict[str, Any]:
+    """Book the offer that `booking` names, which costs nothing: the redemption.
+
+    Raises MemberNotFound, MemberArchived, RedemptionAlreadyExists.
+    """
+    redemption, _ = _book(connection, brand_id, None, external_user_id, booking)
+    return redemption
+
+
+def has_open(connection: Connection, brand_id: UUID, code: str) -> bool:
+    """Whether there is a redemption of the credit with this code that is neither COMPLETED nor CANCELED."""
+    open_one = select(redemptions.c.redemption_id).join(credits_table, _CREDIT)
+    mine = (credits_table.c.brand_id == brand_id, credits_table.c.code == code)
+    return connection.scalar(open_one.where(*mine, redemptions.c.status.not_in(CLOSED)).limit(1)) is not None
 
 
 def move(
@@ -180,7 +201,7 @@ def move(
     woken: list[UUID] = []
     if status == "CANCELED" and row.points is not None:
         wallets.refund(connection, brand_id, row.member_id, row.points, redemption_id)
-    elif status == "CANCELED":
+    elif status == "CANCELED" and row.credit_id is not None:
         woken = [_give_back(connection, brand_id, row.credit_id, now)]
     redemption = get(connection, brand_id, redemption_id)
     was, is_now = {"status": row.status}, {"status": status}
@@ -235,22 +256,41 @@ def counts(connection: Connection, brand_id: UUID, external_user_id: str | None 
 
 
 def _create(connection: Connection, brand_id: UUID, booking: Booking, now: datetime, **spent: object) -> dict[str, Any]:
-    """A new redemption, as it is shown but for its credit and whose it is."""
-    made = connection.execute(
-        _CREATE,
-        {
-            "brand_id": brand_id,
-            "redemption_id": uuid7(),
-            "reference": booking.reference,
-            "start_at": booking.start_at,
-            "end_at": booking.end_at,
-            "status": "SUBMITTED",
-            "created_at": now,
-            "updated_at": now,
-            **spent,
-        },
-    )
+    """A new redemption, as it is shown but for its credit and whose it is. Raises RedemptionAlreadyExists."""
+    row = {
+        "brand_id": brand_id,
+        "redemption_id": uuid7(),
+        "reference": booking.reference,
+        "start_at": booking.start_at,
+        "end_at": booking.end_at,
+        "status": "SUBMITTED",
+        "created_at": now,
+        "updated_at": now,
+        "offer_id": booking.offer_id,
+        **spent,
+    }
+    try:
+        made = connection.execute(_CREATE, row)
+    except IntegrityError as error:
+        broken = error.orig.diag.constraint_name if isinstance(error.orig, UniqueViolation) else None
+        if broken == "redemptions_one_open_of_offer":
+            raise RedemptionAlreadyExists from None
+        raise
     return dict(made.mappings().one())
+
+
+def _book(
+    connection: Connection, brand_id: UUID, points: int | None, external_user_id: str, booking: Booking
+) -> tuple[dict[str, Any], UUID]:
+    """A new redemption by a member that takes no credit, told of; and the member's id."""
+    now = clock.read(connection, brand_id).now
+    member_id = members.hold(connection, brand_id, external_user_id)
+    spent = {"points": points, "member_id": member_id}
+    made = _create(connection, brand_id, booking, now, **spent, offer=booking.offer or "")
+    audit.write(connection, brand_id, "redemption.created", made["id"], after=spent)
+    redemption = {**made, "external_user_id": external_user_id, "credit_code": None}
+    outbox.add(connection, brand_id, "redemption.created", _told(redemption), occurred_at=now)
+    return redemption, member_id
 
 
 def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: datetime) -> UUID:

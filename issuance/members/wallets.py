@@ -22,8 +22,6 @@ from issuance.webhooks import outbox
 
 #: A wallet never receives more: beyond it a JSON number is not exact in every client.
 MOST_POINTS = 2**53 - 1
-#: The most points that one call credits or spends.
-MOST_AT_ONCE = 10**12
 
 EntryType = Literal["credit", "spend", "refund", "forfeit"]
 

@@ -128,6 +128,12 @@ def webhook(world: World, verb: str = "") -> Call:
     return Call(f"/v1/webhooks/{made}{verb}", None, made)
 
 
+def offer(world: World) -> Call:
+    name = str(uuid4())
+    world.brand.ok("PUT", f"/v1/offers/{name}", 200, {"name": "Tea"})
+    return Call(f"/v1/offers/{name}", {"name": "Tea", "pointsPrice": 5}, name)
+
+
 def delivery(world: World) -> Call:
     hook = webhook(world).subject_id
     assert hook is not None, "it is made"
@@ -178,6 +184,8 @@ DEEDS: dict[str, tuple[str, Callable[[World], Call]]] = {
     "removeMember": ("member.archived", member),
     "creditPoints": ("wallet.credited", lambda world: Call("/v1/wallet/credit", {
         "externalUserID": member(world).path.rpartition("/")[2], "amount": 5, "reason": "a test"})),
+    "putOffer": ("offer.updated", offer),
+    "deleteOffer": ("offer.deleted", offer),
     "createRedemption": ("redemption.created", points),
     "moveRedemption": ("redemption.updated", redemption),
     "createWebhook": ("webhook.created", lambda _: Call("/v1/webhooks", {

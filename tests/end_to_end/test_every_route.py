@@ -24,7 +24,11 @@ OPERATIONS = [
     if "security" in operation
 ]
 #: These make or change the caller's own, under an id that the caller chooses: two brands may choose the same.
-CHOSEN = {("put", "/customers/coupons/{coupon_id}"), ("put", "/v1/members/{externalUserID}")}
+CHOSEN = {
+    ("put", "/customers/coupons/{coupon_id}"),
+    ("put", "/v1/members/{externalUserID}"),
+    ("put", "/v1/offers/{offerID}"),
+}
 
 EVENTS: Any = [{
     "specversion": "1.0", "id": "theirs", "source": "theirs", "time": "2031-01-01T09:00:00Z",
@@ -48,6 +52,7 @@ BODIES: dict[tuple[str, str], Any] = {
         "rule_version": 1, "from": "2031-01-01T00:00:00Z", "reason": "theirs",
     },
     ("put", "/v1/members/{externalUserID}"): {"displayName": "Theirs"},
+    ("put", "/v1/offers/{offerID}"): {"name": "Theirs"},
     ("post", "/v1/wallet/credit"): {"externalUserID": "{member}", "amount": 5},
     ("post", "/v1/redemptions"): {"creditCode": "{code}"},
     ("patch", "/v1/redemptions/{id}"): {"status": "CANCELED"},
@@ -94,6 +99,7 @@ def ours(server: Server) -> Iterator[Ours]:
         brand.ok("POST", "/replays", 202, {"from": "2031-01-01", "to": "2031-01-31", "dry_run": True})
         brand.until(brand.now)
         brand.ok("PUT", "/v1/members/ada", 200, {"displayName": "Ada"})
+        brand.ok("PUT", "/v1/offers/ours-only", 200, {"name": "Ours", "couponID": "ours-alone"})
         brand.ok("POST", "/v1/wallet/credit", 200, {"externalUserID": "ada", "amount": 50})
         credit = brand.data("/customers/credits")[0]
         redemption = brand.ok("POST", "/v1/redemptions", 201, {"points": 5, "externalUserID": "ada"})
@@ -109,6 +115,7 @@ def ours(server: Server) -> Iterator[Ours]:
             "rejected_id": brand.data("/rejected-events")[0]["id"],
             "run_id": brand.data("/runs")[0]["id"],
             "externalUserID": "ada",
+            "offerID": "ours-only",
             "id": redemption["id"],
             "webhook_id": webhook["id"],
             "delivery_id": delivery["id"],

@@ -232,4 +232,4 @@ def test_a_members_offers_are_their_live_credits(brand: Brand) -> None:
     made = ada.call("POST", "/v1/redemptions", 201, json={"offer": offers[0]["id"]})
     assert (made["offer"], made["creditCode"]) == (offers[0]["id"], offers[0]["id"])
     assert [offer["id"] for offer in ada.call("GET", "/v1/offers")["data"]] == [offers[1]["id"]]
-    assert ada.refused("POST", "/v1/redemptions", 422, json={"offer": "no such"}) == "CREDIT_NOT_FOUND"
+    assert ada.refused("POST", "/v1/redemptions", 422, json={"offer": "no such"}) == "OFFER_UNAVAILABLE"

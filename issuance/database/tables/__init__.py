@@ -15,7 +15,7 @@ from issuance.database.tables.facts import (
     rejected_events,
     schedules,
 )
-from issuance.database.tables.rules import coupons, credit_rules, membership_types, rule_versions
+from issuance.database.tables.rules import coupons, credit_rules, membership_types, offers, rule_versions
 from issuance.database.tables.spending import credits, ledger_entries, redemptions, wallets  # noqa: A004 - the word is the domain's
 from issuance.database.tables.telling import deliveries, webhook_events, webhooks
 from issuance.database.tables.tenants import api_keys, audit_entries, brands, idempotency_keys, secrets
@@ -39,6 +39,7 @@ __all__ = [
     "membership_types",
     "memberships",
     "metadata",
+    "offers",
     "quarantined_messages",
     "redemptions",
     "rejected_events",

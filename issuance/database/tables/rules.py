@@ -1,6 +1,6 @@
-"""What is promised: membership types, coupons, credit rules."""
+"""What is promised: membership types, coupons, offers, credit rules."""
 
-from sqlalchemy import Boolean, Date, Integer, Numeric, Table, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, Date, Integer, Numeric, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from issuance.database.tables.columns import Instant, key, may, metadata, must
@@ -27,6 +27,19 @@ coupons = Table(
     may("discount_currency", Text),
     may("validity", Text),
     must("offerings", JSONB),
+    must("created_at", Instant),
+    must("updated_at", Instant),
+)
+
+offers = Table(
+    "offers",
+    metadata,
+    key("brand_id", Uuid),
+    key("offer_id", Text),
+    must("name", Text),
+    may("points_price", BigInteger),
+    may("tiers", ARRAY(Text)),
+    may("coupon_id", Text),
     must("created_at", Instant),
     must("updated_at", Instant),
 )

@@ -54,6 +54,7 @@ redemptions = Table(
     must("status", Text),
     must("created_at", Instant),
     must("updated_at", Instant),
+    may("offer_id", Text),
 )
 
 wallets = Table(
