@@ -44,7 +44,7 @@ def put(connection: Connection, brand_id: UUID, offer_id: str, offer: OfferBody)
         audit.write(connection, brand_id, "offer.created", offer_id, after=values)
         return get(connection, brand_id, offer_id)
     before = connection.execute(_one(brand_id, offer_id).with_for_update()).mappings().one()
-    was, is_now = audit.changed(before, values)
+    was, is_now = audit.changed(dict(before), values)
     if is_now:
         changed = {**values, "updated_at": func.now()}
         connection.execute(update(offers).where(*_named(brand_id, offer_id)).values(changed))
