@@ -3,9 +3,13 @@
 This module makes the broker, so that other rooms can ask for work without importing the workers.
 """
 
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import dramatiq
 import redis
@@ -16,6 +20,8 @@ from issuance.log import logger
 EVENTS_QUEUE = "events"
 BULK_QUEUE = "bulk"
 WEBHOOKS_QUEUE = "webhooks"
+#: Seconds for which a brand whose bulk work held a worker up for long counts as slow.
+SLOW_FOR = 60
 QUEUES = (EVENTS_QUEUE, BULK_QUEUE, WEBHOOKS_QUEUE)
 
 
@@ -82,6 +88,33 @@ def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batche
 def deliver(broker: dramatiq.Broker, brand_id: UUID, webhook_id: UUID) -> None:
     """Ask for what is due to a webhook to be delivered."""
     _send(broker, WEBHOOKS_QUEUE, "deliver_to_webhook", str(brand_id), str(webhook_id))
+
+
+def was_slow(broker: dramatiq.Broker, brand_id: UUID) -> None:
+    """Note that bulk work for a brand holds a worker up for long."""
+    client: Any = getattr(broker, "client", None)
+    if client is not None:
+        with suppress(redis.RedisError):
+            client.set(f"issuance:slow:{brand_id}", "", ex=SLOW_FOR)
+
+
+@contextmanager
+def place_for(broker: dramatiq.Broker, brand_id: UUID) -> Iterator[bool]:
+    """Whether a worker may do bulk work for a brand, until the end of the block. Brands that were slow have one worker
+    of each host between them, so that there are others for everybody else. The scheduler asks again for who waits."""
+    client: Any = getattr(broker, "client", None)
+    one, mine, held = f"issuance:slow worker:{socket.gethostname()}", str(uuid4()), False
+    try:
+        may = client is None or not client.exists(f"issuance:slow:{brand_id}")
+        may = may or (held := bool(client.set(one, mine, nx=True, ex=SLOW_FOR)))
+    except redis.RedisError:
+        may = True
+    try:
+        yield may
+    finally:
+        with suppress(redis.RedisError):
+            if held and client.get(one) == mine.encode():
+                client.delete(one)
 
 
 class HeldBack(dramatiq.Broker):

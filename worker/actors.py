@@ -23,6 +23,8 @@ from worker.backlog import Backlog
 
 #: Seconds that a worker spends on one run at a time, so that other runs do not wait for it.
 TIME_SLICE = 0.4
+#: Seconds beyond which one batch has held its worker up for long.
+SLOW = 4.0
 
 # The id is a digest of the body, so that a message that is read twice is kept once.
 _QUARANTINE = text("""
@@ -68,12 +70,16 @@ class Actors:
         except (ValueError, TypeError, AttributeError):
             logger.error("message_without_ids", actor="work_on_run")
             return
-        while (began := monotonic()) < until:
-            worked = batches.work_on_run(self._engine, brand_id, run_id)
-            if worked.batch is None:
-                return
-            _log("batch_done", brand, began, worked.counts, run=run, batch=worked.batch)
-        hints.work_on_run(self._broker, brand_id, run_id)
+        with hints.place_for(self._broker, brand_id) as mine:
+            while mine and (began := monotonic()) < until:
+                worked = batches.work_on_run(self._engine, brand_id, run_id)
+                if monotonic() - began > SLOW:
+                    hints.was_slow(self._broker, brand_id)
+                if worked.batch is None:
+                    return
+                _log("batch_done", brand, began, worked.counts, run=run, batch=worked.batch)
+        if mine:
+            hints.work_on_run(self._broker, brand_id, run_id)
 
     def deliver_to_webhook(self, brand: str, webhook: str) -> None:
         """Deliver what is due to a webhook for one time slice, and ask for the rest if there may be more."""

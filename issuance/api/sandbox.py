@@ -12,9 +12,10 @@ from issuance.api.callers import Reader, Writer
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
 from issuance.engine import sandbox_clock
-from issuance.errors import LiveBrandHasNoClock
+from issuance.errors import IssuanceError, LiveBrandHasNoClock
 from issuance.fields import Body, Instant
 from issuance.tenancy import clock
+from issuance.tenancy.shares import Shares
 
 router = APIRouter(
     prefix="/sandbox/clock", tags=["sandbox"], route_class=KeyedRoute, responses=documented(401, 403, 409, 422)
@@ -22,6 +23,15 @@ router = APIRouter(
 
 #: Calls that wait for the workers, each in a thread of its own, so that no other request waits for them.
 _WAITING = anyio.CapacityLimiter(100)
+#: Those of one brand.
+_shares = Shares(40)
+
+
+class MoveLimit(IssuanceError):
+    """40 calls are moving this brand's clock already. Wait for one of them."""
+
+    code = "too_many_moves"
+    status = 429
 
 
 class SandboxClock(BaseModel):
@@ -68,4 +78,7 @@ async def set_clock(caller: Writer, body: ClockBody) -> Any:
         jump=body.jump,
         acting=caller.acting,
     )
-    return {"now": await anyio.to_thread.run_sync(move, limiter=_WAITING)}
+    with _shares.of(caller.brand_id) as mine:
+        if not mine:
+            raise MoveLimit
+        return {"now": await anyio.to_thread.run_sync(move, limiter=_WAITING)}

@@ -49,14 +49,24 @@ def decide(
     A decision for a day ahead says what is known today. `rules`: all of the membership's types, because what was used
     under one counts for another; `only`: the one rule whose decisions are wanted.
     """
-    return [decision for _, _, decided in by_occurrence(history, rules, last_day, only=only) for decision in decided]
+    return [decision for one in by_occurrence(history, rules, last_day, only=only) for decision in one.decisions]
+
+
+class Decisions(NamedTuple):
+    """The decisions about one occurrence. They are made when they are asked for: to pass over them costs little."""
+
+    occurrence: Occurrence
+    #: How many there are, a guest each.
+    number: int
+    #: Whether credits are out for it.
+    has_credits: bool
+    decisions: Iterator[Decision]
 
 
 def by_occurrence(
     history: History, rules: Sequence[Rule], last_day: date | None = None, *, only: UUID | None = None
-) -> Iterator[tuple[Occurrence, int, Iterator[Decision]]]:
-    """`decide`, an occurrence at a time: each with how many decisions there are about it, and these. They are made when
-    they are asked for, so that passing over an occurrence costs little."""
+) -> Iterator[Decisions]:
+    """`decide`, an occurrence at a time."""
     issued: dict[tuple[UUID, date], dict[int, Credit]] = {}
     for credit in history.credits:
         if credit.key.reissue == 0:
@@ -69,7 +79,7 @@ def by_occurrence(
             for occurrence in occurrences(history, releases, rule, horizon):
                 held = issued.get((rule.credit_rule_id, occurrence.period_start), {})
                 guests = len(history.parties.at(history.period_start_instant(occurrence.day)))
-                yield occurrence, guests, _for_guests(history, rule, occurrence, held, used)
+                yield Decisions(occurrence, guests, bool(held), _for_guests(history, rule, occurrence, held, used))
 
 
 class _Kind(NamedTuple):

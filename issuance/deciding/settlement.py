@@ -10,7 +10,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from issuance.deciding.charges import PAYING
-from issuance.deciding.decisions import Decision, decide
+from issuance.deciding.decisions import Decision, by_occurrence
 from issuance.deciding.facts import ChargeState, Credit, CreditKey, Rule, RuleVersion, Status
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
@@ -20,9 +20,15 @@ from issuance.deciding.validities import Validities, limits_of
 
 #: One settling of a membership issues no more credits than these. A membership that is owed more stays due, and the
 #: next settling goes on.
-MOST_CREDITS = 50_000
+MOST_CREDITS = 10_000
+#: A membership that has so many is given no more: each settling would look through all of them (docs/decisions).
+MOST_EVER = 100_000
 #: It lists no more decisions that give nothing than these, for events.
 MOST_SKIPPED = 1000
+
+
+class CreditLimit(Exception):
+    """The membership has as many credits as one may have, and is owed more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +80,6 @@ class Settlement:
     due_at: datetime | None = None
     issue: list[NewCredit] = field(default_factory=list)
     change: list[Change] = field(default_factory=list)
-    #: The decisions behind it, for explain, counts and events.
-    decisions: list[Decision] = field(default_factory=list)
     counts: Counter[Reason] = field(default_factory=Counter)
     #: Those of the decisions that are new and give nothing, for events. If there are very many, the latest.
     skipped: list[Decision] = field(default_factory=list)
@@ -85,26 +89,39 @@ def settle(
     history: History, rules: Sequence[Rule], settled_at: datetime | None, *, most_credits: int = MOST_CREDITS
 ) -> Settlement:
     """Settle a membership at the history's `now`. `settled_at` is when it last was: counts name only what is new
-    since."""
+    since. Raises CreditLimit."""
     now = history.now
     settlement = Settlement(now=now, status=status_of(history))
-    settlement.decisions = decide(history, rules)
+    out: list[Decision] = []
     owed = 0
-    for decision in settlement.decisions:
-        if decision.reason is Reason.ISSUED:
-            owed += 1
-            if owed <= most_credits:
-                settlement.issue.append(new_credit(decision, history.issued_at(decision.occurrence.release.first)))
-                settlement.counts[Reason.ISSUED] += 1
-        elif decision.credit is None and (settled_at is None or history.start_of(decision.occurrence.day) > settled_at):
-            settlement.counts[decision.reason] += 1
-            if decision.outcome is Outcome.SKIPPED:
-                settlement.skipped.append(decision)
+    for one in by_occurrence(history, rules):
+        if owed > most_credits and not one.has_credits:
+            continue  # for the next settling; what is out changes at once
+        for decision in one.decisions:
+            if decision.credit is not None:
+                out.append(decision)
+            elif decision.reason is Reason.ISSUED:
+                owed += 1
+                if owed <= most_credits:
+                    settlement.issue.append(new_credit(decision, history.issued_at(decision.occurrence.release.first)))
+                    settlement.counts[Reason.ISSUED] += 1
+            elif settled_at is None or history.start_of(decision.occurrence.day) > settled_at:
+                settlement.counts[decision.reason] += 1
+                if decision.outcome is Outcome.SKIPPED:
+                    settlement.skipped.append(decision)
+        if len(settlement.skipped) > 10 * MOST_SKIPPED:
+            settlement.skipped = _latest(settlement.skipped)
+    if owed and len(history.credits) >= MOST_EVER:
+        raise CreditLimit
     if len(settlement.skipped) > MOST_SKIPPED:
-        settlement.skipped = sorted(settlement.skipped, key=lambda decision: decision.occurrence.day)[-MOST_SKIPPED:]
-    settlement.change += changes_of(history, rules, settlement.decisions)
+        settlement.skipped = _latest(settlement.skipped)
+    settlement.change += changes_of(history, rules, out)
     settlement.due_at = now if owed > most_credits else next_due(history, settlement)
     return settlement
+
+
+def _latest(skipped: list[Decision]) -> list[Decision]:
+    return sorted(skipped, key=lambda decision: decision.occurrence.day)[-MOST_SKIPPED:]
 
 
 def new_credit(decision: Decision, issued_at: datetime) -> NewCredit:

@@ -4,7 +4,7 @@ Events are parsed here, once. Decisions read facts without ids; writing finds th
 charge's number and the credit's key.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import Any, NamedTuple
@@ -58,6 +58,10 @@ _CREDITS = text(f"""
       FROM credits
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY membership_id, credit_id
+""")
+_NUMBERS = text("""
+    SELECT membership_id, count(*) AS number FROM credits
+     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) GROUP BY membership_id
 """)
 _HAS_MORE = text("""
     SELECT EXISTS (SELECT FROM credits WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
@@ -125,6 +129,20 @@ def has_more(connection: Connection, brand_id: UUID, ids: Iterable[object], most
     """Whether memberships have more than `most` credits between them."""
     which = {"brand_id": brand_id, "ids": id_array(ids), "most": most}
     return bool(connection.scalar(_HAS_MORE, which))
+
+
+def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: int, most_credits: int) -> int:
+    """How many of the first memberships may be loaded together: at most `most`, with at most `most_credits` credits
+    between them; one always may."""
+    first = ids[:most]
+    which = {"brand_id": brand_id, "ids": id_array(first)}
+    numbers = {str(row.membership_id): row.number for row in connection.execute(_NUMBERS, which)} if most > 1 else {}
+    total = 0
+    for place, membership_id in enumerate(first):
+        total += numbers.get(membership_id, 0)
+        if total > most_credits:
+            return max(place, 1)
+    return len(first)
 
 
 def load(

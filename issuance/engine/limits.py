@@ -24,7 +24,13 @@ class Limits:
     #: Instants a settling decides at while a clock is being moved; a membership with more ahead stays due.
     instants: int = 6
     #: Credits that one settling of a membership issues; who is owed more stays due.
-    credits: int = 50_000
+    credits: int = 10_000
+    #: Credits that one transaction of a sweep issues, whoever to; who is left stays due.
+    issued: int = 100_000
+    #: Credits that are issued to a group at once, which costs little; a group that is owed more is settled one by one.
+    issued_alike: int = 500_000
+    #: Credits that are in memory at once, of several memberships; one that has more is loaded alone.
+    loaded_credits: int = 50_000
     #: Attempts to settle a membership before it is quarantined.
     attempts: int = 5
     #: After so many attempts a membership is settled alone, so that it takes nobody with it into quarantine.

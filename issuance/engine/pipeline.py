@@ -19,7 +19,7 @@ from issuance.deciding.facts import Rule
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, limits, schedules
 from issuance.engine.bisection import Raced, write_all
-from issuance.engine.facts import Membership, load
+from issuance.engine.facts import Membership, load, together
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.groups import Group, grouped
 from issuance.engine.outcomes import Outcome, Settled, outcome_of, settled_itself
@@ -42,7 +42,7 @@ def settle_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: 
     """Settle what is due by the schedules within a range of schedule ids. Returns new outcomes by reason."""
     clock = clocks.read(connection, brand_id, hold=True)
     held = schedules.lock_due(connection, brand_id, clock.now, first_id, last_id)
-    return Settling(connection, brand_id, clock, run_id).settle(held, may_share=True)
+    return Settling(connection, brand_id, clock, run_id, may_leave=True).settle(held, may_share=True)
 
 
 def settle_these(
@@ -83,9 +83,11 @@ class Settling:
         also: Also | None = None,
         *,
         attempt_counted: bool = False,
+        may_leave: bool = False,
     ) -> None:
         self._connection, self._brand_id, self._clock = connection, brand_id, clock
         self._run_id, self._also, self._attempt_counted = run_id, also, attempt_counted
+        self._may_leave = may_leave
         self._rules = RuleBook(connection, brand_id, clock.zone, hold=True)
         self._fingerprints = Fingerprints(self._rules, clock)
         self._told = outbox.listened_to(connection, brand_id)
@@ -98,7 +100,7 @@ class Settling:
         settled: list[Settled] = []
         for group, member in self._one_of_each(groups):
             outcome = None if member is None else self._try_to_decide(member, len(group.ids))
-            if member is None or outcome is None or not self._is_for_all(outcome):
+            if member is None or outcome is None or not self._is_for_all(outcome, len(group.ids)):
                 alone += group.ids
             else:
                 settled += group.settled(member, outcome)
@@ -108,17 +110,28 @@ class Settling:
         return self.settle_each(sorted(alone))
 
     def settle_each(self, membership_ids: Sequence[str]) -> Counter[Reason]:
-        """Load and settle each membership. Those with equal facts, credits and news are still decided only once."""
+        """Load and settle each membership. Those with equal facts, credits and news are still decided only once. Those
+        that a sweep has no room for stay due."""
         left = list(membership_ids)
         for tries_left in reversed(range(_TRIES)):
             raced: list[str] = []
-            size = limits.current.loaded
-            for some in (left[start : start + size] for start in range(0, len(left), size)):
+            while left and not (self._may_leave and self._counts[Reason.ISSUED] >= limits.current.issued):
+                size = together(
+                    self._connection, self._brand_id, left, limits.current.loaded, limits.current.loaded_credits
+                )
+                some, left = left[:size], left[size:]
                 members = load(self._connection, self._brand_id, self._clock.zone, some)
                 failed: dict[str, Exception] = {}
-                settled = list(self._decide_each(members, failed))
+                settled: list[Settled] = []
+                issued = 0
+                for one in self._decide_each(members, failed):
+                    settled.append(one)
+                    issued += len(one.outcome.issued)
+                    if issued > limits.current.loaded_credits:
+                        left = [id_ for id_ in some if id_ > one.membership_id] + left
+                        break
                 raced += self._write_and_move_on(settled, failed, may_share=False, try_again=tries_left > 0)
-            left = raced
+            left = sorted(raced)
             if not left:
                 break
         return self._counts
@@ -156,10 +169,11 @@ class Settling:
             facts = replace(facts, told=tuple(told))
         return self._fingerprints.settled(facts, member.credits, state.settled_at) == state.fingerprint
 
-    def _is_for_all(self, outcome: Outcome) -> bool:
-        """Whether an outcome may be written for memberships that were not loaded."""
+    def _is_for_all(self, outcome: Outcome, size: int) -> bool:
+        """Whether an outcome may be written for so many memberships that were not loaded."""
         tells_each = "credit.skipped" in self._told and outcome.skipped
-        return outcome.only_issues_and_expires and outcome.fingerprint is not None and not tells_each
+        is_bounded = len(outcome.issued) * size <= limits.current.issued_alike
+        return is_bounded and outcome.only_issues_and_expires and outcome.fingerprint is not None and not tells_each
 
     def _try_to_decide(self, member: Membership, size: int) -> Outcome | None:
         try:

@@ -1,18 +1,18 @@
 """Replay (backfill): work out every decision of a span again and issue what is missing (SEMANTICS 10)."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from issuance.deciding.decisions import Decision, decide
+from issuance.deciding.decisions import Decision, Decisions, by_occurrence
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import new_credit
-from issuance.engine import plans, schedules
-from issuance.engine.facts import Membership, load
+from issuance.engine import limits, plans, schedules
+from issuance.engine.facts import Membership, load, together
 from issuance.engine.outcomes import Outcome, Settled
 from issuance.engine.plans import Plan, Promise, Promises
 from issuance.engine.rules import RuleBook
@@ -27,6 +27,10 @@ class Span(NamedTuple):
     credit_rule_id: UUID | None
     first: date
     last: date
+
+
+#: Rows that are kept of each batch's plan: of all outcomes, and of those that a plan promises. What is beyond is counted.
+LONGEST_PLAN, MOST_PROMISED = 50_000, 200_000
 
 
 def replay(
@@ -48,35 +52,46 @@ def replay(
     counts: Counter[Reason] = Counter()
     plan: Plan = []
     settled: list[Settled] = []
-    for member in load(connection, brand_id, clock.zone, membership_ids):
-        of_types = rules.of(member.facts.types)
-        out = {credit.key: credit for credit in member.credits}
-        outcome = Outcome(clock.now, credits=out)
-        history = member.history(clock.now)
-        decisions = [
-            decision
-            for decision in decide(history, of_types, only=span.credit_rule_id)
-            if span.first <= decision.occurrence.period_start <= span.last
-        ]
-        counted: Iterator[tuple[Reason, Decision | None]] = ((decision.reason, decision) for decision in decisions)
-        if promises is not None:
-            places = {guest.place for guest in history.parties.now}
-            counted = (_kept(member, promise, decisions, places) for promise in promises.get(member.membership_id, ()))
-        for reason, decision in counted:
-            counts[reason] += 1
-            if dry_run:
-                assert decision is not None, "a plan's rows are decisions"
-                plan.append(_row(member, decision))
-            elif reason is Reason.ISSUED:
-                assert decision is not None, "what is issued was decided"
-                outcome.issue(new_credit(decision, clock.now))
-        if outcome.issued:
-            settled.append(Settled(str(member.membership_id), outcome, member, itself=True))
+    left = [str(one) for one in membership_ids]
+    bounds = limits.current
+    while left:
+        size = together(connection, brand_id, left, bounds.loaded, bounds.loaded_credits)
+        some, left = left[:size], left[size:]
+        for member in load(connection, brand_id, clock.zone, some):
+            of_types = rules.of(member.facts.types)
+            outcome = Outcome(clock.now, credits={credit.key: credit for credit in member.credits})
+            history = member.history(clock.now)
+            decisions = _within(span, by_occurrence(history, of_types, only=span.credit_rule_id))
+            counted: Iterator[tuple[Reason, Decision | None]] = ((decision.reason, decision) for decision in decisions)
+            if promises is not None:
+                places, known = {guest.place for guest in history.parties.now}, list(decisions)
+                promised = promises.get(member.membership_id, ())
+                counted = iter([_kept(member, promise, known, places) for promise in promised])
+            for reason, decision in counted:
+                if reason is Reason.ISSUED and not dry_run and len(outcome.issued) >= bounds.credits:
+                    outcome.due_at = clock.now  # the next sweep goes on
+                    break
+                counts[reason] += 1
+                if dry_run:
+                    assert decision is not None, "a plan's rows are decisions"
+                    if len(plan) < (MOST_PROMISED if reason is Reason.ISSUED else LONGEST_PLAN):
+                        plan.append(_row(member, decision))
+                elif reason is Reason.ISSUED:
+                    assert decision is not None, "what is issued was decided"
+                    outcome.issue(new_credit(decision, clock.now))
+            if outcome.issued:
+                settled.append(Settled(str(member.membership_id), outcome, member, itself=True))
     if settled:
         write(connection, brand_id, settled, told=outbox.listened_to(connection, brand_id), run_id=run_id)
         due_at = {one.member.membership_id: one.outcome.due_at for one in settled}
         schedules.sooner(connection, brand_id, due_at)
     return counts, plan if dry_run else None
+
+
+def _within(span: Span, all_of_them: Iterable[Decisions]) -> Iterator[Decision]:
+    for one in all_of_them:
+        if span.first <= one.occurrence.period_start <= span.last:
+            yield from one.decisions
 
 
 def _kept(

@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 from issuance import audit
 from issuance.audit import Action
 from issuance.deciding.reasons import Reason
-from issuance.errors import Conflict, Invalid, NotFound
+from issuance.errors import Conflict, Invalid, IssuanceError, NotFound
 
 _SELECT = """
     SELECT r.run_id, r.kind, r.state, r.credit_rule_id, r.membership_type_id, r.membership_id, r.include_upcoming,
@@ -37,6 +37,9 @@ _START = text("""
     VALUES (:brand_id, :run_id, :kind, :credit_rule_id, :membership_type_id, :membership_id, :include_upcoming,
             :first, :last, :dry_run, :plan_id, :undoes_run_id, :rule_version, :issued_from, :again, :reason)
 """)
+#: Runs of a brand that are not finished, sweeps aside.
+MOST_UNFINISHED = 50
+_UNFINISHED = text("SELECT count(*) FROM runs WHERE brand_id = :brand_id AND finished_at IS NULL AND kind <> 'sweep'")
 _RULE_IS_THERE = text("""
     SELECT FROM credit_rules
      WHERE brand_id = :brand_id AND credit_rule_id = :id AND (deleted_at IS NULL OR :deleted_too)
@@ -45,6 +48,13 @@ _THERE = {
     "membership_type_id": text("SELECT FROM membership_types WHERE brand_id = :brand_id AND membership_type_id = :id"),
     "membership_id": text("SELECT FROM memberships WHERE brand_id = :brand_id AND membership_id = :id"),
 }
+
+
+class RunLimit(IssuanceError):
+    """The brand has 50 runs that are not finished. Wait for them, or cancel some."""
+
+    code = "too_many_runs"
+    status = 429
 
 
 def start_issue(
@@ -117,6 +127,8 @@ _EMPTY = (
 
 def start(connection: Connection, brand_id: UUID, *, reason: str | None = None, **columns: object) -> UUID:
     """Write down a run: its kind, and what it is for, by the names of its columns."""
+    if connection.scalar(_UNFINISHED, {"brand_id": brand_id}) >= MOST_UNFINISHED:
+        raise RunLimit
     run_id = uuid7()
     says = {**dict.fromkeys(_EMPTY), "include_upcoming": False, "dry_run": False, "again": False, **columns}
     connection.execute(_START, {**says, "reason": reason, "brand_id": brand_id, "run_id": run_id})

@@ -81,8 +81,9 @@ def explain(
     start, end = (0, 0) if per_page is None else ((page - 1) * per_page, page * per_page)
     rows: list[dict[str, Any]] = []
     total = 0
-    for number, (occurrence, guests, decided) in enumerate(
-        by_occurrence(history, rules, max(until, history.starts_on), only=credit_rule_id)
+    horizon = max(until, history.starts_on)
+    for number, (occurrence, guests, _, decided) in enumerate(
+        by_occurrence(history, rules, horizon, only=credit_rule_id)
     ):
         if per_page is not None and (total > MOST_ROWS or number >= MOST_OCCURRENCES):
             raise TooMuchToExplain(

@@ -9,10 +9,10 @@ from sqlalchemy import Engine
 
 from issuance.database import transaction
 from issuance.log import logger
+from issuance.tenancy.shares import Shares
 from issuance.webhooks import deliveries
 from issuance.webhooks.client import PATIENCE, Message, send_all
 from issuance.webhooks.deliveries import Attempted
-from issuance.webhooks.shares import Shares
 
 #: Seconds that a worker spends on one webhook at a time, so that other webhooks do not wait for it.
 TIME_SLICE = 10.0

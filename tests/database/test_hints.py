@@ -98,3 +98,28 @@ def test_who_waits_for_a_queue_is_woken(redis_url: str) -> None:
         hints.work_on_run(broker, uuid4(), run_id)
         assert looking.result(timeout=20).args[1] == str(run_id)
     consumer.close()
+
+
+def test_brands_that_were_slow_have_one_worker_of_a_host_between_them(redis_url: str) -> None:
+    """However many there are; everybody else has the other workers, and a place is given back."""
+    broker = hints.broker_for(redis_url)
+    slow, slow_too, quick = uuid4(), uuid4(), uuid4()
+    hints.was_slow(broker, slow)
+    hints.was_slow(broker, slow_too)
+    with (
+        hints.place_for(broker, slow) as first,
+        hints.place_for(broker, slow_too) as second,
+        hints.place_for(broker, slow) as again,
+        hints.place_for(broker, quick) as other,
+    ):
+        assert (first, second, again, other) == (True, False, False, True)
+    with hints.place_for(broker, slow_too) as free:
+        assert free
+
+
+def test_without_a_broker_nobody_is_slow() -> None:
+    """What is not known holds nobody up."""
+    broker = hints.broker_for("redis://127.0.0.1:1")
+    hints.was_slow(broker, uuid4())
+    with hints.place_for(broker, uuid4()) as place:
+        assert place

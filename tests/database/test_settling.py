@@ -1,6 +1,7 @@
 """Settling on real rows: idempotent, unique, and no membership holds up another (SEMANTICS 8, 14)."""
 
 from collections.abc import Callable, Collection, Hashable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from issuance.database.connections import transaction
-from issuance.engine import pipeline, sweeps
+from issuance.deciding import settlement
+from issuance.engine import limits, pipeline, sweeps
 from issuance.engine.facts import Membership
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.outcomes import Outcome
@@ -229,3 +231,37 @@ def test_a_settled_membership_is_due_later(club: Club) -> None:
         club.sweep()
         assert club.value("SELECT min(due_at) FROM schedules") > at(day)
         assert club.value("SELECT min(due_at) FROM schedules") <= at(day) + timedelta(days=31)
+
+
+def test_one_transaction_of_a_sweep_is_bounded_and_the_next_goes_on(
+    new_club: Callable[..., Club], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A jump over years of a party is issued in pieces: some a settling, some a transaction, and all in the end."""
+    bounds = replace(limits.current, credits=20, issued=30, loaded_credits=25, fewest_alike=100)
+    monkeypatch.setattr(limits, "current", bounds)
+    club = new_club(for_lead_booker_only=False)
+    club.sign_up(4)
+    club.move_clock("2035-01-31T12:00", jump=True)
+    issued = []
+    for _ in range(60):
+        run = club.sweep()
+        if run is None:
+            break
+        issued.append(run["counts"].get("issued", 0))
+    assert sum(issued) == 4 * 48
+    assert len(issued) > 4
+    assert max(issued) <= bounds.issued + bounds.loaded_credits + bounds.credits
+
+
+def test_a_membership_has_only_so_many_credits(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is owed more is set apart, where the operator sees it; what is out goes on as before."""
+    monkeypatch.setattr(settlement, "MOST_EVER", 3)
+    (one,) = club.sign_up()
+    for month in range(3, 8):
+        club.move_clock(f"2031-{month:02}-02T12:00", jump=True)
+        club.sweep()
+    assert club.value("SELECT count(*) FROM credits") == 3
+    for _ in range(limits.current.attempts):
+        club.rows(WORTHLESS)
+        club.sweep()
+    assert club.value("SELECT quarantined_at IS NOT NULL FROM schedules WHERE schedule_id = :one", one=one)

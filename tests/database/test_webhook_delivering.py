@@ -16,9 +16,9 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from campaigns.receiver import Receiver, flood, hang, redirect
 from issuance.database.connections import transaction
 from issuance.errors import Conflict
+from issuance.tenancy.shares import Shares
 from issuance.webhooks import addresses, client, deliveries, dispatcher, webhooks
 from issuance.webhooks.deliveries import MOST_AT_ONCE, WAITS
-from issuance.webhooks.shares import Shares
 from tests.hooks import Hook
 
 

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
+from issuance.tenancy.shares import Shares
 from issuance.webhooks import addresses
 from issuance.webhooks.lookups import Lookups, TooManyLookups
-from issuance.webhooks.shares import Shares
 
 
 @pytest.fixture
