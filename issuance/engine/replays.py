@@ -29,7 +29,7 @@ class Span(NamedTuple):
     last: date
 
 
-#: Rows that are kept of each batch's plan: of all outcomes, and of those that a plan promises. What is beyond is counted.
+#: Rows that are kept of each batch's plan: of all outcomes, and of those that it promises. What is beyond is counted.
 LONGEST_PLAN, MOST_PROMISED = 50_000, 200_000
 
 
