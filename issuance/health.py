@@ -47,6 +47,9 @@ _FIGURES = text("""
              WHERE relname = 'credits' AND schemaname = current_schema()) AS credits_issued
 """)
 
+# A standby that was not promoted, and a server whose operator forbids writing, answer and are of no use.
+_READ_ONLY = text("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
+
 #: What each figure means.
 MEANINGS = {
     "memberships_due": "Memberships that fell due and wait for settling",
@@ -67,11 +70,13 @@ MEANINGS = {
 }
 
 
-def failures(engine: Engine, broker: RedisBroker) -> dict[str, str]:
-    """What is not there, by part: `database`, `schema`, `broker`. Empty: ready."""
+def failures(engine: Engine) -> dict[str, str]:
+    """What a process can not do without and is not there, by part: `database`, `schema`. Empty: ready."""
     failed = {}
     try:
         with engine.connect() as connection:
+            if connection.execute(_READ_ONLY).scalar_one():
+                failed["database"] = "can only be read"
             standing_of(driver_of(connection)).check()
             if tables := row_security.open_tables(connection):
                 failed["schema"] = f"brands are not kept apart in {', '.join(tables)}. Run: issuance schema apply"
@@ -79,11 +84,17 @@ def failures(engine: Engine, broker: RedisBroker) -> dict[str, str]:
         failed["schema"] = error.message
     except (SQLAlchemyError, psycopg.Error):
         failed["database"] = "not reachable"
+    return failed
+
+
+def degraded(broker: RedisBroker) -> list[str]:
+    """What is not there and costs only time: with the `broker` away, facts are taken and settled by the scheduler's
+    look at the database as soon as it is back."""
     try:
         broker.client.ping()
     except redis.RedisError:
-        failed["broker"] = "not reachable"
-    return failed
+        return ["broker"]
+    return []
 
 
 def figures(connection: Connection) -> dict[str, float]:

@@ -15,7 +15,7 @@ import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
 
-from issuance.log import logger
+from issuance.log import Outage
 
 EVENTS_QUEUE = "events"
 BULK_QUEUE = "bulk"
@@ -37,6 +37,9 @@ class Limits:
 
 
 limits = Limits()
+
+#: Whether this process reaches the broker.
+outage = Outage("broker")
 
 
 class Ringing(RedisBroker):
@@ -144,6 +147,7 @@ def _enqueue(broker: dramatiq.Broker, message: dramatiq.Message[None]) -> bool:
         broker.enqueue(message)
     except (dramatiq.errors.BrokerConnectionError, redis.RedisError) as error:
         # The scheduler looks by state and asks again when the broker is back.
-        logger.warning("hint_not_sent", queue=message.queue_name, actor=message.actor_name, error=type(error).__name__)
+        outage.lasts(error)
         return False
+    outage.is_over()
     return True

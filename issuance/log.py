@@ -1,10 +1,17 @@
 """Structured logs: one event a line, with the domain's ids. Codes, keys and other secrets are never bound."""
 
 import logging
+import os
 import sys
+from io import StringIO
+from threading import Lock
+from time import monotonic
+from typing import TextIO
 
 import structlog
-from structlog.typing import FilteringBoundLogger
+from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, WrappedLogger
+
+from issuance.shown import shown
 
 logger: FilteringBoundLogger = structlog.get_logger()
 
@@ -12,20 +19,47 @@ logger: FilteringBoundLogger = structlog.get_logger()
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
+class Outage:
+    """Something that this process needs and that is away: told once when that begins and once when it is over, however
+    often it was asked for meanwhile. `what`: the broker, the database."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._since: float | None = None
+        self._lock = Lock()
+
+    def lasts(self, error: BaseException | str) -> None:
+        """It did not answer."""
+        with self._lock:
+            if self._since is not None:
+                return
+            self._since = monotonic()
+        said = error if isinstance(error, str) else type(error).__name__
+        logger.error(f"{self._what}_away", error=said)
+
+    def is_over(self) -> None:
+        """It answered."""
+        if self._since is None:
+            return
+        with self._lock:
+            since, self._since = self._since, None
+        if since is not None:
+            logger.warning(f"{self._what}_back", seconds=round(monotonic() - since, 1))
+
+
 def set_up(log_format: str, log_level: str) -> None:
-    """Send structlog and the standard library's loggers to stderr as `console` or `json` lines."""
+    """Send structlog, the standard library's loggers and warnings to stderr as `console` or `json` lines."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+    colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     last: list[structlog.typing.Processor] = (
         [_TRACEBACKS, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
-        ]
+        else [_shown, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=_traceback)]
     )
     level = logging.getLevelNamesMapping()[log_level.upper()]
     structlog.configure(
@@ -46,3 +80,16 @@ def set_up(log_format: str, log_level: str) -> None:
     # It would log the addresses of webhooks, which may hold secrets of their owners.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     root.setLevel(max(level, logging.INFO))
+    logging.captureWarnings(True)
+
+
+def _shown(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """What strangers wrote does not steer the terminal of whoever reads a log. Values that are no text are written as
+    Python writes them."""
+    return {name: shown(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _traceback(stream: TextIO, error: ExcInfo) -> None:
+    written = StringIO()
+    structlog.dev.plain_traceback(written, error)
+    stream.write(shown(written.getvalue(), keep="\n"))

@@ -6,7 +6,8 @@ import threading
 import time
 
 from issuance import log
-from issuance.database import engine_for
+from issuance.database import engine_for, is_away, outage
+from issuance.database.complaints import in_short
 from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.hints import broker_for
 from issuance.settings import settings
@@ -35,6 +36,7 @@ def main() -> None:
                 tidied = began
                 tidy(engine)
             tick = run_once(engine, broker)
+            outage.is_over()
             if tick.sweeps or tick.resumed or tick.memberships or tick.webhooks:
                 log.logger.info(
                     "tick",
@@ -48,7 +50,10 @@ def main() -> None:
         except (SchemaAhead, SchemaBehind) as error:
             sys.exit(error.message)
         except Exception as error:
-            log.logger.error("tick_failed", error=type(error).__name__)
+            if is_away(error):
+                outage.lasts(getattr(error, "orig", error))
+            else:
+                log.logger.error("tick_failed", error=in_short(error))
         stop.wait(max(0.0, PERIOD - (time.monotonic() - began)))
     log.logger.info("scheduler_stopped")
 

@@ -1,4 +1,4 @@
-"""The worker processes: `dramatiq worker --queues events|bulk|webhooks` (see the Procfile).
+"""The worker processes: `python -m worker --queues events|bulk|webhooks` (see the Procfile).
 
 `process` starts a worker process, `messages` reads messages of any kind, `actors` does what they ask for, and `backlog`
 joins the hints of one brand. Importing these opens nothing and registers nothing; `start` does.

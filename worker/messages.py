@@ -107,6 +107,7 @@ class _OwnQueue(dramatiq.Consumer):
         # Asked before the look: a message may be finished during it, and that rings no bell.
         busy = bool(self._under_way)
         message = next(self._consumer)
+        hints.outage.is_over()
         if message is None:
             self._wait(self._looks_every.busy if busy else self._looks_every.idle)
             return None

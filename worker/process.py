@@ -1,6 +1,7 @@
 """The start of a worker process: its log, its broker, and the actors that the broker knows."""
 
 import gc
+import logging
 import sys
 
 import dramatiq
@@ -13,10 +14,23 @@ from worker.actors import Actors
 from worker.messages import ReadsAnything, TrustsItsQueue
 
 
+def _tell_once(record: logging.LogRecord) -> bool:
+    """Whether a line is worth telling. dramatiq tells of an outage again and again, a thread every few seconds."""
+    if not record.name.startswith("dramatiq.worker.ConsumerThread"):
+        return True
+    said = str(record.msg)
+    if said.startswith("Consumer encountered a connection error"):
+        hints.outage.lasts("ConnectionError")
+        return False
+    return not said.startswith("Restarting consumer")
+
+
 def start() -> None:
     """Make this process a worker. Called once, before dramatiq starts its threads."""
     own = settings()
     log.set_up(own.log_format, own.log_level)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_tell_once)
     # A batch makes many small objects and no cycles: looking for cycles every few hundred objects would be wasted.
     gc.set_threshold(100_000)
     dramatiq.set_encoder(ReadsAnything())

@@ -21,6 +21,7 @@ from issuance.api import (
     membership_types,
     memberships,
     offers,
+    pages,
     problems,
     quarantine,
     redemptions,
@@ -54,6 +55,7 @@ _ROUTERS = (
     webhooks.router,
     audit.router,
     health.router,
+    pages.router,
 )
 
 _DESCRIPTION = """Turns membership billing events into credits, by rules, exactly once.
@@ -71,6 +73,8 @@ def create_app(settings: Settings) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=_life,
         redirect_slashes=False,
+        docs_url=None,  # FastAPI's own pages load from elsewhere: see `pages`
+        redoc_url=None,
         strict_content_type=False,
     )
     app.state.engine = database.engine_for(settings.database_url)

@@ -90,6 +90,7 @@ def caller_of(request: Request) -> Caller:
     with request.app.state.looks.connect() as connection:
         if shown.count(".") == 2:
             holder = tokens.find(connection, shown)
+            database.outage.is_over()
             if holder is None:
                 raise NotAuthenticated("This token is not good: it has expired, or its member was removed.")
             name = f"member {holder.member_id}"
@@ -98,6 +99,7 @@ def caller_of(request: Request) -> Caller:
                 holder.brand_id, name, engine, broker, request.url, member=holder.external_user_id, acting=acting
             )
         key = keys.find(connection, shown)
+        database.outage.is_over()
     if key is None:
         raise NotAuthenticated("This key is not valid: it is mistyped, or it was revoked.")
     acting = Actor("key", key.key_id, key.name).acting(request_id)

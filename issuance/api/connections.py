@@ -24,6 +24,7 @@ _REFUSAL = (
 )
 _HEAD = (
     b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"X-Content-Type-Options: nosniff\r\n"
     b"Content-Length: %d\r\n\r\n"
 )
 

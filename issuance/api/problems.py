@@ -12,6 +12,8 @@ from sqlalchemy.exc import DataError, InterfaceError, OperationalError, Programm
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from issuance.database import is_away, outage
+from issuance.database.complaints import in_short
 from issuance.errors import Invalid, IssuanceError, NotFound, SchemaBehind
 from issuance.fields import complaint
 from issuance.log import logger
@@ -131,7 +133,10 @@ def install(app: FastAPI) -> None:
         return raised(request, Invalid(message, fields=fields))
 
     def unavailable(request: Request, error: Exception) -> JSONResponse:
-        logger.error("database_unavailable", error=str(getattr(error, "orig", error)).splitlines()[0])
+        if is_away(error):
+            outage.lasts(getattr(error, "orig", error))
+        else:
+            logger.error("database_unavailable", error=in_short(error))
         return raised(request, Unavailable())
 
     def unstorable(request: Request, error: Exception) -> JSONResponse:

@@ -22,6 +22,7 @@ from issuance.billing.event_data import (
     unknown_fields,
 )
 from issuance.fields import Identifier, Instant, PlainObject, complaint
+from issuance.shown import shown
 
 _MOST_MESSAGES = 5
 
@@ -183,7 +184,7 @@ def _twice(ids: Sequence[object]) -> bool:
 def _warnings(data: Data, unknown: Mapping[str, Any]) -> list[EventWarning]:
     warnings = []
     if unknown:
-        names = _printable(", ".join(name[:100] for name in sorted(unknown)[:_MOST_MESSAGES]))
+        names = shown(", ".join(name[:100] for name in sorted(unknown)[:_MOST_MESSAGES]))
         warnings.append(EventWarning("unknown_field", f"kept and not read: {names}"))
     if isinstance(data, SignedUp) and data.billing_frequency is None:
         warnings.append(EventWarning("billing_frequency_missing", f"it is {USUAL_FREQUENCY}"))
@@ -212,9 +213,4 @@ def _message(error: ValidationError, within: str) -> str:
     for part in error.errors(include_url=False)[:_MOST_MESSAGES]:
         place = within + ".".join(str(step)[:100] for step in part["loc"])
         lines.append(f"{place.rstrip('.')}: {complaint(part)}")
-    return _printable("; ".join(lines))
-
-
-def _printable(text: str) -> str:
-    # It may hold whatever a sender called a field.
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return shown("; ".join(lines))

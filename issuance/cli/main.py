@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import httpx
@@ -29,6 +30,7 @@ from issuance.cli import (
 from issuance.errors import Invalid, IssuanceError, SettingsError
 from issuance.log import logger
 from issuance.settings import OwnSettings, read
+from issuance.shown import shown
 
 FAILURE = 1
 BAD_USE = 2
@@ -77,6 +79,9 @@ app.command("version")(version.version)
 
 def main() -> NoReturn:
     """Run the command in `sys.argv`. Exits 0, 1 (it failed) or 2 (it was used wrongly)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that does not know a letter is shown its number
+            stream.reconfigure(errors="backslashreplace")
     try:
         own = read(OwnSettings)
         # Commands say themselves what they did; logs are for what goes wrong, and for those who ask for them.
@@ -93,7 +98,8 @@ def main() -> NoReturn:
         logger.debug("command_failed", exc_info=True)
         message, code = as_line(error)
         # A command without its arguments answers with its help, which is more than a line.
-        print(message if "\n" in message else f"issuance: {message}", file=sys.stderr)
+        told = message if "\n" in message else f"issuance: {message}"
+        print(shown(told, keep="\n"), file=sys.stderr)
     sys.exit(code)
 
 

@@ -12,6 +12,9 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
+
+from issuance.shown import shown, shown_json
 
 #: The width without a terminal: enough for ids and a sentence.
 PIPE_WIDTH = 160
@@ -27,18 +30,19 @@ def console() -> Console:
 def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str = "None.") -> None:
     """A table of `columns` of the rows, or the line `empty`."""
     if not rows:
-        console().print(empty, markup=False)
+        console().print(Text(shown(empty)))
         return
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
+    told = Text(shown(title))
+    table = Table(title=told, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(as_cell(row.get(column)) for column in columns))
-    console().print(table, markup=False)
+        table.add_row(*(Text(as_cell(row.get(column))) for column in columns))
+    console().print(table)
 
 
 def as_cell(value: object) -> str:
-    """A value as people read it."""
+    """A value as people read it, in one line."""
     match value:
         case None:
             return ""
@@ -49,13 +53,13 @@ def as_cell(value: object) -> str:
         case list() | tuple() | set() | frozenset():
             return ", ".join(as_cell(one) for one in value)
         case dict():
-            return ", ".join(f"{name} {as_cell(one)}" for name, one in value.items())
-    return str(value)
+            return ", ".join(f"{as_cell(name)} {as_cell(one)}" for name, one in value.items())
+    return shown(str(value))
 
 
 def show_json(document: object) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(document, default=_as_json, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(shown_json(json.dumps(document, default=_as_json, ensure_ascii=False, indent=2)) + "\n")
 
 
 def answer(line: str, document: object, *, as_json: bool) -> None:
@@ -68,12 +72,12 @@ def answer(line: str, document: object, *, as_json: bool) -> None:
 
 def say(line: str) -> None:
     """One line on stdout."""
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(shown(line) + "\n")
 
 
 def warn(line: str) -> None:
     """One line on stderr."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(shown(line) + "\n")
 
 
 def progress_bar(amount: ProgressColumn | None = None) -> Progress:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 
 from issuance.database.revisions import APPLICATION_NAME, standing_of
+from issuance.log import Outage
 
 #: Nothing that Issuance does in one statement takes longer on a healthy server. Limits in PostgreSQL,
 #: not in threads: an exception thrown into a thread can hang a worker for good.
@@ -30,6 +31,9 @@ MOST_CONNECTIONS, MOST_LOOKS = 50, 20
 ALL_BRANDS = "*"
 #: Whom a superuser works as.
 ORDINARY_ROLE = "issuance_processes"
+
+#: Whether this process reaches PostgreSQL.
+outage = Outage("database")
 
 _SHOW = text("SELECT set_config('issuance.brand_id', :brand_id, true)")
 _SHOW_ACTING = text("""
@@ -89,6 +93,13 @@ def _engine(url: str, session: Mapping[str, str], trusted: float, **pool: Any) -
     event.listen(engine, "checkin", _was_good)
     event.listen(engine, "checkout", partial(_check, engine, trusted))
     return engine
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that PostgreSQL was not reached, or went away, rather than that it refused something."""
+    cause = getattr(error, "orig", error)
+    state = getattr(cause, "sqlstate", None) or ""
+    return isinstance(cause, psycopg.OperationalError) and (not state or state.startswith(("08", "57P")))
 
 
 def check_schema(engine: Engine) -> None:

@@ -26,6 +26,7 @@ from issuance.embedded.server import ServerError, free_port
 from issuance.embedded.servers import Servers, supervised, used
 from issuance.embedded.valkey import NO_RETRY
 from issuance.errors import IssuanceError
+from issuance.shown import shown
 
 #: Seconds that the processes have to be ready for work.
 READY_LIMIT = 90.0
@@ -232,7 +233,7 @@ def _first_line(error: object) -> str:
 
 
 def say(text: str) -> None:
-    print(f"issuance: {text}", file=sys.stderr, flush=True)
+    print(f"issuance: {shown(text)}", file=sys.stderr, flush=True)
 
 
 def _in_address(host: str) -> str:

@@ -309,7 +309,7 @@ def test_a_forecast_counts_what_the_clock_then_issues(http: httpx.Client) -> Non
 def test_health_and_metrics_need_no_key(server: Server) -> None:
     with httpx.Client(base_url=server.url) as stranger:
         assert stranger.get("/healthz").json() == {"alive": True}
-        assert stranger.get("/readyz").json() == {"ready": True, "failed": {}}
+        assert stranger.get("/readyz").json() == {"ready": True, "failed": {}, "degraded": []}
         metrics = stranger.get("/metrics").text
     for name in (
         "memberships_due",

@@ -28,7 +28,7 @@ LAYERS = """
     issuance.health | issuance.hints | issuance.fields
     issuance.database
     issuance.log | issuance.settings
-    issuance.errors
+    issuance.errors | issuance.shown
     issuance.deciding
 """
 CONTRACTS = """

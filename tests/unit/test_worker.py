@@ -1,8 +1,10 @@
 """A worker process is made where it starts, and by nothing that is imported."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -45,3 +47,26 @@ def test_dramatiq_finds_a_broker_that_knows_every_actor(named: str) -> None:
 def test_importing_a_worker_starts_nothing() -> None:
     """No setting is read, no broker is made, nothing of the process is changed."""
     python(IMPORTS)
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_worker_logs_in_one_format_and_tells_of_an_outage_once(
+    fresh_database: Callable[[], str], log_format: str
+) -> None:
+    """dramatiq's own lines too, those of its master among them; while Redis is away for seconds, one line says so."""
+    others = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
+    servers = {"DATABASE_URL": fresh_database(), "REDIS_URL": "redis://127.0.0.1:1/0"}
+    command = [sys.executable, "-m", "worker", "--queues", "events", "--processes", "1", "--threads", "2"]
+    started = subprocess.Popen(
+        command, cwd=REPO, env={**others, **servers, "LOG_FORMAT": log_format}, stderr=subprocess.PIPE, text=True
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        started.wait(9)  # dramatiq looks for the broker again every three seconds
+    started.terminate()
+    lines = started.communicate(timeout=60)[1].splitlines()
+    told = [json.loads(line)["event"] for line in lines] if log_format == "json" else lines
+    assert sum("is booting up" in line for line in told) == 1
+    assert sum("broker_away" in line for line in told) == 1
+    assert not any("Consumer encountered" in line or "Restarting consumer" in line for line in told)
+    if log_format == "json":
+        assert {"level", "timestamp", "event"} <= json.loads(lines[0]).keys()

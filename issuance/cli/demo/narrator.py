@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from issuance.cli.demo.cast import Person, Rule
+from issuance.shown import shown
 
 WIDTH = 110
 
@@ -44,9 +45,9 @@ class Narrator:
             for credit, times in sorted(told, key=lambda one: str(one[0]["period_start"])):
                 words = f"{credit['coupon_name']} {_day(date.fromisoformat(credit['period_start']))}"
                 words += f" ×{times}" if times > 1 else ""
-                cells.setdefault(credit["guest"]["name"], {}).setdefault(change, []).append(words)
+                cells.setdefault(shown(credit["guest"]["name"]), {}).setdefault(change, []).append(shown(words))
         for guest, row in sorted(cells.items()):
-            table.add_row(guest, *("\n".join(row.get(change, [])) for change in changes))
+            table.add_row(Text(guest), *(Text("\n".join(row.get(change, []))) for change in changes))
         table.add_section()
         table.add_row("all", *(str(counts[change]) for change in changes), style="bold")
         self.console.print(table)
@@ -60,7 +61,7 @@ class Narrator:
         self.console.print(f"  {question}", style="bold", markup=False)
         self.console.print(f"  $ issuance explain {person.membership_id} --rule … --from … --to …", markup=False)
         for row in rows:
-            self.console.print(f"  {row['outcome']}, {row['reason']}: {row['text']}", markup=False)
+            self.console.print(shown(f"  {row['outcome']}, {row['reason']}: {row['text']}"), markup=False)
         self.console.print()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
-from issuance import __version__, health, hints
+from issuance import __version__, health
 from issuance.database import schema
 from issuance.database.connections import engine_for, looks_for
 from issuance.database.revisions import APPLICATION_NAME, MIGRATIONS, NEWEST
@@ -66,7 +66,7 @@ def test_no_connection_is_made(unfit: tuple[str, str]) -> None:
 def test_readyz_says_it(unfit: tuple[str, str], redis_url: str) -> None:
     """In the part `schema`; the database itself can be reached."""
     url, line = unfit
-    failed = health.failures(engine_for(url), hints.broker_for(redis_url))
+    failed = health.failures(engine_for(url))
     assert list(failed) == ["schema"]
     assert failed["schema"].startswith(line)
 
@@ -77,7 +77,7 @@ def test_readyz_says_it_on_a_connection_that_was_good(empty_database: Callable[[
     schema.apply(url)
 
     def failures() -> dict[str, str]:
-        return health.failures(engine_for(url), hints.broker_for(redis_url))
+        return health.failures(engine_for(url))
 
     assert failures() == {}
     stand(url, NEWEST + 1, NEWEST + 1)

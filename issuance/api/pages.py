@@ -1,0 +1,94 @@
+"""Pages for people: `/`, and `/docs`, where the API is described and tried out.
+
+Everything that they load comes from this origin, so they work offline, and a key that is typed in there is seen by
+nobody else."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+
+from issuance import __version__
+from issuance.errors import NotFound
+
+router = APIRouter(include_in_schema=False)
+
+#: What the pages may load and do; every other answer may do nothing at all (`requests.HEADERS`).
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {"Content-Security-Policy": _POLICY}
+
+_HOME = f"""<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Issuance</title></head>
+<body>
+<h1>Issuance {__version__}</h1>
+<p>It turns what a biller says about memberships into credits, by rules, exactly once.</p>
+<ul>
+<li><a href="docs">Every call</a>, to read and to try out (<a href="openapi.json">as a document</a>)</li>
+<li><a href="readyz">Is it ready?</a></li>
+</ul>
+</body>
+</html>
+"""
+# Nothing is inline but what Swagger UI styles itself. Its validator is a service elsewhere, which is asked nothing.
+_DOCS = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Issuance: every call</title>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="docs/swagger-ui.css"></head>
+<body><div id="swagger-ui"></div>
+<script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body>
+</html>
+"""
+_START = """SwaggerUIBundle({
+  url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null,
+  presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout", docExpansion: "none"
+});
+"""
+#: Swagger UI's own files, as fastapi-offline brings them.
+_FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+
+
+@router.get("/")
+async def home() -> Response:
+    """What this is, and where to go on."""
+    return HTMLResponse(_HOME, headers=_HEADERS)
+
+
+@router.get("/docs")
+async def docs() -> Response:
+    """Every call, to read and to try out."""
+    return HTMLResponse(_DOCS, headers=_HEADERS)
+
+
+@router.get("/docs/start.js")
+async def start() -> Response:
+    """Opens the document in Swagger UI."""
+    return Response(_START, media_type="text/javascript", headers=_HEADERS)
+
+
+@router.get("/docs/{name}")
+async def file(name: str) -> Response:
+    """One of Swagger UI's files."""
+    if name not in _FILES:
+        raise NotFound("There is no such address.")
+    return FileResponse(
+        _folder() / name, media_type=_FILES[name], headers={**_HEADERS, "Cache-Control": "max-age=3600"}
+    )
+
+
+@router.get("/redoc")
+async def redoc() -> Response:
+    """Where the document was shown in another way."""
+    return RedirectResponse("docs")
+
+
+def _folder() -> Path:
+    """The package is not imported: it would only make another application."""
+    found = find_spec("fastapi_offline")
+    assert found is not None, "it is installed with Issuance"
+    assert found.origin is not None, "it has a file"
+    return Path(found.origin).parent / "static"

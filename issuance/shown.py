@@ -1,0 +1,41 @@
+"""Text that people read: what would steer a terminal, or hide or turn around what is written, is shown and not obeyed.
+
+Names, references and errors hold whatever a stranger wrote. All that goes to a terminal or to a log for people passes
+here.
+"""
+
+import unicodedata
+
+#: Control, surrogate and unassigned characters, and breaks of lines; of the formatting ones all but those below.
+_STEERING = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})
+#: Joiners of letters, which names are written with, and the soft hyphen.
+_HARMLESS = frozenset("\u200c\u200d\u00ad")
+
+
+def shown(text: str, *, keep: str = "") -> str:
+    """The text in one line, with such characters written as Python writes them: `\\x1b`, `\\u202e`. `keep`: those that
+    the text may have."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(letter) if _steers(letter) and letter not in keep else letter for letter in text)
+
+
+def shown_json(text: str) -> str:
+    """A JSON document with such characters written as JSON writes them: it says the same. Line breaks between its
+    parts stay; within strings there are none."""
+    if text.isascii():
+        return text
+    return "".join(_in_json(letter) if ord(letter) > 0x7E and _steers(letter) else letter for letter in text)
+
+
+def _steers(letter: str) -> bool:
+    return unicodedata.category(letter) in _STEERING and letter not in _HARMLESS
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def _in_json(letter: str) -> str:
+    units = letter.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

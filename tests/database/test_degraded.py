@@ -1,0 +1,87 @@
+"""An outage of the broker is none of Issuance: web is ready, facts are taken, and it is told once (INTERFACE 10)."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+from structlog.testing import capture_logs
+
+from issuance import hints
+from issuance.api.app import create_app
+from issuance.database.connections import engine_for, transaction
+from issuance.log import Outage
+from issuance.settings import Settings
+from issuance.tenancy import brands
+
+AWAY = "redis://127.0.0.1:1/0"
+
+
+class Web:
+    """The web application in this process, called as a server would."""
+
+    def __init__(self, database_url: str, redis_url: str, key: str = "") -> None:
+        self._app = create_app(Settings(DATABASE_URL=database_url, REDIS_URL=redis_url))
+        self._headers = {"Authorization": f"Bearer {key}"}
+
+    def call(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """The answer to one request."""
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://web", headers=self._headers) as client:
+                return await client.request(method, path, **more)
+
+        return asyncio.run(send())
+
+
+@pytest.fixture
+def web(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """The web application on a good database and a broker that is away, with a key of a new brand."""
+    monkeypatch.setattr(hints, "outage", Outage("broker"))
+    with transaction(engine_for(database_url)) as connection:
+        _, key = brands.create(connection, name="Spa", timezone="UTC", sandbox=True)
+    yield Web(database_url, AWAY, key)
+    hints.broker_for.cache_clear()
+
+
+def test_web_is_ready_and_degraded_without_the_broker(web: Web) -> None:
+    """A load balancer takes no process out of service for it."""
+    answer = web.call("GET", "/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True, "failed": {}, "degraded": ["broker"]}
+
+
+def test_facts_are_taken_meanwhile_and_the_outage_is_told_once(web: Web) -> None:
+    """Not once a request."""
+    kind = web.call("POST", "/customers/membership-types", json={"name": "Gold"}).json()["id"]
+    with capture_logs() as logs:
+        for number in range(7):
+            data = {
+                "membership_id": str(uuid4()),
+                "membership_type_id": kind,
+                "external_user_id": f"user {number}",
+                "starts_on": "2031-01-31",
+            }
+            event = {"specversion": "1.0", "source": "test", "id": str(number), "type": "membership.signed_up"}
+            answer = web.call("POST", "/billing-events", json={**event, "time": "2031-01-31T10:00:00Z", "data": data})
+            assert (answer.status_code, answer.json()["accepted"]) == (202, 1)
+    told = [entry["event"] for entry in logs if entry["log_level"] != "info"]
+    assert told == ["broker_away"]
+
+
+def test_a_database_that_can_not_be_written_to_is_not_ready(fresh_database: Callable[[], str], redis_url: str) -> None:
+    """As a standby that was not promoted; it is ready again when it can."""
+    url = fresh_database()
+    engine = engine_for(url)
+    name = engine.url.database
+    with engine.connect() as connection:
+        connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+        connection.commit()
+    engine.dispose()
+    answer = Web(url, redis_url).call("GET", "/readyz")
+    assert (answer.status_code, answer.json()["failed"]) == (503, {"database": "can only be read"})
+    engine.dispose()
