@@ -138,7 +138,8 @@ def _plain_json(value: Any) -> Any:
 
 # The length comes first: it is what the API document shows, with what the validators after it refuse.
 _Storable = AfterValidator(_storable)
-_Shown = Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
+SHOWN_PATTERN = r"^[^\u0000]*$"
+_Shown = Field(json_schema_extra={"pattern": SHOWN_PATTERN})
 #: FIRST_YEAR to LAST_YEAR, as the API document says it.
 YEARS = r"^(19|20|21)\d{2}-"
 Name = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255), _Storable, _Shown]

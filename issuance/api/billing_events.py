@@ -14,6 +14,7 @@ from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
 from issuance.billing import events, rejections
+from issuance.billing.cloud_events import RefusalCode
 from issuance.billing.events import MOST_EVENTS, Intake
 from issuance.errors import Invalid, TooLarge
 from issuance.fields import Identifier
@@ -30,15 +31,40 @@ _BATCH = {
 }
 
 
-def _body(media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"requestBody": {"content": {media_type: {"schema": schema}}}}
+_ABOUT: dict[str, Any] = {
+    "specversion": "1.0",
+    "source": "billing.example.com",
+    "time": "2026-04-01T09:30:00Z",
+}
+_MEMBERSHIP = {"membership_id": "6ff1b0a5-6e6a-4e6e-9b6b-7d7e1a3d9c01"}
+_PERIOD = {"period_start": "2026-04-01", "period_end": "2026-05-01"}
+#: A month of a membership as its biller tells it. Whose sign-up is not known yet, waits for it.
+_EXAMPLES = {
+    "charge": {
+        **_ABOUT,
+        "id": "evt_1",
+        "type": "charge.succeeded",
+        "data": {**_MEMBERSHIP, **_PERIOD, "charge_id": "in_1", "amount": "90.00"},
+    },
+    "status": {
+        **_ABOUT,
+        "id": "evt_2",
+        "type": "membership.status_changed",
+        "data": {**_MEMBERSHIP, "status": "cancelled", "ends_on": "2026-06-01"},
+    },
+}
+
+
+def _body(media_type: str, schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:
+    named = {name: {"value": example} for name, example in examples.items()}
+    return {"requestBody": {"content": {media_type: {"schema": schema, "examples": named}}}}
 
 
 class Rejection(BaseModel):
     """An event that was refused: its place in the batch, and why. It is kept under /rejected-events."""
 
     index: int
-    code: str
+    code: RefusalCode
     message: str
 
 
@@ -69,7 +95,7 @@ class IntakeResult(BaseModel):
 class RejectedEvent(BaseModel):
     id: UUID
     received_at: datetime
-    code: str
+    code: str = Field(description="A rejection's code, or one that an earlier version had")
     message: str
     event: str = Field(description="The event as it came, as text; of a long one its first 16,384 characters")
 
@@ -110,7 +136,7 @@ def _in_binary_mode(request: Request, data: Any) -> dict[str, Any]:
     operation_id="postBillingEvents",
     status_code=202,
     response_model=IntakeResult,
-    openapi_extra=_body(_EVENT_TYPE, _EVENT),
+    openapi_extra=_body(_EVENT_TYPE, _EVENT, _EXAMPLES),
 )
 def post_billing_event(caller: Writer, request: Request, body: Annotated[Any, Body(media_type=_EVENT_TYPE)]) -> Any:
     """Take in one CloudEvent. `source` and `id` identify an event.
@@ -131,7 +157,7 @@ def post_billing_event(caller: Writer, request: Request, body: Annotated[Any, Bo
     operation_id="postBillingEventBatch",
     status_code=202,
     response_model=IntakeResult,
-    openapi_extra=_body(_BATCH_TYPE, _BATCH),
+    openapi_extra=_body(_BATCH_TYPE, _BATCH, {"batch": list(_EXAMPLES.values())}),
 )
 def post_billing_event_batch(caller: Writer, body: Annotated[Any, Body(media_type=_BATCH_TYPE)]) -> Any:
     """Take in a batch of up to 1000 CloudEvents, each on its own."""

@@ -6,12 +6,20 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict
 
 from issuance.database.cursors import LONGEST_LIMIT, PATTERN
-from issuance.fields import Identifier, camel
+from issuance.fields import SHOWN_PATTERN, Identifier, camel
 
 Limit = Annotated[int, Query(ge=1, le=LONGEST_LIMIT, description="How many at most")]
 Cursor = Annotated[str | None, Query(pattern=PATTERN, description="The nextCursor of the page before")]
 #: Any number of path segments, since an id may contain slashes. A malformed id is an unknown one.
-MemberId = Annotated[str, Path(alias="externalUserID", description="The member, as you know them")]
+MemberId = Annotated[
+    str,
+    Path(
+        alias="externalUserID",
+        description="The member, as you know them: 1 to 255 characters",
+        json_schema_extra={"minLength": 1, "maxLength": 255, "pattern": SHOWN_PATTERN},
+        examples=["user_42"],
+    ),
+]
 About = Annotated[
     Identifier | None,
     Query(alias="externalUserID", description="The member; with a member token it can only be its own"),

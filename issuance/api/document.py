@@ -1,6 +1,9 @@
-"""The OpenAPI document, with what the signatures of endpoints do not say: billing events by type, and common errors."""
+"""The OpenAPI document, with what the signatures of endpoints do not say: billing events by type, common errors,
+limits, links from what is made to how it is read. Clients are generated from it, and the tests of strangers."""
 
+import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
@@ -8,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from issuance.api import idempotency
 from issuance.api.problems import MEANINGS
+from issuance.api.requests import longest_body
 from issuance.billing.cloud_events import CloudEvent
 from issuance.billing.event_data import DATA_OF
 
@@ -19,6 +23,26 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     "description": "Of your choice, for this one request. For 24 hours, the same request with the same key has no"
     " second effect and gets its first answer again; another request with the key is refused with 409.",
+}
+_HEADERS = {
+    "X-Request-Id": {"schema": {"type": "string"}, "description": "Names the request in the logs"},
+}
+_REPEATED = {
+    idempotency.REPEATED[0]: {
+        "schema": {"type": "string", "enum": ["true"]},
+        "description": "There if this is the first answer to the same request, given again",
+    }
+}
+#: How to go on with what an operation answers with: the operation, its parameter, and what of the answer it is.
+_LINKS = {
+    "createMembershipCreditRule": ("getMembershipCreditRule", "creditRuleId", "id"),
+    "createMembershipType": ("getMembershipType", "membership_type_id", "id"),
+    "putCoupon": ("getCoupon", "coupon_id", "id"),
+    "putOffer": ("getOffer", "offerID", "id"),
+    "setMember": ("getMember", "externalUserID", "externalUserID"),
+    "createRedemption": ("getRedemption", "id", "id"),
+    "createWebhook": ("getWebhook", "webhook_id", "id"),
+    "createReplay": ("getRun", "run_id", "id"),
 }
 
 
@@ -35,17 +59,69 @@ def install(app: FastAPI) -> None:
 
 
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
-    document["components"]["schemas"] |= _billing_events()
-    for path in document["paths"].values():
-        for operation in path.values():
+    schemas = document["components"]["schemas"]
+    schemas |= _billing_events()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
             if "security" in operation:
-                statuses = (408, 413, 415, 429, 503) if "requestBody" in operation else (429, 503)
-                for status in statuses:
-                    operation["responses"].setdefault(str(status), _problem(status))
-                if operation is path.get("post"):
-                    operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
-                    operation["responses"].setdefault("409", _problem(409))
+                _complete(path, method, operation)
+            for response in operation["responses"].values():
+                response["headers"] = {**_HEADERS, **response.get("headers", {})}
+    for name in _named_in([operation.get("requestBody", {}) for _, operation in _operations(document)], schemas):
+        _say_defaults(schemas[name])
     return document
+
+
+def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+    """What every operation that needs a key may also answer, and take."""
+    responses = operation["responses"]
+    for status in (400, 408, 413, 415, 429, 503) if "requestBody" in operation else (429, 503):
+        responses.setdefault(str(status), _problem(status))
+    if "requestBody" in operation:
+        responses["413"]["description"] += f": more than {longest_body(path)} bytes"
+    if method == "post":
+        operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
+        responses.setdefault("409", _problem(409))
+        for status, response in responses.items():
+            if status.startswith("2"):
+                response["headers"] = dict(_REPEATED)
+    if operation["operationId"] in _LINKS:
+        read, parameter, field = _LINKS[operation["operationId"]]
+        made = next(response for status, response in responses.items() if status.startswith("2"))
+        made["links"] = {read: {"operationId": read, "parameters": {parameter: f"$response.body#/{field}"}}}
+
+
+def _say_defaults(schema: dict[str, Any]) -> None:
+    """Say the defaults of a request's fields in words. Clients are generated that take a field with a `default` for one
+    that is always there, and would have everybody send all of them."""
+    for field in schema.get("properties", {}).values():
+        if (usual := field.pop("default", None)) is not None:
+            said = f"{json.dumps(usual)} if it is not said"
+            field["description"] = f"{field['description']}; {said}" if "description" in field else said
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    return (one for operations in document["paths"].values() for one in operations.items())
+
+
+def _named_in(part: Any, schemas: dict[str, Any]) -> set[str]:
+    """The schemas that a part of the document names, and those that they name in turn."""
+    found: set[str] = set()
+    new = _references(part)
+    while new:
+        found |= new
+        new = set().union(*(_references(schemas[name]) for name in new)) - found
+    return found
+
+
+def _references(part: Any) -> set[str]:
+    if isinstance(part, list):
+        return set().union(*map(_references, part))
+    if not isinstance(part, dict):
+        return set()
+    named = part.get("$ref")
+    own = {named.rpartition("/")[2]} if isinstance(named, str) else set()
+    return own.union(*map(_references, part.values()))
 
 
 def _problem(status: int) -> dict[str, Any]:

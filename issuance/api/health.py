@@ -12,7 +12,7 @@ router = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    alive: bool = True
+    alive: bool
 
 
 class Readiness(BaseModel):
@@ -24,7 +24,7 @@ class Readiness(BaseModel):
 @router.get("/healthz", operation_id="getHealth")
 async def alive() -> Health:
     """The process answers, however busy its threads are."""
-    return Health()
+    return Health(alive=True)
 
 
 @router.get("/readyz", operation_id="getReadiness", response_model=Readiness, responses={503: {"model": Readiness}})

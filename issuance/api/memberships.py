@@ -36,8 +36,8 @@ class Charge(BaseModel):
     state: str
     period_start: date
     period_end: date
-    amount: float | None = None
-    amount_refunded: float | None = None
+    amount: float | None
+    amount_refunded: float | None
 
 
 class Guest(BaseModel):

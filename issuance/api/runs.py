@@ -98,10 +98,13 @@ _OVER_ONE_THING: JsonDict = {
 }
 
 
+_EXAMPLE: JsonDict = {"from": "2026-04-01", "to": "2026-04-30", "dry_run": True}
+
+
 class ReplayBody(Body):
     """Over a rule, a type or a membership, and a span of dates, both inclusive. `dry_run`: only the plan."""
 
-    model_config = ConfigDict(json_schema_extra=_OVER_ONE_THING)
+    model_config = ConfigDict(json_schema_extra={**_OVER_ONE_THING, "examples": [_EXAMPLE]})
 
     credit_rule_id: UUID | None = None
     membership_type_id: UUID | None = None

@@ -46,7 +46,7 @@ class SettledClock(BaseModel):
     """Everything that was accepted before the call and everything due by `now` is done."""
 
     now: datetime
-    settled: bool = True
+    settled: bool
 
 
 class ClockBody(Body):
@@ -81,4 +81,4 @@ async def set_clock(caller: Writer, body: ClockBody) -> Any:
     with _shares.of(caller.brand_id) as mine:
         if not mine:
             raise MoveLimit
-        return {"now": await anyio.to_thread.run_sync(move, limiter=_WAITING)}
+        return {"now": await anyio.to_thread.run_sync(move, limiter=_WAITING), "settled": True}

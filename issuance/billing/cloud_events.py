@@ -29,10 +29,23 @@ _MOST_MESSAGES = 5
 Model = TypeVar("Model", bound=BaseModel)
 
 
+#: Why an event can be refused.
+RefusalCode = Literal[
+    "already_signed_up",
+    "event_conflict",
+    "lead_booker",
+    "malformed",
+    "too_large",
+    "two_guests_of_one_member",
+    "unknown_membership_type",
+    "unknown_type",
+]
+
+
 class Refused(Exception):
     """An event that can not be taken in: `code` and the message say why."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: RefusalCode, message: str) -> None:
         super().__init__(message)
         self.code = code
         self.message = message

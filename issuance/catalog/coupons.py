@@ -31,7 +31,7 @@ _ID = re.compile(r"[A-Za-z0-9._~:@-]{1,100}", re.ASCII)
 
 
 #: The form of a validity, as the API document says it.
-_Shown = Field(json_schema_extra={"pattern": r"^P(?!$)(\d{1,4}Y)?(\d{1,5}M)?(\d{1,5}W)?(\d{1,6}D)?$"})
+_Shown = Field(json_schema_extra={"pattern": r"^P(?=.*[1-9])(\d{1,4}Y)?(\d{1,5}M)?(\d{1,5}W)?(\d{1,6}D)?$"})
 
 
 def _validity(text: str) -> str:

@@ -2,17 +2,27 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from issuance.api.app import create_app
+from issuance.api.requests import LONGEST_BODY, LONGEST_INTAKE
+from issuance.api.runs import ReplayBody
+from issuance.billing import cloud_events
+from issuance.billing.cloud_events import RefusalCode
 from issuance.members.redemptions import STATUSES
 from issuance.settings import Settings
 
 DOCUMENT = create_app(Settings(DATABASE_URL="postgresql://nowhere/", REDIS_URL="redis://nowhere/")).openapi()
 OPERATIONS = {operation["operationId"]: operation for path in DOCUMENT["paths"].values() for operation in path.values()}
 SCHEMAS = DOCUMENT["components"]["schemas"]
+
+(VALIDITY,) = (
+    kind["pattern"] for kind in SCHEMAS["CouponBody"]["properties"]["validity"]["anyOf"] if "pattern" in kind
+)
+#: Schemas of answers, which say an id as it was given.
+ANSWERED = {"Member", "MemberSummary", "RemovedMember", "Redemption"}
 
 #: What the two references call their operations.
 REFERENCES = {
@@ -92,6 +102,93 @@ def test_events_are_described_one_by_one_and_in_batches() -> None:
     for one in SCHEMAS["CloudEvent"]["oneOf"]:
         event = SCHEMAS[one["$ref"].rpartition("/")[2]]
         assert event["properties"]["data"]["$ref"].rpartition("/")[2] in SCHEMAS
+
+
+@pytest.mark.parametrize("name", [name for name, operation in OPERATIONS.items() if "requestBody" in operation])
+def test_what_may_be_left_out_of_a_body_is_optional_in_clients(name: str) -> None:
+    """A generator takes a field with a `default` for one that is always there: defaults are said in words."""
+    body = OPERATIONS[name]["requestBody"]
+    for part in [*parts(body), *(part for schema in reached(body) for part in parts(schema))]:
+        assert "default" not in part, part
+
+
+def test_defaults_of_bodies_are_said() -> None:
+    fields = SCHEMAS["NewCreditRule"]["properties"]
+    assert "false if it is not said" in fields["roll_over"]["description"]
+    assert '"billing_cycle" if it is not said' in fields["issuing_frequency"]["description"]
+
+
+def test_what_is_always_answered_is_required() -> None:
+    """A client need not ask whether a field is there: it is, or is null. Errors alone leave one out."""
+    for name, operation in OPERATIONS.items():
+        good = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+        for schema in reached(good):
+            assert schema.get("properties", {}).keys() == set(schema.get("required", ())), (name, schema.get("title"))
+
+
+def test_an_answer_that_is_given_again_says_so() -> None:
+    """Every POST with a key, in each of its good answers, also in the document."""
+    for path in DOCUMENT["paths"].values():
+        for status, answer in path.get("post", {"responses": {}})["responses"].items():
+            assert ("Idempotency-Replayed" in answer["headers"]) == status.startswith("2")
+            assert "X-Request-Id" in answer["headers"]
+
+
+def test_links_lead_on() -> None:
+    """From what was made to how it is read, by a field that the answer has; a stranger's tests follow them."""
+    linked = 0
+    for operation in OPERATIONS.values():
+        for answer in operation["responses"].values():
+            for link in answer.get("links", {}).values():
+                ((parameter, said),) = link["parameters"].items()
+                known = {one["name"] for one in OPERATIONS[link["operationId"]]["parameters"] if one["in"] == "path"}
+                assert known == {parameter}
+                (body,) = answer["content"].values()
+                assert said.rpartition("/")[2] in SCHEMAS[body["schema"]["$ref"].rpartition("/")[2]]["properties"]
+                linked += 1
+    assert linked >= 8
+
+
+@pytest.mark.parametrize("name", [name for name, operation in OPERATIONS.items() if "requestBody" in operation])
+def test_the_limit_of_a_body_is_named(name: str) -> None:
+    """In bytes, of what comes in batches another."""
+    longest = LONGEST_INTAKE if name.startswith("postBillingEvent") else LONGEST_BODY
+    assert f"{longest} bytes" in OPERATIONS[name]["responses"]["413"]["description"]
+
+
+def test_examples_of_events_and_replays_are_good_ones() -> None:
+    """They are what a stranger's tests begin with."""
+    for name in ("postBillingEvents", "postBillingEventBatch"):
+        ((content),) = OPERATIONS[name]["requestBody"]["content"].values()
+        for example in content["examples"].values():
+            for event in example["value"] if isinstance(example["value"], list) else [example["value"]]:
+                assert cloud_events.parse(event).warnings == ()
+    for example in SCHEMAS["ReplayBody"]["examples"]:
+        ReplayBody.model_validate(example)
+
+
+def test_reasons_for_refusal_are_listed() -> None:
+    """A sender can branch on them."""
+    assert set(SCHEMAS["Rejection"]["properties"]["code"]["enum"]) == set(get_args(RefusalCode))
+
+
+def test_a_members_id_has_a_length_and_a_form() -> None:
+    """Wherever it is said: in a path, a query or a body."""
+    said = [part["schema"] for part in parts(DOCUMENT) if part.get("name") == "externalUserID" and "schema" in part]
+    said += [part["externalUserID"] for part in parts(SCHEMAS) if isinstance(part.get("externalUserID"), dict)]
+    texts = [text for one in said for text in one.get("anyOf", [one]) if text.get("type") == "string"]
+    bounded = [text for text in texts if {"minLength", "maxLength", "pattern"} <= text.keys()]
+    assert len(texts) - len(bounded) == len(ANSWERED), texts
+
+
+@pytest.mark.parametrize("validity", ["P1D", "P1Y2M", "P60D", "P10W", "P05D"])
+def test_a_validity_that_is_good_fits_the_pattern(validity: str) -> None:
+    assert re.search(VALIDITY, validity)
+
+
+@pytest.mark.parametrize("validity", ["P", "P0W", "P0D", "P0Y0D", "P1", "PT1H", "P1D2W"])
+def test_a_validity_that_lasts_for_nothing_does_not(validity: str) -> None:
+    assert not re.search(VALIDITY, validity)
 
 
 def singular(name: str) -> str:
