@@ -419,6 +419,10 @@ CREATE TABLE IF NOT EXISTS runs (
     issued_from        timestamptz,
     -- It was undone before: only what is taken back now is counted.
     again              boolean NOT NULL DEFAULT false,
+    -- What a preview's rule would say if it were saved at an instant (the brand's clock), and how many months it tells.
+    rule               jsonb,
+    as_of              timestamptz,
+    months             integer,
     -- A person's words.
     reason             text,
     total              integer NOT NULL DEFAULT 0,
@@ -428,7 +432,7 @@ CREATE TABLE IF NOT EXISTS runs (
     -- Who asked for it.
     actor              jsonb DEFAULT acting(),
     PRIMARY KEY (brand_id, run_id),
-    CONSTRAINT runs_kind_known CHECK (kind IN ('sweep', 'issue', 'replay', 'undo')),
+    CONSTRAINT runs_kind_known CHECK (kind IN ('sweep', 'issue', 'replay', 'undo', 'preview')),
     CONSTRAINT runs_state_known CHECK (state IN ('planned', 'running', 'paused', 'finished', 'cancelled')),
     CONSTRAINT runs_issue_names_its_rule CHECK (kind <> 'issue' OR credit_rule_id IS NOT NULL),
     CONSTRAINT runs_replay_names_its_span CHECK (kind <> 'replay' OR (from_date <= to_date)),
@@ -437,6 +441,7 @@ CREATE TABLE IF NOT EXISTS runs (
     CONSTRAINT runs_undo_of_run FOREIGN KEY (brand_id, undoes_run_id) REFERENCES runs,
     CONSTRAINT runs_undo_names_what CHECK (num_nonnulls(undoes_run_id, issued_from) = CASE kind WHEN 'undo' THEN 1 ELSE 0 END
         AND num_nonnulls(rule_version, issued_from) <> 1 AND (issued_from IS NULL OR credit_rule_id IS NOT NULL)),
+    CONSTRAINT runs_preview_says CHECK (num_nonnulls(rule, as_of, months) = CASE kind WHEN 'preview' THEN 3 ELSE 0 END),
     CONSTRAINT runs_finished_when_done CHECK ((finished_at IS NOT NULL) = (state IN ('finished', 'cancelled')))
 );
 -- Several schedulers may overlap: a brand has one sweep at a time whoever plans it.
@@ -464,6 +469,17 @@ CREATE TABLE IF NOT EXISTS run_batches (
     CONSTRAINT run_batches_of_run FOREIGN KEY (brand_id, run_id) REFERENCES runs
 );
 CREATE INDEX IF NOT EXISTS run_batches_unfinished ON run_batches (brand_id, run_id, batch) WHERE finished_at IS NULL;
+
+-- How many credits a preview's memberships get in each month ahead, without its rule and with it.
+CREATE TABLE IF NOT EXISTS run_months (
+    brand_id uuid NOT NULL,
+    run_id   uuid NOT NULL,
+    month    text NOT NULL,
+    before   bigint NOT NULL,
+    after    bigint NOT NULL,
+    PRIMARY KEY (brand_id, run_id, month),
+    CONSTRAINT run_months_of_run FOREIGN KEY (brand_id, run_id) REFERENCES runs
+);
 
 -- Credits ---------------------------------------------------------------------------------------
 
@@ -813,4 +829,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0007'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0008'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

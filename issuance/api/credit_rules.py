@@ -17,7 +17,8 @@ from issuance.api.membership_types import NamedMembershipType
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
 from issuance.api.runs import Run
-from issuance.catalog import rules
+from issuance.catalog import previews, rules
+from issuance.catalog.previews import PreviewBody
 from issuance.catalog.rules import CreditRuleChange, NewCreditRule
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.engine import runs, undos
@@ -85,6 +86,23 @@ class UndoVersionBody(Body):
     rule_version: StrictInt
     since: Instant = Field(alias="from")
     reason: Reason
+
+
+@router.post(
+    "/preview",
+    operation_id="previewMembershipCreditRule",
+    status_code=202,
+    response_model=Run,
+    responses=documented(404),
+)
+def preview_credit_rule(caller: Reader, body: PreviewBody) -> Any:
+    """Preview a rule that is not saved: a run that works out which credits it would change, by membership and by month.
+    Its plan says them; nothing else is written."""
+    with caller.transaction() as connection:
+        run_id = previews.start(connection, caller.brand_id, body)
+        run = runs.read(connection, caller.brand_id, run_id)
+    hints.work_on_run(caller.broker, caller.brand_id, run_id)
+    return run
 
 
 @router.get("", operation_id="listMembershipCreditRules", response_model=MembershipCreditRulePage)

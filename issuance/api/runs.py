@@ -15,7 +15,7 @@ from issuance.api.credits import Credit
 from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
-from issuance.engine import plans, runs, undos
+from issuance.engine import plans, previews, runs, undos
 from issuance.fields import Body, CalendarDate, Reason
 
 router = APIRouter(tags=["runs"], route_class=KeyedRoute, responses=documented(401, 403, 422))
@@ -27,7 +27,7 @@ class Run(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
 
     id: UUID
-    kind: Literal["sweep", "issue", "replay", "undo"]
+    kind: Literal["sweep", "issue", "replay", "undo", "preview"]
     state: Literal["planned", "running", "paused", "finished", "cancelled"]
     counts: dict[str, int]
     total: int
@@ -73,8 +73,36 @@ class PlannedDecision(BaseModel):
     reason: str
 
 
-class RunPlanPage(PageOf[PlannedDecision | Credit]):
-    """One page of a dry run's plan; of an undo, the credits that were redeemed."""
+class PreviewedCredit(BaseModel):
+    coupon_id: str
+    valid_from: datetime
+    expires_at: datetime | None
+    multi_use: bool
+    max_uses: int | None
+
+
+class PlannedDifference(BaseModel):
+    """What a previewed rule would change for one guest and one period; null: there is no credit."""
+
+    membership_id: UUID
+    guest: PlannedGuest
+    period_start: date
+    before: PreviewedCredit | None
+    after: PreviewedCredit | None
+
+
+class PlannedMonth(BaseModel):
+    """Credits whose period starts in a month, without the rule that is previewed and with it."""
+
+    month: str = Field(description="YYYY-MM, in the brand's time zone")
+    before: int
+    after: int
+
+
+class RunPlanPage(PageOf[PlannedDecision | PlannedDifference | Credit]):
+    """One page of a dry run's plan; of an undo, of the credits that were redeemed; of a preview, of what differs."""
+
+    months: list[PlannedMonth] | None = Field(None, description="Of a preview only")
 
 
 class ApproveBody(Body):
@@ -156,9 +184,12 @@ def get_run(caller: Reader, run_id: UUID) -> Any:
 
 @router.get("/runs/{run_id}/plan", operation_id="getRunPlan", response_model=RunPlanPage, responses=documented(404))
 def get_run_plan(caller: Reader, run_id: UUID, page: Page = 1, per_page: PerPage = 25) -> Any:
-    """List what a dry run would have decided, or the redeemed credits that an undo leaves as they are."""
+    """List what a dry run would have decided, the redeemed credits that an undo leaves as they are, or what a previewed
+    rule would change."""
     with caller.transaction() as connection:
-        return listed(plans.page(connection, caller.brand_id, run_id, page, per_page), page, per_page, caller.url)
+        found = plans.page(connection, caller.brand_id, run_id, page, per_page)
+        months = previews.by_month(connection, caller.brand_id, run_id)
+        return {**listed(found, page, per_page, caller.url), "months": months or None}
 
 
 @router.post("/runs/{run_id}/pause", operation_id="pauseRun", response_model=Run, responses=documented(404, 409))

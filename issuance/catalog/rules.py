@@ -74,14 +74,9 @@ def create(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[s
     """A new rule, version 1. Raises Invalid for an unknown membership type or coupon, and for an `effective_from` after
     the brand's today."""
     clock.work_alone(connection, brand_id)
-    says = new.model_dump()
-    _check_names(connection, brand_id, says)
-    _check_limits(says)
+    says = as_created(connection, brand_id, new)
     present = clock.read(connection, brand_id, hold=True)
     now = present.now
-    if new.effective_from is not None and new.effective_from > day_of(now, present.zone):
-        wrong = "must not be after today"
-        raise Invalid(f"effective_from: {wrong}", fields={"effective_from": wrong})
     credit_rule_id = uuid7()
     made = {"brand_id": brand_id, "credit_rule_id": credit_rule_id, "created_at": now}
     connection.execute(insert(credit_rules).values(**made, effective_from=new.effective_from))
@@ -97,12 +92,9 @@ def create(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[s
 def change(connection: Connection, brand_id: UUID, credit_rule_id: UUID, change: CreditRuleChange) -> dict[str, Any]:
     """The next version, even where nothing differs: `include_upcoming` alone can matter. Raises NotFound, Invalid."""
     clock.work_alone(connection, brand_id)
-    latest = _latest_held(connection, brand_id, credit_rule_id)
-    named = change.model_dump(exclude_unset=True)
-    _check_names(connection, brand_id, named)
+    latest = _latest(connection, brand_id, credit_rule_id, hold=True)
+    says = _changed(connection, brand_id, latest, change)
     present = clock.read(connection, brand_id, hold=True)
-    says = _changed(latest, named) | {"include_upcoming": change.include_upcoming}
-    _check_limits(says)
     _add_version(connection, brand_id, credit_rule_id, latest["version"] + 1, present.now, says)
     _wake(connection, brand_id, present, {latest["membership_type_id"], says["membership_type_id"]})
     says["version"] = latest["version"] + 1
@@ -114,7 +106,7 @@ def change(connection: Connection, brand_id: UUID, credit_rule_id: UUID, change:
 def delete(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> None:
     """The last version, in force for everything at once. Credits that are out live on. Raises NotFound."""
     clock.work_alone(connection, brand_id)
-    latest = _latest_held(connection, brand_id, credit_rule_id)
+    latest = _latest(connection, brand_id, credit_rule_id, hold=True)
     now = clock.read(connection, brand_id, hold=True).now
     says = {**latest, "include_upcoming": True, "deleted": True}
     _add_version(connection, brand_id, credit_rule_id, latest["version"] + 1, now, says)
@@ -170,11 +162,10 @@ def _is(brand_id: UUID, credit_rule_id: UUID) -> Any:
     return (credit_rules.c.brand_id == brand_id) & (credit_rules.c.credit_rule_id == credit_rule_id)
 
 
-def _latest_held(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> dict[str, Any]:
+def _latest(connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, hold: bool = False) -> dict[str, Any]:
     # The rule's row is the lock under which versions are numbered, one change after the other.
-    rule = connection.execute(
-        select(credit_rules.c.deleted_at).where(_is(brand_id, credit_rule_id)).with_for_update()
-    ).one_or_none()
+    there = select(credit_rules.c.deleted_at).where(_is(brand_id, credit_rule_id))
+    rule = connection.execute(there.with_for_update() if hold else there).one_or_none()
     if rule is None or rule.deleted_at is not None:
         raise NotFound("There is no such credit rule.")
     versions = rule_versions.c
@@ -208,11 +199,36 @@ def _wake(connection: Connection, brand_id: UUID, present: BrandClock, type_ids:
         schedules.wake_settled_at(connection, brand_id, list(type_ids), present.now)
 
 
-def _changed(latest: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
+def as_created(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[str, Any]:
+    """What version 1 of a new rule would say. Raises Invalid."""
+    says = new.model_dump()
+    _check_names(connection, brand_id, says)
+    _check_limits(says)
+    present = clock.read(connection, brand_id)
+    if new.effective_from is not None and new.effective_from > day_of(present.now, present.zone):
+        wrong = "must not be after today"
+        raise Invalid(f"effective_from: {wrong}", fields={"effective_from": wrong})
+    return says
+
+
+def as_changed(
+    connection: Connection, brand_id: UUID, credit_rule_id: UUID, change: CreditRuleChange
+) -> dict[str, Any]:
+    """What the next version of a rule would say. Raises NotFound, Invalid."""
+    return _changed(connection, brand_id, _latest(connection, brand_id, credit_rule_id), change)
+
+
+def _changed(
+    connection: Connection, brand_id: UUID, latest: dict[str, Any], change: CreditRuleChange
+) -> dict[str, Any]:
     """What the next version says. A flag that is turned off takes its limit with it."""
+    named = change.model_dump(exclude_unset=True)
+    _check_names(connection, brand_id, named)
     limits = {"roll_over": "roll_over_limit", "multi_use": "max_uses"}
     cleared = {limit: None for flag, limit in limits.items() if named.get(flag) is False}
-    return {**latest, **cleared, **named}
+    says = {**latest, **cleared, **named, "include_upcoming": change.include_upcoming}
+    _check_limits(says)
+    return says
 
 
 def _check_limits(says: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from issuance import hints
 from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.dates import parse_date, parse_instant
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table
-from issuance.engine import plans, runs, undos
+from issuance.engine import plans, previews, runs, undos
 from issuance.errors import Invalid, NotSettledYet
 
 LOOK_EVERY = 0.25  # seconds
@@ -46,9 +46,10 @@ def show(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = F
     brand_id = brand_of("run", run_id, brand)
     with transaction(brand_id) as connection:
         run = runs.read(connection, brand_id, run_id)
-        has_plan = run["dry_run"] or run["kind"] == "undo"
+        has_plan = run["dry_run"] or run["kind"] in ("undo", "preview")
         plan = plans.page(connection, brand_id, run_id, 1, 100)[0] if has_plan else None
-    show_run(run, plan, as_json=as_json)
+        months = previews.by_month(connection, brand_id, run_id)
+    show_run(run, plan, months, as_json=as_json)
 
 
 @app.command("watch")
@@ -209,15 +210,21 @@ def wait(brand_id: UUID, run_id: UUID) -> None:
             time.sleep(LOOK_EVERY)
 
 
-def show_run(run: dict[str, Any], plan: list[dict[str, Any]] | None, *, as_json: bool) -> None:
-    """A run, its counts by reason, and a dry run's decisions."""
+def show_run(
+    run: dict[str, Any], plan: list[dict[str, Any]] | None, months: list[dict[str, Any]], *, as_json: bool
+) -> None:
+    """A run, its counts by reason, a preview's months, and a dry run's decisions."""
     if as_json:
-        show_json(run if plan is None else {**run, "plan": plan})
+        told = {**run, "months": months} if months else run
+        show_json(told if plan is None else {**told, "plan": plan})
         return
     what = f"{run['kind']} {run['id']}{' (dry run)' if run['dry_run'] else ''}"
     say(f"{what}: {run['state']}, {run['done']} of {run['total']} memberships")
     counts = [{"reason": reason, "credits": count} for reason, count in sorted(run["counts"].items())]
-    show_table("", counts, ("reason", "credits"), empty="Nothing was decided.")
+    if months:
+        show_table("Credits without the rule, and with it", months, ("month", "before", "after"))
+    else:
+        show_table("", counts, ("reason", "credits"), empty="Nothing was decided.")
     if plan:
         columns = [name for name in plan[0] if name not in ("facts", "text")]
         show_table("The plan (its first 100 rows)", plan, columns)

@@ -127,6 +127,8 @@ class Fingerprints:
 
     rules: RuleBook
     clock: BrandClock
+    #: When a version would be saved that is not there.
+    saved_at: datetime | None = None
 
     def settled(self, facts: MembershipFacts, credits: Sequence[Credit], at: datetime) -> UUID | None:  # noqa: A002 - the word is the domain's
         """The fingerprint of a membership that was settled at an instant and has these credits since: all that later
@@ -195,7 +197,8 @@ class Fingerprints:
 
     def _saved(self, types: Sequence[UUID]) -> list[datetime]:
         """When versions of the rules of some types were saved."""
-        return [version.created_at for rule in self.rules.of(types) for version in rule.versions]
+        saved = [version.created_at for rule in self.rules.of(types) for version in rule.versions]
+        return saved if self.saved_at is None else [*saved, self.saved_at]
 
     def _told_by(self, compared: Sequence[datetime]) -> Callable[[datetime], Hashable]:
         return lambda at: _told(at, compared, self.clock.zone)

@@ -1,7 +1,8 @@
 """Credit rules with all their versions, as decisions read them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -29,6 +30,18 @@ _RULES = text("""
 _RULES_HELD = text(f"{_RULES.text} FOR KEY SHARE OF r")
 
 
+_TYPES_OF_RULE = text("""
+    SELECT DISTINCT membership_type_id FROM rule_versions
+     WHERE brand_id = :brand_id AND credit_rule_id = :credit_rule_id
+""")
+_COUPON = text("SELECT coupon_id, validity FROM coupons WHERE brand_id = :brand_id AND coupon_id = :coupon_id")
+#: What a version says by the same names in its columns and in decisions.
+_SAID_ALIKE = (
+    *("roll_over", "roll_over_limit", "issue_on_signup", "multi_use", "max_uses", "for_lead_booker_only"),
+    "include_upcoming",
+)
+
+
 class RuleBook:
     """The rules of a brand's membership types, deleted ones too: those any version of which is for the type.
 
@@ -47,6 +60,36 @@ class RuleBook:
             return self._of_type[types[0]]
         rules = {rule.credit_rule_id: rule for type_id in types for rule in self._of_type[type_id]}
         return [rules[rule_id] for rule_id in sorted(rules)]
+
+    def edited(self, credit_rule_id: UUID, now: datetime, says: Mapping[str, Any]) -> Rule:
+        """A rule as it would be if it were saved now: with one version more, deleted, or new. `says`: what the version
+        says, by the names of its columns; a deletion that it is `deleted`."""
+        asked = {"brand_id": self._brand_id, "credit_rule_id": credit_rule_id, "coupon_id": says.get("coupon_id")}
+        types = list(self._connection.scalars(_TYPES_OF_RULE, asked))
+        known = (
+            next((rule for rule in self.of(types) if rule.credit_rule_id == credit_rule_id), None) if types else None
+        )
+        if known is not None and says.get("deleted"):
+            return replace(known, deleted_at=now)
+        coupon = self._connection.execute(_COUPON, asked).one_or_none()
+        version = RuleVersion(
+            version=1 if known is None else known.latest.version + 1,
+            created_at=now,
+            membership_type_id=UUID(says["membership_type_id"]),
+            coupon_id=says["coupon_id"],
+            coupon_name=says["coupon_name"],
+            coupon=None
+            if coupon is None
+            else Coupon(coupon.coupon_id, coupon.validity and parse_validity(coupon.validity)),
+            frequency=IssuingFrequency(says["issuing_frequency"]),
+            **{name: says[name] for name in _SAID_ALIKE},
+        )
+        if known is not None:
+            return replace(known, versions=(*known.versions, version))
+        if says.get("effective_from") is None:
+            return Rule(credit_rule_id, (version,), None)
+        promised_at = midnight(date.fromisoformat(says["effective_from"]), self._zone)
+        return Rule(credit_rule_id, (replace(version, created_at=promised_at),), None, now)
 
     def open(self, types: Iterable[UUID]) -> None:
         """Read the rules of some types at once."""

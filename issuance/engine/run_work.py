@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from issuance.deciding.reasons import Reason
-from issuance.engine import manual_issues, pipeline, plans, sweeps, undos
+from issuance.engine import manual_issues, pipeline, plans, previews, sweeps, undos
 from issuance.engine.plans import Plan
 from issuance.engine.ranges import BATCHES, NUMBERED, sizes
 from issuance.engine.replays import Span, replay
@@ -26,7 +26,8 @@ _MEANT = """
             AND (CAST(:credit_rule_id AS uuid) IS NULL
                  OR m.membership_type_id IN (
                      SELECT v.membership_type_id FROM rule_versions v
-                      WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id))
+                      WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id)
+                 OR m.membership_type_id = :also_of_type)
             OR :of_other_types AND m.membership_id IN (
                 SELECT e.membership_id FROM billing_events e
                  WHERE e.brand_id = :brand_id AND e.type = 'membership.type_changed'))
@@ -55,7 +56,8 @@ _IN_RANGE = text(f"""
 def plan(connection: Connection, run: Row[Any]) -> None:
     """Cut a run into batches."""
     if run.plan_id is None:
-        connection.execute(_PLAN, {**_meant(run), "run_id": run.run_id, **sizes()})
+        bounds = previews.sizes() if run.kind == "preview" else sizes()
+        connection.execute(_PLAN, {**_meant(run), "run_id": run.run_id, **bounds})
     else:
         plans.cut(connection, run)
 
@@ -71,9 +73,13 @@ def memberships_of(connection: Connection, run: Row[Any], first_id: UUID, last_i
 
 def _meant(run: Row[Any]) -> dict[str, object]:
     names = ("brand_id", "membership_id", "membership_type_id", "credit_rule_id")
-    meant = {**{name: getattr(run, name) for name in names}, "of_other_types": run.kind == "replay"}
-    # Whoever has a credit of a rule may have left its types since.
-    return {**meant, "credit_rule_id": None} if run.kind == "undo" else meant
+    of_other_types = run.kind in ("replay", "preview")
+    meant = {name: getattr(run, name) for name in names} | {"of_other_types": of_other_types, "also_of_type": None}
+    if run.kind == "undo":  # whoever has a credit of a rule may have left its types since
+        meant["credit_rule_id"] = None
+    elif run.kind == "preview":
+        meant |= {"credit_rule_id": previews.rule_of(run), "also_of_type": run.rule.get("membership_type_id")}
+    return meant
 
 
 def work_on_range(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> Done:
@@ -97,6 +103,8 @@ def work_on(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID
 def _work(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID], *, attempt_counted: bool) -> Done:
     if not membership_ids:
         return Counter(), None
+    if run.kind == "preview":
+        return previews.work_out(connection, run, membership_ids)
     promises = None
     if run.plan_id is not None:
         promises = plans.promised(connection, run, membership_ids[0], membership_ids[-1])

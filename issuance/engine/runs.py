@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, Row, text
 from uuid_utils.compat import uuid7
 
@@ -33,9 +34,11 @@ _PAGE = text(_SELECT.format(which="ORDER BY created_at DESC, run_id DESC LIMIT :
 _HOLD = text("SELECT * FROM runs WHERE brand_id = :brand_id AND run_id = :run_id FOR UPDATE")
 _START = text("""
     INSERT INTO runs (brand_id, run_id, kind, credit_rule_id, membership_type_id, membership_id, include_upcoming,
-                      from_date, to_date, dry_run, plan_id, undoes_run_id, rule_version, issued_from, again, reason)
+                      from_date, to_date, dry_run, plan_id, undoes_run_id, rule_version, issued_from, again,
+                      rule, as_of, months, reason)
     VALUES (:brand_id, :run_id, :kind, :credit_rule_id, :membership_type_id, :membership_id, :include_upcoming,
-            :first, :last, :dry_run, :plan_id, :undoes_run_id, :rule_version, :issued_from, :again, :reason)
+            :first, :last, :dry_run, :plan_id, :undoes_run_id, :rule_version, :issued_from, :again,
+            CAST(:rule AS jsonb), :as_of, :months, :reason)
 """)
 #: Runs of a brand that are not finished, sweeps aside.
 MOST_UNFINISHED = 50
@@ -121,7 +124,7 @@ def check_rule(connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, 
 #: The columns of a run that say nothing unless its kind needs them.
 _EMPTY = (
     *("credit_rule_id", "membership_type_id", "membership_id", "first", "last"),
-    *("plan_id", "undoes_run_id", "rule_version", "issued_from"),
+    *("plan_id", "undoes_run_id", "rule_version", "issued_from", "rule", "as_of", "months"),
 )
 
 
@@ -131,7 +134,8 @@ def start(connection: Connection, brand_id: UUID, *, reason: str | None = None, 
         raise RunLimit
     run_id = uuid7()
     says = {**dict.fromkeys(_EMPTY), "include_upcoming": False, "dry_run": False, "again": False, **columns}
-    connection.execute(_START, {**says, "reason": reason, "brand_id": brand_id, "run_id": run_id})
+    rule = says["rule"] and to_json(says["rule"]).decode()
+    connection.execute(_START, {**says, "rule": rule, "reason": reason, "brand_id": brand_id, "run_id": run_id})
     audit.write(connection, brand_id, "run.created", run_id, reason=reason, after=columns)
     return run_id
 

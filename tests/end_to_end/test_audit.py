@@ -174,6 +174,8 @@ DEEDS: dict[str, tuple[str, Callable[[World], Call]]] = {
     "pauseRun": ("run.paused", lambda world: run(world, "pause", "running")),
     "resumeRun": ("run.resumed", lambda world: run(world, "resume", "paused")),
     "cancelRun": ("run.cancelled", lambda world: run(world, "cancel", "paused")),
+    "previewMembershipCreditRule": ("run.created", lambda world: Call(f"{RULES}/preview", {
+        "credit_rule_id": world.brand.rule()["id"], "rule": {"multi_use": True}})),
     "approveRun": ("run.created", lambda world: over(world, "approve", dry_run=True)),
     "undoRun": ("run.created", lambda world: over(world, "undo", dry_run=False)),
     "undoMembershipCreditRuleVersion": ("run.created", lambda world: rule(world, "/undo")._replace(body={
@@ -217,7 +219,8 @@ WITH_BODY = {
 AGAIN = {
     "createMembershipCreditRule", "updateMembershipCreditRule", "actionIssueMembershipCreditRuleCredits",
     "createMembershipType", "createReplay", "creditPoints", "createRedemption", "createWebhook",
-    "replayWebhookDelivery", "redeemCredit", "undoRun", "undoMembershipCreditRuleVersion",
+    "replayWebhookDelivery", "redeemCredit", "previewMembershipCreditRule",
+    "undoRun", "undoMembershipCreditRuleVersion",
 }  # fmt: skip
 
 

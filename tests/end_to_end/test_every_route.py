@@ -48,6 +48,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("post", "/customers/credits/{code}/revoke"): {"reason": "theirs"},
     ("post", "/replays"): {"membership_id": "{membership}", "from": "2031-01-01", "to": "2031-01-31", "dry_run": False},
     ("post", "/runs/{run_id}/undo"): {"reason": "theirs"},
+    ("post", "/customers/membership-credit-rules/preview"): {"credit_rule_id": "{creditRuleId}", "delete": True},
     ("post", "/customers/membership-credit-rules/{creditRuleId}/undo"): {
         "rule_version": 1, "from": "2031-01-01T00:00:00Z", "reason": "theirs",
     },

@@ -11,9 +11,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from issuance.deciding import settlement
-from issuance.deciding.facts import Credit
+from issuance.deciding.facts import Credit, CreditKey
 from issuance.deciding.manual_issue import issue_by_hand
 from issuance.deciding.reasons import Reason
+from issuance.deciding.settlement import Change
 from issuance.engine import limits
 from issuance.engine.limits import Limits
 from issuance.engine.outcomes import Outcome
@@ -229,3 +230,17 @@ def by_hand(life: Life, outcome: Outcome, include_upcoming: bool) -> list[Credit
             outcome.issue(new)
     life.take(outcome)
     return [credit for key, credit in outcome.credits.items() if key not in before]
+
+
+def test_who_gets_a_credit_when_anothers_of_the_period_expires_is_written_apart() -> None:
+    """P0D credits of all guests have one period: marking it as expired for all would mark the one that is new."""
+    key = CreditKey(rule().credit_rule_id, 0, date(2030, 1, 31), 0)
+    now = at("2030-03-01")
+    old = Credit(key, 1, None, False, False, at("2030-01-31"), now, None, at("2030-01-31"), manual=False)
+    new = replace(old, key=key._replace(place=1), expires_at=None, issued_at=now)
+    gone = replace(old, expired_at=now)
+    outcome = Outcome(now, credits={key: gone}, changed={key: Change(old, gone, None)})
+    assert outcome.only_issues_and_expires
+    outcome.credits[new.key] = new
+    outcome.issued[new.key] = version()
+    assert not outcome.only_issues_and_expires

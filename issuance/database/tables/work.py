@@ -1,6 +1,6 @@
 """Bulk work, what checks found, and messages that nobody could read."""
 
-from sqlalchemy import Boolean, Date, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Date, Integer, LargeBinary, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from issuance.database.tables.columns import Instant, key, may, metadata, must
@@ -24,6 +24,9 @@ runs = Table(
     may("rule_version", Integer),
     may("issued_from", Instant),
     must("again", Boolean),
+    may("rule", JSONB),
+    may("as_of", Instant),
+    may("months", Integer),
     may("reason", Text),
     must("total", Integer),
     must("created_at", Instant),
@@ -47,6 +50,16 @@ run_batches = Table(
     must("counts", JSONB),
     may("plan", JSONB),
     must("planned", Integer),
+)
+
+run_months = Table(
+    "run_months",
+    metadata,
+    key("brand_id", Uuid),
+    key("run_id", Uuid),
+    key("month", Text),
+    must("before", BigInteger),
+    must("after", BigInteger),
 )
 
 verdicts = Table(

@@ -1,0 +1,60 @@
+"""Previews of rules that are not saved: new ones, edited ones, deleted ones (SEMANTICS 17)."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import Field, StrictBool, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from sqlalchemy import Connection
+
+from issuance.catalog import rules
+from issuance.catalog.rules import CreditRuleChange, NewCreditRule
+from issuance.engine import previews
+from issuance.errors import Invalid
+from issuance.fields import Body, PlainObject, complaint
+
+Fields = TypeVar("Fields", bound=Body)
+
+
+class PreviewBody(Body):
+    """A new rule, or with `credit_rule_id` what would be changed of one, or `delete`. `months`: the present one and
+    those after it."""
+
+    credit_rule_id: UUID | None = None
+    rule: PlainObject | None = Field(
+        None, description="The fields of a new rule; with credit_rule_id those of a change"
+    )
+    delete: StrictBool = False
+    months: int = Field(12, strict=True, ge=1, le=60)
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> "PreviewBody":
+        if (self.rule is not None) == self.delete:
+            raise ValueError("say either what the rule would be, or that it is deleted")
+        if self.delete and self.credit_rule_id is None:
+            raise ValueError("credit_rule_id says which rule would be deleted")
+        return self
+
+
+def start(connection: Connection, brand_id: UUID, body: PreviewBody) -> UUID:
+    """Accept a preview, as a run. Raises NotFound, Invalid as saving would."""
+    says: Mapping[str, Any]
+    if body.delete:
+        assert body.credit_rule_id is not None, "it names its rule"
+        rules.get(connection, brand_id, body.credit_rule_id)
+        says = {"deleted": True}
+    elif body.credit_rule_id is None:
+        says = rules.as_created(connection, brand_id, _read(NewCreditRule, body.rule))
+    else:
+        says = rules.as_changed(connection, brand_id, body.credit_rule_id, _read(CreditRuleChange, body.rule))
+    return previews.start(connection, brand_id, body.credit_rule_id, says, body.months)
+
+
+def _read(kind: type[Fields], rule: object) -> Fields:
+    try:
+        return kind.model_validate(rule)
+    except ValidationError as error:
+        details: list[ErrorDetails] = error.errors()
+        wrong = {".".join(["rule", *map(str, one["loc"])]): complaint(one) for one in details}
+        raise Invalid(fields=wrong) from None
