@@ -136,7 +136,8 @@ class Site:
     def is_up(self) -> bool:
         """Whether the site is ready for work."""
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
+            answer = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False)
+            return answer.status_code == 200 and not answer.json()["degraded"]
         except httpx.HTTPError:
             return False
 

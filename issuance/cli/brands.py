@@ -16,10 +16,11 @@ def create(
     name: Annotated[str, typer.Option(help="What people call it.")],
     timezone: Annotated[str, typer.Option(metavar="ZONE", help="IANA time zone, such as Europe/Lisbon.")],
     sandbox: Annotated[bool, typer.Option("--sandbox", help="A sandbox has a clock that you can move.")] = False,
+    _: JsonOption = False,
 ) -> None:
     """Create a brand and its first key.
 
-    The key has every scope and is shown only now. Prints JSON.
+    The key has every scope and is shown only now. Prints JSON, asked or not.
     """
     with transaction() as connection:
         brand_id, key = brands.create(connection, name=name, timezone=timezone, sandbox=sandbox)

@@ -6,17 +6,19 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
-import dramatiq
 import typer
 from sqlalchemy import Connection, Engine, text
 
-from issuance import database, hints
+from issuance import database
 from issuance.audit import Actor
 from issuance.errors import Invalid, NotFound
 from issuance.settings import settings
+
+if TYPE_CHECKING:
+    from dramatiq import Broker
 
 BrandOption = Annotated[
     UUID | None, typer.Option("--brand", metavar="ID", help="The brand, if there is more than one.")
@@ -38,8 +40,10 @@ def engine() -> Engine:
     return database.engine_for(settings().database_url)
 
 
-def broker() -> dramatiq.Broker:
+def broker() -> "Broker":
     """The broker of REDIS_URL."""
+    from issuance import hints  # late: most commands ask nobody
+
     return hints.broker_for(settings().redis_url)
 
 

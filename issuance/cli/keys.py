@@ -18,10 +18,11 @@ def create(
     scopes: Annotated[str, typer.Option(help="Any of read,write,issue,admin.")] = "read",
     prefix: Annotated[str, typer.Option(help="What the key begins with, for clients that insist on it.")] = "iss",
     name: Annotated[str | None, typer.Option(help="What it is for; the audit names it so.")] = None,
+    _: JsonOption = False,
 ) -> None:
     """Create a key.
 
-    It is shown only now. Prints JSON.
+    It is shown only now. Prints JSON, asked or not.
     """
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:

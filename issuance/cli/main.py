@@ -2,42 +2,99 @@
 
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from io import TextIOWrapper
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
-import httpx
-import psycopg
-import redis
-import sqlalchemy.exc
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
-from issuance import log
-from issuance.cli import (
-    audit,
-    brands,
-    check,
-    demo,
-    events,
-    explain,
-    forecast,
-    keys,
-    quarantine,
-    runs,
-    schema,
-    up,
-    version,
-)
+from issuance import __version__
 from issuance.errors import Invalid, IssuanceError, SettingsError
-from issuance.log import logger
-from issuance.settings import OwnSettings, read
 from issuance.shown import shown
 
 FAILURE = 1
 BAD_USE = 2
 INTERRUPTED = 130
 
+#: What does not answer, by the errors that say so.
+_AWAY = {
+    "PostgreSQL": {"sqlalchemy.OperationalError", "psycopg.OperationalError"},
+    "Redis": {"redis.RedisError"},
+    "The server": {"httpx.HTTPError"},
+}
+
+
+class Place(NamedTuple):
+    """Where a command is in this room, and what it says of itself in a line."""
+
+    module: str
+    name: str
+    says: str
+
+
+#: Every command. Its module is imported when the command is given, and not for the list of them.
+COMMANDS = {
+    "up": Place("up", "up", "Start everything; Ctrl-C stops it."),
+    "demo": Place("demo", "demo", "Play four billing cycles of a small spa club."),
+    "brands": Place("brands", "app", "Brands: create one (with its first key), list them."),
+    "keys": Place("keys", "app", "A brand's keys: create, list, revoke."),
+    "events": Place("events", "app", "Billing events: load them, and handle those that were refused."),
+    "issue": Place("runs", "issue", "Issue a rule's credit by hand, as a run."),
+    "replay": Place("runs", "replay", "Make the decisions of a span of dates again, as a run."),
+    "runs": Place("runs", "app", "Runs: bulk work, its progress and outcome."),
+    "explain": Place("explain", "explain", "Say why credits were issued, or why not."),
+    "forecast": Place("forecast", "forecast", "Say how many credits a rule will issue, month by month."),
+    "preview": Place("forecast", "preview", "Say what a rule would change if it were saved now: credits by month, and who gains or loses what."),
+    "audit": Place("audit", "audit", "Who changed what, the latest first."),
+    "quarantine": Place("quarantine", "app", "What was set apart because it kept failing: list it, retry it."),
+    "check": Place("check", "check", "Check the laws of credits on what is there."),
+    "schema": Place("schema", "app", "The tables: make, upgrade and compare them."),
+    "version": Place("version", "version", "Print the version."),
+}
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name, each made when it is asked for."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            place = COMMANDS[name]
+            found = getattr(import_module(f"issuance.cli.{place.module}"), place.name)
+            alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+            if isinstance(found, typer.Typer):
+                alone.add_typer(found, name=name)
+            else:
+                alone.command(name)(found)
+            self._made[name] = get_group(alone).commands[name]
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _Group(TyperGroup):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _Commands()  # type: ignore[assignment]  # it is only read
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Typer's own signature
+        """List the commands, without making them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.says) for name, place in COMMANDS.items()])
+
+
 app = typer.Typer(
     name="issuance",
+    cls=_Group,
     help="Turns membership billing events into credits, by rules, exactly once.",
     no_args_is_help=True,
     add_completion=False,
@@ -45,9 +102,9 @@ app = typer.Typer(
 )
 
 
-def _show_version(shown: bool) -> None:
-    if shown:
-        version.version()
+def _show_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"{__version__}\n")
         raise typer.Exit
 
 
@@ -58,24 +115,12 @@ def _options(
     ] = False,
 ) -> None:
     """Turns membership billing events into credits, by rules, exactly once."""
+    from issuance import log  # late: it is not needed to say what there is
+    from issuance.settings import OwnSettings, read
 
-
-app.command("up")(up.up)
-app.command("demo")(demo.demo)
-app.add_typer(brands.app, name="brands")
-app.add_typer(keys.app, name="keys")
-app.add_typer(events.app, name="events")
-app.command("issue")(runs.issue)
-app.command("replay")(runs.replay)
-app.add_typer(runs.app, name="runs")
-app.command("explain")(explain.explain)
-app.command("forecast")(forecast.forecast)
-app.command("preview")(forecast.preview)
-app.command("audit")(audit.audit)
-app.add_typer(quarantine.app, name="quarantine")
-app.command("check")(check.check)
-app.add_typer(schema.app, name="schema")
-app.command("version")(version.version)
+    own = read(OwnSettings)
+    # Commands say themselves what they did; logs are for what goes wrong, and for those who ask for them.
+    log.set_up(own.log_format, "debug" if own.log_level == "debug" else "warning")
 
 
 def main() -> NoReturn:
@@ -84,9 +129,6 @@ def main() -> NoReturn:
         if isinstance(stream, TextIOWrapper):  # a terminal that does not know a letter is shown its number
             stream.reconfigure(errors="backslashreplace")
     try:
-        own = read(OwnSettings)
-        # Commands say themselves what they did; logs are for what goes wrong, and for those who ask for them.
-        log.set_up(own.log_format, "debug" if own.log_level == "debug" else "warning")
         code = app(prog_name="issuance", standalone_mode=False) or 0
         sys.stdout.flush()
     except BrokenPipeError:
@@ -96,7 +138,8 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
-        logger.debug("command_failed", exc_info=True)
+        if "issuance.log" in sys.modules:  # else it failed before anything was begun
+            import_module("issuance.log").logger.debug("command_failed", exc_info=True)
         message, code = as_line(error)
         # A command without its arguments answers with its help, which is more than a line.
         told = message if "\n" in message else f"issuance: {message}"
@@ -116,16 +159,12 @@ def as_line(error: Exception) -> tuple[str, int]:
             return f"{error.message} ({fields})" if fields else error.message, BAD_USE
         case IssuanceError():
             return error.message, FAILURE
-        case sqlalchemy.exc.OperationalError():
-            return f"PostgreSQL does not answer: {first_line(error.orig)}", FAILURE
-        case psycopg.OperationalError():
-            return f"PostgreSQL does not answer: {first_line(error)}", FAILURE
-        case redis.RedisError():
-            return f"Redis does not answer: {first_line(error)}", FAILURE
-        case httpx.HTTPError():
-            return f"The server does not answer: {first_line(error)}", FAILURE
         case OSError():
             return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILURE
+    for what, kinds in _AWAY.items():
+        # By their names: whoever did not import a driver has no error of it.
+        if kinds.intersection(f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__):
+            return f"{what} does not answer: {first_line(getattr(error, 'orig', None) or error)}", FAILURE
     return f"Something went wrong: {type(error).__name__}: {first_line(error)} (LOG_LEVEL=DEBUG shows where)", FAILURE
 
 

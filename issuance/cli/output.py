@@ -4,17 +4,16 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 from issuance.shown import shown, shown_json
+
+if TYPE_CHECKING:  # rich is imported where something is shown
+    from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
 
 #: The width without a terminal: enough for ids and a sentence.
 PIPE_WIDTH = 160
@@ -22,13 +21,19 @@ PIPE_WIDTH = 160
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def console() -> Console:
+def console() -> "Console":
     """Where tables go. A pipe gets plain text, wide enough for ids."""
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
 
 
 def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str = "None.") -> None:
     """A table of `columns` of the rows, or the line `empty`."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     if not rows:
         console().print(Text(shown(empty)))
         return
@@ -80,8 +85,11 @@ def warn(line: str) -> None:
     sys.stderr.write(shown(line) + "\n")
 
 
-def progress_bar(amount: ProgressColumn | None = None) -> Progress:
+def progress_bar(amount: "ProgressColumn | None" = None) -> "Progress":
     """A progress bar on stderr, so that what is piped on stays clean; only for people. `amount` says how far it is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

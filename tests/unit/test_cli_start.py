@@ -1,0 +1,104 @@
+"""A command imports what it needs and nothing else, so that the command line starts at once."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import typer
+from typer.main import get_command
+
+from issuance.cli.main import COMMANDS, app
+from issuance.embedded.environment import REPO
+
+#: Runs a command, and says at the end which packages of others it has imported, and how many modules in all.
+PROGRAM = """
+import sys
+sys.argv[0] = "issuance"
+from issuance.cli.main import main
+try:
+    main()
+except SystemExit:
+    print("imported", len(sys.modules), *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+#: What takes long to import. Whoever talks to PostgreSQL needs the first row.
+DRIVERS = {"sqlalchemy", "psycopg", "pydantic", "pydantic_settings", "structlog"}
+FOR_SOME = {
+    "alembic",
+    "dramatiq",
+    "fastapi",
+    "fastapi_offline",
+    "httpx",
+    "prometheus_client",
+    "redis",
+    "starlette",
+    "uvicorn",
+}
+NOBODY = "00000000-0000-0000-0000-000000000001"
+
+
+def imported(*arguments: str) -> tuple[int, set[str]]:
+    """How many modules a command imports, and the packages among them."""
+    servers = {"DATABASE_URL": "postgresql://127.0.0.1:1/nowhere", "REDIS_URL": "redis://127.0.0.1:1"}
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    ran = subprocess.run(
+        command, cwd=REPO, env={**os.environ, **servers}, capture_output=True, text=True, timeout=100, check=False
+    )
+    word, number, *names = ran.stderr.splitlines()[-1].split()
+    assert word == "imported", ran.stderr
+    return int(number), set(names)
+
+
+@pytest.mark.parametrize("asked", ["--version", "--help"])
+def test_what_is_known_without_a_database_needs_none(asked: str) -> None:
+    """Neither drivers nor tables."""
+    number, names = imported(asked)
+    assert names.isdisjoint(DRIVERS | FOR_SOME | {"rich"})
+    assert number < 250
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("brands", "list"),
+        ("keys", "list"),
+        ("explain", NOBODY),
+        ("forecast", NOBODY),
+        ("audit",),
+        ("schema", "status"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_reads_imports_no_web_and_no_queue(arguments: tuple[str, ...]) -> None:
+    """Those are two thirds of what there is to import."""
+    number, names = imported(*arguments)
+    assert names.isdisjoint(FOR_SOME)
+    assert number < 760
+
+
+def test_the_list_of_commands_says_what_each_says() -> None:
+    """The line is the first of the command's own help; the list is made without making the commands."""
+    group = get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    assert {name: command.get_short_help_str(200) for name, command in group.commands.items()} == {
+        name: place.says for name, place in COMMANDS.items()
+    }
+
+
+def every(command: Any, path: str = "") -> dict[str, Any]:
+    """Every command that can be given, by its words."""
+    if not isinstance(command, typer.core.TyperGroup):
+        return {path.strip(): command}
+    return {
+        words: one for name, inner in command.commands.items() for words, one in every(inner, f"{path} {name}").items()
+    }
+
+
+def test_every_command_knows_json() -> None:
+    """But those that run until they are stopped, or tell a story: there it is bad use, as any unknown option is."""
+    commands = every(get_command(app))
+    plain = {
+        words for words, command in commands.items() if all("--json" not in param.opts for param in command.params)
+    }
+    assert plain == {"up", "demo"}
