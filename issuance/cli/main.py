@@ -47,7 +47,11 @@ COMMANDS = {
     "runs": Place("runs", "app", "Runs: bulk work, its progress and outcome."),
     "explain": Place("explain", "explain", "Say why credits were issued, or why not."),
     "forecast": Place("forecast", "forecast", "Say how many credits a rule will issue, month by month."),
-    "preview": Place("forecast", "preview", "Say what a rule would change if it were saved now: credits by month, and who gains or loses what."),
+    "preview": Place(
+        "preview",
+        "preview",
+        "Say what a rule would change if it were saved now: credits by month, and who gains or loses what.",
+    ),
     "audit": Place("audit", "audit", "Who changed what, the latest first."),
     "quarantine": Place("quarantine", "app", "What was set apart because it kept failing: list it, retry it."),
     "check": Place("check", "check", "Check the laws of credits on what is there."),
