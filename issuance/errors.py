@@ -13,6 +13,8 @@ class IssuanceError(Exception):
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 500
+    #: Seconds after which to try again, of what may go better then.
+    retry_after: int = 1
 
     def __init__(self, message: str | None = None, *, fields: dict[str, str] | None = None) -> None:
         self.message = message or inspect.getdoc(type(self)) or self.code

@@ -29,6 +29,11 @@ class OwnSettings(BaseSettings):
     connections_a_source: int = Field(
         256, alias="ISSUANCE_CONNECTIONS_A_SOURCE", ge=1, description="Connections that one address may have open"
     )
+    rate_an_address: int = Field(120_000, alias="ISSUANCE_RATE_ADDRESS", ge=0, description="Requests a minute")
+    rate_a_key: int = Field(60_000, alias="ISSUANCE_RATE_KEY", ge=0, description="Requests a minute")
+    rate_a_brand: int = Field(90_000, alias="ISSUANCE_RATE_BRAND", ge=0, description="Requests a minute")
+    rate_wrong_keys: int = Field(1_000, alias="ISSUANCE_RATE_WRONG_KEYS", ge=0, description="A minute and address")
+    rate_wrong_codes: int = Field(100, alias="ISSUANCE_RATE_WRONG_CODES", ge=0, description="A minute and caller")
     local_webhooks: bool = Field(
         False, alias="ISSUANCE_LOCAL_WEBHOOKS", description="Sandbox brands may have webhooks on the machine itself"
     )

@@ -30,6 +30,7 @@ from issuance.api import (
     wallets,
     webhooks,
 )
+from issuance.api.rates import Rates
 from issuance.api.requests import Edge
 from issuance.settings import Settings
 
@@ -80,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.engine = database.engine_for(settings.database_url)
     app.state.looks = database.looks_for(settings.database_url)
     app.state.broker = hints.broker_for(settings.redis_url)
+    app.state.rates = Rates(settings.redis_url, settings)
     app.state.secrets = {"exchangeToken": members.TOKEN, "createWebhook": webhooks.SIGNING_SECRET}
     problems.install(app)
     for router in _ROUTERS:

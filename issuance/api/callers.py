@@ -19,7 +19,9 @@ from sqlalchemy import Connection, Engine
 from starlette.datastructures import URL
 
 from issuance import database
+from issuance.api import connections
 from issuance.api.problems import LONGEST_NAME, MOST_FIELDS, UnsupportedMediaType
+from issuance.api.rates import OF_A_BRAND, OF_A_KEY, WRONG_KEYS, Rates
 from issuance.audit import Actor
 from issuance.database import Acting
 from issuance.errors import Invalid, NotAllowed, NotAuthenticated
@@ -104,6 +106,26 @@ def caller_of(request: Request) -> Caller:
         raise NotAuthenticated("This key is not valid: it is mistyped, or it was revoked.")
     acting = Actor("key", key.key_id, key.name).acting(request_id)
     return Caller(key.brand_id, f"key {key.key_id}", engine, broker, request.url, key=key, acting=acting)
+
+
+def admit(request: Request) -> Caller:
+    """`caller_of`, within the limits of the address that it comes from, of its key and of its brand. How these stand
+    is noted for the answer. Raises NotAuthenticated, RateLimited."""
+    rates: Rates = request.app.state.rates
+    shown = request.headers.get("authorization", "")
+    address = connections.source_of(request.client.host if request.client else None) or "nowhere"
+    if not rates.is_good(shown):
+        rates.check(WRONG_KEYS, address)
+    try:
+        caller = caller_of(request)
+    except NotAuthenticated:
+        if shown:
+            rates.wrong(WRONG_KEYS, address)
+        raise
+    rates.was_good(shown)
+    standings = (rates.take(OF_A_KEY, caller.name), rates.take(OF_A_BRAND, str(caller.brand_id)))
+    request.state.standing = min((one for one in standings if one), key=lambda one: one.left, default=None)
+    return caller
 
 
 async def _allowed(request: Request, needed: SecurityScopes, _: Annotated[object, Security(_bearer)]) -> Caller:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DataError, InterfaceError, OperationalError, Programm
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from issuance.api.rates import RateLimited
 from issuance.database import is_away, outage
 from issuance.database.complaints import in_short
 from issuance.errors import Invalid, IssuanceError, NotFound, SchemaBehind
@@ -102,8 +103,10 @@ def install(app: FastAPI) -> None:
         response = answer(request.url.path, error.status, error.code, error.message, error.fields)
         if error.status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
+        if isinstance(error, RateLimited):
+            request.state.standing = error.standing
         if error.status in (429, 503):
-            response.headers["Retry-After"] = "1"
+            response.headers["Retry-After"] = str(error.retry_after)
         return response
 
     def refused(request: Request, error: Exception) -> JSONResponse:

@@ -10,8 +10,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
 from issuance.api import idempotency
-from issuance.api.callers import caller_of
+from issuance.api.callers import Caller, admit
+from issuance.api.rates import WRONG_CODES, Rates
 from issuance.api.requests import JsonRequest
+from issuance.errors import CreditUnknown, NotFound
 
 
 class KeyedRoute(APIRoute):
@@ -25,11 +27,23 @@ class KeyedRoute(APIRoute):
 
         async def keyed(request: Request) -> Response:
             request = JsonRequest(request.scope, request.receive)
-            caller = request.state.caller = await run_in_threadpool(caller_of, request)
+            caller = request.state.caller = await run_in_threadpool(admit, request)
             shown = request.headers.get(idempotency.HEADER)
             if request.method == "POST" and shown is not None:
-                return await idempotency.answer_once(request, caller, shown, handle)
-            return await handle(request)
+                return await idempotency.answer_once(request, caller, shown, careful)
+            return await careful(request)
+
+        async def careful(request: Request) -> Response:
+            """Count codes that are wrong, and take none from a caller who had too many."""
+            rates: Rates = request.app.state.rates
+            caller: Caller = request.state.caller
+            rates.check(WRONG_CODES, caller.name)
+            try:
+                return await handle(request)
+            except (NotFound, CreditUnknown) as error:
+                if isinstance(error, CreditUnknown) or "{code}" in self.path:
+                    await run_in_threadpool(rates.wrong, WRONG_CODES, caller.name)
+                raise
 
         return keyed
 

@@ -20,9 +20,9 @@ from issuance.deciding.validities import Validities, limits_of
 
 #: One settling of a membership issues no more credits than these. A membership that is owed more stays due, and the
 #: next settling goes on.
-MOST_CREDITS = 10_000
+MOST_CREDITS = 5_000
 #: A membership that has so many is given no more: each settling would look through all of them (docs/decisions).
-MOST_EVER = 100_000
+MOST_EVER = 50_000
 #: It lists no more decisions that give nothing than these, for events.
 MOST_SKIPPED = 1000
 

@@ -24,7 +24,7 @@ class Limits:
     #: Instants a settling decides at while a clock is being moved; a membership with more ahead stays due.
     instants: int = 6
     #: Credits that one settling of a membership issues; who is owed more stays due.
-    credits: int = 10_000
+    credits: int = 5_000
     #: Credits that one transaction of a sweep issues, whoever to; who is left stays due.
     issued: int = 100_000
     #: Credits that are issued to a group at once, which costs little; a group that is owed more is settled one by one.

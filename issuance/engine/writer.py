@@ -52,6 +52,8 @@ _ISSUE = text(f"""
       JOIN guests_of(:brand_id, CAST(:ids AS uuid[])) g
         ON (g.membership_id, g.place) = (fresh.membership_id, kinds.place)
 """)
+#: A statement compares each credit with each kind: more kinds, as of an order with hundreds of guests, go into several.
+_MOST_KINDS = 500
 # Each statement expires the credits of one period, so that the index of the credit's key finds just them among many
 # older ones. Credits that were redeemed or revoked meanwhile are left alone.
 _EXPIRE = text("""
@@ -152,22 +154,27 @@ def _issue(
     if not memberships:
         return []
     credit_ids = [str(uuid7()) for _ in memberships]
-    fresh = {
-        "fresh_membership_id": id_array(memberships),
-        "fresh_kind": id_array(numbers),
-        "fresh_credit_id": id_array(credit_ids),
-        "fresh_code": id_array(new_codes(len(memberships))),
+    fresh: dict[str, Sequence[object]] = {
+        "fresh_membership_id": memberships,
+        "fresh_kind": numbers,
+        "fresh_credit_id": credit_ids,
+        "fresh_code": new_codes(len(memberships)),
     }
-    rows = columns_of("kinds", ("kind", *_KIND), [(number, *kind) for kind, number in kinds.items()])
-    try:
-        done = connection.execute(
-            _ISSUE, {"brand_id": brand_id, "ids": id_array(dict.fromkeys(memberships)), **fresh, **rows}
-        )
-    except IntegrityError as error:
-        if isinstance(error.orig, UniqueViolation) and error.orig.diag.constraint_name == "credits_once":
-            raise Raced from error
-        raise
-    assert done.rowcount == len(memberships), "facts say which guests there are"
+    by_number = [(number, *kind) for kind, number in kinds.items()]
+    size = len(memberships) if len(kinds) <= _MOST_KINDS else _MOST_KINDS
+    done = 0
+    for some in (slice(start, start + size) for start in range(0, len(memberships), size)):
+        present = by_number if len(kinds) <= _MOST_KINDS else [by_number[one] for one in sorted(set(numbers[some]))]
+        rows = {name: id_array(column[some]) for name, column in fresh.items()}
+        of: dict[str, object] = {"brand_id": brand_id, "ids": id_array(dict.fromkeys(memberships[some]))}
+        of |= {**rows, **columns_of("kinds", ("kind", *_KIND), present)}
+        try:
+            done += connection.execute(_ISSUE, of).rowcount
+        except IntegrityError as error:
+            if isinstance(error.orig, UniqueViolation) and error.orig.diag.constraint_name == "credits_once":
+                raise Raced from error
+            raise
+    assert done == len(memberships), "facts say which guests there are"
     if not told:
         return []
     pairs = zip(credit_ids, credits, strict=True)

@@ -1,0 +1,169 @@
+"""Rate limits: what an address, key or brand may ask for in a minute, and how often one may be wrong.
+
+All web processes count together, in the broker's server. Asking it for each request would cost more than the limits are
+worth: a process takes a small part of what is left, and spends it. Where the broker is away nobody is refused.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import NamedTuple
+
+import redis
+
+from issuance.errors import IssuanceError
+from issuance.log import logger
+from issuance.settings import OwnSettings
+
+#: Seconds that a limit is for. Windows begin with the minute.
+WINDOW = 60
+#: A process takes this part of a limit at a time.
+_PARTS = 200
+#: Seconds that the broker may take, and for which it is left alone after it did not answer.
+_PATIENCE, _LEFT_ALONE = 0.25, 2.0
+#: Names that are remembered; one more, and all are forgotten, which costs a look at the broker each.
+_MOST_NAMES = 100_000
+
+
+#: What is counted: by address, key, brand, address, caller.
+OF_AN_ADDRESS, OF_A_KEY, OF_A_BRAND = "requests from this address", "requests with this key", "requests of this brand"
+WRONG_KEYS, WRONG_CODES = "wrong keys from this address", "wrong codes"
+
+
+class RateLimited(IssuanceError):
+    """Too many requests."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, what: str, standing: "Standing") -> None:
+        super().__init__(f"Too many {what}: at most {standing.most} a minute.")
+        self.standing = standing
+        self.retry_after = standing.seconds
+
+
+class Standing(NamedTuple):
+    """How much of a limit is left, and in how many seconds it begins anew."""
+
+    most: int
+    left: int
+    seconds: int
+
+
+class _Part:
+    """What this process has of a name's limit in one window: what it may still spend, and what was last known."""
+
+    __slots__ = ("counted", "left")
+
+    def __init__(self) -> None:
+        self.left = 0
+        self.counted = 0
+
+
+class Rates:
+    """The limits of this process. A limit of 0 is none."""
+
+    def __init__(self, redis_url: str, settings: OwnSettings) -> None:
+        self.most = {
+            OF_AN_ADDRESS: settings.rate_an_address,
+            OF_A_KEY: settings.rate_a_key,
+            OF_A_BRAND: settings.rate_a_brand,
+            WRONG_KEYS: settings.rate_wrong_keys,
+            WRONG_CODES: settings.rate_wrong_codes,
+        }
+        self._client = redis.Redis.from_url(
+            redis_url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=None
+        )
+        self._lock = Lock()
+        self._window = 0
+        self._parts: dict[tuple[str, str], _Part] = {}
+        self._left_alone_until = 0.0
+        # Python's hashes of strings are keyed and stay in the process.
+        self._good: set[int] = set()
+
+    def take(self, what: str, who: str) -> Standing | None:
+        """Count one more; how the limit stands then. None where there is no limit, or the broker is away.
+
+        Raises RateLimited.
+        """
+        most = self.most[what]
+        if not most:
+            return None
+        with self._part(what, who) as part:
+            if part.left > 0:
+                part.left -= 1
+                return self._standing(most, part)
+            if part.counted >= most:
+                raise RateLimited(what, self._standing(most, part))
+        counted = self._count(what, who, number := max(1, most // _PARTS))
+        if counted is None:
+            return None
+        with self._part(what, who) as part:
+            part.counted = max(part.counted, counted)
+            here = number - max(0, counted - most)
+            if here <= 0:
+                raise RateLimited(what, self._standing(most, part))
+            part.left += here - 1
+            return self._standing(most, part)
+
+    def is_quick(self, what: str, who: str) -> bool:
+        """Whether `take` needs no look at the broker."""
+        if not self.most[what] or time.monotonic() < self._left_alone_until:
+            return True
+        with self._part(what, who) as part:
+            return part.left > 0 or part.counted >= self.most[what]
+
+    def wrong(self, what: str, who: str) -> None:
+        """Count that somebody was wrong. Raises RateLimited where that was once too often."""
+        most = self.most[what]
+        counted = self._count(what, who, 1) if most else None
+        if counted is not None:
+            with self._part(what, who) as part:
+                part.counted = max(part.counted, counted)
+            self.check(what, who)
+
+    def was_good(self, shown: str) -> None:
+        """Remember a key that was good: its owner is not kept out by a neighbour's wrong ones."""
+        with self._lock:
+            if len(self._good) > _MOST_NAMES:
+                self._good = set()
+            self._good.add(hash(shown))
+
+    def is_good(self, shown: str) -> bool:
+        """Whether a key was good before. It must still be looked up."""
+        return hash(shown) in self._good
+
+    def check(self, what: str, who: str) -> None:
+        """Raises RateLimited where somebody has been wrong too often, as far as this process knows."""
+        most = self.most[what]
+        with self._part(what, who) as part:
+            if most and part.counted > most:
+                raise RateLimited(what, self._standing(most, part))
+
+    @contextmanager
+    def _part(self, what: str, who: str) -> Iterator[_Part]:
+        window = int(time.time()) // WINDOW
+        with self._lock:
+            if window != self._window or len(self._parts) > _MOST_NAMES:
+                self._window, self._parts = window, {}
+            yield self._parts.setdefault((what, who), _Part())
+
+    def _standing(self, most: int, part: _Part) -> Standing:
+        seconds = WINDOW - int(time.time()) % WINDOW
+        return Standing(most, max(0, most - part.counted) + part.left, seconds)
+
+    def _count(self, what: str, who: str, number: int) -> int | None:
+        """Count with all processes; what they have counted together. None: the broker is away."""
+        if time.monotonic() < self._left_alone_until:
+            return None
+        name = f"issuance:rate:{what}:{who}:{int(time.time()) // WINDOW}"
+        try:
+            with self._client.pipeline(transaction=False) as pipeline:
+                pipeline.incrby(name, number)
+                pipeline.expire(name, 2 * WINDOW)
+                return int(pipeline.execute()[0])
+        except redis.RedisError as error:
+            self._left_alone_until = time.monotonic() + _LEFT_ALONE
+            logger.warning("rates_not_counted", error=type(error).__name__)
+            return None

@@ -1,0 +1,169 @@
+"""Rate limits: counted across processes, refused with 429, and no reason to refuse anybody while the broker is away."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import Engine
+
+from issuance.api import rates as room
+from issuance.api.app import create_app
+from issuance.api.rates import OF_A_BRAND, OF_A_KEY, OF_AN_ADDRESS, WRONG_CODES, WRONG_KEYS, RateLimited, Rates
+from issuance.database.connections import transaction
+from issuance.settings import OwnSettings, Settings
+from issuance.tenancy import keys
+
+AWAY = "redis://127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def one_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No minute ends during a test."""
+    monkeypatch.setattr(room, "WINDOW", 10**7)
+
+
+def rates(url: str, **most: int) -> Rates:
+    names = {f"ISSUANCE_RATE_{name.upper()}": number for name, number in most.items()}
+    return Rates(url, OwnSettings.model_validate(names))
+
+
+def allowed(rates: Rates, what: str, who: str, number: int) -> int:
+    """How many of so many requests are not refused."""
+    good = 0
+    for _ in range(number):
+        try:
+            rates.take(what, who)
+        except RateLimited:
+            continue
+        good += 1
+    return good
+
+
+@pytest.mark.parametrize("most", [5, 1000])
+def test_processes_count_together(redis_url: str, most: int) -> None:
+    """However a limit is taken in parts, it is spent once, and nobody else's is touched."""
+    ours, theirs, who = rates(redis_url, key=most), rates(redis_url, key=most), str(uuid4())
+    spent = [allowed(one, OF_A_KEY, who, 7) for _ in range(most // 7 + 2) for one in (ours, theirs)]
+    assert sum(spent) == most
+    assert allowed(ours, OF_A_KEY, str(uuid4()), 3) == 3
+
+
+def test_a_refusal_says_the_limit_and_when_it_ends(redis_url: str) -> None:
+    limited, who = rates(redis_url, brand=1), str(uuid4())
+    standing = limited.take(OF_A_BRAND, who)
+    assert standing is not None
+    assert (standing.most, standing.left) == (1, 0)
+    with pytest.raises(RateLimited, match="Too many requests of this brand: at most 1 a minute") as refused:
+        limited.take(OF_A_BRAND, who)
+    assert 0 < refused.value.retry_after <= room.WINDOW
+
+
+def test_without_the_broker_nobody_is_refused() -> None:
+    """And it is not asked for each request."""
+    limited = rates(AWAY, key=1, wrong_keys=1)
+    assert [limited.take(OF_A_KEY, "x") for _ in range(3)] == [None] * 3
+    assert limited.is_quick(OF_A_KEY, "x")
+    for _ in range(3):
+        limited.wrong(WRONG_KEYS, "x")
+        limited.check(WRONG_KEYS, "x")
+
+
+def test_zero_is_no_limit(redis_url: str) -> None:
+    limited, who = rates(redis_url, address=0, wrong_codes=0), str(uuid4())
+    assert allowed(limited, OF_AN_ADDRESS, who, 50) == 50
+    for _ in range(3):
+        limited.wrong(WRONG_CODES, who)
+        limited.check(WRONG_CODES, who)
+
+
+def test_who_is_wrong_too_often_is_refused_by_every_process_that_hears_of_it(redis_url: str) -> None:
+    ours, theirs, who = rates(redis_url, wrong_keys=2), rates(redis_url, wrong_keys=2), str(uuid4())
+    ours.wrong(WRONG_KEYS, who)
+    theirs.wrong(WRONG_KEYS, who)
+    with pytest.raises(RateLimited):
+        ours.wrong(WRONG_KEYS, who)
+    with pytest.raises(RateLimited):
+        ours.check(WRONG_KEYS, who)
+    with pytest.raises(RateLimited):
+        theirs.wrong(WRONG_KEYS, who)
+
+
+Ask = Callable[..., httpx.Response]
+
+
+@pytest.fixture
+def ask(database_url: str, redis_url: str) -> Callable[..., Ask]:
+    """Makes applications with limits, and asks them."""
+
+    def made(**most: int) -> Ask:
+        names = {f"ISSUANCE_RATE_{name.upper()}": number for name, number in most.items()}
+        app = create_app(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url, **names}))
+
+        async def answer(method: str, path: str, key: str, address: str, body: Any) -> httpx.Response:
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.request(method, path, json=body, headers={"Authorization": f"Bearer {key}"})
+
+        return lambda path, key, address, method="GET", body=None: asyncio.run(answer(method, path, key, address, body))
+
+    return made
+
+
+def new_key(engine: Engine, brand_id: UUID) -> str:
+    with transaction(engine, brand_id) as connection:
+        return keys.create(connection, brand_id, ["admin"])[1]
+
+
+def some_address() -> str:
+    """One that no other test has: a /64 of its own."""
+    return f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}::1"
+
+
+def test_a_key_has_a_limit_and_answers_say_how_it_stands(
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID
+) -> None:
+    """The brand's other key goes on, up to the brand's own limit; another address makes no difference."""
+    get, one, other = ask(key=3, brand=5), new_key(engine, brand_id), new_key(engine, brand_id)
+    answers = [get("/runs", one, some_address()) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0"]
+    assert {answer.headers["ratelimit-limit"] for answer in answers} == {"3"}
+    assert int(answers[3].headers["retry-after"]) > 0
+    assert answers[3].json()["error"]["code"] == "rate_limited"
+    assert [get("/v1/webhooks", other, some_address()).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_an_address_has_a_limit_before_anybody_knows_who_it_is(
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID
+) -> None:
+    """For every path; a good key is no way around it, and another address is."""
+    get, key, address = ask(address=2), new_key(engine, brand_id), some_address()
+    assert [get("/nowhere", "x", address).status_code for _ in range(3)] == [404, 404, 429]
+    refused = get("/v1/webhooks", key, address)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "RATE_LIMITED")
+    assert get("/runs", key, some_address()).status_code == 200
+
+
+def test_wrong_keys_have_a_limit_of_their_own(ask: Callable[..., Ask], engine: Engine, brand_id: UUID) -> None:
+    """Beyond it no key is looked up for the address, but those that were good before: a neighbour is not kept out."""
+    get, known, fresh, address = ask(wrong_keys=3), new_key(engine, brand_id), new_key(engine, brand_id), some_address()
+    assert get("/runs", known, address).status_code == 200
+    wrong = [get("/runs", f"iss_live_{number}", address).status_code for number in range(5)]
+    assert wrong == [401, 401, 401, 429, 429]
+    assert get("/runs", fresh, address).status_code == 429
+    assert get("/runs", known, address).status_code == 200
+    assert get("/runs", fresh, some_address()).status_code == 200
+
+
+def test_wrong_codes_have_a_limit_of_their_own(ask: Callable[..., Ask], engine: Engine, brand_id: UUID) -> None:
+    """Whichever way they are tried; another caller's are counted apart."""
+    get, one, other, address = ask(wrong_codes=2), new_key(engine, brand_id), new_key(engine, brand_id), some_address()
+    assert get("/customers/credits/NOSUCHCODE", one, address).status_code == 404
+    guess = {"creditCode": "NOSUCHCODE"}
+    assert get("/v1/redemptions", one, address, "POST", guess).status_code in (404, 422)
+    assert get("/customers/credits/NOSUCHCODE/redeem", one, address, "POST", {}).status_code == 429
+    assert get("/customers/credits/NOSUCHCODE", one, address).status_code == 429
+    assert get("/customers/credits/NOSUCHCODE", other, address).status_code == 404
