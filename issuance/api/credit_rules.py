@@ -83,7 +83,7 @@ class IssueBody(Body):
 class UndoVersionBody(Body):
     """`from`: an instant of the brand's clock; what was issued at or after it is taken back."""
 
-    rule_version: StrictInt
+    rule_version: Annotated[StrictInt, Field(ge=1)]
     since: Instant = Field(alias="from")
     reason: Reason
 

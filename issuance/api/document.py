@@ -33,16 +33,39 @@ _REPEATED = {
         "description": "There if this is the first answer to the same request, given again",
     }
 }
-#: How to go on with what an operation answers with: the operation, its parameter, and what of the answer it is.
-_LINKS = {
-    "createMembershipCreditRule": ("getMembershipCreditRule", "creditRuleId", "id"),
-    "createMembershipType": ("getMembershipType", "membership_type_id", "id"),
-    "putCoupon": ("getCoupon", "coupon_id", "id"),
-    "putOffer": ("getOffer", "offerID", "id"),
-    "setMember": ("getMember", "externalUserID", "externalUserID"),
-    "createRedemption": ("getRedemption", "id", "id"),
-    "createWebhook": ("getWebhook", "webhook_id", "id"),
-    "createReplay": ("getRun", "run_id", "id"),
+#: How to go on with what an operation answers with: what of the answer is which parameter of which others.
+_LINKS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "createMembershipCreditRule": (
+        "id",
+        "creditRuleId",
+        (
+            "getMembershipCreditRule",
+            "updateMembershipCreditRule",
+            "forecastMembershipCreditRule",
+            "actionIssueMembershipCreditRuleCredits",
+            "undoMembershipCreditRuleVersion",
+            "deleteMembershipCreditRule",
+        ),
+    ),
+    "createMembershipType": ("id", "membership_type_id", ("getMembershipType",)),
+    "putCoupon": ("id", "coupon_id", ("getCoupon",)),
+    "listMemberships": ("data/0/id", "membership_id", ("getMembership", "explainMembership")),
+    "listCredits": ("data/0/code", "code", ("getCredit", "redeemCredit", "revokeCredit")),
+    "listRejectedEvents": ("data/0/id", "rejected_id", ("retryRejectedEvent", "dismissRejectedEvent")),
+    "listQuarantine": ("data/0/membership_id", "membership_id", ("retryQuarantined",)),
+    "createReplay": (
+        "id",
+        "run_id",
+        ("getRun", "getRunPlan", "pauseRun", "resumeRun", "cancelRun", "approveRun", "undoRun"),
+    ),
+    "putOffer": ("id", "offerID", ("getOffer", "deleteOffer")),
+    "setMember": ("externalUserID", "externalUserID", ("getMember", "removeMember")),
+    "createRedemption": ("id", "id", ("getRedemption", "moveRedemption")),
+    "createWebhook": (
+        "id",
+        "webhook_id",
+        ("getWebhook", "listWebhookDeliveries", "enableWebhook", "disableWebhook", "deleteWebhook"),
+    ),
 }
 
 
@@ -86,9 +109,10 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
             if status.startswith("2"):
                 response["headers"] = dict(_REPEATED)
     if operation["operationId"] in _LINKS:
-        read, parameter, field = _LINKS[operation["operationId"]]
-        made = next(response for status, response in responses.items() if status.startswith("2"))
-        made["links"] = {read: {"operationId": read, "parameters": {parameter: f"$response.body#/{field}"}}}
+        field, parameter, others = _LINKS[operation["operationId"]]
+        good = next(response for status, response in responses.items() if status.startswith("2"))
+        parameters = {parameter: f"$response.body#/{field}"}
+        good["links"] = {other: {"operationId": other, "parameters": parameters} for other in others}
 
 
 def _say_defaults(schema: dict[str, Any]) -> None:

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import Field, StrictBool
+from pydantic import ConfigDict, Field, StrictBool
+from pydantic.config import JsonDict
 from sqlalchemy import Connection, Select, func, insert, select, update
 from uuid_utils.compat import uuid7
 
@@ -22,9 +23,24 @@ from issuance.fields import Body, CalendarDate, CouponName, Description, Identif
 from issuance.tenancy import clock
 from issuance.tenancy.clock import BrandClock
 
+#: What the limits of a new rule go with, and how the API document says it.
+_TRUE: JsonDict = {"const": True}
+_GO_WITH: tuple[tuple[str, str, JsonDict], ...] = (
+    ("max_uses", "multi_use", {"multi_use": _TRUE}),
+    ("roll_over_limit", "roll_over", {"roll_over": _TRUE, "issuing_frequency": {"not": {"const": "P0D"}}}),
+)
+_LIMITS: JsonDict = {
+    "dependentSchemas": {
+        limit: {"anyOf": [{"properties": {limit: {"type": "null"}}}, {"required": [flag], "properties": others}]}
+        for limit, flag, others in _GO_WITH
+    }
+}
+
 
 class NewCreditRule(Body):
     """`include_upcoming`: in force from the next cycle on for members who joined before the rule existed."""
+
+    model_config = ConfigDict(json_schema_extra=_LIMITS)
 
     membership_type_id: UUID
     coupon_id: Identifier

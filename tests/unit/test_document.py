@@ -21,6 +21,8 @@ SCHEMAS = DOCUMENT["components"]["schemas"]
 (VALIDITY,) = (
     kind["pattern"] for kind in SCHEMAS["CouponBody"]["properties"]["validity"]["anyOf"] if "pattern" in kind
 )
+#: What an answer has only where it is that kind of thing (INTERFACE 4: `months?`).
+LEFT_OUT = {"RunPlanPage": {"months"}}
 #: Schemas of answers, which say an id as it was given.
 ANSWERED = {"Member", "MemberSummary", "RemovedMember", "Redemption"}
 
@@ -123,7 +125,8 @@ def test_what_is_always_answered_is_required() -> None:
     for name, operation in OPERATIONS.items():
         good = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
         for schema in reached(good):
-            assert schema.get("properties", {}).keys() == set(schema.get("required", ())), (name, schema.get("title"))
+            left_out = schema.get("properties", {}).keys() - set(schema.get("required", ()))
+            assert left_out <= LEFT_OUT.get(schema.get("title", ""), set()), (name, schema.get("title"))
 
 
 def test_an_answer_that_is_given_again_says_so() -> None:
@@ -135,7 +138,7 @@ def test_an_answer_that_is_given_again_says_so() -> None:
 
 
 def test_links_lead_on() -> None:
-    """From what was made to how it is read, by a field that the answer has; a stranger's tests follow them."""
+    """From what was made or listed to how one goes on, by a field that is there; a stranger's tests follow them."""
     linked = 0
     for operation in OPERATIONS.values():
         for answer in operation["responses"].values():
@@ -144,9 +147,12 @@ def test_links_lead_on() -> None:
                 known = {one["name"] for one in OPERATIONS[link["operationId"]]["parameters"] if one["in"] == "path"}
                 assert known == {parameter}
                 (body,) = answer["content"].values()
-                assert said.rpartition("/")[2] in SCHEMAS[body["schema"]["$ref"].rpartition("/")[2]]["properties"]
+                schema = body["schema"]
+                for step in said.removeprefix("$response.body#/").split("/"):
+                    schema = SCHEMAS[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+                    schema = schema["items"] if step == "0" else schema["properties"][step]
                 linked += 1
-    assert linked >= 8
+    assert linked >= 30
 
 
 @pytest.mark.parametrize("name", [name for name, operation in OPERATIONS.items() if "requestBody" in operation])
@@ -181,13 +187,13 @@ def test_a_members_id_has_a_length_and_a_form() -> None:
     assert len(texts) - len(bounded) == len(ANSWERED), texts
 
 
-@pytest.mark.parametrize("validity", ["P1D", "P1Y2M", "P60D", "P10W", "P05D"])
+@pytest.mark.parametrize("validity", ["P1D", "P1Y2M", "P60D", "P10W", "P05D", "P100Y", "P1200M", "P5217W", "P36525D"])
 def test_a_validity_that_is_good_fits_the_pattern(validity: str) -> None:
     assert re.search(VALIDITY, validity)
 
 
-@pytest.mark.parametrize("validity", ["P", "P0W", "P0D", "P0Y0D", "P1", "PT1H", "P1D2W"])
-def test_a_validity_that_lasts_for_nothing_does_not(validity: str) -> None:
+@pytest.mark.parametrize("validity", ["P", "P0W", "P0D", "P0Y0D", "P1", "PT1H", "P1D2W", "P101Y", "P5218W"])
+def test_a_validity_that_lasts_for_nothing_or_over_a_century_does_not(validity: str) -> None:
     assert not re.search(VALIDITY, validity)
 
 
