@@ -111,6 +111,8 @@ class Environment:
         if done.returncode != 0:
             errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR: ")] or ["pip failed"]
             what_to_do = "check the network or pip's configuration, then run again"
+            if "No space left on device" in done.stdout:
+                what_to_do = f"make room on the disk of {self.home}, or set ISSUANCE_HOME to a folder on another one"
             fail(f"{errors[-1].removeprefix('ERROR: ')}; {what_to_do} (all of it: {self.log})")
         for program in self.packages.glob("bin/*"):
             with suppress(FileExistsError):

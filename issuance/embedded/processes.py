@@ -9,13 +9,14 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from issuance.embedded import running
 from issuance.embedded.environment import REPO
+from issuance.embedded.output import Output
 
 #: Seconds that the processes have for an orderly end before they are killed.
 STOP_LIMIT = 20.0
@@ -23,14 +24,13 @@ STOP_LIMIT = 20.0
 FIRST_PAUSE, LAST_PAUSE = 0.2, 10.0
 #: A process that ran for so many seconds had a good start: the next pause is the first one again.
 GOOD_START = 10.0
-#: ANSI colours of the names, in the order of the processes.
-COLOURS = (36, 33, 32, 35, 34)
 
 
 class Processes:
     """Named shell commands that run together.
 
     Set `ready` when all of them work. Before that, one that ends stops all of them; after it, it is started again.
+    `news` is told of those that end.
     """
 
     def __init__(
@@ -39,13 +39,16 @@ class Processes:
         commands: Mapping[str, str],
         environment: Mapping[str, str],
         output: IO[str],
+        *,
+        news: Callable[[str], None] | None = None,
     ) -> None:
         self.ready = threading.Event()
         self.stopping = threading.Event()
         self._home = home
         self._commands = commands
         self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
-        self._output = Output(output, commands)
+        self._output = Output(output, commands, as_json=environment.get("LOG_FORMAT", "").lower() == "json")
+        self._news = news or (lambda _: None)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._code = 0
         # Held while a process is started, so that none is started after the order to stop. Reentrant, since a second
@@ -82,12 +85,15 @@ class Processes:
         while True:
             began = time.monotonic()
             code = self._run_once(name)
-            if not self.ready.is_set():
+            if not self.ready.is_set() and not self.stopping.is_set():
+                self._news(f"{name} ended with exit code {code} before everything was ready")
                 self.stop(code)
             if self.stopping.is_set():
                 return
             pause = FIRST_PAUSE if time.monotonic() - began > GOOD_START else min(pause * 2, LAST_PAUSE)
-            self._show(name, f"ended with exit code {code}; starting again in {pause:.1f} s")
+            ended = f"ended with exit code {code}; starting again in {pause:.1f} s"
+            self._news(f"{name} {ended}")
+            self._show(name, ended)
             if self.stopping.wait(pause):
                 return
 
@@ -129,25 +135,6 @@ class Processes:
         for child in self._children.values():
             if child.poll() is None:
                 _kill_group(child.pid)
-
-
-class Output:
-    """Where the lines of several processes are shown, each with the time and the name of its process."""
-
-    def __init__(self, stream: IO[str], names: Mapping[str, str]) -> None:
-        self._stream = stream
-        self._whole_lines = threading.Lock()
-        width = max(map(len, names), default=0)
-        self._shown = {name: name.ljust(width) for name in names}
-        if stream.isatty():
-            for number, (name, shown) in enumerate(self._shown.items()):
-                self._shown[name] = f"\033[{COLOURS[number % len(COLOURS)]}m{shown}\033[0m"
-
-    def write(self, name: str, line: str) -> None:
-        """Shows one line of the process `name`. Raises OSError where the stream is closed."""
-        with self._whole_lines:
-            self._stream.write(f"{time.strftime('%H:%M:%S')} {self._shown[name]} | {line}\n")
-            self._stream.flush()
 
 
 def _kill_group(pid: int) -> None:

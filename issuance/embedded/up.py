@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import IO
+from typing import IO, cast
 
 import httpx
 import psycopg
@@ -20,6 +20,7 @@ from issuance.database import schema
 from issuance.database.schema import Until
 from issuance.embedded import majors, procfile
 from issuance.embedded.lock import AlreadyRuns, SupervisorLock
+from issuance.embedded.output import LogFile
 from issuance.embedded.postgres import Postgres
 from issuance.embedded.processes import Processes
 from issuance.embedded.server import ServerError, free_port
@@ -33,28 +34,25 @@ READY_LIMIT = 90.0
 #: Seconds between two looks at whether the servers still run.
 LOOKS_EVERY = 0.5
 
-WELCOME = """
-  Issuance runs at {address}   (its state is in {home}; Ctrl-C stops it)
-  Sandbox key: {key}
-
-  Try:
-    curl -H "Authorization: Bearer {key}" {address}/customers/membership-credit-rules
-    curl -H "Authorization: Bearer {key}" {address}/sandbox/clock
-    ./run demo          some billing cycles of a made-up club
-  Every call is described at {address}/docs
-
+WELCOME = """Issuance runs at {address} and describes every call at {address}/docs (Ctrl-C stops it)
+Sandbox key: {key}
+Try it: curl -H "Authorization: Bearer {key}" {address}/sandbox/clock (or ./run demo: some months of a made-up club)
+Logs: {log}
 """
+#: The name of the file in the home to which the processes' logs go.
+LOG = "run.log"
 
 
 def up() -> int:
     """Runs everything until it is told to stop; returns the exit code."""
+    home = settings.read(settings.OwnSettings).home.absolute()
+    log = home / LOG
 
     def greet(house: "House") -> None:
-        # In one piece: the output of the processes is shown at the same time.
-        sys.stdout.write(WELCOME.format(address=house.address, home=house.home, key=house.sandbox_key()))
+        sys.stdout.write(WELCOME.format(address=house.address, key=house.sandbox_key(), log=log))
         sys.stdout.flush()
 
-    return run_everything(greet, output=sys.stdout)
+    return run_everything(greet, output=lambda: LogFile(log))
 
 
 def demo(arguments: list[str]) -> int:
@@ -71,16 +69,18 @@ def demo(arguments: list[str]) -> int:
         with used(home) as servers:
             return subprocess.call([*ISSUANCE, "demo", *arguments], env=os.environ | servers.addresses())
     lock.release()
-    with (home / "demo.log").open("w") as log:
-        code = run_everything(show, output=log, any_port=True)
+    code = run_everything(show, output=lambda: (home / "demo.log").open("w"), any_port=True)
     return codes[0] if codes else code
 
 
 ISSUANCE = [sys.executable, "-c", "import sys; sys.argv[0] = 'issuance'; from issuance.cli.main import main; main()"]
 
 
-def run_everything(then: Callable[["House"], None], *, output: IO[str], any_port: bool = False) -> int:
-    """Starts everything, does `then` once it is ready, and runs on until something says stop; the exit code."""
+def run_everything(
+    then: Callable[["House"], None], *, output: Callable[[], "IO[str] | LogFile"], any_port: bool = False
+) -> int:
+    """Starts everything, does `then` once it is ready, and runs on until something says stop; the exit code. `output`
+    opens the log of the processes."""
     own = settings.read(settings.OwnSettings)
     lock = SupervisorLock(own.home)
     if not lock.take():
@@ -94,8 +94,8 @@ def run_everything(then: Callable[["House"], None], *, output: IO[str], any_port
     with supervised(own.home, lock) as servers:
         os.environ.update(servers.addresses(), ISSUANCE_PORT=str(port))
         prepare_database(servers)
-        house = House(own, port, lock, servers, output)
-        return house.run(then)
+        with output() as log:
+            return House(own, port, lock, servers, cast(IO[str], log)).run(then)
 
 
 def prepare_database(servers: Servers) -> None:
@@ -143,7 +143,7 @@ class House:
         self.port = port
         self.address = f"http://{_in_address(own.host)}:{port}"
         self.environment = dict(os.environ)
-        self.processes = Processes(self.home, procfile.commands(), self.environment, output)
+        self.processes = Processes(self.home, procfile.commands(), self.environment, output, news=say)
         self._lock = lock
         self._servers = servers
 

@@ -1,0 +1,44 @@
+"""What `./run` keeps of its processes' lines: one format, one file, not for ever."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from issuance.embedded import output
+from issuance.embedded.output import LogFile, Output
+
+
+def test_lines_are_named(tmp_path: Path) -> None:
+    """Each once, in the order in which they came; a file that is there goes on."""
+    for part in ("first", "second"):
+        with LogFile(tmp_path / "run.log") as log:
+            shown = Output(log, {"web": "", "scheduler": ""})  # type: ignore[arg-type]  # it has what is needed of a file
+            shown.write("web", f"{part} %s \udcff")
+            shown.write("scheduler", part)
+    assert (tmp_path / "run.log").read_text().splitlines() == [
+        "web       | first %s ?", "scheduler | first", "web       | second %s ?", "scheduler | second",
+    ]  # fmt: skip
+
+
+def test_json_stays_json() -> None:
+    """Lines that are none, such as what Python says when it can not start, become some."""
+    stream = io.StringIO()
+    shown = Output(stream, {"web": ""}, as_json=True)
+    shown.write("web", '{"event": "request"}')
+    shown.write("web", "No module named x")
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert first == {"event": "request"}
+    assert (second["event"], second["process"], second["level"]) == ("No module named x", "web", "error")
+
+
+def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is kept beside it."""
+    monkeypatch.setattr(output, "LONGEST_LOG", 200)
+    with LogFile(tmp_path / "run.log") as log:
+        for number in range(100):
+            log.write(f"line {number}\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.log", "run.log.1"]
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 400
+    assert (tmp_path / "run.log").read_text().endswith("line 99\n")
