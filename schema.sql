@@ -78,9 +78,12 @@ CREATE TABLE IF NOT EXISTS api_keys (
     revoked_at   timestamptz,
     -- What people call it; the audit names its actor by it.
     name         text,
+    -- From then on it is refused: as it was made, or because another takes its place.
+    expires_at   timestamptz,
     PRIMARY KEY (brand_id, key_id),
     CONSTRAINT api_keys_hash_unique UNIQUE (key_hash),
-    CONSTRAINT api_keys_scopes_known CHECK (scopes <@ ARRAY['read', 'write', 'issue', 'admin'] AND cardinality(scopes) > 0)
+    CONSTRAINT api_keys_scopes_known
+        CHECK (scopes <@ ARRAY['read', 'write', 'issue', 'tokens', 'admin'] AND cardinality(scopes) > 0)
 );
 
 -- Who acts in this transaction, {kind, id, name}: what it was begun with. NULL: the system, of itself.
@@ -709,7 +712,11 @@ CREATE TABLE IF NOT EXISTS webhooks (
     failing_since   timestamptz,
     -- One worker at a time delivers to a webhook; one that does not answer rests, so that it holds up no other.
     claimed_until   timestamptz,
+    -- The secret before this one signs too, until then.
+    former_secret   bytea,
+    former_until    timestamptz,
     PRIMARY KEY (brand_id, webhook_id),
+    CONSTRAINT webhooks_former_secret_ends CHECK ((former_secret IS NULL) = (former_until IS NULL)),
     CONSTRAINT webhooks_events_known CHECK (cardinality(events) > 0 AND events <@ ARRAY[
         'credit.issued', 'credit.expired', 'credit.redeemed', 'credit.revoked', 'credit.restored', 'credit.skipped',
         'redemption.created', 'redemption.updated', 'wallet.credited', 'member.archived']),
@@ -829,4 +836,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0008'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0009'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

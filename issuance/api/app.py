@@ -82,7 +82,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.looks = database.looks_for(settings.database_url)
     app.state.broker = hints.broker_for(settings.redis_url)
     app.state.rates = Rates(settings.redis_url, settings)
-    app.state.secrets = {"exchangeToken": members.TOKEN, "createWebhook": webhooks.SIGNING_SECRET}
+    app.state.secrets = {
+        "exchangeToken": members.TOKEN,
+        "createWebhook": webhooks.SIGNING_SECRET,
+        "rotateWebhookSecret": webhooks.SIGNING_SECRET,
+    }
     problems.install(app)
     for router in _ROUTERS:
         app.include_router(router)

@@ -31,7 +31,7 @@ from issuance.tenancy.keys import Key
 _bearer = HTTPBearer(
     scheme_name="organisation_key",
     bearerFormat="iss_live_… or iss_sandbox_…",
-    description="A key of one brand, with scopes: read, write, issue, admin.",
+    description="A key of one brand, with scopes: read, write, issue, tokens, admin.",
     auto_error=False,
 )
 
@@ -175,6 +175,8 @@ async def _check_form(request: Request) -> None:
 Reader = Annotated[Caller, Security(_allowed, scopes=["read"])]
 Writer = Annotated[Caller, Security(_allowed, scopes=["write"])]
 Issuer = Annotated[Caller, Security(_allowed, scopes=["issue"])]
+#: Who may become a member.
+TokenMaker = Annotated[Caller, Security(_allowed, scopes=["tokens"])]
 Administrator = Annotated[Caller, Security(_allowed, scopes=["admin"])]
 #: The same for operations that members may use too: a key needs the scope, a token reaches only its own member.
 MemberReader = Annotated[Caller, Security(_allowed_member, scopes=["read"])]

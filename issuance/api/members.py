@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from issuance import hints
-from issuance.api.callers import Reader, Writer
+from issuance.api.callers import Reader, TokenMaker, Writer
 from issuance.api.camel import CamelModel, MemberId
 from issuance.api.idempotency import Secret
 from issuance.api.problems import documented
@@ -119,7 +119,7 @@ def remove_member(
     response_model=TokenGrant,
     responses=documented(409),
 )
-def exchange_token(caller: Writer, body: ExchangeBody) -> Any:
+def exchange_token(caller: TokenMaker, body: ExchangeBody) -> Any:
     """A token for a member's app, good for 15 minutes. Creates the member if necessary."""
     with caller.transaction() as connection:
         members.upsert(connection, caller.brand_id, body.external_user_id, body, revive=False)

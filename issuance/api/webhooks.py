@@ -146,6 +146,15 @@ def enable_webhook(caller: Writer, webhook_id: UUID) -> Any:
     return webhook
 
 
+@router.post(
+    "/{webhook_id}/rotate", operation_id="rotateWebhookSecret", response_model=NewWebhook, responses=documented(404)
+)
+def rotate_webhook_secret(caller: Writer, webhook_id: UUID) -> Any:
+    """Make a new signing secret, which is shown this once. For 24 hours deliveries are signed with both."""
+    with caller.transaction() as connection:
+        return webhooks.rotate(connection, caller.brand_id, webhook_id)
+
+
 @router.post("/{webhook_id}/disable", operation_id="disableWebhook", response_model=Webhook, responses=documented(404))
 def disable_webhook(caller: Writer, webhook_id: UUID) -> Any:
     """Deliver nothing more, and note no further events, until it is enabled."""

@@ -27,6 +27,7 @@ Action = Literal[
     "delivery.replayed",
     "key.created",
     "key.revoked",
+    "key.rotated",
     "member.archived",
     "member.created",
     "member.returned",
@@ -49,6 +50,7 @@ Action = Literal[
     "webhook.deleted",
     "webhook.disabled",
     "webhook.enabled",
+    "webhook.rotated",
 ]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 

@@ -40,7 +40,7 @@ COMMANDS = {
     "up": Place("up", "up", "Start everything; Ctrl-C stops it."),
     "demo": Place("demo", "demo", "Play four billing cycles of a small spa club."),
     "brands": Place("brands", "app", "Brands: create one (with its first key), list them."),
-    "keys": Place("keys", "app", "A brand's keys: create, list, revoke."),
+    "keys": Place("keys", "app", "A brand's keys: create, list, rotate, revoke."),
     "events": Place("events", "app", "Billing events: load them, and handle those that were refused."),
     "issue": Place("runs", "issue", "Issue a rule's credit by hand, as a run."),
     "replay": Place("runs", "replay", "Make the decisions of a span of dates again, as a run."),

@@ -11,21 +11,26 @@ import secrets
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Select, func, select, text, update
+from sqlalchemy import Connection, Select, func, or_, select, text, update
 from uuid_utils.compat import uuid7
 
 from issuance import audit
 from issuance.database.tables import api_keys, brands
-from issuance.errors import Invalid, NotFound
+from issuance.deciding.calendar import midnight
+from issuance.errors import Conflict, Invalid, NotFound
 
-#: `admin` opens everything that the others do.
-SCOPES = ("read", "write", "issue", "admin")
+#: `admin` opens everything that the others do; `tokens` lets its holder become any member.
+SCOPES = ("read", "write", "issue", "tokens", "admin")
+#: How long a key goes on beside the one that takes its place.
+OVERLAP = timedelta(hours=24)
 #: How exact last_used_at is: a key that is used often costs one write in this time.
 USE_NOTED_EVERY = timedelta(minutes=1)
+LONGEST_NAME = 100
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_LENGTH, _CHECKSUM_LENGTH = 43, 6
@@ -56,18 +61,44 @@ def create(
     name: str | None = None,
     *,
     prefix: str = USUAL_PREFIX,
+    expires_on: date | None = None,
 ) -> tuple[UUID, str]:
     """A new key with `scopes`: its id, and the key itself, which is not stored. `name` is what people call it.
+    `expires_on`: the first day, in the brand's zone, on which it is refused.
 
     Raises Invalid, NotFound.
     """
-    key_id, key = make(connection, brand_id, scopes, name, prefix)
-    audit.write(connection, brand_id, "key.created", key_id, after={"name": name, "scopes": sorted(set(scopes))})
+    key_id, key = make(connection, brand_id, scopes, name, prefix, expires_on)
+    after = {"name": name, "scopes": sorted(set(scopes)), **({"expires_on": expires_on} if expires_on else {})}
+    audit.write(connection, brand_id, "key.created", key_id, after=after)
     return key_id, key
 
 
+def rotate(connection: Connection, brand_id: UUID, key_id: UUID, *, overlap: timedelta = OVERLAP) -> tuple[UUID, str]:
+    """A key in another's place, with its scopes and name: its id, and the key itself. The other one is refused after
+    `overlap`, sooner where it expires sooner. Raises NotFound, and Conflict for one that is refused already.
+    """
+    one = (api_keys.c.brand_id == brand_id, api_keys.c.key_id == key_id)
+    row = connection.execute(select(api_keys.c.scopes, api_keys.c.name).where(*one)).one_or_none()
+    if row is None:
+        raise NotFound("There is no such key.")
+    ends_at = func.least(api_keys.c.expires_at, func.now() + overlap)
+    ended = update(api_keys).where(*one, *_VALID).values(expires_at=ends_at).returning(api_keys.c.expires_at)
+    expires_at = connection.execute(ended).scalar()
+    if expires_at is None:
+        raise Conflict("The key is refused already: create another.")
+    new_id, key = make(connection, brand_id, row.scopes, row.name)
+    audit.write(connection, brand_id, "key.rotated", key_id, after={"key_id": new_id, "expires_at": expires_at})
+    return new_id, key
+
+
 def make(
-    connection: Connection, brand_id: UUID, scopes: Collection[str], name: str | None, prefix: str = USUAL_PREFIX
+    connection: Connection,
+    brand_id: UUID,
+    scopes: Collection[str],
+    name: str | None,
+    prefix: str = USUAL_PREFIX,
+    expires_on: date | None = None,
 ) -> tuple[UUID, str]:
     """`create` without an entry of its own, as a part of something else."""
     if not re.fullmatch(_PREFIX, prefix, re.ASCII):
@@ -76,14 +107,23 @@ def make(
     wanted = sorted(set(scopes), key=lambda scope: SCOPES.index(scope) if scope in SCOPES else -1)
     if not wanted or not set(wanted) <= set(SCOPES):
         raise Invalid(
-            "A key's scopes are any of read, write, issue, admin.", fields={"scopes": "unknown scope, or none"}
+            "A key's scopes are any of read, write, issue, tokens, admin.", fields={"scopes": "unknown scope, or none"}
         )
-    environment = connection.execute(select(brands.c.environment).where(brands.c.brand_id == brand_id)).scalar()
-    if environment is None:
+    if name is not None and not 1 <= len(name) <= LONGEST_NAME:
+        wrong = f"must have 1 to {LONGEST_NAME} characters"
+        raise Invalid(f"A key's name {wrong}.", fields={"name": wrong})
+    of_brand = select(brands.c.environment, brands.c.timezone).where(brands.c.brand_id == brand_id)
+    brand = connection.execute(of_brand).one_or_none()
+    if brand is None:
         raise NotFound("There is no such brand.")
-    key, key_id = _random_key(prefix, environment), uuid7()
+    expires_at = None if expires_on is None else midnight(expires_on, ZoneInfo(brand.timezone))
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        raise Invalid("A key expires on a day to come.", fields={"expires": "must be a day to come"})
+    key, key_id = _random_key(prefix, brand.environment), uuid7()
     connection.execute(
-        api_keys.insert().values(brand_id=brand_id, key_id=key_id, key_hash=_hash(key), scopes=wanted, name=name)
+        api_keys.insert().values(
+            brand_id=brand_id, key_id=key_id, key_hash=_hash(key), scopes=wanted, name=name, expires_at=expires_at
+        )
     )
     return key_id, key
 
@@ -106,8 +146,8 @@ def find(connection: Connection, key: str) -> Key | None:
 
 
 def good(brand_id: UUID) -> Select[tuple[UUID]]:
-    """The ids of a brand's keys that are not revoked."""
-    return select(api_keys.c.key_id).where(api_keys.c.brand_id == brand_id, api_keys.c.revoked_at.is_(None))
+    """The ids of a brand's keys that are neither revoked nor expired."""
+    return select(api_keys.c.key_id).where(api_keys.c.brand_id == brand_id, *_VALID)
 
 
 def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
@@ -115,7 +155,13 @@ def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
     columns = api_keys.c
     rows = connection.execute(
         select(
-            columns.key_id, columns.name, columns.scopes, columns.created_at, columns.last_used_at, columns.revoked_at
+            columns.key_id,
+            columns.name,
+            columns.scopes,
+            columns.created_at,
+            columns.last_used_at,
+            columns.expires_at,
+            columns.revoked_at,
         )
         .where(columns.brand_id == brand_id)
         .order_by(columns.created_at.desc(), columns.key_id.desc())
@@ -137,8 +183,9 @@ _FIND = text("""
     SELECT brand_id, key_id, key_hash, scopes, name,
            last_used_at IS NULL OR last_used_at < now() - CAST(:every AS interval) AS use_is_news
       FROM api_keys
-     WHERE key_hash = :key_hash AND revoked_at IS NULL
+     WHERE key_hash = :key_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
 """)
+_VALID = (api_keys.c.revoked_at.is_(None), or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > func.now()))
 
 
 def _hash(key: str) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import jwt
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects import postgresql
 from uuid_utils.compat import uuid7
 
@@ -25,6 +25,7 @@ _ALGORITHM = "HS256"
 _ISSUER, _AUDIENCE = "issuance", "issuance member"
 _CLAIMS = ("iss", "aud", "brand", "sub", "iat", "exp", "jti", "key", "archivings")
 _SECRET_NAME, _SECRET_BYTES = "member tokens", 64
+_FORMER_NAME = "member tokens, before"
 
 
 class Grant(NamedTuple):
@@ -75,14 +76,7 @@ def claims_of(token: str) -> dict[str, Any]:
 def find(connection: Connection, token: str) -> Holder | None:
     """The holder of a token that was shown, if it is valid. The database is asked each time."""
     try:
-        claims = jwt.decode(
-            token,
-            _secret(connection),
-            algorithms=[_ALGORITHM],
-            issuer=_ISSUER,
-            audience=_AUDIENCE,
-            options={"require": list(_CLAIMS)},
-        )
+        claims = _verified(connection, token)
         brand_id, member_id, key_id = UUID(claims["brand"]), UUID(claims["sub"]), UUID(claims["key"])
         archivings = int(claims["archivings"])
     except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError):
@@ -97,6 +91,45 @@ def find(connection: Connection, token: str) -> Holder | None:
     )
     external_user_id = connection.scalar(there)
     return None if external_user_id is None else Holder(brand_id, member_id, external_user_id)
+
+
+def _verified(connection: Connection, token: str) -> dict[str, Any]:
+    try:
+        return _decoded(token, _secret(connection))
+    except jwt.InvalidSignatureError:
+        former = _former_secret(connection)
+        if former is None:
+            raise
+        return _decoded(token, former)
+
+
+def _decoded(token: str, secret: bytes) -> dict[str, Any]:
+    claims = jwt.decode(
+        token,
+        secret,
+        algorithms=[_ALGORITHM],
+        issuer=_ISSUER,
+        audience=_AUDIENCE,
+        options={"require": list(_CLAIMS)},
+    )
+    return dict(claims)
+
+
+def rotate(connection: Connection) -> None:
+    """Sign with a new secret from now on. What the one before has signed is good until it expires."""
+    present = _secret(connection)
+    made = {"name": _FORMER_NAME, "value": present, "created_at": func.now()}
+    former = postgresql.insert(secrets).values(made)
+    connection.execute(former.on_conflict_do_update(constraint="secrets_pkey", set_=made))
+    fresh = {"value": randomness.token_bytes(_SECRET_BYTES), "created_at": func.now()}
+    connection.execute(update(secrets).where(secrets.c.name == _SECRET_NAME).values(fresh))
+
+
+def _former_secret(connection: Connection) -> bytes | None:
+    """The secret before this one, while anything that it has signed may be good."""
+    known = select(secrets.c.value).where(secrets.c.name == _FORMER_NAME, secrets.c.created_at > func.now() - LIFETIME)
+    value = connection.execute(known).scalar()
+    return None if value is None else bytes(value)
 
 
 def _secret(connection: Connection) -> bytes:

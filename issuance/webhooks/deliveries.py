@@ -53,7 +53,9 @@ _HOLD = text(f"""
      WHERE w.brand_id = :brand_id AND w.webhook_id = :webhook_id AND b.brand_id = w.brand_id
        AND w.disabled_at IS NULL AND (w.claimed_until IS NULL OR w.claimed_until <= clock_timestamp())
        AND (w.failing_since IS NULL OR :may_fail)
-    RETURNING w.url, w.signing_secret, b.environment = 'sandbox' AS sandbox, w.failing_since IS NOT NULL AS failing
+    RETURNING w.url, w.signing_secret,
+              CASE WHEN w.former_until > clock_timestamp() THEN w.former_secret END AS former_secret,
+              b.environment = 'sandbox' AS sandbox, w.failing_since IS NOT NULL AS failing
 """)
 _CLAIM = text(f"""
     WITH next AS MATERIALIZED (
@@ -103,7 +105,8 @@ class Claimed:
     """The deliveries that a worker has claimed, and what it needs to attempt them."""
 
     url: str
-    signing_secret: bytes = field(repr=False)
+    #: The present one, and the one before while it is rotated out.
+    secrets: Sequence[bytes] = field(repr=False)
     sandbox: bool
     #: Nothing has been delivered since its last failure.
     failing: bool
@@ -140,7 +143,8 @@ def claim(connection: Connection, brand_id: UUID, webhook_id: UUID, *, may_fail:
     if not claimed:
         connection.execute(_LET_GO, {**which, "failed": False, "delivered": False, "asked": False, "rest": REST})
         return None
-    return Claimed(held.url, bytes(held.signing_secret), held.sandbox, held.failing, claimed)
+    secrets = [bytes(one) for one in (held.signing_secret, held.former_secret) if one is not None]
+    return Claimed(held.url, secrets, held.sandbox, held.failing, claimed)
 
 
 def record(

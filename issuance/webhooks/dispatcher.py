@@ -50,7 +50,7 @@ def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: f
     ]
     outcomes = send_all(
         claimed.url,
-        [claimed.signing_secret],
+        claimed.secrets,
         messages,
         sandbox=claimed.sandbox,
         brand_id=brand_id,

@@ -1,6 +1,7 @@
 """Webhooks: the URLs that a brand's own programs listen at, and which types of events each wants (see `outbox`)."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -16,6 +17,8 @@ from issuance.webhooks.outbox import EVENT_TYPES
 
 #: An event has one delivery for each webhook that listens to it, so their number is bounded.
 MOST_WEBHOOKS = 20
+#: How long the secret before signs beside the new one.
+OVERLAP = timedelta(hours=24)
 
 
 class TooManyWebhooks(Conflict):
@@ -65,6 +68,21 @@ def secret_of(connection: Connection, webhook_id: UUID) -> str | None:
     """
     secret = connection.scalar(select(webhooks.c.signing_secret).where(webhooks.c.webhook_id == webhook_id))
     return None if secret is None else signatures.as_text(bytes(secret))
+
+
+def rotate(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, Any]:
+    """A webhook with a new `signing_secret`, which is shown only now. The one before signs too, for OVERLAP. Raises
+    NotFound."""
+    secret = signatures.new_secret()
+    rotated = connection.execute(
+        update(webhooks)
+        .where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
+        .values(former_secret=webhooks.c.signing_secret, former_until=func.now() + OVERLAP, signing_secret=secret)
+    )
+    if rotated.rowcount == 0:
+        raise NotFound("There is no such webhook.")
+    audit.write(connection, brand_id, "webhook.rotated", webhook_id)
+    return {**get(connection, brand_id, webhook_id), "signing_secret": signatures.as_text(secret)}
 
 
 def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:

@@ -1,14 +1,18 @@
 """Keys open what their scopes say, until they are revoked, and are kept nowhere."""
 
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, func, select, text, update
 
 from issuance.database.tables import api_keys
-from issuance.errors import Invalid, NotFound
-from issuance.tenancy import brands, keys
+from issuance.errors import Conflict, Invalid, NotFound
+from issuance.members import members
+from issuance.members.members import MemberProfile
+from issuance.tenancy import brands, keys, tokens
 
 
 def test_a_key_is_found_with_its_brand_and_scopes(connection: Connection, brand_id: UUID) -> None:
@@ -104,3 +108,57 @@ def test_a_brand_needs_a_time_zone_that_exists(connection: Connection, timezone:
     with pytest.raises(Invalid) as refused:
         brands.create(connection, name="x", timezone=timezone, sandbox=True)
     assert refused.value.fields == {"timezone": "must be an IANA time zone, such as Europe/Lisbon"}
+
+
+def test_a_key_expires_when_its_day_begins_where_the_brand_is(connection: Connection, brand_id: UUID) -> None:
+    """Up to the midnight of the day it opens what it opened, from then on nothing; what it made is dead with it."""
+    tomorrow = (datetime.now(ZoneInfo("Europe/Lisbon")) + timedelta(days=1)).date()
+    key_id, key = keys.create(connection, brand_id, ["read"], expires_on=tomorrow)
+    (listed,) = [one for one in keys.all_of(connection, brand_id) if one["key_id"] == key_id]
+    assert listed["expires_at"] == datetime.combine(tomorrow, time(), ZoneInfo("Europe/Lisbon"))
+    assert keys.find(connection, key) is not None
+    connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(expires_at=func.now()))
+    assert keys.find(connection, key) is None
+    assert key_id not in connection.scalars(keys.good(brand_id)).all()
+    for day in (tomorrow - timedelta(days=1), tomorrow - timedelta(days=400)):
+        with pytest.raises(Invalid):
+            keys.create(connection, brand_id, ["read"], expires_on=day)
+
+
+def test_a_key_is_rotated_with_an_overlap(connection: Connection, brand_id: UUID) -> None:
+    """The new one has its scopes and name; both open until the overlap ends, which is never put off."""
+    old_id, old = keys.create(connection, brand_id, ["issue", "read"], "till 1")
+    new_id, new = keys.rotate(connection, brand_id, old_id, overlap=timedelta(hours=2))
+    assert keys.find(connection, old) is not None
+    assert keys.find(connection, new) == keys.Key(brand_id, new_id, frozenset({"issue", "read"}), "till 1")
+    known = {one["key_id"]: one for one in keys.all_of(connection, brand_id)}
+    assert known[old_id]["expires_at"] - datetime.now(UTC) < timedelta(hours=2)
+    assert known[new_id]["expires_at"] is None
+    keys.rotate(connection, brand_id, old_id, overlap=timedelta(days=9))
+    known = {one["key_id"]: one for one in keys.all_of(connection, brand_id)}
+    assert known[old_id]["expires_at"] - datetime.now(UTC) < timedelta(hours=2)
+
+
+def test_a_key_that_is_refused_is_not_rotated(connection: Connection, brand_id: UUID) -> None:
+    key_id, _ = keys.create(connection, brand_id, ["read"])
+    keys.revoke(connection, brand_id, key_id)
+    with pytest.raises(Conflict):
+        keys.rotate(connection, brand_id, key_id)
+    with pytest.raises(NotFound):
+        keys.rotate(connection, brand_id, uuid4())
+
+
+def test_the_secret_of_tokens_is_rotated_with_an_overlap(connection: Connection, brand_id: UUID) -> None:
+    """What the former secret signed is good for as long as a token can be; the one before that signs nothing."""
+    key_id, _ = keys.create(connection, brand_id, ["tokens"])
+    body = MemberProfile.model_validate({})
+    members.upsert(connection, brand_id, "ada", body)
+    member_id = members.id_of(connection, brand_id, "ada")
+    first = tokens.mint(connection, brand_id, member_id, key_id).access_token
+    tokens.rotate(connection)
+    second = tokens.mint(connection, brand_id, member_id, key_id).access_token
+    assert [tokens.find(connection, one) is not None for one in (first, second)] == [True, True]
+    tokens.rotate(connection)
+    assert [tokens.find(connection, one) is not None for one in (first, second)] == [False, True]
+    connection.execute(text("UPDATE secrets SET created_at = created_at - interval '16 minutes'"))
+    assert tokens.find(connection, second) is None

@@ -173,6 +173,23 @@ def test_a_body_without_end_is_not_read(hook: Hook, receiver: Receiver) -> None:
     assert hook.deliveries()[0].state == "delivered"
 
 
+def test_a_secret_is_rotated_with_an_overlap(hook: Hook, receiver: Receiver) -> None:
+    """Deliveries are signed with both, so that a receiver may know either; after a day with the new one alone."""
+    with transaction(hook.engine, hook.brand_id) as connection:
+        fresh = webhooks.rotate(connection, hook.brand_id, hook.webhook_id)["signing_secret"]
+    assert fresh != hook.secret
+    hook.tell()
+    hook.deliver()
+    assert receiver.verified(hook.secret) == receiver.verified(fresh)
+    assert len(receiver.received) == 1
+    hook.sql("UPDATE webhooks SET former_until = now()")
+    hook.tell()
+    hook.deliver()
+    assert len(receiver.verified(fresh)) == 2
+    with pytest.raises(WebhookVerificationError):
+        receiver.verified(hook.secret)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_a_receiver_that_asks_for_rest_gets_it(hook: Hook, receiver: Receiver, status: int, form: str) -> None:

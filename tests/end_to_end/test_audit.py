@@ -194,6 +194,7 @@ DEEDS: dict[str, tuple[str, Callable[[World], Call]]] = {
         "url": "https://nowhere.invalid/secret?token=x", "events": ["credit.issued"]})),
     "deleteWebhook": ("webhook.deleted", webhook),
     "enableWebhook": ("webhook.enabled", lambda world: webhook(world, "/enable")),
+    "rotateWebhookSecret": ("webhook.rotated", lambda world: webhook(world, "/rotate")),
     "disableWebhook": ("webhook.disabled", lambda world: webhook(world, "/disable")),
     "replayWebhookDelivery": ("delivery.replayed", delivery),
 }  # fmt: skip

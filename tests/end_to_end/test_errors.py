@@ -87,6 +87,20 @@ def test_a_missing_scope_is_403_before_validation(server: Server) -> None:
                 problem(client.request(method, path + "?x=1", json={"x": 1}), 403, "not_allowed")
 
 
+def test_only_tokens_opens_what_makes_a_caller_any_member(server: Server) -> None:
+    """A key that writes can not become a member; one that makes tokens can do nothing else."""
+    brand_id = server.new_brand().brand_id
+    body = {"externalUserID": "ada"}
+    for scope, status in {"write": 403, "read": 403, "issue": 403, "tokens": 200, "admin": 200}.items():
+        with transaction(server.engine) as connection:
+            _, key = keys.create(connection, brand_id, [scope])
+        with server.client(key) as client:
+            assert client.post("/v1/auth/exchange", json=body).status_code == status
+            if scope == "tokens":
+                problem(client.get(RULES), 403)
+                problem(client.put("/v1/members/ada", json={}), 403)
+
+
 def test_a_revoked_key_opens_nothing_at_once(server: Server) -> None:
     brand_id, _ = server.new_brand()
     with transaction(server.engine) as connection:

@@ -170,7 +170,7 @@ def test_a_token_dies_with_the_key_that_asked_for_it(brand: Brand) -> None:
     """Others of the same member, asked for by other keys, live on."""
     brand.member("ada")
     with transaction(brand.server.engine, brand.brand_id) as connection:
-        key_id, key = keys.create(connection, brand.brand_id, ["write"])
+        key_id, key = keys.create(connection, brand.brand_id, ["write", "tokens"])
     with brand.server.client(key) as http:
         token = http.post("/v1/auth/exchange", json={"externalUserID": "ada"}).json()["accessToken"]
     other = brand.as_member("ada")

@@ -18,6 +18,8 @@ webhooks = Table(
     may("disabled_reason", Text),
     may("failing_since", Instant),
     may("claimed_until", Instant),
+    may("former_secret", LargeBinary),
+    may("former_until", Instant),
 )
 
 webhook_events = Table(

@@ -30,6 +30,7 @@ api_keys = Table(
     may("last_used_at", Instant),
     may("revoked_at", Instant),
     may("name", Text),
+    may("expires_at", Instant),
 )
 
 audit_entries = Table(
