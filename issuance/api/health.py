@@ -18,7 +18,7 @@ class Health(BaseModel):
 class Readiness(BaseModel):
     ready: bool
     failed: dict[str, str]
-    degraded: list[str] = []
+    degraded: list[str]
 
 
 @router.get("/healthz", operation_id="getHealth")

@@ -102,7 +102,7 @@ class PlannedMonth(BaseModel):
 class RunPlanPage(PageOf[PlannedDecision | PlannedDifference | Credit]):
     """One page of a dry run's plan; of an undo, of the credits that were redeemed; of a preview, of what differs."""
 
-    months: list[PlannedMonth] | None = Field(None, description="Of a preview only")
+    months: list[PlannedMonth] | None = Field(description="Of a preview only; null of others")
 
 
 class ApproveBody(Body):

@@ -21,8 +21,6 @@ SCHEMAS = DOCUMENT["components"]["schemas"]
 (VALIDITY,) = (
     kind["pattern"] for kind in SCHEMAS["CouponBody"]["properties"]["validity"]["anyOf"] if "pattern" in kind
 )
-#: What an answer has only where it is that kind of thing (INTERFACE 4: `months?`).
-LEFT_OUT = {"RunPlanPage": {"months"}}
 #: Schemas of answers, which say an id as it was given.
 ANSWERED = {"Member", "MemberSummary", "RemovedMember", "Redemption"}
 
@@ -125,8 +123,7 @@ def test_what_is_always_answered_is_required() -> None:
     for name, operation in OPERATIONS.items():
         good = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
         for schema in reached(good):
-            left_out = schema.get("properties", {}).keys() - set(schema.get("required", ()))
-            assert left_out <= LEFT_OUT.get(schema.get("title", ""), set()), (name, schema.get("title"))
+            assert schema.get("properties", {}).keys() == set(schema.get("required", ())), (name, schema.get("title"))
 
 
 def test_an_answer_that_is_given_again_says_so() -> None:
