@@ -490,11 +490,13 @@ CREATE TABLE IF NOT EXISTS credits (
     brand_id         uuid NOT NULL,
     credit_id        uuid NOT NULL,
     code             text NOT NULL,
-    credit_rule_id   uuid NOT NULL,
-    rule_version     integer NOT NULL,
+    -- NULL, with rule_version and period_start: a grant, which a person gave under no rule.
+    credit_rule_id   uuid,
+    rule_version     integer,
     membership_id    uuid NOT NULL,
+    -- Who is entitled to it; who holds it says transfer_id.
     guest_id         uuid NOT NULL,
-    period_start     date NOT NULL,
+    period_start     date,
     -- NULL for P0D, which has no next turn.
     period_end       date,
     -- 0 is the period's own credit; a manual issue numbers further ones 1, 2, …
@@ -514,7 +516,8 @@ CREATE TABLE IF NOT EXISTS credits (
     uses             integer NOT NULL DEFAULT 0,
     redeemed_at      timestamptz,
     revoked_at       timestamptz,
-    -- 'facts': taken back by what happened, and live again if it un-happens; 'operator': for good.
+    -- 'facts': taken back by what happened, and live again if it un-happens; 'operator': until a person reinstates it;
+    -- 'archiving': for good.
     revoked_by       text,
     revoked_reason   text,
     -- The sweep's mark; time alone decides whether a credit is expired.
@@ -523,8 +526,13 @@ CREATE TABLE IF NOT EXISTS credits (
     flagged_at       timestamptz,
     -- The use at which a multi-use credit is redeemed; NULL: it never is.
     max_uses         integer,
-    -- Who revoked it, of the operator.
+    -- Who revoked it, where it was not the facts.
     revoked_actor    jsonb,
+    -- When a person extended it, and until when: no fact makes it expire before that.
+    extended_at      timestamptz,
+    extended_to      timestamptz,
+    -- Its last transfer, which says who holds it; NULL: the guest.
+    transfer_id      uuid,
     CONSTRAINT credits_pkey PRIMARY KEY (brand_id, credit_id),
     -- Never twice: the idempotency key (SEMANTICS 8). In this order it also finds what all guests have of a period.
     CONSTRAINT credits_once UNIQUE (brand_id, membership_id, credit_rule_id, period_start, reissue, guest_id),
@@ -537,8 +545,11 @@ CREATE TABLE IF NOT EXISTS credits (
         OR (redeemed_at IS NOT NULL) = coalesce(uses = max_uses, false)),
     CONSTRAINT credits_redeemed_for_good CHECK (redeemed_at IS NULL OR (revoked_at IS NULL AND expired_at IS NULL)),
     CONSTRAINT credits_revoked_says_why CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL) AND (revoked_at IS NULL) = (revoked_by IS NULL)),
-    CONSTRAINT credits_revoked_by_known CHECK (revoked_by IN ('facts', 'operator')),
-    CONSTRAINT credits_revoked_actor_of_operator CHECK (revoked_actor IS NULL OR revoked_by = 'operator'),
+    CONSTRAINT credits_revoked_by_known CHECK (revoked_by IN ('facts', 'operator', 'archiving')),
+    CONSTRAINT credits_revoked_actor_of_people CHECK (revoked_actor IS NULL OR revoked_by <> 'facts'),
+    CONSTRAINT credits_of_a_rule_or_granted CHECK (num_nulls(credit_rule_id, rule_version, period_start) = 0
+        OR (num_nulls(credit_rule_id, rule_version, period_start, period_end, run_id) = 5 AND manual AND roll_over AND reissue = 0)),
+    CONSTRAINT credits_extended CHECK ((extended_at IS NULL) = (extended_to IS NULL) AND expires_at >= extended_to),
     CONSTRAINT credits_expired_has_expiry CHECK (expired_at IS NULL OR expires_at IS NOT NULL),
     CONSTRAINT credits_reissue_only_by_hand CHECK (reissue = 0 OR (reissue > 0 AND manual))
 ) WITH (fillfactor = 48);  -- room to mark every row of a page expired in place (HOT), 8 bytes longer than before
@@ -556,7 +567,7 @@ BEGIN
     END IF;
     IF EXISTS (SELECT FROM (SELECT DISTINCT brand_id, credit_rule_id, rule_version AS version FROM fresh) named
                  LEFT JOIN rule_versions v USING (brand_id, credit_rule_id, version)
-                WHERE v.version IS NULL) THEN
+                WHERE v.version IS NULL AND named.credit_rule_id IS NOT NULL) THEN
         RAISE EXCEPTION 'a credit names a rule version that is not there'
               USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'credits_of_version', TABLE = 'credits';
     END IF;
@@ -580,6 +591,31 @@ CREATE OR REPLACE TRIGGER credits_keep_their_keys
 CREATE OR REPLACE TRIGGER guests_stay BEFORE DELETE OR UPDATE OF brand_id, membership_id, guest_id ON guests
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE OR REPLACE TRIGGER rule_versions_stay BEFORE DELETE OR UPDATE OF brand_id, credit_rule_id, version ON rule_versions
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- A credit goes to another holder, under a new code. What it is owed for stays with the guest who was entitled to it.
+CREATE TABLE IF NOT EXISTS transfers (
+    brand_id       uuid NOT NULL,
+    transfer_id    uuid NOT NULL,
+    credit_id      uuid NOT NULL,
+    -- The one that it had until then.
+    code           text NOT NULL,
+    -- To a guest of an order, or to a member.
+    membership_id  uuid,
+    guest_id       uuid,
+    member_id      uuid,
+    transferred_at timestamptz NOT NULL,
+    actor          jsonb DEFAULT acting(),
+    PRIMARY KEY (brand_id, transfer_id),
+    CONSTRAINT transfers_code_once UNIQUE (brand_id, code),
+    CONSTRAINT transfers_of_credit FOREIGN KEY (brand_id, credit_id) REFERENCES credits,
+    CONSTRAINT transfers_to_guest FOREIGN KEY (brand_id, membership_id, guest_id) REFERENCES guests,
+    CONSTRAINT transfers_to_member FOREIGN KEY (brand_id, member_id) REFERENCES members,
+    CONSTRAINT transfers_to_somebody CHECK (num_nulls(membership_id, guest_id) <> 1 AND (guest_id IS NULL) <> (member_id IS NULL))
+);
+CREATE INDEX IF NOT EXISTS transfers_by_member ON transfers (brand_id, member_id) WHERE member_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS transfers_by_guest ON transfers (brand_id, membership_id, guest_id) WHERE guest_id IS NOT NULL;
+CREATE OR REPLACE TRIGGER transfers_append_only BEFORE UPDATE OR DELETE ON transfers
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
 -- One use of a credit, of points, or of an offer that costs nothing.
@@ -719,6 +755,7 @@ CREATE TABLE IF NOT EXISTS webhooks (
     CONSTRAINT webhooks_former_secret_ends CHECK ((former_secret IS NULL) = (former_until IS NULL)),
     CONSTRAINT webhooks_events_known CHECK (cardinality(events) > 0 AND events <@ ARRAY[
         'credit.issued', 'credit.expired', 'credit.redeemed', 'credit.revoked', 'credit.restored', 'credit.skipped',
+        'credit.extended', 'credit.transferred',
         'redemption.created', 'redemption.updated', 'wallet.credited', 'member.archived']),
     CONSTRAINT webhooks_secret_long_enough CHECK (octet_length(signing_secret) >= 24),
     CONSTRAINT webhooks_disabled_says_why CHECK ((disabled_at IS NULL) = (disabled_reason IS NULL))
@@ -836,4 +873,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0009'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0010'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

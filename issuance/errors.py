@@ -133,6 +133,12 @@ class CreditRevoked(CreditNotLive):
     code = "revoked"
 
 
+class CreditTransferred(CreditNotLive):
+    """The credit has another holder, and another code."""
+
+    code = "transferred"
+
+
 class CreditNotYetValid(CreditNotLive):
     """The credit is not valid yet."""
 

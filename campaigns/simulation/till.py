@@ -10,7 +10,8 @@ from campaigns.model.words import Credit, Fact
 from campaigns.simulation.processes import Fault
 from campaigns.simulation.requests import Requests
 from issuance import hints
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.corrections import desk
+from issuance.corrections.wanted import Revoke
 from issuance.errors import IssuanceError
 from issuance.members import members, redemptions
 from issuance.members.members import MemberProfile
@@ -54,7 +55,7 @@ class Till(Requests):
             if verb == "redeem":
                 redemptions.redeem_credit(connection, self.brand_id, code, Booking())
             else:
-                credits.revoke(connection, self.brand_id, code, "model")
+                desk.correct(connection, self.brand_id, Revoke(code, "model"))[0]
 
         def happened(_: Any) -> None:
             assert credit.status(self.oracle.now) in statuses, f"{verb} of what is {credit.status(self.oracle.now)}"

@@ -11,6 +11,7 @@ from issuance.api import (
     analytics,
     audit,
     billing_events,
+    corrections,
     coupons,
     credit_rules,
     credits,  # noqa: A004 - the word is the domain's
@@ -45,6 +46,7 @@ _ROUTERS = (
     membership_types.router,
     memberships.router,
     credits.router,
+    corrections.router,
     billing_events.router,
     runs.router,
     quarantine.router,

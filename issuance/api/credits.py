@@ -14,7 +14,7 @@ from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.credits.credits import Status
-from issuance.fields import Body, Identifier, Reason, Reference
+from issuance.fields import Body, Identifier, Reference
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 
@@ -22,11 +22,16 @@ router = APIRouter(
     prefix="/customers/credits", tags=["credits"], route_class=KeyedRoute, responses=documented(401, 403, 422)
 )
 
-Code = Annotated[str, Path(pattern=r"^[0-9A-Za-z-]{1,64}$", description="The credit's code")]
+Code = Annotated[
+    str,
+    Path(pattern=r"^[0-9A-Za-z -]{1,64}$", description="The credit's code, without regard to case, spaces and dashes"),
+]
 
 
 class Holder(BaseModel):
-    id: UUID
+    """A guest of an order; or, without `id`, a member to whom a credit was transferred."""
+
+    id: UUID | None
     name: str
     lead_booker: bool
     external_user_id: str | None
@@ -38,13 +43,14 @@ class Credit(BaseModel):
     id: UUID
     code: str
     status: Status
-    credit_rule_id: UUID
-    rule_version: int
+    credit_rule_id: UUID | None = Field(description="null, with rule_version and the period: a grant")
+    rule_version: int | None
     coupon_id: str
     coupon_name: str
     membership_id: UUID
-    guest: Holder
-    period_start: date
+    guest: Holder = Field(description="Who is entitled to it")
+    holder: Holder = Field(description="Who has it: another than the guest after a transfer")
+    period_start: date | None
     period_end: date | None
     reissue: int
     valid_from: datetime
@@ -60,6 +66,7 @@ class Credit(BaseModel):
     revoked_by: Actor | None = Field(description='Who took it back; the system, called "facts": what happened did')
     expired_at: datetime | None
     flagged_at: datetime | None = Field(description="Redeemed although its charge was taken back later")
+    extended_at: datetime | None = Field(description="When a person last made it expire later")
     run_id: UUID | None
 
 
@@ -78,10 +85,6 @@ class RedeemedCredit(Credit):
 
 class RedeemBody(Body):
     reference: Reference | None = Field(None, description="Yours, such as a booking's id")
-
-
-class RevokeBody(Body):
-    reason: Reason
 
 
 @router.get("", operation_id="listCredits", response_model=CreditPage)
@@ -124,14 +127,8 @@ def get_credit(caller: Reader, code: Code) -> Any:
     "/{code}/redeem", operation_id="redeemCredit", response_model=RedeemedCredit, responses=documented(404, 409)
 )
 def redeem_credit(caller: Writer, code: Code, body: RedeemBody | None = None) -> Any:
-    """Use a credit. 409 says why it can not be used: already_redeemed, expired, revoked or not_yet_valid."""
+    """Use a credit. 409 says why it can not be used: already_redeemed, expired, revoked, transferred or
+    not_yet_valid."""
     with caller.transaction() as connection:
         booking = Booking(reference=body.reference if body else None)
         return redemptions.redeem_credit(connection, caller.brand_id, code, booking)
-
-
-@router.post("/{code}/revoke", operation_id="revokeCredit", response_model=Credit, responses=documented(404, 409))
-def revoke_credit(caller: Writer, code: Code, body: RevokeBody) -> Any:
-    """Take a credit back for good."""
-    with caller.transaction() as connection:
-        return credits.revoke(connection, caller.brand_id, code, body.reason)

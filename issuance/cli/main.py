@@ -42,6 +42,8 @@ COMMANDS = {
     "brands": Place("brands", "app", "Brands: create one (with its first key), list them."),
     "keys": Place("keys", "app", "A brand's keys: create, list, rotate, revoke."),
     "events": Place("events", "app", "Billing events: load them, and handle those that were refused."),
+    "grant": Place("credits", "grant", "Give one guest of a membership a credit, under no rule."),
+    "credits": Place("credits", "app", "Credits: extend, transfer, revoke, reinstate one, or many from a file."),
     "issue": Place("runs", "issue", "Issue a rule's credit by hand, as a run."),
     "replay": Place("runs", "replay", "Make the decisions of a span of dates again, as a run."),
     "runs": Place("runs", "app", "Runs: bulk work, its progress and outcome."),

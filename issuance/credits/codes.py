@@ -14,6 +14,11 @@ _LETTER = bytes(_CROCKFORD[byte & 31] for byte in range(256))
 _SHARED, _OWN = 3, 13
 
 
+def as_kept(code: str) -> str:
+    """A code as it is kept, however it was typed: without regard to case, spaces and dashes."""
+    return code.replace(" ", "").replace("-", "").upper()
+
+
 def new_codes(count: int) -> list[str]:
     """`count` fresh codes from one read of the system's randomness."""
     letters = os.urandom(_SHARED + _OWN * count).translate(_LETTER).decode("ascii")

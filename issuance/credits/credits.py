@@ -1,4 +1,4 @@
-"""Credits: one issued coupon code each, held by one guest (SEMANTICS 6). Here they are read and revoked.
+"""Credits: one issued coupon code each, held by one guest (SEMANTICS 6). Here they are read; archiving takes them back.
 
 A credit's status is never stored: it follows from what was recorded and from the time on the brand's
 clock, in one expression, `status_at`.
@@ -21,6 +21,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
+    false,
     func,
     literal,
     or_,
@@ -28,17 +29,29 @@ from sqlalchemy import (
     update,
 )
 
-from issuance import audit
+from issuance.credits import holders
+from issuance.credits.codes import as_kept
 from issuance.database import paging
 from issuance.database.identities import member_id_of
-from issuance.database.tables import credits, guests, members  # noqa: A004 - the word is the domain's
-from issuance.errors import AlreadyRedeemed, CreditExpired, CreditNotLive, CreditNotYetValid, CreditRevoked, NotFound
+from issuance.database.tables import credits, guests, members, transfers  # noqa: A004 - the word is the domain's
+from issuance.errors import (
+    AlreadyRedeemed,
+    CreditExpired,
+    CreditNotLive,
+    CreditNotYetValid,
+    CreditRevoked,
+    CreditTransferred,
+    NotFound,
+)
 from issuance.tenancy import clock
 from issuance.webhooks import outbox
 from issuance.webhooks.outbox import EventType
 
 Status = Literal["live", "upcoming", "redeemed", "expired", "revoked"]
 STATUSES: tuple[str, ...] = get_args(Status)
+
+#: Why what an archived member held is revoked.
+ARCHIVED = "member_archived"
 
 _REFUSALS: dict[str, type[CreditNotLive]] = {
     "redeemed": AlreadyRedeemed,
@@ -50,13 +63,6 @@ _REFUSALS: dict[str, type[CreditNotLive]] = {
 
 #: Who took a credit back where it was what happened to the membership.
 _FACTS = {"kind": "system", "id": None, "name": "facts"}
-
-#: Joins guests to credits: who holds one.
-HOLDER = and_(
-    guests.c.brand_id == credits.c.brand_id,
-    guests.c.membership_id == credits.c.membership_id,
-    guests.c.guest_id == credits.c.guest_id,
-)
 
 
 def status_at(now: datetime | ColumnElement[datetime]) -> ColumnElement[str]:
@@ -72,6 +78,7 @@ def status_at(now: datetime | ColumnElement[datetime]) -> ColumnElement[str]:
 
 
 _NOW = bindparam("now", type_=credits.c.issued_at.type)
+_receiving = members.alias("receiving")
 
 # Statements are put together once: to put one together and to recognize it takes longer than to execute it.
 _SHOWN = (
@@ -88,6 +95,13 @@ _SHOWN = (
         guests.c.name.label("guest_name"),
         guests.c.lead_booker,
         members.c.external_user_id,
+        credits.c.transfer_id,
+        transfers.c.guest_id.label("holder_id"),
+        func.coalesce(holders.receivers.c.name, _receiving.c.display_name, _receiving.c.external_user_id).label(
+            "holder_name"
+        ),
+        func.coalesce(holders.receivers.c.lead_booker, false()).label("holder_lead_booker"),
+        _receiving.c.external_user_id.label("holder_external_user_id"),
         credits.c.period_start,
         credits.c.period_end,
         credits.c.reissue,
@@ -107,21 +121,39 @@ _SHOWN = (
             "expired_at"
         ),
         credits.c.flagged_at,
+        credits.c.extended_at,
         credits.c.run_id,
     )
-    .join(guests, HOLDER)
+    .join(guests, holders.ENTITLED)
+    .outerjoin(transfers, holders.LAST_TRANSFER)
+    .outerjoin(holders.receivers, holders.TO_GUEST)
+    .outerjoin(
+        _receiving, and_(_receiving.c.brand_id == transfers.c.brand_id, _receiving.c.member_id == holders.RECEIVER)
+    )
     .outerjoin(members, and_(members.c.brand_id == guests.c.brand_id, members.c.member_id == guests.c.member_id))
     .where(credits.c.brand_id == bindparam("brand_id"))
 )
 _BY_CODE = _SHOWN.where(credits.c.code == bindparam("code"))
+_OLD_CODE = select(transfers.c.transfer_id).where(
+    transfers.c.brand_id == bindparam("brand_id"), transfers.c.code == bindparam("code")
+)
 _BY_ID = _SHOWN.where(credits.c.credit_id == any_(bindparam("credit_ids", type_=ARRAY(Uuid))))
 #: What a list can be filtered by.
 _FILTERS = {
     "status": status_at(_NOW) == bindparam("status"),
-    "external_user_id": guests.c.member_id == member_id_of(bindparam("brand_id"), bindparam("external_user_id")),
+    "external_user_id": holders.held_by(
+        bindparam("brand_id"), member_id_of(bindparam("brand_id"), bindparam("external_user_id"))
+    ),
     "membership_id": credits.c.membership_id == bindparam("membership_id"),
     "credit_rule_id": credits.c.credit_rule_id == bindparam("credit_rule_id"),
-    "guest_id": credits.c.guest_id == bindparam("guest_id"),
+    "guest_id": case(
+        (credits.c.transfer_id.is_(None), credits.c.guest_id == bindparam("guest_id")),
+        else_=credits.c.transfer_id.in_(
+            select(transfers.c.transfer_id).where(
+                transfers.c.brand_id == bindparam("brand_id"), transfers.c.guest_id == bindparam("guest_id")
+            )
+        ),
+    ),
     "multi_use": credits.c.multi_use == bindparam("multi_use"),
 }
 
@@ -141,55 +173,41 @@ def _list(filters: frozenset[str]) -> tuple[Select[Any], Select[Any]]:
     """How many credits there are, and one page of them.
 
     Ids grow with time: the primary key gives the order without a sort. A brand may have millions of credits, so
-    guests are joined to those of the page only, unless they are asked about, and the planner is left no choice.
+    guests are joined to those of the page only, and the planner is left no choice.
     """
     found = select(credits.c.credit_id).where(credits.c.brand_id == bindparam("brand_id"))
     found = found.where(*(_FILTERS[name] for name in sorted(filters)))
-    if "external_user_id" in filters:
-        found = found.join(guests, HOLDER)
     latest = found.order_by(credits.c.credit_id.desc()).limit(bindparam("per_page")).offset(bindparam("before"))
     one_page = _SHOWN.where(credits.c.credit_id == any_(func.array(latest.correlate(None).scalar_subquery())))
     return select(func.count()).select_from(found.subquery()), one_page.order_by(credits.c.credit_id.desc())
 
 
 def get(connection: Connection, brand_id: UUID, code: str, now: datetime | None = None) -> dict[str, Any]:
-    """The credit with a code; `now` on the brand's clock, if it was read already. Raises NotFound."""
-    asked = {"brand_id": brand_id, "code": code, "now": now or clock.read(connection, brand_id).now}
+    """The credit with a code; `now` on the brand's clock, if it was read already. Raises NotFound, and
+    CreditTransferred for a code that it had before."""
+    asked = {"brand_id": brand_id, "code": as_kept(code), "now": now or clock.read(connection, brand_id).now}
     row = connection.execute(_BY_CODE, asked).mappings().one_or_none()
-    if row is None:
-        raise NotFound("There is no such credit.")
-    return _shaped(row)
+    if row is not None:
+        return _shaped(row)
+    if connection.execute(_OLD_CODE, asked).first() is not None:
+        raise CreditTransferred
+    raise NotFound("There is no such credit.")
 
 
-def revoke(connection: Connection, brand_id: UUID, code: str, reason: str) -> dict[str, Any]:
-    """Take a credit back for good, by the operator. Raises NotFound, or why there is nothing to take back."""
-    now = clock.read(connection, brand_id).now
-    revoked = connection.execute(
-        update(credits)
-        .where(credits.c.brand_id == brand_id, credits.c.code == code, status_at(now).in_(("live", "upcoming")))
-        .values(revoked_at=now, revoked_by="operator", revoked_reason=reason, revoked_actor=func.acting())
-    )
-    if revoked.rowcount == 0:
-        raise refusal(connection, brand_id, code, now)
-    credit = get(connection, brand_id, code, now)
-    audit.write(connection, brand_id, "credit.revoked", credit["id"], reason=reason)
-    outbox.add(connection, brand_id, "credit.revoked", credit, occurred_at=now)
-    return credit
+def revoke_archived(connection: Connection, brand_id: UUID, *which: ColumnElement[bool]) -> None:
+    """Take back for good every credit that `which` finds and that is not spent or expired: a member is archived.
 
-
-def revoke_all(connection: Connection, brand_id: UUID, reason: str, *which: ColumnElement[bool]) -> None:
-    """Take back for good every credit that `which` finds and that is not spent or expired.
-
-    Those that facts took back are among them: they do not live again.
+    Those that facts or a person took back are among them: they do not live again.
     """
     now = clock.read(connection, brand_id).now
     found = (credits.c.brand_id == brand_id, *which)
-    by_operator = {"revoked_by": "operator", "revoked_reason": reason, "revoked_actor": func.acting()}
-    connection.execute(update(credits).where(*found, credits.c.revoked_by == "facts").values(by_operator))
+    for_good = {"revoked_by": "archiving", "revoked_reason": ARCHIVED, "revoked_actor": func.acting()}
+    taken_back = credits.c.revoked_by.in_(("facts", "operator"))
+    connection.execute(update(credits).where(*found, taken_back).values(for_good))
     revoked = connection.scalars(
         update(credits)
         .where(*found, status_at(now).in_(("live", "upcoming")))
-        .values(revoked_at=now, **by_operator)
+        .values(revoked_at=now, **for_good)
         .returning(credits.c.credit_id)
     ).all()
     tell(connection, brand_id, "credit.revoked", revoked, now)
@@ -218,8 +236,12 @@ def by_id(
 
 def refusal(connection: Connection, brand_id: UUID, code: str, now: datetime) -> CreditNotLive:
     """Why a credit is not live at `now`. Raises NotFound."""
-    status = get(connection, brand_id, code, now)["status"]
     # Live again since the update looked: somebody else's change was undone in between.
+    return refusal_of(get(connection, brand_id, code, now)["status"])
+
+
+def refusal_of(status: str) -> CreditNotLive:
+    """Why a credit of a status is not to be had."""
     return _REFUSALS.get(status, CreditNotLive)()
 
 
@@ -233,4 +255,6 @@ def _shaped(row: Mapping[Any, Any]) -> dict[str, Any]:
         "lead_booker": credit.pop("lead_booker"),
         "external_user_id": credit.pop("external_user_id"),
     }
+    receiver = {name: credit.pop(f"holder_{name}") for name in credit["guest"]}
+    credit["holder"] = credit["guest"] if credit.pop("transfer_id") is None else receiver
     return credit

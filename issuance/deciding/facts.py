@@ -215,6 +215,10 @@ class Rule:
         return self.versions[number - 1]
 
 
+#: In the key of a grant: it is under no rule, and takes no period's key (SEMANTICS 15). Its number is a `reissue`.
+NO_RULE, NO_PERIOD = UUID(int=0), date.min
+
+
 class CreditKey(NamedTuple):
     """A credit of a membership is unique on this (SEMANTICS 8). `place`: of the guest who is entitled to it."""
 
@@ -229,6 +233,7 @@ class Credit:
     """A credit that is out."""
 
     key: CreditKey
+    #: 0 of a grant, which no version decided.
     rule_version: int
     period_end: date | None
     roll_over: bool
@@ -245,6 +250,13 @@ class Credit:
     revoked_by: str | None = None
     expired_at: datetime | None = None
     flagged_at: datetime | None = None
+    #: Until when a person extended it: no fact makes it expire before that (SEMANTICS 15).
+    extended_to: datetime | None = None
+
+    @property
+    def is_grant(self) -> bool:
+        """Whether a person gave it, under no rule."""
+        return self.key.credit_rule_id == NO_RULE
 
     @property
     def is_open(self) -> bool:

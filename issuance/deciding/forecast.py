@@ -68,7 +68,10 @@ def forecast(
     return [
         Given(days.get(key, key.period_start), credit)
         for key, credit in out.items()
-        if credit.revoked_by != "facts" and key.reissue == 0 and only in (None, key.credit_rule_id)
+        if credit.revoked_by != "facts"
+        and key.reissue == 0
+        and not credit.is_grant
+        and only in (None, key.credit_rule_id)
     ]
 
 

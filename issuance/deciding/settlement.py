@@ -155,18 +155,21 @@ def changes_of(
     for credit in history.credits:
         if only not in (None, credit.key.credit_rule_id):
             continue
-        after, why = _become(history, credit, decided.get(credit.key), rule_of[credit.key.credit_rule_id])
+        after, why = _become(history, credit, decided.get(credit.key), rule_of.get(credit.key.credit_rule_id))
         if after != credit:
             yield Change(credit, after, why)
 
 
-def _become(history: History, credit: Credit, decision: Decision | None, rule: Rule) -> tuple[Credit, Reason | None]:
-    """What a credit that is out becomes at `now`, and why it is revoked if it is."""
+def _become(
+    history: History, credit: Credit, decision: Decision | None, rule: Rule | None
+) -> tuple[Credit, Reason | None]:
+    """What a credit that is out becomes at `now`, and why it is revoked if it is. `rule`: None of a grant."""
+    assert rule is not None or credit.is_grant, "a credit of a rule is one of the membership's types"
     now = history.now
     changed: dict[str, object] = {}
     why = _taken_back(history, credit, decision)
     expires_at = credit.expires_at
-    if credit.redeemed_at is None:
+    if credit.redeemed_at is None and rule is not None:
         limits = limits_of(history, rule, credit, None if decision is None else decision.occurrence.day)
         if limits.expires_at is None or limits.expires_at > credit.valid_from:
             changed.update(limits._asdict())
@@ -179,7 +182,7 @@ def _become(history: History, credit: Credit, decision: Decision | None, rule: R
     revoked_at = credit.revoked_at
     if why is None:
         changed["flagged_at"] = None
-        if credit.revoked_by == "facts" and rule.deleted_at is None:
+        if credit.revoked_by == "facts" and (rule is None or rule.deleted_at is None):
             revoked_at = changed["revoked_at"] = changed["revoked_by"] = None
     else:
         if (credit.redeemed_at is not None or credit.uses) and why is not Reason.OF_ANOTHER_TYPE:

@@ -94,7 +94,7 @@ class Limits(NamedTuple):
 def limits_of(history: History, rule: Rule, credit: Credit, day: date | None) -> Limits:
     """The limits of a credit that is out: its period's end and its expiry move with the billing date (SEMANTICS 7), and
     a validity that counts from a period's start moves with a P0D credit to the period that it rides on (SEMANTICS 3).
-    `day`: the start of that period; None: it rides on none."""
+    `day`: the start of that period; None: it rides on none. What a person extended never ends before that."""
     version = rule.version(credit.rule_version)
     validity_ends_at = credit.validity_ends_at
     if version.frequency is IssuingFrequency.ONCE and day is not None:
@@ -102,9 +102,13 @@ def limits_of(history: History, rule: Rule, credit: Credit, day: date | None) ->
     elif not history.dates_moved:
         return Limits(credit.period_end, credit.expires_at, validity_ends_at)
     period_end = period_end_of(history, version.frequency, credit.key.period_start)
-    return Limits(
-        period_end, expiry(history, version, credit.valid_from, period_end, validity_ends_at), validity_ends_at
-    )
+    expires_at = expiry(history, version, credit.valid_from, period_end, validity_ends_at)
+    return Limits(period_end, not_before(expires_at, credit.extended_to), validity_ends_at)
+
+
+def not_before(expires_at: datetime | None, extended_to: datetime | None) -> datetime | None:
+    """The expiry that facts give, or the one until which a person extended the credit, whichever is later."""
+    return expires_at if expires_at is None or extended_to is None else max(expires_at, extended_to)
 
 
 def _riding(history: History, rule: Rule, version: RuleVersion, credit: Credit, day: date) -> datetime | None:

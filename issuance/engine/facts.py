@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, text
 
 from issuance.deciding.charges import Charge
-from issuance.deciding.facts import Credit, CreditKey, MembershipFacts
+from issuance.deciding.facts import NO_PERIOD, NO_RULE, Credit, CreditKey, MembershipFacts
 from issuance.deciding.history import History
 from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, Named, named_by, read_facts
 from issuance.engine.rows import id_array
@@ -169,8 +169,12 @@ def load(
         loaded[one] = _membership(row, zone, events[one], named[one], guests[one], archivings)
     for row in connection.execute(_CREDITS, which) if with_credits else ():
         membership = loaded[row.membership_id]
-        said = row._mapping
+        said = dict(row._mapping)
         key = CreditKey(row.credit_rule_id, membership.places[row.guest_id], row.period_start, row.reissue)
+        if row.credit_rule_id is None:
+            # Numbered as they were given: their ids grow with time.
+            number = sum(credit.is_grant for credit in membership.credits)
+            key, said["rule_version"] = CreditKey(NO_RULE, key.place, NO_PERIOD, number), 0
         membership.credits.append(Credit(key, **{name: said[name] for name in _OF_CREDIT}))
         membership.credit_ids[key] = row.credit_id
     return list(loaded.values())

@@ -92,7 +92,7 @@ FIELDS: dict[type, dict[str, str]] = {
         "amount_refunded": Tell.AS_IT_IS,
     },
     Credit: {
-        "key": Tell.AS_IT_IS,
+        "key": Tell.AS_IT_IS,  # with a grant, which an expiry of a whole period would pass over, it is like no other
         "rule_version": Tell.AS_IT_IS,
         "manual": Tell.AS_IT_IS,
         "issued_at": Tell.INSTANT,  # only of P0D credits: they do not say which billing period they ride on
@@ -102,6 +102,7 @@ FIELDS: dict[type, dict[str, str]] = {
         "expired_at": Tell.UNTIL_IT_CHANGES,
         "revoked_by": Tell.LIKE_NO_OTHER,  # by the facts: it may be live again
         "flagged_at": Tell.LIKE_NO_OTHER,
+        "extended_to": Tell.AS_IT_IS,
         "uses": Tell.FOLLOWS,  # issuing and expiring do not depend on it; otherwise each is loaded
         "period_end": Tell.FOLLOWS,
         "roll_over": Tell.FOLLOWS,
@@ -134,8 +135,8 @@ class Fingerprints:
         """The fingerprint of a membership that was settled at an instant and has these credits since: all that later
         decisions depend on while there is no news. None: it must be decided by itself."""
         changed_type = any(isinstance(fact, TypeChanged) for fact in facts.told)
-        taken_back = any(credit.revoked_by == "facts" or credit.flagged_at for credit in credits)
-        if changed_type or taken_back or not self._is_ordinary(facts, at):
+        apart = any(credit.revoked_by == "facts" or credit.flagged_at or credit.is_grant for credit in credits)
+        if changed_type or apart or not self._is_ordinary(facts, at):
             return None
         tell = self._teller(facts, credits)
         outlines = sorted(_outline(credit, tell) for credit in credits)
@@ -218,4 +219,5 @@ def _told(at: datetime, compared: Sequence[datetime], zone: ZoneInfo) -> tuple[d
 def _outline(credit: Credit, tell: Callable[[datetime], Hashable]) -> tuple[str, ...]:
     expires = credit.expires_at if credit.is_open else "over"
     issued = tell(credit.issued_at) if credit.period_end is None else None
-    return tuple(map(str, (*credit.key, credit.rule_version, credit.manual, expires, issued)))
+    said = (credit.rule_version, credit.manual, expires, credit.extended_to, issued)
+    return tuple(map(str, (*credit.key, *said)))

@@ -99,10 +99,11 @@ class Outcome:
 
 
 def is_expiry(change: Change) -> bool:
-    """Whether a credit that was open expires, and nothing else becomes of it."""
+    """Whether a credit of a period that was open expires, and nothing else becomes of it."""
     before, after = change.before, change.after
     return (
         before.is_open
+        and not before.is_grant
         and after.expired_at is not None
         and after.revoked_at is None
         and (after.period_end, after.expires_at, after.flagged_at)

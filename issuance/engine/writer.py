@@ -76,12 +76,14 @@ _CHANGE = Updating(
        AND c.uses = kinds.was_uses
        AND c.redeemed_at IS NOT DISTINCT FROM kinds.was_redeemed_at
        AND c.revoked_at IS NOT DISTINCT FROM kinds.was_revoked_at
+       AND c.revoked_by IS NOT DISTINCT FROM kinds.was_revoked_by
     """,
     key="c.credit_id",
     shared={
         "was_uses": "integer",
         "was_redeemed_at": "timestamptz",
         "was_revoked_at": "timestamptz",
+        "was_revoked_by": "text",
         "period_end": "date",
         "expires_at": "timestamptz",
         "revoked_at": "timestamptz",
@@ -238,7 +240,7 @@ def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) 
         for key, change in one.outcome.changed.items():
             before, after, why = change.before, change.after, change.why
             credit_id = one.member.credit_ids[key]
-            was = (before.uses, before.redeemed_at, before.revoked_at)
+            was = (before.uses, before.redeemed_at, before.revoked_at, before.revoked_by)
             reason = why.value if why is not None and after.revoked_by == "facts" else None
             revoked = (after.revoked_at, after.revoked_by, reason)
             becomes = (after.period_end, after.expires_at, *revoked, after.expired_at, after.flagged_at)

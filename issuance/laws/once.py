@@ -19,7 +19,7 @@ DOUBLES = text("""
                AND c.guest_id = doubled.guest_id AND c.reissue = doubled.reissue) AS credit_ids
       FROM (SELECT membership_id, credit_rule_id, period_start, guest_id, reissue
               FROM credits
-             WHERE brand_id = :brand_id
+             WHERE brand_id = :brand_id AND credit_rule_id IS NOT NULL
              GROUP BY membership_id, credit_rule_id, period_start, guest_id, reissue
             HAVING count(*) > 1
              LIMIT :most) AS doubled

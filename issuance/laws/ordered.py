@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from issuance.deciding.facts import Credit, Rule
-from issuance.deciding.validities import expiry, period_end_of
+from issuance.deciding.validities import expiry, not_before, period_end_of
 from issuance.laws.law import Law, Offender
 from issuance.laws.paper import Paper
 
@@ -28,6 +28,8 @@ def judge(paper: Paper) -> Iterator[Offender]:
         }
     rules = {rule.credit_rule_id: rule for rule in paper.rules}
     for credit in membership.credits:
+        if credit.is_grant:
+            continue  # its terms are what a person said
         must_be = _terms(paper, credit, rules[credit.key.credit_rule_id])
         wrong = {name: value for name, value in must_be.items() if getattr(credit, name) != value}
         if wrong:
@@ -51,7 +53,7 @@ def _terms(paper: Paper, credit: Credit, rule: Rule) -> dict[str, Any]:
     if period_end is not None:
         terms["valid_from"] = max(history.start_of(credit.key.period_start), credit.issued_at)
     limit = expiry(history, version, credit.valid_from, period_end, credit.validity_ends_at)
-    return {**terms, "expires_at": limit}
+    return {**terms, "expires_at": not_before(limit, credit.extended_to)}
 
 
 LAW = Law(8, "ordered", "Any order and any repetition of the same events ends in the same live credits.", judge=judge)

@@ -1,4 +1,4 @@
-"""Law 4: no roll_over=false credit is live at or after the end of its period."""
+"""Law 4: no roll_over=false credit is live at or after the end of its period, unless a person extended it."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -23,7 +23,7 @@ OUTLIVES_ITS_PERIOD = text("""
       LEFT JOIN unnest(CAST(:days AS date[]), CAST(:midnights AS timestamptz[])) AS ending (day, instant)
         ON ending.day = credit.period_end
      WHERE credit.brand_id = :brand_id AND NOT credit.roll_over
-       AND credit.redeemed_at IS NULL AND credit.revoked_at IS NULL
+       AND credit.redeemed_at IS NULL AND credit.revoked_at IS NULL AND credit.extended_to IS NULL
        AND (credit.expires_at IS NULL OR credit.expires_at > ending.instant)
        AND NOT EXISTS (
                SELECT FROM billing_events AS moved
@@ -43,4 +43,6 @@ def ask(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
     yield [dict(row) for row in connection.execute(OUTLIVES_ITS_PERIOD, arguments).mappings()]
 
 
-LAW = Law(4, "period over", "No roll_over=false credit is live at or after the end of its period.", ask)
+LAW = Law(
+    4, "period over", "No roll_over=false credit is live at or after the end of its period, unless extended.", ask
+)

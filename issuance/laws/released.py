@@ -1,4 +1,4 @@
-"""Law 3: no credit without a released occurrence or a manual run: none extra, and none early."""
+"""Law 3: no credit without a released occurrence, a manual run or a grant: none extra, and none early."""
 
 from collections.abc import Iterator
 
@@ -15,10 +15,12 @@ def judge(paper: Paper) -> Iterator[Offender]:
             yield _offender(paper, change.before, f"live without a release ({change.why})")
     history = paper.history
     for credit in paper.membership.credits:
+        if credit.manual:
+            continue
         key = credit.key
         is_signup = key.period_start == history.starts_on
         begins = history.signed_up_at if is_signup else history.start_of(key.period_start)
-        if credit.issued_at < begins and not credit.manual and credit.revoked_at is None:
+        if credit.issued_at < begins and credit.revoked_at is None:
             yield _offender(paper, credit, "issued before its period began")
 
 
@@ -27,10 +29,10 @@ def _offender(paper: Paper, credit: Credit, wrong: str) -> Offender:
         "wrong": wrong,
         "membership_id": paper.membership.membership_id,
         "credit_id": paper.membership.credit_ids[credit.key],
-        "credit_rule_id": credit.key.credit_rule_id,
+        "credit_rule_id": None if credit.is_grant else credit.key.credit_rule_id,
         "guest_id": paper.membership.guest_ids[credit.key.place],
-        "period_start": credit.key.period_start,
+        "period_start": None if credit.is_grant else credit.key.period_start,
     }
 
 
-LAW = Law(3, "released", "No credit without a released occurrence or a manual run.", judge=judge)
+LAW = Law(3, "released", "No credit without a released occurrence, a manual run or a grant.", judge=judge)

@@ -92,7 +92,7 @@ SHAPES = text(f"""
                 bool_or(c.place IS NULL) AS alone,
                 min(c.expires_at) FILTER (WHERE c.held) AS expiry
            FROM (SELECT o.*, ROW(o.credit_rule_id, o.place, o.period_start, o.period_end, o.reissue, o.rule_version,
-                                 o.manual, o.roll_over, o.multi_use, o.max_uses, o.issued, o.valid,
+                                 o.manual, o.roll_over, o.multi_use, o.max_uses, o.extended_to, o.issued, o.valid,
                                  width_bucket(o.validity_ends_at, CAST(:cuts AS timestamptz[])),
                                  CASE WHEN o.expires_at = o.validity_ends_at THEN NULL ELSE o.expires_at END,
                                  o.expires_at IS NULL, o.validity_ends_at < o.expires_at,

@@ -23,9 +23,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, holders  # noqa: A004 - the word is the domain's
 from issuance.database import cursors
-from issuance.database.tables import coupons, guests, offers
+from issuance.database.tables import coupons, offers
 from issuance.database.tables import credits as credits_table
 from issuance.database.tables import members as members_table
 from issuance.errors import (
@@ -128,9 +128,11 @@ _COUPON = and_(coupons.c.brand_id == credits_table.c.brand_id, coupons.c.coupon_
 
 
 def _held(connection: Connection, brand_id: UUID, member_id: UUID) -> ColumnElement[bool]:
-    """That a credit, beside its guest, is live and the member's."""
+    """That a credit is live and the member's."""
     now = clock.read(connection, brand_id).now
-    return and_(credits_table.c.brand_id == brand_id, guests.c.member_id == member_id, credits.status_at(now) == "live")
+    return and_(
+        credits_table.c.brand_id == brand_id, holders.held_by(brand_id, member_id), credits.status_at(now) == "live"
+    )
 
 
 def _credits(brand_id: UUID, held: ColumnElement[bool]) -> Select[Any]:
@@ -147,7 +149,6 @@ def _credits(brand_id: UUID, held: ColumnElement[bool]) -> Select[Any]:
             cast(null(), offers.c.points_price.type).label("points_price"),
             columns.expires_at,
         )
-        .join(guests, credits.HOLDER)
         .join(coupons, _COUPON)
         .where(held, coupons.c.brand_id == brand_id)
     )
@@ -159,11 +160,7 @@ def _brands(brand_id: UUID, member_id: UUID, held: ColumnElement[bool]) -> Selec
     tier = select(members_table.c.tier).where(
         members_table.c.brand_id == brand_id, members_table.c.member_id == member_id
     )
-    has_credit = (
-        exists()
-        .select_from(credits_table.join(guests, credits.HOLDER))
-        .where(held, credits_table.c.coupon_id == columns.coupon_id)
-    )
+    has_credit = exists().select_from(credits_table).where(held, credits_table.c.coupon_id == columns.coupon_id)
     is_free = and_(columns.points_price.is_(None), columns.coupon_id.is_(None))
     return (
         select(
@@ -195,7 +192,6 @@ def _codes(connection: Connection, brand_id: UUID, external_user_id: str, coupon
     member_id = members.id_of(connection, brand_id, external_user_id)
     found = (
         select(credits_table.c.code)
-        .join(guests, credits.HOLDER)
         .where(_held(connection, brand_id, member_id), credits_table.c.coupon_id == coupon_id)
         .order_by(credits_table.c.expires_at.asc().nulls_last(), credits_table.c.credit_id)
         .limit(MOST_TRIED)

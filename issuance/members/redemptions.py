@@ -12,12 +12,13 @@ from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
 from issuance import audit
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, holders  # noqa: A004 - the word is the domain's
+from issuance.credits.codes import as_kept
 from issuance.database import cursors
 from issuance.database.identities import member_id_of
 from issuance.database.tables import credits as credits_table
-from issuance.database.tables import guests, redemptions
 from issuance.database.tables import members as members_table
+from issuance.database.tables import redemptions
 from issuance.engine import schedules
 from issuance.errors import CreditUnknown, InvalidTransition, NotFound, RedemptionAlreadyExists
 from issuance.fields import camel
@@ -47,9 +48,12 @@ MOVES: Mapping[Status, frozenset[Status]] = {
 _LOST_WITH_A_MEMBER = text("""
     SELECT EXISTS (SELECT FROM credits c
                      JOIN memberships m USING (brand_id, membership_id)
-                     JOIN guests g USING (brand_id, membership_id, guest_id)
+                     LEFT JOIN transfers t USING (brand_id, transfer_id)
+                     JOIN guests g ON g.brand_id = c.brand_id
+                                  AND (g.membership_id, g.guest_id) = (coalesce(t.membership_id, c.membership_id),
+                                                                       coalesce(t.guest_id, c.guest_id))
                      JOIN members p ON p.brand_id = c.brand_id
-                                   AND p.member_id IN (m.member_id, g.member_id)
+                                   AND p.member_id IN (m.member_id, coalesce(t.member_id, g.member_id))
                     WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id AND p.archived_at IS NOT NULL)
 """)
 
@@ -70,7 +74,7 @@ _USE = (
         credits_table.c.credit_id,
         credits_table.c.uses,
         credits_table.c.multi_use,
-        select(guests.c.member_id).where(credits.HOLDER).scalar_subquery().label("member_id"),
+        holders.HOLDING_MEMBER.label("member_id"),
     )
 )
 _COLUMNS = (
@@ -113,7 +117,7 @@ def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Bo
     counts its uses and stays, up to its `max_uses`-th. Raises NotFound, or why it is not live.
     """
     now = clock.read(connection, brand_id).now
-    used = connection.execute(_USE, {"of_brand": brand_id, "with_code": code, "now": now}).one_or_none()
+    used = connection.execute(_USE, {"of_brand": brand_id, "with_code": as_kept(code), "now": now}).one_or_none()
     if used is None:
         raise credits.refusal(connection, brand_id, code, now)
     assert used.multi_use or used.uses == 1, "a single-use credit is redeemed at most once"
@@ -121,7 +125,7 @@ def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Bo
     spent = {"credit_id": used.credit_id, "member_id": used.member_id}
     offer = booking.offer or credit["coupon_name"]
     made = _create(connection, brand_id, booking, now, **spent, offer=offer)
-    holder = credit["guest"]["external_user_id"]
+    holder = credit["holder"]["external_user_id"]
     redemption = {**made, "external_user_id": holder, "credit_code": credit["code"]}
     audit.write(connection, brand_id, "credit.redeemed", used.credit_id, after={"redemption_id": made["id"]})
     created = News("redemption.created", now, _told(redemption))
@@ -137,7 +141,7 @@ def redeem_credit_of(
     Raises CreditUnknown, or why the credit is not live.
     """
     try:
-        holder = credits.get(connection, brand_id, code)["guest"]["external_user_id"]
+        holder = credits.get(connection, brand_id, code)["holder"]["external_user_id"]
     except NotFound:
         raise _unknown() from None
     if external_user_id not in (None, holder):
@@ -308,7 +312,7 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: dat
         .values(uses=left, redeemed_at=null(), flagged_at=case((left == 0, null()), else_=columns.flagged_at))
     )
     if connection.execute(_LOST_WITH_A_MEMBER, {"brand_id": brand_id, "credit_id": credit_id}).scalar():
-        credits.revoke_all(connection, brand_id, "member_archived", columns.credit_id == credit_id)
+        credits.revoke_archived(connection, brand_id, columns.credit_id == credit_id)
     elif credit.redeemed_at is not None:
         credits.tell(connection, brand_id, "credit.restored", [credit_id], now)
     return membership_id

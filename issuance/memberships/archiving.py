@@ -4,14 +4,13 @@ import json
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, or_, select, text
+from sqlalchemy import Connection, or_, text
 from uuid_utils.compat import uuid7
 
 from issuance import audit
 from issuance.billing import events
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, holders  # noqa: A004 - the word is the domain's
 from issuance.database.tables import credits as credits_table
-from issuance.database.tables import guests
 from issuance.engine import schedules
 from issuance.members import members, wallets
 from issuance.tenancy import clock
@@ -20,7 +19,7 @@ from issuance.webhooks import outbox
 #: The source of the facts that end an archived member's memberships.
 SOURCE = "issuance:members"
 
-_REASON = "member_archived"
+_REASON = credits.ARCHIVED
 
 # A party that was told of and is not settled yet is in the inbox only.
 _ON_ORDERS = text("""
@@ -34,6 +33,10 @@ _ON_ORDERS = text("""
        AND (m.member_id = :member_id
             OR m.membership_id IN (SELECT membership_id FROM guests
                                     WHERE brand_id = :brand_id AND member_id = :member_id)
+            OR m.membership_id IN (SELECT c.membership_id FROM transfers t JOIN credits c USING (brand_id, credit_id)
+                                     LEFT JOIN guests g ON (g.brand_id, g.membership_id, g.guest_id)
+                                                         = (t.brand_id, t.membership_id, t.guest_id)
+                                    WHERE t.brand_id = :brand_id AND :member_id IN (t.member_id, g.member_id))
             OR m.membership_id IN (SELECT membership_id FROM billing_events
                                     WHERE brand_id = :brand_id AND settled_at IS NULL
                                       AND type = 'membership.guests_changed' AND data @> CAST(:party AS jsonb)))
@@ -59,11 +62,8 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
     ending = [row.membership_id for row in locked if row.own and not row.ended]
     told = events.accept(connection, brand_id, [_end(membership_id, now.isoformat()) for membership_id in ending])
     assert not told.rejected, "our own facts are well-formed"
-    held_elsewhere = and_(
-        credits_table.c.membership_id.in_([row.membership_id for row in locked]),
-        select(guests.c.guest_id).where(credits.HOLDER, guests.c.member_id == member_id).exists(),
-    )
-    credits.revoke_all(connection, brand_id, _REASON, or_(credits_table.c.membership_id.in_(own), held_elsewhere))
+    theirs = or_(credits_table.c.membership_id.in_(own), holders.held_by(brand_id, member_id))
+    credits.revoke_archived(connection, brand_id, theirs)
     forfeited = 0 if retain_balance else wallets.forfeit(connection, brand_id, member_id, _REASON)
     if is_news or ending or forfeited:
         audit.write(connection, brand_id, "member.archived", member_id, after={"forfeited": forfeited})

@@ -237,7 +237,7 @@ def _became(history: History, credit: Credit) -> str:
     if credit.redeemed_at is not None:
         return "has been redeemed"
     if credit.revoked_at is not None:
-        return "was revoked by the operator" if credit.revoked_by == "operator" else "was revoked"
+        return "was revoked" if credit.revoked_by == "facts" else "was revoked by the operator"
     if credit.expires_at is not None and credit.expires_at <= history.now:
         return "has expired"
     return "is not valid yet" if credit.valid_from > history.now else "is live"

@@ -23,6 +23,8 @@ EventType = Literal[
     "credit.revoked",
     "credit.restored",
     "credit.skipped",
+    "credit.extended",
+    "credit.transferred",
     "redemption.created",
     "redemption.updated",
     "wallet.credited",

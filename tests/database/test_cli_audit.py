@@ -4,7 +4,9 @@ The table below names them all: a new command that is not in it fails here.
 """
 
 import json
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +16,7 @@ from sqlalchemy import Engine, text
 
 from issuance.cli.main import app
 from issuance.database.connections import transaction
+from issuance.members import members
 from tests.database.cli import Brand, Cli, sign_up
 
 #: Commands that change something, by what the audit calls it.
@@ -22,6 +25,12 @@ WRITE = {
     "keys create": "key.created",
     "keys revoke": "key.revoked",
     "events retry": "rejected_event.retried",
+    "grant": "credit.granted",
+    "credits extend": "credit.extended",
+    "credits transfer": "credit.transferred",
+    "credits revoke": "credit.revoked",
+    "credits reinstate": "credit.reinstated",
+    "credits correct": "correction.made",
     "issue": "run.created",
     "replay": "run.created",
     "runs pause": "run.paused",
@@ -118,7 +127,10 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
             connection.execute(mended, {"unknown": unknown, "type_id": str(brand.membership_type_id)})
         rejected = cli("events", "rejected", "--brand", brand.brand_id, "--json").json["data"][0]["id"]
         return [rejected, "--brand", brand.brand_id]
+    if command.startswith("credits "):
+        return correcting(command.partition(" ")[2], cli, brand, engine)
     more: dict[str, list[object]] = {
+        "grant": [membership_id, "--coupon", "spa", "--reason", "a test"],
         "keys create": ["--brand", brand.brand_id, "--scopes", "read,write", "--name", "till"],
         "issue": [brand.credit_rule_id],
         "replay": ["--rule", brand.credit_rule_id, "--from", "2090-01-01", "--to", "2090-01-31", "--dry-run"],
@@ -126,6 +138,23 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
         "runs undo": [run_id, "--reason", "a mistake"],
     }
     return more.get(command, [run_id])
+
+
+def correcting(verb: str, cli: Cli, brand: Brand, engine: Engine) -> list[object]:
+    """The arguments of a correction of the membership's one credit."""
+    with transaction(engine, brand.brand_id) as connection:
+        code = connection.scalar(text("SELECT code FROM credits WHERE brand_id = :id"), {"id": brand.brand_id})
+        members.ensure(connection, brand.brand_id, ["bea"])
+    reason = ["--reason", "a test", "--brand", brand.brand_id]
+    if verb == "reinstate":
+        cli("credits", "revoke", code, *reason)
+    file = Path(tempfile.mkdtemp()) / "corrections.csv"
+    file.write_text(f"action,code,expires_at\nextend,{code},2091-01-01T00:00:00Z\n")
+    more: dict[str, list[object]] = {
+        "extend": ["--expires-at", "2091-01-01T00:00:00Z"],
+        "transfer": ["--member", "bea"],
+    }
+    return [file if verb == "correct" else code, *more.get(verb, []), *reason]
 
 
 @pytest.mark.parametrize("command", [one for one in WRITE if one not in ("brands create", "check", "preview")])

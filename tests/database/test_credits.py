@@ -12,6 +12,8 @@ from sqlalchemy import Engine, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from issuance.billing.events import Intake
+from issuance.corrections import desk
+from issuance.corrections.wanted import Revoke
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.database.connections import transaction
 from issuance.database.tables import brands, guests, redemptions
@@ -112,7 +114,7 @@ def test_the_status_follows_from_time_and_decides_what_can_be_done(
         redeem_credit(connection, brand_id, code, Booking())
     if refusal is not CreditNotYetValid:
         with pytest.raises(refusal), transaction(engine, brand_id) as connection:
-            credits.revoke(connection, brand_id, code, "x")
+            desk.correct(connection, brand_id, Revoke(code, "x"))[0]
 
 
 def test_a_multi_use_credit_counts_its_uses(engine: Engine, brand_id: UUID, issue: Issue) -> None:
@@ -126,7 +128,7 @@ def test_a_multi_use_credit_counts_its_uses(engine: Engine, brand_id: UUID, issu
 def test_a_credit_that_is_not_valid_yet_can_be_revoked(engine: Engine, brand_id: UUID, issue: Issue) -> None:
     code = issue(valid_from=NOW + DAY / 2)
     with transaction(engine, brand_id) as connection:
-        revoked = credits.revoke(connection, brand_id, code, "a mistake")
+        revoked = desk.correct(connection, brand_id, Revoke(code, "a mistake"))[0]
     assert (revoked["status"], revoked["revoked_reason"], revoked["revoked_at"]) == ("revoked", "a mistake", NOW)
 
 
@@ -137,7 +139,7 @@ def test_redeeming_races_with_itself_and_revocation_and_one_wins(engine: Engine,
         try:
             with transaction(engine, brand_id) as connection:
                 if turn % 4 == 3:
-                    credits.revoke(connection, brand_id, code, "x")
+                    desk.correct(connection, brand_id, Revoke(code, "x"))[0]
                 else:
                     redeem_credit(connection, brand_id, code, Booking())
         except IssuanceError as error:
@@ -178,7 +180,7 @@ def test_another_brands_code_is_unknown(engine: Engine, brand_id: UUID, issue: I
     with pytest.raises(NotFound), transaction(engine, other) as connection:
         redeem_credit(connection, other, code, Booking())
     with pytest.raises(NotFound), transaction(engine, other) as connection:
-        credits.revoke(connection, other, code, "x")
+        desk.correct(connection, other, Revoke(code, "x"))[0]
 
 
 @pytest.mark.parametrize(

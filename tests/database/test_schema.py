@@ -32,6 +32,7 @@ def test_members_alone_have_the_id_that_the_brand_gave(engine: Engine) -> None:
         "members",
         "memberships",
         "redemptions",
+        "transfers",
         "wallets",
     }
 

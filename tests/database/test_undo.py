@@ -11,7 +11,8 @@ import pytest
 
 from issuance.catalog import rules
 from issuance.catalog.rules import CreditRuleChange
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.corrections import desk
+from issuance.corrections.wanted import Revoke
 from issuance.database.connections import transaction
 from issuance.engine import batches, limits, plans, run_work, runs, undos
 from issuance.errors import Conflict, Invalid, IssuanceError, NotFound
@@ -231,7 +232,7 @@ def test_a_race_for_a_credit_has_one_winner(club: Club, rival: str) -> None:
                     if rival == "redeem":
                         redeem_credit(connection, club.brand_id, code, Booking())
                     else:
-                        credits.revoke(connection, club.brand_id, code, "by hand")
+                        desk.correct(connection, club.brand_id, Revoke(code, "by hand"))
             except IssuanceError:
                 return False
             return True

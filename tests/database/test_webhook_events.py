@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import Engine, select, text
 
 from issuance.billing.events import Intake
+from issuance.corrections import desk
+from issuance.corrections.wanted import Revoke
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.database.connections import transaction
 from issuance.database.tables import webhook_events
@@ -143,7 +145,7 @@ def test_the_operator_takes_back(
     join(1)
     with transaction(engine, brand_id) as connection:
         (credit,), _ = credits.page(connection, brand_id, 1, 25)
-        credits.revoke(connection, brand_id, credit["code"], "a mistake")
+        desk.correct(connection, brand_id, Revoke(credit["code"], "a mistake"))[0]
     last = told(engine, brand_id)[-1]
     assert (last.type, last.data["revoked_reason"], last.data["status"]) == ("credit.revoked", "a mistake", "revoked")
 

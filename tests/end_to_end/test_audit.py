@@ -63,10 +63,21 @@ def rule(world: World, verb: str = "") -> Call:
     return Call(f"{RULES}/{made}{verb}", {} if verb == "/issue" else {"roll_over": True}, None if verb else made)
 
 
-def credit(world: World, verb: str) -> Call:
+def credit(world: World, verb: str, **more: str) -> Call:
     world.brand.member(external_user_id=str(uuid4()))
     found = world.brand.data("/customers/credits")[0]
-    return Call(f"/customers/credits/{found['code']}/{verb}", {"reason": "a test"}, found["id"])
+    return Call(f"/customers/credits/{found['code']}/{verb}", {"reason": "a test", **more}, found["id"])
+
+
+def revoked(world: World) -> Call:
+    call = credit(world, "revoke")
+    world.brand.ok("POST", call.path, 200, call.body)
+    return call._replace(path=call.path.replace("/revoke", "/reinstate"))
+
+
+def receiver(world: World) -> str:
+    """A member who may be given something."""
+    return member(world).path.rpartition("/")[2]
 
 
 def rejected(world: World, verb: str = "") -> Call:
@@ -167,6 +178,15 @@ DEEDS: dict[str, tuple[str, Callable[[World], Call]]] = {
     "createMembershipType": ("membership_type.created", lambda _: Call("/customers/membership-types", {"name": "X"})),
     "redeemCredit": ("credit.redeemed", lambda world: credit(world, "redeem")._replace(body=None)),
     "revokeCredit": ("credit.revoked", lambda world: credit(world, "revoke")),
+    "grantCredit": ("credit.granted", lambda world: Call("/customers/credits", {
+        "membership_id": world.brand.member(external_user_id=str(uuid4())), "coupon_id": "spa", "reason": "a test"})),
+    "reinstateCredit": ("credit.reinstated", lambda world: revoked(world)),
+    "extendCredit": ("credit.extended", lambda world: credit(world, "extend", expires_at="2099-01-01T00:00:00Z")),
+    "transferCredit": ("credit.transferred", lambda world: credit(world, "transfer", external_user_id=receiver(world))),
+    "correctCredits": ("correction.made", lambda world: Call("/customers/credits/corrections", {
+        "reason": "a test", "corrections": [
+            {"action": "revoke", "code": credit(world, "").path.split("/")[3]},
+            {"action": "revoke", "code": "NOSUCHCODE"}]})),
     "retryRejectedEvent": ("rejected_event.retried", lambda world: rejected(world, "/retry")),
     "dismissRejectedEvent": ("rejected_event.dismissed", rejected),
     "createReplay": ("run.created", lambda _: Call("/replays", {
@@ -221,7 +241,7 @@ AGAIN = {
     "createMembershipCreditRule", "updateMembershipCreditRule", "actionIssueMembershipCreditRuleCredits",
     "createMembershipType", "createReplay", "creditPoints", "createRedemption", "createWebhook",
     "replayWebhookDelivery", "redeemCredit", "previewMembershipCreditRule",
-    "undoRun", "undoMembershipCreditRuleVersion",
+    "undoRun", "undoMembershipCreditRuleVersion", "grantCredit",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ LAYERS = """
     issuance.laws
     issuance.memberships
     issuance.billing
+    issuance.corrections
     issuance.members
     issuance.catalog
     issuance.engine

@@ -16,7 +16,7 @@ from issuance.database.tables.facts import (
     schedules,
 )
 from issuance.database.tables.rules import coupons, credit_rules, membership_types, offers, rule_versions
-from issuance.database.tables.spending import credits, ledger_entries, redemptions, wallets  # noqa: A004 - the word is the domain's
+from issuance.database.tables.spending import credits, ledger_entries, redemptions, transfers, wallets  # noqa: A004 - the word is the domain's
 from issuance.database.tables.telling import deliveries, webhook_events, webhooks
 from issuance.database.tables.tenants import api_keys, audit_entries, brands, idempotency_keys, secrets
 from issuance.database.tables.work import quarantined_messages, run_batches, runs, verdicts
@@ -48,6 +48,7 @@ __all__ = [
     "runs",
     "schedules",
     "secrets",
+    "transfers",
     "verdicts",
     "wallets",
     "webhook_events",

@@ -11,11 +11,11 @@ credits = Table(  # noqa: A001 - the word is the domain's; the builtin is a REPL
     key("brand_id", Uuid),
     key("credit_id", Uuid),
     must("code", Text),
-    must("credit_rule_id", Uuid),
-    must("rule_version", Integer),
+    may("credit_rule_id", Uuid),
+    may("rule_version", Integer),
     must("membership_id", Uuid),
     must("guest_id", Uuid),
-    must("period_start", Date),
+    may("period_start", Date),
     may("period_end", Date),
     must("reissue", Integer),
     must("coupon_id", Text),
@@ -37,6 +37,23 @@ credits = Table(  # noqa: A001 - the word is the domain's; the builtin is a REPL
     may("flagged_at", Instant),
     may("max_uses", Integer),
     may("revoked_actor", JSONB),
+    may("extended_at", Instant),
+    may("extended_to", Instant),
+    may("transfer_id", Uuid),
+)
+
+transfers = Table(
+    "transfers",
+    metadata,
+    key("brand_id", Uuid),
+    key("transfer_id", Uuid),
+    must("credit_id", Uuid),
+    must("code", Text),
+    may("membership_id", Uuid),
+    may("guest_id", Uuid),
+    may("member_id", Uuid),
+    must("transferred_at", Instant),
+    may("actor", JSONB),
 )
 
 redemptions = Table(

@@ -1,0 +1,163 @@
+"""`/customers/credits`, corrected by people (SEMANTICS 15)."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic.config import JsonDict
+
+from issuance import hints
+from issuance.api.callers import Caller, Writer
+from issuance.api.credits import Code, Credit
+from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
+from issuance.corrections import desk, rows
+from issuance.corrections.rows import CorrectionRow, Verb
+from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
+from issuance.fields import Body, Identifier, Instant, MaxUses, Reason
+
+router = APIRouter(
+    prefix="/customers/credits", tags=["corrections"], route_class=KeyedRoute, responses=documented(401, 403, 422)
+)
+
+
+class RevokeBody(Body):
+    reason: Reason
+
+
+class ReinstateBody(Body):
+    reason: Reason
+
+
+class ExtendBody(Body):
+    expires_at: Instant = Field(description="Later than it expires now, and ahead")
+    reason: Reason
+
+
+#: What the validator of a transfer refuses, as the API document says it.
+_TO_ONE: JsonDict = {
+    "if": {"required": ["guest_id"], "properties": {"guest_id": {"type": "string"}}},
+    "then": {"properties": {"external_user_id": {"type": "null"}}},
+    "else": {"required": ["external_user_id"], "properties": {"external_user_id": {"type": "string"}}},
+}
+
+
+class TransferBody(Body):
+    """To a guest of any order of the brand, or to a member."""
+
+    model_config = ConfigDict(json_schema_extra=_TO_ONE)
+
+    guest_id: UUID | None = None
+    external_user_id: Identifier | None = None
+    reason: Reason
+
+    @model_validator(mode="after")
+    def _to_one(self) -> "TransferBody":
+        if (self.guest_id is None) == (self.external_user_id is None):
+            raise ValueError("name one of guest_id and external_user_id")
+        return self
+
+
+class GrantBody(Body):
+    """`valid_from`: by default now. `expires_at`: by default the coupon's validity later."""
+
+    membership_id: UUID
+    guest_id: UUID | None = Field(None, description="A guest on the order; null: the lead booker")
+    coupon_id: Identifier
+    valid_from: Instant | None = None
+    expires_at: Instant | None = None
+    multi_use: StrictBool = False
+    max_uses: MaxUses | None = Field(None, description="Only with multi_use: the use at which it is redeemed")
+    reason: Reason
+
+
+class CorrectionsBody(Body):
+    """Up to 1000 corrections, one after the other. `reason`: of those that have none of their own."""
+
+    corrections: list[CorrectionRow] = Field(min_length=1, max_length=desk.MOST)
+    reason: Reason | None = None
+    dry_run: StrictBool = False
+
+
+class CorrectionRefused(BaseModel):
+    """A correction that changed nothing: its place, and why."""
+
+    index: int
+    code: str
+    message: str
+
+
+class CorrectionMade(BaseModel):
+    """A correction that was made, or would be: its place, and the credit after it."""
+
+    index: int
+    action: Verb
+    credit: Credit
+
+
+class CorrectionsResult(BaseModel):
+    """What became of corrections. `id` is the subject of their one entry in the audit."""
+
+    id: UUID
+    dry_run: bool
+    data: list[CorrectionMade]
+    refused: list[CorrectionRefused]
+
+
+@router.post("", operation_id="grantCredit", status_code=201, response_model=Credit, responses=documented(409))
+def grant_credit(caller: Writer, body: GrantBody) -> Any:
+    """Give one guest of a membership a credit, under no rule. Leaving the order or being archived revokes it."""
+    return _corrected(caller, Grant(**body.model_dump()))
+
+
+@router.post("/corrections", operation_id="correctCredits", response_model=CorrectionsResult)
+def correct_credits(caller: Writer, body: CorrectionsBody) -> Any:
+    """Correct many credits. What is refused changes nothing, the rest is made; with `dry_run` nothing is."""
+    wanted = rows.corrections_of(body.corrections, body.reason)
+    with caller.transaction() as connection:
+        corrected = desk.correct_all(connection, caller.brand_id, wanted, reason=body.reason, dry_run=body.dry_run)
+    hints.settle(caller.broker, caller.brand_id, corrected.membership_ids)
+    return {
+        "id": corrected.id,
+        "dry_run": body.dry_run,
+        "data": [
+            {"index": index, "action": body.corrections[index].action, "credit": credit}
+            for index, credit in corrected.credits.items()
+        ],
+        "refused": [
+            {"index": index, "code": refusal.code, "message": refusal.message}
+            for index, refusal in corrected.refused.items()
+        ],
+    }
+
+
+@router.post("/{code}/revoke", operation_id="revokeCredit", response_model=Credit, responses=documented(404, 409))
+def revoke_credit(caller: Writer, code: Code, body: RevokeBody) -> Any:
+    """Take a credit back. One that what happened took back does not live again by it."""
+    return _corrected(caller, Revoke(code, body.reason))
+
+
+@router.post("/{code}/reinstate", operation_id="reinstateCredit", response_model=Credit, responses=documented(404, 409))
+def reinstate_credit(caller: Writer, code: Code, body: ReinstateBody) -> Any:
+    """Lift a revocation by hand. The credit is live again if its charge, its party and its expiry allow it."""
+    return _corrected(caller, Reinstate(code, body.reason))
+
+
+@router.post("/{code}/extend", operation_id="extendCredit", response_model=Credit, responses=documented(404, 409))
+def extend_credit(caller: Writer, code: Code, body: ExtendBody) -> Any:
+    """Make a credit expire later; one that has expired unused is live again."""
+    return _corrected(caller, Extend(code, body.expires_at, body.reason))
+
+
+@router.post("/{code}/transfer", operation_id="transferCredit", response_model=Credit, responses=documented(404, 409))
+def transfer_credit(caller: Writer, code: Code, body: TransferBody) -> Any:
+    """Give a live credit another holder, and a new code: the old one answers 409 `transferred`."""
+    return _corrected(caller, Transfer(code, body.reason, body.guest_id, body.external_user_id))
+
+
+def _corrected(caller: Caller, correction: Correction) -> Any:
+    with caller.transaction() as connection:
+        credit, membership_ids = desk.correct(connection, caller.brand_id, correction)
+    hints.settle(caller.broker, caller.brand_id, membership_ids)
+    return credit

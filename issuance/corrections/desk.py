@@ -1,0 +1,306 @@
+"""The desk: does corrections, one or many in a transaction (SEMANTICS 15).
+
+All that they touch is locked first, in the usual order: the members who receive something, the schedules of the
+memberships, the credits. So none of them races with settling, redeeming or archiving: whoever comes second waits, and
+finds what the first one left. What a corrected credit becomes is what the facts make of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from uuid_utils.compat import uuid7
+
+from issuance import audit
+from issuance.audit import Action
+from issuance.corrections.granting import granted
+from issuance.corrections.receivers import Receivers
+from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
+from issuance.corrections.writing import insert_grant, insert_transfer, update_credit
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits.codes import as_kept
+from issuance.deciding.decisions import decide
+from issuance.deciding.facts import Credit
+from issuance.deciding.history import History
+from issuance.deciding.reasons import Reason
+from issuance.deciding.settlement import changes_of
+from issuance.engine import schedules
+from issuance.engine.facts import Membership, load
+from issuance.engine.rules import RuleBook
+from issuance.errors import Conflict, Invalid, IssuanceError, MemberArchived
+from issuance.tenancy import clock as clocks
+from issuance.webhooks import outbox
+from issuance.webhooks.outbox import News
+
+#: The most corrections that one transaction makes.
+MOST = 1000
+
+_MEMBERSHIPS_OF = text("""
+    SELECT membership_id FROM credits WHERE brand_id = :brand_id AND code = ANY(:codes)
+     UNION
+    SELECT membership_id FROM memberships WHERE brand_id = :brand_id AND membership_id = ANY(:membership_ids)
+""")
+_LOCK = text("""
+    SELECT credit_id, code FROM credits WHERE brand_id = :brand_id AND code = ANY(:codes) ORDER BY credit_id FOR UPDATE
+""")
+
+
+class NotRevoked(Conflict):
+    """The credit was not revoked."""
+
+    code = "not_revoked"
+
+
+class AlreadyHeld(Conflict):
+    """They hold the credit already."""
+
+    code = "already_held"
+
+
+@dataclass(slots=True)
+class Corrected:
+    """What became of corrections, each by its place: the credit as it is shown now, or why it was refused."""
+
+    #: That of the entry in the audit.
+    id: UUID
+    credits: dict[int, dict[str, Any]] = field(default_factory=dict)
+    refused: dict[int, IssuanceError] = field(default_factory=dict)
+    #: To be settled, once it is committed.
+    membership_ids: list[UUID] = field(default_factory=list)
+
+
+def correct(connection: Connection, brand_id: UUID, correction: Correction) -> tuple[dict[str, Any], list[UUID]]:
+    """Make one correction: the credit as it is shown now, and the memberships to settle after the commit.
+
+    Raises NotFound, Invalid, MemberArchived, or why the credit can not be corrected so.
+    """
+    desk = _Desk(connection, brand_id, [correction])
+    done = desk.make(correction)
+    audit.write(
+        connection,
+        brand_id,
+        done.action,
+        done.credit_id,
+        reason=correction.reason,
+        before=done.before,
+        after=done.after,
+    )
+    return desk.shown(done.credit_id), desk.membership_ids
+
+
+def correct_all(
+    connection: Connection, brand_id: UUID, corrections: Sequence[Correction], *, reason: str | None, dry_run: bool
+) -> Corrected:
+    """Make corrections one after the other. Those that are refused change nothing, the others are made.
+
+    `dry_run`: only see what would come of them. The audit has one entry of all of them.
+    """
+    assert len(corrections) <= MOST, "the caller has counted them"
+    corrected = Corrected(uuid7())
+    trial = connection.begin_nested()
+    desk = _Desk(connection, brand_id, corrections)
+    counts: dict[str, int] = {}
+    made: dict[int, UUID] = {}
+    for place, correction in enumerate(corrections):
+        try:
+            done = desk.make(correction)
+        except IssuanceError as refusal:
+            corrected.refused[place] = refusal
+        else:
+            made[place] = done.credit_id
+            verb = done.action.partition(".")[2]
+            counts[verb] = counts.get(verb, 0) + 1
+            corrected.credits[place] = desk.shown(done.credit_id)
+    if dry_run:
+        trial.rollback()
+    else:
+        trial.commit()
+        corrected.membership_ids = desk.membership_ids
+    if dry_run or made:
+        ids = [] if dry_run else list(dict.fromkeys(made.values()))
+        said = {**counts, "refused": len(corrected.refused), "dry_run": dry_run, "credit_ids": ids}
+        audit.write(connection, brand_id, "correction.made", corrected.id, reason=reason, after=said)
+    return corrected
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """One correction that was made, in the words of the audit."""
+
+    action: Action
+    credit_id: UUID
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class _Desk:
+    """Makes corrections of what it has locked."""
+
+    def __init__(self, connection: Connection, brand_id: UUID, corrections: Sequence[Correction]) -> None:
+        self._connection, self._brand_id = connection, brand_id
+        self._clock = clocks.read(connection, brand_id, hold=True)
+        self._receivers = Receivers(connection, brand_id, [one for one in corrections if isinstance(one, Transfer)])
+        codes = [as_kept(one.code) for one in corrections if not isinstance(one, Grant)]
+        granting = [one.membership_id for one in corrections if isinstance(one, Grant)]
+        which = {"brand_id": brand_id, "codes": codes, "membership_ids": granting}
+        self.membership_ids: list[UUID] = sorted(connection.scalars(_MEMBERSHIPS_OF, which))
+        schedules.wake(connection, brand_id, self.membership_ids, self._clock.now)
+        self._credit_ids: dict[str, UUID] = {
+            row.code: row.credit_id for row in connection.execute(_LOCK, {"brand_id": brand_id, "codes": codes})
+        }
+        loaded = load(connection, brand_id, self._clock.zone, self.membership_ids)
+        self._memberships = {membership.membership_id: membership for membership in loaded}
+        self._rules = RuleBook(connection, brand_id, self._clock.zone)
+        self._told = outbox.listened_to(connection, brand_id)
+
+    def make(self, correction: Correction) -> _Done:
+        """Make one of the corrections. Raises why it can not be made, before anything is changed."""
+        match correction:
+            case Grant():
+                return self._grant(correction)
+            case Extend():
+                return self._extend(correction)
+            case Transfer():
+                return self._transfer(correction)
+            case Revoke():
+                return self._revoke(correction)
+            case Reinstate():
+                return self._reinstate(correction)
+
+    def shown(self, credit_id: UUID) -> dict[str, Any]:
+        """A credit as the API shows it now."""
+        return credits.by_id(self._connection, self._brand_id, [credit_id], self._clock.now)[credit_id]
+
+    def _grant(self, grant: Grant) -> _Done:
+        membership = self._memberships.get(grant.membership_id)
+        if membership is None:
+            raise Invalid(fields={"membership_id": "There is no such membership."})
+        new = granted(self._connection, self._brand_id, membership, grant, self._clock)
+        credit_id = insert_grant(self._connection, self._brand_id, membership, new)
+        membership.credits.append(new.credit)
+        membership.credit_ids[new.credit.key] = credit_id
+        self._tell(credit_id, "credit.issued")
+        said = {
+            "membership_id": grant.membership_id,
+            "guest_id": membership.guest_ids[new.credit.key.place],
+            "coupon_id": grant.coupon_id,
+            "valid_from": new.credit.valid_from,
+            "expires_at": new.credit.expires_at,
+        }
+        return _Done("credit.granted", credit_id, {}, said)
+
+    def _extend(self, extend: Extend) -> _Done:
+        shown, membership, credit = self._found(extend.code)
+        if shown["status"] in ("redeemed", "revoked"):
+            raise credits.refusal_of(shown["status"])
+        self._refuse_archived(membership, credit, shown)
+        wrong = None
+        if credit.expires_at is None:
+            wrong = "the credit never expires"
+        elif extend.expires_at <= credit.expires_at:
+            wrong = f"must be later than {credit.expires_at.isoformat()}"
+        elif extend.expires_at <= self._clock.now:
+            wrong = "must lie ahead"
+        if wrong is not None:
+            raise Invalid(f"expires_at: {wrong}", fields={"expires_at": wrong})
+        later = replace(credit, expires_at=extend.expires_at, extended_to=extend.expires_at, expired_at=None)
+        self._become(shown["id"], membership, later, "credit.extended", extended_at=self._clock.now)
+        before, after = {"expires_at": credit.expires_at}, {"expires_at": extend.expires_at}
+        return _Done("credit.extended", shown["id"], before, after)
+
+    def _revoke(self, revoke: Revoke) -> _Done:
+        shown, membership, credit = self._found(revoke.code)
+        by_facts = credit.revoked_by == "facts"
+        if shown["status"] not in ("live", "upcoming") and not by_facts:
+            raise credits.refusal_of(shown["status"])
+        revoked = replace(credit, revoked_at=credit.revoked_at or self._clock.now, revoked_by="operator")
+        update_credit(self._connection, self._brand_id, shown["id"], revoked, revoke.reason)
+        self._remember(membership, revoked)
+        if not by_facts:
+            self._tell(shown["id"], "credit.revoked")
+        return _Done("credit.revoked", shown["id"], {"status": shown["status"]}, {"status": "revoked"})
+
+    def _reinstate(self, reinstate: Reinstate) -> _Done:
+        shown, membership, credit = self._found(reinstate.code)
+        if credit.revoked_at is None:
+            raise NotRevoked
+        if credit.revoked_by == "facts":
+            raise NotRevoked("It was not a person who took the credit back: what happened did.")
+        if credit.revoked_by == "archiving":
+            raise MemberArchived("The credit went with its member, who was archived.")
+        self._refuse_archived(membership, credit, shown)
+        self._become(shown["id"], membership, replace(credit, revoked_at=None, revoked_by=None), "credit.restored")
+        return _Done("credit.reinstated", shown["id"], {}, {"status": self.shown(shown["id"])["status"]})
+
+    def _transfer(self, transfer: Transfer) -> _Done:
+        shown, _, _ = self._found(transfer.code)
+        if shown["status"] != "live":
+            raise credits.refusal_of(shown["status"])
+        holder = self._receivers.holder_of(shown["id"])
+        receiver = self._receivers.of(transfer, shown["membership_id"])
+        if receiver == holder or (receiver.member_id is not None and receiver.member_id == holder.member_id):
+            raise AlreadyHeld
+        code = insert_transfer(self._connection, self._brand_id, shown, receiver, self._clock.now)
+        del self._credit_ids[shown["code"]]
+        self._credit_ids[code] = shown["id"]
+        self._tell(shown["id"], "credit.transferred")
+        return _Done("credit.transferred", shown["id"], holder.said(), receiver.said())
+
+    def _found(self, code: str) -> tuple[dict[str, Any], Membership, Credit]:
+        """The credit with a code: as it is shown, its membership, and as it is decided about."""
+        credit_id = self._credit_ids.get(as_kept(code))
+        if credit_id is None:
+            credits.get(self._connection, self._brand_id, code)  # raises why there is none
+            raise Conflict("The credit got this code only now. Ask again.")
+        shown = self.shown(credit_id)
+        membership = self._memberships[shown["membership_id"]]
+        key = next(key for key, known in membership.credit_ids.items() if known == credit_id)
+        return shown, membership, next(credit for credit in membership.credits if credit.key == key)
+
+    def _refuse_archived(self, membership: Membership, credit: Credit, shown: dict[str, Any]) -> None:
+        """What the member or the holder of a credit would have lost is given back to nobody. Raises MemberArchived."""
+        history = membership.history(self._clock.now)
+        transferred = shown["holder"] is not shown["guest"]
+        if history.member_is_archived or (not transferred and history.is_archived(credit.key.place)):
+            raise MemberArchived
+        if transferred and self._receivers.holder_of(shown["id"]).archived:
+            raise MemberArchived
+
+    def _become(
+        self,
+        credit_id: UUID,
+        membership: Membership,
+        corrected: Credit,
+        event: outbox.EventType,
+        *,
+        extended_at: datetime | None = None,
+    ) -> None:
+        """Write what the facts make of a corrected credit, and tell it."""
+        after, why = self._by_the_facts(membership, corrected)
+        reason = why.value if after.revoked_by == "facts" and why is not None else None
+        update_credit(self._connection, self._brand_id, credit_id, after, reason, extended_at=extended_at)
+        self._remember(membership, after)
+        if event != "credit.restored" or after.revoked_at is None:
+            self._tell(credit_id, event)
+        if event != "credit.restored" and after.revoked_at is not None:
+            self._tell(credit_id, "credit.revoked")
+
+    def _by_the_facts(self, membership: Membership, corrected: Credit) -> tuple[Credit, Reason | None]:
+        """What a corrected credit becomes now, and why it is taken back if it is."""
+        out = [corrected if credit.key == corrected.key else credit for credit in membership.credits]
+        history, rules = History(membership.facts, out, self._clock.now), self._rules.of(membership.facts.types)
+        for change in changes_of(history, rules, decide(history, rules)):
+            if change.before.key == corrected.key:
+                return change.after, change.why
+        return corrected, None
+
+    def _remember(self, membership: Membership, after: Credit) -> None:
+        membership.credits = [after if credit.key == after.key else credit for credit in membership.credits]
+
+    def _tell(self, credit_id: UUID, event: outbox.EventType) -> None:
+        if event in self._told:
+            news = News(event, self._clock.now, self.shown(credit_id))
+            outbox.add_all(self._connection, self._brand_id, [news])
