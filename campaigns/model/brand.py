@@ -11,7 +11,7 @@ from uuid import UUID, uuid4, uuid5
 
 import httpx
 
-from campaigns.model.words import Fact, Guest
+from campaigns.model.words import GRANT, NO_PERIOD, Fact, Guest
 
 Row = dict[str, Any]
 
@@ -104,12 +104,17 @@ class Brand:
 
     def credits(self) -> dict[tuple[Any, ...], Row]:
         """All credits of the brand by key, in labels."""
-        found = {}
-        for row in self.all("/customers/credits"):
+        found: dict[tuple[Any, ...], Row] = {}
+        grants: dict[str, int] = {}
+        for row in reversed(self.all("/customers/credits")):
             membership = self.names[row["membership_id"]]
             guest = self.names.get(row["guest"]["id"], f"{membership} member")
-            day = date.fromisoformat(row["period_start"])
-            key = (self.names[row["credit_rule_id"]], membership, guest, day, row["reissue"])
+            if row["credit_rule_id"] is None:
+                number = grants[membership] = grants.get(membership, -1) + 1
+                key: tuple[Any, ...] = (GRANT, membership, guest, NO_PERIOD, number)
+            else:
+                day = date.fromisoformat(row["period_start"])
+                key = (self.names[row["credit_rule_id"]], membership, guest, day, row["reissue"])
             assert key not in found, f"law 1: two credits on {key}"
             found[key] = row
         return found

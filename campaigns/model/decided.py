@@ -16,10 +16,20 @@ from campaigns.model.brand import Brand, Row
 from campaigns.model.driver import MismatchError, difference, predicted
 from campaigns.model.histories import History
 from campaigns.model.oracle import FLAGS, Oracle, said_then
-from campaigns.model.words import SIGN_UP, Fact
+from campaigns.model.words import GRANT, SIGN_UP, Fact
+from campaigns.model.words import Credit as Given
 from issuance.billing import cloud_events
 from issuance.deciding.calendar import midnight
-from issuance.deciding.facts import Coupon, Credit, CreditKey, MembershipFacts, Rule, RuleVersion
+from issuance.deciding.facts import (
+    NO_PERIOD,
+    NO_RULE,
+    Coupon,
+    Credit,
+    CreditKey,
+    MembershipFacts,
+    Rule,
+    RuleVersion,
+)
 from issuance.deciding.frequency import IssuingFrequency, parse_validity
 from issuance.deciding.history import History as Known
 from issuance.deciding.manual_issue import issue_by_hand
@@ -167,13 +177,33 @@ class Decided:
             places = {place: guest for guest, place in self.places[membership].items()}
             for key, credit in own.items():
                 guest = self.brand.names.get(str(places[key.place]), f"{membership} member")
-                rule = self.brand.names[str(key.credit_rule_id)]
+                rule = GRANT if credit.is_grant else self.brand.names[str(key.credit_rule_id)]
                 found[rule, membership, guest, key.period_start, key.reissue] = (membership, credit)
         return found
 
     def change(self, key: tuple[Any, ...], **fields: Any) -> None:
         membership, credit = self.keyed()[key]
         self.credits[membership][credit.key] = replace(credit, **fields)
+
+    def give(self, given: Given) -> None:
+        """A person gives a credit."""
+        places, own = self.places[given.membership], self.credits[given.membership]
+        guests = {
+            self.brand.names.get(str(guest), f"{given.membership} member"): place for guest, place in places.items()
+        }
+        key = CreditKey(NO_RULE, guests[given.guest], NO_PERIOD, given.reissue)
+        own[key] = Credit(
+            key=key,
+            rule_version=0,
+            period_end=None,
+            roll_over=True,
+            multi_use=False,
+            valid_from=self.now,
+            expires_at=given.expires_at,
+            validity_ends_at=given.expires_at,
+            issued_at=self.now,
+            manual=True,
+        )
 
     def take_back(self, key: tuple[Any, ...]) -> None:
         found = self.keyed().get(key)
@@ -199,6 +229,21 @@ def failure(history: History) -> MismatchError | None:
             oracle.undo(**op.args)
             for gone in (credit for credit in oracle.credits if credit.revoked == "operator"):
                 decided.take_back(gone.key)
+        elif op.name == "extend":
+            extended = oracle.extend(**op.args)
+            if extended is not None:
+                until = extended[1]
+                decided.change(extended[0].key, expires_at=until, extended_to=until, expired_at=None)
+        elif op.name == "reinstate":
+            lifted = oracle.reinstate(**op.args)
+            if lifted is not None:
+                decided.change(lifted.key, revoked_at=None, revoked_by=None)
+        elif op.name == "transfer":
+            oracle.transfer(**op.args)  # no decision knows of it
+        elif op.name == "grant":
+            given = oracle.grant(**op.args)
+            if given is not None:
+                decided.give(given)
         elif op.name in ("redeem", "revoke"):
             picked = getattr(oracle, op.name)(**op.args)
             if picked is not None and op.name == "redeem":

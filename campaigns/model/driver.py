@@ -154,6 +154,33 @@ class Play:
         body = {"rule_version": number, "from": since.isoformat(), "reason": "model"}
         self.brand.call("POST", path, 202, json=body)
 
+    def _extend(self, op: Op) -> None:
+        extended = self.oracle.extend(**op.args)
+        if extended:
+            credit, until = extended
+            self._correct(credit, "extend", expires_at=until.isoformat())
+
+    def _reinstate(self, op: Op) -> None:
+        credit = self.oracle.reinstate(**op.args)
+        if credit:
+            self._correct(credit, "reinstate")
+
+    def _transfer(self, op: Op) -> None:
+        credit = self.oracle.transfer(**op.args)
+        if credit:
+            assert credit.holder is not None, "it has just got one"
+            self._correct(credit, "transfer", guest_id=self.brand.id(credit.holder))
+
+    def _grant(self, op: Op) -> None:
+        credit = self.oracle.grant(**op.args)
+        if credit:
+            body = {"membership_id": self.brand.id(credit.membership), "coupon_id": op.args["coupon"]}
+            self.brand.call("POST", "/customers/credits", 201, json={**body, "reason": "model"})
+
+    def _correct(self, credit: Credit, verb: str, **body: str) -> None:
+        path = f"/customers/credits/{self._code(credit)}/{verb}"
+        self.brand.call("POST", path, json={"reason": "model", **body})
+
     def _code(self, credit: Credit) -> str:
         code: str = self.brand.credits()[credit.key]["code"]
         return code
@@ -166,7 +193,8 @@ def shown(row: Row) -> Row:
     """A credit as the API shows it, in the types of the oracle."""
     instants = {key: datetime.fromisoformat(row[key]) if row[key] else None for key in ("valid_from", "expires_at")}
     end = date.fromisoformat(row["period_end"]) if row["period_end"] else None
-    return {key: row[key] for key in FIELDS} | instants | {"period_end": end}
+    said = {"rule_version": row["rule_version"] or 0}
+    return {key: row[key] for key in FIELDS} | instants | {"period_end": end} | said
 
 
 def predicted(credit: Credit, now: datetime) -> Row:

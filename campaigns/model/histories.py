@@ -89,7 +89,7 @@ class _Draft:
             posts = [(arrival, Op("post", {"facts": [fact]})) for arrival, fact in life.draw()]
             dated = [(self._moved(instant, op, life), op) for instant, op in dated] + posts
         dated += self._people()
-        ops = with_undos(with_limits(self._timed(dated), seed), seed)
+        ops = with_corrections(with_undos(with_limits(self._timed(dated), seed), seed), sorted(self.coupons), seed)
         return History(seed, self.timezone, self.start, (*opening, *ops))
 
     def _instant(self) -> datetime:
@@ -204,6 +204,25 @@ def with_undos(ops: list[Op], seed: int) -> list[Op]:
                 "days": random.choice([1, 20, 40]),
             }
             done.append(Op("undo", args))
+    return done
+
+
+def with_corrections(ops: list[Op], coupons: list[str], seed: int) -> list[Op]:
+    """The same operations; now and then a person grants, extends, transfers or reinstates. Drawn apart, as limits."""
+    random = Random(f"corrections {seed}")
+    done: list[Op] = []
+    for op in ops:
+        done.append(op)
+        while op.name == "clock" and random.random() < 0.08:
+            name = random.choice(["extend", "extend", "grant", "reinstate", "transfer"])
+            args: dict[str, Any] = {"pick": random.randrange(100)}
+            if name == "extend":
+                args["days"] = random.choice([1, 7, 30, 200])
+            elif name == "grant":
+                args["coupon"] = random.choice(coupons)
+            elif name == "transfer":
+                args["to"] = random.randrange(5)
+            done.append(Op(name, args))
     return done
 
 

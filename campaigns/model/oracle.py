@@ -9,7 +9,7 @@ from campaigns.model.memory import Memory
 from campaigns.model.owed import Owed, end_of, owed, stamps, used_before
 from campaigns.model.reading import Reading
 from campaigns.model.times import local_date, midnight, plus_validity
-from campaigns.model.words import Credit, Fact, Op, Version
+from campaigns.model.words import GRANT, NO_PERIOD, Credit, Fact, Op, Version
 
 FLAGS = {
     "roll_over": False,
@@ -30,6 +30,12 @@ def said_then(before: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
     if not said["multi_use"]:
         said["max_uses"] = None
     return said
+
+
+def _granted(coupon: str, now: datetime) -> Version:
+    """What a grant's credit is like: no version of any rule, but one that rolls over."""
+    flags: dict[str, Any] = {**FLAGS, "roll_over": True}
+    return Version(0, now, now, include_upcoming=False, deleted=False, membership_type="", coupon=coupon, **flags)
 
 
 class Oracle(Memory):
@@ -152,6 +158,70 @@ class Oracle(Memory):
                 credit.revoked = "operator"
         return number, since
 
+    def extend(self, pick: int, days: int) -> tuple[Credit, datetime] | None:
+        """Extends the `pick`-th credit that can be, by some days from its end or from now; and until when."""
+        found = [one for one in self.with_status("live", "upcoming", "expired") if one.expires_at is not None]
+        if not found:
+            return None
+        credit = found[pick % len(found)]
+        assert credit.expires_at is not None, "it was asked for"
+        until = max(credit.expires_at, self.now) + timedelta(days=days)
+        credit.expires_at = credit.extended_to = until
+        self.settle_one(credit.membership)
+        return credit, until
+
+    def reinstate(self, pick: int) -> Credit | None:
+        """Lifts the operator's no of the `pick`-th credit that it holds back."""
+        found = sorted((one for one in self.credits if one.revoked == "operator"), key=lambda one: one.key)
+        if not found:
+            return None
+        credit = found[pick % len(found)]
+        credit.revoked = None
+        self.settle_one(credit.membership)
+        return credit
+
+    def transfer(self, pick: int, to: int) -> Credit | None:
+        """Transfers the `pick`-th live credit to the next of the guests on its order who does not hold it."""
+        found = self.with_status("live")
+        if not found:
+            return None
+        credit = found[pick % len(found)]
+        reading = self.reading(credit.membership)
+        assert reading is not None, "who has a credit has signed up"
+        others = [one.label for one in reading.party(self.now) if one.label != (credit.holder or credit.guest)]
+        if not others:
+            return None
+        credit.holder = others[to % len(others)]
+        return credit
+
+    def grant(self, pick: int, coupon: str) -> Credit | None:
+        """Gives the lead booker of the `pick`-th membership a credit of a coupon."""
+        readings = list(self.readings())
+        if not readings:
+            return None
+        reading = readings[pick % len(readings)]
+        validity = self.coupons[coupon]
+        until = plus_validity(self.timezone, self.now, validity) if validity else None
+        own = self.credits_of.setdefault(reading.membership, [])
+        own.append(
+            Credit(
+                rule=GRANT,
+                membership=reading.membership,
+                guest=next(one.label for one in reading.party(self.now) if one.lead_booker),
+                period_start=NO_PERIOD,
+                period_end=None,
+                reissue=sum(credit.rule == GRANT for credit in own),
+                valid_from=self.now,
+                expires_at=until,
+                coupon_end=until,
+                version=_granted(coupon, self.now),
+                manual=True,
+                issued_at=self.now,
+                turn=NO_PERIOD,
+            )
+        )
+        return own[-1]
+
     def with_status(self, *statuses: str) -> list[Credit]:
         return sorted((c for c in self.credits if c.status(self.now) in statuses), key=lambda c: c.key)
 
@@ -217,7 +287,7 @@ class Oracle(Memory):
     def _settle_scheduled(self, rule: str, reading: Reading) -> None:
         own = self.own(rule, reading.membership)
         due = owed(self.rules[rule], reading, stamps(own))
-        everything = self.credits_of.get(reading.membership, [])
+        everything = [credit for credit in self.credits_of.get(reading.membership, []) if credit.rule != GRANT]
         spared = {key: [one for one in ones if not used_before(reading, one, everything)] for key, ones in due.items()}
         due = {key: ones for key, ones in spared.items() if ones}
         deleted = self.rules[rule][-1].deleted
@@ -299,7 +369,8 @@ class Oracle(Memory):
                     frequency, days[days.index(credit.period_end) + credit.version.roll_over_limit]
                 )
             )
-        return min(ends, default=None)
+        end = min(ends, default=None)
+        return end if end is None or credit.extended_to is None else max(end, credit.extended_to)
 
     def _look_after(self, credit: Credit, reading: Reading) -> None:
         """A removed guest keeps nothing; an unredeemed credit's period moves with the billing date."""

@@ -86,6 +86,9 @@ class Credit:
     revoked: str | None = None
     #: The coupon's validity counts from the period's start, not from `valid_from`.
     from_start: bool = False
+    #: Until when a person extended it; and who holds it, where that is not the guest.
+    extended_to: datetime | None = None
+    holder: str | None = None
 
     @property
     def key(self) -> tuple[str, str, str, date, int]:
@@ -99,6 +102,10 @@ class Credit:
         if self.expires_at is not None and self.expires_at <= now:
             return "expired"
         return "upcoming" if now < self.valid_from else "live"
+
+
+#: In place of the rule of a grant, which is under none, and of its period's start.
+GRANT, NO_PERIOD = "grant", date.min
 
 
 @dataclass(frozen=True)

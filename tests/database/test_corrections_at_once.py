@@ -1,0 +1,179 @@
+"""Corrections race with each other, with redeeming, facts and archiving: it is as if one came after the other."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from itertools import combinations_with_replacement
+from threading import Barrier
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine
+
+from issuance.corrections import desk
+from issuance.corrections.wanted import Correction, Extend, Reinstate, Revoke, Transfer
+from issuance.credits import credits as credit_room
+from issuance.database.connections import transaction
+from issuance.errors import IssuanceError
+from issuance.laws import LAWS, look
+from issuance.members import members, redemptions
+from issuance.members.redemptions import Booking
+from issuance.memberships import archiving
+from tests.database.clubs import Club
+
+#: How often two are let go together, until each has come first.
+MOST_TRIES = 40
+
+
+class Stage(NamedTuple):
+    """A membership of its own with one credit, which expires with its period."""
+
+    club: Club
+    membership_id: UUID
+    code: str
+    expires_at: datetime
+
+    @property
+    def engine(self) -> Engine:
+        return self.club.engine
+
+    def correct(self, correction: Correction) -> str:
+        with transaction(self.engine, self.club.brand_id) as connection:
+            _, ids = desk.correct(connection, self.club.brand_id, correction)
+        self.club.settle(ids)
+        return "done"
+
+
+def extend(stage: Stage) -> str:
+    return stage.correct(Extend(stage.code, stage.expires_at + timedelta(days=5), "x"))
+
+
+def transfer(stage: Stage) -> str:
+    return stage.correct(Transfer(stage.code, "x", external_user_id="bea"))
+
+
+def revoke(stage: Stage) -> str:
+    return stage.correct(Revoke(stage.code, "x"))
+
+
+def reinstate(stage: Stage) -> str:
+    return stage.correct(Reinstate(stage.code, "x"))
+
+
+def redeem(stage: Stage) -> str:
+    with transaction(stage.engine, stage.club.brand_id) as connection:
+        redemptions.redeem_credit(connection, stage.club.brand_id, stage.code, Booking())
+    return "done"
+
+
+def archive(stage: Stage) -> str:
+    member = f"member {stage.membership_id}"
+    with transaction(stage.engine, stage.club.brand_id) as connection:
+        ids = archiving.archive(connection, stage.club.brand_id, member, retain_balance=True)
+    stage.club.settle(ids)
+    return "done"
+
+
+def fail(stage: Stage) -> str:
+    """The charge of its period fails."""
+    said = {"membership_id": str(stage.membership_id), "charge_id": "c", "period_start": "2031-01-31"}
+    stage.club.settle(stage.club.tell("charge.failed", "2031-01-31T11:00", said))
+    return "done"
+
+
+ACTS: dict[str, Callable[[Stage], str]] = {
+    act.__name__: act for act in (extend, transfer, revoke, reinstate, redeem, archive, fail)
+}
+PAIRS = list(combinations_with_replacement(ACTS, 2))
+
+
+@pytest.fixture
+def club(new_club: Callable[..., Club]) -> Club:
+    club = new_club("external", roll_over=False, issue_on_signup=True)
+    with transaction(club.engine, club.brand_id) as connection:
+        members.ensure(connection, club.brand_id, ["bea"])
+    return club
+
+
+def staged(club: Club, *names: str) -> Stage:
+    (membership_id,) = club.sign_up(1)
+    row = club.rows("SELECT code, expires_at FROM credits WHERE membership_id = :id", id=membership_id)[0]
+    stage = Stage(club, membership_id, row.code, row.expires_at)
+    if "reinstate" in names:
+        revoke(stage)
+    return stage
+
+
+def tried(act: str, stage: Stage) -> str:
+    try:
+        return ACTS[act](stage)
+    except IssuanceError as refusal:
+        return refusal.code
+
+
+def left(stage: Stage) -> tuple[Any, ...]:
+    """What is there in the end, and that it is lawful."""
+    stage.club.settle([stage.membership_id])
+    found = stage.club.rows(
+        "SELECT credit_id, transfer_id IS NOT NULL AS transferred, uses, flagged_at IS NOT NULL AS flagged, revoked_by"
+        " FROM credits WHERE membership_id = :id",
+        id=stage.membership_id,
+    )
+    assert len(found) == 1
+    with transaction(stage.engine, stage.club.brand_id) as connection:
+        now = stage.club.value("SELECT clock_now FROM brands WHERE brand_id = :brand_id")
+        shown = credit_room.by_id(connection, stage.club.brand_id, [found[0].credit_id], now)[found[0].credit_id]
+        assert [one for of in look(connection, stage.club.brand_id, LAWS) for some in of.values() for one in some] == []
+    return (shown["status"], shown["expires_at"] - stage.expires_at, *found[0][1:])
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_two_at_once_are_one_after_the_other(club: Club, first: str, second: str) -> None:
+    """What comes of two at the same moment is what comes of them in one order or in the other; each order was seen."""
+    in_order = []
+    for turned in (False, True):
+        stage = staged(club, first, second)
+        said = [tried(act, stage) for act in ((second, first) if turned else (first, second))]
+        in_order.append((*(reversed(said) if turned else said), *left(stage)))
+    seen = set()
+    for _ in range(MOST_TRIES):
+        stage, start = staged(club, first, second), Barrier(2)
+
+        def go(act: str, stage: Stage = stage, start: Barrier = start) -> str:
+            start.wait()
+            return tried(act, stage)
+
+        with ThreadPoolExecutor(2) as pool:
+            said = [racing.result() for racing in [pool.submit(go, act) for act in (first, second)]]
+        outcome = (*said, *left(stage))
+        assert outcome in in_order, f"neither order ends so: {outcome}"
+        seen.add(outcome)
+        if seen == set(in_order):
+            return
+    raise AssertionError(f"of {in_order} only {seen} was seen in {MOST_TRIES} tries")
+
+
+def test_a_sweep_never_expires_what_is_extended(club: Club) -> None:
+    """Neither one that comes first, nor one that was at it already; others of its instant expire."""
+    for _ in range(10):
+        stage, other, start = staged(club), staged(club), Barrier(2)
+        club.move_clock(stage.expires_at.replace(tzinfo=None).isoformat())
+
+        def sweep(start: Barrier = start) -> None:
+            start.wait()
+            club.sweep()
+
+        def till(stage: Stage = stage, start: Barrier = start) -> str:
+            start.wait()
+            return tried("extend", stage)
+
+        with ThreadPoolExecutor(2) as pool:
+            swept, said = pool.submit(sweep), pool.submit(till)
+            swept.result()
+            assert said.result() == "done"
+        club.sweep()
+        assert left(stage)[:2] == ("live", timedelta(days=5))
+        assert left(other)[0] == "expired"
+        assert club.value("SELECT expired_at FROM credits WHERE membership_id = :id", id=stage.membership_id) is None
+        club.rows("UPDATE brands SET clock_now = '2031-01-31T12:00Z'")
