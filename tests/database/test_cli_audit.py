@@ -24,6 +24,7 @@ WRITE = {
     "brands create": "brand.created",
     "keys create": "key.created",
     "keys revoke": "key.revoked",
+    "keys rotate": "key.rotated",
     "events retry": "rejected_event.retried",
     "grant": "credit.granted",
     "credits extend": "credit.extended",
@@ -46,6 +47,7 @@ WRITE = {
 NONE = {
     "up": "starts processes; the brand that it makes is made by `brands create`",
     "demo": "acts as a program with a key; its brand is made as `brands create` makes one",
+    "keys rotate-tokens": "no brand's: a secret of the installation",
     "brands list": "reads",
     "keys list": "reads",
     "events load": "facts from billers: the inbox is their record",
@@ -115,7 +117,7 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
         if command == "quarantine retry":
             apart = text("UPDATE schedules SET quarantined_at = now(), attempts = 5 WHERE schedule_id = :id")
             connection.execute(apart, {"id": membership_id})
-    if command == "keys revoke":
+    if command in ("keys revoke", "keys rotate"):
         made = cli("keys", "create", "--brand", brand.brand_id, "--name", "till").json
         return [made["key_id"]]
     if command == "events retry":
