@@ -5,7 +5,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from issuance.errors import SettingsError
@@ -34,6 +34,13 @@ class OwnSettings(BaseSettings):
     rate_a_brand: int = Field(90_000, alias="ISSUANCE_RATE_BRAND", ge=0, description="Requests a minute")
     rate_wrong_keys: int = Field(1_000, alias="ISSUANCE_RATE_WRONG_KEYS", ge=0, description="A minute and address")
     rate_wrong_codes: int = Field(100, alias="ISSUANCE_RATE_WRONG_CODES", ge=0, description="A minute and caller")
+    metrics_host: str | None = Field(
+        None, alias="ISSUANCE_METRICS_HOST", description="The address that /metrics listens on, in place of the web's"
+    )
+    metrics_port: int = Field(9464, alias="ISSUANCE_METRICS_PORT", ge=1, le=65535, description="Its port there")
+    metrics_key: SecretStr | None = Field(
+        None, alias="ISSUANCE_METRICS_KEY", description="What /metrics asks for: Authorization: Bearer …"
+    )
     local_webhooks: bool = Field(
         False, alias="ISSUANCE_LOCAL_WEBHOOKS", description="Sandbox brands may have webhooks on the machine itself"
     )

@@ -1,12 +1,14 @@
 """`python -m issuance.api`: the web process. After SIGTERM it finishes the requests that it has begun."""
 
 import sys
+import threading
 
 import uvicorn
 
 from issuance import log, settings
 from issuance.api import connections
 from issuance.api.app import create_app
+from issuance.api.health import metrics_door
 from issuance.database.connections import check_schema, engine_for
 from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
 
@@ -25,8 +27,20 @@ def main() -> None:
         check_schema(engine_for(given.database_url))
     except (SchemaAhead, SchemaBehind) as error:  # it answers all the same, with 503: /readyz says why
         log.logger.error("schema_unfit", message=error.message)
+    app = create_app(given)
+    if given.metrics_host is not None:
+        door = uvicorn.Config(
+            metrics_door(app),
+            host=given.metrics_host,
+            port=given.metrics_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            **connections.options(given),
+        )
+        threading.Thread(target=uvicorn.Server(door).run, name="metrics", daemon=True).start()
     uvicorn.run(
-        create_app(given),
+        app,
         host=given.host,
         port=given.port,
         log_config=None,

@@ -83,6 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.engine = database.engine_for(settings.database_url)
     app.state.looks = database.looks_for(settings.database_url)
     app.state.broker = hints.broker_for(settings.redis_url)
+    app.state.settings = settings
     app.state.rates = Rates(settings.redis_url, settings)
     app.state.secrets = {
         "exchangeToken": members.TOKEN,

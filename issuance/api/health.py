@@ -1,12 +1,17 @@
 """`/healthz`, `/readyz`, `/metrics`: for load balancers and Prometheus, without a key (INTERFACE 10)."""
 
-from fastapi import APIRouter, Request, Response
+import hmac
+
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from issuance import database, health
-from issuance.api import metrics
+from issuance.api import metrics, problems
+from issuance.api.requests import Edge
+from issuance.errors import NotAuthenticated, NotFound
+from issuance.settings import Settings
 
 router = APIRouter(tags=["health"])
 
@@ -42,10 +47,32 @@ def ready(request: Request) -> JSONResponse:
     "/metrics",
     operation_id="getMetrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+        **problems.documented(401, 404),
+    },
 )
 def read_metrics(request: Request) -> Response:
-    """Requests, and what is due, unsettled, rejected and quarantined, for Prometheus."""
+    """Requests, and what is due, unsettled, rejected and quarantined, for Prometheus. Asks for the key of the setting
+    ISSUANCE_METRICS_KEY where there is one; 404 where ISSUANCE_METRICS_HOST has it listen elsewhere."""
+    own: Settings = request.app.state.settings
+    if own.metrics_host is not None and not getattr(request.app.state, "is_metrics_door", False):
+        raise NotFound("The metrics are at another address.")
+    if own.metrics_key is not None:
+        shown = request.headers.get("authorization", "").encode()
+        if not hmac.compare_digest(shown, f"Bearer {own.metrics_key.get_secret_value()}".encode()):
+            raise NotAuthenticated("Send the key of ISSUANCE_METRICS_KEY: Authorization: Bearer KEY.")
     with database.transaction(request.app.state.engine) as connection:
         figures = health.figures(connection)
     return Response(metrics.exposition(figures), media_type=CONTENT_TYPE_LATEST)
+
+
+def metrics_door(app: FastAPI) -> FastAPI:
+    """An application that has the metrics of another, and nothing else, for an address of their own."""
+    door = FastAPI(openapi_url=None)
+    door.state.settings, door.state.engine = app.state.settings, app.state.engine
+    door.state.is_metrics_door = True
+    problems.install(door)
+    door.get("/metrics", response_class=Response)(read_metrics)
+    door.add_middleware(Edge)
+    return door

@@ -166,8 +166,12 @@ def fail(text: str) -> NoReturn:
 def main() -> NoReturn:
     wanted, arguments = sys.argv[1], sys.argv[2:]
     home = Path(os.environ.get("ISSUANCE_HOME") or REPO / ".issuance").absolute()
+    if wanted == "run":
+        os.umask(0o077)  # what lies in the home is its owner's only: data, addresses with passwords, logs
     try:
         home.mkdir(parents=True, exist_ok=True)
+        if (home / "environment.lock").exists() or not any(home.iterdir()):  # ours, not a folder that has more in it
+            home.chmod(0o700)
         environment = Environment(home)
         environment.ensure("test" if arguments[:1] and arguments[0] in RUN_TESTS else wanted)
     except OSError as error:

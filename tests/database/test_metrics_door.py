@@ -1,0 +1,60 @@
+"""`/metrics` can ask for a key, and can be at an address of its own; it names no brand."""
+
+import asyncio
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from sqlalchemy import Engine
+
+from issuance.api.app import create_app
+from issuance.api.health import metrics_door
+from issuance.database.connections import transaction
+from issuance.settings import Settings
+from issuance.tenancy import brands
+
+
+def made(database_url: str, **said: str) -> FastAPI:
+    return create_app(
+        Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": "redis://127.0.0.1:1", **said})
+    )
+
+
+def get(app: Any, path: str = "/metrics", key: str | None = None) -> httpx.Response:
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get(path, headers={} if key is None else {"Authorization": f"Bearer {key}"})
+
+    return asyncio.run(ask())
+
+
+def test_it_asks_for_a_key_where_there_is_one(database_url: str) -> None:
+    """No other opens it; and no setting shows it."""
+    app = made(database_url, ISSUANCE_METRICS_KEY="scrape-me")
+    assert [get(app, key=key).status_code for key in (None, "wrong", "scrape-me")] == [401, 401, 200]
+    assert "scrape-me" not in repr(app.state.settings)
+
+
+def test_it_can_be_at_an_address_of_its_own(database_url: str) -> None:
+    """There is nothing else there, and it is nowhere else."""
+    app = made(database_url, ISSUANCE_METRICS_HOST="127.0.0.1", ISSUANCE_METRICS_KEY="scrape-me")
+    door = metrics_door(app)
+    assert get(app, key="scrape-me").status_code == 404
+    assert get(door).status_code == 401
+    assert get(door, key="scrape-me").status_code == 200
+    for path in ("/healthz", "/runs", "/openapi.json", "/docs"):
+        assert get(door, path, "scrape-me").status_code == 404
+
+
+def test_it_names_no_brand(database_url: str, engine: Engine) -> None:
+    """By name; and no address, code or key is a label."""
+    with transaction(engine) as connection:
+        brand_id, key = brands.create(connection, name="Secret Spa", timezone="UTC", sandbox=True)
+    app = made(database_url)
+    for path in ("/runs", "/customers/credits/SOMECODE", "/nowhere/else"):
+        get(app, path, key)
+    said = get(app).text
+    assert "issuance_request_seconds" in said
+    for secret in ("Secret Spa", "SOMECODE", "nowhere/else", key, str(brand_id)):
+        assert secret not in said
