@@ -825,6 +825,57 @@ CREATE INDEX IF NOT EXISTS audit_entries_by_subject ON audit_entries (brand_id, 
 CREATE OR REPLACE TRIGGER audit_entries_append_only BEFORE UPDATE OR DELETE ON audit_entries
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
+-- The operator's people --------------------------------------------------------------------------
+
+-- Who signs in to the console. They belong to no brand; their roles do.
+CREATE TABLE IF NOT EXISTS people (
+    person_id     uuid PRIMARY KEY,
+    -- In lower case.
+    email         text NOT NULL,
+    -- argon2id, with its salt and cost; NULL: none was chosen.
+    password_hash text,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    signed_in_at  timestamptz,
+    CONSTRAINT people_email_unique UNIQUE (email),
+    CONSTRAINT people_email_in_lower_case CHECK (email = lower(email))
+);
+
+CREATE TABLE IF NOT EXISTS roles (
+    brand_id   uuid NOT NULL REFERENCES brands,
+    person_id  uuid NOT NULL,
+    role       text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, person_id),
+    CONSTRAINT roles_of_person FOREIGN KEY (person_id) REFERENCES people,
+    CONSTRAINT roles_known CHECK (role IN ('viewer', 'desk', 'manager', 'admin'))
+);
+CREATE INDEX IF NOT EXISTS roles_by_person ON roles (person_id);
+
+-- Browsers that are signed in. Only the SHA-256 of what they show is kept, as with keys: it is 256 random bits.
+CREATE TABLE IF NOT EXISTS sessions (
+    session_hash bytea PRIMARY KEY,
+    person_id    uuid NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seen_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT sessions_of_person FOREIGN KEY (person_id) REFERENCES people
+);
+CREATE INDEX IF NOT EXISTS sessions_by_person ON sessions (person_id);
+
+-- Links that let a person in once.
+CREATE TABLE IF NOT EXISTS sign_in_links (
+    link_hash  bytea PRIMARY KEY,
+    person_id  uuid NOT NULL,
+    expires_at timestamptz NOT NULL,
+    CONSTRAINT sign_in_links_of_person FOREIGN KEY (person_id) REFERENCES people
+);
+
+-- Wrong passwords in a row, by the SHA-256 of the address that was typed, whether or not it is anybody's.
+CREATE TABLE IF NOT EXISTS sign_in_failures (
+    email_hash bytea PRIMARY KEY,
+    failures   integer NOT NULL,
+    failed_at  timestamptz NOT NULL
+);
+
 -- What was last found -----------------------------------------------------------------------------
 
 -- What the last `issuance check` said of each law, for the figures that operators watch (real time).
@@ -873,4 +924,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0010'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0011'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

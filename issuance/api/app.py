@@ -33,6 +33,7 @@ from issuance.api import (
 )
 from issuance.api.rates import Rates
 from issuance.api.requests import Edge
+from issuance.console.app import ROUTERS as CONSOLE
 from issuance.settings import Settings
 
 #: Requests that are worked on at once; others wait. Python runs one thread at a time, so with more threads each request
@@ -59,6 +60,7 @@ _ROUTERS = (
     audit.router,
     health.router,
     pages.router,
+    *CONSOLE,
 )
 
 _DESCRIPTION = """Turns membership billing events into credits, by rules, exactly once.

@@ -28,6 +28,7 @@ _HOME = f"""<!doctype html>
 <h1>Issuance {__version__}</h1>
 <p>It turns what a biller says about memberships into credits, by rules, exactly once.</p>
 <ul>
+<li><a href="console/">The console</a>: see it, search it, say why, set it right</li>
 <li><a href="docs">Every call</a>, to read and to try out (<a href="openapi.json">as a document</a>)</li>
 <li><a href="readyz">Is it ready?</a></li>
 </ul>

@@ -35,6 +35,7 @@ READY_LIMIT = 90.0
 LOOKS_EVERY = 0.5
 
 WELCOME = """Issuance runs at {address} and describes every call at {address}/docs (Ctrl-C stops it)
+Console: {link} (lets you in once)
 Sandbox key: {key}
 Try it: curl -H "Authorization: Bearer {key}" {address}/sandbox/clock (or ./run demo: some months of a made-up club)
 Logs: {log}
@@ -49,7 +50,8 @@ def up() -> int:
     log = home / LOG
 
     def greet(house: "House") -> None:
-        sys.stdout.write(WELCOME.format(address=house.address, key=house.sandbox_key(), log=log))
+        key, link = house.sandbox_key(), house.console_link()  # the brand is made with its key
+        sys.stdout.write(WELCOME.format(address=house.address, link=link, key=key, log=log))
         sys.stdout.flush()
 
     return run_everything(greet, output=lambda: LogFile(log))
@@ -73,6 +75,8 @@ def demo(arguments: list[str]) -> int:
     return codes[0] if codes else code
 
 
+#: Whoever runs `./run`, as the console calls them.
+OPERATOR = "operator@localhost"
 ISSUANCE = [sys.executable, "-c", "import sys; sys.argv[0] = 'issuance'; from issuance.cli.main import main; main()"]
 
 
@@ -203,6 +207,18 @@ class House:
         saved.write_text(made.stdout)
         key = json.loads(made.stdout)["key"]
         return key
+
+    def console_link(self) -> str:
+        """A link that lets whoever started this into the console, as an admin of the sandbox brand."""
+        brand_id: str = json.loads((self.home / "sandbox.json").read_text())["brand_id"]
+        who = ["--brand", brand_id, "--email", OPERATOR, "--role", "admin", "--json"]
+        made = subprocess.run(
+            [*ISSUANCE, "people", "add", *who], env=self.environment, capture_output=True, text=True, check=False
+        )
+        if made.returncode != 0:
+            raise ServerError(f"could not make a link to the console: {made.stderr.strip()}")
+        link: str = json.loads(made.stdout)["link"]
+        return link
 
     def _get(self, path: str, key: str | None = None) -> int:
         headers = {"Authorization": f"Bearer {key}"} if key else {}

@@ -14,6 +14,7 @@ ROOTS = ("benchmarks", "issuance", "scheduler", "worker")
 LAYERS = """
     benchmarks
     scheduler | worker | issuance.api | issuance.cli
+    issuance.console
     issuance.embedded
     issuance.laws
     issuance.memberships
@@ -24,6 +25,7 @@ LAYERS = """
     issuance.engine
     issuance.credits
     issuance.webhooks
+    issuance.people
     issuance.tenancy
     issuance.audit
     issuance.health | issuance.hints | issuance.fields

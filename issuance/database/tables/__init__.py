@@ -18,7 +18,18 @@ from issuance.database.tables.facts import (
 from issuance.database.tables.rules import coupons, credit_rules, membership_types, offers, rule_versions
 from issuance.database.tables.spending import credits, ledger_entries, redemptions, transfers, wallets  # noqa: A004 - the word is the domain's
 from issuance.database.tables.telling import deliveries, webhook_events, webhooks
-from issuance.database.tables.tenants import api_keys, audit_entries, brands, idempotency_keys, secrets
+from issuance.database.tables.tenants import (
+    api_keys,
+    audit_entries,
+    brands,
+    idempotency_keys,
+    people,
+    roles,
+    secrets,
+    sessions,
+    sign_in_failures,
+    sign_in_links,
+)
 from issuance.database.tables.work import quarantined_messages, run_batches, runs, verdicts
 
 __all__ = [
@@ -40,14 +51,19 @@ __all__ = [
     "memberships",
     "metadata",
     "offers",
+    "people",
     "quarantined_messages",
     "redemptions",
     "rejected_events",
+    "roles",
     "rule_versions",
     "run_batches",
     "runs",
     "schedules",
     "secrets",
+    "sessions",
+    "sign_in_failures",
+    "sign_in_links",
     "transfers",
     "verdicts",
     "wallets",

@@ -68,3 +68,47 @@ idempotency_keys = Table(
     may("body", LargeBinary),
     must("created_at", Instant),
 )
+
+people = Table(
+    "people",
+    metadata,
+    key("person_id", Uuid),
+    must("email", Text),
+    may("password_hash", Text),
+    must("created_at", Instant),
+    may("signed_in_at", Instant),
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    key("brand_id", Uuid),
+    key("person_id", Uuid),
+    must("role", Text),
+    must("created_at", Instant),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    key("session_hash", LargeBinary),
+    must("person_id", Uuid),
+    must("created_at", Instant),
+    must("seen_at", Instant),
+)
+
+sign_in_links = Table(
+    "sign_in_links",
+    metadata,
+    key("link_hash", LargeBinary),
+    must("person_id", Uuid),
+    must("expires_at", Instant),
+)
+
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    key("email_hash", LargeBinary),
+    must("failures", Integer),
+    must("failed_at", Instant),
+)

@@ -1,0 +1,42 @@
+"""The console's addresses, made of its parts."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse, RedirectResponse
+
+from issuance.console import signing_in, start
+from issuance.console.rendering import HEADERS, STATIC, render
+from issuance.console.routes import Page
+from issuance.console.visits import SignedIn
+from issuance.errors import NotFound
+
+_KINDS = {".css": "text/css", ".js": "text/javascript", ".woff2": "font/woff2", ".svg": "image/svg+xml"}
+
+#: What stands around the pages of a brand.
+around = APIRouter(prefix="/console", include_in_schema=False, route_class=Page)
+
+
+@around.get("")
+def without_slash() -> Response:
+    return RedirectResponse("/console/", 308)
+
+
+@around.get("/")
+def enter(request: Request, session: SignedIn) -> Response:
+    """The first brand where one has a role."""
+    if not session.places:
+        return render(request, "nowhere.html", status=403, session=session)
+    return RedirectResponse(f"/console/{session.places[0].brand_id}/", 303)
+
+
+@around.get("/static/{name}")
+async def static(name: str) -> Response:
+    """A file that pages load."""
+    path = STATIC / name
+    if path.suffix not in _KINDS or path.parent != STATIC or not path.is_file():
+        raise NotFound("There is no such address.")
+    keep = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}  # its address changes with it
+    return FileResponse(path, media_type=_KINDS[path.suffix], headers=keep)
+
+
+#: In the order in which they are asked: what stands around goes before `/{brand_id}`.
+ROUTERS = (around, signing_in.router, start.router)

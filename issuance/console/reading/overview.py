@@ -1,0 +1,70 @@
+"""What the first page shows: what waits for a person, what is under way, and this month in credits."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
+
+from issuance.deciding.calendar import add_months, day_of
+from issuance.engine import runs
+from issuance.members import analytics
+from issuance.members.analytics import Window
+from issuance.tenancy import clock
+
+#: Milliseconds after which counting over all credits is given up: the page must come.
+MOST_MS = 1500
+#: Months of the picture.
+MONTHS = 12
+
+# What waits for a person, each by an index of what is out of the ordinary.
+_WAITING = text("""
+    SELECT (SELECT count(*) FROM schedules WHERE brand_id = :brand_id AND quarantined_at IS NOT NULL) AS quarantined,
+           (SELECT count(*) FROM rejected_events WHERE brand_id = :brand_id) AS rejected_events,
+           (SELECT count(*) FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NOT NULL) AS disabled_webhooks,
+           (SELECT count(*) FROM webhooks
+             WHERE brand_id = :brand_id AND disabled_at IS NULL AND failing_since IS NOT NULL) AS failing_webhooks,
+           (SELECT count(*) FROM charges WHERE brand_id = :brand_id AND pays_for_nothing) AS charges_for_nothing,
+           (SELECT count(*) FROM verdicts WHERE brand_id = :brand_id AND offenders > 0) AS broken_laws
+""")
+# Whether there is anything yet: an empty brand is led to its first steps.
+_STEPS = text("""
+    SELECT EXISTS (SELECT FROM membership_types WHERE brand_id = :brand_id) AS types,
+           EXISTS (SELECT FROM coupons WHERE brand_id = :brand_id) AS coupons,
+           EXISTS (SELECT FROM credit_rules WHERE brand_id = :brand_id AND deleted_at IS NULL) AS rules,
+           EXISTS (SELECT FROM memberships WHERE brand_id = :brand_id) AS memberships
+""")
+_UNFINISHED = text("""
+    SELECT run_id FROM runs WHERE brand_id = :brand_id AND finished_at IS NULL ORDER BY created_at DESC LIMIT 5
+""")
+# The last finished preview says what was to be expected of its rule; the rules' last ones together, of all.
+_CHECKED = text("SELECT max(checked_at) FROM verdicts WHERE brand_id = :brand_id")
+
+
+def read(connection: Connection, brand_id: UUID) -> dict[str, Any]:
+    """Everything on the first page."""
+    present = clock.read(connection, brand_id)
+    unfinished = list(connection.scalars(_UNFINISHED, {"brand_id": brand_id}))
+    return {
+        "now": present.now,
+        "waiting": dict(connection.execute(_WAITING, {"brand_id": brand_id}).mappings().one()),
+        "steps": dict(connection.execute(_STEPS, {"brand_id": brand_id}).mappings().one()),
+        "checked_at": connection.scalar(_CHECKED, {"brand_id": brand_id}),
+        "unfinished": [runs.read(connection, brand_id, run_id) for run_id in unfinished],
+        "months": _months(connection, brand_id, present),
+    }
+
+
+def _months(connection: Connection, brand_id: UUID, present: clock.BrandClock) -> list[dict[str, Any]] | None:
+    """Credits issued, redeemed and expired by month; None where counting them takes too long."""
+    today = day_of(present.now, present.zone)
+    this_month = today.replace(day=1)
+    first, last = add_months(this_month, 1 - MONTHS), add_months(this_month, 1) - timedelta(days=1)
+    with connection.begin_nested() as tried:
+        connection.execute(text(f"SET LOCAL statement_timeout = {MOST_MS}"))
+        try:
+            return analytics.credits(connection, brand_id, Window(first, last, "month"))
+        except OperationalError:
+            tried.rollback()
+            return None

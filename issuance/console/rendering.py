@@ -1,0 +1,124 @@
+"""How pages are made: templates, what they may load, and the form of dates, counts and words."""
+
+import hashlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+
+from issuance import __version__
+from issuance.console.rooms import ROOMS
+from issuance.console.words import BADGES, WORDS
+
+FOLDER = Path(__file__).parent
+STATIC = FOLDER / "static"
+
+#: Everything comes from this origin; no script and no style stands in a page.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
+#: A word for the next page, which shows it once.
+SAID = "issuance_said"
+
+
+def render(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
+    """A page. `visit` in the context is whose it is; None: nobody is signed in to a brand."""
+    said = _said(request)
+    visit = context.setdefault("visit", None)
+    zone = ZoneInfo(visit.place.timezone) if visit is not None else UTC
+    shown = _environment().get_template(template).render(request=request, said=said, zone=zone, **context)
+    response = HTMLResponse(shown, status, headers=HEADERS)
+    if said is not None:
+        response.delete_cookie(SAID, path="/console")
+    return response
+
+
+def say(response: Response, sentence: str, *, refused: bool = False) -> Response:
+    """Give the next page something to say: what was done, or why not."""
+    text = f"{'-' if refused else '+'}{sentence[:1000]}"
+    response.set_cookie(
+        SAID, urlsafe_b64encode(text.encode()).decode(), max_age=60, path="/console", httponly=True, samesite="lax"
+    )
+    return response
+
+
+def _said(request: Request) -> dict[str, Any] | None:
+    try:
+        text = urlsafe_b64decode(request.cookies.get(SAID, "").encode()).decode()
+    except ValueError:
+        return None
+    return {"refused": text[0] == "-", "sentence": text[1:]} if text else None
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "day": _day,
+        "short_day": _short_day,
+        "moment": _moment,
+        "ago": _ago,
+        "count": _count,
+        "word": lambda value: WORDS.get(str(value), str(value).replace("_", " ")),
+        "badge": lambda value: BADGES.get(str(value), "plain"),
+    }
+    environment.globals |= {"version": __version__, "static": _static, "rooms": ROOMS}
+    return environment
+
+
+def _static(name: str) -> str:
+    """The address of a file of `static`; it changes with the file, so that browsers may keep it."""
+    return f"/console/static/{name}?{_fingerprints()[name]}"
+
+
+@cache
+def _fingerprints() -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in STATIC.iterdir()}
+
+
+def _day(value: date | datetime | None) -> str:
+    return "" if value is None else f"{value:%-d %b %Y}"
+
+
+def _short_day(value: date | datetime | None) -> str:
+    return "" if value is None else f"{value:%-d %b}"
+
+
+@pass_context
+def _moment(context: Context, value: datetime | str | None) -> str:
+    """An instant, in the brand's zone."""
+    if value is None:
+        return ""
+    instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return f"{instant.astimezone(context['zone']):%-d %b %Y, %H:%M}"
+
+
+def _ago(value: datetime | None) -> str:
+    """How long ago an instant of real time is, in a word."""
+    if value is None:
+        return "never"
+    seconds = (datetime.now(UTC) - value).total_seconds()
+    for length, word in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{int(seconds // length)} {word} ago"
+    return "just now"
+
+
+def _count(value: int | float | None) -> str:
+    """A number with its thousands apart."""
+    return "–" if value is None else f"{value:,}".replace(",", "\u202f")

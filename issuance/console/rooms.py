@@ -1,0 +1,18 @@
+"""The rooms of the console, as its navigation shows them."""
+
+from typing import NamedTuple
+
+from issuance.people.roles import Role
+
+
+class Room(NamedTuple):
+    """A place in the navigation. `sandbox`: only sandbox brands have it."""
+
+    name: str
+    address: str
+    label: str
+    role: Role = "viewer"
+    sandbox: bool = False
+
+
+ROOMS = (Room("start", "/", "Start"),)

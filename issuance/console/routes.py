@@ -1,0 +1,87 @@
+"""The route that every page goes through: whatever is raised becomes a page, or a word on the page one came from."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from issuance.console.rendering import render, say
+from issuance.database import is_away, outage
+from issuance.errors import Invalid, IssuanceError, NotAuthenticated, NotFound
+from issuance.log import logger
+
+
+class NotSignedIn(NotAuthenticated):
+    """Sign in first."""
+
+
+class Unavailable(IssuanceError):
+    """The database can not be reached, or is too busy. Try again in a moment."""
+
+    code = "unavailable"
+    status = 503
+
+
+class Page(APIRoute):
+    """A page of the console."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def shown(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except NotSignedIn:
+                return _to_sign_in(request)
+            except IssuanceError as error:
+                return _refused(request, error)
+            except RequestValidationError as error:
+                return _refused(request, _wrong(error))
+            except DataError:
+                return _refused(request, Invalid("Something that was typed in can not be stored."))
+            except (OperationalError, InterfaceError, PoolTimeout) as error:
+                if is_away(error):
+                    outage.lasts(getattr(error, "orig", error))
+                else:
+                    logger.error("database_unavailable", error=type(getattr(error, "orig", error)).__name__)
+                return _refused(request, Unavailable())
+
+        return shown
+
+
+def _to_sign_in(request: Request) -> Response:
+    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    to = f"?to={quote(asked)}" if request.method == "GET" and asked != "/console/" else ""
+    return RedirectResponse(f"/console/sign-in{to}", 303)
+
+
+def _refused(request: Request, error: IssuanceError) -> Response:
+    """On the page that the form was on, if it says so; else a page of its own."""
+    back = getattr(request.state, "back", None)
+    sentence = sentence_of(error)
+    if back is not None and error.status < 500:
+        return say(RedirectResponse(back, 303), sentence, refused=True)
+    visit = getattr(request.state, "visit", None)
+    return render(request, "problem.html", status=error.status, visit=visit, sentence=sentence, code=error.status)
+
+
+def sentence_of(error: IssuanceError) -> str:
+    """What is wrong, in words: the message, and each field that it does not name."""
+    fields = [f"{name.replace('_', ' ')}: {what}" for name, what in (error.fields or {}).items()]
+    if fields and (error.message == (type(error).__doc__ or "") or not error.message):
+        return "; ".join(fields)
+    return error.message
+
+
+def _wrong(error: RequestValidationError) -> IssuanceError:
+    wrong = error.errors()
+    if any(part["loc"][0] == "path" for part in wrong):
+        return NotFound()  # a malformed id is an unknown one
+    said = "; ".join(f"{part['loc'][-1]}: {part['msg'].removeprefix('Value error, ')}" for part in wrong[:5])
+    return Invalid(said)

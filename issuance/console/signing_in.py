@@ -1,0 +1,149 @@
+"""Signing in and out: by e-mail and password, or by a link that is good once."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
+
+from issuance import database
+from issuance.console.rendering import render, say
+from issuance.console.routes import Page, sentence_of
+from issuance.console.visits import (
+    COOKIE,
+    SECURE_COOKIE,
+    ForeignForm,
+    SignedIn,
+    form_of,
+    own_address,
+    session_of,
+    token_of,
+)
+from issuance.errors import Invalid, IssuanceError
+from issuance.people import passwords, sessions, sign_ins
+from issuance.people.sign_ins import LinkIsOver, TooManyTries, WrongPassword
+
+router = APIRouter(prefix="/console", include_in_schema=False, route_class=Page)
+
+Form = Annotated[dict[str, str], Depends(form_of)]
+
+
+@router.get("/sign-in")
+def ask(request: Request, to: str = "") -> Response:
+    """Who are you?"""
+    if session_of(request) is not None:
+        return RedirectResponse(own_address(to) or "/console/", 303)
+    return render(request, "sign_in.html", to=own_address(to) or "", email="", problem=None)
+
+
+@router.post("/sign-in")
+def sign_in(request: Request, form: Form) -> Response:
+    """By e-mail and password."""
+    email, to = form.get("email", "").strip().lower()[:400], own_address(form.get("to")) or ""
+    engine = request.app.state.engine
+    try:
+        with database.transaction(engine) as connection:  # it counts whatever comes of it
+            sign_ins.count_try(connection, email)
+        with database.transaction(engine) as connection:
+            person_id = passwords.person_with(connection, email, form.get("password", ""))
+            if person_id is None:
+                raise WrongPassword
+            sign_ins.was_right(connection, email)
+            token = sessions.begin(connection, person_id)
+    except (WrongPassword, TooManyTries) as error:
+        return render(request, "sign_in.html", status=error.status, to=to, email=email, problem=error.message)
+    return _let_in(request, token, to)
+
+
+@router.get("/link/{token}")
+def show_link(request: Request, token: str) -> Response:
+    """Whom a link lets in. It is used up by the button: programs that read mails follow links too."""
+    with request.app.state.looks.connect() as connection:
+        email = sign_ins.whose_link(connection, token)
+    return render(request, "link.html", email=email, problem=None, shortest=passwords.SHORTEST)
+
+
+@router.post("/link/{token}")
+def use_link(request: Request, token: str, form: Form) -> Response:
+    """In by a link, with a password for the next time if one is chosen."""
+    password = form.get("password", "")
+    engine = request.app.state.engine
+    try:
+        if password:
+            passwords.check_form(password)
+        with database.transaction(engine) as connection:
+            person_id = sign_ins.take_link(connection, token)
+            if password:
+                passwords.choose(connection, person_id, password)
+            shown = sessions.begin(connection, person_id)
+    except LinkIsOver:
+        raise
+    except IssuanceError as error:
+        with request.app.state.looks.connect() as connection:
+            email = sign_ins.whose_link(connection, token)
+        problem = sentence_of(error)
+        return render(request, "link.html", status=422, email=email, problem=problem, shortest=passwords.SHORTEST)
+    return _let_in(request, shown, "")
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, session: SignedIn) -> Response:
+    """Out of this browser, or out of all."""
+    form = await form_of(request)
+    if not sessions.is_form_token(session, form.get("form_token", "")):
+        raise ForeignForm
+    await run_in_threadpool(_sign_out, request, session, everywhere="everywhere" in form)
+    response = say(RedirectResponse("/console/sign-in", 303), "You are signed out.")
+    response.delete_cookie(COOKIE, path="/")
+    response.headers["Clear-Site-Data"] = '"cache"'
+    return response
+
+
+def _sign_out(request: Request, session: sessions.Session, *, everywhere: bool) -> None:
+    with database.transaction(request.app.state.engine) as connection:
+        if everywhere:
+            sessions.end_all(connection, session.person_id)
+        else:
+            sessions.end(connection, token_of(request) or "")
+
+
+@router.get("/me")
+def me(request: Request, session: SignedIn) -> Response:
+    """One's own password and browsers."""
+    return render(request, "me.html", session=session, problem=None, shortest=passwords.SHORTEST)
+
+
+@router.post("/me/password")
+def choose_password(request: Request, session: SignedIn, form: Form) -> Response:
+    """A new password. Every browser is signed out, but for this one, which gets a new session."""
+    if not sessions.is_form_token(session, form.get("form_token", "")):
+        raise ForeignForm
+    try:
+        with database.transaction(request.app.state.engine) as connection:
+            sign_ins.count_try(connection, session.email)
+        with database.transaction(request.app.state.engine) as connection:
+            known = passwords.person_with(connection, session.email, form.get("password", ""))
+            if known is None and passwords.has_one(connection, session.person_id):
+                raise Invalid("The present password is another one.")
+            sign_ins.was_right(connection, session.email)
+            passwords.choose(connection, session.person_id, form.get("new_password", ""))
+            token = sessions.begin(connection, session.person_id)
+    except IssuanceError as error:
+        problem = sentence_of(error)
+        return render(request, "me.html", status=422, session=session, problem=problem, shortest=passwords.SHORTEST)
+    return say(_let_in(request, token, "/console/me"), "Your password is changed; all other browsers are signed out.")
+
+
+def _let_in(request: Request, token: str, to: str) -> Response:
+    response = RedirectResponse(to or "/console/", 303)
+    secure = request.url.scheme == "https"
+    response.set_cookie(
+        SECURE_COOKIE if secure else COOKIE,
+        token,
+        max_age=int(sessions.LONGEST.total_seconds()),
+        path="/",
+        secure=secure,
+        httponly=True,
+        samesite="lax",
+    )
+    return response

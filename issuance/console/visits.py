@@ -1,0 +1,181 @@
+"""Visits: who asks for a page, in which brand, and whether their role suffices."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
+
+from dramatiq import Broker
+from fastapi import Depends, Request, Response, Security
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
+from fastapi.security import SecurityScopes
+from sqlalchemy import Connection, Engine
+
+from issuance import database
+from issuance.audit import Actor
+from issuance.console.rendering import render, say
+from issuance.console.routes import NotSignedIn
+from issuance.database import Acting
+from issuance.errors import Invalid, NotAllowed, NotFound
+from issuance.people import sessions
+from issuance.people.roles import Role, may
+from issuance.people.sessions import Place, Session
+
+#: The cookie of a session; over HTTPS no other host and no insecure page can set it.
+COOKIE, SECURE_COOKIE = "issuance_session", "__Host-issuance_session"
+#: Fields that a form may have.
+MOST_FIELDS = 200
+
+
+class ForeignForm(NotAllowed):
+    """This form did not come from a page of this session. Open the page again and send it once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Somebody with a role in a brand, who asks for one of its pages or sends one of its forms."""
+
+    request: Request
+    session: Session
+    place: Place
+    #: What the form says; empty where none was sent.
+    form: Mapping[str, str]
+
+    @property
+    def brand_id(self) -> UUID:
+        return self.place.brand_id
+
+    @property
+    def root(self) -> str:
+        """Where the pages of the brand begin."""
+        return f"/console/{self.place.brand_id}"
+
+    @property
+    def engine(self) -> Engine:
+        engine: Engine = self.request.app.state.engine
+        return engine
+
+    @property
+    def broker(self) -> Broker:
+        broker: Broker = self.request.app.state.broker
+        return broker
+
+    @property
+    def acting(self) -> Acting:
+        """On whose behalf its work is done."""
+        who = Actor("person", self.session.person_id, self.session.email)
+        return who.acting(getattr(self.request.state, "request_id", None))
+
+    def may(self, needed: Role) -> bool:
+        return may(self.place.role, needed)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One unit of work on the brand, by this person: commits at the end of the block."""
+        with database.transaction(self.engine, self.brand_id, self.acting) as connection:
+            yield connection
+
+    def page(self, template: str, *, status: int = 200, **context: Any) -> Response:
+        return render(self.request, template, status=status, visit=self, **context)
+
+    def done(self, sentence: str, to: str | None = None) -> Response:
+        """Back to the page that the form was on, or on to another of the brand, with a word of what was done."""
+        address = self.root + to if to is not None else getattr(self.request.state, "back", None) or self.root + "/"
+        return say(RedirectResponse(address, 303), sentence)
+
+    def said(self, field: str) -> str | None:
+        """What was typed into a field; None: nothing."""
+        return self.form.get(field, "").strip() or None
+
+    def reason(self) -> str:
+        """The reason that was typed in. Raises Invalid: a change that a person makes has one (SEMANTICS 15)."""
+        reason = self.said("reason")
+        if reason is None:
+            raise Invalid("Say why: a reason goes with it.", fields={"reason": "is required"})
+        if len(reason) > 500:
+            raise Invalid("A reason has at most 500 characters.", fields={"reason": "at most 500 characters"})
+        return reason
+
+
+def token_of(request: Request) -> str | None:
+    """What the browser shows of its session."""
+    return request.cookies.get(SECURE_COOKIE if request.url.scheme == "https" else COOKIE)
+
+
+def session_of(request: Request) -> Session | None:
+    """Whose session the browser shows, if it is not over."""
+    token = token_of(request)
+    if not token or len(token) > 100:
+        return None
+    with request.app.state.looks.connect() as connection:
+        found = sessions.find(connection, token)
+    database.outage.is_over()
+    return found
+
+
+async def form_of(request: Request) -> dict[str, str]:
+    """The fields of a form, which came from a page of this origin; the first value of each. Raises ForeignForm."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site not in (None, "same-origin") or (
+        site is None and origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    ):
+        raise ForeignForm
+    try:
+        pairs = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise Invalid("The form can not be read.") from None
+    form: dict[str, str] = {}
+    for name, value in pairs:
+        form[name] = f"{form[name]},{value}" if name in form else value
+    return form
+
+
+def own_address(address: str | None) -> str | None:
+    """An address of the console, to go back to; None for any other."""
+    if address and address.startswith("/console/") and address.isprintable() and "\\" not in address:
+        return address
+    return None
+
+
+async def _entered(request: Request, needed: SecurityScopes) -> Visit:
+    session = await run_in_threadpool(session_of, request)
+    if session is None:
+        raise NotSignedIn
+    request.state.session = session
+    try:
+        place = session.place(UUID(request.path_params["brand_id"]))
+    except ValueError:
+        place = None
+    if place is None:  # another's brand is as unknown as one that is not there
+        raise NotFound("There is no such brand, or you have no role in it.")
+    form: dict[str, str] = {}
+    visit = Visit(request, session, place, form)
+    request.state.visit = visit
+    if request.method == "POST":
+        form.update(await form_of(request))
+        if not sessions.is_form_token(session, form.pop("form_token", "")):
+            raise ForeignForm
+        request.state.back = own_address(form.pop("back", None))
+    for role in needed.scopes:
+        if not visit.may(role):  # type: ignore[arg-type]
+            raise NotAllowed(f"This needs the role {role}; yours here is {place.role}.")
+    return visit
+
+
+async def _signed_in(request: Request) -> Session:
+    session = await run_in_threadpool(session_of, request)
+    if session is None:
+        raise NotSignedIn
+    request.state.session = session
+    return session
+
+
+SignedIn = Annotated[Session, Depends(_signed_in)]
+#: What a page declares: its visitor, with the role that it needs.
+Viewer = Annotated[Visit, Security(_entered, scopes=["viewer"])]
+Desk = Annotated[Visit, Security(_entered, scopes=["desk"])]
+Manager = Annotated[Visit, Security(_entered, scopes=["manager"])]
+Admin = Annotated[Visit, Security(_entered, scopes=["admin"])]

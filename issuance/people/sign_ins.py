@@ -1,0 +1,95 @@
+"""Ways in: a password, or a link that is good once. Guessing is slowed down, for each address on its own."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, insert, text
+
+from issuance.database.tables import sign_in_failures, sign_in_links
+from issuance.errors import IssuanceError, NotAuthenticated, NotFound
+
+#: How long a link is good.
+LINK_LASTS = timedelta(hours=24)
+#: So many wrong passwords cost nothing; then there is a wait (in seconds), which each one more doubles.
+FREE_TRIES, FIRST_WAIT, LONGEST_WAIT = 5, 15, 900
+
+# Counted before the password is checked, so that many tries at once are many. A day without a try forgets them.
+_COUNT = text("""
+    INSERT INTO sign_in_failures AS f (email_hash, failures, failed_at) VALUES (:email_hash, 1, clock_timestamp())
+    ON CONFLICT (email_hash) DO UPDATE
+       SET failures = CASE WHEN f.failed_at < clock_timestamp() - interval '1 day' THEN 1 ELSE f.failures + 1 END,
+           failed_at = clock_timestamp()
+     WHERE f.failures < :free
+        OR f.failed_at + least(:first * power(2, least(f.failures - :free, 20)), :longest) * interval '1 second'
+           <= clock_timestamp()
+    RETURNING failures
+""")
+_TAKE = text("""
+    DELETE FROM sign_in_links WHERE link_hash = :link_hash AND expires_at > clock_timestamp() RETURNING person_id
+""")
+_WHOSE = text("""
+    SELECT p.person_id, p.email FROM sign_in_links l JOIN people p USING (person_id)
+     WHERE l.link_hash = :link_hash AND l.expires_at > clock_timestamp()
+""")
+
+
+class WrongPassword(NotAuthenticated):
+    """This address and this password do not belong together."""
+
+
+class TooManyTries(IssuanceError):
+    """Too many wrong passwords for this address. Wait a few minutes, or ask for a sign-in link."""
+
+    code = "too_many_tries"
+    status = 429
+
+
+class LinkIsOver(NotFound):
+    """This link was used, or its time is over. Ask for a new one: issuance people add prints it."""
+
+
+def count_try(connection: Connection, email: str) -> None:
+    """Count a try to sign in, before it is known whether it is right. Commit it whatever comes of it.
+
+    Raises TooManyTries while the address has to wait, whether or not there is such a person.
+    """
+    tried = {"email_hash": _hash(email), "free": FREE_TRIES, "first": FIRST_WAIT, "longest": LONGEST_WAIT}
+    if connection.execute(_COUNT, tried).one_or_none() is None:
+        raise TooManyTries
+
+
+def was_right(connection: Connection, email: str) -> None:
+    """Forget the tries of an address."""
+    connection.execute(delete(sign_in_failures).where(sign_in_failures.c.email_hash == _hash(email)))
+
+
+def make_link(connection: Connection, person_id: UUID) -> str:
+    """A token with which a person signs in once, within LINK_LASTS; it is not stored. Their earlier ones end."""
+    connection.execute(delete(sign_in_links).where(sign_in_links.c.person_id == person_id))
+    token = secrets.token_urlsafe(32)
+    expires_at = text("clock_timestamp() + CAST(:lasts AS interval)").bindparams(lasts=LINK_LASTS)
+    connection.execute(insert(sign_in_links).values(link_hash=_hash(token), person_id=person_id, expires_at=expires_at))
+    return token
+
+
+def whose_link(connection: Connection, token: str) -> str:
+    """The address of the person whom a link lets in; it stays good. Raises LinkIsOver."""
+    row = connection.execute(_WHOSE, {"link_hash": _hash(token)}).one_or_none()
+    if row is None:
+        raise LinkIsOver
+    email: str = row.email
+    return email
+
+
+def take_link(connection: Connection, token: str) -> UUID:
+    """Use a link up: who it lets in. Raises LinkIsOver."""
+    person_id: UUID | None = connection.scalar(_TAKE, {"link_hash": _hash(token)})
+    if person_id is None:
+        raise LinkIsOver
+    return person_id
+
+
+def _hash(text_: str) -> bytes:
+    return hashlib.sha256(text_.encode()).digest()
