@@ -434,6 +434,9 @@ CREATE TABLE IF NOT EXISTS runs (
     finished_at        timestamptz,
     -- Who asked for it.
     actor              jsonb DEFAULT acting(),
+    -- A manual issue that is narrowed: to these memberships, to guests who are one of these members. NULL: it is not.
+    only_memberships   uuid[],
+    only_members       uuid[],
     PRIMARY KEY (brand_id, run_id),
     CONSTRAINT runs_kind_known CHECK (kind IN ('sweep', 'issue', 'replay', 'undo', 'preview')),
     CONSTRAINT runs_state_known CHECK (state IN ('planned', 'running', 'paused', 'finished', 'cancelled')),
@@ -924,4 +927,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0011'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0012'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

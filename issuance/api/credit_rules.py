@@ -22,7 +22,7 @@ from issuance.catalog.previews import PreviewBody
 from issuance.catalog.rules import CreditRuleChange, NewCreditRule
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.engine import runs, undos
-from issuance.fields import Body, Instant, Reason
+from issuance.fields import Body, Identifier, Instant, Reason
 from issuance.memberships import forecasts
 
 router = APIRouter(
@@ -73,11 +73,22 @@ class Forecast(BaseModel):
     data: list[ForecastMonth]
 
 
+#: How many memberships, or members, a manual issue can be narrowed to.
+MOST_NAMED = 1000
+
+
 class IssueBody(Body):
     """`include_upcoming`: also to memberships that have signed up and are not billed yet. `dry_run`: only the plan."""
 
     include_upcoming: StrictBool = False
     dry_run: StrictBool = False
+    membership_ids: list[UUID] | None = Field(
+        None, min_length=1, max_length=MOST_NAMED, description="Only these memberships"
+    )
+    external_user_ids: list[Identifier] | None = Field(
+        None, min_length=1, max_length=MOST_NAMED, description="Only guests who are one of these members"
+    )
+    reason: Reason | None = Field(None, description="Why; the audit keeps it")
 
 
 class UndoVersionBody(Body):
@@ -199,6 +210,9 @@ def issue_credits(caller: Issuer, credit_rule_id: CreditRuleId, body: IssueBody 
             credit_rule_id,
             include_upcoming=asked.include_upcoming,
             dry_run=asked.dry_run,
+            membership_ids=asked.membership_ids,
+            external_user_ids=asked.external_user_ids,
+            reason=asked.reason,
         )
         run = runs.read(connection, caller.brand_id, run_id)
     hints.work_on_run(caller.broker, caller.brand_id, run_id)

@@ -131,6 +131,14 @@ def issue(
         bool, typer.Option("--include-upcoming", help="Also memberships that are signed up but not billed yet.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only plan: decide everything, issue nothing.")] = False,
+    membership_ids: Annotated[
+        list[UUID] | None, typer.Option("--membership", metavar="ID", help="Only this membership; may be repeated.")
+    ] = None,
+    members: Annotated[
+        list[str] | None,
+        typer.Option("--member", metavar="ID", help="Only this member, by the brand's id; may be repeated."),
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; the audit keeps it.")] = None,
     watch: WatchOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -141,7 +149,14 @@ def issue(
     brand_id = brand_of("credit rule", credit_rule_id)
     with transaction(brand_id) as connection:
         run_id = runs.start_issue(
-            connection, brand_id, credit_rule_id, include_upcoming=include_upcoming, dry_run=dry_run
+            connection,
+            brand_id,
+            credit_rule_id,
+            include_upcoming=include_upcoming,
+            dry_run=dry_run,
+            membership_ids=membership_ids or None,
+            external_user_ids=members or None,
+            reason=reason,
         )
     _started(brand_id, run_id, watch=watch, as_json=as_json)
 

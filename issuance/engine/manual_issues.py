@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, text
 
 from issuance.deciding.facts import Rule
 from issuance.deciding.history import History
@@ -20,6 +20,9 @@ from issuance.engine.rules import RuleBook
 from issuance.tenancy import clock as clocks
 from issuance.tenancy.clock import BrandClock
 
+_NAMES = text("SELECT external_user_id FROM members WHERE brand_id = :brand_id AND member_id = ANY(:ids)")
+_OWN = text("SELECT membership_id FROM memberships WHERE brand_id = :brand_id AND member_id = ANY(:ids)")
+
 
 def issue(
     connection: Connection,
@@ -31,7 +34,7 @@ def issue(
 ) -> Counter[Reason]:
     """Settle memberships, and issue the run's rule to their guests by hand. Counts by reason. `promises`: nothing but
     what an approved plan says."""
-    by_hand = partial(_issue, run, promises)
+    by_hand = partial(_issue, run, promises, _narrowed(connection, run))
     return pipeline.settle_and(
         connection, run.brand_id, membership_ids, run.run_id, by_hand, attempt_counted=attempt_counted
     )
@@ -41,13 +44,14 @@ def dry_run(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID
     """What `issue` would do, on paper. Counts by reason, and the plan."""
     clock = clocks.read(connection, run.brand_id, hold=True)
     rules = RuleBook(connection, run.brand_id, clock.zone)
+    narrowed = _narrowed(connection, run)
     counts: Counter[Reason] = Counter()
     plan: Plan = []
     size = limits.current.loaded
     for some in (membership_ids[start : start + size] for start in range(0, len(membership_ids), size)):
         for member in load(connection, run.brand_id, clock.zone, some):
             of_types = rules.of(member.facts.types)
-            for rule, given in _by_hand(run, member, outcome_of(member, of_types, clock), of_types, clock):
+            for rule, given in _by_hand(run, narrowed, member, outcome_of(member, of_types, clock), of_types, clock):
                 counts[given.reason] += 1
                 period, place = (given.period_start, given.period_end), given.place
                 version = rule.latest.version
@@ -55,27 +59,60 @@ def dry_run(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID
     return counts, plan
 
 
+class _Narrowed(NamedTuple):
+    """The members that a run is narrowed to, by the brand's ids, and the memberships that are theirs."""
+
+    names: frozenset[str]
+    own: frozenset[UUID]
+
+    def includes(self, member: Membership, place: int, *, lead_booker: bool) -> bool:
+        """Whether a guest is one of them. A lead booker of whom no list says who they are is the member."""
+        named: str | None = None
+        for number in sorted(member.named):  # the latest list says which member a guest is
+            for who in member.named[number]:
+                if who.guest_id == member.guest_ids[place] and who.external_user_id is not None:
+                    named = who.external_user_id
+        return (lead_booker and member.membership_id in self.own) if named is None else named in self.names
+
+
+def _narrowed(connection: Connection, run: Row[Any]) -> _Narrowed | None:
+    """To which members a run is narrowed; None: to none."""
+    if run.only_members is None:
+        return None
+    which = {"brand_id": run.brand_id, "ids": run.only_members}
+    return _Narrowed(frozenset(connection.scalars(_NAMES, which)), frozenset(connection.scalars(_OWN, which)))
+
+
 def _by_hand(
-    run: Row[Any], member: Membership, outcome: Outcome, rules: Sequence[Rule], clock: BrandClock
+    run: Row[Any],
+    narrowed: _Narrowed | None,
+    member: Membership,
+    outcome: Outcome,
+    rules: Sequence[Rule],
+    clock: BrandClock,
 ) -> Iterator[tuple[Rule, ManualDecision]]:
     history = History(member.facts, list(outcome.credits.values()), clock.now)
+    lead_bookers = dict(history.parties.now)
     for rule in rules:
         # The run is only for memberships of the rule's present type, not for those of a type that it has left.
         if rule.credit_rule_id == run.credit_rule_id and rule.latest.membership_type_id == history.types.now:
             for given in issue_by_hand(history, rule, include_upcoming=run.include_upcoming):
-                yield rule, given
+                lead_booker = lead_bookers[given.place]
+                if narrowed is None or narrowed.includes(member, given.place, lead_booker=lead_booker):
+                    yield rule, given
 
 
 def _issue(
     run: Row[Any],
     promises: Promises | None,
+    narrowed: _Narrowed | None,
     member: Membership,
     outcome: Outcome,
     rules: Sequence[Rule],
     clock: BrandClock,
 ) -> Counter[Reason]:
     counts: Counter[Reason] = Counter()
-    decided = list(_by_hand(run, member, outcome, rules, clock))
+    decided = list(_by_hand(run, narrowed, member, outcome, rules, clock))
     if promises is not None:
         kept = [_kept(member, promise, decided) for promise in promises.get(member.membership_id, ())]
     else:

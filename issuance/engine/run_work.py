@@ -22,6 +22,10 @@ _MEANT = """
       FROM memberships m
      WHERE m.brand_id = :brand_id
        AND (CAST(:membership_id AS uuid) IS NULL OR m.membership_id = :membership_id)
+       AND (CAST(:only_memberships AS uuid[]) IS NULL OR m.membership_id = ANY(:only_memberships))
+       AND (CAST(:only_members AS uuid[]) IS NULL OR m.member_id = ANY(:only_members)
+            OR m.membership_id IN (SELECT g.membership_id FROM guests g
+                                    WHERE g.brand_id = :brand_id AND g.member_id = ANY(:only_members)))
        AND ((CAST(:membership_type_id AS uuid) IS NULL OR m.membership_type_id = :membership_type_id)
             AND (CAST(:credit_rule_id AS uuid) IS NULL
                  OR m.membership_type_id IN (
@@ -72,7 +76,7 @@ def memberships_of(connection: Connection, run: Row[Any], first_id: UUID, last_i
 
 
 def _meant(run: Row[Any]) -> dict[str, object]:
-    names = ("brand_id", "membership_id", "membership_type_id", "credit_rule_id")
+    names = ("brand_id", "membership_id", "membership_type_id", "credit_rule_id", "only_memberships", "only_members")
     of_other_types = run.kind in ("replay", "preview")
     meant = {name: getattr(run, name) for name in names} | {"of_other_types": of_other_types, "also_of_type": None}
     if run.kind == "undo":  # whoever has a credit of a rule may have left its types since

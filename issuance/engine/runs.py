@@ -1,6 +1,7 @@
 """Runs: bulk work that an operator can see, watch, pause and resume. Its batches stand in PostgreSQL."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -35,10 +36,10 @@ _HOLD = text("SELECT * FROM runs WHERE brand_id = :brand_id AND run_id = :run_id
 _START = text("""
     INSERT INTO runs (brand_id, run_id, kind, credit_rule_id, membership_type_id, membership_id, include_upcoming,
                       from_date, to_date, dry_run, plan_id, undoes_run_id, rule_version, issued_from, again,
-                      rule, as_of, months, reason)
+                      rule, as_of, months, reason, only_memberships, only_members)
     VALUES (:brand_id, :run_id, :kind, :credit_rule_id, :membership_type_id, :membership_id, :include_upcoming,
             :first, :last, :dry_run, :plan_id, :undoes_run_id, :rule_version, :issued_from, :again,
-            CAST(:rule AS jsonb), :as_of, :months, :reason)
+            CAST(:rule AS jsonb), :as_of, :months, :reason, :only_memberships, :only_members)
 """)
 #: Runs of a brand that are not finished, sweeps aside.
 MOST_UNFINISHED = 50
@@ -46,6 +47,13 @@ _UNFINISHED = text("SELECT count(*) FROM runs WHERE brand_id = :brand_id AND fin
 _RULE_IS_THERE = text("""
     SELECT FROM credit_rules
      WHERE brand_id = :brand_id AND credit_rule_id = :id AND (deleted_at IS NULL OR :deleted_too)
+""")
+_KNOWN_MEMBERSHIPS = text("""
+    SELECT membership_id FROM memberships WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+""")
+_KNOWN_MEMBERS = text("""
+    SELECT external_user_id, member_id FROM members
+     WHERE brand_id = :brand_id AND external_user_id = ANY(:names) AND joined_at IS NOT NULL
 """)
 _THERE = {
     "membership_type_id": text("SELECT FROM membership_types WHERE brand_id = :brand_id AND membership_type_id = :id"),
@@ -61,10 +69,30 @@ class RunLimit(IssuanceError):
 
 
 def start_issue(
-    connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, include_upcoming: bool, dry_run: bool = False
+    connection: Connection,
+    brand_id: UUID,
+    credit_rule_id: UUID,
+    *,
+    include_upcoming: bool,
+    dry_run: bool = False,
+    membership_ids: Sequence[UUID] | None = None,
+    external_user_ids: Sequence[str] | None = None,
+    reason: str | None = None,
 ) -> UUID:
-    """Accept a manual issue of a rule (SEMANTICS 9). Raises NotFound where the rule is not there or deleted."""
+    """Accept a manual issue of a rule (SEMANTICS 9). It may be narrowed to memberships, and to members: to guests who
+    are one of them. Raises NotFound where the rule is not there or deleted, Invalid for unknown ids.
+    """
     check_rule(connection, brand_id, credit_rule_id)
+    narrowed = {}
+    if membership_ids is not None:
+        which = {"brand_id": brand_id, "ids": list(membership_ids)}
+        _check_all("membership_ids", membership_ids, connection.scalars(_KNOWN_MEMBERSHIPS, which))
+        narrowed["only_memberships"] = list(dict.fromkeys(membership_ids))
+    if external_user_ids is not None:
+        asked = {"brand_id": brand_id, "names": list(external_user_ids)}
+        known = {row.external_user_id: row.member_id for row in connection.execute(_KNOWN_MEMBERS, asked)}
+        _check_all("external_user_ids", external_user_ids, known)
+        narrowed["only_members"] = list(known.values())
     return start(
         connection,
         brand_id,
@@ -72,7 +100,16 @@ def start_issue(
         credit_rule_id=credit_rule_id,
         include_upcoming=include_upcoming,
         dry_run=dry_run,
+        reason=reason,
+        **narrowed,
     )
+
+
+def _check_all(field: str, asked: Iterable[object], known: Iterable[object]) -> None:
+    there = set(known)
+    unknown = next((one for one in asked if one not in there), None)
+    if unknown is not None:
+        raise Invalid(f"{field}: {unknown} is not known", fields={field: f"{unknown} is not known"})
 
 
 def start_replay(
@@ -125,6 +162,7 @@ def check_rule(connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, 
 _EMPTY = (
     *("credit_rule_id", "membership_type_id", "membership_id", "first", "last"),
     *("plan_id", "undoes_run_id", "rule_version", "issued_from", "rule", "as_of", "months"),
+    *("only_memberships", "only_members"),
 )
 
 

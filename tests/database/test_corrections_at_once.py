@@ -1,5 +1,6 @@
 """Corrections race with each other, with redeeming, facts and archiving: it is as if one came after the other."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -24,6 +25,8 @@ from tests.database.clubs import Club
 
 #: How often two are let go together, until each has come first.
 MOST_TRIES = 40
+#: Seconds by which one begins later at each turn.
+STEP = 0.004
 
 
 class Stage(NamedTuple):
@@ -137,15 +140,19 @@ def test_two_at_once_are_one_after_the_other(club: Club, first: str, second: str
         said = [tried(act, stage) for act in ((second, first) if turned else (first, second))]
         in_order.append((*(reversed(said) if turned else said), *left(stage)))
     seen = set()
-    for _ in range(MOST_TRIES):
+    for turn in range(MOST_TRIES):
         stage, start = staged(club, first, second), Barrier(2)
 
-        def go(act: str, stage: Stage = stage, start: Barrier = start) -> str:
+        def go(act: str, lag: float, stage: Stage = stage, start: Barrier = start) -> str:
             start.wait()
+            time.sleep(lag)
             return tried(act, stage)
 
+        # One is quicker than the other: by turns each of them begins ever later.
+        lags = (turn * STEP, 0.0) if turn % 2 else (0.0, turn * STEP)
         with ThreadPoolExecutor(2) as pool:
-            said = [racing.result() for racing in [pool.submit(go, act) for act in (first, second)]]
+            racing = [pool.submit(go, act, lag) for act, lag in zip((first, second), lags, strict=True)]
+            said = [one.result() for one in racing]
         outcome = (*said, *left(stage))
         assert outcome in in_order, f"neither order ends so: {outcome}"
         seen.add(outcome)

@@ -1,6 +1,6 @@
 """Bulk work, what checks found, and messages that nobody could read."""
 
-from sqlalchemy import BigInteger, Boolean, Date, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, Date, Integer, LargeBinary, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from issuance.database.tables.columns import Instant, key, may, metadata, must
@@ -33,6 +33,8 @@ runs = Table(
     may("started_at", Instant),
     may("finished_at", Instant),
     may("actor", JSONB),
+    may("only_memberships", ARRAY(Uuid)),
+    may("only_members", ARRAY(Uuid)),
 )
 
 run_batches = Table(

@@ -1,0 +1,85 @@
+"""`issuance credits` and `issuance grant`: at the desk, one by one or from a file."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, text
+
+from issuance.database.connections import transaction
+from tests.database.cli import Brand, Cli
+
+
+@pytest.fixture
+def code(brand: Brand, membership_id: UUID, engine: Engine) -> str:
+    """That of the membership's one credit, which expires on 1 March 2090."""
+    with transaction(engine, brand.brand_id) as connection:
+        connection.execute(text("UPDATE credits SET expires_at = '2090-03-01Z'"))
+        found = connection.scalar(text("SELECT code FROM credits WHERE membership_id = :id"), {"id": membership_id})
+    return str(found)
+
+
+def test_a_closed_week_is_made_up_for_from_a_file(
+    cli: Cli, brand: Brand, membership_id: UUID, code: str, tmp_path: Path
+) -> None:
+    """Tried first, then done: the same is said of either, with the line of what can not be."""
+    file = tmp_path / "closed.csv"
+    file.write_text(
+        "\ufeffaction,code,expires_at,membership_id,coupon_id,multi_use,max_uses,reason\n"
+        f"extend,{code.lower()},2090-03-08T00:00:00Z,,,,,\n"
+        "extend,NOSUCHCODE,2090-03-08T00:00:00Z,,,,,\n"
+        f"grant,,2090-04-01T00:00:00Z,{membership_id},spa,TRUE,3,for the trouble\n"
+    )
+    asked = ["credits", "correct", file, "--brand", brand.brand_id, "--reason", "closed for a week", "--json"]
+    for dry_run in (True, False):
+        ran = cli(*asked, *(["--dry-run"] if dry_run else []))
+        assert (ran.code, ran.json["dry_run"]) == (1, dry_run)
+        assert [(one["line"], one["action"]) for one in ran.json["data"]] == [(2, "extend"), (4, "grant")]
+        assert [(one["line"], one["code"]) for one in ran.json["refused"]] == [(3, "not_found")]
+        assert ran.json["data"][0]["credit"]["expires_at"] == "2090-03-08T00:00:00+00:00"
+        assert ran.json["data"][1]["credit"]["max_uses"] == 3
+    entries = cli("audit", "--brand", brand.brand_id, "--action", "correction.made", "--json").json["data"]
+    assert [(one["after"]["dry_run"], one["reason"]) for one in entries] == [
+        (False, "closed for a week"),
+        (True, "closed for a week"),
+    ]
+    again = cli(*asked[:-1])
+    assert again.err.startswith("line 2: invalid: expires_at: must be later than 2090-03-08")
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("action,colour\nextend,red\n", "line 1: unknown column 'colour'"),
+        ("", "The file is empty."),
+        ("action,code\nextend,ABC\n", "line 2: extend needs expires_at"),
+        ("action,code\nrevoke,ABC\neat,ABC\n", "line 3: action: "),
+        ("action,code\nrevoke,ABC,DEF\n", "line 2: it has not as many cells as the first line"),
+        ("action,code,coupon_id\nrevoke,ABC,spa\n", "line 2: revoke takes no coupon_id"),
+        ("action,code,expires_at\nextend,ABC,tomorrow\n", "line 2: expires_at: must be an RFC 3339 instant"),
+        ("action,code\ntransfer,ABC\n", "line 2: transfer needs one of guest_id and external_user_id"),
+        ("action,code\nrevoke,ABC\n", "corrections.0.reason: each correction needs a reason"),
+    ],
+)
+def test_a_file_with_a_bad_line_is_refused_as_a_whole(cli: Cli, brand: Brand, table: str, complaint: str) -> None:
+    ran = cli("credits", "correct", "-", "--brand", brand.brand_id, stdin=table)
+    assert ran.code == 2
+    assert complaint in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_the_desk_corrects_one_credit(cli: Cli, brand: Brand, membership_id: UUID, code: str) -> None:
+    """People get a line; what is refused is a line on stderr and exit 1, bad use exit 2."""
+    why = ["--reason", "x", "--brand", brand.brand_id]
+    extended = cli("credits", "extend", code, "--expires-at", "2090-04-01T00:00:00Z", *why)
+    assert extended.out.startswith(f"Credit {code} of ")
+    assert extended.out.endswith("is live, until 2090-04-01T00:00:00+00:00.\n")
+    assert cli("credits", "revoke", code, *why, "--json").json["status"] == "revoked"
+    refused = cli("credits", "revoke", code, *why)
+    assert (refused.code, refused.err) == (1, "issuance: The credit was revoked.\n")
+    assert cli("credits", "reinstate", code, *why, "--json").json["status"] == "live"
+    assert cli("credits", "transfer", code, *why).code == 2
+    granted = cli("grant", membership_id, "--coupon", "spa", "--reason", "x", "--multi-use", "--max-uses", 2, "--json")
+    assert (granted.json["credit_rule_id"], granted.json["max_uses"]) == (None, 2)
+    guest = granted.json["guest"]["id"]
+    assert cli("credits", "transfer", code, "--guest", guest, *why).code == 1
