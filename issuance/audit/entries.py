@@ -45,6 +45,7 @@ Action = Literal[
     "person.added",
     "person.changed",
     "person.removed",
+    "person.signed_out",
     "redemption.created",
     "redemption.updated",
     "rejected_event.dismissed",

@@ -59,7 +59,7 @@ def dry_run(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID
     return counts, plan
 
 
-class _Narrowed(NamedTuple):
+class _Members(NamedTuple):
     """The members that a run is narrowed to, by the brand's ids, and the memberships that are theirs."""
 
     names: frozenset[str]
@@ -75,17 +75,17 @@ class _Narrowed(NamedTuple):
         return (lead_booker and member.membership_id in self.own) if named is None else named in self.names
 
 
-def _narrowed(connection: Connection, run: Row[Any]) -> _Narrowed | None:
+def _narrowed(connection: Connection, run: Row[Any]) -> _Members | None:
     """To which members a run is narrowed; None: to none."""
     if run.only_members is None:
         return None
     which = {"brand_id": run.brand_id, "ids": run.only_members}
-    return _Narrowed(frozenset(connection.scalars(_NAMES, which)), frozenset(connection.scalars(_OWN, which)))
+    return _Members(frozenset(connection.scalars(_NAMES, which)), frozenset(connection.scalars(_OWN, which)))
 
 
 def _by_hand(
     run: Row[Any],
-    narrowed: _Narrowed | None,
+    narrowed: _Members | None,
     member: Membership,
     outcome: Outcome,
     rules: Sequence[Rule],
@@ -105,7 +105,7 @@ def _by_hand(
 def _issue(
     run: Row[Any],
     promises: Promises | None,
-    narrowed: _Narrowed | None,
+    narrowed: _Members | None,
     member: Membership,
     outcome: Outcome,
     rules: Sequence[Rule],

@@ -25,6 +25,9 @@ WRITE = {
     "keys create": "key.created",
     "keys revoke": "key.revoked",
     "keys rotate": "key.rotated",
+    "people add": "person.added",
+    "people remove": "person.removed",
+    "people sign-out": "person.signed_out",
     "events retry": "rejected_event.retried",
     "grant": "credit.granted",
     "credits extend": "credit.extended",
@@ -49,6 +52,7 @@ NONE = {
     "demo": "acts as a program with a key; its brand is made as `brands create` makes one",
     "keys rotate-tokens": "no brand's: a secret of the installation",
     "brands list": "reads",
+    "people list": "reads",
     "keys list": "reads",
     "events load": "facts from billers: the inbox is their record",
     "events rejected": "reads",
@@ -129,6 +133,11 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
             connection.execute(mended, {"unknown": unknown, "type_id": str(brand.membership_type_id)})
         rejected = cli("events", "rejected", "--brand", brand.brand_id, "--json").json["data"][0]["id"]
         return [rejected, "--brand", brand.brand_id]
+    if command.startswith("people "):
+        eve = ["--email", f"{uuid4()}@example.com", "--brand", brand.brand_id]
+        if command != "people add":
+            cli("people", "add", *eve, "--role", "viewer")
+        return [*eve, *(["--role", "viewer"] if command == "people add" else [])]
     if command.startswith("credits "):
         return correcting(command.partition(" ")[2], cli, brand, engine)
     more: dict[str, list[object]] = {
