@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, StrictBool, StrictInt
 from issuance import hints
 from issuance.api.audit import Actor
 from issuance.api.callers import Issuer, Reader, Writer
+from issuance.api.heavy import heavy
 from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.membership_types import NamedMembershipType
 from issuance.api.problems import documented
@@ -188,10 +189,13 @@ def delete_credit_rule(caller: Writer, credit_rule_id: CreditRuleId) -> Response
 def forecast_credit_rule(
     caller: Reader, credit_rule_id: CreditRuleId, months: Annotated[int, Query(ge=1, le=60)] = 12
 ) -> Any:
-    """Forecast how many credits a rule issues in this month and those after it, as things stand."""
-    with caller.transaction() as connection:
+    """Forecast how many credits a rule issues in this month and those after it, as things stand.
+
+    422 `too_much_to_forecast` where that takes longer than 20 s; the command line has no limit."""
+    with heavy(caller), caller.transaction() as connection:
         rules.get(connection, caller.brand_id, credit_rule_id)
-        return {"data": forecasts.forecast(connection, caller.brand_id, credit_rule_id, months)}
+        ahead = forecasts.forecast(connection, caller.brand_id, credit_rule_id, months, bounded=True)
+        return {"data": ahead}
 
 
 @router.post(

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from datetime import date, timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +14,19 @@ from issuance.deciding.forecast import forecast as given_ahead
 from issuance.engine.facts import Membership, load
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rules import RuleBook
+from issuance.errors import Invalid
 from issuance.tenancy import clock as clocks
 
 _BATCH = 1000
+#: What is forecast at once: of one membership so many guests times months, and all of it within so many seconds.
+MOST_OF_ONE, MOST_SECONDS = 50_000, 20.0
+
+
+class TooMuchToForecast(Invalid):
+    """This is too much at once: ask for fewer months, or use the command line, which has no limit."""
+
+    code = "too_much_to_forecast"
+
 
 # Whoever is of one of its types, was, or will be.
 _OF_RULE = text("""
@@ -34,13 +45,16 @@ _OF_RULE = text("""
 """)
 
 
-def forecast(connection: Connection, brand_id: UUID, credit_rule_id: UUID, months: int) -> list[dict[str, Any]]:
+def forecast(
+    connection: Connection, brand_id: UUID, credit_rule_id: UUID, months: int, *, bounded: bool = False
+) -> list[dict[str, Any]]:
     """Credits by the month in which their occurrence starts, for `months` months from the brand's present one on. A P0D
     credit counts in the month of the billing period that it rides on.
 
     What then happens (SEMANTICS 14, law 12), if every charge ahead comes on its day: what is announced happens, rules
-    stay as they are, and whoever is paused or needs attention stays so.
+    stay as they are, and whoever is paused or needs attention stays so. `bounded`: raises TooMuchToForecast.
     """
+    ends = monotonic() + MOST_SECONDS
     clock = clocks.read(connection, brand_id)
     first = day_of(clock.now, clock.zone).replace(day=1)
     last = add_months(first, months) - timedelta(days=1)
@@ -53,12 +67,20 @@ def forecast(connection: Connection, brand_id: UUID, credit_rule_id: UUID, month
             whole = fingerprints.whole(member)
             counts = known.get(whole)
             if whole is None or counts is None:
+                if bounded and (monotonic() > ends or _size(member, last) > MOST_OF_ONE):
+                    raise TooMuchToForecast
                 of_types = rules.of(member.facts.types)
                 ahead = given_ahead(member.facts, member.credits, of_types, clock.now, last, only=credit_rule_id)
                 counts = known[whole] = Counter(month_of(one.day) for one in ahead if one.day >= first)
             total += counts
     names = [month_of(add_months(first, number)) for number in range(months)]
     return [{"month": name, "credits": total[name]} for name in names]
+
+
+def _size(member: Membership, last: date) -> int:
+    """How many credits of one monthly rule a membership could have by a day."""
+    months = (last.year - member.listed.starts_on.year) * 12 + last.month - member.listed.starts_on.month + 1
+    return max(months, 1) * max(len(member.guest_ids), 1)
 
 
 def _memberships(

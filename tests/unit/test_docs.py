@@ -308,3 +308,17 @@ def test_the_state_machines_have_every_state(heading: str) -> None:
     """What is drawn as a thing's states is the closed set that code or schema.sql knows."""
     drawn = re.findall(r"^    (\S+) --> (\S+)", section(DOCS / "database.md", heading), re.MULTILINE)
     assert {state for move in drawn for state in move} - {"[*]"} == STATES[heading]
+
+
+def test_each_promise_of_security_names_tests_that_are_there() -> None:
+    """A row of the page names at least one file with tests, or says what else holds it."""
+    page = (DOCS / "security.md").read_text()
+    rows = [
+        line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| promise", "| bound"))
+    ]
+    assert len(rows) > 25
+    for row in rows:
+        tests = re.findall(r"\]\(\.\./(tests/[\w/]+\.py)\)", row)
+        assert tests or "--require-hashes" in row, row
+        for path in tests:
+            assert "def test_" in (REPO / path).read_text(), path

@@ -4,11 +4,15 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from issuance.api import heavy
+from issuance.api.app import THREADS
 from issuance.tenancy.shares import Shares
 from issuance.webhooks import addresses
 from issuance.webhooks.lookups import Lookups, TooManyLookups
@@ -81,3 +85,24 @@ def test_a_share_is_an_owners() -> None:
         assert (first, second, other) == (True, False, True)
     with shares.of(ours) as again:
         assert again
+
+
+def test_what_takes_long_has_its_share_of_the_threads() -> None:
+    """Of a brand four at once, of all brands eight: half of the threads are for everybody else."""
+    assert heavy.MOST * 2 <= THREADS
+
+    def caller() -> Any:
+        return SimpleNamespace(brand_id=uuid4())
+
+    ours = caller()
+    with ExitStack() as held:
+        for _ in range(heavy.MOST_A_BRAND):
+            held.enter_context(heavy.heavy(ours))
+        with pytest.raises(heavy.HeavyLimit):
+            held.enter_context(heavy.heavy(ours))
+        for _ in range(heavy.MOST - heavy.MOST_A_BRAND):
+            held.enter_context(heavy.heavy(caller()))
+        with pytest.raises(heavy.HeavyLimit):
+            held.enter_context(heavy.heavy(caller()))
+    with heavy.heavy(ours):
+        pass

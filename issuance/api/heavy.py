@@ -1,0 +1,29 @@
+"""Answers that are computed for long, such as forecasts: a few at once, so that others always have threads."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from issuance.api.callers import Caller
+from issuance.errors import IssuanceError
+from issuance.tenancy.shares import Shares
+
+#: At once in a process, of one brand and of all; less than it has threads (app.THREADS).
+MOST_A_BRAND, MOST = 4, 8
+
+_of_a_brand, _of_all = Shares(MOST_A_BRAND), Shares(MOST)
+
+
+class HeavyLimit(IssuanceError):
+    """Too many forecasts and explanations at once, at most 4 of a brand. Try again in a moment."""
+
+    code = "too_many_at_once"
+    status = 429
+
+
+@contextmanager
+def heavy(caller: Caller) -> Iterator[None]:
+    """Hold a place for an answer that takes long. Raises HeavyLimit where there is none."""
+    with _of_a_brand.of(caller.brand_id) as ours, _of_all.of(None) as anyones:
+        if not (ours and anyones):
+            raise HeavyLimit
+        yield
