@@ -62,7 +62,11 @@ CREATE TABLE IF NOT EXISTS brands (
     clock_now    timestamptz,
     -- The last jump: whatever fell due before it is decided once, at it (INTERFACE 8).
     woke_at      timestamptz,
+    -- The guard (SEMANTICS 17): at most so many credits of a rule in 24 hours; at most so many times its busiest day.
+    guard_max_per_day       integer,
+    guard_times_busiest_day numeric,
     created_at   timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT brands_guard_positive CHECK (guard_max_per_day > 0 AND guard_times_busiest_day > 0),
     CONSTRAINT brands_environment_known CHECK (environment IN ('live', 'sandbox')),
     CONSTRAINT brands_clock_only_in_sandbox CHECK (environment = 'sandbox' OR (clock_now IS NULL AND woke_at IS NULL))
 );
@@ -201,6 +205,8 @@ CREATE TABLE IF NOT EXISTS credit_rules (
     effective_from date,
     -- Set by the deletion, the last version: nothing is issued under a deleted rule.
     deleted_at     timestamptz,
+    -- The guard's window: it starts anew where a person approved what was held.
+    guard_epoch    integer NOT NULL DEFAULT 0,
     PRIMARY KEY (brand_id, credit_rule_id)
 );
 
@@ -621,6 +627,64 @@ CREATE INDEX IF NOT EXISTS transfers_by_guest ON transfers (brand_id, membership
 CREATE OR REPLACE TRIGGER transfers_append_only BEFORE UPDATE OR DELETE ON transfers
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
+-- Guards ----------------------------------------------------------------------------------------
+
+-- How many credits of a rule went out when, a row a transaction, of brands that have a guard. A worker reserves what it
+-- is about to issue in a transaction of its own; the one that issues it confirms the number.
+CREATE TABLE IF NOT EXISTS guard_portions (
+    brand_id       uuid NOT NULL REFERENCES brands,
+    portion_id     uuid NOT NULL,
+    credit_rule_id uuid NOT NULL,
+    epoch          integer NOT NULL,
+    issued_at      timestamptz NOT NULL,
+    number         integer NOT NULL,
+    reserved       boolean NOT NULL DEFAULT false,
+    -- A person let them out: no limit counts them.
+    let_out        boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (brand_id, portion_id),
+    CONSTRAINT guard_portions_count CHECK (number > 0)
+);
+CREATE INDEX IF NOT EXISTS guard_portions_by_instant ON guard_portions (brand_id, credit_rule_id, issued_at);
+
+-- What the busiest day allows a rule on a date, worked out once; NULL: it says nothing of this rule.
+CREATE TABLE IF NOT EXISTS guard_limits (
+    brand_id       uuid NOT NULL REFERENCES brands,
+    credit_rule_id uuid NOT NULL,
+    day            date NOT NULL,
+    most           integer,
+    PRIMARY KEY (brand_id, credit_rule_id, day)
+);
+
+-- A rule that a guard holds, until a person speaks.
+CREATE TABLE IF NOT EXISTS held_rules (
+    brand_id       uuid NOT NULL REFERENCES brands,
+    credit_rule_id uuid NOT NULL,
+    since          timestamptz NOT NULL,
+    -- The limit that was reached.
+    most           integer NOT NULL,
+    PRIMARY KEY (brand_id, credit_rule_id),
+    CONSTRAINT held_rules_of_rule FOREIGN KEY (brand_id, credit_rule_id) REFERENCES credit_rules
+);
+
+-- A credit that a guard holds or held, by its key; what was approved and refused stays as a record.
+CREATE TABLE IF NOT EXISTS held_credits (
+    brand_id       uuid NOT NULL,
+    membership_id  uuid NOT NULL,
+    credit_rule_id uuid NOT NULL,
+    period_start   date NOT NULL,
+    reissue        integer NOT NULL,
+    guest_id       uuid NOT NULL,
+    -- When it would have gone out (the brand's clock).
+    held_at        timestamptz NOT NULL,
+    manual         boolean NOT NULL,
+    state          text NOT NULL DEFAULT 'waiting',
+    PRIMARY KEY (brand_id, membership_id, credit_rule_id, period_start, reissue, guest_id),
+    CONSTRAINT held_credits_of_guest FOREIGN KEY (brand_id, membership_id, guest_id) REFERENCES guests,
+    CONSTRAINT held_credits_of_rule FOREIGN KEY (brand_id, credit_rule_id) REFERENCES credit_rules,
+    CONSTRAINT held_credits_state_known CHECK (state IN ('waiting', 'approved', 'refused'))
+);
+CREATE INDEX IF NOT EXISTS held_credits_waiting ON held_credits (brand_id, credit_rule_id) WHERE state = 'waiting';
+
 -- One use of a credit, of points, or of an offer that costs nothing.
 CREATE TABLE IF NOT EXISTS redemptions (
     brand_id         uuid NOT NULL REFERENCES brands,
@@ -759,7 +823,7 @@ CREATE TABLE IF NOT EXISTS webhooks (
     CONSTRAINT webhooks_events_known CHECK (cardinality(events) > 0 AND events <@ ARRAY[
         'credit.issued', 'credit.expired', 'credit.redeemed', 'credit.revoked', 'credit.restored', 'credit.skipped',
         'credit.extended', 'credit.transferred',
-        'redemption.created', 'redemption.updated', 'wallet.credited', 'member.archived']),
+        'redemption.created', 'redemption.updated', 'wallet.credited', 'member.archived', 'rule.held']),
     CONSTRAINT webhooks_secret_long_enough CHECK (octet_length(signing_secret) >= 24),
     CONSTRAINT webhooks_disabled_says_why CHECK ((disabled_at IS NULL) = (disabled_reason IS NULL))
 );
@@ -927,4 +991,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0012'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0013'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

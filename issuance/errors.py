@@ -62,6 +62,12 @@ class Conflict(IssuanceError):
     status = 409
 
 
+class NotHeld(Conflict):
+    """No guard holds this rule."""
+
+    code = "not_held"
+
+
 class NotAPlan(Conflict):
     """Only the finished dry run of an issue or a replay is a plan that can be approved."""
 

@@ -35,6 +35,7 @@ _FIGURES = text("""
                  WHERE w.disabled_at IS NULL AND d.state = 'pending' AND d.next_at <= clock_timestamp()
                  LIMIT :most) due) AS deliveries_due,
            (SELECT count(*) FROM webhooks WHERE disabled_at IS NOT NULL) AS webhooks_disabled,
+           (SELECT count(*) FROM held_rules) AS rules_held,
            (SELECT count(*) FROM (SELECT FROM charges WHERE pays_for_nothing LIMIT :most) idle) AS charges_for_nothing,
            -- What is owed and not issued can not be counted at a glance: this is what the last check found.
            (SELECT sum(offenders) FROM verdicts WHERE law = 2) AS credits_missing,
@@ -62,6 +63,7 @@ MEANINGS = {
     "runs_unfinished": "Runs that are planned, under way or paused",
     "deliveries_due": "Deliveries of webhooks whose next attempt is due",
     "webhooks_disabled": "Webhooks that are disabled, by hand or because their receivers failed for days",
+    "rules_held": "Rules that a guard holds until a person speaks",
     "credits_missing": "Credits owed and not issued (expected less issued), by the last issuance check of each brand",
     "credits_extra": "Usable credits that nothing released, by the last issuance check of each brand",
     "laws_broken": "Laws with offenders, by the last issuance check of each brand",

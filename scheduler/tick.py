@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import hints
 from issuance.database import transaction
-from issuance.engine import batches, sweeps
+from issuance.engine import batches, guard_limits, sweeps
 from issuance.log import logger
 from issuance.tenancy import clock, idempotency
 from issuance.webhooks import deliveries
@@ -78,6 +78,7 @@ def tidy(engine: Engine) -> None:
     with transaction(engine) as connection:
         deliveries.forget(connection)
         idempotency.forget(connection)
+        guard_limits.compact(connection)
 
 
 def _sweep(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, tick: Tick) -> None:

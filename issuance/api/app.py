@@ -16,6 +16,7 @@ from issuance.api import (
     credit_rules,
     credits,  # noqa: A004 - the word is the domain's
     document,
+    guards,
     health,
     idempotency,
     members,
@@ -50,6 +51,7 @@ _ROUTERS = (
     corrections.router,
     billing_events.router,
     runs.router,
+    guards.router,
     quarantine.router,
     sandbox.router,
     members.router,

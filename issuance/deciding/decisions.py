@@ -8,7 +8,7 @@ from datetime import date
 from typing import NamedTuple
 from uuid import UUID
 
-from issuance.deciding.facts import Credit, CreditKey, Guest, Rule, RuleVersion
+from issuance.deciding.facts import Credit, CreditKey, Guest, Held, HeldState, Rule, RuleVersion
 from issuance.deciding.history import History
 from issuance.deciding.occurrences import Occurrence, occurrences
 from issuance.deciding.parties import left_out
@@ -98,7 +98,7 @@ def _for_guests(
     """The decisions about one occurrence. `issued`: its credits, by the guest's place."""
     since = history.period_start_instant(occurrence.day)
     stayed = history.parties.stayed_since(since)
-    decided: dict[_Kind, tuple[Reason, Validities | None]] = {}
+    decided: dict[tuple[_Kind, Held | None], tuple[Reason, Validities | None]] = {}
     for guest in history.parties.at(since):
         place, lead_booker = guest
         credit = issued.get(place)
@@ -108,13 +108,16 @@ def _for_guests(
         version = occurrence.version
         has_used = not is_given and version is not None and used.by(place, version, occurrence.day)
         kind = _Kind(lead_booker, place in stayed, archived, credit is not None, has_used)
-        if kind not in decided:
-            decided[kind] = _for_kind(history, rule, occurrence, kind)
-        reason, validities = decided[kind]
+        held = history.held.get(CreditKey(rule.credit_rule_id, place, occurrence.period_start, 0))
+        if (kind, held) not in decided:
+            decided[kind, held] = _for_kind(history, rule, occurrence, kind, held)
+        reason, validities = decided[kind, held]
         yield Decision(rule.credit_rule_id, occurrence.version, guest, occurrence, reason, credit, validities)
 
 
-def _for_kind(history: History, rule: Rule, occurrence: Occurrence, kind: _Kind) -> tuple[Reason, Validities | None]:
+def _for_kind(
+    history: History, rule: Rule, occurrence: Occurrence, kind: _Kind, held: Held | None
+) -> tuple[Reason, Validities | None]:
     reason = occurrence.reason
     if reason in (None, Reason.NOT_DUE_YET):
         assert occurrence.version is not None, "an owed occurrence has a version in force"
@@ -125,22 +128,26 @@ def _for_kind(history: History, rule: Rule, occurrence: Occurrence, kind: _Kind)
         return Reason.RULE_DELETED, None
     if reason is None:
         assert occurrence.version is not None, "an owed occurrence has a version in force"
-        return _issue(history, rule, occurrence.version, occurrence)
+        return _issue(history, rule, occurrence.version, occurrence, held)
     if not kind.holds and rule.deleted_at is not None and history.start_of(occurrence.day) >= rule.deleted_at:
         return Reason.RULE_DELETED, None
     return reason, None
 
 
 def _issue(
-    history: History, rule: Rule, version: RuleVersion, occurrence: Occurrence
+    history: History, rule: Rule, version: RuleVersion, occurrence: Occurrence, held: Held | None
 ) -> tuple[Reason, Validities | None]:
     if version.coupon is None:
         return Reason.COUPON_MISSING, None
     from_start = counts_from_start(history, rule, occurrence.day)
     issued_at = history.issued_at(occurrence.release.first)
+    # What a guard held back is valid from when it would have gone out (SEMANTICS 17).
+    owed_at = issued_at if held is None else held.at
     validities = validities_of(
-        history, version, occurrence.day, occurrence.period_end, issued_at, counts_from_start=from_start
+        history, version, occurrence.day, occurrence.period_end, owed_at, counts_from_start=from_start
     )
-    if validities.are_over:
+    if validities.are_over or validities.are_over_at(issued_at):
         return Reason.PERIOD_OVER, None
+    if held is not None and held.state is not HeldState.APPROVED:
+        return (Reason.REFUSED if held.state is HeldState.REFUSED else Reason.AWAITING_APPROVAL), None
     return Reason.ISSUED, validities

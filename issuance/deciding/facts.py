@@ -125,6 +125,33 @@ class ChargeTold:
 Fact = SignedUp | StatusChanged | BillingDateMoved | StartMoved | TypeChanged | GuestsChanged | ChargeTold
 
 
+class CreditKey(NamedTuple):
+    """A credit of a membership is unique on this (SEMANTICS 8). `place`: of the guest who is entitled to it."""
+
+    credit_rule_id: UUID
+    place: int
+    period_start: date
+    reissue: int
+
+
+class HeldState(StrEnum):
+    """What a person said of a credit that a guard held back: nothing yet, that it goes out, or that it does not."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Held:
+    """A credit that a guard held back when it was owed (SEMANTICS 17). `manual`: an issue by hand."""
+
+    key: CreditKey
+    at: datetime
+    state: HeldState
+    manual: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class MembershipFacts:
     """Everything that is known of a membership but its credits: also what is announced and has not happened yet.
@@ -148,6 +175,8 @@ class MembershipFacts:
     #: When the member, and guests who are members by their places, were last brought back after an archiving.
     returned_at: datetime | None = None
     returned_guests: tuple[tuple[int, datetime], ...] = ()
+    #: What a guard held back, and what became of it, by its key.
+    held: tuple[Held, ...] = ()
 
     @property
     def types(self) -> tuple[UUID, ...]:
@@ -217,15 +246,6 @@ class Rule:
 
 #: In the key of a grant: it is under no rule, and takes no period's key (SEMANTICS 15). Its number is a `reissue`.
 NO_RULE, NO_PERIOD = UUID(int=0), date.min
-
-
-class CreditKey(NamedTuple):
-    """A credit of a membership is unique on this (SEMANTICS 8). `place`: of the guest who is entitled to it."""
-
-    credit_rule_id: UUID
-    place: int
-    period_start: date
-    reissue: int
 
 
 @dataclass(frozen=True, slots=True)

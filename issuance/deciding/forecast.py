@@ -5,13 +5,14 @@ calendar and charges that are counted on give anything, so one look at the end o
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
 from issuance.deciding.calendar import midnight
 from issuance.deciding.decisions import Decision, decide
-from issuance.deciding.facts import Credit, CreditKey, MembershipFacts, Rule, StatusChanged
+from issuance.deciding.facts import Credit, CreditKey, Held, HeldState, MembershipFacts, Rule, StatusChanged
 from issuance.deciding.history import Ahead, History
 from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.settlement import changes_of, new_credit
@@ -49,6 +50,8 @@ def forecast(
     wanted.
     """
     out = {credit.key: credit for credit in credits}
+    # As if every hold were approved (SEMANTICS 17).
+    facts = replace(facts, held=tuple(_approved(held) for held in facts.held))
 
     def look(instant: datetime, decided_at: datetime, only: UUID | None = None) -> list[Decision]:
         history = History(facts, list(out.values()), instant, Ahead(now, decided_at))
@@ -73,6 +76,10 @@ def forecast(
         and not credit.is_grant
         and only in (None, key.credit_rule_id)
     ]
+
+
+def _approved(held: Held) -> Held:
+    return replace(held, state=HeldState.APPROVED) if held.state is HeldState.WAITING else held
 
 
 def _announced(facts: MembershipFacts, now: datetime, end: datetime) -> list[datetime]:

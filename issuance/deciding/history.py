@@ -13,7 +13,9 @@ from issuance.deciding.facts import (
     BillingDateMoved,
     ChargeTold,
     Credit,
+    CreditKey,
     GuestsChanged,
+    Held,
     MembershipFacts,
     Rule,
     StartMoved,
@@ -76,6 +78,11 @@ class History:
             billing = move.billing_frequency or billing
             moves.append(Move(move.moment.at, move.billing_anchor, billing.interval))
         return tuple(moves)
+
+    @cached_property
+    def held(self) -> dict[CreditKey, Held]:
+        """What a guard held back, by its key."""
+        return {held.key: held for held in self.facts.held}
 
     @cached_property
     def standing(self) -> Standing:

@@ -31,6 +31,8 @@ class Reason(StrEnum):
     MEMBER_ARCHIVED = "member_archived"
     OF_ANOTHER_TYPE = "of_another_type"
     USED_BEFORE_CHANGE = "used_before_change"
+    REFUSED = "refused"
+    AWAITING_APPROVAL = "awaiting_approval"
     COUPON_MISSING = "coupon_missing"
     #: What an undo counts.
     REVOKED = "revoked"
@@ -50,6 +52,7 @@ _OUTCOMES = {
     Reason.CHARGE_UNPAID: Outcome.HELD,
     Reason.NEEDS_ATTENTION: Outcome.HELD,
     Reason.NOT_DUE_YET: Outcome.HELD,
+    Reason.AWAITING_APPROVAL: Outcome.HELD,
     Reason.COUPON_MISSING: Outcome.FAILED,
     Reason.ERROR: Outcome.FAILED,
     **dict.fromkeys((Reason.REVOKED, Reason.ALREADY_REDEEMED, Reason.ALREADY_GONE), Outcome.UNDONE),

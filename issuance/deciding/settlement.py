@@ -83,6 +83,8 @@ class Settlement:
     counts: Counter[Reason] = field(default_factory=Counter)
     #: Those of the decisions that are new and give nothing, for events. If there are very many, the latest.
     skipped: list[Decision] = field(default_factory=list)
+    #: What is owed, and held by a guard until a person speaks.
+    waiting: set[CreditKey] = field(default_factory=set)
 
 
 def settle(
@@ -98,6 +100,8 @@ def settle(
         if owed > most_credits and not one.has_credits:
             continue  # for the next settling; what is out changes at once
         for decision in one.decisions:
+            if decision.reason is Reason.AWAITING_APPROVAL:
+                settlement.waiting.add(decision.key)
             if decision.credit is not None:
                 out.append(decision)
             elif decision.reason is Reason.ISSUED:

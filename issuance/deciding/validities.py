@@ -21,7 +21,11 @@ class Validities:
     @property
     def are_over(self) -> bool:
         """Whether it could never be used."""
-        return self.expires_at is not None and self.expires_at <= self.valid_from
+        return self.are_over_at(self.valid_from)
+
+    def are_over_at(self, now: datetime) -> bool:
+        """Whether it could not be used any more."""
+        return self.expires_at is not None and self.expires_at <= now
 
 
 def validities_of(

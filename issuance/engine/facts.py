@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, text
 
 from issuance.deciding.charges import Charge
-from issuance.deciding.facts import NO_PERIOD, NO_RULE, Credit, CreditKey, MembershipFacts
+from issuance.deciding.facts import NO_PERIOD, NO_RULE, Credit, CreditKey, Held, HeldState, MembershipFacts
 from issuance.deciding.history import History
 from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, Named, named_by, read_facts
 from issuance.engine.rows import id_array
@@ -28,6 +28,8 @@ _MEMBERSHIPS = text("""
     SELECT m.membership_id, m.membership_type_id, m.member_id, m.starts_on, m.billing_anchor, m.billing_frequency,
            m.status, m.ends_on,
            s.due_at, s.settled_at, s.fingerprint,
+           EXISTS (SELECT FROM held_credits h
+                    WHERE h.brand_id = :brand_id AND h.membership_id = m.membership_id) AS has_held,
            ARRAY(SELECT t.membership_type_id FROM membership_types t
                   WHERE t.brand_id = :brand_id AND t.billing = 'automatic') AS automatic_types
       FROM memberships m,
@@ -66,6 +68,12 @@ _NUMBERS = text("""
 _HAS_MORE = text("""
     SELECT EXISTS (SELECT FROM credits WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
                    OFFSET :most)
+""")
+
+
+_HELD = text("""
+    SELECT membership_id, credit_rule_id, guest_id, period_start, reissue, held_at, state, manual FROM held_credits
+     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
 """)
 
 
@@ -167,6 +175,9 @@ def load(
     for row in rows:
         one = row.membership_id
         loaded[one] = _membership(row, zone, events[one], named[one], guests[one], archivings)
+    has_held = [row.membership_id for row in rows if row.has_held]
+    if has_held:
+        _add_held(connection, brand_id, loaded, has_held)
     for row in connection.execute(_CREDITS, which) if with_credits else ():
         membership = loaded[row.membership_id]
         said = dict(row._mapping)
@@ -178,6 +189,20 @@ def load(
         membership.credits.append(Credit(key, **{name: said[name] for name in _OF_CREDIT}))
         membership.credit_ids[key] = row.credit_id
     return list(loaded.values())
+
+
+def _add_held(
+    connection: Connection, brand_id: UUID, loaded: dict[UUID, "Membership"], has_held: Collection[UUID]
+) -> None:
+    """Add what a guard held back to the facts of those of whom it did."""
+    found: dict[UUID, list[Held]] = {}
+    for row in connection.execute(_HELD, {"brand_id": brand_id, "ids": id_array(has_held)}):
+        place = loaded[row.membership_id].places[row.guest_id]
+        key = CreditKey(row.credit_rule_id, place, row.period_start, row.reissue)
+        found.setdefault(row.membership_id, []).append(Held(key, row.held_at, HeldState(row.state), row.manual))
+    for membership_id, held in found.items():
+        member = loaded[membership_id]
+        member.facts = replace(member.facts, held=tuple(sorted(held)))
 
 
 def _guests(

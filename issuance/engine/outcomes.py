@@ -5,15 +5,16 @@ the way, as a live one would have been. On a live brand, and after a jump, it is
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from issuance.deciding.decisions import Decision
-from issuance.deciding.facts import Credit, CreditKey, Rule, RuleVersion
+from issuance.deciding.facts import Credit, CreditKey, Held, HeldState, Rule, RuleVersion
 from issuance.deciding.history import History
+from issuance.deciding.manual_issue import issue_by_hand
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import Change, NewCredit, Settlement, settle
 from issuance.engine import limits
@@ -44,6 +45,11 @@ class Outcome:
     #: Why facts revoked a credit that is new.
     revoked_because: dict[CreditKey, Reason] = field(default_factory=dict)
     counts: Counter[Reason] = field(default_factory=Counter)
+    #: Those of the new ones that a person let out: no guard is asked about them.
+    let_out: set[CreditKey] = field(default_factory=set)
+    #: What a guard holds back now, and what it held back and is not owed any more.
+    held: set[Held] = field(default_factory=set)
+    lapsed: set[CreditKey] = field(default_factory=set)
     #: The new decisions that give nothing.
     skipped: list[Decision] = field(default_factory=list)
     #: All that later decisions depend on until there is news; None: the membership must be decided by itself.
@@ -88,6 +94,25 @@ class Outcome:
                 self.changed[key] = Change(before, change.after, change.why or why)
         for new in settlement.issue:
             self.issue(new)
+
+    def hold(self, keys: Set[CreditKey]) -> "Outcome":
+        """The same, but that a guard holds back some of the new credits."""
+        held = {Held(key, self.credits[key].issued_at, HeldState.WAITING, self.credits[key].manual) for key in keys}
+        counts = self.counts + Counter({Reason.AWAITING_APPROVAL: len(keys)})
+        counts[Reason.ISSUED] -= len(keys)
+        return replace(
+            self,
+            credits={key: credit for key, credit in self.credits.items() if key not in keys},
+            issued={key: version for key, version in self.issued.items() if key not in keys},
+            revoked_because={key: why for key, why in self.revoked_because.items() if key not in keys},
+            counts=+counts,
+            held=self.held | held,
+            fingerprint=None,
+        )
+
+    def held_after(self, before: Iterable[Held]) -> tuple[Held, ...]:
+        """What is held of the membership after it. `before`: what was."""
+        return tuple(sorted(self.held | {held for held in before if held.key not in self.lapsed}))
 
     def issue(self, new: NewCredit) -> None:
         """Issue one more credit."""
@@ -147,7 +172,36 @@ def outcome_of(membership: Membership, rules: Sequence[Rule], clock: BrandClock)
             outcome.now = clock.now  # nothing changes until then
             break
     outcome.complete = outcome.now == clock.now and outcome.due_at != clock.now
+    if membership.facts.held and outcome.complete:
+        _look_after_held(membership, outcome, rules, settlement)
     return outcome
+
+
+def _look_after_held(membership: Membership, outcome: Outcome, rules: Sequence[Rule], settlement: Settlement) -> None:
+    """What a person approved goes out, as it is decided now; what is not owed any more is not held any more."""
+    for held in membership.facts.held:
+        if held.state is HeldState.REFUSED:
+            continue
+        if held.state is HeldState.APPROVED:
+            if held.manual:
+                _let_out(membership, outcome, rules, held)
+            if held.key in outcome.issued:
+                outcome.let_out.add(held.key)
+        is_waiting = held.key in settlement.waiting or (held.manual and held.state is HeldState.WAITING)
+        if held.key not in outcome.credits and not is_waiting:
+            outcome.lapsed.add(held.key)
+
+
+def _let_out(membership: Membership, outcome: Outcome, rules: Sequence[Rule], held: Held) -> None:
+    """Issue by hand what was to be issued by hand."""
+    history = History(membership.facts, list(outcome.credits.values()), outcome.now)
+    for rule in rules:
+        if rule.credit_rule_id == held.key.credit_rule_id and held.key not in outcome.credits:
+            for given in issue_by_hand(history, rule, include_upcoming=True):
+                if given.place == held.key.place and given.new is not None:
+                    outcome.issue(given.new)
+                    outcome.let_out.add(given.new.key)
+                    outcome.counts[Reason.ISSUED] += 1
 
 
 def _first(membership: Membership, clock: BrandClock) -> datetime:

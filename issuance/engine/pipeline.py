@@ -22,6 +22,7 @@ from issuance.engine.bisection import Raced, write_all
 from issuance.engine.facts import Membership, load, together
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.groups import Group, grouped
+from issuance.engine.guards import Guard
 from issuance.engine.outcomes import Outcome, Settled, outcome_of, settled_itself
 from issuance.engine.rules import RuleBook
 from issuance.engine.schedules import State, Waiting
@@ -90,6 +91,7 @@ class Settling:
         self._may_leave = may_leave
         self._rules = RuleBook(connection, brand_id, clock.zone, hold=True)
         self._fingerprints = Fingerprints(self._rules, clock)
+        self._guard = Guard(connection, brand_id, clock, self._rules)
         self._told = outbox.listened_to(connection, brand_id)
         self._counts: Counter[Reason] = Counter()
 
@@ -205,9 +207,7 @@ class Settling:
         outcome = outcome_of(member, rules, self._clock)
         if self._also is not None:
             outcome.counts = self._also(member, outcome, rules, self._clock)
-        # A fingerprint does not cover what was issued by hand on top of the settling.
-        if not any(key in outcome.issued and credit.manual for key, credit in outcome.credits.items()):
-            outcome.fingerprint = self._fingerprints.settled(member.facts, list(outcome.credits.values()), outcome.now)
+        outcome.fingerprint = self._fingerprint(member, outcome)
         return outcome
 
     def _write_and_move_on(
@@ -215,6 +215,7 @@ class Settling:
     ) -> list[str]:
         """Write the outcomes, note which memberships failed, and move the schedules of the others on. Returns those
         whose credits were used meanwhile: they must be settled again."""
+        settled = self._hold_back(settled)
         writing = partial(
             write,
             self._connection,
@@ -231,6 +232,7 @@ class Settling:
             attempts.failed(self._connection, self._brand_id, UUID(membership_id), why, counted=self._attempt_counted)
         self._counts[Reason.ERROR] += len(failed)
         done = [one for one in settled if one.membership_id not in refused] if refused else settled
+        self._guard.confirm(done)
         states: dict[tuple[UUID | None, State], list[str]] = {}
         for outcome, some in _by_outcome(done):
             self._counts += Counter({reason: n * len(some) for reason, n in outcome.counts.items()})
@@ -240,6 +242,27 @@ class Settling:
         schedules.move_on(self._connection, self._brand_id, states, may_share=may_share)
         self._log(done)
         return raced
+
+    def _hold_back(self, settled: Sequence[Settled]) -> Sequence[Settled]:
+        """The same, but for what a guard holds: those that are held have a fingerprint of that."""
+        if not self._rules.guarded:
+            return settled
+        within = self._guard.hold_back(settled)
+        fingerprints: dict[int, UUID | None] = {}
+        for one in within:
+            outcome = one.outcome
+            if outcome.held and id(outcome) not in fingerprints:
+                outcome.fingerprint = fingerprints[id(outcome)] = self._fingerprint(one.member, outcome)
+        return within
+
+    def _fingerprint(self, member: Membership, outcome: Outcome) -> UUID | None:
+        # It does not cover what was issued by hand on top of the settling.
+        if any(key in outcome.issued and credit.manual for key, credit in outcome.credits.items()):
+            return None
+        facts = member.facts
+        if facts.held or outcome.held:
+            facts = replace(facts, held=outcome.held_after(facts.held))
+        return self._fingerprints.settled(facts, list(outcome.credits.values()), outcome.now)
 
     def _log(self, settled: Sequence[Settled]) -> None:
         """Log a line for each credit; of many at once only at the level `debug`, as what settles many logs how many."""

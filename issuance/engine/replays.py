@@ -13,6 +13,7 @@ from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import new_credit
 from issuance.engine import limits, plans, schedules
 from issuance.engine.facts import Membership, load, together
+from issuance.engine.guards import Guard
 from issuance.engine.outcomes import Outcome, Settled
 from issuance.engine.plans import Plan, Promise, Promises
 from issuance.engine.rules import RuleBook
@@ -79,10 +80,18 @@ def replay(
                 elif reason is Reason.ISSUED:
                     assert decision is not None, "what is issued was decided"
                     outcome.issue(new_credit(decision, clock.now))
+                    if decision.key in history.held:
+                        outcome.let_out.add(decision.key)
             if outcome.issued:
                 settled.append(Settled(str(member.membership_id), outcome, member, itself=True))
+    guard = Guard(connection, brand_id, clock, rules)
     if settled:
+        settled = guard.hold_back(settled)
+        held = sum(len(one.outcome.held) for one in settled)
+        counts += Counter({Reason.AWAITING_APPROVAL: held})
+        counts[Reason.ISSUED] -= held
         write(connection, brand_id, settled, told=outbox.listened_to(connection, brand_id), run_id=run_id)
+        guard.confirm(settled)
         due_at = {one.member.membership_id: one.outcome.due_at for one in settled}
         schedules.sooner(connection, brand_id, due_at)
     return counts, plan if dry_run else None

@@ -17,6 +17,9 @@ _RULES = text("""
     SELECT v.credit_rule_id, r.created_at AS made_at, r.effective_from, r.deleted_at, v.version, v.created_at,
            v.membership_type_id, v.coupon_id, v.coupon_name,
            c.coupon_id IS NOT NULL AS coupon_there, c.validity, v.roll_over, v.roll_over_limit, v.issue_on_signup,
+           (SELECT b.guard_max_per_day IS NOT NULL OR b.guard_times_busiest_day IS NOT NULL
+                   OR EXISTS (SELECT FROM held_rules h WHERE h.brand_id = :brand_id)
+              FROM brands b WHERE b.brand_id = :brand_id) AS guarded,
            v.multi_use, v.max_uses, v.for_lead_booker_only, v.issuing_frequency, v.include_upcoming
       FROM rule_versions v
       JOIN credit_rules r USING (brand_id, credit_rule_id)
@@ -52,6 +55,8 @@ class RuleBook:
         self._connection, self._brand_id, self._zone = connection, brand_id, zone
         self._statement = _RULES_HELD if hold else _RULES
         self._of_type: dict[UUID, list[Rule]] = {}
+        #: Whether the brand has a guard, or a rule that one holds still.
+        self.guarded = False
 
     def of(self, types: Sequence[UUID]) -> list[Rule]:
         """The rules of some types, each once, by id."""
@@ -101,6 +106,7 @@ class RuleBook:
         for row in self._connection.execute(self._statement, {"brand_id": self._brand_id, "types": list(wanted)}):
             versions.setdefault(row.credit_rule_id, []).append(_version(row))
             told[row.credit_rule_id] = row
+            self.guarded = row.guarded
         rules = [self._rule(told[rule_id], found) for rule_id, found in versions.items()]
         for type_id in wanted:
             self._of_type[type_id] = [

@@ -12,7 +12,7 @@ from uuid_utils import uuid7
 
 from issuance.credits.codes import new_codes
 from issuance.deciding.facts import Credit, CreditKey
-from issuance.engine import announcements, read_models
+from issuance.engine import announcements, held_credits, read_models
 from issuance.engine.announcements import Happened
 from issuance.engine.bisection import Raced
 from issuance.engine.outcomes import Outcome, Settled
@@ -117,6 +117,7 @@ def write(
     The run is stamped on manual credits if it is a manual one (`by_hand`), otherwise on scheduled ones.
     """
     read_models.write_guests(connection, brand_id, settled)  # credits name them
+    held_credits.write(connection, brand_id, settled, told)
     happened = _issue(connection, brand_id, settled, told, run_id=run_id, by_hand=by_hand)
     happened += _expire(connection, brand_id, settled, told)
     happened += _change(connection, brand_id, settled)

@@ -51,7 +51,10 @@ def _terms(paper: Paper, credit: Credit, rule: Rule) -> dict[str, Any]:
     period_end = period_end_of(history, version.frequency, credit.key.period_start)
     terms["period_end"] = period_end
     if period_end is not None:
-        terms["valid_from"] = max(history.start_of(credit.key.period_start), credit.issued_at)
+        # What a person let out is valid from when it would have gone out (SEMANTICS 17).
+        held = history.held.get(credit.key)
+        owed_at = credit.issued_at if held is None else held.at
+        terms["valid_from"] = max(history.start_of(credit.key.period_start), owed_at)
     limit = expiry(history, version, credit.valid_from, period_end, credit.validity_ends_at)
     return {**terms, "expires_at": not_before(limit, credit.extended_to)}
 

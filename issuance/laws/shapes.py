@@ -55,7 +55,9 @@ SHAPES = text(f"""
                 OR m.membership_id IN (
                    SELECT g.membership_id FROM members p JOIN guests g USING (brand_id, member_id)
                     WHERE p.brand_id = :brand_id AND (p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL)
-                      AND g.brand_id = :brand_id AND g.membership_id BETWEEN :first AND :last) AS archived
+                      AND g.brand_id = :brand_id AND g.membership_id BETWEEN :first AND :last)
+                OR EXISTS (SELECT FROM held_credits h
+                            WHERE h.brand_id = :brand_id AND h.membership_id = m.membership_id) AS archived
            FROM membership_schedules p
            JOIN schedules d USING (brand_id, schedule_id)
            JOIN memberships m USING (brand_id, membership_id)

@@ -196,6 +196,8 @@ _SENTENCES = {
     Reason.MEMBER_ARCHIVED: "The member is archived.",
     Reason.OF_ANOTHER_TYPE: "The membership was of another type when {period} began, or was switched to one in it.",
     Reason.USED_BEFORE_CHANGE: "{name} had used one of this coupon in {period} before the membership's type changed.",
+    Reason.AWAITING_APPROVAL: "The brand's guard holds the credit of {name} for {period} until a person approves it.",
+    Reason.REFUSED: "The brand's guard held the credit of {name} for {period}, and a person refused it.",
     Reason.COUPON_MISSING: "The rule's coupon is not there, so its credit could not be made.",
     Reason.ISSUED: "The credit of {name} for {period} is owed and about to be issued.",
 }

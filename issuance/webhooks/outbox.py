@@ -29,6 +29,7 @@ EventType = Literal[
     "redemption.updated",
     "wallet.credited",
     "member.archived",
+    "rule.held",
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 

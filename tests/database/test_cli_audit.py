@@ -42,6 +42,9 @@ WRITE = {
     "runs cancel": "run.cancelled",
     "runs approve": "run.created",
     "runs undo": "run.created",
+    "guard": "guard.updated",
+    "held approve": "held_rule.approved",
+    "held refuse": "held_rule.refused",
     "preview": "run.created",  # as `runs undo`; it waits for workers (test_previews)
     "quarantine retry": "membership.retried",
     "check": "brand.repaired",  # where there is no run to start (test_repair)
@@ -57,6 +60,7 @@ NONE = {
     "events load": "facts from billers: the inbox is their record",
     "events rejected": "reads",
     "runs": "reads",
+    "held": "reads",
     "runs show": "reads",
     "runs watch": "reads",
     "explain": "reads",
@@ -118,6 +122,9 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
         if command in ("runs approve", "runs undo"):
             over = "UPDATE runs SET state = 'finished', finished_at = now(), dry_run = :dry WHERE run_id = :id"
             connection.execute(text(over), {"id": run_id, "dry": command == "runs approve"})
+        if command.startswith("held"):
+            hold = text("INSERT INTO held_rules VALUES (:brand, :rule, now(), 5)")
+            connection.execute(hold, {"brand": brand.brand_id, "rule": brand.credit_rule_id})
         if command == "quarantine retry":
             apart = text("UPDATE schedules SET quarantined_at = now(), attempts = 5 WHERE schedule_id = :id")
             connection.execute(apart, {"id": membership_id})
@@ -146,6 +153,9 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
         "issue": [brand.credit_rule_id],
         "replay": ["--rule", brand.credit_rule_id, "--from", "2090-01-01", "--to", "2090-01-31", "--dry-run"],
         "quarantine retry": [membership_id],
+        "guard": ["--max-per-day", 5, "--brand", brand.brand_id],
+        "held approve": [brand.credit_rule_id, "--reason", "as it should be"],
+        "held refuse": [brand.credit_rule_id, "--reason", "a mistake"],
         "runs undo": [run_id, "--reason", "a mistake"],
     }
     return more.get(command, [run_id])

@@ -4,6 +4,7 @@ The table below names them all: a new operation that is not in it fails here.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -111,6 +112,18 @@ def over(world: World, verb: str, *, dry_run: bool) -> Call:
     return Call(f"/runs/{made}/{verb}", {"reason": "a test"})
 
 
+LIMITS = count(1_000_000)
+
+
+def held(world: World, verb: str) -> Call:
+    """A rule that is held."""
+    made = world.brand.rule()["id"]
+    with transaction(world.server.engine, world.brand_id) as connection:
+        hold = text("INSERT INTO held_rules VALUES (:brand_id, :rule_id, now(), 5)")
+        connection.execute(hold, {"brand_id": world.brand_id, "rule_id": made})
+    return Call(f"/held-rules/{made}/{verb}", {"reason": "a test"}, made)
+
+
 def member(world: World) -> Call:
     name = str(uuid4())
     world.brand.ok("PUT", f"/v1/members/{name}", 200, {"displayName": "Ada"})
@@ -196,6 +209,9 @@ DEEDS: dict[str, tuple[str, Callable[[World], Call]]] = {
     "cancelRun": ("run.cancelled", lambda world: run(world, "cancel", "paused")),
     "previewMembershipCreditRule": ("run.created", lambda world: Call(f"{RULES}/preview", {
         "credit_rule_id": world.brand.rule()["id"], "rule": {"multi_use": True}})),
+    "setGuard": ("guard.updated", lambda _: Call("/brand/guard", {"max_per_day": next(LIMITS)})),
+    "approveHeldRule": ("held_rule.approved", lambda world: held(world, "approve")),
+    "refuseHeldRule": ("held_rule.refused", lambda world: held(world, "refuse")),
     "approveRun": ("run.created", lambda world: over(world, "approve", dry_run=True)),
     "undoRun": ("run.created", lambda world: over(world, "undo", dry_run=False)),
     "undoMembershipCreditRuleVersion": ("run.created", lambda world: rule(world, "/undo")._replace(body={

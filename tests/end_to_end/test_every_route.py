@@ -55,6 +55,8 @@ BODIES: dict[tuple[str, str], Any] = {
     },
     ("post", "/replays"): {"membership_id": "{membership}", "from": "2031-01-01", "to": "2031-01-31", "dry_run": False},
     ("post", "/runs/{run_id}/undo"): {"reason": "theirs"},
+    ("post", "/held-rules/{credit_rule_id}/approve"): {"reason": "theirs"},
+    ("post", "/held-rules/{credit_rule_id}/refuse"): {"reason": "theirs"},
     ("post", "/customers/membership-credit-rules/preview"): {"credit_rule_id": "{creditRuleId}", "delete": True},
     ("post", "/customers/membership-credit-rules/{creditRuleId}/undo"): {
         "rule_version": 1, "from": "2031-01-01T00:00:00Z", "reason": "theirs",
@@ -199,4 +201,4 @@ def test_an_id_that_both_chose_is_two_things(ours: Ours, theirs: Client, method:
 def test_every_operation_is_tried() -> None:
     """By one of the tests above; what else changes things has no id of anybody's."""
     tried = {one for one in OPERATIONS if "{" in one[1] or one[0] in ("get", "post")}
-    assert set(OPERATIONS) - tried == {("put", "/sandbox/clock")}
+    assert set(OPERATIONS) - tried == {("put", "/sandbox/clock"), ("put", "/brand/guard")}

@@ -52,6 +52,7 @@ credit_rules = Table(
     must("created_at", Instant),
     may("effective_from", Date),
     may("deleted_at", Instant),
+    must("guard_epoch", Integer),
 )
 
 rule_versions = Table(

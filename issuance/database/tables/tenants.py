@@ -1,6 +1,6 @@
 """Brands, who may ask for what on their behalf, and who did."""
 
-from sqlalchemy import ARRAY, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy import ARRAY, Integer, LargeBinary, Numeric, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from issuance.database.tables.columns import Instant, key, may, metadata, must
@@ -16,6 +16,8 @@ brands = Table(
     must("points_symbol", Text),
     may("clock_now", Instant),
     may("woke_at", Instant),
+    may("guard_max_per_day", Integer),
+    may("guard_times_busiest_day", Numeric),
     must("created_at", Instant),
 )
 

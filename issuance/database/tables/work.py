@@ -64,6 +64,51 @@ run_months = Table(
     must("after", BigInteger),
 )
 
+guard_portions = Table(
+    "guard_portions",
+    metadata,
+    key("brand_id", Uuid),
+    key("portion_id", Uuid),
+    must("credit_rule_id", Uuid),
+    must("epoch", Integer),
+    must("issued_at", Instant),
+    must("number", Integer),
+    must("reserved", Boolean),
+    must("let_out", Boolean),
+)
+
+guard_limits = Table(
+    "guard_limits",
+    metadata,
+    key("brand_id", Uuid),
+    key("credit_rule_id", Uuid),
+    key("day", Date),
+    may("most", Integer),
+)
+
+held_rules = Table(
+    "held_rules",
+    metadata,
+    key("brand_id", Uuid),
+    key("credit_rule_id", Uuid),
+    must("since", Instant),
+    must("most", Integer),
+)
+
+held_credits = Table(
+    "held_credits",
+    metadata,
+    key("brand_id", Uuid),
+    key("membership_id", Uuid),
+    key("credit_rule_id", Uuid),
+    key("period_start", Date),
+    key("reissue", Integer),
+    key("guest_id", Uuid),
+    must("held_at", Instant),
+    must("manual", Boolean),
+    must("state", Text),
+)
+
 verdicts = Table(
     "verdicts",
     metadata,

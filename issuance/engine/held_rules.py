@@ -1,0 +1,83 @@
+"""Rules that a guard holds, and what a person says of them (SEMANTICS 17)."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from issuance import audit
+from issuance.engine import guard_limits, runs
+from issuance.errors import NotHeld
+from issuance.tenancy import clock as clocks
+
+_SELECT = """
+    SELECT h.credit_rule_id, h.since, h.most,
+           (SELECT count(*) FROM held_credits c
+             WHERE c.brand_id = h.brand_id AND c.credit_rule_id = h.credit_rule_id AND c.state = 'waiting') AS held
+      FROM held_rules h WHERE h.brand_id = :brand_id
+"""
+_PAGE = text(f"{_SELECT} ORDER BY h.since, h.credit_rule_id LIMIT :limit OFFSET :offset")
+_NUMBER = text("SELECT count(*) FROM held_rules WHERE brand_id = :brand_id")
+_ONE = text(f"{_SELECT} AND h.credit_rule_id = :rule_id")
+# Memberships that share a schedule are alike: all of them wait.
+_WAKE = text("""
+    UPDATE schedules s SET due_at = least(s.due_at, :now)
+     WHERE s.brand_id = :brand_id
+       AND s.schedule_id IN (SELECT p.schedule_id
+                               FROM membership_schedules p JOIN held_credits c USING (brand_id, membership_id)
+                              WHERE c.brand_id = :brand_id AND c.credit_rule_id = :rule_id AND c.state = 'waiting')
+""")
+_SAY = text("""
+    UPDATE held_credits SET state = :state
+     WHERE brand_id = :brand_id AND credit_rule_id = :rule_id AND state = 'waiting'
+""")
+_LET_GO = text("DELETE FROM held_rules WHERE brand_id = :brand_id AND credit_rule_id = :rule_id")
+_NEW_WINDOW = text("""
+    UPDATE credit_rules SET guard_epoch = guard_epoch + 1 WHERE brand_id = :brand_id AND credit_rule_id = :rule_id
+""")
+
+
+def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> tuple[list[dict[str, Any]], int]:
+    """A page of the rules that are held, the longest first, and how many there are."""
+    which = {"brand_id": brand_id, "limit": per_page, "offset": (page - 1) * per_page}
+    rows = [_shaped(row) for row in connection.execute(_PAGE, which)]
+    return rows, int(connection.scalar(_NUMBER, {"brand_id": brand_id}) or 0)
+
+
+def approve(connection: Connection, brand_id: UUID, rule_id: UUID, reason: str) -> dict[str, Any]:
+    """Let out what is held of a rule now, each credit as it is decided anew, whatever the limit; the window starts anew
+    and does not count them. Returns the rule as it was held. Raises NotFound, NotHeld."""
+    row = _speak(connection, brand_id, rule_id, reason, "approved")
+    connection.execute(_NEW_WINDOW, {"brand_id": brand_id, "rule_id": rule_id})
+    return row
+
+
+def refuse(connection: Connection, brand_id: UUID, rule_id: UUID, reason: str) -> dict[str, Any]:
+    """Skip for good what is held of a rule now. Returns the rule as it was held. Raises NotFound, NotHeld."""
+    return _speak(connection, brand_id, rule_id, reason, "refused")
+
+
+def _speak(
+    connection: Connection, brand_id: UUID, rule_id: UUID, reason: str, state: Literal["approved", "refused"]
+) -> dict[str, Any]:
+    runs.check_rule(connection, brand_id, rule_id, deleted_too=True)
+    # Nothing is held or let out between what is said and what it is said of.
+    guard_limits.hold_alone(connection, brand_id)
+    which = {"brand_id": brand_id, "rule_id": rule_id}
+    held = connection.execute(_ONE, which).one_or_none()
+    if held is None:
+        raise NotHeld
+    if state == "approved":
+        connection.execute(_WAKE, {**which, "now": clocks.read(connection, brand_id).now})
+    connection.execute(_SAY, {**which, "state": state})
+    connection.execute(_LET_GO, which)
+    row = _shaped(held)
+    action: Literal["held_rule.approved", "held_rule.refused"] = (
+        "held_rule.approved" if state == "approved" else "held_rule.refused"
+    )
+    audit.write(connection, brand_id, action, rule_id, reason=reason, before=row)
+    return row
+
+
+def _shaped(row: Row[Any]) -> dict[str, Any]:
+    return {"credit_rule_id": row.credit_rule_id, "held": row.held, "since": row.since, "limit": row.most}
