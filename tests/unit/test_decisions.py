@@ -19,7 +19,7 @@ def issued(life: Life, now: str) -> list[Decision]:
 
 def test_every_reason_belongs_to_one_outcome() -> None:
     """The closed sets of SEMANTICS 13."""
-    held = {Reason.CHARGE_UNPAID, Reason.NEEDS_ATTENTION, Reason.NOT_DUE_YET}
+    held = {Reason.AWAITING_APPROVAL, Reason.CHARGE_UNPAID, Reason.NEEDS_ATTENTION, Reason.NOT_DUE_YET}
     assert {reason for reason in Reason if reason.outcome is Outcome.HELD} == held
     assert {reason for reason in Reason if reason.outcome is Outcome.FAILED} == {Reason.COUPON_MISSING, Reason.ERROR}
     assert {reason for reason in Reason if reason.outcome is Outcome.ISSUED} == {Reason.ISSUED, Reason.ALREADY_ISSUED}
