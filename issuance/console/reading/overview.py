@@ -18,6 +18,7 @@ MOST_MS = 1500
 #: Months of the picture.
 MONTHS = 12
 
+_PATIENCE = text("SELECT set_config('statement_timeout', :ms, true)")
 # What waits for a person, each by an index of what is out of the ordinary.
 _WAITING = text("""
     SELECT (SELECT count(*) FROM schedules WHERE brand_id = :brand_id AND quarantined_at IS NOT NULL) AS quarantined,
@@ -62,7 +63,7 @@ def _months(connection: Connection, brand_id: UUID, present: clock.BrandClock) -
     this_month = today.replace(day=1)
     first, last = add_months(this_month, 1 - MONTHS), add_months(this_month, 1) - timedelta(days=1)
     with connection.begin_nested() as tried:
-        connection.execute(text(f"SET LOCAL statement_timeout = {MOST_MS}"))
+        connection.execute(_PATIENCE, {"ms": str(MOST_MS)})
         try:
             return analytics.credits(connection, brand_id, Window(first, last, "month"))
         except OperationalError:
