@@ -444,7 +444,7 @@ CREATE TABLE IF NOT EXISTS runs (
     only_memberships   uuid[],
     only_members       uuid[],
     PRIMARY KEY (brand_id, run_id),
-    CONSTRAINT runs_kind_known CHECK (kind IN ('sweep', 'issue', 'replay', 'undo', 'preview')),
+    CONSTRAINT runs_kind_known CHECK (kind IN ('sweep', 'issue', 'replay', 'undo', 'preview', 'reconcile')),
     CONSTRAINT runs_state_known CHECK (state IN ('planned', 'running', 'paused', 'finished', 'cancelled')),
     CONSTRAINT runs_issue_names_its_rule CHECK (kind <> 'issue' OR credit_rule_id IS NOT NULL),
     CONSTRAINT runs_replay_names_its_span CHECK (kind <> 'replay' OR (from_date <= to_date)),
@@ -491,6 +491,124 @@ CREATE TABLE IF NOT EXISTS run_months (
     after    bigint NOT NULL,
     PRIMARY KEY (brand_id, run_id, month),
     CONSTRAINT run_months_of_run FOREIGN KEY (brand_id, run_id) REFERENCES runs
+);
+
+-- Billers ---------------------------------------------------------------------------------------
+
+-- Who sends a brand's billing by webhooks of their own, such as Stripe; each is read by an adapter (issuance/billers).
+CREATE TABLE IF NOT EXISTS billers (
+    brand_id      uuid NOT NULL REFERENCES brands,
+    biller_id     uuid NOT NULL,
+    kind          text NOT NULL,
+    -- What their webhooks are signed with: one, or two while one is rotated out. Sealed (tenancy/sealing.py), as api_key is.
+    secrets       bytea[] NOT NULL,
+    -- With what they can be asked. NULL: they can not.
+    api_key       bytea,
+    -- How a `mapped` biller's webhooks are read. NULL where the adapter knows by itself.
+    mapping       jsonb,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    -- Up to when reconcile has looked (real time). NULL: never.
+    reconciled_at timestamptz,
+    PRIMARY KEY (brand_id, biller_id),
+    CONSTRAINT billers_id_unique UNIQUE (biller_id),
+    CONSTRAINT billers_kind_known CHECK (kind IN ('stripe', 'mapped')),
+    CONSTRAINT billers_secrets_one_or_two CHECK (cardinality(secrets) BETWEEN 1 AND 2),
+    CONSTRAINT billers_mapped_say_how CHECK ((mapping IS NOT NULL) = (kind = 'mapped'))
+);
+
+-- Which membership type a biller's price, or all prices of a product, is sold as.
+CREATE TABLE IF NOT EXISTS biller_prices (
+    brand_id           uuid NOT NULL,
+    biller_id          uuid NOT NULL,
+    price              text NOT NULL,
+    -- NULL: it is no membership's, and is passed over.
+    membership_type_id uuid,
+    -- What a change to this price does to the running period (SEMANTICS 18).
+    current_period     text NOT NULL DEFAULT 'keep',
+    created_at         timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, biller_id, price),
+    CONSTRAINT biller_prices_of_biller FOREIGN KEY (brand_id, biller_id) REFERENCES billers,
+    CONSTRAINT biller_prices_of_type FOREIGN KEY (brand_id, membership_type_id) REFERENCES membership_types,
+    CONSTRAINT biller_prices_current_period_known CHECK (current_period IN ('keep', 'switch'))
+);
+
+-- A biller's webhooks as they came, written before they are answered. Translating turns them into billing_events.
+CREATE TABLE IF NOT EXISTS biller_deliveries (
+    brand_id      uuid NOT NULL,
+    biller_id     uuid NOT NULL,
+    -- The biller's own id of it, so that one that comes twice is there once; a digest of the body where it has none.
+    delivery_id   text NOT NULL,
+    received_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    body          bytea NOT NULL,
+    state         text NOT NULL DEFAULT 'pending',
+    -- What it waits for: the biller's id of an object that is not known yet, or a price that nobody mapped.
+    waits_for     text,
+    -- When to look again without being woken; of one that is asked for, when to ask (real time).
+    next_at       timestamptz,
+    -- Why it is not translated: a code and a sentence.
+    code          text,
+    message       text,
+    -- Counted before the work, so that one that kills its worker is counted too.
+    attempts      bigint NOT NULL DEFAULT 0,
+    -- By which version of the adapter.
+    adapter       bigint,
+    translated_at timestamptz,
+    PRIMARY KEY (brand_id, biller_id, delivery_id),
+    CONSTRAINT biller_deliveries_of_biller FOREIGN KEY (brand_id, biller_id) REFERENCES billers,
+    CONSTRAINT biller_deliveries_state_known
+        CHECK (state IN ('pending', 'translated', 'waiting', 'asking', 'unmappable', 'refused')),
+    CONSTRAINT biller_deliveries_wait_for_something
+        CHECK (state NOT IN ('waiting', 'asking') OR waits_for IS NOT NULL),
+    CONSTRAINT biller_deliveries_look_again CHECK ((next_at IS NOT NULL) = (state IN ('waiting', 'asking'))),
+    CONSTRAINT biller_deliveries_say_why
+        CHECK ((code IS NOT NULL) = (state IN ('waiting', 'asking', 'unmappable', 'refused')))
+) WITH (fillfactor = 70);
+CREATE INDEX IF NOT EXISTS biller_deliveries_untranslated ON biller_deliveries (brand_id, biller_id, state, received_at)
+    WHERE state <> 'translated';
+CREATE INDEX IF NOT EXISTS biller_deliveries_waiting ON biller_deliveries (brand_id, biller_id, waits_for)
+    WHERE waits_for IS NOT NULL;
+CREATE INDEX IF NOT EXISTS biller_deliveries_look_again ON biller_deliveries (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS biller_deliveries_latest ON biller_deliveries (brand_id, biller_id, received_at);
+
+-- What is known of a biller's objects, as far as later webhooks need it: whose an invoice is, which invoice a payment
+-- was for, what was told of a subscription last. It can be made again from the biller.
+CREATE TABLE IF NOT EXISTS biller_objects (
+    brand_id  uuid NOT NULL,
+    biller_id uuid NOT NULL,
+    object_id text NOT NULL,
+    data      jsonb NOT NULL,
+    PRIMARY KEY (brand_id, biller_id, object_id),
+    CONSTRAINT biller_objects_of_biller FOREIGN KEY (brand_id, biller_id) REFERENCES billers
+) WITH (fillfactor = 70);
+
+-- What a membership is at its biller, such as 'sub_…/si_…'.
+CREATE TABLE IF NOT EXISTS biller_memberships (
+    brand_id      uuid NOT NULL,
+    membership_id uuid NOT NULL,
+    biller_id     uuid NOT NULL,
+    source_ref    text NOT NULL,
+    PRIMARY KEY (brand_id, membership_id),
+    CONSTRAINT biller_memberships_of_biller FOREIGN KEY (brand_id, biller_id) REFERENCES billers
+);
+CREATE INDEX IF NOT EXISTS biller_memberships_by_ref ON biller_memberships (brand_id, source_ref);
+
+-- What a run of the kind reconcile asks a biller for, and how far it is.
+CREATE TABLE IF NOT EXISTS reconciliations (
+    brand_id  uuid NOT NULL,
+    run_id    uuid NOT NULL,
+    biller_id uuid NOT NULL,
+    -- What was made since then is listed. NULL: everything.
+    since     timestamptz,
+    -- The lists that are done, and the last object of the one that is under way.
+    position  jsonb NOT NULL DEFAULT '{}',
+    -- Of a dry run: what would come of it.
+    result    jsonb,
+    -- What stopped it for now.
+    error     text,
+    next_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (brand_id, run_id),
+    CONSTRAINT reconciliations_of_run FOREIGN KEY (brand_id, run_id) REFERENCES runs,
+    CONSTRAINT reconciliations_of_biller FOREIGN KEY (brand_id, biller_id) REFERENCES billers
 );
 
 -- Credits ---------------------------------------------------------------------------------------
@@ -991,4 +1109,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0013'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0014'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -10,6 +10,7 @@ from issuance.database import row_security
 from issuance.database.connections import driver_of
 from issuance.database.revisions import standing_of
 from issuance.errors import SchemaAhead, SchemaBehind
+from issuance.settings import OwnSettings, read
 
 #: Counting stops here: past it, "very many" is all that an operator needs to know.
 MOST_COUNTED = 100_000
@@ -37,6 +38,21 @@ _FIGURES = text("""
            (SELECT count(*) FROM webhooks WHERE disabled_at IS NOT NULL) AS webhooks_disabled,
            (SELECT count(*) FROM held_rules) AS rules_held,
            (SELECT count(*) FROM (SELECT FROM charges WHERE pays_for_nothing LIMIT :most) idle) AS charges_for_nothing,
+           (SELECT count(*) FROM (SELECT FROM biller_deliveries d
+                 WHERE d.state <> 'translated' AND d.state = 'pending' LIMIT :most) d) AS biller_deliveries_pending,
+           (SELECT count(*) FROM (SELECT FROM biller_deliveries d
+                 WHERE d.state <> 'translated' AND d.state IN ('waiting', 'asking') LIMIT :most) d)
+               AS biller_deliveries_waiting,
+           (SELECT count(*) FROM (SELECT FROM biller_deliveries d
+                 WHERE d.state <> 'translated' AND d.state = 'unmappable' LIMIT :most) d)
+               AS biller_deliveries_unmappable,
+           (SELECT count(*) FROM billers b
+             WHERE greatest(b.created_at, (SELECT max(d.received_at) FROM biller_deliveries d
+                                            WHERE d.brand_id = b.brand_id AND d.biller_id = b.biller_id))
+                   < clock_timestamp() - make_interval(hours => :silence)
+               AND EXISTS (SELECT FROM biller_memberships o JOIN memberships m USING (brand_id, membership_id)
+                            WHERE o.brand_id = b.brand_id AND o.biller_id = b.biller_id
+                              AND m.status NOT IN ('cancelled', 'expired'))) AS billers_silent,
            -- What is owed and not issued can not be counted at a glance: this is what the last check found.
            (SELECT sum(offenders) FROM verdicts WHERE law = 2) AS credits_missing,
            (SELECT sum(offenders) FROM verdicts WHERE law = 3) AS credits_extra,
@@ -58,6 +74,10 @@ MEANINGS = {
     "oldest_unsettled_event_seconds": "How long the oldest of them has waited",
     "events_rejected": "Refused events that wait for the operator",
     "charges_for_nothing": "Charges that cover no billing date and no period of a rule: nothing is given for them",
+    "biller_deliveries_pending": "Billers' webhooks that wait for their translation",
+    "biller_deliveries_waiting": "Billers' webhooks that wait for something that is not known yet",
+    "biller_deliveries_unmappable": "Billers' webhooks that can not be translated: mostly of prices that nobody mapped",
+    "billers_silent": "Billers with active memberships from whom nothing came for ISSUANCE_BILLER_SILENCE_HOURS",
     "memberships_quarantined": "Memberships whose settling failed again and again",
     "messages_quarantined": "Queue messages that could not be read",
     "runs_unfinished": "Runs that are planned, under way or paused",
@@ -101,5 +121,6 @@ def degraded(broker: RedisBroker) -> list[str]:
 
 def figures(connection: Connection) -> dict[str, float]:
     """What an operator watches, by the names of MEANINGS; counts stop at MOST_COUNTED."""
-    row = connection.execute(_FIGURES, {"most": MOST_COUNTED}).mappings().one()
+    silence = read(OwnSettings).biller_silence_hours
+    row = connection.execute(_FIGURES, {"most": MOST_COUNTED, "silence": silence}).mappings().one()
     return {name: float(row[name] or 0) for name in MEANINGS}

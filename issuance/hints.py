@@ -88,6 +88,16 @@ def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batche
             return
 
 
+def translate(broker: dramatiq.Broker, brand_id: UUID, biller_id: UUID) -> None:
+    """Ask for what a biller sent to be translated."""
+    _send(broker, EVENTS_QUEUE, "translate_deliveries", str(brand_id), str(biller_id))
+
+
+def ask_biller(broker: dramatiq.Broker, brand_id: UUID, biller_id: UUID) -> None:
+    """Ask for a biller to be asked for what its deliveries wait for, and to be reconciled where a run wants it."""
+    _send(broker, WEBHOOKS_QUEUE, "ask_biller", str(brand_id), str(biller_id))
+
+
 def deliver(broker: dramatiq.Broker, brand_id: UUID, webhook_id: UUID) -> None:
     """Ask for what is due to a webhook to be delivered."""
     _send(broker, WEBHOOKS_QUEUE, "deliver_to_webhook", str(brand_id), str(webhook_id))

@@ -49,6 +49,25 @@ class OwnSettings(BaseSettings):
         "info", alias="LOG_LEVEL", description="Least level"
     )
 
+    sealing_key: SecretStr | None = Field(
+        None,
+        alias="ISSUANCE_SEALING_KEY",
+        description="What secrets are encrypted with at rest; several with commas, the newest first",
+    )
+    sealing_key_file: Path | None = Field(
+        None, alias="ISSUANCE_SEALING_KEY_FILE", description="A file that has it, a key a line"
+    )
+    stripe_api_base: str = Field(
+        "https://api.stripe.com", alias="ISSUANCE_STRIPE_API_BASE", description="Where Stripe's API is asked"
+    )
+
+    biller_silence_hours: int = Field(
+        24,
+        alias="ISSUANCE_BILLER_SILENCE_HOURS",
+        ge=1,
+        description="A biller with active memberships that sends nothing for so long is told of by /metrics",
+    )
+
     @property
     def proxies(self) -> list[str]:
         """The trusted proxies, each an address or a network."""

@@ -11,6 +11,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import hints
+from issuance.billers import asking, reconciling
+from issuance.billers import deliveries as received
 from issuance.database import transaction
 from issuance.engine import batches, guard_limits, sweeps
 from issuance.log import logger
@@ -26,6 +28,8 @@ class Limits:
     runs: int = 200
     memberships: int = 2_000
     webhooks: int = 1_000
+    billers: int = 200
+    deliveries: int = 1_000
 
 
 LIMITS = Limits()
@@ -37,7 +41,7 @@ _STALLED = text("""
     SELECT r.brand_id, r.run_id, count(b.batch) AS left_over
       FROM runs r
       LEFT JOIN run_batches b ON (b.brand_id, b.run_id) = (r.brand_id, r.run_id) AND b.finished_at IS NULL
-     WHERE r.finished_at IS NULL AND r.state IN ('planned', 'running')
+     WHERE r.finished_at IS NULL AND r.state IN ('planned', 'running') AND r.kind <> 'reconcile'
        AND r.created_at < clock_timestamp() - CAST(:after AS interval)
        AND NOT EXISTS (SELECT FROM run_batches l WHERE (l.brand_id, l.run_id) = (r.brand_id, r.run_id)
                           AND greatest(l.claimed_at, l.finished_at) > clock_timestamp() - CAST(:after AS interval))
@@ -55,6 +59,7 @@ class Tick:
     resumed: int = 0
     memberships: int = 0
     webhooks: int = 0
+    billers: int = 0
 
 
 def run_once(engine: Engine, broker: dramatiq.Broker, limits: Limits = LIMITS) -> Tick:
@@ -70,6 +75,7 @@ def run_once(engine: Engine, broker: dramatiq.Broker, limits: Limits = LIMITS) -
     _resume_runs(engine, broker, tick, most=limits.runs)
     _settle_forgotten(engine, broker, tick, most=limits.memberships)
     _deliver(engine, broker, tick, most=limits.webhooks)
+    _translate_forgotten(engine, broker, tick, most=limits.billers)
     return tick
 
 
@@ -77,6 +83,7 @@ def tidy(engine: Engine) -> None:
     """Delete rows that nobody needs any more. It reads whole tables, so once an hour is enough."""
     with transaction(engine) as connection:
         deliveries.forget(connection)
+        received.forget(connection)
         idempotency.forget(connection)
         guard_limits.compact(connection)
 
@@ -113,3 +120,17 @@ def _deliver(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) 
     for webhook in webhooks:
         hints.deliver(broker, webhook.brand_id, webhook.webhook_id)
     tick.webhooks = len(webhooks)
+
+
+def _translate_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
+    with transaction(engine) as connection:
+        received.look_again(connection, most=LIMITS.deliveries)
+        billers = received.with_pending(connection, older_than=_FORGOTTEN_AFTER, most=most)
+        asks = asking.due(connection, most=most)
+        reconciling.plan_nightly(connection, most=most)
+        asks += [(brand_id, biller_id) for brand_id, biller_id, _ in reconciling.stalled(connection, most=most)]
+    for brand_id, biller_id in billers:
+        hints.translate(broker, brand_id, biller_id)
+    for brand_id, biller_id in sorted(set(asks), key=str):
+        hints.ask_biller(broker, brand_id, biller_id)
+    tick.billers = len(billers) + len(asks)

@@ -5,6 +5,7 @@ They do not retry: what was not done is found by its state in PostgreSQL and ask
 
 import base64
 from collections import Counter
+from functools import partial
 from hashlib import sha256
 from time import monotonic
 from uuid import UUID
@@ -14,6 +15,7 @@ from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import Engine, text
 
 from issuance import hints
+from issuance.billers import asking, reconciling, translation
 from issuance.database import transaction
 from issuance.deciding.reasons import Reason
 from issuance.engine import arrivals, batches
@@ -44,9 +46,11 @@ class Actors:
     def declare(self) -> None:
         """Make the actors known to the broker, each under the name of its method."""
         dramatiq.actor(queue_name=hints.EVENTS_QUEUE, broker=self._broker)(self.settle_memberships)
+        dramatiq.actor(queue_name=hints.EVENTS_QUEUE, broker=self._broker)(self.translate_deliveries)
         dramatiq.actor(queue_name=hints.EVENTS_QUEUE, broker=self._broker)(self.quarantine_message)
         dramatiq.actor(queue_name=hints.BULK_QUEUE, broker=self._broker)(self.work_on_run)
         dramatiq.actor(queue_name=hints.WEBHOOKS_QUEUE, broker=self._broker)(self.deliver_to_webhook)
+        dramatiq.actor(queue_name=hints.WEBHOOKS_QUEUE, broker=self._broker)(self.ask_biller)
 
     def settle_memberships(self, brand: str, memberships: list[str]) -> None:
         """Settle memberships that something happened to."""
@@ -61,6 +65,30 @@ class Actors:
         began = monotonic()
         counts = arrivals.settle_soon(self._engine, brand_id, membership_ids)
         _log("memberships_settled", str(brand_id), began, counts, memberships=len(membership_ids))
+
+    def translate_deliveries(self, brand: str, biller: str) -> None:
+        """Translate what a biller sent for one time slice, have it settled, and ask for the rest."""
+        until = monotonic() + TIME_SLICE
+        try:
+            brand_id, biller_id = UUID(brand), UUID(biller)
+        except (ValueError, TypeError, AttributeError):
+            logger.error("message_without_ids", actor="translate_deliveries")
+            return
+        while (began := monotonic()) < until:
+            done = translation.translate(self._engine, brand_id, biller_id)
+            if not done.deliveries:
+                return
+            logger.info(
+                "deliveries_translated",
+                brand=brand,
+                ms=round((monotonic() - began) * 1000, 1),
+                deliveries=done.deliveries,
+                facts=done.accepted,
+            )
+            hints.settle(self._broker, brand_id, done.membership_ids)
+            if done.asks:
+                hints.ask_biller(self._broker, brand_id, biller_id)
+        hints.translate(self._broker, brand_id, biller_id)
 
     def work_on_run(self, brand: str, run: str) -> None:
         """Do the next batches of a run for one time slice, and ask for the batches after them."""
@@ -90,6 +118,24 @@ class Actors:
             return
         if dispatcher.deliver(self._engine, brand_id, webhook_id):
             hints.deliver(self._broker, brand_id, webhook_id)
+
+    def ask_biller(self, brand: str, biller: str) -> None:
+        """Ask a biller for what its deliveries wait for, and reconcile it where a run wants it."""
+        try:
+            brand_id, biller_id = UUID(brand), UUID(biller)
+        except (ValueError, TypeError, AttributeError):
+            logger.error("message_without_ids", actor="ask_biller")
+            return
+        done = asking.ask(self._engine, brand_id, biller_id)
+        hints.settle(self._broker, brand_id, done.membership_ids)
+        if done.deliveries:
+            hints.translate(self._broker, brand_id, biller_id)
+        with transaction(self._engine, brand_id) as connection:
+            stalled = reconciling.stalled(connection, most=1)
+        for _, of_biller, run_id in stalled:
+            settle = partial(hints.settle, self._broker, brand_id)
+            reconciling.work(self._engine, brand_id, run_id, settle)
+            hints.translate(self._broker, brand_id, of_biller)
 
     def quarantine_message(self, body: str, error: str) -> None:
         """Keep a message that could not be read where the operator sees it, and take it off the queue."""

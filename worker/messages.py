@@ -19,7 +19,16 @@ from dramatiq.errors import BrokerConnectionError
 
 from issuance import hints
 
-KNOWN_ACTORS = frozenset({"settle_memberships", "work_on_run", "deliver_to_webhook", "quarantine_message"})
+KNOWN_ACTORS = frozenset(
+    {
+        "settle_memberships",
+        "translate_deliveries",
+        "work_on_run",
+        "deliver_to_webhook",
+        "ask_biller",
+        "quarantine_message",
+    }
+)
 _FIELDS = frozenset({"queue_name", "actor_name", "args", "kwargs", "options", "message_id", "message_timestamp"})
 
 

@@ -10,6 +10,7 @@ from issuance import __version__, database, hints
 from issuance.api import (
     analytics,
     audit,
+    billers,
     billing_events,
     corrections,
     coupons,
@@ -50,6 +51,8 @@ _ROUTERS = (
     credits.router,
     corrections.router,
     billing_events.router,
+    billers.received,
+    billers.router,
     runs.router,
     guards.router,
     quarantine.router,

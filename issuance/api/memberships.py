@@ -62,6 +62,9 @@ class Membership(BaseModel):
     ends_on: date | None
     billing_anchor: date
     billing_frequency: str
+    source_ref: str | None = Field(
+        description="What it is at its biller, such as `sub_…/si_…`; null: events told of it"
+    )
     period: Period | None
     charges: list[Charge] = Field(description="The latest 100")
     guests: list[Guest] = Field(description="Who is on the order; in a list the first 20, the lead booker first")
@@ -112,6 +115,7 @@ def list_memberships(
     membership_type_id: UUID | None = None,
     external_user_id: Identifier | None = None,
     status: Status | None = None,
+    source_ref: Identifier | None = None,
     page: Page = 1,
     per_page: PerPage = 25,
 ) -> Any:
@@ -125,6 +129,7 @@ def list_memberships(
             membership_type_id=membership_type_id,
             external_user_id=external_user_id,
             status=status,
+            source_ref=source_ref,
         )
     return listed(found, page, per_page, caller.url)
 

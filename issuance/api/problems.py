@@ -62,7 +62,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 MOST_FIELDS, LONGEST_NAME = 20, 200
 
 MEANINGS = {
-    400: "The body is not JSON",
+    400: "The body is not JSON, or the signature is not good",
     401: "No key, or not a good one",
     403: "The key does not have the scope for this call",
     404: "There is no such thing here",

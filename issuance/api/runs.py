@@ -22,12 +22,13 @@ router = APIRouter(tags=["runs"], route_class=KeyedRoute, responses=documented(4
 
 
 class Run(BaseModel):
-    """One piece of bulk work. `total` and `done` count memberships, `counts` outcomes by their reason."""
+    """One piece of bulk work. `total` and `done` count memberships (of a reconcile, the biller's objects), `counts`
+    outcomes by their reason."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     id: UUID
-    kind: Literal["sweep", "issue", "replay", "undo", "preview"]
+    kind: Literal["sweep", "issue", "replay", "undo", "preview", "reconcile"]
     state: Literal["planned", "running", "paused", "finished", "cancelled"]
     counts: dict[str, int]
     total: int

@@ -14,6 +14,11 @@ from issuance.database.tables import audit_entries
 
 #: The closed set: what can be done, `noun.verb`. The noun is the kind of what it is done to.
 Action = Literal[
+    "biller.created",
+    "biller.retried",
+    "biller.updated",
+    "biller_price.deleted",
+    "biller_price.mapped",
     "brand.created",
     "brand.repaired",
     "clock.moved",

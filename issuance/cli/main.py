@@ -42,6 +42,7 @@ COMMANDS = {
     "brands": Place("brands", "app", "Brands: create one (with its first key), list them."),
     "keys": Place("keys", "app", "A brand's keys: create, list, rotate, revoke."),
     "people": Place("people", "app", "The console's people: add, list, remove, sign out."),
+    "billers": Place("billers", "app", "Billers plugged in: their webhooks, and their price maps."),
     "events": Place("events", "app", "Billing events: load them, and handle those that were refused."),
     "grant": Place("credits", "grant", "Give one guest of a membership a credit, under no rule."),
     "credits": Place("credits", "app", "Credits: extend, transfer, revoke, reinstate one, or many from a file."),

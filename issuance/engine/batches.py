@@ -71,7 +71,7 @@ def work_on_run(engine: Engine, brand_id: UUID, run_id: UUID) -> Worked:
     ids = {"brand_id": brand_id, "run_id": run_id}
     with transaction(engine, brand_id) as connection:
         run = runs.hold(connection, brand_id, run_id)
-        if run is None or run.state not in ("planned", "running"):
+        if run is None or run.state not in ("planned", "running") or run.kind == "reconcile":
             return Worked(None, Counter())
         if run.state == "planned":
             run_work.plan(connection, run)

@@ -24,6 +24,12 @@ _MOVE = text("""
 _WORK_UNDER_WAY = text("""
     SELECT EXISTS (SELECT FROM runs WHERE brand_id = :brand_id AND finished_at IS NULL AND state <> 'paused')
 """)
+# Billers whose webhooks are not translated yet, or who are still to be asked a first time for what they wait for.
+_BILLERS_WITH_WORK = text("""
+    SELECT biller_id, bool_or(state = 'asking') AS asks FROM biller_deliveries
+     WHERE brand_id = :brand_id AND (state = 'pending' OR state = 'asking' AND attempts <= 1)
+     GROUP BY biller_id
+""")
 
 
 def move(
@@ -68,9 +74,14 @@ def _wait(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, deadline: flo
     while True:
         with transaction(engine, brand_id) as connection:
             now = clocks.read(connection, brand_id).now
-            if _is_settled(connection, brand_id, now):
+            billers = connection.execute(_BILLERS_WITH_WORK, {"brand_id": brand_id}).all()
+            if not billers and _is_settled(connection, brand_id, now):
                 return
             sweep = sweeps.plan(connection, brand_id, now)
+        for biller in billers:
+            hints.translate(broker, brand_id, biller.biller_id)
+            if biller.asks:
+                hints.ask_biller(broker, brand_id, biller.biller_id)
         if sweep is not None:
             hints.work_on_run(broker, brand_id, sweep.run_id, batches=sweep.batches)
         if time.monotonic() > deadline:

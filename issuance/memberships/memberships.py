@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from issuance.database import paging
 from issuance.database.identities import member_id_of
-from issuance.database.tables import guests, members, membership_types, memberships
+from issuance.database.tables import biller_memberships, guests, members, membership_types, memberships
 from issuance.deciding.facts import Status as Standing
 from issuance.deciding.history import History
 from issuance.deciding.standing import ENDED
@@ -39,6 +39,7 @@ def page(
     membership_type_id: UUID | None = None,
     external_user_id: str | None = None,
     status: str | None = None,
+    source_ref: str | None = None,
 ) -> paging.Rows:
     """A page of the brand's memberships, by id."""
     found = _all(brand_id).order_by(memberships.c.membership_id)
@@ -48,6 +49,8 @@ def page(
         found = found.where(memberships.c.member_id == member_id_of(brand_id, external_user_id))
     if status is not None:
         found = found.where(memberships.c.status == status)
+    if source_ref is not None:
+        found = found.where(biller_memberships.c.source_ref == source_ref)
     rows, total = paging.rows_of(connection, found, page, per_page)
     return _shaped(connection, brand_id, rows, most_guests=MOST_LISTED_GUESTS), total
 
@@ -65,6 +68,7 @@ def _all(brand_id: UUID) -> Select[Any]:
             columns.starts_on,
             columns.ends_on,
             columns.billing_frequency,
+            biller_memberships.c.source_ref,
         )
         .join(
             membership_types,
@@ -73,6 +77,11 @@ def _all(brand_id: UUID) -> Select[Any]:
         )
         # Outer, so that counting needs no look at members.
         .outerjoin(members, (members.c.brand_id == columns.brand_id) & (members.c.member_id == columns.member_id))
+        .outerjoin(
+            biller_memberships,
+            (biller_memberships.c.brand_id == columns.brand_id)
+            & (biller_memberships.c.membership_id == columns.membership_id),
+        )
         .where(columns.brand_id == brand_id)
     )
 

@@ -17,6 +17,7 @@ LAYERS = """
     issuance.console
     issuance.embedded
     issuance.laws
+    issuance.billers
     issuance.memberships
     issuance.billing
     issuance.corrections

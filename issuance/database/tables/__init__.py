@@ -4,6 +4,14 @@ schema.sql is the only DDL: constraints, indexes, defaults and their reasons are
 diff` and a test compare the two.
 """
 
+from issuance.database.tables.billers import (
+    biller_deliveries,
+    biller_memberships,
+    biller_objects,
+    biller_prices,
+    billers,
+    reconciliations,
+)
 from issuance.database.tables.columns import metadata
 from issuance.database.tables.facts import (
     billing_events,
@@ -35,6 +43,11 @@ from issuance.database.tables.work import quarantined_messages, run_batches, run
 __all__ = [
     "api_keys",
     "audit_entries",
+    "biller_deliveries",
+    "biller_memberships",
+    "biller_objects",
+    "biller_prices",
+    "billers",
     "billing_events",
     "brands",
     "charges",
@@ -53,6 +66,7 @@ __all__ = [
     "offers",
     "people",
     "quarantined_messages",
+    "reconciliations",
     "redemptions",
     "rejected_events",
     "roles",

@@ -1,0 +1,270 @@
+"""`/billers`: who is plugged in, their price maps, and where their webhooks come in (INTERFACE 7, Stripe)."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, StringConstraints
+
+from issuance import audit, hints
+from issuance.api.callers import Administrator
+from issuance.api.lists import Page, PageOf, PerPage, listed
+from issuance.api.problems import documented
+from issuance.api.routes import KeyedRoute
+from issuance.api.runs import Run
+from issuance.billers import billers, deliveries, receiving, reconciling
+from issuance.billers.billers import New
+from issuance.billers.deliveries import State
+from issuance.engine import runs
+from issuance.fields import Body, Identifier, Instant
+
+#: Where billers' own webhooks come in: they show a signature, and no key.
+received = APIRouter(prefix="/billers", tags=["billers"])
+router = APIRouter(prefix="/billers", tags=["billers"], route_class=KeyedRoute, responses=documented(401, 403, 422))
+
+Secret = Annotated[StrictStr, StringConstraints(min_length=8, max_length=255, pattern=r"^[!-~]+$")]
+
+
+class NewBiller(Body):
+    """A biller to be plugged in. `secret`: what it signs its webhooks with. `api_key`: with what it can be asked."""
+
+    kind: Literal["stripe"]
+    secret: Secret
+    api_key: Secret | None = None
+
+
+class PluggedIn(BaseModel):
+    """A biller that was plugged in, and where it is to send its webhooks."""
+
+    id: UUID
+    url: str
+
+
+class MappedPrice(BaseModel):
+    """What a price, or a product with all its prices, is sold as. No `membership_type_id`: no membership's."""
+
+    price: str
+    membership_type_id: UUID | None
+    current_period: Literal["keep", "switch"]
+
+
+class Untranslated(BaseModel):
+    """Deliveries that are not translated, and why: of a price that nobody mapped, its `price`."""
+
+    state: State
+    code: str | None
+    message: str | None
+    price: str | None
+    deliveries: int
+    since: datetime
+
+
+class Biller(BaseModel):
+    """A biller that is plugged in. Its secrets are never shown."""
+
+    id: UUID
+    kind: str
+    url: str
+    can_be_asked: bool = Field(description="Whether an API key was given")
+    prices: list[MappedPrice]
+    untranslated: list[Untranslated]
+    created_at: datetime
+    reconciled_at: datetime | None
+
+
+class BillerPage(PageOf[Biller]):
+    """One page of billers."""
+
+
+class PriceBody(Body):
+    """What a price is sold as. Null: it is no membership's, and is passed over. `current_period`: what a change to this
+    price does to the running period."""
+
+    membership_type_id: UUID | None
+    current_period: Literal["keep", "switch"] = "keep"
+
+
+class SecretsBody(Body):
+    """One secret, or two while one is rotated out: a webhook signed with either is good."""
+
+    secrets: Annotated[list[Secret], Field(min_length=1, max_length=2)]
+
+
+class ReconcileBody(Body):
+    """`since`: what was made since then; `all`: from the beginning. Neither: since the last time."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    since: Instant | None = None
+    everything: StrictBool = Field(False, alias="all")
+    dry_run: StrictBool = False
+
+
+class KeptWebhook(BaseModel):
+    """It is kept."""
+
+    received: bool = True
+
+
+class BillerDelivery(BaseModel):
+    """A webhook as it came, and what became of it."""
+
+    id: str
+    received_at: datetime
+    state: State
+    waits_for: str | None
+    code: str | None
+    message: str | None
+    body: str
+
+
+class BillerDeliveryPage(PageOf[BillerDelivery]):
+    """One page of what a biller sent."""
+
+
+class Retried(BaseModel):
+    """How many deliveries are translated anew."""
+
+    deliveries: int
+
+
+@received.post(
+    "/stripe/{biller_id}",
+    operation_id="receiveFromStripe",
+    response_model=KeptWebhook,
+    responses=documented(400, 404, 413, 422, 503),
+    openapi_extra={
+        "requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}, "required": True},
+        "parameters": [{"name": "Stripe-Signature", "in": "header", "required": True, "schema": {"type": "string"}}],
+    },
+)
+async def receive_from_stripe(request: Request, biller_id: UUID) -> Any:
+    """Take in a webhook of Stripe's, as Stripe sends and signs it. It is durable when this answers; doubles are 200
+    too."""
+    return await _receive(request, "stripe", biller_id)
+
+
+async def _receive(request: Request, kind: str, biller_id: UUID) -> Any:
+    body, state = await request.body(), request.app.state
+    took = await run_in_threadpool(receiving.receive, state.engine, state.looks, kind, biller_id, body, request.headers)
+    await run_in_threadpool(hints.translate, state.broker, took.brand_id, biller_id)
+    return {"received": True}
+
+
+@router.post("", operation_id="createBiller", status_code=201, response_model=PluggedIn, responses=documented(409))
+def create_biller(caller: Administrator, request: Request, body: NewBiller) -> Any:
+    """Plug in a biller. Its secrets are kept sealed and never shown again."""
+    new = New(body.kind, [body.secret], body.api_key)
+    with caller.transaction() as connection:
+        biller_id = billers.create(connection, caller.brand_id, new)
+    return {"id": biller_id, "url": _url(request, body.kind, biller_id)}
+
+
+@router.get("", operation_id="listBillers", response_model=BillerPage)
+def list_billers(caller: Administrator, request: Request, page: Page = 1, per_page: PerPage = 25) -> Any:
+    """List the billers with their price maps, and what of theirs is not translated; the oldest first."""
+    with caller.transaction() as connection:
+        rows, total = billers.page(connection, caller.brand_id, page, per_page)
+        counted = deliveries.counts(connection, caller.brand_id, [row["id"] for row in rows])
+    for row in rows:
+        row["url"] = _url(request, row["kind"], row["id"])
+        row["untranslated"] = [one for one in counted if one["biller_id"] == row["id"]]
+    return listed((rows, total), page, per_page, caller.url)
+
+
+@router.put(
+    "/{biller_id}/prices/{price}",
+    operation_id="putBillerPrice",
+    response_model=MappedPrice,
+    responses=documented(404, 409),
+)
+def put_price(caller: Administrator, biller_id: UUID, price: Identifier, body: PriceBody) -> Any:
+    """Map a price, or a product with all its prices. What waited for it is translated by itself."""
+    with caller.transaction() as connection:
+        entry = billers.put_price(
+            connection, caller.brand_id, biller_id, price, body.membership_type_id, body.current_period
+        )
+        deliveries.retry(connection, caller.brand_id, biller_id)
+    hints.translate(caller.broker, caller.brand_id, biller_id)
+    return entry
+
+
+@router.delete(
+    "/{biller_id}/prices/{price}", operation_id="deleteBillerPrice", status_code=204, responses=documented(404)
+)
+def delete_price(caller: Administrator, biller_id: UUID, price: Identifier) -> Response:
+    """Take a price out of the map. What was told of it stays."""
+    with caller.transaction() as connection:
+        billers.forget_price(connection, caller.brand_id, biller_id, price)
+    return Response(status_code=204)
+
+
+@router.put("/{biller_id}/secrets", operation_id="putBillerSecrets", status_code=204, responses=documented(404))
+def put_secrets(caller: Administrator, biller_id: UUID, body: SecretsBody) -> Response:
+    """Give a biller other secrets."""
+    with caller.transaction() as connection:
+        billers.replace_secrets(connection, caller.brand_id, biller_id, body.secrets)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/{biller_id}/reconcile",
+    operation_id="reconcileBiller",
+    status_code=202,
+    response_model=Run,
+    responses=documented(404, 409),
+)
+def reconcile(caller: Administrator, biller_id: UUID, body: ReconcileBody) -> Any:
+    """Ask the biller how everything stands, and tell what its webhooks did not: since an instant, since the last time,
+    or all of it, which is to be tried with `dry_run` first."""
+    with caller.transaction() as connection:
+        run_id = reconciling.start(
+            connection,
+            caller.brand_id,
+            biller_id,
+            since=body.since,
+            everything=body.everything,
+            dry_run=body.dry_run,
+        )
+        run = runs.read(connection, caller.brand_id, run_id)
+    hints.ask_biller(caller.broker, caller.brand_id, biller_id)
+    return run
+
+
+@router.get(
+    "/{biller_id}/deliveries",
+    operation_id="listBillerDeliveries",
+    response_model=BillerDeliveryPage,
+    responses=documented(404),
+)
+def list_deliveries(
+    caller: Administrator, biller_id: UUID, state: State | None = None, page: Page = 1, per_page: PerPage = 25
+) -> Any:
+    """List what a biller sent, the latest first. What was translated or refused is kept for 30 days."""
+    with caller.transaction() as connection:
+        billers.get(connection, caller.brand_id, biller_id)
+        found = deliveries.page(connection, caller.brand_id, biller_id, page, per_page, state=state)
+    return listed(found, page, per_page, caller.url)
+
+
+@router.post(
+    "/{biller_id}/translate",
+    operation_id="translateBillerDeliveries",
+    response_model=Retried,
+    responses=documented(404),
+)
+def translate(caller: Administrator, biller_id: UUID) -> Any:
+    """Translate anew what could not be: after the map, or the adapter, was mended."""
+    with caller.transaction() as connection:
+        billers.get(connection, caller.brand_id, biller_id)
+        tried = deliveries.retry(connection, caller.brand_id, biller_id)
+        if tried:
+            audit.write(connection, caller.brand_id, "biller.retried", biller_id, after={"deliveries": tried})
+    hints.translate(caller.broker, caller.brand_id, biller_id)
+    return {"deliveries": tried}
+
+
+def _url(request: Request, kind: str, biller_id: UUID) -> str:
+    return f"{str(request.base_url).rstrip('/')}/billers/{kind}/{biller_id}"

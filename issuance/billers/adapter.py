@@ -1,0 +1,177 @@
+"""The contract of an adapter: verify → parse → facts, and what it asks its biller (docs/write-an-adapter.md).
+
+An adapter is code about one kind of biller. It opens no connection to the database and keeps nothing itself: what it
+has to remember stands in `Known`, what it has found out goes into a `Translation`. The same delivery, translated again
+after other ones or once more, must say the same in events of the same ids: ids are made of immutable parts only.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from issuance.errors import IssuanceError
+
+#: A JSON object of a biller, as it says it.
+Json = Mapping[str, Any]
+
+
+class BadSignature(IssuanceError):
+    """The signature of this webhook is not good: it is not the biller's, it was changed, or it is too old."""
+
+    code = "bad_signature"
+    status = 400
+
+
+class NotReadable(Exception):
+    """A webhook that is well signed and says nothing that an adapter can read: `code` and the message say why."""
+
+    code = "not_an_event"
+
+
+class CanNotBeAsked(Exception):
+    """The biller does not answer now, or not as it should: to be tried again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A webhook that was read. `delivery_id` is the biller's own id of it, `at` the time that it gives itself; `rank`
+    orders notices of one instant by life cycle. `needs` are the ids of the objects that translating it looks up."""
+
+    delivery_id: str
+    kind: str
+    at: datetime
+    rank: int
+    live: bool | None
+    body: Json
+    needs: frozenset[str] = frozenset()
+
+
+class Price(NamedTuple):
+    """What a price is sold as: None where it is no membership's. `switch`: a change to it switches the running
+    period."""
+
+    membership_type_id: UUID | None
+    switch: bool
+
+
+class Wait(NamedTuple):
+    """What a delivery waits for: the id of an object. `ask`: the biller should be asked for it."""
+
+    key: str
+    message: str
+    ask: bool = False
+
+
+class Unmappable(NamedTuple):
+    """Why a delivery, or a part of it, can not be translated: `key` is a price that nobody mapped, where that is
+    why."""
+
+    code: str
+    message: str
+    key: str | None = None
+
+
+@dataclass(slots=True)
+class Translation:
+    """What one delivery comes to."""
+
+    #: CloudEvents of INTERFACE 6, in the order in which they happened.
+    events: list[dict[str, Any]] = field(default_factory=list)
+    wait: Wait | None = None
+    unmappable: Unmappable | None = None
+    #: Objects that are known from now on: what waits for them is looked at again.
+    wakes: set[str] = field(default_factory=set)
+    #: What the memberships that sign up are at the biller, by membership.
+    refs: dict[UUID, str] = field(default_factory=dict)
+
+
+class Known(Protocol):
+    """What is known when a delivery is translated."""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The brand's time zone."""
+
+    @property
+    def now(self) -> datetime:
+        """The brand's now."""
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether the biller can be asked (an API key was given)."""
+
+    def get(self, object_id: str) -> dict[str, Any]:
+        """What an adapter has noted of an object, to be read and changed in place; empty if nothing."""
+
+    def price(self, *names: str | None) -> Price | None:
+        """What a price is mapped to, by the first of its names that is; None: by none."""
+
+
+class Asked(Protocol):
+    """The way to a biller's API: a context manager."""
+
+    def __enter__(self) -> "Asked": ...
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any, /) -> None: ...
+
+    def get(self, path: str, parameters: Mapping[str, str | int] | None = None) -> Json | None:
+        """The answer; None where there is no such thing. Raises CanNotBeAsked."""
+
+    def pages(self, path: str, parameters: Mapping[str, str | int], after: str | None = None) -> Iterator[list[Json]]:
+        """The pages of a list, after an object that was read before. Raises CanNotBeAsked."""
+
+
+class Listing(NamedTuple):
+    """One list of a biller's objects, and how it is asked for."""
+
+    name: str
+    path: str
+    parameters: Mapping[str, str | int]
+    #: It is gone through only where the ones before it signed anybody up.
+    after_sign_ups: bool = False
+
+
+class Adapter(Protocol):
+    """What there must be of a biller."""
+
+    #: The word for it: billers' `kind`, and the address of its webhooks.
+    kind: str
+    #: The `source` of its events.
+    source: str
+    #: Raised with each change after which what could not be translated should be tried again.
+    version: int
+
+    def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[bytes]) -> None:
+        """See that the biller signed this with one of the secrets, by real time. Raises BadSignature."""
+
+    def parse(self, body: bytes) -> Notice:
+        """Read a webhook. Raises NotReadable."""
+
+    def translate(self, notice: Notice, known: Known, *, patient: bool) -> Translation:
+        """The events that a webhook tells. Not `patient`: what should have come before it has not come for long."""
+
+
+@runtime_checkable
+class Askable(Adapter, Protocol):
+    """What there must be of a biller that has an API to ask."""
+
+    def api(self, key: str) -> Asked:
+        """The way to its API with a key."""
+
+    def ask(self, asked: Asked, key: str) -> Json:
+        """What the biller says of what a delivery waits for; empty: there is no such thing. Raises CanNotBeAsked."""
+
+    def learn(self, key: str, answer: Json, known: Known) -> Translation:
+        """Note what the biller said, and tell what comes of it."""
+
+    def listings(self, since: datetime | None) -> Sequence[Listing]:
+        """What reconciling goes through, in this order. None: from the beginning."""
+
+    def reconcile(self, listing: str, body: Json, known: Known, since: datetime | None) -> Translation:
+        """The events that an object of a listing tells, as it is now, that were not told yet."""
+
+    def needs(self, about: Json) -> frozenset[str]:
+        """The ids of the objects that translating or reconciling this one looks up."""

@@ -1,0 +1,244 @@
+"""What billers sent, as it came: durable before it is answered, and what became of it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Literal, NamedTuple, get_args
+from uuid import UUID
+
+from sqlalchemy import Connection, select, text
+
+from issuance.billers.adapter import Unmappable, Wait
+from issuance.database import paging
+from issuance.database.tables import biller_deliveries
+from issuance.engine.rows import as_json
+
+State = Literal["pending", "translated", "waiting", "asking", "unmappable", "refused"]
+STATES: tuple[str, ...] = get_args(State)
+
+#: How long what should have come before is waited for (real time): billers retry a delivery that failed for longer, but
+#: most that is late comes within this.
+PATIENCE = timedelta(hours=1)
+#: After so many attempts that broke off, a delivery is set apart.
+MOST_ATTEMPTS = 5
+#: How long deliveries are kept that are done: they hold what billers say of people.
+KEPT = timedelta(days=30)
+
+_STORE = text("""
+    INSERT INTO biller_deliveries (brand_id, biller_id, delivery_id, body, state, code, message)
+    VALUES (:brand_id, :biller_id, :delivery_id, :body, :state, :code, :message)
+    ON CONFLICT ON CONSTRAINT biller_deliveries_pkey DO NOTHING
+""")
+_HOLD = text("SELECT pg_try_advisory_xact_lock(hashtextextended('billers ' || CAST(:biller_id AS text), 0))")
+_HOLD_WAITING = text("SELECT pg_advisory_xact_lock(hashtextextended('billers ' || CAST(:biller_id AS text), 0))")
+_CLAIM = text("""
+    WITH next AS MATERIALIZED (
+         SELECT delivery_id FROM biller_deliveries
+          WHERE brand_id = :brand_id AND biller_id = :biller_id AND state = 'pending'
+          ORDER BY received_at, delivery_id LIMIT :most FOR UPDATE SKIP LOCKED)
+    UPDATE biller_deliveries d SET attempts = d.attempts + 1
+      FROM next
+     WHERE d.brand_id = :brand_id AND d.biller_id = :biller_id AND d.delivery_id = next.delivery_id
+    RETURNING d.delivery_id
+""")
+_READ = text("""
+    SELECT delivery_id, body, received_at < clock_timestamp() - CAST(:patience AS interval) AS overdue
+      FROM biller_deliveries
+     WHERE brand_id = :brand_id AND biller_id = :biller_id AND state = 'pending'
+       AND delivery_id = ANY(CAST(:ids AS text[]))
+     FOR UPDATE SKIP LOCKED
+""")
+_MARK = text("""
+    UPDATE biller_deliveries d
+       SET state = became.state, waits_for = became.waits_for, code = became.code, message = became.message,
+           attempts = CASE WHEN became.state = 'asking' THEN d.attempts ELSE 0 END,
+           next_at = CASE became.state
+               WHEN 'waiting' THEN clock_timestamp() + CASE
+                   WHEN d.received_at < clock_timestamp() - CAST(:patience AS interval) THEN interval '1 day'
+                   ELSE CAST(:patience AS interval) END
+               WHEN 'asking' THEN coalesce(d.next_at, clock_timestamp()) END,
+           adapter = :adapter, translated_at = CASE WHEN became.state = 'translated' THEN clock_timestamp() END
+      FROM json_to_recordset(CAST(:rows AS json))
+           AS became (delivery_id text, state text, waits_for text, code text, message text)
+     WHERE d.brand_id = :brand_id AND d.biller_id = :biller_id AND d.delivery_id = became.delivery_id
+""")
+_WAKE = text("""
+    UPDATE biller_deliveries
+       SET state = 'pending', waits_for = NULL, next_at = NULL, code = NULL, message = NULL, attempts = 0
+     WHERE brand_id = :brand_id AND biller_id = :biller_id AND waits_for = ANY(CAST(:keys AS text[]))
+       AND state IN ('waiting', 'asking', 'unmappable')
+""")
+_RETRY = text("""
+    UPDATE biller_deliveries
+       SET state = 'pending', waits_for = NULL, next_at = NULL, code = NULL, message = NULL, attempts = 0
+     WHERE brand_id = :brand_id AND biller_id = :biller_id AND state = ANY(CAST(:states AS text[]))
+       AND (CAST(:before AS integer) IS NULL OR adapter < :before)
+""")
+_LOOK_AGAIN = text("""
+    UPDATE biller_deliveries SET state = 'pending', waits_for = NULL, next_at = NULL, code = NULL, message = NULL
+     WHERE (brand_id, biller_id, delivery_id) IN (
+           SELECT brand_id, biller_id, delivery_id FROM biller_deliveries
+            WHERE next_at <= clock_timestamp() AND state = 'waiting' LIMIT :most FOR UPDATE SKIP LOCKED)
+""")
+_WITH_PENDING = text("""
+    SELECT b.brand_id, b.biller_id FROM billers b
+     WHERE EXISTS (SELECT FROM biller_deliveries d
+                    WHERE d.brand_id = b.brand_id AND d.biller_id = b.biller_id AND d.state = 'pending'
+                      AND d.received_at < clock_timestamp() - CAST(:older_than AS interval))
+     LIMIT :most
+""")
+_FORGET = text("""
+    DELETE FROM biller_deliveries
+     WHERE state IN ('translated', 'refused') AND received_at < clock_timestamp() - CAST(:kept AS interval)
+""")
+_COUNTS = text("""
+    SELECT biller_id, state, code, CASE WHEN state = 'unmappable' THEN waits_for END AS price,
+           count(*) AS deliveries, min(received_at) AS since, min(message) AS message
+      FROM biller_deliveries
+     WHERE brand_id = :brand_id AND biller_id = ANY(CAST(:biller_ids AS uuid[]))
+       AND state IN ('unmappable', 'waiting', 'asking', 'refused', 'pending')
+     GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 LIMIT 1000
+""")
+
+
+class Delivery(NamedTuple):
+    """A webhook that is to be translated. `overdue`: what it may have waited for has not come for long."""
+
+    delivery_id: str
+    body: bytes
+    overdue: bool
+
+
+class Became(NamedTuple):
+    """What a delivery became."""
+
+    delivery_id: str
+    state: State
+    waits_for: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+def store(
+    connection: Connection,
+    brand_id: UUID,
+    biller_id: UUID,
+    delivery_id: str,
+    body: bytes,
+    refused: Unmappable | None = None,
+) -> bool:
+    """Keep a webhook as it came; False if it is there already. `refused`: why it is kept and never translated."""
+    row = {
+        "brand_id": brand_id,
+        "biller_id": biller_id,
+        "delivery_id": delivery_id,
+        "body": body,
+        "state": "pending" if refused is None else "refused",
+        "code": refused and refused.code,
+        "message": refused and refused.message,
+    }
+    return connection.execute(_STORE, row).rowcount > 0
+
+
+def hold(connection: Connection, biller_id: UUID, *, wait: bool = False) -> bool:
+    """Be the only one who translates a biller's webhooks until the transaction ends. False: somebody else is, and it is
+    not to be waited for."""
+    if wait:
+        connection.execute(_HOLD_WAITING, {"biller_id": biller_id})
+        return True
+    return bool(connection.scalar(_HOLD, {"biller_id": biller_id}))
+
+
+def claim(connection: Connection, brand_id: UUID, biller_id: UUID, *, most: int) -> list[str]:
+    """Count an attempt at the deliveries that have waited longest, whose ids it gives. Commit before the work."""
+    return list(connection.scalars(_CLAIM, {"brand_id": brand_id, "biller_id": biller_id, "most": most}))
+
+
+def read(connection: Connection, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> list[Delivery]:
+    """Those of the deliveries that are still to be translated, locked."""
+    which = {"brand_id": brand_id, "biller_id": biller_id, "ids": list(ids), "patience": PATIENCE}
+    return [Delivery(row.delivery_id, bytes(row.body), row.overdue) for row in connection.execute(_READ, which)]
+
+
+def mark(connection: Connection, brand_id: UUID, biller_id: UUID, became: Sequence[Became], *, adapter: int) -> None:
+    """Note what deliveries became."""
+    if became:
+        rows = as_json([one._asdict() for one in became])
+        which = {"brand_id": brand_id, "biller_id": biller_id, "patience": PATIENCE, "adapter": adapter}
+        connection.execute(_MARK, {**which, "rows": rows})
+
+
+def wake(connection: Connection, brand_id: UUID, biller_id: UUID, keys: Collection[str]) -> int:
+    """Have deliveries translated that wait for any of these objects or prices; how many there are."""
+    if not keys:
+        return 0
+    which = {"brand_id": brand_id, "biller_id": biller_id, "keys": sorted(keys)}
+    return connection.execute(_WAKE, which).rowcount
+
+
+def retry(
+    connection: Connection,
+    brand_id: UUID,
+    biller_id: UUID,
+    states: Sequence[State] = ("unmappable", "waiting"),
+    *,
+    before: int | None = None,
+) -> int:
+    """Have what could not be translated tried again; how many there are. `before`: what an older adapter could not."""
+    which = {"brand_id": brand_id, "biller_id": biller_id, "states": list(states), "before": before}
+    return connection.execute(_RETRY, which).rowcount
+
+
+def look_again(connection: Connection, *, most: int) -> None:
+    """Have deliveries translated that have waited for long: what they wait for may never come."""
+    connection.execute(_LOOK_AGAIN, {"most": most})
+
+
+def with_pending(connection: Connection, *, older_than: str, most: int) -> list[tuple[UUID, UUID]]:
+    """The billers, by brand, whose deliveries have been pending for longer than an interval."""
+    rows = connection.execute(_WITH_PENDING, {"older_than": older_than, "most": most})
+    return [(row.brand_id, row.biller_id) for row in rows]
+
+
+def forget(connection: Connection) -> None:
+    """Delete what was translated or refused long ago."""
+    connection.execute(_FORGET, {"kept": KEPT})
+
+
+def counts(connection: Connection, brand_id: UUID, biller_ids: Sequence[UUID]) -> list[Mapping[str, Any]]:
+    """What is not translated, by biller, state, reason and the price that nobody mapped; how much of it, and since
+    when."""
+    which = {"brand_id": brand_id, "biller_ids": list(biller_ids)}
+    return [dict(row) for row in connection.execute(_COUNTS, which).mappings()]
+
+
+def page(
+    connection: Connection, brand_id: UUID, biller_id: UUID, page: int, per_page: int, *, state: State | None = None
+) -> paging.Rows:
+    """A page of what a biller sent, the latest first. The body is the text as it came."""
+    columns = biller_deliveries.c
+    found = (
+        select(
+            columns.delivery_id.label("id"),
+            columns.received_at,
+            columns.state,
+            columns.waits_for,
+            columns.code,
+            columns.message,
+            columns.body,
+        )
+        .where(columns.brand_id == brand_id, columns.biller_id == biller_id)
+        .order_by(columns.received_at.desc(), columns.delivery_id)
+    )
+    if state is not None:
+        found = found.where(columns.state == state)
+    rows, total = paging.rows_of(connection, found, page, per_page)
+    return [{**row, "body": bytes(row["body"]).decode(errors="replace")} for row in rows], total
+
+
+def became_of(delivery_id: str, wait: Wait | None, unmappable: Unmappable | None) -> Became:
+    """What a delivery became that was looked at: what can't be mapped is said before what is waited for."""
+    if unmappable is not None:
+        return Became(delivery_id, "unmappable", unmappable.key, unmappable.code, unmappable.message)
+    if wait is not None:
+        return Became(delivery_id, "asking" if wait.ask else "waiting", wait.key, "waits", wait.message)
+    return Became(delivery_id, "translated")

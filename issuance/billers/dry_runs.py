@@ -1,0 +1,110 @@
+"""A dry run of reconciling: everything is read first, then told in one transaction that is rolled back."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import IO, Any
+
+from sqlalchemy import Engine, Row, text
+
+from issuance.billers import translation
+from issuance.billers.adapter import Askable, Asked, Json, Listing, Translation
+from issuance.billers.billers import Biller
+from issuance.billers.known import KnownObjects
+from issuance.database import transaction
+from issuance.database.connections import undone
+from issuance.memberships.dry_runs import DryRun
+
+#: How many objects of a dry run are told at once.
+_AT_ONCE = 1000
+
+NOTE = text("""
+    UPDATE reconciliations SET position = :position, next_at = clock_timestamp() + interval '2 minutes'
+     WHERE brand_id = :brand_id AND run_id = :run_id
+""")
+COUNT = text("""
+    WITH counted AS (
+         INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size, finished_at, counts)
+         SELECT :brand_id, :run_id, coalesce(max(batch), 0) + 1, :run_id, :run_id, :size, clock_timestamp(), :counts
+           FROM run_batches WHERE brand_id = :brand_id AND run_id = :run_id)
+    UPDATE runs SET total = total + :size WHERE brand_id = :brand_id AND run_id = :run_id
+""")
+RESULT = text("""
+    UPDATE reconciliations SET result = :result, error = :error WHERE brand_id = :brand_id AND run_id = :run_id
+""")
+
+
+def told_of(
+    adapter: Askable, listing: Listing, page: Sequence[Json], known: KnownObjects, since: datetime | None
+) -> list[Translation]:
+    """What the objects of a page tell."""
+    known.load({needed for body in page for needed in adapter.needs(body)})
+    return [adapter.reconcile(listing.name, body, known, since) for body in page]
+
+
+def work(
+    engine: Engine, biller: Biller, adapter: Askable, asked: Asked, claimed: Row[Any], ids: dict[str, Any]
+) -> None:
+    """Say what would come of it. Nothing is open while the biller is asked."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
+        for listing in adapter.listings(claimed.since):
+            for page in asked.pages(listing.path, listing.parameters):
+                spool.writelines(json.dumps([listing.name, body]) + "\n" for body in page)
+                with transaction(engine, biller.brand_id) as connection:
+                    connection.execute(NOTE, {**ids, "position": "{}"})
+        answers: dict[str, Json] = {}
+        while keys := _paper(engine, biller, adapter, claimed, ids, spool, answers):
+            answers |= {key: adapter.ask(asked, key) for key in sorted(keys)}
+
+
+def _paper(
+    engine: Engine,
+    biller: Biller,
+    adapter: Askable,
+    claimed: Row[Any],
+    ids: dict[str, Any],
+    spool: IO[str],
+    answers: dict[str, Json],
+) -> set[str]:
+    """Tell all of it in a transaction that is undone; what has to be asked for before it can be said what comes of
+    it."""
+    wanted: set[str] = set()
+    by_name = {listing.name: listing for listing in adapter.listings(claimed.since)}
+    size, unmapped = 0, set()
+    with undone(engine, biller.brand_id) as connection:
+        dry_run = DryRun(connection, biller.brand_id)
+        known = KnownObjects(connection, biller)
+        told = [adapter.learn(key, answer, known) for key, answer in sorted(answers.items())]
+        translation.tell(connection, biller, adapter, told, dry_run.take)
+        for name, page in _spooled(spool):
+            told = told_of(adapter, by_name[name], page, known, claimed.since)
+            translation.tell(connection, biller, adapter, told, dry_run.take)
+            wanted |= {found.wait.key for found in told if found.wait is not None and found.wait.ask}
+            unmapped |= {
+                found.unmappable.key for found in told if found.unmappable is not None and found.unmappable.key
+            }
+            size += len(page)
+        if wanted - answers.keys():
+            return wanted - answers.keys()
+        result = {**dry_run.result(), "facts": sum(dry_run.accepted.values()), "unmapped": sorted(unmapped)}
+    counts = {**result["reasons"], "issued": sum(row["now"] for row in result["credits"])}
+    with transaction(engine, biller.brand_id) as connection:
+        connection.execute(COUNT, {**ids, "size": size, "counts": json.dumps({k: n for k, n in counts.items() if n})})
+        connection.execute(RESULT, {**ids, "result": json.dumps(result, default=str), "error": None})
+    return set()
+
+
+def _spooled(spool: IO[str]) -> Iterator[tuple[str, list[Json]]]:
+    """What was read, in runs of one listing."""
+    spool.seek(0)
+    name, page = "", list[Json]()
+    for line in spool:
+        listing, body = json.loads(line)
+        if page and (listing != name or len(page) >= _AT_ONCE):
+            yield name, page
+            page = []
+        name = listing
+        page.append(body)
+    if page:
+        yield name, page

@@ -1,0 +1,86 @@
+"""What is known of a biller's objects, while its webhooks are translated: read once, written once."""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, text
+
+from issuance.billers.adapter import Price
+from issuance.billers.billers import Biller, price_map
+from issuance.engine.rows import as_json
+from issuance.tenancy import clock as clocks
+
+_READ = text("""
+    SELECT object_id, data FROM biller_objects
+     WHERE brand_id = :brand_id AND biller_id = :biller_id AND object_id = ANY(CAST(:ids AS text[]))
+""")
+_WRITE = text("""
+    INSERT INTO biller_objects (brand_id, biller_id, object_id, data)
+    SELECT :brand_id, :biller_id, new.object_id, new.data
+      FROM json_to_recordset(CAST(:rows AS json)) AS new (object_id text, data jsonb)
+    ON CONFLICT ON CONSTRAINT biller_objects_pkey DO UPDATE SET data = excluded.data
+""")
+
+
+class KnownObjects:
+    """An adapter's `Known`, in one transaction. Objects are loaded when they are asked for, or ahead of it."""
+
+    def __init__(self, connection: Connection, biller: Biller) -> None:
+        self._connection = connection
+        self._key = {"brand_id": biller.brand_id, "biller_id": biller.biller_id}
+        self._objects: dict[str, dict[str, Any]] = {}
+        self._before: dict[str, str] = {}
+        self._prices: dict[str, Price] = price_map(connection, biller.brand_id, biller.biller_id)
+        clock = clocks.read(connection, biller.brand_id)
+        self._zone, self._now = clock.zone, clock.now
+        self.biller = biller
+        #: Whether it can be asked; not where the caller is the one who asks.
+        self.can_ask = biller.sealed_api_key is not None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return self._zone
+
+    @property
+    def now(self) -> datetime:
+        return self._now
+
+    def load(self, object_ids: Iterable[str]) -> None:
+        """Read objects that will be asked for, in one statement."""
+        ids = sorted(set(object_ids) - self._objects.keys())
+        if not ids:
+            return
+        found = {row.object_id: row.data for row in self._connection.execute(_READ, {**self._key, "ids": ids})}
+        for object_id in ids:
+            data = found.get(object_id, {})
+            self._objects[object_id] = data
+            self._before[object_id] = _text(data)
+
+    def get(self, object_id: str) -> dict[str, Any]:
+        """What is noted of an object, to be read and changed in place."""
+        if object_id not in self._objects:
+            self.load([object_id])
+        return self._objects[object_id]
+
+    def price(self, *names: str | None) -> Price | None:
+        """What a price is mapped to, by the first of its names that is."""
+        return next((self._prices[name] for name in names if name is not None and name in self._prices), None)
+
+    def write(self) -> None:
+        """Write what was changed."""
+        changed = {
+            object_id: data
+            for object_id, data in sorted(self._objects.items())
+            if _text(data) != self._before[object_id]
+        }
+        if changed:
+            rows = [{"object_id": object_id, "data": data} for object_id, data in changed.items()]
+            self._connection.execute(_WRITE, {**self._key, "rows": as_json(rows)})
+            self._before.update({object_id: _text(data) for object_id, data in changed.items()})
+
+
+def _text(data: dict[str, Any]) -> str:
+    return json.dumps(data, sort_keys=True)

@@ -1,0 +1,45 @@
+"""Receiving: a webhook's signature is checked, and it is kept as it came. Nothing else keeps the biller waiting."""
+
+import hashlib
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from issuance.billers import billers, deliveries
+from issuance.billers.adapter import NotReadable, Unmappable
+from issuance.billers.adapters import adapter_of
+from issuance.billers.billers import Biller
+from issuance.database import transaction
+from issuance.errors import NotFound
+
+_WRONG_MODE = {
+    True: Unmappable("wrong_mode", "this is of live mode, and the brand is a sandbox"),
+    False: Unmappable("wrong_mode", "this is of test mode, and the brand is live"),
+}
+
+
+def receive(
+    engine: Engine, looks: Engine, kind: str, biller_id: UUID, body: bytes, headers: Mapping[str, str]
+) -> Biller:
+    """Keep a webhook as it came; a double is one that is kept already. Headers are named in lower case.
+
+    Raises NotFound, BadSignature. Call `hints.translate` after it.
+    """
+    with looks.connect() as connection:
+        biller = billers.find(connection, biller_id, kind)
+    if biller is None:
+        raise NotFound("There is no such biller.")
+    adapter = adapter_of(biller)
+    adapter.verify(body, headers, biller.secrets)
+    refused: Unmappable | None = None
+    try:
+        notice = adapter.parse(body)
+        delivery_id = notice.delivery_id
+        if notice.live is not None and notice.live is biller.sandbox:
+            refused = _WRONG_MODE[notice.live]
+    except NotReadable as refusal:
+        delivery_id, refused = f"sha256:{hashlib.sha256(body).hexdigest()}", Unmappable(refusal.code, str(refusal))
+    with transaction(engine, biller.brand_id) as connection:
+        deliveries.store(connection, biller.brand_id, biller_id, delivery_id, body, refused)
+    return biller

@@ -1,0 +1,233 @@
+"""Reconciling: a biller is asked how its objects stand, and what its webhooks did not tell is told (INTERFACE 7).
+
+It is a run of the kind `reconcile`. One process at a time works on it, page by page, and each page is told in a
+transaction of its own that notes how far it came, so that a run whose process died goes on from there. A dry run reads
+everything first, and then tells it in one transaction that is rolled back.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row, text
+from uuid_utils.compat import uuid7
+
+from issuance import audit
+from issuance.billers import asking, billers, deliveries, dry_runs, translation
+from issuance.billers.adapter import Askable, Asked, CanNotBeAsked, Json, Listing
+from issuance.billers.adapters import adapter_of
+from issuance.billers.billers import Biller
+from issuance.billers.dry_runs import COUNT, NOTE, RESULT, told_of
+from issuance.billers.known import KnownObjects
+from issuance.database import transaction
+from issuance.engine import runs
+from issuance.errors import Conflict, Invalid
+from issuance.log import logger
+
+Settle = Callable[[list[UUID]], None]
+
+_START = text("""
+    WITH run AS (
+         INSERT INTO runs (brand_id, run_id, kind, dry_run) VALUES (:brand_id, :run_id, 'reconcile', :dry_run))
+    INSERT INTO reconciliations (brand_id, run_id, biller_id, since)
+    VALUES (:brand_id, :run_id, :biller_id, :since)
+""")
+_SINCE = text("""
+    SELECT coalesce(reconciled_at, created_at) FROM billers WHERE brand_id = :brand_id AND biller_id = :biller_id
+""")
+# Whoever works on it holds it for a while, and again with each page.
+_CLAIM = text("""
+    UPDATE reconciliations c SET next_at = clock_timestamp() + interval '2 minutes'
+      FROM runs r
+     WHERE c.brand_id = :brand_id AND c.run_id = :run_id AND c.next_at <= clock_timestamp()
+       AND (r.brand_id, r.run_id) = (c.brand_id, c.run_id) AND r.state IN ('planned', 'running')
+    RETURNING c.biller_id, c.since, c.position, r.dry_run, r.created_at
+""")
+_RUNNING = text("""
+    UPDATE runs SET state = 'running', started_at = coalesce(started_at, clock_timestamp())
+     WHERE brand_id = :brand_id AND run_id = :run_id AND state IN ('planned', 'running')
+""")
+_FINISH = text("""
+    UPDATE runs SET state = :state, finished_at = clock_timestamp()
+     WHERE brand_id = :brand_id AND run_id = :run_id AND state IN ('planned', 'running')
+""")
+_LOOKED = text("""
+    UPDATE billers SET reconciled_at = greatest(reconciled_at, :at)
+     WHERE brand_id = :brand_id AND biller_id = :biller_id
+""")
+_READ = text("""
+    SELECT c.biller_id, c.since, c.result, c.error FROM reconciliations c
+     WHERE c.brand_id = :brand_id AND c.run_id = :run_id
+""")
+_STALLED = text("""
+    SELECT c.brand_id, c.biller_id, c.run_id FROM reconciliations c JOIN runs r USING (brand_id, run_id)
+     WHERE r.finished_at IS NULL AND r.state IN ('planned', 'running') AND c.next_at <= clock_timestamp() LIMIT :most
+""")
+# Between one and five in the night of the brand, or when a night was missed.
+_NIGHTLY = text("""
+    SELECT b.brand_id, b.biller_id FROM billers b JOIN brands USING (brand_id)
+     WHERE b.api_key IS NOT NULL
+       AND coalesce(b.reconciled_at, b.created_at) < clock_timestamp() - CASE
+           WHEN extract(hour FROM clock_timestamp() AT TIME ZONE brands.timezone) BETWEEN 1 AND 4
+           THEN interval '12 hours' ELSE interval '36 hours' END
+       AND NOT EXISTS (SELECT FROM reconciliations c JOIN runs r USING (brand_id, run_id)
+                        WHERE c.brand_id = b.brand_id AND c.biller_id = b.biller_id
+                          AND (r.finished_at IS NULL OR r.created_at > clock_timestamp() - interval '6 hours'))
+     LIMIT :most
+""")
+
+
+def start(
+    connection: Connection,
+    brand_id: UUID,
+    biller_id: UUID,
+    *,
+    since: datetime | None = None,
+    everything: bool = False,
+    dry_run: bool = False,
+    nightly: bool = False,
+) -> UUID:
+    """Accept a run that reconciles a biller, whose id it gives: what was made since an instant, or since the last time,
+    or from the beginning. Raises NotFound, Invalid, Conflict."""
+    biller = billers.get(connection, brand_id, biller_id)
+    if since is not None and everything:
+        raise Invalid(fields={"since": "says nothing where all is reconciled"})
+    if biller.sealed_api_key is None or not isinstance(adapter_of(biller), Askable):
+        raise Conflict("This biller can not be asked: it was plugged in without an API key.")
+    if since is None and not everything:
+        since = connection.scalar(_SINCE, {"brand_id": brand_id, "biller_id": biller_id})
+    run_id = uuid7()
+    which = {"brand_id": brand_id, "biller_id": biller_id, "run_id": run_id}
+    connection.execute(_START, {**which, "since": since, "dry_run": dry_run})
+    if not nightly:
+        said = {"kind": "reconcile", "biller_id": biller_id, "since": since, "dry_run": dry_run}
+        audit.write(connection, brand_id, "run.created", run_id, after=said)
+    return run_id
+
+
+def read(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:
+    """A run that reconciles: since when, what stopped it, and of a dry run what would come of it. Raises NotFound."""
+    run = runs.read(connection, brand_id, run_id)
+    row = connection.execute(_READ, {"brand_id": brand_id, "run_id": run_id}).mappings().one_or_none()
+    return {**run, **(dict(row) if row is not None else {})}
+
+
+def stalled(connection: Connection, *, most: int) -> list[tuple[UUID, UUID, UUID]]:
+    """Runs, with their brand and biller, that nobody works on."""
+    return [(row.brand_id, row.biller_id, row.run_id) for row in connection.execute(_STALLED, {"most": most})]
+
+
+def plan_nightly(connection: Connection, *, most: int) -> int:
+    """Start a run for each biller whose night has come; how many there are."""
+    due = connection.execute(_NIGHTLY, {"most": most}).all()
+    for row in due:
+        start(connection, row.brand_id, row.biller_id, nightly=True)
+    return len(due)
+
+
+def work(engine: Engine, brand_id: UUID, run_id: UUID, settle: Settle) -> None:
+    """Work on a run until it is done, paused, or the biller does not answer, which ends it. Nothing where somebody else
+    works on it. `settle` is told the memberships that something was told of, after each commit."""
+    ids = {"brand_id": brand_id, "run_id": run_id}
+    with transaction(engine, brand_id) as connection:
+        claimed = connection.execute(_CLAIM, ids).one_or_none()
+        if claimed is None:
+            return
+        connection.execute(_RUNNING, ids)
+        biller = billers.get(connection, brand_id, claimed.biller_id)
+    adapter, api_key = adapter_of(biller), biller.api_key
+    assert isinstance(adapter, Askable), "`start` saw to it"
+    assert api_key is not None, "`start` saw to it"
+    try:
+        with adapter.api(api_key) as asked:
+            if claimed.dry_run:
+                dry_runs.work(engine, biller, adapter, asked, claimed, ids)
+            elif not _Reconciliation(engine, biller, adapter, asked, claimed, ids, settle).work():
+                return
+    except CanNotBeAsked as refusal:
+        logger.warning("biller_not_reconciled", brand=str(brand_id), run=str(run_id), error=str(refusal))
+        with transaction(engine, brand_id) as connection:
+            connection.execute(RESULT, {**ids, "result": None, "error": f"The biller can not be asked: {refusal}."})
+            connection.execute(_FINISH, {**ids, "state": "cancelled"})
+        return
+    with transaction(engine, brand_id) as connection:
+        if connection.execute(_FINISH, {**ids, "state": "finished"}).rowcount and not claimed.dry_run:
+            at = {"brand_id": brand_id, "biller_id": biller.biller_id, "at": claimed.created_at}
+            connection.execute(_LOOKED, at)
+
+
+class _Reconciliation:
+    """A run that tells what it finds."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        biller: Biller,
+        adapter: Askable,
+        asked: Asked,
+        claimed: Row[Any],
+        ids: dict[str, Any],
+        settle: Settle,
+    ) -> None:
+        self._engine, self._biller, self._adapter, self._asked = engine, biller, adapter, asked
+        self._since: datetime | None = claimed.since
+        self._ids, self._settle = ids, settle
+        self._position: dict[str, Any] = claimed.position
+
+    def work(self) -> bool:
+        """Go through all listings; False if the run is no longer to be worked on."""
+        for listing in self._adapter.listings(self._since):
+            self._translate()
+            if self._position.get(listing.name) == "done" or self._passes(listing):
+                continue
+            after = self._position.get(listing.name)
+            for page in self._asked.pages(listing.path, listing.parameters, after):
+                if not self._tell(listing, page, page[-1]["id"]):
+                    return False
+            if not self._tell(listing, [], "done"):
+                return False
+        return True
+
+    def _translate(self) -> None:
+        """What webhooks say comes first: they know when things happened."""
+        while (done := translation.translate(self._engine, self._biller.brand_id, self._biller.biller_id)).deliveries:
+            self._settle(done.membership_ids)
+
+    def _passes(self, listing: Listing) -> bool:
+        return listing.after_sign_ups and not self._position.get("signed_up")
+
+    def _tell(self, listing: Listing, page: Sequence[Json], position: str) -> bool:
+        keys = self._told(listing, page, position)
+        if keys is None:
+            return False
+        if keys:
+            # What the page itself does not say, such as whose a customer is; then the page once more.
+            answers = {key: self._adapter.ask(self._asked, key) for key in sorted(keys)}
+            learnt = asking.learn(self._engine, self._biller, answers)
+            self._settle(learnt.membership_ids)
+            self._translate()
+            return self._told(listing, page, position, again=True) is not None
+        return True
+
+    def _told(self, listing: Listing, page: Sequence[Json], position: str, *, again: bool = False) -> set[str] | None:
+        """Tell a page; what has to be asked for, None if the run is no longer to be worked on."""
+        with transaction(self._engine, self._biller.brand_id) as connection:
+            if connection.execute(_RUNNING, self._ids).rowcount == 0:
+                return None
+            deliveries.hold(connection, self._biller.biller_id, wait=True)
+            known = KnownObjects(connection, self._biller)
+            told = told_of(self._adapter, listing, page, known, self._since)
+            _, membership_ids = translation.tell(connection, self._biller, self._adapter, told)
+            known.write()
+            woken = {key for found in told for key in found.wakes}
+            deliveries.wake(connection, self._biller.brand_id, self._biller.biller_id, woken)
+            self._position[listing.name] = position
+            if any(found.refs for found in told):
+                self._position["signed_up"] = True
+            connection.execute(NOTE, {**self._ids, "position": json.dumps(self._position)})
+            if page and not again:
+                connection.execute(COUNT, {**self._ids, "size": len(page), "counts": "{}"})
+        self._settle(membership_ids)
+        return {found.wait.key for found in told if found.wait is not None and found.wait.ask}

@@ -1,0 +1,1 @@
+"""Stripe: its webhooks, and its API (docs/stripe.md has what it says → which fact)."""

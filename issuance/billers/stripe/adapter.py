@@ -1,0 +1,103 @@
+"""Stripe as an adapter: which of its webhooks tells what."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from issuance.billers.adapter import Asked, Json, Known, Listing, Notice, NotReadable, Translation
+from issuance.billers.stripe import asking, invoices, payloads, payments, reconciling, signatures, subscriptions, told
+from issuance.billers.stripe.client import StripeApi
+from issuance.billers.stripe.payloads import id_of, part, stamp_of
+from issuance.billing.cloud_events import Refused, read_json
+from issuance.settings import OwnSettings, read
+
+#: The order of events of one second: as things live.
+_LIFE_CYCLE = (
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.resumed",
+    "customer.subscription.paused",
+    "invoice.created",
+    "invoice.finalized",
+    "invoice.payment_failed",
+    "invoice.payment_succeeded",
+    "invoice.paid",
+)
+
+
+class Stripe:
+    """Stripe's webhooks, in every API version's shape."""
+
+    kind = "stripe"
+    source = told.SOURCE
+    version = 1
+
+    def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[bytes]) -> None:
+        """See that Stripe signed this within the last 300 s. Raises BadSignature."""
+        signatures.verify(body, headers, secrets)
+
+    def parse(self, body: bytes) -> Notice:
+        """Read an event of Stripe's. Raises NotReadable."""
+        try:
+            event = read_json(body)
+        except Refused as refusal:
+            raise NotReadable(refusal.message) from None
+        if not isinstance(event, dict):
+            raise NotReadable("this is no event of Stripe's")
+        event_id, kind, created = event.get("id"), event.get("type"), stamp_of(event.get("created"))
+        live, about = event.get("livemode"), part(event, "data", "object")
+        if not (isinstance(event_id, str) and 0 < len(event_id) <= 200 and isinstance(kind, str) and id_of(about)):
+            raise NotReadable("this is no event of Stripe's: it has an id, a type and an object")
+        try:
+            at = datetime.fromtimestamp(created if created is not None else 0, UTC)
+        except (OverflowError, ValueError, OSError):
+            raise NotReadable("its `created` is no instant") from None
+        rank = _LIFE_CYCLE.index(kind) if kind in _LIFE_CYCLE else len(_LIFE_CYCLE)
+        mode = live if isinstance(live, bool) else None
+        return Notice(event_id, kind, at, rank, mode, event, self.needs(about))
+
+    def needs(self, about: Json) -> frozenset[str]:
+        """The ids of the objects that translating an event about this one looks up."""
+        found = {id_of(about), payloads.subscription_of(about), id_of(about.get("customer"))}
+        found |= {id_of(about.get(name)) for name in ("invoice", "charge", "payment_intent")}
+        found |= payloads.payments_of(about) | payloads.payments_named(about)
+        return frozenset(name for name in found if name)
+
+    def translate(self, notice: Notice, known: Known, *, patient: bool) -> Translation:
+        """The facts that an event tells; none of what is not about memberships."""
+        kind, _, verb = notice.kind.rpartition(".")
+        match kind:
+            case "customer.subscription":
+                return subscriptions.translate(notice, known, patient=patient)
+            case "invoice" if verb not in ("upcoming", "deleted"):
+                return invoices.translate(notice, known, patient=patient)
+            case "invoice_payment":
+                return payments.translate_link(notice, known)
+            case "charge" if verb == "refunded":
+                return payments.translate_charge(notice, known, patient=patient)
+            case "charge":
+                return payments.translate_other(notice, known)
+            case "charge.refund" | "refund":
+                return payments.translate_refund(notice, known, patient=patient)
+            case "charge.dispute":
+                return payments.translate_dispute(notice, known, patient=patient)
+        return Translation()
+
+    def api(self, key: str) -> StripeApi:
+        """The way to Stripe's API with a key."""
+        return StripeApi(read(OwnSettings).stripe_api_base, key)
+
+    def ask(self, asked: Asked, key: str) -> Json:
+        """What Stripe says of an object. Raises CanNotBeAsked."""
+        return asking.ask(asked, key)
+
+    def learn(self, key: str, answer: Json, known: Known) -> Translation:
+        """Note what Stripe said of an object, and tell what comes of it."""
+        return asking.learn(key, answer, known)
+
+    def listings(self, since: datetime | None) -> Sequence[Listing]:
+        """Invoices, subscriptions, refunds and disputes."""
+        return reconciling.listings(since)
+
+    def reconcile(self, listing: str, body: Json, known: Known, since: datetime | None) -> Translation:
+        """What an object tells, as it is now, that was not told."""
+        return reconciling.reconcile(listing, body, known, since)

@@ -1,0 +1,98 @@
+"""The way to Stripe's API: asked politely, tried again where it says so, and never with an answer that is half read."""
+
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from issuance.billers.adapter import CanNotBeAsked, Json
+
+#: Requests a second at most: a quarter of what Stripe allows in test mode leaves room for everybody else.
+MOST_A_SECOND = 20
+#: How often a request is tried, how long an answer may take, and how long is rested between tries (seconds).
+TRIES, PATIENCE, LONGEST_REST = 5, 20.0, 20.0
+#: How many objects a page has: as many as Stripe gives.
+PAGE = 100
+
+
+class StripeApi:
+    """Stripe's API with one key. A context manager; not for several threads."""
+
+    def __init__(self, base: str, key: str) -> None:
+        headers = {"authorization": f"Bearer {key}", "user-agent": "Issuance"}
+        self._client = httpx.Client(base_url=base, headers=headers, timeout=PATIENCE, follow_redirects=False)
+        self._next_at = 0.0
+
+    def __enter__(self) -> "StripeApi":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._client.close()
+
+    def get(self, path: str, parameters: Mapping[str, str | int] | None = None) -> Json | None:
+        """The answer; None where there is no such thing. Raises CanNotBeAsked."""
+        why = "it does not answer"
+        for attempt in range(TRIES):
+            self._wait_for_turn()
+            rest = min(0.5 * 2**attempt, LONGEST_REST)
+            try:
+                answer = self._client.get(path, params=dict(parameters or {}))
+            except httpx.HTTPError as error:
+                why = f"it does not answer ({type(error).__name__})"
+            else:
+                if answer.status_code == 404:
+                    return None
+                if answer.status_code != 429 and answer.status_code < 500:
+                    return _read(answer)
+                why = f"it answers {answer.status_code}"
+                rest = _rest(answer, rest)
+            if attempt + 1 < TRIES:
+                time.sleep(rest)
+        raise CanNotBeAsked(why)
+
+    def pages(self, path: str, parameters: Mapping[str, str | int], after: str | None = None) -> Iterator[list[Json]]:
+        """The pages of a list, after an object that was read before. Raises CanNotBeAsked."""
+        while True:
+            position = {"starting_after": after} if after is not None else {}
+            answer = self.get(path, {"limit": PAGE, **parameters, **position})
+            data = answer.get("data") if answer is not None else None
+            if not isinstance(data, list):
+                return
+            page: list[Json] = [one for one in data if isinstance(one, dict) and isinstance(one.get("id"), str)]
+            if page:
+                yield page
+            if answer is None or answer.get("has_more") is not True or not page or page[-1]["id"] == after:
+                return
+            after = page[-1]["id"]
+
+    def _wait_for_turn(self) -> None:
+        now = time.monotonic()
+        if now < self._next_at:
+            time.sleep(self._next_at - now)
+        self._next_at = max(now, self._next_at) + 1 / MOST_A_SECOND
+
+
+def path_of(kind: str, object_id: str) -> str:
+    """The address of an object."""
+    return f"/v1/{kind}/{quote(object_id, safe='')}"
+
+
+def _read(answer: httpx.Response) -> Json:
+    try:
+        body: Any = answer.json()
+    except ValueError:
+        body = None
+    if answer.status_code == 200 and isinstance(body, dict):
+        return body
+    # Stripe's own words may quote what was sent.
+    raise CanNotBeAsked(f"it answers {answer.status_code}")
+
+
+def _rest(answer: httpx.Response, rest: float) -> float:
+    try:
+        return min(max(float(answer.headers.get("retry-after", rest)), 0.0), LONGEST_REST)
+    except ValueError:
+        return rest

@@ -1,0 +1,92 @@
+"""Stripe's instants as dates of a membership: in the brand's zone, snapped to the membership's boundaries.
+
+Stripe keeps the UTC time of an anchor for ever, so that its local date changes with daylight saving: an anchor of
+22:30Z is another date in summer. The periods of a membership keep their dates, and April's money must pay April.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from issuance.billers.stripe.payloads import instant
+from issuance.deciding.calendar import Calendar, Move, add, day_of
+from issuance.deciding.frequency import BillingFrequency
+
+_DAY = 86_400
+#: How far an instant's time of day may be from an anchor's to count as one of its turns, in seconds: clock changes.
+_SAME_TIME = 2 * 3600 + 60
+_ONE_DAY = timedelta(days=1)
+
+
+class Dates(NamedTuple):
+    """When a membership is billed, as it was told: the calendar, and the times of day at which Stripe bills it."""
+
+    calendar: Calendar
+    times: tuple[int, ...]
+
+    def of(self, stamp: int) -> date:
+        """The date of one of Stripe's instants: the boundary next to it, where it is a turn of an anchor."""
+        day = day_of(instant(stamp), self.calendar.zone)
+        if not any(_apart(stamp, time) <= _SAME_TIME for time in self.times):
+            return day
+        nearest = self.calendar.nearest_boundary(day) if day > self.calendar.starts_on else self.calendar.starts_on
+        return nearest if abs(nearest - day) <= _ONE_DAY else day
+
+
+def dates_of(item: Mapping[str, Any], zone: ZoneInfo) -> Dates:
+    """The dates of an item that has signed up, by what is noted of it."""
+    moves = tuple((at, anchor, frequency) for at, anchor, frequency, _ in sorted(item["moves"]))
+    times = (item["time"], *(time for *_, time in item["moves"]))
+    _, starts, anchor = item["start"]
+    return Dates(_calendar(zone, starts, anchor, item["frequency"], moves), times)
+
+
+@lru_cache(maxsize=16384)
+def _calendar(
+    zone: ZoneInfo, starts: str, anchor: str, frequency: str, moves: tuple[tuple[int, str, str], ...]
+) -> Calendar:
+    return Calendar(
+        zone,
+        date.fromisoformat(starts),
+        date.fromisoformat(anchor),
+        BillingFrequency.parse(frequency).interval,
+        tuple(
+            Move(instant(at), date.fromisoformat(day), BillingFrequency.parse(every).interval)
+            for at, day, every in moves
+        ),
+    )
+
+
+def time_of_day(stamp: int) -> int:
+    """The seconds since midnight, UTC."""
+    return stamp % _DAY
+
+
+def _apart(stamp: int, time: int) -> int:
+    apart = abs(time_of_day(stamp) - time)
+    return min(apart, _DAY - apart)
+
+
+def first_anchor(starts_on: date, anchor: date, frequency: str) -> date:
+    """The first turn of an anchor that is not before the start."""
+    return next(day for day in _turns(anchor, frequency, starts_on) if day >= starts_on)
+
+
+def _turns(anchor: date, frequency: str, first: date) -> Iterator[date]:
+    interval = BillingFrequency.parse(frequency).interval
+    step = max(int((first - anchor).days / interval.mean_days) - 2, 0)
+    while True:
+        yield add(anchor, interval, step)
+        step += 1
+
+
+def is_within_a_period(starts_on: date, anchor: date, frequency: str) -> bool:
+    """Whether an anchor lies in the first period: there Stripe lets one choose it."""
+    return anchor <= add(starts_on, BillingFrequency.parse(frequency).interval, 1) + timedelta(days=3)
+
+
+def seconds(moment: datetime) -> int:
+    """An instant as Stripe's seconds."""
+    return int(moment.astimezone(UTC).timestamp())

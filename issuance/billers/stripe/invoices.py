@@ -1,0 +1,209 @@
+"""What invoices tell: a charge for each item of a subscription whose period a line pays for.
+
+Only lines count that are no proration and whose price is mapped; what they pay for is their own period, never the
+invoice's. A charge is an invoice and an item. What is noted of an invoice: its `subscription`, and of each item the
+period `lines` pay for; `amount`, what was due; `made`, when; and the last `state` that was told of it.
+"""
+
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from issuance.billers.adapter import Json, Known, Notice, Translation, Wait
+from issuance.billers.stripe import payloads, signing_up, told
+from issuance.billers.stripe.dates import dates_of
+from issuance.billers.stripe.payloads import Line, id_of, part, stamp_of
+from issuance.billers.stripe.signing_up import Record
+from issuance.billers.stripe.subscriptions import moment_of
+
+FAILED = "invoice.payment_failed"
+#: What an invoice's status says of its charges, and which of its own instants says when.
+_STATES = {
+    "open": ("initiated", "finalized_at"),
+    "paid": ("succeeded", "paid_at"),
+    "void": ("skipped", "voided_at"),
+    "uncollectible": ("skipped", "marked_uncollectible_at"),
+}
+
+
+#: The states of money that was collected, and how many of its invoices an item's note has.
+_COLLECTED, _COLLECTED_KEPT = frozenset({"initiated", "succeeded"}), 36
+
+
+class Charge(NamedTuple):
+    """One charge of an invoice: whose it is, and the dates that it pays for."""
+
+    item: str
+    membership_id: UUID
+    charge_id: str
+    period_start: str
+    period_end: str
+
+
+def translate(notice: Notice, known: Known, *, patient: bool) -> Translation:
+    """The facts that one event of an invoice tells."""
+    invoice = part(notice.body, "data", "object")
+    found = Translation()
+    at = moment_of(notice, invoice)
+    charges = charges_of(invoice, at, known, found, patient=patient)
+    note = known.get(str(invoice["id"]))
+    if subscription_id := note.get("subscription"):
+        known.get(subscription_id)["named"] = True  # a webhook named it: reconciling may sign it up
+    if notice.kind == FAILED:
+        # Each attempt is a fact of its own; one that fails before another has paid takes nothing back.
+        tell(found, charges, note, "failed", at, f"failed/{notice.delivery_id}", known=known)
+    elif (state := state_of(invoice)) is not None:
+        tell(found, charges, note, state, _when(invoice, at), state, known=known)
+    return found
+
+
+def state_of(invoice: Json) -> str | None:
+    """Where an invoice's status leaves its charges; None: nothing was asked of anybody yet. An invoice that is sent,
+    and paid by the customer when they like, is initiated by nobody."""
+    state, _ = _STATES.get(str(invoice.get("status")), (None, ""))
+    return None if state == "initiated" and invoice.get("collection_method") == "send_invoice" else state
+
+
+def said_at(invoice: Json) -> int | None:
+    """When an invoice says that it came to its status; None: it does not say, or what can't be."""
+    _, name = _STATES[str(invoice.get("status"))]
+    said, made = stamp_of(part(invoice, "status_transitions").get(name)), stamp_of(invoice.get("created"))
+    return said if said is not None and said >= (made or 0) else None
+
+
+def _when(invoice: Json, at: int) -> int:
+    """When an invoice came to its status, by its own word where that can be."""
+    said = said_at(invoice)
+    return at if said is None or (said > at and invoice.get("test_clock") is None) else said
+
+
+def tell(
+    found: Translation,
+    charges: list[Charge],
+    note: dict[str, Any],
+    state: str,
+    at: int,
+    name: str,
+    *,
+    known: Known,
+    of_payment: bool = False,
+    **more: Any,
+) -> None:
+    """Tell a state of each of an invoice's charges. `of_payment`: not the invoice, a refund or a dispute says so."""
+    for charge in charges:
+        if state in _COLLECTED and not of_payment and note.get("made") is not None:
+            _note_collected(known.get(note["subscription"])["items"][charge.item], note["made"])
+        found.events.append(
+            told.event(
+                f"{charge.charge_id}/{name}",
+                f"charge.{state}",
+                at,
+                charge.membership_id,
+                charge_id=charge.charge_id,
+                period_start=charge.period_start,
+                period_end=charge.period_end,
+                **{**({"amount": note["amount"]} if note.get("amount") else {}), **more},
+            )
+        )
+    # Refunds and disputes stand beside the invoice's own status.
+    if charges and not of_payment and note.get("state", ["", 0])[1] <= at:
+        note["state"] = [state, at]
+
+
+def _note_collected(item: dict[str, Any], made: int) -> None:
+    """Note when invoices were made that were collected: a pause was over by then."""
+    item["collected"] = sorted({made, *item.get("collected", [])})[-_COLLECTED_KEPT:]
+
+
+def charges_of(invoice: Json, at: int, known: Known, found: Translation, *, patient: bool) -> list[Charge]:
+    """The charges that an invoice is, as it was at an instant, with its note made: of items that have signed up. What
+    is missing for the others is said in `found`."""
+    invoice_id = str(invoice["id"])
+    note = known.get(invoice_id)
+    subscription_id = payloads.subscription_of(invoice)
+    note["known"] = True
+    for payment in payloads.payments_of(invoice):
+        known.get(payment)["invoice"] = invoice_id
+        found.wakes.add(payment)
+    found.wakes.add(invoice_id)
+    if subscription_id is None:
+        return []  # it is no membership's
+    note["subscription"] = subscription_id
+    if at >= note.get("heard", at):
+        _note(note, invoice, at)
+    return _charges(invoice_id, note, known, found, patient=patient)
+
+
+def _note(note: dict[str, Any], invoice: Json, at: int) -> None:
+    note["heard"] = at
+    if invoice.get("status") != "draft" and (due := stamp_of(invoice.get("amount_due"))):
+        note["amount"] = due
+    note["made"] = stamp_of(invoice.get("created"))
+    note["clock"] = id_of(invoice.get("test_clock"))
+    lines = list(payloads.lines_of(invoice))
+    note["lines"] = [list(line) for line in lines if not line.proration]
+    note["changes"] = [[line.item, line.price, line.start] for line in lines if line.item and line.price]
+
+
+def charges_noted(invoice_id: str, known: Known, found: Translation, *, patient: bool) -> list[Charge]:
+    """The charges of an invoice that was told of before."""
+    note = known.get(invoice_id)
+    return _charges(invoice_id, note, known, found, patient=patient) if note.get("subscription") else []
+
+
+def _charges(invoice_id: str, note: dict[str, Any], known: Known, found: Translation, *, patient: bool) -> list[Charge]:
+    subscription_id = note["subscription"]
+    record = known.get(subscription_id)
+    if record.get("dead"):
+        return []
+    periods: dict[str, tuple[int, int]] = {}
+    mapped = False
+    for line in (Line(*one) for one in note["lines"]):
+        price = known.price(line.price, line.product, *_product_of(record, line.price))
+        if price is None:
+            found.unmappable = signing_up.unmapped(line.price)
+        elif price.membership_type_id is not None:
+            mapped = True
+            item = line.item or _item_by_price(record, line.price)
+            if item is not None and not _is_trial(record, line):
+                start, end = periods.get(item, (line.start, line.end))
+                periods[item] = min(start, line.start), max(end, line.end)
+    if mapped:
+        signing_up.sign_up(subscription_id, record, known, found, patient=patient)
+    _note_billed(record, note)
+    charges = []
+    for item, (start, end) in periods.items():
+        noted = record.get("items", {}).get(item)
+        if noted is None:
+            if found.wait is None:
+                ask = not patient and known.can_ask and "basis" not in record
+                found.wait = Wait(subscription_id, "its subscription has not signed up yet", ask=ask)
+            continue
+        dates = dates_of(noted, known.zone)
+        charge_id = told.ref_of(invoice_id, item)
+        membership_id = told.membership_of(subscription_id, item)
+        begins, ends = dates.of(start), dates.of(end)
+        charges.append(Charge(item, membership_id, charge_id, begins.isoformat(), max(begins, ends).isoformat()))
+    return charges
+
+
+def _note_billed(record: Record, note: dict[str, Any]) -> None:
+    """Note from when on each price of an item was billed, prorations too: a change of price happened by then."""
+    for item, price, start in note.get("changes", []):
+        if (noted := record.get("items", {}).get(item)) is not None:
+            billed = noted.setdefault("billed", {})
+            billed[price] = min(start, billed.get(price, start))
+
+
+def _is_trial(record: Record, line: Line) -> bool:
+    """Whether a line is for a trial, which nobody is charged for; other lines of nothing pay for their period."""
+    return line.amount == 0 and any(start <= line.start < end for start, end in record.get("trials", []))
+
+
+def _product_of(record: Record, price: str | None) -> list[str | None]:
+    return list(record.get("prices", {}).get(price, [None]))[:1]
+
+
+def _item_by_price(record: Record, price: str | None) -> str | None:
+    """The item of an old line that names its price only."""
+    found = [item.id for item in payloads.items_of(record.get("basis", {})) if item.price == price]
+    return found[0] if len(found) == 1 else None

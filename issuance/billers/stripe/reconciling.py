@@ -1,0 +1,247 @@
+"""Reconciling with Stripe: what its objects are now, against what was told last.
+
+An object says how it stands and seldom when it came to that. An instant that it does not say is worked out from what it
+and the invoices do say, never before what was told last.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from issuance.billers.adapter import Json, Known, Listing, Translation
+from issuance.billers.stripe import invoices, payloads, payments, signing_up, subscriptions, told
+from issuance.billers.stripe.dates import Dates, dates_of, seconds
+from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, stamp_of
+from issuance.billers.stripe.signing_up import Record
+from issuance.deciding.calendar import add, day_of
+from issuance.deciding.frequency import BillingFrequency
+
+#: How much older than the cursor an invoice, refund or dispute may be that changed since: dunning takes up to two
+#: months, a dispute up to three.
+_INVOICES_CHANGE, _PAYMENTS_CHANGE = timedelta(days=65), timedelta(days=120)
+_RANKS = ("initiated", "failed", "skipped", "succeeded")
+
+
+def listings(since: datetime | None) -> Sequence[Listing]:
+    """Invoices first: when a subscription changed is worked out from them. Subscriptions are listed whole, because one
+    of two years ago may have been paused yesterday."""
+
+    def made(change: timedelta) -> dict[str, str | int]:
+        return {} if since is None else {"created[gte]": seconds(since - change)}
+
+    return (
+        Listing("invoices", "/v1/invoices", made(_INVOICES_CHANGE)),
+        Listing("subscriptions", "/v1/subscriptions", {"status": "all"}),
+        # Once more those of subscriptions that have just signed up.
+        Listing("charges", "/v1/invoices", made(_INVOICES_CHANGE), after_sign_ups=True),
+        Listing("refunds", "/v1/refunds", made(_PAYMENTS_CHANGE)),
+        Listing("disputes", "/v1/disputes", made(_PAYMENTS_CHANGE)),
+    )
+
+
+def reconcile(listing: str, body: Json, known: Known, since: datetime | None) -> Translation:
+    """What an object of a listing tells, as it is now, that was not told."""
+    found = Translation()
+    match listing:
+        case "invoices" | "charges":
+            _invoice(body, known, found)
+        case "subscriptions":
+            _subscription(body, known, found, since)
+        case "refunds":
+            made = stamp_of(body.get("created")) or seconds(known.now)
+            payments.tell_refunds(body, made, known, found, patient=False)
+        case "disputes":
+            at = seconds(known.now)
+            if body.get("status") in ("needs_response", "under_review"):
+                at = stamp_of(body.get("created")) or at
+            payments.tell_dispute(body, at, known, found, patient=False)
+    return found
+
+
+def _invoice(invoice: Json, known: Known, found: Translation) -> None:
+    made = stamp_of(invoice.get("created")) or seconds(known.now)
+    note = known.get(str(invoice["id"]))
+    # Whoever has not signed up does it with the subscriptions; what webhooks said of the invoice is told before this.
+    charges = invoices.charges_of(invoice, max(made, note.get("heard", made)), known, found, patient=True)
+    state = invoices.state_of(invoice)
+    if state is None:
+        return
+    before, told_at = note.get("state", ["", made])
+    if state == "initiated" and before == "failed":
+        return  # it is open because nobody has paid it yet
+    if state != before:
+        at = max(invoices.said_at(invoice) or made, told_at)
+        if before in _RANKS and _RANKS.index(state) <= _RANKS.index(before) and at == told_at:
+            at += 1
+        invoices.tell(found, charges, note, state, at, state, known=known)
+    if state == "initiated" and invoice.get("attempted") is True and (tries := stamp_of(invoice.get("attempt_count"))):
+        at = max(invoices.said_at(invoice) or made, told_at)
+        invoices.tell(found, charges, note, "failed", at, f"failed/reconciled/{tries}", known=known)
+
+
+def _subscription(subscription: Json, known: Known, found: Translation, since: datetime | None) -> None:
+    subscription_id, now = str(subscription["id"]), seconds(known.now)
+    record = known.get(subscription_id)
+    made = stamp_of(subscription.get("created"))
+    if not record and since is not None and made is not None and instant(made) < since:
+        return  # never heard of, and older than what is asked for: that is for `--all`, after a dry run
+    if subscription.get("status") == INCOMPLETE:
+        return
+    signing_up.hear(record, subscription, subscription, now, made=False)
+    if record.get("dead"):
+        found.wakes.add(subscription_id)
+        return
+    # Nothing of before this will come any more.
+    record["heard"] = True
+    signing_up.sign_up(subscription_id, record, known, found, patient=False)
+    here = {item.id: item for item in items_of(subscription)}
+    for item_id, note in sorted(record["items"].items()):
+        _Item(subscription_id, item_id, record, note, subscription, now, known, found).compare(here.get(item_id))
+    for item in here.values():
+        if item.id not in record["items"] and item.id not in {one.id for one in items_of(record["basis"])}:
+            start = item.created or now
+            args = (subscription_id, record, subscription, item, known, found)
+            signing_up.sign_up_item(*args, made=start, start=start)
+
+
+class _Item:
+    """An item of a subscription, as it is now and as it was told."""
+
+    def __init__(
+        self,
+        subscription_id: str,
+        item_id: str,
+        record: Record,
+        note: told.Note,
+        subscription: Json,
+        now: int,
+        known: Known,
+        found: Translation,
+    ) -> None:
+        self.ref = told.ref_of(subscription_id, item_id)
+        self.membership_id: UUID = told.membership_of(subscription_id, item_id)
+        self.record, self.note, self.subscription = record, note, subscription
+        self.now, self.known, self.found = now, known, found
+
+    def compare(self, item: Item | None) -> None:
+        """Tell what is otherwise than it was told."""
+        if item is None:
+            self._status(subscriptions.Standing("cancelled", self.now))
+            return
+        self._dates(item)
+        self._type(item)
+        self._guests(item)
+        self._status(subscriptions.standing_of(self.subscription))
+
+    def _status(self, standing: subscriptions.Standing) -> None:
+        dates = dates_of(self.note, self.known.zone)
+        told_at, status, ends_on = self.note.get("status", [self.note["type"][0], "active", None])
+        ends = None if standing.ends is None else dates.of(standing.ends).isoformat()
+        if standing.status == status and (ends == ends_on or status == "cancelled"):
+            return
+        at = max(self._since(standing, status, told_at), told_at)
+        if at == told_at and "status" in self.note:
+            at += 1
+        fact, noted = subscriptions.status_event(
+            self.ref,
+            self.membership_id,
+            f"reconciled/{at}",
+            at,
+            standing,
+            dates,
+            keeps_status=standing.status == status,
+        )
+        told.note_latest(self.note, "status", at, *noted)
+        self.found.events.append(fact)
+
+    def _since(self, standing: subscriptions.Standing, was: str, told_at: int) -> int:
+        """Since when it stands so."""
+        if standing.status == "cancelled":
+            return standing.ends or self.now
+        if standing.status == was:  # an end was announced, or taken back
+            asked_at = stamp_of(self.subscription.get("canceled_at"))
+            return asked_at if asked_at is not None and standing.ends is not None else self.now
+        if was == "paused":
+            # At the latest when the first invoice was collected again.
+            resumed = [self.note.get("resumes"), *self.note.get("collected", [])]
+            return min((at for at in resumed if at is not None and told_at < at <= self.now), default=self.now)
+        return self.now
+
+    def _dates(self, item: Item) -> None:
+        dates = dates_of(self.note, self.known.zone)
+        anchor, trial_end = (stamp_of(self.subscription.get(name)) for name in ("billing_cycle_anchor", "trial_end"))
+        told_trial = self.note["trial"][1]
+        if told_trial is not None and trial_end is not None and trial_end != told_trial:
+            # It was moved before it was over, or there would be none to move.
+            at = max(self.note["start"][0], min(self.now, told_trial - 1))
+            starts_on, anchored_on = self._day(trial_end), self._day(anchor or trial_end)
+            name = f"start/{trial_end}/reconciled"
+            self.found.events.append(
+                subscriptions.start_event(self.ref, self.membership_id, name, at, starts_on, anchored_on)
+            )
+            told.note_latest(self.note, "trial", at, trial_end)
+            told.note_latest(self.note, "start", at, starts_on.isoformat(), max(starts_on, anchored_on).isoformat())
+            return
+        prices = self.record.get("prices", {})
+        frequency = item.frequency or prices.get(item.price, [None, None])[1]
+        told_frequency = self.note["moves"][-1][2] if self.note["moves"] else self.note["frequency"]
+        frequency = frequency or told_frequency
+        day = None if anchor is None else self._day(anchor)
+        moved = day is not None and not _is_turn(dates, day, frequency)
+        if not moved and frequency == told_frequency:
+            return
+        stamp = anchor if moved and anchor is not None else self._period_started(item) or anchor or self.now
+        at = min(max(stamp, self.note["type"][0]), self.now)
+        args = (self.found, self.note, self.ref, self.membership_id, f"moved/{stamp}/{frequency}", at)
+        signing_up.note_and_move(*args, self._day(stamp), frequency, stamp)
+
+    def _type(self, item: Item) -> None:
+        price = self.known.price(item.price, item.product)
+        if price is None:
+            self.found.unmappable = signing_up.unmapped(item.price)
+            return
+        if price.membership_type_id is None or str(price.membership_type_id) == self.note["type"][1]:
+            return
+        told_at = self.note["type"][0]
+        billed = self.note.get("billed", {}).get(item.price)
+        at = max(billed or self._period_started(item) or self.now, told_at + 1)
+        name, type_id = f"type/reconciled/{at}", price.membership_type_id
+        self.found.events.append(
+            subscriptions.type_event(self.ref, self.membership_id, name, at, type_id, price.switch)
+        )
+        told.note_latest(self.note, "type", at, str(type_id))
+        told.note_latest(self.note, "price", at, item.price)
+
+    def _guests(self, item: Item) -> None:
+        try:
+            party = told.party_of(self.subscription, item, self.membership_id, self.record["member"])
+        except told.TooManyGuests:
+            return
+        if party != self.note["party"][1]:
+            name = f"{self.ref}/guests/reconciled/{self.now}"
+            self.found.events.append(
+                told.event(name, "membership.guests_changed", self.now, self.membership_id, guests=party)
+            )
+            told.note_latest(self.note, "party", self.now, party)
+
+    def _period_started(self, item: Item) -> int | None:
+        """Where the period begins that runs now, if that can be."""
+        of_item = next((one for one in payloads.listed(self.subscription.get("items")) if one.get("id") == item.id), {})
+        for body in (of_item, self.subscription):
+            start = stamp_of(body.get("current_period_start"))
+            if start is not None and self.note["type"][0] < start <= self.now:
+                return start
+        return None
+
+    def _day(self, stamp: int) -> date:
+        return day_of(instant(stamp), self.known.zone)
+
+
+def _is_turn(dates: Dates, day: date, frequency: str) -> bool:
+    """Whether an anchor says the same dates as the calendar does now."""
+    told_anchor, interval = dates.calendar.anchor_now, BillingFrequency.parse(frequency).interval
+    first, later = sorted((told_anchor, day))
+    turns = range(
+        max(int((later - first).days / interval.mean_days) - 1, 0), 2 + int((later - first).days / interval.mean_days)
+    )
+    return any(abs((add(first, interval, turn) - later).days) <= 1 for turn in turns)

@@ -1,0 +1,196 @@
+"""Sign-ups: an item of a subscription becomes a membership, as the subscription was when it was made.
+
+What is known of a subscription (its record): `basis`, the subscription as it was made, or the earliest that was heard
+of; `heard`, whether that is all there was; `begun`, whether anybody signed up (an incomplete one has not); `trials`;
+`prices`, with the product and frequency of each; `member`; and `items`, a note each (`told`).
+"""
+
+from datetime import date
+from typing import Any
+
+from issuance.billers.adapter import Json, Known, Translation, Unmappable, Wait
+from issuance.billers.stripe import told
+from issuance.billers.stripe.dates import first_anchor, is_within_a_period, time_of_day
+from issuance.billers.stripe.payloads import EXPIRED, INCOMPLETE, Item, id_of, instant, items_of, part, stamp_of
+from issuance.deciding.calendar import day_of
+
+Record = dict[str, Any]
+
+_KEPT = (
+    "id", "status", "customer", "metadata", "created", "start_date", "trial_start", "trial_end", "billing_cycle_anchor",
+    "cancel_at", "cancel_at_period_end", "canceled_at", "ended_at", "pause_collection", "current_period_end", "items",
+)  # fmt: skip
+
+
+def hear(record: Record, subscription: Json, was: Json, at: int, *, made: bool) -> None:
+    """Note what a webhook says of a subscription: as it is, and as it `was` before. `made`: it says how it was made."""
+    if not record.get("heard") and (made or "basis" not in record or at < record["basis_at"]):
+        record["basis"] = {name: was[name] for name in _KEPT if name in was}
+        record["basis_at"] = at
+        record["heard"] = made
+    status = subscription.get("status")
+    if status == EXPIRED:
+        record["dead"] = True
+    elif isinstance(status, str) and status != INCOMPLETE:
+        record["begun"] = True
+    record.setdefault("items", {})
+    for snapshot in (subscription, was):
+        start, end = stamp_of(snapshot.get("trial_start")), stamp_of(snapshot.get("trial_end"))
+        if start is not None and end is not None and [start, end] not in (trials := record.setdefault("trials", [])):
+            trials.append([start, end])
+        for item in items_of(snapshot):
+            if item.price and (item.product or item.frequency):
+                record.setdefault("prices", {})[item.price] = [item.product, item.frequency]
+    if clock := id_of(subscription.get("test_clock")):
+        record["test_clock"] = clock
+
+
+def sign_up(subscription_id: str, record: Record, known: Known, found: Translation, *, patient: bool) -> None:
+    """Sign up the items of a subscription that have not, if it has begun and it is known how it was made."""
+    if not record.get("begun") or "basis" not in record or (patient and not record.get("heard")):
+        return
+    basis = record["basis"]
+    for item in items_of(basis):
+        if item.id not in record["items"]:
+            made = stamp_of(basis.get("created")) or stamp_of(basis.get("start_date")) or record["basis_at"]
+            start = stamp_of(basis.get("start_date")) or made
+            sign_up_item(subscription_id, record, basis, item, known, found, made=made, start=start)
+
+
+def sign_up_item(
+    subscription_id: str,
+    record: Record,
+    subscription: Json,
+    item: Item,
+    known: Known,
+    found: Translation,
+    *,
+    made: int,
+    start: int,
+) -> None:
+    """Sign up one item, made at an instant, that starts at one, or when its trial is over."""
+    price = known.price(item.price, *_product_of(record, item))
+    frequency = item.frequency or _frequency_of(record, item.price)
+    if price is None:
+        found.unmappable = unmapped(item.price)
+        return
+    if price.membership_type_id is None:
+        return
+    if frequency is None:
+        found.unmappable = Unmappable(
+            "no_frequency", f"no membership is billed as the price {item.price} is", item.price
+        )
+        return
+    member = _member(record, subscription, known, found)
+    if member is None:
+        return
+    membership_id = told.membership_of(subscription_id, item.id)
+    trial_end = stamp_of(subscription.get("trial_end"))
+    if trial_end is not None and trial_end > start:
+        start = trial_end
+    anchor = stamp_of(subscription.get("billing_cycle_anchor")) or start
+    starts_on, anchored_on = (day_of(instant(stamp), known.zone) for stamp in (start, anchor))
+    moved: date | None = None
+    if anchored_on < starts_on:
+        anchored_on = first_anchor(starts_on, anchored_on, frequency)
+    elif not is_within_a_period(starts_on, anchored_on, frequency):
+        # The anchor was reset since it was made, and nobody told us when: that is what it says itself.
+        moved, anchored_on = anchored_on, starts_on
+    try:
+        party = told.party_of(subscription, item, membership_id, member)
+    except told.TooManyGuests:
+        found.unmappable = Unmappable("too_many_guests", f"no order has {item.quantity} guests", item.price)
+        return
+    ref = told.ref_of(subscription_id, item.id)
+    note: told.Note = {
+        "start": [made, starts_on.isoformat(), anchored_on.isoformat()],
+        "frequency": frequency,
+        "moves": [],
+        "time": time_of_day(start if moved else anchor),
+        "type": [made, str(price.membership_type_id)],
+        "price": [made, item.price],
+        "trial": [made, trial_end],
+        "party": [made, party],
+    }
+    record["items"][item.id] = note
+    found.events.append(
+        told.event(
+            f"{ref}/signed_up",
+            "membership.signed_up",
+            made,
+            membership_id,
+            membership_type_id=str(price.membership_type_id),
+            external_user_id=member,
+            starts_on=starts_on.isoformat(),
+            billing_anchor=anchored_on.isoformat(),
+            billing_frequency=frequency,
+            **({"guests": party} if len(party) > 1 else {}),
+        )
+    )
+    if moved is not None:
+        note_and_move(found, note, ref, membership_id, f"reset/{anchor}", anchor, moved, frequency, anchor)
+    found.refs[membership_id] = ref
+    found.wakes.add(subscription_id)
+
+
+def note_and_move(
+    found: Translation,
+    note: told.Note,
+    ref: str,
+    membership_id: Any,
+    name: str,
+    at: int,
+    anchor: date,
+    frequency: str,
+    stamp: int,
+) -> None:
+    """Tell that the billing date was moved, and how often it is billed from then on."""
+    told.note_move(note, at, anchor.isoformat(), frequency, stamp)
+    found.events.append(
+        told.event(
+            f"{ref}/{name}",
+            "membership.billing_date_moved",
+            at,
+            membership_id,
+            billing_anchor=anchor.isoformat(),
+            billing_frequency=frequency,
+        )
+    )
+
+
+def unmapped(price: str | None) -> Unmappable:
+    """Nobody mapped a price yet."""
+    return Unmappable("unmapped_price", f"nobody mapped the price {price}", price)
+
+
+def _product_of(record: Record, item: Item) -> tuple[str | None, ...]:
+    return item.product, *record.get("prices", {}).get(item.price, [None])[:1]
+
+
+def _frequency_of(record: Record, price: str | None) -> str | None:
+    found: str | None = record.get("prices", {}).get(price, [None, None])[1]
+    return found
+
+
+def _member(record: Record, subscription: Json, known: Known, found: Translation) -> str | None:
+    """Who has signed up, by the brand's id; None: it is not known yet."""
+    if "member" not in record:
+        customer = id_of(subscription.get("customer"))
+        member = _external_id(part(subscription, "metadata"))
+        if member is None and customer is None:
+            found.unmappable = Unmappable("no_customer", "this subscription names no customer")
+            return None
+        if member is None and customer is not None and known.can_ask:
+            asked = known.get(customer)
+            if "asked" not in asked:
+                found.wait = Wait(customer, f"whose external_user_id is the customer {customer}?", ask=True)
+                return None
+            member = asked["asked"]
+        record["member"] = member or customer
+    who: str = record["member"]
+    return who
+
+
+def _external_id(metadata: Json) -> str | None:
+    named = metadata.get("external_user_id")
+    return named if isinstance(named, str) and 0 < len(named) <= 255 else None

@@ -1,0 +1,286 @@
+"""What a subscription's webhooks tell: sign-ups, statuses, ends, trials, dates, prices and guests.
+
+Each change is told by the event that made it, from the attributes that it names as changed, so that their order does
+not matter; what an event does not name is not told again.
+"""
+
+from datetime import date
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from issuance.billers.adapter import Json, Known, Notice, Translation, Unmappable, Wait
+from issuance.billers.stripe import payloads, signing_up, told
+from issuance.billers.stripe.dates import Dates, dates_of
+from issuance.billers.stripe.payloads import EXPIRED, INCOMPLETE, Item, instant, items_of, part, stamp_of
+from issuance.billers.stripe.signing_up import Record
+from issuance.deciding.calendar import day_of
+
+CREATED, DELETED = "customer.subscription.created", "customer.subscription.deleted"
+#: Told where an event names one of them as changed: status, pause or end.
+_ENDS = frozenset({"cancel_at", "cancel_at_period_end", "ended_at"})
+_STATUS = frozenset({"status", "pause_collection"}) | _ENDS
+#: Events that say where a subscription stands without naming what changed.
+_STANDINGS = frozenset({"customer.subscription.paused", "customer.subscription.resumed"})
+_PERIOD_STARTED = 3 * 86_400
+
+#: Statuses of one instant count in the order of a subscription's life.
+_LIFE = ("active", "needs_attention", "paused", "cancelled")
+
+
+class Standing(NamedTuple):
+    """Where a subscription stands: the status, and when it ends or has ended, in Stripe's seconds."""
+
+    status: str
+    ends: int | None
+
+
+def translate(notice: Notice, known: Known, *, patient: bool) -> Translation:
+    """The facts that one event of a subscription tells."""
+    subscription = part(notice.body, "data", "object")
+    previous = part(notice.body, "data", "previous_attributes")
+    subscription_id = str(subscription["id"])
+    record = known.get(subscription_id)
+    at = moment_of(notice, subscription)
+    was = payloads.before(subscription, previous)
+    signing_up.hear(record, subscription, was, at, made=notice.kind == CREATED)
+    found = Translation()
+    if record.get("dead"):
+        found.wakes.add(subscription_id)
+        return found
+    signing_up.sign_up(subscription_id, record, known, found, patient=patient)
+    if notice.kind == CREATED or subscription.get("status") == INCOMPLETE:
+        _tell_made(subscription_id, record, known, found)
+        return found
+    if not record.get("heard"):
+        _tell_made(subscription_id, record, known, found)
+    change = _Change(notice, subscription_id, record, subscription, was, previous, at, known, found)
+    for item in items_of(subscription):
+        change.tell(item)
+    change.tell_gone()
+    return found
+
+
+def standing_of(subscription: Json) -> Standing:
+    """Where a subscription stands."""
+    status = subscription.get("status")
+    if status in ("canceled", EXPIRED):
+        return Standing(
+            "cancelled", stamp_of(subscription.get("ended_at")) or stamp_of(subscription.get("canceled_at"))
+        )
+    return Standing(_status_of(subscription), _end_of(subscription))
+
+
+def _status_of(subscription: Json) -> str:
+    if subscription.get("status") == "paused" or isinstance(subscription.get("pause_collection"), dict):
+        return "paused"
+    return "needs_attention" if subscription.get("status") in ("past_due", "unpaid") else "active"
+
+
+def _end_of(subscription: Json) -> int | None:
+    if (announced := stamp_of(subscription.get("cancel_at"))) is not None:
+        return announced
+    if subscription.get("cancel_at_period_end") is not True:
+        return None
+    periods = [stamp_of(one.get("current_period_end")) for one in payloads.listed(subscription.get("items"))]
+    ends = [end for end in (*periods, stamp_of(subscription.get("current_period_end"))) if end is not None]
+    return max(ends, default=None)
+
+
+def status_event(
+    ref: str, membership_id: UUID, name: str, at: int, standing: Standing, dates: Dates, *, keeps_status: bool = False
+) -> tuple[told.Event, list[Any]]:
+    """The fact that says where a membership stands, and what to note of it. `keeps_status`: nothing but its end
+    changed, so that an announced end lifts no trouble."""
+    ends_on = None if standing.ends is None else dates.of(standing.ends).isoformat()
+    status = "cancelled" if keeps_status and ends_on is not None else standing.status
+    said: dict[str, Any] = {"status": status}
+    if ends_on is not None or status != "cancelled":
+        said["ends_on"] = ends_on
+    rank = _LIFE.index(standing.status)
+    name = "ended" if standing.status == "cancelled" else f"status/{rank}/{name}"
+    fact = told.event(f"{ref}/{name}", "membership.status_changed", at, membership_id, **said)
+    return fact, [standing.status, ends_on]
+
+
+def _tell_made(subscription_id: str, record: Record, known: Known, found: Translation) -> None:
+    """Where a subscription stood when it was made, if that is not what every one does."""
+    basis = record["basis"]
+    standing = standing_of(basis)
+    if standing == Standing("active", None) or basis.get("status") == INCOMPLETE:
+        return
+    for item in items_of(basis):
+        note = record["items"].get(item.id)
+        if note is not None and "status" not in note:
+            membership_id = told.membership_of(subscription_id, item.id)
+            ref = told.ref_of(subscription_id, item.id)
+            at = note["type"][0]
+            fact, noted = status_event(ref, membership_id, "made", at, standing, dates_of(note, known.zone))
+            told.note_latest(note, "status", at, *noted)
+            found.events.append(fact)
+
+
+class _Change(NamedTuple):
+    """One change of a subscription."""
+
+    notice: Notice
+    subscription_id: str
+    record: Record
+    subscription: Json
+    was: Json
+    previous: Json
+    at: int
+    known: Known
+    found: Translation
+
+    def tell(self, item: Item) -> None:
+        """What it comes to for one of its items."""
+        note = self.record["items"].get(item.id)
+        before = next((one for one in items_of(self.was) if one.id == item.id), None)
+        if note is None and before is None and "items" in self.previous:
+            start = item.created or self.at
+            args = (self.subscription_id, self.record, self.subscription, item, self.known, self.found)
+            signing_up.sign_up_item(*args, made=self.at, start=start)
+            return
+        if note is None:
+            price = self.known.price(item.price, item.product)
+            if (
+                self.found.unmappable is None
+                and self.found.wait is None
+                and (price is None or price.membership_type_id)
+            ):
+                self.found.wait = Wait(self.subscription_id, "its subscription has not signed up yet")
+            return
+        ref = told.ref_of(self.subscription_id, item.id)
+        membership_id = told.membership_of(self.subscription_id, item.id)
+        if before is not None and self.notice.kind not in (*_STANDINGS, DELETED):
+            self._tell_dates(note, item, before, ref, membership_id)
+            self._tell_type(note, item, before, ref, membership_id)
+            self._tell_guests(note, item, before, ref, membership_id)
+        self._tell_status(note, ref, membership_id)
+
+    def tell_gone(self) -> None:
+        """Items that were taken out of the subscription, and what is left where all of it was deleted."""
+        here = {item.id for item in items_of(self.subscription)}
+        deleted = self.notice.kind == DELETED
+        gone = set(self.record["items"]) if deleted else {item.id for item in items_of(self.was)}
+        for item_id in sorted(gone - here):
+            if (note := self.record["items"].get(item_id)) is None:
+                continue
+            membership_id = told.membership_of(self.subscription_id, item_id)
+            ref = told.ref_of(self.subscription_id, item_id)
+            standing = Standing("cancelled", self.at)
+            fact, noted = status_event(ref, membership_id, "", self.at, standing, dates_of(note, self.known.zone))
+            told.note_latest(note, "status", self.at, *noted)
+            self.found.events.append(fact)
+
+    def _tell_status(self, note: told.Note, ref: str, membership_id: UUID) -> None:
+        named = _STATUS & set(self.previous)
+        if not named and self.notice.kind not in (*_STANDINGS, DELETED):
+            return
+        keeps = bool(named) and named <= _ENDS and self.notice.kind != DELETED
+        fact, noted = status_event(
+            ref,
+            membership_id,
+            self.notice.delivery_id,
+            self.at,
+            standing_of(self.subscription),
+            dates_of(note, self.known.zone),
+            keeps_status=keeps,
+        )
+        told.note_latest(note, "status", self.at, *noted)
+        if (resumes := stamp_of(part(self.subscription, "pause_collection").get("resumes_at"))) is not None:
+            note["resumes"] = resumes
+        self.found.events.append(fact)
+
+    def _tell_dates(self, note: told.Note, item: Item, before: Item, ref: str, membership_id: UUID) -> None:
+        anchor = stamp_of(self.subscription.get("billing_cycle_anchor"))
+        if "trial_end" in self.previous and self.was.get("status") == "trialing":
+            starts = stamp_of(self.subscription.get("trial_end")) or self.at
+            starts_on, anchored_on = (self._day(stamp) for stamp in (starts, anchor or starts))
+            told.note_latest(note, "trial", self.at, stamp_of(self.subscription.get("trial_end")))
+            self.found.events.append(
+                start_event(ref, membership_id, self._name("start"), self.at, starts_on, anchored_on)
+            )
+            told.note_latest(note, "start", self.at, starts_on.isoformat(), max(anchored_on, starts_on).isoformat())
+            return
+        prices = self.record.get("prices", {})
+        frequency = item.frequency or prices.get(item.price, [None, None])[1] or note["frequency"]
+        earlier = before.frequency or prices.get(before.price, [None, None])[1] or frequency
+        if "billing_cycle_anchor" not in self.previous and frequency == earlier:
+            return
+        stamp = anchor if "billing_cycle_anchor" in self.previous else self._period_started(item) or anchor
+        stamp = self.at if stamp is None else stamp
+        args = (self.found, note, ref, membership_id, self._name("moved"), self.at, self._day(stamp), frequency, stamp)
+        signing_up.note_and_move(*args)
+
+    def _tell_type(self, note: told.Note, item: Item, before: Item, ref: str, membership_id: UUID) -> None:
+        if item.price == before.price:
+            return
+        now, then = (self.known.price(one.price, one.product) for one in (item, before))
+        if now is None:
+            self.found.unmappable = signing_up.unmapped(item.price)
+            return
+        if now.membership_type_id is None or (then is not None and then.membership_type_id == now.membership_type_id):
+            told.note_latest(note, "price", self.at, item.price)
+            return
+        self.found.events.append(
+            type_event(ref, membership_id, self._name("type"), self.at, now.membership_type_id, now.switch)
+        )
+        told.note_latest(note, "type", self.at, str(now.membership_type_id))
+        told.note_latest(note, "price", self.at, item.price)
+
+    def _tell_guests(self, note: told.Note, item: Item, before: Item, ref: str, membership_id: UUID) -> None:
+        member = self.record["member"]
+        try:
+            now = told.party_of(self.subscription, item, membership_id, member)
+            then = told.party_of(self.was, before, membership_id, member)
+        except told.TooManyGuests:
+            self.found.unmappable = Unmappable("too_many_guests", f"no order has {item.quantity} guests", item.price)
+            return
+        if now != then:
+            self.found.events.append(
+                told.event(
+                    f"{ref}/{self._name('guests')}", "membership.guests_changed", self.at, membership_id, guests=now
+                )
+            )
+            told.note_latest(note, "party", self.at, now)
+
+    def _period_started(self, item: Item) -> int | None:
+        """Where the period begins that runs now, if it began with this change."""
+        of_item = next((one for one in payloads.listed(self.subscription.get("items")) if one.get("id") == item.id), {})
+        for body in (of_item, self.subscription):
+            start = stamp_of(body.get("current_period_start"))
+            if start is not None and abs(start - self.at) <= _PERIOD_STARTED:
+                return start
+        return None
+
+    def _day(self, stamp: int) -> date:
+        return day_of(instant(stamp), self.known.zone)
+
+    def _name(self, what: str) -> str:
+        return f"{what}/{self.notice.delivery_id}"
+
+
+def start_event(ref: str, membership_id: UUID, name: str, at: int, starts_on: date, anchored_on: date) -> told.Event:
+    """The fact that a trial ends at another time than was told."""
+    dates = {"starts_on": starts_on.isoformat(), "billing_anchor": max(anchored_on, starts_on).isoformat()}
+    return told.event(f"{ref}/{name}", "membership.start_moved", at, membership_id, **dates)
+
+
+def type_event(ref: str, membership_id: UUID, name: str, at: int, membership_type_id: UUID, switch: bool) -> told.Event:
+    """The fact that a membership is of another type from now on."""
+    said = {"membership_type_id": str(membership_type_id), "current_period": "switch" if switch else "keep"}
+    return told.event(f"{ref}/{name}", "membership.type_changed", at, membership_id, **said)
+
+
+def moment_of(notice: Notice, body: Json) -> int:
+    """When an event happened: as it says itself; of what runs by a test clock, by that clock, as far as the object
+    says."""
+    at = int(notice.at.timestamp())
+    if body.get("test_clock") is None:
+        return at
+    names = ("created", "start_date", "trial_start", "current_period_start", "canceled_at", "ended_at")
+    stamps = [stamp_of(body.get(name)) for name in names]
+    stamps += [stamp_of(value) for value in part(body, "status_transitions").values()]
+    stamps += [stamp_of(one.get("current_period_start")) for one in payloads.listed(body.get("items"))]
+    return max([at, *(stamp for stamp in stamps if stamp is not None)])

@@ -1,0 +1,119 @@
+"""What is told of an item of a subscription, as billing events, and what is noted of it so that later ones agree.
+
+An item's note: its calendar (`start`: the instant of the fact, the start and the anchor; `frequency`; `moves`; `time`,
+the time of day at which it is billed), and what was told last of its `type`, `price`, `trial`, `party` and `status`,
+each after the instant of the fact. Instants are Stripe's seconds.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from issuance.billers.adapter import Json
+from issuance.billers.stripe.dates import time_of_day
+from issuance.billers.stripe.payloads import Item, instant, part
+from issuance.billing.event_data import MOST_GUESTS
+
+SOURCE = "stripe"
+#: Stripe's ids are unique across accounts, so a membership keeps its id if its biller is plugged in anew.
+_NAMESPACE = uuid5(NAMESPACE_URL, "https://stripe.com/subscription_items")
+
+Note = dict[str, Any]
+Event = dict[str, Any]
+
+
+def ref_of(subscription: str, item: str) -> str:
+    """What a membership is at Stripe, as it is shown."""
+    return f"{subscription}/{item}"
+
+
+@lru_cache(maxsize=65536)
+def membership_of(subscription: str, item: str) -> UUID:
+    """The membership that an item of a subscription is."""
+    return uuid5(_NAMESPACE, ref_of(subscription, item))
+
+
+def event(event_id: str, kind: str, at: int, membership_id: UUID, **data: Any) -> Event:
+    """A billing event. `at`: when it happened, in Stripe's seconds."""
+    return {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": SOURCE,
+        "type": kind,
+        "time": _said(instant(at)),
+        "data": {"membership_id": str(membership_id), **data},
+    }
+
+
+def _said(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def note_move(note: Note, at: int, anchor: str, frequency: str, stamp: int) -> None:
+    """Note that the billing date was moved."""
+    move = [at, anchor, frequency, time_of_day(stamp)]
+    if move not in note["moves"]:
+        note["moves"] = sorted([*note["moves"], move])
+
+
+def note_latest(note: Note, name: str, at: int, *value: Any) -> None:
+    """Note something that was told, unless a later one was."""
+    if name not in note or note[name][0] <= at:
+        note[name] = [at, *value]
+
+
+class TooManyGuests(Exception):
+    """No order has so many guests."""
+
+
+def party_of(subscription: Json, item: Item, membership_id: UUID, member: str) -> list[dict[str, Any]]:
+    """Everybody on the order, the lead booker first: named in `metadata.guests`, and a guest for each further seat of
+    the quantity. Their ids are made of what names them, so that the same list is the same people. Raises
+    TooManyGuests."""
+    lead = {
+        "guest_id": str(uuid5(membership_id, "lead")),
+        "name": member,
+        "external_user_id": member,
+        "lead_booker": True,
+    }
+    named = {guest["guest_id"]: guest for guest in _named(subscription, item, membership_id, member)}
+    seats = item.quantity - 1 - len(named)
+    if seats + len(named) >= MOST_GUESTS:
+        raise TooManyGuests
+    unnamed = [
+        {"guest_id": str(uuid5(membership_id, f"seat {seat}")), "name": f"Guest {seat}", "lead_booker": False}
+        for seat in range(2, 2 + max(seats, 0))
+    ]
+    return [lead, *named.values(), *unnamed]
+
+
+def _named(subscription: Json, item: Item, membership_id: UUID, member: str) -> list[dict[str, Any]]:
+    of_item = next((one for one in _items(subscription) if one.get("id") == item.id), {})
+    said = part(of_item, "metadata").get("guests") or part(subscription, "metadata").get("guests")
+    if not isinstance(said, str):
+        return []
+    try:
+        listed = json.loads(said)
+    except ValueError:
+        listed = [name for name in (one.strip() for one in said.split(",")) if name]
+    guests = []
+    for one in listed if isinstance(listed, list) else []:
+        guest = {"name": one} if isinstance(one, str) else one if isinstance(one, dict) else {}
+        texts = {name: guest.get(name) for name in ("id", "external_user_id", "email", "name")}
+        known = {name: value for name, value in texts.items() if isinstance(value, str) and value}
+        if known.get("external_user_id") == member:
+            continue
+        if who := next(iter(known.values()), None):
+            known.pop("id", None)
+            named = {"name": known.get("email", who), **known}
+            guests.append({"guest_id": str(uuid5(membership_id, f"guest {who}")), **named, "lead_booker": False})
+    return guests
+
+
+def _items(subscription: Json) -> list[Mapping[str, Any]]:
+    items = subscription.get("items")
+    data = items.get("data") if isinstance(items, dict) else None
+    return [one for one in data if isinstance(one, dict)] if isinstance(data, list) else []

@@ -1,0 +1,160 @@
+"""Translating: deliveries that are pending become billing events, in the order in which things happened.
+
+One transaction at a time works on a biller's deliveries, so that what is known of its objects has one writer. What was
+told stays told: an event whose id is in the inbox already is not told again, whatever a later delivery would make of
+it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
+
+from issuance.billers import billers, deliveries
+from issuance.billers.adapter import Adapter, Notice, NotReadable, Translation
+from issuance.billers.adapters import adapter_of
+from issuance.billers.billers import Biller
+from issuance.billers.deliveries import Became, Delivery
+from issuance.billers.known import KnownObjects
+from issuance.billing import events
+from issuance.billing.events import Batch, Intake
+from issuance.database import transaction
+from issuance.engine.rows import as_json
+from issuance.log import logger
+
+#: How many deliveries one transaction translates.
+BATCH = 500
+
+_TOLD = text("""
+    SELECT event_id FROM billing_events
+     WHERE brand_id = :brand_id AND source = :source AND event_id = ANY(CAST(:ids AS text[]))
+""")
+_NAME = text("""
+    INSERT INTO biller_memberships (brand_id, membership_id, biller_id, source_ref)
+    SELECT :brand_id, new.membership_id, :biller_id, new.source_ref
+      FROM json_to_recordset(CAST(:rows AS json)) AS new (membership_id uuid, source_ref text)
+    ON CONFLICT ON CONSTRAINT biller_memberships_pkey DO NOTHING
+""")
+
+
+class Translated(NamedTuple):
+    """What one batch came to."""
+
+    deliveries: int
+    accepted: int
+    #: To be settled, after the commit.
+    membership_ids: list[UUID]
+    #: Whether the biller is to be asked for something.
+    asks: bool = False
+
+
+NOTHING = Translated(0, 0, [])
+
+
+def translate(engine: Engine, brand_id: UUID, biller_id: UUID, *, most: int = BATCH) -> Translated:
+    """Translate the deliveries of a biller that have waited longest. Where that fails, each is tried alone, and the one
+    to blame is set apart after some attempts."""
+    with transaction(engine, brand_id) as connection:
+        if not deliveries.hold(connection, biller_id):
+            return NOTHING
+        ids = deliveries.claim(connection, brand_id, biller_id, most=most)
+    if not ids:
+        return NOTHING
+    try:
+        return _translate(engine, brand_id, biller_id, ids)
+    except OperationalError:
+        raise  # the database is not there, or was too busy: no delivery is to blame
+    except Exception as error:
+        logger.warning("deliveries_taken_apart", brand=str(brand_id), deliveries=len(ids), error=type(error).__name__)
+    return _one_by_one(engine, brand_id, biller_id, ids)
+
+
+def _one_by_one(engine: Engine, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> Translated:
+    done: list[Translated] = []
+    for delivery_id in ids:
+        try:
+            done.append(_translate(engine, brand_id, biller_id, [delivery_id]))
+        except OperationalError:
+            raise
+        except Exception as error:
+            logger.exception(
+                "delivery_not_translated", brand=str(brand_id), delivery=delivery_id, error=type(error).__name__
+            )
+            with transaction(engine, brand_id) as connection:
+                failed = Became(
+                    delivery_id, "unmappable", None, "error", f"it could not be translated: {type(error).__name__}"
+                )
+                deliveries.mark(connection, brand_id, biller_id, [failed], adapter=0)
+            done.append(Translated(1, 0, []))
+    membership_ids = sorted({one for part in done for one in part.membership_ids}, key=lambda one: one.int)
+    return Translated(
+        sum(part.deliveries for part in done),
+        sum(part.accepted for part in done),
+        membership_ids,
+        any(part.asks for part in done),
+    )
+
+
+def _translate(engine: Engine, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> Translated:
+    with transaction(engine, brand_id) as connection:
+        deliveries.hold(connection, biller_id, wait=True)
+        biller = billers.get(connection, brand_id, biller_id)
+        return work_on(connection, biller, deliveries.read(connection, brand_id, biller_id, ids))
+
+
+def work_on(connection: Connection, biller: Biller, pending: Sequence[Delivery]) -> Translated:
+    """Translate deliveries that are held, in this transaction, and note what they became."""
+    adapter, known = adapter_of(biller), KnownObjects(connection, biller)
+    notices: list[tuple[Notice, Delivery]] = []
+    became: list[Became] = []
+    for delivery in pending:
+        try:
+            notices.append((adapter.parse(delivery.body), delivery))
+        except NotReadable as refusal:
+            became.append(Became(delivery.delivery_id, "refused", None, refusal.code, str(refusal)))
+    known.load({needed for notice, _ in notices for needed in notice.needs})
+    told: list[Translation] = []
+    for notice, delivery in sorted(notices, key=lambda one: (one[0].at, one[0].rank, one[0].delivery_id)):
+        found = adapter.translate(notice, known, patient=not delivery.overdue)
+        told.append(found)
+        became.append(deliveries.became_of(delivery.delivery_id, found.wait, found.unmappable))
+    accepted, membership_ids = tell(connection, biller, adapter, told)
+    known.write()
+    deliveries.mark(connection, biller.brand_id, biller.biller_id, became, adapter=adapter.version)
+    # After the mark: what waits for something that this very batch has made known is looked at again.
+    woken = {key for found in told for key in found.wakes}
+    deliveries.wake(connection, biller.brand_id, biller.biller_id, woken)
+    asks = any(one.state == "asking" for one in became)
+    return Translated(len(pending), accepted, membership_ids, asks)
+
+
+def tell(
+    connection: Connection,
+    biller: Biller,
+    adapter: Adapter,
+    told: Sequence[Translation],
+    take: Callable[[Batch], Intake] | None = None,
+) -> tuple[int, list[UUID]]:
+    """Give the events of translations that were not told before to the inbox: how many it took, and the memberships to
+    settle after the commit. `take`: another way into the inbox."""
+    fresh: dict[str, dict[str, Any]] = {}
+    for found in told:
+        for event in found.events:
+            fresh.setdefault(event["id"], event)
+    if not fresh:
+        return 0, []
+    which = {"brand_id": biller.brand_id, "source": adapter.source, "ids": list(fresh)}
+    for event_id in connection.scalars(_TOLD, which):
+        del fresh[event_id]
+    batch = events.read(list(fresh.values()))
+    intake = events.take(connection, biller.brand_id, batch) if take is None else take(batch)
+    refs = {membership_id: ref for found in told for membership_id, ref in found.refs.items()}
+    if refs:
+        rows = [
+            {"membership_id": str(one), "source_ref": ref}
+            for one, ref in sorted(refs.items(), key=lambda it: it[0].int)
+        ]
+        connection.execute(_NAME, {"brand_id": biller.brand_id, "biller_id": biller.biller_id, "rows": as_json(rows)})
+    return intake.accepted, intake.membership_ids

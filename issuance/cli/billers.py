@@ -1,0 +1,238 @@
+"""`issuance billers`: who is plugged in, what their prices are sold as, and what of theirs is not translated."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from issuance import audit, hints
+from issuance.billers import billers, deliveries, reconciling
+from issuance.billers.billers import New
+from issuance.cli.connections import BrandOption, broker, engine, only_brand, transaction
+from issuance.cli.output import JsonOption, answer, say, show_json, show_table
+from issuance.cli.stripe_year import try_stripe
+from issuance.errors import Invalid, NotFound
+from issuance.fields import date_or_instant
+from issuance.settings import settings
+
+app = typer.Typer(help="Billers plugged in: their webhooks, and their price maps.", no_args_is_help=True)
+stripe = typer.Typer(help="Stripe plugged in.", no_args_is_help=True)
+app.add_typer(stripe, name="stripe")
+
+BillerOption = Annotated[UUID, typer.Option("--biller", metavar="ID", help="The biller.")]
+_FINISHED = ("finished", "cancelled")
+
+
+@stripe.command("add")
+def add(
+    brand: BrandOption = None,
+    secret_file: Annotated[
+        Path | None, typer.Option(help="A file with the signing secret (whsec_…). Without it, it is asked for.")
+    ] = None,
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="A file with an API key that may read: for reconcile, and members' own ids.")
+    ] = None,
+) -> None:
+    """Plug in Stripe.
+
+    The URL is for a webhook endpoint of Stripe's. Prints JSON.
+    """
+    brand_id = only_brand(brand)
+    secret = (
+        _read(secret_file) if secret_file is not None else typer.prompt("Signing secret", hide_input=True, err=True)
+    )
+    api_key = _read(api_key_file) if api_key_file is not None else None
+    with transaction(brand_id) as connection:
+        biller_id = billers.create(connection, brand_id, New("stripe", [_checked(secret)], api_key))
+    show_json({"biller_id": biller_id, "url": _url(biller_id)})
+
+
+@stripe.command("map")
+def map_price(
+    biller: BillerOption,
+    price: Annotated[str, typer.Argument(metavar="PRICE_OR_PRODUCT")],
+    membership_type: Annotated[UUID | None, typer.Argument(metavar="TYPE_ID")] = None,
+    switch: Annotated[bool, typer.Option("--switch", help="A change to it switches the running period.")] = False,
+    ignore: Annotated[bool, typer.Option("--ignore", help="It is no membership's: pass it over.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which membership type a price, or a product with all its prices, is sold as.
+
+    What waited for it is translated by itself.
+    """
+    if (membership_type is None) != ignore:
+        raise Invalid("Say either a TYPE_ID or --ignore.")
+    brand_id = _brand_of(biller)
+    with transaction(brand_id) as connection:
+        current_period: billers.CurrentPeriod = "switch" if switch else "keep"
+        entry = billers.put_price(connection, brand_id, biller, price, membership_type, current_period)
+        waited = deliveries.retry(connection, brand_id, biller)
+    hints.translate(broker(), brand_id, biller)
+    said = "is passed over" if ignore else f"is sold as {membership_type}"
+    answer(
+        f"{price} {said}. {waited} deliveries are translated anew.", {**entry, "deliveries": waited}, as_json=as_json
+    )
+
+
+@stripe.command("secrets")
+def secrets(
+    biller: BillerOption,
+    secret_file: Annotated[list[Path], typer.Option(help="A file with a secret; two while one is rotated out.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Give Stripe's webhooks another signing secret, or two."""
+    if not 1 <= len(secret_file) <= 2:
+        raise Invalid("Give one secret, or two.")
+    brand_id = _brand_of(biller)
+    with transaction(brand_id) as connection:
+        billers.replace_secrets(connection, brand_id, biller, [_checked(_read(file)) for file in secret_file])
+    answer("From now on its webhooks are signed so.", {"biller_id": biller}, as_json=as_json)
+
+
+@app.command("list")
+@stripe.command("list")
+def list_billers(brand: BrandOption = None, as_json: JsonOption = False) -> None:
+    """List billers, their price maps, and what of theirs is not translated."""
+    brand_id = only_brand(brand)
+    with transaction(brand_id) as connection:
+        rows, total = billers.page(connection, brand_id, 1, 100)
+        counted = deliveries.counts(connection, brand_id, [row["id"] for row in rows])
+    for row in rows:
+        row["url"] = _url(row["id"], row["kind"])
+        row["untranslated"] = [one for one in counted if one["biller_id"] == row["id"]]
+    if as_json:
+        show_json({"data": rows, "meta": {"page": 1, "per_page": 100, "total": total}})
+        return
+    show_table(
+        "Billers", rows, ("id", "kind", "url", "can_be_asked", "reconciled_at"), empty="No biller is plugged in."
+    )
+    prices = [{"biller": row["id"], **price} for row in rows for price in row["prices"]]
+    show_table(
+        "Prices", prices, ("biller", "price", "membership_type_id", "current_period"), empty="No price is mapped."
+    )
+    columns = ("biller_id", "state", "code", "price", "deliveries", "since", "message")
+    show_table("Not translated", counted, columns, empty="Everything that came is translated.")
+
+
+@app.command("translate")
+@stripe.command("translate")
+def translate(biller: BillerOption, as_json: JsonOption = False) -> None:
+    """Translate anew what could not be: after the map, or the adapter, was mended."""
+    brand_id = _brand_of(biller)
+    with transaction(brand_id) as connection:
+        waited = deliveries.retry(connection, brand_id, biller)
+        if waited:
+            audit.write(connection, brand_id, "biller.retried", biller, after={"deliveries": waited})
+    hints.translate(broker(), brand_id, biller)
+    answer(f"{waited} deliveries are translated anew.", {"deliveries": waited}, as_json=as_json)
+
+
+@stripe.command("reconcile")
+def reconcile(
+    biller: Annotated[
+        UUID | None, typer.Option("--biller", metavar="ID", help="The biller; all where none is named.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help="An instant or a date: what was made since.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="From the beginning. Try it with --dry-run first.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would come of it.")] = False,
+    brand: BrandOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask Stripe how everything stands, and tell what its webhooks did not.
+
+    Without --since or --all: since the last time.
+    """
+    instant = _instant(since)
+    brand_id = _brand_of(biller) if biller is not None else only_brand(brand)
+    done = []
+    for biller_id in [biller] if biller is not None else _askable(brand_id):
+        with transaction(brand_id) as connection:
+            run_id = reconciling.start(
+                connection, brand_id, biller_id, since=instant, everything=everything, dry_run=dry_run
+            )
+        done.append(_worked(brand_id, biller_id, run_id))
+    failed = [run["error"] for run in done if run.get("error")]
+    if as_json:
+        show_json({"data": done})
+    else:
+        for run in done:
+            _show(run)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _worked(brand_id: UUID, biller_id: UUID, run_id: UUID) -> dict[str, Any]:
+    """The run when it is done: by this process, or by a worker that was quicker."""
+    sender = broker()
+    reconciling.work(engine(), brand_id, run_id, lambda ids: hints.settle(sender, brand_id, ids))
+    hints.translate(sender, brand_id, biller_id)
+    while True:
+        with transaction(brand_id) as connection:
+            run = reconciling.read(connection, brand_id, run_id)
+        if run["state"] in (*_FINISHED, "paused"):
+            return run
+        time.sleep(0.25)
+
+
+def _show(run: dict[str, Any]) -> None:
+    if run.get("error"):
+        say(run["error"])
+    elif run["dry_run"]:
+        result = run["result"]
+        say(f"{run['done']} objects would tell {result['facts']} facts. Nothing was written.")
+        show_table("Credits", result["credits"], ("coupon_name", "month", "now", "ahead"), empty="No credits.")
+        if result["unmapped"]:
+            say(f"Nobody mapped: {', '.join(result['unmapped'])}")
+    else:
+        say(f"Run {run['id']} is {run['state']}: {run['done']} objects.")
+
+
+def _askable(brand_id: UUID) -> list[UUID]:
+    with transaction(brand_id) as connection:
+        rows, _ = billers.page(connection, brand_id, 1, 100)
+    found = [row["id"] for row in rows if row["can_be_asked"]]
+    if not found:
+        raise NotFound("No biller is plugged in that can be asked: with an API key.")
+    return found
+
+
+def _instant(since: str | None) -> datetime | None:
+    if since is None:
+        return None
+    try:
+        read = date_or_instant(since)
+    except ValueError as error:
+        raise Invalid(f"--since {error}") from None
+    return read if isinstance(read, datetime) else datetime(read.year, read.month, read.day, tzinfo=UTC)
+
+
+def _brand_of(biller_id: UUID) -> UUID:
+    with transaction() as connection:
+        found = billers.find(connection, biller_id)
+    if found is None:
+        raise NotFound(f"There is no biller {biller_id}.")
+    return found.brand_id
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"{file} can not be read: {type(error).__name__}") from None
+
+
+def _checked(secret: str) -> str:
+    if not (8 <= len(secret) <= 255 and secret.isascii() and secret.isprintable() and " " not in secret):
+        raise Invalid("That is no signing secret: it has 8 to 255 characters, and no spaces.")
+    return secret
+
+
+def _url(biller_id: UUID, kind: str = "stripe") -> str:
+    own = settings()
+    return f"http://{own.host}:{own.port}/billers/{kind}/{biller_id}"
+
+
+stripe.command("try")(try_stripe)

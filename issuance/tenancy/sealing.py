@@ -1,0 +1,76 @@
+"""Secrets at rest: what billers, webhooks and tokens are signed with is kept sealed, encrypted where a key is given.
+
+The key is `ISSUANCE_SEALING_KEY`, or the lines of `ISSUANCE_SEALING_KEY_FILE`: any text of 32 characters or more.
+Several keys: the first one seals, each of them opens, so that a key is rotated by putting a new one before it. Without
+a key a secret is kept as it is, and a dump of the database reveals it. What was kept before there was a key opens all
+the same.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from issuance.errors import SettingsError
+from issuance.settings import OwnSettings, read
+
+_SHORTEST_KEY = 32
+#: What a sealed secret begins with, encrypted or not. A secret that was stored before there was sealing has neither.
+_ENCRYPTED, _PLAIN = b"sealed:1:", b"sealed:0:"
+
+
+def seal(secret: bytes) -> bytes:
+    """A secret as it is stored. Raises SettingsError where the key that is given can not be used."""
+    box = _box()
+    return _PLAIN + secret if box is None else _ENCRYPTED + box.encrypt(secret)
+
+
+def unseal(stored: bytes) -> bytes:
+    """The secret that was stored. Raises SettingsError where no key that is given opens it."""
+    if stored.startswith(_ENCRYPTED):
+        box = _box()
+        if box is None:
+            raise SettingsError("ISSUANCE_SEALING_KEY is not set, and secrets in the database are encrypted with it")
+        try:
+            return box.decrypt(stored.removeprefix(_ENCRYPTED))
+        except InvalidToken:
+            raise SettingsError(
+                "ISSUANCE_SEALING_KEY is not the key that secrets in the database are encrypted with"
+            ) from None
+    return stored.removeprefix(_PLAIN)
+
+
+def is_encrypted(stored: bytes) -> bool:
+    """Whether a dump of the database does not reveal the secret."""
+    return stored.startswith(_ENCRYPTED)
+
+
+def _box() -> MultiFernet | None:
+    own = read(OwnSettings)
+    given = own.sealing_key.get_secret_value() if own.sealing_key is not None else None
+    return _made(given, own.sealing_key_file)
+
+
+@lru_cache(maxsize=8)
+def _made(given: str | None, file: Path | None) -> MultiFernet | None:
+    keys = [key.strip() for key in (given or "").split(",") if key.strip()]
+    if file is not None:
+        keys += _lines(file)
+    return MultiFernet([_fernet(key) for key in keys]) if keys else None
+
+
+def _lines(file: Path) -> Sequence[str]:
+    try:
+        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"ISSUANCE_SEALING_KEY_FILE can not be read: {type(error).__name__}") from None
+
+
+def _fernet(key: str) -> Fernet:
+    if len(key) < _SHORTEST_KEY:
+        raise SettingsError(f"ISSUANCE_SEALING_KEY is too short: {_SHORTEST_KEY} characters at least")
+    # A digest, so that any text will do: a key is long and random, so no slow one is needed.
+    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()))

@@ -1,0 +1,218 @@
+"""Reconciling with Stripe: what webhooks lost is found, over HTTP, against a fake that knows what happened."""
+
+import json
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, text
+
+from issuance.billers import asking, reconciling, translation
+from issuance.database.connections import transaction
+from issuance.engine import runs
+from issuance.errors import Conflict, Invalid
+from tests.database.stripes import Club, new_club
+from tests.database.test_stripe_sequences import RULE, SEQUENCES, SETTLED_AT, ZONE, item_of, owed
+from tests.stripe.fake import KEY, FakeStripe, fake_stripe
+
+ALL = [event for sequence in SEQUENCES for event in sequence["stripe_events"]]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:
+    with fake_stripe() as fake:
+        monkeypatch.setenv("ISSUANCE_STRIPE_API_BASE", fake.url)
+        monkeypatch.setattr("issuance.billers.stripe.client.MOST_A_SECOND", 1000)
+        yield fake
+
+
+@pytest.fixture
+def asked(engine: Engine) -> Club:
+    """A club whose biller can be asked."""
+    club = new_club(engine, ZONE, json.loads(RULE), api_key=KEY)
+    club.map("price_gold")
+    club.settle(SETTLED_AT)
+    return club
+
+
+def reconcile(club: Club, **how: Any) -> dict[str, Any]:
+    with transaction(club.engine, club.brand_id) as connection:
+        run_id = reconciling.start(connection, club.brand_id, club.biller_id, **how)
+    reconciling.work(club.engine, club.brand_id, run_id, lambda _: None)
+    club.translate()
+    return read(club, run_id)
+
+
+def read(club: Club, run_id: UUID) -> dict[str, Any]:
+    with transaction(club.engine, club.brand_id) as connection:
+        return reconciling.read(connection, club.brand_id, run_id)
+
+
+def ask(club: Club) -> None:
+    while asking.ask(club.engine, club.brand_id, club.biller_id).deliveries:
+        club.translate()
+
+
+def came(club: Club) -> dict[str, tuple[list[str], list[str]]]:
+    club.settle(SETTLED_AT)
+    return {one["name"]: (club.credits(*item_of(one)), club.credits(*item_of(one), lead=False)) for one in SEQUENCES}
+
+
+OWED = {one["name"]: owed(one) for one in SEQUENCES}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_webhooks_lost_is_found(fake: FakeStripe, asked: Club, seed: int) -> None:
+    """A fifth of the deliveries is lost, the others come in any order: the credits are those of all, but for guests who
+    came and went between two looks, of whom Stripe knows nothing any more."""
+    chance = random.Random(seed)
+    fake.happen(ALL)
+    kept = [event for event in ALL if chance.random() >= 0.2]
+    chance.shuffle(kept)
+    asked.deliver(kept)
+    asked.translate()
+    ask(asked)
+    assert reconcile(asked)["state"] == "finished"
+    assert {name: lead for name, (lead, _) in came(asked).items()} == {name: lead for name, (lead, _) in OWED.items()}
+    told = len(asked.facts())
+    assert reconcile(asked)["state"] == "finished"
+    assert len(asked.facts()) == told, "a second time there is nothing to tell"
+
+
+def test_all_of_it_from_the_beginning(fake: FakeStripe, asked: Club) -> None:
+    """No webhook at all: a dry run says what would come, and writes nothing; then it comes."""
+    fake.happen(ALL)
+    planned = reconcile(asked, everything=True, dry_run=True)
+    assert (planned["state"], planned["dry_run"], planned["kind"]) == ("finished", True, "reconcile")
+    assert asked.facts() == []
+    done = reconcile(asked, everything=True)
+    assert (done["state"], done["done"]) == ("finished", done["total"])
+    assert done["done"] > len(SEQUENCES)
+    found = {name: lead for name, (lead, _) in came(asked).items()}
+    assert found == {name: lead for name, (lead, _) in OWED.items()}
+    assert planned["counts"]["issued"] == sum(len(lead) + len(others) for lead, others in came(asked).values())
+
+
+def test_a_dry_run_names_what_nobody_mapped(fake: FakeStripe, engine: Engine) -> None:
+    club = new_club(engine, ZONE, api_key=KEY, clock=SETTLED_AT)
+    fake.happen(ALL)
+    assert reconcile(club, everything=True, dry_run=True)["result"]["unmapped"] == ["price_gold"]
+
+
+def test_what_is_older_than_the_cursor_and_was_never_heard_of_is_left_alone(fake: FakeStripe, asked: Club) -> None:
+    """Years of credits must not come by surprise: that is for `--all`, after a dry run."""
+    fake.happen(SEQUENCES[0]["stripe_events"])
+    with transaction(asked.engine, asked.brand_id) as connection:
+        connection.execute(text("UPDATE billers SET reconciled_at = '2031-03-01T00:00:00Z'"))
+    assert reconcile(asked)["state"] == "finished"
+    assert asked.facts() == []
+
+
+def test_a_subscription_of_long_ago_that_was_paused_yesterday(fake: FakeStripe, asked: Club) -> None:
+    events = SEQUENCES[0]["stripe_events"]
+    fake.happen(events)
+    asked.deliver(events)
+    asked.translate()
+    ask(asked)
+    with transaction(asked.engine, asked.brand_id) as connection:
+        connection.execute(text("UPDATE billers SET reconciled_at = '2031-04-19T00:00:00Z'"))
+    fake.put({**events[0]["data"]["object"], "pause_collection": {"behavior": "void", "resumes_at": None}})
+    before = len(asked.facts())
+    reconcile(asked)
+    (fact,) = asked.facts()[before:]
+    assert (fact[0], fact[3]) == ("membership.status_changed", {"status": "paused", "ends_on": None})
+
+
+def test_it_is_polite_and_goes_on_after_429(fake: FakeStripe, asked: Club) -> None:
+    fake.happen(ALL)
+    fake.refuses = 3
+    assert reconcile(asked)["state"] == "finished"
+    assert came(asked)["01 monthly 2022-11"] == OWED["01 monthly 2022-11"]
+
+
+def test_a_biller_that_does_not_answer_ends_the_run_and_says_so(
+    fake: FakeStripe, asked: Club, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("issuance.billers.stripe.client.LONGEST_REST", 0.01)
+    fake.away = True
+    ended = reconcile(asked)
+    assert (ended["state"], ended["error"]) == ("cancelled", "The biller can not be asked: it answers 503.")
+
+
+def test_a_killed_run_goes_on_where_it_was(fake: FakeStripe, asked: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever takes it over asks for the pages that are left."""
+    fake.happen(ALL)
+    monkeypatch.setattr("issuance.billers.stripe.client.PAGE", 5)
+    with transaction(asked.engine, asked.brand_id) as connection:
+        run_id = reconciling.start(connection, asked.brand_id, asked.biller_id)
+    told = translation.tell
+    pages = iter(range(5))
+
+    def dies(*arguments: Any) -> Any:
+        if next(pages) == 4:
+            raise KeyboardInterrupt
+        return told(*arguments)
+
+    monkeypatch.setattr(translation, "tell", dies)
+    with pytest.raises(KeyboardInterrupt):
+        reconciling.work(asked.engine, asked.brand_id, run_id, lambda _: None)
+    monkeypatch.setattr(translation, "tell", told)
+    reconciling.work(asked.engine, asked.brand_id, run_id, lambda _: None)
+    assert read(asked, run_id)["state"] == "running", "it is held for a while"
+    with transaction(asked.engine, asked.brand_id) as connection:
+        connection.execute(text("UPDATE reconciliations SET next_at = clock_timestamp()"))
+    fake.requests.clear()
+    reconciling.work(asked.engine, asked.brand_id, run_id, lambda _: None)
+    assert "starting_after" in fake.requests[0]
+    assert read(asked, run_id)["state"] == "finished"
+    assert {name: lead for name, (lead, _) in came(asked).items()} == {name: lead for name, (lead, _) in OWED.items()}
+
+
+def test_a_run_can_be_cancelled(fake: FakeStripe, asked: Club) -> None:
+    fake.happen(ALL)
+    with transaction(asked.engine, asked.brand_id) as connection:
+        run_id = reconciling.start(connection, asked.brand_id, asked.biller_id)
+        runs.cancel(connection, asked.brand_id, run_id)
+    reconciling.work(asked.engine, asked.brand_id, run_id, lambda _: None)
+    assert asked.facts() == []
+
+
+def test_without_an_api_key_nobody_is_asked(engine: Engine) -> None:
+    club = new_club(engine)
+    with transaction(engine, club.brand_id) as connection, pytest.raises(Conflict):
+        reconciling.start(connection, club.brand_id, club.biller_id)
+
+
+def test_all_and_since_exclude_each_other(asked: Club) -> None:
+    with transaction(asked.engine, asked.brand_id) as connection, pytest.raises(Invalid):
+        reconciling.start(
+            connection, asked.brand_id, asked.biller_id, since=datetime(2031, 1, 1, tzinfo=UTC), everything=True
+        )
+
+
+def test_the_member_is_the_customers_external_id(fake: FakeStripe, asked: Club) -> None:
+    """Asked of Stripe, never taken from webhooks."""
+    events = SEQUENCES[0]["stripe_events"]
+    fake.put({"object": "customer", "id": "cus_a", "metadata": {"external_user_id": "ada"}})
+    asked.deliver(events)
+    asked.translate()
+    assert asked.facts() == []
+    ask(asked)
+    assert asked.facts()[0][3]["external_user_id"] == "ada"
+
+
+def test_a_payment_whose_invoice_nobody_named_is_asked_for(fake: FakeStripe, asked: Club) -> None:
+    """Newer API versions name no invoice in a charge: by the list of invoice payments."""
+    fake.put({"object": "customer", "id": "cus_b", "metadata": {}})
+    events = [event for event in SEQUENCES[1]["stripe_events"] if event["type"] != "invoice_payment.paid"]
+    fake.happen(SEQUENCES[1]["stripe_events"])
+    refund = {"object": "refund", "id": "re_1", "charge": "ch_b1", "payment_intent": "pi_in_b1", "amount": 9000}
+    refunded = {"id": "evt_refund", "type": "refund.created", "created": 1929348000, "livemode": False}
+    asked.deliver([*events, {**refunded, "data": {"object": {**refund, "status": "succeeded"}}}])
+    asked.translate()
+    ask(asked)
+    assert asked.why() == set()
+    assert came(asked)["02 monthly basil"][0] == ["2031-01-15", "2031-03-15"]

@@ -1,0 +1,146 @@
+"""Stripe plugged in, from the outside: webhooks in over HTTP, credits out (INTERFACE 7, Stripe)."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+
+from issuance.database.connections import transaction
+from issuance.tenancy import keys
+from tests.end_to_end.client import Client
+from tests.serving import Server
+from tests.stripe import SECRET, sequences, signed
+
+FIRST = sequences()[0]
+
+
+class Plugged(NamedTuple):
+    """A brand with Stripe plugged in."""
+
+    brand: Client
+    biller_id: str
+    brand_id: UUID
+
+    def deliver(self, event: Any, *, secret: str = SECRET, status: int = 200, at: float | None = None) -> Any:
+        """Send a webhook as Stripe does, which shows no key."""
+        body = json.dumps(event).encode()
+        path = f"/billers/stripe/{self.biller_id}"
+        answer = httpx.post(
+            str(self.brand.http.base_url) + path, content=body, headers=signed(body, secret, at), timeout=60
+        )
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def map(self, price: str = "price_gold") -> Any:
+        path = f"/billers/{self.biller_id}/prices/{price}"
+        return self.brand.ok("PUT", path, 200, {"membership_type_id": self.brand.type_id})
+
+    def said(self) -> Any:
+        """What is said of the biller."""
+        (biller,) = self.brand.data("/billers")
+        return biller
+
+
+@contextmanager
+def plugged_in(server: Server, *, sandbox: bool = True) -> Iterator[Plugged]:
+    made = server.new_brand("Europe/Berlin", sandbox=sandbox)
+    with server.client(made.key) as http:
+        answer = http.post("/billers", json={"kind": "stripe", "secret": SECRET})
+        assert answer.status_code == 201, answer.text
+        assert SECRET not in answer.text
+        assert answer.json()["url"] == f"{server.url}/billers/stripe/{answer.json()['id']}"
+        yield Plugged(Client(http, clock=sandbox), answer.json()["id"], made.brand_id)
+
+
+@pytest.fixture
+def plugged(server: Server) -> Iterator[Plugged]:
+    with plugged_in(server) as one:
+        yield one
+
+
+def test_webhooks_become_credits(plugged: Plugged) -> None:
+    """By themselves, whoever waits for the clock: the membership says what it is at Stripe."""
+    plugged.brand.rule(issue_on_signup=True, roll_over=True)
+    plugged.map()
+    for event in FIRST["stripe_events"]:
+        assert plugged.deliver(event) == {"received": True}
+        assert plugged.deliver(event) == {"received": True}
+    plugged.brand.until(FIRST["settled_at"])
+    (membership,) = plugged.brand.data("/customers/memberships", source_ref="sub_a/si_1_a")
+    assert membership["external_user_id"] == "cus_a"
+    issued = plugged.brand.data("/customers/credits", membership_id=membership["id"])
+    assert sorted(credit["period_start"] for credit in issued) == ["2031-01-15", "2031-02-15", "2031-03-15"]
+
+
+def test_what_nobody_mapped_is_shown_and_translated_once_it_is(plugged: Plugged) -> None:
+    plugged.brand.rule(issue_on_signup=True, roll_over=True)
+    for event in FIRST["stripe_events"]:
+        plugged.deliver(event)
+    plugged.brand.until("2031-01-02T00:00:00Z")
+    (row,) = plugged.said()["untranslated"]
+    assert (row["code"], row["price"], row["deliveries"]) == ("unmapped_price", "price_gold", 10)
+    assert "issuance_biller_deliveries_unmappable 10.0" in plugged.brand.http.get("/metrics").text
+    plugged.map()
+    plugged.brand.until(FIRST["settled_at"])
+    assert len(plugged.brand.data("/customers/credits")) == 3
+    assert plugged.said()["untranslated"] == []
+    assert plugged.said()["prices"] == [
+        {"price": "price_gold", "membership_type_id": plugged.brand.type_id, "current_period": "keep"}
+    ]
+
+
+def test_secrets_are_never_shown(plugged: Plugged) -> None:
+    plugged.brand.ok("POST", "/billers", 201, {"kind": "stripe", "secret": SECRET, "api_key": "sk_test_of_nobody"})
+    text = plugged.brand.http.get("/billers").text
+    assert SECRET not in text
+    assert "sk_test" not in text
+    assert [one["can_be_asked"] for one in plugged.brand.data("/billers")] == [False, True]
+
+
+def test_a_wrong_signature_is_refused_and_nothing_is_kept(plugged: Plugged) -> None:
+    event = FIRST["stripe_events"][0]
+    for wrong in ({"secret": "whsec_of_somebody_else"}, {"at": 1_000_000_000}):
+        refused = plugged.deliver(event, status=400, **wrong)
+        assert refused["error"]["code"] == "bad_signature"
+    assert plugged.brand.data(f"/billers/{plugged.biller_id}/deliveries") == []
+
+
+def test_secrets_are_rotated_with_overlap(plugged: Plugged) -> None:
+    event, path = FIRST["stripe_events"][0], f"/billers/{plugged.biller_id}/secrets"
+    plugged.brand.ok("PUT", path, 204, {"secrets": ["whsec_new_one", SECRET]})
+    plugged.deliver(event)
+    plugged.deliver(event, secret="whsec_new_one")
+    plugged.brand.ok("PUT", path, 204, {"secrets": ["whsec_new_one"]})
+    plugged.deliver(event, status=400)
+    for wrong in ([], ["whsec_one_x", "whsec_two_x", "whsec_three"], ["short"]):
+        plugged.brand.ok("PUT", path, 422, {"secrets": wrong})
+
+
+def test_an_unknown_biller_is_404(plugged: Plugged) -> None:
+    for biller_id in (str(uuid4()), "no-id", plugged.brand.type_id):
+        refused = plugged._replace(biller_id=biller_id).deliver(FIRST["stripe_events"][0], status=404)
+        assert refused["error"]["code"] == "not_found"
+
+
+@pytest.mark.parametrize(("livemode", "into"), [(True, "sandbox"), (False, "live")])
+def test_the_wrong_mode_is_kept_as_refused(server: Server, livemode: bool, into: str) -> None:
+    """200, so that Stripe does not send it again and again; nothing comes of it."""
+    with plugged_in(server, sandbox=into == "sandbox") as plugged:
+        plugged.map()
+        for event in FIRST["stripe_events"]:
+            plugged.deliver({**event, "livemode": livemode})
+        (row,) = plugged.said()["untranslated"]
+        assert (row["state"], row["code"], row["deliveries"]) == ("refused", "wrong_mode", 10)
+        assert plugged.brand.data("/customers/memberships") == []
+
+
+def test_billers_are_for_admins(server: Server, plugged: Plugged) -> None:
+    for scope in ("read", "write", "issue"):
+        with transaction(server.engine, plugged.brand_id) as connection:
+            _, key = keys.create(connection, plugged.brand_id, [scope])
+        with server.client(key) as http:
+            assert http.get("/billers").status_code == 403
