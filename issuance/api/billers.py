@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, StringConstraints, model_validator
 
 from issuance import audit, hints
 from issuance.api.callers import Administrator
@@ -17,6 +17,7 @@ from issuance.api.runs import Run
 from issuance.billers import billers, deliveries, receiving, reconciling
 from issuance.billers.billers import New
 from issuance.billers.deliveries import State
+from issuance.billers.mapped.mapping import Mapping
 from issuance.engine import runs
 from issuance.fields import Body, Identifier, Instant
 
@@ -24,15 +25,22 @@ from issuance.fields import Body, Identifier, Instant
 received = APIRouter(prefix="/billers", tags=["billers"])
 router = APIRouter(prefix="/billers", tags=["billers"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 
-Secret = Annotated[StrictStr, StringConstraints(min_length=8, max_length=255, pattern=r"^[!-~]+$")]
+Secret = Annotated[StrictStr, StringConstraints(min_length=8, max_length=255, pattern=r"^[ -~]+$")]
 
 
 class NewBiller(Body):
     """A biller to be plugged in. `secret`: what it signs its webhooks with. `api_key`: with what it can be asked."""
 
-    kind: Literal["stripe"]
+    kind: Literal["stripe", "mapped"]
     secret: Secret
     api_key: Secret | None = None
+    mapping: Mapping | None = Field(None, description="Of kind `mapped` only: how its webhooks are read")
+
+    @model_validator(mode="after")
+    def _say_how(self) -> "NewBiller":
+        if (self.mapping is not None) != (self.kind == "mapped"):
+            raise ValueError("a mapping is for kind mapped, which needs one")
+        return self
 
 
 class PluggedIn(BaseModel):
@@ -105,7 +113,7 @@ class ReconcileBody(Body):
 class KeptWebhook(BaseModel):
     """It is kept."""
 
-    received: bool = True
+    received: bool
 
 
 class BillerDelivery(BaseModel):
@@ -146,6 +154,18 @@ async def receive_from_stripe(request: Request, biller_id: UUID) -> Any:
     return await _receive(request, "stripe", biller_id)
 
 
+@received.post(
+    "/mapped/{biller_id}",
+    operation_id="receiveFromMapped",
+    response_model=KeptWebhook,
+    responses=documented(400, 404, 413, 422, 503),
+    openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}, "required": True}},
+)
+async def receive_from_mapped(request: Request, biller_id: UUID) -> Any:
+    """Take in a webhook of a biller whose mapping says how it is signed and read. It is durable when this answers."""
+    return await _receive(request, "mapped", biller_id)
+
+
 async def _receive(request: Request, kind: str, biller_id: UUID) -> Any:
     body, state = await request.body(), request.app.state
     took = await run_in_threadpool(receiving.receive, state.engine, state.looks, kind, biller_id, body, request.headers)
@@ -156,7 +176,8 @@ async def _receive(request: Request, kind: str, biller_id: UUID) -> Any:
 @router.post("", operation_id="createBiller", status_code=201, response_model=PluggedIn, responses=documented(409))
 def create_biller(caller: Administrator, request: Request, body: NewBiller) -> Any:
     """Plug in a biller. Its secrets are kept sealed and never shown again."""
-    new = New(body.kind, [body.secret], body.api_key)
+    mapping = None if body.mapping is None else body.mapping.model_dump(mode="json", by_alias=True)
+    new = New(body.kind, [body.secret], body.api_key, mapping)
     with caller.transaction() as connection:
         biller_id = billers.create(connection, caller.brand_id, new)
     return {"id": biller_id, "url": _url(request, body.kind, biller_id)}

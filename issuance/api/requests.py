@@ -27,7 +27,7 @@ from issuance.log import logger
 LONGEST_BODY = 64 * 1024
 LONGEST_INTAKE = 3 * 512 * 1024
 #: Where facts come in, which billers send in batches. Every other address takes LONGEST_BODY.
-INTAKES = ("/billing-events", "/billers/")
+INTAKES = ("/billing-events", "/billers/stripe/", "/billers/mapped/")
 #: Seconds within which a body must have come.
 BODY_SECONDS = 30.0
 #: A body that is longer than this is read by a thread, because reading it would hold up the event loop.

@@ -1,12 +1,27 @@
 """The adapters that there are, by kind of biller."""
 
+import json
+from functools import lru_cache
+
 from issuance.billers.adapter import Adapter
 from issuance.billers.billers import Biller
+from issuance.billers.mapped.adapter import Mapped
+from issuance.billers.mapped.mapping import Mapping
 from issuance.billers.stripe.adapter import Stripe
 
-_ADAPTERS: dict[str, Adapter] = {"stripe": Stripe()}
+#: Every kind of biller that can be plugged in.
+KINDS = ("stripe", "mapped")
+
+_WRITTEN: dict[str, Adapter] = {"stripe": Stripe()}
 
 
 def adapter_of(biller: Biller) -> Adapter:
     """The adapter that reads a biller's webhooks."""
-    return _ADAPTERS[biller.kind]
+    if biller.mapping is not None:
+        return _mapped(json.dumps(biller.mapping, sort_keys=True))
+    return _WRITTEN[biller.kind]
+
+
+@lru_cache(maxsize=256)
+def _mapped(mapping: str) -> Adapter:
+    return Mapped(Mapping.model_validate_json(mapping))

@@ -7,20 +7,24 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from pydantic import ValidationError
 
 from issuance import audit, hints
 from issuance.billers import billers, deliveries, reconciling
 from issuance.billers.billers import New
+from issuance.billers.mapped.mapping import Mapping
 from issuance.cli.connections import BrandOption, broker, engine, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table
 from issuance.cli.stripe_year import try_stripe
 from issuance.errors import Invalid, NotFound
-from issuance.fields import date_or_instant
+from issuance.fields import complaint, date_or_instant
 from issuance.settings import settings
 
 app = typer.Typer(help="Billers plugged in: their webhooks, and their price maps.", no_args_is_help=True)
 stripe = typer.Typer(help="Stripe plugged in.", no_args_is_help=True)
 app.add_typer(stripe, name="stripe")
+mapped = typer.Typer(help="Other billers, whose webhooks a mapping reads.", no_args_is_help=True)
+app.add_typer(mapped, name="mapped")
 
 BillerOption = Annotated[UUID, typer.Option("--biller", metavar="ID", help="The biller.")]
 _FINISHED = ("finished", "cancelled")
@@ -50,6 +54,31 @@ def add(
     show_json({"biller_id": biller_id, "url": _url(biller_id)})
 
 
+@mapped.command("add")
+def add_mapped(
+    mapping_file: Annotated[Path, typer.Option(help="The mapping, as JSON.")],
+    secret_file: Annotated[Path, typer.Option(help="A file with the secret, or user:password.")],
+    brand: BrandOption = None,
+) -> None:
+    """Plug in a biller whose webhooks a mapping reads (docs/write-an-adapter.md).
+
+    Prints JSON.
+    """
+    brand_id = only_brand(brand)
+    try:
+        mapping = Mapping.model_validate_json(_read(mapping_file))
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(str(step) for step in one['loc'])}: {complaint(one)}" for one in error.errors()[:5]
+        )
+        raise Invalid(f"This is no mapping: {wrong}") from None
+    new = New("mapped", [_checked(_read(secret_file))], mapping=mapping.model_dump(mode="json", by_alias=True))
+    with transaction(brand_id) as connection:
+        biller_id = billers.create(connection, brand_id, new)
+    show_json({"biller_id": biller_id, "url": _url(biller_id, "mapped")})
+
+
+@app.command("map")
 @stripe.command("map")
 def map_price(
     biller: BillerOption,
@@ -77,6 +106,7 @@ def map_price(
     )
 
 
+@app.command("secrets")
 @stripe.command("secrets")
 def secrets(
     biller: BillerOption,
@@ -225,8 +255,8 @@ def _read(file: Path) -> str:
 
 
 def _checked(secret: str) -> str:
-    if not (8 <= len(secret) <= 255 and secret.isascii() and secret.isprintable() and " " not in secret):
-        raise Invalid("That is no signing secret: it has 8 to 255 characters, and no spaces.")
+    if not (8 <= len(secret) <= 255 and secret.isascii() and secret.isprintable()):
+        raise Invalid("That is no secret: it has 8 to 255 characters, all of them ASCII.")
     return secret
 
 

@@ -63,9 +63,12 @@ class Club:
 
     def credits(self, subscription: str, item: str, *, lead: bool | None = True) -> list[str]:
         """The starts of the periods for which a membership has a credit: its lead booker's, the others', or all."""
+        return self.credits_of(membership_of(subscription, item), lead=lead)
+
+    def credits_of(self, membership_id: UUID, *, lead: bool | None = True) -> list[str]:
+        """The same, by a membership's id."""
         with transaction(self.engine, self.brand_id) as connection:
             rows = connection.execute(_CREDITS, {"brand_id": self.brand_id}).all()
-        membership_id = membership_of(subscription, item)
         return [
             row.period_start.isoformat()
             for row in rows
@@ -107,6 +110,7 @@ def new_club(
     rule: dict[str, Any] | None = None,
     types: Sequence[str] = ("Gold",),
     api_key: str | None = None,
+    new: New | None = None,
     clock: str = "2031-01-01T00:00:00Z",
 ) -> Club:
     """A club with membership types of these names, each with a rule, and no price mapped yet."""
@@ -120,5 +124,5 @@ def new_club(
             type_ids[name] = membership_types.create(connection, brand_id, NewMembershipType(name=name))["id"]
             says = {"membership_type_id": type_ids[name], "coupon_id": "spa", "coupon_name": f"Spa of {name}"}
             rules.create(connection, brand_id, NewCreditRule.model_validate({**says, **(rule or {})}))
-        biller_id = billers.create(connection, brand_id, New("stripe", [SECRET], api_key))
+        biller_id = billers.create(connection, brand_id, new or New("stripe", [SECRET], api_key))
     return Club(engine, brand_id, biller_id, type_ids)

@@ -155,7 +155,7 @@ def test_links_lead_on() -> None:
 @pytest.mark.parametrize("name", [name for name, operation in OPERATIONS.items() if "requestBody" in operation])
 def test_the_limit_of_a_body_is_named(name: str) -> None:
     """In bytes, of what comes in batches another."""
-    longest = LONGEST_INTAKE if name.startswith("postBillingEvent") else LONGEST_BODY
+    longest = LONGEST_INTAKE if name.startswith(("postBillingEvent", "receiveFrom")) else LONGEST_BODY
     assert f"{longest} bytes" in OPERATIONS[name]["responses"]["413"]["description"]
 
 

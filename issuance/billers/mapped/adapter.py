@@ -1,0 +1,171 @@
+"""A mapped biller as an adapter: its webhooks are plain JSON that says by itself what it is about.
+
+It remembers nothing and asks nobody: what a webhook does not say can not be told. Billers that send thin notices, which
+say only that something changed, need a written adapter.
+"""
+
+from collections.abc import Mapping as Headers
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from issuance.billers.adapter import Json, Known, Notice, NotReadable, Translation, Unmappable
+from issuance.billers.mapped import signatures
+from issuance.billers.mapped.mapping import Mapping, Said, Telling, Value, first
+from issuance.billing.cloud_events import Refused, read_json
+from issuance.deciding.calendar import day_of
+
+_NAMESPACE = uuid5(NAMESPACE_URL, "https://issuance/mapped")
+_TYPED = ("membership.signed_up", "membership.type_changed")
+
+
+class Mapped:
+    """The adapter that a mapping makes."""
+
+    kind = "mapped"
+    version = 1
+
+    def __init__(self, mapping: Mapping) -> None:
+        self._mapping = mapping
+        self.source = mapping.source
+
+    def verify(self, body: bytes, headers: Headers[str, str], secrets: Sequence[bytes]) -> None:
+        """See that the biller signed this. Raises BadSignature."""
+        signatures.verify(self._mapping.signature, body, headers, secrets)
+
+    def parse(self, body: bytes) -> Notice:
+        """Read a webhook. Raises NotReadable."""
+        try:
+            read = read_json(body)
+        except Refused as refusal:
+            raise NotReadable(refusal.message) from None
+        parts = _parts(self._mapping.id, read)
+        delivery_id = "/".join(parts)
+        if not isinstance(read, dict) or not 0 < len(delivery_id) <= 150:
+            raise NotReadable(f"it has no id at {', '.join(self._mapping.id)}")
+        at = _instant(_value(self._mapping.time, read))
+        if at is None:
+            raise NotReadable(f"it has no instant at {self._mapping.time.path}")
+        live = None if self._mapping.live is None else _value(self._mapping.live, read)
+        telling = self._telling(read)
+        kind = telling.tell if telling is not None else ""
+        # Sign-ups first, then as charges live.
+        return Notice(delivery_id, kind, at, _RANK.get(kind, 1), live if isinstance(live, bool) else None, read)
+
+    def translate(self, notice: Notice, known: Known, *, patient: bool) -> Translation:  # noqa: ARG002 - it never waits
+        """The fact that a webhook tells, if it tells one."""
+        found = Translation()
+        telling = self._telling(notice.body)
+        if telling is None:
+            return found
+        parts = [first(path, notice.body) for path in self._mapping.membership]
+        if any(not isinstance(part, (str, int)) for part in parts):
+            found.unmappable = Unmappable("no_membership", "it does not say which membership it is about")
+            return found
+        ref = "/".join(map(str, parts))
+        membership_id = membership_of(self.source, ref)
+        data = self._data(telling, notice.body, known, found)
+        if found.unmappable is not None:
+            return found
+        own = "/".join(_parts(telling.id, notice.body)) or notice.delivery_id
+        event_id = f"{ref}/{telling.tell}/{own}"
+        found.events.append(
+            {
+                "specversion": "1.0",
+                "id": event_id[:255],
+                "source": self.source,
+                "type": telling.tell,
+                "time": notice.at.isoformat().replace("+00:00", "Z"),
+                "data": {"membership_id": str(membership_id), **data},
+            }
+        )
+        if telling.tell == _TYPED[0]:
+            found.refs[membership_id] = ref
+        return found
+
+    def _telling(self, body: Json) -> Telling | None:
+        return next((one for one in self._mapping.events if _matches(one.when, body)), None)
+
+    def _data(self, telling: Telling, body: Json, known: Known, found: Translation) -> dict[str, Any]:
+        data = {name: said for name, value in telling.data.items() if (said := _said(value, body, known)) is not None}
+        if telling.tell in _TYPED and "membership_type_id" not in data:
+            named = None if self._mapping.price is None else first(self._mapping.price, body)
+            price = known.price(str(named)) if named is not None else None
+            if price is None:
+                found.unmappable = Unmappable("unmapped_price", f"nobody mapped the price {named}", str(named))
+            elif price.membership_type_id is None:
+                found.unmappable = Unmappable("passed_over", "its price is no membership's", str(named))
+            else:
+                data["membership_type_id"] = str(price.membership_type_id)
+                if telling.tell == _TYPED[1]:
+                    data["current_period"] = "switch" if price.switch else "keep"
+        return data
+
+
+_RANK = {
+    "membership.signed_up": 0,
+    "charge.initiated": 2,
+    "charge.failed": 3,
+    "charge.skipped": 4,
+    "charge.succeeded": 5,
+    "charge.disputed": 6,
+    "charge.refunded": 7,
+}
+
+
+def _parts(paths: Sequence[str], body: Any) -> list[str]:
+    return [str(part) for path in paths if isinstance(part := first(path, body), (str, int))]
+
+
+def _matches(when: dict[str, Any], body: Json) -> bool:
+    return all(first(path, body) in (wanted if isinstance(wanted, list) else [wanted]) for path, wanted in when.items())
+
+
+def _said(value: Said, body: Json, known: Known) -> Any:
+    if isinstance(value, Value):
+        found = _value(value, body)
+        if value.read_as == "date":
+            return _date(found, known)
+        if value.read_as == "text":
+            return None if found is None else str(found)
+        return found
+    return first(value, body) if isinstance(value, str) and value.startswith("$") else value
+
+
+def _value(value: Value, body: Json) -> Any:
+    found = first(value.path, body)
+    if value.map is not None:
+        key = str(found).lower() if isinstance(found, bool) else str(found)
+        return value.map.get(key)
+    return found
+
+
+def _date(found: Any, known: Known) -> str | None:
+    """A date as it is, or the date of an instant in the brand's zone."""
+    if isinstance(found, str):
+        try:
+            return date.fromisoformat(found).isoformat()
+        except ValueError:
+            pass
+    at = _instant(found)
+    return None if at is None else day_of(at, known.zone).isoformat()
+
+
+def _instant(found: Any) -> datetime | None:
+    """An instant in seconds, or in milliseconds where it would be too far ahead, or as ISO 8601 says it (UTC without an
+    offset)."""
+    try:
+        if isinstance(found, (int, float)) and not isinstance(found, bool):
+            return datetime.fromtimestamp(found / 1000 if found > 100_000_000_000 else found, UTC)
+        if isinstance(found, str):
+            read = datetime.fromisoformat(found)
+            return (read if read.tzinfo is not None else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None
+
+
+def membership_of(source: str, ref: str) -> UUID:
+    """The membership that something at a mapped biller is."""
+    return uuid5(_NAMESPACE, f"{source} {ref}")
