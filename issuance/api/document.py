@@ -88,6 +88,8 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
         for method, operation in operations.items():
             if "security" in operation:
                 _complete(path, method, operation)
+            elif "requestBody" in operation:
+                _say_limit(path, operation)
             for response in operation["responses"].values():
                 response["headers"] = {**_HEADERS, **response.get("headers", {})}
     for name in _named_in([operation.get("requestBody", {}) for _, operation in _operations(document)], schemas):
@@ -101,7 +103,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     for status in (400, 408, 413, 415, 429, 503) if "requestBody" in operation else (429, 503):
         responses.setdefault(str(status), _problem(status))
     if "requestBody" in operation:
-        responses["413"]["description"] += f": more than {longest_body(path)} bytes"
+        _say_limit(path, operation)
     if method == "post":
         operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
         responses.setdefault("409", _problem(409))
@@ -113,6 +115,10 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         good = next(response for status, response in responses.items() if status.startswith("2"))
         parameters = {parameter: f"$response.body#/{field}"}
         good["links"] = {other: {"operationId": other, "parameters": parameters} for other in others}
+
+
+def _say_limit(path: str, operation: dict[str, Any]) -> None:
+    operation["responses"]["413"]["description"] += f": more than {longest_body(path)} bytes"
 
 
 def _say_defaults(schema: dict[str, Any]) -> None:

@@ -38,6 +38,10 @@ class Case:
     askable: bool = False
 
 
+def _stamp(instant: str) -> int:
+    return int(datetime.fromisoformat(instant).timestamp())
+
+
 def lowered(headers: dict[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
@@ -137,7 +141,3 @@ LAGO = Case(
 )
 
 CASES = [STRIPE, CHARGEBEE, LAGO]
-
-
-def _stamp(instant: str) -> int:
-    return int(datetime.fromisoformat(instant).timestamp())
