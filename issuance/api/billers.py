@@ -1,11 +1,10 @@
-"""`/billers`: who is plugged in, their price maps, and where their webhooks come in (INTERFACE 7, Stripe)."""
+"""`/billers`: who is plugged in, their price maps, and what of theirs is not translated (INTERFACE 7, Stripe)."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, StringConstraints, model_validator
 
 from issuance import audit, hints
@@ -14,15 +13,13 @@ from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
 from issuance.api.runs import Run
-from issuance.billers import billers, deliveries, receiving, reconciling
+from issuance.billers import billers, deliveries, reconciling
 from issuance.billers.billers import New
 from issuance.billers.deliveries import State
 from issuance.billers.mapped.mapping import Mapping
 from issuance.engine import runs
 from issuance.fields import Body, Identifier, Instant
 
-#: Where billers' own webhooks come in: they show a signature, and no key.
-received = APIRouter(prefix="/billers", tags=["billers"])
 router = APIRouter(prefix="/billers", tags=["billers"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 
 Secret = Annotated[StrictStr, StringConstraints(min_length=8, max_length=255, pattern=r"^[ -~]+$")]
@@ -110,12 +107,6 @@ class ReconcileBody(Body):
     dry_run: StrictBool = False
 
 
-class KeptWebhook(BaseModel):
-    """It is kept."""
-
-    received: bool
-
-
 class BillerDelivery(BaseModel):
     """A webhook as it came, and what became of it."""
 
@@ -136,41 +127,6 @@ class Retried(BaseModel):
     """How many deliveries are translated anew."""
 
     deliveries: int
-
-
-@received.post(
-    "/stripe/{biller_id}",
-    operation_id="receiveFromStripe",
-    response_model=KeptWebhook,
-    responses=documented(400, 404, 413, 422, 503),
-    openapi_extra={
-        "requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}, "required": True},
-        "parameters": [{"name": "Stripe-Signature", "in": "header", "required": True, "schema": {"type": "string"}}],
-    },
-)
-async def receive_from_stripe(request: Request, biller_id: UUID) -> Any:
-    """Take in a webhook of Stripe's, as Stripe sends and signs it. It is durable when this answers; doubles are 200
-    too."""
-    return await _receive(request, "stripe", biller_id)
-
-
-@received.post(
-    "/mapped/{biller_id}",
-    operation_id="receiveFromMapped",
-    response_model=KeptWebhook,
-    responses=documented(400, 404, 413, 422, 503),
-    openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}, "required": True}},
-)
-async def receive_from_mapped(request: Request, biller_id: UUID) -> Any:
-    """Take in a webhook of a biller whose mapping says how it is signed and read. It is durable when this answers."""
-    return await _receive(request, "mapped", biller_id)
-
-
-async def _receive(request: Request, kind: str, biller_id: UUID) -> Any:
-    body, state = await request.body(), request.app.state
-    took = await run_in_threadpool(receiving.receive, state.engine, state.looks, kind, biller_id, body, request.headers)
-    await run_in_threadpool(hints.translate, state.broker, took.brand_id, biller_id)
-    return {"received": True}
 
 
 @router.post("", operation_id="createBiller", status_code=201, response_model=PluggedIn, responses=documented(409))

@@ -66,6 +66,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("post", "/v1/wallet/credit"): {"externalUserID": "{member}", "amount": 5},
     ("post", "/v1/redemptions"): {"creditCode": "{code}"},
     ("patch", "/v1/redemptions/{id}"): {"status": "CANCELED"},
+    ("put", "/billers/{biller_id}/prices/{price}"): {"membership_type_id": None},
+    ("put", "/billers/{biller_id}/secrets"): {"secrets": ["whsec_of_theirs"]},
+    ("post", "/billers/{biller_id}/reconcile"): {"dry_run": True},
     ("post", "/billing-events"): EVENTS,
     ("post", "/billing-events/batch"): EVENTS,
 }  # fmt: skip
@@ -113,6 +116,10 @@ def ours(server: Server) -> Iterator[Ours]:
         brand.ok("POST", "/v1/wallet/credit", 200, {"externalUserID": "ada", "amount": 50})
         credit = brand.data("/customers/credits")[0]
         redemption = brand.ok("POST", "/v1/redemptions", 201, {"points": 5, "externalUserID": "ada"})
+        biller = brand.ok(
+            "POST", "/billers", 201, {"kind": "stripe", "secret": "whsec_of_ours", "api_key": "sk_ours_x"}
+        )
+        brand.ok("PUT", f"/billers/{biller['id']}/prices/price_ours", 200, {"membership_type_id": brand.type_id})
         delivery = first_attempt(brand, webhook["id"])
         brand.ok("POST", f"/v1/webhooks/{webhook['id']}/disable", 200)
         ids = {
@@ -129,6 +136,8 @@ def ours(server: Server) -> Iterator[Ours]:
             "id": redemption["id"],
             "webhook_id": webhook["id"],
             "delivery_id": delivery["id"],
+            "biller_id": biller["id"],
+            "price": "price_ours",
         }
         ids |= {"credit_rule_id": ids["creditRuleId"], "external_user_id": "ada", "brand_id": str(made.brand_id)}
         ids |= {"type": ids["membership_type_id"], "membership": ids["membership_id"], "member": "ada"}
