@@ -171,8 +171,12 @@ class Oracle(Memory):
         return credit, until
 
     def reinstate(self, pick: int) -> Credit | None:
-        """Lifts the operator's no of the `pick`-th credit that it holds back."""
-        found = sorted((one for one in self.credits if one.revoked == "operator"), key=lambda one: one.key)
+        """Lifts the operator's no of the `pick`-th credit that it holds back. Of one that is over the text does not say
+        whether it is revoked or expired."""
+        gone = (one for one in self.credits if one.revoked == "operator")
+        found = sorted(
+            (one for one in gone if one.expires_at is None or one.expires_at > self.now), key=lambda one: one.key
+        )
         if not found:
             return None
         credit = found[pick % len(found)]
