@@ -14,7 +14,7 @@ from issuance.deciding.facts import Credit, Rule
 from issuance.deciding.preview import Difference, Preview, preview
 from issuance.deciding.reasons import Reason
 from issuance.engine import limits, ranges, runs
-from issuance.engine.facts import Membership, load
+from issuance.engine.facts import load
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.plans import Plan
 from issuance.engine.rules import RuleBook
@@ -70,7 +70,7 @@ def work_out(connection: Connection, run: Row[Any], membership_ids: Sequence[UUI
     rules = RuleBook(connection, run.brand_id, clock.zone)
     edited = rules.edited(rule_of(run), run.as_of, run.rule)
     fingerprints = Fingerprints(rules, clock, run.as_of)
-    known: dict[Hashable, Preview] = {}
+    known: dict[Hashable, tuple[Preview, list[tuple[int, dict[str, Any]]]]] = {}
     before: Counter[str] = Counter()
     after: Counter[str] = Counter()
     plan: Plan = []
@@ -82,13 +82,15 @@ def work_out(connection: Connection, run: Row[Any], membership_ids: Sequence[UUI
             if told is None:
                 of_types = rules.of(member.facts.types)
                 saved = _saved(of_types, edited, member.facts.types)
-                told = preview(member.facts, member.credits, of_types, saved, edited, run.as_of, last_day)
+                found = preview(member.facts, member.credits, of_types, saved, edited, run.as_of, last_day)
+                told = found, [(one.place, _shown(edited, one)) for one in found.differences]
             if whole is not None:
                 known[whole] = told
-            for days, by_month in ((told.before, before), (told.after, after)):
+            for days, by_month in ((told[0].before, before), (told[0].after, after)):
                 for day, number in days.items():
                     by_month[f"{day:%Y-%m}"] += number
-            plan += [_row(member, edited, difference) for difference in told.differences]
+            of_member = {"membership_id": str(member.membership_id)}
+            plan += [of_member | {"guest_id": str(member.guest_ids[place])} | shown for place, shown in told[1]]
     added = {"months": names, "before": [before[name] for name in names], "after": [after[name] for name in names]}
     connection.execute(_ADD_UP, {"brand_id": run.brand_id, "run_id": run.run_id, **added})
     return Counter(), plan
@@ -113,17 +115,16 @@ def _saved(rules: Sequence[Rule], edited: Rule, types: Sequence[UUID]) -> list[R
     return [others[rule_id] for rule_id in sorted(others)]
 
 
-def _row(member: Membership, rule: Rule, difference: Difference) -> dict[str, Any]:
+def _shown(rule: Rule, difference: Difference) -> dict[str, Any]:
+    """What a row says of a difference, whosever it is."""
     return {
-        "membership_id": str(member.membership_id),
-        "guest_id": str(member.guest_ids[difference.place]),
         "period_start": difference.period_start.isoformat(),
-        "before": _shown(rule, difference.before),
-        "after": _shown(rule, difference.after),
+        "before": _credit(rule, difference.before),
+        "after": _credit(rule, difference.after),
     }
 
 
-def _shown(rule: Rule, credit: Credit | None) -> dict[str, Any] | None:
+def _credit(rule: Rule, credit: Credit | None) -> dict[str, Any] | None:
     if credit is None:
         return None
     return {
