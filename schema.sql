@@ -391,6 +391,8 @@ CREATE TABLE IF NOT EXISTS schedules (
     CONSTRAINT schedules_resting_say_nothing CHECK (shared OR size = 1 OR (attempts = 0
         AND num_nonnulls(due_at, settled_at, fingerprint, retry_at, quarantined_at, last_error) = 0))
 ) WITH (fillfactor = 70);
+-- Few, and asked about by the console's first page.
+CREATE INDEX IF NOT EXISTS schedules_quarantined ON schedules (brand_id) WHERE quarantined_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS schedules_by_instant ON schedules (brand_id, due_at)
     WHERE due_at IS NOT NULL AND quarantined_at IS NULL;
 
@@ -1010,6 +1012,71 @@ CREATE INDEX IF NOT EXISTS audit_entries_by_subject ON audit_entries (brand_id, 
 CREATE OR REPLACE TRIGGER audit_entries_append_only BEFORE UPDATE OR DELETE ON audit_entries
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
+-- Search ----------------------------------------------------------------------------------------
+
+-- The words by which people find somebody: those of a guest's or a member's name, and e-mail addresses. In one order of
+-- bytes, so that the beginning of a word is a range, whatever the database's language; >= and < leak nothing, so
+-- row-level security lets them use the key, as it would not let LIKE or a full-text search.
+CREATE TABLE IF NOT EXISTS search_words (
+    brand_id   uuid NOT NULL,
+    word       text COLLATE "C" NOT NULL,
+    -- A membership, for its guests; or a member.
+    subject_id uuid NOT NULL,
+    of_member  boolean NOT NULL,
+    PRIMARY KEY (brand_id, word, subject_id)
+);
+
+-- The words of a text: in lower case and without accents, whatever stands between them.
+CREATE OR REPLACE FUNCTION words_of(said text) RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$
+    SELECT DISTINCT left(word, 100)
+      FROM regexp_split_to_table(regexp_replace(lower(normalize(said, NFKD)), '[\u0300-\u036f]', '', 'g'),
+                                 '[\s,;:/()&"''._-]+') AS word
+     WHERE word <> ''
+$$;
+-- Those of somebody: their name's, and the address as a whole.
+CREATE OR REPLACE FUNCTION words_of(name text, email text) RETURNS SETOF text LANGUAGE sql IMMUTABLE AS $$
+    SELECT words_of(name) UNION SELECT left(lower(email), 100) WHERE email <> ''
+$$;
+CREATE OR REPLACE FUNCTION note_words_of_guests() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        DELETE FROM search_words w
+         USING (SELECT DISTINCT brand_id, membership_id, word
+                  FROM stale, words_of(stale.name, stale.email) AS word) gone
+         WHERE w.brand_id = gone.brand_id AND w.word = gone.word AND w.subject_id = gone.membership_id
+           AND NOT EXISTS (SELECT FROM guests g, words_of(g.name, g.email) AS word
+                            WHERE g.brand_id = gone.brand_id AND g.membership_id = gone.membership_id
+                              AND word = gone.word);
+    END IF;
+    INSERT INTO search_words (brand_id, word, subject_id, of_member)
+    SELECT DISTINCT brand_id, word, membership_id, false FROM fresh, words_of(fresh.name, fresh.email) AS word
+        ON CONFLICT (brand_id, word, subject_id) DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE FUNCTION note_words_of_members() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        DELETE FROM search_words w
+         USING (SELECT brand_id, member_id, word FROM stale, words_of(display_name, email) AS word
+                EXCEPT SELECT brand_id, member_id, word FROM fresh, words_of(display_name, email) AS word) gone
+         WHERE w.brand_id = gone.brand_id AND w.word = gone.word AND w.subject_id = gone.member_id;
+    END IF;
+    INSERT INTO search_words (brand_id, word, subject_id, of_member)
+    SELECT DISTINCT brand_id, word, member_id, true FROM fresh, words_of(display_name, email) AS word
+        ON CONFLICT (brand_id, word, subject_id) DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER guests_note_words AFTER INSERT ON guests REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION note_words_of_guests();
+CREATE OR REPLACE TRIGGER guests_change_words AFTER UPDATE ON guests
+    REFERENCING OLD TABLE AS stale NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION note_words_of_guests();
+CREATE OR REPLACE TRIGGER members_note_words AFTER INSERT ON members REFERENCING NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION note_words_of_members();
+CREATE OR REPLACE TRIGGER members_change_words AFTER UPDATE ON members
+    REFERENCING OLD TABLE AS stale NEW TABLE AS fresh
+    FOR EACH STATEMENT EXECUTE FUNCTION note_words_of_members();
+
 -- The operator's people --------------------------------------------------------------------------
 
 -- Who signs in to the console. They belong to no brand; their roles do.
@@ -1109,4 +1176,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0014'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0015'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
-from issuance.console import signing_in, start
+from issuance.console import desk, finding, persons, signing_in, start
 from issuance.console.rendering import HEADERS, STATIC, render
 from issuance.console.routes import Page
 from issuance.console.visits import SignedIn
@@ -24,7 +24,7 @@ def without_slash() -> Response:
 def enter(request: Request, session: SignedIn) -> Response:
     """The first brand where one has a role."""
     if not session.places:
-        return render(request, "nowhere.html", status=403, session=session)
+        return render(request, "nowhere.html", answer=403, session=session)
     return RedirectResponse(f"/console/{session.places[0].brand_id}/", 303)
 
 
@@ -39,4 +39,4 @@ async def static(name: str) -> Response:
 
 
 #: In the order in which they are asked: what stands around goes before `/{brand_id}`.
-ROUTERS = (around, signing_in.router, start.router)
+ROUTERS = (around, signing_in.router, start.router, finding.router, persons.router, desk.router)

@@ -2,6 +2,7 @@
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
@@ -10,8 +11,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
-from jinja2.runtime import Context
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from issuance import __version__
 from issuance.console.rooms import ROOMS
@@ -28,15 +28,18 @@ POLICY = (
 HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
 #: A word for the next page, which shows it once.
 SAID = "issuance_said"
+#: In which zone the page that is being made tells the time.
+_zone: ContextVar[ZoneInfo] = ContextVar("zone")
 
 
-def render(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
+def render(request: Request, template: str, *, answer: int = 200, **context: Any) -> HTMLResponse:
     """A page. `visit` in the context is whose it is; None: nobody is signed in to a brand."""
     said = _said(request)
     visit = context.setdefault("visit", None)
-    zone = ZoneInfo(visit.place.timezone) if visit is not None else UTC
+    zone = ZoneInfo(visit.place.timezone) if visit is not None else ZoneInfo("UTC")
+    _zone.set(zone)
     shown = _environment().get_template(template).render(request=request, said=said, zone=zone, **context)
-    response = HTMLResponse(shown, status, headers=HEADERS)
+    response = HTMLResponse(shown, answer, headers=HEADERS)
     if said is not None:
         response.delete_cookie(SAID, path="/console")
     return response
@@ -99,13 +102,12 @@ def _short_day(value: date | datetime | None) -> str:
     return "" if value is None else f"{value:%-d %b}"
 
 
-@pass_context
-def _moment(context: Context, value: datetime | str | None) -> str:
+def _moment(value: datetime | str | None) -> str:
     """An instant, in the brand's zone."""
     if value is None:
         return ""
     instant = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return f"{instant.astimezone(context['zone']):%-d %b %Y, %H:%M}"
+    return f"{instant.astimezone(_zone.get()):%-d %b %Y, %H:%M}"
 
 
 def _ago(value: datetime | None) -> str:

@@ -15,4 +15,8 @@ class Room(NamedTuple):
     sandbox: bool = False
 
 
-ROOMS = (Room("start", "/", "Start"),)
+ROOMS = (
+    Room("start", "/", "Start"),
+    Room("memberships", "/memberships", "Memberships"),
+    Room("credits", "/credits", "Credits"),
+)

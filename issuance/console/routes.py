@@ -68,7 +68,7 @@ def _refused(request: Request, error: IssuanceError) -> Response:
     if back is not None and error.status < 500:
         return say(RedirectResponse(back, 303), sentence, refused=True)
     visit = getattr(request.state, "visit", None)
-    return render(request, "problem.html", status=error.status, visit=visit, sentence=sentence, code=error.status)
+    return render(request, "problem.html", answer=error.status, visit=visit, sentence=sentence, code=error.status)
 
 
 def sentence_of(error: IssuanceError) -> str:

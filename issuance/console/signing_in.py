@@ -51,7 +51,7 @@ def sign_in(request: Request, form: Form) -> Response:
             sign_ins.was_right(connection, email)
             token = sessions.begin(connection, person_id)
     except (WrongPassword, TooManyTries) as error:
-        return render(request, "sign_in.html", status=error.status, to=to, email=email, problem=error.message)
+        return render(request, "sign_in.html", answer=error.status, to=to, email=email, problem=error.message)
     return _let_in(request, token, to)
 
 
@@ -82,7 +82,7 @@ def use_link(request: Request, token: str, form: Form) -> Response:
         with request.app.state.looks.connect() as connection:
             email = sign_ins.whose_link(connection, token)
         problem = sentence_of(error)
-        return render(request, "link.html", status=422, email=email, problem=problem, shortest=passwords.SHORTEST)
+        return render(request, "link.html", answer=422, email=email, problem=problem, shortest=passwords.SHORTEST)
     return _let_in(request, shown, "")
 
 
@@ -130,7 +130,7 @@ def choose_password(request: Request, session: SignedIn, form: Form) -> Response
             token = sessions.begin(connection, session.person_id)
     except IssuanceError as error:
         problem = sentence_of(error)
-        return render(request, "me.html", status=422, session=session, problem=problem, shortest=passwords.SHORTEST)
+        return render(request, "me.html", answer=422, session=session, problem=problem, shortest=passwords.SHORTEST)
     return say(_let_in(request, token, "/console/me"), "Your password is changed; all other browsers are signed out.")
 
 

@@ -78,8 +78,8 @@ class Visit:
         with database.transaction(self.engine, self.brand_id, self.acting) as connection:
             yield connection
 
-    def page(self, template: str, *, status: int = 200, **context: Any) -> Response:
-        return render(self.request, template, status=status, visit=self, **context)
+    def page(self, template: str, *, answer: int = 200, **context: Any) -> Response:
+        return render(self.request, template, answer=answer, visit=self, **context)
 
     def done(self, sentence: str, to: str | None = None) -> Response:
         """Back to the page that the form was on, or on to another of the brand, with a word of what was done."""

@@ -22,6 +22,7 @@ from issuance.database.tables.facts import (
     memberships,
     rejected_events,
     schedules,
+    search_words,
 )
 from issuance.database.tables.rules import coupons, credit_rules, membership_types, offers, rule_versions
 from issuance.database.tables.spending import credits, ledger_entries, redemptions, transfers, wallets  # noqa: A004 - the word is the domain's
@@ -74,6 +75,7 @@ __all__ = [
     "run_batches",
     "runs",
     "schedules",
+    "search_words",
     "secrets",
     "sessions",
     "sign_in_failures",

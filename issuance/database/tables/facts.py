@@ -38,6 +38,15 @@ billing_events = Table(
     may("settled_at", Instant),
 )
 
+search_words = Table(
+    "search_words",
+    metadata,
+    key("brand_id", Uuid),
+    key("word", Text),
+    key("subject_id", Uuid),
+    must("of_member", Boolean),
+)
+
 rejected_events = Table(
     "rejected_events",
     metadata,

@@ -1,0 +1,168 @@
+"""The desk: credits one by one. They are used, granted, extended, transferred, revoked, reinstated, and printed."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import segno
+from fastapi import APIRouter, Response
+from markupsafe import Markup
+from sqlalchemy import Connection, text
+
+from issuance import hints
+from issuance.console.lists import Form, PageNumber, as_file, listed
+from issuance.console.routes import Page
+from issuance.console.visits import Desk, Viewer, Visit
+from issuance.corrections.desk import correct
+from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits.credits import STATUSES
+from issuance.deciding.calendar import midnight
+from issuance.errors import Invalid, NotFound
+from issuance.members import redemptions
+from issuance.members.redemptions import Booking
+from issuance.memberships import memberships
+
+router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
+
+_COLUMNS = (
+    *("code", "status", "coupon_name", "coupon_id", "holder.name", "holder.external_user_id", "guest.name"),
+    *("membership_id", "credit_rule_id", "rule_version", "period_start", "period_end", "valid_from", "expires_at"),
+    *("multi_use", "uses", "max_uses", "issued_at", "redeemed_at", "revoked_at", "revoked_reason"),
+)
+_CODE_OF = text("SELECT code FROM credits WHERE brand_id = :brand_id AND credit_id = :credit_id")
+# What was done with a credit: its uses.
+_USES = text("""
+    SELECT redemption_id, status, reference, offer, created_at FROM redemptions
+     WHERE brand_id = :brand_id AND credit_id = :credit_id ORDER BY created_at DESC LIMIT 50
+""")
+
+
+@router.get("/credits")
+def all_credits(visit: Viewer, status: str = "", page: PageNumber = 1, form: Form = "") -> Response:
+    """Credits, the latest issued first."""
+
+    def read(connection: Connection, page: int, per_page: int) -> Any:
+        wanted = status if status in STATUSES else None
+        return credits.page(connection, visit.brand_id, page, per_page, status=wanted)
+
+    if form:
+        return as_file(visit, "credits", _COLUMNS, read)
+    with visit.transaction() as connection:
+        found = listed(visit, connection, page, read)
+    return visit.page("credits.html", here="credits", listed=found, statuses=STATUSES, status=status)
+
+
+@router.get("/credits/{code}")
+def one_credit(visit: Viewer, code: str) -> Response:
+    """One credit: where it comes from, who has it, and what can be done with it."""
+    with visit.transaction() as connection:
+        credit = _credit(connection, visit, code)
+        which = {"brand_id": visit.brand_id, "credit_id": credit["id"]}
+        uses = [dict(row) for row in connection.execute(_USES, which).mappings()]
+        membership = memberships.get(connection, visit.brand_id, credit["membership_id"])
+    return visit.page("credit.html", here="credits", credit=credit, uses=uses, membership=membership)
+
+
+@router.get("/credits/{code}/print")
+def on_paper(visit: Viewer, code: str) -> Response:
+    """A credit as it is handed over: its code, to read and to scan."""
+    with visit.transaction() as connection:
+        credit = _credit(connection, visit, code)
+    drawn = segno.make(credit["code"], micro=False).svg_inline(border=0, omitsize=True, svgclass=None, lineclass=None)
+    return visit.page("print.html", here="credits", credit=credit, drawn=Markup(drawn))  # noqa: S704 - drawn here
+
+
+@router.post("/credits/{code}/redeem")
+def redeem(visit: Desk, code: str) -> Response:
+    """Use it."""
+    with visit.transaction() as connection:
+        booking = Booking(reference=visit.said("reference"))
+        credit = redemptions.redeem_credit(connection, visit.brand_id, code, booking)
+    return visit.done(f"{credit['coupon_name']} of {credit['holder']['name']} is used.")
+
+
+@router.post("/credits/{code}/extend")
+def extend(visit: Desk, code: str) -> Response:
+    """Let it expire later: at the end of a day."""
+    return _correct(visit, Extend(code, _end_of(visit, "expires_on"), visit.reason()), "It expires later now.")
+
+
+@router.post("/credits/{code}/transfer")
+def transfer(visit: Desk, code: str) -> Response:
+    """Give it to somebody else, under a new code."""
+    to = visit.said("to") or ""
+    guest_id = _uuid(to)
+    given = Transfer(code, visit.reason(), guest_id=guest_id, external_user_id=None if guest_id else to or None)
+    with visit.transaction() as connection:
+        credit, ids = correct(connection, visit.brand_id, given)
+    hints.settle(visit.broker, visit.brand_id, ids)
+    return visit.done(
+        f"{credit['holder']['name']} has it now. Its code is new; the old one says that it was transferred.",
+        f"/credits/{credit['code']}",
+    )
+
+
+@router.post("/credits/{code}/revoke")
+def revoke(visit: Desk, code: str) -> Response:
+    """Take it back."""
+    return _correct(visit, Revoke(code, visit.reason()), "It is revoked.")
+
+
+@router.post("/credits/{code}/reinstate")
+def reinstate(visit: Desk, code: str) -> Response:
+    """Lift the operator's no."""
+    return _correct(visit, Reinstate(code, visit.reason()), "The revocation is lifted.")
+
+
+@router.post("/memberships/{membership_id}/grant")
+def grant(visit: Desk, membership_id: UUID) -> Response:
+    """Give one guest a credit, under no rule."""
+    given = Grant(
+        membership_id,
+        visit.said("coupon_id") or "",
+        visit.reason(),
+        guest_id=_uuid(visit.said("guest_id") or ""),
+        expires_at=_end_of(visit, "expires_on") if visit.said("expires_on") else None,
+    )
+    with visit.transaction() as connection:
+        credit, ids = correct(connection, visit.brand_id, given)
+    hints.settle(visit.broker, visit.brand_id, ids)
+    return visit.done(f"{credit['holder']['name']} has a {credit['coupon_name']} more: {credit['code']}.")
+
+
+def _correct(visit: Visit, correction: Correction, sentence: str) -> Response:
+    with visit.transaction() as connection:
+        _, ids = correct(connection, visit.brand_id, correction)
+    hints.settle(visit.broker, visit.brand_id, ids)
+    return visit.done(sentence)
+
+
+def _credit(connection: Connection, visit: Visit, code: str) -> dict[str, Any]:
+    """By its code, or by its id."""
+    credit_id = _uuid(code)
+    if credit_id is not None:
+        which = {"brand_id": visit.brand_id, "credit_id": credit_id}
+        found = connection.scalar(_CODE_OF, which)
+        if found is None:
+            raise NotFound("There is no such credit.")
+        code = found
+    return credits.get(connection, visit.brand_id, code)
+
+
+def _end_of(visit: Visit, field: str) -> datetime:
+    """The end of the day that was typed in, in the brand's zone. Raises Invalid."""
+    zone = ZoneInfo(visit.place.timezone)
+    try:
+        day = date.fromisoformat(visit.said(field) or "")
+        return midnight(day + timedelta(days=1), zone)
+    except (ValueError, OverflowError):
+        raise Invalid("Say up to which day, such as 2031-04-30.", fields={field: "must be a date"}) from None
+
+
+def _uuid(typed: str) -> UUID | None:
+    try:
+        return UUID(typed)
+    except ValueError:
+        return None

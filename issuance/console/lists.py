@@ -1,0 +1,116 @@
+"""Lists: pages of them, filters that stay in the address, and the same rows to take along as CSV."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from fastapi import Query, Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy import Connection
+
+from issuance.console.visits import Visit
+from issuance.database import paging
+
+#: Rows of a page, and the most of them that a file has.
+PER_PAGE, MOST_IN_A_FILE = 50, 100_000
+#: What a spreadsheet would take for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+PageNumber = Annotated[int, Query(ge=1, le=paging.LAST_PAGE)]
+#: `csv`: the list as a file.
+Form = Annotated[str, Query(alias="as", pattern="^(|csv)$")]
+
+#: Reads one page of a list: which page, and how many rows.
+Read = Callable[[Connection, int, int], paging.Rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One page of a list, with the addresses of its neighbours and of its file."""
+
+    rows: list[dict[str, Any]]
+    total: int
+    page: int
+    last: int
+    before: str | None
+    after: str | None
+    file: str
+
+    @property
+    def first(self) -> int:
+        return (self.page - 1) * PER_PAGE + 1 if self.rows else 0
+
+    @property
+    def until(self) -> int:
+        return self.first + len(self.rows) - 1 if self.rows else 0
+
+
+def listed(visit: Visit, connection: Connection, page: int, read: Read) -> Listed:
+    """A page of a list."""
+    rows, total = read(connection, page, PER_PAGE)
+    last = max(1, -(-total // PER_PAGE))
+    before = _address(visit, page=page - 1) if page > 1 else None
+    after = _address(visit, page=page + 1) if page < last else None
+    file = _address(visit, page=None, **{"as": "csv"})
+    return Listed(rows, total, page, last, before, after, file)
+
+
+def as_file(visit: Visit, name: str, columns: Sequence[str], read: Read) -> Response:
+    """A whole list as CSV, read page by page; times are in the brand's zone."""
+    lines = _lines(visit, columns, read)
+    attached = f'attachment; filename="{name}.csv"'
+    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers={"Content-Disposition": attached})
+
+
+def _lines(visit: Visit, columns: Sequence[str], read: Read) -> Iterator[str]:
+    zone = ZoneInfo(visit.place.timezone)
+    yield _line(columns)
+    for page in range(1, MOST_IN_A_FILE // paging.LONGEST_PAGE + 1):
+        with visit.transaction() as connection:
+            rows, _ = read(connection, page, paging.LONGEST_PAGE)
+        yield from (_line([_cell(_value(row, column), zone) for column in columns]) for row in rows)
+        if len(rows) < paging.LONGEST_PAGE:
+            return
+
+
+def _value(row: dict[str, Any], column: str) -> Any:
+    value: Any = row
+    for name in column.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _cell(value: object, zone: ZoneInfo) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.astimezone(zone if value.tzinfo else UTC).isoformat(timespec="seconds")
+        case date():
+            return value.isoformat()
+        case int() | float():
+            return str(value)
+        case list() | tuple():
+            text = ", ".join(str(one) for one in value)
+        case _:
+            text = str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _line(cells: Sequence[str]) -> str:
+    written = io.StringIO()
+    csv.writer(written).writerow(cells)
+    return written.getvalue()
+
+
+def _address(visit: Visit, **changed: object) -> str:
+    query = {name: value for name, value in visit.request.query_params.items() if value != "" and name not in changed}
+    query |= {name: str(value) for name, value in changed.items() if value is not None}
+    return f"{visit.request.url.path}?{urlencode(query)}"

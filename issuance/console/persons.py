@@ -1,0 +1,147 @@
+"""A person, and a membership: party, credits, redemptions, and the timeline that says why."""
+
+import re
+from datetime import date
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from sqlalchemy import Connection
+
+from issuance.catalog import coupons, membership_types
+from issuance.console.lists import Form, PageNumber, as_file, listed
+from issuance.console.reading import persons, timeline
+from issuance.console.routes import Page
+from issuance.console.visits import Viewer, Visit
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.deciding.calendar import add_months
+from issuance.errors import NotFound
+from issuance.members import redemptions, wallets
+from issuance.memberships import memberships
+from issuance.memberships.explanations import TooMuchToExplain
+from issuance.memberships.memberships import STATUSES
+
+router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
+
+#: The month up to which a timeline goes.
+Until = Annotated[str, Query(alias="to", pattern=r"^(|\d{4}-\d{2})$")]
+#: The cell that is open.
+Opened = Annotated[str, Query(alias="why", max_length=120)]
+#: Of so many memberships the timeline is shown on one page; credits that a person is shown with.
+MOST_TIMELINES, MOST_CREDITS = 4, 25
+_COLUMNS = (
+    *("id", "membership_type.name", "external_user_id", "status", "signed_up_at", "starts_on", "ends_on"),
+    *("billing_frequency", "billing_anchor", "guests_total"),
+)
+
+
+@router.get("/memberships")
+def all_memberships(
+    visit: Viewer,
+    status: str = "",
+    of_type: Annotated[str, Query(alias="type")] = "",
+    page: PageNumber = 1,
+    form: Form = "",
+) -> Response:
+    """Memberships, by status and type."""
+
+    def read(connection: Connection, page: int, per_page: int) -> Any:
+        return memberships.page(
+            connection,
+            visit.brand_id,
+            page,
+            per_page,
+            status=status if status in STATUSES else None,
+            membership_type_id=UUID(of_type) if re.fullmatch(r"[0-9a-f-]{36}", of_type) else None,
+        )
+
+    if form:
+        return as_file(visit, "memberships", _COLUMNS, read)
+    with visit.transaction() as connection:
+        found = listed(visit, connection, page, read)
+        types, _ = membership_types.page(connection, visit.brand_id, 1, 100)
+    return visit.page(
+        "memberships.html",
+        here="memberships",
+        listed=found,
+        types=types,
+        statuses=STATUSES,
+        status=status,
+        type=of_type,
+    )
+
+
+@router.get("/memberships/{membership_id}")
+def one_membership(visit: Viewer, membership_id: UUID, until: Until = "", opened: Opened = "") -> Response:
+    """One membership: who is on it, what it was charged, and its timeline."""
+    with visit.transaction() as connection:
+        membership = memberships.get(connection, visit.brand_id, membership_id)
+        member_id = persons.member_of(connection, visit.brand_id, membership_id)
+        shown = _with_timeline(connection, visit, membership, until, opened)
+        theirs, total = credits.page(connection, visit.brand_id, 1, MOST_CREDITS, membership_id=membership_id)
+        offered, _ = coupons.page(connection, visit.brand_id, 1, 100)
+    return visit.page(
+        "membership.html",
+        here="memberships",
+        member_id=member_id,
+        shown=shown,
+        credits=theirs,
+        credits_total=total,
+        coupons=offered,
+    )
+
+
+@router.get("/members/{member_id}")
+def one_member(visit: Viewer, member_id: UUID, until: Until = "", opened: Opened = "") -> Response:
+    """One person: their memberships with timelines, what they hold, and what they used."""
+    with visit.transaction() as connection:
+        member = persons.member(connection, visit.brand_id, member_id)
+        user = member["external_user_id"]
+        theirs = persons.memberships_of(connection, visit.brand_id, member_id)
+        shown = [
+            {
+                **_with_timeline(
+                    connection, visit, memberships.get(connection, visit.brand_id, membership_id), until, opened
+                ),
+                "own": own,
+            }
+            for membership_id, own in theirs[:MOST_TIMELINES]
+        ]
+        further = [memberships.get(connection, visit.brand_id, one) for one, _ in theirs[MOST_TIMELINES:]]
+        held, total = credits.page(connection, visit.brand_id, 1, MOST_CREDITS, external_user_id=user)
+        wallet = wallets.read(connection, visit.brand_id, user)
+        booked, _ = redemptions.page(connection, visit.brand_id, persons.MOST_REDEMPTIONS, None, external_user_id=user)
+        offered, _ = coupons.page(connection, visit.brand_id, 1, 100)
+    return visit.page(
+        "member.html",
+        here="memberships",
+        member=member,
+        shown=shown,
+        further=further,
+        credits=held,
+        credits_total=total,
+        wallet=wallet,
+        redemptions=booked,
+        coupons=offered,
+    )
+
+
+def _with_timeline(
+    connection: Connection, visit: Visit, membership: dict[str, Any], until: str, opened: str
+) -> dict[str, Any]:
+    try:
+        last = date.fromisoformat(f"{until}-01") if until else None
+        read = timeline.read(connection, visit.brand_id, membership["id"], until=last, opened=opened or None)
+    except (ValueError, OverflowError):
+        raise NotFound("There is no such month.") from None
+    except TooMuchToExplain as error:
+        return {"membership": membership, "timeline": None, "problem": error.message}
+    last_month = read.months[-1]
+    back = add_months(last_month, -timeline.MONTHS)
+    return {
+        "membership": membership,
+        "timeline": read,
+        "problem": None,
+        "earlier": back if add_months(back, 1) > membership["starts_on"] else None,
+        "later": add_months(last_month, timeline.MONTHS) if until else None,
+    }

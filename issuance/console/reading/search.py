@@ -1,0 +1,120 @@
+"""Who is found by what was typed: the beginnings of words of names, an e-mail address, an id, a credit's code."""
+
+import re
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from issuance.credits.codes import as_kept
+
+#: So many are shown; whoever sees them all types one letter more.
+MOST = 50
+#: Words of a search beyond these are passed over.
+MOST_WORDS = 5
+_CODE = re.compile(r"[0-9A-Z]{8,64}")
+
+# The words of what was typed; an address is one word.
+_WORDS = text("""
+    SELECT word FROM words_of(:typed) AS word WHERE :typed NOT LIKE '%@%'
+     UNION SELECT lower(part) FROM regexp_split_to_table(trim(:typed), '\\s+') AS part WHERE :typed LIKE '%@%'
+""")
+# Those who have a word with each of the beginnings. A beginning is a range, for which the key serves.
+_SUBJECTS = """
+    SELECT subject_id, of_member FROM search_words
+     WHERE brand_id = :brand_id AND word >= :word_{n} AND word < :word_{n} || :last
+"""
+# The guests of memberships that were found, as a person is shown: who they are and what they have.
+_GUESTS = text("""
+    SELECT g.guest_id, g.name, g.email, g.lead_booker, g.removed_at, g.membership_id, g.member_id,
+           m.external_user_id, t.name AS membership_type, s.status, s.starts_on,
+           (SELECT array_agg(word) FROM words_of(g.name, g.email) AS word) AS words
+      FROM guests g
+      JOIN memberships s USING (brand_id, membership_id)
+      JOIN membership_types t USING (brand_id, membership_type_id)
+      LEFT JOIN members m ON m.brand_id = g.brand_id AND m.member_id = g.member_id
+     WHERE g.brand_id = :brand_id AND g.membership_id = ANY(:ids)
+     ORDER BY g.name, g.membership_id, g.guest_id
+""")
+# Members who were found by a name or an address of their own.
+_MEMBERS = text("""
+    SELECT member_id, external_user_id, display_name, email, archived_at
+      FROM members WHERE brand_id = :brand_id AND member_id = ANY(:ids) AND joined_at IS NOT NULL
+     ORDER BY display_name, external_user_id
+""")
+# What else an id or a code may be.
+_BY_ID = text("""
+    SELECT 'membership' AS kind, membership_id AS id FROM memberships
+     WHERE brand_id = :brand_id AND membership_id = CAST(:id AS uuid)
+     UNION ALL SELECT 'member', member_id FROM members WHERE brand_id = :brand_id AND member_id = CAST(:id AS uuid)
+     UNION ALL SELECT 'run', run_id FROM runs WHERE brand_id = :brand_id AND run_id = CAST(:id AS uuid)
+     UNION ALL SELECT 'rule', credit_rule_id FROM credit_rules
+     WHERE brand_id = :brand_id AND credit_rule_id = CAST(:id AS uuid)
+     UNION ALL SELECT 'credit', credit_id FROM credits WHERE brand_id = :brand_id AND credit_id = CAST(:id AS uuid)
+""")
+_BY_EXTERNAL_ID = text("""
+    SELECT member_id FROM members
+     WHERE brand_id = :brand_id AND external_user_id = :typed AND joined_at IS NOT NULL
+""")
+_BY_CODE = text("SELECT code FROM credits WHERE brand_id = :brand_id AND code = :code")
+_BY_OLD_CODE = text("""
+    SELECT c.code FROM transfers t JOIN credits c USING (brand_id, credit_id)
+     WHERE t.brand_id = :brand_id AND t.code = :code
+""")
+
+
+class Found(NamedTuple):
+    """What a search came to: people, or the one thing that goes by what was typed (a page of the brand)."""
+
+    guests: list[dict[str, Any]]
+    members: list[dict[str, Any]]
+    #: The address of the one thing, within the brand's pages.
+    page: str | None
+    more: bool = False
+
+
+def find(connection: Connection, brand_id: UUID, typed: str) -> Found:
+    """Whom or what is meant by `typed`."""
+    page = _one_thing(connection, brand_id, typed.strip())
+    if page is not None:
+        return Found([], [], page)
+    words = sorted(connection.scalars(_WORDS, {"typed": typed}), key=len, reverse=True)[:MOST_WORDS]
+    if not words:
+        return Found([], [], None)
+    which = {f"word_{n}": word for n, word in enumerate(words)}
+    statement = " INTERSECT ".join(_SUBJECTS.format(n=n) for n in range(len(words)))
+    subjects = connection.execute(
+        text(f"{statement} LIMIT :most"),
+        {"brand_id": brand_id, "last": "\U0010ffff", "most": MOST + 1, **which},
+    ).all()
+    ids = [row.subject_id for row in subjects if not row.of_member]
+    people = [dict(row) for row in connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids}).mappings()]
+    # An order is found by the words of all its guests: those are shown who have some of them.
+    guests = [one for one in people if any(_begins(one["words"], word) for word in words)]
+    known = {one["member_id"] for one in guests}
+    member_ids = [row.subject_id for row in subjects if row.of_member and row.subject_id not in known]
+    members = connection.execute(_MEMBERS, {"brand_id": brand_id, "ids": member_ids}).mappings()
+    # Whoever has all of the words comes first.
+    guests.sort(key=lambda one: -sum(_begins(one["words"], word) for word in words))
+    return Found(guests[:MOST], [dict(row) for row in members], None, len(subjects) > MOST)
+
+
+def _begins(words: list[str] | None, beginning: str) -> bool:
+    return any(word.startswith(beginning) for word in words or ())
+
+
+def _one_thing(connection: Connection, brand_id: UUID, typed: str) -> str | None:
+    try:
+        row = connection.execute(_BY_ID, {"brand_id": brand_id, "id": UUID(typed)}).first()
+    except ValueError:
+        row = None
+    if row is not None:
+        return f"/{row.kind}s/{row.id}"
+    if member_id := connection.scalar(_BY_EXTERNAL_ID, {"brand_id": brand_id, "typed": typed}):
+        return f"/members/{member_id}"
+    code = as_kept(typed)
+    if _CODE.fullmatch(code):
+        for statement in (_BY_CODE, _BY_OLD_CODE):
+            if found := connection.scalar(statement, {"brand_id": brand_id, "code": code}):
+                return f"/credits/{found}"
+    return None

@@ -1,0 +1,105 @@
+"""The timeline: what became of every period of every rule for a membership, as rows of cells (SEMANTICS 13)."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.deciding.calendar import add_months, day_of
+from issuance.memberships import explanations
+from issuance.tenancy import clock as clocks
+
+#: Months that are shown at once, and cells at most.
+MONTHS, MOST_CELLS = 12, 1000
+
+# What rules are called, deleted ones too: by their latest version.
+_NAMES = text("""
+    SELECT DISTINCT ON (credit_rule_id) credit_rule_id, coupon_name, issuing_frequency, deleted
+      FROM rule_versions
+     WHERE brand_id = :brand_id AND credit_rule_id = ANY(:ids)
+     ORDER BY credit_rule_id, version DESC
+""")
+
+
+@dataclass(slots=True)
+class Row:
+    """A rule for one guest: cells by month."""
+
+    credit_rule_id: UUID
+    rule: Any
+    guest: dict[str, Any]
+    cells: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    #: How often each state is in it; a row of nothing but the same refusal is told once.
+    states: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Months and rows; the cell that is open, if one is."""
+
+    months: list[date]
+    rows: list[Row]
+    open: dict[str, Any] | None
+    total: int
+    charges_for_nothing: list[dict[str, Any]]
+    today: date
+
+
+def read(
+    connection: Connection, brand_id: UUID, membership_id: UUID, *, until: date | None = None, opened: str | None = None
+) -> Timeline:
+    """The timeline of a membership for MONTHS months, up to the month of `until` (by default, of what comes next).
+
+    `opened` names the cell that is open. Raises NotFound, TooMuchToExplain.
+    """
+    clock = clocks.read(connection, brand_id)
+    today = day_of(clock.now, clock.zone)
+    last_month = (until or add_months(today.replace(day=1), 1)).replace(day=1)
+    first = add_months(last_month, 1 - MONTHS)
+    last = add_months(last_month, 1) - timedelta(days=1)
+    told = explanations.explain(
+        connection, brand_id, membership_id, first=first, last=last, page=1, per_page=MOST_CELLS
+    )
+    ids = [UUID(row["facts"]["credit_id"]) for row in told.rows if row["facts"]["credit_id"] is not None]
+    issued = credits.by_id(connection, brand_id, ids, clock.now)
+    names = connection.execute(
+        _NAMES, {"brand_id": brand_id, "ids": list({row["credit_rule_id"] for row in told.rows})}
+    )
+    rules = {row.credit_rule_id: row for row in names}
+    rows: dict[tuple[UUID, UUID], Row] = {}
+    found = None
+    for told_row in told.rows:
+        key = (told_row["guest"]["id"], told_row["credit_rule_id"])
+        row = rows.setdefault(
+            key, Row(told_row["credit_rule_id"], rules[told_row["credit_rule_id"]], told_row["guest"])
+        )
+        cell = _cell(told_row, issued)
+        row.states[cell["state"]] += 1
+        row.cells.setdefault(f"{cell['period_start']:%Y-%m}", []).append(cell)
+        if opened is not None and cell["name"] == opened:
+            found = {**cell, "rule": row.rule}
+    months = [add_months(first, number) for number in range(MONTHS)]
+    begun = min((month for row in rows.values() for month in row.cells), default="")
+    months = [month for month in months if f"{month:%Y-%m}" >= begun or month.replace(day=1) >= today.replace(day=1)]
+    ordered = sorted(rows.values(), key=lambda row: (not row.guest["lead_booker"], str(row.guest["id"])))
+    return Timeline(months, ordered, found, told.total, told.charges_for_nothing, today)
+
+
+def _cell(row: dict[str, Any], issued: dict[UUID, dict[str, Any]]) -> dict[str, Any]:
+    credit_id = row["facts"]["credit_id"]
+    credit = issued.get(UUID(credit_id)) if credit_id is not None else None
+    name = f"{row['credit_rule_id']}.{row['guest']['id']}.{row['period_start']}"
+    return {**row, "name": name, "credit": credit, "state": _state(row, credit)}
+
+
+def _state(row: dict[str, Any], credit: dict[str, Any] | None) -> str:
+    """What a cell says: of a credit its status, of none what was decided."""
+    if credit is None:
+        return str(row["outcome"])
+    if credit["status"] == "redeemed" or (credit["uses"] and credit["status"] == "live"):
+        return "used"
+    return str(credit["status"])

@@ -1,0 +1,131 @@
+"""Finding somebody, seeing why, and setting it right credit by credit (SEMANTICS 13, 15)."""
+
+import re
+from collections.abc import Callable
+from html import unescape
+
+from tests.end_to_end.client import Client
+from tests.end_to_end.console.browsers import Browser
+from tests.serving import NewBrand, Server
+
+NewBrowser = Callable[[], Browser]
+_CODE = re.compile(r'class="code" href="[^"]*/credits/([0-9A-Z]+)"')
+_MARKUP = "<script>alert(1)</script>"
+
+
+def club(server: Server, brand: NewBrand) -> tuple[Client, str]:
+    """Ada Lovelace has a credit of a monthly rule; Zoë is her guest, and is called by markup too."""
+    with server.client(brand.key) as http:
+        client = Client(http)
+        client.rule(issue_on_signup=True, for_lead_booker_only=True)
+        guests = [
+            {"name": "Ada Lovelace", "email": "ada@example.com", "external_user_id": "ada", "lead_booker": True},
+            {"name": f"Zoë O'Hara {_MARKUP}", "lead_booker": False},
+        ]
+        membership_id = client.member(guests=guests)
+        (credit,) = client.data("/customers/credits")
+        return client, f"{membership_id} {credit['code']}"
+
+
+def test_one_box_finds_by_beginnings_of_words_ids_and_codes(server: Server, brand: NewBrand, admin: Browser) -> None:
+    """However it is typed; whoever is the only one is shown at once."""
+    membership_id, code = club(server, brand)[1].split()
+    root = f"/console/{brand.brand_id}"
+    for typed in ("ada lov", "LOVELACE a", "ada@exam", "ada"):
+        answer = admin.http.get(f"{root}/find", params={"q": typed})
+        assert answer.url.path.startswith(f"{root}/members/"), typed
+        assert "Ada Lovelace" in answer.text
+    for typed in ("zoe", "Zoë o", "hara"):
+        assert admin.http.get(f"{root}/find", params={"q": typed}).url.path == f"{root}/memberships/{membership_id}"
+    at_the_till = "-".join([code[:4].lower(), code[4:8].lower(), code[8:].lower()])
+    for typed, page in ((membership_id, f"memberships/{membership_id}"), (at_the_till, f"credits/{code}")):
+        assert admin.http.get(f"{root}/find", params={"q": typed}).url.path == f"{root}/{page}"
+    for nothing in ("ovelace", "", "%", "%'; --", "x" * 10_000, "\x00"):
+        assert "Nobody and nothing" in admin.get(f"{root}/find", q=nothing) or not nothing.strip("\x00")
+
+
+def test_another_brands_people_credits_and_memberships_are_not_found(
+    server: Server, brand: NewBrand, new_browser: NewBrowser
+) -> None:
+    membership_id, code = club(server, brand)[1].split()
+    other = server.new_brand().brand_id
+    stranger = new_browser().let_in(other, "admin", "stranger@example.com")
+    for typed in ("ada", "ada@example.com", membership_id, code):
+        assert "Nobody and nothing" in stranger.get(f"/console/{other}/find", q=typed)
+    for page in (f"memberships/{membership_id}", f"credits/{code}", f"credits/{code}/print"):
+        stranger.get(f"/console/{other}/{page}", 404)
+    start = stranger.get(f"/console/{other}/")
+    stranger.send(start, f"/console/{other}/credits/{code}/redeem", 404)
+
+
+def test_the_timeline_says_why_in_one_click(server: Server, brand: NewBrand, admin: Browser) -> None:
+    """Each cell leads to the sentence of explain and the facts behind it; what people typed is shown, not obeyed."""
+    membership_id, code = club(server, brand)[1].split()
+    page = admin.get(f"/console/{brand.brand_id}/memberships/{membership_id}")
+    assert _MARKUP not in page
+    cells = [unescape(link) for link in re.findall(r'class="cell [a-z]+" href="([^"]+)"', page)]
+    assert len(cells) >= 2
+    opened = admin.get(cells[0])
+    assert 'id="why"' in opened
+    assert "Ada Lovelace" in opened
+    assert code in opened
+
+
+def test_the_desk_corrects_with_a_reason_and_the_audit_names_the_person(
+    server: Server, brand: NewBrand, new_browser: NewBrowser
+) -> None:
+    """Revoked, reinstated, extended, used: each as the desk's person, none without a reason."""
+    client, ids = club(server, brand)
+    membership_id, code = ids.split()
+    desk = new_browser().let_in(brand.brand_id, "desk", "desk@example.com")
+    address = f"/console/{brand.brand_id}/credits/{code}"
+    page = desk.get(address)
+    assert "Say why" in desk.send(page, f"{address}/revoke", back=address)
+    assert "It is revoked." in desk.send(page, f"{address}/revoke", reason="by mistake", back=address)
+    assert "lifted" in desk.send(page, f"{address}/reinstate", reason="it was right", back=address)
+    extended = desk.send(page, f"{address}/extend", reason="was ill", expires_on="2031-12-31", back=address)
+    assert "It expires later now." in extended
+    assert "1 Jan 2032, 00:00" in extended
+    assert "is used" in desk.send(page, f"{address}/redeem", back=address)
+    assert "already" in desk.send(page, f"{address}/redeem", back=address).lower()
+    granted = desk.send(
+        page,
+        f"/console/{brand.brand_id}/memberships/{membership_id}/grant",
+        coupon_id="spa",
+        reason="sorry",
+        back=address,
+    )
+    assert "has a Spa more" in granted
+    with server.client(brand.key) as http:
+        client.http = http
+        entries = client.data("/audit")
+    by_desk = [(one["action"], one["reason"]) for one in entries if one["actor"]["name"] == "desk@example.com"]
+    assert by_desk == [
+        ("credit.granted", "sorry"),
+        ("credit.redeemed", None),
+        ("credit.extended", "was ill"),
+        ("credit.reinstated", "it was right"),
+        ("credit.revoked", "by mistake"),
+    ]
+
+
+def test_a_viewer_changes_nothing(server: Server, brand: NewBrand, new_browser: NewBrowser) -> None:
+    """Neither by what pages show nor by sending the forms of others."""
+    membership_id, code = club(server, brand)[1].split()
+    viewer = new_browser().let_in(brand.brand_id, "viewer", "viewer@example.com")
+    root = f"/console/{brand.brand_id}"
+    page = viewer.get(f"{root}/credits/{code}")
+    assert "At the desk" not in page
+    for act in ("redeem", "extend", "transfer", "revoke", "reinstate"):
+        viewer.send(page, f"{root}/credits/{code}/{act}", 403, reason="x", expires_on="2031-12-31", to="ada")
+    viewer.send(page, f"{root}/memberships/{membership_id}/grant", 403, reason="x", coupon_id="spa")
+
+
+def test_a_list_is_taken_along_as_csv(server: Server, brand: NewBrand, admin: Browser) -> None:
+    """All rows, and nothing that a spreadsheet would compute."""
+    membership_id, code = club(server, brand)[1].split()
+    root = f"/console/{brand.brand_id}"
+    listed = admin.http.get(f"{root}/credits", params={"as": "csv"})
+    assert listed.headers["content-type"].startswith("text/csv")
+    assert code in listed.text
+    assert membership_id in admin.get(f"{root}/memberships?as=csv")
