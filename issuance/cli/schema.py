@@ -7,6 +7,7 @@ from rich.progress import Progress, TaskID
 
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table, warn
 from issuance.database import schema
+from issuance.database.revisions import NEWEST
 from issuance.database.schema import Pending, Status, Until, Upgraded
 from issuance.database.schema.execution import Progress as Made
 from issuance.errors import Invalid
@@ -107,11 +108,14 @@ def _in_words(done: Upgraded) -> str:
 
 def _where(found: Status) -> str:
     if found.empty:
-        return "The database has no tables yet. Run: issuance schema apply"
+        return "The database has no tables yet. Run: issuance schema upgrade"
     if found.standing is None:
         return "The database has the tables of 0.1.0. Stop all processes, then run: issuance schema upgrade"
     if not found.pending:
-        return f"The database has the newest schema: migration {found.standing.before}."
+        newer = f", and what a later version added: it stands at {found.standing.before}"
+        return (
+            f"The database has the newest schema: migration {NEWEST}{newer if found.standing.before > NEWEST else ''}."
+        )
     return (
         f"Processes that know migrations {found.standing.after} to {found.standing.before} can work with the database."
     )

@@ -85,6 +85,6 @@ def standing_of(connection: psycopg.Connection[Any]) -> Standing:
             f"The database's schema is older than Issuance {__version__} can work with: it is that of 0.1.0. "
             "Run: issuance schema upgrade"
             if has_tables
-            else "The database has no tables yet. Run: issuance schema apply"
+            else "The database has no tables yet. Run: issuance schema upgrade"
         )
     return Standing.of(revision for (revision,) in connection.execute(_STANDING))

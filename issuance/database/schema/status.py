@@ -49,7 +49,8 @@ def check(url: str) -> None:
 
 
 def status(url: str, history: History | None = None) -> Status:
-    """Where the database at `url` stands. The seconds are guesses from its tables' sizes, as last analyzed."""
+    """Where the database at `url` stands. The seconds are guesses from its tables' sizes, as last analyzed. Raises
+    SchemaAhead where something is gone that this code needs."""
     history = history or History()
     with session(url) as connection:
         driver = driver_of(connection)
@@ -57,9 +58,12 @@ def status(url: str, history: History | None = None) -> Status:
             return Status(None, empty=True, pending=[])
         says = driver.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone() == (True,)
         rows = dict(driver.execute(_ROWS).fetchall())
+        standing = standing_of(driver) if says else None
+        if standing is not None:
+            standing.check_not_ahead(history.newest)
         done = done_in(driver) if says else Standing(before=1, after=1)
         return Status(
-            standing_of(driver) if says else None,
+            standing,
             empty=False,
             pending=[_pending(driver, part, rows, says=says) for part in history.pending(done)],
         )

@@ -45,7 +45,7 @@ def unfit(request: pytest.FixtureRequest, empty_database: Callable[[], str]) -> 
                 connection.execute((MIGRATIONS / "base.sql").read_bytes())
             return url, f"{BEHIND}: it is that of 0.1.0. Run: issuance schema upgrade"
         case "empty":
-            return url, "The database has no tables yet. Run: issuance schema apply"
+            return url, "The database has no tables yet. Run: issuance schema upgrade"
     schema.apply(url)
     if request.param == "older":
         stand(url, NEWEST - 1, NEWEST - 1)

@@ -1,5 +1,6 @@
-"""Members know how often they were archived, so that tokens of before it are no good when they are back; and what kept
-failing no longer shows SQL text.
+"""Members know how often they were archived; what kept failing no longer shows SQL text.
+
+So tokens of before an archiving are no good when the member is back.
 
 Old processes go on without it: what they archive is not counted. New processes refuse the tokens that they give out.
 """
