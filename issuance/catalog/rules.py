@@ -18,7 +18,7 @@ from issuance.database.tables import membership_types as types_table
 from issuance.deciding.calendar import day_of
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.engine import schedules
-from issuance.errors import Invalid, NotFound
+from issuance.errors import Conflict, Invalid, NotFound
 from issuance.fields import Body, CalendarDate, CouponName, Description, Identifier, MaxUses, RollOverLimit
 from issuance.tenancy import clock
 from issuance.tenancy.clock import BrandClock
@@ -35,6 +35,16 @@ _LIMITS: JsonDict = {
         for limit, flag, others in _GO_WITH
     }
 }
+
+
+#: A type has so many rules, deleted ones too, and a rule so many versions: each settling looks at all of them.
+MOST_RULES, MOST_VERSIONS = 200, 1000
+
+
+class RuleLimit(Conflict):
+    """There is no room for more: a membership type has at most 200 rules, and a rule at most 1000 versions."""
+
+    code = "too_many_rules"
 
 
 class NewCreditRule(Body):
@@ -197,6 +207,14 @@ def _latest(connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, hol
 def _add_version(
     connection: Connection, brand_id: UUID, credit_rule_id: UUID, version: int, now: datetime, says: dict[str, Any]
 ) -> None:
+    versions = rule_versions.c
+    others = select(func.count(versions.credit_rule_id.distinct())).where(
+        versions.brand_id == brand_id,
+        versions.membership_type_id == says["membership_type_id"],
+        versions.credit_rule_id != credit_rule_id,
+    )
+    if not says.get("deleted") and (version > MOST_VERSIONS or (connection.scalar(others) or 0) >= MOST_RULES):
+        raise RuleLimit
     connection.execute(
         insert(rule_versions).values(
             brand_id=brand_id,

@@ -158,3 +158,23 @@ def test_no_promise_is_made_in_the_future(connection: Connection, brand_id: UUID
     assert (made["effective_from"], rule["effective_from"]) == (today, None)
     with pytest.raises(ValidationError):
         CreditRuleChange.model_validate({"effective_from": str(today)})
+
+
+def test_a_type_has_so_many_rules_and_a_rule_so_many_versions(
+    engine: Engine, brand_id: UUID, type_id: UUID, rule_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each settling looks at all of them; a deleted one still counts, and deleting is always possible."""
+    monkeypatch.setattr(rules, "MOST_RULES", 2)
+    monkeypatch.setattr(rules, "MOST_VERSIONS", 2)
+    new = NewCreditRule(membership_type_id=type_id, coupon_id="spa", coupon_name="Spa credit")
+    with transaction(engine, brand_id) as connection:
+        other = rules.create(connection, brand_id, new)["id"]
+    with transaction(engine, brand_id) as connection:
+        rules.delete(connection, brand_id, other)
+        rules.change(connection, brand_id, rule_id, CreditRuleChange(roll_over=True))
+    with pytest.raises(rules.RuleLimit), transaction(engine, brand_id) as connection:
+        rules.create(connection, brand_id, new)
+    with pytest.raises(rules.RuleLimit), transaction(engine, brand_id) as connection:
+        rules.change(connection, brand_id, rule_id, CreditRuleChange(roll_over=False))
+    with transaction(engine, brand_id) as connection:
+        rules.delete(connection, brand_id, rule_id)
