@@ -926,7 +926,7 @@ CREATE TABLE IF NOT EXISTS webhooks (
     webhook_id      uuid NOT NULL,
     url             text NOT NULL,
     events          text[] NOT NULL,
-    -- In clear, because each delivery is signed with it: no list shows it and no log (docs/decisions).
+    -- Each delivery is signed with it: no list shows it and no log. Encrypted where a key is given (docs/security.md).
     signing_secret  bytea NOT NULL,
     created_at      timestamptz NOT NULL DEFAULT now(),
     disabled_at     timestamptz,

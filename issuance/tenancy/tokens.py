@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 
 from issuance.database.tables import api_keys, members, secrets
 from issuance.tenancy import keys
+from issuance.tenancy.sealing import seal, unseal
 
 #: In real time, for sandbox brands too.
 LIFETIME = timedelta(minutes=15)
@@ -118,10 +119,10 @@ def _decoded(token: str, secret: bytes) -> dict[str, Any]:
 def rotate(connection: Connection) -> None:
     """Sign with a new secret from now on. What the one before has signed is good until it expires."""
     present = _secret(connection)
-    made = {"name": _FORMER_NAME, "value": present, "created_at": func.now()}
+    made = {"name": _FORMER_NAME, "value": seal(present), "created_at": func.now()}
     former = postgresql.insert(secrets).values(made)
     connection.execute(former.on_conflict_do_update(constraint="secrets_pkey", set_=made))
-    fresh = {"value": randomness.token_bytes(_SECRET_BYTES), "created_at": func.now()}
+    fresh = {"value": seal(randomness.token_bytes(_SECRET_BYTES)), "created_at": func.now()}
     connection.execute(update(secrets).where(secrets.c.name == _SECRET_NAME).values(fresh))
 
 
@@ -129,7 +130,7 @@ def _former_secret(connection: Connection) -> bytes | None:
     """The secret before this one, while anything that it has signed may be good."""
     known = select(secrets.c.value).where(secrets.c.name == _FORMER_NAME, secrets.c.created_at > func.now() - LIFETIME)
     value = connection.execute(known).scalar()
-    return None if value is None else bytes(value)
+    return None if value is None else unseal(bytes(value))
 
 
 def _secret(connection: Connection) -> bytes:
@@ -137,7 +138,7 @@ def _secret(connection: Connection) -> bytes:
     known = select(secrets.c.value).where(secrets.c.name == _SECRET_NAME)
     value = connection.execute(known).scalar()
     if value is None:
-        made = {"name": _SECRET_NAME, "value": randomness.token_bytes(_SECRET_BYTES)}
+        made = {"name": _SECRET_NAME, "value": seal(randomness.token_bytes(_SECRET_BYTES))}
         connection.execute(postgresql.insert(secrets).values(made).on_conflict_do_nothing(constraint="secrets_pkey"))
         value = connection.execute(known).scalar_one()
-    return bytes(value)
+    return unseal(bytes(value))

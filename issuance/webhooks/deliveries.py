@@ -17,6 +17,7 @@ from issuance import audit
 from issuance.database import cursors
 from issuance.database.tables import deliveries, webhook_events
 from issuance.errors import Conflict, NotFound
+from issuance.tenancy.sealing import unseal
 from issuance.webhooks import webhooks
 
 State = Literal["pending", "delivered", "failed"]
@@ -143,7 +144,7 @@ def claim(connection: Connection, brand_id: UUID, webhook_id: UUID, *, may_fail:
     if not claimed:
         connection.execute(_LET_GO, {**which, "failed": False, "delivered": False, "asked": False, "rest": REST})
         return None
-    secrets = [bytes(one) for one in (held.signing_secret, held.former_secret) if one is not None]
+    secrets = [unseal(bytes(one)) for one in (held.signing_secret, held.former_secret) if one is not None]
     return Claimed(held.url, secrets, held.sandbox, held.failing, claimed)
 
 

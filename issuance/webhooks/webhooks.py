@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 from issuance import audit
 from issuance.database.tables import brands, webhooks
 from issuance.errors import Conflict, Invalid, NotFound
+from issuance.tenancy.sealing import seal, unseal
 from issuance.webhooks import signatures
 from issuance.webhooks.outbox import EVENT_TYPES
 
@@ -52,7 +53,7 @@ def create(connection: Connection, brand_id: UUID, url: str, events: Sequence[st
     webhook_id, secret = uuid7(), signatures.new_secret()
     connection.execute(
         insert(webhooks).values(
-            brand_id=brand_id, webhook_id=webhook_id, url=url, events=sorted(set(events)), signing_secret=secret
+            brand_id=brand_id, webhook_id=webhook_id, url=url, events=sorted(set(events)), signing_secret=seal(secret)
         )
     )
     # Where exactly may be a secret of the receiver's.
@@ -67,7 +68,7 @@ def secret_of(connection: Connection, webhook_id: UUID) -> str | None:
     None if the webhook has been removed.
     """
     secret = connection.scalar(select(webhooks.c.signing_secret).where(webhooks.c.webhook_id == webhook_id))
-    return None if secret is None else signatures.as_text(bytes(secret))
+    return None if secret is None else signatures.as_text(unseal(bytes(secret)))
 
 
 def rotate(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def rotate(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str
     rotated = connection.execute(
         update(webhooks)
         .where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
-        .values(former_secret=webhooks.c.signing_secret, former_until=func.now() + OVERLAP, signing_secret=secret)
+        .values(former_secret=webhooks.c.signing_secret, former_until=func.now() + OVERLAP, signing_secret=seal(secret))
     )
     if rotated.rowcount == 0:
         raise NotFound("There is no such webhook.")
