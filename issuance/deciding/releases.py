@@ -64,9 +64,13 @@ def release(history: History, day: date, every: Interval | None = None) -> Relea
             continue  # once released it stays owed, whatever becomes of other charges or the status
         latest = payments.latest_at(instant)
         is_paid = payments.pay(latest, instant) or (is_signup and not latest)
+        # A charge beside the calendar bills nobody: until one covers a billing date, only the sign-up is released.
+        is_billed = is_signup or history.standing.at(instant) is not Status.UPCOMING
         if released:
             released = is_paid
-        elif is_paid and (not history.standing.holds_at(instant) or (first is not None and _succeeded(latest))):
+        elif not (is_paid and is_billed):
+            continue
+        elif not history.standing.holds_at(instant) or (first is not None and _succeeded(latest)):
             # Success brings back what was taken back; a retry's initiation only while the status allows it.
             released = True
             first = first or instant
@@ -74,7 +78,8 @@ def release(history: History, day: date, every: Interval | None = None) -> Relea
         return Release(first, None)
     states = {fact.state for fact in payments.latest_at(history.now)}
     if not PAYING.isdisjoint(states) or (is_signup and not states):
-        return Release(first, Reason.NEEDS_ATTENTION)
+        is_billed = is_signup or history.standing.at(history.now) is not Status.UPCOMING
+        return Release(first, Reason.NEEDS_ATTENTION if is_billed else Reason.NOT_BILLED_YET)
     if states == {ChargeState.SKIPPED}:
         return Release(first, Reason.CHARGE_SKIPPED)
     return Release(first, Reason.CHARGE_UNPAID)

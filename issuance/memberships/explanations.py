@@ -182,6 +182,8 @@ _SENTENCES = {
     "{charge}",
     Reason.NEEDS_ATTENTION: "The credit for {period} is held: the membership needs attention until it is active again."
     "{open}",
+    Reason.NOT_BILLED_YET: "No charge has covered a billing date of the membership yet: until then only its sign-up"
+    " counts.{charge}",
     Reason.NOT_DUE_YET: "The period from {start} has not begun yet.",
     Reason.NOT_SIGNUP_RULE: "The rule issues nothing on sign-up; it begins with the first billing period.",
     Reason.VERSION_NOT_IN_FORCE: "No version of the rule was in force for {period}: it was scheduled at {scheduled},"

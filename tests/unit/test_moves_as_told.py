@@ -157,9 +157,13 @@ def test_a_charge_off_every_boundary_makes_no_trouble() -> None:
 
 
 def test_instalments_beside_the_yearly_boundary_pay_for_months() -> None:
-    """They cover no billing boundary, so they make no trouble; they cover turns of a monthly rule, so they pay."""
+    """They cover no billing boundary, so they make no trouble; they cover turns of a monthly rule, so they pay, once
+    the membership is billed at all."""
     life = life_from(FIRST, rule(version(frequency=IssuingFrequency.MONTH, issue_on_signup=False)), frequency="P1Y")
     pay(life, "2030-02-01")
     history = life.history(at("2030-02-02"))
     assert not history.pays_for_nothing(history.charges[0], life.rules)
+    assert given(life, "2030-02-02") == []
+    assert {one.reason for one in life.decisions(at("2030-02-02"))[1:]} == {Reason.NOT_BILLED_YET}
+    pay(life, "2030-01-01")
     assert given(life, "2030-02-02") == ["2030-02-01"]
