@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import hints
-from issuance.billers import asking, reconciling
+from issuance.billers import adapters, asking, reconciling
 from issuance.billers import deliveries as received
 from issuance.database import transaction
 from issuance.engine import batches, guard_limits, sweeps
@@ -84,6 +84,8 @@ def tidy(engine: Engine) -> None:
     with transaction(engine) as connection:
         deliveries.forget(connection)
         received.forget(connection)
+        for kind, version in adapters.versions().items():
+            received.retry_mended(connection, kind, version)
         idempotency.forget(connection)
         guard_limits.compact(connection)
 

@@ -22,6 +22,11 @@ def adapter_of(biller: Biller) -> Adapter:
     return _WRITTEN[biller.kind]
 
 
+def versions() -> dict[str, int]:
+    """The version of each kind's adapter."""
+    return {**{kind: adapter.version for kind, adapter in _WRITTEN.items()}, Mapped.kind: Mapped.version}
+
+
 @lru_cache(maxsize=256)
 def _mapped(mapping: str) -> Adapter:
     return Mapped(Mapping.model_validate_json(mapping))

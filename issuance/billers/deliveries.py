@@ -20,6 +20,8 @@ STATES: tuple[str, ...] = get_args(State)
 PATIENCE = timedelta(hours=1)
 #: After so many attempts that broke off, a delivery is set apart.
 MOST_ATTEMPTS = 5
+#: After so many it is tried alone.
+_TOGETHER = 2
 #: How long deliveries are kept that are done: they hold what billers say of people.
 KEPT = timedelta(days=30)
 
@@ -34,11 +36,25 @@ _CLAIM = text("""
     WITH next AS MATERIALIZED (
          SELECT delivery_id FROM biller_deliveries
           WHERE brand_id = :brand_id AND biller_id = :biller_id AND state = 'pending'
+            AND attempts BETWEEN :first_attempts AND :last_attempts
           ORDER BY received_at, delivery_id LIMIT :most FOR UPDATE SKIP LOCKED)
     UPDATE biller_deliveries d SET attempts = d.attempts + 1
       FROM next
      WHERE d.brand_id = :brand_id AND d.biller_id = :biller_id AND d.delivery_id = next.delivery_id
     RETURNING d.delivery_id
+""")
+# Whose attempts are used up: each of them broke off with the process that made it.
+_SET_APART = text("""
+    UPDATE biller_deliveries SET state = 'unmappable', code = 'error', adapter = :adapter, attempts = 0,
+                                 message = 'translating it broke off again and again'
+     WHERE brand_id = :brand_id AND biller_id = :biller_id AND state = 'pending' AND attempts >= :most
+""")
+_MENDED = text("""
+    UPDATE biller_deliveries d
+       SET state = 'pending', waits_for = NULL, next_at = NULL, code = NULL, message = NULL, attempts = 0
+      FROM billers b
+     WHERE (b.brand_id, b.biller_id) = (d.brand_id, d.biller_id) AND b.kind = :kind
+       AND d.state = 'unmappable' AND d.adapter < :version
 """)
 _READ = text("""
     SELECT delivery_id, body, received_at < clock_timestamp() - CAST(:patience AS interval) AS overdue
@@ -71,7 +87,6 @@ _RETRY = text("""
     UPDATE biller_deliveries
        SET state = 'pending', waits_for = NULL, next_at = NULL, code = NULL, message = NULL, attempts = 0
      WHERE brand_id = :brand_id AND biller_id = :biller_id AND state = ANY(CAST(:states AS text[]))
-       AND (CAST(:before AS integer) IS NULL OR adapter < :before)
 """)
 _LOOK_AGAIN = text("""
     UPDATE biller_deliveries SET state = 'pending', waits_for = NULL, next_at = NULL, code = NULL, message = NULL
@@ -149,8 +164,25 @@ def hold(connection: Connection, biller_id: UUID, *, wait: bool = False) -> bool
 
 
 def claim(connection: Connection, brand_id: UUID, biller_id: UUID, *, most: int) -> list[str]:
-    """Count an attempt at the deliveries that have waited longest, whose ids it gives. Commit before the work."""
-    return list(connection.scalars(_CLAIM, {"brand_id": brand_id, "biller_id": biller_id, "most": most}))
+    """Count an attempt at the deliveries that have waited longest, whose ids it gives. Commit before the work.
+
+    One that was tried twice in vain is tried alone, after the others: if it kills workers, it takes no other with it.
+    """
+    which = {"brand_id": brand_id, "biller_id": biller_id}
+    together = {**which, "most": most, "first_attempts": 0, "last_attempts": _TOGETHER - 1}
+    alone = {**which, "most": 1, "first_attempts": _TOGETHER, "last_attempts": MOST_ATTEMPTS - 1}
+    return list(connection.scalars(_CLAIM, together)) or list(connection.scalars(_CLAIM, alone))
+
+
+def set_apart(connection: Connection, brand_id: UUID, biller_id: UUID, *, adapter: int) -> int:
+    """Set apart the deliveries whose attempts are used up; how many there are."""
+    which = {"brand_id": brand_id, "biller_id": biller_id, "adapter": adapter, "most": MOST_ATTEMPTS}
+    return connection.execute(_SET_APART, which).rowcount
+
+
+def retry_mended(connection: Connection, kind: str, version: int) -> int:
+    """Have tried again what an older version of a kind's adapter could not translate; how many there are."""
+    return connection.execute(_MENDED, {"kind": kind, "version": version}).rowcount
 
 
 def read(connection: Connection, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> list[Delivery]:
@@ -180,11 +212,9 @@ def retry(
     brand_id: UUID,
     biller_id: UUID,
     states: Sequence[State] = ("unmappable", "waiting"),
-    *,
-    before: int | None = None,
 ) -> int:
-    """Have what could not be translated tried again; how many there are. `before`: what an older adapter could not."""
-    which = {"brand_id": brand_id, "biller_id": biller_id, "states": list(states), "before": before}
+    """Have what could not be translated tried again; how many there are."""
+    which = {"brand_id": brand_id, "biller_id": biller_id, "states": list(states)}
     return connection.execute(_RETRY, which).rowcount
 
 

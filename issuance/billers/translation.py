@@ -60,8 +60,9 @@ def translate(engine: Engine, brand_id: UUID, biller_id: UUID, *, most: int = BA
         if not deliveries.hold(connection, biller_id):
             return NOTHING
         ids = deliveries.claim(connection, brand_id, biller_id, most=most)
-    if not ids:
-        return NOTHING
+        if not ids:
+            deliveries.set_apart(connection, brand_id, biller_id, adapter=_version_of(connection, biller_id))
+            return NOTHING
     try:
         return _translate(engine, brand_id, biller_id, ids)
     except OperationalError:
@@ -86,7 +87,8 @@ def _one_by_one(engine: Engine, brand_id: UUID, biller_id: UUID, ids: Sequence[s
                 failed = Became(
                     delivery_id, "unmappable", None, "error", f"it could not be translated: {type(error).__name__}"
                 )
-                deliveries.mark(connection, brand_id, biller_id, [failed], adapter=0)
+                version = _version_of(connection, biller_id)
+                deliveries.mark(connection, brand_id, biller_id, [failed], adapter=version)
             done.append(Translated(1, 0, []))
     membership_ids = sorted({one for part in done for one in part.membership_ids}, key=lambda one: one.int)
     return Translated(
@@ -95,6 +97,11 @@ def _one_by_one(engine: Engine, brand_id: UUID, biller_id: UUID, ids: Sequence[s
         membership_ids,
         any(part.asks for part in done),
     )
+
+
+def _version_of(connection: Connection, biller_id: UUID) -> int:
+    biller = billers.find(connection, biller_id)
+    return 0 if biller is None else adapter_of(biller).version
 
 
 def _translate(engine: Engine, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> Translated:

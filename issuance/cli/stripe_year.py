@@ -216,7 +216,7 @@ def try_stripe() -> None:
         _deliver(sandbox.http, f"{address}/billers/stripe/{biller_id}", event, secret)
     sandbox.move_clock(_START + timedelta(days=385))
     _show(sandbox, told, rule_ids)
-    say(f"\nLook around: issuance billers list --brand {brand_id}")
+    say(f"Look around: issuance billers list --brand {brand_id}")
 
 
 def _plugged_in(sandbox: Sandbox, secret: str) -> tuple[str, dict[str, str]]:
@@ -262,7 +262,9 @@ def _show(sandbox: Sandbox, told: list[Story], rule_ids: dict[str, str]) -> None
                 "what happened": story.what,
                 "status": membership["status"],
                 "credits": len(starts),
-                "none for": sorted({add_months(first, month).strftime("%b") for month in range(12)} - _months(starts)),
+                "none for": [
+                    day.strftime("%b") for month in range(12) if f"{(day := add_months(first, month))}" not in starts
+                ],
             }
         )
         if story.asks is not None:
@@ -273,10 +275,6 @@ def _show(sandbox: Sandbox, told: list[Story], rule_ids: dict[str, str]) -> None
             ]
     show_table("Who got what", rows, ("member", "at Stripe", "what happened", "status", "credits", "none for"))
     show_table("And why", whys, ("member", "period", "reason", "why"))
-
-
-def _months(days: list[str]) -> set[str]:
-    return {datetime.fromisoformat(day).strftime("%b") for day in days}
 
 
 def _stamp(moment: datetime) -> int:

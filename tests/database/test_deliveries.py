@@ -1,0 +1,89 @@
+"""Billers' deliveries: one that can not be translated takes no other with it, and is tried again when it may help."""
+
+import pytest
+from sqlalchemy import Engine, text
+
+from issuance.billers import deliveries, translation
+from issuance.database.connections import transaction
+from issuance.health import figures
+from tests.database.stripes import Club, new_club
+from tests.stripe import sequences
+
+EVENTS = sequences()[0]["stripe_events"]
+_ATTEMPTS = text("SELECT delivery_id, attempts FROM biller_deliveries WHERE brand_id = :brand_id")
+
+
+@pytest.fixture
+def club(engine: Engine) -> Club:
+    club = new_club(engine)
+    club.map("price_gold")
+    return club
+
+
+def attempts(club: Club) -> dict[str, int]:
+    with transaction(club.engine, club.brand_id) as connection:
+        return {row.delivery_id: row.attempts for row in connection.execute(_ATTEMPTS, {"brand_id": club.brand_id})}
+
+
+def test_one_that_kills_its_worker_is_set_apart_alone(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its neighbours are translated, however often it dies."""
+    club.deliver(EVENTS)
+    killer, work_on = EVENTS[3]["id"], translation.work_on
+
+    def dies(connection: object, biller: object, pending: list[deliveries.Delivery]) -> translation.Translated:
+        if any(one.delivery_id == killer for one in pending):
+            raise KeyboardInterrupt
+        return work_on(connection, biller, pending)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(translation, "work_on", dies)
+    # Two times all of them die with it; then it is alone.
+    for _ in range(deliveries.MOST_ATTEMPTS):
+        with pytest.raises(KeyboardInterrupt):
+            club.translate(most=4)
+    club.translate()
+    states = club.states()
+    assert states.pop(killer) == "unmappable"
+    assert set(states.values()) == {"translated"}
+    monkeypatch.undo()
+    with transaction(club.engine, club.brand_id) as connection:
+        assert deliveries.retry(connection, club.brand_id, club.biller_id) == 1
+    club.translate()
+    assert club.why() == set()
+
+
+def test_one_that_fails_is_set_apart_and_its_neighbours_go_on(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect of the adapter: it is tried again when the adapter is mended, and not before."""
+    club.deliver(EVENTS)
+    failing, work_on = EVENTS[3]["id"], translation.work_on
+
+    def fails(connection: object, biller: object, pending: list[deliveries.Delivery]) -> translation.Translated:
+        if any(one.delivery_id == failing for one in pending):
+            raise ZeroDivisionError
+        return work_on(connection, biller, pending)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(translation, "work_on", fails)
+    club.translate()
+    assert club.why() == {("unmappable", "error", None)}
+    with transaction(club.engine) as connection:
+        assert deliveries.retry_mended(connection, "stripe", 1) == 0
+        assert deliveries.retry_mended(connection, "stripe", 2) >= 1
+    monkeypatch.undo()
+    club.translate()
+    assert club.why() == set()
+
+
+def test_a_biller_that_has_gone_silent_is_counted(club: Club) -> None:
+    """Only where memberships are active, and after a day."""
+    club.deliver(EVENTS)
+    club.translate()
+    club.settle("2031-03-20T00:00:00Z")
+
+    def silent() -> float:
+        with transaction(club.engine) as connection:
+            return figures(connection)["billers_silent"]
+
+    before = silent()
+    with transaction(club.engine, club.brand_id) as connection:
+        connection.execute(text("UPDATE biller_deliveries SET received_at = received_at - interval '25 hours'"))
+        connection.execute(text("UPDATE billers SET created_at = created_at - interval '25 hours'"))
+    assert silent() == before + 1
