@@ -14,11 +14,14 @@ from benchmarks.floor import Floor
 from benchmarks.samples import Part
 from benchmarks.stage import Stage
 from benchmarks.sweep import Sweep
+from benchmarks.webhooks import Burst
 
 #: What is there to show a ratio is measured on so many memberships at most: their rates are compared.
 MOST = 100_000
 #: And what takes one request or event at a time, on so many.
 MOST_EVENTS, MOST_REQUESTS = 20_000, 4_000
+#: And what a biller sends in one burst.
+MOST_WEBHOOKS = 20_000
 #: What posts or loads an event a membership, on so many.
 MOST_NEWS = 30_000
 #: What growth is measured from.
@@ -101,6 +104,11 @@ def _intake(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     ]
 
 
+def _webhooks(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    n = min(2 * wanted.members, MOST_WEBHOOKS)
+    return [Burst(stage, n, stripe=False), Burst(stage, n, stripe=True)]
+
+
 def _redemption(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     n = min(wanted.members, MOST_REQUESTS)
     return [
@@ -127,6 +135,7 @@ PARTS: dict[str, Maker] = {
     "peers": _peers,
     "latency": _latency,
     "intake": _intake,
+    "webhooks": _webhooks,
     "redemption": _redemption,
     "sweep": _sweep,
 }

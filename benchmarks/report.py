@@ -30,6 +30,7 @@ _RATES = {
     "bulk_10k_vs_bulk": ("bulk_10k", "bulk"),
     "intake_http_vs_copy": ("intake_http", "copy"),
     "intake_http_charges_vs_copy": ("intake_http_charges", "copy_charges"),
+    "webhooks_vs_events": ("webhooks", "events_alone"),
     "intake_load_vs_copy": ("intake_load", "copy"),
     "redeem_vs_bare_update": ("redeem", "bare_update"),
 }
