@@ -3,7 +3,21 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 
-from issuance.console import desk, finding, persons, signing_in, start
+from issuance.console import (
+    access,
+    catalog,
+    desk,
+    finding,
+    incoming,
+    persons,
+    records,
+    rules,
+    runs,
+    sandbox,
+    signing_in,
+    start,
+    telling,
+)
 from issuance.console.rendering import HEADERS, STATIC, render
 from issuance.console.routes import Page
 from issuance.console.visits import SignedIn
@@ -39,4 +53,19 @@ async def static(name: str) -> Response:
 
 
 #: In the order in which they are asked: what stands around goes before `/{brand_id}`.
-ROUTERS = (around, signing_in.router, start.router, finding.router, persons.router, desk.router)
+ROUTERS = (
+    around,
+    signing_in.router,
+    start.router,
+    finding.router,
+    persons.router,
+    desk.router,
+    rules.router,
+    catalog.router,
+    runs.router,
+    incoming.router,
+    telling.router,
+    records.router,
+    access.router,
+    sandbox.router,
+)

@@ -19,4 +19,12 @@ ROOMS = (
     Room("start", "/", "Start"),
     Room("memberships", "/memberships", "Memberships"),
     Room("credits", "/credits", "Credits"),
+    Room("rules", "/rules", "Rules"),
+    Room("catalog", "/catalog", "Types and coupons"),
+    Room("runs", "/runs", "Runs"),
+    Room("events", "/events", "Events in"),
+    Room("webhooks", "/webhooks", "Webhooks"),
+    Room("audit", "/audit", "Audit", "admin"),
+    Room("access", "/access", "Keys and people", "admin"),
+    Room("clock", "/clock", "Sandbox clock", sandbox=True),
 )

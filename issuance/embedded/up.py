@@ -27,6 +27,7 @@ from issuance.embedded.server import ServerError, free_port
 from issuance.embedded.servers import Servers, supervised, used
 from issuance.embedded.valkey import NO_RETRY
 from issuance.errors import IssuanceError
+from issuance.people.people import OPERATOR
 from issuance.shown import shown
 
 #: Seconds that the processes have to be ready for work.
@@ -75,8 +76,6 @@ def demo(arguments: list[str]) -> int:
     return codes[0] if codes else code
 
 
-#: Whoever runs `./run`, as the console calls them.
-OPERATOR = "operator@localhost"
 ISSUANCE = [sys.executable, "-c", "import sys; sys.argv[0] = 'issuance'; from issuance.cli.main import main; main()"]
 
 

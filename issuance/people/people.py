@@ -12,6 +12,9 @@ from issuance.database.tables import people, roles
 from issuance.errors import Conflict, Invalid, NotFound
 from issuance.people.roles import ROLES, Role
 
+#: Whoever runs `./run` on their own machine, as the console calls them.
+OPERATOR = "operator@localhost"
+
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}")
 
 _ENSURE = text("""

@@ -5,7 +5,7 @@ import secrets
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, insert, text
+from sqlalchemy import Connection, delete, func, insert, text
 
 from issuance.database.tables import sign_in_failures, sign_in_links
 from issuance.errors import IssuanceError, NotAuthenticated, NotFound
@@ -66,8 +66,8 @@ def was_right(connection: Connection, email: str) -> None:
 
 
 def make_link(connection: Connection, person_id: UUID) -> str:
-    """A token with which a person signs in once, within LINK_LASTS; it is not stored. Their earlier ones end."""
-    connection.execute(delete(sign_in_links).where(sign_in_links.c.person_id == person_id))
+    """A token with which a person signs in once, within LINK_LASTS; it is not stored. Links that are over go."""
+    connection.execute(delete(sign_in_links).where(sign_in_links.c.expires_at < func.now()))
     token = secrets.token_urlsafe(32)
     expires_at = text("clock_timestamp() + CAST(:lasts AS interval)").bindparams(lasts=LINK_LASTS)
     connection.execute(insert(sign_in_links).values(link_hash=_hash(token), person_id=person_id, expires_at=expires_at))

@@ -12,6 +12,7 @@ from issuance.cli.demo.sandbox import DemoFailed, Sandbox
 from issuance.cli.demo.story import Story
 from issuance.cli.output import say
 from issuance.laws import LAWS
+from issuance.people import people, sign_ins
 from issuance.settings import settings
 from issuance.tenancy import brands
 
@@ -29,6 +30,7 @@ def demo() -> None:
         raise DemoFailed(f"No server answers at {address}. Start one: ./run") from None
     with transaction() as connection:
         brand_id, key = brands.create(connection, name="Harbour Baths (demo)", timezone="Europe/Lisbon", sandbox=True)
+        link = sign_ins.make_link(connection, people.add(connection, brand_id, people.OPERATOR, "admin"))
     Story(Sandbox(address, key), Narrator()).tell()
 
     say("The laws of credits, checked on what is now in the database:")
@@ -36,9 +38,12 @@ def demo() -> None:
     show_verdicts(verdicts)
     if is_broken(verdicts):
         raise typer.Exit(1)
-    say(f"\nEverything is as it must be ({time.monotonic() - began:.0f} s). While the server runs, look around:\n")
+    say("")
+    say(f"Everything is as it must be ({time.monotonic() - began:.0f} s). While the server runs, look around:")
+    say("")
+    say(f"  {address}/console/link/{link}   (lets you in once)")
     say(f"  curl -H 'Authorization: Bearer {key}' '{address}/customers/credits?status=live'")
-    say(f"  issuance runs --brand {brand_id}\n")
+    say(f"  issuance runs --brand {brand_id}")
 
 
 def server_address() -> str:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from issuance.deciding.calendar import add_months, day_of
-from issuance.engine import runs
+from issuance.engine import held_rules, runs
 from issuance.members import analytics
 from issuance.members.analytics import Window
 from issuance.tenancy import clock
@@ -27,7 +27,8 @@ _WAITING = text("""
            (SELECT count(*) FROM webhooks
              WHERE brand_id = :brand_id AND disabled_at IS NULL AND failing_since IS NOT NULL) AS failing_webhooks,
            (SELECT count(*) FROM charges WHERE brand_id = :brand_id AND pays_for_nothing) AS charges_for_nothing,
-           (SELECT count(*) FROM verdicts WHERE brand_id = :brand_id AND offenders > 0) AS broken_laws
+           (SELECT count(*) FROM verdicts WHERE brand_id = :brand_id AND offenders > 0) AS broken_laws,
+           (SELECT count(*) FROM biller_deliveries WHERE brand_id = :brand_id AND state = 'unmappable') AS unmapped
 """)
 # Whether there is anything yet: an empty brand is led to its first steps.
 _STEPS = text("""
@@ -39,7 +40,6 @@ _STEPS = text("""
 _UNFINISHED = text("""
     SELECT run_id FROM runs WHERE brand_id = :brand_id AND finished_at IS NULL ORDER BY created_at DESC LIMIT 5
 """)
-# The last finished preview says what was to be expected of its rule; the rules' last ones together, of all.
 _CHECKED = text("SELECT max(checked_at) FROM verdicts WHERE brand_id = :brand_id")
 
 
@@ -49,7 +49,10 @@ def read(connection: Connection, brand_id: UUID) -> dict[str, Any]:
     unfinished = list(connection.scalars(_UNFINISHED, {"brand_id": brand_id}))
     return {
         "now": present.now,
-        "waiting": dict(connection.execute(_WAITING, {"brand_id": brand_id}).mappings().one()),
+        "waiting": {
+            **connection.execute(_WAITING, {"brand_id": brand_id}).mappings().one(),
+            "held_rules": held_rules.page(connection, brand_id, 1, 1)[1],
+        },
         "steps": dict(connection.execute(_STEPS, {"brand_id": brand_id}).mappings().one()),
         "checked_at": connection.scalar(_CHECKED, {"brand_id": brand_id}),
         "unfinished": [runs.read(connection, brand_id, run_id) for run_id in unfinished],

@@ -1,0 +1,87 @@
+"""Keys and people: which programs may ask, and who may come in here."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from issuance.console.routes import Page
+from issuance.console.visits import Admin, Visit
+from issuance.people import people, sessions, sign_ins
+from issuance.people.roles import MEANINGS
+from issuance.tenancy import keys
+
+router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
+
+
+@router.get("/access")
+def access(visit: Admin) -> Response:
+    """Who has keys, and who has a role."""
+    return _shown(visit)
+
+
+@router.post("/access/keys")
+def create_key(visit: Admin) -> Response:
+    """A new key, which is shown this once."""
+    scopes = [scope for scope in (visit.said("scopes") or "").split(",") if scope]
+    with visit.transaction() as connection:
+        _, key = keys.create(connection, visit.brand_id, scopes, visit.said("name"))
+    return _shown(visit, new_key=key)
+
+
+@router.post("/access/keys/{key_id}/rotate")
+def rotate_key(visit: Admin, key_id: UUID) -> Response:
+    """Another key in its place; both are good for a while."""
+    with visit.transaction() as connection:
+        _, key = keys.rotate(connection, visit.brand_id, key_id)
+    return _shown(visit, new_key=key)
+
+
+@router.post("/access/keys/{key_id}/revoke")
+def revoke_key(visit: Admin, key_id: UUID) -> Response:
+    """Refuse a key from now on."""
+    with visit.transaction() as connection:
+        keys.revoke(connection, visit.brand_id, key_id)
+    return visit.done("The key is refused from now on.")
+
+
+@router.post("/access/people")
+def add_person(visit: Admin) -> Response:
+    """Give somebody a role, and a link that lets them in once."""
+    with visit.transaction() as connection:
+        person_id = people.add(connection, visit.brand_id, visit.said("email") or "", visit.said("role") or "")
+        token = sign_ins.make_link(connection, person_id)
+    return _shown(visit, link=f"{visit.request.base_url}console/link/{token}", whom=visit.said("email"))
+
+
+@router.post("/access/people/{person_id}/remove")
+def remove_person(visit: Admin, person_id: UUID) -> Response:
+    """Take somebody's role."""
+    with visit.transaction() as connection:
+        people.remove(connection, visit.brand_id, person_id)
+    return visit.done("They have no role here any more.")
+
+
+@router.post("/access/people/{person_id}/sign-out")
+def sign_out(visit: Admin, person_id: UUID) -> Response:
+    """Sign somebody out of every browser."""
+    with visit.transaction() as connection:
+        if people.role_of(connection, visit.brand_id, person_id) is not None:
+            sessions.end_all(connection, person_id)
+    return visit.done("They are signed out everywhere.")
+
+
+def _shown(visit: Visit, *, new_key: str | None = None, link: str | None = None, whom: str | None = None) -> Response:
+    with visit.transaction() as connection:
+        programs = keys.all_of(connection, visit.brand_id)
+        persons = people.all_of(connection, visit.brand_id)
+    return visit.page(
+        "access.html",
+        here="access",
+        keys=programs,
+        people=persons,
+        roles=MEANINGS,
+        scopes=keys.SCOPES,
+        new_key=new_key,
+        link=link,
+        whom=whom,
+    )

@@ -1,0 +1,60 @@
+"""What memberships are sold, and what a credit is worth: the first steps of a brand."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import ValidationError
+
+from issuance.catalog import coupons, membership_types
+from issuance.catalog.coupons import CouponBody
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.console.routes import Page
+from issuance.console.visits import Manager, Viewer
+from issuance.errors import Invalid
+from issuance.fields import complaint
+
+router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
+
+
+@router.get("/catalog")
+def catalog(visit: Viewer) -> Response:
+    """Membership types and coupons."""
+    with visit.transaction() as connection:
+        types, _ = membership_types.page(connection, visit.brand_id, 1, 100)
+        offered, _ = coupons.page(connection, visit.brand_id, 1, 100)
+    return visit.page("catalog.html", here="catalog", types=types, coupons=offered)
+
+
+@router.post("/catalog/types")
+def create_type(visit: Manager) -> Response:
+    """A new membership type."""
+    new = _read(NewMembershipType, {"name": visit.said("name"), "billing": visit.said("billing")})
+    with visit.transaction() as connection:
+        made = membership_types.create(connection, visit.brand_id, new)
+    return visit.done(f"{made['name']} is there.")
+
+
+@router.post("/catalog/coupons")
+def put_coupon(visit: Manager) -> Response:
+    """A coupon, new or changed. Credits that are out stay as they are."""
+    kind, currency = visit.said("type"), visit.said("currency")
+    discount: dict[str, Any] = {"type": kind, "value": visit.said("value")}
+    if currency and kind == "amount":
+        discount["currency"] = currency.upper()
+    said = {
+        "name": visit.said("name"),
+        "description": visit.said("description") or "",
+        "discount": discount,
+        "validity": visit.said("validity"),
+    }
+    body = _read(CouponBody, said)
+    with visit.transaction() as connection:
+        made = coupons.put(connection, visit.brand_id, visit.said("coupon_id") or "", body)
+    return visit.done(f"{made['name']} is saved.")
+
+
+def _read(kind: Any, said: dict[str, Any]) -> Any:
+    try:
+        return kind.model_validate(said)
+    except ValidationError as error:
+        raise Invalid(fields={".".join(map(str, one["loc"])): complaint(one) for one in error.errors()}) from None

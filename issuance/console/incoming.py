@@ -1,0 +1,85 @@
+"""Events in: what was refused and why, what waits, what was set apart, and the billers that are plugged in."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from pydantic_core import from_json
+from sqlalchemy import Connection
+
+from issuance import hints
+from issuance.billers import billers, deliveries
+from issuance.billing import events, rejections
+from issuance.console.lists import Form, PageNumber, as_file, listed
+from issuance.console.reading import incoming
+from issuance.console.routes import Page
+from issuance.console.visits import Manager, Viewer
+from issuance.engine import quarantine
+from issuance.errors import Invalid
+
+router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
+
+_COLUMNS = ("id", "received_at", "code", "message", "event")
+
+
+@router.get("/events")
+def came_in(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
+    """What needs a look of all that came in."""
+
+    def read(connection: Connection, page: int, per_page: int) -> Any:
+        return rejections.page(connection, visit.brand_id, page, per_page)
+
+    if form:
+        return as_file(visit, "refused-events", _COLUMNS, read)
+    with visit.transaction() as connection:
+        seen: dict[str, Any] = dict(incoming.read(connection, visit.brand_id))
+        seen["listed"] = listed(visit, connection, page, read)
+        seen["quarantined"], seen["quarantined_total"] = quarantine.page(connection, visit.brand_id, 1, 50)
+        seen["billers"], _ = billers.page(connection, visit.brand_id, 1, 50)
+        seen["untranslated"] = deliveries.counts(connection, visit.brand_id, [row["id"] for row in seen["billers"]])
+    return visit.page("events.html", here="events", **seen)
+
+
+@router.post("/events/send")
+def send(visit: Manager) -> Response:
+    """An event by hand, as a biller would send it."""
+    try:
+        told = from_json((visit.form.get("event") or "").encode(), allow_inf_nan=False)
+    except ValueError as error:
+        raise Invalid(f"This is not JSON: {error}") from None
+    with visit.transaction() as connection:
+        intake = events.take(connection, visit.brand_id, events.read(told if isinstance(told, list) else [told]))
+    hints.settle(visit.broker, visit.brand_id, intake.membership_ids)
+    refused = "; ".join(one.message for one in intake.rejected)
+    if refused:
+        raise Invalid(f"Refused: {refused}")
+    warned = "".join(f" {one.message}" for one in intake.warnings)
+    return visit.done(f"{intake.accepted} accepted, {intake.duplicates} known before.{warned}")
+
+
+@router.post("/events/{rejected_id}/retry")
+def retry(visit: Manager, rejected_id: UUID) -> Response:
+    """Take in a refused event again."""
+    with visit.transaction() as connection:
+        intake = rejections.retry(connection, visit.brand_id, rejected_id)
+    hints.settle(visit.broker, visit.brand_id, intake.membership_ids)
+    if intake.rejected:
+        return visit.done(f"It is refused again: {intake.rejected[0].message}")
+    return visit.done("It is accepted.")
+
+
+@router.post("/events/{rejected_id}/dismiss")
+def dismiss(visit: Manager, rejected_id: UUID) -> Response:
+    """Forget a refused event."""
+    with visit.transaction() as connection:
+        rejections.dismiss(connection, visit.brand_id, rejected_id)
+    return visit.done("It is forgotten.")
+
+
+@router.post("/quarantine/{membership_id}/retry")
+def let_out(visit: Manager, membership_id: UUID) -> Response:
+    """Try again what was set apart."""
+    with visit.transaction() as connection:
+        quarantine.retry(connection, visit.brand_id, membership_id)
+    hints.settle(visit.broker, visit.brand_id, [membership_id])
+    return visit.done("It is tried again.")

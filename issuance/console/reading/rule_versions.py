@@ -1,0 +1,95 @@
+"""A credit rule over time: its versions with what each changed, and what its last preview foretold."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from issuance.errors import NotFound
+
+_VERSIONS = text("""
+    SELECT v.version, v.created_at, v.actor, v.deleted, t.name AS membership_type, v.coupon_id, v.coupon_name,
+           v.roll_over, v.roll_over_limit, v.issue_on_signup, v.multi_use, v.max_uses, v.for_lead_booker_only,
+           v.issuing_frequency, v.include_upcoming
+      FROM rule_versions v JOIN membership_types t USING (brand_id, membership_type_id)
+     WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id
+     ORDER BY v.version
+""")
+# The rule's last preview that is over: what it says without the change is the rule's forecast.
+_FORETOLD = text("""
+    SELECT run_id, finished_at FROM runs
+     WHERE brand_id = :brand_id AND credit_rule_id = :credit_rule_id AND kind = 'preview' AND state = 'finished'
+     ORDER BY created_at DESC LIMIT 1
+""")
+_PREVIEW = text("""
+    SELECT run_id, credit_rule_id, rule, months, state FROM runs
+     WHERE brand_id = :brand_id AND run_id = :run_id AND kind = 'preview'
+""")
+# Who loses comes first, then who gets something else, then who gains; of a long plan its first part.
+_WORST = text("""
+    SELECT one FROM (
+        SELECT one FROM run_batches, jsonb_array_elements(plan) AS one
+         WHERE brand_id = :brand_id AND run_id = :run_id AND plan IS NOT NULL LIMIT :looked_at) planned
+     ORDER BY CASE WHEN one -> 'after' = 'null' THEN 0 WHEN one -> 'before' = 'null' THEN 2 ELSE 1 END,
+              one ->> 'period_start'
+     LIMIT :most
+""")
+_SUMMED = text("""
+    SELECT count(*) FILTER (WHERE one -> 'after' = 'null') AS lost,
+           count(*) FILTER (WHERE one -> 'before' = 'null') AS gained,
+           count(*) AS differ
+      FROM (SELECT one FROM run_batches, jsonb_array_elements(plan) AS one
+             WHERE brand_id = :brand_id AND run_id = :run_id AND plan IS NOT NULL LIMIT :looked_at) planned
+""")
+_GUESTS = text("""
+    SELECT membership_id, guest_id, name FROM guests
+     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
+""")
+#: Rows of a preview that are looked at, and that are shown.
+LOOKED_AT, MOST = 20_000, 20
+_CHANGES = (
+    *("membership_type", "coupon_id", "coupon_name", "issuing_frequency", "issue_on_signup", "for_lead_booker_only"),
+    *("roll_over", "roll_over_limit", "multi_use", "max_uses"),
+)
+
+
+def versions(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> list[dict[str, Any]]:
+    """A rule's versions, the latest first, each with what it changed. Raises NotFound; a deleted rule is there."""
+    which = {"brand_id": brand_id, "credit_rule_id": credit_rule_id}
+    rows = [dict(row) for row in connection.execute(_VERSIONS, which).mappings()]
+    if not rows:
+        raise NotFound("There is no such credit rule.")
+    for before, row in zip([None, *rows[:-1]], rows, strict=True):
+        row["changed"] = [
+            (name, None if before is None else before[name], row[name])
+            for name in _CHANGES
+            if before is not None and before[name] != row[name]
+        ]
+    return rows[::-1]
+
+
+def foretold(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> dict[str, Any] | None:
+    """The last preview of a rule that is over: its run and when it was; None: there is none."""
+    which = {"brand_id": brand_id, "credit_rule_id": credit_rule_id}
+    row = connection.execute(_FORETOLD, which).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
+def preview(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:
+    """What a preview's rule would say, of which rule it is, and where the run stands. Raises NotFound."""
+    row = connection.execute(_PREVIEW, {"brand_id": brand_id, "run_id": run_id}).mappings().one_or_none()
+    if row is None:
+        raise NotFound("There is no such preview.")
+    return dict(row)
+
+
+def worst(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:
+    """What differs by a preview: how much is lost and gained, and the rows that hurt most."""
+    which = {"brand_id": brand_id, "run_id": run_id, "looked_at": LOOKED_AT}
+    rows: list[dict[str, Any]] = list(connection.scalars(_WORST, {**which, "most": MOST}))
+    ids = list({row["membership_id"] for row in rows})
+    guests = connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids})
+    names = {(str(guest.membership_id), str(guest.guest_id)): guest.name for guest in guests}
+    for row in rows:
+        row["name"] = names.get((row["membership_id"], row["guest_id"]), "")
+    return {**connection.execute(_SUMMED, which).mappings().one(), "rows": rows, "looked_at": LOOKED_AT}

@@ -1,0 +1,216 @@
+"""Rules: what is promised, its versions, and the preview beside the form of what a change would do."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import Connection
+
+from issuance import hints
+from issuance.catalog import coupons, membership_types, previews, rules
+from issuance.catalog.previews import PreviewBody
+from issuance.catalog.rules import CreditRuleChange, NewCreditRule
+from issuance.console.lists import Form, PageNumber, as_file, listed
+from issuance.console.reading import rule_versions
+from issuance.console.routes import Page, sentence_of
+from issuance.console.visits import Manager, Viewer, Visit
+from issuance.deciding.frequency import IssuingFrequency
+from issuance.engine import held_rules, runs
+from issuance.engine import previews as preview_runs
+from issuance.errors import Invalid, IssuanceError, NotFound
+from issuance.fields import complaint
+
+router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
+
+#: Months that a preview looks ahead.
+MONTHS = 12
+_FLAGS = ("issue_on_signup", "for_lead_booker_only", "roll_over", "multi_use", "include_upcoming")
+_NUMBERS = ("roll_over_limit", "max_uses")
+_COLUMNS = (
+    *("id", "coupon_name", "coupon_id", "membership_type.name", "issuing_frequency", "version", "issue_on_signup"),
+    *("for_lead_booker_only", "roll_over", "roll_over_limit", "multi_use", "max_uses", "created_at", "updated_at"),
+)
+
+
+@router.get("/rules")
+def all_rules(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
+    """What is promised, and what the guard holds."""
+
+    def read(connection: Connection, page: int, per_page: int) -> Any:
+        return rules.page(connection, visit.brand_id, page, per_page)
+
+    if form:
+        return as_file(visit, "rules", _COLUMNS, read)
+    with visit.transaction() as connection:
+        found = listed(visit, connection, page, read)
+        held, _ = held_rules.page(connection, visit.brand_id, 1, 100)
+    return visit.page("rules.html", here="rules", listed=found, held={row["credit_rule_id"]: row for row in held})
+
+
+@router.get("/rules/new")
+def new_rule(visit: Manager, preview: UUID | None = None) -> Response:
+    """The form of a new rule."""
+    return _form(visit, None, preview)
+
+
+@router.get("/rules/{credit_rule_id}")
+def one_rule(visit: Viewer, credit_rule_id: UUID) -> Response:
+    """One rule: what it says, how it came to say so, and what is to be expected of it."""
+    with visit.transaction() as connection:
+        versions = rule_versions.versions(connection, visit.brand_id, credit_rule_id)
+        foretold = rule_versions.foretold(connection, visit.brand_id, credit_rule_id)
+        months = preview_runs.by_month(connection, visit.brand_id, foretold["run_id"]) if foretold else []
+        held, _ = held_rules.page(connection, visit.brand_id, 1, 100)
+        coupon = coupons.get(connection, visit.brand_id, versions[0]["coupon_id"])
+    return visit.page(
+        "rule.html",
+        here="rules",
+        rule_id=credit_rule_id,
+        versions=versions,
+        foretold=foretold,
+        months=months,
+        coupon=coupon,
+        held=next((row for row in held if row["credit_rule_id"] == credit_rule_id), None),
+    )
+
+
+@router.get("/rules/{credit_rule_id}/edit")
+def edit_rule(visit: Manager, credit_rule_id: UUID, preview: UUID | None = None) -> Response:
+    """The form of a rule that is there."""
+    return _form(visit, credit_rule_id, preview)
+
+
+@router.post("/rules/new")
+def create_rule(visit: Manager) -> Response:
+    """Preview a new rule, or save it."""
+    return _previewed_or_saved(visit, None)
+
+
+@router.post("/rules/{credit_rule_id}/edit")
+def change_rule(visit: Manager, credit_rule_id: UUID) -> Response:
+    """Preview a change, or save it as the next version."""
+    return _previewed_or_saved(visit, credit_rule_id)
+
+
+@router.post("/rules/{credit_rule_id}/forecast")
+def forecast_rule(visit: Manager, credit_rule_id: UUID) -> Response:
+    """What is to be expected of a rule as it is: the preview of no change."""
+    body = PreviewBody(credit_rule_id=credit_rule_id, rule={}, months=MONTHS)
+    return visit.done("It is being worked out.", f"/runs/{_start(visit, body)}")
+
+
+@router.post("/rules/{credit_rule_id}/delete")
+def delete_rule(visit: Manager, credit_rule_id: UUID) -> Response:
+    """Preview its deletion, or delete it."""
+    if "preview" in visit.form:
+        body = PreviewBody(credit_rule_id=credit_rule_id, delete=True, months=MONTHS)
+        return visit.done("This is what the deletion would change.", f"/runs/{_start(visit, body)}")
+    with visit.transaction() as connection:
+        rules.delete(connection, visit.brand_id, credit_rule_id)
+    return visit.done("It is deleted: nothing is issued under it any more. Credits that are out stay.", "/rules")
+
+
+@router.post("/rules/{credit_rule_id}/issue")
+def issue(visit: Manager, credit_rule_id: UUID) -> Response:
+    """The plan of a manual issue: who would get one. It is done once it is approved."""
+    with visit.transaction() as connection:
+        run_id = runs.start_issue(
+            connection,
+            visit.brand_id,
+            credit_rule_id,
+            include_upcoming="include_upcoming" in visit.form,
+            dry_run=True,
+        )
+    hints.work_on_run(visit.broker, visit.brand_id, run_id)
+    return visit.done("This is only a plan, until it is approved.", f"/runs/{run_id}")
+
+
+@router.post("/held-rules/{credit_rule_id}/{answer}")
+def answer_held(visit: Manager, credit_rule_id: UUID, answer: str) -> Response:
+    """Let out what the guard holds, or skip it for good."""
+    answers = {"approve": held_rules.approve, "refuse": held_rules.refuse}
+    if answer not in answers:
+        raise NotFound("There is no such address.")
+    with visit.transaction() as connection:
+        row = answers[answer](connection, visit.brand_id, credit_rule_id, visit.reason())
+    return visit.done(f"{row['held']} credits are {'let out' if answer == 'approve' else 'skipped for good'}.")
+
+
+def _form(visit: Visit, credit_rule_id: UUID | None, preview: UUID | None, **more: Any) -> Response:
+    with visit.transaction() as connection:
+        types, _ = membership_types.page(connection, visit.brand_id, 1, 100)
+        offered, _ = coupons.page(connection, visit.brand_id, 1, 100)
+        rule: dict[str, Any] = {"issuing_frequency": "billing_cycle"}
+        if credit_rule_id is not None:
+            rule = rules.get(connection, visit.brand_id, credit_rule_id)
+        seen = None
+        if preview is not None:
+            seen = rule_versions.preview(connection, visit.brand_id, preview)
+            rule = {**rule, **seen["rule"]}
+            seen["run"] = runs.read(connection, visit.brand_id, preview)
+            seen["by_month"] = preview_runs.by_month(connection, visit.brand_id, preview)
+            seen["worst"] = rule_versions.worst(connection, visit.brand_id, preview)
+    return visit.page(
+        "rule_form.html",
+        **{
+            "here": "rules",
+            "answer": 200,
+            "rule_id": credit_rule_id,
+            "rule": rule,
+            "types": types,
+            "coupons": offered,
+            "frequencies": [one.value for one in IssuingFrequency],
+            "preview": seen,
+            "problem": None,
+            **more,
+        },
+    )
+
+
+def _previewed_or_saved(visit: Visit, credit_rule_id: UUID | None) -> Response:
+    typed = _typed(visit, new=credit_rule_id is None)
+    address = "/rules/new" if credit_rule_id is None else f"/rules/{credit_rule_id}/edit"
+    try:
+        if "preview" in visit.form:
+            body = PreviewBody(credit_rule_id=credit_rule_id, rule=typed, months=MONTHS)
+            return visit.done("This is what it would change.", f"{address}?preview={_start(visit, body)}")
+        with visit.transaction() as connection:
+            if credit_rule_id is None:
+                saved = rules.create(connection, visit.brand_id, _read(NewCreditRule, typed))
+            else:
+                saved = rules.change(connection, visit.brand_id, credit_rule_id, _read(CreditRuleChange, typed))
+    except IssuanceError as error:
+        if error.status != 422:
+            raise
+        return _form(visit, credit_rule_id, None, rule=typed, problem=sentence_of(error), answer=422)
+    return visit.done(f"{saved['coupon_name']} is saved as version {saved['version']}.", f"/rules/{saved['id']}")
+
+
+def _start(visit: Visit, body: PreviewBody) -> UUID:
+    with visit.transaction() as connection:
+        run_id = previews.start(connection, visit.brand_id, body)
+    hints.work_on_run(visit.broker, visit.brand_id, run_id)
+    return run_id
+
+
+def _typed(visit: Visit, *, new: bool) -> dict[str, Any]:
+    """The fields as the API takes them."""
+    typed: dict[str, Any] = {
+        name: visit.said(name) or "" for name in ("membership_type_id", "coupon_id", "coupon_name", "issuing_frequency")
+    }
+    typed |= {name: name in visit.form for name in _FLAGS}
+    for name in _NUMBERS:
+        said = visit.said(name)
+        typed[name] = int(said) if said and said.isdecimal() and len(said) < 10 else said
+    if new:
+        typed["effective_from"] = visit.said("effective_from")
+    return typed
+
+
+def _read(kind: type[Any], typed: dict[str, Any]) -> Any:
+    assert issubclass(kind, BaseModel), "a body of the API"
+    try:
+        return kind.model_validate(typed)
+    except ValidationError as error:
+        raise Invalid(fields={".".join(map(str, one["loc"])): complaint(one) for one in error.errors()}) from None
