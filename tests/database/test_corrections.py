@@ -27,7 +27,7 @@ from issuance.members.members import MemberProfile
 from issuance.members.redemptions import Booking
 from issuance.tenancy import clock
 from tests.database.billers import Biller
-from tests.database.clubs import at
+from tests.database.clubs import Club, at
 
 PARTY = [
     {"guest_id": str(UUID(int=1)), "name": "Ada", "external_user_id": "ada", "lead_booker": True},
@@ -213,6 +213,21 @@ def test_others_of_its_period_expire_as_before(desk_of: Desk) -> None:
         ["expired", "live", "expired"]
     )
     assert desk_of.offenders() == []
+
+
+def test_among_many_alike_it_is_one_of_its_own(new_club: Callable[..., Club]) -> None:
+    """Whose credit was extended waits no longer with those who were like them: the sweep that expires theirs, before
+    anybody has settled the correction, leaves it."""
+    club = new_club(roll_over=False)
+    alike = club.sign_up(40)
+    one = club.rows("SELECT membership_id, code, expires_at FROM credits ORDER BY membership_id")[20]
+    with transaction(club.engine, club.brand_id) as connection:
+        desk.correct(connection, club.brand_id, Extend(one.code, one.expires_at + timedelta(days=5), "x"))
+    club.move_clock("2031-02-28")
+    while club.sweep() is not None:
+        pass
+    expired = "SELECT membership_id FROM credits WHERE expired_at IS NOT NULL"
+    assert {row.membership_id for row in club.rows(expired)} == set(alike) - {one.membership_id}
 
 
 def test_no_moved_billing_date_shortens_it(desk_of: Desk) -> None:
