@@ -142,10 +142,10 @@ def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> pa
 
 def replace_secrets(connection: Connection, brand_id: UUID, biller_id: UUID, secrets: Sequence[str]) -> None:
     """Give a biller other secrets, one or two: a webhook signed with any of them is good. Raises NotFound."""
+    if get(connection, brand_id, biller_id).secrets == [secret.encode() for secret in secrets]:
+        return
     sealed = [sealing.seal(secret.encode()) for secret in secrets]
-    changed = connection.execute(update(billers).where(_is(brand_id, biller_id)).values(secrets=sealed))
-    if changed.rowcount == 0:
-        raise NotFound("There is no such biller.")
+    connection.execute(update(billers).where(_is(brand_id, biller_id)).values(secrets=sealed))
     audit.write(connection, brand_id, "biller.updated", biller_id, after={"secrets": len(secrets)})
 
 

@@ -39,10 +39,11 @@ def add(
     api_key_file: Annotated[
         Path | None, typer.Option(help="A file with an API key that may read: for reconcile, and members' own ids.")
     ] = None,
+    _: JsonOption = False,
 ) -> None:
     """Plug in Stripe.
 
-    The URL is for a webhook endpoint of Stripe's. Prints JSON.
+    The URL is for a webhook endpoint of Stripe's. Prints JSON, asked or not.
     """
     brand_id = only_brand(brand)
     secret = (
@@ -59,10 +60,11 @@ def add_mapped(
     mapping_file: Annotated[Path, typer.Option(help="The mapping, as JSON.")],
     secret_file: Annotated[Path, typer.Option(help="A file with the secret, or user:password.")],
     brand: BrandOption = None,
+    _: JsonOption = False,
 ) -> None:
     """Plug in a biller whose webhooks a mapping reads (docs/write-an-adapter.md).
 
-    Prints JSON.
+    Prints JSON, asked or not.
     """
     brand_id = only_brand(brand)
     try:

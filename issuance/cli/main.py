@@ -57,7 +57,7 @@ COMMANDS = {
         "Say what a rule would change if it were saved now: credits by month, and who gains or loses what.",
     ),
     "guard": Place("guard", "guard", "Show or set a brand's guard: what a rule may issue in a day."),
-    "held": Place("guard", "held", "Rules that the guard holds: list, approve or refuse them."),
+    "held": Place("guard", "held", "Rules that the guard holds."),
     "audit": Place("audit", "audit", "Who changed what, the latest first."),
     "quarantine": Place("quarantine", "app", "What was set apart because it kept failing: list it, retry it."),
     "check": Place("check", "check", "Check the laws of credits on what is there."),

@@ -18,6 +18,7 @@ from issuance.cli.main import app
 from issuance.database.connections import transaction
 from issuance.members import members
 from tests.database.cli import Brand, Cli, sign_up
+from tests.serving import REPO
 
 #: Commands that change something, by what the audit calls it.
 WRITE = {
@@ -29,6 +30,12 @@ WRITE = {
     "people remove": "person.removed",
     "people sign-out": "person.signed_out",
     "events retry": "rejected_event.retried",
+    "billers stripe add": "biller.created",
+    "billers mapped add": "biller.created",
+    "billers map": "biller_price.mapped",
+    "billers secrets": "biller.updated",
+    "billers translate": "biller.retried",
+    "billers stripe reconcile": "run.created",  # it asks Stripe
     "grant": "credit.granted",
     "credits extend": "credit.extended",
     "credits transfer": "credit.transferred",
@@ -51,6 +58,12 @@ WRITE = {
 }
 #: Those that write none, and why.
 NONE = {
+    "billers list": "reads",
+    "billers stripe list": "reads",
+    "billers stripe map": "`billers map`, by its other name",
+    "billers stripe secrets": "`billers secrets`, by its other name",
+    "billers stripe translate": "`billers translate`, by its other name",
+    "billers stripe try": "acts as a program with a key; its brand is made as `brands create` makes one",
     "up": "starts processes; the brand that it makes is made by `brands create`",
     "demo": "acts as a program with a key; its brand is made as `brands create` makes one",
     "keys rotate-tokens": "no brand's: a secret of the installation",
@@ -145,6 +158,8 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
         if command != "people add":
             cli("people", "add", *eve, "--role", "viewer")
         return [*eve, *(["--role", "viewer"] if command == "people add" else [])]
+    if command.startswith("billers "):
+        return plugging(command, cli, brand, engine)
     if command.startswith("credits "):
         return correcting(command.partition(" ")[2], cli, brand, engine)
     more: dict[str, list[object]] = {
@@ -159,6 +174,27 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
         "runs undo": [run_id, "--reason", "a mistake"],
     }
     return more.get(command, [run_id])
+
+
+def plugging(command: str, cli: Cli, brand: Brand, engine: Engine) -> list[object]:
+    """The arguments of a command about billers."""
+    folder = Path(tempfile.mkdtemp())
+    secret, mapping = folder / "secret", REPO / "docs/billers/chargebee.json"
+    secret.write_text("whsec_of_a_test")
+    plugged = ["--brand", brand.brand_id, "--secret-file", secret]
+    if command.endswith(" add"):
+        return [*plugged, *(["--mapping-file", mapping] if "mapped" in command else [])]
+    made = cli("billers", "stripe", "add", *plugged).json["biller_id"]
+    if command == "billers map":
+        return ["--biller", made, "price_gold", brand.membership_type_id]
+    if command == "billers secrets":
+        secret.write_text("whsec_another_one")
+        return ["--biller", made, "--secret-file", secret]
+    with transaction(engine, brand.brand_id) as connection:
+        kept = text("""INSERT INTO biller_deliveries (brand_id, biller_id, delivery_id, body, state, code, message)
+                       VALUES (:brand_id, :biller_id, 'evt_1', '{}', 'unmappable', 'unmapped_price', 'a test')""")
+        connection.execute(kept, {"brand_id": brand.brand_id, "biller_id": made})
+    return ["--biller", made]
 
 
 def correcting(verb: str, cli: Cli, brand: Brand, engine: Engine) -> list[object]:
@@ -179,7 +215,10 @@ def correcting(verb: str, cli: Cli, brand: Brand, engine: Engine) -> list[object
     return [file if verb == "correct" else code, *more.get(verb, []), *reason]
 
 
-@pytest.mark.parametrize("command", [one for one in WRITE if one not in ("brands create", "check", "preview")])
+ELSEWHERE = ("brands create", "check", "preview", "billers stripe reconcile")
+
+
+@pytest.mark.parametrize("command", [one for one in WRITE if one not in ELSEWHERE])
 def test_a_command_has_exactly_one_entry(
     cli: Cli, brand: Brand, engine: Engine, run_id: str, membership_id: UUID, command: str
 ) -> None:

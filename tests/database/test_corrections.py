@@ -1,5 +1,6 @@
 """What people correct, credit by credit (SEMANTICS 15), and that neither facts nor replays undo it."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,6 +11,7 @@ from issuance.catalog import rules
 from issuance.corrections import desk
 from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
 from issuance.credits import credits as credit_room
+from issuance.database.connections import transaction
 from issuance.errors import (
     AlreadyRedeemed,
     CreditExpired,

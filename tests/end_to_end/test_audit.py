@@ -179,6 +179,29 @@ def clock(world: World) -> Call:
     return Call("/sandbox/clock", {"now": world.brand.now}, str(world.brand_id))
 
 
+def biller(world: World, **more: str) -> str:
+    body = {"kind": "stripe", "secret": f"whsec_{uuid4().hex}", **more}
+    return str(world.brand.ok("POST", "/billers", 201, body)["id"])
+
+
+def price(world: World, *, mapped: bool = False) -> Call:
+    made = biller(world)
+    call = Call(f"/billers/{made}/prices/{uuid4()}", {"membership_type_id": world.brand.type_id}, made)
+    if mapped:
+        world.brand.ok("PUT", call.path, 200, call.body)
+    return call
+
+
+def untranslated(world: World) -> Call:
+    """A delivery that could not be translated."""
+    made = biller(world)
+    with transaction(world.server.engine, world.brand_id) as connection:
+        kept = text("""INSERT INTO biller_deliveries (brand_id, biller_id, delivery_id, body, state, code, message)
+                       VALUES (:brand_id, :biller_id, 'evt_1', '{}', 'unmappable', 'unmapped_price', 'a test')""")
+        connection.execute(kept, {"brand_id": world.brand_id, "biller_id": made})
+    return Call(f"/billers/{made}/translate", None, made)
+
+
 COUPON = {"name": "Tea", "discount": {"type": "percent", "value": 5}}
 #: Every operation that changes something: what it is called in the audit, and an example of it.
 DEEDS: dict[str, tuple[str, Callable[[World], Call]]] = {
@@ -233,12 +256,22 @@ DEEDS: dict[str, tuple[str, Callable[[World], Call]]] = {
     "rotateWebhookSecret": ("webhook.rotated", lambda world: webhook(world, "/rotate")),
     "disableWebhook": ("webhook.disabled", lambda world: webhook(world, "/disable")),
     "replayWebhookDelivery": ("delivery.replayed", delivery),
+    "createBiller": ("biller.created", lambda _: Call("/billers", {"kind": "stripe", "secret": "whsec_of_a_test"})),
+    "putBillerPrice": ("biller_price.mapped", price),
+    "deleteBillerPrice": ("biller_price.deleted", lambda world: price(world, mapped=True)),
+    "putBillerSecrets": ("biller.updated", lambda world: Call(
+        f"/billers/{(made := biller(world))}/secrets", {"secrets": ["whsec_another_one"]}, made)),
+    "reconcileBiller": ("run.created", lambda world: Call(
+        f"/billers/{biller(world, api_key='sk_test_nobody')}/reconcile", {"dry_run": True})),
+    "translateBillerDeliveries": ("biller.retried", untranslated),
 }  # fmt: skip
 #: Those that write none, and why.
 NONE = {
     "postBillingEvents": "facts from billers: the inbox is their record",
     "postBillingEventBatch": "facts from billers: the inbox is their record",
     "exchangeToken": "a token",
+    "receiveFromStripe": "facts from billers: the inbox is their record",
+    "receiveFromMapped": "facts from billers: the inbox is their record",
 }
 METHODS = {
     operation["operationId"]: method.upper()
@@ -257,7 +290,8 @@ AGAIN = {
     "createMembershipCreditRule", "updateMembershipCreditRule", "actionIssueMembershipCreditRuleCredits",
     "createMembershipType", "createReplay", "creditPoints", "createRedemption", "createWebhook",
     "replayWebhookDelivery", "redeemCredit", "previewMembershipCreditRule",
-    "undoRun", "undoMembershipCreditRuleVersion", "grantCredit",
+    "undoRun", "undoMembershipCreditRuleVersion", "grantCredit", "rotateWebhookSecret", "createBiller",
+    "reconcileBiller",
 }  # fmt: skip
 
 

@@ -24,6 +24,10 @@ _SUBJECTS = """
     SELECT subject_id, of_member FROM search_words
      WHERE brand_id = :brand_id AND word >= :word_{n} AND word < :word_{n} || :last
 """
+_SEARCHES = [
+    text(f"{' INTERSECT '.join(_SUBJECTS.format(n=n) for n in range(words))} LIMIT :most")
+    for words in range(1, MOST_WORDS + 1)
+]
 # The guests of memberships that were found, as a person is shown: who they are and what they have.
 _GUESTS = text("""
     SELECT g.guest_id, g.name, g.email, g.lead_booker, g.removed_at, g.membership_id, g.member_id,
@@ -82,10 +86,8 @@ def find(connection: Connection, brand_id: UUID, typed: str) -> Found:
     if not words:
         return Found([], [], None)
     which = {f"word_{n}": word for n, word in enumerate(words)}
-    statement = " INTERSECT ".join(_SUBJECTS.format(n=n) for n in range(len(words)))
     subjects = connection.execute(
-        text(f"{statement} LIMIT :most"),
-        {"brand_id": brand_id, "last": "\U0010ffff", "most": MOST + 1, **which},
+        _SEARCHES[len(words) - 1], {"brand_id": brand_id, "last": "\U0010ffff", "most": MOST + 1, **which}
     ).all()
     ids = [row.subject_id for row in subjects if not row.of_member]
     people = [dict(row) for row in connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids}).mappings()]
