@@ -38,7 +38,7 @@ def create_type(visit: Manager) -> Response:
 def put_coupon(visit: Manager) -> Response:
     """A coupon, new or changed. Credits that are out stay as they are."""
     kind, currency = visit.said("type"), visit.said("currency")
-    discount: dict[str, Any] = {"type": kind, "value": visit.said("value")}
+    discount: dict[str, Any] = {"type": kind, "value": _number(visit.said("value"))}
     if currency and kind == "amount":
         discount["currency"] = currency.upper()
     said = {
@@ -51,6 +51,14 @@ def put_coupon(visit: Manager) -> Response:
     with visit.transaction() as connection:
         made = coupons.put(connection, visit.brand_id, visit.said("coupon_id") or "", body)
     return visit.done(f"{made['name']} is saved.")
+
+
+def _number(typed: str | None) -> int | float | str | None:
+    """A number as a form sends it; what is none stays as it is, for the coupon to refuse it."""
+    try:
+        return int(typed or "") if (typed or "").isdecimal() else float(typed or "")
+    except ValueError:
+        return typed
 
 
 def _read(kind: Any, said: dict[str, Any]) -> Any:
