@@ -136,7 +136,7 @@ def test_webhooks_are_told_the_same_as_each_for_itself(
         told = club.rows("SELECT type, occurred_at, data FROM webhook_events")
         codes = [row.code for row in club.rows("SELECT code FROM credits WHERE issued_at > '2031-02-01'")]
         assert sorted(row.data["code"] for row in told if row.type == "credit.issued") == sorted(codes)
-        own = ("id", "code", "membership_id", "guest", "run_id", "credit_rule_id")
+        own = ("id", "code", "membership_id", "guest", "holder", "run_id", "credit_rule_id")
         news.append(
             sorted(
                 (row.type, row.occurred_at, repr({name: row.data[name] for name in row.data if name not in own}))
