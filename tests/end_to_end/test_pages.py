@@ -27,7 +27,7 @@ def test_a_page_loads_nothing_from_elsewhere(server: Server, path: str) -> None:
         assert not re.search(r"<script>|<script (?!src)| on\w+=", page.text)
         for address in re.findall(r'(?:src|href)="([^"#]+)"', page.text):
             if not address.startswith("data:"):
-                assert http.get(urljoin(path, address)).status_code == 200, address
+                assert http.get(urljoin(path, address), follow_redirects=True).status_code == 200, address
         policy = dict(part.strip().partition(" ")[::2] for part in page.headers["content-security-policy"].split(";"))
         assert (policy["default-src"], policy["script-src"], policy["connect-src"]) == ("'none'", "'self'", "'self'")
         assert (policy["frame-ancestors"], policy["base-uri"]) == ("'none'", "'none'")
