@@ -108,7 +108,9 @@ class Brand:
         grants: dict[str, int] = {}
         for row in reversed(self.all("/customers/credits")):
             membership = self.names[row["membership_id"]]
-            guest = self.names.get(row["guest"]["id"], f"{membership} member")
+            if row["guest"]["id"] not in self.names:  # who signed up without guests: Issuance names the lead
+                self.know(f"{membership} member", row["guest"]["id"])
+            guest = self.names[row["guest"]["id"]]
             if row["credit_rule_id"] is None:
                 number = grants[membership] = grants.get(membership, -1) + 1
                 key: tuple[Any, ...] = (GRANT, membership, guest, NO_PERIOD, number)

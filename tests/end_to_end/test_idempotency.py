@@ -67,7 +67,10 @@ def test_every_post_has_it(brand: Brand) -> None:
     runs = [run for run in brand.call("GET", "/runs")["data"] if run["kind"] == "issue"]
     assert len(runs) == 1
     document = brand.http.get("/openapi.json").json()
+    # Billers' own webhooks know no such header: they are kept once by their own ids.
+    own = ("receiveFromStripe", "receiveFromMapped")
     posts = [path["post"] for path in document["paths"].values() if "post" in path]
+    posts = [post for post in posts if post["operationId"] not in own]
     assert all("Idempotency-Key" in {p["name"] for p in post["parameters"]} for post in posts)
     assert kind
 

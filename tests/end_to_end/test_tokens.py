@@ -8,13 +8,14 @@ import pytest
 from sqlalchemy import text
 
 from issuance.database.connections import transaction
-from issuance.tenancy import keys, tokens
+from issuance.tenancy import keys, sealing, tokens
 from tests.end_to_end.members import THREADS, Brand
 
 
 def secret(brand: Brand) -> bytes:
     with transaction(brand.server.engine) as connection:
-        return bytes(connection.execute(text("SELECT value FROM secrets WHERE name = 'member tokens'")).scalar_one())
+        kept = connection.execute(text("SELECT value FROM secrets WHERE name = 'member tokens'")).scalar_one()
+    return sealing.unseal(bytes(kept))
 
 
 def test_exchange_makes_the_member_and_a_token_for_a_quarter_of_an_hour(brand: Brand) -> None:
