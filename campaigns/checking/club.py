@@ -71,7 +71,7 @@ _COPY = (
     INSERT INTO credits (brand_id, credit_id, code, credit_rule_id, rule_version, membership_id, guest_id, period_start,
                          period_end, reissue, coupon_id, coupon_name, roll_over, multi_use, manual,
                          valid_from, issued_at, validity_ends_at, expires_at, uses, redeemed_at, expired_at)
-    SELECT brand_id, gen_random_uuid(), md5(random()::text || credit_id || copied), credit_rule_id, rule_version,
+    SELECT brand_id, gen_random_uuid(), upper(md5(random()::text || credit_id || copied)), credit_rule_id, rule_version,
            copied, guest, period_start, period_end, reissue, coupon_id, coupon_name, roll_over, multi_use,
            manual, valid_from + later, issued_at + later, validity_ends_at + later,
            CASE WHEN expires_at = validity_ends_at THEN expires_at + later ELSE expires_at END,

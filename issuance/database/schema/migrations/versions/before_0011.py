@@ -29,6 +29,7 @@ upgrade = Steps(
             CONSTRAINT roles_of_person FOREIGN KEY (person_id) REFERENCES people,
             CONSTRAINT roles_known CHECK (role IN ('viewer', 'desk', 'manager', 'admin'))
         );
+        -- squawk-ignore require-concurrent-index-creation
         CREATE INDEX roles_by_person ON roles (person_id);
         CREATE TABLE sessions (
             session_hash bytea PRIMARY KEY,
@@ -37,6 +38,7 @@ upgrade = Steps(
             seen_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
             CONSTRAINT sessions_of_person FOREIGN KEY (person_id) REFERENCES people
         );
+        -- squawk-ignore require-concurrent-index-creation
         CREATE INDEX sessions_by_person ON sessions (person_id);
         CREATE TABLE sign_in_links (
             link_hash  bytea PRIMARY KEY,
