@@ -63,7 +63,9 @@ _COPY = (
       FROM copies c JOIN billing_events e ON e.brand_id = :brand_id AND e.membership_id = c.of_id
     """,
     """
-    INSERT INTO schedules SELECT (jsonb_populate_record(s, jsonb_build_object('schedule_id', c.membership_id))).*
+    -- Without the fingerprint: a copy's instants are others.
+    INSERT INTO schedules SELECT (jsonb_populate_record(s, jsonb_build_object(
+               'schedule_id', c.membership_id, 'fingerprint', NULL))).*
       FROM copies c JOIN schedules s ON s.brand_id = :brand_id AND s.schedule_id = c.of_id
     """,
     "INSERT INTO membership_schedules SELECT :brand_id, membership_id, membership_id FROM copies",
