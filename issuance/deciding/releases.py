@@ -64,11 +64,9 @@ def release(history: History, day: date, every: Interval | None = None) -> Relea
             continue  # once released it stays owed, whatever becomes of other charges or the status
         latest = payments.latest_at(instant)
         is_paid = payments.pay(latest, instant) or (is_signup and not latest)
-        # A charge beside the calendar bills nobody: until one covers a billing date, only the sign-up is released.
-        is_billed = is_signup or history.standing.at(instant) is not Status.UPCOMING
         if released:
             released = is_paid
-        elif not (is_paid and is_billed):
+        elif not (is_paid and (is_signup or _is_billed(history, instant))):
             continue
         elif not history.standing.holds_at(instant) or (first is not None and _succeeded(latest)):
             # Success brings back what was taken back; a retry's initiation only while the status allows it.
@@ -78,11 +76,17 @@ def release(history: History, day: date, every: Interval | None = None) -> Relea
         return Release(first, None)
     states = {fact.state for fact in payments.latest_at(history.now)}
     if not PAYING.isdisjoint(states) or (is_signup and not states):
-        is_billed = is_signup or history.standing.at(history.now) is not Status.UPCOMING
+        is_billed = is_signup or _is_billed(history, history.now)
         return Release(first, Reason.NEEDS_ATTENTION if is_billed else Reason.NOT_BILLED_YET)
     if states == {ChargeState.SKIPPED}:
         return Release(first, Reason.CHARGE_SKIPPED)
     return Release(first, Reason.CHARGE_UNPAID)
+
+
+def _is_billed(history: History, instant: datetime) -> bool:
+    """Whether a charge has covered a billing date by an instant. One beside the calendar bills nobody: until then only
+    the sign-up is released."""
+    return history.standing.at(instant) is not Status.UPCOMING
 
 
 class _Payments:
