@@ -234,9 +234,14 @@ def by_id(
     return {row["id"]: _shaped(row) for row in connection.execute(_BY_ID, asked).mappings()}
 
 
+def hold(connection: Connection, brand_id: UUID, code: str) -> None:
+    """Let nobody else change a credit until this transaction ends, where there is one."""
+    one = (credits.c.brand_id == brand_id, credits.c.code == as_kept(code))
+    connection.execute(select(credits.c.credit_id).where(*one).with_for_update(key_share=True))
+
+
 def refusal(connection: Connection, brand_id: UUID, code: str, now: datetime) -> CreditNotLive:
     """Why a credit is not live at `now`. Raises NotFound."""
-    # Live again since the update looked: somebody else's change was undone in between.
     return refusal_of(get(connection, brand_id, code, now)["status"])
 
 

@@ -113,11 +113,16 @@ class Booking:
 def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Booking) -> dict[str, Any]:
     """Use a credit, now on the brand's clock: the credit, with its `redemption`.
 
-    One conditional update decides every race with expiry, revocation and itself. A multi-use credit
+    A conditional update decides every race with expiry, revocation and itself. A multi-use credit
     counts its uses and stays, up to its `max_uses`-th. Raises NotFound, or why it is not live.
     """
     now = clock.read(connection, brand_id).now
-    used = connection.execute(_USE, {"of_brand": brand_id, "with_code": as_kept(code), "now": now}).one_or_none()
+    this = {"of_brand": brand_id, "with_code": as_kept(code), "now": now}
+    used = connection.execute(_USE, this).one_or_none()
+    if used is None:
+        # Once more while it is held: another's change may have made it live, or made another reason true, since.
+        credits.hold(connection, brand_id, code)
+        used = connection.execute(_USE, this).one_or_none()
     if used is None:
         raise credits.refusal(connection, brand_id, code, now)
     assert used.multi_use or used.uses == 1, "a single-use credit is redeemed at most once"

@@ -7,16 +7,15 @@ from uuid import uuid4
 
 import httpx
 import pytest
-import structlog
 from sqlalchemy import text
-from structlog.testing import capture_logs
 
-from issuance import hints
+from issuance import hints, log
 from issuance.api.app import create_app
 from issuance.database.connections import engine_for, transaction
 from issuance.log import Outage
 from issuance.settings import Settings
 from issuance.tenancy import brands
+from tests.logs import captured
 
 AWAY = "redis://127.0.0.1:1/0"
 
@@ -56,12 +55,10 @@ def test_web_is_ready_and_degraded_without_the_broker(web: Web) -> None:
     assert answer.json() == {"ready": True, "failed": {}, "degraded": ["broker"]}
 
 
-def test_facts_are_taken_meanwhile_and_the_outage_is_told_once(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_facts_are_taken_meanwhile_and_the_outage_is_told_once(web: Web) -> None:
     """Not once a request."""
-    # Of its own: whoever set up logs before in this process keeps structlog from capturing them.
-    monkeypatch.setattr("issuance.log.logger", structlog.wrap_logger(None))
     kind = web.call("POST", "/customers/membership-types", json={"name": "Gold"}).json()["id"]
-    with capture_logs() as logs:
+    with captured(log) as logs:
         for number in range(7):
             data = {
                 "membership_id": str(uuid4()),

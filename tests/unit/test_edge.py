@@ -1,25 +1,23 @@
 """The edge around every request: what nobody foresaw, and what is never logged."""
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
-import structlog
 from fastapi import FastAPI
 from sqlalchemy.exc import OperationalError
-from structlog.testing import capture_logs
 
 from issuance.api import problems, requests
 from issuance.api.requests import Edge
 from issuance.errors import Conflict
+from tests.logs import captured
 
 Get = Callable[..., httpx.Response]
 
 
 @pytest.fixture
-def get(monkeypatch: pytest.MonkeyPatch) -> Iterator[Get]:
+def get() -> Get:
     """Asks an application whose every endpoint fails in its own way."""
     app = FastAPI()
     problems.install(app)
@@ -41,19 +39,12 @@ def get(monkeypatch: pytest.MonkeyPatch) -> Iterator[Get]:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             return await client.get(path, headers=headers)
 
-    # A logger as new: others in this process may have been told to say less.
-    configured = structlog.get_config()
-    structlog.reset_defaults()
-    monkeypatch.setattr(requests, "logger", structlog.get_logger())
-    logging.disable()
-    yield lambda path, **headers: asyncio.run(ask(path, headers))
-    logging.disable(logging.NOTSET)
-    structlog.configure(**configured)
+    return lambda path, **headers: asyncio.run(ask(path, headers))
 
 
 def test_what_nobody_foresaw_is_500_in_the_one_shape(get: Get) -> None:
     """No traceback and no detail to the user; its request id leads to the log."""
-    with capture_logs() as lines:
+    with captured(requests) as lines:
         answer = get("/credits/SECRET/unforeseen")
     assert answer.status_code == 500
     assert answer.json() == {"error": {"code": "error", "message": "Something went wrong. It has been noted."}}
@@ -63,7 +54,7 @@ def test_what_nobody_foresaw_is_500_in_the_one_shape(get: Get) -> None:
 
 def test_the_log_has_the_route_and_never_the_path(get: Get) -> None:
     """A path may hold a credit's code."""
-    with capture_logs() as lines:
+    with captured(requests) as lines:
         get("/credits/SECRET/unforeseen", authorization="Bearer SECRET")
     line = next(line for line in lines if line["event"] == "request")
     assert (line["route"], line["status"]) == ("/credits/{code}/unforeseen", 500)

@@ -2,15 +2,15 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from structlog.testing import capture_logs
-
+from issuance import log
 from issuance.log import Outage
+from tests.logs import captured
 
 
 def test_an_outage_is_told_twice_in_all() -> None:
     """However often and by how many threads it is met."""
     outage = Outage("broker")
-    with capture_logs() as logs:
+    with captured(log) as logs:
         for _ in range(2):
             outage.is_over()
             with ThreadPoolExecutor(8) as pool:
