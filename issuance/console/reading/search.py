@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from issuance.credits.codes import as_kept
+from issuance.members import words as words_of_people
 
 #: So many are shown; whoever sees them all types one letter more.
 MOST = 50
@@ -85,6 +86,7 @@ def find(connection: Connection, brand_id: UUID, typed: str) -> Found:
     words = sorted(connection.scalars(_WORDS, {"typed": typed}), key=len, reverse=True)[:MOST_WORDS]
     if not words:
         return Found([], [], None)
+    words_of_people.write_latest(connection, brand_id)
     which = {f"word_{n}": word for n, word in enumerate(words)}
     subjects = connection.execute(
         _SEARCHES[len(words) - 1], {"brand_id": brand_id, "last": "\U0010ffff", "most": MOST + 1, **which}

@@ -22,6 +22,7 @@ from issuance.database.tables.facts import (
     memberships,
     rejected_events,
     schedules,
+    search_backlog,
     search_words,
 )
 from issuance.database.tables.rules import coupons, credit_rules, membership_types, offers, rule_versions
@@ -75,6 +76,7 @@ __all__ = [
     "run_batches",
     "runs",
     "schedules",
+    "search_backlog",
     "search_words",
     "secrets",
     "sessions",

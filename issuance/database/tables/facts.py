@@ -1,7 +1,7 @@
 """What is known: events, members, memberships and what follows from events about them."""
 
-from sqlalchemy import Boolean, Date, Integer, LargeBinary, Numeric, Table, Text, Uuid
-from sqlalchemy.dialects.postgresql import JSON, JSONB
+from sqlalchemy import BigInteger, Boolean, Date, Integer, LargeBinary, Numeric, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
 from issuance.database.tables.columns import Instant, key, may, metadata, must
 
@@ -45,6 +45,15 @@ search_words = Table(
     key("word", Text),
     key("subject_id", Uuid),
     must("of_member", Boolean),
+)
+
+search_backlog = Table(
+    "search_backlog",
+    metadata,
+    key("brand_id", Uuid),
+    key("entry_id", BigInteger),
+    must("subject_ids", ARRAY(Uuid)),
+    must("of_members", Boolean),
 )
 
 rejected_events = Table(
