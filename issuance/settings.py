@@ -34,6 +34,8 @@ class OwnSettings(BaseSettings):
     rate_a_brand: int = Field(90_000, alias="ISSUANCE_RATE_BRAND", ge=0, description="Requests a minute")
     rate_wrong_keys: int = Field(1_000, alias="ISSUANCE_RATE_WRONG_KEYS", ge=0, description="A minute and address")
     rate_wrong_codes: int = Field(100, alias="ISSUANCE_RATE_WRONG_CODES", ge=0, description="A minute and caller")
+    rate_sign_ins: int = Field(60, alias="ISSUANCE_RATE_SIGN_INS", ge=0, description="A minute and address")
+    rate_files: int = Field(30, alias="ISSUANCE_RATE_FILES", ge=0, description="A minute and person of the console")
     metrics_host: str | None = Field(
         None, alias="ISSUANCE_METRICS_HOST", description="The address that /metrics listens on, in place of the web's"
     )

@@ -18,6 +18,7 @@ from issuance.database import transaction
 from issuance.engine import batches, guard_limits, sweeps
 from issuance.log import logger
 from issuance.members import words
+from issuance.people import sign_ins
 from issuance.tenancy import clock, idempotency
 from issuance.webhooks import deliveries
 
@@ -91,6 +92,7 @@ def tidy(engine: Engine) -> None:
         for kind, version in adapters.versions().items():
             received.retry_mended(connection, kind, version)
         idempotency.forget(connection)
+        sign_ins.forget(connection)
         guard_limits.compact(connection)
 
 

@@ -34,10 +34,10 @@ from issuance.api import (
     wallets,
     webhooks,
 )
-from issuance.api.rates import Rates
 from issuance.api.requests import Edge
 from issuance.console.app import ROUTERS as CONSOLE
 from issuance.settings import Settings
+from issuance.tenancy.rates import Rates
 
 #: Requests that are worked on at once; others wait. Python runs one thread at a time, so with more threads each request
 #: would be slower and none quicker. Requests that wait for a clock to settle are not counted.

@@ -73,7 +73,8 @@ class Biller(BaseModel):
     kind: str
     url: str
     can_be_asked: bool = Field(description="Whether an API key was given")
-    prices: list[MappedPrice]
+    prices: list[MappedPrice] = Field(description="The first 500 by name")
+    prices_total: int
     untranslated: list[Untranslated]
     created_at: datetime
     reconciled_at: datetime | None
@@ -116,7 +117,7 @@ class BillerDelivery(BaseModel):
     waits_for: str | None
     code: str | None
     message: str | None
-    body: str
+    body: str = Field(description="The text as it came, its beginning if it is long")
 
 
 class BillerDeliveryPage(PageOf[BillerDelivery]):

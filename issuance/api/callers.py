@@ -19,14 +19,13 @@ from sqlalchemy import Connection, Engine
 from starlette.datastructures import URL
 
 from issuance import database
-from issuance.api import connections
 from issuance.api.problems import LONGEST_NAME, MOST_FIELDS, UnsupportedMediaType
-from issuance.api.rates import OF_A_BRAND, OF_A_KEY, WRONG_KEYS, Rates
 from issuance.audit import Actor
 from issuance.database import Acting
 from issuance.errors import Invalid, NotAllowed, NotAuthenticated
 from issuance.tenancy import keys, tokens
 from issuance.tenancy.keys import Key
+from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, WRONG_KEYS, Rates, source_of
 
 _bearer = HTTPBearer(
     scheme_name="organisation_key",
@@ -113,7 +112,7 @@ def admit(request: Request) -> Caller:
     is noted for the answer. Raises NotAuthenticated, RateLimited."""
     rates: Rates = request.app.state.rates
     shown = request.headers.get("authorization", "")
-    address = connections.source_of(request.client.host if request.client else None) or "nowhere"
+    address = source_of(request.client.host if request.client else None) or "nowhere"
     if not rates.is_good(shown):
         rates.check(WRONG_KEYS, address)
     try:

@@ -5,7 +5,7 @@ A server's usual place for this is a proxy in front of it; without one, the web 
 
 import asyncio
 from collections import Counter
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import h11
@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from issuance.log import logger
 from issuance.settings import OwnSettings
+from issuance.tenancy.rates import source_of
 
 #: Seconds within which a request's headers must have come, from the connection or from the answer before on.
 HEADER_SECONDS = 10.0
@@ -52,21 +53,6 @@ class Sources:
         self._open[source] -= 1
         if self._open[source] <= 0:
             del self._open[source]
-
-
-def source_of(host: str | None) -> str | None:
-    """What counts as one source: an IPv4 address, or the network of an IPv6 one, of which a machine has a whole /64.
-
-    None for what is no address, such as a Unix socket.
-    """
-    try:
-        address = ip_address(host or "")
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address):
-        mapped = address.ipv4_mapped
-        return str(mapped) if mapped else str(ip_network((int(address), 64), strict=False))
-    return str(address)
 
 
 def protocol_for(settings: OwnSettings) -> type[H11Protocol]:

@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field, StrictBool, StrictInt
 from issuance import hints
 from issuance.api.audit import Actor
 from issuance.api.callers import Issuer, Reader, Writer
-from issuance.api.heavy import heavy
 from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.membership_types import NamedMembershipType
 from issuance.api.problems import documented
@@ -25,6 +24,7 @@ from issuance.deciding.frequency import IssuingFrequency
 from issuance.engine import runs, undos
 from issuance.fields import Body, Identifier, Instant, Reason
 from issuance.memberships import forecasts
+from issuance.tenancy.heavy import heavy
 
 router = APIRouter(
     prefix="/customers/membership-credit-rules",
@@ -192,7 +192,7 @@ def forecast_credit_rule(
     """Forecast how many credits a rule issues in this month and those after it, as things stand.
 
     422 `too_much_to_forecast` where that takes longer than 20 s; the command line has no limit."""
-    with heavy(caller), caller.transaction() as connection:
+    with heavy(caller.brand_id), caller.transaction() as connection:
         rules.get(connection, caller.brand_id, credit_rule_id)
         ahead = forecasts.forecast(connection, caller.brand_id, credit_rule_id, months, bounded=True)
         return {"data": ahead}

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, TypeAdapter
 
 from issuance.api.callers import Reader
-from issuance.api.heavy import heavy
 from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.membership_types import NamedMembershipType
 from issuance.api.problems import documented
@@ -16,6 +15,7 @@ from issuance.api.routes import KeyedRoute
 from issuance.fields import CalendarDate, Identifier
 from issuance.memberships import explanations, memberships
 from issuance.memberships.memberships import Status
+from issuance.tenancy.heavy import heavy
 
 #: How many rows an explanation has at once; years of a family's membership fit.
 LONGEST_EXPLANATION = 1000
@@ -159,7 +159,7 @@ def explain_membership(
     """Say in sentences why each credit of a membership was issued or not. The code that decides says it.
 
     At most 50,000 rows, of 10,000 occurrences since the sign-up, and 50 years; 422 `too_much_to_explain` beyond."""
-    with heavy(caller), caller.transaction() as connection:
+    with heavy(caller.brand_id), caller.transaction() as connection:
         explained = explanations.explain(
             connection,
             caller.brand_id,

@@ -12,12 +12,12 @@ from sqlalchemy.exc import DataError, InterfaceError, OperationalError, Programm
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from issuance.api.rates import RateLimited
 from issuance.database import is_away, outage
 from issuance.database.complaints import in_short
 from issuance.errors import Invalid, IssuanceError, NotFound, SchemaBehind
 from issuance.fields import complaint
 from issuance.log import logger
+from issuance.tenancy.rates import RateLimited
 
 
 class Unavailable(IssuanceError):

@@ -18,10 +18,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
-from issuance.api import connections, metrics, problems
-from issuance.api.rates import OF_AN_ADDRESS, RateLimited, Rates, Standing
+from issuance.api import metrics, problems
 from issuance.errors import IssuanceError, TooLarge, TooSlow
 from issuance.log import logger
+from issuance.tenancy.rates import OF_AN_ADDRESS, RateLimited, Rates, Standing, source_of
 
 #: The longest body that is accepted, in bytes; and that of an intake: a batch of a thousand events is much shorter.
 LONGEST_BODY = 64 * 1024
@@ -133,7 +133,7 @@ async def off_the_loop(read: Callable[[bytes], Result], body: bytes) -> Result:
 async def _count(scope: Scope) -> None:
     """Count a request for the address that it comes from. Raises RateLimited."""
     rates: Rates | None = getattr(scope["app"].state, "rates", None)
-    source = connections.source_of((scope.get("client") or [None])[0])
+    source = source_of((scope.get("client") or [None])[0])
     if rates is not None and source is not None:
         if rates.is_quick(OF_AN_ADDRESS, source):
             rates.take(OF_AN_ADDRESS, source)

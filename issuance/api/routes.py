@@ -11,9 +11,9 @@ from fastapi.routing import APIRoute
 
 from issuance.api import idempotency
 from issuance.api.callers import Caller, admit
-from issuance.api.rates import WRONG_CODES, Rates
 from issuance.api.requests import JsonRequest
 from issuance.errors import CreditUnknown, NotFound
+from issuance.tenancy.rates import WRONG_CODES, Rates
 
 
 class KeyedRoute(APIRoute):

@@ -4,7 +4,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-import anyio.to_thread
 from fastapi import APIRouter
 from pydantic import BaseModel, StrictBool
 
@@ -12,26 +11,13 @@ from issuance.api.callers import Reader, Writer
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
 from issuance.engine import sandbox_clock
-from issuance.errors import IssuanceError, LiveBrandHasNoClock
+from issuance.errors import LiveBrandHasNoClock
 from issuance.fields import Body, Instant
-from issuance.tenancy import clock
-from issuance.tenancy.shares import Shares
+from issuance.tenancy import clock, moves
 
 router = APIRouter(
     prefix="/sandbox/clock", tags=["sandbox"], route_class=KeyedRoute, responses=documented(401, 403, 409, 422)
 )
-
-#: Calls that wait for the workers, each in a thread of its own, so that no other request waits for them.
-_WAITING = anyio.CapacityLimiter(100)
-#: Those of one brand.
-_shares = Shares(40)
-
-
-class MoveLimit(IssuanceError):
-    """40 calls are moving this brand's clock already. Wait for one of them."""
-
-    code = "too_many_moves"
-    status = 429
 
 
 class SandboxClock(BaseModel):
@@ -78,7 +64,4 @@ async def set_clock(caller: Writer, body: ClockBody) -> Any:
         jump=body.jump,
         acting=caller.acting,
     )
-    with _shares.of(caller.brand_id) as mine:
-        if not mine:
-            raise MoveLimit
-        return {"now": await anyio.to_thread.run_sync(move, limiter=_WAITING), "settled": True}
+    return {"now": await moves.apart(caller.brand_id, move), "settled": True}

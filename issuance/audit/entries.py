@@ -52,6 +52,7 @@ Action = Literal[
     "offer.updated",
     "person.added",
     "person.changed",
+    "person.invited",
     "person.removed",
     "person.signed_out",
     "redemption.created",

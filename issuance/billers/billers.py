@@ -23,6 +23,8 @@ CurrentPeriod = Literal["keep", "switch"]
 MOST_BILLERS = 20
 #: A price map has no more entries than this: it is read whole.
 MOST_PRICES = 10_000
+#: So many of a map's entries are shown in a list of billers.
+PRICES_SHOWN = 500
 
 
 class TooManyBillers(Conflict):
@@ -113,8 +115,11 @@ def get(connection: Connection, brand_id: UUID, biller_id: UUID) -> Biller:
     return found
 
 
-def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> paging.Rows:
-    """A page of a brand's billers, the oldest first, with their price maps and without their secrets."""
+def page(
+    connection: Connection, brand_id: UUID, page: int, per_page: int, *, most_prices: int = PRICES_SHOWN
+) -> paging.Rows:
+    """A page of a brand's billers, the oldest first, with their price maps, of each at most `most_prices` entries, and
+    without their secrets."""
     columns = billers.c
     found = (
         select(
@@ -128,16 +133,14 @@ def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> pa
         .order_by(columns.biller_id)
     )
     rows, total = paging.rows_of(connection, found, page, per_page)
-    prices: dict[UUID, list[dict[str, Any]]] = {row["id"]: [] for row in rows}
-    of_prices = biller_prices.c
-    for one in connection.execute(
-        select(of_prices.biller_id, of_prices.price, of_prices.membership_type_id, of_prices.current_period)
-        .where(of_prices.brand_id == brand_id, of_prices.biller_id.in_(list(prices)))
-        .order_by(of_prices.price)
-    ).mappings():
+    shown: dict[UUID, list[dict[str, Any]]] = {row["id"]: [] for row in rows}
+    totals: dict[UUID, int] = {}
+    which = {"brand_id": brand_id, "biller_ids": list(shown), "most": most_prices}
+    for one in connection.execute(_SHOWN, which).mappings():
         entry = dict(one)
-        prices[entry.pop("biller_id")].append(entry)
-    return [{**row, "prices": prices[row["id"]]} for row in rows], total
+        totals[one["biller_id"]] = entry.pop("total")
+        shown[entry.pop("biller_id")].append(entry)
+    return [{**row, "prices": shown[row["id"]], "prices_total": totals.get(row["id"], 0)} for row in rows], total
 
 
 def replace_secrets(connection: Connection, brand_id: UUID, biller_id: UUID, secrets: Sequence[str]) -> None:
@@ -214,6 +217,13 @@ def price_map(connection: Connection, brand_id: UUID, biller_id: UUID) -> dict[s
 _FIND = text("""
     SELECT brand_id, biller_id, kind, secrets, api_key, mapping, environment = 'sandbox' AS sandbox
       FROM billers JOIN brands USING (brand_id) WHERE biller_id = :biller_id
+""")
+_SHOWN = text("""
+    SELECT biller_id, price, membership_type_id, current_period, total
+      FROM (SELECT *, row_number() OVER (PARTITION BY biller_id ORDER BY price) AS place,
+                   count(*) OVER (PARTITION BY biller_id) AS total
+              FROM biller_prices WHERE brand_id = :brand_id AND biller_id = ANY(CAST(:biller_ids AS uuid[]))) p
+     WHERE place <= :most ORDER BY biller_id, price
 """)
 _PRICES = text("""
     SELECT price, membership_type_id, current_period FROM biller_prices

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Literal, NamedTuple, get_args
 from uuid import UUID
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from issuance.billers.adapter import Unmappable, Wait
 from issuance.database import paging
@@ -22,6 +22,8 @@ PATIENCE = timedelta(hours=1)
 MOST_ATTEMPTS = 5
 #: After so many it is tried alone.
 _TOGETHER = 2
+#: How many bytes of a body a list shows.
+LONGEST_SHOWN = 16 * 1024
 #: How long deliveries are kept that are done: they hold what billers say of people.
 KEPT = timedelta(days=30)
 
@@ -244,7 +246,7 @@ def counts(connection: Connection, brand_id: UUID, biller_ids: Sequence[UUID]) -
 def page(
     connection: Connection, brand_id: UUID, biller_id: UUID, page: int, per_page: int, *, state: State | None = None
 ) -> paging.Rows:
-    """A page of what a biller sent, the latest first. The body is the text as it came."""
+    """A page of what a biller sent, the latest first. The body is the text as it came, its beginning if it is long."""
     columns = biller_deliveries.c
     found = (
         select(
@@ -254,7 +256,7 @@ def page(
             columns.waits_for,
             columns.code,
             columns.message,
-            columns.body,
+            func.substring(columns.body, 1, LONGEST_SHOWN).label("body"),
         )
         .where(columns.brand_id == brand_id, columns.biller_id == biller_id)
         .order_by(columns.received_at.desc(), columns.delivery_id)

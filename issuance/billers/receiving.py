@@ -26,20 +26,32 @@ def receive(
 
     Raises NotFound, BadSignature. Call `hints.translate` after it.
     """
+    biller = signed(looks, kind, biller_id, body, headers)
+    keep(engine, biller, body)
+    return biller
+
+
+def signed(looks: Engine, kind: str, biller_id: UUID, body: bytes, headers: Mapping[str, str]) -> Biller:
+    """The biller who signed this. Raises NotFound, BadSignature."""
     with looks.connect() as connection:
         biller = billers.find(connection, biller_id, kind)
     if biller is None:
         raise NotFound("There is no such biller.")
-    adapter = adapter_of(biller)
-    adapter.verify(body, headers, biller.secrets)
+    adapter_of(biller).verify(body, headers, biller.secrets)
+    return biller
+
+
+def keep(engine: Engine, biller: Biller, body: bytes) -> None:
+    """Keep what a biller signed, as it came."""
     refused: Unmappable | None = None
     try:
-        notice = adapter.parse(body)
+        notice = adapter_of(biller).parse(body)
         delivery_id = notice.delivery_id
+        if "\x00" in delivery_id:
+            raise NotReadable("its id has a character that can not be stored")
         if notice.live is not None and notice.live is biller.sandbox:
             refused = _WRONG_MODE[notice.live]
     except NotReadable as refusal:
         delivery_id, refused = f"sha256:{hashlib.sha256(body).hexdigest()}", Unmappable(refusal.code, str(refusal))
     with transaction(engine, biller.brand_id) as connection:
-        deliveries.store(connection, biller.brand_id, biller_id, delivery_id, body, refused)
-    return biller
+        deliveries.store(connection, biller.brand_id, biller.biller_id, delivery_id, body, refused)

@@ -130,7 +130,7 @@ def list_billers(brand: BrandOption = None, as_json: JsonOption = False) -> None
     """List billers, their price maps, and what of theirs is not translated."""
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
-        rows, total = billers.page(connection, brand_id, 1, 100)
+        rows, total = billers.page(connection, brand_id, 1, 100, most_prices=billers.MOST_PRICES)
         counted = deliveries.counts(connection, brand_id, [row["id"] for row in rows])
     for row in rows:
         row["url"] = _url(row["id"], row["kind"])

@@ -4,9 +4,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
+from issuance import audit
 from issuance.console.routes import Page
 from issuance.console.visits import Admin, Visit
-from issuance.people import people, sessions, sign_ins
+from issuance.people import invitations, people, sessions
 from issuance.people.roles import MEANINGS
 from issuance.tenancy import keys
 
@@ -48,8 +49,14 @@ def revoke_key(visit: Admin, key_id: UUID) -> Response:
 def add_person(visit: Admin) -> Response:
     """Give somebody a role, and a link that lets them in once."""
     with visit.transaction() as connection:
-        person_id = people.add(connection, visit.brand_id, visit.said("email") or "", visit.said("role") or "")
-        token = sign_ins.make_link(connection, person_id)
+        token = invitations.invite(
+            connection,
+            visit.request.app.state.looks,
+            visit.brand_id,
+            visit.session.person_id,
+            visit.said("email") or "",
+            visit.said("role") or "",
+        )
     return _shown(visit, link=f"{visit.request.base_url}console/link/{token}", whom=visit.said("email"))
 
 
@@ -67,6 +74,7 @@ def sign_out(visit: Admin, person_id: UUID) -> Response:
     with visit.transaction() as connection:
         if people.role_of(connection, visit.brand_id, person_id) is not None:
             sessions.end_all(connection, person_id)
+            audit.write(connection, visit.brand_id, "person.signed_out", person_id)
     return visit.done("They are signed out everywhere.")
 
 

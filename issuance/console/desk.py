@@ -1,6 +1,6 @@
 """The desk: credits one by one. They are used, granted, extended, transferred, revoked, reinstated, and printed."""
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Re
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.credits.credits import STATUSES
 from issuance.deciding.calendar import midnight
-from issuance.errors import Invalid, NotFound
+from issuance.errors import NotFound
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 from issuance.memberships import memberships
@@ -78,7 +78,7 @@ def on_paper(visit: Viewer, code: str) -> Response:
 def redeem(visit: Desk, code: str) -> Response:
     """Use it."""
     with visit.transaction() as connection:
-        booking = Booking(reference=visit.said("reference"))
+        booking = Booking(reference=visit.said("reference", most=255))
         credit = redemptions.redeem_credit(connection, visit.brand_id, code, booking)
     return visit.done(f"{credit['coupon_name']} of {credit['holder']['name']} is used.")
 
@@ -153,12 +153,7 @@ def _credit(connection: Connection, visit: Visit, code: str) -> dict[str, Any]:
 
 def _end_of(visit: Visit, field: str) -> datetime:
     """The end of the day that was typed in, in the brand's zone. Raises Invalid."""
-    zone = ZoneInfo(visit.place.timezone)
-    try:
-        day = date.fromisoformat(visit.said(field) or "")
-        return midnight(day + timedelta(days=1), zone)
-    except (ValueError, OverflowError):
-        raise Invalid("Say up to which day, such as 2031-04-30.", fields={field: "must be a date"}) from None
+    return midnight(visit.day(field) + timedelta(days=1), ZoneInfo(visit.place.timezone))
 
 
 def _uuid(typed: str) -> UUID | None:

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
@@ -12,12 +13,18 @@ from zoneinfo import ZoneInfo
 from fastapi import Query, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection
+from starlette.types import Receive, Scope, Send
 
 from issuance.console.visits import Visit
 from issuance.database import paging
+from issuance.errors import IssuanceError
+from issuance.tenancy.rates import FILES, Rates
+from issuance.tenancy.shares import Shares
 
-#: Rows of a page, and the most of them that a file has.
-PER_PAGE, MOST_IN_A_FILE = 50, 100_000
+#: Rows of a page, and the most of them that a file has; so many are read at once for a file.
+PER_PAGE, MOST_IN_A_FILE, AT_ONCE = 50, 100_000, 1000
+#: Files that are taken along at once from a process: of one brand, and of all.
+FILES_A_BRAND, MOST_FILES = 2, 8
 #: What a spreadsheet would take for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -25,8 +32,17 @@ PageNumber = Annotated[int, Query(ge=1, le=paging.LAST_PAGE)]
 #: `csv`: the list as a file.
 Form = Annotated[str, Query(alias="as", pattern="^(|csv)$")]
 
+_of_a_brand, _of_all = Shares(FILES_A_BRAND), Shares(MOST_FILES)
+
 #: Reads one page of a list: which page, and how many rows.
 Read = Callable[[Connection, int, int], paging.Rows]
+
+
+class TooManyFiles(IssuanceError):
+    """Too many files are being taken along at once, at most 2 of a brand. Try again when one is done."""
+
+    code = "too_many_at_once"
+    status = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +77,37 @@ def listed(visit: Visit, connection: Connection, page: int, read: Read) -> Liste
 
 
 def as_file(visit: Visit, name: str, columns: Sequence[str], read: Read) -> Response:
-    """A whole list as CSV, read page by page; times are in the brand's zone."""
-    lines = _lines(visit, columns, read)
+    """A whole list as CSV, read page by page; times are in the brand's zone. Raises RateLimited, TooManyFiles."""
+    rates: Rates = visit.request.app.state.rates
+    rates.take(FILES, f"person {visit.session.person_id}")
+    held = ExitStack()
+    if not (held.enter_context(_of_a_brand.of(visit.brand_id)) and held.enter_context(_of_all.of(None))):
+        held.close()
+        raise TooManyFiles
     attached = f'attachment; filename="{name}.csv"'
-    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers={"Content-Disposition": attached})
+    return _File(held, _lines(visit, columns, read), attached)
+
+
+class _File(StreamingResponse):
+    """A file, which holds its place until it is sent or nobody takes it any more."""
+
+    def __init__(self, held: ExitStack, lines: Iterator[str], attached: str) -> None:
+        super().__init__(lines, media_type="text/csv; charset=utf-8", headers={"Content-Disposition": attached})
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._held:
+            await super().__call__(scope, receive, send)
 
 
 def _lines(visit: Visit, columns: Sequence[str], read: Read) -> Iterator[str]:
     zone = ZoneInfo(visit.place.timezone)
     yield _line(columns)
-    for page in range(1, MOST_IN_A_FILE // paging.LONGEST_PAGE + 1):
+    for page in range(1, MOST_IN_A_FILE // AT_ONCE + 1):
         with visit.transaction() as connection:
-            rows, _ = read(connection, page, paging.LONGEST_PAGE)
-        yield from (_line([_cell(_value(row, column), zone) for column in columns]) for row in rows)
-        if len(rows) < paging.LONGEST_PAGE:
+            rows, _ = read(connection, page, AT_ONCE)
+        yield "".join(_line([_cell(_value(row, column), zone) for column in columns]) for row in rows)
+        if len(rows) < AT_ONCE:
             return
 
 

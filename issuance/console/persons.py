@@ -20,11 +20,12 @@ from issuance.members import redemptions, wallets
 from issuance.memberships import memberships
 from issuance.memberships.explanations import TooMuchToExplain
 from issuance.memberships.memberships import STATUSES
+from issuance.tenancy.heavy import heavy
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
 #: The month up to which a timeline goes.
-Until = Annotated[str, Query(alias="to", pattern=r"^(|\d{4}-\d{2})$")]
+Until = Annotated[str, Query(alias="to", pattern=r"^(|(19|20|21)[0-9]{2}-[0-9]{2})$")]
 #: The cell that is open.
 Opened = Annotated[str, Query(alias="why", max_length=120)]
 #: Of so many memberships the timeline is shown on one page; credits that a person is shown with.
@@ -131,7 +132,8 @@ def _with_timeline(
 ) -> dict[str, Any]:
     try:
         last = date.fromisoformat(f"{until}-01") if until else None
-        read = timeline.read(connection, visit.brand_id, membership["id"], until=last, opened=opened or None)
+        with heavy(visit.brand_id):
+            read = timeline.read(connection, visit.brand_id, membership["id"], until=last, opened=opened or None)
     except (ValueError, OverflowError):
         raise NotFound("There is no such month.") from None
     except TooMuchToExplain as error:

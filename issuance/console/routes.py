@@ -68,7 +68,10 @@ def _refused(request: Request, error: IssuanceError) -> Response:
     if back is not None and error.status < 500:
         return say(RedirectResponse(back, 303), sentence, refused=True)
     visit = getattr(request.state, "visit", None)
-    return render(request, "problem.html", answer=error.status, visit=visit, sentence=sentence, code=error.status)
+    response = render(request, "problem.html", answer=error.status, visit=visit, sentence=sentence, code=error.status)
+    if error.status in (429, 503):
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def sentence_of(error: IssuanceError) -> str:

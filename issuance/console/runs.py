@@ -1,6 +1,5 @@
 """Runs: planned, approved, watched, paused, undone; and what came of each."""
 
-from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +12,7 @@ from issuance.console.reading import rule_versions
 from issuance.console.routes import Page
 from issuance.console.visits import Manager, Viewer, Visit
 from issuance.engine import plans, previews, runs, undos
-from issuance.errors import Invalid, NotFound
+from issuance.errors import NotFound
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
@@ -54,10 +53,7 @@ def all_runs(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
 @router.post("/runs/replay")
 def replay(visit: Manager) -> Response:
     """The plan of a replay: what is missing of a span of dates. It is done once it is approved."""
-    try:
-        first, last = (date.fromisoformat(visit.said(name) or "") for name in ("first", "last"))
-    except ValueError:
-        raise Invalid("Say from which day to which.") from None
+    first, last = visit.day("first"), visit.day("last")
     with visit.transaction() as connection:
         run_id = runs.start_replay(connection, visit.brand_id, first=first, last=last, dry_run=True)
     hints.work_on_run(visit.broker, visit.brand_id, run_id)
@@ -102,7 +98,7 @@ def act_on_run(visit: Manager, run_id: UUID, act: str) -> Response:
             hints.work_on_run(visit.broker, visit.brand_id, run_id)
         return visit.done(f"It is {run['state']}.")
     if act == "approve":
-        return _begun(visit, plans.approve, run_id, visit.said("reason"), "It is approved.")
+        return _begun(visit, plans.approve, run_id, visit.said("reason", most=500), "It is approved.")
     if act == "undo":
         return _begun(visit, undos.start_of_run, run_id, visit.reason(), "What it issued is being taken back.")
     raise NotFound("There is no such address.")

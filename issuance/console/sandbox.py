@@ -1,16 +1,18 @@
 """The sandbox's clock: time passes when somebody says so."""
 
 from datetime import date, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
 
 from issuance.console.routes import Page
 from issuance.console.visits import Manager, Viewer, Visit
 from issuance.deciding.calendar import add_months, day_of, midnight
 from issuance.engine import sandbox_clock
-from issuance.errors import Invalid, LiveBrandHasNoClock
-from issuance.tenancy import clock
+from issuance.errors import LiveBrandHasNoClock
+from issuance.tenancy import clock, moves
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
@@ -22,19 +24,22 @@ def shown(visit: Viewer) -> Response:
 
 
 @router.post("/clock")
-def move(visit: Manager) -> Response:
+async def move(visit: Manager) -> Response:
     """Let time pass until the beginning of a day; what falls due on the way is settled."""
+    day, to = await run_in_threadpool(_aim, visit)
+    going = partial(sandbox_clock.move, visit.engine, visit.broker, visit.brand_id, to, jump=False, acting=visit.acting)
+    await moves.apart(visit.brand_id, going)
+    return visit.done(f"It is {day:%-d %B %Y}; everything that fell due on the way is settled.")
+
+
+def _aim(visit: Visit) -> tuple[date, datetime]:
+    """The day that the clock is to be moved to, and the instant at which it begins."""
     present = _read(visit)
     zone = ZoneInfo(visit.place.timezone)
     today = day_of(present.now, zone)
     steps = {"day": today + timedelta(days=1), "week": today + timedelta(days=7), "month": add_months(today, 1)}
-    try:
-        day = steps.get(visit.said("step") or "") or date.fromisoformat(visit.said("day") or "")
-        to: datetime = midnight(day, zone)
-    except (ValueError, OverflowError):
-        raise Invalid("Say to which day, such as 2031-04-30.") from None
-    sandbox_clock.move(visit.engine, visit.broker, visit.brand_id, to, jump=False, acting=visit.acting)
-    return visit.done(f"It is {day:%-d %B %Y}; everything that fell due on the way is settled.")
+    day = steps.get(visit.said("step") or "") or visit.day("day")
+    return day, midnight(day, zone)
 
 
 def _read(visit: Visit) -> clock.BrandClock:

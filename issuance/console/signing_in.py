@@ -2,6 +2,8 @@
 
 from typing import Annotated
 
+import anyio
+import anyio.to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
@@ -22,10 +24,14 @@ from issuance.console.visits import (
 from issuance.errors import Invalid, IssuanceError
 from issuance.people import passwords, sessions, sign_ins
 from issuance.people.sign_ins import LinkIsOver, TooManyTries, WrongPassword
+from issuance.tenancy.rates import SIGN_INS, RateLimited, Rates, source_of
 
 router = APIRouter(prefix="/console", include_in_schema=False, route_class=Page)
 
 Form = Annotated[dict[str, str], Depends(form_of)]
+
+#: Passwords that are checked at once: each takes 64 MB for a moment. Who waits for that has no thread meanwhile.
+_checking = anyio.CapacityLimiter(2)
 
 
 @router.get("/sign-in")
@@ -37,11 +43,17 @@ def ask(request: Request, to: str = "") -> Response:
 
 
 @router.post("/sign-in")
-def sign_in(request: Request, form: Form) -> Response:
+async def sign_in(request: Request, form: Form) -> Response:
     """By e-mail and password."""
+    return await anyio.to_thread.run_sync(_sign_in, request, form, limiter=_checking)
+
+
+def _sign_in(request: Request, form: dict[str, str]) -> Response:
     email, to = form.get("email", "").strip().lower()[:400], own_address(form.get("to")) or ""
     engine = request.app.state.engine
+    rates: Rates = request.app.state.rates
     try:
+        rates.take(SIGN_INS, source_of(request.client.host if request.client else None) or "nowhere")
         with database.transaction(engine) as connection:  # it counts whatever comes of it
             sign_ins.count_try(connection, email)
         with database.transaction(engine) as connection:
@@ -50,7 +62,7 @@ def sign_in(request: Request, form: Form) -> Response:
                 raise WrongPassword
             sign_ins.was_right(connection, email)
             token = sessions.begin(connection, person_id)
-    except (WrongPassword, TooManyTries) as error:
+    except (WrongPassword, TooManyTries, RateLimited) as error:
         return render(request, "sign_in.html", answer=error.status, to=to, email=email, problem=error.message)
     return _let_in(request, token, to)
 
@@ -64,8 +76,12 @@ def show_link(request: Request, token: str) -> Response:
 
 
 @router.post("/link/{token}")
-def use_link(request: Request, token: str, form: Form) -> Response:
+async def use_link(request: Request, token: str, form: Form) -> Response:
     """In by a link, with a password for the next time if one is chosen."""
+    return await anyio.to_thread.run_sync(_use_link, request, token, form, limiter=_checking)
+
+
+def _use_link(request: Request, token: str, form: dict[str, str]) -> Response:
     password = form.get("password", "")
     engine = request.app.state.engine
     try:
@@ -95,6 +111,7 @@ async def sign_out(request: Request, session: SignedIn) -> Response:
     await run_in_threadpool(_sign_out, request, session, everywhere="everywhere" in form)
     response = say(RedirectResponse("/console/sign-in", 303), "You are signed out.")
     response.delete_cookie(COOKIE, path="/")
+    response.delete_cookie(SECURE_COOKIE, path="/", secure=True)
     response.headers["Clear-Site-Data"] = '"cache"'
     return response
 
@@ -114,8 +131,12 @@ def me(request: Request, session: SignedIn) -> Response:
 
 
 @router.post("/me/password")
-def choose_password(request: Request, session: SignedIn, form: Form) -> Response:
+async def choose_password(request: Request, session: SignedIn, form: Form) -> Response:
     """A new password. Every browser is signed out, but for this one, which gets a new session."""
+    return await anyio.to_thread.run_sync(_choose_password, request, session, form, limiter=_checking)
+
+
+def _choose_password(request: Request, session: sessions.Session, form: dict[str, str]) -> Response:
     if not sessions.is_form_token(session, form.get("form_token", "")):
         raise ForeignForm
     try:

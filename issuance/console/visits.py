@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
@@ -12,6 +13,7 @@ from fastapi import Depends, Request, Response, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from fastapi.security import SecurityScopes
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, Engine
 
 from issuance import database
@@ -20,12 +22,15 @@ from issuance.console.rendering import render, say
 from issuance.console.routes import NotSignedIn
 from issuance.database import Acting
 from issuance.errors import Invalid, NotAllowed, NotFound
+from issuance.fields import CalendarDate
 from issuance.people import sessions
 from issuance.people.roles import Role, may
 from issuance.people.sessions import Place, Session
+from issuance.tenancy.rates import OF_A_BRAND, OF_A_PERSON, Rates
 
 #: The cookie of a session; over HTTPS no other host and no insecure page can set it.
 COOKIE, SECURE_COOKIE = "issuance_session", "__Host-issuance_session"
+_DAY: TypeAdapter[date] = TypeAdapter(CalendarDate)
 #: Fields that a form may have.
 MOST_FIELDS = 200
 
@@ -86,18 +91,26 @@ class Visit:
         address = self.root + to if to is not None else getattr(self.request.state, "back", None) or self.root + "/"
         return say(RedirectResponse(address, 303), sentence)
 
-    def said(self, field: str) -> str | None:
-        """What was typed into a field; None: nothing."""
-        return self.form.get(field, "").strip() or None
+    def said(self, field: str, *, most: int = 4000) -> str | None:
+        """What was typed into a field; None: nothing. Raises Invalid for more than `most` characters."""
+        typed = self.form.get(field, "").strip()
+        if len(typed) > most:
+            raise Invalid(f"{field.replace('_', ' ')}: at most {most} characters.")
+        return typed or None
 
     def reason(self) -> str:
         """The reason that was typed in. Raises Invalid: a change that a person makes has one (SEMANTICS 15)."""
-        reason = self.said("reason")
+        reason = self.said("reason", most=500)
         if reason is None:
             raise Invalid("Say why: a reason goes with it.", fields={"reason": "is required"})
-        if len(reason) > 500:
-            raise Invalid("A reason has at most 500 characters.", fields={"reason": "at most 500 characters"})
         return reason
+
+    def day(self, field: str) -> date:
+        """The day that was typed in. Raises Invalid."""
+        try:
+            return _DAY.validate_python(self.said(field) or "")
+        except ValidationError:
+            raise Invalid("Say the day, such as 2031-04-30.", fields={field: "must be a date"}) from None
 
 
 def token_of(request: Request) -> str | None:
@@ -119,9 +132,11 @@ def session_of(request: Request) -> Session | None:
 async def form_of(request: Request) -> dict[str, str]:
     """The fields of a form, which came from a page of this origin; the first value of each. Raises ForeignForm."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site not in (None, "same-origin") or (
-        site is None and origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    ):
+    try:
+        home = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    except ValueError:
+        home = False
+    if site != "same-origin" and (site is not None or not home):
         raise ForeignForm
     try:
         pairs = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS)
@@ -141,14 +156,7 @@ def own_address(address: str | None) -> str | None:
 
 
 async def _entered(request: Request, needed: SecurityScopes) -> Visit:
-    session = await run_in_threadpool(session_of, request)
-    if session is None:
-        raise NotSignedIn
-    request.state.session = session
-    try:
-        place = session.place(UUID(request.path_params["brand_id"]))
-    except ValueError:
-        place = None
+    session, place = await run_in_threadpool(_found, request)
     if place is None:  # another's brand is as unknown as one that is not there
         raise NotFound("There is no such brand, or you have no role in it.")
     form: dict[str, str] = {}
@@ -166,11 +174,27 @@ async def _entered(request: Request, needed: SecurityScopes) -> Visit:
 
 
 async def _signed_in(request: Request) -> Session:
-    session = await run_in_threadpool(session_of, request)
+    session, _ = await run_in_threadpool(_found, request)
+    return session
+
+
+def _found(request: Request) -> tuple[Session, Place | None]:
+    """Who is signed in, and the brand that the address names, if they have a role there; within the limits of both.
+
+    Raises NotSignedIn, RateLimited."""
+    session = session_of(request)
     if session is None:
         raise NotSignedIn
     request.state.session = session
-    return session
+    rates: Rates = request.app.state.rates
+    rates.take(OF_A_PERSON, str(session.person_id))
+    try:
+        place = session.place(UUID(request.path_params.get("brand_id", "")))
+    except ValueError:
+        place = None
+    if place is not None:
+        rates.take(OF_A_BRAND, str(place.brand_id))
+    return session, place
 
 
 SignedIn = Annotated[Session, Depends(_signed_in)]

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, select, text
 from uuid_utils.compat import uuid7
 
 from issuance import audit
-from issuance.database.tables import people, roles
+from issuance.database.tables import people, roles, sign_in_links
 from issuance.errors import Conflict, Invalid, NotFound
 from issuance.people.roles import ROLES, Role
 
@@ -61,6 +61,8 @@ def add(connection: Connection, brand_id: UUID, email: str, role: str) -> UUID:
         _keep_an_admin(connection, brand_id)
     connection.execute(_GIVE, {"brand_id": brand_id, "person_id": person_id, "role": role})
     if had is None:
+        # Made when they could do less, by others.
+        connection.execute(delete(sign_in_links).where(sign_in_links.c.person_id == person_id))
         audit.write(connection, brand_id, "person.added", person_id, after={"email": address, "role": role})
     else:
         audit.write(connection, brand_id, "person.changed", person_id, before={"role": had}, after={"role": role})
@@ -76,6 +78,15 @@ def remove(connection: Connection, brand_id: UUID, person_id: UUID) -> None:
         _keep_an_admin(connection, brand_id)
     connection.execute(delete(roles).where(roles.c.brand_id == brand_id, roles.c.person_id == person_id))
     audit.write(connection, brand_id, "person.removed", person_id, before={"role": had})
+
+
+def find(connection: Connection, brand_id: UUID, email: str) -> Role | None:
+    """The role in a brand of whoever has an address; None: they have none."""
+    found = select(roles.c.role).join(people, people.c.person_id == roles.c.person_id)
+    role: Role | None = connection.scalar(
+        found.where(roles.c.brand_id == brand_id, people.c.email == email.strip().lower())
+    )
+    return role
 
 
 def role_of(connection: Connection, brand_id: UUID, person_id: UUID) -> Role | None:

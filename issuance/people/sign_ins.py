@@ -65,6 +65,12 @@ def was_right(connection: Connection, email: str) -> None:
     connection.execute(delete(sign_in_failures).where(sign_in_failures.c.email_hash == _hash(email)))
 
 
+def forget(connection: Connection) -> None:
+    """Forget the tries that count no more."""
+    over = func.clock_timestamp() - text("interval '1 day'")
+    connection.execute(delete(sign_in_failures).where(sign_in_failures.c.failed_at < over))
+
+
 def make_link(connection: Connection, person_id: UUID) -> str:
     """A token with which a person signs in once, within LINK_LASTS; it is not stored. Links that are over go."""
     connection.execute(delete(sign_in_links).where(sign_in_links.c.expires_at < func.now()))

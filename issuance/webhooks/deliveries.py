@@ -41,22 +41,27 @@ _CLAIM_HOLDS = "25 seconds"
 #: A webhook that failed is left alone for a while, so that one that never answers does not keep workers busy.
 REST = timedelta(seconds=5)
 
+# Those that do not fail, then those that do; the first of each brand, then the second …, whoever has waited longest.
 _DUE = text("""
-    SELECT w.brand_id, w.webhook_id FROM webhooks w
-     WHERE w.disabled_at IS NULL AND (w.claimed_until IS NULL OR w.claimed_until <= clock_timestamp())
-       AND EXISTS (SELECT FROM deliveries d WHERE d.brand_id = w.brand_id AND d.webhook_id = w.webhook_id
-                      AND d.state = 'pending' AND d.next_at <= clock_timestamp())
-     LIMIT :most
+    SELECT brand_id, webhook_id
+      FROM (SELECT w.brand_id, w.webhook_id, w.failing_since IS NOT NULL AS failing, w.claimed_until,
+                   row_number() OVER (PARTITION BY w.brand_id, w.failing_since IS NOT NULL
+                                          ORDER BY w.claimed_until NULLS FIRST, w.webhook_id) AS place
+              FROM webhooks w
+             WHERE w.disabled_at IS NULL AND (w.claimed_until IS NULL OR w.claimed_until <= clock_timestamp())
+               AND EXISTS (SELECT FROM deliveries d WHERE d.brand_id = w.brand_id AND d.webhook_id = w.webhook_id
+                              AND d.state = 'pending' AND d.next_at <= clock_timestamp())) due
+     ORDER BY failing, place, claimed_until NULLS FIRST LIMIT :most
 """)
 _HOLD = text(f"""
     UPDATE webhooks w SET claimed_until = clock_timestamp() + interval '{_CLAIM_HOLDS}'
       FROM brands b
      WHERE w.brand_id = :brand_id AND w.webhook_id = :webhook_id AND b.brand_id = w.brand_id
        AND w.disabled_at IS NULL AND (w.claimed_until IS NULL OR w.claimed_until <= clock_timestamp())
-       AND (w.failing_since IS NULL OR :may_fail)
+       AND (w.failing_since IS NOT NULL) = :failing
     RETURNING w.url, w.signing_secret,
               CASE WHEN w.former_until > clock_timestamp() THEN w.former_secret END AS former_secret,
-              b.environment = 'sandbox' AS sandbox, w.failing_since IS NOT NULL AS failing
+              b.environment = 'sandbox' AS sandbox
 """)
 _CLAIM = text(f"""
     WITH next AS MATERIALIZED (
@@ -109,8 +114,6 @@ class Claimed:
     #: The present one, and the one before while it is rotated out.
     secrets: Sequence[bytes] = field(repr=False)
     sandbox: bool
-    #: Nothing has been delivered since its last failure.
-    failing: bool
     deliveries: Sequence[Row[Any]]
 
 
@@ -127,17 +130,19 @@ class Attempted(NamedTuple):
 
 
 def due(connection: Connection, *, most: int) -> list[Row[Any]]:
-    """The webhooks of all brands that have deliveries due and are not claimed, with `brand_id` and `webhook_id`."""
+    """The webhooks of all brands that have deliveries due and are not claimed, with `brand_id` and `webhook_id`; brands
+    take turns."""
     return list(connection.execute(_DUE, {"most": most}))
 
 
-def claim(connection: Connection, brand_id: UUID, webhook_id: UUID, *, may_fail: bool = True) -> Claimed | None:
+def claim(connection: Connection, brand_id: UUID, webhook_id: UUID, *, failing: bool = False) -> Claimed | None:
     """Claim a webhook and the deliveries that are due to it, and count their attempts. Commit before attempting them.
 
-    None if nothing is due, another worker has claimed the webhook, it is disabled, or it is failing and may not.
+    `failing`: whether it is to be one to which nothing has been delivered since its last failure. None if it is not so,
+    nothing is due, another worker has claimed the webhook, or it is disabled.
     """
     which = {"brand_id": brand_id, "webhook_id": webhook_id}
-    held = connection.execute(_HOLD, {**which, "may_fail": may_fail}).one_or_none()
+    held = connection.execute(_HOLD, {**which, "failing": failing}).one_or_none()
     if held is None:
         return None
     claimed = connection.execute(_CLAIM, {**which, "most": MOST_AT_ONCE}).all()
@@ -145,7 +150,7 @@ def claim(connection: Connection, brand_id: UUID, webhook_id: UUID, *, may_fail:
         connection.execute(_LET_GO, {**which, "failed": False, "delivered": False, "asked": False, "rest": REST})
         return None
     secrets = [unseal(bytes(one)) for one in (held.signing_secret, held.former_secret) if one is not None]
-    return Claimed(held.url, secrets, held.sandbox, held.failing, claimed)
+    return Claimed(held.url, secrets, held.sandbox, claimed)
 
 
 def record(

@@ -1,6 +1,8 @@
 """Delivers what is due to a webhook, batch by batch: claim a batch, attempt it, record the results."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 from uuid import UUID
 
@@ -16,12 +18,18 @@ from issuance.webhooks.deliveries import Attempted
 
 #: Seconds that a worker spends on one webhook at a time, so that other webhooks do not wait for it.
 TIME_SLICE = 10.0
-#: Webhooks of one brand that a process delivers to at once, and webhooks that are failing: receivers that never answer
-#: keep only so many threads waiting (the Procfile has 48). Whoever is turned away comes again with the next tick.
-MOST_A_BRAND, MOST_FAILING = 4, 16
+#: Webhooks that a process delivers to at once (the Procfile has 48 threads): of one brand; failing ones of one brand
+#: and of all, so that a brand's dead hosts delay neither its own others nor anybody's; and those that it has delivered
+#: nothing to yet, which may be dead. Whoever is turned away comes again with the next tick.
+MOST_A_BRAND, MOST_FAILING_A_BRAND, MOST_FAILING, MOST_UNPROVEN = 4, 2, 16, 24
+#: Webhooks that are remembered as proven.
+_MOST_REMEMBERED = 100_000
 
 _shares = Shares(MOST_A_BRAND)
-_failing = Shares(MOST_FAILING)
+_failing_of_a_brand, _failing = Shares(MOST_FAILING_A_BRAND), Shares(MOST_FAILING)
+_unproven = Shares(MOST_UNPROVEN)
+#: The webhooks that this process has delivered to.
+_proven: set[UUID] = set()
 
 
 def deliver(engine: Engine, brand_id: UUID, webhook_id: UUID, *, patience: float = PATIENCE) -> bool:
@@ -29,21 +37,47 @@ def deliver(engine: Engine, brand_id: UUID, webhook_id: UUID, *, patience: float
 
     An attempt is given up after `patience` seconds.
     """
+    which = (engine, brand_id, webhook_id, patience)
+    with _shares.of(brand_id) as mine:
+        worked: bool | None = None
+        if mine:
+            with _place(webhook_id) as place:
+                worked = _deliver_for_a_slice(*which) if place else None
+        if mine and worked is None:  # nothing is due, or it is failing
+            with _failing_of_a_brand.of(brand_id) as ours, _failing.of(None) as anyones:
+                worked = _deliver_batch(*which, failing=True) if ours and anyones else None
+        return bool(worked)
+
+
+@contextmanager
+def _place(webhook_id: UUID) -> Iterator[bool]:
+    """Whether there is a place for a webhook that is not failing, as far as is known."""
+    if webhook_id in _proven:
+        yield True
+    else:
+        with _unproven.of(None) as place:
+            yield place
+
+
+def _deliver_for_a_slice(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: float) -> bool | None:
+    """Attempt batch by batch. Whether more may be due; None if nothing was."""
     began = monotonic()
-    with _shares.of(brand_id) as mine, _failing.of(None) as may_fail:
-        while mine and monotonic() - began < TIME_SLICE:
-            if not _deliver_batch(engine, brand_id, webhook_id, patience, may_fail):
-                return False
-        return mine
+    worked = _deliver_batch(engine, brand_id, webhook_id, patience, failing=False)
+    if worked is None:
+        return None
+    while worked and monotonic() - began < TIME_SLICE:
+        worked = _deliver_batch(engine, brand_id, webhook_id, patience, failing=False)
+    return bool(worked)
 
 
-def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: float, may_fail: bool) -> bool:
-    """Attempt one batch of deliveries. False if nothing was due or nothing was delivered."""
+def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: float, *, failing: bool) -> bool | None:
+    """Attempt one batch of deliveries of a webhook that is failing, or is not. Whether anything was delivered; None if
+    nothing was due."""
     # The attempts are counted, and committed, before they are made.
     with transaction(engine, brand_id) as connection:
-        claimed = deliveries.claim(connection, brand_id, webhook_id, may_fail=may_fail)
+        claimed = deliveries.claim(connection, brand_id, webhook_id, failing=failing)
     if claimed is None:
-        return False
+        return None
     messages = [
         Message(str(row.event_id), to_json({"type": row.type, "timestamp": row.occurred_at, "data": row.data}))
         for row in claimed.deliveries
@@ -64,6 +98,7 @@ def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: f
     with transaction(engine, brand_id) as connection:
         disabled = deliveries.record(connection, brand_id, webhook_id, attempts, gone=gone)
     delivered = sum(attempt.delivered for attempt in attempts)
+    _remember(webhook_id, proven=delivered > 0)
     failed = next((attempt.error for attempt in attempts if not attempt.delivered), None)
     who = {"brand": str(brand_id), "webhook": str(webhook_id)}
     logger.log(
@@ -77,3 +112,10 @@ def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: f
     if disabled is not None:
         logger.error("webhook_disabled", **who, reason=disabled)
     return delivered > 0
+
+
+def _remember(webhook_id: UUID, *, proven: bool) -> None:
+    if not proven:
+        _proven.discard(webhook_id)
+    elif len(_proven) < _MOST_REMEMBERED:
+        _proven.add(webhook_id)

@@ -1,6 +1,7 @@
 """Rate limits: counted across processes, refused with 429, and no reason to refuse anybody while the broker is away."""
 
 import asyncio
+import base64
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,12 +10,14 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from issuance.api import rates as room
 from issuance.api.app import create_app
-from issuance.api.rates import OF_A_BRAND, OF_A_KEY, OF_AN_ADDRESS, WRONG_CODES, WRONG_KEYS, RateLimited, Rates
+from issuance.billers import billers
+from issuance.billers.billers import New
 from issuance.database.connections import transaction
 from issuance.settings import OwnSettings, Settings
 from issuance.tenancy import keys
+from issuance.tenancy import rates as room
+from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, OF_AN_ADDRESS, WRONG_CODES, WRONG_KEYS, RateLimited, Rates
 
 AWAY = "redis://127.0.0.1:1"
 
@@ -102,12 +105,14 @@ def ask(database_url: str, redis_url: str) -> Callable[..., Ask]:
         names = {f"ISSUANCE_RATE_{name.upper()}": number for name, number in most.items()}
         app = create_app(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url, **names}))
 
-        async def answer(method: str, path: str, key: str, address: str, body: Any) -> httpx.Response:
+        async def answer(method: str, path: str, key: str, address: str, body: Any, scheme: str) -> httpx.Response:
             transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                return await client.request(method, path, json=body, headers={"Authorization": f"Bearer {key}"})
+                return await client.request(method, path, json=body, headers={"Authorization": f"{scheme} {key}"})
 
-        return lambda path, key, address, method="GET", body=None: asyncio.run(answer(method, path, key, address, body))
+        return lambda path, key, address, method="GET", body=None, scheme="Bearer": asyncio.run(
+            answer(method, path, key, address, body, scheme)
+        )
 
     return made
 
@@ -167,3 +172,36 @@ def test_wrong_codes_have_a_limit_of_their_own(ask: Callable[..., Ask], engine: 
     assert get("/customers/credits/NOSUCHCODE/redeem", one, address, "POST", {}).status_code == 429
     assert get("/customers/credits/NOSUCHCODE", one, address).status_code == 429
     assert get("/customers/credits/NOSUCHCODE", other, address).status_code == 404
+
+
+def test_wrong_signatures_have_a_limit_of_their_own(ask: Callable[..., Ask], engine: Engine, brand_id: UUID) -> None:
+    """By address and biller: who guesses keeps out neither another biller's webhooks nor the biller's own."""
+    post, guesser = ask(wrong_keys=2), some_address()
+    with transaction(engine, brand_id) as connection:
+        ours, theirs = (billers.create(connection, brand_id, New("stripe", ["a secret"])) for _ in range(2))
+
+    def guessed(biller_id: UUID, address: str) -> int:
+        return post(f"/billers/stripe/{biller_id}", "", address, "POST", {}).status_code
+
+    assert [guessed(ours, guesser) for _ in range(4)] == [400, 400, 429, 429]
+    assert guessed(theirs, guesser) == 400
+    assert guessed(ours, some_address()) == 400
+
+
+def test_a_billers_webhooks_count_as_requests_of_its_brand(
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID
+) -> None:
+    """Once they are known to be its own: a stranger spends nothing of the brand's."""
+    post, address = ask(brand=2), some_address()
+    mapping: dict[str, Any] = {"source": "b", "signature": {"kind": "basic"}, "time": {"path": "$.at"}}
+    mapping |= {"membership": ["$.m"]}
+    mapping |= {"events": [{"when": {"$.kind": "x"}, "tell": "membership.status_changed"}]}
+    with transaction(engine, brand_id) as connection:
+        biller_id = billers.create(connection, brand_id, New("mapped", ["user:secret"], mapping=mapping))
+
+    def sent(secret: str) -> int:
+        body, shown = {"id": str(uuid4()), "at": "2031-01-01T00:00:00Z"}, base64.b64encode(secret.encode()).decode()
+        return post(f"/billers/mapped/{biller_id}", shown, address, "POST", body, scheme="Basic").status_code
+
+    assert [sent("user:wrong") for _ in range(3)] == [400] * 3
+    assert [sent("user:secret") for _ in range(3)] == [200, 200, 429]

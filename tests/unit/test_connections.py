@@ -13,9 +13,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from issuance.api import connections, requests
-from issuance.api.connections import source_of
 from issuance.api.requests import Edge, off_the_loop
 from issuance.settings import OwnSettings
+from issuance.tenancy.rates import source_of
 
 MOST = 3
 

@@ -5,14 +5,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from issuance.api import heavy
 from issuance.api.app import THREADS
+from issuance.tenancy import heavy
 from issuance.tenancy.shares import Shares
 from issuance.webhooks import addresses
 from issuance.webhooks.lookups import Lookups, TooManyLookups
@@ -91,18 +90,15 @@ def test_what_takes_long_has_its_share_of_the_threads() -> None:
     """Of a brand four at once, of all brands eight: half of the threads are for everybody else."""
     assert heavy.MOST * 2 <= THREADS
 
-    def caller() -> Any:
-        return SimpleNamespace(brand_id=uuid4())
-
-    ours = caller()
+    ours = uuid4()
     with ExitStack() as held:
         for _ in range(heavy.MOST_A_BRAND):
             held.enter_context(heavy.heavy(ours))
         with pytest.raises(heavy.HeavyLimit):
             held.enter_context(heavy.heavy(ours))
         for _ in range(heavy.MOST - heavy.MOST_A_BRAND):
-            held.enter_context(heavy.heavy(caller()))
+            held.enter_context(heavy.heavy(uuid4()))
         with pytest.raises(heavy.HeavyLimit):
-            held.enter_context(heavy.heavy(caller()))
+            held.enter_context(heavy.heavy(uuid4()))
     with heavy.heavy(ours):
         pass

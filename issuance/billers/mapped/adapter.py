@@ -17,6 +17,8 @@ from issuance.billing.cloud_events import Refused, read_json
 from issuance.deciding.calendar import day_of
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://issuance/mapped")
+#: A webhook with more values than this is not read: each path that searches looks at all of them.
+MOST_VALUES = 10_000
 _TYPED = ("membership.signed_up", "membership.type_changed")
 
 
@@ -40,6 +42,8 @@ class Mapped:
             read = read_json(body)
         except Refused as refusal:
             raise NotReadable(refusal.message) from None
+        if _has_more(read, MOST_VALUES):
+            raise NotReadable(f"it has more than {MOST_VALUES} values")
         parts = _parts(self._mapping.id, read)
         delivery_id = "/".join(parts)
         if not isinstance(read, dict) or not 0 < len(delivery_id) <= 150:
@@ -112,6 +116,17 @@ _RANK = {
     "charge.disputed": 6,
     "charge.refunded": 7,
 }
+
+
+def _has_more(read: Any, most: int) -> bool:
+    left = [read]
+    while left and most > 0:
+        one = left.pop()
+        inner = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        most -= len(inner)
+        if most > 0:
+            left.extend(inner)
+    return most <= 0
 
 
 def _parts(paths: Sequence[str], body: Any) -> list[str]:

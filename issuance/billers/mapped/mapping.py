@@ -1,20 +1,36 @@
 """A mapping: which of a biller's webhooks tells what, and where in its JSON. Checked whole when it is given.
 
 A value is a constant, or a JSONPath (`$…`) into the webhook's body, or an object around one: `{"path": "$.unit", "map":
-{"month": "P1M"}, "as": "date"}`. What a path finds first counts; nothing found is nothing said.
+{"month": "P1M"}, "as": "date"}`. What a path finds first counts; nothing found is nothing said. Paths have no
+functions, and few of them may search (`..`, `*`, `[?…]`): what a webhook costs to read is bounded.
 """
 
+import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import jsonpath
-from pydantic import AfterValidator, ConfigDict, Field, StrictStr, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StrictStr, StringConstraints, model_validator
 
 from issuance.billing.event_data import DATA_OF
 from issuance.fields import Body
 
+#: So many paths of a mapping may search; wherever one stands, it counts.
+MOST_SEARCHES = 10
+
+_QUOTED = r"""(?:'[^'\\]*'|"[^"\\]*")"""
+_STEP = rf"(?:\.[\w-]+|\[\s*(?:-?\d{{1,6}}|{_QUOTED})\s*\])"
+_TEST = rf"@{_STEP}+(?:\s*[=!]=\s*(?:{_QUOTED}|-?\d{{1,15}}|true|false|null))?"
+_SEARCH = rf"(?:\.\*|\[\s*\*\s*\]|\[\s*\?\s*{_TEST}(?:\s*&&\s*{_TEST})*\s*\])"
+#: What a path may be: names, places, `*`, tests of equality, and `..` once. `match`, say, could take hours over a body.
+_READABLE = re.compile(rf"\$(?:{_STEP}|{_SEARCH})*(?:\.\.(?:[\w-]+|\*)(?:{_STEP}|{_SEARCH})*)?")
+_SEARCHES = re.compile(rf"{_SEARCH}|\.\.")
+
 
 def _path(text: str) -> str:
+    if not _READABLE.fullmatch(text):
+        raise ValueError("must be of names, places, *, tests such as [?@.a == 'b'], and .. once: no functions")
     try:
         compiled(text)
     except jsonpath.JSONPathError as error:
@@ -63,7 +79,7 @@ class Signature(Body):
 class Telling(Body):
     """One kind of webhook and the fact that it tells."""
 
-    when: dict[str, Any] = Field(min_length=1, max_length=10, description="By path: a value, or any of a list")
+    when: dict[Path, Any] = Field(min_length=1, max_length=10, description="By path: a value, or any of a list")
     tell: Literal[tuple(DATA_OF)]  # type: ignore[valid-type]  # the closed set of facts
     #: What makes the fact's id, beside the membership: parts that never change. Nothing: the webhook's id.
     id: list[Path] = Field(default_factory=list, max_length=5)
@@ -85,6 +101,22 @@ class Mapping(Body):
     #: The price, or plan, of a sign-up or a change of type.
     price: Path | None = None
     events: list[Telling] = Field(min_length=1, max_length=100)
+
+    @model_validator(mode="after")
+    def _searches_little(self) -> "Mapping":
+        if sum(1 for path in self._paths() if _SEARCHES.search(path)) > MOST_SEARCHES:
+            raise ValueError(f"at most {MOST_SEARCHES} paths may search (.., *, [?…])")
+        return self
+
+    def _paths(self) -> Iterator[str]:
+        yield from (*self.id, *self.membership, self.time.path, self.price or "", self.live.path if self.live else "")
+        for telling in self.events:
+            yield from (*telling.when, *telling.id)
+            for said in telling.data.values():
+                if isinstance(said, Value):
+                    yield said.path
+                elif isinstance(said, str) and said.startswith("$"):
+                    yield said
 
 
 def first(path: str, body: Any) -> Any:

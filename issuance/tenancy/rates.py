@@ -7,6 +7,7 @@ worth: a process takes a small part of what is left, and spends it. Where the br
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address, ip_network
 from threading import Lock
 from typing import NamedTuple
 
@@ -26,9 +27,11 @@ _PATIENCE, _LEFT_ALONE = 0.25, 2.0
 _MOST_NAMES = 100_000
 
 
-#: What is counted: by address, key, brand, address, caller.
+#: What is counted: by address, key, brand; by address, caller, address and biller; by address, person, person.
 OF_AN_ADDRESS, OF_A_KEY, OF_A_BRAND = "requests from this address", "requests with this key", "requests of this brand"
 WRONG_KEYS, WRONG_CODES = "wrong keys from this address", "wrong codes"
+WRONG_SIGNATURES = "wrong signatures of this biller"
+SIGN_INS, FILES, OF_A_PERSON = "tries to sign in from this address", "files", "requests of this person"
 
 
 class RateLimited(IssuanceError):
@@ -51,6 +54,21 @@ class Standing(NamedTuple):
     seconds: int
 
 
+def source_of(host: str | None) -> str | None:
+    """What counts as one source: an IPv4 address, or the network of an IPv6 one, of which a machine has a whole /64.
+
+    None for what is no address, such as a Unix socket.
+    """
+    try:
+        address = ip_address(host or "")
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        mapped = address.ipv4_mapped
+        return str(mapped) if mapped else str(ip_network((int(address), 64), strict=False))
+    return str(address)
+
+
 class _Part:
     """What this process has of a name's limit in one window: what it may still spend, and what was last known."""
 
@@ -69,8 +87,12 @@ class Rates:
             OF_AN_ADDRESS: settings.rate_an_address,
             OF_A_KEY: settings.rate_a_key,
             OF_A_BRAND: settings.rate_a_brand,
+            OF_A_PERSON: settings.rate_a_key,
             WRONG_KEYS: settings.rate_wrong_keys,
             WRONG_CODES: settings.rate_wrong_codes,
+            WRONG_SIGNATURES: settings.rate_wrong_keys,
+            SIGN_INS: settings.rate_sign_ins,
+            FILES: settings.rate_files,
         }
         self._client = redis.Redis.from_url(
             redis_url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=None

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
-from issuance.api.callers import Caller
 from issuance.errors import IssuanceError
 from issuance.tenancy.shares import Shares
 
@@ -21,9 +21,9 @@ class HeavyLimit(IssuanceError):
 
 
 @contextmanager
-def heavy(caller: Caller) -> Iterator[None]:
+def heavy(brand_id: UUID) -> Iterator[None]:
     """Hold a place for an answer that takes long. Raises HeavyLimit where there is none."""
-    with _of_a_brand.of(caller.brand_id) as ours, _of_all.of(None) as anyones:
+    with _of_a_brand.of(brand_id) as ours, _of_all.of(None) as anyones:
         if not (ours and anyones):
             raise HeavyLimit
         yield

@@ -1,0 +1,35 @@
+"""Moving a sandbox's clock waits for the workers, for minutes if need be: in threads of their own, with a share a brand,
+so that no other request waits for it."""
+
+from collections.abc import Callable
+from typing import TypeVar
+from uuid import UUID
+
+import anyio
+import anyio.to_thread
+
+from issuance.errors import IssuanceError
+from issuance.tenancy.shares import Shares
+
+Moment = TypeVar("Moment")
+
+#: Calls that wait, of all brands and of one.
+MOST, MOST_A_BRAND = 100, 40
+
+_threads = anyio.CapacityLimiter(MOST)
+_shares = Shares(MOST_A_BRAND)
+
+
+class MoveLimit(IssuanceError):
+    """40 calls are moving this brand's clock already. Wait for one of them."""
+
+    code = "too_many_moves"
+    status = 429
+
+
+async def apart(brand_id: UUID, move: Callable[[], Moment]) -> Moment:
+    """What `move` returns, called in a thread that no other request needs. Raises MoveLimit."""
+    with _shares.of(brand_id) as mine:
+        if not mine:
+            raise MoveLimit
+        return await anyio.to_thread.run_sync(move, limiter=_threads)

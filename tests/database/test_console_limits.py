@@ -1,0 +1,131 @@
+"""What the console gives away is bounded: tries to sign in by address, and files by person and brand."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import Engine, text
+
+from issuance.api.app import create_app
+from issuance.billing import events, rejections
+from issuance.billing.cloud_events import Refused
+from issuance.console import lists
+from issuance.console.visits import COOKIE
+from issuance.database.connections import transaction
+from issuance.people import people, sessions, sign_ins
+from issuance.settings import Settings
+from issuance.tenancy import heavy, rates
+from issuance.tenancy.shares import Shares
+from tests.database.test_rates import some_address
+
+Ask = Callable[..., httpx.Response]
+
+
+@pytest.fixture
+def ask(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ask]:
+    """Makes applications with limits, and asks their consoles. No minute ends meanwhile."""
+    monkeypatch.setattr(rates, "WINDOW", 10**7)
+
+    def made(**most: int) -> Ask:
+        names = {f"ISSUANCE_RATE_{name.upper()}": number for name, number in most.items()}
+        app = create_app(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url, **names}))
+
+        async def answer(method: str, path: str, address: str, form: Any, cookie: str) -> httpx.Response:
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.request(method, path, data=form, headers={"Cookie": f"{COOKIE}={cookie}"})
+
+        return lambda path, address, method="GET", form=None, cookie="": asyncio.run(
+            answer(method, path, address, form, cookie)
+        )
+
+    return made
+
+
+def signed_in(engine: Engine, brand_id: UUID) -> str:
+    """A session of somebody who may look at the brand."""
+    with transaction(engine, brand_id) as connection:
+        return sessions.begin(connection, people.add(connection, brand_id, f"{uuid4()}@example.com", "viewer"))
+
+
+def test_an_address_may_try_so_many_passwords(ask: Callable[..., Ask]) -> None:
+    """Whomever they are of; another address goes on. What is refused is not looked up."""
+    try_, address = ask(sign_ins=3), some_address()
+
+    def tried(source: str) -> httpx.Response:
+        return try_("/console/sign-in", source, "POST", {"email": f"{uuid4()}@example.com", "password": "wrong"})
+
+    answers = [tried(address) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
+    assert "at most 3 a minute" in answers[-1].text
+    assert tried(some_address()).status_code == 401
+
+
+def test_tries_that_count_no_more_are_forgotten(engine: Engine) -> None:
+    """So strangers who try many addresses fill nothing."""
+    emails = [f"{uuid4()}@example.com" for _ in range(2)]
+    with transaction(engine) as connection:
+        before = connection.scalar(text("SELECT count(*) FROM sign_in_failures"))
+        for email in emails:
+            sign_ins.count_try(connection, email)
+        connection.execute(
+            text("UPDATE sign_in_failures SET failed_at = now() - interval '25 hours' WHERE email_hash = :hash"),
+            {"hash": sign_ins._hash(emails[0])},
+        )
+        sign_ins.forget(connection)
+        assert connection.scalar(text("SELECT count(*) FROM sign_in_failures")) <= before + 1
+
+
+def test_a_person_takes_so_many_files(ask: Callable[..., Ask], engine: Engine, brand_id: UUID) -> None:
+    """Of whatever list; somebody else goes on."""
+    take, one, other = ask(files=2), signed_in(engine, brand_id), signed_in(engine, brand_id)
+    pages = [f"/console/{brand_id}/{name}?as=csv" for name in ("credits", "memberships", "credits")]
+    answers = [take(page, "192.0.2.1", cookie=one) for page in pages]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert int(answers[-1].headers["retry-after"]) > 0
+    assert take(pages[0], "192.0.2.1", cookie=other).status_code == 200
+
+
+def test_a_brand_takes_two_files_at_once(
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place is free again when its file is sent."""
+    take, cookie, page = ask(), signed_in(engine, brand_id), f"/console/{brand_id}/credits?as=csv"
+    for _ in range(lists.FILES_A_BRAND + 1):
+        assert take(page, "192.0.2.1", cookie=cookie).status_code == 200
+    monkeypatch.setattr(lists, "_of_a_brand", Shares(0))
+    refused = take(page, "192.0.2.1", cookie=cookie)
+    assert refused.status_code == 429
+    assert "at most 2 of a brand" in refused.text
+
+
+def test_a_file_is_read_in_pages_and_has_every_row(
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are."""
+    monkeypatch.setattr(lists, "AT_ONCE", 2)
+    with transaction(engine, brand_id) as connection:
+        rejections.keep(connection, brand_id, [(str(n), Refused("malformed", f"row {n}")) for n in range(5)])
+    file = ask()(f"/console/{brand_id}/events?as=csv", "192.0.2.1", cookie=signed_in(engine, brand_id))
+    assert sorted(f"row {number}" for number in range(5)) == sorted(
+        line.split(",")[3] for line in file.text.splitlines()[1:]
+    )
+
+
+def test_a_timeline_takes_a_place_of_what_takes_long(
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, type_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The console explains by the same code as the API, and within the same bounds."""
+    membership_id = str(uuid4())
+    data = {"membership_id": membership_id, "membership_type_id": str(type_id), "external_user_id": "ada"}
+    event: dict[str, Any] = {"specversion": "1.0", "source": "b", "id": "1", "type": "membership.signed_up"}
+    event |= {"time": "2031-01-01T00:00:00Z", "data": {**data, "starts_on": "2031-01-01", "billing_frequency": "P1M"}}
+    with transaction(engine, brand_id) as connection:
+        assert events.accept(connection, brand_id, [event]).accepted == 1
+    page, cookie = f"/console/{brand_id}/memberships/{membership_id}", signed_in(engine, brand_id)
+    assert ask()(page, "192.0.2.1", cookie=cookie).status_code == 200
+    monkeypatch.setattr(heavy, "_of_all", Shares(0))
+    assert ask()(page, "192.0.2.1", cookie=cookie).status_code == 429
