@@ -1,5 +1,5 @@
-"""Moving a sandbox's clock waits for the workers, for minutes if need be: in threads of their own, with a share a brand,
-so that no other request waits for it."""
+"""Moving a sandbox's clock waits for the workers, for minutes if need be: in threads of their own, with a share a
+brand, so that no other request waits for it."""
 
 from collections.abc import Callable
 from typing import TypeVar

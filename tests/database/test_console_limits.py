@@ -17,7 +17,7 @@ from issuance.console.visits import COOKIE
 from issuance.database.connections import transaction
 from issuance.people import people, sessions, sign_ins
 from issuance.settings import Settings
-from issuance.tenancy import heavy, rates
+from issuance.tenancy import heavy, moves, rates
 from issuance.tenancy.shares import Shares
 from tests.database.test_rates import some_address
 
@@ -33,22 +33,22 @@ def ask(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> C
         names = {f"ISSUANCE_RATE_{name.upper()}": number for name, number in most.items()}
         app = create_app(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url, **names}))
 
-        async def answer(method: str, path: str, address: str, form: Any, cookie: str) -> httpx.Response:
+        async def answer(method: str, path: str, address: str, form: Any, **headers: str) -> httpx.Response:
             transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                return await client.request(method, path, data=form, headers={"Cookie": f"{COOKIE}={cookie}"})
+                return await client.request(method, path, data=form, headers=headers)
 
-        return lambda path, address, method="GET", form=None, cookie="": asyncio.run(
-            answer(method, path, address, form, cookie)
+        return lambda path, address, method="GET", form=None, cookie="", **headers: asyncio.run(
+            answer(method, path, address, form, cookie=f"{COOKIE}={cookie}", **headers)
         )
 
     return made
 
 
-def signed_in(engine: Engine, brand_id: UUID) -> str:
+def signed_in(engine: Engine, brand_id: UUID, role: str = "viewer") -> str:
     """A session of somebody who may look at the brand."""
     with transaction(engine, brand_id) as connection:
-        return sessions.begin(connection, people.add(connection, brand_id, f"{uuid4()}@example.com", "viewer"))
+        return sessions.begin(connection, people.add(connection, brand_id, f"{uuid4()}@example.com", role))
 
 
 def test_an_address_may_try_so_many_passwords(ask: Callable[..., Ask]) -> None:
@@ -129,3 +129,64 @@ def test_a_timeline_takes_a_place_of_what_takes_long(
     assert ask()(page, "192.0.2.1", cookie=cookie).status_code == 200
     monkeypatch.setattr(heavy, "_of_all", Shares(0))
     assert ask()(page, "192.0.2.1", cookie=cookie).status_code == 429
+
+
+def test_moving_the_clock_takes_no_thread_from_others(
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the workers for minutes: in the threads and within the share of those who move it over the API."""
+    cookie, page = signed_in(engine, brand_id, "manager"), f"/console/{brand_id}/clock"
+    form = {"form_token": sessions.form_token_of(cookie), "step": "day"}
+    monkeypatch.setattr(moves, "_shares", Shares(0))
+    refused = ask()(page, "192.0.2.1", "POST", form, cookie=cookie)
+    assert refused.status_code == 429
+    assert "moving this brand" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("role", "page", "form", "status"),
+    [
+        ("manager", "clock", {"day": "9999-12-31"}, 422),
+        ("manager", "clock", {"day": "0001-01-01"}, 422),
+        ("manager", "runs/replay", {"first": "0001-01-01", "last": "9999-12-31"}, 422),
+        ("desk", "credits/ABCDEFGHJKLMN/redeem", {"reference": "x" * 256}, 422),
+        ("desk", "credits/ABCDEFGHJKLMN/extend", {"expires_on": "9999-12-31", "reason": "x"}, 422),
+        ("desk", "credits/ABCDEFGHJKLMN/revoke", {"reason": "x" * 501}, 422),
+        ("manager", f"runs/{uuid4()}/approve", {"reason": "x" * 501}, 422),
+        ("admin", "access/people", {"email": "a\x00@b.c", "role": "viewer"}, 422),
+        ("manager", "catalog/types", {"name": "a\x00b", "billing": "external"}, 422),
+        ("manager", "events/send", {"event": "[" * 20_000}, 422),
+    ],
+)
+def test_a_form_takes_no_more_than_the_api(
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, role: str, page: str, form: dict[str, str], status: int
+) -> None:
+    """Days from 1900 to 2199, texts as long as the API's, and nothing that can not be kept."""
+    cookie = signed_in(engine, brand_id, role)
+    form = {**form, "form_token": sessions.form_token_of(cookie)}
+    assert ask()(f"/console/{brand_id}/{page}", "192.0.2.1", "POST", form, cookie=cookie).status_code == status
+
+
+def test_signing_somebody_out_is_in_the_audit(ask: Callable[..., Ask], engine: Engine, brand_id: UUID) -> None:
+    """As it is by command."""
+    cookie = signed_in(engine, brand_id, "admin")
+    with transaction(engine, brand_id) as connection:
+        person_id = people.add(connection, brand_id, f"{uuid4()}@example.com", "viewer")
+    form = {"form_token": sessions.form_token_of(cookie)}
+    page = f"/console/{brand_id}/access/people/{person_id}/sign-out"
+    assert ask()(page, "192.0.2.1", "POST", form, cookie=cookie).status_code == 303
+    with transaction(engine, brand_id) as connection:
+        said = text(
+            "SELECT actor ->> 'kind' FROM audit_entries WHERE action = 'person.signed_out' AND subject_id = :id"
+        )
+        assert connection.scalars(said, {"id": str(person_id)}).all() == ["person"]
+
+
+def test_an_origin_that_is_none_is_foreign(ask: Callable[..., Ask], engine: Engine, brand_id: UUID) -> None:
+    """And no month is too far to be answered."""
+    cookie = signed_in(engine, brand_id)
+    form = {"form_token": sessions.form_token_of(cookie)}
+    answer = ask()("/console/sign-out", "192.0.2.1", "POST", form, cookie=cookie, origin="http://[")
+    assert answer.status_code == 403
+    page = f"/console/{brand_id}/memberships/{uuid4()}?to=9999-12"
+    assert ask()(page, "192.0.2.1", cookie=cookie).status_code == 422
