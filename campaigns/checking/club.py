@@ -13,7 +13,7 @@ from issuance.billing import events
 from issuance.catalog import coupons, membership_types, rules
 from issuance.catalog.coupons import CouponBody
 from issuance.catalog.membership_types import NewMembershipType
-from issuance.catalog.rules import NewCreditRule
+from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.deciding.calendar import add_months
 from issuance.engine import arrivals, pipeline

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, text
 from issuance.catalog import coupons, membership_types, rules
 from issuance.catalog.coupons import CouponBody
 from issuance.catalog.membership_types import NewMembershipType
-from issuance.catalog.rules import NewCreditRule
+from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database import schema
 from issuance.database.connections import engine_for, transaction
 from issuance.embedded.postgres import ADMIN, Postgres

@@ -18,12 +18,12 @@ from issuance.billing import events
 from issuance.catalog import coupons, membership_types, rules
 from issuance.catalog.coupons import CouponBody
 from issuance.catalog.membership_types import NewMembershipType
-from issuance.catalog.rules import CreditRuleChange, NewCreditRule
+from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.engine import runs
 
 
 class Clients(Till):
-    """The clients of a world's brand: its operator and its biller here, its members and its till in `Till`."""
+    """The clients of a brand: its operator and its biller here, its members and its till in `Till`."""
 
     # -- the operator
 
@@ -122,7 +122,7 @@ class Clients(Till):
 
     def _start(self, work: Work, run: Run, fault: Fault | None, rest: int) -> None:
         def happened(run_id: UUID) -> None:
-            self.world.mirror.runs[run_id] = run
+            self.runs[run_id] = run
 
         def hint(run_id: UUID) -> None:
             hints.work_on_run(self.queue, self.brand_id, run_id)
@@ -131,8 +131,8 @@ class Clients(Till):
 
     def steer(self, pick: int, verb: str, fault: Fault | None = None) -> None:
         """Pauses, resumes or cancels a run; one that is over takes no order."""
-        if self.world.mirror.runs:
-            run_id = list(self.world.mirror.runs)[pick % len(self.world.mirror.runs)]
+        if self.runs:
+            run_id = list(self.runs)[pick % len(self.runs)]
             steer = {"pause": runs.pause, "resume": runs.resume, "cancel": runs.cancel}[verb]
             self.request(
                 verb,

@@ -19,7 +19,7 @@ from issuance.api.routes import KeyedRoute
 from issuance.api.runs import Run
 from issuance.catalog import previews, rules
 from issuance.catalog.previews import PreviewBody
-from issuance.catalog.rules import CreditRuleChange, NewCreditRule
+from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.engine import runs, undos
 from issuance.fields import Body, Identifier, Instant, Reason

@@ -16,7 +16,7 @@ from issuance.api.routes import KeyedRoute
 from issuance.api.wallets import member_of
 from issuance.catalog import offers as catalog
 from issuance.fields import CamelBody, Identifier, Instant, Name, Offer, Points, Reference
-from issuance.members import offers, redemptions
+from issuance.members import moves, offers, redemptions
 from issuance.members.redemptions import Booking, Status
 
 router = APIRouter(prefix="/v1", tags=["redemptions"], route_class=KeyedRoute, responses=documented(401, 403, 422))
@@ -152,6 +152,6 @@ def get_redemption(caller: MemberReader, id: UUID) -> Any:  # noqa: A002 - the r
 def move_redemption(caller: Writer, id: UUID, body: RedemptionChange) -> Any:  # noqa: A002 - as above
     """Change the status of a redemption. CANCELED gives back what it spent; the same status again changes nothing."""
     with caller.transaction() as connection:
-        redemption, woken = redemptions.move(connection, caller.brand_id, id, body.status)
+        redemption, woken = moves.move(connection, caller.brand_id, id, body.status)
     hints.settle(caller.broker, caller.brand_id, woken)
     return redemption

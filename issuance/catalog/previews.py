@@ -8,8 +8,8 @@ from pydantic import Field, StrictBool, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from sqlalchemy import Connection
 
-from issuance.catalog import rules
-from issuance.catalog.rules import CreditRuleChange, NewCreditRule
+from issuance.catalog import rule_versions, rules
+from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.engine import previews
 from issuance.errors import Invalid
 from issuance.fields import Body, PlainObject, complaint
@@ -45,9 +45,10 @@ def start(connection: Connection, brand_id: UUID, body: PreviewBody) -> UUID:
         rules.get(connection, brand_id, body.credit_rule_id)
         says = {"deleted": True}
     elif body.credit_rule_id is None:
-        says = rules.as_created(connection, brand_id, _read(NewCreditRule, body.rule))
+        says = rule_versions.as_created(connection, brand_id, _read(NewCreditRule, body.rule))
     else:
-        says = rules.as_changed(connection, brand_id, body.credit_rule_id, _read(CreditRuleChange, body.rule))
+        latest = rule_versions.latest_of(connection, brand_id, body.credit_rule_id)
+        says = rule_versions.as_changed(connection, brand_id, latest, _read(CreditRuleChange, body.rule))
     return previews.start(connection, brand_id, body.credit_rule_id, says, body.months)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from issuance import hints
 from issuance.catalog import coupons, membership_types, previews, rules
 from issuance.catalog.previews import PreviewBody
-from issuance.catalog.rules import CreditRuleChange, NewCreditRule
+from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.console.lists import Form, PageNumber, as_file, listed
 from issuance.console.reading import rule_versions
 from issuance.console.routes import Page, sentence_of

@@ -79,15 +79,8 @@ def correct(connection: Connection, brand_id: UUID, correction: Correction) -> t
     """
     desk = _Desk(connection, brand_id, [correction])
     done = desk.make(correction)
-    audit.write(
-        connection,
-        brand_id,
-        done.action,
-        done.credit_id,
-        reason=correction.reason,
-        before=done.before,
-        after=done.after,
-    )
+    before, after = done.before, done.after
+    audit.write(connection, brand_id, done.action, done.credit_id, reason=correction.reason, before=before, after=after)
     return desk.shown(done.credit_id), desk.membership_ids
 
 

@@ -28,7 +28,7 @@ from issuance.deciding.facts import (
 )
 from issuance.engine.facts import Membership
 from issuance.engine.rules import RuleBook
-from issuance.engine.schedules import State
+from issuance.engine.states import State
 from issuance.tenancy.clock import BrandClock
 
 _DAY = timedelta(days=1)

@@ -11,7 +11,8 @@ from issuance.engine.facts import Membership
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.news import News, news_of
 from issuance.engine.outcomes import EventKey, Outcome, Settled
-from issuance.engine.schedules import State, Waiting
+from issuance.engine.schedules import Waiting
+from issuance.engine.states import State
 
 
 @dataclass(slots=True)

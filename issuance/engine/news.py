@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, text
 from issuance.engine.event_facts import IN_ORDER, SIGNED_UP
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rows import id_array
-from issuance.engine.schedules import State
+from issuance.engine.states import State
 
 #: News that only adds and never takes anything back, so it has the same effect on all memberships of a fingerprint.
 _ADDS = frozenset({"charge.initiated", "charge.succeeded"})

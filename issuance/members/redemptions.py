@@ -1,4 +1,4 @@
-"""Redemptions: one use each of a credit, of points or of an offer, and the way it takes (SEMANTICS 11)."""
+"""Redemptions: one use each of a credit, of points or of an offer (SEMANTICS 11)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
-from sqlalchemy import Connection, and_, bindparam, case, func, insert, not_, null, or_, select, text, update
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, not_, null, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
@@ -19,8 +19,7 @@ from issuance.database.identities import member_id_of
 from issuance.database.tables import credits as credits_table
 from issuance.database.tables import members as members_table
 from issuance.database.tables import redemptions
-from issuance.engine import schedules
-from issuance.errors import CreditUnknown, InvalidTransition, NotFound, RedemptionAlreadyExists
+from issuance.errors import CreditUnknown, NotFound, RedemptionAlreadyExists
 from issuance.fields import camel
 from issuance.members import members, wallets
 from issuance.tenancy import clock
@@ -29,34 +28,8 @@ from issuance.webhooks.outbox import News
 
 Status = Literal["SUBMITTED", "OPEN", "AWAITING_VENDOR", "AWAITING_CUSTOMER", "PURCHASED", "COMPLETED", "CANCELED"]
 STATUSES: tuple[Status, ...] = get_args(Status)
-
 #: Where a redemption ends.
 CLOSED: tuple[Status, ...] = ("COMPLETED", "CANCELED")
-
-#: The moves there are. Staying is none and always allowed.
-MOVES: Mapping[Status, frozenset[Status]] = {
-    "SUBMITTED": frozenset({"OPEN", "CANCELED"}),
-    "OPEN": frozenset({"AWAITING_VENDOR", "CANCELED"}),
-    "AWAITING_VENDOR": frozenset({"AWAITING_CUSTOMER", "CANCELED"}),
-    "AWAITING_CUSTOMER": frozenset({"AWAITING_VENDOR", "PURCHASED", "CANCELED"}),
-    "PURCHASED": frozenset({"COMPLETED", "CANCELED"}),
-    "COMPLETED": frozenset(),
-    "CANCELED": frozenset(),
-}
-
-# Its holder or its membership's member was removed.
-_LOST_WITH_A_MEMBER = text("""
-    SELECT EXISTS (SELECT FROM credits c
-                     JOIN memberships m USING (brand_id, membership_id)
-                     LEFT JOIN transfers t USING (brand_id, transfer_id)
-                     JOIN guests g ON g.brand_id = c.brand_id
-                                  AND (g.membership_id, g.guest_id) = (coalesce(t.membership_id, c.membership_id),
-                                                                       coalesce(t.guest_id, c.guest_id))
-                     JOIN members p ON p.brand_id = c.brand_id
-                                   AND p.member_id IN (m.member_id, coalesce(t.member_id, g.member_id))
-                    WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id AND p.archived_at IS NOT NULL)
-""")
-
 
 # Statements of every day are put together once, which takes longer than to execute them.
 _NOW = bindparam("now", type_=credits_table.c.redeemed_at.type)
@@ -133,7 +106,7 @@ def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Bo
     holder = credit["holder"]["external_user_id"]
     redemption = {**made, "external_user_id": holder, "credit_code": credit["code"]}
     audit.write(connection, brand_id, "credit.redeemed", used.credit_id, after={"redemption_id": made["id"]})
-    created = News("redemption.created", now, _told(redemption))
+    created = News("redemption.created", now, told(redemption))
     outbox.add_all(connection, brand_id, [created, News("credit.redeemed", now, credit)])
     return {**credit, "redemption": {"id": redemption["id"], "status": redemption["status"]}}
 
@@ -183,40 +156,6 @@ def has_open(connection: Connection, brand_id: UUID, code: str) -> bool:
     open_one = select(redemptions.c.redemption_id).join(credits_table, _CREDIT)
     mine = (credits_table.c.brand_id == brand_id, credits_table.c.code == code)
     return connection.scalar(open_one.where(*mine, redemptions.c.status.not_in(CLOSED)).limit(1)) is not None
-
-
-def move(
-    connection: Connection, brand_id: UUID, redemption_id: UUID, status: Status
-) -> tuple[dict[str, Any], list[UUID]]:
-    """Move a redemption on: it, and the memberships to settle. Where it stands already, nothing happens.
-
-    Canceling gives back what was spent: points by a ledger entry, a credit with its original expiry, on
-    which its membership is settled again, as facts may have taken it back meanwhile.
-    Raises NotFound, InvalidTransition.
-    """
-    columns = redemptions.c
-    one = (columns.brand_id == brand_id, columns.redemption_id == redemption_id)
-    row = connection.execute(
-        select(columns.status, columns.credit_id, columns.points, columns.member_id).where(*one).with_for_update()
-    ).one_or_none()
-    if row is None:
-        raise NotFound("There is no such redemption.")
-    if row.status == status:
-        return get(connection, brand_id, redemption_id), []
-    if status not in MOVES[row.status]:
-        raise InvalidTransition(f"A redemption does not move from {row.status} to {status}.")
-    now = clock.read(connection, brand_id).now
-    connection.execute(update(redemptions).where(*one).values(status=status, updated_at=now))
-    woken: list[UUID] = []
-    if status == "CANCELED" and row.points is not None:
-        wallets.refund(connection, brand_id, row.member_id, row.points, redemption_id)
-    elif status == "CANCELED" and row.credit_id is not None:
-        woken = [_give_back(connection, brand_id, row.credit_id, now)]
-    redemption = get(connection, brand_id, redemption_id)
-    was, is_now = {"status": row.status}, {"status": status}
-    audit.write(connection, brand_id, "redemption.updated", redemption_id, before=was, after=is_now)
-    outbox.add(connection, brand_id, "redemption.updated", _told(redemption), occurred_at=now)
-    return redemption, woken
 
 
 def get(
@@ -298,32 +237,12 @@ def _book(
     made = _create(connection, brand_id, booking, now, **spent, offer=booking.offer or "")
     audit.write(connection, brand_id, "redemption.created", made["id"], after=spent)
     redemption = {**made, "external_user_id": external_user_id, "credit_code": None}
-    outbox.add(connection, brand_id, "redemption.created", _told(redemption), occurred_at=now)
+    outbox.add(connection, brand_id, "redemption.created", told(redemption), occurred_at=now)
     return redemption, member_id
 
 
-def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: datetime) -> UUID:
-    """Undo one use of a credit; its membership. One that a member lost by being removed stays lost."""
-    columns = credits_table.c
-    one = (columns.brand_id == brand_id, columns.credit_id == credit_id)
-    credit = connection.execute(select(columns.membership_id, columns.redeemed_at).where(*one)).one()
-    membership_id: UUID = credit.membership_id
-    # The due before the credit: settling and archiving lock them in this order.
-    schedules.wake(connection, brand_id, [membership_id], now)
-    left = columns.uses - 1
-    connection.execute(
-        update(credits_table)
-        .where(*one)
-        .values(uses=left, redeemed_at=null(), flagged_at=case((left == 0, null()), else_=columns.flagged_at))
-    )
-    if connection.execute(_LOST_WITH_A_MEMBER, {"brand_id": brand_id, "credit_id": credit_id}).scalar():
-        credits.revoke_archived(connection, brand_id, columns.credit_id == credit_id)
-    elif credit.redeemed_at is not None:
-        credits.tell(connection, brand_id, "credit.restored", [credit_id], now)
-    return membership_id
-
-
-def _told(redemption: Mapping[str, Any]) -> dict[str, Any]:
+def told(redemption: Mapping[str, Any]) -> dict[str, Any]:
+    """A redemption as webhooks are told of it."""
     return {camel(name): value for name, value in redemption.items()}
 
 

@@ -15,7 +15,7 @@ from issuance.billing.events import Intake
 from issuance.catalog import coupons, membership_types, rules
 from issuance.catalog.coupons import CouponBody
 from issuance.catalog.membership_types import NewMembershipType
-from issuance.catalog.rules import NewCreditRule
+from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import engine_for, transaction
 from issuance.members import members, redemptions
 from issuance.members.members import MemberProfile

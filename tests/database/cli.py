@@ -13,7 +13,7 @@ import pytest
 from issuance.catalog import coupons, membership_types, rules
 from issuance.catalog.coupons import CouponBody
 from issuance.catalog.membership_types import NewMembershipType
-from issuance.catalog.rules import NewCreditRule
+from issuance.catalog.rule_versions import NewCreditRule
 from issuance.cli.main import main
 from issuance.database.connections import engine_for, transaction
 from issuance.engine import arrivals

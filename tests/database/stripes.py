@@ -15,7 +15,7 @@ from issuance.billers.stripe.told import membership_of
 from issuance.catalog import coupons, membership_types, rules
 from issuance.catalog.coupons import CouponBody
 from issuance.catalog.membership_types import NewMembershipType
-from issuance.catalog.rules import NewCreditRule
+from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import arrivals
 from issuance.tenancy import brands

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from issuance.catalog import rules
-from issuance.catalog.rules import CreditRuleChange
+from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.database.connections import transaction
 from issuance.engine import limits, plans, runs
 from issuance.errors import NotAPlan, NotFound

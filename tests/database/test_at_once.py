@@ -13,7 +13,7 @@ from issuance.billing import events
 from issuance.billing.events import Intake
 from issuance.database.connections import show, transaction
 from issuance.errors import InvalidTransition
-from issuance.members import members, redemptions, wallets
+from issuance.members import members, moves, redemptions, wallets
 from issuance.members.redemptions import Booking
 
 _WAITING = text("""
@@ -118,15 +118,15 @@ def test_canceling_waits_for_completing_and_loses(engine: Engine, brand_id: UUID
         wallets.credit(connection, brand_id, "ada", 10, None)
         made: UUID = redemptions.redeem_points(connection, brand_id, 3, "ada", Booking())["id"]
         for status in ("OPEN", "AWAITING_VENDOR", "AWAITING_CUSTOMER", "PURCHASED"):
-            redemptions.move(connection, brand_id, made, status)
+            moves.move(connection, brand_id, made, status)
 
     def cancel() -> None:
         with transaction(engine, brand_id) as connection:
-            redemptions.move(connection, brand_id, made, "CANCELED")
+            moves.move(connection, brand_id, made, "CANCELED")
 
     with ThreadPoolExecutor(1) as pool:
         with transaction(engine, brand_id) as completing:
-            redemptions.move(completing, brand_id, made, "COMPLETED")
+            moves.move(completing, brand_id, made, "COMPLETED")
             canceled = pool.submit(cancel)
             wait_for_waiting(engine, 1)
         with pytest.raises(InvalidTransition):

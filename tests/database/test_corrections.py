@@ -24,7 +24,7 @@ from issuance.errors import (
     NotFound,
 )
 from issuance.laws import LAWS, look
-from issuance.members import members, redemptions
+from issuance.members import members, moves, redemptions
 from issuance.members.members import MemberProfile
 from issuance.members.redemptions import Booking
 from issuance.tenancy import clock
@@ -268,7 +268,7 @@ def test_a_redemption_that_is_cancelled_gives_back_the_extension(desk_of: Desk) 
     desk_of.correct(Extend(code, at("2031-04-20"), "x"))
     made = desk_of.redeem(code)["redemption"]["id"]
     with desk_of.biller.open() as connection:
-        _, woken = redemptions.move(connection, desk_of.brand_id, made, "CANCELED")
+        _, woken = moves.move(connection, desk_of.brand_id, made, "CANCELED")
     desk_of.biller.club.settle(woken)
     assert (desk_of.status(code), desk_of.shown(code)["expires_at"]) == ("live", at("2031-04-20"))
 
@@ -373,7 +373,7 @@ def test_a_cancelled_redemption_goes_back_to_the_holder(desk_of: Desk) -> None:
     made = desk_of.redeem(code)["redemption"]["id"]
     desk_of.archive("bea")
     with desk_of.biller.open() as connection:
-        _, woken = redemptions.move(connection, desk_of.brand_id, made, "CANCELED")
+        _, woken = moves.move(connection, desk_of.brand_id, made, "CANCELED")
     desk_of.biller.club.settle(woken)
     assert desk_of.status(code) == "revoked"
 

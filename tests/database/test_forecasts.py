@@ -7,7 +7,7 @@ from uuid import UUID
 
 from issuance.catalog import membership_types, rules
 from issuance.catalog.membership_types import NewMembershipType
-from issuance.catalog.rules import NewCreditRule
+from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.memberships import forecasts

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from issuance.catalog import rules
-from issuance.catalog.rules import CreditRuleChange
+from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import batches, guard_limits, held_rules, limits
 from issuance.errors import NotHeld
@@ -122,7 +122,7 @@ def test_other_rules_go_on(club: Club) -> None:
             "issuing_frequency": "P1M",
             "include_upcoming": True,
         }
-        other = rules.create(connection, club.brand_id, rules.NewCreditRule.model_validate(said))["id"]
+        other = rules.create(connection, club.brand_id, NewCreditRule.model_validate(said))["id"]
     club.sign_up(12)
     guard(club, 40)
     club.rows("INSERT INTO held_rules VALUES (:brand_id, :rule, now(), 40)", rule=club.rule_id)

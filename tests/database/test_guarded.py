@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from issuance.database.connections import transaction
 from issuance.deciding.reasons import Reason
 from issuance.engine import arrivals, batches, pipeline, sweeps, writer
-from issuance.members import redemptions
+from issuance.members import moves, redemptions
 from issuance.members.redemptions import Booking
 from issuance.tenancy import brands
 from scheduler import tick
@@ -115,7 +115,7 @@ def test_who_is_woken_is_like_no_other(spa: Club) -> None:
     with transaction(spa.engine, spa.brand_id) as connection:
         redeemed = redemptions.redeem_credit(connection, spa.brand_id, code, Booking())
     with transaction(spa.engine, spa.brand_id) as connection:
-        _, woken = redemptions.move(connection, spa.brand_id, redeemed["redemption"]["id"], "CANCELED")
+        _, woken = moves.move(connection, spa.brand_id, redeemed["redemption"]["id"], "CANCELED")
     assert woken == members[:1]
     assert spa.rows("SELECT schedule_id FROM schedules WHERE fingerprint IS NULL") == [(members[0],)]
     assert spa.value("SELECT due_at FROM schedules WHERE schedule_id = :id", id=members[0]) == at("2031-01-31T12:00")

@@ -13,7 +13,7 @@ from issuance import database, health
 from issuance.billing import events
 from issuance.catalog import membership_types, rules
 from issuance.catalog.membership_types import NewMembershipType
-from issuance.catalog.rules import NewCreditRule
+from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.memberships import explanations
 from issuance.memberships.dry_runs import DryRun

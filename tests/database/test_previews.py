@@ -12,7 +12,7 @@ import pytest
 from issuance.catalog import membership_types, previews, rules
 from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.previews import PreviewBody
-from issuance.catalog.rules import CreditRuleChange, NewCreditRule
+from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import limits, plans
 from issuance.engine.previews import by_month

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, select
 
 from issuance.catalog import membership_types, rules
+from issuance.catalog import rule_versions as versions
 from issuance.catalog.membership_types import NewMembershipType
-from issuance.catalog.rules import CreditRuleChange, NewCreditRule
+from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule, RuleLimit
 from issuance.database.connections import transaction
 from issuance.database.tables import rule_versions
 from issuance.deciding.calendar import day_of
@@ -164,17 +165,17 @@ def test_a_type_has_so_many_rules_and_a_rule_so_many_versions(
     engine: Engine, brand_id: UUID, type_id: UUID, rule_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each settling looks at all of them; a deleted one still counts, and deleting is always possible."""
-    monkeypatch.setattr(rules, "MOST_RULES", 2)
-    monkeypatch.setattr(rules, "MOST_VERSIONS", 2)
+    monkeypatch.setattr(versions, "MOST_RULES", 2)
+    monkeypatch.setattr(versions, "MOST_VERSIONS", 2)
     new = NewCreditRule(membership_type_id=type_id, coupon_id="spa", coupon_name="Spa credit")
     with transaction(engine, brand_id) as connection:
         other = rules.create(connection, brand_id, new)["id"]
     with transaction(engine, brand_id) as connection:
         rules.delete(connection, brand_id, other)
         rules.change(connection, brand_id, rule_id, CreditRuleChange(roll_over=True))
-    with pytest.raises(rules.RuleLimit), transaction(engine, brand_id) as connection:
+    with pytest.raises(RuleLimit), transaction(engine, brand_id) as connection:
         rules.create(connection, brand_id, new)
-    with pytest.raises(rules.RuleLimit), transaction(engine, brand_id) as connection:
+    with pytest.raises(RuleLimit), transaction(engine, brand_id) as connection:
         rules.change(connection, brand_id, rule_id, CreditRuleChange(roll_over=False))
     with transaction(engine, brand_id) as connection:
         rules.delete(connection, brand_id, rule_id)

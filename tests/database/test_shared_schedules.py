@@ -10,10 +10,10 @@ from sqlalchemy.exc import IntegrityError
 
 from issuance import health
 from issuance.catalog import rules
-from issuance.catalog.rules import NewCreditRule
+from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import attempts, batches, limits, run_work, schedules
-from issuance.engine.schedules import State
+from issuance.engine.states import State, move_on
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
@@ -293,7 +293,7 @@ def test_who_leaves_waits_while_those_who_share_are_settled(spa: Club) -> None:
     state = State(at("2031-04-30"), at("2031-04-01"), uuid4())
     with transaction(spa.engine, spa.brand_id) as connection:
         (held,) = schedules.lock_due(connection, spa.brand_id, at("2031-04-01"), *_ALL_IDS)
-        schedules.move_on(connection, spa.brand_id, {(held.shared_by, state): held.ids}, may_share=True)
+        move_on(connection, spa.brand_id, {(held.shared_by, state): held.ids}, may_share=True)
         assert beside.begin(leave)
     beside.end()
     assert own_row(spa, one) == (one, 1, at("2031-04-30"), state.fingerprint, 1)
@@ -315,7 +315,7 @@ def test_who_comes_to_share_meanwhile_leaves_again(spa: Club) -> None:
     state = State(at("2031-04-30"), at("2031-04-01"), uuid4())
     with transaction(spa.engine, spa.brand_id) as connection:
         (held,) = schedules.lock_due(connection, spa.brand_id, at("2031-04-01"), *_ALL_IDS)
-        schedules.move_on(connection, spa.brand_id, {(None, state): held.ids}, may_share=True)
+        move_on(connection, spa.brand_id, {(None, state): held.ids}, may_share=True)
         assert beside.begin(begin)
     beside.end()
     assert begun == [one]

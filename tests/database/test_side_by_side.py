@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from issuance.billing import inbox
 from issuance.catalog import rules
-from issuance.catalog.rules import NewCreditRule
+from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import sweeps
 from issuance.engine.facts import Membership

@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from issuance.catalog import rules
-from issuance.catalog.rules import CreditRuleChange
+from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.corrections import desk
 from issuance.corrections.wanted import Revoke
 from issuance.database.connections import transaction
 from issuance.engine import batches, limits, plans, run_work, runs, undos
 from issuance.errors import Conflict, Invalid, IssuanceError, NotFound
-from issuance.members import redemptions
+from issuance.members import moves
 from issuance.members.redemptions import Booking, redeem_credit
 from tests.database.clubs import Club, at
 
@@ -112,7 +112,7 @@ def test_undoing_twice_counts_nothing(club: Club) -> None:
     assert undo(club, sweep["id"])["counts"] == {}
     ((redemption_id,),) = club.rows("SELECT redemption_id FROM redemptions")
     with transaction(club.engine, club.brand_id) as connection:
-        redemptions.move(connection, club.brand_id, redemption_id, "CANCELED")
+        moves.move(connection, club.brand_id, redemption_id, "CANCELED")
     assert undo(club, sweep["id"])["counts"] == {"revoked": 1}
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from issuance.database.connections import transaction
 from issuance.errors import InvalidTransition
-from issuance.members import redemptions
-from issuance.members.redemptions import MOVES, STATUSES, Booking, Status
+from issuance.members import moves, redemptions
+from issuance.members.moves import MOVES
+from issuance.members.redemptions import STATUSES, Booking, Status
 from tests.end_to_end.members import THREADS, Brand
 
 #: How to get to each status from SUBMITTED.
@@ -54,14 +55,14 @@ def test_every_other_move_is_refused(brand: Brand) -> None:
         for before, after in product(STATUSES, STATUSES):
             made = redemptions.redeem_points(connection, brand.brand_id, 1, "ada", Booking())["id"]
             for step in WAY[before]:
-                redemptions.move(connection, brand.brand_id, made, step)
+                moves.move(connection, brand.brand_id, made, step)
             if before == after or (before, after) in ALLOWED:
-                moved, _ = redemptions.move(connection, brand.brand_id, made, after)
+                moved, _ = moves.move(connection, brand.brand_id, made, after)
                 assert moved["status"] == after
                 canceled += after == "CANCELED"
             else:
                 with pytest.raises(InvalidTransition):
-                    redemptions.move(connection, brand.brand_id, made, after)
+                    moves.move(connection, brand.brand_id, made, after)
                 canceled += before == "CANCELED"
     wallet = brand.wallet("ada")
     assert (wallet["balance"], wallet["amountSpent"]) == (1000 - 49 + canceled, 49 - canceled)

@@ -21,7 +21,7 @@ from issuance.deciding.reasons import Reason
 from issuance.engine.event_facts import Named, in_order, named_by, read_facts
 from issuance.engine.facts import Listed, Membership
 from issuance.engine.outcomes import Outcome, outcome_of
-from issuance.engine.schedules import State
+from issuance.engine.states import State
 from issuance.tenancy.clock import BrandClock
 
 UTC_ZONE = ZoneInfo("UTC")
