@@ -11,7 +11,7 @@ from markupsafe import Markup
 from sqlalchemy import Connection, text
 
 from issuance import hints
-from issuance.console.lists import Form, PageNumber, as_file, listed
+from issuance.console.lists import Form, PageNumber, as_file, id_typed, listed
 from issuance.console.routes import Page
 from issuance.console.visits import Desk, Viewer, Visit
 from issuance.corrections.desk import correct
@@ -93,7 +93,7 @@ def extend(visit: Desk, code: str) -> Response:
 def transfer(visit: Desk, code: str) -> Response:
     """Give it to somebody else, under a new code."""
     to = visit.said("to") or ""
-    guest_id = _uuid(to)
+    guest_id = id_typed(to)
     given = Transfer(code, visit.reason(), guest_id=guest_id, external_user_id=None if guest_id else to or None)
     with visit.transaction() as connection:
         credit, ids = correct(connection, visit.brand_id, given)
@@ -123,7 +123,7 @@ def grant(visit: Desk, membership_id: UUID) -> Response:
         membership_id,
         visit.said("coupon_id") or "",
         visit.reason(),
-        guest_id=_uuid(visit.said("guest_id") or ""),
+        guest_id=id_typed(visit.said("guest_id") or ""),
         expires_at=_end_of(visit, "expires_on") if visit.said("expires_on") else None,
     )
     with visit.transaction() as connection:
@@ -141,7 +141,7 @@ def _correct(visit: Visit, correction: Correction, sentence: str) -> Response:
 
 def _credit(connection: Connection, visit: Visit, code: str) -> dict[str, Any]:
     """By its code, or by its id."""
-    credit_id = _uuid(code)
+    credit_id = id_typed(code)
     if credit_id is not None:
         which = {"brand_id": visit.brand_id, "credit_id": credit_id}
         found = connection.scalar(_CODE_OF, which)
@@ -154,10 +154,3 @@ def _credit(connection: Connection, visit: Visit, code: str) -> dict[str, Any]:
 def _end_of(visit: Visit, field: str) -> datetime:
     """The end of the day that was typed in, in the brand's zone. Raises Invalid."""
     return midnight(visit.day(field) + timedelta(days=1), ZoneInfo(visit.place.timezone))
-
-
-def _uuid(typed: str) -> UUID | None:
-    try:
-        return UUID(typed)
-    except ValueError:
-        return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from fastapi import Query, Response
@@ -64,6 +65,14 @@ class Listed:
     @property
     def until(self) -> int:
         return self.first + len(self.rows) - 1 if self.rows else 0
+
+
+def id_typed(typed: str) -> UUID | None:
+    """The id that somebody typed; None if it is none."""
+    try:
+        return UUID(typed)
+    except ValueError:
+        return None
 
 
 def listed(visit: Visit, connection: Connection, page: int, read: Read) -> Listed:

@@ -1,6 +1,5 @@
 """A person, and a membership: party, credits, redemptions, and the timeline that says why."""
 
-import re
 from datetime import date
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy import Connection
 
 from issuance.catalog import coupons, membership_types
-from issuance.console.lists import Form, PageNumber, as_file, listed
+from issuance.console.lists import Form, PageNumber, as_file, id_typed, listed
 from issuance.console.reading import persons, timeline
 from issuance.console.routes import Page
 from issuance.console.visits import Viewer, Visit
@@ -53,7 +52,7 @@ def all_memberships(
             page,
             per_page,
             status=status if status in STATUSES else None,
-            membership_type_id=UUID(of_type) if re.fullmatch(r"[0-9a-f-]{36}", of_type) else None,
+            membership_type_id=id_typed(of_type),
         )
 
     if form:
