@@ -19,6 +19,7 @@ from issuance.database.connections import transaction
 from issuance.members import members
 from tests.database.cli import Brand, Cli, sign_up
 from tests.serving import REPO
+from tests.states import hold_rule, leave_untranslated, set_apart
 
 #: Commands that change something, by what the audit calls it.
 WRITE = {
@@ -135,12 +136,10 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
         if command in ("runs approve", "runs undo"):
             over = "UPDATE runs SET state = 'finished', finished_at = now(), dry_run = :dry WHERE run_id = :id"
             connection.execute(text(over), {"id": run_id, "dry": command == "runs approve"})
-        if command.startswith("held"):
-            hold = text("INSERT INTO held_rules VALUES (:brand, :rule, now(), 5)")
-            connection.execute(hold, {"brand": brand.brand_id, "rule": brand.credit_rule_id})
-        if command == "quarantine retry":
-            apart = text("UPDATE schedules SET quarantined_at = now(), attempts = 5 WHERE schedule_id = :id")
-            connection.execute(apart, {"id": membership_id})
+    if command.startswith("held"):
+        hold_rule(engine, brand.brand_id, brand.credit_rule_id)
+    if command == "quarantine retry":
+        set_apart(engine, brand.brand_id, membership_id)
     if command in ("keys revoke", "keys rotate"):
         made = cli("keys", "create", "--brand", brand.brand_id, "--name", "till").json
         return [made["key_id"]]
@@ -190,10 +189,7 @@ def plugging(command: str, cli: Cli, brand: Brand, engine: Engine) -> list[objec
     if command == "billers secrets":
         secret.write_text("whsec_another_one")
         return ["--biller", made, "--secret-file", secret]
-    with transaction(engine, brand.brand_id) as connection:
-        kept = text("""INSERT INTO biller_deliveries (brand_id, biller_id, delivery_id, body, state, code, message)
-                       VALUES (:brand_id, :biller_id, 'evt_1', '{}', 'unmappable', 'unmapped_price', 'a test')""")
-        connection.execute(kept, {"brand_id": brand.brand_id, "biller_id": made})
+    leave_untranslated(engine, brand.brand_id, made)
     return ["--biller", made]
 
 

@@ -18,6 +18,7 @@ from issuance.tenancy import keys
 from tests.end_to_end.client import RULES, Client
 from tests.end_to_end.test_every_route import PATHS, first_attempt
 from tests.serving import Server
+from tests.states import hold_rule, leave_untranslated, set_apart
 
 NAME = "the desk's key"
 
@@ -118,9 +119,7 @@ LIMITS = count(1_000_000)
 def held(world: World, verb: str) -> Call:
     """A rule that is held."""
     made = world.brand.rule()["id"]
-    with transaction(world.server.engine, world.brand_id) as connection:
-        hold = text("INSERT INTO held_rules VALUES (:brand_id, :rule_id, now(), 5)")
-        connection.execute(hold, {"brand_id": world.brand_id, "rule_id": made})
+    hold_rule(world.server.engine, world.brand_id, made)
     return Call(f"/held-rules/{made}/{verb}", {"reason": "a test"}, made)
 
 
@@ -168,9 +167,7 @@ def delivery(world: World) -> Call:
 
 def quarantined(world: World) -> Call:
     found = world.brand.member(external_user_id=str(uuid4()))
-    with transaction(world.server.engine, world.brand_id) as connection:
-        apart = text("UPDATE schedules SET quarantined_at = now(), attempts = 5 WHERE schedule_id = :id")
-        connection.execute(apart, {"id": found})
+    set_apart(world.server.engine, world.brand_id, found)
     return Call(f"/quarantine/{found}/retry", None, found)
 
 
@@ -195,10 +192,7 @@ def price(world: World, *, mapped: bool = False) -> Call:
 def untranslated(world: World) -> Call:
     """A delivery that could not be translated."""
     made = biller(world)
-    with transaction(world.server.engine, world.brand_id) as connection:
-        kept = text("""INSERT INTO biller_deliveries (brand_id, biller_id, delivery_id, body, state, code, message)
-                       VALUES (:brand_id, :biller_id, 'evt_1', '{}', 'unmappable', 'unmapped_price', 'a test')""")
-        connection.execute(kept, {"brand_id": world.brand_id, "biller_id": made})
+    leave_untranslated(world.server.engine, world.brand_id, made)
     return Call(f"/billers/{made}/translate", None, made)
 
 
