@@ -43,9 +43,10 @@ class Run:
 class Mirror:
     """Looks at what a commit left, by itself, and tells the oracle."""
 
-    def __init__(self, looking: Onlooker, brand_id: UUID, oracle: Oracle, names: dict[str, str]) -> None:
-        self.looking, self.brand_id, self.oracle, self.names = looking, brand_id, oracle, names
-        self.runs: dict[UUID, Run] = {}
+    def __init__(
+        self, looking: Onlooker, brand_id: UUID, oracle: Oracle, names: dict[str, str], runs: dict[UUID, Run]
+    ) -> None:
+        self.looking, self.brand_id, self.oracle, self.names, self.runs = looking, brand_id, oracle, names, runs
         self.due: set[str] = set()
         self.quarantined: set[str] = set()
         #: How the next move of the clock is meant, and whether what it made due is not all done yet.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid5
 
 from sqlalchemy import Connection
 
+from campaigns.model.oracle import Oracle
+from campaigns.simulation.mirror import Run
+from campaigns.simulation.onlooker import Onlooker
 from campaigns.simulation.processes import Fault, Process
-
-if TYPE_CHECKING:
-    from campaigns.simulation.world import World
+from campaigns.simulation.queue import Queue
 
 #: Labels become ids in here, so that the same history has the same ids.
 SPACE = UUID("6f0b2a3e-7f0f-4f52-9d0c-5a5e6a4b1c01")
@@ -19,12 +22,27 @@ SPACE = UUID("6f0b2a3e-7f0f-4f52-9d0c-5a5e6a4b1c01")
 Work = Callable[[Connection], Any]
 
 
-class Requests:
-    """Requests to a world's brand. Labels of the history become ids here, once and for all."""
+@dataclass(frozen=True)
+class Site:
+    """Where requests go: a brand, its queue, and who looks on and foretells."""
 
-    def __init__(self, world: World, seed: int) -> None:
-        self.world, self.seed = world, seed
-        self.brand_id, self.oracle, self.queue = world.brand_id, world.oracle, world.queue
+    brand_id: UUID
+    queue: Queue
+    oracle: Oracle
+    looking: Onlooker
+    transaction: Callable[[], AbstractContextManager[Connection]]
+    #: Starts a program as a process.
+    begin: Callable[[Process, Callable[[], Any]], Process]
+
+
+class Requests:
+    """Requests to a brand. Labels of the history become ids here, once and for all."""
+
+    def __init__(self, site: Site, seed: int) -> None:
+        self.site, self.seed = site, seed
+        self.brand_id, self.oracle, self.queue = site.brand_id, site.oracle, site.queue
+        #: The runs that were asked for.
+        self.runs: dict[UUID, Run] = {}
         self.ids: dict[str, UUID] = {}
         self.names: dict[str, str] = {}
 
@@ -50,7 +68,7 @@ class Requests:
         answers: list[Any] = []
 
         def program() -> None:
-            with self.world.transaction() as connection:
+            with self.site.transaction() as connection:
                 answers[:] = [work(connection)]
             if hint is not None:
                 hint(answers[0])
@@ -58,7 +76,7 @@ class Requests:
         def once(fault: Fault | None) -> Process:
             process = Process(name, fault, rest)
             process.on_commit = lambda: happened(answers[0])
-            return self.world.begin(process, program)
+            return self.site.begin(process, program)
 
         process = once(fault)
         if process.done and fault is not None and process.on_commit is not None:

@@ -13,7 +13,7 @@ from issuance import hints
 from issuance.corrections import desk
 from issuance.corrections.wanted import Revoke
 from issuance.errors import IssuanceError
-from issuance.members import members, redemptions
+from issuance.members import members, moves, redemptions
 from issuance.members.members import MemberProfile
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
@@ -69,7 +69,7 @@ class Till(Requests):
             raise AssertionError(f"{verb} refused of {credit.key}: {process.error}")
 
     def _code(self, credit: Credit) -> str:
-        look, membership_id = self.world.looking, self.id(credit.membership)
+        look, membership_id = self.site.looking, self.id(credit.membership)
         guests = [row[0] for row in look.execute(_GUESTS, (self.brand_id, membership_id)).fetchall()]
         lone = credit.guest not in self.ids  # the member alone, whose guest's id the server made up
         holders = [guest for guest in guests if str(guest) not in self.names] if lone else [self.id(credit.guest)]
@@ -80,7 +80,7 @@ class Till(Requests):
 
     def cancel(self, pick: int, fault: Fault | None = None, rest: int = 0) -> None:
         """Cancels a redemption: the credit is given back."""
-        found = self.world.looking.execute(_REDEMPTIONS, (self.brand_id,)).fetchall()
+        found = self.site.looking.execute(_REDEMPTIONS, (self.brand_id,)).fetchall()
         if not found:
             return
         redemption_id, rule, membership, guest, day, reissue = found[pick % len(found)]
@@ -96,7 +96,7 @@ class Till(Requests):
 
         self.request(
             "cancel",
-            lambda connection: redemptions.move(connection, self.brand_id, redemption_id, "CANCELED"),
+            lambda connection: moves.move(connection, self.brand_id, redemption_id, "CANCELED"),
             happened,
             lambda answer: hints.settle(self.queue, self.brand_id, answer[1]),
             fault,
@@ -107,7 +107,7 @@ class Till(Requests):
         """Removes a member; the facts that end the membership are the server's own."""
 
         def happened(_: Any) -> None:
-            rows = self.world.looking.execute(_ENDS, (self.brand_id, archiving.SOURCE)).fetchall()
+            rows = self.site.looking.execute(_ENDS, (self.brand_id, archiving.SOURCE)).fetchall()
             told = [
                 Fact(
                     event_id,

@@ -23,6 +23,7 @@ from campaigns.simulation.onlooker import Onlooker
 from campaigns.simulation.outcome import Mismatch, broken_laws, complaint, differences, unexplained_turns
 from campaigns.simulation.processes import Fault, Machine, Process
 from campaigns.simulation.queue import Queue
+from campaigns.simulation.requests import Site
 from campaigns.simulation.sizes import small_sizes
 from issuance.database.connections import transaction
 from issuance.engine import quarantine, sandbox_clock
@@ -71,8 +72,9 @@ class World:
             self.brand_id, _ = brands.create(connection, name="world", timezone=history.timezone, sandbox=True)
         self.looking.start(self.brand_id, history.start)
         self.oracle = Oracle(history.timezone, history.start)
-        self.clients = Clients(self, history.seed)
-        self.mirror = Mirror(self.looking, self.brand_id, self.oracle, self.clients.names)
+        site = Site(self.brand_id, self.queue, self.oracle, self.looking, self.transaction, self.begin)
+        self.clients = Clients(site, history.seed)
+        self.mirror = Mirror(self.looking, self.brand_id, self.oracle, self.clients.names, self.clients.runs)
         clocks = SimpleNamespace(monotonic=time.monotonic, sleep=self._sleep)
         with (
             small_sizes(history.seed),
