@@ -1,6 +1,6 @@
 """`issuance schema`: the tables of schema.sql, made, upgraded, and compared."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.progress import Progress, TaskID
@@ -60,7 +60,9 @@ def status(as_json: JsonOption = False) -> None:
         return
     say(_where(found))
     if rows:
-        show_table("Pending", rows, ["migration", "release", "steps", "done", "seconds", "meaning"])
+        for row in rows:
+            row["likely"] = _likely(row["seconds"])
+        show_table("Pending", rows, ["migration", "release", "steps", "done", "likely", "meaning"])
 
 
 @app.command("diff")
@@ -121,7 +123,11 @@ def _where(found: Status) -> str:
     )
 
 
-def _row(pending: Pending) -> dict[str, object]:
+def _likely(seconds: int) -> str:
+    return f"{seconds} s" if seconds else "under a second"
+
+
+def _row(pending: Pending) -> dict[str, Any]:
     part = pending.part
     return {
         "migration": part.revision,

@@ -12,20 +12,23 @@ import pytest
 from issuance import __version__
 from issuance.database.revisions import MIGRATIONS
 from tests.database.cli import Cli, cli
-from tests.database.upgrades.conftest import HISTORY, connect
+from tests.database.upgrades.conftest import HISTORY, TICKETS, connect
 from tests.serving import REPO
 
 __all__ = ["cli"]
 
+STOPPED = "issuance: stopped. What was done stays done: run it again to go on\n"
+#: Rows of a batch.
+BATCH = 100
 #: `issuance schema upgrade` on the history of these tests, in batches that take their time.
-UPGRADE = """
+UPGRADE = f"""
 import sys, time
 from issuance.cli.main import main
 from issuance.database.schema import execution, upgrades, history
 from pathlib import Path
 known = history.History(Path(sys.argv.pop(1)))
 upgrades.History = lambda: known
-execution.FIRST_BATCH = execution.MOST_BATCH = execution.LEAST_BATCH = 100
+execution.FIRST_BATCH = execution.MOST_BATCH = execution.LEAST_BATCH = {BATCH}
 batch = execution.Execution._batch
 def slow(self, *arguments):
     print("batch", flush=True)
@@ -55,7 +58,9 @@ def test_a_database_of_0_1_0_from_the_command_line(
     assert cli("schema", "status").out == "The database has no tables yet. Run: issuance schema upgrade\n"
     with connect(url) as connection:
         connection.execute((MIGRATIONS / "base.sql").read_bytes())
-    assert cli("schema", "status").out.startswith("The database has the tables of 0.1.0. Stop all processes, then run")
+    found = cli("schema", "status").out
+    assert found.startswith("The database has the tables of 0.1.0. Stop all processes, then run")
+    assert "under a second" in found, "nobody is told that work takes 0 seconds"
     refused = cli("schema", "apply")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
     assert "Run: issuance schema upgrade" in refused.err
@@ -66,8 +71,10 @@ def test_a_database_of_0_1_0_from_the_command_line(
     assert cli("schema", "upgrade", "--before", "--after").code == 2
 
 
-def test_a_stopped_upgrade_says_that_it_goes_on(shop: str) -> None:
-    """Ctrl-C in the middle of a backfill: one line, exit 130; the next one does the rest."""
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
+def test_an_upgrade_that_was_stopped_goes_on(by: signal.Signals, shop: str) -> None:
+    """In the middle of a backfill, by Ctrl-C (one line, exit 130) or by kill -9: the next one does the rest, and no
+    batch twice."""
     command = [sys.executable, "-c", UPGRADE, str(HISTORY), "schema", "upgrade"]
     environment = {**os.environ, "DATABASE_URL": shop}
     upgrading = subprocess.Popen(
@@ -76,13 +83,15 @@ def test_a_stopped_upgrade_says_that_it_goes_on(shop: str) -> None:
     assert upgrading.stdout is not None
     for _ in range(5):
         assert upgrading.stdout.readline() == "batch\n"
-    upgrading.send_signal(signal.SIGINT)
+    upgrading.send_signal(by)
     _, said = upgrading.communicate(timeout=60)
-    assert (upgrading.returncode, said) == (130, "issuance: stopped. What was done stays done: run it again to go on\n")
+    ended = {signal.SIGINT: (130, STOPPED), signal.SIGKILL: (-signal.SIGKILL, "")}
+    assert (upgrading.returncode, said) == ended[by]
     with connect(shop) as connection:
         begun = connection.execute("SELECT rows FROM schema_steps WHERE done_at IS NULL").fetchone()
     assert begun is not None
-    assert 0 < begun[0] < 20_000
+    assert 0 < begun[0] < TICKETS
     again = subprocess.run(command, cwd=REPO, env=environment, text=True, capture_output=True, check=False)
     assert again.returncode == 0
+    assert again.stdout.count("batch\n") == (TICKETS - begun[0]) // BATCH + 1, "after all of them it looks for more"
     assert again.stdout.endswith("before_0003, after_0003 done. The database has the newest schema.\n")
