@@ -79,14 +79,14 @@ def triples(seed: int, count: int) -> Iterator[Triple]:
         anchor = date(year, month, chance.randint(28, last) if chance.random() < 0.5 else chance.randint(1, last))
         before = chance.choice((0, 0, 1, 27, 28, 29, 30, 31, chance.randint(1, 400)))
         frequency = BillingFrequency.parse(chance.choice(MONTHLY))
-        n = chance.randint(0, 12) if chance.random() < 0.5 else chance.randint(0, 600 // frequency.months)
+        n = chance.randint(0, 12) if chance.random() < 0.5 else chance.randint(0, 600 // frequency.interval.months)
         yield Triple(anchor - timedelta(days=before), anchor, frequency, n)
 
 
 def check_triples(connection: psycopg.Connection, asked: Sequence[Triple], report: Report) -> None:
     """boundary(n), and that the calendar has it as its nth date and finds the next one after it."""
     steps = [triple.n if triple.starts_on == triple.anchor else triple.n - 1 for triple in asked]
-    months = [step * triple.frequency.months for step, triple in zip(steps, asked, strict=True)]
+    months = [step * triple.frequency.interval.months for step, triple in zip(steps, asked, strict=True)]
     rows = connection.execute(_MONTHS_LATER, ([triple.anchor for triple in asked], months)).fetchall()
     for triple, step, moved, (postgres,) in zip(asked, steps, months, rows, strict=True):
         report.triples += 1
@@ -95,7 +95,7 @@ def check_triples(connection: psycopg.Connection, asked: Sequence[Triple], repor
         scratch = date(*oracle.later(anchor.year, anchor.month, anchor.day, moved))
         calendar = Calendar(ZoneInfo("UTC"), starts_on, anchor, frequency.interval)
         here, following = itertools.islice(calendar.boundaries(None), n, n + 2)
-        after = date(*oracle.later(anchor.year, anchor.month, anchor.day, moved + frequency.months))
+        after = date(*oracle.later(anchor.year, anchor.month, anchor.day, moved + frequency.interval.months))
         said = (add_months(anchor, moved), here, following)
         if scratch != postgres or said != (postgres, expected, after):
             report.wrong.append(f"{triple}: {said}, PostgreSQL {postgres}, from scratch {scratch} then {after}")

@@ -14,8 +14,8 @@ _STATES = tuple(ChargeState)
 
 
 class Counting:
-    """The charges that a forecast counts on: one for each billing period from the day of `made_at` on of which no
-    charge is told, on its first day. `known`: every fact, also those ahead."""
+    """The charges that a forecast counts on: one for each billing period from the day of `made_at` on that no
+    charge was told of, on its first day. `known`: every fact, also those ahead."""
 
     def __init__(self, made_at: datetime, known: Sequence[Fact]) -> None:
         self._made_at = made_at

@@ -83,7 +83,7 @@ def by_occurrence(
 
 
 class _Kind(NamedTuple):
-    """All about a guest that an occurrence's outcome depends on. Guests of one kind are decided once."""
+    """Everything about a guest that an occurrence's outcome depends on. Guests of one kind are decided once."""
 
     lead_booker: bool
     stayed: bool

@@ -44,16 +44,6 @@ class BillingFrequency:
         number, unit = int(match[1]), match[2]
         return cls(text, Interval(0, number) if unit == "W" else Interval(number * (12 if unit == "Y" else 1), 0))
 
-    @property
-    def months(self) -> int:
-        """Months; 0 if it is in weeks."""
-        return self.interval.months
-
-    @property
-    def weeks(self) -> int:
-        """Weeks; 0 if it is in months or years."""
-        return self.interval.weeks
-
 
 class IssuingFrequency(StrEnum):
     """How often a credit rule issues. BILLING_CYCLE is the membership's own; ONCE (P0D) has no next occurrence."""

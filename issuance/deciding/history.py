@@ -19,7 +19,6 @@ from issuance.deciding.facts import (
     MembershipFacts,
     Rule,
     StartMoved,
-    Status,
     StatusChanged,
     TypeChanged,
 )
@@ -30,7 +29,7 @@ from issuance.deciding.types import Types
 
 
 class Ahead(NamedTuple):
-    """How a history gets ahead of what is known: it counts on charges from `made_at` on, when the forecast is made, and
+    """How far a history is ahead of what is known. It counts on charges from `made_at` on, when the forecast is made;
     all that was owed by `decided_at` is out."""
 
     made_at: datetime
@@ -121,11 +120,6 @@ class History:
         return next((fact.moment.at for fact in self.facts.told if fact.moment.at > self.now), None)
 
     @property
-    def billing_anchor(self) -> date:
-        """The anchor as last moved."""
-        return self.calendar.anchor_now
-
-    @property
     def billing_frequency(self) -> BillingFrequency:
         """How often the membership is billed now."""
         told = (move.billing_frequency for move in reversed(self.moves) if move.billing_frequency is not None)
@@ -136,11 +130,6 @@ class History:
         """Whether the calendar is another than that of the sign-up."""
         moved_start = (self.starts_on, self.first_anchor) != (self.facts.starts_on, self.facts.billing_anchor)
         return bool(self.moves) or moved_start
-
-    @property
-    def ends_on(self) -> date | None:
-        """The end that was announced, or that has come on an announced date."""
-        return self.standing.ends_on
 
     @property
     def member_is_archived(self) -> bool:
@@ -163,10 +152,6 @@ class History:
         """When what starts on a date began: at its midnight; on the day of joining, at the sign-up."""
         joined = day_of(self.signed_up_at, self.facts.zone)
         return max(self.start_of(day), self.signed_up_at) if day == joined else self.start_of(day)
-
-    def status_at(self, instant: datetime) -> Status:
-        """The status at an instant up to `now`."""
-        return self.standing.at(instant)
 
     def pays_for_nothing(self, charge: Charge, rules: Iterable[Rule]) -> bool:
         """Whether a charge covers no billing date and no period of any rule: somebody pays, and gets nothing."""

@@ -64,7 +64,7 @@ def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> It
 
 def _refusal(history: History, rule: Rule, version: RuleVersion, include_upcoming: bool) -> Reason | None:
     """Why nobody on the order gets anything."""
-    status = history.status_at(history.now)
+    status = history.standing.at(history.now)
     if rule.deleted_at is not None:
         return Reason.RULE_DELETED
     if version.membership_type_id != history.types.now:

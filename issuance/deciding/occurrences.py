@@ -92,7 +92,7 @@ def _undisturbed(
 
     def released_at(version: RuleVersion) -> datetime:
         if day == history.starts_on:
-            return history.signed_up_at  # whatever held its credit since
+            return history.signed_up_at  # whatever has held its credit back since
         return releases.on(day, version.frequency.interval).first or _latest_release(history, rule, day)
 
     version = version_in_force(rule, scheduled_at, released_at)

@@ -42,7 +42,7 @@ class Reason(StrEnum):
 
     @property
     def outcome(self) -> Outcome:
-        """Which of issued, held, skipped or failed this reason belongs to."""
+        """Which outcome this reason belongs to."""
         return _OUTCOMES.get(self, Outcome.SKIPPED)
 
 

@@ -82,7 +82,7 @@ def recognised(membership_id: UUID, lists: Iterable[Listing]) -> list[list[Recog
 
 
 class _Search:
-    """Who the entries of a list are, as far as one step after the other finds it."""
+    """Finds out who the entries of a list are, one step after the other."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = entries

@@ -45,7 +45,7 @@ def release(history: History, day: date, every: Interval | None = None) -> Relea
     is_signup = day == history.starts_on
     payments = _Payments(history, day, every)
     earliest = history.signed_up_at if is_signup else max(start, history.signed_up_at)
-    status_at_start = history.status_at(start)
+    status_at_start = history.standing.at(start)
     if status_at_start is Status.PAUSED or status_at_start in ENDED:
         paid_at = payments.first_while_active(start)
         if paid_at is None:
@@ -117,7 +117,7 @@ class _Payments:
         history = self._history
         end = history.start_of(history.calendar.next_boundary(self._every, self._day))
         paid = (fact.moment.at for fact in _told(self._charges) if self._pays(fact, fact.moment.at))
-        while_active = (at for at in paid if start < at < end and history.status_at(at) is Status.ACTIVE)
+        while_active = (at for at in paid if start < at < end and history.standing.at(at) is Status.ACTIVE)
         return min(while_active, default=None)
 
     def _pays(self, fact: ChargeTold, instant: datetime) -> bool:

@@ -18,12 +18,9 @@ from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.standing import ENDED
 from issuance.deciding.validities import Validities, limits_of
 
-#: One settling of a membership issues no more credits than these. A membership that is owed more stays due, and the
-#: next settling goes on.
-MOST_CREDITS = 5_000
 #: A membership that has so many is given no more: each settling would look through all of them (docs/decisions).
 MOST_EVER = 50_000
-#: It lists no more decisions that give nothing than these, for events.
+#: The decisions that give nothing are listed for events: at most so many of one settling.
 MOST_SKIPPED = 1000
 
 
@@ -75,8 +72,8 @@ class Settlement:
 
     now: datetime
     status: Status
-    #: When the membership next has to be looked at, if nothing new becomes known; None: never. `now`: at once, it
-    #: is owed more than `most_credits`.
+    #: When the membership next has to be looked at, if nothing new becomes known; None: never. `now`: at once, because
+    #: it is owed more.
     due_at: datetime | None = None
     issue: list[NewCredit] = field(default_factory=list)
     change: list[Change] = field(default_factory=list)
@@ -87,11 +84,9 @@ class Settlement:
     waiting: set[CreditKey] = field(default_factory=set)
 
 
-def settle(
-    history: History, rules: Sequence[Rule], settled_at: datetime | None, *, most_credits: int = MOST_CREDITS
-) -> Settlement:
+def settle(history: History, rules: Sequence[Rule], settled_at: datetime | None, *, most_credits: int) -> Settlement:
     """Settle a membership at the history's `now`. `settled_at` is when it last was: counts name only what is new
-    since. Raises CreditLimit."""
+    since. It issues at most `most_credits`; a membership that is owed more stays due. Raises CreditLimit."""
     now = history.now
     settlement = Settlement(now=now, status=status_of(history))
     out: list[Decision] = []
@@ -137,7 +132,7 @@ def new_credit(decision: Decision, issued_at: datetime) -> NewCredit:
 
 def status_of(history: History) -> Status:
     """The status at `now` as people read it: `billing` while a charge is in progress."""
-    status = history.status_at(history.now)
+    status = history.standing.at(history.now)
     if status is Status.ACTIVE and any(charge.state is ChargeState.INITIATED for charge in history.charges):
         return Status.BILLING
     return status
@@ -227,7 +222,7 @@ def next_due(history: History, settlement: Settlement) -> datetime | None:
         for credit in (becomes.get(before.key, before) for before in history.credits)
         if credit.is_held_at(now)
     ]
-    if history.status_at(now) not in ENDED:
+    if history.standing.at(now) not in ENDED:
         instants.append(_next_occurrence(history))
     return min((instant for instant in instants if instant is not None and instant > now), default=None)
 

@@ -18,7 +18,7 @@ from issuance.deciding.facts import NO_PERIOD, NO_RULE, Credit, CreditKey, Held,
 from issuance.deciding.history import History
 from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, Named, named_by, read_facts
 from issuance.engine.rows import id_array
-from issuance.engine.schedules import State
+from issuance.engine.states import State
 
 #: The columns of a credit that its key does not hold, by the names of `Credit`.
 _OF_CREDIT = [column.name for column in fields(Credit) if column.name != "key"]
@@ -65,12 +65,6 @@ _NUMBERS = text("""
     SELECT membership_id, count(*) AS number FROM credits
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) GROUP BY membership_id
 """)
-_HAS_MORE = text("""
-    SELECT EXISTS (SELECT FROM credits WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
-                   OFFSET :most)
-""")
-
-
 _HELD = text("""
     SELECT membership_id, credit_rule_id, guest_id, period_start, reissue, held_at, state, manual FROM held_credits
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
@@ -133,12 +127,6 @@ class Membership:
         return History(self.facts, self.credits, now)
 
 
-def has_more(connection: Connection, brand_id: UUID, ids: Iterable[object], most: int) -> bool:
-    """Whether memberships have more than `most` credits between them."""
-    which = {"brand_id": brand_id, "ids": id_array(ids), "most": most}
-    return bool(connection.scalar(_HAS_MORE, which))
-
-
 def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: int, most_credits: int) -> int:
     """How many of the first memberships may be loaded together: at most `most`, with at most `most_credits` credits
     between them; one always may."""
@@ -194,7 +182,7 @@ def load(
 def _add_held(
     connection: Connection, brand_id: UUID, loaded: dict[UUID, "Membership"], has_held: Collection[UUID]
 ) -> None:
-    """Add what a guard held back to the facts of those of whom it did."""
+    """Add what a guard held back to the facts. `has_held`: the memberships of which it held something."""
     found: dict[UUID, list[Held]] = {}
     for row in connection.execute(_HELD, {"brand_id": brand_id, "ids": id_array(has_held)}):
         place = loaded[row.membership_id].places[row.guest_id]
@@ -232,7 +220,7 @@ class _Archiving(NamedTuple):
 def _archivings(
     connection: Connection, brand_id: UUID, rows: Collection[Row[Any]], named: dict[UUID, Named]
 ) -> dict[UUID | str, _Archiving]:
-    """Of all that these memberships and their lists of guests name who are or were archived; by their own ids and by
+    """The archivings of everybody whom these memberships and their lists of guests name, by the members' own ids and by
     the brand's."""
     names = {
         who.external_user_id

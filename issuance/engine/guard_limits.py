@@ -15,7 +15,7 @@ from issuance.deciding.calendar import day_of, midnight
 from issuance.deciding.frequency import BillingFrequency, IssuingFrequency
 from issuance.tenancy import clock as clocks
 
-#: The days of which the busiest counts, at least; of a rule that comes round more seldom these more than its period.
+#: The busiest of so many days counts; for a rule with a longer period, of that period and so many days more.
 _DAYS, _MORE = 35, 5
 #: How far back portions are counted when a guard is set: longer than the longest period that there is.
 _YEARS_BACK = 3
@@ -149,7 +149,7 @@ def _of_busiest_day(connection: Connection, which: dict[str, Any], times: Decima
 
 
 def _days(version: Row[Any]) -> int:
-    """The days back of which the busiest counts, for one version's frequency."""
+    """Of how many days back the busiest counts, by one version's frequency."""
     interval = IssuingFrequency(version.issuing_frequency).interval
     intervals = [interval] if interval is not None else []
     intervals += [BillingFrequency.parse(billed).interval for billed in version.billed or ()]

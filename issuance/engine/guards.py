@@ -67,8 +67,8 @@ class Guard:
         self._own: list[UUID] = []
 
     def hold_back(self, settled: Sequence[Settled]) -> list[Settled]:
-        """The same, but that what would be one more is held (its outcomes then have no fingerprint yet). Waits for the
-        transactions that are near the limit of the same rules."""
+        """The memberships without the credits that would be too many: these are held, and their outcomes have no
+        fingerprint yet. Waits for the transactions that are near the limit of the same rules."""
         if not self._rules.guarded:
             return list(settled)
         wanted = self._wanted(settled)
@@ -118,7 +118,7 @@ class Guard:
     def _within(
         self, one: Settled, left: dict[Portion, int], variants: dict[tuple[int, frozenset[CreditKey]], Outcome]
     ) -> Settled:
-        """A membership with as much of its outcome as is left."""
+        """A membership with as many of its credits as are left; the others are held."""
         outcome = one.outcome
         held: set[CreditKey] = set()
         for key in sorted(outcome.issued):

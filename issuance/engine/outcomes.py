@@ -96,7 +96,7 @@ class Outcome:
             self.issue(new)
 
     def hold(self, keys: Set[CreditKey]) -> "Outcome":
-        """The same, but that a guard holds back some of the new credits."""
+        """The outcome with some of its new credits held back by a guard."""
         held = {Held(key, self.credits[key].issued_at, HeldState.WAITING, self.credits[key].manual) for key in keys}
         counts = self.counts + Counter({Reason.AWAITING_APPROVAL: len(keys)})
         counts[Reason.ISSUED] -= len(keys)
@@ -111,7 +111,7 @@ class Outcome:
         )
 
     def held_after(self, before: Iterable[Held]) -> tuple[Held, ...]:
-        """What is held of the membership after it. `before`: what was."""
+        """What is held of the membership after the settling. `before`: what was held before it."""
         return tuple(sorted(self.held | {held for held in before if held.key not in self.lapsed}))
 
     def issue(self, new: NewCredit) -> None:
@@ -124,7 +124,7 @@ class Outcome:
 
 
 def is_expiry(change: Change) -> bool:
-    """Whether a credit of a period that was open expires, and nothing else becomes of it."""
+    """Whether an open credit of a rule expires, and changes in nothing else."""
     before, after = change.before, change.after
     return (
         before.is_open
@@ -153,7 +153,7 @@ def outcome_of(membership: Membership, rules: Sequence[Rule], clock: BrandClock)
         settled_at = instant
         outcome.listed = Listed(
             settlement.status.value,
-            history.ends_on,
+            history.standing.ends_on,
             history.types.now,
             history.starts_on,
             history.first_anchor,
@@ -178,7 +178,7 @@ def outcome_of(membership: Membership, rules: Sequence[Rule], clock: BrandClock)
 
 
 def _look_after_held(membership: Membership, outcome: Outcome, rules: Sequence[Rule], settlement: Settlement) -> None:
-    """What a person approved goes out, as it is decided now; what is not owed any more is not held any more."""
+    """Let out what a person approved, as it is decided now. Hold no longer what is not owed any more."""
     for held in membership.facts.held:
         if held.state is HeldState.REFUSED:
             continue

@@ -25,7 +25,8 @@ from issuance.engine.groups import Group, grouped
 from issuance.engine.guards import Guard
 from issuance.engine.outcomes import Outcome, Settled, outcome_of, settled_itself
 from issuance.engine.rules import RuleBook
-from issuance.engine.schedules import State, Waiting
+from issuance.engine.schedules import Waiting
+from issuance.engine.states import State, move_on
 from issuance.engine.writer import write
 from issuance.log import logger
 from issuance.tenancy import clock as clocks
@@ -239,12 +240,12 @@ class Settling:
             state = State(outcome.due_at, outcome.now, outcome.fingerprint)
             for one in some:
                 states.setdefault((one.shared_by, state), []).append(one.membership_id)
-        schedules.move_on(self._connection, self._brand_id, states, may_share=may_share)
+        move_on(self._connection, self._brand_id, states, may_share=may_share)
         self._log(done)
         return raced
 
     def _hold_back(self, settled: Sequence[Settled]) -> Sequence[Settled]:
-        """The same, but for what a guard holds: those that are held have a fingerprint of that."""
+        """The memberships without the credits that a guard holds back. Their fingerprints say what is held."""
         if not self._rules.guarded:
             return settled
         within = self._guard.hold_back(settled)

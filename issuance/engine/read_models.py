@@ -1,5 +1,4 @@
-"""What lists show, kept beside the facts: the guests of an order, its charges,
-its status, type and dates, as they are now."""
+"""What lists show, kept beside the facts: the guests of an order, its charges, status, type and dates, as they are."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -52,7 +51,7 @@ _CHARGES = text("""
 
 
 def write_guests(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
-    """Bring guests up to date, of orders that have news and whose party has ever changed."""
+    """Bring the guests up to date of orders that have news and whose party has changed at some time."""
     rows = [
         row
         for one in settled

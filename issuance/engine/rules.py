@@ -68,7 +68,7 @@ class RuleBook:
 
     def edited(self, credit_rule_id: UUID, now: datetime, says: Mapping[str, Any]) -> Rule:
         """A rule as it would be if it were saved now: with one version more, deleted, or new. `says`: what the version
-        says, by the names of its columns; a deletion that it is `deleted`."""
+        says, by the names of its columns; of a deletion, that it is `deleted`."""
         asked = {"brand_id": self._brand_id, "credit_rule_id": credit_rule_id, "coupon_id": says.get("coupon_id")}
         types = list(self._connection.scalars(_TYPES_OF_RULE, asked))
         known = (

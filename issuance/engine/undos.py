@@ -97,7 +97,7 @@ def _start(connection: Connection, brand_id: UUID, reason: str, **what: object) 
 
 
 def undo(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> tuple[Counter[Reason], list[str]]:
-    """Take back what an undo means within a range of membership ids. Counts by reason, and the ids of the credits that
+    """Take back what an undo covers within a range of membership ids. Counts by reason, and the ids of the credits that
     are redeemed. One that was undone before counts only what is taken back now."""
     clock = clocks.read(connection, run.brand_id, hold=True)
     schedules.hold(connection, run.brand_id, first_id, last_id)

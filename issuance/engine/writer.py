@@ -253,7 +253,7 @@ def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) 
 
 
 def _became(credit_id: UUID, before: Credit | None, after: Credit, now: datetime | None = None) -> Iterator[Happened]:
-    """What became of a credit, of a new one if there is none before; `now` is when it was restored."""
+    """What became of a credit. `before`: None of a new one; `now`: when it was restored."""
     if before is None:
         yield Happened(after.issued_at, "credit.issued", credit_id)
     if after.revoked_at is not None and (before is None or before.revoked_at is None):

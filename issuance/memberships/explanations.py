@@ -14,7 +14,7 @@ from issuance.deciding.facts import Credit, RuleVersion
 from issuance.deciding.history import History
 from issuance.deciding.occurrences import Occurrence
 from issuance.deciding.reasons import Outcome, Reason
-from issuance.engine.facts import Membership, has_more, load
+from issuance.engine.facts import Membership, load
 from issuance.engine.rules import RuleBook
 from issuance.errors import Invalid, NotFound
 from issuance.tenancy import clock as clocks
@@ -24,7 +24,9 @@ _GUESTS = text("""
       FROM guests g LEFT JOIN members m USING (brand_id, member_id)
      WHERE g.brand_id = :brand_id AND g.membership_id = :id
 """)
-
+_HAS_MORE = text("""
+    SELECT EXISTS (SELECT FROM credits WHERE brand_id = :brand_id AND membership_id = :id OFFSET :most)
+""")
 
 #: An explanation has so many rows at most, of so many occurrences, and its dates lie within so many years; of charges
 #: it names so many each time. Whoever wants more asks for less at a time.
@@ -65,7 +67,8 @@ def explain(
     the sign-up to today), those of deleted rules too. With `per_page` one page of them; then it is bounded what may be
     asked for. Raises NotFound for an unknown membership, TooMuchToExplain."""
     clock = clocks.read(connection, brand_id)
-    if per_page is not None and has_more(connection, brand_id, [membership_id], MOST_ROWS):
+    which = {"brand_id": brand_id, "id": membership_id}
+    if per_page is not None and connection.scalar(_HAS_MORE, {**which, "most": MOST_ROWS}):
         raise TooMuchToExplain(f"The membership has more than {MOST_ROWS} credits, too many to explain at once.")
     loaded = load(connection, brand_id, clock.zone, [membership_id])
     if not loaded:
@@ -74,7 +77,7 @@ def explain(
     history = member.history(clock.now)
     rules = RuleBook(connection, brand_id, clock.zone).of(member.facts.types)
     until = last or max(history.today, history.starts_on)
-    names = {row.guest_id: row for row in connection.execute(_GUESTS, {"brand_id": brand_id, "id": membership_id})}
+    names = {row.guest_id: row for row in connection.execute(_GUESTS, which)}
     if per_page is not None and last is not None and last > add_months(first or history.starts_on, 12 * MOST_YEARS):
         raise TooMuchToExplain(f"The dates may lie at most {MOST_YEARS} years apart.", fields={"to": "too late"})
     made = {rule.credit_rule_id: rule.versions for rule in rules}
@@ -111,7 +114,7 @@ def _facts(member: Membership, history: History, occurrence: Occurrence) -> dict
     nearest = min(history.charges, key=lambda charge: abs(charge.period_start - occurrence.day), default=None)
     unsettled = {one.number for one in history.standing.outstanding if not one.is_settled_by(history.now)}
     return {
-        "status_at_start": history.status_at(history.start_of(occurrence.day)).value,
+        "status_at_start": history.standing.at(history.start_of(occurrence.day)).value,
         "starts_at": _instant(history.start_of(occurrence.day)),
         "scheduled_at": _instant(occurrence.scheduled_at),
         "released_at": None if occurrence.release.first is None else _instant(occurrence.release.first),

@@ -98,7 +98,7 @@ def _shaped(
         member = loaded[row["id"]]
         history = member.history(present.now)
         row["membership_type"] = {"id": row["membership_type_id"], "name": row.pop("membership_type_name")}
-        row["billing_anchor"] = history.billing_anchor
+        row["billing_anchor"] = history.calendar.anchor_now
         row["period"] = None if Standing(row["status"]) in ENDED else _period(history)
         row["charges"] = _charges(member, history)
         row["guests_total"], row["guests"] = parties.get(row["id"], none)

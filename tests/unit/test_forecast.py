@@ -64,7 +64,7 @@ def _charge(life: Life, instant: datetime, now: datetime, charged: set[date]) ->
     over = midnight(calendar.next_boundary(None, start), life.zone) <= history.signed_up_at
     if over or any(charge.covers.pays_for(None, start) for charge in charges_of(known, calendar)):
         return
-    status = history.status_at(instant)
+    status = history.standing.at(instant)
     if status is not Status.PAUSED and status not in ENDED:
         charged.add(start)
         life.charge(instant, "initiated", f"on {start}", start.isoformat())

@@ -44,8 +44,8 @@ def test_a_membership_is_billed_by_weeks_months_or_years(unit: str, most: int) -
     for number in range(1, most + 1):
         frequency = BillingFrequency.parse(f"P{number}{unit}")
         months = {"W": 0, "M": number, "Y": number * 12}[unit]
-        assert (frequency.text, frequency.months) == (f"P{number}{unit}", months)
-        assert frequency.weeks == (number if unit == "W" else 0)
+        assert (frequency.text, frequency.interval.months) == (f"P{number}{unit}", months)
+        assert frequency.interval.weeks == (number if unit == "W" else 0)
     for number in (0, most + 1, 99):
         with pytest.raises(ValueError, match="must be"):
             BillingFrequency.parse(f"P{number}{unit}")

@@ -14,7 +14,7 @@ S = Status
 def stands(life: Life, *days: str) -> list[Status]:
     """The status at each of these instants, known what is known in the end."""
     history = life.history(at("2039-01-01"))
-    return [history.status_at(at(day)) for day in days]
+    return [history.standing.at(at(day)) for day in days]
 
 
 def test_upcoming_lasts_until_the_first_charge_is_initiated() -> None:

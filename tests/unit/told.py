@@ -38,4 +38,4 @@ def held(life: Life, now: str) -> list[Credit]:
 
 
 def stands(life: Life, now: str) -> Status:
-    return life.history(at(now)).status_at(at(now))
+    return life.history(at(now)).standing.at(at(now))
