@@ -18,6 +18,8 @@ from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.standing import ENDED
 from issuance.deciding.validities import Validities, limits_of
 
+#: One settling of a membership issues no more credits than these. The next one goes on.
+MOST_CREDITS = 5_000
 #: A membership that has so many is given no more: each settling would look through all of them (docs/decisions).
 MOST_EVER = 50_000
 #: The decisions that give nothing are listed for events: at most so many of one settling.
@@ -84,7 +86,9 @@ class Settlement:
     waiting: set[CreditKey] = field(default_factory=set)
 
 
-def settle(history: History, rules: Sequence[Rule], settled_at: datetime | None, *, most_credits: int) -> Settlement:
+def settle(
+    history: History, rules: Sequence[Rule], settled_at: datetime | None, *, most_credits: int = MOST_CREDITS
+) -> Settlement:
     """Settle a membership at the history's `now`. `settled_at` is when it last was: counts name only what is new
     since. It issues at most `most_credits`; a membership that is owed more stays due. Raises CreditLimit."""
     now = history.now

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from issuance.deciding.settlement import MOST_CREDITS
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -24,7 +26,7 @@ class Limits:
     #: Instants a settling decides at while a clock is being moved; a membership with more ahead stays due.
     instants: int = 6
     #: Credits that one settling of a membership issues; who is owed more stays due.
-    credits: int = 5_000
+    credits: int = MOST_CREDITS
     #: Credits that one transaction of a sweep issues, whoever to; who is left stays due.
     issued: int = 100_000
     #: Credits that are issued to a group at once, which costs little; a group that is owed more is settled one by one.

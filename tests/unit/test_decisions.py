@@ -128,6 +128,8 @@ def test_a_once_rule_rides_on_the_sign_up_or_on_the_first_paid_period() -> None:
     [
         ({"roll_over": True}, None),
         ({"roll_over": True, "validity": "P60D"}, "2030-04-29"),
+        ({"roll_over": True, "roll_over_limit": 1}, "2030-04-28"),
+        ({"roll_over": True, "roll_over_limit": 2, "validity": "P10D"}, "2030-03-10"),
         ({"roll_over": False}, "2030-03-28"),
         ({"roll_over": False, "validity": "P10D"}, "2030-03-10"),
         ({"roll_over": False, "frequency": IssuingFrequency.QUARTER}, "2030-03-28"),
@@ -135,7 +137,8 @@ def test_a_once_rule_rides_on_the_sign_up_or_on_the_first_paid_period() -> None:
     ],
 )
 def test_expiry_is_the_earliest_limit(says: dict[str, Any], expires_at: str | None) -> None:
-    """Validity after valid_from; without roll-over the first billing start after it and the end of the period."""
+    """Validity after valid_from; without roll-over the first billing start after it and the end of the period; with a
+    limit to it the end of the last period that it rolls over into."""
     life = Life(rules=[rule(version(issue_on_signup=False, **says))], billing_anchor=at("2030-02-28").date())
     life.charge(at("2030-02-28"), "succeeded", "c1", "2030-02-28")
     (decision,) = issued(life, "2030-02-28")

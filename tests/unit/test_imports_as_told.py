@@ -16,7 +16,7 @@ def test_an_extended_trial_moves_the_start() -> None:
     assert given(life, "2030-01-01") == ["2030-01-15"]
     (credit,) = held(life, "2030-01-01")
     assert credit.valid_from == at("2030-01-15")
-    assert life.history(at("2030-01-01")).billing_anchor == date(2030, 1, 15)
+    assert life.history(at("2030-01-01")).calendar.anchor_now == date(2030, 1, 15)
 
 
 def test_a_start_that_has_come_is_not_moved() -> None:

@@ -178,7 +178,7 @@ def test_an_announced_end_stays_through_trouble_and_pauses(between: str) -> None
         life.charge(at("2030-03-01"), "failed", "c", "2030-03-01")
         life.charge(at("2030-03-05"), "succeeded", "c", "2030-03-01")
     assert (stands(life, "2030-04-14"), stands(life, "2030-04-15")) == (Status.ACTIVE, Status.CANCELLED)
-    assert life.history(at("2030-03-10")).ends_on == date(2030, 4, 15)
+    assert life.history(at("2030-03-10")).standing.ends_on == date(2030, 4, 15)
 
 
 def test_a_plain_active_lifts_the_end_of_an_active_membership() -> None:
@@ -187,7 +187,7 @@ def test_a_plain_active_lifts_the_end_of_an_active_membership() -> None:
     life.status(at("2030-02-05"), "cancelled", "2030-04-15")
     life.status(at("2030-02-10"), "active")
     assert stands(life, "2030-05-01") is Status.ACTIVE
-    assert life.history(at("2030-05-01")).ends_on is None
+    assert life.history(at("2030-05-01")).standing.ends_on is None
 
 
 def test_any_status_may_announce_an_end_and_null_takes_it_back() -> None:

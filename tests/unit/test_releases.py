@@ -13,11 +13,13 @@ LATER = at("2030-12-01")
 
 
 def test_a_later_occurrence_waits_for_its_charge() -> None:
-    """No charge, no release; and one that is initiated releases, days before the bank confirms it."""
+    """No charge, no release; and one that is initiated releases, days before the bank confirms it. The next occurrence
+    waits for its own."""
     life = Life()
     assert release(life.history(at("2030-03-01")), FEB) == Release(None, Reason.CHARGE_UNPAID)
     life.charge(at("2030-03-02T10:00"), "initiated", "c1", "2030-02-28")
     assert release(life.history(at("2030-03-03")), FEB) == Release(at("2030-03-02T10:00"), None)
+    assert release(life.history(at("2030-04-01")), MAR) == Release(None, Reason.CHARGE_UNPAID)
 
 
 def test_a_charge_taken_early_releases_at_the_start_of_the_period() -> None:

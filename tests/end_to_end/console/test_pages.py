@@ -49,7 +49,7 @@ def test_each_role_sees_its_pages_and_sends_its_forms(role: str, brand: NewBrand
 def test_a_type_that_is_not_there_is_no_mistake_of_the_page(typed: str, brand: NewBrand, admin: Browser) -> None:
     """Whatever the address says: what is no id filters nothing, and an id of nothing finds nothing."""
     for form in ("", "csv"):
-        admin.get(f"/console/{brand.brand_id}/memberships", type=typed, **{"as": form})
+        admin.get(f"/console/{brand.brand_id}/memberships?type={typed}&as={form}")
 
 
 def test_a_first_day_is_led_by_the_pages_alone(brand: NewBrand, admin: Browser, server: Server) -> None:
