@@ -80,6 +80,18 @@ class MemberArchived(Conflict):
     code = "member_archived"
 
 
+class MemberNotArchived(Conflict):
+    """Only a member who was removed can be erased."""
+
+    code = "member_not_archived"
+
+
+class MemberErased(Conflict):
+    """This person was erased, and stays so until somebody lifts it: issuance members lift"""
+
+    code = "member_erased"
+
+
 class InvalidTransition(Conflict):
     """A redemption can not move from its status to that one."""
 

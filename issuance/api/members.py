@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel
 from sqlalchemy import Connection
 
 from issuance import hints
-from issuance.api.callers import Reader, TokenMaker, Writer
+from issuance.api.callers import Administrator, Reader, TokenMaker, Writer
 from issuance.api.camel import CamelModel, MemberId
 from issuance.api.idempotency import Secret
 from issuance.api.problems import documented
@@ -17,7 +17,7 @@ from issuance.api.wallets import Wallet
 from issuance.fields import Identifier
 from issuance.members import members, redemptions, wallets
 from issuance.members.members import MemberBody, MemberProfile
-from issuance.memberships import archiving
+from issuance.memberships import archiving, exporting, forgetting
 from issuance.tenancy import tokens
 
 router = APIRouter(prefix="/v1", tags=["members"], route_class=KeyedRoute, responses=documented(401, 403, 422))
@@ -58,6 +58,15 @@ class RemovedMember(CamelModel):
     balance_retained: bool
 
 
+class ErasedMember(CamelModel):
+    external_user_id: str = Field(description="The random id in whose place the archived member can be read")
+    erased_at: datetime
+
+
+class MemberExport(RootModel[dict[str, Any]]):
+    """All that is held about a member, by what it is: `member`, `wallet`, `memberships`, `credits`, `facts` …"""
+
+
 class ExchangeBody(MemberProfile):
     """The member, who is created if necessary. The fields of the profile that are given are set."""
 
@@ -69,9 +78,43 @@ class TokenGrant(CamelModel):
     expires_at: datetime
 
 
-@router.put("/members/{externalUserID:path}", operation_id="setMember", response_model=Member)
+# Before the member itself, whose id may contain slashes.
+@router.post(
+    "/members/{externalUserID:path}/erase",
+    operation_id="eraseMember",
+    response_model=ErasedMember,
+    responses=documented(404, 409),
+)
+def erase_member(caller: Administrator, external_user_id: MemberId) -> Any:
+    """Forget a removed member: names, e-mail, attributes and the id are gone from all that is kept; a random id stands
+    in their place. What names them later is taken with it, until `issuance members lift`."""
+    with caller.transaction() as connection:
+        erasure = forgetting.erase(connection, caller.brand_id, external_user_id)
+    hints.settle(caller.broker, caller.brand_id, erasure.membership_ids)
+    return {"external_user_id": erasure.external_user_id, "erased_at": erasure.erased_at}
+
+
+@router.get(
+    "/members/{externalUserID:path}/export",
+    operation_id="exportMember",
+    response_model=MemberExport,
+    responses=documented(404),
+)
+def export_member(caller: Administrator, external_user_id: MemberId) -> Any:
+    """All that is held about a member, as one JSON document in snake_case, without other people's personal data."""
+    with caller.transaction() as connection:
+        return exporting.export(connection, caller.brand_id, external_user_id)
+
+
+@router.put(
+    "/members/{externalUserID:path}",
+    operation_id="setMember",
+    response_model=Member,
+    responses=documented(409),
+)
 def set_member(caller: Writer, external_user_id: MemberId, body: MemberBody) -> Any:
-    """Create or change a member; a removed one comes back. Fields that the body does not have stay as they are."""
+    """Create or change a member; a removed one comes back, one that was erased does not (409). Fields that the body
+    does not have stay as they are."""
     with caller.transaction() as connection:
         member, woken = members.upsert(connection, caller.brand_id, external_user_id, body)
     hints.settle(caller.broker, caller.brand_id, woken)

@@ -43,6 +43,8 @@ Action = Literal[
     "key.rotated",
     "member.archived",
     "member.created",
+    "member.erased",
+    "member.lifted",
     "member.returned",
     "member.updated",
     "membership.retried",

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 from issuance.billers.adapter import Price
 from issuance.billers.billers import Biller, price_map
 from issuance.engine.rows import as_json
+from issuance.members import erased
 from issuance.tenancy import clock as clocks
 
 _READ = text("""
@@ -77,6 +78,11 @@ class KnownObjects:
             if _text(data) != self._before[object_id]
         }
         if changed:
+            # What the biller answers when it is asked names whom it will.
+            known = erased.of(self._connection, self.biller.brand_id)
+            if known is not None:
+                names = known.among(changed.values())
+                changed = {object_id: names.document(data) for object_id, data in changed.items()}
             rows = [{"object_id": object_id, "data": data} for object_id, data in changed.items()]
             self._connection.execute(_WRITE, {**self._key, "rows": as_json(rows)})
             self._before.update({object_id: _text(data) for object_id, data in changed.items()})

@@ -73,6 +73,8 @@ class BillingEvent:
     unknown_fields: dict[str, Any] = field(default_factory=dict)
     #: What its own words give rise to.
     warnings: tuple[EventWarning, ...] = ()
+    #: What it said as it came, if it named somebody who was forgotten.
+    as_told: tuple[object, ...] | None = None
 
     @property
     def said(self) -> tuple[object, ...]:

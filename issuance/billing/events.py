@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from issuance.billing import cloud_events, inbox, warnings
+from issuance.billing import cloud_events, forgotten, inbox, warnings
 from issuance.billing.cloud_events import BillingEvent, Refused
 from issuance.billing.inbox import Dates, EventKey, key_of
 from issuance.members import members
@@ -78,6 +78,9 @@ def take(connection: Connection, brand_id: UUID, batch: Batch) -> Intake:
     Call `hints.settle` with the intake's `membership_ids` after the commit.
     """
     parsed, refused = batch.parsed, batch.refused
+    unread = {index: batch.bodies[index] for index in refused}
+    without, names = forgotten.taken(connection, brand_id, parsed, unread)
+    parsed |= without
     now = _check_types(connection, brand_id, parsed, refused)
     firsts = _firsts(parsed, refused)
     known = _name_lone_leads(connection, brand_id, [parsed[index] for index in firsts.values()])
@@ -100,7 +103,8 @@ def take(connection: Connection, brand_id: UUID, batch: Batch) -> Intake:
             intake.duplicates += 1
         else:
             refused[index] = Refused("event_conflict", "an earlier event with this source and id says something else")
-    inbox.keep_refused(connection, brand_id, ((json.dumps(batch.bodies[index]), why) for index, why in refused.items()))
+    kept = ((json.dumps(names.document(batch.bodies[index])), why) for index, why in refused.items())
+    inbox.keep_refused(connection, brand_id, kept)
     intake.accepted = len(accepted)
     intake.rejected = [Remark(index, why.code, why.message) for index, why in sorted(refused.items())]
     dates = {event.membership_id: _dates(event) for event in accepted.values() if event.type == _SIGN_UP}

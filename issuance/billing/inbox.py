@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 from issuance.billing.cloud_events import BillingEvent, Refused, meaning
 from issuance.engine.rows import as_json, recordset
 from issuance.engine.schedules import FIRST_ATTEMPT
+from issuance.members import erased
 
 #: How much of a refused event is kept.
 LONGEST_BODY = 64 * 1024
@@ -38,8 +39,9 @@ class Dates(NamedTuple):
 
 _KEYS = recordset(source="text", event_id="text")
 _STORE = text(f"""
-    INSERT INTO billing_events (brand_id, source, event_id, type, time, membership_id, charge_id, data, unknown_fields)
-    SELECT :brand_id, source, event_id, type, time, membership_id, charge_id, data, unknown_fields
+    INSERT INTO billing_events (brand_id, source, event_id, type, time, membership_id, charge_id, data, unknown_fields,
+                                said_hash)
+    SELECT :brand_id, source, event_id, type, time, membership_id, charge_id, data, unknown_fields, said_hash
       FROM {
     recordset(
         source="text",
@@ -50,6 +52,7 @@ _STORE = text(f"""
         charge_id="text",
         data="jsonb",
         unknown_fields="jsonb",
+        said_hash="bytea",
     )
 }
     ON CONFLICT ON CONSTRAINT billing_events_once DO NOTHING
@@ -60,7 +63,7 @@ _UNSTORE = text(f"""
      WHERE brand_id = :brand_id AND (source, event_id) IN (SELECT source, event_id FROM {_KEYS})
 """)
 _EARLIER = text(f"""
-    SELECT source, event_id, type, time, membership_id, charge_id, data FROM billing_events
+    SELECT source, event_id, type, time, membership_id, charge_id, data, said_hash FROM billing_events
      WHERE brand_id = :brand_id AND (source, event_id) IN (SELECT source, event_id FROM {_KEYS})
 """)
 # With the brand's now, so that it takes no statement of its own.
@@ -149,6 +152,7 @@ def store(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]
             "charge_id": event.charge_id,
             "data": event.data,
             **({"unknown_fields": event.unknown_fields} if event.unknown_fields else {}),
+            **({} if event.as_told is None else {"said_hash": _kept_hash(connection, brand_id, event.as_told)}),
         }
         for event in ordered
     ]
@@ -163,14 +167,22 @@ def unstore(connection: Connection, brand_id: UUID, events: Sequence[BillingEven
 
 
 def earlier(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> dict[EventKey, Said]:
-    """What the events say that are kept under the keys of `events`."""
+    """What the events say that are kept under the keys of `events`; where it is known by its hash only, because
+    somebody was forgotten since, what says the same."""
     if not events:
         return {}
-    rows = _execute(connection, _EARLIER, brand_id, _keys(events))
-    return {
-        (row.source, row.event_id): meaning(row.type, row.time, row.membership_id, row.charge_id, row.data)
-        for row in rows
-    }
+    said: dict[EventKey, Said] = {}
+    hashed: dict[EventKey, bytes] = {}
+    for row in _execute(connection, _EARLIER, brand_id, _keys(events)):
+        key = (row.source, row.event_id)
+        said[key] = meaning(row.type, row.time, row.membership_id, row.charge_id, row.data)
+        if row.said_hash is not None:
+            hashed[key] = bytes(row.said_hash)
+    for event in events if hashed else ():
+        key = key_of(event)
+        if key in hashed and hashed[key] in erased.said_hashes(connection, brand_id, event.as_told or event.said):
+            said[key] = event.said
+    return said
 
 
 def known(
@@ -248,6 +260,10 @@ def keep_refused(connection: Connection, brand_id: UUID, refused: Iterable[tuple
     }
     if rows:
         _execute(connection, _REFUSED, brand_id, [rows[body_hash] for body_hash in sorted(rows)])
+
+
+def _kept_hash(connection: Connection, brand_id: UUID, said: Said) -> str:
+    return f"\\x{erased.said_hashes(connection, brand_id, said)[0].hex()}"
 
 
 def _who(guest: Mapping[str, Any], people: Mapping[str, UUID]) -> UUID | None:

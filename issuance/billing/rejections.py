@@ -13,6 +13,7 @@ from issuance.billing.inbox import LONGEST_BODY
 from issuance.database import paging
 from issuance.database.tables import rejected_events
 from issuance.errors import Conflict, NotFound
+from issuance.members import erased
 
 #: How many characters of a refused event a list shows.
 LONGEST_SHOWN = 16 * 1024
@@ -46,7 +47,12 @@ def page(connection: Connection, brand_id: UUID, page: int, per_page: int, *, co
 
 def keep(connection: Connection, brand_id: UUID, refused: Iterable[tuple[str, Refused]]) -> None:
     """Keep texts that are no events, with the reasons, where the operator sees them."""
-    inbox.keep_refused(connection, brand_id, refused)
+    kept = list(refused)
+    known = erased.of(connection, brand_id)
+    if known is not None:
+        names = known.among([body for body, _ in kept])
+        kept = [(names.text(body), why) for body, why in kept]
+    inbox.keep_refused(connection, brand_id, kept)
 
 
 def retry(connection: Connection, brand_id: UUID, rejected_id: UUID) -> Intake:
@@ -56,6 +62,7 @@ def retry(connection: Connection, brand_id: UUID, rejected_id: UUID) -> Intake:
     Call `hints.settle` with the intake's `membership_ids` after the commit. Raises NotFound, NotKeptWhole, and
     Conflict for what is no JSON.
     """
+    erased.of(connection, brand_id)  # before the row is locked
     columns = rejected_events.c
     body = connection.execute(select(columns.body).where(_is(brand_id, rejected_id)).with_for_update()).scalar()
     if body is None:

@@ -44,6 +44,7 @@ COMMANDS = {
     "people": Place("people", "app", "The console's people: add, list, remove, sign out."),
     "billers": Place("billers", "app", "Billers plugged in: their webhooks, and their price maps."),
     "events": Place("events", "app", "Billing events: load them, and handle those that were refused."),
+    "members": Place("members", "app", "Members: erase, export, and let one be known again."),
     "grant": Place("credits", "grant", "Give one guest of a membership a credit, under no rule."),
     "credits": Place("credits", "app", "Credits: extend, transfer, revoke, reinstate one, or many from a file."),
     "issue": Place("runs", "issue", "Issue a rule's credit by hand, as a run."),

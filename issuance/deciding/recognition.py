@@ -14,6 +14,8 @@ class Entry(NamedTuple):
     name: str
     email: str | None
     lead_booker: bool
+    #: Who they were found to be, of a list that has lost names since (SEMANTICS 20). No biller told it.
+    known_as: UUID | None = None
 
 
 class Listing(NamedTuple):
@@ -60,6 +62,7 @@ def recognised(membership_id: UUID, lists: Iterable[Listing]) -> list[list[Recog
     known: list[list[Recognised]] = []
     for listing in lists:
         found = _Search(listing.entries)
+        found.by(lambda entry: entry.known_as, people, lambda one: {one.guest_id})
         found.by(lambda entry: entry.guest_id, people, lambda one: {one.guest_id, *one.told_ids})
         found.by(lambda entry: entry.external_user_id, people, lambda one: {one.external_user_id})
         found.by(lambda entry: _folded(entry.email), party, lambda one: {_folded(one.email)}, unless=_is_other)
@@ -70,7 +73,7 @@ def recognised(membership_id: UUID, lists: Iterable[Listing]) -> list[list[Recog
             person = found.who.get(index)
             if person is None:
                 minted = uuid5(membership_id, f"{listing.source} {listing.event_id} {index}")
-                person = found.who[index] = _Person(entry.guest_id or minted)
+                person = found.who[index] = _Person(entry.known_as or entry.guest_id or minted)
                 people.append(person)
                 if entry.guest_id in (minted, uuid5(membership_id, "lead")):
                     entry = entry._replace(guest_id=None)  # intake made it; no biller told it

@@ -138,6 +138,7 @@ def _entries(data: Mapping[str, Any]) -> list[Entry]:
             guest["name"],
             guest.get("email"),
             guest["lead_booker"],
+            None if guest.get("known_as") is None else UUID(guest["known_as"]),
         )
         for guest in data["guests"]
     ]

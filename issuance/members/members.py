@@ -15,8 +15,9 @@ from issuance.audit import Action
 from issuance.database.tables import guests, members, memberships
 from issuance.engine import schedules
 from issuance.engine.rows import as_json, recordset
-from issuance.errors import Invalid, MemberArchived, MemberNotFound
+from issuance.errors import Invalid, MemberArchived, MemberErased, MemberNotArchived, MemberNotFound
 from issuance.fields import CamelBody, DisplayName, Email, Identifier, PlainObject, Tier, complaint
+from issuance.members import erased
 from issuance.tenancy import clock
 
 #: How many bytes of JSON a member's attributes may be.
@@ -86,6 +87,7 @@ class Known(NamedTuple):
 class _Locked(NamedTuple):
     member_id: UUID
     archived_at: datetime | None
+    erased_at: datetime | None
 
 
 def ensure(
@@ -127,16 +129,20 @@ def upsert(
 
     An archived one is back, or, with `revive` false, raises MemberArchived: that is for a token, which the audit
     leaves out. Of memberships that signed up while it was archived, and of others' orders, what begins from now on
-    counts; those that ended then stay ended. Raises Invalid.
+    counts; those that ended then stay ended. Raises Invalid, and MemberErased for somebody who was forgotten.
     """
     try:
         _ID.validate_python(external_user_id)
     except ValidationError as error:
         wrong = complaint(error.errors()[0])
         raise Invalid(f"externalUserID: {wrong}", fields={"externalUserID": wrong}) from None
+    if erased.is_erased(connection, brand_id, external_user_id):
+        raise MemberErased
     now = clock.read(connection, brand_id).now
     is_new = bool(ensure(connection, brand_id, [external_user_id]))
     locked = _lock(connection, brand_id, external_user_id)
+    if locked.erased_at is not None:
+        raise MemberErased
     was_archived = locked.archived_at is not None
     if was_archived and not revive:
         raise MemberArchived
@@ -216,6 +222,33 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str) -> tu
     return locked.member_id, True
 
 
+class Forgotten(NamedTuple):
+    """A member who was forgotten: the random id in whose place they can be read, and since when."""
+
+    member_id: UUID
+    external_user_id: str
+    erased_at: datetime
+
+
+def hold_to_erase(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID | Forgotten:
+    """Let nobody else do anything to an archived member until the transaction ends: their `member_id`, or what became
+    of them if they are erased already. Raises MemberNotFound, MemberNotArchived."""
+    locked = _lock(connection, brand_id, external_user_id)
+    if locked.erased_at is not None:
+        return Forgotten(locked.member_id, external_user_id, locked.erased_at)
+    if locked.archived_at is None:
+        raise MemberNotArchived
+    return locked.member_id
+
+
+def erase(connection: Connection, brand_id: UUID, forgotten: Forgotten) -> None:
+    """Let nothing stand of an archived member but the random id."""
+    gone = {"display_name": None, "email": None, "attributes": None}
+    now_known_by = {"external_user_id": forgotten.external_user_id, "erased_at": forgotten.erased_at}
+    one = (members.c.brand_id == brand_id, members.c.member_id == forgotten.member_id)
+    connection.execute(update(members).where(*one).values({**gone, **now_known_by, "updated_at": forgotten.erased_at}))
+
+
 def orders_with(connection: Connection, brand_id: UUID, member_id: UUID) -> list[UUID]:
     """The ids of a member's memberships and of those that they are a guest of, in order."""
     own, elsewhere = (
@@ -237,7 +270,9 @@ def _lock(connection: Connection, brand_id: UUID, external_user_id: str, *, shar
     if "\x00" in external_user_id:
         raise MemberNotFound
     # Shared: beside one another and beside changes of the profile, not beside archiving.
-    found = select(members.c.member_id, members.c.archived_at).where(*_one(brand_id, external_user_id))
+    found = select(members.c.member_id, members.c.archived_at, members.c.erased_at).where(
+        *_one(brand_id, external_user_id)
+    )
     row = connection.execute(found.with_for_update(read=shared, key_share=shared)).one_or_none()
     if row is None:
         raise MemberNotFound

@@ -39,6 +39,12 @@ def write_latest(connection: Connection, brand_id: UUID) -> None:
     _write(connection, latest.order_by(backlog.c.entry_id.desc()).limit(MOST).with_for_update())
 
 
+def write_all(connection: Connection, brand_id: UUID) -> None:
+    """Write the words of all of a brand who wait, and wait for those who are writing them."""
+    while connection.scalar(select(backlog.c.entry_id).where(backlog.c.brand_id == brand_id).limit(1)) is not None:
+        write_latest(connection, brand_id)
+
+
 def _write(connection: Connection, which: Select[tuple[UUID, int]]) -> None:
     chosen = which.cte("chosen").prefix_with("MATERIALIZED")
     taken = (

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, text
 from issuance.cli.main import app
 from issuance.database.connections import transaction
 from issuance.members import members
+from issuance.members.members import MemberBody
 from tests.database.cli import Brand, Cli, sign_up
 from tests.serving import REPO
 from tests.states import hold_rule, leave_untranslated, set_apart
@@ -37,6 +38,8 @@ WRITE = {
     "billers secrets": "biller.updated",
     "billers translate": "biller.retried",
     "billers stripe reconcile": "run.created",  # it asks Stripe
+    "members erase": "member.erased",
+    "members lift": "member.lifted",
     "grant": "credit.granted",
     "credits extend": "credit.extended",
     "credits transfer": "credit.transferred",
@@ -79,6 +82,9 @@ NONE = {
     "runs watch": "reads",
     "explain": "reads",
     "forecast": "reads",
+    "members export": "reads",
+    "members erased": "reads",
+    "members erase-again": "an entry a member, as `members erase` writes it (test_forgetting)",
     "quarantine list": "reads",
     "audit": "reads",
     "schema apply": "no brand's: the schema keeps its own record, schema_steps",
@@ -157,6 +163,8 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
         if command != "people add":
             cli("people", "add", *eve, "--role", "viewer")
         return [*eve, *(["--role", "viewer"] if command == "people add" else [])]
+    if command.startswith("members "):
+        return forgetting(command.partition(" ")[2], cli, brand, engine)
     if command.startswith("billers "):
         return plugging(command, cli, brand, engine)
     if command.startswith("credits "):
@@ -173,6 +181,17 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
         "runs undo": [run_id, "--reason", "a mistake"],
     }
     return more.get(command, [run_id])
+
+
+def forgetting(verb: str, cli: Cli, brand: Brand, engine: Engine) -> list[object]:
+    """The arguments of a command about a member who is archived, or erased."""
+    bea = f"bea {uuid4()}"
+    with transaction(engine, brand.brand_id) as connection:
+        members.upsert(connection, brand.brand_id, bea, MemberBody())
+        members.archive(connection, brand.brand_id, bea)
+    if verb == "lift":
+        cli("members", "erase", bea, "--brand", brand.brand_id)
+    return [bea, "--brand", brand.brand_id]
 
 
 def plugging(command: str, cli: Cli, brand: Brand, engine: Engine) -> list[object]:

@@ -27,6 +27,7 @@ def test_members_alone_have_the_id_that_the_brand_gave(engine: Engine) -> None:
         columns = {(row.table_name, row.column_name) for row in connection.execute(_COLUMNS)}
     assert {table for table, column in columns if "external" in column} == {"members"}
     assert {table for table, column in columns if column == "member_id"} == {
+        "erased_names",
         "guests",
         "ledger_entries",
         "members",

@@ -129,6 +129,12 @@ def member(world: World) -> Call:
     return Call(f"/v1/members/{name}", {"displayName": "Bea"})
 
 
+def archived(world: World) -> Call:
+    path = member(world).path
+    world.brand.ok("DELETE", path, 200)
+    return Call(f"{path}/erase")
+
+
 def points(world: World) -> Call:
     name = str(uuid4())
     world.brand.ok("PUT", f"/v1/members/{name}", 200, {})
@@ -237,6 +243,7 @@ DEEDS: dict[str, tuple[str, Callable[[World], Call]]] = {
     "setSandboxClock": ("clock.moved", clock),
     "setMember": ("member.updated", member),
     "removeMember": ("member.archived", member),
+    "eraseMember": ("member.erased", archived),
     "creditPoints": ("wallet.credited", lambda world: Call("/v1/wallet/credit", {
         "externalUserID": member(world).path.rpartition("/")[2], "amount": 5, "reason": "a test"})),
     "putOffer": ("offer.updated", offer),

@@ -22,7 +22,7 @@ SCHEMAS = DOCUMENT["components"]["schemas"]
     kind["pattern"] for kind in SCHEMAS["CouponBody"]["properties"]["validity"]["anyOf"] if "pattern" in kind
 )
 #: Schemas of answers, which say an id as it was given.
-ANSWERED = {"Member", "MemberSummary", "RemovedMember", "Redemption"}
+ANSWERED = {"Member", "MemberSummary", "RemovedMember", "ErasedMember", "Redemption"}
 
 #: What the two references call their operations.
 REFERENCES = {

@@ -16,6 +16,7 @@ from issuance.database.tables.columns import metadata
 from issuance.database.tables.facts import (
     billing_events,
     charges,
+    erased_names,
     guests,
     members,
     membership_schedules,
@@ -57,6 +58,7 @@ __all__ = [
     "credit_rules",
     "credits",
     "deliveries",
+    "erased_names",
     "guests",
     "idempotency_keys",
     "ledger_entries",

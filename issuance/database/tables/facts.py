@@ -20,6 +20,15 @@ members = Table(
     may("archived_at", Instant),
     may("returned_at", Instant),
     must("archivings", Integer),
+    may("erased_at", Instant),
+)
+
+erased_names = Table(
+    "erased_names",
+    metadata,
+    key("brand_id", Uuid),
+    key("name_hash", LargeBinary),
+    must("member_id", Uuid),
 )
 
 billing_events = Table(
@@ -36,6 +45,7 @@ billing_events = Table(
     may("unknown_fields", JSONB),
     must("received_at", Instant),
     may("settled_at", Instant),
+    may("said_hash", LargeBinary),
 )
 
 search_words = Table(

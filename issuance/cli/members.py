@@ -1,0 +1,83 @@
+"""`issuance members`: people are forgotten, and what is held about them is shown to them (SEMANTICS 20)."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from issuance import audit, hints
+from issuance.cli.connections import BrandOption, broker, only_brand, transaction
+from issuance.cli.output import JsonOption, answer, show_json
+from issuance.errors import Invalid, NotFound
+from issuance.members import erased
+from issuance.memberships import exporting, forgetting, restoring
+
+app = typer.Typer(help="Members: erase, export, and let one be known again.", no_args_is_help=True)
+
+MemberArgument = Annotated[str, typer.Argument(metavar="MEMBER", help="The member, as the brand knows them.")]
+
+
+@app.command("erase")
+def erase(member: MemberArgument, brand: BrandOption = None, as_json: JsonOption = False) -> None:
+    """Forget an archived member: a random id stands in their place from now on."""
+    brand_id = only_brand(brand)
+    with transaction(brand_id) as connection:
+        erasure = forgetting.erase(connection, brand_id, member)
+    hints.settle(broker(), brand_id, erasure.membership_ids)
+    told = {"externalUserID": erasure.external_user_id, "erasedAt": erasure.erased_at}
+    answer(f"Erased. What is left can be read under {erasure.external_user_id}.", told, as_json=as_json)
+
+
+@app.command("export")
+def export(member: MemberArgument, brand: BrandOption = None) -> None:
+    """Print all that is held about a member, as one JSON document."""
+    brand_id = only_brand(brand)
+    with transaction(brand_id) as connection:
+        show_json(exporting.export(connection, brand_id, member))
+
+
+@app.command("lift")
+def lift(
+    called: Annotated[
+        str, typer.Argument(metavar="MEMBER", help="An id or e-mail address that they had, or the random id.")
+    ],
+    brand: BrandOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let somebody who was erased be known again: from now on facts and calls may name them."""
+    brand_id = only_brand(brand)
+    with transaction(brand_id) as connection:
+        member_id = erased.lift(connection, brand_id, called)
+        if member_id is None:
+            raise NotFound("Nobody who was erased was known by that.")
+        audit.write(connection, brand_id, "member.lifted", member_id)
+    answer("Lifted: they may be named again.", {"member_id": member_id, "lifted": True}, as_json=as_json)
+
+
+@app.command("erased")
+def show_erased(brand: BrandOption = None) -> None:
+    """Print who was erased, as one JSON document of keyed hashes and their key: keep it beside backups, as secret as
+    they are."""
+    with transaction(brand) as connection:
+        show_json(erased.document(connection))
+
+
+@app.command("erase-again")
+def erase_again(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `members erased` printed; - reads stdin.")],
+    as_json: JsonOption = False,
+) -> None:
+    """After a backup was brought back: erase again whom such a document says, before anything else is loaded."""
+    try:
+        document = restoring.read(json.loads(sys.stdin.read() if str(file) == "-" else file.read_text()))
+    except ValueError:
+        raise Invalid("This is no JSON document.") from None
+    number = 0
+    for brand_id in sorted({one.brand_id for one in document.erased}, key=str):
+        with transaction(brand_id) as connection:
+            done, woken = restoring.apply(connection, document, brand_id)
+        hints.settle(broker(), brand_id, woken)
+        number += done
+    answer(f"Erased again: {number}.", {"erased": number}, as_json=as_json)

@@ -1,0 +1,194 @@
+"""Erased: who was forgotten, known by keyed hashes of their ids and e-mail addresses only (SEMANTICS 20).
+
+Whoever takes in what may name people asks here first, and from then on until its transaction ends nobody is erased;
+erasing waits for them and works alone. So nothing that names an erased person is written after they were erased.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets as randomness
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, select, text
+from sqlalchemy.dialects import postgresql
+
+from issuance.database.tables import secrets
+from issuance.errors import Invalid
+from issuance.members.names import Names, addresses, folded, strings
+from issuance.tenancy.sealing import seal, unseal
+
+_KEY_BYTES = 32
+_KEY_NAME = "forgetting "
+#: No id and no address is longer.
+_LONGEST = 320
+
+_HOLD = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('forgetting ' || CAST(:brand_id AS text), 0))")
+_HOLD_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('forgetting ' || CAST(:brand_id AS text), 0))")
+_ANY = text("SELECT EXISTS (SELECT FROM erased_names WHERE brand_id = :brand_id)")
+_FOUND = text("""
+    SELECT n.name_hash, m.external_user_id
+      FROM erased_names n JOIN members m USING (brand_id, member_id)
+     WHERE n.brand_id = :brand_id AND n.name_hash = ANY(:hashes)
+""")
+_NOTE = text("""
+    INSERT INTO erased_names (brand_id, name_hash, member_id)
+    SELECT :brand_id, unnest(CAST(:hashes AS bytea[])), :member_id
+    ON CONFLICT (brand_id, name_hash) DO UPDATE SET member_id = excluded.member_id
+""")
+_LIFT = text("""
+    DELETE FROM erased_names
+     WHERE brand_id = :brand_id AND member_id IN (
+           SELECT member_id FROM erased_names WHERE brand_id = :brand_id AND name_hash = ANY(:hashes)
+            UNION ALL SELECT member_id FROM members WHERE brand_id = :brand_id AND erased_at IS NOT NULL
+                                                     AND external_user_id = :named)
+    RETURNING member_id
+""")
+_LISTED = text("""
+    SELECT m.brand_id, m.member_id, m.external_user_id, m.erased_at,
+           array_agg(encode(n.name_hash, 'hex') ORDER BY n.name_hash) AS name_hashes
+      FROM members m JOIN erased_names n USING (brand_id, member_id)
+     WHERE m.erased_at IS NOT NULL
+     GROUP BY m.brand_id, m.member_id ORDER BY m.brand_id, m.erased_at, m.member_id
+""")
+
+
+class Erased(NamedTuple):
+    """A brand's erased people, as far as they can be asked about."""
+
+    connection: Connection
+    brand_id: UUID
+    keys: Sequence[bytes]
+
+    def among(self, documents: Iterable[object]) -> Names:
+        """What of them is named in JSON values: ids where a text is one, e-mail addresses anywhere in one."""
+        ids: set[str] = set()
+        emails: set[str] = set()
+        for said in {one for document in documents for one in strings(document)}:
+            if 0 < len(said) <= _LONGEST:
+                ids.add(said)
+            emails.update(folded(one) for one in addresses(said))
+        return self.called(ids, emails)
+
+    def called(self, ids: Iterable[str], emails: Iterable[str]) -> Names:
+        """Those of some ids and folded e-mail addresses that are erased people's."""
+        by_hash = {hashed: ("id", one) for one in ids for hashed in self._hashes("id", one)}
+        by_hash |= {hashed: ("email", one) for one in emails for hashed in self._hashes("email", one)}
+        found: dict[str, dict[str, str]] = {"id": {}, "email": {}}
+        if by_hash:
+            which = {"brand_id": self.brand_id, "hashes": list(by_hash)}
+            for row in self.connection.execute(_FOUND, which):
+                kind, one = by_hash[bytes(row.name_hash)]
+                found[kind][one] = row.external_user_id
+        return Names(ids=found["id"], emails=found["email"])
+
+    def _hashes(self, kind: str, said: str) -> list[bytes]:
+        return [_hash(key, self.brand_id, kind, said) for key in self.keys]
+
+
+def of(connection: Connection, brand_id: UUID) -> Erased | None:
+    """Those who are erased; None: nobody is. Keeps others from being erased until the transaction ends: call it before
+    anything is locked. Waits for erasing that is under way."""
+    connection.execute(_HOLD, {"brand_id": brand_id})
+    # In a statement of its own, so that it sees what was waited for.
+    if not connection.scalar(_ANY, {"brand_id": brand_id}):
+        return None
+    return Erased(connection, brand_id, _keys(connection))
+
+
+def is_erased(connection: Connection, brand_id: UUID, external_user_id: str) -> bool:
+    """Whether an id is an erased person's; keeps it so until the transaction ends, as `of` does."""
+    erased = of(connection, brand_id)
+    return erased is not None and bool(erased.called([external_user_id], []))
+
+
+def alone(connection: Connection, brand_id: UUID) -> None:
+    """Wait for those who take in what may name people, and keep more of it out until the transaction ends."""
+    connection.execute(_HOLD_ALONE, {"brand_id": brand_id})
+
+
+def note(connection: Connection, brand_id: UUID, member_id: UUID, ids: Iterable[str], emails: Iterable[str]) -> None:
+    """Keep in mind what a member was called by: as hashes."""
+    key = _keys(connection)[0] if _keys(connection) else _add(connection, randomness.token_bytes(_KEY_BYTES))
+    hashes = {_hash(key, brand_id, "id", one) for one in ids} | {
+        _hash(key, brand_id, "email", folded(one)) for one in emails
+    }
+    note_hashes(connection, brand_id, member_id, hashes)
+
+
+def note_hashes(connection: Connection, brand_id: UUID, member_id: UUID, hashes: Iterable[bytes]) -> None:
+    """Keep in mind hashes that another database made, whose keys it has `learnt`."""
+    connection.execute(_NOTE, {"brand_id": brand_id, "member_id": member_id, "hashes": sorted(hashes)})
+
+
+def lift(connection: Connection, brand_id: UUID, called: str) -> UUID | None:
+    """Let somebody be known again who was erased, by an id or an e-mail address of theirs, or by the random id: the
+    member in whose place that stands; None: nobody is called so."""
+    hashes = [
+        hashed
+        for key in _keys(connection)
+        for hashed in (_hash(key, brand_id, "id", called), _hash(key, brand_id, "email", folded(called)))
+    ]
+    gone = connection.scalars(_LIFT, {"brand_id": brand_id, "hashes": hashes, "named": called}).all()
+    return None if not gone else UUID(str(gone[0]))
+
+
+def document(connection: Connection) -> dict[str, Any]:
+    """All erasures that this transaction sees, with the keys of their hashes, sealed where a sealing key is given."""
+    rows = [dict(row) for row in connection.execute(_LISTED).mappings()]
+    keys = [base64.b64encode(seal(key)).decode() for key in _keys(connection)]
+    return {"keys": keys if rows else [], "erased": rows}
+
+
+def learn(connection: Connection, keys: Iterable[str]) -> list[bytes]:
+    """Take over the keys of a document. Raises Invalid, SettingsError."""
+    try:
+        opened = [unseal(base64.b64decode(one, validate=True)) for one in keys]
+    except ValueError:
+        raise Invalid("These are not the keys of erased names.") from None
+    if any(len(key) != _KEY_BYTES for key in opened):
+        raise Invalid("These are not the keys of erased names.")
+    for key in opened:
+        _add(connection, key)
+    return opened
+
+
+def hash_of(key: bytes, brand_id: UUID, kind: str, said: str) -> bytes:
+    """The hash of an id (`id`) or a folded e-mail address (`email`) under a key."""
+    return _hash(key, brand_id, kind, said)
+
+
+def said_hashes(connection: Connection, brand_id: UUID, said: tuple[object, ...]) -> list[bytes]:
+    """The hashes of what an event says (`cloud_events.meaning`), the one to be kept first."""
+    whole = json.dumps(said, sort_keys=True, default=_plain)
+    return [_hash(key, brand_id, "event", whole) for key in _keys(connection)]
+
+
+def _plain(value: object) -> str:
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case Decimal():
+            return format(value.normalize(), "f")
+    return str(value)
+
+
+def _hash(key: bytes, brand_id: UUID, kind: str, said: str) -> bytes:
+    return hmac.digest(key, brand_id.bytes + f"{kind}\0{said}".encode(errors="surrogatepass"), hashlib.sha256)
+
+
+def _keys(connection: Connection) -> list[bytes]:
+    """The keys, that of new hashes first. After a restore there may be several."""
+    found = select(secrets.c.value).where(secrets.c.name.startswith(_KEY_NAME, autoescape=True))
+    return [unseal(bytes(value)) for value in connection.scalars(found.order_by(secrets.c.created_at, secrets.c.name))]
+
+
+def _add(connection: Connection, key: bytes) -> bytes:
+    made = {"name": _KEY_NAME + hashlib.sha256(key).hexdigest()[:16], "value": seal(key)}
+    connection.execute(postgresql.insert(secrets).values(made).on_conflict_do_nothing(constraint="secrets_pkey"))
+    return key

@@ -1,0 +1,170 @@
+"""Names: what people are called by, and how it is taken out of texts and documents (SEMANTICS 20). Pure."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+#: Fields that say of a person who they are, in the objects that we and billers write.
+PERSONAL = frozenset({
+    "name", "display_name", "displayName", "first_name", "last_name", "full_name", "email", "phone", "address",
+    "shipping", "billing_details", "attributes", "customer_name", "customer_email", "customer_phone",
+    "customer_address", "customer_shipping", "receipt_email",
+})  # fmt: skip
+#: Ids that are shorter are taken out only where they are all that is said: in a text they may be anything.
+SHORTEST_IN_TEXT = 4
+
+_ADDRESS = re.compile(r"[^\s<>,;:\"'()\[\]]+@[^\s<>,;:\"'()\[\]]+")
+
+
+def folded(email: str) -> str:
+    """An e-mail address in the form in which equal ones are equal."""
+    return email.strip().casefold()
+
+
+def strings(document: object) -> Iterator[str]:
+    """Every text in a JSON value, and in the JSON that texts hold."""
+    match document:
+        case str():
+            yield document
+            inner = _inner(document)
+            if inner is not None:
+                yield from strings(inner)
+        case dict():
+            for part in document.values():
+                yield from strings(part)
+        case list():
+            for part in document:
+                yield from strings(part)
+
+
+def addresses(said: str) -> list[str]:
+    """What looks like an e-mail address in a text."""
+    return _ADDRESS.findall(said) if "@" in said else []
+
+
+@dataclass(frozen=True)
+class Names:
+    """What some people are called by, each with the id that takes its place."""
+
+    #: The ids that the brand knows them by.
+    ids: Mapping[str, str] = field(default_factory=dict)
+    #: Folded e-mail addresses.
+    emails: Mapping[str, str] = field(default_factory=dict)
+    #: Their names. Others have the same, so they count only beside something else of theirs, or if of several words.
+    called: Mapping[str, str] = field(default_factory=dict)
+    #: The guests that they are.
+    guest_ids: Mapping[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.ids or self.emails)
+
+    def of(self, external_user_id: object, email: object) -> str | None:
+        """What takes the place of somebody with this id, or without one and with this address; None: they stay."""
+        if isinstance(external_user_id, str) and external_user_id:
+            return self.ids.get(external_user_id)
+        return self.emails.get(folded(email)) if isinstance(email, str) else None
+
+    def document(self, said: Any) -> Any:
+        """A JSON value without them."""
+        return self._without(said, about=self._is_about(said))
+
+    def text(self, said: str) -> str:
+        """A text, which may be JSON, without them."""
+        return self._text(said, about=self._is_about(said))
+
+    def body(self, said: bytes) -> bytes:
+        """A body as it came, without them: as it was where it does not name them."""
+        try:
+            before = said.decode()
+        except UnicodeDecodeError:
+            before = said.decode("latin-1")  # each byte a letter, so that nothing is lost
+            return self.text(before).encode("latin-1", errors="replace")
+        after = self.text(before)
+        return said if after == before else after.encode()
+
+    def _without(self, said: Any, *, about: bool) -> Any:
+        match said:
+            case str():
+                return self._text(said, about=about)
+            case list():
+                return [self._without(part, about=about) for part in said]
+            case dict():
+                theirs = self._whose(said)
+                return {
+                    name: (_taken(part, theirs) if theirs and name in PERSONAL else self._without(part, about=about))
+                    for name, part in said.items()
+                }
+        return said
+
+    def _text(self, said: str, *, about: bool) -> str:
+        if said in self.ids:
+            return self.ids[said]
+        if about and said in self.called:
+            return self.called[said]
+        inner = _inner(said)
+        if inner is not None:
+            without = self._without(inner, about=about)
+            return said if without == inner else json.dumps(without)
+        pattern = self._beside if about else self._anywhere
+        return said if pattern is None else pattern.sub(lambda found: self._all[found[0].casefold()], said)
+
+    def _whose(self, said: Mapping[str, Any]) -> str | None:
+        """Whom of them an object is about: one of its own fields, or of its metadata, is an id or an address."""
+        metadata = said.get("metadata")
+        fields = [*said.items(), *(metadata.items() if isinstance(metadata, dict) else ())]
+        for name, value in fields:
+            if isinstance(value, str):
+                found = self.ids.get(value) or self.emails.get(folded(value))
+                found = found or (self.guest_ids.get(value) if name in ("id", "guest_id") else None)
+                if found is not None:
+                    return found
+        return None
+
+    def _is_about(self, said: Any) -> bool:
+        return any(
+            one in self.ids
+            or one in self.guest_ids
+            or (self._anywhere is not None and self._anywhere.search(one) is not None)
+            for one in strings(said)
+        )
+
+    @cached_property
+    def _all(self) -> dict[str, str]:
+        called = {name.casefold(): place for name, place in self.called.items()}
+        return {**called, **{one.casefold(): place for one, place in self.ids.items()}, **self.emails}
+
+    @cached_property
+    def _anywhere(self) -> re.Pattern[str] | None:
+        long = [one for one in self.ids if len(one) >= SHORTEST_IN_TEXT]
+        return _pattern([*long, *self.emails, *(one for one in self.called if " " in one.strip())])
+
+    @cached_property
+    def _beside(self) -> re.Pattern[str] | None:
+        long = [one for one in self.ids if len(one) >= SHORTEST_IN_TEXT]
+        return _pattern([*long, *self.emails, *(one for one in self.called if one.strip())])
+
+
+def _pattern(words: list[str]) -> re.Pattern[str] | None:
+    if not words:
+        return None
+    longest_first = sorted(set(words), key=len, reverse=True)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", re.IGNORECASE)
+
+
+def _taken(said: Any, place: str) -> Any:
+    """What stands where a person's own field stood."""
+    return place if isinstance(said, str) and said else None if isinstance(said, (dict, list)) else said
+
+
+def _inner(said: str) -> Any:
+    """The JSON object or array that a text is; None: it is none."""
+    if said.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        found = json.loads(said)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, (dict, list)) else None

@@ -1,0 +1,165 @@
+"""Exporting: all that is held about a member, as one JSON document (SEMANTICS 20).
+
+Other people's personal data is not in it.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from issuance.members import members, redemptions, wallets
+
+_MEMBER = text("""
+    SELECT external_user_id, display_name, email, tier, attributes, joined_at, updated_at, archived_at, returned_at,
+           erased_at
+      FROM members WHERE brand_id = :brand_id AND member_id = :member_id
+""")
+#: What is theirs, by the name that the document has for it. Rows of theirs alone; of others no more than an id.
+_THEIRS = {
+    "memberships": text("""
+        SELECT m.membership_id AS id, m.membership_type_id, t.name AS membership_type_name, m.status, m.signed_up_at,
+               m.starts_on, m.billing_anchor, m.billing_frequency, m.ends_on, b.source_ref
+          FROM memberships m JOIN membership_types t USING (brand_id, membership_type_id)
+          LEFT JOIN biller_memberships b USING (brand_id, membership_id)
+         WHERE m.brand_id = :brand_id AND m.member_id = :member_id ORDER BY m.membership_id
+    """),
+    "charges": text("""
+        SELECT c.membership_id, c.charge_id, c.state, c.period_start, c.period_end, c.amount, c.amount_refunded
+          FROM charges c JOIN memberships m USING (brand_id, membership_id)
+         WHERE m.brand_id = :brand_id AND m.member_id = :member_id ORDER BY c.membership_id, c.period_start, c.charge_id
+    """),
+    "guest_of": text("""
+        SELECT membership_id, guest_id, name, email, lead_booker, removed_at
+          FROM guests WHERE brand_id = :brand_id AND member_id = :member_id ORDER BY membership_id, guest_id
+    """),
+    "credits": text("""
+        SELECT c.credit_id AS id, c.code, c.credit_rule_id, c.rule_version, c.membership_id, c.guest_id, c.coupon_id,
+               c.coupon_name, c.period_start, c.period_end, c.reissue, c.valid_from, c.expires_at, c.multi_use,
+               c.max_uses, c.uses, c.issued_at, c.redeemed_at, c.revoked_at, c.revoked_by, c.revoked_reason,
+               c.expired_at, c.extended_at, c.flagged_at, c.run_id,
+               coalesce(t.member_id, CASE WHEN t.transfer_id IS NULL THEN g.member_id ELSE h.member_id END)
+                   IS NOT DISTINCT FROM CAST(:member_id AS uuid) AS holds
+          FROM credits c JOIN guests g USING (brand_id, membership_id, guest_id)
+          LEFT JOIN transfers t USING (brand_id, transfer_id)
+          LEFT JOIN guests h ON (h.brand_id, h.membership_id, h.guest_id) = (t.brand_id, t.membership_id, t.guest_id)
+         WHERE c.brand_id = :brand_id
+           AND c.credit_id IN (
+               SELECT credit_id FROM credits JOIN guests USING (brand_id, membership_id, guest_id)
+                WHERE brand_id = :brand_id AND member_id = :member_id
+                UNION
+               SELECT t.credit_id FROM transfers t
+                 LEFT JOIN guests r ON (r.brand_id, r.membership_id, r.guest_id)
+                                     = (t.brand_id, t.membership_id, t.guest_id)
+                WHERE t.brand_id = :brand_id AND :member_id IN (t.member_id, r.member_id))
+         ORDER BY c.credit_id
+    """),
+    "held_credits": text("""
+        SELECT h.membership_id, h.credit_rule_id, h.period_start, h.reissue, h.held_at, h.state
+          FROM held_credits h JOIN guests g USING (brand_id, membership_id, guest_id)
+         WHERE h.brand_id = :brand_id AND g.member_id = :member_id ORDER BY 1, 2, 3, 4
+    """),
+    "redemptions": text("""
+        SELECT redemption_id AS id, status, offer, offer_id, credit_id, points, reference, start_at, end_at, created_at,
+               updated_at
+          FROM redemptions WHERE brand_id = :brand_id AND member_id = :member_id ORDER BY redemption_id
+    """),
+    "transactions": text("""
+        SELECT entry_id AS id, type, amount, reason, redemption_id, created_at
+          FROM ledger_entries WHERE brand_id = :brand_id AND member_id = :member_id ORDER BY created_at, entry_id
+    """),
+    "audit": text("""
+        SELECT entry_id AS id, at, brand_time, action, reason, before, after
+          FROM audit_entries WHERE brand_id = :brand_id AND subject_id = CAST(CAST(:member_id AS uuid) AS text)
+         ORDER BY entry_id
+    """),
+}
+# Facts of their memberships, and lists of guests that name them.
+_FACTS = text("""
+    SELECT e.source, e.event_id AS id, e.type, e.time, e.membership_id, e.charge_id, e.data, e.unknown_fields,
+           e.received_at, m.member_id = :member_id AS own
+      FROM billing_events e JOIN memberships m USING (brand_id, membership_id)
+     WHERE e.brand_id = :brand_id
+       AND (m.member_id = :member_id
+            OR (e.type IN ('membership.signed_up', 'membership.guests_changed')
+                AND e.membership_id IN (SELECT membership_id FROM guests
+                                         WHERE brand_id = :brand_id AND member_id = :member_id)))
+     ORDER BY e.membership_id, e.time, e.source, e.event_id
+""")
+_TOLD = text("""
+    SELECT event_id AS id, type, occurred_at, data FROM webhook_events
+     WHERE brand_id = :brand_id
+       AND (data ->> 'externalUserID' = :named OR data -> 'holder' ->> 'external_user_id' = :named
+            OR (data -> 'guest' ->> 'external_user_id' = :named AND NOT data ? 'holder'))
+     ORDER BY event_id
+""")
+
+
+def export(connection: Connection, brand_id: UUID, external_user_id: str) -> dict[str, Any]:
+    """All that is held about a member, archived or erased too. Raises MemberNotFound."""
+    member_id = members.id_of(connection, brand_id, external_user_id)
+    which = {"brand_id": brand_id, "member_id": member_id}
+    profile = dict(connection.execute(_MEMBER, which).mappings().one())
+    theirs = {
+        name: [dict(row) for row in connection.execute(statement, which).mappings()]
+        for name, statement in _THEIRS.items()
+    }
+    guest_ids = {(row["membership_id"], str(row["guest_id"])) for row in theirs["guest_of"]}
+    named = (external_user_id, profile["email"])
+    facts = []
+    for row in connection.execute(_FACTS, which).mappings():
+        fact = dict(row)
+        own = fact.pop("own")
+        fact["data"], places = _only_theirs(fact["data"], fact["membership_id"], guest_ids, named, own=own)
+        fact["unknown_fields"] = _said_of_them(fact["unknown_fields"], places, own=own)
+        facts.append(fact)
+    told = [dict(row) for row in connection.execute(_TOLD, {**which, "named": external_user_id}).mappings()]
+    for event in told:
+        if event["data"].get("holder") and event["data"].get("guest", {}).get("external_user_id") != external_user_id:
+            event["data"] = {name: value for name, value in event["data"].items() if name != "guest"}
+    return {
+        "member": {"id": member_id, **profile},
+        "wallet": wallets.read(connection, brand_id, external_user_id),
+        "redemption_counts": redemptions.counts(connection, brand_id, external_user_id),
+        **theirs,
+        "facts": facts,
+        "told": told,
+    }
+
+
+def _only_theirs(
+    data: dict[str, Any],
+    membership_id: UUID,
+    guest_ids: set[tuple[UUID, str]],
+    named: tuple[str, str | None],
+    *,
+    own: bool,
+) -> tuple[dict[str, Any], list[int]]:
+    """What a fact says, with none of its guests but them; and the places of their entries."""
+    external_user_id, email = named
+    data = dict(data)
+    if not own:
+        data.pop("external_user_id", None)
+    if "guests" not in data:
+        return data, []
+    places = []
+    for place, guest in enumerate(data["guests"]):
+        known = guest.get("known_as") or guest.get("guest_id")
+        by_address = guest.get("external_user_id") is None and email is not None and guest.get("email") == email
+        if guest.get("external_user_id") == external_user_id or (membership_id, str(known)) in guest_ids or by_address:
+            places.append(place)
+    data["guests"] = [data["guests"][place] for place in places]
+    return data, places
+
+
+def _said_of_them(unknown: dict[str, Any] | None, places: list[int], *, own: bool) -> dict[str, Any] | None:
+    """What a fact says that is not understood: of its guests, what is said of them."""
+    if unknown is None:
+        return None
+    prefixes = tuple(f"guests.{place}." for place in places)
+    kept = {
+        name: value
+        for name, value in unknown.items()
+        if (name.startswith(prefixes) if name.startswith("guests.") else own)
+    }
+    return kept or None

@@ -1,0 +1,145 @@
+"""Restoring: after a backup was brought back, people who were erased since are erased again (SEMANTICS 20).
+
+A document of erasures, kept beside backups, has nothing but keyed hashes; so everybody who is there is hashed and
+compared.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import Connection, text
+
+from issuance.errors import Invalid
+from issuance.fields import complaint
+from issuance.members import erased
+from issuance.members.names import folded
+from issuance.memberships import archiving, forgetting
+
+#: People whom one statement reads.
+_BATCH = 5000
+
+_MEMBERS = text("""
+    SELECT member_id AS id, external_user_id, email FROM members
+     WHERE brand_id = :brand_id AND member_id > :after AND erased_at IS NULL ORDER BY member_id LIMIT :most
+""")
+_ADDRESSES = text("""
+    SELECT DISTINCT email FROM guests WHERE brand_id = :brand_id AND email IS NOT NULL
+""")
+_BRAND = text("SELECT EXISTS (SELECT FROM brands WHERE brand_id = :brand_id)")
+# Who was named as a guest only is erased as a member.
+_JOIN = text("""
+    UPDATE members SET joined_at = :at WHERE brand_id = :brand_id AND member_id = :member_id AND joined_at IS NULL
+""")
+# Who came after the backup: nothing of them is there, and what names them still finds somebody who is archived.
+_STAND_IN = text("""
+    INSERT INTO members (brand_id, member_id, external_user_id, joined_at, archived_at, archivings, updated_at)
+    VALUES (:brand_id, :member_id, :external_user_id, :at, :at, 1, :at)
+    ON CONFLICT ON CONSTRAINT members_external_user_id_unique DO NOTHING
+""")
+
+
+class _Erasure(BaseModel):
+    """One person who was erased, as the document has them."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    brand_id: UUID
+    member_id: UUID
+    external_user_id: str
+    erased_at: datetime
+    name_hashes: list[str] = Field(min_length=1)
+
+    def hashes(self) -> set[bytes]:
+        return {bytes.fromhex(one) for one in self.name_hashes}
+
+
+class _Document(BaseModel):
+    """All erasures, and the keys of their hashes."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    keys: list[str]
+    erased: list[_Erasure]
+
+
+class Found(NamedTuple):
+    """Somebody who is there and was erased."""
+
+    member_id: UUID
+    external_user_id: str
+
+
+def read(document: object) -> _Document:
+    """A document of erasures, as `erased.document` makes it. Raises Invalid."""
+    try:
+        return _Document.model_validate(document)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        place = ".".join(map(str, wrong["loc"]))
+        raise Invalid(f"This is no document of erasures: {place}: {complaint(wrong)}") from None
+
+
+def apply(connection: Connection, document: _Document, brand_id: UUID) -> tuple[int, list[UUID]]:
+    """Erase again whom a document says, in one brand: how many they are, and the memberships to settle.
+
+    Whoever is not archived any more is archived first. Call it in a transaction on that brand. Raises Invalid.
+    """
+    theirs = [one for one in document.erased if one.brand_id == brand_id]
+    if not theirs or not connection.scalar(_BRAND, {"brand_id": brand_id}):
+        return 0, []
+    erased.alone(connection, brand_id)
+    keys = erased.learn(connection, document.keys)
+    hashed = {one: erasure for erasure in theirs for one in erasure.hashes()}
+    addresses = _addresses(connection, brand_id, keys, hashed)
+    woken: list[UUID] = []
+    there = dict(_there(connection, brand_id, keys, hashed))
+    for erasure in theirs:
+        place = erasure.external_user_id
+        who = {"brand_id": brand_id, "at": erasure.erased_at}
+        found = there.get(erasure.member_id)
+        if found is None:
+            stand_in = {**who, "member_id": erasure.member_id, "external_user_id": place}
+            found = Found(erasure.member_id, place)
+            connection.execute(_STAND_IN, stand_in)
+        else:
+            connection.execute(_JOIN, {**who, "member_id": found.member_id})
+            woken += archiving.archive(connection, brand_id, found.external_user_id, retain_balance=False)
+        emails = addresses.get(erasure.member_id, [])
+        again = forgetting.erase(connection, brand_id, found.external_user_id, place=place, addresses=emails)
+        woken += again.membership_ids
+        erased.note_hashes(connection, brand_id, found.member_id, erasure.hashes())
+    return len(theirs), sorted(set(woken), key=lambda one: one.int)
+
+
+def _there(
+    connection: Connection, brand_id: UUID, keys: Sequence[bytes], hashed: Mapping[bytes, _Erasure]
+) -> Iterator[tuple[UUID, Found]]:
+    """Those who are there, by the member that they were when they were erased."""
+    after = UUID(int=0)
+    while True:
+        which = {"brand_id": brand_id, "after": after, "most": _BATCH}
+        rows = connection.execute(_MEMBERS, which).all()
+        for row in rows:
+            for key in keys:
+                erasure = hashed.get(erased.hash_of(key, brand_id, "id", row.external_user_id))
+                if erasure is not None:
+                    yield erasure.member_id, Found(row.id, row.external_user_id)
+        if len(rows) < _BATCH:
+            return
+        after = rows[-1].id
+
+
+def _addresses(
+    connection: Connection, brand_id: UUID, keys: Sequence[bytes], hashed: Mapping[bytes, _Erasure]
+) -> dict[UUID, list[str]]:
+    """The e-mail addresses of guests that are of people who were erased."""
+    found: dict[UUID, list[str]] = {}
+    for email in connection.scalars(_ADDRESSES, {"brand_id": brand_id}):
+        for key in keys:
+            erasure = hashed.get(erased.hash_of(key, brand_id, "email", folded(email)))
+            if erasure is not None:
+                found.setdefault(erasure.member_id, []).append(email)
+    return found

@@ -1,0 +1,294 @@
+"""Forgetting a person (SEMANTICS 20): nothing of them is left, and all that they were given stays as it was."""
+
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from issuance import database
+from issuance.billing import events, rejections
+from issuance.billing.cloud_events import Refused
+from issuance.errors import MemberErased, MemberNotArchived, MemberNotFound
+from issuance.laws import LAWS, look
+from issuance.members import erased, members, wallets
+from issuance.members.members import MemberBody
+from issuance.memberships import archiving, exporting, forgetting, restoring
+from tests.database.clubs import Club
+from tests.hooks import Hook, listen
+
+ADA, EMAIL, NAME = "canary-id-7", "Canary.Mail@example.org", "Canary Loveless"
+CANARIES = ("canary-id-7", "canary.mail", "canary loveless")
+BOB = {"name": "Bob Other", "email": "bob@example.org", "external_user_id": "bob", "lead_booker": True}
+
+
+class Story:
+    """A club with a member of whom much is known: her own membership, and a place on Bob's order."""
+
+    def __init__(self, club: Club) -> None:
+        self.club = club
+        self.own, self.bobs = uuid4(), uuid4()
+        as_guest = {"name": NAME, "email": EMAIL, "external_user_id": ADA, "lead_booker": False}
+        lead = {**as_guest, "lead_booker": True, "phone": "canary loveless' phone"}
+        self.told = [
+            self._event("membership.signed_up", self._signs_up(self.own, ADA, guests=[lead]), note=NAME),
+            self._event("membership.signed_up", self._signs_up(self.bobs, "bob", guests=[BOB, as_guest])),
+            # By her address alone, and then by her name alone: she is recognised.
+            self._event(
+                "membership.guests_changed", self._party(self.bobs, {"name": "Canary L.", "email": EMAIL.lower()}), "11"
+            ),
+            self._event("membership.guests_changed", self._party(self.bobs, {"name": "Canary L."}), "12"),
+        ]
+        self.take(*self.told)
+        with self.work() as connection:
+            profile = {"displayName": NAME, "email": EMAIL, "attributes": {"pet": "canary loveless"}}
+            members.upsert(connection, club.brand_id, ADA, MemberBody.model_validate(profile))
+            wallets.credit(connection, club.brand_id, ADA, 30, f"for {NAME}")
+        club.settle([self.own, self.bobs])
+
+    def work(self) -> Any:
+        return database.transaction(self.club.engine, self.club.brand_id)
+
+    def _event(self, kind: str, data: dict[str, Any], hour: str = "10", **more: Any) -> dict[str, Any]:
+        envelope = {"specversion": "1.0", "source": "test", "id": str(uuid4()), "type": kind}
+        return {**envelope, "time": f"2031-01-31T{hour}:00:00Z", "data": {**data, **more}}
+
+    def _signs_up(self, membership_id: UUID, who: str, **more: Any) -> dict[str, Any]:
+        said = {"membership_type_id": str(self.club.type_id), "starts_on": "2031-01-31"}
+        return {"membership_id": str(membership_id), "external_user_id": who, **said, **more}
+
+    def _party(self, membership_id: UUID, *others: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "membership_id": str(membership_id),
+            "guests": [BOB, *({**one, "lead_booker": False} for one in others)],
+        }
+
+    def take(self, *bodies: object) -> events.Intake:
+        with self.work() as connection:
+            return events.accept(connection, self.club.brand_id, bodies)
+
+    def archive(self) -> None:
+        with self.work() as connection:
+            woken = archiving.archive(connection, self.club.brand_id, ADA, retain_balance=False)
+        self.club.settle([*woken, self.own, self.bobs])
+
+    def erase(self) -> forgetting.Erasure:
+        with self.work() as connection:
+            erasure = forgetting.erase(connection, self.club.brand_id, ADA)
+        self.club.settle(erasure.membership_ids)
+        return erasure
+
+    def credits(self) -> list[Any]:
+        return self.club.rows("SELECT * FROM credits ORDER BY credit_id")
+
+    def broken(self) -> dict[int, Any]:
+        with self.work() as connection:
+            found: dict[int, Any] = {}
+            for step in look(connection, self.club.brand_id, LAWS):
+                for number, offenders in step.items():
+                    found.setdefault(number, []).extend(offenders)
+            return {number: offenders for number, offenders in found.items() if offenders}
+
+    def dump(self) -> str:
+        """All that is in the database, as text."""
+        with self.club.engine.connect() as connection:
+            database.show(connection, None)
+            tables = connection.scalars(text(
+                "SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'"
+            )).all()  # fmt: skip
+            said = []
+            for table in tables:
+                rows = connection.execute(text(f"SELECT CAST(t AS text) FROM {table} t"))
+                said += [f"{table}: {row[0]}" for row in rows]
+            bytes_too = connection.scalars(text(
+                "SELECT encode(body, 'escape') FROM idempotency_keys UNION ALL "
+                "SELECT encode(body, 'escape') FROM biller_deliveries"
+            ))  # fmt: skip
+            return "\n".join([*said, *map(str, bytes_too)]).lower()
+
+    def left(self) -> list[str]:
+        return [line[:300] for line in self.dump().splitlines() if any(canary in line for canary in CANARIES)]
+
+
+@pytest.fixture
+def story(club: Club) -> Story:
+    return Story(club)
+
+
+@pytest.fixture
+def told(story: Story, receiver: Any) -> Hook:
+    return listen(story.club.engine, story.club.brand_id, receiver)
+
+
+def test_nothing_of_an_erased_person_is_left_and_all_they_were_given_stays(story: Story, told: Hook) -> None:
+    """In no table: facts, guests, the outbox, refused events, answers, words to search by. Credits, points and
+    decisions are as they were, and the laws hold."""
+    club = story.club
+    with story.work() as connection:
+        rejections.keep(
+            connection, club.brand_id, [(f'{{"broken": "{NAME}", "who": "{ADA}"', Refused("malformed", "no"))]
+        )
+        connection.execute(
+            text("INSERT INTO idempotency_keys (brand_id, caller, key, request_hash, status, body) VALUES "
+                 "(:b, 'key 1', 'a', 'x', 200, :body), (:b, 'key 1', :named, 'x', 200, '{}')"),
+            {"b": club.brand_id, "named": f"for {ADA}",
+             "body": json.dumps({"externalUserID": ADA, "name": NAME}).encode()},
+        )  # fmt: skip
+    refused = story.take({**story.told[0], "id": str(uuid4())})
+    assert [one.code for one in refused.rejected] == ["already_signed_up"]
+    story.archive()
+    assert len(story.left()) > 8, "there is something to forget"
+    before, points = story.credits(), club.rows("SELECT member_id, amount FROM ledger_entries ORDER BY entry_id")
+
+    erasure = story.erase()
+
+    assert story.left() == []
+    assert story.credits() == before
+    assert club.rows("SELECT member_id, amount FROM ledger_entries ORDER BY entry_id") == points
+    assert story.broken() == {}
+    with story.work() as connection:
+        read = members.get(connection, club.brand_id, erasure.external_user_id)
+        assert (read["display_name"], read["email"], read["attributes"]) == (None, None, None)
+        assert wallets.read(connection, club.brand_id, erasure.external_user_id)["balance"] == 0
+        with pytest.raises(MemberNotFound):
+            members.get(connection, club.brand_id, ADA)
+    assert club.value("SELECT count(*) FROM guests WHERE name = 'Bob Other' AND email = 'bob@example.org'") == 1
+    assert club.value("SELECT count(*) FROM rejected_events") == 2
+    assert club.rows("SELECT subject_id, reason, after FROM audit_entries WHERE action = 'member.erased'")[0][2] == {
+        "external_user_id": erasure.external_user_id
+    }
+
+
+def test_what_was_told_of_an_erased_person_is_still_a_double(story: Story) -> None:
+    """The biller's whole file again: doubles, whoever named her and however; and another body is still a conflict."""
+    story.archive()
+    story.erase()
+    again = story.take(*story.told)
+    assert (again.accepted, again.duplicates, again.rejected) == (0, len(story.told), [])
+    other = {**story.told[1], "data": {**story.told[1]["data"], "starts_on": "2031-02-01"}}
+    assert [one.code for one in story.take(other).rejected] == ["event_conflict"]
+    assert story.left() == []
+
+
+def test_new_facts_take_an_erased_person_by_the_random_id_and_bring_nobody_back(story: Story) -> None:
+    """By the id, or without one by the address; of another's id with her address nothing changes. What is told so is a
+    double when it comes again."""
+    story.archive()
+    place = story.erase().external_user_id
+    with story.work() as connection, pytest.raises(MemberErased):
+        members.upsert(connection, story.club.brand_id, ADA, MemberBody())
+    with story.work() as connection, pytest.raises(MemberErased):
+        members.upsert(connection, story.club.brand_id, place, MemberBody())
+    fresh, third = uuid4(), uuid4()
+    hers = {"name": NAME, "email": EMAIL, "lead_booker": False}
+    carols = {"name": "Carol", "email": EMAIL, "external_user_id": "carol", "lead_booker": True}
+    new = [
+        story._event("membership.signed_up", story._signs_up(fresh, ADA), nickname=NAME),
+        story._event(
+            "membership.signed_up", story._signs_up(third, "carol", guests=[carols, hers, {**hers, "name": "x"}])
+        ),
+    ]
+    assert story.take(*new).rejected == []
+    story.club.settle([fresh, third])
+    assert story.take(*new).duplicates == len(new)
+    named = story.club.rows(
+        "SELECT g.name, m.external_user_id, g.email FROM guests g LEFT JOIN members m USING (brand_id, member_id)"
+        " WHERE membership_id = :one ORDER BY place", one=third,
+    )  # fmt: skip
+    assert named == [("Carol", "carol", EMAIL), (place, place, None), (place, None, None)]
+    assert story.club.value("SELECT count(*) FROM members WHERE external_user_id = :id", id=ADA) == 0
+    assert (
+        story.club.value("SELECT count(*) FROM credits WHERE membership_id = :one AND revoked_at IS NULL", one=fresh)
+        == 0
+    )
+    assert [line for line in story.left() if not line.startswith(("guests:", "billing_events:", "search_words:"))] == []
+    assert story.broken() == {}
+
+
+def test_only_an_archived_member_is_erased_and_once(story: Story) -> None:
+    with story.work() as connection, pytest.raises(MemberNotArchived):
+        forgetting.erase(connection, story.club.brand_id, ADA)
+    story.archive()
+    first = story.erase()
+    with story.work() as connection:
+        again = forgetting.erase(connection, story.club.brand_id, first.external_user_id)
+        assert again[:2] == first[:2]
+        with pytest.raises(MemberNotFound):
+            forgetting.erase(connection, story.club.brand_id, ADA)
+    assert story.club.value("SELECT count(*) FROM audit_entries WHERE action = 'member.erased'") == 1
+
+
+def test_lifted_a_person_may_be_named_again(story: Story) -> None:
+    """As somebody new: the old membership stays the random id's. Old facts are doubles all the same."""
+    story.archive()
+    place = story.erase().external_user_id
+    with story.work() as connection:
+        assert erased.lift(connection, story.club.brand_id, EMAIL.upper()) is not None
+        assert erased.lift(connection, story.club.brand_id, EMAIL) is None
+        members.upsert(connection, story.club.brand_id, ADA, MemberBody.model_validate({"displayName": NAME}))
+        assert members.id_of(connection, story.club.brand_id, ADA) != members.id_of(
+            connection, story.club.brand_id, place
+        )
+    assert story.take(*story.told).duplicates == len(story.told)
+    with story.work() as connection, pytest.raises(MemberErased):
+        members.upsert(connection, story.club.brand_id, place, MemberBody())
+
+
+def test_after_a_restore_the_document_of_erasures_erases_again(story: Story) -> None:
+    """The database before the erasure, the document after it: nothing is left, and the biller's file brings nobody
+    back. Whoever came after the backup stays unknown too."""
+    club = story.club
+    later = uuid4()
+    signs_up = story._event("membership.signed_up", story._signs_up(later, "canary-id-7 later"))
+    tables = "members", "billing_events", "guests", "memberships", "erased_names", "search_words"
+    with story.club.engine.begin() as connection:
+        database.show(connection, None)
+        kept = {
+            one: connection.execute(text(f"SELECT CAST(t AS text) FROM {one} t ORDER BY 1")).all() for one in tables
+        }
+    trial = club.engine.connect()
+    begun = trial.begin()
+    database.show(trial, club.brand_id)
+    archiving.archive(trial, club.brand_id, ADA, retain_balance=False)
+    place = forgetting.erase(trial, club.brand_id, ADA).external_user_id
+    events.accept(trial, club.brand_id, [signs_up])
+    archiving.archive(trial, club.brand_id, "canary-id-7 later", retain_balance=False)
+    forgetting.erase(trial, club.brand_id, "canary-id-7 later")
+    document = json.loads(json.dumps(erased.document(trial), default=str))
+    begun.rollback()  # the backup was brought back
+    trial.close()
+    with story.club.engine.begin() as connection:
+        database.show(connection, None)
+        assert kept == {
+            one: connection.execute(text(f"SELECT CAST(t AS text) FROM {one} t ORDER BY 1")).all() for one in tables
+        }
+
+    for _ in range(2):
+        with story.work() as connection:
+            assert restoring.apply(connection, restoring.read(document), club.brand_id)[0] == 2
+        club.settle([story.own, story.bobs])
+        intake = story.take(*story.told, signs_up)
+        assert not intake.rejected
+        club.settle([story.own, story.bobs, later])
+        assert story.left() == []
+        assert (
+            club.value("SELECT count(*) FROM credits WHERE membership_id = :one AND revoked_at IS NULL", one=later) == 0
+        )
+    with story.work() as connection:
+        assert members.get(connection, club.brand_id, place)["archived_at"] is not None
+    assert story.broken() == {}
+
+
+def test_an_export_has_all_of_one_person_and_nothing_of_others(story: Story) -> None:
+    with story.work() as connection:
+        document = exporting.export(connection, story.club.brand_id, ADA)
+    said = json.dumps(document, default=str)
+    assert NAME in said
+    assert EMAIL in said
+    assert "phone" in said
+    assert f"for {NAME}" in said
+    assert "bob" not in said.lower()
+    assert {str(one["membership_id"]) for one in document["facts"]} == {str(story.own), str(story.bobs)}
+    assert len(document["credits"]) == len({one["id"] for one in document["credits"]}) == 2
+    assert [one["id"] for one in document["memberships"]] == [story.own]
