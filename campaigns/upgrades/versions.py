@@ -73,11 +73,11 @@ class Version:
         return {**os.environ, **own, "PYTHONPATH": str(self.folder), "PATH": path, "LOG_FORMAT": "json"}
 
     def start(self) -> None:
-        """All processes of the Procfile; requests may be sent when it returns."""
+        """All processes of its own Procfile; requests may be sent when it returns."""
         port = free_port()
         address = f"http://127.0.0.1:{port}"
         with self.log.open("ab") as out:
-            for command in procfile.commands().values():
+            for command in procfile.commands(self.folder).values():
                 self._running.append(
                     subprocess.Popen(
                         ["sh", "-c", command],

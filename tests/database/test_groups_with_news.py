@@ -164,6 +164,8 @@ def test_charges_of_one_period_are_told_apart(new_club: NewClub, second: str) ->
         settle(club, members)
         paid = club.rows("SELECT membership_id, right(charge_id, 1) FROM charges WHERE state = 'succeeded'")
         assert dict(map(tuple, paid)) == {one: str(place % 2) for place, one in enumerate(members)}
+        kept = dict(map(tuple, club.rows("SELECT schedule_id, fingerprint FROM schedules")))
+        assert kept[members[0]] != kept[members[1]], "which one was paid is what the next decision may depend on"
         ends.append([(of(club, one), _seen(club, one)) for one in members])
     assert ends[0] == ends[1]
 
