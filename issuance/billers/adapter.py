@@ -167,11 +167,17 @@ class Askable(Adapter, Protocol):
     def learn(self, key: str, answer: Json, known: Known) -> Translation:
         """Note what the biller said, and tell what comes of it."""
 
+    def missed(self, since: datetime | None) -> Sequence[Listing]:
+        """The webhooks that the biller keeps for a while and lists, where it does: they know when things happened."""
+
     def listings(self, since: datetime | None) -> Sequence[Listing]:
         """What reconciling goes through, in this order. None: from the beginning."""
 
     def reconcile(self, listing: str, body: Json, known: Known, since: datetime | None) -> Translation:
         """The events that an object of a listing tells, as it is now, that were not told yet."""
+
+    def is_live(self, body: Json) -> bool | None:
+        """Whether an object of its API is of live mode; None: it does not say."""
 
     def needs(self, about: Json) -> frozenset[str]:
         """The ids of the objects that translating or reconciling this one looks up."""

@@ -9,7 +9,7 @@ from typing import IO, Any
 from sqlalchemy import Engine, Row, text
 
 from issuance.billers import translation
-from issuance.billers.adapter import Askable, Asked, Json, Listing, Translation
+from issuance.billers.adapter import Askable, Asked, CanNotBeAsked, Json, Listing, Translation
 from issuance.billers.billers import Biller
 from issuance.billers.known import KnownObjects
 from issuance.database import transaction
@@ -43,13 +43,24 @@ def told_of(
     return [adapter.reconcile(listing.name, body, known, since) for body in page]
 
 
+def pages_of(
+    biller: Biller, adapter: Askable, asked: Asked, listing: Listing, after: str | None = None
+) -> Iterator[list[Json]]:
+    """The pages of a listing, of the mode that belongs to the brand. Raises CanNotBeAsked."""
+    for page in asked.pages(listing.path, listing.parameters, after):
+        if any(adapter.is_live(body) is biller.sandbox for body in page):
+            mode, brand = ("live mode", "a sandbox") if biller.sandbox else ("test mode", "live")
+            raise CanNotBeAsked(f"its API key is of {mode}, and the brand is {brand}")
+        yield page
+
+
 def work(
     engine: Engine, biller: Biller, adapter: Askable, asked: Asked, claimed: Row[Any], ids: dict[str, Any]
 ) -> None:
     """Say what would come of it. Nothing is open while the biller is asked."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
         for listing in adapter.listings(claimed.since):
-            for page in asked.pages(listing.path, listing.parameters):
+            for page in pages_of(biller, adapter, asked, listing):
                 spool.writelines(json.dumps([listing.name, body]) + "\n" for body in page)
                 with transaction(engine, biller.brand_id) as connection:
                     connection.execute(NOTE, {**ids, "position": "{}"})
@@ -80,6 +91,9 @@ def _paper(
         for name, page in _spooled(spool):
             told = told_of(adapter, by_name[name], page, known, claimed.since)
             translation.tell(connection, biller, adapter, told, dry_run.take)
+            if any(found.refs for found in told):  # how they have changed since they signed up
+                told = told_of(adapter, by_name[name], page, known, claimed.since)
+                translation.tell(connection, biller, adapter, told, dry_run.take)
             wanted |= {found.wait.key for found in told if found.wait is not None and found.wait.ask}
             unmapped |= {
                 found.unmappable.key for found in told if found.unmappable is not None and found.unmappable.key

@@ -15,16 +15,19 @@ from sqlalchemy import Connection, Engine, Row, text
 from uuid_utils.compat import uuid7
 
 from issuance import audit
-from issuance.billers import asking, billers, deliveries, dry_runs, translation
+from issuance.billers import asking, billers, deliveries, dry_runs, receiving, translation
 from issuance.billers.adapter import Askable, Asked, CanNotBeAsked, Json, Listing
 from issuance.billers.adapters import adapter_of
 from issuance.billers.billers import Biller
-from issuance.billers.dry_runs import COUNT, NOTE, RESULT, told_of
+from issuance.billers.dry_runs import COUNT, NOTE, RESULT, pages_of, told_of
 from issuance.billers.known import KnownObjects
 from issuance.database import transaction
 from issuance.engine import runs
 from issuance.errors import Conflict, Invalid
 from issuance.log import logger
+
+#: How often a page is gone through again at most: for what was asked for, and for whoever signed up.
+_AGAIN = 3
 
 Settle = Callable[[list[UUID]], None]
 
@@ -175,20 +178,35 @@ class _Reconciliation:
         self._since: datetime | None = claimed.since
         self._ids, self._settle = ids, settle
         self._position: dict[str, Any] = claimed.position
+        self._signed_up = False
 
     def work(self) -> bool:
         """Go through all listings; False if the run is no longer to be worked on."""
+        self._catch_up()
         for listing in self._adapter.listings(self._since):
             self._translate()
             if self._position.get(listing.name) == "done" or self._passes(listing):
                 continue
             after = self._position.get(listing.name)
-            for page in self._asked.pages(listing.path, listing.parameters, after):
+            for page in pages_of(self._biller, self._adapter, self._asked, listing, after):
                 if not self._tell(listing, page, page[-1]["id"]):
                     return False
             if not self._tell(listing, [], "done"):
                 return False
         return True
+
+    def _catch_up(self) -> None:
+        """Keep the webhooks that were lost, as far as the biller still has them; where it does not say, the listings
+        do."""
+        try:
+            for listing in self._adapter.missed(self._since):
+                for page in self._asked.pages(listing.path, listing.parameters):
+                    for body in page:
+                        receiving.keep(self._engine, self._biller, json.dumps(body).encode())
+                    with transaction(self._engine, self._biller.brand_id) as connection:
+                        connection.execute(NOTE, {**self._ids, "position": json.dumps(self._position)})
+        except CanNotBeAsked as refusal:
+            logger.info("biller_keeps_no_webhooks", brand=str(self._biller.brand_id), error=str(refusal))
 
     def _translate(self) -> None:
         """What webhooks say comes first: they know when things happened."""
@@ -202,13 +220,17 @@ class _Reconciliation:
         keys = self._told(listing, page, position)
         if keys is None:
             return False
-        if keys:
-            # What the page itself does not say, such as whose a customer is; then the page once more.
-            answers = {key: self._adapter.ask(self._asked, key) for key in sorted(keys)}
-            learnt = asking.learn(self._engine, self._biller, answers)
-            self._settle(learnt.membership_ids)
+        # What the page itself does not say, such as whose a customer is; then the page once more, until it is all told.
+        # What waited for a sign-up is told before it is compared with the present.
+        again = 0
+        while (keys or self._signed_up) and again < _AGAIN:
+            again += 1
+            if keys:
+                answers = {key: self._adapter.ask(self._asked, key) for key in sorted(keys)}
+                self._settle(asking.learn(self._engine, self._biller, answers).membership_ids)
             self._translate()
-            return self._told(listing, page, position, again=True) is not None
+            if (keys := self._told(listing, page, position, again=True)) is None:
+                return False
         return True
 
     def _told(self, listing: Listing, page: Sequence[Json], position: str, *, again: bool = False) -> set[str] | None:
@@ -224,7 +246,8 @@ class _Reconciliation:
             woken = {key for found in told for key in found.wakes}
             deliveries.wake(connection, self._biller.brand_id, self._biller.biller_id, woken)
             self._position[listing.name] = position
-            if any(found.refs for found in told):
+            self._signed_up = any(found.refs for found in told)
+            if self._signed_up:
                 self._position["signed_up"] = True
             connection.execute(NOTE, {**self._ids, "position": json.dumps(self._position)})
             if page and not again:

@@ -40,6 +40,8 @@ class Club:
     brand_id: UUID
     biller_id: UUID
     type_ids: dict[str, UUID]
+    #: The name of the type that each rule is for.
+    kinds: dict[UUID, str]
 
     def deliver(self, bodies: Iterable[dict[str, Any]]) -> None:
         """Keep webhooks, as if they had just come."""
@@ -74,6 +76,17 @@ class Club:
             for row in rows
             if row.membership_id == membership_id and lead in (None, row.lead_booker)
         ]
+
+    def held(self) -> dict[UUID, list[str]]:
+        """Of each membership the credits that are not taken back: the period, the type, and the guest who holds it, but
+        for the lead booker."""
+        with transaction(self.engine, self.brand_id) as connection:
+            rows = connection.execute(_CREDITS, {"brand_id": self.brand_id}).all()
+        found: dict[UUID, list[str]] = {}
+        for row in rows:
+            said = f"{row.period_start} {self.kinds[row.credit_rule_id]}"
+            found.setdefault(row.membership_id, []).append(said if row.lead_booker else f"{said} {row.name}")
+        return {membership_id: sorted(held) for membership_id, held in found.items()}
 
     def facts(self, subscription: str | None = None, item: str = "") -> list[tuple[Any, ...]]:
         """What was told, in order: type, time, data."""
@@ -119,10 +132,11 @@ def new_club(
     with transaction(engine, brand_id) as connection:
         connection.execute(_CLOCK, {"now": datetime.fromisoformat(clock), "brand_id": brand_id})
         coupons.put(connection, brand_id, "spa", CouponBody.model_validate(_COUPON))
-        type_ids = {}
+        type_ids, kinds = {}, {}
         for name in types:
             type_ids[name] = membership_types.create(connection, brand_id, NewMembershipType(name=name))["id"]
             says = {"membership_type_id": type_ids[name], "coupon_id": "spa", "coupon_name": f"Spa of {name}"}
-            rules.create(connection, brand_id, NewCreditRule.model_validate({**says, **(rule or {})}))
+            made = rules.create(connection, brand_id, NewCreditRule.model_validate({**says, **(rule or {})}))
+            kinds[made["id"]] = name
         biller_id = billers.create(connection, brand_id, new or New("stripe", [SECRET], api_key))
-    return Club(engine, brand_id, biller_id, type_ids)
+    return Club(engine, brand_id, biller_id, type_ids, kinds)

@@ -32,6 +32,9 @@ class FakeStripe:
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in _KINDS.values()}
         self.requests: list[str] = []
+        #: Whether it lists what happened (`/v1/events`).
+        self.keeps_events = False
+        self.events: list[dict[str, Any]] = []
         self.refuses = 0
         self.away = False
         self.url = ""
@@ -44,13 +47,16 @@ class FakeStripe:
     def happen(self, events: Iterable[dict[str, Any]]) -> None:
         """Let things happen, as events tell them: each leaves its object as it says."""
         for event in sorted(events, key=lambda one: one["created"]):
+            self.events.append(event)
             body = event["data"]["object"]
             if event["type"] == "charge.refunded":
-                before = self.objects["charges"].get(body["id"], {}).get("amount_refunded", 0)
+                known = [one for one in self.objects["refunds"].values() if one["charge"] == body["id"]]
                 refund = {"object": "refund", "id": f"re_{event['id']}", "charge": body["id"], "status": "succeeded"}
                 refund |= {"payment_intent": body.get("payment_intent"), "created": event["created"]}
-                self.put({**refund, "amount": body["amount_refunded"] - before})
-            self.put({"created": event["created"], **body} if body["object"] == "dispute" else body)
+                if more := body["amount_refunded"] - sum(one["amount"] for one in known):
+                    self.put({**refund, "amount": more})
+            made = self.objects["disputes"].get(body["id"], {}).get("created", event["created"])
+            self.put({"created": made, **body} if body["object"] == "dispute" else body)
             if body["object"] == "invoice" and body.get("charge"):
                 charge = {"object": "charge", "id": body["charge"], "payment_intent": body["payment_intent"]}
                 self.put({**charge, "invoice": body["id"], "amount": body["amount_due"]})
@@ -58,6 +64,10 @@ class FakeStripe:
     def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, Any]:
         """The status and body of an answer."""
         kind, _, object_id = path.removeprefix("/v1/").partition("/")
+        if kind == "events" and self.keeps_events:
+            group = query["type"][0].removesuffix("*")
+            told = [one for one in reversed(self.events) if one["type"].startswith(group) and _matches(one, query)]
+            return 200, self._page(told, query)
         if kind not in self.objects:
             return 404, {"error": {"type": "invalid_request_error"}}
         if object_id:

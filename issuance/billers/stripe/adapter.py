@@ -94,9 +94,18 @@ class Stripe:
         """Note what Stripe said of an object, and tell what comes of it."""
         return asking.learn(key, answer, known)
 
+    def missed(self, since: datetime | None) -> Sequence[Listing]:
+        """Events, which Stripe keeps for 30 days."""
+        return reconciling.missed(since)
+
     def listings(self, since: datetime | None) -> Sequence[Listing]:
         """Invoices, subscriptions, refunds and disputes."""
         return reconciling.listings(since)
+
+    def is_live(self, body: Json) -> bool | None:
+        """Whether a subscription is of live mode; what else there is hangs on them."""
+        live = body.get("livemode") if body.get("object") == "subscription" else None
+        return live if isinstance(live, bool) else None
 
     def reconcile(self, listing: str, body: Json, known: Known, since: datetime | None) -> Translation:
         """What an object tells, as it is now, that was not told."""

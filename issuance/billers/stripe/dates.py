@@ -11,36 +11,42 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from issuance.billers.stripe.payloads import instant
-from issuance.deciding.calendar import Calendar, Move, add, day_of
+from issuance.deciding.calendar import Calendar, Move, add, day_of, midnight
 from issuance.deciding.frequency import BillingFrequency
 
 _DAY = 86_400
-#: How far an instant's time of day may be from an anchor's to count as one of its turns, in seconds: clock changes.
-_SAME_TIME = 2 * 3600 + 60
+#: How far an instant may be from a turn of an anchor to count as it: clock changes.
+_SAME_TIME = timedelta(hours=2, minutes=1)
 _ONE_DAY = timedelta(days=1)
 
 
 class Dates(NamedTuple):
-    """When a membership is billed, as it was told: the calendar, and the times of day at which Stripe bills it."""
+    """When a membership is billed, as it was told: the calendar, and Stripe's own anchors, each with its frequency."""
 
     calendar: Calendar
-    times: tuple[int, ...]
+    anchors: tuple[tuple[int, str], ...]
 
     def of(self, stamp: int) -> date:
         """The date of one of Stripe's instants: the boundary next to it, where it is a turn of an anchor."""
         day = day_of(instant(stamp), self.calendar.zone)
-        if not any(_apart(stamp, time) <= _SAME_TIME for time in self.times):
+        if not any(is_turn(stamp, anchor, frequency) for anchor, frequency in self.anchors):
             return day
         nearest = self.calendar.nearest_boundary(day) if day > self.calendar.starts_on else self.calendar.starts_on
         return nearest if abs(nearest - day) <= _ONE_DAY else day
 
+    def instant_of(self, stamp: int) -> int:
+        """The instant at which something happened that belongs to a period: within that period's dates."""
+        day, zone = self.of(stamp), self.calendar.zone
+        first, next_day = (seconds(midnight(one, zone)) for one in (day, day + _ONE_DAY))
+        return min(max(stamp, first), next_day - 1)
+
 
 def dates_of(item: Mapping[str, Any], zone: ZoneInfo) -> Dates:
     """The dates of an item that has signed up, by what is noted of it."""
-    moves = tuple((at, anchor, frequency) for at, anchor, frequency, _ in sorted(item["moves"]))
-    times = (item["time"], *(time for *_, time in item["moves"]))
+    moves = tuple((at, anchor, frequency) for at, anchor, frequency in sorted(item["moves"]))
+    anchors = tuple((stamp, frequency) for stamp, frequency in item["anchors"])
     _, starts, anchor = item["start"]
-    return Dates(_calendar(zone, starts, anchor, item["frequency"], moves), times)
+    return Dates(_calendar(zone, starts, anchor, item["frequency"], moves), anchors)
 
 
 @lru_cache(maxsize=16384)
@@ -59,14 +65,13 @@ def _calendar(
     )
 
 
-def time_of_day(stamp: int) -> int:
-    """The seconds since midnight, UTC."""
-    return stamp % _DAY
-
-
-def _apart(stamp: int, time: int) -> int:
-    apart = abs(time_of_day(stamp) - time)
-    return min(apart, _DAY - apart)
+@lru_cache(maxsize=16384)
+def is_turn(stamp: int, anchor: int, frequency: str) -> bool:
+    """Whether an instant is the anchor plus some periods, as Stripe counts them: in UTC."""
+    interval, first = BillingFrequency.parse(frequency).interval, instant(anchor)
+    near = round((stamp - anchor) / _DAY / interval.mean_days)
+    turns = (datetime.combine(add(first.date(), interval, step), first.timetz()) for step in (near - 1, near, near + 1))
+    return any(abs(instant(stamp) - turn) <= _SAME_TIME for turn in turns)
 
 
 def first_anchor(starts_on: date, anchor: date, frequency: str) -> date:

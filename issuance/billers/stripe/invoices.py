@@ -1,8 +1,9 @@
 """What invoices tell: a charge for each item of a subscription whose period a line pays for.
 
 Only lines count that are no proration and whose price is mapped; what they pay for is their own period, never the
-invoice's. A charge is an invoice and an item. What is noted of an invoice: its `subscription`, and of each item the
-period `lines` pay for; `amount`, what was due; `made`, when; and the last `state` that was told of it.
+invoice's. A charge is an invoice and an item; an invoice may be for several subscriptions. What is noted of an invoice:
+its `subscription`, and of each item the period `lines` pay for; `amount`, what was due; `made`, when; and of each item
+the last of its `states` that was told.
 """
 
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ _COLLECTED, _COLLECTED_KEPT = frozenset({"initiated", "succeeded"}), 36
 class Charge(NamedTuple):
     """One charge of an invoice: whose it is, and the dates that it pays for."""
 
+    subscription: str
     item: str
     membership_id: UUID
     charge_id: str
@@ -46,7 +48,7 @@ def translate(notice: Notice, known: Known, *, patient: bool) -> Translation:
     at = moment_of(notice, invoice)
     charges = charges_of(invoice, at, known, found, patient=patient)
     note = known.get(str(invoice["id"]))
-    if subscription_id := note.get("subscription"):
+    for subscription_id in subscriptions_noted(note):
         known.get(subscription_id)["named"] = True  # a webhook named it: reconciling may sign it up
     if notice.kind == FAILED:
         # Each attempt is a fact of its own; one that fails before another has paid takes nothing back.
@@ -91,7 +93,7 @@ def tell(
     """Tell a state of each of an invoice's charges. `of_payment`: not the invoice, a refund or a dispute says so."""
     for charge in charges:
         if state in _COLLECTED and not of_payment and note.get("made") is not None:
-            _note_collected(known.get(note["subscription"])["items"][charge.item], note["made"])
+            _note_collected(known.get(charge.subscription)["items"][charge.item], note["made"])
         found.events.append(
             told.event(
                 f"{charge.charge_id}/{name}",
@@ -104,9 +106,10 @@ def tell(
                 **{**({"amount": note["amount"]} if note.get("amount") else {}), **more},
             )
         )
-    # Refunds and disputes stand beside the invoice's own status.
-    if charges and not of_payment and note.get("state", ["", 0])[1] <= at:
-        note["state"] = [state, at]
+        # Refunds and disputes stand beside the invoice's own status.
+        states = note.setdefault("states", {})
+        if not of_payment and states.get(charge.item, ["", 0])[1] <= at:
+            states[charge.item] = [state, at]
 
 
 def _note_collected(item: dict[str, Any], made: int) -> None:
@@ -146,18 +149,43 @@ def _note(note: dict[str, Any], invoice: Json, at: int) -> None:
 
 def charges_noted(invoice_id: str, known: Known, found: Translation, *, patient: bool) -> list[Charge]:
     """The charges of an invoice that was told of before."""
-    note = known.get(invoice_id)
-    return _charges(invoice_id, note, known, found, patient=patient) if note.get("subscription") else []
+    return _charges(invoice_id, known.get(invoice_id), known, found, patient=patient)
+
+
+def subscriptions_noted(note: dict[str, Any]) -> list[str]:
+    """The subscriptions that an invoice is for."""
+    named = [line.subscription or note["subscription"] for line in _lines(note)]
+    return sorted({*named, *([note["subscription"]] if "subscription" in note else [])})
+
+
+def _lines(note: dict[str, Any]) -> list[Line]:
+    return [Line(*one) for one in note.get("lines", [])]
 
 
 def _charges(invoice_id: str, note: dict[str, Any], known: Known, found: Translation, *, patient: bool) -> list[Charge]:
-    subscription_id = note["subscription"]
+    charges = []
+    for subscription_id in subscriptions_noted(note):
+        lines = [line for line in _lines(note) if (line.subscription or note["subscription"]) == subscription_id]
+        charges += _charges_of(invoice_id, subscription_id, lines, note, known, found, patient=patient)
+    return charges
+
+
+def _charges_of(
+    invoice_id: str,
+    subscription_id: str,
+    lines: list[Line],
+    note: dict[str, Any],
+    known: Known,
+    found: Translation,
+    *,
+    patient: bool,
+) -> list[Charge]:
     record = known.get(subscription_id)
     if record.get("dead"):
         return []
     periods: dict[str, tuple[int, int]] = {}
     mapped = False
-    for line in (Line(*one) for one in note["lines"]):
+    for line in lines:
         price = known.price(line.price, line.product, *_product_of(record, line.price))
         if price is None:
             found.unmappable = signing_up.unmapped(line.price)
@@ -182,16 +210,16 @@ def _charges(invoice_id: str, note: dict[str, Any], known: Known, found: Transla
         charge_id = told.ref_of(invoice_id, item)
         membership_id = told.membership_of(subscription_id, item)
         begins, ends = dates.of(start), dates.of(end)
-        charges.append(Charge(item, membership_id, charge_id, begins.isoformat(), max(begins, ends).isoformat()))
+        dated = begins.isoformat(), max(begins, ends).isoformat()
+        charges.append(Charge(subscription_id, item, membership_id, charge_id, *dated))
     return charges
 
 
 def _note_billed(record: Record, note: dict[str, Any]) -> None:
-    """Note from when on each price of an item was billed, prorations too: a change of price happened by then."""
+    """Note from when on a price of an item was billed, prorations too: a change of price happened by then."""
     for item, price, start in note.get("changes", []):
-        if (noted := record.get("items", {}).get(item)) is not None:
-            billed = noted.setdefault("billed", {})
-            billed[price] = min(start, billed.get(price, start))
+        billed = record.setdefault("billed", {}).setdefault(item, {})
+        billed[price] = sorted({start, *billed.get(price, [])})[-_COLLECTED_KEPT:]
 
 
 def _is_trial(record: Record, line: Line) -> bool:

@@ -46,6 +46,8 @@ class Line(NamedTuple):
     end: int
     amount: int
     proration: bool
+    #: Whose it is, where the line says it: an invoice may be for several subscriptions.
+    subscription: str | None = None
 
 
 def instant(stamp: int) -> datetime:
@@ -135,6 +137,7 @@ def lines_of(invoice: Json) -> Iterator[Line]:
             end=end,
             amount=stamp_of(line.get("amount")) or 0,
             proration=any(one.get("proration") is True for one in (line, details, of_item)),
+            subscription=_subscription_of_line(line),
         )
 
 
@@ -154,7 +157,7 @@ def payments_named(invoice_payment: Json) -> set[str]:
 
 def before(subscription: Json, previous: Json) -> dict[str, Any]:
     """A subscription as it was before a change, by the attributes that the change names."""
-    was = {**subscription, **previous}
+    was = _as_it_was(subscription, previous)
     if isinstance(previous.get("items"), dict):
         now = listed(subscription.get("items"))
         by_id = {str(one.get("id")): one for one in now}
@@ -162,9 +165,20 @@ def before(subscription: Json, previous: Json) -> dict[str, Any]:
         for place, old in enumerate(listed(previous["items"])):
             # Items are named by their ids, or stand where they stand now.
             same = by_id.get(str(old.get("id"))) if old.get("id") else (now[place] if place < len(now) else None)
-            items.append({**(same or {}), **old})
+            items.append(_as_it_was(same or {}, old))
         was["items"] = {"data": items}
+    elif "quantity" in previous and len(now := listed(subscription.get("items"))) == 1:
+        # Where there is one item, its quantity may be named at the top only.
+        was["items"] = {"data": [{**now[0], "quantity": previous["quantity"]}]}
     elif isinstance(previous.get("plan"), dict) and len(now := listed(subscription.get("items"))) == 1:
         # Where there is one item, its plan may be named at the top only.
         was["items"] = {"data": [{**now[0], "price": None, "plan": previous["plan"]}]}
+    return was
+
+
+def _as_it_was(body: Json, previous: Json) -> dict[str, Any]:
+    """An object before a change. Of metadata only the names that changed are named."""
+    was = {**body, **previous}
+    if isinstance(previous.get("metadata"), dict):
+        was["metadata"] = {**part(body, "metadata"), **previous["metadata"]}
     return was

@@ -1,7 +1,7 @@
 """What payments tell: refunds and disputes of an invoice's charges, found by charge, invoice payment, or by asking.
 
 What is noted of a payment (a charge or a payment intent): its `invoice`, or that it has none (`None`); of a charge also
-its `amount`, its payment `intent`, and its `refunds`, each with its amount and instant.
+its `amount`, its payment `intent`, its `refunds`, each with its amount and instant, and those that `failed`.
 """
 
 from typing import Any
@@ -89,15 +89,16 @@ def tell_refunds(refund: Json, at: int, known: Known, found: Translation, *, pat
     refunds = known.get(charge).setdefault("refunds", {})
     amount, status = stamp_of(refund.get("amount")) or 0, refund.get("status")
     made = stamp_of(refund.get("created")) or at
+    refund_id = str(refund.get("id"))
     if status in ("failed", "canceled"):
-        was = refunds.pop(str(refund.get("id")), None)
-        if was is not None:
-            # Nothing was given back after all.
-            _tell(names, "succeeded", at, f"refund_failed/{refund.get('id')}", known, found, patient)
+        refunds.pop(refund_id, None)
+        known.get(charge).setdefault("failed", {})[refund_id] = True
+        # Nothing was given back after all.
+        _tell(names, "succeeded", max(at, made + 1), f"refund_failed/{refund_id}", known, found, patient)
         return
-    if status not in (*_TAKES, None):
+    if status not in (*_TAKES, None) or refund_id in known.get(charge).get("failed", {}):
         return
-    refunds[str(refund.get("id"))] = [amount, made]
+    refunds[refund_id] = [amount, made]
     total = 0
     for part_amount, instant in sorted(refunds.values(), key=lambda one: one[1]):
         total += part_amount
@@ -117,14 +118,18 @@ def tell_refund(
 
 
 def translate_dispute(notice: Notice, known: Known, *, patient: bool) -> Translation:
-    """A dispute. An inquiry (`warning_…`) is none yet."""
-    dispute = part(notice.body, "data", "object")
+    """A dispute: made, over, or an inquiry (`warning_…`, which is none yet) that has become one. What else happens to
+    it changes nothing."""
+    dispute, previous = part(notice.body, "data", "object"), part(notice.body, "data", "previous_attributes")
+    verb, was = notice.kind.rpartition(".")[2], str(previous.get("status"))
     found = Translation()
-    tell_dispute(dispute, moment_of(notice, dispute), known, found, patient=patient)
+    if verb in ("created", "closed") or (verb == "updated" and was.startswith("warning_")):
+        escalated = "" if verb != "updated" else "/escalated"
+        tell_dispute(dispute, moment_of(notice, dispute), known, found, name=escalated, patient=patient)
     return found
 
 
-def tell_dispute(dispute: Json, at: int, known: Known, found: Translation, *, patient: bool) -> None:
+def tell_dispute(dispute: Json, at: int, known: Known, found: Translation, *, patient: bool, name: str = "") -> None:
     """Tell where a dispute stands: open, won, or lost, which gives all of the money back."""
     names = [id_of(dispute.get("charge")), id_of(dispute.get("payment_intent"))]
     status, dispute_id = str(dispute.get("status")), dispute.get("id")
@@ -134,7 +139,7 @@ def tell_dispute(dispute: Json, at: int, known: Known, found: Translation, *, pa
         case "lost":
             _tell(names, "refunded", at, f"dispute_lost/{dispute_id}", known, found, patient)
         case "needs_response" | "under_review":
-            _tell(names, "disputed", at, f"disputed/{dispute_id}", known, found, patient)
+            _tell(names, "disputed", at, f"disputed/{dispute_id}{name}", known, found, patient)
 
 
 def _tell(
@@ -150,6 +155,13 @@ def _tell_of(
 ) -> None:
     note = known.get(invoice)
     charges = invoices.charges_noted(invoice, known, found, patient=patient)
+    if note.get("clock"):
+        # Payments have real time, whatever the test clock of their invoice says: they come after it was paid.
+        paid = [when for said, when in note.get("states", {}).values() if said == "succeeded"]
+        if not paid:
+            found.wait = found.wait or Wait(invoice, f"the invoice {invoice} is not paid yet")
+            return
+        at = max(at, *paid)
     invoices.tell(found, charges, note, state, at, name, known=known, of_payment=True, **more)
 
 

@@ -10,16 +10,24 @@ from uuid import UUID
 
 from issuance.billers.adapter import Json, Known, Listing, Translation
 from issuance.billers.stripe import invoices, payloads, payments, signing_up, subscriptions, told
-from issuance.billers.stripe.dates import Dates, dates_of, seconds
+from issuance.billers.stripe.dates import dates_of, is_turn, seconds
 from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, stamp_of
 from issuance.billers.stripe.signing_up import Record
-from issuance.deciding.calendar import add, day_of
-from issuance.deciding.frequency import BillingFrequency
+from issuance.deciding.calendar import day_of, midnight
 
 #: How much older than the cursor an invoice, refund or dispute may be that changed since: dunning takes up to two
 #: months, a dispute up to three.
 _INVOICES_CHANGE, _PAYMENTS_CHANGE = timedelta(days=65), timedelta(days=120)
 _RANKS = ("initiated", "failed", "skipped", "succeeded")
+#: The groups of events that tell something, and how long before the cursor they are asked for: they come late.
+_GROUPS = ("customer.subscription.*", "invoice.*", "invoice_payment.*", "charge.*", "refund.*")
+_EVENTS_ARE_LATE = timedelta(days=1)
+
+
+def missed(since: datetime | None) -> Sequence[Listing]:
+    """Stripe's events, of each group that tells something."""
+    made: dict[str, str | int] = {} if since is None else {"created[gte]": seconds(since - _EVENTS_ARE_LATE)}
+    return [Listing(group, "/v1/events", {"type": group, **made}) for group in _GROUPS]
 
 
 def listings(since: datetime | None) -> Sequence[Listing]:
@@ -66,24 +74,25 @@ def _invoice(invoice: Json, known: Known, found: Translation) -> None:
     state = invoices.state_of(invoice)
     if state is None:
         return
-    before, told_at = note.get("state", ["", made])
-    if state == "initiated" and before == "failed":
-        return  # it is open because nobody has paid it yet
-    if state != before:
+    for charge in charges:
+        before, told_at = note.get("states", {}).get(charge.item, ["", made])
+        if state == "initiated" and before == "failed":
+            continue  # it is open because nobody has paid it yet
         at = max(invoices.said_at(invoice) or made, told_at)
-        if before in _RANKS and _RANKS.index(state) <= _RANKS.index(before) and at == told_at:
-            at += 1
-        invoices.tell(found, charges, note, state, at, state, known=known)
-    if state == "initiated" and invoice.get("attempted") is True and (tries := stamp_of(invoice.get("attempt_count"))):
-        at = max(invoices.said_at(invoice) or made, told_at)
-        invoices.tell(found, charges, note, "failed", at, f"failed/reconciled/{tries}", known=known)
+        if state != before:
+            again = before in _RANKS and _RANKS.index(state) <= _RANKS.index(before) and at == told_at
+            invoices.tell(found, [charge], note, state, at + again, state, known=known)
+        tries = stamp_of(invoice.get("attempt_count"))
+        if state == "initiated" and invoice.get("attempted") is True and tries:
+            invoices.tell(found, [charge], note, "failed", at, f"failed/reconciled/{tries}", known=known)
 
 
 def _subscription(subscription: Json, known: Known, found: Translation, since: datetime | None) -> None:
     subscription_id, now = str(subscription["id"]), seconds(known.now)
     record = known.get(subscription_id)
     made = stamp_of(subscription.get("created"))
-    if not record and since is not None and made is not None and instant(made) < since:
+    heard_of = record.get("named") or "basis" in record
+    if not heard_of and since is not None and made is not None and instant(made) < since:
         return  # never heard of, and older than what is asked for: that is for `--all`, after a dry run
     if subscription.get("status") == INCOMPLETE:
         return
@@ -93,15 +102,40 @@ def _subscription(subscription: Json, known: Known, found: Translation, since: d
         return
     # Nothing of before this will come any more.
     record["heard"] = True
+    told_before = set(record["items"])
+    if record["basis_at"] == now:
+        record["basis"] = _as_first_billed(record["basis"], record)
     signing_up.sign_up(subscription_id, record, known, found, patient=False)
+    if told_before != record["items"].keys():
+        return  # what waited for it is told before it is compared
     here = {item.id: item for item in items_of(subscription)}
     for item_id, note in sorted(record["items"].items()):
         _Item(subscription_id, item_id, record, note, subscription, now, known, found).compare(here.get(item_id))
     for item in here.values():
-        if item.id not in record["items"] and item.id not in {one.id for one in items_of(record["basis"])}:
-            start = item.created or now
+        before = next((one for one in items_of(record["basis"]) if one.id == item.id), None)
+        if item.id not in record["items"] and (before is None or _is_no_membership(before, known)):
+            billed = record.get("billed", {}).get(item.id, {}).get(item.price, [])
+            start = item.created if before is None and item.created else min([*billed, now])
             args = (subscription_id, record, subscription, item, known, found)
             signing_up.sign_up_item(*args, made=start, start=start)
+
+
+def _as_first_billed(basis: Json, record: Record) -> Json:
+    """A subscription of which only the present is known, at the prices that were billed first."""
+    items = []
+    for body in payloads.listed(basis.get("items")):
+        billed = record.get("billed", {}).get(body.get("id"), {})
+        first = min(billed, key=lambda price: int(billed[price][0]), default=None)
+        priced = payloads.part(body, "price")
+        if first is not None and priced and first != priced.get("id"):
+            body = {**body, "price": {"id": first, "recurring": priced.get("recurring")}, "plan": None}
+        items.append(body)
+    return {**basis, "items": {"data": items}}
+
+
+def _is_no_membership(item: Item, known: Known) -> bool:
+    price = known.price(item.price, item.product)
+    return price is not None and price.membership_type_id is None
 
 
 class _Item:
@@ -136,7 +170,8 @@ class _Item:
     def _status(self, standing: subscriptions.Standing) -> None:
         dates = dates_of(self.note, self.known.zone)
         told_at, status, ends_on = self.note.get("status", [self.note["type"][0], "active", None])
-        ends = None if standing.ends is None else dates.of(standing.ends).isoformat()
+        day = standing.ends_on(dates, self.now)
+        ends = None if day is None else day.isoformat()
         if standing.status == status and (ends == ends_on or status == "cancelled"):
             return
         at = max(self._since(standing, status, told_at), told_at)
@@ -160,7 +195,8 @@ class _Item:
             return standing.ends or self.now
         if standing.status == was:  # an end was announced, or taken back
             asked_at = stamp_of(self.subscription.get("canceled_at"))
-            return asked_at if asked_at is not None and standing.ends is not None else self.now
+            ends = standing.ends is not None or standing.at_period_end
+            return asked_at if asked_at is not None and ends else self.now
         if was == "paused":
             # At the latest when the first invoice was collected again.
             resumed = [self.note.get("resumes"), *self.note.get("collected", [])]
@@ -168,26 +204,26 @@ class _Item:
         return self.now
 
     def _dates(self, item: Item) -> None:
-        dates = dates_of(self.note, self.known.zone)
         anchor, trial_end = (stamp_of(self.subscription.get(name)) for name in ("billing_cycle_anchor", "trial_end"))
         told_trial = self.note["trial"][1]
         if told_trial is not None and trial_end is not None and trial_end != told_trial:
             # It was moved before it was over, or there would be none to move.
-            at = max(self.note["start"][0], min(self.now, told_trial - 1))
+            stood = seconds(midnight(self._day(told_trial), self.known.zone)) - 1
+            at = max(self.note["start"][0], min(self.now, stood, trial_end))
+            anchor = trial_end if anchor == told_trial else anchor
             starts_on, anchored_on = self._day(trial_end), self._day(anchor or trial_end)
             name = f"start/{trial_end}/reconciled"
             self.found.events.append(
                 subscriptions.start_event(self.ref, self.membership_id, name, at, starts_on, anchored_on)
             )
             told.note_latest(self.note, "trial", at, trial_end)
+            told.note_anchor(self.note, at, anchor or trial_end, self.note["frequency"])
             told.note_latest(self.note, "start", at, starts_on.isoformat(), max(starts_on, anchored_on).isoformat())
-            return
         prices = self.record.get("prices", {})
         frequency = item.frequency or prices.get(item.price, [None, None])[1]
         told_frequency = self.note["moves"][-1][2] if self.note["moves"] else self.note["frequency"]
         frequency = frequency or told_frequency
-        day = None if anchor is None else self._day(anchor)
-        moved = day is not None and not _is_turn(dates, day, frequency)
+        moved = anchor is not None and not is_turn(anchor, self.note["anchor"][1], frequency)
         if not moved and frequency == told_frequency:
             return
         stamp = anchor if moved and anchor is not None else self._period_started(item) or anchor or self.now
@@ -203,8 +239,9 @@ class _Item:
         if price.membership_type_id is None or str(price.membership_type_id) == self.note["type"][1]:
             return
         told_at = self.note["type"][0]
-        billed = self.note.get("billed", {}).get(item.price)
-        at = max(billed or self._period_started(item) or self.now, told_at + 1)
+        billed = self.record.get("billed", {}).get(item.id, {}).get(item.price, [])
+        since = next((start for start in billed if start > told_at), None) or self._period_started(item) or self.now
+        at = max(dates_of(self.note, self.known.zone).instant_of(since), told_at + 1)
         name, type_id = f"type/reconciled/{at}", price.membership_type_id
         self.found.events.append(
             subscriptions.type_event(self.ref, self.membership_id, name, at, type_id, price.switch)
@@ -235,13 +272,3 @@ class _Item:
 
     def _day(self, stamp: int) -> date:
         return day_of(instant(stamp), self.known.zone)
-
-
-def _is_turn(dates: Dates, day: date, frequency: str) -> bool:
-    """Whether an anchor says the same dates as the calendar does now."""
-    told_anchor, interval = dates.calendar.anchor_now, BillingFrequency.parse(frequency).interval
-    first, later = sorted((told_anchor, day))
-    turns = range(
-        max(int((later - first).days / interval.mean_days) - 1, 0), 2 + int((later - first).days / interval.mean_days)
-    )
-    return any(abs((add(first, interval, turn) - later).days) <= 1 for turn in turns)

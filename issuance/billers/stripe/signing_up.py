@@ -2,7 +2,8 @@
 
 What is known of a subscription (its record): `basis`, the subscription as it was made, or the earliest that was heard
 of; `heard`, whether that is all there was; `begun`, whether anybody signed up (an incomplete one has not); `trials`;
-`prices`, with the product and frequency of each; `member`; and `items`, a note each (`told`).
+`prices`, with the product and frequency of each; `member`; `billed`, from when on each price of an item was billed; and
+`items`, a note each (`told`).
 """
 
 from datetime import date
@@ -10,7 +11,7 @@ from typing import Any
 
 from issuance.billers.adapter import Json, Known, Translation, Unmappable, Wait
 from issuance.billers.stripe import told
-from issuance.billers.stripe.dates import first_anchor, is_within_a_period, time_of_day
+from issuance.billers.stripe.dates import first_anchor, is_within_a_period
 from issuance.billers.stripe.payloads import EXPIRED, INCOMPLETE, Item, id_of, instant, items_of, part, stamp_of
 from issuance.deciding.calendar import day_of
 
@@ -102,11 +103,13 @@ def sign_up_item(
         found.unmappable = Unmappable("too_many_guests", f"no order has {item.quantity} guests", item.price)
         return
     ref = told.ref_of(subscription_id, item.id)
+    counted_from = start if moved else anchor
     note: told.Note = {
         "start": [made, starts_on.isoformat(), anchored_on.isoformat()],
         "frequency": frequency,
         "moves": [],
-        "time": time_of_day(start if moved else anchor),
+        "anchors": [[counted_from, frequency]],
+        "anchor": [made, counted_from],
         "type": [made, str(price.membership_type_id)],
         "price": [made, item.price],
         "trial": [made, trial_end],

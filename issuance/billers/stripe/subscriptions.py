@@ -10,10 +10,10 @@ from uuid import UUID
 
 from issuance.billers.adapter import Json, Known, Notice, Translation, Unmappable, Wait
 from issuance.billers.stripe import payloads, signing_up, told
-from issuance.billers.stripe.dates import Dates, dates_of
+from issuance.billers.stripe.dates import Dates, dates_of, seconds
 from issuance.billers.stripe.payloads import EXPIRED, INCOMPLETE, Item, instant, items_of, part, stamp_of
 from issuance.billers.stripe.signing_up import Record
-from issuance.deciding.calendar import day_of
+from issuance.deciding.calendar import day_of, midnight
 
 CREATED, DELETED = "customer.subscription.created", "customer.subscription.deleted"
 #: Told where an event names one of them as changed: status, pause or end.
@@ -22,6 +22,8 @@ _STATUS = frozenset({"status", "pause_collection"}) | _ENDS
 #: Events that say where a subscription stands without naming what changed.
 _STANDINGS = frozenset({"customer.subscription.paused", "customer.subscription.resumed"})
 _PERIOD_STARTED = 3 * 86_400
+#: How soon after a trial has ended without a way to pay it is paused.
+_AT_TRIAL_END = 3600
 
 #: Statuses of one instant count in the order of a subscription's life.
 _LIFE = ("active", "needs_attention", "paused", "cancelled")
@@ -32,6 +34,14 @@ class Standing(NamedTuple):
 
     status: str
     ends: int | None
+    #: It ends with the running period, which may say itself when that is (`ends`).
+    at_period_end: bool = False
+
+    def ends_on(self, dates: Dates, at: int) -> date | None:
+        """The first day on which it is ended, as it stood at an instant."""
+        if self.at_period_end and (self.ends is None or self.ends < at - _PERIOD_STARTED):
+            return dates.calendar.next_boundary(None, day_of(instant(at), dates.calendar.zone))
+        return None if self.ends is None else dates.of(self.ends)
 
 
 def translate(notice: Notice, known: Known, *, patient: bool) -> Translation:
@@ -67,7 +77,12 @@ def standing_of(subscription: Json) -> Standing:
         return Standing(
             "cancelled", stamp_of(subscription.get("ended_at")) or stamp_of(subscription.get("canceled_at"))
         )
-    return Standing(_status_of(subscription), _end_of(subscription))
+    status, announced = _status_of(subscription), stamp_of(subscription.get("cancel_at"))
+    if announced is not None or subscription.get("cancel_at_period_end") is not True:
+        return Standing(status, announced)
+    periods = [stamp_of(one.get("current_period_end")) for one in payloads.listed(subscription.get("items"))]
+    ends = [end for end in (*periods, stamp_of(subscription.get("current_period_end"))) if end is not None]
+    return Standing(status, max(ends, default=None), at_period_end=True)
 
 
 def _status_of(subscription: Json) -> str:
@@ -76,22 +91,13 @@ def _status_of(subscription: Json) -> str:
     return "needs_attention" if subscription.get("status") in ("past_due", "unpaid") else "active"
 
 
-def _end_of(subscription: Json) -> int | None:
-    if (announced := stamp_of(subscription.get("cancel_at"))) is not None:
-        return announced
-    if subscription.get("cancel_at_period_end") is not True:
-        return None
-    periods = [stamp_of(one.get("current_period_end")) for one in payloads.listed(subscription.get("items"))]
-    ends = [end for end in (*periods, stamp_of(subscription.get("current_period_end"))) if end is not None]
-    return max(ends, default=None)
-
-
 def status_event(
     ref: str, membership_id: UUID, name: str, at: int, standing: Standing, dates: Dates, *, keeps_status: bool = False
 ) -> tuple[told.Event, list[Any]]:
     """The fact that says where a membership stands, and what to note of it. `keeps_status`: nothing but its end
     changed, so that an announced end lifts no trouble."""
-    ends_on = None if standing.ends is None else dates.of(standing.ends).isoformat()
+    ends = standing.ends_on(dates, at)
+    ends_on = None if ends is None else ends.isoformat()
     status = "cancelled" if keeps_status and ends_on is not None else standing.status
     said: dict[str, Any] = {"status": status}
     if ends_on is not None or status != "cancelled":
@@ -136,10 +142,12 @@ class _Change(NamedTuple):
         """What it comes to for one of its items."""
         note = self.record["items"].get(item.id)
         before = next((one for one in items_of(self.was) if one.id == item.id), None)
+        args = (self.subscription_id, self.record, self.subscription, item, self.known, self.found)
         if note is None and before is None and "items" in self.previous:
-            start = item.created or self.at
-            args = (self.subscription_id, self.record, self.subscription, item, self.known, self.found)
-            signing_up.sign_up_item(*args, made=self.at, start=start)
+            signing_up.sign_up_item(*args, made=self.at, start=item.created or self.at)
+            return
+        if note is None and before is not None and self._is_membership_now(item, before):
+            signing_up.sign_up_item(*args, made=self.at, start=self.at)
             return
         if note is None:
             price = self.known.price(item.price, item.product)
@@ -157,6 +165,11 @@ class _Change(NamedTuple):
             self._tell_type(note, item, before, ref, membership_id)
             self._tell_guests(note, item, before, ref, membership_id)
         self._tell_status(note, ref, membership_id)
+
+    def _is_membership_now(self, item: Item, before: Item) -> bool:
+        """Whether its price was no membership's before this change, and is one's now."""
+        now, then = (self.known.price(one.price, one.product) for one in (item, before))
+        return bool(then and then.membership_type_id is None and now and now.membership_type_id)
 
     def tell_gone(self) -> None:
         """Items that were taken out of the subscription, and what is left where all of it was deleted."""
@@ -178,35 +191,36 @@ class _Change(NamedTuple):
         if not named and self.notice.kind not in (*_STANDINGS, DELETED):
             return
         keeps = bool(named) and named <= _ENDS and self.notice.kind != DELETED
-        fact, noted = status_event(
-            ref,
-            membership_id,
-            self.notice.delivery_id,
-            self.at,
-            standing_of(self.subscription),
-            dates_of(note, self.known.zone),
-            keeps_status=keeps,
-        )
-        told.note_latest(note, "status", self.at, *noted)
+        standing, dates = standing_of(self.subscription), dates_of(note, self.known.zone)
+        at, trial_end = self.at, stamp_of(self.subscription.get("trial_end"))
+        if self.subscription.get("status") == "paused" and trial_end and abs(at - trial_end) <= _AT_TRIAL_END:
+            # Nobody pays after a trial: it is paused from the start on, which is a date.
+            at = min(at, seconds(midnight(dates.of(trial_end), self.known.zone)))
+        fact, noted = status_event(ref, membership_id, self.notice.delivery_id, at, standing, dates, keeps_status=keeps)
+        told.note_latest(note, "status", at, *noted)
         if (resumes := stamp_of(part(self.subscription, "pause_collection").get("resumes_at"))) is not None:
             note["resumes"] = resumes
         self.found.events.append(fact)
 
     def _tell_dates(self, note: told.Note, item: Item, before: Item, ref: str, membership_id: UUID) -> None:
         anchor = stamp_of(self.subscription.get("billing_cycle_anchor"))
-        if "trial_end" in self.previous and self.was.get("status") == "trialing":
-            starts = stamp_of(self.subscription.get("trial_end")) or self.at
-            starts_on, anchored_on = (self._day(stamp) for stamp in (starts, anchor or starts))
-            told.note_latest(note, "trial", self.at, stamp_of(self.subscription.get("trial_end")))
-            self.found.events.append(
-                start_event(ref, membership_id, self._name("start"), self.at, starts_on, anchored_on)
-            )
-            told.note_latest(note, "start", self.at, starts_on.isoformat(), max(anchored_on, starts_on).isoformat())
-            return
         prices = self.record.get("prices", {})
         frequency = item.frequency or prices.get(item.price, [None, None])[1] or note["frequency"]
         earlier = before.frequency or prices.get(before.price, [None, None])[1] or frequency
-        if "billing_cycle_anchor" not in self.previous and frequency == earlier:
+        if "trial_end" in self.previous and self.was.get("status") == "trialing":
+            starts, stood = (stamp_of(one.get("trial_end")) or self.at for one in (self.subscription, self.was))
+            if anchor == stood:
+                anchor = starts  # it is billed from the end of the trial on
+            # A trial has its last hours on the day that is the start: it is moved before that day.
+            at = min(self.at, seconds(midnight(self._day(stood), self.known.zone)) - 1)
+            starts_on, anchored_on = (self._day(stamp) for stamp in (starts, anchor or starts))
+            told.note_latest(note, "trial", self.at, stamp_of(self.subscription.get("trial_end")))
+            told.note_anchor(note, self.at, anchor or starts, note["frequency"])
+            self.found.events.append(start_event(ref, membership_id, self._name("start"), at, starts_on, anchored_on))
+            told.note_latest(note, "start", at, starts_on.isoformat(), max(anchored_on, starts_on).isoformat())
+            if frequency == earlier:
+                return
+        elif "billing_cycle_anchor" not in self.previous and frequency == earlier:
             return
         stamp = anchor if "billing_cycle_anchor" in self.previous else self._period_started(item) or anchor
         stamp = self.at if stamp is None else stamp
@@ -223,11 +237,12 @@ class _Change(NamedTuple):
         if now.membership_type_id is None or (then is not None and then.membership_type_id == now.membership_type_id):
             told.note_latest(note, "price", self.at, item.price)
             return
+        at = dates_of(note, self.known.zone).instant_of(self.at)
         self.found.events.append(
-            type_event(ref, membership_id, self._name("type"), self.at, now.membership_type_id, now.switch)
+            type_event(ref, membership_id, self._name("type"), at, now.membership_type_id, now.switch)
         )
-        told.note_latest(note, "type", self.at, str(now.membership_type_id))
-        told.note_latest(note, "price", self.at, item.price)
+        told.note_latest(note, "type", at, str(now.membership_type_id))
+        told.note_latest(note, "price", at, item.price)
 
     def _tell_guests(self, note: told.Note, item: Item, before: Item, ref: str, membership_id: UUID) -> None:
         member = self.record["member"]
@@ -279,6 +294,8 @@ def moment_of(notice: Notice, body: Json) -> int:
     at = int(notice.at.timestamp())
     if body.get("test_clock") is None:
         return at
+    if notice.kind == DELETED and (ended := stamp_of(body.get("ended_at"))) is not None:
+        return ended
     names = ("created", "start_date", "trial_start", "current_period_start", "canceled_at", "ended_at")
     stamps = [stamp_of(body.get(name)) for name in names]
     stamps += [stamp_of(value) for value in part(body, "status_transitions").values()]

@@ -1,8 +1,8 @@
 """What is told of an item of a subscription, as billing events, and what is noted of it so that later ones agree.
 
-An item's note: its calendar (`start`: the instant of the fact, the start and the anchor; `frequency`; `moves`; `time`,
-the time of day at which it is billed), and what was told last of its `type`, `price`, `trial`, `party` and `status`,
-each after the instant of the fact. Instants are Stripe's seconds.
+An item's note: its calendar (`start`: the instant of the fact, the start and the anchor; `frequency`; `moves`;
+`anchors`, Stripe's own instants, each with its frequency), and what was told last of its `anchor`, `type`, `price`,
+`trial`, `party` and `status`, each after the instant of the fact. Instants are Stripe's seconds.
 """
 
 import json
@@ -13,7 +13,6 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from issuance.billers.adapter import Json
-from issuance.billers.stripe.dates import time_of_day
 from issuance.billers.stripe.payloads import Item, instant, part
 from issuance.billing.event_data import MOST_GUESTS
 
@@ -54,9 +53,17 @@ def _said(moment: datetime) -> str:
 
 def note_move(note: Note, at: int, anchor: str, frequency: str, stamp: int) -> None:
     """Note that the billing date was moved."""
-    move = [at, anchor, frequency, time_of_day(stamp)]
+    move = [at, anchor, frequency]
     if move not in note["moves"]:
         note["moves"] = sorted([*note["moves"], move])
+    note_anchor(note, at, stamp, frequency)
+
+
+def note_anchor(note: Note, at: int, stamp: int, frequency: str) -> None:
+    """Note an instant from which Stripe counts periods, and since when it does."""
+    note_latest(note, "anchor", at, stamp)
+    if [stamp, frequency] not in note["anchors"]:
+        note["anchors"] = sorted([*note["anchors"], [stamp, frequency]])
 
 
 def note_latest(note: Note, name: str, at: int, *value: Any) -> None:
