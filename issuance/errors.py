@@ -202,6 +202,13 @@ class OfferUnavailable(Invalid):
     code = "offer_unavailable"
 
 
+class RightMissing(IssuanceError):
+    """The user of DATABASE_URL may not do that in the database."""
+
+    code = "right_missing"
+    status = 503
+
+
 class SchemaBehind(IssuanceError):
     """The database's schema is older than this version can work with. Run: issuance schema upgrade"""
 

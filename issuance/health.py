@@ -65,7 +65,10 @@ _FIGURES = text("""
 """)
 
 # A standby that was not promoted, and a server whose operator forbids writing, answer and are of no use.
-_READ_ONLY = text("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean")
+_NOT_WRITABLE = text("""
+    SELECT CASE WHEN pg_is_in_recovery() THEN 'recovering'
+                WHEN current_setting('transaction_read_only')::boolean THEN 'read_only' END
+""")
 
 #: What each figure means.
 MEANINGS = {
@@ -93,19 +96,20 @@ MEANINGS = {
 
 
 def failures(engine: Engine) -> dict[str, str]:
-    """What a process can not do without and is not there, by part: `database`, `schema`. Empty: ready."""
-    failed = {}
+    """What a process can not do without and is not there, by part. Empty: ready. `database`: recovering (a standby
+    that was not promoted), read_only, or unreachable; `schema`: a sentence."""
+    failed: dict[str, str] = {}
     try:
         with engine.connect() as connection:
-            if connection.execute(_READ_ONLY).scalar_one():
-                failed["database"] = "can only be read"
+            if state := connection.execute(_NOT_WRITABLE).scalar_one():
+                failed["database"] = state
             standing_of(driver_of(connection)).check()
             if tables := row_security.open_tables(connection):
                 failed["schema"] = f"brands are not kept apart in {', '.join(tables)}. Run: issuance schema apply"
     except (SchemaAhead, SchemaBehind) as error:
         failed["schema"] = error.message
     except (SQLAlchemyError, psycopg.Error):
-        failed["database"] = "not reachable"
+        failed["database"] = "unreachable"
     return failed
 
 

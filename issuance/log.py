@@ -19,23 +19,30 @@ logger: FilteringBoundLogger = structlog.get_logger()
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
 
-class Outage:
-    """Something that this process needs and that is away: told once when that begins and once when it is over, however
-    often it was asked for meanwhile. `what`: the broker, the database."""
+#: Seconds after which an outage that lasts is told again.
+TOLD_AGAIN = 60.0
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+
+class Outage:
+    """Something that this process needs and that is away: told when that begins, once a minute while it lasts, and when
+    it is over, however often it was asked for meanwhile. `what`: the broker, the database; `began` and `over`: what is
+    said of it."""
+
+    def __init__(self, what: str, began: str = "away", over: str = "back") -> None:
+        self._began, self._over = f"{what}_{began}", f"{what}_{over}"
         self._since: float | None = None
+        self._told = 0.0
         self._lock = Lock()
 
     def lasts(self, error: BaseException | str) -> None:
-        """It did not answer."""
+        """It did not answer. Of an error the first line is told, in which drivers name no password."""
+        now = monotonic()
         with self._lock:
-            if self._since is not None:
+            if self._since is not None and now - self._told < TOLD_AGAIN:
                 return
-            self._since = monotonic()
-        said = error if isinstance(error, str) else type(error).__name__
-        logger.error(f"{self._what}_away", error=said)
+            self._since, self._told = self._since or now, now
+        said = error if isinstance(error, str) else f"{type(error).__name__}: {error}".partition("\n")[0]
+        logger.error(self._began, error=said)
 
     def is_over(self) -> None:
         """It answered."""
@@ -44,7 +51,7 @@ class Outage:
         with self._lock:
             since, self._since = self._since, None
         if since is not None:
-            logger.warning(f"{self._what}_back", seconds=round(monotonic() - since, 1))
+            logger.warning(self._over, seconds=round(monotonic() - since, 1))
 
 
 def set_up(log_format: str, log_level: str) -> None:

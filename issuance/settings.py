@@ -5,6 +5,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -99,15 +101,28 @@ class Settings(OwnSettings):
     """
 
     database_url: str = Field(alias="DATABASE_URL", repr=False, description="PostgreSQL 15 or newer: postgresql://…")
+    database_direct_url: str | None = Field(
+        None,
+        alias="DATABASE_DIRECT_URL",
+        repr=False,
+        description="The same database past a pooler, for work on its schema; where there is none, DATABASE_URL",
+    )
     redis_url: str = Field(alias="REDIS_URL", repr=False, description="Redis or Valkey of its own: redis://…")
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_direct_url")
     @classmethod
-    def _name_the_driver(cls, value: str) -> str:
+    def _name_the_driver(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        address = value
         for scheme in POSTGRESQL_SCHEMES:
             if value.startswith(scheme):
-                return POSTGRESQL_SCHEMES[0] + value.removeprefix(scheme)
-        raise ValueError("it must begin with postgresql://")
+                address = POSTGRESQL_SCHEMES[0] + value.removeprefix(scheme)
+        try:
+            conninfo_to_dict(libpq_url(address))
+        except ProgrammingError:  # says a piece of the value
+            raise ValueError("it must be an address that libpq knows, such as postgresql://…") from None
+        return address
 
     @field_validator("redis_url")
     @classmethod
@@ -115,6 +130,11 @@ class Settings(OwnSettings):
         if not value.startswith(REDIS_SCHEMES):
             raise ValueError("it must begin with redis://")
         return value
+
+    @property
+    def schema_url(self) -> str:
+        """The address for work on the schema, which needs a session of its own."""
+        return self.database_direct_url or self.database_url
 
     @property
     def libpq_url(self) -> str:

@@ -8,7 +8,7 @@ import time
 from issuance import log
 from issuance.database import engine_for, is_away, outage
 from issuance.database.complaints import in_short
-from issuance.errors import SchemaAhead, SchemaBehind
+from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
 from issuance.hints import broker_for
 from issuance.settings import settings
 from scheduler.tick import run_once, tidy
@@ -18,10 +18,16 @@ PERIOD = 1.0
 #: Seconds from one removal of old rows to the next.
 TIDY_EVERY = 3600.0
 
+#: Whether ticks fail for another reason than that the database is away.
+failing = log.Outage("tick", "failed", "works")
+
 
 def main() -> None:
     """Run until told to stop, or the schema does not fit. A tick that fails is logged; the next one looks again."""
-    own = settings()
+    try:
+        own = settings()
+    except SettingsError as error:
+        sys.exit(error.message)
     log.set_up(own.log_format, own.log_level)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -37,6 +43,7 @@ def main() -> None:
                 tidy(engine)
             tick = run_once(engine, broker)
             outage.is_over()
+            failing.is_over()
             if tick.sweeps or tick.resumed or tick.memberships or tick.webhooks:
                 log.logger.info(
                     "tick",
@@ -53,7 +60,7 @@ def main() -> None:
             if is_away(error):
                 outage.lasts(getattr(error, "orig", error))
             else:
-                log.logger.error("tick_failed", error=in_short(error))
+                failing.lasts(in_short(error))
         stop.wait(max(0.0, PERIOD - (time.monotonic() - began)))
     log.logger.info("scheduler_stopped")
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,13 +93,23 @@ def server(
     given: Settings, fresh_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """The Procfile's processes, started once for the session."""
-    database_url = fresh_database()
-    port = _free_port()
     log = tmp_path_factory.mktemp("server") / "log"
-    with empty_redis(given.redis_url) as redis_url, log.open("wb") as out:
+    commands = [["sh", "-c", command] for command in procfile.commands().values()]
+    with empty_redis(given.redis_url) as redis_url, running(commands, fresh_database(), redis_url, log) as server:
+        yield server
+
+
+@contextmanager
+def running(
+    commands: Sequence[Sequence[str]], database_url: str, redis_url: str, log: Path, *, through: str | None = None
+) -> Iterator[Server]:
+    """Processes that work on a database and a queue, once they are ready. They log to `log`. `through`: the address by
+    which they reach the database, if it is not the database's own."""
+    port = _free_port()
+    with log.open("wb") as out:
         environment = {
             **os.environ,
-            "DATABASE_URL": database_url,
+            "DATABASE_URL": through or database_url,
             "REDIS_URL": redis_url,
             "ISSUANCE_HOST": "127.0.0.1",
             "ISSUANCE_PORT": str(port),
@@ -108,9 +118,8 @@ def server(
             "LOG_LEVEL": "info",
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         }
-        commands = procfile.commands().values()
         processes = [
-            subprocess.Popen(["sh", "-c", command], cwd=REPO, env=environment, stdout=out, stderr=out, process_group=0)
+            subprocess.Popen(command, cwd=REPO, env=environment, stdout=out, stderr=out, process_group=0)
             for command in commands
         ]
         try:

@@ -88,7 +88,7 @@ def caller_of(request: Request) -> Caller:
     broker: Broker = request.app.state.broker
     request_id: str | None = getattr(request.state, "request_id", None)
     shown = shown.strip()
-    with request.app.state.looks.connect() as connection:
+    with database.look(request.app.state.looks) as connection:
         if shown.count(".") == 2:
             holder = tokens.find(connection, shown)
             database.outage.is_over()

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from psycopg.errors import UndefinedColumn, UndefinedTable
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DataError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -142,6 +142,11 @@ def install(app: FastAPI) -> None:
             logger.error("database_unavailable", error=in_short(error))
         return raised(request, Unavailable())
 
+    def not_a_primary(request: Request, error: Exception) -> JSONResponse:
+        if is_away(error):
+            return unavailable(request, error)
+        raise error
+
     def unstorable(request: Request, error: Exception) -> JSONResponse:
         logger.warning("value_not_storable", error=type(getattr(error, "orig", error)).__name__)
         return raised(request, Invalid("A value of the request can not be stored."))
@@ -157,6 +162,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(DataError, unstorable)
     app.add_exception_handler(ProgrammingError, not_understood)
+    app.add_exception_handler(InternalError, not_a_primary)
     for kind in (OperationalError, InterfaceError, PoolTimeout):
         app.add_exception_handler(kind, unavailable)
 

@@ -10,7 +10,7 @@ from issuance.billers import billers, deliveries
 from issuance.billers.adapter import NotReadable, Unmappable
 from issuance.billers.adapters import adapter_of
 from issuance.billers.billers import Biller
-from issuance.database import transaction
+from issuance.database import look, transaction
 from issuance.errors import NotFound
 from issuance.members import erased
 
@@ -34,7 +34,7 @@ def receive(
 
 def signed(looks: Engine, kind: str, biller_id: UUID, body: bytes, headers: Mapping[str, str]) -> Biller:
     """The biller who signed this. Raises NotFound, BadSignature."""
-    with looks.connect() as connection:
+    with look(looks) as connection:
         biller = billers.find(connection, biller_id, kind)
     if biller is None:
         raise NotFound("There is no such biller.")

@@ -38,6 +38,9 @@ class Place(NamedTuple):
 #: Every command. Its module is imported when the command is given, and not for the list of them.
 COMMANDS = {
     "up": Place("up", "up", "Start everything; Ctrl-C stops it."),
+    "serve": Place(
+        "serve", "serve", "Run every process of a host, on the servers that DATABASE_URL and REDIS_URL name."
+    ),
     "demo": Place("demo", "demo", "Play four billing cycles of a small spa club."),
     "brands": Place("brands", "app", "Brands: create one (with its first key), list them."),
     "keys": Place("keys", "app", "A brand's keys: create, list, rotate, revoke."),

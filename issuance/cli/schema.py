@@ -19,7 +19,7 @@ app = typer.Typer(help="The tables: make, upgrade and compare them.", no_args_is
 @app.command("apply")
 def apply_schema(as_json: JsonOption = False) -> None:
     """Make the tables of schema.sql in an empty DATABASE_URL; on one that has them, functions and policies anew."""
-    schema.apply(settings().database_url)
+    schema.apply(settings().schema_url)
     answer("The database has the tables of schema.sql.", {"applied": True}, as_json=as_json)
 
 
@@ -38,7 +38,7 @@ def upgrade(
     until = Until.BEFORE if before else Until.AFTER if after else Until.POSSIBLE
     with progress_bar() as bar:
         try:
-            done = schema.upgrade(settings().database_url, until, _Shown(bar).show)
+            done = schema.upgrade(settings().schema_url, until, _Shown(bar).show)
         except KeyboardInterrupt:
             warn("issuance: stopped. What was done stays done: run it again to go on")
             raise
@@ -52,7 +52,7 @@ def upgrade(
 @app.command("status")
 def status(as_json: JsonOption = False) -> None:
     """Where DATABASE_URL stands, what is pending, and how long that is likely to take."""
-    found = schema.status(settings().database_url)
+    found = schema.status(settings().schema_url)
     rows = [_row(pending) for pending in found.pending]
     if as_json:
         standing = found.standing and {"before": found.standing.before, "after": found.standing.after}
@@ -68,7 +68,7 @@ def status(as_json: JsonOption = False) -> None:
 @app.command("diff")
 def diff(as_json: JsonOption = False) -> None:
     """Compare DATABASE_URL with schema.sql; exit 1 if they differ."""
-    differences = schema.diff(settings().database_url)
+    differences = schema.diff(settings().schema_url)
     if as_json:
         show_json({"differences": differences})
     elif differences:

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from issuance.console.rendering import render, say
@@ -45,7 +45,7 @@ class Page(APIRoute):
                 return _refused(request, _wrong(error))
             except DataError:
                 return _refused(request, Invalid("Something that was typed in can not be stored."))
-            except (OperationalError, InterfaceError, PoolTimeout) as error:
+            except (OperationalError, InterfaceError, InternalError, PoolTimeout) as error:
                 if is_away(error):
                     outage.lasts(getattr(error, "orig", error))
                 else:

@@ -70,7 +70,7 @@ def _sign_in(request: Request, form: dict[str, str]) -> Response:
 @router.get("/link/{token}")
 def show_link(request: Request, token: str) -> Response:
     """Whom a link lets in. It is used up by the button: programs that read mails follow links too."""
-    with request.app.state.looks.connect() as connection:
+    with database.look(request.app.state.looks) as connection:
         email = sign_ins.whose_link(connection, token)
     return render(request, "link.html", email=email, problem=None, shortest=passwords.SHORTEST)
 
@@ -95,7 +95,7 @@ def _use_link(request: Request, token: str, form: dict[str, str]) -> Response:
     except LinkIsOver:
         raise
     except IssuanceError as error:
-        with request.app.state.looks.connect() as connection:
+        with database.look(request.app.state.looks) as connection:
             email = sign_ins.whose_link(connection, token)
         problem = sentence_of(error)
         return render(request, "link.html", answer=422, email=email, problem=problem, shortest=passwords.SHORTEST)

@@ -123,7 +123,7 @@ def session_of(request: Request) -> Session | None:
     token = token_of(request)
     if not token or len(token) > 100:
         return None
-    with request.app.state.looks.connect() as connection:
+    with database.look(request.app.state.looks) as connection:
         found = sessions.find(connection, token)
     database.outage.is_over()
     return found

@@ -1,10 +1,10 @@
 """PostgreSQL: how the process reaches it, and the tables that it holds.
 
 The face gives what every unit of work needs: an engine for each process (`engine_for`, `looks_for`), a transaction for
-each unit of work (`transaction`; `undone` for what is only tried; `show`), and whether PostgreSQL is away (`outage`,
-`is_away`). Beside it: `tables` (schema.sql as SQLAlchemy Core sees it), `schema` (make, compare and upgrade the
-tables), `revisions` (which version's tables they are), `paging` and `cursors` (the two kinds of lists), and
-`complaints` (what an error says to people outside).
+each unit of work (`transaction`; `undone` for what is only tried; `look` across all brands; `show`), and whether
+PostgreSQL is away (`outage`, `is_away`). Beside it: `tables` (schema.sql as SQLAlchemy Core sees it), `schema` (make,
+compare and upgrade the tables), `revisions` (which version's tables they are), `paging` and `cursors` (the two kinds of
+lists), and `complaints` (what an error says to people outside).
 """
 
 from issuance.database.connections import (
@@ -13,6 +13,7 @@ from issuance.database.connections import (
     check_schema,
     engine_for,
     is_away,
+    look,
     looks_for,
     outage,
     show,
@@ -26,6 +27,7 @@ __all__ = [
     "check_schema",
     "engine_for",
     "is_away",
+    "look",
     "looks_for",
     "outage",
     "show",

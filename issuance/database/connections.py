@@ -1,4 +1,9 @@
-"""The way to PostgreSQL: one engine a process, one transaction a unit of work, committed at the edge."""
+"""The way to PostgreSQL: one engine a process, one transaction a unit of work, committed at the edge.
+
+A connection to the server itself gets its settings once, for its session. Behind a pooler that lends a server's session
+for one transaction (PgBouncer) nothing of a session lasts: there each transaction begins with its settings, and no
+statement is prepared.
+"""
 
 import math
 import select
@@ -10,11 +15,12 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, SQLAlchemyError
 
 from issuance.database.revisions import APPLICATION_NAME, standing_of
 from issuance.log import Outage
+from issuance.settings import POSTGRESQL_SCHEMES, libpq_url
 
 #: Nothing that Issuance does in one statement takes longer on a healthy server. Limits in PostgreSQL,
 #: not in threads: an exception thrown into a thread can hang a worker for good.
@@ -41,10 +47,20 @@ _SHOW_ACTING = text("""
            set_config('issuance.request_id', :request_id, true)
 """)
 _OBEY = """
-    SELECT set_config('role', rolname, false) FROM pg_roles
+    SELECT set_config('role', rolname, %(local)s) FROM pg_roles
      WHERE rolname = %(role)s
        AND EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND (rolsuper OR rolbypassrls))
 """
+_SET = """
+    SELECT set_config(name, value, %(local)s) FROM unnest(%(names)s::text[], %(values)s::text[]) AS given (name, value)
+"""
+#: What statements and transactions may take, and the zone in which instants are read.
+_SETTINGS = {
+    "timezone": "UTC",
+    "statement_timeout": STATEMENT_TIMEOUT,
+    "lock_timeout": LOCK_TIMEOUT,
+    "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
+}
 
 
 class Acting(NamedTuple):
@@ -58,46 +74,59 @@ class Acting(NamedTuple):
 
 @lru_cache(maxsize=4)
 def engine_for(url: str, trusted: float = TRUSTED) -> Engine:
-    """The process's engine for `url` (a `postgresql+psycopg://` address). Connections are checked before use, but for
-    those that were good less than `trusted` seconds ago."""
-    return _engine(url, {}, trusted, pool_size=MOST_CONNECTIONS)
+    """The process's engine for `url`, an address in any form that libpq knows. Connections are checked before use, but
+    for those that were good less than `trusted` seconds ago."""
+    return _engine(url, _SETTINGS, trusted, pool_size=MOST_CONNECTIONS)
 
 
 @lru_cache(maxsize=4)
 def looks_for(url: str) -> Engine:
-    """The engine for single looks across all brands, such as whose a key is: each statement is a transaction."""
-    everything = {"issuance.brand_id": ALL_BRANDS}
+    """The engine for single looks across all brands, such as whose a key is: see `look`."""
+    everything = {**_SETTINGS, "issuance.brand_id": ALL_BRANDS}
     return _engine(url, everything, TRUSTED, pool_size=MOST_LOOKS, isolation_level="AUTOCOMMIT")
 
 
-def _engine(url: str, session: Mapping[str, str], trusted: float, **pool: Any) -> Engine:
-    limits = {
-        "timezone": "UTC",
-        "statement_timeout": STATEMENT_TIMEOUT,
-        "lock_timeout": LOCK_TIMEOUT,
-        "idle_in_transaction_session_timeout": IDLE_TIMEOUT,
-    }
-    options = " ".join(f"-c {name}={value}" for name, value in {**limits, **session}.items())
+def _engine(url: str, settings: Mapping[str, str], trusted: float, **pool: Any) -> Engine:
     engine = create_engine(
-        url,
+        _known_to_sqlalchemy(url),
         # An error's text ends up in logs: no parameters in it, which may be codes and secrets.
         hide_parameters=True,
-        connect_args={"options": options, "application_name": APPLICATION_NAME, "connect_timeout": 10},
+        connect_args={"application_name": APPLICATION_NAME, "connect_timeout": 10},
         # No connection is closed for being one too many: making one costs more than most requests do. The one that was
         # used last is used first, as its backend has everything at hand.
         max_overflow=0,
         pool_use_lifo=True,
         **pool,
     )
-    event.listen(engine, "connect", _enter)
+    event.listen(engine, "do_connect", partial(_as_libpq_reads_it, url))
+    event.listen(engine, "connect", partial(_enter, settings))
     event.listen(engine, "checkin", _was_good)
     event.listen(engine, "checkout", partial(_check, engine, trusted))
+    event.listen(engine, "handle_error", _leave_a_standby)
     return engine
 
 
+def _known_to_sqlalchemy(url: str) -> URL:
+    """What names the driver. Several hosts, services and `name=value` forms are known to libpq alone."""
+    try:
+        return make_url(url)
+    except ArgumentError:
+        return make_url(POSTGRESQL_SCHEMES[0])
+
+
+def _as_libpq_reads_it(url: str, _: object, __: object, given: list[object], options: dict[str, Any]) -> None:
+    """Connect to `url` itself, not to what SQLAlchemy made of it."""
+    given[:] = [libpq_url(url)]
+    for name in set(options) - {"application_name", "connect_timeout", "context"}:
+        del options[name]
+
+
 def is_away(error: BaseException) -> bool:
-    """Whether an error says that PostgreSQL was not reached, or went away, rather than that it refused something."""
+    """Whether an error says that PostgreSQL was not reached, went away or is no primary any more, rather than that it
+    refused something."""
     cause = getattr(error, "orig", error)
+    if isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
+        return True
     state = getattr(cause, "sqlstate", None) or ""
     return isinstance(cause, psycopg.OperationalError) and (not state or state.startswith(("08", "57P")))
 
@@ -125,6 +154,20 @@ def transaction(engine: Engine, brand_id: UUID | None = None, acting: Acting | N
 
 
 @contextmanager
+def look(looks: Engine) -> Iterator[Connection]:
+    """A look across all brands on an engine of `looks_for`: each statement is a transaction, or behind a pooler all of
+    them are one."""
+    with looks.connect() as connection:
+        if not is_pooled(connection):
+            yield connection
+        else:
+            connection.execution_options(isolation_level="READ COMMITTED")
+            with connection.begin():
+                show(connection, None)
+                yield connection
+
+
+@contextmanager
 def undone(engine: Engine, brand_id: UUID) -> Iterator[Connection]:
     """Work that is tried only: like `transaction`, and rolled back at the end."""
     with engine.connect() as connection:
@@ -140,6 +183,9 @@ def driver_of(connection: Connection) -> psycopg.Connection[Any]:
 
 def show(connection: Connection, brand_id: UUID | None, acting: Acting | None = None) -> None:
     """Show this transaction the rows of one brand, None: of all. One that was shown nothing sees none."""
+    if is_pooled(connection):
+        _set(driver_of(connection), _SETTINGS, local=True)
+        obey_row_security(driver_of(connection), local=True)
     which = {"brand_id": ALL_BRANDS if brand_id is None else str(brand_id)}
     if acting is None:
         connection.execute(_SHOW, which)
@@ -147,20 +193,43 @@ def show(connection: Connection, brand_id: UUID | None, acting: Acting | None = 
         connection.execute(_SHOW_ACTING, {**which, **acting._asdict()})
 
 
-def obey_row_security(connection: Any) -> None:
-    """Row-level security does not bind superusers: they work as the role that `schema apply` made for them."""
-    connection.execute(_OBEY, {"role": ORDINARY_ROLE})
+def is_pooled(connection: Connection) -> bool:
+    """Whether a pooler stands before the server, so that a session is lent for one transaction only."""
+    return bool(connection.info.get("pooled"))
 
 
-def _enter(connection: Any, _: object) -> None:
+def obey_row_security(connection: Any, *, local: bool = False) -> None:
+    """Row-level security does not bind superusers: they work as the role that `schema apply` made for them. `local`:
+    until the transaction ends."""
+    connection.execute(_OBEY, {"role": ORDINARY_ROLE, "local": local})
+
+
+def _enter(settings: Mapping[str, str], connection: Any, record: Any) -> None:
     """A connection of a process works as it should, and on a schema that this version can work with, or not at all."""
     try:
-        obey_row_security(connection)
+        # A pooler answers in its own name: its client's process is none of the server's.
+        (backend,) = connection.execute("SELECT pg_backend_pid()").fetchone()
+        record.info["pooled"] = backend != connection.info.backend_pid
+        if record.info["pooled"]:
+            connection.prepare_threshold = None
+        else:
+            _set(connection, settings, local=False)
+        obey_row_security(connection, local=record.info["pooled"])
         standing_of(connection).check()
         connection.commit()
     except BaseException:
         connection.close()
         raise
+
+
+def _set(connection: Any, settings: Mapping[str, str], *, local: bool) -> None:
+    connection.execute(_SET, {"names": list(settings), "values": list(settings.values()), "local": local})
+
+
+def _leave_a_standby(context: Any) -> None:
+    """Connections to a server that was the primary and can only be read now are made anew."""
+    if isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction):
+        context.is_disconnect = True
 
 
 def _was_good(_: object, record: Any) -> None:

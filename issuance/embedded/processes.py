@@ -1,7 +1,7 @@
 """Runs the processes of the Procfile: shows their output, starts one that ends again, and stops all of them together.
 
 Each process leads a process group of its own, so that Ctrl-C reaches the supervisor only, and that what a killed
-process leaves in its group can be ended. If the supervisor itself is killed, its `watcher` stops the processes.
+process leaves in its group can be ended. If the supervisor of a home is killed, its `watcher` stops the processes.
 """
 
 import os
@@ -30,12 +30,12 @@ class Processes:
     """Named shell commands that run together.
 
     Set `ready` when all of them work. Before that, one that ends stops all of them; after it, it is started again.
-    `news` is told of those that end.
+    `news` is told of those that end. `home`: where it is recorded which processes run; None: nowhere.
     """
 
     def __init__(
         self,
-        home: Path,
+        home: Path | None,
         commands: Mapping[str, str],
         environment: Mapping[str, str],
         output: IO[str],
@@ -110,7 +110,8 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            running.note(self._home, name, child.pid, group=True)
+            if self._home is not None:
+                running.note(self._home, name, child.pid, group=True)
             self._children[name] = child
         assert child.stdout is not None, "a pipe"
         relay = threading.Thread(target=self._relay, args=(name, child.stdout), daemon=True)
@@ -118,7 +119,8 @@ class Processes:
         code = child.wait()
         _kill_group(child.pid)  # what a killed process leaves in its group would do its work twice
         relay.join(1)
-        running.forget(self._home, name)
+        if self._home is not None:
+            running.forget(self._home, name)
         return code if code >= 0 else 128 - code
 
     def _relay(self, name: str, lines: IO[bytes]) -> None:

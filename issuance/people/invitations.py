@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, delete, text, update
 
 from issuance import audit
+from issuance.database import look
 from issuance.database.tables import people as people_table
 from issuance.database.tables import sessions, sign_in_links
 from issuance.errors import Conflict
@@ -39,7 +40,7 @@ def invite(connection: Connection, looks: Engine, brand_id: UUID, by: UUID, emai
     had = people.find(connection, brand_id, email)
     person_id = people.add(connection, brand_id, email, role)
     # Only now: until the end of the transaction nobody else adds them.
-    with looks.connect() as everything:
+    with look(looks) as everything:
         known = everything.execute(_ROLES, {"brand_id": brand_id, "by": by, "person_id": person_id}).one()
     if known.elsewhere:
         raise RoleElsewhere

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from issuance import hints, log
 from issuance.api.app import create_app
-from issuance.database.connections import engine_for, transaction
+from issuance.database.connections import engine_for, looks_for, transaction
 from issuance.log import Outage
 from issuance.settings import Settings
 from issuance.tenancy import brands
@@ -74,14 +74,28 @@ def test_facts_are_taken_meanwhile_and_the_outage_is_told_once(web: Web) -> None
 
 
 def test_a_database_that_can_not_be_written_to_is_not_ready(fresh_database: Callable[[], str], redis_url: str) -> None:
-    """As a standby that was not promoted; it is ready again when it can."""
+    """As a standby that was not promoted: what would be written is answered with 503, and nothing has to be started
+    anew once it can be written to again."""
     url = fresh_database()
     engine = engine_for(url)
-    name = engine.url.database
-    with engine.connect() as connection:
-        connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
-        connection.commit()
-    engine.dispose()
-    answer = Web(url, redis_url).call("GET", "/readyz")
-    assert (answer.status_code, answer.json()["failed"]) == (503, {"database": "can only be read"})
-    engine.dispose()
+    with transaction(engine) as connection:
+        _, key = brands.create(connection, name="Spa", timezone="UTC", sandbox=True)
+    web = Web(url, redis_url, key)
+    for kind, said in (("on", {"database": "read_only"}), ("off", {})):
+        with engine.connect() as connection:
+            connection.execute(text("SET default_transaction_read_only = off"))
+            connection.commit()
+            connection.execute(
+                text(f'ALTER DATABASE "{engine.url.database}" SET default_transaction_read_only = {kind}')
+            )
+            connection.commit()
+        if kind == "on":  # the way back it finds by itself
+            engine.dispose()
+            looks_for(url).dispose()
+        answer = web.call("GET", "/readyz")
+        assert (answer.status_code, answer.json()["failed"]) == (503 if said else 200, said)
+        for _ in range(2):
+            answer = web.call("POST", "/customers/membership-types", json={"name": "Gold"})
+            assert answer.status_code == (503 if said else 201), answer.text
+            assert ("retry-after" in answer.headers) == bool(said)
+            assert said == {} or answer.json()["error"]["code"] == "unavailable"

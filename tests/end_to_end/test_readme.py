@@ -37,6 +37,6 @@ def test_send_your_first_event(server: Server) -> None:
 def test_the_readme_knows_every_resource(server: Server) -> None:
     """Whatever resource the OpenAPI document has, the README's overview names."""
     told = re.findall(r"/[\w/-]+", README.read_text())
-    paths = httpx.get(f"{server.url}/openapi.json").json()["paths"]
+    paths = httpx.get(f"{server.url}/openapi.json", timeout=60).json()["paths"]
     resources = {path.partition("/{")[0] for path in paths}
     assert resources - {path.rstrip("/") for path in told} == set()

@@ -101,4 +101,4 @@ def test_every_command_knows_json() -> None:
     plain = {
         words for words, command in commands.items() if all("--json" not in param.opts for param in command.params)
     }
-    assert plain == {"up", "demo", "billers stripe try"}
+    assert plain == {"up", "serve", "demo", "billers stripe try"}

@@ -2,6 +2,8 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from issuance import log
 from issuance.log import Outage
 from tests.logs import captured
@@ -19,4 +21,19 @@ def test_an_outage_is_told_twice_in_all() -> None:
                 list(pool.map(lambda _: outage.is_over(), range(100)))
     told = [(entry["event"], entry["log_level"]) for entry in logs]
     assert told == [("broker_away", "error"), ("broker_back", "warning")] * 2
-    assert logs[0]["error"] == "ConnectionError"
+    assert logs[0]["error"] == "ConnectionError: no"
+
+
+def test_an_outage_that_lasts_is_told_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks at the log of the last minutes sees it."""
+    now = 1000.0
+    monkeypatch.setattr(log, "monotonic", lambda: now)
+    outage = Outage("tick", "failed", "works")
+    with captured(log) as logs:
+        for _ in range(150):
+            outage.lasts("no right")
+            now += 1.0
+        outage.is_over()
+    assert [(entry["event"], entry.get("seconds")) for entry in logs] == [("tick_failed", None)] * 3 + [
+        ("tick_works", 150.0)
+    ]

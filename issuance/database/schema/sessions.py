@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from sqlalchemy import Connection, NullPool, create_engine
 
 from issuance.database.connections import ALL_BRANDS, driver_of, obey_row_security
+from issuance.errors import RightMissing
 
 #: Not a name that processes have: those who work on the schema are not counted among them.
 APPLICATION_NAME = "issuance schema"
@@ -30,7 +32,10 @@ _ASK_AGAIN = 0.2
 
 @contextmanager
 def session(url: str) -> Iterator[Connection]:
-    """A connection to the database at `url` for work on its schema; `driver_of` has the driver's own."""
+    """A connection to the database at `url` for work on its schema; `driver_of` has the driver's own.
+
+    Raises RightMissing, with what its owner has to grant.
+    """
     engine = create_engine(
         url,
         hide_parameters=True,
@@ -43,7 +48,13 @@ def session(url: str) -> Iterator[Connection]:
         for name, value in _SETTINGS.items():
             driver.execute("SELECT set_config(%s, %s, false)", [name, value])
         obey_row_security(driver)
-        yield connection
+        try:
+            yield connection
+        except psycopg.errors.InsufficientPrivilege as error:
+            user = sql.Identifier(driver.info.user).as_string(driver)
+            grant = f"GRANT CREATE, USAGE ON SCHEMA public TO {user}"
+            must = f"the user {user} of DATABASE_URL must own Issuance's tables, and may need: {grant}"
+            raise RightMissing(f"{error.diag.message_primary}: {must}") from None
 
 
 def take_turn(driver: psycopg.Connection[Any]) -> None:

@@ -1,0 +1,36 @@
+"""`issuance serve`: every process of a host, on servers that are there already."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from issuance import log
+from issuance.database import check_schema, engine_for
+from issuance.embedded import procfile
+from issuance.embedded.processes import Processes
+from issuance.settings import settings
+
+
+def serve(
+    small: Annotated[
+        bool, typer.Option("--small", help="Fewer processes, for a machine of 1 GB and some thousand members.")
+    ] = False,
+) -> None:
+    """Run every process of a host, on the servers that DATABASE_URL and REDIS_URL name.
+
+    Web, scheduler and workers; one that ends is started again. SIGTERM or Ctrl-C stops all of them in order. The
+    schema is not touched: issuance schema upgrade makes or upgrades it. Raises SchemaBehind, SchemaAhead.
+    """
+    own = settings()
+    log.set_up(own.log_format, own.log_level)
+    engine = engine_for(own.database_url)
+    check_schema(engine)
+    engine.dispose()
+    beside_python = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": os.pathsep.join([beside_python, os.environ.get("PATH", os.defpath)])}
+    processes = Processes(None, procfile.commands(small=small), environment, sys.stdout)
+    processes.ready.set()  # each of them waits for servers that are away
+    raise typer.Exit(processes.run())
