@@ -20,8 +20,10 @@ MISCOUNTED = text("""
                          WHERE brand_id = :brand_id AND subject_id = CAST(CAST(:brand_id AS uuid) AS text)
                            AND action = 'brand.created') AS whole),
     done AS (
-         SELECT 'credit_rule' AS did, credit_rule_id AS subject_id, count(actor) AS least, count(*) AS most
-           FROM rule_versions WHERE brand_id = :brand_id GROUP BY credit_rule_id
+         SELECT CASE WHEN deleted THEN 'credit_rule.deleted' WHEN version = 1 THEN 'credit_rule.created'
+                     ELSE 'credit_rule.updated' END AS did,
+                credit_rule_id AS subject_id, count(actor) AS least, count(*) AS most
+           FROM rule_versions WHERE brand_id = :brand_id GROUP BY 1, 2
           UNION ALL
          SELECT 'run.created', run_id, count(actor), count(*) FROM runs WHERE brand_id = :brand_id GROUP BY run_id
           UNION ALL
@@ -40,9 +42,7 @@ MISCOUNTED = text("""
            FROM transfers WHERE brand_id = :brand_id GROUP BY credit_id),
     entered AS (
          SELECT did, subject_id, count(*) AS entries
-           FROM (SELECT CASE WHEN action IN ('credit_rule.created', 'credit_rule.updated', 'credit_rule.deleted')
-                             THEN 'credit_rule'
-                             WHEN action IN ('redemption.created', 'credit.redeemed') THEN 'redemption'
+           FROM (SELECT CASE WHEN action IN ('redemption.created', 'credit.redeemed') THEN 'redemption'
                              ELSE action END AS did,
                         CAST(CASE WHEN action = 'credit.redeemed' THEN after ->> 'redemption_id'
                                   ELSE subject_id END AS uuid) AS subject_id
