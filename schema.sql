@@ -142,10 +142,10 @@ CREATE TABLE IF NOT EXISTS members (
     returned_at      timestamptz,
     -- How often they were archived: tokens of before the last time are no good when they are back.
     archivings       integer NOT NULL DEFAULT 0,
-    -- Whether they kept their points when they were archived; NULL: a version archived them that did not note it.
-    balance_retained boolean,
     -- When they were forgotten (SEMANTICS 20); external_user_id is a random one since.
     erased_at        timestamptz,
+    -- Grows with each change (count_change).
+    revision         integer NOT NULL DEFAULT 1,
     PRIMARY KEY (brand_id, member_id),
     CONSTRAINT members_external_user_id_unique UNIQUE (brand_id, external_user_id),
     CONSTRAINT members_archived_have_joined CHECK (archived_at IS NULL OR joined_at IS NOT NULL),
@@ -153,6 +153,13 @@ CREATE TABLE IF NOT EXISTS members (
     CONSTRAINT members_erased_are_archived CHECK (erased_at IS NULL OR (archived_at IS NOT NULL
         AND num_nonnulls(display_name, email, attributes) = 0))
 );
+-- Receivers of webhooks keep, of what they are told of one object, the highest revision (SEMANTICS 19).
+CREATE OR REPLACE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.revision := coalesce(OLD.revision, 0) + 1;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER members_count_changes BEFORE UPDATE ON members FOR EACH ROW EXECUTE FUNCTION count_change();
 -- Few, and asked about by every settling.
 CREATE INDEX IF NOT EXISTS members_archived ON members (brand_id, member_id)
     WHERE archived_at IS NOT NULL OR returned_at IS NOT NULL;
@@ -197,6 +204,42 @@ CREATE TABLE IF NOT EXISTS coupons (
     CONSTRAINT coupons_discount_known CHECK (discount_type IN ('amount', 'percent')),
     CONSTRAINT coupons_discount_in_range CHECK (discount_value >= 0 AND (discount_type = 'amount' OR discount_value <= 100))
 );
+
+-- What a coupon's credits are worth, by when they were issued: credit ids grow with time, and those from first_credit_id
+-- on have this value. NULL: no amount.
+CREATE TABLE IF NOT EXISTS coupon_values (
+    brand_id        uuid NOT NULL,
+    coupon_id       text NOT NULL,
+    first_credit_id uuid NOT NULL,
+    value           numeric,
+    currency        text,
+    PRIMARY KEY (brand_id, coupon_id, first_credit_id),
+    CONSTRAINT coupon_values_of_coupon FOREIGN KEY (brand_id, coupon_id) REFERENCES coupons,
+    CONSTRAINT coupon_values_has_currency CHECK ((value IS NULL) = (currency IS NULL))
+);
+CREATE OR REPLACE FUNCTION note_value() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    since uuid := '00000000-0000-0000-0000-000000000000';
+    is_amount boolean := NEW.discount_type = 'amount' AND NEW.discount_currency IS NOT NULL;
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        IF (OLD.discount_type, OLD.discount_value, OLD.discount_currency)
+           IS NOT DISTINCT FROM (NEW.discount_type, NEW.discount_value, NEW.discount_currency) THEN
+            RETURN NULL;
+        END IF;
+        -- The least UUIDv7 of this millisecond.
+        since := lpad(to_hex(CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)), 12, '0')
+                 || '70008000000000000000';
+    END IF;
+    INSERT INTO coupon_values (brand_id, coupon_id, first_credit_id, value, currency)
+    VALUES (NEW.brand_id, NEW.coupon_id, since, CASE WHEN is_amount THEN NEW.discount_value END,
+            CASE WHEN is_amount THEN NEW.discount_currency END)
+        ON CONFLICT (brand_id, coupon_id, first_credit_id)
+        DO UPDATE SET value = excluded.value, currency = excluded.currency;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER coupons_note_value AFTER INSERT OR UPDATE ON coupons
+    FOR EACH ROW EXECUTE FUNCTION note_value();
 
 -- What members can redeem beside the credits that they hold: for points, for a credit of a coupon, or for nothing.
 CREATE TABLE IF NOT EXISTS offers (
@@ -682,6 +725,9 @@ CREATE TABLE IF NOT EXISTS credits (
     extended_to      timestamptz,
     -- Its last transfer, which says who holds it; NULL: the guest.
     transfer_id      uuid,
+    -- How often it was changed since it was issued, the sweep's mark aside; NULL, as mostly: never. What the API shows
+    -- follows from it (issuance/credits/credits.py).
+    revision         integer,
     CONSTRAINT credits_pkey PRIMARY KEY (brand_id, credit_id),
     -- Never twice: the idempotency key (SEMANTICS 8). In this order it also finds what all guests have of a period.
     CONSTRAINT credits_once UNIQUE (brand_id, membership_id, credit_rule_id, period_start, reissue, guest_id),
@@ -741,6 +787,11 @@ END $$;
 CREATE OR REPLACE TRIGGER credits_keep_their_keys
     BEFORE UPDATE OF brand_id, membership_id, guest_id, credit_rule_id, rule_version ON credits
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();  -- for each row it would lock every row that expires
+-- All that can change but expired_at: what expires in bulk is not counted row by row.
+CREATE OR REPLACE TRIGGER credits_count_changes
+    BEFORE UPDATE OF code, period_end, expires_at, validity_ends_at, uses, redeemed_at, revoked_at, revoked_by,
+                     revoked_reason, revoked_actor, flagged_at, extended_at, extended_to, transfer_id ON credits
+    FOR EACH ROW EXECUTE FUNCTION count_change();
 CREATE OR REPLACE TRIGGER guests_stay BEFORE DELETE OR UPDATE OF brand_id, membership_id, guest_id ON guests
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE OR REPLACE TRIGGER rule_versions_stay BEFORE DELETE OR UPDATE OF brand_id, credit_rule_id, version ON rule_versions
@@ -769,6 +820,25 @@ CREATE TABLE IF NOT EXISTS transfers (
 CREATE INDEX IF NOT EXISTS transfers_by_member ON transfers (brand_id, member_id) WHERE member_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS transfers_by_guest ON transfers (brand_id, membership_id, guest_id) WHERE guest_id IS NOT NULL;
 CREATE OR REPLACE TRIGGER transfers_append_only BEFORE UPDATE OR DELETE ON transfers
+    FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- Movements of credits that their own columns do not say, for they were taken back, restored or moved since
+-- (issuance/deciding/movements.py): what a month's liability was stays so. Not a row a credit.
+CREATE TABLE IF NOT EXISTS credit_movements (
+    brand_id    uuid NOT NULL,
+    movement_id uuid NOT NULL,
+    credit_id   uuid NOT NULL,
+    kind        text NOT NULL,
+    -- On the brand's clock.
+    at          timestamptz NOT NULL,
+    -- 1, or -1 where the columns say one too many then.
+    number      integer NOT NULL,
+    PRIMARY KEY (brand_id, movement_id),
+    CONSTRAINT credit_movements_of_credit FOREIGN KEY (brand_id, credit_id) REFERENCES credits,
+    CONSTRAINT credit_movements_kind_known CHECK (kind IN ('redeemed', 'expired', 'revoked', 'restored')),
+    CONSTRAINT credit_movements_number_some CHECK (number <> 0)
+);
+CREATE OR REPLACE TRIGGER credit_movements_append_only BEFORE UPDATE OR DELETE ON credit_movements
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 
 -- Guards ----------------------------------------------------------------------------------------
@@ -847,6 +917,8 @@ CREATE TABLE IF NOT EXISTS redemptions (
     updated_at       timestamptz NOT NULL DEFAULT now(),
     -- The offer that was named: of the brand's by its id, which may be gone since, or a credit by its code.
     offer_id         text,
+    -- Grows with each change (count_change).
+    revision         integer NOT NULL DEFAULT 1,
     PRIMARY KEY (brand_id, redemption_id),
     CONSTRAINT redemptions_of_credit FOREIGN KEY (brand_id, credit_id) REFERENCES credits,
     CONSTRAINT redemptions_of_something CHECK (num_nonnulls(credit_id, points) < 2
@@ -859,6 +931,8 @@ CREATE TABLE IF NOT EXISTS redemptions (
 CREATE INDEX IF NOT EXISTS redemptions_by_credit ON redemptions (brand_id, credit_id);
 CREATE INDEX IF NOT EXISTS redemptions_latest ON redemptions (brand_id, created_at, redemption_id);
 CREATE INDEX IF NOT EXISTS redemptions_by_member ON redemptions (brand_id, member_id, created_at, redemption_id);
+CREATE OR REPLACE TRIGGER redemptions_count_changes BEFORE UPDATE ON redemptions
+    FOR EACH ROW EXECUTE FUNCTION count_change();
 -- A member books an offer once at a time.
 CREATE UNIQUE INDEX IF NOT EXISTS redemptions_one_open_of_offer ON redemptions (brand_id, member_id, offer_id)
     WHERE offer_id IS NOT NULL AND status NOT IN ('COMPLETED', 'CANCELED');
@@ -962,12 +1036,17 @@ CREATE TABLE IF NOT EXISTS webhooks (
     -- The secret before this one signs too, until then.
     former_secret   bytea,
     former_until    timestamptz,
+    -- How long before their expiry credits are told as expiring, and since when (the brand's clock).
+    leads           text[],
+    leads_since     timestamptz,
     PRIMARY KEY (brand_id, webhook_id),
     CONSTRAINT webhooks_former_secret_ends CHECK ((former_secret IS NULL) = (former_until IS NULL)),
     CONSTRAINT webhooks_events_known CHECK (cardinality(events) > 0 AND events <@ ARRAY[
         'credit.issued', 'credit.expired', 'credit.redeemed', 'credit.revoked', 'credit.restored', 'credit.skipped',
-        'credit.extended', 'credit.transferred',
-        'redemption.created', 'redemption.updated', 'wallet.credited', 'member.archived', 'rule.held']),
+        'credit.extended', 'credit.transferred', 'credit.updated', 'credit.expiring',
+        'redemption.created', 'redemption.updated', 'wallet.credited', 'member.archived', 'rule.held', 'run.finished']),
+    CONSTRAINT webhooks_leads_with_expiring CHECK ((leads IS NOT NULL) = ('credit.expiring' = ANY(events))
+        AND (leads IS NULL) = (leads_since IS NULL) AND cardinality(leads) > 0),
     CONSTRAINT webhooks_secret_long_enough CHECK (octet_length(signing_secret) >= 24),
     CONSTRAINT webhooks_disabled_says_why CHECK ((disabled_at IS NULL) = (disabled_reason IS NULL))
 );
@@ -1228,4 +1307,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0018'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0020'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -7,11 +7,11 @@ from benchmarks import intake, latency, redemption
 from benchmarks.billing_day import BillingDay
 from benchmarks.bulk import Bulk, Surprised
 from benchmarks.catch_up import CatchUp
-from benchmarks.chair import Previewing, Undoing
 from benchmarks.checkout import WORKING_TREE
 from benchmarks.competitors import peers
 from benchmarks.first_month import FirstMonth
 from benchmarks.floor import Floor
+from benchmarks.owed import Owed
 from benchmarks.samples import Part
 from benchmarks.stage import Stage
 from benchmarks.sweep import Sweep
@@ -76,11 +76,6 @@ def _catch_up(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     return [CatchUp(stage, min(wanted.members, MOST))]
 
 
-def _chair(stage: Stage, wanted: Wanted) -> Sequence[Part]:
-    members = min(wanted.members, MOST)
-    return [Undoing(stage, members), Previewing(stage, members)]
-
-
 def _peers(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     # They are the same beside whichever commit.
     return peers(stage, wanted.members) if stage.product is WORKING_TREE else []
@@ -129,6 +124,10 @@ def _sweep(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     return [Sweep(stage, wanted.members)] if stage.product is WORKING_TREE else []
 
 
+def _liability(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    return [Owed(stage, wanted.members)] if stage.product is WORKING_TREE else []
+
+
 PARTS: dict[str, Maker] = {
     "floor": _floor,
     "bulk": _bulk,
@@ -138,13 +137,13 @@ PARTS: dict[str, Maker] = {
     "rules": _rules,
     "surprises": _surprises,
     "catchup": _catch_up,
-    "chair": _chair,
     "peers": _peers,
     "latency": _latency,
     "intake": _intake,
     "webhooks": _webhooks,
     "redemption": _redemption,
     "sweep": _sweep,
+    "liability": _liability,
 }
 
 

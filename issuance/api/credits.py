@@ -68,6 +68,7 @@ class Credit(BaseModel):
     flagged_at: datetime | None = Field(description="Redeemed although its charge was taken back later")
     extended_at: datetime | None = Field(description="When a person last made it expire later")
     run_id: UUID | None
+    revision: int = Field(description="Grows with each change; webhooks say it too")
 
 
 class CreditPage(PageOf[Credit]):

@@ -31,6 +31,7 @@ class Member(CamelModel):
     tier: str = Field(description='"" where none was set')
     email: str | None
     attributes: dict[str, Any] | None
+    revision: int = Field(description="Grows with each change; webhooks say it too")
 
 
 class RedemptionCounts(BaseModel):

@@ -36,6 +36,7 @@ class Redemption(CamelModel):
     credit_code: str | None
     points: int | None
     reference: str | None
+    revision: int = Field(description="Grows with each change; webhooks say it too")
 
 
 class RedemptionPage(CamelModel):

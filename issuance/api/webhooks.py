@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
-from pydantic import Field, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
 from sqlalchemy import Connection
 
 from issuance import hints
@@ -15,6 +15,8 @@ from issuance.api.camel import CamelModel, Cursor, Limit
 from issuance.api.idempotency import Secret
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
+from issuance.deciding.frequency import parse_validity
+from issuance.engine import reminders
 from issuance.fields import CamelBody
 from issuance.tenancy import clock
 from issuance.webhooks import addresses, deliveries, webhooks
@@ -30,6 +32,14 @@ router = APIRouter(
 _Listened = Annotated[StrictStr, WithJsonSchema({"type": "string", "enum": list(EVENT_TYPES)})]
 
 
+def _lead(text: str) -> str:
+    parse_validity(text)
+    return text
+
+
+_Lead = Annotated[StrictStr, AfterValidator(_lead), Field(max_length=20, pattern=r"^P[0-9YMWD]{2,19}$")]
+
+
 class WebhookBody(CamelBody):
     url: str = Field(
         min_length=1,
@@ -40,6 +50,12 @@ class WebhookBody(CamelBody):
         examples=["https://example.com/issuance/webhooks"],
     )
     events: list[_Listened] = Field(min_length=1, max_length=50, examples=[["credit.issued", "credit.expired"]])
+    leads: Annotated[list[_Lead], Field(min_length=1, max_length=10)] | None = Field(
+        None,
+        description='With the event "credit.expiring", and only with it: how long before their expiry credits are told,'
+        " on the brand's wall clock",
+        examples=[["P7D", "P1D"]],
+    )
 
 
 class Webhook(CamelModel):
@@ -49,6 +65,7 @@ class Webhook(CamelModel):
     environment: Literal["SANDBOX", "LIVE"]
     url: str
     events: list[EventType]
+    leads: list[str] | None = Field(description="How long before their expiry credits are told; null: they are not")
     enabled: bool
     created_at: datetime
     disabled_at: datetime | None
@@ -112,7 +129,9 @@ def _is_sandbox(caller: Caller) -> bool:
 
 def _create(caller: Caller, body: WebhookBody) -> dict[str, Any]:
     with caller.transaction() as connection:
-        return webhooks.create(connection, caller.brand_id, body.url, body.events)
+        webhook = webhooks.create(connection, caller.brand_id, body.url, body.events, body.leads)
+        reminders.begin(connection, caller.brand_id, webhook)
+        return webhook
 
 
 @router.get("", operation_id="listWebhooks", response_model=WebhookList)
@@ -142,6 +161,7 @@ def enable_webhook(caller: Writer, webhook_id: UUID) -> Any:
     """Deliver again. What is pending goes first; what happened while it was disabled is not told."""
     with caller.transaction() as connection:
         webhook = webhooks.enable(connection, caller.brand_id, webhook_id)
+        reminders.begin(connection, caller.brand_id, webhook)
     hints.deliver(caller.broker, caller.brand_id, webhook_id)
     return webhook
 

@@ -22,6 +22,7 @@ ROOMS = (
     Room("rules", "/rules", "Rules"),
     Room("catalog", "/catalog", "Types and coupons"),
     Room("runs", "/runs", "Runs"),
+    Room("liability", "/liability", "Liability by month"),
     Room("events", "/events", "Events in"),
     Room("webhooks", "/webhooks", "Webhooks"),
     Room("audit", "/audit", "Audit", "admin"),

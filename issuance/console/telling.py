@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 from issuance import hints
 from issuance.console.routes import Page
 from issuance.console.visits import Admin, Viewer
+from issuance.engine import reminders
 from issuance.webhooks import deliveries, webhooks
 from issuance.webhooks.deliveries import STATES
 
@@ -46,7 +47,7 @@ def one_webhook(visit: Viewer, webhook_id: UUID, state: str = "", cursor: str = 
 def enable(visit: Admin, webhook_id: UUID) -> Response:
     """Deliver again."""
     with visit.transaction() as connection:
-        webhooks.enable(connection, visit.brand_id, webhook_id)
+        reminders.begin(connection, visit.brand_id, webhooks.enable(connection, visit.brand_id, webhook_id))
     hints.deliver(visit.broker, visit.brand_id, webhook_id)
     return visit.done("It is enabled; what is pending goes first.")
 

@@ -20,17 +20,19 @@ from issuance.corrections.granting import granted
 from issuance.corrections.receivers import Receivers
 from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
 from issuance.corrections.writing import insert_grant, insert_transfer, update_credit
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, journal  # noqa: A004 - the word is the domain's
 from issuance.credits.codes import as_kept
 from issuance.deciding.decisions import decide
 from issuance.deciding.facts import Credit
 from issuance.deciding.history import History
+from issuance.deciding.movements import end_of, movements
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import changes_of
 from issuance.engine import schedules
 from issuance.engine.facts import Membership, load
 from issuance.engine.rules import RuleBook
 from issuance.errors import Conflict, Invalid, IssuanceError, MemberArchived
+from issuance.members import redemptions
 from issuance.tenancy import clock as clocks
 from issuance.webhooks import outbox
 from issuance.webhooks.outbox import News
@@ -211,9 +213,9 @@ class _Desk:
             raise credits.refusal_of(shown["status"])
         revoked = replace(credit, revoked_at=credit.revoked_at or self._clock.now, revoked_by="operator")
         update_credit(self._connection, self._brand_id, shown["id"], revoked, revoke.reason)
+        self._journal(shown["id"], credit, revoked)
         self._remember(membership, revoked)
-        if not by_facts:
-            self._tell(shown["id"], "credit.revoked")
+        self._tell(shown["id"], "credit.updated" if by_facts else "credit.revoked")
         return _Done("credit.revoked", shown["id"], {"status": shown["status"]}, {"status": "revoked"})
 
     def _reinstate(self, reinstate: Reinstate) -> _Done:
@@ -240,6 +242,7 @@ class _Desk:
         del self._credit_ids[shown["code"]]
         self._credit_ids[code] = shown["id"]
         self._tell(shown["id"], "credit.transferred")
+        redemptions.tell_of_credit(self._connection, self._brand_id, shown["id"], self._clock.now)
         return _Done("credit.transferred", shown["id"], holder.said(), receiver.said())
 
     def _found(self, code: str) -> tuple[dict[str, Any], Membership, Credit]:
@@ -275,9 +278,11 @@ class _Desk:
         after, why = self._by_the_facts(membership, corrected)
         reason = why.value if after.revoked_by == "facts" and why is not None else None
         update_credit(self._connection, self._brand_id, credit_id, after, reason, extended_at=extended_at)
+        before = next(credit for credit in membership.credits if credit.key == after.key)
+        self._journal(credit_id, before, after)
         self._remember(membership, after)
-        if event != "credit.restored" or after.revoked_at is None:
-            self._tell(credit_id, event)
+        lives = event != "credit.restored" or after.revoked_at is None
+        self._tell(credit_id, event if lives else "credit.updated")
         if event != "credit.restored" and after.revoked_at is not None:
             self._tell(credit_id, "credit.revoked")
 
@@ -289,6 +294,11 @@ class _Desk:
             if change.before.key == corrected.key:
                 return change.after, change.why
         return corrected, None
+
+    def _journal(self, credit_id: UUID, before: Credit, after: Credit) -> None:
+        now = self._clock.now
+        moved = movements(end_of(before, now), end_of(after, now), now)
+        journal.note(self._connection, self._brand_id, ((credit_id, movement) for movement in moved))
 
     def _remember(self, membership: Membership, after: Credit) -> None:
         membership.credits = [after if credit.key == after.key else credit for credit in membership.credits]

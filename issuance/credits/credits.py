@@ -77,6 +77,16 @@ def status_at(now: datetime | ColumnElement[datetime]) -> ColumnElement[str]:
     )
 
 
+def revision_at(now: datetime | ColumnElement[datetime]) -> ColumnElement[int]:
+    """The revision of a credit at `now`: 1 when it is issued, and more with each change.
+
+    Each change that was counted adds two, and being expired one more, swept or not: a credit that is expired and lives
+    again has a higher one all the same, and the sweep, which marks many, counts none.
+    """
+    expired = case((status_at(now) == "expired", 1), else_=0)
+    return 1 + 2 * func.coalesce(credits.c.revision, 0) + expired
+
+
 _NOW = bindparam("now", type_=credits.c.issued_at.type)
 _receiving = members.alias("receiving")
 
@@ -117,12 +127,11 @@ _SHOWN = (
         credits.c.revoked_reason,
         credits.c.revoked_by,
         credits.c.revoked_actor,
-        func.coalesce(credits.c.expired_at, case((credits.c.expires_at <= _NOW, credits.c.expires_at))).label(
-            "expired_at"
-        ),
+        case((status_at(_NOW) == "expired", credits.c.expires_at)).label("expired_at"),
         credits.c.flagged_at,
         credits.c.extended_at,
         credits.c.run_id,
+        revision_at(_NOW).label("revision"),
     )
     .join(guests, holders.ENTITLED)
     .outerjoin(transfers, holders.LAST_TRANSFER)
@@ -203,7 +212,8 @@ def revoke_archived(connection: Connection, brand_id: UUID, *which: ColumnElemen
     found = (credits.c.brand_id == brand_id, *which)
     for_good = {"revoked_by": "archiving", "revoked_reason": ARCHIVED, "revoked_actor": func.acting()}
     taken_back = credits.c.revoked_by.in_(("facts", "operator"))
-    connection.execute(update(credits).where(*found, taken_back).values(for_good))
+    made_final = update(credits).where(*found, taken_back).values(for_good).returning(credits.c.credit_id)
+    tell(connection, brand_id, "credit.updated", connection.scalars(made_final).all(), now)
     revoked = connection.scalars(
         update(credits)
         .where(*found, status_at(now).in_(("live", "upcoming")))
@@ -221,7 +231,7 @@ def tell(
     now: datetime,
 ) -> None:
     """Tell the webhooks that listen to `type` what happened to credits at `now`, on the brand's clock."""
-    if type in outbox.listened_to(connection, brand_id):
+    if credit_ids and type in outbox.listened_to(connection, brand_id):
         shown = by_id(connection, brand_id, credit_ids, now)
         outbox.add_all(connection, brand_id, [outbox.News(type, now, credit) for credit in shown.values()])
 

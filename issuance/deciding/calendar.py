@@ -63,6 +63,13 @@ def add_validity(instant: datetime, validity: Validity, zone: ZoneInfo) -> datet
     return instant_of(moved, zone)
 
 
+def before_validity(instant: datetime, validity: Validity, zone: ZoneInfo) -> datetime:
+    """So long before an instant on the wall clock of `zone` (SEMANTICS 19)."""
+    wall = instant.astimezone(zone).replace(tzinfo=None)
+    moved = datetime.combine(add_months(wall.date(), -validity.months), wall.time()) - timedelta(days=validity.days)
+    return instant_of(moved, zone)
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """A move of the billing date: when it happened, the new anchor, and how often is billed from then on."""

@@ -272,6 +272,7 @@ class Credit:
     flagged_at: datetime | None = None
     #: Until when a person extended it: no fact makes it expire before that (SEMANTICS 15).
     extended_to: datetime | None = None
+    extended_at: datetime | None = None
 
     @property
     def is_grant(self) -> bool:

@@ -56,6 +56,7 @@ _CLOSE = text("""
      WHERE brand_id = :brand_id AND run_id = :run_id AND state = 'running'
        AND NOT EXISTS (SELECT FROM run_batches b
                         WHERE b.brand_id = r.brand_id AND b.run_id = r.run_id AND b.finished_at IS NULL)
+    RETURNING r.kind
 """)
 
 
@@ -85,7 +86,9 @@ def work_on_run(engine: Engine, brand_id: UUID, run_id: UUID) -> Worked:
 def close(engine: Engine, brand_id: UUID, run_id: UUID) -> None:
     """Finish a run if all of its batches are finished."""
     with transaction(engine, brand_id) as connection:
-        connection.execute(_CLOSE, {"brand_id": brand_id, "run_id": run_id})
+        closed = connection.execute(_CLOSE, {"brand_id": brand_id, "run_id": run_id}).one_or_none()
+        if closed is not None and closed.kind != "sweep":
+            runs.tell_finished(connection, brand_id, run_id)
 
 
 def _work(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:

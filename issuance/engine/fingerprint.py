@@ -104,6 +104,7 @@ FIELDS: dict[type, dict[str, str]] = {
         "revoked_by": Tell.LIKE_NO_OTHER,  # by the facts: it may be live again
         "flagged_at": Tell.LIKE_NO_OTHER,
         "extended_to": Tell.AS_IT_IS,
+        "extended_at": Tell.FOLLOWS,  # reminders ask it, at the first settling since, which is by itself
         "uses": Tell.FOLLOWS,  # issuing and expiring do not depend on it; otherwise each is loaded
         "period_end": Tell.FOLLOWS,
         "roll_over": Tell.FOLLOWS,

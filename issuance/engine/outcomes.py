@@ -5,17 +5,20 @@ the way, as a live one would have been. On a live brand, and after a jump, it is
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from issuance.deciding.decisions import Decision
 from issuance.deciding.facts import Credit, CreditKey, Held, HeldState, Rule, RuleVersion
 from issuance.deciding.history import History
 from issuance.deciding.manual_issue import issue_by_hand
+from issuance.deciding.movements import Movement, end_of, movements
 from issuance.deciding.reasons import Reason
+from issuance.deciding.reminders import Listener, Reminder, next_reminder, reminders
 from issuance.deciding.settlement import Change, NewCredit, Settlement, settle
 from issuance.engine import limits
 from issuance.engine.event_facts import DATES_MOVED
@@ -42,6 +45,8 @@ class Outcome:
     issued: dict[CreditKey, RuleVersion] = field(default_factory=dict)
     #: Those that were out before and change: as loaded, as they become, and why they were revoked if they were.
     changed: dict[CreditKey, Change] = field(default_factory=dict)
+    #: What their columns will not say of what became of credits, by key; to be journaled.
+    moved: dict[CreditKey, list[Movement]] = field(default_factory=dict)
     #: Why facts revoked a credit that is new.
     revoked_because: dict[CreditKey, Reason] = field(default_factory=dict)
     counts: Counter[Reason] = field(default_factory=Counter)
@@ -50,6 +55,8 @@ class Outcome:
     #: What a guard holds back now, and what it held back and is not owed any more.
     held: set[Held] = field(default_factory=set)
     lapsed: set[CreditKey] = field(default_factory=set)
+    #: What is to be told of credits that expire soon.
+    reminders: list[Reminder] = field(default_factory=list)
     #: The new decisions that give nothing.
     skipped: list[Decision] = field(default_factory=list)
     #: All that later decisions depend on until there is news; None: the membership must be decided by itself.
@@ -83,8 +90,11 @@ class Outcome:
         self.counts += settlement.counts
         self.skipped += settlement.skipped
         for change in settlement.change:
-            key = change.before.key
+            key, at = change.before.key, settlement.now
             self.credits[key] = change.after
+            moved = list(movements(end_of(change.before, at), end_of(change.after, at), at))
+            if moved:
+                self.moved.setdefault(key, []).extend(moved)
             if key in self.issued:
                 if change.why is not None:
                     self.revoked_because[key] = change.why
@@ -106,6 +116,7 @@ class Outcome:
             issued={key: version for key, version in self.issued.items() if key not in keys},
             revoked_because={key: why for key, why in self.revoked_because.items() if key not in keys},
             counts=+counts,
+            moved={key: moved for key, moved in self.moved.items() if key not in keys},
             held=self.held | held,
             fingerprint=None,
         )
@@ -113,6 +124,12 @@ class Outcome:
     def held_after(self, before: Iterable[Held]) -> tuple[Held, ...]:
         """What is held of the membership after the settling. `before`: what was held before it."""
         return tuple(sorted(self.held | {held for held in before if held.key not in self.lapsed}))
+
+    def look_again_for(self, listeners: Collection[Listener], zone: ZoneInfo) -> None:
+        """Fall due when the next lead comes that somebody asks for, if that is sooner."""
+        lead = next_reminder(self.credits.values(), listeners, self.now, zone)
+        if lead is not None:
+            self.due_at = lead if self.due_at is None else min(self.due_at, lead)
 
     def issue(self, new: NewCredit) -> None:
         """Issue one more credit."""
@@ -140,8 +157,11 @@ def _of_period(key: CreditKey) -> tuple[UUID, date, int]:
     return key.credit_rule_id, key.period_start, key.reissue
 
 
-def outcome_of(membership: Membership, rules: Sequence[Rule], clock: BrandClock) -> Outcome:
-    """Settle a membership at each instant that is due, and at the clock's `now`."""
+def outcome_of(
+    membership: Membership, rules: Sequence[Rule], clock: BrandClock, listeners: Collection[Listener] = ()
+) -> Outcome:
+    """Settle a membership at each instant that is due, and at the clock's `now`. `listeners`: who is told of credits
+    that expire soon."""
     instant = _first(membership, clock)
     outcome = Outcome(instant, credits={credit.key: credit for credit in membership.credits})
     settled_at = membership.state.settled_at
@@ -149,7 +169,11 @@ def outcome_of(membership: Membership, rules: Sequence[Rule], clock: BrandClock)
     for _ in range(bounds.instants):
         history = History(membership.facts, list(outcome.credits.values()), instant)
         settlement = settle(history, rules, settled_at, most_credits=bounds.credits)
+        before = dict(outcome.credits) if listeners else {}
         outcome.take(settlement)
+        if listeners:
+            outcome.reminders += reminders(before, outcome.credits, listeners, settled_at, instant, clock.zone)
+            outcome.look_again_for(listeners, clock.zone)
         settled_at = instant
         outcome.listed = Listed(
             settlement.status.value,

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from issuance.deciding.facts import Rule
 from issuance.deciding.reasons import Reason
-from issuance.engine import attempts, limits, schedules
+from issuance.engine import attempts, limits, reminders, schedules
 from issuance.engine.bisection import Raced, write_all
 from issuance.engine.facts import Membership, load, together
 from issuance.engine.fingerprint import Fingerprints
@@ -94,6 +94,7 @@ class Settling:
         self._fingerprints = Fingerprints(self._rules, clock)
         self._guard = Guard(connection, brand_id, clock, self._rules)
         self._told = outbox.listened_to(connection, brand_id)
+        self._listeners = reminders.listeners(connection, brand_id) if "credit.expiring" in self._told else ()
         self._counts: Counter[Reason] = Counter()
 
     def settle(self, held: Sequence[Waiting], *, may_share: bool) -> Counter[Reason]:
@@ -205,9 +206,10 @@ class Settling:
 
     def _decide(self, member: Membership) -> Outcome:
         rules = self._rules.of(member.facts.types)
-        outcome = outcome_of(member, rules, self._clock)
+        outcome = outcome_of(member, rules, self._clock, self._listeners)
         if self._also is not None:
             outcome.counts = self._also(member, outcome, rules, self._clock)
+            outcome.look_again_for(self._listeners, self._clock.zone)
         outcome.fingerprint = self._fingerprint(member, outcome)
         return outcome
 

@@ -14,6 +14,7 @@ from issuance import audit
 from issuance.audit import Action
 from issuance.deciding.reasons import Reason
 from issuance.errors import Conflict, Invalid, IssuanceError, NotFound
+from issuance.webhooks import outbox
 
 _SELECT = """
     SELECT r.run_id, r.kind, r.state, r.credit_rule_id, r.membership_type_id, r.membership_id, r.include_upcoming,
@@ -184,6 +185,12 @@ def read(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]
     if row is None:
         raise NotFound("There is no such run.")
     return _shape(row)
+
+
+def tell_finished(connection: Connection, brand_id: UUID, run_id: UUID) -> None:
+    """Tell the webhooks that listen to it that a run is finished. Sweeps, which nobody asks for, are not told."""
+    if "run.finished" in outbox.listened_to(connection, brand_id):
+        outbox.add(connection, brand_id, "run.finished", read(connection, brand_id, run_id))
 
 
 def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> tuple[list[dict[str, Any]], int]:

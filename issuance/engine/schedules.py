@@ -143,6 +143,14 @@ _WAKE_TYPE = text(f"""
      WHERE s.brand_id = :brand_id AND s.size > 0
        AND ({_ITS_TYPE} = :type_id OR {_CHANGED})
 """)
+# In the order in which sweeps lock them.
+_WAKE_ALL = text("""
+    WITH held AS MATERIALIZED (
+         SELECT schedule_id FROM schedules
+          WHERE brand_id = :brand_id AND size > 0 AND due_at > :now
+          ORDER BY shared DESC, schedule_id FOR NO KEY UPDATE)
+    UPDATE schedules s SET due_at = :now FROM held WHERE s.brand_id = :brand_id AND s.schedule_id = held.schedule_id
+""")
 
 
 class Waiting(NamedTuple):
@@ -251,3 +259,9 @@ def wake_type(connection: Connection, brand_id: UUID, type_id: UUID, now: dateti
     """Make all memberships that are or were of a type due at `now`: a rule is promised to them for periods that have
     passed."""
     connection.execute(_WAKE_TYPE, {"brand_id": brand_id, "type_id": type_id, "now": now})
+
+
+def wake_all(connection: Connection, brand_id: UUID, now: datetime) -> None:
+    """Make all memberships of a brand due at `now` that would be later: what they fall due for has changed. Those for
+    whom time alone changes nothing have no credit that expires, and are left."""
+    connection.execute(_WAKE_ALL, {"brand_id": brand_id, "now": now})

@@ -35,6 +35,7 @@ _REVOKE_AND_TELL = text(f"{_REVOKE.text} RETURNING c.credit_id")
 # What facts took back they never give back.
 _FOR_GOOD = text(f"""
     UPDATE credits c SET {_BY_OPERATOR} WHERE {_MEANT} AND c.revoked_by = 'facts'
+    RETURNING c.credit_id
 """)
 _LEFT = text(f"""
     SELECT count(*) AS number, array_agg(CAST(c.credit_id AS text)) FILTER (WHERE c.redeemed_at IS NOT NULL) AS redeemed
@@ -110,7 +111,8 @@ def undo(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -
         revoked = len(taken_back)
     else:
         revoked = connection.execute(_REVOKE, which).rowcount
-    connection.execute(_FOR_GOOD, which)
+    made_final = connection.scalars(_FOR_GOOD, which).all()
+    credits.tell(connection, run.brand_id, "credit.updated", made_final, clock.now)
     left = connection.execute(_LEFT, which).one()
     redeemed = left.redeemed or []
     counts = Counter({Reason.REVOKED: revoked})

@@ -10,13 +10,16 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 from uuid_utils import uuid7
 
+from issuance.credits import journal
 from issuance.credits.codes import new_codes
 from issuance.deciding.facts import Credit, CreditKey
-from issuance.engine import announcements, held_credits, read_models
+from issuance.deciding.movements import Movement
+from issuance.engine import announcements, held_credits, read_models, reminders
 from issuance.engine.announcements import Happened
 from issuance.engine.bisection import Raced
 from issuance.engine.outcomes import Outcome, Settled
 from issuance.engine.rows import Shared, Updating, columns_of, id_array, unnest
+from issuance.webhooks.outbox import EventType
 
 #: What credits of one kind have in common.
 _KIND = {
@@ -121,10 +124,12 @@ def write(
     happened = _issue(connection, brand_id, settled, told, run_id=run_id, by_hand=by_hand)
     happened += _expire(connection, brand_id, settled, told)
     happened += _change(connection, brand_id, settled)
+    journal.note(connection, brand_id, _moved(settled))
     read_models.write_listed(connection, brand_id, settled)
     read_models.write_charges(connection, brand_id, settled)
     _settle_events(connection, brand_id, settled)
     announcements.announce(connection, brand_id, settled, happened, told)
+    reminders.tell(connection, brand_id, settled)
 
 
 def _issue(
@@ -178,10 +183,29 @@ def _issue(
                 raise Raced from error
             raise
     assert done == len(memberships), "facts say which guests there are"
+    journal.note(connection, brand_id, _moved_since(settled, credit_ids))
     if not told:
         return []
     pairs = zip(credit_ids, credits, strict=True)
     return [one for credit_id, credit in pairs for one in _became(UUID(credit_id), None, credit)]
+
+
+def _moved_since(settled: Sequence[Settled], credit_ids: Sequence[str]) -> Iterator[tuple[UUID, Movement]]:
+    """What has to be journaled of new credits: what became of them while a clock was moved on."""
+    fresh = iter(credit_ids)
+    for one in settled:
+        for key in one.outcome.issued:
+            credit_id = next(fresh)
+            yield from ((UUID(credit_id), movement) for movement in one.outcome.moved.get(key, ()))
+
+
+def _moved(settled: Sequence[Settled]) -> Iterator[tuple[UUID, Movement]]:
+    """What has to be journaled of credits that were out."""
+    for one in settled:
+        for key, moved in one.outcome.moved.items() if one.itself else ():
+            credit_id = one.member.credit_ids.get(key)
+            if credit_id is not None:
+                yield from ((credit_id, movement) for movement in moved)
 
 
 def _kind(outcome: Outcome, key: CreditKey, run_id: UUID | None, by_hand: bool) -> Shared:
@@ -253,16 +277,25 @@ def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) 
 
 
 def _became(credit_id: UUID, before: Credit | None, after: Credit, now: datetime | None = None) -> Iterator[Happened]:
-    """What became of a credit. `before`: None of a new one; `now`: when it was restored."""
+    """What became of a credit, of a new one if there is none before; `now` is when it was changed."""
+    told = list(_known_as(before, after, now))
+    if not told:
+        assert now is not None, "what is changed was out"
+        told = [(now, "credit.updated")]
+    return (Happened(at, type_, credit_id) for at, type_ in told)
+
+
+def _known_as(before: Credit | None, after: Credit, now: datetime | None) -> Iterator[tuple[datetime, EventType]]:
+    """The changes that have types of events of their own."""
     if before is None:
-        yield Happened(after.issued_at, "credit.issued", credit_id)
+        yield after.issued_at, "credit.issued"
     if after.revoked_at is not None and (before is None or before.revoked_at is None):
-        yield Happened(after.revoked_at, "credit.revoked", credit_id)
+        yield after.revoked_at, "credit.revoked"
     if before is not None and before.revoked_at is not None and after.revoked_at is None:
         assert now is not None, "what is restored was out"
-        yield Happened(now, "credit.restored", credit_id)
+        yield now, "credit.restored"
     if after.expired_at is not None and (before is None or before.expired_at is None):
-        yield Happened(after.expired_at, "credit.expired", credit_id)
+        yield after.expired_at, "credit.expired"
 
 
 def _settle_events(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:

@@ -8,9 +8,10 @@ from uuid import UUID
 from sqlalchemy import Connection, case, null, select, text, update
 
 from issuance import audit
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, journal  # noqa: A004 - the word is the domain's
 from issuance.database.tables import credits as credits_table
 from issuance.database.tables import redemptions as redemptions_table
+from issuance.deciding.movements import End, movements
 from issuance.engine import schedules
 from issuance.errors import InvalidTransition, NotFound
 from issuance.members import redemptions, wallets
@@ -81,18 +82,26 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: dat
     """Undo one use of a credit; its membership. One that a member lost by being removed stays lost."""
     columns = credits_table.c
     one = (columns.brand_id == brand_id, columns.credit_id == credit_id)
-    credit = connection.execute(select(columns.membership_id, columns.redeemed_at).where(*one)).one()
-    membership_id: UUID = credit.membership_id
+    membership_id: UUID = connection.scalars(select(columns.membership_id).where(*one)).one()
     # The due before the credit: settling and archiving lock them in this order.
     schedules.wake(connection, brand_id, [membership_id], now)
+    ends = (columns.redeemed_at, columns.expires_at)
+    credit = connection.execute(select(*ends).where(*one).with_for_update(key_share=True)).one()
     left = columns.uses - 1
     connection.execute(
         update(credits_table)
         .where(*one)
         .values(uses=left, redeemed_at=null(), flagged_at=case((left == 0, null()), else_=columns.flagged_at))
     )
+    if credit.redeemed_at is not None:
+        late = credit.expires_at is not None and credit.expires_at <= now
+        after = End("expired", credit.expires_at) if late else None
+        moved = movements(End("redeemed", credit.redeemed_at), after, now)
+        journal.note(connection, brand_id, ((credit_id, movement) for movement in moved))
     if connection.execute(_LOST_WITH_A_MEMBER, {"brand_id": brand_id, "credit_id": credit_id}).scalar():
         credits.revoke_archived(connection, brand_id, columns.credit_id == credit_id)
-    elif credit.redeemed_at is not None:
-        credits.tell(connection, brand_id, "credit.restored", [credit_id], now)
+        credits.tell(connection, brand_id, "credit.updated", [credit_id], now)
+    else:
+        lives_again = credit.redeemed_at is not None
+        credits.tell(connection, brand_id, "credit.restored" if lives_again else "credit.updated", [credit_id], now)
     return membership_id

@@ -60,6 +60,7 @@ _COLUMNS = (
     redemptions.c.end_at,
     redemptions.c.points,
     redemptions.c.reference,
+    redemptions.c.revision,
 )
 _CREATE = insert(redemptions).returning(*_COLUMNS)
 _CREDIT = and_(credits_table.c.brand_id == redemptions.c.brand_id, credits_table.c.credit_id == redemptions.c.credit_id)
@@ -156,6 +157,15 @@ def has_open(connection: Connection, brand_id: UUID, code: str) -> bool:
     open_one = select(redemptions.c.redemption_id).join(credits_table, _CREDIT)
     mine = (credits_table.c.brand_id == brand_id, credits_table.c.code == code)
     return connection.scalar(open_one.where(*mine, redemptions.c.status.not_in(CLOSED)).limit(1)) is not None
+
+
+def tell_of_credit(connection: Connection, brand_id: UUID, credit_id: UUID, now: datetime) -> None:
+    """Tell what the redemptions of a credit are like now that it has another code."""
+    columns = redemptions.c
+    of_credit = update(redemptions).where(columns.brand_id == brand_id, columns.credit_id == credit_id)
+    for changed in connection.scalars(of_credit.values(updated_at=now).returning(columns.redemption_id)).all():
+        redemption = get(connection, brand_id, changed)
+        outbox.add(connection, brand_id, "redemption.updated", told(redemption), occurred_at=now)
 
 
 def get(

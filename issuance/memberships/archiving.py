@@ -51,7 +51,7 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
     elsewhere are revoked; the balance is forfeited unless it is to be retained. Raises MemberNotFound.
     """
     now = clock.read(connection, brand_id, hold=True).now
-    member_id, is_news = members.archive(connection, brand_id, external_user_id, retain_balance=retain_balance)
+    member_id, is_news = members.archive(connection, brand_id, external_user_id)
     who = {"brand_id": brand_id, "member_id": member_id}
     party = json.dumps({"guests": [{"external_user_id": external_user_id}]})
     which = {**who, "now": now, "party": party}
@@ -68,7 +68,9 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
     if is_news or ending or forfeited:
         audit.write(connection, brand_id, "member.archived", member_id, after={"forfeited": forfeited})
     if is_news:
-        removed = {"externalUserID": external_user_id, "archived": True, "balanceRetained": retain_balance}
+        revision = members.get(connection, brand_id, external_user_id)["revision"]
+        removed = {"externalUserID": external_user_id, "archived": True, "archivedAt": now, "revision": revision}
+        removed["balanceRetained"] = retain_balance
         outbox.add(connection, brand_id, "member.archived", removed)
     return told.membership_ids
 

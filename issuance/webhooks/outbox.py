@@ -4,7 +4,7 @@ An event is written once, with a delivery to each webhook that listens to its ty
 written.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -25,11 +25,14 @@ EventType = Literal[
     "credit.skipped",
     "credit.extended",
     "credit.transferred",
+    "credit.updated",
+    "credit.expiring",
     "redemption.created",
     "redemption.updated",
     "wallet.credited",
     "member.archived",
     "rule.held",
+    "run.finished",
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
@@ -37,7 +40,8 @@ _LISTENED_TO = text("""
     SELECT DISTINCT unnest(events) FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL
 """)
 _ADD = text("""
-    WITH listening AS (SELECT webhook_id, events FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL),
+    WITH listening AS (SELECT webhook_id, events FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL
+                          AND (CAST(:only AS uuid[]) IS NULL OR webhook_id = ANY(:only))),
          added AS (
              INSERT INTO webhook_events (brand_id, event_id, type, occurred_at, data)
              SELECT :brand_id, event_id, type, occurred_at, data
@@ -79,8 +83,10 @@ def add(
     add_all(connection, brand_id, [News(type, occurred_at or clock.read(connection, brand_id).now, data)])
 
 
-def add_all(connection: Connection, brand_id: UUID, news: Iterable[News]) -> None:
-    """`add` for many, in the order in which they happened."""
+def add_all(
+    connection: Connection, brand_id: UUID, news: Iterable[News], *, only: Collection[UUID] | None = None
+) -> None:
+    """`add` for many, in the order in which they happened. `only`: the webhooks that are told, of those that listen."""
     told = list(news)
     if told:
         connection.execute(
@@ -91,5 +97,6 @@ def add_all(connection: Connection, brand_id: UUID, news: Iterable[News]) -> Non
                 "types": [one.type for one in told],
                 "instants": [one.occurred_at for one in told],
                 "data": [to_json(one.data).decode() for one in told],
+                "only": None if only is None else list(only),
             },
         )

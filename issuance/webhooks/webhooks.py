@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 from issuance import audit
 from issuance.database.tables import brands, webhooks
 from issuance.errors import Conflict, Invalid, NotFound
+from issuance.tenancy import clock as clocks
 from issuance.tenancy.sealing import seal, unseal
 from issuance.webhooks import signatures
 from issuance.webhooks.outbox import EVENT_TYPES
@@ -41,23 +42,37 @@ def check_events(events: Sequence[str]) -> None:
         raise WebhookEventUnknown(f"{', '.join(wrong)}: there are {', '.join(EVENT_TYPES)}", fields=wrong)
 
 
-def create(connection: Connection, brand_id: UUID, url: str, events: Sequence[str]) -> dict[str, Any]:
-    """A new webhook with its `signing_secret`, which is shown only now. The caller has checked `url` (`addresses`).
+def create(
+    connection: Connection, brand_id: UUID, url: str, events: Sequence[str], leads: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """A new webhook with its `signing_secret`, which is shown only now. The caller has checked `url` (`addresses`), and
+    begins the reminders (`engine/reminders.py`). `leads`: how long before their expiry credits are told as expiring.
 
-    Raises TooManyWebhooks, WebhookEventUnknown.
+    Raises TooManyWebhooks, WebhookEventUnknown, Invalid.
     """
     check_events(events)
+    if (leads is not None) != ("credit.expiring" in events):
+        raise Invalid(fields={"leads": 'go with the event "credit.expiring", such as ["P7D"]'})
+    clocks.work_alone(connection, brand_id)  # what is settled now is settled before it, or after it
     known = connection.scalar(select(func.count()).select_from(webhooks).where(webhooks.c.brand_id == brand_id))
     if known is not None and known >= MOST_WEBHOOKS:
         raise TooManyWebhooks
     webhook_id, secret = uuid7(), signatures.new_secret()
     connection.execute(
         insert(webhooks).values(
-            brand_id=brand_id, webhook_id=webhook_id, url=url, events=sorted(set(events)), signing_secret=seal(secret)
+            brand_id=brand_id,
+            webhook_id=webhook_id,
+            url=url,
+            events=sorted(set(events)),
+            signing_secret=seal(secret),
+            leads=None if leads is None else list(dict.fromkeys(leads)),
+            leads_since=None if leads is None else clocks.read(connection, brand_id).now,
         )
     )
     # Where exactly may be a secret of the receiver's.
     said = {"host": urlsplit(url).hostname, "events": sorted(set(events))}
+    if leads is not None:
+        said["leads"] = list(leads)
     audit.write(connection, brand_id, "webhook.created", webhook_id, after=said)
     return {**get(connection, brand_id, webhook_id), "signing_secret": signatures.as_text(secret)}
 
@@ -112,16 +127,23 @@ def remove(connection: Connection, brand_id: UUID, webhook_id: UUID) -> None:
 
 
 def enable(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, Any]:
-    """Deliver again, starting with what is pending. Events that happened while it was disabled were never written.
+    """Deliver again, starting with what is pending. Events that happened while it was disabled were never written, and
+    leads that came meanwhile are not told; the caller begins the reminders (`engine/reminders.py`).
 
     Raises NotFound.
     """
-    was_enabled = get(connection, brand_id, webhook_id)["enabled"]
+    clocks.work_alone(connection, brand_id)
+    was = get(connection, brand_id, webhook_id)
+    was_enabled = was["enabled"]
     connection.execute(
         update(webhooks)
         .where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
         .values(disabled_at=None, disabled_reason=None, failing_since=None, claimed_until=None)
     )
+    if not was_enabled and was["leads"] is not None:
+        now = clocks.read(connection, brand_id).now
+        since = update(webhooks).where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
+        connection.execute(since.values(leads_since=now))
     if not was_enabled:
         audit.write(connection, brand_id, "webhook.enabled", webhook_id)
     return get(connection, brand_id, webhook_id)
@@ -150,6 +172,7 @@ _SHOWN = (
     _ENVIRONMENT.scalar_subquery().label("environment"),
     webhooks.c.url,
     webhooks.c.events,
+    webhooks.c.leads,
     webhooks.c.disabled_at.is_(None).label("enabled"),
     webhooks.c.created_at,
     webhooks.c.disabled_at,

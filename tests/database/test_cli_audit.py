@@ -85,6 +85,7 @@ NONE = {
     "members export": "reads",
     "members erased": "reads",
     "members erase-again": "an entry a member, as `members erase` writes it (test_forgetting)",
+    "liability": "reads",
     "quarantine list": "reads",
     "audit": "reads",
     "schema apply": "no brand's: the schema keeps its own record, schema_steps",

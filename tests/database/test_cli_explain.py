@@ -26,3 +26,16 @@ def test_forecast_counts_month_by_month(cli: Cli, brand: Brand) -> None:
     people = cli("forecast", brand.credit_rule_id, "--brand", brand.brand_id)
     assert people.out.count("2090-") == 11
     assert "2091-01" in people.out
+
+
+@pytest.mark.usefixtures("membership_id")
+def test_liability_says_what_is_owed(cli: Cli, brand: Brand) -> None:
+    """As a table, as JSON and as CSV; a month that is none is bad use, and so is one after the last."""
+    (row,) = cli("liability", "--brand", brand.brand_id, "--json").json["data"]
+    assert (row["month"], row["issued"], row["closing"]) == ("2090-02", 1, 1)
+    file = cli("liability", "--brand", brand.brand_id, "--csv").out.splitlines()
+    assert [line.partition(",")[0] for line in file] == ["month", "2090-02"]
+    assert "2090-02" in cli("liability", "--brand", brand.brand_id).out
+    assert "No credit" in cli("liability", "--brand", brand.brand_id, "--to", "2089-12").out
+    for wrong in (("--from", "2090-13"), ("--csv", "--json"), ("--from", "2090-03", "--to", "2090-02")):
+        assert cli("liability", "--brand", brand.brand_id, *wrong).code == 2

@@ -16,8 +16,9 @@ from issuance.database.connections import transaction
 from issuance.database.tables import webhook_events
 from issuance.engine import arrivals, batches, sweeps
 from issuance.tenancy import clock
-from issuance.webhooks import outbox, webhooks
+from issuance.webhooks import webhooks
 from tests.database.conftest import event
+from tests.hooks import ALL_BUT_REMINDERS
 
 PARTY = [
     {"name": "Ada", "external_user_id": "ada", "lead_booker": True},
@@ -29,7 +30,7 @@ PARTY = [
 def listening(engine: Engine, brand_id: UUID) -> None:
     """A webhook that listens to everything."""
     with transaction(engine, brand_id) as connection:
-        webhooks.create(connection, brand_id, "https://example.com/", outbox.EVENT_TYPES)
+        webhooks.create(connection, brand_id, "https://example.com/", ALL_BUT_REMINDERS)
 
 
 @pytest.fixture

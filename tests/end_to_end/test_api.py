@@ -320,3 +320,24 @@ def test_health_and_metrics_need_no_key(server: Server) -> None:
     ):
         assert f"\nissuance_{name} " in metrics
     assert 'issuance_request_seconds_count{method="GET",route="/healthz",status="200"}' in metrics
+
+
+def test_the_liability_of_a_month(http: httpx.Client) -> None:
+    """By number and by value, as JSON and as a file; months are written YYYY-MM, the first not after the last."""
+    client = Client(http)
+    rule = client.rule(issue_on_signup=True)
+    client.send(client.sign_up(external_user_id="ann"))
+    client.until("2031-01-02T00:00:00Z")
+    credit = client.data("/customers/credits")[0]
+    assert credit["revision"] == 1
+    told = client.ok("GET", "/customers/liability", 200, None)
+    (row,) = told["data"]
+    assert (row["month"], row["credit_rule_id"], row["coupon_id"]) == ("2031-01", rule["id"], credit["coupon_id"])
+    assert (row["opening"], row["issued"], row["closing"]) == (0, 1, 1)
+    assert client.data("/customers/liability", **{"from": "2030-11", "to": "2030-12"}) == []
+    file = http.get("/customers/liability", headers={"Accept": "text/csv"})
+    assert file.headers["content-type"].startswith("text/csv")
+    assert file.text.splitlines()[0].startswith("month,credit_rule_id,coupon_id,opening,issued,redeemed,expired")
+    assert len(file.text.splitlines()) == 2
+    for wrong in ({"from": "2031-1"}, {"to": "2031-13"}, {"from": "2031-02", "to": "2031-01"}, {"month": "2031-01"}):
+        client.ok("GET", "/customers/liability", 422, None, **wrong)

@@ -50,6 +50,10 @@ def test_registered_listed_removed(http: httpx.Client) -> None:
         {"url": "http://10.0.0.1/", "events": ["credit.issued"]},
         {"url": "https://example.com/\x00", "events": ["credit.issued"]},
         {"url": "https://example.com/", "events": ["credit.issued"], "secret": "mine"},
+        {"url": "https://example.com/", "events": ["credit.expiring"]},
+        {"url": "https://example.com/", "events": ["credit.expiring"], "leads": []},
+        {"url": "https://example.com/", "events": ["credit.expiring"], "leads": ["PT1H"]},
+        {"url": "https://example.com/", "events": ["credit.issued"], "leads": ["P7D"]},
     ],
 )
 def test_what_is_refused(http: httpx.Client, body: dict[str, Any]) -> None:
@@ -141,3 +145,12 @@ def test_no_log_line_holds_a_secret(server: Server, http: httpx.Client, receiver
     assert made["signingSecret"] not in said
     assert made["signingSecret"].removeprefix("whsec_") not in said
     assert "path-known-to-nobody" not in said
+
+
+def test_a_webhook_shows_the_leads_that_it_asked_for(http: httpx.Client) -> None:
+    """Each once, as they were written; others have none."""
+    body = {"url": "https://93.184.215.14/", "events": ["credit.expiring"], "leads": ["P7D", "P1D", "P7D"]}
+    made = http.post("/v1/webhooks", json=body)
+    assert (made.status_code, made.json()["leads"]) == (201, ["P7D", "P1D"])
+    assert http.get(f"/v1/webhooks/{made.json()['id']}").json()["leads"] == ["P7D", "P1D"]
+    assert register(http, "https://93.184.215.14/", "credit.issued")["leads"] is None

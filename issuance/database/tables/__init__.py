@@ -26,8 +26,15 @@ from issuance.database.tables.facts import (
     search_backlog,
     search_words,
 )
-from issuance.database.tables.rules import coupons, credit_rules, membership_types, offers, rule_versions
-from issuance.database.tables.spending import credits, ledger_entries, redemptions, transfers, wallets  # noqa: A004 - the word is the domain's
+from issuance.database.tables.rules import coupon_values, coupons, credit_rules, membership_types, offers, rule_versions
+from issuance.database.tables.spending import (
+    credit_movements,
+    credits,  # noqa: A004 - the word is the domain's
+    ledger_entries,
+    redemptions,
+    transfers,
+    wallets,
+)
 from issuance.database.tables.telling import deliveries, webhook_events, webhooks
 from issuance.database.tables.tenants import (
     api_keys,
@@ -54,7 +61,9 @@ __all__ = [
     "billing_events",
     "brands",
     "charges",
+    "coupon_values",
     "coupons",
+    "credit_movements",
     "credit_rules",
     "credits",
     "deliveries",

@@ -31,6 +31,16 @@ coupons = Table(
     must("updated_at", Instant),
 )
 
+coupon_values = Table(
+    "coupon_values",
+    metadata,
+    key("brand_id", Uuid),
+    key("coupon_id", Text),
+    key("first_credit_id", Uuid),
+    may("value", Numeric),
+    may("currency", Text),
+)
+
 offers = Table(
     "offers",
     metadata,

@@ -40,6 +40,7 @@ credits = Table(  # noqa: A001 - the word is the domain's; the builtin is a REPL
     may("extended_at", Instant),
     may("extended_to", Instant),
     may("transfer_id", Uuid),
+    may("revision", Integer),
 )
 
 transfers = Table(
@@ -54,6 +55,17 @@ transfers = Table(
     may("member_id", Uuid),
     must("transferred_at", Instant),
     may("actor", JSONB),
+)
+
+credit_movements = Table(
+    "credit_movements",
+    metadata,
+    key("brand_id", Uuid),
+    key("movement_id", Uuid),
+    must("credit_id", Uuid),
+    must("kind", Text),
+    must("at", Instant),
+    must("number", Integer),
 )
 
 redemptions = Table(
@@ -72,6 +84,7 @@ redemptions = Table(
     must("created_at", Instant),
     must("updated_at", Instant),
     may("offer_id", Text),
+    must("revision", Integer),
 )
 
 wallets = Table(

@@ -20,6 +20,8 @@ webhooks = Table(
     may("claimed_until", Instant),
     may("former_secret", LargeBinary),
     may("former_until", Instant),
+    may("leads", ARRAY(Text)),
+    may("leads_since", Instant),
 )
 
 webhook_events = Table(

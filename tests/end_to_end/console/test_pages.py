@@ -14,7 +14,7 @@ from tests.serving import NewBrand, Server
 from tests.waiting import eventually
 
 NewBrowser = Callable[[], Browser]
-PAGES = ("", "find", "memberships", "credits", "rules", "catalog", "runs", "events", "webhooks", "clock")
+PAGES = ("", "find", "memberships", "credits", "rules", "catalog", "runs", "liability", "events", "webhooks", "clock")
 FOR_MANAGERS = ("rules/new",)
 FOR_ADMINS = ("audit", "access")
 
@@ -166,3 +166,11 @@ def test_markup_in_a_name_and_a_name_of_ten_thousand_letters_are_shown_as_they_a
         back=f"{root}/catalog",
     )
     assert "255" in refused
+
+
+def test_the_liability_by_month_is_shown_and_taken_along(brand: NewBrand, admin: Browser) -> None:
+    """An empty brand has none; a month that is none is a mistake of the address, and changes nothing."""
+    root = f"/console/{brand.brand_id}/liability"
+    assert "No credit was out in these months." in admin.get(root)
+    assert admin.get(f"{root}?as=csv").startswith("month,credit_rule_id,coupon_id,opening,issued")
+    assert "2031-04" in admin.get(f"{root}?since=april", 422)

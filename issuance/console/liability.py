@@ -1,0 +1,57 @@
+"""The liability by month: what is owed in credits, and what it is worth."""
+
+from datetime import date
+from itertools import groupby
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from issuance.console.lists import Form
+from issuance.console.routes import Page
+from issuance.console.visits import Viewer
+from issuance.credits import liability
+from issuance.credits.liability import AMOUNTS, month_of
+from issuance.deciding.calendar import add_months, day_of
+from issuance.errors import Invalid
+from issuance.tenancy import clock
+from issuance.tenancy.heavy import heavy
+
+router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
+
+#: How many months are shown where none are named.
+MONTHS = 12
+
+
+@router.get("/liability")
+def by_month(visit: Viewer, since: str = "", until: str = "", form: Form = "") -> Response:
+    """The latest months first, each with its coupons; the same as a file."""
+    try:
+        first, last = (month_of(text) if text else None for text in (since, until))
+    except ValueError:
+        raise Invalid("A month is written 2031-04.") from None
+    with heavy(visit.brand_id), visit.transaction() as connection:
+        present = clock.read(connection, visit.brand_id)
+        if first is None and not form:
+            end = last or day_of(present.now, present.zone).replace(day=1)
+            first = add_months(end, 1 - MONTHS)
+        rows = liability.read(connection, visit.brand_id, first, last)
+    if form:
+        attached = {"Content-Disposition": 'attachment; filename="liability.csv"'}
+        return Response(liability.as_csv(rows), media_type="text/csv; charset=utf-8", headers=attached)
+    shown = [_month(month, list(some)) for month, some in groupby(rows, lambda row: str(row["month"]))]
+    asked = {"since": since or _written(first), "until": until}
+    return visit.page("liability.html", here="liability", months=shown[::-1], asked=asked)
+
+
+def _month(month: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """A month's rows with their sums: credits of all coupons, and money by currency."""
+    values: dict[str, float] = {}
+    for row in rows:
+        if row["value"] is not None:
+            values[row["currency"]] = values.get(row["currency"], 0) + row["value"]["closing"]
+    sums = {name: sum(row[name] for row in rows) for name in AMOUNTS}
+    return {"month": month_of(month), "rows": rows, "sums": sums, "values": values}
+
+
+def _written(month: date | None) -> str:
+    return "" if month is None else f"{month:%Y-%m}"

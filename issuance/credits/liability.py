@@ -1,0 +1,150 @@
+"""The liability: what a brand owes in credits, month by month, by number and by value (INTERFACE 5).
+
+Each credit was issued, and has ended in at most one way: its columns say both. What was taken back since is in the
+journal. Both are read in one statement, so that they are of one moment.
+"""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from issuance.deciding.calendar import add_months, day_of
+from issuance.errors import Invalid
+from issuance.tenancy import clock
+
+#: What there is of a month, in the order in which it adds up.
+AMOUNTS = ("opening", "issued", "redeemed", "expired", "revoked", "restored", "closing")
+#: Which way each kind of movement goes.
+_SIGN = {"issued": 1, "restored": 1, "redeemed": -1, "expired": -1, "revoked": -1}
+#: The columns of the table and the file.
+COLUMNS = ("month", "credit_rule_id", "coupon_id", *AMOUNTS, "currency", *(f"{name}_value" for name in AMOUNTS))
+
+# A credit's value is its coupon's at its issue: ids grow with time, and each value knows from which id on it holds.
+_READ = text("""
+    WITH valued AS MATERIALIZED (
+             SELECT coupon_id, value, currency, first_credit_id,
+                    lead(first_credit_id) OVER (PARTITION BY coupon_id ORDER BY first_credit_id) AS next_credit_id
+               FROM coupon_values WHERE brand_id = :brand_id),
+         told AS (
+             SELECT credit_rule_id, coupon_id, credit_id, issued_at,
+                    CASE WHEN redeemed_at IS NOT NULL THEN 'redeemed' WHEN revoked_at IS NOT NULL THEN 'revoked'
+                         WHEN expired_at IS NOT NULL OR expires_at <= :now THEN 'expired' END AS kind,
+                    coalesce(redeemed_at, revoked_at, expires_at) AS at, 1 AS number
+               FROM credits WHERE brand_id = :brand_id
+              UNION ALL
+             SELECT c.credit_rule_id, c.coupon_id, c.credit_id, NULL, m.kind, m.at, m.number
+               FROM credit_movements m JOIN credits c USING (brand_id, credit_id) WHERE m.brand_id = :brand_id)
+    SELECT t.credit_rule_id, t.coupon_id, v.value, v.currency, t.kind,
+           CAST(date_trunc('month', t.issued_at AT TIME ZONE :zone) AS date) AS issued_in,
+           CASE WHEN t.kind IS NOT NULL THEN CAST(date_trunc('month', t.at AT TIME ZONE :zone) AS date) END AS moved_in,
+           sum(t.number) AS number
+      FROM told t
+      LEFT JOIN valued v ON v.coupon_id = t.coupon_id AND t.credit_id >= v.first_credit_id
+                        AND (v.next_credit_id IS NULL OR t.credit_id < v.next_credit_id)
+     GROUP BY t.credit_rule_id, t.coupon_id, v.value, v.currency, t.kind, issued_in, moved_in
+""")
+
+
+class _Of(NamedTuple):
+    """What a row of a month is about. Of credits without an amount `currency` is None."""
+
+    credit_rule_id: UUID | None
+    coupon_id: str
+    currency: str | None
+
+
+Report = list[dict[str, Any]]
+
+
+def read(connection: Connection, brand_id: UUID, first: date | None = None, last: date | None = None) -> Report:
+    """The rows of the months from `first` to `last`, dates in them, inclusive: by default from the first credit on, up
+    to the present month, which none is later than. What is nothing but zeros is left out. Raises Invalid."""
+    present = clock.read(connection, brand_id)
+    this_month = day_of(present.now, present.zone).replace(day=1)
+    if first is not None and last is not None and first > last:
+        raise Invalid(fields={"from": "must not be after to"})
+    asked = {"brand_id": brand_id, "now": present.now, "zone": present.zone.key}
+    moved: dict[_Of, dict[date, dict[str, _Sum]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(_Sum)))
+    for row in connection.execute(_READ, asked):
+        of = moved[_Of(row.credit_rule_id, row.coupon_id, row.currency)]
+        if row.issued_in is not None:
+            of[row.issued_in]["issued"].add(row.number, row.value)
+        if row.kind is not None:
+            of[row.moved_in][row.kind].add(row.number, row.value)
+    begin = min((month for months in moved.values() for month in months), default=this_month)
+    rows = [
+        row
+        for of, months in moved.items()
+        for row in _rows(of, months, begin, min(last or this_month, this_month))
+        if first is None or row["month"] >= _named(first)
+    ]
+    return sorted(
+        rows, key=lambda row: (row["month"], row["coupon_id"], str(row["credit_rule_id"]), str(row["currency"]))
+    )
+
+
+class _Sum:
+    """Credits, and what they are worth."""
+
+    def __init__(self, number: int = 0, value: Decimal = Decimal(0)) -> None:
+        self.number, self.value = number, value
+
+    def add(self, number: int, each: Decimal | None) -> None:
+        self.number += number
+        self.value += number * (each or Decimal(0))
+
+
+def _rows(of: _Of, months: dict[date, dict[str, _Sum]], month: date, last: date) -> Iterator[dict[str, Any]]:
+    """The months of one thing, in which one's closing is the next one's opening."""
+    opening = _Sum()
+    while month <= last:
+        sums = {name: _Sum() for name in _SIGN} | dict(months.get(month, {}))
+        number = opening.number + sum(sign * sums[name].number for name, sign in _SIGN.items())
+        value = opening.value + sum((sign * sums[name].value for name, sign in _SIGN.items()), Decimal(0))
+        closing = _Sum(number, value)
+        every = {"opening": opening, **sums, "closing": closing}
+        if any(one.number or one.value for one in every.values()):
+            of_value = {name: _plain(every[name].value) for name in AMOUNTS} if of.currency is not None else None
+            numbers = {name: every[name].number for name in AMOUNTS}
+            yield {"month": _named(month), **of._asdict(), **numbers, "value": of_value}
+        opening, month = closing, add_months(month, 1)
+
+
+def _plain(value: Decimal) -> int | float:
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def _named(month: date) -> str:
+    return f"{month:%Y-%m}"
+
+
+def flat(rows: Report) -> list[dict[str, Any]]:
+    """The rows with values beside numbers, by COLUMNS: for a table and for a file."""
+    return [
+        {**row, **{f"{name}_value": None if row["value"] is None else row["value"][name] for name in AMOUNTS}}
+        for row in rows
+    ]
+
+
+def as_csv(rows: Report) -> str:
+    """A file of the rows, with a line that names the columns."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(flat(rows))
+    return file.getvalue()
+
+
+def month_of(text: str) -> date:
+    """The first day of a month that is written `2031-04`. Raises ValueError."""
+    year, _, month = text.partition("-")
+    if len(year) != 4 or len(month) != 2 or not (year + month).isdigit():
+        raise ValueError("a month is written 2031-04")
+    return date(int(year), int(month), 1)

@@ -1,0 +1,80 @@
+"""Reminders as settling finds them due: which webhooks ask for them, and telling them (SEMANTICS 19).
+
+A lead is one more instant at which a membership falls due (docs/decisions/0042-reminders-fall-due.md).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.deciding.frequency import parse_validity
+from issuance.deciding.reminders import Lead, Listener, Reminder
+from issuance.engine import schedules
+from issuance.engine.outcomes import Settled
+from issuance.engine.rows import id_array
+from issuance.tenancy import clock as clocks
+from issuance.webhooks import outbox
+from issuance.webhooks.outbox import News
+
+_LISTENERS = text("""
+    SELECT webhook_id, leads, leads_since FROM webhooks
+     WHERE brand_id = :brand_id AND disabled_at IS NULL AND leads IS NOT NULL ORDER BY webhook_id
+""")
+# Like expiring: the credits of a period, by the index of their key, for all memberships of a group. A clock that is
+# moved on may have made them expire since.
+_STILL_OUT = text("""
+    SELECT credit_id FROM credits
+     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
+       AND credit_rule_id = :credit_rule_id AND period_start = :period_start AND reissue = :reissue
+       AND expires_at = :expires_at AND redeemed_at IS NULL AND revoked_at IS NULL
+       AND (expired_at IS NULL OR expired_at > :at)
+""")
+
+
+def listeners(connection: Connection, brand_id: UUID) -> tuple[Listener, ...]:
+    """The webhooks of a brand that are told of credits that expire soon, and are not disabled."""
+    return tuple(
+        Listener(row.webhook_id, tuple(Lead(lead, parse_validity(lead)) for lead in row.leads), row.leads_since)
+        for row in connection.execute(_LISTENERS, {"brand_id": brand_id})
+    )
+
+
+def begin(connection: Connection, brand_id: UUID, webhook: Mapping[str, Any]) -> None:
+    """Let all memberships of a brand be looked at once more if a webhook, which was just made or enabled, asks for
+    reminders: none of them knows yet when a lead comes."""
+    if webhook["leads"] is not None and webhook["enabled"]:
+        schedules.wake_all(connection, brand_id, clocks.read(connection, brand_id).now)
+
+
+def tell(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
+    """Write to the outbox what settling found due, of credits that are still out. Costs nothing where nothing is."""
+    found: dict[Reminder, list[UUID]] = {}
+    of_groups: dict[Reminder, list[str]] = {}
+    for one in settled:
+        for reminder in one.outcome.reminders:
+            if not one.itself:
+                of_groups.setdefault(reminder, []).append(one.membership_id)
+            elif reminder.key in one.member.credit_ids:
+                found.setdefault(reminder, []).append(one.member.credit_ids[reminder.key])
+    done: set[tuple[Any, ...]] = set()
+    for reminder, ids in of_groups.items():
+        key = reminder.key
+        which = {"credit_rule_id": key.credit_rule_id, "period_start": key.period_start, "reissue": key.reissue}
+        which["expires_at"] = reminder.expires_at
+        # A statement finds those of all guests.
+        same = (*which.values(), reminder.lead, reminder.at, reminder.webhook_ids, tuple(ids))
+        if same not in done:
+            done.add(same)
+            asked = {"brand_id": brand_id, "ids": id_array(ids), "at": reminder.at, **which}
+            found.setdefault(reminder, []).extend(connection.scalars(_STILL_OUT, asked))
+    for reminder, credit_ids in found.items():
+        shown = credits.by_id(connection, brand_id, credit_ids, reminder.at)
+        news = (
+            News("credit.expiring", reminder.at, {**credit, "lead": reminder.lead})
+            for credit in shown.values()
+            if credit["status"] not in ("redeemed", "revoked")  # expired: since, while a clock was moved on
+        )
+        outbox.add_all(connection, brand_id, news, only=reminder.webhook_ids)
