@@ -142,6 +142,8 @@ CREATE TABLE IF NOT EXISTS members (
     returned_at      timestamptz,
     -- How often they were archived: tokens of before the last time are no good when they are back.
     archivings       integer NOT NULL DEFAULT 0,
+    -- Whether they kept their points when they were archived; NULL: a version archived them that did not note it.
+    balance_retained boolean,
     -- When they were forgotten (SEMANTICS 20); external_user_id is a random one since.
     erased_at        timestamptz,
     -- Grows with each change (count_change).
@@ -1307,4 +1309,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0020'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0021'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -7,6 +7,7 @@ from benchmarks import intake, latency, redemption
 from benchmarks.billing_day import BillingDay
 from benchmarks.bulk import Bulk, Surprised
 from benchmarks.catch_up import CatchUp
+from benchmarks.chair import Previewing, Undoing
 from benchmarks.checkout import WORKING_TREE
 from benchmarks.competitors import peers
 from benchmarks.first_month import FirstMonth
@@ -76,6 +77,11 @@ def _catch_up(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     return [CatchUp(stage, min(wanted.members, MOST))]
 
 
+def _chair(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    members = min(wanted.members, MOST)
+    return [Undoing(stage, members), Previewing(stage, members)]
+
+
 def _peers(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     # They are the same beside whichever commit.
     return peers(stage, wanted.members) if stage.product is WORKING_TREE else []
@@ -137,6 +143,7 @@ PARTS: dict[str, Maker] = {
     "rules": _rules,
     "surprises": _surprises,
     "catchup": _catch_up,
+    "chair": _chair,
     "peers": _peers,
     "latency": _latency,
     "intake": _intake,

@@ -15,6 +15,7 @@ from issuance.api.credits import Credit
 from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
+from issuance.billers import reconciling
 from issuance.engine import plans, previews, runs, undos
 from issuance.fields import Body, CalendarDate, Reason
 
@@ -72,6 +73,7 @@ class PlannedDecision(BaseModel):
     period_end: date | None
     outcome: str
     reason: str
+    source_ref: str | None = Field(description="Of a reconcile: what it is at the biller, if it would sign up")
 
 
 class PreviewedCredit(BaseModel):
@@ -227,9 +229,9 @@ def approve_run(caller: Issuer, run_id: UUID, body: ApproveBody | None = None) -
     """Do what a dry run's plan says: a new run. What facts changed since is left out, and nothing is added. Approved
     again, it is the same run."""
     with caller.transaction() as connection:
-        approved = plans.approve(connection, caller.brand_id, run_id, None if body is None else body.reason)
-        run = runs.read(connection, caller.brand_id, approved)
-    hints.work_on_run(caller.broker, caller.brand_id, approved)
+        approved = reconciling.approve(connection, caller.brand_id, run_id, None if body is None else body.reason)
+        run = runs.read(connection, caller.brand_id, approved.run_id)
+    approved.hint(caller.broker, caller.brand_id)
     return run
 
 

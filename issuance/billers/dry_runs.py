@@ -18,6 +18,8 @@ from issuance.memberships.dry_runs import DryRun
 
 #: How many objects of a dry run are told at once.
 _AT_ONCE = 1000
+#: Rows of a plan that are kept; what is beyond is counted.
+MOST_ROWS = 200_000
 
 NOTE = text("""
     UPDATE reconciliations SET position = :position, next_at = clock_timestamp() + interval '2 minutes'
@@ -29,6 +31,12 @@ COUNT = text("""
          SELECT :brand_id, :run_id, coalesce(max(batch), 0) + 1, :run_id, :run_id, :size, clock_timestamp(), :counts
            FROM run_batches WHERE brand_id = :brand_id AND run_id = :run_id)
     UPDATE runs SET total = total + :size WHERE brand_id = :brand_id AND run_id = :run_id
+""")
+# A part of the plan.
+_ROWS = text("""
+    INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size, finished_at, plan, planned)
+    SELECT :brand_id, :run_id, coalesce(max(batch), 0) + 1, :run_id, :run_id, 0, clock_timestamp(), :plan, :planned
+      FROM run_batches WHERE brand_id = :brand_id AND run_id = :run_id
 """)
 RESULT = text("""
     UPDATE reconciliations SET result = :result, error = :error WHERE brand_id = :brand_id AND run_id = :run_id
@@ -81,6 +89,13 @@ def _paper(
     """Tell all of it in a transaction that is undone; what has to be asked for before it can be said what comes of
     it."""
     wanted: set[str] = set()
+    refs: dict[str, str] = {}
+    rows: list[str] = []
+
+    def keep(row: dict[str, Any]) -> None:
+        if len(rows) < MOST_ROWS:
+            rows.append(json.dumps(row | {"source_ref": refs.get(row["membership_id"])}))
+
     by_name = {listing.name: listing for listing in adapter.listings(claimed.since)}
     size, unmapped = 0, set()
     with undone(engine, biller.brand_id) as connection:
@@ -91,6 +106,7 @@ def _paper(
         for name, page in _spooled(spool):
             told = told_of(adapter, by_name[name], page, known, claimed.since)
             translation.tell(connection, biller, adapter, told, dry_run.take)
+            refs |= {str(one): ref for found in told for one, ref in found.refs.items()}
             if any(found.refs for found in told):  # how they have changed since they signed up
                 told = told_of(adapter, by_name[name], page, known, claimed.since)
                 translation.tell(connection, biller, adapter, told, dry_run.take)
@@ -101,10 +117,13 @@ def _paper(
             size += len(page)
         if wanted - answers.keys():
             return wanted - answers.keys()
-        result = {**dry_run.result(), "facts": sum(dry_run.accepted.values()), "unmapped": sorted(unmapped)}
+        result = {**dry_run.result(keep), "facts": sum(dry_run.accepted.values()), "unmapped": sorted(unmapped)}
     counts = {**result["reasons"], "issued": sum(row["now"] for row in result["credits"])}
     with transaction(engine, biller.brand_id) as connection:
         connection.execute(COUNT, {**ids, "size": size, "counts": json.dumps({k: n for k, n in counts.items() if n})})
+        for start in range(0, len(rows), _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
+            connection.execute(_ROWS, {**ids, "plan": f"[{','.join(some)}]", "planned": len(some)})
         connection.execute(RESULT, {**ids, "result": json.dumps(result, default=str), "error": None})
     return set()
 

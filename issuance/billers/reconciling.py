@@ -7,14 +7,15 @@ everything first, and then tells it in one transaction that is rolled back.
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from dramatiq import Broker
 from sqlalchemy import Connection, Engine, Row, text
 from uuid_utils.compat import uuid7
 
-from issuance import audit
+from issuance import audit, hints
 from issuance.billers import asking, billers, deliveries, dry_runs, receiving, translation
 from issuance.billers.adapter import Askable, Asked, CanNotBeAsked, Json, Listing
 from issuance.billers.adapters import adapter_of
@@ -22,24 +23,36 @@ from issuance.billers.billers import Biller
 from issuance.billers.dry_runs import COUNT, NOTE, RESULT, pages_of, told_of
 from issuance.billers.known import KnownObjects
 from issuance.database import transaction
-from issuance.engine import runs
-from issuance.errors import Conflict, Invalid
+from issuance.engine import plans, runs
+from issuance.errors import Conflict, Invalid, NotAPlan
 from issuance.log import logger
 
 #: How often a page is gone through again at most: for what was asked for, and for whoever signed up.
 _AGAIN = 3
+#: How soon after a dry run from the beginning the same word means it.
+_ANSWERED_WITHIN = timedelta(hours=1)
 
 Settle = Callable[[list[UUID]], None]
 
 _START = text("""
     WITH run AS (
-         INSERT INTO runs (brand_id, run_id, kind, dry_run) VALUES (:brand_id, :run_id, 'reconcile', :dry_run))
+         INSERT INTO runs (brand_id, run_id, kind, dry_run, plan_id, reason)
+         VALUES (:brand_id, :run_id, 'reconcile', :dry_run, :plan_id, :reason))
     INSERT INTO reconciliations (brand_id, run_id, biller_id, since)
     VALUES (:brand_id, :run_id, :biller_id, :since)
 """)
 _SINCE = text("""
     SELECT coalesce(reconciled_at, created_at) FROM billers WHERE brand_id = :brand_id AND biller_id = :biller_id
 """)
+# A dry run from the beginning that is finished and that nobody has answered yet.
+_PLANNED = text("""
+    SELECT r.run_id FROM runs r JOIN reconciliations c USING (brand_id, run_id)
+     WHERE r.brand_id = :brand_id AND c.biller_id = :biller_id AND c.since IS NULL AND r.dry_run
+       AND r.state = 'finished' AND r.finished_at > clock_timestamp() - CAST(:within AS interval)
+       AND NOT EXISTS (SELECT FROM runs a WHERE (a.brand_id, a.plan_id) = (r.brand_id, r.run_id))
+     ORDER BY r.finished_at DESC LIMIT 1
+""")
+_APPROVED = text("SELECT run_id FROM runs WHERE brand_id = :brand_id AND plan_id = :plan_id")
 # Whoever works on it holds it for a while, and again with each page.
 _CLAIM = text("""
     UPDATE reconciliations c SET next_at = clock_timestamp() + interval '2 minutes'
@@ -93,7 +106,8 @@ def start(
     nightly: bool = False,
 ) -> UUID:
     """Accept a run that reconciles a biller, whose id it gives: what was made since an instant, or since the last time,
-    or from the beginning. Raises NotFound, Invalid, Conflict."""
+    or from the beginning. The latter is a dry run first; asked for again soon after that, it does what that one said.
+    Raises NotFound, Invalid, Conflict."""
     biller = billers.get(connection, brand_id, biller_id)
     if since is not None and everything:
         raise Invalid(fields={"since": "says nothing where all is reconciled"})
@@ -101,13 +115,63 @@ def start(
         raise Conflict("This biller can not be asked: it was plugged in without an API key.")
     if since is None and not everything:
         since = connection.scalar(_SINCE, {"brand_id": brand_id, "biller_id": biller_id})
+    plan_id: UUID | None = None
+    if everything and not dry_run:
+        plan_id = connection.scalar(
+            _PLANNED, {"brand_id": brand_id, "biller_id": biller_id, "within": _ANSWERED_WITHIN}
+        )
+        dry_run = plan_id is None
+    return _start(connection, brand_id, biller_id, since, dry_run=dry_run, plan_id=plan_id, audited=not nightly)
+
+
+def _start(
+    connection: Connection,
+    brand_id: UUID,
+    biller_id: UUID,
+    since: datetime | None,
+    *,
+    dry_run: bool = False,
+    plan_id: UUID | None = None,
+    reason: str | None = None,
+    audited: bool = True,
+) -> UUID:
     run_id = uuid7()
-    which = {"brand_id": brand_id, "biller_id": biller_id, "run_id": run_id}
+    which = {"brand_id": brand_id, "biller_id": biller_id, "run_id": run_id, "plan_id": plan_id, "reason": reason}
     connection.execute(_START, {**which, "since": since, "dry_run": dry_run})
-    if not nightly:
-        said = {"kind": "reconcile", "biller_id": biller_id, "since": since, "dry_run": dry_run}
-        audit.write(connection, brand_id, "run.created", run_id, after=said)
+    if audited:
+        said = {"kind": "reconcile", "biller_id": biller_id, "since": since, "dry_run": dry_run, "plan_id": plan_id}
+        audit.write(connection, brand_id, "run.created", run_id, reason=reason, after=said)
     return run_id
+
+
+class Approved(NamedTuple):
+    """The run that does what a plan says."""
+
+    run_id: UUID
+    #: Who is to be asked, where it reconciles.
+    biller_id: UUID | None = None
+
+    def hint(self, broker: Broker, brand_id: UUID) -> None:
+        """Ask for it to be worked on."""
+        if self.biller_id is None:
+            hints.work_on_run(broker, brand_id, self.run_id)
+        else:
+            hints.ask_biller(broker, brand_id, self.biller_id)
+
+
+def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | None) -> Approved:
+    """Accept the run that does what a dry run says, of whatever kind; approved again it is the same run. Raises
+    NotFound, NotAPlan."""
+    plan = runs.hold(connection, brand_id, run_id)
+    if plan is None or plan.kind != "reconcile":
+        return Approved(plans.approve(connection, brand_id, run_id, reason))
+    if not plan.dry_run or plan.state != "finished":
+        raise NotAPlan
+    was = connection.execute(_READ, {"brand_id": brand_id, "run_id": run_id}).one()
+    approved = connection.scalar(_APPROVED, {"brand_id": brand_id, "plan_id": run_id})
+    if approved is None:
+        approved = _start(connection, brand_id, was.biller_id, was.since, plan_id=run_id, reason=reason)
+    return Approved(approved, was.biller_id)
 
 
 def read(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:

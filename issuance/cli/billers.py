@@ -168,7 +168,9 @@ def reconcile(
         UUID | None, typer.Option("--biller", metavar="ID", help="The biller; all where none is named.")
     ] = None,
     since: Annotated[str | None, typer.Option(metavar="T", help="An instant or a date: what was made since.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="From the beginning. Try it with --dry-run first.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="From the beginning: a dry run first; said again within an hour, it is done.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would come of it.")] = False,
     brand: BrandOption = None,
     as_json: JsonOption = False,
@@ -214,10 +216,12 @@ def _show(run: dict[str, Any]) -> None:
         say(run["error"])
     elif run["dry_run"]:
         result = run["result"]
-        say(f"{run['done']} objects would tell {result['facts']} facts. Nothing was written.")
+        say(f"{run['done']} objects would tell {result['facts']} facts. Nothing was told yet.")
         show_table("Credits", result["credits"], ("coupon_name", "month", "now", "ahead"), empty="No credits.")
         if result["unmapped"]:
             say(f"Nobody mapped: {', '.join(result['unmapped'])}")
+        say(f"Who would get which credit: issuance runs show {run['id']}")
+        say(f"Tell it: issuance runs approve {run['id']}")
     else:
         say(f"Run {run['id']} is {run['state']}: {run['done']} objects.")
 

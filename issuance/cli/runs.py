@@ -8,6 +8,7 @@ from uuid import UUID
 import typer
 
 from issuance import hints
+from issuance.billers import reconciling
 from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.dates import parse_date, parse_instant
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table
@@ -97,8 +98,9 @@ def approve(
     """Do what a dry run's plan says, as a new run. Approved again, it is the same run."""
     brand_id = brand_of("run", run_id, brand)
     with transaction(brand_id) as connection:
-        approved = plans.approve(connection, brand_id, run_id, reason)
-    _started(brand_id, approved, watch=watch, as_json=as_json)
+        approved = reconciling.approve(connection, brand_id, run_id, reason)
+    approved.hint(broker(), brand_id)
+    _started(brand_id, approved.run_id, watch=watch, as_json=as_json)
 
 
 @app.command("undo")

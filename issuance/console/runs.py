@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import Connection, text
 
 from issuance import hints
+from issuance.billers import reconciling
 from issuance.console.lists import Form, PageNumber, as_file, listed
 from issuance.console.reading import rule_versions
 from issuance.console.routes import Page
@@ -98,7 +99,10 @@ def act_on_run(visit: Manager, run_id: UUID, act: str) -> Response:
             hints.work_on_run(visit.broker, visit.brand_id, run_id)
         return visit.done(f"It is {run['state']}.")
     if act == "approve":
-        return _begun(visit, plans.approve, run_id, visit.said("reason", most=500), "It is approved.")
+        with visit.transaction() as connection:
+            approved = reconciling.approve(connection, visit.brand_id, run_id, visit.said("reason", most=500))
+        approved.hint(visit.broker, visit.brand_id)
+        return visit.done("It is approved.", f"/runs/{approved.run_id}")
     if act == "undo":
         return _begun(visit, undos.start_of_run, run_id, visit.reason(), "What it issued is being taken back.")
     raise NotFound("There is no such address.")

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.deciding.decisions import Decision
 from issuance.deciding.reasons import Reason
 from issuance.engine import runs
 from issuance.engine.facts import Membership
@@ -99,6 +100,13 @@ def row(
     }
 
 
+def row_of(member: Membership, decision: Decision) -> dict[str, Any]:
+    """The row of a decision."""
+    version = None if decision.version is None else decision.version.version
+    period = decision.occurrence.period_start, decision.occurrence.period_end
+    return row(member, decision.credit_rule_id, version, decision.guest.place, period, decision.reason)
+
+
 def page(
     connection: Connection, brand_id: UUID, run_id: UUID, page: int, per_page: int
 ) -> tuple[list[dict[str, Any]], int]:
@@ -121,10 +129,12 @@ def _name_guests(connection: Connection, brand_id: UUID, rows: Collection[dict[s
     found = connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids}).mappings() if ids else ()
     guests = {(str(guest["membership_id"]), str(guest["id"])): guest for guest in found}
     for planned in rows:
-        guest_id = planned.pop("guest_id")
+        if "outcome" in planned:
+            planned.setdefault("source_ref", None)
+        guest_id, leads = planned.pop("guest_id"), planned.pop("lead_booker", False)
         known = guests.get((planned["membership_id"], guest_id))
         # One who was named a moment ago is known by name once the membership is settled.
-        name, lead_booker = ("", False) if known is None else (known["name"], known["lead_booker"])
+        name, lead_booker = ("", leads) if known is None else (known["name"], known["lead_booker"])
         planned["guest"] = {"id": guest_id, "name": name, "lead_booker": lead_booker}
 
 

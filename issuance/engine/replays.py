@@ -76,7 +76,7 @@ def replay(
                 if dry_run:
                     assert decision is not None, "a plan's rows are decisions"
                     if len(plan) < (MOST_PROMISED if reason is Reason.ISSUED else LONGEST_PLAN):
-                        plan.append(_row(member, decision))
+                        plan.append(plans.row_of(member, decision))
                 elif reason is Reason.ISSUED:
                     assert decision is not None, "what is issued was decided"
                     outcome.issue(new_credit(decision, clock.now))
@@ -116,9 +116,3 @@ def _kept(
                 return (other or Reason.ISSUED), decision
             return decision.reason, decision
     return plans.gone(member, promise, places), None
-
-
-def _row(member: Membership, decision: Decision) -> dict[str, object]:
-    version = None if decision.version is None else decision.version.version
-    period = decision.occurrence.period_start, decision.occurrence.period_end
-    return plans.row(member, decision.credit_rule_id, version, decision.guest.place, period, decision.reason)

@@ -5,7 +5,7 @@ law that holds finds nothing. Some laws ask PostgreSQL, others judge what settli
 (paper.py), which is done once for all of them and once for all memberships of one shape (shapes.py).
 """
 
-from issuance.laws import apart, once, ordered, owed, period_over, released, replayed, settled, spent, wallets
+from issuance.laws import apart, audited, once, ordered, owed, period_over, released, replayed, settled, spent, wallets
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender, look, steps
 
 LAWS: tuple[Law, ...] = (
@@ -19,6 +19,7 @@ LAWS: tuple[Law, ...] = (
     ordered.LAW,
     settled.LAW,
     apart.LAW,
+    audited.LAW,
 )
 
 __all__ = ["LAWS", "MOST_OFFENDERS", "Law", "Offender", "look", "steps"]

@@ -208,19 +208,23 @@ def hold(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID:
     return locked.member_id
 
 
-def archive(connection: Connection, brand_id: UUID, external_user_id: str) -> tuple[UUID, bool]:
+def archive(
+    connection: Connection, brand_id: UUID, external_user_id: str, *, retain_balance: bool = False
+) -> tuple[UUID, bool]:
     """Mark a member as archived, now on the brand's clock: their `member_id`, and whether they were not archived yet.
 
     `archiving` does the rest. Nobody signs the member up, names, credits or spends until the transaction ends.
     Raises MemberNotFound.
     """
     locked = _lock(connection, brand_id, external_user_id)
-    if locked.archived_at is not None:
-        return locked.member_id, False
-    now = clock.read(connection, brand_id).now
-    archived = {"archived_at": now, "updated_at": now, "archivings": members.c.archivings + 1}
-    connection.execute(update(members).where(*_one(brand_id, external_user_id)).values(archived))
-    return locked.member_id, True
+    is_news = locked.archived_at is None
+    archived: dict[str, Any] = {"balance_retained": retain_balance}
+    if is_news:
+        now = clock.read(connection, brand_id).now
+        archived |= {"archived_at": now, "updated_at": now, "archivings": members.c.archivings + 1}
+    if is_news or not retain_balance:
+        connection.execute(update(members).where(*_one(brand_id, external_user_id)).values(archived))
+    return locked.member_id, is_news
 
 
 class Forgotten(NamedTuple):

@@ -7,11 +7,12 @@ wallet's row is locked before: balance = received − spent = the sum of the led
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, func, insert, select
+from sqlalchemy import Connection, and_, func, insert, select, text
 from sqlalchemy.dialects import postgresql
 from uuid_utils.compat import uuid7
 
 from issuance import audit
+from issuance.credits.credits import ARCHIVED
 from issuance.database import cursors
 from issuance.database.tables import brands, ledger_entries, wallets
 from issuance.database.tables import members as members_table
@@ -24,6 +25,13 @@ from issuance.webhooks import outbox
 MOST_POINTS = 2**53 - 1
 
 EntryType = Literal["credit", "spend", "refund", "forfeit"]
+
+
+# Of one whom an earlier version archived it is not noted: who had points left kept them.
+_KEPT = text("""
+    SELECT coalesce(balance_retained, :has) FROM members
+     WHERE brand_id = :brand_id AND member_id = :member_id AND archived_at IS NOT NULL
+""")
 
 
 class _Totals(NamedTuple):
@@ -93,9 +101,16 @@ def spend(connection: Connection, brand_id: UUID, member_id: UUID, points: int, 
 
 
 def refund(connection: Connection, brand_id: UUID, member_id: UUID, points: int, redemption_id: UUID) -> None:
-    """Give back the points of a redemption that was canceled, to an archived member too."""
-    _lock(connection, brand_id, member_id)
+    """Give back the points of a redemption that was canceled, to an archived member too: of one who retained no balance
+    they are forfeited at once."""
+    before = _lock(connection, brand_id, member_id)
     _enter(connection, brand_id, member_id, "refund", points, redemption_id=redemption_id)
+    # After the wallet, which archiving holds until it is done.
+    kept = connection.scalar(
+        _KEPT, {"brand_id": brand_id, "member_id": member_id, "has": before.received > before.spent}
+    )
+    if kept is False:
+        forfeit(connection, brand_id, member_id, ARCHIVED)
 
 
 def forfeit(connection: Connection, brand_id: UUID, member_id: UUID, reason: str) -> int:

@@ -51,7 +51,7 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
     elsewhere are revoked; the balance is forfeited unless it is to be retained. Raises MemberNotFound.
     """
     now = clock.read(connection, brand_id, hold=True).now
-    member_id, is_news = members.archive(connection, brand_id, external_user_id)
+    member_id, is_news = members.archive(connection, brand_id, external_user_id, retain_balance=retain_balance)
     who = {"brand_id": brand_id, "member_id": member_id}
     party = json.dumps({"guests": [{"external_user_id": external_user_id}]})
     which = {**who, "now": now, "party": party}

@@ -1,7 +1,7 @@
 """What would come of events if they were loaded: they are taken in, settled on paper, and forgotten again."""
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, NamedTuple
@@ -12,10 +12,11 @@ from sqlalchemy import Connection, text
 from issuance.billing import events
 from issuance.billing.events import Batch, Intake
 from issuance.deciding.calendar import add_months, day_of
-from issuance.deciding.decisions import decide
+from issuance.deciding.decisions import Decision, decide
 from issuance.deciding.forecast import forecast
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import settle, status_of
+from issuance.engine import plans
 from issuance.engine.facts import Membership, load
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rules import RuleBook
@@ -51,6 +52,8 @@ class _Paper:
     due: Counter[Due]
     reasons: Counter[Reason]
     taken_back: int
+    #: What is issued at once.
+    issued: list[Decision] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -75,9 +78,10 @@ class DryRun:
         self.touched.update(intake.membership_ids)
         return intake
 
-    def result(self) -> dict[str, Any]:
+    def result(self, keep: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
         """What would come of the events at the brand's now: memberships by status, credits by rule and month (up to
-        the end of the next one, every charge ahead initiated on its day), and why there are no others."""
+        the end of the next one, every charge ahead initiated on its day), and why there are no others. `keep` is given
+        a plan's row of each credit that is issued at once."""
         clock = clocks.read(self.connection, self.brand_id)
         last = add_months(day_of(clock.now, clock.zone).replace(day=1), 2) - timedelta(days=1)
         rules = RuleBook(self.connection, self.brand_id, clock.zone)
@@ -99,6 +103,9 @@ class DryRun:
                 due += paper.due
                 reasons += paper.reasons
                 taken_back += paper.taken_back
+                if keep is not None:
+                    for decision in paper.issued:
+                        keep(plans.row_of(member, decision) | {"lead_booker": decision.guest.lead_booker})
         return {
             "memberships": {
                 "signed_up": len(self.signed_up),
@@ -132,10 +139,11 @@ def _settled(member: Membership, rules: RuleBook, clock: clocks.BrandClock, last
     of_types = rules.of(member.facts.types)
     due: Counter[Due] = Counter()
     reasons: Counter[Reason] = Counter()
-    at_once = set()
+    at_once, issued = set(), list[Decision]()
     for decision in decide(history, of_types):
         if decision.reason is Reason.ISSUED:
             at_once.add(decision.key)
+            issued.append(decision)
             due[Due(decision.credit_rule_id, month_of(decision.occurrence.day), True)] += 1
         elif decision.credit is None and history.start_of(decision.occurrence.day) <= clock.now:
             reasons[decision.reason] += 1
@@ -147,4 +155,4 @@ def _settled(member: Membership, rules: RuleBook, clock: clocks.BrandClock, last
     if member.credits:
         changes = settle(history, of_types, member.state.settled_at).change
         taken_back = sum(change.before.revoked_at is None and change.after.revoked_at is not None for change in changes)
-    return _Paper(status_of(history).value, due, reasons, taken_back)
+    return _Paper(status_of(history).value, due, reasons, taken_back, issued)

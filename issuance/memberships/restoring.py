@@ -36,7 +36,7 @@ _JOIN = text("""
 # Who came after the backup: nothing of them is there, and what names them still finds somebody who is archived.
 _STAND_IN = text("""
     INSERT INTO members (brand_id, member_id, external_user_id, joined_at, archived_at, archivings, updated_at)
-    VALUES (:brand_id, :member_id, :external_user_id, :at, :at, 1, :at)
+    VALUES (:brand_id, :member_id, :external_user_id, :at, :at, 0, :at)
     ON CONFLICT ON CONSTRAINT members_external_user_id_unique DO NOTHING
 """)
 

@@ -8,7 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, text
 
+from issuance.audit import Actor
 from issuance.billing.events import Intake
+from issuance.catalog import rules
+from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.database.connections import transaction
 from issuance.engine import arrivals
 from issuance.laws import LAWS
@@ -53,6 +56,43 @@ def test_a_lawful_brand_breaks_no_law(connection: Connection, brand_id: UUID, ad
     ).scalars()
     assert start == date(2090, 3, 1)
     assert broken(connection, brand_id) == {}
+
+
+@pytest.fixture
+def saved(engine: Engine, brand_id: UUID, rule_id: UUID) -> UUID:
+    """A rule that somebody saved a second version of."""
+    with transaction(engine, brand_id, Actor("command", name="a test").acting()) as connection:
+        rules.change(connection, brand_id, rule_id, CreditRuleChange.model_validate({"roll_over": True}))
+    return rule_id
+
+
+@pytest.mark.parametrize(
+    ("planted", "wrong"),
+    [
+        ("DELETE FROM audit_entries WHERE action = 'credit_rule.updated' AND subject_id = :rule", "it has no entry"),
+        (
+            """INSERT INTO audit_entries (brand_id, entry_id, brand_time, action, subject_id)
+               SELECT brand_id, gen_random_uuid(), now(), 'credit_rule.updated', subject_id FROM audit_entries
+                WHERE subject_id = :rule AND action = 'credit_rule.updated'""",
+            "it has more than one entry",
+        ),
+        (
+            """INSERT INTO audit_entries (brand_id, entry_id, brand_time, action, subject_id)
+               SELECT brand_id, gen_random_uuid(), now(), 'run.created', gen_random_uuid() FROM credit_rules
+                WHERE credit_rule_id = CAST(:rule AS uuid)""",
+            "an entry of what is not there",
+        ),
+    ],
+)
+def test_law_11_finds_a_change_without_its_one_entry(
+    connection: Connection, brand_id: UUID, saved: UUID, planted: str, wrong: str
+) -> None:
+    """One that was lost, one that is there twice, one of what was undone."""
+    assert 11 not in broken(connection, brand_id)
+    connection.execute(text("ALTER TABLE audit_entries DISABLE TRIGGER audit_entries_append_only"))
+    plant(connection, planted, rule=str(saved))
+    (offender,) = broken(connection, brand_id)[11]
+    assert offender["wrong"] == wrong
 
 
 def test_law_1_finds_a_double(connection: Connection, brand_id: UUID, ada: UUID) -> None:

@@ -1,6 +1,7 @@
 """Reconciling with Stripe: what webhooks lost is found, over HTTP, against a fake that knows what happened."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from issuance.billers import asking, reconciling, translation
 from issuance.database.connections import transaction
-from issuance.engine import runs
+from issuance.engine import plans, runs
 from issuance.errors import Conflict, Invalid
 from tests.database.stripes import Club, new_club
 from tests.database.test_stripe_sequences import EVENTS, LIVES, SEQUENCES, SETTLED_AT, named, owed_of, plugged_in
@@ -42,6 +43,10 @@ def asked(engine: Engine) -> Club:
 def reconcile(club: Club, **how: Any) -> dict[str, Any]:
     with transaction(club.engine, club.brand_id) as connection:
         run_id = reconciling.start(connection, club.brand_id, club.biller_id, **how)
+    return worked(club, run_id)
+
+
+def worked(club: Club, run_id: UUID) -> dict[str, Any]:
     reconciling.work(club.engine, club.brand_id, run_id, lambda _: None)
     club.translate()
     return read(club, run_id)
@@ -94,16 +99,47 @@ def test_what_stripe_still_tells_is_found_to_the_second(fake: FakeStripe, asked:
 
 
 def test_all_of_it_from_the_beginning(fake: FakeStripe, asked: Club) -> None:
-    """No webhook at all: a dry run says what would come, and writes nothing; then it comes."""
+    """No webhook at all: whatever was asked for, a dry run says first who would get what, and tells nothing; once it is
+    approved it comes."""
     fake.happen(EVENTS)
-    planned = reconcile(asked, everything=True, dry_run=True)
+    planned = reconcile(asked, everything=True)
     assert (planned["state"], planned["dry_run"], planned["kind"]) == ("finished", True, "reconcile")
     assert asked.facts() == []
-    done = reconcile(asked, everything=True)
-    assert (done["state"], done["done"]) == ("finished", done["total"])
+    with transaction(asked.engine, asked.brand_id) as connection:
+        rows, total = plans.page(connection, asked.brand_id, planned["id"], 1, 1000)
+    would = Counter((row["source_ref"], row["period_start"], row["guest"]["lead_booker"]) for row in rows)
+    assert (len(rows), {row["reason"] for row in rows}) == (total, {"issued"})
+    done = worked(asked, approved(asked, planned["id"]))
+    assert (done["state"], done["done"], done["plan_id"]) == ("finished", done["total"], planned["id"])
+    assert approved(asked, planned["id"]) == done["id"]
     assert done["done"] > len(LIVES)
     assert came(asked) == LASTING
-    assert planned["counts"]["issued"] == sum(map(len, asked.held().values()))
+    held = named(asked.held())
+    assert planned["counts"]["issued"] == total == sum(map(len, held.values()))
+    assert would == Counter((ref, one[:10], one.count(" ") == 1) for ref, credits_ in held.items() for one in credits_)
+
+
+def approved(club: Club, run_id: UUID) -> UUID:
+    with transaction(club.engine, club.brand_id) as connection:
+        return reconciling.approve(connection, club.brand_id, run_id, None).run_id
+
+
+def test_all_of_it_is_done_when_it_is_said_again(fake: FakeStripe, asked: Club) -> None:
+    """Soon after its dry run, and once."""
+    fake.happen(SEQUENCES[0]["stripe_events"])
+    assert [reconcile(asked, everything=True)["dry_run"] for _ in range(3)] == [True, False, True]
+    with transaction(asked.engine, asked.brand_id) as connection:
+        connection.execute(text("UPDATE runs SET finished_at = finished_at - interval '61 minutes' WHERE dry_run"))
+    assert reconcile(asked, everything=True)["dry_run"]
+
+
+def test_live_mode_is_not_reconciled_into_a_sandbox(fake: FakeStripe, asked: Club) -> None:
+    fake.happen(SEQUENCES[0]["stripe_events"])
+    fake.put({**SEQUENCES[0]["stripe_events"][0]["data"]["object"], "livemode": True})
+    for dry_run in (True, False):
+        ended = reconcile(asked, since=datetime(2031, 1, 1, tzinfo=UTC), dry_run=dry_run)
+        assert (ended["state"], "the brand is a sandbox" in ended["error"]) == ("cancelled", True)
+    assert asked.facts() == []
 
 
 def test_a_dry_run_names_what_nobody_mapped(fake: FakeStripe, engine: Engine) -> None:

@@ -71,6 +71,22 @@ def test_unknown_and_archived_members_get_none(brand: Brand) -> None:
     assert brand.refused("POST", "/v1/wallet/credit", 409, json=body) == "MEMBER_ARCHIVED"
 
 
+@pytest.mark.parametrize(("retained", "left"), [("false", 0), ("true", 30)])
+def test_points_that_come_back_to_an_archived_member_are_forfeited_unless_retained(
+    brand: Brand, retained: str, left: int
+) -> None:
+    """At once, by an entry of its own; those who were spent to the last point may have retained their balance too."""
+    brand.member("ada", points=30)
+    spent = brand.call("POST", "/v1/redemptions", 201, json={"points": 30, "externalUserID": "ada"})["id"]
+    brand.call("DELETE", f"/v1/members/ada?retainBalance={retained}")
+    brand.call("PATCH", f"/v1/redemptions/{spent}", json={"status": "CANCELED"})
+    assert brand.wallet("ada")["balance"] == left
+    kinds = [(entry["type"], entry["amount"]) for entry in ledger(brand, "ada")]
+    assert kinds[0] == (("refund", 30) if left else ("forfeit", -30))
+    brand.call("PUT", "/v1/members/ada", json={})
+    assert brand.wallet("ada")["balance"] == left
+
+
 def test_32_threads_on_one_wallet_add_up(brand: Brand) -> None:
     """Crediting, spending and cancelling at once: sums exact, nothing below zero, nothing twice."""
     brand.member("ada", points=50)

@@ -20,6 +20,7 @@ members = Table(
     may("archived_at", Instant),
     may("returned_at", Instant),
     must("archivings", Integer),
+    may("balance_retained", Boolean),
     may("erased_at", Instant),
     must("revision", Integer),
 )

@@ -1,10 +1,9 @@
-"""The liability by month: movements that credits' own columns do not say, and what coupons' credits are worth.
+"""Credits, redemptions and members count their changes, for receivers of webhooks; and these are told of more.
 
-Old processes go on without both: what they take back meanwhile shows in the month in which it was, not in the one in
-which it became known.
+Triggers count, so changes by old processes count too.
 """
 
-from issuance.database.schema.steps import Backfill, Sql, Steps, kept_apart
+from issuance.database.schema.steps import Sql, Steps, Validate
 
 revision = "before_0019"
 down_revision = "before_0018"
@@ -12,77 +11,60 @@ down_revision = "before_0018"
 RELEASE = "0.3.0"
 
 # As it stands in schema.sql.
-_NOTE_VALUE = """
-CREATE OR REPLACE FUNCTION note_value() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    since uuid := '00000000-0000-0000-0000-000000000000';
-    is_amount boolean := NEW.discount_type = 'amount' AND NEW.discount_currency IS NOT NULL;
+_COUNT_CHANGE = """
+CREATE OR REPLACE FUNCTION count_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' THEN
-        IF (OLD.discount_type, OLD.discount_value, OLD.discount_currency)
-           IS NOT DISTINCT FROM (NEW.discount_type, NEW.discount_value, NEW.discount_currency) THEN
-            RETURN NULL;
-        END IF;
-        -- The least UUIDv7 of this millisecond.
-        since := lpad(to_hex(CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)), 12, '0')
-                 || '70008000000000000000';
-    END IF;
-    INSERT INTO coupon_values (brand_id, coupon_id, first_credit_id, value, currency)
-    VALUES (NEW.brand_id, NEW.coupon_id, since, CASE WHEN is_amount THEN NEW.discount_value END,
-            CASE WHEN is_amount THEN NEW.discount_currency END)
-        ON CONFLICT (brand_id, coupon_id, first_credit_id)
-        DO UPDATE SET value = excluded.value, currency = excluded.currency;
-    RETURN NULL;
+    NEW.revision := coalesce(OLD.revision, 0) + 1;
+    RETURN NEW;
 END $$;
-CREATE OR REPLACE TRIGGER coupons_note_value AFTER INSERT OR UPDATE ON coupons
-    FOR EACH ROW EXECUTE FUNCTION note_value();
 """
 
 upgrade = Steps(
     Sql(
-        "movements of credits, and what they are worth",
+        "how a change is counted",
+        _COUNT_CHANGE,
+    ),
+    Sql(
+        "changes of members count",
         """
-        CREATE TABLE credit_movements (
-            brand_id    uuid NOT NULL,
-            movement_id uuid NOT NULL,
-            credit_id   uuid NOT NULL,
-            kind        text NOT NULL,
-            at          timestamptz NOT NULL,
-            -- squawk-ignore prefer-bigint-over-int
-            number      integer NOT NULL,
-            PRIMARY KEY (brand_id, movement_id),
-            CONSTRAINT credit_movements_of_credit FOREIGN KEY (brand_id, credit_id) REFERENCES credits,
-            CONSTRAINT credit_movements_kind_known CHECK (kind IN ('redeemed', 'expired', 'revoked', 'restored')),
-            CONSTRAINT credit_movements_number_some CHECK (number <> 0)
-        );
-        CREATE OR REPLACE TRIGGER credit_movements_append_only BEFORE UPDATE OR DELETE ON credit_movements
-            FOR EACH ROW EXECUTE FUNCTION refuse_change();
-        CREATE TABLE coupon_values (
-            brand_id        uuid NOT NULL,
-            coupon_id       text NOT NULL,
-            first_credit_id uuid NOT NULL,
-            value           numeric,
-            currency        text,
-            PRIMARY KEY (brand_id, coupon_id, first_credit_id),
-            CONSTRAINT coupon_values_of_coupon FOREIGN KEY (brand_id, coupon_id) REFERENCES coupons,
-            CONSTRAINT coupon_values_has_currency CHECK ((value IS NULL) = (currency IS NULL))
-        );
+        -- squawk-ignore prefer-bigint-over-int
+        ALTER TABLE members ADD COLUMN revision integer NOT NULL DEFAULT 1;
+        CREATE OR REPLACE TRIGGER members_count_changes BEFORE UPDATE ON members
+            FOR EACH ROW EXECUTE FUNCTION count_change();
         """,
     ),
-    kept_apart("credit_movements"),
-    kept_apart("coupon_values"),
-    Sql("values are noted from now on", _NOTE_VALUE),
-    Backfill(
-        "coupons that are there",
-        table="coupons",
-        key=("brand_id", "coupon_id"),
-        statement="""
-            INSERT INTO coupon_values (brand_id, coupon_id, first_credit_id, value, currency)
-            SELECT brand_id, coupon_id, '00000000-0000-0000-0000-000000000000',
-                   CASE WHEN discount_type = 'amount' AND discount_currency IS NOT NULL THEN discount_value END,
-                   CASE WHEN discount_type = 'amount' THEN discount_currency END
-              FROM coupons WHERE {range}
-                ON CONFLICT (brand_id, coupon_id, first_credit_id) DO NOTHING
+    Sql(
+        "changes of redemptions count",
+        """
+        -- squawk-ignore prefer-bigint-over-int
+        ALTER TABLE redemptions ADD COLUMN revision integer NOT NULL DEFAULT 1;
+        CREATE OR REPLACE TRIGGER redemptions_count_changes BEFORE UPDATE ON redemptions
+            FOR EACH ROW EXECUTE FUNCTION count_change();
         """,
     ),
+    Sql(
+        "changes of credits count",
+        """
+        -- squawk-ignore prefer-bigint-over-int
+        ALTER TABLE credits ADD COLUMN revision integer;
+        CREATE OR REPLACE TRIGGER credits_count_changes
+            BEFORE UPDATE OF code, period_end, expires_at, validity_ends_at, uses, redeemed_at, revoked_at, revoked_by,
+                             revoked_reason, revoked_actor, flagged_at, extended_at, extended_to, transfer_id ON credits
+            FOR EACH ROW EXECUTE FUNCTION count_change();
+        """,
+    ),
+    Sql(
+        "webhooks that are told of runs and of other changes",
+        """
+        -- squawk-ignore ban-drop-constraint
+        ALTER TABLE webhooks DROP CONSTRAINT webhooks_events_known;
+        ALTER TABLE webhooks
+            ADD CONSTRAINT webhooks_events_known
+                CHECK (cardinality(events) > 0 AND events <@ ARRAY[
+                    'credit.issued', 'credit.expired', 'credit.redeemed', 'credit.revoked', 'credit.restored',
+                    'credit.skipped', 'credit.extended', 'credit.transferred', 'credit.updated', 'redemption.created',
+                    'redemption.updated', 'wallet.credited', 'member.archived', 'rule.held', 'run.finished']) NOT VALID;
+        """,
+    ),
+    Validate("webhooks", "webhooks_events_known"),
 )

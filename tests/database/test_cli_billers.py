@@ -1,0 +1,76 @@
+"""`issuance billers`: Stripe plugged in and reconciled from the command line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from issuance.database.connections import transaction
+from tests.database.cli import Brand, Cli
+from tests.stripe import SECRET, sequences
+from tests.stripe.fake import KEY, FakeStripe, fake_stripe
+
+EVENTS = sequences()[0]["stripe_events"]
+_CLOCK = text("UPDATE brands SET clock_now = '2031-04-20T00:00:00Z'")
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:
+    with fake_stripe() as fake:
+        fake.happen(EVENTS)
+        monkeypatch.setenv("ISSUANCE_STRIPE_API_BASE", fake.url)
+        monkeypatch.setattr("issuance.billers.stripe.client.MOST_A_SECOND", 1000)
+        yield fake
+
+
+@pytest.fixture
+def biller(cli: Cli, brand: Brand, engine: Engine, tmp_path: Path) -> str:
+    """The id of a biller with an API key, whose price is mapped."""
+    for name, secret in (("secret", SECRET), ("key", KEY)):
+        (tmp_path / name).write_text(f"{secret}\n")
+    files = ("--secret-file", tmp_path / "secret", "--api-key-file", tmp_path / "key")
+    biller_id: str = cli("billers", "stripe", "add", "--brand", brand.brand_id, *files).json["biller_id"]
+    cli("billers", "stripe", "map", "--biller", biller_id, "price_gold", brand.membership_type_id)
+    with transaction(engine, brand.brand_id) as connection:
+        connection.execute(_CLOCK)
+    return biller_id
+
+
+def test_reconcile_all_says_first_what_would_come(cli: Cli, brand: Brand, biller: str, fake: FakeStripe) -> None:
+    """And how it is told; said again, it is."""
+    planned = cli("billers", "stripe", "reconcile", "--biller", biller, "--all")
+    assert planned.code == 0, planned.err
+    assert "Nothing was told yet" in planned.out
+    assert "issuance runs approve" in planned.out
+    assert cli("runs", "--brand", brand.brand_id, "--json").json["data"][0]["dry_run"] is True
+    (run,) = cli("billers", "stripe", "reconcile", "--biller", biller, "--all", "--json").json["data"]
+    assert (run["state"], run["dry_run"], run["kind"]) == ("finished", False, "reconcile")
+    (again,) = cli("billers", "stripe", "reconcile", "--brand", brand.brand_id, "--json").json["data"]
+    assert (again["state"], again["done"] > 0) == ("finished", True)
+
+
+def test_a_plan_is_shown_and_approved(cli: Cli, brand: Brand, biller: str, fake: FakeStripe) -> None:
+    dry = cli("billers", "stripe", "reconcile", "--biller", biller, "--since", "2031-01-01", "--dry-run", "--json")
+    (run,) = dry.json["data"]
+    shown = cli("runs", "show", run["id"], "--json").json
+    assert {row["source_ref"] for row in shown["plan"]} <= {"sub_a/si_1_a"}
+    approved = cli("runs", "approve", run["id"], "--reason", "looked at", "--json").json
+    assert (approved["kind"], approved["plan_id"], approved["dry_run"]) == ("reconcile", run["id"], False)
+
+
+def test_a_biller_that_does_not_answer_is_exit_1(
+    cli: Cli, biller: str, fake: FakeStripe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("issuance.billers.stripe.client.LONGEST_REST", 0.01)
+    fake.away = True
+    ended = cli("billers", "stripe", "reconcile", "--biller", biller)
+    assert (ended.code, "can not be asked" in ended.out + ended.err) == (1, True)
+
+
+def test_without_an_api_key_it_is_said_so(cli: Cli, brand: Brand, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    added = cli("billers", "stripe", "add", "--brand", brand.brand_id, "--secret-file", tmp_path / "secret")
+    for which in (("--brand", brand.brand_id), ("--biller", added.json["biller_id"])):
+        refused = cli("billers", "stripe", "reconcile", *which)
+        assert (refused.code, refused.err.count("\n"), "API key" in refused.err) == (1, 1, True)
