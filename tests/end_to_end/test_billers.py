@@ -1,18 +1,22 @@
 """Stripe plugged in, from the outside: webhooks in over HTTP, credits out (INTERFACE 7, Stripe)."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
+import redis
 
 from issuance.database.connections import transaction
+from issuance.embedded import procfile
+from issuance.settings import Settings
 from issuance.tenancy import keys
 from tests.end_to_end.client import Client
-from tests.serving import Server
+from tests.serving import Server, empty_redis, running
 from tests.stripe import SECRET, sequences, signed
 
 FIRST = sequences()[0]
@@ -152,3 +156,28 @@ def test_billers_are_for_admins(server: Server, plugged: Plugged) -> None:
             _, key = keys.create(connection, plugged.brand_id, [scope])
         with server.client(key) as http:
             assert http.get("/billers").status_code == 403
+
+
+def test_whoever_is_killed_after_the_answer_loses_nothing(
+    given: Settings, fresh_database: Callable[[], str], tmp_path: Path
+) -> None:
+    """All processes at once, right after a 200, and the queue with them: what was answered is translated and settled by
+    those that come after."""
+    commands = [["sh", "-c", command] for command in procfile.commands().values()]
+    url, events = fresh_database(), FIRST["stripe_events"]
+    with empty_redis(given.redis_url) as queue:
+        with running(commands, url, queue, tmp_path / "first") as server, plugged_in(server) as plugged:
+            plugged.brand.rule(issue_on_signup=True, roll_over=True)
+            plugged.map()
+            for event in events:
+                plugged.deliver(event)
+            server.kill()
+        with redis.Redis.from_url(queue) as client:
+            client.flushdb()
+        with running(commands, url, queue, tmp_path / "second") as server:
+            host, headers = server.url, plugged.brand.http.headers
+            with httpx.Client(base_url=host, headers=headers, timeout=300) as http:
+                clock = http.put("/sandbox/clock", json={"now": FIRST["settled_at"]})
+                assert clock.json()["settled"] is True
+                issued = http.get("/customers/credits").json()["data"]
+    assert sorted(credit["period_start"] for credit in issued) == ["2031-01-15", "2031-02-15", "2031-03-15"]
