@@ -45,12 +45,12 @@ def by_month(visit: Viewer, since: str = "", until: str = "", form: Form = "") -
 
 def _month(month: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """A month's rows with their sums: credits of all coupons, and money by currency."""
-    values: dict[str, float] = {}
+    worth: dict[str, float] = {}
     for row in rows:
         if row["value"] is not None:
-            values[row["currency"]] = values.get(row["currency"], 0) + row["value"]["closing"]
+            worth[row["currency"]] = worth.get(row["currency"], 0) + row["value"]["closing"]
     sums = {name: sum(row[name] for row in rows) for name in AMOUNTS}
-    return {"month": month_of(month), "rows": rows, "sums": sums, "values": values}
+    return {"month": month_of(month), "rows": rows, "sums": sums, "worth": worth}
 
 
 def _written(month: date | None) -> str:

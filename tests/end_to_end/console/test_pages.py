@@ -91,6 +91,7 @@ def test_a_first_day_is_led_by_the_pages_alone(brand: NewBrand, admin: Browser, 
     assert "2 January 2031" in moved
     assert re.search(r'class="cell good"', admin.get(f"{root}/memberships/{membership_id}"))
     assert "First steps" not in admin.get(f"{root}/")
+    assert "1 out at its end" in admin.get(f"{root}/liability")
 
 
 def test_a_change_is_previewed_beside_the_form_and_saved_as_a_version(
