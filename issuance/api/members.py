@@ -31,7 +31,6 @@ class Member(CamelModel):
     tier: str = Field(description='"" where none was set')
     email: str | None
     attributes: dict[str, Any] | None
-    revision: int = Field(description="Grows with each change; webhooks say it too")
 
 
 class RedemptionCounts(BaseModel):
@@ -49,6 +48,7 @@ class RedemptionCounts(BaseModel):
 class MemberSummary(Member):
     created_at: datetime
     archived_at: datetime | None = Field(description="Since when the member is removed")
+    revision: int = Field(description="Grows with each change; webhooks say it too")
     wallet: Wallet
     redemption_counts: RedemptionCounts
 

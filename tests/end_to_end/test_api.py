@@ -142,7 +142,7 @@ def test_a_credit_is_redeemed_once(client: Client) -> None:
     assert client.ok("GET", address) == credit
     redeemed = client.ok("POST", f"{address}/redeem", 200, {"reference": "booking 1"})
     assert redeemed.pop("redemption").keys() == {"id", "status"}
-    assert redeemed == {**credit, "status": "redeemed", "uses": 1, "redeemed_at": client.now}
+    assert redeemed == {**credit, "status": "redeemed", "uses": 1, "redeemed_at": client.now, "revision": 3}
     for again in ("redeem", "revoke"):
         refused = client.ok("POST", f"{address}/{again}", 409, {"reason": "x"} if again == "revoke" else None)
         assert refused["error"]["code"] == "already_redeemed"
