@@ -1221,9 +1221,14 @@ CREATE TABLE IF NOT EXISTS people (
     password_hash text,
     created_at    timestamptz NOT NULL DEFAULT now(),
     signed_in_at  timestamptz,
+    -- Their account with the operator's identity provider; NULL: they did not come by it yet.
+    oidc_issuer   text,
+    oidc_subject  text,
     CONSTRAINT people_email_unique UNIQUE (email),
-    CONSTRAINT people_email_in_lower_case CHECK (email = lower(email))
+    CONSTRAINT people_email_in_lower_case CHECK (email = lower(email)),
+    CONSTRAINT people_account_whole CHECK ((oidc_issuer IS NULL) = (oidc_subject IS NULL))
 );
+CREATE UNIQUE INDEX IF NOT EXISTS people_by_account ON people (oidc_issuer, oidc_subject);
 
 CREATE TABLE IF NOT EXISTS roles (
     brand_id   uuid NOT NULL REFERENCES brands,
@@ -1242,6 +1247,8 @@ CREATE TABLE IF NOT EXISTS sessions (
     person_id    uuid NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     seen_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- What people call it, such as "Firefox on Linux".
+    browser      text,
     CONSTRAINT sessions_of_person FOREIGN KEY (person_id) REFERENCES people
 );
 CREATE INDEX IF NOT EXISTS sessions_by_person ON sessions (person_id);
@@ -1309,4 +1316,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0021'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0022'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -3,11 +3,12 @@
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from issuance.errors import SettingsError
@@ -65,6 +66,16 @@ class OwnSettings(BaseSettings):
         "https://api.stripe.com", alias="ISSUANCE_STRIPE_API_BASE", description="Where Stripe's API is asked"
     )
 
+    oidc_issuer: str | None = Field(
+        None,
+        alias="ISSUANCE_OIDC_ISSUER",
+        description="The identity provider of the console's people, as it names itself",
+    )
+    oidc_client_id: str | None = Field(None, alias="ISSUANCE_OIDC_CLIENT_ID", description="What it knows Issuance by")
+    oidc_client_secret: SecretStr | None = Field(
+        None, alias="ISSUANCE_OIDC_CLIENT_SECRET", description="The secret that it gave for that"
+    )
+
     biller_silence_hours: int = Field(
         24,
         alias="ISSUANCE_BILLER_SILENCE_HOURS",
@@ -87,6 +98,23 @@ class OwnSettings(BaseSettings):
                 except ValueError:
                     raise ValueError("it must be addresses and networks with commas between them") from None
         return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_an_issuer(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        address = urlsplit(value)
+        local = address.scheme == "http" and address.hostname in ("localhost", "127.0.0.1", "::1")
+        if not address.hostname or address.query or address.fragment or not (address.scheme == "https" or local):
+            raise ValueError("it must be an https:// address (http:// on this machine only)")
+        return value
+
+    @model_validator(mode="after")
+    def _issuer_and_client(self) -> Self:
+        if (self.oidc_issuer is None) != (self.oidc_client_id is None):
+            raise ValueError("ISSUANCE_OIDC_ISSUER and ISSUANCE_OIDC_CLIENT_ID go together")
+        return self
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
@@ -156,10 +184,13 @@ def read(kind: type[SomeSettings]) -> SomeSettings:
         return kind()
     except ValidationError as error:
         # Never the values: an address may hold a password.
-        raise SettingsError("; ".join(_line(str(e["loc"][0]), e["type"], e["msg"]) for e in error.errors())) from None
+        lines = [_line(str(e["loc"][0]) if e["loc"] else None, e["type"], e["msg"]) for e in error.errors()]
+        raise SettingsError("; ".join(lines)) from None
 
 
-def _line(name: str, kind: str, message: str) -> str:
+def _line(name: str | None, kind: str, message: str) -> str:
+    if name is None:  # of several settings together
+        return message.removeprefix("Value error, ")
     if kind == "missing":
         return f"{name} is not set: start through ./run, or set it to the address of your own server"
     return f"{name} is wrong: {message.removeprefix('Value error, ').lower()}"

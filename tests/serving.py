@@ -26,8 +26,8 @@ from issuance.tenancy import brands
 #: What the tests leave their name on.
 MARK = "issuance_test"
 REPO = Path(__file__).parent.parent
-#: How long the processes may take to be ready, and to stop.
-PATIENCE_SECONDS = 90
+#: How long the processes may take to be ready, and to stop: beside much else on a small machine they take minutes.
+PATIENCE_SECONDS = 300
 
 
 class NewBrand(NamedTuple):
@@ -44,6 +44,8 @@ class Server:
     url: str
     engine: Engine
     log: Path
+    #: Where the identity provider of the console's people is, once a test starts it.
+    issuer: str
     processes: Sequence["subprocess.Popen[bytes]"] = ()
 
     def kill(self) -> None:
@@ -113,7 +115,8 @@ def running(
 ) -> Iterator[Server]:
     """Processes that work on a database and a queue, once they are ready. They log to `log`. `through`: the address by
     which they reach the database, if it is not the database's own."""
-    port = _free_port()
+    port, issuer_port = _free_port(), _free_port()
+    issuer = f"http://localhost:{issuer_port}"
     with log.open("wb") as out:
         environment = {
             **os.environ,
@@ -122,6 +125,9 @@ def running(
             "ISSUANCE_HOST": "127.0.0.1",
             "ISSUANCE_PORT": str(port),
             "ISSUANCE_LOCAL_WEBHOOKS": "1",
+            "ISSUANCE_OIDC_ISSUER": issuer,
+            "ISSUANCE_OIDC_CLIENT_ID": "issuance",
+            "ISSUANCE_OIDC_CLIENT_SECRET": "a secret",
             "LOG_FORMAT": "json",
             "LOG_LEVEL": "info",
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
@@ -133,7 +139,7 @@ def running(
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_until_ready(url, processes, log)
-            yield Server(url, engine_for(database_url), log, processes)
+            yield Server(url, engine_for(database_url), log, issuer, processes)
         finally:
             engine_for(database_url).dispose()
             _stop(processes)

@@ -37,6 +37,7 @@ from issuance.api import (
 )
 from issuance.api.requests import Edge
 from issuance.console.app import ROUTERS as CONSOLE
+from issuance.people import oidc
 from issuance.settings import Settings
 from issuance.tenancy.rates import Rates
 
@@ -94,6 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.looks = database.looks_for(settings.database_url)
     app.state.broker = hints.broker_for(settings.redis_url)
     app.state.settings = settings
+    app.state.provider = oidc.provider_of(settings)
     app.state.rates = Rates(settings.redis_url, settings)
     app.state.secrets = {
         "exchangeToken": members.TOKEN,

@@ -138,8 +138,10 @@ def page(
     action: Action | None = None,
     first: datetime | None = None,
     last: datetime | None = None,
+    most: int | None = None,
 ) -> paging.Rows:
-    """A page of the brand's entries, the latest first. `first` and `last` are instants of real time, both inclusive."""
+    """A page of the brand's entries, the latest first. `first` and `last` are instants of real time, both inclusive;
+    `most` is how far they are counted, as `paging.rows_of` does."""
     columns = audit_entries.c
     found = (
         select(
@@ -160,7 +162,7 @@ def page(
         found = found.where(columns.at >= first)
     if last is not None:
         found = found.where(columns.at <= last)
-    rows, total = paging.rows_of(connection, found, page, per_page)
+    rows, total = paging.rows_of(connection, found, page, per_page, most=most)
     return [_shaped(row) for row in rows], total
 
 

@@ -5,11 +5,10 @@ from uuid import UUID
 
 import typer
 
-from issuance import audit
 from issuance.cli.connections import BrandOption, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table
 from issuance.errors import NotFound
-from issuance.people import people, sessions, sign_ins
+from issuance.people import people, sign_ins
 from issuance.people.roles import MEANINGS
 from issuance.settings import settings
 
@@ -69,8 +68,7 @@ def sign_out(email: EmailOption, brand: BrandOption = None, as_json: JsonOption 
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         person_id = _person(people.all_of(connection, brand_id), email)
-        sessions.end_all(connection, person_id)
-        audit.write(connection, brand_id, "person.signed_out", person_id)
+        people.sign_out(connection, brand_id, person_id)
     answer(f"{email} is signed out everywhere.", {"person_id": person_id, "signed_out": True}, as_json=as_json)
 
 

@@ -1,22 +1,32 @@
 """Keys and people: which programs may ask, and who may come in here."""
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
-from issuance import audit
+from issuance.console.lists import file_address, rows_as_file
 from issuance.console.routes import Page
 from issuance.console.visits import Admin, Visit
-from issuance.people import invitations, people, sessions
+from issuance.people import invitations, people
 from issuance.people.roles import MEANINGS
 from issuance.tenancy import keys
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
+_COLUMNS = {
+    "people": ("id", "email", "role", "has_password", "created_at", "signed_in_at"),
+    "keys": ("key_id", "name", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"),
+}
+
 
 @router.get("/access")
-def access(visit: Admin) -> Response:
+def access(visit: Admin, form: Annotated[str, Query(alias="as", pattern="^(|people|keys)$")] = "") -> Response:
     """Who has keys, and who has a role."""
+    if form:
+        with visit.transaction() as connection:
+            rows = {"people": people, "keys": keys}[form].all_of(connection, visit.brand_id)
+        return rows_as_file(visit, form, _COLUMNS[form], rows)
     return _shown(visit)
 
 
@@ -72,9 +82,7 @@ def remove_person(visit: Admin, person_id: UUID) -> Response:
 def sign_out(visit: Admin, person_id: UUID) -> Response:
     """Sign somebody out of every browser."""
     with visit.transaction() as connection:
-        if people.role_of(connection, visit.brand_id, person_id) is not None:
-            sessions.end_all(connection, person_id)
-            audit.write(connection, visit.brand_id, "person.signed_out", person_id)
+        people.sign_out(connection, visit.brand_id, person_id)
     return visit.done("They are signed out everywhere.")
 
 
@@ -92,4 +100,5 @@ def _shown(visit: Visit, *, new_key: str | None = None, link: str | None = None,
         new_key=new_key,
         link=link,
         whom=whom,
+        files={name: file_address(visit, name) for name in _COLUMNS},
     )

@@ -5,6 +5,8 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from issuance.console import (
     access,
+    billers,
+    by_provider,
     catalog,
     desk,
     finding,
@@ -57,6 +59,7 @@ async def static(name: str) -> Response:
 ROUTERS = (
     around,
     signing_in.router,
+    by_provider.router,
     start.router,
     finding.router,
     persons.router,
@@ -66,6 +69,7 @@ ROUTERS = (
     runs.router,
     liability.router,
     incoming.router,
+    billers.router,
     telling.router,
     records.router,
     access.router,

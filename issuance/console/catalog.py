@@ -1,13 +1,14 @@
 """What memberships are sold, and what a credit is worth: the first steps of a brand."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import ValidationError
 
 from issuance.catalog import coupons, membership_types
 from issuance.catalog.coupons import CouponBody
 from issuance.catalog.membership_types import NewMembershipType
+from issuance.console.lists import as_file, file_address
 from issuance.console.routes import Page
 from issuance.console.visits import Manager, Viewer
 from issuance.errors import Invalid
@@ -15,14 +16,25 @@ from issuance.fields import complaint
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
+_COLUMNS = {
+    "types": ("id", "name", "billing"),
+    "coupons": ("id", "name", "description", "discount.type", "discount.value", "discount.currency", "validity"),
+}
+
 
 @router.get("/catalog")
-def catalog(visit: Viewer) -> Response:
+def catalog(visit: Viewer, form: Annotated[str, Query(alias="as", pattern="^(|types|coupons)$")] = "") -> Response:
     """Membership types and coupons."""
+    if form:
+        kind: Any = membership_types if form == "types" else coupons
+        return as_file(
+            visit, form, _COLUMNS[form], lambda connection, *page: kind.page(connection, visit.brand_id, *page)
+        )
     with visit.transaction() as connection:
         types, _ = membership_types.page(connection, visit.brand_id, 1, 100)
         offered, _ = coupons.page(connection, visit.brand_id, 1, 100)
-    return visit.page("catalog.html", here="catalog", types=types, coupons=offered)
+    files = {name: file_address(visit, name) for name in _COLUMNS}
+    return visit.page("catalog.html", here="catalog", types=types, coupons=offered, files=files)
 
 
 @router.post("/catalog/types")

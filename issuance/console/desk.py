@@ -11,7 +11,7 @@ from markupsafe import Markup
 from sqlalchemy import Connection, text
 
 from issuance import hints
-from issuance.console.lists import Form, PageNumber, as_file, id_typed, listed
+from issuance.console.lists import COUNTED, Form, PageNumber, as_file, id_typed, listed
 from issuance.console.routes import Page
 from issuance.console.visits import Desk, Viewer, Visit
 from issuance.corrections.desk import correct
@@ -19,7 +19,7 @@ from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Re
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.credits.credits import STATUSES
 from issuance.deciding.calendar import midnight
-from issuance.errors import NotFound
+from issuance.errors import Invalid, NotFound
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 from issuance.memberships import memberships
@@ -45,7 +45,7 @@ def all_credits(visit: Viewer, status: str = "", page: PageNumber = 1, form: For
 
     def read(connection: Connection, page: int, per_page: int) -> Any:
         wanted = status if status in STATUSES else None
-        return credits.page(connection, visit.brand_id, page, per_page, status=wanted)
+        return credits.page(connection, visit.brand_id, page, per_page, most=COUNTED, status=wanted)
 
     if form:
         return as_file(visit, "credits", _COLUMNS, read)
@@ -93,6 +93,8 @@ def extend(visit: Desk, code: str) -> Response:
 def transfer(visit: Desk, code: str) -> Response:
     """Give it to somebody else, under a new code."""
     to = visit.said("to") or ""
+    if not to:
+        raise Invalid("Say to whom: a member's id, or a guest of this membership.", fields={"to": "is required"})
     guest_id = id_typed(to)
     given = Transfer(code, visit.reason(), guest_id=guest_id, external_user_id=None if guest_id else to or None)
     with visit.transaction() as connection:

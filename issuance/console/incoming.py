@@ -1,21 +1,26 @@
 """Events in: what was refused and why, what waits, what was set apart, and the billers that are plugged in."""
 
+import json
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
 from pydantic_core import from_json
 from sqlalchemy import Connection
+from uuid_utils.compat import uuid7
 
 from issuance import hints
 from issuance.billers import billers, deliveries
 from issuance.billing import events, rejections
+from issuance.catalog import membership_types
 from issuance.console.lists import Form, PageNumber, as_file, listed
 from issuance.console.reading import incoming
 from issuance.console.routes import Page
 from issuance.console.visits import Manager, Viewer
 from issuance.engine import quarantine
 from issuance.errors import Invalid
+from issuance.tenancy import clock
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
@@ -36,8 +41,17 @@ def came_in(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
         seen["listed"] = listed(visit, connection, page, read)
         seen["quarantined"], seen["quarantined_total"] = quarantine.page(connection, visit.brand_id, 1, 50)
         seen["billers"], _ = billers.page(connection, visit.brand_id, 1, 50)
+        types, _ = membership_types.page(connection, visit.brand_id, 1, 1)
+        seen["example"] = _example(clock.read(connection, visit.brand_id).now, types)
         seen["untranslated"] = deliveries.counts(connection, visit.brand_id, [row["id"] for row in seen["billers"]])
     return visit.page("events.html", here="events", **seen)
+
+
+def _example(now: datetime, types: list[dict[str, Any]]) -> str:
+    """An event that could be sent as it is, where there is a membership type."""
+    data = {"membership_id": str(uuid7()), "membership_type_id": str(types[0]["id"]) if types else ""}
+    data |= {"external_user_id": "ada", "starts_on": f"{now:%Y-%m-%d}", "billing_frequency": "P1M"}
+    return json.dumps(_event("membership.signed_up", now, data), indent=1)
 
 
 @router.post("/events/send")
@@ -55,6 +69,37 @@ def send(visit: Manager) -> Response:
         raise Invalid(f"Refused: {refused}")
     warned = "".join(f" {one.message}" for one in intake.warnings)
     return visit.done(f"{intake.accepted} accepted, {intake.duplicates} known before.{warned}")
+
+
+@router.post("/events/sign-up")
+def sign_up(visit: Manager) -> Response:
+    """A member by hand, as a biller's sign-up would tell: for a first day, and for those whom no biller bills."""
+    with visit.transaction() as connection:
+        now = clock.read(connection, visit.brand_id).now
+    membership_id, member = str(uuid7()), visit.said("external_user_id")
+    guest = {"name": visit.said("name") or member, "external_user_id": member, "lead_booker": True}
+    data: dict[str, Any] = {"membership_id": membership_id, "external_user_id": member, "guests": [guest]}
+    if visit.said("email"):
+        guest["email"] = visit.said("email")
+    data |= {name: visit.said(name) for name in ("membership_type_id", "starts_on", "billing_frequency")}
+    told = [_event("membership.signed_up", now, data)]
+    if "paid" in visit.form:
+        charge = {"membership_id": membership_id, "charge_id": f"by hand {membership_id}"}
+        told.append(_event("charge.succeeded", now, {**charge, "period_start": visit.said("starts_on")}))
+    with visit.transaction() as connection:
+        batch = events.read(told)
+        for refused in batch.refused.values():
+            raise Invalid(f"{refused.message}.")
+        intake = events.take(connection, visit.brand_id, batch)
+        for one in intake.rejected:
+            raise Invalid(f"{one.message}.")
+    hints.settle(visit.broker, visit.brand_id, intake.membership_ids)
+    return visit.done(f"{guest['name']} is signed up.", f"/memberships/{membership_id}")
+
+
+def _event(kind: str, now: datetime, data: dict[str, Any]) -> dict[str, Any]:
+    envelope = {"specversion": "1.0", "source": "console", "id": str(uuid7()), "type": kind}
+    return {**envelope, "time": now.isoformat(), "data": data}
 
 
 @router.post("/events/{rejected_id}/retry")

@@ -16,6 +16,7 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection
 from starlette.types import Receive, Scope, Send
 
+from issuance.console.rendering import count
 from issuance.console.visits import Visit
 from issuance.database import paging
 from issuance.errors import IssuanceError
@@ -24,6 +25,8 @@ from issuance.tenancy.shares import Shares
 
 #: Rows of a page, and the most of them that a file has; so many are read at once for a file.
 PER_PAGE, MOST_IN_A_FILE, AT_ONCE = 50, 100_000, 1000
+#: So far rows are counted for a page: of more it says that there are more.
+COUNTED = 10_000
 #: Files that are taken along at once from a process: of one brand, and of all.
 FILES_A_BRAND, MOST_FILES = 2, 8
 #: What a spreadsheet would take for a formula.
@@ -59,6 +62,11 @@ class Listed:
     file: str
 
     @property
+    def amount(self) -> str:
+        """How many there are; of a long list, that there are more than were counted."""
+        return f"{count(self.total)}" if self.total <= COUNTED else f"{count(COUNTED)}+"
+
+    @property
     def first(self) -> int:
         return (self.page - 1) * PER_PAGE + 1 if self.rows else 0
 
@@ -80,9 +88,9 @@ def listed(visit: Visit, connection: Connection, page: int, read: Read) -> Liste
     rows, total = read(connection, page, PER_PAGE)
     last = max(1, -(-total // PER_PAGE))
     before = _address(visit, page=page - 1) if page > 1 else None
-    after = _address(visit, page=page + 1) if page < last else None
-    file = _address(visit, page=None, **{"as": "csv"})
-    return Listed(rows, total, page, last, before, after, file)
+    further = page < last if total <= COUNTED else len(rows) == PER_PAGE
+    after = _address(visit, page=page + 1) if further else None
+    return Listed(rows, total, page, last, before, after, file_address(visit))
 
 
 def as_file(visit: Visit, name: str, columns: Sequence[str], read: Read) -> Response:
@@ -107,6 +115,20 @@ class _File(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._held:
             await super().__call__(scope, receive, send)
+
+
+def rows_as_file(visit: Visit, name: str, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> Response:
+    """A list that is short enough to be read at once, as CSV."""
+
+    def read(_: Connection, page: int, per_page: int) -> paging.Rows:
+        return list(rows[(page - 1) * per_page : page * per_page]), len(rows)
+
+    return as_file(visit, name, columns, read)
+
+
+def file_address(visit: Visit, form: str = "csv") -> str:
+    """The address of the page that is shown, as a file."""
+    return _address(visit, page=None, cursor=None, **{"as": form})
 
 
 def _lines(visit: Visit, columns: Sequence[str], read: Read) -> Iterator[str]:

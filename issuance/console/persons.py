@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy import Connection
 
 from issuance.catalog import coupons, membership_types
-from issuance.console.lists import Form, PageNumber, as_file, id_typed, listed
+from issuance.console.lists import COUNTED, Form, PageNumber, as_file, id_typed, listed
 from issuance.console.reading import persons, timeline
 from issuance.console.routes import Page
 from issuance.console.visits import Viewer, Visit
@@ -19,6 +19,7 @@ from issuance.members import redemptions, wallets
 from issuance.memberships import memberships
 from issuance.memberships.explanations import TooMuchToExplain
 from issuance.memberships.memberships import STATUSES
+from issuance.tenancy import clock
 from issuance.tenancy.heavy import heavy
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
@@ -52,6 +53,7 @@ def all_memberships(
             page,
             per_page,
             status=status if status in STATUSES else None,
+            most=COUNTED,
             membership_type_id=id_typed(of_type),
         )
 
@@ -60,8 +62,10 @@ def all_memberships(
     with visit.transaction() as connection:
         found = listed(visit, connection, page, read)
         types, _ = membership_types.page(connection, visit.brand_id, 1, 100)
+        now = clock.read(connection, visit.brand_id).now
     return visit.page(
         "memberships.html",
+        today=now.astimezone(visit.zone).date(),
         here="memberships",
         listed=found,
         types=types,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from issuance import audit
 from issuance.audit import ACTIONS
-from issuance.console.lists import Form, PageNumber, as_file, listed
+from issuance.console.lists import COUNTED, Form, PageNumber, as_file, listed
 from issuance.console.routes import Page
 from issuance.console.visits import Admin
 from issuance.deciding.calendar import midnight
@@ -55,6 +55,7 @@ def entries(
             action=next((one for one in ACTIONS if one == action), None),
             first=first,
             last=last,
+            most=COUNTED,
         )
 
     if form:

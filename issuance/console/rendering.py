@@ -1,6 +1,7 @@
 """How pages are made: templates, what they may load, and the form of dates, counts and words."""
 
 import hashlib
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
@@ -76,7 +77,9 @@ def _environment() -> Environment:
         "short_day": _short_day,
         "moment": _moment,
         "ago": _ago,
-        "count": _count,
+        "count": count,
+        "month": lambda value: f"{date.fromisoformat(f'{value}-01'):%b %y}",
+        "span": _span,
         "word": lambda value: WORDS.get(str(value), str(value).replace("_", " ")),
         "badge": lambda value: BADGES.get(str(value), "plain"),
     }
@@ -121,6 +124,15 @@ def _ago(value: datetime | None) -> str:
     return "just now"
 
 
-def _count(value: int | float | None) -> str:
+def _span(value: str | None) -> str:
+    """A duration as people say it, such as "60 days"; one that has several parts stays as it is."""
+    found = re.fullmatch(r"P(\d+)([DWMY])", value or "")
+    if found is None:
+        return value or ""
+    number, unit = int(found[1]), {"D": "day", "W": "week", "M": "month", "Y": "year"}[found[2]]
+    return unit if number == 1 else f"{number} {unit}s"
+
+
+def count(value: int | float | None) -> str:
     """A number with its thousands apart."""
     return "–" if value is None else f"{value:,}".replace(",", "\u202f")

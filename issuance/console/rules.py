@@ -12,7 +12,9 @@ from issuance.catalog import coupons, membership_types, previews, rules
 from issuance.catalog.previews import PreviewBody
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.console.lists import Form, PageNumber, as_file, listed
+from issuance.console.reading import months as month_counts
 from issuance.console.reading import rule_versions
+from issuance.console.reading.counted import counter
 from issuance.console.routes import Page, sentence_of
 from issuance.console.visits import Manager, Viewer, Visit
 from issuance.deciding.frequency import IssuingFrequency
@@ -20,11 +22,14 @@ from issuance.engine import held_rules, runs
 from issuance.engine import previews as preview_runs
 from issuance.errors import Invalid, IssuanceError, NotFound
 from issuance.fields import complaint
+from issuance.tenancy import clock
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
 #: Months that a preview looks ahead.
 MONTHS = 12
+#: Rules whose forecasts are begun at once; a brand has at most 50 unfinished runs.
+MOST_FORECASTS = 40
 _FLAGS = ("issue_on_signup", "for_lead_booker_only", "roll_over", "multi_use", "include_upcoming")
 _NUMBERS = ("roll_over_limit", "max_uses")
 _COLUMNS = (
@@ -63,9 +68,19 @@ def one_rule(visit: Viewer, credit_rule_id: UUID) -> Response:
         months = preview_runs.by_month(connection, visit.brand_id, foretold["run_id"]) if foretold else []
         held, _ = held_rules.page(connection, visit.brand_id, 1, 100)
         coupon = coupons.get(connection, visit.brand_id, versions[0]["coupon_id"])
+        told = month_counts.foretold(connection, visit.brand_id, credit_rule_id)
+        now = clock.read(connection, visit.brand_id).now
+    counted = counter.last(
+        visit.engine,
+        visit.brand_id,
+        f"rule {credit_rule_id}",
+        lambda connection: month_counts.happened(connection, visit.brand_id, credit_rule_id),
+    )
     return visit.page(
         "rule.html",
         here="rules",
+        counted=counted,
+        beside=[] if counted is None else month_counts.beside(told["months"], counted.sum, now, visit.zone),
         rule_id=credit_rule_id,
         versions=versions,
         foretold=foretold,
@@ -98,6 +113,18 @@ def forecast_rule(visit: Manager, credit_rule_id: UUID) -> Response:
     """What is to be expected of a rule as it is: the preview of no change."""
     body = PreviewBody(credit_rule_id=credit_rule_id, rule={}, months=MONTHS)
     return visit.done("It is being worked out.", f"/runs/{_start(visit, body)}")
+
+
+@router.post("/rules/forecast")
+def forecast_all(visit: Manager) -> Response:
+    """What is to be expected of every rule, worked out beside: later it stands beside what happened."""
+    begun = 0
+    with visit.transaction() as connection:
+        there, _ = rules.page(connection, visit.brand_id, 1, MOST_FORECASTS)
+    for rule in there:
+        _start(visit, PreviewBody(credit_rule_id=rule["id"], rule={}, months=MONTHS))
+        begun += 1
+    return visit.done(f"The forecasts of {begun} rules are being worked out.", "/runs")
 
 
 @router.post("/rules/{credit_rule_id}/delete")
@@ -173,7 +200,7 @@ def _previewed_or_saved(visit: Visit, credit_rule_id: UUID | None) -> Response:
     address = "/rules/new" if credit_rule_id is None else f"/rules/{credit_rule_id}/edit"
     try:
         if "preview" in visit.form:
-            body = PreviewBody(credit_rule_id=credit_rule_id, rule=typed, months=MONTHS)
+            body = _read(PreviewBody, {"credit_rule_id": credit_rule_id, "rule": typed, "months": MONTHS})
             return visit.done("This is what it would change.", f"{address}?preview={_start(visit, body)}")
         with visit.transaction() as connection:
             if credit_rule_id is None:

@@ -21,6 +21,11 @@ _COLUMNS = (
     *("id", "kind", "state", "dry_run", "total", "done", "counts", "reason", "created_at", "started_at"),
     *("finished_at", "started_by.name"),
 )
+#: What rows of plans, previews and undos say; each has some of it.
+_OF_PLAN = (
+    *("membership_id", "credit_rule_id", "guest.id", "guest.name", "period_start", "outcome", "reason"),
+    *("before.coupon_id", "before.expires_at", "after.coupon_id", "after.expires_at", "code", "status"),
+)
 #: Where the run of a plan's approval is to be found, and what undoes a run.
 _LEADS_TO = text("""
     SELECT run_id, kind, state, plan_id = :run_id AS of_plan FROM runs
@@ -36,6 +41,11 @@ _RULE = text("""
      WHERE brand_id = :brand_id AND credit_rule_id = :credit_rule_id ORDER BY version DESC LIMIT 1
 """)
 
+_NAMES = text("""
+    SELECT DISTINCT ON (credit_rule_id) credit_rule_id, coupon_name FROM rule_versions
+     WHERE brand_id = :brand_id AND credit_rule_id = ANY(CAST(:ids AS uuid[])) ORDER BY credit_rule_id, version DESC
+""")
+
 
 @router.get("/runs")
 def all_runs(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
@@ -48,7 +58,9 @@ def all_runs(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
         return as_file(visit, "runs", _COLUMNS, read)
     with visit.transaction() as connection:
         found = listed(visit, connection, page, read)
-    return visit.page("runs.html", here="runs", listed=found)
+        which = {"brand_id": visit.brand_id, "ids": list({row["credit_rule_id"] for row in found.rows} - {None})}
+        names = {row.credit_rule_id: row.coupon_name for row in connection.execute(_NAMES, which)}
+    return visit.page("runs.html", here="runs", listed=found, rule_names=names)
 
 
 @router.post("/runs/replay")
@@ -62,8 +74,14 @@ def replay(visit: Manager) -> Response:
 
 
 @router.get("/runs/{run_id}")
-def one_run(visit: Viewer, run_id: UUID, page: PageNumber = 1) -> Response:
-    """One run: how far it is, what came of it, and what can be done about it."""
+def one_run(visit: Viewer, run_id: UUID, page: PageNumber = 1, form: Form = "") -> Response:
+    """One run: how far it is, what came of it, and what can be done about it. As a file: its plan."""
+
+    def read(connection: Connection, page: int, per_page: int) -> Any:
+        return plans.page(connection, visit.brand_id, run_id, page, per_page)
+
+    if form:
+        return as_file(visit, "plan", _OF_PLAN, read)
     which = {"brand_id": visit.brand_id, "run_id": run_id}
     with visit.transaction() as connection:
         run = runs.read(connection, visit.brand_id, run_id)
@@ -80,10 +98,6 @@ def one_run(visit: Viewer, run_id: UUID, page: PageNumber = 1) -> Response:
             seen["months"] = previews.by_month(connection, visit.brand_id, run_id)
             seen["worst"] = rule_versions.worst(connection, visit.brand_id, run_id)
         elif run["dry_run"] or run["kind"] == "undo":
-
-            def read(connection: Connection, page: int, per_page: int) -> Any:
-                return plans.page(connection, visit.brand_id, run_id, page, per_page)
-
             seen["plan"] = listed(visit, connection, page, read)
     return visit.page("run.html", here="runs", **seen)
 

@@ -1,6 +1,6 @@
 """Signing in and out: by e-mail and password, or by a link that is good once."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 import anyio.to_thread
@@ -22,6 +22,7 @@ from issuance.console.visits import (
     token_of,
 )
 from issuance.errors import Invalid, IssuanceError
+from issuance.log import logger
 from issuance.people import passwords, sessions, sign_ins
 from issuance.people.sign_ins import LinkIsOver, TooManyTries, WrongPassword
 from issuance.tenancy.rates import SIGN_INS, RateLimited, Rates, source_of
@@ -39,7 +40,7 @@ def ask(request: Request, to: str = "") -> Response:
     """Who are you?"""
     if session_of(request) is not None:
         return RedirectResponse(own_address(to) or "/console/", 303)
-    return render(request, "sign_in.html", to=own_address(to) or "", email="", problem=None)
+    return _asked(request, to=own_address(to) or "", email="", problem=None)
 
 
 @router.post("/sign-in")
@@ -61,10 +62,16 @@ def _sign_in(request: Request, form: dict[str, str]) -> Response:
             if person_id is None:
                 raise WrongPassword
             sign_ins.was_right(connection, email)
-            token = sessions.begin(connection, person_id)
+            token = sessions.begin(connection, person_id, request.headers.get("user-agent"))
     except (WrongPassword, TooManyTries, RateLimited) as error:
-        return render(request, "sign_in.html", answer=error.status, to=to, email=email, problem=error.message)
-    return _let_in(request, token, to)
+        logger.info("sign_in_refused", by="password", code=error.code)
+        return _asked(request, answer=error.status, to=to, email=email, problem=error.message)
+    logger.info("signed_in", person=str(person_id), by="password")
+    return let_in(request, token, to)
+
+
+def _asked(request: Request, *, answer: int = 200, **said: Any) -> Response:
+    return render(request, "sign_in.html", answer=answer, provider=request.app.state.provider, **said)
 
 
 @router.get("/link/{token}")
@@ -85,13 +92,11 @@ def _use_link(request: Request, token: str, form: dict[str, str]) -> Response:
     password = form.get("password", "")
     engine = request.app.state.engine
     try:
-        if password:
-            passwords.check_form(password)
         with database.transaction(engine) as connection:
             person_id = sign_ins.take_link(connection, token)
             if password:
                 passwords.choose(connection, person_id, password)
-            shown = sessions.begin(connection, person_id)
+            shown = sessions.begin(connection, person_id, request.headers.get("user-agent"))
     except LinkIsOver:
         raise
     except IssuanceError as error:
@@ -99,7 +104,8 @@ def _use_link(request: Request, token: str, form: dict[str, str]) -> Response:
             email = sign_ins.whose_link(connection, token)
         problem = sentence_of(error)
         return render(request, "link.html", answer=422, email=email, problem=problem, shortest=passwords.SHORTEST)
-    return _let_in(request, shown, "")
+    logger.info("signed_in", person=str(person_id), by="link")
+    return let_in(request, shown, "")
 
 
 @router.post("/sign-out")
@@ -127,7 +133,24 @@ def _sign_out(request: Request, session: sessions.Session, *, everywhere: bool) 
 @router.get("/me")
 def me(request: Request, session: SignedIn) -> Response:
     """One's own password and browsers."""
-    return render(request, "me.html", session=session, problem=None, shortest=passwords.SHORTEST)
+    return _own(request, session)
+
+
+@router.post("/me/browsers/{session_id}/sign-out")
+def sign_out_one(request: Request, session: SignedIn, session_id: str, form: Form) -> Response:
+    """Out of one other browser."""
+    if not sessions.is_form_token(session, form.get("form_token", "")):
+        raise ForeignForm
+    with database.transaction(request.app.state.engine) as connection:
+        sessions.end_one(connection, session.person_id, session_id)
+    return say(RedirectResponse("/console/me", 303), "That browser is signed out.")
+
+
+def _own(request: Request, session: sessions.Session, *, answer: int = 200, problem: str | None = None) -> Response:
+    with request.app.state.looks.connect() as connection:
+        browsers = sessions.all_of(connection, session.person_id, token_of(request) or "")
+    shown = {"session": session, "browsers": browsers, "problem": problem, "shortest": passwords.SHORTEST}
+    return render(request, "me.html", answer=answer, **shown)
 
 
 @router.post("/me/password")
@@ -148,14 +171,18 @@ def _choose_password(request: Request, session: sessions.Session, form: dict[str
                 raise Invalid("The present password is another one.")
             sign_ins.was_right(connection, session.email)
             passwords.choose(connection, session.person_id, form.get("new_password", ""))
-            token = sessions.begin(connection, session.person_id)
+            token = sessions.begin(connection, session.person_id, request.headers.get("user-agent"))
     except IssuanceError as error:
-        problem = sentence_of(error)
-        return render(request, "me.html", answer=422, session=session, problem=problem, shortest=passwords.SHORTEST)
-    return say(_let_in(request, token, "/console/me"), "Your password is changed; all other browsers are signed out.")
+        return _own(request, session, answer=422, problem=sentence_of(error))
+    return say(let_in(request, token, "/console/me"), "Your password is changed; all other browsers are signed out.")
 
 
-def _let_in(request: Request, token: str, to: str) -> Response:
+def let_in(request: Request, token: str, to: str) -> Response:
+    """On to where somebody wanted to go, in a new session; the one that the browser may have had is over."""
+    old = token_of(request)
+    if old is not None:
+        with database.transaction(request.app.state.engine) as connection:
+            sessions.end(connection, old)
     response = RedirectResponse(to or "/console/", 303)
     secure = request.url.scheme == "https"
     response.set_cookie(

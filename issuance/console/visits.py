@@ -7,6 +7,7 @@ from datetime import date
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from dramatiq import Broker
 from fastapi import Depends, Request, Response, Security
@@ -57,6 +58,11 @@ class Visit:
     def root(self) -> str:
         """Where the pages of the brand begin."""
         return f"/console/{self.place.brand_id}"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The brand's time zone."""
+        return ZoneInfo(self.place.timezone)
 
     @property
     def engine(self) -> Engine:

@@ -58,5 +58,11 @@ BADGES = {
     "revoked": "bad",
     "failed": "bad",
     "refunded": "bad",
-    "live_brand": "bad",
+    "translated": "good",
+    "waiting": "wait",
+    "asking": "wait",
+    "unmappable": "bad",
+    "refused": "over",
+    "archived": "over",
+    "removed": "over",
 }

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     ColumnElement,
     Connection,
     Select,
@@ -167,12 +168,15 @@ _FILTERS = {
 }
 
 
-def page(connection: Connection, brand_id: UUID, page: int, per_page: int, **filters: object) -> paging.Rows:
-    """A page of the brand's credits, the latest issued first. `filters` are any of _FILTERS; None filters nothing."""
+def page(
+    connection: Connection, brand_id: UUID, page: int, per_page: int, *, most: int | None = None, **filters: object
+) -> paging.Rows:
+    """A page of the brand's credits, the latest issued first. `filters` are any of _FILTERS; None filters nothing.
+    They are counted up to `most`, as `paging.rows_of` does."""
     named = {name: value for name, value in filters.items() if value is not None}
     counted, one_page = _list(frozenset(named))
     asked = {"brand_id": brand_id, "now": clock.read(connection, brand_id).now, **named}
-    total = connection.execute(counted, asked).scalar_one()
+    total = connection.execute(counted, {**asked, "most": None if most is None else most + 1}).scalar_one()
     rows = connection.execute(one_page, {**asked, "per_page": per_page, "before": (page - 1) * per_page})
     return [_shaped(row) for row in rows.mappings()], total
 
@@ -188,7 +192,8 @@ def _list(filters: frozenset[str]) -> tuple[Select[Any], Select[Any]]:
     found = found.where(*(_FILTERS[name] for name in sorted(filters)))
     latest = found.order_by(credits.c.credit_id.desc()).limit(bindparam("per_page")).offset(bindparam("before"))
     one_page = _SHOWN.where(credits.c.credit_id == any_(func.array(latest.correlate(None).scalar_subquery())))
-    return select(func.count()).select_from(found.subquery()), one_page.order_by(credits.c.credit_id.desc())
+    counted = found.limit(bindparam("most", type_=BigInteger)).subquery()
+    return select(func.count()).select_from(counted), one_page.order_by(credits.c.credit_id.desc())
 
 
 def get(connection: Connection, brand_id: UUID, code: str, now: datetime | None = None) -> dict[str, Any]:

@@ -11,9 +11,13 @@ LONGEST_PAGE = 100
 Rows = tuple[list[dict[str, Any]], int]
 
 
-def rows_of(connection: Connection, statement: Select[Any], page: int, per_page: int) -> Rows:
-    """The rows of one page of an ordered statement, and how many there are in all."""
-    total = connection.execute(select(func.count()).select_from(statement.order_by(None).subquery())).scalar_one()
+def rows_of(
+    connection: Connection, statement: Select[Any], page: int, per_page: int, *, most: int | None = None
+) -> Rows:
+    """The rows of one page of an ordered statement, and how many there are in all: counted up to `most`, of more it is
+    one more than that."""
+    counted = statement.order_by(None).limit(None if most is None else most + 1)
+    total = connection.execute(select(func.count()).select_from(counted.subquery())).scalar_one()
     return slice_of(connection, statement, page, per_page), total
 
 

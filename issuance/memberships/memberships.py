@@ -40,8 +40,9 @@ def page(
     external_user_id: str | None = None,
     status: str | None = None,
     source_ref: str | None = None,
+    most: int | None = None,
 ) -> paging.Rows:
-    """A page of the brand's memberships, by id."""
+    """A page of the brand's memberships, by id; they are counted up to `most`, as `paging.rows_of` does."""
     found = _all(brand_id).order_by(memberships.c.membership_id)
     if membership_type_id is not None:
         found = found.where(memberships.c.membership_type_id == membership_type_id)
@@ -51,7 +52,7 @@ def page(
         found = found.where(memberships.c.status == status)
     if source_ref is not None:
         found = found.where(biller_memberships.c.source_ref == source_ref)
-    rows, total = paging.rows_of(connection, found, page, per_page)
+    rows, total = paging.rows_of(connection, found, page, per_page, most=most)
     return _shaped(connection, brand_id, rows, most_guests=MOST_LISTED_GUESTS), total
 
 

@@ -10,6 +10,7 @@ from uuid_utils.compat import uuid7
 from issuance import audit
 from issuance.database.tables import people, roles, sign_in_links
 from issuance.errors import Conflict, Invalid, NotFound
+from issuance.people import sessions
 from issuance.people.roles import ROLES, Role
 
 #: Whoever runs `./run` on their own machine, as the console calls them.
@@ -67,6 +68,14 @@ def add(connection: Connection, brand_id: UUID, email: str, role: str) -> UUID:
     else:
         audit.write(connection, brand_id, "person.changed", person_id, before={"role": had}, after={"role": role})
     return person_id
+
+
+def sign_out(connection: Connection, brand_id: UUID, person_id: UUID) -> None:
+    """Sign a person of a brand out of every browser. Raises NotFound."""
+    if role_of(connection, brand_id, person_id) is None:
+        raise NotFound("There is no such person in this brand.")
+    sessions.end_all(connection, person_id)
+    audit.write(connection, brand_id, "person.signed_out", person_id)
 
 
 def remove(connection: Connection, brand_id: UUID, person_id: UUID) -> None:

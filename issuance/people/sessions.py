@@ -5,6 +5,7 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, insert, text
@@ -34,6 +35,27 @@ _OVER = text("""
 """)
 
 
+# By a part of their hash, from which nothing follows.
+_ALL = text("""
+    SELECT encode(substring(session_hash FOR 8), 'hex') AS id, browser, created_at, seen_at,
+           session_hash = :session_hash AS here
+      FROM sessions
+     WHERE person_id = :person_id AND seen_at > clock_timestamp() - CAST(:idle AS interval)
+       AND created_at > clock_timestamp() - CAST(:longest AS interval)
+     ORDER BY seen_at DESC LIMIT 100
+""")
+_END_ONE = text("""
+    DELETE FROM sessions
+     WHERE person_id = :person_id AND encode(substring(session_hash FOR 8), 'hex') = :session_id
+""")
+# The first that is found: browsers also name those that they are like.
+_BROWSERS = (("Edg", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrom", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (
+    *(("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS")),
+    ("Linux", "Linux"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A brand in which a person has a role."""
@@ -60,11 +82,12 @@ class Session:
         return next((place for place in self.places if place.brand_id == brand_id), None)
 
 
-def begin(connection: Connection, person_id: UUID) -> str:
+def begin(connection: Connection, person_id: UUID, user_agent: str | None = None) -> str:
     """A new session: the token that its browser shows, which is not stored. Those that are over are forgotten."""
     connection.execute(_OVER, {"idle": IDLE, "longest": LONGEST})
     token = secrets.token_urlsafe(32)
-    connection.execute(insert(sessions).values(session_hash=_hash(token), person_id=person_id))
+    known = {"session_hash": _hash(token), "person_id": person_id, "browser": browser_of(user_agent)}
+    connection.execute(insert(sessions).values(**known))
     connection.execute(
         text("UPDATE people SET signed_in_at = clock_timestamp() WHERE person_id = :person_id"),
         {"person_id": person_id},
@@ -94,6 +117,25 @@ def end(connection: Connection, token: str) -> None:
 def end_all(connection: Connection, person_id: UUID) -> None:
     """Sign a person out everywhere."""
     connection.execute(delete(sessions).where(sessions.c.person_id == person_id))
+
+
+def all_of(connection: Connection, person_id: UUID, token: str) -> list[dict[str, Any]]:
+    """The browsers that a person is signed in with, the latest used first; `here` is the one with the token."""
+    asked = {"person_id": person_id, "idle": IDLE, "longest": LONGEST, "session_hash": _hash(token)}
+    return [dict(row) for row in connection.execute(_ALL, asked).mappings()]
+
+
+def end_one(connection: Connection, person_id: UUID, session_id: str) -> None:
+    """Sign a person out of one browser, by its `id` in `all_of`."""
+    connection.execute(_END_ONE, {"person_id": person_id, "session_id": session_id})
+
+
+def browser_of(user_agent: str | None) -> str | None:
+    """What people call a browser, such as "Firefox on Linux"; None: it does not say."""
+    said = user_agent or ""
+    browser = next((name for mark, name in _BROWSERS if mark in said), None)
+    system = next((name for mark, name in _SYSTEMS if mark in said), None)
+    return " on ".join(name for name in (browser, system) if name) or None
 
 
 def form_token_of(token: str) -> str:

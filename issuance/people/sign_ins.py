@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, text
 
 from issuance.database.tables import sign_in_failures, sign_in_links
 from issuance.errors import IssuanceError, NotAuthenticated, NotFound
+from issuance.people import accounts
 
 #: How long a link is good.
 LINK_LASTS = timedelta(hours=24)
@@ -90,10 +91,13 @@ def whose_link(connection: Connection, token: str) -> str:
 
 
 def take_link(connection: Connection, token: str) -> UUID:
-    """Use a link up: who it lets in. Raises LinkIsOver."""
+    """Use a link up: who it lets in. An account with an identity provider is theirs only once they come by it anew.
+
+    Raises LinkIsOver."""
     person_id: UUID | None = connection.scalar(_TAKE, {"link_hash": _hash(token)})
     if person_id is None:
         raise LinkIsOver
+    accounts.forget(connection, person_id)
     return person_id
 
 

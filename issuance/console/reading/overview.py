@@ -1,24 +1,13 @@
-"""What the first page shows: what waits for a person, what is under way, and this month in credits."""
+"""What the first page shows: what waits for a person, and what is under way."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import OperationalError
 
-from issuance.deciding.calendar import add_months, day_of
 from issuance.engine import held_rules, runs
-from issuance.members import analytics
-from issuance.members.analytics import Window
 from issuance.tenancy import clock
 
-#: Milliseconds after which counting over all credits is given up: the page must come.
-MOST_MS = 1500
-#: Months of the picture.
-MONTHS = 12
-
-_PATIENCE = text("SELECT set_config('statement_timeout', :ms, true)")
 # What waits for a person, each by an index of what is out of the ordinary.
 _WAITING = text("""
     SELECT (SELECT count(*) FROM schedules WHERE brand_id = :brand_id AND quarantined_at IS NOT NULL) AS quarantined,
@@ -56,19 +45,4 @@ def read(connection: Connection, brand_id: UUID) -> dict[str, Any]:
         "steps": dict(connection.execute(_STEPS, {"brand_id": brand_id}).mappings().one()),
         "checked_at": connection.scalar(_CHECKED, {"brand_id": brand_id}),
         "unfinished": [runs.read(connection, brand_id, run_id) for run_id in unfinished],
-        "months": _months(connection, brand_id, present),
     }
-
-
-def _months(connection: Connection, brand_id: UUID, present: clock.BrandClock) -> list[dict[str, Any]] | None:
-    """Credits issued, redeemed and expired by month; None where counting them takes too long."""
-    today = day_of(present.now, present.zone)
-    this_month = today.replace(day=1)
-    first, last = add_months(this_month, 1 - MONTHS), add_months(this_month, 1) - timedelta(days=1)
-    with connection.begin_nested() as tried:
-        connection.execute(_PATIENCE, {"ms": str(MOST_MS)})
-        try:
-            return analytics.credits(connection, brand_id, Window(first, last, "month"))
-        except OperationalError:
-            tried.rollback()
-            return None

@@ -79,6 +79,8 @@ people = Table(
     may("password_hash", Text),
     must("created_at", Instant),
     may("signed_in_at", Instant),
+    may("oidc_issuer", Text),
+    may("oidc_subject", Text),
 )
 
 roles = Table(
@@ -97,6 +99,7 @@ sessions = Table(
     must("person_id", Uuid),
     must("created_at", Instant),
     must("seen_at", Instant),
+    may("browser", Text),
 )
 
 sign_in_links = Table(

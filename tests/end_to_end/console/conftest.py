@@ -5,7 +5,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.end_to_end.console.browsers import Browser
+from tests.end_to_end.console.chromium import chromium
 from tests.serving import NewBrand, Server
+
+__all__ = ["admin", "brand", "chromium", "new_browser"]
 
 
 @pytest.fixture

@@ -1,0 +1,115 @@
+"""Signing in by the operator's identity provider: there, and back again."""
+
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from issuance import database
+from issuance.console.rendering import render
+from issuance.console.routes import Page
+from issuance.console.signing_in import let_in
+from issuance.console.visits import own_address
+from issuance.errors import IssuanceError, NotFound
+from issuance.log import logger
+from issuance.people import accounts, sessions
+from issuance.people.oidc import Begun, NotVouchedFor, Provider
+
+router = APIRouter(prefix="/console", include_in_schema=False, route_class=Page)
+
+#: What a browser keeps while it is there: nobody else's answer is taken from it. Seconds that it is good.
+COOKIE, SECURE_COOKIE, LASTS = "issuance_oidc", "__Host-issuance_oidc", 600
+
+
+@router.get("/oidc")
+def go(request: Request, to: str = "") -> Response:
+    """To the provider. Only from a page of ours: no other site signs anybody in."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return RedirectResponse("/console/sign-in", 303)
+    provider = _provider(request)
+    try:
+        begun = provider.begin(_back(request))
+    except IssuanceError as error:
+        return _refused(request, error)
+    response = RedirectResponse(begun.url, 303)
+    secure = request.url.scheme == "https"
+    kept = json.dumps({"state": begun.state, "nonce": begun.nonce, "verifier": begun.verifier, "to": own_address(to)})
+    response.set_cookie(
+        SECURE_COOKIE if secure else COOKIE,
+        urlsafe_b64encode(kept.encode()).decode(),
+        max_age=LASTS,
+        path="/",
+        secure=secure,
+        httponly=True,
+        samesite="lax",
+    )
+    return response
+
+
+@router.get("/oidc/back")
+def come_back(request: Request, code: str = "", state: str = "", error: str = "") -> Response:
+    """From the provider: whoever it says has a role here is let in."""
+    provider = _provider(request)
+    kept = _kept(request)
+    try:
+        if kept is None or not state or not hmac.compare_digest(kept["state"].encode(), state.encode()):
+            raise NotVouchedFor("This sign-in was not begun in this browser, or too long ago. Begin again.")
+        if error or not code:
+            raise NotVouchedFor("The identity provider did not sign you in.")
+        identity = provider.finish(_back(request), code, Begun("", kept["state"], kept["nonce"], kept["verifier"]))
+        with database.transaction(request.app.state.engine) as connection:
+            person_id = accounts.person_of(connection, identity)
+            token = sessions.begin(connection, person_id, request.headers.get("user-agent"))
+    except IssuanceError as problem:
+        return _refused(request, problem)
+    logger.info("signed_in", person=str(person_id), by="oidc")
+    response = let_in(request, token, own_address(kept["to"]) or "")
+    _forget(request, response)
+    return response
+
+
+def _provider(request: Request) -> Provider:
+    provider: Provider | None = request.app.state.provider
+    if provider is None:
+        raise NotFound("There is no such address.")
+    return provider
+
+
+def _back(request: Request) -> str:
+    return f"{request.base_url}console/oidc/back"
+
+
+def _kept(request: Request) -> dict[str, Any] | None:
+    """What the browser was given on its way; None: nothing that we gave."""
+    cookie = request.cookies.get(SECURE_COOKIE if request.url.scheme == "https" else COOKIE, "")
+    try:
+        kept = json.loads(urlsafe_b64decode(cookie[:4000].encode()))
+    except ValueError:
+        return None
+    names = ("state", "nonce", "verifier")
+    if not isinstance(kept, dict) or not all(isinstance(kept.get(name), str) for name in names):
+        return None
+    return {**kept, "to": kept["to"] if isinstance(kept.get("to"), str) else None}
+
+
+def _refused(request: Request, error: IssuanceError) -> Response:
+    logger.info("sign_in_refused", by="oidc", code=error.code)
+    response = render(
+        request,
+        "sign_in.html",
+        answer=error.status,
+        to="",
+        email="",
+        problem=error.message,
+        provider=request.app.state.provider,
+    )
+    _forget(request, response)
+    return response
+
+
+def _forget(request: Request, response: Response) -> None:
+    secure = request.url.scheme == "https"
+    response.delete_cookie(SECURE_COOKIE if secure else COOKIE, path="/", secure=secure, httponly=True, samesite="lax")
