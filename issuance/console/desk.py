@@ -26,6 +26,8 @@ from issuance.memberships import memberships
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
+#: Of a status so many of the latest credits are looked at for a page; a file has them all.
+LOOKED_AT = 100_000
 _COLUMNS = (
     *("code", "status", "coupon_name", "coupon_id", "holder.name", "holder.external_user_id", "guest.name"),
     *("membership_id", "credit_rule_id", "rule_version", "period_start", "period_end", "valid_from", "expires_at"),
@@ -45,13 +47,15 @@ def all_credits(visit: Viewer, status: str = "", page: PageNumber = 1, form: For
 
     def read(connection: Connection, page: int, per_page: int) -> Any:
         wanted = status if status in STATUSES else None
-        return credits.page(connection, visit.brand_id, page, per_page, most=COUNTED, status=wanted)
+        latest = LOOKED_AT if wanted is not None and not form else None
+        return credits.page(connection, visit.brand_id, page, per_page, most=COUNTED, status=wanted, latest=latest)
 
     if form:
         return as_file(visit, "credits", _COLUMNS, read)
     with visit.transaction() as connection:
         found = listed(visit, connection, page, read)
-    return visit.page("credits.html", here="credits", listed=found, statuses=STATUSES, status=status)
+    shown = {"listed": found, "statuses": STATUSES, "status": status if status in STATUSES else ""}
+    return visit.page("credits.html", here="credits", looked_at=LOOKED_AT, **shown)
 
 
 @router.get("/credits/{code}")

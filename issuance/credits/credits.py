@@ -29,6 +29,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.sql.util import ClauseAdapter
 
 from issuance.credits import holders
 from issuance.credits.codes import as_kept
@@ -172,7 +173,8 @@ def page(
     connection: Connection, brand_id: UUID, page: int, per_page: int, *, most: int | None = None, **filters: object
 ) -> paging.Rows:
     """A page of the brand's credits, the latest issued first. `filters` are any of _FILTERS; None filters nothing.
-    They are counted up to `most`, as `paging.rows_of` does."""
+    They are counted up to `most`, as `paging.rows_of` does. `latest`: of the so many latest only, since what is rare
+    among millions would else be looked for in all of them."""
     named = {name: value for name, value in filters.items() if value is not None}
     counted, one_page = _list(frozenset(named))
     asked = {"brand_id": brand_id, "now": clock.read(connection, brand_id).now, **named}
@@ -188,9 +190,14 @@ def _list(filters: frozenset[str]) -> tuple[Select[Any], Select[Any]]:
     Ids grow with time: the primary key gives the order without a sort. A brand may have millions of credits, so
     guests are joined to those of the page only, and the planner is left no choice.
     """
-    found = select(credits.c.credit_id).where(credits.c.brand_id == bindparam("brand_id"))
-    found = found.where(*(_FILTERS[name] for name in sorted(filters)))
-    latest = found.order_by(credits.c.credit_id.desc()).limit(bindparam("per_page")).offset(bindparam("before"))
+    found = select(credits).where(credits.c.brand_id == bindparam("brand_id"))
+    newest = found.order_by(credits.c.credit_id.desc()).limit(bindparam("latest", type_=BigInteger)).subquery("newest")
+    of: Any = newest if "latest" in filters else credits
+    wanted = [_FILTERS[name] for name in sorted(filters - {"latest"})]
+    if of is newest:
+        wanted = [ClauseAdapter(newest).traverse(one) for one in wanted]
+    found = select(of.c.credit_id).where(of.c.brand_id == bindparam("brand_id"), *wanted)
+    latest = found.order_by(of.c.credit_id.desc()).limit(bindparam("per_page")).offset(bindparam("before"))
     one_page = _SHOWN.where(credits.c.credit_id == any_(func.array(latest.correlate(None).scalar_subquery())))
     counted = found.limit(bindparam("most", type_=BigInteger)).subquery()
     return select(func.count()).select_from(counted), one_page.order_by(credits.c.credit_id.desc())

@@ -11,6 +11,8 @@ from issuance.members import words as words_of_people
 
 #: So many are shown; whoever sees them all types one letter more.
 MOST = 50
+#: So many who have one of several words are looked at: words that half a club has in common are no search.
+LOOKED_AT = 50_000
 #: Words of a search beyond these are passed over.
 MOST_WORDS = 5
 _CODE = re.compile(r"[0-9A-Z]{8,64}")
@@ -22,13 +24,20 @@ _WORDS = text("""
 """)
 # Those who have a word with each of the beginnings. A beginning is a range, for which the key serves.
 _SUBJECTS = """
-    SELECT subject_id, of_member FROM search_words
-     WHERE brand_id = :brand_id AND word >= :word_{n} AND word < :word_{n} || :last
+    SELECT * FROM (SELECT subject_id, of_member FROM search_words
+                    WHERE brand_id = :brand_id AND word >= :word_{n} AND word < :word_{n} || :last
+                    ORDER BY word, subject_id LIMIT :looked_at) AS with_word_{n}
 """
 _SEARCHES = [
     text(f"{' INTERSECT '.join(_SUBJECTS.format(n=n) for n in range(words))} LIMIT :most")
     for words in range(1, MOST_WORDS + 1)
 ]
+# Whether so many have a word that not all of them were looked at.
+_MANY = text("""
+    SELECT EXISTS (SELECT FROM search_words
+                    WHERE brand_id = :brand_id AND word >= :word AND word < :word || :last
+                    ORDER BY word, subject_id OFFSET :looked_at)
+""")
 # The guests of memberships that were found, as a person is shown: who they are and what they have.
 _GUESTS = text("""
     SELECT g.guest_id, g.name, g.email, g.lead_booker, g.removed_at, g.membership_id, g.member_id,
@@ -88,9 +97,11 @@ def find(connection: Connection, brand_id: UUID, typed: str) -> Found:
         return Found([], [], None)
     words_of_people.write_latest(connection, brand_id)
     which = {f"word_{n}": word for n, word in enumerate(words)}
-    subjects = connection.execute(
-        _SEARCHES[len(words) - 1], {"brand_id": brand_id, "last": "\U0010ffff", "most": MOST + 1, **which}
-    ).all()
+    asked = {"brand_id": brand_id, "last": "\U0010ffff", "looked_at": LOOKED_AT}
+    subjects = connection.execute(_SEARCHES[len(words) - 1], {**asked, "most": MOST + 1, **which}).all()
+    more = len(subjects) > MOST or (
+        len(words) > 1 and any(connection.scalar(_MANY, {**asked, "word": word}) for word in words)
+    )
     ids = [row.subject_id for row in subjects if not row.of_member]
     people = [dict(row) for row in connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids}).mappings()]
     # An order is found by the words of all its guests: those are shown who have some of them.
@@ -100,7 +111,7 @@ def find(connection: Connection, brand_id: UUID, typed: str) -> Found:
     members = connection.execute(_MEMBERS, {"brand_id": brand_id, "ids": member_ids}).mappings()
     # Whoever has all of the words comes first.
     guests.sort(key=lambda one: -sum(_begins(one["words"], word) for word in words))
-    return Found(guests[:MOST], [dict(row) for row in members], None, len(subjects) > MOST)
+    return Found(guests[:MOST], [dict(row) for row in members], None, more)
 
 
 def _begins(words: list[str] | None, beginning: str) -> bool:
