@@ -114,7 +114,12 @@ def test_every_page_says_all_of_it_without_javascript(
         assert page.locator("h1").first.inner_text().strip(), path
     with server.client(brand.key) as http:
         client.http = http
-        code = next(one["code"] for one in client.data("/customers/credits", status="live"))
+        given = {
+            "membership_id": client.data("/customers/memberships")[0]["id"],
+            "coupon_id": "spa",
+            "reason": "a gift",
+        }
+        code = client.ok("POST", "/customers/credits", 201, given)["code"]
     page.goto(f"{server.url}/console/{brand.brand_id}/credits/{code}")
     page.get_by_role("button", name="Use it now").click()
     expect(page.get_by_role("status")).to_contain_text("is used")
@@ -149,6 +154,7 @@ def test_the_desk_works_by_keyboard_alone(
             {"name": "Zoë", "external_user_id": "zoe", "lead_booker": False},
         ]
         client.member(guests=guests)
+        client.ok("PUT", "/v1/members/zoe", 200, {"displayName": "Zoë"})
         (credit,) = client.data("/customers/credits")
     context = signed_in(chromium, new_browser().let_in(brand.brand_id, "desk", "keys@example.com"))
     page = context.new_page()
