@@ -54,7 +54,7 @@ def all_credits(visit: Viewer, status: str = "", page: PageNumber = 1, form: For
         return as_file(visit, "credits", _COLUMNS, read)
     with visit.transaction() as connection:
         found = listed(visit, connection, page, read)
-    shown = {"listed": found, "statuses": STATUSES, "status": status if status in STATUSES else ""}
+    shown: dict[str, Any] = {"listed": found, "statuses": STATUSES, "status": status if status in STATUSES else ""}
     return visit.page("credits.html", here="credits", looked_at=LOOKED_AT, **shown)
 
 
