@@ -129,7 +129,8 @@ def write(
     read_models.write_charges(connection, brand_id, settled)
     _settle_events(connection, brand_id, settled)
     announcements.announce(connection, brand_id, settled, happened, told)
-    reminders.tell(connection, brand_id, settled)
+    if "credit.expiring" in told:
+        reminders.tell(connection, brand_id, settled)
 
 
 def _issue(
@@ -183,7 +184,8 @@ def _issue(
                 raise Raced from error
             raise
     assert done == len(memberships), "facts say which guests there are"
-    journal.note(connection, brand_id, _moved_since(settled, credit_ids))
+    if any(one.outcome.moved for one in settled):
+        journal.note(connection, brand_id, _moved_since(settled, credit_ids))
     if not told:
         return []
     pairs = zip(credit_ids, credits, strict=True)
