@@ -5,34 +5,27 @@ transaction of its own that notes how far it came, so that a run whose process d
 everything first, and then tells it in one transaction that is rolled back.
 """
 
-import json
-from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from dramatiq import Broker
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, text
 from uuid_utils.compat import uuid7
 
 from issuance import audit, hints
-from issuance.billers import asking, billers, deliveries, dry_runs, receiving, translation
-from issuance.billers.adapter import Askable, Asked, CanNotBeAsked, Json, Listing
+from issuance.billers import billers, dry_runs
+from issuance.billers.adapter import Askable, CanNotBeAsked
 from issuance.billers.adapters import adapter_of
-from issuance.billers.billers import Biller
-from issuance.billers.dry_runs import COUNT, NOTE, RESULT, pages_of, told_of
-from issuance.billers.known import KnownObjects
+from issuance.billers.dry_runs import RESULT
+from issuance.billers.reconciliation import RUNNING, Reconciliation, Settle
 from issuance.database import transaction
 from issuance.engine import plans, runs
 from issuance.errors import Conflict, Invalid, NotAPlan
 from issuance.log import logger
 
-#: How often a page is gone through again at most: for what was asked for, and for whoever signed up.
-_AGAIN = 3
 #: How soon after a dry run from the beginning the same word means it.
 _ANSWERED_WITHIN = timedelta(hours=1)
-
-Settle = Callable[[list[UUID]], None]
 
 _START = text("""
     WITH run AS (
@@ -60,10 +53,6 @@ _CLAIM = text("""
      WHERE c.brand_id = :brand_id AND c.run_id = :run_id AND c.next_at <= clock_timestamp()
        AND (r.brand_id, r.run_id) = (c.brand_id, c.run_id) AND r.state IN ('planned', 'running')
     RETURNING c.biller_id, c.since, c.position, r.dry_run, r.created_at
-""")
-_RUNNING = text("""
-    UPDATE runs SET state = 'running', started_at = coalesce(started_at, clock_timestamp())
-     WHERE brand_id = :brand_id AND run_id = :run_id AND state IN ('planned', 'running')
 """)
 _FINISH = text("""
     UPDATE runs SET state = :state, finished_at = clock_timestamp()
@@ -202,7 +191,7 @@ def work(engine: Engine, brand_id: UUID, run_id: UUID, settle: Settle) -> None:
         claimed = connection.execute(_CLAIM, ids).one_or_none()
         if claimed is None:
             return
-        connection.execute(_RUNNING, ids)
+        connection.execute(RUNNING, ids)
         biller = billers.get(connection, brand_id, claimed.biller_id)
     adapter, api_key = adapter_of(biller), biller.api_key
     assert isinstance(adapter, Askable), "`start` saw to it"
@@ -211,7 +200,7 @@ def work(engine: Engine, brand_id: UUID, run_id: UUID, settle: Settle) -> None:
         with adapter.api(api_key) as asked:
             if claimed.dry_run:
                 dry_runs.work(engine, biller, adapter, asked, claimed, ids)
-            elif not _Reconciliation(engine, biller, adapter, asked, claimed, ids, settle).work():
+            elif not Reconciliation(engine, biller, adapter, asked, claimed, ids, settle).work():
                 return
     except CanNotBeAsked as refusal:
         logger.warning("biller_not_reconciled", brand=str(brand_id), run=str(run_id), error=str(refusal))
@@ -226,98 +215,3 @@ def work(engine: Engine, brand_id: UUID, run_id: UUID, settle: Settle) -> None:
         if not claimed.dry_run:
             at = {"brand_id": brand_id, "biller_id": biller.biller_id, "at": claimed.created_at}
             connection.execute(_LOOKED, at)
-
-
-class _Reconciliation:
-    """A run that tells what it finds."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        biller: Biller,
-        adapter: Askable,
-        asked: Asked,
-        claimed: Row[Any],
-        ids: dict[str, Any],
-        settle: Settle,
-    ) -> None:
-        self._engine, self._biller, self._adapter, self._asked = engine, biller, adapter, asked
-        self._since: datetime | None = claimed.since
-        self._ids, self._settle = ids, settle
-        self._position: dict[str, Any] = claimed.position
-        self._signed_up = False
-
-    def work(self) -> bool:
-        """Go through all listings; False if the run is no longer to be worked on."""
-        self._catch_up()
-        for listing in self._adapter.listings(self._since):
-            self._translate()
-            if self._position.get(listing.name) == "done" or self._passes(listing):
-                continue
-            after = self._position.get(listing.name)
-            for page in pages_of(self._biller, self._adapter, self._asked, listing, after):
-                if not self._tell(listing, page, page[-1]["id"]):
-                    return False
-            if not self._tell(listing, [], "done"):
-                return False
-        return True
-
-    def _catch_up(self) -> None:
-        """Keep the webhooks that were lost, as far as the biller still has them; where it does not say, the listings
-        do."""
-        try:
-            for listing in self._adapter.missed(self._since):
-                for page in self._asked.pages(listing.path, listing.parameters):
-                    for body in page:
-                        receiving.keep(self._engine, self._biller, json.dumps(body).encode())
-                    with transaction(self._engine, self._biller.brand_id) as connection:
-                        connection.execute(NOTE, {**self._ids, "position": json.dumps(self._position)})
-        except CanNotBeAsked as refusal:
-            logger.info("biller_keeps_no_webhooks", brand=str(self._biller.brand_id), error=str(refusal))
-
-    def _translate(self) -> None:
-        """What webhooks say comes first: they know when things happened."""
-        while (done := translation.translate(self._engine, self._biller.brand_id, self._biller.biller_id)).deliveries:
-            self._settle(done.membership_ids)
-
-    def _passes(self, listing: Listing) -> bool:
-        return listing.after_sign_ups and not self._position.get("signed_up")
-
-    def _tell(self, listing: Listing, page: Sequence[Json], position: str) -> bool:
-        keys = self._told(listing, page, position)
-        if keys is None:
-            return False
-        # What the page itself does not say, such as whose a customer is; then the page once more, until it is all told.
-        # What waited for a sign-up is told before it is compared with the present.
-        again = 0
-        while (keys or self._signed_up) and again < _AGAIN:
-            again += 1
-            if keys:
-                answers = {key: self._adapter.ask(self._asked, key) for key in sorted(keys)}
-                self._settle(asking.learn(self._engine, self._biller, answers).membership_ids)
-            self._translate()
-            if (keys := self._told(listing, page, position, again=True)) is None:
-                return False
-        return True
-
-    def _told(self, listing: Listing, page: Sequence[Json], position: str, *, again: bool = False) -> set[str] | None:
-        """Tell a page; what has to be asked for, None if the run is no longer to be worked on."""
-        with transaction(self._engine, self._biller.brand_id) as connection:
-            if connection.execute(_RUNNING, self._ids).rowcount == 0:
-                return None
-            deliveries.hold(connection, self._biller.biller_id, wait=True)
-            known = KnownObjects(connection, self._biller)
-            told = told_of(self._adapter, listing, page, known, self._since)
-            _, membership_ids = translation.tell(connection, self._biller, self._adapter, told)
-            known.write()
-            woken = {key for found in told for key in found.wakes}
-            deliveries.wake(connection, self._biller.brand_id, self._biller.biller_id, woken)
-            self._position[listing.name] = position
-            self._signed_up = any(found.refs for found in told)
-            if self._signed_up:
-                self._position["signed_up"] = True
-            connection.execute(NOTE, {**self._ids, "position": json.dumps(self._position)})
-            if page and not again:
-                connection.execute(COUNT, {**self._ids, "size": len(page), "counts": "{}"})
-        self._settle(membership_ids)
-        return {found.wait.key for found in told if found.wait is not None and found.wait.ask}

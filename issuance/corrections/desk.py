@@ -18,7 +18,7 @@ from issuance import audit
 from issuance.audit import Action
 from issuance.corrections.granting import granted
 from issuance.corrections.receivers import Receivers
-from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
+from issuance.corrections.wanted import AlreadyHeld, Correction, Extend, Grant, NotRevoked, Reinstate, Revoke, Transfer
 from issuance.corrections.writing import insert_grant, insert_transfer, update_credit
 from issuance.credits import credits, journal  # noqa: A004 - the word is the domain's
 from issuance.credits.codes import as_kept
@@ -48,18 +48,6 @@ _MEMBERSHIPS_OF = text("""
 _LOCK = text("""
     SELECT credit_id, code FROM credits WHERE brand_id = :brand_id AND code = ANY(:codes) ORDER BY credit_id FOR UPDATE
 """)
-
-
-class NotRevoked(Conflict):
-    """The credit was not revoked."""
-
-    code = "not_revoked"
-
-
-class AlreadyHeld(Conflict):
-    """They hold the credit already."""
-
-    code = "already_held"
 
 
 @dataclass(slots=True)

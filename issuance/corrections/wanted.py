@@ -1,8 +1,10 @@
-"""What can be asked for at the desk."""
+"""What can be asked for at the desk, and why it is refused."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
+
+from issuance.errors import Conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +58,15 @@ class Reinstate:
 
 
 Correction = Grant | Extend | Transfer | Revoke | Reinstate
+
+
+class NotRevoked(Conflict):
+    """The credit was not revoked."""
+
+    code = "not_revoked"
+
+
+class AlreadyHeld(Conflict):
+    """They hold the credit already."""
+
+    code = "already_held"

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.deciding.facts import Credit
 from issuance.engine.outcomes import Settled
 from issuance.webhooks import outbox
 from issuance.webhooks.outbox import EventType, News
@@ -25,6 +26,28 @@ class Happened(NamedTuple):
     at: datetime
     type: EventType
     credit_id: UUID
+
+
+def became(credit_id: UUID, before: Credit | None, after: Credit, now: datetime | None = None) -> Iterator[Happened]:
+    """What became of a credit, of a new one if there is none before; `now` is when it was changed."""
+    told = list(_known_as(before, after, now))
+    if not told:
+        assert now is not None, "what is changed was out"
+        told = [(now, "credit.updated")]
+    return (Happened(at, type_, credit_id) for at, type_ in told)
+
+
+def _known_as(before: Credit | None, after: Credit, now: datetime | None) -> Iterator[tuple[datetime, EventType]]:
+    """The changes that have types of events of their own."""
+    if before is None:
+        yield after.issued_at, "credit.issued"
+    if after.revoked_at is not None and (before is None or before.revoked_at is None):
+        yield after.revoked_at, "credit.revoked"
+    if before is not None and before.revoked_at is not None and after.revoked_at is None:
+        assert now is not None, "what is restored was out"
+        yield now, "credit.restored"
+    if after.expired_at is not None and (before is None or before.expired_at is None):
+        yield after.expired_at, "credit.expired"
 
 
 def announce(

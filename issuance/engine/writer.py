@@ -15,11 +15,10 @@ from issuance.credits.codes import new_codes
 from issuance.deciding.facts import Credit, CreditKey
 from issuance.deciding.movements import Movement
 from issuance.engine import announcements, held_credits, read_models, reminders
-from issuance.engine.announcements import Happened
+from issuance.engine.announcements import Happened, became
 from issuance.engine.bisection import Raced
 from issuance.engine.outcomes import Outcome, Settled
 from issuance.engine.rows import Shared, Updating, columns_of, id_array, unnest
-from issuance.webhooks.outbox import EventType
 
 #: What credits of one kind have in common.
 _KIND = {
@@ -189,7 +188,7 @@ def _issue(
     if not told:
         return []
     pairs = zip(credit_ids, credits, strict=True)
-    return [one for credit_id, credit in pairs for one in _became(UUID(credit_id), None, credit)]
+    return [one for credit_id, credit in pairs for one in became(UUID(credit_id), None, credit)]
 
 
 def _moved_since(settled: Sequence[Settled], credit_ids: Sequence[str]) -> Iterator[tuple[UUID, Movement]]:
@@ -272,32 +271,10 @@ def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) 
             revoked = (after.revoked_at, after.revoked_by, reason)
             becomes = (after.period_end, after.expires_at, *revoked, after.expired_at, after.flagged_at)
             changes[credit_id] = (*was, *becomes)
-            happened += _became(credit_id, before, after, one.outcome.now)
+            happened += became(credit_id, before, after, one.outcome.now)
     if _CHANGE.execute(connection, changes, brand_id=brand_id) != len(changes):
         raise Raced
     return happened
-
-
-def _became(credit_id: UUID, before: Credit | None, after: Credit, now: datetime | None = None) -> Iterator[Happened]:
-    """What became of a credit, of a new one if there is none before; `now` is when it was changed."""
-    told = list(_known_as(before, after, now))
-    if not told:
-        assert now is not None, "what is changed was out"
-        told = [(now, "credit.updated")]
-    return (Happened(at, type_, credit_id) for at, type_ in told)
-
-
-def _known_as(before: Credit | None, after: Credit, now: datetime | None) -> Iterator[tuple[datetime, EventType]]:
-    """The changes that have types of events of their own."""
-    if before is None:
-        yield after.issued_at, "credit.issued"
-    if after.revoked_at is not None and (before is None or before.revoked_at is None):
-        yield after.revoked_at, "credit.revoked"
-    if before is not None and before.revoked_at is not None and after.revoked_at is None:
-        assert now is not None, "what is restored was out"
-        yield now, "credit.restored"
-    if after.expired_at is not None and (before is None or before.expired_at is None):
-        yield after.expired_at, "credit.expired"
 
 
 def _settle_events(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:

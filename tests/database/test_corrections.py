@@ -9,7 +9,16 @@ import pytest
 
 from issuance.catalog import rules
 from issuance.corrections import desk
-from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
+from issuance.corrections.wanted import (
+    AlreadyHeld,
+    Correction,
+    Extend,
+    Grant,
+    NotRevoked,
+    Reinstate,
+    Revoke,
+    Transfer,
+)
 from issuance.credits import credits as credit_room
 from issuance.database.connections import transaction
 from issuance.errors import (
@@ -391,7 +400,7 @@ def test_only_live_credits_are_transferred_and_to_somebody_else(desk_of: Desk) -
     ahead = desk_of.correct(Grant(desk_of.membership_id, "Tea", "x", valid_from=at("2031-05-01")))["code"]
     desk_of.refused(Transfer(ahead, "x", UUID(int=3)), CreditNotYetValid)
     for same in (Transfer(code, "x", UUID(int=1)), Transfer(code, "x", external_user_id="ada")):
-        desk_of.refused(same, desk.AlreadyHeld)
+        desk_of.refused(same, AlreadyHeld)
     desk_of.refused(Transfer(code, "x", uuid4()), Invalid)
     desk_of.refused(Transfer(code, "x", external_user_id="nobody"), Invalid)
     desk_of.redeem(code)
@@ -411,7 +420,7 @@ def test_a_person_lifts_a_persons_no(desk_of: Desk) -> None:
     assert desk_of.status(code) == "revoked"
     lifted = desk_of.correct(Reinstate(code, "no mistake"))
     assert (lifted["status"], lifted["expires_at"], lifted["revoked_by"]) == ("live", at("2031-03-01"), None)
-    desk_of.refused(Reinstate(code, "x"), desk.NotRevoked)
+    desk_of.refused(Reinstate(code, "x"), NotRevoked)
     desk_of.correct(Revoke(code, "x"))
     desk_of.biller.to("2031-03-02")
     assert desk_of.correct(Reinstate(code, "x"))["status"] == "expired"
@@ -425,7 +434,7 @@ def test_the_facts_no_stands(desk_of: Desk) -> None:
     desk_of.correct(Revoke(code, "x"))
     desk_of.biller.to("2031-02-02")
     desk_of.biller.charge("failed", "2031-02-01")
-    desk_of.refused(Reinstate(other, "x"), desk.NotRevoked)
+    desk_of.refused(Reinstate(other, "x"), NotRevoked)
     lifted = desk_of.correct(Reinstate(code, "x"))
     assert (lifted["status"], lifted["revoked_by"]["name"]) == ("revoked", "facts")
     desk_of.correct(Revoke(other, "for good"))
