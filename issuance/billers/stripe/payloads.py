@@ -25,13 +25,13 @@ class Item(NamedTuple):
     def frequency(self) -> str | None:
         """How often it is billed, as PnW, PnM or PnY; None where no membership can be."""
         match self.interval, self.interval_count:
-            case "week", n if n <= 52:
+            case "week", n if 1 <= n <= 52:
                 return f"P{n}W"
-            case "month", n if n <= 36:
+            case "month", n if 1 <= n <= 36:
                 return f"P{n}M"
-            case "year", n if n <= 3:
+            case "year", n if 1 <= n <= 3:
                 return f"P{n}Y"
-            case "day", n if n % 7 == 0 and n <= 364:
+            case "day", n if n % 7 == 0 and 7 <= n <= 364:
                 return f"P{n // 7}W"
         return None
 

@@ -17,6 +17,8 @@ from issuance.billers.stripe.payloads import Item, instant, part
 from issuance.billing.event_data import MOST_GUESTS
 
 SOURCE = "stripe"
+#: A guest's name that is longer is cut: metadata is free text, and costs nobody their sign-up.
+_LONGEST_NAME = 255
 #: Stripe's ids are unique across accounts, so a membership keeps its id if its biller is plugged in anew.
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://stripe.com/subscription_items")
 
@@ -106,16 +108,18 @@ def _named(subscription: Json, item: Item, membership_id: UUID, member: str) -> 
         listed = json.loads(said)
     except ValueError:
         listed = [name for name in (one.strip() for one in said.split(",")) if name]
-    guests = []
+    guests, members = [], {member}
     for one in listed if isinstance(listed, list) else []:
         guest = {"name": one} if isinstance(one, str) else one if isinstance(one, dict) else {}
         texts = {name: guest.get(name) for name in ("id", "external_user_id", "email", "name")}
         known = {name: value for name, value in texts.items() if isinstance(value, str) and value}
-        if known.get("external_user_id") == member:
-            continue
+        if known.get("external_user_id") in members:
+            continue  # nobody is on an order twice
         if who := next(iter(known.values()), None):
+            members |= {known["external_user_id"]} if "external_user_id" in known else set()
             known.pop("id", None)
-            named = {"name": known.get("email", who), **known}
+            name = next((known[one] for one in ("name", "email", "external_user_id") if one in known), who)
+            named = {**known, "name": name[:_LONGEST_NAME]}
             guests.append({"guest_id": str(uuid5(membership_id, f"guest {who}")), **named, "lead_booker": False})
     return guests
 
