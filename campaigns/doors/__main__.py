@@ -13,7 +13,7 @@ def main() -> None:
     walked = walk(read(Settings))
     print(f"{walked.requests} requests on {len(walked.routes)} routes; the process grew by {walked.growth} MB")
     print(f"longest answer: {walked.longest[0]:,} bytes, {walked.longest[1]}")
-    print(f"event loop held longest: {walked.held[0] * 1000:.0f} ms, {walked.held[1]}")
+    print(f"event loop held longest: {walked.held[0] * 1000:.0f} ms, {walked.held[1]}; it was at {walked.where or '?'}")
     offences = walked.offences
     if walked.held[0] > LONGEST_HELD:
         offences.append(f"{walked.held[1]} held the event loop for {walked.held[0]:.2f} s")

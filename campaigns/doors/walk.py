@@ -2,8 +2,12 @@
 
 import asyncio
 import resource
+import sys
+import threading
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 from urllib.parse import quote
@@ -32,6 +36,8 @@ class Walked:
     #: The longest answer and the longest time for which the loop was held, with the request.
     longest: tuple[int, str] = (0, "")
     held: tuple[float, str] = (0.0, "")
+    #: Where the loop was meanwhile, innermost first.
+    where: str = ""
     growth: int = 0
     #: What was answered with 500 or above.
     broken: list[str] = field(default_factory=list)
@@ -89,10 +95,12 @@ def requests(site: Site, known: dict[str, str]) -> Iterator[tuple[str, str, str,
 def _try(site: Site, walked: Walked, name: str, method: str, address: str, more: dict[str, Any]) -> None:
     headers = {"Authorization": f"Bearer {site.key}", **more.get("headers", {})}
     more = {key: value for key, value in more.items() if key != "headers"}
-    answer, held = site.runner.run(_timed(site.client, method.upper(), address, headers, more))
+    answer, held, where = site.runner.run(_timed(site.client, method.upper(), address, headers, more))
     walked.routes.add(name)
     walked.requests += 1
     said = f"{method.upper()} {address[:80]} {str(more.get('params', ''))[:60]}"
+    if held > walked.held[0]:
+        walked.where = where
     walked.longest = max(walked.longest, (len(answer.content), said))
     walked.held = max(walked.held, (held, said))
     if answer.status_code >= 500:
@@ -101,24 +109,52 @@ def _try(site: Site, walked: Walked, name: str, method: str, address: str, more:
 
 async def _timed(
     client: httpx.AsyncClient, method: str, address: str, headers: dict[str, str], more: dict[str, Any]
-) -> tuple[httpx.Response, float]:
-    """An answer, and the longest time for which nobody else had the event loop meanwhile."""
+) -> tuple[httpx.Response, float, str]:
+    """An answer, the longest time for which nobody else had the event loop meanwhile, and where it then was."""
     request = client.build_request(method, address, headers=headers, **more)
-    longest = 0.0
-    done = asyncio.Event()
+    with _Watch() as watch:
+        beating = asyncio.create_task(watch.beat())
+        answer = await client.send(request)
+        watch.done.set()
+        await beating
+    return answer, watch.longest, watch.where
 
-    async def beat() -> None:
-        nonlocal longest
-        while not done.is_set():
-            began = perf_counter()
+
+class _Watch:
+    """Looks from another thread where the event loop is while nobody else gets it."""
+
+    def __init__(self) -> None:
+        self.longest, self.where = 0.0, ""
+        self.done = asyncio.Event()
+        self._beat = perf_counter()
+        self._loop = threading.get_ident()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> "_Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    async def beat(self) -> None:
+        """Say again and again that the loop is free, and note the longest pause between."""
+        while not self.done.is_set():
+            self._beat = began = perf_counter()
             await asyncio.sleep(0.002)
-            longest = max(longest, perf_counter() - began - 0.002)
+            self.longest = max(self.longest, perf_counter() - began - 0.002)
 
-    beating = asyncio.create_task(beat())
-    answer = await client.send(request)
-    done.set()
-    await beating
-    return answer, longest
+    def _look(self) -> None:
+        worst = LONGEST_HELD / 2
+        while not self._over.wait(0.02):
+            late = perf_counter() - self._beat
+            frame = sys._current_frames().get(self._loop)
+            if late > worst and frame is not None:
+                worst = late
+                stack = traceback.extract_stack(frame)[-6:]
+                self.where = " < ".join(f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in reversed(stack))
 
 
 def _furnished(site: Site, crowd: int, coupons: int) -> dict[str, str]:

@@ -9,13 +9,12 @@ from uuid import UUID
 import typer
 from pydantic import ValidationError
 
-from issuance import audit, hints
+from issuance import audit
 from issuance.billers import billers, deliveries, reconciling
 from issuance.billers.billers import New
 from issuance.billers.mapped.mapping import Mapping
 from issuance.cli.connections import BrandOption, broker, engine, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table
-from issuance.cli.stripe_year import try_stripe
 from issuance.errors import Invalid, NotFound
 from issuance.fields import complaint, date_or_instant
 from issuance.settings import settings
@@ -101,6 +100,8 @@ def map_price(
         current_period: billers.CurrentPeriod = "switch" if switch else "keep"
         entry = billers.put_price(connection, brand_id, biller, price, membership_type, current_period)
         waited = deliveries.retry(connection, brand_id, biller)
+    from issuance import hints  # late: it brings the queue
+
     hints.translate(broker(), brand_id, biller)
     said = "is passed over" if ignore else f"is sold as {membership_type}"
     answer(
@@ -158,6 +159,8 @@ def translate(biller: BillerOption, as_json: JsonOption = False) -> None:
         waited = deliveries.retry(connection, brand_id, biller)
         if waited:
             audit.write(connection, brand_id, "biller.retried", biller, after={"deliveries": waited})
+    from issuance import hints  # late: it brings the queue
+
     hints.translate(broker(), brand_id, biller)
     answer(f"{waited} deliveries are translated anew.", {"deliveries": waited}, as_json=as_json)
 
@@ -201,6 +204,8 @@ def reconcile(
 def _worked(brand_id: UUID, biller_id: UUID, run_id: UUID) -> dict[str, Any]:
     """The run when it is done: by this process, or by a worker that was quicker."""
     sender = broker()
+    from issuance import hints  # late: it brings the queue
+
     reconciling.work(engine(), brand_id, run_id, lambda ids: hints.settle(sender, brand_id, ids))
     hints.translate(sender, brand_id, biller_id)
     while True:
@@ -271,4 +276,13 @@ def _url(biller_id: UUID, kind: str = "stripe") -> str:
     return f"http://{own.host}:{own.port}/billers/{kind}/{biller_id}"
 
 
-stripe.command("try")(try_stripe)
+@stripe.command("try")
+def try_stripe() -> None:
+    """Play a made-up club's year of signed Stripe webhooks against the running server.
+
+    On a fresh sandbox brand: sign-ups with trials, a card that fails and is charged in the end, an upgrade, refunds, a
+    dispute, a pause, a cancel at period end; each delivered twice, in no order. Shows who got what and why.
+    """
+    from issuance.cli import stripe_year  # late: it brings an HTTP client
+
+    stripe_year.play()

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 from sqlalchemy import text
 
-from issuance import database, hints
+from issuance import database
 from issuance.cli import runs
 from issuance.cli.connections import BrandOption, broker, engine, only_brand, transaction
 from issuance.cli.output import JsonOption, as_cell, progress_bar, say, show_json
@@ -93,6 +93,8 @@ def _repair(repairs: dict[UUID, Repair]) -> list[UUID]:
         with transaction(brand_id) as connection:
             run_id = repair.start(connection, brand_id)
         if run_id is not None:
+            from issuance import hints  # late: it brings the queue
+
             hints.work_on_run(broker(), brand_id, run_id)
             runs.wait(brand_id, run_id)
             started.append(run_id)

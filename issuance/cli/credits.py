@@ -8,7 +8,6 @@ from uuid import UUID
 
 import typer
 
-from issuance import hints
 from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.dates import parse_instant
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table, warn
@@ -99,6 +98,8 @@ def correct(
         with transaction(brand_id) as connection:
             some = wanted[start : start + desk.MOST]
             corrected = desk.correct_all(connection, brand_id, some, reason=reason, dry_run=dry_run)
+        from issuance import hints  # late: it brings the queue
+
         hints.settle(broker(), brand_id, corrected.membership_ids)
         for place, credit in corrected.credits.items():
             line, row = read[start + place]
@@ -136,6 +137,8 @@ def grant(
 def _correct(brand_id: UUID, correction: Correction, *, as_json: bool) -> None:
     with transaction(brand_id) as connection:
         credit, membership_ids = desk.correct(connection, brand_id, correction)
+    from issuance import hints  # late: it brings the queue
+
     hints.settle(broker(), brand_id, membership_ids)
     answer(_line(credit), credit, as_json=as_json)
 

@@ -14,7 +14,7 @@ from uuid import UUID
 import typer
 from rich.progress import DownloadColumn
 
-from issuance import database, hints
+from issuance import database
 from issuance.billing import event_files, events, rejections
 from issuance.billing.event_files import Found
 from issuance.billing.events import Intake, Remark
@@ -139,6 +139,8 @@ def retry(
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         intake = rejections.retry(connection, brand_id, rejected_id)
+    from issuance import hints  # late: it brings the queue
+
     hints.settle(broker(), brand_id, intake.membership_ids)
     if intake.rejected:
         raise Conflict(f"Refused again: {intake.rejected[0].message}")
@@ -193,6 +195,8 @@ def _load_some(brand_id: UUID, some: Some, loaded: Loaded) -> None:
     with transaction(brand_id) as connection:
         intake = events.take(connection, brand_id, some.batch)
         rejections.keep(connection, brand_id, [(one.text, one.refused) for one in some.unread if one.refused])
+    from issuance import hints  # late: it brings the queue
+
     hints.settle(broker(), brand_id, intake.membership_ids)
     loaded.add(some, intake)
 

@@ -14,9 +14,10 @@ from issuance.shown import shown, shown_json
 if TYPE_CHECKING:  # rich is imported where something is shown
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
+    from rich.text import Text
 
-#: The width without a terminal: enough for ids and a sentence.
-PIPE_WIDTH = 160
+#: The width without a terminal: enough for ids and a sentence. Cells may be broken into pieces of READABLE letters.
+PIPE_WIDTH, READABLE = 160, 16
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -38,12 +39,39 @@ def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[
         console().print(Text(shown(empty)))
         return
     told = Text(shown(title))
+    terminal = console()
+    if terminal.is_terminal and _needed(rows, columns) > terminal.width:
+        _show_one_by_one(terminal, told, rows, columns)
+        return
     table = Table(title=told, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(Text(as_cell(row.get(column))) for column in columns))
-    console().print(table)
+    terminal.print(table)
+
+
+def _needed(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> int:
+    """The width below which a table's cells would be a few letters each."""
+    return sum(
+        max(len(column), min(READABLE, max(len(as_cell(row.get(column))) for row in rows))) + 2 for column in columns
+    )
+
+
+def _show_one_by_one(
+    terminal: "Console", title: "Text", rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
+) -> None:
+    """What a table would show, a line for each cell that says something; the terminal breaks what is too long, so that
+    ids can be copied."""
+    from rich.text import Text
+
+    terminal.print(title, style="bold")
+    longest = max(len(column) for column in columns)
+    for row in rows:
+        terminal.print()
+        for column in columns:
+            if said := as_cell(row.get(column)):
+                terminal.print(Text(f"{column.replace('_', ' '):{longest}}  {said}"), soft_wrap=True)
 
 
 def as_cell(value: object) -> str:

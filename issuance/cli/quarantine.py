@@ -5,7 +5,6 @@ from uuid import UUID
 
 import typer
 
-from issuance import hints
 from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, show_json, show_table
 from issuance.engine import quarantine
@@ -36,5 +35,7 @@ def retry(
     brand_id = brand_of("membership", membership_id, brand)
     with transaction(brand_id) as connection:
         quarantine.retry(connection, brand_id, membership_id)
+    from issuance import hints  # late: it brings the queue
+
     hints.settle(broker(), brand_id, [membership_id])
     answer(f"Membership {membership_id} will be settled again.", {"membership_id": membership_id}, as_json=as_json)

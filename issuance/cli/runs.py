@@ -7,7 +7,6 @@ from uuid import UUID
 
 import typer
 
-from issuance import hints
 from issuance.billers import reconciling
 from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.dates import parse_date, parse_instant
@@ -74,6 +73,8 @@ def resume(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption =
     brand_id = brand_of("run", run_id, brand)
     with transaction(brand_id) as connection:
         run = runs.resume(connection, brand_id, run_id)
+    from issuance import hints  # late: it brings the queue
+
     hints.work_on_run(broker(), brand_id, run_id, batches=1)
     answer(f"Run {run_id} goes on.", run, as_json=as_json)
 
@@ -248,6 +249,8 @@ def show_run(
 
 
 def _started(brand_id: UUID, run_id: UUID, *, watch: bool, as_json: bool) -> None:
+    from issuance import hints  # late: it brings the queue
+
     hints.work_on_run(broker(), brand_id, run_id, batches=1)
     if watch:
         follow(brand_id, run_id, as_json=as_json)

@@ -191,12 +191,8 @@ def stories() -> Iterator[Story]:
     yield Story("gil", "cancelled at the end of May's period", gil.events, [*range(5)])
 
 
-def try_stripe() -> None:
-    """Play a made-up club's year of signed Stripe webhooks against the running server.
-
-    On a fresh sandbox brand: sign-ups with trials, a card that fails and is charged in the end, an upgrade, refunds, a
-    dispute, a pause, a cancel at period end; each delivered twice, in no order. Shows who got what and why.
-    """
+def play() -> None:
+    """Play it on a fresh sandbox brand, and show who got what and why. Raises DemoFailed."""
     address = server_address()
     try:
         httpx.get(f"{address}/healthz", trust_env=False).raise_for_status()

@@ -1,9 +1,12 @@
 """What `./run` and `./test` become once their environment is there."""
 
+import errno
 import signal
 import sys
 
+from issuance import settings
 from issuance.embedded import command, up
+from issuance.embedded.environment import not_written
 from issuance.errors import IssuanceError
 
 USAGE = """\
@@ -56,7 +59,10 @@ if __name__ == "__main__":
         print(f"issuance: {error.message}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
-        print(f"issuance: {error.strerror or error}: {error.filename or 'no file'}", file=sys.stderr)
+        said = f"{error.strerror or error}: {error.filename or 'no file'}"
+        if error.errno in (errno.EROFS, errno.EACCES, errno.ENOSPC):
+            said = not_written(error, settings.read(settings.OwnSettings).home)
+        print(f"issuance: {said}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

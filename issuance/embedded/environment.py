@@ -3,6 +3,7 @@
 It runs before anything is installed: it uses the standard library only, and is started by its path.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -20,6 +21,8 @@ REPO = Path(__file__).resolve().parents[2]
 REQUIREMENTS = {"run": REPO / "requirements/run.txt", "test": REPO / "requirements/dev.txt"}
 #: Commands of `./run` that need the packages of the tests.
 RUN_TESTS = ("sabotage", "crashes", "chaos")
+#: What every program says where the disk is full.
+NO_ROOM = "No space left on device"
 # What `pip install` of the project itself would make; the project is imported from the clone instead.
 COMMAND = """#!/bin/sh
 '''exec' {python} "$0" "$@"
@@ -111,8 +114,10 @@ class Environment:
         if done.returncode != 0:
             errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR: ")] or ["pip failed"]
             what_to_do = "check the network or pip's configuration, then run again"
-            if "No space left on device" in done.stdout:
-                what_to_do = f"make room on the disk of {self.home}, or set ISSUANCE_HOME to a folder on another one"
+            if NO_ROOM in done.stdout:
+                what_to_do = make_room(self.home)
+            elif "Failed to establish a new connection" in done.stdout or "NewConnectionError" in done.stdout:
+                errors = ["the package index does not answer"]
             fail(f"{errors[-1].removeprefix('ERROR: ')}; {what_to_do} (all of it: {self.log})")
         for program in self.packages.glob("bin/*"):
             with suppress(FileExistsError):
@@ -154,6 +159,16 @@ def only_one(lock: Path) -> Iterator[None]:
         yield
 
 
+def make_room(home: Path) -> str:
+    return f"make room on the disk of {home}, or set ISSUANCE_HOME to a folder on another one"
+
+
+def not_written(error: OSError, home: Path) -> str:
+    """What could not be written, and what to do about it."""
+    what_to_do = make_room(home) if error.errno == errno.ENOSPC else "set ISSUANCE_HOME to a folder of your own"
+    return f"cannot write {error.filename or home}: {error.strerror}; {what_to_do}"
+
+
 def say(text: str) -> None:
     print(f"issuance: {text}", file=sys.stderr, flush=True)
 
@@ -175,7 +190,7 @@ def main() -> NoReturn:
         environment = Environment(home)
         environment.ensure("test" if arguments[:1] and arguments[0] in RUN_TESTS else wanted)
     except OSError as error:
-        fail(f"cannot write {error.filename or home}: {error.strerror}; set ISSUANCE_HOME to a folder of your own")
+        fail(not_written(error, home))
     except KeyboardInterrupt:
         fail("stopped while setting up; run again to go on")
     environment.become(["-m", "issuance.embedded", wanted, *arguments])

@@ -106,8 +106,7 @@ class Postgres(Server):
             **user,
         )
         if made.returncode != 0:
-            reason = (made.stderr.strip() or made.stdout.strip() or "it says nothing").splitlines()[-1]
-            raise ServerError(f"PostgreSQL's initdb failed: {reason}")
+            raise ServerError(f"PostgreSQL's initdb failed: {self.reason(made.stderr + made.stdout)}")
         data.rename(self.folder)
         shutil.rmtree(half)
 

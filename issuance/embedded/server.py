@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from issuance.embedded import running
+from issuance.embedded.environment import NO_ROOM, make_room
 from issuance.errors import IssuanceError
 
 HOST = "127.0.0.1"
@@ -65,6 +66,7 @@ class Server(ABC):
 
     def start(self) -> None:
         """Starts the server and waits until it answers. Tries again while the server before it has not quite ended."""
+        _check_loopback()
         self.prepare()
         deadline = time.monotonic() + START_LIMIT
         patience = time.monotonic() + LINGER_LIMIT
@@ -87,10 +89,7 @@ class Server(ABC):
             words = self.log.read_bytes()[said:].decode(errors="replace")
             if time.monotonic() > patience or not any(sign in words for sign in LINGERING):
                 running.forget(self.home, self.name)
-                telling = [line for line in words.splitlines() if "FATAL" in line or "rror" in line]
-                raise ServerError(
-                    f"{self.name} does not start: {(telling or ['it says nothing'])[-1]} (its log: {self.log})"
-                )
+                raise ServerError(f"{self.name} does not start: {self.reason(words)} (its log: {self.log})")
             time.sleep(0.3)
 
     def stop(self) -> None:
@@ -105,6 +104,13 @@ class Server(ABC):
                     self.process.wait()
             self.process = None
         running.forget(self.home, self.name)
+
+    def reason(self, words: str) -> str:
+        """Why a program of it failed, by its own words, and what to do where that is known."""
+        lines = [line for line in words.splitlines() if "FATAL" in line or "rror" in line] or words.splitlines()
+        if NO_ROOM in words:
+            return f"{NO_ROOM}; {make_room(self.home)}"
+        return lines[-1].strip() if lines else "it says nothing"
 
     def has_ended(self) -> bool:
         """Whether the server ended by itself."""
@@ -154,6 +160,16 @@ def free_port() -> int:
     with socket.create_server((HOST, 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
+
+
+def _check_loopback() -> None:
+    """Raises ServerError on a machine that can not reach itself, where one would wait for the servers in vain."""
+    with socket.create_server((HOST, 0)) as listening:
+        try:
+            socket.create_connection(listening.getsockname(), timeout=5).close()
+        except OSError as error:
+            wrong = f"this machine does not reach itself at {HOST}: {error.strerror or error}"
+            raise ServerError(f"{wrong}; bring its loopback interface up (ip link set lo up)") from None
 
 
 def _free(port: int) -> bool:

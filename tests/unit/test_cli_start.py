@@ -30,9 +30,11 @@ FOR_SOME = {
     "fastapi",
     "fastapi_offline",
     "httpx",
+    "jsonpath",
     "prometheus_client",
     "redis",
     "starlette",
+    "stripe",
     "uvicorn",
 }
 NOBODY = "00000000-0000-0000-0000-000000000001"
@@ -66,6 +68,9 @@ def test_what_is_known_without_a_database_needs_none(asked: str) -> None:
         ("explain", NOBODY),
         ("forecast", NOBODY),
         ("audit",),
+        ("runs", "list"),
+        ("quarantine", "list"),
+        ("billers", "list"),
         ("schema", "status"),
     ],
     ids=" ".join,

@@ -8,13 +8,15 @@ functions, and few of them may search (`..`, `*`, `[?…]`): what a webhook cost
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import jsonpath
 from pydantic import AfterValidator, ConfigDict, Field, StrictStr, StringConstraints, model_validator
 
 from issuance.billing.event_data import DATA_OF
 from issuance.fields import Body
+
+if TYPE_CHECKING:  # it is imported where a mapping is read
+    import jsonpath
 
 #: So many paths of a mapping may search; wherever one stands, it counts.
 MOST_SEARCHES = 10
@@ -29,6 +31,8 @@ _SEARCHES = re.compile(rf"{_SEARCH}|\.\.")
 
 
 def _path(text: str) -> str:
+    import jsonpath
+
     if not _READABLE.fullmatch(text):
         raise ValueError("must be of names, places, *, tests such as [?@.a == 'b'], and .. once: no functions")
     try:
@@ -39,8 +43,10 @@ def _path(text: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def compiled(path: str) -> jsonpath.JSONPath:
+def compiled(path: str) -> "jsonpath.JSONPath":
     """A JSONPath, ready to be asked. Raises JSONPathError, ValueError."""
+    import jsonpath
+
     found = jsonpath.compile(path)
     if not isinstance(found, jsonpath.JSONPath):
         raise ValueError("must be one path, not several")

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
-
 from issuance.billers.adapter import CanNotBeAsked, Json
+
+if TYPE_CHECKING:  # httpx is imported where somebody is asked
+    import httpx
 
 #: Requests a second at most: a quarter of what Stripe allows in test mode leaves room for everybody else.
 MOST_A_SECOND = 20
@@ -22,6 +23,8 @@ class StripeApi:
     """Stripe's API with one key. A context manager; not for several threads."""
 
     def __init__(self, base: str, key: str) -> None:
+        import httpx
+
         headers = {"authorization": f"Bearer {key}", "user-agent": "Issuance"}
         self._client = httpx.Client(base_url=base, headers=headers, timeout=PATIENCE, follow_redirects=False)
         self._next_at = 0.0
@@ -34,6 +37,8 @@ class StripeApi:
 
     def get(self, path: str, parameters: Mapping[str, str | int] | None = None) -> Json | None:
         """The answer; None where there is no such thing. Raises CanNotBeAsked."""
+        import httpx
+
         why = "it does not answer"
         for attempt in range(TRIES):
             self._wait_for_turn()
@@ -80,7 +85,7 @@ def path_of(kind: str, object_id: str) -> str:
     return f"/v1/{kind}/{quote(object_id, safe='')}"
 
 
-def _read(answer: httpx.Response) -> Json:
+def _read(answer: "httpx.Response") -> Json:
     try:
         body: Any = answer.json()
     except ValueError:
@@ -91,7 +96,7 @@ def _read(answer: httpx.Response) -> Json:
     raise CanNotBeAsked(f"it answers {answer.status_code}")
 
 
-def _rest(answer: httpx.Response, rest: float) -> float:
+def _rest(answer: "httpx.Response", rest: float) -> float:
     try:
         return min(max(float(answer.headers.get("retry-after", rest)), 0.0), LONGEST_REST)
     except ValueError:

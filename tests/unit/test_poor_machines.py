@@ -1,0 +1,37 @@
+"""Where something is missing, one line says what, and what to do."""
+
+import errno
+from pathlib import Path
+
+from issuance.embedded.environment import not_written
+from issuance.embedded.postgres import Postgres
+
+INITDB = """
+creating subdirectories ... ok
+running bootstrap script ... FATAL:  could not write to file "pg_wal/xlogtemp.7": No space left on device
+child process exited with exit code 1
+initdb: removing contents of data directory "/proc/self/cwd"
+"""
+
+
+def test_a_full_disk_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """Not the last thing that the program said."""
+    assert Postgres(tmp_path).reason(INITDB) == (
+        f"No space left on device; make room on the disk of {tmp_path}, or set ISSUANCE_HOME to a folder on another one"
+    )
+    full = not_written(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
+    assert full.startswith(f"cannot write {tmp_path}: No space left on device; make room on the disk of")
+
+
+def test_a_home_that_can_not_be_written_is_named_with_what_to_do(tmp_path: Path) -> None:
+    denied = OSError(errno.EROFS, "Read-only file system", str(tmp_path / "x"))
+    assert not_written(denied, tmp_path) == (
+        f"cannot write {tmp_path / 'x'}: Read-only file system; set ISSUANCE_HOME to a folder of your own"
+    )
+
+
+def test_a_server_that_fails_is_quoted_where_it_says_why(tmp_path: Path) -> None:
+    postgres = Postgres(tmp_path)
+    assert postgres.reason("x\nFATAL:  this is why\ny\n") == "FATAL:  this is why"
+    assert postgres.reason("the only word\n") == "the only word"
+    assert postgres.reason("") == "it says nothing"
