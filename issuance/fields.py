@@ -164,8 +164,11 @@ Amount = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}),
 ]
 #: The use at which a multi-use credit is redeemed, and into how many further periods a credit rolls over (SEMANTICS 6).
-MaxUses = Annotated[int, Field(strict=True, ge=2, le=1000)]
-RollOverLimit = Annotated[int, Field(strict=True, ge=1, le=60)]
+MaxUses = Annotated[int, Field(strict=True, ge=2, le=1000), BeforeValidator(_whole)]
+RollOverLimit = Annotated[int, Field(strict=True, ge=1, le=60), BeforeValidator(_whole)]
+#: Credits of a rule in a day, and months of a preview.
+PerDay = Annotated[int, Field(strict=True, ge=1, le=2_000_000_000), BeforeValidator(_whole)]
+Months = Annotated[int, Field(strict=True, ge=1, le=60), BeforeValidator(_whole)]
 Points = Annotated[StrictInt, Field(ge=1, le=MOST_POINTS_AT_ONCE, examples=[100]), BeforeValidator(_whole)]
 #: Any JSON that PostgreSQL can keep.
 PlainJson = Annotated[Any, AfterValidator(_plain_json)]

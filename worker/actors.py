@@ -20,13 +20,19 @@ from issuance.database import transaction
 from issuance.deciding.reasons import Reason
 from issuance.engine import arrivals, batches
 from issuance.log import logger
+from issuance.tenancy.shares import Shares
 from issuance.webhooks import dispatcher
 from worker.backlog import Backlog
 
 #: Seconds that a worker spends on one run at a time, so that other runs do not wait for it.
 TIME_SLICE = 0.4
+#: Billers that a process asks at once, of one brand and of all: they may take minutes, and deliveries have the same
+#: threads.
+ASKED_A_BRAND, MOST_ASKED = 2, 12
 #: Seconds beyond which one batch has held its worker up for long.
 SLOW = 4.0
+
+_asking_of_a_brand, _asking = Shares(ASKED_A_BRAND), Shares(MOST_ASKED)
 
 # The id is a digest of the body, so that a message that is read twice is kept once.
 _QUARANTINE = text("""
@@ -126,6 +132,11 @@ class Actors:
         except (ValueError, TypeError, AttributeError):
             logger.error("message_without_ids", actor="ask_biller")
             return
+        with _asking_of_a_brand.of(brand_id) as ours, _asking.of(None) as anyones:
+            if ours and anyones:  # else the scheduler asks again
+                self._ask(brand_id, biller_id)
+
+    def _ask(self, brand_id: UUID, biller_id: UUID) -> None:
         done = asking.ask(self._engine, brand_id, biller_id)
         hints.settle(self._broker, brand_id, done.membership_ids)
         if done.deliveries:

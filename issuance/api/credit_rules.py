@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, StrictBool, StrictInt
@@ -146,6 +146,12 @@ def create_credit_rule(caller: Writer, body: NewCreditRule) -> Any:
     """Create a membership credit rule."""
     with caller.transaction() as connection:
         return rules.create(connection, caller.brand_id, body)
+
+
+@router.api_route("/preview", methods=["GET", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+def preview_otherwise(_: Reader) -> Response:
+    """Say that there is no such method, before the word is taken for a rule's id."""
+    raise HTTPException(405)
 
 
 @router.get(

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from issuance.api.callers import Administrator, Issuer, Reader
 from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
 from issuance.engine import guard_limits, held_rules
-from issuance.fields import Body, Reason
+from issuance.fields import Body, PerDay, Reason
 
 router = APIRouter(tags=["guard"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 
@@ -25,13 +25,15 @@ class Guard(BaseModel):
     times_busiest_day: float | None
 
 
+#: Six decimals count.
+Times = Annotated[Decimal, Field(ge=Decimal("0.000001"), le=1_000_000), AfterValidator(lambda times: round(times, 6))]
+
+
 class GuardBody(Body):
     """What is absent is null: no such limit."""
 
-    max_per_day: Annotated[int, Field(strict=True, ge=1, le=2_000_000_000)] | None = None
-    times_busiest_day: Annotated[Decimal, Field(gt=0, le=1_000_000, decimal_places=6)] | None = Field(
-        None, json_schema_extra={"type": "number"}
-    )
+    max_per_day: PerDay | None = None
+    times_busiest_day: Times | None = Field(None, json_schema_extra={"type": "number"})
 
 
 class HeldRule(BaseModel):

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 from uuid import UUID
 
-from pydantic import Field, StrictBool, ValidationError, model_validator
+from pydantic import ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic.config import JsonDict
 from pydantic_core import ErrorDetails
 from sqlalchemy import Connection
 
@@ -12,21 +13,34 @@ from issuance.catalog import rule_versions, rules
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.engine import previews
 from issuance.errors import Invalid
-from issuance.fields import Body, PlainObject, complaint
+from issuance.fields import Body, Months, PlainObject, complaint
 
 Fields = TypeVar("Fields", bound=Body)
+
+
+#: What the validator of a preview refuses, as the API document says it.
+_ONE_THING: JsonDict = {
+    "if": {"required": ["delete"], "properties": {"delete": {"const": True}}},
+    "then": {
+        "required": ["credit_rule_id"],
+        "properties": {"credit_rule_id": {"type": "string"}, "rule": {"type": "null"}},
+    },
+    "else": {"required": ["rule"], "properties": {"rule": {"type": "object"}}},
+}
 
 
 class PreviewBody(Body):
     """A new rule, or with `credit_rule_id` what would be changed of one, or `delete`. `months`: the present one and
     those after it."""
 
+    model_config = ConfigDict(json_schema_extra=_ONE_THING)
+
     credit_rule_id: UUID | None = None
     rule: PlainObject | None = Field(
         None, description="The fields of a new rule; with credit_rule_id those of a change"
     )
     delete: StrictBool = False
-    months: int = Field(12, strict=True, ge=1, le=60)
+    months: Months = 12
 
     @model_validator(mode="after")
     def _one_thing(self) -> "PreviewBody":

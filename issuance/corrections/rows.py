@@ -2,10 +2,10 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import Field, StrictBool, ValidationError, model_validator
+from pydantic import ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
 from issuance.errors import Invalid
@@ -23,8 +23,28 @@ _NEEDS: dict[Verb, tuple[set[str], set[str]]] = {
 _FLAGS = {"true": True, "false": False}
 
 
+def _says(schema: dict[str, Any]) -> None:
+    """What the validator of a row refuses, as the API document says it."""
+    fields = set(schema["properties"]) - {"action", "reason"}
+    schema["allOf"] = [
+        {
+            "if": {"properties": {"action": {"const": verb}}},
+            "then": {
+                "required": sorted(needed),
+                "properties": {name: {"type": "string"} for name in sorted(needed)}
+                | {name: {"type": "null"} for name in sorted(fields - needed - possible)},
+            },
+        }
+        for verb, (needed, possible) in _NEEDS.items()
+    ]
+    named = [{"required": [name], "properties": {name: {"type": "string"}}} for name in sorted(_NEEDS["transfer"][1])]
+    schema["allOf"].append({"if": {"properties": {"action": {"const": "transfer"}}}, "then": {"oneOf": named}})
+
+
 class CorrectionRow(Body):
     """One correction, with the fields that its `action` needs."""
+
+    model_config = ConfigDict(json_schema_extra=_says)
 
     action: Verb
     code: Identifier | None = None

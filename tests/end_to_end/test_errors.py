@@ -55,6 +55,8 @@ def test_unknown_addresses_and_methods(http: httpx.Client) -> None:
     told = problem(not_there, 405, "method_not_allowed")["message"]
     assert (not_there.headers["allow"], told) == ("GET, POST", "There is no PATCH at this address, only GET, POST.")
     problem(http.get(RULES + "/"), 404, "not_found")
+    for method in ("GET", "PUT", "DELETE"):  # not the id of a rule
+        assert http.request(method, f"{RULES}/preview").headers["allow"] == "POST"
 
 
 @pytest.mark.parametrize("shown", [None, "Basic abc", "Bearer", "Bearer x", "Bearer iss_live_" + "a" * 49, "Bearer é"])

@@ -7,8 +7,10 @@ from typing import Any, get_args
 import pytest
 
 from issuance.api.app import create_app
+from issuance.api.guards import GuardBody
 from issuance.api.requests import LONGEST_BODY, LONGEST_INTAKE
 from issuance.api.runs import ReplayBody
+from issuance.billers.mapped.mapping import Telling
 from issuance.billing import cloud_events
 from issuance.billing.cloud_events import RefusalCode
 from issuance.members.redemptions import STATUSES
@@ -194,6 +196,28 @@ def test_a_validity_that_is_good_fits_the_pattern(validity: str) -> None:
 @pytest.mark.parametrize("validity", ["P", "P0W", "P0D", "P0Y0D", "P1", "PT1H", "P1D2W", "P101Y", "P5218W"])
 def test_a_validity_that_lasts_for_nothing_or_over_a_century_does_not(validity: str) -> None:
     assert not re.search(VALIDITY, validity)
+
+
+@pytest.mark.parametrize("path", ["$", "$.a", "$.a-b[0].c", "$.content.invoice.line_items[12].id"])
+def test_a_path_that_the_document_shows_is_good(path: str) -> None:
+    """Others are good too; these are the plain ones."""
+    shown = SCHEMAS["Telling"]["properties"]["id"]["items"]["pattern"]
+    assert re.search(shown, path)
+    assert SCHEMAS["Telling"]["properties"]["when"]["propertyNames"]["pattern"] == shown
+    assert Telling.model_validate({"when": {path: "x"}, "tell": "charge.failed", "id": [path]}).id == [path]
+
+
+def test_what_each_correction_needs_is_said() -> None:
+    """By its action, so that a client knows it before."""
+    said = {part["if"]["properties"]["action"]["const"]: part["then"] for part in SCHEMAS["CorrectionRow"]["allOf"][:5]}
+    assert said["grant"]["required"] == ["coupon_id", "membership_id"]
+    assert said["revoke"]["properties"]["expires_at"] == {"type": "null"}
+
+
+def test_whole_numbers_and_decimals_are_taken_as_json_has_them() -> None:
+    """5.0 is 5, and a number with more decimals than count is rounded."""
+    body = GuardBody.model_validate({"max_per_day": 5.0, "times_busiest_day": 1.23456789})
+    assert (body.max_per_day, str(body.times_busiest_day)) == (5, "1.234568")
 
 
 def singular(name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictStr, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StrictStr, StringConstraints, WithJsonSchema, model_validator
 
 from issuance.billing.event_data import DATA_OF
 from issuance.fields import Body
@@ -21,19 +21,23 @@ if TYPE_CHECKING:  # it is imported where a mapping is read
 #: So many paths of a mapping may search; wherever one stands, it counts.
 MOST_SEARCHES = 10
 
-_QUOTED = r"""(?:'[^'\\]*'|"[^"\\]*")"""
-_STEP = rf"(?:\.[\w-]+|\[\s*(?:-?\d{{1,6}}|{_QUOTED})\s*\])"
-_TEST = rf"@{_STEP}+(?:\s*[=!]=\s*(?:{_QUOTED}|-?\d{{1,15}}|true|false|null))?"
-_SEARCH = rf"(?:\.\*|\[\s*\*\s*\]|\[\s*\?\s*{_TEST}(?:\s*&&\s*{_TEST})*\s*\])"
+_NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
+_QUOTED = r"""(?:'[^'\\\x00-\x1f]*'|"[^"\\\x00-\x1f]*")"""
+_WHOLE = r"(?:0|-?[1-9][0-9]{0,5})"
+_STEP = rf"(?:\.{_NAME}|\[(?:{_WHOLE}|{_QUOTED})\])"
+_TEST = rf"@{_STEP}+(?: ?[=!]= ?(?:{_QUOTED}|{_WHOLE}|true|false|null))?"
+_SEARCH = rf"(?:\.\*|\[\*\]|\[\? ?{_TEST}(?: ?&& ?{_TEST})*\])"
 #: What a path may be: names, places, `*`, tests of equality, and `..` once. `match`, say, could take hours over a body.
-_READABLE = re.compile(rf"\$(?:{_STEP}|{_SEARCH})*(?:\.\.(?:[\w-]+|\*)(?:{_STEP}|{_SEARCH})*)?")
+_READABLE = rf"\$(?:{_STEP}|{_SEARCH})*(?:\.\.(?:{_NAME}|\*)(?:{_STEP}|{_SEARCH})*)?"
+#: As the API document says it: the plain ones.
+_SHOWN = rf"^\$(\.{_NAME}|\[(0|[1-9][0-9]{{0,5}})\])*$"
 _SEARCHES = re.compile(rf"{_SEARCH}|\.\.")
 
 
 def _path(text: str) -> str:
     import jsonpath
 
-    if not _READABLE.fullmatch(text):
+    if not re.fullmatch(_READABLE, text):
         raise ValueError("must be of names, places, *, tests such as [?@.a == 'b'], and .. once: no functions")
     try:
         compiled(text)
@@ -53,7 +57,12 @@ def compiled(path: str) -> "jsonpath.JSONPath":
     return found
 
 
-Path = Annotated[StrictStr, StringConstraints(min_length=1, max_length=200, pattern=r"^\$"), AfterValidator(_path)]
+Path = Annotated[
+    StrictStr,
+    StringConstraints(min_length=1, max_length=200, pattern=r"^\$"),
+    AfterValidator(_path),
+    Field(json_schema_extra={"pattern": _SHOWN}),
+]
 Constant = Annotated[StrictStr, StringConstraints(max_length=200, pattern=r"^[^$]")]
 
 
@@ -85,7 +94,19 @@ class Signature(Body):
 class Telling(Body):
     """One kind of webhook and the fact that it tells."""
 
-    when: dict[Path, Any] = Field(min_length=1, max_length=10, description="By path: a value, or any of a list")
+    when: Annotated[
+        dict[Path, Any],
+        Field(min_length=1, max_length=10, description="By path: a value, or any of a list"),
+        WithJsonSchema(
+            {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 10,
+                "propertyNames": {"pattern": _SHOWN, "maxLength": 200},
+                "additionalProperties": True,
+            }
+        ),
+    ]
     tell: Literal[tuple(DATA_OF)]  # type: ignore[valid-type]  # the closed set of facts
     #: What makes the fact's id, beside the membership: parts that never change. Nothing: the webhook's id.
     id: list[Path] = Field(default_factory=list, max_length=5)
