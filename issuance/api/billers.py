@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, StringConstraints, model_validator
+from pydantic.config import JsonDict
 
 from issuance import audit, hints
 from issuance.api.callers import Administrator
@@ -25,8 +26,18 @@ router = APIRouter(prefix="/billers", tags=["billers"], route_class=KeyedRoute, 
 Secret = Annotated[StrictStr, StringConstraints(min_length=8, max_length=255, pattern=r"^[ -~]+$")]
 
 
+#: What the validator of a new biller refuses, as the API document says it.
+_SAYS_HOW: JsonDict = {
+    "if": {"properties": {"kind": {"const": "mapped"}}},
+    "then": {"required": ["mapping"], "properties": {"mapping": {"type": "object"}}},
+    "else": {"properties": {"mapping": {"type": "null"}}},
+}
+
+
 class NewBiller(Body):
     """A biller to be plugged in. `secret`: what it signs its webhooks with. `api_key`: with what it can be asked."""
+
+    model_config = ConfigDict(json_schema_extra=_SAYS_HOW)
 
     kind: Literal["stripe", "mapped"]
     secret: Secret

@@ -72,8 +72,19 @@ class GrantBody(Body):
     reason: Reason
 
 
+#: Each correction has a reason, its own or that of all.
+_HAS_A_REASON: JsonDict = {
+    "if": {"required": ["reason"], "properties": {"reason": {"type": "string"}}},
+    "else": {
+        "properties": {"corrections": {"items": {"required": ["reason"], "properties": {"reason": {"type": "string"}}}}}
+    },
+}
+
+
 class CorrectionsBody(Body):
     """Up to 1000 corrections, one after the other. `reason`: of those that have none of their own."""
+
+    model_config = ConfigDict(json_schema_extra=_HAS_A_REASON)
 
     corrections: list[CorrectionRow] = Field(min_length=1, max_length=desk.MOST)
     reason: Reason | None = None

@@ -6,14 +6,13 @@ everything first, and then tells it in one transaction that is rolled back.
 """
 
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from dramatiq import Broker
 from sqlalchemy import Connection, Engine, text
 from uuid_utils.compat import uuid7
 
-from issuance import audit, hints
+from issuance import audit
 from issuance.billers import billers, dry_runs
 from issuance.billers.adapter import Askable, CanNotBeAsked
 from issuance.billers.adapters import adapter_of
@@ -23,6 +22,9 @@ from issuance.database import transaction
 from issuance.engine import plans, runs
 from issuance.errors import Conflict, Invalid, NotAPlan
 from issuance.log import logger
+
+if TYPE_CHECKING:  # only who asks for work needs the queue
+    from dramatiq import Broker
 
 #: How soon after a dry run from the beginning the same word means it.
 _ANSWERED_WITHIN = timedelta(hours=1)
@@ -140,8 +142,10 @@ class Approved(NamedTuple):
     #: Who is to be asked, where it reconciles.
     biller_id: UUID | None = None
 
-    def hint(self, broker: Broker, brand_id: UUID) -> None:
+    def hint(self, broker: "Broker", brand_id: UUID) -> None:
         """Ask for it to be worked on."""
+        from issuance import hints  # late: it brings the queue
+
         if self.biller_id is None:
             hints.work_on_run(broker, brand_id, self.run_id)
         else:
