@@ -1,4 +1,5 @@
-"""Redeeming credits, one request each, beside the bare UPDATE that it comes down to; and reading a page of credits."""
+"""Redeeming credits, one request each, and reading a page of them; beside the smallest applications that do the same,
+and the bare UPDATE that redeeming comes down to."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,11 +9,15 @@ from typing import Any
 
 import psycopg
 
+from benchmarks import load
 from benchmarks.club import Club
 from benchmarks.samples import Sample
 from benchmarks.stage import Stage
+from issuance import settings
 
-CLIENTS = 16
+_UVICORN = "exec python -m uvicorn --loop uvloop --http httptools --no-access-log --port $ISSUANCE_PORT"
+#: Requests that come before what is measured, one after the other: processes have their connections then.
+WARM = 200
 _UPDATE = """
     UPDATE credits SET uses = uses + 1, redeemed_at = %(now)s
      WHERE brand_id = %(brand_id)s AND code = %(code)s AND redeemed_at IS NULL AND revoked_at IS NULL
@@ -20,10 +25,11 @@ _UPDATE = """
 """
 
 
-class _OfCredits:
+class OfCredits:
     """A brand with credits enough for all rounds."""
 
     name: str
+    title: str
 
     def __init__(self, stage: Stage, n: int, rounds: int) -> None:
         self.stage = stage
@@ -43,49 +49,87 @@ class _OfCredits:
             return [code for (code,) in connection.execute(live, [self._n])]
 
 
-class Redeeming(_OfCredits):
+class _OverHttp(OfCredits):
+    """Something that is asked of a web process."""
+
+    def measure(self) -> Sample:
+        self.stage.settle_down(self.name)
+        with self.stage.running(self.club.url, "web") as site, site.client(self.club.key) as http:
+            for _ in range(WARM):
+                http.get("/customers/credits").raise_for_status()
+            return self.ask(site.url, site.processor_seconds)
+
+    def ask(self, url: str, cost: Callable[[], float]) -> Sample:
+        raise NotImplementedError
+
+
+class Redeeming(_OverHttp):
     """POST …/redeem, by sixteen clients."""
 
     name = "redeem"
-    title = f"redeeming over HTTP, {CLIENTS} clients"
+    title = f"redeeming over HTTP, {load.CLIENTS} clients"
 
-    def measure(self) -> Sample:
-        self.stage.settle_down(self.name)
-        with self.stage.running(self.club.url, "web") as site, site.client(self.club.key) as http:
-
-            def ask(code: str) -> None:
-                http.post(f"/customers/credits/{code}/redeem", json={"reference": "benchmark"}).raise_for_status()
-
-            return _side_by_side(self.codes(), [ask] * CLIENTS)
+    def ask(self, url: str, cost: Callable[[], float]) -> Sample:
+        return load.redeem(url, self.club.key, self.codes(), self.stage.home, cost)
 
 
-class Reading(_OfCredits):
+class Reading(_OverHttp):
     """GET of a page of credits, by sixteen clients."""
 
     name = "read_credits"
-    title = f"reading a page of 25 credits over HTTP, {CLIENTS} clients"
+    title = f"reading a page of 25 credits over HTTP, {load.CLIENTS} clients"
+
+    def ask(self, url: str, cost: Callable[[], float]) -> Sample:
+        return load.read(url, self.club.key, "/customers/credits?per_page=25", cost)
+
+
+class _Barely(_OverHttp):
+    """The same, of the smallest application that does it (`bare`), on as many processes."""
+
+    application: str
 
     def measure(self) -> Sample:
         self.stage.settle_down(self.name)
-        with self.stage.running(self.club.url, "web") as site, site.client(self.club.key) as http:
-
-            def ask(_: str) -> None:
-                http.get("/customers/credits", params={"per_page": 25}).raise_for_status()
-
-            return _side_by_side(self.codes(), [ask] * CLIENTS)
+        command = f"{_UVICORN} --workers {settings.own().web_processes} benchmarks.bare:{self.application}"
+        with self.stage.running(self.club.url, commands={"web": command}) as site:
+            return self.ask(site.url, site.processor_seconds)
 
 
-class Bare(_OfCredits):
+class BareHttp(_Barely, Redeeming):
+    name = "bare_http"
+    title = "redeeming, the smallest FastAPI application"
+    application = "web"
+
+
+class BareAsgi(_Barely, Redeeming):
+    name = "bare_asgi"
+    title = "redeeming, the same without a framework"
+    application = "plain"
+
+
+class BareHttpReading(_Barely, Reading):
+    name = "bare_http_read"
+    title = "reading a page of 25, the smallest FastAPI application"
+    application = "web"
+
+
+class BareAsgiReading(_Barely, Reading):
+    name = "bare_asgi_read"
+    title = "reading a page of 25, the same without a framework"
+    application = "plain"
+
+
+class Bare(OfCredits):
     """The UPDATE and its COMMIT, on as many connections."""
 
     name = "bare_update"
-    title = f"the bare UPDATE, {CLIENTS} connections"
+    title = f"the bare UPDATE, {load.CLIENTS} connections"
 
     def measure(self) -> Sample:
         self.stage.settle_down(self.name)
         told = {"brand_id": self.club.brand_id, "now": self.club.value("SELECT clock_now FROM brands")}
         options = f"-c issuance.brand_id={self.club.brand_id}"
-        connections = [psycopg.connect(self.club.url, autocommit=True, options=options) for _ in range(CLIENTS)]
+        connections = [psycopg.connect(self.club.url, autocommit=True, options=options) for _ in range(load.CLIENTS)]
 
         def asker(connection: psycopg.Connection[Any]) -> Callable[[str], None]:
             def ask(code: str) -> None:

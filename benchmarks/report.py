@@ -32,7 +32,11 @@ _RATES = {
     "intake_http_charges_vs_copy": ("intake_http_charges", "copy_charges"),
     "webhooks_vs_events": ("webhooks", "events_alone"),
     "intake_load_vs_copy": ("intake_load", "copy"),
+    "redeem_vs_bare_http": ("redeem", "bare_http"),
+    "redeem_vs_bare_asgi": ("redeem", "bare_asgi"),
     "redeem_vs_bare_update": ("redeem", "bare_update"),
+    "read_credits_vs_bare_http": ("read_credits", "bare_http_read"),
+    "read_credits_vs_bare_asgi": ("read_credits", "bare_asgi_read"),
 }
 
 

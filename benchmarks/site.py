@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -18,14 +18,23 @@ PATIENCE = 300.0
 
 
 class Site:
-    """All of Issuance on one database and one queue."""
+    """All of Issuance on one database and one queue; or other processes, by their `commands`, in its place."""
 
-    def __init__(self, product: Checkout, home: Path, database_url: str, redis_url: str, log: Path) -> None:
+    def __init__(
+        self,
+        product: Checkout,
+        home: Path,
+        database_url: str,
+        redis_url: str,
+        log: Path,
+        commands: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = home
         self.root = product.root
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
+        self._commands = procfile.commands(product.root) if commands is None else commands
         self.environment = {
             **product.environment(database_url, redis_url),
             "ISSUANCE_HOST": "127.0.0.1",
@@ -35,9 +44,8 @@ class Site:
 
     def start(self, only: Collection[str] = ()) -> None:
         """Starts the processes and waits until the web process says that everything is ready."""
-        commands = procfile.commands(self.root)
         with self.log.open("ab") as out:
-            for name, command in commands.items():
+            for name, command in self._commands.items():
                 if not only or name in only:
                     self._processes[name] = subprocess.Popen(
                         ["sh", "-c", command],
@@ -69,6 +77,14 @@ class Site:
             f"{name}_mb": sum(_peak(pid) for pid in [process.pid, *_descendants(process.pid)]) / 1024
             for name, process in self._processes.items()
         } | self._bulk_workers()
+
+    def processor_seconds(self) -> float:
+        """What the processes of the Procfile have used of processors so far, their children included."""
+        return sum(
+            _processor_seconds(pid)
+            for process in self._processes.values()
+            for pid in [process.pid, *_descendants(process.pid)]
+        )
 
     def _bulk_workers(self) -> dict[str, float]:
         """Those of bulk's processes that do the work, without the one that watches over them."""
@@ -109,6 +125,15 @@ def _descendants(pid: int) -> Iterator[int]:
     for child in children:
         yield child
         yield from _descendants(child)
+
+
+def _processor_seconds(pid: int) -> float:
+    """User's and system's time of a process; 0 when it is gone."""
+    try:
+        figures = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(figures[11]) + int(figures[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak(pid: int) -> int:

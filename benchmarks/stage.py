@@ -100,11 +100,12 @@ class Stage:
             connection.execute("CHECKPOINT")
 
     @contextmanager
-    def running(self, database_url: str, *only: str) -> Iterator[Site]:
-        """The Procfile's processes on a database and an empty queue; `only` some of them, where named."""
+    def running(self, database_url: str, *only: str, commands: Mapping[str, str] | None = None) -> Iterator[Site]:
+        """The Procfile's processes on a database and an empty queue; `only` some of them, where named; or others, by
+        their `commands`."""
         with redis.Redis.from_url(self.redis_url) as client:
             client.flushall()
-        site = Site(self.product, self.home, database_url, self.redis_url, self.home.parent / "processes.log")
+        site = Site(self.product, self.home, database_url, self.redis_url, self.home.parent / "processes.log", commands)
         try:
             site.start(only)
             yield site

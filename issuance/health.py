@@ -7,8 +7,8 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance.database import row_security
-from issuance.database.connections import driver_of
 from issuance.database.revisions import standing_of
+from issuance.database.statements import driver_of
 from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.settings import OwnSettings, read
 

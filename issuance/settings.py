@@ -1,5 +1,6 @@
 """All settings, read from the environment (INTERFACE 2). A missing or wrong one is one clear line."""
 
+import os
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,6 +19,10 @@ POSTGRESQL_SCHEMES = ("postgresql+psycopg://", "postgresql://", "postgres://")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
+def _usual_web_processes() -> int:
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 4)
+
+
 class OwnSettings(BaseSettings):
     """What this process itself is told: where it keeps things, listens and logs. Every setting has a default."""
 
@@ -26,6 +31,13 @@ class OwnSettings(BaseSettings):
     home: Path = Field(Path(".issuance"), alias="ISSUANCE_HOME", description="The folder state lives in")
     host: str = Field("127.0.0.1", alias="ISSUANCE_HOST", description="The address the web process listens on")
     port: int = Field(8080, alias="ISSUANCE_PORT", ge=1, le=65535, description="The port it listens on")
+    web_processes: int = Field(
+        default_factory=_usual_web_processes,
+        alias="ISSUANCE_WEB_PROCESSES",
+        ge=1,
+        le=64,
+        description="Web processes on that port; by default as many as there are cores, at most 4",
+    )
     trusted_proxies: str = Field(
         "", alias="ISSUANCE_TRUSTED_PROXIES", description="Addresses and networks whose X-Forwarded-For counts"
     )

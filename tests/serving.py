@@ -115,7 +115,7 @@ def running(
 ) -> Iterator[Server]:
     """Processes that work on a database and a queue, once they are ready. They log to `log`. `through`: the address by
     which they reach the database, if it is not the database's own."""
-    port, issuer_port = _free_port(), _free_port()
+    port, issuer_port = free_port(), free_port()
     issuer = f"http://localhost:{issuer_port}"
     with log.open("wb") as out:
         environment = {
@@ -169,7 +169,7 @@ def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -39,11 +39,14 @@ from issuance.api.requests import Edge
 from issuance.console.app import ROUTERS as CONSOLE
 from issuance.people import oidc
 from issuance.settings import Settings
+from issuance.tenancy import heavy
 from issuance.tenancy.rates import Rates
 
 #: Requests that are worked on at once; others wait. Python runs one thread at a time, so with more threads each request
 #: would be slower and none quicker. Requests that wait for a clock to settle are not counted.
 THREADS = 16
+#: Where there are several web processes, each has so many.
+THREADS_OF_SEVERAL = 8
 
 _ROUTERS = (
     analytics.router,  # before credits, or `timeseries` would be taken for a code
@@ -111,7 +114,10 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 @asynccontextmanager
-async def _life(_: FastAPI) -> AsyncIterator[None]:
+async def _life(app: FastAPI) -> AsyncIterator[None]:
     assert THREADS + idempotency.MOST_AT_WORK < database.MOST_CONNECTIONS, "or requests wait for each other"
-    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    threads = THREADS if app.state.settings.web_processes == 1 else THREADS_OF_SEVERAL
+    anyio.to_thread.current_default_thread_limiter().total_tokens = threads
+    idempotency.make_room(threads)
+    heavy.make_room(threads)
     yield

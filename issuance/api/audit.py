@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from issuance import audit
 from issuance.api.callers import Administrator
-from issuance.api.lists import Page, PageOf, PerPage, listed
+from issuance.api.lists import Cursor, Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
 from issuance.audit import Action
@@ -63,14 +63,16 @@ def list_audit_entries(
     last: Annotated[Instant | None, Query(alias="to", description="An instant of real time, inclusive")] = None,
     page: Page = 1,
     per_page: PerPage = 25,
+    cursor: Cursor = None,
 ) -> Any:
     """List who changed what, the latest first."""
     with caller.transaction() as connection:
-        found = audit.page(
+        found = audit.part(
             connection,
             caller.brand_id,
             page,
             per_page,
+            cursor,
             subject_id=subject_id,
             actor_id=actor_id,
             action=action,

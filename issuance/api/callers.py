@@ -23,7 +23,7 @@ from issuance.api.problems import LONGEST_NAME, MOST_FIELDS, UnsupportedMediaTyp
 from issuance.audit import Actor
 from issuance.database import Acting
 from issuance.errors import Invalid, NotAllowed, NotAuthenticated
-from issuance.tenancy import keys, tokens
+from issuance.tenancy import known_keys, tokens
 from issuance.tenancy.keys import Key
 from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, WRONG_KEYS, Rates, source_of
 
@@ -81,30 +81,23 @@ class Caller:
 
 def caller_of(request: Request) -> Caller:
     """Who sends this request. Raises NotAuthenticated."""
-    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not shown:
+    shown = _shown(request)
+    if shown is None:
         raise NotAuthenticated
-    engine: Engine = request.app.state.engine
-    broker: Broker = request.app.state.broker
-    request_id: str | None = getattr(request.state, "request_id", None)
-    shown = shown.strip()
-    with database.look(request.app.state.looks) as connection:
-        if shown.count(".") == 2:
+    looks: Engine = request.app.state.looks
+    if shown.count(".") == 2:
+        with database.look(looks) as connection:
             holder = tokens.find(connection, shown)
-            database.outage.is_over()
-            if holder is None:
-                raise NotAuthenticated("This token is not good: it has expired, or its member was removed.")
-            name = f"member {holder.member_id}"
-            acting = Actor("member", holder.member_id).acting(request_id)
-            return Caller(
-                holder.brand_id, name, engine, broker, request.url, member=holder.external_user_id, acting=acting
-            )
-        key = keys.find(connection, shown)
         database.outage.is_over()
+        if holder is None:
+            raise NotAuthenticated("This token is not good: it has expired, or its member was removed.")
+        actor = Actor("member", holder.member_id)
+        return _caller(request, holder.brand_id, actor, member=holder.external_user_id)
+    key = known_keys.find(looks, shown)
+    database.outage.is_over()
     if key is None:
         raise NotAuthenticated("This key is not valid: it is mistyped, or it was revoked.")
-    acting = Actor("key", key.key_id, key.name).acting(request_id)
-    return Caller(key.brand_id, f"key {key.key_id}", engine, broker, request.url, key=key, acting=acting)
+    return _with_key(request, key)
 
 
 def admit(request: Request) -> Caller:
@@ -122,6 +115,42 @@ def admit(request: Request) -> Caller:
             rates.wrong(WRONG_KEYS, address)
         raise
     rates.was_good(shown)
+    return _counted(request, caller)
+
+
+def admit_at_once(request: Request) -> Caller | None:
+    """`admit`, where nobody needs to be asked for it; None where somebody does. Raises RateLimited."""
+    shown = _shown(request)
+    key = None if shown is None else known_keys.recall(shown)
+    if key is None:
+        return None
+    rates: Rates = request.app.state.rates
+    caller = _with_key(request, key)
+    quick = rates.is_quick(OF_A_KEY, caller.name) and rates.is_quick(OF_A_BRAND, str(caller.brand_id))
+    return _counted(request, caller) if quick else None
+
+
+def _shown(request: Request) -> str | None:
+    """The key or token that came with a request."""
+    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+    return shown.strip() if scheme.lower() == "bearer" and shown else None
+
+
+def _with_key(request: Request, key: Key) -> Caller:
+    return _caller(request, key.brand_id, Actor("key", key.key_id, key.name), key=key)
+
+
+def _caller(
+    request: Request, brand_id: UUID, actor: Actor, *, key: Key | None = None, member: str | None = None
+) -> Caller:
+    engine: Engine = request.app.state.engine
+    broker: Broker = request.app.state.broker
+    acting = actor.acting(getattr(request.state, "request_id", None))
+    return Caller(brand_id, f"{actor.kind} {actor.id}", engine, broker, request.url, key, member, acting)
+
+
+def _counted(request: Request, caller: Caller) -> Caller:
+    rates: Rates = request.app.state.rates
     standings = (rates.take(OF_A_KEY, caller.name), rates.take(OF_A_BRAND, str(caller.brand_id)))
     request.state.standing = min((one for one in standings if one), key=lambda one: one.left, default=None)
     return caller

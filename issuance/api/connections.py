@@ -4,12 +4,11 @@ A server's usual place for this is a proxy in front of it; without one, the web 
 """
 
 import asyncio
-from collections import Counter
 from ipaddress import ip_address, ip_network
+from mmap import mmap
 from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from issuance.log import logger
 from issuance.settings import OwnSettings
@@ -17,6 +16,8 @@ from issuance.tenancy.rates import source_of
 
 #: Seconds within which a request's headers must have come, from the connection or from the answer before on.
 HEADER_SECONDS = 10.0
+#: Bytes that a request's headers may have: more is not kept to wait for their end.
+LONGEST_HEADERS = 64 * 1024
 #: Seconds for which a receiver may take nothing of its answer.
 ANSWER_SECONDS = 30.0
 
@@ -30,39 +31,61 @@ _HEAD = (
 )
 
 
+class Counts:
+    """Connections by source, of all web processes on a port: a row of each, which it alone writes, in memory that they
+    share. Two sources may by chance be counted as one."""
+
+    _PLACES = 1 << 16
+
+    def __init__(self, processes: int = 1) -> None:
+        self._all = memoryview(mmap(-1, 2 * processes * self._PLACES)).cast("H")
+
+    def clear(self, process: int) -> None:
+        """A process begins: nothing is open there."""
+        self._all[process * self._PLACES : (process + 1) * self._PLACES] = memoryview(bytes(2 * self._PLACES)).cast("H")
+
+    def add(self, process: int, source: str, number: int) -> int:
+        """Count `number` more of a source in a process; how many it has in all of them."""
+        place = hash(source) % self._PLACES
+        self._all[process * self._PLACES + place] += number
+        return sum(self._all[place :: self._PLACES])
+
+
 class Sources:
     """How many connections each source has open. Trusted proxies, which speak for many, are not counted."""
 
-    def __init__(self, most: int, proxies: list[str]) -> None:
+    def __init__(self, most: int, proxies: list[str], counts: Counts, process: int) -> None:
         self.most = most
         self._proxies = [ip_network(proxy) for proxy in proxies]
-        self._open: Counter[str] = Counter()
+        self._counts, self._process = counts, process
+        counts.clear(process)
 
     def enter(self, host: str | None) -> str | None:
         """Count one more connection; the name that it is counted under, "" if it is not. None: there are too many."""
         source = source_of(host)
         if source is None or any(ip_address(host or "") in proxy for proxy in self._proxies):
             return ""
-        if self._open[source] >= self.most:
+        if self._counts.add(self._process, source, 1) > self.most:
+            self.leave(source)
             return None
-        self._open[source] += 1
         return source
 
     def leave(self, source: str) -> None:
         """Count one less."""
-        self._open[source] -= 1
-        if self._open[source] <= 0:
-            del self._open[source]
+        self._counts.add(self._process, source, -1)
 
 
-def protocol_for(settings: OwnSettings) -> type[H11Protocol]:
-    """uvicorn's protocol with limits: on a source's connections, and on the time of headers and of answers."""
-    sources = Sources(settings.connections_a_source, settings.proxies)
+def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[HttpToolsProtocol]:
+    """uvicorn's protocol with limits: on a source's connections, on headers, on the time of these and of answers."""
+    sources = Sources(settings.connections_a_source, settings.proxies, counts, process)
 
-    class Limited(H11Protocol):
+    class Limited(HttpToolsProtocol):
         _source: str | None = ""
         _waits: asyncio.TimerHandle | None = None
         _stuck: asyncio.TimerHandle | None = None
+        #: Whether headers have come whose body has not ended; and the bytes of headers that have not.
+        _in_body = False
+        _unended = 0
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -86,12 +109,36 @@ def protocol_for(settings: OwnSettings) -> type[H11Protocol]:
         def data_received(self, data: bytes) -> None:
             if self._source is None:
                 return
+            self._unended += len(data)
             super().data_received(data)
-            if self.conn.their_state is h11.IDLE:
+            if self._in_body:
+                return
+            if self._is_idle():
                 self._wait_for_headers()
-            elif self._waits is not None:
+            if self._unended > LONGEST_HEADERS and not self.transport.is_closing():
+                self.send_400_response("The headers are too long.")
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            if not self._in_body:  # what follows a body, uvicorn would add to the headers that were checked
+                super().on_header(name, value)
+
+        def on_headers_complete(self) -> None:
+            self._in_body, self._unended = True, 0
+            if self._waits is not None:
                 self._waits.cancel()
                 self._waits = None
+            super().on_headers_complete()
+
+        def on_message_complete(self) -> None:
+            # Of one more request that came along with this one's end only what comes later is counted.
+            self._in_body, self._unended = False, 0
+            super().on_message_complete()
+
+        def on_response_complete(self) -> None:
+            is_early = self._in_body and not self.pipeline
+            super().on_response_complete()
+            if is_early:
+                self.transport.close()  # answered before all of it had come, and nobody waits for the rest
 
         def pause_writing(self) -> None:
             super().pause_writing()
@@ -103,22 +150,28 @@ def protocol_for(settings: OwnSettings) -> type[H11Protocol]:
                 self._stuck.cancel()
                 self._stuck = None
 
+        def _is_idle(self) -> bool:
+            """Whether no request is being worked on: what came is the beginning of one, or nothing."""
+            return self.cycle is None or self.cycle.response_complete
+
         def _wait_for_headers(self) -> None:
             # Not begun anew with each byte, or a stranger could drip them for ever.
             self._waits = self._waits or self.loop.call_later(HEADER_SECONDS, self._give_up)
 
         def _give_up(self) -> None:
             self._waits = None
-            if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            if self._is_idle() and not self._in_body and not self.transport.is_closing():
                 self.transport.abort()
 
     return Limited
 
 
-def options(settings: OwnSettings) -> dict[str, Any]:
-    """What uvicorn is told, so that these limits hold and a stranger can not say from where they call."""
+def options(settings: OwnSettings, counts: Counts | None = None, process: int = 0) -> dict[str, Any]:
+    """What uvicorn is told, so that these limits hold and a stranger can not say from where they call. `counts` are
+    those that the web processes of a port share, `process` is the place of this one among them."""
     return {
-        "http": protocol_for(settings),
+        "http": protocol_for(settings, counts or Counts(), process),
+        "loop": "uvloop",
         "proxy_headers": bool(settings.proxies),
         "forwarded_allow_ips": settings.proxies,
         "ws": "none",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from issuance.api.audit import Actor
 from issuance.api.callers import Reader, Writer
-from issuance.api.lists import Page, PageOf, PerPage, listed
+from issuance.api.lists import Cursor, Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
@@ -99,14 +99,16 @@ def list_credits(
     multi_use: bool | None = None,
     page: Page = 1,
     per_page: PerPage = 25,
+    cursor: Cursor = None,
 ) -> Any:
     """List credits, the latest issued first."""
     with caller.transaction() as connection:
-        found = credits.page(
+        found = credits.part(
             connection,
             caller.brand_id,
             page,
             per_page,
+            cursor,
             status=status,
             external_user_id=external_user_id,
             membership_id=membership_id,

@@ -126,6 +126,13 @@ def _hash(request: Request, body: bytes) -> bytes:
 
 
 _at_work = anyio.CapacityLimiter(MOST_AT_WORK)
+
+
+def make_room(number: int) -> None:
+    """Have `number` requests with a key worked on at once, at most MOST_AT_WORK."""
+    _at_work.total_tokens = min(number, MOST_AT_WORK)
+
+
 #: A lock for each key that a request of this process is using.
 _locks: "WeakValueDictionary[Key, asyncio.Lock]" = WeakValueDictionary()
 

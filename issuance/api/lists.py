@@ -1,6 +1,7 @@
 """Lists in pages: `?page=1&per_page=25` → {"data", "meta", "links"} (INTERFACE 4)."""
 
 from typing import Annotated, Any, Generic, TypeVar
+from uuid import UUID
 
 from fastapi import Query
 from pydantic import BaseModel, Field
@@ -11,6 +12,11 @@ from issuance.database import paging
 Item = TypeVar("Item")
 
 Page = Annotated[int, Query(ge=1, le=paging.LAST_PAGE, description="The page, from 1")]
+#: Links to next pages have it: what follows the row of this id, whatever `page` says.
+Cursor = Annotated[
+    UUID | None,
+    Query(description="From `links.next`: the page after a row, as quick as the first however far on"),
+]
 PerPage = Annotated[int, Query(ge=1, le=paging.LONGEST_PAGE, description="How many a page")]
 
 
@@ -19,9 +25,10 @@ class PageMeta(BaseModel):
 
     page: int
     per_page: int
-    total: int
+    total: int | None = Field(description="null of a list that is too long to be counted")
+    total_at_least: int | None = Field(description="Where `total` is null: there are so many, or more")
     current_page: int
-    last_page: int = Field(description="1 of a list that is empty")
+    last_page: int | None = Field(description="1 of a list that is empty; null where `total` is")
     first: int | None = Field(alias="from", description="The number of the page's first item in the list, from 1")
     last: int | None = Field(alias="to", description="The number of its last; null where the page is empty")
 
@@ -30,7 +37,7 @@ class PageLinks(BaseModel):
     """The addresses of other pages, with the filters of this one."""
 
     first: str
-    last: str
+    last: str | None
     prev: str | None
     next: str | None = Field(description="null on the last page")
 
@@ -43,13 +50,19 @@ class PageOf(BaseModel, Generic[Item]):
     links: PageLinks
 
 
-def listed(found: paging.Rows, page: int, per_page: int, url: URL) -> dict[str, Any]:
+def listed(found: paging.Rows | paging.Part, page: int, per_page: int, url: URL) -> dict[str, Any]:
     """A page of rows in the form that is sent. `url` is the one that asked for it."""
-    rows, total = found
-    last_page = max(1, -(-total // per_page))
+    rows, total, *last = found
+    last_page = None if total is None else max(1, -(-total // per_page))
+    url = url.remove_query_params("cursor")
 
-    def at(number: int) -> str:
-        return str(url.include_query_params(page=number, per_page=per_page))
+    def at(number: int, **more: str) -> str:
+        return str(url.include_query_params(page=number, per_page=per_page, **more))
+
+    if last:
+        following = None if last[0] is None else at(page + 1, cursor=str(last[0]))
+    else:
+        following = at(page + 1) if last_page is not None and page < last_page else None
 
     before = (page - 1) * per_page
     return {
@@ -58,6 +71,7 @@ def listed(found: paging.Rows, page: int, per_page: int, url: URL) -> dict[str, 
             "page": page,
             "per_page": per_page,
             "total": total,
+            "total_at_least": paging.MOST_COUNTED + 1 if total is None else None,
             "current_page": page,
             "last_page": last_page,
             "from": before + 1 if rows else None,
@@ -65,8 +79,8 @@ def listed(found: paging.Rows, page: int, per_page: int, url: URL) -> dict[str, 
         },
         "links": {
             "first": at(1),
-            "last": at(last_page),
+            "last": None if last_page is None else at(last_page),
             "prev": at(page - 1) if page > 1 else None,
-            "next": at(page + 1) if page < last_page else None,
+            "next": following,
         },
     }

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, TypeAdapter
 
 from issuance.api.callers import Reader
-from issuance.api.lists import Page, PageOf, PerPage, listed
+from issuance.api.lists import Cursor, Page, PageOf, PerPage, listed
 from issuance.api.membership_types import NamedMembershipType
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
@@ -118,14 +118,16 @@ def list_memberships(
     source_ref: Identifier | None = None,
     page: Page = 1,
     per_page: PerPage = 25,
+    cursor: Cursor = None,
 ) -> Any:
     """List memberships, by id."""
     with caller.transaction() as connection:
-        found = memberships.page(
+        found = memberships.part(
             connection,
             caller.brand_id,
             page,
             per_page,
+            cursor,
             membership_type_id=membership_type_id,
             external_user_id=external_user_id,
             status=status,

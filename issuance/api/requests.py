@@ -194,7 +194,7 @@ def _log(scope: Scope, status: int, seconds: float, request_id: str) -> None:
     caller = scope.get("state", {}).get("caller")
     brand: UUID | None = caller.brand_id if caller is not None else None
     method = metrics.known_method(scope["method"])
-    metrics.REQUESTS.labels(method, route, status).observe(seconds)
+    metrics.count(method, route, status, seconds)
     logger.info(
         "request",
         method=method,

@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
 from issuance.api import idempotency
-from issuance.api.callers import Caller, admit
+from issuance.api.callers import Caller, admit, admit_at_once
 from issuance.api.requests import JsonRequest
 from issuance.errors import CreditUnknown, NotFound
 from issuance.tenancy.rates import WRONG_CODES, Rates
@@ -27,7 +27,9 @@ class KeyedRoute(APIRoute):
 
         async def keyed(request: Request) -> Response:
             request = JsonRequest(request.scope, request.receive)
-            caller = request.state.caller = await run_in_threadpool(admit, request)
+            at_once = admit_at_once(request)
+            caller: Caller = at_once if at_once is not None else await run_in_threadpool(admit, request)
+            request.state.caller = caller
             shown = request.headers.get(idempotency.HEADER)
             if request.method == "POST" and shown is not None:
                 return await idempotency.answer_once(request, caller, shown, careful)

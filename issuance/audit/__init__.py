@@ -5,6 +5,6 @@ rule versions, runs, ledger entries and credits that a person revoked. So a func
 """
 
 from issuance.audit.actors import SYSTEM, Actor
-from issuance.audit.entries import ACTIONS, Action, changed, page, write
+from issuance.audit.entries import ACTIONS, Action, changed, page, part, write, writing
 
-__all__ = ["ACTIONS", "SYSTEM", "Action", "Actor", "changed", "page", "write"]
+__all__ = ["ACTIONS", "SYSTEM", "Action", "Actor", "changed", "page", "part", "write", "writing"]

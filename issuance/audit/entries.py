@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, select, text
+from sqlalchemy import ColumnElement, Connection, Insert, Select, bindparam, insert, literal, select, text
 from uuid_utils.compat import uuid7
 
 from issuance.database import paging
@@ -121,6 +121,25 @@ def write(
     assert written.rowcount == 1, "an entry is one of a brand's"
 
 
+def writing(
+    action: Action, brand_time: ColumnElement[datetime], subject_id: Select[Any], after: ColumnElement[Any]
+) -> Insert:
+    """`write` as a part of another statement, for what it did: one entry for each `subject_id` that is selected, with
+    `after` of the same row. That statement has the parameters `brand_id` and `entry_id`."""
+    columns = audit_entries.c
+    found = subject_id.add_columns(after)
+    entry = found.with_only_columns(
+        bindparam("brand_id", type_=columns.brand_id.type),
+        bindparam("entry_id", type_=columns.entry_id.type),
+        brand_time,
+        literal(action, columns.action.type),
+        *found.selected_columns,
+    )
+    return insert(audit_entries).from_select(
+        ["brand_id", "entry_id", "brand_time", "action", "subject_id", "after"], entry
+    )
+
+
 def changed(before: Mapping[str, Any], after: Mapping[str, Any], *, but: tuple[str, ...] = ()) -> Changed:
     """What differs; fields named in `but` are left out."""
     names = [name for name in after if name not in but and before.get(name) != after[name]]
@@ -128,20 +147,32 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any], *, but: tuple[s
 
 
 def page(
-    connection: Connection,
+    connection: Connection, brand_id: UUID, page: int, per_page: int, *, most: int | None = None, **filters: Any
+) -> paging.Rows:
+    """A page of the brand's entries, the latest first. `filters` are those of `_found`; None filters nothing. `most` is
+    how far they are counted, as `paging.rows_of` does."""
+    rows, total = paging.rows_of(connection, _found(brand_id, **filters), page, per_page, most=most)
+    return [_shaped(row) for row in rows], total
+
+
+def part(
+    connection: Connection, brand_id: UUID, page: int, per_page: int, after: UUID | None, **filters: Any
+) -> paging.Part:
+    """`page`, of a list that is counted no further than it takes; or the page after an entry."""
+    place = (audit_entries.c.entry_id, True)
+    found = paging.part_of(connection, _found(brand_id, **filters), place, page, per_page, after)
+    return found._replace(rows=[_shaped(row) for row in found.rows])
+
+
+def _found(
     brand_id: UUID,
-    page: int,
-    per_page: int,
-    *,
     subject_id: str | None = None,
     actor_id: UUID | None = None,
     action: Action | None = None,
     first: datetime | None = None,
     last: datetime | None = None,
-    most: int | None = None,
-) -> paging.Rows:
-    """A page of the brand's entries, the latest first. `first` and `last` are instants of real time, both inclusive;
-    `most` is how far they are counted, as `paging.rows_of` does."""
+) -> Select[Any]:
+    """`first` and `last` are instants of real time, both inclusive."""
     columns = audit_entries.c
     found = (
         select(
@@ -162,8 +193,7 @@ def page(
         found = found.where(columns.at >= first)
     if last is not None:
         found = found.where(columns.at <= last)
-    rows, total = paging.rows_of(connection, found, page, per_page, most=most)
-    return [_shaped(row) for row in rows], total
+    return found
 
 
 def _shaped(row: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def audit(
             100,
             subject_id=subject_id,
             actor_id=actor_id,
-            action=action,  # type: ignore[arg-type]  # it is one of them, as was asked above
+            action=action,
             first=first,
             last=last,
         )

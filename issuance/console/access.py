@@ -10,7 +10,7 @@ from issuance.console.routes import Page
 from issuance.console.visits import Admin, Visit
 from issuance.people import invitations, people
 from issuance.people.roles import MEANINGS
-from issuance.tenancy import keys
+from issuance.tenancy import keys, known_keys
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
@@ -52,6 +52,7 @@ def revoke_key(visit: Admin, key_id: UUID) -> Response:
     """Refuse a key from now on."""
     with visit.transaction() as connection:
         keys.revoke(connection, visit.brand_id, key_id)
+    known_keys.forget(key_id)
     return visit.done("The key is refused from now on.")
 
 

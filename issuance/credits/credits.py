@@ -35,6 +35,7 @@ from issuance.credits import holders
 from issuance.credits.codes import as_kept
 from issuance.database import paging
 from issuance.database.identities import member_id_of
+from issuance.database.statements import Statement
 from issuance.database.tables import credits, guests, members, transfers  # noqa: A004 - the word is the domain's
 from issuance.errors import (
     AlreadyRedeemed,
@@ -89,69 +90,79 @@ def revision_at(now: datetime | ColumnElement[datetime]) -> ColumnElement[int]:
     return 1 + 2 * func.coalesce(credits.c.revision, 0) + expired
 
 
-_NOW = bindparam("now", type_=credits.c.issued_at.type)
 _receiving = members.alias("receiving")
 
+
+def shown_at(now: ColumnElement[datetime]) -> Select[Any]:
+    """Credits of a brand (`brand_id`) as they are shown at `now`, a row each, which `shaped` gives its form."""
+    return (
+        select(
+            credits.c.credit_id.label("id"),
+            credits.c.code,
+            status_at(now).label("status"),
+            credits.c.credit_rule_id,
+            credits.c.rule_version,
+            credits.c.coupon_id,
+            credits.c.coupon_name,
+            credits.c.membership_id,
+            credits.c.guest_id,
+            guests.c.name.label("guest_name"),
+            guests.c.lead_booker,
+            members.c.external_user_id,
+            credits.c.transfer_id,
+            transfers.c.guest_id.label("holder_id"),
+            func.coalesce(holders.receivers.c.name, _receiving.c.display_name, _receiving.c.external_user_id).label(
+                "holder_name"
+            ),
+            func.coalesce(holders.receivers.c.lead_booker, false()).label("holder_lead_booker"),
+            _receiving.c.external_user_id.label("holder_external_user_id"),
+            credits.c.period_start,
+            credits.c.period_end,
+            credits.c.reissue,
+            credits.c.valid_from,
+            credits.c.expires_at,
+            credits.c.roll_over,
+            credits.c.multi_use,
+            credits.c.max_uses,
+            credits.c.uses,
+            credits.c.issued_at,
+            credits.c.redeemed_at,
+            credits.c.revoked_at,
+            credits.c.revoked_reason,
+            credits.c.revoked_by,
+            credits.c.revoked_actor,
+            case((status_at(now) == "expired", credits.c.expires_at)).label("expired_at"),
+            credits.c.flagged_at,
+            credits.c.extended_at,
+            credits.c.run_id,
+            revision_at(now).label("revision"),
+        )
+        .join(guests, holders.ENTITLED)
+        .outerjoin(transfers, holders.LAST_TRANSFER)
+        .outerjoin(holders.receivers, holders.TO_GUEST)
+        .outerjoin(
+            _receiving, and_(_receiving.c.brand_id == transfers.c.brand_id, _receiving.c.member_id == holders.RECEIVER)
+        )
+        .outerjoin(members, and_(members.c.brand_id == guests.c.brand_id, members.c.member_id == guests.c.member_id))
+        .where(credits.c.brand_id == bindparam("brand_id"))
+    )
+
+
 # Statements are put together once: to put one together and to recognize it takes longer than to execute it.
-_SHOWN = (
-    select(
-        credits.c.credit_id.label("id"),
-        credits.c.code,
-        status_at(_NOW).label("status"),
-        credits.c.credit_rule_id,
-        credits.c.rule_version,
-        credits.c.coupon_id,
-        credits.c.coupon_name,
-        credits.c.membership_id,
-        credits.c.guest_id,
-        guests.c.name.label("guest_name"),
-        guests.c.lead_booker,
-        members.c.external_user_id,
-        credits.c.transfer_id,
-        transfers.c.guest_id.label("holder_id"),
-        func.coalesce(holders.receivers.c.name, _receiving.c.display_name, _receiving.c.external_user_id).label(
-            "holder_name"
-        ),
-        func.coalesce(holders.receivers.c.lead_booker, false()).label("holder_lead_booker"),
-        _receiving.c.external_user_id.label("holder_external_user_id"),
-        credits.c.period_start,
-        credits.c.period_end,
-        credits.c.reissue,
-        credits.c.valid_from,
-        credits.c.expires_at,
-        credits.c.roll_over,
-        credits.c.multi_use,
-        credits.c.max_uses,
-        credits.c.uses,
-        credits.c.issued_at,
-        credits.c.redeemed_at,
-        credits.c.revoked_at,
-        credits.c.revoked_reason,
-        credits.c.revoked_by,
-        credits.c.revoked_actor,
-        case((status_at(_NOW) == "expired", credits.c.expires_at)).label("expired_at"),
-        credits.c.flagged_at,
-        credits.c.extended_at,
-        credits.c.run_id,
-        revision_at(_NOW).label("revision"),
+_NOW = bindparam("now", type_=credits.c.issued_at.type)
+_SHOWN = shown_at(_NOW)
+_SHOWN_NOW = shown_at(clock.NOW)
+_BY_CODE = Statement(_SHOWN_NOW.where(credits.c.code == bindparam("code")))
+_BY_CODE_AT = Statement(_SHOWN.where(credits.c.code == bindparam("code")))
+_OLD_CODE = Statement(
+    select(transfers.c.transfer_id).where(
+        transfers.c.brand_id == bindparam("brand_id"), transfers.c.code == bindparam("code")
     )
-    .join(guests, holders.ENTITLED)
-    .outerjoin(transfers, holders.LAST_TRANSFER)
-    .outerjoin(holders.receivers, holders.TO_GUEST)
-    .outerjoin(
-        _receiving, and_(_receiving.c.brand_id == transfers.c.brand_id, _receiving.c.member_id == holders.RECEIVER)
-    )
-    .outerjoin(members, and_(members.c.brand_id == guests.c.brand_id, members.c.member_id == guests.c.member_id))
-    .where(credits.c.brand_id == bindparam("brand_id"))
-)
-_BY_CODE = _SHOWN.where(credits.c.code == bindparam("code"))
-_OLD_CODE = select(transfers.c.transfer_id).where(
-    transfers.c.brand_id == bindparam("brand_id"), transfers.c.code == bindparam("code")
 )
 _BY_ID = _SHOWN.where(credits.c.credit_id == any_(bindparam("credit_ids", type_=ARRAY(Uuid))))
 #: What a list can be filtered by.
 _FILTERS = {
-    "status": status_at(_NOW) == bindparam("status"),
+    "status": status_at(clock.NOW) == bindparam("status"),
     "external_user_id": holders.held_by(
         bindparam("brand_id"), member_id_of(bindparam("brand_id"), bindparam("external_user_id"))
     ),
@@ -175,17 +186,36 @@ def page(
     """A page of the brand's credits, the latest issued first. `filters` are any of _FILTERS; None filters nothing.
     They are counted up to `most`, as `paging.rows_of` does. `latest`: of the so many latest only, since what is rare
     among millions would else be looked for in all of them."""
+    place = {"rows": per_page, "passed": (page - 1) * per_page}
+    return _read(connection, brand_id, None if most is None else most + 1, place, filters)
+
+
+def part(
+    connection: Connection, brand_id: UUID, page: int, per_page: int, after: UUID | None, **filters: object
+) -> paging.Part:
+    """`page`, of a list that is counted no further than it takes; or the page after a credit."""
+    place = {"passed": (page - 1) * per_page} if after is None else {"after": after}
+    rows, total = _read(connection, brand_id, paging.MOST_COUNTED + 1, {"rows": per_page + 1, **place}, filters)
+    return paging.cut(rows, per_page, total)
+
+
+def _read(
+    connection: Connection, brand_id: UUID, most: int | None, place: Mapping[str, object], filters: Mapping[str, object]
+) -> paging.Rows:
     named = {name: value for name, value in filters.items() if value is not None}
-    counted, one_page = _list(frozenset(named))
-    asked = {"brand_id": brand_id, "now": clock.read(connection, brand_id).now, **named}
-    total = connection.execute(counted, {**asked, "most": None if most is None else most + 1}).scalar_one()
-    rows = connection.execute(one_page, {**asked, "per_page": per_page, "before": (page - 1) * per_page})
-    return [_shaped(row) for row in rows.mappings()], total
+    counted, one_page = _list(frozenset(named), "after" in place)
+    asked = {"brand_id": brand_id, "most": most, **named}
+    rows = one_page.rows(connection, {**asked, **place})
+    if not rows:  # nobody was there to say it
+        return [], counted.rows(connection, asked)[0]["total"]
+    totals = [row.pop("total") for row in rows]
+    return [shaped(row) for row in rows], totals[0]
 
 
 @cache
-def _list(filters: frozenset[str]) -> tuple[Select[Any], Select[Any]]:
-    """How many credits there are, and one page of them.
+def _list(filters: frozenset[str], goes_on: bool) -> tuple[Statement, Statement]:
+    """How many credits there are, up to `most`; and one page of them, each of which says that too: after some have
+    `passed`, or `after` one.
 
     Ids grow with time: the primary key gives the order without a sort. A brand may have millions of credits, so
     guests are joined to those of the page only, and the planner is left no choice.
@@ -197,20 +227,23 @@ def _list(filters: frozenset[str]) -> tuple[Select[Any], Select[Any]]:
     if of is newest:
         wanted = [ClauseAdapter(newest).traverse(one) for one in wanted]
     found = select(of.c.credit_id).where(of.c.brand_id == bindparam("brand_id"), *wanted)
-    latest = found.order_by(of.c.credit_id.desc()).limit(bindparam("per_page")).offset(bindparam("before"))
-    one_page = _SHOWN.where(credits.c.credit_id == any_(func.array(latest.correlate(None).scalar_subquery())))
-    counted = found.limit(bindparam("most", type_=BigInteger)).subquery()
-    return select(func.count()).select_from(counted), one_page.order_by(credits.c.credit_id.desc())
+    rest = found.where(of.c.credit_id < bindparam("after")) if goes_on else found.offset(bindparam("passed"))
+    latest = rest.order_by(of.c.credit_id.desc()).limit(bindparam("rows"))
+    most = found.limit(bindparam("most", type_=BigInteger)).subquery()
+    counted = select(func.count().label("total")).select_from(most)
+    shown = _SHOWN_NOW.add_columns(counted.scalar_subquery().label("total"))
+    one_page = shown.where(credits.c.credit_id == any_(func.array(latest.correlate(None).scalar_subquery())))
+    return Statement(counted), Statement(one_page.order_by(credits.c.credit_id.desc()))
 
 
 def get(connection: Connection, brand_id: UUID, code: str, now: datetime | None = None) -> dict[str, Any]:
-    """The credit with a code; `now` on the brand's clock, if it was read already. Raises NotFound, and
+    """The credit with a code; at `now` on the brand's clock, if it was read already. Raises NotFound, and
     CreditTransferred for a code that it had before."""
-    asked = {"brand_id": brand_id, "code": as_kept(code), "now": now or clock.read(connection, brand_id).now}
-    row = connection.execute(_BY_CODE, asked).mappings().one_or_none()
-    if row is not None:
-        return _shaped(row)
-    if connection.execute(_OLD_CODE, asked).first() is not None:
+    asked = {"brand_id": brand_id, "code": as_kept(code)}
+    found = _BY_CODE.rows(connection, asked) if now is None else _BY_CODE_AT.rows(connection, {**asked, "now": now})
+    if found:
+        return shaped(found[0])
+    if _OLD_CODE.rows(connection, asked):
         raise CreditTransferred
     raise NotFound("There is no such credit.")
 
@@ -253,7 +286,7 @@ def by_id(
 ) -> dict[UUID, dict[str, Any]]:
     """Credits as they are shown at `now`; unknown ids are passed over."""
     asked = {"brand_id": brand_id, "credit_ids": list(credit_ids), "now": now}
-    return {row["id"]: _shaped(row) for row in connection.execute(_BY_ID, asked).mappings()}
+    return {row["id"]: shaped(row) for row in connection.execute(_BY_ID, asked).mappings()}
 
 
 def hold(connection: Connection, brand_id: UUID, code: str) -> None:
@@ -272,7 +305,8 @@ def refusal_of(status: str) -> CreditNotLive:
     return _REFUSALS.get(status, CreditNotLive)()
 
 
-def _shaped(row: Mapping[Any, Any]) -> dict[str, Any]:
+def shaped(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """A credit as it is shown, of a row of `shown_at`."""
     credit = dict(row)
     by, actor = credit.pop("revoked_by"), credit.pop("revoked_actor")
     credit["revoked_by"] = _FACTS if by == "facts" else actor

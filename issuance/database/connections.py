@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from time import monotonic
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, SQLAlchemyError
 
+from issuance.database import statements
 from issuance.database.revisions import APPLICATION_NAME, standing_of
 from issuance.log import Outage
 from issuance.settings import POSTGRESQL_SCHEMES, libpq_url
@@ -41,11 +42,6 @@ ORDINARY_ROLE = "issuance_processes"
 #: Whether this process reaches PostgreSQL.
 outage = Outage("database")
 
-_SHOW = text("SELECT set_config('issuance.brand_id', :brand_id, true)")
-_SHOW_ACTING = text("""
-    SELECT set_config('issuance.brand_id', :brand_id, true), set_config('issuance.actor', :actor, true),
-           set_config('issuance.request_id', :request_id, true)
-""")
 _OBEY = """
     SELECT set_config('role', rolname, %(local)s) FROM pg_roles
      WHERE rolname = %(role)s
@@ -176,21 +172,16 @@ def undone(engine: Engine, brand_id: UUID) -> Iterator[Connection]:
         connection.rollback()
 
 
-def driver_of(connection: Connection) -> psycopg.Connection[Any]:
-    """psycopg's connection behind SQLAlchemy's."""
-    return cast("psycopg.Connection[Any]", connection.connection.driver_connection)
-
-
 def show(connection: Connection, brand_id: UUID | None, acting: Acting | None = None) -> None:
     """Show this transaction the rows of one brand, None: of all. One that was shown nothing sees none."""
+    told = {"issuance.brand_id": ALL_BRANDS if brand_id is None else str(brand_id)}
+    if acting is not None:
+        told |= {"issuance.actor": acting.actor, "issuance.request_id": acting.request_id}
     if is_pooled(connection):
-        _set(driver_of(connection), _SETTINGS, local=True)
-        obey_row_security(driver_of(connection), local=True)
-    which = {"brand_id": ALL_BRANDS if brand_id is None else str(brand_id)}
-    if acting is None:
-        connection.execute(_SHOW, which)
+        statements.begin(connection, {**_SETTINGS, **told})
+        obey_row_security(statements.driver_of(connection), local=True)
     else:
-        connection.execute(_SHOW_ACTING, {**which, **acting._asdict()})
+        statements.begin(connection, told)
 
 
 def is_pooled(connection: Connection) -> bool:

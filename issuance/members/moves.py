@@ -15,6 +15,7 @@ from issuance.deciding.movements import End, movements
 from issuance.engine import schedules
 from issuance.errors import InvalidTransition, NotFound
 from issuance.members import redemptions, wallets
+from issuance.members.redeeming import told
 from issuance.members.redemptions import Status
 from issuance.tenancy import clock
 from issuance.webhooks import outbox
@@ -74,7 +75,7 @@ def move(
     redemption = redemptions.get(connection, brand_id, redemption_id)
     was, is_now = {"status": row.status}, {"status": status}
     audit.write(connection, brand_id, "redemption.updated", redemption_id, before=was, after=is_now)
-    outbox.add(connection, brand_id, "redemption.updated", redemptions.told(redemption), occurred_at=now)
+    outbox.add(connection, brand_id, "redemption.updated", told(redemption), occurred_at=now)
     return redemption, woken
 
 

@@ -1,115 +1,41 @@
 """Redemptions: one use each of a credit, of points or of an offer (SEMANTICS 11)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
-from psycopg.errors import UniqueViolation
-from sqlalchemy import Connection, and_, bindparam, case, func, insert, not_, null, or_, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
 from issuance import audit
-from issuance.credits import credits, holders  # noqa: A004 - the word is the domain's
-from issuance.credits.codes import as_kept
+from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.database import cursors
 from issuance.database.identities import member_id_of
 from issuance.database.tables import credits as credits_table
 from issuance.database.tables import members as members_table
 from issuance.database.tables import redemptions
-from issuance.errors import CreditUnknown, NotFound, RedemptionAlreadyExists
-from issuance.fields import camel
+from issuance.errors import CreditUnknown, NotFound
 from issuance.members import members, wallets
+from issuance.members.redeeming import COLUMNS, of_double, told
+from issuance.members.redeeming import Booking as Booking
+from issuance.members.redeeming import redeem_credit as redeem_credit
 from issuance.tenancy import clock
 from issuance.webhooks import outbox
-from issuance.webhooks.outbox import News
 
 Status = Literal["SUBMITTED", "OPEN", "AWAITING_VENDOR", "AWAITING_CUSTOMER", "PURCHASED", "COMPLETED", "CANCELED"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 #: Where a redemption ends.
 CLOSED: tuple[Status, ...] = ("COMPLETED", "CANCELED")
 
-# Statements of every day are put together once, which takes longer than to execute them.
-_NOW = bindparam("now", type_=credits_table.c.redeemed_at.type)
-_USES = credits_table.c.uses + 1
-_IS_LAST = or_(not_(credits_table.c.multi_use), credits_table.c.max_uses == _USES)
-_USE = (
-    update(credits_table)
-    .where(
-        credits_table.c.brand_id == bindparam("of_brand"),
-        credits_table.c.code == bindparam("with_code"),
-        credits.status_at(_NOW) == "live",
-    )
-    .values(uses=_USES, redeemed_at=case((_IS_LAST, _NOW), else_=null()))
-    .returning(
-        credits_table.c.credit_id,
-        credits_table.c.uses,
-        credits_table.c.multi_use,
-        holders.HOLDING_MEMBER.label("member_id"),
-    )
-)
-_COLUMNS = (
-    redemptions.c.redemption_id.label("id"),
-    redemptions.c.status,
-    redemptions.c.offer,
-    redemptions.c.created_at,
-    redemptions.c.updated_at,
-    redemptions.c.start_at,
-    redemptions.c.end_at,
-    redemptions.c.points,
-    redemptions.c.reference,
-    redemptions.c.revision,
-)
-_CREATE = insert(redemptions).returning(*_COLUMNS)
+_CREATE = insert(redemptions).returning(*COLUMNS)
 _CREDIT = and_(credits_table.c.brand_id == redemptions.c.brand_id, credits_table.c.credit_id == redemptions.c.credit_id)
 _MEMBER = and_(members_table.c.brand_id == redemptions.c.brand_id, members_table.c.member_id == redemptions.c.member_id)
 _SHOWN = (
-    select(*_COLUMNS, members_table.c.external_user_id, credits_table.c.code.label("credit_code"))
+    select(*COLUMNS, members_table.c.external_user_id, credits_table.c.code.label("credit_code"))
     .outerjoin(members_table, _MEMBER)
     .outerjoin(credits_table, _CREDIT)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Booking:
-    """What a redemption is for, in the brand's own words."""
-
-    offer: str | None = None
-    reference: str | None = None
-    start_at: datetime | None = None
-    end_at: datetime | None = None
-    #: Which offer was named, for it can be booked once at a time; None: none was, `offer` is but a word.
-    offer_id: str | None = None
-
-
-def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Booking) -> dict[str, Any]:
-    """Use a credit, now on the brand's clock: the credit, with its `redemption`.
-
-    A conditional update decides every race with expiry, revocation and itself. A multi-use credit
-    counts its uses and stays, up to its `max_uses`-th. Raises NotFound, or why it is not live.
-    """
-    now = clock.read(connection, brand_id).now
-    this = {"of_brand": brand_id, "with_code": as_kept(code), "now": now}
-    used = connection.execute(_USE, this).one_or_none()
-    if used is None:
-        # Once more while it is held: another's change may have made it live, or made another reason true, since.
-        credits.hold(connection, brand_id, code)
-        used = connection.execute(_USE, this).one_or_none()
-    if used is None:
-        raise credits.refusal(connection, brand_id, code, now)
-    assert used.multi_use or used.uses == 1, "a single-use credit is redeemed at most once"
-    credit = credits.get(connection, brand_id, code, now)
-    spent = {"credit_id": used.credit_id, "member_id": used.member_id}
-    offer = booking.offer or credit["coupon_name"]
-    made = _create(connection, brand_id, booking, now, **spent, offer=offer)
-    holder = credit["holder"]["external_user_id"]
-    redemption = {**made, "external_user_id": holder, "credit_code": credit["code"]}
-    audit.write(connection, brand_id, "credit.redeemed", used.credit_id, after={"redemption_id": made["id"]})
-    created = News("redemption.created", now, told(redemption))
-    outbox.add_all(connection, brand_id, [created, News("credit.redeemed", now, credit)])
-    return {**credit, "redemption": {"id": redemption["id"], "status": redemption["status"]}}
 
 
 def redeem_credit_of(
@@ -230,10 +156,7 @@ def _create(connection: Connection, brand_id: UUID, booking: Booking, now: datet
     try:
         made = connection.execute(_CREATE, row)
     except IntegrityError as error:
-        broken = error.orig.diag.constraint_name if isinstance(error.orig, UniqueViolation) else None
-        if broken == "redemptions_one_open_of_offer":
-            raise RedemptionAlreadyExists from None
-        raise
+        raise of_double(error) from None
     return dict(made.mappings().one())
 
 
@@ -249,11 +172,6 @@ def _book(
     redemption = {**made, "external_user_id": external_user_id, "credit_code": None}
     outbox.add(connection, brand_id, "redemption.created", told(redemption), occurred_at=now)
     return redemption, member_id
-
-
-def told(redemption: Mapping[str, Any]) -> dict[str, Any]:
-    """A redemption as webhooks are told of it."""
-    return {camel(name): value for name, value in redemption.items()}
 
 
 def _unknown() -> CreditUnknown:

@@ -31,18 +31,30 @@ def get(connection: Connection, brand_id: UUID, membership_id: UUID) -> dict[str
 
 
 def page(
-    connection: Connection,
+    connection: Connection, brand_id: UUID, page: int, per_page: int, *, most: int | None = None, **filters: Any
+) -> paging.Rows:
+    """A page of the brand's memberships, by id. `filters` are those of `_found`; None filters nothing. They are counted
+    up to `most`, as `paging.rows_of` does."""
+    rows, total = paging.rows_of(connection, _found(brand_id, **filters), page, per_page, most=most)
+    return _shaped(connection, brand_id, rows, most_guests=MOST_LISTED_GUESTS), total
+
+
+def part(
+    connection: Connection, brand_id: UUID, page: int, per_page: int, after: UUID | None, **filters: Any
+) -> paging.Part:
+    """`page`, of a list that is counted no further than it takes; or the page after a membership."""
+    place = (memberships.c.membership_id, False)
+    found = paging.part_of(connection, _found(brand_id, **filters), place, page, per_page, after)
+    return found._replace(rows=_shaped(connection, brand_id, found.rows, most_guests=MOST_LISTED_GUESTS))
+
+
+def _found(
     brand_id: UUID,
-    page: int,
-    per_page: int,
-    *,
     membership_type_id: UUID | None = None,
     external_user_id: str | None = None,
     status: str | None = None,
     source_ref: str | None = None,
-    most: int | None = None,
-) -> paging.Rows:
-    """A page of the brand's memberships, by id; they are counted up to `most`, as `paging.rows_of` does."""
+) -> Select[Any]:
     found = _all(brand_id).order_by(memberships.c.membership_id)
     if membership_type_id is not None:
         found = found.where(memberships.c.membership_type_id == membership_type_id)
@@ -52,8 +64,7 @@ def page(
         found = found.where(memberships.c.status == status)
     if source_ref is not None:
         found = found.where(biller_memberships.c.source_ref == source_ref)
-    rows, total = paging.rows_of(connection, found, page, per_page, most=most)
-    return _shaped(connection, brand_id, rows, most_guests=MOST_LISTED_GUESTS), total
+    return found
 
 
 def _all(brand_id: UUID) -> Select[Any]:

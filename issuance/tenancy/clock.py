@@ -5,8 +5,9 @@ from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, func, select, text
 
+from issuance.database.tables import brands
 from issuance.errors import NotFound
 
 _READ = text("""
@@ -16,6 +17,13 @@ _READ = text("""
 """)
 # Settling a sandbox brand locks its clock until it commits, so that a move of the clock waits for it.
 _READ_AND_HOLD = text(_READ.text + " FOR SHARE")
+#: The same "now" as a part of a statement that has a parameter `brand_id`: read once, wherever it stands in it.
+NOW = select(
+    select(func.coalesce(brands.c.clock_now, func.clock_timestamp()).label("now"))
+    .where(brands.c.brand_id == bindparam("brand_id"))
+    .cte("clock")
+    .c.now
+).scalar_subquery()
 _WORK_ALONE = text("SELECT FROM brands WHERE brand_id = :brand_id AND clock_now IS NOT NULL FOR NO KEY UPDATE")
 
 

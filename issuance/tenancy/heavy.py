@@ -7,17 +7,22 @@ from uuid import UUID
 from issuance.errors import IssuanceError
 from issuance.tenancy.shares import Shares
 
-#: At once in a process, of one brand and of all; less than it has threads (app.THREADS).
+#: At once in a process, of one brand and of all, where it is the only one (app.THREADS).
 MOST_A_BRAND, MOST = 4, 8
 
 _of_a_brand, _of_all = Shares(MOST_A_BRAND), Shares(MOST)
 
 
 class HeavyLimit(IssuanceError):
-    """Too many forecasts and explanations at once, at most 4 of a brand. Try again in a moment."""
+    """Too many forecasts and explanations at once. Try again in a moment."""
 
     code = "too_many_at_once"
     status = 429
+
+
+def make_room(threads: int) -> None:
+    """Leave half of a process's threads to others, and of the other half no brand more than half."""
+    _of_a_brand.most, _of_all.most = threads // 4, threads // 2
 
 
 @contextmanager

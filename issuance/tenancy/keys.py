@@ -10,7 +10,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -49,6 +49,8 @@ class Key:
     scopes: frozenset[str]
     #: What people call it.
     name: str | None = None
+    #: How long it is valid yet when it is found; None: until it is revoked.
+    seconds_left: float | None = field(default=None, compare=False)
 
     def opens(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -122,17 +124,17 @@ def make(
     key, key_id = _random_key(prefix, brand.environment), uuid7()
     connection.execute(
         api_keys.insert().values(
-            brand_id=brand_id, key_id=key_id, key_hash=_hash(key), scopes=wanted, name=name, expires_at=expires_at
+            brand_id=brand_id, key_id=key_id, key_hash=hash_of(key), scopes=wanted, name=name, expires_at=expires_at
         )
     )
     return key_id, key
 
 
 def find(connection: Connection, key: str) -> Key | None:
-    """The key that was shown, if it is valid. The database is asked each time, so revoking works at once."""
+    """The key that was shown, if it is valid. The database is asked each time."""
     if not _is_well_formed(key):
         return None
-    key_hash = _hash(key)
+    key_hash = hash_of(key)
     row = connection.execute(_FIND, {"key_hash": key_hash, "every": USE_NOTED_EVERY}).one_or_none()
     if row is None or not hmac.compare_digest(bytes(row.key_hash), key_hash):
         return None
@@ -142,7 +144,7 @@ def find(connection: Connection, key: str) -> Key | None:
             .where(api_keys.c.brand_id == row.brand_id, api_keys.c.key_id == row.key_id)
             .values(last_used_at=func.now())
         )
-    return Key(row.brand_id, row.key_id, frozenset(row.scopes), row.name)
+    return Key(row.brand_id, row.key_id, frozenset(row.scopes), row.name, row.seconds_left)
 
 
 def good(brand_id: UUID) -> Select[tuple[UUID]]:
@@ -181,6 +183,7 @@ def revoke(connection: Connection, brand_id: UUID, key_id: UUID) -> None:
 
 _FIND = text("""
     SELECT brand_id, key_id, key_hash, scopes, name,
+           CAST(extract(epoch FROM expires_at - now()) AS double precision) AS seconds_left,
            last_used_at IS NULL OR last_used_at < now() - CAST(:every AS interval) AS use_is_news
       FROM api_keys
      WHERE key_hash = :key_hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
@@ -188,7 +191,8 @@ _FIND = text("""
 _VALID = (api_keys.c.revoked_at.is_(None), or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > func.now()))
 
 
-def _hash(key: str) -> bytes:
+def hash_of(key: str) -> bytes:
+    """By what a key is known: it is stored nowhere itself."""
     return hashlib.sha256(key.encode()).digest()
 
 

@@ -11,7 +11,7 @@ class Shares:
     """At most `most` at once for each owner."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._lock = Lock()
         self._taken: Counter[UUID | None] = Counter()
 
@@ -19,7 +19,7 @@ class Shares:
     def of(self, owner: UUID | None) -> Iterator[bool]:
         """True while a place of the owner's is held until the end of the block; False if there is none left."""
         with self._lock:
-            free = self._taken[owner] < self._most
+            free = self._taken[owner] < self.most
             self._taken[owner] += free
         try:
             yield free

@@ -11,9 +11,10 @@ from typing import Any, Literal, get_args
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, func, select, text
 from uuid_utils.compat import uuid7
 
+from issuance.database.tables import webhooks
 from issuance.tenancy import clock
 
 EventType = Literal[
@@ -36,9 +37,13 @@ EventType = Literal[
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
-_LISTENED_TO = text("""
-    SELECT DISTINCT unnest(events) FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL
-""")
+_LISTENED_TO = (
+    select(func.unnest(webhooks.c.events))
+    .where(webhooks.c.brand_id == bindparam("brand_id"), webhooks.c.disabled_at.is_(None))
+    .distinct()
+)
+#: What `listened_to` gives, as a part of a statement that has a parameter `brand_id`: an array.
+LISTENED_TO = func.array(_LISTENED_TO.scalar_subquery())
 _ADD = text("""
     WITH listening AS (SELECT webhook_id, events FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL
                           AND (CAST(:only AS uuid[]) IS NULL OR webhook_id = ANY(:only))),

@@ -170,3 +170,30 @@ def test_long_bodies_are_read_off_the_loop() -> None:
 
     assert asyncio.run(where(requests.LONGEST_AT_ONCE))
     assert not asyncio.run(where(requests.LONGEST_AT_ONCE + 1))
+
+
+def test_headers_have_an_end(port: int) -> None:
+    """One that is very long or very many of them are not kept to wait for more; long bodies are no headers."""
+    for endless in (b"X-Long: " + b"x" * connections.LONGEST_HEADERS, b"X-Many: 1\r\n" * 7_000):
+        with connected(port, GET) as dripping:
+            dripping.sendall(endless)
+            assert answer(dripping).startswith(b"HTTP/1.1 400 ")
+    body = b"x" * (requests.LONGEST_BODY - 1)
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: %s\r\nContent-Length: %d\r\n\r\n"
+    with connected(port, head % (b"keep-alive", len(body)) + body + head % (b"close", len(body)) + body) as two:
+        assert answer(two).count(b'{"size":%d}' % len(body)) == 2
+
+
+def test_who_is_answered_early_is_not_listened_to(port: int) -> None:
+    """A body that nobody reads any more gives nobody a connection for ever."""
+    said = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 999999\r\n\r\n"
+    with connected(port, said) as refused:
+        assert answer(refused).startswith(b"HTTP/1.1 413 ")
+
+
+def test_what_follows_a_body_is_no_header(port: int) -> None:
+    """Trailers come when everything that looks at headers has been."""
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    said = head + b"3\r\nabc\r\n0\r\nX-Late: 1\r\n\r\n"
+    with connected(port, said) as late:
+        assert answer(late).endswith(b'{"size":3}')

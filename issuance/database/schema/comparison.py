@@ -12,9 +12,9 @@ import psycopg
 from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql
 
-from issuance.database.connections import driver_of
 from issuance.database.schema.picture import picture
 from issuance.database.schema.sessions import session
+from issuance.database.statements import driver_of
 from issuance.database.tables import metadata
 
 _SCRATCH = "issuance_wanted"

@@ -5,10 +5,10 @@ from typing import Any
 
 import psycopg
 
-from issuance.database.connections import driver_of
 from issuance.database.revisions import Standing, standing_of
 from issuance.database.schema.history import History
 from issuance.database.schema.sessions import session, take_turn
+from issuance.database.statements import driver_of
 from issuance.errors import SchemaBehind
 
 _HAS_TABLES = "SELECT to_regclass('brands') IS NOT NULL OR to_regclass('alembic_version') IS NOT NULL"

@@ -9,7 +9,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, NullPool, create_engine
 
-from issuance.database.connections import ALL_BRANDS, driver_of, obey_row_security
+from issuance.database.connections import ALL_BRANDS, obey_row_security
+from issuance.database.statements import driver_of
 from issuance.errors import RightMissing
 
 #: Not a name that processes have: those who work on the schema are not counted among them.

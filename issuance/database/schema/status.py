@@ -5,12 +5,12 @@ from typing import Any
 
 import psycopg
 
-from issuance.database.connections import driver_of
 from issuance.database.revisions import Standing, standing_of
 from issuance.database.schema.history import History, Part
 from issuance.database.schema.picture import has_tables
 from issuance.database.schema.sessions import session
 from issuance.database.schema.upgrades import done_in
+from issuance.database.statements import driver_of
 
 _ROWS = """
     SELECT relname, greatest(reltuples, 0)::bigint FROM pg_class

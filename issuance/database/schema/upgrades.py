@@ -11,13 +11,13 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection
 
-from issuance.database.connections import driver_of
 from issuance.database.revisions import Standing, standing_of
 from issuance.database.schema.comparison import missing_from
 from issuance.database.schema.execution import Execution, Listener
 from issuance.database.schema.history import History, Part
 from issuance.database.schema.picture import has_tables, make, picture
 from issuance.database.schema.sessions import session, take_turn
+from issuance.database.statements import driver_of
 from issuance.errors import SchemaUnknown, UpgradeRefused
 
 # As schema.sql has them.

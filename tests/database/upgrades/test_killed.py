@@ -20,7 +20,7 @@ from tests.serving import REPO
 #: Takes its turn at the database of its first argument, and has PostgreSQL busy for a minute.
 HOLDER = """
 import sys
-from issuance.database.connections import driver_of
+from issuance.database.statements import driver_of
 from issuance.database.schema.sessions import session, take_turn
 with session(sys.argv[1]) as connection:
     take_turn(driver_of(connection))

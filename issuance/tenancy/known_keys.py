@@ -1,0 +1,55 @@
+"""Keys that were good a moment ago: for less than a second nobody is asked again (decision 44).
+
+A key that is revoked is refused within a second by every process, and at once by the one that revoked it."""
+
+from threading import Lock
+from time import monotonic
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from issuance.database import look
+from issuance.tenancy import keys
+from issuance.tenancy.keys import Key
+
+#: Seconds for which a key is believed to be as it was; with what a request takes, revoking is heard within one.
+BELIEVED = 0.75
+#: Keys that are remembered; one more, and all are forgotten, which costs a look each.
+_MOST = 10_000
+
+_lock = Lock()
+_known: dict[bytes, tuple[Key, float]] = {}
+#: When keys were revoked here: who asked for one before that may not have seen it yet.
+_doubted: dict[UUID, float] = {}
+
+
+def recall(shown: str) -> Key | None:
+    """The key that was shown, if it was good a moment ago."""
+    known = _known.get(keys.hash_of(shown))
+    return known[0] if known is not None and monotonic() < known[1] else None
+
+
+def find(looks: Engine, shown: str) -> Key | None:
+    """The key that was shown, if it is valid: PostgreSQL is asked, and what it says is remembered."""
+    asked = monotonic()
+    with look(looks) as connection:
+        key = keys.find(connection, shown)
+    if key is not None:
+        until = asked + (BELIEVED if key.seconds_left is None else min(BELIEVED, key.seconds_left))
+        with _lock:
+            if len(_known) >= _MOST:
+                _known.clear()
+            if _doubted.get(key.key_id, 0.0) <= asked:
+                _known[keys.hash_of(shown)] = key, until
+    return key
+
+
+def forget(key_id: UUID) -> None:
+    """Believe a key no more: it has just been revoked."""
+    now = monotonic()
+    with _lock:
+        for old in [one for one, since in _doubted.items() if since < now - BELIEVED]:
+            del _doubted[old]
+        _doubted[key_id] = now
+        for shown in [shown for shown, (key, _) in _known.items() if key.key_id == key_id]:
+            del _known[shown]

@@ -1,0 +1,45 @@
+"""Statements that go to psycopg directly say what SQLAlchemy's say, and fail as they do."""
+
+import pytest
+from sqlalchemy import Connection, Engine, Text, bindparam, literal, select, text
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+
+from issuance.database import transaction
+from issuance.database.statements import Statement, driver_of
+
+
+def test_what_a_statement_brings_along_stands_in_it(connection: Connection) -> None:
+    """Whatever it is; parameters come from whoever executes it."""
+    odd = 'it\'s 100 %(s)s %s :x \\ "ü"'
+    statement = Statement(select(literal(odd, Text).label("odd"), bindparam("given", type_=Text).label("given")))
+    assert statement.rows(connection, {"given": odd}) == [{"odd": odd, "given": odd}]
+
+
+def test_errors_are_those_of_sqlalchemy(connection: Connection) -> None:
+    """So that whoever catches those catches these; without parameters, which may be secrets."""
+    failing = Statement(text("SELECT CAST('a secret' || clock_timestamp()::text AS integer)"))
+    with pytest.raises(DataError) as said, connection.begin_nested():
+        failing.rows(connection, {})
+    assert "[parameters" not in str(said.value)
+    with pytest.raises(IntegrityError), connection.begin_nested():
+        Statement(text("INSERT INTO brands (brand_id, name) VALUES (gen_random_uuid(), NULL)")).rows(connection, {})
+
+
+def test_a_connection_that_is_gone_is_used_no_more(engine: Engine) -> None:
+    """The error says that PostgreSQL is away, and the next transaction has another connection."""
+    one = Statement(text("SELECT pg_backend_pid() AS pid"))
+    pids: list[int] = []
+
+    def end_itself() -> None:
+        with transaction(engine) as connection:
+            pids.append(one.rows(connection, {})[0]["pid"])
+            with transaction(engine) as other:
+                assert one.rows(other, {})[0]["pid"] != pids[0]
+                other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pids[0]})
+            one.rows(connection, {})
+
+    with pytest.raises(OperationalError):
+        end_itself()
+    with transaction(engine) as connection:
+        assert one.rows(connection, {})[0]["pid"] != pids[0]
+        assert not driver_of(connection).closed

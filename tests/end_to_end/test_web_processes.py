@@ -1,0 +1,124 @@
+"""Several web processes on one port: each says that it is ready, they count together, and they end together."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from issuance.settings import Settings
+from tests.serving import REPO, free_port
+
+PROCESSES, MOST = 3, 7
+COUNTED = re.compile(rb'^issuance_request_seconds_count\{.*route="/healthz".*\} ([0-9.]+)$', re.MULTILINE)
+
+
+@dataclass
+class Web:
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def said(self, event: str) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line.get("event") == event]
+
+    def wait_for(self, event: str, number: int) -> list[dict[str, Any]]:
+        for _ in range(1200):
+            if len(found := self.said(event)) >= number:
+                return found
+            assert self.process.poll() is None, self.log.read_text()[-4000:]
+            time.sleep(0.05)
+        raise AssertionError(f"{event} was said {len(found)} times:\n{self.log.read_text()[-4000:]}")
+
+    def get(self, path: str) -> httpx.Response:
+        """Asked on a connection of its own, which whichever process is free takes."""
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=30)
+
+    def children(self) -> list[int]:
+        task = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in task.read_text().split()]
+
+
+@pytest.fixture(scope="module")
+def web(given: Settings, fresh_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    log = tmp_path_factory.mktemp("web") / "log"
+    port = free_port()
+    environment = {
+        **os.environ,
+        "DATABASE_URL": fresh_database(),
+        "REDIS_URL": given.redis_url,
+        "ISSUANCE_PORT": str(port),
+        "ISSUANCE_WEB_PROCESSES": str(PROCESSES),
+        "ISSUANCE_CONNECTIONS_A_SOURCE": str(MOST),
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "info",
+    }
+    command = [sys.executable, "-m", "issuance.api"]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=REPO, env=environment, stdout=out, stderr=out, process_group=0)
+    web = Web(port, process, log)
+    try:
+        web.wait_for("web_ready", PROCESSES)
+        yield web
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_each_says_that_it_is_ready(web: Web) -> None:
+    said = web.wait_for("web_ready", PROCESSES)
+    assert sorted((line["process"], line["of"]) for line in said) == [(n + 1, PROCESSES) for n in range(PROCESSES)]
+    assert len(web.children()) == PROCESSES
+
+
+def test_a_source_has_so_many_connections_to_all_of_them(web: Web) -> None:
+    with ExitStack() as held:
+        for _ in range(MOST):
+            held.enter_context(closing(socket.create_connection(("127.0.0.1", web.port))))
+        time.sleep(0.5)
+        assert web.get("/healthz").json()["error"]["code"] == "too_many_connections"
+
+
+def test_metrics_add_up_over_all_of_them(web: Web) -> None:
+    """Whichever is asked, and what one counted that is gone; and each makes ids of its own."""
+    web.get("/healthz").raise_for_status()
+
+    def counted() -> set[float]:
+        return {sum(map(float, COUNTED.findall(web.get("/metrics").content))) for _ in range(6)}
+
+    (before,) = counted()
+    answers = [web.get("/healthz").raise_for_status() for _ in range(40)]
+    assert counted() == {before + 40}
+    assert len({answer.headers["x-request-id"] for answer in answers}) == 40
+
+    os.kill(web.children()[0], signal.SIGKILL)
+    assert web.wait_for("web_process_ended", 1)[0]["code"] == -signal.SIGKILL
+    web.wait_for("web_ready", PROCESSES + 1)
+    assert len(web.children()) == PROCESSES
+    assert counted() == {before + 40}
+
+
+def test_they_end_together_and_finish_what_they_have_begun(web: Web) -> None:
+    """One that was told to end takes nothing more, answers what it has, and all are gone."""
+    with closing(socket.create_connection(("127.0.0.1", web.port), timeout=30)) as connection:
+        connection.sendall(b"POST /billing-events HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n[")
+        time.sleep(0.5)
+        children = web.children()
+        web.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        connection.sendall(b"   ")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+    assert web.process.wait(30) == 0
+    assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
