@@ -55,7 +55,11 @@ COMMANDS = {
     "runs": Place("runs", "app", "Runs: bulk work, its progress and outcome."),
     "explain": Place("explain", "explain", "Say why credits were issued, or why not."),
     "forecast": Place("forecast", "forecast", "Say how many credits a rule will issue, month by month."),
-    "liability": Place("liability", "liability", "Say what a brand owes in credits, month by month."),
+    "liability": Place(
+        "liability",
+        "liability",
+        "Say what a brand owes in credits: opening, issued, redeemed, expired, revoked, restored and closing by month.",
+    ),
     "preview": Place(
         "preview",
         "preview",

@@ -31,7 +31,7 @@ def erase(member: MemberArgument, brand: BrandOption = None, as_json: JsonOption
 
 
 @app.command("export")
-def export(member: MemberArgument, brand: BrandOption = None) -> None:
+def export(member: MemberArgument, brand: BrandOption = None, _as_json: JsonOption = True) -> None:
     """Print all that is held about a member, as one JSON document."""
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
@@ -57,7 +57,7 @@ def lift(
 
 
 @app.command("erased")
-def show_erased(brand: BrandOption = None) -> None:
+def show_erased(brand: BrandOption = None, _as_json: JsonOption = True) -> None:
     """Print who was erased, as one JSON document of keyed hashes and their key: keep it beside backups, as secret as
     they are."""
     with transaction(brand) as connection:
