@@ -12,7 +12,8 @@ from pathlib import Path
 from sqlalchemy import Engine, create_engine
 
 from campaigns.simulation.connections import keep_connections
-from campaigns.simulation.wire import Wire
+from campaigns.simulation.wire import Wire, begin
+from issuance.database import statements
 from issuance.database.connections import LOCK_TIMEOUT
 
 _SETTINGS = {
@@ -38,7 +39,8 @@ def connect(url: str) -> Wire:
 
 
 def engine_on(url: str) -> Engine:
-    """An engine for the programs of one process."""
+    """An engine for the programs of one process. From now on transactions of this process begin as its wires do."""
+    statements.begin = begin
     engine = create_engine(
         "postgresql+psycopg://",
         creator=lambda: _joined(Wire(url, options=_OPTIONS)),

@@ -16,12 +16,11 @@ from psycopg._queries import PostgresQuery
 from psycopg.adapt import Transformer
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGresult
+from sqlalchemy import Connection
 
 Rows = list[tuple[Any, ...]]
 Description = list[tuple[Any, ...]] | None
 
-_SHOW = "SELECT set_config('issuance.brand_id', %(brand_id)s, true)"
-_SHOWN = [("set_config", 25, None, None, None, None, None)]
 _PROMISED = ("SAVEPOINT ", "RELEASE SAVEPOINT ")
 _READS = re.compile(r"\s*SELECT\b(?!.*(\bFOR\b|advisory|set_config|nextval))", re.DOTALL)
 
@@ -33,6 +32,15 @@ def settle() -> None:
     """Ends what only read: its locks are held until then."""
     for wire in _wires:
         wire.settle()
+
+
+def begin(connection: Connection, settings: Mapping[str, str]) -> None:
+    """In place of `issuance.database.statements.begin`: what a transaction is shown goes with its first statement."""
+    if not connection.in_transaction():
+        connection.begin()
+    wire = connection.connection.driver_connection
+    assert isinstance(wire, Wire), "the engine makes no others"
+    wire.show(settings)
 
 
 class _Statement:
@@ -86,13 +94,13 @@ class Wire:
         _wires.add(self)
         for name in (b"BEGIN", b"COMMIT", b"ROLLBACK"):
             self._pgconn.send_prepare(name, name)
-        self._pgconn.send_prepare(b"show", b"SELECT set_config('issuance.brand_id', $1, true)")
+        self._pgconn.send_prepare(b"show", b"SELECT set_config($1, $2, true)")
         self._answers()
 
     # -- DBAPI
 
-    def cursor(self) -> Cursor:
-        return Cursor(self)
+    def cursor(self, row_factory: object = None) -> Cursor:
+        return Cursor(self) if row_factory is None else Named(self)
 
     def commit(self) -> None:
         self._end(b"COMMIT", now=self._wrote)
@@ -125,15 +133,14 @@ class Wire:
         cursor.execute(text, values)
         return cursor
 
+    def show(self, settings: Mapping[str, str]) -> None:
+        """What a transaction is shown and in whose name it is."""
+        self._begin()
+        self._ahead += [(b"show", [name.encode(), value.encode()]) for name, value in settings.items()]
+
     def ask(self, text: str, values: Mapping[str, Any] | Sequence[Any] | None) -> tuple[Rows, Description, int]:
         """Rows, what they are made of, and how many were found or changed."""
-        if not self._open and not self.autocommit:
-            self._ahead.append((b"BEGIN", []))
-            self._open = True
-        if text == _SHOW:
-            assert isinstance(values, Mapping), "named in the statement"
-            self._ahead.append((b"show", [values["brand_id"].encode()]))
-            return [(values["brand_id"],)], _SHOWN, 1
+        self._begin()
         if text.startswith(_PROMISED):
             self._ahead.append((self._promise(text), []))
             return [], None, -1
@@ -157,6 +164,11 @@ class Wire:
         result = self._answers()
         statement.names[types] = name
         return name, result
+
+    def _begin(self) -> None:
+        if not self._open and not self.autocommit:
+            self._ahead.append((b"BEGIN", []))
+            self._open = True
 
     def settle(self) -> None:
         """Sends what waits for a statement to go with."""
@@ -223,9 +235,11 @@ class Cursor:
         self.description: Description = None
         self.rowcount = -1
 
-    def execute(self, text: str, values: Mapping[str, Any] | Sequence[Any] | None = None) -> None:
-        self._rows, self.description, self.rowcount = self._wire.ask(text, values)
+    def execute(self, text: str | bytes, values: Mapping[str, Any] | Sequence[Any] | None = None) -> Cursor:
+        asked = text.decode() if isinstance(text, bytes) else text
+        self._rows, self.description, self.rowcount = self._wire.ask(asked, values)
         self._next = 0
+        return self
 
     def executemany(self, text: str, each: Sequence[Mapping[str, Any]]) -> None:
         self._rows, self.description = [], None
@@ -249,3 +263,11 @@ class Cursor:
 
     def close(self) -> None:
         self._rows = []
+
+
+class Named(Cursor):
+    """One whose rows are read by name."""
+
+    def fetchall(self) -> Any:
+        names = [column[0] for column in self.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in super().fetchall()]

@@ -69,6 +69,7 @@ NONE = {
     "billers stripe translate": "`billers translate`, by its other name",
     "billers stripe try": "acts as a program with a key; its brand is made as `brands create` makes one",
     "up": "starts processes; the brand that it makes is made by `brands create`",
+    "serve": "starts processes, which write entries of their own",
     "demo": "acts as a program with a key; its brand is made as `brands create` makes one",
     "keys rotate-tokens": "no brand's: a secret of the installation",
     "brands list": "reads",

@@ -57,7 +57,7 @@ def test_a_group_without_a_command_is_bad_use(cli: Cli) -> None:
         (("replay", "--rule", UUID(int=1), "--from", "2031-01-01", "--to", "2031-01-02"), 1),
         (("keys", "revoke", UUID(int=1)), 1),
         (("keys", "list", "--brand", UUID(int=1)), 1),
-        (("check", "--law", "11"), 2),
+        (("check", "--law", "99"), 2),
         (("events", "load", "no-such-file.jsonl", "--brand", UUID(int=1)), 1),
     ],
 )
