@@ -1,1 +1,1 @@
-"""A pooler before PostgreSQL: the product, and the whole suite, through PgBouncer in transaction mode."""
+"""A pooler before PostgreSQL: the product through PgBouncer in transaction mode."""

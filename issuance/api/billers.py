@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, StringConstraints, model_validator
 from pydantic.config import JsonDict
 
-from issuance import audit, hints
+from issuance import hints
 from issuance.api.callers import Administrator
 from issuance.api.lists import Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
@@ -248,9 +248,7 @@ def translate(caller: Administrator, biller_id: UUID) -> Any:
     """Translate anew what could not be: after the map, or the adapter, was mended."""
     with caller.transaction() as connection:
         billers.get(connection, caller.brand_id, biller_id)
-        tried = deliveries.retry(connection, caller.brand_id, biller_id)
-        if tried:
-            audit.write(connection, caller.brand_id, "biller.retried", biller_id, after={"deliveries": tried})
+        tried = deliveries.retry_by_hand(connection, caller.brand_id, biller_id)
     hints.translate(caller.broker, caller.brand_id, biller_id)
     return {"deliveries": tried}
 

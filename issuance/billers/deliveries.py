@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select, text
 
+from issuance import audit
 from issuance.billers.adapter import Unmappable, Wait
 from issuance.database import paging
 from issuance.database.tables import biller_deliveries
@@ -218,6 +219,14 @@ def retry(
     """Have what could not be translated tried again; how many there are."""
     which = {"brand_id": brand_id, "biller_id": biller_id, "states": list(states)}
     return connection.execute(_RETRY, which).rowcount
+
+
+def retry_by_hand(connection: Connection, brand_id: UUID, biller_id: UUID) -> int:
+    """`retry` because a person asked for it: an entry of the audit, where there was anything to try."""
+    tried = retry(connection, brand_id, biller_id)
+    if tried:
+        audit.write(connection, brand_id, "biller.retried", biller_id, after={"deliveries": tried})
+    return tried
 
 
 def look_again(connection: Connection, *, most: int) -> None:

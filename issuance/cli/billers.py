@@ -9,7 +9,6 @@ from uuid import UUID
 import typer
 from pydantic import ValidationError
 
-from issuance import audit
 from issuance.billers import billers, deliveries, reconciling
 from issuance.billers.billers import New
 from issuance.billers.mapped.mapping import Mapping
@@ -156,9 +155,7 @@ def translate(biller: BillerOption, as_json: JsonOption = False) -> None:
     """Translate anew what could not be: after the map, or the adapter, was mended."""
     brand_id = _brand_of(biller)
     with transaction(brand_id) as connection:
-        waited = deliveries.retry(connection, brand_id, biller)
-        if waited:
-            audit.write(connection, brand_id, "biller.retried", biller, after={"deliveries": waited})
+        waited = deliveries.retry_by_hand(connection, brand_id, biller)
     from issuance import hints  # late: it brings the queue
 
     hints.translate(broker(), brand_id, biller)

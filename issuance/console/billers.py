@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
-from issuance import audit, hints
+from issuance import hints
 from issuance.billers import billers, deliveries
 from issuance.billers.deliveries import STATES
 from issuance.catalog import membership_types
@@ -77,8 +77,6 @@ def translate(visit: Admin, biller_id: UUID) -> Response:
     """Try again what could not be translated."""
     with visit.transaction() as connection:
         billers.get(connection, visit.brand_id, biller_id)
-        tried = deliveries.retry(connection, visit.brand_id, biller_id)
-        if tried:
-            audit.write(connection, visit.brand_id, "biller.retried", biller_id, after={"deliveries": tried})
+        tried = deliveries.retry_by_hand(connection, visit.brand_id, biller_id)
     hints.translate(visit.broker, visit.brand_id, biller_id)
     return visit.done(f"{tried} deliveries are translated anew.")

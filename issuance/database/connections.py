@@ -121,7 +121,7 @@ def is_away(error: BaseException) -> bool:
     """Whether an error says that PostgreSQL was not reached, went away or is no primary any more, rather than that it
     refused something."""
     cause = getattr(error, "orig", error)
-    if isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
+    if statements.is_of_a_standby(cause):
         return True
     state = getattr(cause, "sqlstate", None) or ""
     return isinstance(cause, psycopg.OperationalError) and (not state or state.startswith(("08", "57P")))
@@ -219,7 +219,7 @@ def _set(connection: Any, settings: Mapping[str, str], *, local: bool) -> None:
 
 def _leave_a_standby(context: Any) -> None:
     """Connections to a server that was the primary and can only be read now are made anew."""
-    if isinstance(context.original_exception, psycopg.errors.ReadOnlySqlTransaction):
+    if statements.is_of_a_standby(context.original_exception):
         context.is_disconnect = True
 
 

@@ -58,6 +58,11 @@ def begin(connection: Connection, settings: Mapping[str, str]) -> None:
             raise psycopg.errors.error_from_result(done)
 
 
+def is_of_a_standby(error: BaseException) -> bool:
+    """Whether an error says that the server can only be read: it is no primary, or none any more."""
+    return isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
+
+
 def _joined(connection: Connection) -> psycopg.Connection[Any]:
     """The driver of a connection that knows that a transaction has begun."""
     if not connection.in_transaction():
@@ -83,9 +88,7 @@ def _sqlalchemys_errors(connection: Connection) -> Iterator[None]:
     except psycopg.Error as error:
         driver = connection.connection.dbapi_connection
         # Of a server that was the primary nothing can be written any more: its connections are made anew.
-        is_gone = isinstance(error, psycopg.errors.ReadOnlySqlTransaction) or connection.dialect.is_disconnect(
-            cast("Any", error), driver, None
-        )
+        is_gone = is_of_a_standby(error) or connection.dialect.is_disconnect(cast("Any", error), driver, None)
         if is_gone:
             connection.invalidate(error)
         raise DBAPIError.instance(
