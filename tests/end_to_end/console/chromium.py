@@ -14,7 +14,7 @@ NEEDED = "ISSUANCE_CHROMIUM_NEEDED"
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Chromium]:
-    """This machine's Chromium. It ends with these tests: while it runs, nothing else in this thread can run an event loop."""
+    """This machine's Chromium. It ends with these tests: while it runs, no test can run an event loop of its own."""
     if program.program() is None:
         told = "the machine has no Chromium: apt-get install chromium, then ./test tests/end_to_end/console"
         if os.environ.get(NEEDED):
