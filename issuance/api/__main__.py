@@ -1,6 +1,7 @@
 """`python -m issuance.api`: the web processes. After SIGTERM they finish the requests that they have begun."""
 
 import gc
+import importlib
 import os
 import sys
 import threading
@@ -37,7 +38,7 @@ def main() -> None:
 
 def _load() -> None:
     """Load everything before there are copies, which share what they do not change."""
-
+    importlib.import_module("issuance.api.app")
     # Threads take turns more often than Python has them: who computes for long holds up others' requests less. What was
     # made by now is looked through for garbage no more.
     sys.setswitchinterval(0.001)

@@ -1,11 +1,11 @@
 """Passwords: kept as argon2id, checked at one cost whether or not there is such a person."""
 
+from functools import cache
 from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, delete, select, update
-from zxcvbn import zxcvbn
 
 from issuance.database.tables import people, sessions
 from issuance.errors import Invalid
@@ -17,9 +17,8 @@ LEAST_SCORE = 3
 #: What it looks at, and words that anybody would try here.
 _LOOKED_AT, CONTEXT = 72, ("issuance", "console", "credits", "membership")
 
-_hasher = PasswordHasher()
-#: What is checked where there is no password, so that it takes as long.
-_NOBODYS = _hasher.hash("nobody's password")
+#: The least of OWASP's five: 19 MiB for as long as a password is checked.
+_hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 
 def check_form(password: str, email: str) -> None:
@@ -27,6 +26,8 @@ def check_form(password: str, email: str) -> None:
     if not SHORTEST <= len(password) <= LONGEST:
         wrong = f"must have {SHORTEST} to {LONGEST} characters"
         raise Invalid(f"A password {wrong}.", fields={"password": wrong})
+    from zxcvbn import zxcvbn  # late: its lists of words are 12 MB, and few processes are ever told a new password
+
     own = [*CONTEXT, email, *email.split("@")]
     if zxcvbn(password[:_LOOKED_AT], own)["score"] < LEAST_SCORE:
         wrong = "is one that is guessed easily: take some words that do not go together"
@@ -48,10 +49,16 @@ def person_with(connection: Connection, email: str, password: str) -> UUID | Non
     row = connection.execute(one).one_or_none()
     kept = None if row is None else row.password_hash
     try:
-        _hasher.verify(kept or _NOBODYS, password[:LONGEST])
+        _hasher.verify(kept or _nobodys(), password[:LONGEST])
     except (VerificationError, InvalidHashError):
         return None
     return None if row is None or kept is None else row.person_id
+
+
+@cache
+def _nobodys() -> str:
+    """What is checked where there is no password, so that it takes as long. Made late: it takes memory and time."""
+    return _hasher.hash("nobody's password")
 
 
 def has_one(connection: Connection, person_id: UUID) -> bool:
