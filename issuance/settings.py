@@ -38,6 +38,20 @@ class OwnSettings(BaseSettings):
         le=64,
         description="Web processes on that port; by default as many as there are cores, at most 4",
     )
+    web_connections: int = Field(
+        10,
+        alias="ISSUANCE_WEB_CONNECTIONS",
+        ge=4,
+        le=100,
+        description="Connections to PostgreSQL that one web process has at most",
+    )
+    worker_connections: int = Field(
+        5,
+        alias="ISSUANCE_WORKER_CONNECTIONS",
+        ge=2,
+        le=100,
+        description="Connections to PostgreSQL that one worker process has at most",
+    )
     trusted_proxies: str = Field(
         "", alias="ISSUANCE_TRUSTED_PROXIES", description="Addresses and networks whose X-Forwarded-For counts"
     )

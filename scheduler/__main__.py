@@ -6,7 +6,7 @@ import threading
 import time
 
 from issuance import log
-from issuance.database import engine_for, is_away, outage
+from issuance.database import allow, budget, engine_for, is_away, outage
 from issuance.database.complaints import in_short
 from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
 from issuance.hints import broker_for
@@ -15,6 +15,8 @@ from scheduler.tick import run_once, tidy
 
 #: Seconds from one tick to the next.
 PERIOD = 1.0
+#: Connections to PostgreSQL: it does one thing at a time.
+MOST_CONNECTIONS = 2
 #: Seconds from one removal of old rows to the next.
 TIDY_EVERY = 3600.0
 
@@ -32,6 +34,7 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    allow(budget(MOST_CONNECTIONS))
     engine, broker = engine_for(own.database_url), broker_for(own.redis_url)
     log.logger.info("scheduler_started", period_seconds=PERIOD)
     tidied = time.monotonic()

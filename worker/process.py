@@ -7,7 +7,7 @@ import sys
 import dramatiq
 
 from issuance import hints, log
-from issuance.database import check_schema, engine_for
+from issuance.database import allow, budget, check_schema, engine_for
 from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.settings import settings
 from worker.actors import Actors
@@ -34,6 +34,7 @@ def start() -> None:
     # A batch makes many small objects and no cycles: looking for cycles every few hundred objects would be wasted.
     gc.set_threshold(100_000)
     dramatiq.set_encoder(ReadsAnything())
+    allow(budget(own.worker_connections))
     engine = engine_for(own.database_url)
     try:
         check_schema(engine)

@@ -12,7 +12,7 @@ import uvicorn
 
 from issuance import log, settings
 from issuance.api import connections, processes
-from issuance.database.connections import check_schema, engine_for
+from issuance.database import allow, budget, check_schema, engine_for
 from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
 from issuance.settings import Settings
 
@@ -52,6 +52,7 @@ def _serve(given: Settings, place: int, counts: connections.Counts, door: socket
     from issuance.api.app import create_app
     from issuance.api.health import metrics_door
 
+    allow(budget(given.web_connections, looks=True))
     try:
         check_schema(engine_for(given.database_url))
     except (SchemaAhead, SchemaBehind) as error:  # it answers all the same, with 503: /readyz says why

@@ -115,9 +115,10 @@ def create_app(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _life(app: FastAPI) -> AsyncIterator[None]:
-    assert THREADS + idempotency.MOST_AT_WORK < database.MOST_CONNECTIONS, "or requests wait for each other"
-    threads = THREADS if app.state.settings.web_processes == 1 else THREADS_OF_SEVERAL
+    settings: Settings = app.state.settings
+    connections = database.budget(settings.web_connections, looks=True).transactions
+    threads = min(THREADS if settings.web_processes == 1 else THREADS_OF_SEVERAL, connections)
     anyio.to_thread.current_default_thread_limiter().total_tokens = threads
-    idempotency.make_room(threads)
+    idempotency.make_room(max(1, connections // 2))  # fewer than there are connections, or requests wait for each other
     heavy.make_room(threads)
     yield

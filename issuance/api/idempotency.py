@@ -33,8 +33,8 @@ HEADER = "Idempotency-Key"
 #: What marks an answer that is given again: our name for it, and Stripe's, which clients know and 0.2.0 had alone.
 REPEATED = ("Idempotency-Replayed", "Idempotent-Replayed")
 
-#: Requests with a key that are worked on at once. Each holds a connection while it goes from thread to thread; together
-#: with the requests that have a thread they must not need more connections than there are, or they wait for each other.
+#: Requests with a key that are worked on at once, at most. Each holds a connection while it goes from thread to thread:
+#: if they held all that there are, the threads would wait for connections, and they for threads.
 MOST_AT_WORK = 16
 _SANE = re.compile(r"[\x20-\x7e]{1,255}")
 #: Answers that are not kept: the same request may get another one when it is sent again.

@@ -1,8 +1,9 @@
 """PostgreSQL: how the process reaches it, and the tables that it holds.
 
 The face gives what every unit of work needs: an engine for each process (`engine_for`, `looks_for`), a transaction for
-each unit of work (`transaction`; `undone` for what is only tried; `look` across all brands; `show`), and whether
-PostgreSQL is away (`outage`, `is_away`). Beside it: `tables` (schema.sql as SQLAlchemy Core sees it), `schema` (make,
+each unit of work (`transaction`; `transaction_beside` one that is open; `undone` for what is only tried; `look` across
+all brands; `show`), how many connections the process may have (`budget`, `allow`), and whether PostgreSQL is away
+(`outage`, `is_away`). Beside it: `tables` (schema.sql as SQLAlchemy Core sees it), `schema` (make,
 compare and upgrade the tables), `revisions` (which version's tables they are), `paging` and `cursors` (the two kinds of
 lists), and `complaints` (what an error says to people outside).
 """
@@ -10,6 +11,8 @@ lists), and `complaints` (what an error says to people outside).
 from issuance.database.connections import (
     MOST_CONNECTIONS,
     Acting,
+    allow,
+    budget,
     check_schema,
     engine_for,
     is_away,
@@ -18,12 +21,15 @@ from issuance.database.connections import (
     outage,
     show,
     transaction,
+    transaction_beside,
     undone,
 )
 
 __all__ = [
     "MOST_CONNECTIONS",
     "Acting",
+    "allow",
+    "budget",
     "check_schema",
     "engine_for",
     "is_away",
@@ -32,5 +38,6 @@ __all__ = [
     "outage",
     "show",
     "transaction",
+    "transaction_beside",
     "undone",
 ]

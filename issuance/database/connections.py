@@ -13,12 +13,14 @@ from functools import lru_cache, partial
 from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, SQLAlchemyError
 
 from issuance.database import statements
+from issuance.database.pools import ROUND, Frugal
 from issuance.database.revisions import APPLICATION_NAME, standing_of
 from issuance.log import Outage
 from issuance.settings import POSTGRESQL_SCHEMES, libpq_url
@@ -32,8 +34,8 @@ IDLE_TIMEOUT = "30s"
 #: Seconds for which a connection that was given back is taken to be good unless its server has said anything since, as
 #: one that ends does: asking it is a round trip, as long as a statement's.
 TRUSTED = 1.0
-#: Connections that a process has at most, as many as it has needed at once; and those for looks.
-MOST_CONNECTIONS, MOST_LOOKS = 50, 20
+#: Connections that a process has at most, if it does not say otherwise (`allow`).
+MOST_CONNECTIONS = 20
 #: What the setting issuance.brand_id holds in work across brands.
 ALL_BRANDS = "*"
 #: Whom a superuser works as.
@@ -68,18 +70,48 @@ class Acting(NamedTuple):
     request_id: str = ""
 
 
+class Budget(NamedTuple):
+    """How many connections a process may have, by what they are for: transactions, one that is opened `beside` another,
+    and looks. Who has a connection waits for none of its kind, so nobody waits in a circle."""
+
+    transactions: int
+    beside: int = 1
+    looks: int = 0
+
+
+def budget(most: int, *, looks: bool = False) -> Budget:
+    """How a process shares out its connections, 2 or more of them; 3 or more where it has `looks`."""
+    for_looks = max(1, most // 10) if looks else 0
+    return Budget(most - for_looks - 1, 1, for_looks)
+
+
+_allowed = budget(MOST_CONNECTIONS, looks=True)
+
+
+def allow(given: Budget) -> None:
+    """Have this process keep to a budget. Called before it makes its first engine."""
+    global _allowed
+    _allowed = given
+
+
 @lru_cache(maxsize=4)
 def engine_for(url: str, trusted: float = TRUSTED) -> Engine:
     """The process's engine for `url`, an address in any form that libpq knows. Connections are checked before use, but
     for those that were good less than `trusted` seconds ago."""
-    return _engine(url, _SETTINGS, trusted, pool_size=MOST_CONNECTIONS)
+    engine = _engine(url, _SETTINGS, trusted, pool_size=_allowed.transactions)
+    _beside[engine] = _engine(url, _SETTINGS, trusted, pool_size=_allowed.beside)
+    return engine
 
 
 @lru_cache(maxsize=4)
 def looks_for(url: str) -> Engine:
     """The engine for single looks across all brands, such as whose a key is: see `look`."""
     everything = {**_SETTINGS, "issuance.brand_id": ALL_BRANDS}
-    return _engine(url, everything, TRUSTED, pool_size=MOST_LOOKS, isolation_level="AUTOCOMMIT")
+    return _engine(url, everything, TRUSTED, pool_size=_allowed.looks, isolation_level="AUTOCOMMIT")
+
+
+#: The engines of transactions beside those of an engine.
+_beside: "WeakKeyDictionary[Engine, Engine]" = WeakKeyDictionary()
 
 
 def _engine(url: str, settings: Mapping[str, str], trusted: float, **pool: Any) -> Engine:
@@ -88,9 +120,10 @@ def _engine(url: str, settings: Mapping[str, str], trusted: float, **pool: Any) 
         # An error's text ends up in logs: no parameters in it, which may be codes and secrets.
         hide_parameters=True,
         connect_args={"application_name": APPLICATION_NAME, "connect_timeout": 10},
-        # No connection is closed for being one too many: making one costs more than most requests do. The one that was
-        # used last is used first, as its backend has everything at hand.
+        # The connection that was used last is used first, as its backend has everything at hand.
+        poolclass=Frugal,
         max_overflow=0,
+        pool_timeout=ROUND,
         pool_use_lifo=True,
         **pool,
     )
@@ -147,6 +180,13 @@ def transaction(engine: Engine, brand_id: UUID | None = None, acting: Acting | N
     with engine.begin() as connection:
         show(connection, brand_id, acting)
         yield connection
+
+
+@contextmanager
+def transaction_beside(connection: Connection, brand_id: UUID) -> Iterator[Connection]:
+    """One unit of work that commits by itself, while the transaction of `connection` is open."""
+    with transaction(_beside.get(connection.engine, connection.engine), brand_id) as beside:
+        yield beside
 
 
 @contextmanager

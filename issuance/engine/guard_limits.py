@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, text
 
 from issuance import audit
-from issuance.database import transaction
+from issuance.database import transaction_beside
 from issuance.deciding.calendar import day_of, midnight
 from issuance.deciding.frequency import BillingFrequency, IssuingFrequency
 from issuance.tenancy import clock as clocks
@@ -129,7 +129,7 @@ def most(connection: Connection, brand_id: UUID, rule_id: UUID, instant: datetim
     row = connection.execute(_KNOWN, which).one()
     by_day: int | None = row.most
     if row.times is not None and not row.known:
-        with transaction(connection.engine, brand_id) as apart:  # so that nobody waits for who worked it out
+        with transaction_beside(connection, brand_id) as apart:  # so that nobody waits for who worked it out
             by_day = _of_busiest_day(apart, which, row.times, zone)
             apart.execute(_KEEP, {**which, "most": by_day})
     limits = [limit for limit in (row.max_per_day, by_day) if limit is not None]

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from uuid_utils.compat import uuid7
 
-from issuance.database import transaction
+from issuance.database import transaction_beside
 from issuance.deciding.facts import CreditKey
 from issuance.engine import guard_limits
 from issuance.engine.outcomes import Outcome, Settled
@@ -158,12 +160,15 @@ class Guard:
         rule = {"rule_id": str(one.rule_id)}
         if not self._connection.scalar(_TOGETHER, rule):
             return False
-        with transaction(self._connection.engine, self._brand_id) as counting:
-            counting.execute(_COUNTING, rule)
-            state = self._state(counting, one)
-            if not self._fits(state, number, most):
-                return False
-            self._portions[one] = self._add(counting, one, state.epoch, number, reserved=True)
+        try:
+            with transaction_beside(self._connection, self._brand_id) as counting:
+                counting.execute(_COUNTING, rule)
+                state = self._state(counting, one)
+                if not self._fits(state, number, most):
+                    return False
+                self._portions[one] = self._add(counting, one, state.epoch, number, reserved=True)
+        except (OperationalError, PoolTimeout):  # no second connection is to be had: then by turns, on this one
+            return False
         return True
 
     @staticmethod

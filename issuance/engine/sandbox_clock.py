@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from threading import BoundedSemaphore
 from uuid import UUID
 
 import dramatiq
@@ -13,9 +14,13 @@ from issuance.engine import sweeps
 from issuance.errors import ClockOnlyForward, Invalid, LiveBrandHasNoClock, NotSettledYet
 from issuance.tenancy import clock as clocks
 
+#: Transactions that move clocks, at once in a process: they may wait for locks, and others need connections too.
+MOST_AT_ONCE = 2
 #: How long a caller is kept waiting for the workers, in seconds.
 _PATIENCE = 300.0
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+_turn = BoundedSemaphore(MOST_AT_ONCE)
 
 _MOVE = text("""
     UPDATE brands SET clock_now = :now, woke_at = CASE WHEN :jump THEN :now ELSE woke_at END
@@ -48,7 +53,7 @@ def move(
     """
     if now >= _LATEST:
         raise Invalid(fields={"now": "must be before the year 2200"})
-    with transaction(engine, brand_id) as connection:
+    with _turn, transaction(engine, brand_id) as connection:
         clock = clocks.read(connection, brand_id)
         if not clock.sandbox:
             raise LiveBrandHasNoClock
@@ -57,7 +62,7 @@ def move(
     deadline = time.monotonic() + _PATIENCE
     # What was accepted under the old time is decided under the old time.
     _wait(engine, broker, brand_id, deadline)
-    with transaction(engine, brand_id, acting) as connection:
+    with _turn, transaction(engine, brand_id, acting) as connection:
         before = clocks.read(connection, brand_id)
         if connection.execute(_MOVE, {"brand_id": brand_id, "now": now, "jump": jump}).rowcount == 0:
             raise ClockOnlyForward("The clock was moved past that instant meanwhile.")
@@ -72,7 +77,7 @@ def _wait(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, deadline: flo
     """Wait until a brand is settled, asking for the work that is still to do."""
     pause = 0.005
     while True:
-        with transaction(engine, brand_id) as connection:
+        with _turn, transaction(engine, brand_id) as connection:
             now = clocks.read(connection, brand_id).now
             billers = connection.execute(_BILLERS_WITH_WORK, {"brand_id": brand_id}).all()
             if not billers and _is_settled(connection, brand_id, now):

@@ -22,7 +22,7 @@ class HeavyLimit(IssuanceError):
 
 def make_room(threads: int) -> None:
     """Leave half of a process's threads to others, and of the other half no brand more than half."""
-    _of_a_brand.most, _of_all.most = threads // 4, threads // 2
+    _of_a_brand.most, _of_all.most = max(1, threads // 4), max(1, threads // 2)
 
 
 @contextmanager

@@ -1,0 +1,90 @@
+"""Connections that a process holds: at most so many, and none for long that it does not need."""
+
+import re
+from contextlib import suppress
+from threading import Lock, Timer
+from time import monotonic, sleep
+from typing import Any
+
+import psycopg
+from sqlalchemy import PoolProxiedConnection, QueuePool
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.util.queue import Empty
+
+#: Seconds after which a connection that nobody has used is closed. Making one costs more than most requests do; and one
+#: that is kept for nothing may be the one that another process lacks.
+IDLE = 10.0
+#: Seconds for which one who needs a connection waits: for one of this process, and for the server to have one left; and
+#: until it looks again.
+PATIENCE, PATIENCE_WITH_SERVER, ROUND = 30.0, 10.0, 0.2
+#: What a server or a pooler that has none left says: libpq gives no code for it.
+_FULL = re.compile("remaining connection slots|too many (clients|connections)|no more connections allowed")
+
+_LENT, _RETURNED = "lent", "returned"
+
+
+class Frugal(QueuePool):
+    """SQLAlchemy's pool with two differences: what is idle is closed, and where PostgreSQL grants no more connections,
+    who needs one waits for those that this process has."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._lock = Lock()
+        self._lent = 0
+        self._will_look = False
+
+    def connect(self) -> PoolProxiedConnection:
+        began = monotonic()
+        while True:
+            try:
+                connection = super().connect()
+            except PoolTimeout:
+                if monotonic() - began > PATIENCE:
+                    raise
+            except psycopg.OperationalError as error:
+                # If the server is away, those that are lent fail too, and are lent no more.
+                patience = PATIENCE if self._lent else PATIENCE_WITH_SERVER if _FULL.search(str(error)) else 0.0
+                if monotonic() - began >= patience:
+                    raise
+                sleep(ROUND)
+            else:
+                assert connection.record_info is not None, "it is of a pool"
+                connection.record_info[_LENT] = True
+                with self._lock:
+                    self._lent += 1
+                return connection
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        assert record.record_info is not None, "it is of a pool"
+        if record.record_info.pop(_LENT, False):
+            with self._lock:
+                self._lent -= 1
+        record.record_info[_RETURNED] = monotonic()
+        self._put(record)
+
+    def _put(self, record: ConnectionPoolEntry) -> None:
+        if record.dbapi_connection is None:
+            self._dec_overflow()  # not kept, or it would be tried before those that are connected
+            return
+        super()._do_return_conn(record)
+        with self._lock:
+            look, self._will_look = not self._will_look, True
+        if look:
+            timer = Timer(IDLE, self.close_idle)
+            timer.daemon = True
+            timer.start()
+
+    def close_idle(self) -> None:
+        """Close what nobody has used for IDLE seconds."""
+        with self._lock:
+            self._will_look = False
+        found: list[ConnectionPoolEntry] = []
+        with suppress(Empty):
+            while True:
+                found.append(self._pool.get(False))
+        for record in reversed(found):  # the one that was used last is the first again
+            assert record.record_info is not None, "it is of a pool"
+            if monotonic() - record.record_info[_RETURNED] >= IDLE:
+                record.close()
+            self._put(record)

@@ -1,0 +1,105 @@
+"""Connections are a budget: a process has at most so many, closes those that it does not need, and gets along with
+fewer where PostgreSQL grants no more."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from uuid import UUID
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import OperationalError
+
+from issuance.database import connections, pools
+from issuance.database.connections import budget, engine_for, transaction, transaction_beside
+
+MOST = 4
+
+
+@pytest.fixture
+def own(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """The engine of a process that may have MOST connections."""
+    monkeypatch.setattr(connections, "_allowed", budget(MOST))
+    made = engine_for.__wrapped__(engine.url.render_as_string(hide_password=False))
+    yield made
+    made.dispose()
+
+
+def backend(connection: Connection) -> int:
+    return int(connection.scalar(text("SELECT pg_backend_pid()")) or 0)
+
+
+def backends(own: Engine, number: int) -> set[int]:
+    """Those of so many transactions at once."""
+    together = Barrier(number, timeout=30)
+
+    def work(_: int) -> int:
+        with transaction(own) as connection:
+            together.wait()
+            return backend(connection)
+
+    with ThreadPoolExecutor(number) as threads:
+        return set(threads.map(work, range(number)))
+
+
+def test_a_process_has_at_most_what_it_may_have(own: Engine, brand_id: UUID) -> None:
+    """Thirty threads share them, and none that opens a transaction beside its own waits in a circle."""
+
+    def work(_: int) -> set[int]:
+        with transaction(own) as connection, transaction_beside(connection, brand_id) as beside:
+            return {backend(connection), backend(beside)}
+
+    with ThreadPoolExecutor(30) as threads:
+        seen = set().union(*threads.map(work, range(60)))
+    assert len(seen) == MOST
+
+
+def test_what_is_not_needed_is_closed(own: Engine, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And made anew by who needs it."""
+    monkeypatch.setattr(pools, "IDLE", 0.2)
+    were = backends(own, MOST - 1)
+    assert len(were) == MOST - 1
+    there = text("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:pids)")
+    for _ in range(200):
+        with transaction(engine) as connection:
+            left = connection.scalar(there, {"pids": list(were)})
+        if not left:
+            break
+        time.sleep(0.05)
+    assert left == 0
+    assert len(backends(own, MOST - 1)) == MOST - 1
+
+
+def test_one_that_is_granted_serves_all_threads(own: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for it; where there is none for long, that is said."""
+    granted = [1]
+
+    def refuse(*_: object) -> None:
+        if not granted:
+            raise psycopg.OperationalError("FATAL:  remaining connection slots are reserved")
+        granted.pop()
+
+    event.listen(own, "do_connect", refuse, insert=True)
+
+    def work(_: int) -> int:
+        with transaction(own) as connection:
+            time.sleep(0.02)
+            return backend(connection)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(work, range(24)))) == 1
+    own.dispose()
+    monkeypatch.setattr(pools, "PATIENCE_WITH_SERVER", 0.1)
+    with pytest.raises(OperationalError), transaction(own):
+        pass
+
+
+@pytest.mark.parametrize("most", [4, 10, 40])
+def test_a_budget_is_what_its_parts_are(most: int) -> None:
+    """And each part has something."""
+    parts = budget(most, looks=True)
+    assert sum(parts) == most
+    assert all(parts)
+    assert parts.transactions >= 2, "one may be held by a request that waits for a thread"

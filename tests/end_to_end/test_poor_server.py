@@ -1,0 +1,132 @@
+"""On a server with ten connections, as a user who owns nothing, everything still settles."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import httpx
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from issuance.database import transaction
+from issuance.embedded import postgres, procfile
+from issuance.embedded.postgres import Postgres
+from issuance.settings import Settings
+from tests.end_to_end.client import ONE, Client
+from tests.serving import REPO, Server, empty_redis, running
+
+#: Of ten connections PostgreSQL keeps three for its operator.
+CONNECTIONS = 10
+MEMBERS, AT_ONCE = 150, 40
+OWNED = "SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole"
+#: What docs/installing.md tells people to run, so that the processes own nothing.
+ROLE = re.search(r"^    CREATE ROLE issuance_web.*?(?=\n\n)", (REPO / "docs/installing.md").read_text(), re.M | re.S)
+
+
+class Own(NamedTuple):
+    """That server's addresses: for its operator, for the owner of the tables, and for the processes."""
+
+    operators: str
+    owners: str
+    processes: str
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
+    folder = tmp_path_factory.mktemp("poor")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(postgres.SETTINGS, "max_connections", str(CONNECTIONS))
+        server = Postgres(folder, durable=False)
+        server.start()
+    try:
+        theirs = server.url.replace("//issuance:", "//issuance_web:").replace(server.address["password"], "its%20own")
+        addresses = Own(server.admin_url(postgres.NAME), server.url, theirs)
+        made = schema("upgrade", addresses.owners)
+        assert made.returncode == 0, made.stderr
+        _give_rights(addresses)
+        yield addresses
+    finally:
+        server.stop()
+
+
+def _give_rights(own: Own) -> None:
+    assert ROLE is not None
+    statements = [one for one in re.sub(r"--.*", "", ROLE[0]).replace("…", "its own").split(";") if one.strip()]
+    assert len(statements) == 6
+    for number, statement in enumerate(statements):
+        with psycopg.connect(own.owners if number else own.operators) as connection:
+            connection.execute(statement.encode())
+
+
+@pytest.fixture(scope="module")
+def poor(given: Settings, own: Own, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """All processes of a host on that server."""
+    commands = [["sh", "-c", command] for command in procfile.commands().values()]
+    log = tmp_path_factory.mktemp("processes") / "log"
+    with (
+        empty_redis(given.redis_url) as redis_url,
+        running(commands, own.operators, redis_url, log, through=own.processes) as server,
+    ):
+        yield server
+
+
+def schema(command: str, url: str) -> "subprocess.CompletedProcess[str]":
+    """What `issuance schema` says."""
+    call = [sys.executable, "-c", "from issuance.cli.main import main; main()", "schema", command]
+    environment = {**os.environ, "DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1"}
+    return subprocess.run(call, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_the_processes_own_nothing(own: Own) -> None:
+    """They may use the tables, those of later versions too, and change none: the schema is their owner's."""
+    with psycopg.connect(own.owners, autocommit=True) as owner, psycopg.connect(own.processes) as theirs:
+        (owned,) = theirs.execute(OWNED).fetchone() or (None,)
+        assert owned == 0
+        owner.execute("CREATE TABLE wishes (wish text)")
+        theirs.execute("INSERT INTO wishes VALUES ('one')")
+        theirs.execute("SELECT FROM wishes FOR UPDATE")
+        theirs.commit()
+        for forbidden in ("ALTER TABLE credits ADD wish text", "DROP TABLE wishes", "CREATE TABLE more (wish text)"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                theirs.execute(forbidden)
+            theirs.rollback()
+    said = schema("apply", own.processes)
+    assert said.returncode != 0
+    assert len(said.stderr.splitlines()) == 1, said.stderr
+    assert schema("upgrade", own.owners).returncode == 0
+
+
+def test_everything_settles_with_ten_connections(poor: Server) -> None:
+    """Whoever can not be served meanwhile is told so with 503 and when to come again; nobody is set apart for it."""
+    made = poor.new_brand()
+    refused: list[httpx.Response] = []
+    with poor.client(made.key) as http, ThreadPoolExecutor(AT_ONCE) as threads:
+        brand = Client(http)
+        brand.rule(issue_on_signup=True)
+
+        def sign_up(number: int) -> None:
+            event = brand.sign_up(external_user_id=f"member {number}")
+            for _ in range(100):
+                answer = http.post("/billing-events", json=event, headers={"content-type": ONE})
+                if answer.status_code == 202:
+                    return
+                refused.append(answer)
+                time.sleep(0.5)
+            raise AssertionError(answer.text)
+
+        list(threads.map(sign_up, range(MEMBERS)))
+        brand.until("2031-01-02T00:00:00Z")
+        assert brand.ok("GET", "/customers/credits")["meta"]["total"] == MEMBERS
+    assert {answer.status_code for answer in refused} <= {503}
+    assert all(
+        "retry-after" in answer.headers and answer.json()["error"]["code"] == "unavailable" for answer in refused
+    )
+    with transaction(poor.engine) as connection:
+        set_apart = connection.scalar(text("SELECT count(*) FROM schedules WHERE quarantined_at IS NOT NULL"))
+    assert set_apart == 0
