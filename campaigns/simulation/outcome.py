@@ -13,7 +13,7 @@ from campaigns.model.driver import FIELDS, difference, predicted
 from campaigns.model.oracle import Oracle
 from campaigns.model.reasons import reasons, unexplained
 from campaigns.simulation.mirror import NotFollowed
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import lists
 from issuance.database.connections import transaction
 from issuance.laws import LAWS, look
 from issuance.memberships import explanations
@@ -36,7 +36,7 @@ def complaint(error: Exception) -> str:
 def differences(engine: Engine, brand_id: UUID, oracle: Oracle, names: dict[str, str]) -> list[str]:
     """A line for each credit that is not as predicted, missing, or one too many."""
     with transaction(engine, brand_id) as connection:
-        rows, _ = credits.page(connection, brand_id, 1, 100_000)
+        rows, _ = lists.page(connection, brand_id, 1, 100_000)
     actual: dict[tuple[Any, ...], dict[str, Any]] = {}
     lines = []
     for row in rows:

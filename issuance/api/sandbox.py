@@ -13,7 +13,7 @@ from issuance.api.routes import KeyedRoute
 from issuance.engine import sandbox_clock
 from issuance.errors import LiveBrandHasNoClock
 from issuance.fields import Body, Instant
-from issuance.tenancy import clock, moves
+from issuance.tenancy import clock, clock_moves
 
 router = APIRouter(
     prefix="/sandbox/clock", tags=["sandbox"], route_class=KeyedRoute, responses=documented(401, 403, 409, 422)
@@ -64,4 +64,4 @@ async def set_clock(caller: Writer, body: ClockBody) -> Any:
         jump=body.jump,
         acting=caller.acting,
     )
-    return {"now": await moves.apart(caller.brand_id, move), "settled": True}
+    return {"now": await clock_moves.apart(caller.brand_id, move), "settled": True}

@@ -16,7 +16,7 @@ from issuance.console.routes import Page
 from issuance.console.visits import Desk, Viewer, Visit
 from issuance.corrections.desk import correct
 from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, lists  # noqa: A004 - the word is the domain's
 from issuance.credits.credits import STATUSES
 from issuance.deciding.calendar import midnight
 from issuance.errors import Invalid, NotFound
@@ -48,7 +48,7 @@ def all_credits(visit: Viewer, status: str = "", page: PageNumber = 1, form: For
     def read(connection: Connection, page: int, per_page: int) -> Any:
         wanted = status if status in STATUSES else None
         latest = LOOKED_AT if wanted is not None and not form else None
-        return credits.page(connection, visit.brand_id, page, per_page, most=COUNTED, status=wanted, latest=latest)
+        return lists.page(connection, visit.brand_id, page, per_page, most=COUNTED, status=wanted, latest=latest)
 
     if form:
         return as_file(visit, "credits", _COLUMNS, read)

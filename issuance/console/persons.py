@@ -12,7 +12,7 @@ from issuance.console.lists import COUNTED, Form, PageNumber, as_file, id_typed,
 from issuance.console.reading import persons, timeline
 from issuance.console.routes import Page
 from issuance.console.visits import Viewer, Visit
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import lists
 from issuance.deciding.calendar import add_months
 from issuance.errors import NotFound
 from issuance.members import redemptions, wallets
@@ -82,7 +82,7 @@ def one_membership(visit: Viewer, membership_id: UUID, until: Until = "", opened
         membership = memberships.get(connection, visit.brand_id, membership_id)
         member_id = persons.member_of(connection, visit.brand_id, membership_id)
         shown = _with_timeline(connection, visit, membership, until, opened)
-        theirs, total = credits.page(connection, visit.brand_id, 1, MOST_CREDITS, membership_id=membership_id)
+        theirs, total = lists.page(connection, visit.brand_id, 1, MOST_CREDITS, membership_id=membership_id)
         offered, _ = coupons.page(connection, visit.brand_id, 1, 100)
     return visit.page(
         "membership.html",
@@ -112,7 +112,7 @@ def one_member(visit: Viewer, member_id: UUID, until: Until = "", opened: Opened
             for membership_id, own in theirs[:MOST_TIMELINES]
         ]
         further = [memberships.get(connection, visit.brand_id, one) for one, _ in theirs[MOST_TIMELINES:]]
-        held, total = credits.page(connection, visit.brand_id, 1, MOST_CREDITS, external_user_id=user)
+        held, total = lists.page(connection, visit.brand_id, 1, MOST_CREDITS, external_user_id=user)
         wallet = wallets.read(connection, visit.brand_id, user)
         booked, _ = redemptions.page(connection, visit.brand_id, persons.MOST_REDEMPTIONS, None, external_user_id=user)
         offered, _ = coupons.page(connection, visit.brand_id, 1, 100)

@@ -12,7 +12,7 @@ from issuance.console.visits import Manager, Viewer, Visit
 from issuance.deciding.calendar import add_months, day_of, midnight
 from issuance.engine import sandbox_clock
 from issuance.errors import LiveBrandHasNoClock
-from issuance.tenancy import clock, moves
+from issuance.tenancy import clock, clock_moves
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
@@ -28,7 +28,7 @@ async def move(visit: Manager) -> Response:
     """Let time pass until the beginning of a day; what falls due on the way is settled."""
     day, to = await run_in_threadpool(_aim, visit)
     going = partial(sandbox_clock.move, visit.engine, visit.broker, visit.brand_id, to, jump=False, acting=visit.acting)
-    await moves.apart(visit.brand_id, going)
+    await clock_moves.apart(visit.brand_id, going)
     return visit.done(f"It is {day:%-d %B %Y}; everything that fell due on the way is settled.")
 
 

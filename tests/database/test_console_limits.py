@@ -17,7 +17,7 @@ from issuance.console.visits import COOKIE
 from issuance.database.connections import transaction
 from issuance.people import people, sessions, sign_ins
 from issuance.settings import Settings
-from issuance.tenancy import heavy, moves, rates
+from issuance.tenancy import clock_moves, heavy, rates
 from issuance.tenancy.shares import Shares
 from tests.database.test_rates import some_address
 
@@ -137,7 +137,7 @@ def test_moving_the_clock_takes_no_thread_from_others(
     """It waits for the workers for minutes: in the threads and within the share of those who move it over the API."""
     cookie, page = signed_in(engine, brand_id, "manager"), f"/console/{brand_id}/clock"
     form = {"form_token": sessions.form_token_of(cookie), "step": "day"}
-    monkeypatch.setattr(moves, "_shares", Shares(0))
+    monkeypatch.setattr(clock_moves, "_shares", Shares(0))
     refused = ask()(page, "192.0.2.1", "POST", form, cookie=cookie)
     assert refused.status_code == 429
     assert "moving this brand" in refused.text

@@ -20,6 +20,7 @@ from issuance.corrections.wanted import (
     Transfer,
 )
 from issuance.credits import credits as credit_room
+from issuance.credits import lists
 from issuance.database.connections import transaction
 from issuance.errors import (
     AlreadyRedeemed,
@@ -340,7 +341,7 @@ def bea_and_ada(biller: Biller) -> None:
 
 def held(desk_of: Desk, **by: Any) -> list[str]:
     with desk_of.biller.open() as connection:
-        found, total = credit_room.page(connection, desk_of.brand_id, 1, 100, **by)
+        found, total = lists.page(connection, desk_of.brand_id, 1, 100, **by)
     assert total == len(found)
     return sorted(f"{one['guest']['name']} {one['period_start']}" for one in found)
 

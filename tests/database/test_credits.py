@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from issuance.billing.events import Intake
 from issuance.corrections import desk
 from issuance.corrections.wanted import Revoke
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, lists  # noqa: A004 - the word is the domain's
 from issuance.database.connections import transaction
 from issuance.database.tables import brands, guests, redemptions
 from issuance.database.tables import credits as table
@@ -103,7 +103,7 @@ def test_the_status_follows_from_time_and_decides_what_can_be_done(
     with transaction(engine, brand_id) as connection:
         assert credits.get(connection, brand_id, code)["status"] == status
         for other in credits.STATUSES:
-            assert credits.page(connection, brand_id, 1, 25, status=other)[1] == (other == status)
+            assert lists.page(connection, brand_id, 1, 25, status=other)[1] == (other == status)
     if refusal is None:
         with transaction(engine, brand_id) as connection:
             redeemed = redeem_credit(connection, brand_id, code, Booking(reference="booking 1"))
@@ -164,7 +164,7 @@ def test_filters_find_a_credit_by_all_that_it_names(
         credit = credits.get(connection, brand_id, code)
 
         def found(**filters: Any) -> int:
-            return credits.page(connection, brand_id, 1, 25, **filters)[1]
+            return lists.page(connection, brand_id, 1, 25, **filters)[1]
 
         assert found() == found(credit_rule_id=rule_id) == found(external_user_id="ada") == 2
         assert found(membership_id=credit["membership_id"]) == found(guest_id=credit["guest"]["id"]) == 1

@@ -19,7 +19,7 @@ from issuance.catalog import coupons
 from issuance.catalog.coupons import CouponBody
 from issuance.corrections import desk
 from issuance.corrections.wanted import Extend, Grant, Reinstate, Revoke, Transfer
-from issuance.credits import credits, liability  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, liability, lists  # noqa: A004 - the word is the domain's
 from issuance.database.connections import transaction
 from issuance.engine import sweeps, undos
 from issuance.errors import IssuanceError
@@ -145,7 +145,7 @@ class History:
             found = [
                 row["code"]
                 for status in statuses
-                for row in credits.page(connection, self.club.brand_id, 1, 100, status=status)[0]
+                for row in lists.page(connection, self.club.brand_id, 1, 100, status=status)[0]
             ]
         return self.chance.choice(sorted(found)) if found else "NONE"
 

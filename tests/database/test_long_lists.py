@@ -9,7 +9,7 @@ from starlette.datastructures import URL
 
 from issuance import audit
 from issuance.api.lists import listed
-from issuance.credits import credits as credit_room
+from issuance.credits import lists as credit_lists
 from issuance.database import paging, transaction
 from issuance.memberships import memberships
 from tests.database.clubs import Club
@@ -44,7 +44,7 @@ def pages(part: Callable[..., paging.Part], club: Club, per_page: int = 3) -> li
         page, after = int(asked["page"]), UUID(asked["cursor"])
 
 
-@pytest.mark.parametrize("room", [credit_room, memberships, audit], ids=["credits", "memberships", "audit"])
+@pytest.mark.parametrize("room", [credit_lists, memberships, audit], ids=["credits", "memberships", "audit"])
 @pytest.mark.parametrize("bound", [NUMBER - 5, 10_000])
 def test_whoever_follows_next_sees_each_row_once(
     club: Club, room: Any, bound: int, monkeypatch: pytest.MonkeyPatch
@@ -75,10 +75,10 @@ def test_whoever_follows_next_sees_each_row_once(
 def test_what_comes_meanwhile_moves_nothing(club: Club) -> None:
     """A credit that is issued while somebody reads on stands on no page of theirs, and moves none to the next."""
     with transaction(club.engine, club.brand_id) as connection:
-        first = credit_room.part(connection, club.brand_id, 1, 4, None)
+        first = credit_lists.part(connection, club.brand_id, 1, 4, None)
     club.sign_up(3)
     with transaction(club.engine, club.brand_id) as connection:
-        rest = credit_room.part(connection, club.brand_id, 2, 100, first.last)
+        rest = credit_lists.part(connection, club.brand_id, 2, 100, first.last)
     seen = [row["id"] for row in (*first.rows, *rest.rows)]
     assert len(seen) == len(set(seen)) == NUMBER
     assert rest.last is None
@@ -86,6 +86,6 @@ def test_what_comes_meanwhile_moves_nothing(club: Club) -> None:
 
 def test_an_empty_list_has_one_page(new_club: Callable[..., Club]) -> None:
     club = new_club("external")
-    (page,) = pages(credit_room.part, club)
+    (page,) = pages(credit_lists.part, club)
     assert page["data"] == []
     assert (page["meta"]["total"], page["meta"]["last_page"], page["meta"]["from"]) == (0, 1, None)

@@ -16,7 +16,7 @@ from issuance.api.credits import Credit
 from issuance.api.redemptions import Redemption
 from issuance.corrections import desk
 from issuance.corrections.wanted import Extend, Reinstate, Revoke, Transfer
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, lists  # noqa: A004 - the word is the domain's
 from issuance.database.connections import transaction
 from issuance.engine import runs, undos
 from issuance.members import members, moves, redemptions
@@ -47,7 +47,7 @@ def charge(club: Club, membership_id: UUID, state: str, hour: int, start: str = 
 def codes(club: Club) -> list[str]:
     """Those of all credits that are live, the oldest first."""
     with transaction(club.engine, club.brand_id) as connection:
-        found, _ = credits.page(connection, club.brand_id, 1, 100, status="live")
+        found, _ = lists.page(connection, club.brand_id, 1, 100, status="live")
     return [credit["code"] for credit in reversed(found)]
 
 
@@ -129,7 +129,7 @@ def test_shuffled_doubled_and_a_day_late_it_ends_equal_to_the_api(
     for noun, said in mirror.kept.execute("SELECT noun, said FROM objects ORDER BY id"):
         kept.setdefault(noun, []).append(json.loads(said))
     with transaction(club.engine, club.brand_id) as connection:
-        shown, number = credits.page(connection, club.brand_id, 1, 100)
+        shown, number = lists.page(connection, club.brand_id, 1, 100)
         booked, _ = redemptions.page(connection, club.brand_id, 100, None)
         (gone,) = connection.execute(text("SELECT external_user_id FROM members WHERE archived_at IS NOT NULL")).one()
         removed = members.get(connection, club.brand_id, gone)

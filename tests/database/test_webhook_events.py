@@ -11,7 +11,7 @@ from sqlalchemy import Engine, select, text
 from issuance.billing.events import Intake
 from issuance.corrections import desk
 from issuance.corrections.wanted import Revoke
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import lists
 from issuance.database.connections import transaction
 from issuance.database.tables import webhook_events
 from issuance.engine import arrivals, batches, sweeps
@@ -98,7 +98,7 @@ def test_issued_skipped_and_expired(
     issued = [event.data for event in events if event.type == "credit.issued"]
     skipped = [event.data for event in events if event.type == "credit.skipped"]
     with transaction(engine, brand_id) as connection:
-        out, _ = credits.page(connection, brand_id, 1, 25)
+        out, _ = lists.page(connection, brand_id, 1, 25)
     assert {(data["id"], data["code"], data["guest"]["name"]) for data in issued} == {
         (str(credit["id"]), credit["code"], "Ada") for credit in out
     }
@@ -145,7 +145,7 @@ def test_the_operator_takes_back(
     at("2031-01-01T12:00")
     join(1)
     with transaction(engine, brand_id) as connection:
-        (credit,), _ = credits.page(connection, brand_id, 1, 25)
+        (credit,), _ = lists.page(connection, brand_id, 1, 25)
         desk.correct(connection, brand_id, Revoke(credit["code"], "a mistake"))[0]
     last = told(engine, brand_id)[-1]
     assert (last.type, last.data["revoked_reason"], last.data["status"]) == ("credit.revoked", "a mistake", "revoked")

@@ -11,7 +11,7 @@ import pytest
 from dramatiq.brokers.stub import StubBroker
 
 from issuance import laws
-from issuance.credits import credits as issued
+from issuance.credits import lists
 from issuance.database import schema
 from issuance.database.connections import engine_for, transaction
 from issuance.database.revisions import MIGRATIONS
@@ -80,7 +80,7 @@ def seen(club: Club) -> list[list[object]]:
         return str(value) if isinstance(value, (date, UUID)) else value
 
     with transaction(club.engine, BRAND) as connection:
-        rows, _ = issued.page(connection, BRAND, 1, 500)
+        rows, _ = lists.page(connection, BRAND, 1, 500)
     return sorted(([row["guest"]["name"], *(plain(row[name]) for name in SHOWN)] for row in rows), key=str)
 
 
