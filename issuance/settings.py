@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from issuance.errors import SettingsError
 
@@ -23,10 +22,10 @@ def _usual_web_processes() -> int:
     return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 4)
 
 
-class OwnSettings(BaseSettings):
+class OwnSettings(BaseModel):
     """What this process itself is told: where it keeps things, listens and logs. Every setting has a default."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     home: Path = Field(Path(".issuance"), alias="ISSUANCE_HOME", description="The folder state lives in")
     host: str = Field("127.0.0.1", alias="ISSUANCE_HOST", description="The address the web process listens on")
@@ -205,9 +204,10 @@ SomeSettings = TypeVar("SomeSettings", bound=OwnSettings)
 
 
 def read(kind: type[SomeSettings]) -> SomeSettings:
-    """The settings of `kind` as the environment has them now; SettingsError names every one that is wrong."""
+    """The settings of `kind` as the environment has them now; what is empty is not set. SettingsError names every one
+    that is wrong."""
     try:
-        return kind()
+        return kind.model_validate({name: value for name, value in os.environ.items() if value})
     except ValidationError as error:
         # Never the values: an address may hold a password.
         lines = [_line(str(e["loc"][0]) if e["loc"] else None, e["type"], e["msg"]) for e in error.errors()]

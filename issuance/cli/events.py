@@ -12,7 +12,6 @@ from typing import Annotated, Any, BinaryIO
 from uuid import UUID
 
 import typer
-from rich.progress import DownloadColumn
 
 from issuance import database
 from issuance.billing import event_files, events, rejections
@@ -90,7 +89,7 @@ def load(
     """
     brand_id = only_brand(brand)
     loaded, result = Loaded(), None
-    with _opened(file) as (stream, size), progress_bar(DownloadColumn()) as progress:
+    with _opened(file) as (stream, size), progress_bar(of_bytes=True) as progress:
         task = progress.add_task(str(file), total=size)
 
         def pieces() -> Iterator[Some]:

@@ -1,5 +1,6 @@
 """`issuance`: every command, and the one place where an error becomes a line on stderr and an exit code."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -84,7 +85,12 @@ class _Commands(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
             place = COMMANDS[name]
-            found = getattr(import_module(f"issuance.cli.{place.module}"), place.name)
+            gc.disable()  # what is imported stays: looking through it, now and at the end, takes a quarter of the time
+            try:
+                found = getattr(import_module(f"issuance.cli.{place.module}"), place.name)
+            finally:
+                gc.freeze()
+                gc.enable()
             alone = typer.Typer(add_completion=False, rich_markup_mode=None)
             if isinstance(found, typer.Typer):
                 alone.add_typer(found, name=name)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from issuance import audit, hints
+from issuance import audit
 from issuance.cli.connections import BrandOption, broker, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, show_json
 from issuance.errors import Invalid, NotFound
@@ -25,6 +25,8 @@ def erase(member: MemberArgument, brand: BrandOption = None, as_json: JsonOption
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         erasure = forgetting.erase(connection, brand_id, member)
+    from issuance import hints  # late: it brings the queue
+
     hints.settle(broker(), brand_id, erasure.membership_ids)
     told = {"externalUserID": erasure.external_user_id, "erasedAt": erasure.erased_at}
     answer(f"Erased. What is left can be read under {erasure.external_user_id}.", told, as_json=as_json)
@@ -74,6 +76,8 @@ def erase_again(
         document = restoring.read(json.loads(sys.stdin.read() if str(file) == "-" else file.read_text()))
     except ValueError:
         raise Invalid("This is no JSON document.") from None
+    from issuance import hints  # late: it brings the queue
+
     number = 0
     for brand_id in sorted({one.brand_id for one in document.erased}, key=str):
         with transaction(brand_id) as connection:

@@ -13,7 +13,7 @@ from issuance.shown import shown, shown_json
 
 if TYPE_CHECKING:  # rich is imported where something is shown
     from rich.console import Console
-    from rich.progress import Progress, ProgressColumn
+    from rich.progress import Progress
     from rich.text import Text
 
 #: The width without a terminal: enough for ids and a sentence. Cells may be broken into pieces of READABLE letters.
@@ -113,15 +113,15 @@ def warn(line: str) -> None:
     sys.stderr.write(shown(line) + "\n")
 
 
-def progress_bar(amount: "ProgressColumn | None" = None) -> "Progress":
-    """A progress bar on stderr, so that what is piped on stays clean; only for people. `amount` says how far it is."""
+def progress_bar(*, of_bytes: bool = False) -> "Progress":
+    """A progress bar on stderr, so that what is piped on stays clean; only for people."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        amount or MofNCompleteColumn(),
+        DownloadColumn() if of_bytes else MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         disable=not sys.stderr.isatty(),

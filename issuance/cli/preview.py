@@ -6,7 +6,6 @@ from uuid import UUID
 
 import typer
 
-from issuance import hints
 from issuance.catalog import previews
 from issuance.catalog.previews import PreviewBody
 from issuance.cli import runs
@@ -32,6 +31,8 @@ def preview(
     body = PreviewBody(credit_rule_id=credit_rule_id, rule=_parsed(says), delete=delete, months=months)
     with transaction(brand_id) as connection:
         run_id = previews.start(connection, brand_id, body)
+    from issuance import hints  # late: it brings the queue
+
     hints.work_on_run(broker(), brand_id, run_id, batches=1)
     runs.follow(brand_id, run_id, as_json=as_json)
 

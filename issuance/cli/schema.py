@@ -1,9 +1,8 @@
 """`issuance schema`: the tables of schema.sql, made, upgraded, and compared."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import Progress, TaskID
 
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table, warn
 from issuance.database import schema
@@ -12,6 +11,9 @@ from issuance.database.schema import Pending, Status, Until, Upgraded
 from issuance.database.schema.execution import Progress as Made
 from issuance.errors import Invalid
 from issuance.settings import settings
+
+if TYPE_CHECKING:  # rich is imported where something is shown
+    from rich.progress import Progress, TaskID
 
 app = typer.Typer(help="The tables: make, upgrade and compare them.", no_args_is_help=True)
 
@@ -83,7 +85,7 @@ def diff(as_json: JsonOption = False) -> None:
 class _Shown:
     """A bar for each step of an upgrade."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: "Progress") -> None:
         self._bar = bar
         self._task: TaskID | None = None
         self._of: tuple[str, int] | None = None

@@ -1,11 +1,14 @@
 """Accounts: which person an identity provider's answer means, and a first account for a person who has none yet."""
 
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from issuance.errors import NotAllowed
-from issuance.people.oidc import Identity
+
+if TYPE_CHECKING:  # it brings httpx, and what signatures need
+    from issuance.people.oidc import Identity
 
 # Without a role anywhere there is no session: nothing would be open in it.
 _KNOWN = text("""
@@ -26,7 +29,7 @@ class NoRole(NotAllowed):
     """You have no role here. An admin of a brand gives you one under Keys and people."""
 
 
-def person_of(connection: Connection, identity: Identity) -> UUID:
+def person_of(connection: Connection, identity: "Identity") -> UUID:
     """The person with this account; the first time, the one with its verified address, whose account it is from then
     on. `connection` sees all brands. Raises NoRole."""
     known = connection.execute(_KNOWN, identity._asdict()).one_or_none()

@@ -9,6 +9,7 @@ import pytest
 
 from issuance.database.connections import engine_for
 from tests.database.cli import Brand, Cli, sign_up
+from tests.unit.test_cli_start import FOR_SOME, imported
 
 
 def test_brands_create_prints_json(cli: Cli) -> None:
@@ -89,3 +90,11 @@ def test_schema_apply_and_diff(cli: Cli, fresh_database: Callable[[], str], monk
     assert ran.code == 1
     assert any("colour" in difference for difference in ran.json["differences"])
     engine_for(url).dispose()
+
+
+def test_what_a_command_shows_needs_few_imports(database_url: str) -> None:
+    """Up to the end of one that succeeds: `rich` for its table, and nothing for logs, which it writes none of."""
+    assert imported("brands", "list", "--json", database_url=database_url)[1].isdisjoint(FOR_SOME)
+    number, names = imported("brands", "list", database_url=database_url)
+    assert names & FOR_SOME == {"rich"}
+    assert number < 700

@@ -1,22 +1,61 @@
 """Structured logs: one event a line, with the domain's ids. Codes, keys and other secrets are never bound."""
 
 import logging
-import os
 import sys
-from io import StringIO
+from functools import cached_property
 from threading import Lock
 from time import monotonic
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, cast
 
-import structlog
-from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, WrappedLogger
+if TYPE_CHECKING:  # most commands log nothing
+    from structlog.typing import FilteringBoundLogger
 
-from issuance.shown import shown
 
-logger: FilteringBoundLogger = structlog.get_logger()
+class _Logger:
+    """structlog's logger, made when the first line is."""
 
-# Tracebacks without local variables: those hold codes, keys and whatever else nobody meant to log.
-_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+    def __init__(self) -> None:
+        self.set_level(logging.INFO)
+
+    def set_level(self, level: int) -> None:
+        """Only what is of `level` or above is logged from now on."""
+        self._level = level
+        self._below = {name.lower() for name, number in logging.getLevelNamesMapping().items() if number < level}
+        self._made: FilteringBoundLogger | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._below:
+            return _say_nothing
+        if self._made is None:
+            from issuance.log import lines
+
+            self._made = lines.logger_for(self._level)
+        return getattr(self._made, name)
+
+
+def _say_nothing(*_: object, **__: object) -> None:
+    pass
+
+
+class _Formatter(logging.Formatter):
+    """The formatter of lines, made when the first line is."""
+
+    def __init__(self, log_format: str) -> None:
+        super().__init__()
+        self._log_format = log_format
+
+    @cached_property
+    def _made(self) -> logging.Formatter:
+        from issuance.log import lines
+
+        return lines.formatter_for(self._log_format)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._made.format(record)
+
+
+_logger = _Logger()
+logger = cast("FilteringBoundLogger", _logger)
 
 
 #: Seconds after which an outage that lasts is told again.
@@ -56,47 +95,13 @@ class Outage:
 
 def set_up(log_format: str, log_level: str) -> None:
     """Send structlog, the standard library's loggers and warnings to stderr as `console` or `json` lines."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-    ]
-    colours = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    last: list[structlog.typing.Processor] = (
-        [_TRACEBACKS, structlog.processors.JSONRenderer()]
-        if log_format == "json"
-        else [_shown, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=_traceback)]
-    )
     level = logging.getLevelNamesMapping()[log_level.upper()]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
+    _logger.set_level(level)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
-    )
+    handler.setFormatter(_Formatter(log_format))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     # It would log the addresses of webhooks, which may hold secrets of their owners.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     root.setLevel(max(level, logging.INFO))
     logging.captureWarnings(True)
-
-
-def _shown(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """What strangers wrote does not steer the terminal of whoever reads a log. Values that are no text are written as
-    Python writes them."""
-    return {name: shown(value) if isinstance(value, str) else value for name, value in event.items()}
-
-
-def _traceback(stream: TextIO, error: ExcInfo) -> None:
-    written = StringIO()
-    structlog.dev.plain_traceback(written, error)
-    stream.write(shown(written.getvalue(), keep="\n"))
