@@ -38,7 +38,8 @@ def main() -> None:
 
 def _load() -> None:
     """Load everything before there are copies, which share what they do not change."""
-    importlib.import_module("issuance.api.app")
+    for module in ("issuance.api.app", "issuance.log.lines"):
+        importlib.import_module(module)
     # Threads take turns more often than Python has them: who computes for long holds up others' requests less. What was
     # made by now is looked through for garbage no more.
     sys.setswitchinterval(0.001)

@@ -4,8 +4,6 @@ import errno
 import signal
 import sys
 
-from issuance import settings
-from issuance.embedded import command, up
 from issuance.embedded.environment import not_written
 from issuance.errors import IssuanceError
 
@@ -30,6 +28,8 @@ CAMPAIGNS = {
 
 
 def main(arguments: list[str]) -> int:
+    from issuance.embedded import command, up  # late: whoever presses Ctrl-C meanwhile is told in a line, as ever
+
     match arguments:
         case ["test", *rest]:
             return command.on_own_servers("pytest", rest)
@@ -61,8 +61,11 @@ if __name__ == "__main__":
     except OSError as error:
         said = f"{error.strerror or error}: {error.filename or 'no file'}"
         if error.errno in (errno.EROFS, errno.EACCES, errno.ENOSPC):
+            from issuance import settings
+
             said = not_written(error, settings.read(settings.OwnSettings).home)
         print(f"issuance: {said}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
+        print("issuance: stopped", file=sys.stderr)
         sys.exit(130)

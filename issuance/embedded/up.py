@@ -164,6 +164,9 @@ class House:
             except IssuanceError as error:
                 say(error.message)
                 self.processes.stop(1)
+            except BrokenPipeError:  # nobody reads it: `./run | true`
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python's last flush must not fail too
+                self.processes.stop(1)
 
         threading.Thread(target=do, daemon=True).start()
 

@@ -90,12 +90,13 @@ def test_a_wrong_setting_is_one_line(
     assert ran.err.count("\n") == 1
 
 
-def test_a_reader_who_leaves_is_no_error(database_url: str, redis_url: str) -> None:
-    """`issuance … | head` ends without a word on stderr; `python -m issuance.cli` is the same command."""
+@pytest.mark.parametrize("asked", ["--help", "brands --help", "brands list", "brands list --json", "version"])
+def test_a_reader_who_leaves_is_no_error(database_url: str, redis_url: str, asked: str) -> None:
+    """`issuance … | head` ends without a word on stderr, whatever it shows; `python -m issuance.cli` is the same."""
     nobody_reads, out = os.pipe()
     os.close(nobody_reads)
     environment = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url}
-    command = [sys.executable, "-m", "issuance.cli", "brands", "list", "--json"]
+    command = [sys.executable, "-m", "issuance.cli", *asked.split()]
     ran = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, env=environment, check=False)
     os.close(out)
     assert (ran.returncode, ran.stderr) == (1, b"")

@@ -2,12 +2,28 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from issuance.embedded import output
+from issuance.embedded.environment import REPO
 from issuance.embedded.output import LogFile, Output
+
+#: Runs a module as a program. Ctrl-C is pressed when it comes to import what the first argument names.
+_PRESSED = """
+import runpy, sys
+class Pressed:
+    def find_spec(self, name, *_):
+        if name == sys.argv[0]:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Pressed())
+_, asked, module, *sys.argv[1:] = sys.argv
+sys.argv[0] = asked
+runpy.run_module(module, run_name="__main__")
+"""
 
 
 def test_lines_are_named(tmp_path: Path) -> None:
@@ -42,3 +58,11 @@ def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.log", "run.log.1"]
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 400
     assert (tmp_path / "run.log").read_text().endswith("line 99\n")
+
+
+@pytest.mark.parametrize("imported", ["issuance.embedded.up", "psycopg", "sqlalchemy", "httpx"])
+def test_ctrl_c_while_it_starts_is_one_line(imported: str) -> None:
+    """Whatever is being imported then."""
+    command = [sys.executable, "-c", _PRESSED, imported, "issuance.embedded", "run"]
+    ran = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "issuance: stopped\n")
