@@ -17,7 +17,7 @@ from issuance.api.runs import Run
 from issuance.billers import billers, deliveries, reconciling
 from issuance.billers.billers import New
 from issuance.billers.deliveries import State
-from issuance.billers.mapped.mapping import Mapping
+from issuance.billers.mapped.mapping import BillerMapping
 from issuance.engine import runs
 from issuance.fields import Body, Identifier, Instant
 
@@ -42,7 +42,7 @@ class NewBiller(Body):
     kind: Literal["stripe", "mapped"]
     secret: Secret
     api_key: Secret | None = None
-    mapping: Mapping | None = Field(None, description="Of kind `mapped` only: how its webhooks are read")
+    mapping: BillerMapping | None = Field(None, description="Of kind `mapped` only: how its webhooks are read")
 
     @model_validator(mode="after")
     def _say_how(self) -> "NewBiller":

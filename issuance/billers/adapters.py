@@ -6,7 +6,7 @@ from functools import lru_cache
 from issuance.billers.adapter import Adapter
 from issuance.billers.billers import Biller
 from issuance.billers.mapped.adapter import Mapped
-from issuance.billers.mapped.mapping import Mapping
+from issuance.billers.mapped.mapping import BillerMapping
 from issuance.billers.stripe.adapter import Stripe
 
 #: Every kind of biller that can be plugged in.
@@ -29,4 +29,4 @@ def versions() -> dict[str, int]:
 
 @lru_cache(maxsize=256)
 def _mapped(mapping: str) -> Adapter:
-    return Mapped(Mapping.model_validate_json(mapping))
+    return Mapped(BillerMapping.model_validate_json(mapping))

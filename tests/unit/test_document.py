@@ -1,6 +1,9 @@
 """The OpenAPI document: whole, and such that clients generated from it work."""
 
+import builtins
+import collections.abc
 import re
+import typing
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -23,6 +26,12 @@ SCHEMAS = DOCUMENT["components"]["schemas"]
 (VALIDITY,) = (
     kind["pattern"] for kind in SCHEMAS["CouponBody"]["properties"]["validity"]["anyOf"] if "pattern" in kind
 )
+#: Names that Python and TypeScript have given already.
+OF_LANGUAGES = {
+    *dir(builtins), *dir(collections.abc), *dir(typing),
+    "Array", "Client", "Date", "Error", "Event", "File", "Map", "Object", "Options", "Promise", "Record", "Request",
+    "Response", "Unset",
+}  # fmt: skip
 #: Schemas of answers, which say an id as it was given.
 ANSWERED = {"Member", "MemberSummary", "RemovedMember", "ErasedMember", "Redemption"}
 
@@ -49,8 +58,10 @@ def test_ids_of_operations_are_a_verb_and_what_it_is_done_to() -> None:
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_schemas_have_names_of_ours(name: str) -> None:
-    """Words in PascalCase, nothing generated (`Listed_Run_`, `Body_x_post`), and never the name of an own property."""
+    """Words in PascalCase, nothing generated (`Listed_Run_`, `Body_x_post`), and never the name of an own property, or
+    of what clients that are generated import for themselves."""
     assert re.fullmatch(r"([A-Z][a-z]+)+", name)
+    assert name not in OF_LANGUAGES
     properties = {singular(own) for own in SCHEMAS[name].get("properties", ())}
     assert singular(name) not in properties
 

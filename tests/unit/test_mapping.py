@@ -8,15 +8,15 @@ from pydantic import ValidationError
 
 from issuance.billers.adapter import NotReadable
 from issuance.billers.mapped.adapter import MOST_VALUES, Mapped
-from issuance.billers.mapped.mapping import MOST_SEARCHES, Mapping
+from issuance.billers.mapped.mapping import MOST_SEARCHES, BillerMapping
 
 NAMES = "$.content.subscription.items[0]['a-b'][\"c d\"].id"
 
 
-def mapping(**said: Any) -> Mapping:
+def mapping(**said: Any) -> BillerMapping:
     telling = {"when": {"$.kind": "x"}, "tell": "membership.status_changed", "data": {"status": "active"}}
     whole = {"source": "b", "signature": {"kind": "basic"}, "time": {"path": "$.at"}, "membership": ["$.m"]}
-    return Mapping.model_validate({**whole, "events": [telling], **said})
+    return BillerMapping.model_validate({**whole, "events": [telling], **said})
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from issuance.billers.adapter import Json, Known, Notice, NotReadable, Translation, Unmappable
 from issuance.billers.mapped import signatures
-from issuance.billers.mapped.mapping import Mapping, Said, Telling, Value, first
+from issuance.billers.mapped.mapping import BillerMapping, Said, Telling, Value, first
 from issuance.billing.cloud_events import Refused, read_json
 from issuance.deciding.calendar import day_of
 
@@ -28,7 +28,7 @@ class Mapped:
     kind = "mapped"
     version = 1
 
-    def __init__(self, mapping: Mapping) -> None:
+    def __init__(self, mapping: BillerMapping) -> None:
         self._mapping = mapping
         self.source = mapping.source
 

@@ -113,7 +113,7 @@ class Telling(Body):
     data: dict[str, Said] = Field(default_factory=dict, max_length=20)
 
 
-class Mapping(Body):
+class BillerMapping(Body):
     """A mapping."""
 
     source: Annotated[StrictStr, StringConstraints(min_length=1, max_length=60, pattern=r"^[a-z0-9-]+$")]
@@ -130,7 +130,7 @@ class Mapping(Body):
     events: list[Telling] = Field(min_length=1, max_length=100)
 
     @model_validator(mode="after")
-    def _searches_little(self) -> "Mapping":
+    def _searches_little(self) -> "BillerMapping":
         if sum(1 for path in self._paths() if _SEARCHES.search(path)) > MOST_SEARCHES:
             raise ValueError(f"at most {MOST_SEARCHES} paths may search (.., *, [?…])")
         return self
