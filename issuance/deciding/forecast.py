@@ -78,6 +78,14 @@ def forecast(
     ]
 
 
+def size(facts: MembershipFacts, guests: int, rules: int, now: datetime, last_day: date) -> int:
+    """How much a forecast looks at: the credits of a monthly rule by then, at each announced change those of all
+    `rules` twice."""
+    months = (last_day.year - facts.starts_on.year) * 12 + last_day.month - facts.starts_on.month + 1
+    changes = len(_announced(facts, now, midnight(last_day + _DAY, facts.zone)))
+    return max(months, 1) * max(guests, 1) * (1 + 2 * changes * rules)
+
+
 def _approved(held: Held) -> Held:
     return replace(held, state=HeldState.APPROVED) if held.state is HeldState.WAITING else held
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Row, text
 from issuance.database import transaction
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, limits, run_work, runs, schedules
-from issuance.engine.plans import Plan
+from issuance.engine.plans import MOST_PROMISED, Plan
 from issuance.engine.runs import add_up
 from issuance.log import logger
 
@@ -119,8 +119,10 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
     """Do a batch that failed, or whose worker died, part by part; each membership's attempt is counted first. A part
     that fails is done one by one, and so is the whole batch if its worker dies again.
 
-    The batch's row keeps how far it came, so that whoever claims it next goes on from there.
+    The batch's row keeps how far it came, so that whoever claims it next goes on from there. A run that only looks
+    sets nobody apart: the membership at which its workers died too often is passed over.
     """
+    looks = run.dry_run or run.kind == "preview"
     with transaction(engine, run.brand_id) as connection:
         ids = run_work.memberships_of(connection, run, claimed.first_id, claimed.last_id)
         if _hold(connection, claimed):
@@ -129,19 +131,23 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
             else:
                 # A sweep's range is one of schedule ids. From here on each membership has its own, whose id is the
                 # membership's.
-                schedules.leave(connection, run.brand_id, ids)
+                if not looks:
+                    schedules.leave(connection, run.brand_id, ids)
                 connection.execute(_NARROW, {**_key(claimed), "first_id": ids[0], "last_id": ids[-1]})
     size = limits.current.part if claimed.attempts <= limits.current.attempts_together else 1
     parts = deque(ids[start : start + size] for start in range(0, len(ids), size))
     counts = _counted(claimed)
     plan = claimed.plan
+    fatal = ids[:1] if looks and claimed.attempts > limits.current.attempts else []
     while parts:
         part = parts.popleft()
         following = parts[0][0] if parts else None
         with transaction(engine, run.brand_id) as connection:
             if not _hold(connection, claimed):  # done after all: only the reply to its last COMMIT was lost
                 break
-            begun = attempts.begin(connection, run.brand_id, part)
+            begun = [one for one in part if one not in fatal]
+            if not looks:
+                begun = attempts.begin(connection, run.brand_id, part)
         quarantined = Counter({Reason.ERROR: len(part) - len(begun)})
         more, rows = quarantined, None
         try:
@@ -150,7 +156,7 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
                     break
                 if begun:
                     done, rows = run_work.work_on(connection, run, begun)
-                    if not done[Reason.ERROR]:
+                    if not looks and not done[Reason.ERROR]:
                         attempts.passed(connection, run.brand_id, begun)
                     more = quarantined + done
                 _go_on(connection, claimed, following, counts + more, _joined(plan, rows))
@@ -162,7 +168,8 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
             with transaction(engine, run.brand_id) as connection:
                 if not _hold(connection, claimed):
                     break
-                attempts.failed(connection, run.brand_id, part[0], error, counted=True)
+                if not looks:
+                    attempts.failed(connection, run.brand_id, part[0], error, counted=True)
                 _go_on(connection, claimed, following, counts + more, plan)
         counts, plan = counts + more, _joined(plan, rows)
     return counts
@@ -174,7 +181,7 @@ def _counted(claimed: Row[Any]) -> Counter[Reason]:
 
 
 def _joined(plan: Plan | None, rows: Plan | None) -> Plan | None:
-    return plan if rows is None else [*(plan or []), *rows]
+    return plan if rows is None else [*(plan or []), *rows][:MOST_PROMISED]
 
 
 def _go_on(

@@ -33,6 +33,8 @@ class Limits:
     issued_alike: int = 500_000
     #: Credits that are in memory at once, of several memberships; one that has more is loaded alone.
     loaded_credits: int = 50_000
+    #: How much of one membership is foretold (`deciding.forecast.size`).
+    foretold: int = 200_000
     #: Attempts to settle a membership before it is quarantined.
     attempts: int = 5
     #: After so many attempts a membership is settled alone, so that it takes nobody with it into quarantine.

@@ -20,6 +20,8 @@ from issuance.tenancy import clock as clocks
 
 #: What a batch keeps of a plan: rows, or ids of credits.
 Plan = list[Any]
+#: Rows that a batch keeps of one: of all outcomes, and of those that it promises. What is beyond is counted.
+LONGEST, MOST_PROMISED = 50_000, 200_000
 
 _SIZE = text("SELECT sum(planned) FROM run_batches WHERE brand_id = :brand_id AND run_id = :run_id")
 # Only the batches that the page lies in are read.

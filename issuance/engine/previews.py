@@ -11,12 +11,13 @@ from sqlalchemy import Connection, Row, text
 
 from issuance.deciding.calendar import add_months, day_of
 from issuance.deciding.facts import Credit, Rule
+from issuance.deciding.forecast import size
 from issuance.deciding.preview import Difference, Preview, preview
 from issuance.deciding.reasons import Reason
 from issuance.engine import limits, ranges, runs
-from issuance.engine.facts import load
+from issuance.engine.facts import load, together
 from issuance.engine.fingerprint import Fingerprints
-from issuance.engine.plans import Plan
+from issuance.engine.plans import LONGEST, Plan
 from issuance.engine.rules import RuleBook
 from issuance.tenancy import clock as clocks
 
@@ -63,7 +64,8 @@ def sizes() -> dict[str, int]:
 
 
 def work_out(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID]) -> tuple[Counter[Reason], Plan]:
-    """The rows of what differs for some memberships. The months are added up beside."""
+    """The rows of what differs for some memberships. The months are added up beside. A membership of which too much
+    would have to be foretold is counted as an error."""
     clock = dataclasses.replace(clocks.read(connection, run.brand_id), now=run.as_of)
     names = _months(run.as_of, run.months, clock)
     last_day = add_months(date.fromisoformat(f"{names[0]}-01"), run.months) - timedelta(days=1)
@@ -74,13 +76,19 @@ def work_out(connection: Connection, run: Row[Any], membership_ids: Sequence[UUI
     before: Counter[str] = Counter()
     after: Counter[str] = Counter()
     plan: Plan = []
-    size = limits.current.loaded
-    for some in (membership_ids[start : start + size] for start in range(0, len(membership_ids), size)):
+    counts: Counter[Reason] = Counter()
+    left, bounds = [str(one) for one in membership_ids], limits.current
+    while left:
+        number = together(connection, run.brand_id, left, bounds.loaded, bounds.loaded_credits)
+        some, left = left[:number], left[number:]
         for member in load(connection, run.brand_id, clock.zone, some):
             whole = fingerprints.whole(member)
             told = None if whole is None else known.get(whole)
             if told is None:
                 of_types = rules.of(member.facts.types)
+                if size(member.facts, len(member.guest_ids), len(of_types), run.as_of, last_day) > bounds.foretold:
+                    counts[Reason.ERROR] += 1
+                    continue
                 saved = _saved(of_types, edited, member.facts.types)
                 found = preview(member.facts, member.credits, of_types, saved, edited, run.as_of, last_day)
                 told = found, [(one.place, _shown(edited, one)) for one in found.differences]
@@ -90,10 +98,11 @@ def work_out(connection: Connection, run: Row[Any], membership_ids: Sequence[UUI
                 for day, number in days.items():
                     by_month[f"{day:%Y-%m}"] += number
             of_member = {"membership_id": str(member.membership_id)}
-            plan += [of_member | {"guest_id": str(member.guest_ids[place])} | shown for place, shown in told[1]]
+            kept = told[1][: LONGEST - len(plan)]
+            plan += [of_member | {"guest_id": str(member.guest_ids[place])} | shown for place, shown in kept]
     added = {"months": names, "before": [before[name] for name in names], "after": [after[name] for name in names]}
     connection.execute(_ADD_UP, {"brand_id": run.brand_id, "run_id": run.run_id, **added})
-    return Counter(), plan
+    return counts, plan
 
 
 def by_month(connection: Connection, brand_id: UUID, run_id: UUID) -> list[dict[str, Any]]:

@@ -30,10 +30,6 @@ class Span(NamedTuple):
     last: date
 
 
-#: Rows that are kept of each batch's plan: of all outcomes, and of those that it promises. What is beyond is counted.
-LONGEST_PLAN, MOST_PROMISED = 50_000, 200_000
-
-
 def replay(
     connection: Connection,
     brand_id: UUID,
@@ -75,7 +71,7 @@ def replay(
                 counts[reason] += 1
                 if dry_run:
                     assert decision is not None, "a plan's rows are decisions"
-                    if len(plan) < (MOST_PROMISED if reason is Reason.ISSUED else LONGEST_PLAN):
+                    if len(plan) < (plans.MOST_PROMISED if reason is Reason.ISSUED else plans.LONGEST):
                         plan.append(plans.row_of(member, decision))
                 elif reason is Reason.ISSUED:
                     assert decision is not None, "what is issued was decided"

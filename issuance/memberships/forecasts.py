@@ -11,15 +11,17 @@ from sqlalchemy import Connection, text
 
 from issuance.deciding.calendar import add_months, day_of
 from issuance.deciding.forecast import forecast as given_ahead
-from issuance.engine.facts import Membership, load
+from issuance.deciding.forecast import size
+from issuance.engine import limits
+from issuance.engine.facts import Membership, load, together
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rules import RuleBook
 from issuance.errors import Invalid
 from issuance.tenancy import clock as clocks
 
 _BATCH = 1000
-#: What is forecast at once: of one membership so many guests times months, and all of it within so many seconds.
-MOST_OF_ONE, MOST_SECONDS = 50_000, 20.0
+#: Within so many seconds all of it is foretold, if it is bounded.
+MOST_SECONDS = 20.0
 
 
 class TooMuchToForecast(Invalid):
@@ -67,20 +69,15 @@ def forecast(
             whole = fingerprints.whole(member)
             counts = known.get(whole)
             if whole is None or counts is None:
-                if bounded and (monotonic() > ends or _size(member, last) > MOST_OF_ONE):
-                    raise TooMuchToForecast
                 of_types = rules.of(member.facts.types)
+                of_one = size(member.facts, len(member.guest_ids), len(of_types), clock.now, last)
+                if bounded and (monotonic() > ends or of_one > limits.current.foretold):
+                    raise TooMuchToForecast
                 ahead = given_ahead(member.facts, member.credits, of_types, clock.now, last, only=credit_rule_id)
                 counts = known[whole] = Counter(month_of(one.day) for one in ahead if one.day >= first)
             total += counts
     names = [month_of(add_months(first, number)) for number in range(months)]
     return [{"month": name, "credits": total[name]} for name in names]
-
-
-def _size(member: Membership, last: date) -> int:
-    """How many credits of one monthly rule a membership could have by a day."""
-    months = (last.year - member.listed.starts_on.year) * 12 + last.month - member.listed.starts_on.month + 1
-    return max(months, 1) * max(len(member.guest_ids), 1)
 
 
 def _memberships(
@@ -93,7 +90,11 @@ def _memberships(
         if not ids:
             return
         after = ids[-1]
-        yield load(connection, brand_id, clock.zone, ids)
+        left, bounds = [str(one) for one in ids], limits.current
+        while left:
+            number = together(connection, brand_id, left, bounds.loaded, bounds.loaded_credits)
+            yield load(connection, brand_id, clock.zone, left[:number])
+            left = left[number:]
 
 
 def month_of(day: date) -> str:

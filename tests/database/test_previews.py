@@ -15,8 +15,11 @@ from issuance.catalog.previews import PreviewBody
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import limits, plans
+from issuance.engine import previews as preview_runs
 from issuance.engine.previews import by_month
 from issuance.errors import Invalid, NotFound
+from issuance.memberships import forecasts
+from issuance.memberships.forecasts import TooMuchToForecast
 from tests.database.clubs import Club, at
 
 MONTHS = 5
@@ -239,6 +242,29 @@ def test_what_could_not_be_saved_is_not_previewed(club: Club, says: dict[str, An
         previews.start(connection, club.brand_id, PreviewBody(**asked))
     assert field in (refused.value.fields or {})
     assert club.rows("SELECT * FROM runs") == []
+
+
+def test_a_preview_is_bounded(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the rows that a batch keeps; and one membership, with many changes ahead, does not hold it up: it is counted
+    as an error. A forecast over HTTP refuses it."""
+    members = club.sign_up(3)
+    told = [{"membership_id": str(members[0]), "status": status} for status in ("paused", "active") * 10]
+    for day, says in enumerate(told, 1):
+        club.tell("membership.status_changed", f"2031-02-{day:02}", says)
+    bounds = replace(limits.current, foretold=100)
+    monkeypatch.setattr(limits, "current", bounds)
+    monkeypatch.setattr(preview_runs, "LONGEST", 3)
+    with transaction(club.engine, club.brand_id) as connection:
+        body = PreviewBody(credit_rule_id=club.rule_id, delete=True, months=4)
+        run_id = previews.start(connection, club.brand_id, body)
+    club.work(run_id)
+    assert club.run(run_id)["counts"] == {"error": 1}
+    with transaction(club.engine, club.brand_id) as connection:
+        rows, total = plans.page(connection, club.brand_id, run_id, 1, 10_000)
+        assert (len(rows), total) == (3, 3), "of six"
+        assert by_month(connection, club.brand_id, run_id)[1]["before"] == 2
+        with pytest.raises(TooMuchToForecast):
+            forecasts.forecast(connection, club.brand_id, club.rule_id, 4, bounded=True)
 
 
 def test_a_deleted_rule_is_not_there_for_a_preview(club: Club) -> None:

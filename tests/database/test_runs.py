@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import Connection, Row
 
 from issuance import errors, hints
-from issuance.catalog import membership_types
+from issuance.catalog import membership_types, previews
 from issuance.catalog.membership_types import NewMembershipType
+from issuance.catalog.previews import PreviewBody
 from issuance.database.connections import transaction
 from issuance.engine import batches, limits, plans, run_work, runs
 from issuance.engine.run_work import Done
@@ -180,6 +181,32 @@ def test_a_replay_one_by_one_leaves_no_attempts_behind(club: Club, monkeypatch: 
         assert club.run(run_id)["state"] == "finished"
         club.rows("UPDATE schedules SET retry_at = clock_timestamp() - interval '1 second' WHERE retry_at IS NOT NULL")
     assert club.rows("SELECT DISTINCT attempts, quarantined_at FROM schedules") == [(0, None)]
+
+
+@pytest.mark.parametrize("kind", ["dry run", "preview"])
+def test_a_run_that_only_looks_sets_nobody_apart(club: Club, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Whoever may only read asks for previews: a membership that fails in one, or that kills each worker, is passed
+    over and counted; its own settling does not notice."""
+    members = sorted(club.sign_up(3))
+    before = club.rows("SELECT * FROM schedules ORDER BY schedule_id")
+    if kind == "preview":
+        body = PreviewBody(credit_rule_id=club.rule_id, delete=True, months=2)
+        with transaction(club.engine, club.brand_id) as connection:
+            run_id = previews.start(connection, club.brand_id, body)
+    else:
+        run_id = club.replay(dry_run=True, work=False)["id"]
+    die_on(monkeypatch, {members[1]})
+    deaths = 0
+    for _ in range(8):
+        try:
+            club.work(run_id)
+        except WorkerDied:
+            deaths += 1
+        forget_claims(club)
+    assert deaths == 5
+    assert club.run(run_id)["state"] == "finished"
+    assert club.run(run_id)["counts"]["error"] == 1
+    assert club.rows("SELECT * FROM schedules ORDER BY schedule_id") == before
 
 
 def test_a_manual_issue_beside_a_sweep_gives_one_credit(club: Club) -> None:
