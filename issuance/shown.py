@@ -8,6 +8,8 @@ import unicodedata
 
 #: Control, surrogate and unassigned characters, and breaks of lines; of the formatting ones all but those below.
 _STEERING = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})
+#: What a spreadsheet would take for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 #: Joiners of letters, which names are written with, and the soft hyphen.
 _HARMLESS = frozenset("\u200c\u200d\u00ad")
 
@@ -26,6 +28,11 @@ def shown_json(text: str) -> str:
     if text.isascii():
         return text
     return "".join(_in_json(letter) if ord(letter) > 0x7E and _steers(letter) else letter for letter in text)
+
+
+def in_a_cell(text: str) -> str:
+    """The text of a cell of a CSV file, such that no spreadsheet takes it for a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _steers(letter: str) -> bool:

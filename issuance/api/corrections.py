@@ -16,6 +16,7 @@ from issuance.corrections import desk, rows
 from issuance.corrections.rows import CorrectionRow, Verb
 from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
 from issuance.fields import Body, Identifier, Instant, MaxUses, Reason
+from issuance.tenancy.heavy import heavy
 
 router = APIRouter(
     prefix="/customers/credits", tags=["corrections"], route_class=KeyedRoute, responses=documented(401, 403, 422)
@@ -122,12 +123,14 @@ def grant_credit(caller: Writer, body: GrantBody) -> Any:
     return _corrected(caller, Grant(**body.model_dump()))
 
 
-@router.post("/corrections", operation_id="correctCredits", response_model=CorrectionsResult)
+@router.post("/corrections", operation_id="correctCredits", response_model=CorrectionsResult, responses=documented(429))
 def correct_credits(caller: Writer, body: CorrectionsBody) -> Any:
-    """Correct many credits. What is refused changes nothing, the rest is made; with `dry_run` nothing is."""
+    """Correct many credits. What is refused changes nothing, the rest is made; with `dry_run` nothing is.
+    422 `too_much_to_correct`, and nothing is made, where it takes longer than 20 s."""
     wanted = rows.corrections_of(body.corrections, body.reason)
-    with caller.transaction() as connection:
-        corrected = desk.correct_all(connection, caller.brand_id, wanted, reason=body.reason, dry_run=body.dry_run)
+    how: dict[str, Any] = {"reason": body.reason, "dry_run": body.dry_run, "bounded": True}
+    with heavy(caller.brand_id), caller.transaction() as connection:
+        corrected = desk.correct_all(connection, caller.brand_id, wanted, **how)
     hints.settle(caller.broker, caller.brand_id, corrected.membership_ids)
     return {
         "id": corrected.id,

@@ -70,10 +70,11 @@ class Liability(BaseModel):
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
 def get_liability(caller: Reader, request: Request, first: First = None, last: Last = None) -> Any:
-    """What is owed in credits, month by month, by number and by value; a file with `Accept: text/csv`."""
+    """What is owed in credits, month by month, by number and by value; a file with `Accept: text/csv`.
+    422 `too_much_to_report` of more than 8,000 rows: name fewer months."""
     begin, end = (None if month is None else month_of(month) for month in (first, last))
     with heavy(caller.brand_id), caller.transaction() as connection:
-        rows = liability.read(connection, caller.brand_id, begin, end)
+        rows = liability.read(connection, caller.brand_id, begin, end, bounded=True)
     if "text/csv" in request.headers.get("accept", ""):
         attached = 'attachment; filename="liability.csv"'
         return Response(liability.as_csv(rows), media_type="text/csv", headers={"Content-Disposition": attached})

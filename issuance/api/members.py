@@ -19,6 +19,7 @@ from issuance.members import members, redemptions, wallets
 from issuance.members.members import MemberBody, MemberProfile
 from issuance.memberships import archiving, exporting, forgetting
 from issuance.tenancy import tokens
+from issuance.tenancy.heavy import heavy
 
 router = APIRouter(prefix="/v1", tags=["members"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 
@@ -99,12 +100,13 @@ def erase_member(caller: Administrator, external_user_id: MemberId) -> Any:
     "/members/{externalUserID:path}/export",
     operation_id="exportMember",
     response_model=MemberExport,
-    responses=documented(404),
+    responses=documented(404, 429),
 )
 def export_member(caller: Administrator, external_user_id: MemberId) -> Any:
-    """All that is held about a member, as one JSON document in snake_case, without other people's personal data."""
-    with caller.transaction() as connection:
-        return exporting.export(connection, caller.brand_id, external_user_id)
+    """All that is held about a member, as one JSON document in snake_case, without other people's personal data.
+    422 `TOO_MUCH_TO_EXPORT` of more than 10,000 rows; the command line has no limit."""
+    with heavy(caller.brand_id), caller.transaction() as connection:
+        return exporting.export(connection, caller.brand_id, external_user_id, bounded=True)
 
 
 @router.put(

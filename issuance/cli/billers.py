@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from issuance.billers import billers, deliveries, reconciling
 from issuance.billers.billers import New
-from issuance.billers.mapped.mapping import Mapping
+from issuance.billers.mapped.mapping import BillerMapping
 from issuance.cli.connections import BrandOption, broker, engine, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table
 from issuance.errors import Invalid, NotFound
@@ -66,7 +66,7 @@ def add_mapped(
     """
     brand_id = only_brand(brand)
     try:
-        mapping = Mapping.model_validate_json(_read(mapping_file))
+        mapping = BillerMapping.model_validate_json(_read(mapping_file))
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(str(step) for step in one['loc'])}: {complaint(one)}" for one in error.errors()[:5]

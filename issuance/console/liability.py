@@ -34,7 +34,7 @@ def by_month(visit: Viewer, since: str = "", until: str = "", form: Form = "") -
         if first is None and not form:
             end = last or day_of(present.now, present.zone).replace(day=1)
             first = add_months(end, 1 - MONTHS)
-        rows = liability.read(connection, visit.brand_id, first, last)
+        rows = liability.read(connection, visit.brand_id, first, last, bounded=True)
     if form:
         attached = {"Content-Disposition": 'attachment; filename="liability.csv"'}
         return Response(liability.as_csv(rows), media_type="text/csv; charset=utf-8", headers=attached)

@@ -20,6 +20,7 @@ from issuance.console.rendering import count
 from issuance.console.visits import Visit
 from issuance.database import paging
 from issuance.errors import IssuanceError
+from issuance.shown import in_a_cell
 from issuance.tenancy.rates import FILES, Rates
 from issuance.tenancy.shares import Shares
 
@@ -29,8 +30,6 @@ PER_PAGE, MOST_IN_A_FILE, AT_ONCE = 50, 100_000, 1000
 COUNTED = 10_000
 #: Files that are taken along at once from a process: of one brand, and of all.
 FILES_A_BRAND, MOST_FILES = 2, 8
-#: What a spreadsheet would take for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 PageNumber = Annotated[int, Query(ge=1, le=paging.LAST_PAGE)]
 #: `csv`: the list as a file.
@@ -165,7 +164,7 @@ def _cell(value: object, zone: ZoneInfo) -> str:
             text = ", ".join(str(one) for one in value)
         case _:
             text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return in_a_cell(text)
 
 
 def _line(cells: Sequence[str]) -> str:

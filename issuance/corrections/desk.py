@@ -8,6 +8,7 @@ finds what the first one left. What a corrected credit becomes is what the facts
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -28,8 +29,8 @@ from issuance.deciding.history import History
 from issuance.deciding.movements import end_of, movements
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import changes_of
-from issuance.engine import schedules
-from issuance.engine.facts import Membership, load
+from issuance.engine import limits, schedules
+from issuance.engine.facts import Membership, load, together
 from issuance.engine.rules import RuleBook
 from issuance.errors import Conflict, Invalid, IssuanceError, MemberArchived
 from issuance.members import redemptions
@@ -37,8 +38,15 @@ from issuance.tenancy import clock as clocks
 from issuance.webhooks import outbox
 from issuance.webhooks.outbox import News
 
-#: The most corrections that one transaction makes.
-MOST = 1000
+#: The most corrections that one transaction makes, and within how many seconds, if it is bounded.
+MOST, MOST_SECONDS = 1000, 20.0
+
+
+class TooMuchToCorrect(Invalid):
+    """These corrections take too long at once: send fewer, or use the command line, which has no limit."""
+
+    code = "too_much_to_correct"
+
 
 _MEMBERSHIPS_OF = text("""
     SELECT membership_id FROM credits WHERE brand_id = :brand_id AND code = ANY(:codes)
@@ -75,19 +83,29 @@ def correct(connection: Connection, brand_id: UUID, correction: Correction) -> t
 
 
 def correct_all(
-    connection: Connection, brand_id: UUID, corrections: Sequence[Correction], *, reason: str | None, dry_run: bool
+    connection: Connection,
+    brand_id: UUID,
+    corrections: Sequence[Correction],
+    *,
+    reason: str | None,
+    dry_run: bool,
+    bounded: bool = False,
 ) -> Corrected:
     """Make corrections one after the other. Those that are refused change nothing, the others are made.
 
-    `dry_run`: only see what would come of them. The audit has one entry of all of them.
+    `dry_run`: only see what would come of them. The audit has one entry of all of them. `bounded`: raises
+    TooMuchToCorrect, and nothing is made.
     """
+    ends = monotonic() + MOST_SECONDS
     assert len(corrections) <= MOST, "the caller has counted them"
     corrected = Corrected(uuid7())
     trial = connection.begin_nested()
-    desk = _Desk(connection, brand_id, corrections)
+    desk = _Desk(connection, brand_id, corrections, bounded=bounded)
     counts: dict[str, int] = {}
     made: dict[int, UUID] = {}
     for place, correction in enumerate(corrections):
+        if bounded and monotonic() > ends:
+            raise TooMuchToCorrect
         try:
             done = desk.make(correction)
         except IssuanceError as refusal:
@@ -122,7 +140,9 @@ class _Done:
 class _Desk:
     """Makes corrections of what it has locked."""
 
-    def __init__(self, connection: Connection, brand_id: UUID, corrections: Sequence[Correction]) -> None:
+    def __init__(
+        self, connection: Connection, brand_id: UUID, corrections: Sequence[Correction], *, bounded: bool = False
+    ) -> None:
         self._connection, self._brand_id = connection, brand_id
         self._clock = clocks.read(connection, brand_id, hold=True)
         self._receivers = Receivers(connection, brand_id, [one for one in corrections if isinstance(one, Transfer)])
@@ -130,6 +150,9 @@ class _Desk:
         granting = [one.membership_id for one in corrections if isinstance(one, Grant)]
         which = {"brand_id": brand_id, "codes": codes, "membership_ids": granting}
         self.membership_ids: list[UUID] = sorted(connection.scalars(_MEMBERSHIPS_OF, which))
+        ids = [str(one) for one in self.membership_ids]
+        if bounded and ids and together(connection, brand_id, ids, MOST, limits.current.loaded_credits) < len(ids):
+            raise TooMuchToCorrect
         schedules.wake(connection, brand_id, self.membership_ids, self._clock.now)
         self._credit_ids: dict[str, UUID] = {
             row.code: row.credit_id for row in connection.execute(_LOCK, {"brand_id": brand_id, "codes": codes})

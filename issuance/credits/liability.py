@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -17,10 +18,13 @@ from sqlalchemy import Connection, text
 
 from issuance.deciding.calendar import add_months, day_of
 from issuance.errors import Invalid
+from issuance.shown import in_a_cell
 from issuance.tenancy import clock
 
 #: What there is of a month, in the order in which it adds up.
 AMOUNTS = ("opening", "issued", "redeemed", "expired", "revoked", "restored", "closing")
+#: Rows of a report that is bounded.
+MOST_ROWS = 8_000
 #: Which way each kind of movement goes.
 _SIGN = {"issued": 1, "restored": 1, "redeemed": -1, "expired": -1, "revoked": -1}
 #: The columns of the table and the file.
@@ -52,6 +56,12 @@ _READ = text("""
 """)
 
 
+class TooMuchOwed(Invalid):
+    """The report has more than 8,000 rows: name fewer months, or use the command line, which has no limit."""
+
+    code = "too_much_to_report"
+
+
 class _Of(NamedTuple):
     """What a row of a month is about. Of credits without an amount `currency` is None."""
 
@@ -63,9 +73,17 @@ class _Of(NamedTuple):
 Report = list[dict[str, Any]]
 
 
-def read(connection: Connection, brand_id: UUID, first: date | None = None, last: date | None = None) -> Report:
+def read(
+    connection: Connection,
+    brand_id: UUID,
+    first: date | None = None,
+    last: date | None = None,
+    *,
+    bounded: bool = False,
+) -> Report:
     """The rows of the months from `first` to `last`, dates in them, inclusive: by default from the first credit on, up
-    to the present month, which none is later than. What is nothing but zeros is left out. Raises Invalid."""
+    to the present month, which none is later than. What is nothing but zeros is left out. Raises Invalid; `bounded`:
+    TooMuchOwed."""
     present = clock.read(connection, brand_id)
     this_month = day_of(present.now, present.zone).replace(day=1)
     if first is not None and last is not None and first > last:
@@ -79,12 +97,15 @@ def read(connection: Connection, brand_id: UUID, first: date | None = None, last
         if row.kind is not None:
             of[row.moved_in][row.kind].add(row.number, row.value)
     begin = min((month for months in moved.values() for month in months), default=this_month)
-    rows = [
+    found = (
         row
         for of, months in moved.items()
         for row in _rows(of, months, begin, min(last or this_month, this_month))
         if first is None or row["month"] >= _named(first)
-    ]
+    )
+    rows = list(islice(found, MOST_ROWS + 1 if bounded else None))
+    if bounded and len(rows) > MOST_ROWS:
+        raise TooMuchOwed
     return sorted(
         rows, key=lambda row: (row["month"], row["coupon_id"], str(row["credit_rule_id"]), str(row["currency"]))
     )
@@ -138,7 +159,7 @@ def as_csv(rows: Report) -> str:
     file = io.StringIO()
     writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows(flat(rows))
+    writer.writerows({**row, "coupon_id": in_a_cell(row["coupon_id"])} for row in flat(rows))
     return file.getvalue()
 
 

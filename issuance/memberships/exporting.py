@@ -6,9 +6,20 @@ Other people's personal data is not in it.
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
+from issuance.errors import Invalid
 from issuance.members import members, redemptions, wallets
+
+#: What an export that is bounded holds: rows of all kinds, and bytes of facts as PostgreSQL keeps them.
+MOST_ROWS, MOST_BYTES = 10_000, 4_000_000
+
+
+class TooMuchToExport(Invalid):
+    """More is held about this member than an answer has room for: use the command line, which has no limit."""
+
+    code = "too_much_to_export"
+
 
 _MEMBER = text("""
     SELECT external_user_id, display_name, email, tier, attributes, joined_at, updated_at, archived_at, returned_at,
@@ -22,16 +33,17 @@ _THEIRS = {
                m.starts_on, m.billing_anchor, m.billing_frequency, m.ends_on, b.source_ref
           FROM memberships m JOIN membership_types t USING (brand_id, membership_type_id)
           LEFT JOIN biller_memberships b USING (brand_id, membership_id)
-         WHERE m.brand_id = :brand_id AND m.member_id = :member_id ORDER BY m.membership_id
+         WHERE m.brand_id = :brand_id AND m.member_id = :member_id ORDER BY m.membership_id LIMIT :most
     """),
     "charges": text("""
         SELECT c.membership_id, c.charge_id, c.state, c.period_start, c.period_end, c.amount, c.amount_refunded
           FROM charges c JOIN memberships m USING (brand_id, membership_id)
-         WHERE m.brand_id = :brand_id AND m.member_id = :member_id ORDER BY c.membership_id, c.period_start, c.charge_id
+         WHERE m.brand_id = :brand_id AND m.member_id = :member_id
+         ORDER BY c.membership_id, c.period_start, c.charge_id LIMIT :most
     """),
     "guest_of": text("""
         SELECT membership_id, guest_id, name, email, lead_booker, removed_at
-          FROM guests WHERE brand_id = :brand_id AND member_id = :member_id ORDER BY membership_id, guest_id
+          FROM guests WHERE brand_id = :brand_id AND member_id = :member_id ORDER BY membership_id, guest_id LIMIT :most
     """),
     "credits": text("""
         SELECT c.credit_id AS id, c.code, c.credit_rule_id, c.rule_version, c.membership_id, c.guest_id, c.coupon_id,
@@ -52,68 +64,84 @@ _THEIRS = {
                  LEFT JOIN guests r ON (r.brand_id, r.membership_id, r.guest_id)
                                      = (t.brand_id, t.membership_id, t.guest_id)
                 WHERE t.brand_id = :brand_id AND :member_id IN (t.member_id, r.member_id))
-         ORDER BY c.credit_id
+         ORDER BY c.credit_id LIMIT :most
     """),
     "held_credits": text("""
         SELECT h.membership_id, h.credit_rule_id, h.period_start, h.reissue, h.held_at, h.state
           FROM held_credits h JOIN guests g USING (brand_id, membership_id, guest_id)
-         WHERE h.brand_id = :brand_id AND g.member_id = :member_id ORDER BY 1, 2, 3, 4
+         WHERE h.brand_id = :brand_id AND g.member_id = :member_id ORDER BY 1, 2, 3, 4 LIMIT :most
     """),
     "redemptions": text("""
         SELECT redemption_id AS id, status, offer, offer_id, credit_id, points, reference, start_at, end_at, created_at,
                updated_at
-          FROM redemptions WHERE brand_id = :brand_id AND member_id = :member_id ORDER BY redemption_id
+          FROM redemptions WHERE brand_id = :brand_id AND member_id = :member_id ORDER BY redemption_id LIMIT :most
     """),
     "transactions": text("""
         SELECT entry_id AS id, type, amount, reason, redemption_id, created_at
-          FROM ledger_entries WHERE brand_id = :brand_id AND member_id = :member_id ORDER BY created_at, entry_id
+          FROM ledger_entries WHERE brand_id = :brand_id AND member_id = :member_id
+         ORDER BY created_at, entry_id LIMIT :most
     """),
     "audit": text("""
         SELECT entry_id AS id, at, brand_time, action, reason, before, after
           FROM audit_entries WHERE brand_id = :brand_id AND subject_id = CAST(CAST(:member_id AS uuid) AS text)
-         ORDER BY entry_id
+         ORDER BY entry_id LIMIT :most
     """),
 }
 # Facts of their memberships, and lists of guests that name them.
-_FACTS = text("""
-    SELECT e.source, e.event_id AS id, e.type, e.time, e.membership_id, e.charge_id, e.data, e.unknown_fields,
-           e.received_at, m.member_id = :member_id AS own
+_FROM_FACTS = """
       FROM billing_events e JOIN memberships m USING (brand_id, membership_id)
      WHERE e.brand_id = :brand_id
        AND (m.member_id = :member_id
             OR (e.type IN ('membership.signed_up', 'membership.guests_changed')
                 AND e.membership_id IN (SELECT membership_id FROM guests
                                          WHERE brand_id = :brand_id AND member_id = :member_id)))
-     ORDER BY e.membership_id, e.time, e.source, e.event_id
+"""
+_FACTS = text(f"""
+    SELECT e.source, e.event_id AS id, e.type, e.time, e.membership_id, e.charge_id, e.data, e.unknown_fields,
+           e.received_at, m.member_id = :member_id AS own
+    {_FROM_FACTS}
+     ORDER BY e.membership_id, e.time, e.source, e.event_id LIMIT :most
+""")
+_BYTES_OF_FACTS = text(f"""
+    SELECT coalesce(sum(pg_column_size(e.data) + coalesce(pg_column_size(e.unknown_fields), 0)), 0) {_FROM_FACTS}
 """)
 _TOLD = text("""
     SELECT event_id AS id, type, occurred_at, data FROM webhook_events
      WHERE brand_id = :brand_id
        AND (data ->> 'externalUserID' = :named OR data -> 'holder' ->> 'external_user_id' = :named
             OR (data -> 'guest' ->> 'external_user_id' = :named AND NOT data ? 'holder'))
-     ORDER BY event_id
+     ORDER BY event_id LIMIT :most
 """)
 
 
-def export(connection: Connection, brand_id: UUID, external_user_id: str) -> dict[str, Any]:
-    """All that is held about a member, archived or erased too. Raises MemberNotFound."""
+def export(connection: Connection, brand_id: UUID, external_user_id: str, *, bounded: bool = False) -> dict[str, Any]:
+    """All that is held about a member, archived or erased too. Raises MemberNotFound; `bounded`: TooMuchToExport."""
     member_id = members.id_of(connection, brand_id, external_user_id)
-    which = {"brand_id": brand_id, "member_id": member_id}
+    which: dict[str, Any] = {"brand_id": brand_id, "member_id": member_id, "named": external_user_id, "most": None}
+    if bounded:
+        which["most"] = MOST_ROWS + 1
+        if connection.scalar(_BYTES_OF_FACTS, which) > MOST_BYTES:
+            raise TooMuchToExport
+
+    def read(statement: TextClause) -> list[dict[str, Any]]:
+        rows = [dict(row) for row in connection.execute(statement, which).mappings()]
+        if bounded:
+            which["most"] -= len(rows)
+            if which["most"] <= 0:
+                raise TooMuchToExport
+        return rows
+
     profile = dict(connection.execute(_MEMBER, which).mappings().one())
-    theirs = {
-        name: [dict(row) for row in connection.execute(statement, which).mappings()]
-        for name, statement in _THEIRS.items()
-    }
+    theirs = {name: read(statement) for name, statement in _THEIRS.items()}
     guest_ids = {(row["membership_id"], str(row["guest_id"])) for row in theirs["guest_of"]}
     named = (external_user_id, profile["email"])
     facts = []
-    for row in connection.execute(_FACTS, which).mappings():
-        fact = dict(row)
+    for fact in read(_FACTS):
         own = fact.pop("own")
         fact["data"], places = _only_theirs(fact["data"], fact["membership_id"], guest_ids, named, own=own)
         fact["unknown_fields"] = _said_of_them(fact["unknown_fields"], places, own=own)
         facts.append(fact)
-    told = [dict(row) for row in connection.execute(_TOLD, {**which, "named": external_user_id}).mappings()]
+    told = read(_TOLD)
     for event in told:
         if event["data"].get("holder") and event["data"].get("guest", {}).get("external_user_id") != external_user_id:
             event["data"] = {name: value for name, value in event["data"].items() if name != "guest"}

@@ -14,7 +14,7 @@ _of_a_brand, _of_all = Shares(MOST_A_BRAND), Shares(MOST)
 
 
 class HeavyLimit(IssuanceError):
-    """Too many forecasts and explanations at once. Try again in a moment."""
+    """Too many answers that take long are worked on at once, such as forecasts. Try again in a moment."""
 
     code = "too_many_at_once"
     status = 429

@@ -507,6 +507,20 @@ def test_many_are_corrected_at_once(desk_of: Desk) -> None:
     assert desk_of.offenders() == []
 
 
+@pytest.mark.parametrize("bound", ["seconds", "credits"])
+def test_many_are_bounded(desk_of: Desk, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    """Over HTTP, in time and in what is loaded for them: beyond it nothing is made."""
+    if bound == "seconds":
+        monkeypatch.setattr(desk, "MOST_SECONDS", -1.0)
+    else:
+        monkeypatch.setattr(desk, "together", lambda *_: 0)
+    wanted: list[Correction] = [Revoke(code, "x") for (code,) in desk_of.biller.club.rows("SELECT code FROM credits")]
+    before = desk_of.all()
+    with pytest.raises(desk.TooMuchToCorrect), desk_of.biller.open() as connection:
+        desk.correct_all(connection, desk_of.brand_id, wanted, reason="x", dry_run=False, bounded=True)
+    assert desk_of.all() == before
+
+
 def many(desk_of: Desk, wanted: list[Correction], *, dry_run: bool) -> desk.Corrected:
     with desk_of.biller.open() as connection:
         corrected = desk.correct_all(connection, desk_of.brand_id, wanted, reason="closed", dry_run=dry_run)

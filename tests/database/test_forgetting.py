@@ -280,6 +280,16 @@ def test_after_a_restore_the_document_of_erasures_erases_again(story: Story) -> 
     assert story.broken() == {}
 
 
+@pytest.mark.parametrize("bound", ["MOST_ROWS", "MOST_BYTES"])
+def test_an_export_over_http_is_bounded(story: Story, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+    """The command line has no bound."""
+    monkeypatch.setattr(exporting, bound, 10)
+    with story.work() as connection:
+        with pytest.raises(exporting.TooMuchToExport):
+            exporting.export(connection, story.club.brand_id, ADA, bounded=True)
+        exporting.export(connection, story.club.brand_id, ADA)
+
+
 def test_an_export_has_all_of_one_person_and_nothing_of_others(story: Story) -> None:
     with story.work() as connection:
         document = exporting.export(connection, story.club.brand_id, ADA)

@@ -376,3 +376,18 @@ def test_a_file_has_the_same_figures(clubs: Callable[..., Club]) -> None:
     (line,) = csv.DictReader(io.StringIO(liability.as_csv(rows)))
     assert tuple(line) == liability.COLUMNS
     assert (line["month"], line["issued"], line["closing_value"], line["currency"]) == ("2031-01", "2", "10", "EUR")
+    (line,) = csv.DictReader(io.StringIO(liability.as_csv([{**rows[0], "coupon_id": "=1+1"}])))
+    assert line["coupon_id"] == "'=1+1", "no spreadsheet computes it"
+
+
+def test_a_report_is_bounded(clubs: Callable[..., Club], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In rows, over HTTP and on the console; fewer months are told."""
+    club = clubs()
+    club.sign_up(1)
+    club.move_clock("2031-04-20T20:00")
+    monkeypatch.setattr(liability, "MOST_ROWS", 2)
+    with transaction(club.engine, club.brand_id) as connection:
+        assert len(liability.read(connection, club.brand_id)) > 2
+        with pytest.raises(liability.TooMuchOwed):
+            liability.read(connection, club.brand_id, bounded=True)
+        assert liability.read(connection, club.brand_id, at("2031-02-01").date(), bounded=True)
