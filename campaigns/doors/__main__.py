@@ -4,12 +4,14 @@ import sys
 
 from campaigns.doors.walk import LONGEST_HELD, walk
 from issuance import log
+from issuance.api.__main__ import load
 from issuance.settings import Settings, read
 
 
 def main() -> None:
     """Walk, and say what was largest; exit 1 where a bound is broken."""
     log.set_up("console", "error")
+    load()  # as the web's processes are set up
     walked = walk(read(Settings))
     print(f"{walked.requests} requests on {len(walked.routes)} routes; the process grew by {walked.growth} MB")
     print(f"longest answer: {walked.longest[0]:,} bytes, {walked.longest[1]}")

@@ -28,11 +28,21 @@ def values(path: str, schema: Mapping[str, Any], schemas: Mapping[str, Any], kno
     yield json.loads("[" * 150 + "]" * 150)
     if isinstance(body, dict):
         yield {**body, "x" * (most // 2): None}
-        for name, value in body.items():
+        # Where the document names no fields, one of those that were made up stands for all.
+        fields = list(body.items()) if _properties(schema, schemas) else list(body.items())[:1]
+        for name, value in fields:
             if isinstance(value, (str, list, dict)):
                 room = most - len(json.dumps({**body, name: None})) - 16
                 yield {**body, name: "x" * room}
                 yield {**body, name: [0] * (room // 4)}
+
+
+def _properties(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> bool:
+    """Whether a schema names fields."""
+    if "$ref" in schema:
+        return _properties(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    choices = schema.get("anyOf", schema.get("oneOf", ()))
+    return bool(schema.get("properties")) or any(_properties(one, schemas) for one in choices)
 
 
 def largest(schema: Mapping[str, Any], schemas: Mapping[str, Any], known: Mapping[str, str], size: int) -> Any:

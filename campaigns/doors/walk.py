@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from types import FrameType
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -146,6 +147,10 @@ class _Watch:
             await asyncio.sleep(0.002)
             self.longest = max(self.longest, perf_counter() - began - 0.002)
 
+    def _others(self) -> list[FrameType]:
+        mine = threading.get_ident()
+        return [frame for thread, frame in sys._current_frames().items() if thread not in (mine, self._loop)]
+
     def _look(self) -> None:
         worst = LONGEST_HELD / 2
         while not self._over.wait(0.02):
@@ -155,6 +160,16 @@ class _Watch:
                 worst = late
                 stack = traceback.extract_stack(frame)[-6:]
                 self.where = " < ".join(f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in reversed(stack))
+                if stack[-1].name == "select":  # it is free, and Python itself is not
+                    self.where = "; ".join(filter(None, map(_at_work, self._others())))
+
+
+def _at_work(frame: FrameType) -> str:
+    """Where a thread is; nothing of one that waits."""
+    stack = traceback.extract_stack(frame)[-4:]
+    if stack[-1].name in ("wait", "get", "_look") or "getconn" in stack[-1].name:
+        return ""
+    return " < ".join(f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in reversed(stack))
 
 
 def _furnished(site: Site, crowd: int, coupons: int) -> dict[str, str]:

@@ -30,13 +30,13 @@ def main() -> None:
     with TemporaryDirectory(prefix="issuance-metrics-") as figures:
         if given.web_processes > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures  # before what counts is loaded: see api/metrics.py
-        _load()
+        load()
         counts = connections.Counts(given.web_processes)
         door = uvicorn.Config("", host=given.host, port=given.port, log_config=None).bind_socket()
         processes.run(given.web_processes, lambda place: _serve(given, place, counts, door))
 
 
-def _load() -> None:
+def load() -> None:
     """Load everything before there are copies, which share what they do not change."""
     for module in ("issuance.api.app", "issuance.log.lines"):
         importlib.import_module(module)
