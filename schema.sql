@@ -1062,7 +1062,10 @@ CREATE TABLE IF NOT EXISTS webhook_events (
     occurred_at timestamptz NOT NULL,
     data        jsonb NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (brand_id, event_id)
+    -- The trace that it came from, as W3C writes a place in one. NULL where nobody traces.
+    traceparent text,
+    PRIMARY KEY (brand_id, event_id),
+    CONSTRAINT webhook_events_traceparent_short CHECK (length(traceparent) <= 55)
 );
 
 -- An event's way to one webhook. Times are real ones, on sandbox brands too.
@@ -1290,6 +1293,27 @@ CREATE TABLE IF NOT EXISTS quarantined_messages (
     received_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- The processes ----------------------------------------------------------------------------------
+
+-- Each process says every few seconds that it lives, and what it has counted. Those that are gone are added up in one
+-- row for each kind, so that nothing that was counted is lost. Not logged: it is worth nothing after a crash.
+CREATE UNLOGGED TABLE IF NOT EXISTS heartbeats (
+    process_id         uuid PRIMARY KEY,
+    kind               text NOT NULL,
+    queues             text[] NOT NULL DEFAULT '{}',
+    host               text NOT NULL,
+    pid                integer NOT NULL,
+    version            text NOT NULL,
+    started_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    beat_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
+    connections_in_use integer NOT NULL DEFAULT 0,
+    broker_away        boolean NOT NULL DEFAULT false,
+    -- What it has counted: pairs of a sample's name with its labels, and a number that only grows.
+    counted            jsonb NOT NULL DEFAULT '[]',
+    CONSTRAINT heartbeats_kind_known CHECK (kind IN ('web', 'scheduler', 'worker')),
+    CONSTRAINT heartbeats_queues_of_workers CHECK ((kind = 'worker') = (cardinality(queues) > 0))
+);
+
 -- Brands apart ----------------------------------------------------------------------------------
 
 -- A transaction sees and writes the rows of the brand that its setting issuance.brand_id names, of all
@@ -1316,4 +1340,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0022'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0023'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -1,5 +1,7 @@
 """Whether the parts that a process needs are there, and the figures that an operator watches (INTERFACE 10)."""
 
+from typing import cast
+
 import psycopg
 import redis
 from dramatiq.brokers.redis import RedisBroker
@@ -121,6 +123,14 @@ def degraded(broker: RedisBroker) -> list[str]:
     except redis.RedisError:
         return ["broker"]
     return []
+
+
+def queues(broker: RedisBroker) -> dict[str, int] | None:
+    """How many messages wait in each queue; None where the broker is away."""
+    try:
+        return {queue: int(cast(int, broker.client.llen(f"{broker.namespace}:{queue}"))) for queue in broker.queues}
+    except redis.RedisError:
+        return None
 
 
 def figures(connection: Connection) -> dict[str, float]:

@@ -15,6 +15,7 @@ import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
 
+from issuance import origins, tracing
 from issuance.log import Outage
 
 EVENTS_QUEUE = "events"
@@ -149,7 +150,9 @@ class HeldBack(dramatiq.Broker):
 
 
 def _send(broker: dramatiq.Broker, queue: str, actor: str, *args: object) -> bool:
-    return _enqueue(broker, dramatiq.Message(queue_name=queue, actor_name=actor, args=args, kwargs={}, options={}))
+    with tracing.span(f"send {actor}", "producer", queue=queue):
+        options = origins.here().options()
+        return _enqueue(broker, dramatiq.Message(queue, actor, args, kwargs={}, options=options))
 
 
 def _enqueue(broker: dramatiq.Broker, message: dramatiq.Message[None]) -> bool:

@@ -5,10 +5,11 @@ import sys
 import threading
 import time
 
-from issuance import log
+from issuance import hints, log, measures, tracing
 from issuance.database import allow, budget, engine_for, is_away, outage
 from issuance.database.complaints import in_short
 from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
+from issuance.heartbeats import Heart
 from issuance.hints import broker_for
 from issuance.settings import settings
 from scheduler.tick import run_once, tidy
@@ -28,6 +29,7 @@ def main() -> None:
     """Run until told to stop, or the schema does not fit. A tick that fails is logged; the next one looks again."""
     try:
         own = settings()
+        tracing.set_up("scheduler")
     except SettingsError as error:
         sys.exit(error.message)
     log.set_up(own.log_format, own.log_level)
@@ -37,6 +39,8 @@ def main() -> None:
     allow(budget(MOST_CONNECTIONS))
     engine, broker = engine_for(own.database_url), broker_for(own.redis_url)
     log.logger.info("scheduler_started", period_seconds=PERIOD)
+    # In this thread, so that one that hangs is not heard of.
+    heart = Heart(engine, "scheduler", hints.outage.is_on)
     tidied = time.monotonic()
     while not stop.is_set():
         began = time.monotonic()
@@ -45,6 +49,7 @@ def main() -> None:
                 tidied = began
                 tidy(engine)
             tick = run_once(engine, broker)
+            measures.ticked(time.monotonic() - began)
             outage.is_over()
             failing.is_over()
             if tick.sweeps or tick.resumed or tick.memberships or tick.webhooks:
@@ -60,11 +65,14 @@ def main() -> None:
         except (SchemaAhead, SchemaBehind) as error:
             sys.exit(error.message)
         except Exception as error:
+            measures.missed("database_away" if is_away(error) else "error")
             if is_away(error):
                 outage.lasts(getattr(error, "orig", error))
             else:
                 failing.lasts(in_short(error))
+        heart.beat()
         stop.wait(max(0.0, PERIOD - (time.monotonic() - began)))
+    tracing.end()
     log.logger.info("scheduler_stopped")
 
 

@@ -11,7 +11,7 @@ import dramatiq
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance import hints
+from issuance import heartbeats, hints, tracing
 from issuance.billers import adapters, asking, reconciling
 from issuance.billers import deliveries as received
 from issuance.database import transaction
@@ -72,7 +72,8 @@ def run_once(engine: Engine, broker: dramatiq.Broker, limits: Limits = LIMITS) -
         brands = sweeps.brands_with_due(connection, most=limits.brands)
     for brand_id in brands:
         try:
-            _sweep(engine, broker, brand_id, tick)
+            with tracing.span("tick", brand=str(brand_id)):
+                _sweep(engine, broker, brand_id, tick)
         except SQLAlchemyError as error:  # the other brands still get theirs
             logger.error("sweep_not_planned", brand=str(brand_id), error=type(error).__name__)
     _resume_runs(engine, broker, tick, most=limits.runs)
@@ -94,6 +95,7 @@ def tidy(engine: Engine) -> None:
         idempotency.forget(connection)
         sign_ins.forget(connection)
         guard_limits.compact(connection)
+        heartbeats.gather(connection)
 
 
 def _sweep(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, tick: Tick) -> None:

@@ -6,7 +6,7 @@ import sys
 import dramatiq.__main__
 from dramatiq import cli
 
-from issuance import log, settings
+from issuance import log, settings, tracing
 from issuance.errors import SettingsError
 
 
@@ -14,6 +14,7 @@ def main() -> int:
     """Run dramatiq until it is told to stop; its exit code."""
     try:
         own = settings.settings()
+        tracing.check()
     except SettingsError as error:
         sys.exit(error.message)
     log.set_up(own.log_format, own.log_level)

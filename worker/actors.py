@@ -14,7 +14,7 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import Engine, text
 
-from issuance import hints
+from issuance import hints, measures, origins, tracing
 from issuance.billers import asking, reconciling, translation
 from issuance.database import transaction
 from issuance.deciding.reasons import Reason
@@ -69,8 +69,11 @@ class Actors:
 
     def _settle(self, brand_id: UUID, membership_ids: list[UUID]) -> None:
         began = monotonic()
-        counts = arrivals.settle_soon(self._engine, brand_id, membership_ids)
-        _log("memberships_settled", str(brand_id), began, counts, memberships=len(membership_ids))
+        with tracing.spans("settle", origins.of_all(), brand=str(brand_id), memberships=len(membership_ids)):
+            counts = arrivals.settle_soon(self._engine, brand_id, membership_ids)
+        measures.settled("event", monotonic() - began)
+        told = origins.requests()
+        _log("memberships_settled", str(brand_id), began, counts, memberships=len(membership_ids), **told)
 
     def translate_deliveries(self, brand: str, biller: str) -> None:
         """Translate what a biller sent for one time slice, have it settled, and ask for the rest."""
@@ -111,6 +114,7 @@ class Actors:
                     hints.was_slow(self._broker, brand_id)
                 if worked.batch is None:
                     return
+                measures.settled("batch", monotonic() - began)
                 _log("batch_done", brand, began, worked.counts, run=run, batch=worked.batch)
         if mine:
             hints.work_on_run(self._broker, brand_id, run_id)

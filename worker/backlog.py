@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable
 from threading import Condition
 from uuid import UUID
 
+from issuance import measures, origins
 from issuance.log import logger
+from issuance.origins import Origin
 
 #: At most so many memberships of a brand wait here. Beyond that, hints stay in the queue for other processes.
 ROOM = 250
@@ -24,7 +26,7 @@ class Backlog:
         self._room = room
         self._changed = Condition()
         # The brand that has waited longest comes first.
-        self._asked: dict[UUID, dict[UUID, None]] = {}
+        self._asked: dict[UUID, dict[UUID, Origin]] = {}
         self._being_settled: set[UUID] = set()
 
     def ask(self, brand_id: UUID, membership_ids: Iterable[UUID]) -> None:
@@ -34,25 +36,27 @@ class Backlog:
         """
         with self._changed:
             self._changed.wait_for(lambda: len(self._asked.get(brand_id, ())) < self._room)
-            self._asked.setdefault(brand_id, {}).update(dict.fromkeys(membership_ids))
+            self._asked.setdefault(brand_id, {}).update(dict.fromkeys(membership_ids, origins.here()))
         while (brand := self._next_brand()) is not None:
             self._settle_brand(*brand)
 
-    def _next_brand(self) -> tuple[UUID, list[UUID]] | None:
+    def _next_brand(self) -> tuple[UUID, dict[UUID, Origin]] | None:
         """A brand and what was asked for of it; None if other threads will come to everything that is left."""
         with self._changed:
             brand_id = next((one for one in self._asked if one not in self._being_settled), None)
             if brand_id is None:
                 return None
             self._being_settled.add(brand_id)
-            membership_ids = list(self._asked.pop(brand_id))
+            asked = self._asked.pop(brand_id)
             self._changed.notify_all()
-            return brand_id, membership_ids
+            return brand_id, asked
 
-    def _settle_brand(self, brand_id: UUID, membership_ids: list[UUID]) -> None:
+    def _settle_brand(self, brand_id: UUID, asked: dict[UUID, Origin]) -> None:
         try:
-            self._settle(brand_id, membership_ids)
+            with origins.working_for_each({str(one): origin for one, origin in asked.items()}):
+                self._settle(brand_id, list(asked))
         except Exception as error:  # go on with what else was asked for
+            measures.failed("memberships_not_settled")
             logger.exception("memberships_not_settled", brand=str(brand_id), error=type(error).__name__)
         finally:
             with self._changed:

@@ -6,12 +6,14 @@ import sys
 
 import dramatiq
 
-from issuance import hints, log
+from issuance import hints, log, tracing
 from issuance.database import allow, budget, check_schema, engine_for
 from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.settings import settings
 from worker.actors import Actors
+from worker.heartbeats import Heartbeats
 from worker.messages import ReadsAnything, TrustsItsQueue
+from worker.origins import Origins
 
 
 def _tell_once(record: logging.LogRecord) -> bool:
@@ -29,6 +31,7 @@ def start() -> None:
     """Make this process a worker. Called once, before dramatiq starts its threads."""
     own = settings()
     log.set_up(own.log_format, own.log_level)
+    tracing.set_up("worker")
     for handler in logging.getLogger().handlers:
         handler.addFilter(_tell_once)
     # A batch makes many small objects and no cycles: looking for cycles every few hundred objects would be wasted.
@@ -41,5 +44,7 @@ def start() -> None:
     except (SchemaAhead, SchemaBehind) as error:
         sys.exit(error.message)
     broker = hints.broker_for(own.redis_url, TrustsItsQueue)
+    broker.add_middleware(Origins())
+    broker.add_middleware(Heartbeats(engine))
     dramatiq.set_broker(broker)
     Actors(engine, broker).declare()

@@ -10,10 +10,11 @@ from tempfile import TemporaryDirectory
 
 import uvicorn
 
-from issuance import log, settings
+from issuance import hints, log, settings, tracing
 from issuance.api import connections, processes
 from issuance.database import allow, budget, check_schema, engine_for
 from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
+from issuance.heartbeats import Heart
 from issuance.settings import Settings
 
 #: Seconds that requests have to finish after SIGTERM.
@@ -24,6 +25,7 @@ def main() -> None:
     """Serve until told to stop."""
     try:
         given = settings.settings()
+        tracing.check()
     except SettingsError as error:
         sys.exit(error.message)
     log.set_up(given.log_format, given.log_level)
@@ -59,6 +61,8 @@ def _serve(given: Settings, place: int, counts: connections.Counts, door: socket
     except (SchemaAhead, SchemaBehind) as error:  # it answers all the same, with 503: /readyz says why
         log.logger.error("schema_unfit", message=error.message)
     app = create_app(given)
+    tracing.set_up("web")
+    Heart(engine_for(given.database_url), "web", hints.outage.is_on).start()
     gc.freeze()
     if given.metrics_host is not None and place == 0:
         config = uvicorn.Config(
@@ -80,6 +84,7 @@ def _serve(given: Settings, place: int, counts: connections.Counts, door: socket
         **connections.options(given, counts, place),
     )
     _Server(config, place, given).run([door])
+    tracing.end()
 
 
 class _Server(uvicorn.Server):

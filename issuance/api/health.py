@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from issuance import database, health
+from issuance import database, health, heartbeats
 from issuance.api import metrics, problems
 from issuance.api.requests import Edge
 from issuance.errors import NotAuthenticated, NotFound
@@ -36,10 +36,15 @@ async def alive() -> Health:
 def ready(request: Request) -> JSONResponse:
     """The database can be reached and written to, and its schema is one to work with; else 503 and what has failed.
 
-    With the broker away it is 200 and `degraded`: events are taken, and settled later.
+    With the broker away it is 200 and `degraded`: events are taken, and settled later. So it is with a scheduler or
+    with workers that were there and have not been heard of for 45 seconds.
     """
     failed = health.failures(request.app.state.engine)
-    said = {"ready": not failed, "failed": failed, "degraded": health.degraded(request.app.state.broker)}
+    degraded = health.degraded(request.app.state.broker)
+    if not failed:
+        with database.transaction(request.app.state.engine) as connection:
+            degraded += heartbeats.dead(connection)
+    said = {"ready": not failed, "failed": failed, "degraded": degraded}
     return JSONResponse(said, status_code=503 if failed else 200)
 
 
@@ -53,8 +58,9 @@ def ready(request: Request) -> JSONResponse:
     },
 )
 def read_metrics(request: Request) -> Response:
-    """Requests, and what is due, unsettled, rejected and quarantined, for Prometheus. Asks for the key of the setting
-    ISSUANCE_METRICS_KEY where there is one; 404 where ISSUANCE_METRICS_HOST has it listen elsewhere."""
+    """Requests, what is due, unsettled, rejected and quarantined, and what all processes have counted, for Prometheus.
+    Asks for the key of the setting ISSUANCE_METRICS_KEY where there is one; 404 where ISSUANCE_METRICS_HOST has it
+    listen elsewhere."""
     own: Settings = request.app.state.settings
     if own.metrics_host is not None and not getattr(request.app.state, "is_metrics_door", False):
         raise NotFound("The metrics are at another address.")
@@ -64,13 +70,15 @@ def read_metrics(request: Request) -> Response:
             raise NotAuthenticated("Send the key of ISSUANCE_METRICS_KEY: Authorization: Bearer KEY.")
     with database.transaction(request.app.state.engine) as connection:
         figures = health.figures(connection)
-    return Response(metrics.exposition(figures), media_type=CONTENT_TYPE_LATEST)
+        of_processes = list(heartbeats.metrics(connection))
+    of_queues = health.queues(request.app.state.broker)
+    return Response(metrics.exposition(figures, of_processes, of_queues), media_type=CONTENT_TYPE_LATEST)
 
 
 def metrics_door(app: FastAPI) -> FastAPI:
     """An application that has the metrics of another, and nothing else, for an address of their own."""
     door = FastAPI(openapi_url=None)
-    door.state.settings, door.state.engine = app.state.settings, app.state.engine
+    door.state.settings, door.state.engine, door.state.broker = app.state.settings, app.state.engine, app.state.broker
     door.state.is_metrics_door = True
     problems.install(door)
     door.get("/metrics", response_class=Response)(read_metrics)

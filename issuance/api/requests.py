@@ -2,7 +2,6 @@
 other code handles."""
 
 import asyncio
-import re
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
@@ -18,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
+from issuance import origins, tracing
 from issuance.api import metrics, problems
 from issuance.errors import IssuanceError, TooLarge, TooSlow
 from issuance.log import logger
@@ -37,6 +37,9 @@ LONGEST_PATIENCE = 16 * 1024 * 1024
 
 Result = TypeVar("Result")
 
+#: What asks whether the process is well, again and again, is no part of any trace.
+UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
+
 #: What every answer says, if it does not say otherwise: it is data, is not to be kept by anybody on the way, and loads
 #: and frames nothing.
 HEADERS = {
@@ -50,7 +53,6 @@ HEADERS = {
 
 #: Looks at the broker before a request is known to anybody: they take no thread from those that are.
 _counting = anyio.CapacityLimiter(8)
-_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
 
 class Edge:
@@ -62,11 +64,30 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        started = perf_counter()
         headers = Headers(scope=scope)
         sent = headers.get("x-request-id", "")
-        request_id = sent if _SANE_ID.fullmatch(sent) else str(uuid7())
+        request_id = sent if origins.REQUEST_ID.fullmatch(sent) else str(uuid7())
         scope.setdefault("state", {})["request_id"] = request_id
+        traced = tracing.is_on() and scope["path"] not in UNTRACED
+        begun = origins.begin(
+            request_id, origins.sane(None, headers.get("traceparent")).traceparent if traced else None
+        )
+        try:
+            if not traced:
+                await self._answer(scope, headers, receive, send, request_id)
+                return None
+            method = metrics.known_method(scope["method"])
+            with tracing.span(method, "server") as span:
+                status = await self._answer(scope, headers, receive, send, request_id)
+                span.update_name(f"{method} {_route(scope)}")
+                span.set_attribute("http.response.status_code", status)
+        finally:
+            origins.end(begun)
+        return None
+
+    async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send, request_id: str) -> int:
+        """Answer a request and log it; the answer's status."""
+        started = perf_counter()
         status: list[int] = []
 
         async def send_with_id(message: Message) -> None:
@@ -91,7 +112,7 @@ class Edge:
                     body = await _read(headers, receive, longest)
             except TimeoutError:
                 await _refuse(scope, receive, send_with_id, TooSlow(), close=True)
-                return None
+                return TooSlow.status
             if body is None:
                 too_large = TooLarge(f"The body is too large: here it may have {longest} bytes.")
                 await _refuse(scope, receive, send_with_id, too_large)
@@ -107,7 +128,7 @@ class Edge:
                 await response(scope, receive, send_with_id)
         finally:
             _log(scope, status[0] if status else 499, perf_counter() - started, request_id)
-        return None
+        return status[0] if status else 499
 
 
 class JsonRequest(Request):
@@ -189,8 +210,7 @@ async def _read(headers: Headers, receive: Receive, longest: int) -> bytes | Non
 
 
 def _log(scope: Scope, status: int, seconds: float, request_id: str) -> None:
-    # The route, never the path: a path may contain a credit's code.
-    route = getattr(scope.get("route"), "path", "unknown")
+    route = _route(scope)
     caller = scope.get("state", {}).get("caller")
     brand: UUID | None = caller.brand_id if caller is not None else None
     method = metrics.known_method(scope["method"])
@@ -204,3 +224,8 @@ def _log(scope: Scope, status: int, seconds: float, request_id: str) -> None:
         request_id=request_id,
         brand=str(brand) if brand else None,
     )
+
+
+def _route(scope: Scope) -> str:
+    """The route, never the path: a path may contain a credit's code."""
+    return str(getattr(scope.get("route"), "path", "unknown"))

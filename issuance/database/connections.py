@@ -190,6 +190,17 @@ def transaction_beside(connection: Connection, brand_id: UUID) -> Iterator[Conne
 
 
 @contextmanager
+def transaction_aside(engine: Engine) -> Iterator[Connection]:
+    """One unit of work across all brands, now and then, of a thread that must wait for none of the others: on the
+    connection for what is done beside them, which it does not keep open."""
+    with _beside.get(engine, engine).connect() as connection:
+        with connection.begin():
+            show(connection, None)
+            yield connection
+        connection.invalidate()
+
+
+@contextmanager
 def look(looks: Engine) -> Iterator[Connection]:
     """A look across all brands on an engine of `looks_for`: each statement is a transaction, or behind a pooler all of
     them are one."""

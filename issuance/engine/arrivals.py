@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
+from issuance import measures
 from issuance.database import transaction
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, limits
@@ -15,23 +17,28 @@ from issuance.engine.rows import id_array
 from issuance.log import logger
 
 _WAITING = text("""
-    SELECT p.membership_id, s.attempts, NOT s.shared AND s.attempts = 1 AND s.retry_at > clock_timestamp() AS fresh
+    SELECT p.membership_id, s.attempts, NOT s.shared AND s.attempts = 1 AND s.retry_at > clock_timestamp() AS fresh,
+           extract(epoch FROM clock_timestamp() - e.oldest) AS seconds
       FROM membership_schedules p JOIN schedules s USING (brand_id, schedule_id)
+      CROSS JOIN LATERAL (SELECT min(received_at) AS oldest FROM billing_events e
+                           WHERE e.brand_id = :brand_id AND e.membership_id = p.membership_id
+                             AND e.settled_at IS NULL) e
      WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
        AND (s.settled_at IS NULL
             OR s.due_at <= (SELECT coalesce(b.clock_now, clock_timestamp()) FROM brands b WHERE b.brand_id = :brand_id)
-            OR EXISTS (SELECT FROM billing_events e
-                        WHERE e.brand_id = :brand_id AND e.membership_id = p.membership_id AND e.settled_at IS NULL))
+            OR e.oldest IS NOT NULL)
      ORDER BY s.attempts, p.membership_id
 """)
 
 
 class Waiting(NamedTuple):
-    """A membership that has something to settle. `fresh`: its first attempt was counted a moment ago."""
+    """A membership that has something to settle. `fresh`: its first attempt was counted a moment ago. `seconds`: how
+    long its oldest event has waited; None: it has no news."""
 
     membership_id: UUID
     attempts: int
     fresh: bool
+    seconds: float | None
 
 
 def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) -> Counter[Reason]:
@@ -43,34 +50,46 @@ def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) 
     together: list[UUID] = []
     alone: list[UUID] = []
     fresh = False
+    counts: Counter[Reason] | None = None
     try:
         with transaction(engine, brand_id) as connection:
             waiting = _waiting(connection, brand_id, membership_ids)
+            looked = monotonic()
             if not waiting:
                 return Counter()
             together = [one.membership_id for one in waiting]
             fresh = all(one.fresh for one in waiting)
             if fresh:  # their attempts were committed by the intake
-                return settle_these(connection, brand_id, together)
-            bound = limits.current.attempts_together
-            alone = [one.membership_id for one in waiting if one.attempts >= bound] if len(waiting) > 1 else []
-            together = attempts.begin(connection, brand_id, sorted(set(together).difference(alone)))
+                counts = settle_these(connection, brand_id, together)
+            else:
+                bound = limits.current.attempts_together
+                alone = [one.membership_id for one in waiting if one.attempts >= bound] if len(waiting) > 1 else []
+                together = attempts.begin(connection, brand_id, sorted(set(together).difference(alone)))
     except Exception as error:
         if not fresh:
             raise
+        measures.failed("fresh_settled_again")
         logger.warning("fresh_settled_again", brand=str(brand_id), error=type(error).__name__)
-    counts = _settle(engine, brand_id, together)
-    for membership_id in alone:
-        with transaction(engine, brand_id) as connection:
-            begun = attempts.begin(connection, brand_id, [membership_id])
-        counts += _settle(engine, brand_id, begun)
+        counts = None
+    if counts is None:
+        counts = _settle(engine, brand_id, together)
+        for membership_id in alone:
+            with transaction(engine, brand_id) as connection:
+                begun = attempts.begin(connection, brand_id, [membership_id])
+            counts += _settle(engine, brand_id, begun)
+    if not counts[Reason.ERROR]:
+        since = monotonic() - looked
+        measures.events_settled(one.seconds + since for one in waiting if one.seconds is not None)
     return counts
 
 
 def _waiting(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[Waiting]:
     """Those that have something to settle, the least often tried first. A doubled hint costs only this query."""
     found = connection.execute(_WAITING, {"brand_id": brand_id, "ids": id_array(membership_ids)})
-    return [Waiting(row.membership_id, row.attempts, row.fresh) for row in found]
+    return [
+        Waiting(row.membership_id, row.attempts, row.fresh, None if row.seconds is None else float(row.seconds))
+        for row in found
+    ]
 
 
 def _settle(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) -> Counter[Reason]:
@@ -82,6 +101,7 @@ def _settle(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) -> C
             return settle_these(connection, brand_id, membership_ids)
     except Exception as error:
         if len(membership_ids) > 1:
+            measures.failed("batch_taken_apart")
             logger.warning(
                 "batch_taken_apart", brand=str(brand_id), memberships=len(membership_ids), error=type(error).__name__
             )

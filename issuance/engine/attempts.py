@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance import measures
 from issuance.database.complaints import in_short
 from issuance.engine import limits, schedules
 from issuance.engine.rows import id_array
@@ -49,6 +50,7 @@ def begin(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]
     rows = connection.execute(_BEGIN, {"brand_id": brand_id, **which}).all()
     for row in rows:
         if row.quarantined:
+            measures.failed("membership_quarantined")
             logger.error("membership_quarantined", brand=str(brand_id), membership=str(row.membership_id))
     return sorted(row.membership_id for row in rows if not row.quarantined)
 
@@ -67,6 +69,7 @@ def failed(connection: Connection, brand_id: UUID, membership_id: UUID, error: B
         },
     ).one_or_none()
     if row is not None:
+        measures.failed("membership_quarantined" if row.quarantined else "membership_set_apart")
         logger.error(
             "membership_quarantined" if row.quarantined else "membership_set_apart",
             brand=str(brand_id),

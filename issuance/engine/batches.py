@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row, text
 
+from issuance import measures
 from issuance.database import transaction
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, limits, run_work, runs, schedules
@@ -96,6 +97,7 @@ def _work(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
         try:
             return _whole(engine, run, claimed)
         except Exception as error:
+            measures.failed("batch_taken_apart")
             logger.warning(
                 "batch_taken_apart",
                 brand=str(run.brand_id),

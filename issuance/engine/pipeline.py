@@ -15,6 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from issuance import measures, origins
 from issuance.deciding.facts import Rule
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, limits, reminders, schedules
@@ -184,6 +185,7 @@ class Settling:
             return self._decide(member)
         except Exception as error:
             # Each is then decided by itself, so that the failure is noted at the membership that causes it.
+            measures.failed("group_not_decided")
             logger.warning("group_not_decided", size=size, error=type(error).__name__)
             return None
 
@@ -283,6 +285,7 @@ class Settling:
                     rule=str(key.credit_rule_id),
                     occurrence=key.period_start.isoformat(),
                     outcome=Reason.ISSUED.value,
+                    **origins.of(one.membership_id).told(),
                 )
 
 

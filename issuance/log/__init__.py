@@ -83,6 +83,10 @@ class Outage:
         said = error if isinstance(error, str) else f"{type(error).__name__}: {error}".partition("\n")[0]
         logger.error(self._began, error=said)
 
+    def is_on(self) -> bool:
+        """Whether it lasts, as far as is known."""
+        return self._since is not None
+
     def is_over(self) -> None:
         """It answered."""
         if self._since is None:

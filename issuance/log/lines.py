@@ -9,13 +9,21 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, FilteringBoundLogger, Processor, WrappedLogger
 
+from issuance import origins
 from issuance.shown import shown
 
 # Tracebacks without local variables: those hold codes, keys and whatever else nobody meant to log.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
+def _due_to(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Every line names the request and the trace that it is due to, dramatiq's and uvicorn's own among them."""
+    for name, value in origins.here().told().items():
+        event.setdefault(name, value)
+    return event
+
+
 _SHARED: list[Processor] = [
-    structlog.contextvars.merge_contextvars,
+    _due_to,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import httpx
 
+from issuance import origins, tracing
 from issuance.log import logger
 from issuance.webhooks import addresses, lookups, signatures
 from issuance.webhooks.addresses import AddressRefused
@@ -36,6 +37,8 @@ class Message:
 
     message_id: str
     body: bytes
+    #: Where the trace is that its event came from, if there is one.
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,23 @@ async def _send_all(
 
 
 async def _send(
+    client: httpx.AsyncClient,
+    target: httpx.URL,
+    found: Sequence[str],
+    secrets: Sequence[bytes],
+    message: Message,
+    until: float,
+) -> Outcome:
+    origin = origins.sane(traceparent=message.traceparent) if message.traceparent else None
+    with tracing.span("deliver webhook", "client", origin=origin, event=message.message_id) as span:
+        outcome = await _attempt(client, target, found, secrets, message, until)
+        if outcome.status is not None:
+            span.set_attribute("http.response.status_code", outcome.status)
+        span.set_attribute("issuance.delivered", outcome.delivered)
+        return outcome
+
+
+async def _attempt(
     client: httpx.AsyncClient,
     target: httpx.URL,
     found: Sequence[str],

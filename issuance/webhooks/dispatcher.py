@@ -79,7 +79,11 @@ def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: f
     if claimed is None:
         return None
     messages = [
-        Message(str(row.event_id), to_json({"type": row.type, "timestamp": row.occurred_at, "data": row.data}))
+        Message(
+            str(row.event_id),
+            to_json({"type": row.type, "timestamp": row.occurred_at, "data": row.data}),
+            row.traceparent,
+        )
         for row in claimed.deliveries
     ]
     outcomes = send_all(

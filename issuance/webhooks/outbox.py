@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, bindparam, func, select, text
 from uuid_utils.compat import uuid7
 
+from issuance import origins, tracing
 from issuance.database.tables import webhooks
 from issuance.tenancy import clock
 
@@ -48,10 +49,11 @@ _ADD = text("""
     WITH listening AS (SELECT webhook_id, events FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL
                           AND (CAST(:only AS uuid[]) IS NULL OR webhook_id = ANY(:only))),
          added AS (
-             INSERT INTO webhook_events (brand_id, event_id, type, occurred_at, data)
-             SELECT :brand_id, event_id, type, occurred_at, data
+             INSERT INTO webhook_events (brand_id, event_id, type, occurred_at, data, traceparent)
+             SELECT :brand_id, event_id, type, occurred_at, data, traceparent
                FROM unnest(CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:instants AS timestamptz[]),
-                           CAST(:data AS jsonb[])) AS new (event_id, type, occurred_at, data)
+                           CAST(:data AS jsonb[]), CAST(:traces AS text[]))
+                    AS new (event_id, type, occurred_at, data, traceparent)
               WHERE EXISTS (SELECT FROM listening WHERE new.type = ANY(listening.events))
           RETURNING event_id, type)
     INSERT INTO deliveries (brand_id, delivery_id, webhook_id, event_id)
@@ -102,6 +104,12 @@ def add_all(
                 "types": [one.type for one in told],
                 "instants": [one.occurred_at for one in told],
                 "data": [to_json(one.data).decode() for one in told],
+                "traces": [_trace_of(one) for one in told] if tracing.is_on() else None,
                 "only": None if only is None else list(only),
             },
         )
+
+
+def _trace_of(news: News) -> str | None:
+    """The trace that told of it: of several memberships that are settled together, its own's."""
+    return origins.of(news.data.get("membership_id")).traceparent or origins.here().traceparent

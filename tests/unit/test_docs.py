@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from issuance.api import metrics
 from issuance.billing.event_data import DATA_OF
 from issuance.credits import credits as credit_room
 from issuance.database.connections import ORDINARY_ROLE
 from issuance.deciding.facts import ChargeState
 from issuance.deciding.facts import Status as MembershipStatus
 from issuance.deciding.reasons import Outcome, Reason
-from issuance.health import MEANINGS
 from issuance.settings import Settings
 from issuance.webhooks import deliveries
 from tests.unit.test_imports import LAYERS
@@ -241,7 +241,7 @@ def test_the_metrics_to_alarm_on_exist() -> None:
     """Operators are pointed to figures that are exported."""
     told = set(re.findall(r"`(issuance_\w+)`", (DOCS / "operations.md").read_text())) - {ORDINARY_ROLE}
     assert told
-    assert told <= {f"issuance_{figure}" for figure in MEANINGS}
+    assert told <= metrics.names()
 
 
 def test_the_picture_of_the_rooms_is_that_of_the_imports() -> None:

@@ -30,9 +30,11 @@ LAYERS = """
     issuance.tenancy
     issuance.audit
     issuance.health | issuance.hints | issuance.fields
+    issuance.heartbeats
     issuance.database
-    issuance.log | issuance.settings
-    issuance.errors | issuance.shown
+    issuance.tracing
+    issuance.log | issuance.settings | issuance.measures
+    issuance.errors | issuance.shown | issuance.origins
     issuance.deciding
 """
 CONTRACTS = """

@@ -48,7 +48,7 @@ from issuance.database.tables.tenants import (
     sign_in_failures,
     sign_in_links,
 )
-from issuance.database.tables.work import quarantined_messages, run_batches, runs, verdicts
+from issuance.database.tables.work import heartbeats, quarantined_messages, run_batches, runs, verdicts
 
 __all__ = [
     "api_keys",
@@ -69,6 +69,7 @@ __all__ = [
     "deliveries",
     "erased_names",
     "guests",
+    "heartbeats",
     "idempotency_keys",
     "ledger_entries",
     "members",

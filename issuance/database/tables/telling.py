@@ -33,6 +33,7 @@ webhook_events = Table(
     must("occurred_at", Instant),
     must("data", JSONB),
     must("created_at", Instant),
+    may("traceparent", Text),
 )
 
 deliveries = Table(

@@ -118,6 +118,22 @@ verdicts = Table(
     must("checked_at", Instant),
 )
 
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    key("process_id", Uuid),
+    must("kind", Text),
+    must("queues", ARRAY(Text)),
+    must("host", Text),
+    must("pid", Integer),
+    must("version", Text),
+    must("started_at", Instant),
+    must("beat_at", Instant),
+    must("connections_in_use", Integer),
+    must("broker_away", Boolean),
+    must("counted", JSONB),
+)
+
 quarantined_messages = Table(
     "quarantined_messages",
     metadata,

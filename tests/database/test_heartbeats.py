@@ -1,0 +1,102 @@
+"""Processes say that they live and what they counted; web tells it of all of them (issuance/heartbeats.py)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dramatiq
+import pytest
+from dramatiq.brokers.stub import StubBroker
+from dramatiq.worker import Worker
+from sqlalchemy import Engine, text
+
+from issuance import heartbeats, measures
+from issuance.api.app import create_app
+from issuance.database.connections import engine_for, transaction
+from issuance.heartbeats import DEAD_AFTER, GONE_AFTER, Heart
+from issuance.settings import Settings
+from tests.database.test_metrics_door import get
+from tests.waiting import eventually
+from worker.heartbeats import Heartbeats
+
+
+@pytest.fixture
+def own(fresh_database: Callable[[], str]) -> Engine:
+    """A database in which nobody has lived yet."""
+    return engine_for(fresh_database())
+
+
+def beat(engine: Engine, kind: heartbeats.Kind, *queues: str, away: bool = False) -> None:
+    Heart(engine, kind, lambda: away, queues).beat()
+
+
+def pass_time(engine: Engine, seconds: float, where: str = "true") -> None:
+    with transaction(engine) as connection:
+        statement = f"UPDATE heartbeats SET beat_at = beat_at - make_interval(secs => :seconds) WHERE {where}"
+        connection.execute(text(statement), {"seconds": seconds})
+
+
+def told(engine: Engine) -> dict[tuple[Any, ...], float]:
+    """Every sample: its name, the values of its labels, and its value."""
+    with transaction(engine) as connection:
+        samples = [sample for metric in heartbeats.metrics(connection) for sample in metric.samples]
+    return {(sample.name, *sample.labels.values()): sample.value for sample in samples}
+
+
+def dead(engine: Engine) -> list[str]:
+    with transaction(engine) as connection:
+        return heartbeats.dead(connection)
+
+
+def test_a_dead_scheduler_shows_though_nothing_is_due(own: Engine, redis_url: str) -> None:
+    """In readyz, which stays 200, and in metrics, where it shows from the start that there is none; likewise a queue
+    that nobody listens to any more. A new one mends it."""
+    assert (dead(own), told(own)["issuance_processes", "scheduler"]) == ([], 0)
+    beat(own, "scheduler")
+    beat(own, "worker", "events")
+    beat(own, "worker", "events", "bulk", "webhooks")
+    assert told(own)["issuance_processes", "worker_events"] == 2
+    pass_time(own, DEAD_AFTER + 1)
+    assert dead(own) == ["scheduler", "worker_events", "worker_bulk", "worker_webhooks"]
+    assert told(own)["issuance_processes", "scheduler"] == 0
+    assert told(own)["issuance_heartbeat_seconds", "scheduler"] > DEAD_AFTER
+    beat(own, "worker", "events")
+    address = own.url.render_as_string(hide_password=False)
+    app = create_app(Settings(DATABASE_URL=address, REDIS_URL=redis_url))
+    answer = get(app, "/readyz")
+    assert (answer.status_code, answer.json()["degraded"]) == (200, ["scheduler", "worker_bulk", "worker_webhooks"])
+    beat(own, "scheduler")
+    assert "scheduler" not in dead(own)
+
+
+def test_what_was_counted_adds_up_and_outlives_who_counted_it(own: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are long gone become one row a kind; no number gets smaller by that. How many connections are in use
+    is told of the living only."""
+    sample = ("issuance_settle_seconds_count", (("by", "event"),))
+    for number in (1.0, 2.0, 4.0):
+        monkeypatch.setattr(measures, "samples", lambda number=number: {sample: number})
+        beat(own, "worker", "events", away=True)
+    pass_time(own, GONE_AFTER.total_seconds() + 1)
+    monkeypatch.setattr(measures, "samples", lambda: {sample: 8.0, ("issuance_of_a_newer_version", ()): 1.0})
+    beat(own, "worker", "events")
+    for rows in (4, 2, 2):
+        with transaction(own) as connection:
+            assert connection.scalar(text("SELECT count(*) FROM heartbeats")) == rows
+            if rows == 4:
+                heartbeats.gather(connection)
+        assert told(own)["issuance_settle_seconds_count", "event"] == 15
+    assert ("issuance_of_a_newer_version",) not in told(own)
+    assert told(own)["issuance_broker_unreached", "worker"] == 0
+    assert told(own)["issuance_connections_in_use", "worker"] == 0
+
+
+def test_a_worker_beats_for_its_queues_and_a_hang_of_postgresql_does_not_end_it(own: Engine) -> None:
+    """From the start of its threads; where PostgreSQL is away nothing is said, and nothing is raised."""
+    broker: dramatiq.Broker = StubBroker(middleware=[])
+    for queue in ("events", "bulk"):
+        broker.declare_queue(queue)
+    middleware, worker = Heartbeats(own), Worker(broker, queues={"bulk"})
+    middleware.before_worker_boot(broker, worker)
+    eventually(lambda: told(own)["issuance_processes", "worker_bulk"] == 1)
+    assert told(own)["issuance_processes", "worker_events"] == 0
+    middleware.after_worker_shutdown(broker, worker)
+    Heart(engine_for("postgresql+psycopg://127.0.0.1:1/nobody"), "scheduler", lambda: False).beat()
