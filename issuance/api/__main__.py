@@ -14,7 +14,6 @@ from issuance import hints, log, settings, tracing
 from issuance.api import connections, processes
 from issuance.database import allow, budget, check_schema, engine_for
 from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
-from issuance.heartbeats import Heart
 from issuance.settings import Settings
 
 #: Seconds that requests have to finish after SIGTERM.
@@ -54,6 +53,7 @@ def _serve(given: Settings, place: int, counts: connections.Counts, door: socket
     """One process's work."""
     from issuance.api.app import create_app
     from issuance.api.health import metrics_door
+    from issuance.heartbeats import Heart
 
     allow(budget(given.web_connections, looks=True))
     try:

@@ -50,9 +50,9 @@ def _figures(figures: Mapping[str, float], queues: Mapping[str, int] | None) -> 
 
 def names() -> frozenset[str]:
     """The metrics that there can be, as Prometheus names them."""
-    families = [*_figures(dict.fromkeys(MEANINGS, 0.0), None), *heartbeats.metrics_of([]), REQUESTS, REDEEMS]
-    found = [family.describe()[0] if isinstance(family, Histogram) else family for family in families]
-    return frozenset(f"{one.name}_total" if one.type == "counter" else one.name for one in found)
+    own = [metric for histogram in (REQUESTS, REDEEMS) for metric in histogram.describe()]
+    families = [*_figures(dict.fromkeys(MEANINGS, 0.0), None), *heartbeats.metrics_of([]), *own]
+    return frozenset(f"{one.name}_total" if one.type == "counter" else one.name for one in families)
 
 
 def known_method(method: str) -> str:
