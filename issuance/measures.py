@@ -1,13 +1,16 @@
 """What scheduler and workers count and time in memory, for Prometheus. Heartbeats take it to PostgreSQL, and web's
 `/metrics` adds up all processes of all machines.
 
-Labels come from the sets below, never from what somebody sent. Nothing here holds up what it counts."""
+Labels come from the sets below, never from what somebody sent. Nothing here holds up what it counts, and Prometheus'
+client is loaded with the first count: most commands count nothing."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, get_args
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.metrics_core import Metric
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Counter, Histogram
+    from prometheus_client.metrics_core import Metric
 
 #: What settling after an event, or a batch of a run, is.
 By = Literal["event", "batch"]
@@ -22,79 +25,95 @@ Failure = Literal[
 ]
 #: Why a tick failed: PostgreSQL was away, or something else.
 Missed = Literal["database_away", "error"]
-
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
-_OWN = CollectorRegistry()
-
-_event_settled = Histogram(
-    "issuance_event_settled_seconds",
-    "From an event's arrival to its settling, committed: the credits that it gives are there",
-    registry=_OWN,
-    buckets=_SECONDS,
-)
-_settle = Histogram(
-    "issuance_settle_seconds",
-    "Settling what was asked for together after events, or a batch of a run",
-    ["by"],
-    registry=_OWN,
-    buckets=_SECONDS,
-)
-_tick = Histogram("issuance_tick_seconds", "The scheduler's looks for work", registry=_OWN, buckets=_SECONDS)
-_missed = Counter("issuance_ticks_failed", "The scheduler's looks that failed", ["kind"], registry=_OWN)
-_failures = Counter("issuance_settling_failures", "What went wrong while settling", ["kind"], registry=_OWN)
-for _by in get_args(By):
-    _settle.labels(_by)
-for _kind in get_args(Missed):
-    _missed.labels(_kind)
-for _kind in get_args(Failure):
-    _failures.labels(_kind)
-
 #: A sample's name and its labels.
 Sample = tuple[str, tuple[tuple[str, str], ...]]
-#: The metrics' names, as Prometheus knows their families.
-NAMES = frozenset(metric.name for metric in _OWN.collect())
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+
+
+class _Measures:
+    """All metrics of a process."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Histogram
+
+        self.registry: CollectorRegistry = CollectorRegistry()
+        its = {"registry": self.registry}
+        self.event_settled: Histogram = Histogram(
+            "issuance_event_settled_seconds",
+            "From an event's arrival to its settling, committed: the credits that it gives are there",
+            buckets=_SECONDS,
+            **its,
+        )
+        self.settle: Histogram = Histogram(
+            "issuance_settle_seconds",
+            "Settling what was asked for together after events, or a batch of a run",
+            ["by"],
+            buckets=_SECONDS,
+            **its,
+        )
+        self.tick: Histogram = Histogram(
+            "issuance_tick_seconds", "The scheduler's looks for work", buckets=_SECONDS, **its
+        )
+        self.missed: Counter = Counter("issuance_ticks_failed", "The scheduler's looks that failed", ["kind"], **its)
+        self.failures: Counter = Counter("issuance_settling_failures", "What went wrong while settling", ["kind"], **its)
+        for metric, labels in ((self.settle, By), (self.missed, Missed), (self.failures, Failure)):
+            for label in get_args(labels):
+                metric.labels(label)
+
+
+@lru_cache(maxsize=1)
+def _own() -> _Measures:
+    return _Measures()
+
+
+def names() -> frozenset[str]:
+    """The metrics' names, as Prometheus knows their families."""
+    return frozenset(metric.name for metric in _own().registry.collect())
 
 
 def events_settled(seconds: Iterable[float]) -> None:
     """Count events that were settled, each with the time since it arrived."""
     for one in seconds:
-        _event_settled.observe(one)
+        _own().event_settled.observe(one)
 
 
 def settled(by: By, seconds: float) -> None:
     """Count a settling, with the time that it took."""
-    _settle.labels(by).observe(seconds)
+    _own().settle.labels(by).observe(seconds)
 
 
 def failed(kind: Failure) -> None:
     """Count something that went wrong while settling."""
-    _failures.labels(kind).inc()
+    _own().failures.labels(kind).inc()
 
 
 def ticked(seconds: float) -> None:
     """Count a tick, with the time that it took."""
-    _tick.observe(seconds)
+    _own().tick.observe(seconds)
 
 
 def missed(kind: Missed) -> None:
     """Count a tick that failed."""
-    _missed.labels(kind).inc()
+    _own().missed.labels(kind).inc()
 
 
 def samples() -> dict[Sample, float]:
     """All that this process has counted, which only grows."""
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for metric in _OWN.collect()
+        for metric in _own().registry.collect()
         for sample in metric.samples
         if not sample.name.endswith("_created") and sample.value
     }
 
 
-def metrics(counted: Mapping[Sample, float]) -> Iterator[Metric]:
+def metrics(counted: Mapping[Sample, float]) -> "Iterator[Metric]":
     """What was counted, of several processes added up, as Prometheus reads it. Samples that this version does not know
     are left out, those that nobody has counted are 0."""
-    for known in _OWN.collect():
+    from prometheus_client.metrics_core import Metric
+
+    for known in _own().registry.collect():
         metric = Metric(known.name, known.documentation, known.type)
         for sample in known.samples:
             if not sample.name.endswith("_created"):

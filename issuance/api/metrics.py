@@ -80,6 +80,7 @@ def exposition(figures: Mapping[str, float], of_processes: Iterable[Metric], que
         return generate_latest(REGISTRY) + generate_latest(read)
     together = CollectorRegistry()
     MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+    own = measures.names()
     # What heartbeats tell of all processes is not told again of this machine's web processes.
-    read.register(_Read(metric for metric in together.collect() if metric.name not in measures.NAMES))
+    read.register(_Read(metric for metric in together.collect() if metric.name not in own))
     return generate_latest(read)
