@@ -74,6 +74,13 @@ class NotAPlan(Conflict):
     code = "not_a_plan"
 
 
+class PlanForgotten(IssuanceError):
+    """This plan is older than plans are kept (ISSUANCE_KEEP_PLANS_DAYS): make it anew."""
+
+    code = "plan_forgotten"
+    status = 410
+
+
 class MemberArchived(Conflict):
     """The member was removed. Upserting it brings it back."""
 

@@ -101,6 +101,22 @@ class OwnSettings(BaseModel):
         None, alias="ISSUANCE_OIDC_CLIENT_SECRET", description="The secret that it gave for that"
     )
 
+    keep_answers_hours: int = Field(
+        24, alias="ISSUANCE_KEEP_ANSWERS_HOURS", ge=1, description="How long an Idempotency-Key gets the same answer"
+    )
+    keep_deliveries_days: int = Field(
+        30,
+        alias="ISSUANCE_KEEP_DELIVERIES_DAYS",
+        ge=1,
+        description="Days that finished deliveries, webhooks' and billers', can be looked at",
+    )
+    keep_plans_days: int = Field(
+        90, alias="ISSUANCE_KEEP_PLANS_DAYS", ge=1, description="Days that a finished run's plan can be read and approved"
+    )
+    keep_refused_days: int = Field(
+        365, alias="ISSUANCE_KEEP_REFUSED_DAYS", ge=1, description="Days that an event that was refused waits for somebody"
+    )
+
     biller_silence_hours: int = Field(
         24,
         alias="ISSUANCE_BILLER_SILENCE_HOURS",

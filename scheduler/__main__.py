@@ -47,7 +47,7 @@ def main() -> None:
         try:
             if began - tidied > TIDY_EVERY:
                 tidied = began
-                tidy(engine)
+                tidy(engine, own)
             tick = run_once(engine, broker)
             measures.ticked(time.monotonic() - began)
             outage.is_over()

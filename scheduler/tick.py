@@ -5,6 +5,7 @@ Each look is bounded, and any number of schedulers may run: a brand has at most 
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import dramatiq
@@ -14,11 +15,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from issuance import heartbeats, hints, tracing
 from issuance.billers import adapters, asking, reconciling
 from issuance.billers import deliveries as received
+from issuance.billing import rejections
 from issuance.database import transaction
-from issuance.engine import batches, guard_limits, sweeps
+from issuance.engine import batches, guard_limits, plans, sweeps
 from issuance.log import logger
 from issuance.members import words
 from issuance.people import sign_ins
+from issuance.settings import OwnSettings
 from issuance.tenancy import clock, idempotency
 from issuance.webhooks import deliveries
 
@@ -85,11 +88,14 @@ def run_once(engine: Engine, broker: dramatiq.Broker, limits: Limits = LIMITS) -
     return tick
 
 
-def tidy(engine: Engine) -> None:
-    """Delete rows that nobody needs any more. It reads whole tables, so once an hour is enough."""
+def tidy(engine: Engine, keep: OwnSettings) -> None:
+    """Delete what is kept no longer. It reads whole tables, so once an hour is enough."""
+    of_deliveries = timedelta(days=keep.keep_deliveries_days)
     with transaction(engine) as connection:
-        deliveries.forget(connection)
-        received.forget(connection)
+        deliveries.forget(connection, of_deliveries)
+        received.forget(connection, of_deliveries)
+        rejections.forget(connection, timedelta(days=keep.keep_refused_days))
+        plans.forget(connection, timedelta(days=keep.keep_plans_days))
         for kind, version in adapters.versions().items():
             received.retry_mended(connection, kind, version)
         idempotency.forget(connection)

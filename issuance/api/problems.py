@@ -68,6 +68,7 @@ MEANINGS = {
     404: "There is no such thing here",
     408: "The body did not come in time",
     409: "It does not fit what is there",
+    410: "It was there, and is not kept any more",
     413: "The body is too large",
     415: "The body is not JSON",
     422: "The request did not pass validation",

@@ -185,7 +185,7 @@ def get_run(caller: Reader, run_id: UUID) -> Any:
         return runs.read(connection, caller.brand_id, run_id)
 
 
-@router.get("/runs/{run_id}/plan", operation_id="getRunPlan", response_model=RunPlanPage, responses=documented(404))
+@router.get("/runs/{run_id}/plan", operation_id="getRunPlan", response_model=RunPlanPage, responses=documented(404, 410))
 def get_run_plan(caller: Reader, run_id: UUID, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List what a dry run would have decided, the redeemed credits that an undo leaves as they are, or what a previewed
     rule would change."""
@@ -223,7 +223,7 @@ def cancel_run(caller: Issuer, run_id: UUID) -> Any:
     operation_id="approveRun",
     status_code=202,
     response_model=Run,
-    responses=documented(404, 409),
+    responses=documented(404, 409, 410),
 )
 def approve_run(caller: Issuer, run_id: UUID, body: ApproveBody | None = None) -> Any:
     """Do what a dry run's plan says: a new run. What facts changed since is left out, and nothing is added. Approved

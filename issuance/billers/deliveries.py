@@ -25,8 +25,6 @@ MOST_ATTEMPTS = 5
 _TOGETHER = 2
 #: How many bytes of a body a list shows.
 LONGEST_SHOWN = 16 * 1024
-#: How long deliveries are kept that are done: they hold what billers say of people.
-KEPT = timedelta(days=30)
 
 _STORE = text("""
     INSERT INTO biller_deliveries (brand_id, biller_id, delivery_id, body, state, code, message)
@@ -240,9 +238,9 @@ def with_pending(connection: Connection, *, older_than: str, most: int) -> list[
     return [(row.brand_id, row.biller_id) for row in rows]
 
 
-def forget(connection: Connection) -> None:
-    """Delete what was translated or refused long ago."""
-    connection.execute(_FORGET, {"kept": KEPT})
+def forget(connection: Connection, kept: timedelta) -> None:
+    """Delete what was translated or refused longer ago than it is kept: it holds what billers say of people."""
+    connection.execute(_FORGET, {"kept": kept})
 
 
 def counts(connection: Connection, brand_id: UUID, biller_ids: Sequence[UUID]) -> list[Mapping[str, Any]]:

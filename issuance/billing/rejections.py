@@ -1,6 +1,7 @@
 """Refused events: kept with their reason until the operator retries or dismisses them."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select
@@ -84,6 +85,12 @@ def dismiss(connection: Connection, brand_id: UUID, rejected_id: UUID) -> None:
     if connection.execute(delete(rejected_events).where(_is(brand_id, rejected_id))).rowcount == 0:
         raise NotFound("There is no such rejected event.")
     audit.write(connection, brand_id, "rejected_event.dismissed", rejected_id)
+
+
+def forget(connection: Connection, kept: timedelta) -> None:
+    """Delete the refused events of all brands that came longer ago than they are kept, and last of all."""
+    over = func.clock_timestamp() - kept
+    connection.execute(delete(rejected_events).where(rejected_events.c.received_at < over))
 
 
 def _is(brand_id: UUID, rejected_id: UUID) -> ColumnElement[bool]:

@@ -4,7 +4,7 @@ A row of a plan keeps ids; names are looked up when it is read.
 """
 
 from collections.abc import Collection, Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from issuance.deciding.decisions import Decision
 from issuance.deciding.reasons import Reason
 from issuance.engine import runs
 from issuance.engine.facts import Membership
-from issuance.errors import NotAPlan, NotFound
+from issuance.errors import NotAPlan, NotFound, PlanForgotten
 from issuance.tenancy import clock as clocks
 
 #: What a batch keeps of a plan: rows, or ids of credits.
@@ -23,7 +23,10 @@ Plan = list[Any]
 #: Rows that a batch keeps of one: of all outcomes, and of those that it promises. What is beyond is counted.
 LONGEST, MOST_PROMISED = 50_000, 200_000
 
-_SIZE = text("SELECT sum(planned) FROM run_batches WHERE brand_id = :brand_id AND run_id = :run_id")
+_SIZE = text("""
+    SELECT coalesce(sum(planned), 0) AS rows, coalesce(bool_or(planned > 0 AND plan IS NULL), false) AS forgotten
+      FROM run_batches WHERE brand_id = :brand_id AND run_id = :run_id
+""")
 # Only the batches that the page lies in are read.
 _PAGE = text("""
     SELECT planned.value
@@ -64,6 +67,17 @@ _PROMISED = text("""
      WHERE mine.brand_id = :brand_id AND mine.run_id = :run_id
        AND mine.first_id <= :last_id AND mine.last_id >= :first_id
        AND row ->> 'reason' = 'issued' AND CAST(row ->> 'membership_id' AS uuid) BETWEEN :first_id AND :last_id
+""")
+
+
+# How many rows there were stays. An approval that is not done yet still reads its plan.
+_FORGET = text("""
+    UPDATE run_batches b SET plan = NULL
+      FROM runs r
+     WHERE r.brand_id = b.brand_id AND r.run_id = b.run_id AND b.plan IS NOT NULL
+       AND r.finished_at < clock_timestamp() - CAST(:kept AS interval)
+       AND NOT EXISTS (SELECT FROM runs a
+                        WHERE a.brand_id = r.brand_id AND a.plan_id = r.run_id AND a.finished_at IS NULL)
 """)
 
 
@@ -113,9 +127,10 @@ def page(
     connection: Connection, brand_id: UUID, run_id: UUID, page: int, per_page: int
 ) -> tuple[list[dict[str, Any]], int]:
     """One page of what a dry run would do, or of the redeemed credits that an undo found, as they are now; and how many
-    there are. Raises NotFound."""
+    there are. Raises NotFound, PlanForgotten."""
     run = runs.read(connection, brand_id, run_id)
     which = {"brand_id": brand_id, "run_id": run_id, "limit": per_page, "offset": (page - 1) * per_page}
+    size = _size(connection, brand_id, run_id)
     rows = list(connection.scalars(_PAGE, which))
     if run["kind"] == "undo":
         now = clocks.read(connection, brand_id).now
@@ -123,7 +138,20 @@ def page(
         rows = list(shown.values())
     else:
         _name_guests(connection, brand_id, rows)
-    return rows, int(connection.scalar(_SIZE, which) or 0)
+    return rows, size
+
+
+def _size(connection: Connection, brand_id: UUID, run_id: UUID) -> int:
+    """How many rows a plan has. Raises PlanForgotten."""
+    size = connection.execute(_SIZE, {"brand_id": brand_id, "run_id": run_id}).one()
+    if size.forgotten:
+        raise PlanForgotten
+    return int(size.rows)
+
+
+def forget(connection: Connection, kept: timedelta) -> None:
+    """Forget the plans of all brands' runs that were finished longer ago than they are kept."""
+    connection.execute(_FORGET, {"kept": kept})
 
 
 def _name_guests(connection: Connection, brand_id: UUID, rows: Collection[dict[str, Any]]) -> None:
@@ -141,7 +169,8 @@ def _name_guests(connection: Connection, brand_id: UUID, rows: Collection[dict[s
 
 
 def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | None) -> UUID:
-    """Accept the run that does what a plan says; approved again it is the same run. Raises NotFound, NotAPlan."""
+    """Accept the run that does what a plan says; approved again it is the same run. Raises NotFound, NotAPlan,
+    PlanForgotten."""
     plan = runs.hold(connection, brand_id, run_id)
     if plan is None:
         raise NotFound("There is no such run.")
@@ -150,6 +179,7 @@ def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | 
     approved = connection.scalar(_APPROVED, {"brand_id": brand_id, "plan_id": run_id})
     if approved is not None:
         return UUID(str(approved))
+    _size(connection, brand_id, run_id)
     says = {
         name: getattr(plan, name)
         for name in ("kind", "credit_rule_id", "membership_type_id", "membership_id", "include_upcoming")

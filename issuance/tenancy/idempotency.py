@@ -11,9 +11,13 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from issuance.errors import IdempotencyKeyReused
+from issuance.settings import own
 
-#: How long an answer is kept, in real time. After that the key can be used for another request.
-LIFETIME = timedelta(hours=24)
+
+def lifetime() -> timedelta:
+    """How long an answer is kept, in real time. After that the key can be used for another request."""
+    return timedelta(hours=own().keep_answers_hours)
+
 
 _CLAIM = text("""
     INSERT INTO idempotency_keys AS known (brand_id, caller, key, request_hash)
@@ -61,7 +65,7 @@ def claim(connection: Connection, key: Key, request_hash: bytes) -> Answer | Non
     Waits for a request with the same key that is being worked on. Raises IdempotencyKeyReused if the key came with
     another request.
     """
-    request = {**key._asdict(), "request_hash": request_hash, "lifetime": LIFETIME}
+    request = {**key._asdict(), "request_hash": request_hash, "lifetime": lifetime()}
     while connection.execute(_CLAIM, request).one_or_none() is None:
         known = connection.execute(_READ, key._asdict()).one_or_none()
         if known is None:
@@ -79,5 +83,5 @@ def keep(connection: Connection, key: Key, answer: Answer) -> None:
 
 
 def forget(connection: Connection) -> int:
-    """Delete the answers that are older than LIFETIME; how many there were."""
-    return connection.execute(_FORGET, {"lifetime": LIFETIME}).rowcount
+    """Delete the answers that are older than their lifetime; how many there were."""
+    return connection.execute(_FORGET, {"lifetime": lifetime()}).rowcount

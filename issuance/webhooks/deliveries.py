@@ -32,8 +32,6 @@ WAITS = tuple(
 WHOLE_SCHEDULE = sum(WAITS, timedelta())
 #: and if it has failed for this long, at any failure.
 LONGEST_FAILING = timedelta(days=5)
-#: How long finished deliveries are kept, to be looked at and delivered again.
-KEPT = timedelta(days=30)
 #: Deliveries that are attempted at the same time.
 MOST_AT_ONCE = 20
 # Longer than a batch can take (client.PATIENCE). The claim of a worker that died ends after this.
@@ -228,10 +226,11 @@ def deliver_again(connection: Connection, brand_id: UUID, webhook_id: UUID, deli
     return dict(connection.execute(one).mappings().one())
 
 
-def forget(connection: Connection) -> int:
-    """Delete the deliveries of all brands that were finished longer than KEPT ago; how many there were."""
-    forgotten = connection.execute(_FORGET, {"after": KEPT}).rowcount
-    connection.execute(_FORGET_EVENTS, {"after": KEPT})
+def forget(connection: Connection, kept: timedelta) -> int:
+    """Delete the deliveries of all brands that were finished longer ago than they are kept, to be looked at and
+    delivered again; how many there were."""
+    forgotten = connection.execute(_FORGET, {"after": kept}).rowcount
+    connection.execute(_FORGET_EVENTS, {"after": kept})
     return forgotten
 
 
