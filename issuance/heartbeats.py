@@ -41,7 +41,7 @@ _BEAT = text("""
            broker_away = excluded.broker_away, counted = excluded.counted
 """)
 _READ = text("""
-    SELECT kind, queues, connections_in_use, broker_away, counted,
+    SELECT kind, queues, version, connections_in_use, broker_away, counted,
            extract(epoch FROM clock_timestamp() - beat_at) AS seconds
       FROM heartbeats
 """)
@@ -108,6 +108,16 @@ def dead(connection: Connection) -> list[str]:
     """Of what an installation can not do without, what was there and is not any more."""
     ages = _ages(connection.execute(_READ).all())
     return [part for part in NEEDED if ages.get(part, 0.0) > DEAD_AFTER]
+
+
+def ages(connection: Connection) -> dict[str, float]:
+    """How long ago each part last lived, in seconds; one that never did is not in it."""
+    return _ages(connection.execute(_READ).all())
+
+
+def versions(connection: Connection) -> set[str]:
+    """The versions of the processes that live."""
+    return {row.version for row in connection.execute(_READ) if row.seconds <= DEAD_AFTER}
 
 
 def metrics(connection: Connection) -> Iterator[Metric]:

@@ -40,6 +40,11 @@ restore_command = 'cp {_ARCHIVE}/%f %p'
 recovery_target_time = '{{instant}}'
 recovery_target_action = promote
 """
+#: As far as the log goes.
+_RECOVERING_ALL = f"""
+archive_mode = off
+restore_command = 'cp {_ARCHIVE}/%f %p'
+"""
 _LIVE = text("""
     SELECT credit_rule_id, membership_id, guest_id, period_start, reissue FROM credits
      WHERE brand_id = :brand_id AND revoked_at IS NULL
@@ -61,7 +66,7 @@ class Drill:
     type_id: UUID = field(init=False)
 
     def run(self) -> None:
-        """Do the whole drill, by base backup and by dump. Raises AssertionError if something was lost or doubled."""
+        """Do the whole drill, by base backup and a log that was followed or archived, and by dump. Raises AssertionError if something was lost or doubled."""
         first, file = self._server("first"), self.folder / "events.jsonl"
         (first.folder / _ARCHIVE).mkdir()
         self._give_away(first.folder / _ARCHIVE, first.folder)
@@ -71,6 +76,7 @@ class Drill:
         told = self._told()
         backup, dump = self.folder / "backup", self.folder / "issuance.dump"
         third = len(told) // 3
+        follower = self._follow(first)
 
         self.say(f"a club of {self.members}; {third} events, then a base backup and a dump")
         self._load(first, file, told[:third])
@@ -82,6 +88,8 @@ class Drill:
         time.sleep(0.1)
         self._load(first, file, told[2 * third :])
         before = self._live(first)
+        self._wait_for_follower(first)
+        followed = self._end(follower)
         self._execute_as_admin(first, "SELECT pg_switch_wal()")
         self._wait_for_archive(first)
         self.say(
@@ -91,7 +99,12 @@ class Drill:
         first.process.kill()
         first.stop()
 
-        second = self._restored(first, backup, instant)
+        last = self._restored("last", first, backup, followed, _RECOVERING_ALL)
+        assert self._live(last) == before, "whoever followed the log lacks nothing that was answered"
+        self._issuance(last, "check")
+        self.say(f"restored with the log that was followed: {len(before)} live credits, nothing is lost")
+
+        second = self._restored("second", first, backup, first.folder / _ARCHIVE, _RECOVERING.format(instant=instant))
         assert self._live(second) != before, "what came after the point in time is gone"
         self.say(f"restored: {len(self._live(second))} live credits; the biller's file is loaded again")
         self._replay_inbox(second, file, before)
@@ -115,20 +128,42 @@ class Drill:
         assert "broken" not in checked, checked
         self.say(f"{len(before)} live credits again, and every law holds")
 
-    def _restored(self, lost: Postgres, backup: Path, instant: str) -> Postgres:
-        """Restore from the base backup and the archived log, up to an instant."""
-        home = self.folder / "second"
+    def _restored(self, name: str, lost: Postgres, backup: Path, log: Path, settings: str) -> Postgres:
+        """Restore from the base backup and a log, as far as `settings` say."""
+        home = self.folder / name
         home.mkdir()
         shutil.copy(lost.home / "postgres.json", home)
-        backup.rename(home / "postgres")
+        shutil.copytree(backup, home / "postgres")
         shutil.rmtree(home / "postgres" / _ARCHIVE)
-        shutil.copytree(lost.folder / _ARCHIVE, home / "postgres" / _ARCHIVE)
+        shutil.copytree(log, home / "postgres" / _ARCHIVE)
         (home / "postgres" / "recovery.signal").touch()
         self._give_away(home / "postgres", lost.folder)
-        server = self._server("second")
-        self._configure(server, _RECOVERING.format(instant=instant))
+        server = self._server(name)
+        self._configure(server, settings)
         server.start()
         return server
+
+    def _follow(self, server: Postgres) -> "subprocess.Popen[bytes]":
+        """Follow a server's log from elsewhere, as it is written."""
+        folder = self.folder / "followed"
+        folder.mkdir()
+        command = self._command(server, "pg_receivewal", "-D", str(folder), "--synchronous", "--no-loop")
+        return subprocess.Popen(command, env=self._environment(server, admin=True), stderr=subprocess.DEVNULL)
+
+    def _wait_for_follower(self, server: Postgres) -> None:
+        caught_up = "SELECT coalesce(bool_or(flush_lsn >= pg_current_wal_flush_lsn()), false) FROM pg_stat_replication"
+        deadline = time.monotonic() + 60
+        while self._program(server, "psql", "-qAtc", caught_up, admin=True).strip() != "t":
+            assert time.monotonic() < deadline, "nobody follows"
+            time.sleep(0.05)
+
+    def _end(self, follower: "subprocess.Popen[bytes]") -> Path:
+        """What was followed. The segment that was being written is part of it."""
+        follower.terminate()
+        follower.wait()
+        for partial in (self.folder / "followed").glob("*.partial"):
+            partial.rename(partial.with_suffix(""))
+        return self.folder / "followed"
 
     def _dump(self, server: Postgres, dump: Path) -> None:
         """Dump as the ordinary owner, who asks row-level security for all brands."""
@@ -238,13 +273,18 @@ class Drill:
 
     def _program(self, server: Postgres, name: str, *arguments: str, admin: bool = False, **environment: str) -> str:
         """Run one of PostgreSQL's own programs on a server."""
+        command = self._command(server, name, *arguments)
+        return _called(command, {**self._environment(server, admin=admin), **environment})
+
+    def _command(self, server: Postgres, name: str, *arguments: str) -> list[str]:
+        return [str(server.installed() / "pginstall" / "bin" / name), *arguments]
+
+    def _environment(self, server: Postgres, *, admin: bool) -> dict[str, str]:
         address = server.address
         who = {"PGUSER": ADMIN, "PGPASSWORD": address["admin"], "PGDATABASE": ADMIN}
         if not admin:
             who = {"PGUSER": "issuance", "PGPASSWORD": address["password"], "PGDATABASE": "issuance"}
-        where = {"PGHOST": "127.0.0.1", "PGPORT": str(address["port"])}
-        program = server.installed() / "pginstall" / "bin" / name
-        return _called([str(program), *arguments], {**os.environ, **who, **where, **environment})
+        return {**os.environ, **who, "PGHOST": "127.0.0.1", "PGPORT": str(address["port"])}
 
     def _issuance(self, server: Postgres, *arguments: str) -> str:
         """Run the command line on a server."""

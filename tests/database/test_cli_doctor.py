@@ -1,0 +1,90 @@
+"""`issuance doctor` says what is wrong, and what to do about it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from issuance import heartbeats
+from issuance.cli import diagnoses
+from issuance.database.connections import engine_for
+from issuance.heartbeats import Heart
+from tests.database.cli import Cli
+
+
+def findings(cli: Cli, *, code: int) -> list[dict[str, Any]]:
+    ran = cli("doctor", "--json")
+    assert ran.code == code, ran.out + ran.err
+    assert ran.json["well"] == (code == 0)
+    found: list[dict[str, Any]] = ran.json["findings"]
+    assert all(one["do"] for one in found if one["state"] == "wrong" and one["about"] != "schema")
+    return found
+
+
+def said(found: list[dict[str, Any]], state: str) -> str:
+    return json.dumps([one for one in found if one["state"] == state])
+
+
+def test_where_all_is_well_it_exits_0(
+    cli: Cli, fresh_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On servers that answer, with a process for everything that has to be done; its lines are for people."""
+    url = fresh_database()
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("ISSUANCE_SEALING_KEY", "a sealing key of thirty-two letters")
+    # What the tests' own server does for speed, or this machine's disk, is not what is tried here.
+    monkeypatch.setattr(diagnoses, "_durability", lambda _: iter(()))
+    engine = engine_for(url)
+    Heart(engine, "scheduler", lambda: False).beat()
+    Heart(engine, "worker", lambda: False, ["events", "bulk", "webhooks"]).beat()
+    found = findings(cli, code=0)
+    about = {one["about"] for one in found}
+    assert {"versions", "PostgreSQL", "clocks", "pooler", "connections", "disk", "schema", "Redis", "processes"} <= about
+    lines = cli("doctor").out.splitlines()
+    assert any(line.startswith("ok") and "scheduler lives" in line for line in lines)
+
+
+def test_what_is_wrong_is_said_with_what_to_do(
+    cli: Cli, fresh_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dead scheduler, processes that never were, commits that are not on disk, brands that are not kept apart, an
+    event that nobody settles: each by its name, all in one go."""
+    url = fresh_database()
+    monkeypatch.setenv("DATABASE_URL", url)
+    Heart(engine_for(url), "scheduler", lambda: False).beat()
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("UPDATE heartbeats SET beat_at = beat_at - interval '1 hour'")
+        connection.execute("ALTER TABLE offers NO FORCE ROW LEVEL SECURITY")
+        connection.execute("ALTER DATABASE {} SET synchronous_commit = off".format(connection.info.dbname))
+    wrong = said(findings(cli, code=1), "wrong")
+    for part in heartbeats.NEEDED:
+        assert part in wrong
+    for word in ("for 3,6", "was never heard of", "synchronous_commit", "offers"):
+        assert word in wrong, wrong
+
+
+def test_one_that_is_away_hides_no_other(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither password nor traceback is shown."""
+    monkeypatch.setenv("DATABASE_URL", "postgresql://somebody:hunter2@127.0.0.1:1/nowhere")
+    wrong = said(found := findings(cli, code=1), "wrong")
+    assert "PostgreSQL" in wrong
+    assert "Redis" in said(found, "ok")
+    monkeypatch.setenv("REDIS_URL", "redis://:hunter2@127.0.0.1:1/0")
+    ran = cli("doctor")
+    assert ran.code == 1
+    assert "WRONG  Redis: it does not answer" in ran.out
+    assert "hunter2" not in ran.out + ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_schema_that_does_not_fit_is_one_line(
+    cli: Cli, fresh_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what to run."""
+    url = fresh_database()
+    monkeypatch.setenv("DATABASE_URL", url)
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'before_0001' WHERE version_num LIKE 'before%'")
+    assert "issuance schema upgrade" in said(findings(cli, code=1), "wrong")
