@@ -9,7 +9,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from time import monotonic
 from typing import Any, Literal
@@ -73,7 +73,7 @@ class Heart:
             "pid": os.getpid(),
             "version": __version__,
         }
-        self._transaction = transaction
+        self._transaction: Callable[[Engine], AbstractContextManager[Connection]] = transaction
         self._last: float | None = None
         self._stopped = threading.Event()
 

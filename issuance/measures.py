@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter, Histogram
     from prometheus_client.metrics_core import Metric
 
 #: What settling after an event, or a batch of a run, is.
@@ -37,26 +36,23 @@ class _Measures:
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Histogram
 
-        self.registry: CollectorRegistry = CollectorRegistry()
-        its = {"registry": self.registry}
-        self.event_settled: Histogram = Histogram(
+        self.registry = own = CollectorRegistry()
+        self.event_settled = Histogram(
             "issuance_event_settled_seconds",
             "From an event's arrival to its settling, committed: the credits that it gives are there",
             buckets=_SECONDS,
-            **its,
+            registry=own,
         )
-        self.settle: Histogram = Histogram(
+        self.settle = Histogram(
             "issuance_settle_seconds",
             "Settling what was asked for together after events, or a batch of a run",
             ["by"],
             buckets=_SECONDS,
-            **its,
+            registry=own,
         )
-        self.tick: Histogram = Histogram(
-            "issuance_tick_seconds", "The scheduler's looks for work", buckets=_SECONDS, **its
-        )
-        self.missed: Counter = Counter("issuance_ticks_failed", "The scheduler's looks that failed", ["kind"], **its)
-        self.failures: Counter = Counter("issuance_settling_failures", "What went wrong while settling", ["kind"], **its)
+        self.tick = Histogram("issuance_tick_seconds", "The scheduler's looks for work", buckets=_SECONDS, registry=own)
+        self.missed = Counter("issuance_ticks_failed", "The scheduler's looks that failed", ["kind"], registry=own)
+        self.failures = Counter("issuance_settling_failures", "What went wrong while settling", ["kind"], registry=own)
         for metric, labels in ((self.settle, By), (self.missed, Missed), (self.failures, Failure)):
             for label in get_args(labels):
                 metric.labels(label)

@@ -111,10 +111,16 @@ class OwnSettings(BaseModel):
         description="Days that finished deliveries, webhooks' and billers', can be looked at",
     )
     keep_plans_days: int = Field(
-        90, alias="ISSUANCE_KEEP_PLANS_DAYS", ge=1, description="Days that a finished run's plan can be read and approved"
+        90,
+        alias="ISSUANCE_KEEP_PLANS_DAYS",
+        ge=1,
+        description="Days that a finished run's plan can be read and approved",
     )
     keep_refused_days: int = Field(
-        365, alias="ISSUANCE_KEEP_REFUSED_DAYS", ge=1, description="Days that an event that was refused waits for somebody"
+        365,
+        alias="ISSUANCE_KEEP_REFUSED_DAYS",
+        ge=1,
+        description="Days that an event that was refused waits for somebody",
     )
 
     biller_silence_hours: int = Field(

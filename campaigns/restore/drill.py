@@ -66,7 +66,8 @@ class Drill:
     type_id: UUID = field(init=False)
 
     def run(self) -> None:
-        """Do the whole drill, by base backup and a log that was followed or archived, and by dump. Raises AssertionError if something was lost or doubled."""
+        """Do the whole drill, by base backup and a log that was followed or archived, and by dump. Raises
+        AssertionError if something was lost or doubled."""
         first, file = self._server("first"), self.folder / "events.jsonl"
         (first.folder / _ARCHIVE).mkdir()
         self._give_away(first.folder / _ARCHIVE, first.folder)

@@ -185,7 +185,9 @@ def get_run(caller: Reader, run_id: UUID) -> Any:
         return runs.read(connection, caller.brand_id, run_id)
 
 
-@router.get("/runs/{run_id}/plan", operation_id="getRunPlan", response_model=RunPlanPage, responses=documented(404, 410))
+@router.get(
+    "/runs/{run_id}/plan", operation_id="getRunPlan", response_model=RunPlanPage, responses=documented(404, 410)
+)
 def get_run_plan(caller: Reader, run_id: UUID, page: Page = 1, per_page: PerPage = 25) -> Any:
     """List what a dry run would have decided, the redeemed credits that an undo leaves as they are, or what a previewed
     rule would change."""

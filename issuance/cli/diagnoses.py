@@ -1,4 +1,4 @@
-"""What `issuance doctor` finds: about the settings, PostgreSQL, Redis, the processes and this machine. It only reads, and
+"""What `issuance doctor` finds: about settings, PostgreSQL, Redis, the processes and this machine. It only reads, and
 each part is asked by itself, so that one that is away hides no other."""
 
 import shutil
@@ -60,10 +60,9 @@ def of_settings(own: Settings) -> Iterator[Finding]:
 def of_postgresql(own: Settings) -> Iterator[Finding]:
     """PostgreSQL: version, rights, clock, pooler, replication, durability, connections, disk; the schema; the processes
     that live."""
-    began = time.time()
     try:
         with psycopg.connect(own.libpq_url, autocommit=True, connect_timeout=10) as connection:
-            yield from _server(connection, began)
+            yield from _server(connection)
             yield from _pooler(connection, own)
             yield from _durability(connection)
             yield from _room(connection, own)
@@ -79,7 +78,7 @@ def _ask(connection: Postgres, statement: str) -> dict[str, Any]:
     return row
 
 
-def _server(connection: Postgres, began: float) -> Iterator[Finding]:
+def _server(connection: Postgres) -> Iterator[Finding]:
     before = time.time()
     server = _ask(
         connection,
@@ -100,13 +99,17 @@ def _server(connection: Postgres, began: float) -> Iterator[Finding]:
     do = "let NTP set both: time decides what falls due" if differ > CLOCKS_DIFFER else None
     yield Finding("clocks", "look" if do else "ok", clocks, do)
     if server["standby"]:
-        yield Finding("replication", "wrong", "this is a standby: it can only be read", "name the primary, or promote it")
+        yield Finding(
+            "replication", "wrong", "this is a standby: it can only be read", "name the primary, or promote it"
+        )
     elif server["read_only"]:
         do = "ALTER DATABASE … RESET default_transaction_read_only"
         yield Finding("replication", "wrong", "the database can only be read", do)
     if server["super"]:
         do = "give DATABASE_URL an ordinary user (docs/installing.md)"
-        yield Finding("PostgreSQL", "look", "DATABASE_URL's user is a superuser: row-level security does not bind it", do)
+        yield Finding(
+            "PostgreSQL", "look", "DATABASE_URL's user is a superuser: row-level security does not bind it", do
+        )
 
 
 def _pooler(connection: Postgres, own: Settings) -> Iterator[Finding]:
@@ -123,7 +126,9 @@ def _pooler(connection: Postgres, own: Settings) -> Iterator[Finding]:
                 do = "let it lead to PostgreSQL itself"
                 yield Finding("pooler", "wrong", "DATABASE_DIRECT_URL leads to a pooler too", do)
             else:
-                yield Finding("pooler", "ok", "a pooler stands before PostgreSQL, and DATABASE_DIRECT_URL leads past it")
+                yield Finding(
+                    "pooler", "ok", "a pooler stands before PostgreSQL, and DATABASE_DIRECT_URL leads past it"
+                )
     except psycopg.Error as error:
         said = str(error).strip().partition("\n")[0]
         yield Finding("pooler", "wrong", f"DATABASE_DIRECT_URL does not answer: {said}", "mend it")
@@ -135,7 +140,14 @@ def _is_pooled(connection: Postgres) -> bool:
 
 
 def _durability(connection: Postgres) -> Iterator[Finding]:
-    names = ("fsync", "full_page_writes", "synchronous_commit", "archive_mode", "wal_level", "synchronous_standby_names")
+    names = (
+        "fsync",
+        "full_page_writes",
+        "synchronous_commit",
+        "archive_mode",
+        "wal_level",
+        "synchronous_standby_names",
+    )
     said = {name: str(_ask(connection, f"SHOW {name}")[name]) for name in names}
     off = [name for name in ("fsync", "full_page_writes", "synchronous_commit") if said[name] == "off"]
     if off:
@@ -147,11 +159,18 @@ def _durability(connection: Postgres) -> Iterator[Finding]:
         do = "archive the log, or know that your provider does (docs/operations.md, Backups)"
         yield Finding("backups", "look", "PostgreSQL archives no log: a restore leads to the last dump only", do)
     else:
-        archiver = _ask(connection, "SELECT failed_count, last_failed_time > last_archived_time AS failing FROM pg_stat_archiver")
-        do = "look at archive_command: the log fills the disk until it works" if archiver["failing"] else None
-        yield Finding("backups", "wrong" if do else "ok", f"PostgreSQL archives its log; {archiver['failed_count']} failures", do)
+        archiver = _ask(
+            connection, "SELECT failed_count, last_failed_time > last_archived_time AS failing FROM pg_stat_archiver"
+        )
+        says = f"PostgreSQL archives its log; {archiver['failed_count']} failures"
+        if archiver["failing"]:
+            yield Finding("backups", "wrong", says, "look at archive_command: the log fills the disk until it works")
+        else:
+            yield Finding("backups", "ok", says)
     standbys = said["synchronous_standby_names"]
-    mode = f"a commit waits for {standbys}" if standbys else "standbys, if there are any, follow; no commit waits for one"
+    mode = (
+        f"a commit waits for {standbys}" if standbys else "standbys, if there are any, follow; no commit waits for one"
+    )
     yield Finding("replication", "ok", mode)
     slots = connection.cursor(row_factory=dict_row).execute(
         "SELECT slot_name, pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) AS kept"
@@ -159,7 +178,9 @@ def _durability(connection: Postgres) -> Iterator[Finding]:
     )
     for slot in slots.fetchall():
         do = "start what follows it, or pg_drop_replication_slot: it fills the disk"
-        yield Finding("replication", "look", f"nobody follows the slot {slot['slot_name']}; it keeps {slot['kept']} of log", do)
+        yield Finding(
+            "replication", "look", f"nobody follows the slot {slot['slot_name']}; it keeps {slot['kept']} of log", do
+        )
     age = _ask(connection, "SELECT age(datfrozenxid) AS age FROM pg_database WHERE datname = current_database()")["age"]
     if age > OLD_TRANSACTIONS:
         do = "see why autovacuum does not come through (long transactions, prepared ones), and VACUUM"
@@ -171,8 +192,10 @@ def _durability(connection: Postgres) -> Iterator[Finding]:
 def _room(connection: Postgres, own: Settings) -> Iterator[Finding]:
     granted = _ask(
         connection,
-        "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS most,"
-        " pg_database_size(current_database()) AS bytes, pg_size_pretty(pg_database_size(current_database())) AS size",
+        """
+        SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS most,
+               pg_size_pretty(pg_database_size(current_database())) AS size
+        """,
     )
     needs = own.web_processes * own.web_connections + 2 * own.worker_connections + 2 * 2 + 2
     says = f"this host's processes open at most {needs} connections; PostgreSQL grants {granted['most']} to everybody"
@@ -234,11 +257,15 @@ def of_processes(own: Settings) -> Iterator[Finding]:
 def _waiting(figures: Mapping[str, float]) -> Iterator[Finding]:
     oldest = figures["oldest_unsettled_event_seconds"]
     do = "see docs/operations.md, IssuanceEventsWait" if oldest > LONGEST_UNSETTLED else None
-    yield Finding("work", "wrong" if do else "ok", f"the oldest event that is not settled waits for {oldest:,.0f} s", do)
+    yield Finding(
+        "work", "wrong" if do else "ok", f"the oldest event that is not settled waits for {oldest:,.0f} s", do
+    )
     if apart := figures["memberships_quarantined"]:
         yield Finding("work", "wrong", f"{apart:.0f} memberships are in quarantine", "run issuance quarantine list")
     if broken := figures["laws_broken"]:
-        yield Finding("laws", "wrong", f"the last check found {broken:.0f} laws broken", "run issuance check, and read it")
+        yield Finding(
+            "laws", "wrong", f"the last check found {broken:.0f} laws broken", "run issuance check, and read it"
+        )
     if figures["last_check_seconds"] > DAYS_UNCHECKED * 86_400:
         days = figures["last_check_seconds"] / 86_400
         yield Finding("laws", "look", f"the last check was {days:.0f} days ago", "run issuance check every night")
@@ -252,7 +279,7 @@ def of_redis(own: Settings) -> Iterator[Finding]:
     try:
         about: Any = client.info()
         before = time.time()
-        seconds, micros = client.time()  # type: ignore[misc]
+        seconds, micros = client.time()
         after = time.time()
     except redis.RedisError as error:
         said = str(error).partition("\n")[0]

@@ -71,7 +71,9 @@ COMMANDS = {
     "audit": Place("audit", "audit", "Who changed what, the latest first."),
     "quarantine": Place("quarantine", "app", "What was set apart because it kept failing: list it, retry it."),
     "check": Place("check", "check", "Check the laws of credits on what is there."),
-    "doctor": Place("doctor", "doctor", "Look at settings, servers, clocks, disks and processes, and say what is wrong."),
+    "doctor": Place(
+        "doctor", "doctor", "Look at settings, servers, clocks, disks and processes, and say what is wrong."
+    ),
     "schema": Place("schema", "app", "The tables: make, upgrade and compare them."),
     "version": Place("version", "version", "Print the version."),
 }

@@ -15,6 +15,7 @@ from issuance.shown import shown
 # Tracebacks without local variables: those hold codes, keys and whatever else nobody meant to log.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
+
 def _due_to(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Every line names the request and the trace that it is due to, dramatiq's and uvicorn's own among them."""
     for name, value in origins.here().told().items():

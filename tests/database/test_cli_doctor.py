@@ -41,7 +41,17 @@ def test_where_all_is_well_it_exits_0(
     Heart(engine, "worker", lambda: False, ["events", "bulk", "webhooks"]).beat()
     found = findings(cli, code=0)
     about = {one["about"] for one in found}
-    assert {"versions", "PostgreSQL", "clocks", "pooler", "connections", "disk", "schema", "Redis", "processes"} <= about
+    assert {
+        "versions",
+        "PostgreSQL",
+        "clocks",
+        "pooler",
+        "connections",
+        "disk",
+        "schema",
+        "Redis",
+        "processes",
+    } <= about
     lines = cli("doctor").out.splitlines()
     assert any(line.startswith("ok") and "scheduler lives" in line for line in lines)
 
@@ -57,7 +67,7 @@ def test_what_is_wrong_is_said_with_what_to_do(
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("UPDATE heartbeats SET beat_at = beat_at - interval '1 hour'")
         connection.execute("ALTER TABLE offers NO FORCE ROW LEVEL SECURITY")
-        connection.execute("ALTER DATABASE {} SET synchronous_commit = off".format(connection.info.dbname))
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET synchronous_commit = off")
     wrong = said(findings(cli, code=1), "wrong")
     for part in heartbeats.NEEDED:
         assert part in wrong

@@ -14,7 +14,7 @@ from scheduler.tick import tidy
 from tests.database.clubs import Club
 from tests.database.test_approvals import approve, plan_issue, rows_of
 
-KEEP = OwnSettings(ISSUANCE_KEEP_PLANS_DAYS=10, ISSUANCE_KEEP_REFUSED_DAYS=20)  # type: ignore[call-arg]
+KEEP = OwnSettings(ISSUANCE_KEEP_PLANS_DAYS=10, ISSUANCE_KEEP_REFUSED_DAYS=20)
 
 
 def test_a_plan_that_is_not_kept_any_more_is_neither_shown_nor_approved(club: Club) -> None:
@@ -26,7 +26,9 @@ def test_a_plan_that_is_not_kept_any_more_is_neither_shown_nor_approved(club: Cl
     approved = approve(club, done["id"])
     with transaction(club.engine, club.brand_id) as connection:
         unfinished = plans.approve(connection, club.brand_id, under_way["id"], None)
-    club.rows("UPDATE runs SET finished_at = finished_at - interval '11 days' WHERE run_id <> :young", young=young["id"])
+    club.rows(
+        "UPDATE runs SET finished_at = finished_at - interval '11 days' WHERE run_id <> :young", young=young["id"]
+    )
     tidy(club.engine, KEEP)
     assert len(rows_of(club, young)) == len(rows_of(club, under_way)) == 3
     for plan in (old, done):

@@ -1,4 +1,4 @@
-"""What is in deploy/ for those who watch: alerts that fire where something is wrong and are explained, and a dashboard."""
+"""What is in deploy/ for those who watch: alerts that fire where they should and are explained, and a dashboard."""
 
 import json
 import re
