@@ -4,8 +4,8 @@ The face gives what every unit of work needs: an engine for each process (`engin
 each unit of work (`transaction`; `transaction_beside` one that is open, `transaction_aside` of all; `undone` for what
 is only tried; `look` across all brands; `show`), how many connections the process may have (`budget`, `allow`), and
 whether PostgreSQL is away (`outage`, `is_away`). Beside it: `tables` (schema.sql as SQLAlchemy Core sees it), `schema`
-(make, compare and upgrade the tables), `revisions` (which version's tables they are), `paging` and `cursors` (the two kinds of
-lists), and `complaints` (what an error says to people outside).
+(make, compare and upgrade the tables), `revisions` (which version's tables they are), `paging` and `cursors` (the two
+kinds of lists), and `complaints` (what an error says to people outside).
 """
 
 from issuance.database.connections import (

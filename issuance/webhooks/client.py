@@ -86,10 +86,10 @@ async def _send_all(
         return [_failed(error)] * len(messages)
     # No proxy and no redirect: both would connect to an address that was not checked.
     async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 - one limit over all of it
-        return await asyncio.gather(*(_send(client, target, found, secrets, message, until) for message in messages))
+        return await asyncio.gather(*(_send_traced(client, target, found, secrets, message, until) for message in messages))
 
 
-async def _send(
+async def _send_traced(
     client: httpx.AsyncClient,
     target: httpx.URL,
     found: Sequence[str],
@@ -99,14 +99,14 @@ async def _send(
 ) -> Outcome:
     origin = origins.sane(traceparent=message.traceparent) if message.traceparent else None
     with tracing.span("deliver webhook", "client", origin=origin, event=message.message_id) as span:
-        outcome = await _attempt(client, target, found, secrets, message, until)
+        outcome = await _send(client, target, found, secrets, message, until)
         if outcome.status is not None:
             span.set_attribute("http.response.status_code", outcome.status)
         span.set_attribute("issuance.delivered", outcome.delivered)
         return outcome
 
 
-async def _attempt(
+async def _send(
     client: httpx.AsyncClient,
     target: httpx.URL,
     found: Sequence[str],

@@ -1,0 +1,43 @@
+"""`./run python -m campaigns.growth`: what a year of a club comes to in PostgreSQL, by table, on a server of its own."""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from campaigns.growth.year import Year
+from issuance import log
+from issuance.database.connections import engine_for
+from issuance.embedded.postgres import Postgres
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m campaigns.growth", description=__doc__)
+    parser.add_argument("--members", type=int, default=1000, help="how many memberships live the year")
+    parser.add_argument("--told-of", type=int, default=100_000, help="for how many the figures are told")
+    args = parser.parse_args()
+    log.set_up("console", "warning")
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="issuance-growth-", ignore_cleanup_errors=True) as folder:
+        server = Postgres(Path(folder), durable=False)
+        server.prepare()
+        server.start()
+        url = server.url.replace("postgresql://", "postgresql+psycopg://", 1)
+        try:
+            grown = Year(url, args.members).live()
+        finally:
+            engine_for(url).dispose()
+            server.stop()
+    times = args.told_of / args.members
+    print(f"| table | rows a member and year | GB a year, {args.told_of:,} members | of it indexes |\n|---|---:|---:|---:|")
+    for table in grown:
+        row = f"| `{table.name}` | {table.rows / args.members:.1f} | {table.bytes * times / 1e9:.2f} |"
+        print(f"{row} {table.indexes * times / 1e9:.2f} |")
+    print(f"| all | | **{sum(table.bytes for table in grown) * times / 1e9:.1f}** | |")
+    print(f"{args.members:,} memberships, {time.monotonic() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

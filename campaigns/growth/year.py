@@ -1,0 +1,136 @@
+"""A year of a club: two charge events a month and membership, a credit each, half of which are redeemed."""
+
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from issuance.audit import Actor
+from issuance.billing import events
+from issuance.catalog import coupons, membership_types, rules
+from issuance.catalog.coupons import CouponBody
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.catalog.rule_versions import NewCreditRule
+from issuance.database import schema
+from issuance.database.connections import engine_for, transaction
+from issuance.deciding.calendar import add_months
+from issuance.engine import arrivals, batches, sweeps
+from issuance.members import redeeming
+from issuance.members.redeeming import Booking
+from issuance.tenancy import brands, clock
+
+FIRST_DAY, MONTHS, AT_ONCE = date(2090, 1, 1), 12, 200
+_PUT_CLOCK = text("UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id")
+_TO_REDEEM = text("""
+    SELECT code FROM credits
+     WHERE brand_id = :brand_id AND redeemed_at IS NULL AND revoked_at IS NULL AND expired_at IS NULL
+     ORDER BY code LIMIT :most
+""")
+_WEIGH = text("""
+    SELECT relname AS name, pg_total_relation_size(oid) AS bytes, pg_indexes_size(oid) AS indexes,
+           greatest(reltuples, 0) AS rows
+      FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
+""")
+
+
+class Table(NamedTuple):
+    """How much a table grew: rows, bytes with its indexes and what is kept apart, and those of the indexes."""
+
+    name: str
+    rows: float
+    bytes: int
+    indexes: int
+
+
+class Year:
+    """A club of so many memberships on an empty database."""
+
+    def __init__(self, url: str, members: int) -> None:
+        schema.apply(url)
+        self._engine = engine_for(url)
+        self._ids = [uuid4() for _ in range(members)]
+        with transaction(self._engine) as connection:
+            self._brand_id: UUID = brands.create(connection, name="year", timezone="Europe/Lisbon", sandbox=True)[0]
+
+    def live(self) -> list[Table]:
+        """Let the year pass; what grew by it, the largest first."""
+        self._found()
+        before = self._weigh()
+        for month in range(MONTHS):
+            day = add_months(FIRST_DAY, month)
+            self._put_clock(day)
+            self._sweep()
+            if month == 0:
+                self._tell("membership.signed_up", day, month)
+            else:
+                self._tell("charge.initiated", day, month)
+                self._tell("charge.succeeded", day, month)
+            self._redeem()
+        after = self._weigh()
+        grown = [
+            Table(name, *(now - was for now, was in zip(after[name], before[name], strict=True))) for name in after
+        ]
+        return sorted((table for table in grown if table.rows), key=lambda table: -table.bytes)
+
+    def _found(self) -> None:
+        self._put_clock(FIRST_DAY)
+        with transaction(self._engine, self._brand_id) as connection:
+            made = membership_types.create(connection, self._brand_id, NewMembershipType(name="Gold"))
+            self._type_id = made["id"]
+            body = {"name": "Spa", "discount": {"type": "percent", "value": 10}}
+            coupons.put(connection, self._brand_id, "spa", CouponBody.model_validate(body))
+            rule = NewCreditRule(
+                membership_type_id=self._type_id, coupon_id="spa", coupon_name="Spa", issue_on_signup=True
+            )
+            rules.create(connection, self._brand_id, rule)
+
+    def _put_clock(self, day: date) -> None:
+        with transaction(self._engine) as connection:
+            now = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+            connection.execute(_PUT_CLOCK, {"now": now, "brand_id": self._brand_id})
+
+    def _tell(self, kind: str, day: date, month: int) -> None:
+        for start in range(0, len(self._ids), AT_ONCE):
+            some = self._ids[start : start + AT_ONCE]
+            with transaction(self._engine, self._brand_id) as connection:
+                taken = events.accept(connection, self._brand_id, [self._event(one, kind, day, month) for one in some])
+            assert taken.accepted == len(some), taken.rejected
+            arrivals.settle_soon(self._engine, self._brand_id, some)
+
+    def _event(self, membership_id: UUID, kind: str, day: date, month: int) -> dict[str, Any]:
+        data: dict[str, Any] = {"membership_id": str(membership_id)}
+        if kind == "membership.signed_up":
+            data |= {"membership_type_id": str(self._type_id), "external_user_id": str(membership_id)}
+            guest = {"name": "Somebody Somewhere", "email": f"{membership_id}@example.com", "lead_booker": True}
+            data |= {"starts_on": day.isoformat(), "guests": [guest]}
+        else:
+            data |= {"charge_id": f"in_{membership_id.hex[:20]}{month}", "period_start": day.isoformat(), "amount": "90"}
+        envelope = {"specversion": "1.0", "source": "biller.example.com", "id": f"evt_{uuid4().hex[:24]}"}
+        hour = 8 if kind.endswith("initiated") else 9
+        return {**envelope, "type": kind, "time": f"{day}T{hour:02}:00:00Z", "data": data}
+
+    def _sweep(self) -> None:
+        while True:
+            with transaction(self._engine, self._brand_id) as connection:
+                now = clock.read(connection, self._brand_id).now
+                planned = sweeps.plan(connection, self._brand_id, now)
+            if planned is None:
+                return
+            while batches.work_on_run(self._engine, self._brand_id, planned.run_id).batch is not None:
+                pass
+
+    def _redeem(self) -> None:
+        with transaction(self._engine, self._brand_id) as connection:
+            which = {"brand_id": self._brand_id, "most": len(self._ids) // 2}
+            codes = list(connection.scalars(_TO_REDEEM, which))
+        acting = Actor("key", uuid4(), "till").acting()
+        for code in codes:
+            with transaction(self._engine, self._brand_id, acting) as connection:
+                redeeming.redeem_credit(connection, self._brand_id, code, Booking(reference="till 1"))
+
+    def _weigh(self) -> dict[str, tuple[float, int, int]]:
+        with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(text("VACUUM (ANALYZE)"))
+            rows = connection.execute(_WEIGH)
+            return {row.name: (float(row.rows), int(row.bytes), int(row.indexes)) for row in rows}
