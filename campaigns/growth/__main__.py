@@ -1,4 +1,4 @@
-"""`./run python -m campaigns.growth`: what a year of a club comes to in PostgreSQL, by table, on a server of its own."""
+"""`./run python -m campaigns.growth`: what a year of a club comes to in PostgreSQL, by table."""
 
 import argparse
 import sys
@@ -30,7 +30,8 @@ def main() -> int:
             engine_for(url).dispose()
             server.stop()
     times = args.told_of / args.members
-    print(f"| table | rows a member and year | GB a year, {args.told_of:,} members | of it indexes |\n|---|---:|---:|---:|")
+    print(f"| table | rows a member and year | GB a year, {args.told_of:,} members | of it indexes |")
+    print("|---|---:|---:|---:|")
     for table in grown:
         row = f"| `{table.name}` | {table.rows / args.members:.1f} | {table.bytes * times / 1e9:.2f} |"
         print(f"{row} {table.indexes * times / 1e9:.2f} |")

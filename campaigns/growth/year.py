@@ -30,7 +30,7 @@ _TO_REDEEM = text("""
 _WEIGH = text("""
     SELECT relname AS name, pg_total_relation_size(oid) AS bytes, pg_indexes_size(oid) AS indexes,
            greatest(reltuples, 0) AS rows
-      FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
+      FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace ORDER BY relname
 """)
 
 
@@ -69,7 +69,8 @@ class Year:
             self._redeem()
         after = self._weigh()
         grown = [
-            Table(name, *(now - was for now, was in zip(after[name], before[name], strict=True))) for name in after
+            Table(now.name, now.rows - was.rows, now.bytes - was.bytes, now.indexes - was.indexes)
+            for now, was in zip(after, before, strict=True)
         ]
         return sorted((table for table in grown if table.rows), key=lambda table: -table.bytes)
 
@@ -105,7 +106,11 @@ class Year:
             guest = {"name": "Somebody Somewhere", "email": f"{membership_id}@example.com", "lead_booker": True}
             data |= {"starts_on": day.isoformat(), "guests": [guest]}
         else:
-            data |= {"charge_id": f"in_{membership_id.hex[:20]}{month}", "period_start": day.isoformat(), "amount": "90"}
+            data |= {
+                "charge_id": f"in_{membership_id.hex[:20]}{month}",
+                "period_start": day.isoformat(),
+                "amount": "90",
+            }
         envelope = {"specversion": "1.0", "source": "biller.example.com", "id": f"evt_{uuid4().hex[:24]}"}
         hour = 8 if kind.endswith("initiated") else 9
         return {**envelope, "type": kind, "time": f"{day}T{hour:02}:00:00Z", "data": data}
@@ -129,8 +134,7 @@ class Year:
             with transaction(self._engine, self._brand_id, acting) as connection:
                 redeeming.redeem_credit(connection, self._brand_id, code, Booking(reference="till 1"))
 
-    def _weigh(self) -> dict[str, tuple[float, int, int]]:
+    def _weigh(self) -> list[Table]:
         with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.execute(text("VACUUM (ANALYZE)"))
-            rows = connection.execute(_WEIGH)
-            return {row.name: (float(row.rows), int(row.bytes), int(row.indexes)) for row in rows}
+            return [Table(row.name, row.rows, row.bytes, row.indexes) for row in connection.execute(_WEIGH)]

@@ -86,7 +86,9 @@ async def _send_all(
         return [_failed(error)] * len(messages)
     # No proxy and no redirect: both would connect to an address that was not checked.
     async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 - one limit over all of it
-        return await asyncio.gather(*(_send_traced(client, target, found, secrets, message, until) for message in messages))
+        return await asyncio.gather(
+            *(_send_traced(client, target, found, secrets, message, until) for message in messages)
+        )
 
 
 async def _send_traced(
