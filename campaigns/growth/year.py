@@ -1,6 +1,6 @@
 """A year of a club: two charge events a month and membership, a credit each, half of which are redeemed."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
@@ -75,7 +75,7 @@ class Year:
         return sorted((table for table in grown if table.rows), key=lambda table: -table.bytes)
 
     def _found(self) -> None:
-        self._put_clock(FIRST_DAY)
+        self._put_clock(FIRST_DAY - timedelta(days=1))  # the rule is there before anybody signs up
         with transaction(self._engine, self._brand_id) as connection:
             made = membership_types.create(connection, self._brand_id, NewMembershipType(name="Gold"))
             self._type_id = made["id"]
