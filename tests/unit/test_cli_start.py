@@ -70,7 +70,7 @@ def test_what_is_known_without_a_database_needs_none(asked: str) -> None:
         ("explain", NOBODY),
         ("forecast", NOBODY),
         ("audit",),
-        ("runs", "list"),
+        ("runs",),
         ("quarantine", "list"),
         ("billers", "list"),
         ("schema", "status"),
