@@ -6,7 +6,8 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
-from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, StrictStr, WithJsonSchema
+from pydantic.config import JsonDict
 from sqlalchemy import Connection
 
 from issuance import hints
@@ -40,7 +41,17 @@ def _lead(text: str) -> str:
 _Lead = Annotated[StrictStr, AfterValidator(_lead), Field(max_length=20, pattern=r"^P[0-9YMWD]{2,19}$")]
 
 
+#: What registering refuses, as the API document says it.
+_LEADS_WITH_REMINDERS: JsonDict = {
+    "if": {"properties": {"events": {"contains": {"const": "credit.expiring"}}}},
+    "then": {"required": ["leads"], "properties": {"leads": {"type": "array"}}},
+    "else": {"properties": {"leads": {"type": "null"}}},
+}
+
+
 class WebhookBody(CamelBody):
+    model_config = ConfigDict(json_schema_extra=_LEADS_WITH_REMINDERS)
+
     url: str = Field(
         min_length=1,
         max_length=addresses.LONGEST_URL,
@@ -49,7 +60,7 @@ class WebhookBody(CamelBody):
         json_schema_extra={"format": "uri", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#@]+([/?].*)?$"},
         examples=["https://example.com/issuance/webhooks"],
     )
-    events: list[_Listened] = Field(min_length=1, max_length=50, examples=[["credit.issued", "credit.expired"]])
+    events: list[_Listened] = Field(min_length=1, max_length=50, examples=[["credit.issued", "credit.expiring"]])
     leads: Annotated[list[_Lead], Field(min_length=1, max_length=10)] | None = Field(
         None,
         description='With the event "credit.expiring", and only with it: how long before their expiry credits are told,'

@@ -231,6 +231,17 @@ def test_whole_numbers_and_decimals_are_taken_as_json_has_them() -> None:
     assert (body.max_per_day, str(body.times_busiest_day)) == (5, "1.234568")
 
 
+def test_reminders_and_their_leads_go_together() -> None:
+    """As the document says it, so that what is made from it is accepted; and so do its examples."""
+    body = SCHEMAS["WebhookBody"]
+    events, leads = (body["properties"][name]["examples"][0] for name in ("events", "leads"))
+    assert leads
+    assert "credit.expiring" in events
+    assert body["if"] == {"properties": {"events": {"contains": {"const": "credit.expiring"}}}}
+    assert body["then"]["required"] == ["leads"]
+    assert body["else"]["properties"] == {"leads": {"type": "null"}}
+
+
 def singular(name: str) -> str:
     """A name without regard to case and number."""
     name = name.replace("_", "").lower()
