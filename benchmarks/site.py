@@ -15,6 +15,8 @@ from issuance.embedded.server import free_port
 
 #: Seconds that the processes may take to be ready, and to stop.
 PATIENCE = 300.0
+#: Seconds for which processes that are ready use less than a tenth of a processor.
+_CALM = 1.0
 
 
 class Site:
@@ -63,8 +65,17 @@ class Site:
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"not ready:\n{self.log.read_text(errors='replace')[-4000:]}")
                 time.sleep(0.1)
-        # A worker says nothing when it is ready: its processes are there, and a second later they listen.
-        time.sleep(1.5)
+        # A worker says nothing when it is ready: it computes nothing any more.
+        self._until_calm(deadline)
+
+    def _until_calm(self, deadline: float) -> None:
+        before = self.processor_seconds()
+        while time.monotonic() < deadline:
+            time.sleep(_CALM)
+            now = self.processor_seconds()
+            if now - before < _CALM / 10:
+                return
+            before = now
 
     def client(self, key: str) -> httpx.Client:
         """A client of the web process, with an organisation key."""
