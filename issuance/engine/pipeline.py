@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -24,7 +26,7 @@ from issuance.engine.facts import Membership, load, together
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.groups import Group, grouped
 from issuance.engine.guards import Guard
-from issuance.engine.outcomes import Outcome, Settled, outcome_of, settled_itself
+from issuance.engine.outcomes import Outcome, Settled, by_outcome, outcome_of, settled_itself
 from issuance.engine.rules import RuleBook
 from issuance.engine.schedules import Waiting
 from issuance.engine.states import State, move_on
@@ -239,11 +241,11 @@ class Settling:
         done = [one for one in settled if one.membership_id not in refused] if refused else settled
         self._guard.confirm(done)
         states: dict[tuple[UUID | None, State], list[str]] = {}
-        for outcome, some in _by_outcome(done):
+        for outcome, some in by_outcome(done):
             self._counts += Counter({reason: n * len(some) for reason, n in outcome.counts.items()})
             state = State(outcome.due_at, outcome.now, outcome.fingerprint)
-            for one in some:
-                states.setdefault((one.shared_by, state), []).append(one.membership_id)
+            for shared_by, those in groupby(some, attrgetter("shared_by")):
+                states.setdefault((shared_by, state), []).extend(one.membership_id for one in those)
         move_on(self._connection, self._brand_id, states, may_share=may_share)
         self._log(done)
         return raced
@@ -287,10 +289,3 @@ class Settling:
                     outcome=Reason.ISSUED.value,
                     **origins.of(one.membership_id).told(),
                 )
-
-
-def _by_outcome(settled: Sequence[Settled]) -> Iterator[tuple[Outcome, list[Settled]]]:
-    by_outcome: dict[int, list[Settled]] = {}
-    for one in settled:
-        by_outcome.setdefault(id(one.outcome), []).append(one)
-    return ((some[0].outcome, some) for some in by_outcome.values())

@@ -90,12 +90,13 @@ def _guests(member: Membership, outcome: Outcome) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def write_listed(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
-    """Bring up to date what lists of memberships show: the status, an announced end, the type and dates."""
+def write_listed(connection: Connection, brand_id: UUID, outcomes: Sequence[tuple[Outcome, Sequence[Settled]]]) -> None:
+    """Bring up to date what lists of memberships show: the status, an announced end, the type and dates. Memberships
+    with one outcome have shown the same."""
     moved: dict[Listed, list[str]] = {}
-    for one in settled:
-        if one.outcome.listed is not None and one.outcome.listed != one.member.listed:
-            moved.setdefault(one.outcome.listed, []).append(one.membership_id)
+    for outcome, some in outcomes:
+        if outcome.listed is not None and outcome.listed != some[0].member.listed:
+            moved.setdefault(outcome.listed, []).extend(one.membership_id for one in some)
     for listed, ids in moved.items():
         connection.execute(_LISTED, {"brand_id": brand_id, "ids": id_array(ids), **listed._asdict()})
 

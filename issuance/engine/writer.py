@@ -17,7 +17,7 @@ from issuance.deciding.movements import Movement
 from issuance.engine import announcements, held_credits, read_models, reminders
 from issuance.engine.announcements import Happened, became
 from issuance.engine.bisection import Raced
-from issuance.engine.outcomes import Outcome, Settled
+from issuance.engine.outcomes import Outcome, Settled, by_outcome
 from issuance.engine.rows import Shared, Updating, columns_of, id_array, unnest
 
 #: What credits of one kind have in common.
@@ -118,13 +118,17 @@ def write(
 
     The run is stamped on manual credits if it is a manual one (`by_hand`), otherwise on scheduled ones.
     """
+    outcomes = by_outcome(settled)
+    plain = [(outcome, some) for outcome, some in outcomes if outcome.only_issues_and_expires]
+    plain_ids = {id(outcome) for outcome, _ in plain}
+    others = [one for one in settled if id(one.outcome) not in plain_ids]
     read_models.write_guests(connection, brand_id, settled)  # credits name them
     held_credits.write(connection, brand_id, settled, told)
     happened = _issue(connection, brand_id, settled, told, run_id=run_id, by_hand=by_hand)
-    happened += _expire(connection, brand_id, settled, told)
-    happened += _change(connection, brand_id, settled)
+    happened += _expire(connection, brand_id, plain, told)
+    happened += _change(connection, brand_id, others)
     journal.note(connection, brand_id, _moved(settled))
-    read_models.write_listed(connection, brand_id, settled)
+    read_models.write_listed(connection, brand_id, outcomes)
     read_models.write_charges(connection, brand_id, settled)
     _settle_events(connection, brand_id, settled)
     announcements.announce(connection, brand_id, settled, happened, told)
@@ -226,22 +230,19 @@ def _kind(outcome: Outcome, key: CreditKey, run_id: UUID | None, by_hand: bool) 
     return tuple(said[name] if name in said else getattr(credit, name) for name in _KIND)
 
 
-def _expire(connection: Connection, brand_id: UUID, settled: Sequence[Settled], told: Set[str]) -> list[Happened]:
+def _expire(
+    connection: Connection, brand_id: UUID, plain: Sequence[tuple[Outcome, Sequence[Settled]]], told: Set[str]
+) -> list[Happened]:
     """Mark credits as expired that expire for all guests of a period at one instant."""
-    expired_of: dict[int, list[tuple[UUID, date, int, datetime]]] = {}
     ids: dict[tuple[UUID, date, int, datetime], list[str]] = {}
-    for one in settled:
-        outcome = one.outcome
-        expired = expired_of.get(id(outcome))
-        if expired is None:
-            expired = expired_of[id(outcome)] = list(outcome.expired) if outcome.only_issues_and_expires else []
-        for which in expired:
-            ids.setdefault(which, []).append(one.membership_id)
+    for outcome, some in plain:
+        for which in outcome.expired:
+            ids.setdefault(which, []).extend(one.membership_id for one in some)
     happened: list[Happened] = []
-    for (credit_rule_id, period_start, reissue, expired_at), some in ids.items():
+    for (credit_rule_id, period_start, reissue, expired_at), those in ids.items():
         which_of_all = {
             "brand_id": brand_id,
-            "ids": id_array(some),
+            "ids": id_array(those),
             "credit_rule_id": credit_rule_id,
             "period_start": period_start,
             "reissue": reissue,
@@ -256,12 +257,10 @@ def _expire(connection: Connection, brand_id: UUID, settled: Sequence[Settled], 
 
 
 def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> list[Happened]:
-    """Change the credits that were out, each as its own settling says."""
+    """Change the credits that were out of memberships whose outcome does more than to issue and to expire."""
     changes: dict[UUID, Shared] = {}
     happened: list[Happened] = []
     for one in settled:
-        if one.outcome.only_issues_and_expires:
-            continue
         assert one.itself, "what does more than to issue and to expire was decided in full"
         for key, change in one.outcome.changed.items():
             before, after, why = change.before, change.after, change.why
