@@ -1,23 +1,25 @@
-"""`python -m issuance.api`: the web processes. After SIGTERM they finish the requests that they have begun."""
+"""`python -m issuance.api`: the web processes. After SIGTERM they finish the requests that they have begun; after
+SIGHUP new ones take their place."""
 
 import gc
 import importlib
 import os
+import shutil
 import sys
 import threading
+from functools import partial
 from socket import socket
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
+from typing import Any
 
 import uvicorn
 
 from issuance import hints, log, settings, tracing
 from issuance.api import connections, processes
+from issuance.api.stopping import Server
 from issuance.database import allow, budget, check_schema, engine_for
 from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
 from issuance.settings import Settings
-
-#: Seconds that requests have to finish after SIGTERM.
-GRACE_SECONDS = 20
 
 
 def main() -> None:
@@ -28,13 +30,26 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(error.message)
     log.set_up(given.log_format, given.log_level)
-    with TemporaryDirectory(prefix="issuance-metrics-") as figures:
+    before = processes.handed_on()
+    figures = before.figures if before else mkdtemp(prefix="issuance-metrics-")
+    try:
         if given.web_processes > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures  # before what counts is loaded: see api/metrics.py
         load()
         counts = connections.Counts(given.web_processes)
-        door = uvicorn.Config("", host=given.host, port=given.port, log_config=None).bind_socket()
-        processes.run(given.web_processes, lambda place: _serve(given, place, counts, door))
+        doors = [socket(fileno=door) for door in before.doors] if before else _doors(given)
+        serve = partial(_serve, given, counts, doors)
+        processes.run(given.web_processes, serve, doors, figures, before)
+    finally:
+        shutil.rmtree(figures, ignore_errors=True)
+
+
+def _doors(given: Settings) -> list[socket]:
+    """The web's door, and that of the metrics where they have one of their own."""
+    places = [(given.host, given.port)]
+    if given.metrics_host is not None:
+        places.append((given.metrics_host, given.metrics_port))
+    return [uvicorn.Config("", host=host, port=port, log_config=None).bind_socket() for host, port in places]
 
 
 def load() -> None:
@@ -49,7 +64,7 @@ def load() -> None:
     gc.set_threshold(20_000, 20, 100)
 
 
-def _serve(given: Settings, place: int, counts: connections.Counts, door: socket) -> None:
+def _serve(given: Settings, counts: connections.Counts, doors: list[socket], place: int) -> None:
     """One process's work."""
     from issuance.api.app import create_app
     from issuance.api.health import metrics_door
@@ -64,40 +79,19 @@ def _serve(given: Settings, place: int, counts: connections.Counts, door: socket
     tracing.set_up("web")
     Heart(engine_for(given.database_url), "web", hints.outage.is_on).start()
     gc.freeze()
+    plain: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
     if given.metrics_host is not None and place == 0:
-        config = uvicorn.Config(
-            metrics_door(app),
-            host=given.metrics_host,
-            port=given.metrics_port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            **connections.options(given),
-        )
-        threading.Thread(target=uvicorn.Server(config).run, name="metrics", daemon=True).start()
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,  # our own log line has the route, since a path may contain a credit's code
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        **connections.options(given, counts, place),
-    )
-    _Server(config, place, given).run([door])
+        config = uvicorn.Config(metrics_door(app), **plain, **connections.options(given))
+        threading.Thread(target=uvicorn.Server(config).run, args=([doors[1]],), name="metrics", daemon=True).start()
+    # Our own log line has the route, and there is no access log: a path may contain a credit's code.
+    config = uvicorn.Config(app, **plain, **connections.options(given, counts, place))
+
+    def is_ready() -> None:
+        log.logger.info("web_ready", process=place + 1, of=given.web_processes, host=given.host, port=given.port)
+        processes.is_ready()
+
+    Server(config, app.state.stopping, is_ready).run([doors[0]])
     tracing.end()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's, which says when it is ready."""
-
-    def __init__(self, config: uvicorn.Config, place: int, given: Settings) -> None:
-        super().__init__(config)
-        self._ready = {"process": place + 1, "of": given.web_processes, "host": given.host, "port": given.port}
-
-    async def startup(self, sockets: list[socket] | None = None) -> None:
-        await super().startup(sockets)
-        if not self.should_exit:
-            log.logger.info("web_ready", **self._ready)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from issuance.api import (
     redemptions,
     runs,
     sandbox,
+    stopping,
     wallets,
     webhooks,
 )
@@ -100,6 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.provider = oidc.provider_of(settings)
     app.state.rates = Rates(settings.redis_url, settings)
+    app.state.stopping = stopping.State()
     app.state.secrets = {
         "exchangeToken": members.TOKEN,
         "createWebhook": webhooks.SIGNING_SECRET,

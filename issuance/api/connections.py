@@ -83,6 +83,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
         _source: str | None = ""
         _waits: asyncio.TimerHandle | None = None
         _stuck: asyncio.TimerHandle | None = None
+        _ends_soon = False
         #: Whether headers have come whose body has not ended; and the bytes of headers that have not.
         _in_body = False
         _unended = 0
@@ -128,6 +129,8 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
                 self._waits.cancel()
                 self._waits = None
             super().on_headers_complete()
+            if self._ends_soon:
+                self.cycle.keep_alive = False
 
         def on_message_complete(self) -> None:
             # Of one more request that came along with this one's end only what comes later is counted.
@@ -139,6 +142,17 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             super().on_response_complete()
             if is_early:
                 self.transport.close()  # answered before all of it had come, and nobody waits for the rest
+
+        def end_soon(self) -> None:
+            """The process ends: answers from now on say that the connection does too."""
+            self._ends_soon = True
+            if self.cycle is not None:
+                self.cycle.keep_alive = False
+
+        def cut(self) -> None:
+            """Hang up on who has sent a part of a request's headers."""
+            if self._is_idle() and self._unended and not self.transport.is_closing():
+                self.transport.close()
 
         def pause_writing(self) -> None:
             super().pause_writing()

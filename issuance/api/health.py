@@ -80,6 +80,7 @@ def metrics_door(app: FastAPI) -> FastAPI:
     door = FastAPI(openapi_url=None)
     door.state.settings, door.state.engine, door.state.broker = app.state.settings, app.state.engine, app.state.broker
     door.state.is_metrics_door = True
+    door.state.stopping = app.state.stopping
     problems.install(door)
     door.get("/metrics", response_class=Response)(read_metrics)
     door.add_middleware(Edge)

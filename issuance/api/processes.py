@@ -1,13 +1,21 @@
-"""Several web processes on one port: copies of one that has loaded everything. They are told to end together, and one
-that ends by itself is begun anew."""
+"""The web processes of a host on one port: copies of one that has loaded everything. They are told to end together, and
+one that ends by itself is begun anew.
 
+After SIGHUP all of it is begun anew, as after an upgrade, and nobody is kept waiting: the first process becomes a new
+one with the same pid, which has the doors and makes new copies; the copies before it work until those are ready.
+"""
+
+import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from socket import socket
+from typing import NamedTuple
 
 import uuid_utils
 
@@ -16,20 +24,70 @@ from issuance.log import logger
 #: Seconds before a process is begun anew that ended by itself.
 PAUSE = 1.0
 _TOLD_TO_END = (signal.SIGTERM, signal.SIGINT)
+_TOLD = (*_TOLD_TO_END, signal.SIGHUP, signal.SIGUSR1)
+_HANDED_ON = "ISSUANCE_HANDED_ON"
+#: What must work before a process becomes a new one, or there would be none.
+_TRIAL = "from issuance.settings import settings; settings(); import issuance.api.app"
 
 
-def run(number: int, work: Callable[[int], None]) -> None:
+class HandedOn(NamedTuple):
+    """What the first process leaves to itself when it begins anew: the doors, the pipe by which copies notice that it
+    is gone, the copies that are there, and the folder of their figures."""
+
+    doors: list[int]
+    pipe: list[int]
+    copies: list[int]
+    figures: str
+
+
+def handed_on() -> HandedOn | None:
+    """What was left to this process; None if it was started by others."""
+    told = os.environ.pop(_HANDED_ON, None)
+    return None if told is None else HandedOn(*json.loads(told))
+
+
+def is_ready() -> None:
+    """Said by a copy: it answers."""
+    os.kill(os.getppid(), signal.SIGUSR1)
+
+
+def run(
+    number: int, work: Callable[[int], None], doors: Sequence[socket], figures: str, before: HandedOn | None = None
+) -> None:
     """Have `number` processes do `work`, each by its place from 0 on, until this one is told to end and they have."""
-    if number == 1:
-        return work(0)
-    held_open, until_closed = os.pipe()[::-1]
-    children: dict[int, int] = {}
+    until_closed, held_open = before.pipe if before else os.pipe()
+    copies: dict[int, int | None] = dict.fromkeys(before.copies if before else ())
+    old = set(copies)
     ending: list[int] = []
+    ready = 0
 
     def end(*_: object) -> None:
         ending.append(1)
-        for pid in children:
+        for door in doors:
+            door.close()  # from now on the kernel refuses
+        for pid in copies:
             os.kill(pid, signal.SIGTERM)
+
+    def take_over(*_: object) -> None:
+        nonlocal ready
+        ready += 1
+        if ready >= number and not ending:
+            for pid in old & copies.keys():
+                os.kill(pid, signal.SIGTERM)
+            old.clear()
+
+    def begin_anew(*_: object) -> None:
+        if subprocess.run([sys.executable, "-c", _TRIAL], check=False).returncode:  # noqa: S603 - of our own
+            logger.error("web_not_begun_anew")
+            return
+        if ending:
+            return
+        left = HandedOn([door.fileno() for door in doors], [until_closed, held_open], list(copies), figures)
+        for kept in (*left.doors, *left.pipe):
+            os.set_inheritable(kept, True)
+        logger.info("web_begins_anew")
+        os.environ[_HANDED_ON] = json.dumps(left)
+        os.execv(sys.executable, [sys.executable, "-m", "issuance.api"])  # noqa: S606 - no shell is wanted
 
     def begin(place: int) -> None:
         with _undisturbed():
@@ -38,29 +96,29 @@ def run(number: int, work: Callable[[int], None]) -> None:
                 os.close(held_open)
                 _become(until_closed)
             else:
-                children[pid] = place
+                copies[pid] = place
         if pid == 0:
             _work(work, place)
 
-    for told in _TOLD_TO_END:
-        signal.signal(told, end)
+    for told, does in zip(_TOLD, (end, end, begin_anew, take_over), strict=True):
+        signal.signal(told, does)
     for place in range(number):
         begin(place)
-    while children:
+    while copies:
         pid, status = os.wait()
-        place = children.pop(pid)
-        if not ending:
-            logger.error("web_process_ended", process=place + 1, code=os.waitstatus_to_exitcode(status))
+        place_left = copies.pop(pid, None)
+        if not ending and place_left is not None:
+            logger.error("web_process_ended", process=place_left + 1, code=os.waitstatus_to_exitcode(status))
             time.sleep(PAUSE)
             if not ending:
-                begin(place)
-    return None
+                begin(place_left)
 
 
 def _become(until_closed: int) -> None:
     """What a copy does first: it is told to end by itself, and ends when the first process is gone, however it went."""
-    for told in _TOLD_TO_END:
+    for told in _TOLD:
         signal.signal(told, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that hangs up tells the first one
     uuid_utils.reseed_rng()  # or all copies would make the same ids
 
     def watch() -> None:
@@ -88,7 +146,7 @@ def _work(work: Callable[[int], None], place: int) -> None:
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """Signals wait until the block is over."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD_TO_END)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
     try:
         yield
     finally:

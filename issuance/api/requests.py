@@ -19,6 +19,7 @@ from uuid_utils.compat import uuid7
 
 from issuance import origins, tracing
 from issuance.api import metrics, problems
+from issuance.api import stopping as stops
 from issuance.errors import IssuanceError, TooLarge, TooSlow
 from issuance.log import logger
 from issuance.tenancy.rates import OF_AN_ADDRESS, RateLimited, Rates, Standing, source_of
@@ -53,6 +54,8 @@ HEADERS = {
 
 #: Looks at the broker before a request is known to anybody: they take no thread from those that are.
 _counting = anyio.CapacityLimiter(8)
+#: Of applications that are not told to stop.
+_never = stops.State()
 
 
 class Edge:
@@ -104,11 +107,14 @@ class Edge:
                     answered["RateLimit-Reset"] = str(standing.seconds)
             await send(message)
 
+        stopping: stops.State = getattr(scope["app"].state, "stopping", _never)
         try:
             longest = longest_body(scope["path"])
+            if stopping.refuses:
+                raise stops.Stopping
             await _count(scope)
             try:
-                async with asyncio.timeout(BODY_SECONDS):
+                async with stopping.patience(BODY_SECONDS):
                     body = await _read(headers, receive, longest)
             except TimeoutError:
                 await _refuse(scope, receive, send_with_id, TooSlow(), close=True)
@@ -121,6 +127,9 @@ class Edge:
         except RateLimited as limited:
             scope["state"]["standing"] = limited.standing
             await _refuse(scope, receive, send_with_id, limited, close=True)
+        except (stops.Stopping, asyncio.CancelledError):
+            if not status:
+                await _refuse(scope, receive, send_with_id, stops.Stopping(), close=True)
         except Exception as error:
             logger.exception("unexpected_error", request_id=request_id, error=type(error).__name__)
             if not status:
@@ -166,7 +175,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, error: IssuanceErr
     response = problems.answer(scope["path"], error.status, error.code, error.message)
     if close:
         response.headers["Connection"] = "close"
-    if error.status == 429:
+    if error.status in (429, 503):
         response.headers["Retry-After"] = str(error.retry_after)
     await response(scope, receive, send)
 

@@ -21,8 +21,9 @@ def serve(
 ) -> None:
     """Run every process of a host, on the servers that DATABASE_URL and REDIS_URL name.
 
-    Web, scheduler and workers; one that ends is started again. SIGTERM or Ctrl-C stops all of them in order. The
-    schema is not touched: issuance schema upgrade makes or upgrades it. Raises SchemaBehind, SchemaAhead.
+    Web, scheduler and workers; one that ends is started again. SIGTERM or Ctrl-C stops all of them in order; SIGHUP
+    starts all of them anew, as after an upgrade, and web answers all the while. The schema is not touched: issuance
+    schema upgrade makes or upgrades it. Raises SchemaBehind, SchemaAhead.
     """
     own = settings()
     log.set_up(own.log_format, own.log_level)
@@ -33,4 +34,4 @@ def serve(
     environment = {**os.environ, "PATH": os.pathsep.join([beside_python, os.environ.get("PATH", os.defpath)])}
     processes = Processes(None, procfile.commands(small=small), environment, sys.stdout)
     processes.ready.set()  # each of them waits for servers that are away
-    raise typer.Exit(processes.run())
+    raise typer.Exit(processes.run(renews="web"))

@@ -55,10 +55,16 @@ class Processes:
         # signal may interrupt the handler of the first.
         self._starting = threading.RLock()
 
-    def run(self) -> int:
-        """Runs until `stop` is called or a signal says so, and returns the exit code when all processes have ended."""
+    def run(self, *, renews: str | None = None) -> int:
+        """Runs until `stop` is called or a signal says so, and returns the exit code when all processes have ended.
+
+        `renews`: SIGHUP is no order to stop. This process gets it, and begins itself anew without a pause; the others
+        are told to end, and are started again.
+        """
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _: self.stop(128 + number))
+        if renews is not None:
+            signal.signal(signal.SIGHUP, lambda *_: self._renew(renews))
         keepers = [threading.Thread(target=self._keep, args=(name,)) for name in self._commands]
         for keeper in keepers:
             keeper.start()
@@ -79,6 +85,11 @@ class Processes:
         killer = threading.Timer(STOP_LIMIT, self._kill)
         killer.daemon = True
         killer.start()
+
+    def _renew(self, renews: str) -> None:
+        with self._starting:
+            for name, child in self._children.items():
+                child.send_signal(signal.SIGHUP if name == renews else signal.SIGTERM)
 
     def _keep(self, name: str) -> None:
         pause = FIRST_PAUSE

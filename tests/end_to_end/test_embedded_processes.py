@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
@@ -29,7 +30,7 @@ def be_ready():
     processes.ready.set()
     print("ready", flush=True)
 threading.Thread(target=be_ready, daemon=True).start()
-code = processes.run()
+code = processes.run(renews=sys.argv[4] if len(sys.argv) > 4 else None)
 watching.communicate()
 sys.exit(code)
 """
@@ -94,3 +95,17 @@ def test_the_procfile_names_what_there_is() -> None:
     assert set(commands) >= {"web", "scheduler", "worker_events", "worker_bulk"}
     # A shell in between would take the signals instead.
     assert all(command.startswith("exec ") for command in commands.values())
+
+
+def test_sighup_renews_where_it_is_said(home: Path, program: Program) -> None:
+    """One process gets the signal itself and goes on; the others end and are started again. Nothing stops."""
+    renews = "import signal, time; signal.signal(signal.SIGHUP, lambda *_: print('anew', flush=True)); time.sleep(600)"
+    supervisor = program(SUPERVISOR, home, f'exec python3 -c "{renews}"', SLEEPS, "one")
+    ready(supervisor)
+    before = recorded(home)
+    time.sleep(1)
+    supervisor.send_signal(signal.SIGHUP)
+    while "anew" not in line(supervisor):
+        assert supervisor.poll() is None
+    eventually(lambda: recorded(home).get("two", before["two"]) != before["two"])
+    assert recorded(home)["one"] == before["one"]

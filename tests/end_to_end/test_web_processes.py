@@ -9,9 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -110,15 +113,64 @@ def test_metrics_add_up_over_all_of_them(web: Web) -> None:
     assert counted() == {before + 40}
 
 
-def test_they_end_together_and_finish_what_they_have_begun(web: Web) -> None:
-    """One that was told to end takes nothing more, answers what it has, and all are gone."""
-    with closing(socket.create_connection(("127.0.0.1", web.port), timeout=30)) as connection:
-        connection.sendall(b"POST /billing-events HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n[")
+def test_after_sighup_new_ones_take_their_place(web: Web) -> None:
+    """The first keeps its pid and the port, and nobody who calls meanwhile is refused or lost."""
+    before = web.children()
+    ready = len(web.said("web_ready"))
+    with ThreadPoolExecutor(4) as threads:
+        over = Event()
+
+        def call(_: int) -> int:
+            answers = 0
+            while not over.is_set():
+                assert web.get("/healthz").status_code == 200
+                answers += 1
+            return answers
+
+        calls = [threads.submit(call, number) for number in range(4)]
+        try:
+            web.process.send_signal(signal.SIGHUP)
+            web.wait_for("web_ready", ready + PROCESSES)
+            while set(web.children()) & set(before):
+                assert web.process.poll() is None
+                time.sleep(0.05)
+        finally:
+            over.set()
+        assert all(done.result() > 0 for done in calls)
+    assert len(web.children()) == PROCESSES
+
+
+def all_of(connection: socket.socket) -> bytes:
+    """What comes until the server closes."""
+    return b"".join(iter(partial(connection.recv, 65536), b""))
+
+
+def test_they_end_together_and_refuse_the_rest(web: Web) -> None:
+    """One that was told to end takes no new connection. On open ones it answers what it has begun and what comes in a
+    moment; then it refuses; who has sent half a request is told so after two seconds. And all are gone."""
+    whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    half = b"POST /billing-events HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n["
+
+    def connected() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", web.port), timeout=30)
+
+    with closing(connected()) as finished, closing(connected()) as stuck, closing(connected()) as idle:
+        for connection, said in ((finished, half), (stuck, half), (idle, whole)):
+            connection.sendall(said)
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200 ")
         time.sleep(0.5)
         children = web.children()
         web.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
-        connection.sendall(b"   ")
-        assert connection.recv(65536).startswith(b"HTTP/1.1 401 ")
+        time.sleep(0.3)
+        with pytest.raises(ConnectionRefusedError):
+            connected()
+        finished.sendall(b"   ")
+        idle.sendall(whole)
+        for connection, status in ((finished, b"401"), (idle, b"200"), (stuck, b"503")):
+            answer = all_of(connection)
+            assert answer.startswith(b"HTTP/1.1 " + status)
+            assert b"connection: close" in answer.lower()
+        assert b"retry-after: 1" in answer.lower()
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "unavailable"
     assert web.process.wait(30) == 0
     assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []

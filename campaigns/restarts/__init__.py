@@ -1,0 +1,1 @@
+"""Web processes that are stopped and begun anew under load: what clients see of it."""
