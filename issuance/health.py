@@ -1,13 +1,11 @@
 """Whether the parts that a process needs are there, and the figures that an operator watches (INTERFACE 10)."""
 
-from typing import cast
-
+import dramatiq
 import psycopg
-import redis
-from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from issuance import brokers
 from issuance.database import row_security
 from issuance.database.revisions import standing_of
 from issuance.database.statements import driver_of
@@ -115,22 +113,15 @@ def failures(engine: Engine) -> dict[str, str]:
     return failed
 
 
-def degraded(broker: RedisBroker) -> list[str]:
+def degraded(broker: dramatiq.Broker) -> list[str]:
     """What is not there and costs only time: with the `broker` away, facts are taken and settled by the scheduler's
     look at the database as soon as it is back."""
-    try:
-        broker.client.ping()
-    except redis.RedisError:
-        return ["broker"]
-    return []
+    return [] if brokers.answers(broker) else ["broker"]
 
 
-def queues(broker: RedisBroker) -> dict[str, int] | None:
+def queues(broker: dramatiq.Broker) -> dict[str, int] | None:
     """How many messages wait in each queue; None where the broker is away."""
-    try:
-        return {queue: int(cast(int, broker.client.llen(f"{broker.namespace}:{queue}"))) for queue in broker.queues}
-    except redis.RedisError:
-        return None
+    return brokers.waiting(broker)
 
 
 def figures(connection: Connection) -> dict[str, float]:

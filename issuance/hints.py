@@ -15,7 +15,7 @@ import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
 
-from issuance import origins, tracing
+from issuance import brokers, origins, tracing
 from issuance.log import Outage
 
 EVENTS_QUEUE = "events"
@@ -58,19 +58,25 @@ def bell(queue: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def broker_for(url: str, kind: type[Ringing] = Ringing) -> RedisBroker:
-    """The broker of this process. A dead worker's messages return after 15 s, not the default 15 minutes."""
-    broker = kind(
-        url=url,
-        middleware=[],
-        heartbeat_timeout=15_000,
-        maintenance_chance=1_000_000,
-        socket_connect_timeout=5,
-        socket_timeout=30,
-    )
+def broker_for(url: str, kind: type[dramatiq.Broker] | None = None) -> dramatiq.Broker:
+    """The broker of this process, of a `kind` of its own or the usual one. A dead worker's messages return after 15 s,
+    not the default 15 minutes; RabbitMQ gives them back at once."""
+    broker: dramatiq.Broker
+    if brokers.is_rabbitmq(url):
+        # A message is confirmed, or one that is given to a connection that has ended would be lost without a word.
+        broker = (kind or _of_rabbitmq())(url=brokers.rabbitmq_url(url), middleware=[], confirm_delivery=True)
+    else:
+        client = brokers.client_of(url, socket_connect_timeout=5, socket_timeout=30)
+        broker = (kind or Ringing)(client=client, middleware=[], heartbeat_timeout=15_000, maintenance_chance=1_000_000)
     for queue in QUEUES:
         broker.declare_queue(queue)
     return broker
+
+
+def _of_rabbitmq() -> type[dramatiq.Broker]:
+    from dramatiq.brokers.rabbitmq import RabbitmqBroker  # late: who has no RabbitMQ needs none of it
+
+    return RabbitmqBroker
 
 
 def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) -> None:

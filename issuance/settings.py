@@ -1,6 +1,7 @@
 """All settings, read from the environment (INTERFACE 2). A missing or wrong one is one clear line."""
 
 import os
+import re
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -15,7 +16,9 @@ from issuance.errors import SettingsError
 
 #: The schemes people write, all of which mean PostgreSQL; SQLAlchemy wants to hear of the driver.
 POSTGRESQL_SCHEMES = ("postgresql+psycopg://", "postgresql://", "postgres://")
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+#: What an address of the queue begins with: of a Redis, of the Sentinels before it, or of RabbitMQ.
+BROKER_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://", "amqp://", "amqps://")
+_SENTINEL = re.compile(r"[^/]+//[^/]+/[^/?]+(/\d+)?/?(\?.*)?")
 
 
 def _usual_web_processes() -> int:
@@ -182,7 +185,9 @@ class Settings(OwnSettings):
         repr=False,
         description="The same database past a pooler, for work on its schema; where there is none, DATABASE_URL",
     )
-    redis_url: str = Field(alias="REDIS_URL", repr=False, description="Redis or Valkey of its own: redis://…")
+    redis_url: str = Field(
+        alias="REDIS_URL", repr=False, description="Redis or Valkey of its own: redis://…; or RabbitMQ"
+    )
 
     @field_validator("database_url", "database_direct_url")
     @classmethod
@@ -202,8 +207,10 @@ class Settings(OwnSettings):
     @field_validator("redis_url")
     @classmethod
     def _know_the_scheme(cls, value: str) -> str:
-        if not value.startswith(REDIS_SCHEMES):
-            raise ValueError("it must begin with redis://")
+        if not value.startswith(BROKER_SCHEMES):
+            raise ValueError("it must begin with redis://, or with amqp:// for RabbitMQ")
+        if "+sentinel:" in value and not _SENTINEL.fullmatch(value):
+            raise ValueError("a Sentinel's address is redis+sentinel://host:port,host:port/service")
         return value
 
     @property

@@ -162,11 +162,12 @@ class Actors:
         self._take_off_the_queue(raw)
 
     def _take_off_the_queue(self, raw: bytes) -> None:
-        """Acknowledge an unreadable message. Its id is not in it, so it is found by its body.
+        """Acknowledge an unreadable message. Its id is not in it, so Redis finds it by its body; RabbitMQ knows it.
 
         Only the broker that fetched it can acknowledge it, and that is the one of this process.
         """
-        assert isinstance(self._broker, RedisBroker), "only Redis gives messages that can not be read"
+        if not isinstance(self._broker, RedisBroker):
+            return
         for queue in hints.QUEUES:
             for message_id, body in self._broker.client.hscan_iter(f"{self._broker.namespace}:{queue}.msgs"):
                 if body == raw:

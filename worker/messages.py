@@ -7,6 +7,7 @@ Here it becomes a message for `quarantine_message`, and the others are worked on
 import base64
 import json
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,11 @@ _FIELDS = frozenset({"queue_name", "actor_name", "args", "kwargs", "options", "m
 
 
 class ReadsAnything(Encoder):
-    """dramatiq's JSON encoding. A message that can not be read is wrapped in one that can."""
+    """dramatiq's JSON encoding. A message that can not be read is wrapped in one that can. `of_redis`: messages have
+    the ids that Redis needs to know them by."""
+
+    def __init__(self, *, of_redis: bool = True) -> None:
+        self._options = {"redis_message_id"} if of_redis else set()
 
     def encode(self, data: MessageData) -> bytes:
         return json.dumps(data, separators=(",", ":")).encode()
@@ -45,7 +50,7 @@ class ReadsAnything(Encoder):
         except (ValueError, RecursionError):
             message = None
         else:
-            error = _wrong(message)
+            error = _wrong(message, self._options)
             if not error:
                 return dict(message)
         return {
@@ -59,15 +64,12 @@ class ReadsAnything(Encoder):
         }
 
 
-def _wrong(message: Any) -> str:
+def _wrong(message: Any, options: AbstractSet[str]) -> str:
     """What is wrong with a message; "" if nothing is."""
     if not isinstance(message, dict) or set(message) != _FIELDS:
         return "not a message"
     shapes = [("actor_name", str), ("args", list), ("kwargs", dict), ("options", dict), ("message_id", str)]
-    if (
-        any(not isinstance(message[name], kind) for name, kind in shapes)
-        or "redis_message_id" not in message["options"]
-    ):
+    if any(not isinstance(message[name], kind) for name, kind in shapes) or not options <= message["options"].keys():
         return "not a message"
     return "" if message["actor_name"] in KNOWN_ACTORS else "for an unknown actor"
 

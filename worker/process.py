@@ -6,7 +6,7 @@ import sys
 
 import dramatiq
 
-from issuance import hints, log, tracing
+from issuance import brokers, hints, log, tracing
 from issuance.database import allow, budget, check_schema, engine_for
 from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.settings import settings
@@ -27,6 +27,12 @@ def _tell_once(record: logging.LogRecord) -> bool:
     return not said.startswith("Restarting consumer")
 
 
+def _of_rabbitmq() -> type[dramatiq.Broker]:
+    from worker import rabbitmq  # late: who has no RabbitMQ needs none of it
+
+    return rabbitmq.TrustsItsQueue
+
+
 def start() -> None:
     """Make this process a worker. Called once, before dramatiq starts its threads."""
     own = settings()
@@ -36,14 +42,15 @@ def start() -> None:
         handler.addFilter(_tell_once)
     # A batch makes many small objects and no cycles: looking for cycles every few hundred objects would be wasted.
     gc.set_threshold(100_000)
-    dramatiq.set_encoder(ReadsAnything())
+    of_rabbitmq = brokers.is_rabbitmq(own.redis_url)
+    dramatiq.set_encoder(ReadsAnything(of_redis=not of_rabbitmq))
     allow(budget(own.worker_connections))
     engine = engine_for(own.database_url)
     try:
         check_schema(engine)
     except (SchemaAhead, SchemaBehind) as error:
         sys.exit(error.message)
-    broker = hints.broker_for(own.redis_url, TrustsItsQueue)
+    broker = hints.broker_for(own.redis_url, _of_rabbitmq() if of_rabbitmq else TrustsItsQueue)
     broker.add_middleware(Origins())
     broker.add_middleware(Heartbeats(engine))
     dramatiq.set_broker(broker)

@@ -87,6 +87,7 @@ def run(
             os.set_inheritable(kept, True)
         logger.info("web_begins_anew")
         os.environ[_HANDED_ON] = json.dumps(left)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)  # until it is there to hear them
         os.execv(sys.executable, [sys.executable, "-m", "issuance.api"])  # noqa: S606 - no shell is wanted
 
     def begin(place: int) -> None:
@@ -102,6 +103,7 @@ def run(
 
     for told, does in zip(_TOLD, (end, end, begin_anew, take_over), strict=True):
         signal.signal(told, does)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
     for place in range(number):
         begin(place)
     while copies:

@@ -15,7 +15,7 @@ import psycopg
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance import settings
+from issuance import brokers, hints, settings
 from issuance.database import schema
 from issuance.database.schema import Until
 from issuance.embedded import majors, procfile
@@ -117,8 +117,12 @@ def prepare_database(servers: Servers) -> None:
             schema.check(given.database_url)
     except (SQLAlchemyError, psycopg.Error) as error:
         raise ServerError(f"DATABASE_URL can not be used: {_first_line(getattr(error, 'orig', error))}") from None
+    if brokers.is_rabbitmq(given.redis_url):
+        if not brokers.answers(hints.broker_for(given.redis_url)):
+            raise ServerError("REDIS_URL can not be used: RabbitMQ does not answer")
+        return
     try:
-        with redis.Redis.from_url(given.redis_url, retry=NO_RETRY) as client:
+        with brokers.client_of(given.redis_url, retry=NO_RETRY) as client:
             client.ping()
     except redis.RedisError as error:
         raise ServerError(f"REDIS_URL can not be used: {_first_line(error)}") from None

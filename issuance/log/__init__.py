@@ -107,5 +107,7 @@ def set_up(log_format: str, log_level: str) -> None:
     root.handlers[:] = [handler]
     # It would log the addresses of webhooks, which may hold secrets of their owners.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # Outages of the broker are told by `Outage`, once.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     root.setLevel(max(level, logging.INFO))
     logging.captureWarnings(True)

@@ -1,7 +1,8 @@
 """Rate limits: what an address, key or brand may ask for in a minute, and how often one may be wrong.
 
 All web processes count together, in the broker's server. Asking it for each request would cost more than the limits are
-worth: a process takes a small part of what is left, and spends it. Where the broker is away nobody is refused.
+worth: a process takes a small part of what is left, and spends it. Where the broker is away nobody is refused. RabbitMQ
+does not count: with it each process counts by itself.
 """
 
 import time
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 import redis
 
+from issuance import brokers
 from issuance.errors import IssuanceError
 from issuance.log import logger
 from issuance.settings import OwnSettings
@@ -94,9 +96,11 @@ class Rates:
             SIGN_INS: settings.rate_sign_ins,
             FILES: settings.rate_files,
         }
-        self._client = redis.Redis.from_url(
-            redis_url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=None
-        )
+        self._client: redis.Redis | None = None
+        if not brokers.is_rabbitmq(redis_url):
+            self._client = brokers.client_of(
+                redis_url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=None
+            )
         self._lock = Lock()
         self._window = 0
         self._parts: dict[tuple[str, str], _Part] = {}
@@ -177,6 +181,10 @@ class Rates:
 
     def _count(self, what: str, who: str, number: int) -> int | None:
         """Count with all processes; what they have counted together. None: the broker is away."""
+        if self._client is None:
+            with self._part(what, who) as part:
+                part.counted += number
+                return part.counted
         if time.monotonic() < self._left_alone_until:
             return None
         name = f"issuance:rate:{what}:{who}:{int(time.time()) // WINDOW}"

@@ -17,7 +17,8 @@ WRONG = {
     "no address": ({"DATABASE_URL": "hunter2"}, "DATABASE_URL"),
     "another database's": ({"DATABASE_URL": "mysql://root:hunter2@127.0.0.1/x"}, "DATABASE_URL"),
     "missing": ({"DATABASE_URL": ""}, "DATABASE_URL"),
-    "another broker's": ({"REDIS_URL": "amqp://root:hunter2@127.0.0.1/x"}, "REDIS_URL"),
+    "no service": ({"REDIS_URL": "redis+sentinel://:hunter2@127.0.0.1"}, "REDIS_URL"),
+    "another broker's": ({"REDIS_URL": "kafka://root:hunter2@127.0.0.1/x"}, "REDIS_URL"),
 }
 
 

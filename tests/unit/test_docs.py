@@ -182,7 +182,7 @@ GONE = """
 PLAIN = """
     ahead announcement archiving arrival automatic bisection book busy change coverage end history interval kind limit
     listing message model moment move payment process queue range recognition row search span tick use writer
-    anything counting every issuing its given look new own read trust work
+    anything counting every issuing its given look new own rabbitmq read trust work
     happened listed outstanding raced recognised tell told updating used waiting worked
 """
 

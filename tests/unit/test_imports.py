@@ -31,6 +31,7 @@ LAYERS = """
     issuance.audit
     issuance.health | issuance.hints | issuance.fields
     issuance.heartbeats
+    issuance.brokers
     issuance.database
     issuance.tracing
     issuance.log | issuance.settings | issuance.measures
