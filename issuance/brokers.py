@@ -41,8 +41,9 @@ def client_of(url: str, **options: Any) -> redis.Redis:
     of_master = {**_credentials(parts), **_encryption(parts.scheme, said), "db": int(number or 0)}
     of_sentinels = {"password": said.get("sentinel_password"), **_encryption(parts.scheme, said)}
     timeouts = {name: value for name, value in options.items() if name.startswith("socket_")}
-    sentinel = Sentinel(_hosts(parts), sentinel_kwargs={**timeouts, **of_sentinels})
-    client: redis.Redis = sentinel.master_for(service, **{**options, **of_master})
+    sentinel: Any = Sentinel  # it has no types
+    sentinels = sentinel(_hosts(parts), sentinel_kwargs={**timeouts, **of_sentinels})
+    client: redis.Redis = sentinels.master_for(service, **{**options, **of_master})
     return client
 
 

@@ -4,7 +4,7 @@ This module makes the broker, so that other rooms can ask for work without impor
 """
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,7 +58,7 @@ def bell(queue: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def broker_for(url: str, kind: type[dramatiq.Broker] | None = None) -> dramatiq.Broker:
+def broker_for(url: str, kind: Callable[..., dramatiq.Broker] | None = None) -> dramatiq.Broker:
     """The broker of this process, of a `kind` of its own or the usual one. A dead worker's messages return after 15 s,
     not the default 15 minutes; RabbitMQ gives them back at once."""
     broker: dramatiq.Broker
@@ -73,7 +73,7 @@ def broker_for(url: str, kind: type[dramatiq.Broker] | None = None) -> dramatiq.
     return broker
 
 
-def _of_rabbitmq() -> type[dramatiq.Broker]:
+def _of_rabbitmq() -> Callable[..., dramatiq.Broker]:
     from dramatiq.brokers.rabbitmq import RabbitmqBroker  # late: who has no RabbitMQ needs none of it
 
     return RabbitmqBroker

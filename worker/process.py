@@ -3,6 +3,7 @@
 import gc
 import logging
 import sys
+from collections.abc import Callable
 
 import dramatiq
 
@@ -27,7 +28,7 @@ def _tell_once(record: logging.LogRecord) -> bool:
     return not said.startswith("Restarting consumer")
 
 
-def _of_rabbitmq() -> type[dramatiq.Broker]:
+def _of_rabbitmq() -> Callable[..., dramatiq.Broker]:
     from worker import rabbitmq  # late: who has no RabbitMQ needs none of it
 
     return rabbitmq.TrustsItsQueue

@@ -18,7 +18,7 @@ class TrustsItsQueue(RabbitmqBroker):
 
 class _OwnQueue(_RabbitmqConsumer):
     def __next__(self) -> MessageProxy | None:
-        message: MessageProxy | None = super().__next__()
+        message: MessageProxy | None = super().__next__()  # type: ignore[no-untyped-call]
         hints.outage.is_over()
         if message is not None and message.queue_name != self.queue_name:
             message._message = message.copy(queue_name=self.queue_name)

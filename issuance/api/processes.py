@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from socket import socket
 from typing import NamedTuple
 
@@ -46,8 +46,13 @@ def handed_on() -> HandedOn | None:
     return None if told is None else HandedOn(*json.loads(told))
 
 
+#: How copies say that they are ready: a byte each, and a signal, since signals alone may come as one.
+_ready: list[int] = []
+
+
 def is_ready() -> None:
     """Said by a copy: it answers."""
+    os.write(_ready[1], b".")
     os.kill(os.getppid(), signal.SIGUSR1)
 
 
@@ -60,6 +65,8 @@ def run(
     old = set(copies)
     ending: list[int] = []
     ready = 0
+    _ready[:] = os.pipe()
+    os.set_blocking(_ready[0], False)
 
     def end(*_: object) -> None:
         ending.append(1)
@@ -70,7 +77,8 @@ def run(
 
     def take_over(*_: object) -> None:
         nonlocal ready
-        ready += 1
+        with suppress(BlockingIOError):
+            ready += len(os.read(_ready[0], 1024))
         if ready >= number and not ending:
             for pid in old & copies.keys():
                 os.kill(pid, signal.SIGTERM)

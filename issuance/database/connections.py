@@ -16,6 +16,7 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, SQLAlchemyError
 
@@ -38,6 +39,15 @@ TRUSTED = 1.0
 MOST_CONNECTIONS = 20
 #: What the setting issuance.brand_id holds in work across brands.
 ALL_BRANDS = "*"
+#: How long a server's host may be silent, where the address does not say it: 10 s when a connection is made, and about
+#: 30 s after that, where a kernel would wait for a quarter of an hour.
+SILENCE: Mapping[str, int] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
 #: Whom a superuser works as.
 ORDINARY_ROLE = "issuance_processes"
 
@@ -119,7 +129,7 @@ def _engine(url: str, settings: Mapping[str, str], trusted: float, **pool: Any) 
         _known_to_sqlalchemy(url),
         # An error's text ends up in logs: no parameters in it, which may be codes and secrets.
         hide_parameters=True,
-        connect_args={"application_name": APPLICATION_NAME, "connect_timeout": 10},
+        connect_args={"application_name": APPLICATION_NAME, **SILENCE},
         # The connection that was used last is used first, as its backend has everything at hand.
         poolclass=Frugal,
         max_overflow=0,
@@ -145,8 +155,10 @@ def _known_to_sqlalchemy(url: str) -> URL:
 
 def _as_libpq_reads_it(url: str, _: object, __: object, given: list[object], options: dict[str, Any]) -> None:
     """Connect to `url` itself, not to what SQLAlchemy made of it."""
-    given[:] = [libpq_url(url)]
-    for name in set(options) - {"application_name", "connect_timeout", "context"}:
+    address = libpq_url(url)
+    given[:] = [address]
+    unsaid = SILENCE.keys() - {name for name, value in conninfo_to_dict(address).items() if value is not None}
+    for name in options.keys() - {"application_name", "context", *unsaid}:
         del options[name]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Engine, text
 
-from issuance.database.connections import engine_for, transaction
+from issuance.database.connections import SILENCE, engine_for, transaction
 
 
 @pytest.fixture
@@ -51,3 +51,18 @@ def test_only_a_connection_that_has_lain_idle_is_asked_whether_it_is_good(
     asked.clear()
     assert backend(own) == first
     assert len(asked) == times
+
+
+def test_a_host_may_be_silent_for_so_long(engine: Engine) -> None:
+    """Where the address does not say how long: one that is gone without a word is noticed in seconds."""
+    address = engine.url.render_as_string(hide_password=False)
+    own = engine_for.__wrapped__(f"{address}?connect_timeout=3")
+    with own.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        said = driver.info.get_parameters()
+    own.dispose()
+    assert said["connect_timeout"] == "3"
+    assert {name: said[name] for name in SILENCE.keys() - {"connect_timeout"}} == {
+        name: str(value) for name, value in SILENCE.items() if name != "connect_timeout"
+    }

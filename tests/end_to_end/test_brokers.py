@@ -31,7 +31,7 @@ def test_whichever_broker_its_loss_costs_nothing_but_time(
     package, serves = BROKERS[kind]
     if program(package) is None:
         pytest.skip(f"there is no {package} here: apt-get install {package}")
-    url, log = fresh_database(), tmp_path / "log"
+    url, log = fresh_database(), tmp_path / "processes.log"
     with serves(tmp_path) as broker, running([SERVE], url, broker.url, log) as server:
         made = server.new_brand()
         with server.client(made.key) as http:

@@ -1,0 +1,1 @@
+"""PostgreSQL that fails over: Patroni in synchronous mode, whose primary is killed in the middle of a run."""
