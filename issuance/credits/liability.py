@@ -30,13 +30,10 @@ _SIGN = {"issued": 1, "restored": 1, "redeemed": -1, "expired": -1, "revoked": -
 #: The columns of the table and the file.
 COLUMNS = ("month", "credit_rule_id", "coupon_id", *AMOUNTS, "currency", *(f"{name}_value" for name in AMOUNTS))
 
-# A credit's value is its coupon's at its issue: ids grow with time, and each value knows from which id on it holds.
+# A credit's value is its coupon's at its issue: ids grow with time, and each value knows from which id on it holds, the
+# first from the least one on. Few coupons ever change theirs, so only for credits of those is it looked for one by one.
 _READ = text("""
-    WITH valued AS MATERIALIZED (
-             SELECT coupon_id, value, currency, first_credit_id,
-                    lead(first_credit_id) OVER (PARTITION BY coupon_id ORDER BY first_credit_id) AS next_credit_id
-               FROM coupon_values WHERE brand_id = :brand_id),
-         told AS (
+    WITH told AS (
              SELECT credit_rule_id, coupon_id, credit_id, issued_at,
                     CASE WHEN redeemed_at IS NOT NULL THEN 'redeemed' WHEN revoked_at IS NOT NULL THEN 'revoked'
                          WHEN expired_at IS NOT NULL OR expires_at <= :now THEN 'expired' END AS kind,
@@ -44,16 +41,28 @@ _READ = text("""
                FROM credits WHERE brand_id = :brand_id
               UNION ALL
              SELECT c.credit_rule_id, c.coupon_id, c.credit_id, NULL, m.kind, m.at, m.number
-               FROM credit_movements m JOIN credits c USING (brand_id, credit_id) WHERE m.brand_id = :brand_id)
-    SELECT t.credit_rule_id, t.coupon_id, v.value, v.currency, t.kind,
-           CAST(date_trunc('month', t.issued_at AT TIME ZONE :zone) AS date) AS issued_in,
-           CASE WHEN t.kind IS NOT NULL THEN CAST(date_trunc('month', t.at AT TIME ZONE :zone) AS date) END AS moved_in,
-           sum(t.number) AS number
-      FROM told t
-      LEFT JOIN valued v ON v.coupon_id = t.coupon_id AND t.credit_id >= v.first_credit_id
-                        AND (v.next_credit_id IS NULL OR t.credit_id < v.next_credit_id)
-     GROUP BY t.credit_rule_id, t.coupon_id, v.value, v.currency, t.kind, issued_in, moved_in
+               FROM credit_movements m JOIN credits c USING (brand_id, credit_id) WHERE m.brand_id = :brand_id),
+         summed AS (
+             SELECT credit_rule_id, coupon_id, kind,
+                    CASE WHEN coupon_id = ANY(ARRAY(SELECT coupon_id FROM coupon_values WHERE brand_id = :brand_id
+                                                     GROUP BY coupon_id HAVING count(*) > 1))
+                         THEN (SELECT v.first_credit_id FROM coupon_values v
+                                WHERE v.brand_id = :brand_id AND v.coupon_id = told.coupon_id
+                                  AND v.first_credit_id <= told.credit_id
+                                ORDER BY v.first_credit_id DESC LIMIT 1)
+                         ELSE '00000000-0000-0000-0000-000000000000' END AS first_credit_id,
+                    CAST(date_trunc('month', issued_at AT TIME ZONE :zone) AS date) AS issued_in,
+                    CASE WHEN kind IS NOT NULL THEN CAST(date_trunc('month', at AT TIME ZONE :zone) AS date)
+                         END AS moved_in,
+                    sum(number) AS number
+               FROM told GROUP BY credit_rule_id, coupon_id, kind, first_credit_id, issued_in, moved_in)
+    SELECT s.credit_rule_id, s.coupon_id, v.value, v.currency, s.kind, s.issued_in, s.moved_in, s.number
+      FROM summed s
+      LEFT JOIN coupon_values v ON v.brand_id = :brand_id
+                               AND (v.coupon_id, v.first_credit_id) = (s.coupon_id, s.first_credit_id)
 """)
+# The planner expects a row for each instant, and would sort them all on disk; there is one for each month.
+_SUM_IN_MEMORY = text("SELECT set_config('work_mem', '64MB', true), set_config('enable_sort', 'off', true)")
 
 
 class TooMuchOwed(Invalid):
@@ -90,6 +99,7 @@ def read(
         raise Invalid(fields={"from": "must not be after to"})
     asked = {"brand_id": brand_id, "now": present.now, "zone": present.zone.key}
     moved: dict[_Of, dict[date, dict[str, _Sum]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(_Sum)))
+    connection.execute(_SUM_IN_MEMORY)
     for row in connection.execute(_READ, asked):
         of = moved[_Of(row.credit_rule_id, row.coupon_id, row.currency)]
         if row.issued_in is not None:
