@@ -68,6 +68,7 @@ NONE = {
     "billers stripe secrets": "`billers secrets`, by its other name",
     "billers stripe translate": "`billers translate`, by its other name",
     "billers stripe try": "acts as a program with a key; its brand is made as `brands create` makes one",
+    "doctor": "reads",
     "up": "starts processes; the brand that it makes is made by `brands create`",
     "serve": "starts processes, which write entries of their own",
     "demo": "acts as a program with a key; its brand is made as `brands create` makes one",
