@@ -1,5 +1,6 @@
 """The guard: never one more, whichever way they would go out, and whoever works (SEMANTICS 17)."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +16,12 @@ from issuance.catalog import rules
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import batches, guard_limits, held_rules, limits
+from issuance.engine.guards import Guard
 from issuance.errors import NotHeld
 from issuance.webhooks import webhooks
 from tests.database.clubs import Club, at
 from tests.database.test_laws import broken
+from tests.waiting import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -277,6 +280,39 @@ def test_two_workers_a_guard_and_far_more_owed(club: Club) -> None:
         assert (
             club.value("SELECT sum(number) FROM guard_portions WHERE NOT reserved AND issued_at > '2031-02-01'") == 40
         )
+
+
+def test_near_the_limit_workers_take_turns(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes second counts when the first has committed what it issued."""
+    club.sign_up(20)
+    guard(club, 5)
+    club.move_clock("2031-02-28")
+    club.tick()
+    run_id = club.value("SELECT run_id FROM runs WHERE finished_at IS NULL")
+    add, first, second = Guard._add, threading.Event(), threading.Event()
+
+    def waits() -> bool:
+        return club.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'") > 0
+
+    def slowly(*given: Any, **named: Any) -> UUID:
+        portion_id = add(*given, **named)
+        if not first.is_set():
+            first.set()
+            eventually(lambda: second.is_set() or waits())
+        return portion_id
+
+    def other() -> None:
+        first.wait(15)
+        batches.work_on_run(club.engine, club.brand_id, run_id)
+        second.set()
+
+    monkeypatch.setattr(Guard, "_add", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        worker = pool.submit(other)
+        batches.work_on_run(club.engine, club.brand_id, run_id)
+        worker.result()
+    assert first.is_set()
+    assert issued(club, "2031-02-01") == 5
 
 
 def test_a_killed_workers_portion_comes_back(club: Club) -> None:
