@@ -292,7 +292,7 @@ def test_near_the_limit_workers_take_turns(club: Club, monkeypatch: pytest.Monke
     add, first, second = Guard._add, threading.Event(), threading.Event()
 
     def waits() -> bool:
-        return club.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'") > 0
+        return bool(club.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"))
 
     def slowly(*given: Any, **named: Any) -> UUID:
         portion_id = add(*given, **named)
