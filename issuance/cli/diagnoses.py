@@ -272,10 +272,19 @@ def _waiting(figures: Mapping[str, float]) -> Iterator[Finding]:
 
 
 def of_redis(own: Settings) -> Iterator[Finding]:
-    """Redis or Valkey: version, policy, clock."""
+    """The broker: whether it answers; of Redis or Valkey version, policy, clock."""
     import redis  # late: most of what is looked at does without
 
-    client = redis.Redis.from_url(own.redis_url, socket_connect_timeout=5, socket_timeout=10)
+    from issuance import brokers, hints
+
+    if brokers.is_rabbitmq(own.redis_url):
+        if brokers.answers(hints.broker_for(own.redis_url)):
+            yield Finding("RabbitMQ", "ok", "it answers")
+        else:
+            do = "start it: events are taken and wait meanwhile"
+            yield Finding("RabbitMQ", "wrong", "it does not answer", do)
+        return
+    client = brokers.client_of(own.redis_url, socket_connect_timeout=5, socket_timeout=10)
     try:
         about: Any = client.info()
         before = time.time()

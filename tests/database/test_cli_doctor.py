@@ -81,6 +81,8 @@ def test_one_that_is_away_hides_no_other(cli: Cli, monkeypatch: pytest.MonkeyPat
     wrong = said(found := findings(cli, code=1), "wrong")
     assert "PostgreSQL" in wrong
     assert "Redis" in said(found, "ok")
+    monkeypatch.setenv("REDIS_URL", "amqp://somebody:hunter2@127.0.0.1:1/")
+    assert "RabbitMQ" in said(findings(cli, code=1), "wrong")
     monkeypatch.setenv("REDIS_URL", "redis://:hunter2@127.0.0.1:1/0")
     ran = cli("doctor")
     assert ran.code == 1
