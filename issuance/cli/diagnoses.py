@@ -281,8 +281,7 @@ def of_redis(own: Settings) -> Iterator[Finding]:
         if brokers.answers(hints.broker_for(own.redis_url)):
             yield Finding("RabbitMQ", "ok", "it answers")
         else:
-            do = "start it: events are taken and wait meanwhile"
-            yield Finding("RabbitMQ", "wrong", "it does not answer", do)
+            yield Finding("RabbitMQ", "wrong", "it does not answer", "start it: events are taken and wait meanwhile")
         return
     client = brokers.client_of(own.redis_url, socket_connect_timeout=5, socket_timeout=10)
     try:
