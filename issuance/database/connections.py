@@ -125,19 +125,9 @@ _beside: "WeakKeyDictionary[Engine, Engine]" = WeakKeyDictionary()
 
 
 def _engine(url: str, settings: Mapping[str, str], trusted: float, **pool: Any) -> Engine:
-    engine = create_engine(
-        _known_to_sqlalchemy(url),
-        # An error's text ends up in logs: no parameters in it, which may be codes and secrets.
-        hide_parameters=True,
-        connect_args={"application_name": APPLICATION_NAME, **SILENCE},
-        # The connection that was used last is used first, as its backend has everything at hand.
-        poolclass=Frugal,
-        max_overflow=0,
-        pool_timeout=ROUND,
-        pool_use_lifo=True,
-        **pool,
-    )
-    event.listen(engine, "do_connect", partial(_as_libpq_reads_it, url))
+    # The connection that was used last is used first, as its backend has everything at hand.
+    kept: dict[str, Any] = {"poolclass": Frugal, "max_overflow": 0, "pool_timeout": ROUND, "pool_use_lifo": True}
+    engine = engine_at(url, **kept, **pool)
     event.listen(engine, "connect", partial(_enter, settings))
     event.listen(engine, "checkin", _was_good)
     event.listen(engine, "checkout", partial(_check, engine, trusted))
@@ -145,11 +135,25 @@ def _engine(url: str, settings: Mapping[str, str], trusted: float, **pool: Any) 
     return engine
 
 
+def engine_at(url: str, *, name: str = APPLICATION_NAME, **options: Any) -> Engine:
+    """An engine at an address in any form that libpq knows, whose connections are as they come. `name`: by which
+    PostgreSQL knows them."""
+    engine = create_engine(
+        _known_to_sqlalchemy(url),
+        # An error's text ends up in logs: no parameters in it, which may be codes and secrets.
+        hide_parameters=True,
+        connect_args={"application_name": name, **SILENCE},
+        **options,
+    )
+    event.listen(engine, "do_connect", partial(_as_libpq_reads_it, url))
+    return engine
+
+
 def _known_to_sqlalchemy(url: str) -> URL:
     """What names the driver. Several hosts, services and `name=value` forms are known to libpq alone."""
     try:
         return make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ports of several hosts are no number
         return make_url(POSTGRESQL_SCHEMES[0])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Engine, text
 
+from issuance.database import schema
 from issuance.database.connections import SILENCE, engine_for, transaction
 
 
@@ -66,3 +67,16 @@ def test_a_host_may_be_silent_for_so_long(engine: Engine) -> None:
     assert {name: said[name] for name in SILENCE.keys() - {"connect_timeout"}} == {
         name: str(value) for name, value in SILENCE.items() if name != "connect_timeout"
     }
+
+
+@pytest.mark.parametrize("form", ["{scheme}{who}@127.0.0.1:1,{host}/{name}?target_session_attrs=read-write", "{words}"])
+def test_an_address_is_read_as_libpq_reads_it(engine: Engine, form: str) -> None:
+    """Several hosts, of which the first is away, and words: for processes, and for work on the schema."""
+    own = engine.url
+    words = f"host={own.host} port={own.port} user={own.username} password={own.password} dbname={own.database}"
+    named = {"who": f"{own.username}:{own.password}", "host": f"{own.host}:{own.port}", "name": own.database}
+    address = form.format(scheme="postgresql+psycopg://", words=words, **named)
+    made = engine_for.__wrapped__(address)
+    assert backend(made) > 0
+    made.dispose()
+    assert schema.status(address).newest

@@ -7,9 +7,9 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy import Connection, NullPool
 
-from issuance.database.connections import ALL_BRANDS, obey_row_security
+from issuance.database.connections import ALL_BRANDS, engine_at, obey_row_security
 from issuance.database.statements import driver_of
 from issuance.errors import RightMissing
 
@@ -37,13 +37,7 @@ def session(url: str) -> Iterator[Connection]:
 
     Raises RightMissing, with what its owner has to grant.
     """
-    engine = create_engine(
-        url,
-        hide_parameters=True,
-        connect_args={"application_name": APPLICATION_NAME, "connect_timeout": 10},
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
-    )
+    engine = engine_at(url, name=APPLICATION_NAME, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         driver = driver_of(connection)
         for name, value in _SETTINGS.items():
