@@ -86,8 +86,7 @@ def find(connection: Connection, token: str) -> Holder | None:
     there = select(columns.external_user_id).where(
         columns.brand_id == brand_id,
         columns.member_id == member_id,
-        columns.archived_at.is_(None),
-        columns.archivings == archivings,
+        columns.archivings == archivings,  # each archiving ends the tokens of before it
         keys.good(brand_id).where(api_keys.c.key_id == key_id).exists(),
     )
     external_user_id = connection.scalar(there)
