@@ -30,6 +30,8 @@ brand_id = club.make(engine, memberships, external=False)
 with transaction(engine, brand_id) as connection:
     key = keys.create(connection, brand_id, ["read", "write"])[1]
     type_id = connection.exec_driver_sql("SELECT membership_type_id FROM membership_types").scalar()
+    # An older campaign's copies have codes that no version makes: in small letters, which 0.3.0 reads as capitals.
+    connection.exec_driver_sql("UPDATE credits SET code = upper(code) WHERE code <> upper(code)")
 print(json.dumps({"key": key, "type_id": str(type_id)}))
 """
 #: Each membership of the club has so many credits.
