@@ -21,7 +21,7 @@ from uuid_utils.compat import uuid7
 from issuance.database import transaction_beside
 from issuance.deciding.facts import CreditKey
 from issuance.engine import guard_limits
-from issuance.engine.outcomes import Outcome, Settled
+from issuance.engine.outcomes import Outcome, Settled, by_outcome
 from issuance.engine.rules import RuleBook
 from issuance.tenancy.clock import BrandClock
 
@@ -105,16 +105,10 @@ class Guard:
     def _wanted(self, settled: Sequence[Settled], *, let_out: bool = False) -> Counter[Portion]:
         """How many credits outcomes issue, of those that a limit counts or of those that a person let out."""
         wanted: Counter[Portion] = Counter()
-        of_outcome: dict[int, Counter[Portion]] = {}
-        for one in settled:
-            known = of_outcome.get(id(one.outcome))
-            if known is None:
-                known = of_outcome[id(one.outcome)] = Counter(
-                    Portion(key.credit_rule_id, one.outcome.credits[key].issued_at)
-                    for key in one.outcome.issued
-                    if (key in one.outcome.let_out) is let_out
-                )
-            wanted.update(known)
+        for outcome, some in by_outcome(settled):
+            for key in outcome.issued:
+                if (key in outcome.let_out) is let_out:
+                    wanted[Portion(key.credit_rule_id, outcome.credits[key].issued_at)] += len(some)
         return wanted
 
     def _within(

@@ -255,11 +255,9 @@ class Settling:
         if not self._rules.guarded:
             return settled
         within = self._guard.hold_back(settled)
-        fingerprints: dict[int, UUID | None] = {}
-        for one in within:
-            outcome = one.outcome
-            if outcome.held and id(outcome) not in fingerprints:
-                outcome.fingerprint = fingerprints[id(outcome)] = self._fingerprint(one.member, outcome)
+        for outcome, some in by_outcome(within):
+            if outcome.held:
+                outcome.fingerprint = self._fingerprint(some[0].member, outcome)
         return within
 
     def _fingerprint(self, member: Membership, outcome: Outcome) -> UUID | None:

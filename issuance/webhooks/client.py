@@ -7,11 +7,12 @@ whatever the receiver does.
 import asyncio
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -87,21 +88,14 @@ async def _send_all(
     # No proxy and no redirect: both would connect to an address that was not checked.
     async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 - one limit over all of it
         return await asyncio.gather(
-            *(_send_traced(client, target, found, secrets, message, until) for message in messages)
+            *(_traced(message, _send(client, target, found, secrets, message, until)) for message in messages)
         )
 
 
-async def _send_traced(
-    client: httpx.AsyncClient,
-    target: httpx.URL,
-    found: Sequence[str],
-    secrets: Sequence[bytes],
-    message: Message,
-    until: float,
-) -> Outcome:
+async def _traced(message: Message, sending: Coroutine[Any, Any, Outcome]) -> Outcome:
     origin = origins.sane(traceparent=message.traceparent) if message.traceparent else None
     with tracing.span("deliver webhook", "client", origin=origin, event=message.message_id) as span:
-        outcome = await _send(client, target, found, secrets, message, until)
+        outcome = await sending
         if outcome.status is not None:
             span.set_attribute("http.response.status_code", outcome.status)
         span.set_attribute("issuance.delivered", outcome.delivered)
