@@ -126,6 +126,7 @@ def secrets(
 
 @app.command("list")
 @stripe.command("list")
+@mapped.command("list")
 def list_billers(brand: BrandOption = None, as_json: JsonOption = False) -> None:
     """List billers, their price maps, and what of theirs is not translated."""
     brand_id = only_brand(brand)

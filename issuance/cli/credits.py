@@ -7,14 +7,21 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from sqlalchemy import Connection
 
 from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.dates import parse_instant
+from issuance.cli.listing import MemberOption, PageOption, show_page
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table, warn
 from issuance.corrections import desk, rows
 from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
+from issuance.credits import lists
+from issuance.credits.credits import Status
+from issuance.database import paging
 
-app = typer.Typer(help="Credits: extend, transfer, revoke, reinstate one, or many from a file.", no_args_is_help=True)
+app = typer.Typer(
+    help="Credits: list, extend, transfer, revoke, reinstate one, or many from a file.", no_args_is_help=True
+)
 
 CodeArgument = Annotated[str, typer.Argument(metavar="CODE", help="Case, spaces and dashes do not matter.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; the audit keeps it.")]
@@ -22,6 +29,38 @@ ExpiresOption = Annotated[
     datetime, typer.Option("--expires-at", metavar="INSTANT", parser=parse_instant, help="2031-04-01T00:00:00Z")
 ]
 Instants = Annotated[datetime | None, typer.Option(metavar="INSTANT", parser=parse_instant)]
+
+
+@app.command("list")
+def list_credits(
+    member: MemberOption = None,
+    membership_id: Annotated[
+        UUID | None, typer.Option("--membership", metavar="ID", help="Only this membership's.")
+    ] = None,
+    credit_rule_id: Annotated[UUID | None, typer.Option("--rule", metavar="ID", help="Only this rule's.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Only those that are so now.")] = None,
+    brand: BrandOption = None,
+    page: PageOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """List the credits, the latest issued first."""
+
+    def paged(connection: Connection, brand_id: UUID, page: int, per_page: int) -> paging.Rows:
+        rows, total = lists.page(
+            connection,
+            brand_id,
+            page,
+            per_page,
+            most=paging.MOST_COUNTED,
+            external_user_id=member,
+            membership_id=membership_id,
+            credit_rule_id=credit_rule_id,
+            status=status,
+        )
+        return (rows if as_json else [{**row, "holder": row["holder"]["name"]} for row in rows]), total
+
+    columns = ("code", "coupon_name", "holder", "status", "valid_from", "expires_at", "membership_id")
+    show_page("Credits", paged, columns, brand, page, as_json=as_json, empty="No such credits.")
 
 
 @app.command("extend")

@@ -18,6 +18,7 @@ from issuance.billing import event_files, events, rejections
 from issuance.billing.event_files import Found
 from issuance.billing.events import Intake, Remark
 from issuance.cli.connections import BrandOption, broker, engine, only_brand, transaction
+from issuance.cli.listing import PageOption, show_page
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table, warn
 from issuance.errors import Conflict
 from issuance.memberships.dry_runs import DryRun
@@ -113,19 +114,16 @@ def load(
         raise typer.Exit(1)
 
 
+@app.command("list", hidden=True)  # what whoever knows the other groups types
 @app.command("rejected")
-def rejected(brand: BrandOption = None, as_json: JsonOption = False) -> None:
+def rejected(brand: BrandOption = None, page: PageOption = 1, as_json: JsonOption = False) -> None:
     """List the events that were refused.
 
     They wait for you: fix the cause, then retry them, or dismiss them over HTTP.
     """
-    brand_id = only_brand(brand)
-    with transaction(brand_id) as connection:
-        rows, total = rejections.page(connection, brand_id, 1, 100)
-    if as_json:
-        show_json({"data": rows, "meta": {"page": 1, "per_page": 100, "total": total}})
-    else:
-        show_table(f"Rejected events ({total})", rows, ("id", "received_at", "code", "message"))
+    columns = ("id", "received_at", "code", "message")
+    empty = "No event was refused."
+    show_page("Rejected events", rejections.page, columns, brand, page, as_json=as_json, empty=empty)
 
 
 @app.command("retry")

@@ -7,10 +7,11 @@ from uuid import UUID
 import typer
 
 from issuance.cli.connections import BrandOption, brand_of, only_brand, transaction
-from issuance.cli.output import JsonOption, answer, show_json, show_table
+from issuance.cli.listing import Listing, PageOption, show_page
+from issuance.cli.output import JsonOption, answer
 from issuance.engine import guard_limits, held_rules
 
-held = typer.Typer(help="Rules that the guard holds. Without a command: list them.")
+held = typer.Typer(cls=Listing, help="Rules that the guard holds. Without a command: list them.")
 
 RuleArgument = Annotated[UUID, typer.Argument(metavar="RULE")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why.")]
@@ -51,18 +52,11 @@ def guard(
     answer(f"Guard: {said or 'none'}", limits, as_json=as_json)
 
 
-@held.callback(invoke_without_command=True)
-def list_held(context: typer.Context, brand: BrandOption = None, as_json: JsonOption = False) -> None:
-    """Rules that the guard holds. Without a command: list them."""
-    if context.invoked_subcommand is not None:
-        return
-    brand_id = only_brand(brand)
-    with transaction(brand_id) as connection:
-        rows, total = held_rules.page(connection, brand_id, 1, 100)
-    if as_json:
-        show_json({"data": rows, "meta": {"page": 1, "per_page": 100, "total": total}})
-    else:
-        show_table("Held rules", rows, ("credit_rule_id", "held", "since", "limit"), empty="No rule is held.")
+@held.command("list")
+def list_held(brand: BrandOption = None, page: PageOption = 1, as_json: JsonOption = False) -> None:
+    """List the rules that the guard holds."""
+    columns = ("credit_rule_id", "held", "since", "limit")
+    show_page("Held rules", held_rules.page, columns, brand, page, as_json=as_json, empty="No rule is held.")
 
 
 @held.command("approve")

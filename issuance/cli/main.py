@@ -48,9 +48,13 @@ COMMANDS = {
     "people": Place("people", "app", "The console's people: add, list, remove, sign out."),
     "billers": Place("billers", "app", "Billers plugged in: their webhooks, and their price maps."),
     "events": Place("events", "app", "Billing events: load them, and handle those that were refused."),
-    "members": Place("members", "app", "Members: erase, export, and let one be known again."),
+    "rules": Place("catalog", "rules", "Credit rules: list them."),
+    "types": Place("catalog", "types", "Membership types: list them."),
+    "coupons": Place("catalog", "coupons", "Coupons: list them."),
+    "members": Place("members", "app", "Members: list, erase, export, and let one be known again."),
+    "memberships": Place("memberships", "app", "Memberships: list them."),
     "grant": Place("credits", "grant", "Give one guest of a membership a credit, under no rule."),
-    "credits": Place("credits", "app", "Credits: extend, transfer, revoke, reinstate one, or many from a file."),
+    "credits": Place("credits", "app", "Credits: list, extend, transfer, revoke, reinstate one, or many from a file."),
     "issue": Place("runs", "issue", "Issue a rule's credit by hand, as a run."),
     "replay": Place("runs", "replay", "Make the decisions of a span of dates again, as a run."),
     "runs": Place("runs", "app", "Runs: bulk work, its progress and outcome."),
@@ -68,6 +72,7 @@ COMMANDS = {
     ),
     "guard": Place("guard", "guard", "Show or set a brand's guard: what a rule may issue in a day."),
     "held": Place("guard", "held", "Rules that the guard holds."),
+    "webhooks": Place("webhooks", "app", "Webhooks: list them."),
     "audit": Place("audit", "audit", "Who changed what, the latest first."),
     "quarantine": Place("quarantine", "app", "What was set apart because it kept failing: list it, retry it."),
     "check": Place("check", "check", "Check the laws of credits on what is there."),
@@ -169,9 +174,9 @@ def main() -> NoReturn:
         if "issuance.log" in sys.modules:  # else it failed before anything was begun
             import_module("issuance.log").logger.debug("command_failed", exc_info=True)
         message, code = as_line(error)
-        # A command without its arguments answers with its help, which is more than a line.
-        told = message if "\n" in message else f"issuance: {message}"
-        print(shown(told, keep="\n"), file=sys.stderr)
+        # A group without a command answers with its help, which alone is more than a line.
+        helps = type(error).__name__ == "NoArgsIsHelpError"
+        print(shown(message, keep="\n") if helps else shown(f"issuance: {message}"), file=sys.stderr)
     sys.exit(code)
 
 

@@ -9,14 +9,22 @@ import typer
 
 from issuance import audit
 from issuance.cli.connections import BrandOption, broker, only_brand, transaction
+from issuance.cli.listing import PageOption, show_page
 from issuance.cli.output import JsonOption, answer, show_json
 from issuance.errors import Invalid, NotFound
-from issuance.members import erased
+from issuance.members import erased, members
 from issuance.memberships import exporting, forgetting, restoring
 
-app = typer.Typer(help="Members: erase, export, and let one be known again.", no_args_is_help=True)
+app = typer.Typer(help="Members: list, erase, export, and let one be known again.", no_args_is_help=True)
 
 MemberArgument = Annotated[str, typer.Argument(metavar="MEMBER", help="The member, as the brand knows them.")]
+
+
+@app.command("list")
+def list_members(brand: BrandOption = None, page: PageOption = 1, as_json: JsonOption = False) -> None:
+    """List the members, the latest first."""
+    columns = ("external_user_id", "display_name", "tier", "email", "created_at", "archived_at")
+    show_page("Members", members.page, columns, brand, page, as_json=as_json, empty="No members yet.")
 
 
 @app.command("erase")

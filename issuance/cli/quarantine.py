@@ -5,24 +5,19 @@ from uuid import UUID
 
 import typer
 
-from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
-from issuance.cli.output import JsonOption, answer, show_json, show_table
+from issuance.cli.connections import BrandOption, brand_of, broker, transaction
+from issuance.cli.listing import PageOption, show_page
+from issuance.cli.output import JsonOption, answer
 from issuance.engine import quarantine
 
 app = typer.Typer(help="What was set apart because it kept failing: list it, retry it.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_quarantined(brand: BrandOption = None, as_json: JsonOption = False) -> None:
+def list_quarantined(brand: BrandOption = None, page: PageOption = 1, as_json: JsonOption = False) -> None:
     """List what is set apart, with its last error."""
-    brand_id = only_brand(brand)
-    with transaction(brand_id) as connection:
-        rows, total = quarantine.page(connection, brand_id, 1, 100)
-    if as_json:
-        show_json({"data": rows, "meta": {"page": 1, "per_page": 100, "total": total}})
-    else:
-        columns = ("membership_id", "quarantined_at", "attempts", "last_error")
-        show_table(f"Quarantine ({total})", rows, columns, empty="Nothing is set apart.")
+    columns = ("membership_id", "quarantined_at", "attempts", "last_error")
+    show_page("Quarantine", quarantine.page, columns, brand, page, as_json=as_json, empty="Nothing is set apart.")
 
 
 @app.command("retry")

@@ -10,6 +10,7 @@ import typer
 from issuance.billers import reconciling
 from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.dates import parse_date, parse_instant
+from issuance.cli.listing import Listing, PageOption, show_page
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table
 from issuance.engine import plans, previews, runs, undos
 from issuance.errors import Invalid, NotSettledYet
@@ -18,26 +19,21 @@ LOOK_EVERY = 0.25  # seconds
 #: Seconds without progress after which nobody seems to be working on a run.
 PATIENCE = 60.0
 FINISHED = ("finished", "cancelled")
+#: Runs a page of the list.
+A_PAGE = 25
 
 RunArgument = Annotated[UUID, typer.Argument(metavar="RUN_ID")]
 WatchOption = Annotated[bool, typer.Option("--watch", help="Wait for the run and show its progress.")]
 
-app = typer.Typer(help="Runs: bulk work, its progress and outcome. Without a command: list them.")
+app = typer.Typer(cls=Listing, help="Runs: bulk work, its progress and outcome. Without a command: list them.")
 
 
-@app.callback(invoke_without_command=True)
-def list_runs(context: typer.Context, brand: BrandOption = None, as_json: JsonOption = False) -> None:
-    """Runs: bulk work, its progress and outcome. Without a command: list the latest."""
-    if context.invoked_subcommand is not None:
-        return
-    brand_id = only_brand(brand)
-    with transaction(brand_id) as connection:
-        rows, total = runs.page(connection, brand_id, 1, 25)
-    if as_json:
-        show_json({"data": rows, "meta": {"page": 1, "per_page": 25, "total": total}})
-    else:
-        columns = ("id", "kind", "state", "done", "total", "counts", "started_at", "finished_at")
-        show_table(f"Runs (the latest of {total})", rows, columns, empty="No runs yet.")
+@app.command("list")
+def list_runs(brand: BrandOption = None, page: PageOption = 1, as_json: JsonOption = False) -> None:
+    """List the runs, the latest first."""
+    columns = ("id", "kind", "state", "done", "total", "counts", "started_at", "finished_at")
+    empty = "No runs yet."
+    show_page("Runs", runs.page, columns, brand, page, as_json=as_json, empty=empty, per_page=A_PAGE)
 
 
 @app.command("show")

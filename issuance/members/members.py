@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from issuance import audit
 from issuance.audit import Action
+from issuance.database import paging
 from issuance.database.tables import guests, members, memberships
 from issuance.engine import schedules
 from issuance.engine.rows import as_json, recordset
@@ -185,6 +186,16 @@ def get(connection: Connection, brand_id: UUID, external_user_id: str) -> dict[s
     if row is None:
         raise MemberNotFound
     return dict(row._mapping)
+
+
+def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> paging.Rows:
+    """A page of the brand's members, the latest first, archived ones too. They are counted up to `MOST_COUNTED`."""
+    shown = (members.c[name] for name in ("external_user_id", "display_name", "tier", "email", "archived_at"))
+    found = select(*shown, members.c.joined_at.label("created_at")).where(
+        members.c.brand_id == brand_id, members.c.joined_at.is_not(None)
+    )
+    latest = found.order_by(members.c.member_id.desc())
+    return paging.rows_of(connection, latest, page, per_page, most=paging.MOST_COUNTED)
 
 
 def id_of(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.database.cli import Cli
+from tests.database.cli import Brand, Cli
 
 
 def test_help_names_every_command(cli: Cli) -> None:
@@ -100,3 +100,34 @@ def test_a_reader_who_leaves_is_no_error(database_url: str, redis_url: str, aske
     ran = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, env=environment, check=False)
     os.close(out)
     assert (ran.returncode, ran.stderr) == (1, b"")
+
+
+def test_lists_are_found_in_one_way(cli: Cli, brand: Brand, membership_id: UUID) -> None:
+    """`issuance THINGS list`, and what it shows is what other commands ask for; a group that people mostly look at
+    lists without the word too, and takes its options before or after it."""
+    where = ("--brand", brand.brand_id)
+    member = f"user-{membership_id}"
+    for things, expected in {
+        "rules": str(brand.credit_rule_id),
+        "types": str(brand.membership_type_id),
+        "coupons": "spa",
+        "memberships": str(membership_id),
+    }.items():
+        listed = cli(things, "list", *where, "--json")
+        assert [row["id"] for row in listed.json["data"]] == [expected]
+        assert listed.json["meta"] == {"page": 1, "per_page": 100, "total": 1}
+        assert expected in cli(things, *where).out
+        assert cli(things, *where, "list", "--json").json == cli(things, "--json", *where).json == listed.json
+    assert cli("members", "list", *where, "--json").json["data"][0]["external_user_id"] == member
+    issued = cli("credits", "list", "--member", member, "--status", "live", *where, "--json").json["data"]
+    assert [one["membership_id"] for one in issued] == [str(membership_id)]
+    assert issued[0]["code"] in cli("credits", "list", *where).out
+    assert cli("credits", "list", "--status", "expired", *where).out == "No such credits.\n"
+    assert cli("credits", "list", "--status", "lost", *where).code == 2
+    for things, none in {
+        "runs": "No runs yet.", "held": "No rule is held.", "webhooks": "No webhooks yet.",
+    }.items():  # fmt: skip
+        assert cli(things, "list", *where).out == cli(things, *where).out == f"{none}\n"
+    assert cli("runs", *where, "show", UUID(int=1)).err == f"issuance: There is no run {UUID(int=1)}.\n"
+    assert "  watch " in cli("runs", "--help").out
+    assert cli("rules", "list", "--page", "2", *where).out == "Page 2 has none.\n"

@@ -114,3 +114,10 @@ def test_every_command_knows_json() -> None:
         words for words, command in commands.items() if all("--json" not in param.opts for param in command.params)
     }
     assert plain == {"up", "serve", "demo", "billers stripe try"}
+
+
+def test_every_group_lists_by_the_same_word() -> None:
+    """Whoever knows one group knows how to see what is there in another. Tables are compared, not listed."""
+    commands = every(get_command(app))
+    groups = {words.rpartition(" ")[0] for words in commands} - {""}
+    assert {group for group in groups if f"{group} list" not in commands} == {"schema"}
