@@ -5,6 +5,7 @@ command line prints the message as one line.
 """
 
 import inspect
+from collections.abc import Iterator
 from typing import ClassVar
 
 
@@ -246,3 +247,10 @@ class UpgradeFailed(IssuanceError):
     """A step of the upgrade failed. What was done stays done: run it again to go on."""
 
     code = "upgrade_failed"
+
+
+def every(kind: type[IssuanceError] = IssuanceError) -> Iterator[type[IssuanceError]]:
+    """The tree, as far as its modules are imported: a kind of error, and those that are one."""
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from every(narrower)

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from issuance.api import idempotency
-from issuance.api.problems import MEANINGS
+from issuance.api.problems import MEANINGS, said_of_codes
 from issuance.api.requests import longest_body
 from issuance.billing.cloud_events import CloudEvent
 from issuance.billing.event_data import DATA_OF
@@ -84,6 +84,7 @@ def install(app: FastAPI) -> None:
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     schemas |= _billing_events()
+    schemas["ErrorDetail"]["properties"]["code"]["description"] += f". {said_of_codes()}"
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if "security" in operation:

@@ -1,5 +1,6 @@
 """The one form of every error: {"error": {"code", "message", "fields"?}} (INTERFACE 3)."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,11 +13,13 @@ from sqlalchemy.exc import DataError, InterfaceError, InternalError, Operational
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from issuance import errors
 from issuance.database import is_away, outage
 from issuance.database.complaints import in_short
 from issuance.errors import Invalid, IssuanceError, NotFound, SchemaBehind
 from issuance.fields import complaint
 from issuance.log import logger
+from issuance.shown import shown
 from issuance.tenancy.rates import RateLimited
 
 
@@ -42,7 +45,7 @@ class UnsupportedMediaType(IssuanceError):
 
 
 class ErrorDetail(BaseModel):
-    code: str = Field(examples=["not_found"])
+    code: str = Field(examples=["not_found"], description="What went wrong, for programs")
     message: str = Field(examples=["There is no such thing here."])
     fields: dict[str, str] | None = Field(None, description="What is wrong with each field of the request, by its path")
 
@@ -76,6 +79,8 @@ MEANINGS = {
     503: "Not possible at the moment",
 }
 _CODES = {404: "not_found", 405: "method_not_allowed"}
+#: Errors of these are not answered over HTTP, or by a page of the console.
+_ELSEWHERE = re.compile(r"issuance\.(cli|console|embedded|people|billing\.event_files)\b")
 #: Under /v1 codes are those that clients of its reference branch on, wherever it has a word of its own (INTERFACE 7).
 _UNDER_V1 = {
     "bad_request": "BAD_REQUEST",
@@ -88,12 +93,28 @@ _UNDER_V1 = {
 
 
 def answer(path: str, status: int, code: str, message: str, fields: dict[str, str] | None = None) -> JSONResponse:
-    """An error as it is sent. Codes are UPPER_SNAKE under /v1."""
-    shown = _UNDER_V1.get(code, code.upper()) if path.startswith("/v1/") else code
-    detail: dict[str, Any] = {"code": shown, "message": message}
+    """An error as it is sent. Codes are UPPER_SNAKE under /v1. People read it: it repeats nothing that steers."""
+    word = _UNDER_V1.get(code, code.upper()) if path.startswith("/v1/") else code
+    detail: dict[str, Any] = {"code": word, "message": shown(message)}
     if fields is not None:
-        detail["fields"] = fields
+        detail["fields"] = {shown(name): shown(why) for name, why in fields.items()}
     return JSONResponse({"error": detail}, status_code=status)
+
+
+def codes() -> dict[int, list[str]]:
+    """Every code that the API answers with, by status, as outside /v1."""
+    found: dict[int, set[str]] = {404: {"not_found"}, 405: {"method_not_allowed"}, 500: {IssuanceError.code}}
+    for kind in errors.every():
+        if kind.status != IssuanceError.status and not _ELSEWHERE.match(kind.__module__):
+            found.setdefault(kind.status, set()).add(kind.code)
+    return {status: sorted(named) for status, named in sorted(found.items())}
+
+
+def said_of_codes() -> str:
+    """The codes in words, for the API document."""
+    by_status = "; ".join(f"{status}: {', '.join(named)}" for status, named in codes().items())
+    under_v1 = ", ".join(f"{theirs} for {ours}" for ours, theirs in _UNDER_V1.items())
+    return f"{by_status}. Under /v1 in UPPER_SNAKE, and {under_v1}"
 
 
 def install(app: FastAPI) -> None:

@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from issuance import __version__
 from issuance.console.rooms import ROOMS
 from issuance.console.words import BADGES, WORDS
+from issuance.shown import shown
 
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
@@ -39,8 +40,8 @@ def render(request: Request, template: str, *, answer: int = 200, **context: Any
     visit = context.setdefault("visit", None)
     zone = ZoneInfo(visit.place.timezone) if visit is not None else ZoneInfo("UTC")
     _zone.set(zone)
-    shown = _environment().get_template(template).render(request=request, said=said, zone=zone, **context)
-    response = HTMLResponse(shown, answer, headers=HEADERS)
+    page = environment().get_template(template).render(request=request, said=said, zone=zone, **context)
+    response = HTMLResponse(page, answer, headers=HEADERS)
     if said is not None:
         response.delete_cookie(SAID, path="/console")
     return response
@@ -64,13 +65,15 @@ def _said(request: Request) -> dict[str, Any] | None:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """What makes pages of the templates."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_harmless,
     )
     environment.filters |= {
         "day": _day,
@@ -81,10 +84,17 @@ def _environment() -> Environment:
         "month": lambda value: f"{date.fromisoformat(f'{value}-01'):%b %y}",
         "span": _span,
         "word": lambda value: WORDS.get(str(value), str(value).replace("_", " ")),
+        "as_typed": environment.filters["escape"],
         "badge": lambda value: BADGES.get(str(value), "plain"),
     }
     environment.globals |= {"version": __version__, "static": _static, "rooms": ROOMS}
     return environment
+
+
+def _harmless(value: Any) -> Any:
+    """What goes into a page: of what strangers wrote nothing turns the words beside it around, or hides. What a form
+    sends back is `as_typed`."""
+    return shown(value, keep="\n\r\t") if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _static(name: str) -> str:

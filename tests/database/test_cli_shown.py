@@ -39,6 +39,8 @@ def test_a_guests_name_is_shown_and_not_obeyed(cli: Cli, brand: Brand, database_
 
 def test_what_was_typed_wrongly_is_shown_too(cli: Cli) -> None:
     """An error's line holds what somebody may have pasted."""
-    ran = cli("explain", "\x1b]52;c;cm0gLXJm\x07")
+    ran = cli("explain", "\x1b]52;c;cm0gLXJm\x07 and\nmore")
     assert ran.code == 2
+    assert ran.err.startswith("issuance: ")
+    assert ran.err.count("\n") == 1
     assert obeyed(ran.err.replace("\n", "")) == []

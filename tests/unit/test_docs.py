@@ -1,13 +1,17 @@
 """The documents keep up with the code: what they name is there, and what is there they name."""
 
 import ast
+import importlib
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from issuance.api import metrics
+import issuance
+from issuance import errors
+from issuance.api import metrics, problems
 from issuance.billing.event_data import DATA_OF
 from issuance.credits import credits as credit_room
 from issuance.database.connections import ORDINARY_ROLE
@@ -235,6 +239,20 @@ def test_the_semantics_list_every_reason() -> None:
             built |= dict.fromkeys(words, Outcome(outcome.group(1)))
     assert built == {reason.value: reason.outcome for reason in Reason}
     assert missing.isdisjoint(built)
+
+
+def test_the_interface_has_every_code_of_an_error_by_its_status() -> None:
+    """Whoever branches on codes finds each in one table, whose rows are those of the API document; those that only
+    people meet, in pages and on the command line, are named below it."""
+    for module in pkgutil.walk_packages(issuance.__path__, "issuance."):
+        if not module.name.endswith(("__main__", "migrations.env")):
+            importlib.import_module(module.name)
+    told = section(DOCS / "interface.md", "## 3.")
+    rows = dict(re.findall(r"^\| (\d+) \| (.*) \|$", told, re.MULTILINE))
+    answered = {str(status): set(named) for status, named in problems.codes().items()}
+    assert {status: set(re.findall(r"`([a-z_]+)`", row)) for status, row in rows.items()} == answered
+    others = {kind.code for kind in errors.every()}.difference(*answered.values())
+    assert set(re.findall(r"`([a-z_]+)`", told[told.index("The console's pages also know") :])) == others
 
 
 def test_the_metrics_to_alarm_on_exist() -> None:

@@ -1,6 +1,8 @@
 """What strangers wrote is shown to people, never obeyed by their terminals."""
 
+import html
 import json
+import re
 import subprocess
 import sys
 import unicodedata
@@ -9,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from issuance.api import problems
 from issuance.cli.output import as_cell
+from issuance.console import rendering
 from issuance.shown import shown, shown_json
 
 STEERING = {
@@ -78,3 +82,18 @@ def test_logs_steer_nothing(log_format: str) -> None:
     assert obeyed(printed.replace("\n", "")) == []
     assert "clip" not in printed
     assert printed.count("52;c;cm0gLXJm") >= 2
+
+
+@pytest.mark.parametrize("text", STEERING.values(), ids=STEERING)
+def test_neither_pages_nor_errors_steer(text: str) -> None:
+    """Whatever a page of the console is made of, wherever it stands; lines stay lines, and a form sends back what was
+    typed. An error of the API says what is wrong with a name without it."""
+    page = rendering.environment().from_string(
+        "<p>{{ text }}</p>{% set kept %}<b>{{ text }}</b>{% endset %}{{ kept }}{{ [text]|join(', ') }}"
+    )
+    made = page.render(text=text)
+    assert obeyed(re.sub("[\r\n\t]", "", made)) == []
+    assert "<b>" in made
+    assert rendering.environment().from_string("{{ text|as_typed }}").render(text=text) == html.escape(text)
+    answer = json.loads(bytes(problems.answer("/customers", 422, "invalid", text, {text: text}).body))["error"]
+    assert obeyed("".join([answer["message"], *answer["fields"], *answer["fields"].values()])) == []
