@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel, Field, RootModel
 from sqlalchemy import Connection
 
@@ -107,6 +107,14 @@ def export_member(caller: Administrator, external_user_id: MemberId) -> Any:
     422 `TOO_MUCH_TO_EXPORT` of more than 10,000 rows; the command line has no limit."""
     with heavy(caller.brand_id), caller.transaction() as connection:
         return exporting.export(connection, caller.brand_id, external_user_id, bounded=True)
+
+
+# What ends so is no member's id: with a method of the member's it is a wrong one.
+@router.api_route("/members/{externalUserID:path}/erase", methods=["GET", "PUT", "DELETE"], include_in_schema=False)
+@router.api_route("/members/{externalUserID:path}/export", methods=["PUT", "DELETE"], include_in_schema=False)
+def erase_or_export_otherwise(_: Reader) -> Any:
+    """Say that there is no such method."""
+    raise HTTPException(405)
 
 
 @router.put(

@@ -58,6 +58,11 @@ def test_unknown_addresses_and_methods(http: httpx.Client) -> None:
     problem(http.get(RULES + "/"), 404, "not_found")
     for method in ("GET", "PUT", "DELETE"):  # not the id of a rule
         assert http.request(method, f"{RULES}/preview").headers["allow"] == "POST"
+    for what, method in (("erase", "POST"), ("export", "GET")):  # nor of a member
+        for other in {"GET", "POST", "PUT", "PATCH", "DELETE"} - {method}:
+            refused = http.request(other, f"/v1/members/ada/{what}", json=None if other == "GET" else {})
+            problem(refused, 405, "METHOD_NOT_ALLOWED")
+            assert refused.headers["allow"] == method
 
 
 @pytest.mark.parametrize("shown", [None, "Basic abc", "Bearer", "Bearer x", "Bearer iss_live_" + "a" * 49, "Bearer é"])
