@@ -41,6 +41,7 @@ from issuance.console.app import ROUTERS as CONSOLE
 from issuance.people import oidc
 from issuance.settings import Settings
 from issuance.tenancy import heavy
+from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import Rates
 
 #: Requests that are worked on at once; others wait. Python runs one thread at a time, so with more threads each request
@@ -48,6 +49,8 @@ from issuance.tenancy.rates import Rates
 THREADS = 16
 #: Where there are several web processes, each has so many.
 THREADS_OF_SEVERAL = 8
+#: Threads beside these, for what holds no place among the requests: files that are being read, sessions.
+SPARE_THREADS = 4
 
 _ROUTERS = (
     analytics.router,  # before credits, or `timeseries` would be taken for a code
@@ -101,6 +104,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.provider = oidc.provider_of(settings)
     app.state.rates = Rates(settings.redis_url, settings)
+    app.state.fair = Fair(THREADS)
     app.state.stopping = stopping.State()
     app.state.secrets = {
         "exchangeToken": members.TOKEN,
@@ -120,7 +124,8 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     connections = database.budget(settings.web_connections, looks=True).transactions
     threads = min(THREADS if settings.web_processes == 1 else THREADS_OF_SEVERAL, connections)
-    anyio.to_thread.current_default_thread_limiter().total_tokens = threads
+    anyio.to_thread.current_default_thread_limiter().total_tokens = threads + SPARE_THREADS
+    app.state.fair.make_room(threads)
     idempotency.make_room(max(1, connections // 2))  # fewer than there are connections, or requests wait for each other
     heavy.make_room(threads)
     yield

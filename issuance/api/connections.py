@@ -4,6 +4,7 @@ A server's usual place for this is a proxy in front of it; without one, the web 
 """
 
 import asyncio
+from collections import Counter
 from ipaddress import ip_address, ip_network
 from mmap import mmap
 from typing import Any
@@ -20,6 +21,8 @@ HEADER_SECONDS = 10.0
 LONGEST_HEADERS = 64 * 1024
 #: Seconds for which a receiver may take nothing of its answer.
 ANSWER_SECONDS = 30.0
+#: Bytes of answers that wait in a process until they are taken, of all and of one source: a few of the longest.
+MOST_UNTAKEN, MOST_UNTAKEN_A_SOURCE = 64 * 1024 * 1024, 32 * 1024 * 1024
 
 _REFUSAL = (
     b'{"error":{"code":"too_many_connections","message":"This address has too many connections open: at most %d."}}'
@@ -75,9 +78,25 @@ class Sources:
         self._counts.add(self._process, source, -1)
 
 
+class Untaken:
+    """Bytes of answers that wait until who asked for them takes them, by source: whoever asks and does not read would
+    fill the memory."""
+
+    def __init__(self) -> None:
+        self._of: Counter[str] = Counter()
+
+    def add(self, source: str, size: int) -> bool:
+        """Count so many more, or less; whether there is room for them. Trusted proxies ("") have all of it."""
+        self._of[source] += size
+        if not self._of[source]:
+            del self._of[source]
+        return self._of.total() <= MOST_UNTAKEN and (not source or self._of[source] <= MOST_UNTAKEN_A_SOURCE)
+
+
 def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[HttpToolsProtocol]:
     """uvicorn's protocol with limits: on a source's connections, on headers, on the time of these and of answers."""
     sources = Sources(settings.connections_a_source, settings.proxies, counts, process)
+    untaken = Untaken()
 
     class Limited(HttpToolsProtocol):
         _source: str | None = ""
@@ -87,6 +106,8 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
         #: Whether headers have come whose body has not ended; and the bytes of headers that have not.
         _in_body = False
         _unended = 0
+        #: Bytes of answers that are counted as not taken.
+        _untaken = 0
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -103,6 +124,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             for timer in (self._waits, self._stuck):
                 if timer is not None:
                     timer.cancel()
+            self._count_untaken(0)
             if self._source:
                 sources.leave(self._source)
             super().connection_lost(exc)
@@ -157,12 +179,20 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
         def pause_writing(self) -> None:
             super().pause_writing()
             self._stuck = self._stuck or self.loop.call_later(ANSWER_SECONDS, self.transport.abort)
+            if not self._count_untaken(self.transport.get_write_buffer_size()):
+                logger.warning("too_much_untaken", bytes=self._untaken)
+                self.transport.abort()
 
         def resume_writing(self) -> None:
             super().resume_writing()
+            self._count_untaken(0)
             if self._stuck is not None:
                 self._stuck.cancel()
                 self._stuck = None
+
+        def _count_untaken(self, size: int) -> bool:
+            before, self._untaken = self._untaken, size
+            return untaken.add(self._source or "", size - before)
 
         def _is_idle(self) -> bool:
             """Whether no request is being worked on: what came is the beginning of one, or nothing."""

@@ -10,10 +10,11 @@ from pydantic import BaseModel
 from issuance import database, health, heartbeats
 from issuance.api import metrics, problems
 from issuance.api.requests import Edge
+from issuance.api.routes import OpenRoute
 from issuance.errors import NotAuthenticated, NotFound
 from issuance.settings import Settings
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=OpenRoute)
 
 
 class Health(BaseModel):

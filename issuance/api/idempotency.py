@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
-import anyio
 from fastapi import Request, Response
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from pydantic_core import from_json, to_json
@@ -27,6 +26,7 @@ from issuance.api.callers import Caller
 from issuance.api.requests import off_the_loop
 from issuance.errors import Invalid
 from issuance.tenancy import idempotency
+from issuance.tenancy.fairness import Fair
 from issuance.tenancy.idempotency import Answer, Key
 
 HEADER = "Idempotency-Key"
@@ -72,7 +72,7 @@ async def answer_once(request: Request, caller: Caller, shown: str, handle: Hand
     request_hash = await off_the_loop(partial(_hash, request), await request.body())
     secret: Secret | None = request.app.state.secrets.get(getattr(request.scope["route"], "operation_id", None))
     held_back = hints.HeldBack()
-    async with _one_at_a_time(key), _at_work:
+    async with _one_at_a_time(key), _at_work.place(caller.brand_id):
         try:
             work = database.transaction(caller.engine, caller.brand_id, caller.acting)
             async with contextmanager_in_threadpool(work) as connection:
@@ -125,12 +125,12 @@ def _hash(request: Request, body: bytes) -> bytes:
     return hashlib.sha256(f"{head}\n".encode() + body).digest()
 
 
-_at_work = anyio.CapacityLimiter(MOST_AT_WORK)
+_at_work = Fair(MOST_AT_WORK)
 
 
 def make_room(number: int) -> None:
     """Have `number` requests with a key worked on at once, at most MOST_AT_WORK."""
-    _at_work.total_tokens = min(number, MOST_AT_WORK)
+    _at_work.make_room(min(number, MOST_AT_WORK))
 
 
 #: A lock for each key that a request of this process is using.

@@ -85,12 +85,12 @@ class TokenGrant(CamelModel):
     "/members/{externalUserID:path}/erase",
     operation_id="eraseMember",
     response_model=ErasedMember,
-    responses=documented(404, 409),
+    responses=documented(404, 409, 429),
 )
 def erase_member(caller: Administrator, external_user_id: MemberId) -> Any:
     """Forget a removed member: names, e-mail, attributes and the id are gone from all that is kept; a random id stands
     in their place. What names them later is taken with it, until `issuance members lift`."""
-    with caller.transaction() as connection:
+    with heavy(caller.brand_id), caller.transaction() as connection:
         erasure = forgetting.erase(connection, caller.brand_id, external_user_id)
     hints.settle(caller.broker, caller.brand_id, erasure.membership_ids)
     return {"external_user_id": erasure.external_user_id, "erased_at": erasure.erased_at}

@@ -12,6 +12,7 @@ from starlette.datastructures import State
 
 from issuance import hints
 from issuance.api.problems import documented
+from issuance.api.routes import place_of_a_stranger
 from issuance.billers import receiving
 from issuance.billers.adapter import BadSignature
 from issuance.billers.billers import Biller
@@ -60,7 +61,8 @@ async def receive_from_mapped(request: Request, biller_id: UUID) -> Any:
 
 
 async def _receive(request: Request, kind: str, biller_id: UUID) -> Any:
-    took = await run_in_threadpool(_take, request, kind, biller_id, await request.body())
+    async with place_of_a_stranger(request):
+        took = await run_in_threadpool(_take, request, kind, biller_id, await request.body())
     _hint(request.app.state, took.brand_id, biller_id)
     return {"received": True}
 

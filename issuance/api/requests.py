@@ -3,6 +3,7 @@ other code handles."""
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from issuance.api import metrics, problems
 from issuance.api import stopping as stops
 from issuance.errors import IssuanceError, TooLarge, TooSlow
 from issuance.log import logger
+from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import OF_AN_ADDRESS, RateLimited, Rates, Standing, source_of
 
 #: The longest body that is accepted, in bytes; and that of an intake: a batch of a thousand events is much shorter.
@@ -29,6 +31,13 @@ LONGEST_BODY = 64 * 1024
 LONGEST_INTAKE = 3 * 512 * 1024
 #: Where facts come in, which billers send in batches. Every other address takes LONGEST_BODY.
 INTAKES = ("/billing-events", "/billers/stripe/", "/billers/mapped/")
+#: So many values a body may have, counted by commas and brackets: reading more at once would hold up everybody, in a
+#: thread too. A thousand events with parties have fewer.
+MOST_VALUES = 100_000
+_BEFORE_VALUES = b",[{"
+#: Bodies that are longer than LONGEST_BODY, or may be, and are in memory at once: from one address a part of them.
+#: Who waits for a place is not read from meanwhile.
+_long_bodies = Fair(32)
 #: Seconds within which a body must have come.
 BODY_SECONDS = 30.0
 #: A body that is longer than this is read by a thread, because reading it would hold up the event loop.
@@ -52,8 +61,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
-#: Looks at the broker before a request is known to anybody: they take no thread from those that are.
-_counting = anyio.CapacityLimiter(8)
+#: Looks at who is calling, before a request is known to be anybody's: they take no thread from those that are.
+looking = anyio.CapacityLimiter(8)
 #: Of applications that are not told to stop.
 _never = stops.State()
 
@@ -112,18 +121,17 @@ class Edge:
             longest = longest_body(scope["path"])
             if stopping.refuses:
                 raise stops.Stopping
-            await _count(scope)
-            try:
-                async with stopping.patience(BODY_SECONDS):
-                    body = await _read(headers, receive, longest)
-            except TimeoutError:
-                await _refuse(scope, receive, send_with_id, TooSlow(), close=True)
-                return TooSlow.status
-            if body is None:
-                too_large = TooLarge(f"The body is too large: here it may have {longest} bytes.")
-                await _refuse(scope, receive, send_with_id, too_large)
-            else:
+            source = source_of((scope.get("client") or [None])[0])
+            await _count(scope, source)
+            async with _long_bodies.place(source) if _may_be_long(headers, longest) else nullcontext():
+                try:
+                    async with stopping.patience(BODY_SECONDS):
+                        body = await _read(headers, receive, longest)
+                except TimeoutError:
+                    raise TooSlow from None
                 await self.app(scope, _ReadBody(body, receive), send_with_id)
+        except (TooLarge, TooSlow) as refused:
+            await _refuse(scope, receive, send_with_id, refused, close=isinstance(refused, TooSlow))
         except RateLimited as limited:
             scope["state"]["standing"] = limited.standing
             await _refuse(scope, receive, send_with_id, limited, close=True)
@@ -160,15 +168,14 @@ async def off_the_loop(read: Callable[[bytes], Result], body: bytes) -> Result:
     return await run_in_threadpool(read, body) if len(body) > LONGEST_AT_ONCE else read(body)
 
 
-async def _count(scope: Scope) -> None:
+async def _count(scope: Scope, source: str | None) -> None:
     """Count a request for the address that it comes from. Raises RateLimited."""
     rates: Rates | None = getattr(scope["app"].state, "rates", None)
-    source = source_of((scope.get("client") or [None])[0])
     if rates is not None and source is not None:
         if rates.is_quick(OF_AN_ADDRESS, source):
             rates.take(OF_AN_ADDRESS, source)
         else:
-            await anyio.to_thread.run_sync(rates.take, OF_AN_ADDRESS, source, limiter=_counting)
+            await anyio.to_thread.run_sync(rates.take, OF_AN_ADDRESS, source, limiter=looking)
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: IssuanceError, *, close: bool = False) -> None:
@@ -195,12 +202,19 @@ class _ReadBody:
         return message
 
 
-async def _read(headers: Headers, receive: Receive, longest: int) -> bytes | None:
-    """The whole body; None if it is too long, even if its headers say otherwise."""
+def _may_be_long(headers: Headers, longest: int) -> bool:
+    """Whether a body that is accepted may be longer than most are."""
+    announced = headers.get("content-length", "" if "transfer-encoding" in headers else "0")
+    return longest > LONGEST_BODY and not (announced.isdecimal() and int(announced[:20]) <= LONGEST_BODY)
+
+
+async def _read(headers: Headers, receive: Receive, longest: int) -> bytes:
+    """The whole body. Raises TooLarge, even if its headers say otherwise."""
+    too_large = TooLarge(f"The body is too large: here it may have {longest} bytes.")
     announced = headers.get("content-length", "0")
     too_long = not announced.isdecimal() or int(announced[:20]) > longest
     if too_long and headers.get("expect", "").lower() == "100-continue":
-        return None  # its sender waits for the answer before it sends the body
+        raise too_large  # its sender waits for the answer before it sends the body
     chunks: list[bytes] = []
     size, more = 0, True
     while more and size <= LONGEST_PATIENCE:
@@ -215,7 +229,12 @@ async def _read(headers: Headers, receive: Receive, longest: int) -> bytes | Non
         else:
             chunks.append(chunk)
         more = message.get("more_body", False)
-    return None if too_long else b"".join(chunks)
+    if too_long:
+        raise too_large
+    body = b"".join(chunks)
+    if len(body) > MOST_VALUES and len(body) - len(body.translate(None, _BEFORE_VALUES)) > MOST_VALUES:
+        raise TooLarge(f"The body has too many values: it may have {MOST_VALUES}, by its commas and brackets.")
+    return body
 
 
 def _log(scope: Scope, status: int, seconds: float, request_id: str) -> None:

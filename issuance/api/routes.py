@@ -1,26 +1,65 @@
 """The route that every operation with a key goes through: first who is calling, then everything else."""
 
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import wraps
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, unwrap
 from typing import Any
 
+import anyio.to_thread
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import ResponseValidationError
 from fastapi.routing import APIRoute
 
 from issuance.api import idempotency
 from issuance.api.callers import Caller, admit, admit_at_once
-from issuance.api.requests import JsonRequest
-from issuance.errors import CreditUnknown, NotFound
-from issuance.tenancy.rates import WRONG_CODES, Rates
+from issuance.api.requests import JsonRequest, looking
+from issuance.errors import CreditUnknown, Invalid, NotFound
+from issuance.tenancy.fairness import Fair
+from issuance.tenancy.rates import WRONG_CODES, Rates, source_of
+
+#: Bytes of an answer: more is not asked for at a time.
+LONGEST_ANSWER = 4_000_000
+
+
+class TooMuchAsked(Invalid):
+    """The answer would be longer than 4 MB: ask for less at a time, such as fewer a page (per_page)."""
+
+    code = "too_much_asked"
+
+
+class OpenRoute(APIRoute):
+    """A route without a key: what takes a thread has its place among the others by the address that it comes from."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if iscoroutinefunction(self.endpoint):
+            return handle
+
+        async def placed(request: Request) -> Response:
+            async with place_of_a_stranger(request):
+                return await handle(request)
+
+        return placed
+
+
+def place_of_a_stranger(request: Request) -> AbstractAsyncContextManager[None]:
+    """A place for a request that shows no key: strangers have places by their addresses."""
+    fair: Fair = request.app.state.fair
+    return fair.place(source_of(request.client.host if request.client else None))
 
 
 class KeyedRoute(APIRoute):
-    """A route that checks the key before it reads the body, so that strangers learn nothing from a 422."""
+    """A route that checks the key before it reads the body, so that strangers learn nothing from a 422.
+
+    What is worked on at once is shared out between brands. Endpoints that are coroutines wait for others, in limits of
+    their own, and hold no place meanwhile."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, _in_thread(endpoint), **options)
+        own = unwrap(endpoint)  # an application makes its routes anew of a router's
+        self._waits = iscoroutinefunction(own)
+        super().__init__(path, own if self._waits else self._in_thread(own), **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -28,12 +67,16 @@ class KeyedRoute(APIRoute):
         async def keyed(request: Request) -> Response:
             request = JsonRequest(request.scope, request.receive)
             at_once = admit_at_once(request)
-            caller: Caller = at_once if at_once is not None else await run_in_threadpool(admit, request)
+            if at_once is None:
+                at_once = await anyio.to_thread.run_sync(admit, request, limiter=looking)
+            caller: Caller = at_once
             request.state.caller = caller
+            fair: Fair = request.app.state.fair
             shown = request.headers.get(idempotency.HEADER)
-            if request.method == "POST" and shown is not None:
-                return await idempotency.answer_once(request, caller, shown, careful)
-            return await careful(request)
+            async with nullcontext() if self._waits else fair.place(caller.brand_id):
+                if request.method == "POST" and shown is not None:
+                    return await idempotency.answer_once(request, caller, shown, careful)
+                return await careful(request)
 
         async def careful(request: Request) -> Response:
             """Count codes that are wrong, and take none from a caller who had too many."""
@@ -49,14 +92,28 @@ class KeyedRoute(APIRoute):
 
         return keyed
 
+    def _in_thread(self, endpoint: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+        """An endpoint that runs in a thread, which writes the answer too: a long one holds up nobody."""
 
-def _in_thread(endpoint: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """An endpoint that runs in a thread. FastAPI would do so too, but would then use a second one for the answer."""
-    if iscoroutinefunction(endpoint):
-        return endpoint
+        def answered(**arguments: Any) -> Any:
+            said = endpoint(**arguments)
+            if not isinstance(said, Response) and self.response_field is not None:
+                said = self._written(said)
+            if isinstance(said, Response) and len(said.body) > LONGEST_ANSWER:
+                raise TooMuchAsked
+            return said
 
-    @wraps(endpoint)
-    async def threaded(**arguments: Any) -> Any:
-        return await run_in_threadpool(endpoint, **arguments)
+        @wraps(endpoint)
+        async def threaded(**arguments: Any) -> Any:
+            return await run_in_threadpool(answered, **arguments)
 
-    return threaded
+        return threaded
+
+    def _written(self, said: Any) -> Response:
+        """An answer as FastAPI writes it, by the model that the document shows."""
+        assert self.response_field is not None, "it has a model"
+        shown, wrong = self.response_field.validate(said, {}, loc=("response",))
+        if wrong:
+            raise ResponseValidationError(errors=wrong, body=None)
+        content = self.response_field.serialize_json(shown, by_alias=self.response_model_by_alias)
+        return Response(content, self.status_code or 200, media_type="application/json")

@@ -23,8 +23,11 @@ PATIENCE = timedelta(hours=1)
 MOST_ATTEMPTS = 5
 #: After so many it is tried alone.
 _TOGETHER = 2
-#: How many bytes of a body a list shows.
-LONGEST_SHOWN = 16 * 1024
+#: Bytes of deliveries that are claimed together; one always may be.
+MOST_BYTES = 2_000_000
+#: How many bytes of a body a list shows: a page of a hundred has room in an answer, whatever they are.
+LONGEST_SHOWN = 12 * 1024
+_CONTROLS = dict.fromkeys({*range(32)} - {*b"\t\n\r"}, "\N{REPLACEMENT CHARACTER}")
 
 _STORE = text("""
     INSERT INTO biller_deliveries (brand_id, biller_id, delivery_id, body, state, code, message)
@@ -34,11 +37,15 @@ _STORE = text("""
 _HOLD = text("SELECT pg_try_advisory_xact_lock(hashtextextended('billers ' || CAST(:biller_id AS text), 0))")
 _HOLD_WAITING = text("SELECT pg_advisory_xact_lock(hashtextextended('billers ' || CAST(:biller_id AS text), 0))")
 _CLAIM = text("""
-    WITH next AS MATERIALIZED (
-         SELECT delivery_id FROM biller_deliveries
+    WITH oldest AS MATERIALIZED (
+         SELECT delivery_id, received_at, octet_length(body) AS size FROM biller_deliveries
           WHERE brand_id = :brand_id AND biller_id = :biller_id AND state = 'pending'
             AND attempts BETWEEN :first_attempts AND :last_attempts
-          ORDER BY received_at, delivery_id LIMIT :most FOR UPDATE SKIP LOCKED)
+          ORDER BY received_at, delivery_id LIMIT :most FOR UPDATE SKIP LOCKED),
+         next AS (
+         SELECT delivery_id
+           FROM (SELECT delivery_id, sum(size) OVER (ORDER BY received_at, delivery_id) - size AS before FROM oldest) o
+          WHERE before < :most_bytes)
     UPDATE biller_deliveries d SET attempts = d.attempts + 1
       FROM next
      WHERE d.brand_id = :brand_id AND d.biller_id = :biller_id AND d.delivery_id = next.delivery_id
@@ -169,7 +176,7 @@ def claim(connection: Connection, brand_id: UUID, biller_id: UUID, *, most: int)
 
     One that was tried twice in vain is tried alone, after the others: if it kills workers, it takes no other with it.
     """
-    which = {"brand_id": brand_id, "biller_id": biller_id}
+    which = {"brand_id": brand_id, "biller_id": biller_id, "most_bytes": MOST_BYTES}
     together = {**which, "most": most, "first_attempts": 0, "last_attempts": _TOGETHER - 1}
     alone = {**which, "most": 1, "first_attempts": _TOGETHER, "last_attempts": MOST_ATTEMPTS - 1}
     return list(connection.scalars(_CLAIM, together)) or list(connection.scalars(_CLAIM, alone))
@@ -253,7 +260,8 @@ def counts(connection: Connection, brand_id: UUID, biller_ids: Sequence[UUID]) -
 def page(
     connection: Connection, brand_id: UUID, biller_id: UUID, page: int, per_page: int, *, state: State | None = None
 ) -> paging.Rows:
-    """A page of what a biller sent, the latest first. The body is the text as it came, its beginning if it is long."""
+    """A page of what a biller sent, the latest first. The body is the text as it came, its beginning if it is long, and
+    without control characters."""
     columns = biller_deliveries.c
     found = (
         select(
@@ -271,7 +279,8 @@ def page(
     if state is not None:
         found = found.where(columns.state == state)
     rows, total = paging.rows_of(connection, found, page, per_page)
-    return [{**row, "body": bytes(row["body"]).decode(errors="replace")} for row in rows], total
+    shown = (bytes(row["body"]).decode(errors="replace").translate(_CONTROLS) for row in rows)
+    return [{**row, "body": body} for row, body in zip(rows, shown, strict=True)], total
 
 
 def became_of(delivery_id: str, wait: Wait | None, unmappable: Unmappable | None) -> Became:

@@ -1,6 +1,8 @@
 """The route that every page goes through: whatever is raised becomes a page, or a word on the page one came from."""
 
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
+from inspect import iscoroutinefunction
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +17,8 @@ from issuance.console.rendering import render, say
 from issuance.database import is_away, outage
 from issuance.errors import Invalid, IssuanceError, NotAuthenticated, NotFound
 from issuance.log import logger
+from issuance.tenancy.fairness import Fair
+from issuance.tenancy.rates import source_of
 
 
 class NotSignedIn(NotAuthenticated):
@@ -29,14 +33,19 @@ class Unavailable(IssuanceError):
 
 
 class Page(APIRoute):
-    """A page of the console."""
+    """A page of the console. It has its place among the requests by the address that asks for it; one that waits for
+    others holds none."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        waits = iscoroutinefunction(self.endpoint)
 
         async def shown(request: Request) -> Response:
+            fair: Fair = request.app.state.fair
+            visitor = source_of(request.client.host if request.client else None)
             try:
-                return await handle(request)
+                async with nullcontext() if waits else fair.place(("console", visitor)):
+                    return await handle(request)
             except NotSignedIn:
                 return _to_sign_in(request)
             except IssuanceError as error:

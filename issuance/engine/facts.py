@@ -16,9 +16,11 @@ from sqlalchemy import Connection, Row, text
 from issuance.deciding.charges import Charge
 from issuance.deciding.facts import NO_PERIOD, NO_RULE, Credit, CreditKey, Held, HeldState, MembershipFacts
 from issuance.deciding.history import History
+from issuance.engine import limits
 from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, Named, named_by, read_facts
 from issuance.engine.rows import id_array
 from issuance.engine.states import State
+from issuance.errors import IssuanceError
 
 #: The columns of a credit that its key does not hold, by the names of `Credit`.
 _OF_CREDIT = [column.name for column in fields(Credit) if column.name != "key"]
@@ -49,7 +51,7 @@ _EVENTS = text(f"""
     SELECT membership_id, source, event_id, type, time, charge_id, data, settled_at IS NULL AS is_news
       FROM billing_events
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
-     ORDER BY membership_id, {IN_ORDER}
+     ORDER BY membership_id, {IN_ORDER} LIMIT :most
 """)
 _GUESTS = text("""
     SELECT membership_id, guest_id FROM guests
@@ -62,13 +64,25 @@ _CREDITS = text(f"""
      ORDER BY membership_id, credit_id
 """)
 _NUMBERS = text("""
-    SELECT membership_id, count(*) AS number FROM credits
-     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) GROUP BY membership_id
+    SELECT membership_id, max(credits) AS credits, max(facts) AS facts
+      FROM (SELECT membership_id, count(*) AS credits, 0 AS facts FROM credits
+             WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) GROUP BY membership_id
+             UNION ALL
+            SELECT membership_id, 0, count(*) FROM billing_events
+             WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) GROUP BY membership_id) AS counted
+     GROUP BY membership_id
 """)
 _HELD = text("""
     SELECT membership_id, credit_rule_id, guest_id, period_start, reissue, held_at, state, manual FROM held_credits
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
 """)
+
+
+class TooManyFacts(IssuanceError):
+    """More facts are known of this than are read at once: ask for less at a time. Of one membership 10,000 are read."""
+
+    code = "too_many_facts"
+    status = 422
 
 
 class Listed(NamedTuple):
@@ -129,14 +143,16 @@ class Membership:
 
 def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: int, most_credits: int) -> int:
     """How many of the first memberships may be loaded together: at most `most`, with at most `most_credits` credits
-    between them; one always may."""
+    and `limits.loaded_facts` facts between them; one always may."""
     first = ids[:most]
     which = {"brand_id": brand_id, "ids": id_array(first)}
-    numbers = {str(row.membership_id): row.number for row in connection.execute(_NUMBERS, which)} if most > 1 else {}
-    total = 0
+    numbers = {str(row.membership_id): row for row in connection.execute(_NUMBERS, which)} if most > 1 else {}
+    credits = facts = 0  # noqa: A001 - the word is the domain's
     for place, membership_id in enumerate(first):
-        total += numbers.get(membership_id, 0)
-        if total > most_credits:
+        if membership_id in numbers:
+            credits += numbers[membership_id].credits  # noqa: A001
+            facts += numbers[membership_id].facts
+        if credits > most_credits or facts > limits.current.loaded_facts:
             return max(place, 1)
     return len(first)
 
@@ -145,7 +161,7 @@ def load(
     connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[object], *, with_credits: bool = True
 ) -> list[Membership]:
     """Memberships with all that is known of them, ordered by id; without credits where nobody wants them.
-    Unknown ids are ignored.
+    Unknown ids are ignored. Raises TooManyFacts.
 
     Lock their schedules first if the answer must stay true until the transaction ends.
     """
@@ -154,7 +170,11 @@ def load(
     if not rows:
         return []
     events: dict[UUID, list[Row[Any]]] = {row.membership_id: [] for row in rows}
-    for event in connection.execute(_EVENTS, which):
+    most = limits.current.facts + len(rows[1:]) * limits.current.facts_each
+    told = connection.execute(_EVENTS, {**which, "most": most + 1}).all()
+    if len(told) > most:
+        raise TooManyFacts
+    for event in told:
         events[event.membership_id].append(event)
     named = {membership_id: named_by(membership_id, about) for membership_id, about in events.items()}
     guests = _guests(connection, brand_id, events, named)

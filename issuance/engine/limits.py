@@ -33,6 +33,11 @@ class Limits:
     issued_alike: int = 500_000
     #: Credits that are in memory at once, of several memberships; one that has more is loaded alone.
     loaded_credits: int = 50_000
+    #: Facts of one membership, all of which each decision reads; it is quarantined beyond, and read no more.
+    facts: int = 10_000
+    #: Facts that are in memory at once, of several memberships; and on average of each, where they are not counted.
+    loaded_facts: int = 100_000
+    facts_each: int = 1000
     #: How much of one membership is foretold (`deciding.forecast.size`).
     foretold: int = 200_000
     #: Attempts to settle a membership before it is quarantined.

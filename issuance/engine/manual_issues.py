@@ -13,7 +13,7 @@ from issuance.deciding.history import History
 from issuance.deciding.manual_issue import ManualDecision, issue_by_hand
 from issuance.deciding.reasons import Reason
 from issuance.engine import limits, pipeline, plans
-from issuance.engine.facts import Membership, load
+from issuance.engine.facts import Membership, load, together
 from issuance.engine.outcomes import Outcome, outcome_of
 from issuance.engine.plans import Plan, Promise, Promises
 from issuance.engine.rules import RuleBook
@@ -47,8 +47,10 @@ def dry_run(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID
     narrowed = _narrowed(connection, run)
     counts: Counter[Reason] = Counter()
     plan: Plan = []
-    size = limits.current.loaded
-    for some in (membership_ids[start : start + size] for start in range(0, len(membership_ids), size)):
+    left, bounds = [str(one) for one in membership_ids], limits.current
+    while left:
+        size = together(connection, run.brand_id, left, bounds.loaded, bounds.loaded_credits)
+        some, left = left[:size], left[size:]
         for member in load(connection, run.brand_id, clock.zone, some):
             of_types = rules.of(member.facts.types)
             for rule, given in _by_hand(run, narrowed, member, outcome_of(member, of_types, clock), of_types, clock):

@@ -1,5 +1,6 @@
 """Why did Ada get no credit in March? The decisions themselves, in plain sentences (INTERFACE 5)."""
 
+from bisect import bisect_left
 from datetime import date
 from itertools import islice
 from typing import Any, NamedTuple
@@ -85,6 +86,7 @@ def explain(
     rows: list[dict[str, Any]] = []
     total = 0
     horizon = max(until, history.starts_on)
+    charges = _Charges(history)
     for number, (occurrence, guests, _, decided) in enumerate(
         by_occurrence(history, rules, horizon, only=credit_rule_id)
     ):
@@ -97,7 +99,7 @@ def explain(
             continue
         here, total = total, total + guests
         if per_page is None or (here < end and start < total):
-            facts = _facts(member, history, occurrence)
+            facts = _facts(member, history, occurrence, charges)
             wanted = decided if per_page is None else islice(decided, max(0, start - here), max(0, end - here))
             rows += [_row(member, history, decision, names, facts, made) for decision in wanted]
     idle = [
@@ -108,11 +110,27 @@ def explain(
     return Explanation(rows, total, idle[-MOST_IDLE:])
 
 
-def _facts(member: Membership, history: History, occurrence: Occurrence) -> dict[str, Any]:
+class _Charges:
+    """The charges of a membership: those that are open, and which is nearest to a date."""
+
+    def __init__(self, history: History) -> None:
+        unsettled = {one.number for one in history.standing.outstanding if not one.is_settled_by(history.now)}
+        self.open = [charge for charge in history.charges if charge.number in unsettled][:MOST_CHARGES]
+        # Of those that start on one date the first.
+        by_start = {charge.period_start: charge for charge in reversed(history.charges)}
+        self._starts = sorted(by_start)
+        self._by_start = by_start
+
+    def nearest(self, day: date) -> Charge | None:
+        place = bisect_left(self._starts, day)
+        beside = self._starts[max(0, place - 1) : place + 1]
+        return self._by_start[min(beside, key=lambda start: abs(start - day))] if beside else None
+
+
+def _facts(member: Membership, history: History, occurrence: Occurrence, known: _Charges) -> dict[str, Any]:
     """What decided an occurrence, whoever the guest."""
     charges = history.charges_for(occurrence.every, occurrence.day)
-    nearest = min(history.charges, key=lambda charge: abs(charge.period_start - occurrence.day), default=None)
-    unsettled = {one.number for one in history.standing.outstanding if not one.is_settled_by(history.now)}
+    nearest = known.nearest(occurrence.day)
     return {
         "status_at_start": history.standing.at(history.start_of(occurrence.day)).value,
         "starts_at": _instant(history.start_of(occurrence.day)),
@@ -120,9 +138,7 @@ def _facts(member: Membership, history: History, occurrence: Occurrence) -> dict
         "released_at": None if occurrence.release.first is None else _instant(occurrence.release.first),
         "charges": [_charge(member, charge) for charge in charges[:MOST_CHARGES]],
         "nearest_charge": None if nearest is None else _charge(member, nearest),
-        "open_charges": [_charge(member, charge) for charge in history.charges if charge.number in unsettled][
-            :MOST_CHARGES
-        ],
+        "open_charges": [_charge(member, charge) for charge in known.open],
         "charged_automatically": any(charge.automatic for charge in charges),
     }
 

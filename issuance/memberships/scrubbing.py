@@ -67,6 +67,8 @@ _FORGET_KEYS = text("""
      WHERE brand_id = :brand_id AND EXISTS (SELECT FROM unnest(CAST(:needles AS text[])) AS needle
                                              WHERE position(needle IN lower(key)) > 0)
 """)
+#: Rows that are in memory at once: of what billers sent each may have a megabyte.
+_FEW_AT_ONCE = {"yield_per": 10}
 # How a needle is looked for. In texts both ways, as not every database's lower() knows every letter.
 _IN = {
     "text": "position(needle IN {0}) > 0 OR position(needle IN lower({0})) > 0",
@@ -101,8 +103,9 @@ def scrub(connection: Connection, brand_id: UUID, names: Names, membership_ids: 
     connection.execute(_FORGET_KEYS, {"brand_id": brand_id, "needles": needles})
     needles = _needles([*names.ids, *names.emails, *names.called, *names.guest_ids])
     for column, find in _FIND.items():
-        found = connection.execute(find, {"brand_id": brand_id, "needles": needles})
-        _rewrite(connection, brand_id, names, column, found.mappings())
+        found = connection.execute(find, {"brand_id": brand_id, "needles": needles}, execution_options=_FEW_AT_ONCE)
+        for some in found.mappings().partitions():
+            _rewrite(connection, brand_id, names, column, some)
     which = {"brand_id": brand_id, "membership_ids": list(membership_ids)}
     _rewrite(connection, brand_id, names, _OF_CREDITS, connection.execute(_REASONS, which).mappings())
     connection.execute(_NO_MORE)

@@ -16,6 +16,9 @@ from issuance.people.roles import ROLES, Role
 #: Whoever runs `./run` on their own machine, as the console calls them.
 OPERATOR = "operator@localhost"
 
+#: People that have a role in a brand at most.
+MOST_PEOPLE = 1000
+
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}")
 
 _ENSURE = text("""
@@ -31,11 +34,19 @@ _ADMINS = text("""
     SELECT count(*) FROM (SELECT FROM roles WHERE brand_id = :brand_id AND role = 'admin' FOR UPDATE) held
 """)
 
+_COUNT = text("SELECT count(*) FROM roles WHERE brand_id = :brand_id")
+
 
 class LastAdmin(Conflict):
     """Somebody must be left who may let others in: give another person the role admin first."""
 
     code = "last_admin"
+
+
+class TooManyPeople(Conflict):
+    """A brand has at most 1000 people: remove those who do not come any more."""
+
+    code = "too_many_people"
 
 
 def read_email(email: str) -> str:
@@ -49,7 +60,7 @@ def read_email(email: str) -> str:
 def add(connection: Connection, brand_id: UUID, email: str, role: str) -> UUID:
     """Give a person a role in a brand, in place of the one that they may have: their `person_id`.
 
-    Who is not known yet becomes known. Raises Invalid; LastAdmin where the last admin would be none.
+    Who is not known yet becomes known. Raises Invalid, TooManyPeople; LastAdmin where the last admin would be none.
     """
     if role not in ROLES:
         raise Invalid(f"role: must be one of {', '.join(ROLES)}", fields={"role": f"one of {', '.join(ROLES)}"})
@@ -62,6 +73,8 @@ def add(connection: Connection, brand_id: UUID, email: str, role: str) -> UUID:
         _keep_an_admin(connection, brand_id)
     connection.execute(_GIVE, {"brand_id": brand_id, "person_id": person_id, "role": role})
     if had is None:
+        if (connection.scalar(_COUNT, {"brand_id": brand_id}) or 0) > MOST_PEOPLE:
+            raise TooManyPeople
         # Made when they could do less, by others.
         connection.execute(delete(sign_in_links).where(sign_in_links.c.person_id == person_id))
         audit.write(connection, brand_id, "person.added", person_id, after={"email": address, "role": role})

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Select, func, or_, select, text, update
+from sqlalchemy import Connection, Select, and_, func, or_, select, text, update
 from uuid_utils.compat import uuid7
 
 from issuance import audit
@@ -31,6 +31,8 @@ OVERLAP = timedelta(hours=24)
 #: How exact last_used_at is: a key that is used often costs one write in this time.
 USE_NOTED_EVERY = timedelta(minutes=1)
 LONGEST_NAME = 100
+#: Good keys that a brand has at most, and keys that are listed: of those that are refused the latest.
+MOST_KEYS, MOST_LISTED = 500, 1000
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_LENGTH, _CHECKSUM_LENGTH = 43, 6
@@ -56,6 +58,12 @@ class Key:
         return scope in self.scopes or "admin" in self.scopes
 
 
+class TooManyKeys(Conflict):
+    """A brand has at most 500 good keys: revoke those that nobody uses."""
+
+    code = "too_many_keys"
+
+
 def create(
     connection: Connection,
     brand_id: UUID,
@@ -68,7 +76,7 @@ def create(
     """A new key with `scopes`: its id, and the key itself, which is not stored. `name` is what people call it.
     `expires_on`: the first day, in the brand's zone, on which it is refused.
 
-    Raises Invalid, NotFound.
+    Raises Invalid, NotFound, TooManyKeys.
     """
     key_id, key = make(connection, brand_id, scopes, name, prefix, expires_on)
     after = {"name": name, "scopes": sorted(set(scopes)), **({"expires_on": expires_on} if expires_on else {})}
@@ -78,7 +86,7 @@ def create(
 
 def rotate(connection: Connection, brand_id: UUID, key_id: UUID, *, overlap: timedelta = OVERLAP) -> tuple[UUID, str]:
     """A key in another's place, with its scopes and name: its id, and the key itself. The other one is refused after
-    `overlap`, sooner where it expires sooner. Raises NotFound, and Conflict for one that is refused already.
+    `overlap`, sooner where it expires sooner. Raises NotFound, TooManyKeys; Conflict for one that is refused already.
     """
     one = (api_keys.c.brand_id == brand_id, api_keys.c.key_id == key_id)
     row = connection.execute(select(api_keys.c.scopes, api_keys.c.name).where(*one)).one_or_none()
@@ -121,6 +129,8 @@ def make(
     expires_at = None if expires_on is None else midnight(expires_on, ZoneInfo(brand.timezone))
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise Invalid("A key expires on a day to come.", fields={"expires": "must be a day to come"})
+    if (connection.scalar(select(func.count()).select_from(good(brand_id).subquery())) or 0) >= MOST_KEYS:
+        raise TooManyKeys
     key, key_id = _random_key(prefix, brand.environment), uuid7()
     connection.execute(
         api_keys.insert().values(
@@ -153,7 +163,7 @@ def good(brand_id: UUID) -> Select[tuple[UUID]]:
 
 
 def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
-    """A brand's keys, the newest first, without the keys themselves."""
+    """A brand's keys without the keys themselves: those that are good, then the others; of both the newest first."""
     columns = api_keys.c
     rows = connection.execute(
         select(
@@ -166,7 +176,8 @@ def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
             columns.revoked_at,
         )
         .where(columns.brand_id == brand_id)
-        .order_by(columns.created_at.desc(), columns.key_id.desc())
+        .order_by(and_(*_VALID).desc(), columns.created_at.desc(), columns.key_id.desc())
+        .limit(MOST_LISTED)
     )
     return [dict(row) for row in rows.mappings()]
 

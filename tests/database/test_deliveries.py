@@ -1,5 +1,7 @@
 """Billers' deliveries: one that can not be translated takes no other with it, and is tried again when it may help."""
 
+import json
+
 import pytest
 from sqlalchemy import Engine, text
 
@@ -10,6 +12,9 @@ from tests.database.stripes import Club, new_club
 from tests.stripe import sequences
 
 EVENTS = sequences()[0]["stripe_events"]
+_SIZES = text("""
+    SELECT octet_length(body) FROM biller_deliveries WHERE brand_id = :brand_id ORDER BY received_at, delivery_id
+""")
 _ATTEMPTS = text("SELECT delivery_id, attempts FROM biller_deliveries WHERE brand_id = :brand_id")
 
 
@@ -87,3 +92,24 @@ def test_a_biller_that_has_gone_silent_is_counted(club: Club) -> None:
         connection.execute(text("UPDATE biller_deliveries SET received_at = received_at - interval '25 hours'"))
         connection.execute(text("UPDATE billers SET created_at = created_at - interval '25 hours'"))
     assert silent() == before + 1
+
+
+def test_few_bytes_are_translated_together(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five hundred deliveries of a megabyte each would not fit into memory; one of any size is translated."""
+    club.deliver(EVENTS[:4])
+    with transaction(club.engine, club.brand_id) as connection:
+        sizes = connection.scalars(_SIZES, {"brand_id": club.brand_id}).all()
+        monkeypatch.setattr(deliveries, "MOST_BYTES", sizes[0] + 1)
+        assert len(deliveries.claim(connection, club.brand_id, club.biller_id, most=500)) == 2
+        monkeypatch.setattr(deliveries, "MOST_BYTES", 1)
+        assert len(deliveries.claim(connection, club.brand_id, club.biller_id, most=500)) == 1
+
+
+def test_a_page_of_deliveries_has_a_size_whatever_they_say(club: Club) -> None:
+    """What JSON writes with six bytes each is not shown, nor what is no text."""
+    with transaction(club.engine, club.brand_id) as connection:
+        for number, body in enumerate((b"\x01" * 99_999, b"\xff" * 99_999, b'"' * 99_999)):
+            deliveries.store(connection, club.brand_id, club.biller_id, f"d{number}", body)
+        rows, _ = deliveries.page(connection, club.brand_id, club.biller_id, 1, 100)
+    assert len(rows) == 3
+    assert max(len(json.dumps(row["body"], ensure_ascii=False).encode()) for row in rows) < 40_000

@@ -290,6 +290,20 @@ def test_an_export_over_http_is_bounded(story: Story, monkeypatch: pytest.Monkey
         exporting.export(connection, story.club.brand_id, ADA)
 
 
+def test_an_export_is_measured_before_it_is_read(story: Story) -> None:
+    """By what it holds, not by what PostgreSQL makes of it: a hundred megabytes of one letter are few on its disk."""
+    club = story.club
+    status = {"membership_id": str(story.own), "status": "active", "said": "x" * 1_400_000}
+    for day in (1, 2, 3):
+        club.tell("membership.status_changed", f"2031-01-0{day}T00:00", {**status, "day": day})
+    with story.work() as connection:
+        small = connection.scalar(text("SELECT sum(pg_column_size(unknown_fields)) FROM billing_events"))
+        assert small < exporting.MOST_BYTES / 10
+        with pytest.raises(exporting.TooMuchToExport):
+            exporting.export(connection, club.brand_id, ADA, bounded=True)
+        assert len(exporting.export(connection, club.brand_id, ADA)["facts"]) >= 3
+
+
 def test_an_export_has_all_of_one_person_and_nothing_of_others(story: Story) -> None:
     with story.work() as connection:
         document = exporting.export(connection, story.club.brand_id, ADA)

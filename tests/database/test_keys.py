@@ -13,6 +13,7 @@ from issuance.errors import Conflict, Invalid, NotFound
 from issuance.members import members
 from issuance.members.members import MemberProfile
 from issuance.tenancy import brands, keys, tokens
+from issuance.tenancy.keys import TooManyKeys
 
 
 def test_a_key_is_found_with_its_brand_and_scopes(connection: Connection, brand_id: UUID) -> None:
@@ -162,3 +163,20 @@ def test_the_secret_of_tokens_is_rotated_with_an_overlap(connection: Connection,
     assert [tokens.find(connection, one) is not None for one in (first, second)] == [False, True]
     connection.execute(text("UPDATE secrets SET created_at = created_at - interval '16 minutes'"))
     assert tokens.find(connection, second) is None
+
+
+def test_a_brand_has_so_many_good_keys(connection: Connection, brand_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rotated ones too; whoever revokes one may make another. All that are good are in the list, before the others."""
+    most = len(connection.scalars(keys.good(brand_id)).all()) + 2
+    monkeypatch.setattr(keys, "MOST_KEYS", most)
+    monkeypatch.setattr(keys, "MOST_LISTED", most + 1)
+    first, last = (keys.create(connection, brand_id, ["read"])[0] for _ in range(2))
+    with pytest.raises(TooManyKeys, match="at most 500"):
+        keys.create(connection, brand_id, ["read"])
+    with pytest.raises(TooManyKeys):
+        keys.rotate(connection, brand_id, first)
+    for _ in range(3):
+        keys.revoke(connection, brand_id, last)
+        last, _ = keys.create(connection, brand_id, ["read"])
+    listed = [one["revoked_at"] is None for one in keys.all_of(connection, brand_id)]
+    assert listed == [*[True] * most, False]

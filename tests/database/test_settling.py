@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Hashable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
@@ -11,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from issuance.database.connections import transaction
 from issuance.deciding import settlement
-from issuance.engine import limits, pipeline, sweeps
+from issuance.engine import facts, limits, pipeline, sweeps
 from issuance.engine.facts import Membership
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.outcomes import Outcome
@@ -265,3 +266,30 @@ def test_a_membership_has_only_so_many_credits(club: Club, monkeypatch: pytest.M
         club.rows(WORTHLESS)
         club.sweep()
     assert club.value("SELECT quarantined_at IS NOT NULL FROM schedules WHERE schedule_id = :one", one=one)
+
+
+def test_a_membership_with_too_many_facts_is_set_apart_and_read_no_more(
+    new_club: Callable[..., Club], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each decision reads them all. Its neighbours are settled, and a list of them all is loaded in parts."""
+    club = new_club("external")
+    told, *others = club.accept(5)
+    says = {"membership_id": str(told), "period_start": "2031-01-31"}
+    charges = [{**says, "charge_id": str(number)} for number in range(8)]
+    club.tell("charge.initiated", "2031-01-31T11:00", *charges)
+    few = replace(limits.current, facts=8, loaded_facts=9)
+    monkeypatch.setattr(limits, "current", few)
+    with transaction(club.engine, club.brand_id) as connection:
+        ids = [str(told), *map(str, others)]
+        assert facts.together(connection, club.brand_id, ids, 1000, 1000) == 1
+        assert facts.together(connection, club.brand_id, ids[1:], 1000, 1000) == 4
+        with pytest.raises(facts.TooManyFacts):
+            facts.load(connection, club.brand_id, ZoneInfo("UTC"), ids[:1])
+    for _ in range(few.attempts + 2):
+        club.settle([told, *others])
+        club.rows(WORTHLESS)
+    unsettled = "SELECT schedule_id FROM schedules WHERE quarantined_at IS NOT NULL OR settled_at IS NULL"
+    assert club.value(unsettled) == told
+    monkeypatch.setattr(limits, "current", replace(few, facts=9))
+    with transaction(club.engine, club.brand_id) as connection:
+        assert len(facts.load(connection, club.brand_id, ZoneInfo("UTC"), ids)) == 5

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from sqlalchemy import text
 
-from issuance.api.requests import LONGEST_BODY
+from issuance.api.requests import LONGEST_BODY, MOST_VALUES
 from issuance.catalog.coupons import LONGEST_OFFERINGS
+from issuance.database.connections import transaction
 from tests.end_to_end.client import Client
 from tests.end_to_end.test_errors import problem
 from tests.serving import Server
@@ -93,6 +96,37 @@ def test_only_intakes_take_long_bodies(server: Server) -> None:
         assert http.post("/billing-events", json=events).status_code == 202
         problem(http.put("/customers/coupons/c", json={**COUPON, "offerings": ["x" * LONGEST_BODY]}), 413, "too_large")
     problem(httpx.post(server.url + "/replays", content=b"x" * (LONGEST_BODY + 1)), 413, "too_large")
+
+
+def test_an_intake_takes_so_many_values(server: Server) -> None:
+    """Reading a million zeros at once would hold up everybody, in whichever thread. What is only long is fine."""
+    with server.client(server.new_brand().key) as http:
+        error = problem(http.post("/billing-events", json={"x": [0] * (MOST_VALUES + 1)}), 413, "too_large")
+        assert str(MOST_VALUES) in error["message"]
+        assert http.post("/billing-events", json={"x": ["y" * 14] * (MOST_VALUES - 10)}).status_code == 413
+        assert http.post("/billing-events", json={"x": ["y" * 140] * 10_000}).status_code == 202
+
+
+@pytest.mark.parametrize("keyed", [False, True], ids=["plain", "with an Idempotency-Key"])
+def test_a_brand_whose_requests_all_wait_holds_up_no_other(server: Server, *, keyed: bool) -> None:
+    """However many there are: another brand's are worked on at once."""
+    flood, till = server.new_brand(), server.new_brand()
+    body = {"externalUserID": "ada", "amount": 1}
+    with server.client(flood.key) as http, server.client(till.key) as other, ThreadPoolExecutor(80) as pool:
+        for client in (http, other):
+            client.post("/v1/auth/exchange", json={"externalUserID": "ada"}).raise_for_status()
+
+        def credited(client: httpx.Client) -> int:
+            headers = {"Idempotency-Key": uuid4().hex} if keyed else {}
+            return client.post("/v1/wallet/credit", json=body, headers=headers).status_code
+
+        with transaction(server.engine, flood.brand_id) as connection:
+            connection.execute(text("SELECT FROM members WHERE brand_id = :brand_id FOR UPDATE"), flood._asdict())
+            waiting = [pool.submit(credited, http) for _ in range(80)]
+            server.wait_for_locks(2)
+            assert [credited(other) for _ in range(20)] == [200] * 20
+            assert not any(one.done() for one in waiting)
+        assert {one.result() for one in waiting} == {200}
 
 
 def test_every_free_field_of_a_coupon_has_a_size(server: Server) -> None:

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from issuance.api import connections, requests
 from issuance.api.requests import Edge, off_the_loop
 from issuance.settings import OwnSettings
+from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import source_of
 
 MOST = 3
@@ -129,6 +130,40 @@ def test_one_who_takes_no_answer_is_hung_up_on(port: int) -> None:
     with connected(port, b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n") as lazy:
         time.sleep(1.0)
         assert len(answer(lazy)) < 20_000_000
+
+
+def test_answers_that_nobody_takes_have_an_end(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for much and reads nothing is hung up on before others' memory is full, however short the time."""
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 30)
+    monkeypatch.setattr(connections, "MOST_UNTAKEN_A_SOURCE", 30_000_000)
+    long = b"GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with connected(port, long) as patient:
+        time.sleep(0.5)
+        with connected(port, long) as one_more:
+            assert len(answer(one_more)) < 20_000_000
+        assert len(answer(patient)) > 20_000_000
+    with connected(port, long) as taken_by_now:
+        time.sleep(0.5)
+        assert len(answer(taken_by_now)) > 20_000_000
+
+
+def test_few_long_bodies_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are not read from until there is room, and short ones need none."""
+    monkeypatch.setattr(requests, "_long_bodies", Fair(1))
+    head = b"POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    long = requests.LONGEST_BODY + 1
+    with contextmanager(listening)() as port, connected(port, head % (b"/billing-events", long)) as slow:
+        time.sleep(0.1)
+        with connected(port, head % (b"/billing-events", long) + b"x" * long) as waits:
+            with connected(port, head % (b"/billing-events", 3) + b"abc") as short:
+                assert answer(short).startswith(b"HTTP/1.1 404 ")
+            waits.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                waits.recv(1)
+            waits.settimeout(10)
+            slow.sendall(b"x" * long)
+            assert answer(slow).startswith(b"HTTP/1.1 404 ")
+            assert answer(waits).startswith(b"HTTP/1.1 404 ")
 
 
 def test_a_body_in_time_is_read(port: int) -> None:

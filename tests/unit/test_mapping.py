@@ -73,3 +73,13 @@ def test_a_webhook_of_too_many_values_is_not_read() -> None:
     for rows in ([1] * MOST_VALUES, [[1] * 100] * 100, {str(n): {"a": [n]} for n in range(MOST_VALUES // 3)}):
         with pytest.raises(NotReadable, match="more than"):
             adapter.parse(webhook(rows=rows))
+
+
+def test_the_more_paths_search_the_less_a_webhook_may_say() -> None:
+    """Each looks at all that it says: what one webhook costs is bounded, whatever the mapping."""
+    telling = {"tell": "membership.status_changed", "data": {"status": "$..s"}}
+    adapter = Mapped(mapping(events=[{"when": {f"$..k{n}": "x"}, **telling} for n in range(5)]))
+    most = MOST_VALUES // 10
+    assert adapter.parse(webhook(rows=[1] * (most - 5))).delivery_id == "1"
+    with pytest.raises(NotReadable, match=f"more than {most} values"):
+        adapter.parse(webhook(rows=[1] * most))

@@ -17,7 +17,7 @@ from issuance.billing.cloud_events import Refused, read_json
 from issuance.deciding.calendar import day_of
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://issuance/mapped")
-#: A webhook with more values than this is not read: each path that searches looks at all of them.
+#: A webhook with more values than this, times the paths that search, is not read: each looks at all of them.
 MOST_VALUES = 10_000
 _TYPED = ("membership.signed_up", "membership.type_changed")
 
@@ -30,6 +30,7 @@ class Mapped:
 
     def __init__(self, mapping: BillerMapping) -> None:
         self._mapping = mapping
+        self._most = MOST_VALUES // max(1, mapping.searches)
         self.source = mapping.source
 
     def verify(self, body: bytes, headers: Headers[str, str], secrets: Sequence[bytes]) -> None:
@@ -42,8 +43,8 @@ class Mapped:
             read = read_json(body)
         except Refused as refusal:
             raise NotReadable(refusal.message) from None
-        if _has_more(read, MOST_VALUES):
-            raise NotReadable(f"it has more than {MOST_VALUES} values")
+        if _has_more(read, self._most):
+            raise NotReadable(f"it has more than {self._most} values")
         parts = _parts(self._mapping.id, read)
         delivery_id = "/".join(parts)
         if not isinstance(read, dict) or not 0 < len(delivery_id) <= 150:

@@ -129,9 +129,14 @@ class BillerMapping(Body):
     price: Path | None = None
     events: list[Telling] = Field(min_length=1, max_length=100)
 
+    @property
+    def searches(self) -> int:
+        """How many of its paths search: each may look at all that a webhook says."""
+        return sum(1 for path in self._paths() if _SEARCHES.search(path))
+
     @model_validator(mode="after")
     def _searches_little(self) -> "BillerMapping":
-        if sum(1 for path in self._paths() if _SEARCHES.search(path)) > MOST_SEARCHES:
+        if self.searches > MOST_SEARCHES:
             raise ValueError(f"at most {MOST_SEARCHES} paths may search (.., *, [?…])")
         return self
 

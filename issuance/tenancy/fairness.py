@@ -1,0 +1,88 @@
+"""Fairness: what is worked on at once in a process is shared out between those who ask.
+
+Whoever has the fewest under way is next. Who is alone may have nearly all places, but never the last ones: somebody
+else who comes is worked on at once. While somebody else is about nobody has more than a share, since what is under way
+for one slows down everybody.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+from time import monotonic
+
+#: Seconds for which somebody who asked is about.
+ABOUT = 1.0
+
+
+class Fair:
+    """At most `most` at once, and of each owner a part of them. For one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self.make_room(most)
+        self._working: Counter[Hashable] = Counter()
+        self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        #: Who asked last and when, and when anybody but them did.
+        self._latest: tuple[Hashable, float] = (None, -ABOUT)
+        self._another = -ABOUT
+
+    def make_room(self, most: int) -> None:
+        """Have `most` at once from now on."""
+        self._most = most
+        self._alone, self._share = max(1, most - most // 4), max(1, most // 4)
+
+    @asynccontextmanager
+    async def place(self, owner: Hashable) -> AsyncIterator[None]:
+        """Hold a place for an owner until the end of the block; waits for it."""
+        self._note(owner)
+        if owner in self._waiting or not self._is_free(owner):
+            await self._wait(owner)
+        else:
+            self._working[owner] += 1
+        try:
+            yield
+        finally:
+            self._end(owner)
+
+    def _note(self, owner: Hashable) -> None:
+        latest, at = self._latest
+        if latest != owner:
+            self._another = at
+        self._latest = owner, monotonic()
+
+    def _is_free(self, owner: Hashable) -> bool:
+        latest, at = self._latest
+        others = self._another if latest == owner else at
+        own = self._share if monotonic() - others < ABOUT else self._alone
+        return self._working[owner] < own and self._working.total() < self._most
+
+    async def _wait(self, owner: Hashable) -> None:
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(owner, deque()).append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.cancelled():
+                self._leave(owner, place)
+            else:
+                self._end(owner)  # it was given just now
+            raise
+
+    def _leave(self, owner: Hashable, place: "asyncio.Future[None]") -> None:
+        waiting = self._waiting.get(owner, deque())
+        if place in waiting:
+            waiting.remove(place)
+        if not waiting:
+            self._waiting.pop(owner, None)
+
+    def _end(self, owner: Hashable) -> None:
+        self._working[owner] -= 1
+        if not self._working[owner]:
+            del self._working[owner]
+        while free := [one for one in self._waiting if self._is_free(one)]:
+            following = min(free, key=self._working.__getitem__)
+            place = self._waiting[following][0]
+            self._leave(following, place)
+            if not place.done():
+                self._working[following] += 1
+                place.set_result(None)

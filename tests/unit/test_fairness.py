@@ -1,0 +1,133 @@
+"""What a process works on at once is shared out between those who ask: nobody waits behind all that another asked."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from issuance.tenancy import fairness
+from issuance.tenancy.fairness import Fair
+
+
+class Desk:
+    """Some who ask for places, and who has got one, in their order."""
+
+    def __init__(self, most: int) -> None:
+        self.fair = Fair(most)
+        self.working: list[Hashable] = []
+        self._ends: dict[Hashable, list[asyncio.Event]] = {}
+        self._asked: list[asyncio.Task[None]] = []
+
+    async def ask(self, owner: Hashable, times: int = 1) -> list[asyncio.Task[None]]:
+        new = [asyncio.create_task(self._work(owner)) for _ in range(times)]
+        self._asked += new
+        await asyncio.sleep(0)
+        return new
+
+    async def end(self, owner: Hashable) -> None:
+        """One of an owner's is done."""
+        self._ends[owner].pop(0).set()
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    async def end_all(self) -> None:
+        while self.working:
+            await self.end(self.working[0])
+        await asyncio.gather(*self._asked, return_exceptions=True)
+
+    async def _work(self, owner: Hashable) -> None:
+        async with self.fair.place(owner):
+            self.working.append(owner)
+            over = asyncio.Event()
+            self._ends.setdefault(owner, []).append(over)
+            await over.wait()
+            self.working.remove(owner)
+
+
+Scene = Callable[[Desk], Coroutine[Any, Any, None]]
+
+
+def played(scene: Scene, most: int = 8) -> None:
+    async def play() -> None:
+        desk = Desk(most)
+        await scene(desk)
+        await desk.end_all()
+        assert desk.fair._waiting == {}
+        assert desk.fair._working.total() == 0
+
+    asyncio.run(play())
+
+
+def test_who_asks_for_much_leaves_places_for_who_comes() -> None:
+    """Alone one may have three quarters; somebody else is worked on at once, whoever else waits."""
+
+    async def scene(desk: Desk) -> None:
+        await desk.ask("flood", 100)
+        assert desk.working == ["flood"] * 6
+        await desk.ask("till")
+        assert desk.working.count("till") == 1
+
+    played(scene)
+
+
+def test_while_others_are_about_nobody_has_more_than_a_share() -> None:
+    async def scene(desk: Desk) -> None:
+        await desk.ask("flood", 100)
+        await desk.ask("till")
+        await desk.end("till")
+        for _ in range(6):
+            await desk.end("flood")
+        assert desk.working == ["flood"] * 2
+
+    played(scene)
+
+
+def test_who_is_alone_again_has_its_places_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(desk: Desk) -> None:
+        await desk.ask("till")
+        await desk.ask("flood", 100)
+        await desk.end("till")
+        assert desk.working == ["flood"] * 2
+        now = monotonic()
+        monkeypatch.setattr(fairness, "monotonic", lambda: now + fairness.ABOUT + 0.1)
+        await desk.ask("flood")
+        await desk.end("flood")
+        assert desk.working == ["flood"] * 6
+
+    played(scene)
+
+
+def test_who_has_the_fewest_is_next() -> None:
+    """However long the others have waited."""
+
+    async def scene(desk: Desk) -> None:
+        for owner in "abcd":
+            await desk.ask(owner, 20)
+        assert len(desk.working) == 8
+        await desk.ask("till")
+        for _ in "cd+":
+            await desk.end("a")
+        assert sorted(map(str, desk.working)) == ["a", "a", "a", "b", "b", "c", "d", "till"]
+
+    played(scene)
+
+
+def test_who_does_not_wait_any_more_holds_nothing() -> None:
+    """Neither a place, nor one in the row; and one that was given at that very moment is given on."""
+
+    async def scene(desk: Desk) -> None:
+        await desk.ask("one", 1)
+        (waits, given, last) = await desk.ask("one", 3)
+        waits.cancel()
+        await asyncio.sleep(0)
+        desk._ends["one"].pop(0).set()
+        await asyncio.sleep(0)  # its place is given on with this
+        given.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert desk.working == ["one"]
+        assert not last.done()
+
+    played(scene, most=1)
