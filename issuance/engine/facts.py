@@ -78,7 +78,7 @@ _HELD = text("""
 """)
 
 
-class TooManyFacts(IssuanceError):
+class FactLimit(IssuanceError):
     """More facts are known of this than are read at once: ask for less at a time. Of one membership 10,000 are read."""
 
     code = "too_many_facts"
@@ -161,7 +161,7 @@ def load(
     connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[object], *, with_credits: bool = True
 ) -> list[Membership]:
     """Memberships with all that is known of them, ordered by id; without credits where nobody wants them.
-    Unknown ids are ignored. Raises TooManyFacts.
+    Unknown ids are ignored. Raises FactLimit.
 
     Lock their schedules first if the answer must stay true until the transaction ends.
     """
@@ -173,7 +173,7 @@ def load(
     most = limits.current.facts + len(rows[1:]) * limits.current.facts_each
     told = connection.execute(_EVENTS, {**which, "most": most + 1}).all()
     if len(told) > most:
-        raise TooManyFacts
+        raise FactLimit
     for event in told:
         events[event.membership_id].append(event)
     named = {membership_id: named_by(membership_id, about) for membership_id, about in events.items()}

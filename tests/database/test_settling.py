@@ -283,7 +283,7 @@ def test_a_membership_with_too_many_facts_is_set_apart_and_read_no_more(
         ids = [str(told), *map(str, others)]
         assert facts.together(connection, club.brand_id, ids, 1000, 1000) == 1
         assert facts.together(connection, club.brand_id, ids[1:], 1000, 1000) == 4
-        with pytest.raises(facts.TooManyFacts):
+        with pytest.raises(facts.FactLimit):
             facts.load(connection, club.brand_id, ZoneInfo("UTC"), ids[:1])
     for _ in range(few.attempts + 2):
         club.settle([told, *others])
