@@ -28,17 +28,21 @@ CAMPAIGNS = {
 
 
 def main(arguments: list[str]) -> int:
-    from issuance.embedded import command, up  # late: whoever presses Ctrl-C meanwhile is told in a line, as ever
+    from issuance.embedded import command  # late: whoever presses Ctrl-C meanwhile is told in a line, as ever
 
     match arguments:
         case ["test", *rest]:
             return command.on_own_servers("pytest", rest)
         case ["run"] | ["run", "up"] | ["run", "issuance", "up"]:
+            from issuance.embedded import up
+
             return up.up()
         case ["run", "-h" | "--help"]:
             print(USAGE)
             return 0
         case ["run", "demo", *rest] | ["run", "issuance", "demo", *rest]:
+            from issuance.embedded import up
+
             return up.demo(rest)
         case ["run", "sabotage", *rest]:
             return command.on_own_servers("campaigns.sabotage", rest)

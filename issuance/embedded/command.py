@@ -9,22 +9,25 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from issuance import settings
 from issuance.embedded import running
 from issuance.embedded.environment import REPO
 from issuance.embedded.lock import SupervisorLock
 from issuance.embedded.servers import supervised, used
-from issuance.embedded.up import ISSUANCE, prepare_database
+
+#: The command line, by its module: its console script may not be there.
+ISSUANCE = [sys.executable, "-c", "import sys; sys.argv[0] = 'issuance'; from issuance.cli.main import main; main()"]
 
 
 def in_environment(arguments: list[str]) -> int:
     """Runs a program with the servers of this home; its exit code. If there is no such program, it is a command of
     `issuance`."""
     command = arguments if shutil.which(arguments[0]) else [*ISSUANCE, *arguments]
-    home = settings.read(settings.OwnSettings).home
+    home = Path(os.environ["ISSUANCE_HOME"])  # `environment` has set it
     with used(home) as servers:
         os.environ.update(servers.addresses())
         if servers.ours and "DATABASE_URL" in servers.addresses():
+            from issuance.embedded.up import prepare_database  # late: who finds servers running waits for nothing else
+
             prepare_database(servers)
         if not servers.ours:
             become(command)

@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psycopg
-
 from issuance.embedded import programs
 from issuance.embedded.postgres import ADMIN, NAME, Postgres, environment
 from issuance.embedded.server import ServerError, free_port
@@ -87,12 +85,16 @@ def _server(postgres: Postgres, folder: Path, package: Path | None = None) -> Po
 
 
 def _databases(old: Postgres) -> list[str]:
+    import psycopg
+
     with psycopg.connect(old.admin_url(ADMIN)) as connection:
         return [name for (name,) in connection.execute(_DATABASES)]
 
 
 def _load(old: Postgres, new: Postgres, database: str) -> None:
     """Moves one database; its owner is the role of Issuance, which the new server has made already."""
+    import psycopg
+
     with psycopg.connect(new.admin_url(ADMIN), autocommit=True) as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
             connection.execute(

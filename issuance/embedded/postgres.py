@@ -8,15 +8,14 @@ import os
 import shutil
 import signal
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import psycopg
-from psycopg import sql
+from typing import TYPE_CHECKING, Any
 
 from issuance.embedded.programs import copy_for_all
 from issuance.embedded.server import HOST, Server, ServerError, reachable_by_all
+
+if TYPE_CHECKING:  # whoever only wants the address needs no driver
+    import psycopg
 
 NAME = "issuance"
 ADMIN = "postgres"
@@ -126,6 +125,8 @@ class Postgres(Server):
 
     def answers(self) -> bool:
         """Whether it accepts connections. If so, Issuance's role and database exist."""
+        import psycopg
+
         try:
             with psycopg.connect(self.admin_url(), connect_timeout=2, autocommit=True) as connection:
                 self._make_database(connection)
@@ -133,7 +134,9 @@ class Postgres(Server):
             return False
         return True
 
-    def _make_database(self, connection: psycopg.Connection[Any]) -> None:
+    def _make_database(self, connection: "psycopg.Connection[Any]") -> None:
+        from psycopg import sql
+
         role = sql.Identifier(NAME)
         # An ordinary role, as on users' own servers, so that tests notice what would need more rights.
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [NAME]).fetchone():
@@ -155,6 +158,8 @@ class Postgres(Server):
 
     def program(self, name: str) -> Path:
         """One of its programs, where the user that it runs as can reach it."""
+        from importlib.metadata import version
+
         package = self.package_folder()
         if os.geteuid() == 0 and not reachable_by_all(package / "pginstall/bin"):
             # What is kept is called by its major version, its folder.

@@ -19,13 +19,14 @@ from issuance import brokers, hints, settings
 from issuance.database import schema
 from issuance.database.schema import Until
 from issuance.embedded import majors, procfile
+from issuance.embedded.command import ISSUANCE
 from issuance.embedded.lock import AlreadyRuns, SupervisorLock
 from issuance.embedded.output import LogFile
 from issuance.embedded.postgres import Postgres
 from issuance.embedded.processes import Processes
 from issuance.embedded.server import ServerError, free_port
 from issuance.embedded.servers import Servers, supervised, used
-from issuance.embedded.valkey import NO_RETRY
+from issuance.embedded.valkey import no_retry
 from issuance.errors import IssuanceError
 from issuance.people.people import OPERATOR
 from issuance.shown import shown
@@ -76,9 +77,6 @@ def demo(arguments: list[str]) -> int:
     return codes[0] if codes else code
 
 
-ISSUANCE = [sys.executable, "-c", "import sys; sys.argv[0] = 'issuance'; from issuance.cli.main import main; main()"]
-
-
 def run_everything(
     then: Callable[["House"], None], *, output: Callable[[], "IO[str] | LogFile"], any_port: bool = False
 ) -> int:
@@ -122,7 +120,7 @@ def prepare_database(servers: Servers) -> None:
             raise ServerError("REDIS_URL can not be used: RabbitMQ does not answer")
         return
     try:
-        with brokers.client_of(given.redis_url, retry=NO_RETRY) as client:
+        with brokers.client_of(given.redis_url, retry=no_retry()) as client:
             client.ping()
     except redis.RedisError as error:
         raise ServerError(f"REDIS_URL can not be used: {_first_line(error)}") from None

@@ -4,15 +4,13 @@ import platform
 import signal
 import subprocess
 import sys
-
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from typing import TYPE_CHECKING
 
 from issuance.embedded.server import HOST, Server
 
-#: No retries: the caller asks again.
-NO_RETRY = Retry(NoBackoff(), 0)
+if TYPE_CHECKING:  # whoever only wants the address needs no client
+    from redis.retry import Retry
+
 CONFIGURATION = """
 bind {host}
 port {port}
@@ -47,8 +45,18 @@ class Valkey(Server):
         return process
 
     def answers(self) -> bool:
+        import redis
+
         try:
-            with redis.Redis.from_url(self.url, socket_timeout=1, retry=NO_RETRY) as client:
+            with redis.Redis.from_url(self.url, socket_timeout=1, retry=no_retry()) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
+
+
+def no_retry() -> "Retry":
+    """What makes a client of Redis try once: the caller asks again."""
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    return Retry(NoBackoff(), 0)

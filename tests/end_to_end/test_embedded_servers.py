@@ -13,7 +13,7 @@ import redis
 from issuance.embedded.postgres import Postgres
 from issuance.embedded.server import HOST, ServerError
 from issuance.embedded.servers import Servers
-from issuance.embedded.valkey import NO_RETRY, Valkey
+from issuance.embedded.valkey import Valkey, no_retry
 
 pytestmark = pytest.mark.usefixtures("no_servers_given")
 
@@ -103,7 +103,7 @@ def test_valkey_keeps_its_messages_and_wants_its_password(home: Path) -> None:
         assert "noeviction" in str(client.config_get("maxmemory-policy"))
     with (
         pytest.raises(redis.AuthenticationError),
-        redis.Redis(HOST, valkey.address["port"], retry=NO_RETRY) as stranger,
+        redis.Redis(HOST, valkey.address["port"], retry=no_retry()) as stranger,
     ):
         stranger.ping()
     command = Path(f"/proc/{valkey.process.pid}/cmdline").read_text() if valkey.process else ""

@@ -89,6 +89,14 @@ def test_a_command_imports_no_web_no_queue_and_no_logs(arguments: tuple[str, ...
     assert number < 700
 
 
+def test_run_hands_over_to_a_command_without_a_driver() -> None:
+    """`./run COMMAND` beside servers that run needs their addresses, no clients of them: what it becomes imports those
+    once more."""
+    program = "import sys, issuance.embedded.__main__, issuance.embedded.command; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=True)
+    assert {name.partition(".")[0] for name in ran.stdout.split()}.isdisjoint(DRIVERS | FOR_SOME)
+
+
 def test_the_list_of_commands_says_what_each_says() -> None:
     """The line is the first of the command's own help; the list is made without making the commands."""
     group = get_command(app)
