@@ -25,7 +25,7 @@ def shown(text: str, *, keep: str = "") -> str:
 def shown_json(text: str) -> str:
     """A JSON document with such characters written as JSON writes them: it says the same. Line breaks between its
     parts stay; within strings there are none."""
-    if text.isascii():
+    if text.isascii() and "\x7f" not in text:
         return text
     return "".join(_in_json(letter) if ord(letter) > 0x7E and _steers(letter) else letter for letter in text)
 

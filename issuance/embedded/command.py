@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from issuance.embedded import running
-from issuance.embedded.environment import REPO
+from issuance.embedded.environment import ISSUANCE, REPO
 from issuance.embedded.lock import SupervisorLock
 from issuance.embedded.servers import supervised, used
-
-#: The command line, by its module: its console script may not be there.
-ISSUANCE = [sys.executable, "-c", "import sys; sys.argv[0] = 'issuance'; from issuance.cli.main import main; main()"]
 
 
 def in_environment(arguments: list[str]) -> int:

@@ -23,6 +23,8 @@ REQUIREMENTS = {"run": REPO / "requirements/run.txt", "test": REPO / "requiremen
 RUN_TESTS = ("sabotage", "crashes", "chaos")
 #: What every program says where the disk is full.
 NO_ROOM = "No space left on device"
+#: The command line, by its module: its console script may not be there.
+ISSUANCE = [sys.executable, "-c", "import sys; sys.argv[0] = 'issuance'; from issuance.cli.main import main; main()"]
 # What `pip install` of the project itself would make; the project is imported from the clone instead.
 COMMAND = """#!/bin/sh
 '''exec' {python} "$0" "$@"

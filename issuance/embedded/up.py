@@ -19,7 +19,7 @@ from issuance import brokers, hints, settings
 from issuance.database import schema
 from issuance.database.schema import Until
 from issuance.embedded import majors, procfile
-from issuance.embedded.command import ISSUANCE
+from issuance.embedded.environment import ISSUANCE
 from issuance.embedded.lock import AlreadyRuns, SupervisorLock
 from issuance.embedded.output import LogFile
 from issuance.embedded.postgres import Postgres

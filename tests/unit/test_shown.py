@@ -30,6 +30,7 @@ STEERING = {
     "invisible": "A\u200bd\u2060a\ufeff",
     "tags": "Ada\U000e0041",
     "half": "\ud800",
+    "delete": "Ada\x7f",
 }
 HARMLESS = ["Ada Lovelace", "Zoë", "李小龍", "نرگس\u200cها", "👩\u200d🚀", "O\u00a0Brien", "a\\x1b"]
 
