@@ -58,7 +58,7 @@ def load() -> None:
         importlib.import_module(module)
     # Threads take turns more often than Python has them: who computes for long holds up others' requests less. What was
     # made by now is looked through for garbage no more.
-    sys.setswitchinterval(0.001)
+    sys.setswitchinterval(0.0005)
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 100)

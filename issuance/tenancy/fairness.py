@@ -1,8 +1,8 @@
 """Fairness: what is worked on at once in a process is shared out between those who ask.
 
 Whoever has the fewest under way is next. Who is alone may have nearly all places, but never the last ones: somebody
-else who comes is worked on at once. While somebody else is about nobody has more than a share, since what is under way
-for one slows down everybody.
+else who comes is worked on at once. While somebody else is about nobody has more than a share, and whose requests take
+long have one at a time, since what is under way for one slows down everybody.
 """
 
 import asyncio
@@ -13,6 +13,10 @@ from time import monotonic
 
 #: Seconds for which somebody who asked is about.
 ABOUT = 1.0
+#: Seconds from which on an owner's latest ones take long; how much the last one says of that.
+LONG, NEWS = 0.05, 0.25
+#: Owners of whom that is remembered; one more, and all are forgotten.
+_MOST_KNOWN = 10_000
 
 
 class Fair:
@@ -22,6 +26,8 @@ class Fair:
         self.make_room(most)
         self._working: Counter[Hashable] = Counter()
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
+        #: How long an owner's latest took.
+        self._took: dict[Hashable, float] = {}
         #: Who asked last and when, and when anybody but them did.
         self._latest: tuple[Hashable, float] = (None, -ABOUT)
         self._another = -ABOUT
@@ -29,7 +35,7 @@ class Fair:
     def make_room(self, most: int) -> None:
         """Have `most` at once from now on."""
         self._most = most
-        self._alone, self._share = max(1, most - most // 4), max(1, most // 4)
+        self._alone, self._share = max(1, most - most // 4), max(1, most // 2)
 
     @asynccontextmanager
     async def place(self, owner: Hashable) -> AsyncIterator[None]:
@@ -39,9 +45,11 @@ class Fair:
             await self._wait(owner)
         else:
             self._working[owner] += 1
+        began = monotonic()
         try:
             yield
         finally:
+            self._learn(owner, monotonic() - began)
             self._end(owner)
 
     def _note(self, owner: Hashable) -> None:
@@ -53,8 +61,16 @@ class Fair:
     def _is_free(self, owner: Hashable) -> bool:
         latest, at = self._latest
         others = self._another if latest == owner else at
-        own = self._share if monotonic() - others < ABOUT else self._alone
+        own = self._alone
+        if monotonic() - others < ABOUT:
+            own = 1 if self._took.get(owner, 0.0) > LONG else self._share
         return self._working[owner] < own and self._working.total() < self._most
+
+    def _learn(self, owner: Hashable, seconds: float) -> None:
+        if len(self._took) > _MOST_KNOWN:
+            self._took.clear()
+        before = self._took.get(owner, seconds)
+        self._took[owner] = before + NEWS * (seconds - before)
 
     async def _wait(self, owner: Hashable) -> None:
         place = asyncio.get_running_loop().create_future()

@@ -79,7 +79,30 @@ def test_while_others_are_about_nobody_has_more_than_a_share() -> None:
         await desk.end("till")
         for _ in range(6):
             await desk.end("flood")
-        assert desk.working == ["flood"] * 2
+        assert desk.working == ["flood"] * 4
+
+    played(scene)
+
+
+def test_whose_requests_take_long_have_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody else is about; and as many as others again, once they do not."""
+    now = monotonic()
+    monkeypatch.setattr(fairness, "monotonic", lambda: now)
+
+    async def scene(desk: Desk) -> None:
+        nonlocal now
+        await desk.ask("flood", 100)
+        now += 1.0
+        for _ in range(6):
+            await desk.ask("till")
+            await desk.end("till")
+            await desk.end("flood")
+        assert desk.working.count("flood") == 1
+        for _ in range(12):
+            await desk.ask("till")
+            await desk.end("till")
+            await desk.end("flood")
+        assert desk.working.count("flood") == 4
 
     played(scene)
 
@@ -89,7 +112,7 @@ def test_who_is_alone_again_has_its_places_back(monkeypatch: pytest.MonkeyPatch)
         await desk.ask("till")
         await desk.ask("flood", 100)
         await desk.end("till")
-        assert desk.working == ["flood"] * 2
+        assert desk.working == ["flood"] * 4
         now = monotonic()
         monkeypatch.setattr(fairness, "monotonic", lambda: now + fairness.ABOUT + 0.1)
         await desk.ask("flood")
