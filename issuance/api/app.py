@@ -94,7 +94,8 @@ def create_app(settings: Settings) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=_life,
         redirect_slashes=False,
-        docs_url=None,  # FastAPI's own pages load from elsewhere: see `pages`
+        openapi_url=None,  # FastAPI would write it anew for each who asks: see `pages`
+        docs_url=None,  # its own pages load from elsewhere
         redoc_url=None,
         strict_content_type=False,
     )

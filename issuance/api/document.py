@@ -4,10 +4,12 @@ limits, links from what is made to how it is read. Clients are generated from it
 import json
 import re
 from collections.abc import Iterator
+from threading import Lock
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
+from pydantic_core import to_json
 
 from issuance.api import idempotency
 from issuance.api.problems import MEANINGS, said_of_codes
@@ -73,12 +75,23 @@ def install(app: FastAPI) -> None:
     """Make `app` show the completed document."""
     generate = app.openapi
 
+    one_at_a_time = Lock()
+
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _completed(generate())
-        return app.openapi_schema
+        with one_at_a_time:
+            if app.openapi_schema is None:
+                app.openapi_schema = _completed(generate())
+            return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI tells to
+
+
+def written(app: FastAPI) -> bytes:
+    """The document as it is sent: made once, since it is long and strangers may ask for it again and again."""
+    state = app.state
+    if not hasattr(state, "document"):
+        state.document = to_json(app.openapi())
+    return bytes(state.document)
 
 
 def _completed(document: dict[str, Any]) -> dict[str, Any]:

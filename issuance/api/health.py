@@ -13,6 +13,7 @@ from issuance.api.requests import Edge
 from issuance.api.routes import OpenRoute
 from issuance.errors import NotAuthenticated, NotFound
 from issuance.settings import Settings
+from issuance.tenancy.rates import METRICS, Rates, source_of
 
 router = APIRouter(tags=["health"], route_class=OpenRoute)
 
@@ -55,7 +56,7 @@ def ready(request: Request) -> JSONResponse:
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
-        **problems.documented(401, 404),
+        **problems.documented(401, 404, 429),
     },
 )
 def read_metrics(request: Request) -> Response:
@@ -69,6 +70,8 @@ def read_metrics(request: Request) -> Response:
         shown = request.headers.get("authorization", "").encode()
         if not hmac.compare_digest(shown, f"Bearer {own.metrics_key.get_secret_value()}".encode()):
             raise NotAuthenticated("Send the key of ISSUANCE_METRICS_KEY: Authorization: Bearer KEY.")
+    rates: Rates = request.app.state.rates
+    rates.take(METRICS, source_of(request.client.host if request.client else None) or "nowhere")
     with database.transaction(request.app.state.engine) as connection:
         figures = health.figures(connection)
         of_processes = list(heartbeats.metrics(connection))
@@ -80,6 +83,7 @@ def metrics_door(app: FastAPI) -> FastAPI:
     """An application that has the metrics of another, and nothing else, for an address of their own."""
     door = FastAPI(openapi_url=None)
     door.state.settings, door.state.engine, door.state.broker = app.state.settings, app.state.engine, app.state.broker
+    door.state.rates = app.state.rates
     door.state.is_metrics_door = True
     door.state.stopping = app.state.stopping
     problems.install(door)

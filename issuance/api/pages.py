@@ -6,13 +6,15 @@ nobody else."""
 from importlib.util import find_spec
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from issuance import __version__
+from issuance.api import document
+from issuance.api.routes import OpenRoute
 from issuance.errors import NotFound
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=OpenRoute)
 
 #: What the pages may load and do; every other answer may do nothing at all (`requests.HEADERS`).
 _POLICY = (
@@ -63,6 +65,12 @@ async def home() -> Response:
 async def docs() -> Response:
     """Every call, to read and to try out."""
     return HTMLResponse(_DOCS, headers=_HEADERS)
+
+
+@router.get("/openapi.json")
+def described(request: Request) -> Response:
+    """Every call, for programs."""
+    return Response(document.written(request.app), media_type="application/json")
 
 
 @router.get("/docs/start.js")

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute, iter_route_contexts
 from psycopg.errors import UndefinedColumn, UndefinedTable
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DataError, InterfaceError, InternalError, OperationalError, ProgrammingError
@@ -198,9 +199,11 @@ def answer_to(request: Request, error: Exception) -> Response | None:
 
 
 def _methods_at(request: Request) -> set[str]:
-    """The methods of an address by the API document, since each route knows only its own."""
-    route = getattr(request.scope.get("route"), "path_format", "")
-    return {method.upper() for method in request.app.openapi()["paths"].get(route, ())}
+    """The methods of an address by the routes that the API document shows, since each knows only its own."""
+    here = getattr(request.scope.get("route"), "path_format", None)
+    routes = (one.original_route for one in iter_route_contexts(request.app.routes))
+    shown = (one for one in routes if isinstance(one, APIRoute) and one.include_in_schema and one.path_format == here)
+    return {method for route in shown for method in route.methods or ()}
 
 
 def fields_of(wrong: Iterable[Any]) -> dict[str, str]:

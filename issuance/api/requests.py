@@ -37,7 +37,7 @@ MOST_VALUES = 100_000
 _BEFORE_VALUES = b",[{"
 #: Bodies that are longer than LONGEST_BODY, or may be, and are in memory at once: from one address a part of them.
 #: Who waits for a place is not read from meanwhile.
-_long_bodies = Fair(32)
+_long_bodies = Fair(16)
 #: Seconds within which a body must have come.
 BODY_SECONDS = 30.0
 #: A body that is longer than this is read by a thread, because reading it would hold up the event loop.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import wraps
-from inspect import iscoroutinefunction, unwrap
+from inspect import iscoroutinefunction
 from typing import Any
 
 import anyio.to_thread
@@ -57,9 +57,8 @@ class KeyedRoute(APIRoute):
     their own, and hold no place meanwhile."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        own = unwrap(endpoint)  # an application makes its routes anew of a router's
-        self._waits = iscoroutinefunction(own)
-        super().__init__(path, own if self._waits else self._in_thread(own), **options)
+        self._waits = iscoroutinefunction(endpoint)
+        super().__init__(path, endpoint if self._waits else self._in_thread(endpoint), **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()

@@ -33,6 +33,7 @@ _MOST_NAMES = 100_000
 OF_AN_ADDRESS, OF_A_KEY, OF_A_BRAND = "requests from this address", "requests with this key", "requests of this brand"
 WRONG_KEYS, WRONG_CODES = "wrong keys from this address", "wrong codes"
 WRONG_SIGNATURES = "wrong signatures of this biller"
+METRICS = "looks at the metrics from this address"
 SIGN_INS, FILES, OF_A_PERSON = "tries to sign in from this address", "files", "requests of this person"
 
 
@@ -93,6 +94,7 @@ class Rates:
             WRONG_KEYS: settings.rate_wrong_keys,
             WRONG_CODES: settings.rate_wrong_codes,
             WRONG_SIGNATURES: settings.rate_wrong_keys,
+            METRICS: settings.rate_metrics,
             SIGN_INS: settings.rate_sign_ins,
             FILES: settings.rate_files,
         }

@@ -1,10 +1,13 @@
 """A share of the campaign: every route, with the largest input that it accepts, keeps to its bounds."""
 
+import asyncio
+
+import httpx
 import pytest
 
 from campaigns.doors.walk import WAIT, walk
 from campaigns.fuzz.site import site_on
-from issuance.api import routes
+from issuance.api import document, routes
 from issuance.api.app import create_app
 from issuance.settings import Settings
 
@@ -31,3 +34,18 @@ def test_no_answer_is_longer_than_may_be_asked_for(
             answer = site.call("GET", path)
             assert (answer.status_code, answer.json()["error"]["code"]) == (422, "too_much_asked")
         assert site.call("GET", "/customers/coupons?per_page=1&page=9").status_code == 200
+
+
+def test_what_strangers_may_ask_for_is_made_once(database_url: str, redis_url: str) -> None:
+    """The API document is long: it is neither made for a wrong method nor written anew for each who asks."""
+    app = create_app(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url}))
+
+    async def ask() -> list[httpx.Response]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return [await client.request(*one) for one in (("PATCH", "/runs"), ("GET", "/openapi.json"))]
+
+    wrong, described = asyncio.run(ask())
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET")
+    assert app.state.document is document.written(app)
+    assert described.content == app.state.document
+    assert described.json() == app.openapi()

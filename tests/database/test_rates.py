@@ -205,3 +205,12 @@ def test_a_billers_webhooks_count_as_requests_of_its_brand(
 
     assert [sent("user:wrong") for _ in range(3)] == [400] * 3
     assert [sent("user:secret") for _ in range(3)] == [200, 200, 429]
+
+
+def test_metrics_are_looked_at_so_often(ask: Callable[..., Ask]) -> None:
+    """Anybody may, and it costs some statements over all brands."""
+    send = ask(metrics=2)
+    answers = [
+        send("/metrics", "", where).status_code for where in ("192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2")
+    ]
+    assert answers == [200, 200, 429, 200]
