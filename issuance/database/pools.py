@@ -1,5 +1,6 @@
 """Connections that a process holds: at most so many, and none for long that it does not need."""
 
+import logging
 import re
 from contextlib import suppress
 from threading import Lock, Timer
@@ -22,6 +23,9 @@ PATIENCE, PATIENCE_WITH_SERVER, ROUND = 30.0, 10.0, 0.2
 _FULL = re.compile("remaining connection slots|too many (clients|connections)|no more connections allowed")
 
 _LENT, _RETURNED = "lent", "returned"
+
+# SQLAlchemy logs there, under the name of the class, each connection that is closed on purpose: one every ten seconds.
+logging.getLogger(__name__).setLevel(logging.WARNING)
 
 
 class Frugal(QueuePool):

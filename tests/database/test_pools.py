@@ -1,6 +1,7 @@
 """Connections are a budget: a process has at most so many, closes those that it does not need, and gets along with
 fewer where PostgreSQL grants no more."""
 
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from issuance.database import connections, pools
-from issuance.database.connections import budget, engine_for, transaction, transaction_beside
+from issuance.database.connections import budget, engine_for, transaction, transaction_aside, transaction_beside
 
 MOST = 4
 
@@ -42,6 +43,13 @@ def backends(own: Engine, number: int) -> set[int]:
 
     with ThreadPoolExecutor(number) as threads:
         return set(threads.map(work, range(number)))
+
+
+def test_a_connection_that_is_closed_on_purpose_is_no_news(own: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    """Each process closes one every ten seconds: a log that says so says nothing else."""
+    with caplog.at_level(logging.INFO), transaction_aside(own):
+        pass
+    assert caplog.records == []
 
 
 def test_a_process_has_at_most_what_it_may_have(own: Engine, brand_id: UUID) -> None:
