@@ -52,7 +52,7 @@ def main() -> None:
             measures.ticked(time.monotonic() - began)
             outage.is_over()
             failing.is_over()
-            if tick.sweeps or tick.resumed or tick.memberships or tick.webhooks:
+            if tick.is_news(broker_away=hints.outage.is_on()):
                 log.logger.info(
                     "tick",
                     sweeps=tick.sweeps,

@@ -67,6 +67,11 @@ class Tick:
     webhooks: int = 0
     billers: int = 0
 
+    def is_news(self, *, broker_away: bool) -> bool:
+        """Whether it is worth a line: what nobody can be asked for is asked for again at each tick."""
+        asked = self.resumed or self.memberships or self.webhooks
+        return bool(self.sweeps or (asked and not broker_away))
+
 
 def run_once(engine: Engine, broker: dramatiq.Broker, limits: Limits = LIMITS) -> Tick:
     """Plan sweeps of what is due, and ask again for work that was not done. Each brand has its own clock."""

@@ -16,7 +16,7 @@ import redis
 
 from issuance import brokers
 from issuance.errors import IssuanceError
-from issuance.log import logger
+from issuance.log import Outage
 from issuance.settings import OwnSettings
 
 #: Seconds that a limit is for. Windows begin with the minute.
@@ -25,6 +25,8 @@ WINDOW = 60
 _PARTS = 200
 #: Seconds that the broker may take, and for which it is left alone after it did not answer.
 _PATIENCE, _LEFT_ALONE = 0.25, 2.0
+#: Whether requests are let through uncounted.
+outage = Outage("rates", "not_counted", "counted")
 #: Names that are remembered; one more, and all are forgotten, which costs a look at the broker each.
 _MOST_NAMES = 100_000
 
@@ -194,8 +196,10 @@ class Rates:
             with self._client.pipeline(transaction=False) as pipeline:
                 pipeline.incrby(name, number)
                 pipeline.expire(name, 2 * WINDOW)
-                return int(pipeline.execute()[0])
+                counted = int(pipeline.execute()[0])
         except redis.RedisError as error:
             self._left_alone_until = time.monotonic() + _LEFT_ALONE
-            logger.warning("rates_not_counted", error=type(error).__name__)
+            outage.lasts(error)
             return None
+        outage.is_over()
+        return counted

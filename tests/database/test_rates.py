@@ -10,6 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
+from issuance import log
 from issuance.api.app import create_app
 from issuance.billers import billers
 from issuance.billers.billers import New
@@ -18,6 +19,7 @@ from issuance.settings import OwnSettings, Settings
 from issuance.tenancy import keys
 from issuance.tenancy import rates as room
 from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, OF_AN_ADDRESS, WRONG_CODES, WRONG_KEYS, RateLimited, Rates
+from tests.logs import captured
 
 AWAY = "redis://127.0.0.1:1"
 
@@ -72,6 +74,17 @@ def test_without_the_broker_nobody_is_refused() -> None:
     for _ in range(3):
         limited.wrong(WRONG_KEYS, "x")
         limited.check(WRONG_KEYS, "x")
+
+
+def test_a_broker_that_is_away_is_told_once(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at every look at it; and that it is back."""
+    monkeypatch.setattr(room, "_LEFT_ALONE", 0)
+    monkeypatch.setattr(room, "outage", log.Outage("rates", "not_counted", "counted"))
+    with captured(log) as lines:
+        for _ in range(3):
+            rates(AWAY).take(OF_A_KEY, "x")
+        assert rates(redis_url).take(OF_A_KEY, "x") is not None
+    assert [line["event"] for line in lines] == ["rates_not_counted", "rates_counted"]
 
 
 def test_zero_is_no_limit(redis_url: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from issuance import log
 from issuance.log import Outage
+from scheduler.tick import Tick
 from tests.logs import captured
 
 
@@ -22,6 +23,14 @@ def test_an_outage_is_told_twice_in_all() -> None:
     told = [(entry["event"], entry["log_level"]) for entry in logs]
     assert told == [("broker_away", "error"), ("broker_back", "warning")] * 2
     assert logs[0]["error"] == "ConnectionError: no"
+
+
+def test_ticks_say_nothing_of_what_nobody_can_be_asked_for() -> None:
+    """While the broker is away each tick asks for the same again; what it plans is news."""
+    asked, planned = Tick(resumed=1, memberships=200, webhooks=2), Tick(sweeps=1)
+    assert [asked.is_news(broker_away=away) for away in (False, True)] == [True, False]
+    assert planned.is_news(broker_away=True)
+    assert not Tick().is_news(broker_away=False)
 
 
 def test_an_outage_that_lasts_is_told_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
