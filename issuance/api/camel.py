@@ -4,13 +4,24 @@ from typing import Annotated
 
 from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from issuance.database.cursors import LONGEST_LIMIT, PATTERN
 from issuance.fields import SHOWN_PATTERN, Identifier, camel
 
 Limit = Annotated[int, Query(ge=1, le=LONGEST_LIMIT, description="How many at most")]
 Cursor = Annotated[str | None, Query(pattern=PATTERN, description="The nextCursor of the page before")]
-#: Any number of path segments, since an id may contain slashes. A malformed id is an unknown one.
+
+
+class _Id(PathConvertor):
+    """The rest of a path, as `path` is, with the breaks of lines that an id may contain too, at its end as well."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("id", _Id())
+
+#: In paths `{externalUserID:id}`: an id may contain slashes. A malformed one is an unknown one.
 MemberId = Annotated[
     str,
     Path(

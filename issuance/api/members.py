@@ -82,7 +82,7 @@ class TokenGrant(CamelModel):
 
 # Before the member itself, whose id may contain slashes.
 @router.post(
-    "/members/{externalUserID:path}/erase",
+    "/members/{externalUserID:id}/erase",
     operation_id="eraseMember",
     response_model=ErasedMember,
     responses=documented(404, 409, 429),
@@ -97,7 +97,7 @@ def erase_member(caller: Administrator, external_user_id: MemberId) -> Any:
 
 
 @router.get(
-    "/members/{externalUserID:path}/export",
+    "/members/{externalUserID:id}/export",
     operation_id="exportMember",
     response_model=MemberExport,
     responses=documented(404, 429),
@@ -110,15 +110,15 @@ def export_member(caller: Administrator, external_user_id: MemberId) -> Any:
 
 
 # What ends so is no member's id: with a method of the member's it is a wrong one.
-@router.api_route("/members/{externalUserID:path}/erase", methods=["GET", "PUT", "DELETE"], include_in_schema=False)
-@router.api_route("/members/{externalUserID:path}/export", methods=["PUT", "DELETE"], include_in_schema=False)
+@router.api_route("/members/{externalUserID:id}/erase", methods=["GET", "PUT", "DELETE"], include_in_schema=False)
+@router.api_route("/members/{externalUserID:id}/export", methods=["PUT", "DELETE"], include_in_schema=False)
 def erase_or_export_otherwise(_: Reader) -> Any:
     """Say that there is no such method."""
     raise HTTPException(405)
 
 
 @router.put(
-    "/members/{externalUserID:path}",
+    "/members/{externalUserID:id}",
     operation_id="setMember",
     response_model=Member,
     responses=documented(409),
@@ -133,7 +133,7 @@ def set_member(caller: Writer, external_user_id: MemberId, body: MemberBody) -> 
 
 
 @router.get(
-    "/members/{externalUserID:path}",
+    "/members/{externalUserID:id}",
     operation_id="getMember",
     response_model=MemberSummary,
     responses=documented(404),
@@ -149,7 +149,7 @@ def get_member(caller: Reader, external_user_id: MemberId) -> Any:
 
 
 @router.delete(
-    "/members/{externalUserID:path}",
+    "/members/{externalUserID:id}",
     operation_id="removeMember",
     response_model=RemovedMember,
     responses=documented(404),

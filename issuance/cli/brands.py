@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from issuance.cli.connections import transaction
+from issuance.cli.connections import NONE_YET, transaction
 from issuance.cli.output import JsonOption, show_json, show_table
 from issuance.tenancy import brands
 
@@ -35,4 +35,4 @@ def list_brands(as_json: JsonOption = False) -> None:
     if as_json:
         show_json({"data": rows})
     else:
-        show_table("Brands", rows, ("brand_id", "name", "environment", "timezone", "created_at"))
+        show_table("Brands", rows, ("brand_id", "name", "environment", "timezone", "created_at"), empty=NONE_YET)

@@ -24,6 +24,9 @@ BrandOption = Annotated[
     UUID | None, typer.Option("--brand", metavar="ID", help="The brand, if there is more than one.")
 ]
 
+#: What is said where there is nothing at all.
+NONE_YET = "There is no brand yet. Create one: issuance brands create --name NAME --timezone ZONE"
+
 _BRANDS_OF = {
     "credit rule": text("SELECT brand_id FROM credit_rules WHERE credit_rule_id = :id"),
     "membership type": text("SELECT brand_id FROM membership_types WHERE membership_type_id = :id"),
@@ -89,7 +92,7 @@ def only_brand(brand_id: UUID | None) -> UUID:
             return brand_id
         brand_ids: list[UUID] = list(connection.execute(_ANY_BRANDS).scalars())
     if not brand_ids:
-        raise NotFound("There is no brand yet. Create one: issuance brands create --name NAME --timezone ZONE")
+        raise NotFound(NONE_YET)
     if len(brand_ids) > 1:
         raise Invalid("There is more than one brand. Say which: --brand ID (issuance brands list shows them)")
     return brand_ids[0]

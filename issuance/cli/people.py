@@ -14,6 +14,8 @@ from issuance.settings import settings
 
 app = typer.Typer(help="The console's people: add, list, remove, sign out.", no_args_is_help=True)
 
+NOBODY = "Nobody is let in yet. issuance people add --email E --role R does it."
+
 EmailOption = Annotated[str, typer.Option(help="Their e-mail address.")]
 
 
@@ -49,7 +51,7 @@ def list_people(brand: BrandOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         show_json({"data": rows})
     else:
-        show_table("People", rows, ("email", "role", "has_password", "created_at", "signed_in_at"))
+        show_table("People", rows, ("email", "role", "has_password", "created_at", "signed_in_at"), empty=NOBODY)
 
 
 @app.command("remove")

@@ -181,5 +181,6 @@ def _free(port: int) -> bool:
 
 
 def reachable_by_all(path: Path) -> bool:
-    """Whether any user of this machine may enter `path` and the folders above it."""
-    return all(os.stat(folder).st_mode & 0o001 for folder in [path, *path.parents])
+    """Whether any user of this machine may enter `path` and the folders above it, also those that a link leads to."""
+    real = path.resolve()
+    return all(os.stat(folder).st_mode & 0o001 for folder in {path, *path.parents, real, *real.parents})

@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -23,6 +24,20 @@ def test_an_upsert_answers_the_reference_shape(brand: Brand) -> None:
         "",
         None,
     )
+
+
+def test_an_id_in_a_path_is_taken_to_its_last_letter(brand: Brand) -> None:
+    """Slashes, dots and breaks of lines too: none is cut off, or somebody else would be answered, and archived."""
+    brand.member("ada")
+    for odd in ("ada\n", "\nada", "a\r\nd\u2028a", "ada/b", "ada/", "ada ", "ada."):
+        path = f"/v1/members/{quote(odd, safe='')}"
+        assert brand.refused("GET", path, 404) == "MEMBER_NOT_FOUND", odd
+        assert brand.refused("DELETE", path, 404) == "MEMBER_NOT_FOUND", odd
+        assert brand.call("PUT", path, json={"displayName": odd})["externalUserID"] == odd
+        assert brand.call("GET", path)["displayName"] == odd
+        assert brand.call("DELETE", path)["externalUserID"] == odd
+        assert brand.call("GET", f"{path}/export")["member"]["external_user_id"] == odd
+    assert brand.call("GET", "/v1/members/ada")["archivedAt"] is None
 
 
 def test_a_partial_body_keeps_what_it_does_not_name_and_null_clears(brand: Brand) -> None:

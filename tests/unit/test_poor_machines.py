@@ -2,9 +2,11 @@
 
 import errno
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from issuance.embedded.environment import not_written
 from issuance.embedded.postgres import Postgres
+from issuance.embedded.server import reachable_by_all
 
 INITDB = """
 creating subdirectories ... ok
@@ -35,3 +37,17 @@ def test_a_server_that_fails_is_quoted_where_it_says_why(tmp_path: Path) -> None
     assert postgres.reason("x\nFATAL:  this is why\ny\n") == "FATAL:  this is why"
     assert postgres.reason("the only word\n") == "the only word"
     assert postgres.reason("") == "it says nothing"
+
+
+def test_what_a_link_leads_to_counts_as_well() -> None:
+    """For root PostgreSQL runs as nobody, who enters no folder of root's by any name: programs are copied."""
+    with TemporaryDirectory(dir="/tmp") as name:
+        there = Path(name)
+        there.chmod(0o755)
+        (there / "closed").mkdir(mode=0o700)
+        (there / "closed" / "programs").mkdir()
+        (there / "link").symlink_to(there / "closed" / "programs")
+        (there / "open").mkdir(mode=0o755)
+        assert reachable_by_all(there / "open")
+        assert not reachable_by_all(there / "link")
+        assert not reachable_by_all(there / "closed" / "programs")
