@@ -4,7 +4,6 @@ other code handles."""
 import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
 from uuid import UUID
@@ -15,6 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic_core import from_json
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
@@ -135,6 +135,8 @@ class Edge:
         except RateLimited as limited:
             scope["state"]["standing"] = limited.standing
             await _refuse(scope, receive, send_with_id, limited, close=True)
+        except ClientDisconnect:
+            logger.debug("hung_up", request_id=request_id)
         except (stops.Stopping, asyncio.CancelledError):
             if not status:
                 await _refuse(scope, receive, send_with_id, stops.Stopping(), close=True)
@@ -152,10 +154,18 @@ class JsonRequest(Request):
     """A request whose JSON is strict: finite numbers, whole characters, limited depth."""
 
     async def json(self) -> Any:
-        try:
-            return await off_the_loop(partial(from_json, allow_inf_nan=False), await self.body())
-        except ValueError as error:
-            raise HTTPException(400, str(error)) from None  # FastAPI lets no other exception through
+        read, wrong = await off_the_loop(_read_json, await self.body())
+        if wrong is not None:
+            raise HTTPException(400, wrong)  # FastAPI lets no other exception through
+        return read
+
+
+def _read_json(body: bytes) -> tuple[Any, str | None]:
+    """The value, or what is wrong. An exception that leaves a thread keeps the body until garbage is looked for."""
+    try:
+        return from_json(body, allow_inf_nan=False), None
+    except ValueError as error:
+        return None, str(error)
 
 
 def longest_body(path: str) -> int:
@@ -220,7 +230,7 @@ async def _read(headers: Headers, receive: Receive, longest: int) -> bytes:
     while more and size <= LONGEST_PATIENCE:
         message = await receive()
         if message["type"] == "http.disconnect":
-            break
+            raise ClientDisconnect  # nobody waits for an answer, and half a body is none
         chunk = message.get("body", b"")
         size += len(chunk)
         too_long = too_long or size > longest

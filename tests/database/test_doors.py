@@ -1,6 +1,9 @@
 """A share of the campaign: every route, with the largest input that it accepts, keeps to its bounds."""
 
 import asyncio
+import gc
+import resource
+from pathlib import Path
 
 import httpx
 import pytest
@@ -49,3 +52,25 @@ def test_what_strangers_may_ask_for_is_made_once(database_url: str, redis_url: s
     assert app.state.document is document.written(app)
     assert described.content == app.state.document
     assert described.json() == app.openapi()
+
+
+def test_bodies_that_are_no_json_are_not_kept(database_url: str, redis_url: str) -> None:
+    """Not even until Python next looks for garbage: a few hundred of them would fill the memory."""
+    with site_on(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url})) as site:
+        body = b"[" + b" " * 1_500_000
+        assert site.call("POST", "/billing-events", content=body).status_code == 400
+        gc.collect()
+        gc.disable()
+        try:
+            before = _memory()
+            for _ in range(60):
+                site.call("POST", "/billing-events", content=body)
+            assert _memory() - before < 45
+        finally:
+            gc.enable()
+
+
+def _memory() -> int:
+    """What this process has now, in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() // 1_000_000

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 import uvicorn
@@ -164,6 +165,25 @@ def test_few_long_bodies_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) 
             slow.sendall(b"x" * long)
             assert answer(slow).startswith(b"HTTP/1.1 404 ")
             assert answer(waits).startswith(b"HTTP/1.1 404 ")
+
+
+def test_half_a_body_is_nobodys() -> None:
+    """Whoever hangs up is not answered, and what had come is not worked on."""
+    worked_on, sent = [], []
+    came = [{"type": "http.request", "body": b"[", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def app(*_: object) -> None:
+        worked_on.append(1)
+
+    async def receive() -> Any:
+        return came.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/billing-events", "headers": [], "app": FastAPI()}
+    asyncio.run(Edge(app)(scope, receive, send))
+    assert (worked_on, sent) == ([], [])
 
 
 def test_a_body_in_time_is_read(port: int) -> None:
