@@ -45,17 +45,24 @@ def show_table(title: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[
         return
     table = Table(title=told, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=_has_ids(rows, column))
     for row in rows:
         table.add_row(*(Text(as_cell(row.get(column))) for column in columns))
     terminal.print(table)
 
 
 def _needed(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> int:
-    """The width below which a table's cells would be a few letters each."""
+    """The width below which a table's cells would be a few letters each, or its ids in pieces."""
+    longest = {column: max(len(as_cell(row.get(column))) for row in rows) for column in columns}
     return sum(
-        max(len(column), min(READABLE, max(len(as_cell(row.get(column))) for row in rows))) + 2 for column in columns
+        max(len(column), longest[column] if _has_ids(rows, column) else min(READABLE, longest[column])) + 2
+        for column in columns
     )
+
+
+def _has_ids(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
+    """Whether people will copy what stands in the column: it is kept whole."""
+    return any(isinstance(row.get(column), UUID) for row in rows)
 
 
 def _show_one_by_one(

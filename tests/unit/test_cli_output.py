@@ -31,6 +31,17 @@ def test_what_is_too_narrow_for_a_table_is_shown_line_by_line(monkeypatch: pytes
     assert not any(line.startswith("note") for line in lines)
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_id_stays_whole_beside_long_names(monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> None:
+    """It is what people copy."""
+    written = StringIO()
+    console = Console(file=written, width=100, force_terminal=terminal, color_system=None, highlight=False)
+    monkeypatch.setattr(output, "console", lambda: console)
+    row = {"id": uuid4(), "name": "n" * 300, "of": "o" * 300}
+    output.show_table("Rules", [row], ("id", "name", "of"))
+    assert str(row["id"]) in written.getvalue()
+
+
 @pytest.mark.parametrize(("width", "terminal"), [(100, True), (40, False)])
 def test_a_table_is_a_table_where_it_fits_or_nobody_looks(
     monkeypatch: pytest.MonkeyPatch, width: int, *, terminal: bool
