@@ -1,6 +1,7 @@
 """What the processes of `./run` say: in one format, in a file that does not grow for ever."""
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from io import TextIOBase
@@ -10,10 +11,13 @@ from pathlib import Path
 from threading import Lock
 from typing import IO
 
+from issuance.shown import shown
+
 #: Bytes after which a log is put aside; the one before it is then forgotten.
 LONGEST_LOG = 50_000_000
 #: ANSI colours of the names, in the order of the processes.
 COLOURS = (36, 33, 32, 35, 34)
+_TAB = "\t"
 
 
 class LogFile(TextIOBase):
@@ -41,16 +45,16 @@ class Output:
         self._whole_lines = Lock()
         width = max(map(len, names), default=0)
         self._shown = {name: name.ljust(width) for name in names}
-        if stream.isatty():
-            for number, (name, shown) in enumerate(self._shown.items()):
-                self._shown[name] = f"\033[{COLOURS[number % len(COLOURS)]}m{shown}\033[0m"
+        if stream.isatty() and not os.environ.get("NO_COLOR"):
+            for number, (name, padded) in enumerate(self._shown.items()):
+                self._shown[name] = f"\033[{COLOURS[number % len(COLOURS)]}m{padded}\033[0m"
 
     def write(self, name: str, line: str) -> None:
         """Shows one line of the process `name`. Raises OSError where the stream is closed."""
         if self._as_json:
             told = line if line.startswith("{") else json.dumps(_as_document(name, line))
         else:
-            told = f"{self._shown[name]} | {line}"
+            told = f"{self._shown[name]} | {shown(line, keep=_TAB)}"
         with self._whole_lines:
             self._stream.write(f"{told}\n")
             self._stream.flush()

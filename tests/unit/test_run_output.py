@@ -34,8 +34,19 @@ def test_lines_are_named(tmp_path: Path) -> None:
             shown.write("web", f"{part} %s \udcff")
             shown.write("scheduler", part)
     assert (tmp_path / "run.log").read_text().splitlines() == [
-        "web       | first %s ?", "scheduler | first", "web       | second %s ?", "scheduler | second",
+        "web       | first %s \\udcff", "scheduler | first", "web       | second %s \\udcff", "scheduler | second",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_terminal_is_steered_by_names_alone(monkeypatch: pytest.MonkeyPatch, no_color: str) -> None:
+    """They have colours, unless somebody wants none; what a process says is shown and not obeyed."""
+    monkeypatch.setenv("NO_COLOR", no_color)
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    Output(terminal, {"web": ""}).write("web", "\x1b]52;c;cm0=\x07\tAda\u202e")
+    name = "web" if no_color else "\x1b[36mweb\x1b[0m"
+    assert terminal.getvalue() == f"{name} | \\x1b]52;c;cm0=\\x07\tAda\\u202e\n"
 
 
 def test_json_stays_json() -> None:
