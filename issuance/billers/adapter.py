@@ -26,13 +26,18 @@ class BadSignature(IssuanceError):
 
 
 class NotReadable(Exception):
-    """A webhook that is well signed and says nothing that an adapter can read: `code` and the message say why."""
+    """A webhook that is well signed, or a part of it, that an adapter can not read: the message says why. It is kept
+    and shown."""
 
     code = "not_an_event"
 
 
 class CanNotBeAsked(Exception):
     """The biller does not answer now, or not as it should: to be tried again later."""
+
+
+class DoesNotSay(CanNotBeAsked):
+    """The biller answers, but not this: its key may not read it. Other things can be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +153,11 @@ class Adapter(Protocol):
         """See that the biller signed this with one of the secrets, by real time. Raises BadSignature."""
 
     def parse(self, body: bytes) -> Notice:
-        """Read a webhook. Raises NotReadable."""
+        """Read a webhook, as far as it has to be to be kept. Raises NotReadable."""
 
     def translate(self, notice: Notice, known: Known, *, patient: bool) -> Translation:
-        """The events that a webhook tells. Not `patient`: what should have come before it has not come for long."""
+        """The events that a webhook tells. Not `patient`: what should have come before it has not come for long. Raises
+        NotReadable; then nothing that was noted stands."""
 
 
 @runtime_checkable
@@ -162,10 +168,11 @@ class Askable(Adapter, Protocol):
         """The way to its API with a key."""
 
     def ask(self, asked: Asked, key: str) -> Json:
-        """What the biller says of what a delivery waits for; empty: there is no such thing. Raises CanNotBeAsked."""
+        """What the biller says of what a delivery waits for; empty: there is no such thing. Raises CanNotBeAsked, and
+        DoesNotSay where other things can be asked."""
 
     def learn(self, key: str, answer: Json, known: Known) -> Translation:
-        """Note what the biller said, and tell what comes of it."""
+        """Note what the biller said, and tell what comes of it. Raises NotReadable."""
 
     def missed(self, since: datetime | None) -> Sequence[Listing]:
         """The webhooks that the biller keeps for a while and lists, where it does: they know when things happened."""
@@ -174,7 +181,7 @@ class Askable(Adapter, Protocol):
         """What reconciling goes through, in this order. None: from the beginning."""
 
     def reconcile(self, listing: str, body: Json, known: Known, since: datetime | None) -> Translation:
-        """The events that an object of a listing tells, as it is now, that were not told yet."""
+        """The events that an object of a listing tells, as it is now, that were not told yet. Raises NotReadable."""
 
     def is_live(self, body: Json) -> bool | None:
         """Whether an object of its API is of live mode; None: it does not say."""

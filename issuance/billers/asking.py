@@ -1,11 +1,12 @@
 """Asking: what deliveries wait for is asked of the biller, outside of any transaction, and noted when it answers."""
 
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
 from issuance.billers import billers, deliveries, translation
-from issuance.billers.adapter import Askable, CanNotBeAsked, Json
+from issuance.billers.adapter import Askable, CanNotBeAsked, DoesNotSay, Json
 from issuance.billers.adapters import adapter_of
 from issuance.billers.billers import Biller
 from issuance.billers.known import KnownObjects
@@ -57,7 +58,8 @@ def ask(engine: Engine, brand_id: UUID, biller_id: UUID) -> Translated:
                 answers[key] = adapter.ask(asked, key)
             except CanNotBeAsked as refusal:
                 logger.warning("biller_not_asked", brand=str(brand_id), biller=str(biller_id), error=str(refusal))
-                break  # the others would fare no better
+                if not isinstance(refusal, DoesNotSay):
+                    break  # the others would fare no better
     return learn(engine, biller, answers) if answers else translation.NOTHING
 
 
@@ -68,8 +70,11 @@ def learn(engine: Engine, biller: Biller, answers: dict[str, Json]) -> Translate
     with transaction(engine, biller.brand_id) as connection:
         deliveries.hold(connection, biller.biller_id, wait=True)
         known = KnownObjects(connection, biller)
-        told = [adapter.learn(key, answer, known) for key, answer in sorted(answers.items())]
-        accepted, membership_ids = translation.tell(connection, biller, adapter, told)
+        told = [
+            known.unless_unreadable(partial(adapter.learn, key, answer, known))
+            for key, answer in sorted(answers.items())
+        ]
+        accepted, membership_ids, _ = translation.tell(connection, biller, adapter, told)
         known.write()
         woken = {key for found in told for key in found.wakes}
         deliveries.wake(connection, biller.brand_id, biller.biller_id, woken)

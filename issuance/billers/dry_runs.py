@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import IO, Any
 
 from sqlalchemy import Engine, Row, text
@@ -48,7 +49,7 @@ def told_of(
 ) -> list[Translation]:
     """What the objects of a page tell."""
     known.load({needed for body in page for needed in adapter.needs(body)})
-    return [adapter.reconcile(listing.name, body, known, since) for body in page]
+    return [known.unless_unreadable(partial(adapter.reconcile, listing.name, body, known, since)) for body in page]
 
 
 def pages_of(
@@ -101,7 +102,10 @@ def _paper(
     with undone(engine, biller.brand_id) as connection:
         dry_run = DryRun(connection, biller.brand_id)
         known = KnownObjects(connection, biller)
-        told = [adapter.learn(key, answer, known) for key, answer in sorted(answers.items())]
+        told = [
+            known.unless_unreadable(partial(adapter.learn, key, answer, known))
+            for key, answer in sorted(answers.items())
+        ]
         translation.tell(connection, biller, adapter, told, dry_run.take)
         for name, page in _spooled(spool):
             told = told_of(adapter, by_name[name], page, known, claimed.since)

@@ -1,16 +1,18 @@
 """What is known of a biller's objects, while its webhooks are translated: read once, written once."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from copy import deepcopy
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
-from issuance.billers.adapter import Price
+from issuance.billers.adapter import NotReadable, Price, Translation, Unmappable
 from issuance.billers.billers import Biller, price_map
 from issuance.engine.rows import as_json
+from issuance.log import logger
 from issuance.members import erased
 from issuance.tenancy import clock as clocks
 
@@ -34,6 +36,8 @@ class KnownObjects:
         self._key = {"brand_id": biller.brand_id, "biller_id": biller.biller_id}
         self._objects: dict[str, dict[str, Any]] = {}
         self._before: dict[str, str] = {}
+        #: As they were before an attempt; None: what is changed is changed.
+        self._undo: dict[str, dict[str, Any]] | None = None
         self._prices: dict[str, Price] = price_map(connection, biller.brand_id, biller.biller_id)
         clock = clocks.read(connection, biller.brand_id)
         self._zone, self._now = clock.zone, clock.now
@@ -64,7 +68,21 @@ class KnownObjects:
         """What is noted of an object, to be read and changed in place."""
         if object_id not in self._objects:
             self.load([object_id])
+        if self._undo is not None and object_id not in self._undo:
+            self._undo[object_id] = deepcopy(self._objects[object_id])
         return self._objects[object_id]
+
+    def unless_unreadable(self, tell: Callable[[], Translation]) -> Translation:
+        """What is told, or that it can not be read: then nothing that was noted stands."""
+        self._undo = {}
+        try:
+            return tell()
+        except NotReadable as refusal:
+            self._objects |= self._undo
+            logger.warning("not_readable", brand=str(self.biller.brand_id), biller=str(self.biller.biller_id))
+            return Translation(unmappable=Unmappable("malformed", str(refusal)))
+        finally:
+            self._undo = None
 
     def price(self, *names: str | None) -> Price | None:
         """What a price is mapped to, by the first of its names that is."""

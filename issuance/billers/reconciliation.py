@@ -107,7 +107,7 @@ class Reconciliation:
             deliveries.hold(connection, self._biller.biller_id, wait=True)
             known = KnownObjects(connection, self._biller)
             told = told_of(self._adapter, listing, page, known, self._since)
-            _, membership_ids = translation.tell(connection, self._biller, self._adapter, told)
+            _, membership_ids, _ = translation.tell(connection, self._biller, self._adapter, told)
             known.write()
             woken = {key for found in told for key in found.wakes}
             deliveries.wake(connection, self._biller.brand_id, self._biller.biller_id, woken)

@@ -13,13 +13,13 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from issuance.billers import billers, deliveries
-from issuance.billers.adapter import Adapter, Notice, NotReadable, Translation
+from issuance.billers.adapter import Adapter, Notice, NotReadable, Translation, Unmappable
 from issuance.billers.adapters import adapter_of
 from issuance.billers.billers import Biller
 from issuance.billers.deliveries import Became, Delivery
 from issuance.billers.known import KnownObjects
 from issuance.billing import events
-from issuance.billing.events import Batch, Intake
+from issuance.billing.events import Batch, Intake, Remark
 from issuance.database import transaction
 from issuance.engine.rows import as_json
 from issuance.log import logger
@@ -53,9 +53,26 @@ class Translated(NamedTuple):
 NOTHING = Translated(0, 0, [])
 
 
+class Told(NamedTuple):
+    """What came of telling the inbox: how many events it took, the memberships to settle after the commit, and what it
+    refused."""
+
+    accepted: int
+    membership_ids: list[UUID]
+    refused: Sequence[Remark]
+
+
+class NotTaken(Exception):
+    """The inbox refuses an event that a delivery came to."""
+
+    def __init__(self, why: Remark) -> None:
+        super().__init__(why.message)
+        self.code = why.code
+
+
 def translate(engine: Engine, brand_id: UUID, biller_id: UUID, *, most: int = BATCH) -> Translated:
-    """Translate the deliveries of a biller that have waited longest. Where that fails, each is tried alone, and the one
-    to blame is set apart after some attempts."""
+    """Translate the deliveries of a biller that have waited longest. Where that fails they are halved until the ones to
+    blame are alone, which are set apart."""
     with transaction(engine, brand_id) as connection:
         if not deliveries.hold(connection, biller_id):
             return NOTHING
@@ -63,40 +80,40 @@ def translate(engine: Engine, brand_id: UUID, biller_id: UUID, *, most: int = BA
         if not ids:
             deliveries.set_apart(connection, brand_id, biller_id, adapter=_version_of(connection, biller_id))
             return NOTHING
+    return _halved(engine, brand_id, biller_id, ids)
+
+
+def _halved(engine: Engine, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> Translated:
     try:
         return _translate(engine, brand_id, biller_id, ids)
     except OperationalError:
         raise  # the database is not there, or was too busy: no delivery is to blame
     except Exception as error:
-        logger.warning("deliveries_taken_apart", brand=str(brand_id), deliveries=len(ids), error=type(error).__name__)
-    return _one_by_one(engine, brand_id, biller_id, ids)
-
-
-def _one_by_one(engine: Engine, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> Translated:
-    done: list[Translated] = []
-    for delivery_id in ids:
-        try:
-            done.append(_translate(engine, brand_id, biller_id, [delivery_id]))
-        except OperationalError:
-            raise
-        except Exception as error:
-            logger.exception(
-                "delivery_not_translated", brand=str(brand_id), delivery=delivery_id, error=type(error).__name__
-            )
-            with transaction(engine, brand_id) as connection:
-                failed = Became(
-                    delivery_id, "unmappable", None, "error", f"it could not be translated: {type(error).__name__}"
-                )
-                version = _version_of(connection, biller_id)
-                deliveries.mark(connection, brand_id, biller_id, [failed], adapter=version)
-            done.append(Translated(1, 0, []))
-    membership_ids = sorted({one for part in done for one in part.membership_ids}, key=lambda one: one.int)
+        if len(ids) == 1:
+            return _set_apart(engine, brand_id, biller_id, ids[0], error)
+    half = len(ids) // 2
+    done = [_halved(engine, brand_id, biller_id, part) for part in (ids[:half], ids[half:])]
     return Translated(
         sum(part.deliveries for part in done),
         sum(part.accepted for part in done),
-        membership_ids,
+        sorted({one for part in done for one in part.membership_ids}, key=lambda one: one.int),
         any(part.asks for part in done),
     )
+
+
+def _set_apart(engine: Engine, brand_id: UUID, biller_id: UUID, delivery_id: str, error: Exception) -> Translated:
+    """Note why a delivery can not be translated: what it says, or a defect of the adapter."""
+    said = {"brand": str(brand_id), "delivery": delivery_id, "error": type(error).__name__}
+    if isinstance(error, (NotReadable, NotTaken)):
+        logger.warning("delivery_not_readable", **said)
+        why = Unmappable(error.code if isinstance(error, NotTaken) else "malformed", str(error))
+    else:
+        logger.exception("delivery_not_translated", **said)
+        why = Unmappable("error", f"it could not be translated: {type(error).__name__}")
+    with transaction(engine, brand_id) as connection:
+        failed = deliveries.became_of(delivery_id, None, why)
+        deliveries.mark(connection, brand_id, biller_id, [failed], adapter=_version_of(connection, biller_id))
+    return Translated(1, 0, [])
 
 
 def _version_of(connection: Connection, biller_id: UUID) -> int:
@@ -125,9 +142,13 @@ def work_on(connection: Connection, biller: Biller, pending: Sequence[Delivery])
     told: list[Translation] = []
     for notice, delivery in sorted(notices, key=lambda one: (one[0].at, one[0].rank, one[0].delivery_id)):
         found = adapter.translate(notice, known, patient=not delivery.overdue)
+        if found.wait is not None:
+            found.wakes.discard(found.wait.key)  # or it would be looked at for ever
         told.append(found)
         became.append(deliveries.became_of(delivery.delivery_id, found.wait, found.unmappable))
-    accepted, membership_ids = tell(connection, biller, adapter, told)
+    accepted, membership_ids, refused = tell(connection, biller, adapter, told)
+    for remark in refused:
+        raise NotTaken(remark)  # nothing of it stands, so that it is told whole once it can be
     known.write()
     deliveries.mark(connection, biller.brand_id, biller.biller_id, became, adapter=adapter.version)
     # After the mark: what waits for something that this very batch has made known is looked at again.
@@ -143,15 +164,14 @@ def tell(
     adapter: Adapter,
     told: Sequence[Translation],
     take: Callable[[Batch], Intake] | None = None,
-) -> tuple[int, list[UUID]]:
-    """Give the events of translations that were not told before to the inbox: how many it took, and the memberships to
-    settle after the commit. `take`: another way into the inbox."""
+) -> Told:
+    """Give the events of translations that were not told before to the inbox. `take`: another way into the inbox."""
     fresh: dict[str, dict[str, Any]] = {}
     for found in told:
         for event in found.events:
             fresh.setdefault(event["id"], event)
     if not fresh:
-        return 0, []
+        return Told(0, [], [])
     which = {"brand_id": biller.brand_id, "source": adapter.source, "ids": list(fresh)}
     for event_id in connection.scalars(_TOLD, which):
         del fresh[event_id]
@@ -164,4 +184,4 @@ def tell(
             for one, ref in sorted(refs.items(), key=lambda it: it[0].int)
         ]
         connection.execute(_NAME, {"brand_id": biller.brand_id, "biller_id": biller.biller_id, "rows": as_json(rows)})
-    return intake.accepted, intake.membership_ids
+    return Told(intake.accepted, intake.membership_ids, intake.rejected)

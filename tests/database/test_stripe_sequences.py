@@ -12,6 +12,7 @@ from issuance.billers.stripe.told import membership_of
 from tests.database.stripes import Club, new_club
 from tests.stripe import sequences
 from tests.stripe.hard_lives import MAP, HardLife, gold, hard_lives
+from tests.stripe.rare_lives import rare_lives
 
 SEQUENCES = sequences()
 ((ZONE, RULE, SETTLED_AT),) = {(one["zone"], json.dumps(one["rule"]), one["settled_at"]) for one in SEQUENCES}
@@ -40,7 +41,7 @@ def _life(sequence: dict[str, Any]) -> HardLife:
     return HardLife(name, sequence["stripe_events"], {of: owed}, name not in _NOT_LASTING)
 
 
-LIVES = [*map(_life, SEQUENCES), *hard_lives()]
+LIVES = [*map(_life, SEQUENCES), *hard_lives(), *rare_lives()]
 EVENTS = [event for life in LIVES for event in life.events]
 
 

@@ -35,6 +35,8 @@ class FakeStripe:
         #: Whether it lists what happened (`/v1/events`).
         self.keeps_events = False
         self.events: list[dict[str, Any]] = []
+        #: How many lines an invoice has in itself; the others are on pages of their own.
+        self.lines = 10
         self.refuses = 0
         self.away = False
         self.url = ""
@@ -70,10 +72,21 @@ class FakeStripe:
             return 200, self._page(told, query)
         if kind not in self.objects:
             return 404, {"error": {"type": "invalid_request_error"}}
+        if object_id.endswith("/lines"):
+            lines = self.objects[kind][unquote(object_id.removesuffix("/lines"))]["lines"]["data"]
+            return 200, self._page(lines, query)
         if object_id:
             found = self.objects[kind].get(unquote(object_id))
-            return (200, found) if found is not None else (404, {"error": {"code": "resource_missing"}})
-        return 200, self._page([one for one in reversed(self.objects[kind].values()) if _matches(one, query)], query)
+            return (200, self.shown(found)) if found is not None else (404, {"error": {"code": "resource_missing"}})
+        found_here = [one for one in reversed(self.objects[kind].values()) if _matches(one, query)]
+        return 200, self._page([self.shown(one) for one in found_here], query)
+
+    def shown(self, body: dict[str, Any]) -> dict[str, Any]:
+        """An object as answers and webhooks have it: an invoice with its first lines."""
+        lines = body.get("lines", {}).get("data", [])
+        if len(lines) <= self.lines:
+            return body
+        return {**body, "lines": {"object": "list", "data": lines[: self.lines], "has_more": True}}
 
     def _page(self, rows: list[dict[str, Any]], query: dict[str, list[str]]) -> dict[str, Any]:
         limit, after = int(query.get("limit", ["10"])[0]), query.get("starting_after", [None])[0]

@@ -33,10 +33,15 @@ class HardLife(NamedTuple):
     lasting: bool
 
 
-_LIVES: list[Callable[[], HardLife]] = []
+_Told = Callable[[], HardLife]
+_LIVES: list[_Told] = []
 
 
-def _life(name: str, *, lasting: bool = True) -> Callable[[Callable[[], tuple[Any, Owed]]], None]:
+def tells(
+    name: str, *, lasting: bool = True, into: list[_Told] = _LIVES
+) -> Callable[[Callable[[], tuple[Any, Owed]]], None]:
+    """A life, or several, whose events are told in the order in which they happened."""
+
     def keep(tell: Callable[[], tuple[Any, Owed]]) -> None:
         def told() -> HardLife:
             lives, owed = tell()
@@ -44,7 +49,7 @@ def _life(name: str, *, lasting: bool = True) -> Callable[[Callable[[], tuple[An
             events = sorted((event for life in lives for event in life.events), key=lambda event: event["created"])
             return HardLife(name, events, owed, lasting)
 
-        _LIVES.append(told)
+        into.append(told)
 
     return keep
 
@@ -57,7 +62,7 @@ def owes(life: Life, *credits: str) -> Owed:  # noqa: A002
     return {(life.id, life.state["items"]["data"][0]["id"]): list(credits)}
 
 
-@_life("trial moved to a later end")
+@tells("trial moved to a later end")
 def _() -> tuple[Any, Owed]:
     life = Life("trial_later", **_trial("2031-01-29 10:30"))
     life.tell("invoice.paid", START, life.invoice("t", START, "paid", [life.line(START, "2031-01-29 10:30", 0)]))
@@ -73,7 +78,7 @@ def _trial(end: str) -> dict[str, Any]:
     return {**said, "billing_cycle_anchor": stamp(end)}
 
 
-@_life("a trial that is prolonged in its last hours")
+@tells("a trial that is prolonged in its last hours")
 def _() -> tuple[Any, Owed]:
     life = Life("trial_last_day", basil=True, **_trial("2031-01-29 10:30"))
     later = stamp("2031-02-05 10:30")
@@ -83,7 +88,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold("2031-02-05", "2031-03-05", "2031-04-05"))
 
 
-@_life("trial ended at once, to a yearly price")
+@tells("trial ended at once, to a yearly price")
 def _() -> tuple[Any, Owed]:
     life = Life("trial_now", basil=True, **_trial("2031-01-29 10:30"))
     now = "2031-01-20 14:00"
@@ -93,7 +98,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold("2031-01-20"))
 
 
-@_life("a trial that nobody pays after is paused, and resumed later", lasting=False)
+@tells("a trial that nobody pays after is paused, and resumed later", lasting=False)
 def _() -> tuple[Any, Owed]:
     life = Life("trial_paused", **_trial("2031-01-29 10:30"))
     life.change("2031-01-29 10:30", status="paused")
@@ -104,7 +109,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold("2031-02-10", "2031-03-10", "2031-04-10"))
 
 
-@_life("pause_collection, its invoice voided, resumed")
+@tells("pause_collection, its invoice voided, resumed")
 def _() -> tuple[Any, Owed]:
     life = Life("pause_void", basil=True)
     life.months(JAN, FEB)
@@ -115,7 +120,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN, MAR, APR))
 
 
-@_life("pause_collection, its draft paid when it resumes")
+@tells("pause_collection, its draft paid when it resumes")
 def _() -> tuple[Any, Owed]:
     life = Life("pause_draft")
     life.months(JAN, FEB)
@@ -134,7 +139,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN, FEB, MAR))
 
 
-@_life("an announced end that only says `at period end`; what is unrelated does not lift it")
+@tells("an announced end that only says `at period end`; what is unrelated does not lift it")
 def _() -> tuple[Any, Owed]:
     life = Life("ends")
     life.months(JAN, FEB, MAR)
@@ -144,7 +149,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN, FEB))
 
 
-@_life("an end at the end of the period, taken back")
+@tells("an end at the end of the period, taken back")
 def _() -> tuple[Any, Owed]:
     life = Life("stays", basil=True)
     life.months(JAN, FEB, MAR)
@@ -155,7 +160,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN, FEB, MAR, APR))
 
 
-@_life("cancelled at once, and all of it refunded")
+@tells("cancelled at once, and all of it refunded")
 def _() -> tuple[Any, Owed]:
     life = Life("gone")
     life.months(JAN, FEB, MAR)
@@ -164,7 +169,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN))
 
 
-@_life("month to year within a month, with proration lines", lasting=False)
+@tells("month to year within a month, with proration lines", lasting=False)
 def _() -> tuple[Any, Owed]:
     life = Life("to_year")
     life.months(JAN, FEB, MAR)
@@ -175,7 +180,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN, FEB, "2031-02-25"))
 
 
-@_life("year to month", lasting=False)
+@tells("year to month", lasting=False)
 def _() -> tuple[Any, Owed]:
     life = Life("to_month", items=[item("si_to_month", "price_gold_year")], basil=True)
     life.bill("y", START, "2032-01-15 10:30")
@@ -185,7 +190,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN, "2031-02-10", "2031-03-10", "2031-04-10"))
 
 
-@_life("another type's price, `keep`")
+@tells("another type's price, `keep`")
 def _() -> tuple[Any, Owed]:
     life = Life("keeps", items=[item("si_keeps", "price_silver")])
     life.months(JAN, FEB, MAR)
@@ -198,7 +203,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, f"{JAN} Silver", f"{FEB} Silver", f"{MAR} Gold")
 
 
-@_life("another type's price, `switch`, and back", lasting=False)
+@tells("another type's price, `switch`, and back", lasting=False)
 def _() -> tuple[Any, Owed]:
     life = Life("switches", items=[item("si_switches", "price_silver")], basil=True)
     life.months(JAN, FEB, MAR)
@@ -209,7 +214,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, f"{JAN} Silver", f"{FEB} Platinum", f"{MAR} Platinum", f"{APR} Silver")
 
 
-@_life("no membership's price at first")
+@tells("no membership's price at first")
 def _() -> tuple[Any, Owed]:
     life = Life("free", items=[item("si_free", "price_free")])
     life.bill("f", START, f"{FEB} 10:30", lines=[life.line(START, f"{FEB} 10:30", 0)])
@@ -218,7 +223,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold("2031-02-10", "2031-03-10", "2031-04-10"))
 
 
-@_life("guests by id in metadata: in another order, another name, one replaced", lasting=False)
+@tells("guests by id in metadata: in another order, another name, one replaced", lasting=False)
 def _() -> tuple[Any, Owed]:
     def named(*guests: tuple[str, str]) -> dict[str, str]:
         return {"external_user_id": "ada", "guests": json.dumps([{"id": one, "name": name} for one, name in guests])}
@@ -237,7 +242,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *lead, *cy, f"{MAR} Gold Dee")
 
 
-@_life("two items of one type; half of the invoice given back")
+@tells("two items of one type; half of the invoice given back")
 def _() -> tuple[Any, Owed]:
     items = [item("si_two_a"), item("si_two_b")]
     life = Life("two", items=items, basil=True)
@@ -248,7 +253,7 @@ def _() -> tuple[Any, Owed]:
     return life, {(life.id, f"si_two_{which}"): gold(JAN, FEB, MAR) for which in "ab"}
 
 
-@_life("an item more, within a month; then it is taken out", lasting=False)
+@tells("an item more, within a month; then it is taken out", lasting=False)
 def _() -> tuple[Any, Owed]:
     life = Life("more")
     life.months(JAN, FEB, MAR)
@@ -263,7 +268,7 @@ def _() -> tuple[Any, Owed]:
     return life, {**owed, (life.id, "si_more_b"): gold("2031-02-20", MAR)}
 
 
-@_life("two subscriptions on one invoice")
+@tells("two subscriptions on one invoice")
 def _() -> tuple[Any, Owed]:
     lives = tuple(Life(f"joint_{which}", basil=which == "b") for which in "ab")
     first = lives[0]
@@ -277,7 +282,7 @@ def _() -> tuple[Any, Owed]:
     return lives, {key: gold(JAN, MAR) for life in lives for key in owes(life)}
 
 
-@_life("both API versions' webhooks for one subscription")
+@tells("both API versions' webhooks for one subscription")
 def _() -> tuple[Any, Owed]:
     lives = Life("both"), Life("both", basil=True)
     for life in lives:
@@ -293,7 +298,7 @@ def _() -> tuple[Any, Owed]:
     return lives, owes(lives[0], *gold(JAN, FEB, MAR))
 
 
-@_life("billed at 22:30 UTC: another date in summer, and a schedule's upgrade then")
+@tells("billed at 22:30 UTC: another date in summer, and a schedule's upgrade then")
 def _() -> tuple[Any, Owed]:
     life = Life("late", f"{JAN} 22:30", items=[item("si_late", "price_silver")])
     life.tell(
@@ -305,7 +310,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, f"{JAN} Silver", f"{FEB} Silver", f"{MAR} Silver", f"{APR} Gold")
 
 
-@_life("billed at 22:30 UTC since last summer: another date in winter")
+@tells("billed at 22:30 UTC since last summer: another date in winter")
 def _() -> tuple[Any, Owed]:
     life = Life("summer", "2030-07-10 22:30", basil=True)
     life.months(*(f"2030-{month:02d}-10" for month in range(7, 13)), "2031-01-10", time="22:30")
@@ -314,14 +319,14 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold("2031-02-11", "2031-03-11", "2031-04-11"))
 
 
-@_life("weekly, at 22:30 UTC, over the change to summer time")
+@tells("weekly, at 22:30 UTC, over the change to summer time")
 def _() -> tuple[Any, Owed]:
     life = Life("weekly", "2031-03-18 22:30", items=[item("si_weekly", "price_gold_week")])
     life.months("2031-03-18", "2031-03-25", "2031-04-01", "2031-04-08", "2031-04-15", "2031-04-22", time="22:30")
     return life, owes(life, *gold("2031-03-18", "2031-03-25", "2031-04-01", "2031-04-08", "2031-04-15"))
 
 
-@_life("the anchor reset a day after a renewal, at the same hour", lasting=False)
+@tells("the anchor reset a day after a renewal, at the same hour", lasting=False)
 def _() -> tuple[Any, Owed]:
     life = Life("reset")
     life.months(JAN, FEB, MAR)
@@ -330,7 +335,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN, FEB, "2031-02-16", "2031-03-16", "2031-04-16"))
 
 
-@_life("a dispute that is open: the month is lost, the next is held")
+@tells("a dispute that is open: the month is lost, the next is held")
 def _() -> tuple[Any, Owed]:
     life = Life("disputed", basil=True)
     life.months(JAN, FEB, MAR, APR)
@@ -341,7 +346,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN))
 
 
-@_life("an inquiry that becomes a dispute, which is lost")
+@tells("an inquiry that becomes a dispute, which is lost")
 def _() -> tuple[Any, Owed]:
     life = Life("inquiry")
     life.months(JAN, FEB, MAR, APR)
@@ -351,7 +356,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN, MAR))
 
 
-@_life("given back in parts by refunds of their own, told twice over")
+@tells("given back in parts by refunds of their own, told twice over")
 def _() -> tuple[Any, Owed]:
     life = Life("parts", basil=True)
     life.months(JAN, FEB, MAR, APR)
@@ -363,7 +368,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN, MAR))
 
 
-@_life("a refund that fails gives nothing back")
+@tells("a refund that fails gives nothing back")
 def _() -> tuple[Any, Owed]:
     life = Life("failed_refund", basil=True)
     life.months(JAN, FEB, MAR, APR)
@@ -372,7 +377,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN, FEB, MAR))
 
 
-@_life("uncollectible, then paid all the same; the next one voided")
+@tells("uncollectible, then paid all the same; the next one voided")
 def _() -> tuple[Any, Owed]:
     life = Life("late_money")
     life.months(JAN, FEB)
@@ -387,7 +392,7 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN, FEB, APR))
 
 
-@_life("incomplete until the bank has asked")
+@tells("incomplete until the bank has asked")
 def _() -> tuple[Any, Owed]:
     life = Life("asked", basil=True, status="incomplete")
     actions = ("payment_failed", f"{JAN} 10:31"), ("payment_action_required", f"{JAN} 10:31"), ("paid", f"{JAN} 10:40")

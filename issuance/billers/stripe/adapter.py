@@ -1,12 +1,12 @@
 """Stripe as an adapter: which of its webhooks tells what."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from issuance.billers.adapter import Asked, Json, Known, Listing, Notice, NotReadable, Translation
 from issuance.billers.stripe import asking, invoices, payloads, payments, reconciling, signatures, subscriptions, told
 from issuance.billers.stripe.client import StripeApi
-from issuance.billers.stripe.payloads import id_of, part, stamp_of
+from issuance.billers.stripe.payloads import id_of, instant, part, stamp_of
 from issuance.billing.cloud_events import Refused, read_json
 from issuance.settings import OwnSettings, read
 
@@ -22,6 +22,11 @@ _LIFE_CYCLE = (
     "invoice.payment_succeeded",
     "invoice.paid",
 )
+#: What events that tell something are about, and those of them that are about nothing that is there.
+_TOLD = frozenset(
+    {"customer.subscription", "invoice", "invoice_payment", "charge", "charge.refund", "refund", "charge.dispute"}
+)
+_PASSED_OVER = frozenset({"invoice.upcoming", "invoice.deleted"})
 
 
 class Stripe:
@@ -43,32 +48,38 @@ class Stripe:
             raise NotReadable(refusal.message) from None
         if not isinstance(event, dict):
             raise NotReadable("this is no event of Stripe's")
+        if b"\\u0000" in body:
+            payloads.storable(event)
         event_id, kind, created = event.get("id"), event.get("type"), stamp_of(event.get("created"))
         live, about = event.get("livemode"), part(event, "data", "object")
-        if not (isinstance(event_id, str) and 0 < len(event_id) <= 200 and isinstance(kind, str) and id_of(about)):
-            raise NotReadable("this is no event of Stripe's: it has an id, a type and an object")
-        try:
-            at = datetime.fromtimestamp(created if created is not None else 0, UTC)
-        except (OverflowError, ValueError, OSError):
-            raise NotReadable("its `created` is no instant") from None
+        if not (isinstance(event_id, str) and 0 < len(event_id) <= 200 and isinstance(kind, str)):
+            raise NotReadable("this is no event of Stripe's: it has an id and a type")
+        if created is None or not isinstance(live, bool):
+            raise NotReadable("this is no event of Stripe's: it says when it happened, and whether in live mode")
         rank = _LIFE_CYCLE.index(kind) if kind in _LIFE_CYCLE else len(_LIFE_CYCLE)
-        mode = live if isinstance(live, bool) else None
-        return Notice(event_id, kind, at, rank, mode, event, self.needs(about))
+        return Notice(event_id, kind, instant(created), rank, live, event, self.needs(about))
 
     def needs(self, about: Json) -> frozenset[str]:
         """The ids of the objects that translating an event about this one looks up."""
-        found = {id_of(about), payloads.subscription_of(about), id_of(about.get("customer"))}
-        found |= {id_of(about.get(name)) for name in ("invoice", "charge", "payment_intent")}
-        found |= payloads.payments_of(about) | payloads.payments_named(about)
+        try:
+            found = {id_of(about), payloads.subscription_of(about), id_of(about.get("customer"))}
+            found |= {id_of(about.get(name)) for name in ("invoice", "charge", "payment_intent")}
+            found |= payloads.payments_of(about) | payloads.payments_named(about)
+        except NotReadable:  # whoever translates it says so
+            return frozenset()
         return frozenset(name for name in found if name)
 
     def translate(self, notice: Notice, known: Known, *, patient: bool) -> Translation:
         """The facts that an event tells; none of what is not about memberships."""
         kind, _, verb = notice.kind.rpartition(".")
+        if kind not in _TOLD or notice.kind in _PASSED_OVER:
+            return Translation()
+        if id_of(part(notice.body, "data", "object")) is None:
+            raise NotReadable("it is about no object that has an id")
         match kind:
             case "customer.subscription":
                 return subscriptions.translate(notice, known, patient=patient)
-            case "invoice" if verb not in ("upcoming", "deleted"):
+            case "invoice":
                 return invoices.translate(notice, known, patient=patient)
             case "invoice_payment":
                 return payments.translate_link(notice, known)
@@ -78,9 +89,7 @@ class Stripe:
                 return payments.translate_other(notice, known)
             case "charge.refund" | "refund":
                 return payments.translate_refund(notice, known, patient=patient)
-            case "charge.dispute":
-                return payments.translate_dispute(notice, known, patient=patient)
-        return Translation()
+        return payments.translate_dispute(notice, known, patient=patient)
 
     def api(self, key: str) -> StripeApi:
         """The way to Stripe's API with a key."""
@@ -92,7 +101,7 @@ class Stripe:
 
     def learn(self, key: str, answer: Json, known: Known) -> Translation:
         """Note what Stripe said of an object, and tell what comes of it."""
-        return asking.learn(key, answer, known)
+        return asking.learn(key, payloads.storable(answer), known)
 
     def missed(self, since: datetime | None) -> Sequence[Listing]:
         """Events, which Stripe keeps for 30 days."""
@@ -109,4 +118,4 @@ class Stripe:
 
     def reconcile(self, listing: str, body: Json, known: Known, since: datetime | None) -> Translation:
         """What an object tells, as it is now, that was not told."""
-        return reconciling.reconcile(listing, body, known, since)
+        return reconciling.reconcile(listing, payloads.storable(body), known, since)

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from issuance.billers.adapter import CanNotBeAsked, Json
+from issuance.billers.adapter import CanNotBeAsked, DoesNotSay, Json
 
 if TYPE_CHECKING:  # httpx is imported where somebody is asked
     import httpx
@@ -92,8 +92,9 @@ def _read(answer: "httpx.Response") -> Json:
         body = None
     if answer.status_code == 200 and isinstance(body, dict):
         return body
-    # Stripe's own words may quote what was sent.
-    raise CanNotBeAsked(f"it answers {answer.status_code}")
+    # Stripe's own words may quote what was sent. A key that is no key may read nothing at all.
+    refusal = DoesNotSay if answer.status_code in (400, 403) else CanNotBeAsked
+    raise refusal(f"it answers {answer.status_code}")
 
 
 def _rest(answer: "httpx.Response", rest: float) -> float:

@@ -2,17 +2,17 @@
 
 Only lines count that are no proration and whose price is mapped; what they pay for is their own period, never the
 invoice's. A charge is an invoice and an item; an invoice may be for several subscriptions. What is noted of an invoice:
-its `subscription`, and of each item the period `lines` pay for; `amount`, what was due; `made`, when; and of each item
-the last of its `states` that was told.
+its `subscription`, and of each item the period `lines` pay for; whether these are `whole`; `amount`, what was due;
+`made`, when; and of each item the last of its `states` that was told.
 """
 
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from issuance.billers.adapter import Json, Known, Notice, Translation, Wait
+from issuance.billers.adapter import Json, Known, Notice, Translation, Unmappable, Wait
 from issuance.billers.stripe import payloads, signing_up, told
 from issuance.billers.stripe.dates import dates_of
-from issuance.billers.stripe.payloads import Line, id_of, part, stamp_of
+from issuance.billers.stripe.payloads import Line, id_of, number_of, part, stamp_of
 from issuance.billers.stripe.signing_up import Record
 from issuance.billers.stripe.subscriptions import moment_of
 
@@ -24,8 +24,10 @@ _STATES = {
     "void": ("skipped", "voided_at"),
     "uncollectible": ("skipped", "marked_uncollectible_at"),
 }
+_STATUSES = frozenset({"draft", *_STATES})
 
-
+#: Of one instant an invoice's states count in this order.
+RANKS = ("initiated", "failed", "skipped", "succeeded")
 #: The states of money that was collected, and how many of its invoices an item's note has.
 _COLLECTED, _COLLECTED_KEPT = frozenset({"initiated", "succeeded"}), 36
 
@@ -61,7 +63,7 @@ def translate(notice: Notice, known: Known, *, patient: bool) -> Translation:
 def state_of(invoice: Json) -> str | None:
     """Where an invoice's status leaves its charges; None: nothing was asked of anybody yet. An invoice that is sent,
     and paid by the customer when they like, is initiated by nobody."""
-    state, _ = _STATES.get(str(invoice.get("status")), (None, ""))
+    state, _ = _STATES.get(payloads.status_of(invoice, _STATUSES), (None, ""))
     return None if state == "initiated" and invoice.get("collection_method") == "send_invoice" else state
 
 
@@ -108,7 +110,8 @@ def tell(
         )
         # Refunds and disputes stand beside the invoice's own status.
         states = note.setdefault("states", {})
-        if not of_payment and states.get(charge.item, ["", 0])[1] <= at:
+        before, when = states.get(charge.item, [state, at])
+        if not of_payment and (when, RANKS.index(before)) <= (at, RANKS.index(state)):
             states[charge.item] = [state, at]
 
 
@@ -123,10 +126,12 @@ def charges_of(invoice: Json, at: int, known: Known, found: Translation, *, pati
     invoice_id = str(invoice["id"])
     note = known.get(invoice_id)
     subscription_id = payloads.subscription_of(invoice)
-    note["known"] = True
     for payment in payloads.payments_of(invoice):
         known.get(payment)["invoice"] = invoice_id
         found.wakes.add(payment)
+    if subscription_id is not None and not _has_all_lines(invoice, note, known, found):
+        return []
+    note["known"] = True
     found.wakes.add(invoice_id)
     if subscription_id is None:
         return []  # it is no membership's
@@ -136,12 +141,32 @@ def charges_of(invoice: Json, at: int, known: Known, found: Translation, *, pati
     return _charges(invoice_id, note, known, found, patient=patient)
 
 
+def _has_all_lines(invoice: Json, note: dict[str, Any], known: Known, found: Translation) -> bool:
+    """Whether all lines of an invoice are known; what is missing is said in `found`."""
+    if not payloads.goes_on(invoice.get("lines")) or note.get("whole"):
+        return True
+    if invoice.get("status") == "draft":
+        return False  # they may change yet, and nobody is charged
+    if known.can_ask:
+        found.wait = Wait(str(invoice["id"]), "it has more lines than it says", ask=True)
+        return False
+    found.unmappable = Unmappable(
+        "lines_missing", "it has more lines than it says, and there is no API key to ask with"
+    )
+    return True  # whoever stands on those that are there gets theirs
+
+
 def _note(note: dict[str, Any], invoice: Json, at: int) -> None:
     note["heard"] = at
-    if invoice.get("status") != "draft" and (due := stamp_of(invoice.get("amount_due"))):
+    if invoice.get("status") != "draft" and (due := number_of(invoice.get("amount_due"))):
         note["amount"] = due
     note["made"] = stamp_of(invoice.get("created"))
     note["clock"] = id_of(invoice.get("test_clock"))
+    if payloads.goes_on(invoice.get("lines")):
+        if note.get("whole"):
+            return
+    elif invoice.get("status") != "draft":
+        note["whole"] = True
     lines = list(payloads.lines_of(invoice))
     note["lines"] = [list(line) for line in lines if not line.proration]
     note["changes"] = [[line.item, line.price, line.start] for line in lines if line.item and line.price]

@@ -1,13 +1,22 @@
-"""Stripe's objects as its API versions have them, read by field and never by version: what a fact needs of them."""
+"""Stripe's objects as its API versions have them, read by field and never by version: what a fact needs of them.
+
+What is not said is None. What is said as nothing that Stripe says is NotReadable: it is shown, and not passed over.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from issuance.billers.adapter import Json
+from issuance.billers.adapter import Json, NotReadable
+from issuance.fields import LAST_YEAR
 
+#: The first second after the last year in which anything happens, and a number that nothing comes to.
+_END_OF_TIME, _TOO_MUCH = int(datetime(LAST_YEAR, 12, 31, tzinfo=UTC).timestamp()), 10**12
+_LONGEST_ID = 255
 #: Statuses with which nobody has signed up: the first payment was never made.
 INCOMPLETE, EXPIRED = "incomplete", "incomplete_expired"
+#: All that a subscription can be.
+STATUSES = frozenset({"trialing", "active", "past_due", "unpaid", "paused", "canceled", INCOMPLETE, EXPIRED})
 
 
 class Item(NamedTuple):
@@ -55,30 +64,100 @@ def instant(stamp: int) -> datetime:
     return datetime.fromtimestamp(stamp, UTC)
 
 
+def number_of(value: object) -> int | None:
+    """A whole number, such as an amount in the smallest unit. Raises NotReadable."""
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _TOO_MUCH:
+        raise NotReadable(f"a number is {_shown(value)}")
+    return value
+
+
 def stamp_of(value: object) -> int | None:
-    """Stripe's seconds, if that is what it is."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """Stripe's seconds. Raises NotReadable."""
+    stamp = number_of(value)
+    if stamp is not None and not 0 <= stamp < _END_OF_TIME:
+        raise NotReadable(f"an instant is {_shown(value)}")
+    return stamp
 
 
 def id_of(value: object) -> str | None:
-    """The id of an object that is named, or written out (expanded)."""
+    """The id of an object that is named, or written out (expanded). Raises NotReadable."""
     if isinstance(value, dict):
         value = value.get("id")
-    return value if isinstance(value, str) and value else None
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or len(value) > _LONGEST_ID or "\x00" in value:
+        raise NotReadable(f"an id is {_shown(value)}")
+    return value
 
 
 def listed(value: object) -> list[Json]:
-    """The objects of a list."""
+    """The objects of a list. Raises NotReadable."""
     data = value.get("data") if isinstance(value, dict) else value
-    return [one for one in data if isinstance(one, dict)] if isinstance(data, list) else []
+    if data is None:
+        return []
+    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
+        raise NotReadable(f"a list is {_shown(data)}")
+    return data
+
+
+def goes_on(value: object) -> bool:
+    """Whether there is more of a list than stands in it."""
+    return isinstance(value, dict) and value.get("has_more") is True
 
 
 def part(body: Json, *path: str) -> Json:
-    """An object inside another; empty if it is not there."""
-    found: Any = body
+    """An object inside another; empty if it is not there. Raises NotReadable."""
+    found = body
     for name in path:
-        found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, dict) else {}
+        inner = found.get(name)
+        if inner is None:
+            return {}
+        if not isinstance(inner, dict):
+            raise NotReadable(f"`{name}` is {_shown(inner)}")
+        found = inner
+    return found
+
+
+def storable(body: Json) -> Json:
+    """What can be kept of an object: all of it. Raises NotReadable where it has a character that can not."""
+    if _has_nul(body):
+        raise NotReadable("it has a NUL character")
+    return body
+
+
+def _has_nul(value: object) -> bool:
+    match value:
+        case str():
+            return "\x00" in value
+        case list():
+            return any(map(_has_nul, value))
+        case dict():
+            return any(_has_nul(name) or _has_nul(one) for name, one in value.items())
+    return False
+
+
+def status_of(body: Json, known: frozenset[str]) -> str:
+    """The status of an object, one of those that are known. Raises NotReadable."""
+    status = body.get("status")
+    if not isinstance(status, str) or status not in known:
+        raise NotReadable(f"its status is {_shown(status)}")
+    return status
+
+
+def _shown(value: object) -> str:
+    """What can not be read, as far as a message may show it: a longer text may be somebody's."""
+    match value:
+        case None | bool() | int() | float():
+            return str(value)[:20]
+        case str():
+            return repr(value[:30]) if value.isidentifier() else "a text"
+        case list():
+            return "a list"
+    return "an object"
 
 
 def item_of(body: Json) -> Item:
@@ -87,10 +166,10 @@ def item_of(body: Json) -> Item:
     priced = price if isinstance(price, dict) else (plan if isinstance(plan, dict) else {})
     every = priced.get("recurring")
     every = every if isinstance(every, dict) else (plan if isinstance(plan, dict) else {})
-    count = stamp_of(every.get("interval_count"))
-    quantity = stamp_of(body.get("quantity"))
+    count = number_of(every.get("interval_count"))
+    quantity = number_of(body.get("quantity"))
     return Item(
-        id=str(body.get("id") or ""),
+        id=id_of(body) or "",
         price=id_of(price) or id_of(plan),
         product=id_of(priced.get("product")),
         interval=every.get("interval") if isinstance(every.get("interval"), str) else None,
@@ -103,6 +182,15 @@ def item_of(body: Json) -> Item:
 def items_of(subscription: Json) -> list[Item]:
     """The items of a subscription that have an id."""
     return [item for body in listed(subscription.get("items")) if (item := item_of(body)).id]
+
+
+def items_billed(subscription: Json) -> list[Item]:
+    """The items of a subscription as an event or an answer has it. Raises NotReadable where there is none, or one of
+    which it is not said what it is sold at."""
+    items = items_of(subscription)
+    if not items or len(items) < len(listed(subscription.get("items"))) or not all(item.price for item in items):
+        raise NotReadable("it has no items that have an id and a price")
+    return items
 
 
 def subscription_of(invoice: Json) -> str | None:
@@ -119,23 +207,31 @@ def _subscription_of_line(line: Json) -> str | None:
 
 
 def lines_of(invoice: Json) -> Iterator[Line]:
-    """The lines of an invoice that say which period they are for."""
+    """The lines of an invoice that are for an item of a subscription, and not for something else that was sold beside
+    it. Raises NotReadable where there are none to be read, or one says no period."""
+    if not isinstance(invoice.get("lines"), (dict, list)):
+        raise NotReadable("it has no lines")
     for line in listed(invoice.get("lines")):
+        details = part(line, "parent", "subscription_item_details")
+        of_item = part(line, "parent", "invoice_item_details")
+        item = id_of(line.get("subscription_item")) or id_of(details.get("subscription_item"))
+        priced, price, plan = part(line, "pricing", "price_details"), line.get("price"), line.get("plan")
+        price_id = id_of(priced.get("price")) or id_of(price) or id_of(plan)
+        if item is None and (of_item or line.get("type") == "invoiceitem" or price_id is None):
+            continue
+        if price_id is None:
+            raise NotReadable("a line names no price")
         period = part(line, "period")
         start, end = stamp_of(period.get("start")), stamp_of(period.get("end"))
-        if start is None or end is None:
-            continue
-        details = part(line, "parent", "subscription_item_details")
-        priced = part(line, "pricing", "price_details")
-        price, plan = line.get("price"), line.get("plan")
-        of_item = part(line, "parent", "invoice_item_details")
+        if start is None or end is None or end < start:
+            raise NotReadable("a line says no period that it is for")
         yield Line(
-            item=id_of(line.get("subscription_item")) or id_of(details.get("subscription_item")),
-            price=id_of(priced.get("price")) or id_of(price) or id_of(plan),
-            product=id_of(priced.get("product")) or id_of(part(line, "price").get("product")),
+            item=item,
+            price=price_id,
+            product=id_of(priced.get("product")) or (id_of(price.get("product")) if isinstance(price, dict) else None),
             start=start,
             end=end,
-            amount=stamp_of(line.get("amount")) or 0,
+            amount=number_of(line.get("amount")) or 0,
             proration=any(one.get("proration") is True for one in (line, details, of_item)),
             subscription=_subscription_of_line(line),
         )
@@ -167,18 +263,21 @@ def before(subscription: Json, previous: Json) -> dict[str, Any]:
             same = by_id.get(str(old.get("id"))) if old.get("id") else (now[place] if place < len(now) else None)
             items.append(_as_it_was(same or {}, old))
         was["items"] = {"data": items}
-    elif "quantity" in previous and len(now := listed(subscription.get("items"))) == 1:
-        # Where there is one item, its quantity may be named at the top only.
-        was["items"] = {"data": [{**now[0], "quantity": previous["quantity"]}]}
-    elif isinstance(previous.get("plan"), dict) and len(now := listed(subscription.get("items"))) == 1:
-        # Where there is one item, its plan may be named at the top only.
-        was["items"] = {"data": [{**now[0], "price": None, "plan": previous["plan"]}]}
+    elif len(now := listed(subscription.get("items"))) == 1:
+        # Where there is one item, its quantity and its plan may be named at the top only.
+        named: dict[str, Any] = {name: previous[name] for name in ("quantity",) if name in previous}
+        if id_of(previous.get("plan")):
+            named |= {"price": None, "plan": previous["plan"]}
+        if named:
+            was["items"] = {"data": [{**now[0], **named}]}
     return was
 
 
 def _as_it_was(body: Json, previous: Json) -> dict[str, Any]:
-    """An object before a change. Of metadata only the names that changed are named."""
+    """An object before a change. Of metadata only the names that changed are named, unless one is as it was."""
     was = {**body, **previous}
-    if isinstance(previous.get("metadata"), dict):
-        was["metadata"] = {**part(body, "metadata"), **previous["metadata"]}
+    if isinstance(before := previous.get("metadata"), dict):
+        now = part(body, "metadata")
+        if before and not any(now.get(name) == value for name, value in before.items()):
+            was["metadata"] = {**now, **before}
     return was

@@ -1,18 +1,25 @@
 """What payments tell: refunds and disputes of an invoice's charges, found by charge, invoice payment, or by asking.
 
-What is noted of a payment (a charge or a payment intent): its `invoice`, or that it has none (`None`); of a charge also
-its `amount`, its payment `intent`, its `refunds`, each with its amount and instant, and those that `failed`.
+What is noted of a payment (a charge or a payment intent): its `invoice` (None: it has none, as Stripe said when it was
+asked), or that the charge names none (`unnamed`); of a charge also its `amount`, its payment `intent`, its `refunds`,
+each with its amount and instant, the sums that were `returned` so far, the refunds that `failed`, its `disputes`, each
+with when it was opened and lost, and when money came back (`restored`).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from issuance.billers.adapter import Json, Known, Notice, Translation, Wait
 from issuance.billers.stripe import invoices, payloads
-from issuance.billers.stripe.payloads import id_of, part, stamp_of
+from issuance.billers.stripe.payloads import id_of, number_of, part, stamp_of, status_of
 from issuance.billers.stripe.subscriptions import moment_of
 
-#: A refund with one of these takes its money.
-_TAKES = frozenset({"succeeded", "pending", "requires_action"})
+#: A refund with one of these takes its money; with one of those it gives it back.
+_TAKES, _FAILS = frozenset({"succeeded", "pending", "requires_action"}), frozenset({"failed", "canceled"})
+#: A dispute with one of these keeps the money back; with one of those it is none (yet).
+_OPEN = frozenset({"needs_response", "under_review"})
+_NO_DISPUTE = frozenset({"warning_needs_response", "warning_under_review", "warning_closed", "prevented"})
+_DISPUTES = _OPEN | _NO_DISPUTE | {"won", "lost", "charge_refunded"}
 
 
 def translate_link(notice: Notice, known: Known) -> Translation:
@@ -31,14 +38,12 @@ def translate_charge(notice: Notice, known: Known, *, patient: bool) -> Translat
     charge = part(notice.body, "data", "object")
     found = Translation()
     note_charge(charge, known, found)
-    amount, refunded = stamp_of(charge.get("amount")) or 0, stamp_of(charge.get("amount_refunded")) or 0
+    amount, refunded = number_of(charge.get("amount")) or 0, number_of(charge.get("amount_refunded")) or 0
     if charge.get("refunded") is True:
         refunded = max(refunded, amount)
     if refunded:
-        at = moment_of(notice, charge)
-        tell_refund(
-            [id_of(charge.get("id")), id_of(charge.get("payment_intent"))], refunded, amount, at, known, found, patient
-        )
+        names = [name for name in (id_of(charge), id_of(charge.get("payment_intent"))) if name]
+        Payment(names, known, found, patient=patient).tell_refund(refunded, moment_of(notice, charge))
     return found
 
 
@@ -49,11 +54,13 @@ def note_charge(charge: Json, known: Known, found: Translation) -> None:
         found.wakes.add(names[0])
     for name in names:
         note = known.get(name)
-        if amount := stamp_of(charge.get("amount")):
+        if amount := number_of(charge.get("amount")):
             note["amount"] = amount
-        if "invoice" in charge and note.get("invoice") is None:
-            note["invoice"] = id_of(charge["invoice"])
+        if invoice := id_of(charge.get("invoice")):
+            note["invoice"] = invoice
             found.wakes.add(name)
+        elif "invoice" in charge:
+            note["unnamed"] = True
 
 
 def note_intent(charge: str, intent: str | None, known: Known) -> bool:
@@ -82,104 +89,160 @@ def translate_refund(notice: Notice, known: Known, *, patient: bool) -> Translat
 
 def tell_refunds(refund: Json, at: int, known: Known, found: Translation, *, patient: bool) -> None:
     """Note a refund, and tell the sum at each instant at which one of its charge's was made."""
-    names = [id_of(refund.get("charge")), id_of(refund.get("payment_intent"))]
-    charge = next((name for name in names if name), None)
-    if charge is None:
+    payment = Payment.of(refund, known, found, patient=patient)
+    if payment is None:
         return
-    refunds = known.get(charge).setdefault("refunds", {})
-    amount, status = stamp_of(refund.get("amount")) or 0, refund.get("status")
-    made = stamp_of(refund.get("created")) or at
-    refund_id = str(refund.get("id"))
-    if status in ("failed", "canceled"):
-        refunds.pop(refund_id, None)
-        known.get(charge).setdefault("failed", {})[refund_id] = True
+    status = "succeeded" if refund.get("status") is None else status_of(refund, _TAKES | _FAILS)
+    amount, made = number_of(refund.get("amount")) or 0, stamp_of(refund.get("created")) or at
+    refunds, failed = (payment.note.setdefault(name, {}) for name in ("refunds", "failed"))
+    refund_id = str(refund["id"])
+    if status in _FAILS:
         # Nothing was given back after all.
-        _tell(names, "succeeded", max(at, made + 1), f"refund_failed/{refund_id}", known, found, patient)
-        return
-    if status not in (*_TAKES, None) or refund_id in known.get(charge).get("failed", {}):
-        return
-    refunds[refund_id] = [amount, made]
+        refunds.pop(refund_id, None)
+        at = payment.restore(f"refund_failed/{refund_id}", payment.moment(max(at, made + 1), "succeeded"))
+        failed[refund_id] = [amount, at]
+    elif refund_id not in failed:
+        refunds[refund_id] = [amount, made]
     total = 0
     for part_amount, instant in sorted(refunds.values(), key=lambda one: one[1]):
         total += part_amount
-        tell_refund(names, total, known.get(charge).get("amount", 0), instant, known, found, patient)
-
-
-def tell_refund(
-    names: list[str | None], refunded: int, amount: int, at: int, known: Known, found: Translation, patient: bool
-) -> None:
-    """Tell that so much of a charge was given back so far. The sum is in the id, the greater one the later."""
-    invoice = _invoice_of(names, known, found, patient=patient)
-    if invoice is None:
-        return
-    whole = known.get(invoice).get("amount") or amount
-    more = {"amount_refunded": refunded} | ({"amount": whole} if whole else {})
-    _tell_of(invoice, "refunded", at, f"refunded/{refunded:012d}", known, found, patient, **more)
+        payment.tell_refund(total, instant)
+    payment.tell_what_stands()
 
 
 def translate_dispute(notice: Notice, known: Known, *, patient: bool) -> Translation:
-    """A dispute: made, over, or an inquiry (`warning_…`, which is none yet) that has become one. What else happens to
-    it changes nothing."""
+    """A dispute: made, over, or an inquiry (`warning_…`, which is none yet) that has become one, which takes the money.
+    What else happens to it changes nothing."""
     dispute, previous = part(notice.body, "data", "object"), part(notice.body, "data", "previous_attributes")
     verb, was = notice.kind.rpartition(".")[2], str(previous.get("status"))
     found = Translation()
-    if verb in ("created", "closed") or (verb == "updated" and was.startswith("warning_")):
-        escalated = "" if verb != "updated" else "/escalated"
-        tell_dispute(dispute, moment_of(notice, dispute), known, found, name=escalated, patient=patient)
+    became_one = verb == "funds_withdrawn" or (verb == "updated" and was.startswith("warning_"))
+    if verb in ("created", "closed") or became_one:
+        name = f"/{verb}" if became_one else ""
+        tell_dispute(dispute, moment_of(notice, dispute), known, found, name=name, patient=patient)
     return found
 
 
 def tell_dispute(dispute: Json, at: int, known: Known, found: Translation, *, patient: bool, name: str = "") -> None:
     """Tell where a dispute stands: open, won, or lost, which gives all of the money back."""
-    names = [id_of(dispute.get("charge")), id_of(dispute.get("payment_intent"))]
-    status, dispute_id = str(dispute.get("status")), dispute.get("id")
-    match status:
-        case "won":
-            _tell(names, "succeeded", at, f"dispute_won/{dispute_id}", known, found, patient)
-        case "lost":
-            _tell(names, "refunded", at, f"dispute_lost/{dispute_id}", known, found, patient)
-        case "needs_response" | "under_review":
-            _tell(names, "disputed", at, f"disputed/{dispute_id}{name}", known, found, patient)
+    status, dispute_id = status_of(dispute, _DISPUTES), str(dispute["id"])
+    if status in _NO_DISPUTE or (payment := Payment.of(dispute, known, found, patient=patient)) is None:
+        return
+    noted = payment.note.setdefault("disputes", {}).setdefault(dispute_id, {})
+    if status in _OPEN:
+        at = payment.moment(at, "disputed")
+        noted["opened"] = min(at, noted.get("opened", at))
+        payment.tell("disputed", at, f"disputed/{dispute_id}{name}")
+    else:
+        # It was opened before that, whatever the clock says of one who only sees what has become of it.
+        at = max(payment.moment(at, "succeeded"), noted.get("opened", 0) + 1)
+        if status == "won":
+            noted["closed"] = payment.restore(f"dispute_won/{dispute_id}", at)
+        else:
+            at = noted["closed"] = noted.get("closed", at)
+            if status == "lost":
+                noted["lost"] = True
+                payment.tell("refunded", at, f"dispute_lost/{dispute_id}")
+    payment.tell_what_stands()
 
 
-def _tell(
-    names: list[str | None], state: str, at: int, name: str, known: Known, found: Translation, patient: bool
-) -> None:
-    invoice = _invoice_of(names, known, found, patient=patient)
-    if invoice is not None:
-        _tell_of(invoice, state, at, name, known, found, patient)
+class Payment:
+    """A payment of an invoice: what is told of it is told of each of the invoice's charges. While the invoice is not
+    known nothing is, and the delivery waits for it."""
 
-
-def _tell_of(
-    invoice: str, state: str, at: int, name: str, known: Known, found: Translation, patient: bool, **more: Any
-) -> None:
-    note = known.get(invoice)
-    charges = invoices.charges_noted(invoice, known, found, patient=patient)
-    if note.get("clock"):
-        # Payments have real time, whatever the test clock of their invoice says: they come after it was paid.
-        paid = [when for said, when in note.get("states", {}).values() if said == "succeeded"]
-        if not paid:
-            found.wait = found.wait or Wait(invoice, f"the invoice {invoice} is not paid yet")
+    def __init__(self, names: Sequence[str], known: Known, found: Translation, *, patient: bool) -> None:
+        self.note = known.get(names[0])
+        self._known, self._found = known, found
+        self._invoice = _invoice_of(list(names), known, found, patient=patient)
+        self._paid: int | None = None
+        self._charges: list[invoices.Charge] = []
+        if self._invoice is None:
             return
-        at = max(at, *paid)
-    invoices.tell(found, charges, note, state, at, name, known=known, of_payment=True, **more)
+        invoice = known.get(self._invoice)
+        paid = [when for said, when in invoice.get("states", {}).values() if said == "succeeded"]
+        self._paid = max(paid, default=None)
+        if invoice.get("clock") and self._paid is None:
+            found.wait = Wait(self._invoice, f"the invoice {self._invoice} is not paid yet")
+            self._invoice = None
+            return
+        self._charges = invoices.charges_noted(self._invoice, known, found, patient=patient)
+
+    @classmethod
+    def of(cls, body: Json, known: Known, found: Translation, *, patient: bool) -> "Payment | None":
+        """The payment that a refund or a dispute names; None: it names none, or none of an invoice that is known: then
+        nothing is noted either."""
+        names = [name for name in (id_of(body.get("charge")), id_of(body.get("payment_intent"))) if name]
+        payment = cls(names, known, found, patient=patient) if names else None
+        return payment if payment is not None and payment._invoice is not None else None
+
+    def moment(self, at: int, state: str) -> int:
+        """When something happened to it: after it was paid. Payments have real time, whatever the test clock of their
+        invoice says, and money comes back after it was taken."""
+        if self._paid is None or at >= self._paid:
+            return at
+        return self._paid + (2 if state == "succeeded" else 1)
+
+    def tell(self, state: str, at: int, name: str, **more: Any) -> None:
+        """Tell a state of the charges that it paid for."""
+        if self._invoice is not None:
+            note = self._known.get(self._invoice)
+            invoices.tell(self._found, self._charges, note, state, at, name, known=self._known, of_payment=True, **more)
+
+    def tell_refund(self, refunded: int, at: int, after: str = "") -> None:
+        """Tell that so much was given back so far. The sum is in the id, of one instant's the greater one the later."""
+        if self._invoice is None:
+            return
+        at = self.moment(at, "refunded")
+        if not after:
+            sums = self.note.setdefault("returned", {})
+            sums[str(refunded)] = min(at, sums.get(str(refunded), at))
+        whole = self._known.get(self._invoice).get("amount") or self.note.get("amount")
+        more = {"amount_refunded": refunded} | ({"amount": whole} if whole else {})
+        self.tell("refunded", at, f"refunded/{refunded:012d}/{at}{after}", **more)
+        if not after:
+            self.tell_what_stands()
+
+    def restore(self, name: str, at: int) -> int:
+        """Tell that money came back: a dispute was won, a refund failed. When it did: what was told stays."""
+        at = self.note.setdefault("restored", {}).setdefault(name, at)
+        self.tell("succeeded", at, name)
+        return int(at)
+
+    def tell_what_stands(self) -> None:
+        """Whatever else keeps money back where some of it came back is told again then: in any order of arrival, a
+        dispute that is won gives back no refund."""
+        for name, at in sorted(self.note.get("restored", {}).items()):
+            for dispute_id, dispute in sorted(self.note.get("disputes", {}).items()):
+                opened, closed = dispute.get("opened"), dispute.get("closed")
+                if opened is not None and opened <= at and (closed is None or at < closed):
+                    self.tell("disputed", at, f"disputed/{dispute_id}/after/{name}")
+                if dispute.get("lost") and closed <= at:
+                    self.tell("refunded", at, f"dispute_lost/{dispute_id}/after/{name}")
+            if (refunded := self._refunded_by(at)) > 0:
+                self.tell_refund(refunded, at, f"/after/{name}")
+
+    def _refunded_by(self, at: int) -> int:
+        """How much was given back by an instant, by the refunds that are known and by the charge's own word."""
+        refunds: int = sum(amount for amount, made in self.note.get("refunds", {}).values() if made <= at)
+        failed: int = sum(amount for amount, since in self.note.get("failed", {}).values() if since <= at)
+        sums = (int(total) for total, since in self.note.get("returned", {}).items() if since <= at)
+        return max(refunds, max(sums, default=0) - failed)
 
 
-def _invoice_of(names: list[str | None], known: Known, found: Translation, *, patient: bool) -> str | None:
+def _invoice_of(named: list[str], known: Known, found: Translation, *, patient: bool) -> str | None:
     """The invoice that a payment was for, whose lines are known; None: it was for none, or it is waited for."""
-    named = [name for name in names if name]
     named += [intent for name in named if (intent := known.get(name).get("intent")) and intent not in named]
-    invoice = next((known.get(name)["invoice"] for name in named if known.get(name).get("invoice")), None)
+    invoice: str | None = next((known.get(name)["invoice"] for name in named if known.get(name).get("invoice")), None)
     if invoice is None:
-        if any("invoice" in known.get(name) for name in named):
+        asked = any("invoice" in known.get(name) for name in named)
+        unnamed = any(known.get(name).get("unnamed") for name in named)
+        if asked or (unnamed and not patient and not known.can_ask):
             return None  # a payment for something else
-        if named:
-            # The payment intent, where there is one: that is what invoices name.
-            found.wait = Wait(named[-1], f"which invoice was {named[-1]} for?", ask=known.can_ask)
+        # The payment intent, where there is one: that is what invoices name.
+        found.wait = Wait(named[-1], f"which invoice was {named[-1]} for?", ask=known.can_ask)
         return None
     if not known.get(invoice).get("known"):
         ask = known.can_ask and not patient
         found.wait = Wait(invoice, f"the invoice {invoice} is not known yet", ask=ask)
         return None
-    found_invoice: str = invoice
-    return found_invoice
+    return invoice

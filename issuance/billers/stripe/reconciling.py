@@ -11,14 +11,15 @@ from uuid import UUID
 from issuance.billers.adapter import Json, Known, Listing, Translation
 from issuance.billers.stripe import invoices, payloads, payments, signing_up, subscriptions, told
 from issuance.billers.stripe.dates import dates_of, is_turn, seconds
-from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, stamp_of
+from issuance.billers.stripe.invoices import RANKS
+from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, number_of, stamp_of
 from issuance.billers.stripe.signing_up import Record
+from issuance.billers.stripe.standings import Standing, announcement, standing_of, status_event
 from issuance.deciding.calendar import day_of, midnight
 
 #: How much older than the cursor an invoice, refund or dispute may be that changed since: dunning takes up to two
 #: months, a dispute up to three.
 _INVOICES_CHANGE, _PAYMENTS_CHANGE = timedelta(days=65), timedelta(days=120)
-_RANKS = ("initiated", "failed", "skipped", "succeeded")
 #: The groups of events that tell something, and how long before the cursor they are asked for: they come late.
 _GROUPS = ("customer.subscription.*", "invoice.*", "invoice_payment.*", "charge.*", "refund.*")
 _EVENTS_ARE_LATE = timedelta(days=1)
@@ -56,8 +57,8 @@ def reconcile(listing: str, body: Json, known: Known, since: datetime | None) ->
         case "subscriptions":
             _subscription(body, known, found, since)
         case "refunds":
-            made = stamp_of(body.get("created")) or seconds(known.now)
-            payments.tell_refunds(body, made, known, found, patient=False)
+            # It says when it was made, and not since when it has failed.
+            payments.tell_refunds(body, seconds(known.now), known, found, patient=False)
         case "disputes":
             at = seconds(known.now)
             if body.get("status") in ("needs_response", "under_review"):
@@ -80,9 +81,9 @@ def _invoice(invoice: Json, known: Known, found: Translation) -> None:
             continue  # it is open because nobody has paid it yet
         at = max(invoices.said_at(invoice) or made, told_at)
         if state != before:
-            again = before in _RANKS and _RANKS.index(state) <= _RANKS.index(before) and at == told_at
+            again = before in RANKS and RANKS.index(state) <= RANKS.index(before) and at == told_at
             invoices.tell(found, [charge], note, state, at + again, state, known=known)
-        tries = stamp_of(invoice.get("attempt_count"))
+        tries = number_of(invoice.get("attempt_count"))
         if state == "initiated" and invoice.get("attempted") is True and tries:
             invoices.tell(found, [charge], note, "failed", at, f"failed/reconciled/{tries}", known=known)
 
@@ -159,15 +160,17 @@ class _Item:
 
     def compare(self, item: Item | None) -> None:
         """Tell what is otherwise than it was told."""
+        if item is None and payloads.goes_on(self.subscription.get("items")):
+            return  # it may be among those that are not said
         if item is None:
-            self._status(subscriptions.Standing("cancelled", self.now))
+            self._status(Standing("cancelled", self.now))
             return
         self._dates(item)
         self._type(item)
         self._guests(item)
-        self._status(subscriptions.standing_of(self.subscription))
+        self._status(standing_of(self.subscription))
 
-    def _status(self, standing: subscriptions.Standing) -> None:
+    def _status(self, standing: Standing) -> None:
         dates = dates_of(self.note, self.known.zone)
         told_at, status, ends_on = self.note.get("status", [self.note["type"][0], "active", None])
         day = standing.ends_on(dates, self.now)
@@ -177,7 +180,7 @@ class _Item:
         at = max(self._since(standing, status, told_at), told_at)
         if at == told_at and "status" in self.note:
             at += 1
-        fact, noted = subscriptions.status_event(
+        fact, noted = status_event(
             self.ref,
             self.membership_id,
             f"reconciled/{at}",
@@ -187,9 +190,9 @@ class _Item:
             keeps_status=standing.status == status,
         )
         told.note_latest(self.note, "status", at, *noted)
-        self.found.events.append(fact)
+        self.found.events += [*announcement(self.ref, self.membership_id, self.subscription, dates), fact]
 
-    def _since(self, standing: subscriptions.Standing, was: str, told_at: int) -> int:
+    def _since(self, standing: Standing, was: str, told_at: int) -> int:
         """Since when it stands so."""
         if standing.status == "cancelled":
             return standing.ends or self.now

@@ -9,8 +9,8 @@ of; `heard`, whether that is all there was; `begun`, whether anybody signed up (
 from datetime import date
 from typing import Any
 
-from issuance.billers.adapter import Json, Known, Translation, Unmappable, Wait
-from issuance.billers.stripe import told
+from issuance.billers.adapter import Json, Known, NotReadable, Translation, Unmappable, Wait
+from issuance.billers.stripe import payloads, told
 from issuance.billers.stripe.dates import first_anchor, is_within_a_period
 from issuance.billers.stripe.payloads import EXPIRED, INCOMPLETE, Item, id_of, instant, items_of, part, stamp_of
 from issuance.deciding.calendar import day_of
@@ -21,18 +21,29 @@ _KEPT = (
     "id", "status", "customer", "metadata", "created", "start_date", "trial_start", "trial_end", "billing_cycle_anchor",
     "cancel_at", "cancel_at_period_end", "canceled_at", "ended_at", "pause_collection", "current_period_end", "items",
 )  # fmt: skip
+_STAMPS = (
+    "created", "start_date", "trial_start", "trial_end", "billing_cycle_anchor", "cancel_at", "canceled_at", "ended_at",
+    "current_period_end",
+)  # fmt: skip
 
 
 def hear(record: Record, subscription: Json, was: Json, at: int, *, made: bool) -> None:
-    """Note what a webhook says of a subscription: as it is, and as it `was` before. `made`: it says how it was made."""
+    """Note what a webhook says of a subscription: as it is, and as it `was` before. `made`: it says how it was made.
+    Raises NotReadable."""
+    status = payloads.status_of(subscription, payloads.STATUSES)
+    if status != "canceled":
+        payloads.items_billed(subscription)
+    for name in _STAMPS:  # what is kept is read again for other webhooks, which must not suffer from it
+        stamp_of(was.get(name))
+    if id_of(was.get("customer")) is None and _external_id(part(was, "metadata")) is None:
+        raise NotReadable("it names no customer")
     if not record.get("heard") and (made or "basis" not in record or at < record["basis_at"]):
         record["basis"] = {name: was[name] for name in _KEPT if name in was}
         record["basis_at"] = at
         record["heard"] = made
-    status = subscription.get("status")
     if status == EXPIRED:
         record["dead"] = True
-    elif isinstance(status, str) and status != INCOMPLETE:
+    elif status != INCOMPLETE:
         record["begun"] = True
     record.setdefault("items", {})
     for snapshot in (subscription, was):
@@ -180,9 +191,6 @@ def _member(record: Record, subscription: Json, known: Known, found: Translation
     if "member" not in record:
         customer = id_of(subscription.get("customer"))
         member = _external_id(part(subscription, "metadata"))
-        if member is None and customer is None:
-            found.unmappable = Unmappable("no_customer", "this subscription names no customer")
-            return None
         if member is None and customer is not None and known.can_ask:
             asked = known.get(customer)
             if "asked" not in asked:

@@ -5,14 +5,15 @@ not matter; what an event does not name is not told again.
 """
 
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from issuance.billers.adapter import Json, Known, Notice, Translation, Unmappable, Wait
 from issuance.billers.stripe import payloads, signing_up, told
-from issuance.billers.stripe.dates import Dates, dates_of, seconds
-from issuance.billers.stripe.payloads import EXPIRED, INCOMPLETE, Item, instant, items_of, part, stamp_of
+from issuance.billers.stripe.dates import dates_of, seconds
+from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, part, stamp_of
 from issuance.billers.stripe.signing_up import Record
+from issuance.billers.stripe.standings import Standing, announcement, standing_of, status_event
 from issuance.deciding.calendar import day_of, midnight
 
 CREATED, DELETED = "customer.subscription.created", "customer.subscription.deleted"
@@ -24,24 +25,6 @@ _STANDINGS = frozenset({"customer.subscription.paused", "customer.subscription.r
 _PERIOD_STARTED = 3 * 86_400
 #: How soon after a trial has ended without a way to pay it is paused.
 _AT_TRIAL_END = 3600
-
-#: Statuses of one instant count in the order of a subscription's life.
-_LIFE = ("active", "needs_attention", "paused", "cancelled")
-
-
-class Standing(NamedTuple):
-    """Where a subscription stands: the status, and when it ends or has ended, in Stripe's seconds."""
-
-    status: str
-    ends: int | None
-    #: It ends with the running period, which may say itself when that is (`ends`).
-    at_period_end: bool = False
-
-    def ends_on(self, dates: Dates, at: int) -> date | None:
-        """The first day on which it is ended, as it stood at an instant."""
-        if self.at_period_end and (self.ends is None or self.ends < at - _PERIOD_STARTED):
-            return dates.calendar.next_boundary(None, day_of(instant(at), dates.calendar.zone))
-        return None if self.ends is None else dates.of(self.ends)
 
 
 def translate(notice: Notice, known: Known, *, patient: bool) -> Translation:
@@ -68,44 +51,6 @@ def translate(notice: Notice, known: Known, *, patient: bool) -> Translation:
         change.tell(item)
     change.tell_gone()
     return found
-
-
-def standing_of(subscription: Json) -> Standing:
-    """Where a subscription stands."""
-    status = subscription.get("status")
-    if status in ("canceled", EXPIRED):
-        return Standing(
-            "cancelled", stamp_of(subscription.get("ended_at")) or stamp_of(subscription.get("canceled_at"))
-        )
-    status, announced = _status_of(subscription), stamp_of(subscription.get("cancel_at"))
-    if announced is not None or subscription.get("cancel_at_period_end") is not True:
-        return Standing(status, announced)
-    periods = [stamp_of(one.get("current_period_end")) for one in payloads.listed(subscription.get("items"))]
-    ends = [end for end in (*periods, stamp_of(subscription.get("current_period_end"))) if end is not None]
-    return Standing(status, max(ends, default=None), at_period_end=True)
-
-
-def _status_of(subscription: Json) -> str:
-    if subscription.get("status") == "paused" or isinstance(subscription.get("pause_collection"), dict):
-        return "paused"
-    return "needs_attention" if subscription.get("status") in ("past_due", "unpaid") else "active"
-
-
-def status_event(
-    ref: str, membership_id: UUID, name: str, at: int, standing: Standing, dates: Dates, *, keeps_status: bool = False
-) -> tuple[told.Event, list[Any]]:
-    """The fact that says where a membership stands, and what to note of it. `keeps_status`: nothing but its end
-    changed, so that an announced end lifts no trouble."""
-    ends = standing.ends_on(dates, at)
-    ends_on = None if ends is None else ends.isoformat()
-    status = "cancelled" if keeps_status and ends_on is not None else standing.status
-    said: dict[str, Any] = {"status": status}
-    if ends_on is not None or status != "cancelled":
-        said["ends_on"] = ends_on
-    rank = _LIFE.index(standing.status)
-    name = "ended" if standing.status == "cancelled" else f"status/{rank}/{name}"
-    fact = told.event(f"{ref}/{name}", "membership.status_changed", at, membership_id, **said)
-    return fact, [standing.status, ends_on]
 
 
 def _tell_made(subscription_id: str, record: Record, known: Known, found: Translation) -> None:
@@ -175,6 +120,8 @@ class _Change(NamedTuple):
         """Items that were taken out of the subscription, and what is left where all of it was deleted."""
         here = {item.id for item in items_of(self.subscription)}
         deleted = self.notice.kind == DELETED
+        if payloads.goes_on(self.subscription.get("items")) and not deleted:
+            return  # it may be among those that it does not say
         gone = set(self.record["items"]) if deleted else {item.id for item in items_of(self.was)}
         for item_id in sorted(gone - here):
             if (note := self.record["items"].get(item_id)) is None:
@@ -200,7 +147,7 @@ class _Change(NamedTuple):
         told.note_latest(note, "status", at, *noted)
         if (resumes := stamp_of(part(self.subscription, "pause_collection").get("resumes_at"))) is not None:
             note["resumes"] = resumes
-        self.found.events.append(fact)
+        self.found.events += [*announcement(ref, membership_id, self.subscription, dates), fact]
 
     def _tell_dates(self, note: told.Note, item: Item, before: Item, ref: str, membership_id: UUID) -> None:
         anchor = stamp_of(self.subscription.get("billing_cycle_anchor"))

@@ -5,7 +5,6 @@ An item's note: its calendar (`start`: the instant of the fact, the start and th
 `trial`, `party` and `status`, each after the instant of the fact. Instants are Stripe's seconds.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -14,6 +13,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from issuance.billers.adapter import Json
 from issuance.billers.stripe.payloads import Item, instant, part
+from issuance.billing.cloud_events import Refused, read_json
 from issuance.billing.event_data import MOST_GUESTS
 
 SOURCE = "stripe"
@@ -105,14 +105,14 @@ def _named(subscription: Json, item: Item, membership_id: UUID, member: str) -> 
     if not isinstance(said, str):
         return []
     try:
-        listed = json.loads(said)
-    except ValueError:
+        listed = read_json(said)
+    except Refused:
         listed = [name for name in (one.strip() for one in said.split(",")) if name]
     guests, members = [], {member}
     for one in listed if isinstance(listed, list) else []:
         guest = {"name": one} if isinstance(one, str) else one if isinstance(one, dict) else {}
         texts = {name: guest.get(name) for name in ("id", "external_user_id", "email", "name")}
-        known = {name: value for name, value in texts.items() if isinstance(value, str) and value}
+        known = {name: str(value) for name, value in texts.items() if _can_be_kept(name, value)}
         if known.get("external_user_id") in members:
             continue  # nobody is on an order twice
         if who := next(iter(known.values()), None):
@@ -122,6 +122,13 @@ def _named(subscription: Json, item: Item, membership_id: UUID, member: str) -> 
             named = {**known, "name": name[:_LONGEST_NAME]}
             guests.append({"guest_id": str(uuid5(membership_id, f"guest {who}")), **named, "lead_booker": False})
     return guests
+
+
+def _can_be_kept(name: str, value: object) -> bool:
+    """Whether it is a text that the inbox takes. A name may be of any length: it is cut."""
+    if not isinstance(value, str) or not value or "\x00" in value:
+        return False
+    return name == "name" or len(value) <= _LONGEST_NAME
 
 
 def _items(subscription: Json) -> list[Mapping[str, Any]]:

@@ -1,0 +1,83 @@
+"""Where a subscription stands: its status and its end, as a fact about each of its items."""
+
+from datetime import date
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from issuance.billers.adapter import Json
+from issuance.billers.stripe import payloads, told
+from issuance.billers.stripe.dates import Dates
+from issuance.billers.stripe.payloads import EXPIRED, instant, stamp_of
+from issuance.deciding.calendar import day_of
+
+#: Statuses of one instant count in the order of a subscription's life.
+_LIFE = ("active", "needs_attention", "paused", "cancelled")
+#: How long ago a period may have ended, as a subscription has it, that it is still said to end with.
+_ENDED = 3 * 86_400
+
+
+class Standing(NamedTuple):
+    """Where a subscription stands: the status, and when it ends or has ended, in Stripe's seconds."""
+
+    status: str
+    ends: int | None
+    #: It ends with the running period, which may say itself when that is (`ends`).
+    at_period_end: bool = False
+
+    def ends_on(self, dates: Dates, at: int) -> date | None:
+        """The first day on which it is ended, as it stood at an instant."""
+        if self.at_period_end and (self.ends is None or self.ends < at - _ENDED):
+            return dates.calendar.next_boundary(None, day_of(instant(at), dates.calendar.zone))
+        return None if self.ends is None else dates.of(self.ends)
+
+
+def standing_of(subscription: Json) -> Standing:
+    """Where a subscription stands."""
+    status = subscription.get("status")
+    if status in ("canceled", EXPIRED):
+        return Standing(
+            "cancelled", stamp_of(subscription.get("ended_at")) or stamp_of(subscription.get("canceled_at"))
+        )
+    status, announced = _status_of(subscription), stamp_of(subscription.get("cancel_at"))
+    if announced is not None or subscription.get("cancel_at_period_end") is not True:
+        return Standing(status, announced)
+    periods = [stamp_of(one.get("current_period_end")) for one in payloads.listed(subscription.get("items"))]
+    ends = [end for end in (*periods, stamp_of(subscription.get("current_period_end"))) if end is not None]
+    return Standing(status, max(ends, default=None), at_period_end=True)
+
+
+def _status_of(subscription: Json) -> str:
+    if subscription.get("status") == "paused" or isinstance(subscription.get("pause_collection"), dict):
+        return "paused"
+    return "needs_attention" if subscription.get("status") in ("past_due", "unpaid") else "active"
+
+
+def status_event(
+    ref: str, membership_id: UUID, name: str, at: int, standing: Standing, dates: Dates, *, keeps_status: bool = False
+) -> tuple[told.Event, list[Any]]:
+    """The fact that says where a membership stands, and what to note of it. `keeps_status`: nothing but its end
+    changed, so that an announced end lifts no trouble."""
+    ends = standing.ends_on(dates, at)
+    ends_on = None if ends is None else ends.isoformat()
+    status = "cancelled" if keeps_status and ends_on is not None else standing.status
+    said: dict[str, Any] = {"status": status}
+    if ends_on is not None or status != "cancelled":
+        said["ends_on"] = ends_on
+    rank = _LIFE.index(standing.status)
+    name = "ended" if standing.status == "cancelled" else f"status/{rank}/{name}"
+    fact = told.event(f"{ref}/{name}", "membership.status_changed", at, membership_id, **said)
+    return fact, [standing.status, ends_on]
+
+
+def announcement(ref: str, membership_id: UUID, subscription: Json, dates: Dates) -> list[told.Event]:
+    """The fact that an end which has come was asked for before, if it was: on the day that it ends a membership is not
+    there at all, if that was known ahead."""
+    standing, asked = standing_of(subscription), stamp_of(subscription.get("canceled_at"))
+    made = stamp_of(subscription.get("created"))
+    if standing.status != "cancelled" or standing.ends is None or asked is None or made is None:
+        return []
+    if not made <= asked < standing.ends:
+        return []
+    ends_on = dates.of(standing.ends).isoformat()
+    said = {"status": "cancelled", "ends_on": ends_on}
+    return [told.event(f"{ref}/announced/{asked}", "membership.status_changed", asked, membership_id, **said)]
