@@ -10,14 +10,15 @@ from pathlib import Path
 
 import psycopg
 
+from benchmarks import checkout
 from campaigns.checking import club
 from campaigns.upgrades.load import Load, Waits
-from campaigns.upgrades.versions import REPO, Version, a_migration_ahead, of_commit
+from campaigns.upgrades.versions import REPO, Version, a_migration_ahead
 from issuance.database import schema
 from issuance.settings import libpq_url
 
 # Run by the old version, whose tables they are.
-_FILL = """
+_FILL = '''
 import json, sys
 from campaigns.checking import club
 from issuance.database import schema
@@ -26,14 +27,21 @@ from issuance.tenancy import keys
 url, memberships = sys.argv[1], int(sys.argv[2])
 schema.apply(url)
 engine = engine_for(url)
+# An older campaign's copies have codes that no version makes: in small letters, which 0.3.0 reads as capitals.
+with engine.begin() as connection:
+    connection.exec_driver_sql("""
+        CREATE FUNCTION capitals() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN NEW.code := upper(NEW.code); RETURN NEW; END $$;
+        CREATE TRIGGER capitals BEFORE INSERT ON credits FOR EACH ROW EXECUTE FUNCTION capitals();
+    """)
 brand_id = club.make(engine, memberships, external=False)
+with engine.begin() as connection:
+    connection.exec_driver_sql("DROP FUNCTION capitals CASCADE")
 with transaction(engine, brand_id) as connection:
     key = keys.create(connection, brand_id, ["read", "write"])[1]
     type_id = connection.exec_driver_sql("SELECT membership_type_id FROM membership_types").scalar()
-    # An older campaign's copies have codes that no version makes: in small letters, which 0.3.0 reads as capitals.
-    connection.exec_driver_sql("UPDATE credits SET code = upper(code) WHERE code <> upper(code)")
 print(json.dumps({"key": key, "type_id": str(type_id)}))
-"""
+'''
 #: Each membership of the club has so many credits.
 CREDITS_A_MEMBERSHIP = club.PERIODS * len(club.RULES)
 #: What nobody may wait longer than for the upgrade, in seconds.
@@ -78,9 +86,11 @@ class Campaign:
         since: str | None = None,
     ) -> None:
         self.url = database_url
-        before = REPO if since is None else of_commit(since, folder / "old")
+        before = checkout.WORKING_TREE if since is None else checkout.of_commit(checkout.full_name(since), folder)
         after = a_migration_ahead(folder / "new") if since is None else REPO
-        self.old = Version("the old version", before, database_url, redis_url, folder / "old.log")
+        self.old = Version(
+            "the old version", before.root, database_url, redis_url, folder / "old.log", before.python
+        )
         self.new = Version("the new version", after, database_url, redis_url, folder / "new.log")
         self._credits, self._seconds, self._say, self._chance = credits_, seconds, say, random.Random(seed)
 

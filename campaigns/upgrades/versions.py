@@ -63,12 +63,14 @@ class Version:
     database_url: str
     redis_url: str
     log: Path
+    #: The interpreter of an environment that has what it needs.
+    interpreter: Path = Path(sys.executable)
     #: Addresses of its web processes that take requests.
     web: list[str] = field(default_factory=list)
     _running: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     def environment(self, port: int = 8080) -> dict[str, str]:
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        path = os.pathsep.join([str(self.interpreter.parent), os.environ.get("PATH", "")])
         own = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url, "ISSUANCE_PORT": str(port)}
         return {**os.environ, **own, "PYTHONPATH": str(self.folder), "PATH": path, "LOG_FORMAT": "json"}
 
@@ -112,14 +114,14 @@ class Version:
 
     def python(self, program: str, *arguments: object) -> str:
         """Runs a program on this version's modules; what it prints."""
-        command = [sys.executable, "-c", program, *map(str, arguments)]
+        command = [str(self.interpreter), "-c", program, *map(str, arguments)]
         ran = subprocess.run(command, cwd=self.folder, env=self.environment(), text=True, stdout=subprocess.PIPE)
         assert ran.returncode == 0, f"{self.name} could not do it"
         return ran.stdout.splitlines()[-1]
 
     def command(self, arguments: Sequence[str]) -> "subprocess.Popen[str]":
         """`issuance …` of this version; what it says goes to a pipe."""
-        command = [sys.executable, "-m", "issuance.cli", *arguments]
+        command = [str(self.interpreter), "-m", "issuance.cli", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         return subprocess.Popen(command, cwd=self.folder, env=self.environment(), text=True, **pipes)  # type: ignore[call-overload, no-any-return]
 
@@ -129,14 +131,6 @@ def _ready(address: str) -> bool:
         return httpx.get(f"{address}/readyz", timeout=5, trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
-
-
-def of_commit(commit: str, folder: Path) -> Path:
-    """A commit of this repository, in a folder of its own."""
-    archive = subprocess.run(["git", "archive", commit], cwd=REPO, capture_output=True, check=True).stdout
-    folder.mkdir()
-    subprocess.run(["tar", "x"], cwd=folder, input=archive, check=True)
-    return folder
 
 
 def a_migration_ahead(folder: Path) -> Path:

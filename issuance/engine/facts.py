@@ -145,8 +145,10 @@ def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: i
     """How many of the first memberships may be loaded together: at most `most`, with at most `most_credits` credits
     and `limits.loaded_facts` facts between them; one always may."""
     first = ids[:most]
+    if len(first) < 2:
+        return len(first)
     which = {"brand_id": brand_id, "ids": id_array(first)}
-    numbers = {str(row.membership_id): row for row in connection.execute(_NUMBERS, which)} if most > 1 else {}
+    numbers = {str(row.membership_id): row for row in connection.execute(_NUMBERS, which)}
     credits = facts = 0  # noqa: A001 - the word is the domain's
     for place, membership_id in enumerate(first):
         if membership_id in numbers:

@@ -112,7 +112,8 @@ class Settling:
             else:
                 settled += group.settled(member, outcome)
         settled.sort(key=lambda one: one.membership_id)
-        schedules.leave(self._connection, self._brand_id, alone)
+        sharing = {one for waiting in held if waiting.shared_by is not None for one in waiting.ids}
+        schedules.leave(self._connection, self._brand_id, [one for one in alone if one in sharing])
         alone += self._write_and_move_on(settled, {}, may_share=may_share)
         return self.settle_each(sorted(alone))
 
