@@ -88,9 +88,7 @@ class Campaign:
         self.url = database_url
         before = checkout.WORKING_TREE if since is None else checkout.of_commit(checkout.full_name(since), folder)
         after = a_migration_ahead(folder / "new") if since is None else REPO
-        self.old = Version(
-            "the old version", before.root, database_url, redis_url, folder / "old.log", before.python
-        )
+        self.old = Version("the old version", before.root, database_url, redis_url, folder / "old.log", before.python)
         self.new = Version("the new version", after, database_url, redis_url, folder / "new.log")
         self._credits, self._seconds, self._say, self._chance = credits_, seconds, say, random.Random(seed)
 
