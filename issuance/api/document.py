@@ -53,6 +53,16 @@ _LINKS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "putCoupon": ("id", "coupon_id", ("getCoupon",)),
     "listMemberships": ("data/0/id", "membership_id", ("getMembership", "explainMembership")),
     "listCredits": ("data/0/code", "code", ("getCredit", "redeemCredit", "revokeCredit")),
+    "grantCredit": (
+        "code",
+        "code",
+        ("getCredit", "redeemCredit", "extendCredit", "transferCredit", "revokeCredit", "reinstateCredit"),
+    ),
+    "createBiller": (
+        "id",
+        "biller_id",
+        ("putBillerSecrets", "reconcileBiller", "listBillerDeliveries", "translateBillerDeliveries"),
+    ),
     "listRejectedEvents": ("data/0/id", "rejected_id", ("retryRejectedEvent", "dismissRejectedEvent")),
     "listQuarantine": ("data/0/membership_id", "membership_id", ("retryQuarantined",)),
     "createReplay": (

@@ -16,6 +16,7 @@ from issuance.api.camel import CamelModel, Cursor, Limit
 from issuance.api.idempotency import Secret
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
+from issuance.catalog.coupons import SHOWN_VALIDITY
 from issuance.deciding.frequency import parse_validity
 from issuance.engine import reminders
 from issuance.fields import CamelBody
@@ -38,13 +39,18 @@ def _lead(text: str) -> str:
     return text
 
 
-_Lead = Annotated[StrictStr, AfterValidator(_lead), Field(max_length=20, pattern=r"^P[0-9YMWD]{2,19}$")]
+_Lead = Annotated[StrictStr, AfterValidator(_lead), Field(max_length=20, json_schema_extra={"pattern": SHOWN_VALIDITY})]
+_SHOWN_LEADS: JsonDict = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "string", "maxLength": 20, "pattern": SHOWN_VALIDITY},
+}
 
 
 #: What registering refuses, as the API document says it.
 _LEADS_WITH_REMINDERS: JsonDict = {
     "if": {"properties": {"events": {"contains": {"const": "credit.expiring"}}}},
-    "then": {"required": ["leads"], "properties": {"leads": {"type": "array"}}},
+    "then": {"required": ["leads"], "properties": {"leads": _SHOWN_LEADS}},
     "else": {"properties": {"leads": {"type": "null"}}},
 }
 

@@ -32,15 +32,14 @@ _ID = re.compile(r"[A-Za-z0-9._~:@-]{1,100}", re.ASCII)
 
 #: The form of a validity, as the API document says it: of one unit up to a century, and of several such as can not be
 #: more in all, but for some that nobody writes.
-_Shown = Field(
-    json_schema_extra={
-        "pattern": r"^P(?=.*[1-9])((\d{1,2}|100)Y"
-        r"|(\d{1,3}|1[01]\d{2}|1200)M"
-        r"|(\d{1,3}|[1-4]\d{3}|5[01]\d{2}|520\d|521[0-7])W"
-        r"|(\d{1,4}|[12]\d{4}|3[0-5]\d{3}|36[0-4]\d{2}|365[01]\d|3652[0-5])D"
-        r"|([1-4]?\dY)?([12]?\d{1,2}M)?([1-5]?\d{1,2}W)?([1-4]?\d{1,3}D)?)$"
-    }
+SHOWN_VALIDITY = (
+    r"^P(?=.*[1-9])((\d{1,2}|100)Y"
+    r"|(\d{1,3}|1[01]\d{2}|1200)M"
+    r"|(\d{1,3}|[1-4]\d{3}|5[01]\d{2}|520\d|521[0-7])W"
+    r"|(\d{1,4}|[12]\d{4}|3[0-5]\d{3}|36[0-4]\d{2}|365[01]\d|3652[0-5])D"
+    r"|([1-4]?\dY)?([12]?\d{1,2}M)?([1-5]?\d{1,2}W)?([1-4]?\d{1,3}D)?)$"
 )
+_Shown = Field(json_schema_extra={"pattern": SHOWN_VALIDITY})
 
 
 def _validity(text: str) -> str:

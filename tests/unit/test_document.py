@@ -209,6 +209,13 @@ def test_a_validity_that_lasts_for_nothing_or_over_a_century_does_not(validity: 
     assert not re.search(VALIDITY, validity)
 
 
+def test_leads_have_the_form_of_a_validity() -> None:
+    """Also where they are asked for beside the event."""
+    body = SCHEMAS["WebhookBody"]
+    (kind,) = (one for one in body["properties"]["leads"]["anyOf"] if one["type"] == "array")
+    assert kind["items"]["pattern"] == body["then"]["properties"]["leads"]["items"]["pattern"] == VALIDITY
+
+
 @pytest.mark.parametrize("path", ["$", "$.a", "$.a-b[0].c", "$.content.invoice.line_items[12].id"])
 def test_a_path_that_the_document_shows_is_good(path: str) -> None:
     """Others are good too; these are the plain ones."""
