@@ -88,6 +88,17 @@ def test_what_webhooks_lost_is_found(fake: FakeStripe, asked: Club, seed: int) -
     assert len(asked.facts()) == told, "a second time there is nothing to tell"
 
 
+def test_a_sandbox_clock_may_be_behind_what_stripe_says(fake: FakeStripe, engine: Engine) -> None:
+    """Its memberships are reconciled on 1 January, and have their credits when it is moved to April."""
+    chance, club = random.Random(0), plugged_in(engine, KEY)
+    fake.happen(EVENTS)
+    club.deliver(event for event in EVENTS if chance.random() >= 0.2)
+    club.translate()
+    ask(club)
+    assert reconcile(club)["state"] == "finished"
+    assert came(club) == LASTING
+
+
 def test_what_stripe_still_tells_is_found_to_the_second(fake: FakeStripe, asked: Club) -> None:
     """Its events are listed for 30 days: what came and went is found too."""
     fake.keeps_events = True
