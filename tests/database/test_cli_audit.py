@@ -64,6 +64,7 @@ WRITE = {
 NONE = {
     "billers list": "reads",
     "billers stripe list": "reads",
+    "billers mapped list": "reads",
     "billers stripe map": "`billers map`, by its other name",
     "billers stripe secrets": "`billers secrets`, by its other name",
     "billers stripe translate": "`billers translate`, by its other name",
@@ -78,8 +79,16 @@ NONE = {
     "keys list": "reads",
     "events load": "facts from billers: the inbox is their record",
     "events rejected": "reads",
-    "runs": "reads",
-    "held": "reads",
+    "events list": "reads",
+    "rules list": "reads",
+    "types list": "reads",
+    "coupons list": "reads",
+    "memberships list": "reads",
+    "members list": "reads",
+    "credits list": "reads",
+    "webhooks list": "reads",
+    "runs list": "reads",
+    "held list": "reads",
     "runs show": "reads",
     "runs watch": "reads",
     "explain": "reads",
@@ -101,8 +110,6 @@ NONE = {
 def commands(group: Any, path: str = "") -> Iterator[str]:
     """Every command that can be given, those of groups by both words."""
     if hasattr(group, "commands"):
-        if path and group.invoke_without_command:
-            yield path
         for name, command in group.commands.items():
             yield from commands(command, f"{path} {name}".strip())
     else:
