@@ -6,10 +6,13 @@ import pytest
 from sqlalchemy import Engine, text
 
 from issuance.billers import deliveries, translation
+from issuance.billers.stripe.adapter import Stripe
+from issuance.billers.stripe.payloads import Item
 from issuance.database.connections import transaction
 from issuance.health import figures
 from tests.database.stripes import Club, new_club
 from tests.stripe import sequences
+from tests.stripe.lives import Life, item, stamp
 
 EVENTS = sequences()[0]["stripe_events"]
 _SIZES = text("""
@@ -113,3 +116,31 @@ def test_a_page_of_deliveries_has_a_size_whatever_they_say(club: Club) -> None:
         rows, _ = deliveries.page(connection, club.brand_id, club.biller_id, 1, 100)
     assert len(rows) == 3
     assert max(len(json.dumps(row["body"], ensure_ascii=False).encode()) for row in rows) < 40_000
+
+
+def test_a_daily_price_is_shown_until_it_can_be_a_membership(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No membership is billed by days: it is said of which price that is. Where the price is ignored nothing is owed,
+    and whoever changes to a monthly one signs up then. Where the adapter is mended, what it could not read is read."""
+    daily, changed = (Life(name, items=[item(f"si_{name}", "price_gold_day")]) for name in ("daily", "changed"))
+    changed.change_price("2031-02-10 09:00", "price_gold", billing_cycle_anchor=stamp("2031-02-10 09:00"))
+    ignoring, mended = new_club(engine), new_club(engine)
+    for club in (ignoring, mended):
+        club.map("price_gold")
+        club.map("price_gold_day")
+        club.deliver([*daily.events, *changed.events])
+        club.translate()
+        assert {(state, code, key) for state, code, key in club.why()} >= {
+            ("unmappable", "no_frequency", "price_gold_day")
+        }
+        assert club.facts() == []
+    ignoring.map("price_gold_day", None)
+    ignoring.translate()
+    assert ignoring.why() == set()
+    ((kind, at, _, said),) = ignoring.facts()
+    assert (kind, at.date().isoformat(), said["starts_on"]) == ("membership.signed_up", "2031-02-10", "2031-02-10")
+    with monkeypatch.context() as patched:
+        patched.setattr(Item, "frequency", "P1W")
+        with transaction(engine) as connection:
+            assert deliveries.retry_mended(connection, "stripe", Stripe.version + 1) >= 2
+        mended.translate()
+    assert [fact[0] for fact in mended.facts("sub_daily", "si_daily")] == ["membership.signed_up"]
