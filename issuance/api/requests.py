@@ -63,6 +63,8 @@ HEADERS = {
 
 #: Looks at who is calling, before a request is known to be anybody's: they take no thread from those that are.
 looking = anyio.CapacityLimiter(8)
+#: The same where a member's token is shown, which is looked up each time: keys do not wait behind them.
+looking_at_tokens = anyio.CapacityLimiter(4)
 #: Of applications that are not told to stop.
 _never = stops.State()
 

@@ -13,8 +13,8 @@ from fastapi.exceptions import ResponseValidationError
 from fastapi.routing import APIRoute
 
 from issuance.api import idempotency
-from issuance.api.callers import Caller, admit, admit_at_once
-from issuance.api.requests import JsonRequest, looking
+from issuance.api.callers import Caller, admit, admit_at_once, shows_token
+from issuance.api.requests import JsonRequest, looking, looking_at_tokens
 from issuance.errors import CreditUnknown, Invalid, NotFound
 from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import WRONG_CODES, Rates, source_of
@@ -67,7 +67,8 @@ class KeyedRoute(APIRoute):
             request = JsonRequest(request.scope, request.receive)
             at_once = admit_at_once(request)
             if at_once is None:
-                at_once = await anyio.to_thread.run_sync(admit, request, limiter=looking)
+                limiter = looking_at_tokens if shows_token(request) else looking
+                at_once = await anyio.to_thread.run_sync(admit, request, limiter=limiter)
             caller: Caller = at_once
             request.state.caller = caller
             fair: Fair = request.app.state.fair

@@ -1,13 +1,17 @@
 """A key is believed to be good for less than a second without asking, and no longer by whoever revoked it."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
+import httpx
 import pytest
-from sqlalchemy import Engine, func, update
+from sqlalchemy import Connection, Engine, func, update
 
+from issuance.api.app import create_app
 from issuance.database import looks_for, transaction
 from issuance.database.tables import api_keys
+from issuance.settings import Settings
 from issuance.tenancy import brands, keys, known_keys
 
 
@@ -95,3 +99,28 @@ def test_a_key_is_not_believed_beyond_its_expiry(
 def test_what_is_no_key_is_not_remembered(looks: Engine, time: Time) -> None:
     assert known_keys.find(looks, "iss_live_" + "0" * 49) is None
     assert known_keys.recall("iss_live_" + "0" * 49) is None
+
+
+def test_many_who_come_with_one_key_ask_a_few_times(
+    database_url: str, redis_url: str, made: tuple[UUID, UUID, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hundred requests at once are no two hundred looks, behind which everybody else's key would wait."""
+    looked_up: list[str] = []
+    find = keys.find
+
+    def counted(connection: Connection, shown: str) -> keys.Key | None:
+        looked_up.append(shown)
+        return find(connection, shown)
+
+    monkeypatch.setattr(keys, "find", counted)
+    monkeypatch.setattr(known_keys, "BELIEVED", 60)  # however slow the machine
+    app = create_app(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url}))
+
+    async def ask() -> set[int]:
+        headers = {"Authorization": f"Bearer {made[2]}"}
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+            return {answer.status_code for answer in await asyncio.gather(*[client.get("/runs") for _ in range(200)])}
+
+    assert asyncio.run(ask()) == {200}
+    assert len(looked_up) <= 8
