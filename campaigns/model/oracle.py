@@ -386,4 +386,8 @@ class Oracle(Memory):
             return
         if credit.period_end:
             credit.period_end = end_of(credit.version, reading, credit.period_start)
-        credit.expires_at = self._end(credit, reading)
+        end = self._end(credit, reading)
+        if end is None or end > credit.valid_from:
+            credit.expires_at = end
+        elif credit.status(self.now) in ("live", "upcoming"):
+            credit.revoked = "facts"  # a move that was told late ended its period before it was given

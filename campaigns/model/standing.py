@@ -98,10 +98,10 @@ class Standings:
             self.upcoming = False
 
     def _charged(self, charge: str, state: str, number: int) -> None:
-        self.state[charge] = state
         own = self.charges[charge]
         if own.beside:
             return
+        self.state[charge] = state
         if state in PAYING:
             self.upcoming = False
         if state in ("failed", "disputed"):

@@ -46,8 +46,8 @@ def release(history: History, day: date, every: Interval | None = None) -> Relea
     payments = _Payments(history, day, every)
     earliest = history.signed_up_at if is_signup else max(start, history.signed_up_at)
     status_at_start = history.standing.at(start)
-    if status_at_start is Status.PAUSED or status_at_start in ENDED:
-        paid_at = payments.first_while_active(start)
+    if _stops(status_at_start):
+        paid_at = payments.first_allowed(start)
         if paid_at is None:
             paused = status_at_start is Status.PAUSED
             return Release(None, Reason.MEMBERSHIP_PAUSED if paused else Reason.MEMBERSHIP_ENDED)
@@ -83,6 +83,11 @@ def release(history: History, day: date, every: Interval | None = None) -> Relea
     return Release(first, Reason.CHARGE_UNPAID)
 
 
+def _stops(status: Status) -> bool:
+    """Whether nothing is issued for what begins in this status, now or later."""
+    return status is Status.PAUSED or status in ENDED
+
+
 def _is_billed(history: History, instant: datetime) -> bool:
     """Whether a charge has covered a billing date by an instant. One beside the calendar bills nobody: until then only
     the sign-up is released."""
@@ -111,14 +116,14 @@ class _Payments:
         """Whether any charge pays, by the latest facts about them at an instant."""
         return any(self._pays(fact, instant) for fact in latest)
 
-    def first_while_active(self, start: datetime) -> datetime | None:
+    def first_allowed(self, start: datetime) -> datetime | None:
         """The first instant after `start`, within the period, at which a charge was initiated or succeeded while the
-        membership was active."""
+        membership was neither paused nor ended. Trouble holds what it pays for, and takes nothing away."""
         history = self._history
         end = history.start_of(history.calendar.next_boundary(self._every, self._day))
         paid = (fact.moment.at for fact in _told(self._charges) if self._pays(fact, fact.moment.at))
-        while_active = (at for at in paid if start < at < end and history.standing.at(at) is Status.ACTIVE)
-        return min(while_active, default=None)
+        allowed = (at for at in paid if start < at < end and not _stops(history.standing.at(at)))
+        return min(allowed, default=None)
 
     def _pays(self, fact: ChargeTold, instant: datetime) -> bool:
         """Whether a charge pays at an instant, by the latest fact about it: not one that was initiated while a charge

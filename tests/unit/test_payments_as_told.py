@@ -21,6 +21,25 @@ def test_resumed_in_the_morning_and_charged_later_that_day_gives_the_credit_then
     assert given(life, "2030-03-01T10:30") == ["2030-02-01", "2030-03-01"]
 
 
+def test_who_pays_in_trouble_for_a_period_that_began_paused_gets_it_when_active_again() -> None:
+    """Trouble holds what is paid; only pausing and ending take it away."""
+    life = life_from()
+    life.status(at("2030-02-10"), "paused")
+    life.status(at("2030-03-03"), "needs_attention")
+    life.charge(at("2030-03-10"), "succeeded", "c", "2030-03-01", "2030-04-01")
+    assert given(life, "2030-03-11") == []
+    life.status(at("2030-03-20"), "active")
+    assert given(life, "2030-03-20") == ["2030-03-01"]
+
+
+def test_a_charge_beside_the_calendar_settles_no_other() -> None:
+    """It covers no billing date, so it pays for no period: not for the one of a charge that fails, either."""
+    life = life_from()
+    life.charge(at("2030-02-11"), "succeeded", "fee", "2030-02-10", "2030-02-25")
+    life.charge(at("2030-02-24"), "failed", "c", "2030-02-24", "2030-03-10")
+    assert stands(life, "2030-02-25") == Status.NEEDS_ATTENTION
+
+
 @pytest.mark.parametrize("charged_at", ["2030-03-20", "2030-04-02"], ids=["paused again", "when the period is over"])
 def test_who_pays_while_paused_or_too_late_gets_nothing_for_a_period_that_began_paused(charged_at: str) -> None:
     life = life_from()
