@@ -48,9 +48,7 @@ def coverage_of(period_start: date, period_end: date | None, calendar: Calendar,
     if period_end is not None:
         end = _counted_as(period_end, calendar, stood)
     else:
-        end = stood.next_boundary(None, start)
-        if calendar.is_boundary(None, start):
-            end = min(end, calendar.next_boundary(None, start))
+        end = min(stood.next_boundary(None, start), calendar.next_boundary(None, start))  # cut where a move cuts it
     return Coverage(start, max(start, end), calendar, stood)
 
 

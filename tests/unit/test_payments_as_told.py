@@ -32,6 +32,14 @@ def test_who_pays_in_trouble_for_a_period_that_began_paused_gets_it_when_active_
     assert given(life, "2030-03-20") == ["2030-03-01"]
 
 
+def test_a_move_cuts_what_a_charge_without_an_end_covers() -> None:
+    """It covers the days up to the new date; the turn that the move puts there needs a charge of its own."""
+    life = life_from()
+    life.charge(at("2030-02-08"), "succeeded", "c", "2030-02-09")
+    life.move(at("2030-02-11T05:00"), "2030-02-11")
+    assert given(life, "2030-02-11T06:00") == []
+
+
 def test_a_charge_beside_the_calendar_settles_no_other() -> None:
     """It covers no billing date, so it pays for no period: not for the one of a charge that fails, either."""
     life = life_from()
