@@ -23,6 +23,7 @@ from sqlalchemy.pool import QueuePool
 
 from issuance import __version__, measures
 from issuance.database import transaction, transaction_aside
+from issuance.errors import SchemaAhead, SchemaBehind
 
 Kind = Literal["web", "scheduler", "worker"]
 
@@ -78,14 +79,18 @@ class Heart:
         self._stopped = threading.Event()
 
     def beat(self) -> None:
-        """Say that the process lives, unless it was said a moment ago. Where PostgreSQL is away nothing is said."""
+        """Say that the process lives, unless it was said a moment ago. Where PostgreSQL is away, or its
+        schema is one that this code can not work with, nothing is said."""
         if self._last is not None and monotonic() - self._last < EVERY:
             return
         pool = self._engine.pool
         in_use = pool.checkedout() if isinstance(pool, QueuePool) else 0
         counted = _written(measures.samples())
         now = {"connections_in_use": in_use, "broker_away": self._broker_away(), "counted": counted}
-        with suppress(SQLAlchemyError, psycopg.Error), self._transaction(self._engine) as connection:
+        with (
+            suppress(SQLAlchemyError, psycopg.Error, SchemaAhead, SchemaBehind),
+            self._transaction(self._engine) as connection,
+        ):
             connection.execute(_BEAT, {**self._said, **now})
             self._last = monotonic()
 

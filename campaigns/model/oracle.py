@@ -384,10 +384,13 @@ class Oracle(Memory):
             credit.revoked = "facts"
         if credit.revoked:
             return
+        was = credit.period_end
         if credit.period_end:
             credit.period_end = end_of(credit.version, reading, credit.period_start)
         end = self._end(credit, reading)
         if end is None or end > credit.valid_from:
             credit.expires_at = end
-        elif credit.status(self.now) in ("live", "upcoming"):
+        elif credit.status(self.now) not in ("live", "upcoming"):
+            credit.period_end = was
+        else:
             credit.revoked = "facts"  # a move that was told late ended its period before it was given

@@ -24,7 +24,10 @@ _STANDING = """
     UNION ALL
     SELECT revision FROM schema_steps WHERE starts_with(revision, 'after_')
 """
-_HAS_TABLES = "SELECT to_regclass('alembic_version') IS NOT NULL, to_regclass('brands') IS NOT NULL"
+_HAS_TABLES = """
+    SELECT to_regclass('alembic_version') IS NOT NULL, to_regclass('brands') IS NOT NULL,
+           to_regclass('schema_steps') IS NOT NULL
+"""
 
 
 def number_of(revision: str) -> int:
@@ -79,12 +82,17 @@ class Standing:
 
 def standing_of(connection: psycopg.Connection[Any]) -> Standing:
     """Where the schema of a database stands. Raises SchemaBehind where it says nothing of itself."""
-    has_version, has_tables = connection.execute(_HAS_TABLES).fetchone() or (False, False)
+    has_version, has_tables, has_steps = connection.execute(_HAS_TABLES).fetchone() or (False, False, False)
     if not has_version:
         raise SchemaBehind(
             f"The database's schema is older than Issuance {__version__} can work with: it is that of 0.1.0. "
             "Run: issuance schema upgrade"
             if has_tables
             else "The database has no tables yet. Run: issuance schema upgrade"
+        )
+    if not has_steps:
+        raise SchemaBehind(
+            "The database's alembic_version is another program's. Give Issuance a database of its own, and name it in "
+            "DATABASE_URL"
         )
     return Standing.of(revision for (revision,) in connection.execute(_STANDING))

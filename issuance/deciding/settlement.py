@@ -179,9 +179,10 @@ def _become(
             expires_at = limits.expires_at
         else:
             # A move that became known late ended the period before the credit was issued: it should not have been
-            # issued.
-            changed["period_end"] = limits.period_end
+            # issued. One that is over by itself stays as it is.
             why = Reason.PERIOD_OVER
+            if expires_at is None or now < expires_at:
+                changed["period_end"] = limits.period_end
     revoked_at = credit.revoked_at
     if why is None:
         changed["flagged_at"] = None

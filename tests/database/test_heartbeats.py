@@ -1,17 +1,19 @@
 """Processes say that they live and what they counted; web tells it of all of them (issuance/heartbeats.py)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dramatiq
 import pytest
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.worker import Worker
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from issuance import heartbeats, measures
 from issuance.api.app import create_app
 from issuance.database.connections import engine_for, transaction
+from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.heartbeats import DEAD_AFTER, GONE_AFTER, Heart
 from issuance.settings import Settings
 from tests.database.test_metrics_door import get
@@ -100,3 +102,23 @@ def test_a_worker_beats_for_its_queues_and_a_hang_of_postgresql_does_not_end_it(
     assert told(own)["issuance_processes", "worker_events"] == 0
     middleware.after_worker_shutdown(broker, worker)
     Heart(engine_for("postgresql+psycopg://127.0.0.1:1/nobody"), "scheduler", lambda: False).beat()
+
+
+def test_a_heart_outlives_a_schema_that_is_not_its_own(own: Engine) -> None:
+    """Web goes on, and says at /readyz why it is not ready; it beats when the schema is what it needs."""
+    foreign = [SchemaBehind("older"), SchemaAhead("newer")]
+
+    @contextmanager
+    def refused(engine: Engine) -> Iterator[Connection]:
+        if foreign:
+            raise foreign.pop()
+        with transaction(engine) as connection:
+            yield connection
+
+    heart = Heart(own, "web", lambda: False)
+    heart._transaction = refused
+    for _ in range(2):
+        heart.beat()
+        assert not told(own).get(("issuance_processes", "web"))
+    heart.beat()
+    assert told(own)["issuance_processes", "web"] == 1

@@ -71,6 +71,21 @@ def test_a_database_of_0_1_0_from_the_command_line(
     assert cli("schema", "upgrade", "--before", "--after").code == 2
 
 
+def test_the_database_of_another_program_is_named(
+    cli: Cli, empty_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that keeps its own migrations by Alembic is not read as Issuance's."""
+    url = empty_database()
+    monkeypatch.setenv("DATABASE_URL", url)
+    with connect(url) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num text); CREATE TABLE brands (name text)")
+        connection.execute("INSERT INTO alembic_version VALUES ('ae1027a6acf')")
+    for command in ("status", "upgrade"):
+        refused = cli("schema", command)
+        assert (refused.code, refused.err.count("\n")) == (1, 1)
+        assert "Give Issuance a database of its own" in refused.err
+
+
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
 def test_an_upgrade_that_was_stopped_goes_on(by: signal.Signals, shop: str) -> None:
     """In the middle of a backfill, by Ctrl-C (one line, exit 130) or by kill -9: the next one does the rest, and no
