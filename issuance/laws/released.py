@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from issuance.deciding.facts import Credit
+from issuance.deciding.facts import Credit, StartMoved
 from issuance.laws.law import Law, Offender
 from issuance.laws.paper import Paper
 
@@ -14,12 +14,14 @@ def judge(paper: Paper) -> Iterator[Offender]:
         if change.why is not None and change.before.revoked_at is None and change.after.revoked_at is not None:
             yield _offender(paper, change.before, f"live without a release ({change.why})")
     history = paper.history
+    # The sign-up's credit may have been issued for a start that was moved since.
+    moved = (fact.starts_on for fact in history.facts.told if isinstance(fact, StartMoved))
+    starts = {history.facts.starts_on, *moved}
     for credit in paper.membership.credits:
         if credit.manual:
             continue
         key = credit.key
-        is_signup = key.period_start == history.starts_on
-        begins = history.signed_up_at if is_signup else history.start_of(key.period_start)
+        begins = history.signed_up_at if key.period_start in starts else history.start_of(key.period_start)
         if credit.issued_at < begins and credit.revoked_at is None:
             yield _offender(paper, credit, "issued before its period began")
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests.database.billers import Biller
 from tests.database.clubs import at
+from tests.database.test_laws import broken
 
 
 def a_paying_member(biller: Biller) -> None:
@@ -104,6 +105,17 @@ def test_a_trial_that_is_extended_moves_the_start(biller: Biller) -> None:
     assert biller.live() == ["2031-01-29"]
     biller.paid("2031-02-28")
     assert biller.live() == ["2031-01-29", "2031-02-28"]
+
+
+def test_no_law_is_broken_by_the_credit_of_a_start_that_was_moved_long_ago(biller: Biller) -> None:
+    """It was issued at the sign-up, before its start, and has expired since; only then the move is told."""
+    biller.rule(issue_on_signup=True, roll_over_limit=1)
+    biller.sign_up("2031-01-15")
+    biller.to("2031-03-20")
+    assert biller.held() == ["2031-01-15 expired"]
+    biller.tell("membership.start_moved", time="2031-01-02", starts_on="2031-01-29")
+    with biller.open() as connection:
+        assert broken(connection, biller.club.brand_id) == {}
 
 
 def test_a_start_that_has_been_can_not_be_moved(biller: Biller) -> None:
