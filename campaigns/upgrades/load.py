@@ -21,6 +21,8 @@ _WAITS = """
        AND EXISTS (SELECT FROM pg_stat_activity b
                     WHERE b.application_name = 'issuance schema' AND b.pid = ANY (pg_blocking_pids(a.pid)))
 """
+#: How long a client waits for an answer, in seconds: a move of the clock waits up to five minutes for the workers.
+PATIENCE = 330
 
 
 class Load:
@@ -49,11 +51,11 @@ class Load:
         finally:
             self._over.set()
             for thread in threads:
-                thread.join(120)
+                thread.join(PATIENCE + 60)
                 assert not thread.is_alive(), "a request does not come back"
 
     def _go_on(self, work: Callable[[httpx.Client], None]) -> None:
-        with httpx.Client(headers=self._headers, timeout=60, trust_env=False) as client:
+        with httpx.Client(headers=self._headers, timeout=PATIENCE, trust_env=False) as client:
             while not self._over.is_set():
                 work(client)
 

@@ -150,7 +150,7 @@ def _in_the_way(driver: psycopg.Connection[Any], part: Part) -> str | None:
     elif part.beside:
         return None
     found = [
-        f"{count} of {name.partition(' schema ')[0]}{'' if ' ' in name else ' 0.1.0'}"
+        f"{count} of {name.replace(' schema ', ' with schema ') if ' ' in name else f'{name} 0.1.0'}"
         for name, number, count in driver.execute(_PROCESSES)
         if number < part.number or not part.beside
     ]
