@@ -173,10 +173,10 @@ class OwnSettings(BaseModel):
         return value.lower() if isinstance(value, str) else value
 
 
-class Settings(OwnSettings):
-    """The settings of a process that works: with the servers it works on.
+class DatabaseSettings(OwnSettings):
+    """The settings of work on the database alone, such as an upgrade of its schema.
 
-    Their addresses hold passwords and are never shown.
+    Addresses of servers hold passwords and are never shown.
     """
 
     database_url: str = Field(alias="DATABASE_URL", repr=False, description="PostgreSQL 15 or newer: postgresql://…")
@@ -185,9 +185,6 @@ class Settings(OwnSettings):
         alias="DATABASE_DIRECT_URL",
         repr=False,
         description="The same database past a pooler, for work on its schema; where there is none, DATABASE_URL",
-    )
-    redis_url: str = Field(
-        alias="REDIS_URL", repr=False, description="Redis or Valkey of its own: redis://…; or RabbitMQ"
     )
 
     @field_validator("database_url", "database_direct_url")
@@ -205,15 +202,6 @@ class Settings(OwnSettings):
             raise ValueError("it must be an address that libpq knows, such as postgresql://…") from None
         return address
 
-    @field_validator("redis_url")
-    @classmethod
-    def _know_the_scheme(cls, value: str) -> str:
-        if not value.startswith(BROKER_SCHEMES):
-            raise ValueError("it must begin with redis://, or with amqp:// for RabbitMQ")
-        if "+sentinel:" in value and not _SENTINEL.fullmatch(value):
-            raise ValueError("a Sentinel's address is redis+sentinel://host:port,host:port/service")
-        return value
-
     @property
     def schema_url(self) -> str:
         """The address for work on the schema, which needs a session of its own."""
@@ -223,6 +211,23 @@ class Settings(OwnSettings):
     def libpq_url(self) -> str:
         """The database's address as libpq, psycopg and psql read it."""
         return libpq_url(self.database_url)
+
+
+class Settings(DatabaseSettings):
+    """The settings of a process that works: with all the servers it works on."""
+
+    redis_url: str = Field(
+        alias="REDIS_URL", repr=False, description="Redis or Valkey of its own: redis://…; or RabbitMQ"
+    )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _know_the_scheme(cls, value: str) -> str:
+        if not value.startswith(BROKER_SCHEMES):
+            raise ValueError("it must begin with redis://, or with amqp:// for RabbitMQ")
+        if "+sentinel:" in value and not _SENTINEL.fullmatch(value):
+            raise ValueError("a Sentinel's address is redis+sentinel://host:port,host:port/service")
+        return value
 
 
 def libpq_url(database_url: str) -> str:

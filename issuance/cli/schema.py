@@ -10,7 +10,7 @@ from issuance.database.revisions import NEWEST
 from issuance.database.schema import Pending, Status, Until, Upgraded
 from issuance.database.schema.execution import Progress as Made
 from issuance.errors import Invalid
-from issuance.settings import settings
+from issuance.settings import DatabaseSettings, read
 
 if TYPE_CHECKING:  # rich is imported where something is shown
     from rich.progress import Progress, TaskID
@@ -21,7 +21,7 @@ app = typer.Typer(help="The tables: make, upgrade and compare them.", no_args_is
 @app.command("apply")
 def apply_schema(as_json: JsonOption = False) -> None:
     """Make the tables of schema.sql in an empty DATABASE_URL; on one that has them, functions and policies anew."""
-    schema.apply(settings().schema_url)
+    schema.apply(_address())
     answer("The database has the tables of schema.sql.", {"applied": True}, as_json=as_json)
 
 
@@ -40,7 +40,7 @@ def upgrade(
     until = Until.BEFORE if before else Until.AFTER if after else Until.POSSIBLE
     with progress_bar() as bar:
         try:
-            done = schema.upgrade(settings().schema_url, until, _Shown(bar).show)
+            done = schema.upgrade(_address(), until, _Shown(bar).show)
         except KeyboardInterrupt:
             warn("issuance: stopped. What was done stays done: run it again to go on")
             raise
@@ -54,7 +54,7 @@ def upgrade(
 @app.command("status")
 def status(as_json: JsonOption = False) -> None:
     """Where DATABASE_URL stands, what is pending, and how long that is likely to take."""
-    found = schema.status(settings().schema_url)
+    found = schema.status(_address())
     rows = [_row(pending) for pending in found.pending]
     if as_json:
         standing = found.standing and {"before": found.standing.before, "after": found.standing.after}
@@ -70,7 +70,7 @@ def status(as_json: JsonOption = False) -> None:
 @app.command("diff")
 def diff(as_json: JsonOption = False) -> None:
     """Compare DATABASE_URL with schema.sql; exit 1 if they differ."""
-    differences = schema.diff(settings().schema_url)
+    differences = schema.diff(_address())
     if as_json:
         show_json({"differences": differences})
     elif differences:
@@ -140,3 +140,8 @@ def _row(pending: Pending) -> dict[str, Any]:
         "beside_processes": part.beside,
         "meaning": part.meaning,
     }
+
+
+def _address() -> str:
+    """Where the tables are. No broker is asked for it."""
+    return read(DatabaseSettings).schema_url
