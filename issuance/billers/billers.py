@@ -152,12 +152,12 @@ def replace_secrets(connection: Connection, brand_id: UUID, biller_id: UUID, sec
     audit.write(connection, brand_id, "biller.updated", biller_id, after={"secrets": len(secrets)})
 
 
-def replace_api_key(connection: Connection, brand_id: UUID, biller_id: UUID, api_key: str | None) -> None:
-    """Give a biller another API key; None takes it away. Raises NotFound."""
-    sealed = None if api_key is None else sealing.seal(api_key.encode())
+def replace_api_key(connection: Connection, brand_id: UUID, biller_id: UUID, api_key: str) -> None:
+    """Give a biller another API key. Raises NotFound."""
+    sealed = sealing.seal(api_key.encode())
     if connection.execute(update(billers).where(_is(brand_id, biller_id)).values(api_key=sealed)).rowcount == 0:
         raise NotFound("There is no such biller.")
-    audit.write(connection, brand_id, "biller.updated", biller_id, after={"can_be_asked": api_key is not None})
+    audit.write(connection, brand_id, "biller.updated", biller_id, after={"can_be_asked": True})
 
 
 def put_price(

@@ -112,16 +112,24 @@ def map_price(
 @stripe.command("secrets")
 def secrets(
     biller: BillerOption,
-    secret_file: Annotated[list[Path], typer.Option(help="A file with a secret; two while one is rotated out.")],
+    secret_file: Annotated[
+        list[Path] | None, typer.Option(help="A file with a signing secret; two while one is rotated out.")
+    ] = None,
+    api_key_file: Annotated[Path | None, typer.Option(help="A file with another API key that may read.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give Stripe's webhooks another signing secret, or two."""
-    if not 1 <= len(secret_file) <= 2:
-        raise Invalid("Give one secret, or two.")
+    """Give Stripe's webhooks another signing secret, or two; and Stripe's API another key."""
+    files = secret_file or []
+    if len(files) > 2 or not (files or api_key_file):
+        raise Invalid("Give one secret, or two, or an API key.")
     brand_id = _brand_of(biller)
     with transaction(brand_id) as connection:
-        billers.replace_secrets(connection, brand_id, biller, [_checked(_read(file)) for file in secret_file])
-    answer("From now on its webhooks are signed so.", {"biller_id": biller}, as_json=as_json)
+        if files:
+            billers.replace_secrets(connection, brand_id, biller, [_checked(_read(file)) for file in files])
+        if api_key_file is not None:
+            billers.replace_api_key(connection, brand_id, biller, _checked(_read(api_key_file)))
+    said = ["its webhooks are signed so"] * bool(files) + ["it is asked with that key"] * bool(api_key_file)
+    answer(f"From now on {' and '.join(said)}.", {"biller_id": biller}, as_json=as_json)
 
 
 @app.command("list")

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, text
 
+from issuance.billers import billers
 from issuance.database.connections import transaction
 from tests.database.cli import Brand, Cli
 from tests.stripe import SECRET, sequences
@@ -74,3 +76,17 @@ def test_without_an_api_key_it_is_said_so(cli: Cli, brand: Brand, tmp_path: Path
     for which in (("--brand", brand.brand_id), ("--biller", added.json["biller_id"])):
         refused = cli("billers", "stripe", "reconcile", *which)
         assert (refused.code, refused.err.count("\n"), "API key" in refused.err) == (1, 1, True)
+
+
+def test_the_api_key_can_be_another(cli: Cli, engine: Engine, biller: str, tmp_path: Path) -> None:
+    """The signing secret stays, and neither is shown."""
+    (tmp_path / "other").write_text("rk_live_another\n")
+    given = cli("billers", "stripe", "secrets", "--biller", biller, "--api-key-file", tmp_path / "other")
+    assert given.code == 0, given.err
+    assert "rk_live" not in given.out
+    with transaction(engine) as connection:
+        found = billers.find(connection, UUID(biller))
+    assert found is not None
+    assert (found.api_key, found.secrets) == ("rk_live_another", [SECRET.encode()])
+    nothing = cli("billers", "secrets", "--biller", biller)
+    assert (nothing.code, nothing.err.count("\n")) == (2, 1)
