@@ -1,6 +1,5 @@
 """Asking: what deliveries wait for is asked of the biller, outside of any transaction, and noted when it answers."""
 
-from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
@@ -70,10 +69,7 @@ def learn(engine: Engine, biller: Biller, answers: dict[str, Json]) -> Translate
     with transaction(engine, biller.brand_id) as connection:
         deliveries.hold(connection, biller.biller_id, wait=True)
         known = KnownObjects(connection, biller)
-        told = [
-            known.unless_unreadable(partial(adapter.learn, key, answer, known))
-            for key, answer in sorted(answers.items())
-        ]
+        told = known.learn(adapter, answers)
         accepted, membership_ids, _ = translation.tell(connection, biller, adapter, told)
         known.write()
         woken = {key for found in told for key in found.wakes}

@@ -102,10 +102,7 @@ def _paper(
     with undone(engine, biller.brand_id) as connection:
         dry_run = DryRun(connection, biller.brand_id)
         known = KnownObjects(connection, biller)
-        told = [
-            known.unless_unreadable(partial(adapter.learn, key, answer, known))
-            for key, answer in sorted(answers.items())
-        ]
+        told = known.learn(adapter, answers)
         translation.tell(connection, biller, adapter, told, dry_run.take)
         for name, page in _spooled(spool):
             told = told_of(adapter, by_name[name], page, known, claimed.since)

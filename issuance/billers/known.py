@@ -1,15 +1,16 @@
 """What is known of a biller's objects, while its webhooks are translated: read once, written once."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from datetime import datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
-from issuance.billers.adapter import NotReadable, Price, Translation, Unmappable
+from issuance.billers.adapter import Askable, Json, NotReadable, Price, Translation, Unmappable
 from issuance.billers.billers import Biller, price_map
 from issuance.engine.rows import as_json
 from issuance.log import logger
@@ -83,6 +84,12 @@ class KnownObjects:
             return Translation(unmappable=Unmappable("malformed", str(refusal)))
         finally:
             self._undo = None
+
+    def learn(self, adapter: Askable, answers: Mapping[str, Json]) -> list[Translation]:
+        """What comes of what the biller said of objects, by their ids."""
+        return [
+            self.unless_unreadable(partial(adapter.learn, key, answer, self)) for key, answer in sorted(answers.items())
+        ]
 
     def price(self, *names: str | None) -> Price | None:
         """What a price is mapped to, by the first of its names that is."""
