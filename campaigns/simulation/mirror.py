@@ -34,7 +34,6 @@ class Run:
 
     rule: str | None
     include_upcoming: bool = False
-    membership_type: str | None = None
     span: tuple[date, date] | None = None
     dry: bool = False
     batches: dict[int, tuple[UUID | None, int]] = field(default_factory=dict)
@@ -132,9 +131,13 @@ class Mirror:
             self._did(run, label)
 
     def _is_meant(self, run: Run, label: str) -> bool:
-        """Whether a run looks at a membership at all: at one of a type that its rule is, or was, for."""
+        """Whether a run looks at a membership at all: at one of a type that its rule is, or was, for, or that has ever
+        changed types."""
         types = {version.membership_type for version in self.oracle.rules[run.rule]} if run.rule else None
-        return types is None or self.oracle.sign_ups[label].data["membership_type"] in types
+        changed = any(
+            (fact.kind, fact.membership) == ("membership.type_changed", label) for fact in self.oracle.heard.values()
+        )
+        return types is None or changed or self.oracle.sign_ups[label].data["membership_type"] in types
 
     def _did(self, run: Run, label: str) -> None:
         if run.span is None:
@@ -142,6 +145,4 @@ class Mirror:
             self.oracle.settle_one(label)
             self.oracle.issue_to(run.rule, label, run.include_upcoming)
         elif not run.dry:
-            sign_up = self.oracle.sign_ups[label]
-            if run.membership_type in (None, sign_up.data["membership_type"]):
-                self.oracle.replay_to(label, run.rule, *run.span)
+            self.oracle.replay_to(label, run.rule, *run.span)

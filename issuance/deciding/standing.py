@@ -103,8 +103,8 @@ class _State:
             self._status(fact)
         else:
             self._charge(fact)
+        self.end_if_due(fact.moment.at)  # an end that is told when it has come: nothing lies before it
         self._note(fact.moment.at)
-        self.end_if_due(fact.moment.at)
 
     def end_if_due(self, instant: datetime | None) -> None:
         """Let an announced end come that is due by an instant; None: whenever it is due."""

@@ -38,7 +38,8 @@ class Tell:
     """How a field enters a fingerprint."""
 
     AS_IT_IS = "as it is"
-    #: Only as exactly as decisions compare instants: by the last midnight, rule version or P0D credit before it.
+    #: Only as exactly as decisions compare instants: by the last midnight, rule version or P0D credit before it, and
+    #: by whether it is the instant of deciding.
     INSTANT = "by what it is compared with"
     #: A membership where it is set has no fingerprint: it is decided by itself.
     LIKE_NO_OTHER = "like no other"
@@ -140,7 +141,7 @@ class Fingerprints:
         apart = any(credit.revoked_by == "facts" or credit.flagged_at or credit.is_grant for credit in credits)
         if changed_type or apart or not self._is_ordinary(facts, at):
             return None
-        tell = self._teller(facts, credits)
+        tell = self._teller(facts, credits, at)
         outlines = sorted(_outline(credit, tell) for credit in credits)
         said = repr((*self._of_membership(facts), self._of_facts(facts.told, tell), outlines))
         return UUID(bytes=blake2b(said.encode(), digest_size=16).digest())
@@ -153,7 +154,7 @@ class Fingerprints:
             return None
         return (
             *self._of_membership(facts),
-            self._of_facts(facts.told, self._teller(facts, membership.credits), exact_after=self.exact_after(state)),
+            self._of_facts(facts.told, self._teller(facts, membership.credits, now), exact_after=self.exact_after(state)),
             (state.due_at, state.settled_at),
             tuple(event.is_news for event in membership.events),
             tuple(sorted(membership.credits, key=lambda credit: credit.key)),
@@ -162,7 +163,7 @@ class Fingerprints:
 
     def teller(self, membership_type_id: UUID) -> Callable[[datetime], Hashable]:
         """How to tell the instants of facts that are later than all credits of their membership."""
-        return self._told_by(self._saved([membership_type_id]))
+        return self._told_by([*self._saved([membership_type_id]), self.clock.now])
 
     def exact_after(self, state: State) -> datetime | None:
         """The instant after which facts are told to the microsecond, None if none are: while a clock is being moved,
@@ -194,9 +195,15 @@ class Fingerprints:
             before = at
         return tuple(said)
 
-    def _teller(self, facts: MembershipFacts, credits: Sequence[Credit]) -> Callable[[datetime], Hashable]:  # noqa: A002
+    def _teller(
+        self,
+        facts: MembershipFacts,
+        credits: Sequence[Credit],  # noqa: A002 - the word is the domain's
+        now: datetime,
+    ) -> Callable[[datetime], Hashable]:
+        """With the instant of deciding: where the clock stands still, a version may yet be saved at it."""
         issued = [credit.issued_at for credit in credits if credit.period_end is None]
-        return self._told_by([*self._saved(facts.types), *issued])
+        return self._told_by([*self._saved(facts.types), *issued, now])
 
     def _saved(self, types: Sequence[UUID]) -> list[datetime]:
         """When versions of the rules of some types were saved."""

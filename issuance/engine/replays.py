@@ -23,9 +23,11 @@ from issuance.webhooks import outbox
 
 
 class Span(NamedTuple):
-    """Which decisions a replay works out: of one rule or all, whose period starts within dates, both inclusive."""
+    """Which decisions a replay works out: of one rule or all, for who is or was of one type or of any, and whose period
+    starts within dates, both inclusive."""
 
     credit_rule_id: UUID | None
+    membership_type_id: UUID | None
     first: date
     last: date
 
@@ -55,6 +57,8 @@ def replay(
         size = together(connection, brand_id, left, bounds.loaded, bounds.loaded_credits)
         some, left = left[:size], left[size:]
         for member in load(connection, brand_id, clock.zone, some):
+            if span.membership_type_id not in (None, *member.facts.types):
+                continue
             of_types = rules.of(member.facts.types)
             outcome = Outcome(clock.now, credits={credit.key: credit for credit in member.credits})
             history = member.history(clock.now)

@@ -16,8 +16,8 @@ from issuance.engine.replays import Span, replay
 #: The counts by reason, and what the batch keeps of a plan.
 Done = tuple[Counter[Reason], Plan | None]
 
-# The memberships that a run is for. A sweep goes by schedules instead. A replay is also for those that were of another
-# type before.
+# The memberships that a run is for, and whoever changed types: of which type these are, and were, is known when they
+# are settled. A sweep goes by schedules instead.
 _MEANT = """
       FROM memberships m
      WHERE m.brand_id = :brand_id
@@ -32,7 +32,7 @@ _MEANT = """
                      SELECT v.membership_type_id FROM rule_versions v
                       WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id)
                  OR m.membership_type_id = :also_of_type)
-            OR :of_other_types AND m.membership_id IN (
+            OR m.membership_id IN (
                 SELECT e.membership_id FROM billing_events e
                  WHERE e.brand_id = :brand_id AND e.type = 'membership.type_changed'))
 """
@@ -77,8 +77,7 @@ def memberships_of(connection: Connection, run: Row[Any], first_id: UUID, last_i
 
 def _meant(run: Row[Any]) -> dict[str, object]:
     names = ("brand_id", "membership_id", "membership_type_id", "credit_rule_id", "only_memberships", "only_members")
-    of_other_types = run.kind in ("replay", "preview")
-    meant = {name: getattr(run, name) for name in names} | {"of_other_types": of_other_types, "also_of_type": None}
+    meant = {name: getattr(run, name) for name in names} | {"also_of_type": None}
     if run.kind == "undo":  # whoever has a credit of a rule may have left its types since
         meant["credit_rule_id"] = None
     elif run.kind == "preview":
@@ -113,7 +112,7 @@ def _work(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID],
     if run.plan_id is not None:
         promises = plans.promised(connection, run, membership_ids[0], membership_ids[-1])
     if run.kind == "replay":
-        span = Span(run.credit_rule_id, run.from_date, run.to_date)
+        span = Span(run.credit_rule_id, run.membership_type_id, run.from_date, run.to_date)
         return replay(
             connection, run.brand_id, membership_ids, span, run.run_id, dry_run=run.dry_run, promises=promises
         )

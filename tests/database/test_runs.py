@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import Connection, Row
 
 from issuance import errors, hints
-from issuance.catalog import membership_types, previews
+from issuance.catalog import membership_types, previews, rules
 from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.previews import PreviewBody
+from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import batches, limits, plans, run_work, runs
 from issuance.engine.run_work import Done
@@ -31,6 +32,11 @@ def plan_sweep(club: Club) -> UUID:
     assert club.tick().sweeps == 1
     run_id: UUID = club.value("SELECT run_id FROM runs WHERE kind = 'sweep' AND finished_at IS NULL")
     return run_id
+
+
+def a_type(club: Club, name: str) -> UUID:
+    with transaction(club.engine, club.brand_id) as connection:
+        return UUID(str(membership_types.create(connection, club.brand_id, NewMembershipType(name=name))["id"]))
 
 
 def test_two_schedulers_plan_one_sweep(club: Club) -> None:
@@ -231,8 +237,7 @@ def test_a_manual_issue_loads_only_its_rules_type(club: Club) -> None:
     """Memberships of other types whose ids lie between are not touched."""
     club.sign_up(6)
     own = club.type_id
-    with transaction(club.engine, club.brand_id) as connection:
-        club.type_id = membership_types.create(connection, club.brand_id, NewMembershipType(name="Silver"))["id"]
+    club.type_id = a_type(club, "Silver")
     club.sign_up(30)
     club.type_id = own
     before = club.rows("SELECT schedule_id, xmin::text FROM schedules ORDER BY 1")
@@ -240,6 +245,42 @@ def test_a_manual_issue_loads_only_its_rules_type(club: Club) -> None:
     after = club.rows("SELECT schedule_id, xmin::text FROM schedules ORDER BY 1")
     touched = {now[0] for now, then in zip(after, before, strict=True) if now != then}
     assert touched == set(club.members[:6])
+
+
+def test_a_manual_issue_reaches_who_has_just_come_to_the_rules_type(club: Club) -> None:
+    """Of which type a membership is counts, not what was settled last."""
+    own, club.type_id = club.type_id, a_type(club, "Silver")
+    came, _stayed = club.sign_up(2)
+    club.tell("membership.type_changed", "2031-01-31", {"membership_id": str(came), "membership_type_id": str(own)})
+    assert club.rows("SELECT membership_type_id FROM memberships") == [(club.type_id,)] * 2
+    assert club.issue()["counts"] == {"issued": 1}
+    assert [credit[0] for credit in club.credits()] == [came]
+
+
+def test_a_replay_of_a_type_is_for_who_is_or_was_of_it(club: Club) -> None:
+    """Whoever changed between two others is not."""
+    own, silver = club.type_id, a_type(club, "Silver")
+    club.sign_up(1)
+    (left,) = club.sign_up(1)
+    bronze = a_type(club, "Bronze")
+    on_signup = {"issue_on_signup": True, "include_upcoming": True}
+    body = NewCreditRule(membership_type_id=silver, coupon_id="tea", coupon_name="Tea", **on_signup)
+    with transaction(club.engine, club.brand_id) as connection:
+        rules.create(connection, club.brand_id, body)
+    club.type_id = silver
+    (other,) = club.sign_up(1)
+    assert len(club.rows("DELETE FROM credits RETURNING 1")) == 3, "everybody had one"
+    changes = [{"membership_id": str(one), "membership_type_id": str(bronze)} for one in (left, other)]
+    club.settle(club.tell("membership.type_changed", "2031-01-31T12:00", *changes))
+    club.rows("DELETE FROM credits")
+    with transaction(club.engine, club.brand_id) as connection:
+        first, last = at("2000-01-01").date(), at("2099-01-01").date()
+        run_id = runs.start_replay(
+            connection, club.brand_id, membership_type_id=own, first=first, last=last, dry_run=False
+        )
+    club.work(run_id)
+    assert club.run(run_id)["counts"]["issued"] == 2
+    assert {credit[0] for credit in club.credits()} == {club.members[0], left}
 
 
 def test_replaying_changes_nothing_and_fills_what_is_missing(club: Club) -> None:

@@ -100,6 +100,18 @@ def test_an_end_in_the_past_counts_from_the_event() -> None:
     assert stands(life, "2030-03-30", "2030-03-31", "2030-04-05") == [S.ACTIVE, S.ACTIVE, S.EXPIRED]
 
 
+def test_active_with_an_end_that_has_come_frees_nothing_that_was_held() -> None:
+    """It was never active again: what is paid stays held."""
+    life = Life()
+    life.charge(at("2030-02-28"), "disputed", "c1", "2030-02-28")
+    life.status(at("2030-03-10"), "expired")
+    life.status(at("2030-03-20"), "active", "2030-03-20")
+    assert stands(life, "2030-03-19", "2030-03-20") == [S.EXPIRED, S.CANCELLED]
+    standing = life.history(at("2039-01-01")).standing
+    assert standing.holds_at(at("2030-03-20"))
+    assert len(set(standing.instants)) == len(standing.instants), "nothing lies between the two"
+
+
 def test_the_later_fact_wins_whichever_arrived_first() -> None:
     """Every order of arrival of the same facts gives the same standing; equal times go by source, then id."""
     told = [
