@@ -8,6 +8,7 @@ from issuance.deciding.frequency import Interval
 
 #: Billers are some days off: a date so near to a boundary counts as that boundary.
 DAYS_OFF = timedelta(days=3)
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,14 @@ class Coverage:
         return self.calendar.number_within(None, self.start, self.end) > 0
 
     def pays_for(self, every: Interval | None, day: date) -> bool:
-        """Whether it pays for the period of a rule that begins on `day`: of those within it, it pays for as many as lay
+        """Whether it pays for the period of a rule in which `day` lies: of those within it, it pays for as many as began
         there when it was first told of, at least one, the earliest first."""
         if not self.has(day):
             return False
         if self.stood is self.calendar:
             return True
         paid = max(self.stood.number_within(every, self.start, self.end), 1)
-        return self.calendar.number_within(every, self.start, day) < paid
+        return self.calendar.number_within(every, self.start, day + _DAY) <= paid
 
 
 def coverage_of(period_start: date, period_end: date | None, calendar: Calendar, stood: Calendar) -> Coverage:
