@@ -897,7 +897,7 @@ CREATE TABLE IF NOT EXISTS held_credits (
     PRIMARY KEY (brand_id, membership_id, credit_rule_id, period_start, reissue, guest_id),
     CONSTRAINT held_credits_of_guest FOREIGN KEY (brand_id, membership_id, guest_id) REFERENCES guests,
     CONSTRAINT held_credits_of_rule FOREIGN KEY (brand_id, credit_rule_id) REFERENCES credit_rules,
-    CONSTRAINT held_credits_state_known CHECK (state IN ('waiting', 'approved', 'refused'))
+    CONSTRAINT held_credits_state_known CHECK (state IN ('waiting', 'approved', 'refused', 'lapsed'))
 );
 CREATE INDEX IF NOT EXISTS held_credits_waiting ON held_credits (brand_id, credit_rule_id) WHERE state = 'waiting';
 
@@ -1340,4 +1340,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0023'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0024'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from campaigns.model import decided
+from campaigns.model.driver import Play
+from campaigns.model.guarded import GuardedPlay, without_people
 from campaigns.model.histories import history
 from campaigns.model.server import server_of_environment
 from campaigns.model.shrink import account, failure, shrink
@@ -22,15 +24,17 @@ def main() -> int:
     parser.add_argument("--stop-after", type=int, default=5, help="failures after which to give up")
     parser.add_argument("--together", type=int, default=2, help="histories played at the same time")
     parser.add_argument("--in-memory", action="store_true", help="only the decisions, without a server")
+    parser.add_argument("--guarded", action="store_true", help="in brands with a guard, which people answer")
     args = parser.parse_args()
-    fails = decided.failure if args.in_memory else partial(failure, server_of_environment())
+    kind = GuardedPlay if args.guarded else Play
+    fails = decided.failure if args.in_memory else partial(failure, server_of_environment(), kind=kind)
     began = time.monotonic()
     failed: list[int] = []
 
     def play(seed: int) -> tuple[int, str | None]:
         if len(failed) >= args.stop_after:
             return seed, None
-        whole = history(seed)
+        whole = without_people(history(seed)) if args.guarded else history(seed)
         mismatch = fails(whole)
         if mismatch is None:
             return seed, None

@@ -13,10 +13,10 @@ from campaigns.model.histories import History, coherent
 from campaigns.model.words import Op
 
 
-def failure(server: Server, history: History) -> MismatchError | None:
+def failure(server: Server, history: History, kind: type[Play] = Play) -> MismatchError | None:
     """Plays the history; the first mismatch, if there is one."""
     try:
-        Play(server, history).run()
+        kind(server, history).run()
     except MismatchError as mismatch:
         return mismatch
     return None

@@ -33,7 +33,7 @@ class Coverage:
         return self.calendar.number_within(None, self.start, self.end) > 0
 
     def pays_for(self, every: Interval | None, day: date) -> bool:
-        """Whether it pays for the period of a rule in which `day` lies: of those within it, it pays for as many as began
+        """Whether it pays for the period of a rule in which `day` lies: of those within it, it pays for as many as lay
         there when it was first told of, at least one, the earliest first."""
         if not self.has(day):
             return False

@@ -148,6 +148,8 @@ def _issue(
     )
     if validities.are_over or validities.are_over_at(issued_at):
         return Reason.PERIOD_OVER, None
-    if held is not None and held.state is not HeldState.APPROVED:
-        return (Reason.REFUSED if held.state is HeldState.REFUSED else Reason.AWAITING_APPROVAL), None
+    if held is not None and held.state is HeldState.REFUSED:
+        return Reason.REFUSED, None
+    if held is not None and held.state is HeldState.WAITING:
+        return Reason.AWAITING_APPROVAL, None
     return Reason.ISSUED, validities

@@ -135,11 +135,13 @@ class CreditKey(NamedTuple):
 
 
 class HeldState(StrEnum):
-    """What a person said of a credit that a guard held back: nothing yet, that it goes out, or that it does not."""
+    """What became of a credit that a guard held back: it waits for a person; they said that it goes out, or that it
+    does not; or it was not owed any more, or too old, before they spoke. Owed again, it is as old as it was."""
 
     WAITING = "waiting"
     APPROVED = "approved"
     REFUSED = "refused"
+    LAPSED = "lapsed"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -152,9 +152,10 @@ class Fingerprints:
         facts, state, now = membership.facts, membership.state, self.clock.now
         if not self._is_ordinary(facts, now):
             return None
+        tell = self._teller(facts, membership.credits, now)
         return (
             *self._of_membership(facts),
-            self._of_facts(facts.told, self._teller(facts, membership.credits, now), exact_after=self.exact_after(state)),
+            self._of_facts(facts.told, tell, exact_after=self.exact_after(state)),
             (state.due_at, state.settled_at),
             tuple(event.is_news for event in membership.events),
             tuple(sorted(membership.credits, key=lambda credit: credit.key)),

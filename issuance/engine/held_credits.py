@@ -26,14 +26,20 @@ _HOLD = text(f"""
            held.manual
       FROM {unnest("held", **_HELD)}
       JOIN guests_of(:brand_id, CAST(:ids AS uuid[])) g ON (g.membership_id, g.place) = (held.membership_id, held.place)
-    ON CONFLICT (brand_id, membership_id, credit_rule_id, period_start, reissue, guest_id) DO NOTHING
+    ON CONFLICT (brand_id, membership_id, credit_rule_id, period_start, reissue, guest_id) DO UPDATE
+       SET state = 'waiting' WHERE held_credits.state = 'lapsed'
 """)
 _LAPSE = text(f"""
-    DELETE FROM held_credits h
-     USING {unnest("gone", **_KEY)}
+    UPDATE held_credits h SET state = 'lapsed'
+      FROM {unnest("gone", **_KEY)}
       JOIN guests_of(:brand_id, CAST(:ids AS uuid[])) g ON (g.membership_id, g.place) = (gone.membership_id, gone.place)
      WHERE h.brand_id = :brand_id AND h.membership_id = gone.membership_id AND h.guest_id = g.guest_id
        AND (h.credit_rule_id, h.period_start, h.reissue) = (gone.credit_rule_id, gone.period_start, gone.reissue)
+""")
+# Another issue by hand decides anew.
+_FORGET = text("""
+    DELETE FROM held_credits
+     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) AND manual AND state = 'lapsed'
 """)
 # Whoever holds the rule at the same time waits here for the first.
 _HOLD_RULE = text("""
@@ -43,7 +49,7 @@ _HOLD_RULE = text("""
 
 
 def write(connection: Connection, brand_id: UUID, settled: Sequence[Settled], told: Set[str]) -> None:
-    """Write what outcomes hold back, hold the rules of it, and forget what is not owed any more. Costs nothing where
+    """Write what outcomes hold back, hold the rules of it, and let lapse what is not owed any more. Costs nothing where
     there is none. `told`: the types of events that webhooks listen to."""
     held = [(one.membership_id, *held.key, held.at, held.manual) for one in settled for held in one.outcome.held]
     if held:
@@ -53,7 +59,9 @@ def write(connection: Connection, brand_id: UUID, settled: Sequence[Settled], to
             _hold_rule(connection, brand_id, rule_id, since[rule_id], sum(row[1] == rule_id for row in held), told)
     gone = [(one.membership_id, *key) for one in settled for key in one.outcome.lapsed]
     if gone:
-        connection.execute(_LAPSE, {"brand_id": brand_id, **_which(gone), **columns_of("gone", _KEY, gone)})
+        which = {"brand_id": brand_id, **_which(gone)}
+        connection.execute(_LAPSE, {**which, **columns_of("gone", _KEY, gone)})
+        connection.execute(_FORGET, which)
 
 
 def _which(rows: Sequence[tuple[Any, ...]]) -> dict[str, str]:

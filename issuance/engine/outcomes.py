@@ -123,7 +123,10 @@ class Outcome:
 
     def held_after(self, before: Iterable[Held]) -> tuple[Held, ...]:
         """What is held of the membership after the settling. `before`: what was held before it."""
-        return tuple(sorted(self.held | {held for held in before if held.key not in self.lapsed}))
+        newly = {held.key for held in self.held}
+        kept = {held for held in before if held.key not in newly and not (held.manual and held.key in self.lapsed)}
+        lapsed = {held for held in kept if held.key in self.lapsed}
+        return tuple(sorted(self.held | (kept - lapsed) | {replace(one, state=HeldState.LAPSED) for one in lapsed}))
 
     def look_again_for(self, listeners: Collection[Listener], zone: ZoneInfo) -> None:
         """Fall due when the next lead comes that somebody asks for, if that is sooner."""
@@ -204,7 +207,7 @@ def outcome_of(
 def _look_after_held(membership: Membership, outcome: Outcome, rules: Sequence[Rule], settlement: Settlement) -> None:
     """Let out what a person approved, as it is decided now. Hold no longer what is not owed any more."""
     for held in membership.facts.held:
-        if held.state is HeldState.REFUSED:
+        if held.state in (HeldState.REFUSED, HeldState.LAPSED):
             continue
         if held.state is HeldState.APPROVED:
             if held.manual:

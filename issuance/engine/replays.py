@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from issuance.deciding.decisions import Decision, Decisions, by_occurrence
+from issuance.deciding.facts import HeldState
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import new_credit
 from issuance.engine import limits, plans, schedules
@@ -80,7 +81,8 @@ def replay(
                 elif reason is Reason.ISSUED:
                     assert decision is not None, "what is issued was decided"
                     outcome.issue(new_credit(decision, clock.now))
-                    if decision.key in history.held:
+                    before = history.held.get(decision.key)
+                    if before is not None and before.state is HeldState.APPROVED:
                         outcome.let_out.add(decision.key)
             if outcome.issued:
                 settled.append(Settled(str(member.membership_id), outcome, member, itself=True))

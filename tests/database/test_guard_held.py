@@ -190,6 +190,43 @@ def test_what_is_not_owed_any_more_is_not_held_nor_let_out(club: Club) -> None:
     assert left <= 1
 
 
+def test_owed_again_a_held_credit_is_as_old_as_it_was(club: Club) -> None:
+    """As it would be had it not been held: taken back, and given back."""
+    club.sign_up(3)
+    guard(club, 1)
+    club.move_clock("2031-02-28")
+    sweeps(club)
+    waiting = [row[0] for row in club.rows("SELECT membership_id FROM held_credits ORDER BY 1")]
+    for status, day in (("cancelled", "2031-02-27"), ("active", "2031-02-27T12:00")):
+        for member in waiting:
+            club.settle(club.tell("membership.status_changed", day, {"membership_id": str(member), "status": status}))
+        assert held(club)[0]["held"] == (0 if status == "cancelled" else 2)
+        club.move_clock("2031-03-05")
+    speak(club, "approve")
+    sweeps(club)
+    given = club.rows("SELECT valid_from FROM credits WHERE period_start = '2031-02-28'")
+    assert [tuple(row) for row in given] == [(at("2031-02-28"),)] * 3
+
+
+def test_a_held_credit_that_is_too_old_is_never_given(new_club: Callable[..., Club]) -> None:
+    """It would have expired, whatever becomes known later."""
+    club = new_club()
+    club.rows("UPDATE coupons SET validity = 'P1D'")
+    club.sign_up(3)
+    guard(club, 1)
+    club.move_clock("2031-02-28")
+    sweeps(club)
+    club.move_clock("2031-03-05", jump=True)
+    for member in club.members:
+        told = {"membership_id": str(member), "status": "active"}
+        club.settle(club.tell("membership.status_changed", "2031-03-04", told))
+    speak(club, "approve")
+    sweeps(club)
+    club.replay()
+    assert club.value("SELECT count(*) FROM credits WHERE period_start = '2031-02-28'") == 1
+    club.engine.dispose()
+
+
 def test_a_held_credit_whose_period_is_over_is_skipped(new_club: Callable[..., Club]) -> None:
     """A catch-up of section 6: none is issued dead."""
     club = new_club(roll_over=False)
