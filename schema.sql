@@ -1261,6 +1261,8 @@ CREATE TABLE IF NOT EXISTS sign_in_links (
     link_hash  bytea PRIMARY KEY,
     person_id  uuid NOT NULL,
     expires_at timestamptz NOT NULL,
+    -- By a brand's admin, not by whoever runs Issuance: it ends when its person gets a further role.
+    invited    boolean NOT NULL DEFAULT true,
     CONSTRAINT sign_in_links_of_person FOREIGN KEY (person_id) REFERENCES people
 );
 
@@ -1340,4 +1342,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0024'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0025'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -34,7 +34,7 @@ def add(
     with transaction(brand_id) as connection:
         person_id = people.add(connection, brand_id, email, role)
         token = sign_ins.make_link(connection, person_id)
-    link = f"{console_address()}/link/{token}"
+    link = f"{server_address()}{sign_ins.path_of(token, brand_id)}"
     if as_json:
         show_json({"person_id": person_id, "email": people.read_email(email), "role": role, "link": link})
     else:
@@ -74,10 +74,10 @@ def sign_out(email: EmailOption, brand: BrandOption = None, as_json: JsonOption 
     answer(f"{email} is signed out everywhere.", {"person_id": person_id, "signed_out": True}, as_json=as_json)
 
 
-def console_address() -> str:
-    """Where the console of these settings answers on this machine."""
+def server_address() -> str:
+    """Where the web process of these settings answers on this machine."""
     host = settings().host
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::', '') else host}:{settings().port}/console"  # noqa: S104 - not bound here
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::', '') else host}:{settings().port}"  # noqa: S104 - not bound here
 
 
 def _person(rows: list[dict[str, object]], email: str) -> UUID:

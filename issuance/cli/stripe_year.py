@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import httpx
 
 from issuance.cli.connections import transaction
-from issuance.cli.demo.command import server_address
 from issuance.cli.demo.sandbox import DemoFailed, Sandbox
 from issuance.cli.output import say, show_table
+from issuance.cli.people import server_address
 from issuance.deciding.calendar import add_months
 from issuance.tenancy import brands
 

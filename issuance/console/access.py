@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from issuance.console.lists import file_address, rows_as_file
 from issuance.console.routes import Page
 from issuance.console.visits import Admin, Visit
-from issuance.people import invitations, people
+from issuance.people import invitations, people, sign_ins
 from issuance.people.roles import MEANINGS
 from issuance.tenancy import keys, known_keys
 
@@ -68,7 +68,8 @@ def add_person(visit: Admin) -> Response:
             visit.said("email") or "",
             visit.said("role") or "",
         )
-    return _shown(visit, link=f"{visit.request.base_url}console/link/{token}", whom=visit.said("email"))
+    link = str(visit.request.base_url).rstrip("/") + sign_ins.path_of(token, visit.brand_id)
+    return _shown(visit, link=link, whom=visit.said("email"))
 
 
 @router.post("/access/people/{person_id}/remove")

@@ -1,6 +1,7 @@
 """Signing in and out: by e-mail and password, or by a link that is good once."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 import anyio
 import anyio.to_thread
@@ -83,12 +84,12 @@ def show_link(request: Request, token: str) -> Response:
 
 
 @router.post("/link/{token}")
-async def use_link(request: Request, token: str, form: Form) -> Response:
-    """In by a link, with a password for the next time if one is chosen."""
-    return await anyio.to_thread.run_sync(_use_link, request, token, form, limiter=_checking)
+async def use_link(request: Request, token: str, form: Form, brand: UUID | None = None) -> Response:
+    """In by a link, with a password for the next time if one is chosen; on to the brand that it is for."""
+    return await anyio.to_thread.run_sync(_use_link, request, token, form, brand, limiter=_checking)
 
 
-def _use_link(request: Request, token: str, form: dict[str, str]) -> Response:
+def _use_link(request: Request, token: str, form: dict[str, str], brand: UUID | None) -> Response:
     password = form.get("password", "")
     engine = request.app.state.engine
     try:
@@ -105,7 +106,7 @@ def _use_link(request: Request, token: str, form: dict[str, str]) -> Response:
         problem = sentence_of(error)
         return render(request, "link.html", answer=422, email=email, problem=problem, shortest=passwords.SHORTEST)
     logger.info("signed_in", person=str(person_id), by="link")
-    return let_in(request, shown, "")
+    return let_in(request, shown, f"/console/{brand}/" if brand else "")
 
 
 @router.post("/sign-out")

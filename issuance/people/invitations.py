@@ -50,4 +50,4 @@ def invite(connection: Connection, looks: Engine, brand_id: UUID, by: UUID, emai
         connection.execute(delete(sign_in_links).where(sign_in_links.c.person_id == person_id))
     if had == role:  # else the entry is of the role
         audit.write(connection, brand_id, "person.invited", person_id)
-    return sign_ins.make_link(connection, person_id)
+    return sign_ins.make_link(connection, person_id, invited=True)

@@ -75,8 +75,9 @@ def add(connection: Connection, brand_id: UUID, email: str, role: str) -> UUID:
     if had is None:
         if (connection.scalar(_COUNT, {"brand_id": brand_id}) or 0) > MOST_PEOPLE:
             raise TooManyPeople
-        # Made when they could do less, by others.
-        connection.execute(delete(sign_in_links).where(sign_in_links.c.person_id == person_id))
+        # Made when they could do less, by others; those of whoever runs Issuance stay good.
+        theirs = sign_in_links.c.person_id == person_id
+        connection.execute(delete(sign_in_links).where(theirs, sign_in_links.c.invited))
         audit.write(connection, brand_id, "person.added", person_id, after={"email": address, "role": role})
     else:
         audit.write(connection, brand_id, "person.changed", person_id, before={"role": had}, after={"role": role})

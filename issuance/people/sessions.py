@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,13 +19,13 @@ IDLE, LONGEST = timedelta(hours=8), timedelta(days=7)
 SEEN_EVERY = timedelta(minutes=1)
 
 _FIND = text("""
-    SELECT s.person_id, p.email, r.brand_id, r.role, b.name, b.environment, b.timezone,
+    SELECT s.person_id, p.email, r.brand_id, r.role, b.name, b.environment, b.timezone, b.created_at,
            s.seen_at < clock_timestamp() - CAST(:every AS interval) AS seen_is_news
       FROM sessions s JOIN people p USING (person_id)
       LEFT JOIN (roles r JOIN brands b USING (brand_id)) USING (person_id)
      WHERE s.session_hash = :session_hash AND s.seen_at > clock_timestamp() - CAST(:idle AS interval)
        AND s.created_at > clock_timestamp() - CAST(:longest AS interval)
-     ORDER BY b.name, b.brand_id
+     ORDER BY b.name, b.created_at DESC, b.brand_id
 """)
 _SEEN = text("UPDATE sessions SET seen_at = clock_timestamp() WHERE session_hash = :session_hash")
 _OVER = text("""
@@ -65,6 +65,7 @@ class Place:
     environment: str
     timezone: str
     role: Role
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,10 @@ class Session:
     places: tuple[Place, ...]
     #: What forms of this session carry, so that no other site can send them.
     form_token: str
+
+    def alike(self, place: Place) -> bool:
+        """Whether another of the brands has the name of this one."""
+        return any(other.name == place.name and other is not place for other in self.places)
 
     def place(self, brand_id: UUID) -> Place | None:
         """The brand with an id, if the person has a role there."""
@@ -104,7 +109,9 @@ def find(connection: Connection, token: str) -> Session | None:
     if rows[0].seen_is_news:
         connection.execute(_SEEN, {"session_hash": asked["session_hash"]})
     places = tuple(
-        Place(row.brand_id, row.name, row.environment, row.timezone, row.role) for row in rows if row.role is not None
+        Place(row.brand_id, row.name, row.environment, row.timezone, row.role, row.created_at)
+        for row in rows
+        if row.role is not None
     )
     return Session(rows[0].person_id, rows[0].email, places, form_token_of(token))
 

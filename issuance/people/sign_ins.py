@@ -72,13 +72,22 @@ def forget(connection: Connection) -> None:
     connection.execute(delete(sign_in_failures).where(sign_in_failures.c.failed_at < over))
 
 
-def make_link(connection: Connection, person_id: UUID) -> str:
-    """A token with which a person signs in once, within LINK_LASTS; it is not stored. Links that are over go."""
+def make_link(connection: Connection, person_id: UUID, *, invited: bool = False) -> str:
+    """A token with which a person signs in once, within LINK_LASTS; it is not stored. Links that are over go.
+
+    `invited`: a brand's admin asked for it, so it ends when the person gets a role in a further brand.
+    """
     connection.execute(delete(sign_in_links).where(sign_in_links.c.expires_at < func.now()))
     token = secrets.token_urlsafe(32)
     expires_at = text("clock_timestamp() + CAST(:lasts AS interval)").bindparams(lasts=LINK_LASTS)
-    connection.execute(insert(sign_in_links).values(link_hash=_hash(token), person_id=person_id, expires_at=expires_at))
+    made = {"link_hash": _hash(token), "person_id": person_id, "expires_at": expires_at, "invited": invited}
+    connection.execute(insert(sign_in_links).values(**made))
     return token
+
+
+def path_of(token: str, brand_id: UUID) -> str:
+    """Where a link is opened, on the web process: it leads on to a brand's pages."""
+    return f"/console/link/{token}?brand={brand_id}"
 
 
 def whose_link(connection: Connection, token: str) -> str:

@@ -11,9 +11,9 @@ from issuance.cli.demo.narrator import Narrator
 from issuance.cli.demo.sandbox import DemoFailed, Sandbox
 from issuance.cli.demo.story import Story
 from issuance.cli.output import say
+from issuance.cli.people import server_address
 from issuance.laws import LAWS
 from issuance.people import people, sign_ins
-from issuance.settings import settings
 from issuance.tenancy import brands
 
 
@@ -30,7 +30,8 @@ def demo() -> None:
         raise DemoFailed(f"No server answers at {address}. Start one: ./run") from None
     with transaction() as connection:
         brand_id, key = brands.create(connection, name="Harbour Baths (demo)", timezone="Europe/Lisbon", sandbox=True)
-        link = sign_ins.make_link(connection, people.add(connection, brand_id, people.OPERATOR, "admin"))
+        person_id = people.add(connection, brand_id, people.OPERATOR, "admin")
+        link = sign_ins.path_of(sign_ins.make_link(connection, person_id), brand_id)
     Story(Sandbox(address, key), Narrator()).tell()
 
     say("The laws of credits, checked on what is now in the database:")
@@ -41,12 +42,6 @@ def demo() -> None:
     say("")
     say(f"Everything is as it must be ({time.monotonic() - began:.0f} s). While the server runs, look around:")
     say("")
-    say(f"  {address}/console/link/{link}   (lets you in once)")
+    say(f"  {address}{link}   (lets you in once)")
     say(f"  curl -H 'Authorization: Bearer {key}' '{address}/customers/credits?status=live'")
     say(f"  issuance runs --brand {brand_id}")
-
-
-def server_address() -> str:
-    """Where the web process of these settings answers on this machine."""
-    host = settings().host
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{settings().port}"  # noqa: S104 - not bound here

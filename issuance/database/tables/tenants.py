@@ -1,6 +1,6 @@
 """Brands, who may ask for what on their behalf, and who did."""
 
-from sqlalchemy import ARRAY, Integer, LargeBinary, Numeric, Table, Text, Uuid
+from sqlalchemy import ARRAY, Boolean, Integer, LargeBinary, Numeric, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from issuance.database.tables.columns import Instant, key, may, metadata, must
@@ -108,6 +108,7 @@ sign_in_links = Table(
     key("link_hash", LargeBinary),
     must("person_id", Uuid),
     must("expires_at", Instant),
+    must("invited", Boolean),
 )
 
 sign_in_failures = Table(

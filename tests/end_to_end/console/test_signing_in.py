@@ -42,6 +42,27 @@ def test_a_link_lets_in_once(brand: NewBrand, new_browser: NewBrowser, server: S
     second.get(address, 404)
 
 
+def test_each_link_of_the_operator_is_good_by_itself_and_leads_to_its_brand(
+    brand: NewBrand, new_browser: NewBrowser, server: Server
+) -> None:
+    """`./run` and two demos beside it: neither a further role nor another's use ends a link, and brands of one name
+    are told apart. A brand that one has no role in opens by no link."""
+    brands = [brand.brand_id, *(server.new_brand().brand_id for _ in range(2))]
+    links = []
+    for brand_id in brands:
+        with transaction(server.engine, brand_id) as connection:
+            person_id = people.add(connection, brand_id, "operator@example.com", "admin")
+            links.append(sign_ins.path_of(sign_ins.make_link(connection, person_id), brand_id))
+    for brand_id, link in reversed(list(zip(brands, links, strict=True))):
+        opened = new_browser().http.post(link)
+        assert opened.url.path == f"/console/{brand_id}/"
+        for other in brands:
+            assert f"…{str(other)[-6:]}, made " in opened.text
+    with transaction(server.engine, brand.brand_id) as connection:
+        link = sign_ins.path_of(sign_ins.make_link(connection, person_id), uuid4())
+    assert new_browser().http.post(link).status_code == 404
+
+
 def test_a_wrong_password_and_a_stranger_are_told_the_same(brand: NewBrand, new_browser: NewBrowser) -> None:
     """Nobody learns who has an account."""
     new_browser().let_in(brand.brand_id, "viewer", "known@example.com", PASSWORD)
