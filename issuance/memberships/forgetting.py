@@ -5,7 +5,7 @@ the names go, and written beside them. What was told is still known, by a hash o
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -37,19 +37,28 @@ _HOLD_REDEMPTIONS = text("""
 _CALLED = text("""
     SELECT external_user_id, display_name, email FROM members WHERE brand_id = :brand_id AND member_id = :member_id
 """)
-# Those that name them, settled or not. Addresses are among the words that people are found by.
+# Those that name them, settled or not. Addresses are among the words that people are found by, as they are called now;
+# what they were called before stands on lists that others have come after.
 _ORDERS = text("""
+      WITH changed AS MATERIALIZED (
+           SELECT DISTINCT membership_id FROM billing_events
+            WHERE brand_id = :brand_id AND type = 'membership.guests_changed' AND settled_at IS NOT NULL)
     SELECT membership_id FROM memberships WHERE brand_id = :brand_id AND member_id = :member_id
      UNION
     SELECT membership_id FROM guests WHERE brand_id = :brand_id AND member_id = :member_id
      UNION
     SELECT subject_id FROM search_words WHERE brand_id = :brand_id AND word = ANY(:words) AND NOT of_member
      UNION
-    SELECT membership_id FROM billing_events
-     WHERE brand_id = :brand_id AND settled_at IS NULL AND type IN ('membership.signed_up', 'membership.guests_changed')
-       AND (data @> CAST(:as_guest AS jsonb) OR data @> CAST(:as_member AS jsonb)
-            OR EXISTS (SELECT FROM unnest(CAST(:words AS text[])) AS word
-                        WHERE position(word IN lower(data::text)) > 0))
+    SELECT membership_id
+      FROM (SELECT membership_id, data FROM billing_events
+             WHERE brand_id = :brand_id AND settled_at IS NULL
+               AND type IN ('membership.signed_up', 'membership.guests_changed')
+             UNION ALL
+            SELECT membership_id, data FROM billing_events JOIN changed USING (membership_id)
+             WHERE brand_id = :brand_id AND settled_at IS NOT NULL
+               AND type IN ('membership.signed_up', 'membership.guests_changed')) naming
+     WHERE data @> CAST(:as_guest AS jsonb) OR data @> CAST(:as_member AS jsonb)
+           OR EXISTS (SELECT FROM unnest(CAST(:words AS text[])) AS word WHERE position(word IN lower(data::text)) > 0)
      UNION
     SELECT c.membership_id FROM transfers t JOIN credits c USING (brand_id, credit_id)
      WHERE t.brand_id = :brand_id AND t.member_id = :member_id
@@ -76,6 +85,8 @@ _GUESTS = text("""
             SELECT new.membership_id, new.guest_id
               FROM json_to_recordset(CAST(:rows AS json)) AS new (membership_id uuid, guest_id uuid))))
 """)
+#: Of whom an order's sign-up has not told yet.
+_NOBODY = UUID(int=0)
 
 
 class Erasure(NamedTuple):
@@ -177,17 +188,39 @@ class _Theirs:
         for membership_id, order in self._orders.items():
             order.waits = all(event.type != SIGNED_UP for event in order.events)
             order.named = _as_told(order.events) if order.waits else named_by(membership_id, order.events)
-            for place, listed in order.named.items():
-                for who, guest in zip(listed, order.events[place].data["guests"], strict=True):
-                    if self._id in (guest.get("external_user_id"), who.external_user_id):
-                        self._hear(guest, who.guest_id)
+        # By the id first, which says what else they are called; then by any of their addresses; then who was found so.
+        for is_theirs in (self._has_the_id, self._is_theirs, self._is_theirs):
+            for who, guest in self._entries():
+                if is_theirs(who, guest):
+                    self._hear(who, guest)
 
-    def _hear(self, guest: dict[str, Any], guest_id: UUID) -> None:
-        if guest.get("external_user_id") in (None, self._id):
-            self._called.add(guest["name"])
-            self._guest_ids.add(str(guest_id))
-            if guest.get("email"):
-                self.emails.add(folded(guest["email"]))
+    def _entries(self) -> Iterator[tuple[Recognised, dict[str, Any]]]:
+        for order in self._orders.values():
+            for place, listed in order.named.items():
+                yield from zip(listed, order.events[place].data["guests"], strict=True)
+
+    def _has_the_id(self, who: Recognised, guest: dict[str, Any]) -> bool:
+        return self._id in (guest.get("external_user_id"), who.external_user_id)
+
+    def _is_theirs(self, who: Recognised, guest: dict[str, Any]) -> bool:
+        """Whether an entry is of them: by their id, or where it has no other by their address, or where it has neither
+        as a guest who was found to be they."""
+        if guest.get("external_user_id") is not None:
+            return bool(guest["external_user_id"] == self._id)
+        if self._has_the_id(who, guest):
+            return True
+        if guest.get("email"):
+            return folded(guest["email"]) in self.emails
+        return who.external_user_id is None and str(who.guest_id) in self._guest_ids
+
+    def _hear(self, who: Recognised, guest: dict[str, Any]) -> None:
+        if guest.get("external_user_id") not in (None, self._id):
+            return
+        self._called.add(guest["name"])
+        if who.guest_id != _NOBODY:
+            self._guest_ids.add(str(who.guest_id))
+        if guest.get("email"):
+            self.emails.add(folded(guest["email"]))
 
     def names(self, *called: str | None) -> Names:
         """All that they are called by."""
@@ -237,13 +270,11 @@ class _Theirs:
             return data, []
         guests, theirs = [], []
         for who, guest in zip(order.named[place], data["guests"], strict=True):
-            named, email = guest.get("external_user_id"), guest.get("email")
-            by_address = named is None and email is not None and folded(email) in self.emails
-            is_theirs = named == self._id or by_address or (named is None and who.external_user_id == self._id)
+            is_theirs = self._is_theirs(who, guest)
             theirs.append((who.guest_id, is_theirs))
             if is_theirs:
                 guest = forgotten.without_names(guest, self._place)
-                if self._id in (named, who.external_user_id):
+                if self._has_the_id(who, guest):
                     guest["external_user_id"] = self._place
             if changes and event.type == GUESTS_CHANGED:
                 # Whoever was told from others by a name stays who they are.
@@ -255,10 +286,9 @@ class _Theirs:
 
 def _as_told(events: Sequence[Row[Any]]) -> Named:
     """Who the guests are of an order whose sign-up has not come: whom each entry names itself."""
-    nobody = UUID(int=0)
     return {
         place: [
-            Recognised(UUID(guest.get("guest_id") or str(nobody)), guest.get("external_user_id")) for guest in guests
+            Recognised(UUID(guest.get("guest_id") or str(_NOBODY)), guest.get("external_user_id")) for guest in guests
         ]
         for place, event in enumerate(events)
         if (guests := event.data.get("guests")) is not None

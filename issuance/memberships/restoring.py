@@ -15,8 +15,8 @@ from sqlalchemy import Connection, text
 from issuance.errors import Invalid
 from issuance.fields import complaint
 from issuance.members import erased
-from issuance.members.names import folded
-from issuance.memberships import archiving, forgetting
+from issuance.members.names import Names, folded
+from issuance.memberships import archiving, forgetting, scrubbing
 
 #: People whom one statement reads.
 _BATCH = 5000
@@ -38,6 +38,13 @@ _STAND_IN = text("""
     INSERT INTO members (brand_id, member_id, external_user_id, joined_at, archived_at, archivings, updated_at)
     VALUES (:brand_id, :member_id, :external_user_id, :at, :at, 0, :at)
     ON CONFLICT ON CONSTRAINT members_external_user_id_unique DO NOTHING
+""")
+
+# A forgotten guest is called by the random id.
+_FORGOTTEN_GUESTS = text("""
+    SELECT g.guest_id, m.external_user_id
+      FROM members m JOIN guests g ON g.brand_id = m.brand_id AND g.name = m.external_user_id
+     WHERE m.brand_id = :brand_id AND m.erased_at IS NOT NULL
 """)
 
 
@@ -111,7 +118,16 @@ def apply(connection: Connection, document: _Document, brand_id: UUID) -> tuple[
         again = forgetting.erase(connection, brand_id, found.external_user_id, place=place, addresses=emails)
         woken += again.membership_ids
         erased.note_hashes(connection, brand_id, found.member_id, erasure.hashes())
+    _scrub_again(connection, brand_id)
     return len(theirs), sorted(set(woken), key=lambda one: one.int)
+
+
+def _scrub_again(connection: Connection, brand_id: UUID) -> None:
+    """Take the names of forgotten guests out of what was kept of them, as far as an older erasure left some."""
+    guests = connection.execute(_FORGOTTEN_GUESTS, {"brand_id": brand_id})
+    places = {str(guest_id): place for guest_id, place in guests}
+    if places:
+        scrubbing.scrub(connection, brand_id, Names(guest_ids=places), [])
 
 
 def _there(

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from pydantic_core import to_json
 from sqlalchemy import text
 
 from issuance import database
@@ -14,7 +15,9 @@ from issuance.errors import MemberErased, MemberNotArchived, MemberNotFound
 from issuance.laws import LAWS, look
 from issuance.members import erased, members, wallets
 from issuance.members.members import MemberBody
+from issuance.members.redeeming import Booking, redeem_credit
 from issuance.memberships import archiving, exporting, forgetting, restoring
+from issuance.tenancy import idempotency
 from tests.database.clubs import Club
 from tests.hooks import Hook, listen
 
@@ -158,6 +161,59 @@ def test_nothing_of_an_erased_person_is_left_and_all_they_were_given_stays(story
     assert club.rows("SELECT subject_id, reason, after FROM audit_entries WHERE action = 'member.erased'")[0][2] == {
         "external_user_id": erasure.external_user_id
     }
+
+
+def test_a_guest_who_was_named_by_their_address_alone_loses_the_name_everywhere(story: Story, told: Hook) -> None:
+    """Though one word is all their name: on lists that leave the address out too, in what was told and in answers.
+    Others' names on that order stay. Erasing again mends what an older erasure left."""
+    club, order = story.club, uuid4()
+    guest = {"name": "kkcanname", "email": EMAIL, "lead_booker": False}
+    only_name = {"name": "kkcanname", "lead_booker": False}
+    story.take(story._event("membership.signed_up", story._signs_up(order, "bob", guests=[BOB, only_name])))
+    club.settle([order])
+    for hour, told_of in (("11", guest), ("12", only_name)):
+        story.take(story._event("membership.guests_changed", story._party(order, told_of), hour))
+        club.settle([order])
+    which = {"o": order}
+    of_guest = "FROM credits JOIN guests USING (brand_id, membership_id, guest_id) WHERE membership_id = :o"
+    code = club.value(f"SELECT code {of_guest} AND name = 'kkcanname'", **which)
+    with story.work() as connection:
+        used = redeem_credit(connection, club.brand_id, code, Booking())
+        assert used["guest"]["name"] == "kkcanname"
+        key = idempotency.Key(club.brand_id, "key", "once")
+        assert idempotency.claim(connection, key, b"x") is None
+        idempotency.keep(connection, key, idempotency.Answer(200, to_json(used)))
+    outbox_of_guest = "SELECT count(*) FROM webhook_events WHERE CAST(data AS text) LIKE '%kkcanname%'"
+    assert club.value(outbox_of_guest) > 1, "there is something to forget"
+    [(event_id, data)] = club.rows(
+        "SELECT event_id, data FROM webhook_events WHERE type = 'credit.redeemed' ORDER BY event_id"
+    )
+    others = "SELECT count(*) FROM webhook_events WHERE CAST(data AS text) LIKE '%Bob Other%'"
+    of_others = club.value(others)
+
+    story.archive()
+    story.erase()
+
+    left = [line[:300] for line in story.dump().splitlines() if "kkcanname" in line]
+    assert left == []
+    assert club.value(others) >= of_others > 0
+    place = club.value(f"SELECT name {of_guest} AND code = :code", code=code, **which)
+    with story.work() as connection:
+        answer = idempotency.claim(connection, key, b"x")
+        assert answer is not None
+        assert json.loads(answer.body)["guest"]["name"] == place
+    assert story.broken() == {}
+
+    with story.work() as connection:
+        document = json.loads(json.dumps(erased.document(connection), default=str))
+        connection.execute(
+            text("UPDATE webhook_events SET data = CAST(:data AS jsonb) WHERE event_id = :event_id"),
+            {"data": json.dumps(data), "event_id": event_id},
+        )
+    assert club.value(outbox_of_guest) == 1, "as an older erasure left it"
+    with story.work() as connection:
+        restoring.apply(connection, restoring.read(document), club.brand_id)
+    assert club.value(outbox_of_guest) == 0
 
 
 def test_what_was_told_of_an_erased_person_is_still_a_double(story: Story) -> None:
