@@ -19,7 +19,7 @@ from tests.database.stripes import Club, new_club
 from tests.database.test_stripe_sequences import EVENTS, LIVES, SEQUENCES, SETTLED_AT, named, owed_of, plugged_in
 from tests.stripe.fake import KEY, FakeStripe, fake_stripe
 from tests.stripe.hard_lives import MAP, gold
-from tests.stripe.lives import Life, item
+from tests.stripe.lives import Life, item, stamp
 
 #: What came and went between two looks is not in Stripe any more.
 LASTING = named(owed_of([life for life in LIVES if life.lasting]))
@@ -183,6 +183,96 @@ def test_a_subscription_of_long_ago_that_was_paused_yesterday(fake: FakeStripe, 
     reconcile(asked)
     (fact,) = asked.facts()[before:]
     assert (fact[0], fact[3]) == ("membership.status_changed", {"status": "paused", "ends_on": None})
+
+
+LOST = "2031-01-24 09:00"
+
+
+def taken_back(name: str, then: str) -> tuple[Life, dict[str, Any]]:
+    """One whose end, in February, is taken back, and goes on; the webhook that is lost, and what comes `then`."""
+    life = Life(name)
+    life.bill("01-15", "2031-01-15 10:30", "2031-02-15 10:30")
+    ends = stamp("2031-02-15 10:30")
+    life.change("2031-01-20 09:00", cancel_at_period_end=True, cancel_at=ends, canceled_at=stamp("2031-01-20 09:00"))
+    life.change(LOST, cancel_at_period_end=False, cancel_at=None, canceled_at=None)
+    lost = life.events[-1]
+    life.months("2031-02-15", "2031-03-15", "2031-04-15")
+    if then == "trouble":
+        life.change("2031-04-15 10:31", status="past_due")
+    elif then == "deleted":
+        life.end("2031-04-10 09:00")
+    return life, lost
+
+
+@pytest.mark.parametrize("then", ["nothing", "trouble", "deleted"])
+@pytest.mark.parametrize("also_lost", [False, True])
+def test_an_end_that_came_and_that_it_went_on_after_was_taken_back_before(
+    fake: FakeStripe, asked: Club, then: str, also_lost: bool
+) -> None:
+    """What has ended at Stripe never goes on: whoever paid February and March has them, whatever was told later."""
+    life, lost = taken_back(f"back_{then}", then)
+    fake.happen(life.events)
+    asked.deliver(life.events[:5] if also_lost else [event for event in life.events if event is not lost])
+    asked.translate()
+    ask(asked)
+    asked.settle(SETTLED_AT)
+    assert asked.credits(life.id, f"si_{life.name}") == ["2031-01-15"]
+    for _ in range(2):
+        reconcile(asked, since=datetime(2031, 1, 1, tzinfo=UTC))
+        told = len(asked.facts())
+    asked.settle(SETTLED_AT)
+    assert asked.credits(life.id, f"si_{life.name}") == ["2031-01-15", "2031-02-15", "2031-03-15"]
+    reconcile(asked, since=datetime(2031, 1, 1, tzinfo=UTC))
+    assert len(asked.facts()) == told, "once is enough"
+
+
+def test_an_end_that_was_moved_after_it_was_taken_back_is_the_one_that_counts(fake: FakeStripe, asked: Club) -> None:
+    """It ends in March, not in February; an end that has just come, and that Stripe has not come to, is left alone."""
+    life, lost = taken_back("moved_end", "nothing")
+    ends = stamp("2031-03-15 10:30")
+    life.change("2031-03-01 09:00", cancel_at_period_end=True, cancel_at=ends, canceled_at=stamp("2031-03-01 09:00"))
+    fake.happen(life.events)
+    asked.deliver(event for event in life.events[:-1] if event is not lost and event["created"] < ends)
+    asked.translate()
+    ask(asked)
+    asked.settle("2031-03-15T03:00:00+01:00")
+    for _ in range(2):
+        reconcile(asked, since=datetime(2031, 1, 1, tzinfo=UTC))
+    ended = [fact[3].get("ends_on") for fact in asked.facts() if fact[0] == "membership.status_changed"]
+    assert ended == ["2031-02-15", None, "2031-03-15"]
+
+
+@pytest.mark.parametrize("from_the_beginning", [False, True])
+@pytest.mark.parametrize("pays", [False, True])
+def test_a_trial_after_which_nobody_pays_is_paused_from_the_start_on(
+    fake: FakeStripe, asked: Club, from_the_beginning: bool, pays: bool
+) -> None:
+    """As it is by webhook: nobody has a free credit. Who has paid first, and is paused later, keeps what they paid."""
+    trial: dict[str, Any] = {
+        "status": "trialing",
+        "trial_start": stamp("2031-01-15 10:30"),
+        "trial_end": stamp("2031-01-29 10:30"),
+    }
+    life = Life("trial", **trial, billing_cycle_anchor=stamp("2031-01-29 10:30"))
+    life.bill(
+        "trial", "2031-01-15 10:30", "2031-01-29 10:30", lines=[life.line("2031-01-15 10:30", "2031-01-29 10:30", 0)]
+    )
+    if pays:
+        life.change("2031-01-29 10:31", status="active")
+        life.months("2031-01-29", "2031-02-28", "2031-03-29")
+    life.change("2031-03-30 10:30" if pays else "2031-01-29 10:30", status="paused")
+    fake.happen(life.events)
+    if from_the_beginning:
+        reconcile(asked, everything=True)
+        reconcile(asked, everything=True)
+    else:
+        asked.deliver(life.events[:-1])
+        asked.translate()
+        ask(asked)
+        asked.settle("2031-04-05T00:00:00+00:00")
+        reconcile(asked, since=datetime(2031, 1, 1, tzinfo=UTC))
+    asked.settle(SETTLED_AT)
+    assert asked.credits(life.id, "si_trial") == (["2031-01-29", "2031-02-28"] if pays else [])
 
 
 def test_it_is_polite_and_goes_on_after_429(fake: FakeStripe, asked: Club) -> None:

@@ -6,15 +6,17 @@ and the invoices do say, never before what was told last.
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
 from issuance.billers.adapter import Json, Known, Listing, Translation
 from issuance.billers.stripe import invoices, payloads, payments, signing_up, subscriptions, told
-from issuance.billers.stripe.dates import dates_of, is_turn, seconds
+from issuance.billers.stripe.dates import Dates, dates_of, is_turn, seconds
 from issuance.billers.stripe.invoices import RANKS
 from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, number_of, stamp_of
 from issuance.billers.stripe.signing_up import Record
-from issuance.billers.stripe.standings import Standing, announcement, standing_of, status_event
+from issuance.billers.stripe.standings import Standing, announcement, standing_of, stands_since, status_event
 from issuance.deciding.calendar import day_of, midnight
 
 #: How much older than the cursor an invoice, refund or dispute may be that changed since: dunning takes up to two
@@ -162,7 +164,7 @@ class _Item:
         known: Known,
         found: Translation,
     ) -> None:
-        self.ref = told.ref_of(subscription_id, item_id)
+        self.item_id, self.ref = item_id, told.ref_of(subscription_id, item_id)
         self.membership_id: UUID = told.membership_of(subscription_id, item_id)
         self.record, self.note, self.subscription = record, note, subscription
         self.now, self.known, self.found = now, known, found
@@ -181,9 +183,10 @@ class _Item:
 
     def _status(self, standing: Standing) -> None:
         dates = dates_of(self.note, self.known.zone)
-        told_at, status, ends_on = self.note.get("status", [self.note["type"][0], "active", None])
         day = standing.ends_on(dates, self.now)
         ends = None if day is None else day.isoformat()
+        self._ends_taken_back(dates, [self.now, standing.status, ends])
+        told_at, status, ends_on = self.note.get("status", [self.note["type"][0], "active", None])
         if standing.status == status and (ends == ends_on or status == "cancelled"):
             return
         at = max(self._since(standing, status, told_at), told_at)
@@ -198,8 +201,29 @@ class _Item:
             dates,
             keeps_status=standing.status == status,
         )
-        told.note_latest(self.note, "status", at, *noted)
+        told.note_standing(self.note, at, *noted)
         self.found.events += [*announcement(self.ref, self.membership_id, self.subscription, dates), fact]
+
+    def _ends_taken_back(self, dates: Dates, stands: list[Any]) -> None:
+        """Tell of each end that came, and that it did not end with, that it was taken back before: what has ended at
+        Stripe never goes on."""
+        for (told_at, status, ends_on), (next_at, next_status, next_end) in pairwise(
+            [*told.stood_of(self.note), stands]
+        ):
+            if status == "cancelled" or ends_on is None:
+                continue
+            end, then = date.fromisoformat(ends_on), next_end and date.fromisoformat(next_end)
+            # An end may come a little later than was said.
+            ended = next_status == "cancelled" and (then is None or then <= end + timedelta(days=1))
+            came = seconds(midnight(end, self.known.zone))
+            at = max(came - 1, told_at + 1)
+            if ended or (then is not None and then <= end) or not max(came, at) <= next_at:
+                continue
+            fact, noted = status_event(
+                self.ref, self.membership_id, f"went_on/{ends_on}", at, Standing(status, None), dates
+            )
+            told.note_standing(self.note, at, *noted)
+            self.found.events.append(fact)
 
     def _since(self, standing: Standing, was: str, told_at: int) -> int:
         """Since when it stands so."""
@@ -209,11 +233,20 @@ class _Item:
             asked_at = stamp_of(self.subscription.get("canceled_at"))
             ends = standing.ends is not None or standing.at_period_end
             return asked_at if asked_at is not None and ends else self.now
+        trial_end = stamp_of(self.subscription.get("trial_end"))
+        if self.subscription.get("status") == "paused" and trial_end is not None and not self._paid_since(trial_end):
+            return stands_since(self.subscription, trial_end, dates_of(self.note, self.known.zone))
         if was == "paused":
             # At the latest when the first invoice was collected again.
             resumed = [self.note.get("resumes"), *self.note.get("collected", [])]
             return min((at for at in resumed if at is not None and told_at < at <= self.now), default=self.now)
         return self.now
+
+    def _paid_since(self, stamp: int) -> bool:
+        """Whether anything was billed from an instant on, or something else was told of it since."""
+        billed = [at for starts in self.record.get("billed", {}).get(self.item_id, {}).values() for at in starts]
+        last = self.note.get("status", [0])[0]
+        return any(at >= stamp for at in (last, *billed, *self.note.get("collected", [])))
 
     def _dates(self, item: Item) -> None:
         anchor, trial_end = (stamp_of(self.subscription.get(name)) for name in ("billing_cycle_anchor", "trial_end"))

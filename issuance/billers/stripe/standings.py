@@ -6,14 +6,16 @@ from uuid import UUID
 
 from issuance.billers.adapter import Json
 from issuance.billers.stripe import payloads, told
-from issuance.billers.stripe.dates import Dates
+from issuance.billers.stripe.dates import Dates, seconds
 from issuance.billers.stripe.payloads import EXPIRED, instant, stamp_of
-from issuance.deciding.calendar import day_of
+from issuance.deciding.calendar import day_of, midnight
 
 #: Statuses of one instant count in the order of a subscription's life.
 _LIFE = ("active", "needs_attention", "paused", "cancelled")
 #: How long ago a period may have ended, as a subscription has it, that it is still said to end with.
 _ENDED = 3 * 86_400
+#: How soon after a trial has ended without a way to pay it is paused.
+_AT_TRIAL_END = 3600
 
 
 class Standing(NamedTuple):
@@ -44,6 +46,15 @@ def standing_of(subscription: Json) -> Standing:
     periods = [stamp_of(one.get("current_period_end")) for one in payloads.listed(subscription.get("items"))]
     ends = [end for end in (*periods, stamp_of(subscription.get("current_period_end"))) if end is not None]
     return Standing(status, max(ends, default=None), at_period_end=True)
+
+
+def stands_since(subscription: Json, at: int, dates: Dates) -> int:
+    """Since when a subscription stands as it came to stand at an instant. Where nobody pays after a trial it is paused
+    from the start on, which is a date."""
+    trial_end = stamp_of(subscription.get("trial_end"))
+    if subscription.get("status") != "paused" or trial_end is None or abs(at - trial_end) > _AT_TRIAL_END:
+        return at
+    return min(at, seconds(midnight(dates.of(trial_end), dates.calendar.zone)))
 
 
 def _status_of(subscription: Json) -> str:

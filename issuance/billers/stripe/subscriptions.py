@@ -13,7 +13,7 @@ from issuance.billers.stripe import payloads, signing_up, told
 from issuance.billers.stripe.dates import dates_of, seconds
 from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, part, stamp_of
 from issuance.billers.stripe.signing_up import Record
-from issuance.billers.stripe.standings import Standing, announcement, standing_of, status_event
+from issuance.billers.stripe.standings import Standing, announcement, standing_of, stands_since, status_event
 from issuance.deciding.calendar import day_of, midnight
 
 CREATED, DELETED = "customer.subscription.created", "customer.subscription.deleted"
@@ -23,8 +23,6 @@ _STATUS = frozenset({"status", "pause_collection"}) | _ENDS
 #: Events that say where a subscription stands without naming what changed.
 _STANDINGS = frozenset({"customer.subscription.paused", "customer.subscription.resumed"})
 _PERIOD_STARTED = 3 * 86_400
-#: How soon after a trial has ended without a way to pay it is paused.
-_AT_TRIAL_END = 3600
 
 
 def translate(notice: Notice, known: Known, *, patient: bool) -> Translation:
@@ -66,7 +64,7 @@ def _tell_made(subscription_id: str, record: Record, known: Known, found: Transl
             ref = told.ref_of(subscription_id, item.id)
             at = note["type"][0]
             fact, noted = status_event(ref, membership_id, "made", at, standing, dates_of(note, known.zone))
-            told.note_latest(note, "status", at, *noted)
+            told.note_standing(note, at, *noted)
             found.events.append(fact)
 
 
@@ -130,7 +128,7 @@ class _Change(NamedTuple):
             ref = told.ref_of(self.subscription_id, item_id)
             standing = Standing("cancelled", self.at)
             fact, noted = status_event(ref, membership_id, "", self.at, standing, dates_of(note, self.known.zone))
-            told.note_latest(note, "status", self.at, *noted)
+            told.note_standing(note, self.at, *noted)
             self.found.events.append(fact)
 
     def _tell_status(self, note: told.Note, ref: str, membership_id: UUID) -> None:
@@ -139,12 +137,9 @@ class _Change(NamedTuple):
             return
         keeps = bool(named) and named <= _ENDS and self.notice.kind != DELETED
         standing, dates = standing_of(self.subscription), dates_of(note, self.known.zone)
-        at, trial_end = self.at, stamp_of(self.subscription.get("trial_end"))
-        if self.subscription.get("status") == "paused" and trial_end and abs(at - trial_end) <= _AT_TRIAL_END:
-            # Nobody pays after a trial: it is paused from the start on, which is a date.
-            at = min(at, seconds(midnight(dates.of(trial_end), self.known.zone)))
+        at = stands_since(self.subscription, self.at, dates)
         fact, noted = status_event(ref, membership_id, self.notice.delivery_id, at, standing, dates, keeps_status=keeps)
-        told.note_latest(note, "status", at, *noted)
+        told.note_standing(note, at, *noted)
         if (resumes := stamp_of(part(self.subscription, "pause_collection").get("resumes_at"))) is not None:
             note["resumes"] = resumes
         self.found.events += [*announcement(ref, membership_id, self.subscription, dates), fact]

@@ -2,7 +2,8 @@
 
 An item's note: its calendar (`start`: the instant of the fact, the start and the anchor; `frequency`; `moves`;
 `anchors`, Stripe's own instants, each with its frequency), and what was told last of its `anchor`, `type`, `price`,
-`trial`, `party` and `status`, each after the instant of the fact. Instants are Stripe's seconds.
+`trial`, `party` and `status`, each after the instant of the fact; `stood`, what was told of `status` before too.
+Instants are Stripe's seconds.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from issuance.billing.event_data import MOST_GUESTS
 SOURCE = "stripe"
 #: A guest's name that is longer is cut: metadata is free text, and costs nobody their sign-up.
 _LONGEST_NAME = 255
+#: How many of its standings an item's note has.
+_STANDINGS_KEPT = 36
 #: Stripe's ids are unique across accounts, so a membership keeps its id if its biller is plugged in anew.
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://stripe.com/subscription_items")
 
@@ -72,6 +75,20 @@ def note_latest(note: Note, name: str, at: int, *value: Any) -> None:
     """Note something that was told, unless a later one was."""
     if name not in note or note[name][0] <= at:
         note[name] = [at, *value]
+
+
+def note_standing(note: Note, at: int, status: str, ends_on: str | None) -> None:
+    """Note where it stands since an instant; what was told of that before is kept too, the latest of it."""
+    stood = stood_of(note)
+    if [at, status, ends_on] not in stood:
+        note["stood"] = sorted([*stood, [at, status, ends_on]], key=lambda one: int(one[0]))[-_STANDINGS_KEPT:]
+    note_latest(note, "status", at, status, ends_on)
+
+
+def stood_of(note: Note) -> list[list[Any]]:
+    """Where it stood, as it was told, the oldest first: the instant, the status, and when it ends."""
+    stood: list[list[Any]] = note.get("stood", [note["status"]] if "status" in note else [])
+    return stood
 
 
 class TooManyGuests(Exception):
