@@ -11,11 +11,25 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import dramatiq
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 _SENTINELS_PORT = 26379
+#: How long a Redis may take for a message, in seconds: one that hangs holds up whoever sends. A connection that lay
+#: idle may have been closed, so it is made anew once.
+PATIENCE: dict[str, Any] = {
+    "socket_connect_timeout": 2,
+    "socket_timeout": 2,
+    "retry": Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+}
 #: What RabbitMQ may take, in seconds, where its address does not say otherwise.
-_PATIENCE = {"socket_timeout": "3", "stack_timeout": "5", "blocked_connection_timeout": "5", "heartbeat": "60"}
+_PATIENCE_OF_RABBITMQ = {
+    "socket_timeout": "3",
+    "stack_timeout": "5",
+    "blocked_connection_timeout": "5",
+    "heartbeat": "60",
+}
 
 
 def is_rabbitmq(url: str) -> bool:
@@ -27,7 +41,7 @@ def rabbitmq_url(url: str) -> str:
     """The address as pika reads it, with how long RabbitMQ may take."""
     parts = urlsplit(url)
     said = dict(parse_qsl(parts.query))
-    query = "&".join(f"{name}={value}" for name, value in {**_PATIENCE, **said}.items())
+    query = "&".join(f"{name}={value}" for name, value in {**_PATIENCE_OF_RABBITMQ, **said}.items())
     return parts._replace(query=query).geturl()
 
 

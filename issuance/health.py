@@ -1,11 +1,9 @@
 """Whether the parts that a process needs are there, and the figures that an operator watches (INTERFACE 10)."""
 
-import dramatiq
 import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance import brokers
 from issuance.database import row_security
 from issuance.database.revisions import standing_of
 from issuance.database.statements import driver_of
@@ -111,17 +109,6 @@ def failures(engine: Engine) -> dict[str, str]:
     except (SQLAlchemyError, psycopg.Error):
         failed["database"] = "unreachable"
     return failed
-
-
-def degraded(broker: dramatiq.Broker) -> list[str]:
-    """What is not there and costs only time: with the `broker` away, facts are taken and settled by the scheduler's
-    look at the database as soon as it is back."""
-    return [] if brokers.answers(broker) else ["broker"]
-
-
-def queues(broker: dramatiq.Broker) -> dict[str, int] | None:
-    """How many messages wait in each queue; None where the broker is away."""
-    return brokers.waiting(broker)
 
 
 def figures(connection: Connection) -> dict[str, float]:

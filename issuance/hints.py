@@ -21,6 +21,10 @@ from issuance.log import Outage
 EVENTS_QUEUE = "events"
 BULK_QUEUE = "bulk"
 WEBHOOKS_QUEUE = "webhooks"
+#: Seconds for which nobody waits for a broker that has just not answered. The scheduler asks again for what was due.
+LEFT_ALONE = 3.0
+#: Seconds for which who only asks whether it is there takes it to be away: a load balancer has less patience.
+KNOWN_FOR = 15.0
 #: Seconds for which a brand whose bulk work held a worker up for long counts as slow.
 SLOW_FOR = 60
 QUEUES = (EVENTS_QUEUE, BULK_QUEUE, WEBHOOKS_QUEUE)
@@ -66,7 +70,7 @@ def broker_for(url: str, kind: Callable[..., dramatiq.Broker] | None = None) -> 
         # A message is confirmed, or one that is given to a connection that has ended would be lost without a word.
         broker = (kind or _of_rabbitmq())(url=brokers.rabbitmq_url(url), middleware=[], confirm_delivery=True)
     else:
-        client = brokers.client_of(url, socket_connect_timeout=5, socket_timeout=30)
+        client = brokers.client_of(url, **brokers.PATIENCE)
         broker = (kind or Ringing)(client=client, middleware=[], heartbeat_timeout=15_000, maintenance_chance=1_000_000)
     for queue in QUEUES:
         broker.declare_queue(queue)
@@ -77,6 +81,23 @@ def _of_rabbitmq() -> Callable[..., dramatiq.Broker]:
     from dramatiq.brokers.rabbitmq import RabbitmqBroker  # late: who has no RabbitMQ needs none of it
 
     return RabbitmqBroker
+
+
+def reaches(broker: dramatiq.Broker) -> bool:
+    """Whether the broker answers now. With it away facts are taken, and settled by the scheduler's look at the database
+    as soon as it is back."""
+    if outage.was_met(within=KNOWN_FOR):
+        return False
+    if brokers.answers(broker):
+        outage.is_over()
+        return True
+    outage.lasts("It does not answer.")
+    return False
+
+
+def waiting(broker: dramatiq.Broker) -> dict[str, int] | None:
+    """How many messages wait in each queue; None where the broker is away."""
+    return None if outage.was_met(within=KNOWN_FOR) else brokers.waiting(broker)
 
 
 def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) -> None:
@@ -162,6 +183,8 @@ def _send(broker: dramatiq.Broker, queue: str, actor: str, *args: object) -> boo
 
 
 def _enqueue(broker: dramatiq.Broker, message: dramatiq.Message[None]) -> bool:
+    if outage.was_met(within=LEFT_ALONE):
+        return False
     try:
         broker.enqueue(message)
     except (dramatiq.errors.BrokerConnectionError, redis.RedisError) as error:

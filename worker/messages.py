@@ -6,8 +6,9 @@ Here it becomes a message for `quarantine_message`, and the others are worked on
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +105,16 @@ class TrustsItsQueue(hints.Ringing):
         )
 
 
+@contextmanager
+def _told_as_away() -> Iterator[None]:
+    """What Redis does not do is an outage to dramatiq, which waits for its end: also where it hangs."""
+    try:
+        yield
+    except redis.RedisError as error:
+        away = BrokerConnectionError("Redis does not answer.")  # type: ignore[no-untyped-call]
+        raise away from error
+
+
 class _OwnQueue(dramatiq.Consumer):
     def __init__(
         self, consumer: dramatiq.Consumer, queue_name: str, ring: redis.client.PubSub, looks_every: LooksEvery
@@ -117,7 +128,8 @@ class _OwnQueue(dramatiq.Consumer):
     def __next__(self) -> MessageProxy | None:
         # Asked before the look: a message may be finished during it, and that rings no bell.
         busy = bool(self._under_way)
-        message = next(self._consumer)
+        with _told_as_away():
+            message = next(self._consumer)
         hints.outage.is_over()
         if message is None:
             self._wait(self._looks_every.busy if busy else self._looks_every.idle)
@@ -128,29 +140,29 @@ class _OwnQueue(dramatiq.Consumer):
         return MessageProxy(message.copy(queue_name=self._queue_name))
 
     def _wait(self, seconds: float) -> None:
-        try:
+        with _told_as_away():
             if self._ring.subscribed:
                 self._ring.get_message(timeout=seconds)
             else:  # then look once more: from now on no bell is missed
                 self._ring.subscribe(hints.bell(self._queue_name))
-        except redis.RedisError as error:
-            away = BrokerConnectionError("Redis does not answer.")  # type: ignore[no-untyped-call]
-            raise away from error
 
     def ack(self, message: MessageProxy) -> None:
         try:
-            self._consumer.ack(message)
+            with _told_as_away():
+                self._consumer.ack(message)
         finally:
             self._under_way.discard(message.message_id)
 
     def nack(self, message: MessageProxy) -> None:
         try:
-            self._consumer.nack(message)
+            with _told_as_away():
+                self._consumer.nack(message)
         finally:
             self._under_way.discard(message.message_id)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
-        self._consumer.requeue(messages)
+        with _told_as_away():
+            self._consumer.requeue(messages)
 
     def close(self) -> None:
         self._ring.close()

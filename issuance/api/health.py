@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from issuance import database, health, heartbeats
+from issuance import database, health, heartbeats, hints
 from issuance.api import metrics, problems
 from issuance.api.requests import Edge
 from issuance.api.routes import OpenRoute
@@ -42,7 +42,7 @@ def ready(request: Request) -> JSONResponse:
     with workers that were there and have not been heard of for 45 seconds.
     """
     failed = health.failures(request.app.state.engine)
-    degraded = health.degraded(request.app.state.broker)
+    degraded = [] if hints.reaches(request.app.state.broker) else ["broker"]
     if not failed:
         with database.transaction(request.app.state.engine) as connection:
             degraded += heartbeats.dead(connection)
@@ -75,7 +75,7 @@ def read_metrics(request: Request) -> Response:
     with database.transaction(request.app.state.engine) as connection:
         figures = health.figures(connection)
         of_processes = list(heartbeats.metrics(connection))
-    of_queues = health.queues(request.app.state.broker)
+    of_queues = hints.waiting(request.app.state.broker)
     return Response(metrics.exposition(figures, of_processes, of_queues), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -70,13 +70,14 @@ class Outage:
     def __init__(self, what: str, began: str = "away", over: str = "back") -> None:
         self._began, self._over = f"{what}_{began}", f"{what}_{over}"
         self._since: float | None = None
-        self._told = 0.0
+        self._told = self._met = 0.0
         self._lock = Lock()
 
     def lasts(self, error: BaseException | str) -> None:
         """It did not answer. Of an error the first line is told, in which drivers name no password."""
         now = monotonic()
         with self._lock:
+            self._met = now
             if self._since is not None and now - self._told < TOLD_AGAIN:
                 return
             self._since, self._told = self._since or now, now
@@ -86,6 +87,10 @@ class Outage:
     def is_on(self) -> bool:
         """Whether it lasts, as far as is known."""
         return self._since is not None
+
+    def was_met(self, within: float) -> bool:
+        """Whether it lasts and was met within the last seconds: what is asked now need not wait for it again."""
+        return self._since is not None and monotonic() - self._met < within
 
     def is_over(self) -> None:
         """It answered."""

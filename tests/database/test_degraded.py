@@ -1,6 +1,7 @@
 """An outage of the broker is none of Issuance: web is ready, facts are taken, and it is told once (INTERFACE 10)."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -38,13 +39,16 @@ class Web:
         return asyncio.run(send())
 
 
-@pytest.fixture
-def web(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    """The web application on a good database and a broker that is away, with a key of a new brand."""
+@pytest.fixture(params=["refuses", "hangs"])
+def web(request: pytest.FixtureRequest, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """The web application on a good database and a broker that is away, with a key of a new brand. One that hangs takes
+    connections and says nothing."""
     monkeypatch.setattr(hints, "outage", Outage("broker"))
     with transaction(engine_for(database_url)) as connection:
         _, key = brands.create(connection, name="Spa", timezone="UTC", sandbox=True)
-    yield Web(database_url, AWAY, key)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hangs = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        yield Web(database_url, AWAY if request.param == "refuses" else hangs, key)
     hints.broker_for.cache_clear()
 
 
