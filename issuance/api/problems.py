@@ -140,9 +140,10 @@ def install(app: FastAPI) -> None:
             case 404:
                 message = "There is no such address."
             case 405:
-                allowed = ", ".join(sorted(_methods_at(request)))
-                message = f"There is no {request.method} at this address, only {allowed}."
-                error.headers = {"Allow": allowed}
+                methods = _methods_at(request)
+                message = f"There is no {request.method} at this address, only {', '.join(sorted(methods))}."
+                allowed = methods | ({"HEAD"} if "GET" in methods else set())
+                error.headers = {"Allow": ", ".join(sorted(allowed))}
             case _:
                 message = str(error.detail)
         response = answer(request.url.path, error.status_code, _CODES.get(error.status_code, "error"), message)
@@ -199,10 +200,12 @@ def answer_to(request: Request, error: Exception) -> Response | None:
 
 
 def _methods_at(request: Request) -> set[str]:
-    """The methods of an address by the routes that the API document shows, since each knows only its own."""
+    """The methods of an address by the routes that the API document shows, since each knows only its own; of a page, by
+    all."""
     here = getattr(request.scope.get("route"), "path_format", None)
-    routes = (one.original_route for one in iter_route_contexts(request.app.routes))
-    shown = (one for one in routes if isinstance(one, APIRoute) and one.include_in_schema and one.path_format == here)
+    routes = [one.original_route for one in iter_route_contexts(request.app.routes)]
+    same = [one for one in routes if isinstance(one, APIRoute) and one.path_format == here]
+    shown = [one for one in same if one.include_in_schema] or same
     return {method for route in shown for method in route.methods or ()}
 
 

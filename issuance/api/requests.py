@@ -78,6 +78,8 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        if scope["method"] == "HEAD":  # the server leaves the body away
+            scope = {**scope, "method": "GET"}
         headers = Headers(scope=scope)
         sent = headers.get("x-request-id", "")
         request_id = sent if origins.REQUEST_ID.fullmatch(sent) else str(uuid7())

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from issuance.credits import credits, holders  # noqa: A004 - the word is the domain's
+from issuance.credits.codes import as_kept
 from issuance.database import cursors
 from issuance.database.tables import coupons, offers
 from issuance.database.tables import credits as credits_table
@@ -111,10 +112,11 @@ def redeem_credit(
 
     Raises OfferUnavailable, RedemptionAlreadyExists, or why the credit is not live.
     """
+    code = as_kept(code)  # one credit is one offer, however its code is typed
     if redemptions.has_open(connection, brand_id, code):
         raise RedemptionAlreadyExists
     try:
-        named = replace(booking, offer_id=code)
+        named = replace(booking, offer=code, offer_id=code)
         return redemptions.redeem_credit_of(connection, brand_id, code, external_user_id, named)
     except CreditUnknown:
         raise OfferUnavailable(fields={"offer": "there is no such offer, or it is not this member's"}) from None

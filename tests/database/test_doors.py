@@ -48,7 +48,7 @@ def test_what_strangers_may_ask_for_is_made_once(database_url: str, redis_url: s
             return [await client.request(*one) for one in (("PATCH", "/runs"), ("GET", "/openapi.json"))]
 
     wrong, described = asyncio.run(ask())
-    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")
     assert app.state.document is document.written(app)
     assert described.content == app.state.document
     assert described.json() == app.openapi()

@@ -141,7 +141,8 @@ def test_an_offer_with_a_coupon_takes_a_credit_of_it(brand: Brand) -> None:
 
 
 def test_a_credit_that_is_booked_as_an_offer_is_so_once_at_a_time(brand: Brand) -> None:
-    """By its code as `offer`: one of a single use, and one of many; by `creditCode` the latter has no such limit."""
+    """By its code as `offer`, however that is typed: one of a single use, and one of many; by `creditCode` the latter
+    has no such limit."""
     brand.sign_up(brand.rule(multi_use=True), "ada")
     brand.sign_up(brand.rule(), "bob")
     for name in ("ada", "bob"):
@@ -151,6 +152,8 @@ def test_a_credit_that_is_booked_as_an_offer_is_so_once_at_a_time(brand: Brand) 
         assert sorted(answer.status_code for answer in answers) == [201] + [409] * (THREADS - 1)
         codes = {answer.json()["error"]["code"] for answer in answers if answer.status_code == 409}
         assert codes == {"REDEMPTION_ALREADY_EXISTS"}
+        for typed in (code.lower(), f"{code[:4]}-{code[4:]}", f"{code[:4]} {code[4:]}"):
+            assert book(member, typed, 409)["error"]["code"] == "REDEMPTION_ALREADY_EXISTS"
     (code,) = ids(brand.as_member("ada"))
     brand.call("POST", "/v1/redemptions", 201, json={"creditCode": code})
     (used,) = brand.credits(external_user_id="ada")

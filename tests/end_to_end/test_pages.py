@@ -48,6 +48,20 @@ def test_the_description_of_every_call_is_swagger_uis(server: Server) -> None:
         assert http.get("/redoc").headers["location"] == "docs"
 
 
+@pytest.mark.parametrize("path", ["/", "/docs", "/docs/start.js", "/console/", "/openapi.json", "/healthz", "/readyz"])
+def test_a_page_answers_head_and_names_its_methods(server: Server, path: str) -> None:
+    """Probes ask by HEAD for what GET answers, without the body."""
+    with httpx.Client(base_url=server.url, timeout=60) as http:
+        got, headed = http.get(path), http.head(path)
+        assert (headed.status_code, headed.content) == (got.status_code, b"")
+        assert headed.headers.get("content-type") == got.headers.get("content-type")
+        refused = http.put(path)
+    assert refused.status_code == 405
+    assert "GET" in refused.headers["allow"]
+    if path != "/console/":
+        assert refused.json()["error"]["message"] == "There is no PUT at this address, only GET."
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

@@ -152,4 +152,4 @@ def test_one_number_is_one_number(brand: Brand) -> None:
     brand.member("ada")
     assert brand.call("POST", "/v1/wallet/credit", json={"amount": 5.0, "externalUserID": "ada"})["balance"] == 5
     answer = brand.http.post("/v1/members/ada", json={})
-    assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET, PUT")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET, HEAD, PUT")
