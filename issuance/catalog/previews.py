@@ -56,8 +56,7 @@ def start(connection: Connection, brand_id: UUID, body: PreviewBody) -> UUID:
     says: Mapping[str, Any]
     if body.delete:
         assert body.credit_rule_id is not None, "it names its rule"
-        rules.get(connection, brand_id, body.credit_rule_id)
-        says = {"deleted": True}
+        says = {"deleted": True, "version": rules.get(connection, brand_id, body.credit_rule_id)["version"]}
     elif body.credit_rule_id is None:
         says = rule_versions.as_created(connection, brand_id, _read(NewCreditRule, body.rule))
     else:

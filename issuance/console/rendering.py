@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from issuance import __version__
 from issuance.console.rooms import ROOMS
-from issuance.console.words import BADGES, WORDS
+from issuance.console.words import BADGES, COMPLAINTS, LABELS, OF_A_SET, WORDS
 from issuance.shown import shown
 
 FOLDER = Path(__file__).parent
@@ -30,6 +30,10 @@ POLICY = (
 HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
 #: A word for the next page, which shows it once.
 SAID = "issuance_said"
+#: Dates and instants within a sentence; what is a part of an id stays.
+_ISO = re.compile(r"(?<![\w:/.#@+-])\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))?(?![\w:/@+-]|\.\d)")
+#: What is wrong with one field.
+_FIELD = re.compile(r"(?:[a-z_]+\.)*([a-z_]+): (.+)", re.DOTALL)
 #: In which zone the page that is being made tells the time.
 _zone: ContextVar[ZoneInfo] = ContextVar("zone")
 
@@ -84,6 +88,9 @@ def environment() -> Environment:
         "month": lambda value: f"{date.fromisoformat(f'{value}-01'):%b %y}",
         "span": _span,
         "word": lambda value: WORDS.get(str(value), str(value).replace("_", " ")),
+        "label": label,
+        "said": _said_of,
+        "told": lambda text: in_words(text, _zone.get()),
         "as_typed": environment.filters["escape"],
         "badge": lambda value: BADGES.get(str(value), "plain"),
     }
@@ -107,7 +114,8 @@ def _fingerprints() -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in STATIC.iterdir()}
 
 
-def _day(value: date | datetime | None) -> str:
+def _day(value: date | datetime | str | None) -> str:
+    value = date.fromisoformat(value) if isinstance(value, str) else value
     return "" if value is None else f"{value:%-d %b %Y}"
 
 
@@ -121,6 +129,57 @@ def _moment(value: datetime | str | None) -> str:
         return ""
     instant = datetime.fromisoformat(value) if isinstance(value, str) else value
     return f"{instant.astimezone(_zone.get()):%-d %b %Y, %H:%M}"
+
+
+def label(name: str) -> str:
+    """What a field is called, wherever it is named."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def in_words(text: str, zone: ZoneInfo) -> str:
+    """A sentence with its dates and instants as pages write them."""
+    return _ISO.sub(lambda found: _as_pages_write(found[0], zone), text)
+
+
+def complaint_in_words(text: str, zone: ZoneInfo) -> str:
+    """What is wrong, field by field, by what the fields are called."""
+    return "; ".join(_of_a_field(part, zone) for part in text.split("; "))
+
+
+def _of_a_field(text: str, zone: ZoneInfo) -> str:
+    found = _FIELD.fullmatch(text)
+    if found is None or found[1] not in LABELS:
+        return text
+    wrong = found[2]
+    for said, words in COMPLAINTS:
+        wrong = re.sub(f"^(?:{said})$", words, wrong)
+    wrong = re.sub(r"[a-z]+(?:_[a-z]+)+", lambda name: f"“{LABELS[name[0]]}”" if name[0] in LABELS else name[0], wrong)
+    return f"{LABELS[found[1]]}: {in_words(wrong, zone)}"
+
+
+def _as_pages_write(iso: str, zone: ZoneInfo) -> str:
+    try:
+        if len(iso) == 10:
+            return _day(iso)
+        return f"{datetime.fromisoformat(iso).astimezone(zone):%-d %b %Y, %H:%M}"
+    except ValueError:
+        return iso
+
+
+def _said_of(value: Any, name: str) -> str:
+    """The value of a field, in a word."""
+    match value:
+        case None | "":
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case str():
+            return WORDS.get(value, value) if name in OF_A_SET else in_words(value, _zone.get())
+        case list():
+            return ", ".join(_said_of(one, name) for one in value) or "none"
+        case dict():
+            return ", ".join(f"{label(key)}: {_said_of(one, key)}" for key, one in value.items()) or "none"
+    return str(value)
 
 
 def _ago(value: datetime | None) -> str:

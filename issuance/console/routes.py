@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from inspect import iscoroutinefunction
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -13,12 +14,14 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import DataError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from issuance.console.rendering import render, say
+from issuance.console.rendering import complaint_in_words, render, say
 from issuance.database import is_away, outage
 from issuance.errors import Invalid, IssuanceError, NotAuthenticated, NotFound
 from issuance.log import logger
 from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import source_of
+
+UTC = ZoneInfo("UTC")
 
 
 class NotSignedIn(NotAuthenticated):
@@ -73,22 +76,21 @@ def _to_sign_in(request: Request) -> Response:
 def _refused(request: Request, error: IssuanceError) -> Response:
     """On the page that the form was on, if it says so; else a page of its own."""
     back = getattr(request.state, "back", None)
-    sentence = sentence_of(error)
+    visit = getattr(request.state, "visit", None)
+    sentence = sentence_of(error, visit.zone if visit is not None else UTC)
     if back is not None and error.status < 500:
         return say(RedirectResponse(back, 303), sentence, refused=True)
-    visit = getattr(request.state, "visit", None)
     response = render(request, "problem.html", answer=error.status, visit=visit, sentence=sentence, code=error.status)
     if error.status in (429, 503):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
 
 
-def sentence_of(error: IssuanceError) -> str:
-    """What is wrong, in words: the message, and each field that it does not name."""
-    fields = [f"{name.replace('_', ' ')}: {what}" for name, what in (error.fields or {}).items()]
-    if fields and (error.message == (type(error).__doc__ or "") or not error.message):
-        return "; ".join(fields)
-    return error.message
+def sentence_of(error: IssuanceError, zone: ZoneInfo = UTC) -> str:
+    """What is wrong, in words: the message, and each field that it does not name, by what the form calls it."""
+    fields = [f"{name}: {what}" for name, what in (error.fields or {}).items()]
+    silent = error.message == (type(error).__doc__ or "") or not error.message
+    return complaint_in_words("; ".join(fields) if fields and silent else error.message, zone)
 
 
 def _wrong(error: RequestValidationError) -> IssuanceError:

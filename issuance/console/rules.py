@@ -1,9 +1,11 @@
 """Rules: what is promised, its versions, and the preview beside the form of what a change would do."""
 
+import re
 from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection
 
@@ -32,6 +34,7 @@ MONTHS = 12
 MOST_FORECASTS = 40
 _FLAGS = ("issue_on_signup", "for_lead_booker_only", "roll_over", "multi_use", "include_upcoming")
 _NUMBERS = ("roll_over_limit", "max_uses")
+_NUMBER = re.compile(r"-?[0-9]{1,9}")
 _COLUMNS = (
     *("id", "coupon_name", "coupon_id", "membership_type.name", "issuing_frequency", "version", "issue_on_signup"),
     *("for_lead_booker_only", "roll_over", "roll_over_limit", "multi_use", "max_uses", "created_at", "updated_at"),
@@ -65,7 +68,8 @@ def one_rule(visit: Viewer, credit_rule_id: UUID) -> Response:
     with visit.transaction() as connection:
         versions = rule_versions.versions(connection, visit.brand_id, credit_rule_id)
         foretold = rule_versions.foretold(connection, visit.brand_id, credit_rule_id)
-        months = preview_runs.by_month(connection, visit.brand_id, foretold["run_id"]) if foretold else []
+        present = foretold is not None and foretold["version"] == versions[0]["version"]
+        months = preview_runs.by_month(connection, visit.brand_id, foretold["run_id"]) if foretold and present else []
         held, _ = held_rules.page(connection, visit.brand_id, 1, 100)
         coupon = coupons.get(connection, visit.brand_id, versions[0]["coupon_id"])
         told = month_counts.foretold(connection, visit.brand_id, credit_rule_id)
@@ -112,7 +116,7 @@ def change_rule(visit: Manager, credit_rule_id: UUID) -> Response:
 def forecast_rule(visit: Manager, credit_rule_id: UUID) -> Response:
     """What is to be expected of a rule as it is: the preview of no change."""
     body = PreviewBody(credit_rule_id=credit_rule_id, rule={}, months=MONTHS)
-    return visit.done("It is being worked out.", f"/runs/{_start(visit, body)}")
+    return RedirectResponse(f"{visit.root}/runs/{_start(visit, body)}", 303)  # it says how far it is
 
 
 @router.post("/rules/forecast")
@@ -132,7 +136,7 @@ def delete_rule(visit: Manager, credit_rule_id: UUID) -> Response:
     """Preview its deletion, or delete it."""
     if "preview" in visit.form:
         body = PreviewBody(credit_rule_id=credit_rule_id, delete=True, months=MONTHS)
-        return visit.done("This is what the deletion would change.", f"/runs/{_start(visit, body)}")
+        return RedirectResponse(f"{visit.root}/runs/{_start(visit, body)}", 303)
     with visit.transaction() as connection:
         rules.delete(connection, visit.brand_id, credit_rule_id)
     return visit.done("It is deleted: nothing is issued under it any more. Credits that are out stay.", "/rules")
@@ -201,7 +205,7 @@ def _previewed_or_saved(visit: Visit, credit_rule_id: UUID | None) -> Response:
     try:
         if "preview" in visit.form:
             body = _read(PreviewBody, {"credit_rule_id": credit_rule_id, "rule": typed, "months": MONTHS})
-            return visit.done("This is what it would change.", f"{address}?preview={_start(visit, body)}")
+            return RedirectResponse(f"{visit.root}{address}?preview={_start(visit, body)}", 303)
         with visit.transaction() as connection:
             if credit_rule_id is None:
                 saved = rules.create(connection, visit.brand_id, _read(NewCreditRule, typed))
@@ -210,7 +214,7 @@ def _previewed_or_saved(visit: Visit, credit_rule_id: UUID | None) -> Response:
     except IssuanceError as error:
         if error.status != 422:
             raise
-        return _form(visit, credit_rule_id, None, rule=typed, problem=sentence_of(error), answer=422)
+        return _form(visit, credit_rule_id, None, rule=typed, problem=sentence_of(error, visit.zone), answer=422)
     return visit.done(f"{saved['coupon_name']} is saved as version {saved['version']}.", f"/rules/{saved['id']}")
 
 
@@ -229,7 +233,7 @@ def _typed(visit: Visit, *, new: bool) -> dict[str, Any]:
     typed |= {name: name in visit.form for name in _FLAGS}
     for name in _NUMBERS:
         said = visit.said(name)
-        typed[name] = int(said) if said and said.isdecimal() and len(said) < 10 else said
+        typed[name] = int(said) if said and _NUMBER.fullmatch(said) else said
     if new:
         typed["effective_from"] = visit.said("effective_from")
     return typed

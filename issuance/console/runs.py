@@ -92,10 +92,12 @@ def one_run(visit: Viewer, run_id: UUID, page: PageNumber = 1, form: Form = "") 
             "rule_name": connection.scalar(_RULE, {**which, "credit_rule_id": run["credit_rule_id"]}),
             "months": [],
             "worst": None,
+            "of_version": run["rule_version"],
             "plan": None,
         }
         if run["kind"] == "preview":
             seen["months"] = previews.by_month(connection, visit.brand_id, run_id)
+            seen["of_version"] = rule_versions.preview(connection, visit.brand_id, run_id)["rule"].get("version")
             seen["worst"] = rule_versions.worst(connection, visit.brand_id, run_id)
         elif run["dry_run"] or run["kind"] == "undo":
             seen["plan"] = listed(visit, connection, page, read)

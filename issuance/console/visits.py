@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 
 from issuance import database
 from issuance.audit import Actor
-from issuance.console.rendering import render, say
+from issuance.console.rendering import label, render, say
 from issuance.console.routes import NotSignedIn
 from issuance.database import Acting
 from issuance.errors import Invalid, NotAllowed, NotFound
@@ -101,7 +101,7 @@ class Visit:
         """What was typed into a field; None: nothing. Raises Invalid for more than `most` characters."""
         typed = self.form.get(field, "").strip()
         if len(typed) > most:
-            raise Invalid(f"{field.replace('_', ' ')}: at most {most} characters.")
+            raise Invalid(f"{label(field)}: at most {most} characters.")
         return typed or None
 
     def reason(self) -> str:

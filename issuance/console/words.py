@@ -30,6 +30,57 @@ WORDS = {
     "P1Y": "yearly",
     "issue": "manual issue",
 }
+#: What fields are called: by forms, by what is wrong with them, by versions and by the audit.
+LABELS = {
+    "membership_type_id": "Membership type",
+    "membership_type": "Membership type",
+    "coupon_id": "Coupon",
+    "coupon": "Coupon",
+    "coupon_name": "Called",
+    "coupon_description": "Says",
+    "issuing_frequency": "How often",
+    "issue_on_signup": "One on joining, too",
+    "for_lead_booker_only": "Only for the lead booker",
+    "roll_over": "Unused ones roll over",
+    "roll_over_limit": "Rolls over into at most … more periods",
+    "multi_use": "Usable more than once",
+    "max_uses": "Used up at use number",
+    "include_upcoming": "With the next cycle, which is scheduled already",
+    "effective_from": "Promised since",
+    "name": "Name",
+    "email": "E-mail",
+    "external_user_id": "Member's id, as you know them",
+    "guest_id": "Guest",
+    "member_id": "Member",
+    "starts_on": "Starts on",
+    "billing": "Billed",
+    "billing_frequency": "Billed each",
+    "value": "Worth",
+    "currency": "Currency",
+    "validity": "Good for",
+    "description": "Says",
+    "expires_at": "Good until",
+    "expires_on": "Good until",
+    "reference": "Reference",
+    "reason": "Reason",
+    "role": "Role",
+    "scopes": "Opens",
+    "as_of": "As of",
+}
+#: Fields whose values are of a closed set, which WORDS writes.
+OF_A_SET = {"issuing_frequency", "billing_frequency", "status", "state", "outcome", "kind"}
+#: What is wrong with a field, as the edge says it and as people do.
+COMPLAINTS = (
+    (r"Input should be a valid (?:integer|number).*", "must be a whole number"),
+    (r"Input should be greater than or equal to (\S+)", r"must be at least \1"),
+    (r"Input should be greater than (\S+)", r"must be more than \1"),
+    (r"Input should be less than or equal to (\S+)", r"must be at most \1"),
+    (r"String should have at most (\S+) characters?", r"must have at most \1 characters"),
+    (r"String should have at least 1 character|Input should be a valid string|is required", "must be filled in"),
+    (r"String should match pattern .*", "has letters that can not be in it"),
+    (r"Input should be a valid UUID.*|Input should be '.*", "must be one of those that there are"),
+    (r"P0D has no further periods", "there are no further periods of what comes once"),
+)
 #: good: gives something; done: used; over: gone by time; bad: taken back or failed; wait: held; plain: the rest.
 BADGES = {
     "live": "good",

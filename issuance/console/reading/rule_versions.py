@@ -9,17 +9,19 @@ from issuance.errors import NotFound
 
 _VERSIONS = text("""
     SELECT v.version, v.created_at, v.actor, v.deleted, t.name AS membership_type, v.coupon_id, v.coupon_name,
+           c.name AS coupon,
            v.roll_over, v.roll_over_limit, v.issue_on_signup, v.multi_use, v.max_uses, v.for_lead_booker_only,
            v.issuing_frequency, v.include_upcoming
       FROM rule_versions v JOIN membership_types t USING (brand_id, membership_type_id)
+      JOIN coupons c USING (brand_id, coupon_id)
      WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id
      ORDER BY v.version
 """)
-# The rule's last preview that is over: what it says without the change is the rule's forecast.
+# The last preview that is over of the newest version that has one: without its change it is that version's forecast.
 _FORETOLD = text("""
-    SELECT run_id, finished_at FROM runs
+    SELECT run_id, finished_at, CAST(rule ->> 'version' AS integer) AS version FROM runs
      WHERE brand_id = :brand_id AND credit_rule_id = :credit_rule_id AND kind = 'preview' AND state = 'finished'
-     ORDER BY created_at DESC LIMIT 1
+     ORDER BY version DESC NULLS LAST, created_at DESC LIMIT 1
 """)
 _PREVIEW = text("""
     SELECT run_id, credit_rule_id, rule, months, state FROM runs
@@ -41,6 +43,7 @@ _SUMMED = text("""
       FROM (SELECT one FROM run_batches, jsonb_array_elements(plan) AS one
              WHERE brand_id = :brand_id AND run_id = :run_id AND plan IS NOT NULL LIMIT :looked_at) planned
 """)
+_COUPONS = text("SELECT coupon_id, name FROM coupons WHERE brand_id = :brand_id AND coupon_id = ANY(:ids)")
 _GUESTS = text("""
     SELECT membership_id, guest_id, name FROM guests
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
@@ -48,7 +51,7 @@ _GUESTS = text("""
 #: Rows of a preview that are looked at, and that are shown.
 LOOKED_AT, MOST = 20_000, 20
 _CHANGES = (
-    *("membership_type", "coupon_id", "coupon_name", "issuing_frequency", "issue_on_signup", "for_lead_booker_only"),
+    *("membership_type", "coupon", "coupon_name", "issuing_frequency", "issue_on_signup", "for_lead_booker_only"),
     *("roll_over", "roll_over_limit", "multi_use", "max_uses"),
 )
 
@@ -69,7 +72,8 @@ def versions(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> li
 
 
 def foretold(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> dict[str, Any] | None:
-    """The last preview of a rule that is over: its run and when it was; None: there is none."""
+    """The last preview of a rule that is over: its run, when it was, and the version that it is of (None: it does not
+    say, of releases before). None: there is none."""
     which = {"brand_id": brand_id, "credit_rule_id": credit_rule_id}
     row = connection.execute(_FORETOLD, which).mappings().one_or_none()
     return None if row is None else dict(row)
@@ -92,4 +96,9 @@ def worst(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any
     names = {(str(guest.membership_id), str(guest.guest_id)): guest.name for guest in guests}
     for row in rows:
         row["name"] = names.get((row["membership_id"], row["guest_id"]), "")
+    sides = [side for row in rows for side in (row["before"], row["after"]) if side]
+    ids = list({side["coupon_id"] for side in sides})
+    called = {one.coupon_id: one.name for one in connection.execute(_COUPONS, {"brand_id": brand_id, "ids": ids})}
+    for side in sides:
+        side["coupon"] = called.get(side["coupon_id"], side["coupon_id"])
     return {**connection.execute(_SUMMED, which).mappings().one(), "rows": rows, "looked_at": LOOKED_AT}

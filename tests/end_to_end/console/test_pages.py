@@ -76,7 +76,7 @@ def test_a_first_day_is_led_by_the_pages_alone(brand: NewBrand, admin: Browser, 
     form = admin.get(f"{root}/rules/new")
     says = {"membership_type_id": type_id, "coupon_id": "spa", "coupon_name": "Spa", "issuing_frequency": "P1M"}
     wrong = admin.send(form, f"{root}/rules/new", 422, **says, max_uses="3")
-    assert "goes only with multi_use" in wrong
+    assert "Used up at use number: goes only with “Usable more than once”" in wrong
     rule = admin.send(form, f"{root}/rules/new", **says, issue_on_signup="yes")
     assert "Spa is saved as version 1." in rule
     membership_id = str(uuid4())
@@ -111,6 +111,7 @@ def test_a_change_is_previewed_beside_the_form_and_saved_as_a_version(
         data={"form_token": admin.form_token(form), **says, "for_lead_booker_only": "yes", "preview": "yes"},
     )
     assert answer.status_code == 200
+    assert "This is what" not in answer.text, "nothing is said to be there that is being worked out"
     previewed: list[str] = []
 
     def is_told() -> bool:
@@ -120,9 +121,13 @@ def test_a_change_is_previewed_beside_the_form_and_saved_as_a_version(
     eventually(is_told)
     assert re.search(r'name="for_lead_booker_only" value="yes" checked', previewed[-1]), "the form keeps what was typed"
     assert "version 1" in admin.get(f"{root}/rules/{rule['id']}")
+    refused = admin.send(form, address, 422, **says, multi_use="yes", max_uses="-3")
+    assert "Used up at use number: must be at least 2" in refused
     saved = admin.send(form, address, **says, for_lead_booker_only="yes")
     assert "version 2" in saved
-    assert "for lead booker only" in saved
+    assert "not worked out for version 2 yet" in saved, "what was foretold of version 1 is not said of version 2"
+    assert "credits of version" not in saved
+    assert "Only for the lead booker: <del>no</del> → yes" in saved
 
 
 def test_a_key_is_shown_once_and_the_last_admin_stays(brand: NewBrand, admin: Browser, server: Server) -> None:
