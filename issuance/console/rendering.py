@@ -133,7 +133,7 @@ def _moment(value: datetime | str | None) -> str:
 
 def label(name: str) -> str:
     """What a field is called, wherever it is named."""
-    return LABELS.get(name, name.replace("_", " "))
+    return LABELS.get(name, name.replace("_", " ").capitalize())
 
 
 def in_words(text: str, zone: ZoneInfo) -> str:
