@@ -24,7 +24,8 @@ router = APIRouter(tags=["runs"], route_class=KeyedRoute, responses=documented(4
 
 class Run(BaseModel):
     """One piece of bulk work. `total` and `done` count memberships (of a reconcile, the biller's objects), `counts`
-    outcomes by their reason."""
+    outcomes by their reason (of a reconcile that tells: facts by their kind, and objects that could not be told by
+    their code)."""
 
     model_config = ConfigDict(populate_by_name=True)
 

@@ -70,8 +70,8 @@ def learn(engine: Engine, biller: Biller, answers: dict[str, Json]) -> Translate
         deliveries.hold(connection, biller.biller_id, wait=True)
         known = KnownObjects(connection, biller)
         told = known.learn(adapter, answers)
-        accepted, membership_ids, _ = translation.tell(connection, biller, adapter, told)
+        accepted, membership_ids, _, kinds = translation.tell(connection, biller, adapter, told)
         known.write()
         woken = {key for found in told for key in found.wakes}
         deliveries.wake(connection, biller.brand_id, biller.biller_id, woken)
-    return Translated(len(answers), accepted, membership_ids)
+    return Translated(len(answers), accepted, membership_ids, kinds=kinds)

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -10,7 +11,7 @@ from typing import IO, Any
 from sqlalchemy import Engine, Row, text
 
 from issuance.billers import translation
-from issuance.billers.adapter import Askable, Asked, CanNotBeAsked, Json, Listing, Translation
+from issuance.billers.adapter import Askable, Asked, CanNotBeAsked, Json, Listing, Translation, Unmappable
 from issuance.billers.billers import Biller
 from issuance.billers.known import KnownObjects
 from issuance.database import transaction
@@ -21,6 +22,8 @@ from issuance.memberships.dry_runs import DryRun
 _AT_ONCE = 1000
 #: Rows of a plan that are kept; what is beyond is counted.
 MOST_ROWS = 200_000
+#: Reasons why something can not be told that are shown, the commonest first.
+MOST_REASONS = 100
 
 NOTE = text("""
     UPDATE reconciliations SET position = :position, next_at = clock_timestamp() + interval '2 minutes'
@@ -98,7 +101,7 @@ def _paper(
             rows.append(json.dumps(row | {"source_ref": refs.get(row["membership_id"])}))
 
     by_name = {listing.name: listing for listing in adapter.listings(claimed.since)}
-    size, unmapped = 0, set()
+    size, could_not = 0, Counter[Unmappable]()
     with undone(engine, biller.brand_id) as connection:
         dry_run = DryRun(connection, biller.brand_id)
         known = KnownObjects(connection, biller)
@@ -112,13 +115,19 @@ def _paper(
                 told = told_of(adapter, by_name[name], page, known, claimed.since)
                 translation.tell(connection, biller, adapter, told, dry_run.take)
             wanted |= {found.wait.key for found in told if found.wait is not None and found.wait.ask}
-            unmapped |= {
-                found.unmappable.key for found in told if found.unmappable is not None and found.unmappable.key
-            }
+            if not by_name[name].after_sign_ups:  # the same objects once more
+                could_not.update(found.unmappable for found in told if found.unmappable is not None)
             size += len(page)
         if wanted - answers.keys():
             return wanted - answers.keys()
-        result = {**dry_run.result(keep), "facts": sum(dry_run.accepted.values()), "unmapped": sorted(unmapped)}
+        unmapped = {why.key for why in could_not if why.code == "unmapped_price" and why.key}
+        result = {
+            **dry_run.result(keep),
+            "facts": sum(dry_run.accepted.values()),
+            "told": dict(sorted(dry_run.accepted.items())),
+            "unmapped": sorted(unmapped),
+            "untold": [{**why._asdict(), "objects": n} for why, n in could_not.most_common(MOST_REASONS)],
+        }
     counts = {**result["reasons"], "issued": sum(row["now"] for row in result["credits"])}
     with transaction(engine, biller.brand_id) as connection:
         connection.execute(COUNT, {**ids, "size": size, "counts": json.dumps({k: n for k, n in counts.items() if n})})

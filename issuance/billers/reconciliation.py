@@ -1,6 +1,7 @@
 """Going through what a biller has, page by page, and telling what its webhooks did not (INTERFACE 7)."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, Row, text
 
-from issuance.billers import asking, deliveries, receiving, translation
+from issuance.billers import asking, deliveries, receiving, translation, untold
 from issuance.billers.adapter import Askable, Asked, CanNotBeAsked, Json, Listing
 from issuance.billers.billers import Biller
 from issuance.billers.dry_runs import COUNT, NOTE, pages_of, told_of
@@ -45,6 +46,8 @@ class Reconciliation:
         self._ids, self._settle = ids, settle
         self._position: dict[str, Any] = claimed.position
         self._signed_up = False
+        #: What was told, by kind, and what could not be, by code, since that was noted last.
+        self._counts: Counter[str] = Counter()
 
     def work(self) -> bool:
         """Go through all listings; False if the run is no longer to be worked on."""
@@ -77,6 +80,7 @@ class Reconciliation:
     def _translate(self) -> None:
         """What webhooks say comes first: they know when things happened."""
         while (done := translation.translate(self._engine, self._biller.brand_id, self._biller.biller_id)).deliveries:
+            self._counts.update(done.kinds)
             self._settle(done.membership_ids)
 
     def _passes(self, listing: Listing) -> bool:
@@ -93,7 +97,9 @@ class Reconciliation:
             again += 1
             if keys:
                 answers = {key: self._adapter.ask(self._asked, key) for key in sorted(keys)}
-                self._settle(asking.learn(self._engine, self._biller, answers).membership_ids)
+                learnt = asking.learn(self._engine, self._biller, answers)
+                self._counts.update(learnt.kinds)
+                self._settle(learnt.membership_ids)
             self._translate()
             if (keys := self._told(listing, page, position, again=True)) is None:
                 return False
@@ -107,8 +113,12 @@ class Reconciliation:
             deliveries.hold(connection, self._biller.biller_id, wait=True)
             known = KnownObjects(connection, self._biller)
             told = told_of(self._adapter, listing, page, known, self._since)
-            _, membership_ids, _ = translation.tell(connection, self._biller, self._adapter, told)
+            _, membership_ids, refused, kinds = translation.tell(connection, self._biller, self._adapter, told)
             known.write()
+            could_not = untold.keep(connection, self._biller, page, told, self._since, adapter=self._adapter.version)
+            counts = self._counts + Counter(kinds) + Counter(remark.code for remark in refused)
+            if not (again or listing.after_sign_ups):  # the same objects once more
+                counts += could_not
             woken = {key for found in told for key in found.wakes}
             deliveries.wake(connection, self._biller.brand_id, self._biller.biller_id, woken)
             self._position[listing.name] = position
@@ -116,7 +126,9 @@ class Reconciliation:
             if self._signed_up:
                 self._position["signed_up"] = True
             connection.execute(NOTE, {**self._ids, "position": json.dumps(self._position)})
-            if page and not again:
-                connection.execute(COUNT, {**self._ids, "size": len(page), "counts": "{}"})
+            size = 0 if again else len(page)
+            if size or counts:
+                connection.execute(COUNT, {**self._ids, "size": size, "counts": json.dumps(counts)})
+        self._counts.clear()
         self._settle(membership_ids)
         return {found.wait.key for found in told if found.wait is not None and found.wait.ask}

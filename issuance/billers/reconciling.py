@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
-from uuid_utils.compat import uuid7
 
-from issuance import audit
-from issuance.billers import billers, dry_runs
+from issuance.billers import billers, dry_runs, starting
 from issuance.billers.adapter import Askable, CanNotBeAsked
 from issuance.billers.adapters import adapter_of
 from issuance.billers.dry_runs import RESULT
@@ -29,13 +27,6 @@ if TYPE_CHECKING:  # only who asks for work needs the queue
 #: How soon after a dry run from the beginning the same word means it.
 _ANSWERED_WITHIN = timedelta(hours=1)
 
-_START = text("""
-    WITH run AS (
-         INSERT INTO runs (brand_id, run_id, kind, dry_run, plan_id, reason)
-         VALUES (:brand_id, :run_id, 'reconcile', :dry_run, :plan_id, :reason))
-    INSERT INTO reconciliations (brand_id, run_id, biller_id, since)
-    VALUES (:brand_id, :run_id, :biller_id, :since)
-""")
 _SINCE = text("""
     SELECT coalesce(reconciled_at, created_at) FROM billers WHERE brand_id = :brand_id AND biller_id = :biller_id
 """)
@@ -112,27 +103,7 @@ def start(
             _PLANNED, {"brand_id": brand_id, "biller_id": biller_id, "within": _ANSWERED_WITHIN}
         )
         dry_run = plan_id is None
-    return _start(connection, brand_id, biller_id, since, dry_run=dry_run, plan_id=plan_id, audited=not nightly)
-
-
-def _start(
-    connection: Connection,
-    brand_id: UUID,
-    biller_id: UUID,
-    since: datetime | None,
-    *,
-    dry_run: bool = False,
-    plan_id: UUID | None = None,
-    reason: str | None = None,
-    audited: bool = True,
-) -> UUID:
-    run_id = uuid7()
-    which = {"brand_id": brand_id, "biller_id": biller_id, "run_id": run_id, "plan_id": plan_id, "reason": reason}
-    connection.execute(_START, {**which, "since": since, "dry_run": dry_run})
-    if audited:
-        said = {"kind": "reconcile", "biller_id": biller_id, "since": since, "dry_run": dry_run, "plan_id": plan_id}
-        audit.write(connection, brand_id, "run.created", run_id, reason=reason, after=said)
-    return run_id
+    return starting.start(connection, brand_id, biller_id, since, dry_run=dry_run, plan_id=plan_id, audited=not nightly)
 
 
 class Approved(NamedTuple):
@@ -163,7 +134,7 @@ def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | 
     was = connection.execute(_READ, {"brand_id": brand_id, "run_id": run_id}).one()
     approved = connection.scalar(_APPROVED, {"brand_id": brand_id, "plan_id": run_id})
     if approved is None:
-        approved = _start(connection, brand_id, was.biller_id, was.since, plan_id=run_id, reason=reason)
+        approved = starting.start(connection, brand_id, was.biller_id, was.since, plan_id=run_id, reason=reason)
     return Approved(approved, was.biller_id)
 
 

@@ -5,14 +5,16 @@ told stays told: an event whose id is in the inbox already is not told again, wh
 it.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
-from issuance.billers import billers, deliveries
+from issuance.billers import billers, deliveries, untold
 from issuance.billers.adapter import Adapter, Notice, NotReadable, Translation, Unmappable
 from issuance.billers.adapters import adapter_of
 from issuance.billers.billers import Biller
@@ -40,7 +42,7 @@ _NAME = text("""
 
 
 class Translated(NamedTuple):
-    """What one batch came to."""
+    """What one batch came to. `kinds`: how many facts of each kind were told."""
 
     deliveries: int
     accepted: int
@@ -48,18 +50,20 @@ class Translated(NamedTuple):
     membership_ids: list[UUID]
     #: Whether the biller is to be asked for something.
     asks: bool = False
+    kinds: Mapping[str, int] = MappingProxyType({})
 
 
 NOTHING = Translated(0, 0, [])
 
 
 class Told(NamedTuple):
-    """What came of telling the inbox: how many events it took, the memberships to settle after the commit, and what it
-    refused."""
+    """What came of telling the inbox: how many events it took, the memberships to settle after the commit, what it
+    refused, and how many facts of each kind it was given."""
 
     accepted: int
     membership_ids: list[UUID]
     refused: Sequence[Remark]
+    kinds: Mapping[str, int]
 
 
 class NotTaken(Exception):
@@ -98,6 +102,7 @@ def _halved(engine: Engine, brand_id: UUID, biller_id: UUID, ids: Sequence[str])
         sum(part.accepted for part in done),
         sorted({one for part in done for one in part.membership_ids}, key=lambda one: one.int),
         any(part.asks for part in done),
+        sum((Counter(part.kinds) for part in done), Counter[str]()),
     )
 
 
@@ -133,7 +138,11 @@ def work_on(connection: Connection, biller: Biller, pending: Sequence[Delivery])
     adapter, known = adapter_of(biller), KnownObjects(connection, biller)
     notices: list[tuple[Notice, Delivery]] = []
     became: list[Became] = []
-    for delivery in pending:
+    listed = [one for one in pending if untold.is_untold(one)]
+    if listed and biller.sealed_api_key is not None:
+        untold.ask_anew(connection, biller, listed)
+    became += [Became(one.delivery_id, "translated") for one in listed]
+    for delivery in (one for one in pending if not untold.is_untold(one)):
         try:
             notices.append((adapter.parse(delivery.body), delivery))
         except NotReadable as refusal:
@@ -146,7 +155,7 @@ def work_on(connection: Connection, biller: Biller, pending: Sequence[Delivery])
             found.wakes.discard(found.wait.key)  # or it would be looked at for ever
         told.append(found)
         became.append(deliveries.became_of(delivery.delivery_id, found.wait, found.unmappable))
-    accepted, membership_ids, refused = tell(connection, biller, adapter, told)
+    accepted, membership_ids, refused, kinds = tell(connection, biller, adapter, told)
     for remark in refused:
         raise NotTaken(remark)  # nothing of it stands, so that it is told whole once it can be
     known.write()
@@ -155,7 +164,7 @@ def work_on(connection: Connection, biller: Biller, pending: Sequence[Delivery])
     woken = {key for found in told for key in found.wakes}
     deliveries.wake(connection, biller.brand_id, biller.biller_id, woken)
     asks = any(one.state == "asking" for one in became)
-    return Translated(len(pending), accepted, membership_ids, asks)
+    return Translated(len(pending), accepted, membership_ids, asks, kinds)
 
 
 def tell(
@@ -171,7 +180,7 @@ def tell(
         for event in found.events:
             fresh.setdefault(event["id"], event)
     if not fresh:
-        return Told(0, [], [])
+        return Told(0, [], [], {})
     which = {"brand_id": biller.brand_id, "source": adapter.source, "ids": list(fresh)}
     for event_id in connection.scalars(_TOLD, which):
         del fresh[event_id]
@@ -184,4 +193,6 @@ def tell(
             for one, ref in sorted(refs.items(), key=lambda it: it[0].int)
         ]
         connection.execute(_NAME, {"brand_id": biller.brand_id, "biller_id": biller.biller_id, "rows": as_json(rows)})
-    return Told(intake.accepted, intake.membership_ids, intake.rejected)
+    refusals = {remark.index for remark in intake.rejected}
+    kinds = Counter(event["type"] for index, event in enumerate(fresh.values()) if index not in refusals)
+    return Told(intake.accepted, intake.membership_ids, intake.rejected, kinds)

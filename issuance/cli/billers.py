@@ -229,12 +229,14 @@ def _show(run: dict[str, Any]) -> None:
         result = run["result"]
         say(f"{run['done']} objects would tell {result['facts']} facts. Nothing was told yet.")
         show_table("Credits", result["credits"], ("coupon_name", "month", "now", "ahead"), empty="No credits.")
-        if result["unmapped"]:
-            say(f"Nobody mapped: {', '.join(result['unmapped'])}")
+        if result["untold"]:
+            show_table("Not told", result["untold"], ("code", "message", "objects"))
         say(f"Who would get which credit: issuance runs show {run['id']}")
         say(f"Tell it: issuance runs approve {run['id']}")
     else:
         say(f"Run {run['id']} is {run['state']}: {run['done']} objects.")
+        counts = [{"what": what, "how_many": count} for what, count in run["counts"].items()]
+        show_table("", counts, ("what", "how_many"), empty="There was nothing to tell.")
 
 
 def _askable(brand_id: UUID) -> list[UUID]:

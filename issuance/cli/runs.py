@@ -233,9 +233,13 @@ def show_run(
         show_json(told if plan is None else {**told, "plan": plan})
         return
     what = f"{run['kind']} {run['id']}{' (dry run)' if run['dry_run'] else ''}"
-    say(f"{what}: {run['state']}, {run['done']} of {run['total']} memberships")
+    asks = run["kind"] == "reconcile"
+    say(f"{what}: {run['state']}, {run['done']} of {run['total']} {'objects' if asks else 'memberships'}")
     counts = [{"reason": reason, "credits": count} for reason, count in sorted(run["counts"].items())]
-    if months:
+    if asks and not run["dry_run"]:
+        facts = [{"what": one["reason"], "how_many": one["credits"]} for one in counts]
+        show_table("", facts, ("what", "how_many"), empty="There was nothing to tell.")
+    elif months:
         show_table("Credits without the rule, and with it", months, ("month", "before", "after"))
     else:
         show_table("", counts, ("reason", "credits"), empty="Nothing was decided.")

@@ -200,12 +200,18 @@ def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> tu
     return [_shape(row) for row in rows], total or 0
 
 
+def _counts(row: Row[Any]) -> dict[str, int]:
+    if row.kind == "reconcile" and not row.dry_run:  # what it told, and what it could not
+        return dict(sorted(row.counts.items()))
+    return {reason.value: row.counts[reason.value] for reason in Reason if reason.value in row.counts}
+
+
 def _shape(row: Row[Any]) -> dict[str, Any]:
     return {
         "id": row.run_id,
         "kind": row.kind,
         "state": row.state,
-        "counts": {reason.value: row.counts[reason.value] for reason in Reason if reason.value in row.counts},
+        "counts": _counts(row),
         "total": row.total,
         "done": row.done,
         "dry_run": row.dry_run,

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 
-from issuance.billers import asking, reconciling, translation
+from issuance.billers import asking, deliveries, reconciling, translation
 from issuance.database.connections import transaction
 from issuance.engine import plans, runs
 from issuance.errors import Conflict, Invalid
@@ -159,6 +159,54 @@ def test_a_dry_run_names_what_nobody_mapped(fake: FakeStripe, engine: Engine) ->
     club = new_club(engine, api_key=KEY, clock=SETTLED_AT)
     fake.happen(EVENTS)
     assert reconcile(club, everything=True, dry_run=True)["result"]["unmapped"] == sorted(MAP)
+
+
+def test_what_can_not_be_told_is_kept_shown_and_told_once_it_is_mapped(fake: FakeStripe, engine: Engine) -> None:
+    """Each by its own reason, from the dry run on; with the map it comes by itself, by a run that is started for it."""
+    club = new_club(engine, rule={"issue_on_signup": True, "roll_over": True}, api_key=KEY)
+    club.settle(SETTLED_AT)
+    club.map("price_gold_day")
+    monthly, daily = Life("monthly"), Life("daily", items=[item("si_daily", "price_gold_day")])
+    monthly.months("2031-01-15", "2031-02-15", "2031-03-15")
+    fake.happen([*monthly.events, *daily.events])
+    planned = reconcile(club, everything=True)
+    assert [(one["code"], one["key"], one["objects"]) for one in planned["result"]["untold"]] == [
+        ("unmapped_price", "price_gold", 3),
+        ("no_frequency", "price_gold_day", 1),
+    ]
+    assert planned["result"]["unmapped"] == ["price_gold"]
+    assert "every 1 day(s)" in planned["result"]["untold"][1]["message"]
+    assert untranslated(club) == [], "a dry run writes nothing"
+    done = reconcile(club, everything=True)
+    assert done["counts"] == {"no_frequency": 1, "unmapped_price": 3}
+    kept = [("no_frequency", "price_gold_day"), ("unmapped_price", "price_gold")]
+    assert untranslated(club) == kept
+    club.map("price_silver")
+    club.translate()
+    assert [started["counts"] for started in work_on_started(club)] == [done["counts"]]
+    assert untranslated(club) == kept, "another price has not mended it"
+    club.map("price_gold")
+    club.translate()
+    (mended,) = work_on_started(club)
+    assert mended["counts"] == {"charge.succeeded": 2, "membership.signed_up": 1, "no_frequency": 1}
+    assert untranslated(club) == kept[:1]
+    club.settle(SETTLED_AT)
+    assert club.credits("sub_monthly", "si_monthly") == ["2031-01-15", "2031-02-15"]
+
+
+def untranslated(club: Club) -> list[tuple[Any, ...]]:
+    with transaction(club.engine, club.brand_id) as connection:
+        counted = deliveries.counts(connection, club.brand_id, [club.biller_id])
+    return sorted((row["code"], row["price"]) for row in counted)
+
+
+def work_on_started(club: Club) -> list[dict[str, Any]]:
+    """The runs that nobody has worked on yet, worked on."""
+    with transaction(club.engine) as connection:
+        started = [
+            run_id for brand_id, _, run_id in reconciling.stalled(connection, most=9) if brand_id == club.brand_id
+        ]
+    return [worked(club, run_id) for run_id in started]
 
 
 def test_what_is_older_than_the_cursor_and_was_never_heard_of_is_left_alone(fake: FakeStripe, asked: Club) -> None:

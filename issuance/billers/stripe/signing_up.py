@@ -89,9 +89,7 @@ def sign_up_item(
     if price.membership_type_id is None:
         return
     if frequency is None:
-        found.unmappable = Unmappable(
-            "no_frequency", f"no membership is billed as the price {item.price} is", item.price
-        )
+        found.unmappable = Unmappable("no_frequency", _no_frequency(item), item.price)
         return
     member = _member(record, subscription, known, found)
     if member is None:
@@ -175,6 +173,13 @@ def note_and_move(
 def unmapped(price: str | None) -> Unmappable:
     """Nobody mapped a price yet."""
     return Unmappable("unmapped_price", f"nobody mapped the price {price}", price)
+
+
+def _no_frequency(item: Item) -> str:
+    which = "a membership is billed every 1 to 52 weeks, 1 to 36 months, or 1 to 3 years"
+    if item.interval is None:
+        return f"the price {item.price} does not say how often it is billed; {which}"
+    return f"the price {item.price} is billed every {item.interval_count} {item.interval}(s); {which}"
 
 
 def _product_of(record: Record, item: Item) -> tuple[str | None, ...]:

@@ -1,0 +1,79 @@
+"""What reconciling found and could not tell: it stands beside the webhooks that could not be translated, once for each
+reason, and when that may be mended its biller is asked anew (INTERFACE 7).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from issuance.billers import starting
+from issuance.billers.adapter import Json, Translation
+from issuance.billers.billers import Biller
+from issuance.billers.deliveries import Delivery
+from issuance.members import erased
+
+_PREFIX = "reconcile:"
+_LONGEST_ID = 200
+# What is to be tried anew stays so.
+_KEEP = text("""
+    INSERT INTO biller_deliveries AS d
+           (brand_id, biller_id, delivery_id, body, state, code, message, waits_for, adapter)
+    VALUES (:brand_id, :biller_id, :delivery_id, :body, 'unmappable', :code, :message, :waits_for, :adapter)
+    ON CONFLICT ON CONSTRAINT biller_deliveries_pkey
+    DO UPDATE SET body = excluded.body, state = excluded.state, code = excluded.code, message = excluded.message,
+                  waits_for = excluded.waits_for, adapter = excluded.adapter, translated_at = NULL
+     WHERE d.state <> 'pending'
+""")
+# One that nobody has begun yet will see what has been mended.
+_PLANNED = text("""
+    SELECT FROM runs r JOIN reconciliations c USING (brand_id, run_id)
+     WHERE c.brand_id = :brand_id AND c.biller_id = :biller_id AND r.state = 'planned' AND NOT r.dry_run
+       AND (c.since IS NULL OR c.since <= CAST(:since AS timestamptz))
+""")
+
+
+def keep(
+    connection: Connection,
+    biller: Biller,
+    page: Sequence[Json],
+    told: Sequence[Translation],
+    since: datetime | None,
+    *,
+    adapter: int,
+) -> Counter[str]:
+    """Keep why objects of a page, of a run since an instant, could not be told; how many there are, by code."""
+    counted: Counter[str] = Counter()
+    kept: dict[str, tuple[Json, Translation]] = {}
+    for body, found in zip(page, told, strict=True):
+        if found.unmappable is not None:
+            counted[found.unmappable.code] += 1
+            about = found.unmappable.key or str(body["id"])
+            kept.setdefault(f"{_PREFIX}{found.unmappable.code}:{about}"[:_LONGEST_ID], (body, found))
+    known = erased.of(connection, biller.brand_id) if kept else None
+    for delivery_id, (body, found) in sorted(kept.items()):
+        raw = json.dumps({"since": since and since.isoformat(), "object": body})
+        of = raw.encode() if known is None else known.among([raw]).body(raw.encode())
+        assert found.unmappable is not None, "it is kept for that"
+        code, message, waits_for = found.unmappable
+        row = {"delivery_id": delivery_id, "body": of, "code": code, "message": message, "waits_for": waits_for}
+        ids = {"brand_id": biller.brand_id, "biller_id": biller.biller_id}
+        connection.execute(_KEEP, {**ids, **row, "adapter": adapter})
+    return counted
+
+
+def is_untold(delivery: Delivery) -> bool:
+    """Whether no webhook came, but reconciling found it."""
+    return delivery.delivery_id.startswith(_PREFIX)
+
+
+def ask_anew(connection: Connection, biller: Biller, kept: Sequence[Delivery]) -> None:
+    """Have a biller reconciled once more over what could not be told, unless that is about to be done."""
+    said = [json.loads(delivery.body)["since"] for delivery in kept]
+    since = None if None in said else min(map(datetime.fromisoformat, said))
+    which = {"brand_id": biller.brand_id, "biller_id": biller.biller_id, "since": since}
+    if connection.execute(_PLANNED, which).first() is None:
+        reason = "What could not be told may be now."
+        starting.start(connection, biller.brand_id, biller.biller_id, since, reason=reason)
