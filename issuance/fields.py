@@ -33,6 +33,16 @@ Moment = TypeVar("Moment")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
+#: White space, controls, what Unicode says to ignore where it can not be drawn, and the blank of Braille.
+_UNSEEN = (
+    r"\u0000-\u0020\u007f-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    # As they are: not every reader of the API document has an escape for these.
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_SEEN = re.compile(rf"[^{_UNSEEN}]")
+UNSAID = "must say something"
+
 
 def camel(name: str) -> str:
     """A field's name as it is written under /v1: displayName, externalUserID."""
@@ -67,6 +77,17 @@ def complaint(error: ErrorDetails) -> str:
 def _storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not contain NUL characters")
+    return text
+
+
+def says_something(text: str) -> bool:
+    """Whether a text has a character that can be seen."""
+    return _SEEN.search(text) is not None
+
+
+def _said(text: str) -> str:
+    if not says_something(text):
+        raise ValueError(UNSAID)
     return text
 
 
@@ -148,7 +169,15 @@ Identifier = Annotated[StrictStr, StringConstraints(min_length=1, max_length=255
 CouponName = Annotated[StrictStr, StringConstraints(min_length=1, max_length=120), _Storable, _Shown]
 Description = Annotated[StrictStr, StringConstraints(max_length=4000), _Storable, _Shown]
 Reference = Annotated[StrictStr, StringConstraints(max_length=255), _Storable, _Shown]
-Reason = Annotated[StrictStr, StringConstraints(min_length=1, max_length=500), _Storable, _Shown]
+#: Why somebody does something: it can be read (SEMANTICS 15).
+REASON_PATTERN = rf"^[^\u0000]*[^{_UNSEEN}][^\u0000]*$"
+Reason = Annotated[
+    StrictStr,
+    StringConstraints(min_length=1, max_length=500),
+    _Storable,
+    AfterValidator(_said),
+    Field(json_schema_extra={"pattern": REASON_PATTERN}),
+]
 Email = Annotated[StrictStr, StringConstraints(max_length=320), _Storable, _Shown]
 DisplayName = Annotated[StrictStr, StringConstraints(max_length=255), _Storable, _Shown]
 Tier = Annotated[StrictStr, StringConstraints(max_length=255), _Storable, _Shown]

@@ -100,12 +100,16 @@ class CorrectionRefused(BaseModel):
     message: str
 
 
+class CorrectedCredit(Credit):
+    code: str | None = Field(description="null: of a dry run, which keeps no code that it would make")  # type: ignore[assignment]
+
+
 class CorrectionMade(BaseModel):
     """A correction that was made, or would be: its place, and the credit after it."""
 
     index: int
     action: Verb
-    credit: Credit
+    credit: CorrectedCredit
 
 
 class CorrectionsResult(BaseModel):

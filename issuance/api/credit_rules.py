@@ -105,7 +105,6 @@ class UndoVersionBody(Body):
     operation_id="previewMembershipCreditRule",
     status_code=202,
     response_model=Run,
-    responses=documented(404),
 )
 def preview_credit_rule(caller: Reader, body: PreviewBody) -> Any:
     """Preview a rule that is not saved: a run that works out which credits it would change, by membership and by month.

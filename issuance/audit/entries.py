@@ -11,6 +11,8 @@ from uuid_utils.compat import uuid7
 
 from issuance.database import paging
 from issuance.database.tables import audit_entries
+from issuance.errors import Invalid
+from issuance.fields import UNSAID, says_something
 
 #: The closed set: what can be done, `noun.verb`. The noun is the kind of what it is done to.
 Action = Literal[
@@ -104,8 +106,11 @@ def write(
     """Write one entry: what was done to what, by the actor of this transaction, and why.
 
     Call it once for a call of whatever size, and only where something changed. `before` and `after` are what differs:
-    no secrets, no codes, and of members no more than Issuance's own ids (SEMANTICS 16).
+    no secrets, no codes, and of members no more than Issuance's own ids (SEMANTICS 16). Raises Invalid for a reason
+    that can not be read, whichever way it came.
     """
+    if reason is not None and not says_something(reason):
+        raise Invalid(fields={"reason": UNSAID})
     written = connection.execute(
         _WRITE,
         {

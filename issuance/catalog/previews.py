@@ -9,10 +9,10 @@ from pydantic.config import JsonDict
 from pydantic_core import ErrorDetails
 from sqlalchemy import Connection
 
-from issuance.catalog import rule_versions, rules
+from issuance.catalog import rule_versions
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.engine import previews
-from issuance.errors import Invalid
+from issuance.errors import Invalid, NotFound
 from issuance.fields import Body, Months, PlainObject, complaint
 
 Fields = TypeVar("Fields", bound=Body)
@@ -52,17 +52,29 @@ class PreviewBody(Body):
 
 
 def start(connection: Connection, brand_id: UUID, body: PreviewBody) -> UUID:
-    """Accept a preview, as a run. Raises NotFound, Invalid as saving would."""
-    says: Mapping[str, Any]
+    """Accept a preview, as a run. Raises Invalid as saving would, of fields of the rule by `rule.NAME`."""
+    latest: dict[str, Any] | None = None
+    if body.credit_rule_id is not None:
+        try:
+            latest = rule_versions.latest_of(connection, brand_id, body.credit_rule_id)
+        except NotFound as error:
+            raise Invalid(fields={"credit_rule_id": error.message}) from None
     if body.delete:
-        assert body.credit_rule_id is not None, "it names its rule"
-        says = {"deleted": True, "version": rules.get(connection, brand_id, body.credit_rule_id)["version"]}
-    elif body.credit_rule_id is None:
-        says = rule_versions.as_created(connection, brand_id, _read(NewCreditRule, body.rule))
+        assert latest is not None, "it names its rule"
+        says: Mapping[str, Any] = {"deleted": True, "version": latest["version"]}
     else:
-        latest = rule_versions.latest_of(connection, brand_id, body.credit_rule_id)
-        says = rule_versions.as_changed(connection, brand_id, latest, _read(CreditRuleChange, body.rule))
+        says = _says(connection, brand_id, latest, body.rule)
     return previews.start(connection, brand_id, body.credit_rule_id, says, body.months)
+
+
+def _says(connection: Connection, brand_id: UUID, latest: dict[str, Any] | None, rule: object) -> dict[str, Any]:
+    """What the rule would say. Raises Invalid."""
+    try:
+        if latest is None:
+            return rule_versions.as_created(connection, brand_id, _read(NewCreditRule, rule))
+        return rule_versions.as_changed(connection, brand_id, latest, _read(CreditRuleChange, rule))
+    except Invalid as error:
+        raise Invalid(fields={f"rule.{name}": wrong for name, wrong in (error.fields or {}).items()}) from None
 
 
 def _read(kind: type[Fields], rule: object) -> Fields:
@@ -70,5 +82,5 @@ def _read(kind: type[Fields], rule: object) -> Fields:
         return kind.model_validate(rule)
     except ValidationError as error:
         details: list[ErrorDetails] = error.errors()
-        wrong = {".".join(["rule", *map(str, one["loc"])]): complaint(one) for one in details}
+        wrong = {".".join(map(str, one["loc"])): complaint(one) for one in details}
         raise Invalid(fields=wrong) from None

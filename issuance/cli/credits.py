@@ -13,6 +13,7 @@ from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, 
 from issuance.cli.dates import parse_instant
 from issuance.cli.listing import MemberOption, PageOption, show_page
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table, warn
+from issuance.cli.reasons import ReasonOption, parse_reason
 from issuance.corrections import desk, rows
 from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
 from issuance.credits import lists
@@ -24,7 +25,6 @@ app = typer.Typer(
 )
 
 CodeArgument = Annotated[str, typer.Argument(metavar="CODE", help="Case, spaces and dashes do not matter.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; the audit keeps it.")]
 ExpiresOption = Annotated[
     datetime, typer.Option("--expires-at", metavar="INSTANT", parser=parse_instant, help="2031-04-01T00:00:00Z")
 ]
@@ -115,7 +115,10 @@ def correct(
             " reason. - reads stdin.",
         ),
     ],
-    reason: Annotated[str | None, typer.Option("--reason", help="Of the rows that have none of their own.")] = None,
+    reason: Annotated[
+        str | None,
+        typer.Option("--reason", metavar="TEXT", parser=parse_reason, help="Of the rows that have none of their own."),
+    ] = None,
     brand: BrandOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would come of the file; change nothing.")
@@ -129,7 +132,7 @@ def correct(
     """
     brand_id = only_brand(brand)
     with sys.stdin if str(file) == "-" else file.open(newline="", encoding="utf-8-sig") as stream:
-        read = list(rows.read(stream))
+        read = list(rows.read(stream, reason))
     wanted = rows.corrections_of([row for _, row in read], reason)
     made: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []

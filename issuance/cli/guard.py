@@ -9,12 +9,12 @@ import typer
 from issuance.cli.connections import BrandOption, brand_of, only_brand, transaction
 from issuance.cli.listing import Listing, PageOption, show_page
 from issuance.cli.output import JsonOption, answer
+from issuance.cli.reasons import ReasonOption
 from issuance.engine import guard_limits, held_rules
 
 held = typer.Typer(cls=Listing, help="Rules that the guard holds. Without a command: list them.")
 
 RuleArgument = Annotated[UUID, typer.Argument(metavar="RULE")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why.")]
 
 
 def _positive(text: str) -> Decimal:

@@ -12,6 +12,7 @@ from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, 
 from issuance.cli.dates import parse_date, parse_instant
 from issuance.cli.listing import Listing, PageOption, show_page
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table
+from issuance.cli.reasons import MaybeReasonOption, ReasonOption
 from issuance.engine import plans, previews, runs, undos
 from issuance.errors import Invalid, NotSettledYet
 
@@ -87,7 +88,7 @@ def cancel(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption =
 @app.command("approve")
 def approve(
     run_id: RunArgument,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why, for the record.")] = None,
+    reason: MaybeReasonOption = None,
     brand: BrandOption = None,
     watch: WatchOption = False,
     as_json: JsonOption = False,
@@ -103,7 +104,7 @@ def approve(
 @app.command("undo")
 def undo(
     what: Annotated[UUID, typer.Argument(metavar="RUN_ID|RULE", help="A run; or, with --version, a credit rule.")],
-    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+    reason: ReasonOption,
     version: Annotated[int | None, typer.Option("--version", help="The rule's version.")] = None,
     since: Annotated[
         datetime | None, typer.Option("--from", metavar="INSTANT", parser=parse_instant, help="Issued from then on.")
@@ -137,7 +138,7 @@ def issue(
         list[str] | None,
         typer.Option("--member", metavar="ID", help="Only this member, by the brand's id; may be repeated."),
     ] = None,
-    reason: Annotated[str | None, typer.Option(help="Why; the audit keeps it.")] = None,
+    reason: MaybeReasonOption = None,
     watch: WatchOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -114,7 +114,10 @@ def correct_all(
             made[place] = done.credit_id
             verb = done.action.partition(".")[2]
             counts[verb] = counts.get(verb, 0) + 1
-            corrected.credits[place] = desk.shown(done.credit_id)
+            shown = desk.shown(done.credit_id)
+            # Nobody is to hand out a code that is not kept.
+            is_of_nothing = dry_run and done.action in ("credit.granted", "credit.transferred")
+            corrected.credits[place] = {**shown, "code": None} if is_of_nothing else shown
     if dry_run:
         trial.rollback()
     else:

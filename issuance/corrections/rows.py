@@ -20,6 +20,7 @@ _NEEDS: dict[Verb, tuple[set[str], set[str]]] = {
     "revoke": ({"code"}, set()),
     "reinstate": ({"code"}, set()),
 }
+_NO_REASON = "each correction needs a reason, of its own or one for all"
 _FLAGS = {"true": True, "false": False}
 
 
@@ -101,15 +102,15 @@ def corrections_of(rows: Sequence[CorrectionRow], reason: str | None) -> list[Co
     """What rows ask for. Raises Invalid where one has no reason, and there is none for all."""
     for place, row in enumerate(rows):
         if row.reason is None and reason is None:
-            wrong = "each correction needs a reason, of its own or one for all"
-            raise Invalid(f"corrections.{place}.reason: {wrong}", fields={f"corrections.{place}.reason": wrong})
+            where = f"corrections.{place}.reason"
+            raise Invalid(f"{where}: {_NO_REASON}", fields={where: _NO_REASON})
     return [row.correction(reason or "") for row in rows]
 
 
-def read(lines: Iterable[str]) -> Iterator[tuple[int, CorrectionRow]]:
+def read(lines: Iterable[str], reason: str | None) -> Iterator[tuple[int, CorrectionRow]]:
     """The rows of a CSV file, whose first line names the columns, each with its line. Empty cells say nothing.
 
-    Raises Invalid, with the line, for what is no correction.
+    `reason`: of rows that have none of their own. Raises Invalid, with the line, for what is no correction.
     """
     table = csv.DictReader(lines, strict=True)
     columns = table.fieldnames or ()
@@ -119,7 +120,10 @@ def read(lines: Iterable[str]) -> Iterator[tuple[int, CorrectionRow]]:
         raise Invalid(f"line 1: unknown column {unknown[0]!r}; there are {known}" if unknown else "The file is empty.")
     try:
         for cells in table:
-            yield table.line_num, _row(cells)
+            row = _row(cells)
+            if row.reason is None and reason is None:
+                raise ValueError(_NO_REASON)
+            yield table.line_num, row
     except (csv.Error, ValueError) as error:
         raise Invalid(f"line {table.line_num}: {error}") from None
 

@@ -53,12 +53,13 @@ def test_a_closed_week_is_made_up_for_from_a_file(
         ("action,colour\nextend,red\n", "line 1: unknown column 'colour'"),
         ("", "The file is empty."),
         ("action,code\nextend,ABC\n", "line 2: extend needs expires_at"),
-        ("action,code\nrevoke,ABC\neat,ABC\n", "line 3: action: "),
+        ("action,code,reason\nrevoke,ABC,why\neat,ABC,why\n", "line 3: action: "),
         ("action,code\nrevoke,ABC,DEF\n", "line 2: it has not as many cells as the first line"),
         ("action,code,coupon_id\nrevoke,ABC,spa\n", "line 2: revoke takes no coupon_id"),
         ("action,code,expires_at\nextend,ABC,tomorrow\n", "line 2: expires_at: must be an RFC 3339 instant"),
         ("action,code\ntransfer,ABC\n", "line 2: transfer needs one of guest_id and external_user_id"),
-        ("action,code\nrevoke,ABC\n", "corrections.0.reason: each correction needs a reason"),
+        ("action,code\nrevoke,ABC\n", "line 2: each correction needs a reason"),
+        ("action,code,reason\nrevoke,ABC,why\nrevoke,ABC,\u200b\n", "line 3: reason: must say something"),
     ],
 )
 def test_a_file_with_a_bad_line_is_refused_as_a_whole(cli: Cli, brand: Brand, table: str, complaint: str) -> None:

@@ -501,6 +501,8 @@ def test_many_are_corrected_at_once(desk_of: Desk) -> None:
             {1: "invalid", 4: "not_found", 7: "transferred"}
         )
     assert (desk_of.shown(ada)["expires_at"], tried.membership_ids) == (at("2031-03-20"), [])
+    assert [tried.credits[place]["code"] for place in (0, 2, 3, 5, 6)] == [ada, bea, bea, None, None], "kept by nobody"
+    assert all(one["code"] for one in done.credits.values())
     entries = desk_of.biller.club.rows("SELECT after FROM audit_entries WHERE action = 'correction.made' ORDER BY at")
     assert [entry.after["dry_run"] for entry in entries] == [True, False]
     assert (entries[1].after["extended"], entries[1].after["refused"], len(entries[1].after["credit_ids"])) == (1, 3, 3)
