@@ -247,3 +247,22 @@ def test_what_users_write_as_guests_costs_nobody_a_sign_up(club: Club) -> None:
         club.deliver(life.events)
         club.translate()
         assert [kind for kind, *_ in club.facts(life.id, f"si_{life.name}")] == ["membership.signed_up"]
+
+
+def test_guests_that_begin_as_json_and_are_none_are_shown_and_nobody_is_made_of_them(engine: Engine) -> None:
+    """The member signs up alone; who stood on the order stays there while it can not be read; mended, it is told."""
+    club, broken = plugged_in(engine), '[{"id": "x", "nope'
+    lives = Life("broken_first", metadata={"guests": broken}), Life("broken_later", metadata={"guests": "Bea, Cy"})
+    lives[1].change("2031-01-20 09:00", metadata={"guests": broken})
+    for life in lives:
+        club.deliver(life.events)
+    club.translate()
+    assert {(state, code) for state, code, _ in club.why()} == {("unmappable", "malformed")}
+    told = [fact for life in lives for fact in club.facts(life.id, f"si_{life.name}")]
+    assert [fact[0] for fact in told] == ["membership.signed_up"] * 2
+    assert [[one["name"] for one in fact[3].get("guests", [])[1:]] for fact in told] == [[], ["Bea", "Cy"]]
+    lives[0].change("2031-01-21 09:00", metadata={"guests": '["Di"]'})
+    club.deliver(lives[0].events[-1:])
+    club.translate()
+    kind, _, _, data = club.facts(lives[0].id, "si_broken_first")[-1]
+    assert (kind, [one["name"] for one in data["guests"][1:]]) == ("membership.guests_changed", ["Di"])

@@ -46,7 +46,7 @@ class StripeApi:
             try:
                 answer = self._client.get(path, params=dict(parameters or {}))
             except httpx.HTTPError as error:
-                why = f"it does not answer ({type(error).__name__})"
+                why = f"{self._client.base_url.host} does not answer ({type(error).__name__})"
             else:
                 if answer.status_code == 404:
                     return None

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from issuance.billers.adapter import Json, Known, Listing, Translation
+from issuance.billers.adapter import Json, Known, Listing, Translation, Unmappable
 from issuance.billers.stripe import invoices, payloads, payments, signing_up, subscriptions, told
 from issuance.billers.stripe.dates import Dates, dates_of, is_turn, seconds
 from issuance.billers.stripe.invoices import RANKS
@@ -298,6 +298,9 @@ class _Item:
         try:
             party = told.party_of(self.subscription, item, self.membership_id, self.record["member"])
         except told.TooManyGuests:
+            return
+        except told.GuestsNotReadable as refusal:
+            self.found.unmappable = Unmappable("malformed", str(refusal))
             return
         if party != self.note["party"][1]:
             name = f"{self.ref}/guests/reconciled/{self.now}"

@@ -8,6 +8,7 @@ of; `heard`, whether that is all there was; `begun`, whether anybody signed up (
 
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 from issuance.billers.adapter import Json, Known, NotReadable, Translation, Unmappable, Wait
 from issuance.billers.stripe import payloads, told
@@ -107,7 +108,7 @@ def sign_up_item(
         # The anchor was reset since it was made, and nobody told us when: that is what it says itself.
         moved, anchored_on = anchored_on, starts_on
     try:
-        party = told.party_of(subscription, item, membership_id, member)
+        party = _party(subscription, item, membership_id, member, found)
     except told.TooManyGuests:
         found.unmappable = Unmappable("too_many_guests", f"no order has {item.quantity} guests", item.price)
         return
@@ -173,6 +174,17 @@ def note_and_move(
 def unmapped(price: str | None) -> Unmappable:
     """Nobody mapped a price yet."""
     return Unmappable("unmapped_price", f"nobody mapped the price {price}", price)
+
+
+def _party(
+    subscription: Json, item: Item, membership_id: UUID, member: str, found: Translation
+) -> list[dict[str, Any]]:
+    """Everybody on the order. What can not be read of them costs nobody their sign-up, and is shown."""
+    try:
+        return told.party_of(subscription, item, membership_id, member)
+    except told.GuestsNotReadable as refusal:
+        found.unmappable = Unmappable("malformed", str(refusal))
+        return told.party_of(subscription, item, membership_id, member, named=False)
 
 
 def _no_frequency(item: Item) -> str:

@@ -190,10 +190,16 @@ class _Change(NamedTuple):
         member = self.record["member"]
         try:
             now = told.party_of(self.subscription, item, membership_id, member)
-            then = told.party_of(self.was, before, membership_id, member)
+        except told.GuestsNotReadable as refusal:
+            self.found.unmappable = Unmappable("malformed", str(refusal))
+            return
         except told.TooManyGuests:
             self.found.unmappable = Unmappable("too_many_guests", f"no order has {item.quantity} guests", item.price)
             return
+        try:
+            then = told.party_of(self.was, before, membership_id, member)
+        except (told.GuestsNotReadable, told.TooManyGuests):
+            then = []  # nobody was told of them
         if now != then:
             self.found.events.append(
                 told.event(

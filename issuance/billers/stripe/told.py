@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from issuance.billers.adapter import Json
+from issuance.billers.adapter import Json, NotReadable
 from issuance.billers.stripe.payloads import Item, instant, part
 from issuance.billing.cloud_events import Refused, read_json
 from issuance.billing.event_data import MOST_GUESTS
@@ -95,25 +95,32 @@ class TooManyGuests(Exception):
     """No order has so many guests."""
 
 
-def party_of(subscription: Json, item: Item, membership_id: UUID, member: str) -> list[dict[str, Any]]:
+class GuestsNotReadable(NotReadable):
+    """Who the guests are was meant as JSON, and is none: nobody is made of its pieces."""
+
+
+def party_of(
+    subscription: Json, item: Item, membership_id: UUID, member: str, *, named: bool = True
+) -> list[dict[str, Any]]:
     """Everybody on the order, the lead booker first: named in `metadata.guests`, and a guest for each further seat of
-    the quantity. Their ids are made of what names them, so that the same list is the same people. Raises
-    TooManyGuests."""
+    the quantity. Their ids are made of what names them, so that the same list is the same people. Not
+    `named`: whoever they are. Raises TooManyGuests, GuestsNotReadable."""
     lead = {
         "guest_id": str(uuid5(membership_id, "lead")),
         "name": member,
         "external_user_id": member,
         "lead_booker": True,
     }
-    named = {guest["guest_id"]: guest for guest in _named(subscription, item, membership_id, member)}
-    seats = item.quantity - 1 - len(named)
-    if seats + len(named) >= MOST_GUESTS:
+    guests = _named(subscription, item, membership_id, member) if named else []
+    by_id = {guest["guest_id"]: guest for guest in guests}
+    seats = item.quantity - 1 - len(by_id)
+    if seats + len(by_id) >= MOST_GUESTS:
         raise TooManyGuests
     unnamed = [
         {"guest_id": str(uuid5(membership_id, f"seat {seat}")), "name": f"Guest {seat}", "lead_booker": False}
         for seat in range(2, 2 + max(seats, 0))
     ]
-    return [lead, *named.values(), *unnamed]
+    return [lead, *by_id.values(), *unnamed]
 
 
 def _named(subscription: Json, item: Item, membership_id: UUID, member: str) -> list[dict[str, Any]]:
@@ -124,6 +131,8 @@ def _named(subscription: Json, item: Item, membership_id: UUID, member: str) -> 
     try:
         listed = read_json(said)
     except Refused:
+        if said.lstrip()[:1] in ("[", "{"):
+            raise GuestsNotReadable("`metadata.guests` begins as JSON, and can not be read") from None
         listed = [name for name in (one.strip() for one in said.split(",")) if name]
     guests, members = [], {member}
     for one in listed if isinstance(listed, list) else []:
