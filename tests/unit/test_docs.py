@@ -18,6 +18,7 @@ from issuance.database.connections import ORDINARY_ROLE
 from issuance.deciding.facts import ChargeState
 from issuance.deciding.facts import Status as MembershipStatus
 from issuance.deciding.reasons import Outcome, Reason
+from issuance.laws import LAWS
 from issuance.settings import Settings
 from issuance.webhooks import deliveries
 from tests.unit.test_imports import LAYERS
@@ -215,6 +216,16 @@ def test_modules_and_classes_use_the_glossarys_words() -> None:
 
 def _one_or_many(words: set[str]) -> set[str]:
     return {form for word in words for form in (word, f"{word}s", f"{word}es", f"{word.removesuffix('y')}ies")}
+
+
+def test_the_readme_has_what_the_demo_says_of_the_laws() -> None:
+    """Each law once, in the order in which they are checked; and every event that is understood is named."""
+    readme = (REPO / "README.md").read_text()
+    told = re.findall(r"^    holds   law (\d+) \((.+?)\): (.+)$", readme, re.MULTILINE)
+    assert told == [(str(law.number), law.name, law.sentence) for law in LAWS]
+    events = " ".join(readme.partition("**Events.**")[2].partition("**Webhooks**")[0].split())
+    named = set(re.findall(r"membership\.\w+", events))
+    assert named == {name for name in DATA_OF if name.startswith("membership.")}
 
 
 def test_the_readme_lists_every_setting() -> None:
