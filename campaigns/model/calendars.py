@@ -22,7 +22,9 @@ class Calendar:
         self.timezone, self.starts_on, self.anchor, self.frequency = timezone, starts_on, anchor, frequency
         self.moves = list(moves)
         last = max([starts_on, anchor, until, *(move.data["billing_anchor"] for move in self.moves)])
-        self.until = date(last.year + 8, 1, 1)
+        billed = [frequency, *(move.data.get("billing_frequency") or frequency for move in self.moves)]
+        longest = max(months for _, months in map(steps, billed)) // 12
+        self.until = date(last.year + max(8, 5 * longest), 1, 1)  # credits roll over by up to three periods
         self._days: dict[str, list[date]] = {}
         self._instants: dict[str, dict[date, datetime]] = {}
 

@@ -20,7 +20,7 @@ from issuance.embedded.server import free_port
 REPO = Path(__file__).parents[2]
 _VERSIONS = "issuance/database/schema/migrations/versions"
 #: How long processes may take to be ready, and to stop, in seconds.
-PATIENCE = 90.0
+PATIENCE = 330.0
 
 # What a version does that adds to the largest table: everything that takes its time there.
 _BEFORE = '''"""Credits know their channel. Made by the campaign of upgrades."""
