@@ -207,13 +207,13 @@ def with_undos(ops: list[Op], seed: int) -> list[Op]:
     return done
 
 
-def with_corrections(ops: list[Op], coupons: list[str], seed: int) -> list[Op]:
+def with_corrections(ops: list[Op], coupons: list[str], seed: int, often: float = 0.08) -> list[Op]:
     """The same operations; now and then a person grants, extends, transfers or reinstates. Drawn apart, as limits."""
     random = Random(f"corrections {seed}")
     done: list[Op] = []
     for op in ops:
         done.append(op)
-        while op.name == "clock" and random.random() < 0.08:
+        while op.name == "clock" and random.random() < often:
             name = random.choice(["extend", "extend", "grant", "reinstate", "transfer"])
             args: dict[str, Any] = {"pick": random.randrange(100)}
             if name == "extend":

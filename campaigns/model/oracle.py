@@ -203,7 +203,12 @@ class Oracle(Memory):
         readings = list(self.readings())
         if not readings:
             return None
-        reading = readings[pick % len(readings)]
+        return self.grant_to(readings[pick % len(readings)].membership, coupon)
+
+    def grant_to(self, membership: str, coupon: str) -> Credit:
+        """Gives the lead booker of a membership a credit of a coupon."""
+        reading = self.reading(membership)
+        assert reading is not None, "they have signed up"
         validity = self.coupons[coupon]
         until = plus_validity(self.timezone, self.now, validity) if validity else None
         own = self.credits_of.setdefault(reading.membership, [])

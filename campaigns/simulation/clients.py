@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from campaigns.model.words import Fact, Guest
+from campaigns.simulation.desk import Desk
 from campaigns.simulation.mirror import Run
 from campaigns.simulation.processes import Fault
 from campaigns.simulation.requests import Work
-from campaigns.simulation.till import Till
 from issuance import hints
 from issuance.billing import events
 from issuance.catalog import coupons, membership_types, rules
@@ -22,8 +22,9 @@ from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.engine import runs
 
 
-class Clients(Till):
-    """The clients of a brand: its operator and its biller here, its members and its till in `Till`."""
+class Clients(Desk):
+    """The clients of a brand: its operator and its biller here, its members and its till in `Till`, who corrects in
+    `Desk`."""
 
     # -- the operator
 

@@ -7,7 +7,16 @@ from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any
 
-from campaigns.model.histories import FREQUENCIES, VALIDITIES, ZONES, History, coherent, transitions, with_limits
+from campaigns.model.histories import (
+    FREQUENCIES,
+    VALIDITIES,
+    ZONES,
+    History,
+    coherent,
+    transitions,
+    with_corrections,
+    with_limits,
+)
 from campaigns.model.lives import Life
 from campaigns.model.times import local_date, midnight, plus_months
 from campaigns.model.words import Fact, Op
@@ -59,6 +68,7 @@ class _Draft:
             dated += self._rule(rule)
         dated += self._people()
         ops = with_limits(self._timed(dated, arrivals), seed)
+        ops = with_corrections(ops, sorted(self.coupons), seed, often=0.2)
         return History(seed, self.timezone, self.start, (*opening, *ops))
 
     # -- memberships

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from collections.abc import Container
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ from sqlalchemy import Engine
 from campaigns.model.driver import FIELDS, difference, predicted
 from campaigns.model.oracle import Oracle
 from campaigns.model.reasons import reasons, unexplained
+from campaigns.model.words import GRANT, NO_PERIOD
 from campaigns.simulation.mirror import NotFollowed
 from issuance.credits import lists
 from issuance.database.connections import transaction
@@ -38,14 +40,18 @@ def differences(engine: Engine, brand_id: UUID, oracle: Oracle, names: dict[str,
     with transaction(engine, brand_id) as connection:
         rows, _ = lists.page(connection, brand_id, 1, 100_000)
     actual: dict[tuple[Any, ...], dict[str, Any]] = {}
+    grants: Counter[str] = Counter()
     lines = []
-    for row in rows:
+    for row in reversed(rows):  # the oldest first
         membership = names[str(row["membership_id"])]
         guest = names.get(str(row["guest"]["id"]), f"{membership} member")
-        key = (names[str(row["credit_rule_id"])], membership, guest, row["period_start"], row["reissue"])
+        key = (names.get(str(row["credit_rule_id"]), GRANT), membership, guest, row["period_start"], row["reissue"])
+        if row["credit_rule_id"] is None:
+            key = (GRANT, membership, guest, NO_PERIOD, grants[membership])
+            grants[membership] += 1
         if key in actual:
             lines.append(f"  law 1: two credits on {key}")
-        actual[key] = {name: row[name] for name in FIELDS}
+        actual[key] = {name: row[name] for name in FIELDS} | {"rule_version": row["rule_version"] or 0}
     expected = {credit.key: predicted(credit, oracle.now) for credit in oracle.credits}
     for key in sorted(actual.keys() | expected.keys(), key=str):
         if actual.get(key) != expected.get(key):

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from campaigns.model.words import Credit, Fact
+from campaigns.model.words import GRANT, NO_PERIOD, Credit, Fact
 from campaigns.simulation.processes import Fault
 from campaigns.simulation.requests import Requests
 from issuance import hints
@@ -23,9 +23,17 @@ _CODE = """
      WHERE brand_id = %s AND credit_rule_id = %s AND membership_id = %s AND guest_id = ANY(%s) AND period_start = %s
        AND reissue = %s
 """
+_CODE_OF_GRANT = """
+    SELECT code FROM credits WHERE brand_id = %s AND membership_id = %s AND credit_rule_id IS NULL
+     ORDER BY credit_id LIMIT 1 OFFSET %s
+"""
 _GUESTS = "SELECT guest_id FROM guests WHERE brand_id = %s AND membership_id = %s"
 _REDEMPTIONS = """
-    SELECT r.redemption_id, c.credit_rule_id::text, c.membership_id::text, c.guest_id::text, c.period_start, c.reissue
+    SELECT r.redemption_id, c.credit_rule_id::text, c.membership_id::text, c.guest_id::text, c.period_start,
+           CASE WHEN c.credit_rule_id IS NOT NULL THEN c.reissue
+                ELSE (SELECT count(*) FROM credits o
+                       WHERE o.brand_id = c.brand_id AND o.membership_id = c.membership_id
+                         AND o.credit_rule_id IS NULL AND o.credit_id < c.credit_id) END
       FROM redemptions r JOIN credits c USING (brand_id, credit_id)
      WHERE brand_id = %s AND r.status <> 'CANCELED' ORDER BY r.redemption_id
 """
@@ -70,6 +78,10 @@ class Till(Requests):
 
     def _code(self, credit: Credit) -> str:
         look, membership_id = self.site.looking, self.id(credit.membership)
+        if credit.rule == GRANT:
+            found = look.execute(_CODE_OF_GRANT, (self.brand_id, membership_id, credit.reissue)).fetchone()
+            assert found, f"no such grant: {credit.key}"
+            return str(found[0])
         guests = [row[0] for row in look.execute(_GUESTS, (self.brand_id, membership_id)).fetchall()]
         lone = credit.guest not in self.ids  # the member alone, whose guest's id the server made up
         holders = [guest for guest in guests if str(guest) not in self.names] if lone else [self.id(credit.guest)]
@@ -86,7 +98,7 @@ class Till(Requests):
         redemption_id, rule, membership, guest, day, reissue = found[pick % len(found)]
         names = self.names
         holder = names.get(guest, f"{names[membership]} member")
-        key = (names[rule], names[membership], holder, day, reissue)
+        key = (names[rule] if rule else GRANT, names[membership], holder, day if rule else NO_PERIOD, reissue)
         (credit,) = (credit for credit in self.oracle.credits if credit.key == key)
         before = credit.uses
 
