@@ -9,9 +9,9 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
-from issuance import __version__
 from issuance.api import document
 from issuance.api.routes import OpenRoute
+from issuance.console.rendering import render
 from issuance.errors import NotFound
 
 router = APIRouter(include_in_schema=False, route_class=OpenRoute)
@@ -23,30 +23,25 @@ _POLICY = (
 )
 _HEADERS = {"Content-Security-Policy": _POLICY}
 
-_HOME = f"""<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Issuance</title></head>
-<body>
-<h1>Issuance {__version__}</h1>
-<p>It turns what a biller says about memberships into credits, by rules, exactly once.</p>
-<ul>
-<li><a href="console/">The console</a>: see it, search it, say why, set it right</li>
-<li><a href="docs">Every call</a>, to read and to try out (<a href="openapi.json">as a document</a>)</li>
-<li><a href="readyz">Is it ready?</a></li>
-</ul>
-</body>
-</html>
-"""
-# Nothing is inline but what Swagger UI styles itself. Its validator is a service elsewhere, which is asked nothing.
+# Nothing is inline but styles: a few here, and those of Swagger UI. Its validator is a service elsewhere, never asked.
 _DOCS = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Issuance: every call</title>
-<link rel="icon" href="data:,"><link rel="stylesheet" href="docs/swagger-ui.css"></head>
-<body><div id="swagger-ui"></div>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Issuance: every call</title>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="docs/swagger-ui.css">
+<style>
+body { margin: 0; } .head { font: 15px/1.5 ui-sans-serif, system-ui, sans-serif; }
+.head { max-width: 1460px; margin: 0 auto; padding: 16px 20px 0; }
+.head h1 { margin: 0; font-size: 22px; } .head a { color: #0b6b5d; }
+@media (prefers-color-scheme: dark) { html { background: #1c2022; color: #e4e6e6; } .head a { color: #5cc4b1; } }
+</style></head>
+<body><main><div class="head"><h1>Every call</h1><p><a href="console/">The console</a></p></div>
+<div id="swagger-ui"></div></main>
 <script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body>
 </html>
 """
-_START = """SwaggerUIBundle({
+_START = """if (matchMedia("(prefers-color-scheme: dark)").matches) document.documentElement.classList.add("dark-mode");
+SwaggerUIBundle({
   url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null,
   presets: [SwaggerUIBundle.presets.apis], layout: "BaseLayout", docExpansion: "none"
 });
@@ -56,9 +51,11 @@ _FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript
 
 
 @router.get("/")
-async def home() -> Response:
+async def home(request: Request) -> Response:
     """What this is, and where to go on."""
-    return HTMLResponse(_HOME, headers=_HEADERS)
+    page = render(request, "home.html")
+    page.headers["Referrer-Policy"] = "no-referrer"  # as every answer that is no page of the console
+    return page
 
 
 @router.get("/docs")

@@ -5,6 +5,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def environment() -> Environment:
         "moment": _moment,
         "ago": _ago,
         "count": count,
+        "amount": _amount,
         "month": lambda value: f"{date.fromisoformat(f'{value}-01'):%b %y}",
         "span": _span,
         "word": lambda value: WORDS.get(str(value), str(value).replace("_", " ")),
@@ -200,6 +202,14 @@ def _span(value: str | None) -> str:
         return value or ""
     number, unit = int(found[1]), {"D": "day", "W": "week", "M": "month", "Y": "year"}[found[2]]
     return unit if number == 1 else f"{number} {unit}s"
+
+
+def _amount(value: float | None) -> str:
+    """Money as it was told: no currency and no decimals that nobody told of."""
+    if value is None:
+        return ""
+    told = f"{Decimal(str(value)):,f}".replace(",", "\u202f")
+    return told.rstrip("0").rstrip(".") if "." in told else told
 
 
 def count(value: int | float | None) -> str:

@@ -29,6 +29,13 @@ WORDS = {
     "P6M": "each half-year",
     "P1Y": "yearly",
     "issue": "manual issue",
+    "SUBMITTED": "used",
+    "OPEN": "in work",
+    "AWAITING_VENDOR": "waits for the vendor",
+    "AWAITING_CUSTOMER": "waits for the customer",
+    "PURCHASED": "bought",
+    "COMPLETED": "done",
+    "CANCELED": "cancelled",
 }
 #: What fields are called: by forms, by what is wrong with them, by versions and by the audit.
 LABELS = {
@@ -94,6 +101,7 @@ BADGES = {
     "redeemed": "done",
     "used": "done",
     "COMPLETED": "done",
+    "SUBMITTED": "done",
     "running": "good",
     "upcoming": "plain",
     "planned": "plain",

@@ -23,6 +23,8 @@ def test_a_page_loads_nothing_from_elsewhere(server: Server, path: str) -> None:
     with httpx.Client(base_url=server.url) as http:
         page = http.get(path)
         assert page.headers["content-type"].startswith("text/html")
+        assert "<main" in page.text
+        assert "<h1>" in page.text
         assert "//" not in page.text.replace("<!doctype html>", ""), "no address has a host"
         assert not re.search(r"<script>|<script (?!src)| on\w+=", page.text)
         for address in re.findall(r'(?:src|href)="([^"#]+)"', page.text):

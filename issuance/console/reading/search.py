@@ -15,6 +15,8 @@ MOST = 50
 LOOKED_AT = 50_000
 #: Words of a search beyond these are passed over.
 MOST_WORDS = 5
+#: Letters that no code of ours has, and what they were read for.
+_MISREAD = str.maketrans("OIL", "011")
 _CODE = re.compile(r"[0-9A-Z]{8,64}")
 
 # The words of what was typed; an address is one word.
@@ -129,7 +131,8 @@ def _one_thing(connection: Connection, brand_id: UUID, typed: str) -> str | None
         return f"/members/{member_id}"
     code = as_kept(typed)
     if _CODE.fullmatch(code):
-        for statement in (_BY_CODE, _BY_OLD_CODE):
-            if found := connection.scalar(statement, {"brand_id": brand_id, "code": code}):
-                return f"/credits/{found}"
+        for meant in dict.fromkeys((code, code.translate(_MISREAD))):
+            for statement in (_BY_CODE, _BY_OLD_CODE):
+                if found := connection.scalar(statement, {"brand_id": brand_id, "code": meant}):
+                    return f"/credits/{found}"
     return None

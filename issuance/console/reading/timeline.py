@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,14 @@ _NAMES = text("""
       FROM rule_versions
      WHERE brand_id = :brand_id AND credit_rule_id = ANY(:ids)
      ORDER BY credit_rule_id, version DESC
+""")
+# What was told of charges, and of the status: when it counts from, and when it came.
+_TOLD = text("""
+    SELECT type, time, received_at, charge_id, data ->> 'status' AS status
+      FROM billing_events
+     WHERE brand_id = :brand_id AND membership_id = :membership_id
+       AND (charge_id = ANY(:charge_ids) OR type = 'membership.status_changed')
+     ORDER BY time, received_at
 """)
 
 
@@ -81,12 +89,30 @@ def read(
         row.states[cell["state"]] += 1
         row.cells.setdefault(f"{cell['period_start']:%Y-%m}", []).append(cell)
         if opened is not None and cell["name"] == opened:
-            found = {**cell, "rule": row.rule}
+            found = {**cell, "rule": row.rule, "told": _told(connection, brand_id, membership_id, cell["facts"])}
     months = [add_months(first, number) for number in range(MONTHS)]
     begun = min((month for row in rows.values() for month in row.cells), default="")
     months = [month for month in months if f"{month:%Y-%m}" >= begun or month.replace(day=1) >= today.replace(day=1)]
     ordered = sorted(rows.values(), key=lambda row: (not row.guest["lead_booker"], str(row.guest["id"])))
     return Timeline(months, ordered, found, told.total, told.charges_for_nothing, today)
+
+
+def _told(connection: Connection, brand_id: UUID, membership_id: UUID, facts: dict[str, Any]) -> dict[str, Any]:
+    """When what decided a cell came: the events of its `charges` by id, and those that set its status (`since`) and
+    changed it again (`until`), None where no event of its own did."""
+    charges = [*facts["charges"], *facts["open_charges"], *filter(None, [facts["nearest_charge"]])]
+    which = {"brand_id": brand_id, "membership_id": membership_id}
+    ids = list({charge["charge_id"] for charge in charges})
+    rows = connection.execute(_TOLD, {**which, "charge_ids": ids}).all()
+    begins = datetime.fromisoformat(facts["starts_at"])
+    changes = [row for row in rows if row.status is not None]
+    before = [row for row in changes if row.time <= begins][-1:]
+    since = before[0] if before and before[0].status == facts["status_at_start"] else None
+    return {
+        "charges": {charge_id: [row for row in rows if row.charge_id == charge_id] for charge_id in ids},
+        "since": since,
+        "until": next((row for row in changes if since is not None and row.time > begins), None),
+    }
 
 
 def _cell(row: dict[str, Any], issued: dict[UUID, dict[str, Any]]) -> dict[str, Any]:

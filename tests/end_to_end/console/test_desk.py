@@ -4,6 +4,9 @@ import re
 from collections.abc import Callable
 from html import unescape
 
+from sqlalchemy import text
+
+from issuance.database.connections import transaction
 from tests.end_to_end.client import Client
 from tests.end_to_end.console.browsers import Browser
 from tests.serving import NewBrand, Server
@@ -40,6 +43,11 @@ def test_one_box_finds_by_beginnings_of_words_ids_and_codes(server: Server, bran
     at_the_till = "-".join([code[:4].lower(), code[4:8].lower(), code[8:].lower()])
     for typed, page in ((membership_id, f"memberships/{membership_id}"), (at_the_till, f"credits/{code}")):
         assert admin.http.get(f"{root}/find", params={"q": typed}).url.path == f"{root}/{page}"
+    with transaction(server.engine, brand.brand_id) as connection:
+        misread = {"code": code, "new": f"0011{code[4:]}"}
+        connection.execute(text("UPDATE credits SET code = :new WHERE code = :code"), misread)
+    found = admin.http.get(f"{root}/find", params={"q": f"oOiL{code[4:]}"})
+    assert found.url.path == f"{root}/credits/0011{code[4:]}", "no code has the letters O, I and L"
     for nothing in ("ovelace", "", "%", "%'; --", "x" * 10_000, "\x00"):
         assert "Nobody and nothing" in admin.get(f"{root}/find", q=nothing) or not nothing.strip("\x00")
 
@@ -69,6 +77,28 @@ def test_the_timeline_says_why_in_one_click(server: Server, brand: NewBrand, adm
     assert 'id="why"' in opened
     assert "Ada Lovelace" in opened
     assert code in opened
+
+
+def test_the_reason_says_when_the_pause_and_the_charge_came(server: Server, brand: NewBrand, admin: Browser) -> None:
+    """In one format of dates: from when to when it was paused, and when the nearest charge was told of. What was told
+    of money is shown as it was told."""
+    with server.client(brand.key) as http:
+        client = Client(http)
+        client.rule(issuing_frequency="P1M")
+        client.until("2031-01-20T09:00:00Z")
+        membership_id = client.member()
+        pause = {"membership_id": membership_id, "status": "paused"}
+        client.send(client.event("membership.status_changed", "2031-01-21T10:15:00Z", **pause))
+        client.until("2031-03-10T00:00:00Z")
+        back = {"membership_id": membership_id, "status": "active"}
+        client.send(client.event("membership.status_changed", "2031-03-09T11:45:00Z", **back))
+    page = admin.get(f"/console/{brand.brand_id}/memberships/{membership_id}")
+    assert '<td class="number">10</td>' in page
+    (march,) = re.findall(r'class="cell none" href="([^"]+2031-03-01[^"]*)"', page)
+    why = admin.get(unescape(march)).partition('id="why"')[2].partition("</section>")[0]
+    assert "since 21 Jan 2031, 10:15; active 9 Mar 2031, 11:45" in why
+    assert "succeeded 20 Jan 2031, 09:00" in why
+    assert not re.search(r">[^<]*2031-\d\d", why), "its dates are as those of the page"
 
 
 def test_the_desk_corrects_with_a_reason_and_the_audit_names_the_person(

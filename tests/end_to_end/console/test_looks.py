@@ -85,7 +85,12 @@ def test_every_page_is_sound_on_a_phone_and_at_a_desk_light_and_dark(
     """Nothing in the console's log, no request leaves the origin, nothing is wider than the window, and axe finds no
     violation of WCAG 2.2 AA: on every page that there is a route for."""
     club(server, brand)
-    pages = {**found(server, brand), "signing in": "/console/sign-in", "an address that is not there": "/docs"}
+    pages = {
+        **found(server, brand),
+        "signing in": "/console/sign-in",
+        "the first page": "/",
+        "an address that is not there": "/docs",
+    }
     wrong: dict[str, list[str]] = {}
     axe = Axe()
     for width, look in LOOKS:
