@@ -70,8 +70,9 @@ def account(history: History, mismatch: MismatchError) -> str:
     return f"{history}\n--> {mismatch}"
 
 
-def check(server: Server, history: History, seconds: float = 60) -> None:
+def check(server: Server, history: History, kind: type[Play] = Play, seconds: float = 60) -> None:
     """Plays the history; where the server and the oracle disagree, fails with a short account of it."""
-    mismatch = failure(server, history)
+    fails = partial(failure, server, kind=kind)
+    mismatch = fails(history)
     if mismatch:
-        raise AssertionError("\n" + account(*shrink(partial(failure, server), history, mismatch, seconds))) from None
+        raise AssertionError("\n" + account(*shrink(fails, history, mismatch, seconds))) from None

@@ -10,6 +10,7 @@ import pytest
 
 from campaigns.model.brand import Server
 from campaigns.model.driver import Play, shown
+from campaigns.model.guarded import GuardedPlay, without_people
 from campaigns.model.histories import History, history
 from campaigns.model.shrink import check
 
@@ -21,6 +22,12 @@ START = int(os.environ.get("ISSUANCE_MODEL_START", "0"))
 def test_a_random_history_ends_as_the_oracle_says(model_server: Server, seed: int) -> None:
     """SEMANTICS 2-10: after every step of the history each credit is the one the oracle predicts."""
     check(model_server, history(START + seed))
+
+
+@pytest.mark.parametrize("seed", range(0, len(SEEDS), 8))
+def test_beside_a_guard_no_credit_is_too_many_and_none_is_lost(model_server: Server, seed: int) -> None:
+    """SEMANTICS 17: whoever approves or refuses now and then, the credits are the oracle's, or held."""
+    check(model_server, without_people(history(START + seed)), GuardedPlay)
 
 
 @pytest.mark.parametrize("seed", range(0, len(SEEDS), 6))
