@@ -67,11 +67,13 @@ class MappedPrice(BaseModel):
 
 
 class Untranslated(BaseModel):
-    """Deliveries that are not translated, and why: of a price that nobody mapped, its `price`."""
+    """Deliveries that are not translated, and why: of a price that nobody mapped, its `price`; of `messages` that are
+    different the commonest."""
 
     state: State
     code: str | None
     message: str | None
+    messages: int
     price: str | None
     deliveries: int
     since: datetime

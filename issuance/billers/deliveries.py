@@ -115,7 +115,8 @@ _FORGET = text("""
 """)
 _COUNTS = text("""
     SELECT biller_id, state, code, CASE WHEN state = 'unmappable' THEN waits_for END AS price,
-           count(*) AS deliveries, min(received_at) AS since, min(message) AS message
+           count(*) AS deliveries, min(received_at) AS since,
+           mode() WITHIN GROUP (ORDER BY message) AS message, count(DISTINCT message) AS messages
       FROM biller_deliveries
      WHERE brand_id = :brand_id AND biller_id = ANY(CAST(:biller_ids AS uuid[]))
        AND state IN ('unmappable', 'waiting', 'asking', 'refused', 'pending')
@@ -251,8 +252,8 @@ def forget(connection: Connection, kept: timedelta) -> None:
 
 
 def counts(connection: Connection, brand_id: UUID, biller_ids: Sequence[UUID]) -> list[Mapping[str, Any]]:
-    """What is not translated, by biller, state, reason and the price that nobody mapped; how much of it, and since
-    when."""
+    """What is not translated, by biller, state, reason and the price that nobody mapped; how much of it, since
+    when, the commonest message, and how many there are."""
     which = {"brand_id": brand_id, "biller_ids": list(biller_ids)}
     return [dict(row) for row in connection.execute(_COUNTS, which).mappings()]
 

@@ -154,7 +154,7 @@ def list_billers(brand: BrandOption = None, as_json: JsonOption = False) -> None
     show_table(
         "Prices", prices, ("biller", "price", "membership_type_id", "current_period"), empty="No price is mapped."
     )
-    columns = ("biller_id", "state", "code", "price", "deliveries", "since", "message")
+    columns = ("biller_id", "state", "code", "price", "deliveries", "since", "messages", "message")
     show_table("Not translated", counted, columns, empty="Everything that came is translated.")
 
 

@@ -266,3 +266,22 @@ def test_guests_that_begin_as_json_and_are_none_are_shown_and_nobody_is_made_of_
     club.translate()
     kind, _, _, data = club.facts(lives[0].id, "si_broken_first")[-1]
     assert (kind, [one["name"] for one in data["guests"][1:]]) == ("membership.guests_changed", ["Di"])
+
+
+def test_one_message_hides_no_other_and_a_blank_name_is_none(engine: Engine) -> None:
+    """What is not translated is shown by its commonest message, with how many there are; a member whose id is blank is
+    named by the customer."""
+    club, lives = (
+        plugged_in(engine),
+        [Life(f"vague{number}", metadata={"external_user_id": "  "}) for number in range(4)],
+    )
+    for life, status in zip(lives, ("zzz", "zzz", "aaa", None), strict=True):
+        if status is not None:
+            life.change("2031-01-20 09:00", status=status)
+        club.deliver(life.events)
+    club.translate()
+    with transaction(club.engine, club.brand_id) as connection:
+        (shown,) = deliveries.counts(connection, club.brand_id, [club.biller_id])
+    assert (shown["deliveries"], shown["messages"], "zzz" in shown["message"]) == (3, 2, True)
+    (fact,) = club.facts(lives[3].id, "si_vague3")
+    assert fact[3]["external_user_id"] == "cus_vague3"

@@ -4,6 +4,7 @@ from issuance.billers.adapter import Asked, CanNotBeAsked, DoesNotSay, Json, Kno
 from issuance.billers.stripe import payments, reconciling
 from issuance.billers.stripe.client import path_of
 from issuance.billers.stripe.payloads import goes_on, id_of, listed, part
+from issuance.billers.stripe.signing_up import external_id
 
 _CUSTOMER, _INVOICE, _SUBSCRIPTION, _INTENT = "cus_", "in_", "sub_", "pi_"
 #: Payments that are no card's are charges of another name.
@@ -72,8 +73,7 @@ def _linked(asked: Asked, intent: str) -> list[str] | None:
 def learn(key: str, answer: Json, known: Known) -> Translation:
     """Note what Stripe said, and tell what comes of it."""
     if key.startswith(_CUSTOMER):
-        said = part(answer, "metadata").get("external_user_id")
-        known.get(key)["asked"] = said if isinstance(said, str) and 0 < len(said) <= 255 else key
+        known.get(key)["asked"] = external_id(part(answer, "metadata")) or key
         return Translation(wakes={key})
     if key.startswith((_INVOICE, _SUBSCRIPTION)):
         if not answer:

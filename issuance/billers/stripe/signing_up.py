@@ -36,7 +36,7 @@ def hear(record: Record, subscription: Json, was: Json, at: int, *, made: bool) 
         payloads.items_billed(subscription)
     for name in _STAMPS:  # what is kept is read again for other webhooks, which must not suffer from it
         stamp_of(was.get(name))
-    if id_of(was.get("customer")) is None and _external_id(part(was, "metadata")) is None:
+    if id_of(was.get("customer")) is None and external_id(part(was, "metadata")) is None:
         raise NotReadable("it names no customer")
     if not record.get("heard") and (made or "basis" not in record or at < record["basis_at"]):
         record["basis"] = {name: was[name] for name in _KEPT if name in was}
@@ -207,7 +207,7 @@ def _member(record: Record, subscription: Json, known: Known, found: Translation
     """Who has signed up, by the brand's id; None: it is not known yet."""
     if "member" not in record:
         customer = id_of(subscription.get("customer"))
-        member = _external_id(part(subscription, "metadata"))
+        member = external_id(part(subscription, "metadata"))
         if member is None and customer is not None and known.can_ask:
             asked = known.get(customer)
             if "asked" not in asked:
@@ -219,6 +219,7 @@ def _member(record: Record, subscription: Json, known: Known, found: Translation
     return who
 
 
-def _external_id(metadata: Json) -> str | None:
+def external_id(metadata: Json) -> str | None:
+    """Who the brand says it is; None where that is not said, is blank, or too long to be an id."""
     named = metadata.get("external_user_id")
-    return named if isinstance(named, str) and 0 < len(named) <= 255 else None
+    return named if isinstance(named, str) and named.strip() and len(named) <= 255 else None
