@@ -2,11 +2,12 @@
 reason, and when that may be mended its biller is asked anew (INTERFACE 7).
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Connection, text
 
 from issuance.billers import starting
@@ -35,6 +36,15 @@ _PLANNED = text("""
 """)
 
 
+class _Kept(BaseModel):
+    """What is kept of an object: since when it was looked for, and what its biller said."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: AwareDatetime | None
+    object: dict[str, Any]
+
+
 def keep(
     connection: Connection,
     biller: Biller,
@@ -54,7 +64,7 @@ def keep(
             kept.setdefault(f"{_PREFIX}{found.unmappable.code}:{about}"[:_LONGEST_ID], (body, found))
     known = erased.of(connection, biller.brand_id) if kept else None
     for delivery_id, (body, found) in sorted(kept.items()):
-        raw = json.dumps({"since": since and since.isoformat(), "object": body})
+        raw = _Kept(since=since, object=body).model_dump_json()
         of = raw.encode() if known is None else known.among([raw]).body(raw.encode())
         assert found.unmappable is not None, "it is kept for that"
         code, message, waits_for = found.unmappable
@@ -65,14 +75,19 @@ def keep(
 
 
 def is_untold(delivery: Delivery) -> bool:
-    """Whether no webhook came, but reconciling found it."""
-    return delivery.delivery_id.startswith(_PREFIX)
+    """Whether no webhook came, but reconciling found it. A biller may call a webhook likewise."""
+    if not delivery.delivery_id.startswith(_PREFIX):
+        return False
+    try:
+        return bool(_Kept.model_validate_json(delivery.body))
+    except ValidationError:
+        return False
 
 
 def ask_anew(connection: Connection, biller: Biller, kept: Sequence[Delivery]) -> None:
     """Have a biller reconciled once more over what could not be told, unless that is about to be done."""
-    said = [json.loads(delivery.body)["since"] for delivery in kept]
-    since = None if None in said else min(map(datetime.fromisoformat, said))
+    said = [_Kept.model_validate_json(delivery.body).since for delivery in kept]
+    since = None if None in said else min(instant for instant in said if instant is not None)
     which = {"brand_id": biller.brand_id, "biller_id": biller.biller_id, "since": since}
     if connection.execute(_PLANNED, which).first() is None:
         reason = "What could not be told may be now."

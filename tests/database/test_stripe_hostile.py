@@ -285,3 +285,11 @@ def test_one_message_hides_no_other_and_a_blank_name_is_none(engine: Engine) -> 
     assert (shown["deliveries"], shown["messages"], "zzz" in shown["message"]) == (3, 2, True)
     (fact,) = club.facts(lives[3].id, "si_vague3")
     assert fact[3]["external_user_id"] == "cus_vague3"
+
+
+def test_a_webhook_may_be_called_as_what_reconciling_keeps(engine: Engine) -> None:
+    """It is translated all the same."""
+    club, life = plugged_in(engine), Life("called")
+    club.deliver([{**event, "id": f"reconcile:{event['id']}"} for event in life.events])
+    club.translate()
+    assert [kind for kind, *_ in club.facts(life.id, "si_called")] == ["membership.signed_up"]
