@@ -19,7 +19,7 @@ from issuance.brokers import client_of
 
 #: Where Debian puts programs that are not on everybody's path; RabbitMQ itself before what makes it another user's.
 _PATH = os.pathsep.join(["/usr/lib/rabbitmq/bin", os.environ.get("PATH", ""), "/usr/sbin"])
-PATIENCE = 60.0
+PATIENCE = 120.0
 PASSWORD, SERVICE = "a-secret", "issuance"
 
 
@@ -39,9 +39,16 @@ class Broker:
     process: "subprocess.Popen[bytes] | None" = None
 
     def begin(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it answers. One that ends at once is started again: the name, or the port, of one
+        that was killed may not be free yet."""
         self.process = self.start()
-        wait_for(self.answers)
+
+        def answers() -> bool:
+            if self.process is not None and self.process.poll() is not None:
+                self.process = self.start()
+            return self.answers()
+
+        wait_for(answers)
 
     def kill(self) -> None:
         """Kill it: what was in it is gone."""

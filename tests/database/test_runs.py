@@ -263,8 +263,8 @@ def test_a_replay_of_a_type_is_for_who_is_or_was_of_it(club: Club) -> None:
     club.sign_up(1)
     (left,) = club.sign_up(1)
     bronze = a_type(club, "Bronze")
-    on_signup = {"issue_on_signup": True, "include_upcoming": True}
-    body = NewCreditRule(membership_type_id=silver, coupon_id="tea", coupon_name="Tea", **on_signup)
+    says = {"coupon_id": "tea", "coupon_name": "Tea", "issue_on_signup": True, "effective_from": "2031-01-01"}
+    body = NewCreditRule.model_validate({"membership_type_id": str(silver), **says})
     with transaction(club.engine, club.brand_id) as connection:
         rules.create(connection, club.brand_id, body)
     club.type_id = silver
