@@ -47,8 +47,8 @@ class GuardedPlay(Play):
 
     def compare(self) -> None:
         """Raises MismatchError, also where a limit was passed or a rule that was held went on."""
-        held = self._look(spoken=False)
-        for rule in sorted(held):
+        self._look(spoken=False)
+        for rule in sorted(self.held):
             if self.random.random() < 0.25:
                 self._speak(rule, "refuse" if self.random.random() < 0.2 else "approve")
         while self.step == len(self.history.ops) - 1 and self.held:  # at the end nothing may be left
@@ -70,7 +70,7 @@ class GuardedPlay(Play):
     def _expected(self) -> dict[Key, dict[str, Any]]:
         return {credit.key: predicted(credit, self.oracle.now) for credit in self.oracle.credits}
 
-    def _look(self, *, spoken: bool, rule: str | None = None, approved: bool = False) -> set[str]:
+    def _look(self, *, spoken: bool, rule: str | None = None, approved: bool = False) -> None:
         rows, expected = self.brand.credits(), self._expected()
         held = {self.brand.names[row["credit_rule_id"]] for row in self.brand.all("/held-rules")}
         actual = {key: shown(row) for key, row in rows.items()}
@@ -93,7 +93,6 @@ class GuardedPlay(Play):
         self.here, self.held = set(actual), held
         if lines:
             raise MismatchError(self.step, f"guard {self.most} at {self.oracle.now.isoformat()}\n" + "\n".join(lines))
-        return held
 
     def _too_many(self, issued: dict[Key, datetime]) -> list[str]:
         counted = {key: at for key, at in issued.items() if key not in self.uncounted}

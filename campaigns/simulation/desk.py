@@ -1,4 +1,4 @@
-"""What the desk asks for: credits are extended, transferred, reinstated and granted (SEMANTICS 15)."""
+"""What the desk asks for: credits are revoked, extended, transferred, reinstated, granted (SEMANTICS 15)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,26 @@ from campaigns.simulation.processes import Fault
 from campaigns.simulation.till import Till
 from issuance import hints
 from issuance.corrections import desk
-from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Transfer
+from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
 from issuance.errors import IssuanceError
 
 _REASON = "model"
 
 
 class Desk(Till):
-    """Who corrects one credit at a time. The `pick`-th of those that can be is; none of a removed member."""
+    """Who corrects one credit at a time: the `pick`-th of those that can be. Of a removed member it only revokes."""
+
+    def revoke(self, pick: int, fault: Fault | None = None, rest: int = 0) -> None:
+        found = self.oracle.with_status("live", "upcoming")
+        if found:
+            credit = found[pick % len(found)]
+
+            def happened(_: Any) -> None:
+                status = credit.status(self.oracle.now)
+                assert status in ("live", "upcoming"), f"revoke of what is {status}"
+                credit.revoked = "operator"
+
+            self._correct(Revoke(self._code(credit), _REASON), happened, fault, rest)
 
     def extend(self, pick: int, days: int, fault: Fault | None = None, rest: int = 0) -> None:
         found = [one for one in self._held("live", "upcoming", "expired") if one.expires_at is not None]

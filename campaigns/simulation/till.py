@@ -1,17 +1,13 @@
-"""What members and the till ask for: credits are used, given back and revoked, members removed and brought back."""
+"""What members and the till ask for: credits are used and given back, members removed and brought back."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection
-
 from campaigns.model.words import GRANT, NO_PERIOD, Credit, Fact
 from campaigns.simulation.processes import Fault
 from campaigns.simulation.requests import Requests
 from issuance import hints
-from issuance.corrections import desk
-from issuance.corrections.wanted import Revoke
 from issuance.errors import IssuanceError
 from issuance.members import members, moves, redemptions
 from issuance.members.members import MemberProfile
@@ -46,35 +42,26 @@ class Till(Requests):
     """Members, and the till that their credits are shown at."""
 
     def redeem(self, pick: int, fault: Fault | None = None, rest: int = 0) -> None:
-        self._use(pick, ("live",), "redeem", fault, rest)
-
-    def revoke(self, pick: int, fault: Fault | None = None, rest: int = 0) -> None:
-        self._use(pick, ("live", "upcoming"), "revoke", fault, rest)
-
-    def _use(self, pick: int, statuses: tuple[str, ...], verb: str, fault: Fault | None, rest: int) -> None:
-        """Redeems or revokes the `pick`-th credit with one of the statuses."""
-        found = self.oracle.with_status(*statuses)
+        """Redeems the `pick`-th live credit."""
+        found = self.oracle.with_status("live")
         if not found:
             return
         credit = found[pick % len(found)]
         code = self._code(credit)
 
-        def work(connection: Connection) -> None:
-            if verb == "redeem":
-                redemptions.redeem_credit(connection, self.brand_id, code, Booking())
-            else:
-                desk.correct(connection, self.brand_id, Revoke(code, "model"))[0]
-
         def happened(_: Any) -> None:
-            assert credit.status(self.oracle.now) in statuses, f"{verb} of what is {credit.status(self.oracle.now)}"
-            if verb == "redeem":
-                self.oracle.use(credit)
-            else:
-                credit.revoked = "operator"
+            assert credit.status(self.oracle.now) == "live", f"redeem of what is {credit.status(self.oracle.now)}"
+            self.oracle.use(credit)
 
-        process = self.request(verb, work, happened, fault=fault, rest=rest)
+        process = self.request(
+            "redeem",
+            lambda connection: redemptions.redeem_credit(connection, self.brand_id, code, Booking()),
+            happened,
+            fault=fault,
+            rest=rest,
+        )
         if isinstance(process.error, IssuanceError) and not rest:
-            raise AssertionError(f"{verb} refused of {credit.key}: {process.error}")
+            raise AssertionError(f"redeem refused of {credit.key}: {process.error}")
 
     def _code(self, credit: Credit) -> str:
         look, membership_id = self.site.looking, self.id(credit.membership)
