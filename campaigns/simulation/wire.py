@@ -7,7 +7,9 @@ brand it is shown, its savepoints, the COMMIT of one that only read) goes with t
 from __future__ import annotations
 
 import re
+from collections import namedtuple
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 from weakref import WeakSet
 
@@ -16,6 +18,7 @@ from psycopg._queries import PostgresQuery
 from psycopg.adapt import Transformer
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGresult
+from psycopg.rows import dict_row, tuple_row
 from sqlalchemy import Connection
 
 Rows = list[tuple[Any, ...]]
@@ -100,7 +103,7 @@ class Wire:
     # -- DBAPI
 
     def cursor(self, row_factory: object = None) -> Cursor:
-        return Cursor(self) if row_factory is None else Named(self)
+        return Cursor(self) if row_factory is None else Shaped(self, row_factory)
 
     def commit(self) -> None:
         self._end(b"COMMIT", now=self._wrote)
@@ -265,9 +268,21 @@ class Cursor:
         self._rows = []
 
 
-class Named(Cursor):
-    """One whose rows are read by name."""
+class Shaped(Cursor):
+    """One whose rows are as psycopg's `row_factory` makes them."""
+
+    def __init__(self, wire: Wire, row_factory: object) -> None:
+        super().__init__(wire)
+        self._row_factory = row_factory
 
     def fetchall(self) -> Any:
-        names = [column[0] for column in self.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in super().fetchall()]
+        names = tuple(column[0] for column in self.description or ())
+        rows = super().fetchall()
+        if self._row_factory is dict_row:
+            return [dict(zip(names, row, strict=True)) for row in rows]
+        return rows if self._row_factory is tuple_row else list(map(_named(names)._make, rows))
+
+
+@cache
+def _named(names: tuple[str, ...]) -> Any:
+    return namedtuple("Row", names)

@@ -5,12 +5,12 @@ SQLAlchemy's way to execute a statement costs more than a short statement takes.
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import psycopg
 from psycopg import pq, sql
-from psycopg.rows import dict_row
-from sqlalchemy import Connection, Executable
+from psycopg.rows import BaseRowFactory, dict_row, namedtuple_row, tuple_row
+from sqlalchemy import Connection, Executable, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -21,23 +21,57 @@ _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
+class Row(Protocol):
+    """A row whose columns are attributes."""
+
+    def __getattr__(self, column: str) -> Any: ...
+    def _asdict(self) -> dict[str, Any]: ...
+
+
 class Statement:
-    """A statement in psycopg's form, made of SQLAlchemy's. Its parameters are what psycopg understands by itself:
-    ids, texts, numbers, instants, dates, and lists of these."""
+    """A statement in psycopg's form, made of what SQLAlchemy's `text` takes or of one of its own. Its parameters are
+    what psycopg understands by itself: ids, texts, numbers, instants, dates, and lists of these. Raises what SQLAlchemy
+    raises for its statements."""
 
-    __slots__ = ("_sql",)
+    __slots__ = ("_made", "_sql")
 
-    def __init__(self, made: Executable) -> None:
+    def __init__(self, said: Executable | str) -> None:
+        made = text(said) if isinstance(said, str) else said
         compiled = cast("SQLCompiler", made.compile(dialect=_DIALECT))  # type: ignore[attr-defined]
         # What it brings along itself is written into it; everything else is a parameter that its caller gives.
         own = {name: value for name, value in compiled.params.items() if not compiled.binds[name].required}
+        self._made = made
         self._sql = _PARAMETER.sub(lambda found: _written(own, found), compiled.string).encode()
 
     def rows(self, connection: Connection, parameters: Mapping[str, object]) -> Rows:
-        """Its rows, by name. Raises what SQLAlchemy raises for statements of its own."""
+        """Its rows, by name."""
+        with self._run(connection, parameters, dict_row) as cursor:
+            return cursor.fetchall()
+
+    def found(self, connection: Connection, parameters: Mapping[str, object]) -> list[Row]:
+        """Its rows, with their columns as attributes."""
+        with self._run(connection, parameters, namedtuple_row) as cursor:
+            return cast("list[Row]", cursor.fetchall())
+
+    def column(self, connection: Connection, parameters: Mapping[str, object]) -> list[Any]:
+        """The only column of its rows."""
+        with self._run(connection, parameters, tuple_row) as cursor:
+            return [value for (value,) in cursor.fetchall()]
+
+    def written(self, connection: Connection, parameters: Mapping[str, object]) -> int:
+        """How many rows it wrote."""
+        with self._run(connection, parameters, tuple_row) as cursor:
+            return cursor.rowcount
+
+    @contextmanager
+    def _run(
+        self, connection: Connection, parameters: Mapping[str, object], factory: BaseRowFactory[Any]
+    ) -> Iterator[psycopg.Cursor[Any]]:
         driver = _joined(connection)
+        for hear in connection.dispatch.before_execute:  # whoever listens for statements hears of these too
+            hear(connection, self._made, (), parameters, {})
         with _sqlalchemys_errors(connection):
-            return driver.cursor(row_factory=dict_row).execute(self._sql, parameters).fetchall()
+            yield driver.cursor(row_factory=factory).execute(self._sql, parameters)
 
 
 def begin(connection: Connection, settings: Mapping[str, str]) -> None:

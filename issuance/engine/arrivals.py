@@ -6,17 +6,18 @@ from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
 from issuance import measures
 from issuance.database import transaction
+from issuance.database.statements import Statement
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, limits
 from issuance.engine.pipeline import settle_these
 from issuance.engine.rows import id_array
 from issuance.log import logger
 
-_WAITING = text("""
+_WAITING = Statement("""
     SELECT p.membership_id, s.attempts, NOT s.shared AND s.attempts = 1 AND s.retry_at > clock_timestamp() AS fresh,
            extract(epoch FROM clock_timestamp() - e.oldest) AS seconds
       FROM membership_schedules p JOIN schedules s USING (brand_id, schedule_id)
@@ -85,7 +86,7 @@ def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) 
 
 def _waiting(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[Waiting]:
     """Those that have something to settle, the least often tried first. A doubled hint costs only this query."""
-    found = connection.execute(_WAITING, {"brand_id": brand_id, "ids": id_array(membership_ids)})
+    found = _WAITING.found(connection, {"brand_id": brand_id, "ids": id_array(membership_ids)})
     return [
         Waiting(row.membership_id, row.attempts, row.fresh, None if row.seconds is None else float(row.seconds))
         for row in found

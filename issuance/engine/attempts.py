@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from issuance import measures
 from issuance.database.complaints import in_short
+from issuance.database.statements import Statement
 from issuance.engine import limits, schedules
 from issuance.engine.rows import id_array
 from issuance.log import logger
@@ -17,7 +18,7 @@ from issuance.log import logger
 # 2, 4, 8, 16 s after the first, second, … attempt.
 _BACK_OFF = "clock_timestamp() + make_interval(secs => power(2, least(attempts + 1, 10)))"
 # Beginning again within the back-off counts as the same attempt.
-_BEGIN = text(f"""
+_BEGIN = Statement(f"""
     UPDATE schedules
        SET attempts = CASE WHEN retry_at > clock_timestamp() THEN attempts ELSE least(attempts + 1, :most) END,
            retry_at = CASE WHEN retry_at > clock_timestamp() THEN retry_at ELSE {_BACK_OFF} END,
@@ -47,7 +48,7 @@ def begin(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]
     """
     held = schedules.own(connection, brand_id, membership_ids)
     which = {"ids": id_array(one for waiting in held for one in waiting.ids), "most": limits.current.attempts}
-    rows = connection.execute(_BEGIN, {"brand_id": brand_id, **which}).all()
+    rows = _BEGIN.found(connection, {"brand_id": brand_id, **which})
     for row in rows:
         if row.quarantined:
             measures.failed("membership_quarantined")

@@ -8,8 +8,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row
-
+from issuance.database.statements import Row
 from issuance.deciding.facts import (
     BillingDateMoved,
     ChargeState,
@@ -50,7 +49,7 @@ def in_order(event: Any) -> tuple[object, ...]:
     return event.time, place, event.source, event.event_id
 
 
-def named_by(membership_id: UUID, events: Sequence[Row[Any]]) -> Named:
+def named_by(membership_id: UUID, events: Sequence[Row]) -> Named:
     """Who the guests are that events name; the events are in order."""
     naming = [place for place, event in enumerate(events) if event.type in (SIGNED_UP, GUESTS_CHANGED)]
     if len(naming) == 1:  # a sign-up's guests all have ids
@@ -64,7 +63,7 @@ def named_by(membership_id: UUID, events: Sequence[Row[Any]]) -> Named:
 
 
 def read_facts(
-    events: Sequence[Row[Any]],
+    events: Sequence[Row],
     named: Named,
     places: Mapping[UUID, int],
     charge_ids: Sequence[str],
@@ -93,7 +92,7 @@ def read_facts(
 
 
 def _fact(
-    event: Row[Any],
+    event: Row,
     moment: Moment,
     guests: tuple[Guest, ...],
     numbers: Mapping[str, int],

@@ -7,12 +7,13 @@ charge's number and the credit's key.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection
 
+from issuance.database.statements import Row, Statement
 from issuance.deciding.charges import Charge
 from issuance.deciding.facts import NO_PERIOD, NO_RULE, Credit, CreditKey, Held, HeldState, MembershipFacts
 from issuance.deciding.history import History
@@ -26,7 +27,7 @@ from issuance.errors import IssuanceError
 _OF_CREDIT = [column.name for column in fields(Credit) if column.name != "key"]
 
 # Each table is read by its own key, so that the planner has no choice: right after an import it knows no sizes.
-_MEMBERSHIPS = text("""
+_MEMBERSHIPS = Statement("""
     SELECT m.membership_id, m.membership_type_id, m.member_id, m.starts_on, m.billing_anchor, m.billing_frequency,
            m.status, m.ends_on,
            s.due_at, s.settled_at, s.fingerprint,
@@ -42,28 +43,28 @@ _MEMBERSHIPS = text("""
      ORDER BY m.membership_id
 """)
 # Facts name guests by the brand's ids.
-_ARCHIVED = text("""
+_ARCHIVED = Statement("""
     SELECT member_id, external_user_id, archived_at, returned_at FROM members
      WHERE brand_id = :brand_id AND (archived_at IS NOT NULL OR returned_at IS NOT NULL)
        AND (member_id = ANY(:members) OR external_user_id = ANY(:named))
 """)
-_EVENTS = text(f"""
+_EVENTS = Statement(f"""
     SELECT membership_id, source, event_id, type, time, charge_id, data, settled_at IS NULL AS is_news
       FROM billing_events
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY membership_id, {IN_ORDER} LIMIT :most
 """)
-_GUESTS = text("""
+_GUESTS = Statement("""
     SELECT membership_id, guest_id FROM guests
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) ORDER BY membership_id, place
 """)
-_CREDITS = text(f"""
+_CREDITS = Statement(f"""
     SELECT membership_id, credit_id, credit_rule_id, guest_id, period_start, reissue, {", ".join(_OF_CREDIT)}
       FROM credits
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY membership_id, credit_id
 """)
-_NUMBERS = text("""
+_NUMBERS = Statement("""
     SELECT membership_id, max(credits) AS credits, max(facts) AS facts
       FROM (SELECT membership_id, count(*) AS credits, 0 AS facts FROM credits
              WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) GROUP BY membership_id
@@ -72,7 +73,7 @@ _NUMBERS = text("""
              WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) GROUP BY membership_id) AS counted
      GROUP BY membership_id
 """)
-_HELD = text("""
+_HELD = Statement("""
     SELECT membership_id, credit_rule_id, guest_id, period_start, reissue, held_at, state, manual FROM held_credits
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
 """)
@@ -109,7 +110,7 @@ class Membership:
     listed: Listed
     credits: list[Credit] = field(default_factory=list)
     #: The events behind `facts.told`, in the same order.
-    events: list[Row[Any]] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
     #: Who the guests are that they name.
     named: Named = field(default_factory=dict)
     #: By place.
@@ -121,7 +122,7 @@ class Membership:
     places: dict[UUID, int] = field(default_factory=dict)
 
     @property
-    def news(self) -> list[Row[Any]]:
+    def news(self) -> list[Row]:
         """The accepted events that no settling has seen yet."""
         return [event for event in self.events if event.is_news]
 
@@ -148,7 +149,7 @@ def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: i
     if len(first) < 2:
         return len(first)
     which = {"brand_id": brand_id, "ids": id_array(first)}
-    numbers = {str(row.membership_id): row for row in connection.execute(_NUMBERS, which)}
+    numbers = {str(row.membership_id): row for row in _NUMBERS.found(connection, which)}
     credits = facts = 0  # noqa: A001 - the word is the domain's
     for place, membership_id in enumerate(first):
         if membership_id in numbers:
@@ -168,12 +169,12 @@ def load(
     Lock their schedules first if the answer must stay true until the transaction ends.
     """
     which = {"brand_id": brand_id, "ids": id_array(ids)}
-    rows = connection.execute(_MEMBERSHIPS, which).all()
+    rows = _MEMBERSHIPS.found(connection, which)
     if not rows:
         return []
-    events: dict[UUID, list[Row[Any]]] = {row.membership_id: [] for row in rows}
+    events: dict[UUID, list[Row]] = {row.membership_id: [] for row in rows}
     most = limits.current.facts + len(rows[1:]) * limits.current.facts_each
-    told = connection.execute(_EVENTS, {**which, "most": most + 1}).all()
+    told = _EVENTS.found(connection, {**which, "most": most + 1})
     if len(told) > most:
         raise FactLimit
     for event in told:
@@ -188,9 +189,9 @@ def load(
     has_held = [row.membership_id for row in rows if row.has_held]
     if has_held:
         _add_held(connection, brand_id, loaded, has_held)
-    for row in connection.execute(_CREDITS, which) if with_credits else ():
+    for row in _CREDITS.found(connection, which) if with_credits else ():
         membership = loaded[row.membership_id]
-        said = dict(row._mapping)
+        said = row._asdict()
         key = CreditKey(row.credit_rule_id, membership.places[row.guest_id], row.period_start, row.reissue)
         if row.credit_rule_id is None:
             # Numbered as they were given: their ids grow with time.
@@ -206,7 +207,7 @@ def _add_held(
 ) -> None:
     """Add what a guard held back to the facts. `has_held`: the memberships of which it held something."""
     found: dict[UUID, list[Held]] = {}
-    for row in connection.execute(_HELD, {"brand_id": brand_id, "ids": id_array(has_held)}):
+    for row in _HELD.found(connection, {"brand_id": brand_id, "ids": id_array(has_held)}):
         place = loaded[row.membership_id].places[row.guest_id]
         key = CreditKey(row.credit_rule_id, place, row.period_start, row.reissue)
         found.setdefault(row.membership_id, []).append(Held(key, row.held_at, HeldState(row.state), row.manual))
@@ -216,14 +217,14 @@ def _add_held(
 
 
 def _guests(
-    connection: Connection, brand_id: UUID, events: dict[UUID, list[Row[Any]]], named: dict[UUID, Named]
+    connection: Connection, brand_id: UUID, events: dict[UUID, list[Row]], named: dict[UUID, Named]
 ) -> dict[UUID, list[UUID]]:
     """The guests of each order, in the order in which they were first named. Where a later list names others, guests
     who were settled keep their places, and new ones come after them."""
     changed = [one for one, about in events.items() if any(event.type == GUESTS_CHANGED for event in about)]
     known: dict[UUID, list[UUID]] = {}
     if changed:
-        for row in connection.execute(_GUESTS, {"brand_id": brand_id, "ids": id_array(changed)}):
+        for row in _GUESTS.found(connection, {"brand_id": brand_id, "ids": id_array(changed)}):
             known.setdefault(row.membership_id, []).append(row.guest_id)
     guests = {}
     for one, lists in named.items():
@@ -240,7 +241,7 @@ class _Archiving(NamedTuple):
 
 
 def _archivings(
-    connection: Connection, brand_id: UUID, rows: Collection[Row[Any]], named: dict[UUID, Named]
+    connection: Connection, brand_id: UUID, rows: Collection[Row], named: dict[UUID, Named]
 ) -> dict[UUID | str, _Archiving]:
     """The archivings of everybody whom these memberships and their lists of guests name, by the members' own ids and by
     the brand's."""
@@ -252,7 +253,7 @@ def _archivings(
         if who.external_user_id is not None
     }
     members = {row.member_id for row in rows}
-    found = connection.execute(_ARCHIVED, {"brand_id": brand_id, "members": list(members), "named": list(names)})
+    found = _ARCHIVED.found(connection, {"brand_id": brand_id, "members": list(members), "named": list(names)})
     return {
         known_by: _Archiving(row.archived_at, row.returned_at)
         for row in found
@@ -261,9 +262,9 @@ def _archivings(
 
 
 def _membership(
-    row: Row[Any],
+    row: Row,
     zone: ZoneInfo,
-    events: list[Row[Any]],
+    events: list[Row],
     named: Named,
     guest_ids: list[UUID],
     archivings: dict[UUID | str, _Archiving],

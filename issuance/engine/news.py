@@ -7,11 +7,11 @@ without loading a membership. Where that is not enough (a late fact, a failed ch
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection
 
+from issuance.database.statements import Row, Statement
 from issuance.engine.event_facts import IN_ORDER, SIGNED_UP
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rows import id_array
@@ -22,7 +22,7 @@ _ADDS = frozenset({"charge.initiated", "charge.succeeded"})
 
 # For a fact about a charge that is known already: how the charge stands, and how many of the membership's charges stand
 # like it. Only if it is the single one do these words say which charge it is.
-_NEWS = text(f"""
+_NEWS = Statement(f"""
     SELECT CAST(e.membership_id AS text) AS id, e.source, e.event_id, e.type, e.time, e.charge_id, e.data,
            (SELECT m.membership_type_id FROM memberships m
              WHERE (m.brand_id, m.membership_id) = (e.brand_id, e.membership_id)) AS membership_type_id,
@@ -41,14 +41,14 @@ _NEWS = text(f"""
      WHERE e.brand_id = :brand_id AND e.membership_id = ANY(CAST(:ids AS uuid[])) AND e.settled_at IS NULL
      ORDER BY e.membership_id, {IN_ORDER}
 """)
-_HEARD_OF = text("""
+_HEARD_OF = Statement("""
     SELECT DISTINCT k.charge_id
       FROM billing_events k
      WHERE k.brand_id = :brand_id AND k.charge_id = ANY(:charge_ids) AND k.settled_at IS NOT NULL
        AND k.membership_id = ANY(CAST(:ids AS uuid[]))
 """)
 # Up to when something is known of them whose order with a late fact matters: facts, and P0D credits.
-_KNOWN_UNTIL = text("""
+_KNOWN_UNTIL = Statement("""
     SELECT CAST(one AS text) AS id,
            greatest((SELECT max(e.time) FROM billing_events e
                       WHERE e.brand_id = :brand_id AND e.membership_id = one AND e.settled_at IS NOT NULL),
@@ -56,7 +56,7 @@ _KNOWN_UNTIL = text("""
                       WHERE c.brand_id = :brand_id AND c.membership_id = one AND c.period_end IS NULL)) AS until
       FROM unnest(CAST(:ids AS uuid[])) AS late (one)
 """)
-_ARCHIVED = text("""
+_ARCHIVED = Statement("""
     SELECT CAST(m.membership_id AS text)
       FROM members p JOIN memberships m USING (brand_id, member_id)
      WHERE p.brand_id = :brand_id AND (p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL)
@@ -73,7 +73,7 @@ _ARCHIVED = text("""
 class News:
     """What arrived about one membership, in the order in which it happened."""
 
-    events: list[Row[Any]] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
     #: What it says, without ids. None: the membership must be loaded to know what it means.
     said: Hashable | None = None
 
@@ -91,7 +91,7 @@ def news_of(
 ) -> dict[str, News]:
     """The news of memberships by id. `states`: those of their schedules, which are locked."""
     news = {membership_id: News() for membership_id in states}
-    for event in connection.execute(_NEWS, {"brand_id": brand_id, "ids": id_array(states)}):
+    for event in _NEWS.found(connection, {"brand_id": brand_id, "ids": id_array(states)}):
         news[event.id].events.append(event)
     apart = _apart(connection, brand_id, news)
     known_until = _known_until(connection, brand_id, news, states)
@@ -113,7 +113,7 @@ def _known_until(
             late.append(membership_id)
     if not late:
         return {}
-    found = connection.execute(_KNOWN_UNTIL, {"brand_id": brand_id, "ids": id_array(late)})
+    found = _KNOWN_UNTIL.found(connection, {"brand_id": brand_id, "ids": id_array(late)})
     return {row.id: row.until for row in found}
 
 
@@ -129,17 +129,17 @@ def _apart(connection: Connection, brand_id: UUID, news: dict[str, News]) -> set
     apart: set[str] = set()
     if charge_ids:
         which = {"brand_id": brand_id, "charge_ids": charge_ids, "ids": id_array(news)}
-        strange = set(connection.scalars(_HEARD_OF, which))
+        strange = set(_HEARD_OF.column(connection, which))
         if strange:
             apart |= {one for one, heard in news.items() if strange.intersection(heard.charge_ids)}
     signed_up = [one for one, heard in news.items() if heard.events and heard.events[0].type == SIGNED_UP]
     if signed_up:
-        apart |= set(connection.scalars(_ARCHIVED, {"brand_id": brand_id, "ids": id_array(signed_up)}))
+        apart |= set(_ARCHIVED.column(connection, {"brand_id": brand_id, "ids": id_array(signed_up)}))
     return apart
 
 
 def _said(
-    events: Sequence[Row[Any]], state: State, known_until: datetime | None, fingerprints: Fingerprints
+    events: Sequence[Row], state: State, known_until: datetime | None, fingerprints: Fingerprints
 ) -> Hashable | None:
     """What news says, without ids. None unless all of it has happened, is later than all that is known, and only
     adds."""

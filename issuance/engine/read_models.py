@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
+from issuance.database.statements import Statement
 from issuance.deciding.charges import Charge
 from issuance.engine.event_facts import GUESTS_CHANGED
 from issuance.engine.facts import Listed, Membership
@@ -28,7 +29,7 @@ _GUEST = text("""
        SET name = excluded.name, email = excluded.email, member_id = excluded.member_id,
            lead_booker = excluded.lead_booker, removed_at = excluded.removed_at
 """)
-_LISTED = text("""
+_LISTED = Statement("""
     UPDATE memberships
        SET status = :status, ends_on = :ends_on, membership_type_id = :membership_type_id, starts_on = :starts_on,
            billing_anchor = :billing_anchor, billing_frequency = :billing_frequency
@@ -37,7 +38,7 @@ _LISTED = text("""
            IS DISTINCT FROM (:status, CAST(:ends_on AS date), CAST(:membership_type_id AS uuid),
                              CAST(:starts_on AS date), CAST(:billing_anchor AS date), :billing_frequency)
 """)
-_CHARGES = text("""
+_CHARGES = Statement("""
     INSERT INTO charges (brand_id, charge_id, membership_id, state, period_start, period_end, amount, amount_refunded,
                          pays_for_nothing)
     SELECT :brand_id, told.*
@@ -98,7 +99,7 @@ def write_listed(connection: Connection, brand_id: UUID, outcomes: Sequence[tupl
         if outcome.listed is not None and outcome.listed != some[0].member.listed:
             moved.setdefault(outcome.listed, []).extend(one.membership_id for one in some)
     for listed, ids in moved.items():
-        connection.execute(_LISTED, {"brand_id": brand_id, "ids": id_array(ids), **listed._asdict()})
+        _LISTED.written(connection, {"brand_id": brand_id, "ids": id_array(ids), **listed._asdict()})
 
 
 def write_charges(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
@@ -128,4 +129,4 @@ def write_charges(connection: Connection, brand_id: UUID, settled: Sequence[Sett
                     }
                 )
     if rows:
-        connection.execute(_CHARGES, {"brand_id": brand_id, "rows": to_json(rows).decode()})
+        _CHARGES.written(connection, {"brand_id": brand_id, "rows": to_json(rows).decode()})

@@ -13,7 +13,9 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection
+
+from issuance.database.statements import Statement
 
 #: What rows of one kind share.
 Shared = tuple[Any, ...]
@@ -59,8 +61,8 @@ class Updating:
         kinds = unnest("kinds", kind="integer", **shared)
         its_ids = f"{key} = ANY(CAST(:ids AS uuid[]))"
         its_kind = f"kinds.kind = CAST(CAST(:kind_of AS jsonb) ->> CAST({key} AS text) AS integer)"
-        self._text: TextClause = text(sql.format(kinds=kinds, its_ids=its_ids, its_kind=its_kind))
-        self._of_one_kind: TextClause = text(sql.format(kinds=kinds, its_ids=its_ids, its_kind="true"))
+        self._of_many_kinds = Statement(sql.format(kinds=kinds, its_ids=its_ids, its_kind=its_kind))
+        self._of_one_kind = Statement(sql.format(kinds=kinds, its_ids=its_ids, its_kind="true"))
 
     def execute(self, connection: Connection, rows: Mapping[UUID, Shared], **more: object) -> int:
         """Returns how many rows it changed."""
@@ -74,5 +76,5 @@ class Updating:
             **columns_of("kinds", self._shared, kinds),
         }
         if len(kinds) == 1:
-            return connection.execute(self._of_one_kind, {**more, **which}).rowcount
-        return connection.execute(self._text, {**more, **which, "kind_of": json.dumps(kind_of)}).rowcount
+            return self._of_one_kind.written(connection, {**more, **which})
+        return self._of_many_kinds.written(connection, {**more, **which, "kind_of": json.dumps(kind_of)})

@@ -7,13 +7,14 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
+from issuance.database.statements import Row, Statement
 from issuance.deciding.calendar import midnight
 from issuance.deciding.facts import Coupon, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency, parse_validity
 
-_RULES = text("""
+_EVERY_VERSION = """
     SELECT v.credit_rule_id, r.created_at AS made_at, r.effective_from, r.deleted_at, v.version, v.created_at,
            v.membership_type_id, v.coupon_id, v.coupon_name,
            c.coupon_id IS NOT NULL AS coupon_there, c.validity, v.roll_over, v.roll_over_limit, v.issue_on_signup,
@@ -29,8 +30,9 @@ _RULES = text("""
                     WHERE (o.brand_id, o.credit_rule_id) = (v.brand_id, v.credit_rule_id)
                       AND o.membership_type_id = ANY(:types))
      ORDER BY v.credit_rule_id, v.version
-""")
-_RULES_HELD = text(f"{_RULES.text} FOR KEY SHARE OF r")
+"""
+_RULES = Statement(_EVERY_VERSION)
+_RULES_HELD = Statement(f"{_EVERY_VERSION} FOR KEY SHARE OF r")
 
 
 _TYPES_OF_RULE = text("""
@@ -102,8 +104,8 @@ class RuleBook:
         if not wanted:
             return
         versions: dict[UUID, list[RuleVersion]] = {}
-        told: dict[UUID, Row[Any]] = {}
-        for row in self._connection.execute(self._statement, {"brand_id": self._brand_id, "types": list(wanted)}):
+        told: dict[UUID, Row] = {}
+        for row in self._statement.found(self._connection, {"brand_id": self._brand_id, "types": list(wanted)}):
             versions.setdefault(row.credit_rule_id, []).append(_version(row))
             told[row.credit_rule_id] = row
             self.guarded = row.guarded
@@ -113,14 +115,14 @@ class RuleBook:
                 rule for rule in rules if any(version.membership_type_id == type_id for version in rule.versions)
             ]
 
-    def _rule(self, row: Row[Any], versions: list[RuleVersion]) -> Rule:
+    def _rule(self, row: Row, versions: list[RuleVersion]) -> Rule:
         if row.effective_from is None:
             return Rule(row.credit_rule_id, tuple(versions), row.deleted_at)
         first = replace(versions[0], created_at=midnight(row.effective_from, self._zone))
         return Rule(row.credit_rule_id, (first, *versions[1:]), row.deleted_at, row.made_at)
 
 
-def _version(row: Row[Any]) -> RuleVersion:
+def _version(row: Row) -> RuleVersion:
     coupon = Coupon(row.coupon_id, None if row.validity is None else parse_validity(row.validity))
     return RuleVersion(
         version=row.version,

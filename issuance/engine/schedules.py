@@ -9,11 +9,12 @@ id, and passes over own rows that are locked.
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
+from issuance.database.statements import Row, Statement
 from issuance.engine.rows import Updating, id_array
 from issuance.engine.states import State, forget_empty
 from issuance.errors import IssuanceError
@@ -24,7 +25,7 @@ FIRST_ATTEMPT = "1, clock_timestamp() + make_interval(secs => 2)"
 #: How often `own` tries: between two of its statements a sweep can let a membership share a schedule (again).
 _TRIES = 3
 
-_LEAVE = text("""
+_LEAVE = Statement("""
     WITH sharing AS MATERIALIZED (
          SELECT one AS membership_id,
                 (SELECT p.schedule_id FROM membership_schedules p
@@ -66,13 +67,13 @@ _GROUPED = """
       FROM locked
      GROUP BY 1, 2, 3, 4
 """
-_LOCK_OWN = text(
+_LOCK_OWN = Statement(
     _GROUPED.format(
         states=f"{_STATES} AND schedule_id = ANY(CAST(:ids AS uuid[])) ORDER BY schedule_id FOR UPDATE OF schedules"
     )
 )
 # Rows that somebody else has locked are left out and stay due.
-_LOCK_DUE = text(
+_LOCK_DUE = Statement(
     _GROUPED.format(
         states=f"""{_STATES}
        AND schedule_id BETWEEN :first_id AND :last_id AND due_at <= :now AND quarantined_at IS NULL
@@ -94,14 +95,14 @@ _HOLD_OWN = text("""
      ORDER BY schedule_id FOR UPDATE
 """)
 # Shared rows are waited for: passing over one would leave all its memberships behind because of one that leaves it.
-_LOCK_SHARED_DUE = text("""
+_LOCK_SHARED_DUE = Statement("""
     SELECT schedule_id, due_at, settled_at, fingerprint
       FROM schedules
      WHERE brand_id = :brand_id AND shared AND schedule_id BETWEEN :first_id AND :last_id AND due_at <= :now
      ORDER BY schedule_id
        FOR UPDATE
 """)
-_SHARING = text("""
+_SHARING = Statement("""
     SELECT p.schedule_id, array_agg(CAST(p.membership_id AS text)) AS ids,
            EXISTS (SELECT FROM billing_events e WHERE e.brand_id = :brand_id AND e.membership_id = p.membership_id
                       AND e.settled_at IS NULL) AS has_news
@@ -110,7 +111,7 @@ _SHARING = text("""
        AND p.schedule_id <> p.membership_id
      GROUP BY p.schedule_id, has_news
 """)
-_KNOWN = text("""
+_KNOWN = Statement("""
     SELECT CAST(membership_id AS text) FROM membership_schedules
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
 """)
@@ -180,13 +181,13 @@ def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attemp
     held: list[Waiting] = []
     for _ in range(_TRIES):
         which = {"brand_id": brand_id, "ids": id_array(sorted(left)), "attempts": attempts}
-        found = [_waiting(row) for row in connection.execute(_LOCK_OWN, which)]
+        found = [_waiting(row) for row in _LOCK_OWN.found(connection, which)]
         held += found
         left -= {one for waiting in found for one in waiting.ids}
         if not left:
             break
         # They share a schedule, or did so a moment ago.
-        left = set(connection.scalars(_KNOWN, {"brand_id": brand_id, "ids": id_array(left)}))
+        left = set(_KNOWN.column(connection, {"brand_id": brand_id, "ids": id_array(left)}))
         if not left:
             break
         leave(connection, brand_id, left)
@@ -206,17 +207,17 @@ def hold(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID) 
 def leave(connection: Connection, brand_id: UUID, ids: Collection[object]) -> None:
     """Let memberships leave the schedules that they share. Each waits by its own from now on, in the same state."""
     if ids:
-        connection.execute(_LEAVE, {"brand_id": brand_id, "ids": id_array(ids)})
+        _LEAVE.written(connection, {"brand_id": brand_id, "ids": id_array(ids)})
 
 
 def lock_due(connection: Connection, brand_id: UUID, now: datetime, first_id: UUID, last_id: UUID) -> list[Waiting]:
     """Lock the due schedules of a range of ids. A membership that shares one and has news gets its own."""
     within = {"brand_id": brand_id, "now": now, "first_id": first_id, "last_id": last_id, "attempts": 0}
     held: list[Waiting] = []
-    shared = {row.schedule_id: row for row in connection.execute(_LOCK_SHARED_DUE, within)}
+    shared = {row.schedule_id: row for row in _LOCK_SHARED_DUE.found(connection, within)}
     if shared:
         # Read after the rows are locked, so that memberships that left before are not among them.
-        for row in connection.execute(_SHARING, {"brand_id": brand_id, "schedule_ids": id_array(shared)}):
+        for row in _SHARING.found(connection, {"brand_id": brand_id, "schedule_ids": id_array(shared)}):
             by = shared[row.schedule_id]
             state = State(by.due_at, by.settled_at, by.fingerprint)
             held.append(Waiting(row.ids, state, row.has_news, None if row.has_news else row.schedule_id))
@@ -225,14 +226,14 @@ def lock_due(connection: Connection, brand_id: UUID, now: datetime, first_id: UU
         leave(connection, brand_id, [one for waiting in held if waiting.has_news for one in waiting.ids])
         forget_empty(connection, brand_id, empty)
     just_left = {one for waiting in held if waiting.has_news for one in waiting.ids}
-    for row in connection.execute(_LOCK_DUE, within):
+    for row in _LOCK_DUE.found(connection, within):
         ids = [one for one in row.ids if one not in just_left] if just_left else row.ids
         if ids:
             held.append(_waiting(row)._replace(ids=ids))
     return held
 
 
-def _waiting(row: Row[Any]) -> Waiting:
+def _waiting(row: Row) -> Waiting:
     return Waiting(row.ids, State(row.due_at, row.settled_at, row.fingerprint), row.has_news)
 
 

@@ -5,25 +5,26 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from uuid_utils import uuid7
 
+from issuance.database.statements import Statement
 from issuance.engine import limits
 from issuance.engine.rows import Updating, columns_of, id_array, unnest
 
 _STATE = {"due_at": "timestamptz", "settled_at": "timestamptz", "fingerprint": "uuid"}
-_MOVE_SHARED = text(f"""
+_MOVE_SHARED = Statement(f"""
     UPDATE schedules s
        SET size = moved.size, due_at = moved.due_at, settled_at = moved.settled_at, fingerprint = moved.fingerprint
       FROM {unnest("moved", schedule_id="uuid", size="integer", **_STATE)}
      WHERE s.brand_id = :brand_id AND s.schedule_id = moved.schedule_id
 """)
-_MAKE_SHARED = text(f"""
+_MAKE_SHARED = Statement(f"""
     INSERT INTO schedules (brand_id, schedule_id, shared, size, due_at, settled_at, fingerprint)
     SELECT :brand_id, made.schedule_id, true, made.size, made.due_at, made.settled_at, made.fingerprint
       FROM {unnest("made", schedule_id="uuid", size="integer", **_STATE)}
 """)
-_SHARE = text("""
+_SHARE = Statement("""
     WITH joined AS (
          UPDATE membership_schedules SET schedule_id = :schedule_id
           WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])))
@@ -32,7 +33,7 @@ _SHARE = text("""
            attempts = 0, retry_at = NULL, last_error = NULL, quarantined_at = NULL
      WHERE brand_id = :brand_id AND schedule_id = ANY(CAST(:ids AS uuid[]))
 """)
-_FORGET_EMPTY = text("""
+_FORGET_EMPTY = Statement("""
     DELETE FROM schedules WHERE brand_id = :brand_id AND shared AND schedule_id = ANY(CAST(:schedule_ids AS uuid[]))
 """)
 _MOVE_OWN = Updating(
@@ -71,7 +72,7 @@ def move_on(
     shared = [(by, len(ids), *state) for (by, state), ids in settled.items() if by is not None]
     if shared:
         rows = columns_of("moved", ("schedule_id", "size", *_STATE), shared)
-        connection.execute(_MOVE_SHARED, {"brand_id": brand_id, **rows})
+        _MOVE_SHARED.written(connection, {"brand_id": brand_id, **rows})
     own = {state: ids for (by, state), ids in settled.items() if by is None}
     if may_share:
         enough = [
@@ -98,7 +99,7 @@ def _joined(
         for by in others:
             if len(waiting[into]) + len(waiting[by]) <= limits.current.batch:
                 ids = waiting.pop(by)
-                connection.execute(_SHARE, {"brand_id": brand_id, "schedule_id": into, "ids": id_array(ids)})
+                _SHARE.written(connection, {"brand_id": brand_id, "schedule_id": into, "ids": id_array(ids)})
                 waiting[into] = [*waiting[into], *ids]
                 empty += [] if by is None else [by]
     forget_empty(connection, brand_id, empty)
@@ -111,12 +112,12 @@ def _share(connection: Connection, brand_id: UUID, by_state: Mapping[State, Sequ
         return
     made = [(str(uuid7()), len(ids), *state) for state, ids in by_state.items()]
     rows = columns_of("made", ("schedule_id", "size", *_STATE), made)
-    connection.execute(_MAKE_SHARED, {"brand_id": brand_id, **rows})
+    _MAKE_SHARED.written(connection, {"brand_id": brand_id, **rows})
     for (schedule_id, *_), ids in zip(made, by_state.values(), strict=True):
-        connection.execute(_SHARE, {"brand_id": brand_id, "schedule_id": schedule_id, "ids": id_array(ids)})
+        _SHARE.written(connection, {"brand_id": brand_id, "schedule_id": schedule_id, "ids": id_array(ids)})
 
 
 def forget_empty(connection: Connection, brand_id: UUID, schedule_ids: Collection[UUID]) -> None:
     """Remove shared schedules that everybody has left. They are locked."""
     if schedule_ids:
-        connection.execute(_FORGET_EMPTY, {"brand_id": brand_id, "schedule_ids": id_array(schedule_ids)})
+        _FORGET_EMPTY.written(connection, {"brand_id": brand_id, "schedule_ids": id_array(schedule_ids)})

@@ -6,12 +6,13 @@ from datetime import date, datetime
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 from uuid_utils import uuid7
 
 from issuance.credits import journal
 from issuance.credits.codes import new_codes
+from issuance.database.statements import Statement
 from issuance.deciding.facts import Credit, CreditKey
 from issuance.deciding.movements import Movement
 from issuance.engine import announcements, held_credits, read_models, reminders
@@ -46,7 +47,7 @@ _KIND = {
 }
 _COLUMNS = ", ".join(name for name in _KIND if name != "place")
 # The key credits_once refuses a credit that is there already. Here this is an error; it is not passed over in silence.
-_ISSUE = text(f"""
+_ISSUE = Statement(f"""
     INSERT INTO credits (brand_id, credit_id, code, membership_id, guest_id, {_COLUMNS})
     SELECT :brand_id, fresh.credit_id, fresh.code, g.membership_id, g.guest_id, {_COLUMNS}
       FROM {unnest("fresh", membership_id="uuid", kind="integer", credit_id="uuid", code="text")}
@@ -58,13 +59,14 @@ _ISSUE = text(f"""
 _MOST_KINDS = 500
 # Each statement expires the credits of one period, so that the index of the credit's key finds just them among many
 # older ones. Credits that were redeemed or revoked meanwhile are left alone.
-_EXPIRE = text("""
+_EXPIRY = """
     UPDATE credits SET expired_at = :expired_at
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
        AND credit_rule_id = :credit_rule_id AND period_start = :period_start AND reissue = :reissue
        AND redeemed_at IS NULL AND revoked_at IS NULL AND expired_at IS NULL
-""")
-_EXPIRE_AND_TELL = text(f"{_EXPIRE.text} RETURNING credit_id")
+"""
+_EXPIRE = Statement(_EXPIRY)
+_EXPIRE_AND_TELL = Statement(f"{_EXPIRY} RETURNING credit_id")
 # What was read must still be true: redemptions and an operator's revocations do not wait for settling.
 _CHANGE = Updating(
     """
@@ -97,7 +99,7 @@ _CHANGE = Updating(
 )
 
 
-_EVENTS_SETTLED = text("""
+_EVENTS_SETTLED = Statement("""
     UPDATE billing_events SET settled_at = clock_timestamp()
      WHERE brand_id = :brand_id AND source = :source
        AND event_id = ANY(ARRAY(SELECT jsonb_array_elements_text(CAST(:event_ids AS jsonb))))
@@ -181,7 +183,7 @@ def _issue(
         of: dict[str, object] = {"brand_id": brand_id, "ids": id_array(dict.fromkeys(memberships[some]))}
         of |= {**rows, **columns_of("kinds", ("kind", *_KIND), present)}
         try:
-            done += connection.execute(_ISSUE, of).rowcount
+            done += _ISSUE.written(connection, of)
         except IntegrityError as error:
             if isinstance(error.orig, UniqueViolation) and error.orig.diag.constraint_name == "credits_once":
                 raise Raced from error
@@ -249,10 +251,10 @@ def _expire(
             "expired_at": expired_at,
         }
         if "credit.expired" in told:
-            found = connection.scalars(_EXPIRE_AND_TELL, which_of_all)
+            found = _EXPIRE_AND_TELL.column(connection, which_of_all)
             happened += [Happened(expired_at, "credit.expired", credit_id) for credit_id in found]
         else:
-            connection.execute(_EXPIRE, which_of_all)
+            _EXPIRE.written(connection, which_of_all)
     return happened
 
 
@@ -283,4 +285,4 @@ def _settle_events(connection: Connection, brand_id: UUID, settled: Sequence[Set
             for source, event_id in one.events:
                 event_ids.setdefault(source, []).append(event_id)
     for source, ids in event_ids.items():
-        connection.execute(_EVENTS_SETTLED, {"brand_id": brand_id, "source": source, "event_ids": json.dumps(ids)})
+        _EVENTS_SETTLED.written(connection, {"brand_id": brand_id, "source": source, "event_ids": json.dumps(ids)})

@@ -7,16 +7,18 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, bindparam, func, select, text
 
+from issuance.database.statements import Statement
 from issuance.database.tables import brands
 from issuance.errors import NotFound
 
-_READ = text("""
+_CLOCK = """
     SELECT timezone, environment = 'sandbox' AS sandbox, clock_now IS NOT NULL AS stands_still, woke_at,
            coalesce(clock_now, clock_timestamp()) AS now
       FROM brands WHERE brand_id = :brand_id
-""")
+"""
+_READ = Statement(_CLOCK)
 # Settling a sandbox brand locks its clock until it commits, so that a move of the clock waits for it.
-_READ_AND_HOLD = text(_READ.text + " FOR SHARE")
+_READ_AND_HOLD = Statement(f"{_CLOCK} FOR SHARE")
 #: The same "now" as a part of a statement that has a parameter `brand_id`: read once, wherever it stands in it.
 NOW = select(
     select(func.coalesce(brands.c.clock_now, func.clock_timestamp()).label("now"))
@@ -42,9 +44,10 @@ class BrandClock:
 
 def read(connection: Connection, brand_id: UUID, *, hold: bool = False) -> BrandClock:
     """The clock of a brand; `hold` keeps it from being moved until the transaction ends. Raises NotFound."""
-    row = connection.execute(_READ_AND_HOLD if hold else _READ, {"brand_id": brand_id}).one_or_none()
-    if row is None:
+    found = (_READ_AND_HOLD if hold else _READ).found(connection, {"brand_id": brand_id})
+    if not found:
         raise NotFound("There is no such brand.")
+    (row,) = found
     return BrandClock(row.now, ZoneInfo(row.timezone), row.sandbox, row.stands_still, row.woke_at)
 
 

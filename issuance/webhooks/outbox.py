@@ -15,6 +15,7 @@ from sqlalchemy import Connection, bindparam, func, select, text
 from uuid_utils.compat import uuid7
 
 from issuance import origins, tracing
+from issuance.database.statements import Statement
 from issuance.database.tables import webhooks
 from issuance.tenancy import clock
 
@@ -45,6 +46,7 @@ _LISTENED_TO = (
 )
 #: What `listened_to` gives, as a part of a statement that has a parameter `brand_id`: an array.
 LISTENED_TO = func.array(_LISTENED_TO.scalar_subquery())
+_LISTENED_TO_NOW = Statement(_LISTENED_TO)
 _ADD = text("""
     WITH listening AS (SELECT webhook_id, events FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL
                           AND (CAST(:only AS uuid[]) IS NULL OR webhook_id = ANY(:only))),
@@ -74,7 +76,7 @@ class News:
 def listened_to(connection: Connection, brand_id: UUID) -> frozenset[str]:
     """The types of events that at least one webhook of the brand listens to. Often there are none: ask before
     preparing events."""
-    return frozenset(connection.scalars(_LISTENED_TO, {"brand_id": brand_id}))
+    return frozenset(_LISTENED_TO_NOW.column(connection, {"brand_id": brand_id}))
 
 
 def add(

@@ -196,14 +196,14 @@ def test_a_thousand_events_take_a_handful_of_statements(engine: Engine, brand_id
     statements: list[str] = []
 
     def note(*call: Any) -> None:
-        statements.append(call[2])
+        statements.append(str(call[1]))
 
-    listening.listen(engine, "before_cursor_execute", note)
+    listening.listen(engine, "before_execute", note)
     try:
         with transaction(engine, brand_id) as connection:
             assert events.accept(connection, brand_id, bodies).accepted == events.MOST_EVENTS
     finally:
-        listening.remove(engine, "before_cursor_execute", note)
+        listening.remove(engine, "before_execute", note)
     assert len(statements) <= 11
 
 

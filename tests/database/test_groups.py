@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 
 from issuance.database.connections import transaction
 from issuance.engine import limits, schedules
@@ -31,12 +31,12 @@ def spa(new_club: Callable[..., Club]) -> Iterator[Club]:
 def statements(club: Club) -> Iterator[list[str]]:
     said: list[str] = []
 
-    def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        said.append(statement)
+    def listen(_connection: Any, statement: object, *_: Any) -> None:
+        said.append(str(statement))
 
-    event.listen(club.engine, "before_cursor_execute", listen)
+    event.listen(club.engine, "before_execute", listen)
     yield said
-    event.remove(club.engine, "before_cursor_execute", listen)
+    event.remove(club.engine, "before_execute", listen)
 
 
 def redeem(club: Club, membership_id: UUID) -> None:
@@ -222,13 +222,12 @@ def test_the_planner_is_left_no_double_loop(spa: Club) -> None:
     spa.move_clock("2031-03-01")
     plans: list[str] = []
 
-    def explain(connection: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.lstrip().startswith("INSERT INTO credits"):
-            rows = connection.connection.cursor().execute(f"EXPLAIN {statement}", parameters).fetchall()
-            plans.append("\n".join(line for (line,) in rows))
+    def explain(connection: Connection, statement: object, many: object, parameters: Any, options: object) -> None:
+        if str(statement).lstrip().startswith("INSERT INTO credits"):
+            plans.append("\n".join(connection.scalars(text(f"EXPLAIN {statement}"), parameters)))
 
-    event.listen(spa.engine, "before_cursor_execute", explain)
+    event.listen(spa.engine, "before_execute", explain)
     spa.sweep()
-    event.remove(spa.engine, "before_cursor_execute", explain)
+    event.remove(spa.engine, "before_execute", explain)
     assert plans
     assert all("Hash Join" in plan and "Nested Loop" not in plan for plan in plans), plans

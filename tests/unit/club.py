@@ -11,8 +11,7 @@ from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row
-
+from issuance.database.statements import Row
 from issuance.deciding.decisions import Decision, decide
 from issuance.deciding.facts import Coupon, Credit, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency, parse_validity
@@ -158,7 +157,7 @@ class Life:
         for event in events:
             if event.type == "membership.signed_up":
                 event.data.update(self._dates())
-        return events, named_by(self.membership_id, cast(list[Row[Any]], events))
+        return events, named_by(self.membership_id, cast(list[Row], events))
 
     @property
     def everybody(self) -> list[UUID]:
@@ -180,7 +179,7 @@ class Life:
         charge_ids = list(dict.fromkeys(event.charge_id for event in events if event.charge_id is not None))
         places = {guest_id: place for place, guest_id in enumerate(guest_ids)}
         automatic = [type_id for type_id, is_so in ((GOLD, self.automatic), (SILVER, self.silver_automatic)) if is_so]
-        rows = cast(list[Row[Any]], events)
+        rows = cast(list[Row], events)
         facts = read_facts(rows, named, places, charge_ids, self.zone, automatic)
         facts = replace(
             facts,
