@@ -39,7 +39,7 @@ class _Measures:
         self.registry = own = CollectorRegistry()
         self.event_settled = Histogram(
             "issuance_event_settled_seconds",
-            "From an event's arrival to its settling, committed: the credits that it gives are there",
+            "From an event's arrival to its settling, whoever does it: the credits that it gives are written",
             buckets=_SECONDS,
             registry=own,
         )

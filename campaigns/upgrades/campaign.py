@@ -102,8 +102,8 @@ class Campaign:
             self.old.start()
             with load.going_on(), waits.watched():
                 killed = self._before(kills)
-                self._both()
-                self._after()
+                self._both(load)
+                self._after(load)
             self._say(f"{sum(load.done.values()):,} requests, {len(load.failed)} failed: {dict(load.done)}")
             self._say(f"nobody waited longer than {waits.longest:.2f} s for the upgrade")
             offenders = self._laws()
@@ -135,24 +135,24 @@ class Campaign:
         with psycopg.connect(libpq_url(self.url), autocommit=True) as connection:
             return connection.execute("SELECT count(*), sum(rows), count(done_at) FROM schema_steps").fetchone()
 
-    def _both(self) -> None:
+    def _both(self, load: Load) -> None:
         """Both versions; then the old one alone again; then both."""
         self.new.start()
         time.sleep(self._seconds)
-        self.new.stop()
+        self.new.stop(load.wait_for_answers)
         self._say("back by a version")
         time.sleep(self._seconds)
         self.new.start()
         time.sleep(self._seconds)
 
-    def _after(self) -> None:
+    def _after(self, load: Load) -> None:
         """Refused while the old version is there, if it takes anything away; done when it is gone."""
         if schema.status(self.url).pending or self.new.folder != REPO:
             refused = self.new.command(["schema", "upgrade", "--after"])
             said, _ = refused.communicate(timeout=300)
             assert refused.returncode == 1, said
             assert "older processes" in said, said
-        self.old.stop()
+        self.old.stop(load.wait_for_answers)
         began = time.monotonic()
         after = self.new.command(["schema", "upgrade", "--after"])
         said, _ = after.communicate()

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import count
@@ -37,6 +37,15 @@ class Load:
         self._over = threading.Event()
         self._numbers = count()
         self._seen: list[str] = []
+        #: By address.
+        self._under_way: Counter[str] = Counter()
+        self._counting = threading.Lock()
+
+    def wait_for_answers(self, webs: Sequence[str]) -> None:
+        """Until the requests under way there are answered; they are given no more."""
+        until = time.monotonic() + PATIENCE
+        while any(self._under_way[one] for one in webs) and time.monotonic() < until:
+            time.sleep(0.05)
 
     @contextmanager
     def going_on(self, clients: int = 3) -> Iterator[None]:
@@ -66,16 +75,24 @@ class Load:
         if not webs:
             time.sleep(0.01)
             return None
+        web = random.choice(webs)
+        self._count(web, 1)
         try:
-            answer = client.request(method, random.choice(webs) + path, **how)  # type: ignore[arg-type]
+            answer = client.request(method, web + path, **how)  # type: ignore[arg-type]
         except httpx.TransportError as error:
             self.failed.append(f"{method} {path}: {type(error).__name__}")
             return None
+        finally:
+            self._count(web, -1)
         self.done[f"{method} {path.partition('?')[0].rpartition('/')[2][:12]}"] += 1
         if answer.status_code >= 300 and answer.status_code not in fine:
             self.failed.append(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
             return None
         return answer
+
+    def _count(self, web: str, more: int) -> None:
+        with self._counting:
+            self._under_way[web] += more
 
     def _read(self, client: httpx.Client) -> None:
         self._ask(client, "GET", f"/customers/credits?membership_id={self._somebody(client)}&per_page=25")

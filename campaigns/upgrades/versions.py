@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,10 +98,13 @@ class Version:
             time.sleep(0.1)
         self.web.append(address)
 
-    def stop(self) -> None:
-        """All of it, as a deployment does: first no new requests, then the order to stop."""
+    def stop(self, let_answer: Callable[[Sequence[str]], None] = lambda _: None) -> None:
+        """All of it, as a deployment does: first no new requests, then (`let_answer`) those under way at its addresses
+        are answered, then the order to stop."""
+        webs = list(self.web)
         self.web.clear()
         time.sleep(1.0)
+        let_answer(webs)
         for process in self._running:
             process.terminate()
         for process in self._running:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,28 +17,23 @@ from issuance.engine.rows import id_array
 from issuance.log import logger
 
 _WAITING = Statement("""
-    SELECT p.membership_id, s.attempts, NOT s.shared AND s.attempts = 1 AND s.retry_at > clock_timestamp() AS fresh,
-           extract(epoch FROM clock_timestamp() - e.oldest) AS seconds
+    SELECT p.membership_id, s.attempts, NOT s.shared AND s.attempts = 1 AND s.retry_at > clock_timestamp() AS fresh
       FROM membership_schedules p JOIN schedules s USING (brand_id, schedule_id)
-      CROSS JOIN LATERAL (SELECT min(received_at) AS oldest FROM billing_events e
-                           WHERE e.brand_id = :brand_id AND e.membership_id = p.membership_id
-                             AND e.settled_at IS NULL) e
      WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
        AND (s.settled_at IS NULL
             OR s.due_at <= (SELECT coalesce(b.clock_now, clock_timestamp()) FROM brands b WHERE b.brand_id = :brand_id)
-            OR e.oldest IS NOT NULL)
+            OR EXISTS (SELECT FROM billing_events e
+                        WHERE e.brand_id = :brand_id AND e.membership_id = p.membership_id AND e.settled_at IS NULL))
      ORDER BY s.attempts, p.membership_id
 """)
 
 
 class Waiting(NamedTuple):
-    """A membership that has something to settle. `fresh`: its first attempt was counted a moment ago. `seconds`: how
-    long its oldest event has waited; None: it has no news."""
+    """A membership that has something to settle. `fresh`: its first attempt was counted a moment ago."""
 
     membership_id: UUID
     attempts: int
     fresh: bool
-    seconds: float | None
 
 
 def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) -> Counter[Reason]:
@@ -55,7 +49,6 @@ def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) 
     try:
         with transaction(engine, brand_id) as connection:
             waiting = _waiting(connection, brand_id, membership_ids)
-            looked = monotonic()
             if not waiting:
                 return Counter()
             together = [one.membership_id for one in waiting]
@@ -78,19 +71,13 @@ def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) 
             with transaction(engine, brand_id) as connection:
                 begun = attempts.begin(connection, brand_id, [membership_id])
             counts += _settle(engine, brand_id, begun)
-    if not counts[Reason.ERROR]:
-        since = monotonic() - looked
-        measures.events_settled(one.seconds + since for one in waiting if one.seconds is not None)
     return counts
 
 
 def _waiting(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[Waiting]:
     """Those that have something to settle, the least often tried first. A doubled hint costs only this query."""
     found = _WAITING.found(connection, {"brand_id": brand_id, "ids": id_array(membership_ids)})
-    return [
-        Waiting(row.membership_id, row.attempts, row.fresh, None if row.seconds is None else float(row.seconds))
-        for row in found
-    ]
+    return [Waiting(row.membership_id, row.attempts, row.fresh) for row in found]
 
 
 def _settle(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) -> Counter[Reason]:

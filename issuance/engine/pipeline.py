@@ -10,12 +10,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from issuance import measures, origins
 from issuance.deciding.facts import Rule
@@ -99,6 +98,9 @@ class Settling:
         self._told = outbox.listened_to(connection, brand_id)
         self._listeners = reminders.listeners(connection, brand_id) if "credit.expiring" in self._told else ()
         self._counts: Counter[Reason] = Counter()
+        #: How long each event had waited that was settled.
+        self._waited: list[float] = []
+        event.listen(connection, "commit", self._measure, once=True)
 
     def settle(self, held: Sequence[Waiting], *, may_share: bool) -> Counter[Reason]:
         """Settle each group by deciding for one of its memberships; settle all others one by one. `may_share`:
@@ -224,15 +226,7 @@ class Settling:
         """Write the outcomes, note which memberships failed, and move the schedules of the others on. Returns those
         whose credits were used meanwhile: they must be settled again."""
         settled = self._hold_back(settled)
-        writing = partial(
-            write,
-            self._connection,
-            self._brand_id,
-            told=self._told,
-            run_id=self._run_id,
-            by_hand=self._also is not None,
-        )
-        refused = {one.membership_id: why for one, why in write_all(self._connection, settled, writing)}
+        refused = {one.membership_id: why for one, why in write_all(self._connection, settled, self._write)}
         raced = [one for one, why in refused.items() if isinstance(why, Raced) and try_again]
         failed = {**failed, **{one: why for one, why in refused.items() if one not in raced}}
         schedules.leave(self._connection, self._brand_id, refused)
@@ -250,6 +244,15 @@ class Settling:
         move_on(self._connection, self._brand_id, states, may_share=may_share)
         self._log(done)
         return raced
+
+    def _write(self, settled: Sequence[Settled]) -> None:
+        by_hand = self._also is not None
+        self._waited += write(
+            self._connection, self._brand_id, settled, told=self._told, run_id=self._run_id, by_hand=by_hand
+        )
+
+    def _measure(self, _: Connection) -> None:
+        measures.events_settled(self._waited)
 
     def _hold_back(self, settled: Sequence[Settled]) -> Sequence[Settled]:
         """The memberships without the credits that a guard holds back. Their fingerprints say what is held."""

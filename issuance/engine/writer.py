@@ -103,6 +103,7 @@ _EVENTS_SETTLED = Statement("""
     UPDATE billing_events SET settled_at = clock_timestamp()
      WHERE brand_id = :brand_id AND source = :source
        AND event_id = ANY(ARRAY(SELECT jsonb_array_elements_text(CAST(:event_ids AS jsonb))))
+    RETURNING CAST(extract(epoch FROM settled_at - received_at) AS double precision)
 """)
 
 
@@ -114,9 +115,10 @@ def write(
     told: Set[str],
     run_id: UUID | None = None,
     by_hand: bool = False,
-) -> None:
-    """Write what settling came to for memberships, which are in the order of their ids. Raises Raced if a credit
-    changed since it was read. `told`: the types of events that webhooks listen to.
+) -> list[float]:
+    """Write what settling came to for memberships, which are in the order of their ids. Returns for how long (in
+    seconds) each event had waited that was settled. Raises Raced if a credit changed since it was read. `told`: the
+    types of events that webhooks listen to.
 
     The run is stamped on manual credits if it is a manual one (`by_hand`), otherwise on scheduled ones.
     """
@@ -132,10 +134,11 @@ def write(
     journal.note(connection, brand_id, _moved(settled))
     read_models.write_listed(connection, brand_id, outcomes)
     read_models.write_charges(connection, brand_id, settled)
-    _settle_events(connection, brand_id, settled)
+    waited = _settle_events(connection, brand_id, settled)
     announcements.announce(connection, brand_id, settled, happened, told)
     if "credit.expiring" in told:
         reminders.tell(connection, brand_id, settled)
+    return waited
 
 
 def _issue(
@@ -278,11 +281,14 @@ def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) 
     return happened
 
 
-def _settle_events(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
+def _settle_events(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> list[float]:
     event_ids: dict[str, list[str]] = {}
     for one in settled:
         if one.outcome.complete:
             for source, event_id in one.events:
                 event_ids.setdefault(source, []).append(event_id)
+    waited: list[float] = []
     for source, ids in event_ids.items():
-        _EVENTS_SETTLED.written(connection, {"brand_id": brand_id, "source": source, "event_ids": json.dumps(ids)})
+        said = {"brand_id": brand_id, "source": source, "event_ids": json.dumps(ids)}
+        waited += _EVENTS_SETTLED.column(connection, said)
+    return waited

@@ -6,7 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from issuance.database.connections import transaction
+from issuance import measures
+from issuance.database.connections import transaction, undone
+from issuance.engine.pipeline import settle_these
 from issuance.memberships import archiving
 from tests.database.clubs import Club
 from tests.database.test_groups import fingerprints, of, redeem, statements
@@ -222,3 +224,25 @@ def _seen(club: Club, membership_id: UUID) -> list[list[tuple[Any, ...]]]:
         "SELECT due_at, settled_at FROM schedules WHERE schedule_id = :id",
     )
     return [[tuple(row) for row in club.rows(sql, id=membership_id)] for sql in shown]
+
+
+def test_the_wait_of_every_event_is_measured_once_whoever_settles_it(new_club: NewClub) -> None:
+    """That of an event whose hint is lost, too, when a sweep settles it; not while it is only tried."""
+
+    def measured() -> float:
+        return measures.samples().get(("issuance_event_settled_seconds_count", ()), 0.0) - before
+
+    before = 0.0
+    before = measured()
+    club = new_club()
+    members = club.sign_up(3)
+    assert measured() == 3
+    club.move_clock("2031-02-28T12:00")
+    charge(club, members, "initiated", "2031-02-28T06:00")
+    with undone(club.engine, club.brand_id) as connection:
+        settle_these(connection, club.brand_id, members)
+    assert measured() == 3
+    club.sweep()
+    assert measured() == 6
+    club.settle(members)
+    assert measured() == 6

@@ -12,8 +12,9 @@ from issuance.errors import UpgradeFailed
 
 #: How long a statement waits for a lock: for so long those who come later wait behind it.
 LOCK_TIMEOUT = "500ms"
-#: Seconds between two turns at a lock, and how long all turns may take together.
-FIRST_PAUSE, LAST_PAUSE, PATIENCE = 0.2, 5.0, 600.0
+#: Seconds between two turns at a lock, while nobody ends who may hold it; between two looks at who does; and how long
+#: all turns may take together.
+FIRST_PAUSE, LAST_PAUSE, LOOK, PATIENCE = 0.2, 5.0, 0.02, 600.0
 #: A batch is as large as keeps its rows locked for about so many seconds, within these sizes.
 BATCH_SECONDS, FIRST_BATCH, LEAST_BATCH, MOST_BATCH = 0.15, 1_000, 100, 20_000
 #: What is tried again: the lock was not to be had, or somebody had to give way.
@@ -28,6 +29,11 @@ _RECORD = """
 """
 _DONE = "SELECT done_at IS NOT NULL, position, rows, seconds FROM schema_steps WHERE revision = %s AND step = %s"
 _ROWS = "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = to_regclass(%s)"
+#: Whoever may hold what a turn waited for in vain: their transactions are older than the turn.
+_IN_THE_WAY = """
+    SELECT pid, xact_start FROM pg_stat_activity
+     WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - %s::interval
+"""
 _TYPES = "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = to_regclass(%s)"
 
 
@@ -182,9 +188,17 @@ class Execution:
                 raise self._failed(error) from error
 
     def _pause(self, began: float, seconds: float, error: psycopg.Error) -> None:
-        if time.monotonic() - began > PATIENCE:
+        """Wait for the next turn: it comes at once where somebody ends who was in the way, since those who work without
+        a rest leave a gap of some milliseconds."""
+        paused = time.monotonic()
+        if paused - began > PATIENCE:
             raise self._failed(error) from error
-        time.sleep(seconds)
+        in_the_way = self._in_the_way()
+        while time.monotonic() < paused + seconds and in_the_way <= self._in_the_way():
+            time.sleep(LOOK)
+
+    def _in_the_way(self) -> set[Any]:
+        return set(self._connection.execute(_IN_THE_WAY, [LOCK_TIMEOUT]).fetchall())
 
     def _record(self, *, done: bool, **progress: Any) -> None:
         record = {

@@ -8,12 +8,14 @@ import pytest
 
 from issuance.database import schema
 from issuance.database.revisions import Standing, standing_of
-from issuance.database.schema import Until
+from issuance.database.schema import Until, execution
 from issuance.database.schema.execution import LOCK_TIMEOUT, Progress
 from issuance.database.schema.history import History, Part
 from issuance.errors import SchemaAhead, SchemaBehind, SchemaUnknown, UpgradeFailed, UpgradeRefused
 from tests.database.upgrades.conftest import NEWEST, TICKETS, connect
 
+#: Seconds: longer than whatever an upgrade waits for here.
+PAUSE = 120.0
 OLD, NEW = "issuance 0.2.0 schema 2", "issuance 0.3.0 schema 3"
 
 
@@ -141,6 +143,30 @@ def test_nobody_waits_long_behind_an_upgrade_that_waits(shop: str, history: Hist
         upgrading.join()
     assert max(waits) < float(LOCK_TIMEOUT.removesuffix("ms")) / 1000 + 0.3
     assert max(waits) > 0.1, "somebody did wait behind it, or this shows nothing"
+    assert schema.diff(shop, NEWEST) == []
+
+
+def test_a_lock_is_had_between_two_long_transactions(
+    shop: str, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who works without a rest leaves gaps of milliseconds: as soon as one ends the lock is asked for."""
+    monkeypatch.setattr(execution, "FIRST_PAUSE", PAUSE)
+    monkeypatch.setattr(execution, "LAST_PAUSE", PAUSE)
+    told: list[Progress] = []
+    upgrading = threading.Thread(
+        target=schema.upgrade, args=(shop,), kwargs={"history": history, "tell": told.append}, daemon=True
+    )
+    with connect(shop) as working:
+        until = time.monotonic() + PAUSE / 2
+        while time.monotonic() < until and (upgrading.is_alive() or not told):
+            with working.transaction():
+                working.execute("SELECT count(*) FROM tickets")
+                if not upgrading.ident:
+                    upgrading.start()
+                time.sleep(1)
+            time.sleep(0.1)
+    assert any(one.waiting for one in told), "it did wait, or this shows nothing"
+    assert not upgrading.is_alive()
     assert schema.diff(shop, NEWEST) == []
 
 
