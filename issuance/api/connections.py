@@ -4,12 +4,13 @@ A server's usual place for this is a proxy in front of it; without one, the web 
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from ipaddress import ip_address, ip_network
 from mmap import mmap
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from issuance.log import logger
 from issuance.settings import OwnSettings
@@ -19,19 +20,31 @@ from issuance.tenancy.rates import source_of
 HEADER_SECONDS = 10.0
 #: Bytes that a request's headers may have: more is not kept to wait for their end.
 LONGEST_HEADERS = 64 * 1024
+#: Lines that they may have, with those that follow a body.
+MOST_HEADERS = 100
+#: Requests of a connection that wait for the one that is worked on. It ends with the answer to the last of them.
+MOST_WAITING = 8
 #: Seconds for which a receiver may take nothing of its answer.
 ANSWER_SECONDS = 30.0
 #: Bytes of answers that wait in a process until they are taken, of all and of one source: a few of the longest.
 MOST_UNTAKEN, MOST_UNTAKEN_A_SOURCE = 64 * 1024 * 1024, 32 * 1024 * 1024
 
-_REFUSAL = (
-    b'{"error":{"code":"too_many_connections","message":"This address has too many connections open: at most %d."}}'
-)
+_REFUSAL = b'{"error":{"code":"%s","message":"%s"}}'
 _HEAD = (
-    b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\n"
-    b"X-Content-Type-Options: nosniff\r\n"
+    b"Content-Type: application/json\r\nConnection: close\r\n"
+    b"X-Content-Type-Options: nosniff\r\n%s"
     b"Content-Length: %d\r\n\r\n"
 )
+
+
+def _refusal(status: int, code: str, message: str) -> bytes:
+    """An answer to what is no request yet, in the form of every error."""
+    body = _REFUSAL % (code.encode(), message.encode())
+    return STATUS_LINE[status] + _HEAD % (b"Retry-After: 1\r\n" if status == 429 else b"", len(body)) + body
+
+
+class _EnoughError(Exception):
+    """Ends the parser's work on what has come."""
 
 
 class Counts:
@@ -93,8 +106,32 @@ class Untaken:
         return self._of.total() <= MOST_UNTAKEN and (not source or self._of[source] <= MOST_UNTAKEN_A_SOURCE)
 
 
+class _Flow(FlowControl):
+    """Reads nothing while requests wait, or answers that nobody takes, whoever asks for more."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+        self._is_wanted = False
+
+    def pause_reading(self) -> None:
+        self._is_wanted = False
+        super().pause_reading()
+
+    def resume_reading(self) -> None:
+        self._is_wanted = bool(self._waiting) or self.write_paused
+        if not self._is_wanted:
+            super().resume_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._is_wanted and not self._transport.is_closing():
+            self.resume_reading()
+
+
 def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol with limits: on a source's connections, on headers, on the time of these and of answers."""
+    """uvicorn's protocol with limits: on a source's connections, on headers, on requests sent ahead, on the time of
+    headers and of answers."""
     sources = Sources(settings.connections_a_source, settings.proxies, counts, process)
     untaken = Untaken()
 
@@ -106,16 +143,23 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
         #: Whether headers have come whose body has not ended; and the bytes of headers that have not.
         _in_body = False
         _unended = 0
+        #: Lines of the present request's headers.
+        _lines = 0
         #: Bytes of answers that are counted as not taken.
         _untaken = 0
+        #: A request that begins once the answers before it are taken.
+        _held: Any = None
+        #: Whether nothing more is heard: what came before is answered, and the connection ends.
+        _is_deaf = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            self.flow = _Flow(transport, self.pipeline)
             self._source = sources.enter(self.client[0] if self.client else None)
             if self._source is None:
                 logger.warning("too_many_connections", most=sources.most)
-                body = _REFUSAL % sources.most
-                transport.write(_HEAD % len(body) + body)
+                message = f"This address has too many connections open: at most {sources.most}."
+                transport.write(_refusal(429, "too_many_connections", message))
                 transport.close()
             else:
                 self._wait_for_headers()
@@ -130,7 +174,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            if self._source is None:
+            if self._source is None or self._is_deaf:
                 return
             self._unended += len(data)
             super().data_received(data)
@@ -139,18 +183,33 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             if self._is_idle():
                 self._wait_for_headers()
             if self._unended > LONGEST_HEADERS and not self.transport.is_closing():
-                self.send_400_response("The headers are too long.")
+                self._refuse(431, "headers_too_large", f"The headers have more than {LONGEST_HEADERS} bytes.")
+
+        def send_400_response(self, msg: str) -> None:
+            if not self._is_deaf:
+                self._refuse(400, "bad_request", msg)
+
+        def on_message_begin(self) -> None:
+            if len(self.pipeline) >= MOST_WAITING:
+                self._is_deaf, self.cycle.keep_alive = True, False
+                raise _EnoughError
+            self._lines = 0
+            super().on_message_begin()
 
         def on_header(self, name: bytes, value: bytes) -> None:
+            self._lines += 1
+            if self._lines > MOST_HEADERS:
+                self._refuse(431, "headers_too_large", f"The headers have more than {MOST_HEADERS} lines.")
+                raise _EnoughError
             if not self._in_body:  # what follows a body, uvicorn would add to the headers that were checked
                 super().on_header(name, value)
 
         def on_headers_complete(self) -> None:
-            self._in_body, self._unended = True, 0
             if self._waits is not None:
                 self._waits.cancel()
                 self._waits = None
             super().on_headers_complete()
+            self._in_body, self._unended = True, 0
             if self._ends_soon:
                 self.cycle.keep_alive = False
 
@@ -164,6 +223,12 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             super().on_response_complete()
             if is_early:
                 self.transport.close()  # answered before all of it had come, and nobody waits for the rest
+
+        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+            if self.flow.write_paused:
+                self._held = cycle, app
+            else:
+                super()._start_asgi_task(cycle, app)
 
         def end_soon(self) -> None:
             """The process ends: answers from now on say that the connection does too."""
@@ -186,6 +251,9 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
         def resume_writing(self) -> None:
             super().resume_writing()
             self._count_untaken(0)
+            if self._held is not None:
+                held, self._held = self._held, None
+                self._start_asgi_task(*held)
             if self._stuck is not None:
                 self._stuck.cancel()
                 self._stuck = None
@@ -193,6 +261,15 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
         def _count_untaken(self, size: int) -> bool:
             before, self._untaken = self._untaken, size
             return untaken.add(self._source or "", size - before)
+
+        def _refuse(self, status: int, code: str, message: str) -> None:
+            """Answer what is no request, unless others wait for their answers: then the connection ends after these."""
+            self._is_deaf = True
+            if self._is_idle() or (self._in_body and not self.pipeline and not self.cycle.response_started):
+                self.transport.write(_refusal(status, code, message))
+                self.transport.close()
+            else:
+                self.cycle.keep_alive = False
 
         def _is_idle(self) -> bool:
             """Whether no request is being worked on: what came is the beginning of one, or nothing."""

@@ -21,7 +21,7 @@ from uuid_utils.compat import uuid7
 from issuance import origins, tracing
 from issuance.api import metrics, problems
 from issuance.api import stopping as stops
-from issuance.errors import IssuanceError, TooLarge, TooSlow
+from issuance.errors import Invalid, IssuanceError, TooLarge, TooSlow
 from issuance.log import logger
 from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import OF_AN_ADDRESS, RateLimited, Rates, Standing, source_of
@@ -35,6 +35,8 @@ INTAKES = ("/billing-events", "/billers/stripe/", "/billers/mapped/")
 #: thread too. A thousand events with parties have fewer.
 MOST_VALUES = 100_000
 _BEFORE_VALUES = b",[{"
+#: So many parameters a query may have.
+MOST_PARAMETERS = 100
 #: Bodies that are longer than LONGEST_BODY, or may be, and are in memory at once: from one address a part of them.
 #: Who waits for a place is not read from meanwhile.
 _long_bodies = Fair(16)
@@ -127,6 +129,8 @@ class Edge:
                 raise stops.Stopping
             source = source_of((scope.get("client") or [None])[0])
             await _count(scope, source)
+            if scope.get("query_string", b"").count(b"&") >= MOST_PARAMETERS:
+                raise Invalid(f"The query has too many parameters: it may have {MOST_PARAMETERS}.")
             async with _long_bodies.place(source) if _may_be_long(headers, longest) else nullcontext():
                 try:
                     async with stopping.patience(BODY_SECONDS):
@@ -134,7 +138,7 @@ class Edge:
                 except TimeoutError:
                     raise TooSlow from None
                 await self.app(scope, _ReadBody(body, receive), send_with_id)
-        except (TooLarge, TooSlow) as refused:
+        except (TooLarge, TooSlow, Invalid) as refused:
             await _refuse(scope, receive, send_with_id, refused, close=isinstance(refused, TooSlow))
         except RateLimited as limited:
             scope["state"]["standing"] = limited.standing

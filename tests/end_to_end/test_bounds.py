@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from issuance.api.requests import LONGEST_BODY, MOST_VALUES
+from issuance.api.requests import LONGEST_BODY, MOST_PARAMETERS, MOST_VALUES
 from issuance.catalog.coupons import LONGEST_OFFERINGS
 from issuance.database.connections import transaction
 from tests.end_to_end.client import Client
@@ -85,8 +85,16 @@ def test_a_members_token_sends_no_body_of_a_megabyte(server: Server) -> None:
         answer = member.post("/v1/redemptions", json={"x" * 60_000: 1})
         assert len(problem(answer, 422)["fields"]) == 1
         assert len(answer.content) < 1000
-        answer = member.get("/v1/redemptions", params={f"f{number}": 1 for number in range(500)})
+        answer = member.get("/v1/redemptions", params={f"f{number}": 1 for number in range(MOST_PARAMETERS)})
         assert len(problem(answer, 422)["fields"]) == 20
+
+
+def test_a_query_has_so_many_parameters(server: Server) -> None:
+    """At any address, whoever asks: eleven thousand hold up everybody while they are taken apart."""
+    for path, code in (("/healthz", "invalid"), ("/nowhere", "invalid"), ("/v1/redemptions", "VALIDATION")):
+        answer = httpx.get(server.url + path + "?" + "&".join(["a=1"] * (MOST_PARAMETERS + 1)))
+        assert str(MOST_PARAMETERS) in problem(answer, 422, code)["message"]
+    assert httpx.get(server.url + "/healthz?" + "&".join(["a=1"] * MOST_PARAMETERS)).status_code == 200
 
 
 def test_only_intakes_take_long_bodies(server: Server) -> None:

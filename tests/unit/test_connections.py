@@ -4,9 +4,10 @@ import asyncio
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
@@ -20,6 +21,8 @@ from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import source_of
 
 MOST = 3
+#: Each time that an application here was asked for the long answer.
+worked_on: list[None] = []
 
 
 def listening(**said: object) -> Iterator[int]:
@@ -35,6 +38,7 @@ def listening(**said: object) -> Iterator[int]:
 
     @app.get("/long")
     async def long() -> JSONResponse:
+        worked_on.append(None)
         return JSONResponse("x" * 20_000_000)
 
     app.add_middleware(Edge)
@@ -232,11 +236,86 @@ def test_headers_have_an_end(port: int) -> None:
     for endless in (b"X-Long: " + b"x" * connections.LONGEST_HEADERS, b"X-Many: 1\r\n" * 7_000):
         with connected(port, GET) as dripping:
             dripping.sendall(endless)
-            assert answer(dripping).startswith(b"HTTP/1.1 400 ")
+            refused(answer(dripping))
     body = b"x" * (requests.LONGEST_BODY - 1)
     head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: %s\r\nContent-Length: %d\r\n\r\n"
     with connected(port, head % (b"keep-alive", len(body)) + body + head % (b"close", len(body)) + body) as two:
         assert answer(two).count(b'{"size":%d}' % len(body)) == 2
+
+
+def refused(said: bytes) -> None:
+    assert said.startswith(b"HTTP/1.1 431 ")
+    assert b'{"error":{"code":"headers_too_large"' in said
+    assert said.count(b"HTTP/1.1") == 1
+
+
+def test_headers_have_so_many_lines(port: int) -> None:
+    """However short they are, and what follows a body counts too: each costs more than its bytes."""
+    most = connections.MOST_HEADERS - 2
+    for line in (b"a:\r\n", b"a: b\r\n"):
+        with connected(port, GET + b"Connection: close\r\n" + line * most + b"\r\n") as fits:
+            assert answer(fits).startswith(b"HTTP/1.1 200 ")
+        with connected(port, GET + b"Connection: close\r\n" + line * (most + 1) + b"\r\n") as one_more:
+            refused(answer(one_more))
+    chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
+    with connected(port, chunked + b"a: b\r\n" * (most + 1) + b"\r\n") as trailing:
+        refused(answer(trailing))
+
+
+def test_so_many_requests_are_sent_ahead_of_their_answers(port: int) -> None:
+    """Those are answered in their order, and the connection ends: the rest is never begun."""
+    with connected(port, (GET + b"\r\n") * 1_000) as ahead:
+        said = answer(ahead)
+    assert said.count(b"HTTP/1.1 200 ") == said.count(b"HTTP/1.1 ") == 1 + connections.MOST_WAITING
+    assert said.count(b"connection: close") == 1
+    within = (GET + b"\r\n") * connections.MOST_WAITING + GET + b"Connection: close\r\n\r\n"
+    with connected(port, within) as fits:
+        assert answer(fits).count(b"HTTP/1.1 200 ") == 1 + connections.MOST_WAITING
+
+
+def test_what_is_no_request_is_told_when_the_others_are_answered(port: int) -> None:
+    """A refusal in between would be taken for the answer to one of them."""
+    with connected(port, GET + b"\r\n" + GET + b"\r\n" + b"nonsense\r\n\r\n") as mixed:
+        said = answer(mixed)
+    assert said.count(b"HTTP/1.1 200 ") == said.count(b"HTTP/1.1 ") == 2
+
+
+def test_nothing_is_begun_for_one_who_takes_no_answers(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next request begins once the answer before it is taken."""
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 30)
+    worked_on.clear()
+    with connected(port, b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n" * 2 + GET + b"Connection: close\r\n\r\n") as lazy:
+        time.sleep(0.5)
+        assert len(worked_on) == 1
+        assert answer(lazy).count(b"HTTP/1.1 200 ") == 3
+    assert len(worked_on) == 2
+
+
+def test_nothing_is_read_while_requests_or_answers_wait() -> None:
+    """Whoever asks for more: it is read once nothing waits."""
+    asked: list[str] = []
+
+    class Transport:
+        def pause_reading(self) -> None:
+            asked.append("pause")
+
+        def resume_reading(self) -> None:
+            asked.append("resume")
+
+        def is_closing(self) -> bool:
+            return False
+
+    waiting = deque([1])
+    flow = connections._Flow(cast(asyncio.Transport, Transport()), waiting)
+    flow.pause_reading()
+    flow.resume_reading()
+    assert asked == ["pause"]
+    waiting.clear()
+    flow.pause_writing()
+    flow.resume_reading()
+    assert asked == ["pause"]
+    flow.resume_writing()
+    assert asked == ["pause", "resume"]
 
 
 def test_who_is_answered_early_is_not_listened_to(port: int) -> None:
