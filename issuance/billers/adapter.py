@@ -188,3 +188,20 @@ class Askable(Adapter, Protocol):
 
     def needs(self, about: Json) -> frozenset[str]:
         """The ids of the objects that translating or reconciling this one looks up."""
+
+
+def weight_of(said: Any, most: int) -> int:
+    """How much something of JSON is: each value and each character of its texts and names. It is looked at no further
+    than `most`, and is said to be more."""
+    weight, left = 0, [said]
+    while left and weight <= most:
+        one = left.pop()
+        weight += 1
+        if isinstance(one, str):
+            weight += len(one)
+        elif isinstance(one, dict):
+            weight += sum(map(len, one))
+            left.extend(one.values())
+        elif isinstance(one, list):
+            left.extend(one)
+    return weight

@@ -27,6 +27,11 @@ _TOGETHER = 2
 MOST_BYTES = 2_000_000
 #: How many bytes of a body a list shows: a page of a hundred has room in an answer, whatever they are.
 LONGEST_SHOWN = 12 * 1024
+#: Characters of why a delivery is not translated, and of the name of what it waits for, which billers choose: no id or
+#: price is longer.
+LONGEST_MESSAGE, LONGEST_NAME = 500, 255
+#: So many reasons why something is not translated are told, of a brand.
+MOST_REASONS = 500
 _CONTROLS = dict.fromkeys({*range(32)} - {*b"\t\n\r"}, "\N{REPLACEMENT CHARACTER}")
 
 _STORE = text("""
@@ -113,14 +118,16 @@ _FORGET = text("""
     DELETE FROM biller_deliveries
      WHERE state IN ('translated', 'refused') AND received_at < clock_timestamp() - CAST(:kept AS interval)
 """)
+# Names and messages are cut here too: there may be rows of before they were when they were written.
 _COUNTS = text("""
-    SELECT biller_id, state, code, CASE WHEN state = 'unmappable' THEN waits_for END AS price,
-           count(*) AS deliveries, min(received_at) AS since,
+    SELECT biller_id, state, code, price, count(*) AS deliveries, min(received_at) AS since,
            mode() WITHIN GROUP (ORDER BY message) AS message, count(DISTINCT message) AS messages
-      FROM biller_deliveries
-     WHERE brand_id = :brand_id AND biller_id = ANY(CAST(:biller_ids AS uuid[]))
-       AND state IN ('unmappable', 'waiting', 'asking', 'refused', 'pending')
-     GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 LIMIT 1000
+      FROM (SELECT biller_id, state, code, received_at, left(message, :longest_message) AS message,
+                   CASE WHEN state = 'unmappable' THEN left(waits_for, :longest_name) END AS price
+              FROM biller_deliveries
+             WHERE brand_id = :brand_id AND biller_id = ANY(CAST(:biller_ids AS uuid[]))
+               AND state IN ('unmappable', 'waiting', 'asking', 'refused', 'pending')) d
+     GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4 LIMIT :most
 """)
 
 
@@ -158,7 +165,7 @@ def store(
         "body": body,
         "state": "pending" if refused is None else "refused",
         "code": refused and refused.code,
-        "message": refused and refused.message,
+        "message": refused and refused.message[:LONGEST_MESSAGE],
     }
     return connection.execute(_STORE, row).rowcount > 0
 
@@ -203,7 +210,7 @@ def read(connection: Connection, brand_id: UUID, biller_id: UUID, ids: Sequence[
 def mark(connection: Connection, brand_id: UUID, biller_id: UUID, became: Sequence[Became], *, adapter: int) -> None:
     """Note what deliveries became."""
     if became:
-        rows = as_json([one._asdict() for one in became])
+        rows = as_json([{**one._asdict(), **cut(one.message, one.waits_for)} for one in became])
         which = {"brand_id": brand_id, "biller_id": biller_id, "patience": PATIENCE, "adapter": adapter}
         connection.execute(_MARK, {**which, "rows": rows})
 
@@ -254,7 +261,8 @@ def forget(connection: Connection, kept: timedelta) -> None:
 def counts(connection: Connection, brand_id: UUID, biller_ids: Sequence[UUID]) -> list[Mapping[str, Any]]:
     """What is not translated, by biller, state, reason and the price that nobody mapped; how much of it, since
     when, the commonest message, and how many there are."""
-    which = {"brand_id": brand_id, "biller_ids": list(biller_ids)}
+    which = {"brand_id": brand_id, "biller_ids": list(biller_ids), "most": MOST_REASONS}
+    which |= {"longest_message": LONGEST_MESSAGE, "longest_name": LONGEST_NAME}
     return [dict(row) for row in connection.execute(_COUNTS, which).mappings()]
 
 
@@ -269,9 +277,9 @@ def page(
             columns.delivery_id.label("id"),
             columns.received_at,
             columns.state,
-            columns.waits_for,
+            func.left(columns.waits_for, LONGEST_NAME).label("waits_for"),
             columns.code,
-            columns.message,
+            func.left(columns.message, LONGEST_MESSAGE).label("message"),
             func.substring(columns.body, 1, LONGEST_SHOWN).label("body"),
         )
         .where(columns.brand_id == brand_id, columns.biller_id == biller_id)
@@ -282,6 +290,14 @@ def page(
     rows, total = paging.rows_of(connection, found, page, per_page)
     shown = (bytes(row["body"]).decode(errors="replace").translate(_CONTROLS) for row in rows)
     return [{**row, "body": body} for row, body in zip(rows, shown, strict=True)], total
+
+
+def cut(message: str | None, waits_for: str | None) -> dict[str, str | None]:
+    """The message and the name of what is waited for of a delivery, as long as they may be."""
+    return {
+        "message": message and message[:LONGEST_MESSAGE],
+        "waits_for": waits_for and waits_for[:LONGEST_NAME],
+    }
 
 
 def became_of(delivery_id: str, wait: Wait | None, unmappable: Unmappable | None) -> Became:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from issuance.billers import billers, deliveries, untold
-from issuance.billers.adapter import Adapter, Notice, NotReadable, Translation, Unmappable
+from issuance.billers.adapter import Adapter, Notice, NotReadable, Translation, Unmappable, weight_of
 from issuance.billers.adapters import adapter_of
 from issuance.billers.billers import Biller
 from issuance.billers.deliveries import Became, Delivery
@@ -28,6 +28,9 @@ from issuance.log import logger
 
 #: How many deliveries one transaction translates.
 BATCH = 500
+#: Characters and values of the facts that are told in one transaction; where there are more they are halved, and one
+#: delivery that tells more is set apart.
+MOST_TOLD = 2_000_000
 
 _TOLD = text("""
     SELECT event_id FROM billing_events
@@ -149,10 +152,14 @@ def work_on(connection: Connection, biller: Biller, pending: Sequence[Delivery])
             became.append(Became(delivery.delivery_id, "refused", None, refusal.code, str(refusal)))
     known.load({needed for notice, _ in notices for needed in notice.needs})
     told: list[Translation] = []
+    weight = 0
     for notice, delivery in sorted(notices, key=lambda one: (one[0].at, one[0].rank, one[0].delivery_id)):
         found = adapter.translate(notice, known, patient=not delivery.overdue)
         if found.wait is not None:
             found.wakes.discard(found.wait.key)  # or it would be looked at for ever
+        weight += weight_of(found.events, MOST_TOLD)
+        if weight > MOST_TOLD:
+            raise NotReadable(f"it tells more than {MOST_TOLD} characters")
         told.append(found)
         became.append(deliveries.became_of(delivery.delivery_id, found.wait, found.unmappable))
     accepted, membership_ids, refused, kinds = tell(connection, biller, adapter, told)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Connection, text
 
-from issuance.billers import starting
+from issuance.billers import deliveries, starting
 from issuance.billers.adapter import Json, Translation
 from issuance.billers.billers import Biller
 from issuance.billers.deliveries import Delivery
@@ -68,9 +68,10 @@ def keep(
         of = raw.encode() if known is None else known.among([raw]).body(raw.encode())
         assert found.unmappable is not None, "it is kept for that"
         code, message, waits_for = found.unmappable
-        row = {"delivery_id": delivery_id, "body": of, "code": code, "message": message, "waits_for": waits_for}
+        row = {"delivery_id": delivery_id, "body": of, "code": code, "adapter": adapter}
+        cut = deliveries.cut(message, waits_for)
         ids = {"brand_id": biller.brand_id, "biller_id": biller.biller_id}
-        connection.execute(_KEEP, {**ids, **row, "adapter": adapter})
+        connection.execute(_KEEP, {**ids, **row, **cut})
     return counted
 
 

@@ -30,7 +30,8 @@ _MEMBER = text("""
 _THEIRS = {
     "memberships": text("""
         SELECT m.membership_id AS id, m.membership_type_id, t.name AS membership_type_name, m.status, m.signed_up_at,
-               m.starts_on, m.billing_anchor, m.billing_frequency, m.ends_on, b.source_ref
+               m.starts_on, m.billing_anchor, m.billing_frequency, m.ends_on,
+               left(b.source_ref, 511) AS source_ref
           FROM memberships m JOIN membership_types t USING (brand_id, membership_type_id)
           LEFT JOIN biller_memberships b USING (brand_id, membership_id)
          WHERE m.brand_id = :brand_id AND m.member_id = :member_id ORDER BY m.membership_id LIMIT :most

@@ -18,6 +18,8 @@ from issuance.tenancy import clock
 Status = Literal["upcoming", "active", "billing", "needs_attention", "paused", "cancelled", "expired"]
 #: A membership is shown with so many charges, and on a page of a list with so many guests.
 MOST_CHARGES, MOST_LISTED_GUESTS, MOST_GUESTS = 100, 20, 1000
+#: Characters of what a membership is at its biller: two of Stripe's ids.
+LONGEST_REF = 511
 STATUSES: tuple[str, ...] = get_args(Status)
 
 
@@ -80,7 +82,7 @@ def _all(brand_id: UUID) -> Select[Any]:
             columns.starts_on,
             columns.ends_on,
             columns.billing_frequency,
-            biller_memberships.c.source_ref,
+            func.left(biller_memberships.c.source_ref, LONGEST_REF).label("source_ref"),
         )
         .join(
             membership_types,

@@ -145,6 +145,7 @@ def test_what_is_odd_is_kept_and_shown_and_harms_nobody(club: Club, neighbours: 
         ("items", {"data": [{"id": "si_x"}]}), ("created", "2031-01-15"), ("trial_end", 3_093_527_980_800),
         ("billing_cycle_anchor", -62_167_219_200), ("customer", 5), ("metadata", ["x"]), ("start_date", 1.5),
         ("trial_end", 10**400), ("customer", None),
+        ("items", {"data": [{"id": f"si_{n}", "price": {"id": "price_gold"}, "quantity": 400} for n in range(101)]}),
     ],
 )  # fmt: skip
 def test_a_subscription_that_says_what_none_does_signs_nobody_up(engine: Engine, attribute: str, value: Any) -> None:

@@ -1,14 +1,18 @@
 """What a mapping costs to read is bounded, whatever its paths and the webhook are."""
 
 import json
-from typing import Any
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import ValidationError
 
-from issuance.billers.adapter import NotReadable
-from issuance.billers.mapped.adapter import MOST_VALUES, Mapped
+from issuance.billers.adapter import Known, NotReadable, Translation, weight_of
+from issuance.billers.mapped.adapter import MOST_SAID, MOST_VALUES, Mapped
 from issuance.billers.mapped.mapping import MOST_SEARCHES, BillerMapping
+from issuance.billers.mapped.values import LONGEST_NAME, LONGEST_TEXT
 
 NAMES = "$.content.subscription.items[0]['a-b'][\"c d\"].id"
 
@@ -83,3 +87,75 @@ def test_the_more_paths_search_the_less_a_webhook_may_say() -> None:
     assert adapter.parse(webhook(rows=[1] * (most - 5))).delivery_id == "1"
     with pytest.raises(NotReadable, match=f"more than {most} values"):
         adapter.parse(webhook(rows=[1] * most))
+
+
+NOTHING_KNOWN = cast(
+    "Known", SimpleNamespace(zone=ZoneInfo("UTC"), now=datetime(2031, 1, 1, tzinfo=UTC), price=lambda *_: None)
+)
+
+
+def translated(said: dict[str, Any], **more: Any) -> Translation:
+    """What becomes of a webhook whose sign-up says `said`."""
+    telling = {"when": {"$.kind": "x"}, "tell": "membership.signed_up", "data": said}
+    adapter = Mapped(mapping(events=[telling], price="$.price"))
+    notice = adapter.parse(webhook(**{"kind": "x", "m": "m1", **more}))
+    return adapter.translate(notice, NOTHING_KNOWN, patient=True)
+
+
+@pytest.mark.parametrize("found", [["\U000e0001" * 400], {"a": 1}, "\U000e0001" * (LONGEST_TEXT + 1), 10**60, "a\0"])
+@pytest.mark.parametrize("way", ["text", "map"])
+def test_a_text_is_of_bounded_length_and_no_structure(found: Any, way: str) -> None:
+    """Python writes some characters with ten: a megabyte in each of twenty fields took a worker 500 MB. It is refused
+    before it is written, and said where."""
+    value = {"path": "$.o", "as": "text"} if way == "text" else {"path": "$.o", "map": {"a": "b"}}
+    why = translated({"membership_type_id": "t", "starts_on": value}, o=found).unmappable
+    assert why is not None
+    assert why.code == "malformed"
+    assert ("starts_on" if way == "text" else "$.o") in why.message
+    assert len(why.message) < 200
+
+
+def test_a_text_left_as_it_is_has_the_same_bound() -> None:
+    """It need not be asked for as a text; one of that length, and a number, are taken."""
+    why = translated({"membership_type_id": "t", "note": "$.o"}, o="x" * (LONGEST_TEXT + 1)).unmappable
+    assert why is not None
+    assert "note has more than" in why.message
+    said = {"membership_type_id": "t", "note": "$.o", "n": {"path": "$.n", "as": "text"}}
+    (event,) = translated(said, o="x" * LONGEST_TEXT, n=12).events
+    assert (len(event["data"]["note"]), event["data"]["n"]) == (LONGEST_TEXT, "12")
+
+
+def test_a_fact_says_so_much_and_no_more() -> None:
+    """However often its fields name the same list of guests."""
+    rows = [{"name": "one of the guests"}] * 400
+    said = {"membership_type_id": "t", **{f"x{n}": "$.rows" for n in range(19)}}
+    why = translated(said, rows=rows).unmappable
+    assert why is not None
+    assert f"more than {MOST_SAID}" in why.message
+    assert len(translated({"membership_type_id": "t", "guests": "$.rows"}, rows=rows).events) == 1
+
+
+@pytest.mark.parametrize("place", ["m", "price"])
+def test_what_a_biller_names_has_a_length(place: str) -> None:
+    """Names of memberships and prices are shown in lists, and prices in messages."""
+    at_most = translated({}, **{place: "x" * LONGEST_NAME} if place == "price" else {})
+    assert at_most.unmappable is not None
+    assert at_most.unmappable.code == "unmapped_price"
+    why = translated({}, **{place: "x" * (LONGEST_NAME + 1)}).unmappable
+    assert why is not None
+    assert (why.code, why.key) == ("malformed", None)
+    assert len(why.message) < 200
+    assert translated({}, price={"x": 1}).unmappable is not None
+
+
+def test_a_facts_id_is_never_cut() -> None:
+    """Or two facts about a membership with a long name would be one, and the second lost."""
+    why = translated({"membership_type_id": "t"}, m="m" * 250).unmappable
+    assert why is not None
+    assert why.code == "malformed"
+
+
+def test_weighing_stops_where_it_is_enough() -> None:
+    """Values, and characters of texts and names."""
+    assert weight_of({"abc": ["de", 1, None]}, 100) == 1 + 3 + 1 + 3 + 1 + 1
+    assert 10 < weight_of(["x"] * 1000, 10) < 20

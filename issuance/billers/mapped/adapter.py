@@ -6,19 +6,21 @@ say only that something changed, need a written adapter.
 
 from collections.abc import Mapping as Headers
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from issuance.billers.adapter import Json, Known, Notice, NotReadable, Translation, Unmappable
+from issuance.billers.adapter import Json, Known, Notice, NotReadable, Translation, Unmappable, weight_of
 from issuance.billers.mapped import signatures
-from issuance.billers.mapped.mapping import BillerMapping, Said, Telling, Value, first
+from issuance.billers.mapped.mapping import BillerMapping, Telling, first
+from issuance.billers.mapped.values import LONGEST_NAME, instant, said, text_of, value_at
 from issuance.billing.cloud_events import Refused, read_json
-from issuance.deciding.calendar import day_of
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://issuance/mapped")
 #: A webhook with more values than this, times the paths that search, is not read: each looks at all of them.
 MOST_VALUES = 10_000
+#: Characters and values of all that one fact may say: 500 guests have room.
+MOST_SAID = 100_000
+_LONGEST_EVENT_ID = 255
 _TYPED = ("membership.signed_up", "membership.type_changed")
 
 
@@ -49,10 +51,10 @@ class Mapped:
         delivery_id = "/".join(parts)
         if not isinstance(read, dict) or not 0 < len(delivery_id) <= 150:
             raise NotReadable(f"it has no id at {', '.join(self._mapping.id)}")
-        at = _instant(_value(self._mapping.time, read))
+        at = instant(value_at(self._mapping.time, read))
         if at is None:
             raise NotReadable(f"it has no instant at {self._mapping.time.path}")
-        live = None if self._mapping.live is None else _value(self._mapping.live, read)
+        live = None if self._mapping.live is None else value_at(self._mapping.live, read)
         telling = self._telling(read)
         kind = telling.tell if telling is not None else ""
         # Sign-ups first, then as charges live.
@@ -60,6 +62,12 @@ class Mapped:
 
     def translate(self, notice: Notice, known: Known, *, patient: bool) -> Translation:  # noqa: ARG002 - it never waits
         """The fact that a webhook tells, if it tells one."""
+        try:
+            return self._told(notice, known)
+        except NotReadable as refusal:
+            return Translation(unmappable=Unmappable("malformed", str(refusal)))
+
+    def _told(self, notice: Notice, known: Known) -> Translation:
         found = Translation()
         telling = self._telling(notice.body)
         if telling is None:
@@ -68,17 +76,21 @@ class Mapped:
         if any(not isinstance(part, (str, int)) for part in parts):
             found.unmappable = Unmappable("no_membership", "it does not say which membership it is about")
             return found
-        ref = "/".join(map(str, parts))
+        names = zip(self._mapping.membership, parts, strict=True)
+        ref = "/".join(str(text_of(part, path, LONGEST_NAME)) for path, part in names)
         membership_id = membership_of(self.source, ref)
         data = self._data(telling, notice.body, known, found)
         if found.unmappable is not None:
             return found
         own = "/".join(_parts(telling.id, notice.body)) or notice.delivery_id
         event_id = f"{ref}/{telling.tell}/{own}"
+        # Never cut: two facts of one id would be one.
+        if len(ref) > LONGEST_NAME or len(event_id) > _LONGEST_EVENT_ID:
+            raise NotReadable(f"membership and id have more than {_LONGEST_EVENT_ID} characters together")
         found.events.append(
             {
                 "specversion": "1.0",
-                "id": event_id[:255],
+                "id": event_id,
                 "source": self.source,
                 "type": telling.tell,
                 "time": notice.at.isoformat().replace("+00:00", "Z"),
@@ -93,14 +105,18 @@ class Mapped:
         return next((one for one in self._mapping.events if _matches(one.when, body)), None)
 
     def _data(self, telling: Telling, body: Json, known: Known, found: Translation) -> dict[str, Any]:
-        data = {name: said for name, value in telling.data.items() if (said := _said(value, body, known)) is not None}
+        fields = ((name, said(name, value, body, known)) for name, value in telling.data.items())
+        data = {name: one for name, one in fields if one is not None}
+        if weight_of(data, MOST_SAID) > MOST_SAID:
+            raise NotReadable(f"it says more than {MOST_SAID} characters")
         if telling.tell in _TYPED and "membership_type_id" not in data:
-            named = None if self._mapping.price is None else first(self._mapping.price, body)
-            price = known.price(str(named)) if named is not None else None
+            path = self._mapping.price
+            named = None if path is None else text_of(first(path, body), path, LONGEST_NAME)
+            price = known.price(named)
             if price is None:
-                found.unmappable = Unmappable("unmapped_price", f"nobody mapped the price {named}", str(named))
+                found.unmappable = Unmappable("unmapped_price", f"nobody mapped the price {named}", named)
             elif price.membership_type_id is None:
-                found.unmappable = Unmappable("passed_over", "its price is no membership's", str(named))
+                found.unmappable = Unmappable("passed_over", "its price is no membership's", named)
             else:
                 data["membership_type_id"] = str(price.membership_type_id)
                 if telling.tell == _TYPED[1]:
@@ -131,55 +147,12 @@ def _has_more(read: Any, most: int) -> bool:
 
 
 def _parts(paths: Sequence[str], body: Any) -> list[str]:
-    return [str(part) for path in paths if isinstance(part := first(path, body), (str, int))]
+    found = ((path, first(path, body)) for path in paths)
+    return [str(text_of(part, path, LONGEST_NAME)) for path, part in found if isinstance(part, (str, int))]
 
 
 def _matches(when: dict[str, Any], body: Json) -> bool:
     return all(first(path, body) in (wanted if isinstance(wanted, list) else [wanted]) for path, wanted in when.items())
-
-
-def _said(value: Said, body: Json, known: Known) -> Any:
-    if isinstance(value, Value):
-        found = _value(value, body)
-        if value.read_as == "date":
-            return _date(found, known)
-        if value.read_as == "text":
-            return None if found is None else str(found)
-        return found
-    return first(value, body) if isinstance(value, str) and value.startswith("$") else value
-
-
-def _value(value: Value, body: Json) -> Any:
-    found = first(value.path, body)
-    if value.map is not None:
-        key = str(found).lower() if isinstance(found, bool) else str(found)
-        return value.map.get(key)
-    return found
-
-
-def _date(found: Any, known: Known) -> str | None:
-    """A date as it is, or the date of an instant in the brand's zone."""
-    if isinstance(found, str):
-        try:
-            return date.fromisoformat(found).isoformat()
-        except ValueError:
-            pass
-    at = _instant(found)
-    return None if at is None else day_of(at, known.zone).isoformat()
-
-
-def _instant(found: Any) -> datetime | None:
-    """An instant in seconds, or in milliseconds where it would be too far ahead, or as ISO 8601 says it (UTC without an
-    offset)."""
-    try:
-        if isinstance(found, (int, float)) and not isinstance(found, bool):
-            return datetime.fromtimestamp(found / 1000 if found > 100_000_000_000 else found, UTC)
-        if isinstance(found, str):
-            read = datetime.fromisoformat(found)
-            return (read if read.tzinfo is not None else read.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        pass
-    return None
 
 
 def membership_of(source: str, ref: str) -> UUID:

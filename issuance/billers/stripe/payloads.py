@@ -13,6 +13,8 @@ from issuance.fields import LAST_YEAR
 #: The first second after the last year in which anything happens, and a number that nothing comes to.
 _END_OF_TIME, _TOO_MUCH = int(datetime(LAST_YEAR, 12, 31, tzinfo=UTC).timestamp()), 10**12
 _LONGEST_ID = 255
+#: Stripe's subscriptions have 20 at most; each is a membership, with a party of its own.
+MOST_ITEMS = 100
 #: Statuses with which nobody has signed up: the first payment was never made.
 INCOMPLETE, EXPIRED = "incomplete", "incomplete_expired"
 #: All that a subscription can be.
@@ -180,8 +182,11 @@ def item_of(body: Json) -> Item:
 
 
 def items_of(subscription: Json) -> list[Item]:
-    """The items of a subscription that have an id."""
-    return [item for body in listed(subscription.get("items")) if (item := item_of(body)).id]
+    """The items of a subscription that have an id. Raises NotReadable."""
+    bodies = listed(subscription.get("items"))
+    if len(bodies) > MOST_ITEMS:
+        raise NotReadable(f"it has more than {MOST_ITEMS} items")
+    return [item for body in bodies if (item := item_of(body)).id]
 
 
 def items_billed(subscription: Json) -> list[Item]:
