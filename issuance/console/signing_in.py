@@ -32,7 +32,7 @@ router = APIRouter(prefix="/console", include_in_schema=False, route_class=Page)
 
 Form = Annotated[dict[str, str], Depends(form_of)]
 
-#: Passwords that are checked at once: each takes 64 MB for a moment. Who waits for that has no thread meanwhile.
+#: Passwords that are checked at once: each takes 19 MB for a moment. Who waits for that has no thread meanwhile.
 _checking = anyio.CapacityLimiter(2)
 
 
@@ -90,13 +90,18 @@ async def use_link(request: Request, token: str, form: Form, brand: UUID | None 
 
 
 def _use_link(request: Request, token: str, form: dict[str, str], brand: UUID | None) -> Response:
-    password = form.get("password", "")
+    password, prepared = form.get("password", ""), None
     engine = request.app.state.engine
     try:
+        if password:
+            with database.transaction(engine) as connection:  # a refused one leaves the link good, and is counted
+                email = sign_ins.whose_link(connection, token)
+                sign_ins.count_choice(connection, token)
+            prepared = passwords.prepare(password, email)
         with database.transaction(engine) as connection:
             person_id = sign_ins.take_link(connection, token)
-            if password:
-                passwords.choose(connection, person_id, password)
+            if prepared is not None:
+                passwords.choose(connection, person_id, prepared)
             shown = sessions.begin(connection, person_id, request.headers.get("user-agent"))
     except LinkIsOver:
         raise
@@ -104,7 +109,8 @@ def _use_link(request: Request, token: str, form: dict[str, str], brand: UUID | 
         with database.look(request.app.state.looks) as connection:
             email = sign_ins.whose_link(connection, token)
         problem = sentence_of(error)
-        return render(request, "link.html", answer=422, email=email, problem=problem, shortest=passwords.SHORTEST)
+        answer = max(error.status, 422)
+        return render(request, "link.html", answer=answer, email=email, problem=problem, shortest=passwords.SHORTEST)
     logger.info("signed_in", person=str(person_id), by="link")
     return let_in(request, shown, f"/console/{brand}/" if brand else "")
 
@@ -166,15 +172,17 @@ def _choose_password(request: Request, session: sessions.Session, form: dict[str
     try:
         with database.transaction(request.app.state.engine) as connection:
             sign_ins.count_try(connection, session.email)
+            sign_ins.count_choice(connection, session.person_id)
+        prepared = passwords.prepare(form.get("new_password", ""), session.email)
         with database.transaction(request.app.state.engine) as connection:
             known = passwords.person_with(connection, session.email, form.get("password", ""))
             if known is None and passwords.has_one(connection, session.person_id):
                 raise Invalid("The present password is another one.")
             sign_ins.was_right(connection, session.email)
-            passwords.choose(connection, session.person_id, form.get("new_password", ""))
+            passwords.choose(connection, session.person_id, prepared)
             token = sessions.begin(connection, session.person_id, request.headers.get("user-agent"))
     except IssuanceError as error:
-        return _own(request, session, answer=422, problem=sentence_of(error))
+        return _own(request, session, answer=max(error.status, 422), problem=sentence_of(error))
     return say(let_in(request, token, "/console/me"), "Your password is changed; all other browsers are signed out.")
 
 

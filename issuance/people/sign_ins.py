@@ -47,6 +47,10 @@ class TooManyTries(IssuanceError):
     status = 429
 
 
+class TooManyChoices(TooManyTries):
+    """Too many new passwords were looked at. Wait a few minutes."""
+
+
 class LinkIsOver(NotFound):
     """This link was used, or its time is over. Ask for a new one: issuance people add prints it."""
 
@@ -56,9 +60,23 @@ def count_try(connection: Connection, email: str) -> None:
 
     Raises TooManyTries while the address has to wait, whether or not there is such a person.
     """
-    tried = {"email_hash": _hash(email), "free": FREE_TRIES, "first": FIRST_WAIT, "longest": LONGEST_WAIT}
-    if connection.execute(_COUNT, tried).one_or_none() is None:
+    if not _counted(connection, email):
         raise TooManyTries
+
+
+def count_choice(connection: Connection, by: UUID | str) -> None:
+    """Count a new password, by a person or a link (its token), before it is judged: that takes time, good or not.
+
+    Commit it whatever comes of it. No success makes it forgotten. Raises TooManyChoices, as for wrong passwords.
+    """
+    if not _counted(connection, f"A NEW ONE BY {by}"):  # no address has great letters
+        raise TooManyChoices
+
+
+def _counted(connection: Connection, by: str) -> bool:
+    """Count a try; False while there is a wait."""
+    tried = {"email_hash": _hash(by), "free": FREE_TRIES, "first": FIRST_WAIT, "longest": LONGEST_WAIT}
+    return connection.execute(_COUNT, tried).one_or_none() is not None
 
 
 def was_right(connection: Connection, email: str) -> None:

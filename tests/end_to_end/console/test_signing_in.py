@@ -88,6 +88,27 @@ def test_guessing_is_slowed_down_for_known_and_unknown_addresses(brand: NewBrand
     assert waits.status_code == 429
 
 
+def test_new_passwords_are_counted_by_link_and_person(brand: NewBrand, new_browser: NewBrowser, server: Server) -> None:
+    """To judge one costs time. After five, good or refused, there is a wait; the link and the session stay good."""
+    with transaction(server.engine, brand.brand_id) as connection:
+        person_id = people.add(connection, brand.brand_id, "choosy@example.com", "viewer")
+        address = f"/console/link/{sign_ins.make_link(connection, person_id)}"
+    browser = new_browser()
+    weak = [browser.http.post(address, data={"password": "password1234"}) for _ in range(6)]
+    assert [answer.status_code for answer in weak] == [422] * 5 + [429]
+    assert "Too many new passwords" in weak[-1].text
+    assert browser.http.post(address).status_code == 200
+    present, answers = "", []
+    for number in range(6):
+        new = f"{PASSWORD} {number}"
+        form = {"form_token": browser.form_token(browser.get("/console/me")), "password": present, "new_password": new}
+        answers.append(browser.http.post("/console/me/password", data=form))
+        present = new
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    assert "Too many new passwords" in answers[-1].text
+    browser.get(f"/console/{brand.brand_id}/")
+
+
 def test_a_session_is_new_at_each_sign_in(brand: NewBrand, new_browser: NewBrowser) -> None:
     """A cookie that somebody planted before is not the one of the session (session fixation)."""
     browser = new_browser()
