@@ -23,7 +23,7 @@ LONGEST_HEADERS = 64 * 1024
 #: Lines that they may have, with those that follow a body.
 MOST_HEADERS = 100
 #: Requests of a connection that wait for the one that is worked on. It ends with the answer to the last of them.
-MOST_WAITING = 8
+MOST_WAITING = 4
 #: Seconds for which a receiver may take nothing of its answer.
 ANSWER_SECONDS = 30.0
 #: Bytes of answers that wait in a process until they are taken, of all and of one source: a few of the longest.
@@ -107,19 +107,25 @@ class Untaken:
 
 
 class _Flow(FlowControl):
-    """Reads nothing while requests wait, or answers that nobody takes, whoever asks for more."""
+    """Reads nothing while requests wait, or answers that nobody takes, whoever asks for more; nor after `end`."""
 
     def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
         super().__init__(transport)
         self._waiting = waiting
         self._is_wanted = False
+        self._is_over = False
+
+    def end(self) -> None:
+        """Read no more."""
+        self._is_over = True
+        self.pause_reading()
 
     def pause_reading(self) -> None:
         self._is_wanted = False
         super().pause_reading()
 
     def resume_reading(self) -> None:
-        self._is_wanted = bool(self._waiting) or self.write_paused
+        self._is_wanted = self._is_over or bool(self._waiting) or self.write_paused
         if not self._is_wanted:
             super().resume_reading()
 
@@ -191,7 +197,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
 
         def on_message_begin(self) -> None:
             if len(self.pipeline) >= MOST_WAITING:
-                self._is_deaf, self.cycle.keep_alive = True, False
+                self._end_with_these()
                 raise _EnoughError
             self._lines = 0
             super().on_message_begin()
@@ -269,7 +275,12 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
                 self.transport.write(_refusal(status, code, message))
                 self.transport.close()
             else:
-                self.cycle.keep_alive = False
+                self._end_with_these()
+
+        def _end_with_these(self) -> None:
+            """Hear no more, and end the connection with the answer to the last that it has asked for."""
+            self._is_deaf, self.cycle.keep_alive = True, False
+            self.flow.end()
 
         def _is_idle(self) -> bool:
             """Whether no request is being worked on: what came is the beginning of one, or nothing."""
