@@ -3,26 +3,25 @@ may be reachable in this way.
 
 An address is checked twice: when a webhook is registered, and before each connection, for the IP address that is then
 used (by then the name may lead elsewhere). Live brands: https to public addresses. Sandbox brands: also http, and the
-machine itself where the setting ISSUANCE_LOCAL_WEBHOOKS allows it. Never: private, link-local (the cloud's metadata)
-and multicast addresses.
+machine itself where the setting ISSUANCE_LOCAL_WEBHOOKS allows it. Never: what is inside (`networks`). Of a public host
+any port: whoever may name it could reach it without us, and our answer says no more than that it took a message.
 """
 
 import asyncio
 import re
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from uuid import UUID
 
 import httpx
 
 from issuance import settings
 from issuance.errors import Invalid
+from issuance.webhooks import networks
 from issuance.webhooks.lookups import UnknownHost, lookups
 
 LONGEST_URL = 2048
 
 _HOST = re.compile(r"[0-9A-Za-z._:-]+", re.ASCII)
-#: IPv6 networks whose addresses end with the IPv4 address that they stand for.
-_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"))
 
 
 class AddressRefused(Invalid):
@@ -83,20 +82,6 @@ def check(url: str, *, sandbox: bool) -> None:
 
 def is_allowed(address: IPv4Address | IPv6Address, *, sandbox: bool) -> bool:
     """Whether webhooks are delivered to an IP address."""
-    address = _meant(address)
-    if address.is_loopback:
+    if networks.meant(address).is_loopback:
         return sandbox and settings.own().local_webhooks
-    if address.is_multicast or address.is_reserved or address.is_unspecified or address.is_link_local:
-        return False
-    return address.is_global and not (isinstance(address, IPv6Address) and address.is_site_local)
-
-
-def _meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """The IPv4 address that an IPv6 address stands for, if there is one; else the address itself."""
-    if isinstance(address, IPv4Address) or address.is_loopback or address.is_unspecified:
-        return address
-    if address.teredo:
-        return address.teredo[1]
-    if any(address in network for network in _TRANSLATED):
-        return IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address.ipv4_mapped or address.sixtofour or address
+    return networks.is_public(address)

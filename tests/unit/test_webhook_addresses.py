@@ -12,9 +12,17 @@ INSIDE = [
     "10.0.0.1", "172.16.9.9", "192.168.1.1", "169.254.169.254", "100.100.100.200", "0.0.0.0", "224.0.0.1",
     "255.255.255.255", "240.0.0.1", "198.18.0.1", "fe80::1", "fd00:ec2::254", "ff02::1", "::", "fec0::1",
     "::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "::10.0.0.1",
+    # Oracle's metadata, and others that some versions of Python take for public.
+    "192.0.0.192", "192.0.0.9", "192.88.99.1", "3fff::1", "2001:db8::1", "5f00::1", "64:ff9b:1::a9fe:a9fe", "100::1",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2002:5db8:d822::1", "192.175.48.1", "198.51.100.7", "203.0.113.7",
+    # Formally public, and Azure's host from within Azure; in its other forms too.
+    "168.63.129.16", "::ffff:168.63.129.16", "64:ff9b::a83f:8110",
 ]  # fmt: skip
 LOOPBACK = ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"]
-OUTSIDE = ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:93.184.216.34"]
+OUTSIDE = [
+    "93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:93.184.216.34", "64:ff9b::5db8:d822",
+    "168.63.129.17", "192.0.1.1", "2001:200::1", "2a00::1",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("address", INSIDE)
@@ -65,10 +73,14 @@ def test_live_brands_have_public_https_addresses(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://93.184.216.34/x?y=z", "https://93.184.216.34:65535/", "https://nobody-knows-this.invalid/"]
-)
+    "url",
+    [
+        "https://93.184.216.34/x?y=z", "https://93.184.216.34:65535/", "https://93.184.216.34:25/",
+        "https://nobody-knows-this.invalid/",
+    ],
+)  # fmt: skip
 def test_what_live_brands_may_have(url: str) -> None:
-    """A name that nobody knows yet is looked up again at each delivery."""
+    """Any port of a public host. A name that nobody knows yet is looked up again at each delivery."""
     addresses.check(url, sandbox=False)
 
 
@@ -78,7 +90,10 @@ def test_sandboxes_may_use_http_and_the_machine_itself(url: str) -> None:
     addresses.check(url, sandbox=True)
 
 
-@pytest.mark.parametrize("url", ["http://10.0.0.1/", "http://169.254.169.254/", "ftp://127.0.0.1/"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://10.0.0.1/", "http://169.254.169.254/", "http://192.0.0.192/", "http://168.63.129.16/", "ftp://127.0.0.1/"],
+)
 def test_sandboxes_have_limits_too(url: str) -> None:
     """The rest of the house stays out of reach."""
     with pytest.raises(AddressRefused):
