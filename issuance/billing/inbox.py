@@ -12,10 +12,11 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, CursorResult, TextClause, text
+from sqlalchemy import Connection
 from uuid_utils.compat import uuid7
 
 from issuance.billing.cloud_events import BillingEvent, Refused, meaning
+from issuance.database.statements import Statement
 from issuance.engine.rows import as_json, recordset
 from issuance.engine.schedules import FIRST_ATTEMPT
 from issuance.members import erased
@@ -38,7 +39,7 @@ class Dates(NamedTuple):
 
 
 _KEYS = recordset(source="text", event_id="text")
-_STORE = text(f"""
+_STORE = Statement(f"""
     INSERT INTO billing_events (brand_id, source, event_id, type, time, membership_id, charge_id, data, unknown_fields,
                                 said_hash)
     SELECT :brand_id, source, event_id, type, time, membership_id, charge_id, data, unknown_fields, said_hash
@@ -58,34 +59,34 @@ _STORE = text(f"""
     ON CONFLICT ON CONSTRAINT billing_events_once DO NOTHING
     RETURNING source, event_id
 """)
-_UNSTORE = text(f"""
+_UNSTORE = Statement(f"""
     DELETE FROM billing_events
      WHERE brand_id = :brand_id AND (source, event_id) IN (SELECT source, event_id FROM {_KEYS})
 """)
-_EARLIER = text(f"""
+_EARLIER = Statement(f"""
     SELECT source, event_id, type, time, membership_id, charge_id, data, said_hash FROM billing_events
      WHERE brand_id = :brand_id AND (source, event_id) IN (SELECT source, event_id FROM {_KEYS})
 """)
 # With the brand's now, so that it takes no statement of its own.
-_KNOWN = text(f"""
+_KNOWN = Statement(f"""
     SELECT present.now, known.*
       FROM (SELECT coalesce(clock_now, clock_timestamp()) AS now FROM brands WHERE brand_id = :brand_id) AS present
       LEFT JOIN (SELECT m.membership_id, m.starts_on, m.billing_anchor, m.billing_frequency
                    FROM memberships m JOIN {recordset(membership_id="uuid")} USING (membership_id)
                   WHERE m.brand_id = :brand_id) AS known ON true
 """)
-_KNOWN_TYPES = text("""
+_KNOWN_TYPES = Statement("""
     SELECT present.now, t.membership_type_id
       FROM (SELECT coalesce(clock_now, clock_timestamp()) AS now FROM brands WHERE brand_id = :brand_id) AS present
       LEFT JOIN membership_types t
              ON t.brand_id = :brand_id AND t.membership_type_id = ANY(:type_ids)
 """)
-_MOVED = text(f"""
+_MOVED = Statement(f"""
     SELECT DISTINCT e.membership_id
       FROM billing_events e JOIN {recordset(membership_id="uuid")} USING (membership_id)
      WHERE e.brand_id = :brand_id AND e.type IN ('membership.billing_date_moved', 'membership.start_moved')
 """)
-_MEMBERSHIPS = text(f"""
+_MEMBERSHIPS = Statement(f"""
     WITH made AS (
         INSERT INTO memberships (brand_id, membership_id, membership_type_id, member_id, signed_up_at,
                                  starts_on, billing_anchor, billing_frequency)
@@ -109,7 +110,7 @@ _MEMBERSHIPS = text(f"""
                        SELECT :brand_id, membership_id, {FIRST_ATTEMPT} FROM made)
     SELECT membership_id FROM made
 """)
-_GUESTS = text(f"""
+_GUESTS = Statement(f"""
     INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, member_id, lead_booker)
     SELECT :brand_id, new.*
       FROM {
@@ -124,7 +125,7 @@ _GUESTS = text(f"""
     )
 }
 """)
-_REFUSED = text(f"""
+_REFUSED = Statement(f"""
     INSERT INTO rejected_events (brand_id, rejected_id, code, message, body, body_hash)
     SELECT :brand_id, new.*
       FROM {recordset(rejected_id="uuid", code="text", message="text", body="text", body_hash="bytea")}
@@ -156,14 +157,13 @@ def store(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]
         }
         for event in ordered
     ]
-    stored = _execute(connection, _STORE, brand_id, rows)
-    return set(map(key_of, ordered)) if _all(stored, rows) else {(row.source, row.event_id) for row in stored.all()}
+    return set(_STORE.tuples(connection, {"brand_id": brand_id, "rows": as_json(rows)}))
 
 
 def unstore(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> None:
     """Take events out again that were stored in this transaction."""
     if events:
-        _execute(connection, _UNSTORE, brand_id, _keys(events))
+        _UNSTORE.written(connection, {"brand_id": brand_id, "rows": _keys(events)})
 
 
 def earlier(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> dict[EventKey, Said]:
@@ -173,7 +173,7 @@ def earlier(connection: Connection, brand_id: UUID, events: Sequence[BillingEven
         return {}
     said: dict[EventKey, Said] = {}
     hashed: dict[EventKey, bytes] = {}
-    for row in _execute(connection, _EARLIER, brand_id, _keys(events)):
+    for row in _EARLIER.found(connection, {"brand_id": brand_id, "rows": _keys(events)}):
         key = (row.source, row.event_id)
         said[key] = meaning(row.type, row.time, row.membership_id, row.charge_id, row.data)
         if row.said_hash is not None:
@@ -189,7 +189,7 @@ def known(
     connection: Connection, brand_id: UUID, membership_ids: Collection[UUID]
 ) -> tuple[datetime, dict[UUID, Dates]]:
     """The brand's now, and the dates of those of some memberships that have signed up."""
-    rows = _execute(connection, _KNOWN, brand_id, [{"membership_id": one} for one in membership_ids]).all()
+    rows = _KNOWN.found(connection, {"brand_id": brand_id, "rows": _ids(membership_ids)})
     found = {
         row.membership_id: Dates(row.starts_on, row.billing_anchor, row.billing_frequency)
         for row in rows
@@ -200,14 +200,13 @@ def known(
 
 def known_types(connection: Connection, brand_id: UUID, type_ids: Collection[UUID]) -> tuple[datetime, set[UUID]]:
     """The brand's now, and those of some membership types that are there."""
-    rows = connection.execute(_KNOWN_TYPES, {"brand_id": brand_id, "type_ids": list(type_ids)}).all()
+    rows = _KNOWN_TYPES.found(connection, {"brand_id": brand_id, "type_ids": list(type_ids)})
     return rows[0].now, {row.membership_type_id for row in rows if row.membership_type_id is not None}
 
 
 def moved(connection: Connection, brand_id: UUID, membership_ids: Collection[UUID]) -> set[UUID]:
     """Those of some memberships whose dates were moved since they signed up."""
-    rows = _execute(connection, _MOVED, brand_id, [{"membership_id": one} for one in membership_ids])
-    return set(rows.scalars())
+    return set(_MOVED.column(connection, {"brand_id": brand_id, "rows": _ids(membership_ids)}))
 
 
 def make_memberships(
@@ -232,8 +231,7 @@ def make_memberships(
         }
         for event in ordered
     ]
-    inserted = _execute(connection, _MEMBERSHIPS, brand_id, rows)
-    made = {event.membership_id for event in ordered} if _all(inserted, rows) else set(inserted.scalars().all())
+    made = set(_MEMBERSHIPS.column(connection, {"brand_id": brand_id, "rows": as_json(rows)}))
     guests = [
         {"membership_id": event.membership_id, "place": place, "member_id": _who(guest, people), **guest}
         for event in ordered
@@ -241,7 +239,7 @@ def make_memberships(
         for place, guest in enumerate(event.data["guests"])
     ]
     if guests:
-        _execute(connection, _GUESTS, brand_id, guests)
+        _GUESTS.written(connection, {"brand_id": brand_id, "rows": as_json(guests)})
     return made
 
 
@@ -259,7 +257,8 @@ def keep_refused(connection: Connection, brand_id: UUID, refused: Iterable[tuple
         for body, why in refused
     }
     if rows:
-        _execute(connection, _REFUSED, brand_id, [rows[body_hash] for body_hash in sorted(rows)])
+        in_order = [rows[body_hash] for body_hash in sorted(rows)]
+        _REFUSED.written(connection, {"brand_id": brand_id, "rows": as_json(in_order)})
 
 
 def _kept_hash(connection: Connection, brand_id: UUID, said: Said) -> str:
@@ -271,16 +270,9 @@ def _who(guest: Mapping[str, Any], people: Mapping[str, UUID]) -> UUID | None:
     return None if name is None else people[name]
 
 
-def _keys(events: Sequence[BillingEvent]) -> list[dict[str, Any]]:
-    return [{"source": event.source, "event_id": event.event_id} for event in events]
+def _keys(events: Sequence[BillingEvent]) -> str:
+    return as_json([{"source": event.source, "event_id": event.event_id} for event in events])
 
 
-def _all(inserted: CursorResult[Any], rows: Sequence[object]) -> bool:
-    """Whether all rows were inserted, as they mostly are: what is known already need not be read."""
-    return inserted.rowcount == len(rows)
-
-
-def _execute(
-    connection: Connection, statement: TextClause, brand_id: UUID, rows: Sequence[Mapping[str, Any]]
-) -> CursorResult[Any]:
-    return connection.execute(statement, {"brand_id": brand_id, "rows": as_json(rows)})
+def _ids(membership_ids: Iterable[UUID]) -> str:
+    return as_json([{"membership_id": one} for one in membership_ids])

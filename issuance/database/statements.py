@@ -53,10 +53,14 @@ class Statement:
         with self._run(connection, parameters, namedtuple_row) as cursor:
             return cast("list[Row]", cursor.fetchall())
 
+    def tuples(self, connection: Connection, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        """Its rows, in the order of its columns."""
+        with self._run(connection, parameters, tuple_row) as cursor:
+            return cursor.fetchall()
+
     def column(self, connection: Connection, parameters: Mapping[str, object]) -> list[Any]:
         """The only column of its rows."""
-        with self._run(connection, parameters, tuple_row) as cursor:
-            return [value for (value,) in cursor.fetchall()]
+        return [value for (value,) in self.tuples(connection, parameters)]
 
     def written(self, connection: Connection, parameters: Mapping[str, object]) -> int:
         """How many rows it wrote."""

@@ -18,6 +18,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects import postgresql
 
+from issuance.database.statements import Statement
 from issuance.database.tables import secrets
 from issuance.errors import Invalid
 from issuance.members.names import Names, addresses, folded, strings
@@ -28,9 +29,9 @@ _KEY_NAME = "forgetting "
 #: No id and no address is longer.
 _LONGEST = 320
 
-_HOLD = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('forgetting ' || CAST(:brand_id AS text), 0))")
+_HOLD = Statement("SELECT pg_advisory_xact_lock_shared(hashtextextended('forgetting ' || CAST(:brand_id AS text), 0))")
 _HOLD_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('forgetting ' || CAST(:brand_id AS text), 0))")
-_ANY = text("SELECT EXISTS (SELECT FROM erased_names WHERE brand_id = :brand_id)")
+_ANY = Statement("SELECT EXISTS (SELECT FROM erased_names WHERE brand_id = :brand_id)")
 _FOUND = text("""
     SELECT n.name_hash, m.external_user_id
       FROM erased_names n JOIN members m USING (brand_id, member_id)
@@ -94,9 +95,9 @@ class Erased(NamedTuple):
 def of(connection: Connection, brand_id: UUID) -> Erased | None:
     """Those who are erased; None: nobody is. Keeps others from being erased until the transaction ends: call it before
     anything is locked. Waits for erasing that is under way."""
-    connection.execute(_HOLD, {"brand_id": brand_id})
+    _HOLD.written(connection, {"brand_id": brand_id})
     # In a statement of its own, so that it sees what was waited for.
-    if not connection.scalar(_ANY, {"brand_id": brand_id}):
+    if _ANY.column(connection, {"brand_id": brand_id}) == [False]:
         return None
     return Erased(connection, brand_id, _keys(connection))
 

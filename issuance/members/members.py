@@ -7,12 +7,13 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, select, update
 from uuid_utils.compat import uuid7
 
 from issuance import audit
 from issuance.audit import Action
 from issuance.database import paging
+from issuance.database.statements import Statement
 from issuance.database.tables import guests, members, memberships
 from issuance.engine import schedules
 from issuance.engine.rows import as_json, recordset
@@ -26,7 +27,7 @@ MOST_ATTRIBUTES = 16 * 1024
 
 # A member's first day is one on the brand's clock, like all days. Whom it changes nothing for is left out: a row that
 # conflicts is locked, changed or not. What conflicts all the same was written since the statement began.
-_ENSURE = text(f"""
+_ENSURE = Statement(f"""
     INSERT INTO members AS known (brand_id, member_id, external_user_id, joined_at, updated_at)
     SELECT :brand_id, new.member_id, new.external_user_id, CASE WHEN new.joins THEN present.now END, present.now
       FROM {recordset(member_id="uuid", external_user_id="text", joins="boolean")},
@@ -39,14 +40,14 @@ _ENSURE = text(f"""
     RETURNING external_user_id, member_id
 """)  # noqa: S608 - nothing but names and types written here goes into it
 # Joined, as = ANY() compares each member with each name where the planner takes the table for small.
-_KNOWN = text("""
+_KNOWN = Statement("""
     SELECT m.external_user_id, m.member_id, m.display_name
       FROM json_array_elements_text(CAST(:names AS json)) AS named (name)
       JOIN members m ON m.brand_id = :brand_id AND m.external_user_id = named.name
      WHERE m.joined_at IS NOT NULL
 """)
 # In one order, so that nobody waits for each other in a circle.
-_HOLD_SOME = text("""
+_HOLD_SOME = Statement("""
     SELECT m.external_user_id, m.member_id
       FROM json_array_elements_text(CAST(:names AS json)) AS named (name)
       JOIN members m ON m.brand_id = :brand_id AND m.external_user_id = named.name
@@ -104,7 +105,7 @@ def ensure(
         return {}
     # In one order, so that nobody waits for each other in a circle.
     rows = [{"member_id": uuid7(), "external_user_id": name, "joins": joins[name]} for name in sorted(joins)]
-    changed = connection.execute(_ENSURE, {"brand_id": brand_id, "rows": as_json(rows)})
+    changed = _ENSURE.found(connection, {"brand_id": brand_id, "rows": as_json(rows)})
     return {row.external_user_id: row.member_id for row in changed}
 
 
@@ -119,7 +120,7 @@ def ensure_held(
     changed = ensure(connection, brand_id, joining, named)
     if len(changed) == len(people):
         return changed  # new, as most are: nobody archives what is not committed yet
-    held = connection.execute(_HOLD_SOME, {"brand_id": brand_id, "names": as_json(list(people))})
+    held = _HOLD_SOME.found(connection, {"brand_id": brand_id, "names": as_json(list(people))})
     return {row.external_user_id: row.member_id for row in held}
 
 
@@ -278,7 +279,7 @@ def known(connection: Connection, brand_id: UUID, external_user_ids: Sequence[st
     """The members among `external_user_ids`."""
     if not external_user_ids:
         return {}
-    found = connection.execute(_KNOWN, {"brand_id": brand_id, "names": as_json(external_user_ids)})
+    found = _KNOWN.found(connection, {"brand_id": brand_id, "names": as_json(external_user_ids)})
     return {row.external_user_id: Known(row.member_id, row.display_name) for row in found}
 
 
