@@ -18,7 +18,8 @@ class IssuanceError(Exception):
     retry_after: int = 1
 
     def __init__(self, message: str | None = None, *, fields: dict[str, str] | None = None) -> None:
-        self.message = message or inspect.getdoc(type(self)) or self.code
+        wrong = "; ".join(f"{field}: {what}" for field, what in (fields or {}).items())
+        self.message = message or wrong or inspect.getdoc(type(self)) or self.code
         self.fields = fields
         super().__init__(self.message)
 

@@ -60,6 +60,10 @@ def _body(media_type: str, schema: dict[str, Any], examples: dict[str, Any]) -> 
     return {"requestBody": {"content": {media_type: {"schema": schema, "examples": named}}}}
 
 
+#: The headers that every event in CloudEvents' binary mode has.
+_ATTRIBUTES = ("ce-specversion", "ce-id", "ce-source", "ce-type")
+
+
 class Rejection(BaseModel):
     """An event that was refused: its place in the batch, and why. It is kept under /rejected-events."""
 
@@ -124,6 +128,11 @@ def _take(caller: Caller, bodies: list[Any]) -> dict[str, Any]:
     return _taken(caller, intake)
 
 
+def _is_in_binary_mode(request: Request) -> bool:
+    structured = request.headers.get("content-type", "").lower().startswith("application/cloudevents")
+    return not structured and any(name in request.headers for name in _ATTRIBUTES)
+
+
 def _in_binary_mode(request: Request, data: Any) -> dict[str, Any]:
     """The event whose attributes came as headers, which are percent-encoded (CloudEvents' HTTP binding, 3.1.3)."""
     names = (name for name in request.headers if name.startswith("ce-"))
@@ -145,7 +154,7 @@ def post_billing_event(caller: Writer, request: Request, body: Annotated[Any, Bo
     `postBillingEventBatch`. Plain `application/json` does for either, and for an event in CloudEvents' binary mode:
     its attributes in the headers `ce-specversion`, `ce-id`, `ce-source`, `ce-type` and `ce-time`, its data as the body.
     """
-    if "ce-specversion" in request.headers:
+    if _is_in_binary_mode(request):
         return _take(caller, [_in_binary_mode(request, body)])
     if not isinstance(body, (dict, list)):
         raise Invalid("Send one event, a JSON object, or a batch of them, a JSON array.")

@@ -124,10 +124,13 @@ def _elements(stream: BufferedReader) -> Iterator[Found]:
 
 
 def _read(place: int, text: str | bytes) -> Found:
+    said = text.rstrip("\r\n") if isinstance(text, str) else text.rstrip(b"\r\n")
     try:
-        return Found(place, read_json(text))
+        return Found(place, read_json(said))
     except Refused as refusal:
-        return Found(place, text=_text(text).rstrip("\r\n"), refused=refusal)
+        # The parser counts lines within the text; people look for that of the file.
+        why = refusal.message.replace(" at line 1 column ", " at column ")
+        return Found(place, text=_text(said), refused=Refused(refusal.code, why))
 
 
 def _text(text: str | bytes) -> str:

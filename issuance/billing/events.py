@@ -38,13 +38,19 @@ class Remark:
 class Intake:
     """What became of a batch of events."""
 
-    accepted: int = 0
+    #: Those that are new.
+    events: list[BillingEvent] = field(default_factory=list)
     duplicates: int = 0
     rejected: list[Remark] = field(default_factory=list)
     #: Of accepted events.
     warnings: list[Remark] = field(default_factory=list)
     #: The memberships to settle: those that are known. Facts about others wait for their sign-up.
     membership_ids: list[UUID] = field(default_factory=list)
+
+    @property
+    def accepted(self) -> int:
+        """How many are new."""
+        return len(self.events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ def take(connection: Connection, brand_id: UUID, batch: Batch) -> Intake:
             refused[index] = Refused("event_conflict", "an earlier event with this source and id says something else")
     kept = ((json.dumps(names.document(batch.bodies[index])), why) for index, why in refused.items())
     inbox.keep_refused(connection, brand_id, kept)
-    intake.accepted = len(accepted)
+    intake.events = list(accepted.values())
     intake.rejected = [Remark(index, why.code, why.message) for index, why in sorted(refused.items())]
     dates = {event.membership_id: _dates(event) for event in accepted.values() if event.type == _SIGN_UP}
     if rest := {event.membership_id for event in accepted.values()} - made:

@@ -48,7 +48,7 @@ def upgrade(
         document = {"ran": [part.revision for part in done.ran], "pending": [part.revision for part in done.pending]}
         show_json({**document, "waits_for": done.waits_for})
     else:
-        say(_in_words(done))
+        say(_in_words(done) if done.ran or done.pending else _where(schema.status(_address())))
 
 
 @app.command("status")

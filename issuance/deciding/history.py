@@ -58,9 +58,12 @@ class History:
         self.types = Types(facts, (fact for fact in happened if isinstance(fact, TypeChanged)), facts.zone)
         self.signed_up_at = facts.signed_up_at
         self.starts_on, self.first_anchor = facts.starts_on, facts.billing_anchor
+        #: Whether dates were moved, and be it back again: credits that went out before may have others' ends.
+        self.dates_moved = bool(self.moves)
         for fact in happened:
             if isinstance(fact, StartMoved) and fact.moment.at < self.start_of(self.starts_on):
                 self.starts_on, self.first_anchor = fact.starts_on, fact.billing_anchor
+                self.dates_moved = True
         self.calendar = Calendar(
             facts.zone, self.starts_on, self.first_anchor, facts.billing_frequency.interval, self._moves()
         )
@@ -126,7 +129,7 @@ class History:
         return next(told, self.facts.billing_frequency)
 
     @property
-    def dates_moved(self) -> bool:
+    def has_another_calendar(self) -> bool:
         """Whether the calendar is another than that of the sign-up."""
         moved_start = (self.starts_on, self.first_anchor) != (self.facts.starts_on, self.facts.billing_anchor)
         return bool(self.moves) or moved_start

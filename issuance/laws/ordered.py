@@ -46,7 +46,7 @@ def _terms(paper: Paper, credit: Credit, rule: Rule) -> dict[str, Any]:
     """What a credit's fields must hold, as far as later facts do not move it (SEMANTICS 6)."""
     history, version = paper.history, rule.version(credit.rule_version)
     terms: dict[str, Any] = {name: getattr(version, name) for name in ("roll_over", "multi_use", "max_uses")}
-    if history.dates_moved:
+    if history.has_another_calendar:
         return terms  # periods that were moved under it: what still moves is law 7's
     period_end = period_end_of(history, version.frequency, credit.key.period_start)
     terms["period_end"] = period_end

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from issuance.billing import events
+from issuance.billing import events, inbox
 from issuance.billing.events import Batch, Intake
 from issuance.deciding.calendar import add_months, day_of
 from issuance.deciding.decisions import Decision, decide
@@ -71,10 +71,9 @@ class DryRun:
         """Take in more events."""
         intake = events.take(self.connection, self.brand_id, batch)
         refused = {remark.index for remark in intake.rejected}
-        taken = [event for index, event in batch.parsed.items() if index not in refused]
-        self.accepted.update(event.type for event in taken)
-        self._named.update(event.membership_id for event in taken)
-        self.signed_up.update(event.membership_id for event in taken if event.type == _SIGN_UP)
+        self._named.update(event.membership_id for index, event in batch.parsed.items() if index not in refused)
+        self.accepted.update(event.type for event in intake.events)
+        self.signed_up.update(event.membership_id for event in intake.events if event.type == _SIGN_UP)
         self.touched.update(intake.membership_ids)
         return intake
 
@@ -106,11 +105,12 @@ class DryRun:
                 if keep is not None:
                     for decision in paper.issued:
                         keep(plans.row_of(member, decision) | {"lead_booker": decision.guest.lead_booker})
+        there = inbox.known(self.connection, self.brand_id, self._named)[1].keys()
         return {
             "memberships": {
                 "signed_up": len(self.signed_up),
-                "known": len(self.touched - self.signed_up),
-                "waiting_for_sign_up": len(self._named - self.touched),
+                "known": len(there - self.signed_up),
+                "waiting_for_sign_up": len(self._named - there),
                 "by_status": dict(sorted(statuses.items())),
             },
             "credits": self._rows(due),

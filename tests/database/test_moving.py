@@ -70,6 +70,12 @@ def test_a_dry_run_of_an_import_says_what_comes(moved: tuple[Club, list[dict[str
     }
     with transaction(club.engine, club.brand_id) as connection:
         assert events.accept(connection, club.brand_id, told).duplicates == len(told)
+    with database.undone(club.engine, club.brand_id) as connection:
+        again = DryRun(connection, club.brand_id)
+        assert again.take(events.read(told)).duplicates == len(told)
+        repeated = again.result()
+    nobody = {"signed_up": 0, "known": 60, "waiting_for_sign_up": 0, "by_status": {}}
+    assert (again.accepted, repeated["memberships"], repeated["credits"]) == ({}, nobody, [])
 
 
 def test_charges_for_something_else_are_named(moved: tuple[Club, list[dict[str, Any]]]) -> None:

@@ -67,6 +67,8 @@ def test_a_bad_line_leaves_its_neighbours_alone() -> None:
         (5, "ÿ"),
     ]
     assert [(found.place, found.body) for found in lines if not found.refused] == [(1, {"id": 1}), (6, {"id": 2})]
+    first = next(found.refused for found in lines if found.refused)
+    assert first.message == "this is not JSON: expected ident at column 2", "the line is that of the file"
 
 
 @pytest.mark.parametrize("content", ['[{"id": 1}, {"id": 2', '[{"id": 1}, {"id": }, {"id": 3}]', '[{"id": 1} nonsense'])

@@ -3,6 +3,8 @@
 from datetime import date, timedelta
 from typing import Any
 
+import pytest
+
 from issuance.deciding.calendar import add_months
 from tests.unit.club import ADA, BEN, EVE, UTC_ZONE, Life, at, party, rule, version
 from tests.unit.told import FIRST, billed, given, held, life_from, pay
@@ -17,6 +19,20 @@ def test_an_extended_trial_moves_the_start() -> None:
     (credit,) = held(life, "2030-01-01")
     assert credit.valid_from == at("2030-01-15")
     assert life.history(at("2030-01-01")).calendar.anchor_now == date(2030, 1, 15)
+
+
+@pytest.mark.parametrize("there", ["2030-01-08", "2030-01-29", "2030-03-20"])
+@pytest.mark.parametrize("limit", [{"roll_over": False}, {"roll_over_limit": 1}], ids=["no-roll-over", "limit"])
+def test_a_start_that_is_moved_away_and_back_was_never_moved(there: str, limit: dict[str, Any]) -> None:
+    """The same credit is there again, with the end and the expiry that the sign-up gave it."""
+    life = Life(rules=[rule(version(**limit))], starts_on=date(2030, 1, 15), signed_up_at=at("2029-12-18"))
+    assert given(life, "2029-12-18") == ["2030-01-15"]
+    (first,) = life.credits
+    life.tell(at("2029-12-20"), "membership.start_moved", starts_on=there, billing_anchor=None)
+    assert given(life, "2029-12-20") == [there]
+    life.tell(at("2029-12-21"), "membership.start_moved", starts_on="2030-01-15", billing_anchor=None)
+    assert given(life, "2029-12-21") == ["2030-01-15"]
+    assert held(life, "2029-12-21") == [first]
 
 
 def test_a_start_that_has_come_is_not_moved() -> None:
