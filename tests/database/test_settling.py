@@ -159,11 +159,11 @@ def test_a_credit_redeemed_between_reading_and_writing_is_not_lost(
     club.move_clock("2031-02-28")
     raced: list[int] = []
 
-    def redeemed_meanwhile(*args: Any, **kwargs: Any) -> None:
+    def redeemed_meanwhile(*args: Any, **kwargs: Any) -> list[float]:
         if not raced:
             raced.append(1)
             club.rows("UPDATE credits SET uses = 1, redeemed_at = '2031-02-27T12:00Z'")
-        write(*args, **kwargs)
+        return write(*args, **kwargs)
 
     monkeypatch.setattr(pipeline, "write", redeemed_meanwhile)
     run = club.sweep()

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from issuance import health
@@ -326,23 +327,22 @@ def test_who_comes_to_share_meanwhile_leaves_again(spa: Club) -> None:
 def test_who_has_left_meanwhile_is_not_passed_over(spa: Club, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else may let a membership leave just when its own row was found resting."""
     one = sorted(spa.members)[2]
-    share_one = schedules._KNOWN
+    asked = schedules._KNOWN
 
     class Meanwhile:
         """Another transaction lets the membership leave right before the statement that asks for it."""
 
-        def execute(self, statement: Any, parameters: Any) -> Any:
-            return connection.execute(statement, parameters)
-
-        def scalars(self, statement: Any, parameters: Any) -> Any:
-            if statement is share_one and one in sharing(spa):
+        def column(self, connection: Connection, parameters: Any) -> list[Any]:
+            if one in sharing(spa):
                 with transaction(spa.engine, spa.brand_id) as other:
                     schedules.leave(other, spa.brand_id, [one])
-            return connection.scalars(statement, parameters)
+            return asked.column(connection, parameters)
 
+    monkeypatch.setattr(schedules, "_KNOWN", Meanwhile())
     with transaction(spa.engine, spa.brand_id) as connection:
-        (held,) = schedules.own(Meanwhile(), spa.brand_id, [one])  # type: ignore[arg-type]
+        (held,) = schedules.own(connection, spa.brand_id, [one])
     assert held.ids == [str(one)]
+    assert one not in sharing(spa)
 
 
 def test_what_forgets_to_let_a_membership_leave_is_refused(spa: Club) -> None:
