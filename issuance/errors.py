@@ -211,6 +211,10 @@ class OfferUnavailable(Invalid):
     code = "offer_unavailable"
 
 
+class CodeUnknown(OfferUnavailable):
+    """There is no such offer, and no credit of this member's with such a code."""
+
+
 class RightMissing(IssuanceError):
     """The user of DATABASE_URL may not do that in the database."""
 

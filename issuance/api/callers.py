@@ -25,7 +25,7 @@ from issuance.database import Acting
 from issuance.errors import Invalid, NotAllowed, NotAuthenticated
 from issuance.tenancy import known_keys, tokens
 from issuance.tenancy.keys import Key
-from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, WRONG_KEYS, Rates, source_of
+from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, WRONG_CODES, WRONG_KEYS, Rates, source_of
 
 _bearer = HTTPBearer(
     scheme_name="organisation_key",
@@ -59,6 +59,7 @@ class Caller:
     member: str | None = None
     #: On whose behalf its work is done, as PostgreSQL stamps it.
     acting: Acting | None = None
+    rates: Rates | None = None
     #: The transaction that the whole request is part of (api/idempotency.py).
     work: Connection | None = None
 
@@ -71,6 +72,11 @@ class Caller:
         else:
             with self.work.begin_nested():
                 yield self.work
+
+    def guessed(self, times: int) -> None:
+        """Count codes in a body that were of no credit. Raises RateLimited beyond the limit: say nothing of them then."""
+        if self.rates is not None:
+            self.rates.wrong(WRONG_CODES, self.name, times)
 
     def about(self, external_user_id: str | None) -> str | None:
         """The member that a call is about: the named one, or the token's own. Raises NotAllowed."""
@@ -156,7 +162,8 @@ def _caller(
     engine: Engine = request.app.state.engine
     broker: Broker = request.app.state.broker
     acting = actor.acting(getattr(request.state, "request_id", None))
-    return Caller(brand_id, f"{actor.kind} {actor.id}", engine, broker, request.url, key, member, acting)
+    name, rates = f"{actor.kind} {actor.id}", request.app.state.rates
+    return Caller(brand_id, name, engine, broker, request.url, key, member, acting, rates)
 
 
 def _counted(request: Request, caller: Caller) -> Caller:

@@ -15,6 +15,7 @@ from issuance.api.routes import KeyedRoute
 from issuance.corrections import desk, rows
 from issuance.corrections.rows import CorrectionRow, Verb
 from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
+from issuance.errors import NotFound
 from issuance.fields import Body, Identifier, Instant, MaxUses, Reason
 from issuance.tenancy.heavy import heavy
 
@@ -130,11 +131,13 @@ def grant_credit(caller: Writer, body: GrantBody) -> Any:
 @router.post("/corrections", operation_id="correctCredits", response_model=CorrectionsResult, responses=documented(429))
 def correct_credits(caller: Writer, body: CorrectionsBody) -> Any:
     """Correct many credits. What is refused changes nothing, the rest is made; with `dry_run` nothing is.
-    422 `too_much_to_correct`, and nothing is made, where it takes longer than 20 s."""
+    Nothing is made where it takes longer than 20 s (422 `too_much_to_correct`), or where more of the codes are unknown
+    than a caller may be wrong in a minute (429 `rate_limited`)."""
     wanted = rows.corrections_of(body.corrections, body.reason)
     how: dict[str, Any] = {"reason": body.reason, "dry_run": body.dry_run, "bounded": True}
     with heavy(caller.brand_id), caller.transaction() as connection:
         corrected = desk.correct_all(connection, caller.brand_id, wanted, **how)
+        caller.guessed(sum(isinstance(refusal, NotFound) for refusal in corrected.refused.values()))
     hints.settle(caller.broker, caller.brand_id, corrected.membership_ids)
     return {
         "id": corrected.id,

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from issuance.api import idempotency
 from issuance.api.callers import Caller, admit, admit_at_once, shows_token
 from issuance.api.requests import JsonRequest, looking, looking_at_tokens
-from issuance.errors import CreditUnknown, Invalid, NotFound
+from issuance.errors import CodeUnknown, CreditUnknown, Invalid, NotFound
 from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import WRONG_CODES, Rates, source_of
 
@@ -85,8 +85,8 @@ class KeyedRoute(APIRoute):
             rates.check(WRONG_CODES, caller.name)
             try:
                 return await handle(request)
-            except (NotFound, CreditUnknown) as error:
-                if isinstance(error, CreditUnknown) or "{code}" in self.path:
+            except (NotFound, CreditUnknown, CodeUnknown) as error:
+                if not isinstance(error, NotFound) or "{code}" in self.path:
                     await run_in_threadpool(rates.wrong, WRONG_CODES, caller.name)
                 raise
 

@@ -22,6 +22,8 @@ def find(visit: Viewer, q: str = "") -> Response:
     if found.page is not None:
         return RedirectResponse(visit.root + found.page, 303)
     people = len(found.guests) + len(found.members)
+    if not people:
+        visit.guessed(search.as_read(typed))
     if people == 1 and not found.more:
         return RedirectResponse(visit.root + _page_of(found), 303)
     return visit.page("find.html", q=typed, found=found)

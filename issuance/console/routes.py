@@ -8,6 +8,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
@@ -19,7 +20,7 @@ from issuance.database import is_away, outage
 from issuance.errors import Invalid, IssuanceError, NotAuthenticated, NotFound
 from issuance.log import logger
 from issuance.tenancy.fairness import Fair
-from issuance.tenancy.rates import source_of
+from issuance.tenancy.rates import RateLimited, source_of
 
 UTC = ZoneInfo("UTC")
 
@@ -52,7 +53,7 @@ class Page(APIRoute):
             except NotSignedIn:
                 return _to_sign_in(request)
             except IssuanceError as error:
-                return _refused(request, error)
+                return _refused(request, await _counted(request, error))
             except RequestValidationError as error:
                 return _refused(request, _wrong(error))
             except DataError:
@@ -65,6 +66,17 @@ class Page(APIRoute):
                 return _refused(request, Unavailable())
 
         return shown
+
+
+async def _counted(request: Request, error: IssuanceError) -> IssuanceError:
+    """Count a code that is none; what is said of it is said so often."""
+    visit, code = getattr(request.state, "visit", None), request.path_params.get("code")
+    if isinstance(error, NotFound) and visit is not None and code is not None:
+        try:
+            await run_in_threadpool(visit.guessed, code)
+        except RateLimited as limited:
+            return limited
+    return error
 
 
 def _to_sign_in(request: Request) -> Response:

@@ -21,13 +21,14 @@ from issuance import database
 from issuance.audit import Actor
 from issuance.console.rendering import label, render, say
 from issuance.console.routes import NotSignedIn
+from issuance.credits.codes import may_be_one
 from issuance.database import Acting
 from issuance.errors import Invalid, NotAllowed, NotFound
 from issuance.fields import CalendarDate
 from issuance.people import sessions
 from issuance.people.roles import Role, may
 from issuance.people.sessions import Place, Session
-from issuance.tenancy.rates import OF_A_BRAND, OF_A_PERSON, Rates
+from issuance.tenancy.rates import OF_A_BRAND, OF_A_PERSON, WRONG_CODES, Rates
 
 #: The cookie of a session; over HTTPS no other host and no insecure page can set it.
 COOKIE, SECURE_COOKIE = "issuance_session", "__Host-issuance_session"
@@ -91,6 +92,12 @@ class Visit:
 
     def page(self, template: str, *, answer: int = 200, **context: Any) -> Response:
         return render(self.request, template, answer=answer, visit=self, **context)
+
+    def guessed(self, code: str) -> None:
+        """Count what was typed and is no credit's code, if it may be one. Raises RateLimited beyond the limit."""
+        if may_be_one(code):
+            rates: Rates = self.request.app.state.rates
+            rates.wrong(WRONG_CODES, f"person {self.session.person_id}")
 
     def done(self, sentence: str, to: str | None = None) -> Response:
         """Back to the page that the form was on, or on to another of the brand, with a word of what was done."""
@@ -194,6 +201,7 @@ def _found(request: Request) -> tuple[Session, Place | None]:
     request.state.session = session
     rates: Rates = request.app.state.rates
     rates.take(OF_A_PERSON, str(session.person_id))
+    rates.check(WRONG_CODES, f"person {session.person_id}")
     try:
         place = session.place(UUID(request.path_params.get("brand_id", "")))
     except ValueError:

@@ -19,6 +19,12 @@ def as_kept(code: str) -> str:
     return code.replace(" ", "").replace("-", "").upper()
 
 
+def may_be_one(typed: str) -> bool:
+    """Whether there can be a credit with this code: so many letters, and no others than codes have."""
+    code = as_kept(typed)
+    return len(code) == _SHARED + _OWN and code.isascii() and set(code.encode()) <= set(_CROCKFORD)
+
+
 def new_codes(count: int) -> list[str]:
     """`count` fresh codes from one read of the system's randomness."""
     letters = os.urandom(_SHARED + _OWN * count).translate(_LETTER).decode("ascii")

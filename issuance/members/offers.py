@@ -24,13 +24,14 @@ from sqlalchemy import (
 )
 
 from issuance.credits import credits, holders  # noqa: A004 - the word is the domain's
-from issuance.credits.codes import as_kept
+from issuance.credits.codes import as_kept, may_be_one
 from issuance.database import cursors
 from issuance.database.tables import coupons, offers
 from issuance.database.tables import credits as credits_table
 from issuance.database.tables import members as members_table
 from issuance.errors import (
     AlreadyRedeemed,
+    CodeUnknown,
     CreditNotLive,
     CreditUnknown,
     Invalid,
@@ -96,13 +97,15 @@ def redeem(
         return redemptions.redeem_points(connection, brand_id, price, external_user_id, booking)
     if coupon_id is None:
         return redemptions.redeem_for_nothing(connection, brand_id, external_user_id, booking)
-    for of_coupon in _codes(connection, brand_id, external_user_id, coupon_id):
-        if code in (None, of_coupon):
-            try:
-                return redemptions.redeem_credit_of(connection, brand_id, of_coupon, external_user_id, booking)
-            except CreditNotLive:
-                continue  # somebody was quicker
-    raise OfferUnavailable(fields={"offer": "the member holds no live credit for it"})
+    code = None if code is None else as_kept(code)
+    codes = _codes(connection, brand_id, external_user_id, coupon_id, code)
+    for of_coupon in codes:
+        try:
+            return redemptions.redeem_credit_of(connection, brand_id, of_coupon, external_user_id, booking)
+        except CreditNotLive:
+            continue  # somebody was quicker
+    kind = OfferUnavailable if code is None or codes else CodeUnknown
+    raise kind(fields={"offer": "the member holds no live credit for it"})
 
 
 def redeem_credit(
@@ -110,16 +113,20 @@ def redeem_credit(
 ) -> dict[str, Any]:
     """Book a credit that was named as an offer, by its code: the redemption.
 
-    Raises OfferUnavailable, RedemptionAlreadyExists, or why the credit is not live.
+    Raises OfferUnavailable (CodeUnknown where it may be a code), RedemptionAlreadyExists, or why the credit is not live.
     """
     code = as_kept(code)  # one credit is one offer, however its code is typed
-    if redemptions.has_open(connection, brand_id, code):
-        raise RedemptionAlreadyExists
     try:
+        # First of all: what stands about another's credit is nobody's to know.
+        redemptions.check_holder(connection, brand_id, code, external_user_id)
+        if redemptions.has_open(connection, brand_id, code):
+            raise RedemptionAlreadyExists
         named = replace(booking, offer=code, offer_id=code)
         return redemptions.redeem_credit_of(connection, brand_id, code, external_user_id, named)
     except CreditUnknown:
-        raise OfferUnavailable(fields={"offer": "there is no such offer, or it is not this member's"}) from None
+        # An offer that is gone is no guess: whoever still names it is not kept out.
+        kind = CodeUnknown if may_be_one(code) else OfferUnavailable
+        raise kind(fields={"offer": "there is no such offer, or it is not this member's"}) from None
     except AlreadyRedeemed:
         if redemptions.has_open(connection, brand_id, code):
             raise RedemptionAlreadyExists from None  # at the same moment
@@ -189,8 +196,11 @@ def _brands(brand_id: UUID, member_id: UUID, held: ColumnElement[bool]) -> Selec
     )
 
 
-def _codes(connection: Connection, brand_id: UUID, external_user_id: str, coupon_id: str) -> list[str]:
-    """The member's live credits of a coupon, by their codes, those that expire first before the others."""
+def _codes(
+    connection: Connection, brand_id: UUID, external_user_id: str, coupon_id: str, code: str | None
+) -> list[str]:
+    """The member's live credits of a coupon, by their codes, those that expire first before the others; or the one with
+    `code`."""
     member_id = members.id_of(connection, brand_id, external_user_id)
     found = (
         select(credits_table.c.code)
@@ -198,4 +208,6 @@ def _codes(connection: Connection, brand_id: UUID, external_user_id: str, coupon
         .order_by(credits_table.c.expires_at.asc().nulls_last(), credits_table.c.credit_id)
         .limit(MOST_TRIED)
     )
+    if code is not None:
+        found = found.where(credits_table.c.code == code)
     return list(connection.scalars(found))

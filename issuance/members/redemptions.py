@@ -45,14 +45,19 @@ def redeem_credit_of(
 
     Raises CreditUnknown, or why the credit is not live.
     """
+    check_holder(connection, brand_id, code, external_user_id)
+    redeemed = redeem_credit(connection, brand_id, code, booking)
+    return get(connection, brand_id, redeemed["redemption"]["id"])
+
+
+def check_holder(connection: Connection, brand_id: UUID, code: str, external_user_id: str | None) -> None:
+    """Raises CreditUnknown for a code of nothing, or of what another than `external_user_id` holds (None: anybody)."""
     try:
         holder = credits.get(connection, brand_id, code)["holder"]["external_user_id"]
     except NotFound:
         raise _unknown() from None
     if external_user_id not in (None, holder):
         raise _unknown()
-    redeemed = redeem_credit(connection, brand_id, code, booking)
-    return get(connection, brand_id, redeemed["redemption"]["id"])
 
 
 def redeem_points(

@@ -144,10 +144,10 @@ class Rates:
         with self._part(what, who) as part:
             return part.left > 0 or part.counted >= self.most[what]
 
-    def wrong(self, what: str, who: str) -> None:
+    def wrong(self, what: str, who: str, times: int = 1) -> None:
         """Count that somebody was wrong. Raises RateLimited where that was once too often."""
         most = self.most[what]
-        counted = self._count(what, who, 1) if most else None
+        counted = self._count(what, who, times) if most and times else None
         if counted is not None:
             with self._part(what, who) as part:
                 part.counted = max(part.counted, counted)

@@ -89,6 +89,19 @@ def test_a_person_takes_so_many_files(ask: Callable[..., Ask], engine: Engine, b
     assert take(pages[0], "192.0.2.1", cookie=other).status_code == 200
 
 
+@pytest.mark.parametrize("way", ["credits/{code}", "credits/{code}/print", "find?q={code}"])
+def test_a_person_guesses_so_many_codes(ask: Callable[..., Ask], engine: Engine, brand_id: UUID, way: str) -> None:
+    """However they are looked for; somebody else goes on, and names are no guesses."""
+    look, one, other = ask(wrong_codes=2), signed_in(engine, brand_id), signed_in(engine, brand_id)
+    page = f"/console/{brand_id}/" + way.format(code="ABCDEFGHJKMNPQRO" if "find" in way else "ABCDEFGHJKMNPQRS")
+    names = [look(f"/console/{brand_id}/find?q=nobody", "192.0.2.1", cookie=one).status_code for _ in range(4)]
+    assert names == [200] * 4
+    known = 200 if "find" in way else 404
+    answers = [look(page, "192.0.2.1", cookie=one) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [known, known, 429, 429]
+    assert look(page, "192.0.2.1", cookie=other).status_code == known
+
+
 def test_a_brand_takes_two_files_at_once(
     ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -187,6 +187,31 @@ def test_wrong_codes_have_a_limit_of_their_own(ask: Callable[..., Ask], engine: 
     assert get("/customers/credits/NOSUCHCODE", other, address).status_code == 404
 
 
+def test_no_way_of_naming_a_code_is_uncounted(ask: Callable[..., Ask], engine: Engine, brand_id: UUID) -> None:
+    """As an offer, beside an offer, and many in one call, of which none is told beyond the limit. What can be no code,
+    such as an offer that is gone, is no guess."""
+    post, address = ask(wrong_codes=2), some_address()
+    coupon = {"name": "Spa", "discount": {"type": "percent", "value": 10}}
+    there = {"/v1/members/ada": {}, "/customers/coupons/spa": coupon}
+    there["/v1/offers/spa-day"] = {"name": "Spa", "couponID": "spa"}
+    for path, body in there.items():
+        assert post(path, new_key(engine, brand_id), address, "PUT", body).status_code == 200
+    guess = "ABCDEFGH-JKMNPQRS"
+
+    def tried(path: str, *bodies: dict[str, Any]) -> list[int]:
+        key = new_key(engine, brand_id)
+        return [post(path, key, address, "POST", body).status_code for body in bodies]
+
+    assert tried("/v1/redemptions", *[{"offer": guess}] * 4) == [422, 422, 429, 429]
+    beside = {"offer": "spa-day", "creditCode": guess, "externalUserID": "ada"}
+    assert tried("/v1/redemptions", *[beside] * 4) == [422, 422, 429, 429]
+    assert tried("/v1/redemptions", *[{"offer": "last-summer"}] * 4) == [422] * 4
+    many: dict[str, Any] = {"corrections": [{"action": "revoke", "code": guess}] * 3, "reason": "x", "dry_run": True}
+    few = {**many, "corrections": many["corrections"][:1]}
+    assert tried("/customers/credits/corrections", few, few, few, few) == [200, 200, 429, 429]
+    assert tried("/customers/credits/corrections", many, few) == [429, 429]
+
+
 def test_wrong_signatures_have_a_limit_of_their_own(ask: Callable[..., Ask], engine: Engine, brand_id: UUID) -> None:
     """By address and biller: who guesses keeps out neither another biller's webhooks nor the biller's own."""
     post, guesser = ask(wrong_keys=2), some_address()

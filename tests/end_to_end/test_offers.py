@@ -1,6 +1,7 @@
 """Offers: what members can book, for points, for a credit or for nothing, once at a time (INTERFACE 7)."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -158,6 +159,31 @@ def test_a_credit_that_is_booked_as_an_offer_is_so_once_at_a_time(brand: Brand) 
     brand.call("POST", "/v1/redemptions", 201, json={"creditCode": code})
     (used,) = brand.credits(external_user_id="ada")
     assert used["uses"] == 2
+
+
+def test_anothers_credit_is_as_unknown_as_none(brand: Brand) -> None:
+    """By its code as `offer`: whether it is booked or not, nobody learns that it is there."""
+    brand.sign_up(brand.rule(multi_use=True), "ada")
+    brand.member("bob")
+    ada, bob = brand.as_member("ada"), brand.as_member("bob")
+    (code,) = ids(ada)
+    unknown = book(bob, "A" * len(code), 422)["error"]
+    assert book(bob, code, 422)["error"] == unknown
+    book(ada, code)
+    assert book(bob, code, 422)["error"] == unknown
+
+
+def test_the_credit_that_is_named_beside_an_offer_is_taken(brand: Brand) -> None:
+    """However many the member holds, and however its code is typed."""
+    kind = brand.rule()
+    for _ in range(12):
+        joined = {"membership_id": str(uuid4()), "membership_type_id": kind, "external_user_id": "ada"}
+        brand.event("membership.signed_up", **joined, starts_on="2031-01-10")
+    brand.settle()
+    offer(brand, "spa-day", couponID="spa")
+    (last, *_) = [one["code"] for one in brand.credits(per_page="100")]
+    made = book(brand.as_member("ada"), "spa-day", creditCode=f"{last[:4]}-{last[4:].lower()}")
+    assert made["creditCode"] == last
 
 
 def test_offers_are_listed_by_cursor(brand: Brand) -> None:

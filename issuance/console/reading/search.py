@@ -89,6 +89,11 @@ class Found(NamedTuple):
     more: bool = False
 
 
+def as_read(typed: str) -> str:
+    """A code that was typed with letters that no code has, as it was meant."""
+    return as_kept(typed).translate(_MISREAD)
+
+
 def find(connection: Connection, brand_id: UUID, typed: str) -> Found:
     """Whom or what is meant by `typed`."""
     page = _one_thing(connection, brand_id, typed.strip())
@@ -131,7 +136,7 @@ def _one_thing(connection: Connection, brand_id: UUID, typed: str) -> str | None
         return f"/members/{member_id}"
     code = as_kept(typed)
     if _CODE.fullmatch(code):
-        for meant in dict.fromkeys((code, code.translate(_MISREAD))):
+        for meant in dict.fromkeys((code, as_read(code))):
             for statement in (_BY_CODE, _BY_OLD_CODE):
                 if found := connection.scalar(statement, {"brand_id": brand_id, "code": meant}):
                     return f"/credits/{found}"
