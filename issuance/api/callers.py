@@ -74,7 +74,7 @@ class Caller:
                 yield self.work
 
     def guessed(self, times: int) -> None:
-        """Count codes in a body that were of no credit. Raises RateLimited beyond the limit: say nothing of them then."""
+        """Count codes of a body that are of no credit. Raises RateLimited beyond the limit: say nothing of any then."""
         if self.rates is not None:
             self.rates.wrong(WRONG_CODES, self.name, times)
 

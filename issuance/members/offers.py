@@ -113,7 +113,7 @@ def redeem_credit(
 ) -> dict[str, Any]:
     """Book a credit that was named as an offer, by its code: the redemption.
 
-    Raises OfferUnavailable (CodeUnknown where it may be a code), RedemptionAlreadyExists, or why the credit is not live.
+    Raises OfferUnavailable (CodeUnknown: it may be a code), RedemptionAlreadyExists, or why the credit is not live.
     """
     code = as_kept(code)  # one credit is one offer, however its code is typed
     try:
