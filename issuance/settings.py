@@ -18,6 +18,8 @@ from issuance.errors import SettingsError
 POSTGRESQL_SCHEMES = ("postgresql+psycopg://", "postgresql://", "postgres://")
 #: What an address of the queue begins with: of a Redis, of the Sentinels before it, or of RabbitMQ.
 BROKER_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://", "amqp://", "amqps://")
+#: A host as requests and addresses name it: a name or an IP address, and a port.
+HOST = re.compile(r"(?:[0-9A-Za-z_](?:[0-9A-Za-z._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 _SENTINEL = re.compile(r"[^/]+//[^/]+/[^/?]+(/\d+)?/?(\?.*)?")
 
 
@@ -33,6 +35,11 @@ class OwnSettings(BaseModel):
     home: Path = Field(Path(".issuance"), alias="ISSUANCE_HOME", description="The folder state lives in")
     host: str = Field("127.0.0.1", alias="ISSUANCE_HOST", description="The address the web process listens on")
     port: int = Field(8080, alias="ISSUANCE_PORT", ge=1, le=65535, description="The port it listens on")
+    public_url: str | None = Field(
+        None,
+        alias="ISSUANCE_PUBLIC_URL",
+        description="Where people and billers reach web, which links lead to: https://…",
+    )
     web_processes: int = Field(
         default_factory=_usual_web_processes,
         alias="ISSUANCE_WEB_PROCESSES",
@@ -149,6 +156,17 @@ class OwnSettings(BaseModel):
                 except ValueError:
                     raise ValueError("it must be addresses and networks with commas between them") from None
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_origin(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        scheme, _, host = value.removesuffix("/").partition("://")
+        usual = {"https": ":443", "http": ":80"}.get(scheme)
+        if usual is None or not HOST.fullmatch(host):
+            raise ValueError("it must be an address without a path, such as https://credits.example")
+        return f"{scheme}://{host.lower().removesuffix(usual)}"
 
     @field_validator("oidc_issuer")
     @classmethod

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from issuance import origins, tracing
-from issuance.api import metrics, problems
+from issuance.api import hosts, metrics, problems
 from issuance.api import stopping as stops
 from issuance.errors import Invalid, IssuanceError, TooLarge, TooSlow
 from issuance.log import logger
@@ -129,6 +129,7 @@ class Edge:
                 raise stops.Stopping
             source = source_of((scope.get("client") or [None])[0])
             await _count(scope, source)
+            hosts.name_home(scope)
             if scope.get("query_string", b"").count(b"&") >= MOST_PARAMETERS:
                 raise Invalid(f"The query has too many parameters: it may have {MOST_PARAMETERS}.")
             async with _long_bodies.place(source) if _may_be_long(headers, longest) else nullcontext():
@@ -138,7 +139,7 @@ class Edge:
                 except TimeoutError:
                     raise TooSlow from None
                 await self.app(scope, _ReadBody(body, receive), send_with_id)
-        except (TooLarge, TooSlow, Invalid) as refused:
+        except (TooLarge, TooSlow, Invalid, hosts.BadHost) as refused:
             await _refuse(scope, receive, send_with_id, refused, close=isinstance(refused, TooSlow))
         except RateLimited as limited:
             scope["state"]["standing"] = limited.standing

@@ -14,9 +14,9 @@ from issuance.billers.billers import New
 from issuance.billers.mapped.mapping import BillerMapping
 from issuance.cli.connections import BrandOption, broker, engine, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table
+from issuance.cli.people import public_address
 from issuance.errors import Invalid, NotFound
 from issuance.fields import complaint, date_or_instant
-from issuance.settings import settings
 
 app = typer.Typer(help="Billers plugged in: their webhooks, and their price maps.", no_args_is_help=True)
 stripe = typer.Typer(help="Stripe plugged in.", no_args_is_help=True)
@@ -280,8 +280,7 @@ def _checked(secret: str) -> str:
 
 
 def _url(biller_id: UUID, kind: str = "stripe") -> str:
-    own = settings()
-    return f"http://{own.host}:{own.port}/billers/{kind}/{biller_id}"
+    return f"{public_address()}/billers/{kind}/{biller_id}"
 
 
 @stripe.command("try")

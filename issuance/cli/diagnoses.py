@@ -49,6 +49,11 @@ def of_settings(own: Settings) -> Iterator[Finding]:
         yield Finding("settings", "look", "there is no sealing key: a dump of the database reveals secrets", do)
     else:
         yield Finding("settings", "ok", "secrets are sealed at rest")
+    if own.public_url is not None:
+        yield Finding("settings", "ok", f"links lead to {own.public_url}")
+    elif own.host not in _LOCAL or own.oidc_issuer is not None:
+        do = "set ISSUANCE_PUBLIC_URL to the address that people and billers use"
+        yield Finding("settings", "look", "links lead to whatever host a request names", do)
     if own.host not in _LOCAL and own.metrics_host is None and own.metrics_key is None:
         do = "set ISSUANCE_METRICS_KEY or ISSUANCE_METRICS_HOST"
         yield Finding("settings", "look", f"web listens on {own.host}, and anybody may read /metrics", do)

@@ -34,7 +34,7 @@ def add(
     with transaction(brand_id) as connection:
         person_id = people.add(connection, brand_id, email, role)
         token = sign_ins.make_link(connection, person_id)
-    link = f"{server_address()}{sign_ins.path_of(token, brand_id)}"
+    link = f"{public_address()}{sign_ins.path_of(token, brand_id)}"
     if as_json:
         show_json({"person_id": person_id, "email": people.read_email(email), "role": role, "link": link})
     else:
@@ -78,6 +78,11 @@ def server_address() -> str:
     """Where the web process of these settings answers on this machine."""
     host = settings().host
     return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::', '') else host}:{settings().port}"  # noqa: S104 - not bound here
+
+
+def public_address() -> str:
+    """Where people and billers reach the web process: the operator's own address, or this machine's."""
+    return settings().public_url or server_address()
 
 
 def _person(rows: list[dict[str, object]], email: str) -> UUID:

@@ -1,5 +1,5 @@
-"""Networks that no webhook leads into, by what they are for: IANA's registries of special-purpose addresses (RFC 6890;
-read in 2026), of IPv4 and IPv6, and addresses of clouds that are formally public and lead into the house.
+"""Networks that no webhook leads into, by what they are for: IANA's registries of special-purpose addresses (RFC 6890
+and what came after it), of IPv4 and IPv6, and addresses of clouds that are formally public and lead into the house.
 
 Python's own `is_global` differs between its versions, and knows nothing of clouds; it counts beside this.
 """

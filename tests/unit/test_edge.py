@@ -71,3 +71,21 @@ def test_a_database_that_is_away_is_503(get: Get) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
     assert answer.headers["retry-after"]
     assert "password" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["a b", "evil.example/x", "evil.example#", "user@evil.example", "evil.example:x", "", "[::1", "a\x7fb", "a?b"],
+)
+def test_a_malformed_host_is_refused(get: Get, host: str) -> None:
+    """Links are made of it."""
+    answer = get("/v1/taken", host=host)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize(
+    "host", ["credits.example", "127.0.0.1:8080", "[::1]:8080", "web_1", "xn--bcher-kva.example:443"]
+)
+def test_a_host_may_be_a_name_or_an_address(get: Get, host: str) -> None:
+    """With a port, or without."""
+    assert get("/v1/taken", host=host).status_code == 409
