@@ -4,7 +4,7 @@
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -25,7 +25,7 @@ from issuance.database import Acting
 from issuance.errors import Invalid, NotAllowed, NotAuthenticated
 from issuance.tenancy import known_keys, tokens
 from issuance.tenancy.keys import Key
-from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, WRONG_CODES, WRONG_KEYS, Rates, source_of
+from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, WRONG_CODES, WRONG_KEYS, Known, Rates, source_of
 
 _bearer = HTTPBearer(
     scheme_name="organisation_key",
@@ -107,13 +107,26 @@ def caller_of(request: Request) -> Caller:
     return _with_key(request, key)
 
 
+def asking(request: Request) -> Hashable:
+    """Who waits for a look at who is calling: the brand whose key or token it was before, and strangers by the address
+    that they come from. Raises RateLimited: what is over a limit does not wait."""
+    rates: Rates = request.app.state.rates
+    known = rates.known(_sent(request))
+    if known is None:
+        address = _address(request)
+        rates.check(WRONG_KEYS, address)
+        return address
+    rates.check_left(OF_A_KEY, known.name)
+    rates.check_left(OF_A_BRAND, str(known.brand_id))
+    return known.brand_id
+
+
 def admit(request: Request) -> Caller:
     """`caller_of`, within the limits of the address that it comes from, of its key and of its brand. How these stand
     is noted for the answer. Raises NotAuthenticated, RateLimited."""
     rates: Rates = request.app.state.rates
-    shown = request.headers.get("authorization", "")
-    address = source_of(request.client.host if request.client else None) or "nowhere"
-    if not rates.is_good(shown):
+    shown, address = _sent(request), _address(request)
+    if rates.known(shown) is None:
         rates.check(WRONG_KEYS, address)
     try:
         caller = caller_of(request)
@@ -121,7 +134,7 @@ def admit(request: Request) -> Caller:
         if shown:
             rates.wrong(WRONG_KEYS, address)
         raise
-    rates.was_good(shown)
+    rates.was_good(shown, Known(caller.brand_id, caller.name, caller.key is not None))
     return _counted(request, caller)
 
 
@@ -150,6 +163,14 @@ def _shown(request: Request) -> str | None:
     """The key or token that came with a request."""
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     return shown.strip() if scheme.lower() == "bearer" and shown else None
+
+
+def _sent(request: Request) -> str:
+    return request.headers.get("authorization", "")
+
+
+def _address(request: Request) -> str:
+    return source_of(request.client.host if request.client else None) or "nowhere"
 
 
 def _with_key(request: Request, key: Key) -> Caller:

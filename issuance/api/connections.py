@@ -142,6 +142,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
     untaken = Untaken()
 
     class Limited(HttpToolsProtocol):
+        flow: _Flow
         _source: str | None = ""
         _waits: asyncio.TimerHandle | None = None
         _stuck: asyncio.TimerHandle | None = None

@@ -8,7 +8,6 @@ from time import perf_counter
 from typing import Any, TypeVar
 from uuid import UUID
 
-import anyio.to_thread
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic_core import from_json
@@ -23,7 +22,7 @@ from issuance.api import hosts, metrics, problems
 from issuance.api import stopping as stops
 from issuance.errors import Invalid, IssuanceError, TooLarge, TooSlow
 from issuance.log import logger
-from issuance.tenancy.fairness import Fair
+from issuance.tenancy.fairness import Fair, FairThreads
 from issuance.tenancy.rates import OF_AN_ADDRESS, RateLimited, Rates, Standing, source_of
 
 #: The longest body that is accepted, in bytes; and that of an intake: a batch of a thousand events is much shorter.
@@ -64,9 +63,9 @@ HEADERS = {
 }
 
 #: Looks at who is calling, before a request is known to be anybody's: they take no thread from those that are.
-looking = anyio.CapacityLimiter(8)
+looking = FairThreads(8)
 #: The same where a member's token is shown, which is looked up each time: keys do not wait behind them.
-looking_at_tokens = anyio.CapacityLimiter(4)
+looking_at_tokens = FairThreads(4)
 #: Of applications that are not told to stop.
 _never = stops.State()
 
@@ -194,7 +193,7 @@ async def _count(scope: Scope, source: str | None) -> None:
         if rates.is_quick(OF_AN_ADDRESS, source):
             rates.take(OF_AN_ADDRESS, source)
         else:
-            await anyio.to_thread.run_sync(rates.take, OF_AN_ADDRESS, source, limiter=looking)
+            await looking.run(source, rates.take, OF_AN_ADDRESS, source)
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: IssuanceError, *, close: bool = False) -> None:

@@ -6,14 +6,13 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any
 
-import anyio.to_thread
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import ResponseValidationError
 from fastapi.routing import APIRoute
 
 from issuance.api import idempotency
-from issuance.api.callers import Caller, admit, admit_at_once, shows_token
+from issuance.api.callers import Caller, admit, admit_at_once, asking, shows_token
 from issuance.api.requests import JsonRequest, looking, looking_at_tokens
 from issuance.errors import CodeUnknown, CreditUnknown, Invalid, NotFound
 from issuance.tenancy.fairness import Fair
@@ -67,8 +66,8 @@ class KeyedRoute(APIRoute):
             request = JsonRequest(request.scope, request.receive)
             at_once = admit_at_once(request)
             if at_once is None:
-                limiter = looking_at_tokens if shows_token(request) else looking
-                at_once = await anyio.to_thread.run_sync(admit, request, limiter=limiter)
+                threads = looking_at_tokens if shows_token(request) else looking
+                at_once = await threads.run(asking(request), admit, request)
             caller: Caller = at_once
             request.state.caller = caller
             fair: Fair = request.app.state.fair

@@ -7,9 +7,12 @@ long have one at a time, since what is under way for one slows down everybody.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import TypeVar, TypeVarTuple
+
+import anyio.to_thread
 
 #: Seconds for which somebody who asked is about.
 ABOUT = 1.0
@@ -17,6 +20,9 @@ ABOUT = 1.0
 LONG, NEWS = 0.05, 0.25
 #: Owners of whom that is remembered; one more, and all are forgotten.
 _MOST_KNOWN = 10_000
+
+Given = TypeVarTuple("Given")
+Made = TypeVar("Made")
 
 
 class Fair:
@@ -51,6 +57,10 @@ class Fair:
         finally:
             self._learn(owner, monotonic() - began)
             self._end(owner)
+
+    def is_wanted(self, owner: Hashable) -> bool:
+        """Whether somebody waits for a place who has fewer than this owner."""
+        return any(self._working[one] < self._working[owner] for one in self._waiting)
 
     def _note(self, owner: Hashable) -> None:
         latest, at = self._latest
@@ -102,3 +112,16 @@ class Fair:
             if not place.done():
                 self._working[following] += 1
                 place.set_result(None)
+
+
+class FairThreads:
+    """Threads that are shared out as places are. For one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._fair = Fair(most)
+        self._threads = anyio.CapacityLimiter(most)
+
+    async def run(self, owner: Hashable, work: Callable[[*Given], Made], *given: *Given) -> Made:
+        """What `work` makes of what it is given, in an owner's thread; waits for one."""
+        async with self._fair.place(owner):
+            return await anyio.to_thread.run_sync(work, *given, limiter=self._threads)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address, ip_network
 from threading import Lock
 from typing import NamedTuple
+from uuid import UUID
 
 import redis
 
@@ -57,6 +58,15 @@ class Standing(NamedTuple):
     most: int
     left: int
     seconds: int
+
+
+class Known(NamedTuple):
+    """Whose a key or token is that was good before."""
+
+    brand_id: UUID
+    #: As the limits of a key count it.
+    name: str
+    is_key: bool
 
 
 def source_of(host: str | None) -> str | None:
@@ -110,7 +120,7 @@ class Rates:
         self._parts: dict[tuple[str, str], _Part] = {}
         self._left_alone_until = 0.0
         # Python's hashes of strings are keyed and stay in the process.
-        self._good: set[int] = set()
+        self._good: dict[int, Known] = {}
 
     def take(self, what: str, who: str) -> Standing | None:
         """Count one more; how the limit stands then. None where there is no limit, or the broker is away.
@@ -153,16 +163,23 @@ class Rates:
                 part.counted = max(part.counted, counted)
             self.check(what, who)
 
-    def was_good(self, shown: str) -> None:
-        """Remember a key that was good: its owner is not kept out by a neighbour's wrong ones."""
+    def was_good(self, shown: str, known: Known) -> None:
+        """Remember a key or token that was good: its owner is not kept out by a neighbour's wrong ones."""
         with self._lock:
             if len(self._good) > _MOST_NAMES:
-                self._good = set()
-            self._good.add(hash(shown))
+                self._good = {}
+            self._good[hash(shown)] = known
 
-    def is_good(self, shown: str) -> bool:
-        """Whether a key was good before. It must still be looked up."""
-        return hash(shown) in self._good
+    def known(self, shown: str) -> Known | None:
+        """Whose a key or token is, if it was good before. It must still be looked up."""
+        return self._good.get(hash(shown))
+
+    def check_left(self, what: str, who: str) -> None:
+        """Raises RateLimited where nothing is left of a limit, as far as this process knows."""
+        most = self.most[what]
+        with self._part(what, who) as part:
+            if most and part.left <= 0 and part.counted >= most:
+                raise RateLimited(what, self._standing(most, part))
 
     def check(self, what: str, who: str) -> None:
         """Raises RateLimited where somebody has been wrong too often, as far as this process knows."""

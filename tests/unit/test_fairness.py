@@ -154,3 +154,23 @@ def test_who_does_not_wait_any_more_holds_nothing() -> None:
         assert not last.done()
 
     played(scene, most=1)
+
+
+def test_a_place_is_wanted_by_who_has_fewer() -> None:
+    """Not by who has as many, and not by one's own."""
+
+    async def scene(desk: Desk) -> None:
+        await desk.ask("one")
+        await desk.ask("another")
+        assert len(desk.working) == 2
+        (waits,) = await desk.ask("one")
+        assert not desk.fair.is_wanted("one")
+        waits.cancel()
+        await desk.ask("till")
+        assert desk.fair.is_wanted("one")
+        assert desk.fair.is_wanted("another")
+        await desk.end("one")
+        assert desk.working == ["another", "till"]
+        assert not desk.fair.is_wanted("another")
+
+    played(scene, most=2)

@@ -1,0 +1,121 @@
+"""Looks at who is calling are shared out: nobody waits behind all the tokens and keys that another shows."""
+
+import asyncio
+from collections.abc import Iterator
+from threading import Event
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from sqlalchemy import Engine
+
+from issuance.api import routes
+from issuance.api.app import create_app
+from issuance.api.callers import Caller, admit
+from issuance.database.connections import transaction
+from issuance.settings import Settings
+from issuance.tenancy import keys
+from issuance.tenancy import rates as room
+from issuance.tenancy.fairness import FairThreads
+
+FLOODER, MEMBER = "192.0.2.1", "192.0.2.2"
+
+
+class Door:
+    """An application, and whose tokens it takes no end to look at."""
+
+    def __init__(self, app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._app = app
+        self.slow: set[str] = set()
+        self.goes_on = Event()
+        monkeypatch.setattr(routes, "admit", self._admit)
+
+    def _admit(self, request: Request) -> Caller:
+        if request.headers["authorization"].removeprefix("Bearer ") in self.slow:
+            self.goes_on.wait(60)
+        return admit(request)
+
+    async def get(self, token: str, address: str) -> int:
+        transport = httpx.ASGITransport(self._app, client=(address, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            headers = {"Authorization": f"Bearer {token}"}
+            return (await client.get("/v1/redemptions", headers=headers)).status_code
+
+    async def token(self, key: str) -> str:
+        transport = httpx.ASGITransport(self._app, client=(MEMBER, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            headers = {"Authorization": f"Bearer {key}"}
+            made = await client.post("/v1/auth/exchange", json={"externalUserID": "ada"}, headers=headers)
+            return str(made.json()["accessToken"])
+
+    async def flooded(self, flood: str, *others: tuple[str, str]) -> list[int]:
+        """What others are answered, each with a token from an address, while a flood of one token waits."""
+        self.slow.add(flood)
+        waiting = [asyncio.create_task(self.get(flood, FLOODER)) for _ in range(20)]
+        try:
+            await asyncio.sleep(0.2)
+            answers = [await asyncio.wait_for(self.get(*other), 20) for other in others]
+            assert not any(one.done() for one in waiting)
+        finally:
+            self.goes_on.set()
+            await asyncio.gather(*waiting)
+        return answers
+
+
+@pytest.fixture
+def door(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    monkeypatch.setattr(room, "WINDOW", 10**7)
+    monkeypatch.setattr(routes, "looking_at_tokens", FairThreads(4))
+    limits = {"ISSUANCE_RATE_BRAND": 30}
+    door = Door(
+        create_app(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url, **limits})),
+        monkeypatch,
+    )
+    yield door
+    door.goes_on.set()
+
+
+async def token_of(door: Door, engine: Engine, brand_id: UUID) -> str:
+    """A token of the brand's that was good before."""
+    with transaction(engine, brand_id) as connection:
+        key = keys.create(connection, brand_id, ["admin"])[1]
+    token = await door.token(key)
+    assert await door.get(token, MEMBER) == 200
+    return token
+
+
+def test_a_flood_of_one_brands_tokens_holds_up_no_other(
+    door: Door, engine: Engine, brand_id: UUID, other_brand_id: UUID
+) -> None:
+    """Nor one of a stranger's from another address. Who shows a token that was good before waits with their brand."""
+
+    async def scene() -> None:
+        flood = await token_of(door, engine, brand_id)
+        member = await token_of(door, engine, other_brand_id)
+        assert await door.flooded(flood, (member, FLOODER), (member, MEMBER), ("a.b.c", MEMBER)) == [200, 200, 401]
+
+    asyncio.run(scene())
+
+
+def test_a_flood_of_a_strangers_tokens_holds_up_no_member(door: Door, engine: Engine, brand_id: UUID) -> None:
+    """Not even one who comes from the same address, once their token was good."""
+
+    async def scene() -> None:
+        member = await token_of(door, engine, brand_id)
+        assert await door.flooded("a.b.c", (member, FLOODER), (member, MEMBER)) == [200, 200]
+
+    asyncio.run(scene())
+
+
+def test_what_is_over_its_limit_does_not_wait(door: Door, engine: Engine, brand_id: UUID) -> None:
+    """It is refused before anybody looks at it."""
+
+    async def scene() -> None:
+        member = await token_of(door, engine, brand_id)
+        while await door.get(member, MEMBER) != 429:
+            pass
+        door.slow.add(member)
+        assert await asyncio.wait_for(door.get(member, MEMBER), 20) == 429
+
+    asyncio.run(scene())
