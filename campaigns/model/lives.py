@@ -152,8 +152,15 @@ class Life:
         )
         anchor = moved + timedelta(days=self.random.randrange(30)) if self.chance(0.3) else None
         told = self._happens(STARTED, time, {"starts_on": moved, "billing_anchor": anchor})
-        if told.time < start:
-            self.starts_on, self.anchor = moved, anchor or moved
+        if told.time >= start:
+            return
+        was = self.starts_on, self.anchor
+        self.starts_on, self.anchor = moved, anchor or moved
+        if self.chance(0.3):  # and back, as if it had never been moved
+            start = midnight(self.timezone, moved)
+            dates = {"starts_on": was[0], "billing_anchor": was[1]}
+            if self._happens(STARTED, self.between(told.time, max(told.time, start)), dates).time < start:
+                self.starts_on, self.anchor = was
 
     def _type_changes(self) -> None:
         self.was = {self.membership_type}
