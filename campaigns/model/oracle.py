@@ -124,7 +124,7 @@ class Oracle(Memory):
         credit.uses -= 1
         credit.redeemed = False
         if credit.membership in self.archived and credit.status(self.now) in ("live", "upcoming", "revoked"):
-            credit.revoked = "operator"
+            credit.revoked = "archiving"
 
     def archive(self, member: str, told: list[Fact]) -> None:
         """Removes a member, whose membership ends by the facts `told`: it and its credits are over for good."""
@@ -132,7 +132,7 @@ class Oracle(Memory):
         self.hear(told)
         for credit in self.credits_of.get(member, []):
             if credit.status(self.now) in ("live", "upcoming", "revoked"):
-                credit.revoked = "operator"
+                credit.revoked = "archiving"
 
     def revive(self, member: str) -> None:
         """A removed member is back; what ended stays ended."""

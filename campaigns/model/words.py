@@ -66,7 +66,8 @@ class Guest:
 
 @dataclass
 class Credit:
-    """An issued credit. `revoked` is None, "facts" (a later fact can bring it back) or "operator" (final)."""
+    """An issued credit. `revoked` is None, "facts" (a later fact can bring it back), "operator"
+    (a person can), or "archiving" (final)."""
 
     rule: str
     membership: str
