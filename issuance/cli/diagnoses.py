@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import __version__, database
 from issuance.database import row_security
+from issuance.database.connections import is_lent
 from issuance.database.revisions import NEWEST, standing_of
 from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.settings import Settings, libpq_url
@@ -118,7 +119,7 @@ def _server(connection: Postgres) -> Iterator[Finding]:
 
 
 def _pooler(connection: Postgres, own: Settings) -> Iterator[Finding]:
-    if not _is_pooled(connection):
+    if not is_lent(connection):
         yield Finding("pooler", "ok", "DATABASE_URL leads to PostgreSQL itself")
         return
     if own.database_direct_url is None:
@@ -127,7 +128,7 @@ def _pooler(connection: Postgres, own: Settings) -> Iterator[Finding]:
         return
     try:
         with psycopg.connect(libpq_url(own.database_direct_url), connect_timeout=10) as direct:
-            if _is_pooled(direct):
+            if is_lent(direct):
                 do = "let it lead to PostgreSQL itself"
                 yield Finding("pooler", "wrong", "DATABASE_DIRECT_URL leads to a pooler too", do)
             else:
@@ -137,11 +138,6 @@ def _pooler(connection: Postgres, own: Settings) -> Iterator[Finding]:
     except psycopg.Error as error:
         said = str(error).strip().partition("\n")[0]
         yield Finding("pooler", "wrong", f"DATABASE_DIRECT_URL does not answer: {said}", "mend it")
-
-
-def _is_pooled(connection: Postgres) -> bool:
-    """A pooler answers in its own name: its client's process is none of the server's."""
-    return bool(_ask(connection, "SELECT pg_backend_pid() AS pid")["pid"] != connection.info.backend_pid)
 
 
 def _durability(connection: Postgres) -> Iterator[Finding]:

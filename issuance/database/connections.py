@@ -256,6 +256,11 @@ def is_pooled(connection: Connection) -> bool:
     return bool(connection.info.get("pooled"))
 
 
+def is_lent(driver: psycopg.Connection[Any]) -> bool:
+    """Whether a pooler answers, in its own name: its client's process is none of the server's."""
+    return driver.execute("SELECT pg_backend_pid()").fetchone() != (driver.info.backend_pid,)
+
+
 def obey_row_security(connection: Any, *, local: bool = False) -> None:
     """Row-level security does not bind superusers: they work as the role that `schema apply` made for them. `local`:
     until the transaction ends."""
@@ -265,9 +270,7 @@ def obey_row_security(connection: Any, *, local: bool = False) -> None:
 def _enter(settings: Mapping[str, str], connection: Any, record: Any) -> None:
     """A connection of a process works as it should, and on a schema that this version can work with, or not at all."""
     try:
-        # A pooler answers in its own name: its client's process is none of the server's.
-        (backend,) = connection.execute("SELECT pg_backend_pid()").fetchone()
-        record.info["pooled"] = backend != connection.info.backend_pid
+        record.info["pooled"] = is_lent(connection)
         if record.info["pooled"]:
             connection.prepare_threshold = None
         else:

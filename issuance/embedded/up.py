@@ -105,14 +105,15 @@ def prepare_database(servers: Servers) -> None:
     Its own database is upgraded as it is, of whatever version. Another one is given tables when it has none.
     """
     given = settings.read(settings.Settings)
+    url = given.schema_url if servers.postgres is None else given.database_url
     try:
-        found = schema.status(given.database_url)
+        found = schema.status(url)
         if servers.postgres is not None and not (found.empty or found.newest):
-            upgrade_embedded(servers.postgres, given.database_url)
+            upgrade_embedded(servers.postgres, url)
         elif found.empty:
-            schema.apply(given.database_url)
+            schema.apply(url)
         else:
-            schema.check(given.database_url)
+            schema.check(url)
     except (SQLAlchemyError, psycopg.Error) as error:
         raise ServerError(f"DATABASE_URL can not be used: {_first_line(getattr(error, 'orig', error))}") from None
     if brokers.is_rabbitmq(given.redis_url):

@@ -1,5 +1,6 @@
 """The session that schema work is done in: one connection, in autocommit, as the role that owns the tables."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +10,10 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, NullPool
 
-from issuance.database.connections import ALL_BRANDS, engine_at, obey_row_security
+from issuance.database.connections import ALL_BRANDS, engine_at, is_lent, obey_row_security
 from issuance.database.statements import driver_of
-from issuance.errors import RightMissing
+from issuance.errors import RightMissing, SettingsError
+from issuance.log import logger
 
 #: Not a name that processes have: those who work on the schema are not counted among them.
 APPLICATION_NAME = "issuance schema"
@@ -26,20 +28,34 @@ _SETTINGS = {
     "client_connection_check_interval": "1s",
 }
 
-
-#: Seconds between two questions for the turn.
-_ASK_AGAIN = 0.2
+#: Seconds between two questions for the turn, and until whoever waits for it says so again.
+_ASK_AGAIN, _SAY_AGAIN = 0.2, 60.0
+_ASK = "SELECT pg_try_advisory_lock(hashtext('issuance schema'))"
+_WHO = """
+    SELECT format('%s (process %s%s, connected since %s)', coalesce(nullif(application_name, ''), 'somebody'), pid,
+                  ' from ' || host(client_addr), to_char(backend_start, 'YYYY-MM-DD"T"HH24:MI:SSOF'))
+      FROM pg_locks JOIN pg_stat_activity USING (pid)
+     WHERE locktype = 'advisory' AND granted AND objsubid = 1
+       AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND (classid::bigint << 32 | objid::bigint) = hashtext('issuance schema')
+"""
 
 
 @contextmanager
 def session(url: str) -> Iterator[Connection]:
     """A connection to the database at `url` for work on its schema; `driver_of` has the driver's own.
 
-    Raises RightMissing, with what its owner has to grant.
+    Raises SettingsError where a pooler answers, whose sessions are others' too, before anything is set or locked. Raises
+    RightMissing, with what its owner has to grant.
     """
     engine = engine_at(url, name=APPLICATION_NAME, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         driver = driver_of(connection)
+        if is_lent(driver):
+            raise SettingsError(
+                "Work on the schema needs a session of its own, and here a pooler lends its own: "
+                "set DATABASE_DIRECT_URL to the address of the same database past the pooler"
+            )
         for name, value in _SETTINGS.items():
             driver.execute("SELECT set_config(%s, %s, false)", [name, value])
         obey_row_security(driver)
@@ -53,9 +69,14 @@ def session(url: str) -> Iterator[Connection]:
 
 
 def take_turn(driver: psycopg.Connection[Any]) -> None:
-    """Wait until nobody else works on this database's schema; the turn ends with the session.
+    """Wait until nobody else works on this database's schema, and log for whom; the turn ends with the session.
 
     Asked again and again: a statement that waits has a snapshot, for whose end a concurrent index waits in turn.
     """
-    while driver.execute("SELECT pg_try_advisory_lock(hashtext('issuance schema'))").fetchone() != (True,):
+    told = -math.inf
+    while driver.execute(_ASK).fetchone() != (True,):
+        if time.monotonic() - told >= _SAY_AGAIN:
+            told = time.monotonic()
+            holders = ", ".join(str(who) for (who,) in driver.execute(_WHO)) or "unknown"
+            logger.warning("waits_for_others_work_on_the_schema", holder=holders)
         time.sleep(_ASK_AGAIN)
