@@ -9,7 +9,7 @@ import dramatiq
 
 from issuance import brokers, hints, log, tracing
 from issuance.database import allow, budget, check_schema, engine_for
-from issuance.errors import SchemaAhead, SchemaBehind
+from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
 from issuance.settings import settings
 from worker.actors import Actors
 from worker.heartbeats import Heartbeats
@@ -35,8 +35,11 @@ def _of_rabbitmq() -> Callable[..., dramatiq.Broker]:
 
 
 def start() -> None:
-    """Make this process a worker. Called once, before dramatiq starts its threads."""
-    own = settings()
+    """Make this process a worker. Called once, before dramatiq starts its threads. A wrong setting ends it."""
+    try:
+        own = settings()
+    except SettingsError as error:
+        sys.exit(error.message)
     log.set_up(own.log_format, own.log_level)
     tracing.set_up("worker")
     for handler in logging.getLogger().handlers:

