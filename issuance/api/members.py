@@ -159,9 +159,12 @@ def remove_member(
     external_user_id: MemberId,
     retain_balance: Annotated[bool, Query(alias="retainBalance", description="Keep the points")] = False,
 ) -> Any:
-    """Archive a member: their memberships end, their credits are revoked, their points forfeited unless retained."""
+    """Archive a member: their memberships end, their credits are revoked, their points forfeited unless retained.
+    422 `TOO_MUCH_TO_ARCHIVE` of more than 1,000 orders or 2,000 credits that are out; the command line has no limit."""
     with caller.transaction() as connection:
-        ended = archiving.archive(connection, caller.brand_id, external_user_id, retain_balance=retain_balance)
+        ended = archiving.archive(
+            connection, caller.brand_id, external_user_id, bounded=True, retain_balance=retain_balance
+        )
     hints.settle(caller.broker, caller.brand_id, ended)
     return {"external_user_id": external_user_id, "archived": True, "balance_retained": retain_balance}
 

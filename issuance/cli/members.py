@@ -1,4 +1,4 @@
-"""`issuance members`: people are forgotten, and what is held about them is shown to them (SEMANTICS 20)."""
+"""`issuance members`: people are archived, forgotten, and shown what is held about them (SEMANTICS 12 and 20)."""
 
 import json
 import sys
@@ -13,9 +13,9 @@ from issuance.cli.listing import PageOption, show_page
 from issuance.cli.output import JsonOption, answer, show_json
 from issuance.errors import Invalid, NotFound
 from issuance.members import erased, members
-from issuance.memberships import exporting, forgetting, restoring
+from issuance.memberships import archiving, exporting, forgetting, restoring
 
-app = typer.Typer(help="Members: list, erase, export, and let one be known again.", no_args_is_help=True)
+app = typer.Typer(help="Members: list, archive, erase, export, and let one be known again.", no_args_is_help=True)
 
 MemberArgument = Annotated[str, typer.Argument(metavar="MEMBER", help="The member, as the brand knows them.")]
 
@@ -25,6 +25,24 @@ def list_members(brand: BrandOption = None, page: PageOption = 1, as_json: JsonO
     """List the members, the latest first."""
     columns = ("external_user_id", "display_name", "tier", "email", "created_at", "archived_at")
     show_page("Members", members.page, columns, brand, page, as_json=as_json, empty="No members yet.")
+
+
+@app.command("archive")
+def archive(
+    member: MemberArgument,
+    brand: BrandOption = None,
+    retain_balance: Annotated[bool, typer.Option("--retain-balance", help="Keep the points.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a member: their memberships end, their credits are revoked, their points forfeited."""
+    brand_id = only_brand(brand)
+    with transaction(brand_id) as connection:
+        ended = archiving.archive(connection, brand_id, member, retain_balance=retain_balance)
+    from issuance import hints  # late: it brings the queue
+
+    hints.settle(broker(), brand_id, ended)
+    told = {"externalUserID": member, "archived": True, "balanceRetained": retain_balance}
+    answer(f"Archived: {member}.", told, as_json=as_json)
 
 
 @app.command("erase")

@@ -87,7 +87,7 @@ def _kept(request: Request) -> dict[str, Any] | None:
     cookie = request.cookies.get(SECURE_COOKIE if request.url.scheme == "https" else COOKIE, "")
     try:
         kept = json.loads(urlsafe_b64decode(cookie[:4000].encode()))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     names = ("state", "nonce", "verifier")
     if not isinstance(kept, dict) or not all(isinstance(kept.get(name), str) for name in names):

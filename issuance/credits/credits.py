@@ -170,6 +170,12 @@ def get(connection: Connection, brand_id: UUID, code: str, now: datetime | None 
     raise NotFound("There is no such credit.")
 
 
+def taken_by_archiving(now: datetime) -> ColumnElement[bool]:
+    """Whether `revoke_archived` changes a credit at `now`: it is not spent or expired, or was taken back."""
+    taken_back = credits.c.revoked_by.in_(("facts", "operator"))
+    return or_(taken_back, status_at(now).in_(("live", "upcoming")))
+
+
 def revoke_archived(connection: Connection, brand_id: UUID, *which: ColumnElement[bool]) -> None:
     """Take back for good every credit that `which` finds and that is not spent or expired: a member is archived.
 

@@ -1,10 +1,11 @@
 """Archiving: a member is removed, and what was theirs ends with it (SEMANTICS 12). History stays readable."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, or_, text
+from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, text
 from uuid_utils.compat import uuid7
 
 from issuance import audit
@@ -12,6 +13,7 @@ from issuance.billing import events
 from issuance.credits import credits, holders  # noqa: A004 - the word is the domain's
 from issuance.database.tables import credits as credits_table
 from issuance.engine import schedules
+from issuance.errors import Invalid
 from issuance.members import members, wallets
 from issuance.tenancy import clock
 from issuance.webhooks import outbox
@@ -20,6 +22,16 @@ from issuance.webhooks import outbox
 SOURCE = "issuance:members"
 
 _REASON = credits.ARCHIVED
+#: Orders that one is on, and credits, of a member who is archived in one transaction, if it is bounded.
+MOST_ORDERS, MOST_CREDITS = 1_000, 2_000
+
+
+class TooMuchToArchive(Invalid):
+    """This member is on more than 1,000 orders, or has more than 2,000 credits that are out: the command line has no
+    limit."""
+
+    code = "too_much_to_archive"
+
 
 # A party that was told of and is not settled yet is in the inbox only.
 _ON_ORDERS = text("""
@@ -40,30 +52,35 @@ _ON_ORDERS = text("""
             OR m.membership_id IN (SELECT membership_id FROM billing_events
                                     WHERE brand_id = :brand_id AND settled_at IS NULL
                                       AND type = 'membership.guests_changed' AND data @> CAST(:party AS jsonb)))
-     ORDER BY m.membership_id
+     ORDER BY m.membership_id LIMIT :most
 """)
 
 
-def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, retain_balance: bool) -> list[UUID]:
+def archive(
+    connection: Connection, brand_id: UUID, external_user_id: str, *, retain_balance: bool, bounded: bool = False
+) -> list[UUID]:
     """Remove a member, now on the brand's clock; the memberships to settle. Doing it again changes nothing more.
 
     Their memberships end, by facts of our own; all credits of those and all that they hold as a guest
-    elsewhere are revoked; the balance is forfeited unless it is to be retained. Raises MemberNotFound.
+    elsewhere are revoked; the balance is forfeited unless it is to be retained. Raises MemberNotFound; `bounded`:
+    TooMuchToArchive.
     """
     now = clock.read(connection, brand_id, hold=True).now
     member_id, is_news = members.archive(connection, brand_id, external_user_id, retain_balance=retain_balance)
     who = {"brand_id": brand_id, "member_id": member_id}
     party = json.dumps({"guests": [{"external_user_id": external_user_id}]})
-    which = {**who, "now": now, "party": party}
+    which = {**who, "now": now, "party": party, "most": MOST_ORDERS + 1 if bounded else None}
+    orders = connection.execute(_ON_ORDERS, which).all()
+    if bounded:
+        _refuse_many(connection, which, orders)
     # Waits for settling under way, and keeps more of it out: nothing is issued until what is out is revoked.
-    schedules.wake(connection, brand_id, [row.membership_id for row in connection.execute(_ON_ORDERS, which)], now)
+    schedules.wake(connection, brand_id, [row.membership_id for row in orders], now)
     locked = connection.execute(_ON_ORDERS, which).all()
     own = [row.membership_id for row in locked if row.own]
     ending = [row.membership_id for row in locked if row.own and not row.ended]
     told = events.accept(connection, brand_id, [_end(membership_id, now.isoformat()) for membership_id in ending])
     assert not told.rejected, "our own facts are well-formed"
-    theirs = or_(credits_table.c.membership_id.in_(own), holders.held_by(brand_id, member_id))
-    credits.revoke_archived(connection, brand_id, theirs)
+    credits.revoke_archived(connection, brand_id, _theirs(brand_id, member_id, own))
     forfeited = 0 if retain_balance else wallets.forfeit(connection, brand_id, member_id, _REASON)
     if is_news or ending or forfeited:
         audit.write(connection, brand_id, "member.archived", member_id, after={"forfeited": forfeited})
@@ -73,6 +90,25 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
         removed["balanceRetained"] = retain_balance
         outbox.add(connection, brand_id, "member.archived", removed)
     return told.membership_ids
+
+
+def _theirs(brand_id: UUID, member_id: UUID, own: list[UUID]) -> ColumnElement[bool]:
+    """Of their own memberships, and what they hold elsewhere."""
+    return or_(credits_table.c.membership_id.in_(own), holders.held_by(brand_id, member_id))
+
+
+def _refuse_many(connection: Connection, which: Mapping[str, Any], orders: Sequence[Row[Any]]) -> None:
+    """Raises TooMuchToArchive: it is done as a whole, or not at all."""
+    brand_id, member_id, now = which["brand_id"], which["member_id"], which["now"]
+    if len(orders) > MOST_ORDERS:
+        raise TooMuchToArchive
+    theirs = _theirs(brand_id, member_id, [row.membership_id for row in orders if row.own])
+    out = select(credits_table.c.credit_id).where(
+        credits_table.c.brand_id == brand_id, theirs, credits.taken_by_archiving(now)
+    )
+    counted = select(func.count()).select_from(out.limit(MOST_CREDITS + 1).subquery())
+    if connection.execute(counted).scalar_one() > MOST_CREDITS:
+        raise TooMuchToArchive
 
 
 def _end(membership_id: UUID, time: str) -> dict[str, Any]:

@@ -38,6 +38,7 @@ WRITE = {
     "billers secrets": "biller.updated",
     "billers translate": "biller.retried",
     "billers stripe reconcile": "run.created",  # it asks Stripe
+    "members archive": "member.archived",
     "members erase": "member.erased",
     "members lift": "member.lifted",
     "grant": "credit.granted",
@@ -194,11 +195,12 @@ def prepare(command: str, cli: Cli, brand: Brand, engine: Engine, run_id: str, m
 
 
 def forgetting(verb: str, cli: Cli, brand: Brand, engine: Engine) -> list[object]:
-    """The arguments of a command about a member who is archived, or erased."""
+    """The arguments of a command about a member who is there, archived, or erased."""
     bea = f"bea {uuid4()}"
     with transaction(engine, brand.brand_id) as connection:
         members.upsert(connection, brand.brand_id, bea, MemberBody())
-        members.archive(connection, brand.brand_id, bea)
+        if verb != "archive":
+            members.archive(connection, brand.brand_id, bea)
     if verb == "lift":
         cli("members", "erase", bea, "--brand", brand.brand_id)
     return [bea, "--brand", brand.brand_id]

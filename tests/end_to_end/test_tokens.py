@@ -136,6 +136,7 @@ def test_only_our_secret_and_algorithm_sign(brand: Brand) -> None:
         jwt.encode(good, b"x" * 64, algorithm="HS256"),
         "a.b.c",
         "..",
+        "W1tb" * 1500 + ".W10.x",  # brackets: deeper than Python reads JSON
     ]
     for token in forged:
         with brand.server.client(token) as http:
