@@ -4,7 +4,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance.database import row_security
+from issuance.database import FULL_FOR, full, row_security
 from issuance.database.revisions import standing_of
 from issuance.database.statements import driver_of
 from issuance.errors import SchemaAhead, SchemaBehind
@@ -95,12 +95,17 @@ MEANINGS = {
 
 def failures(engine: Engine) -> dict[str, str]:
     """What a process can not do without and is not there, by part. Empty: ready. `database`: recovering (a standby
-    that was not promoted), read_only, or unreachable; `schema`: a sentence."""
+    that was not promoted), read_only, full (so this process was told when it wrote, a moment ago), or unreachable;
+    `schema`: a sentence."""
     failed: dict[str, str] = {}
     try:
         with engine.connect() as connection:
             if state := connection.execute(_NOT_WRITABLE).scalar_one():
                 failed["database"] = state
+            elif full.was_met(within=FULL_FOR):
+                failed["database"] = "full"
+            else:
+                full.is_over()
             standing_of(driver_of(connection)).check()
             if tables := row_security.open_tables(connection):
                 failed["schema"] = f"brands are not kept apart in {', '.join(tables)}. Run: issuance schema apply"

@@ -8,14 +8,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute, iter_route_contexts
-from psycopg.errors import UndefinedColumn, UndefinedTable
+from psycopg.errors import DiskFull, UndefinedColumn, UndefinedTable
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DataError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from issuance import errors
-from issuance.database import is_away, outage
+from issuance.database import full, is_away, outage
 from issuance.database.complaints import in_short
 from issuance.errors import Invalid, IssuanceError, NotFound, SchemaBehind
 from issuance.fields import complaint
@@ -162,6 +162,8 @@ def install(app: FastAPI) -> None:
     def unavailable(request: Request, error: Exception) -> JSONResponse:
         if is_away(error):
             outage.lasts(getattr(error, "orig", error))
+        elif isinstance(getattr(error, "orig", None), DiskFull):
+            full.lasts(in_short(error))
         else:
             logger.error("database_unavailable", error=in_short(error))
         return raised(request, Unavailable())

@@ -3,18 +3,20 @@
 The face gives what every unit of work needs: an engine for each process (`engine_for`, `looks_for`), a transaction for
 each unit of work (`transaction`; `transaction_beside` one that is open, `transaction_aside` of all; `undone` for what
 is only tried; `look` across all brands; `show`), how many connections the process may have (`budget`, `allow`), and
-whether PostgreSQL is away (`outage`, `is_away`). Beside it: `tables` (schema.sql as SQLAlchemy Core sees it), `schema`
-(make, compare and upgrade the tables), `revisions` (which version's tables they are), `paging` and `cursors` (the two
-kinds of lists), and `complaints` (what an error says to people outside).
+whether PostgreSQL is away (`outage`, `is_away`) or `full`. Beside it: `tables` (schema.sql as SQLAlchemy Core sees it),
+`schema` (make, compare and upgrade the tables), `revisions` (which version's tables they are), `paging` and `cursors`
+(the two kinds of lists), and `complaints` (what an error says to people outside).
 """
 
 from issuance.database.connections import (
+    FULL_FOR,
     MOST_CONNECTIONS,
     Acting,
     allow,
     budget,
     check_schema,
     engine_for,
+    full,
     is_away,
     look,
     looks_for,
@@ -27,12 +29,14 @@ from issuance.database.connections import (
 )
 
 __all__ = [
+    "FULL_FOR",
     "MOST_CONNECTIONS",
     "Acting",
     "allow",
     "budget",
     "check_schema",
     "engine_for",
+    "full",
     "is_away",
     "look",
     "looks_for",

@@ -53,6 +53,10 @@ ORDINARY_ROLE = "issuance_processes"
 
 #: Whether this process reaches PostgreSQL.
 outage = Outage("database")
+#: Whether its disk is full: only who writes meets that.
+full = Outage("database_disk", "full", "not_full")
+#: Seconds after a refusal for which the disk counts as full.
+FULL_FOR = 15.0
 
 _OBEY = """
     SELECT set_config('role', rolname, %(local)s) FROM pg_roles

@@ -12,6 +12,7 @@ from issuance import measures
 from issuance.database.complaints import in_short
 from issuance.database.statements import Statement
 from issuance.engine import limits, schedules
+from issuance.engine.bisection import is_passing
 from issuance.engine.rows import id_array
 from issuance.log import logger
 
@@ -34,6 +35,15 @@ _FAILED = text(f"""
      WHERE brand_id = :brand_id AND schedule_id = :id AND NOT shared AND size = 1
     RETURNING attempts, quarantined_at IS NOT NULL AS quarantined
 """)
+# What passes by itself uses no attempt up.
+_PASSING = text("""
+    UPDATE schedules
+       SET attempts = greatest(attempts - :counted, 0), last_error = left(:error, 500),
+           retry_at = clock_timestamp() + make_interval(secs => :seconds)
+     WHERE brand_id = :brand_id AND schedule_id = :id AND NOT shared AND size = 1 AND quarantined_at IS NULL
+""")
+#: Seconds after which a membership is tried again whose settling met what passes by itself.
+PASSES_IN = 15
 _PASSED = text("""
     UPDATE schedules SET attempts = 0, retry_at = NULL, last_error = NULL
      WHERE brand_id = :brand_id AND schedule_id = ANY(CAST(:ids AS uuid[])) AND attempts > 0 AND quarantined_at IS NULL
@@ -58,7 +68,14 @@ def begin(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]
 
 def failed(connection: Connection, brand_id: UUID, membership_id: UUID, error: BaseException, *, counted: bool) -> None:
     """Note that settling a membership, which has its own schedule, failed. It is tried again later, and quarantined
-    after five attempts. `counted`: `begin` has counted this attempt already."""
+    after five attempts, but for what passes by itself, such as a full disk, which uses none up. `counted`: `begin` has
+    counted this attempt already."""
+    if is_passing(error):
+        which = {"brand_id": brand_id, "id": membership_id, "counted": int(counted), "seconds": PASSES_IN}
+        connection.execute(_PASSING, {**which, "error": in_short(error)})
+        measures.failed("membership_set_apart")
+        logger.error("membership_put_off", brand=str(brand_id), membership=str(membership_id), error=in_short(error))
+        return
     row = connection.execute(
         _FAILED,
         {

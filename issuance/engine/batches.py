@@ -14,6 +14,7 @@ from issuance import measures
 from issuance.database import transaction
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, limits, run_work, runs, schedules
+from issuance.engine.bisection import is_passing
 from issuance.engine.plans import MOST_PROMISED, Plan
 from issuance.engine.runs import add_up
 from issuance.log import logger
@@ -119,7 +120,8 @@ def _whole(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
 
 def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
     """Do a batch that failed, or whose worker died, part by part; each membership's attempt is counted first. A part
-    that fails is done one by one, and so is the whole batch if its worker dies again.
+    that fails is done one by one, and so is the whole batch if its worker dies again. What passes by itself, such as a
+    full disk, is raised, unless a sweep comes back to what is left.
 
     The batch's row keeps how far it came, so that whoever claims it next goes on from there. A run that only looks
     sets nobody apart: the membership at which its workers died too often is passed over.
@@ -163,16 +165,20 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
                     more = quarantined + done
                 _go_on(connection, claimed, following, counts + more, _joined(plan, rows))
         except Exception as error:
-            if len(part) > 1:
+            passes = is_passing(error) and run.kind != "sweep" and not looks
+            if len(part) > 1 and not passes:
                 parts.extendleft([membership_id] for membership_id in reversed(part))
                 continue
             more, rows = Counter({Reason.ERROR: 1}), None
             with transaction(engine, run.brand_id) as connection:
                 if not _hold(connection, claimed):
                     break
-                if not looks:
-                    attempts.failed(connection, run.brand_id, part[0], error, counted=True)
-                _go_on(connection, claimed, following, counts + more, plan)
+                for one in [] if looks else begun:
+                    attempts.failed(connection, run.brand_id, one, error, counted=True)
+                if not passes:  # else whoever claims the batch next begins here again: nothing else comes back to it
+                    _go_on(connection, claimed, following, counts + more, plan)
+            if passes:
+                raise
         counts, plan = counts + more, _joined(plan, rows)
     return counts
 

@@ -15,6 +15,9 @@ _PASSING = ("08", "25", "40", "53", "55", "57", "58")
 _MANY = 1000
 _PIECES_OF_MANY = 8
 
+#: One of them that may be its membership's doing after all: a statement that took too long takes so long again.
+_TOO_LONG = "57014"
+
 Item = TypeVar("Item")
 
 
@@ -22,6 +25,19 @@ class Raced(IssuanceError):
     """A credit was redeemed or revoked while its membership was being settled: settle again."""
 
     code = "raced"
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether an error is that of a server that answers, and says nothing about what was written: a full disk, a lock,
+    a deadlock. A server that is gone may have ended by what was written."""
+    if not isinstance(error, DBAPIError) or error.connection_invalidated:
+        return False
+    state = _state_of(error)
+    return state.startswith(_PASSING) and not state.startswith("08") and state != _TOO_LONG
+
+
+def _state_of(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or "08"
 
 
 def write_all(
@@ -46,7 +62,7 @@ def write_all(
         except Raced as error:
             why: Exception = error
         except DBAPIError as error:
-            if error.connection_invalidated or (getattr(error.orig, "sqlstate", None) or "08").startswith(_PASSING):
+            if error.connection_invalidated or _state_of(error).startswith(_PASSING):
                 raise
             why = error
         if len(items) == 1:

@@ -107,11 +107,12 @@ class Club:
         self.work(open_runs[0][0])
         return self.run(open_runs[0][0])
 
-    def issue(self, *, include_upcoming: bool = True) -> dict[str, Any]:
+    def issue(self, *, include_upcoming: bool = True, work: bool = True) -> dict[str, Any]:
         """A manual issue, done."""
         with transaction(self.engine, self.brand_id) as connection:
             run_id = runs.start_issue(connection, self.brand_id, self.rule_id, include_upcoming=include_upcoming)
-        self.work(run_id)
+        if work:
+            self.work(run_id)
         return self.run(run_id)
 
     def replay(self, *, dry_run: bool = False, work: bool = True) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from issuance import hints, log
+from issuance import health, hints, log
 from issuance.api.app import create_app
 from issuance.database.connections import engine_for, looks_for, transaction
 from issuance.log import Outage
@@ -103,3 +103,30 @@ def test_a_database_that_can_not_be_written_to_is_not_ready(fresh_database: Call
             assert answer.status_code == (503 if said else 201), answer.text
             assert ("retry-after" in answer.headers) == bool(said)
             assert said == {} or answer.json()["error"]["code"] == "unavailable"
+
+
+def test_a_full_disk_is_not_ready(fresh_database: Callable[[], str], redis_url: str) -> None:
+    """Nothing that is read tells it, so a refused write does; a moment after the last of them it is ready again."""
+    url = fresh_database()
+    with transaction(engine_for(url)) as connection:
+        _, key = brands.create(connection, name="Spa", timezone="UTC", sandbox=True)
+        connection.exec_driver_sql("""
+            CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'No space left on device'; END $$;
+            CREATE TRIGGER full_disk BEFORE INSERT ON membership_types EXECUTE FUNCTION full_disk();
+        """)
+    web = Web(url, redis_url, key)
+    assert web.call("GET", "/readyz").status_code == 200
+    with captured(log) as logs:
+        for _ in range(2):
+            answer = web.call("POST", "/customers/membership-types", json={"name": "Gold"})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+        answer = web.call("GET", "/readyz")
+        assert (answer.status_code, answer.json()["failed"]) == (503, {"database": "full"})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(health, "FULL_FOR", 0.0)
+            assert web.call("GET", "/readyz").status_code == 200
+    assert [entry["event"] for entry in logs if entry["log_level"] != "info"] == [
+        "database_disk_full",
+        "database_disk_not_full",
+    ]

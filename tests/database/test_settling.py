@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from issuance.database.connections import transaction
 from issuance.deciding import settlement
@@ -293,3 +293,43 @@ def test_a_membership_with_too_many_facts_is_set_apart_and_read_no_more(
     monkeypatch.setattr(limits, "current", replace(few, facts=9))
     with transaction(club.engine, club.brand_id) as connection:
         assert len(facts.load(connection, club.brand_id, ZoneInfo("UTC"), ids)) == 5
+
+
+@pytest.mark.parametrize("asked", ["sweep", "news", "issue"])
+def test_a_full_disk_uses_no_attempt_up(club: Club, asked: str) -> None:
+    """However often a membership's settling meets what passes by itself, it is tried again, and has its credit when
+    there is room: by a sweep, after an event, and by a run, which waits for it."""
+    (member,) = club.sign_up()
+    before = len(club.credits())
+    if asked == "news":
+        (member,) = club.accept()
+    else:
+        club.move_clock("2031-03-01")
+    club.rows("""
+        CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'No space left on device'; END $$;
+        CREATE TRIGGER full_disk BEFORE INSERT ON credits FOR EACH ROW EXECUTE FUNCTION full_disk();
+    """)
+    run = club.issue(work=False)["id"] if asked == "issue" else None
+    for _ in range(7):
+        if run is not None:
+            with pytest.raises(OperationalError):
+                club.work(run)
+        elif asked == "sweep":
+            club.sweep()
+        else:
+            club.settle([member])
+        found = club.rows("SELECT attempts, quarantined_at FROM schedules WHERE schedule_id = :member", member=member)
+        assert [tuple(row) for row in found] == [(0, None)]
+        club.rows(WORTHLESS)
+        club.rows("UPDATE run_batches SET claimed_at = NULL WHERE finished_at IS NULL")
+    club.rows("DROP TRIGGER full_disk ON credits")
+    if run is not None:
+        club.work(run)
+        assert club.run(run)["state"] == "finished"
+        assert "error" not in club.run(run)["counts"]
+    elif asked == "sweep":
+        club.sweep()
+    else:
+        club.settle([member])
+    assert len(club.credits()) > before
