@@ -88,6 +88,7 @@ def test_a_wrong_setting_is_one_line(
     ran = cli("brands", "list")
     assert ran.code == code, ran.err
     assert ran.err.count("\n") == 1
+    assert name in ran.err
 
 
 @pytest.mark.parametrize("asked", ["--help", "brands --help", "brands list", "brands list --json", "version"])

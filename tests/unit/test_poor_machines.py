@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from issuance.embedded.environment import not_written
+from issuance.embedded.lock import SupervisorLock
 from issuance.embedded.postgres import Postgres
 from issuance.embedded.server import reachable_by_all
 
@@ -51,3 +52,12 @@ def test_what_a_link_leads_to_counts_as_well() -> None:
         assert reachable_by_all(there / "open")
         assert not reachable_by_all(there / "link")
         assert not reachable_by_all(there / "closed" / "programs")
+
+
+def test_a_home_is_made_where_there_is_none(tmp_path: Path) -> None:
+    """As `issuance up` of a wheel begins in an empty folder; nobody else can look into it."""
+    home = tmp_path / "club" / ".issuance"
+    lock = SupervisorLock(home)
+    assert lock.take()
+    lock.release()
+    assert home.stat().st_mode & 0o777 == 0o700
