@@ -180,7 +180,7 @@ class TooLarge(IssuanceError):
 
 
 class TooSlow(IssuanceError):
-    """The body did not come within 30 seconds."""
+    """The body did not come within 30 seconds, or slowly while others waited to send theirs."""
 
     code = "too_slow"
     status = 408

@@ -3,7 +3,7 @@ other code handles."""
 
 import asyncio
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from time import perf_counter
 from typing import Any, TypeVar
 from uuid import UUID
@@ -18,12 +18,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from issuance import origins, tracing
-from issuance.api import hosts, metrics, problems
+from issuance.api import bodies, hosts, metrics, problems
 from issuance.api import stopping as stops
 from issuance.errors import Invalid, IssuanceError, TooLarge, TooSlow
 from issuance.log import logger
-from issuance.tenancy.fairness import Fair, FairThreads
-from issuance.tenancy.rates import OF_AN_ADDRESS, RateLimited, Rates, Standing, source_of
+from issuance.tenancy.fairness import FairThreads
+from issuance.tenancy.rates import OF_AN_ADDRESS, Known, RateLimited, Rates, Standing, source_of
 
 #: The longest body that is accepted, in bytes; and that of an intake: a batch of a thousand events is much shorter.
 LONGEST_BODY = 64 * 1024
@@ -36,9 +36,6 @@ MOST_VALUES = 100_000
 _BEFORE_VALUES = b",[{"
 #: So many parameters a query may have.
 MOST_PARAMETERS = 100
-#: Bodies that are longer than LONGEST_BODY, or may be, and are in memory at once: from one address a part of them.
-#: Who waits for a place is not read from meanwhile.
-_long_bodies = Fair(16)
 #: Seconds within which a body must have come.
 BODY_SECONDS = 30.0
 #: A body that is longer than this is read by a thread, because reading it would hold up the event loop.
@@ -131,10 +128,13 @@ class Edge:
             hosts.name_home(scope)
             if scope.get("query_string", b"").count(b"&") >= MOST_PARAMETERS:
                 raise Invalid(f"The query has too many parameters: it may have {MOST_PARAMETERS}.")
-            async with _long_bodies.place(source) if _may_be_long(headers, longest) else nullcontext():
+            placed: AbstractAsyncContextManager[Receive] = nullcontext(receive)
+            if _may_be_long(headers, longest):  # who waits for a place is not read from meanwhile
+                placed = bodies.place(receive, _known(scope, headers), source)
+            async with placed as parts:
                 try:
                     async with stopping.patience(BODY_SECONDS):
-                        body = await _read(headers, receive, longest)
+                        body = await _read(headers, parts, longest)
                 except TimeoutError:
                     raise TooSlow from None
                 await self.app(scope, _ReadBody(body, receive), send_with_id)
@@ -194,6 +194,11 @@ async def _count(scope: Scope, source: str | None) -> None:
             rates.take(OF_AN_ADDRESS, source)
         else:
             await looking.run(source, rates.take, OF_AN_ADDRESS, source)
+
+
+def _known(scope: Scope, headers: Headers) -> Known | None:
+    rates: Rates | None = getattr(scope["app"].state, "rates", None)
+    return None if rates is None else rates.known(headers.get("authorization", ""))
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: IssuanceError, *, close: bool = False) -> None:

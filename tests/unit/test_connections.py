@@ -6,19 +6,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from issuance.api import connections, requests
+from issuance.api import bodies, connections, requests
 from issuance.api.requests import Edge, off_the_loop
 from issuance.settings import OwnSettings
 from issuance.tenancy.fairness import Fair
-from issuance.tenancy.rates import source_of
+from issuance.tenancy.rates import Known, Rates, source_of
 
 MOST = 3
 #: Each time that an application here was asked for the long answer.
@@ -42,7 +43,10 @@ def listening(**said: object) -> Iterator[int]:
         return JSONResponse("x" * 20_000_000)
 
     app.add_middleware(Edge)
-    given = OwnSettings.model_validate({"ISSUANCE_CONNECTIONS_A_SOURCE": MOST, **said})
+    given = OwnSettings.model_validate({"ISSUANCE_CONNECTIONS_A_SOURCE": MOST, "ISSUANCE_RATE_ADDRESS": 0, **said})
+    app.state.rates = Rates("redis://127.0.0.1:1", given)
+    app.state.rates.was_good("Bearer key", Known(uuid4(), "key 1", is_key=True))
+    app.state.rates.was_good("Bearer token", Known(uuid4(), "member 1", is_key=False))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
@@ -69,8 +73,8 @@ def port_behind_proxy() -> Iterator[int]:
 
 
 @contextmanager
-def connected(port: int, said: bytes = b"") -> Iterator[socket.socket]:
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as connection:
+def connected(port: int, said: bytes = b"", source: str = "127.0.0.1") -> Iterator[socket.socket]:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(source, 0))) as connection:
         connection.sendall(said)
         yield connection
 
@@ -154,7 +158,7 @@ def test_answers_that_nobody_takes_have_an_end(port: int, monkeypatch: pytest.Mo
 
 def test_few_long_bodies_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are not read from until there is room, and short ones need none."""
-    monkeypatch.setattr(requests, "_long_bodies", Fair(1))
+    monkeypatch.setattr(bodies, "of_others", Fair(1))
     head = b"POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
     long = requests.LONGEST_BODY + 1
     with contextmanager(listening)() as port, connected(port, head % (b"/billing-events", long)) as slow:
@@ -169,6 +173,43 @@ def test_few_long_bodies_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) 
             slow.sendall(b"x" * long)
             assert answer(slow).startswith(b"HTTP/1.1 404 ")
             assert answer(waits).startswith(b"HTTP/1.1 404 ")
+
+
+INTAKE = b"POST /billing-events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n%s\r\n"
+LONG = requests.LONGEST_BODY + 1
+
+
+@pytest.mark.parametrize("drips", [False, True], ids=["stalls", "drips"])
+def test_a_slow_body_gives_its_place_to_who_has_none(monkeypatch: pytest.MonkeyPatch, *, drips: bool) -> None:
+    """A moment later, whatever time it has left; who takes the place is another source."""
+    monkeypatch.setattr(bodies, "of_others", Fair(1))
+    monkeypatch.setattr(bodies, "AT_LEAST", 0.3)
+    with contextmanager(listening)() as port, connected(port, INTAKE % (LONG, b"") + b"[") as slow:
+        time.sleep(0.1)
+        with connected(port, INTAKE % (LONG, b"") + b"x" * LONG, "127.0.0.2") as waits:
+            for _ in range(60 if drips else 0):
+                time.sleep(0.02)
+                with suppress(OSError):
+                    slow.sendall(b"x")
+            assert answer(waits).startswith(b"HTTP/1.1 404 ")
+        if not drips:  # what comes after the end may cost the answer
+            said = answer(slow)
+            assert said.startswith(b"HTTP/1.1 408 ")
+            assert b"too_slow" in said
+
+
+def test_who_shows_a_key_waits_behind_no_strangers_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was good before. A member's token has a place among the strangers."""
+    monkeypatch.setattr(bodies, "of_others", Fair(1))
+    with contextmanager(listening)() as port, connected(port, INTAKE % (LONG, b"") + b"[") as slow:
+        time.sleep(0.1)
+        with connected(port, INTAKE % (LONG, b"Authorization: Bearer key\r\n") + b"x" * LONG) as keyed:
+            assert answer(keyed).startswith(b"HTTP/1.1 404 ")
+        with connected(port, INTAKE % (LONG, b"Authorization: Bearer token\r\n") + b"x" * LONG) as waits:
+            waits.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                waits.recv(1)
+        slow.sendall(b"x" * LONG)
 
 
 def test_half_a_body_is_nobodys() -> None:

@@ -1,0 +1,43 @@
+"""Long bodies: few are in memory at once, each in a place of its own.
+
+Keys that were good before have places by their brands, apart from everybody else, who has places by their addresses. A
+place is for a body that comes: who has held theirs for a second and is still sending gives it up where somebody waits
+who has fewer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.types import Message, Receive
+
+from issuance.errors import TooSlow
+from issuance.tenancy.fairness import Fair
+from issuance.tenancy.rates import Known
+
+#: Long bodies in memory at once: of keys that were good before, and of everybody else.
+of_keys, of_others = Fair(12), Fair(8)
+#: Seconds for which a place is one's own, and from then on between looks at who waits.
+AT_LEAST, LOOKS = 1.0, 0.25
+
+
+@asynccontextmanager
+async def place(receive: Receive, known: Known | None, source: str | None) -> AsyncIterator[Receive]:
+    """A place for a long body, and what gives the body's parts while it is held; waits for it. That raises TooSlow."""
+    is_keyed = known is not None and known.is_key
+    fair, owner = (of_keys, known.brand_id) if known is not None and is_keyed else (of_others, source)
+    async with fair.place(owner):
+        own_until = asyncio.get_running_loop().time() + AT_LEAST
+
+        async def part() -> Message:
+            while True:
+                left = own_until - asyncio.get_running_loop().time()
+                if left <= 0 and fair.is_wanted(owner):
+                    raise TooSlow("The body came slowly while others waited to send theirs.")
+                try:
+                    async with asyncio.timeout(max(left, LOOKS)):
+                        return await receive()
+                except TimeoutError:
+                    continue
+
+        yield part
