@@ -54,9 +54,11 @@ def listening(**said: object) -> Iterator[int]:
         server = uvicorn.Server(config)
         thread = threading.Thread(target=asyncio.run, args=(server.serve([listener]),))
         thread.start()
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        thread.join()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @pytest.fixture
