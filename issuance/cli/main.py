@@ -51,7 +51,7 @@ COMMANDS = {
     "rules": Place("catalog", "rules", "Credit rules: list them."),
     "types": Place("catalog", "types", "Membership types: list them."),
     "coupons": Place("catalog", "coupons", "Coupons: list them."),
-    "members": Place("members", "app", "Members: list, erase, export, and let one be known again."),
+    "members": Place("members", "app", "Members: list, archive, erase, export, and let one be known again."),
     "memberships": Place("memberships", "app", "Memberships: list them."),
     "grant": Place("credits", "grant", "Give one guest of a membership a credit, under no rule."),
     "credits": Place("credits", "app", "Credits: list, extend, transfer, revoke, reinstate one, or many from a file."),

@@ -1,6 +1,7 @@
 """Work on a schema is done in a session of its own, one at a time; a pooler's sessions are others' too."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import make_url
@@ -48,7 +49,10 @@ def test_a_pooler_is_refused_and_nothing_of_it_stays(
 def test_who_waits_for_its_turn_says_for_whom(
     cli: Cli, empty_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A line on stderr names the holder as PostgreSQL knows it; it goes on when that one has ended."""
+    """A line of the log names the holder as PostgreSQL knows it; it goes on when that one has ended."""
+    said: list[tuple[str, str]] = []
+    log = SimpleNamespace(warning=lambda event, holder: said.append((event, holder)))
+    monkeypatch.setattr("issuance.database.schema.sessions.logger", log)
     url = empty_database()
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.delenv("DATABASE_DIRECT_URL", raising=False)
@@ -58,6 +62,6 @@ def test_who_waits_for_its_turn_says_for_whom(
         monkeypatch.setattr("issuance.database.schema.sessions.time.sleep", lambda _: other.close())
         ran = cli("schema", "upgrade")
     assert ran.out.startswith("The database has the newest schema")
-    (line,) = ran.err.splitlines()
-    assert "waits_for_others_work_on_the_schema" in line
-    assert f"issuance schema (process {process} from " in line
+    ((event, holder),) = said
+    assert event == "waits_for_others_work_on_the_schema"
+    assert f"issuance schema (process {process} from " in holder
