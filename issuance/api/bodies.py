@@ -24,8 +24,7 @@ AT_LEAST, LOOKS = 1.0, 0.25
 @asynccontextmanager
 async def place(receive: Receive, known: Known | None, source: str | None) -> AsyncIterator[Receive]:
     """A place for a long body, and what gives the body's parts while it is held; waits for it. That raises TooSlow."""
-    is_keyed = known is not None and known.is_key
-    fair, owner = (of_keys, known.brand_id) if known is not None and is_keyed else (of_others, source)
+    fair, owner = (of_keys, known.brand_id) if known is not None and known.is_key else (of_others, source)
     async with fair.place(owner):
         own_until = asyncio.get_running_loop().time() + AT_LEAST
 

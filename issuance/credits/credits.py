@@ -170,10 +170,16 @@ def get(connection: Connection, brand_id: UUID, code: str, now: datetime | None 
     raise NotFound("There is no such credit.")
 
 
+_TAKEN_BACK = credits.c.revoked_by.in_(("facts", "operator"))
+
+
+def _is_out(now: datetime) -> ColumnElement[bool]:
+    return status_at(now).in_(("live", "upcoming"))
+
+
 def taken_by_archiving(now: datetime) -> ColumnElement[bool]:
     """Whether `revoke_archived` changes a credit at `now`: it is not spent or expired, or was taken back."""
-    taken_back = credits.c.revoked_by.in_(("facts", "operator"))
-    return or_(taken_back, status_at(now).in_(("live", "upcoming")))
+    return or_(_TAKEN_BACK, _is_out(now))
 
 
 def revoke_archived(connection: Connection, brand_id: UUID, *which: ColumnElement[bool]) -> None:
@@ -184,14 +190,10 @@ def revoke_archived(connection: Connection, brand_id: UUID, *which: ColumnElemen
     now = clock.read(connection, brand_id).now
     found = (credits.c.brand_id == brand_id, *which)
     for_good = {"revoked_by": "archiving", "revoked_reason": ARCHIVED, "revoked_actor": func.acting()}
-    taken_back = credits.c.revoked_by.in_(("facts", "operator"))
-    made_final = update(credits).where(*found, taken_back).values(for_good).returning(credits.c.credit_id)
+    made_final = update(credits).where(*found, _TAKEN_BACK).values(for_good).returning(credits.c.credit_id)
     tell(connection, brand_id, "credit.updated", connection.scalars(made_final).all(), now)
     revoked = connection.scalars(
-        update(credits)
-        .where(*found, status_at(now).in_(("live", "upcoming")))
-        .values(revoked_at=now, **for_good)
-        .returning(credits.c.credit_id)
+        update(credits).where(*found, _is_out(now)).values(revoked_at=now, **for_good).returning(credits.c.credit_id)
     ).all()
     tell(connection, brand_id, "credit.revoked", revoked, now)
 
