@@ -25,6 +25,7 @@ from campaigns.simulation.processes import Fault, Machine, Process
 from campaigns.simulation.queue import Queue
 from campaigns.simulation.requests import Site
 from campaigns.simulation.sizes import small_sizes
+from issuance import hints
 from issuance.database.connections import transaction
 from issuance.engine import quarantine, sandbox_clock
 from issuance.errors import IssuanceError
@@ -79,6 +80,7 @@ class World:
         with (
             small_sizes(history.seed),
             mock.patch.object(sandbox_clock, "time", clocks),
+            mock.patch.object(hints, "LEFT_ALONE", 0.0),  # or an outage would last for real seconds more
         ):
             try:
                 for step, op in enumerate(history.ops):

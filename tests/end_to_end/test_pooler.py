@@ -20,7 +20,7 @@ def pooled(
     given: Settings, fresh_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """The processes of a small host, whose every word to PostgreSQL goes through the pooler."""
-    folder = tmp_path_factory.mktemp("pooler", numbered=False)
+    folder = tmp_path_factory.mktemp("pooler")
     folder.parent.chmod(0o755)
     folder.parent.parent.chmod(0o755)
     url = fresh_database()

@@ -27,7 +27,7 @@ def test_a_pooler_is_refused_and_nothing_of_it_stays(
 ) -> None:
     """One line names DATABASE_DIRECT_URL, as often as it is tried; the next upgrade past the pooler finds no lock."""
     url = empty_database()
-    folder = tmp_path_factory.mktemp("pooler", numbered=False)
+    folder = tmp_path_factory.mktemp("pooler")
     folder.parent.chmod(0o755)
     folder.parent.parent.chmod(0o755)
     with pgbouncer(given.libpq_url, folder, pool=1) as (host, port), connect(url) as direct:
