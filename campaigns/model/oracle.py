@@ -150,13 +150,22 @@ class Oracle(Memory):
 
     def undo(self, rule: str, pick: int, days: int) -> tuple[int, datetime]:
         """Takes back for good what a version issued in the last `days`; the version's number, and from when on."""
+        number, since = self.undone(rule, pick, days)
+        for membership in self.credits_of:
+            self.undo_of(membership, rule, number, since)
+        return number, since
+
+    def undone(self, rule: str, pick: int, days: int) -> tuple[int, datetime]:
+        """What such an undo means: the number of the version, and from when on."""
         versions = [version.number for version in self.rules[rule] if not version.deleted]
-        number, since = versions[pick % len(versions)], self.now - timedelta(days=days)
-        for credit in self.credits:
+        return versions[pick % len(versions)], self.now - timedelta(days=days)
+
+    def undo_of(self, membership: str, rule: str, number: int, since: datetime) -> None:
+        """Takes back for good what a version issued to a membership since an instant."""
+        for credit in self.credits_of.get(membership, []):
             is_meant = (credit.rule, credit.version.number) == (rule, number) and credit.issued_at >= since
             if is_meant and (credit.revoked == "facts" or credit.status(self.now) in ("live", "upcoming")):
                 credit.revoked = "operator"
-        return number, since
 
     def extend(self, pick: int, days: int) -> tuple[Credit, datetime] | None:
         """Extends the `pick`-th credit that can be, by some days from its end or from now; and until when."""

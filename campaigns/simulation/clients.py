@@ -19,7 +19,7 @@ from issuance.catalog import coupons, membership_types, rules
 from issuance.catalog.coupons import CouponBody
 from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
-from issuance.engine import runs
+from issuance.engine import guard_limits, runs, undos
 
 
 class Clients(Desk):
@@ -95,6 +95,13 @@ class Clients(Desk):
     def _is_there(self, rule: str | None) -> bool:
         return rule in self.oracle.rules and not self.oracle.rules[rule][-1].deleted
 
+    def guard(self, most: int | None) -> None:
+        self.request(
+            "guard",
+            lambda connection: guard_limits.put(connection, self.brand_id, max_per_day=most, times_busiest_day=None),
+            lambda _: None,
+        )
+
     def issue(self, rule: str, include_upcoming: bool, fault: Fault | None = None, rest: int = 0) -> None:
         if self._is_there(rule):
             rule_id = self.id(rule)
@@ -121,6 +128,17 @@ class Clients(Desk):
                 0,
             )
 
+    def undo(self, rule: str, pick: int, days: int, fault: Fault | None = None, rest: int = 0) -> None:
+        """Takes back what a version issued in the last days: of a deleted rule too."""
+        if rule in self.oracle.rules:
+            rule_id, (number, since) = self.id(rule), self.oracle.undone(rule, pick, days)
+            self._start(
+                lambda connection: undos.start_of_version(connection, self.brand_id, rule_id, number, since, "model"),
+                Run(rule, undoes=(number, since)),
+                fault,
+                rest,
+            )
+
     def _start(self, work: Work, run: Run, fault: Fault | None, rest: int) -> None:
         def happened(run_id: UUID) -> None:
             self.runs[run_id] = run
@@ -128,7 +146,8 @@ class Clients(Desk):
         def hint(run_id: UUID) -> None:
             hints.work_on_run(self.queue, self.brand_id, run_id)
 
-        self.request("replay" if run.span else "issue", work, happened, hint, fault, rest)
+        name = "undo" if run.undoes else "replay" if run.span else "issue"
+        self.request(name, work, happened, hint, fault, rest)
 
     def steer(self, pick: int, verb: str, fault: Fault | None = None) -> None:
         """Pauses, resumes or cancels a run; one that is over takes no order."""

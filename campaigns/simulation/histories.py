@@ -16,6 +16,7 @@ from campaigns.model.histories import (
     transitions,
     with_corrections,
     with_limits,
+    with_undos,
 )
 from campaigns.model.lives import Life
 from campaigns.model.times import local_date, midnight, plus_months
@@ -26,6 +27,9 @@ __all__ = ["History", "history"]
 
 #: Operations, the opening ones aside.
 FEWEST = 200
+
+#: More credits of a rule than any history issues.
+FAR = 100_000
 
 Dated = tuple[datetime, Op]
 
@@ -67,7 +71,7 @@ class _Draft:
         for rule in self.rules:
             dated += self._rule(rule)
         dated += self._people()
-        ops = with_limits(self._timed(dated, arrivals), seed)
+        ops = with_guards(with_undos(with_limits(self._timed(dated, arrivals), seed), seed), seed)
         ops = with_corrections(ops, sorted(self.coupons), seed, often=0.2)
         return History(seed, self.timezone, self.start, (*opening, *ops))
 
@@ -264,6 +268,19 @@ class _Draft:
         if chance < 0.24 and op.name in ("deliver", "tick"):
             return Op(op.name, {**op.args, "rest": random.randrange(2, 5)})
         return op
+
+
+def with_guards(ops: list[Op], seed: int) -> list[Op]:
+    """The same operations; of some brands a guard counts, which is far from its limit: nothing is held."""
+    random = Random(f"guards {seed}")
+    guarded = list(ops)
+    if random.random() < 0.4:
+        where = 0
+        for most in [FAR, *random.choice([[], [], [None], [None, FAR]])]:
+            where = random.randrange(where, len(guarded) + 1)
+            guarded.insert(where, Op("guard", {"most": most}))
+            where += 1
+    return guarded
 
 
 def _in_order(ops: list[Op]) -> list[Op]:

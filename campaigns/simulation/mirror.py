@@ -30,12 +30,14 @@ class NotFollowed(Exception):
 
 @dataclass
 class Run:
-    """A manual issue or a replay, and how far each of its batches came: (next id, errors)."""
+    """A manual issue, a replay or an undo, and how far each of its batches came: (next id, errors)."""
 
     rule: str | None
     include_upcoming: bool = False
     span: tuple[date, date] | None = None
     dry: bool = False
+    #: Of an undo: the number of the version, and from when on what it issued is taken back.
+    undoes: tuple[int, datetime] | None = None
     batches: dict[int, tuple[UUID | None, int]] = field(default_factory=dict)
 
 
@@ -122,7 +124,7 @@ class Mirror:
             if before <= identity <= last and (reached is None or identity < reached) and self._is_meant(run, label)
         ]
         failed = errors - errors_before
-        worked = [label for label in passed if label not in self.quarantined]
+        worked = [label for label in passed if run.undoes or label not in self.quarantined]
         if failed == len(passed):
             return
         if failed not in (0, len(passed) - len(worked)):
@@ -133,6 +135,8 @@ class Mirror:
     def _is_meant(self, run: Run, label: str) -> bool:
         """Whether a run looks at a membership at all: at one of a type that its rule is, or was, for, or that has ever
         changed types."""
+        if run.undoes:
+            return True
         types = {version.membership_type for version in self.oracle.rules[run.rule]} if run.rule else None
         changed = any(
             (fact.kind, fact.membership) == ("membership.type_changed", label) for fact in self.oracle.heard.values()
@@ -140,7 +144,10 @@ class Mirror:
         return types is None or changed or self.oracle.sign_ups[label].data["membership_type"] in types
 
     def _did(self, run: Run, label: str) -> None:
-        if run.span is None:
+        if run.undoes is not None:
+            assert run.rule is not None, "so does an undo of a version"
+            self.oracle.undo_of(label, run.rule, *run.undoes)
+        elif run.span is None:
             assert run.rule is not None, "a manual issue names its rule"
             self.oracle.settle_one(label)
             self.oracle.issue_to(run.rule, label, run.include_upcoming)

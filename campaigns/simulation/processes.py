@@ -56,6 +56,8 @@ class Process:
         #: Whether the transaction under way has written anything that is of interest.
         self.wrote = False
         self._steps = self._commits = self._transactions = 0
+        #: Its transactions under way: the guard reserves in one beside the one that issues.
+        self._open = 0
         self._doomed = False
         # Locked: whoever waits is let go by a release, once.
         self._may_go, self._stopped = threading.Lock(), threading.Lock()
@@ -110,6 +112,9 @@ class Process:
 
     def begins(self) -> None:
         self.check()
+        self._open += 1
+        if self._open > 1:  # it holds locks: resting now it would hold up everybody
+            return
         self.wrote = False
         self._transactions += 1
         if self._transactions == self.rest:
@@ -127,6 +132,11 @@ class Process:
             _abort(connection)
             trouble = TROUBLES[self._steps % len(TROUBLES)]
             raise OperationalError("injected", None, trouble(trouble.__name__))
+
+    def ended(self) -> bool:
+        """A transaction is over: whether it was the last one under way."""
+        self._open = max(0, self._open - 1)
+        return not self._open
 
     def committed(self) -> None:
         self._commits += 1
@@ -159,6 +169,7 @@ class Machine:
         event.listen(self.engine, "begin", self._begin)
         event.listen(self.engine, "before_execute", self._execute)
         event.listen(self.engine, "commit", self._commit)
+        event.listen(self.engine, "rollback", self._rollback)
         really = self.engine.dialect.do_commit
 
         def do_commit(connection: Any) -> None:
@@ -180,11 +191,16 @@ class Machine:
         if self.current is not None:
             self.current.steps(connection)
 
+    def _rollback(self, _: Connection) -> None:
+        if self.current is not None:
+            self.current.ended()
+
     def _committed(self) -> None:
         process = self.current
         if process is not None:
             process.committed()
-            self._on_commit(process)
+            if process.ended():
+                self._on_commit(process)
 
     def start(self, process: Process, program: Callable[[], Any]) -> None:
         self._with(process, lambda: process.start(program))
