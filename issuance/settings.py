@@ -1,30 +1,15 @@
 """All settings, read from the environment (INTERFACE 2). A missing or wrong one is one clear line."""
 
 import os
-import re
-from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from typing import Literal, Self, TypeVar
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from issuance import addresses
 from issuance.errors import SettingsError
-
-#: The schemes people write, all of which mean PostgreSQL; SQLAlchemy wants to hear of the driver.
-POSTGRESQL_SCHEMES = ("postgresql+psycopg://", "postgresql://", "postgres://")
-#: What an address of the queue begins with: of a Redis, of the Sentinels before it, or of RabbitMQ.
-BROKER_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://", "amqp://", "amqps://")
-#: A host as requests and addresses name it: a name or an IP address, and a port.
-HOST = re.compile(r"(?:[0-9A-Za-z_](?:[0-9A-Za-z._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
-_SENTINEL = re.compile(r"[^/]+//[^/]+/[^/?]+(/\d+)?/?(\?.*)?")
-#: What of an address libpq reads as a number, only when it connects; and how it does.
-_NUMBERS = ("connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count")
-_NUMBER = re.compile(r"\s*[-+]?[0-9]+\s*")
 
 
 def _usual_web_processes() -> int:
@@ -168,14 +153,14 @@ class OwnSettings(BaseModel):
             return value
         scheme, _, host = value.removesuffix("/").partition("://")
         usual = {"https": ":443", "http": ":80"}.get(scheme)
-        if usual is None or not HOST.fullmatch(host):
+        if usual is None or not addresses.HOST.fullmatch(host):
             raise ValueError("it must be an address without a path, such as https://credits.example")
         return f"{scheme}://{host.lower().removesuffix(usual)}"
 
     @field_validator("stripe_api_base")
     @classmethod
     def _is_of_the_web(cls, value: str) -> str:
-        address = _parts(value)
+        address = addresses.parts_of(value)
         if address.scheme not in ("http", "https") or not address.hostname:
             raise ValueError("it must be an address such as https://api.stripe.com")
         return value
@@ -185,7 +170,7 @@ class OwnSettings(BaseModel):
     def _is_an_issuer(cls, value: str | None) -> str | None:
         if value is None:
             return value
-        address = _parts(value)
+        address = addresses.parts_of(value)
         local = address.scheme == "http" and address.hostname in ("localhost", "127.0.0.1", "::1")
         if not address.hostname or address.query or address.fragment or not (address.scheme == "https" or local):
             raise ValueError("it must be an https:// address (http:// on this machine only)")
@@ -220,18 +205,7 @@ class DatabaseSettings(OwnSettings):
     @field_validator("database_url", "database_direct_url")
     @classmethod
     def _name_the_driver(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        address = value
-        for scheme in POSTGRESQL_SCHEMES:
-            if value.startswith(scheme):
-                address = POSTGRESQL_SCHEMES[0] + value.removeprefix(scheme)
-        try:
-            known = conninfo_to_dict(libpq_url(address))
-        except ProgrammingError:  # says a piece of the value
-            raise ValueError("it must be an address that libpq knows, such as postgresql://…") from None
-        _check_numbers(known)
-        return address
+        return None if value is None else addresses.of_database(value)
 
     @property
     def schema_url(self) -> str:
@@ -241,7 +215,7 @@ class DatabaseSettings(OwnSettings):
     @property
     def libpq_url(self) -> str:
         """The database's address as libpq, psycopg and psql read it."""
-        return libpq_url(self.database_url)
+        return addresses.libpq_url(self.database_url)
 
 
 class Settings(DatabaseSettings):
@@ -254,49 +228,8 @@ class Settings(DatabaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _know_the_scheme(cls, value: str) -> str:
-        if not value.startswith(BROKER_SCHEMES):
-            raise ValueError(f"it must begin with {', '.join(BROKER_SCHEMES[:-1])} or {BROKER_SCHEMES[-1]}")
-        if "+sentinel:" in value and not _SENTINEL.fullmatch(value):
-            raise ValueError("a Sentinel's address is redis+sentinel://host:port,host:port/service")
-        if "+sentinel:" in value:
-            hosts = value.partition("//")[2].partition("/")[0].rpartition("@")[2]
-            each = [f"//{host}" for host in hosts.split(",")]
-        else:
-            each = value.split(";") if value.startswith("amqp") else [value]  # several of RabbitMQ
-        for address in each:
-            _parts(address)
+        addresses.check_broker(value)
         return value
-
-
-def _parts(address: str) -> SplitResult:
-    """An address in its parts. Where it is none the error says nothing of it, as urllib's does."""
-    try:
-        parts = urlsplit(address)
-        _ = parts.port
-    except ValueError:
-        raise ValueError(
-            "it must be an address whose port is a number, with the signs of a password in per cent form"
-        ) from None
-    return parts
-
-
-def _check_numbers(known: Mapping[str, Any]) -> None:
-    """Raises ValueError for numbers that libpq would refuse at every connection."""
-    ports = str(known.get("port") or "").split(",")
-    for port in ports:
-        if port.strip() and not (_NUMBER.fullmatch(port) and 1 <= int(port) <= 65535):
-            raise ValueError("a port must be a number from 1 to 65535")
-    hosts = str(known.get("hostaddr") or known.get("host") or "").split(",")
-    if len(ports) not in (1, len(hosts)) and "service" not in known:
-        raise ValueError("it must have one port, or one for each host")
-    for name in _NUMBERS:
-        if known.get(name) and not _NUMBER.fullmatch(str(known[name])):
-            raise ValueError(f"its {name} must be a number")
-
-
-def libpq_url(database_url: str) -> str:
-    """`database_url` without the driver that SQLAlchemy wants named."""
-    return database_url.replace(POSTGRESQL_SCHEMES[0], POSTGRESQL_SCHEMES[1], 1)
 
 
 SomeSettings = TypeVar("SomeSettings", bound=OwnSettings)

@@ -16,7 +16,7 @@ from benchmarks.club import Club
 from benchmarks.site import Site
 from campaigns.console.pages import addresses
 from issuance import database
-from issuance.settings import POSTGRESQL_SCHEMES
+from issuance.addresses import POSTGRESQL_SCHEMES
 
 #: Months that the club goes on for, each with a credit for everybody.
 MONTHS = 3

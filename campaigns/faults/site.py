@@ -19,13 +19,13 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from campaigns.faults.orders import Folder, Order, wait_until_gone
+from issuance.addresses import POSTGRESQL_SCHEMES
 from issuance.database.connections import engine_for, transaction
 from issuance.embedded import running
 from issuance.embedded.lock import SupervisorLock
 from issuance.embedded.postgres import Postgres
 from issuance.embedded.server import free_port
 from issuance.embedded.valkey import Valkey
-from issuance.settings import POSTGRESQL_SCHEMES
 from issuance.tenancy import brands
 
 REPO = Path(__file__).parent.parent.parent

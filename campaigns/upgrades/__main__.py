@@ -8,9 +8,9 @@ from pathlib import Path
 
 from campaigns.upgrades.campaign import Campaign
 from issuance import log
+from issuance.addresses import POSTGRESQL_SCHEMES
 from issuance.embedded.lock import SupervisorLock
 from issuance.embedded.servers import SERVERS, supervised
-from issuance.settings import POSTGRESQL_SCHEMES
 
 
 def main() -> int:

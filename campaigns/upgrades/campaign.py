@@ -14,8 +14,8 @@ from benchmarks import checkout
 from campaigns.checking import club
 from campaigns.upgrades.load import Load, Waits
 from campaigns.upgrades.versions import REPO, Version, a_migration_ahead
+from issuance.addresses import libpq_url
 from issuance.database import schema
-from issuance.settings import libpq_url
 
 # Run by the old version, whose tables they are.
 _FILL = '''

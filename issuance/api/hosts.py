@@ -3,8 +3,9 @@ provider too."""
 
 from starlette.types import Scope
 
+from issuance.addresses import HOST
 from issuance.errors import IssuanceError
-from issuance.settings import HOST, Settings
+from issuance.settings import Settings
 
 
 class BadHost(IssuanceError):

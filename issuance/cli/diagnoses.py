@@ -13,11 +13,12 @@ from psycopg.rows import dict_row
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import __version__, database
+from issuance.addresses import libpq_url
 from issuance.database import row_security
 from issuance.database.connections import is_lent
 from issuance.database.revisions import NEWEST, standing_of
 from issuance.errors import SchemaAhead, SchemaBehind
-from issuance.settings import Settings, libpq_url
+from issuance.settings import Settings
 
 #: ok: as it should be. look: works, and may not do what you want. wrong: mend it.
 State = Literal["ok", "look", "wrong"]

@@ -52,6 +52,12 @@ def render(request: Request, template: str, *, answer: int = 200, **context: Any
     return response
 
 
+@cache
+def same_for_all(template: str) -> str:
+    """A page in which nothing is anybody's: made once."""
+    return environment().get_template(template).render(visit=None, said=None)
+
+
 def say(response: Response, sentence: str, *, refused: bool = False) -> Response:
     """Give the next page something to say: what was done, or why not."""
     text = f"{'-' if refused else '+'}{sentence[:1000]}"

@@ -170,6 +170,8 @@ def get(connection: Connection, brand_id: UUID, code: str, now: datetime | None 
     raise NotFound("There is no such credit.")
 
 
+#: Credits that one statement tells of: an archived member may have any number, and a statement some seconds.
+_TOLD_AT_ONCE = 1000
 _TAKEN_BACK = credits.c.revoked_by.in_(("facts", "operator"))
 
 
@@ -206,8 +208,10 @@ def tell(
     now: datetime,
 ) -> None:
     """Tell the webhooks that listen to `type` what happened to credits at `now`, on the brand's clock."""
-    if credit_ids and type in outbox.listened_to(connection, brand_id):
-        shown = by_id(connection, brand_id, credit_ids, now)
+    if not credit_ids or type not in outbox.listened_to(connection, brand_id):
+        return
+    for start in range(0, len(credit_ids), _TOLD_AT_ONCE):
+        shown = by_id(connection, brand_id, credit_ids[start : start + _TOLD_AT_ONCE], now)
         outbox.add_all(connection, brand_id, [outbox.News(type, now, credit) for credit in shown.values()])
 
 

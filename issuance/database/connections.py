@@ -20,11 +20,11 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, SQLAlchemyError
 
+from issuance.addresses import POSTGRESQL_SCHEMES, libpq_url
 from issuance.database import statements
 from issuance.database.pools import ROUND, Frugal
 from issuance.database.revisions import APPLICATION_NAME, standing_of
 from issuance.log import Outage
-from issuance.settings import POSTGRESQL_SCHEMES, libpq_url
 
 #: Nothing that Issuance does in one statement takes longer on a healthy server. Limits in PostgreSQL,
 #: not in threads: an exception thrown into a thread can hang a worker for good.

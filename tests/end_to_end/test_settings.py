@@ -26,6 +26,8 @@ WRONG = {
     "port 0": ({"DATABASE_URL": "host=/tmp port=0 password=hunter2"}, "DATABASE_URL"),
     "fewer ports than hosts": ({"DATABASE_URL": "host=a,hunter2,c port=1,2"}, "DATABASE_URL"),
     "no seconds": ({"DATABASE_URL": "postgresql://127.0.0.1/x?connect_timeout=hunter2"}, "DATABASE_URL"),
+    "no mode of TLS": ({"DATABASE_URL": "postgresql://127.0.0.1/x?sslmode=hunter2"}, "DATABASE_URL"),
+    "no option of a Redis": ({"REDIS_URL": "redis://127.0.0.1:1/0?hunter2=1"}, "REDIS_URL"),
     "no port past the pooler": ({"DATABASE_DIRECT_URL": "postgresql://a:hunter2/x"}, "DATABASE_DIRECT_URL"),
     "no port of the broker": ({"REDIS_URL": "redis://:hunter2@h:port/"}, "REDIS_URL"),
     "a password with a sign": ({"REDIS_URL": "rediss://:hunter2/2@h:1/"}, "REDIS_URL"),

@@ -35,7 +35,7 @@ LAYERS = """
     issuance.database
     issuance.tracing
     issuance.log | issuance.settings | issuance.measures
-    issuance.errors | issuance.shown | issuance.origins
+    issuance.addresses | issuance.errors | issuance.shown | issuance.origins
     issuance.deciding
 """
 CONTRACTS = """
