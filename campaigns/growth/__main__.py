@@ -1,11 +1,14 @@
-"""`./run python -m campaigns.growth`: what a year of a club comes to in PostgreSQL, by table."""
+"""`./run python -m campaigns.growth`: what a year of a club comes to in PostgreSQL, by table; with `--churn N`, how
+much larger its tables are after N months of churn than fresh copies of them."""
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from campaigns.growth.churn import Churn, Weighed
 from campaigns.growth.year import Year
 from issuance import log
 from issuance.database.connections import engine_for
@@ -16,7 +19,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m campaigns.growth", description=__doc__)
     parser.add_argument("--members", type=int, default=1000, help="how many memberships live the year")
     parser.add_argument("--told-of", type=int, default=100_000, help="for how many the figures are told")
+    parser.add_argument("--churn", type=int, metavar="MONTHS", help="weigh what months of churn leave behind")
     args = parser.parse_args()
+    os.environ["ISSUANCE_LOCAL_WEBHOOKS"] = "1"
     log.set_up("console", "warning")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="issuance-growth-", ignore_cleanup_errors=True) as folder:
@@ -25,6 +30,9 @@ def main() -> int:
         server.start()
         url = server.url.replace("postgresql://", "postgresql+psycopg://", 1)
         try:
+            if args.churn:
+                show_churn(Churn(url, args.members).live_on(args.churn, month_passed), time.monotonic() - began)
+                return 0
             grown = Year(url, args.members).live()
         finally:
             engine_for(url).dispose()
@@ -38,6 +46,20 @@ def main() -> int:
     print(f"| all | | **{sum(table.bytes for table in grown) * times / 1e9:.1f}** | |")
     print(f"{args.members:,} memberships, {time.monotonic() - began:.0f} s")
     return 0
+
+
+def month_passed(month: int) -> None:
+    print(f"\rmonth {month}", end="", file=sys.stderr, flush=True)
+
+
+def show_churn(weighed: list[Weighed], seconds: float) -> None:
+    """Tables of at least a megabyte, and all together."""
+    print("\n| table | MB | a fresh copy | ratio |")
+    print("|---|---:|---:|---:|")
+    large = [table for table in weighed if table.bytes >= 1_000_000]
+    for name, size, fresh in [*large, Weighed("all", sum(t.bytes for t in weighed), sum(t.fresh for t in weighed))]:
+        print(f"| `{name}` | {size / 1e6:.1f} | {fresh / 1e6:.1f} | {size / fresh:.2f} |")
+    print(f"{seconds:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A year of a club: two charge events a month and membership, a credit each, half of which are redeemed."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -48,56 +49,59 @@ class Year:
 
     def __init__(self, url: str, members: int) -> None:
         schema.apply(url)
-        self._engine = engine_for(url)
-        self._ids = [uuid4() for _ in range(members)]
-        with transaction(self._engine) as connection:
-            self._brand_id: UUID = brands.create(connection, name="year", timezone="Europe/Lisbon", sandbox=True)[0]
+        self.engine = engine_for(url)
+        self.ids = [uuid4() for _ in range(members)]
+        with transaction(self.engine) as connection:
+            self.brand_id: UUID = brands.create(connection, name="year", timezone="Europe/Lisbon", sandbox=True)[0]
 
     def live(self) -> list[Table]:
         """Let the year pass; what grew by it, the largest first."""
-        self._found()
-        before = self._weigh()
+        self.found()
+        before = self.weigh()
         for month in range(MONTHS):
             day = add_months(FIRST_DAY, month)
-            self._put_clock(day)
-            self._sweep()
+            self.put_clock(day)
+            self.sweep()
             if month == 0:
-                self._tell("membership.signed_up", day, month)
+                self.tell("membership.signed_up", day, month, self.ids)
             else:
-                self._tell("charge.initiated", day, month)
-                self._tell("charge.succeeded", day, month)
-            self._redeem()
-        after = self._weigh()
+                self.tell("charge.initiated", day, month, self.ids)
+                self.tell("charge.succeeded", day, month, self.ids)
+            self.redeem()
+        after = self.weigh()
         grown = [
             Table(now.name, now.rows - was.rows, now.bytes - was.bytes, now.indexes - was.indexes)
             for now, was in zip(after, before, strict=True)
         ]
         return sorted((table for table in grown if table.rows), key=lambda table: -table.bytes)
 
-    def _found(self) -> None:
-        self._put_clock(FIRST_DAY - timedelta(days=1))  # the rule is there before anybody signs up
-        with transaction(self._engine, self._brand_id) as connection:
-            made = membership_types.create(connection, self._brand_id, NewMembershipType(name="Gold"))
+    def found(self) -> None:
+        """The rule is there before anybody signs up."""
+        self.put_clock(FIRST_DAY - timedelta(days=1))
+        with transaction(self.engine, self.brand_id) as connection:
+            made = membership_types.create(connection, self.brand_id, NewMembershipType(name="Gold"))
             self._type_id = made["id"]
             body = {"name": "Spa", "discount": {"type": "percent", "value": 10}}
-            coupons.put(connection, self._brand_id, "spa", CouponBody.model_validate(body))
+            coupons.put(connection, self.brand_id, "spa", CouponBody.model_validate(body))
             rule = NewCreditRule(
                 membership_type_id=self._type_id, coupon_id="spa", coupon_name="Spa", issue_on_signup=True
             )
-            rules.create(connection, self._brand_id, rule)
+            rules.create(connection, self.brand_id, rule)
 
-    def _put_clock(self, day: date) -> None:
-        with transaction(self._engine) as connection:
+    def put_clock(self, day: date) -> None:
+        """It is noon of a day."""
+        with transaction(self.engine) as connection:
             now = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-            connection.execute(_PUT_CLOCK, {"now": now, "brand_id": self._brand_id})
+            connection.execute(_PUT_CLOCK, {"now": now, "brand_id": self.brand_id})
 
-    def _tell(self, kind: str, day: date, month: int) -> None:
-        for start in range(0, len(self._ids), AT_ONCE):
-            some = self._ids[start : start + AT_ONCE]
-            with transaction(self._engine, self._brand_id) as connection:
-                taken = events.accept(connection, self._brand_id, [self._event(one, kind, day, month) for one in some])
+    def tell(self, kind: str, day: date, month: int, ids: Sequence[UUID]) -> None:
+        """An event of a kind about each of these memberships, settled at once."""
+        for start in range(0, len(ids), AT_ONCE):
+            some = ids[start : start + AT_ONCE]
+            with transaction(self.engine, self.brand_id) as connection:
+                taken = events.accept(connection, self.brand_id, [self._event(one, kind, day, month) for one in some])
             assert taken.accepted == len(some), taken.rejected
-            arrivals.settle_soon(self._engine, self._brand_id, some)
+            arrivals.settle_soon(self.engine, self.brand_id, some)
 
     def _event(self, membership_id: UUID, kind: str, day: date, month: int) -> dict[str, Any]:
         data: dict[str, Any] = {"membership_id": str(membership_id)}
@@ -105,6 +109,8 @@ class Year:
             data |= {"membership_type_id": str(self._type_id), "external_user_id": str(membership_id)}
             guest = {"name": "Somebody Somewhere", "email": f"{membership_id}@example.com", "lead_booker": True}
             data |= {"starts_on": day.isoformat(), "guests": [guest]}
+        elif kind == "membership.status_changed":
+            data["status"] = "cancelled"
         else:
             data |= {
                 "charge_id": f"in_{membership_id.hex[:20]}{month}",
@@ -115,26 +121,29 @@ class Year:
         hour = 8 if kind.endswith("initiated") else 9
         return {**envelope, "type": kind, "time": f"{day}T{hour:02}:00:00Z", "data": data}
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """Everything that is due is settled."""
         while True:
-            with transaction(self._engine, self._brand_id) as connection:
-                now = clock.read(connection, self._brand_id).now
-                planned = sweeps.plan(connection, self._brand_id, now)
+            with transaction(self.engine, self.brand_id) as connection:
+                now = clock.read(connection, self.brand_id).now
+                planned = sweeps.plan(connection, self.brand_id, now)
             if planned is None:
                 return
-            while batches.work_on_run(self._engine, self._brand_id, planned.run_id).batch is not None:
+            while batches.work_on_run(self.engine, self.brand_id, planned.run_id).batch is not None:
                 pass
 
-    def _redeem(self) -> None:
-        with transaction(self._engine, self._brand_id) as connection:
-            which = {"brand_id": self._brand_id, "most": len(self._ids) // 2}
+    def redeem(self) -> None:
+        """Half of the members use a credit."""
+        with transaction(self.engine, self.brand_id) as connection:
+            which = {"brand_id": self.brand_id, "most": len(self.ids) // 2}
             codes = list(connection.scalars(_TO_REDEEM, which))
         acting = Actor("key", uuid4(), "till").acting()
         for code in codes:
-            with transaction(self._engine, self._brand_id, acting) as connection:
-                redeeming.redeem_credit(connection, self._brand_id, code, Booking(reference="till 1"))
+            with transaction(self.engine, self.brand_id, acting) as connection:
+                redeeming.redeem_credit(connection, self.brand_id, code, Booking(reference="till 1"))
 
-    def _weigh(self) -> list[Table]:
-        with self._engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+    def weigh(self) -> list[Table]:
+        """Every table as it is, vacuumed."""
+        with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.execute(text("VACUUM (ANALYZE)"))
             return [Table(row.name, row.rows, row.bytes, row.indexes) for row in connection.execute(_WEIGH)]
