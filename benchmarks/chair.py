@@ -1,4 +1,5 @@
-"""What a manager asks for: a month that was issued by mistake is undone, and a rule that is not saved is previewed."""
+"""What a manager asks for: a month that was issued by mistake is undone, a rule that is not saved is previewed, and a
+guard counts what goes out."""
 
 from typing import Any
 from uuid import UUID
@@ -67,6 +68,34 @@ class Previewing:
             assert _run(site, self._club.key, preview)["done"] == self._members
             memory = site.peak_memory()
         return Sample(self._members, seconds, {"seconds": seconds, **memory})
+
+
+class Guarding:
+    """A month beside a guard that is far from its limit, between two months without one."""
+
+    name = "guard"
+    title = "a month under a guard"
+
+    def __init__(self, stage: Stage, members: int) -> None:
+        self._stage = stage
+        self._members = members
+
+    def prepare(self) -> None:
+        self._club = club_on(self._stage, self.name, self._members)
+
+    def measure(self) -> Sample:
+        seconds = []
+        for most in (None, 10 * self._members, None):
+            now = self._club.next_month()
+            self._stage.settle_down(self.name)
+            with self._stage.running(self._club.url) as site:
+                with site.client(self._club.key) as http:
+                    http.put("/brand/guard", json={"max_per_day": most}).raise_for_status()
+                seconds.append(self._club.move_clock(site, now))
+        before, guarded, after = seconds
+        without = (before + after) / 2
+        figures = {"without_per_second": self._members / without, "guarded_vs_without": without / guarded}
+        return Sample(self._members, guarded, figures)
 
 
 def _asked(site: Site, key: str, path: str, body: dict[str, Any]) -> str:

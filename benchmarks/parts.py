@@ -7,7 +7,7 @@ from benchmarks import intake, latency, redemption
 from benchmarks.billing_day import BillingDay
 from benchmarks.bulk import Bulk, Surprised
 from benchmarks.catch_up import CatchUp
-from benchmarks.chair import Previewing, Undoing
+from benchmarks.chair import Guarding, Previewing, Undoing
 from benchmarks.checkout import WORKING_TREE
 from benchmarks.competitors import peers
 from benchmarks.first_month import FirstMonth
@@ -79,7 +79,7 @@ def _catch_up(stage: Stage, wanted: Wanted) -> Sequence[Part]:
 
 def _chair(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     members = min(wanted.members, MOST)
-    return [Undoing(stage, members), Previewing(stage, members)]
+    return [Undoing(stage, members), Previewing(stage, members), Guarding(stage, members)]
 
 
 def _peers(stage: Stage, wanted: Wanted) -> Sequence[Part]:
