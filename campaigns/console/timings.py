@@ -38,9 +38,9 @@ _NAMED = """
     UPDATE guests SET (name, email) = (
         SELECT f || ' ' || l || CASE WHEN n %% 3 = 0 THEN '-' || substr(md5(guest_id::text), 1, 5) ELSE '' END,
                lower(f || '.' || l || '.' || n || '@example.com')
-          FROM (SELECT abs(hashtext(guest_id::text)) AS n) some,
+          FROM (SELECT abs(hashtext(guest_id::text)) AS n) AS numbered,
                LATERAL (SELECT (string_to_array(%(firsts)s, ' '))[1 + n %% 24] AS f,
-                               (string_to_array(%(lasts)s, ' '))[1 + n / 24 %% 16] AS l) names)
+                               (string_to_array(%(lasts)s, ' '))[1 + n / 24 %% 16] AS l) AS named)
      WHERE membership_id IN (SELECT membership_id FROM memberships WHERE brand_id = %(brand_id)s
                               AND membership_id >= %(first)s::uuid AND membership_id < %(last)s::uuid)
 """
