@@ -28,7 +28,10 @@ class Weighed(NamedTuple):
 
 
 class Churn(Year):
-    """A club that changes from month to month. `ISSUANCE_LOCAL_WEBHOOKS` must be on."""
+    """A club that changes from month to month. `ISSUANCE_LOCAL_WEBHOOKS` must be on.
+
+    To weigh is to vacuum, which autovacuum does many times in a month; the months here last seconds.
+    """
 
     def live_on(self, months: int, passed: Callable[[int], None] = lambda _: None) -> list[Weighed]:
         """Let months pass; the tables beside fresh copies of them, the largest first. `passed` hears of each month."""
@@ -41,7 +44,6 @@ class Churn(Year):
             for month in range(months):
                 self._month(month, webhook_id)
                 receiver.received.clear()
-                self.weigh()  # vacuums, as autovacuum does many times in a month
                 passed(month + 1)
         finally:
             receiver.stop()
@@ -54,6 +56,9 @@ class Churn(Year):
     def _month(self, month: int, webhook_id: UUID) -> None:
         day = add_months(FIRST_DAY, month)
         self.put_clock(day)
+        with transaction(self.engine) as connection:  # those of the month before, hour by hour
+            deliveries.forget(connection, timedelta(0))
+        self.weigh()
         self.sweep()
         if month == 0:
             self.tell("membership.signed_up", day, month, self.ids)
@@ -67,7 +72,5 @@ class Churn(Year):
             self.tell("membership.signed_up", day, month, joining)
             self.ids += joining
         self.redeem()
-        with transaction(self.engine) as connection:  # those of the month before
-            deliveries.forget(connection, timedelta(0))
         while dispatcher.deliver(self.engine, self.brand_id, webhook_id):
-            pass
+            self.weigh()
