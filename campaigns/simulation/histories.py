@@ -276,7 +276,8 @@ def with_guards(ops: list[Op], seed: int) -> list[Op]:
     guarded = list(ops)
     if random.random() < 0.4:
         where = 0
-        for most in [FAR, *random.choice([[], [], [None], [None, FAR]])]:
+        later: list[int | None] = random.choice([[], [], [None], [None, FAR]])
+        for most in [FAR, *later]:
             where = random.randrange(where, len(guarded) + 1)
             guarded.insert(where, Op("guard", {"most": most}))
             where += 1
