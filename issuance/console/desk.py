@@ -15,6 +15,7 @@ from issuance.console.lists import COUNTED, Form, PageNumber, as_file, id_typed,
 from issuance.console.routes import Page
 from issuance.console.visits import Desk, Viewer, Visit
 from issuance.corrections.desk import correct
+from issuance.corrections.refusals import possible
 from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
 from issuance.credits import credits, lists  # noqa: A004 - the word is the domain's
 from issuance.credits.credits import STATUSES
@@ -66,7 +67,8 @@ def one_credit(visit: Viewer, code: str) -> Response:
         which = {"brand_id": visit.brand_id, "credit_id": credit["id"]}
         uses = [dict(row) for row in connection.execute(_USES, which).mappings()]
         membership = memberships.get(connection, visit.brand_id, credit["membership_id"])
-    return visit.page("credit.html", here="credits", credit=credit, uses=uses, membership=membership)
+        acts = {act.__name__ for act in possible(connection, visit.brand_id, credit)}
+    return visit.page("credit.html", here="credits", credit=credit, uses=uses, membership=membership, acts=acts)
 
 
 @router.get("/credits/{code}/print")

@@ -18,8 +18,9 @@ from uuid_utils.compat import uuid7
 from issuance import audit
 from issuance.audit import Action
 from issuance.corrections.granting import granted
-from issuance.corrections.receivers import Receivers
-from issuance.corrections.wanted import AlreadyHeld, Correction, Extend, Grant, NotRevoked, Reinstate, Revoke, Transfer
+from issuance.corrections.receivers import Receivers, holder_of
+from issuance.corrections.refusals import refuse
+from issuance.corrections.wanted import AlreadyHeld, Correction, Extend, Grant, Reinstate, Revoke, Transfer
 from issuance.corrections.writing import insert_grant, insert_transfer, update_credit
 from issuance.credits import credits, journal  # noqa: A004 - the word is the domain's
 from issuance.credits.codes import as_kept
@@ -32,7 +33,7 @@ from issuance.deciding.settlement import changes_of
 from issuance.engine import limits, schedules
 from issuance.engine.facts import Membership, load, together
 from issuance.engine.rules import RuleBook
-from issuance.errors import Conflict, Invalid, IssuanceError, MemberArchived
+from issuance.errors import Conflict, Invalid, IssuanceError
 from issuance.members import redemptions
 from issuance.tenancy import clock as clocks
 from issuance.webhooks import outbox
@@ -202,14 +203,10 @@ class _Desk:
         return _Done("credit.granted", credit_id, {}, said)
 
     def _extend(self, extend: Extend) -> _Done:
-        shown, membership, credit = self._found(extend.code)
-        if shown["status"] in ("redeemed", "revoked"):
-            raise credits.refusal_of(shown["status"])
-        self._refuse_archived(membership, credit, shown)
+        shown, membership, credit = self._found(extend)
+        assert credit.expires_at is not None, "one that never expires was refused"
         wrong = None
-        if credit.expires_at is None:
-            wrong = "the credit never expires"
-        elif extend.expires_at <= credit.expires_at:
+        if extend.expires_at <= credit.expires_at:
             wrong = f"must be later than {credit.expires_at.isoformat()}"
         elif extend.expires_at <= self._clock.now:
             wrong = "must lie ahead"
@@ -221,10 +218,8 @@ class _Desk:
         return _Done("credit.extended", shown["id"], before, after)
 
     def _revoke(self, revoke: Revoke) -> _Done:
-        shown, membership, credit = self._found(revoke.code)
+        shown, membership, credit = self._found(revoke)
         by_facts = credit.revoked_by == "facts"
-        if shown["status"] not in ("live", "upcoming") and not by_facts:
-            raise credits.refusal_of(shown["status"])
         revoked = replace(credit, revoked_at=credit.revoked_at or self._clock.now, revoked_by="operator")
         update_credit(self._connection, self._brand_id, shown["id"], revoked, revoke.reason)
         self._journal(shown["id"], credit, revoked)
@@ -233,22 +228,13 @@ class _Desk:
         return _Done("credit.revoked", shown["id"], {"status": shown["status"]}, {"status": "revoked"})
 
     def _reinstate(self, reinstate: Reinstate) -> _Done:
-        shown, membership, credit = self._found(reinstate.code)
-        if credit.revoked_at is None:
-            raise NotRevoked
-        if credit.revoked_by == "facts":
-            raise NotRevoked("It was not a person who took the credit back: what happened did.")
-        if credit.revoked_by == "archiving":
-            raise MemberArchived("The credit went with its member, who was archived.")
-        self._refuse_archived(membership, credit, shown)
+        shown, membership, credit = self._found(reinstate)
         self._become(shown["id"], membership, replace(credit, revoked_at=None, revoked_by=None), "credit.restored")
         return _Done("credit.reinstated", shown["id"], {}, {"status": self.shown(shown["id"])["status"]})
 
     def _transfer(self, transfer: Transfer) -> _Done:
-        shown, _, _ = self._found(transfer.code)
-        if shown["status"] != "live":
-            raise credits.refusal_of(shown["status"])
-        holder = self._receivers.holder_of(shown["id"])
+        shown, _, _ = self._found(transfer)
+        holder = holder_of(self._connection, self._brand_id, shown["id"])
         receiver = self._receivers.of(transfer, shown["membership_id"])
         if receiver == holder or (receiver.member_id is not None and receiver.member_id == holder.member_id):
             raise AlreadyHeld
@@ -259,25 +245,20 @@ class _Desk:
         redemptions.tell_of_credit(self._connection, self._brand_id, shown["id"], self._clock.now)
         return _Done("credit.transferred", shown["id"], holder.said(), receiver.said())
 
-    def _found(self, code: str) -> tuple[dict[str, Any], Membership, Credit]:
-        """The credit with a code: as it is shown, its membership, and as it is decided about."""
-        credit_id = self._credit_ids.get(as_kept(code))
+    def _found(self, wanted: Extend | Transfer | Revoke | Reinstate) -> tuple[dict[str, Any], Membership, Credit]:
+        """The credit that is to be corrected: as it is shown, its membership, and as it is decided about. Raises why it
+        can not be corrected so."""
+        credit_id = self._credit_ids.get(as_kept(wanted.code))
         if credit_id is None:
-            credits.get(self._connection, self._brand_id, code)  # raises why there is none
+            credits.get(self._connection, self._brand_id, wanted.code)  # raises why there is none
             raise Conflict("The credit got this code only now. Ask again.")
         shown = self.shown(credit_id)
         membership = self._memberships[shown["membership_id"]]
         key = next(key for key, known in membership.credit_ids.items() if known == credit_id)
-        return shown, membership, next(credit for credit in membership.credits if credit.key == key)
-
-    def _refuse_archived(self, membership: Membership, credit: Credit, shown: dict[str, Any]) -> None:
-        """What the member or the holder of a credit would have lost is given back to nobody. Raises MemberArchived."""
-        history = membership.history(self._clock.now)
-        transferred = shown["holder"] is not shown["guest"]
-        if history.member_is_archived or (not transferred and history.is_archived(credit.key.place)):
-            raise MemberArchived
-        if transferred and self._receivers.holder_of(shown["id"]).archived:
-            raise MemberArchived
+        credit = next(credit for credit in membership.credits if credit.key == key)
+        now = self._clock.now
+        refuse(self._connection, self._brand_id, type(wanted), shown, credit.revoked_by, membership, now)
+        return shown, membership, credit
 
     def _become(
         self,

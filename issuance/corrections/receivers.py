@@ -53,11 +53,15 @@ class Holder(NamedTuple):
         return {"guest_id": self.guest_id, "member_id": self.member_id}
 
 
+def holder_of(connection: Connection, brand_id: UUID, credit_id: UUID) -> Holder:
+    """Who holds a credit now."""
+    return Holder(*connection.execute(_HOLDER, {"brand_id": brand_id, "credit_id": credit_id}).one())
+
+
 class Receivers:
     """Those to whom transfers go, locked."""
 
     def __init__(self, connection: Connection, brand_id: UUID, transfers: Sequence[Transfer]) -> None:
-        self._connection, self._brand_id = connection, brand_id
         names = [one.external_user_id for one in transfers if one.external_user_id is not None]
         guest_ids = [one.guest_id for one in transfers if one.guest_id is not None]
         which = {"brand_id": brand_id, "names": names, "guest_ids": guest_ids}
@@ -87,8 +91,3 @@ class Receivers:
         if receiver.archived:
             raise MemberArchived
         return receiver
-
-    def holder_of(self, credit_id: UUID) -> Holder:
-        """Who holds a credit now."""
-        which = {"brand_id": self._brand_id, "credit_id": credit_id}
-        return Holder(*self._connection.execute(_HOLDER, which).one())

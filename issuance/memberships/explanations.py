@@ -256,11 +256,19 @@ def _said(charge: dict[str, Any]) -> str:
     return f"charge {charge['charge_id']} ({charge['state']}) for {charge['period_start']} to {charge['period_end']}"
 
 
+#: What became of a credit that was taken back, by whom (GLOSSARY: revoked).
+_REVOKED = {
+    "facts": "was revoked",
+    "operator": "was revoked by the operator",
+    "archiving": "was revoked for good, by an archiving",
+}
+
+
 def _became(history: History, credit: Credit) -> str:
     if credit.redeemed_at is not None:
         return "has been redeemed"
     if credit.revoked_at is not None:
-        return "was revoked" if credit.revoked_by == "facts" else "was revoked by the operator"
+        return _REVOKED[str(credit.revoked_by)]
     if credit.expires_at is not None and credit.expires_at <= history.now:
         return "has expired"
     return "is not valid yet" if credit.valid_from > history.now else "is live"

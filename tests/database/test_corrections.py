@@ -9,6 +9,7 @@ import pytest
 
 from issuance.catalog import rules
 from issuance.corrections import desk
+from issuance.corrections.refusals import possible
 from issuance.corrections.wanted import (
     AlreadyHeld,
     Correction,
@@ -81,6 +82,12 @@ class Desk:
             desk.correct(connection, self.brand_id, correction)
         assert self.all() == before
         return refusal.value
+
+    def would_make(self, correction: Correction) -> bool:
+        """Whether a correction is made. It is not kept, and whether they hold it already is no matter."""
+        with self.biller.open() as connection:
+            made = desk.correct_all(connection, self.brand_id, [correction], reason="x", dry_run=True)
+        return not made.refused or isinstance(made.refused[0], AlreadyHeld)
 
     def all(self) -> list[Any]:
         return self.biller.club.rows("SELECT * FROM credits ORDER BY credit_id")
@@ -465,6 +472,42 @@ def test_an_archivings_no_is_for_good(desk_of: Desk) -> None:
     for code in (by_hand, by_facts):
         desk_of.refused(Reinstate(code, "x"), MemberArchived)
         desk_of.refused(Revoke(code, "x"), CreditRevoked)
+
+
+def test_what_is_possible_is_what_the_desk_makes(desk_of: Desk) -> None:
+    """Of a credit of each kind: live, upcoming, without an end, spent, over, taken back by a person, by the facts, by
+    an archiving, and over when its holder was archived."""
+    ends, cy = at("2031-12-31"), UUID(int=3)
+    ahead = desk_of.correct(Grant(desk_of.membership_id, "Tea", "x", valid_from=at("2031-05-01")))["code"]
+    endless = desk_of.correct(Grant(desk_of.membership_id, "Tea", "x", cy))["code"]
+    spent = desk_of.correct(Grant(desk_of.membership_id, "Tea", "x", cy))["code"]
+    desk_of.redeem(spent)
+    by_hand, by_archiving = desk_of.code("Ada", "2031-02-01"), desk_of.code("Bea", "2031-02-01")
+    desk_of.correct(Revoke(by_hand, "x"))
+    desk_of.archive("bea")
+    facts = desk_of.code("Cy", "2031-02-01")
+
+    def as_told() -> None:
+        codes = [row.code for row in desk_of.biller.club.rows("SELECT code FROM credits")]
+        for code in codes:
+            with desk_of.biller.open() as connection:
+                told = possible(connection, desk_of.brand_id, credit_room.get(connection, desk_of.brand_id, code))
+            each = (Extend(code, ends, "x"), Transfer(code, "x", cy), Revoke(code, "x"), Reinstate(code, "x"))
+            made = {type(wanted) for wanted in each if desk_of.would_make(wanted)}
+            assert told == made, desk_of.shown(code)
+            seen[code] = made
+
+    seen: dict[str, set[type]] = {}
+    as_told()
+    assert (seen[spent], seen[by_hand], seen[by_archiving]) == (set(), {Reinstate}, set())
+    assert seen[desk_of.code("Ada", "2031-01-01")] == {Extend}, "over"
+    assert seen[desk_of.code("Bea", "2031-01-01")] == set(), "over, of whoever is archived"
+    assert (seen[ahead], seen[endless]) == ({Revoke}, {Revoke, Transfer})
+    assert seen[facts] == {Extend, Transfer, Revoke}
+    desk_of.biller.to("2031-02-02")
+    desk_of.biller.charge("failed", "2031-02-01")
+    as_told()
+    assert seen[facts] == {Revoke}
 
 
 def test_codes_are_read_however_they_are_typed(desk_of: Desk) -> None:

@@ -64,3 +64,12 @@ def test_where_no_version_was_in_force_both_instants_are_named(billed: tuple[Clu
     assert said["reason"] == "version_not_in_force"
     assert "it was scheduled at 2031-01-31T10:00:00+00:00" in said["text"]
     assert "the next version counts from 2031-01-31T10:00:00.197000+00:00" in said["text"]
+
+
+def test_an_explanation_says_who_took_a_credit_back(billed: tuple[Club, UUID]) -> None:
+    """What happened, the operator, or an archiving: whose no it is decides whether it can be lifted."""
+    club, membership_id = billed
+    became = {"facts": "it was revoked.", "operator": "by the operator.", "archiving": "for good, by an archiving."}
+    for by, words in became.items():
+        club.rows("UPDATE credits SET revoked_at = issued_at, revoked_reason = 'x', revoked_by = :by", by=by)
+        assert words in row(club, membership_id, "2031-01-31")["text"]

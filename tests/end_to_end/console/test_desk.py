@@ -7,6 +7,7 @@ from html import unescape
 from sqlalchemy import text
 
 from issuance.database.connections import transaction
+from issuance.tenancy import keys
 from tests.end_to_end.client import Client
 from tests.end_to_end.console.browsers import Browser
 from tests.serving import NewBrand, Server
@@ -137,6 +138,23 @@ def test_the_desk_corrects_with_a_reason_and_the_audit_names_the_person(
         ("credit.reinstated", "it was right"),
         ("credit.revoked", "by mistake"),
     ]
+
+
+def test_a_credits_page_offers_what_the_desk_would_make(server: Server, brand: NewBrand, admin: Browser) -> None:
+    """By who took it back, and not by what they are called: a key may be called as the facts are."""
+    client, ids = club(server, brand)
+    with transaction(server.engine, brand.brand_id) as connection:
+        _, key = keys.create(connection, brand.brand_id, ["read", "write"], name="facts")
+    with server.client(key) as http:
+        client.http = http
+        client.ok("POST", f"/customers/credits/{ids.split()[1]}/revoke", 200, {"reason": "x"})
+    address = f"/console/{brand.brand_id}/credits/{ids.split()[1]}"
+    offered = re.compile(r"<summary>(Extend|Transfer|Revoke|Reinstate)<")
+    assert offered.findall(admin.get(address)) == ["Reinstate"]
+    with server.client(brand.key) as http:
+        client.http = http
+        client.ok("DELETE", "/v1/members/ada")
+    assert offered.findall(admin.get(address)) == []
 
 
 def test_a_viewer_changes_nothing(server: Server, brand: NewBrand, new_browser: NewBrowser) -> None:
