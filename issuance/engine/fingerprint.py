@@ -2,14 +2,15 @@
 
 Memberships with one fingerprint have one outcome, so one of them is decided for all. A settled membership's fingerprint
 is kept in its schedule, and holds until there is news. FIELDS says of each field of the facts how it enters the
-fingerprint. A new field must be added there; a test checks that.
+fingerprint, and is what takes it. A new field must be added there; a test checks that, and that each enters as it says.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import get_args
+from operator import attrgetter
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -43,9 +44,11 @@ class Tell:
     INSTANT = "by what it is compared with"
     #: A membership where it is set has no fingerprint: it is decided by itself.
     LIKE_NO_OTHER = "like no other"
+    #: Where it says that the facts did it, the membership has no fingerprint: they may undo it.
+    BY_FACTS = "like no other if the facts did it"
     #: It is left out: all memberships that are compared have the same value.
     SAME = "the same for all"
-    #: An open credit enters by its expiry, any other only by not being open.
+    #: Of an open credit as it is; any other enters only by not being open.
     UNTIL_IT_CHANGES = "while it is open"
     #: It is left out: it follows from other fields.
     FOLLOWS = "follows from others"
@@ -102,7 +105,7 @@ FIELDS: dict[type, dict[str, str]] = {
         "redeemed_at": Tell.UNTIL_IT_CHANGES,
         "revoked_at": Tell.UNTIL_IT_CHANGES,
         "expired_at": Tell.UNTIL_IT_CHANGES,
-        "revoked_by": Tell.LIKE_NO_OTHER,  # by the facts: it may be live again
+        "revoked_by": Tell.BY_FACTS,
         "flagged_at": Tell.LIKE_NO_OTHER,
         "extended_to": Tell.AS_IT_IS,
         "extended_at": Tell.FOLLOWS,  # reminders ask it, at the first settling since, which is by itself
@@ -117,12 +120,23 @@ FIELDS: dict[type, dict[str, str]] = {
 }
 
 
-def _told_as_it_is(kind: type) -> list[str]:
-    return [name for name, how in FIELDS[kind].items() if how == Tell.AS_IT_IS]
+Getter = Callable[[Any], tuple[Any, ...]]
 
 
-_OF_MEMBERSHIP = [name for name in _told_as_it_is(MembershipFacts) if name != "told"]
-_OF_FACT: dict[type, list[str]] = {kind: _told_as_it_is(kind) for kind in get_args(Fact)}
+def _those(kind: type, how: str) -> Getter:
+    """What gets the values of those fields that enter a fingerprint in one way."""
+    # A fact's instants, facts in their order and the parts of a key are told one by one.
+    names = [name for name, told in FIELDS[kind].items() if told == how and name not in ("told", "key")]
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda one: tuple(getattr(one, name) for name in names)
+
+
+_AS_IT_IS = {kind: _those(kind, Tell.AS_IT_IS) for kind in FIELDS}
+_LIKE_NO_OTHER = {kind: _those(kind, Tell.LIKE_NO_OTHER) for kind in FIELDS}
+_BY_FACTS = _those(Credit, Tell.BY_FACTS)
+_WHILE_OPEN = _those(Credit, Tell.UNTIL_IT_CHANGES)
+_INSTANTS = _those(Credit, Tell.INSTANT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +152,11 @@ class Fingerprints:
         """The fingerprint of a membership that was settled at an instant and has these credits since: all that later
         decisions depend on while there is no news. None: it must be decided by itself."""
         changed_type = any(isinstance(fact, TypeChanged) for fact in facts.told)
-        apart = any(credit.revoked_by == "facts" or credit.flagged_at or credit.is_grant for credit in credits)
-        if changed_type or apart or not self._is_ordinary(facts, at):
+        if changed_type or any(map(_is_apart, credits)) or not self._is_ordinary(facts, at):
             return None
         tell = self._teller(facts, credits, at)
         outlines = sorted(_outline(credit, tell) for credit in credits)
-        said = repr((*self._of_membership(facts), self._of_facts(facts.told, tell), outlines))
+        said = repr((*_AS_IT_IS[MembershipFacts](facts), self._of_facts(facts.told, tell), outlines))
         return UUID(bytes=blake2b(said.encode(), digest_size=16).digest())
 
     def whole(self, membership: Membership) -> Hashable | None:
@@ -154,7 +167,7 @@ class Fingerprints:
             return None
         tell = self._teller(facts, membership.credits, now)
         return (
-            *self._of_membership(facts),
+            *_AS_IT_IS[MembershipFacts](facts),
             self._of_facts(facts.told, tell, exact_after=self.exact_after(state)),
             (state.due_at, state.settled_at),
             tuple(event.is_news for event in membership.events),
@@ -174,13 +187,10 @@ class Fingerprints:
         return state.settled_at if passes else None
 
     def _is_ordinary(self, facts: MembershipFacts, now: datetime) -> bool:
-        """Whether a membership can have a fingerprint: nobody is or was archived, and all that is known has
+        """Whether a membership can have a fingerprint: nothing of it is like no other, and all that is known has
         happened."""
-        archivings = (facts.archived_at, facts.returned_at, *facts.archived_guests, *facts.returned_guests)
-        return not any(archivings) and facts.told[-1].moment.at <= now
-
-    def _of_membership(self, facts: MembershipFacts) -> tuple[Hashable, ...]:
-        return tuple(getattr(facts, name) for name in _OF_MEMBERSHIP)
+        apart = any(any(_LIKE_NO_OTHER[type(one)](one)) for one in (facts, *facts.told))
+        return not apart and facts.told[-1].moment.at <= now
 
     def _of_facts(
         self, told: Iterable[Fact], tell: Callable[[datetime], Hashable], exact_after: datetime | None = None
@@ -191,8 +201,8 @@ class Fingerprints:
         for fact in told:
             at = fact.moment.at
             exact = exact_after is not None and at > exact_after
-            fields = tuple(getattr(fact, name) for name in _OF_FACT[type(fact)])
-            said.append((type(fact).__name__, at if exact else tell(at), at == before, fields))
+            kind = type(fact)
+            said.append((kind.__name__, at if exact else tell(at), at == before, _AS_IT_IS[kind](fact)))
             before = at
         return tuple(said)
 
@@ -226,8 +236,12 @@ def _told(at: datetime, compared: Sequence[datetime], zone: ZoneInfo) -> tuple[d
     return floor, floor == at
 
 
+def _is_apart(credit: Credit) -> bool:
+    """Whether a membership with this credit must be decided by itself."""
+    return credit.is_grant or any(_LIKE_NO_OTHER[Credit](credit)) or "facts" in _BY_FACTS(credit)
+
+
 def _outline(credit: Credit, tell: Callable[[datetime], Hashable]) -> tuple[str, ...]:
-    expires = credit.expires_at if credit.is_open else "over"
-    issued = tell(credit.issued_at) if credit.period_end is None else None
-    said = (credit.rule_version, credit.manual, expires, credit.extended_to, issued)
-    return tuple(map(str, (*credit.key, *said)))
+    lasts = _WHILE_OPEN(credit) if credit.is_open else ("over",)
+    instants = map(tell, _INSTANTS(credit)) if credit.period_end is None else ()
+    return tuple(map(str, (*credit.key, *_AS_IT_IS[Credit](credit), *lasts, *instants)))

@@ -1,17 +1,41 @@
 """Memberships of one fingerprint have one outcome and one future (docs/decisions 27)."""
 
+from collections.abc import Hashable
 from copy import deepcopy
 from dataclasses import fields, replace
-from datetime import timedelta
-from typing import NamedTuple, cast, get_args
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple, cast, get_args
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from issuance.deciding.facts import Credit, Fact, MembershipFacts, Rule
-from issuance.engine.fingerprint import FIELDS, Fingerprints
+from issuance.deciding.facts import (
+    BillingDateMoved,
+    ChargeState,
+    ChargeTold,
+    Credit,
+    CreditKey,
+    Fact,
+    Guest,
+    GuestsChanged,
+    MembershipFacts,
+    Moment,
+    Rule,
+    SignedUp,
+    StartMoved,
+    Status,
+    StatusChanged,
+    TypeChanged,
+)
+from issuance.deciding.frequency import BillingFrequency
+from issuance.engine.facts import Listed, Membership
+from issuance.engine.fingerprint import FIELDS, Fingerprints, Tell
 from issuance.engine.outcomes import Outcome, outcome_of
 from issuance.engine.rules import RuleBook
+from issuance.engine.states import State
 from tests.unit.club import Life, clock_at
 from tests.unit.lives import lives, nows, others
 
@@ -62,6 +86,64 @@ def test_every_field_of_the_facts_has_its_place_in_the_fingerprint() -> None:
     assert {kind: set(told) for kind, told in FIELDS.items()} == {
         kind: {field.name for field in fields(kind)} for kind in kinds
     }
+
+
+SIGN_UP = SignedUp(Moment(datetime(2031, 1, 1, tzinfo=UTC), 0), (Guest(0, True),))
+LATER = Moment(datetime(2031, 2, 1, tzinfo=UTC), 1)
+FACTS: dict[type, Fact] = {
+    SignedUp: SIGN_UP,
+    StatusChanged: StatusChanged(LATER, Status.PAUSED, None),
+    BillingDateMoved: BillingDateMoved(LATER, date(2031, 2, 3), None),
+    StartMoved: StartMoved(LATER, date(2031, 2, 3), date(2031, 2, 3)),
+    TypeChanged: TypeChanged(LATER, UUID(int=3), automatic=False, switches=False),
+    GuestsChanged: GuestsChanged(LATER, (Guest(0, True),)),
+    ChargeTold: ChargeTold(LATER, 0, ChargeState.SUCCEEDED, date(2031, 2, 1), None, None, None),
+}
+CREDIT = Credit(
+    CreditKey(UUID(int=2), 0, date(2031, 1, 1), 0), 1, None, True, False, LATER.at, None, None, LATER.at, manual=False
+)
+
+
+def taken(kind: type, name: str | None = None) -> Hashable | None:
+    """The fingerprint of a membership that has a fact of a kind and a credit, with another value in one field."""
+    how = FIELDS[kind].get(name or "")
+    zone, now = ZoneInfo("UTC"), datetime(2031, 12, 1, tzinfo=UTC)
+    instant = datetime(2031, 6, 5, tzinfo=UTC)
+    values: dict[str | None, object] = {Tell.LIKE_NO_OTHER: (instant,), Tell.BY_FACTS: "facts", Tell.INSTANT: instant}
+    nested = {"moment": Moment(instant, 1), "key": CREDIT.key._replace(reissue=1)}
+    value = nested.get(name or "", values.get(how, "another"))
+    other: Any = {} if name is None else {name: value}
+    fact = FACTS.get(kind, SIGN_UP)
+    if kind in FACTS:
+        fact = replace(fact, **other)
+    told = (fact,) if kind is SignedUp else (SIGN_UP, fact)
+    monthly = BillingFrequency.parse("P1M")
+    start = date(2031, 1, 1)
+    facts = MembershipFacts(UUID(int=1), zone, False, start, start, monthly, told)
+    if kind is MembershipFacts:
+        facts = replace(facts, **(other if name != "told" else {"told": (SIGN_UP, FACTS[GuestsChanged])}))
+    credit = replace(CREDIT, **other) if kind is Credit else CREDIT
+    prints = Fingerprints(cast(RuleBook, Book([])), replace(clock_at(now, zone), stands_still=True))
+    if kind is not TypeChanged:
+        return prints.settled(facts, [credit], now)
+    listed = Listed("active", None, facts.membership_type_id, start, start, "P1M")
+    return prints.whole(Membership(UUID(int=1), facts, State(now, None, None), listed, credits=[credit]))
+
+
+ENTERS = [
+    (kind, name) for kind, told in FIELDS.items() for name, how in told.items() if how not in (Tell.SAME, Tell.FOLLOWS)
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), ENTERS, ids=lambda one: one if isinstance(one, str) else one.__name__)
+def test_each_field_enters_the_fingerprint_as_the_table_says(kind: type, name: str) -> None:
+    """Another value makes another fingerprint; where a field makes a membership like no other, there is none."""
+    as_it_is, with_another = taken(kind), taken(kind, name)
+    assert as_it_is is not None
+    if FIELDS[kind][name] in (Tell.LIKE_NO_OTHER, Tell.BY_FACTS):
+        assert with_another is None
+    else:
+        assert with_another not in (None, as_it_is)
 
 
 @st.composite
