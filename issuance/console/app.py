@@ -19,7 +19,7 @@ from issuance.console import (
     sandbox,
     signing_in,
     start,
-    telling,
+    webhooks,
 )
 from issuance.console.rendering import HEADERS, STATIC, render
 from issuance.console.routes import Page
@@ -70,7 +70,7 @@ ROUTERS = (
     liability.router,
     incoming.router,
     billers.router,
-    telling.router,
+    webhooks.router,
     records.router,
     access.router,
     sandbox.router,

@@ -21,7 +21,7 @@ from issuance.corrections.granting import granted
 from issuance.corrections.receivers import Receivers, holder_of
 from issuance.corrections.refusals import refuse
 from issuance.corrections.wanted import AlreadyHeld, Correction, Extend, Grant, Reinstate, Revoke, Transfer
-from issuance.corrections.writing import insert_grant, insert_transfer, update_credit
+from issuance.corrections.writer import insert_grant, insert_transfer, update_credit
 from issuance.credits import credits, journal  # noqa: A004 - the word is the domain's
 from issuance.credits.codes import as_kept
 from issuance.deciding.decisions import decide

@@ -2,7 +2,7 @@
 
 A law names itself, says its sentence, and finds its offenders: rows with enough in them to act on. Checks only read; a
 law that holds finds nothing. Some laws ask PostgreSQL, others judge what settling a membership once more would do
-(paper.py), which is done once for all of them and once for all memberships of one shape (shapes.py).
+(paper.py), which is done once for all of them and once for all memberships of one kind (kinds.py).
 """
 
 from issuance.laws import apart, audited, once, ordered, owed, period_over, released, replayed, settled, spent, wallets

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from issuance.laws import shapes
+from issuance.laws import kinds
 from issuance.laws.paper import Judge, judged
 
 #: Offenders that one look at a law by SQL names at most: the first hundred say what is wrong.
@@ -50,5 +50,5 @@ def look(connection: Connection, brand_id: UUID, laws: Sequence[Law]) -> Iterato
 def steps(connection: Connection, brand_id: UUID, laws: Sequence[Law]) -> int:
     """About how many steps looking at laws takes."""
     asked = sum(law.ask is not None for law in laws)
-    memberships = connection.execute(shapes.COUNT, {"brand_id": brand_id}).scalar_one()
-    return asked + (-(-memberships // shapes.BATCH) if any(law.judge for law in laws) else 0)
+    memberships = connection.execute(kinds.COUNT, {"brand_id": brand_id}).scalar_one()
+    return asked + (-(-memberships // kinds.BATCH) if any(law.judge for law in laws) else 0)

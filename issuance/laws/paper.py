@@ -1,6 +1,6 @@
 """Settle memberships again on paper: a settled membership has nothing to issue, to take back or to change.
 
-Those of one shape are settled once (shapes.py). Nothing is written.
+Those of one kind are settled once (kinds.py). Nothing is written.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +17,8 @@ from issuance.deciding.history import History
 from issuance.deciding.settlement import Settlement, settle
 from issuance.engine.facts import Membership, load
 from issuance.engine.rules import RuleBook
-from issuance.laws import shapes
-from issuance.laws.shapes import Shape, Shaped
+from issuance.laws import kinds
+from issuance.laws.kinds import Kind, Settled
 from issuance.tenancy import clock as clocks
 from issuance.tenancy.clock import BrandClock
 
@@ -49,14 +49,14 @@ Verdicts = dict[int, list[dict[str, Any]]]
 def judged(connection: Connection, brand_id: UUID, judges: Mapping[int, Judge]) -> Iterator[Verdicts]:
     """What each judge finds among a brand's settled memberships, batch by batch, in one pass for all of them."""
     clock = clocks.read(connection, brand_id)
-    known: dict[Shape, _Plan | None] = {}  # None: of this shape each is judged on its own
-    for batch in shapes.shapes(connection, brand_id, clock):
-        new = {one.shape: one for one in batch if one.shape is not None and one.shape not in known}
-        shape_of = {one.membership_id: shape for shape, one in new.items()}
+    known: dict[Kind, _Plan | None] = {}  # None: of this kind each is judged on its own
+    for batch in kinds.kinds(connection, brand_id, clock):
+        new = {one.kind: one for one in batch if one.kind is not None and one.kind not in known}
+        kind_of = {one.membership_id: kind for kind, one in new.items()}
         for paper in _papers(connection, brand_id, clock, list(new.values()), kept=True):
             lawful = not any(True for judge in judges.values() for _ in judge(paper))
-            known[shape_of[paper.membership.membership_id]] = _Plan(paper.settlement.due_at) if lawful else None
-        alone = [one for one in batch if one.shape is None or _is_suspect(one, known[one.shape])]
+            known[kind_of[paper.membership.membership_id]] = _Plan(paper.settlement.due_at) if lawful else None
+        alone = [one for one in batch if one.kind is None or _is_suspect(one, known[one.kind])]
         found: Verdicts = {number: [] for number in judges}
         for paper in _papers(connection, brand_id, clock, alone, kept=False):
             for number, judge in judges.items():
@@ -66,22 +66,22 @@ def judged(connection: Connection, brand_id: UUID, judges: Mapping[int, Judge]) 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """When memberships of a lawful shape next have to be looked at, not counting when their credits expire."""
+    """When memberships of a lawful kind next have to be looked at, not counting when their credits expire."""
 
     due_at: datetime | None
 
 
-def _is_suspect(one: Shaped, plan: _Plan | None) -> bool:
-    """Whether a membership has to be judged on its own: its shape has offenders, or it is looked at too late."""
+def _is_suspect(one: Settled, plan: _Plan | None) -> bool:
+    """Whether a membership has to be judged on its own: its kind has offenders, or it is looked at too late."""
     if plan is None or one.outlived:
         return True
     return plan.due_at is not None and (one.due_at is None or one.due_at > plan.due_at)
 
 
 def _papers(
-    connection: Connection, brand_id: UUID, clock: BrandClock, these: Sequence[Shaped], *, kept: bool
+    connection: Connection, brand_id: UUID, clock: BrandClock, these: Sequence[Settled], *, kept: bool
 ) -> Iterator[Paper]:
-    """Memberships settled on paper. `kept`: as they stand for their shape, of whose credits it is not known which
+    """Memberships settled on paper. `kept`: as they stand for their kind, of whose credits it is not known which
     were used and which have expired."""
     for start in range(0, len(these), _LOADED):
         ids = [one.membership_id for one in these[start : start + _LOADED]]

@@ -84,7 +84,7 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: dat
     columns = credits_table.c
     one = (columns.brand_id == brand_id, columns.credit_id == credit_id)
     membership_id: UUID = connection.scalars(select(columns.membership_id).where(*one)).one()
-    # The due before the credit: settling and archiving lock them in this order.
+    # The schedule before the credit: settling and archiving lock them in this order.
     schedules.wake(connection, brand_id, [membership_id], now)
     ends = (columns.redeemed_at, columns.expires_at)
     credit = connection.execute(select(*ends).where(*one).with_for_update(key_share=True)).one()

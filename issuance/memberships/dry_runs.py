@@ -35,7 +35,7 @@ _NAMES = text("""
 _SIGN_UP = "membership.signed_up"
 
 
-class Due(NamedTuple):
+class Owed(NamedTuple):
     """Credits of a rule for periods that start in a month (YYYY-MM): `now` they would be issued at once, otherwise on
     their day."""
 
@@ -49,7 +49,7 @@ class _Paper:
     """What settling one membership would come to."""
 
     status: str
-    due: Counter[Due]
+    due: Counter[Owed]
     reasons: Counter[Reason]
     taken_back: int
     #: What is issued at once.
@@ -87,7 +87,7 @@ class DryRun:
         fingerprints = Fingerprints(rules, clock)
         known: dict[Hashable, _Paper] = {}
         statuses: Counter[str] = Counter()
-        due: Counter[Due] = Counter()
+        due: Counter[Owed] = Counter()
         reasons: Counter[Reason] = Counter()
         taken_back = 0
         touched = sorted(self.touched)
@@ -118,7 +118,7 @@ class DryRun:
             "reasons": {reason.value: n for reason, n in sorted(reasons.items())},
         }
 
-    def _rows(self, owed: Counter[Due]) -> list[dict[str, Any]]:
+    def _rows(self, owed: Counter[Owed]) -> list[dict[str, Any]]:
         names = {
             row.credit_rule_id: row.coupon_name for row in self.connection.execute(_NAMES, {"brand_id": self.brand_id})
         }
@@ -127,8 +127,8 @@ class DryRun:
                 "credit_rule_id": rule_id,
                 "coupon_name": names[rule_id],
                 "month": month,
-                "now": owed[Due(rule_id, month, True)],
-                "ahead": owed[Due(rule_id, month, False)],
+                "now": owed[Owed(rule_id, month, True)],
+                "ahead": owed[Owed(rule_id, month, False)],
             }
             for rule_id, month in sorted({(due.credit_rule_id, due.month) for due in owed}, key=str)
         ]
@@ -137,20 +137,20 @@ class DryRun:
 def _settled(member: Membership, rules: RuleBook, clock: clocks.BrandClock, last: date) -> _Paper:
     history = member.history(clock.now)
     of_types = rules.of(member.facts.types)
-    due: Counter[Due] = Counter()
+    due: Counter[Owed] = Counter()
     reasons: Counter[Reason] = Counter()
     at_once, issued = set(), list[Decision]()
     for decision in decide(history, of_types):
         if decision.reason is Reason.ISSUED:
             at_once.add(decision.key)
             issued.append(decision)
-            due[Due(decision.credit_rule_id, month_of(decision.occurrence.day), True)] += 1
+            due[Owed(decision.credit_rule_id, month_of(decision.occurrence.day), True)] += 1
         elif decision.credit is None and history.start_of(decision.occurrence.day) <= clock.now:
             reasons[decision.reason] += 1
     known = at_once.union(credit.key for credit in member.credits)
     for day, credit in forecast(member.facts, member.credits, of_types, clock.now, last):
         if credit.key not in known:
-            due[Due(credit.key.credit_rule_id, month_of(day), False)] += 1
+            due[Owed(credit.key.credit_rule_id, month_of(day), False)] += 1
     taken_back = 0
     if member.credits:
         changes = settle(history, of_types, member.state.settled_at).change

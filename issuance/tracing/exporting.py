@@ -19,7 +19,7 @@ _KINDS = {kind.name.lower(): kind for kind in SpanKind}
 _W3C = TraceContextTextMapPropagator()
 
 
-class _Telling(SpanExporter):
+class _Exporter(SpanExporter):
     """OpenTelemetry's exporter, of which it is told once a minute that it does not get through."""
 
     def __init__(self, outage: Outage) -> None:
@@ -46,7 +46,7 @@ def provider_for(process: str, outage: Outage) -> TracerProvider:
     name = os.environ.get("OTEL_SERVICE_NAME") or f"issuance-{process}"
     resource = Resource.create({SERVICE_NAME: name, "service.version": __version__})
     provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(_Telling(outage)))
+    provider.add_span_processor(BatchSpanProcessor(_Exporter(outage)))
     return provider
 
 

@@ -1,4 +1,4 @@
-"""Laws that settle on paper: one of each shape is settled, and every offender is found all the same."""
+"""Laws that settle on paper: one of each kind is settled, and every offender is found all the same."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from issuance.billing.events import Intake
 from issuance.database.connections import transaction
 from issuance.engine import arrivals
-from issuance.laws import LAWS, look, shapes, steps
+from issuance.laws import LAWS, kinds, look, steps
 from issuance.tenancy import clock
 from tests.database.conftest import event, put_clock
 
@@ -93,14 +93,14 @@ def broken(connection: Connection, brand_id: UUID) -> dict[int, set[UUID]]:
     return {number: named for number, named in found.items() if named}
 
 
-def shapes_of(connection: Connection, brand_id: UUID) -> dict[UUID, shapes.Shape | None]:
-    batches = shapes.shapes(connection, brand_id, clock.read(connection, brand_id))
-    return {one.membership_id: one.shape for batch in batches for one in batch}
+def kinds_of(connection: Connection, brand_id: UUID) -> dict[UUID, kinds.Kind | None]:
+    batches = kinds.kinds(connection, brand_id, clock.read(connection, brand_id))
+    return {one.membership_id: one.kind for batch in batches for one in batch}
 
 
-def test_memberships_alike_have_one_shape(connection: Connection, brand_id: UUID, club: list[UUID]) -> None:
-    """Ids, moments within the day, and who has used what make no shape of their own."""
-    found = shapes_of(connection, brand_id)
+def test_memberships_alike_have_one_kind(connection: Connection, brand_id: UUID, club: list[UUID]) -> None:
+    """Ids, moments within the day, and who has used what make no kind of their own."""
+    found = kinds_of(connection, brand_id)
     assert found.keys() == set(club)
     assert len(set(found.values())) == 1
     assert broken(connection, brand_id) == {}
@@ -117,14 +117,14 @@ def test_one_offender_among_its_like_is_found(
     tampering: str,
     alone: bool,
 ) -> None:
-    """Whatever is wrong with one of many alike is found, and nobody else is named, whether shapes are shared or not."""
+    """Whatever is wrong with one of many alike is found, and nobody else is named, whether kinds are shared or not."""
     if alone:
-        plain = shapes.shapes
+        plain = kinds.kinds
 
         def apart(*arguments: Any) -> Any:
-            return ([one._replace(shape=None) for one in batch] for batch in plain(*arguments))
+            return ([one._replace(kind=None) for one in batch] for batch in plain(*arguments))
 
-        monkeypatch.setattr(shapes, "shapes", apart)
+        monkeypatch.setattr(kinds, "kinds", apart)
     statement, laws = TAMPERINGS[tampering]
     chosen = club[3]
     credit = connection.execute(
@@ -170,8 +170,8 @@ def test_what_is_like_no_other_is_judged_alone(
         }
         accept(told[news])
         arrivals.settle_soon(engine, brand_id, [one])
-    found = shapes_of(connection, brand_id)
-    assert [membership_id for membership_id, shape in found.items() if shape is None] == [one]
+    found = kinds_of(connection, brand_id)
+    assert [membership_id for membership_id, kind in found.items() if kind is None] == [one]
     assert broken(connection, brand_id) == {}
 
 
@@ -179,9 +179,9 @@ def test_batches_are_joined_whole(connection: Connection, brand_id: UUID, club: 
     """What the planner believes of sizes, which is nothing after a crash, never makes it look through a whole batch
     for each row of another."""
     now = clock.read(connection, brand_id)
-    list(shapes.shapes(connection, brand_id, now))
+    list(kinds.kinds(connection, brand_id, now))
     which = {"brand_id": brand_id, "first": club[0], "last": club[-1], "now": now.now, "cuts": [now.now]}
-    (plan,) = connection.scalar(text(f"EXPLAIN (FORMAT JSON) {shapes.SHAPES.text}"), which)
+    (plan,) = connection.scalar(text(f"EXPLAIN (FORMAT JSON) {kinds.KINDS.text}"), which)
     loops = [node for node in _nodes(plan["Plan"]) if node["Node Type"] == "Nested Loop"]
     assert [node for loop in loops for node in _nodes(loop["Plans"][1]) if node["Node Type"] == "CTE Scan"] == []
 

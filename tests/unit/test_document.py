@@ -13,7 +13,7 @@ from issuance.api.app import create_app
 from issuance.api.guards import GuardBody
 from issuance.api.requests import LONGEST_BODY, LONGEST_INTAKE
 from issuance.api.runs import ReplayBody
-from issuance.billers.mapped.mapping import Telling
+from issuance.billers.mapped.mapping import MappedFact
 from issuance.billing import cloud_events
 from issuance.billing.cloud_events import RefusalCode
 from issuance.members.redemptions import STATUSES
@@ -219,10 +219,10 @@ def test_leads_have_the_form_of_a_validity() -> None:
 @pytest.mark.parametrize("path", ["$", "$.a", "$.a-b[0].c", "$.content.invoice.line_items[12].id"])
 def test_a_path_that_the_document_shows_is_good(path: str) -> None:
     """Others are good too; these are the plain ones."""
-    shown = SCHEMAS["Telling"]["properties"]["id"]["items"]["pattern"]
+    shown = SCHEMAS["MappedFact"]["properties"]["id"]["items"]["pattern"]
     assert re.search(shown, path)
-    assert SCHEMAS["Telling"]["properties"]["when"]["propertyNames"]["pattern"] == shown
-    assert Telling.model_validate({"when": {path: "x"}, "tell": "charge.failed", "id": [path]}).id == [path]
+    assert SCHEMAS["MappedFact"]["properties"]["when"]["propertyNames"]["pattern"] == shown
+    assert MappedFact.model_validate({"when": {path: "x"}, "tell": "charge.failed", "id": [path]}).id == [path]
 
 
 def test_what_each_correction_needs_is_said() -> None:

@@ -11,7 +11,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from issuance.billers.adapter import Json, Known, Notice, NotReadable, Translation, Unmappable, weight_of
 from issuance.billers.mapped import signatures
-from issuance.billers.mapped.mapping import BillerMapping, Telling, first
+from issuance.billers.mapped.mapping import BillerMapping, MappedFact, first
 from issuance.billers.mapped.values import LONGEST_NAME, instant, said, text_of, value_at
 from issuance.billing.cloud_events import Refused, read_json
 
@@ -55,8 +55,8 @@ class Mapped:
         if at is None:
             raise NotReadable(f"it has no instant at {self._mapping.time.path}")
         live = None if self._mapping.live is None else value_at(self._mapping.live, read)
-        telling = self._telling(read)
-        kind = telling.tell if telling is not None else ""
+        mapped = self._mapped(read)
+        kind = mapped.tell if mapped is not None else ""
         # Sign-ups first, then as charges live.
         return Notice(delivery_id, kind, at, _RANK.get(kind, 1), live if isinstance(live, bool) else None, read)
 
@@ -69,8 +69,8 @@ class Mapped:
 
     def _told(self, notice: Notice, known: Known) -> Translation:
         found = Translation()
-        telling = self._telling(notice.body)
-        if telling is None:
+        mapped = self._mapped(notice.body)
+        if mapped is None:
             return found
         parts = [first(path, notice.body) for path in self._mapping.membership]
         if any(not isinstance(part, (str, int)) for part in parts):
@@ -79,11 +79,11 @@ class Mapped:
         names = zip(self._mapping.membership, parts, strict=True)
         ref = "/".join(str(text_of(part, path, LONGEST_NAME)) for path, part in names)
         membership_id = membership_of(self.source, ref)
-        data = self._data(telling, notice.body, known, found)
+        data = self._data(mapped, notice.body, known, found)
         if found.unmappable is not None:
             return found
-        own = "/".join(_parts(telling.id, notice.body)) or notice.delivery_id
-        event_id = f"{ref}/{telling.tell}/{own}"
+        own = "/".join(_parts(mapped.id, notice.body)) or notice.delivery_id
+        event_id = f"{ref}/{mapped.tell}/{own}"
         # Never cut: two facts of one id would be one.
         if len(ref) > LONGEST_NAME or len(event_id) > _LONGEST_EVENT_ID:
             raise NotReadable(f"membership and id have more than {_LONGEST_EVENT_ID} characters together")
@@ -92,24 +92,24 @@ class Mapped:
                 "specversion": "1.0",
                 "id": event_id,
                 "source": self.source,
-                "type": telling.tell,
+                "type": mapped.tell,
                 "time": notice.at.isoformat().replace("+00:00", "Z"),
                 "data": {"membership_id": str(membership_id), **data},
             }
         )
-        if telling.tell == _TYPED[0]:
+        if mapped.tell == _TYPED[0]:
             found.refs[membership_id] = ref
         return found
 
-    def _telling(self, body: Json) -> Telling | None:
+    def _mapped(self, body: Json) -> MappedFact | None:
         return next((one for one in self._mapping.events if _matches(one.when, body)), None)
 
-    def _data(self, telling: Telling, body: Json, known: Known, found: Translation) -> dict[str, Any]:
-        fields = ((name, said(name, value, body, known)) for name, value in telling.data.items())
+    def _data(self, mapped: MappedFact, body: Json, known: Known, found: Translation) -> dict[str, Any]:
+        fields = ((name, said(name, value, body, known)) for name, value in mapped.data.items())
         data = {name: one for name, one in fields if one is not None}
         if weight_of(data, MOST_SAID) > MOST_SAID:
             raise NotReadable(f"it says more than {MOST_SAID} characters")
-        if telling.tell in _TYPED and "membership_type_id" not in data:
+        if mapped.tell in _TYPED and "membership_type_id" not in data:
             path = self._mapping.price
             named = None if path is None else text_of(first(path, body), path, LONGEST_NAME)
             price = known.price(named)
@@ -119,7 +119,7 @@ class Mapped:
                 found.unmappable = Unmappable("passed_over", "its price is no membership's", named)
             else:
                 data["membership_type_id"] = str(price.membership_type_id)
-                if telling.tell == _TYPED[1]:
+                if mapped.tell == _TYPED[1]:
                     data["current_period"] = "switch" if price.switch else "keep"
         return data
 

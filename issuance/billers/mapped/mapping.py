@@ -91,7 +91,7 @@ class Signature(Body):
     prefix: Annotated[StrictStr, StringConstraints(max_length=20)] = ""
 
 
-class Telling(Body):
+class MappedFact(Body):
     """One kind of webhook and the fact that it tells."""
 
     when: Annotated[
@@ -127,7 +127,7 @@ class BillerMapping(Body):
     membership: list[Path] = Field(min_length=1, max_length=3)
     #: The price, or plan, of a sign-up or a change of type.
     price: Path | None = None
-    events: list[Telling] = Field(min_length=1, max_length=100)
+    events: list[MappedFact] = Field(min_length=1, max_length=100)
 
     @property
     def searches(self) -> int:
@@ -142,9 +142,9 @@ class BillerMapping(Body):
 
     def _paths(self) -> Iterator[str]:
         yield from (*self.id, *self.membership, self.time.path, self.price or "", self.live.path if self.live else "")
-        for telling in self.events:
-            yield from (*telling.when, *telling.id)
-            for said in telling.data.values():
+        for fact in self.events:
+            yield from (*fact.when, *fact.id)
+            for said in fact.data.values():
                 if isinstance(said, Value):
                     yield said.path
                 elif isinstance(said, str) and said.startswith("$"):

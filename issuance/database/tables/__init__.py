@@ -35,7 +35,6 @@ from issuance.database.tables.spending import (
     transfers,
     wallets,
 )
-from issuance.database.tables.telling import deliveries, webhook_events, webhooks
 from issuance.database.tables.tenants import (
     api_keys,
     audit_entries,
@@ -48,6 +47,7 @@ from issuance.database.tables.tenants import (
     sign_in_failures,
     sign_in_links,
 )
+from issuance.database.tables.webhooks import deliveries, webhook_events, webhooks
 from issuance.database.tables.work import heartbeats, quarantined_messages, run_batches, runs, verdicts
 
 __all__ = [

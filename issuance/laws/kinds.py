@@ -1,6 +1,6 @@
-"""Memberships of one shape break the same laws: PostgreSQL tells the shapes, so that one of each is settled on paper.
+"""Memberships of one kind break the same laws: PostgreSQL tells the kinds, so that one of each is settled on paper.
 
-A shape is all that settling rests on, with ids replaced by places, and instants by where they lie between the
+A kind is all that settling rests on, with ids replaced by places, and instants by where they lie between the
 instants that anything is compared with: the midnights of the brand's zone, and the moments rules were saved.
 Nothing of it is read that a settling wrote down for itself: this is its check.
 """
@@ -46,7 +46,7 @@ _SAVED = text("SELECT created_at FROM rule_versions WHERE brand_id = :brand_id")
 _BY_HASHING = text("SET LOCAL enable_nestloop = off")
 
 # Hashes of 64 bits. Facts carry their places and credits have none: theirs are joined by exclusive or.
-SHAPES = text(f"""
+KINDS = text(f"""
     WITH chosen AS MATERIALIZED (
          SELECT m.membership_id, d.due_at, d.settled_at, m.membership_type_id, m.starts_on, m.billing_anchor,
                 m.billing_frequency, m.status, m.ends_on,
@@ -116,30 +116,30 @@ SHAPES = text(f"""
     SELECT chosen.membership_id, due_at,
            credits.expiry IS NOT NULL AND (due_at IS NULL OR credits.expiry < due_at) AS outlived,
            archived OR facts.alone OR coalesce(credits.alone, false) AS alone,
-           hash_record_extended(shape.*, 0) AS hash
+           hash_record_extended(kind.*, 0) AS hash
       FROM chosen JOIN facts USING (membership_id) LEFT JOIN credits USING (membership_id),
            LATERAL (SELECT membership_type_id, starts_on, billing_anchor, billing_frequency, status, ends_on,
-                           facts.hash, credits.hash) AS shape
+                           facts.hash, credits.hash) AS kind
      WHERE NOT facts.unsettled AND NOT facts.latest > chosen.settled_at
      ORDER BY chosen.membership_id
 """)  # noqa: S608 - only the order of facts is put into it
 
 
-Shape = int
+Kind = int
 
 
-class Shaped(NamedTuple):
-    """A settled membership. `shape` is None where it is like no other."""
+class Settled(NamedTuple):
+    """A settled membership. `kind` is None where it is like no other."""
 
     membership_id: UUID
-    shape: Shape | None
+    kind: Kind | None
     due_at: datetime | None
     #: Whether it is looked at only after a credit of its has expired.
     outlived: bool
 
 
-def shapes(connection: Connection, brand_id: UUID, clock: BrandClock) -> Iterator[list[Shaped]]:
-    """A brand's settled memberships with their shapes, batch by batch."""
+def kinds(connection: Connection, brand_id: UUID, clock: BrandClock) -> Iterator[list[Settled]]:
+    """A brand's settled memberships with their kinds, batch by batch."""
     connection.execute(_BY_HASHING)
     cuts = _cuts(connection, brand_id, clock)
     after = UUID(int=0)
@@ -150,11 +150,11 @@ def shapes(connection: Connection, brand_id: UUID, clock: BrandClock) -> Iterato
             return
         after = ids[-1]
         which = {"brand_id": brand_id, "first": ids[0], "last": after, "now": clock.now, "cuts": cuts}
-        yield [_shaped(row) for row in connection.execute(SHAPES, which)]
+        yield [_settled(row) for row in connection.execute(KINDS, which)]
 
 
-def _shaped(row: Row[Any]) -> Shaped:
-    return Shaped(row.membership_id, None if row.alone else row.hash, row.due_at, row.outlived)
+def _settled(row: Row[Any]) -> Settled:
+    return Settled(row.membership_id, None if row.alone else row.hash, row.due_at, row.outlived)
 
 
 def _cuts(connection: Connection, brand_id: UUID, clock: BrandClock) -> list[datetime]:
