@@ -5,14 +5,17 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
+from itertools import product, takewhile
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import issuance
 from issuance import errors
 from issuance.api import metrics, problems
 from issuance.billing.event_data import DATA_OF
+from issuance.cli.main import app
 from issuance.credits import credits as credit_room
 from issuance.database.connections import ORDINARY_ROLE
 from issuance.deciding.facts import ChargeState
@@ -21,6 +24,7 @@ from issuance.deciding.reasons import Outcome, Reason
 from issuance.laws import LAWS
 from issuance.settings import Settings
 from issuance.webhooks import deliveries
+from tests.unit.test_cli_start import every
 from tests.unit.test_imports import LAYERS
 
 REPO = Path(__file__).parents[2]
@@ -227,6 +231,43 @@ def _words_of_names(folders: tuple[str, ...]) -> dict[str, set[str]]:
 
 def _one_or_many(words: set[str]) -> set[str]:
     return {form for word in words for form in (word, f"{word}s", f"{word}es", f"{word.removesuffix('y')}ies")}
+
+
+def test_a_symbol_that_a_page_names_stands_where_it_says() -> None:
+    """One that follows a link to a file, in that file. One in "How to add something", in a file that the page names."""
+    for page in DOCUMENTS:
+        for path, symbol in re.findall(r"\]\(((?:\.\./)*[\w/]+\.py)\)\s+\(`(\w+)`", page.read_text()):
+            assert symbol in _defined(page.parent / path), f"{page.name}: {path} has no {symbol}"
+    extending = (DOCS / "extending.md").read_text()
+    files = {DOCS / path for path in re.findall(r"\]\((\.\./[\w/]+\.py)\)", extending)}
+    there = set().union(*map(_defined, files))
+    for symbol in re.findall(r"`([A-Za-z_.]+)`", extending):
+        if symbol.startswith("_") or symbol[0].isupper():
+            assert set(symbol.split(".")) <= there, symbol
+
+
+def _defined(path: Path) -> set[str]:
+    """The names that a module defines, at any level."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
+
+
+def test_the_readme_has_every_command() -> None:
+    """Each that `--help` lists, at any depth, is in the README's table by its words."""
+    table = section(REPO / "README.md", "## The command line")
+    told: set[str] = set()
+    for row in re.findall(r"^\| (`.+?) \| ", table, re.MULTILINE):
+        for mark in re.findall(r"`([^`]+)`", row.replace("\\|", "|")):
+            words = takewhile(re.compile(r"[a-z]").match, mark.replace("[", "").replace("]", "").split())
+            alternatives = [word.split("|") for word in words]
+            told |= {" ".join(one) for n in range(1, len(alternatives) + 1) for one in product(*alternatives[:n])}
+    commands = {words for words, command in every(get_command(app)).items() if not command.hidden}
+    assert commands - told == set()
 
 
 def test_the_readme_has_what_the_demo_says_of_the_laws() -> None:
