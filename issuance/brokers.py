@@ -84,7 +84,7 @@ def waiting(broker: Any) -> dict[str, int] | None:
 
 
 def _rabbitmq_answers(broker: Any) -> bool:
-    from pika.exceptions import AMQPError  # late: who has no RabbitMQ needs none of it
+    from pika.exceptions import AMQPError  # late: only RabbitMQ needs it
 
     for _ in range(2):  # a connection that lay idle may have been closed
         try:

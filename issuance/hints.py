@@ -78,7 +78,7 @@ def broker_for(url: str, kind: Callable[..., dramatiq.Broker] | None = None) -> 
 
 
 def _of_rabbitmq() -> Callable[..., dramatiq.Broker]:
-    from dramatiq.brokers.rabbitmq import RabbitmqBroker  # late: who has no RabbitMQ needs none of it
+    from dramatiq.brokers.rabbitmq import RabbitmqBroker  # late: only RabbitMQ needs it
 
     return RabbitmqBroker
 

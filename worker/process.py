@@ -29,7 +29,7 @@ def _tell_once(record: logging.LogRecord) -> bool:
 
 
 def _of_rabbitmq() -> Callable[..., dramatiq.Broker]:
-    from worker import rabbitmq  # late: who has no RabbitMQ needs none of it
+    from worker import rabbitmq  # late: only RabbitMQ needs it
 
     return rabbitmq.TrustsItsQueue
 

@@ -1,4 +1,4 @@
-"""`/billers`: who is plugged in, their price maps, and what of theirs is not translated (INTERFACE 7, Stripe)."""
+"""`/billers`: who is plugged in, their price maps, and what is not translated (INTERFACE 7, Stripe)."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -155,7 +155,7 @@ def create_biller(caller: Administrator, request: Request, body: NewBiller) -> A
 
 @router.get("", operation_id="listBillers", response_model=BillerPage)
 def list_billers(caller: Administrator, request: Request, page: Page = 1, per_page: PerPage = 25) -> Any:
-    """List the billers with their price maps, and what of theirs is not translated; the oldest first."""
+    """List the billers with their price maps, and what is not translated; the oldest first."""
     with caller.transaction() as connection:
         rows, total = billers.page(connection, caller.brand_id, page, per_page)
         counted = deliveries.counts(connection, caller.brand_id, [row["id"] for row in rows])

@@ -1,8 +1,8 @@
 """Long bodies: few are in memory at once, each in a place of its own.
 
-Keys that were good before have places by their brands, apart from everybody else, who has places by their addresses. A
-place is for a body that comes: who has held theirs for a second and is still sending gives it up where somebody waits
-who has fewer.
+Requests with keys that were good before have places of their own, shared out by brand. All other requests share theirs
+out by address. A request holds its place for a second at least. If its body has not come by then, it gives the place up
+to an owner who waits and has fewer.
 """
 
 import asyncio

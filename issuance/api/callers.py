@@ -99,7 +99,7 @@ def caller_of(request: Request) -> Caller:
             raise NotAuthenticated("This token is not good: it has expired, or its member was removed.")
         actor = Actor("member", holder.member_id)
         return _caller(request, holder.brand_id, actor, member=holder.external_user_id)
-    # Of many who came with it at once, whoever was first has asked by now.
+    # Of many requests that came with it at once, the first has asked by now.
     key = known_keys.recall(shown) or known_keys.find(looks, shown)
     database.outage.is_over()
     if key is None:
@@ -108,8 +108,8 @@ def caller_of(request: Request) -> Caller:
 
 
 def asking(request: Request) -> Hashable:
-    """Who waits for a look at who is calling: the brand whose key or token it was before, and strangers by the address
-    that they come from. Raises RateLimited: what is over a limit does not wait."""
+    """By whom looks at keys and tokens are shared out: the brand whose key or token it was before, or the address that
+    a stranger comes from. Raises RateLimited: what is over a limit does not wait."""
     rates: Rates = request.app.state.rates
     known = rates.known(_sent(request))
     if known is None:

@@ -92,8 +92,8 @@ class Sources:
 
 
 class Untaken:
-    """Bytes of answers that wait until who asked for them takes them, by source: whoever asks and does not read would
-    fill the memory."""
+    """Bytes of answers that were not taken yet, by source: somebody who asks and does not read would fill the
+    memory."""
 
     def __init__(self) -> None:
         self._of: Counter[str] = Counter()
@@ -107,7 +107,7 @@ class Untaken:
 
 
 class _Flow(FlowControl):
-    """Reads nothing while requests wait, or answers that nobody takes, whoever asks for more; nor after `end`."""
+    """Reads nothing while requests wait, or while answers wait to be taken; nor after `end`."""
 
     def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
         super().__init__(transport)
@@ -244,7 +244,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
                 self.cycle.keep_alive = False
 
         def cut(self) -> None:
-            """Hang up on who has sent a part of a request's headers."""
+            """Close the connection if only a part of a request's headers has come."""
             if self._is_idle() and self._unended and not self.transport.is_closing():
                 self.transport.close()
 

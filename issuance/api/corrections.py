@@ -155,7 +155,7 @@ def correct_credits(caller: Writer, body: CorrectionsBody) -> Any:
 
 @router.post("/{code}/revoke", operation_id="revokeCredit", response_model=Credit, responses=documented(404, 409))
 def revoke_credit(caller: Writer, code: Code, body: RevokeBody) -> Any:
-    """Take a credit back. One that what happened took back does not live again by it."""
+    """Take a credit back. If the facts took it back already, they do not give it back any more."""
     return _corrected(caller, Revoke(code, body.reason))
 
 

@@ -129,7 +129,7 @@ class Edge:
             if scope.get("query_string", b"").count(b"&") >= MOST_PARAMETERS:
                 raise Invalid(f"The query has too many parameters: it may have {MOST_PARAMETERS}.")
             placed: AbstractAsyncContextManager[Receive] = nullcontext(receive)
-            if _may_be_long(headers, longest):  # who waits for a place is not read from meanwhile
+            if _may_be_long(headers, longest):  # while it waits for a place, its body is not read
                 placed = bodies.place(receive, _known(scope, headers), source)
             async with placed as parts:
                 try:

@@ -1,4 +1,4 @@
-"""`issuance billers`: who is plugged in, what their prices are sold as, and what of theirs is not translated."""
+"""`issuance billers`: who is plugged in, what their prices are sold as, and what is not translated."""
 
 import time
 from datetime import UTC, datetime
@@ -136,7 +136,7 @@ def secrets(
 @stripe.command("list")
 @mapped.command("list")
 def list_billers(brand: BrandOption = None, as_json: JsonOption = False) -> None:
-    """List billers, their price maps, and what of theirs is not translated."""
+    """List billers, their price maps, and what is not translated."""
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         rows, total = billers.page(connection, brand_id, 1, 100, most_prices=billers.MOST_PRICES)

@@ -94,7 +94,7 @@ def transfer(
 
 @app.command("revoke")
 def revoke(code: CodeArgument, reason: ReasonOption, brand: BrandOption = None, as_json: JsonOption = False) -> None:
-    """Take a credit back. One that what happened took back does not live again by it."""
+    """Take a credit back. If the facts took it back already, they do not give it back any more."""
     _correct(only_brand(brand), Revoke(code, reason), as_json=as_json)
 
 

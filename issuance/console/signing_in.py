@@ -32,7 +32,7 @@ router = APIRouter(prefix="/console", include_in_schema=False, route_class=Page)
 
 Form = Annotated[dict[str, str], Depends(form_of)]
 
-#: Passwords that are checked at once: each takes 19 MB for a moment. Who waits for that has no thread meanwhile.
+#: Passwords that are checked at once: each takes 19 MB for a moment. Requests that wait for that have no thread.
 _checking = anyio.CapacityLimiter(2)
 
 

@@ -1,7 +1,7 @@
 """Credit codes: 16 random letters and digits that people can read out and tell apart.
 
-Those that are made together begin alike: they lie side by side in the index, where each would else dirty a page of its
-own among all codes there ever were. Thirteen letters (65 bits) are each code's own.
+Codes that are made together begin with the same letters, so that they lie side by side in the index. If they did not,
+each would change another page of it. Thirteen letters (65 bits) are each code's own.
 """
 
 import os

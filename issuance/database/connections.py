@@ -86,7 +86,7 @@ class Acting(NamedTuple):
 
 class Budget(NamedTuple):
     """How many connections a process may have, by what they are for: transactions, one that is opened `beside` another,
-    and looks. Who has a connection waits for none of its kind, so nobody waits in a circle."""
+    and looks. Whoever has a connection waits for none of its kind, so nobody waits in a circle."""
 
     transactions: int
     beside: int = 1

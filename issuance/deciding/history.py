@@ -58,7 +58,8 @@ class History:
         self.types = Types(facts, (fact for fact in happened if isinstance(fact, TypeChanged)), facts.zone)
         self.signed_up_at = facts.signed_up_at
         self.starts_on, self.first_anchor = facts.starts_on, facts.billing_anchor
-        #: Whether dates were moved, and be it back again: credits that went out before may have others' ends.
+        #: Whether dates were ever moved, even if they were moved back since: credits that went out before then may
+        #: end on other dates.
         self.dates_moved = bool(self.moves)
         for fact in happened:
             if isinstance(fact, StartMoved) and fact.moment.at < self.start_of(self.starts_on):

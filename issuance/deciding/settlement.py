@@ -145,7 +145,8 @@ def status_of(history: History) -> Status:
 def changes_of(
     history: History, rules: Sequence[Rule], decisions: Iterable[Decision], *, only: UUID | None = None
 ) -> Iterator[Change]:
-    """What becomes of the credits that are out, by the decisions about them. `only`: the one rule whose are wanted."""
+    """What becomes of the credits that are out, by the decisions about them. `only`: of the credits of one
+    rule."""
     decided: dict[CreditKey, Decision] = {}
     for decision in decisions:
         # The sign-up and, under a later version, a P0D occurrence can have the same key: the credit stays if either is

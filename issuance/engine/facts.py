@@ -294,7 +294,7 @@ def _with_archivings(
     places: dict[UUID, int],
     archivings: dict[UUID | str, _Archiving],
 ) -> MembershipFacts:
-    """The facts with who is or was archived. The latest list says which member a guest is."""
+    """The facts, and which of the guests are or were archived. The latest list says which member a guest is."""
     member = archivings.get(member_id, _Archiving(None, None))
     guests = {
         who.guest_id: who.external_user_id

@@ -2,9 +2,9 @@
 
 What is about to be issued is asked for here, in the transaction that issues it. Far from the limit a worker reserves
 its portion in a short transaction of its own, and confirms the number when it has issued it: so workers do not wait for
-each other. Near it they take turns. Both are by one advisory lock a rule, held until the transaction ends: shared by
-those who have reserved, alone by who has the turn. So whoever has the turn knows that every portion is confirmed that
-ever will be, and that one that is still reserved was left by a worker that died.
+each other. Near it they take turns. One advisory lock a rule does both, and is held until the transaction ends: workers
+that have reserved share it, the worker whose turn it is has it alone. So that worker knows that no portion is about to
+be confirmed: one that is still reserved was left by a worker that died.
 """
 
 from collections import Counter

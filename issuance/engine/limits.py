@@ -25,9 +25,9 @@ class Limits:
     fewest_sharing: int = 20
     #: Instants a settling decides at while a clock is being moved; a membership with more ahead stays due.
     instants: int = 6
-    #: Credits that one settling of a membership issues; who is owed more stays due.
+    #: Credits that one settling of a membership issues; one that is owed more stays due.
     credits: int = MOST_CREDITS
-    #: Credits that one transaction of a sweep issues, whoever to; who is left stays due.
+    #: Credits that one transaction of a sweep issues, to all memberships together; those that are left stay due.
     issued: int = 100_000
     #: Credits that are issued to a group at once, which costs little; a group that is owed more is settled one by one.
     issued_alike: int = 500_000

@@ -95,9 +95,10 @@ class _Locked(NamedTuple):
 def ensure(
     connection: Connection, brand_id: UUID, joining: Iterable[str], named: Iterable[str] = ()
 ) -> dict[str, UUID]:
-    """Make members of those who are `joining` and none yet, and a record of whoever is `named` and has none.
+    """Make members of those who are `joining` and are no members yet, and make a record of each who is `named` and has
+    none.
 
-    Who is named only is no member to anybody until they join. An archived member stays archived. Returns the
+    A person who is only named is not a member until they join. An archived member stays archived. Returns the
     `member_id` of those for whom this changed something.
     """
     joins = {**dict.fromkeys(named, False), **dict.fromkeys(joining, True)}

@@ -60,7 +60,7 @@ def read_email(email: str) -> str:
 def add(connection: Connection, brand_id: UUID, email: str, role: str) -> UUID:
     """Give a person a role in a brand, in place of the one that they may have: their `person_id`.
 
-    Who is not known yet becomes known. Raises Invalid, TooManyPeople; LastAdmin where the last admin would be none.
+    A person who is not known yet is made. Raises Invalid, TooManyPeople; LastAdmin where the last admin would be none.
     """
     if role not in ROLES:
         raise Invalid(f"role: must be one of {', '.join(ROLES)}", fields={"role": f"one of {', '.join(ROLES)}"})

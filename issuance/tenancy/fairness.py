@@ -1,8 +1,8 @@
 """Fairness: what is worked on at once in a process is shared out between those who ask.
 
-Whoever has the fewest under way is next. Who is alone may have nearly all places, but never the last ones: somebody
-else who comes is worked on at once. While somebody else is about nobody has more than a share, and whose requests take
-long have one at a time, since what is under way for one slows down everybody.
+Whoever has the fewest requests under way is next. An owner who is alone may have nearly all places, but never the last
+ones, so that the next owner to come is worked on at once. While several owners ask, each has at most a share. An owner
+whose requests take long has one at a time, since each request under way slows down everybody's.
 """
 
 import asyncio
