@@ -5,6 +5,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance.database import FULL_FOR, full, row_security
+from issuance.database.fragments import BRANDS_NOW, ENDED, due
 from issuance.database.revisions import standing_of
 from issuance.database.statements import driver_of
 from issuance.errors import SchemaAhead, SchemaBehind
@@ -13,11 +14,11 @@ from issuance.settings import OwnSettings, read
 #: Counting stops here: past it, "very many" is all that an operator needs to know.
 MOST_COUNTED = 100_000
 
-_FIGURES = text("""
+_FIGURES = text(f"""
     SELECT (SELECT count(*) FROM (
                 SELECT FROM brands b
                   JOIN schedules s USING (brand_id) JOIN membership_schedules p USING (brand_id, schedule_id)
-                 WHERE s.quarantined_at IS NULL AND s.due_at <= coalesce(b.clock_now, clock_timestamp())
+                 WHERE {due(BRANDS_NOW)}
                  LIMIT :most) due) AS memberships_due,
            (SELECT count(*) FROM (
                 SELECT FROM billing_events e JOIN memberships m USING (brand_id, membership_id)
@@ -50,7 +51,7 @@ _FIGURES = text("""
                    < clock_timestamp() - make_interval(hours => :silence)
                AND EXISTS (SELECT FROM biller_memberships o JOIN memberships m USING (brand_id, membership_id)
                             WHERE o.brand_id = b.brand_id AND o.biller_id = b.biller_id
-                              AND m.status NOT IN ('cancelled', 'expired'))) AS billers_silent,
+                              AND m.status NOT IN {ENDED})) AS billers_silent,
            -- What is owed and not issued can not be counted at a glance: this is what the last check found.
            (SELECT sum(offenders) FROM verdicts WHERE law = 2) AS credits_missing,
            (SELECT sum(offenders) FROM verdicts WHERE law = 3) AS credits_extra,

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Insert, Select, bindparam, ins
 from uuid_utils.compat import uuid7
 
 from issuance.database import paging
+from issuance.database.fragments import BRANDS_NOW
 from issuance.database.tables import audit_entries
 from issuance.errors import Invalid
 from issuance.fields import UNSAID, says_something
@@ -85,9 +86,9 @@ class Changed(NamedTuple):
 
 
 # The actor and the request are the transaction's own: the columns' defaults ask for them.
-_WRITE = text("""
+_WRITE = text(f"""
     INSERT INTO audit_entries (brand_id, entry_id, brand_time, action, subject_id, reason, before, after)
-    SELECT brand_id, :entry_id, coalesce(clock_now, clock_timestamp()), :action, :subject_id, :reason,
+    SELECT brand_id, :entry_id, {BRANDS_NOW}, :action, :subject_id, :reason,
            CAST(:before AS jsonb), CAST(:after AS jsonb)
       FROM brands WHERE brand_id = :brand_id
 """)

@@ -21,6 +21,8 @@ from issuance.billing.event_data import (
     StatusChanged,
     unknown_fields,
 )
+from issuance.deciding.facts import Status
+from issuance.deciding.standing import ENDED
 from issuance.fields import Identifier, Instant, PlainObject, complaint
 from issuance.shown import shown
 
@@ -174,7 +176,7 @@ def _understood(data: Data, event: str) -> dict[str, Any]:
                 raise Refused("lead_booker", "an order has exactly one lead booker, not 0")
             kept["guests"] = _party(data.guests)
         case StatusChanged():
-            takes_back = "ends_on" in data.model_fields_set and data.status not in ("cancelled", "expired")
+            takes_back = "ends_on" in data.model_fields_set and Status(data.status) not in ENDED
             if data.ends_on is None and not takes_back:
                 del kept["ends_on"]
     return kept

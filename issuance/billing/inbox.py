@@ -4,8 +4,6 @@ Rows are sorted by key before they are inserted, so that two requests that carry
 for each other in one order and never in a circle.
 """
 
-# ruff: noqa: S608 - nothing but names and types written here goes into the statements
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from hashlib import sha256
@@ -16,6 +14,7 @@ from sqlalchemy import Connection
 from uuid_utils.compat import uuid7
 
 from issuance.billing.cloud_events import BillingEvent, Refused, meaning
+from issuance.database.fragments import BRANDS_NOW
 from issuance.database.statements import Statement
 from issuance.engine.rows import as_json, recordset
 from issuance.engine.schedules import FIRST_ATTEMPT
@@ -70,14 +69,14 @@ _EARLIER = Statement(f"""
 # With the brand's now, so that it takes no statement of its own.
 _KNOWN = Statement(f"""
     SELECT present.now, known.*
-      FROM (SELECT coalesce(clock_now, clock_timestamp()) AS now FROM brands WHERE brand_id = :brand_id) AS present
+      FROM (SELECT {BRANDS_NOW} AS now FROM brands WHERE brand_id = :brand_id) AS present
       LEFT JOIN (SELECT m.membership_id, m.starts_on, m.billing_anchor, m.billing_frequency
                    FROM memberships m JOIN {recordset(membership_id="uuid")} USING (membership_id)
                   WHERE m.brand_id = :brand_id) AS known ON true
 """)
-_KNOWN_TYPES = Statement("""
+_KNOWN_TYPES = Statement(f"""
     SELECT present.now, t.membership_type_id
-      FROM (SELECT coalesce(clock_now, clock_timestamp()) AS now FROM brands WHERE brand_id = :brand_id) AS present
+      FROM (SELECT {BRANDS_NOW} AS now FROM brands WHERE brand_id = :brand_id) AS present
       LEFT JOIN membership_types t
              ON t.brand_id = :brand_id AND t.membership_type_id = ANY(:type_ids)
 """)

@@ -75,6 +75,10 @@ def status_at(now: datetime | ColumnElement[datetime]) -> ColumnElement[str]:
     )
 
 
+#: Whether a credit is still out, in text: neither redeemed nor revoked. When it is expired depends on who asks.
+STILL_OUT = "redeemed_at IS NULL AND revoked_at IS NULL"
+
+
 def revision_at(now: datetime | ColumnElement[datetime]) -> ColumnElement[int]:
     """The revision of a credit at `now`: 1 when it is issued, and more with each change.
 

@@ -5,7 +5,8 @@ each unit of work (`transaction`; `transaction_beside` one that is open, `transa
 is only tried; `look` across all brands; `show`), how many connections the process may have (`budget`, `allow`), and
 whether PostgreSQL is away (`outage`, `is_away`) or `full`. Beside it: `tables` (schema.sql as SQLAlchemy Core sees it),
 `schema` (make, compare and upgrade the tables), `revisions` (which version's tables they are), `paging` and `cursors`
-(the two kinds of lists), and `complaints` (what an error says to people outside).
+(the two kinds of lists), `fragments` (what statements of several rooms have in common), and `complaints` (what an
+error says to people outside).
 """
 
 from issuance.database.connections import (

@@ -10,14 +10,10 @@ from issuance.deciding.history import History
 from issuance.deciding.parties import left_out
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import NewCredit
+from issuance.deciding.standing import STOPPED
 from issuance.deciding.validities import period_end_of, validities_of
 
-_REFUSED = {
-    Status.NEEDS_ATTENTION: Reason.NEEDS_ATTENTION,
-    Status.PAUSED: Reason.MEMBERSHIP_PAUSED,
-    Status.CANCELLED: Reason.MEMBERSHIP_ENDED,
-    Status.EXPIRED: Reason.MEMBERSHIP_ENDED,
-}
+_REFUSED = {Status.NEEDS_ATTENTION: Reason.NEEDS_ATTENTION, **STOPPED}
 
 
 class ManualDecision(NamedTuple):
@@ -68,8 +64,7 @@ def _refusal(history: History, rule: Rule, version: RuleVersion, include_upcomin
     if rule.deleted_at is not None:
         return Reason.RULE_DELETED
     if version.membership_type_id != history.types.now:
-        was_once = version.membership_type_id in history.types.known
-        return Reason.OF_ANOTHER_TYPE if was_once else Reason.VERSION_NOT_IN_FORCE
+        return history.types.reason_against(version.membership_type_id)
     if history.signed_up_at > history.now:
         return Reason.NOT_DUE_YET
     if history.member_is_archived:

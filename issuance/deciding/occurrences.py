@@ -156,8 +156,7 @@ def _rides_later(history: History, version: RuleVersion) -> bool:
 def _reason(history: History, day: date, version: RuleVersion, release: Release) -> Reason | None:
     """Why an occurrence whose version is in force gives nothing to anyone; None: it is owed."""
     if version.membership_type_id != _type_of(history, day, version.frequency):
-        was_once = version.membership_type_id in history.types.known
-        return Reason.OF_ANOTHER_TYPE if was_once else Reason.VERSION_NOT_IN_FORCE
+        return history.types.reason_against(version.membership_type_id)
     if day == history.starts_on and not version.issue_on_signup:
         return Reason.NOT_SIGNUP_RULE
     return release.reason

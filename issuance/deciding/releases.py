@@ -9,7 +9,7 @@ from issuance.deciding.facts import ChargeState, ChargeTold, Status
 from issuance.deciding.frequency import Interval
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
-from issuance.deciding.standing import ENDED
+from issuance.deciding.standing import STOPPED
 
 
 class Release(NamedTuple):
@@ -46,11 +46,10 @@ def release(history: History, day: date, every: Interval | None = None) -> Relea
     payments = _Payments(history, day, every)
     earliest = history.signed_up_at if is_signup else max(start, history.signed_up_at)
     status_at_start = history.standing.at(start)
-    if _stops(status_at_start):
+    if status_at_start in STOPPED:
         paid_at = payments.first_allowed(start)
         if paid_at is None:
-            paused = status_at_start is Status.PAUSED
-            return Release(None, Reason.MEMBERSHIP_PAUSED if paused else Reason.MEMBERSHIP_ENDED)
+            return Release(None, STOPPED[status_at_start])
         earliest = max(earliest, paid_at)
     if earliest > history.now:
         return Release(None, Reason.NOT_DUE_YET)
@@ -81,11 +80,6 @@ def release(history: History, day: date, every: Interval | None = None) -> Relea
     if states == {ChargeState.SKIPPED}:
         return Release(first, Reason.CHARGE_SKIPPED)
     return Release(first, Reason.CHARGE_UNPAID)
-
-
-def _stops(status: Status) -> bool:
-    """Whether nothing is issued for what begins in this status, now or later."""
-    return status is Status.PAUSED or status in ENDED
 
 
 def _is_billed(history: History, instant: datetime) -> bool:
@@ -122,7 +116,7 @@ class _Payments:
         history = self._history
         end = history.start_of(history.calendar.next_boundary(self._every, self._day))
         paid = (fact.moment.at for fact in _told(self._charges) if self._pays(fact, fact.moment.at))
-        allowed = (at for at in paid if start < at < end and not _stops(history.standing.at(at)))
+        allowed = (at for at in paid if start < at < end and history.standing.at(at) not in STOPPED)
         return min(allowed, default=None)
 
     def _pays(self, fact: ChargeTold, instant: datetime) -> bool:

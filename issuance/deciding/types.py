@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from issuance.deciding.calendar import day_of
 from issuance.deciding.facts import MembershipFacts, TypeChanged
+from issuance.deciding.reasons import Reason
 
 
 class Types:
@@ -36,6 +37,10 @@ class Types:
     def known(self) -> frozenset[UUID]:
         """All types that it ever had."""
         return frozenset([self._signed_up, *(change.membership_type_id for _, change in self._changes)])
+
+    def reason_against(self, membership_type_id: UUID) -> Reason:
+        """Why a rule of a type that it does not go by gives nothing: it had the type at some time, or never."""
+        return Reason.OF_ANOTHER_TYPE if membership_type_id in self.known else Reason.VERSION_NOT_IN_FORCE
 
     @property
     def ever_automatic(self) -> bool:

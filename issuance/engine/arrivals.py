@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from issuance import measures
 from issuance.database import transaction
+from issuance.database.fragments import BRANDS_NOW
 from issuance.database.statements import Statement
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, limits
@@ -16,12 +17,12 @@ from issuance.engine.pipeline import settle_these
 from issuance.engine.rows import id_array
 from issuance.log import logger
 
-_WAITING = Statement("""
+_WAITING = Statement(f"""
     SELECT p.membership_id, s.attempts, NOT s.shared AND s.attempts = 1 AND s.retry_at > clock_timestamp() AS fresh
       FROM membership_schedules p JOIN schedules s USING (brand_id, schedule_id)
      WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
        AND (s.settled_at IS NULL
-            OR s.due_at <= (SELECT coalesce(b.clock_now, clock_timestamp()) FROM brands b WHERE b.brand_id = :brand_id)
+            OR s.due_at <= (SELECT {BRANDS_NOW} FROM brands b WHERE b.brand_id = :brand_id)
             OR EXISTS (SELECT FROM billing_events e
                         WHERE e.brand_id = :brand_id AND e.membership_id = p.membership_id AND e.settled_at IS NULL))
      ORDER BY s.attempts, p.membership_id

@@ -30,6 +30,10 @@ from issuance.deciding.recognition import Entry, Listing, Recognised, recognised
 SIGNED_UP, GUESTS_CHANGED = "membership.signed_up", "membership.guests_changed"
 #: Events that change what charges cover that were told before.
 DATES_MOVED = frozenset({"membership.billing_date_moved", "membership.start_moved"})
+#: The memberships of a brand whose types have changed, or will: they may be owed something by the rules of an earlier
+#: one.
+CHANGED_TYPES = """SELECT e.membership_id FROM billing_events e
+                    WHERE e.brand_id = :brand_id AND e.type = 'membership.type_changed'"""
 #: The order in which charges' events of one instant happened.
 _OF_CHARGES = tuple(f"charge.{state}" for state in ChargeState)
 #: The order in which a membership's events happened. Billers' clocks tick in seconds, so of one instant first all that
@@ -60,6 +64,16 @@ def named_by(membership_id: UUID, events: Sequence[Row]) -> Named:
     naming.sort(key=lambda place: events[place].type != SIGNED_UP)
     listings = (Listing(events[place].source, events[place].event_id, _entries(events[place].data)) for place in naming)
     return dict(zip(naming, recognised(membership_id, listings), strict=True))
+
+
+def members_among(named: Named) -> dict[UUID, str]:
+    """Which member a guest is, by the brand's ids, where any list says so: the latest one that does."""
+    return {
+        who.guest_id: who.external_user_id
+        for place in sorted(named)
+        for who in named[place]
+        if who.external_user_id is not None
+    }
 
 
 def read_facts(

@@ -18,7 +18,7 @@ from issuance.deciding.charges import Charge
 from issuance.deciding.facts import NO_PERIOD, NO_RULE, Credit, CreditKey, Held, HeldState, MembershipFacts
 from issuance.deciding.history import History
 from issuance.engine import limits
-from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, Named, named_by, read_facts
+from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, Named, members_among, named_by, read_facts
 from issuance.engine.rows import id_array
 from issuance.engine.states import State
 from issuance.errors import IssuanceError
@@ -42,10 +42,12 @@ _MEMBERSHIPS = Statement("""
      WHERE m.brand_id = :brand_id AND m.membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY m.membership_id
 """)
+#: Whether a member `p` is archived, or was until they were brought back.
+EVER_ARCHIVED = "(p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL)"
 # Facts name guests by the brand's ids.
-_ARCHIVED = Statement("""
-    SELECT member_id, external_user_id, archived_at, returned_at FROM members
-     WHERE brand_id = :brand_id AND (archived_at IS NOT NULL OR returned_at IS NOT NULL)
+_ARCHIVED = Statement(f"""
+    SELECT member_id, external_user_id, archived_at, returned_at FROM members p
+     WHERE brand_id = :brand_id AND {EVER_ARCHIVED}
        AND (member_id = ANY(:members) OR external_user_id = ANY(:named))
 """)
 _EVENTS = Statement(f"""
@@ -294,15 +296,10 @@ def _with_archivings(
     places: dict[UUID, int],
     archivings: dict[UUID | str, _Archiving],
 ) -> MembershipFacts:
-    """The facts, and which of the guests are or were archived. The latest list says which member a guest is."""
+    """The facts, and which of the guests are or were archived."""
     member = archivings.get(member_id, _Archiving(None, None))
-    guests = {
-        who.guest_id: who.external_user_id
-        for place in sorted(named)
-        for who in named[place]
-        if who.external_user_id is not None
-    }
-    known = [(places[guest_id], archivings[name]) for guest_id, name in guests.items() if name in archivings]
+    guests = members_among(named).items()
+    known = [(places[guest_id], archivings[name]) for guest_id, name in guests if name in archivings]
     return replace(
         facts,
         archived_at=member.archived_at,

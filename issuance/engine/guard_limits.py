@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, text
 
 from issuance import audit
 from issuance.database import transaction_beside
+from issuance.database.fragments import BRANDS_NOW
 from issuance.deciding.calendar import day_of, midnight
 from issuance.deciding.frequency import BillingFrequency, IssuingFrequency
 from issuance.tenancy import clock as clocks
@@ -67,21 +68,21 @@ _KEEP = text("""
     ON CONFLICT (brand_id, credit_rule_id, day) DO NOTHING
 """)
 # What is older than the window is asked for by the day only.
-_COMPACT = text("""
+_COMPACT = text(f"""
     WITH old AS (
          DELETE FROM guard_portions p USING brands b
           WHERE p.brand_id = b.brand_id AND NOT p.reserved
-            AND p.issued_at < coalesce(b.clock_now, clock_timestamp()) - interval '2 days'
-            AND p.issued_at > coalesce(b.clock_now, clock_timestamp()) - interval '5 days'
+            AND p.issued_at < {BRANDS_NOW} - interval '2 days'
+            AND p.issued_at > {BRANDS_NOW} - interval '5 days'
       RETURNING p.*, b.timezone)
     INSERT INTO guard_portions (brand_id, portion_id, credit_rule_id, epoch, issued_at, number, let_out)
     SELECT brand_id, gen_random_uuid(), credit_rule_id, epoch, max(issued_at), sum(number), let_out
       FROM old GROUP BY brand_id, credit_rule_id, epoch, let_out, CAST(issued_at AT TIME ZONE timezone AS date)
 """)
-_TOO_OLD = text("""
+_TOO_OLD = text(f"""
     DELETE FROM guard_portions p USING brands b
      WHERE p.brand_id = b.brand_id
-       AND p.issued_at < coalesce(b.clock_now, clock_timestamp()) - make_interval(years => :years, days => 10)
+       AND p.issued_at < {BRANDS_NOW} - make_interval(years => :years, days => 10)
 """)
 
 

@@ -13,6 +13,7 @@ from issuance.deciding.history import History
 from issuance.deciding.manual_issue import ManualDecision, issue_by_hand
 from issuance.deciding.reasons import Reason
 from issuance.engine import limits, pipeline, plans
+from issuance.engine.event_facts import members_among
 from issuance.engine.facts import Membership, load, together
 from issuance.engine.outcomes import Outcome, outcome_of
 from issuance.engine.plans import Plan, Promise, Promises
@@ -69,11 +70,7 @@ class _Members(NamedTuple):
 
     def includes(self, member: Membership, place: int, *, lead_booker: bool) -> bool:
         """Whether a guest is one of them. A lead booker of whom no list says who they are is the member."""
-        named: str | None = None
-        for number in sorted(member.named):  # the latest list says which member a guest is
-            for who in member.named[number]:
-                if who.guest_id == member.guest_ids[place] and who.external_user_id is not None:
-                    named = who.external_user_id
+        named = members_among(member.named).get(member.guest_ids[place])
         return (lead_booker and member.membership_id in self.own) if named is None else named in self.names
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from issuance.database.statements import Row, Statement
 from issuance.engine.event_facts import IN_ORDER, SIGNED_UP
+from issuance.engine.facts import EVER_ARCHIVED
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rows import id_array
 from issuance.engine.states import State
@@ -56,15 +57,15 @@ _KNOWN_UNTIL = Statement("""
                       WHERE c.brand_id = :brand_id AND c.membership_id = one AND c.period_end IS NULL)) AS until
       FROM unnest(CAST(:ids AS uuid[])) AS late (one)
 """)
-_ARCHIVED = Statement("""
+_ARCHIVED = Statement(f"""
     SELECT CAST(m.membership_id AS text)
       FROM members p JOIN memberships m USING (brand_id, member_id)
-     WHERE p.brand_id = :brand_id AND (p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL)
+     WHERE p.brand_id = :brand_id AND {EVER_ARCHIVED}
        AND m.membership_id = ANY(CAST(:ids AS uuid[]))
      UNION
     SELECT CAST(g.membership_id AS text)
       FROM members p JOIN guests g USING (brand_id, member_id)
-     WHERE p.brand_id = :brand_id AND (p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL)
+     WHERE p.brand_id = :brand_id AND {EVER_ARCHIVED}
        AND g.membership_id = ANY(CAST(:ids AS uuid[]))
 """)
 

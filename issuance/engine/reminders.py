@@ -25,11 +25,11 @@ _LISTENERS = text("""
 """)
 # Like expiring: the credits of a period, by the index of their key, for all memberships of a group. A clock that is
 # moved on may have made them expire since.
-_STILL_OUT = text("""
+_STILL_OUT = text(f"""
     SELECT credit_id FROM credits
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
        AND credit_rule_id = :credit_rule_id AND period_start = :period_start AND reissue = :reissue
-       AND expires_at = :expires_at AND redeemed_at IS NULL AND revoked_at IS NULL
+       AND expires_at = :expires_at AND {credits.STILL_OUT}
        AND (expired_at IS NULL OR expired_at > :at)
 """)
 

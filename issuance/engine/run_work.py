@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, text
 
 from issuance.deciding.reasons import Reason
 from issuance.engine import manual_issues, pipeline, plans, previews, sweeps, undos
+from issuance.engine.event_facts import CHANGED_TYPES
 from issuance.engine.plans import Plan
 from issuance.engine.ranges import BATCHES, NUMBERED, sizes
 from issuance.engine.replays import Span, replay
@@ -18,7 +19,7 @@ Done = tuple[Counter[Reason], Plan | None]
 
 # The memberships that a run is for, and whoever changed types: of which type these are, and were, is known when they
 # are settled. A sweep goes by schedules instead.
-_MEANT = """
+_MEANT = f"""
       FROM memberships m
      WHERE m.brand_id = :brand_id
        AND (CAST(:membership_id AS uuid) IS NULL OR m.membership_id = :membership_id)
@@ -32,9 +33,7 @@ _MEANT = """
                      SELECT v.membership_type_id FROM rule_versions v
                       WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id)
                  OR m.membership_type_id = :also_of_type)
-            OR m.membership_id IN (
-                SELECT e.membership_id FROM billing_events e
-                 WHERE e.brand_id = :brand_id AND e.type = 'membership.type_changed'))
+            OR m.membership_id IN ({CHANGED_TYPES}))
 """
 _PLAN = text(f"""
     WITH numbered AS (

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, text
 
 from issuance import audit, hints
 from issuance.database.connections import Acting, transaction
+from issuance.database.fragments import BRANDS_NOW
 from issuance.engine import sweeps
 from issuance.errors import ClockOnlyForward, Invalid, LiveBrandHasNoClock, NotSettledYet
 from issuance.tenancy import clock as clocks
@@ -22,9 +23,9 @@ _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 _turn = BoundedSemaphore(MOST_AT_ONCE)
 
-_MOVE = text("""
+_MOVE = text(f"""
     UPDATE brands SET clock_now = :now, woke_at = CASE WHEN :jump THEN :now ELSE woke_at END
-     WHERE brand_id = :brand_id AND coalesce(clock_now, clock_timestamp()) <= :now
+     WHERE brand_id = :brand_id AND {BRANDS_NOW} <= :now
 """)
 _WORK_UNDER_WAY = text("""
     SELECT EXISTS (SELECT FROM runs WHERE brand_id = :brand_id AND finished_at IS NULL AND state <> 'paused')

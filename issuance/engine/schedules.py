@@ -14,7 +14,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance.database.fragments import due
 from issuance.database.statements import Row, Statement
+from issuance.engine.event_facts import CHANGED_TYPES
 from issuance.engine.rows import Updating, id_array
 from issuance.engine.states import State, forget_empty
 from issuance.errors import IssuanceError
@@ -22,6 +24,8 @@ from issuance.errors import IssuanceError
 #: `attempts` and `retry_at` of a new membership. The intake asks for its settling and counts that attempt itself, so
 #: that settling it at once needs no other transaction before.
 FIRST_ATTEMPT = "1, clock_timestamp() + make_interval(secs => 2)"
+#: Whether a schedule `s` may be tried: it has not failed a moment ago.
+MAY_BE_TRIED = "(s.retry_at IS NULL OR s.retry_at <= clock_timestamp())"
 #: How often `own` tries: between two of its statements a sweep can let a membership share a schedule (again).
 _TRIES = 3
 
@@ -57,7 +61,7 @@ _STATES = """
     SELECT CAST(schedule_id AS text) AS id, due_at, settled_at, fingerprint, attempts,
            EXISTS (SELECT FROM billing_events e WHERE e.brand_id = :brand_id AND e.membership_id = schedule_id
                       AND e.settled_at IS NULL) AS has_news
-      FROM schedules
+      FROM schedules s
      WHERE brand_id = :brand_id AND NOT shared AND size = 1
 """
 _GROUPED = """
@@ -69,16 +73,15 @@ _GROUPED = """
 """
 _LOCK_OWN = Statement(
     _GROUPED.format(
-        states=f"{_STATES} AND schedule_id = ANY(CAST(:ids AS uuid[])) ORDER BY schedule_id FOR UPDATE OF schedules"
+        states=f"{_STATES} AND schedule_id = ANY(CAST(:ids AS uuid[])) ORDER BY schedule_id FOR UPDATE OF s"
     )
 )
 # Rows that somebody else has locked are left out and stay due.
 _LOCK_DUE = Statement(
     _GROUPED.format(
         states=f"""{_STATES}
-       AND schedule_id BETWEEN :first_id AND :last_id AND due_at <= :now AND quarantined_at IS NULL
-       AND (retry_at IS NULL OR retry_at <= clock_timestamp())
-     ORDER BY schedule_id FOR UPDATE OF schedules SKIP LOCKED"""
+       AND schedule_id BETWEEN :first_id AND :last_id AND {due(":now")} AND {MAY_BE_TRIED}
+     ORDER BY schedule_id FOR UPDATE OF s SKIP LOCKED"""
     )
 )
 _HOLD_SHARED = text("""
@@ -131,9 +134,8 @@ _ITS_TYPE = """(SELECT m.membership_type_id
                        THEN (SELECT p.membership_id FROM membership_schedules p
                               WHERE p.brand_id = :brand_id AND p.schedule_id = s.schedule_id LIMIT 1)
                        ELSE s.schedule_id END)"""
-# Their types have changed: they may be owed something by the rules of an earlier one. Each has a schedule of its own.
-_CHANGED = """s.schedule_id IN (SELECT e.membership_id FROM billing_events e
-                              WHERE e.brand_id = :brand_id AND e.type = 'membership.type_changed')"""
+# Each has a schedule of its own.
+_CHANGED = f"s.schedule_id IN ({CHANGED_TYPES})"
 _WAKE_SETTLED_AT = text(f"""
     UPDATE schedules s SET due_at = :now
      WHERE s.brand_id = :brand_id AND s.settled_at = :now

@@ -7,30 +7,29 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
+from issuance.database.fragments import BRANDS_NOW, due
 from issuance.engine.ranges import BATCHES, NUMBERED, sizes
+from issuance.engine.schedules import MAY_BE_TRIED
 
-_SETTLED_LATER = "s.retry_at IS NOT NULL AND s.retry_at > clock_timestamp()"
 
-
-def _first_due(brand: str, which: str) -> str:
+def _first_due(brand: str, which: str = "true") -> str:
     """The first instant at which a brand has anything due: the first entry of the index. Asked for what is due by now,
     a planner that expected a third of all rows would read them all to find none."""
     return f"""(SELECT s.due_at FROM schedules s
-        WHERE s.brand_id = {brand} AND s.due_at IS NOT NULL AND s.quarantined_at IS NULL {which}
+        WHERE s.brand_id = {brand} AND s.due_at IS NOT NULL AND s.quarantined_at IS NULL AND {which}
         ORDER BY s.due_at LIMIT 1)"""
 
 
-_NOT_LATER = f"AND NOT ({_SETTLED_LATER})"
 # Brands that have something due now, each on its own clock, and no sweep under way.
 BRANDS_WITH_DUE = text(f"""
     SELECT b.brand_id
       FROM brands b
-     WHERE {_first_due("b.brand_id", _NOT_LATER)} <= coalesce(b.clock_now, clock_timestamp())
+     WHERE {_first_due("b.brand_id", MAY_BE_TRIED)} <= {BRANDS_NOW}
        AND NOT EXISTS (SELECT FROM runs r WHERE r.brand_id = b.brand_id AND r.kind = 'sweep' AND r.finished_at IS NULL)
      LIMIT :most
 """)
-_IS_DUE = text(f"SELECT {_first_due(':brand_id', '')} <= :now")
-_CAN_BE_SWEPT = text(f"SELECT {_first_due(':brand_id', _NOT_LATER)} <= :now")
+_IS_DUE = text(f"SELECT {_first_due(':brand_id')} <= :now")
+_CAN_BE_SWEPT = text(f"SELECT {_first_due(':brand_id', MAY_BE_TRIED)} <= :now")
 _SWEEP = text("""
     INSERT INTO runs (brand_id, run_id, kind, state, started_at)
     VALUES (:brand_id, :run_id, 'sweep', 'running', clock_timestamp())
@@ -40,7 +39,7 @@ _SWEEP_BATCHES = text(f"""
     WITH due AS MATERIALIZED (
              SELECT s.schedule_id AS id, s.size
                FROM schedules s
-              WHERE s.brand_id = :brand_id AND s.due_at <= :now AND s.quarantined_at IS NULL {_NOT_LATER}),
+              WHERE s.brand_id = :brand_id AND {due(":now")} AND {MAY_BE_TRIED}),
          numbered AS (SELECT *, {NUMBERED.format(size="size")}, (SELECT sum(size) FROM due) AS total FROM due),
          batches AS (INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size)
                      SELECT :brand_id, :run_id, cut.* FROM ({BATCHES}) cut
@@ -54,22 +53,20 @@ _MEMBERSHIPS_DUE = text(f"""
     SELECT p.membership_id
       FROM schedules s JOIN membership_schedules p USING (brand_id, schedule_id) JOIN brands b USING (brand_id)
      WHERE s.brand_id = :brand_id AND s.schedule_id BETWEEN :first_id AND :last_id
-       AND s.due_at <= coalesce(b.clock_now, clock_timestamp()) AND s.quarantined_at IS NULL {_NOT_LATER}
+       AND {due(BRANDS_NOW)} AND {MAY_BE_TRIED}
      ORDER BY p.membership_id
 """)
-# Accepted events that nobody has settled: their hint was lost, or their membership was set apart for a while.
-_UNSETTLED = text("""
-    SELECT DISTINCT e.brand_id, e.membership_id
-      FROM billing_events e
-      JOIN schedules s ON (s.brand_id, s.schedule_id) = (e.brand_id, e.membership_id)
-     WHERE e.settled_at IS NULL AND e.received_at < clock_timestamp() - CAST(:older_than AS interval)
-       AND s.quarantined_at IS NULL AND (s.retry_at IS NULL OR s.retry_at <= clock_timestamp())
+_UNSETTLED_EVENTS = """
+      FROM billing_events e JOIN schedules s ON (s.brand_id, s.schedule_id) = (e.brand_id, e.membership_id)
+     WHERE e.settled_at IS NULL AND s.quarantined_at IS NULL"""
+# Accepted events that nobody has settled: their hint was lost, or their membership was to be tried later.
+_UNSETTLED = text(f"""
+    SELECT DISTINCT e.brand_id, e.membership_id {_UNSETTLED_EVENTS}
+       AND e.received_at < clock_timestamp() - CAST(:older_than AS interval) AND {MAY_BE_TRIED}
      LIMIT :most
 """)
-_HAS_UNSETTLED = text("""
-    SELECT EXISTS (SELECT FROM billing_events e
-                     JOIN schedules s ON (s.brand_id, s.schedule_id) = (e.brand_id, e.membership_id)
-                    WHERE e.brand_id = :brand_id AND e.settled_at IS NULL AND s.quarantined_at IS NULL)
+_HAS_UNSETTLED = text(f"""
+    SELECT EXISTS (SELECT {_UNSETTLED_EVENTS} AND e.brand_id = :brand_id)
 """)
 
 

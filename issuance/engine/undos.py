@@ -28,7 +28,7 @@ _MEANT = """
 _BY_OPERATOR = "revoked_by = 'operator', revoked_reason = :reason, revoked_actor = CAST(:actor AS jsonb)"
 _REVOKE = text(f"""
     UPDATE credits c SET revoked_at = :now, {_BY_OPERATOR}
-     WHERE {_MEANT} AND c.redeemed_at IS NULL AND c.revoked_at IS NULL
+     WHERE {_MEANT} AND {credits.STILL_OUT}
        AND c.expired_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > :now)
 """)
 _REVOKE_AND_TELL = text(f"{_REVOKE.text} RETURNING c.credit_id")

@@ -12,6 +12,7 @@ from uuid_utils import uuid7
 
 from issuance.credits import journal
 from issuance.credits.codes import new_codes
+from issuance.credits.credits import STILL_OUT
 from issuance.database.statements import Statement
 from issuance.deciding.facts import Credit, CreditKey
 from issuance.deciding.movements import Movement
@@ -59,11 +60,11 @@ _ISSUE = Statement(f"""
 _MOST_KINDS = 500
 # Each statement expires the credits of one period, so that the index of the credit's key finds just them among many
 # older ones. Credits that were redeemed or revoked meanwhile are left alone.
-_EXPIRY = """
+_EXPIRY = f"""
     UPDATE credits SET expired_at = :expired_at
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
        AND credit_rule_id = :credit_rule_id AND period_start = :period_start AND reissue = :reissue
-       AND redeemed_at IS NULL AND revoked_at IS NULL AND expired_at IS NULL
+       AND {STILL_OUT} AND expired_at IS NULL
 """
 _EXPIRE = Statement(_EXPIRY)
 _EXPIRE_AND_TELL = Statement(f"{_EXPIRY} RETURNING credit_id")

@@ -12,8 +12,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
+from issuance.credits.credits import STILL_OUT
 from issuance.deciding.calendar import midnight
 from issuance.engine.event_facts import IN_ORDER
+from issuance.engine.facts import EVER_ARCHIVED
 from issuance.tenancy.clock import BrandClock
 
 #: Memberships a statement.
@@ -23,11 +25,11 @@ _AHEAD = 800
 _INSTANT = timedelta(microseconds=1)
 
 # Those that are due, have news or are set apart are the business of law 9.
-SETTLED = text("""
+_AT_REST = "s.settled_at IS NOT NULL AND s.quarantined_at IS NULL AND (s.due_at IS NULL OR s.due_at > :now)"
+SETTLED = text(f"""
     SELECT membership_id
-      FROM membership_schedules JOIN schedules USING (brand_id, schedule_id)
-     WHERE brand_id = :brand_id AND membership_id > :after AND settled_at IS NOT NULL AND quarantined_at IS NULL
-       AND (due_at IS NULL OR due_at > :now)
+      FROM membership_schedules JOIN schedules s USING (brand_id, schedule_id)
+     WHERE brand_id = :brand_id AND membership_id > :after AND {_AT_REST}
      ORDER BY membership_id
      LIMIT :batch
 """)
@@ -48,22 +50,22 @@ _BY_HASHING = text("SET LOCAL enable_nestloop = off")
 # Hashes of 64 bits. Facts carry their places and credits have none: theirs are joined by exclusive or.
 KINDS = text(f"""
     WITH chosen AS MATERIALIZED (
-         SELECT m.membership_id, d.due_at, d.settled_at, m.membership_type_id, m.starts_on, m.billing_anchor,
+         SELECT m.membership_id, s.due_at, s.settled_at, m.membership_type_id, m.starts_on, m.billing_anchor,
                 m.billing_frequency, m.status, m.ends_on,
                 EXISTS (SELECT FROM members p WHERE p.brand_id = :brand_id
-                           AND (p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL) AND p.member_id = m.member_id)
+                           AND {EVER_ARCHIVED} AND p.member_id = m.member_id)
                 OR m.membership_id IN (
                    SELECT g.membership_id FROM members p JOIN guests g USING (brand_id, member_id)
-                    WHERE p.brand_id = :brand_id AND (p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL)
+                    WHERE p.brand_id = :brand_id AND {EVER_ARCHIVED}
                       AND g.brand_id = :brand_id AND g.membership_id BETWEEN :first AND :last)
                 OR EXISTS (SELECT FROM held_credits h
                             WHERE h.brand_id = :brand_id AND h.membership_id = m.membership_id) AS archived
            FROM membership_schedules p
-           JOIN schedules d USING (brand_id, schedule_id)
+           JOIN schedules s USING (brand_id, schedule_id)
            JOIN memberships m USING (brand_id, membership_id)
           WHERE p.brand_id = :brand_id AND p.membership_id BETWEEN :first AND :last
             AND m.brand_id = :brand_id AND m.membership_id BETWEEN :first AND :last
-            AND d.settled_at IS NOT NULL AND d.quarantined_at IS NULL AND (d.due_at IS NULL OR d.due_at > :now)),
+            AND {_AT_REST}),
     told AS MATERIALIZED (
          SELECT e.membership_id, e.type, e.time, e.charge_id, e.data, e.settled_at,
                 row_number() OVER facts AS place, e.time = lag(e.time) OVER facts AS tie
@@ -109,7 +111,7 @@ KINDS = text(f"""
                                 AND CASE WHEN c.redeemed_at IS NOT NULL THEN c.expired_at IS NULL
                                          ELSE (c.expired_at IS NOT NULL) = coalesce(c.expires_at <= :now, false)
                                     END AS kept,
-                                c.redeemed_at IS NULL AND c.revoked_at IS NULL AND c.expires_at > :now AS held
+                                {STILL_OUT} AND c.expires_at > :now AS held
                            FROM credits c LEFT JOIN places p USING (membership_id, guest_id)
                           WHERE c.brand_id = :brand_id AND c.membership_id BETWEEN :first AND :last) o) c
           GROUP BY c.membership_id)
@@ -122,7 +124,7 @@ KINDS = text(f"""
                            facts.hash, credits.hash) AS kind
      WHERE NOT facts.unsettled AND NOT facts.latest > chosen.settled_at
      ORDER BY chosen.membership_id
-""")  # noqa: S608 - only the order of facts is put into it
+""")
 
 
 Kind = int

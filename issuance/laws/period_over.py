@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance.credits.credits import STILL_OUT
 from issuance.deciding.calendar import midnight
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender
 from issuance.tenancy import clock
@@ -16,14 +17,14 @@ PERIOD_ENDS = text("""
 """)
 
 # A moved billing date moves the end of the period too, but never before the move takes effect.
-OUTLIVES_ITS_PERIOD = text("""
+OUTLIVES_ITS_PERIOD = text(f"""
     SELECT credit.credit_id, credit.membership_id, credit.guest_id, credit.credit_rule_id,
            credit.period_start, credit.period_end, credit.expires_at
       FROM credits AS credit
       LEFT JOIN unnest(CAST(:days AS date[]), CAST(:midnights AS timestamptz[])) AS ending (day, instant)
         ON ending.day = credit.period_end
      WHERE credit.brand_id = :brand_id AND NOT credit.roll_over
-       AND credit.redeemed_at IS NULL AND credit.revoked_at IS NULL AND credit.extended_to IS NULL
+       AND {STILL_OUT} AND credit.extended_to IS NULL
        AND (credit.expires_at IS NULL OR credit.expires_at > ending.instant)
        AND NOT EXISTS (
                SELECT FROM billing_events AS moved

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance.database.fragments import due
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender
 from issuance.laws.paper import Paper
 from issuance.tenancy import clock
@@ -30,11 +31,10 @@ UNSETTLED_EVENTS = text("""
 """)
 
 # A sandbox clock that stands still has nothing due behind it, except while a move is under way.
-OVERDUE = text("""
+OVERDUE = text(f"""
     SELECT 'it fell due and was not looked at' AS wrong, membership_id, due_at, settled_at, attempts, last_error
-      FROM schedules JOIN membership_schedules USING (brand_id, schedule_id)
-     WHERE brand_id = :brand_id AND quarantined_at IS NULL
-       AND due_at < CAST(:now AS timestamptz) - make_interval(mins => :minutes)
+      FROM schedules s JOIN membership_schedules USING (brand_id, schedule_id)
+     WHERE brand_id = :brand_id AND {due("CAST(:now AS timestamptz) - make_interval(mins => :minutes)")}
      ORDER BY due_at
      LIMIT :most
 """)

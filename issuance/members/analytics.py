@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, text
 
+from issuance.credits.credits import STILL_OUT
 from issuance.deciding.calendar import day_of, midnight
 from issuance.errors import Invalid
 from issuance.members import redemptions
@@ -73,11 +74,11 @@ _REDEEMED = text("""
        AND credit_id IS NOT NULL AND status <> 'CANCELED'
      GROUP BY bucket
 """)
-_EXPIRED = text("""
+_EXPIRED = text(f"""
     SELECT width_bucket(expires_at, CAST(:bounds AS timestamptz[])) AS bucket, count(*) AS expired
       FROM credits
      WHERE brand_id = :brand_id AND expires_at >= :first AND expires_at < :last AND expires_at <= :now
-       AND redeemed_at IS NULL AND revoked_at IS NULL
+       AND {STILL_OUT}
      GROUP BY bucket
 """)
 

@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 from issuance import audit
 from issuance.audit import Action
 from issuance.database import paging
+from issuance.database.fragments import BRANDS_NOW
 from issuance.database.statements import Statement
 from issuance.database.tables import guests, members, memberships
 from issuance.engine import schedules
@@ -31,14 +32,14 @@ _ENSURE = Statement(f"""
     INSERT INTO members AS known (brand_id, member_id, external_user_id, joined_at, updated_at)
     SELECT :brand_id, new.member_id, new.external_user_id, CASE WHEN new.joins THEN present.now END, present.now
       FROM {recordset(member_id="uuid", external_user_id="text", joins="boolean")},
-           (SELECT coalesce(clock_now, clock_timestamp()) AS now FROM brands WHERE brand_id = :brand_id) AS present
+           (SELECT {BRANDS_NOW} AS now FROM brands WHERE brand_id = :brand_id) AS present
      WHERE (SELECT new.joins AND m.joined_at IS NULL FROM members m
              WHERE m.brand_id = :brand_id AND m.external_user_id = new.external_user_id) IS NOT FALSE
     ON CONFLICT ON CONSTRAINT members_external_user_id_unique DO UPDATE
        SET joined_at = excluded.joined_at, updated_at = excluded.updated_at
      WHERE known.joined_at IS NULL AND excluded.joined_at IS NOT NULL
     RETURNING external_user_id, member_id
-""")  # noqa: S608 - nothing but names and types written here goes into it
+""")
 # Joined, as = ANY() compares each member with each name where the planner takes the table for small.
 _KNOWN = Statement("""
     SELECT m.external_user_id, m.member_id, m.display_name

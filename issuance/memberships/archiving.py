@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from issuance import audit
 from issuance.billing import events
 from issuance.credits import credits, holders  # noqa: A004 - the word is the domain's
+from issuance.database.fragments import ENDED
 from issuance.database.tables import credits as credits_table
 from issuance.engine import schedules
 from issuance.errors import Invalid
@@ -34,9 +35,9 @@ class TooMuchToArchive(Invalid):
 
 
 # A party that was told of and is not settled yet is in the inbox only.
-_ON_ORDERS = text("""
+_ON_ORDERS = text(f"""
     SELECT m.membership_id, m.member_id = :member_id AS own,
-           m.status IN ('cancelled', 'expired') AND NOT EXISTS (
+           m.status IN {ENDED} AND NOT EXISTS (
                SELECT FROM billing_events e
                 WHERE (e.brand_id, e.membership_id) = (m.brand_id, m.membership_id)
                   AND (e.settled_at IS NULL OR e.time > :now)) AS ended

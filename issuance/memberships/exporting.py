@@ -36,7 +36,7 @@ _THEIRS = {
           FROM memberships m JOIN membership_types t USING (brand_id, membership_type_id)
           LEFT JOIN biller_memberships b USING (brand_id, membership_id)
          WHERE m.brand_id = :brand_id AND m.member_id = :member_id ORDER BY m.membership_id LIMIT :most
-    """),  # noqa: S608 - a number of ours
+    """),
     "charges": text("""
         SELECT c.membership_id, c.charge_id, c.state, c.period_start, c.period_end, c.amount, c.amount_refunded
           FROM charges c JOIN memberships m USING (brand_id, membership_id)
@@ -116,7 +116,7 @@ _TOLD = text("""
 _SIZE = {
     statement: text(f"""
         SELECT coalesce(sum(octet_length(CAST(held AS text))), 0) FROM ({statement.text}) AS held
-    """)  # noqa: S608 - nothing but statements written above goes into it
+    """)
     for statement in (*_THEIRS.values(), _FACTS, _TOLD)
 }
 

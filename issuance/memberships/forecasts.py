@@ -13,6 +13,7 @@ from issuance.deciding.calendar import add_months, day_of
 from issuance.deciding.forecast import forecast as given_ahead
 from issuance.deciding.forecast import size
 from issuance.engine import limits
+from issuance.engine.event_facts import CHANGED_TYPES
 from issuance.engine.facts import Membership, load, together
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rules import RuleBook
@@ -31,7 +32,7 @@ class TooMuchToForecast(Invalid):
 
 
 # Whoever is of one of its types, was, or will be.
-_OF_RULE = text("""
+_OF_RULE = text(f"""
     WITH types AS MATERIALIZED (
         SELECT v.membership_type_id FROM rule_versions v
          WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id)
@@ -39,9 +40,7 @@ _OF_RULE = text("""
       FROM memberships m
      WHERE m.brand_id = :brand_id AND m.membership_id > :after
        AND (m.membership_type_id IN (SELECT membership_type_id FROM types)
-            OR m.membership_id IN (
-                SELECT e.membership_id FROM billing_events e
-                 WHERE e.brand_id = :brand_id AND e.type = 'membership.type_changed'))
+            OR m.membership_id IN ({CHANGED_TYPES}))
      ORDER BY m.membership_id
      LIMIT :batch
 """)

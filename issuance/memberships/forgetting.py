@@ -70,7 +70,7 @@ _EVENTS = text(f"""
       FROM billing_events e LEFT JOIN memberships m USING (brand_id, membership_id)
      WHERE e.brand_id = :brand_id AND e.membership_id = ANY(:membership_ids)
      ORDER BY e.membership_id, {IN_ORDER}
-""")  # noqa: S608 - only the order of facts is put into it
+""")
 _REWRITE = text("""
     UPDATE billing_events e
        SET data = new.data, unknown_fields = new.unknown_fields, said_hash = coalesce(e.said_hash, new.said_hash)

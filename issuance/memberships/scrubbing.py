@@ -81,7 +81,7 @@ _FIND = {
          WHERE brand_id = :brand_id AND {column.name} IS NOT NULL
            AND EXISTS (SELECT FROM unnest(CAST(:needles AS text[])) AS needle
                         WHERE {_IN[column.kind].format(column.name)})
-    """)  # noqa: S608 - nothing but names written above goes into it
+    """)
     for column in COLUMNS
 }
 _REWRITE = {
@@ -90,7 +90,7 @@ _REWRITE = {
            SET {column.name} = {"CAST(:said AS jsonb)" if column.kind == "json" else ":said"}
                {", body_hash = :body_hash" if column.is_known_by_hash else ""}
          WHERE brand_id = :brand_id AND {" AND ".join(f"{name} = :key_{name}" for name in column.key)}
-    """)  # noqa: S608 - likewise
+    """)
     for column in (*COLUMNS, _OF_CREDITS)
 }
 

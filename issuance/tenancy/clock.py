@@ -5,15 +5,16 @@ from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, bindparam, func, select, text
+from sqlalchemy import Connection, bindparam, literal_column, select, text
 
+from issuance.database.fragments import BRANDS_NOW
 from issuance.database.statements import Statement
 from issuance.database.tables import brands
 from issuance.errors import NotFound
 
-_CLOCK = """
+_CLOCK = f"""
     SELECT timezone, environment = 'sandbox' AS sandbox, clock_now IS NOT NULL AS stands_still, woke_at,
-           coalesce(clock_now, clock_timestamp()) AS now
+           {BRANDS_NOW} AS now
       FROM brands WHERE brand_id = :brand_id
 """
 _READ = Statement(_CLOCK)
@@ -21,7 +22,7 @@ _READ = Statement(_CLOCK)
 _READ_AND_HOLD = Statement(f"{_CLOCK} FOR SHARE")
 #: The same "now" as a part of a statement that has a parameter `brand_id`: read once, wherever it stands in it.
 NOW = select(
-    select(func.coalesce(brands.c.clock_now, func.clock_timestamp()).label("now"))
+    select(literal_column(BRANDS_NOW, brands.c.clock_now.type).label("now"))
     .where(brands.c.brand_id == bindparam("brand_id"))
     .cte("clock")
     .c.now

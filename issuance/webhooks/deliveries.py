@@ -3,8 +3,6 @@
 Times are real time, for sandbox brands too.
 """
 
-# ruff: noqa: S608 - only constants of this module are put into the statements
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta

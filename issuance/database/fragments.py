@@ -1,0 +1,13 @@
+"""Parts of statements that several rooms need, each with its one meaning."""
+
+from issuance.deciding import standing
+
+#: What time it is for a brand, in a statement that reads its row of `brands`.
+BRANDS_NOW = "coalesce(clock_now, clock_timestamp())"
+#: The statuses of memberships that are over.
+ENDED = "('{}')".format("', '".join(sorted(standing.ENDED)))
+
+
+def due(by: str) -> str:
+    """Whether a schedule `s` is due by an instant and is not set apart."""
+    return f"s.due_at <= {by} AND s.quarantined_at IS NULL"
