@@ -28,6 +28,15 @@ KNOWN_FOR = 15.0
 #: Seconds for which a brand whose bulk work held a worker up for long counts as slow.
 SLOW_FOR = 60
 QUEUES = (EVENTS_QUEUE, BULK_QUEUE, WEBHOOKS_QUEUE)
+#: What messages ask for, by the names of the workers' actors, and the queue that each waits in.
+QUEUE_OF = {
+    "settle_memberships": EVENTS_QUEUE,
+    "translate_deliveries": EVENTS_QUEUE,
+    "quarantine_message": EVENTS_QUEUE,
+    "work_on_run": BULK_QUEUE,
+    "deliver_to_webhook": WEBHOOKS_QUEUE,
+    "ask_biller": WEBHOOKS_QUEUE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,30 +114,30 @@ def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) 
     size = limits.memberships_a_hint
     for start in range(0, len(membership_ids), size):
         ids = [str(membership_id) for membership_id in membership_ids[start : start + size]]
-        if not _send(broker, EVENTS_QUEUE, "settle_memberships", str(brand_id), ids):
+        if not _send(broker, "settle_memberships", str(brand_id), ids):
             return
 
 
 def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batches: int = 1) -> None:
     """Ask for the next `batches` batches of a run to be worked on."""
     for _ in range(min(batches, limits.hints_a_run)):
-        if not _send(broker, BULK_QUEUE, "work_on_run", str(brand_id), str(run_id)):
+        if not _send(broker, "work_on_run", str(brand_id), str(run_id)):
             return
 
 
 def translate(broker: dramatiq.Broker, brand_id: UUID, biller_id: UUID) -> None:
     """Ask for what a biller sent to be translated."""
-    _send(broker, EVENTS_QUEUE, "translate_deliveries", str(brand_id), str(biller_id))
+    _send(broker, "translate_deliveries", str(brand_id), str(biller_id))
 
 
 def ask_biller(broker: dramatiq.Broker, brand_id: UUID, biller_id: UUID) -> None:
     """Ask for a biller to be asked for what its deliveries wait for, and to be reconciled where a run wants it."""
-    _send(broker, WEBHOOKS_QUEUE, "ask_biller", str(brand_id), str(biller_id))
+    _send(broker, "ask_biller", str(brand_id), str(biller_id))
 
 
 def deliver(broker: dramatiq.Broker, brand_id: UUID, webhook_id: UUID) -> None:
     """Ask for what is due to a webhook to be delivered."""
-    _send(broker, WEBHOOKS_QUEUE, "deliver_to_webhook", str(brand_id), str(webhook_id))
+    _send(broker, "deliver_to_webhook", str(brand_id), str(webhook_id))
 
 
 def was_slow(broker: dramatiq.Broker, brand_id: UUID) -> None:
@@ -176,7 +185,8 @@ class HeldBack(dramatiq.Broker):
             _enqueue(broker, message)
 
 
-def _send(broker: dramatiq.Broker, queue: str, actor: str, *args: object) -> bool:
+def _send(broker: dramatiq.Broker, actor: str, *args: object) -> bool:
+    queue = QUEUE_OF[actor]
     with tracing.span(f"send {actor}", "producer", queue=queue):
         options = origins.here().options()
         return _enqueue(broker, dramatiq.Message(queue, actor, args, kwargs={}, options=options))

@@ -1,7 +1,8 @@
 """The worker processes: `python -m worker --queues events|bulk|webhooks` (see the Procfile).
 
 `process` starts a worker process, `messages` reads messages of any kind, `actors` does what they ask for, and `backlog`
-joins the hints of one brand. Importing these opens nothing and registers nothing; `start` does.
+joins the hints of one brand. Importing them opens nothing and registers nothing: `start` does. Only under the command
+`dramatiq worker`, which calls nothing and takes what importing this package leaves behind, is it called by the import.
 """
 
 import sys
@@ -13,10 +14,7 @@ __all__ = ["start"]
 
 
 def _is_named_to_dramatiq() -> bool:
-    """Whether this process is `dramatiq worker`, which takes the broker that importing this package leaves behind.
-
-    `dramatiq worker:start` calls `start` itself.
-    """
+    """Whether this process is `dramatiq worker`; `dramatiq worker:start` calls `start` itself."""
     program = Path(sys.argv[0])
     return "worker" in sys.argv[1:] and (program.name == "dramatiq" or program.parent.name == "dramatiq")
 

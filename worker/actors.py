@@ -51,20 +51,14 @@ class Actors:
 
     def declare(self) -> None:
         """Make the actors known to the broker, each under the name of its method."""
-        dramatiq.actor(queue_name=hints.EVENTS_QUEUE, broker=self._broker)(self.settle_memberships)
-        dramatiq.actor(queue_name=hints.EVENTS_QUEUE, broker=self._broker)(self.translate_deliveries)
-        dramatiq.actor(queue_name=hints.EVENTS_QUEUE, broker=self._broker)(self.quarantine_message)
-        dramatiq.actor(queue_name=hints.BULK_QUEUE, broker=self._broker)(self.work_on_run)
-        dramatiq.actor(queue_name=hints.WEBHOOKS_QUEUE, broker=self._broker)(self.deliver_to_webhook)
-        dramatiq.actor(queue_name=hints.WEBHOOKS_QUEUE, broker=self._broker)(self.ask_biller)
+        for name, queue in hints.QUEUE_OF.items():
+            dramatiq.actor(queue_name=queue, broker=self._broker)(getattr(self, name))
 
     def settle_memberships(self, brand: str, memberships: list[str]) -> None:
         """Settle memberships that something happened to."""
-        try:
-            brand_id, membership_ids = UUID(brand), [UUID(membership) for membership in memberships]
-        except (ValueError, TypeError, AttributeError):
-            logger.error("message_without_ids", actor="settle_memberships")
+        if (ids := _ids("settle_memberships", brand, memberships)) is None:
             return
+        brand_id, membership_ids = ids
         self._backlog.ask(brand_id, membership_ids)
 
     def _settle(self, brand_id: UUID, membership_ids: list[UUID]) -> None:
@@ -78,11 +72,9 @@ class Actors:
     def translate_deliveries(self, brand: str, biller: str) -> None:
         """Translate what a biller sent for one time slice, have it settled, and ask for the rest."""
         until = monotonic() + TIME_SLICE
-        try:
-            brand_id, biller_id = UUID(brand), UUID(biller)
-        except (ValueError, TypeError, AttributeError):
-            logger.error("message_without_ids", actor="translate_deliveries")
+        if (ids := _ids("translate_deliveries", brand, [biller])) is None:
             return
+        brand_id, (biller_id,) = ids
         while (began := monotonic()) < until:
             done = translation.translate(self._engine, brand_id, biller_id)
             if not done.deliveries:
@@ -102,11 +94,9 @@ class Actors:
     def work_on_run(self, brand: str, run: str) -> None:
         """Do the next batches of a run for one time slice, and ask for the batches after them."""
         until = monotonic() + TIME_SLICE
-        try:
-            brand_id, run_id = UUID(brand), UUID(run)
-        except (ValueError, TypeError, AttributeError):
-            logger.error("message_without_ids", actor="work_on_run")
+        if (ids := _ids("work_on_run", brand, [run])) is None:
             return
+        brand_id, (run_id,) = ids
         with hints.place_for(self._broker, brand_id) as mine:
             while mine and (began := monotonic()) < until:
                 worked = batches.work_on_run(self._engine, brand_id, run_id)
@@ -121,21 +111,17 @@ class Actors:
 
     def deliver_to_webhook(self, brand: str, webhook: str) -> None:
         """Deliver what is due to a webhook for one time slice, and ask for the rest if there may be more."""
-        try:
-            brand_id, webhook_id = UUID(brand), UUID(webhook)
-        except (ValueError, TypeError, AttributeError):
-            logger.error("message_without_ids", actor="deliver_to_webhook")
+        if (ids := _ids("deliver_to_webhook", brand, [webhook])) is None:
             return
+        brand_id, (webhook_id,) = ids
         if dispatcher.deliver(self._engine, brand_id, webhook_id):
             hints.deliver(self._broker, brand_id, webhook_id)
 
     def ask_biller(self, brand: str, biller: str) -> None:
         """Ask a biller for what its deliveries wait for, and reconcile it where a run wants it."""
-        try:
-            brand_id, biller_id = UUID(brand), UUID(biller)
-        except (ValueError, TypeError, AttributeError):
-            logger.error("message_without_ids", actor="ask_biller")
+        if (ids := _ids("ask_biller", brand, [biller])) is None:
             return
+        brand_id, (biller_id,) = ids
         with _asking_of_a_brand.of(brand_id) as ours, _asking.of(None) as anyones:
             if ours and anyones:  # else the scheduler asks again
                 self._ask(brand_id, biller_id)
@@ -172,6 +158,15 @@ class Actors:
             for message_id, body in self._broker.client.hscan_iter(f"{self._broker.namespace}:{queue}.msgs"):
                 if body == raw:
                     self._broker.do_ack(queue, message_id)
+
+
+def _ids(actor: str, brand: str, others: list[str]) -> tuple[UUID, list[UUID]] | None:
+    """The ids that a message names, a brand's and others. None where they are none, which the log tells."""
+    try:
+        return UUID(brand), [UUID(other) for other in others]
+    except (ValueError, TypeError, AttributeError):
+        logger.error("message_without_ids", actor=actor)
+        return None
 
 
 def _log(event: str, brand: str, began: float, counts: Counter[Reason], **more: object) -> None:

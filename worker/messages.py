@@ -21,16 +21,6 @@ from dramatiq.errors import BrokerConnectionError
 
 from issuance import hints
 
-KNOWN_ACTORS = frozenset(
-    {
-        "settle_memberships",
-        "translate_deliveries",
-        "work_on_run",
-        "deliver_to_webhook",
-        "ask_biller",
-        "quarantine_message",
-    }
-)
 _FIELDS = frozenset({"queue_name", "actor_name", "args", "kwargs", "options", "message_id", "message_timestamp"})
 
 
@@ -72,7 +62,7 @@ def _wrong(message: Any, options: AbstractSet[str]) -> str:
     shapes = [("actor_name", str), ("args", list), ("kwargs", dict), ("options", dict), ("message_id", str)]
     if any(not isinstance(message[name], kind) for name, kind in shapes) or not options <= message["options"].keys():
         return "not a message"
-    return "" if message["actor_name"] in KNOWN_ACTORS else "for an unknown actor"
+    return "" if message["actor_name"] in hints.QUEUE_OF else "for an unknown actor"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ import dramatiq
 
 from campaigns.fuzz import values
 from campaigns.fuzz.site import Site, good_events
+from issuance import hints
 from issuance.api.document import event_schema
 from issuance.billing.cloud_events import Refused, parse, read_json
 from issuance.billing.event_data import DATA_OF
 from issuance.deciding.frequency import parse_validity
-from worker.messages import KNOWN_ACTORS, ReadsAnything
+from worker.messages import ReadsAnything
 
 #: Waits for workers where anything is due: asked as a brand apart, where nothing ever is.
 _CLOCK = "/sandbox/clock"
@@ -134,7 +135,7 @@ def message(chance: Random) -> None:
     """Any bytes are read as a message for an actor that exists."""
     made: dict[str, Any] = {
         "queue_name": "events",
-        "actor_name": chance.choice(sorted(KNOWN_ACTORS)),
+        "actor_name": chance.choice(sorted(hints.QUEUE_OF)),
         "args": [values.uuid(chance), [values.uuid(chance)]],
         "kwargs": {},
         "options": {"redis_message_id": "1"},
@@ -145,7 +146,7 @@ def message(chance: Random) -> None:
     if chance.random() < 0.2:
         body = values.spoilt_bytes(chance, body)
     read: dramatiq.Message[None] = dramatiq.Message(**ReadsAnything().decode(body))
-    assert read.actor_name in KNOWN_ACTORS
+    assert read.actor_name in hints.QUEUE_OF
     assert isinstance(read.args, (list, tuple))
     assert "redis_message_id" in read.options
 

@@ -9,9 +9,6 @@ from issuance.billers.mapped.adapter import Mapped
 from issuance.billers.mapped.mapping import BillerMapping
 from issuance.billers.stripe.adapter import Stripe
 
-#: Every kind of biller that can be plugged in.
-KINDS = ("stripe", "mapped")
-
 _WRITTEN: dict[str, Adapter] = {"stripe": Stripe()}
 
 
@@ -23,7 +20,7 @@ def adapter_of(biller: Biller) -> Adapter:
 
 
 def versions() -> dict[str, int]:
-    """The version of each kind's adapter."""
+    """The version of the adapter of every kind of biller that can be plugged in."""
     return {**{kind: adapter.version for kind, adapter in _WRITTEN.items()}, Mapped.kind: Mapped.version}
 
 

@@ -27,7 +27,7 @@ class Running:
     server: bool
 
     def alive(self) -> bool:
-        return bool(self.started) and _started(self.pid) == self.started
+        return bool(self.started) and started_at(self.pid) == self.started
 
     def ask_to_stop(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -46,7 +46,7 @@ def note(home: Path, name: str, pid: int, *, group: bool = False, server: bool =
     """Records that `name` runs as `pid`."""
     folder = home / "running"
     folder.mkdir(exist_ok=True)
-    running = Running(name, pid, _started(pid), group, server)
+    running = Running(name, pid, started_at(pid), group, server)
     half = folder / f".{name}"
     half.write_text(json.dumps(asdict(running)))
     half.rename(folder / name)
@@ -91,11 +91,7 @@ def _stop(some: list[Running]) -> None:
             running.kill()
 
 
-def is_running(pid: int) -> bool:
-    return bool(_started(pid))
-
-
-def _started(pid: int) -> str:
+def started_at(pid: int) -> str:
     """When `pid` started, in the kernel's ticks; "" if there is no such process, or only a zombie."""
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -33,6 +33,12 @@ _SELECT = """
 """
 _ONE = text(_SELECT.format(which="AND run_id = :run_id"))
 _PAGE = text(_SELECT.format(which="ORDER BY created_at DESC, run_id DESC LIMIT :limit OFFSET :offset"))
+_COUNT = text("SELECT count(*) FROM runs WHERE brand_id = :brand_id")
+_MOVE = text("""
+    UPDATE runs SET state = CASE WHEN :state = 'running' AND started_at IS NULL THEN 'planned' ELSE :state END,
+                    finished_at = CASE WHEN :state = 'cancelled' THEN clock_timestamp() END
+     WHERE brand_id = :brand_id AND run_id = :run_id AND state = ANY(:allowed) AND kind <> 'sweep'
+""")
 _HOLD = text("SELECT * FROM runs WHERE brand_id = :brand_id AND run_id = :run_id FOR UPDATE")
 _START = text("""
     INSERT INTO runs (brand_id, run_id, kind, credit_rule_id, membership_type_id, membership_id, include_upcoming,
@@ -195,7 +201,7 @@ def tell_finished(connection: Connection, brand_id: UUID, run_id: UUID) -> None:
 
 def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> tuple[list[dict[str, Any]], int]:
     """One page of a brand's runs, the latest first, and how many there are."""
-    total = connection.scalar(text("SELECT count(*) FROM runs WHERE brand_id = :brand_id"), {"brand_id": brand_id})
+    total = connection.scalar(_COUNT, {"brand_id": brand_id})
     rows = connection.execute(_PAGE, {"brand_id": brand_id, "limit": per_page, "offset": (page - 1) * per_page})
     return [_shape(row) for row in rows], total or 0
 
@@ -257,14 +263,8 @@ def cancel(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, An
 
 def _move(connection: Connection, brand_id: UUID, run_id: UUID, verb: str) -> dict[str, Any]:
     allowed, state, action = _MOVES[verb]
-    moved = connection.execute(
-        text("""
-            UPDATE runs SET state = CASE WHEN :state = 'running' AND started_at IS NULL THEN 'planned' ELSE :state END,
-                            finished_at = CASE WHEN :state = 'cancelled' THEN clock_timestamp() END
-             WHERE brand_id = :brand_id AND run_id = :run_id AND state = ANY(:allowed) AND kind <> 'sweep'
-        """),
-        {"brand_id": brand_id, "run_id": run_id, "state": state, "allowed": list(allowed)},
-    )
+    asked = {"brand_id": brand_id, "run_id": run_id, "state": state, "allowed": list(allowed)}
+    moved = connection.execute(_MOVE, asked)
     run = read(connection, brand_id, run_id)
     if moved.rowcount == 0:
         raise Conflict(f"A {run['kind']} run that is {run['state']} takes no {verb}.")

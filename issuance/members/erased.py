@@ -89,7 +89,7 @@ class Erased(NamedTuple):
         return Names(ids=found["id"], emails=found["email"])
 
     def _hashes(self, kind: str, said: str) -> list[bytes]:
-        return [_hash(key, self.brand_id, kind, said) for key in self.keys]
+        return [hash_of(key, self.brand_id, kind, said) for key in self.keys]
 
 
 def of(connection: Connection, brand_id: UUID) -> Erased | None:
@@ -116,8 +116,8 @@ def alone(connection: Connection, brand_id: UUID) -> None:
 def note(connection: Connection, brand_id: UUID, member_id: UUID, ids: Iterable[str], emails: Iterable[str]) -> None:
     """Keep in mind what a member was called by: as hashes."""
     key = _keys(connection)[0] if _keys(connection) else _add(connection, randomness.token_bytes(_KEY_BYTES))
-    hashes = {_hash(key, brand_id, "id", one) for one in ids} | {
-        _hash(key, brand_id, "email", folded(one)) for one in emails
+    hashes = {hash_of(key, brand_id, "id", one) for one in ids} | {
+        hash_of(key, brand_id, "email", folded(one)) for one in emails
     }
     note_hashes(connection, brand_id, member_id, hashes)
 
@@ -133,7 +133,7 @@ def lift(connection: Connection, brand_id: UUID, called: str) -> UUID | None:
     hashes = [
         hashed
         for key in _keys(connection)
-        for hashed in (_hash(key, brand_id, "id", called), _hash(key, brand_id, "email", folded(called)))
+        for hashed in (hash_of(key, brand_id, "id", called), hash_of(key, brand_id, "email", folded(called)))
     ]
     gone = connection.scalars(_LIFT, {"brand_id": brand_id, "hashes": hashes, "named": called}).all()
     return None if not gone else UUID(str(gone[0]))
@@ -160,14 +160,14 @@ def learn(connection: Connection, keys: Iterable[str]) -> list[bytes]:
 
 
 def hash_of(key: bytes, brand_id: UUID, kind: str, said: str) -> bytes:
-    """The hash of an id (`id`) or a folded e-mail address (`email`) under a key."""
-    return _hash(key, brand_id, kind, said)
+    """The hash of an id (`id`), a folded e-mail address (`email`) or an event (`event`) under a key."""
+    return hmac.digest(key, brand_id.bytes + f"{kind}\0{said}".encode(errors="surrogatepass"), hashlib.sha256)
 
 
 def said_hashes(connection: Connection, brand_id: UUID, said: tuple[object, ...]) -> list[bytes]:
     """The hashes of what an event says (`cloud_events.meaning`), the one to be kept first."""
     whole = json.dumps(said, sort_keys=True, default=_plain)
-    return [_hash(key, brand_id, "event", whole) for key in _keys(connection)]
+    return [hash_of(key, brand_id, "event", whole) for key in _keys(connection)]
 
 
 def _plain(value: object) -> str:
@@ -177,10 +177,6 @@ def _plain(value: object) -> str:
         case Decimal():
             return format(value.normalize(), "f")
     return str(value)
-
-
-def _hash(key: bytes, brand_id: UUID, kind: str, said: str) -> bytes:
-    return hmac.digest(key, brand_id.bytes + f"{kind}\0{said}".encode(errors="surrogatepass"), hashlib.sha256)
 
 
 def _keys(connection: Connection) -> list[bytes]:

@@ -28,6 +28,7 @@ _FIND = text("""
      ORDER BY b.name, b.created_at DESC, b.brand_id
 """)
 _SEEN = text("UPDATE sessions SET seen_at = clock_timestamp() WHERE session_hash = :session_hash")
+_SIGNED_IN = text("UPDATE people SET signed_in_at = clock_timestamp() WHERE person_id = :person_id")
 _OVER = text("""
     DELETE FROM sessions
      WHERE seen_at < clock_timestamp() - CAST(:idle AS interval)
@@ -93,10 +94,7 @@ def begin(connection: Connection, person_id: UUID, user_agent: str | None = None
     token = secrets.token_urlsafe(32)
     known = {"session_hash": _hash(token), "person_id": person_id, "browser": browser_of(user_agent)}
     connection.execute(insert(sessions).values(**known))
-    connection.execute(
-        text("UPDATE people SET signed_in_at = clock_timestamp() WHERE person_id = :person_id"),
-        {"person_id": person_id},
-    )
+    connection.execute(_SIGNED_IN, {"person_id": person_id})
     return token
 
 

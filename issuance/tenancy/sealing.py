@@ -43,11 +43,6 @@ def unseal(stored: bytes) -> bytes:
     return stored.removeprefix(_PLAIN)
 
 
-def is_encrypted(stored: bytes) -> bool:
-    """Whether a dump of the database does not reveal the secret."""
-    return stored.startswith(_ENCRYPTED)
-
-
 def _box() -> MultiFernet | None:
     own = read(OwnSettings)
     given = own.sealing_key.get_secret_value() if own.sealing_key is not None else None

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from issuance.billers import receiving, reconciling
 from issuance.billers.adapter import BadSignature
-from issuance.billers.adapters import KINDS
+from issuance.billers.adapters import versions
 from issuance.database.connections import looks_for, transaction
 from issuance.errors import Conflict
 from tests.database.adapter_cases import CASES, RULE, ZONE, Case
@@ -159,4 +159,4 @@ def test_reconcile_finds_what_was_lost(engine: Engine, case: Case, fake: FakeStr
 
 def test_every_kind_of_biller_has_a_case() -> None:
     """Whoever adds an adapter adds what shows that it conforms."""
-    assert {case.new.kind for case in CASES} == set(KINDS)
+    assert {case.new.kind for case in CASES} == set(versions())

@@ -72,4 +72,4 @@ def recorded(home: Path) -> dict[str, int]:
 
 
 def exists(pid: int) -> bool:
-    return running.is_running(pid)
+    return running.started_at(pid) != ""

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
+from issuance import hints
 from issuance.embedded.environment import REPO
-from worker.messages import KNOWN_ACTORS
 
 #: What dramatiq's command line does with its first argument, and what the process then is.
 LOADS = """
@@ -41,7 +41,7 @@ def python(code: str, *arguments: str, **environment: str) -> str:
 def test_dramatiq_finds_a_broker_that_knows_every_actor(named: str) -> None:
     """By the callable that the Procfile names, and by the module alone."""
     servers = {"DATABASE_URL": "postgresql://nowhere/", "REDIS_URL": "redis://127.0.0.1:1"}
-    assert python(LOADS, named, **servers).split() == ["TrustsItsQueue", *sorted(KNOWN_ACTORS)]
+    assert python(LOADS, named, **servers).split() == ["TrustsItsQueue", *sorted(hints.QUEUE_OF)]
 
 
 def test_importing_a_worker_starts_nothing() -> None:
