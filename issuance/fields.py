@@ -157,6 +157,25 @@ def _plain_json(value: Any) -> Any:
     return value
 
 
+def alike(one: object, other: object) -> bool:
+    """Whether two values say the same as JSON, as PostgreSQL compares it: the order of names says nothing, 1.0 is 1,
+    and true is not 1."""
+    match one, other:
+        case dict(), dict():
+            return one.keys() == other.keys() and all(map(alike, one.values(), map(other.get, one)))
+        case list(), list():
+            return len(one) == len(other) and all(map(alike, one, other))
+        case (bool(), _) | (_, bool()):
+            return one is other
+        case (float(), int() | float()) | (int(), float()):
+            return _exact(one) == _exact(other)
+    return one == other
+
+
+def _exact(number: object) -> object:
+    return Decimal(repr(number)) if isinstance(number, float) else number  # as it is written, not as it is in binary
+
+
 # The length comes first: it is what the API document shows, with what the validators after it refuse.
 _Storable = AfterValidator(_storable)
 SHOWN_PATTERN = r"^[^\u0000]*$"

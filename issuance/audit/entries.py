@@ -13,7 +13,7 @@ from issuance.database import paging
 from issuance.database.fragments import BRANDS_NOW
 from issuance.database.tables import audit_entries
 from issuance.errors import Invalid
-from issuance.fields import UNSAID, says_something
+from issuance.fields import UNSAID, alike, says_something
 
 #: The closed set: what can be done, `noun.verb`. The noun is the kind of what it is done to.
 Action = Literal[
@@ -148,7 +148,7 @@ def writing(
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any], *, but: tuple[str, ...] = ()) -> Changed:
     """What differs; fields named in `but` are left out."""
-    names = [name for name in after if name not in but and before.get(name) != after[name]]
+    names = [name for name in after if name not in but and not alike(before.get(name), after[name])]
     return Changed({name: before.get(name) for name in names}, {name: after[name] for name in names})
 
 

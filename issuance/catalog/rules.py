@@ -13,7 +13,7 @@ from issuance.database import paging
 from issuance.database.tables import coupons as coupons_table
 from issuance.database.tables import credit_rules, rule_versions
 from issuance.database.tables import membership_types as types_table
-from issuance.engine import schedules
+from issuance.engine import guard_limits, held_rules, schedules
 from issuance.errors import NotFound
 from issuance.tenancy import clock
 from issuance.tenancy.clock import BrandClock
@@ -53,8 +53,9 @@ def change(connection: Connection, brand_id: UUID, credit_rule_id: UUID, change:
 
 
 def delete(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> None:
-    """The last version, in force for everything at once. Credits that are out live on. Raises NotFound."""
-    clock.work_alone(connection, brand_id)
+    """The last version, in force for everything at once, what a guard holds too. Credits that are out live on. Raises
+    NotFound."""
+    guard_limits.hold_alone(connection, brand_id)
     latest = versions.latest_of(connection, brand_id, credit_rule_id, hold=True)
     now = clock.read(connection, brand_id, hold=True).now
     says = {**latest, "include_upcoming": True, "deleted": True}
@@ -62,6 +63,7 @@ def delete(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> None
     columns = credit_rules.c
     this = (columns.brand_id == brand_id, columns.credit_rule_id == credit_rule_id)
     connection.execute(update(credit_rules).where(*this).values(deleted_at=now))
+    held_rules.let_lapse(connection, brand_id, credit_rule_id)
     audit.write(connection, brand_id, "credit_rule.deleted", credit_rule_id, before={"version": latest["version"]})
 
 

@@ -57,12 +57,19 @@ def refuse(connection: Connection, brand_id: UUID, rule_id: UUID, reason: str) -
     return _speak(connection, brand_id, rule_id, reason, "refused")
 
 
+def let_lapse(connection: Connection, brand_id: UUID, rule_id: UUID) -> None:
+    """Hold nothing of a rule any more, as none of it is owed. Call it alone (`guard_limits.hold_alone`)."""
+    which = {"brand_id": brand_id, "rule_id": rule_id}
+    connection.execute(_SAY, {**which, "state": "lapsed"})
+    connection.execute(_LET_GO, which)
+
+
 def _speak(
     connection: Connection, brand_id: UUID, rule_id: UUID, reason: str, state: Literal["approved", "refused"]
 ) -> dict[str, Any]:
-    runs.check_rule(connection, brand_id, rule_id, deleted_too=True)
     # Nothing is held or let out between what is said and what it is said of.
     guard_limits.hold_alone(connection, brand_id)
+    runs.check_rule(connection, brand_id, rule_id)
     which = {"brand_id": brand_id, "rule_id": rule_id}
     held = connection.execute(_ONE, which).one_or_none()
     if held is None:

@@ -19,7 +19,7 @@ from issuance.database.tables import guests, members, memberships
 from issuance.engine import schedules
 from issuance.engine.rows import as_json, recordset
 from issuance.errors import Invalid, MemberArchived, MemberErased, MemberNotArchived, MemberNotFound
-from issuance.fields import CamelBody, DisplayName, Email, Identifier, PlainObject, Tier, complaint
+from issuance.fields import CamelBody, DisplayName, Email, Identifier, PlainObject, Tier, alike, complaint
 from issuance.members import erased
 from issuance.tenancy import clock
 
@@ -154,7 +154,7 @@ def upsert(
     if "tier" in named:
         named["tier"] = named["tier"] or ""
     before = get(connection, brand_id, external_user_id)
-    differs = {name: value for name, value in named.items() if to_json(value) != to_json(before[name])}
+    differs = {name: value for name, value in named.items() if not alike(value, before[name])}
     if differs or was_archived:
         changed = {**differs, "updated_at": now}
         if was_archived:

@@ -1,5 +1,7 @@
 """What PostgreSQL holds of who did it, whoever writes."""
 
+import json
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -8,7 +10,12 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from issuance import audit
 from issuance.audit import Actor
+from issuance.catalog import coupons
+from issuance.catalog.coupons import CouponBody
 from issuance.database.connections import show, transaction
+from issuance.fields import alike
+from issuance.members import members
+from issuance.members.members import MemberBody
 
 
 @pytest.mark.parametrize("change", ["DELETE FROM audit_entries", "UPDATE audit_entries SET reason = 'none'"])
@@ -52,3 +59,41 @@ def test_what_is_no_actor_or_action_is_not_stored(connection: Connection, brand_
     """
     with pytest.raises(IntegrityError, match="audit_entries_"):
         connection.execute(text(insert), {"brand_id": brand_id})
+
+
+KEPT: Any = {"a": 1, "b": {"c": [1, {"d": 2.5, "e": None}], "f": True}, "g": 10**23}
+SAME: Any = {"g": 1e23, "b": {"f": True, "c": [1.0, {"e": None, "d": 2.50}]}, "a": 1.0}
+
+
+@pytest.mark.parametrize(
+    "other", [{"a": 1}, {**KEPT, "a": True}, {**KEPT, "a": "1"}, {**KEPT, "b": {"c": [{"d": 2.5, "e": None}, 1]}}, []]
+)
+def test_json_says_the_same_whatever_the_order_of_its_names_and_the_form_of_its_numbers(
+    connection: Connection, other: Any
+) -> None:
+    """As PostgreSQL compares it."""
+    by_postgres = text("SELECT CAST(:one AS jsonb) = CAST(:other AS jsonb)")
+    for one, it_is in ((SAME, True), (other, False)):
+        said = {"one": json.dumps(KEPT), "other": json.dumps(one)}
+        assert (connection.scalar(by_postgres, said), alike(KEPT, one), alike(one, KEPT)) == (it_is, it_is, it_is)
+
+
+def test_a_change_to_what_was_so_already_has_no_entry(connection: Connection, brand_id: UUID) -> None:
+    """Nor a revision: of members and coupons, the parts of which that are any JSON are compared as JSON. What is true is
+    not 1: that change has its entry."""
+
+    def entries() -> list[str]:
+        return [one["action"] for one in audit.page(connection, brand_id, 1, 25)[0]]
+
+    def save(said: Any) -> tuple[Any, Any]:
+        member, _ = members.upsert(connection, brand_id, "ada", MemberBody(attributes=said))
+        body = {"name": "Tea", "discount": {"type": "percent", "value": 50}, "offerings": [said]}
+        coupon = coupons.put(connection, brand_id, "tea", CouponBody.model_validate(body))
+        return member["revision"], coupon["updated_at"]
+
+    first = save(KEPT)
+    assert entries() == ["coupon.created", "member.created", "brand.created"]
+    assert save(SAME) == first
+    assert len(entries()) == 3
+    assert save({**KEPT, "a": True})[0] == first[0] + 1
+    assert entries()[:2] == ["coupon.updated", "member.updated"]

@@ -17,7 +17,7 @@ from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import batches, guard_limits, held_rules, limits
 from issuance.engine.guards import Guard
-from issuance.errors import NotHeld
+from issuance.errors import NotFound, NotHeld
 from issuance.webhooks import webhooks
 from tests.database.clubs import Club, at
 from tests.database.test_laws import broken
@@ -409,6 +409,46 @@ def test_the_laws_hold_of_what_is_held(club: Club) -> None:
     with transaction(club.engine, club.brand_id) as connection:
         assert broken(connection, club.brand_id) == {}
     assert held(club)[0]["held"] == 7
+
+
+def test_nothing_is_held_of_a_deleted_rule(club: Club) -> None:
+    """A deletion is in force for everything at once: what waited is not owed any more, the rule is not listed as held,
+    and for who would approve or refuse it is not there."""
+    club.sign_up(12)
+    guard(club, 5)
+    club.move_clock("2031-02-28")
+    sweeps(club)
+    assert held(club)[0]["held"] == 7
+    with transaction(club.engine, club.brand_id) as connection:
+        rules.delete(connection, club.brand_id, club.rule_id)
+    assert held(club) == []
+    for verb in ("approve", "refuse"):
+        with pytest.raises(NotFound):
+            speak(club, verb)
+    club.move_clock("2031-03-31")
+    sweeps(club)
+    assert (issued(club, "2031-02-01"), held(club)) == (5, [])
+    assert club.value("SELECT count(*) FROM held_credits WHERE state <> 'lapsed'") == 0
+    with transaction(club.engine, club.brand_id) as connection:
+        assert broken(connection, club.brand_id) == {}
+
+
+def test_a_rule_is_held_until_a_person_speaks_though_nothing_of_it_waits(club: Club) -> None:
+    """Those whose credits waited are gone: none waits, and what comes next waits all the same."""
+    club.sign_up(7)
+    guard(club, 5)
+    club.move_clock("2031-02-28")
+    sweeps(club)
+    waiting = club.rows("SELECT DISTINCT membership_id FROM held_credits")
+    for (membership_id,) in waiting:
+        club.tell(
+            "membership.status_changed", "2031-02-27T12:00", {"membership_id": str(membership_id), "status": "cancelled"}
+        )
+    club.settle([row[0] for row in waiting])
+    assert [row["held"] for row in held(club)] == [0]
+    club.move_clock("2031-03-31")
+    sweeps(club)
+    assert (issued(club, "2031-03-01"), held(club)[0]["held"]) == (0, 5)
 
 
 def test_a_webhook_hears_of_it_once(club: Club) -> None:
