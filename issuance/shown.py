@@ -35,6 +35,11 @@ def in_a_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
+def number(of: int, one: str, more: str) -> str:
+    """A number with what it is of, as people say it: `1 credit is`, `2 credits are`."""
+    return f"{of} {one if of == 1 else more}"
+
+
 def _steers(letter: str) -> bool:
     return unicodedata.category(letter) in _STEERING and letter not in _HARMLESS
 

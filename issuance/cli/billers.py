@@ -13,10 +13,12 @@ from issuance.billers import billers, deliveries, reconciling
 from issuance.billers.billers import New
 from issuance.billers.mapped.mapping import BillerMapping
 from issuance.cli.connections import BrandOption, broker, engine, only_brand, transaction
+from issuance.cli.files import text_of
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table
 from issuance.cli.people import public_address
 from issuance.errors import Invalid, NotFound
 from issuance.fields import complaint, date_or_instant
+from issuance.shown import number
 
 app = typer.Typer(help="Billers plugged in: their webhooks, and their price maps.", no_args_is_help=True)
 stripe = typer.Typer(help="Stripe plugged in.", no_args_is_help=True)
@@ -104,7 +106,9 @@ def map_price(
     hints.translate(broker(), brand_id, biller)
     said = "is passed over" if ignore else f"is sold as {membership_type}"
     answer(
-        f"{price} {said}. {waited} deliveries are translated anew.", {**entry, "deliveries": waited}, as_json=as_json
+        f"{price} {said}. {_anew(waited)}",
+        {**entry, "deliveries": waited},
+        as_json=as_json,
     )
 
 
@@ -168,7 +172,7 @@ def translate(biller: BillerOption, as_json: JsonOption = False) -> None:
     from issuance import hints  # late: it brings the queue
 
     hints.translate(broker(), brand_id, biller)
-    answer(f"{waited} deliveries are translated anew.", {"deliveries": waited}, as_json=as_json)
+    answer(_anew(waited), {"deliveries": waited}, as_json=as_json)
 
 
 @stripe.command("reconcile")
@@ -266,11 +270,12 @@ def _brand_of(biller_id: UUID) -> UUID:
     return found.brand_id
 
 
+def _anew(waited: int) -> str:
+    return f"{number(waited, 'delivery is', 'deliveries are')} translated anew."
+
+
 def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"{file} can not be read: {type(error).__name__}") from None
+    return text_of(file).strip()
 
 
 def _checked(secret: str) -> str:

@@ -1,6 +1,5 @@
 """`issuance credits` and `issuance grant`: credits corrected by people, one by one or many from a file."""
 
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from sqlalchemy import Connection
 
 from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.dates import parse_instant
+from issuance.cli.files import text_of
 from issuance.cli.listing import MemberOption, PageOption, show_page
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table, warn
 from issuance.cli.reasons import ReasonOption, parse_reason
@@ -19,6 +19,7 @@ from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Re
 from issuance.credits import lists
 from issuance.credits.credits import Status
 from issuance.database import paging
+from issuance.shown import number
 
 app = typer.Typer(
     help="Credits: list, extend, transfer, revoke, reinstate one, or many from a file.", no_args_is_help=True
@@ -131,8 +132,7 @@ def correct(
     1000 a transaction; exits 1 if there was any.
     """
     brand_id = only_brand(brand)
-    with sys.stdin if str(file) == "-" else file.open(newline="", encoding="utf-8-sig") as stream:
-        read = list(rows.read(stream, reason))
+    read = list(rows.read(text_of(file), reason))
     wanted = rows.corrections_of([row for _, row in read], reason)
     made: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
@@ -193,10 +193,11 @@ def _line(credit: dict[str, Any]) -> str:
 def _tell(made: list[dict[str, Any]], refused: list[dict[str, Any]], *, dry_run: bool) -> None:
     for bad in refused:
         warn(f"line {bad['line']}: {bad['code']}: {bad['message']}")
-    shown = [
+    some = [
         {**one["credit"], "line": one["line"], "action": one["action"], "holder": one["credit"]["holder"]["name"]}
         for one in made
     ]
-    show_table("Credits", shown[:100], ("line", "action", "code", "holder", "status", "expires_at"))
+    if some:
+        show_table("Credits", some[:100], ("line", "action", "code", "holder", "status", "expires_at"))
     done = "would be corrected" if dry_run else "corrected"
-    say(f"{len(made)} credits {done}, {len(refused)} refused.")
+    say(f"{number(len(made), 'credit', 'credits')} {done}, {len(refused)} refused.")

@@ -19,6 +19,7 @@ from issuance.database.connections import is_lent
 from issuance.database.revisions import NEWEST, standing_of
 from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.settings import Settings
+from issuance.shown import number
 
 #: ok: as it should be. look: works, and may not do what you want. wrong: mend it.
 State = Literal["ok", "look", "wrong"]
@@ -263,11 +264,11 @@ def _waiting(figures: Mapping[str, float]) -> Iterator[Finding]:
         "work", "wrong" if do else "ok", f"the oldest event that is not settled waits for {oldest:,.0f} s", do
     )
     if apart := figures["memberships_quarantined"]:
-        yield Finding("work", "wrong", f"{apart:.0f} memberships are in quarantine", "run issuance quarantine list")
+        says = f"{number(int(apart), 'membership is', 'memberships are')} in quarantine"
+        yield Finding("work", "wrong", says, "run issuance quarantine list")
     if broken := figures["laws_broken"]:
-        yield Finding(
-            "laws", "wrong", f"the last check found {broken:.0f} laws broken", "run issuance check, and read it"
-        )
+        says = f"the last check found {number(int(broken), 'law', 'laws')} broken"
+        yield Finding("laws", "wrong", says, "run issuance check, and read it")
     if figures["last_check_seconds"] > DAYS_UNCHECKED * 86_400:
         days = figures["last_check_seconds"] / 86_400
         yield Finding("laws", "look", f"the last check was {days:.0f} days ago", "run issuance check every night")

@@ -1,6 +1,5 @@
 """`issuance events`: billing events from a file, and those that were refused."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from issuance.billing import event_files, events, rejections
 from issuance.billing.event_files import Found
 from issuance.billing.events import Intake, Remark
 from issuance.cli.connections import BrandOption, broker, engine, only_brand, transaction
+from issuance.cli.files import opened
 from issuance.cli.listing import PageOption, show_page
 from issuance.cli.output import JsonOption, answer, progress_bar, say, show_json, show_table, warn
 from issuance.errors import Conflict
@@ -160,11 +160,8 @@ class Some:
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[BinaryIO, int | None]]:
     """The file, and its size in bytes; None for stdin."""
-    if str(file) == "-":
-        yield sys.stdin.buffer, None
-    else:
-        with file.open("rb") as stream:
-            yield stream, file.stat().st_size
+    with opened(file) as stream:
+        yield stream, None if str(file) == "-" else file.stat().st_size
 
 
 def _pieces(stream: BinaryIO) -> Iterator[Some]:

@@ -11,6 +11,7 @@ from issuance.cli.listing import Listing, PageOption, show_page
 from issuance.cli.output import JsonOption, answer
 from issuance.cli.reasons import ReasonOption
 from issuance.engine import guard_limits, held_rules
+from issuance.shown import number
 
 held = typer.Typer(cls=Listing, help="Rules that the guard holds. Without a command: list them.")
 
@@ -65,7 +66,7 @@ def approve(rule: RuleArgument, reason: ReasonOption, brand: BrandOption = None,
     brand_id = brand_of("credit rule", rule, brand)
     with transaction(brand_id) as connection:
         row = held_rules.approve(connection, brand_id, rule, reason)
-    answer(f"{row['held']} credits of rule {rule} go out.", row, as_json=as_json)
+    answer(f"{number(row['held'], 'credit', 'credits')} of rule {rule} let out.", row, as_json=as_json)
 
 
 @held.command("refuse")
@@ -74,4 +75,4 @@ def refuse(rule: RuleArgument, reason: ReasonOption, brand: BrandOption = None, 
     brand_id = brand_of("credit rule", rule, brand)
     with transaction(brand_id) as connection:
         row = held_rules.refuse(connection, brand_id, rule, reason)
-    answer(f"{row['held']} credits of rule {rule} are refused.", row, as_json=as_json)
+    answer(f"{number(row['held'], 'credit', 'credits')} of rule {rule} refused.", row, as_json=as_json)

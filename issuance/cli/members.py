@@ -1,7 +1,6 @@
 """`issuance members`: people are archived, forgotten, and shown what is held about them (SEMANTICS 12 and 20)."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 
 from issuance import audit
 from issuance.cli.connections import BrandOption, broker, only_brand, transaction
+from issuance.cli.files import text_of
 from issuance.cli.listing import PageOption, show_page
 from issuance.cli.output import JsonOption, answer, show_json
 from issuance.errors import Invalid, NotFound
@@ -99,7 +99,7 @@ def erase_again(
 ) -> None:
     """After a backup was brought back: erase again whom such a document says, before anything else is loaded."""
     try:
-        document = restoring.read(json.loads(sys.stdin.read() if str(file) == "-" else file.read_text()))
+        document = restoring.read(json.loads(text_of(file)))
     except ValueError:
         raise Invalid("This is no JSON document.") from None
     from issuance import hints  # late: it brings the queue

@@ -16,6 +16,7 @@ from issuance.console.routes import Page
 from issuance.console.visits import Admin, Viewer
 from issuance.errors import Invalid
 from issuance.fields import Identifier
+from issuance.shown import number
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
@@ -61,7 +62,8 @@ def map_price(visit: Admin, biller_id: UUID) -> Response:
         billers.put_price(connection, visit.brand_id, biller_id, price, sold_as, period)
         tried = deliveries.retry(connection, visit.brand_id, biller_id)
     hints.translate(visit.broker, visit.brand_id, biller_id)
-    return visit.done(f"{price} is mapped.{f' {tried} deliveries are translated anew.' if tried else ''}")
+    anew = f" {number(tried, 'delivery is', 'deliveries are')} translated anew." if tried else ""
+    return visit.done(f"{price} is mapped.{anew}")
 
 
 @router.post("/billers/{biller_id}/prices/forget")
@@ -79,4 +81,4 @@ def translate(visit: Admin, biller_id: UUID) -> Response:
         billers.get(connection, visit.brand_id, biller_id)
         tried = deliveries.retry_by_hand(connection, visit.brand_id, biller_id)
     hints.translate(visit.broker, visit.brand_id, biller_id)
-    return visit.done(f"{tried} deliveries are translated anew.")
+    return visit.done(f"{number(tried, 'delivery is', 'deliveries are')} translated anew.")

@@ -24,6 +24,7 @@ from issuance.engine import held_rules, runs
 from issuance.engine import previews as preview_runs
 from issuance.errors import Invalid, IssuanceError, NotFound
 from issuance.fields import complaint
+from issuance.shown import number
 from issuance.tenancy import clock
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
@@ -128,7 +129,7 @@ def forecast_all(visit: Manager) -> Response:
     for rule in there:
         _start(visit, PreviewBody(credit_rule_id=rule["id"], rule={}, months=MONTHS))
         begun += 1
-    return visit.done(f"The forecasts of {begun} rules are being worked out.", "/runs")
+    return visit.done(f"{number(begun, 'forecast is', 'forecasts are')} being worked out.", "/runs")
 
 
 @router.post("/rules/{credit_rule_id}/delete")
@@ -165,7 +166,8 @@ def answer_held(visit: Manager, credit_rule_id: UUID, answer: str) -> Response:
         raise NotFound("There is no such address.")
     with visit.transaction() as connection:
         row = answers[answer](connection, visit.brand_id, credit_rule_id, visit.reason())
-    return visit.done(f"{row['held']} credits are {'let out' if answer == 'approve' else 'skipped for good'}.")
+    done = "let out" if answer == "approve" else "skipped for good"
+    return visit.done(f"{number(row['held'], 'credit is', 'credits are')} {done}.")
 
 
 def _form(visit: Visit, credit_rule_id: UUID | None, preview: UUID | None, **more: Any) -> Response:

@@ -1,7 +1,8 @@
 """Many corrections: each a row of a CSV file, or an object of a list."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+import io
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -107,25 +108,35 @@ def corrections_of(rows: Sequence[CorrectionRow], reason: str | None) -> list[Co
     return [row.correction(reason or "") for row in rows]
 
 
-def read(lines: Iterable[str], reason: str | None) -> Iterator[tuple[int, CorrectionRow]]:
-    """The rows of a CSV file, whose first line names the columns, each with its line. Empty cells say nothing.
+def read(text: str, reason: str | None) -> Iterator[tuple[int, CorrectionRow]]:
+    """The rows of a CSV file, whose first line names the columns, each with its line. Empty cells say nothing. What
+    stands between cells (`,`, `;` or a tab) and the case of the names are as the spreadsheet wrote them.
 
     `reason`: of rows that have none of their own. Raises Invalid, with the line, for what is no correction.
     """
-    table = csv.DictReader(lines, strict=True)
-    columns = table.fieldnames or ()
-    unknown = sorted(set(columns) - set(CorrectionRow.model_fields))
-    if unknown or not columns:
-        known = ", ".join(CorrectionRow.model_fields)
-        raise Invalid(f"line 1: unknown column {unknown[0]!r}; there are {known}" if unknown else "The file is empty.")
+    table = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     try:
+        columns = table.fieldnames = [name.strip().lower() for name in table.fieldnames or ()]
+        if not columns:
+            raise Invalid("The file is empty.")
+        if unknown := sorted(set(columns) - set(CorrectionRow.model_fields)):
+            raise ValueError(f"unknown column {unknown[0]!r}; there are {', '.join(CorrectionRow.model_fields)}")
         for cells in table:
+            if not any(cells.values()):  # as spreadsheets end
+                continue
             row = _row(cells)
             if row.reason is None and reason is None:
                 raise ValueError(_NO_REASON)
-            yield table.line_num, row
+            yield table.reader.line_num, row
     except (csv.Error, ValueError) as error:
-        raise Invalid(f"line {table.line_num}: {error}") from None
+        raise Invalid(f"line {table.reader.line_num}: {error}") from None
+
+
+def _delimiter(text: str) -> str:
+    try:
+        return csv.Sniffer().sniff(text.partition("\n")[0], delimiters=",;\t").delimiter
+    except csv.Error:  # one column
+        return ","
 
 
 def _row(cells: dict[str | None, str | list[str] | None]) -> CorrectionRow:

@@ -79,8 +79,8 @@ def test_json_says_the_same_whatever_the_order_of_its_names_and_the_form_of_its_
 
 
 def test_a_change_to_what_was_so_already_has_no_entry(connection: Connection, brand_id: UUID) -> None:
-    """Nor a revision: of members and coupons, the parts of which that are any JSON are compared as JSON. What is true is
-    not 1: that change has its entry."""
+    """Nor a revision: what members and coupons keep of any JSON is compared as JSON. True for 1 is a change, with its
+    entry."""
 
     def entries() -> list[str]:
         return [one["action"] for one in audit.page(connection, brand_id, 1, 25)[0]]

@@ -52,6 +52,7 @@ def test_a_closed_week_is_made_up_for_from_a_file(
     [
         ("action,colour\nextend,red\n", "line 1: unknown column 'colour'"),
         ("", "The file is empty."),
+        ('"action\nrevoke\n', "line 2: unexpected end of data"),
         ("action,code\nextend,ABC\n", "line 2: extend needs expires_at"),
         ("action,code,reason\nrevoke,ABC,why\neat,ABC,why\n", "line 3: action: "),
         ("action,code\nrevoke,ABC,DEF\n", "line 2: it has not as many cells as the first line"),
@@ -67,6 +68,31 @@ def test_a_file_with_a_bad_line_is_refused_as_a_whole(cli: Cli, brand: Brand, ta
     assert ran.code == 2
     assert complaint in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("form", ["semicolons", "tabs", "mark", "headings", "quotes", "empty rows"])
+def test_a_spreadsheets_csv_is_read_as_it_comes(cli: Cli, brand: Brand, code: str, tmp_path: Path, form: str) -> None:
+    """As Excel writes it in much of Europe: semicolons, a byte order mark, headings of another case, rows of nothing at
+    the end."""
+    table = f"action,code,reason\r\nrevoke,{code},Café closed\r\n"
+    written = {
+        "semicolons": table.replace(",", ";"),
+        "tabs": table.replace(",", "\t"),
+        "mark": f"\ufeff{table}",
+        "headings": table.replace("action,code", "Action, CODE "),
+        "quotes": '"' + table.replace(",", '";"').replace("\r\n", '"\r\n"')[:-1],
+        "empty rows": f"{table},,\r\n,,\r\n",
+    }[form]
+    file = tmp_path / "from-excel.csv"
+    file.write_bytes(written.encode())
+    ran = cli("credits", "correct", file, "--brand", brand.brand_id)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[-1] == "1 credit corrected, 0 refused."
+
+
+def test_nothing_to_correct_is_one_line(cli: Cli, brand: Brand) -> None:
+    ran = cli("credits", "correct", "-", "--brand", brand.brand_id, stdin="action,code\n")
+    assert (ran.code, ran.out) == (0, "0 credits corrected, 0 refused.\n")
 
 
 def test_the_desk_corrects_one_credit(cli: Cli, brand: Brand, membership_id: UUID, code: str) -> None:

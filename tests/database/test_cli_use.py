@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -101,6 +102,37 @@ def test_a_reader_who_leaves_is_no_error(database_url: str, redis_url: str, aske
     ran = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, env=environment, check=False)
     os.close(out)
     assert (ran.returncode, ran.stderr) == (1, b"")
+
+
+#: The commands that read a file, up to its name.
+READ_A_FILE = (
+    "credits correct",
+    "members erase-again",
+    "billers stripe add --secret-file",
+    "billers mapped add --secret-file /dev/null --mapping-file",
+)
+
+
+@pytest.mark.parametrize("command", [*READ_A_FILE, "events load"])
+def test_a_file_that_can_not_be_read_is_bad_use(cli: Cli, brand: Brand, tmp_path: Path, command: str) -> None:
+    """Whichever command it is for: one line that names it, and exit 2."""
+    for file in (tmp_path / "missing", tmp_path):
+        ran = cli(*command.split(), file, *([] if "erase-again" in command else ["--brand", brand.brand_id]))
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+        assert ran.err.startswith(f"issuance: {file} can not be read: ")
+
+
+@pytest.mark.parametrize("command", READ_A_FILE)
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_file_that_is_not_utf_8_is_bad_use(
+    cli: Cli, brand: Brand, tmp_path: Path, command: str, encoding: str
+) -> None:
+    """One line that names the line and says what to do, and exit 2."""
+    file = tmp_path / "file"
+    file.write_bytes("action,code,reason\nrevoke,ABC,Café\n".encode(encoding))
+    ran = cli(*command.split(), file, *([] if "erase-again" in command else ["--brand", brand.brand_id]))
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert f"{file}, line {1 if encoding == 'utf-16' else 2}: this is not UTF-8; save the file as UTF-8" in ran.err
 
 
 def test_lists_are_found_in_one_way(cli: Cli, brand: Brand, membership_id: UUID) -> None:

@@ -442,7 +442,9 @@ def test_a_rule_is_held_until_a_person_speaks_though_nothing_of_it_waits(club: C
     waiting = club.rows("SELECT DISTINCT membership_id FROM held_credits")
     for (membership_id,) in waiting:
         club.tell(
-            "membership.status_changed", "2031-02-27T12:00", {"membership_id": str(membership_id), "status": "cancelled"}
+            "membership.status_changed",
+            "2031-02-27T12:00",
+            {"membership_id": str(membership_id), "status": "cancelled"},
         )
     club.settle([row[0] for row in waiting])
     assert [row["held"] for row in held(club)] == [0]

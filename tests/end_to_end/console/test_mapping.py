@@ -32,7 +32,7 @@ def test_a_price_that_nobody_mapped_is_mapped_where_it_is_shown(
         assert f'value="{client.type_id}"' in page
         says = {"price": "price_1", "membership_type_id": client.type_id, "back": address}
         mapped = admin.send(page, f"{address}/prices", current_period="switch", **says)
-        assert "1 deliveries are translated anew" in mapped
+        assert "1 delivery is translated anew" in mapped
         (price,) = client.data("/billers")[0]["prices"]
         assert price == {"price": "price_1", "membership_type_id": client.type_id, "current_period": "switch"}
         admin.send(
