@@ -353,7 +353,7 @@ CREATE TABLE IF NOT EXISTS rejected_events (
     message     text NOT NULL,
     -- As it came (a text cut at 64 kB), even where it was no event at all, nor JSON.
     body        text NOT NULL,
-    -- The SHA-256 of all of it.
+    -- The SHA-256 of all of it as it came; where it is kept without somebody who was erased, a keyed hash of that.
     body_hash   bytea NOT NULL,
     PRIMARY KEY (brand_id, rejected_id),
     CONSTRAINT rejected_events_once UNIQUE (brand_id, body_hash)

@@ -3,7 +3,7 @@
 An edit names its symbol (`issuance.tenancy.keys:find`, `issuance.api.callers:Caller.about`, `schema.sql:credits_once`;
 `schema.sql` is all of the file), and one of these:
 
-    drop = "inbox.keep_refused"     the statement that calls it is not there
+    drop = "refused_texts.keep"     the statement that calls it is not there
     never = "key.opens(scope)"      the `if` whose condition contains it is never entered
     old = "a text", new = "another" what stands in the symbol once; line breaks and indentation do not matter
     new = "a text"                  the whole definition reads otherwise

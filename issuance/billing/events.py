@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from issuance.billing import cloud_events, forgotten, inbox, warnings
+from issuance.billing import cloud_events, forgotten, inbox, refused_texts, warnings
 from issuance.billing.cloud_events import BillingEvent, Refused
 from issuance.billing.inbox import Dates, EventKey, key_of
 from issuance.members import members
@@ -78,15 +78,15 @@ def accept(connection: Connection, brand_id: UUID, bodies: Sequence[object]) -> 
     return take(connection, brand_id, read(bodies))
 
 
-def take(connection: Connection, brand_id: UUID, batch: Batch) -> Intake:
-    """Take in events, each on its own: stored, known already, or refused and kept for the operator.
+def take(connection: Connection, brand_id: UUID, batch: Batch, *, kept_as: bytes | None = None) -> Intake:
+    """Take in events, each on its own: stored, known already, or refused and kept for the operator; `kept_as`: as what
+    a single one is kept already.
 
     Call `hints.settle` with the intake's `membership_ids` after the commit.
     """
     parsed, refused = batch.parsed, batch.refused
     unread = {index: batch.bodies[index] for index in refused}
-    without, names = forgotten.taken(connection, brand_id, parsed, unread)
-    parsed |= without
+    parsed |= forgotten.taken(connection, brand_id, parsed, unread)
     now = _check_types(connection, brand_id, parsed, refused)
     firsts = _firsts(parsed, refused)
     known = _name_lone_leads(connection, brand_id, [parsed[index] for index in firsts.values()])
@@ -109,8 +109,8 @@ def take(connection: Connection, brand_id: UUID, batch: Batch) -> Intake:
             intake.duplicates += 1
         else:
             refused[index] = Refused("event_conflict", "an earlier event with this source and id says something else")
-    kept = ((json.dumps(names.document(batch.bodies[index])), why) for index, why in refused.items())
-    inbox.keep_refused(connection, brand_id, kept)
+    kept = [(json.dumps(batch.bodies[index]), why) for index, why in refused.items()]
+    refused_texts.keep(connection, brand_id, kept, kept_as)
     intake.events = list(accepted.values())
     intake.rejected = [Remark(index, why.code, why.message) for index, why in sorted(refused.items())]
     dates = {event.membership_id: _dates(event) for event in accepted.values() if event.type == _SIGN_UP}

@@ -18,25 +18,24 @@ NAMING = ("membership.signed_up", "membership.guests_changed")
 
 def taken(
     connection: Connection, brand_id: UUID, parsed: Mapping[int, BillingEvent], unread: Mapping[int, object]
-) -> tuple[dict[int, BillingEvent], Names]:
-    """Those of a batch's events that name somebody who was erased, as they are to be taken, and what they name.
+) -> dict[int, BillingEvent]:
+    """Those of a batch's events that name somebody who was erased, as they are to be taken.
 
     `unread`: the bodies of those that could not be read, which name whom they will. Call it before anything is locked.
     """
     saying = {index: event for index, event in parsed.items() if event.type in NAMING or event.unknown_fields}
     known = erased.of(connection, brand_id) if saying or unread else None
     if known is None:
-        return {}, Names()
-    said = [part for event in saying.values() for part in (event.data, event.unknown_fields)]
-    names = known.among([*said, *unread.values()])
+        return {}
+    names = known.among(part for event in saying.values() for part in (event.data, event.unknown_fields))
     if not names:
-        return {}, names
+        return {}
     changed = {}
     for index, event in saying.items():
         without = _without(event, names)
         if without is not event:
             changed[index] = without
-    return changed, names
+    return changed
 
 
 def without_names(guest: Mapping[str, Any], place: str) -> dict[str, Any]:

@@ -6,22 +6,17 @@ for each other in one order and never in a circle.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
-from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
-from uuid_utils.compat import uuid7
 
-from issuance.billing.cloud_events import BillingEvent, Refused, meaning
+from issuance.billing.cloud_events import BillingEvent, meaning
 from issuance.database.fragments import BRANDS_NOW
 from issuance.database.statements import Statement
 from issuance.engine.rows import as_json, recordset
 from issuance.engine.schedules import FIRST_ATTEMPT
 from issuance.members import erased
-
-#: How much of a refused event is kept.
-LONGEST_BODY = 64 * 1024
 
 #: What identifies an event of a brand.
 EventKey = tuple[str, str]
@@ -123,13 +118,6 @@ _GUESTS = Statement(f"""
         lead_booker="boolean",
     )
 }
-""")
-_REFUSED = Statement(f"""
-    INSERT INTO rejected_events (brand_id, rejected_id, code, message, body, body_hash)
-    SELECT :brand_id, new.*
-      FROM {recordset(rejected_id="uuid", code="text", message="text", body="text", body_hash="bytea")}
-    ON CONFLICT ON CONSTRAINT rejected_events_once DO UPDATE
-       SET code = excluded.code, message = excluded.message, received_at = excluded.received_at
 """)
 
 
@@ -240,24 +228,6 @@ def make_memberships(
     if guests:
         _GUESTS.written(connection, {"brand_id": brand_id, "rows": as_json(guests)})
     return made
-
-
-def keep_refused(connection: Connection, brand_id: UUID, refused: Iterable[tuple[str, Refused]]) -> None:
-    """Keep what was refused, the text as it came and the reason, where the operator sees it: once, however often it is
-    refused."""
-    rows = {
-        (body_hash := sha256(body.encode(errors="replace")).hexdigest()): {
-            "rejected_id": uuid7(),
-            "code": why.code,
-            "message": why.message,
-            "body": body[:LONGEST_BODY].replace("\0", "\N{REPLACEMENT CHARACTER}"),
-            "body_hash": f"\\x{body_hash}",
-        }
-        for body, why in refused
-    }
-    if rows:
-        in_order = [rows[body_hash] for body_hash in sorted(rows)]
-        _REFUSED.written(connection, {"brand_id": brand_id, "rows": as_json(in_order)})
 
 
 def _kept_hash(connection: Connection, brand_id: UUID, said: Said) -> str:

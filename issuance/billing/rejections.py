@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, delete, func, select
 
 from issuance import audit
-from issuance.billing import cloud_events, events, inbox
+from issuance.billing import cloud_events, events, refused_texts
 from issuance.billing.cloud_events import Refused
 from issuance.billing.events import Intake
-from issuance.billing.inbox import LONGEST_BODY
+from issuance.billing.refused_texts import LONGEST_BODY
 from issuance.database import paging
 from issuance.database.tables import rejected_events
 from issuance.errors import Conflict, NotFound
@@ -48,12 +48,7 @@ def page(connection: Connection, brand_id: UUID, page: int, per_page: int, *, co
 
 def keep(connection: Connection, brand_id: UUID, refused: Iterable[tuple[str, Refused]]) -> None:
     """Keep texts that are no events, with the reasons, where the operator sees them."""
-    kept = list(refused)
-    known = erased.of(connection, brand_id)
-    if known is not None:
-        names = known.among([body for body, _ in kept])
-        kept = [(names.text(body), why) for body, why in kept]
-    inbox.keep_refused(connection, brand_id, kept)
+    refused_texts.keep(connection, brand_id, list(refused))
 
 
 def retry(connection: Connection, brand_id: UUID, rejected_id: UUID) -> Intake:
@@ -65,13 +60,15 @@ def retry(connection: Connection, brand_id: UUID, rejected_id: UUID) -> Intake:
     """
     erased.of(connection, brand_id)  # before the row is locked
     columns = rejected_events.c
-    body = connection.execute(select(columns.body).where(_is(brand_id, rejected_id)).with_for_update()).scalar()
-    if body is None:
+    found = select(columns.body, columns.body_hash).where(_is(brand_id, rejected_id)).with_for_update()
+    row = connection.execute(found).one_or_none()
+    if row is None:
         raise NotFound("There is no such rejected event.")
-    if len(body) >= LONGEST_BODY:
+    if len(row.body) >= LONGEST_BODY:
         raise NotKeptWhole
     try:
-        intake = events.accept(connection, brand_id, [cloud_events.read_json(body)])
+        batch = events.read([cloud_events.read_json(row.body)])
+        intake = events.take(connection, brand_id, batch, kept_as=bytes(row.body_hash))
     except Refused as refusal:
         raise Conflict(refusal.message) from None
     if not intake.rejected:

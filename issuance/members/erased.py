@@ -26,6 +26,8 @@ from issuance.tenancy.sealing import seal, unseal
 
 _KEY_BYTES = 32
 _KEY_NAME = "forgetting "
+#: What tells the hash of a text that is kept without names from others.
+_OF_TEXT = b"keyed "
 #: No id and no address is longer.
 _LONGEST = 320
 
@@ -87,6 +89,13 @@ class Erased(NamedTuple):
                 kind, one = by_hash[bytes(row.name_hash)]
                 found[kind][one] = row.external_user_id
         return Names(ids=found["id"], emails=found["email"])
+
+    def text_hashes(self, body_hash: bytes) -> list[bytes]:
+        """What a refused text is known by that is kept without their names, the one to be kept first. `body_hash`: what
+        it was known by, which says too much of what they are called."""
+        if len(body_hash) > hashlib.sha256().digest_size:  # somebody else was taken out of it before
+            return [body_hash]
+        return [_OF_TEXT + hashed for hashed in self._hashes("text", body_hash.hex())]
 
     def _hashes(self, kind: str, said: str) -> list[bytes]:
         return [hash_of(key, self.brand_id, kind, said) for key in self.keys]

@@ -3,7 +3,6 @@
 Facts, guests and members are not among it: `forgetting` knows what their fields mean.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -11,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance.members import erased
 from issuance.members.names import SHORTEST_IN_TEXT, Names
 
 _FORGETTING = text("SET LOCAL issuance.forgetting = 'on'")
@@ -27,7 +27,7 @@ class _Column(NamedTuple):
 
     @property
     def is_known_by_hash(self) -> bool:
-        """A refused text is one row however often it comes (`rejected_events_once`)."""
+        """A refused text is one row however often it comes as it came first (`rejected_events_once`)."""
         return (self.table, self.name) == ("rejected_events", "body")
 
 
@@ -35,7 +35,7 @@ class _Column(NamedTuple):
 COLUMNS = (
     _Column("webhook_events", ("event_id",), "data", "json"),
     _Column("deliveries", ("delivery_id",), "last_error", "text"),
-    _Column("rejected_events", ("rejected_id",), "body", "text"),
+    _Column("rejected_events", ("rejected_id", "body_hash"), "body", "text"),
     _Column("rejected_events", ("rejected_id",), "message", "text"),
     _Column("idempotency_keys", ("caller", "key"), "body", "bytes"),
     _Column("biller_deliveries", ("biller_id", "delivery_id"), "body", "bytes"),
@@ -115,6 +115,7 @@ def _rewrite(
     connection: Connection, brand_id: UUID, names: Names, column: _Column, rows: Iterable[Mapping[Any, Any]]
 ) -> None:
     changed: list[dict[str, Any]] = []
+    known = erased.of(connection, brand_id) if column.is_known_by_hash else None
     for row in rows:
         said = bytes(row["said"]) if column.kind == "bytes" else row["said"]
         without = _without(names, column, said)
@@ -123,7 +124,8 @@ def _rewrite(
         key = {f"key_{name}": row[name] for name in column.key}
         becomes: dict[str, Any] = {"said": json.dumps(without) if column.kind == "json" else without}
         if column.is_known_by_hash:
-            becomes["body_hash"] = hashlib.sha256(without.encode(errors="replace")).digest()
+            assert known is not None, "they were noted before"
+            becomes["body_hash"] = known.text_hashes(bytes(row["body_hash"]))[0]
         changed.append({"brand_id": brand_id, **key, **becomes})
     if changed:
         connection.execute(_REWRITE[column], changed)

@@ -227,6 +227,49 @@ def test_what_was_told_of_an_erased_person_is_still_a_double(story: Story) -> No
     assert story.left() == []
 
 
+def test_a_refused_text_is_one_row_before_somebody_is_forgotten_and_after(story: Story) -> None:
+    """However it names her, by which refusal, whole or cut, and though another is forgotten too: the same text again is
+    the row that it was, with nothing of hers, and so it is when it is retried."""
+    club = story.club
+    unknown = {"membership_type_id": str(uuid4())}
+    texts: list[object] = [
+        story._event("crm.customer", {"note": f"call {NAME}, {ADA}", "of": "bob"}),
+        story._event("crm.customer", {"note": f"call {NAME}"}),
+        story._event("crm.customer", {"external_user_id": ADA, "nick": NAME}, whole="x" * 70_000),
+        story._event("membership.signed_up", {**story._signs_up(uuid4(), ADA), **unknown, "pet": f"{NAME}'s"}),
+        {**story.told[0], "id": str(uuid4()), "subject": f"{NAME} {ADA}"},
+        {**story._event("charge.failed", {"charge_id": "c"}), "subject": f"{NAME} {ADA}"},
+        f"{ADA}",
+    ]
+    lines = [(f'{{"broken": "{NAME}", "who": "{ADA}"', Refused("malformed", "no"))]
+
+    def tell() -> list[Any]:
+        assert len(story.take(*texts).rejected) == len(texts)
+        with story.work() as connection:
+            rejections.keep(connection, club.brand_id, lines)
+        return club.rows("SELECT rejected_id, body FROM rejected_events ORDER BY rejected_id")
+
+    before = tell()
+    assert len(before) == len(texts) + 1
+    story.archive()
+    story.erase()
+    forgotten = club.rows("SELECT rejected_id, body FROM rejected_events ORDER BY rejected_id")
+    assert [row[0] for row in forgotten] == [row[0] for row in before]
+    assert tell() == forgotten
+    with story.work() as connection:
+        archiving.archive(connection, club.brand_id, "bob", retain_balance=False)
+        forgetting.erase(connection, club.brand_id, "bob")
+    without_bob = club.rows("SELECT rejected_id, body FROM rejected_events ORDER BY rejected_id")
+    assert without_bob != forgotten
+    assert tell() == without_bob
+    for rejected_id, body in without_bob:
+        if body.startswith("{") and body.endswith("}"):
+            with story.work() as connection:
+                assert rejections.retry(connection, club.brand_id, rejected_id).accepted == 0
+    assert club.rows("SELECT rejected_id, body FROM rejected_events ORDER BY rejected_id") == without_bob
+    assert story.left() == []
+
+
 def test_new_facts_take_an_erased_person_by_the_random_id_and_bring_nobody_back(story: Story) -> None:
     """By the id, or without one by the address; of another's id with her address nothing changes. What is told so is a
     double when it comes again."""

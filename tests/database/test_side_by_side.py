@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from issuance.billing import inbox
+from issuance.billing import refused_texts
 from issuance.catalog import rules
 from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
@@ -203,11 +203,11 @@ def test_archiving_waits_for_whoever_names_the_member(
     def and_archive(*given: Any) -> Any:
         patch.undo()  # archiving tells of something, too
         waited.append(beside.begin(archive))
-        return keep_refused(*given)
+        return keep(*given)
 
-    keep_refused = inbox.keep_refused
+    keep = refused_texts.keep
     with monkeypatch.context() as patch:
-        patch.setattr(inbox, "keep_refused", and_archive)  # at the end of the intake, before its commit
+        patch.setattr(refused_texts, "keep", and_archive)  # at the end of the intake, before its commit
         told(order, bea)
     beside.end()
     club.settle([order])
