@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from issuance.api.accepted import wants
 from issuance.api.callers import Reader
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
@@ -75,7 +76,7 @@ def get_liability(caller: Reader, request: Request, first: First = None, last: L
     begin, end = (None if month is None else month_of(month) for month in (first, last))
     with heavy(caller.brand_id), caller.transaction() as connection:
         rows = liability.read(connection, caller.brand_id, begin, end, bounded=True)
-    if "text/csv" in request.headers.get("accept", ""):
+    if wants(request, "text/csv", over="application/json"):
         attached = 'attachment; filename="liability.csv"'
         return Response(liability.as_csv(rows), media_type="text/csv", headers={"Content-Disposition": attached})
     return {"data": rows}
