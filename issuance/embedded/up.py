@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import IO, cast
 
@@ -33,6 +34,8 @@ from issuance.shown import shown
 
 #: Seconds that the processes have to be ready for work.
 READY_LIMIT = 90.0
+#: Seconds that a command has, which uses the home for a moment.
+SHORT_LIMIT = 10.0
 #: Seconds between two looks at whether the servers still run.
 LOOKS_EVERY = 0.5
 
@@ -60,16 +63,17 @@ def up() -> int:
 
 
 def demo(arguments: list[str]) -> int:
-    """Runs `issuance demo` while everything runs beside it; the exit code is the demo's."""
+    """Runs `issuance demo` while everything runs beside it, or where it runs already; the exit code is the demo's."""
     codes: list[int] = []
 
     def show(house: "House") -> None:
         codes.append(subprocess.call([*ISSUANCE, "demo", *arguments], env=house.environment))
         house.processes.stop(codes[0])
 
-    home = settings.read(settings.OwnSettings).home
-    lock = SupervisorLock(home)
-    if not lock.take() and lock.holder().get("port"):
+    own = settings.read(settings.OwnSettings)
+    home, lock = own.home, SupervisorLock(own.home)
+    # `./run` says its port; `./run issuance serve` listens where the settings say.
+    if not lock.take() and (lock.holder().get("port") or asked(f"{_address(own.host, own.port)}/readyz") == 200):
         with used(home) as servers:
             return subprocess.call([*ISSUANCE, "demo", *arguments], env=os.environ | servers.addresses())
     lock.release()
@@ -84,8 +88,7 @@ def run_everything(
     opens the log of the processes."""
     own = settings.read(settings.OwnSettings)
     lock = SupervisorLock(own.home)
-    if not lock.take():
-        raise AlreadyRuns(lock.holder())
+    take(lock)
     try:
         port = port_to_listen_on(own, any_port=any_port)
     except ServerError:
@@ -97,6 +100,20 @@ def run_everything(
         prepare_database(servers)
         with output() as log:
             return House(own, port, lock, servers, cast(IO[str], log)).run(then)
+
+
+def take(lock: SupervisorLock) -> None:
+    """Takes the home; a command that has it for a moment is waited for. Raises AlreadyRuns."""
+    deadline = time.monotonic() + SHORT_LIMIT
+    told = False
+    while not lock.take():
+        holder = lock.holder()
+        if holder.get("address") or time.monotonic() > deadline:
+            raise AlreadyRuns(holder)
+        if not told:
+            say(f"waiting for the command that uses {lock.path.parent} (pid {holder.get('pid', 'unknown')}) …")
+            told = True
+        time.sleep(0.1)
 
 
 def prepare_database(servers: Servers) -> None:
@@ -147,7 +164,7 @@ class House:
     ) -> None:
         self.home = own.home
         self.port = port
-        self.address = f"http://{_in_address(own.host)}:{port}"
+        self.address = _address(own.host, port)
         self.environment = dict(os.environ)
         self.processes = Processes(self.home, procfile.commands(), self.environment, output, news=say)
         self._lock = lock
@@ -226,11 +243,7 @@ class House:
         return link
 
     def _get(self, path: str, key: str | None = None) -> int:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        try:
-            return httpx.get(self.address + path, headers=headers, timeout=5, trust_env=False).status_code
-        except httpx.HTTPError:
-            return 0
+        return asked(self.address + path, key)
 
 
 def port_to_listen_on(own: settings.OwnSettings, *, any_port: bool) -> int:
@@ -249,6 +262,15 @@ def port_to_listen_on(own: settings.OwnSettings, *, any_port: bool) -> int:
     return own.port
 
 
+def asked(url: str, key: str | None = None) -> int:
+    """The status with which an address answers; 0: it does not."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        return httpx.get(url, headers=headers, timeout=5, trust_env=False).status_code
+    except httpx.HTTPError:
+        return 0
+
+
 def _first_line(error: object) -> str:
     return str(error).strip().partition("\n")[0]
 
@@ -257,7 +279,7 @@ def say(text: str) -> None:
     print(f"issuance: {shown(text)}", file=sys.stderr, flush=True)
 
 
-def _in_address(host: str) -> str:
+def _address(host: str, port: int) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 - it listens on every address, this one too
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,11 +1,16 @@
 """Where something is missing, one line says what, and what to do."""
 
 import errno
+import os
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+
+from issuance.embedded import up
 from issuance.embedded.environment import not_written
-from issuance.embedded.lock import SupervisorLock
+from issuance.embedded.lock import AlreadyRuns, SupervisorLock
 from issuance.embedded.postgres import Postgres
 from issuance.embedded.server import reachable_by_all
 
@@ -61,3 +66,26 @@ def test_a_home_is_made_where_there_is_none(tmp_path: Path) -> None:
     assert lock.take()
     lock.release()
     assert home.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_command_that_has_the_home_for_a_moment_is_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`./run` says so once, and gives up after some seconds; a `./run` with an address is not waited for."""
+    command, run = SupervisorLock(tmp_path), SupervisorLock(tmp_path)
+    assert command.take()
+    threading.Timer(0.3, command.release).start()
+    up.take(run)
+    said = f"issuance: waiting for the command that uses {tmp_path} (pid {os.getpid()}) …\n"
+    assert capsys.readouterr().err == said
+
+    run.tell(ready=True)
+    monkeypatch.setattr(up, "SHORT_LIMIT", 0.3)
+    with pytest.raises(AlreadyRuns, match=rf"already running \(pid {os.getpid()}\)"):
+        up.take(SupervisorLock(tmp_path))
+    assert capsys.readouterr().err == said
+
+    run.tell(ready=True, address="http://127.0.0.1:8080", port=8080)
+    with pytest.raises(AlreadyRuns, match=r"already running at http://127\.0\.0\.1:8080"):
+        up.take(SupervisorLock(tmp_path))
+    assert capsys.readouterr().err == ""
