@@ -620,7 +620,11 @@ CREATE TABLE IF NOT EXISTS biller_deliveries (
     -- By which version of the adapter.
     adapter       bigint,
     translated_at timestamptz,
+    -- The request that brought it, and its place in a trace: what comes of it names them.
+    request_id    text,
+    traceparent   text,
     PRIMARY KEY (brand_id, biller_id, delivery_id),
+    CONSTRAINT biller_deliveries_origin_short CHECK (length(request_id) <= 128 AND length(traceparent) <= 55),
     CONSTRAINT biller_deliveries_of_biller FOREIGN KEY (brand_id, biller_id) REFERENCES billers,
     CONSTRAINT biller_deliveries_state_known
         CHECK (state IN ('pending', 'translated', 'waiting', 'asking', 'unmappable', 'refused')),
@@ -1064,8 +1068,11 @@ CREATE TABLE IF NOT EXISTS webhook_events (
     created_at  timestamptz NOT NULL DEFAULT now(),
     -- The trace that it came from, as W3C writes a place in one. NULL where nobody traces.
     traceparent text,
+    -- The request that it came from. NULL where none did.
+    request_id  text,
     PRIMARY KEY (brand_id, event_id),
-    CONSTRAINT webhook_events_traceparent_short CHECK (length(traceparent) <= 55)
+    CONSTRAINT webhook_events_traceparent_short CHECK (length(traceparent) <= 55),
+    CONSTRAINT webhook_events_request_id_short CHECK (length(request_id) <= 128)
 );
 
 -- An event's way to one webhook. Times are real ones, on sandbox brands too.
@@ -1342,4 +1349,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0025'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0026'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

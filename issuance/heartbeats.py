@@ -34,12 +34,15 @@ EVERY, DEAD_AFTER, GONE_AFTER = 10.0, 45.0, timedelta(hours=1)
 NEEDED = ("scheduler", "worker_events", "worker_bulk", "worker_webhooks")
 
 _BEAT = text("""
+    UPDATE heartbeats
+       SET beat_at = clock_timestamp(), connections_in_use = :connections_in_use, broker_away = :broker_away,
+           counted = CAST(:counted AS jsonb)
+     WHERE process_id = :process_id
+""")
+_BEGIN = text("""
     INSERT INTO heartbeats (process_id, kind, queues, host, pid, version, connections_in_use, broker_away, counted)
     VALUES (:process_id, :kind, :queues, :host, :pid, :version, :connections_in_use, :broker_away,
             CAST(:counted AS jsonb))
-    ON CONFLICT (process_id) DO UPDATE
-       SET beat_at = clock_timestamp(), connections_in_use = excluded.connections_in_use,
-           broker_away = excluded.broker_away, counted = excluded.counted
 """)
 _READ = text("""
     SELECT kind, queues, version, connections_in_use, broker_away, counted,
@@ -76,6 +79,9 @@ class Heart:
         }
         self._transaction: Callable[[Engine], AbstractContextManager[Connection]] = transaction
         self._last: float | None = None
+        #: What it has counted, as far as its row says so or said so, and what of that is among the gone.
+        self._written: _Counted = Counter()
+        self._gathered: _Counted = Counter()
         self._stopped = threading.Event()
 
     def beat(self) -> None:
@@ -85,14 +91,15 @@ class Heart:
             return
         pool = self._engine.pool
         in_use = pool.checkedout() if isinstance(pool, QueuePool) else 0
-        counted = _written(measures.samples())
-        now = {"connections_in_use": in_use, "broker_away": self._broker_away(), "counted": counted}
-        with (
-            suppress(SQLAlchemyError, psycopg.Error, SchemaAhead, SchemaBehind),
-            self._transaction(self._engine) as connection,
-        ):
-            connection.execute(_BEAT, {**self._said, **now})
-            self._last = monotonic()
+        said = {**self._said, "connections_in_use": in_use, "broker_away": self._broker_away()}
+        counted, gathered = Counter(measures.samples()), self._gathered
+        with suppress(SQLAlchemyError, psycopg.Error, SchemaAhead, SchemaBehind):
+            with self._transaction(self._engine) as connection:
+                if not connection.execute(_BEAT, {**said, "counted": _written(counted - gathered)}).rowcount:
+                    # It is the first, or its row was gathered while the process was silent: that stays counted there.
+                    gathered = self._written
+                    connection.execute(_BEGIN, {**said, "counted": _written(counted - gathered)})
+            self._last, self._written, self._gathered = monotonic(), counted, gathered
 
     def start(self) -> None:
         """Beat from now on, in a thread of its own, which takes no connection from the others."""

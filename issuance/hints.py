@@ -114,7 +114,9 @@ def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) 
     size = limits.memberships_a_hint
     for start in range(0, len(membership_ids), size):
         ids = [str(membership_id) for membership_id in membership_ids[start : start + size]]
-        if not _send(broker, "settle_memberships", str(brand_id), ids):
+        with origins.working_for_these(ids):
+            sent = _send(broker, "settle_memberships", str(brand_id), ids)
+        if not sent:
             return
 
 
@@ -187,13 +189,17 @@ class HeldBack(dramatiq.Broker):
 
 def _send(broker: dramatiq.Broker, actor: str, *args: object) -> bool:
     queue = QUEUE_OF[actor]
-    with tracing.span(f"send {actor}", "producer", queue=queue):
-        options = origins.here().options()
-        return _enqueue(broker, dramatiq.Message(queue, actor, args, kwargs={}, options=options))
+    with tracing.spans(f"send {actor}", "producer", queue=queue):
+        return _enqueue(broker, dramatiq.Message(queue, actor, args, kwargs={}, options=origins.options()))
+
+
+def are_not_sent() -> bool:
+    """Whether the broker has just not answered, and is left alone."""
+    return outage.was_met(within=LEFT_ALONE)
 
 
 def _enqueue(broker: dramatiq.Broker, message: dramatiq.Message[None]) -> bool:
-    if outage.was_met(within=LEFT_ALONE):
+    if are_not_sent():
         return False
     try:
         broker.enqueue(message)

@@ -12,7 +12,7 @@ import dramatiq
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance import heartbeats, hints, tracing
+from issuance import heartbeats, hints, origins, tracing
 from issuance.billers import adapters, asking, reconciling
 from issuance.billers import deliveries as received
 from issuance.billing import rejections
@@ -122,8 +122,9 @@ def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: i
     with transaction(engine) as connection:
         stalled = connection.execute(_STALLED, {"after": _FORGOTTEN_AFTER, "most": most}).all()
     for run in stalled:
-        batches.close(engine, run.brand_id, run.run_id)
-        hints.work_on_run(broker, run.brand_id, run.run_id, batches=max(run.left_over, 1))
+        with tracing.span("tick", brand=str(run.brand_id)):
+            batches.close(engine, run.brand_id, run.run_id)
+            hints.work_on_run(broker, run.brand_id, run.run_id, batches=max(run.left_over, 1))
         tick.resumed += 1
 
 
@@ -131,15 +132,20 @@ def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, mo
     with transaction(engine) as connection:
         forgotten = sweeps.unsettled(connection, older_than=_FORGOTTEN_AFTER, most=most)
     for brand_id, membership_ids in forgotten.items():
-        hints.settle(broker, brand_id, membership_ids)
         tick.memberships += len(membership_ids)
+        if not hints.are_not_sent():
+            # Each membership's trace is its own: what brought them has nothing in common but that it was found.
+            found = {str(one): (origins.NOWHERE,) for one in membership_ids}
+            with origins.working_for_each(found), tracing.spans("tick", brand=str(brand_id)):
+                hints.settle(broker, brand_id, membership_ids)
 
 
 def _deliver(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
     with transaction(engine) as connection:
         webhooks = deliveries.due(connection, most=most)
     for webhook in webhooks:
-        hints.deliver(broker, webhook.brand_id, webhook.webhook_id)
+        with tracing.span("tick", brand=str(webhook.brand_id)):
+            hints.deliver(broker, webhook.brand_id, webhook.webhook_id)
     tick.webhooks = len(webhooks)
 
 
@@ -151,7 +157,9 @@ def _translate_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, *,
         reconciling.plan_nightly(connection, most=most)
         asks += [(brand_id, biller_id) for brand_id, biller_id, _ in reconciling.stalled(connection, most=most)]
     for brand_id, biller_id in billers:
-        hints.translate(broker, brand_id, biller_id)
+        with tracing.span("tick", brand=str(brand_id)):
+            hints.translate(broker, brand_id, biller_id)
     for brand_id, biller_id in sorted(set(asks), key=str):
-        hints.ask_biller(broker, brand_id, biller_id)
+        with tracing.span("tick", brand=str(brand_id)):
+            hints.ask_biller(broker, brand_id, biller_id)
     tick.billers = len(billers) + len(asks)

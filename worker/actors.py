@@ -63,7 +63,7 @@ class Actors:
 
     def _settle(self, brand_id: UUID, membership_ids: list[UUID]) -> None:
         began = monotonic()
-        with tracing.spans("settle", origins.of_all(), brand=str(brand_id), memberships=len(membership_ids)):
+        with tracing.spans("settle", brand=str(brand_id), memberships=len(membership_ids)):
             counts = arrivals.settle_soon(self._engine, brand_id, membership_ids)
         measures.settled("event", monotonic() - began)
         told = origins.requests()
@@ -79,14 +79,17 @@ class Actors:
             done = translation.translate(self._engine, brand_id, biller_id)
             if not done.deliveries:
                 return
-            logger.info(
-                "deliveries_translated",
-                brand=brand,
-                ms=round((monotonic() - began) * 1000, 1),
-                deliveries=done.deliveries,
-                facts=done.accepted,
-            )
-            hints.settle(self._broker, brand_id, done.membership_ids)
+            with origins.working_for_each(done.of_deliveries):
+                logger.info(
+                    "deliveries_translated",
+                    brand=brand,
+                    ms=round((monotonic() - began) * 1000, 1),
+                    deliveries=done.deliveries,
+                    facts=done.accepted,
+                    **origins.requests(),
+                )
+            with origins.working_for_each(done.of_memberships):
+                hints.settle(self._broker, brand_id, done.membership_ids)
             if done.asks:
                 hints.ask_biller(self._broker, brand_id, biller_id)
         hints.translate(self._broker, brand_id, biller_id)

@@ -26,7 +26,7 @@ class Backlog:
         self._room = room
         self._changed = Condition()
         # The brand that has waited longest comes first.
-        self._asked: dict[UUID, dict[UUID, Origin]] = {}
+        self._asked: dict[UUID, dict[UUID, tuple[Origin, ...]]] = {}
         self._being_settled: set[UUID] = set()
 
     def ask(self, brand_id: UUID, membership_ids: Iterable[UUID]) -> None:
@@ -36,11 +36,13 @@ class Backlog:
         """
         with self._changed:
             self._changed.wait_for(lambda: len(self._asked.get(brand_id, ())) < self._room)
-            self._asked.setdefault(brand_id, {}).update(dict.fromkeys(membership_ids, origins.here()))
+            asked = self._asked.setdefault(brand_id, {})
+            for one in membership_ids:
+                asked[one] = origins.together(asked.get(one, ()), origins.all_of(one))
         while (brand := self._next_brand()) is not None:
             self._settle_brand(*brand)
 
-    def _next_brand(self) -> tuple[UUID, dict[UUID, Origin]] | None:
+    def _next_brand(self) -> tuple[UUID, dict[UUID, tuple[Origin, ...]]] | None:
         """A brand and what was asked for of it; None if other threads will come to everything that is left."""
         with self._changed:
             brand_id = next((one for one in self._asked if one not in self._being_settled), None)
@@ -51,9 +53,9 @@ class Backlog:
             self._changed.notify_all()
             return brand_id, asked
 
-    def _settle_brand(self, brand_id: UUID, asked: dict[UUID, Origin]) -> None:
+    def _settle_brand(self, brand_id: UUID, asked: dict[UUID, tuple[Origin, ...]]) -> None:
         try:
-            with origins.working_for_each({str(one): origin for one, origin in asked.items()}):
+            with origins.working_for_each({str(one): its for one, its in asked.items()}):
                 self._settle(brand_id, list(asked))
         except Exception as error:  # go on with what else was asked for
             measures.failed("memberships_not_settled")

@@ -17,9 +17,11 @@ class Origins(dramatiq.Middleware):
 
     def before_process_message(self, broker: dramatiq.Broker, message: MessageProxy) -> None:
         origin = origins.sane(message.options.get("request_id"), message.options.get("traceparent"))
+        of_each = origins.sane_each(message.options.get("origins"))
         stack = self._of_thread.stack = ExitStack()
         stack.enter_context(origins.working_for(origin))
-        stack.enter_context(tracing.span(f"process {message.actor_name}", "consumer", queue=message.queue_name))
+        stack.enter_context(origins.working_for_each(of_each))
+        stack.enter_context(tracing.spans(f"process {message.actor_name}", "consumer", queue=message.queue_name))
 
     def after_process_message(
         self, broker: dramatiq.Broker, message: MessageProxy, *, result: object = None, exception: object = None

@@ -1,6 +1,7 @@
 """Where billers' own webhooks come in: they show a signature, and no key (INTERFACE 7, Stripe)."""
 
 import asyncio
+from contextvars import copy_context
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -90,5 +91,9 @@ def _hint(state: State, brand_id: UUID, biller_id: UUID) -> None:
         return  # one is on its way that is sent after this was kept
     wait = max(0.0, due + HINT_EVERY - now)
     _hinted[biller_id] = now + wait
-    loop = asyncio.get_running_loop()
-    loop.call_later(wait, loop.run_in_executor, None, hints.translate, state.broker, brand_id, biller_id)
+    loop, of_request = asyncio.get_running_loop(), copy_context()
+
+    def send() -> None:
+        of_request.run(hints.translate, state.broker, brand_id, biller_id)
+
+    loop.call_later(wait, loop.run_in_executor, None, send)

@@ -1,17 +1,18 @@
 """What billers sent, as it came: durable before it is answered, and what became of it."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, get_args
 from uuid import UUID
 
 from sqlalchemy import Connection, func, select, text
 
-from issuance import audit
+from issuance import audit, origins
 from issuance.billers.adapter import Unmappable, Wait
 from issuance.database import paging
 from issuance.database.tables import biller_deliveries
 from issuance.engine.rows import as_json
+from issuance.origins import NOWHERE, Origin, sane
 
 State = Literal["pending", "translated", "waiting", "asking", "unmappable", "refused"]
 STATES: tuple[str, ...] = get_args(State)
@@ -35,8 +36,9 @@ MOST_REASONS = 500
 _CONTROLS = dict.fromkeys({*range(32)} - {*b"\t\n\r"}, "\N{REPLACEMENT CHARACTER}")
 
 _STORE = text("""
-    INSERT INTO biller_deliveries (brand_id, biller_id, delivery_id, body, state, code, message)
-    VALUES (:brand_id, :biller_id, :delivery_id, :body, :state, :code, :message)
+    INSERT INTO biller_deliveries (brand_id, biller_id, delivery_id, body, state, code, message, request_id,
+                                   traceparent)
+    VALUES (:brand_id, :biller_id, :delivery_id, :body, :state, :code, :message, :request_id, :traceparent)
     ON CONFLICT ON CONSTRAINT biller_deliveries_pkey DO NOTHING
 """)
 _HOLD = text("SELECT pg_try_advisory_xact_lock(hashtextextended('billers ' || CAST(:biller_id AS text), 0))")
@@ -70,7 +72,8 @@ _MENDED = text("""
        AND d.state = 'unmappable' AND d.adapter < :version
 """)
 _READ = text("""
-    SELECT delivery_id, body, received_at < clock_timestamp() - CAST(:patience AS interval) AS overdue
+    SELECT delivery_id, body, received_at < clock_timestamp() - CAST(:patience AS interval) AS overdue,
+           CASE WHEN adapter IS NULL THEN received_at END AS received_at, request_id, traceparent
       FROM biller_deliveries
      WHERE brand_id = :brand_id AND biller_id = :biller_id AND state = 'pending'
        AND delivery_id = ANY(CAST(:ids AS text[]))
@@ -132,11 +135,15 @@ _COUNTS = text("""
 
 
 class Delivery(NamedTuple):
-    """A webhook that is to be translated. `overdue`: what it may have waited for has not come for long."""
+    """A webhook that is to be translated. `overdue`: what it may have waited for has not come for long. `received_at`:
+    None of one that was looked at before, and has waited since for something else. `origin`: the request that brought
+    it."""
 
     delivery_id: str
     body: bytes
     overdue: bool
+    received_at: datetime | None = None
+    origin: Origin = NOWHERE
 
 
 class Became(NamedTuple):
@@ -166,6 +173,7 @@ def store(
         "state": "pending" if refused is None else "refused",
         "code": refused and refused.code,
         "message": refused and refused.message[:LONGEST_MESSAGE],
+        **origins.here()._asdict(),
     }
     return connection.execute(_STORE, row).rowcount > 0
 
@@ -204,7 +212,11 @@ def retry_mended(connection: Connection, kind: str, version: int) -> int:
 def read(connection: Connection, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> list[Delivery]:
     """Those of the deliveries that are still to be translated, locked."""
     which = {"brand_id": brand_id, "biller_id": biller_id, "ids": list(ids), "patience": PATIENCE}
-    return [Delivery(row.delivery_id, bytes(row.body), row.overdue) for row in connection.execute(_READ, which)]
+    found = connection.execute(_READ, which)
+    return [
+        Delivery(one.delivery_id, bytes(one.body), one.overdue, one.received_at, sane(one.request_id, one.traceparent))
+        for one in found
+    ]
 
 
 def mark(connection: Connection, brand_id: UUID, biller_id: UUID, became: Sequence[Became], *, adapter: int) -> None:

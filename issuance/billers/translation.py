@@ -7,6 +7,8 @@ it.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
+from issuance import origins, tracing
 from issuance.billers import billers, deliveries, untold
 from issuance.billers.adapter import Adapter, Notice, NotReadable, Translation, Unmappable, weight_of
 from issuance.billers.adapters import adapter_of
@@ -25,6 +28,7 @@ from issuance.billing.events import Batch, Intake, Remark
 from issuance.database import transaction
 from issuance.engine.rows import as_json
 from issuance.log import logger
+from issuance.origins import NOWHERE, Each, Origin
 
 #: How many deliveries one transaction translates.
 BATCH = 500
@@ -54,6 +58,9 @@ class Translated(NamedTuple):
     #: Whether the biller is to be asked for something.
     asks: bool = False
     kinds: Mapping[str, int] = MappingProxyType({})
+    #: The requests that brought the deliveries, and that the memberships are to be settled for.
+    of_deliveries: Each = MappingProxyType({})
+    of_memberships: Each = MappingProxyType({})
 
 
 NOTHING = Translated(0, 0, [])
@@ -106,7 +113,17 @@ def _halved(engine: Engine, brand_id: UUID, biller_id: UUID, ids: Sequence[str])
         sorted({one for part in done for one in part.membership_ids}, key=lambda one: one.int),
         any(part.asks for part in done),
         sum((Counter(part.kinds) for part in done), Counter[str]()),
+        _merged(*(part.of_deliveries for part in done)),
+        _merged(*(part.of_memberships for part in done)),
     )
+
+
+def _merged(*parts: Each) -> Each:
+    merged: dict[str, tuple[Origin, ...]] = {}
+    for part in parts:
+        for one, its in part.items():
+            merged[one] = origins.together(merged.get(one, ()), its)
+    return merged
 
 
 def _set_apart(engine: Engine, brand_id: UUID, biller_id: UUID, delivery_id: str, error: Exception) -> Translated:
@@ -133,7 +150,13 @@ def _translate(engine: Engine, brand_id: UUID, biller_id: UUID, ids: Sequence[st
     with transaction(engine, brand_id) as connection:
         deliveries.hold(connection, biller_id, wait=True)
         biller = billers.get(connection, brand_id, biller_id)
-        return work_on(connection, biller, deliveries.read(connection, brand_id, biller_id, ids))
+        pending = deliveries.read(connection, brand_id, biller_id, ids)
+        came = {one.delivery_id: (origins.here() if one.origin == NOWHERE else one.origin,) for one in pending}
+        with (
+            origins.working_for_each(came),
+            tracing.spans("translate", brand=str(brand_id), deliveries=len(pending)),
+        ):
+            return work_on(connection, biller, pending)
 
 
 def work_on(connection: Connection, biller: Biller, pending: Sequence[Delivery]) -> Translated:
@@ -152,6 +175,8 @@ def work_on(connection: Connection, biller: Biller, pending: Sequence[Delivery])
             became.append(Became(delivery.delivery_id, "refused", None, refusal.code, str(refusal)))
     known.load({needed for notice, _ in notices for needed in notice.needs})
     told: list[Translation] = []
+    due: list[Each] = []
+    received: dict[str, datetime] = {}
     weight = 0
     for notice, delivery in sorted(notices, key=lambda one: (one[0].at, one[0].rank, one[0].delivery_id)):
         found = adapter.translate(notice, known, patient=not delivery.overdue)
@@ -161,8 +186,12 @@ def work_on(connection: Connection, biller: Biller, pending: Sequence[Delivery])
         if weight > MOST_TOLD:
             raise NotReadable(f"it tells more than {MOST_TOLD} characters")
         told.append(found)
+        came = origins.all_of(delivery.delivery_id)
+        due.append({str(event["data"].get("membership_id")): came for event in found.events})
+        if delivery.received_at is not None:
+            received |= {event["id"]: delivery.received_at for event in found.events}
         became.append(deliveries.became_of(delivery.delivery_id, found.wait, found.unmappable))
-    accepted, membership_ids, refused, kinds = tell(connection, biller, adapter, told)
+    accepted, membership_ids, refused, kinds = tell(connection, biller, adapter, told, received=received)
     for remark in refused:
         raise NotTaken(remark)  # nothing of it stands, so that it is told whole once it can be
     known.write()
@@ -171,7 +200,7 @@ def work_on(connection: Connection, biller: Biller, pending: Sequence[Delivery])
     woken = {key for found in told for key in found.wakes}
     deliveries.wake(connection, biller.brand_id, biller.biller_id, woken)
     asks = any(one.state == "asking" for one in became)
-    return Translated(len(pending), accepted, membership_ids, asks, kinds)
+    return Translated(len(pending), accepted, membership_ids, asks, kinds, origins.each(), _merged(*due))
 
 
 def tell(
@@ -180,8 +209,11 @@ def tell(
     adapter: Adapter,
     told: Sequence[Translation],
     take: Callable[[Batch], Intake] | None = None,
+    *,
+    received: Mapping[str, datetime] = MappingProxyType({}),
 ) -> Told:
-    """Give the events of translations that were not told before to the inbox. `take`: another way into the inbox."""
+    """Give the events of translations that were not told before to the inbox. `take`: another way into the inbox.
+    `received`: since when some of them are here, by their ids; the others come now."""
     fresh: dict[str, dict[str, Any]] = {}
     for found in told:
         for event in found.events:
@@ -192,6 +224,8 @@ def tell(
     for event_id in connection.scalars(_TOLD, which):
         del fresh[event_id]
     batch = events.read(list(fresh.values()))
+    for index, one in batch.parsed.items():
+        batch.parsed[index] = replace(one, received_at=received.get(one.event_id))
     intake = events.take(connection, biller.brand_id, batch) if take is None else take(batch)
     refs = {membership_id: ref for found in told for membership_id, ref in found.refs.items()}
     if refs:

@@ -77,6 +77,8 @@ class BillingEvent:
     warnings: tuple[EventWarning, ...] = ()
     #: What it said as it came, if it named somebody who was forgotten.
     as_told: tuple[object, ...] | None = None
+    #: Since when it is here, if not since now: what a biller sent was kept before it was translated.
+    received_at: datetime | None = None
 
     @property
     def said(self) -> tuple[object, ...]:

@@ -35,8 +35,9 @@ class Dates(NamedTuple):
 _KEYS = recordset(source="text", event_id="text")
 _STORE = Statement(f"""
     INSERT INTO billing_events (brand_id, source, event_id, type, time, membership_id, charge_id, data, unknown_fields,
-                                said_hash)
-    SELECT :brand_id, source, event_id, type, time, membership_id, charge_id, data, unknown_fields, said_hash
+                                said_hash, received_at)
+    SELECT :brand_id, source, event_id, type, time, membership_id, charge_id, data, unknown_fields, said_hash,
+           coalesce(received_at, now())
       FROM {
     recordset(
         source="text",
@@ -48,6 +49,7 @@ _STORE = Statement(f"""
         data="jsonb",
         unknown_fields="jsonb",
         said_hash="bytea",
+        received_at="timestamptz",
     )
 }
     ON CONFLICT ON CONSTRAINT billing_events_once DO NOTHING
@@ -140,6 +142,7 @@ def store(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]
             "charge_id": event.charge_id,
             "data": event.data,
             **({"unknown_fields": event.unknown_fields} if event.unknown_fields else {}),
+            **({} if event.received_at is None else {"received_at": event.received_at}),
             **({} if event.as_told is None else {"said_hash": _kept_hash(connection, brand_id, event.as_told)}),
         }
         for event in ordered

@@ -289,5 +289,5 @@ class Settling:
                     rule=str(key.credit_rule_id),
                     occurrence=key.period_start.isoformat(),
                     outcome=Reason.ISSUED.value,
-                    **origins.of(one.membership_id).told(),
+                    **origins.told_of(one.membership_id),
                 )

@@ -63,6 +63,11 @@ def traceparent_of(span: Span) -> str:
     return f"00-{at.trace_id:032x}-{at.span_id:016x}-{at.trace_flags:02x}"
 
 
+def link(span: Any, to: Any) -> None:
+    """Lead from a span to one of another trace."""
+    span.add_link(to.get_span_context())
+
+
 def fail(span: Span, why: str) -> None:
     """Mark a span as failed. `why`: the kind of error."""
     span.set_status(Status(StatusCode.ERROR, why))

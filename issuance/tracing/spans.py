@@ -7,7 +7,7 @@ names a collector; OpenTelemetry's other variables hold as well. A span has ids 
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from typing import Any, Literal, Protocol
@@ -116,15 +116,33 @@ def span(
 
 
 @contextmanager
-def spans(name: str, of_memberships: Mapping[str, Origin], **attributes: str | int) -> Iterator[None]:
-    """The block as a span in the trace of each membership that it is about, one a trace."""
-    if _tracer is None or not of_memberships:
+def spans(name: str, kind: Kind = "internal", **attributes: str | int) -> Iterator[None]:
+    """The block as a span in each trace that what is worked on together is due to; who has none begins one. Of what is
+    due to several, the first one's trace goes on to the webhooks, and the spans of the others are linked to its span.
+    Where nothing is worked on together it is `span`."""
+    if _tracer is None:
         yield
         return
+    if not origins.each():
+        with span(name, kind, origin=None, **attributes):
+            yield
+        return
+    from issuance.tracing.exporting import link
+
     with ExitStack() as stack:
-        within: dict[Origin, Origin] = {}
-        for origin in set(of_memberships.values()):
-            stack.enter_context(span(name, "internal", origin=origin, **attributes))
-            within[origin] = origins.here()
-        with origins.working_for_each({one: within[origin] for one, origin in of_memberships.items()}):
+        begun: dict[tuple[Origin, str], tuple[Span, Origin]] = {}
+        links: dict[tuple[Origin, Origin], tuple[Span, Span]] = {}
+        within: dict[str, tuple[Origin, ...]] = {}
+        for one, due_to in origins.each().items():
+            its: list[tuple[Span, Origin]] = []
+            for origin in due_to:
+                which = (origin, "" if origin.traceparent else one)
+                if which not in begun:
+                    begun[which] = stack.enter_context(span(name, kind, origin=origin, **attributes)), origins.here()
+                its.append(begun[which])
+            within[one] = tuple(place for _, place in its)
+            links |= {(place, its[0][1]): (other, its[0][0]) for other, place in its[1:]}
+        for other, first in links.values():
+            link(other, first)
+        with origins.working_for_each(within):
             yield

@@ -19,6 +19,7 @@ import httpx
 
 from issuance import origins, tracing
 from issuance.log import logger
+from issuance.origins import NOWHERE, Origin
 from issuance.webhooks import addresses, lookups, signatures
 from issuance.webhooks.addresses import AddressRefused
 from issuance.webhooks.lookups import TooManyLookups, UnknownHost
@@ -38,8 +39,8 @@ class Message:
 
     message_id: str
     body: bytes
-    #: Where the trace is that its event came from, if there is one.
-    traceparent: str | None = None
+    #: What its event came from.
+    origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,11 @@ async def _send_all(
 
 
 async def _traced(message: Message, sending: Coroutine[Any, Any, Outcome]) -> Outcome:
-    origin = origins.sane(traceparent=message.traceparent) if message.traceparent else None
-    with tracing.span("deliver webhook", "client", origin=origin, event=message.message_id) as span:
+    origin = origins.here() if message.origin == NOWHERE else message.origin
+    with (
+        origins.working_for(origin),
+        tracing.span("deliver webhook", "client", event=message.message_id) as span,
+    ):
         outcome = await sending
         if outcome.status is not None:
             span.set_attribute("http.response.status_code", outcome.status)

@@ -70,7 +70,7 @@ _CLAIM = text(f"""
       FROM next, webhook_events e
      WHERE d.brand_id = :brand_id AND d.delivery_id = next.delivery_id
        AND e.brand_id = d.brand_id AND e.event_id = d.event_id
-    RETURNING d.delivery_id, d.event_id, d.attempts, e.type, e.occurred_at, e.data, e.traceparent
+    RETURNING d.delivery_id, d.event_id, d.attempts, e.type, e.occurred_at, e.data, e.request_id, e.traceparent
 """)
 _RECORD = text("""
     UPDATE deliveries

@@ -9,8 +9,10 @@ from uuid import UUID
 from pydantic_core import to_json
 from sqlalchemy import Engine
 
+from issuance import origins
 from issuance.database import transaction
 from issuance.log import logger
+from issuance.origins import NOWHERE
 from issuance.tenancy.shares import Shares
 from issuance.webhooks import deliveries
 from issuance.webhooks.client import PATIENCE, Message, send_all
@@ -82,7 +84,7 @@ def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: f
         Message(
             str(row.event_id),
             to_json({"type": row.type, "timestamp": row.occurred_at, "data": row.data}),
-            row.traceparent,
+            origins.sane(row.request_id, row.traceparent),
         )
         for row in claimed.deliveries
     ]
@@ -105,14 +107,16 @@ def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: f
     _remember(webhook_id, proven=delivered > 0)
     failed = next((attempt.error for attempt in attempts if not attempt.delivered), None)
     who = {"brand": str(brand_id), "webhook": str(webhook_id)}
-    logger.log(
-        logging.INFO if failed is None else logging.WARNING,
-        "webhook_attempted",
-        **who,
-        delivered=delivered,
-        failed=len(attempts) - delivered,
-        error=failed,
-    )
+    with origins.working_for_each({one.message_id: (one.origin,) for one in messages if one.origin != NOWHERE}):
+        logger.log(
+            logging.INFO if failed is None else logging.WARNING,
+            "webhook_attempted",
+            **who,
+            delivered=delivered,
+            failed=len(attempts) - delivered,
+            error=failed,
+            **origins.requests(),
+        )
     if disabled is not None:
         logger.error("webhook_disabled", **who, reason=disabled)
     return delivered > 0

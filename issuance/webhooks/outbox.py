@@ -17,6 +17,7 @@ from uuid_utils.compat import uuid7
 from issuance import origins, tracing
 from issuance.database.statements import Statement
 from issuance.database.tables import webhooks
+from issuance.origins import NOWHERE, Origin
 from issuance.tenancy import clock
 
 EventType = Literal[
@@ -51,11 +52,11 @@ _ADD = text("""
     WITH listening AS (SELECT webhook_id, events FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL
                           AND (CAST(:only AS uuid[]) IS NULL OR webhook_id = ANY(:only))),
          added AS (
-             INSERT INTO webhook_events (brand_id, event_id, type, occurred_at, data, traceparent)
-             SELECT :brand_id, event_id, type, occurred_at, data, traceparent
+             INSERT INTO webhook_events (brand_id, event_id, type, occurred_at, data, request_id, traceparent)
+             SELECT :brand_id, event_id, type, occurred_at, data, request_id, traceparent
                FROM unnest(CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:instants AS timestamptz[]),
-                           CAST(:data AS jsonb[]), CAST(:traces AS text[]))
-                    AS new (event_id, type, occurred_at, data, traceparent)
+                           CAST(:data AS jsonb[]), CAST(:requests AS text[]), CAST(:traces AS text[]))
+                    AS new (event_id, type, occurred_at, data, request_id, traceparent)
               WHERE EXISTS (SELECT FROM listening WHERE new.type = ANY(listening.events))
           RETURNING event_id, type)
     INSERT INTO deliveries (brand_id, delivery_id, webhook_id, event_id)
@@ -98,6 +99,7 @@ def add_all(
     """`add` for many, in the order in which they happened. `only`: the webhooks that are told, of those that listen."""
     told = list(news)
     if told:
+        due_to = [_origin_of(one) for one in told]
         connection.execute(
             _ADD,
             {
@@ -106,12 +108,14 @@ def add_all(
                 "types": [one.type for one in told],
                 "instants": [one.occurred_at for one in told],
                 "data": [to_json(one.data).decode() for one in told],
-                "traces": [_trace_of(one) for one in told] if tracing.is_on() else None,
+                "requests": [origin.request_id for origin in due_to],
+                "traces": [origin.traceparent for origin in due_to] if tracing.is_on() else None,
                 "only": None if only is None else list(only),
             },
         )
 
 
-def _trace_of(news: News) -> str | None:
-    """The trace that told of it: of several memberships that are settled together, its own's."""
-    return origins.of(news.data.get("membership_id")).traceparent or origins.here().traceparent
+def _origin_of(news: News) -> Origin:
+    """The request and the trace that it is due to: of several memberships that are settled together, its own's."""
+    of_membership = origins.of(news.data.get("membership_id"))
+    return origins.here() if of_membership == NOWHERE else of_membership

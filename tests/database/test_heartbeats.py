@@ -91,6 +91,28 @@ def test_what_was_counted_adds_up_and_outlives_who_counted_it(own: Engine, monke
     assert told(own)["issuance_connections_in_use", "worker"] == 0
 
 
+def test_who_comes_back_from_a_long_silence_is_counted_once(own: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its machine slept, its row was gathered: what it had counted stays there, and only what it counts from then on
+    is its own; likewise the next time."""
+    sample = ("issuance_settle_seconds_count", (("by", "event"),))
+    hearts = [Heart(own, "worker", lambda: False, ["events"]) for _ in range(2)]
+
+    def beat_with(number: float, *beating: Heart) -> None:
+        monkeypatch.setattr(measures, "samples", lambda: {sample: number})
+        for heart in beating:
+            heart._last = None
+            heart.beat()
+
+    beat_with(5.0, *hearts)
+    for number in (7.0, 9.0):
+        pass_time(own, GONE_AFTER.total_seconds() + 1)
+        with transaction(own) as connection:
+            heartbeats.gather(connection)
+        beat_with(number, hearts[0])
+        assert told(own)["issuance_settle_seconds_count", "event"] == number + 5
+        assert told(own)["issuance_processes", "worker_events"] == 1
+
+
 def test_a_worker_beats_for_its_queues_and_a_hang_of_postgresql_does_not_end_it(own: Engine) -> None:
     """From the start of its threads; where PostgreSQL is away nothing is said, and nothing is raised."""
     broker: dramatiq.Broker = StubBroker(middleware=[])

@@ -6,11 +6,13 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -132,6 +134,71 @@ def test_one_trace_leads_from_an_event_to_its_webhook(watched: Watched) -> None:
 
 def bodies(receiver: Receiver) -> list[Any]:
     return [json.loads(body) for _, _, body in receiver.received]
+
+
+MAPPING = {
+    "source": "till",
+    "signature": {"kind": "basic"},
+    "id": ["$.id"],
+    "time": {"path": "$.at", "as": "instant"},
+    "membership": ["$.id"],
+    "price": "$.price",
+    "events": [
+        {
+            "when": {"$.kind": "signup"},
+            "tell": "membership.signed_up",
+            "data": {
+                "external_user_id": "$.id",
+                "starts_on": {"path": "$.at", "as": "date"},
+                "billing_frequency": "P1M",
+            },
+        }
+    ],
+}
+
+
+def test_a_billers_webhook_leads_on_to_its_credit_and_is_named(watched: Watched) -> None:
+    """Each of several that one message has translated: its trace goes on to the attempt to tell of its credit, and the
+    lines of translating, of the credit and of the attempt name its request, with the others where they are one line."""
+    client, log = watched.client, watched.server.log
+    body = {"kind": "mapped", "secret": "user:password", "mapping": MAPPING}
+    biller = client.ok("POST", "/billers", 201, body)["id"]
+    client.ok("PUT", f"/billers/{biller}/prices/gold", 200, {"membership_type_id": client.type_id})
+    before = len(watched.receiver.received)
+    asked = {f"{number:032x}": f"biller-{number}" for number in range(10, 10 + EVENTS)}
+
+    def send(trace: str, request_id: str) -> None:
+        said = {"id": request_id, "at": client.now, "price": "gold", "kind": "signup"}
+        headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01", "X-Request-Id": request_id}
+        url = f"{watched.server.url}/billers/mapped/{biller}"
+        httpx.post(url, json=said, headers=headers, auth=("user", "password")).raise_for_status()
+
+    with ThreadPoolExecutor(EVENTS) as pool:
+        list(pool.map(send, *zip(*asked.items(), strict=True)))
+    watched.receiver.wait_for(before + EVENTS, SECONDS)
+    for trace in asked:
+        spans = watched.collector.traces.setdefault(trace, [])
+        eventually(lambda spans=spans: any(span.name == "deliver webhook" for span in spans), SECONDS)  # type: ignore[misc]
+        by_id = {span.id: span for span in spans}
+        way = [next(span for span in spans if span.name == "deliver webhook")]
+        while way[-1].parent in by_id:
+            way.append(by_id[way[-1].parent])
+        assert [span.name for span in reversed(way)] == [
+            "POST /billers/mapped/{biller_id}",
+            "translate",
+            "send settle_memberships",
+            "process settle_memberships",
+            "settle",
+            "deliver webhook",
+        ]
+    for event in ("deliveries_translated", "credit_issued", "webhook_attempted"):
+        eventually(lambda event=event: set(asked.values()) <= named(log, event), SECONDS)  # type: ignore[misc]
+
+
+def named(log: Path, event: str) -> set[str]:
+    """The requests that an event's lines name."""
+    ours = [line for line in lines(log) if line["event"] == event]
+    return {one for line in ours for one in (line.get("request_id"), *line.get("request_ids", ())) if one}
 
 
 def test_a_request_is_named_in_the_workers_lines(watched: Watched) -> None:

@@ -13,7 +13,7 @@ from dramatiq.brokers.stub import StubBroker
 from issuance import hints, origins
 from issuance.embedded.environment import REPO
 from issuance.log import lines
-from issuance.origins import NOWHERE, Origin
+from issuance.origins import MOST_NAMED, NOWHERE, Origin
 from worker.backlog import Backlog
 from worker.origins import Origins
 
@@ -92,6 +92,34 @@ def test_each_membership_keeps_its_own_where_several_are_settled_together() -> N
         ([FIRST], [Origin("request-0")], Origin("request-0")),
         ([SECOND, THIRD], [FULL, Origin("request-2")], NOWHERE),
     ]
+
+
+def test_who_is_asked_for_twice_keeps_both_the_first_first() -> None:
+    """A sign-up and a charge that are settled together: the second does not take the first one's place, and however
+    often somebody is asked for, what is known of it is bounded."""
+    seen: list[tuple[Origin, ...]] = []
+
+    def settle(_: UUID, ids: list[UUID]) -> None:
+        if ids == [FIRST]:
+            with ThreadPoolExecutor(1) as pool:
+                for number in range(2 * MOST_NAMED):
+                    pool.submit(ask, Origin(f"request-{number}")).result()
+        else:
+            seen.append(origins.all_of(SECOND))
+
+    def ask(of: Origin) -> None:
+        with origins.working_for(of):
+            backlog.ask(BRAND, [SECOND])
+
+    backlog = Backlog(settle)
+    backlog.ask(BRAND, [FIRST])
+    assert seen == [tuple(Origin(f"request-{number}") for number in range(MOST_NAMED))]
+
+
+@pytest.mark.parametrize("said", [None, [], {"x": None}, {"x": [["r"], "y", 5, {}]}, {"x": [[5, {}]]}])
+def test_several_origins_that_are_none_are_left_out(said: object) -> None:
+    """Whatever is in the message's options."""
+    assert worked_on({"origins": said}) == NOWHERE
 
 
 def test_every_line_names_what_it_is_due_to() -> None:

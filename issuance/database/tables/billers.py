@@ -45,6 +45,8 @@ biller_deliveries = Table(
     must("attempts", BigInteger),
     may("adapter", BigInteger),
     may("translated_at", Instant),
+    may("request_id", Text),
+    may("traceparent", Text),
 )
 
 biller_objects = Table(

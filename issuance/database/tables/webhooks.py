@@ -34,6 +34,7 @@ webhook_events = Table(
     must("data", JSONB),
     must("created_at", Instant),
     may("traceparent", Text),
+    may("request_id", Text),
 )
 
 deliveries = Table(
