@@ -16,6 +16,7 @@ from benchmarks.owed import Owed
 from benchmarks.samples import Part
 from benchmarks.stage import Stage
 from benchmarks.sweep import Sweep
+from benchmarks.untraced import Untraced
 from benchmarks.webhooks import Burst
 
 #: What is there to show a ratio is measured on so many memberships at most: their rates are compared.
@@ -26,6 +27,8 @@ MOST_EVENTS, MOST_REQUESTS = 20_000, 8_000
 MOST_WEBHOOKS = 20_000
 #: What posts or loads an event a membership, on so many.
 MOST_NEWS = 30_000
+#: And events whose traces are off.
+MOST_UNTRACED = 500
 #: What growth is measured from.
 FEW = 10_000
 #: With so few memberships nobody wants figures: the benchmark shows that it works.
@@ -134,6 +137,10 @@ def _liability(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     return [Owed(stage, wanted.members)] if stage.product is WORKING_TREE else []
 
 
+def _untraced(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    return [Untraced(stage, min(wanted.members, MOST_UNTRACED))] if stage.product is WORKING_TREE else []
+
+
 PARTS: dict[str, Maker] = {
     "floor": _floor,
     "bulk": _bulk,
@@ -151,6 +158,7 @@ PARTS: dict[str, Maker] = {
     "redemption": _redemption,
     "sweep": _sweep,
     "liability": _liability,
+    "untraced": _untraced,
 }
 
 
