@@ -88,6 +88,17 @@ def test_what_webhooks_lost_is_found(fake: FakeStripe, asked: Club, seed: int) -
     assert len(asked.facts()) == told, "a second time there is nothing to tell"
 
 
+def test_where_no_webhook_was_lost_reconciling_changes_no_credit(fake: FakeStripe, asked: Club) -> None:
+    """Nor where things came and went between two looks."""
+    fake.happen(EVENTS)
+    asked.deliver(EVENTS)
+    asked.translate()
+    ask(asked)
+    assert reconcile(asked)["state"] == "finished"
+    asked.settle(SETTLED_AT)
+    assert named(asked.held()) == named(owed_of(LIVES))
+
+
 def test_a_sandbox_clock_may_be_behind_what_stripe_says(fake: FakeStripe, engine: Engine) -> None:
     """Its memberships are reconciled on 1 January, and have their credits when it is moved to April."""
     chance, club = random.Random(0), plugged_in(engine, KEY)

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from issuance.billers.stripe.told import membership_of
 from tests.database.stripes import Club, new_club
 from tests.stripe import sequences
+from tests.stripe.free_lives import free_lives
 from tests.stripe.hard_lives import MAP, HardLife, gold, hard_lives
 from tests.stripe.rare_lives import rare_lives
 
@@ -41,7 +42,7 @@ def _life(sequence: dict[str, Any]) -> HardLife:
     return HardLife(name, sequence["stripe_events"], {of: owed}, name not in _NOT_LASTING)
 
 
-LIVES = [*map(_life, SEQUENCES), *hard_lives(), *rare_lives()]
+LIVES = [*map(_life, SEQUENCES), *hard_lives(), *rare_lives(), *free_lives()]
 EVENTS = [event for life in LIVES for event in life.events]
 
 

@@ -4,7 +4,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from issuance.billers.adapter import Asked, Json, Known, Listing, Notice, NotReadable, Translation
-from issuance.billers.stripe import asking, invoices, payloads, payments, reconciling, signatures, subscriptions, told
+from issuance.billers.stripe import (
+    asking,
+    following,
+    invoices,
+    payloads,
+    payments,
+    reconciling,
+    signatures,
+    signing_up,
+    subscriptions,
+    told,
+)
 from issuance.billers.stripe.client import StripeApi
 from issuance.billers.stripe.payloads import id_of, instant, part, stamp_of
 from issuance.billing.cloud_events import Refused, read_json
@@ -34,7 +45,7 @@ class Stripe:
 
     kind = "stripe"
     source = told.SOURCE
-    version = 1
+    version = 2
 
     def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[bytes]) -> None:
         """See that Stripe signed this within the last 300 s. Raises BadSignature."""
@@ -78,7 +89,7 @@ class Stripe:
             raise NotReadable("it is about no object that has an id")
         match kind:
             case "customer.subscription":
-                return subscriptions.translate(notice, known, patient=patient)
+                return self._subscription(notice, known, patient=patient)
             case "invoice":
                 return invoices.translate(notice, known, patient=patient)
             case "invoice_payment":
@@ -90,6 +101,13 @@ class Stripe:
             case "charge.refund" | "refund":
                 return payments.translate_refund(notice, known, patient=patient)
         return payments.translate_dispute(notice, known, patient=patient)
+
+    def _subscription(self, notice: Notice, known: Known, *, patient: bool) -> Translation:
+        subscription_id = str(part(notice.body, "data", "object")["id"])
+        trials = signing_up.trials_of(known.get(subscription_id))
+        found = subscriptions.translate(notice, known, patient=patient)
+        following.tell(subscription_id, trials, known, found)
+        return found
 
     def api(self, key: str) -> StripeApi:
         """The way to Stripe's API with a key."""

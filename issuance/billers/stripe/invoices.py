@@ -3,7 +3,9 @@
 Only lines count that are no proration and whose price is mapped; what they pay for is their own period, never the
 invoice's. A charge is an invoice and an item; an invoice may be for several subscriptions. What is noted of an invoice:
 its `subscription`, and of each item the period `lines` pay for; whether these are `whole`; `amount`, what was due;
-`made`, when; and of each item the last of its `states` that was told.
+`made`, when; of each item the last of its `states` that was told; `said`, the state that the invoice itself came to;
+the `payments` that were refunded or disputed; and `turned`, how often an item's line of nothing turned out to be a
+trial's, or none after all.
 """
 
 from typing import Any, NamedTuple
@@ -56,6 +58,7 @@ def translate(notice: Notice, known: Known, *, patient: bool) -> Translation:
         # Each attempt is a fact of its own; one that fails before another has paid takes nothing back.
         tell(found, charges, note, "failed", at, f"failed/{notice.delivery_id}", known=known)
     elif (state := state_of(invoice)) is not None:
+        note_said(note, state, _when(invoice, at))
         tell(found, charges, note, state, _when(invoice, at), state, known=known)
     return found
 
@@ -113,6 +116,42 @@ def tell(
         before, when = states.get(charge.item, [state, at])
         if not of_payment and (when, RANKS.index(before)) <= (at, RANKS.index(state)):
             states[charge.item] = [state, at]
+
+
+def note_said(note: dict[str, Any], state: str, at: int) -> None:
+    """Note the state that an invoice came to, where it has lines of nothing: what they are may turn out later."""
+    before, when = note.get("said", [state, at])
+    if any(not line.amount for line in _lines(note)) and (when, RANKS.index(before)) <= (at, RANKS.index(state)):
+        note["said"] = [state, at]
+
+
+def tell_what_is_free(subscription_id: str, known: Known, found: Translation) -> None:
+    """Tell what a subscription's trials, as they are known now, make of its lines of nothing, if it is otherwise than
+    it was told: a trial's are no charge, the others pay for their period."""
+    record = known.get(subscription_id)
+    for _, invoice_id in record.get("free", []):
+        note = known.get(invoice_id)
+        if "said" not in note:
+            continue
+        lines = [line for line in _lines(note) if (line.subscription or note["subscription"]) == subscription_id]
+        wait, unmappable = found.wait, found.unmappable  # what is missing is missing to that invoice
+        args = (invoice_id, subscription_id, lines, note, known, found)
+        charged = {charge.item for charge in _charges_of(*args, patient=True)}
+        charges = _charges_of(*args, patient=True, trials=True)
+        found.wait, found.unmappable = wait, unmappable
+        states, turned = note.get("states", {}), note.setdefault("turned", {})
+        state, at = note["said"]
+        for charge in charges:
+            told_at, turns = states.get(charge.item, [state, at])[1], turned.get(charge.item, 0)
+            stood = charge.item in states and turns % 2 == 0
+            if stood == (charge.item in charged):
+                continue
+            if charge.item not in states:
+                tell(found, [charge], note, state, at, state, known=known)
+                continue
+            turned[charge.item] = turns + 1
+            args_of = ("skipped", f"free/{turns}") if stood else (state, f"{state}/{turns}")
+            tell(found, [charge], note, args_of[0], told_at + 1, args_of[1], known=known)
 
 
 def _note_collected(item: dict[str, Any], made: int) -> None:
@@ -204,7 +243,9 @@ def _charges_of(
     found: Translation,
     *,
     patient: bool,
+    trials: bool = False,
 ) -> list[Charge]:
+    """The charges that lines are for one subscription; with `trials` those of its trials too."""
     record = known.get(subscription_id)
     if record.get("dead"):
         return []
@@ -217,7 +258,9 @@ def _charges_of(
         elif price.membership_type_id is not None:
             mapped = True
             item = line.item or _item_by_price(record, line.price)
-            if item is not None and not _is_trial(record, line):
+            if item is not None and not line.amount:
+                _note_free(record, line, invoice_id)
+            if item is not None and (trials or not _is_trial(record, line)):
                 start, end = periods.get(item, (line.start, line.end))
                 periods[item] = min(start, line.start), max(end, line.end)
     if mapped:
@@ -247,9 +290,16 @@ def _note_billed(record: Record, note: dict[str, Any]) -> None:
         billed[price] = sorted({start, *billed.get(price, [])})[-_COLLECTED_KEPT:]
 
 
+def _note_free(record: Record, line: Line, invoice_id: str) -> None:
+    """Note the invoices of the last lines of nothing, by when their time begins."""
+    noted = record.get("free", [])
+    if [line.start, invoice_id] not in noted:
+        record["free"] = sorted([*noted, [line.start, invoice_id]])[-_COLLECTED_KEPT:]
+
+
 def _is_trial(record: Record, line: Line) -> bool:
     """Whether a line is for a trial, which nobody is charged for; other lines of nothing pay for their period."""
-    return line.amount == 0 and any(start <= line.start < end for start, end in record.get("trials", []))
+    return line.amount == 0 and any(start <= line.start < end for start, end in signing_up.trials_of(record))
 
 
 def _product_of(record: Record, price: str | None) -> list[str | None]:

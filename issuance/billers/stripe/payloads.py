@@ -13,6 +13,8 @@ from issuance.fields import LAST_YEAR
 #: The first second after the last year in which anything happens, and a number that nothing comes to.
 _END_OF_TIME, _TOO_MUCH = int(datetime(LAST_YEAR, 12, 31, tzinfo=UTC).timestamp()), 10**12
 _LONGEST_ID = 255
+#: How soon after a subscription was made its trial begins, if it begins with one (seconds).
+_AT_ONCE = 60
 #: Stripe's subscriptions have 20 at most; each is a membership, with a party of its own.
 MOST_ITEMS = 100
 #: Statuses with which nobody has signed up: the first payment was never made.
@@ -109,6 +111,13 @@ def listed(value: object) -> list[Json]:
 def goes_on(value: object) -> bool:
     """Whether there is more of a list than stands in it."""
     return isinstance(value, dict) and value.get("has_more") is True
+
+
+def begins_with_trial(subscription: Json) -> bool:
+    """Whether its trial, if it has one, is that with which it began, which moves its start. Free time that a running
+    one was given begins later, and moves its billing date."""
+    began, *made = (stamp_of(subscription.get(name)) for name in ("trial_start", "created", "start_date"))
+    return began is None or began <= max((at for at in made if at is not None), default=began) + _AT_ONCE
 
 
 def part(body: Json, *path: str) -> Json:

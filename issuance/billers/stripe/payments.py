@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from issuance.billers.adapter import Json, Known, Notice, Translation, Wait
-from issuance.billers.stripe import invoices, payloads
+from issuance.billers.stripe import invoices, payloads, told
 from issuance.billers.stripe.payloads import id_of, number_of, part, stamp_of, status_of
 from issuance.billers.stripe.subscriptions import moment_of
 
@@ -146,13 +146,22 @@ def tell_dispute(dispute: Json, at: int, known: Known, found: Translation, *, pa
     payment.tell_what_stands()
 
 
+def tell_again(name: str, known: Known, found: Translation) -> None:
+    """Tell what stands of a payment that was disputed, after what a subscription's status has lifted."""
+    wait = found.wait
+    Payment([name], known, found, patient=True).tell_what_stands()
+    found.wait = wait
+
+
 class Payment:
     """A payment of an invoice: what is told of it is told of each of the invoice's charges. While the invoice is not
     known nothing is, and the delivery waits for it."""
 
     def __init__(self, names: Sequence[str], known: Known, found: Translation, *, patient: bool) -> None:
-        self.note = known.get(names[0])
+        self._name, self.note = names[0], known.get(names[0])
         self._known, self._found = known, found
+        if len(names) > 1:
+            note_intent(names[0], names[1], known)
         self._invoice = _invoice_of(list(names), known, found, patient=patient)
         self._paid: int | None = None
         self._charges: list[invoices.Charge] = []
@@ -182,25 +191,43 @@ class Payment:
             return at
         return self._paid + (2 if state == "succeeded" else 1)
 
-    def tell(self, state: str, at: int, name: str, **more: Any) -> None:
-        """Tell a state of the charges that it paid for."""
+    def tell(self, state: str, at: int, name: str, *, of: list[invoices.Charge] | None = None, **more: Any) -> None:
+        """Tell a state of the charges that it paid for, or of some of them."""
         if self._invoice is not None:
-            note = self._known.get(self._invoice)
-            invoices.tell(self._found, self._charges, note, state, at, name, known=self._known, of_payment=True, **more)
+            note, charges = self._known.get(self._invoice), self._charges if of is None else of
+            invoices.tell(self._found, charges, note, state, at, name, known=self._known, of_payment=True, **more)
 
-    def tell_refund(self, refunded: int, at: int, after: str = "") -> None:
-        """Tell that so much was given back so far. The sum is in the id, of one instant's the greater one the later."""
+    def tell_refund(self, refunded: int, at: int) -> None:
+        """Tell that so much of it was given back so far."""
         if self._invoice is None:
             return
         at = self.moment(at, "refunded")
-        if not after:
-            sums = self.note.setdefault("returned", {})
-            sums[str(refunded)] = min(at, sums.get(str(refunded), at))
+        sums = self.note.setdefault("returned", {})
+        sums[str(refunded)] = min(at, sums.get(str(refunded), at))
+        self._tell_sum(refunded + self._returned_by(at, but=self._name), at)
+        for name in self._of_invoice():  # what is given back later of another payment comes on top of it
+            if name != self._name:
+                for total, since in self._known.get(name).get("returned", {}).items():
+                    self._tell_sum(int(total) + self._returned_by(since, but=name), since)
+        self.tell_what_stands()
+
+    def _tell_sum(self, refunded: int, at: int, after: str = "") -> None:
+        """Tell how much of the invoice was given back so far. The sum is in the id, of one instant's the greater one
+        the later."""
+        if self._invoice is None:
+            return
         whole = self._known.get(self._invoice).get("amount") or self.note.get("amount")
         more = {"amount_refunded": refunded} | ({"amount": whole} if whole else {})
         self.tell("refunded", at, f"refunded/{refunded:012d}/{at}{after}", **more)
-        if not after:
-            self.tell_what_stands()
+
+    def _of_invoice(self) -> list[str]:
+        """The payments of its invoice that were refunded or disputed, with this one."""
+        if self._invoice is None:
+            return []
+        note = self._known.get(self._invoice)
+        if self._name not in note.get("payments", []):
+            note["payments"] = sorted([*note.get("payments", []), self._name])
+        return [str(name) for name in note["payments"]]
 
     def restore(self, name: str, at: int) -> int:
         """Tell that money came back: a dispute was won, a refund failed. When it did: what was told stays."""
@@ -210,23 +237,51 @@ class Payment:
 
     def tell_what_stands(self) -> None:
         """Whatever else keeps money back where some of it came back is told again then: in any order of arrival, a
-        dispute that is won gives back no refund."""
-        for name, at in sorted(self.note.get("restored", {}).items()):
-            for dispute_id, dispute in sorted(self.note.get("disputes", {}).items()):
-                opened, closed = dispute.get("opened"), dispute.get("closed")
-                if opened is not None and opened <= at and (closed is None or at < closed):
+        dispute that is won gives back no refund. So is an open dispute where its subscription is said to be active:
+        Stripe's statuses know nothing of disputes."""
+        notes = [self._known.get(name) for name in self._of_invoice()]
+        disputes = sorted((one, said) for note in notes for one, said in note.get("disputes", {}).items())
+        for name, at in sorted(came for note in notes for came in note.get("restored", {}).items()):
+            for dispute_id, dispute in disputes:
+                if _is_open(dispute, at):
                     self.tell("disputed", at, f"disputed/{dispute_id}/after/{name}")
-                if dispute.get("lost") and closed <= at:
+                if dispute.get("lost") and dispute["closed"] <= at:
                     self.tell("refunded", at, f"dispute_lost/{dispute_id}/after/{name}")
-            if (refunded := self._refunded_by(at)) > 0:
-                self.tell_refund(refunded, at, f"/after/{name}")
+            if (refunded := self._returned_by(at)) > 0:
+                self._tell_sum(refunded, at, f"/after/{name}")
+        for charge in self._charges if disputes else ():
+            record = self._known.get(charge.subscription)
+            if self._name not in record.get("disputed", []):
+                record["disputed"] = sorted([*record.get("disputed", []), self._name])
+            for at, status, _ in told.stood_of(record["items"][charge.item]):
+                for dispute_id, dispute in disputes:
+                    if status == "active" and _is_open(dispute, at):
+                        self.tell("disputed", at, f"disputed/{dispute_id}/active/{at}", of=[charge])
 
-    def _refunded_by(self, at: int) -> int:
-        """How much was given back by an instant, by the refunds that are known and by the charge's own word."""
-        refunds: int = sum(amount for amount, made in self.note.get("refunds", {}).values() if made <= at)
-        failed: int = sum(amount for amount, since in self.note.get("failed", {}).values() if since <= at)
-        sums = (int(total) for total, since in self.note.get("returned", {}).items() if since <= at)
-        return max(refunds, max(sums, default=0) - failed)
+    def _returned_by(self, at: int, but: str | None = None) -> int:
+        """How much of the invoice was given back by an instant, by all payments of it, or all but one. A payment that
+        is known by two names counts once."""
+        sums: dict[str, int] = {}
+        mine = None if but is None else self._known.get(but).get("intent", but)
+        for name in self._of_invoice():
+            note = self._known.get(name)
+            if (payment := note.get("intent", name)) != mine:
+                sums[payment] = max(_returned(note, at), sums.get(payment, 0))
+        return sum(sums.values())
+
+
+def _is_open(dispute: Json, at: int) -> bool:
+    opened, closed = dispute.get("opened"), dispute.get("closed")
+    return opened is not None and opened <= at and (closed is None or at < closed)
+
+
+def _returned(note: Json, at: int) -> int:
+    """How much of a payment was given back by an instant, by the refunds that are known and by the charge's own
+    word."""
+    refunds: int = sum(amount for amount, made in note.get("refunds", {}).values() if made <= at)
+    failed: int = sum(amount for amount, since in note.get("failed", {}).values() if since <= at)
+    sums = (int(total) for total, since in note.get("returned", {}).items() if since <= at)
+    return max(refunds, max(sums, default=0) - failed)
 
 
 def _invoice_of(named: list[str], known: Known, found: Translation, *, patient: bool) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from issuance.billers.adapter import Json, Known, Listing, Translation, Unmappable
-from issuance.billers.stripe import invoices, payloads, payments, signing_up, subscriptions, told
+from issuance.billers.stripe import following, invoices, payloads, payments, signing_up, subscriptions, told
 from issuance.billers.stripe.dates import Dates, dates_of, is_turn, seconds
 from issuance.billers.stripe.invoices import RANKS
 from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, number_of, stamp_of
@@ -77,6 +77,7 @@ def _invoice(invoice: Json, known: Known, found: Translation) -> None:
     state = invoices.state_of(invoice)
     if state is None:
         return
+    invoices.note_said(note, state, invoices.said_at(invoice) or made)
     for charge in charges:
         before, told_at = note.get("states", {}).get(charge.item, ["", made])
         if state == "initiated" and before == "failed":
@@ -100,6 +101,7 @@ def _subscription(subscription: Json, known: Known, found: Translation, since: d
         return  # never heard of, and older than what is asked for: that is for `--all`, after a dry run
     if subscription.get("status") == INCOMPLETE:
         return
+    trials = signing_up.trials_of(record)
     signing_up.hear(record, subscription, subscription, now, made=False)
     if record.get("dead"):
         found.wakes.add(subscription_id)
@@ -122,6 +124,7 @@ def _subscription(subscription: Json, known: Known, found: Translation, since: d
             start = item.created if before is None and item.created else min([*billed, now])
             args = (subscription_id, record, subscription, item, known, found)
             signing_up.sign_up_item(*args, made=start, start=start)
+    following.tell(subscription_id, trials, known, found)
 
 
 def _now(subscription: Json, record: Record, known: Known) -> int:
@@ -251,7 +254,8 @@ class _Item:
     def _dates(self, item: Item) -> None:
         anchor, trial_end = (stamp_of(self.subscription.get(name)) for name in ("billing_cycle_anchor", "trial_end"))
         told_trial = self.note["trial"][1]
-        if told_trial is not None and trial_end is not None and trial_end != told_trial:
+        begins = payloads.begins_with_trial(self.subscription)
+        if begins and told_trial is not None and trial_end is not None and trial_end != told_trial:
             # It was moved before it was over, or there would be none to move.
             stood = seconds(midnight(self._day(told_trial), self.known.zone)) - 1
             at = max(self.note["start"][0], min(self.now, stood, trial_end))
@@ -272,7 +276,10 @@ class _Item:
         if not moved and frequency == told_frequency:
             return
         stamp = anchor if moved and anchor is not None else self._period_started(item) or anchor or self.now
-        at = min(max(stamp, self.note["type"][0]), self.now)
+        since = stamp
+        if not begins and stamp == trial_end:  # free time was given: it has that since then, or since it was told last
+            since = max(stamp_of(self.subscription.get("trial_start")) or stamp, self.note["anchor"][0] + 1)
+        at = min(max(since, self.note["type"][0]), self.now)
         args = (self.found, self.note, self.ref, self.membership_id, f"moved/{stamp}/{frequency}", at)
         signing_up.note_and_move(*args, self._day(stamp), frequency, stamp)
 

@@ -1,9 +1,10 @@
 """Sign-ups: an item of a subscription becomes a membership, as the subscription was when it was made.
 
 What is known of a subscription (its record): `basis`, the subscription as it was made, or the earliest that was heard
-of; `heard`, whether that is all there was; `begun`, whether anybody signed up (an incomplete one has not); `trials`;
-`prices`, with the product and frequency of each; `member`; `billed`, from when on each price of an item was billed; and
-`items`, a note each (`told`).
+of; `heard`, whether that is all there was; `begun`, whether anybody signed up (an incomplete one has not); `trials`,
+each from when to when, and when that was said; `free`, the invoices of its last lines of nothing; `disputed`, payments
+that were; `prices`, with the product and frequency of each; `member`; `billed`, from when on each price of an item was
+billed; and `items`, a note each (`told`).
 """
 
 from datetime import date
@@ -47,15 +48,30 @@ def hear(record: Record, subscription: Json, was: Json, at: int, *, made: bool) 
     elif status != INCOMPLETE:
         record["begun"] = True
     record.setdefault("items", {})
-    for snapshot in (subscription, was):
-        start, end = stamp_of(snapshot.get("trial_start")), stamp_of(snapshot.get("trial_end"))
-        if start is not None and end is not None and [start, end] not in (trials := record.setdefault("trials", [])):
-            trials.append([start, end])
+    for snapshot, heard_at in ((was, at - 1), (subscription, at)):
+        _note_trial(record, snapshot, heard_at)
         for item in items_of(snapshot):
             if item.price and (item.product or item.frequency):
                 record.setdefault("prices", {})[item.price] = [item.product, item.frequency]
     if clock := id_of(subscription.get("test_clock")):
         record["test_clock"] = clock
+
+
+def _note_trial(record: Record, subscription: Json, at: int) -> None:
+    """Note a trial with the end that it has by the latest word of it: it may be prolonged, or cut short."""
+    start, end = stamp_of(subscription.get("trial_start")), stamp_of(subscription.get("trial_end"))
+    if start is None or end is None:
+        return
+    # One that was noted before it was noted when has no instant.
+    heard = [one for one in record.get("trials", []) if one[0] == start]
+    if all((*one, 0)[2] <= at for one in heard):
+        others = [one for one in record.get("trials", []) if one[0] != start]
+        record["trials"] = sorted([*others, [start, end, at]])
+
+
+def trials_of(record: Record) -> list[tuple[int, int]]:
+    """The trials of a subscription, each from when to when."""
+    return [(start, end) for start, end, *_ in record.get("trials", [])]
 
 
 def sign_up(subscription_id: str, record: Record, known: Known, found: Translation, *, patient: bool) -> None:
@@ -97,7 +113,7 @@ def sign_up_item(
         return
     membership_id = told.membership_of(subscription_id, item.id)
     trial_end = stamp_of(subscription.get("trial_end"))
-    if trial_end is not None and trial_end > start:
+    if trial_end is not None and trial_end > start and payloads.begins_with_trial(subscription):
         start = trial_end
     anchor = stamp_of(subscription.get("billing_cycle_anchor")) or start
     starts_on, anchored_on = (day_of(instant(stamp), known.zone) for stamp in (start, anchor))

@@ -11,7 +11,7 @@ from issuance.billers.stripe.payloads import EXPIRED, instant, stamp_of
 from issuance.deciding.calendar import day_of, midnight
 
 #: Statuses of one instant count in the order of a subscription's life.
-_LIFE = ("active", "needs_attention", "paused", "cancelled")
+LIFE = ("active", "needs_attention", "paused", "cancelled")
 #: How long ago a period may have ended, as a subscription has it, that it is still said to end with.
 _ENDED = 3 * 86_400
 #: How soon after a trial has ended without a way to pay it is paused.
@@ -70,14 +70,20 @@ def status_event(
     changed, so that an announced end lifts no trouble."""
     ends = standing.ends_on(dates, at)
     ends_on = None if ends is None else ends.isoformat()
-    status = "cancelled" if keeps_status and ends_on is not None else standing.status
-    said: dict[str, Any] = {"status": status}
+    rank = LIFE.index(standing.status)
+    name = "ended" if standing.status == "cancelled" else f"status/{rank}/{name}"
+    fact = fact_of(ref, membership_id, name, at, standing.status, ends_on, keeps_status=keeps_status)
+    return fact, [standing.status, ends_on]
+
+
+def fact_of(
+    ref: str, membership_id: UUID, name: str, at: int, status: str, ends_on: str | None, *, keeps_status: bool
+) -> told.Event:
+    """The fact that a membership stands so."""
+    said: dict[str, Any] = {"status": "cancelled" if keeps_status and ends_on is not None else status}
     if ends_on is not None or status != "cancelled":
         said["ends_on"] = ends_on
-    rank = _LIFE.index(standing.status)
-    name = "ended" if standing.status == "cancelled" else f"status/{rank}/{name}"
-    fact = told.event(f"{ref}/{name}", "membership.status_changed", at, membership_id, **said)
-    return fact, [standing.status, ends_on]
+    return told.event(f"{ref}/{name}", "membership.status_changed", at, membership_id, **said)
 
 
 def announcement(ref: str, membership_id: UUID, subscription: Json, dates: Dates) -> list[told.Event]:

@@ -9,11 +9,12 @@ from typing import NamedTuple
 from uuid import UUID
 
 from issuance.billers.adapter import Json, Known, Notice, Translation, Unmappable, Wait
-from issuance.billers.stripe import payloads, signing_up, told
+from issuance.billers.stripe import payloads, signing_up, told, turns
 from issuance.billers.stripe.dates import dates_of, seconds
 from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, part, stamp_of
 from issuance.billers.stripe.signing_up import Record
 from issuance.billers.stripe.standings import Standing, announcement, standing_of, stands_since, status_event
+from issuance.billers.stripe.turns import Turn
 from issuance.deciding.calendar import day_of, midnight
 
 CREATED, DELETED = "customer.subscription.created", "customer.subscription.deleted"
@@ -140,31 +141,45 @@ class _Change(NamedTuple):
         at = stands_since(self.subscription, self.at, dates)
         fact, noted = status_event(ref, membership_id, self.notice.delivery_id, at, standing, dates, keeps_status=keeps)
         told.note_standing(note, at, *noted)
+        after, before = (noted[0], noted[1]), None
+        if named:
+            stood = standing_of(self.was)
+            ends = stood.ends_on(dates, at)
+            before = stood.status, None if ends is None else ends.isoformat()
+        if before != after and (before or after[0] == "cancelled"):
+            turns.note_turn(note, Turn(at, before, after, self.notice.delivery_id, keeps))
         if (resumes := stamp_of(part(self.subscription, "pause_collection").get("resumes_at"))) is not None:
             note["resumes"] = resumes
         self.found.events += [*announcement(ref, membership_id, self.subscription, dates), fact]
+        self.found.events += turns.tell_last(note, ref, membership_id)
 
     def _tell_dates(self, note: told.Note, item: Item, before: Item, ref: str, membership_id: UUID) -> None:
         anchor = stamp_of(self.subscription.get("billing_cycle_anchor"))
         prices = self.record.get("prices", {})
         frequency = item.frequency or prices.get(item.price, [None, None])[1] or note["frequency"]
         earlier = before.frequency or prices.get(before.price, [None, None])[1] or frequency
+        anchor_moved = "billing_cycle_anchor" in self.previous
+        if "trial_end" in self.previous:
+            told.note_latest(note, "trial", self.at, stamp_of(self.subscription.get("trial_end")))
         if "trial_end" in self.previous and self.was.get("status") == "trialing":
             starts, stood = (stamp_of(one.get("trial_end")) or self.at for one in (self.subscription, self.was))
             if anchor == stood:
                 anchor = starts  # it is billed from the end of the trial on
-            # A trial has its last hours on the day that is the start: it is moved before that day.
-            at = min(self.at, seconds(midnight(self._day(stood), self.known.zone)) - 1)
-            starts_on, anchored_on = (self._day(stamp) for stamp in (starts, anchor or starts))
-            told.note_latest(note, "trial", self.at, stamp_of(self.subscription.get("trial_end")))
-            told.note_anchor(note, self.at, anchor or starts, note["frequency"])
-            self.found.events.append(start_event(ref, membership_id, self._name("start"), at, starts_on, anchored_on))
-            told.note_latest(note, "start", at, starts_on.isoformat(), max(anchored_on, starts_on).isoformat())
-            if frequency == earlier:
-                return
-        elif "billing_cycle_anchor" not in self.previous and frequency == earlier:
+            if payloads.begins_with_trial(self.was):
+                # A trial has its last hours on the day that is the start: it is moved before that day.
+                at = min(self.at, seconds(midnight(self._day(stood), self.known.zone)) - 1)
+                starts_on, anchored_on = (self._day(stamp) for stamp in (starts, anchor or starts))
+                told.note_anchor(note, self.at, anchor or starts, note["frequency"])
+                moved = start_event(ref, membership_id, self._name("start"), at, starts_on, anchored_on)
+                self.found.events.append(moved)
+                told.note_latest(note, "start", at, starts_on.isoformat(), max(anchored_on, starts_on).isoformat())
+                if frequency == earlier:
+                    return
+            else:
+                anchor_moved = anchor_moved or anchor == starts
+        if not anchor_moved and frequency == earlier:
             return
-        stamp = anchor if "billing_cycle_anchor" in self.previous else self._period_started(item) or anchor
+        stamp = anchor if anchor_moved else self._period_started(item) or anchor
         stamp = self.at if stamp is None else stamp
         args = (self.found, note, ref, membership_id, self._name("moved"), self.at, self._day(stamp), frequency, stamp)
         signing_up.note_and_move(*args)

@@ -2,7 +2,8 @@
 
 An item's note: its calendar (`start`: the instant of the fact, the start and the anchor; `frequency`; `moves`;
 `anchors`, Stripe's own instants, each with its frequency), and what was told last of its `anchor`, `type`, `price`,
-`trial`, `party` and `status`, each after the instant of the fact; `stood`, what was told of `status` before too.
+`trial`, `party` and `status`, each after the instant of the fact; `stood`, what was told of `status` before too; its
+`turns` (`turns`).
 Instants are Stripe's seconds.
 """
 
@@ -79,9 +80,9 @@ def note_latest(note: Note, name: str, at: int, *value: Any) -> None:
 
 def note_standing(note: Note, at: int, status: str, ends_on: str | None) -> None:
     """Note where it stands since an instant; what was told of that before is kept too, the latest of it."""
-    stood = stood_of(note)
-    if [at, status, ends_on] not in stood:
-        note["stood"] = sorted([*stood, [at, status, ends_on]], key=lambda one: int(one[0]))[-_STANDINGS_KEPT:]
+    said = [at, status, ends_on]
+    others = [one for one in stood_of(note) if one != said]
+    note["stood"] = sorted([*others, said], key=lambda one: int(one[0]))[-_STANDINGS_KEPT:]
     note_latest(note, "status", at, status, ends_on)
 
 
