@@ -44,6 +44,7 @@ class Run(BaseModel):
     rule_version: int | None = Field(description="Of an undo: the version whose credits it takes back …")
     issued_from: datetime | None = Field(description="… that were issued at or after this instant")
     reason: str | None
+    error: str | None = Field(description="Of a reconcile: why it ended before it was done")
     include_upcoming: bool
     first: date | None = Field(alias="from")
     last: date | None = Field(alias="to")

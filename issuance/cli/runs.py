@@ -236,10 +236,13 @@ def show_run(
     what = f"{run['kind']} {run['id']}{' (dry run)' if run['dry_run'] else ''}"
     asks = run["kind"] == "reconcile"
     say(f"{what}: {run['state']}, {run['done']} of {run['total']} {'objects' if asks else 'memberships'}")
+    if run["error"]:
+        say(run["error"])
     counts = [{"reason": reason, "credits": count} for reason, count in sorted(run["counts"].items())]
     if asks and not run["dry_run"]:
         facts = [{"what": one["reason"], "how_many": one["credits"]} for one in counts]
-        show_table("", facts, ("what", "how_many"), empty="There was nothing to tell.")
+        if facts or not run["error"]:
+            show_table("", facts, ("what", "how_many"), empty="There was nothing to tell.")
     elif months:
         show_table("Credits without the rule, and with it", months, ("month", "before", "after"))
     else:

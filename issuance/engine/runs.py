@@ -20,6 +20,7 @@ _SELECT = """
     SELECT r.run_id, r.kind, r.state, r.credit_rule_id, r.membership_type_id, r.membership_id, r.include_upcoming,
            r.from_date, r.to_date, r.dry_run, r.plan_id, r.undoes_run_id, r.rule_version, r.issued_from, r.reason,
            r.total, r.created_at, r.started_at, r.finished_at, r.actor,
+           (SELECT c.error FROM reconciliations c WHERE c.brand_id = r.brand_id AND c.run_id = r.run_id) AS error,
            coalesce(b.done, 0) AS done, coalesce(b.counts, '{{}}') AS counts
       FROM (SELECT * FROM runs WHERE brand_id = :brand_id {which}) r
       LEFT JOIN LATERAL (
@@ -226,6 +227,7 @@ def _shape(row: Row[Any]) -> dict[str, Any]:
         "rule_version": row.rule_version,
         "issued_from": row.issued_from,
         "reason": row.reason,
+        "error": row.error,
         "credit_rule_id": row.credit_rule_id,
         "membership_type_id": row.membership_type_id,
         "membership_id": row.membership_id,

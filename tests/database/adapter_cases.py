@@ -66,7 +66,11 @@ def _mapping(name: str) -> dict[str, Any]:
 
 def _chargebee(number: int, kind: str, at: str, month: int, **more: Any) -> tuple[str, dict[str, Any]]:
     subscription = {"id": "sub1", "customer_id": "ada", "started_at": _stamp("2031-01-15T10:30:00Z")}
-    subscription |= {"billing_period_unit": "month", "subscription_items": [{"item_price_id": "gold-monthly"}]}
+    subscription |= {
+        "billing_period": 1,
+        "billing_period_unit": "month",
+        "subscription_items": [{"item_price_id": "gold-monthly"}],
+    }
     line = {"date_from": _stamp(f"2031-0{month}-15T10:30:00Z"), "date_to": _stamp(f"2031-0{month + 1}-15T10:30:00Z")}
     invoice = {"id": f"inv{month}", "total": 9000, "line_items": [line], "amount_refunded": more.get("refunded", 0)}
     content = {"subscription": subscription, "invoice": invoice, "transaction": {"id": f"txn{number}"}}

@@ -350,6 +350,36 @@ def test_a_biller_that_does_not_answer_ends_the_run_and_says_so(
     assert (ended["state"], ended["error"]) == ("cancelled", "The biller can not be asked: it answers 503.")
 
 
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"data": None}, "is no list"),
+        ({"data": [{"object": "invoice"}]}, "has no id"),
+        ({"data": [None]}, "has no id"),
+        ({"data": [], "has_more": True}, "has more, and does not say it"),
+        ({"data": [{"id": "in_1", "object": "invoice", "status": "draft", "lines": []}], "has_more": True}, "has more"),
+        (None, "has no list"),
+        ([], "is no JSON object"),
+    ],
+)
+def test_an_answer_that_is_half_of_one_ends_the_run_and_is_named(
+    fake: FakeStripe, asked: Club, monkeypatch: pytest.MonkeyPatch, answer: Any, why: str
+) -> None:
+    """It is no success: where the run got to stays, and whoever reads the run sees why it ended."""
+    monkeypatch.setattr(fake, "answer", lambda *_: (404 if answer is None else 200, answer))
+    before = _reconciled_at(asked)
+    ended = reconcile(asked)
+    with transaction(asked.engine, asked.brand_id) as connection:
+        shown = runs.read(connection, asked.brand_id, ended["id"])
+    assert (shown["state"], _reconciled_at(asked)) == ("cancelled", before)
+    assert why in shown["error"]
+
+
+def _reconciled_at(club: Club) -> Any:
+    with transaction(club.engine, club.brand_id) as connection:
+        return connection.scalar(text("SELECT reconciled_at FROM billers"))
+
+
 def test_a_killed_run_goes_on_where_it_was(fake: FakeStripe, asked: Club, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever takes it over asks for the pages that are left."""
     fake.happen(EVENTS)

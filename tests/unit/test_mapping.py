@@ -1,5 +1,6 @@
 """What a mapping costs to read is bounded, whatever its paths and the webhook are."""
 
+import base64
 import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import ValidationError
 
-from issuance.billers.adapter import Known, NotReadable, Translation, weight_of
+from issuance.billers.adapter import BadSignature, Known, NotReadable, Translation, weight_of
 from issuance.billers.mapped.adapter import MOST_SAID, MOST_VALUES, Mapped
 from issuance.billers.mapped.mapping import MOST_SEARCHES, BillerMapping
 from issuance.billers.mapped.values import LONGEST_NAME, LONGEST_TEXT
@@ -159,3 +160,41 @@ def test_weighing_stops_where_it_is_enough() -> None:
     """Values, and characters of texts and names."""
     assert weight_of({"abc": ["de", 1, None]}, 100) == 1 + 3 + 1 + 3 + 1 + 1
     assert 10 < weight_of(["x"] * 1000, 10) < 20
+
+
+@pytest.mark.parametrize(
+    ("count", "unit", "frequency"),
+    [(3, "month", "P3M"), ("1", "Year", "P1Y"), (2, "weeks", "P2W"), (None, "month", None)],
+)
+def test_how_often_is_billed_is_a_number_and_a_unit(count: Any, unit: str, frequency: str | None) -> None:
+    """A quarter that is read as a month gives three credits for one payment."""
+    assert _billed(count, unit).events[0]["data"].get("billing_frequency") == frequency
+
+
+@pytest.mark.parametrize(("count", "unit"), [(1, "day"), (0, "month"), (37, "month"), ("P", "month"), (1.5, "month")])
+def test_what_no_membership_is_billed_by_is_malformed(count: Any, unit: str) -> None:
+    """It is shown, and not taken as every month."""
+    found = _billed(count, unit)
+    assert (found.events, found.unmappable and found.unmappable.code) == ([], "malformed")
+
+
+def _billed(count: Any, unit: str) -> Translation:
+    every = {"path": ["$.count", "$.unit"], "as": "frequency"}
+    telling = {"when": {"$.kind": "x"}, "tell": "membership.billing_date_moved"}
+    adapter = Mapped(
+        mapping(events=[{**telling, "data": {"billing_anchor": "2031-01-15", "billing_frequency": every}}])
+    )
+    body = webhook(m="m", kind="x", unit=unit, **({} if count is None else {"count": count}))
+    known = cast(Known, SimpleNamespace(zone=ZoneInfo("UTC"), now=datetime(2031, 1, 1, tzinfo=UTC)))
+    return adapter.translate(adapter.parse(body), known, patient=True)
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "basic", "BASIC", "Basic "])
+def test_the_scheme_of_basic_auth_may_be_written_in_any_case(scheme: str) -> None:
+    """As RFC 7617 has it."""
+    secret = b"user:pass word"
+    sent = {"authorization": f"{scheme} {base64.b64encode(secret).decode()}"}
+    Mapped(mapping()).verify(b"", sent, [secret])
+    for wrong in ("", scheme, f"{scheme} {base64.b64encode(b'user:other').decode()}", sent["authorization"].lower()):
+        with pytest.raises(BadSignature):
+            Mapped(mapping()).verify(b"", {"authorization": wrong}, [secret])

@@ -26,7 +26,7 @@ def party(*guests: Any, quantity: int = 1) -> list[dict[str, Any]]:
         (({"id": "1", "external_user_id": "bea"}, {"id": "2", "external_user_id": "bea"}), ["ada", "bea"]),
         (({"external_user_id": "ada", "name": "Ada herself"}, "Cy"), ["ada", "Cy"]),
         (({"name": "n" * 400},), ["ada", "n" * 255]),
-        (([1, 2], {"id": 5}, {}, ""), ["ada"]),
+        (([1, 2], {"id": True}, {"id": 5.5}, {"id": 10**100}, {}, ""), ["ada"]),
     ],
 )
 def test_nobody_is_on_an_order_twice_and_every_name_can_be_taken(guests: Any, names: list[str]) -> None:
@@ -35,6 +35,15 @@ def test_nobody_is_on_an_order_twice_and_every_name_can_be_taken(guests: Any, na
     assert [guest["name"][:255] for guest in found] == names
     for guest in found:
         NamedGuest.model_validate(guest)
+
+
+def test_ids_of_guests_may_be_numbers() -> None:
+    """Two of one name are two; a number and its text are one id."""
+    two = party({"id": 1, "name": "Bo"}, {"id": 2, "name": "Bo"})
+    assert [guest["name"] for guest in two] == ["ada", "Bo", "Bo"]
+    assert len({guest["guest_id"] for guest in two}) == 3
+    assert two == party({"id": "1", "name": "Bo"}, {"id": "2", "name": "Bo"})
+    assert party({"external_user_id": 7})[1]["external_user_id"] == "7"
 
 
 @pytest.mark.parametrize(

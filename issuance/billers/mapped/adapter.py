@@ -53,7 +53,7 @@ class Mapped:
             raise NotReadable(f"it has no id at {', '.join(self._mapping.id)}")
         at = instant(value_at(self._mapping.time, read))
         if at is None:
-            raise NotReadable(f"it has no instant at {self._mapping.time.path}")
+            raise NotReadable(f"it has no instant at {', '.join(self._mapping.time.paths)}")
         live = None if self._mapping.live is None else value_at(self._mapping.live, read)
         mapped = self._mapped(read)
         kind = mapped.tell if mapped is not None else ""

@@ -1,7 +1,8 @@
 """A mapping: which of a biller's webhooks tells what, and where in its JSON. Checked whole when it is given.
 
 A value is a constant, or a JSONPath (`$…`) into the webhook's body, or an object around one: `{"path": "$.unit", "map":
-{"month": "P1M"}, "as": "date"}`. What a path finds first counts; nothing found is nothing said. Paths have no
+{"month": "P1M"}, "as": "date"}`; `path` may be
+several, whose texts `/` joins. What a path finds first counts; nothing found is nothing said. Paths have no
 functions, and few of them may search (`..`, `*`, `[?…]`): what a webhook costs to read is bounded.
 """
 
@@ -67,13 +68,19 @@ Constant = Annotated[StrictStr, StringConstraints(max_length=200, pattern=r"^[^$
 
 
 class Value(Body):
-    """What a path finds: put through a table, read as a date in the brand's zone or as an instant, or left as it is."""
+    """What a path finds, or several, joined by `/`: put through a table, read as a date in the brand's zone, as an
+    instant, or as how often is billed (`month`, `3/month`), or left as it is."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    path: Path
+    path: Path | Annotated[list[Path], Field(min_length=1, max_length=3)]
     map: dict[str, Any] | None = None
-    read_as: Literal["date", "instant", "text", "json"] = Field("json", alias="as")
+    read_as: Literal["date", "instant", "text", "json", "frequency"] = Field("json", alias="as")
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths that it looks at."""
+        return [self.path] if isinstance(self.path, str) else list(self.path)
 
 
 Said = Path | Constant | bool | int | Value
@@ -141,12 +148,13 @@ class BillerMapping(Body):
         return self
 
     def _paths(self) -> Iterator[str]:
-        yield from (*self.id, *self.membership, self.time.path, self.price or "", self.live.path if self.live else "")
+        yield from (*self.id, *self.membership, *self.time.paths, self.price or "")
+        yield from self.live.paths if self.live else ()
         for fact in self.events:
             yield from (*fact.when, *fact.id)
             for said in fact.data.values():
                 if isinstance(said, Value):
-                    yield said.path
+                    yield from said.paths
                 elif isinstance(said, str) and said.startswith("$"):
                     yield said
 

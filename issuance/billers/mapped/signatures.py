@@ -12,6 +12,9 @@ from issuance.billers.mapped.mapping import Signature
 def verify(signature: Signature, body: bytes, headers: Mapping[str, str], secrets: Sequence[bytes]) -> None:
     """See that a webhook is signed with one of the secrets. Raises BadSignature."""
     shown = headers.get("authorization" if signature.kind == "basic" else signature.header.lower(), "")
+    if signature.kind == "basic":
+        scheme, _, credentials = shown.partition(" ")
+        shown = f"{scheme.title()} {credentials.lstrip(' ')}"  # RFC 7617: the scheme's case says nothing
     expected = [_basic(secret) if signature.kind == "basic" else _hmac(signature, body, secret) for secret in secrets]
     if not any(hmac.compare_digest(shown.encode(), one.encode()) for one in expected):
         raise BadSignature

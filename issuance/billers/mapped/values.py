@@ -1,16 +1,19 @@
 """What a mapping's values are in a webhook, each of a bounded length: a megabyte in twenty fields stays one."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
 from issuance.billers.adapter import Json, Known, NotReadable
 from issuance.billers.mapped.mapping import Said, Value, first
 from issuance.deciding.calendar import day_of
+from issuance.deciding.frequency import BillingFrequency
 
 #: Characters of a text that a field says, and of a name: of a membership or a price.
 LONGEST_TEXT, LONGEST_NAME = 1024, 255
 #: No number that is written with more digits than this is one.
 _MOST_DIGITS = 40
+_UNITS = {"week": "W", "month": "M", "year": "Y"}
 
 
 def said(name: str, value: Said, body: Json, known: Known) -> Any:
@@ -23,16 +26,37 @@ def said(name: str, value: Said, body: Json, known: Known) -> Any:
         found = value_at(value, body)
         if value.read_as == "date":
             return _date(found, known)
+        if value.read_as == "frequency":
+            return _frequency(found, name)
     return text_of(found, name) if isinstance(found, str) else found
 
 
 def value_at(value: Value, body: Json) -> Any:
     """What a value's path finds, put through its table. Raises NotReadable where that has texts, and it finds none."""
-    found = first(value.path, body)
+    found = first(value.path, body) if isinstance(value.path, str) else _joined(value.path, body)
     if value.map is not None:
-        key = str(found).lower() if isinstance(found, bool) else text_of(found, value.path)
+        key = str(found).lower() if isinstance(found, bool) else text_of(found, "/".join(value.paths))
         return None if key is None else value.map.get(key)
     return found
+
+
+def _joined(paths: Sequence[str], body: Json) -> str | None:
+    """What several paths find, as one text; None where one finds nothing. Raises NotReadable."""
+    found = [text_of(first(path, body), path, LONGEST_NAME) for path in paths]
+    return None if None in found else "/".join(map(str, found))
+
+
+def _frequency(found: Any, name: str) -> str | None:
+    """How often is billed: a unit, or a number and a unit. Raises NotReadable where no membership can be billed so: it
+    would be taken as billed every month."""
+    text = text_of(found, name)
+    if text is None:
+        return None
+    number, _, unit = text.rpartition("/")
+    try:
+        return BillingFrequency.parse(f"P{number or 1}{_UNITS.get(unit.lower().removesuffix('s'), '')}").text
+    except ValueError:
+        raise NotReadable(f"{name[:100]} is no number of weeks, months or years that a membership may have") from None
 
 
 def text_of(found: Any, name: str, most: int = LONGEST_TEXT) -> str | None:

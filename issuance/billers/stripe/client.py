@@ -63,14 +63,19 @@ class StripeApi:
         while True:
             position = {"starting_after": after} if after is not None else {}
             answer = self.get(path, {"limit": PAGE, **parameters, **position})
-            data = answer.get("data") if answer is not None else None
-            if not isinstance(data, list):
-                return
-            page: list[Json] = [one for one in data if isinstance(one, dict) and isinstance(one.get("id"), str)]
+            if answer is None:
+                raise DoesNotSay(f"it has no list {path}")
+            page, goes_on = answer.get("data"), answer.get("has_more") is True
+            if not isinstance(page, list):
+                raise CanNotBeAsked(f"its answer for {path} is no list")
+            if not all(isinstance(one, dict) and isinstance(one.get("id"), str) and one["id"] for one in page):
+                raise CanNotBeAsked(f"its list {path} has something in it that has no id")
             if page:
                 yield page
-            if answer is None or answer.get("has_more") is not True or not page or page[-1]["id"] == after:
+            if not goes_on:
                 return
+            if not page or page[-1]["id"] == after:
+                raise CanNotBeAsked(f"its list {path} has more, and does not say it")
             after = page[-1]["id"]
 
     def _wait_for_turn(self) -> None:
@@ -90,8 +95,10 @@ def _read(answer: "httpx.Response") -> Json:
         body: Any = answer.json()
     except ValueError:
         body = None
-    if answer.status_code == 200 and isinstance(body, dict):
-        return body
+    if answer.status_code == 200:
+        if isinstance(body, dict):
+            return body
+        raise CanNotBeAsked("its answer is no JSON object")
     # Stripe's own words may quote what was sent. A key that is no key may read nothing at all.
     refusal = DoesNotSay if answer.status_code in (400, 403) else CanNotBeAsked
     raise refusal(f"it answers {answer.status_code}")

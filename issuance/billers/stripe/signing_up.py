@@ -204,7 +204,10 @@ def _party(
 
 
 def _no_frequency(item: Item) -> str:
-    which = "a membership is billed every 1 to 52 weeks, 1 to 36 months, or 1 to 3 years"
+    which = (
+        "a membership is billed every 1 to 52 weeks, 1 to 36 months, or 1 to 3 years; where it is no membership's,"
+        " ignore the price, and who changes from it to one that is signs up then"
+    )
     if item.interval is None:
         return f"the price {item.price} does not say how often it is billed; {which}"
     return f"the price {item.price} is billed every {item.interval_count} {item.interval}(s); {which}"

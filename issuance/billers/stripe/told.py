@@ -21,6 +21,8 @@ from issuance.billing.event_data import MOST_GUESTS
 SOURCE = "stripe"
 #: A guest's name that is longer is cut: metadata is free text, and costs nobody their sign-up.
 _LONGEST_NAME = 255
+#: Bits of a number that is somebody's id.
+_LONGEST_NUMBER = 128
 #: How many of its standings an item's note has.
 _STANDINGS_KEPT = 36
 #: Stripe's ids are unique across accounts, so a membership keeps its id if its biller is plugged in anew.
@@ -138,8 +140,8 @@ def _named(subscription: Json, item: Item, membership_id: UUID, member: str) -> 
     guests, members = [], {member}
     for one in listed if isinstance(listed, list) else []:
         guest = {"name": one} if isinstance(one, str) else one if isinstance(one, dict) else {}
-        texts = {name: guest.get(name) for name in ("id", "external_user_id", "email", "name")}
-        known = {name: str(value) for name, value in texts.items() if _can_be_kept(name, value)}
+        said_of = {name: guest.get(name) for name in ("id", "external_user_id", "email", "name")}
+        known = {name: text for name, value in said_of.items() if (text := _text_of(name, value))}
         if known.get("external_user_id") in members:
             continue  # nobody is on an order twice
         if who := next(iter(known.values()), None):
@@ -151,11 +153,14 @@ def _named(subscription: Json, item: Item, membership_id: UUID, member: str) -> 
     return guests
 
 
-def _can_be_kept(name: str, value: object) -> bool:
-    """Whether it is a text that the inbox takes. A name may be of any length: it is cut."""
+def _text_of(name: str, value: object) -> str | None:
+    """What is said of a guest, as a text that the inbox takes: ids may be numbers. A name may be of any length: it is
+    cut."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _LONGEST_NUMBER:
+        value = str(value)
     if not isinstance(value, str) or not value or "\x00" in value:
-        return False
-    return name == "name" or len(value) <= _LONGEST_NAME
+        return None
+    return value if name == "name" or len(value) <= _LONGEST_NAME else None
 
 
 def _items(subscription: Json) -> list[Mapping[str, Any]]:
