@@ -45,7 +45,7 @@ class Stripe:
 
     kind = "stripe"
     source = told.SOURCE
-    version = 2
+    version = 1
 
     def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[bytes]) -> None:
         """See that Stripe signed this within the last 300 s. Raises BadSignature."""
