@@ -296,7 +296,9 @@ def _invoice_of(named: list[str], known: Known, found: Translation, *, patient: 
         # The payment intent, where there is one: that is what invoices name.
         found.wait = Wait(named[-1], f"which invoice was {named[-1]} for?", ask=known.can_ask)
         return None
-    if not known.get(invoice).get("known"):
+    note = known.get(invoice)
+    is_draft = not note.get("amount") and not note.get("whole")  # what is due may change yet
+    if not note.get("known") or (is_draft and patient):
         ask = known.can_ask and not patient
         found.wait = Wait(invoice, f"the invoice {invoice} is not known yet", ask=ask)
         return None
