@@ -9,12 +9,12 @@ from typing import NamedTuple
 from uuid import UUID
 
 from issuance.billers.adapter import Json, Known, Notice, Translation, Unmappable, Wait
-from issuance.billers.stripe import payloads, signing_up, told, turns
+from issuance.billers.stripe import payloads, shifts, signing_up, told
 from issuance.billers.stripe.dates import dates_of, seconds
 from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, part, stamp_of
+from issuance.billers.stripe.shifts import Shift
 from issuance.billers.stripe.signing_up import Record
 from issuance.billers.stripe.standings import Standing, announcement, standing_of, stands_since, status_event
-from issuance.billers.stripe.turns import Turn
 from issuance.deciding.calendar import day_of, midnight
 
 CREATED, DELETED = "customer.subscription.created", "customer.subscription.deleted"
@@ -147,11 +147,11 @@ class _Change(NamedTuple):
             ends = stood.ends_on(dates, at)
             before = stood.status, None if ends is None else ends.isoformat()
         if before != after and (before or after[0] == "cancelled"):
-            turns.note_turn(note, Turn(at, before, after, self.notice.delivery_id, keeps))
+            shifts.note_shift(note, Shift(at, before, after, self.notice.delivery_id, keeps))
         if (resumes := stamp_of(part(self.subscription, "pause_collection").get("resumes_at"))) is not None:
             note["resumes"] = resumes
         self.found.events += [*announcement(ref, membership_id, self.subscription, dates), fact]
-        self.found.events += turns.tell_last(note, ref, membership_id)
+        self.found.events += shifts.tell_last(note, ref, membership_id)
 
     def _tell_dates(self, note: told.Note, item: Item, before: Item, ref: str, membership_id: UUID) -> None:
         anchor = stamp_of(self.subscription.get("billing_cycle_anchor"))

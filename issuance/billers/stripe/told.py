@@ -3,7 +3,7 @@
 An item's note: its calendar (`start`: the instant of the fact, the start and the anchor; `frequency`; `moves`;
 `anchors`, Stripe's own instants, each with its frequency), and what was told last of its `anchor`, `type`, `price`,
 `trial`, `party` and `status`, each after the instant of the fact; `stood`, what was told of `status` before too; its
-`turns` (`turns`).
+`shifts` (`shifts`).
 Instants are Stripe's seconds.
 """
 
