@@ -41,7 +41,7 @@ from issuance.console.app import ROUTERS as CONSOLE
 from issuance.people import oidc
 from issuance.settings import Settings
 from issuance.tenancy import heavy
-from issuance.tenancy.fairness import Fair
+from issuance.tenancy.fairness import PATIENCE, Fair
 from issuance.tenancy.rates import Rates
 
 #: Requests that are worked on at once; others wait. Python runs one thread at a time, so with more threads each request
@@ -105,7 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.provider = oidc.provider_of(settings)
     app.state.rates = Rates(settings.redis_url, settings)
-    app.state.fair = Fair(THREADS)
+    app.state.fair = Fair(THREADS, PATIENCE)
     app.state.stopping = stopping.State()
     app.state.secrets = {
         "exchangeToken": members.TOKEN,

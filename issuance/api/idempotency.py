@@ -4,7 +4,6 @@ The request's work and its answer are committed in one transaction, before the a
 both or neither. Hints are sent after that commit.
 """
 
-import asyncio
 import hashlib
 import json
 import re
@@ -133,8 +132,8 @@ def make_room(number: int) -> None:
     _at_work.make_room(min(number, MOST_AT_WORK))
 
 
-#: A lock for each key that a request of this process is using.
-_locks: "WeakValueDictionary[Key, asyncio.Lock]" = WeakValueDictionary()
+#: The one place for each key that a request of this process is using.
+_places: "WeakValueDictionary[Key, Fair]" = WeakValueDictionary()
 
 
 @asynccontextmanager
@@ -143,8 +142,8 @@ async def _one_at_a_time(key: Key) -> AsyncIterator[None]:
 
     Between processes they wait at the primary key.
     """
-    lock = _locks.get(key)
-    if lock is None:
-        lock = _locks[key] = asyncio.Lock()
-    async with lock:
+    only = _places.get(key)
+    if only is None:
+        only = _places[key] = Fair(1)
+    async with only.place(key):
         yield

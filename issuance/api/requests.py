@@ -4,6 +4,7 @@ other code handles."""
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
 from uuid import UUID
@@ -22,7 +23,7 @@ from issuance.api import bodies, hosts, metrics, problems
 from issuance.api import stopping as stops
 from issuance.errors import Invalid, IssuanceError, TooLarge, TooSlow
 from issuance.log import logger
-from issuance.tenancy.fairness import FairThreads
+from issuance.tenancy.fairness import FairThreads, Gone, until_gone
 from issuance.tenancy.rates import OF_AN_ADDRESS, Known, RateLimited, Rates, Standing, source_of
 
 #: The longest body that is accepted, in bytes; and that of an intake: a batch of a thousand events is much shorter.
@@ -103,6 +104,7 @@ class Edge:
         """Answer a request and log it; the answer's status."""
         started = perf_counter()
         status: list[int] = []
+        until_gone.set(None)  # or the request before it on its connection would be watched
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -137,13 +139,14 @@ class Edge:
                         body = await _read(headers, parts, longest)
                 except TimeoutError:
                     raise TooSlow from None
+                until_gone.set(partial(_until_gone, receive))
                 await self.app(scope, _ReadBody(body, receive), send_with_id)
         except (TooLarge, TooSlow, Invalid, hosts.BadHost) as refused:
             await _refuse(scope, receive, send_with_id, refused, close=isinstance(refused, TooSlow))
         except RateLimited as limited:
             scope["state"]["standing"] = limited.standing
             await _refuse(scope, receive, send_with_id, limited, close=True)
-        except ClientDisconnect:
+        except (ClientDisconnect, Gone):
             logger.debug("hung_up", request_id=request_id)
         except (stops.Stopping, asyncio.CancelledError):
             if not status:
@@ -223,6 +226,12 @@ class _ReadBody:
         message = {"type": "http.request", "body": self._body, "more_body": False}
         self._body = None
         return message
+
+
+async def _until_gone(receive: Receive) -> None:
+    """Wait until whoever sent a request, whose body has come, is not there any more."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _may_be_long(headers: Headers, longest: int) -> bool:

@@ -3,16 +3,21 @@
 Whoever has the fewest requests under way is next. An owner who is alone may have nearly all places, but never the last
 ones, so that the next owner to come is worked on at once. While several owners ask, each has at most a share. An owner
 whose requests take long has one at a time, since each request under way slows down everybody's.
+
+A request that waits for its turn is dropped when its client is gone: it is never begun.
 """
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from time import monotonic
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 import anyio.to_thread
+
+from issuance.errors import IssuanceError
 
 #: Seconds for which somebody who asked is about.
 ABOUT = 1.0
@@ -21,15 +26,33 @@ LONG, NEWS = 0.05, 0.25
 #: Owners of whom that is remembered; one more, and all are forgotten.
 _MOST_KNOWN = 10_000
 
+#: Seconds for which a request waits for its turn.
+PATIENCE = 10.0
+#: Returns once whoever asks for what is being done is gone; None: nobody can tell.
+until_gone: ContextVar[Callable[[], Coroutine[Any, Any, None]] | None] = ContextVar("until_gone", default=None)
+
 Given = TypeVarTuple("Given")
 Made = TypeVar("Made")
 
 
-class Fair:
-    """At most `most` at once, and of each owner a part of them. For one event loop."""
+class TooManyAtOnce(IssuanceError):
+    """Too much was asked at once, and this did not get its turn within 10 seconds. Nothing was done: try again."""
 
-    def __init__(self, most: int) -> None:
+    code = "too_many_at_once"
+    status = 429
+
+
+class Gone(Exception):
+    """Whoever asked is gone, and nothing was begun."""
+
+
+class Fair:
+    """At most `most` at once, and of each owner a part of them. Others wait, at most for `patience` seconds. For one
+    event loop."""
+
+    def __init__(self, most: int, patience: float | None = None) -> None:
         self.make_room(most)
+        self._patience = patience
         self._working: Counter[Hashable] = Counter()
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
         #: How long an owner's latest took.
@@ -45,7 +68,7 @@ class Fair:
 
     @asynccontextmanager
     async def place(self, owner: Hashable) -> AsyncIterator[None]:
-        """Hold a place for an owner until the end of the block; waits for it."""
+        """Hold a place for an owner until the end of the block; waits for it. Raises Gone or TooManyAtOnce."""
         self._note(owner)
         if owner in self._waiting or not self._is_free(owner):
             await self._wait(owner)
@@ -83,16 +106,25 @@ class Fair:
         self._took[owner] = before + NEWS * (seconds - before)
 
     async def _wait(self, owner: Hashable) -> None:
-        place = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        place = loop.create_future()
         self._waiting.setdefault(owner, deque()).append(place)
+        watched = until_gone.get()
+        gone = loop.create_future() if watched is None else loop.create_task(watched())
         try:
-            await place
-        except asyncio.CancelledError:
-            if place.cancelled():
-                self._leave(owner, place)
-            else:
+            await asyncio.wait((place, gone), timeout=self._patience, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                raise Gone
+            if not place.done():
+                raise TooManyAtOnce
+        except BaseException:
+            if place.done():
                 self._end(owner)  # it was given just now
+            else:
+                self._leave(owner, place)
             raise
+        finally:
+            gone.cancel()
 
     def _leave(self, owner: Hashable, place: "asyncio.Future[None]") -> None:
         waiting = self._waiting.get(owner, deque())
@@ -109,9 +141,8 @@ class Fair:
             following = min(free, key=self._working.__getitem__)
             place = self._waiting[following][0]
             self._leave(following, place)
-            if not place.done():
-                self._working[following] += 1
-                place.set_result(None)
+            self._working[following] += 1
+            place.set_result(None)
 
 
 class FairThreads:

@@ -4,18 +4,21 @@ import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from issuance.api import idempotency
 from issuance.tenancy import fairness
-from issuance.tenancy.fairness import Fair
+from issuance.tenancy.fairness import Fair, Gone, TooManyAtOnce, until_gone
+from issuance.tenancy.idempotency import Key
 
 
 class Desk:
     """Some who ask for places, and who has got one, in their order."""
 
     def __init__(self, most: int) -> None:
-        self.fair = Fair(most)
+        self.fair = Fair(most, patience=0.2)
         self.working: list[Hashable] = []
         self._ends: dict[Hashable, list[asyncio.Event]] = {}
         self._asked: list[asyncio.Task[None]] = []
@@ -174,3 +177,61 @@ def test_a_place_is_wanted_by_who_has_fewer() -> None:
         assert not desk.fair.is_wanted("another")
 
     played(scene, most=2)
+
+
+def test_who_is_gone_is_dropped_before_its_turn() -> None:
+    """What they asked for is never begun, and who asked after them is next; what has begun goes on."""
+
+    async def scene(desk: Desk) -> None:
+        left = asyncio.Event()
+
+        async def gone() -> None:
+            await left.wait()
+
+        until_gone.set(gone)
+        await desk.ask("begun")
+        (dropped,) = await desk.ask("gone")
+        until_gone.set(None)
+        await desk.ask("waits")
+        left.set()
+        with pytest.raises(Gone):
+            await dropped
+        assert desk.working == ["begun"]
+        await desk.end("begun")
+        assert desk.working == ["waits"]
+
+    played(scene, most=1)
+
+
+def test_nobody_waits_for_ever() -> None:
+    """Who does not get their turn in time is told that it was too much at once, and holds nothing."""
+
+    async def scene(desk: Desk) -> None:
+        (_, late) = await desk.ask("flood", 2)
+        with pytest.raises(TooManyAtOnce):
+            await late
+        assert desk.working == ["flood"]
+
+    played(scene, most=1)
+
+
+def test_who_is_gone_is_dropped_behind_the_same_idempotency_key() -> None:
+    """One request of a key at a time; one that waits for the other and is gone is never begun."""
+
+    async def play() -> None:
+        key, begun = Key(uuid4(), "key 1", "again"), []
+
+        async def gone() -> None:
+            pass
+
+        async def repeat() -> None:
+            until_gone.set(gone)
+            async with idempotency._one_at_a_time(key):
+                begun.append(key)
+
+        async with idempotency._one_at_a_time(key):
+            with pytest.raises(Gone):
+                await asyncio.create_task(repeat())
+        assert begun == []
+
+    asyncio.run(play())
