@@ -60,7 +60,7 @@ def listed(found: paging.Rows | paging.Part, page: int, per_page: int, url: URL)
         return str(url.include_query_params(page=number, per_page=per_page, **more))
 
     if last:
-        following = None if last[0] is None else at(page + 1, cursor=str(last[0]))
+        following = None if last[0] is None else at(min(page + 1, paging.LAST_PAGE), cursor=str(last[0]))
     else:
         following = at(page + 1) if last_page is not None and page < last_page else None
 

@@ -61,3 +61,25 @@ def held_by(brand_id: Any, member_id: Any) -> ColumnElement[bool]:
     )
     ways = (way.correlate(None) for way in (entitled, received, received_as_guest))
     return credits.c.credit_id == any_(func.array(union_all(*ways).scalar_subquery()))
+
+
+def held_by_guest(brand_id: Any, guest_id: Any) -> ColumnElement[bool]:
+    """Whether a guest of an order holds a credit, in a statement about credits.
+
+    The orders that they are a guest of are found first, among guests, and the credits of these by index.
+    """
+    orders = select(guests.c.membership_id).where(guests.c.brand_id == brand_id, guests.c.guest_id == guest_id)
+    theirs = any_(func.array(orders.correlate(None).scalar_subquery()))
+    entitled = select(credits.c.credit_id).where(
+        credits.c.brand_id == brand_id,
+        credits.c.membership_id == theirs,
+        credits.c.guest_id == guest_id,
+        credits.c.transfer_id.is_(None),
+    )
+    received = (
+        select(credits.c.credit_id)
+        .join(transfers, LAST_TRANSFER)
+        .where(transfers.c.brand_id == brand_id, transfers.c.membership_id == theirs, transfers.c.guest_id == guest_id)
+    )
+    ways = (way.correlate(None) for way in (entitled, received))
+    return credits.c.credit_id == any_(func.array(union_all(*ways).scalar_subquery()))

@@ -5,7 +5,20 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Connection, any_, bindparam, case, func, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    func,
+    select,
+    true,
+)
 from sqlalchemy.sql.util import ClauseAdapter
 
 from issuance.credits import holders
@@ -13,7 +26,7 @@ from issuance.credits.credits import SHOWN_NOW, shaped, status_at
 from issuance.database import paging
 from issuance.database.identities import member_id_of
 from issuance.database.statements import Statement
-from issuance.database.tables import credits, transfers  # noqa: A004 - the word is the domain's
+from issuance.database.tables import credits  # noqa: A004 - the word is the domain's
 from issuance.tenancy import clock
 
 #: What a list can be filtered by.
@@ -24,14 +37,7 @@ _FILTERS = {
     ),
     "membership_id": credits.c.membership_id == bindparam("membership_id"),
     "credit_rule_id": credits.c.credit_rule_id == bindparam("credit_rule_id"),
-    "guest_id": case(
-        (credits.c.transfer_id.is_(None), credits.c.guest_id == bindparam("guest_id")),
-        else_=credits.c.transfer_id.in_(
-            select(transfers.c.transfer_id).where(
-                transfers.c.brand_id == bindparam("brand_id"), transfers.c.guest_id == bindparam("guest_id")
-            )
-        ),
-    ),
+    "guest_id": holders.held_by_guest(bindparam("brand_id"), bindparam("guest_id")),
     "multi_use": credits.c.multi_use == bindparam("multi_use"),
 }
 
@@ -59,22 +65,20 @@ def _read(
     connection: Connection, brand_id: UUID, most: int | None, place: Mapping[str, object], filters: Mapping[str, object]
 ) -> paging.Rows:
     named = {name: value for name, value in filters.items() if value is not None}
-    counted, one_page = _list(frozenset(named), "after" in place)
-    asked = {"brand_id": brand_id, "most": most, **named}
-    rows = one_page.rows(connection, {**asked, **place})
-    if not rows:  # nobody was there to say it
-        return [], counted.rows(connection, asked)[0]["total"]
+    one_page = _list(frozenset(named), "after" in place)
+    rows = one_page.rows(connection, {"brand_id": brand_id, "most": most, **named, **place})
     totals = [row.pop("total") for row in rows]
-    return [shaped(row) for row in rows], totals[0]
+    return [shaped(row) for row in rows if row["id"] is not None], totals[0]
 
 
 @cache
-def _list(filters: frozenset[str], goes_on: bool) -> tuple[Statement, Statement]:
-    """How many credits there are, up to `most`; and one page of them, each of which says that too: after some have
-    `passed`, or `after` one.
+def _list(filters: frozenset[str], goes_on: bool) -> Statement:
+    """One page of credits: after some have `passed`, or `after` one. Each row says how many there are, up to `most`;
+    where the page is empty one row of nothing does.
 
     Ids grow with time: the primary key gives the order without a sort. A brand may have millions of credits, so
-    guests are joined to those of the page only, and the planner is left no choice.
+    guests are joined to those of the page only, and the planner is left no choice. Where few are found all credits are
+    read for them, so they are looked for once: to count them, and only where there are `most` again for the page.
     """
     found = select(credits).where(credits.c.brand_id == bindparam("brand_id"))
     newest = found.order_by(credits.c.credit_id.desc()).limit(bindparam("latest", type_=BigInteger)).subquery("newest")
@@ -83,10 +87,21 @@ def _list(filters: frozenset[str], goes_on: bool) -> tuple[Statement, Statement]
     if of is newest:
         wanted = [ClauseAdapter(newest).traverse(one) for one in wanted]
     found = select(of.c.credit_id).where(of.c.brand_id == bindparam("brand_id"), *wanted)
-    rest = found.where(of.c.credit_id < bindparam("after")) if goes_on else found.offset(bindparam("passed"))
-    latest = rest.order_by(of.c.credit_id.desc()).limit(bindparam("rows"))
-    most = found.limit(bindparam("most", type_=BigInteger)).subquery()
-    counted = select(func.count().label("total")).select_from(most)
-    shown = SHOWN_NOW.add_columns(counted.scalar_subquery().label("total"))
-    one_page = shown.where(credits.c.credit_id == any_(func.array(latest.correlate(None).scalar_subquery())))
-    return Statement(counted), Statement(one_page.order_by(credits.c.credit_id.desc()))
+    most = bindparam("most", type_=BigInteger)
+    ids: ColumnElement[Any] = func.array(found.limit(most).correlate(None).scalar_subquery(), type_=ARRAY(Uuid))
+    first = select(ids.label("ids")).cte("first")
+    total = select(func.cardinality(first.c.ids)).scalar_subquery()
+    each = select(func.unnest(first.c.ids).label("credit_id")).subquery("each")
+
+    def page_of(all_found: Select[Any], credit_id: ColumnElement[UUID]) -> ColumnElement[Any]:
+        rest = all_found.where(credit_id < bindparam("after")) if goes_on else all_found.offset(bindparam("passed"))
+        return func.array(rest.order_by(credit_id.desc()).limit(bindparam("rows")).correlate(None).scalar_subquery())
+
+    page = case(
+        (total < most, page_of(select(each.c.credit_id), each.c.credit_id)),
+        else_=page_of(found, of.c.credit_id),
+    )
+    shown = SHOWN_NOW.where(credits.c.credit_id == any_(page)).subquery("shown")
+    counted = select(total.label("total")).subquery("counted")
+    one_page = select(shown, counted.c.total).select_from(counted.outerjoin(shown, true()))
+    return Statement(one_page.order_by(shown.c.id.desc()))
