@@ -179,6 +179,27 @@ class TooLarge(IssuanceError):
     status = 413
 
 
+class HeadersTooLarge(IssuanceError):
+    """The headers are too large."""
+
+    code = "headers_too_large"
+    status = 431
+
+
+class TooManyConnections(IssuanceError):
+    """This address has too many connections open."""
+
+    code = "too_many_connections"
+    status = 429
+
+
+class NoRequest(IssuanceError):
+    """This is no HTTP request, or one by a method that nobody knows."""
+
+    code = "bad_request"
+    status = 400
+
+
 class TooSlow(IssuanceError):
     """The body did not come within 30 seconds, or slowly while others waited to send theirs."""
 

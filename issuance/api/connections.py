@@ -9,9 +9,12 @@ from ipaddress import ip_address, ip_network
 from mmap import mmap
 from typing import Any
 
+from uuid_utils.compat import uuid7
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from issuance.api import problems
+from issuance.errors import HeadersTooLarge, IssuanceError, NoRequest, TooManyConnections
 from issuance.log import logger
 from issuance.settings import OwnSettings
 from issuance.tenancy.rates import source_of
@@ -29,18 +32,20 @@ ANSWER_SECONDS = 30.0
 #: Bytes of answers that wait in a process until they are taken, of all and of one source: a few of the longest.
 MOST_UNTAKEN, MOST_UNTAKEN_A_SOURCE = 64 * 1024 * 1024, 32 * 1024 * 1024
 
-_REFUSAL = b'{"error":{"code":"%s","message":"%s"}}'
 _HEAD = (
     b"Content-Type: application/json\r\nConnection: close\r\n"
-    b"X-Content-Type-Options: nosniff\r\n%s"
+    b"X-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n%s"
     b"Content-Length: %d\r\n\r\n"
 )
 
 
-def _refusal(status: int, code: str, message: str) -> bytes:
+def _refusal(path: str, error: IssuanceError) -> bytes:
     """An answer to what is no request yet, in the form of every error."""
-    body = _REFUSAL % (code.encode(), message.encode())
-    return STATUS_LINE[status] + _HEAD % (b"Retry-After: 1\r\n" if status == 429 else b"", len(body)) + body
+    request_id = str(uuid7())
+    logger.info("refused_unread", status=error.status, code=error.code, request_id=request_id)
+    body = bytes(problems.answer(path, error.status, error.code, error.message).body)
+    again = b"Retry-After: %d\r\n" % error.retry_after if error.status == 429 else b""
+    return STATUS_LINE[error.status] + _HEAD % (request_id.encode(), again, len(body)) + body
 
 
 class _EnoughError(Exception):
@@ -143,6 +148,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
 
     class Limited(HttpToolsProtocol):
         flow: _Flow
+        url = b""
         _source: str | None = ""
         _waits: asyncio.TimerHandle | None = None
         _stuck: asyncio.TimerHandle | None = None
@@ -166,7 +172,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             if self._source is None:
                 logger.warning("too_many_connections", most=sources.most)
                 message = f"This address has too many connections open: at most {sources.most}."
-                transport.write(_refusal(429, "too_many_connections", message))
+                transport.write(_refusal("", TooManyConnections(message)))
                 transport.close()
             else:
                 self._wait_for_headers()
@@ -190,11 +196,11 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             if self._is_idle():
                 self._wait_for_headers()
             if self._unended > LONGEST_HEADERS and not self.transport.is_closing():
-                self._refuse(431, "headers_too_large", f"The headers have more than {LONGEST_HEADERS} bytes.")
+                self._refuse(HeadersTooLarge(f"The headers have more than {LONGEST_HEADERS} bytes."))
 
-        def send_400_response(self, msg: str) -> None:
+        def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours says more
             if not self._is_deaf:
-                self._refuse(400, "bad_request", msg)
+                self._refuse(NoRequest())
 
         def on_message_begin(self) -> None:
             if len(self.pipeline) >= MOST_WAITING:
@@ -206,7 +212,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
         def on_header(self, name: bytes, value: bytes) -> None:
             self._lines += 1
             if self._lines > MOST_HEADERS:
-                self._refuse(431, "headers_too_large", f"The headers have more than {MOST_HEADERS} lines.")
+                self._refuse(HeadersTooLarge(f"The headers have more than {MOST_HEADERS} lines."))
                 raise _EnoughError
             if not self._in_body:  # what follows a body, uvicorn would add to the headers that were checked
                 super().on_header(name, value)
@@ -269,11 +275,11 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             before, self._untaken = self._untaken, size
             return untaken.add(self._source or "", size - before)
 
-        def _refuse(self, status: int, code: str, message: str) -> None:
+        def _refuse(self, error: IssuanceError) -> None:
             """Answer what is no request, unless others wait for their answers: then the connection ends after these."""
             self._is_deaf = True
             if self._is_idle() or (self._in_body and not self.pipeline and not self.cycle.response_started):
-                self.transport.write(_refusal(status, code, message))
+                self.transport.write(_refusal(self.url.decode("latin-1"), error))
                 self.transport.close()
             else:
                 self._end_with_these()

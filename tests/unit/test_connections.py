@@ -1,6 +1,7 @@
 """Connections of strangers end in time, and one source has only so many (docs/security.md)."""
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -15,14 +16,16 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from issuance.api import bodies, connections, requests
+from issuance.api import bodies, connections, problems, requests
 from issuance.api.requests import Edge, off_the_loop
+from issuance.api.routes import place_of_a_stranger
 from issuance.settings import OwnSettings
 from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import Known, Rates, source_of
+from tests.logs import captured
 
 MOST = 3
-#: Each time that an application here was asked for the long answer.
+#: Each time that an application here began to work on the long answer, or on one that waits for its turn.
 worked_on: list[None] = []
 
 
@@ -42,7 +45,15 @@ def listening(**said: object) -> Iterator[int]:
         worked_on.append(None)
         return JSONResponse("x" * 20_000_000)
 
+    @app.get("/turn")
+    async def turn(request: Request) -> JSONResponse:
+        async with place_of_a_stranger(request):
+            worked_on.append(None)
+            await asyncio.sleep(0.3)
+        return JSONResponse(len(worked_on))
+
     app.add_middleware(Edge)
+    app.state.fair = Fair(1)
     given = OwnSettings.model_validate({"ISSUANCE_CONNECTIONS_A_SOURCE": MOST, "ISSUANCE_RATE_ADDRESS": 0, **said})
     app.state.rates = Rates("redis://127.0.0.1:1", given)
     app.state.rates.was_good("Bearer key", Known(uuid4(), "key 1", is_key=True))
@@ -374,3 +385,43 @@ def test_what_follows_a_body_is_no_header(port: int) -> None:
     said = head + b"3\r\nabc\r\n0\r\nX-Late: 1\r\n\r\n"
     with connected(port, said) as late:
         assert answer(late).endswith(b'{"size":3}')
+
+
+TURN = b"GET /turn HTTP/1.1\r\nHost: x\r\n"
+
+
+def test_what_waits_for_its_turn_goes_with_who_asked(port: int) -> None:
+    """It is never begun, and whoever is there is next. One who has sent ahead is there."""
+    worked_on.clear()
+    with connected(port, TURN + b"\r\n" + TURN + b"Connection: close\r\n\r\n") as there:
+        time.sleep(0.1)
+        with connected(port, TURN + b"\r\n"):
+            time.sleep(0.1)
+        with connected(port, TURN + b"Connection: close\r\n\r\n") as waits:
+            assert answer(waits).startswith(b"HTTP/1.1 200 ")
+        assert answer(there).count(b"HTTP/1.1 200 ") == 2
+    assert len(worked_on) == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "code"),
+    [
+        (b"\x00\x01garbage\r\n\r\n", 400, "bad_request"),
+        (b"BREW / HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_request"),
+        (GET + b"Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcd", 400, "bad_request"),
+        (GET + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "bad_request"),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_request"),
+        (GET + b"a: b\r\n" * 200 + b"\r\n", 431, "headers_too_large"),
+        (b"GET /v1/wallet HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n", 431, "HEADERS_TOO_LARGE"),
+    ],
+)
+def test_what_is_refused_unread_is_refused_as_everything_else(port: int, said: bytes, status: int, code: str) -> None:
+    """In the one form, by a code that is told, under an id that is logged, and without what was sent."""
+    with captured(connections) as lines, connected(port, said) as refused:
+        answered = answer(refused)
+    head, _, body = answered.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert json.loads(body)["error"]["code"] == code
+    assert code.lower() in problems.codes()[status]
+    line = next(line for line in lines if line["event"] == "refused_unread")
+    assert f"X-Request-Id: {line['request_id']}".encode() in head
