@@ -22,8 +22,8 @@ Failure = Literal[
     "membership_quarantined",
     "memberships_not_settled",
 ]
-#: Why a tick failed: PostgreSQL was away, or something else.
-Missed = Literal["database_away", "error"]
+#: Why a tick failed: PostgreSQL was away, or something else; or the removal of old rows, which is tried by itself.
+Missed = Literal["database_away", "error", "tidy"]
 #: A sample's name and its labels.
 Sample = tuple[str, tuple[tuple[str, str], ...]]
 

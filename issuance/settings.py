@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from issuance import addresses
 from issuance.errors import SettingsError
 
+#: A hundred years: what is kept for longer is kept for ever, and dates have an end.
+_MOST_DAYS = 36_500
+
 
 def _usual_web_processes() -> int:
     return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 4)
@@ -102,24 +105,31 @@ class OwnSettings(BaseModel):
     )
 
     keep_answers_hours: int = Field(
-        24, alias="ISSUANCE_KEEP_ANSWERS_HOURS", ge=1, description="How long an Idempotency-Key gets the same answer"
+        24,
+        alias="ISSUANCE_KEEP_ANSWERS_HOURS",
+        ge=1,
+        le=24 * _MOST_DAYS,
+        description="How long an Idempotency-Key gets the same answer",
     )
     keep_deliveries_days: int = Field(
         30,
         alias="ISSUANCE_KEEP_DELIVERIES_DAYS",
         ge=1,
+        le=_MOST_DAYS,
         description="Days that finished deliveries, webhooks' and billers', can be looked at",
     )
     keep_plans_days: int = Field(
         90,
         alias="ISSUANCE_KEEP_PLANS_DAYS",
         ge=1,
+        le=_MOST_DAYS,
         description="Days that a finished run's plan can be read and approved",
     )
     keep_refused_days: int = Field(
         365,
         alias="ISSUANCE_KEEP_REFUSED_DAYS",
         ge=1,
+        le=_MOST_DAYS,
         description="Days that an event that was refused waits for somebody",
     )
 
@@ -127,6 +137,7 @@ class OwnSettings(BaseModel):
         24,
         alias="ISSUANCE_BILLER_SILENCE_HOURS",
         ge=1,
+        le=24 * _MOST_DAYS,
         description="A biller with active memberships that sends nothing for so long is told of by /metrics",
     )
 

@@ -5,24 +5,28 @@ import sys
 import threading
 import time
 
+from sqlalchemy import Engine
+
 from issuance import hints, log, measures, tracing
 from issuance.database import allow, budget, engine_for, is_away, outage
 from issuance.database.complaints import in_short
 from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
 from issuance.heartbeats import Heart
 from issuance.hints import broker_for
-from issuance.settings import settings
+from issuance.settings import OwnSettings, settings
 from scheduler.tick import run_once, tidy
 
 #: Seconds from one tick to the next.
 PERIOD = 1.0
 #: Connections to PostgreSQL: it does one thing at a time.
 MOST_CONNECTIONS = 2
-#: Seconds from one removal of old rows to the next.
-TIDY_EVERY = 3600.0
+#: Seconds from one removal of old rows to the next, and to another attempt where it failed.
+TIDY_EVERY, TIDY_AGAIN = 3600.0, 60.0
 
 #: Whether ticks fail for another reason than that the database is away.
 failing = log.Outage("tick", "failed", "works")
+#: Whether the removal of old rows fails.
+untidy = log.Outage("tidy", "failed", "works")
 
 
 def main() -> None:
@@ -41,13 +45,12 @@ def main() -> None:
     log.logger.info("scheduler_started", period_seconds=PERIOD)
     # In this thread, so that one that hangs is not heard of.
     heart = Heart(engine, "scheduler", hints.outage.is_on)
-    tidied = time.monotonic()
+    tidy_at = time.monotonic() + TIDY_EVERY
     while not stop.is_set():
         began = time.monotonic()
         try:
-            if began - tidied > TIDY_EVERY:
-                tidied = began
-                tidy(engine, own)
+            if began > tidy_at:
+                tidy_at = began + try_to_tidy(engine, own)
             tick = run_once(engine, broker)
             measures.ticked(time.monotonic() - began)
             outage.is_over()
@@ -74,6 +77,22 @@ def main() -> None:
         stop.wait(max(0.0, PERIOD - (time.monotonic() - began)))
     tracing.end()
     log.logger.info("scheduler_stopped")
+
+
+def try_to_tidy(engine: Engine, own: OwnSettings) -> float:
+    """Delete what is kept no longer; the seconds until the next time. Where it fails that is counted and tried again
+    soon, so that it is heard of, and keeps no tick from its work."""
+    try:
+        tidy(engine, own)
+    except (SchemaAhead, SchemaBehind):
+        raise
+    except Exception as error:
+        if not is_away(error):  # the tick tells of that
+            measures.missed("tidy")
+            untidy.lasts(in_short(error))
+        return TIDY_AGAIN
+    untidy.is_over()
+    return TIDY_EVERY
 
 
 if __name__ == "__main__":

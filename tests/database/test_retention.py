@@ -4,12 +4,14 @@ from uuid import uuid4
 
 import pytest
 
+import scheduler.__main__ as scheduler
+from issuance import health, measures
 from issuance.billing import rejections
 from issuance.billing.cloud_events import Refused
 from issuance.database.connections import transaction
 from issuance.engine import plans
-from issuance.errors import PlanForgotten
-from issuance.settings import OwnSettings
+from issuance.errors import PlanForgotten, SettingsError
+from issuance.settings import OwnSettings, read
 from scheduler.tick import tidy
 from tests.database.clubs import Club
 from tests.database.test_approvals import approve, plan_issue, rows_of
@@ -54,3 +56,39 @@ def test_a_refused_event_waits_so_many_days(club: Club) -> None:
         )
         tidy(club.engine, KEEP)
         assert club.value("SELECT count(*) FROM rejected_events") == left
+
+
+def test_a_removal_that_fails_is_counted_and_tried_again_within_the_alerts_window(
+    club: Club, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every minute, where the alert looks at five; it keeps no tick from its work. One that works is an hour's."""
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    counted = ("issuance_ticks_failed_total", (("kind", "tidy"),))
+    before = measures.samples().get(counted, 0.0)
+    assert scheduler.try_to_tidy(club.engine, KEEP) == scheduler.TIDY_EVERY
+    monkeypatch.setattr(scheduler, "tidy", fails)
+    assert scheduler.try_to_tidy(club.engine, KEEP) == scheduler.TIDY_AGAIN <= 60
+    assert measures.samples()[counted] == before + 1
+    monkeypatch.undo()
+    assert scheduler.try_to_tidy(club.engine, KEEP) == scheduler.TIDY_EVERY
+
+
+def test_what_is_kept_longest_is_forgotten_in_time(club: Club) -> None:
+    """The most that each setting may be, a hundred years, is an instant that there is; more is refused in one line."""
+    days = ("ISSUANCE_KEEP_DELIVERIES_DAYS", "ISSUANCE_KEEP_PLANS_DAYS", "ISSUANCE_KEEP_REFUSED_DAYS")
+    hours = ("ISSUANCE_KEEP_ANSWERS_HOURS", "ISSUANCE_BILLER_SILENCE_HOURS")
+    most = {**dict.fromkeys(days, 36_500), **dict.fromkeys(hours, 876_000)}
+    tidy(club.engine, OwnSettings.model_validate(most))
+    with pytest.MonkeyPatch.context() as environment:
+        for name, number in most.items():
+            environment.setenv(name, str(number))
+        with transaction(club.engine) as connection:
+            health.figures(connection)
+        for name, number in most.items():
+            environment.setenv(name, str(number + 1))
+            with pytest.raises(SettingsError, match=f"^{name} is wrong: "):
+                read(OwnSettings)
+            environment.setenv(name, str(number))
