@@ -38,10 +38,10 @@ def start() -> None:
     """Make this process a worker. Called once, before dramatiq starts its threads. A wrong setting ends it."""
     try:
         own = settings()
+        tracing.set_up("worker")
     except SettingsError as error:
         sys.exit(error.message)
     log.set_up(own.log_format, own.log_level)
-    tracing.set_up("worker")
     for handler in logging.getLogger().handlers:
         handler.addFilter(_tell_once)
     # A batch makes many small objects and no cycles: looking for cycles every few hundred objects would be wasted.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from issuance import log
+from issuance import log, tracing
 from issuance.database import check_schema, engine_for
 from issuance.embedded import procfile
 from issuance.embedded.processes import Processes
@@ -23,9 +23,10 @@ def serve(
 
     Web, scheduler and workers; one that ends is started again. SIGTERM or Ctrl-C stops all of them in order; SIGHUP
     starts all of them anew, as after an upgrade, and web answers all the while. The schema is not touched: issuance
-    schema upgrade makes or upgrades it. Raises SchemaBehind, SchemaAhead.
+    schema upgrade makes or upgrades it. Raises SettingsError, SchemaBehind, SchemaAhead.
     """
     own = settings()
+    tracing.check()
     log.set_up(own.log_format, own.log_level)
     engine = engine_for(own.database_url)
     check_schema(engine)

@@ -16,7 +16,7 @@ import psycopg
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance import brokers, hints, settings
+from issuance import brokers, hints, settings, tracing
 from issuance.database import schema
 from issuance.database.schema import Until
 from issuance.embedded import majors, procfile
@@ -86,6 +86,7 @@ def run_everything(
 ) -> int:
     """Starts everything, does `then` once it is ready, and runs on until something says stop; the exit code. `output`
     opens the log of the processes."""
+    tracing.check()
     own = settings.read(settings.OwnSettings)
     lock = SupervisorLock(own.home)
     take(lock)

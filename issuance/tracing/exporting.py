@@ -13,6 +13,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from issuance import __version__
+from issuance.errors import SettingsError
 from issuance.log import Outage
 
 _KINDS = {kind.name.lower(): kind for kind in SpanKind}
@@ -42,7 +43,15 @@ class _Exporter(SpanExporter):
 
 
 def provider_for(process: str, outage: Outage) -> TracerProvider:
-    """What makes this process's spans and sends them."""
+    """What makes this process's spans and sends them. Raises SettingsError."""
+    try:
+        return _provider_for(process, outage)
+    except (ValueError, OSError) as error:  # its text may have the value
+        given = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_")))
+        raise SettingsError(f"one of {given} is wrong: OpenTelemetry ends with {type(error).__name__}") from None
+
+
+def _provider_for(process: str, outage: Outage) -> TracerProvider:
     name = os.environ.get("OTEL_SERVICE_NAME") or f"issuance-{process}"
     resource = Resource.create({SERVICE_NAME: name, "service.version": __version__})
     provider = TracerProvider(resource=resource)

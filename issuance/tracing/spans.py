@@ -15,11 +15,11 @@ from typing import Any, Literal, Protocol
 from issuance import log, origins
 from issuance.errors import SettingsError
 from issuance.origins import Origin
+from issuance.tracing import variables
 
 Kind = Literal["internal", "server", "client", "producer", "consumer"]
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-_PROTOCOLS = ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
 
 #: Whether the collector takes what it is sent.
 outage = log.Outage("collector")
@@ -61,8 +61,7 @@ def check() -> None:
     """Raises SettingsError where traces are wanted and can not be."""
     if not is_wanted():
         return
-    if any(os.environ.get(name, "http/protobuf") != "http/protobuf" for name in _PROTOCOLS):
-        raise SettingsError("OTEL_EXPORTER_OTLP_PROTOCOL is wrong: traces are sent by http/protobuf alone")
+    variables.check(os.environ)
     if find_spec("opentelemetry") is None:
         raise SettingsError(
             "OTEL_EXPORTER_OTLP_ENDPOINT is set and OpenTelemetry is not there: pip install 'issuance[tracing]'"

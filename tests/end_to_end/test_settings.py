@@ -44,6 +44,10 @@ WRONG = {
 
 #: What each process is tried with: the others are read in the same way.
 TRIED = ("missing", "no port", "no port of the broker")
+#: What OpenTelemetry would read itself.
+OF_OTHERS = {
+    "no collector": ({"OTEL_EXPORTER_OTLP_ENDPOINT": "hunter2:4318"}, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+}
 #: What libpq and the brokers' clients know, and is not refused.
 KNOWN = {
     "DATABASE_URL": [
@@ -71,8 +75,7 @@ KNOWN = {
 @pytest.mark.parametrize("process", PROCESSES)
 def test_a_wrong_setting_is_one_line_that_names_it(process: str) -> None:
     """At once, with exit code 1 (2 of commands); no process goes on with it."""
-    for case in TRIED:
-        said, named = WRONG[case]
+    for case, (said, named) in {**{case: WRONG[case] for case in TRIED}, **OF_OTHERS}.items():
         environment = {**os.environ, **GOOD, **said}
         ended = subprocess.run(
             [sys.executable, *PROCESSES[process]],
