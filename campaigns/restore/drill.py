@@ -176,6 +176,8 @@ class Drill:
         server = self._server("third")
         server.start()
         self._program(server, "pg_restore", "--no-owner", "--exit-on-error", "-d", server.url, str(dump))
+        self._issuance(server, "schema", "upgrade")
+        self._issuance(server, "schema", "diff")
         return server
 
     def _server(self, name: str) -> Postgres:

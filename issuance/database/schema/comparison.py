@@ -12,6 +12,7 @@ import psycopg
 from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql
 
+from issuance.database.schema.normal import flat
 from issuance.database.schema.picture import picture
 from issuance.database.schema.sessions import session
 from issuance.database.statements import driver_of
@@ -70,7 +71,10 @@ def _built(driver: psycopg.Connection[Any], wanted: str) -> Iterator[None]:
 
 
 def _catalog(driver: psycopg.Connection[Any]) -> dict[str, Defined]:
-    return {name: Defined(definition, owner or "") for name, definition, owner in driver.execute(_CATALOG.encode())}
+    return {
+        name: Defined(definition if name.startswith("function ") else flat(definition), owner or "")
+        for name, definition, owner in driver.execute(_CATALOG.encode())
+    }
 
 
 def _all(catalog: dict[str, Defined]) -> dict[str, str]:
