@@ -8,6 +8,7 @@ from issuance.database import FULL_FOR, full, row_security
 from issuance.database.fragments import BRANDS_NOW, ENDED, due
 from issuance.database.revisions import standing_of
 from issuance.database.statements import driver_of
+from issuance.database.tables.webhooks import DISABLED_BY_HAND
 from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.settings import OwnSettings, read
 
@@ -15,17 +16,22 @@ from issuance.settings import OwnSettings, read
 MOST_COUNTED = 100_000
 
 _FIGURES = text(f"""
+    -- A membership in quarantine waits for a person, and has a figure of its own.
+    WITH unsettled AS MATERIALIZED (
+        SELECT e.received_at
+          FROM billing_events e
+          JOIN membership_schedules p USING (brand_id, membership_id)
+          JOIN schedules s USING (brand_id, schedule_id)
+         WHERE e.settled_at IS NULL AND s.quarantined_at IS NULL
+         LIMIT :most)
     SELECT (SELECT count(*) FROM (
                 SELECT FROM brands b
                   JOIN schedules s USING (brand_id) JOIN membership_schedules p USING (brand_id, schedule_id)
                  WHERE {due(BRANDS_NOW)}
                  LIMIT :most) due) AS memberships_due,
-           (SELECT count(*) FROM (
-                SELECT FROM billing_events e JOIN memberships m USING (brand_id, membership_id)
-                 WHERE e.settled_at IS NULL LIMIT :most) unsettled) AS events_unsettled,
-           (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(received_at)), 0) FROM (
-                SELECT e.received_at FROM billing_events e JOIN memberships m USING (brand_id, membership_id)
-                 WHERE e.settled_at IS NULL LIMIT :most) unsettled) AS oldest_unsettled_event_seconds,
+           (SELECT count(*) FROM unsettled) AS events_unsettled,
+           (SELECT extract(epoch FROM clock_timestamp() - min(received_at)) FROM unsettled)
+               AS oldest_unsettled_event_seconds,
            (SELECT count(*) FROM (SELECT FROM rejected_events LIMIT :most) rejected) AS events_rejected,
            (SELECT count(*) FROM schedules WHERE quarantined_at IS NOT NULL) AS memberships_quarantined,
            (SELECT count(*) FROM quarantined_messages) AS messages_quarantined,
@@ -35,6 +41,7 @@ _FIGURES = text(f"""
                  WHERE w.disabled_at IS NULL AND d.state = 'pending' AND d.next_at <= clock_timestamp()
                  LIMIT :most) due) AS deliveries_due,
            (SELECT count(*) FROM webhooks WHERE disabled_at IS NOT NULL) AS webhooks_disabled,
+           (SELECT count(*) FROM webhooks WHERE disabled_reason <> :by_hand) AS webhooks_given_up,
            (SELECT count(*) FROM held_rules) AS rules_held,
            (SELECT count(*) FROM (SELECT FROM charges WHERE pays_for_nothing LIMIT :most) idle) AS charges_for_nothing,
            (SELECT count(*) FROM (SELECT FROM biller_deliveries d
@@ -56,8 +63,9 @@ _FIGURES = text(f"""
            (SELECT sum(offenders) FROM verdicts WHERE law = 2) AS credits_missing,
            (SELECT sum(offenders) FROM verdicts WHERE law = 3) AS credits_extra,
            (SELECT count(DISTINCT law) FROM verdicts WHERE offenders > 0) AS laws_broken,
-           (SELECT extract(epoch FROM clock_timestamp() - min(last)) FROM (
-                SELECT max(checked_at) AS last FROM verdicts GROUP BY brand_id) checks) AS last_check_seconds,
+           (SELECT extract(epoch FROM clock_timestamp() - min(coalesce(last, created_at)))
+              FROM brands LEFT JOIN (SELECT brand_id, max(checked_at) AS last FROM verdicts GROUP BY brand_id) checks
+                   USING (brand_id)) AS last_check_seconds,
            -- Of the statistics: no count over a table that may hold a hundred million rows.
            (SELECT n_tup_ins FROM pg_stat_user_tables
              WHERE relname = 'credits' AND schemaname = current_schema()) AS credits_issued
@@ -72,7 +80,7 @@ _NOT_WRITABLE = text("""
 #: What each figure means.
 MEANINGS = {
     "memberships_due": "Memberships that fell due and wait for settling",
-    "events_unsettled": "Accepted events of known memberships that wait for settling",
+    "events_unsettled": "Accepted events of known memberships that wait for settling; quarantined ones do not count",
     "oldest_unsettled_event_seconds": "How long the oldest of them has waited",
     "events_rejected": "Refused events that wait for the operator",
     "charges_for_nothing": "Charges that cover no billing date and no period of a rule: nothing is given for them",
@@ -84,12 +92,13 @@ MEANINGS = {
     "messages_quarantined": "Queue messages that could not be read",
     "runs_unfinished": "Runs that are planned, under way or paused",
     "deliveries_due": "Deliveries of webhooks whose next attempt is due",
-    "webhooks_disabled": "Webhooks that are disabled, by hand or because their receivers failed for days",
+    "webhooks_disabled": "Webhooks that are disabled, by hand or because they were given up",
+    "webhooks_given_up": "Webhooks that are disabled because their receivers failed for days, or said 410",
     "rules_held": "Rules that a guard holds until a person speaks",
     "credits_missing": "Credits owed and not issued (expected less issued), by the last issuance check of each brand",
     "credits_extra": "Usable credits that nothing released, by the last issuance check of each brand",
     "laws_broken": "Laws with offenders, by the last issuance check of each brand",
-    "last_check_seconds": "How long ago the brand was checked whose last check is the oldest",
+    "last_check_seconds": "How long ago the brand was checked, or if never made, for which that is the longest",
     "credits_issued": "Credits written since PostgreSQL's statistics were last reset",
 }
 
@@ -120,5 +129,6 @@ def failures(engine: Engine) -> dict[str, str]:
 def figures(connection: Connection) -> dict[str, float]:
     """What an operator watches, by the names of MEANINGS; counts stop at MOST_COUNTED."""
     silence = read(OwnSettings).biller_silence_hours
-    row = connection.execute(_FIGURES, {"most": MOST_COUNTED, "silence": silence}).mappings().one()
+    given = {"most": MOST_COUNTED, "silence": silence, "by_hand": DISABLED_BY_HAND}
+    row = connection.execute(_FIGURES, given).mappings().one()
     return {name: float(row[name] or 0) for name in MEANINGS}

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from issuance import audit
 from issuance.database.tables import brands, webhooks
+from issuance.database.tables.webhooks import DISABLED_BY_HAND
 from issuance.errors import Conflict, Invalid, NotFound
 from issuance.tenancy import clock as clocks
 from issuance.tenancy.sealing import seal, unseal
@@ -161,7 +162,7 @@ def disable(connection: Connection, brand_id: UUID, webhook_id: UUID, reason: st
 
 def disable_by_hand(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, Any]:
     """`disable` by somebody who asked for it: the webhook. Raises NotFound."""
-    if disable(connection, brand_id, webhook_id, "Disabled by hand."):
+    if disable(connection, brand_id, webhook_id, DISABLED_BY_HAND):
         audit.write(connection, brand_id, "webhook.disabled", webhook_id)
     return get(connection, brand_id, webhook_id)
 

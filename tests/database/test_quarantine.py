@@ -5,8 +5,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Connection, Engine, func, select, text, update
 
+from issuance import health
 from issuance.billing.events import Intake
 from issuance.database.connections import transaction
 from issuance.database.tables import schedules
@@ -46,3 +47,22 @@ def test_let_out_it_is_due_at_once_with_new_attempts(engine: Engine, brand_id: U
         assert quarantine.page(connection, brand_id, 1, 25) == ([], 0)
     with pytest.raises(NotFound), transaction(engine, brand_id) as connection:
         quarantine.retry(connection, brand_id, quarantined)
+
+
+def test_what_is_in_quarantine_waits_for_a_person_and_is_no_event_that_waits(
+    connection: Connection, quarantined: UUID
+) -> None:
+    """The figures of unsettled events tell of those that somebody is about to settle; what is set apart has its own."""
+    ids, years = {"membership_id": quarantined}, 20 * 365 * 86_400
+    connection.execute(
+        text("UPDATE billing_events SET received_at = '2001-01-01' WHERE membership_id = :membership_id"), ids
+    )
+    apart = health.figures(connection)
+    assert apart["oldest_unsettled_event_seconds"] < years
+    connection.execute(
+        text("UPDATE schedules SET quarantined_at = NULL, retry_at = NULL WHERE schedule_id = :membership_id"), ids
+    )
+    out = health.figures(connection)
+    assert out["oldest_unsettled_event_seconds"] > years
+    assert out["events_unsettled"] == apart["events_unsettled"] + 1
+    assert out["memberships_quarantined"] == apart["memberships_quarantined"] - 1

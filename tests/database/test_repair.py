@@ -117,10 +117,12 @@ def test_metrics_carry_what_the_last_check_found(connection: Connection, brand_i
 def test_metrics_tell_how_long_ago_the_brand_was_checked_that_waits_longest(
     engine: Engine, connection: Connection, brand_id: UUID
 ) -> None:
-    """Seconds since the last check of the brand whose last check is the oldest; a new check of it starts them again."""
+    """Seconds since the last check of the brand whose last check is the oldest; a new check of it starts them again.
+    One that was never checked counts from when it was made."""
     with transaction(engine) as making:
         recent, _ = brands.create(making, name="recent", timezone="UTC", sandbox=True)
     connection.execute(text("DELETE FROM verdicts"))
+    connection.execute(text("INSERT INTO verdicts (brand_id, law, offenders) SELECT brand_id, 1, 0 FROM brands"))
     for one in (brand_id, recent):
         verdicts.keep(connection, one, {1: 0, 2: 0})
     two_hours_ago = text("UPDATE verdicts SET checked_at = checked_at - interval '2 hours' WHERE brand_id = :brand_id")
@@ -128,3 +130,7 @@ def test_metrics_tell_how_long_ago_the_brand_was_checked_that_waits_longest(
     assert 7200 <= health.figures(connection)["last_check_seconds"] < 7260
     verdicts.keep(connection, brand_id, {1: 0})
     assert 0 < health.figures(connection)["last_check_seconds"] < 60
+    connection.execute(text("DELETE FROM verdicts WHERE brand_id = :brand_id"), {"brand_id": recent})
+    earlier = text("UPDATE brands SET created_at = created_at - interval '3 days' WHERE brand_id = :brand_id")
+    connection.execute(earlier, {"brand_id": recent})
+    assert 3 * 86_400 <= health.figures(connection)["last_check_seconds"] < 3 * 86_400 + 60

@@ -11,9 +11,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Connection
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from campaigns.receiver import Receiver, flood, hang, redirect
+from issuance import health
 from issuance.database.connections import transaction
 from issuance.errors import Conflict
 from issuance.tenancy.shares import Shares
@@ -286,6 +288,25 @@ def test_gone_disables_at_once(hook: Hook, receiver: Receiver) -> None:
     assert "410" in shown["disabled_reason"]
     hook.tell()
     assert len(hook.deliveries()) == 1
+
+
+def test_one_that_is_disabled_by_hand_was_not_given_up(connection: Connection, hook: Hook, receiver: Receiver) -> None:
+    """Whoever watches is told of the receivers that no longer take anything, not of what somebody wanted."""
+
+    def disabled() -> tuple[float, float]:
+        figures = health.figures(connection)
+        return figures["webhooks_disabled"], figures["webhooks_given_up"]
+
+    all_, given_up = disabled()
+    with transaction(hook.engine, hook.brand_id) as other:
+        webhooks.disable_by_hand(other, hook.brand_id, hook.webhook_id)
+    assert disabled() == (all_ + 1, given_up)
+    with transaction(hook.engine, hook.brand_id) as other:
+        webhooks.enable(other, hook.brand_id, hook.webhook_id)
+    receiver.answers = [410]
+    hook.tell()
+    hook.deliver()
+    assert disabled() == (all_ + 1, given_up + 1)
 
 
 def test_a_dead_endpoint_is_disabled(hook: Hook, receiver: Receiver) -> None:

@@ -5,6 +5,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from issuance.database.tables.columns import Instant, key, may, metadata, must
 
+#: Why a webhook is disabled that a person disabled; any other reason is that it was given up.
+DISABLED_BY_HAND = "Disabled by hand."
+
 webhooks = Table(
     "webhooks",
     metadata,
