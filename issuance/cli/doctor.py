@@ -12,7 +12,8 @@ _MARKS = {"ok": "ok   ", "look": "look ", "wrong": "WRONG"}
 def doctor(as_json: JsonOption = False) -> None:
     """Look at settings, servers, clocks, disks and processes, and say what is wrong.
 
-    Reads only. Exits 1 if something is wrong; what is to be looked at may be as you want it.
+    It reads, and writes one key to Redis that it deletes at once. Exits 1 if something is wrong; what is to be looked
+    at may be as you want it.
     """
     own = settings()
     findings = [finding for look in diagnoses.LOOKS for finding in look(own)]

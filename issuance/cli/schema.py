@@ -9,7 +9,7 @@ from issuance.database import schema
 from issuance.database.revisions import NEWEST
 from issuance.database.schema import Pending, Status, Until, Upgraded
 from issuance.database.schema.execution import Progress as Made
-from issuance.errors import Invalid
+from issuance.errors import Invalid, SettingsError
 from issuance.settings import DatabaseSettings, read
 
 if TYPE_CHECKING:  # rich is imported where something is shown
@@ -143,5 +143,9 @@ def _row(pending: Pending) -> dict[str, Any]:
 
 
 def _address() -> str:
-    """Where the tables are. No broker is asked for it."""
-    return read(DatabaseSettings).schema_url
+    """Where the tables are. No broker is asked for it. Raises SettingsError where they are not those that the processes
+    work on, as far as DATABASE_URL answers."""
+    own = read(DatabaseSettings)
+    if own.database_direct_url is not None and schema.leads_elsewhere(own.libpq_url, own.database_direct_url):
+        raise SettingsError("DATABASE_DIRECT_URL is wrong: it leads to another database than DATABASE_URL")
+    return own.schema_url

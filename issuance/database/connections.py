@@ -63,6 +63,9 @@ _OBEY = """
      WHERE rolname = %(role)s
        AND EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND (rolsuper OR rolbypassrls))
 """
+_WHICH = """
+    SELECT system_identifier, pg_is_in_recovery(), current_database(), current_schema() FROM pg_control_system()
+"""
 _SET = """
     SELECT set_config(name, value, %(local)s) FROM unnest(%(names)s::text[], %(values)s::text[]) AS given (name, value)
 """
@@ -263,6 +266,11 @@ def is_pooled(connection: Connection) -> bool:
 def is_lent(driver: psycopg.Connection[Any]) -> bool:
     """Whether a pooler answers, in its own name: its client's process is none of the server's."""
     return driver.execute("SELECT pg_backend_pid()").fetchone() != (driver.info.backend_pid,)
+
+
+def is_same(one: psycopg.Connection[Any], other: psycopg.Connection[Any]) -> bool:
+    """Whether two connections lead to one database's tables, whatever stands between; a standby has others."""
+    return one.execute(_WHICH).fetchone() == other.execute(_WHICH).fetchone()
 
 
 def obey_row_security(connection: Any, *, local: bool = False) -> None:

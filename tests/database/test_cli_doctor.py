@@ -6,11 +6,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from issuance import heartbeats
-from issuance.cli import diagnoses
-from issuance.database.connections import engine_for
+from issuance.cli.diagnoses import postgresql
+from issuance.database.connections import engine_for, transaction
 from issuance.heartbeats import Heart
+from issuance.laws import verdicts
+from issuance.tenancy import brands
 from tests.database.cli import Cli
 
 
@@ -35,7 +38,8 @@ def test_where_all_is_well_it_exits_0(
     monkeypatch.setenv("DATABASE_URL", url)
     monkeypatch.setenv("ISSUANCE_SEALING_KEY", "a sealing key of thirty-two letters")
     # What the tests' own server does for speed, or this machine's disk, is not what is tried here.
-    monkeypatch.setattr(diagnoses, "_durability", lambda _: iter(()))
+    for look in ("of_durability", "of_backups"):
+        monkeypatch.setattr(postgresql, look, lambda _: iter(()))
     engine = engine_for(url)
     Heart(engine, "scheduler", lambda: False).beat()
     Heart(engine, "worker", lambda: False, ["events", "bulk", "webhooks"]).beat()
@@ -100,3 +104,20 @@ def test_a_schema_that_does_not_fit_is_one_line(
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'before_0001' WHERE version_num LIKE 'before%'")
     assert "issuance schema upgrade" in said(findings(cli, code=1), "wrong")
+
+
+def test_a_brand_that_was_never_checked_is_told_of(
+    cli: Cli, fresh_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From two days after it was made, as one is whose last check is so long ago."""
+    url = fresh_database()
+    monkeypatch.setenv("DATABASE_URL", url)
+    with transaction(engine_for(url)) as connection:
+        brand_id, _ = brands.create(connection, name="new", timezone="UTC", sandbox=False)
+    assert "checked" not in said(findings(cli, code=1), "look")
+    with transaction(engine_for(url)) as connection:
+        connection.execute(text("UPDATE brands SET created_at = created_at - interval '3 days'"))
+    assert "a brand has not been checked for 3 days" in said(findings(cli, code=1), "look")
+    with transaction(engine_for(url), brand_id) as connection:
+        verdicts.keep(connection, brand_id, {1: 0})
+    assert "checked" not in said(findings(cli, code=1), "look")

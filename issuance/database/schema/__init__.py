@@ -8,7 +8,20 @@ schema stands, and whether this code can work with it, is `issuance.database.rev
 from issuance.database.row_security import open_tables
 from issuance.database.schema.comparison import diff
 from issuance.database.schema.picture import apply
+from issuance.database.schema.sessions import leads_elsewhere
 from issuance.database.schema.status import Pending, Status, check, status
 from issuance.database.schema.upgrades import Until, Upgraded, upgrade
 
-__all__ = ["Pending", "Status", "Until", "Upgraded", "apply", "check", "diff", "open_tables", "status", "upgrade"]
+__all__ = [
+    "Pending",
+    "Status",
+    "Until",
+    "Upgraded",
+    "apply",
+    "check",
+    "diff",
+    "leads_elsewhere",
+    "open_tables",
+    "status",
+    "upgrade",
+]

@@ -10,7 +10,8 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, NullPool
 
-from issuance.database.connections import ALL_BRANDS, engine_at, is_lent, obey_row_security
+from issuance.addresses import libpq_url
+from issuance.database.connections import ALL_BRANDS, engine_at, is_lent, is_same, obey_row_security
 from issuance.database.statements import driver_of
 from issuance.errors import RightMissing, SettingsError
 from issuance.log import logger
@@ -66,6 +67,19 @@ def session(url: str) -> Iterator[Connection]:
             grant = f"GRANT CREATE, USAGE ON SCHEMA public TO {user}"
             must = f"the user {user} of DATABASE_URL must own Issuance's tables, and may need: {grant}"
             raise RightMissing(f"{error.diag.message_primary}: {must}") from None
+
+
+def leads_elsewhere(url: str, direct: str) -> bool:
+    """Whether `direct` leads to another database than `url`. Where one does not answer nobody knows, and it is not
+    said; whoever works there is told."""
+    try:
+        with (
+            psycopg.connect(libpq_url(url), connect_timeout=10) as one,
+            psycopg.connect(libpq_url(direct), connect_timeout=10) as other,
+        ):
+            return not is_same(one, other)
+    except psycopg.OperationalError:
+        return False
 
 
 def take_turn(driver: psycopg.Connection[Any]) -> None:
