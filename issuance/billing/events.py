@@ -79,8 +79,8 @@ def accept(connection: Connection, brand_id: UUID, bodies: Sequence[object]) -> 
 
 
 def take(connection: Connection, brand_id: UUID, batch: Batch, *, kept_as: bytes | None = None) -> Intake:
-    """Take in events, each on its own: stored, known already, or refused and kept for the operator; `kept_as`: as what
-    a single one is kept already.
+    """Take in events, each as if it came alone after those before it: stored, known already, or refused and kept for
+    the operator; `kept_as`: as what a single one is kept already.
 
     Call `hints.settle` with the intake's `membership_ids` after the commit.
     """
@@ -88,29 +88,35 @@ def take(connection: Connection, brand_id: UUID, batch: Batch, *, kept_as: bytes
     unread = {index: batch.bodies[index] for index in refused}
     parsed |= forgotten.taken(connection, brand_id, parsed, unread)
     now = _check_types(connection, brand_id, parsed, refused)
-    firsts = _firsts(parsed, refused)
-    known = _name_lone_leads(connection, brand_id, [parsed[index] for index in firsts.values()])
-    stored = inbox.store(connection, brand_id, [parsed[index] for index in firsts.values()])
-    made = _sign_up(connection, brand_id, parsed, firsts, stored, refused, known)
-
     intake = Intake()
     accepted: dict[int, BillingEvent] = {}
-    earlier = inbox.earlier(connection, brand_id, [event for event in parsed.values() if key_of(event) not in stored])
-    for index, event in parsed.items():
-        if index in refused:
-            continue
-        key = key_of(event)
-        first = firsts[key]
-        if first in refused:
-            refused[index] = refused[first]
-        elif index == first and key in stored:
-            accepted[index] = event
-        elif event.said == (parsed[first].said if key in stored else earlier.get(key)):
-            intake.duplicates += 1
-        else:
-            refused[index] = Refused("event_conflict", "an earlier event with this source and id says something else")
+    made: set[UUID] = set()
+    waiting = {index: event for index, event in parsed.items() if index not in refused}
+    while waiting:
+        firsts = _firsts(connection, brand_id, waiting, refused)
+        new = [waiting[index] for index in firsts.values()]
+        known = _name_lone_leads(connection, brand_id, new)
+        stored = inbox.store(connection, brand_id, new)
+        made |= _sign_up(connection, brand_id, waiting, firsts, stored, refused, known)
+        accepted |= {index: waiting[index] for key, index in firsts.items() if key in stored}
+        again = {index: event for index, event in waiting.items() if index not in accepted and index not in refused}
+        unsaid = [event for event in again.values() if key_of(event) not in stored]
+        earlier = inbox.earlier(connection, brand_id, unsaid)
+        waiting = {}
+        for index, event in again.items():
+            key = key_of(event)
+            first = firsts[key]
+            if first in refused:  # the membership was signed up by somebody else meanwhile; the id is free
+                waiting[index] = event
+            elif event.said == (accepted[first].said if first in accepted else earlier.get(key)):
+                intake.duplicates += 1
+            else:
+                refused[index] = Refused(
+                    "event_conflict", "an earlier event with this source and id says something else"
+                )
     kept = [(json.dumps(batch.bodies[index]), why) for index, why in refused.items()]
     refused_texts.keep(connection, brand_id, kept, kept_as)
+    accepted = dict(sorted(accepted.items()))
     intake.events = list(accepted.values())
     intake.rejected = [Remark(index, why.code, why.message) for index, why in sorted(refused.items())]
     dates = {event.membership_id: _dates(event) for event in accepted.values() if event.type == _SIGN_UP}
@@ -126,12 +132,35 @@ def take(connection: Connection, brand_id: UUID, batch: Batch, *, kept_as: bytes
     return intake
 
 
-def _firsts(parsed: Mapping[int, BillingEvent], refused: Mapping[int, Refused]) -> dict[EventKey, int]:
+def _firsts(
+    connection: Connection, brand_id: UUID, waiting: Mapping[int, BillingEvent], refused: dict[int, Refused]
+) -> dict[EventKey, int]:
+    """The first event of each id: that which has it, if nothing that is kept has it. A sign-up that is refused leaves
+    its id to the next, so where an id of a sign-up comes again, what is kept is looked at first."""
     firsts: dict[EventKey, int] = {}
-    for index, event in parsed.items():
-        if index not in refused:
-            firsts.setdefault(key_of(event), index)
+    comes_again = False
+    for index, event in waiting.items():
+        first = firsts.setdefault(key_of(event), index)
+        comes_again = comes_again or (first != index and waiting[first].type == _SIGN_UP)
+    if not comes_again:
+        return firsts
+    told = [event.membership_id for event in waiting.values() if event.type == _SIGN_UP]
+    taken: set[UUID] = set(inbox.known(connection, brand_id, told)[1])
+    kept = inbox.earlier(connection, brand_id, list(waiting.values()))
+    firsts = {}
+    for index, event in waiting.items():
+        key = key_of(event)
+        if event.type == _SIGN_UP and key not in firsts and key not in kept:
+            if event.membership_id in taken:
+                refused[index] = _signed_up_already()
+                continue
+            taken.add(event.membership_id)
+        firsts.setdefault(key, index)
     return firsts
+
+
+def _signed_up_already() -> Refused:
+    return Refused("already_signed_up", "this membership has signed up already")
 
 
 def _check_types(
@@ -201,7 +230,7 @@ def _sign_up(
     made = inbox.make_memberships(connection, brand_id, [parsed[index] for index in sign_ups.values()], people)
     seconds += [index for membership_id, index in sign_ups.items() if membership_id not in made]
     for index in seconds:
-        refused[index] = Refused("already_signed_up", "this membership has signed up already")
+        refused[index] = _signed_up_already()
         stored.discard(key_of(parsed[index]))
     inbox.unstore(connection, brand_id, [parsed[index] for index in seconds])
     return made

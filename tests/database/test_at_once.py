@@ -15,6 +15,7 @@ from issuance.database.connections import show, transaction
 from issuance.errors import InvalidTransition
 from issuance.members import members, moves, redemptions, wallets
 from issuance.members.redemptions import Booking
+from tests.database.conftest import event
 
 _WAITING = text("""
     SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
@@ -65,6 +66,23 @@ def test_who_is_named_and_signs_up_at_once_is_a_member(
     with transaction(engine, brand_id) as connection:
         assert members.get(connection, brand_id, "bob")["created_at"] is not None
         assert connection.scalar(text("SELECT count(*) FROM members WHERE external_user_id = 'bob'")) == 1
+
+
+def test_an_id_is_free_where_its_sign_up_came_too_late(
+    engine: Engine, brand_id: UUID, accept: Callable[..., Intake], signed_up: Callable[..., dict[str, Any]]
+) -> None:
+    """Somebody else signs the membership up meanwhile: what comes after the sign-up under its id is taken in."""
+    membership_id = uuid4()
+    late = signed_up(membership_id)
+    paid = {"membership_id": str(membership_id), "charge_id": "c", "period_start": "2031-01-01"}
+    charge = {**event("charge.succeeded", paid), "id": late["id"], "source": late["source"]}
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(engine, brand_id) as connection:
+            events.accept(connection, brand_id, [signed_up(membership_id)])
+            waiting = pool.submit(accept, late, charge, charge)
+            wait_for_waiting(engine, 1)
+        intake = waiting.result()
+    assert (intake.accepted, intake.duplicates, [one.code for one in intake.rejected]) == (1, 1, ["already_signed_up"])
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["for the first time", "again"])

@@ -107,6 +107,33 @@ def test_a_double_of_a_refused_event_is_refused_too(accept: Accept, signed_up: S
     assert codes(accept(second, second)) == {0: "already_signed_up", 1: "already_signed_up"}
 
 
+def test_a_batch_is_judged_as_its_events_alone_one_after_another(accept: Accept, signed_up: SignedUp) -> None:
+    """Whatever comes under whatever id: sign-ups and charges, known, new, doubled and at odds with each other."""
+
+    def become(way: str, seed: int) -> list[object]:
+        rng, ids = random.Random(seed), [uuid4() for _ in range(3)]
+
+        def told() -> list[dict[str, Any]]:
+            some = []
+            for _ in range(rng.randrange(1, 9)):
+                which, one, amount = rng.choice(ids), rng.choice("123"), rng.choice([9, 10])
+                body = rng.choice([signed_up(which), charged(which, "c", amount=amount)])
+                some.append({**body, "source": f"{way} {seed}", "id": one})
+            return some
+
+        for body in told():
+            accept(body)
+        batch = told()
+        intakes = [accept(*batch)] if way == "together" else [accept(body) for body in batch]
+        refused = [remark.code for intake in intakes for remark in intake.rejected]
+        taken = [(intake.accepted, intake.duplicates) for intake in intakes]
+        kept = [codes(accept(body)) for body in batch]
+        return [[sum(some) for some in zip(*taken, strict=True)], refused, kept]
+
+    for seed in range(80):
+        assert become("together", seed) == become("alone", seed), seed
+
+
 def test_bad_events_leave_their_neighbours_unharmed(
     accept: Accept, signed_up: SignedUp, connection: Connection, brand_id: UUID
 ) -> None:
