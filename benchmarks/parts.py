@@ -15,7 +15,7 @@ from benchmarks.floor import Floor
 from benchmarks.owed import Owed
 from benchmarks.samples import Part
 from benchmarks.stage import Stage
-from benchmarks.sweep import Sweep
+from benchmarks.sweep import SHARE, ManyBrands, Sweep
 from benchmarks.untraced import Untraced
 from benchmarks.webhooks import Burst
 
@@ -31,6 +31,8 @@ MOST_NEWS = 30_000
 MOST_UNTRACED = 500
 #: What growth is measured from.
 FEW = 10_000
+#: Brands that one look goes over.
+MANY = 10_000
 #: With so few memberships nobody wants figures: the benchmark shows that it works.
 SHORT = 1_000
 
@@ -130,7 +132,9 @@ def _redemption(stage: Stage, wanted: Wanted) -> Sequence[Part]:
 
 def _sweep(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     # Measured inside the benchmark's own process, which has the working tree's code.
-    return [Sweep(stage, wanted.members)] if stage.product is WORKING_TREE else []
+    if stage.product is not WORKING_TREE:
+        return []
+    return [Sweep(stage, wanted.members), ManyBrands(stage, SHARE if wanted.members <= SHORT else MANY)]
 
 
 def _liability(stage: Stage, wanted: Wanted) -> Sequence[Part]:

@@ -5,7 +5,7 @@ Each look is bounded, and any number of schedulers may run: a brand has at most 
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import dramatiq
@@ -16,13 +16,13 @@ from issuance import heartbeats, hints, origins, tracing
 from issuance.billers import adapters, asking, reconciling
 from issuance.billers import deliveries as received
 from issuance.billing import rejections
-from issuance.database import transaction
+from issuance.database import is_away, transaction
 from issuance.engine import batches, guard_limits, plans, sweeps
 from issuance.log import logger
 from issuance.members import words
 from issuance.people import sign_ins
 from issuance.settings import OwnSettings
-from issuance.tenancy import clock, idempotency
+from issuance.tenancy import idempotency
 from issuance.webhooks import deliveries
 
 
@@ -76,14 +76,7 @@ class Tick:
 def run_once(engine: Engine, broker: dramatiq.Broker, limits: Limits = LIMITS) -> Tick:
     """Plan sweeps of what is due, and ask again for work that was not done. Each brand has its own clock."""
     tick = Tick()
-    with transaction(engine) as connection:
-        brands = sweeps.brands_with_due(connection, most=limits.brands)
-    for brand_id in brands:
-        try:
-            with tracing.span("tick", brand=str(brand_id)):
-                _sweep(engine, broker, brand_id, tick)
-        except SQLAlchemyError as error:  # the other brands still get theirs
-            logger.error("sweep_not_planned", brand=str(brand_id), error=type(error).__name__)
+    _sweep(engine, broker, tick, most=limits.brands)
     _resume_runs(engine, broker, tick, most=limits.runs)
     _settle_forgotten(engine, broker, tick, most=limits.memberships)
     _deliver(engine, broker, tick, most=limits.webhooks)
@@ -109,13 +102,34 @@ def tidy(engine: Engine, keep: OwnSettings) -> None:
         heartbeats.gather(connection)
 
 
-def _sweep(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, tick: Tick) -> None:
-    with transaction(engine, brand_id) as connection:
-        planned = sweeps.plan(connection, brand_id, clock.read(connection, brand_id).now)
-    if planned is not None:
+def _sweep(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
+    with transaction(engine) as connection:
+        due = sweeps.brands_with_due(connection, most=most)
+    for brand_id, planned in _planned(engine, due).items():
         tick.sweeps += 1
         tick.batches += planned.batches
-        hints.work_on_run(broker, brand_id, planned.run_id, batches=planned.batches)
+        with tracing.span("tick", brand=str(brand_id)):
+            hints.work_on_run(broker, brand_id, planned.run_id, batches=planned.batches)
+
+
+def _planned(engine: Engine, due: dict[UUID, datetime]) -> dict[UUID, sweeps.Sweep]:
+    """The sweeps of many brands, planned together; where that fails, each by itself, so that one stops no other."""
+    if not due:
+        return {}
+    try:
+        with transaction(engine) as connection:
+            return sweeps.plan_all(connection, due)
+    except SQLAlchemyError as error:
+        if is_away(error):
+            raise
+    planned: dict[UUID, sweeps.Sweep] = {}
+    for brand_id, now in due.items():
+        try:
+            with transaction(engine, brand_id) as connection:
+                planned |= sweeps.plan_all(connection, {brand_id: now})
+        except SQLAlchemyError as error:
+            logger.error("sweep_not_planned", brand=str(brand_id), error=type(error).__name__)
+    return planned
 
 
 def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:

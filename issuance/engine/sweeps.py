@@ -1,5 +1,6 @@
 """What is due? Named queries, answered from an index, and the sweep that is planned from them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -22,31 +23,49 @@ def _first_due(brand: str, which: str = "true") -> str:
 
 # Brands that have something due now, each on its own clock, and no sweep under way.
 BRANDS_WITH_DUE = text(f"""
-    SELECT b.brand_id
+    SELECT b.brand_id, {BRANDS_NOW} AS now
       FROM brands b
      WHERE {_first_due("b.brand_id", MAY_BE_TRIED)} <= {BRANDS_NOW}
        AND NOT EXISTS (SELECT FROM runs r WHERE r.brand_id = b.brand_id AND r.kind = 'sweep' AND r.finished_at IS NULL)
      LIMIT :most
 """)
 _IS_DUE = text(f"SELECT {_first_due(':brand_id')} <= :now")
-_CAN_BE_SWEPT = text(f"SELECT {_first_due(':brand_id', MAY_BE_TRIED)} <= :now")
-_SWEEP = text("""
+# In the order of the brands, so that two schedulers wait for each other in one order.
+_SWEEPS = text(f"""
     INSERT INTO runs (brand_id, run_id, kind, state, started_at)
-    VALUES (:brand_id, :run_id, 'sweep', 'running', clock_timestamp())
+    SELECT asked.brand_id, asked.run_id, 'sweep', 'running', clock_timestamp()
+      FROM unnest(CAST(:brand_ids AS uuid[]), CAST(:run_ids AS uuid[]), CAST(:nows AS timestamptz[]))
+           AS asked (brand_id, run_id, now)
+     WHERE {_first_due("asked.brand_id", MAY_BE_TRIED)} <= asked.now
+     ORDER BY asked.brand_id
     ON CONFLICT (brand_id) WHERE kind = 'sweep' AND finished_at IS NULL DO NOTHING
+    RETURNING run_id
 """)
+# A planner that knows no bound from below would expect a third of all rows to be due, and read them all.
 _SWEEP_BATCHES = text(f"""
-    WITH due AS MATERIALIZED (
-             SELECT s.schedule_id AS id, s.size
-               FROM schedules s
-              WHERE s.brand_id = :brand_id AND {due(":now")} AND {MAY_BE_TRIED}),
-         numbered AS (SELECT *, {NUMBERED.format(size="size")}, (SELECT sum(size) FROM due) AS total FROM due),
-         batches AS (INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size)
-                     SELECT :brand_id, :run_id, cut.* FROM ({BATCHES}) cut
-                  RETURNING size)
-    UPDATE runs SET total = (SELECT coalesce(sum(size), 0) FROM batches)
-     WHERE brand_id = :brand_id AND run_id = :run_id
-    RETURNING (SELECT count(*) FROM batches) AS batches
+    WITH planned AS MATERIALIZED (
+             SELECT *
+               FROM unnest(CAST(:brand_ids AS uuid[]), CAST(:run_ids AS uuid[]), CAST(:nows AS timestamptz[]))
+                    AS asked (brand_id, run_id, now)),
+         batches AS (
+             INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size)
+             SELECT planned.brand_id, planned.run_id, cut.*
+               FROM planned CROSS JOIN LATERAL (
+                        WITH due AS MATERIALIZED (
+                                 SELECT s.schedule_id AS id, s.size
+                                   FROM schedules s
+                                  WHERE s.brand_id = planned.brand_id
+                                    AND s.due_at >= '-infinity' AND {due("planned.now")} AND {MAY_BE_TRIED}),
+                             numbered AS (SELECT *, {NUMBERED.format(size="size")},
+                                                 (SELECT sum(size) FROM due) AS total FROM due)
+                        SELECT * FROM ({BATCHES}) ranges) cut
+          RETURNING brand_id, run_id, size)
+    UPDATE runs r SET total = counted.total
+      FROM (SELECT planned.brand_id, planned.run_id, coalesce(sum(size), 0) AS total, count(size) AS batches
+              FROM planned LEFT JOIN batches USING (brand_id, run_id)
+             GROUP BY planned.brand_id, planned.run_id) counted
+     WHERE (r.brand_id, r.run_id) = (counted.brand_id, counted.run_id)
+    RETURNING r.brand_id, r.run_id, counted.batches
 """)
 # The memberships that wait by the due schedules of a range.
 _MEMBERSHIPS_DUE = text(f"""
@@ -75,9 +94,9 @@ class Sweep(NamedTuple):
     batches: int
 
 
-def brands_with_due(connection: Connection, *, most: int) -> list[UUID]:
-    """Brands for which a sweep should be planned."""
-    return list(connection.scalars(BRANDS_WITH_DUE, {"most": most}))
+def brands_with_due(connection: Connection, *, most: int) -> dict[UUID, datetime]:
+    """Brands for which a sweep should be planned, each with its now."""
+    return {row.brand_id: row.now for row in connection.execute(BRANDS_WITH_DUE, {"most": most})}
 
 
 def is_due(connection: Connection, brand_id: UUID, now: datetime) -> bool:
@@ -87,13 +106,24 @@ def is_due(connection: Connection, brand_id: UUID, now: datetime) -> bool:
 
 def plan(connection: Connection, brand_id: UUID, now: datetime) -> Sweep | None:
     """Plan a sweep of all that is due at `now` (the brand's clock). None: nothing is, or one is under way."""
-    if not connection.scalar(_CAN_BE_SWEPT, {"brand_id": brand_id, "now": now}):
-        return None
-    run = {"brand_id": brand_id, "run_id": uuid7()}
-    if connection.execute(_SWEEP, run).rowcount == 0:
-        return None
-    planned = connection.execute(_SWEEP_BATCHES, {**run, "now": now, **sizes()}).one()
-    return Sweep(run["run_id"], planned.batches)
+    return plan_all(connection, {brand_id: now}).get(brand_id)
+
+
+def plan_all(connection: Connection, brands: Mapping[UUID, datetime]) -> dict[UUID, Sweep]:
+    """`plan` for many brands, each with its now, in as many statements as for one; the sweeps that are planned."""
+    asked = {uuid7(): brand_id for brand_id in brands}
+    inserted = connection.scalars(_SWEEPS, _columns(asked, brands)).all()
+    if not inserted:
+        return {}
+    planned = _columns({run_id: asked[run_id] for run_id in inserted}, brands)
+    rows = connection.execute(_SWEEP_BATCHES, {**planned, **sizes()})
+    return {row.brand_id: Sweep(row.run_id, row.batches) for row in rows}
+
+
+def _columns(runs: Mapping[UUID, UUID], brands: Mapping[UUID, datetime]) -> dict[str, list[object]]:
+    """Runs and their brands, as parameters."""
+    nows = [brands[brand_id] for brand_id in runs.values()]
+    return {"brand_ids": list(runs.values()), "run_ids": list(runs), "nows": [*nows]}
 
 
 def memberships_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID) -> list[UUID]:

@@ -7,15 +7,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
 from issuance.database.connections import transaction
 from issuance.deciding.reasons import Reason
-from issuance.engine import arrivals, batches, pipeline, sweeps, writer
+from issuance.engine import arrivals, batches, pipeline, writer
 from issuance.members import moves, redemptions
 from issuance.members.redemptions import Booking
-from issuance.tenancy import brands
-from scheduler import tick
 from tests.database.clubs import Club, at
 from tests.database.test_settling import WORTHLESS, poison
 
@@ -153,24 +150,6 @@ def test_a_worker_that_was_overtaken_writes_nothing(club: Club, monkeypatch: pyt
     assert batches.work_on_run(club.engine, club.brand_id, run_id).counts == {}
     assert len(club.credits()) == 3
     assert club.value("SELECT finished_at FROM run_batches") is None
-
-
-def test_one_brands_trouble_is_not_the_others(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sweep that can not be planned is tried again at the next look; the other brands have theirs."""
-    club.sign_up()
-    club.move_clock("2031-03-01")
-    with transaction(club.engine) as connection:
-        other, _ = brands.create(connection, name="other", timezone="UTC", sandbox=True)
-    plan, call = sweeps.plan, itertools.count()
-
-    def stumbling(*args: Any) -> sweeps.Sweep | None:
-        if next(call) == 0:
-            raise OperationalError("SELECT", {}, Exception("gone"))
-        return plan(*args)
-
-    monkeypatch.setattr(sweeps, "brands_with_due", lambda *_, **__: [other, club.brand_id])
-    monkeypatch.setattr(sweeps, "plan", stumbling)
-    assert tick.run_once(club.engine, club.broker).sweeps == 1
 
 
 @pytest.mark.parametrize("bad", ["undecidable", "undecidable for all", "refused"])

@@ -17,6 +17,7 @@ from issuance.engine.facts import Membership
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.outcomes import Outcome
 from issuance.engine.pipeline import Settling
+from issuance.engine.ranges import sizes
 from issuance.engine.writer import write
 from tests.database.clubs import Club, at
 
@@ -216,10 +217,12 @@ def test_what_is_due_is_found_through_the_index(club: Club) -> None:
         connection.execute(text("RESET ROLE"))
         connection.execute(text("ANALYZE schedules"))
     with transaction(club.engine, club.brand_id) as connection:
-        for statement in (sweeps._IS_DUE, sweeps._CAN_BE_SWEPT):
-            asked = {"brand_id": club.brand_id, "now": at("2031-05-01")}
-            plan = connection.execute(text(f"EXPLAIN {statement.text}"), asked).scalars()
-            lines = "\n".join(plan)
+        now = at("2031-05-01")
+        many = {"brand_ids": [club.brand_id], "run_ids": [club.brand_id], "nows": [now], **sizes()}
+        asked = {"brand_id": club.brand_id, "now": now, **many}
+        for statement in (sweeps._IS_DUE, sweeps._SWEEPS, sweeps._SWEEP_BATCHES):
+            plan = connection.execute(text(f"EXPLAIN {statement.text}"), asked)
+            lines = "\n".join(plan.scalars())
             assert "schedules_by_instant" in lines
             assert "Seq Scan on schedules" not in lines
 
