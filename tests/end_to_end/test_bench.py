@@ -28,6 +28,7 @@ def test_a_thousand_members_are_measured(tmp_path: Path) -> None:
         "plain_floor": 1000,
         "bulk": 1000,
         "sweep": 50,
+        "many_brands": 10,
     }
     assert all(row["per_second"] > 0 for row in told["rows"])
     assert {"bulk_vs_floor", "bulk_vs_plain_floor"} <= told["ratios"].keys()
