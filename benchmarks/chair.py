@@ -17,11 +17,10 @@ _SWEEP = """
 """
 
 
-class Undoing:
-    """Every credit of a month is taken back, as a run; beside the sweep that issued them."""
+class _OfAClub:
+    """A part with a club of its own."""
 
-    name = "undo"
-    title = "undoing a run, credit by credit"
+    name: str
 
     def __init__(self, stage: Stage, members: int) -> None:
         self._stage = stage
@@ -29,6 +28,13 @@ class Undoing:
 
     def prepare(self) -> None:
         self._club = club_on(self._stage, self.name, self._members)
+
+
+class Undoing(_OfAClub):
+    """Every credit of a month is taken back, as a run; beside the sweep that issued them."""
+
+    name = "undo"
+    title = "undoing a run, credit by credit"
 
     def measure(self) -> Sample:
         now = self._club.next_month()
@@ -45,18 +51,11 @@ class Undoing:
         return Sample(self._members, seconds, against)
 
 
-class Previewing:
+class Previewing(_OfAClub):
     """A rule that would have another coupon's terms from the next cycle on: each membership of each month differs."""
 
     name = "preview"
-
-    def __init__(self, stage: Stage, members: int) -> None:
-        self.title = f"previewing a rule, {MONTHS} months"
-        self._stage = stage
-        self._members = members
-
-    def prepare(self) -> None:
-        self._club = club_on(self._stage, self.name, self._members)
+    title = f"previewing a rule, {MONTHS} months"
 
     def measure(self) -> Sample:
         self._stage.settle_down(self.name)
@@ -70,18 +69,11 @@ class Previewing:
         return Sample(self._members, seconds, {"seconds": seconds, **memory})
 
 
-class Guarding:
+class Guarding(_OfAClub):
     """A month beside a guard that is far from its limit, between two months without one."""
 
     name = "guard"
     title = "a month under a guard"
-
-    def __init__(self, stage: Stage, members: int) -> None:
-        self._stage = stage
-        self._members = members
-
-    def prepare(self) -> None:
-        self._club = club_on(self._stage, self.name, self._members)
 
     def measure(self) -> Sample:
         seconds = []

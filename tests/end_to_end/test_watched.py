@@ -99,6 +99,17 @@ def lines(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
+def way_back(watched: Watched, trace: str) -> list[Span]:
+    """The spans of a trace from the attempt to tell a webhook back to the first, once it is there."""
+    spans = watched.collector.traces.setdefault(trace, [])
+    eventually(lambda: any(span.name == "deliver webhook" for span in spans), SECONDS)
+    by_id = {span.id: span for span in spans}
+    way = [next(span for span in spans if span.name == "deliver webhook")]
+    while way[-1].parent in by_id:
+        way.append(by_id[way[-1].parent])
+    return way
+
+
 def test_one_trace_leads_from_an_event_to_its_webhook(watched: Watched) -> None:
     """Each of several events has its own, from the request that brought it, which may be a part of its sender's trace,
     over the queue to settling and to each attempt to tell of the credit, though a worker may settle them together.
@@ -114,12 +125,7 @@ def test_one_trace_leads_from_an_event_to_its_webhook(watched: Watched) -> None:
     told = {body["data"]["membership_id"]: body["data"]["code"] for body in bodies(watched.receiver)}
     assert set(told) == set(sent.values())
     for trace, membership_id in sent.items():
-        spans = watched.collector.traces.setdefault(trace, [])
-        eventually(lambda spans=spans: any(span.name == "deliver webhook" for span in spans), SECONDS)  # type: ignore[misc]
-        by_id = {span.id: span for span in spans}
-        way = [next(span for span in spans if span.name == "deliver webhook")]
-        while way[-1].parent in by_id:
-            way.append(by_id[way[-1].parent])
+        way = way_back(watched, trace)
         assert [(span.service, span.name) for span in reversed(way)] == [
             ("issuance-web", "POST /billing-events"),
             ("issuance-web", "send settle_memberships"),
@@ -129,6 +135,7 @@ def test_one_trace_leads_from_an_event_to_its_webhook(watched: Watched) -> None:
         ]
         assert way[-1].parent.hex() == "00f067aa0ba902b7"
         assert way[0].said["http.response.status_code"] == 200
+        spans = watched.collector.traces[trace]
         assert not any(secret in str(spans) for secret in (told[membership_id], watched.receiver.url, "member "))
 
 
@@ -177,12 +184,7 @@ def test_a_billers_webhook_leads_on_to_its_credit_and_is_named(watched: Watched)
         list(pool.map(send, *zip(*asked.items(), strict=True)))
     watched.receiver.wait_for(before + EVENTS, SECONDS)
     for trace in asked:
-        spans = watched.collector.traces.setdefault(trace, [])
-        eventually(lambda spans=spans: any(span.name == "deliver webhook" for span in spans), SECONDS)  # type: ignore[misc]
-        by_id = {span.id: span for span in spans}
-        way = [next(span for span in spans if span.name == "deliver webhook")]
-        while way[-1].parent in by_id:
-            way.append(by_id[way[-1].parent])
+        way = way_back(watched, trace)
         assert [span.name for span in reversed(way)] == [
             "POST /billers/mapped/{biller_id}",
             "translate",
