@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from issuance.deciding.decisions import Decision, Decisions, by_occurrence
+from issuance.deciding.decisions import Decision, Decisions, decide
 from issuance.deciding.facts import HeldState
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import new_credit
@@ -65,7 +65,7 @@ def replay(
             of_types = rules.of(member.facts.types)
             outcome = Outcome(clock.now, credits={credit.key: credit for credit in member.credits})
             history = member.history(clock.now)
-            decisions = _within(span, by_occurrence(history, of_types, only=span.credit_rule_id))
+            decisions = _within(span, decide(history, of_types, only=span.credit_rule_id))
             counted: Iterator[tuple[Reason, Decision | None]] = ((decision.reason, decision) for decision in decisions)
             if promised is not None:
                 places, known = {guest.place for guest in history.parties.now}, list(decisions)
