@@ -31,7 +31,7 @@ def main() -> None:
         sys.exit(error.message)
     log.set_up(given.log_format, given.log_level)
     before = processes.handed_on()
-    figures = before.figures if before else mkdtemp(prefix="issuance-metrics-")
+    figures = before.figures if before else _folder_of_figures()
     try:
         if given.web_processes > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures  # before what counts is loaded: see api/metrics.py
@@ -42,6 +42,14 @@ def main() -> None:
         processes.run(given.web_processes, serve, doors, figures, before)
     finally:
         shutil.rmtree(figures, ignore_errors=True)
+
+
+def _folder_of_figures() -> str:
+    """Where copies write what they count."""
+    try:
+        return mkdtemp(prefix="issuance-metrics-")
+    except FileNotFoundError:  # a root that is read-only, with nothing mounted
+        sys.exit("no folder for temporary files can be written to: mount one at /tmp, or name one in TMPDIR")
 
 
 def _doors(given: Settings) -> list[socket]:
