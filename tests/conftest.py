@@ -1,8 +1,11 @@
 """Real servers for the tests: databases of their own on DATABASE_URL's server, and an empty number of REDIS_URL's.
 
 `./test` and `./run pytest` set both. What was on the servers before is never touched; what the tests made is dropped.
+With `--pooler` every test reaches PostgreSQL through PgBouncer, but for those that ask for the address past it
+(`direct`) and say why.
 """
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 
@@ -13,9 +16,10 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from campaigns.databases import drop_database
+from campaigns.pooler.pgbouncer import pgbouncer
 from issuance import hints
+from issuance.addresses import libpq_url
 from issuance.database import schema
-from issuance.database.connections import engine_for
 from issuance.errors import SettingsError
 from issuance.settings import Settings, read
 from tests.serving import MARK, empty_redis, server
@@ -23,17 +27,40 @@ from tests.serving import MARK, empty_redis, server
 __all__ = ["server"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pooler", action="store_true", help="reach PostgreSQL through PgBouncer in transaction mode")
+
+
 @pytest.fixture(scope="session")
-def given() -> Settings:
+def given(pytestconfig: pytest.Config) -> Iterator[Settings]:
     """The servers that the tests were given."""
     try:
-        return read(Settings)
+        own = read(Settings)
     except SettingsError as error:
         pytest.exit(f"{error.message} (or through ./test)", returncode=2)
+    # It leads to that one database, and tests have their own.
+    os.environ.pop("DATABASE_DIRECT_URL", None)
+    if not pytestconfig.getoption("pooler"):
+        yield own
+        return
+    with pgbouncer(libpq_url(own.schema_url)) as (host, port):
+        through = make_url(own.schema_url).set(host=host, port=port).render_as_string(hide_password=False)
+        yield own.model_copy(update={"database_url": through, "database_direct_url": own.schema_url})
 
 
 @pytest.fixture(scope="session")
-def fresh_database(given: Settings) -> Iterator[Callable[[], str]]:
+def direct(given: Settings) -> Callable[[str], str]:
+    """The address of a test's database past the pooler, where there is one: `direct(url)`."""
+    server = make_url(given.schema_url)
+
+    def past(url: str) -> str:
+        return server.set(database=make_url(url).database).render_as_string(hide_password=False)
+
+    return past
+
+
+@pytest.fixture(scope="session")
+def fresh_database(given: Settings, direct: Callable[[str], str]) -> Iterator[Callable[[], str]]:
     """Makes databases that hold the schema and nothing else: `fresh_database()` is the address of a new one.
 
     Each is a copy of one template and takes a few hundredths of a second. All are dropped at the end of the session.
@@ -51,7 +78,7 @@ def fresh_database(given: Settings) -> Iterator[Callable[[], str]]:
         return create(f"{prefix}_{len(made)}", f"{prefix}_template")
 
     try:
-        connection = psycopg.connect(given.libpq_url, autocommit=True)
+        connection = psycopg.connect(libpq_url(given.schema_url), autocommit=True)
     except psycopg.OperationalError as error:
         pytest.exit(f"DATABASE_URL can not be used: {str(error).splitlines()[0]}", returncode=2)
     with connection:
@@ -60,8 +87,7 @@ def fresh_database(given: Settings) -> Iterator[Callable[[], str]]:
         except psycopg.errors.InsufficientPrivilege:
             user = sql.Identifier(connection.info.user).as_string(connection)
             pytest.exit(f"the tests make databases of their own: ALTER ROLE {user} CREATEDB", returncode=2)
-        schema.apply(template)
-        engine_for(template).dispose()  # a template must have no one connected
+        schema.apply(direct(template))  # as all work on the schema; and a pooler would stay connected to the template
         yield fresh
         for name in reversed(made):
             drop_database(connection, name)

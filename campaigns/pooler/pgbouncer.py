@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,16 +30,24 @@ auth_type = any
 pool_mode = transaction
 max_client_conn = 2000
 default_pool_size = {pool}
+server_idle_timeout = 10
 logfile = {folder}/pgbouncer.log
 """
 
 
 @contextmanager
-def pgbouncer(server: str, folder: Path, *, pool: int = POOL) -> Iterator[tuple[str, int]]:
-    """The host and port of a pooler in transaction mode before the server at `server`, which has its files in `folder`.
+def pgbouncer(server: str, *, pool: int = POOL) -> Iterator[tuple[str, int]]:
+    """The host and port of a pooler in transaction mode before the server at `server`, with `pool` connections to each
+    database there.
 
     It takes every database and refuses every startup option, as it does without further words in its settings.
     """
+    with tempfile.TemporaryDirectory(prefix="issuance-pooler-") as folder, _running(server, Path(folder), pool) as port:
+        yield "127.0.0.1", port
+
+
+@contextmanager
+def _running(server: str, folder: Path, pool: int) -> Iterator[int]:
     assert PROGRAM is not None, "apt-get install pgbouncer"
     known = conninfo_to_dict(server)
     with socket.socket() as probe:
@@ -56,7 +65,7 @@ def pgbouncer(server: str, folder: Path, *, pool: int = POOL) -> Iterator[tuple[
     with subprocess.Popen([PROGRAM, "-q", *as_whom, str(settings)], stdin=subprocess.DEVNULL) as process:
         try:
             _wait_for(listen, process)
-            yield "127.0.0.1", listen
+            yield listen
         finally:
             process.terminate()
 

@@ -17,8 +17,9 @@ CHANGES_A_ZONE = 2
 
 
 @pytest.fixture(scope="module")
-def postgres(database_url: str) -> Iterator[psycopg.Connection]:
-    plain = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+def postgres(database_url: str, direct: Callable[[str], str]) -> Iterator[psycopg.Connection]:
+    """Past a pooler: the oracle's zone is its session's."""
+    plain = make_url(direct(database_url)).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain) as connection:
         yield connection
 

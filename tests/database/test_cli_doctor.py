@@ -61,11 +61,11 @@ def test_where_all_is_well_it_exits_0(
 
 
 def test_what_is_wrong_is_said_with_what_to_do(
-    cli: Cli, fresh_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    cli: Cli, fresh_database: Callable[[], str], direct: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dead scheduler, processes that never were, commits that are not on disk, brands that are not kept apart, an
-    event that nobody settles: each by its name, all in one go."""
-    url = fresh_database()
+    event that nobody settles: each by its name, all in one go. Past a pooler, whose sessions go on as they began."""
+    url = direct(fresh_database())
     monkeypatch.setenv("DATABASE_URL", url)
     Heart(engine_for(url), "scheduler", lambda: False).beat()
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:

@@ -1,21 +1,27 @@
-"""Connections are kept, and one that broke meanwhile is nobody's failure."""
+"""Connections are kept, and one that broke meanwhile is nobody's failure. Past a pooler, where there is one: behind it
+each transaction may have another of the server's backends."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from issuance.database import schema
 from issuance.database.connections import SILENCE, engine_for, transaction
 
 
 @pytest.fixture
-def new_engine(engine: Engine) -> Iterator[Callable[[float], Engine]]:
+def url(database_url: str, direct: Callable[[str], str]) -> str:
+    return direct(database_url)
+
+
+@pytest.fixture
+def new_engine(url: str) -> Iterator[Callable[[float], Engine]]:
     """Makes engines with connections of their own: `new_engine(trusted)`."""
     made: list[Engine] = []
 
     def new(trusted: float) -> Engine:
-        made.append(engine_for.__wrapped__(engine.url.render_as_string(hide_password=False), trusted))
+        made.append(engine_for.__wrapped__(url, trusted))
         return made[-1]
 
     yield new
@@ -54,10 +60,9 @@ def test_only_a_connection_that_has_lain_idle_is_asked_whether_it_is_good(
     assert len(asked) == times
 
 
-def test_a_host_may_be_silent_for_so_long(engine: Engine) -> None:
+def test_a_host_may_be_silent_for_so_long(url: str) -> None:
     """Where the address does not say how long: one that is gone without a word is noticed in seconds."""
-    address = engine.url.render_as_string(hide_password=False)
-    own = engine_for.__wrapped__(f"{address}?connect_timeout=3")
+    own = engine_for.__wrapped__(f"{url}?connect_timeout=3")
     with own.connect() as connection:
         driver = connection.connection.driver_connection
         assert driver is not None
@@ -70,9 +75,9 @@ def test_a_host_may_be_silent_for_so_long(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("form", ["{scheme}{who}@127.0.0.1:1,{host}/{name}?target_session_attrs=read-write", "{words}"])
-def test_an_address_is_read_as_libpq_reads_it(engine: Engine, form: str) -> None:
+def test_an_address_is_read_as_libpq_reads_it(url: str, form: str) -> None:
     """Several hosts, of which the first is away, and words: for processes, and for work on the schema."""
-    own = engine.url
+    own = make_url(url)
     words = f"host={own.host} port={own.port} user={own.username} password={own.password} dbname={own.database}"
     named = {"who": f"{own.username}:{own.password}", "host": f"{own.host}:{own.port}", "name": own.database}
     address = form.format(scheme="postgresql+psycopg://", words=words, **named)

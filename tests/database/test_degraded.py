@@ -77,10 +77,12 @@ def test_facts_are_taken_meanwhile_and_the_outage_is_told_once(web: Web) -> None
     assert told == ["broker_away"]
 
 
-def test_a_database_that_can_not_be_written_to_is_not_ready(fresh_database: Callable[[], str], redis_url: str) -> None:
+def test_a_database_that_can_not_be_written_to_is_not_ready(
+    fresh_database: Callable[[], str], direct: Callable[[str], str], redis_url: str
+) -> None:
     """As a standby that was not promoted: what would be written is answered with 503, and nothing has to be started
-    anew once it can be written to again."""
-    url = fresh_database()
+    anew once it can be written to again. Past a pooler, whose sessions go on as they began."""
+    url = direct(fresh_database())
     engine = engine_for(url)
     with transaction(engine) as connection:
         _, key = brands.create(connection, name="Spa", timezone="UTC", sandbox=True)

@@ -3,7 +3,7 @@ fewer where PostgreSQL grants no more."""
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from uuid import UUID
@@ -20,10 +20,10 @@ MOST = 4
 
 
 @pytest.fixture
-def own(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """The engine of a process that may have MOST connections."""
+def own(database_url: str, direct: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """The engine of a process that may have MOST connections, past a pooler: the server's backends are counted."""
     monkeypatch.setattr(connections, "_allowed", budget(MOST))
-    made = engine_for.__wrapped__(engine.url.render_as_string(hide_password=False))
+    made = engine_for.__wrapped__(direct(database_url))
     yield made
     made.dispose()
 

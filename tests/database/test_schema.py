@@ -1,4 +1,7 @@
-"""schema.sql is the only DDL: the live database and `tables` have what it says."""
+"""schema.sql is the only DDL: the live database and `tables` have what it says.
+
+Work on the schema goes past a pooler.
+"""
 
 from collections.abc import Callable
 
@@ -10,15 +13,15 @@ from issuance.database.connections import engine_for, transaction
 _COLUMNS = text("SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()")
 
 
-def test_tables_and_database_are_those_of_schema_sql(database_url: str) -> None:
+def test_tables_and_database_are_those_of_schema_sql(database_url: str, direct: Callable[[str], str]) -> None:
     """Nothing has drifted: not a column, a type, a constraint or an index."""
-    assert schema.diff(database_url) == []
+    assert schema.diff(direct(database_url)) == []
 
 
-def test_applying_again_changes_nothing(database_url: str) -> None:
+def test_applying_again_changes_nothing(database_url: str, direct: Callable[[str], str]) -> None:
     """Applying is idempotent."""
-    schema.apply(database_url)
-    assert schema.diff(database_url) == []
+    schema.apply(direct(database_url))
+    assert schema.diff(direct(database_url)) == []
 
 
 def test_members_alone_have_the_id_that_the_brand_gave(engine: Engine) -> None:
@@ -38,9 +41,9 @@ def test_members_alone_have_the_id_that_the_brand_gave(engine: Engine) -> None:
     }
 
 
-def test_drift_is_named(fresh_database: Callable[[], str]) -> None:
+def test_drift_is_named(fresh_database: Callable[[], str], direct: Callable[[str], str]) -> None:
     """What differs is said, one line each."""
-    url = fresh_database()
+    url = direct(fresh_database())
     with transaction(engine_for(url)) as connection:
         connection.execute(text("ALTER TABLE members DROP COLUMN tier"))
         connection.execute(text("ALTER TABLE brands ALTER name DROP NOT NULL"))

@@ -24,8 +24,15 @@ class Campaign:
     def __init__(self) -> None:
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the campaign
         command = ["nice", "-n", "10", sys.executable, "-m", "campaigns.simulation", "--seeds", SEEDS, "--seed", START]
+        # Past a pooler: the simulation's own driver prepares its statements.
+        past = os.environ.get("DATABASE_DIRECT_URL") or os.environ["DATABASE_URL"]
         self._playing = subprocess.Popen(
-            command, cwd=REPO, stdout=self._said, stderr=subprocess.STDOUT, process_group=0
+            command,
+            cwd=REPO,
+            env={**os.environ, "DATABASE_URL": past},
+            stdout=self._said,
+            stderr=subprocess.STDOUT,
+            process_group=0,
         )
 
     def end(self) -> tuple[int, str]:

@@ -152,17 +152,13 @@ def test_a_redis_that_takes_nothing_is_wrong(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer here: apt-get install pgbouncer")
 def test_an_address_past_the_pooler_that_leads_to_another_database_is_wrong(
     postgres: Postgres,
-    tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """And nothing is upgraded there: the processes would go on without it."""
-    folder = tmp_path_factory.mktemp("pooler")
-    folder.parent.chmod(0o755)
-    folder.parent.parent.chmod(0o755)
     with psycopg.connect(postgres.admin_url(), autocommit=True) as admin:
         admin.execute("CREATE DATABASE another OWNER issuance")
-    with pgbouncer(postgres.url, folder) as (host, port):
+    with pgbouncer(postgres.url) as (host, port):
         through = postgres.url.replace(f"{postgres.address['port']}/", f"{port}/").replace("127.0.0.1", host)
         another = postgres.url.removesuffix("/issuance") + "/another"
         for direct, state in ((postgres.url, "ok"), (another, "wrong"), (postgres.admin_url(), "wrong")):

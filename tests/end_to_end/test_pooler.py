@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import make_url
 
 from campaigns.pooler.pgbouncer import PROGRAM, pgbouncer
+from issuance.addresses import libpq_url
 from issuance.database.connections import engine_for, is_pooled, transaction
 from issuance.settings import Settings
 from tests.end_to_end.client import Client
@@ -17,18 +18,19 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer h
 
 @pytest.fixture(scope="module")
 def pooled(
-    given: Settings, fresh_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
+    given: Settings,
+    fresh_database: Callable[[], str],
+    direct: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     """The processes of a small host, whose every word to PostgreSQL goes through the pooler."""
-    folder = tmp_path_factory.mktemp("pooler")
-    folder.parent.chmod(0o755)
-    folder.parent.parent.chmod(0o755)
-    url = fresh_database()
+    log = tmp_path_factory.mktemp("pooler") / "log"
+    url = direct(fresh_database())
     serve = [sys.executable, "-c", "from issuance.cli.main import main; main()", "serve", "--small"]
     # One session for each process would hide what does not last: with three they change hands all the time.
-    with pgbouncer(given.libpq_url, folder, pool=3) as (host, port), empty_redis(given.redis_url) as redis_url:
+    with pgbouncer(libpq_url(url), pool=3) as (host, port), empty_redis(given.redis_url) as redis_url:
         through = make_url(url).set(host=host, port=port).render_as_string(hide_password=False)
-        with running([serve], url, redis_url, folder / "log", through=through) as server:
+        with running([serve], url, redis_url, log, through=through) as server:
             engine = engine_for(through)
             with transaction(engine) as connection:
                 assert is_pooled(connection)

@@ -12,8 +12,9 @@ from tests.serving import REPO
 
 
 def test_histories_that_failed_once_end_as_the_oracle_says(given: Settings) -> None:
-    """Each showed a fault, and is kept (campaigns/simulation/kept) so that the fault does not come back."""
-    environment = {**os.environ, "DATABASE_URL": given.database_url}
+    """Each showed a fault, and is kept (campaigns/simulation/kept) so that the fault does not come back. Past a pooler:
+    the simulation's own driver prepares its statements."""
+    environment = {**os.environ, "DATABASE_URL": given.schema_url}
     command = [sys.executable, "-m", "campaigns.simulation", "--kept"]
     told = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout + told.stderr

@@ -10,6 +10,7 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from campaigns.databases import drop_database
+from issuance.addresses import libpq_url
 from issuance.database.schema.history import History
 from issuance.settings import Settings
 from tests.serving import MARK
@@ -27,16 +28,19 @@ def history() -> History:
 
 @pytest.fixture
 def empty_database(given: Settings) -> Iterator[Callable[[], str]]:
-    """Makes databases with nothing in them: `empty_database()` is the address of a new one. All are dropped."""
+    """Makes databases with nothing in them: `empty_database()` is the address of a new one. All are dropped.
+
+    Past a pooler, where there is one: work on the schema needs a session of its own.
+    """
     prefix = f"{MARK}_{secrets.token_hex(4)}"
     made: list[str] = []
-    with psycopg.connect(given.libpq_url, autocommit=True) as connection:
+    with psycopg.connect(libpq_url(given.schema_url), autocommit=True) as connection:
 
         def create() -> str:
             name = f"{prefix}_{len(made)}"
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
             made.append(name)
-            return make_url(given.database_url).set(database=name).render_as_string(hide_password=False)
+            return make_url(given.schema_url).set(database=name).render_as_string(hide_password=False)
 
         yield create
         for name in made:

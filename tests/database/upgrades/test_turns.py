@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import make_url
 
 from campaigns.pooler.pgbouncer import PROGRAM, pgbouncer
+from issuance.addresses import libpq_url
 from issuance.settings import Settings
 from tests.database.cli import Cli, cli
 from tests.database.upgrades.conftest import connect
@@ -22,15 +23,11 @@ def test_a_pooler_is_refused_and_nothing_of_it_stays(
     cli: Cli,
     given: Settings,
     empty_database: Callable[[], str],
-    tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One line names DATABASE_DIRECT_URL, as often as it is tried; the next upgrade past the pooler finds no lock."""
     url = empty_database()
-    folder = tmp_path_factory.mktemp("pooler")
-    folder.parent.chmod(0o755)
-    folder.parent.parent.chmod(0o755)
-    with pgbouncer(given.libpq_url, folder, pool=1) as (host, port), connect(url) as direct:
+    with pgbouncer(libpq_url(given.schema_url), pool=1) as (host, port), connect(url) as direct:
         through = make_url(url).set(host=host, port=port).render_as_string(hide_password=False)
         monkeypatch.setenv("DATABASE_URL", through)
         monkeypatch.delenv("DATABASE_DIRECT_URL", raising=False)
