@@ -43,7 +43,7 @@ def main() -> None:
     allow(budget(MOST_CONNECTIONS))
     engine, broker = engine_for(own.database_url), broker_for(own.redis_url)
     log.logger.info("scheduler_started", period_seconds=PERIOD)
-    # In this thread, so that one that hangs is not heard of.
+    # It beats in this thread: a scheduler that hangs stops beating.
     heart = Heart(engine, "scheduler", hints.outage.is_on)
     tidy_at = time.monotonic() + TIDY_EVERY
     while not stop.is_set():
@@ -63,6 +63,7 @@ def main() -> None:
                     resumed=tick.resumed,
                     memberships=tick.memberships,
                     webhooks=tick.webhooks,
+                    billers=tick.billers,
                     ms=round((time.monotonic() - began) * 1000, 1),
                 )
         except (SchemaAhead, SchemaBehind) as error:
@@ -80,8 +81,8 @@ def main() -> None:
 
 
 def try_to_tidy(engine: Engine, own: OwnSettings) -> float:
-    """Delete what is kept no longer; the seconds until the next time. Where it fails that is counted and tried again
-    soon, so that it is heard of, and keeps no tick from its work."""
+    """Delete what is kept no longer; the seconds until the next time. A failure is counted, tried again soon, and
+    keeps no tick from its work."""
     try:
         tidy(engine, own)
     except (SchemaAhead, SchemaBehind):

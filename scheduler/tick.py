@@ -1,5 +1,5 @@
 """One look at PostgreSQL for work: what is due, runs that nobody works on, events whose hint was lost, deliveries,
-words of people who came.
+search words for new members.
 
 Each look is bounded, and any number of schedulers may run: a brand has at most one sweep, and hints may be doubled.
 """
@@ -68,7 +68,7 @@ class Tick:
     billers: int = 0
 
     def is_news(self, *, broker_away: bool) -> bool:
-        """Whether it is worth a line: what nobody can be asked for is asked for again at each tick."""
+        """Whether to log it. While the broker is away, each tick asks for the same again."""
         asked = self.resumed or self.memberships or self.webhooks
         return bool(self.sweeps or (asked and not broker_away))
 
@@ -80,7 +80,7 @@ def run_once(engine: Engine, broker: dramatiq.Broker, limits: Limits = LIMITS) -
     _resume_runs(engine, broker, tick, most=limits.runs)
     _settle_forgotten(engine, broker, tick, most=limits.memberships)
     _deliver(engine, broker, tick, most=limits.webhooks)
-    _translate_forgotten(engine, broker, tick, most=limits.billers)
+    _translate_forgotten(engine, broker, tick, limits)
     with transaction(engine) as connection:
         words.write_oldest(connection)
     return tick
@@ -148,7 +148,7 @@ def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, mo
     for brand_id, membership_ids in forgotten.items():
         tick.memberships += len(membership_ids)
         if not hints.are_not_sent():
-            # Each membership's trace is its own: what brought them has nothing in common but that it was found.
+            # A trace for each membership: they have nothing in common.
             found = {str(one): (origins.NOWHERE,) for one in membership_ids}
             with origins.working_for_each(found), tracing.spans("tick", brand=str(brand_id)):
                 hints.settle(broker, brand_id, membership_ids)
@@ -163,9 +163,10 @@ def _deliver(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) 
     tick.webhooks = len(webhooks)
 
 
-def _translate_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
+def _translate_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: Limits) -> None:
+    most = limits.billers
     with transaction(engine) as connection:
-        received.look_again(connection, most=LIMITS.deliveries)
+        received.look_again(connection, most=limits.deliveries)
         billers = received.with_pending(connection, older_than=_FORGOTTEN_AFTER, most=most)
         asks = asking.due(connection, most=most)
         reconciling.plan_nightly(connection, most=most)

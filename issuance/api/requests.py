@@ -23,7 +23,7 @@ from issuance.api import bodies, hosts, metrics, problems
 from issuance.api import stopping as stops
 from issuance.errors import Invalid, IssuanceError, TooLarge, TooSlow
 from issuance.log import logger
-from issuance.tenancy.fairness import FairThreads, Gone, until_gone
+from issuance.tenancy.fairness import FairThreads, Gone, TooManyAtOnce, until_gone
 from issuance.tenancy.rates import OF_AN_ADDRESS, Known, RateLimited, Rates, Standing, source_of
 
 #: The longest body that is accepted, in bytes; and that of an intake: a batch of a thousand events is much shorter.
@@ -141,8 +141,8 @@ class Edge:
                     raise TooSlow from None
                 until_gone.set(partial(_until_gone, receive))
                 await self.app(scope, _ReadBody(body, receive), send_with_id)
-        except (TooLarge, TooSlow, Invalid, hosts.BadHost) as refused:
-            await _refuse(scope, receive, send_with_id, refused, close=isinstance(refused, TooSlow))
+        except (TooLarge, TooSlow, Invalid, hosts.BadHost, TooManyAtOnce) as refused:
+            await _refuse(scope, receive, send_with_id, refused, close=isinstance(refused, (TooSlow, TooManyAtOnce)))
         except RateLimited as limited:
             scope["state"]["standing"] = limited.standing
             await _refuse(scope, receive, send_with_id, limited, close=True)

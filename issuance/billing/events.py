@@ -16,13 +16,13 @@ from sqlalchemy import Connection
 from issuance.billing import cloud_events, forgotten, inbox, refused_texts, warnings
 from issuance.billing.cloud_events import BillingEvent, Refused
 from issuance.billing.inbox import Dates, EventKey, key_of
+from issuance.engine.event_facts import SIGNED_UP
 from issuance.members import members
 
 #: How many events one batch may have.
 MOST_EVENTS = 1000
 
-_SIGN_UP = "membership.signed_up"
-_OF_TYPES = frozenset({_SIGN_UP, "membership.type_changed"})
+_OF_TYPES = frozenset({SIGNED_UP, "membership.type_changed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def take(connection: Connection, brand_id: UUID, batch: Batch, *, kept_as: bytes
     accepted = dict(sorted(accepted.items()))
     intake.events = list(accepted.values())
     intake.rejected = [Remark(index, why.code, why.message) for index, why in sorted(refused.items())]
-    dates = {event.membership_id: _dates(event) for event in accepted.values() if event.type == _SIGN_UP}
+    dates = {event.membership_id: _dates(event) for event in accepted.values() if event.type == SIGNED_UP}
     if rest := {event.membership_id for event in accepted.values()} - made:
         now, found = inbox.known(connection, brand_id, rest)
         dates |= found
@@ -141,16 +141,16 @@ def _firsts(
     comes_again = False
     for index, event in waiting.items():
         first = firsts.setdefault(key_of(event), index)
-        comes_again = comes_again or (first != index and waiting[first].type == _SIGN_UP)
+        comes_again = comes_again or (first != index and waiting[first].type == SIGNED_UP)
     if not comes_again:
         return firsts
-    told = [event.membership_id for event in waiting.values() if event.type == _SIGN_UP]
+    told = [event.membership_id for event in waiting.values() if event.type == SIGNED_UP]
     taken: set[UUID] = set(inbox.known(connection, brand_id, told)[1])
     kept = inbox.earlier(connection, brand_id, list(waiting.values()))
     firsts = {}
     for index, event in waiting.items():
         key = key_of(event)
-        if event.type == _SIGN_UP and key not in firsts and key not in kept:
+        if event.type == SIGNED_UP and key not in firsts and key not in kept:
             if event.membership_id in taken:
                 refused[index] = _signed_up_already()
                 continue
@@ -186,7 +186,7 @@ def _dates(sign_up: BillingEvent) -> Dates:
 
 def _name_lone_leads(connection: Connection, brand_id: UUID, events: Sequence[BillingEvent]) -> dict[str, UUID]:
     """Who signs up without guests is alone on the order, as lead booker (SEMANTICS 5): the members among them."""
-    alone = [event for event in events if event.type == _SIGN_UP and not event.data["guests"]]
+    alone = [event for event in events if event.type == SIGNED_UP and not event.data["guests"]]
     known = members.known(connection, brand_id, [event.data["external_user_id"] for event in alone])
     for event in alone:
         member = event.data["external_user_id"]
@@ -220,7 +220,7 @@ def _sign_up(
     A second sign-up of a membership is taken out of the inbox again.
     """
     sign_ups: dict[UUID, int] = {}
-    told = [index for index in sorted(firsts[key] for key in stored) if parsed[index].type == _SIGN_UP]
+    told = [index for index in sorted(firsts[key] for key in stored) if parsed[index].type == SIGNED_UP]
     seconds = [index for index in told if sign_ups.setdefault(parsed[index].membership_id, index) != index]
     others = _others([parsed[firsts[key]] for key in stored if firsts[key] not in seconds])
     joining = {parsed[index].data["external_user_id"] for index in sign_ups.values()}

@@ -9,11 +9,12 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from issuance.billing.cloud_events import BillingEvent
+from issuance.engine.event_facts import GUESTS_CHANGED, SIGNED_UP
 from issuance.members import erased
 from issuance.members.names import Names
 
 #: The facts that name people.
-NAMING = ("membership.signed_up", "membership.guests_changed")
+NAMING = (SIGNED_UP, GUESTS_CHANGED)
 
 
 def taken(

@@ -24,7 +24,7 @@ from issuance.corrections.wanted import AlreadyHeld, Correction, Extend, Grant, 
 from issuance.corrections.writer import insert_grant, insert_transfer, update_credit
 from issuance.credits import credits, journal  # noqa: A004 - the word is the domain's
 from issuance.credits.codes import as_kept
-from issuance.deciding.decisions import decide
+from issuance.deciding.decisions import decide_all
 from issuance.deciding.facts import Credit
 from issuance.deciding.history import History
 from issuance.deciding.movements import end_of, movements
@@ -285,7 +285,7 @@ class _Desk:
         """What a corrected credit becomes now, and why it is taken back if it is."""
         out = [corrected if credit.key == corrected.key else credit for credit in membership.credits]
         history, rules = History(membership.facts, out, self._clock.now), self._rules.of(membership.facts.types)
-        for change in changes_of(history, rules, decide(history, rules)):
+        for change in changes_of(history, rules, decide_all(history, rules)):
             if change.before.key == corrected.key:
                 return change.after, change.why
         return corrected, None

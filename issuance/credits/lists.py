@@ -46,8 +46,8 @@ def page(
     connection: Connection, brand_id: UUID, page: int, per_page: int, *, most: int | None = None, **filters: object
 ) -> paging.Rows:
     """A page of the brand's credits, the latest issued first. `filters` are any of _FILTERS; None filters nothing.
-    They are counted up to `most`, as `paging.rows_of` does. `latest`: of the so many latest only, since what is rare
-    among millions would else be looked for in all of them."""
+    One more is `latest`: search only the so many newest credits. They are counted up to `most`, as `paging.rows_of`
+    does."""
     place = {"rows": per_page, "passed": (page - 1) * per_page}
     return _read(connection, brand_id, None if most is None else most + 1, place, filters)
 

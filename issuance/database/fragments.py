@@ -9,5 +9,5 @@ ENDED = "('{}')".format("', '".join(sorted(standing.ENDED)))
 
 
 def due(by: str) -> str:
-    """Whether a schedule `s` is due by an instant and is not set apart."""
+    """Whether a schedule `s` is due by an instant and is not quarantined."""
     return f"s.due_at <= {by} AND s.quarantined_at IS NULL"

@@ -1,6 +1,7 @@
 """decide(history, rules): what becomes of every (rule, guest, occurrence) of a membership, and why.
 
-The one place where the rules of SEMANTICS 3 to 7 come together. Pure: it reads no clock and writes nothing.
+The one place where the rules of SEMANTICS 3 to 7 come together. What is issued by hand has rules of its own, in
+`manual_issue`. Pure: it reads no clock and writes nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,19 +42,8 @@ class Decision(NamedTuple):
         return CreditKey(self.credit_rule_id, self.guest.place, self.occurrence.period_start, 0)
 
 
-def decide(
-    history: History, rules: Sequence[Rule], last_day: date | None = None, *, only: UUID | None = None
-) -> list[Decision]:
-    """Every decision for a membership up to `last_day` (default: the brand's date at the history's `now`).
-
-    A decision for a day ahead says what is known today. `rules`: all of the membership's types, because what was used
-    under one counts for another; `only`: the one rule whose decisions are wanted.
-    """
-    return [decision for one in by_occurrence(history, rules, last_day, only=only) for decision in one.decisions]
-
-
 class Decisions(NamedTuple):
-    """The decisions about one occurrence. They are made when they are asked for: to pass over them costs little."""
+    """The decisions about one occurrence. They are lazy: skipping an occurrence is cheap."""
 
     occurrence: Occurrence
     #: How many there are, a guest each.
@@ -63,10 +53,15 @@ class Decisions(NamedTuple):
     decisions: Iterator[Decision]
 
 
-def by_occurrence(
+def decide(
     history: History, rules: Sequence[Rule], last_day: date | None = None, *, only: UUID | None = None
 ) -> Iterator[Decisions]:
-    """`decide`, an occurrence at a time."""
+    """Every decision for a membership, an occurrence at a time, up to `last_day` (default: the brand's date at the
+    history's `now`).
+
+    A decision for a day ahead says what is known today. `rules`: all of the membership's types, because what was used
+    under one counts for another; `only`: the one rule whose decisions are wanted.
+    """
     issued: dict[tuple[UUID, date], dict[int, Credit]] = {}
     for credit in history.credits:
         if credit.key.reissue == 0:
@@ -77,9 +72,14 @@ def by_occurrence(
     for rule in rules:
         if only in (None, rule.credit_rule_id):
             for occurrence in occurrences(history, releases, rule, horizon):
-                held = issued.get((rule.credit_rule_id, occurrence.period_start), {})
+                there = issued.get((rule.credit_rule_id, occurrence.period_start), {})
                 guests = len(history.parties.at(history.period_start_instant(occurrence.day)))
-                yield Decisions(occurrence, guests, bool(held), _for_guests(history, rule, occurrence, held, used))
+                yield Decisions(occurrence, guests, bool(there), _for_guests(history, rule, occurrence, there, used))
+
+
+def decide_all(history: History, rules: Sequence[Rule], *, only: UUID | None = None) -> list[Decision]:
+    """The decisions of all occurrences up to `now`, in one list."""
+    return [decision for one in decide(history, rules, only=only) for decision in one.decisions]
 
 
 class _Kind(NamedTuple):

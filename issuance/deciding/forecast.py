@@ -11,7 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from issuance.deciding.calendar import midnight
-from issuance.deciding.decisions import Decision, decide
+from issuance.deciding.decisions import Decision, decide_all
 from issuance.deciding.facts import Credit, CreditKey, Held, HeldState, MembershipFacts, Rule, StatusChanged
 from issuance.deciding.history import Ahead, History
 from issuance.deciding.reasons import Outcome, Reason
@@ -55,7 +55,7 @@ def forecast(
 
     def look(instant: datetime, decided_at: datetime, only: UUID | None = None) -> list[Decision]:
         history = History(facts, list(out.values()), instant, Ahead(now, decided_at))
-        decisions = decide(history, rules, only=only)
+        decisions = decide_all(history, rules, only=only)
         _take(out, history, rules, decisions, only)
         return decisions
 

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from issuance.deciding.charges import PAYING
-from issuance.deciding.decisions import Decision, by_occurrence
+from issuance.deciding.decisions import Decision, decide
 from issuance.deciding.facts import ChargeState, Credit, CreditKey, Rule, RuleVersion, Status
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
@@ -95,7 +95,7 @@ def settle(
     settlement = Settlement(now=now, status=status_of(history))
     out: list[Decision] = []
     owed = 0
-    for one in by_occurrence(history, rules):
+    for one in decide(history, rules):
         if owed > most_credits and not one.has_credits:
             continue  # for the next settling; what is out changes at once
         for decision in one.decisions:

@@ -35,14 +35,14 @@ _FAILED = text(f"""
      WHERE brand_id = :brand_id AND schedule_id = :id AND NOT shared AND size = 1
     RETURNING attempts, quarantined_at IS NOT NULL AS quarantined
 """)
-# What passes by itself uses no attempt up.
+# A transient error uses no attempt.
 _PASSING = text("""
     UPDATE schedules
        SET attempts = greatest(attempts - :counted, 0), last_error = left(:error, 500),
            retry_at = clock_timestamp() + make_interval(secs => :seconds)
      WHERE brand_id = :brand_id AND schedule_id = :id AND NOT shared AND size = 1 AND quarantined_at IS NULL
 """)
-#: Seconds after which a membership is tried again whose settling met what passes by itself.
+#: Seconds until the retry after a transient error.
 PASSES_IN = 15
 _PASSED = text("""
     UPDATE schedules SET attempts = 0, retry_at = NULL, last_error = NULL
@@ -67,9 +67,12 @@ def begin(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]
 
 
 def failed(connection: Connection, brand_id: UUID, membership_id: UUID, error: BaseException, *, counted: bool) -> None:
-    """Note that settling a membership, which has its own schedule, failed. It is tried again later, and quarantined
-    after five attempts, but for what passes by itself, such as a full disk, which uses none up. `counted`: `begin` has
-    counted this attempt already."""
+    """Note that settling a membership, which has its own schedule, failed. It is retried later, and quarantined after
+    five attempts. A transient error, such as a full disk, uses no attempt. `counted`: `begin` has counted this attempt
+    already.
+
+    The figure `membership_set_apart` counts what is retried, for either cause; `membership_quarantined` what is not.
+    """
     if is_passing(error):
         which = {"brand_id": brand_id, "id": membership_id, "counted": int(counted), "seconds": PASSES_IN}
         connection.execute(_PASSING, {**which, "error": in_short(error)})

@@ -37,7 +37,7 @@ class Outcome:
     #: What lists of memberships are to show; None: what they show now.
     listed: Listed | None = None
     due_at: datetime | None = None
-    #: The charges, by number, that cover nothing that is paid for.
+    #: The charges, by number, that cover no billing date and no period of a rule.
     pay_for_nothing: frozenset[int] = frozenset()
     #: The credits that are out at the end, by key, the new ones among them.
     credits: dict[CreditKey, Credit] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Outcome:
     issued: dict[CreditKey, RuleVersion] = field(default_factory=dict)
     #: Those that were out before and change: as loaded, as they become, and why they were revoked if they were.
     changed: dict[CreditKey, Change] = field(default_factory=dict)
-    #: What their columns will not say of what became of credits, by key; to be journaled.
+    #: Movements that the credits' columns will not say, by key; to be journaled.
     moved: dict[CreditKey, list[Movement]] = field(default_factory=dict)
     #: Why facts revoked a credit that is new.
     revoked_because: dict[CreditKey, Reason] = field(default_factory=dict)
@@ -129,7 +129,7 @@ class Outcome:
         return tuple(sorted(self.held | (kept - lapsed) | {replace(one, state=HeldState.LAPSED) for one in lapsed}))
 
     def look_again_for(self, listeners: Collection[Listener], zone: ZoneInfo) -> None:
-        """Fall due when the next lead comes that somebody asks for, if that is sooner."""
+        """Fall due at the next reminder, if that is sooner."""
         lead = next_reminder(self.credits.values(), listeners, self.now, zone)
         if lead is not None:
             self.due_at = lead if self.due_at is None else min(self.due_at, lead)

@@ -8,7 +8,7 @@ idempotent: doing it again at the same `now` changes nothing.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
@@ -17,7 +17,6 @@ from uuid import UUID
 from sqlalchemy import Connection, event
 
 from issuance import measures, origins
-from issuance.deciding.facts import Rule
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, limits, reminders, schedules
 from issuance.engine.bisection import Raced, write_all
@@ -25,10 +24,11 @@ from issuance.engine.facts import Membership, load, together
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.groups import Group, grouped
 from issuance.engine.guards import Guard
-from issuance.engine.outcomes import Outcome, Settled, by_outcome, outcome_of, settled_itself
+from issuance.engine.outcomes import Outcome, Settled, by_outcome, settled_itself
 from issuance.engine.rules import RuleBook
 from issuance.engine.schedules import Waiting
 from issuance.engine.states import State, move_on
+from issuance.engine.tasks import SETTLE, Meant, Task
 from issuance.engine.writer import write
 from issuance.log import logger
 from issuance.tenancy import clock as clocks
@@ -37,9 +37,6 @@ from issuance.webhooks import outbox
 
 #: How often one transaction settles a membership whose credits are redeemed or revoked meanwhile.
 _TRIES = 3
-
-#: What is done with a membership besides settling it. Returns the counts by reason.
-Also = Callable[[Membership, Outcome, Sequence[Rule], BrandClock], Counter[Reason]]
 
 
 def settle_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID, run_id: UUID) -> Counter[Reason]:
@@ -58,20 +55,19 @@ def settle_these(
     return Settling(connection, brand_id, clock, run_id, attempt_counted=True).settle(held, may_share=False)
 
 
-def settle_and(
+def carry_out(
     connection: Connection,
     brand_id: UUID,
     membership_ids: Sequence[UUID],
+    task: Task,
     run_id: UUID,
-    also: Also,
     *,
     attempt_counted: bool,
 ) -> Counter[Reason]:
-    """Settle these memberships, and do `also` with each. This is for manual issue: the run counts, and is stamped on,
-    only what `also` issued."""
+    """Do a run's task with these memberships. Returns what it counts, by reason."""
     clock = clocks.read(connection, brand_id, hold=True)
     held = schedules.own(connection, brand_id, membership_ids)
-    settling = Settling(connection, brand_id, clock, run_id, also, attempt_counted=attempt_counted)
+    settling = Settling(connection, brand_id, clock, run_id, task, attempt_counted=attempt_counted)
     return settling.settle_each(sorted(one for waiting in held for one in waiting.ids))
 
 
@@ -84,13 +80,13 @@ class Settling:
         brand_id: UUID,
         clock: BrandClock,
         run_id: UUID | None,
-        also: Also | None = None,
+        task: Task = SETTLE,
         *,
         attempt_counted: bool = False,
         may_leave: bool = False,
     ) -> None:
         self._connection, self._brand_id, self._clock = connection, brand_id, clock
-        self._run_id, self._also, self._attempt_counted = run_id, also, attempt_counted
+        self._run_id, self._task, self._attempt_counted = run_id, task, attempt_counted
         self._may_leave = may_leave
         self._rules = RuleBook(connection, brand_id, clock.zone, hold=True)
         self._fingerprints = Fingerprints(self._rules, clock)
@@ -187,7 +183,7 @@ class Settling:
 
     def _try_to_decide(self, member: Membership, size: int) -> Outcome | None:
         try:
-            return self._decide(member)
+            return self._decide(member, self._task.meant(member))
         except Exception as error:
             # Each is then decided by itself, so that the failure is noted at the membership that causes it.
             measures.failed("group_not_decided")
@@ -195,27 +191,27 @@ class Settling:
             return None
 
     def _decide_each(self, members: Sequence[Membership], failed: dict[str, Exception]) -> Iterator[Settled]:
-        """The outcome for each membership. Those that can't be decided go to `failed`."""
+        """The outcome for each membership. Those of equal facts, of which the same is meant, are decided once. Those
+        that can't be decided go to `failed`."""
         self._rules.open(type_id for member in members for type_id in member.facts.types)
         outcomes: dict[Hashable, Outcome] = {}
         for member in members:
             try:
-                whole = self._fingerprints.whole(member)
-                outcome = None if whole is None else outcomes.get(whole)
+                meant, whole = self._task.meant(member), self._fingerprints.whole(member)
+                outcome = None if whole is None else outcomes.get((whole, meant))
                 if outcome is None:
-                    outcome = self._decide(member)
+                    outcome = self._decide(member, meant)
             except Exception as error:
                 failed[str(member.membership_id)] = error
                 continue
             if whole is not None:
-                outcomes[whole] = outcome
+                outcomes[whole, meant] = outcome
             yield settled_itself(member, outcome)
 
-    def _decide(self, member: Membership) -> Outcome:
+    def _decide(self, member: Membership, meant: Meant) -> Outcome:
         rules = self._rules.of(member.facts.types)
-        outcome = outcome_of(member, rules, self._clock, self._listeners)
-        if self._also is not None:
-            outcome.counts = self._also(member, outcome, rules, self._clock)
+        outcome = self._task.decide(member, meant, rules, self._clock, self._listeners)
+        if self._listeners:
             outcome.look_again_for(self._listeners, self._clock.zone)
         outcome.fingerprint = self._fingerprint(member, outcome)
         return outcome
@@ -246,7 +242,7 @@ class Settling:
         return raced
 
     def _write(self, settled: Sequence[Settled]) -> None:
-        by_hand = self._also is not None
+        by_hand = self._task.by_hand
         self._waited += write(
             self._connection, self._brand_id, settled, told=self._told, run_id=self._run_id, by_hand=by_hand
         )

@@ -3,7 +3,7 @@
 A row of a plan keeps ids; names are looked up when it is read.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -82,16 +82,16 @@ _FORGET = text("""
 
 
 class Promise(NamedTuple):
-    """A credit that a plan says is issued."""
+    """A credit that a plan says is issued. `place`: the guest's on the order; None: they are on none of its lists."""
 
     rule_id: UUID
-    guest_id: UUID
+    place: int | None
     period_start: date
     version: int
 
 
-#: By membership.
-Promises = dict[UUID, list[Promise]]
+#: The rows of a plan that say that a credit is issued, by membership.
+Promised = dict[UUID, list[Row[Any]]]
 
 
 def row(
@@ -193,14 +193,22 @@ def cut(connection: Connection, run: Row[Any]) -> None:
     connection.execute(_BATCHES, {"brand_id": run.brand_id, "run_id": run.run_id, "plan_id": run.plan_id})
 
 
-def promised(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> Promises:
+def promised(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> Promised:
     """What the plan that a run does says of the memberships within a range of ids."""
     within = {"first_id": first_id, "last_id": last_id, "plan_id": run.plan_id}
-    found: Promises = {}
+    found: Promised = {}
     for said in connection.execute(_PROMISED, {"brand_id": run.brand_id, "run_id": run.run_id, **within}):
-        promise = Promise(said.rule_id, said.guest_id, said.period_start, said.version)
-        found.setdefault(said.membership_id, []).append(promise)
+        found.setdefault(said.membership_id, []).append(said)
     return found
+
+
+def promises(promised: Promised, membership: Membership) -> tuple[Promise, ...]:
+    """What a plan promises the guests of a membership."""
+    places = {guest_id: place for place, guest_id in enumerate(membership.guest_ids)}
+    return tuple(
+        Promise(said.rule_id, places.get(said.guest_id), said.period_start, said.version)
+        for said in promised.get(membership.membership_id, ())
+    )
 
 
 def kept(promise: Promise, version: int, period_start: date) -> Reason | None:
@@ -210,7 +218,6 @@ def kept(promise: Promise, version: int, period_start: date) -> Reason | None:
     return None if version == promise.version else Reason.VERSION_NOT_IN_FORCE
 
 
-def gone(member: Membership, promise: Promise, places: Iterable[int]) -> Reason:
+def gone(promise: Promise, places: Collection[int]) -> Reason:
     """Why nothing at all is decided any more about what was promised. `places`: who is on the order now."""
-    on_order = member.guest_ids.index(promise.guest_id) in places if promise.guest_id in member.guest_ids else False
-    return Reason.NOT_DUE_YET if on_order else Reason.GUEST_REMOVED
+    return Reason.NOT_DUE_YET if promise.place in places else Reason.GUEST_REMOVED

@@ -8,15 +8,15 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from issuance.deciding.decisions import Decision, Decisions, by_occurrence
+from issuance.deciding.decisions import Decision, Decisions, decide
 from issuance.deciding.facts import HeldState
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import new_credit
-from issuance.engine import limits, plans, schedules
-from issuance.engine.facts import Membership, load, together
+from issuance.engine import limits, plans, reminders, schedules
+from issuance.engine.facts import load, together
 from issuance.engine.guards import Guard
 from issuance.engine.outcomes import Outcome, Settled
-from issuance.engine.plans import Plan, Promise, Promises
+from issuance.engine.plans import Plan, Promise, Promised
 from issuance.engine.rules import RuleBook
 from issuance.engine.writer import write
 from issuance.tenancy import clock as clocks
@@ -41,14 +41,16 @@ def replay(
     run_id: UUID,
     *,
     dry_run: bool,
-    promises: Promises | None = None,
+    promised: Promised | None = None,
 ) -> tuple[Counter[Reason], Plan | None]:
     """Issue what is missing within a span; touch nothing that is there. Counts by reason, and a dry run's plan.
-    `promises`: nothing but what an approved plan says."""
+    `promised`: nothing but what an approved plan says."""
     clock = clocks.read(connection, brand_id, hold=True)
     if not dry_run:
         schedules.own(connection, brand_id, membership_ids)
     rules = RuleBook(connection, brand_id, clock.zone, hold=True)
+    told = outbox.listened_to(connection, brand_id)
+    listeners = reminders.listeners(connection, brand_id) if "credit.expiring" in told else ()
     counts: Counter[Reason] = Counter()
     plan: Plan = []
     settled: list[Settled] = []
@@ -63,12 +65,11 @@ def replay(
             of_types = rules.of(member.facts.types)
             outcome = Outcome(clock.now, credits={credit.key: credit for credit in member.credits})
             history = member.history(clock.now)
-            decisions = _within(span, by_occurrence(history, of_types, only=span.credit_rule_id))
+            decisions = _within(span, decide(history, of_types, only=span.credit_rule_id))
             counted: Iterator[tuple[Reason, Decision | None]] = ((decision.reason, decision) for decision in decisions)
-            if promises is not None:
+            if promised is not None:
                 places, known = {guest.place for guest in history.parties.now}, list(decisions)
-                promised = promises.get(member.membership_id, ())
-                counted = iter([_kept(member, promise, known, places) for promise in promised])
+                counted = iter([_kept(promise, known, places) for promise in plans.promises(promised, member)])
             for reason, decision in counted:
                 if reason is Reason.ISSUED and not dry_run and len(outcome.issued) >= bounds.credits:
                     outcome.due_at = clock.now  # the next sweep goes on
@@ -85,6 +86,7 @@ def replay(
                     if before is not None and before.state is HeldState.APPROVED:
                         outcome.let_out.add(decision.key)
             if outcome.issued:
+                outcome.look_again_for(listeners, clock.zone)
                 settled.append(Settled(str(member.membership_id), outcome, member, itself=True))
     guard = Guard(connection, brand_id, clock, rules)
     if settled:
@@ -92,7 +94,7 @@ def replay(
         held = sum(len(one.outcome.held) for one in settled)
         counts += Counter({Reason.AWAITING_APPROVAL: held})
         counts[Reason.ISSUED] -= held
-        write(connection, brand_id, settled, told=outbox.listened_to(connection, brand_id), run_id=run_id)
+        write(connection, brand_id, settled, told=told, run_id=run_id)
         guard.confirm(settled)
         due_at = {one.member.membership_id: one.outcome.due_at for one in settled}
         schedules.sooner(connection, brand_id, due_at)
@@ -105,16 +107,14 @@ def _within(span: Span, all_of_them: Iterable[Decisions]) -> Iterator[Decision]:
             yield from one.decisions
 
 
-def _kept(
-    member: Membership, promise: Promise, decisions: Sequence[Decision], places: set[int]
-) -> tuple[Reason, Decision | None]:
+def _kept(promise: Promise, decisions: Sequence[Decision], places: set[int]) -> tuple[Reason, Decision | None]:
     """The decision now about what a plan said is issued, and the reason it is counted under."""
     for decision in decisions:
-        key = (decision.credit_rule_id, member.guest_ids[decision.guest.place], decision.occurrence.period_start)
+        key = (decision.credit_rule_id, decision.guest.place, decision.occurrence.period_start)
         if key == promise[:3]:
             if decision.reason is Reason.ISSUED:
                 assert decision.version is not None, "what is issued has a version"
                 other = plans.kept(promise, decision.version.version, decision.occurrence.period_start)
                 return (other or Reason.ISSUED), decision
             return decision.reason, decision
-    return plans.gone(member, promise, places), None
+    return plans.gone(promise, places), None

@@ -8,8 +8,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from issuance.deciding.reasons import Reason
-from issuance.engine import manual_issues, pipeline, plans, previews, sweeps, undos
+from issuance.engine import pipeline, plans, previews, sweeps, undos
 from issuance.engine.event_facts import CHANGED_TYPES
+from issuance.engine.manual_issues import ManualIssue, narrowed
 from issuance.engine.plans import Plan
 from issuance.engine.ranges import BATCHES, NUMBERED, sizes
 from issuance.engine.replays import Span, replay
@@ -107,15 +108,18 @@ def _work(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID],
         return Counter(), None
     if run.kind == "preview":
         return previews.work_out(connection, run, membership_ids)
-    promises = None
+    promised = None
     if run.plan_id is not None:
-        promises = plans.promised(connection, run, membership_ids[0], membership_ids[-1])
+        promised = plans.promised(connection, run, membership_ids[0], membership_ids[-1])
     if run.kind == "replay":
         span = Span(run.credit_rule_id, run.membership_type_id, run.from_date, run.to_date)
         return replay(
-            connection, run.brand_id, membership_ids, span, run.run_id, dry_run=run.dry_run, promises=promises
+            connection, run.brand_id, membership_ids, span, run.run_id, dry_run=run.dry_run, promised=promised
         )
+    issue = ManualIssue(run.credit_rule_id, run.include_upcoming, narrowed(connection, run), promised)
     if run.dry_run:
-        return manual_issues.dry_run(connection, run, membership_ids)
-    counts = manual_issues.issue(connection, run, membership_ids, attempt_counted=attempt_counted, promises=promises)
+        return issue.dry_run(connection, run.brand_id, membership_ids)
+    counts = pipeline.carry_out(
+        connection, run.brand_id, membership_ids, issue, run.run_id, attempt_counted=attempt_counted
+    )
     return counts, None

@@ -12,11 +12,12 @@ from sqlalchemy import Connection, text
 from issuance.billing import events, inbox
 from issuance.billing.events import Batch, Intake
 from issuance.deciding.calendar import add_months, day_of
-from issuance.deciding.decisions import Decision, decide
+from issuance.deciding.decisions import Decision, decide_all
 from issuance.deciding.forecast import forecast
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import settle, status_of
 from issuance.engine import plans
+from issuance.engine.event_facts import SIGNED_UP
 from issuance.engine.facts import Membership, load
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rules import RuleBook
@@ -32,7 +33,6 @@ _NAMES = text("""
      WHERE brand_id = :brand_id
      ORDER BY credit_rule_id, version DESC
 """)
-_SIGN_UP = "membership.signed_up"
 
 
 class Owed(NamedTuple):
@@ -73,7 +73,7 @@ class DryRun:
         refused = {remark.index for remark in intake.rejected}
         self._named.update(event.membership_id for index, event in batch.parsed.items() if index not in refused)
         self.accepted.update(event.type for event in intake.events)
-        self.signed_up.update(event.membership_id for event in intake.events if event.type == _SIGN_UP)
+        self.signed_up.update(event.membership_id for event in intake.events if event.type == SIGNED_UP)
         self.touched.update(intake.membership_ids)
         return intake
 
@@ -140,7 +140,7 @@ def _settled(member: Membership, rules: RuleBook, clock: clocks.BrandClock, last
     due: Counter[Owed] = Counter()
     reasons: Counter[Reason] = Counter()
     at_once, issued = set(), list[Decision]()
-    for decision in decide(history, of_types):
+    for decision in decide_all(history, of_types):
         if decision.reason is Reason.ISSUED:
             at_once.add(decision.key)
             issued.append(decision)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from issuance.deciding.calendar import add_months
 from issuance.deciding.charges import Charge
-from issuance.deciding.decisions import Decision, by_occurrence
+from issuance.deciding.decisions import Decision, decide
 from issuance.deciding.facts import Credit, RuleVersion
 from issuance.deciding.history import History
 from issuance.deciding.occurrences import Occurrence
@@ -87,9 +87,7 @@ def explain(
     total = 0
     horizon = max(until, history.starts_on)
     charges = _Charges(history)
-    for number, (occurrence, guests, _, decided) in enumerate(
-        by_occurrence(history, rules, horizon, only=credit_rule_id)
-    ):
+    for number, (occurrence, guests, _, decided) in enumerate(decide(history, rules, horizon, only=credit_rule_id)):
         if per_page is not None and (total > MOST_ROWS or number >= MOST_OCCURRENCES):
             raise TooMuchToExplain(
                 f"An explanation has at most {MOST_ROWS} rows, of {MOST_OCCURRENCES} occurrences since the sign-up:"

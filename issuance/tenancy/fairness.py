@@ -2,9 +2,9 @@
 
 Whoever has the fewest requests under way is next. An owner who is alone may have nearly all places, but never the last
 ones, so that the next owner to come is worked on at once. While several owners ask, each has at most a share. An owner
-whose requests take long has one at a time, since each request under way slows down everybody's.
 
-A request that waits for its turn is dropped when its client is gone: it is never begun.
+A request that waits for its turn is dropped when its client is gone: it is never begun. Of each owner so many wait, and
+one more is refused at once: what waits is held in memory, and would get its turn too late.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ LONG, NEWS = 0.05, 0.25
 #: Owners of whom that is remembered; one more, and all are forgotten.
 _MOST_KNOWN = 10_000
 
-#: Seconds for which a request waits for its turn.
-PATIENCE = 10.0
+#: Seconds for which a request waits for its turn; and so many of an owner wait.
+PATIENCE, MOST_WAITING = 10.0, 100
 #: Returns once whoever asks for what is being done is gone; None: nobody can tell.
 until_gone: ContextVar[Callable[[], Coroutine[Any, Any, None]] | None] = ContextVar("until_gone", default=None)
 
@@ -42,17 +42,21 @@ class TooManyAtOnce(IssuanceError):
     status = 429
 
 
+class TooManyWaiting(TooManyAtOnce):
+    """Too much was asked at once: 100 requests already wait for their turn. Nothing was done: try again."""
+
+
 class Gone(Exception):
     """Whoever asked is gone, and nothing was begun."""
 
 
 class Fair:
-    """At most `most` at once, and of each owner a part of them. Others wait, at most for `patience` seconds. For one
-    event loop."""
+    """At most `most` at once, and of each owner a part of them. Others wait, at most for `patience` seconds and
+    `most_waiting` of an owner. For one event loop."""
 
-    def __init__(self, most: int, patience: float | None = None) -> None:
+    def __init__(self, most: int, patience: float | None = None, most_waiting: int = MOST_WAITING) -> None:
         self.make_room(most)
-        self._patience = patience
+        self._patience, self._most_waiting = patience, most_waiting
         self._working: Counter[Hashable] = Counter()
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
         #: How long an owner's latest took.
@@ -68,9 +72,13 @@ class Fair:
 
     @asynccontextmanager
     async def place(self, owner: Hashable) -> AsyncIterator[None]:
-        """Hold a place for an owner until the end of the block; waits for it. Raises Gone or TooManyAtOnce."""
+        """Hold a place for an owner until the end of the block; waits for it.
+
+        Raises Gone, TooManyAtOnce; TooManyWaiting at once."""
         self._note(owner)
         if owner in self._waiting or not self._is_free(owner):
+            if len(self._waiting.get(owner, ())) >= self._most_waiting:
+                raise TooManyWaiting
             await self._wait(owner)
         else:
             self._working[owner] += 1

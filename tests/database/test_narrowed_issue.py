@@ -88,3 +88,29 @@ def test_whoever_is_not_there_is_refused(club: Club, narrowed: dict[str, Any]) -
     with pytest.raises(Invalid):
         issue(club, **narrowed)
     assert club.value("SELECT count(*) FROM runs WHERE kind = 'issue'") == 0
+
+
+@pytest.fixture
+def orders(new_club: Callable[..., Club]) -> Club:
+    """Two orders of equal facts, Dora's with Bea on it and Bea's with Carl on it: settled together, decided once."""
+    club = new_club("external", issue_on_signup=False)
+    orders = []
+    for owner, guest in (("dora", "bea"), ("bea", "carl")):
+        guests = [{"name": name, "external_user_id": name, "lead_booker": name == owner} for name in (owner, guest)]
+        said = {"membership_type_id": str(club.type_id), "external_user_id": owner, "starts_on": "2031-01-31"}
+        orders.append({**said, "membership_id": str(uuid4()), "guests": guests})
+    club.members += club.tell("membership.signed_up", "2031-01-31T10:00", *orders)
+    club.settle(club.members)
+    return club
+
+
+@pytest.mark.parametrize("by", ["issue", "approval"])
+def test_of_orders_alike_each_gives_to_whom_it_is_for(orders: Club, by: str) -> None:
+    """A member who leads one order and is a guest of the other gets one on each, and nobody else does: also where a
+    plan said so."""
+    run_id = issue(orders, dry_run=by == "approval", external_user_ids=["bea"])
+    if by == "approval":
+        with transaction(orders.engine, orders.brand_id) as connection:
+            run_id = plans.approve(connection, orders.brand_id, run_id, None)
+        orders.work(run_id)
+    assert given(orders, run_id) == ["bea bea", "dora bea"]

@@ -180,3 +180,14 @@ def test_leads_and_the_event_go_together(club: Club) -> None:
             INSERT INTO webhooks (brand_id, webhook_id, url, events, signing_secret)
             VALUES (:brand_id, gen_random_uuid(), 'https://a.b/', '{credit.expiring}', CAST(repeat('s', 32) AS bytea))
         """)
+
+
+def test_what_a_replay_issues_is_told_of_too(club: Club) -> None:
+    """At its lead, though nothing else falls due before its expiry."""
+    club.sign_up(1)
+    ask(club, "P7D")
+    club.rows("DELETE FROM credits")
+    club.rows("UPDATE schedules SET due_at = '2031-02-28Z'")  # as if it had never been issued
+    assert club.replay()["counts"]["issued"] == 1
+    pass_time(club, "2031-02-24T00:00")
+    assert told(club) == [("P7D", "02-21T00:00", "02-28")]

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, Row
 
 from issuance import errors, hints
+from issuance.billers import deliveries
 from issuance.catalog import membership_types, previews, rules
 from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.previews import PreviewBody
@@ -356,6 +357,14 @@ def test_a_tick_is_bounded(club: Club) -> None:
         club.tell("membership.status_changed", "2031-01-31T11:00", {"membership_id": str(member), "status": "active"})
     club.rows("UPDATE billing_events SET received_at = received_at - interval '1 minute'")
     assert club.tick(Limits(memberships=3)).memberships == 3
+
+
+def test_each_part_of_a_tick_is_bounded_as_it_is_told(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also how many of billers' deliveries are looked at once more."""
+    asked: list[int] = []
+    monkeypatch.setattr(deliveries, "look_again", lambda _, most: asked.append(most))
+    club.tick(Limits(deliveries=3))
+    assert asked == [3]
 
 
 def test_a_long_run_has_few_hints_under_way(club: Club) -> None:

@@ -18,6 +18,7 @@ from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.outcomes import Outcome
 from issuance.engine.pipeline import Settling
 from issuance.engine.ranges import sizes
+from issuance.engine.tasks import Meant
 from issuance.engine.writer import write
 from tests.database.clubs import Club, at
 
@@ -36,10 +37,10 @@ def poison(monkeypatch: pytest.MonkeyPatch, ids: Collection[object]) -> None:
     """Let deciding about some memberships raise, whose facts are like no other's."""
     decide, whole = Settling._decide, Fingerprints.whole
 
-    def raising(self: Settling, member: Membership) -> Outcome:
+    def raising(self: Settling, member: Membership, meant: Meant) -> Outcome:
         if member.membership_id in ids:
             raise ZeroDivisionError("poison")
-        return decide(self, member)
+        return decide(self, member, meant)
 
     def like_no_other(self: Fingerprints, member: Membership) -> Hashable:
         return None if member.membership_id in ids else whole(self, member)

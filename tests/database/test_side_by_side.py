@@ -17,6 +17,7 @@ from issuance.engine import sweeps
 from issuance.engine.facts import Membership
 from issuance.engine.outcomes import Outcome
 from issuance.engine.pipeline import Settling
+from issuance.engine.tasks import Meant
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
@@ -70,8 +71,8 @@ def amid(club: Club, beside: Beside, monkeypatch: pytest.MonkeyPatch) -> Amid:
         decide = Settling._decide
         waited: list[bool] = []
 
-        def acting(self: Settling, member: Membership) -> Outcome:
-            outcome = decide(self, member)
+        def acting(self: Settling, member: Membership, meant: Meant) -> Outcome:
+            outcome = decide(self, member, meant)
             if not waited:
                 waited.append(False)  # what is settled beside comes here, too
                 waited[0] = beside.begin(act)

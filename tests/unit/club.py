@@ -203,7 +203,8 @@ class Life:
         return self.membership.history(now)
 
     def decisions(self, now: datetime, last_day: date | None = None) -> list[Decision]:
-        return decide(self.history(now), self.rules_at(now), last_day)
+        decided = decide(self.history(now), self.rules_at(now), last_day)
+        return [decision for one in decided for decision in one.decisions]
 
     def guest(self, decision: Decision) -> UUID:
         """Whom a decision is about."""

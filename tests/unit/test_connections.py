@@ -188,6 +188,19 @@ def test_few_long_bodies_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) 
             assert answer(waits).startswith(b"HTTP/1.1 404 ")
 
 
+def test_more_long_bodies_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, unread, in the form of every error."""
+    monkeypatch.setattr(bodies, "of_others", Fair(1, most_waiting=1))
+    said = INTAKE % (LONG, b"") + b"["
+    with contextmanager(listening)() as port, connected(port, said), connected(port, said):
+        time.sleep(0.1)
+        with connected(port, said) as refused:
+            head, _, body = answer(refused).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 429 ")
+        assert b"retry-after: 1" in head.lower()
+        assert json.loads(body)["error"]["code"] == "too_many_at_once"
+
+
 INTAKE = b"POST /billing-events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n%s\r\n"
 LONG = requests.LONGEST_BODY + 1
 

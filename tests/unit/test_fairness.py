@@ -10,7 +10,7 @@ import pytest
 
 from issuance.api import idempotency
 from issuance.tenancy import fairness
-from issuance.tenancy.fairness import Fair, Gone, TooManyAtOnce, until_gone
+from issuance.tenancy.fairness import Fair, Gone, TooManyAtOnce, TooManyWaiting, until_gone
 from issuance.tenancy.idempotency import Key
 
 
@@ -213,6 +213,28 @@ def test_nobody_waits_for_ever() -> None:
         assert desk.working == ["flood"]
 
     played(scene, most=1)
+
+
+def test_only_so_many_of_an_owner_wait() -> None:
+    """One more is refused at once, by name; others have their own, and who has left makes room."""
+
+    async def scene(desk: Desk) -> None:
+        desk.fair = Fair(1, most_waiting=3)
+        (begun, *waiting) = await desk.ask("flood", 4)
+        (refused,) = await desk.ask("flood")
+        with pytest.raises(TooManyWaiting):
+            refused.result()
+        (other,) = await desk.ask("till")
+        waiting[0].cancel()
+        await asyncio.sleep(0)
+        (last,) = await desk.ask("flood")
+        assert not any(one.done() for one in (begun, *waiting[1:], other, last))
+
+    played(scene, most=1)
+
+
+def test_the_limit_of_those_who_wait_is_named() -> None:
+    assert str(fairness.MOST_WAITING) in TooManyWaiting().message
 
 
 def test_who_is_gone_is_dropped_behind_the_same_idempotency_key() -> None:

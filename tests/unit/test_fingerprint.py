@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from copy import deepcopy
 from dataclasses import fields, replace
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, NamedTuple, cast, get_args
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -33,9 +34,11 @@ from issuance.deciding.facts import (
 from issuance.deciding.frequency import BillingFrequency
 from issuance.engine.facts import Listed, Membership
 from issuance.engine.fingerprint import FIELDS, Fingerprints, Tell
+from issuance.engine.manual_issues import ManualIssue, Members
 from issuance.engine.outcomes import Outcome, outcome_of
 from issuance.engine.rules import RuleBook
 from issuance.engine.states import State
+from issuance.engine.tasks import Settle, Task
 from tests.unit.club import Life, clock_at
 from tests.unit.lives import lives, nows, others
 
@@ -198,3 +201,48 @@ def test_those_of_one_fingerprint_have_one_future(club: list[Life], data: st.Dat
             after = prints.settled(each.membership.facts, list(outcome.credits.values()), outcome.now)
             futures.add((repr(happens(outcome)), after))
         assert len(futures) == 1
+
+
+class Hidden:
+    """Ids that nobody may ask for."""
+
+    def _asked(self, *_: object) -> Any:
+        raise AssertionError("ids are not for decisions")
+
+    __contains__ = __getattr__ = __getitem__ = __iter__ = __len__ = _asked
+
+
+def nameless(membership: Membership) -> Membership:
+    """A membership without its ids."""
+    hidden: Any = Hidden()
+    events: Any = [SimpleNamespace(is_news=event.is_news, time=event.time) for event in membership.events]
+    ids = {"guest_ids": hidden, "charge_ids": hidden, "credit_ids": hidden, "places": hidden, "named": hidden}
+    return replace(membership, membership_id=hidden, events=events, **ids)
+
+
+def tasks(life: Life) -> list[Task]:
+    """Each kind of task, as it is for a membership; narrowed, and as a plan says."""
+    membership, rule_id = life.membership, life.rules[0].credit_rule_id
+    row: Any = SimpleNamespace(rule_id=rule_id, guest_id=life.everybody[0], period_start=life.starts_on, version=1)
+    promised = {membership.membership_id: [row]}
+    own = Members(frozenset(), frozenset({membership.membership_id}))
+    return [
+        Settle(),
+        *(ManualIssue(rule_id, True, *which) for which in ((None, None), (own, None), (None, promised))),
+    ]
+
+
+@laws
+@given(lives(facts=5), st.data())
+def test_a_task_decides_by_no_ids(life: Life, data: st.DataObject) -> None:
+    """What it knows by ids it says before it decides: so those of equal facts share an outcome only if the same is
+    meant for each."""
+    tried = {type(task).__name__ for task in tasks(life)}
+    assert tried == {kind.__name__ for kind in Task.__subclasses__()}, "each kind of task is tried"
+    now = data.draw(nows(life))
+    membership, rules, clock = life.membership, life.rules_at(now), clock_at(now, life.zone)
+    for task in tasks(life):
+        meant = task.meant(membership)
+        hash(meant)
+        by_ids = task.decide(deepcopy(membership), meant, rules, clock)
+        assert said(task.decide(nameless(membership), meant, rules, clock)) == said(by_ids)

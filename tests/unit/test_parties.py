@@ -7,7 +7,7 @@ from datetime import datetime
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from issuance.deciding.decisions import Decision, decide
+from issuance.deciding.decisions import Decision, decide_all
 from issuance.deciding.facts import Fact, Guest, GuestsChanged, MembershipFacts, Moment, SignedUp
 from issuance.deciding.history import History
 from issuance.deciding.parties import Parties
@@ -49,10 +49,10 @@ def test_each_guest_is_decided_as_if_alone_on_the_order(life: Life, data: st.Dat
     life.archived_guests = data.draw(st.dictionaries(st.sampled_from([ADA, BEN, EVE]), nows(life)))
     for now in sorted(data.draw(st.lists(nows(life), min_size=1, max_size=3))):
         member, rules = life.membership, life.rules_at(now)
-        together = decide(member.history(now), rules)
+        together = decide_all(member.history(now), rules)
         for place in range(len(member.guest_ids)):
             alone = History(_alone(member.facts, place), member.credits, now)
-            assert _of(place, together) == _of(place, decide(alone, rules))
+            assert _of(place, together) == _of(place, decide_all(alone, rules))
         life.settle(now)  # the next look finds credits that are out
 
 
