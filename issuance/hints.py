@@ -56,8 +56,21 @@ limits = Limits()
 outage = Outage("broker")
 
 
+# dramatiq knows a dead worker by when it was last heard of, which it is told by the clock of the worker's own host.
+_BY_ITS_OWN_CLOCK = b"""
+    local now = redis.call('TIME')
+    ARGV[2] = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
+"""
+
+
 class Ringing(RedisBroker):
-    """dramatiq's broker, which also rings a bell for each message, so that a waiting worker looks at once."""
+    """dramatiq's broker, which also rings a bell for each message, so that a waiting worker looks at once. Whether a
+    worker is dead it judges by the server's clock: those of hosts may differ."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        dispatch: Any = self.scripts["dispatch"]
+        self.scripts["dispatch"] = self.client.register_script(_BY_ITS_OWN_CLOCK + dispatch.script)
 
     def enqueue(self, message: dramatiq.Message[None], *, delay: int | None = None) -> dramatiq.Message[None]:
         sent = super().enqueue(message, delay=delay)

@@ -149,8 +149,9 @@ class Adapter(Protocol):
     #: Raised with each change after which what could not be translated should be tried again.
     version: int
 
-    def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[bytes]) -> None:
-        """See that the biller signed this with one of the secrets, by real time. Raises BadSignature."""
+    def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[bytes], now: datetime) -> None:
+        """See that the biller signed this with one of the secrets. `now`: real time, by PostgreSQL's clock. Raises
+        BadSignature."""
 
     def parse(self, body: bytes) -> Notice:
         """Read a webhook, as far as it has to be to be kept. Raises NotReadable."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
@@ -51,6 +52,8 @@ class Biller:
     mapping: dict[str, Any] | None
     #: Whether its brand is a sandbox: test mode belongs there, live mode into live brands.
     sandbox: bool
+    #: When it was looked up, by PostgreSQL's clock.
+    at: datetime
 
     @property
     def secrets(self) -> list[bytes]:
@@ -104,7 +107,7 @@ def find(connection: Connection, biller_id: UUID, kind: str | None = None) -> Bi
         return None
     sealed = tuple(bytes(secret) for secret in row.secrets)
     api_key = None if row.api_key is None else bytes(row.api_key)
-    return Biller(row.brand_id, row.biller_id, row.kind, sealed, api_key, row.mapping, row.sandbox)
+    return Biller(row.brand_id, row.biller_id, row.kind, sealed, api_key, row.mapping, row.sandbox, row.at)
 
 
 def get(connection: Connection, brand_id: UUID, biller_id: UUID) -> Biller:
@@ -215,7 +218,8 @@ def price_map(connection: Connection, brand_id: UUID, biller_id: UUID) -> dict[s
 
 
 _FIND = text("""
-    SELECT brand_id, biller_id, kind, secrets, api_key, mapping, environment = 'sandbox' AS sandbox
+    SELECT brand_id, biller_id, kind, secrets, api_key, mapping, environment = 'sandbox' AS sandbox,
+           clock_timestamp() AS at
       FROM billers JOIN brands USING (brand_id) WHERE biller_id = :biller_id
 """)
 _SHOWN = text("""

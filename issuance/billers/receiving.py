@@ -38,7 +38,7 @@ def signed(looks: Engine, kind: str, biller_id: UUID, body: bytes, headers: Mapp
         biller = billers.find(connection, biller_id, kind)
     if biller is None:
         raise NotFound("There is no such biller.")
-    adapter_of(biller).verify(body, headers, biller.secrets)
+    adapter_of(biller).verify(body, headers, biller.secrets, biller.at)
     return biller
 
 

@@ -3,6 +3,7 @@
 import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -17,6 +18,7 @@ from issuance.errors import IssuanceError, NotFound
 from issuance.log import logger
 from issuance.people import accounts, sessions
 from issuance.people.oidc import Begun, NotVouchedFor, Provider
+from issuance.tenancy import clock
 
 router = APIRouter(prefix="/console", include_in_schema=False, route_class=Page)
 
@@ -59,7 +61,8 @@ def come_back(request: Request, code: str = "", state: str = "", error: str = ""
             raise NotVouchedFor("This sign-in was not begun in this browser, or too long ago. Begin again.")
         if error or not code:
             raise NotVouchedFor("The identity provider did not sign you in.")
-        identity = provider.finish(_back(request), code, Begun("", kept["state"], kept["nonce"], kept["verifier"]))
+        begun = Begun("", kept["state"], kept["nonce"], kept["verifier"])
+        identity = provider.finish(_back(request), code, begun, partial(_now, request))
         with database.transaction(request.app.state.engine) as connection:
             person_id = accounts.person_of(connection, identity)
             token = sessions.begin(connection, person_id, request.headers.get("user-agent"))
@@ -76,6 +79,12 @@ def _provider(request: Request) -> Provider:
     if provider is None:
         raise NotFound("There is no such address.")
     return provider
+
+
+def _now(request: Request) -> int:
+    """Real time, in Unix seconds."""
+    with database.look(request.app.state.looks) as connection:
+        return int(clock.real(connection).timestamp())
 
 
 def _back(request: Request) -> str:

@@ -48,6 +48,14 @@ SILENCE: Mapping[str, int] = {
     "keepalives_count": 4,
     "tcp_user_timeout": 30_000,
 }
+#: How long the server keeps the session of a client's host that is silent, and with it locks and a place: it would for
+#: two hours. Behind a pooler that is the pooler's.
+_KEPT_BY_THE_SERVER = {
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4",
+    "tcp_user_timeout": "30000",
+}
 #: Whom a superuser works as.
 ORDINARY_ROLE = "issuance_processes"
 
@@ -286,7 +294,7 @@ def _enter(settings: Mapping[str, str], connection: Any, record: Any) -> None:
         if record.info["pooled"]:
             connection.prepare_threshold = None
         else:
-            _set(connection, settings, local=False)
+            _set(connection, {**settings, **_KEPT_BY_THE_SERVER}, local=False)
         obey_row_security(connection, local=record.info["pooled"])
         standing_of(connection).check()
         connection.commit()

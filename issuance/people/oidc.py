@@ -4,7 +4,7 @@ The code flow with PKCE. An answer counts if the provider signed it, for us, jus
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
@@ -101,10 +101,11 @@ class Provider:
         )
         return Begun(url, state, nonce, verifier)
 
-    def finish(self, back: str, code: str, begun: Begun) -> Identity:
-        """Who came back with `code`. Raises ProviderAway, NotVouchedFor, EmailNotVerified."""
+    def finish(self, back: str, code: str, begun: Begun, now: Callable[[], int]) -> Identity:
+        """Who came back with `code`. `now`: real time, in Unix seconds. Raises ProviderAway, NotVouchedFor,
+        EmailNotVerified."""
         with self._turn():
-            return self._identity(self._told(back, code, begun), begun.nonce)
+            return self._identity(self._told(back, code, begun), begun.nonce, now)
 
     def _told(self, back: str, code: str, begun: Begun) -> object:
         """The id token that a code is good for."""
@@ -127,11 +128,12 @@ class Provider:
             raise _refused("no token: the code is not taken")
         return told.get("id_token")
 
-    def _identity(self, id_token: object, nonce: str) -> Identity:
+    def _identity(self, id_token: object, nonce: str, now: Callable[[], int]) -> Identity:
         if not isinstance(id_token, str):
             raise _refused("no id_token")
         claims = self._claims(id_token)
         expected = jwt.JWTClaimsRegistry(
+            now,
             leeway=LEEWAY,
             iss={"essential": True, "value": self.issuer},
             aud={"essential": True, "value": self.client_id},

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, bindparam, literal_column, select, text
+from sqlalchemy import Connection, bindparam, func, literal_column, select, text
 
 from issuance.database.fragments import BRANDS_NOW
 from issuance.database.statements import Statement
@@ -50,6 +50,12 @@ def read(connection: Connection, brand_id: UUID, *, hold: bool = False) -> Brand
         raise NotFound("There is no such brand.")
     (row,) = found
     return BrandClock(row.now, ZoneInfo(row.timezone), row.sandbox, row.stands_still, row.woke_at)
+
+
+def real(connection: Connection) -> datetime:
+    """Real time, which rules keys, tokens and signatures: PostgreSQL's, since the clocks of hosts may differ."""
+    now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return now
 
 
 def work_alone(connection: Connection, brand_id: UUID) -> None:

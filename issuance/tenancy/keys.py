@@ -11,7 +11,7 @@ import secrets
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -122,12 +122,14 @@ def make(
     if name is not None and not 1 <= len(name) <= LONGEST_NAME:
         wrong = f"must have 1 to {LONGEST_NAME} characters"
         raise Invalid(f"A key's name {wrong}.", fields={"name": wrong})
-    of_brand = select(brands.c.environment, brands.c.timezone).where(brands.c.brand_id == brand_id)
+    of_brand = select(brands.c.environment, brands.c.timezone, func.now().label("now")).where(
+        brands.c.brand_id == brand_id
+    )
     brand = connection.execute(of_brand).one_or_none()
     if brand is None:
         raise NotFound("There is no such brand.")
     expires_at = None if expires_on is None else midnight(expires_on, ZoneInfo(brand.timezone))
-    if expires_at is not None and expires_at <= datetime.now(UTC):
+    if expires_at is not None and expires_at <= brand.now:
         raise Invalid("A key expires on a day to come.", fields={"expires": "must be a day to come"})
     if (connection.scalar(select(func.count()).select_from(good(brand_id).subquery())) or 0) >= MOST_KEYS:
         raise TooManyKeys

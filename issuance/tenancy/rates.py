@@ -1,8 +1,8 @@
 """Rate limits: what an address, key or brand may ask for in a minute, and how often one may be wrong.
 
-All web processes count together, in the broker's server. Asking it for each request would cost more than the limits are
-worth: a process takes a small part of what is left, and spends it. Where the broker is away nobody is refused. RabbitMQ
-does not count: with it each process counts by itself.
+All web processes count together, in the broker's server and by its clock. Asking it for each request would cost more
+than the limits are worth: a process takes a small part of what is left, and spends it. Where the broker is away nobody
+is refused. RabbitMQ does not count: with it each process counts by itself.
 """
 
 import time
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address, ip_network
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import redis
@@ -38,6 +38,16 @@ WRONG_KEYS, WRONG_CODES = "wrong keys from this address", "wrong codes"
 WRONG_SIGNATURES = "wrong signatures of this biller"
 METRICS = "looks at the metrics from this address"
 SIGN_INS, FILES, OF_A_PERSON = "tries to sign in from this address", "files", "requests of this person"
+
+
+# In the window that it is there: the clocks of the processes' hosts may differ.
+_COUNT = """
+    local now = redis.call('TIME')
+    local name = KEYS[1] .. ':' .. math.floor(now[1] / ARGV[2])
+    local counted = redis.call('INCRBY', name, ARGV[1])
+    redis.call('EXPIRE', name, 2 * ARGV[2])
+    return {counted, now[1], now[2]}
+"""
 
 
 class RateLimited(IssuanceError):
@@ -119,6 +129,8 @@ class Rates:
         self._window = 0
         self._parts: dict[tuple[str, str], _Part] = {}
         self._left_alone_until = 0.0
+        #: By how many seconds the broker's clock, as far as it was heard, is ahead of this process's monotonic one.
+        self._ahead = time.time() - time.monotonic()
         # Python's hashes of strings are keyed and stay in the process.
         self._good: dict[int, Known] = {}
 
@@ -190,15 +202,18 @@ class Rates:
 
     @contextmanager
     def _part(self, what: str, who: str) -> Iterator[_Part]:
-        window = int(time.time()) // WINDOW
+        window = int(self._now()) // WINDOW
         with self._lock:
             if window != self._window or len(self._parts) > _MOST_NAMES:
                 self._window, self._parts = window, {}
             yield self._parts.setdefault((what, who), _Part())
 
     def _standing(self, most: int, part: _Part) -> Standing:
-        seconds = WINDOW - int(time.time()) % WINDOW
+        seconds = WINDOW - int(self._now()) % WINDOW
         return Standing(most, max(0, most - part.counted) + part.left, seconds)
+
+    def _now(self) -> float:
+        return time.monotonic() + self._ahead
 
     def _count(self, what: str, who: str, number: int) -> int | None:
         """Count with all processes; what they have counted together. None: the broker is away."""
@@ -208,15 +223,13 @@ class Rates:
                 return part.counted
         if time.monotonic() < self._left_alone_until:
             return None
-        name = f"issuance:rate:{what}:{who}:{int(time.time()) // WINDOW}"
         try:
-            with self._client.pipeline(transaction=False) as pipeline:
-                pipeline.incrby(name, number)
-                pipeline.expire(name, 2 * WINDOW)
-                counted = int(pipeline.execute()[0])
+            answer: Any = self._client.eval(_COUNT, 1, f"issuance:rate:{what}:{who}", number, WINDOW)
         except redis.RedisError as error:
             self._left_alone_until = time.monotonic() + _LEFT_ALONE
             outage.lasts(error)
             return None
         outage.is_over()
+        counted, seconds, microseconds = map(int, answer)
+        self._ahead = seconds + microseconds / 1e6 - time.monotonic()
         return counted

@@ -8,8 +8,8 @@ import asyncio
 import ssl
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
@@ -62,18 +62,26 @@ class Outcome:
         return self.status == 410
 
 
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What messages are signed with: each of the secrets, and the instant that they say they were sent at, which is
+    PostgreSQL's: receivers refuse what a host whose clock is off would say."""
+
+    secrets: Sequence[bytes] = field(repr=False)
+    at: datetime
+
+
 def send_all(
-    url: str, secrets: Sequence[bytes], messages: Sequence[Message], *, sandbox: bool, brand_id: UUID, patience: float
+    url: str, signing: Signing, messages: Sequence[Message], *, sandbox: bool, brand_id: UUID, patience: float
 ) -> list[Outcome]:
-    """Send messages at the same time, signed with each of the secrets; the result of each, in their order. Takes at
-    most `patience` seconds."""
+    """Send messages at the same time, signed; the result of each, in their order. Takes at most `patience` seconds."""
     return asyncio.run(
-        _send_all(url, secrets, messages, sandbox=sandbox, brand_id=brand_id, until=time.monotonic() + patience)
+        _send_all(url, signing, messages, sandbox=sandbox, brand_id=brand_id, until=time.monotonic() + patience)
     )
 
 
 async def _send_all(
-    url: str, secrets: Sequence[bytes], messages: Sequence[Message], *, sandbox: bool, brand_id: UUID, until: float
+    url: str, signing: Signing, messages: Sequence[Message], *, sandbox: bool, brand_id: UUID, until: float
 ) -> list[Outcome]:
     try:
         target = addresses.parse(url, sandbox=sandbox)
@@ -89,7 +97,7 @@ async def _send_all(
     # No proxy and no redirect: both would connect to an address that was not checked.
     async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 - one limit over all of it
         return await asyncio.gather(
-            *(_traced(message, _send(client, target, found, secrets, message, until)) for message in messages)
+            *(_traced(message, _send(client, target, found, signing, message, until)) for message in messages)
         )
 
 
@@ -110,14 +118,14 @@ async def _send(
     client: httpx.AsyncClient,
     target: httpx.URL,
     found: Sequence[str],
-    secrets: Sequence[bytes],
+    signing: Signing,
     message: Message,
     until: float,
 ) -> Outcome:
     patience = max(0.0, until - time.monotonic())
     try:
         async with asyncio.timeout(patience):
-            status, retry_after = await _post(client, target, found, secrets, message)
+            status, retry_after = await _post(client, target, found, signing, message)
     except TimeoutError:
         return Outcome(None, f"no answer within {patience:.0f} s")
     except (httpx.HTTPError, OSError, ValueError) as error:
@@ -136,14 +144,14 @@ def _failed(error: Exception) -> Outcome:
 
 
 async def _post(
-    client: httpx.AsyncClient, target: httpx.URL, found: Sequence[str], secrets: Sequence[bytes], message: Message
+    client: httpx.AsyncClient, target: httpx.URL, found: Sequence[str], signing: Signing, message: Message
 ) -> tuple[int, timedelta | None]:
     """Post to the first of the checked addresses that takes the connection. The name is not looked up again. The
     status, and how long the receiver wants to be left alone."""
-    timestamp = int(time.time())
+    timestamp = int(signing.at.timestamp())
     headers = {
         **_HEADERS,
-        **signatures.headers(secrets, message.message_id, timestamp, message.body),
+        **signatures.headers(signing.secrets, message.message_id, timestamp, message.body),
         "host": target.netloc.decode("ascii"),
     }
     for last, address in enumerate(found, start=1 - len(found)):
@@ -155,18 +163,18 @@ async def _post(
                 headers=headers,
                 extensions={"sni_hostname": addresses.host_of(target)},  # the certificate must be the name's
             ) as response:
-                return response.status_code, _rest(response)
+                return response.status_code, _rest(response, signing.at)
         except httpx.ConnectError:
             if last == 0:
                 raise
     raise UnknownHost(addresses.host_of(target))
 
 
-def _rest(response: httpx.Response) -> timedelta | None:
+def _rest(response: httpx.Response, now: datetime) -> timedelta | None:
     """What Retry-After of a 429 or 503 asks for, in seconds or as a date; None if nothing that can be read."""
     said = response.headers.get("retry-after", "") if response.status_code in (429, 503) else ""
     try:
-        seconds = int(said) if said[:9].isdecimal() else parsedate_to_datetime(said).timestamp() - time.time()
+        seconds = int(said) if said[:9].isdecimal() else parsedate_to_datetime(said).timestamp() - now.timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
     return timedelta(seconds=min(max(seconds, 0), LONGEST_REST.total_seconds()))

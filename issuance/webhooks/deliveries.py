@@ -5,7 +5,7 @@ Times are real time, for sandbox brands too.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, get_args
 from uuid import UUID
 
@@ -57,7 +57,7 @@ _HOLD = text(f"""
        AND (w.failing_since IS NOT NULL) = :failing
     RETURNING w.url, w.signing_secret,
               CASE WHEN w.former_until > clock_timestamp() THEN w.former_secret END AS former_secret,
-              b.environment = 'sandbox' AS sandbox
+              b.environment = 'sandbox' AS sandbox, clock_timestamp() AS at
 """)
 _CLAIM = text(f"""
     WITH next AS MATERIALIZED (
@@ -110,6 +110,8 @@ class Claimed:
     #: The present one, and the one before while it is rotated out.
     secrets: Sequence[bytes] = field(repr=False)
     sandbox: bool
+    #: When, by PostgreSQL's clock.
+    at: datetime
     deliveries: Sequence[Row[Any]]
 
 
@@ -146,7 +148,7 @@ def claim(connection: Connection, brand_id: UUID, webhook_id: UUID, *, failing: 
         connection.execute(_LET_GO, {**which, "failed": False, "delivered": False, "asked": False, "rest": REST})
         return None
     secrets = [unseal(bytes(one)) for one in (held.signing_secret, held.former_secret) if one is not None]
-    return Claimed(held.url, secrets, held.sandbox, claimed)
+    return Claimed(held.url, secrets, held.sandbox, held.at, claimed)
 
 
 def record(

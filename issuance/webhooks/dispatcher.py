@@ -15,7 +15,7 @@ from issuance.log import logger
 from issuance.origins import NOWHERE
 from issuance.tenancy.shares import Shares
 from issuance.webhooks import deliveries
-from issuance.webhooks.client import PATIENCE, Message, send_all
+from issuance.webhooks.client import PATIENCE, Message, Signing, send_all
 from issuance.webhooks.deliveries import Attempted
 
 #: Seconds that a worker spends on one webhook at a time, so that other webhooks do not wait for it.
@@ -90,7 +90,7 @@ def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: f
     ]
     outcomes = send_all(
         claimed.url,
-        claimed.secrets,
+        Signing(claimed.secrets, claimed.at),
         messages,
         sandbox=claimed.sandbox,
         brand_id=brand_id,

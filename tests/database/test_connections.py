@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, make_url, text
 
 from issuance.database import schema
-from issuance.database.connections import SILENCE, engine_for, transaction
+from issuance.database.connections import SILENCE, engine_for, is_pooled, transaction
 
 
 @pytest.fixture
@@ -85,3 +85,12 @@ def test_an_address_is_read_as_libpq_reads_it(url: str, form: str) -> None:
     assert backend(made) > 0
     made.dispose()
     assert schema.status(address).newest
+
+
+def test_the_server_gives_up_a_silent_host_too(engine: Engine) -> None:
+    """With its locks and its place among the connections: by itself it waits for two hours."""
+    shown = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+    with transaction(engine) as connection:
+        if is_pooled(connection):
+            pytest.skip("sessions are the pooler's")
+        assert [connection.scalar(text(f"SHOW {name}")) for name in shown] == ["10", "5", "4", "30000"]

@@ -18,6 +18,9 @@ from issuance.billers.mapped.values import LONGEST_NAME, LONGEST_TEXT
 NAMES = "$.content.subscription.items[0]['a-b'][\"c d\"].id"
 
 
+NOW = datetime(2031, 1, 1, tzinfo=UTC)
+
+
 def mapping(**said: Any) -> BillerMapping:
     telling = {"when": {"$.kind": "x"}, "tell": "membership.status_changed", "data": {"status": "active"}}
     whole = {"source": "b", "signature": {"kind": "basic"}, "time": {"path": "$.at"}, "membership": ["$.m"]}
@@ -90,9 +93,7 @@ def test_the_more_paths_search_the_less_a_webhook_may_say() -> None:
         adapter.parse(webhook(rows=[1] * most))
 
 
-NOTHING_KNOWN = cast(
-    "Known", SimpleNamespace(zone=ZoneInfo("UTC"), now=datetime(2031, 1, 1, tzinfo=UTC), price=lambda *_: None)
-)
+NOTHING_KNOWN = cast("Known", SimpleNamespace(zone=ZoneInfo("UTC"), now=NOW, price=lambda *_: None))
 
 
 def translated(said: dict[str, Any], **more: Any) -> Translation:
@@ -185,7 +186,7 @@ def _billed(count: Any, unit: str) -> Translation:
         mapping(events=[{**telling, "data": {"billing_anchor": "2031-01-15", "billing_frequency": every}}])
     )
     body = webhook(m="m", kind="x", unit=unit, **({} if count is None else {"count": count}))
-    known = cast(Known, SimpleNamespace(zone=ZoneInfo("UTC"), now=datetime(2031, 1, 1, tzinfo=UTC)))
+    known = cast(Known, SimpleNamespace(zone=ZoneInfo("UTC"), now=NOW))
     return adapter.translate(adapter.parse(body), known, patient=True)
 
 
@@ -194,7 +195,7 @@ def test_the_scheme_of_basic_auth_may_be_written_in_any_case(scheme: str) -> Non
     """As RFC 7617 has it."""
     secret = b"user:pass word"
     sent = {"authorization": f"{scheme} {base64.b64encode(secret).decode()}"}
-    Mapped(mapping()).verify(b"", sent, [secret])
+    Mapped(mapping()).verify(b"", sent, [secret], NOW)
     for wrong in ("", scheme, f"{scheme} {base64.b64encode(b'user:other').decode()}", sent["authorization"].lower()):
         with pytest.raises(BadSignature):
-            Mapped(mapping()).verify(b"", {"authorization": wrong}, [secret])
+            Mapped(mapping()).verify(b"", {"authorization": wrong}, [secret], NOW)

@@ -6,6 +6,7 @@ say only that something changed, need a written adapter.
 
 from collections.abc import Mapping as Headers
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -35,7 +36,7 @@ class Mapped:
         self._most = MOST_VALUES // max(1, mapping.searches)
         self.source = mapping.source
 
-    def verify(self, body: bytes, headers: Headers[str, str], secrets: Sequence[bytes]) -> None:
+    def verify(self, body: bytes, headers: Headers[str, str], secrets: Sequence[bytes], now: datetime) -> None:  # noqa: ARG002
         """See that the biller signed this. Raises BadSignature."""
         signatures.verify(self._mapping.signature, body, headers, secrets)
 

@@ -47,9 +47,9 @@ class Stripe:
     source = told.SOURCE
     version = 1
 
-    def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[bytes]) -> None:
+    def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[bytes], now: datetime) -> None:
         """See that Stripe signed this within the last 300 s. Raises BadSignature."""
-        signatures.verify(body, headers, secrets)
+        signatures.verify(body, headers, secrets, now)
 
     def parse(self, body: bytes) -> Notice:
         """Read an event of Stripe's. Raises NotReadable."""
