@@ -16,6 +16,7 @@ import uvicorn
 
 from issuance import hints, log, settings, tracing
 from issuance.api import connections, processes
+from issuance.api.sources import Counts
 from issuance.api.stopping import Server
 from issuance.database import allow, budget, check_schema, engine_for
 from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
@@ -36,7 +37,7 @@ def main() -> None:
         if given.web_processes > 1:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures  # before what counts is loaded: see api/metrics.py
         load()
-        counts = connections.Counts(given.web_processes)
+        counts = Counts(given.web_processes)
         doors = [socket(fileno=door) for door in before.doors] if before else _doors(given)
         serve = partial(_serve, given, counts, doors)
         processes.run(given.web_processes, serve, doors, figures, before)
@@ -72,7 +73,7 @@ def load() -> None:
     gc.set_threshold(20_000, 20, 100)
 
 
-def _serve(given: Settings, counts: connections.Counts, doors: list[socket], place: int) -> None:
+def _serve(given: Settings, counts: Counts, doors: list[socket], place: int) -> None:
     """One process's work."""
     from issuance.api.app import create_app
     from issuance.api.health import metrics_door

@@ -4,9 +4,7 @@ A server's usual place for this is a proxy in front of it; without one, the web 
 """
 
 import asyncio
-from collections import Counter, deque
-from ipaddress import ip_address, ip_network
-from mmap import mmap
+from collections import deque
 from typing import Any
 
 from uuid_utils.compat import uuid7
@@ -14,10 +12,10 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from issuance.api import problems
-from issuance.errors import HeadersTooLarge, IssuanceError, NoRequest, TooManyConnections
+from issuance.api.sources import Counts, Sources, Untaken
+from issuance.errors import HeadersTooLarge, IssuanceError, NoRequest, TooLarge, TooManyConnections
 from issuance.log import logger
 from issuance.settings import OwnSettings
-from issuance.tenancy.rates import source_of
 
 #: Seconds within which a request's headers must have come, from the connection or from the answer before on.
 HEADER_SECONDS = 10.0
@@ -25,12 +23,12 @@ HEADER_SECONDS = 10.0
 LONGEST_HEADERS = 64 * 1024
 #: Lines that they may have, with those that follow a body.
 MOST_HEADERS = 100
+#: Parts in which a chunked body may come: each costs more than its bytes.
+MOST_CHUNKS = 20_000
 #: Requests of a connection that wait for the one that is worked on. It ends with the answer to the last of them.
 MOST_WAITING = 4
 #: Seconds for which a receiver may take nothing of its answer.
 ANSWER_SECONDS = 30.0
-#: Bytes of answers that wait in a process until they are taken, of all and of one source: a few of the longest.
-MOST_UNTAKEN, MOST_UNTAKEN_A_SOURCE = 64 * 1024 * 1024, 32 * 1024 * 1024
 
 _HEAD = (
     b"Content-Type: application/json\r\nConnection: close\r\n"
@@ -50,65 +48,6 @@ def _refusal(path: str, error: IssuanceError) -> bytes:
 
 class _EnoughError(Exception):
     """Ends the parser's work on what has come."""
-
-
-class Counts:
-    """Connections by source, of all web processes on a port: a row of each, which it alone writes, in memory that they
-    share. Two sources may by chance be counted as one."""
-
-    _PLACES = 1 << 16
-
-    def __init__(self, processes: int = 1) -> None:
-        self._all = memoryview(mmap(-1, 2 * processes * self._PLACES)).cast("H")
-
-    def clear(self, process: int) -> None:
-        """A process begins: nothing is open there."""
-        self._all[process * self._PLACES : (process + 1) * self._PLACES] = memoryview(bytes(2 * self._PLACES)).cast("H")
-
-    def add(self, process: int, source: str, number: int) -> int:
-        """Count `number` more of a source in a process; how many it has in all of them."""
-        place = hash(source) % self._PLACES
-        self._all[process * self._PLACES + place] += number
-        return sum(self._all[place :: self._PLACES])
-
-
-class Sources:
-    """How many connections each source has open. Trusted proxies, which speak for many, are not counted."""
-
-    def __init__(self, most: int, proxies: list[str], counts: Counts, process: int) -> None:
-        self.most = most
-        self._proxies = [ip_network(proxy) for proxy in proxies]
-        self._counts, self._process = counts, process
-        counts.clear(process)
-
-    def enter(self, host: str | None) -> str | None:
-        """Count one more connection; the name that it is counted under, "" if it is not. None: there are too many."""
-        source = source_of(host)
-        if source is None or any(ip_address(host or "") in proxy for proxy in self._proxies):
-            return ""
-        if self._counts.add(self._process, source, 1) > self.most:
-            self.leave(source)
-            return None
-        return source
-
-    def leave(self, source: str) -> None:
-        """Count one less."""
-        self._counts.add(self._process, source, -1)
-
-
-class Untaken:
-    """Bytes of answers that were not taken yet, by source: somebody who asks and does not read would fill the
-    memory."""
-
-    def __init__(self) -> None:
-        self._of: Counter[str] = Counter()
-
-    def add(self, source: str, size: int) -> bool:
-        """Count so many more, or less; whether there is room for them. Trusted proxies ("") have all of it."""
-        self._of[source] += size
-        if not self._of[source]:
-            del self._of[source]
-        return self._of.total() <= MOST_UNTAKEN and (not source or self._of[source] <= MOST_UNTAKEN_A_SOURCE)
 
 
 class _Flow(FlowControl):
@@ -153,11 +92,11 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
         _waits: asyncio.TimerHandle | None = None
         _stuck: asyncio.TimerHandle | None = None
         _ends_soon = False
-        #: Whether headers have come whose body has not ended; and the bytes of headers that have not.
+        #: Whether headers have come whose body has not ended; and the bytes of headers, or around a body, so far.
         _in_body = False
         _unended = 0
-        #: Lines of the present request's headers.
-        _lines = 0
+        #: Lines of the present request's headers, and parts of its body.
+        _lines = _chunks = 0
         #: Bytes of answers that are counted as not taken.
         _untaken = 0
         #: A request that begins once the answers before it are taken.
@@ -191,9 +130,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
                 return
             self._unended += len(data)
             super().data_received(data)
-            if self._in_body:
-                return
-            if self._is_idle():
+            if not self._in_body and self._is_idle():
                 self._wait_for_headers()
             if self._unended > LONGEST_HEADERS and not self.transport.is_closing():
                 self._refuse(HeadersTooLarge(f"The headers have more than {LONGEST_HEADERS} bytes."))
@@ -206,7 +143,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             if len(self.pipeline) >= MOST_WAITING:
                 self._end_with_these()
                 raise _EnoughError
-            self._lines = 0
+            self._lines = self._chunks = 0
             super().on_message_begin()
 
         def on_header(self, name: bytes, value: bytes) -> None:
@@ -225,6 +162,18 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             self._in_body, self._unended = True, 0
             if self._ends_soon:
                 self.cycle.keep_alive = False
+
+        def on_body(self, body: bytes) -> None:
+            self._unended = max(0, self._unended - len(body))
+            if not isinstance(self.cycle.body, bytearray):  # uvicorn would copy all that waits with each part
+                self.cycle.body = bytearray(self.cycle.body)
+            super().on_body(body)
+
+        def on_chunk_complete(self) -> None:
+            self._unended, self._chunks = 0, self._chunks + 1
+            if self._chunks > MOST_CHUNKS:
+                self._refuse(TooLarge(f"The body comes in too many parts: it may come in {MOST_CHUNKS}."))
+                raise _EnoughError
 
         def on_message_complete(self) -> None:
             # Of one more request that came along with this one's end only what comes later is counted.

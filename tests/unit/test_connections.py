@@ -16,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from issuance.api import bodies, connections, problems, requests
+from issuance.api import bodies, connections, problems, requests, sources
 from issuance.api.requests import Edge, off_the_loop
 from issuance.api.routes import place_of_a_stranger
 from issuance.settings import OwnSettings
@@ -94,15 +94,11 @@ def connected(port: int, said: bytes = b"", source: str = "127.0.0.1") -> Iterat
 
 def answer(connection: socket.socket) -> bytes:
     """All that comes until the server closes."""
-    said = b""
-    with_end = False
-    while not with_end:
-        try:
-            part = connection.recv(65536)
-        except ConnectionResetError:
-            part = b""
-        said, with_end = said + part, not part
-    return said
+    said = bytearray()
+    with suppress(ConnectionResetError):
+        while part := connection.recv(1 << 20):
+            said += part
+    return bytes(said)
 
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -157,7 +153,7 @@ def test_one_who_takes_no_answer_is_hung_up_on(port: int) -> None:
 def test_answers_that_nobody_takes_have_an_end(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks for much and reads nothing is hung up on before others' memory is full, however short the time."""
     monkeypatch.setattr(connections, "ANSWER_SECONDS", 30)
-    monkeypatch.setattr(connections, "MOST_UNTAKEN_A_SOURCE", 30_000_000)
+    monkeypatch.setattr(sources, "MOST_UNTAKEN_A_SOURCE", 30_000_000)
     long = b"GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with connected(port, long) as patient:
         time.sleep(0.5)
@@ -327,6 +323,31 @@ def test_headers_have_so_many_lines(port: int) -> None:
     chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
     with connected(port, chunked + b"a: b\r\n" * (most + 1) + b"\r\n") as trailing:
         refused(answer(trailing))
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("endless", [b"0\r\nX-Long: ", b"1;"], ids=["after the body", "beside a part of it"])
+def test_what_stands_around_a_body_has_an_end(port: int, endless: bytes) -> None:
+    """What follows a body and what a part of it says of itself would else come for as long as the body may take."""
+    with connected(port, CHUNKED + endless) as dripping:
+        for _ in range(2):
+            time.sleep(0.05)
+            dripping.sendall(b"x" * (connections.LONGEST_HEADERS // 2 + 1))
+        refused(answer(dripping))
+
+
+def test_a_body_comes_in_so_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs more than its bytes. What comes in fewer is read whole, however much stands around it."""
+    monkeypatch.setattr(connections, "MOST_CHUNKS", 10_000)
+    with contextmanager(listening)() as port:
+        with connected(port, CHUNKED + b"1;%s\r\nx\r\n" % (b"y" * 20) * 9_999 + b"0\r\n\r\n") as fits:
+            assert answer(fits).endswith(b'{"size":9999}')
+        with connected(port, CHUNKED + b"1\r\nx\r\n" * 10_001) as more:
+            said = answer(more)
+    assert said.startswith(b"HTTP/1.1 413 ")
+    assert b'"code":"too_large"' in said
 
 
 def test_so_many_requests_are_sent_ahead_of_their_answers(port: int) -> None:
