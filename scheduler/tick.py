@@ -4,6 +4,7 @@ search words for new members.
 Each look is bounded, and any number of schedulers may run: a brand has at most one sweep, and hints may be doubled.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -18,6 +19,7 @@ from issuance.billers import deliveries as received
 from issuance.billing import rejections
 from issuance.database import is_away, transaction
 from issuance.engine import batches, guard_limits, plans, sweeps
+from issuance.engine.bisection import in_pieces, singly
 from issuance.log import logger
 from issuance.members import words
 from issuance.people import sign_ins
@@ -114,21 +116,16 @@ def _sweep(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) ->
 
 def _planned(engine: Engine, due: dict[UUID, datetime]) -> dict[UUID, sweeps.Sweep]:
     """The sweeps of many brands, planned together; where that fails, each by itself, so that one stops no other."""
-    if not due:
-        return {}
-    try:
-        with transaction(engine) as connection:
-            return sweeps.plan_all(connection, due)
-    except SQLAlchemyError as error:
-        if is_away(error):
-            raise
     planned: dict[UUID, sweeps.Sweep] = {}
-    for brand_id, now in due.items():
-        try:
-            with transaction(engine, brand_id) as connection:
-                planned |= sweeps.plan_all(connection, {brand_id: now})
-        except SQLAlchemyError as error:
-            logger.error("sweep_not_planned", brand=str(brand_id), error=type(error).__name__)
+
+    def plan(brand_ids: Sequence[UUID]) -> None:
+        alone = brand_ids[0] if len(brand_ids) == 1 else None
+        with transaction(engine, alone) as connection:
+            done = sweeps.plan_all(connection, {brand_id: due[brand_id] for brand_id in brand_ids})
+        planned.update(done)
+
+    for brand_id, error in in_pieces([*due], plan, singly, fails=(SQLAlchemyError,), stops=is_away):
+        logger.error("sweep_not_planned", brand=str(brand_id), error=type(error).__name__)
     return planned
 
 

@@ -140,7 +140,7 @@ def _put_clock(connection: Connection, brand_id: UUID, day: date) -> None:
 def _settle(engine: Engine, brand_id: UUID, ids: list[UUID]) -> None:
     while True:
         with transaction(engine, brand_id) as connection:
-            waiting = [one.membership_id for one in arrivals._waiting(connection, brand_id, ids)]
+            waiting = [one.membership_id for one in arrivals.with_work(connection, brand_id, ids)]
             if not waiting:
                 return
             pipeline.settle_these(connection, brand_id, waiting)

@@ -1,8 +1,7 @@
 """Settling after events: memberships are settled together, or one by one if that fails."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -10,14 +9,16 @@ from sqlalchemy import Connection, Engine
 from issuance import measures
 from issuance.database import transaction
 from issuance.database.fragments import BRANDS_NOW
-from issuance.database.statements import Statement
+from issuance.database.statements import Row, Statement
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, limits
+from issuance.engine.bisection import in_pieces, singly
 from issuance.engine.pipeline import settle_these
 from issuance.engine.rows import id_array
 from issuance.log import logger
 
-_WAITING = Statement(f"""
+# `fresh`: the first attempt was counted a moment ago.
+_WITH_WORK = Statement(f"""
     SELECT p.membership_id, s.attempts, NOT s.shared AND s.attempts = 1 AND s.retry_at > clock_timestamp() AS fresh
       FROM membership_schedules p JOIN schedules s USING (brand_id, schedule_id)
      WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
@@ -27,14 +28,6 @@ _WAITING = Statement(f"""
                         WHERE e.brand_id = :brand_id AND e.membership_id = p.membership_id AND e.settled_at IS NULL))
      ORDER BY s.attempts, p.membership_id
 """)
-
-
-class Waiting(NamedTuple):
-    """A membership that has something to settle. `fresh`: its first attempt was counted a moment ago."""
-
-    membership_id: UUID
-    attempts: int
-    fresh: bool
 
 
 def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) -> Counter[Reason]:
@@ -49,7 +42,7 @@ def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) 
     counts: Counter[Reason] | None = None
     try:
         with transaction(engine, brand_id) as connection:
-            waiting = _waiting(connection, brand_id, membership_ids)
+            waiting = with_work(connection, brand_id, membership_ids)
             if not waiting:
                 return Counter()
             together = [one.membership_id for one in waiting]
@@ -75,32 +68,27 @@ def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) 
     return counts
 
 
-def _waiting(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[Waiting]:
+def with_work(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> list[Row]:
     """Those that have something to settle, the least often tried first. A doubled hint costs only this query."""
-    found = _WAITING.found(connection, {"brand_id": brand_id, "ids": id_array(membership_ids)})
-    return [Waiting(row.membership_id, row.attempts, row.fresh) for row in found]
+    return _WITH_WORK.found(connection, {"brand_id": brand_id, "ids": id_array(membership_ids)})
 
 
 def _settle(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) -> Counter[Reason]:
     """Settle memberships whose attempts are committed: in one transaction, or each in its own where that fails."""
-    if not membership_ids:
-        return Counter()
-    try:
-        with transaction(engine, brand_id) as connection:
-            return settle_these(connection, brand_id, membership_ids)
-    except Exception as error:
-        if len(membership_ids) > 1:
-            measures.failed("batch_taken_apart")
-            logger.warning(
-                "batch_taken_apart", brand=str(brand_id), memberships=len(membership_ids), error=type(error).__name__
-            )
     counts: Counter[Reason] = Counter()
-    for membership_id in membership_ids:
-        try:
-            with transaction(engine, brand_id) as connection:
-                counts += settle_these(connection, brand_id, [membership_id])
-        except Exception as error:
-            with transaction(engine, brand_id) as connection:
-                attempts.failed(connection, brand_id, membership_id, error, counted=True)
-            counts[Reason.ERROR] += 1
+
+    def settle(piece: Sequence[UUID]) -> None:
+        with transaction(engine, brand_id) as connection:
+            done = settle_these(connection, brand_id, piece)
+        counts.update(done)
+
+    def take_apart(piece: Sequence[UUID], error: Exception) -> Iterable[Sequence[UUID]]:
+        measures.failed("batch_taken_apart")
+        logger.warning("batch_taken_apart", brand=str(brand_id), memberships=len(piece), error=type(error).__name__)
+        return singly(piece, error)
+
+    for membership_id, error in in_pieces(membership_ids, settle, take_apart):
+        with transaction(engine, brand_id) as connection:
+            attempts.failed(connection, brand_id, membership_id, error, counted=True)
+        counts[Reason.ERROR] += 1
     return counts

@@ -1,6 +1,7 @@
-"""Write for many at once; where PostgreSQL refuses, find out for whom, and write for the others."""
+"""Do something for many at once; where that fails, find out for whom, and do it for the others."""
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -15,7 +16,7 @@ _PASSING = ("08", "25", "40", "53", "55", "57", "58")
 _MANY = 1000
 _PIECES_OF_MANY = 8
 
-#: One of them that may be its membership's doing after all: a statement that took too long takes so long again.
+#: Not transient: a statement timeout, which the same membership would cause again.
 _TOO_LONG = "57014"
 
 Item = TypeVar("Item")
@@ -28,8 +29,8 @@ class Raced(IssuanceError):
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether an error is that of a server that answers, and says nothing about what was written: a full disk, a lock,
-    a deadlock. A server that is gone may have ended by what was written."""
+    """Whether an error is transient (a full disk, a lock, a deadlock): the data is not to blame. A lost connection does
+    not count: the data may have crashed the server."""
     if not isinstance(error, DBAPIError) or error.connection_invalidated:
         return False
     state = _state_of(error)
@@ -40,37 +41,56 @@ def _state_of(error: DBAPIError) -> str:
     return getattr(error.orig, "sqlstate", None) or "08"
 
 
-def write_all(
-    connection: Connection,
+def in_pieces(
     items: Sequence[Item],
-    write: Callable[[Sequence[Item]], None],
+    work: Callable[[Sequence[Item]], object],
+    cut: Callable[[Sequence[Item], Exception], Iterable[Sequence[Item]]],
     *,
-    refused_before: bool = False,
-) -> list[tuple[Item, Exception]]:
-    """Call `write` with all of `items`, or, where it is refused, with ever smaller pieces of them.
+    fails: tuple[type[Exception], ...] = (Exception,),
+    stops: Callable[[Exception], bool] = lambda _: False,
+) -> Iterator[tuple[Item, Exception]]:
+    """Do `work` with all items; where it fails, `cut` says into which smaller pieces to divide them. Yields the items
+    that fail even by themselves, each with its error.
 
-    Returns the items that are refused even by themselves, each with its error. What `write` did for others stays.
-    Raises errors that have nothing to do with the items. `refused_before`: all of them together were refused already.
+    What `work` did before it failed must be undone. Raises an error that `stops`, and any that is none of `fails`.
     """
-    if not items:
-        return []
-    if not refused_before or len(items) == 1:
+    todo = deque([items] if items else ())
+    while todo:
+        piece = todo.popleft()
         try:
-            with connection.begin_nested():
-                write(items)
-            return []
-        except Raced as error:
-            why: Exception = error
-        except DBAPIError as error:
-            if error.connection_invalidated or _state_of(error).startswith(_PASSING):
+            work(piece)
+        except fails as error:
+            if stops(error):
                 raise
-            why = error
-        if len(items) == 1:
-            return [(items[0], why)]
+            if len(piece) == 1:
+                yield piece[0], error
+            else:
+                todo.extendleft(reversed([*cut(piece, error)]))
+
+
+def singly(items: Sequence[Item], _: Exception) -> Iterable[Sequence[Item]]:
+    """Each item by itself."""
+    return ([one] for one in items)
+
+
+def write_all(
+    connection: Connection, items: Sequence[Item], write: Callable[[Sequence[Item]], None]
+) -> list[tuple[Item, Exception]]:
+    """Write all items, or, where PostgreSQL refuses, ever smaller pieces of them. Returns the items that are refused
+    even by themselves, each with its error; the others are written. Raises errors that have nothing to do with the
+    items."""
+
+    def write_piece(piece: Sequence[Item]) -> None:
+        with connection.begin_nested():
+            write(piece)
+
+    return [*in_pieces(items, write_piece, _smaller, fails=(Raced, DBAPIError), stops=_is_about_no_item)]
+
+
+def _smaller(items: Sequence[Item], _: Exception) -> Iterable[Sequence[Item]]:
     size = -(-len(items) // (_PIECES_OF_MANY if len(items) > _MANY else 2))
-    refused: list[tuple[Item, Exception]] = []
-    for start in range(0, len(items), size):
-        # If all other pieces went through, the last one is known to be refused as a whole.
-        last = start + size >= len(items)
-        refused += write_all(connection, items[start : start + size], write, refused_before=last and not refused)
-    return refused
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _is_about_no_item(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or _state_of(error).startswith(_PASSING))
