@@ -114,13 +114,18 @@ def settle(
                     settlement.skipped.append(decision)
         if len(settlement.skipped) > 10 * MOST_SKIPPED:
             settlement.skipped = _latest(settlement.skipped)
-    if owed and len(history.credits) >= MOST_EVER:
+    if owed and not has_room(history.credits):
         raise CreditLimit
     if len(settlement.skipped) > MOST_SKIPPED:
         settlement.skipped = _latest(settlement.skipped)
     settlement.change += changes_of(history, rules, out)
     settlement.due_at = now if owed > most_credits else next_due(history, settlement)
     return settlement
+
+
+def has_room(credits: Sequence[Credit]) -> bool:  # noqa: A002 - the word is the domain's
+    """Whether a membership with these credits may be given more."""
+    return len(credits) < MOST_EVER
 
 
 def _latest(skipped: list[Decision]) -> list[Decision]:

@@ -44,7 +44,7 @@ _PASSING = text("""
 """)
 #: Seconds until the retry after a transient error.
 PASSES_IN = 15
-_PASSED = text("""
+_SUCCEEDED = text("""
     UPDATE schedules SET attempts = 0, retry_at = NULL, last_error = NULL
      WHERE brand_id = :brand_id AND schedule_id = ANY(CAST(:ids AS uuid[])) AND attempts > 0 AND quarantined_at IS NULL
 """)
@@ -100,6 +100,6 @@ def failed(connection: Connection, brand_id: UUID, membership_id: UUID, error: B
         )
 
 
-def passed(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> None:
+def succeeded(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]) -> None:
     """Reset the attempts after work that succeeded but leaves the schedule alone, such as a replay."""
-    connection.execute(_PASSED, {"brand_id": brand_id, "ids": id_array(membership_ids)})
+    connection.execute(_SUCCEEDED, {"brand_id": brand_id, "ids": id_array(membership_ids)})

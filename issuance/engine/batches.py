@@ -160,8 +160,6 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
                     break
                 if begun:
                     done, rows = run_work.work_on(connection, run, begun)
-                    if not looks and not done[Reason.ERROR]:
-                        attempts.passed(connection, run.brand_id, begun)
                     more = quarantined + done
                 _go_on(connection, claimed, following, counts + more, _joined(plan, rows))
         except Exception as error:

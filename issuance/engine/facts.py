@@ -4,7 +4,7 @@ Events are parsed here, once. Decisions read facts without ids; writing finds th
 charge's number and the credit's key.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import NamedTuple
@@ -160,6 +160,15 @@ def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: i
         if credits > most_credits or facts > limits.current.loaded_facts:
             return max(place, 1)
     return len(first)
+
+
+def loaded(connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[object]) -> Iterator[list[Membership]]:
+    """Memberships, as many at once as may be in memory. Raises FactLimit."""
+    left, bounds = [str(one) for one in ids], limits.current
+    while left:
+        number = together(connection, brand_id, left, bounds.loaded, bounds.loaded_credits)
+        yield load(connection, brand_id, zone, left[:number])
+        left = left[number:]
 
 
 def load(

@@ -79,6 +79,11 @@ class Outcome:
         return all(len(expired_at) == 1 for expired_at in fates.values())
 
     @property
+    def gives(self) -> bool:
+        """Whether it issues anything, or would but for a guard."""
+        return bool(self.issued or self.held)
+
+    @property
     def expired(self) -> Iterator[tuple[UUID, date, int, datetime]]:
         """The rule, period start and reissue of what expires, each once, and when it did."""
         fates = {(_of_period(key), change.after.expired_at) for key, change in self.changed.items()}

@@ -206,7 +206,10 @@ class Settling:
                 continue
             if whole is not None:
                 outcomes[whole, meant] = outcome
-            yield settled_itself(member, outcome)
+            if self._task.settles:
+                yield settled_itself(member, outcome)
+            else:
+                yield Settled(str(member.membership_id), outcome, member, itself=True)
 
     def _decide(self, member: Membership, meant: Meant) -> Outcome:
         rules = self._rules.of(member.facts.types)
@@ -231,21 +234,37 @@ class Settling:
         self._counts[Reason.ERROR] += len(failed)
         done = [one for one in settled if one.membership_id not in refused] if refused else settled
         self._guard.confirm(done)
-        states: dict[tuple[UUID | None, State], list[str]] = {}
         for outcome, some in by_outcome(done):
             self._counts += Counter({reason: n * len(some) for reason, n in outcome.counts.items()})
-            state = State(outcome.due_at, outcome.now, outcome.fingerprint)
-            for shared_by, those in groupby(some, attrgetter("shared_by")):
-                states.setdefault((shared_by, state), []).extend(one.membership_id for one in those)
-        move_on(self._connection, self._brand_id, states, may_share=may_share)
+        if self._task.settles:
+            self._move_on(done, may_share=may_share)
+        else:
+            self._move_nearer(done)
         self._log(done)
         return raced
 
     def _write(self, settled: Sequence[Settled]) -> None:
+        if not self._task.settles:
+            settled = [one for one in settled if one.outcome.gives]
         by_hand = self._task.by_hand
         self._waited += write(
             self._connection, self._brand_id, settled, told=self._told, run_id=self._run_id, by_hand=by_hand
         )
+
+    def _move_on(self, settled: Sequence[Settled], *, may_share: bool) -> None:
+        states: dict[tuple[UUID | None, State], list[str]] = {}
+        for outcome, some in by_outcome(settled):
+            state = State(outcome.due_at, outcome.now, outcome.fingerprint)
+            for shared_by, those in groupby(some, attrgetter("shared_by")):
+                states.setdefault((shared_by, state), []).extend(one.membership_id for one in those)
+        move_on(self._connection, self._brand_id, states, may_share=may_share)
+
+    def _move_nearer(self, done: Sequence[Settled]) -> None:
+        """What was given falls due, and the membership is not what its fingerprint says."""
+        due_at = {UUID(one.membership_id): one.outcome.due_at for one in done if one.outcome.gives}
+        schedules.sooner(self._connection, self._brand_id, due_at)
+        if self._attempt_counted:
+            attempts.succeeded(self._connection, self._brand_id, [UUID(one.membership_id) for one in done])
 
     def _measure(self, _: Connection) -> None:
         measures.events_settled(self._waited)
@@ -261,6 +280,8 @@ class Settling:
         return within
 
     def _fingerprint(self, member: Membership, outcome: Outcome) -> UUID | None:
+        if not self._task.settles:
+            return None
         # It does not cover what was issued by hand on top of the settling.
         if any(key in outcome.issued and credit.manual for key, credit in outcome.credits.items()):
             return None

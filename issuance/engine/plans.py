@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, text
 from issuance.credits import credits  # noqa: A004 - the word is the domain's
 from issuance.deciding.decisions import Decision
 from issuance.deciding.reasons import Reason
+from issuance.deciding.settlement import NewCredit
 from issuance.engine import runs
 from issuance.engine.facts import Membership
 from issuance.errors import NotAPlan, NotFound, PlanForgotten
@@ -20,7 +21,7 @@ from issuance.tenancy import clock as clocks
 
 #: What a batch keeps of a plan: rows, or ids of credits.
 Plan = list[Any]
-#: Rows that a batch keeps of one: of all outcomes, and of those that it promises. What is beyond is counted.
+#: The most rows that a batch keeps of a plan: of any reason, and of credits to issue. The rest is only counted.
 LONGEST, MOST_PROMISED = 50_000, 200_000
 
 _SIZE = text("""
@@ -68,8 +69,6 @@ _PROMISED = text("""
        AND mine.first_id <= :last_id AND mine.last_id >= :first_id
        AND row ->> 'reason' = 'issued' AND CAST(row ->> 'membership_id' AS uuid) BETWEEN :first_id AND :last_id
 """)
-
-
 # How many rows there were stays. An approval that is not done yet still reads its plan.
 _FORGET = text("""
     UPDATE run_batches b SET plan = NULL
@@ -94,33 +93,43 @@ class Promise(NamedTuple):
 Promised = dict[UUID, list[Row[Any]]]
 
 
-def row(
-    member: Membership,
-    credit_rule_id: UUID,
-    version: int | None,
-    place: int,
-    period: tuple[date, date | None],
-    reason: Reason,
-) -> dict[str, Any]:
-    """A row of a dry run's plan: what it decided about one guest and one period of a rule."""
-    start, end = period
+class Planned(NamedTuple):
+    """A row of a plan: what is decided about a guest, by the place, and a period of a rule. `new`: the credit that is
+    issued, if one is."""
+
+    credit_rule_id: UUID
+    version: int | None
+    place: int
+    period_start: date
+    period_end: date | None
+    reason: Reason
+    new: NewCredit | None = None
+
+    @classmethod
+    def of(cls, decision: Decision) -> "Planned":
+        """What a decision says."""
+        version = None if decision.version is None else decision.version.version
+        period = decision.occurrence.period_start, decision.occurrence.period_end
+        return cls(decision.credit_rule_id, version, decision.guest.place, *period, decision.reason)
+
+
+def row(member: Membership, planned: Planned) -> dict[str, Any]:
+    """The row as a batch keeps it."""
     return {
         "membership_id": str(member.membership_id),
-        "credit_rule_id": str(credit_rule_id),
-        "rule_version": version,
-        "guest_id": str(member.guest_ids[place]),
-        "period_start": start.isoformat(),
-        "period_end": None if end is None else end.isoformat(),
-        "outcome": reason.outcome.value,
-        "reason": reason.value,
+        "credit_rule_id": str(planned.credit_rule_id),
+        "rule_version": planned.version,
+        "guest_id": str(member.guest_ids[planned.place]),
+        "period_start": planned.period_start.isoformat(),
+        "period_end": None if planned.period_end is None else planned.period_end.isoformat(),
+        "outcome": planned.reason.outcome.value,
+        "reason": planned.reason.value,
     }
 
 
-def row_of(member: Membership, decision: Decision) -> dict[str, Any]:
-    """The row of a decision."""
-    version = None if decision.version is None else decision.version.version
-    period = decision.occurrence.period_start, decision.occurrence.period_end
-    return row(member, decision.credit_rule_id, version, decision.guest.place, period, decision.reason)
+def most_rows(reason: Reason) -> int:
+    """Beyond how many rows a batch keeps none of a reason."""
+    return MOST_PROMISED if reason is Reason.ISSUED else LONGEST
 
 
 def page(
@@ -202,8 +211,10 @@ def promised(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUI
     return found
 
 
-def promises(promised: Promised, membership: Membership) -> tuple[Promise, ...]:
-    """What a plan promises the guests of a membership."""
+def promises(promised: Promised | None, membership: Membership) -> tuple[Promise, ...] | None:
+    """What a plan promises the guests of a membership; None where there is no plan."""
+    if promised is None:
+        return None
     places = {guest_id: place for place, guest_id in enumerate(membership.guest_ids)}
     return tuple(
         Promise(said.rule_id, places.get(said.guest_id), said.period_start, said.version)
@@ -211,13 +222,15 @@ def promises(promised: Promised, membership: Membership) -> tuple[Promise, ...]:
     )
 
 
-def kept(promise: Promise, version: int, period_start: date) -> Reason | None:
-    """Why a credit that would be issued now is another than the one that was promised; None: it is that one."""
-    if period_start != promise.period_start:
-        return Reason.PERIOD_OVER
-    return None if version == promise.version else Reason.VERSION_NOT_IN_FORCE
-
-
-def gone(promise: Promise, places: Collection[int]) -> Reason:
-    """Why nothing at all is decided any more about what was promised. `places`: who is on the order now."""
-    return Reason.NOT_DUE_YET if promise.place in places else Reason.GUEST_REMOVED
+def kept(promise: Promise, planned: Planned | None, otherwise: Reason) -> tuple[Reason, Planned | None]:
+    """What becomes of a promise by what is decided now, and the reason it is counted under: `otherwise` if nothing is
+    decided any more."""
+    if planned is None:
+        return otherwise, None
+    if planned.reason is not Reason.ISSUED:
+        return planned.reason, planned
+    if planned.period_start != promise.period_start:
+        return Reason.PERIOD_OVER, planned
+    if planned.version != promise.version:
+        return Reason.VERSION_NOT_IN_FORCE, planned
+    return Reason.ISSUED, planned

@@ -15,7 +15,7 @@ from issuance.deciding.forecast import size
 from issuance.deciding.preview import Difference, Preview, preview
 from issuance.deciding.reasons import Reason
 from issuance.engine import limits, ranges, runs
-from issuance.engine.facts import load, together
+from issuance.engine.facts import loaded
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.plans import LONGEST, Plan
 from issuance.engine.rules import RuleBook
@@ -77,16 +77,16 @@ def work_out(connection: Connection, run: Row[Any], membership_ids: Sequence[UUI
     after: Counter[str] = Counter()
     plan: Plan = []
     counts: Counter[Reason] = Counter()
-    left, bounds = [str(one) for one in membership_ids], limits.current
-    while left:
-        number = together(connection, run.brand_id, left, bounds.loaded, bounds.loaded_credits)
-        some, left = left[:number], left[number:]
-        for member in load(connection, run.brand_id, clock.zone, some):
+    for memberships in loaded(connection, run.brand_id, clock.zone, membership_ids):
+        for member in memberships:
             whole = fingerprints.whole(member)
             told = None if whole is None else known.get(whole)
             if told is None:
                 of_types = rules.of(member.facts.types)
-                if size(member.facts, len(member.guest_ids), len(of_types), run.as_of, last_day) > bounds.foretold:
+                if (
+                    size(member.facts, len(member.guest_ids), len(of_types), run.as_of, last_day)
+                    > limits.current.foretold
+                ):
                     counts[Reason.ERROR] += 1
                     continue
                 saved = _saved(of_types, edited, member.facts.types)

@@ -8,12 +8,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from issuance.deciding.reasons import Reason
-from issuance.engine import pipeline, plans, previews, sweeps, undos
+from issuance.engine import attempts, pipeline, plans, previews, sweeps, tasks, undos
 from issuance.engine.event_facts import CHANGED_TYPES
 from issuance.engine.manual_issues import ManualIssue, narrowed
 from issuance.engine.plans import Plan
 from issuance.engine.ranges import BATCHES, NUMBERED, sizes
-from issuance.engine.replays import Span, replay
+from issuance.engine.replays import Replay, Span
+from issuance.engine.tasks import PlannedTask
 
 #: The counts by reason, and what the batch keeps of a plan.
 Done = tuple[Counter[Reason], Plan | None]
@@ -99,7 +100,9 @@ def work_on(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID
     if run.kind == "sweep":
         return pipeline.settle_these(connection, run.brand_id, membership_ids, run.run_id), None
     if run.kind == "undo":
-        return undos.undo(connection, run, membership_ids[0], membership_ids[-1])
+        undone = undos.undo(connection, run, membership_ids[0], membership_ids[-1])
+        attempts.succeeded(connection, run.brand_id, membership_ids)
+        return undone
     return _work(connection, run, membership_ids, attempt_counted=True)
 
 
@@ -108,18 +111,16 @@ def _work(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID],
         return Counter(), None
     if run.kind == "preview":
         return previews.work_out(connection, run, membership_ids)
-    promised = None
-    if run.plan_id is not None:
-        promised = plans.promised(connection, run, membership_ids[0], membership_ids[-1])
+    promised = plans.promised(connection, run, membership_ids[0], membership_ids[-1]) if run.plan_id else None
+    task: PlannedTask
     if run.kind == "replay":
         span = Span(run.credit_rule_id, run.membership_type_id, run.from_date, run.to_date)
-        return replay(
-            connection, run.brand_id, membership_ids, span, run.run_id, dry_run=run.dry_run, promised=promised
-        )
-    issue = ManualIssue(run.credit_rule_id, run.include_upcoming, narrowed(connection, run), promised)
+        task = Replay(span, promised)
+    else:
+        task = ManualIssue(run.credit_rule_id, run.include_upcoming, narrowed(connection, run), promised)
     if run.dry_run:
-        return issue.dry_run(connection, run.brand_id, membership_ids)
+        return tasks.plan(connection, run.brand_id, membership_ids, task)
     counts = pipeline.carry_out(
-        connection, run.brand_id, membership_ids, issue, run.run_id, attempt_counted=attempt_counted
+        connection, run.brand_id, membership_ids, task, run.run_id, attempt_counted=attempt_counted
     )
     return counts, None

@@ -1,15 +1,24 @@
-"""What is done with one membership: settled, issued to by hand. How it is loaded, guarded and written is the same for
-all: that is the pipeline."""
+"""What is done with one membership: settled, issued to by hand, replayed. How it is loaded, guarded and written is the
+same for all: that is the pipeline."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar, NamedTuple
+from uuid import UUID
 
-from issuance.deciding.facts import Guest, Rule
+from sqlalchemy import Connection
+
+from issuance.deciding.facts import Guest, HeldState, Rule
+from issuance.deciding.reasons import Reason
 from issuance.deciding.reminders import Listener
-from issuance.engine.facts import Membership
+from issuance.deciding.settlement import CreditLimit, has_room
+from issuance.engine import limits, plans
+from issuance.engine.facts import Membership, loaded
 from issuance.engine.outcomes import Outcome, outcome_of
-from issuance.engine.plans import Promise
+from issuance.engine.plans import Plan, Planned, Promise
+from issuance.engine.rules import RuleBook
+from issuance.tenancy import clock as clocks
 from issuance.tenancy.clock import BrandClock
 
 
@@ -31,6 +40,9 @@ class Task(ABC):
 
     #: Whether it issues by hand. Its run is stamped on such credits only, otherwise on scheduled ones only.
     by_hand: ClassVar[bool] = False
+    #: Whether the membership is settled by it. Otherwise its news stays, and it is only due sooner if it was given
+    #: something.
+    settles: ClassVar[bool] = True
 
     def meant(self, membership: Membership) -> Meant:  # noqa: ARG002 - for tasks that know memberships by ids
         """What the task knows of a membership by ids."""
@@ -64,3 +76,64 @@ class Settle(Task):
 
 
 SETTLE = Settle()
+
+
+class PlannedTask(Task):
+    """A task that counts its own decisions, and can say them as a plan without doing them."""
+
+    @abstractmethod
+    def begin(
+        self, membership: Membership, rules: Sequence[Rule], clock: BrandClock, listeners: Collection[Listener] = ()
+    ) -> Outcome:
+        """What is so before the task decides; it has counted nothing."""
+
+    @abstractmethod
+    def decided(
+        self, membership: Membership, meant: Meant, outcome: Outcome, rules: Sequence[Rule], clock: BrandClock
+    ) -> Iterator[tuple[Reason, Planned | None]]:
+        """The task's decisions, each with the reason it is counted under; None where nothing is decided any more about
+        what was promised. `outcome`: how the task began."""
+
+    def decide(
+        self,
+        membership: Membership,
+        meant: Meant,
+        rules: Sequence[Rule],
+        clock: BrandClock,
+        listeners: Collection[Listener] = (),
+    ) -> Outcome:
+        outcome = self.begin(membership, rules, clock, listeners)
+        approved = {held.key for held in membership.facts.held if held.state is HeldState.APPROVED}
+        for reason, planned in self.decided(membership, meant, outcome, rules, clock):
+            if reason is Reason.ISSUED:
+                assert planned is not None, "what is issued was decided"
+                assert planned.new is not None, "what is issued has a credit"
+                if not has_room(membership.credits):
+                    raise CreditLimit
+                if not self.settles and len(outcome.issued) >= limits.current.credits:
+                    outcome.due_at = clock.now  # the next sweep goes on
+                    break
+                outcome.issue(planned.new)
+                if planned.new.key in approved:
+                    outcome.let_out.add(planned.new.key)
+            outcome.counts[reason] += 1
+        return outcome
+
+
+def plan(
+    connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID], task: PlannedTask
+) -> tuple[Counter[Reason], Plan]:
+    """What a task would do with memberships, on paper. Counts by reason, and as much of the plan as a batch keeps."""
+    clock = clocks.read(connection, brand_id, hold=True)
+    rules = RuleBook(connection, brand_id, clock.zone)
+    counts: Counter[Reason] = Counter()
+    rows: Plan = []
+    for memberships in loaded(connection, brand_id, clock.zone, membership_ids):
+        for membership in memberships:
+            of_types = rules.of(membership.facts.types)
+            outcome = task.begin(membership, of_types, clock)
+            for reason, planned in task.decided(membership, task.meant(membership), outcome, of_types, clock):
+                counts[reason] += 1
+                if planned is not None and len(rows) < plans.most_rows(reason):
+                    rows.append(plans.row(membership, planned))
+    return counts, rows

@@ -20,6 +20,7 @@ from issuance.engine import plans
 from issuance.engine.event_facts import SIGNED_UP
 from issuance.engine.facts import Membership, load
 from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.plans import Planned
 from issuance.engine.rules import RuleBook
 from issuance.memberships.forecasts import month_of
 from issuance.tenancy import clock as clocks
@@ -104,7 +105,7 @@ class DryRun:
                 taken_back += paper.taken_back
                 if keep is not None:
                     for decision in paper.issued:
-                        keep(plans.row_of(member, decision) | {"lead_booker": decision.guest.lead_booker})
+                        keep(plans.row(member, Planned.of(decision)) | {"lead_booker": decision.guest.lead_booker})
         there = inbox.known(self.connection, self.brand_id, self._named)[1].keys()
         return {
             "memberships": {

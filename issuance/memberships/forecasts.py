@@ -14,7 +14,7 @@ from issuance.deciding.forecast import forecast as given_ahead
 from issuance.deciding.forecast import size
 from issuance.engine import limits
 from issuance.engine.event_facts import CHANGED_TYPES
-from issuance.engine.facts import Membership, load, together
+from issuance.engine.facts import Membership, loaded
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rules import RuleBook
 from issuance.errors import Invalid
@@ -89,11 +89,7 @@ def _memberships(
         if not ids:
             return
         after = ids[-1]
-        left, bounds = [str(one) for one in ids], limits.current
-        while left:
-            number = together(connection, brand_id, left, bounds.loaded, bounds.loaded_credits)
-            yield load(connection, brand_id, clock.zone, left[:number])
-            left = left[number:]
+        yield from loaded(connection, brand_id, clock.zone, ids)
 
 
 def month_of(day: date) -> str:
