@@ -78,6 +78,13 @@ def _check_options(url: str) -> None:
         raise ValueError("its options must be those that redis-py knows for such an address") from None
 
 
+def here(host: str, port: int) -> str:
+    """Where a process that listens on a host and a port is asked from this machine."""
+    if host in ("0.0.0.0", "::", ""):  # noqa: S104 - it listens on every address, this one too
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def parts_of(address: str) -> SplitResult:
     """An address in its parts. Where it is none the error says nothing of it, as urllib's does."""
     try:

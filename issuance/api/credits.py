@@ -13,6 +13,7 @@ from issuance.api.lists import Cursor, Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
 from issuance.credits import credits, lists  # noqa: A004 - the word is the domain's
+from issuance.credits.codes import BREAKS
 from issuance.credits.credits import Status
 from issuance.fields import Body, Identifier, Reference
 from issuance.members import redemptions
@@ -24,7 +25,10 @@ router = APIRouter(
 
 Code = Annotated[
     str,
-    Path(pattern=r"^[0-9A-Za-z -]{1,64}$", description="The credit's code, without regard to case, spaces and dashes"),
+    Path(
+        pattern=rf"^[0-9A-Za-z{BREAKS}]{{1,64}}$",
+        description="The credit's code, without regard to case, spaces and dashes",
+    ),
 ]
 
 

@@ -1,16 +1,19 @@
 """`issuance audit`: who did what, when and why."""
 
 from datetime import datetime
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 from uuid import UUID
 
 import typer
+from sqlalchemy import Connection
 
 from issuance import audit as entries
 from issuance.audit import Action
-from issuance.cli.connections import BrandOption, only_brand, transaction
+from issuance.cli.connections import BrandOption
 from issuance.cli.dates import parse_instant
-from issuance.cli.output import JsonOption, as_cell, show_json, show_table
+from issuance.cli.listing import PageOption, show_page
+from issuance.cli.output import JsonOption, as_cell
+from issuance.database import paging
 from issuance.errors import Invalid
 
 
@@ -29,35 +32,37 @@ def audit(
     last: Annotated[
         datetime | None, typer.Option("--to", metavar="INSTANT", parser=parse_instant, help="Up to it, inclusive.")
     ] = None,
-    page: Annotated[int, typer.Option(min=1, help="The page, from 1; 100 entries each.")] = 1,
+    page: PageOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Who changed what, the latest first."""
     if action is not None and action not in get_args(Action):
         raise Invalid(f"There is no action {action}. There are: {', '.join(get_args(Action))}")
-    brand_id = only_brand(brand)
-    with transaction(brand_id) as connection:
+
+    def paged(connection: Connection, brand_id: UUID, page: int, per_page: int) -> paging.Rows:
         rows, total = entries.page(
             connection,
             brand_id,
             page,
-            100,
+            per_page,
+            most=paging.MOST_COUNTED,
             subject_id=subject_id,
             actor_id=actor_id,
             action=action,
             first=first,
             last=last,
         )
-    if as_json:
-        show_json({"data": rows, "meta": {"page": page, "per_page": 100, "total": total}})
-        return
-    shown = [
-        {
-            **row,
-            "actor": " ".join(as_cell(row["actor"][part]) for part in ("kind", "name", "id") if row["actor"][part]),
-            "subject": row["subject"]["id"],
-            "change": row["after"] or row["before"],
-        }
-        for row in rows
-    ]
-    show_table(f"Audit ({total})", shown, ("at", "actor", "action", "subject", "reason", "change"), empty="Nothing.")
+        return (rows if as_json else [_as_read(row) for row in rows]), total
+
+    columns = ("at", "actor", "action", "subject", "reason", "change")
+    show_page("Audit", paged, columns, brand, page, as_json=as_json, empty="Nothing.")
+
+
+def _as_read(entry: dict[str, Any]) -> dict[str, Any]:
+    actor = entry["actor"]
+    return {
+        **entry,
+        "actor": " ".join(as_cell(actor[part]) for part in ("kind", "name", "id") if actor[part]),
+        "subject": entry["subject"]["id"],
+        "change": entry["after"] or entry["before"],
+    }

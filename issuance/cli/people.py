@@ -5,6 +5,7 @@ from uuid import UUID
 
 import typer
 
+from issuance import addresses
 from issuance.cli.connections import BrandOption, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table
 from issuance.errors import NotFound
@@ -76,8 +77,7 @@ def sign_out(email: EmailOption, brand: BrandOption = None, as_json: JsonOption 
 
 def server_address() -> str:
     """Where the web process of these settings answers on this machine."""
-    host = settings().host
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::', '') else host}:{settings().port}"  # noqa: S104 - not bound here
+    return addresses.here(settings().host, settings().port)
 
 
 def public_address() -> str:

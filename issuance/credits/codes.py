@@ -5,6 +5,7 @@ each would change another page of it. Thirteen letters (65 bits) are each code's
 """
 
 import os
+import re
 
 _CROCKFORD = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 #: For each byte the letter of its lowest five bits: every letter stands for as many bytes.
@@ -14,9 +15,14 @@ _LETTER = bytes(_CROCKFORD[byte & 31] for byte in range(256))
 _SHARED, _OWN = 3, 13
 
 
+#: Spaces and dashes, those of word processors and mail programs and the invisible ones too, for a regular expression.
+BREAKS = r"\s\-\u00ad\u200b-\u200d\u2010-\u2015\u2060\u2212\ufeff"
+_BREAK = re.compile(f"[{BREAKS}]")
+
+
 def as_kept(code: str) -> str:
     """A code as it is kept, however it was typed: without regard to case, spaces and dashes."""
-    return code.replace(" ", "").replace("-", "").upper()
+    return _BREAK.sub("", code).upper()
 
 
 def may_be_one(typed: str) -> bool:

@@ -16,7 +16,7 @@ import psycopg
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance import brokers, hints, settings, tracing
+from issuance import addresses, brokers, hints, settings, tracing
 from issuance.database import schema
 from issuance.database.schema import Until
 from issuance.embedded import majors, procfile
@@ -73,7 +73,7 @@ def demo(arguments: list[str]) -> int:
     own = settings.read(settings.OwnSettings)
     home, lock = own.home, SupervisorLock(own.home)
     # `./run` says its port; `./run issuance serve` listens where the settings say.
-    if not lock.take() and (lock.holder().get("port") or asked(f"{_address(own.host, own.port)}/readyz") == 200):
+    if not lock.take() and (lock.holder().get("port") or asked(f"{addresses.here(own.host, own.port)}/readyz") == 200):
         with used(home) as servers:
             return subprocess.call([*ISSUANCE, "demo", *arguments], env=os.environ | servers.addresses())
     lock.release()
@@ -165,7 +165,7 @@ class House:
     ) -> None:
         self.home = own.home
         self.port = port
-        self.address = _address(own.host, port)
+        self.address = addresses.here(own.host, port)
         self.environment = dict(os.environ)
         self.processes = Processes(self.home, procfile.commands(), self.environment, output, news=say)
         self._lock = lock
@@ -278,9 +278,3 @@ def _first_line(error: object) -> str:
 
 def say(text: str) -> None:
     print(f"issuance: {shown(text)}", file=sys.stderr, flush=True)
-
-
-def _address(host: str, port: int) -> str:
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - it listens on every address, this one too
-        host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -280,3 +280,11 @@ def test_the_audit_is_read_by_filters(cli: Cli, brand: Brand, run_id: str) -> No
     assert run_id in cli(*asked).out
     assert cli("audit", "--brand", brand.brand_id, "--action", "run.eaten").code == 2
     assert cli("audit", "--brand", brand.brand_id, "--from", "yesterday").code == 2
+
+
+def test_the_audit_is_read_in_pages_as_every_list_is(cli: Cli, brand: Brand) -> None:
+    """A page that can not be is bad use; one that has nothing says so."""
+    assert cli("audit", "--brand", brand.brand_id, "--page", 10**20).code == 2
+    beyond = cli("audit", "--brand", brand.brand_id, "--page", 9)
+    assert (beyond.code, beyond.out.strip()) == (0, "Page 9 has none.")
+    assert cli("audit", "--brand", brand.brand_id, "--json").json["meta"].keys() == {"page", "per_page", "total"}

@@ -8,9 +8,11 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from pydantic import TypeAdapter
 from sqlalchemy import Engine, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
+from issuance.api.credits import Code
 from issuance.billing.events import Intake
 from issuance.corrections import desk
 from issuance.corrections.wanted import Revoke
@@ -115,6 +117,18 @@ def test_the_status_follows_from_time_and_decides_what_can_be_done(
     if refusal is not CreditNotYetValid:
         with pytest.raises(refusal), transaction(engine, brand_id) as connection:
             desk.correct(connection, brand_id, Revoke(code, "x"))[0]
+
+
+@pytest.mark.parametrize(
+    "between", " -\t\n\u00a0\u00ad\u2009\u200a\u202f\u2010\u2011\u2012\u2013\u2014\u200b\u2212\u3000\ufeff"
+)
+def test_a_code_is_read_however_it_was_written(engine: Engine, brand_id: UUID, issue: Issue, between: str) -> None:
+    """In any case, with the spaces and dashes of keyboards, word processors and mail programs."""
+    code = issue()
+    typed = f"{between}{code[:3].lower()}{between}{code[3:].lower()}{between}"
+    with transaction(engine, brand_id) as connection:
+        assert credits.get(connection, brand_id, typed)["code"] == code
+    assert TypeAdapter(Code).validate_python(typed) == typed, "in addresses too"
 
 
 def test_a_multi_use_credit_counts_its_uses(engine: Engine, brand_id: UUID, issue: Issue) -> None:

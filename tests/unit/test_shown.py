@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from issuance.api import problems
 from issuance.cli.output import as_cell
 from issuance.console import rendering
-from issuance.shown import shown, shown_json
+from issuance.shown import in_a_cell, shown, shown_json
 
 STEERING = {
     "escape": "\x1b[31mred",
@@ -46,6 +46,19 @@ def test_what_steers_is_written_out(text: str) -> None:
     for told in (shown(text), as_cell(text), as_cell([text]), as_cell({text: text})):
         assert obeyed(told) == []
         assert "\\" in told
+
+
+@pytest.mark.parametrize("text", STEERING.values(), ids=STEERING)
+def test_a_cell_of_a_file_steers_nothing(text: str) -> None:
+    """Files are read in spreadsheets and on terminals, by people both times. Lines stay lines, however they end."""
+    assert obeyed(in_a_cell(text).replace("\n", "")) == []
+    assert in_a_cell("one\r\ntwo\tthree") == "one\ntwo\tthree"
+
+
+@pytest.mark.parametrize("sign", "=+-@\t\n\uff1d\uff0b\uff0d\uff20")
+def test_a_cell_of_a_file_is_no_formula(sign: str) -> None:
+    """By the signs that OWASP lists."""
+    assert in_a_cell(f"{sign}1+1") == f"'{sign}1+1"
 
 
 @pytest.mark.parametrize("text", HARMLESS)
