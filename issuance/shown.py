@@ -4,12 +4,14 @@ Names, references and errors hold whatever a stranger wrote. All that goes to a 
 here.
 """
 
+import re
 import unicodedata
 
 #: Control, surrogate and unassigned characters, and breaks of lines; of the formatting ones all but those below.
 _STEERING = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})
-#: What a spreadsheet would take for a formula, some of them in their wide forms too.
-_FORMULA = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+#: Where a spreadsheet would take what follows for a formula: at the beginning of a cell, and within it after what some
+#: take for the cell's end. Signs of full width count too.
+_FORMULA = re.compile(r"^(?=[=+\-@\uff1d\uff0b\uff0d\uff20\t\n])|(?<=[;\t\n])(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 #: Joiners of letters, which names are written with, and the soft hyphen.
 _HARMLESS = frozenset("\u200c\u200d\u00ad")
 
@@ -33,8 +35,7 @@ def shown_json(text: str) -> str:
 def in_a_cell(text: str) -> str:
     """The text of a cell of a CSV file, such that no spreadsheet takes it for a formula, and nothing in it steers.
     Lines stay lines."""
-    told = shown(text.replace("\r\n", "\n"), keep="\n\t")
-    return f"'{told}" if told.startswith(_FORMULA) else told
+    return _FORMULA.sub("'", shown(text.replace("\r\n", "\n"), keep="\n\t"))
 
 
 def number(of: int, one: str, more: str) -> str:

@@ -66,11 +66,11 @@ def load() -> None:
     for module in ("issuance.api.app", "issuance.log.lines"):
         importlib.import_module(module)
     # Threads take turns more often than Python has them: who computes for long holds up others' requests less. What was
-    # made by now is looked through for garbage no more.
+    # made by now is looked through for garbage no more, and what comes little at a time: nobody has a turn meanwhile.
     sys.setswitchinterval(0.0005)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 100)
+    gc.set_threshold(20_000, 2, 1000)
 
 
 def _serve(given: Settings, counts: Counts, doors: list[socket], place: int) -> None:

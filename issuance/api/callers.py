@@ -25,7 +25,7 @@ from issuance.database import Acting
 from issuance.errors import Invalid, NotAllowed, NotAuthenticated
 from issuance.tenancy import known_keys, tokens
 from issuance.tenancy.keys import Key
-from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, WRONG_CODES, WRONG_KEYS, Known, Rates, source_of
+from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, WRONG_CODES, WRONG_KEYS, Known, Rates, came_from
 
 _bearer = HTTPBearer(
     scheme_name="organisation_key",
@@ -170,7 +170,7 @@ def _sent(request: Request) -> str:
 
 
 def _address(request: Request) -> str:
-    return source_of(request.client.host if request.client else None) or "nowhere"
+    return came_from(request.client)
 
 
 def _with_key(request: Request, key: Key) -> Caller:

@@ -13,7 +13,7 @@ from issuance.api.requests import Edge
 from issuance.api.routes import OpenRoute
 from issuance.errors import NotAuthenticated, NotFound
 from issuance.settings import Settings
-from issuance.tenancy.rates import METRICS, Rates, source_of
+from issuance.tenancy.rates import METRICS, WRONG_KEYS, Rates, came_from
 
 router = APIRouter(tags=["health"], route_class=OpenRoute)
 
@@ -66,12 +66,15 @@ def read_metrics(request: Request) -> Response:
     own: Settings = request.app.state.settings
     if own.metrics_host is not None and not getattr(request.app.state, "is_metrics_door", False):
         raise NotFound("The metrics are at another address.")
-    if own.metrics_key is not None:
-        shown = request.headers.get("authorization", "").encode()
-        if not hmac.compare_digest(shown, f"Bearer {own.metrics_key.get_secret_value()}".encode()):
-            raise NotAuthenticated("Send the key of ISSUANCE_METRICS_KEY: Authorization: Bearer KEY.")
     rates: Rates = request.app.state.rates
-    rates.take(METRICS, source_of(request.client.host if request.client else None) or "nowhere")
+    source = came_from(request.client)
+    if own.metrics_key is not None:
+        rates.check(WRONG_KEYS, source)
+        shown = request.headers.get("authorization", "")
+        if not hmac.compare_digest(shown.encode(), f"Bearer {own.metrics_key.get_secret_value()}".encode()):
+            rates.wrong(WRONG_KEYS, source, times=1 if shown else 0)
+            raise NotAuthenticated("Send the key of ISSUANCE_METRICS_KEY: Authorization: Bearer KEY.")
+    rates.take(METRICS, source)
     with database.transaction(request.app.state.engine) as connection:
         figures = health.figures(connection)
         of_processes = list(heartbeats.metrics(connection))

@@ -17,7 +17,7 @@ from issuance.api.routes import place_of_a_stranger
 from issuance.billers import receiving
 from issuance.billers.adapter import BadSignature
 from issuance.billers.billers import Biller
-from issuance.tenancy.rates import OF_A_BRAND, WRONG_SIGNATURES, Rates, source_of
+from issuance.tenancy.rates import OF_A_BRAND, WRONG_SIGNATURES, Rates, came_from
 
 router = APIRouter(prefix="/billers", tags=["billers"])
 
@@ -70,7 +70,7 @@ async def _receive(request: Request, kind: str, biller_id: UUID) -> Any:
 
 def _take(request: Request, kind: str, biller_id: UUID, body: bytes) -> Biller:
     """Keep it, within the brand's limit of requests. Whoever guesses signatures keeps nobody out but themselves."""
-    state, source = request.app.state, source_of(request.client.host if request.client else None) or "nowhere"
+    state, source = request.app.state, came_from(request.client)
     rates: Rates = state.rates
     who = f"{source} {biller_id}"
     rates.check(WRONG_SIGNATURES, who)

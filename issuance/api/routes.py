@@ -16,7 +16,7 @@ from issuance.api.callers import Caller, admit, admit_at_once, asking, shows_tok
 from issuance.api.requests import JsonRequest, looking, looking_at_tokens
 from issuance.errors import CodeUnknown, CreditUnknown, Invalid, NotFound
 from issuance.tenancy.fairness import Fair
-from issuance.tenancy.rates import WRONG_CODES, Rates, source_of
+from issuance.tenancy.rates import WRONG_CODES, Rates, came_from
 
 #: Bytes of an answer: more is not asked for at a time.
 LONGEST_ANSWER = 4_000_000
@@ -46,7 +46,7 @@ class OpenRoute(APIRoute):
 def place_of_a_stranger(request: Request) -> AbstractAsyncContextManager[None]:
     """A place for a request that shows no key: strangers have places by their addresses."""
     fair: Fair = request.app.state.fair
-    return fair.place(source_of(request.client.host if request.client else None))
+    return fair.place(came_from(request.client))
 
 
 class KeyedRoute(APIRoute):

@@ -19,6 +19,7 @@ from issuance.log import logger
 from issuance.people import accounts, sessions
 from issuance.people.oidc import Begun, NotVouchedFor, Provider
 from issuance.tenancy import clock
+from issuance.tenancy.rates import SIGN_INS, Rates, came_from
 
 router = APIRouter(prefix="/console", include_in_schema=False, route_class=Page)
 
@@ -61,6 +62,8 @@ def come_back(request: Request, code: str = "", state: str = "", error: str = ""
             raise NotVouchedFor("This sign-in was not begun in this browser, or too long ago. Begin again.")
         if error or not code:
             raise NotVouchedFor("The identity provider did not sign you in.")
+        rates: Rates = request.app.state.rates
+        rates.take(SIGN_INS, came_from(request.client))  # the provider is asked, in our name
         begun = Begun("", kept["state"], kept["nonce"], kept["verifier"])
         identity = provider.finish(_back(request), code, begun, partial(_now, request))
         with database.transaction(request.app.state.engine) as connection:
@@ -99,7 +102,9 @@ def _kept(request: Request) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     names = ("state", "nonce", "verifier")
-    if not isinstance(kept, dict) or not all(isinstance(kept.get(name), str) for name in names):
+    if not isinstance(kept, dict) or not all(
+        isinstance(said := kept.get(name), str) and said.isascii() for name in names
+    ):
         return None
     return {**kept, "to": kept["to"] if isinstance(kept.get("to"), str) else None}
 

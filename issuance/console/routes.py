@@ -20,7 +20,7 @@ from issuance.database import is_away, outage
 from issuance.errors import Invalid, IssuanceError, NotAuthenticated, NotFound
 from issuance.log import logger
 from issuance.tenancy.fairness import Fair
-from issuance.tenancy.rates import RateLimited, source_of
+from issuance.tenancy.rates import RateLimited, came_from
 
 UTC = ZoneInfo("UTC")
 
@@ -46,7 +46,7 @@ class Page(APIRoute):
 
         async def shown(request: Request) -> Response:
             fair: Fair = request.app.state.fair
-            visitor = source_of(request.client.host if request.client else None)
+            visitor = came_from(request.client)
             try:
                 async with nullcontext() if waits else fair.place(("console", visitor)):
                     return await handle(request)

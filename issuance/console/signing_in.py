@@ -3,8 +3,6 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-import anyio
-import anyio.to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
@@ -25,15 +23,18 @@ from issuance.console.visits import (
 from issuance.errors import Invalid, IssuanceError
 from issuance.log import logger
 from issuance.people import passwords, sessions, sign_ins
+from issuance.people.people import as_kept
 from issuance.people.sign_ins import LinkIsOver, TooManyTries, WrongPassword
-from issuance.tenancy.rates import SIGN_INS, RateLimited, Rates, source_of
+from issuance.tenancy.fairness import FairThreads
+from issuance.tenancy.rates import SIGN_INS, RateLimited, Rates, came_from
 
 router = APIRouter(prefix="/console", include_in_schema=False, route_class=Page)
 
 Form = Annotated[dict[str, str], Depends(form_of)]
 
-#: Passwords that are checked at once: each takes 19 MB for a moment. Requests that wait for that have no thread.
-_checking = anyio.CapacityLimiter(2)
+#: Passwords that are checked at once: each takes 19 MB for a moment. Requests that wait for that have no thread, and
+#: take turns by the addresses that they come from.
+_checking = FairThreads(2)
 
 
 @router.get("/sign-in")
@@ -47,15 +48,15 @@ def ask(request: Request, to: str = "") -> Response:
 @router.post("/sign-in")
 async def sign_in(request: Request, form: Form) -> Response:
     """By e-mail and password."""
-    return await anyio.to_thread.run_sync(_sign_in, request, form, limiter=_checking)
+    return await _checking.run(came_from(request.client), _sign_in, request, form)
 
 
 def _sign_in(request: Request, form: dict[str, str]) -> Response:
-    email, to = form.get("email", "").strip().lower()[:400], own_address(form.get("to")) or ""
+    email, to = as_kept(form.get("email", ""))[:400], own_address(form.get("to")) or ""
     engine = request.app.state.engine
     rates: Rates = request.app.state.rates
     try:
-        rates.take(SIGN_INS, source_of(request.client.host if request.client else None) or "nowhere")
+        rates.take(SIGN_INS, came_from(request.client))
         with database.transaction(engine) as connection:  # it counts whatever comes of it
             sign_ins.count_try(connection, email)
         with database.transaction(engine) as connection:
@@ -86,7 +87,7 @@ def show_link(request: Request, token: str) -> Response:
 @router.post("/link/{token}")
 async def use_link(request: Request, token: str, form: Form, brand: UUID | None = None) -> Response:
     """In by a link, with a password for the next time if one is chosen; on to the brand that it is for."""
-    return await anyio.to_thread.run_sync(_use_link, request, token, form, brand, limiter=_checking)
+    return await _checking.run(came_from(request.client), _use_link, request, token, form, brand)
 
 
 def _use_link(request: Request, token: str, form: dict[str, str], brand: UUID | None) -> Response:
@@ -163,7 +164,7 @@ def _own(request: Request, session: sessions.Session, *, answer: int = 200, prob
 @router.post("/me/password")
 async def choose_password(request: Request, session: SignedIn, form: Form) -> Response:
     """A new password. Every browser is signed out, but for this one, which gets a new session."""
-    return await anyio.to_thread.run_sync(_choose_password, request, session, form, limiter=_checking)
+    return await _checking.run(came_from(request.client), _choose_password, request, session, form)
 
 
 def _choose_password(request: Request, session: sessions.Session, form: dict[str, str]) -> Response:

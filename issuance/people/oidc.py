@@ -21,6 +21,7 @@ from joserfc.jwk import KeySet
 
 from issuance.errors import IssuanceError, NotAuthenticated
 from issuance.log import logger
+from issuance.people.people import as_kept
 from issuance.settings import OwnSettings
 
 #: Seconds that one answer of the provider may take, and for which its document and keys are believed.
@@ -153,7 +154,7 @@ class Provider:
             raise _refused("a sub that is none")
         if not isinstance(email, str) or claims.get("email_verified") is not True:
             raise EmailNotVerified
-        return Identity(self.issuer, subject, email.strip().lower())
+        return Identity(self.issuer, subject, as_kept(email))
 
     def _claims(self, id_token: str) -> dict[str, Any]:
         """What a token says, if one of the provider's keys signed it; a key may be newer than those that are known."""

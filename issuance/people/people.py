@@ -49,9 +49,15 @@ class TooManyPeople(Conflict):
     code = "too_many_people"
 
 
+def as_kept(email: str) -> str:
+    """An address without spaces around it, in lower case. What is no letter of ASCII becomes none: the Kelvin sign is
+    no k, or whoever has an address with the one would be whoever has it with the other."""
+    return "".join(one if one.lower().isascii() > one.isascii() else one.lower() for one in email.strip())
+
+
 def read_email(email: str) -> str:
-    """An address as it is kept and compared: without spaces around it, in lower case. Raises Invalid."""
-    address = email.strip().lower()
+    """An address as it is kept and compared (`as_kept`). Raises Invalid."""
+    address = as_kept(email)
     if not _EMAIL.fullmatch(address):
         raise Invalid("email: must be an e-mail address", fields={"email": "must be an e-mail address"})
     return address
@@ -106,9 +112,7 @@ def remove(connection: Connection, brand_id: UUID, person_id: UUID) -> None:
 def find(connection: Connection, brand_id: UUID, email: str) -> Role | None:
     """The role in a brand of whoever has an address; None: they have none."""
     found = select(roles.c.role).join(people, people.c.person_id == roles.c.person_id)
-    role: Role | None = connection.scalar(
-        found.where(roles.c.brand_id == brand_id, people.c.email == email.strip().lower())
-    )
+    role: Role | None = connection.scalar(found.where(roles.c.brand_id == brand_id, people.c.email == as_kept(email)))
     return role
 
 

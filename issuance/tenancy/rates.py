@@ -94,6 +94,11 @@ def source_of(host: str | None) -> str | None:
     return str(address)
 
 
+def came_from(client: tuple[str, int] | None) -> str:
+    """The source of a request whose client has an address and a port; `nowhere` is one too."""
+    return source_of(client[0] if client else None) or "nowhere"
+
+
 class _Part:
     """What this process has of a name's limit in one window: what it may still spend, and what was last known."""
 

@@ -1,6 +1,8 @@
 """What the console gives away is bounded: tries to sign in by address, and files by person and brand."""
 
 import asyncio
+import threading
+from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,10 +14,10 @@ from sqlalchemy import Engine, text
 from issuance.api.app import create_app
 from issuance.billing import events, rejections
 from issuance.billing.cloud_events import Refused
-from issuance.console import lists
+from issuance.console import by_provider, lists, signing_in
 from issuance.console.visits import COOKIE
 from issuance.database.connections import transaction
-from issuance.people import people, sessions, sign_ins
+from issuance.people import oidc, passwords, people, sessions, sign_ins
 from issuance.settings import Settings
 from issuance.tenancy import clock_moves, heavy, rates
 from issuance.tenancy.shares import Shares
@@ -62,6 +64,69 @@ def test_an_address_may_try_so_many_passwords(ask: Callable[..., Ask]) -> None:
     assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
     assert "at most 3 a minute" in answers[-1].text
     assert tried(some_address()).status_code == 401
+
+
+def test_the_provider_is_asked_so_often_for_an_address(
+    ask: Callable[..., Ask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As often as passwords are tried: a stranger who makes up what a browser keeps has it asked in our name."""
+    monkeypatch.setattr(oidc, "provider_of", lambda _: oidc.Provider("http://127.0.0.1:1", "issuance", None))
+    asked, address = ask(sign_ins=2), some_address()
+    kept = urlsafe_b64encode(b'{"state": "s", "nonce": "n", "verifier": "v"}').decode()
+
+    def tried(cookie: str) -> int:
+        return asked(
+            "/console/oidc/back?code=c&state=s", address, cookie=f"; {by_provider.COOKIE}={cookie}"
+        ).status_code
+
+    assert [tried(kept) for _ in range(4)] == [503, 503, 429, 429]
+    assert tried(urlsafe_b64encode(b'{"state": "\\ud800", "nonce": "n", "verifier": "v"}').decode()) == 401
+
+
+def test_many_tries_of_one_address_keep_nobody_waiting(
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two passwords are checked at once; whoever has the fewest is next, however many others came before."""
+    checked: list[str] = []
+    begin = threading.Event()
+    waiting = signing_in._checking._fair._waiting
+
+    def person_with(_: object, email: str, __: str) -> None:
+        assert begin.wait(30)
+        checked.append(email.partition("@")[2])
+
+    monkeypatch.setattr(passwords, "person_with", person_with)
+    app = create_app(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url}))
+
+    async def try_(address: str, who: str) -> None:
+        transport = httpx.ASGITransport(app, client=(address, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            await client.post("/console/sign-in", data={"email": f"{uuid4()}@{who}", "password": "wrong"})
+
+    async def in_row(number: int) -> None:
+        async with asyncio.timeout(30):
+            while sum(map(len, waiting.values())) < number:
+                await asyncio.sleep(0.01)
+
+    async def all_at_once() -> None:
+        flood = some_address()
+        tries = [asyncio.create_task(try_(flood, "flood")) for _ in range(10)]
+        await in_row(8)
+        tries.append(asyncio.create_task(try_(some_address(), "till")))
+        await in_row(9)
+        begin.set()
+        await asyncio.gather(*tries)
+
+    asyncio.run(all_at_once())
+    assert checked.index("till") < 4
+
+
+@pytest.mark.parametrize("typed", ["\u212aate@example.com", "kate@example.\u212aom"])
+def test_an_address_is_not_another_one_in_other_letters(typed: str) -> None:
+    """The Kelvin sign is no k: somebody else may have the address with it."""
+    assert people.as_kept(typed) == typed
+    assert people.as_kept(" KATE@Example.COM ") == "kate@example.com"
+    assert people.as_kept("JOS\u00c9@x") == "jos\u00e9@x"
 
 
 def test_tries_that_count_no_more_are_forgotten(engine: Engine) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
@@ -11,7 +12,8 @@ from issuance.api.app import create_app
 from issuance.api.health import metrics_door
 from issuance.database.connections import transaction
 from issuance.settings import Settings
-from issuance.tenancy import brands
+from issuance.tenancy import brands, rates
+from tests.database.test_rates import some_address
 
 
 def made(database_url: str, **said: str) -> FastAPI:
@@ -20,9 +22,9 @@ def made(database_url: str, **said: str) -> FastAPI:
     )
 
 
-def get(app: Any, path: str = "/metrics", key: str | None = None) -> httpx.Response:
+def get(app: Any, path: str = "/metrics", key: str | None = None, address: str = "127.0.0.1") -> httpx.Response:
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.get(path, headers={} if key is None else {"Authorization": f"Bearer {key}"})
 
@@ -34,6 +36,17 @@ def test_it_asks_for_a_key_where_there_is_one(database_url: str) -> None:
     app = made(database_url, ISSUANCE_METRICS_KEY="scrape-me")
     assert [get(app, key=key).status_code for key in (None, "wrong", "scrape-me")] == [401, 401, 200]
     assert "scrape-me" not in repr(app.state.settings)
+
+
+def test_its_key_is_guessed_so_often(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From one address, as other keys are; who shows none guesses nothing."""
+    monkeypatch.setattr(rates, "WINDOW", 10**7)
+    app = made(database_url, REDIS_URL=redis_url, ISSUANCE_METRICS_KEY="scrape-me", ISSUANCE_RATE_WRONG_KEYS="2")
+    address = some_address()
+    shown = (None, None, None, "wrong", "wrong", "wrong", "scrape-me")
+    statuses = [get(app, key=key, address=address).status_code for key in shown]
+    assert statuses == [401, 401, 401, 401, 401, 429, 429]
+    assert get(app, key="scrape-me", address=some_address()).status_code == 200
 
 
 def test_it_can_be_at_an_address_of_its_own(database_url: str) -> None:

@@ -111,3 +111,12 @@ def test_neither_pages_nor_errors_steer(text: str) -> None:
     assert rendering.environment().from_string("{{ text|as_typed }}").render(text=text) == html.escape(text)
     answer = json.loads(bytes(problems.answer("/customers", 422, "invalid", text, {text: text}).body))["error"]
     assert obeyed("".join([answer["message"], *answer["fields"], *answer["fields"].values()])) == []
+
+
+@pytest.mark.parametrize("sign", "=+-@\uff1d\uff0b\uff0d\uff20")
+@pytest.mark.parametrize("end", ";\t\n")
+def test_no_formula_stands_after_what_some_take_for_a_cells_end(sign: str, end: str) -> None:
+    """Such as a semicolon, where a comma is a decimal's. What is no formula stays as it is."""
+    assert in_a_cell(f"Ada{end}{sign}1+1;") == f"Ada{end}'{sign}1+1;"
+    for text in ("Ada; Bea", "1-2", "a@b.example", f"Mon{end}Tue", f"a{end}{end}b", ""):
+        assert in_a_cell(text) == text
