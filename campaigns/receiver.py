@@ -11,7 +11,8 @@ from typing import Any
 class Receiver:
     """Listens on a port of this machine while it runs; can be stopped and started again on the same port."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self.address = address
         #: What to answer, one delivery after the other; then 200. A status, or something to do with the request.
         self.answers: list[int | Callable[[BaseHTTPRequestHandler], None]] = []
         #: What came: the path, the headers and the body.
@@ -22,7 +23,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hooks"
+        return f"http://{self.address}:{self.port}/hooks"
 
     def start(self) -> None:
         receiver = self
@@ -54,7 +55,7 @@ class Receiver:
             def handle_error(self, *_: Any) -> None:
                 """Ignore a sender that hangs up."""
 
-        self._server = Server(("127.0.0.1", self.port), Handler)
+        self._server = Server((self.address, self.port), Handler)
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
@@ -78,8 +79,8 @@ class Receiver:
 
 
 @contextmanager
-def running() -> Iterator[Receiver]:
-    receiver = Receiver()
+def running(address: str = "127.0.0.1") -> Iterator[Receiver]:
+    receiver = Receiver(address)
     receiver.start()
     try:
         yield receiver
