@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import psycopg
 
-from campaigns.brokers.servers import free_port
+from campaigns.brokers.servers import free_port, program, wait_for
 
 PASSWORD = "a-secret"
 BINARIES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), Path("/usr/bin"))
@@ -49,6 +49,23 @@ postgresql:
     - local all all trust
     - host all all 127.0.0.1/32 scram-sha-256
     - host replication replicator 127.0.0.1/32 scram-sha-256
+"""
+
+
+#: As Patroni's own manual has it: the server is the one whose Patroni says that it is the primary.
+_PROXY = """
+defaults
+    mode tcp
+    retries 2
+    timeout client 30m
+    timeout connect 4s
+    timeout server 30m
+    timeout check 5s
+listen primary
+    bind 127.0.0.1:{port}
+    option httpchk OPTIONS /primary
+    http-check expect status 200
+    default-server inter 3s fall 3 rise 2 on-marked-down shutdown-sessions
 """
 
 
@@ -159,3 +176,27 @@ def cluster(folder: Path) -> Iterator[Cluster]:
                 node.kill()
         etcd.kill()
         etcd.wait()
+
+
+@contextmanager
+def haproxy(servers: Cluster, folder: Path) -> Iterator[str]:
+    """The one address of a cluster behind HAProxy, which leads to whichever node is the primary."""
+    port, settings = free_port(), folder / "haproxy.cfg"
+    nodes = [f"    server {one.name} 127.0.0.1:{one.port} check port {one.api}\n" for one in servers.nodes]
+    settings.write_text(_PROXY.format(port=port) + "".join(nodes))
+    with (folder / "haproxy.log").open("wb") as log:
+        proxy = subprocess.Popen([program("haproxy") or "", "-f", str(settings)], stdout=log, stderr=log)
+    address = f"postgresql://issuance:{PASSWORD}@127.0.0.1:{port}/issuance?connect_timeout=3"
+
+    def leads_there() -> bool:
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(address).close()
+            return True
+        return False
+
+    try:
+        wait_for(leads_there)
+        yield address
+    finally:
+        proxy.kill()
+        proxy.wait()
