@@ -60,6 +60,8 @@ class Caller:
     #: On whose behalf its work is done, as PostgreSQL stamps it.
     acting: Acting | None = None
     rates: Rates | None = None
+    #: Whether it only asks for something.
+    reads: bool = False
     #: The transaction that the whole request is part of (api/idempotency.py).
     work: Connection | None = None
 
@@ -67,7 +69,7 @@ class Caller:
     def transaction(self) -> Iterator[Connection]:
         """One unit of work on the caller's brand: commits at the end of the block, before the answer is sent."""
         if self.work is None:
-            with database.transaction(self.engine, self.brand_id, self.acting) as connection:
+            with database.transaction(self.engine, self.brand_id, self.acting, reads=self.reads) as connection:
                 yield connection
         else:
             with self.work.begin_nested():
@@ -184,7 +186,8 @@ def _caller(
     broker: Broker = request.app.state.broker
     acting = actor.acting(getattr(request.state, "request_id", None))
     name, rates = f"{actor.kind} {actor.id}", request.app.state.rates
-    return Caller(brand_id, name, engine, broker, request.url, key, member, acting, rates)
+    reads = request.method == "GET"
+    return Caller(brand_id, name, engine, broker, request.url, key, member, acting, rates, reads)
 
 
 def _counted(request: Request, caller: Caller) -> Caller:

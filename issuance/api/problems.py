@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from issuance import errors
-from issuance.database import full, is_away, outage
+from issuance.database import full, is_away, is_cut_short, outage
 from issuance.database.complaints import in_short
 from issuance.errors import Invalid, IssuanceError, NotFound, SchemaBehind
 from issuance.fields import complaint
@@ -29,6 +29,10 @@ class Unavailable(IssuanceError):
 
     code = "unavailable"
     status = 503
+
+
+class TookTooLong(Unavailable):
+    """PostgreSQL took longer than 30 seconds over this, and was stopped. Ask for less at a time, or try again later."""
 
 
 class NotJson(IssuanceError):
@@ -160,6 +164,9 @@ def install(app: FastAPI) -> None:
         return raised(request, Invalid(message, fields=fields))
 
     def unavailable(request: Request, error: Exception) -> JSONResponse:
+        if is_cut_short(error) and request.method == "GET":
+            logger.warning("read_cut_short")
+            return raised(request, TookTooLong())
         if is_away(error):
             outage.lasts(getattr(error, "orig", error))
         elif isinstance(getattr(error, "orig", None), DiskFull):

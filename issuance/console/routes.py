@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError, InterfaceError, InternalError, Operational
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from issuance.console.rendering import complaint_in_words, render, say
-from issuance.database import is_away, outage
+from issuance.database import is_away, is_cut_short, outage
 from issuance.errors import Invalid, IssuanceError, NotAuthenticated, NotFound
 from issuance.log import logger
 from issuance.tenancy.fairness import Fair
@@ -34,6 +34,10 @@ class Unavailable(IssuanceError):
 
     code = "unavailable"
     status = 503
+
+
+class TookTooLong(Unavailable):
+    """PostgreSQL took longer than 30 seconds over this page, and was stopped. Ask for less, or try again later."""
 
 
 class Page(APIRoute):
@@ -59,6 +63,9 @@ class Page(APIRoute):
             except DataError:
                 return _refused(request, Invalid("Something that was typed in can not be stored."))
             except (OperationalError, InterfaceError, InternalError, PoolTimeout) as error:
+                if is_cut_short(error) and request.method == "GET":
+                    logger.warning("read_cut_short")
+                    return _refused(request, TookTooLong())
                 if is_away(error):
                     outage.lasts(getattr(error, "orig", error))
                 else:

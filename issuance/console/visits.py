@@ -87,7 +87,8 @@ class Visit:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """One unit of work on the brand, by this person: commits at the end of the block."""
-        with database.transaction(self.engine, self.brand_id, self.acting) as connection:
+        reads = self.request.method == "GET"
+        with database.transaction(self.engine, self.brand_id, self.acting, reads=reads) as connection:
             yield connection
 
     def page(self, template: str, *, answer: int = 200, **context: Any) -> Response:

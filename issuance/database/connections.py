@@ -30,6 +30,8 @@ from issuance.log import Outage
 #: not in threads: an exception thrown into a thread can hang a worker for good.
 STATEMENT_TIMEOUT = "120s"
 LOCK_TIMEOUT = "30s"
+#: The same for what only reads, and writes nothing that would be lost: nobody may be there any more to read the answer.
+READ_TIMEOUT = "30s"
 #: A process that stopped answering in the middle of a transaction gives its locks back after this.
 IDLE_TIMEOUT = "30s"
 #: Seconds for which a connection that was given back is taken to be good unless its server has said anything since, as
@@ -191,6 +193,11 @@ def is_away(error: BaseException) -> bool:
     return isinstance(cause, psycopg.OperationalError) and (not state or state.startswith(("08", "57P")))
 
 
+def is_cut_short(error: BaseException) -> bool:
+    """Whether an error says that a statement took longer than it may."""
+    return isinstance(getattr(error, "orig", error), psycopg.errors.QueryCanceled)
+
+
 def check_schema(engine: Engine) -> None:
     """Raises SchemaBehind or SchemaAhead where this code can not work with the database, for a process that starts.
 
@@ -201,15 +208,17 @@ def check_schema(engine: Engine) -> None:
 
 
 @contextmanager
-def transaction(engine: Engine, brand_id: UUID | None = None, acting: Acting | None = None) -> Iterator[Connection]:
+def transaction(
+    engine: Engine, brand_id: UUID | None = None, acting: Acting | None = None, *, reads: bool = False
+) -> Iterator[Connection]:
     """One unit of work: commits at the end, rolls back on any exception.
 
     `brand_id` names the only brand whose rows the work sees and writes; None is for work across all
     brands (what is due, keys). PostgreSQL holds to it, by row-level security. `acting` says on whose behalf; None: the
-    system's own.
+    system's own. Of one that only `reads` no statement takes longer than READ_TIMEOUT (`is_cut_short`).
     """
     with engine.begin() as connection:
-        show(connection, brand_id, acting)
+        show(connection, brand_id, acting, reads=reads)
         yield connection
 
 
@@ -254,9 +263,11 @@ def undone(engine: Engine, brand_id: UUID) -> Iterator[Connection]:
         connection.rollback()
 
 
-def show(connection: Connection, brand_id: UUID | None, acting: Acting | None = None) -> None:
+def show(connection: Connection, brand_id: UUID | None, acting: Acting | None = None, *, reads: bool = False) -> None:
     """Show this transaction the rows of one brand, None: of all. One that was shown nothing sees none."""
     told = {"issuance.brand_id": ALL_BRANDS if brand_id is None else str(brand_id)}
+    if reads:
+        told["statement_timeout"] = READ_TIMEOUT
     if acting is not None:
         told |= {"issuance.actor": acting.actor, "issuance.request_id": acting.request_id}
     if is_pooled(connection):
