@@ -8,7 +8,7 @@ import shutil
 import sys
 import threading
 from functools import partial
-from socket import socket
+from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
 from tempfile import mkdtemp
 from typing import Any
 
@@ -55,10 +55,21 @@ def _folder_of_figures() -> str:
 
 def _doors(given: Settings) -> list[socket]:
     """The web's door, and that of the metrics where they have one of their own."""
-    places = [(given.host, given.port)]
+    doors = [_door(given.host, given.port, "ISSUANCE_HOST and ISSUANCE_PORT")]
     if given.metrics_host is not None:
-        places.append((given.metrics_host, given.metrics_port))
-    return [uvicorn.Config("", host=host, port=port, log_config=None).bind_socket() for host, port in places]
+        doors.append(_door(given.metrics_host, given.metrics_port, "ISSUANCE_METRICS_HOST and ISSUANCE_METRICS_PORT"))
+    return doors
+
+
+def _door(host: str, port: int, named: str) -> socket:
+    """A door at an address that two settings name; where there can be none, their names are the process's last line."""
+    door = socket(AF_INET6 if ":" in host else AF_INET)
+    door.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+    try:
+        door.bind((host, port))
+    except OSError as error:
+        sys.exit(f"{named} name an address at which web can not listen: {error.strerror}")
+    return door
 
 
 def load() -> None:

@@ -1,6 +1,7 @@
 """A wrong or missing setting is one line in every process: its name, and nothing of its value (INTERFACE 2)."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 
 from issuance.errors import SettingsError
 from issuance.settings import OwnSettings, Settings, read
-from tests.serving import REPO
+from tests.serving import REPO, free_port
 
 PROCESSES = {
     "web": ["-m", "issuance.api"],
@@ -90,6 +91,23 @@ def test_a_wrong_setting_is_one_line_that_names_it(process: str) -> None:
         (line,) = (ended.stdout + ended.stderr).splitlines()
         assert named in line, case
         assert "hunter2" not in line, case
+
+
+@pytest.mark.parametrize("door", ["", "METRICS_"])
+def test_an_address_at_which_web_can_not_listen_is_one_line_that_names_its_settings(door: str) -> None:
+    """The API's and the figures'; here somebody else listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = {f"ISSUANCE_{door}HOST": "127.0.0.1", f"ISSUANCE_{door}PORT": port}
+        environment = {**os.environ, "ISSUANCE_PORT": str(free_port()), **GOOD, **said}
+        command = [sys.executable, *PROCESSES["web"]]
+        ended = subprocess.run(
+            command, env=environment, cwd=REPO, capture_output=True, text=True, timeout=120, check=False
+        )
+    assert ended.returncode == 1
+    (line,) = (ended.stdout + ended.stderr).splitlines()
+    assert f"ISSUANCE_{door}HOST and ISSUANCE_{door}PORT" in line
+    assert "Address already in use" in line
 
 
 @pytest.mark.parametrize("named", ["worker", "worker:start"])
