@@ -40,7 +40,7 @@ QUEUE_OF = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HintSizes:
     """How much is asked for at once. Tests put others in place of `limits`."""
 
     #: At most so many memberships in one message, so that a slow message delays few of them.
@@ -50,7 +50,7 @@ class Limits:
     hints_a_run: int = 8
 
 
-limits = Limits()
+limits = HintSizes()
 
 #: Whether this process reaches the broker.
 outage = Outage("broker")

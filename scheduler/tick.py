@@ -29,7 +29,7 @@ from issuance.webhooks import deliveries
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TickSizes:
     """How many of each one tick asks for at most. The next ones come at the next tick."""
 
     brands: int = 200
@@ -40,7 +40,7 @@ class Limits:
     deliveries: int = 1_000
 
 
-LIMITS = Limits()
+LIMITS = TickSizes()
 #: A hint after which nothing was done for this long counts as lost.
 _FORGOTTEN_AFTER = "2 seconds"
 
@@ -75,7 +75,7 @@ class Tick:
         return bool(self.sweeps or (asked and not broker_away))
 
 
-def run_once(engine: Engine, broker: dramatiq.Broker, limits: Limits = LIMITS) -> Tick:
+def run_once(engine: Engine, broker: dramatiq.Broker, limits: TickSizes = LIMITS) -> Tick:
     """Plan sweeps of what is due, and ask again for work that was not done. Each brand has its own clock."""
     tick = Tick()
     _sweep(engine, broker, tick, most=limits.brands)
@@ -160,7 +160,7 @@ def _deliver(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) 
     tick.webhooks = len(webhooks)
 
 
-def _translate_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: Limits) -> None:
+def _translate_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes) -> None:
     most = limits.billers
     with transaction(engine) as connection:
         received.look_again(connection, most=limits.deliveries)

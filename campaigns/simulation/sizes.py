@@ -36,7 +36,7 @@ def small_sizes(seed: int) -> Iterator[None]:
     )
     with (
         mock.patch.object(limits, "current", small),
-        mock.patch.object(hints, "limits", hints.Limits(memberships_a_hint=in_a_hint)),
+        mock.patch.object(hints, "limits", hints.HintSizes(memberships_a_hint=in_a_hint)),
         mock.patch.object(actors, "monotonic", seconds.__next__),
     ):
         yield

@@ -15,7 +15,7 @@ from issuance.api import (
     corrections,
     coupons,
     credit_rules,
-    credits,  # noqa: A004 - the word is the domain's
+    credits,
     document,
     guards,
     health,

@@ -12,7 +12,7 @@ from issuance.api.callers import Reader, Writer
 from issuance.api.lists import Cursor, Page, PageOf, PerPage, listed
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
-from issuance.credits import credits, lists  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, lists
 from issuance.credits.codes import BREAKS
 from issuance.credits.credits import Status
 from issuance.fields import Body, Identifier, Reference

@@ -24,7 +24,7 @@ from issuance.api import stopping as stops
 from issuance.errors import Invalid, IssuanceError, TooLarge, TooSlow
 from issuance.log import logger
 from issuance.tenancy.fairness import FairThreads, Gone, TooManyAtOnce, until_gone
-from issuance.tenancy.rates import OF_AN_ADDRESS, Known, RateLimited, Rates, Standing, source_of
+from issuance.tenancy.rates import OF_AN_ADDRESS, Known, RateLimited, Rates, RateState, source_of
 
 #: The longest body that is accepted, in bytes; and that of an intake: a batch of a thousand events is much shorter.
 LONGEST_BODY = 64 * 1024
@@ -113,7 +113,7 @@ class Edge:
                 answered["X-Request-Id"] = request_id
                 for name, value in HEADERS.items():
                     answered.setdefault(name, value)
-                standing: Standing | None = scope["state"].get("standing")
+                standing: RateState | None = scope["state"].get("standing")
                 if standing is not None:
                     answered["RateLimit-Limit"] = str(standing.most)
                     answered["RateLimit-Remaining"] = str(standing.left)

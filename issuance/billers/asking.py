@@ -67,7 +67,7 @@ def learn(engine: Engine, biller: Biller, answers: dict[str, Json]) -> Translate
     adapter = adapter_of(biller)
     assert isinstance(adapter, Askable), "it was asked"
     with transaction(engine, biller.brand_id) as connection:
-        deliveries.hold(connection, biller.biller_id, wait=True)
+        deliveries.lock(connection, biller.biller_id, wait=True)
         known = KnownObjects(connection, biller)
         told = known.learn(adapter, answers)
         accepted, membership_ids, _, kinds = translation.tell(connection, biller, adapter, told)

@@ -41,7 +41,7 @@ _STORE = text("""
     VALUES (:brand_id, :biller_id, :delivery_id, :body, :state, :code, :message, :request_id, :traceparent)
     ON CONFLICT ON CONSTRAINT biller_deliveries_pkey DO NOTHING
 """)
-_HOLD = text("SELECT pg_try_advisory_xact_lock(hashtextextended('billers ' || CAST(:biller_id AS text), 0))")
+_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended('billers ' || CAST(:biller_id AS text), 0))")
 _HOLD_WAITING = text("SELECT pg_advisory_xact_lock(hashtextextended('billers ' || CAST(:biller_id AS text), 0))")
 _CLAIM = text("""
     WITH oldest AS MATERIALIZED (
@@ -178,13 +178,13 @@ def store(
     return connection.execute(_STORE, row).rowcount > 0
 
 
-def hold(connection: Connection, biller_id: UUID, *, wait: bool = False) -> bool:
+def lock(connection: Connection, biller_id: UUID, *, wait: bool = False) -> bool:
     """Be the only one who translates a biller's webhooks until the transaction ends. False: somebody else is, and it is
     not to be waited for."""
     if wait:
         connection.execute(_HOLD_WAITING, {"biller_id": biller_id})
         return True
-    return bool(connection.scalar(_HOLD, {"biller_id": biller_id}))
+    return bool(connection.scalar(_LOCK, {"biller_id": biller_id}))
 
 
 def claim(connection: Connection, brand_id: UUID, biller_id: UUID, *, most: int) -> list[str]:

@@ -110,7 +110,7 @@ class Reconciliation:
         with transaction(self._engine, self._biller.brand_id) as connection:
             if connection.execute(RUNNING, self._ids).rowcount == 0:
                 return None
-            deliveries.hold(connection, self._biller.biller_id, wait=True)
+            deliveries.lock(connection, self._biller.biller_id, wait=True)
             known = KnownObjects(connection, self._biller)
             told = told_of(self._adapter, listing, page, known, self._since)
             _, membership_ids, refused, kinds = translation.tell(connection, self._biller, self._adapter, told)

@@ -126,7 +126,7 @@ class Approved(NamedTuple):
 def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | None) -> Approved:
     """Accept the run that does what a dry run says, of whatever kind; approved again it is the same run. Raises
     NotFound, NotAPlan."""
-    plan = runs.hold(connection, brand_id, run_id)
+    plan = runs.lock(connection, brand_id, run_id)
     if plan is None or plan.kind != "reconcile":
         return Approved(plans.approve(connection, brand_id, run_id, reason))
     if not plan.dry_run or plan.state != "finished":

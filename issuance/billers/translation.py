@@ -88,7 +88,7 @@ def translate(engine: Engine, brand_id: UUID, biller_id: UUID, *, most: int = BA
     """Translate the deliveries of a biller that have waited longest. Where that fails they are halved until the ones to
     blame are alone, which are set apart."""
     with transaction(engine, brand_id) as connection:
-        if not deliveries.hold(connection, biller_id):
+        if not deliveries.lock(connection, biller_id):
             return NOTHING
         ids = deliveries.claim(connection, brand_id, biller_id, most=most)
         if not ids:
@@ -148,7 +148,7 @@ def _version_of(connection: Connection, biller_id: UUID) -> int:
 
 def _translate(engine: Engine, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> Translated:
     with transaction(engine, brand_id) as connection:
-        deliveries.hold(connection, biller_id, wait=True)
+        deliveries.lock(connection, biller_id, wait=True)
         biller = billers.get(connection, brand_id, biller_id)
         pending = deliveries.read(connection, brand_id, biller_id, ids)
         came = {one.delivery_id: (origins.here() if one.origin == NOWHERE else one.origin,) for one in pending}

@@ -61,8 +61,8 @@ def _kept(connection: Connection, known: Erased, bodies: Sequence[str]) -> list[
     said = [_value(body) for body in bodies]
     names = known.among(said)
     hashes = [[*known.text_hashes(_hash(body)), _hash(body)] for body in bodies]
-    asked = {"brand_id": known.brand_id, "hashes": [one for some in hashes for one in some]}
-    there = {bytes(one) for one in _THERE.column(connection, asked)}
+    parameters = {"brand_id": known.brand_id, "hashes": [one for some in hashes for one in some]}
+    there = {bytes(one) for one in _THERE.column(connection, parameters)}
     kept = []
     for body, value, some in zip(bodies, said, hashes, strict=True):
         without = names.document(value)

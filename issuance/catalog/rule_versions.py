@@ -154,12 +154,12 @@ def _check_names(connection: Connection, brand_id: UUID, says: dict[str, Any]) -
         raise Invalid(" ".join(fields.values()), fields=fields)
 
 
-def latest_of(connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, hold: bool = False) -> dict[str, Any]:
+def latest_of(connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, lock: bool = False) -> dict[str, Any]:
     """The latest version of a rule. `hold` locks the rule's row: versions are numbered under it, one change after the
     other. Raises NotFound, also when the rule is deleted."""
     columns = credit_rules.c
     there = select(columns.deleted_at).where(columns.brand_id == brand_id, columns.credit_rule_id == credit_rule_id)
-    rule = connection.execute(there.with_for_update() if hold else there).one_or_none()
+    rule = connection.execute(there.with_for_update() if lock else there).one_or_none()
     if rule is None or rule.deleted_at is not None:
         raise NotFound("There is no such credit rule.")
     versions = rule_versions.c

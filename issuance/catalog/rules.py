@@ -24,7 +24,7 @@ def create(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[s
     the brand's today."""
     clock.work_alone(connection, brand_id)
     says = versions.as_created(connection, brand_id, new)
-    present = clock.read(connection, brand_id, hold=True)
+    present = clock.read(connection, brand_id, lock=True)
     now = present.now
     credit_rule_id = uuid7()
     made = {"brand_id": brand_id, "credit_rule_id": credit_rule_id, "created_at": now}
@@ -41,9 +41,9 @@ def create(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[s
 def change(connection: Connection, brand_id: UUID, credit_rule_id: UUID, change: CreditRuleChange) -> dict[str, Any]:
     """The next version, even where nothing differs: `include_upcoming` alone can matter. Raises NotFound, Invalid."""
     clock.work_alone(connection, brand_id)
-    latest = versions.latest_of(connection, brand_id, credit_rule_id, hold=True)
+    latest = versions.latest_of(connection, brand_id, credit_rule_id, lock=True)
     says = versions.as_changed(connection, brand_id, latest, change)
-    present = clock.read(connection, brand_id, hold=True)
+    present = clock.read(connection, brand_id, lock=True)
     versions.add(connection, brand_id, credit_rule_id, latest["version"] + 1, present.now, says)
     _wake(connection, brand_id, present, {latest["membership_type_id"], says["membership_type_id"]})
     says["version"] = latest["version"] + 1
@@ -55,9 +55,9 @@ def change(connection: Connection, brand_id: UUID, credit_rule_id: UUID, change:
 def delete(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> None:
     """The last version, in force for everything at once, what a guard holds too. Credits that are out live on. Raises
     NotFound."""
-    guard_limits.hold_alone(connection, brand_id)
-    latest = versions.latest_of(connection, brand_id, credit_rule_id, hold=True)
-    now = clock.read(connection, brand_id, hold=True).now
+    guard_limits.lock_alone(connection, brand_id)
+    latest = versions.latest_of(connection, brand_id, credit_rule_id, lock=True)
+    now = clock.read(connection, brand_id, lock=True).now
     says = {**latest, "include_upcoming": True, "deleted": True}
     versions.add(connection, brand_id, credit_rule_id, latest["version"] + 1, now, says)
     columns = credit_rules.c

@@ -17,7 +17,7 @@ from issuance.console.visits import Desk, Viewer, Visit
 from issuance.corrections.desk import correct
 from issuance.corrections.refusals import possible
 from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
-from issuance.credits import credits, lists  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, lists
 from issuance.credits.credits import STATUSES
 from issuance.deciding.calendar import midnight
 from issuance.errors import Invalid, NotFound

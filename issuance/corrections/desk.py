@@ -22,7 +22,7 @@ from issuance.corrections.receivers import Receivers, holder_of
 from issuance.corrections.refusals import refuse
 from issuance.corrections.wanted import AlreadyHeld, Correction, Extend, Grant, Reinstate, Revoke, Transfer
 from issuance.corrections.writer import insert_grant, insert_transfer, update_credit
-from issuance.credits import credits, journal  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, journal
 from issuance.credits.codes import as_kept
 from issuance.deciding.decisions import decide_all
 from issuance.deciding.facts import Credit
@@ -37,7 +37,7 @@ from issuance.errors import Conflict, Invalid, IssuanceError
 from issuance.members import redemptions
 from issuance.tenancy import clock as clocks
 from issuance.webhooks import outbox
-from issuance.webhooks.outbox import News
+from issuance.webhooks.outbox import OutboxEvent
 
 #: The most corrections that one transaction makes, and within how many seconds, if it is bounded.
 MOST, MOST_SECONDS = 1000, 20.0
@@ -148,12 +148,12 @@ class _Desk:
         self, connection: Connection, brand_id: UUID, corrections: Sequence[Correction], *, bounded: bool = False
     ) -> None:
         self._connection, self._brand_id = connection, brand_id
-        self._clock = clocks.read(connection, brand_id, hold=True)
+        self._clock = clocks.read(connection, brand_id, lock=True)
         self._receivers = Receivers(connection, brand_id, [one for one in corrections if isinstance(one, Transfer)])
         codes = [as_kept(one.code) for one in corrections if not isinstance(one, Grant)]
         granting = [one.membership_id for one in corrections if isinstance(one, Grant)]
-        which = {"brand_id": brand_id, "codes": codes, "membership_ids": granting}
-        self.membership_ids: list[UUID] = sorted(connection.scalars(_MEMBERSHIPS_OF, which))
+        parameters = {"brand_id": brand_id, "codes": codes, "membership_ids": granting}
+        self.membership_ids: list[UUID] = sorted(connection.scalars(_MEMBERSHIPS_OF, parameters))
         ids = [str(one) for one in self.membership_ids]
         if bounded and ids and together(connection, brand_id, ids, MOST, limits.current.loaded_credits) < len(ids):
             raise TooMuchToCorrect
@@ -300,5 +300,5 @@ class _Desk:
 
     def _tell(self, credit_id: UUID, event: outbox.EventType) -> None:
         if event in self._told:
-            news = News(event, self._clock.now, self.shown(credit_id))
+            news = OutboxEvent(event, self._clock.now, self.shown(credit_id))
             outbox.add_all(self._connection, self._brand_id, [news])

@@ -37,8 +37,12 @@ def granted(connection: Connection, brand_id: UUID, membership: Membership, gran
     coupon = connection.execute(_COUPON, {"brand_id": brand_id, "coupon_id": grant.coupon_id}).one_or_none()
     if coupon is None:
         raise Invalid(fields={"coupon_id": "There is no such coupon."})
-    which = {"brand_id": brand_id, "membership_id": membership.membership_id, "guest_id": membership.guest_ids[place]}
-    if connection.execute(_IS_LISTED, which).first() is None:
+    parameters = {
+        "brand_id": brand_id,
+        "membership_id": membership.membership_id,
+        "guest_id": membership.guest_ids[place],
+    }
+    if connection.execute(_IS_LISTED, parameters).first() is None:
         raise NotSettledYet("The guest came just now. Ask again in a moment.")
     if grant.max_uses is not None and not grant.multi_use:
         raise Invalid(fields={"max_uses": "goes only with multi_use"})

@@ -10,7 +10,7 @@ from issuance.corrections.wanted import Transfer
 from issuance.errors import Invalid, MemberArchived
 
 # In one order, so that nobody waits for each other in a circle. Not beside archiving; beside all else.
-_HOLD = text("""
+_LOCK = text("""
     SELECT member_id, external_user_id, joined_at IS NOT NULL AS joined, archived_at IS NOT NULL AS archived
       FROM members
      WHERE brand_id = :brand_id
@@ -64,15 +64,15 @@ class Receivers:
     def __init__(self, connection: Connection, brand_id: UUID, transfers: Sequence[Transfer]) -> None:
         names = [one.external_user_id for one in transfers if one.external_user_id is not None]
         guest_ids = [one.guest_id for one in transfers if one.guest_id is not None]
-        which = {"brand_id": brand_id, "names": names, "guest_ids": guest_ids}
+        parameters = {"brand_id": brand_id, "names": names, "guest_ids": guest_ids}
         self._members: dict[str, Holder] = {}
         self._guests: dict[UUID, list[Holder]] = {}
         if not transfers:
             return
-        for row in connection.execute(_HOLD, which):
+        for row in connection.execute(_LOCK, parameters):
             if row.joined:
                 self._members[row.external_user_id] = Holder(None, None, row.member_id, row.archived)
-        for row in connection.execute(_GUESTS, which):
+        for row in connection.execute(_GUESTS, parameters):
             self._guests.setdefault(row.guest_id, []).append(Holder(*row))
 
     def of(self, transfer: Transfer, membership_id: UUID) -> Holder:

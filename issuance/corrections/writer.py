@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 from issuance.corrections.granting import Granted
 from issuance.corrections.receivers import Holder
 from issuance.credits.codes import new_codes
-from issuance.database.tables import credits, transfers  # noqa: A004 - the word is the domain's
+from issuance.database.tables import credits, transfers
 from issuance.deciding.facts import Credit
 from issuance.engine.facts import Membership
 

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from issuance.credits import holders
 from issuance.credits.codes import as_kept
 from issuance.database.statements import Statement
-from issuance.database.tables import credits, guests, members, transfers  # noqa: A004 - the word is the domain's
+from issuance.database.tables import credits, guests, members, transfers
 from issuance.errors import (
     AlreadyRedeemed,
     CreditExpired,
@@ -165,11 +165,15 @@ _BY_ID = _SHOWN.where(credits.c.credit_id == any_(bindparam("credit_ids", type_=
 def get(connection: Connection, brand_id: UUID, code: str, now: datetime | None = None) -> dict[str, Any]:
     """The credit with a code; at `now` on the brand's clock, if it was read already. Raises NotFound, and
     CreditTransferred for a code that it had before."""
-    asked = {"brand_id": brand_id, "code": as_kept(code)}
-    found = _BY_CODE.rows(connection, asked) if now is None else _BY_CODE_AT.rows(connection, {**asked, "now": now})
+    parameters = {"brand_id": brand_id, "code": as_kept(code)}
+    found = (
+        _BY_CODE.rows(connection, parameters)
+        if now is None
+        else _BY_CODE_AT.rows(connection, {**parameters, "now": now})
+    )
     if found:
         return shaped(found[0])
-    if _OLD_CODE.rows(connection, asked):
+    if _OLD_CODE.rows(connection, parameters):
         raise CreditTransferred
     raise NotFound("There is no such credit.")
 
@@ -216,18 +220,18 @@ def tell(
         return
     for start in range(0, len(credit_ids), _TOLD_AT_ONCE):
         shown = by_id(connection, brand_id, credit_ids[start : start + _TOLD_AT_ONCE], now)
-        outbox.add_all(connection, brand_id, [outbox.News(type, now, credit) for credit in shown.values()])
+        outbox.add_all(connection, brand_id, [outbox.OutboxEvent(type, now, credit) for credit in shown.values()])
 
 
 def by_id(
     connection: Connection, brand_id: UUID, credit_ids: Sequence[UUID], now: datetime
 ) -> dict[UUID, dict[str, Any]]:
     """Credits as they are shown at `now`; unknown ids are passed over."""
-    asked = {"brand_id": brand_id, "credit_ids": list(credit_ids), "now": now}
-    return {row["id"]: shaped(row) for row in connection.execute(_BY_ID, asked).mappings()}
+    parameters = {"brand_id": brand_id, "credit_ids": list(credit_ids), "now": now}
+    return {row["id"]: shaped(row) for row in connection.execute(_BY_ID, parameters).mappings()}
 
 
-def hold(connection: Connection, brand_id: UUID, code: str) -> None:
+def lock(connection: Connection, brand_id: UUID, code: str) -> None:
     """Let nobody else change a credit until this transaction ends, where there is one."""
     one = (credits.c.brand_id == brand_id, credits.c.code == as_kept(code))
     connection.execute(select(credits.c.credit_id).where(*one).with_for_update(key_share=True))

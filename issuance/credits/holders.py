@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, any_, case, func, select, union_all
 
-from issuance.database.tables import credits, guests, transfers  # noqa: A004 - the word is the domain's
+from issuance.database.tables import credits, guests, transfers
 
 #: Joins guests to credits: who is entitled to one.
 ENTITLED = and_(

@@ -97,10 +97,10 @@ def read(
     this_month = day_of(present.now, present.zone).replace(day=1)
     if first is not None and last is not None and first > last:
         raise Invalid(fields={"from": "must not be after to"})
-    asked = {"brand_id": brand_id, "now": present.now, "zone": present.zone.key}
+    parameters = {"brand_id": brand_id, "now": present.now, "zone": present.zone.key}
     moved: dict[_Of, dict[date, dict[str, _Sum]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(_Sum)))
     connection.execute(_SUM_IN_MEMORY)
-    for row in connection.execute(_READ, asked):
+    for row in connection.execute(_READ, parameters):
         of = moved[_Of(row.credit_rule_id, row.coupon_id, row.currency)]
         if row.issued_in is not None:
             of[row.issued_in]["issued"].add(row.number, row.value)

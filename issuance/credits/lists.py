@@ -26,7 +26,7 @@ from issuance.credits.credits import SHOWN_NOW, shaped, status_at
 from issuance.database import paging
 from issuance.database.identities import member_id_of
 from issuance.database.statements import Statement
-from issuance.database.tables import credits  # noqa: A004 - the word is the domain's
+from issuance.database.tables import credits
 from issuance.tenancy import clock
 
 #: What a list can be filtered by.

@@ -47,14 +47,14 @@ APPLICATION_NAME = f"issuance {__version__} schema {NEWEST}"
 
 
 @dataclass(frozen=True)
-class Standing:
+class AppliedMigrations:
     """The newest migrations whose parts a database has had."""
 
     before: int
     after: int
 
     @classmethod
-    def of(cls, revisions: Iterable[str]) -> "Standing":
+    def of(cls, revisions: Iterable[str]) -> "AppliedMigrations":
         """The newest of each kind of part."""
         numbers: dict[str, int] = {}
         for revision in revisions:
@@ -80,7 +80,7 @@ class Standing:
             )
 
 
-def standing_of(connection: psycopg.Connection[Any]) -> Standing:
+def standing_of(connection: psycopg.Connection[Any]) -> AppliedMigrations:
     """Where the schema of a database stands. Raises SchemaBehind where it says nothing of itself."""
     has_version, has_tables, has_steps = connection.execute(_HAS_TABLES).fetchone() or (False, False, False)
     if not has_version:
@@ -95,4 +95,4 @@ def standing_of(connection: psycopg.Connection[Any]) -> Standing:
             "The database's alembic_version is another program's. Give Issuance a database of its own, and name it in "
             "DATABASE_URL"
         )
-    return Standing.of(revision for (revision,) in connection.execute(_STANDING))
+    return AppliedMigrations.of(revision for (revision,) in connection.execute(_STANDING))

@@ -103,7 +103,7 @@ def _for_guests(
         place, lead_booker = guest
         credit = issued.get(place)
         archived = history.is_archived(place) or history.was_archived(place, occurrence.day)
-        # What is out is left as it is, unless the facts took it back: it is not given again.
+        # `used` matters only for credits that are not issued yet, or that facts revoked.
         is_given = credit is not None and credit.revoked_by != "facts"
         version = occurrence.version
         has_used = not is_given and version is not None and used.by(place, version, occurrence.day)

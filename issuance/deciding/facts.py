@@ -135,8 +135,8 @@ class CreditKey(NamedTuple):
 
 
 class HeldState(StrEnum):
-    """What became of a credit that a guard held back: it waits for a person; they said that it goes out, or that it
-    does not; or it was not owed any more, or too old, before they spoke. Owed again, it is as old as it was."""
+    """The state of a credit that a guard holds back. LAPSED: it was no longer owed, or expired, before anybody decided.
+    If it is owed again, it keeps its date."""
 
     WAITING = "waiting"
     APPROVED = "approved"

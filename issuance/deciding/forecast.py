@@ -32,7 +32,7 @@ class Given(NamedTuple):
 
 def forecast(
     facts: MembershipFacts,
-    credits: Iterable[Credit],  # noqa: A002 - the word is the domain's
+    credits: Iterable[Credit],
     rules: Sequence[Rule],
     now: datetime,
     last_day: date,

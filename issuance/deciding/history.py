@@ -43,7 +43,7 @@ class History:
     def __init__(
         self,
         facts: MembershipFacts,
-        credits: Sequence[Credit],  # noqa: A002 - the word is the domain's
+        credits: Sequence[Credit],
         now: datetime,
         ahead: Ahead | None = None,
     ) -> None:
@@ -55,7 +55,7 @@ class History:
         self.moves = [fact for fact in happened if isinstance(fact, BillingDateMoved)]
         self.status_changes = [fact for fact in happened if isinstance(fact, StatusChanged)]
         self.parties = Parties(facts.sign_up, (fact for fact in happened if isinstance(fact, GuestsChanged)))
-        self.types = Types(facts, (fact for fact in happened if isinstance(fact, TypeChanged)), facts.zone)
+        self.types = Types(facts, (fact for fact in happened if isinstance(fact, TypeChanged)))
         self.signed_up_at = facts.signed_up_at
         self.starts_on, self.first_anchor = facts.starts_on, facts.billing_anchor
         #: Whether dates were ever moved, even if they were moved back since: credits that went out before then may
@@ -147,8 +147,7 @@ class History:
         )
 
     def was_archived(self, place: int, day: date) -> bool:
-        """Whether a guest gets nothing for what began on a date, because they or the member who signed up were brought
-        back from an archiving only later."""
+        """Whether a guest, or the member who signed up, was still archived when what begins on a date began."""
         returns = [self.facts.returned_at, *(at for guest, at in self.facts.returned_guests if guest == place)]
         return any(at is not None and self._begun_at(day) < at for at in returns)
 

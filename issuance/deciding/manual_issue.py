@@ -32,7 +32,7 @@ def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> It
     The latest version decides. The credit takes the current period's key, or the next `reissue` if that is taken.
     """
     version = rule.latest
-    period_start = current_period_start(history, version)
+    period_start = _current_period_start(history, version)
     period_end = period_end_of(history, version.frequency, period_start)
     refused = _refusal(history, rule, version, include_upcoming)
     if refused is None and version.coupon is not None:
@@ -78,7 +78,7 @@ def _refusal(history: History, rule: Rule, version: RuleVersion, include_upcomin
     return None
 
 
-def current_period_start(history: History, version: RuleVersion) -> date:
+def _current_period_start(history: History, version: RuleVersion) -> date:
     """The start of the rule's current period; before the membership starts, and for P0D, the sign-up's."""
     if version.frequency is IssuingFrequency.ONCE:
         return history.starts_on

@@ -1,7 +1,7 @@
 """Movements: what becomes of credits, as a liability adds it up (INTERFACE 5).
 
-A credit's own columns say when it was issued and how it ended. Where a change takes that back, what they said before
-would be lost, and a month that was read would read otherwise: such a change is journaled, with what makes up for it.
+A credit's own columns say when it was issued and how it ended. A change that overwrites them
+would alter months that were already reported. It is journaled, with an offsetting entry.
 """
 
 from collections import Counter
@@ -23,7 +23,8 @@ class End(NamedTuple):
 
 
 class Movement(NamedTuple):
-    """`number` credits moved so at an instant of the brand's clock; below 0: the columns say too many then."""
+    """What happened to `number` credits at an instant of the brand's clock. Negative: it corrects what the columns say
+    for that instant."""
 
     kind: MovementKind
     at: datetime
@@ -44,8 +45,8 @@ def end_of(credit: Credit, at: datetime) -> End | None:
 def movements(before: End | None, after: End | None, at: datetime) -> Iterator[Movement]:
     """What has to be journaled where a change at an instant turns one end of a credit into another.
 
-    What happens, happens at `at`: one that ended otherwise is restored first. The columns say `after` from now on, and
-    no longer `before`.
+    A credit that had ended is restored at `at`, then ends anew. Offsets cancel `before`, and what the columns say from
+    now on.
     """
     entries: Counter[tuple[MovementKind, datetime]] = Counter()
     if (before and before.kind) != (after and after.kind):

@@ -32,7 +32,7 @@ class Preview(NamedTuple):
 
 def preview(
     facts: MembershipFacts,
-    credits: Sequence[Credit],  # noqa: A002 - the word is the domain's
+    credits: Sequence[Credit],
     rules: Sequence[Rule],
     saved: Sequence[Rule],
     rule: Rule,

@@ -39,7 +39,7 @@ class Releases:
         return known
 
 
-def release(history: History, day: date, every: Interval | None = None) -> Release:
+def release(history: History, day: date, every: Interval | None) -> Release:
     """Whether the occurrence that starts on `day` is released at the history's `now`."""
     start = history.start_of(day)
     is_signup = day == history.starts_on

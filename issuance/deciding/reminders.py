@@ -37,13 +37,13 @@ class Reminder(NamedTuple):
 
 
 def next_reminder(
-    credits: Iterable[Credit],  # noqa: A002 - the word is the domain's
+    credits: Iterable[Credit],
     listeners: Collection[Listener],
     now: datetime,
     zone: ZoneInfo,
 ) -> datetime | None:
-    """The next instant after `now` at which a lead comes. Those of credits that are spent or taken back count too: what
-    is given back afterwards is not told of a lead that came while it was gone."""
+    """The next instant after `now` at which a lead comes. Used and revoked credits count: if one is restored later, the
+    reminder that it missed must not be sent."""
     leads = {lead for listener in listeners for lead in listener.leads}
     ends = {credit.expires_at for credit in credits if credit.expires_at is not None and credit.expires_at > now}
     instants = (before_validity(end, lead.validity, zone) for end in ends for lead in leads)
@@ -76,7 +76,7 @@ def reminders(
 
 
 def _may_be_told(was: Credit, credit: Credit, now: datetime) -> bool:
-    """Not of what is over, nor of what lives again only now, nor where the later expiry was not known before."""
+    """Not if the credit is over, was restored only now, or its expiry moved later since the last look."""
     if not credit.is_held_at(now) or was.redeemed_at is not None or was.revoked_at is not None:
         return False
     assert credit.expires_at is not None, "it is asked of credits that expire"
@@ -93,7 +93,7 @@ def _nearest(
     come: list[tuple[datetime, Lead]] = []
     for lead in listener.leads:
         instant = before_validity(credit.expires_at, lead.validity, zone)
-        # It was not told before the expiry moved nearer, if it did.
+        # With the old expiry this lead had not come at the last look.
         was_ahead = before_validity(was.expires_at, lead.validity, zone) > settled_at
         if was_ahead and known < instant <= now:
             come.append((instant, lead))

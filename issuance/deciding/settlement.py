@@ -16,9 +16,9 @@ from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.standing import ENDED
-from issuance.deciding.validities import Validities, limits_of
+from issuance.deciding.validities import Validities, ends_of
 
-#: One settling of a membership issues no more credits than these. The next one goes on.
+#: The most credits that one settling of a membership issues; the next one continues.
 MOST_CREDITS = 5_000
 #: A membership that has so many is given no more: each settling would look through all of them (docs/decisions).
 MOST_EVER = 50_000
@@ -123,7 +123,7 @@ def settle(
     return settlement
 
 
-def has_room(credits: Sequence[Credit]) -> bool:  # noqa: A002 - the word is the domain's
+def has_room(credits: Sequence[Credit]) -> bool:
     """Whether a membership with these credits may be given more."""
     return len(credits) < MOST_EVER
 
@@ -179,16 +179,16 @@ def _become(
     why = _taken_back(history, credit, decision)
     expires_at = credit.expires_at
     if credit.redeemed_at is None and rule is not None:
-        limits = limits_of(history, rule, credit, None if decision is None else decision.occurrence.day)
-        if limits.expires_at is None or limits.expires_at > credit.valid_from:
-            changed.update(limits._asdict())
-            expires_at = limits.expires_at
+        ends = ends_of(history, rule, credit, None if decision is None else decision.occurrence.day)
+        if ends.expires_at is None or ends.expires_at > credit.valid_from:
+            changed.update(ends._asdict())
+            expires_at = ends.expires_at
         else:
             # A move that became known late ended the period before the credit was issued: it should not have been
             # issued. One that is over by itself stays as it is.
             why = Reason.PERIOD_OVER
             if expires_at is None or now < expires_at:
-                changed["period_end"] = limits.period_end
+                changed["period_end"] = ends.period_end
     revoked_at = credit.revoked_at
     if why is None:
         changed["flagged_at"] = None

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from datetime import date, datetime
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from issuance.deciding.calendar import day_of
 from issuance.deciding.facts import MembershipFacts, TypeChanged
@@ -13,10 +12,10 @@ from issuance.deciding.reasons import Reason
 class Types:
     """A membership's types over time. `changes` are in the order in which they happened."""
 
-    def __init__(self, facts: MembershipFacts, changes: Iterable[TypeChanged], zone: ZoneInfo) -> None:
+    def __init__(self, facts: MembershipFacts, changes: Iterable[TypeChanged]) -> None:
         self._signed_up = facts.membership_type_id
         self._signed_up_automatic = facts.automatic
-        self._changes = [(day_of(change.moment.at, zone), change) for change in changes]
+        self._changes = [(day_of(change.moment.at, facts.zone), change) for change in changes]
 
     @property
     def now(self) -> UUID:

@@ -87,7 +87,7 @@ def period_end_of(history: History, frequency: IssuingFrequency, period_start: d
     return history.calendar.next_boundary(frequency.interval, period_start)
 
 
-class Limits(NamedTuple):
+class Ends(NamedTuple):
     """What can still move of a credit that is out, by the names of `Credit`."""
 
     period_end: date | None
@@ -95,7 +95,7 @@ class Limits(NamedTuple):
     validity_ends_at: datetime | None
 
 
-def limits_of(history: History, rule: Rule, credit: Credit, day: date | None) -> Limits:
+def ends_of(history: History, rule: Rule, credit: Credit, day: date | None) -> Ends:
     """The limits of a credit that is out: its period's end and its expiry move with the billing date (SEMANTICS 7), and
     a validity that counts from a period's start moves with a P0D credit to the period that it rides on (SEMANTICS 3).
     `day`: the start of that period; None: it rides on none. What a person extended never ends before that."""
@@ -104,10 +104,10 @@ def limits_of(history: History, rule: Rule, credit: Credit, day: date | None) ->
     if version.frequency is IssuingFrequency.ONCE and day is not None:
         validity_ends_at = _riding(history, rule, version, credit, day)
     elif not history.dates_moved:
-        return Limits(credit.period_end, credit.expires_at, validity_ends_at)
+        return Ends(credit.period_end, credit.expires_at, validity_ends_at)
     period_end = period_end_of(history, version.frequency, credit.key.period_start)
     expires_at = expiry(history, version, credit.valid_from, period_end, validity_ends_at)
-    return Limits(period_end, not_before(expires_at, credit.extended_to), validity_ends_at)
+    return Ends(period_end, not_before(expires_at, credit.extended_to), validity_ends_at)
 
 
 def not_before(expires_at: datetime | None, extended_to: datetime | None) -> datetime | None:

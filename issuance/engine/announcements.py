@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits
 from issuance.deciding.facts import Credit
 from issuance.engine.outcomes import Settled
 from issuance.webhooks import outbox
-from issuance.webhooks.outbox import EventType, News
+from issuance.webhooks.outbox import EventType, OutboxEvent
 
 _GUESTS = text("""
     SELECT g.membership_id, g.guest_id AS id, g.name, g.lead_booker, m.external_user_id
@@ -58,12 +58,12 @@ def announce(
     news = sorted(one for one in happened if one.type in told)
     if news:
         shown = credits.by_id(connection, brand_id, [one.credit_id for one in news], settled[0].outcome.now)
-        outbox.add_all(connection, brand_id, (News(one.type, one.at, shown[one.credit_id]) for one in news))
+        outbox.add_all(connection, brand_id, (OutboxEvent(one.type, one.at, shown[one.credit_id]) for one in news))
     if "credit.skipped" in told:
         outbox.add_all(connection, brand_id, _skipped(connection, brand_id, settled))
 
 
-def _skipped(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> Iterator[News]:
+def _skipped(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> Iterator[OutboxEvent]:
     """Decisions that give nothing, when they are first taken."""
     some = [one for one in settled if one.outcome.skipped]
     guests: dict[tuple[UUID, UUID], dict[str, Any]] = {}
@@ -85,4 +85,4 @@ def _skipped(connection: Connection, brand_id: UUID, settled: Sequence[Settled])
                 "outcome": decision.outcome.value,
                 "reason": decision.reason.value,
             }
-            yield News("credit.skipped", one.outcome.now, data)
+            yield OutboxEvent("credit.skipped", one.outcome.now, data)

@@ -12,7 +12,7 @@ from issuance import measures
 from issuance.database.complaints import in_short
 from issuance.database.statements import Statement
 from issuance.engine import limits, schedules
-from issuance.engine.bisection import is_passing
+from issuance.engine.bisection import is_transient
 from issuance.engine.rows import id_array
 from issuance.log import logger
 
@@ -36,14 +36,14 @@ _FAILED = text(f"""
     RETURNING attempts, quarantined_at IS NOT NULL AS quarantined
 """)
 # A transient error uses no attempt.
-_PASSING = text("""
+_TRANSIENT = text("""
     UPDATE schedules
        SET attempts = greatest(attempts - :counted, 0), last_error = left(:error, 500),
            retry_at = clock_timestamp() + make_interval(secs => :seconds)
      WHERE brand_id = :brand_id AND schedule_id = :id AND NOT shared AND size = 1 AND quarantined_at IS NULL
 """)
 #: Seconds until the retry after a transient error.
-PASSES_IN = 15
+RETRY_TRANSIENT_IN = 15
 _SUCCEEDED = text("""
     UPDATE schedules SET attempts = 0, retry_at = NULL, last_error = NULL
      WHERE brand_id = :brand_id AND schedule_id = ANY(CAST(:ids AS uuid[])) AND attempts > 0 AND quarantined_at IS NULL
@@ -56,9 +56,9 @@ def begin(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]
     Returns those to work on. Memberships that have used up their attempts (their worker died each time) are quarantined
     instead.
     """
-    held = schedules.own(connection, brand_id, membership_ids)
-    which = {"ids": id_array(one for waiting in held for one in waiting.ids), "most": limits.current.attempts}
-    rows = _BEGIN.found(connection, {"brand_id": brand_id, **which})
+    locked = schedules.own(connection, brand_id, membership_ids)
+    parameters = {"ids": id_array(one for waiting in locked for one in waiting.ids), "most": limits.current.attempts}
+    rows = _BEGIN.found(connection, {"brand_id": brand_id, **parameters})
     for row in rows:
         if row.quarantined:
             measures.failed("membership_quarantined")
@@ -73,9 +73,9 @@ def failed(connection: Connection, brand_id: UUID, membership_id: UUID, error: B
 
     The figure `membership_set_apart` counts what is retried, for either cause; `membership_quarantined` what is not.
     """
-    if is_passing(error):
-        which = {"brand_id": brand_id, "id": membership_id, "counted": int(counted), "seconds": PASSES_IN}
-        connection.execute(_PASSING, {**which, "error": in_short(error)})
+    if is_transient(error):
+        parameters = {"brand_id": brand_id, "id": membership_id, "counted": int(counted), "seconds": RETRY_TRANSIENT_IN}
+        connection.execute(_TRANSIENT, {**parameters, "error": in_short(error)})
         measures.failed("membership_set_apart")
         logger.error("membership_put_off", brand=str(brand_id), membership=str(membership_id), error=in_short(error))
         return

@@ -14,9 +14,8 @@ from issuance import measures
 from issuance.database import transaction
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, limits, run_work, runs, schedules
-from issuance.engine.bisection import is_passing
+from issuance.engine.bisection import is_transient
 from issuance.engine.plans import MOST_PROMISED, Plan
-from issuance.engine.runs import add_up
 from issuance.log import logger
 
 # A batch that was claimed and not finished is claimed again after this, unless its row is locked.
@@ -35,7 +34,7 @@ _CLAIM = text(f"""
     RETURNING b.*
 """)
 # `attempts` tells whether somebody else has claimed the batch since.
-_HOLD = text("""
+_LOCK = text("""
     SELECT FROM run_batches
      WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch AND attempts = :attempts
        AND finished_at IS NULL FOR UPDATE SKIP LOCKED
@@ -73,7 +72,7 @@ def work_on_run(engine: Engine, brand_id: UUID, run_id: UUID) -> Worked:
     """Do the next batch of a run, and finish the run with its last one."""
     ids = {"brand_id": brand_id, "run_id": run_id}
     with transaction(engine, brand_id) as connection:
-        run = runs.hold(connection, brand_id, run_id)
+        run = runs.lock(connection, brand_id, run_id)
         if run is None or run.state not in ("planned", "running") or run.kind == "reconcile":
             return Worked(None, Counter())
         if run.state == "planned":
@@ -111,7 +110,7 @@ def _work(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
 
 def _whole(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
     with transaction(engine, run.brand_id) as connection:
-        if not _hold(connection, claimed):
+        if not _lock(connection, claimed):
             return Counter()
         counts, plan = run_work.work_on_range(connection, run, claimed.first_id, claimed.last_id)
         _finish(connection, claimed, counts, plan)
@@ -120,16 +119,16 @@ def _whole(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
 
 def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
     """Do a batch that failed, or whose worker died, part by part; each membership's attempt is counted first. A part
-    that fails is done one by one, and so is the whole batch if its worker dies again. What passes by itself, such as a
-    full disk, is raised, unless a sweep comes back to what is left.
+    that fails is done one by one, and so is the whole batch if its worker dies again. A transient error
+    ends the try, except in a sweep, which comes back anyway.
 
-    The batch's row keeps how far it came, so that whoever claims it next goes on from there. A run that only looks
-    sets nobody apart: the membership at which its workers died too often is passed over.
+    The batch's row keeps how far it came, so that whoever claims it next goes on from there. A dry run or a
+    preview quarantines nobody: it skips the membership at which its workers died too often.
     """
     looks = run.dry_run or run.kind == "preview"
     with transaction(engine, run.brand_id) as connection:
         ids = run_work.memberships_of(connection, run, claimed.first_id, claimed.last_id)
-        if _hold(connection, claimed):
+        if _lock(connection, claimed):
             if not ids:
                 _finish(connection, claimed, _counted(claimed), claimed.plan)
             else:
@@ -147,7 +146,7 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
         part = parts.popleft()
         following = parts[0][0] if parts else None
         with transaction(engine, run.brand_id) as connection:
-            if not _hold(connection, claimed):  # done after all: only the reply to its last COMMIT was lost
+            if not _lock(connection, claimed):  # done after all: only the reply to its last COMMIT was lost
                 break
             begun = [one for one in part if one not in fatal]
             if not looks:
@@ -156,26 +155,26 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
         more, rows = quarantined, None
         try:
             with transaction(engine, run.brand_id) as connection:
-                if not _hold(connection, claimed):
+                if not _lock(connection, claimed):
                     break
                 if begun:
                     done, rows = run_work.work_on(connection, run, begun)
                     more = quarantined + done
                 _go_on(connection, claimed, following, counts + more, _joined(plan, rows))
         except Exception as error:
-            passes = is_passing(error) and run.kind != "sweep" and not looks
-            if len(part) > 1 and not passes:
+            transient = is_transient(error) and run.kind != "sweep" and not looks
+            if len(part) > 1 and not transient:
                 parts.extendleft([membership_id] for membership_id in reversed(part))
                 continue
             more, rows = Counter({Reason.ERROR: 1}), None
             with transaction(engine, run.brand_id) as connection:
-                if not _hold(connection, claimed):
+                if not _lock(connection, claimed):
                     break
                 for one in [] if looks else begun:
                     attempts.failed(connection, run.brand_id, one, error, counted=True)
-                if not passes:  # else whoever claims the batch next begins here again: nothing else comes back to it
+                if not transient:  # else whoever claims the batch next begins here again: nothing else comes back to it
                     _go_on(connection, claimed, following, counts + more, plan)
-            if passes:
+            if transient:
                 raise
         counts, plan = counts + more, _joined(plan, rows)
     return counts
@@ -200,9 +199,9 @@ def _go_on(
         connection.execute(_GO_ON, {**_key(claimed), **_said(counts, plan), "first_id": following})
 
 
-def _hold(connection: Connection, claimed: Row[Any]) -> bool:
+def _lock(connection: Connection, claimed: Row[Any]) -> bool:
     """Lock a batch for as long as the work takes; False if somebody else has claimed it since or it is done."""
-    return connection.execute(_HOLD, {**_key(claimed), "attempts": claimed.attempts}).first() is not None
+    return connection.execute(_LOCK, {**_key(claimed), "attempts": claimed.attempts}).first() is not None
 
 
 def _finish(connection: Connection, claimed: Row[Any], counts: Counter[Reason], plan: Plan | None) -> None:
@@ -210,8 +209,9 @@ def _finish(connection: Connection, claimed: Row[Any], counts: Counter[Reason], 
 
 
 def _said(counts: Counter[Reason], plan: Plan | None) -> dict[str, object]:
+    by_reason = {reason.value: n for reason, n in counts.items() if n}
     kept = None if plan is None else json.dumps(plan)
-    return {"counts": json.dumps(add_up(counts)), "plan": kept, "planned": len(plan or ())}
+    return {"counts": json.dumps(by_reason), "plan": kept, "planned": len(plan or ())}
 
 
 def _key(claimed: Row[Any]) -> dict[str, Any]:

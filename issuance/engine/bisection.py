@@ -11,7 +11,7 @@ from issuance.errors import IssuanceError
 
 #: SQLSTATE classes that say nothing about what was written: connection, state of the transaction, rollback, resources,
 #: locks, an operator, the system. The whole is tried again then.
-_PASSING = ("08", "25", "40", "53", "55", "57", "58")
+_TRANSIENT = ("08", "25", "40", "53", "55", "57", "58")
 #: Among so many several may be refused, so they are cut into eight pieces and not into halves.
 _MANY = 1000
 _PIECES_OF_MANY = 8
@@ -28,13 +28,13 @@ class Raced(IssuanceError):
     code = "raced"
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether an error is transient (a full disk, a lock, a deadlock): the data is not to blame. A lost connection does
     not count: the data may have crashed the server."""
     if not isinstance(error, DBAPIError) or error.connection_invalidated:
         return False
     state = _state_of(error)
-    return state.startswith(_PASSING) and not state.startswith("08") and state != _TOO_LONG
+    return state.startswith(_TRANSIENT) and not state.startswith("08") and state != _TOO_LONG
 
 
 def _state_of(error: DBAPIError) -> str:
@@ -93,4 +93,4 @@ def _smaller(items: Sequence[Item], _: Exception) -> Iterable[Sequence[Item]]:
 
 
 def _is_about_no_item(error: Exception) -> bool:
-    return isinstance(error, DBAPIError) and (error.connection_invalidated or _state_of(error).startswith(_PASSING))
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or _state_of(error).startswith(_TRANSIENT))

@@ -150,12 +150,12 @@ def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: i
     first = ids[:most]
     if len(first) < 2:
         return len(first)
-    which = {"brand_id": brand_id, "ids": id_array(first)}
-    numbers = {str(row.membership_id): row for row in _NUMBERS.found(connection, which)}
-    credits = facts = 0  # noqa: A001 - the word is the domain's
+    parameters = {"brand_id": brand_id, "ids": id_array(first)}
+    numbers = {str(row.membership_id): row for row in _NUMBERS.found(connection, parameters)}
+    credits = facts = 0
     for place, membership_id in enumerate(first):
         if membership_id in numbers:
-            credits += numbers[membership_id].credits  # noqa: A001
+            credits += numbers[membership_id].credits
             facts += numbers[membership_id].facts
         if credits > most_credits or facts > limits.current.loaded_facts:
             return max(place, 1)
@@ -179,13 +179,13 @@ def load(
 
     Lock their schedules first if the answer must stay true until the transaction ends.
     """
-    which = {"brand_id": brand_id, "ids": id_array(ids)}
-    rows = _MEMBERSHIPS.found(connection, which)
+    parameters = {"brand_id": brand_id, "ids": id_array(ids)}
+    rows = _MEMBERSHIPS.found(connection, parameters)
     if not rows:
         return []
     events: dict[UUID, list[Row]] = {row.membership_id: [] for row in rows}
     most = limits.current.facts + len(rows[1:]) * limits.current.facts_each
-    told = _EVENTS.found(connection, {**which, "most": most + 1})
+    told = _EVENTS.found(connection, {**parameters, "most": most + 1})
     if len(told) > most:
         raise FactLimit
     for event in told:
@@ -200,7 +200,7 @@ def load(
     has_held = [row.membership_id for row in rows if row.has_held]
     if has_held:
         _add_held(connection, brand_id, loaded, has_held)
-    for row in _CREDITS.found(connection, which) if with_credits else ():
+    for row in _CREDITS.found(connection, parameters) if with_credits else ():
         membership = loaded[row.membership_id]
         said = row._asdict()
         key = CreditKey(row.credit_rule_id, membership.places[row.guest_id], row.period_start, row.reissue)

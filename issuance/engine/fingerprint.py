@@ -39,16 +39,15 @@ class Tell:
     """How a field enters a fingerprint."""
 
     AS_IT_IS = "as it is"
-    #: Only as exactly as decisions compare instants: by the last midnight, rule version or P0D credit before it, and
-    #: by whether it is the instant of deciding.
+    #: Rounded down to the last instant that decisions compare it with: a midnight, a rule version, a P0D credit, now.
     INSTANT = "by what it is compared with"
     #: A membership where it is set has no fingerprint: it is decided by itself.
     LIKE_NO_OTHER = "like no other"
-    #: Where it says that the facts did it, the membership has no fingerprint: they may undo it.
+    #: No fingerprint if facts revoked the credit: facts may restore it.
     BY_FACTS = "like no other if the facts did it"
     #: It is left out: all memberships that are compared have the same value.
     SAME = "the same for all"
-    #: Of an open credit as it is; any other enters only by not being open.
+    #: Its value while the credit is open; afterwards only that it is not.
     UNTIL_IT_CHANGES = "while it is open"
     #: It is left out: it follows from other fields.
     FOLLOWS = "follows from others"
@@ -97,7 +96,7 @@ FIELDS: dict[type, dict[str, str]] = {
         "amount_refunded": Tell.AS_IT_IS,
     },
     Credit: {
-        "key": Tell.AS_IT_IS,  # with a grant, which an expiry of a whole period would pass over, it is like no other
+        "key": Tell.AS_IT_IS,  # a membership with a grant has no fingerprint: expiring by period would miss it
         "rule_version": Tell.AS_IT_IS,
         "manual": Tell.AS_IT_IS,
         "issued_at": Tell.INSTANT,  # only of P0D credits: they do not say which billing period they ride on
@@ -124,8 +123,8 @@ Getter = Callable[[Any], tuple[Any, ...]]
 
 
 def _those(kind: type, how: str) -> Getter:
-    """What gets the values of those fields that enter a fingerprint in one way."""
-    # A fact's instants, facts in their order and the parts of a key are told one by one.
+    """A getter of the fields that enter a fingerprint in one way."""
+    # `told` and `key` are taken by `_of_facts` and `_outline`.
     names = [name for name, told in FIELDS[kind].items() if told == how and name not in ("told", "key")]
     if len(names) > 1:
         return attrgetter(*names)
@@ -145,10 +144,10 @@ class Fingerprints:
 
     rules: RuleBook
     clock: BrandClock
-    #: When a version would be saved that is not there.
+    #: When the previewed version would be saved.
     saved_at: datetime | None = None
 
-    def settled(self, facts: MembershipFacts, credits: Sequence[Credit], at: datetime) -> UUID | None:  # noqa: A002 - the word is the domain's
+    def settled(self, facts: MembershipFacts, credits: Sequence[Credit], at: datetime) -> UUID | None:
         """The fingerprint of a membership that was settled at an instant and has these credits since: all that later
         decisions depend on while there is no news. None: it must be decided by itself."""
         changed_type = any(isinstance(fact, TypeChanged) for fact in facts.told)
@@ -176,7 +175,7 @@ class Fingerprints:
         )
 
     def teller(self, membership_type_id: UUID) -> Callable[[datetime], Hashable]:
-        """How to tell the instants of facts that are later than all credits of their membership."""
+        """The rounding of instants of facts that are later than all credits of their membership."""
         return self._told_by([*self._saved([membership_type_id]), self.clock.now])
 
     def exact_after(self, state: State) -> datetime | None:
@@ -209,10 +208,10 @@ class Fingerprints:
     def _teller(
         self,
         facts: MembershipFacts,
-        credits: Sequence[Credit],  # noqa: A002 - the word is the domain's
+        credits: Sequence[Credit],
         now: datetime,
     ) -> Callable[[datetime], Hashable]:
-        """With the instant of deciding: where the clock stands still, a version may yet be saved at it."""
+        """`now` is among them: while the clock stands still, a version may yet be saved at it."""
         issued = [credit.issued_at for credit in credits if credit.period_end is None]
         return self._told_by([*self._saved(facts.types), *issued, now])
 

@@ -41,12 +41,14 @@ class Group:
 
 
 def grouped(
-    connection: Connection, brand_id: UUID, held: Sequence[Waiting], fingerprints: Fingerprints
+    connection: Connection, brand_id: UUID, locked: Sequence[Waiting], fingerprints: Fingerprints
 ) -> tuple[list[Group], list[str]]:
     """Divide memberships, whose schedules are locked, into groups. Returns the groups, and the memberships that must be
     loaded one by one, because they have no fingerprint or too few have the same."""
-    quiet = [Group(waiting.ids, waiting.state, shared_by=waiting.shared_by) for waiting in held if not waiting.has_news]
-    states = {one: waiting.state for waiting in held if waiting.has_news for one in waiting.ids}
+    quiet = [
+        Group(waiting.ids, waiting.state, shared_by=waiting.shared_by) for waiting in locked if not waiting.has_news
+    ]
+    states = {one: waiting.state for waiting in locked if waiting.has_news for one in waiting.ids}
     fewest = limits.current.fewest_alike
     groups: list[Group] = []
     alone: list[str] = []

@@ -26,7 +26,7 @@ _SET = text("""
     UPDATE brands SET guard_max_per_day = :max_per_day, guard_times_busiest_day = :times_busiest_day
      WHERE brand_id = :brand_id
 """)
-_HOLD_ALONE = text("SELECT FROM brands WHERE brand_id = :brand_id FOR NO KEY UPDATE")
+_LOCK_ALONE = text("SELECT FROM brands WHERE brand_id = :brand_id FOR NO KEY UPDATE")
 _FORGET = (
     text("DELETE FROM guard_limits WHERE brand_id = :brand_id"),
     text("DELETE FROM guard_portions WHERE brand_id = :brand_id"),
@@ -98,7 +98,7 @@ def put(
 ) -> dict[str, Any]:
     """Set both limits, None: no such limit. Waits for the settling under way, and keeps more of it out until the
     transaction ends, so that every credit is counted. Rules that are held stay so."""
-    hold_alone(connection, brand_id)
+    lock_alone(connection, brand_id)
     before = read(connection, brand_id)
     limits = {"max_per_day": max_per_day, "times_busiest_day": times_busiest_day}
     connection.execute(_SET, {"brand_id": brand_id, **limits})
@@ -118,21 +118,21 @@ def put(
     return after
 
 
-def hold_alone(connection: Connection, brand_id: UUID) -> None:
+def lock_alone(connection: Connection, brand_id: UUID) -> None:
     """Wait for the settling under way and keep more of it out until the transaction ends."""
-    connection.execute(_HOLD_ALONE, {"brand_id": brand_id})
+    connection.execute(_LOCK_ALONE, {"brand_id": brand_id})
 
 
 def most(connection: Connection, brand_id: UUID, rule_id: UUID, instant: datetime, zone: ZoneInfo) -> int | None:
     """How many credits of a rule may go out in 24 hours at an instant; None: no limit is set for it."""
     day = day_of(instant, zone)
-    which = {"brand_id": brand_id, "rule_id": rule_id, "day": day}
-    row = connection.execute(_KNOWN, which).one()
+    parameters = {"brand_id": brand_id, "rule_id": rule_id, "day": day}
+    row = connection.execute(_KNOWN, parameters).one()
     by_day: int | None = row.most
     if row.times is not None and not row.known:
-        with transaction_beside(connection, brand_id) as apart:  # so that nobody waits for who worked it out
-            by_day = _of_busiest_day(apart, which, row.times, zone)
-            apart.execute(_KEEP, {**which, "most": by_day})
+        with transaction_beside(connection, brand_id) as separate:  # others read the limit at once
+            by_day = _of_busiest_day(separate, parameters, row.times, zone)
+            separate.execute(_KEEP, {**parameters, "most": by_day})
     limits = [limit for limit in (row.max_per_day, by_day) if limit is not None]
     return min(limits, default=None)
 
@@ -150,7 +150,7 @@ def _of_busiest_day(connection: Connection, which: dict[str, Any], times: Decima
 
 
 def _days(version: Row[Any]) -> int:
-    """Of how many days back the busiest counts, by one version's frequency."""
+    """How many days to look back for the busiest day, by one version's frequency."""
     interval = IssuingFrequency(version.issuing_frequency).interval
     intervals = [interval] if interval is not None else []
     intervals += [BillingFrequency.parse(billed).interval for billed in version.billed or ()]

@@ -1,10 +1,9 @@
 """The guard: at most so many credits of a rule in 24 hours, and never one more (SEMANTICS 17).
 
-What is about to be issued is asked for here, in the transaction that issues it. Far from the limit a worker reserves
-its portion in a short transaction of its own, and confirms the number when it has issued it: so workers do not wait for
-each other. Near it they take turns. One advisory lock a rule does both, and is held until the transaction ends: workers
-that have reserved share it, the worker whose turn it is has it alone. So that worker knows that no portion is about to
-be confirmed: one that is still reserved was left by a worker that died.
+What is about to be issued is asked for here, in the transaction that issues it. Far from the limit, a worker reserves
+its portion in a short transaction of its own and confirms it later, so workers run in parallel: they share the rule's
+advisory lock. Near the limit, one worker at a time has it exclusively, until its transaction ends. It may delete
+reservations: their workers are dead.
 """
 
 from collections import Counter
@@ -25,8 +24,8 @@ from issuance.engine.outcomes import Outcome, Settled, by_outcome
 from issuance.engine.rules import RuleBook
 from issuance.tenancy.clock import BrandClock
 
-# Nothing later than `instant` is known, unless a sandbox's time passes for one membership after the other: then no span
-# of 24 hours that holds it may have more.
+# A moving sandbox clock settles one membership after another, so later credits may exist. No window of 24 hours around
+# `instant` may exceed the limit.
 _USED = text("""
     SELECT r.guard_epoch AS epoch, h.since IS NOT NULL AS held,
            (SELECT coalesce(sum(p.number), 0) FROM guard_portions p
@@ -86,12 +85,12 @@ class Guard:
             return
         issued = self._wanted(done)
         for one, portion_id in self._portions.items():
-            which = {"brand_id": self._brand_id, "portion_id": portion_id}
+            parameters = {"brand_id": self._brand_id, "portion_id": portion_id}
             if issued[one]:
-                changed = self._connection.execute(_CONFIRM, {**which, "number": issued[one]})
+                changed = self._connection.execute(_CONFIRM, {**parameters, "number": issued[one]})
                 assert changed.rowcount == 1, "nobody forgets a portion while its lock is held"
             else:
-                self._connection.execute(_GIVE_BACK, which)
+                self._connection.execute(_GIVE_BACK, parameters)
         for one, number in issued.items():  # those that no limit is set for are counted for the busiest day
             if one not in self._portions:
                 self._note(one, number, let_out=False)
@@ -185,8 +184,8 @@ class Guard:
         let_out: bool = False,
     ) -> UUID:
         portion_id = uuid7()
-        says: Mapping[str, object] = {"number": number, "reserved": reserved, "let_out": let_out, "epoch": epoch}
+        parameters: Mapping[str, object] = {"number": number, "reserved": reserved, "let_out": let_out, "epoch": epoch}
         rule = {"brand_id": self._brand_id, "rule_id": one.rule_id, "instant": one.instant}
-        connection.execute(_ADD, {**rule, **says, "portion_id": portion_id})
+        connection.execute(_ADD, {**rule, **parameters, "portion_id": portion_id})
         self._own.append(portion_id)
         return portion_id

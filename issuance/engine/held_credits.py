@@ -1,6 +1,7 @@
 """What a guard holds back, written in the transaction in which it would have gone out (SEMANTICS 17)."""
 
 from collections.abc import Sequence, Set
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,7 +37,7 @@ _LAPSE = text(f"""
      WHERE h.brand_id = :brand_id AND h.membership_id = gone.membership_id AND h.guest_id = g.guest_id
        AND (h.credit_rule_id, h.period_start, h.reissue) = (gone.credit_rule_id, gone.period_start, gone.reissue)
 """)
-# Another issue by hand decides anew.
+# A later manual issue may issue it again.
 _FORGET = text("""
     DELETE FROM held_credits
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) AND manual AND state = 'lapsed'
@@ -59,16 +60,18 @@ def write(connection: Connection, brand_id: UUID, settled: Sequence[Settled], to
             _hold_rule(connection, brand_id, rule_id, since[rule_id], sum(row[1] == rule_id for row in held), told)
     gone = [(one.membership_id, *key) for one in settled for key in one.outcome.lapsed]
     if gone:
-        which = {"brand_id": brand_id, **_which(gone)}
-        connection.execute(_LAPSE, {**which, **columns_of("gone", _KEY, gone)})
-        connection.execute(_FORGET, which)
+        parameters = {"brand_id": brand_id, **_which(gone)}
+        connection.execute(_LAPSE, {**parameters, **columns_of("gone", _KEY, gone)})
+        connection.execute(_FORGET, parameters)
 
 
 def _which(rows: Sequence[tuple[Any, ...]]) -> dict[str, str]:
     return {"ids": id_array(dict.fromkeys(row[0] for row in rows))}
 
 
-def _hold_rule(connection: Connection, brand_id: UUID, rule_id: UUID, since: Any, number: int, told: Set[str]) -> None:
+def _hold_rule(
+    connection: Connection, brand_id: UUID, rule_id: UUID, since: datetime, number: int, told: Set[str]
+) -> None:
     zone = clocks.read(connection, brand_id).zone
     most = guard_limits.most(connection, brand_id, rule_id, since, zone)
     rule = {"brand_id": brand_id, "rule_id": rule_id, "since": since, "most": most or 0}

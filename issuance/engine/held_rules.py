@@ -39,13 +39,13 @@ _NEW_WINDOW = text("""
 
 def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> tuple[list[dict[str, Any]], int]:
     """A page of the rules that are held, the longest first, and how many there are."""
-    which = {"brand_id": brand_id, "limit": per_page, "offset": (page - 1) * per_page}
-    rows = [_shaped(row) for row in connection.execute(_PAGE, which)]
+    parameters = {"brand_id": brand_id, "limit": per_page, "offset": (page - 1) * per_page}
+    rows = [_shaped(row) for row in connection.execute(_PAGE, parameters)]
     return rows, int(connection.scalar(_NUMBER, {"brand_id": brand_id}) or 0)
 
 
 def approve(connection: Connection, brand_id: UUID, rule_id: UUID, reason: str) -> dict[str, Any]:
-    """Let out what is held of a rule now, each credit as it is decided anew, whatever the limit; the window starts anew
+    """Release a rule's held credits regardless of the limit. Each is decided again; the window of 24 hours restarts
     and does not count them. Returns the rule as it was held. Raises NotFound, NotHeld."""
     row = _speak(connection, brand_id, rule_id, reason, "approved")
     connection.execute(_NEW_WINDOW, {"brand_id": brand_id, "rule_id": rule_id})
@@ -58,26 +58,26 @@ def refuse(connection: Connection, brand_id: UUID, rule_id: UUID, reason: str) -
 
 
 def let_lapse(connection: Connection, brand_id: UUID, rule_id: UUID) -> None:
-    """Hold nothing of a rule any more, as none of it is owed. Call it alone (`guard_limits.hold_alone`)."""
-    which = {"brand_id": brand_id, "rule_id": rule_id}
-    connection.execute(_SAY, {**which, "state": "lapsed"})
-    connection.execute(_LET_GO, which)
+    """Hold nothing of a rule any more, as none of it is owed. Call it alone (`guard_limits.lock_alone`)."""
+    parameters = {"brand_id": brand_id, "rule_id": rule_id}
+    connection.execute(_SAY, {**parameters, "state": "lapsed"})
+    connection.execute(_LET_GO, parameters)
 
 
 def _speak(
     connection: Connection, brand_id: UUID, rule_id: UUID, reason: str, state: Literal["approved", "refused"]
 ) -> dict[str, Any]:
-    # Nothing is held or let out between what is said and what it is said of.
-    guard_limits.hold_alone(connection, brand_id)
+    # No settling runs meanwhile, so the answer applies to exactly what was shown.
+    guard_limits.lock_alone(connection, brand_id)
     runs.check_rule(connection, brand_id, rule_id)
-    which = {"brand_id": brand_id, "rule_id": rule_id}
-    held = connection.execute(_ONE, which).one_or_none()
+    parameters = {"brand_id": brand_id, "rule_id": rule_id}
+    held = connection.execute(_ONE, parameters).one_or_none()
     if held is None:
         raise NotHeld
     if state == "approved":
-        connection.execute(_WAKE, {**which, "now": clocks.read(connection, brand_id).now})
-    connection.execute(_SAY, {**which, "state": state})
-    connection.execute(_LET_GO, which)
+        connection.execute(_WAKE, {**parameters, "now": clocks.read(connection, brand_id).now})
+    connection.execute(_SAY, {**parameters, "state": state})
+    connection.execute(_LET_GO, parameters)
     row = _shaped(held)
     action: Literal["held_rule.approved", "held_rule.refused"] = (
         "held_rule.approved" if state == "approved" else "held_rule.refused"

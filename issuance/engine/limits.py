@@ -35,8 +35,9 @@ class Limits:
     loaded_credits: int = 50_000
     #: Facts of one membership, all of which each decision reads; it is quarantined beyond, and read no more.
     facts: int = 10_000
-    #: Facts that are in memory at once, of several memberships; and on average of each, where they are not counted.
+    #: Facts in memory at once, over all memberships.
     loaded_facts: int = 100_000
+    #: Facts allowed a membership on average, where they were not counted first.
     facts_each: int = 1000
     #: How much of one membership is foretold (`deciding.forecast.size`).
     foretold: int = 200_000

@@ -47,8 +47,8 @@ def narrowed(connection: Connection, run: Row[Any]) -> Members | None:
     """The members that a run is narrowed to; None: it is for all."""
     if run.only_members is None:
         return None
-    which = {"brand_id": run.brand_id, "ids": run.only_members}
-    return Members(frozenset(connection.scalars(_NAMES, which)), frozenset(connection.scalars(_OWN, which)))
+    parameters = {"brand_id": run.brand_id, "ids": run.only_members}
+    return Members(frozenset(connection.scalars(_NAMES, parameters)), frozenset(connection.scalars(_OWN, parameters)))
 
 
 @dataclass(frozen=True, slots=True)

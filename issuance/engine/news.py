@@ -21,8 +21,8 @@ from issuance.engine.states import State
 #: News that only adds and never takes anything back, so it has the same effect on all memberships of a fingerprint.
 _ADDS = frozenset({"charge.initiated", "charge.succeeded"})
 
-# For a fact about a charge that is known already: how the charge stands, and how many of the membership's charges stand
-# like it. Only if it is the single one do these words say which charge it is.
+# For a known charge: its state, and how many charges of the membership look the same. The state identifies the charge
+# only if it is the only one.
 _NEWS = Statement(f"""
     SELECT CAST(e.membership_id AS text) AS id, e.source, e.event_id, e.type, e.time, e.charge_id, e.data,
            (SELECT m.membership_type_id FROM memberships m
@@ -48,7 +48,7 @@ _HEARD_OF = Statement("""
      WHERE k.brand_id = :brand_id AND k.charge_id = ANY(:charge_ids) AND k.settled_at IS NOT NULL
        AND k.membership_id = ANY(CAST(:ids AS uuid[]))
 """)
-# Up to when something is known of them whose order with a late fact matters: facts, and P0D credits.
+# The latest fact or P0D credit of each: a late event must come after it to be grouped.
 _KNOWN_UNTIL = Statement("""
     SELECT CAST(one AS text) AS id,
            greatest((SELECT max(e.time) FROM billing_events e
@@ -106,7 +106,7 @@ def news_of(
 def _known_until(
     connection: Connection, brand_id: UUID, news: Mapping[str, News], states: Mapping[str, State]
 ) -> dict[str, datetime]:
-    """For memberships whose news happened before they were last settled: up to when the earlier facts reach."""
+    """For memberships whose news happened before they were last settled: the time of their latest earlier fact."""
     late = []
     for membership_id, heard in news.items():
         settled_at = states[membership_id].settled_at
@@ -129,8 +129,8 @@ def _apart(connection: Connection, brand_id: UUID, news: dict[str, News]) -> set
     ]
     apart: set[str] = set()
     if charge_ids:
-        which = {"brand_id": brand_id, "charge_ids": charge_ids, "ids": id_array(news)}
-        strange = set(_HEARD_OF.column(connection, which))
+        parameters = {"brand_id": brand_id, "charge_ids": charge_ids, "ids": id_array(news)}
+        strange = set(_HEARD_OF.column(connection, parameters))
         if strange:
             apart |= {one for one, heard in news.items() if strange.intersection(heard.charge_ids)}
     signed_up = [one for one, heard in news.items() if heard.events and heard.events[0].type == SIGNED_UP]

@@ -41,18 +41,18 @@ _TRIES = 3
 
 def settle_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID, run_id: UUID) -> Counter[Reason]:
     """Settle what is due by the schedules within a range of schedule ids. Returns new outcomes by reason."""
-    clock = clocks.read(connection, brand_id, hold=True)
-    held = schedules.lock_due(connection, brand_id, clock.now, first_id, last_id)
-    return Settling(connection, brand_id, clock, run_id, may_leave=True).settle(held, may_share=True)
+    clock = clocks.read(connection, brand_id, lock=True)
+    locked = schedules.lock_due(connection, brand_id, clock.now, first_id, last_id)
+    return Settling(connection, brand_id, clock, run_id, may_leave=True).settle(locked, may_share=True)
 
 
 def settle_these(
     connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID], run_id: UUID | None = None
 ) -> Counter[Reason]:
     """Settle these memberships, whether due or not. Their attempts must have been counted. Unknown ids are ignored."""
-    clock = clocks.read(connection, brand_id, hold=True)
-    held = schedules.own(connection, brand_id, membership_ids, attempts=1)
-    return Settling(connection, brand_id, clock, run_id, attempt_counted=True).settle(held, may_share=False)
+    clock = clocks.read(connection, brand_id, lock=True)
+    locked = schedules.own(connection, brand_id, membership_ids, attempts=1)
+    return Settling(connection, brand_id, clock, run_id, attempt_counted=True).settle(locked, may_share=False)
 
 
 def carry_out(
@@ -65,10 +65,10 @@ def carry_out(
     attempt_counted: bool,
 ) -> Counter[Reason]:
     """Do a run's task with these memberships. Returns what it counts, by reason."""
-    clock = clocks.read(connection, brand_id, hold=True)
-    held = schedules.own(connection, brand_id, membership_ids)
+    clock = clocks.read(connection, brand_id, lock=True)
+    locked = schedules.own(connection, brand_id, membership_ids)
     settling = Settling(connection, brand_id, clock, run_id, task, attempt_counted=attempt_counted)
-    return settling.settle_each(sorted(one for waiting in held for one in waiting.ids))
+    return settling.settle_each(sorted(one for waiting in locked for one in waiting.ids))
 
 
 class Settling:
@@ -88,7 +88,7 @@ class Settling:
         self._connection, self._brand_id, self._clock = connection, brand_id, clock
         self._run_id, self._task, self._attempt_counted = run_id, task, attempt_counted
         self._may_leave = may_leave
-        self._rules = RuleBook(connection, brand_id, clock.zone, hold=True)
+        self._rules = RuleBook(connection, brand_id, clock.zone, lock=True)
         self._fingerprints = Fingerprints(self._rules, clock)
         self._guard = Guard(connection, brand_id, clock, self._rules)
         self._told = outbox.listened_to(connection, brand_id)
@@ -98,10 +98,10 @@ class Settling:
         self._waited: list[float] = []
         event.listen(connection, "commit", self._measure, once=True)
 
-    def settle(self, held: Sequence[Waiting], *, may_share: bool) -> Counter[Reason]:
+    def settle(self, locked: Sequence[Waiting], *, may_share: bool) -> Counter[Reason]:
         """Settle each group by deciding for one of its memberships; settle all others one by one. `may_share`:
         those that end in the same state may share a schedule."""
-        groups, alone = grouped(self._connection, self._brand_id, held, self._fingerprints)
+        groups, alone = grouped(self._connection, self._brand_id, locked, self._fingerprints)
         settled: list[Settled] = []
         for group, member in self._one_of_each(groups):
             outcome = None if member is None else self._try_to_decide(member, len(group.ids))
@@ -110,7 +110,7 @@ class Settling:
             else:
                 settled += group.settled(member, outcome)
         settled.sort(key=lambda one: one.membership_id)
-        sharing = {one for waiting in held if waiting.shared_by is not None for one in waiting.ids}
+        sharing = {one for waiting in locked if waiting.shared_by is not None for one in waiting.ids}
         schedules.leave(self._connection, self._brand_id, [one for one in alone if one in sharing])
         alone += self._write_and_move_on(settled, {}, may_share=may_share)
         return self.settle_each(sorted(alone))

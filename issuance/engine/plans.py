@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits
 from issuance.deciding.decisions import Decision
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import NewCredit
@@ -138,9 +138,9 @@ def page(
     """One page of what a dry run would do, or of the redeemed credits that an undo found, as they are now; and how many
     there are. Raises NotFound, PlanForgotten."""
     run = runs.read(connection, brand_id, run_id)
-    which = {"brand_id": brand_id, "run_id": run_id, "limit": per_page, "offset": (page - 1) * per_page}
+    parameters = {"brand_id": brand_id, "run_id": run_id, "limit": per_page, "offset": (page - 1) * per_page}
     size = _size(connection, brand_id, run_id)
-    rows = list(connection.scalars(_PAGE, which))
+    rows = list(connection.scalars(_PAGE, parameters))
     if run["kind"] == "undo":
         now = clocks.read(connection, brand_id).now
         shown = credits.by_id(connection, brand_id, [UUID(credit_id) for credit_id in rows], now)
@@ -172,7 +172,7 @@ def _name_guests(connection: Connection, brand_id: UUID, rows: Collection[dict[s
             planned.setdefault("source_ref", None)
         guest_id, leads = planned.pop("guest_id"), planned.pop("lead_booker", False)
         known = guests.get((planned["membership_id"], guest_id))
-        # One who was named a moment ago is known by name once the membership is settled.
+        # A guest who was just added has no name here until the membership is settled.
         name, lead_booker = ("", leads) if known is None else (known["name"], known["lead_booker"])
         planned["guest"] = {"id": guest_id, "name": name, "lead_booker": lead_booker}
 
@@ -180,7 +180,7 @@ def _name_guests(connection: Connection, brand_id: UUID, rows: Collection[dict[s
 def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | None) -> UUID:
     """Accept the run that does what a plan says; approved again it is the same run. Raises NotFound, NotAPlan,
     PlanForgotten."""
-    plan = runs.hold(connection, brand_id, run_id)
+    plan = runs.lock(connection, brand_id, run_id)
     if plan is None:
         raise NotFound("There is no such run.")
     if plan.kind not in ("issue", "replay") or not plan.dry_run or plan.state != "finished":
@@ -204,9 +204,9 @@ def cut(connection: Connection, run: Row[Any]) -> None:
 
 def promised(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> Promised:
     """What the plan that a run does says of the memberships within a range of ids."""
-    within = {"first_id": first_id, "last_id": last_id, "plan_id": run.plan_id}
+    parameters = {"first_id": first_id, "last_id": last_id, "plan_id": run.plan_id}
     found: Promised = {}
-    for said in connection.execute(_PROMISED, {"brand_id": run.brand_id, "run_id": run.run_id, **within}):
+    for said in connection.execute(_PROMISED, {"brand_id": run.brand_id, "run_id": run.run_id, **parameters}):
         found.setdefault(said.membership_id, []).append(said)
     return found
 

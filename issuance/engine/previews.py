@@ -43,7 +43,7 @@ def start(
     connection: Connection, brand_id: UUID, credit_rule_id: UUID | None, says: Mapping[str, Any], months: int
 ) -> UUID:
     """Accept the preview of a rule as it would be if it were saved now, for the present month and those after it.
-    `says`: what its next version would say, of a deletion that it is `deleted`; `credit_rule_id` None: a new rule."""
+    `says`: the columns of its next version, or that it is `deleted`; `credit_rule_id` None: a new rule."""
     now = clocks.read(connection, brand_id).now
     rule = dict(says)
     return runs.start(

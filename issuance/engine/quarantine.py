@@ -26,7 +26,7 @@ def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> pa
 
 
 def unreadable_messages(connection: Connection) -> int:
-    """How many queue messages could not be read. They belong to no brand: nobody knows whose they were."""
+    """How many queue messages could not be read. Of no known brand, as they are unreadable."""
     return connection.execute(select(func.count()).select_from(quarantined_messages)).scalar_one()
 
 

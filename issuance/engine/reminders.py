@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits
 from issuance.deciding.frequency import parse_validity
 from issuance.deciding.reminders import Lead, Listener, Reminder
 from issuance.engine import schedules
@@ -17,7 +17,7 @@ from issuance.engine.outcomes import Settled
 from issuance.engine.rows import id_array
 from issuance.tenancy import clock as clocks
 from issuance.webhooks import outbox
-from issuance.webhooks.outbox import News
+from issuance.webhooks.outbox import OutboxEvent
 
 _LISTENERS = text("""
     SELECT webhook_id, leads, leads_since FROM webhooks
@@ -43,8 +43,8 @@ def listeners(connection: Connection, brand_id: UUID) -> tuple[Listener, ...]:
 
 
 def begin(connection: Connection, brand_id: UUID, webhook: Mapping[str, Any]) -> None:
-    """Let all memberships of a brand be looked at once more if a webhook, which was just made or enabled, asks for
-    reminders: none of them knows yet when a lead comes."""
+    """Settle every membership of the brand again if a webhook, which was just made or enabled, asks for reminders: none
+    is scheduled yet."""
     if webhook["leads"] is not None and webhook["enabled"]:
         schedules.wake_all(connection, brand_id, clocks.read(connection, brand_id).now)
 
@@ -68,12 +68,12 @@ def tell(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> 
         same = (*which.values(), reminder.lead, reminder.at, reminder.webhook_ids, tuple(ids))
         if same not in done:
             done.add(same)
-            asked = {"brand_id": brand_id, "ids": id_array(ids), "at": reminder.at, **which}
-            found.setdefault(reminder, []).extend(connection.scalars(_STILL_OUT, asked))
+            parameters = {"brand_id": brand_id, "ids": id_array(ids), "at": reminder.at, **which}
+            found.setdefault(reminder, []).extend(connection.scalars(_STILL_OUT, parameters))
     for reminder, credit_ids in found.items():
         shown = credits.by_id(connection, brand_id, credit_ids, reminder.at)
         news = (
-            News("credit.expiring", reminder.at, {**credit, "lead": reminder.lead})
+            OutboxEvent("credit.expiring", reminder.at, {**credit, "lead": reminder.lead})
             for credit in shown.values()
             if credit["status"] not in ("redeemed", "revoked")  # expired: since, while a clock was moved on
         )

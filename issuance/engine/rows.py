@@ -1,5 +1,5 @@
-"""Parameters of set-based statements. A batch has many rows of few kinds, so they are passed in two parts: for each row
-what is its own, with the number of its kind; and once for each kind what all its rows share.
+"""Parameters of set-based statements. Many rows of a batch share most values. So each distinct set of values (a kind)
+is sent once, and each row sends its own values and its kind's number.
 
 What Issuance made itself (ids, codes, numbers) is passed as arrays, which PostgreSQL reads fastest. What others wrote
 would have to be quoted there, which is slow in Python, so it is passed as JSON.
@@ -70,11 +70,11 @@ class Updating:
             return 0
         kinds: dict[Shared, int] = {}
         kind_of = {str(id_): kinds.setdefault(shared, len(kinds)) for id_, shared in rows.items()}
-        which = {
+        parameters = {
             "ids": id_array(kind_of),
             "kinds_kind": list(range(len(kinds))),
             **columns_of("kinds", self._shared, kinds),
         }
         if len(kinds) == 1:
-            return self._of_one_kind.written(connection, {**more, **which})
-        return self._of_many_kinds.written(connection, {**more, **which, "kind_of": json.dumps(kind_of)})
+            return self._of_one_kind.written(connection, {**more, **parameters})
+        return self._of_many_kinds.written(connection, {**more, **parameters, "kind_of": json.dumps(kind_of)})

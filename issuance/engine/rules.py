@@ -32,15 +32,13 @@ _EVERY_VERSION = """
      ORDER BY v.credit_rule_id, v.version
 """
 _RULES = Statement(_EVERY_VERSION)
-_RULES_HELD = Statement(f"{_EVERY_VERSION} FOR KEY SHARE OF r")
-
-
+_RULES_LOCKED = Statement(f"{_EVERY_VERSION} FOR KEY SHARE OF r")
 _TYPES_OF_RULE = text("""
     SELECT DISTINCT membership_type_id FROM rule_versions
      WHERE brand_id = :brand_id AND credit_rule_id = :credit_rule_id
 """)
 _COUPON = text("SELECT coupon_id, validity FROM coupons WHERE brand_id = :brand_id AND coupon_id = :coupon_id")
-#: What a version says by the same names in its columns and in decisions.
+#: The fields with the same name in the table and in RuleVersion.
 _SAID_ALIKE = (
     *("roll_over", "roll_over_limit", "issue_on_signup", "multi_use", "max_uses", "for_lead_booker_only"),
     "include_upcoming",
@@ -48,16 +46,17 @@ _SAID_ALIKE = (
 
 
 class RuleBook:
-    """The rules of a brand's membership types, deleted ones too: those any version of which is for the type.
+    """The rules of a brand's membership types, deleted ones included. A rule belongs to each type that any of its
+    versions names.
 
-    `hold` keeps them from being changed until the transaction ends, so that nothing is issued after a deletion.
+    `lock` keeps them from being changed until the transaction ends, so that nothing is issued after a deletion.
     """
 
-    def __init__(self, connection: Connection, brand_id: UUID, zone: ZoneInfo, *, hold: bool = False) -> None:
+    def __init__(self, connection: Connection, brand_id: UUID, zone: ZoneInfo, *, lock: bool = False) -> None:
         self._connection, self._brand_id, self._zone = connection, brand_id, zone
-        self._statement = _RULES_HELD if hold else _RULES
+        self._statement = _RULES_LOCKED if lock else _RULES
         self._of_type: dict[UUID, list[Rule]] = {}
-        #: Whether the brand has a guard, or a rule that one holds still.
+        #: Whether the brand has a guard, or still has a held rule.
         self.guarded = False
 
     def of(self, types: Sequence[UUID]) -> list[Rule]:
@@ -71,14 +70,14 @@ class RuleBook:
     def edited(self, credit_rule_id: UUID, now: datetime, says: Mapping[str, Any]) -> Rule:
         """A rule as it would be if it were saved now: with one version more, deleted, or new. `says`: what the version
         says, by the names of its columns; of a deletion, that it is `deleted`."""
-        asked = {"brand_id": self._brand_id, "credit_rule_id": credit_rule_id, "coupon_id": says.get("coupon_id")}
-        types = list(self._connection.scalars(_TYPES_OF_RULE, asked))
+        parameters = {"brand_id": self._brand_id, "credit_rule_id": credit_rule_id, "coupon_id": says.get("coupon_id")}
+        types = list(self._connection.scalars(_TYPES_OF_RULE, parameters))
         known = (
             next((rule for rule in self.of(types) if rule.credit_rule_id == credit_rule_id), None) if types else None
         )
         if known is not None and says.get("deleted"):
             return replace(known, deleted_at=now)
-        coupon = self._connection.execute(_COUPON, asked).one_or_none()
+        coupon = self._connection.execute(_COUPON, parameters).one_or_none()
         version = RuleVersion(
             version=1 if known is None else known.latest.version + 1,
             created_at=now,

@@ -19,8 +19,8 @@ from issuance.engine.tasks import PlannedTask
 #: The counts by reason, and what the batch keeps of a plan.
 Done = tuple[Counter[Reason], Plan | None]
 
-# The memberships that a run is for, and whoever changed types: of which type these are, and were, is known when they
-# are settled. A sweep goes by schedules instead.
+# The memberships of a run. Those that changed type are always included, and filtered when they are loaded. Sweeps
+# select schedules instead.
 _MEANT = f"""
       FROM memberships m
      WHERE m.brand_id = :brand_id
@@ -79,7 +79,7 @@ def memberships_of(connection: Connection, run: Row[Any], first_id: UUID, last_i
 def _meant(run: Row[Any]) -> dict[str, object]:
     names = ("brand_id", "membership_id", "membership_type_id", "credit_rule_id", "only_memberships", "only_members")
     meant = {name: getattr(run, name) for name in names} | {"also_of_type": None}
-    if run.kind == "undo":  # whoever has a credit of a rule may have left its types since
+    if run.kind == "undo":  # a holder's membership may have changed to another type
         meant["credit_rule_id"] = None
     elif run.kind == "preview":
         meant |= {"credit_rule_id": previews.rule_of(run), "also_of_type": run.rule.get("membership_type_id")}

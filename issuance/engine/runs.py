@@ -1,6 +1,5 @@
 """Runs: bulk work that an operator can see, watch, pause and resume. Its batches stand in PostgreSQL."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
@@ -40,7 +39,7 @@ _MOVE = text("""
                     finished_at = CASE WHEN :state = 'cancelled' THEN clock_timestamp() END
      WHERE brand_id = :brand_id AND run_id = :run_id AND state = ANY(:allowed) AND kind <> 'sweep'
 """)
-_HOLD = text("SELECT * FROM runs WHERE brand_id = :brand_id AND run_id = :run_id FOR UPDATE")
+_LOCK = text("SELECT * FROM runs WHERE brand_id = :brand_id AND run_id = :run_id FOR UPDATE")
 _START = text("""
     INSERT INTO runs (brand_id, run_id, kind, credit_rule_id, membership_type_id, membership_id, include_upcoming,
                       from_date, to_date, dry_run, plan_id, undoes_run_id, rule_version, issued_from, again,
@@ -179,9 +178,9 @@ def start(connection: Connection, brand_id: UUID, *, reason: str | None = None, 
     if connection.scalar(_UNFINISHED, {"brand_id": brand_id}) >= MOST_UNFINISHED:
         raise RunLimit
     run_id = uuid7()
-    says = {**dict.fromkeys(_EMPTY), "include_upcoming": False, "dry_run": False, "again": False, **columns}
-    rule = says["rule"] and to_json(says["rule"]).decode()
-    connection.execute(_START, {**says, "rule": rule, "reason": reason, "brand_id": brand_id, "run_id": run_id})
+    parameters = {**dict.fromkeys(_EMPTY), "include_upcoming": False, "dry_run": False, "again": False, **columns}
+    rule = parameters["rule"] and to_json(parameters["rule"]).decode()
+    connection.execute(_START, {**parameters, "rule": rule, "reason": reason, "brand_id": brand_id, "run_id": run_id})
     audit.write(connection, brand_id, "run.created", run_id, reason=reason, after=columns)
     return run_id
 
@@ -265,8 +264,8 @@ def cancel(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, An
 
 def _move(connection: Connection, brand_id: UUID, run_id: UUID, verb: str) -> dict[str, Any]:
     allowed, state, action = _MOVES[verb]
-    asked = {"brand_id": brand_id, "run_id": run_id, "state": state, "allowed": list(allowed)}
-    moved = connection.execute(_MOVE, asked)
+    parameters = {"brand_id": brand_id, "run_id": run_id, "state": state, "allowed": list(allowed)}
+    moved = connection.execute(_MOVE, parameters)
     run = read(connection, brand_id, run_id)
     if moved.rowcount == 0:
         raise Conflict(f"A {run['kind']} run that is {run['state']} takes no {verb}.")
@@ -274,11 +273,6 @@ def _move(connection: Connection, brand_id: UUID, run_id: UUID, verb: str) -> di
     return run
 
 
-def hold(connection: Connection, brand_id: UUID, run_id: UUID) -> Row[Any] | None:
+def lock(connection: Connection, brand_id: UUID, run_id: UUID) -> Row[Any] | None:
     """A run's row, locked; None if there is none."""
-    return connection.execute(_HOLD, {"brand_id": brand_id, "run_id": run_id}).one_or_none()
-
-
-def add_up(counts: Counter[Reason]) -> dict[str, int]:
-    """Counts by reason as they are stored with a batch."""
-    return {reason.value: n for reason, n in counts.items() if n}
+    return connection.execute(_LOCK, {"brand_id": brand_id, "run_id": run_id}).one_or_none()

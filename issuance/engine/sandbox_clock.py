@@ -15,7 +15,7 @@ from issuance.engine import sweeps
 from issuance.errors import ClockOnlyForward, Invalid, LiveBrandHasNoClock, NotSettledYet
 from issuance.tenancy import clock as clocks
 
-#: Transactions that move clocks, at once in a process: they may wait for locks, and others need connections too.
+#: The most clock moves at once in a process: they wait for locks and must not use up the connections.
 MOST_AT_ONCE = 2
 #: How long a caller is kept waiting for the workers, in seconds.
 _PATIENCE = 300.0

@@ -1,7 +1,7 @@
 """When memberships next have to be looked at. Memberships leave a schedule that they share only here, and come to share
 one only in `states`.
 
-A membership waits by a row of its own, or shares one with others that have the same future. Settling locks the row by
+Each membership has its own schedule row, or shares one with others in the same state. Settling locks the row by
 which a membership waits. Whoever needs one membership of a shared row gives it its own schedule first (`own`), under
 the shared row's lock: so no membership is settled twice at once. A sweep locks shared rows by id and then own rows by
 id, and passes over own rows that are locked.
@@ -35,7 +35,7 @@ _LEAVE = Statement("""
                 (SELECT p.schedule_id FROM membership_schedules p
                   WHERE p.brand_id = :brand_id AND p.membership_id = one AND p.schedule_id <> one) AS schedule_id
            FROM unnest(CAST(:ids AS uuid[])) one),
-         held AS MATERIALIZED (
+         locked AS MATERIALIZED (
          SELECT schedule_id, due_at, settled_at, fingerprint
            FROM schedules
           WHERE brand_id = :brand_id AND shared AND schedule_id = ANY(ARRAY(SELECT schedule_id FROM sharing))
@@ -43,10 +43,10 @@ _LEAVE = Statement("""
             FOR NO KEY UPDATE),
          left_it AS (
          UPDATE membership_schedules p SET schedule_id = p.membership_id
-           FROM sharing JOIN held USING (schedule_id)
+           FROM sharing JOIN locked USING (schedule_id)
           WHERE p.brand_id = :brand_id AND p.membership_id = sharing.membership_id
             AND p.schedule_id = sharing.schedule_id
-      RETURNING p.membership_id, held.*),
+      RETURNING p.membership_id, locked.*),
          smaller AS (
          UPDATE schedules s SET size = s.size - gone.number
            FROM (SELECT schedule_id, CAST(count(*) AS integer) AS number FROM left_it GROUP BY schedule_id) gone
@@ -84,7 +84,7 @@ _LOCK_DUE = Statement(
      ORDER BY schedule_id FOR UPDATE OF s SKIP LOCKED"""
     )
 )
-_HOLD_SHARED = text("""
+_LOCK_SHARED_OF = text("""
     SELECT FROM schedules
      WHERE brand_id = :brand_id
        AND schedule_id IN (SELECT p.schedule_id FROM membership_schedules p
@@ -92,12 +92,12 @@ _HOLD_SHARED = text("""
                               AND p.schedule_id <> p.membership_id)
      ORDER BY schedule_id FOR UPDATE
 """)
-_HOLD_OWN = text("""
+_LOCK_OWN_OF = text("""
     SELECT FROM schedules
      WHERE brand_id = :brand_id AND schedule_id BETWEEN :first_id AND :last_id AND NOT shared AND size = 1
      ORDER BY schedule_id FOR UPDATE
 """)
-# Shared rows are waited for: passing over one would leave all its memberships behind because of one that leaves it.
+# No SKIP LOCKED here: one membership that leaves would delay all that share the row.
 _LOCK_SHARED_DUE = Statement("""
     SELECT schedule_id, due_at, settled_at, fingerprint
       FROM schedules
@@ -148,11 +148,11 @@ _WAKE_TYPE = text(f"""
 """)
 # In the order in which sweeps lock them.
 _WAKE_ALL = text("""
-    WITH held AS MATERIALIZED (
+    WITH locked AS MATERIALIZED (
          SELECT schedule_id FROM schedules
           WHERE brand_id = :brand_id AND size > 0 AND due_at > :now
           ORDER BY shared DESC, schedule_id FOR NO KEY UPDATE)
-    UPDATE schedules s SET due_at = :now FROM held WHERE s.brand_id = :brand_id AND s.schedule_id = held.schedule_id
+    UPDATE schedules s SET due_at = :now FROM locked WHERE s.brand_id = :brand_id AND s.schedule_id = locked.schedule_id
 """)
 
 
@@ -180,11 +180,11 @@ def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attemp
     ids are ignored. `attempts`: memberships with just so many keep their fingerprint, and can form groups. Raises
     ScheduleBusy where sweeps make them share anew each time that they have left."""
     left = set(map(str, ids))
-    held: list[Waiting] = []
+    locked: list[Waiting] = []
     for _ in range(_TRIES):
-        which = {"brand_id": brand_id, "ids": id_array(sorted(left)), "attempts": attempts}
-        found = [_waiting(row) for row in _LOCK_OWN.found(connection, which)]
-        held += found
+        parameters = {"brand_id": brand_id, "ids": id_array(sorted(left)), "attempts": attempts}
+        found = [_waiting(row) for row in _LOCK_OWN.found(connection, parameters)]
+        locked += found
         left -= {one for waiting in found for one in waiting.ids}
         if not left:
             break
@@ -195,15 +195,14 @@ def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attemp
         leave(connection, brand_id, left)
     else:
         raise ScheduleBusy
-    return held
+    return locked
 
 
-def hold(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID) -> None:
-    """Lock the schedules by which the memberships of a range of ids wait, shared ones first, and leave them as they
-    are: nobody settles these memberships meanwhile."""
-    within = {"brand_id": brand_id, "first_id": first_id, "last_id": last_id}
-    connection.execute(_HOLD_SHARED, within)
-    connection.execute(_HOLD_OWN, within)
+def lock(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID) -> None:
+    """Lock the schedules of a range of memberships, shared ones first, so that nobody settles them meanwhile."""
+    parameters = {"brand_id": brand_id, "first_id": first_id, "last_id": last_id}
+    connection.execute(_LOCK_SHARED_OF, parameters)
+    connection.execute(_LOCK_OWN_OF, parameters)
 
 
 def leave(connection: Connection, brand_id: UUID, ids: Collection[object]) -> None:
@@ -214,25 +213,25 @@ def leave(connection: Connection, brand_id: UUID, ids: Collection[object]) -> No
 
 def lock_due(connection: Connection, brand_id: UUID, now: datetime, first_id: UUID, last_id: UUID) -> list[Waiting]:
     """Lock the due schedules of a range of ids. A membership that shares one and has news gets its own."""
-    within = {"brand_id": brand_id, "now": now, "first_id": first_id, "last_id": last_id, "attempts": 0}
-    held: list[Waiting] = []
-    shared = {row.schedule_id: row for row in _LOCK_SHARED_DUE.found(connection, within)}
+    parameters = {"brand_id": brand_id, "now": now, "first_id": first_id, "last_id": last_id, "attempts": 0}
+    locked: list[Waiting] = []
+    shared = {row.schedule_id: row for row in _LOCK_SHARED_DUE.found(connection, parameters)}
     if shared:
         # Read after the rows are locked, so that memberships that left before are not among them.
         for row in _SHARING.found(connection, {"brand_id": brand_id, "schedule_ids": id_array(shared)}):
             by = shared[row.schedule_id]
             state = State(by.due_at, by.settled_at, by.fingerprint)
-            held.append(Waiting(row.ids, state, row.has_news, None if row.has_news else row.schedule_id))
-        used = {waiting.shared_by for waiting in held}
+            locked.append(Waiting(row.ids, state, row.has_news, None if row.has_news else row.schedule_id))
+        used = {waiting.shared_by for waiting in locked}
         empty = [schedule_id for schedule_id in shared if schedule_id not in used]
-        leave(connection, brand_id, [one for waiting in held if waiting.has_news for one in waiting.ids])
+        leave(connection, brand_id, [one for waiting in locked if waiting.has_news for one in waiting.ids])
         forget_empty(connection, brand_id, empty)
-    just_left = {one for waiting in held if waiting.has_news for one in waiting.ids}
-    for row in _LOCK_DUE.found(connection, within):
+    just_left = {one for waiting in locked if waiting.has_news for one in waiting.ids}
+    for row in _LOCK_DUE.found(connection, parameters):
         ids = [one for one in row.ids if one not in just_left] if just_left else row.ids
         if ids:
-            held.append(_waiting(row)._replace(ids=ids))
-    return held
+            locked.append(_waiting(row)._replace(ids=ids))
+    return locked
 
 
 def _waiting(row: Row) -> Waiting:
@@ -248,8 +247,8 @@ def sooner(connection: Connection, brand_id: UUID, due_at: dict[UUID, datetime |
 def wake(connection: Connection, brand_id: UUID, ids: Iterable[object], now: datetime) -> None:
     """Make memberships due at `now`: what their credits rest on has changed. A sweep settles them if the hint is
     lost."""
-    held = own(connection, brand_id, ids)
-    sooner(connection, brand_id, {UUID(one): now for waiting in held for one in waiting.ids})
+    locked = own(connection, brand_id, ids)
+    sooner(connection, brand_id, {UUID(one): now for waiting in locked for one in waiting.ids})
 
 
 def wake_settled_at(connection: Connection, brand_id: UUID, type_ids: Sequence[UUID], now: datetime) -> None:
@@ -265,6 +264,6 @@ def wake_type(connection: Connection, brand_id: UUID, type_id: UUID, now: dateti
 
 
 def wake_all(connection: Connection, brand_id: UUID, now: datetime) -> None:
-    """Make all memberships of a brand due at `now` that would be later: what they fall due for has changed. Those for
-    whom time alone changes nothing have no credit that expires, and are left."""
+    """Make every membership of a brand that is due later due at `now`. Those without a due date have no credit that
+    expires, and are left."""
     connection.execute(_WAKE_ALL, {"brand_id": brand_id, "now": now})

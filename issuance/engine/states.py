@@ -86,8 +86,8 @@ def move_on(
 def _joined(
     connection: Connection, brand_id: UUID, settled: Mapping[tuple[UUID | None, State], Sequence[str]]
 ) -> dict[tuple[UUID | None, State], Sequence[str]]:
-    """Let memberships that come to one state share the largest schedule that is held. Otherwise schedules would be used
-    up by memberships that leave them for a while."""
+    """Let memberships that come to one state share the largest schedule that is held. Otherwise shared rows
+    would shrink as memberships leave, and never be rejoined."""
     by_state: dict[State, dict[UUID | None, Sequence[str]]] = {}
     for (by, state), ids in settled.items():
         by_state.setdefault(state, {})[by] = ids

@@ -14,15 +14,15 @@ from issuance.engine.schedules import MAY_BE_TRIED
 
 
 def _first_due(brand: str, which: str = "true") -> str:
-    """The first instant at which a brand has anything due: the first entry of the index. Asked for what is due by now,
-    a planner that expected a third of all rows would read them all to find none."""
+    """The first instant at which a brand has anything due: the first entry of the index. For `due_at <= now` alone the
+    planner expects a third of all rows, and reads them all."""
     return f"""(SELECT s.due_at FROM schedules s
         WHERE s.brand_id = {brand} AND s.due_at IS NOT NULL AND s.quarantined_at IS NULL AND {which}
         ORDER BY s.due_at LIMIT 1)"""
 
 
 # Brands that have something due now, each on its own clock, and no sweep under way.
-BRANDS_WITH_DUE = text(f"""
+_BRANDS_WITH_DUE = text(f"""
     SELECT b.brand_id, {BRANDS_NOW} AS now
       FROM brands b
      WHERE {_first_due("b.brand_id", MAY_BE_TRIED)} <= {BRANDS_NOW}
@@ -90,13 +90,15 @@ _HAS_UNSETTLED = text(f"""
 
 
 class Sweep(NamedTuple):
+    """The run of a planned sweep, and how many batches it has."""
+
     run_id: UUID
     batches: int
 
 
 def brands_with_due(connection: Connection, *, most: int) -> dict[UUID, datetime]:
     """Brands for which a sweep should be planned, each with its now."""
-    return {row.brand_id: row.now for row in connection.execute(BRANDS_WITH_DUE, {"most": most})}
+    return {row.brand_id: row.now for row in connection.execute(_BRANDS_WITH_DUE, {"most": most})}
 
 
 def is_due(connection: Connection, brand_id: UUID, now: datetime) -> bool:
@@ -128,8 +130,8 @@ def _columns(runs: Mapping[UUID, UUID], brands: Mapping[UUID, datetime]) -> dict
 
 def memberships_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID) -> list[UUID]:
     """The ids of the memberships that wait by the due schedules of a range."""
-    within = {"brand_id": brand_id, "first_id": first_id, "last_id": last_id}
-    return list(connection.scalars(_MEMBERSHIPS_DUE, within))
+    parameters = {"brand_id": brand_id, "first_id": first_id, "last_id": last_id}
+    return list(connection.scalars(_MEMBERSHIPS_DUE, parameters))
 
 
 def unsettled(connection: Connection, *, older_than: str, most: int) -> dict[UUID, list[UUID]]:

@@ -124,7 +124,7 @@ def plan(
     connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID], task: PlannedTask
 ) -> tuple[Counter[Reason], Plan]:
     """What a task would do with memberships, on paper. Counts by reason, and as much of the plan as a batch keeps."""
-    clock = clocks.read(connection, brand_id, hold=True)
+    clock = clocks.read(connection, brand_id, lock=True)
     rules = RuleBook(connection, brand_id, clock.zone)
     counts: Counter[Reason] = Counter()
     rows: Plan = []

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits
 from issuance.deciding.reasons import Reason
 from issuance.engine import runs, schedules
 from issuance.errors import Conflict, Invalid, NotFound
@@ -32,7 +32,7 @@ _REVOKE = text(f"""
        AND c.expired_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > :now)
 """)
 _REVOKE_AND_TELL = text(f"{_REVOKE.text} RETURNING c.credit_id")
-# What facts took back they never give back.
+# Credits that facts revoked become final too: facts can't restore them.
 _FOR_GOOD = text(f"""
     UPDATE credits c SET {_BY_OPERATOR} WHERE {_MEANT} AND c.revoked_by = 'facts'
     RETURNING c.credit_id
@@ -64,7 +64,7 @@ _ISSUING = ("sweep", "issue", "replay")
 
 def start_of_run(connection: Connection, brand_id: UUID, run_id: UUID, reason: str) -> UUID:
     """Accept the undo of a run. Raises NotFound; Conflict for one that issues nothing, or is not over."""
-    run = runs.hold(connection, brand_id, run_id)
+    run = runs.lock(connection, brand_id, run_id)
     if run is None:
         raise NotFound("There is no such run.")
     if run.kind not in _ISSUING or run.dry_run:
@@ -72,7 +72,7 @@ def start_of_run(connection: Connection, brand_id: UUID, run_id: UUID, reason: s
     if run.finished_at is None:
         raise Conflict(f"The run is {run.state}: cancel it first, or wait for its end.")
     connection.execute(_STOP_BATCHES, {"brand_id": brand_id, "run_id": run_id})
-    # Only where there can be credits of it.
+    # Narrows the batches to memberships that can have its credits.
     where = {"credit_rule_id": run.credit_rule_id, "membership_id": run.membership_id}
     return _start(connection, brand_id, reason, undoes_run_id=run_id, **where)
 
@@ -83,8 +83,8 @@ def start_of_version(
     """Accept the undo of what a rule version issued at or after an instant of the brand's clock. The version stays in
     force, and a deleted rule is known here. Raises NotFound, Invalid."""
     runs.check_rule(connection, brand_id, credit_rule_id, deleted_too=True)
-    asked = {"brand_id": brand_id, "credit_rule_id": credit_rule_id, "version": version}
-    if connection.execute(_VERSION_IS_THERE, asked).first() is None:
+    parameters = {"brand_id": brand_id, "credit_rule_id": credit_rule_id, "version": version}
+    if connection.execute(_VERSION_IS_THERE, parameters).first() is None:
         raise Invalid(fields={"rule_version": "is not known"})
     what = {"credit_rule_id": credit_rule_id, "rule_version": version, "issued_from": issued_from}
     return _start(connection, brand_id, reason, **what)
@@ -99,21 +99,26 @@ def _start(connection: Connection, brand_id: UUID, reason: str, **what: object) 
 
 def undo(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> tuple[Counter[Reason], list[str]]:
     """Take back what an undo covers within a range of membership ids. Counts by reason, and the ids of the credits that
-    are redeemed. One that was undone before counts only what is taken back now."""
-    clock = clocks.read(connection, run.brand_id, hold=True)
-    schedules.hold(connection, run.brand_id, first_id, last_id)
+    are redeemed. A repeated undo counts only what it revokes now."""
+    clock = clocks.read(connection, run.brand_id, lock=True)
+    schedules.lock(connection, run.brand_id, first_id, last_id)
     names = ("brand_id", "credit_rule_id", "undoes_run_id", "rule_version", "issued_from", "reason")
-    which = {name: getattr(run, name) for name in names}
-    which |= {"first_id": first_id, "last_id": last_id, "now": clock.now, "actor": run.actor and json.dumps(run.actor)}
+    parameters = {name: getattr(run, name) for name in names}
+    parameters |= {
+        "first_id": first_id,
+        "last_id": last_id,
+        "now": clock.now,
+        "actor": run.actor and json.dumps(run.actor),
+    }
     if "credit.revoked" in outbox.listened_to(connection, run.brand_id):
-        taken_back = connection.scalars(_REVOKE_AND_TELL, which).all()
+        taken_back = connection.scalars(_REVOKE_AND_TELL, parameters).all()
         credits.tell(connection, run.brand_id, "credit.revoked", taken_back, clock.now)
         revoked = len(taken_back)
     else:
-        revoked = connection.execute(_REVOKE, which).rowcount
-    made_final = connection.scalars(_FOR_GOOD, which).all()
+        revoked = connection.execute(_REVOKE, parameters).rowcount
+    made_final = connection.scalars(_FOR_GOOD, parameters).all()
     credits.tell(connection, run.brand_id, "credit.updated", made_final, clock.now)
-    left = connection.execute(_LEFT, which).one()
+    left = connection.execute(_LEFT, parameters).one()
     redeemed = left.redeemed or []
     counts = Counter({Reason.REVOKED: revoked})
     if not run.again:

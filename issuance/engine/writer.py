@@ -47,7 +47,7 @@ _KIND = {
     "expired_at": "timestamptz",
 }
 _COLUMNS = ", ".join(name for name in _KIND if name != "place")
-# The key credits_once refuses a credit that is there already. Here this is an error; it is not passed over in silence.
+# A duplicate raises an error: no ON CONFLICT.
 _ISSUE = Statement(f"""
     INSERT INTO credits (brand_id, credit_id, code, membership_id, guest_id, {_COLUMNS})
     SELECT :brand_id, fresh.credit_id, fresh.code, g.membership_id, g.guest_id, {_COLUMNS}
@@ -98,8 +98,6 @@ _CHANGE = Updating(
         "flagged_at": "timestamptz",
     },
 )
-
-
 _EVENTS_SETTLED = Statement("""
     UPDATE billing_events SET settled_at = clock_timestamp()
      WHERE brand_id = :brand_id AND source = :source
@@ -151,12 +149,12 @@ def _issue(
     run_id: UUID | None,
     by_hand: bool,
 ) -> list[Happened]:
-    """Insert the credits that are new, each in its final state."""
+    """Insert the credits that are new, each in its final state. Returns what webhooks may want to know of them."""
     kinds: dict[Shared, int] = {}
     issued_of: dict[int, list[tuple[int, Credit]]] = {}
     memberships: list[str] = []
     numbers: list[int] = []
-    credits: list[Credit] = []  # noqa: A001 - the word is the domain's
+    credits: list[Credit] = []
     for one in settled:
         outcome = one.outcome
         issued = issued_of.get(id(outcome))
@@ -172,13 +170,32 @@ def _issue(
     if not memberships:
         return []
     credit_ids = [str(uuid7()) for _ in memberships]
+    _insert(connection, brand_id, memberships, numbers, credit_ids, [*kinds])
+    if any(one.outcome.moved for one in settled):
+        journal.note(connection, brand_id, _moved_since(settled, credit_ids))
+    if not told:
+        return []
+    pairs = zip(credit_ids, credits, strict=True)
+    return [one for credit_id, credit in pairs for one in became(UUID(credit_id), None, credit)]
+
+
+def _insert(
+    connection: Connection,
+    brand_id: UUID,
+    memberships: Sequence[str],
+    numbers: Sequence[int],
+    credit_ids: Sequence[str],
+    kinds: Sequence[Shared],
+) -> None:
+    """Insert a credit for each of `memberships`, of the kind that has its number. Raises Raced where one is there
+    already."""
     fresh: dict[str, Sequence[object]] = {
         "fresh_membership_id": memberships,
         "fresh_kind": numbers,
         "fresh_credit_id": credit_ids,
         "fresh_code": new_codes(len(memberships)),
     }
-    by_number = [(number, *kind) for kind, number in kinds.items()]
+    by_number = [(number, *kind) for number, kind in enumerate(kinds)]
     size = len(memberships) if len(kinds) <= _MOST_KINDS else _MOST_KINDS
     done = 0
     for some in (slice(start, start + size) for start in range(0, len(memberships), size)):
@@ -193,12 +210,6 @@ def _issue(
                 raise Raced from error
             raise
     assert done == len(memberships), "facts say which guests there are"
-    if any(one.outcome.moved for one in settled):
-        journal.note(connection, brand_id, _moved_since(settled, credit_ids))
-    if not told:
-        return []
-    pairs = zip(credit_ids, credits, strict=True)
-    return [one for credit_id, credit in pairs for one in became(UUID(credit_id), None, credit)]
 
 
 def _moved_since(settled: Sequence[Settled], credit_ids: Sequence[str]) -> Iterator[tuple[UUID, Movement]]:
@@ -263,11 +274,11 @@ def _expire(
 
 
 def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> list[Happened]:
-    """Change the credits that were out of memberships whose outcome does more than to issue and to expire."""
+    """Update the credits that were out, of memberships whose outcome does more than to issue and to expire."""
     changes: dict[UUID, Shared] = {}
     happened: list[Happened] = []
     for one in settled:
-        assert one.itself, "what does more than to issue and to expire was decided in full"
+        assert one.itself, "only a membership that was loaded itself changes credits"
         for key, change in one.outcome.changed.items():
             before, after, why = change.before, change.after, change.why
             credit_id = one.member.credit_ids[key]
@@ -290,6 +301,6 @@ def _settle_events(connection: Connection, brand_id: UUID, settled: Sequence[Set
                 event_ids.setdefault(source, []).append(event_id)
     waited: list[float] = []
     for source, ids in event_ids.items():
-        said = {"brand_id": brand_id, "source": source, "event_ids": json.dumps(ids)}
-        waited += _EVENTS_SETTLED.column(connection, said)
+        parameters = {"brand_id": brand_id, "source": source, "event_ids": json.dumps(ids)}
+        waited += _EVENTS_SETTLED.column(connection, parameters)
     return waited

@@ -122,7 +122,7 @@ def points(connection: Connection, brand_id: UUID, window: Window) -> list[dict[
     return _buckets(connection, brand_id, window, {_POINTS: ("points_minted", "points_spent"), _SIGNUPS: ("signups",)})
 
 
-def credits(connection: Connection, brand_id: UUID, window: Window) -> list[dict[str, Any]]:  # noqa: A001 - the domain's word
+def credits(connection: Connection, brand_id: UUID, window: Window) -> list[dict[str, Any]]:
     """Credits issued, redeemed (uses that were not canceled) and expired unused, by bucket. Raises Invalid."""
     statements = {_ISSUED: ("issued",), _REDEEMED: ("redeemed",), _EXPIRED: ("expired",)}
     return _buckets(connection, brand_id, window, statements)
@@ -139,10 +139,10 @@ def _buckets(
     ]
     if not buckets:
         return []
-    asked = {"brand_id": brand_id, "bounds": bounds, "first": bounds[0], "last": bounds[-1]}
+    parameters = {"brand_id": brand_id, "bounds": bounds, "first": bounds[0], "last": bounds[-1]}
     for statement, group in statements.items():
         known = {"now": present.now} if statement is _EXPIRED else {}
-        for row in connection.execute(statement, {**asked, **known}).mappings():
+        for row in connection.execute(statement, {**parameters, **known}).mappings():
             buckets[row["bucket"] - 1] |= {name: int(row[name]) for name in group}
     return buckets
 

@@ -31,8 +31,8 @@ _OF_TEXT = b"keyed "
 #: No id and no address is longer.
 _LONGEST = 320
 
-_HOLD = Statement("SELECT pg_advisory_xact_lock_shared(hashtextextended('forgetting ' || CAST(:brand_id AS text), 0))")
-_HOLD_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('forgetting ' || CAST(:brand_id AS text), 0))")
+_LOCK = Statement("SELECT pg_advisory_xact_lock_shared(hashtextextended('forgetting ' || CAST(:brand_id AS text), 0))")
+_LOCK_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('forgetting ' || CAST(:brand_id AS text), 0))")
 _ANY = Statement("SELECT EXISTS (SELECT FROM erased_names WHERE brand_id = :brand_id)")
 _FOUND = text("""
     SELECT n.name_hash, m.external_user_id
@@ -84,8 +84,8 @@ class Erased(NamedTuple):
         by_hash |= {hashed: ("email", one) for one in emails for hashed in self._hashes("email", one)}
         found: dict[str, dict[str, str]] = {"id": {}, "email": {}}
         if by_hash:
-            which = {"brand_id": self.brand_id, "hashes": list(by_hash)}
-            for row in self.connection.execute(_FOUND, which):
+            parameters = {"brand_id": self.brand_id, "hashes": list(by_hash)}
+            for row in self.connection.execute(_FOUND, parameters):
                 kind, one = by_hash[bytes(row.name_hash)]
                 found[kind][one] = row.external_user_id
         return Names(ids=found["id"], emails=found["email"])
@@ -104,7 +104,7 @@ class Erased(NamedTuple):
 def of(connection: Connection, brand_id: UUID) -> Erased | None:
     """Those who are erased; None: nobody is. Keeps others from being erased until the transaction ends: call it before
     anything is locked. Waits for erasing that is under way."""
-    _HOLD.written(connection, {"brand_id": brand_id})
+    _LOCK.written(connection, {"brand_id": brand_id})
     # In a statement of its own, so that it sees what was waited for.
     if _ANY.column(connection, {"brand_id": brand_id}) == [False]:
         return None
@@ -119,7 +119,7 @@ def is_erased(connection: Connection, brand_id: UUID, external_user_id: str) -> 
 
 def alone(connection: Connection, brand_id: UUID) -> None:
     """Wait for those who take in what may name people, and keep more of it out until the transaction ends."""
-    connection.execute(_HOLD_ALONE, {"brand_id": brand_id})
+    connection.execute(_LOCK_ALONE, {"brand_id": brand_id})
 
 
 def note(connection: Connection, brand_id: UUID, member_id: UUID, ids: Iterable[str], emails: Iterable[str]) -> None:

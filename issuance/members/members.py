@@ -211,7 +211,7 @@ def id_of(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID
     return member_id
 
 
-def hold(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID:
+def lock(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID:
     """Keep a member from being archived until the transaction ends: their `member_id`.
 
     Raises MemberNotFound, MemberArchived.

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, case, null, select, text, update
 
 from issuance import audit
-from issuance.credits import credits, journal  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, journal
 from issuance.database.tables import credits as credits_table
 from issuance.database.tables import redemptions as redemptions_table
 from issuance.deciding.movements import End, movements

@@ -23,7 +23,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from issuance.credits import credits, holders  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, holders
 from issuance.credits.codes import as_kept, may_be_one
 from issuance.database import cursors
 from issuance.database.tables import coupons, offers

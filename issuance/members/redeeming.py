@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
 from issuance import audit
-from issuance.credits import credits, holders  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, holders
 from issuance.credits.codes import as_kept
 from issuance.database.statements import Statement
 from issuance.database.tables import credits as table
@@ -22,7 +22,7 @@ from issuance.errors import RedemptionAlreadyExists
 from issuance.fields import camel
 from issuance.tenancy import clock
 from issuance.webhooks import outbox
-from issuance.webhooks.outbox import News
+from issuance.webhooks.outbox import OutboxEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Bo
     row = _use(connection, asked)
     if row["id"] is None:
         # Once more while it is held: another's change may have made it live, or made another reason true, since.
-        credits.hold(connection, brand_id, code)
+        credits.lock(connection, brand_id, code)
         row = _use(connection, asked)
     now: datetime = row.pop("now")
     listened_to = row.pop("listened_to")
@@ -140,8 +140,8 @@ def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Bo
             "external_user_id": credit["holder"]["external_user_id"],
             "credit_code": credit["code"],
         }
-        created = News("redemption.created", now, told(redemption))
-        outbox.add_all(connection, brand_id, [created, News("credit.redeemed", now, credit)])
+        created = OutboxEvent("redemption.created", now, told(redemption))
+        outbox.add_all(connection, brand_id, [created, OutboxEvent("credit.redeemed", now, credit)])
     return {**credit, "redemption": {"id": made["id"], "status": made["status"]}}
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
 from issuance import audit
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits
 from issuance.database import cursors
 from issuance.database.identities import member_id_of
 from issuance.database.tables import credits as credits_table
@@ -170,7 +170,7 @@ def _book(
 ) -> tuple[dict[str, Any], UUID]:
     """A new redemption by a member that takes no credit, told of; and the member's id."""
     now = clock.read(connection, brand_id).now
-    member_id = members.hold(connection, brand_id, external_user_id)
+    member_id = members.lock(connection, brand_id, external_user_id)
     spent = {"points": points, "member_id": member_id}
     made = _create(connection, brand_id, booking, now, **spent, offer=booking.offer or "")
     audit.write(connection, brand_id, "redemption.created", made["id"], after=spent)

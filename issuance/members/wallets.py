@@ -80,7 +80,7 @@ def credit(
     connection: Connection, brand_id: UUID, external_user_id: str, amount: int, reason: str | None
 ) -> dict[str, Any]:
     """Give a member points: the wallet after it. Raises MemberNotFound, MemberArchived, Invalid."""
-    member_id = members.hold(connection, brand_id, external_user_id)
+    member_id = members.lock(connection, brand_id, external_user_id)
     if _lock(connection, brand_id, member_id).received + amount > MOST_POINTS:
         wrong = f"a wallet receives at most {MOST_POINTS} points in all"
         raise Invalid(f"amount: {wrong}", fields={"amount": wrong})

@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from issuance import audit
 from issuance.billing import events
-from issuance.credits import credits, holders  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, holders
 from issuance.database.fragments import ENDED
 from issuance.database.tables import credits as credits_table
 from issuance.engine import schedules
@@ -66,17 +66,17 @@ def archive(
     elsewhere are revoked; the balance is forfeited unless it is to be retained. Raises MemberNotFound; `bounded`:
     TooMuchToArchive.
     """
-    now = clock.read(connection, brand_id, hold=True).now
+    now = clock.read(connection, brand_id, lock=True).now
     member_id, is_news = members.archive(connection, brand_id, external_user_id, retain_balance=retain_balance)
     who = {"brand_id": brand_id, "member_id": member_id}
     party = json.dumps({"guests": [{"external_user_id": external_user_id}]})
-    which = {**who, "now": now, "party": party, "most": MOST_ORDERS + 1 if bounded else None}
-    orders = connection.execute(_ON_ORDERS, which).all()
+    parameters = {**who, "now": now, "party": party, "most": MOST_ORDERS + 1 if bounded else None}
+    orders = connection.execute(_ON_ORDERS, parameters).all()
     if bounded:
-        _refuse_many(connection, which, orders)
+        _refuse_many(connection, parameters, orders)
     # Waits for settling under way, and keeps more of it out: nothing is issued until what is out is revoked.
     schedules.wake(connection, brand_id, [row.membership_id for row in orders], now)
-    locked = connection.execute(_ON_ORDERS, which).all()
+    locked = connection.execute(_ON_ORDERS, parameters).all()
     own = [row.membership_id for row in locked if row.own]
     ending = [row.membership_id for row in locked if row.own and not row.ended]
     told = events.accept(connection, brand_id, [_end(membership_id, now.isoformat()) for membership_id in ending])

@@ -68,8 +68,8 @@ def explain(
     the sign-up to today), those of deleted rules too. With `per_page` one page of them; then it is bounded what may be
     asked for. Raises NotFound for an unknown membership, TooMuchToExplain."""
     clock = clocks.read(connection, brand_id)
-    which = {"brand_id": brand_id, "id": membership_id}
-    if per_page is not None and connection.scalar(_HAS_MORE, {**which, "most": MOST_ROWS}):
+    parameters = {"brand_id": brand_id, "id": membership_id}
+    if per_page is not None and connection.scalar(_HAS_MORE, {**parameters, "most": MOST_ROWS}):
         raise TooMuchToExplain(f"The membership has more than {MOST_ROWS} credits, too many to explain at once.")
     loaded = load(connection, brand_id, clock.zone, [membership_id])
     if not loaded:
@@ -78,7 +78,7 @@ def explain(
     history = member.history(clock.now)
     rules = RuleBook(connection, brand_id, clock.zone).of(member.facts.types)
     until = last or max(history.today, history.starts_on)
-    names = {row.guest_id: row for row in connection.execute(_GUESTS, which)}
+    names = {row.guest_id: row for row in connection.execute(_GUESTS, parameters)}
     if per_page is not None and last is not None and last > add_months(first or history.starts_on, 12 * MOST_YEARS):
         raise TooMuchToExplain(f"The dates may lie at most {MOST_YEARS} years apart.", fields={"to": "too late"})
     made = {rule.credit_rule_id: rule.versions for rule in rules}

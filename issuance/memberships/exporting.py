@@ -124,25 +124,25 @@ _SIZE = {
 def export(connection: Connection, brand_id: UUID, external_user_id: str, *, bounded: bool = False) -> dict[str, Any]:
     """All that is held about a member, archived or erased too. Raises MemberNotFound; `bounded`: TooMuchToExport."""
     member_id = members.id_of(connection, brand_id, external_user_id)
-    which: dict[str, Any] = {"brand_id": brand_id, "member_id": member_id, "named": external_user_id, "most": None}
+    parameters: dict[str, Any] = {"brand_id": brand_id, "member_id": member_id, "named": external_user_id, "most": None}
     left = MOST_BYTES
     if bounded:
-        which["most"] = MOST_ROWS + 1
+        parameters["most"] = MOST_ROWS + 1
 
     def read(statement: TextClause) -> list[dict[str, Any]]:
         nonlocal left
         if bounded:
-            left -= connection.execute(_SIZE[statement], which).scalar_one()
+            left -= connection.execute(_SIZE[statement], parameters).scalar_one()
             if left < 0:
                 raise TooMuchToExport
-        rows = [dict(row) for row in connection.execute(statement, which).mappings()]
+        rows = [dict(row) for row in connection.execute(statement, parameters).mappings()]
         if bounded:
-            which["most"] -= len(rows)
-            if which["most"] <= 0:
+            parameters["most"] -= len(rows)
+            if parameters["most"] <= 0:
                 raise TooMuchToExport
         return rows
 
-    profile = dict(connection.execute(_MEMBER, which).mappings().one())
+    profile = dict(connection.execute(_MEMBER, parameters).mappings().one())
     theirs = {name: read(statement) for name, statement in _THEIRS.items()}
     guest_ids = {(row["membership_id"], str(row["guest_id"])) for row in theirs["guest_of"]}
     named = (external_user_id, profile["email"])

@@ -84,8 +84,8 @@ def _memberships(
 ) -> Iterator[list[Membership]]:
     after = UUID(int=0)
     while True:
-        which = {"brand_id": brand_id, "credit_rule_id": credit_rule_id, "after": after, "batch": _BATCH}
-        ids = list(connection.scalars(_OF_RULE, which))
+        parameters = {"brand_id": brand_id, "credit_rule_id": credit_rule_id, "after": after, "batch": _BATCH}
+        ids = list(connection.scalars(_OF_RULE, parameters))
         if not ids:
             return
         after = ids[-1]

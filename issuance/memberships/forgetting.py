@@ -121,25 +121,25 @@ def erase(
 
     Waits for intake under way and keeps it out until the transaction ends. Raises MemberNotFound, MemberNotArchived.
     """
-    now = clock.read(connection, brand_id, hold=True).now
+    now = clock.read(connection, brand_id, lock=True).now
     connection.execute(_HOLD_BILLERS, {"brand_id": brand_id})
     erased.alone(connection, brand_id)
     held = members.hold_to_erase(connection, brand_id, external_user_id)
     if isinstance(held, Forgotten):
         return Erasure(held.external_user_id, held.erased_at, [])
     place = place or str(uuid4())
-    which = {"brand_id": brand_id, "member_id": held}
-    connection.execute(_HOLD_REDEMPTIONS, which)
-    called = connection.execute(_CALLED, which).one()
+    parameters = {"brand_id": brand_id, "member_id": held}
+    connection.execute(_HOLD_REDEMPTIONS, parameters)
+    called = connection.execute(_CALLED, parameters).one()
     emails = {folded(one) for one in (called.email, *addresses) if one}
     words.write_all(connection, brand_id)  # by which orders are found that have nothing of theirs but the address
-    orders = _orders(connection, which, external_user_id, emails)
+    orders = _orders(connection, parameters, external_user_id, emails)
     # What is being settled is told by name: it is waited for, and begins anew without.
     schedules.wake(connection, brand_id, orders, now)
     theirs = _Theirs(connection, brand_id, held, external_user_id, place, emails)
     theirs.read(orders)
     if theirs.emails != emails:
-        orders = _orders(connection, which, external_user_id, theirs.emails)
+        orders = _orders(connection, parameters, external_user_id, theirs.emails)
         schedules.wake(connection, brand_id, orders, now)
         theirs.read(orders)
     words.write_all(connection, brand_id)  # nobody writes old ones any more
@@ -181,8 +181,8 @@ class _Theirs:
     def read(self, membership_ids: Sequence[UUID]) -> None:
         """Find out who is who on these orders, and what else they are called."""
         self._orders = {}
-        which = {"brand_id": self._brand_id, "membership_ids": list(membership_ids)}
-        for event in self._connection.execute(_EVENTS, which):
+        parameters = {"brand_id": self._brand_id, "membership_ids": list(membership_ids)}
+        for event in self._connection.execute(_EVENTS, parameters):
             order = self._orders.setdefault(event.membership_id, _Order(event.member_id == self._member_id))
             order.events.append(event)
         for membership_id, order in self._orders.items():
@@ -256,9 +256,9 @@ class _Theirs:
         if rows:
             self._connection.execute(_REWRITE, {"brand_id": self._brand_id, "rows": to_json(rows).decode()})
         listed = [{"membership_id": one, "guest_id": guest} for (one, guest), is_theirs in last.items() if is_theirs]
-        which = {"brand_id": self._brand_id, "member_id": self._member_id, "place": self._place}
-        which |= {"membership_ids": list(self._orders), "rows": to_json(listed).decode()}
-        self._connection.execute(_GUESTS, which)
+        parameters = {"brand_id": self._brand_id, "member_id": self._member_id, "place": self._place}
+        parameters |= {"membership_ids": list(self._orders), "rows": to_json(listed).decode()}
+        self._connection.execute(_GUESTS, parameters)
 
     def _data(self, order: _Order, place: int, *, changes: bool) -> tuple[dict[str, Any], list[tuple[UUID, bool]]]:
         """What a fact understands, without them; and of each guest that it names whether it is they."""

@@ -136,8 +136,8 @@ def _there(
     """Those who are there, by the member that they were when they were erased."""
     after = UUID(int=0)
     while True:
-        which = {"brand_id": brand_id, "after": after, "most": _BATCH}
-        rows = connection.execute(_MEMBERS, which).all()
+        parameters = {"brand_id": brand_id, "after": after, "most": _BATCH}
+        rows = connection.execute(_MEMBERS, parameters).all()
         for row in rows:
             for key in keys:
                 erasure = hashed.get(erased.hash_of(key, brand_id, "id", row.external_user_id))

@@ -106,8 +106,8 @@ def scrub(connection: Connection, brand_id: UUID, names: Names, membership_ids: 
         found = connection.execute(find, {"brand_id": brand_id, "needles": needles}, execution_options=_FEW_AT_ONCE)
         for some in found.mappings().partitions():
             _rewrite(connection, brand_id, names, column, some)
-    which = {"brand_id": brand_id, "membership_ids": list(membership_ids)}
-    _rewrite(connection, brand_id, names, _OF_CREDITS, connection.execute(_REASONS, which).mappings())
+    parameters = {"brand_id": brand_id, "membership_ids": list(membership_ids)}
+    _rewrite(connection, brand_id, names, _OF_CREDITS, connection.execute(_REASONS, parameters).mappings())
     connection.execute(_NO_MORE)
 
 

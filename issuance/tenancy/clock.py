@@ -19,7 +19,7 @@ _CLOCK = f"""
 """
 _READ = Statement(_CLOCK)
 # Settling a sandbox brand locks its clock until it commits, so that a move of the clock waits for it.
-_READ_AND_HOLD = Statement(f"{_CLOCK} FOR SHARE")
+_READ_AND_LOCK = Statement(f"{_CLOCK} FOR SHARE")
 #: The same "now" as a part of a statement that has a parameter `brand_id`: read once, wherever it stands in it.
 NOW = select(
     select(literal_column(BRANDS_NOW, brands.c.clock_now.type).label("now"))
@@ -43,9 +43,9 @@ class BrandClock:
     woke_at: datetime | None
 
 
-def read(connection: Connection, brand_id: UUID, *, hold: bool = False) -> BrandClock:
-    """The clock of a brand; `hold` keeps it from being moved until the transaction ends. Raises NotFound."""
-    found = (_READ_AND_HOLD if hold else _READ).found(connection, {"brand_id": brand_id})
+def read(connection: Connection, brand_id: UUID, *, lock: bool = False) -> BrandClock:
+    """The clock of a brand; `lock` keeps it from being moved until the transaction ends. Raises NotFound."""
+    found = (_READ_AND_LOCK if lock else _READ).found(connection, {"brand_id": brand_id})
     if not found:
         raise NotFound("There is no such brand.")
     (row,) = found

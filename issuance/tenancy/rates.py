@@ -56,13 +56,13 @@ class RateLimited(IssuanceError):
     code = "rate_limited"
     status = 429
 
-    def __init__(self, what: str, standing: "Standing") -> None:
+    def __init__(self, what: str, standing: "RateState") -> None:
         super().__init__(f"Too many {what}: at most {standing.most} a minute.")
         self.standing = standing
         self.retry_after = standing.seconds
 
 
-class Standing(NamedTuple):
+class RateState(NamedTuple):
     """How much of a limit is left, and in how many seconds it begins anew."""
 
     most: int
@@ -139,7 +139,7 @@ class Rates:
         # Python's hashes of strings are keyed and stay in the process.
         self._good: dict[int, Known] = {}
 
-    def take(self, what: str, who: str) -> Standing | None:
+    def take(self, what: str, who: str) -> RateState | None:
         """Count one more; how the limit stands then. None where there is no limit, or the broker is away.
 
         Raises RateLimited.
@@ -213,9 +213,9 @@ class Rates:
                 self._window, self._parts = window, {}
             yield self._parts.setdefault((what, who), _Part())
 
-    def _standing(self, most: int, part: _Part) -> Standing:
+    def _standing(self, most: int, part: _Part) -> RateState:
         seconds = WINDOW - int(self._now()) % WINDOW
-        return Standing(most, max(0, most - part.counted) + part.left, seconds)
+        return RateState(most, max(0, most - part.counted) + part.left, seconds)
 
     def _now(self) -> float:
         return time.monotonic() + self._ahead

@@ -44,7 +44,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Answer:
     """The result of one attempt: the status of the answer, and the error if it was not delivered."""
 
     status: int | None
@@ -73,7 +73,7 @@ class Signing:
 
 def send_all(
     url: str, signing: Signing, messages: Sequence[Message], *, sandbox: bool, brand_id: UUID, patience: float
-) -> list[Outcome]:
+) -> list[Answer]:
     """Send messages at the same time, signed; the result of each, in their order. Takes at most `patience` seconds."""
     return asyncio.run(
         _send_all(url, signing, messages, sandbox=sandbox, brand_id=brand_id, until=time.monotonic() + patience)
@@ -82,16 +82,16 @@ def send_all(
 
 async def _send_all(
     url: str, signing: Signing, messages: Sequence[Message], *, sandbox: bool, brand_id: UUID, until: float
-) -> list[Outcome]:
+) -> list[Answer]:
     try:
         target = addresses.parse(url, sandbox=sandbox)
         found = await addresses.resolve(target, sandbox=sandbox, brand_id=brand_id)
     except (AddressRefused, TooManyLookups) as error:
-        return [Outcome(None, error.message)] * len(messages)
+        return [Answer(None, error.message)] * len(messages)
     except UnknownHost:
-        return [Outcome(None, "the host's name is not known")] * len(messages)
+        return [Answer(None, "the host's name is not known")] * len(messages)
     except TimeoutError:
-        return [Outcome(None, f"the host's name was not found within {lookups.LIMIT:.0f} s")] * len(messages)
+        return [Answer(None, f"the host's name was not found within {lookups.LIMIT:.0f} s")] * len(messages)
     except Exception as error:  # whatever it is, it is what became of these, and of no others
         return [_failed(error)] * len(messages)
     # No proxy and no redirect: both would connect to an address that was not checked.
@@ -101,7 +101,7 @@ async def _send_all(
         )
 
 
-async def _traced(message: Message, sending: Coroutine[Any, Any, Outcome]) -> Outcome:
+async def _traced(message: Message, sending: Coroutine[Any, Any, Answer]) -> Answer:
     origin = origins.here() if message.origin == NOWHERE else message.origin
     with (
         origins.working_for(origin),
@@ -121,26 +121,26 @@ async def _send(
     signing: Signing,
     message: Message,
     until: float,
-) -> Outcome:
+) -> Answer:
     patience = max(0.0, until - time.monotonic())
     try:
         async with asyncio.timeout(patience):
             status, retry_after = await _post(client, target, found, signing, message)
     except TimeoutError:
-        return Outcome(None, f"no answer within {patience:.0f} s")
+        return Answer(None, f"no answer within {patience:.0f} s")
     except (httpx.HTTPError, OSError, ValueError) as error:
-        return Outcome(None, f"no answer: {type(error).__name__}")
+        return Answer(None, f"no answer: {type(error).__name__}")
     except Exception as error:  # whatever it is, it is this delivery's outcome
         return _failed(error)
     if 300 <= status < 400:
-        return Outcome(status, "redirects are not followed")
-    return Outcome(status, None if 200 <= status < 300 else f"answered {status}", retry_after)
+        return Answer(status, "redirects are not followed")
+    return Answer(status, None if 200 <= status < 300 else f"answered {status}", retry_after)
 
 
-def _failed(error: Exception) -> Outcome:
+def _failed(error: Exception) -> Answer:
     """The outcome of a delivery that failed in a way that nobody thought of."""
     logger.error("delivery_failed", error=type(error).__name__)
-    return Outcome(None, f"could not be sent: {type(error).__name__}")
+    return Answer(None, f"could not be sent: {type(error).__name__}")
 
 
 async def _post(

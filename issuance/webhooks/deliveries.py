@@ -49,7 +49,7 @@ _DUE = text("""
                               AND d.state = 'pending' AND d.next_at <= clock_timestamp())) due
      ORDER BY failing, place, claimed_until NULLS FIRST LIMIT :most
 """)
-_HOLD = text(f"""
+_LOCK = text(f"""
     UPDATE webhooks w SET claimed_until = clock_timestamp() + interval '{_CLAIM_HOLDS}'
       FROM brands b
      WHERE w.brand_id = :brand_id AND w.webhook_id = :webhook_id AND b.brand_id = w.brand_id
@@ -139,13 +139,13 @@ def claim(connection: Connection, brand_id: UUID, webhook_id: UUID, *, failing: 
     `failing`: whether it is to be one to which nothing has been delivered since its last failure. None if it is not so,
     nothing is due, another worker has claimed the webhook, or it is disabled.
     """
-    which = {"brand_id": brand_id, "webhook_id": webhook_id}
-    held = connection.execute(_HOLD, {**which, "failing": failing}).one_or_none()
+    parameters = {"brand_id": brand_id, "webhook_id": webhook_id}
+    held = connection.execute(_LOCK, {**parameters, "failing": failing}).one_or_none()
     if held is None:
         return None
-    claimed = connection.execute(_CLAIM, {**which, "most": MOST_AT_ONCE}).all()
+    claimed = connection.execute(_CLAIM, {**parameters, "most": MOST_AT_ONCE}).all()
     if not claimed:
-        connection.execute(_LET_GO, {**which, "failed": False, "delivered": False, "asked": False, "rest": REST})
+        connection.execute(_LET_GO, {**parameters, "failed": False, "delivered": False, "asked": False, "rest": REST})
         return None
     secrets = [unseal(bytes(one)) for one in (held.signing_secret, held.former_secret) if one is not None]
     return Claimed(held.url, secrets, held.sandbox, held.at, claimed)
@@ -218,8 +218,8 @@ def deliver_again(connection: Connection, brand_id: UUID, webhook_id: UUID, deli
     """Make a delivery due now, with a new set of attempts. Raises NotFound, and Conflict for a disabled webhook."""
     if not webhooks.get(connection, brand_id, webhook_id)["enabled"]:
         raise Conflict("The webhook is disabled. Enable it first.")
-    which = {"brand_id": brand_id, "webhook_id": webhook_id, "delivery_id": delivery_id}
-    if connection.execute(_DELIVER_AGAIN, which).rowcount == 0:
+    parameters = {"brand_id": brand_id, "webhook_id": webhook_id, "delivery_id": delivery_id}
+    if connection.execute(_DELIVER_AGAIN, parameters).rowcount == 0:
         raise NotFound("There is no such delivery.")
     audit.write(connection, brand_id, "delivery.replayed", delivery_id)
     one = _of(brand_id, webhook_id).where(deliveries.c.delivery_id == delivery_id)

@@ -66,7 +66,7 @@ _ADD = text("""
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class OutboxEvent:
     """Something that webhooks are told. `data` is the object that it happened to, as the API shows it."""
 
     type: EventType
@@ -90,11 +90,11 @@ def add(
 ) -> None:
     """Tell the webhooks that listen to `type`, once this transaction commits. `occurred_at` is by default the brand's
     now."""
-    add_all(connection, brand_id, [News(type, occurred_at or clock.read(connection, brand_id).now, data)])
+    add_all(connection, brand_id, [OutboxEvent(type, occurred_at or clock.read(connection, brand_id).now, data)])
 
 
 def add_all(
-    connection: Connection, brand_id: UUID, news: Iterable[News], *, only: Collection[UUID] | None = None
+    connection: Connection, brand_id: UUID, news: Iterable[OutboxEvent], *, only: Collection[UUID] | None = None
 ) -> None:
     """`add` for many, in the order in which they happened. `only`: the webhooks that are told, of those that listen."""
     told = list(news)
@@ -115,7 +115,7 @@ def add_all(
         )
 
 
-def _origin_of(news: News) -> Origin:
+def _origin_of(news: OutboxEvent) -> Origin:
     """The request and the trace that it is due to: of several memberships that are settled together, its own's."""
     of_membership = origins.of(news.data.get("membership_id"))
     return origins.here() if of_membership == NOWHERE else of_membership

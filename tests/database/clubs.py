@@ -85,7 +85,7 @@ class Club:
         self.rows("UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id", now=at(now))
         self.rows(f"UPDATE brands SET woke_at = {woke} WHERE brand_id = :brand_id")
 
-    def tick(self, limits: tick.Limits = tick.LIMITS) -> tick.Tick:
+    def tick(self, limits: tick.TickSizes = tick.LIMITS) -> tick.Tick:
         """One look of the scheduler; its hints go to a list."""
         return tick.run_once(self.engine, self.broker, limits)
 

@@ -16,7 +16,7 @@ from issuance.api.credits import Code
 from issuance.billing.events import Intake
 from issuance.corrections import desk
 from issuance.corrections.wanted import Revoke
-from issuance.credits import credits, lists  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, lists
 from issuance.database.connections import transaction
 from issuance.database.tables import brands, guests, redemptions
 from issuance.database.tables import credits as table

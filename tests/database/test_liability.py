@@ -19,7 +19,7 @@ from issuance.catalog import coupons
 from issuance.catalog.coupons import CouponBody
 from issuance.corrections import desk
 from issuance.corrections.wanted import Extend, Grant, Reinstate, Revoke, Transfer
-from issuance.credits import credits, liability, lists  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, liability, lists
 from issuance.database.connections import transaction
 from issuance.engine import sweeps, undos
 from issuance.errors import IssuanceError

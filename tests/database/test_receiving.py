@@ -16,7 +16,7 @@ from issuance.api.credits import Credit
 from issuance.api.redemptions import Redemption
 from issuance.corrections import desk
 from issuance.corrections.wanted import Extend, Reinstate, Revoke, Transfer
-from issuance.credits import credits, lists  # noqa: A004 - the word is the domain's
+from issuance.credits import credits, lists
 from issuance.database.connections import transaction
 from issuance.engine import runs, undos
 from issuance.members import members, moves, redemptions

@@ -18,7 +18,7 @@ from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import batches, limits, plans, run_work, runs
 from issuance.engine.run_work import Done
-from scheduler.tick import Limits
+from scheduler.tick import TickSizes
 from tests.database.clubs import Club, at
 
 
@@ -356,14 +356,14 @@ def test_a_tick_is_bounded(club: Club) -> None:
     for member in members:
         club.tell("membership.status_changed", "2031-01-31T11:00", {"membership_id": str(member), "status": "active"})
     club.rows("UPDATE billing_events SET received_at = received_at - interval '1 minute'")
-    assert club.tick(Limits(memberships=3)).memberships == 3
+    assert club.tick(TickSizes(memberships=3)).memberships == 3
 
 
 def test_each_part_of_a_tick_is_bounded_as_it_is_told(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also how many of billers' deliveries are looked at once more."""
     asked: list[int] = []
     monkeypatch.setattr(deliveries, "look_again", lambda _, most: asked.append(most))
-    club.tick(Limits(deliveries=3))
+    club.tick(TickSizes(deliveries=3))
     assert asked == [3]
 
 

@@ -193,7 +193,7 @@ def test_a_cancelled_run_issues_nothing_after_its_undo(club: Club) -> None:
     club.rows("DELETE FROM credits")
     run_id = club.replay(work=False)["id"]
     with transaction(club.engine, club.brand_id) as connection:
-        run = runs.hold(connection, club.brand_id, run_id)
+        run = runs.lock(connection, club.brand_id, run_id)
         assert run is not None
         run_work.plan(connection, run)
         ids = {"brand_id": club.brand_id, "run_id": run_id}

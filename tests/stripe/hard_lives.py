@@ -58,7 +58,7 @@ def gold(*starts: str) -> list[str]:
     return [f"{start} Gold" for start in starts]
 
 
-def owes(life: Life, *credits: str) -> Owed:  # noqa: A002
+def owes(life: Life, *credits: str) -> Owed:
     return {(life.id, life.state["items"]["data"][0]["id"]): list(credits)}
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from issuance.credits import credits  # noqa: A004 - the word is the domain's
+from issuance.credits import credits
 from issuance.deciding.calendar import add_months, day_of
 from issuance.memberships import explanations
 from issuance.tenancy import clock as clocks

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from issuance.database.revisions import MIGRATIONS, Standing, number_of
+from issuance.database.revisions import MIGRATIONS, AppliedMigrations, number_of
 from issuance.database.schema.steps import Steps
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class History:
         before, after = ([part for part in self.parts if part.takes_away is kind][-1] for kind in (False, True))
         return before.revision, after.revision
 
-    def pending(self, done: Standing) -> list[Part]:
+    def pending(self, done: AppliedMigrations) -> list[Part]:
         """What a database still has to be given that has had so much of it."""
         return [part for part in self.parts if part.number > (done.after if part.takes_away else done.before)]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 
-from issuance.database.revisions import Standing, standing_of
+from issuance.database.revisions import AppliedMigrations, standing_of
 from issuance.database.schema.history import History
 from issuance.database.schema.sessions import session, take_turn
 from issuance.database.statements import driver_of
@@ -48,7 +48,7 @@ def has_tables(driver: psycopg.Connection[Any]) -> bool:
     return bool((driver.execute(_HAS_TABLES).fetchone() or [False])[0])
 
 
-def _is_newest(standing: Standing, history: History) -> None:
+def _is_newest(standing: AppliedMigrations, history: History) -> None:
     standing.check(history.newest)
     if history.pending(standing):
         raise SchemaBehind("The upgrade of the database's schema is not done. Run: issuance schema upgrade")

@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 
-from issuance.database.revisions import Standing, standing_of
+from issuance.database.revisions import AppliedMigrations, standing_of
 from issuance.database.schema.history import History, Part
 from issuance.database.schema.picture import has_tables
 from issuance.database.schema.sessions import session
@@ -32,7 +32,7 @@ class Pending:
 class Status:
     """`standing` is None where the database does not say: it is empty, or that of 0.1.0."""
 
-    standing: Standing | None
+    standing: AppliedMigrations | None
     empty: bool
     pending: list[Pending]
 
@@ -61,7 +61,7 @@ def status(url: str, history: History | None = None) -> Status:
         standing = standing_of(driver) if says else None
         if standing is not None:
             standing.check_not_ahead(history.newest)
-        done = done_in(driver) if says else Standing(before=1, after=1)
+        done = done_in(driver) if says else AppliedMigrations(before=1, after=1)
         return Status(
             standing,
             empty=False,

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection
 
-from issuance.database.revisions import Standing, standing_of
+from issuance.database.revisions import AppliedMigrations, standing_of
 from issuance.database.schema.comparison import missing_from
 from issuance.database.schema.execution import Execution, Listener
 from issuance.database.schema.history import History, Part
@@ -119,9 +119,9 @@ def _run(connection: Connection, history: History, until: Until, tell: Listener)
     return Upgraded(ran, pending[len(ran) :])
 
 
-def done_in(driver: psycopg.Connection[Any]) -> Standing:
+def done_in(driver: psycopg.Connection[Any]) -> AppliedMigrations:
     """The newest migrations whose parts were run to their end. The database must say where it stands."""
-    return Standing.of(revision for (revision,) in driver.execute(_DONE))
+    return AppliedMigrations.of(revision for (revision,) in driver.execute(_DONE))
 
 
 def adopt(driver: psycopg.Connection[Any], history: History) -> None:

@@ -29,7 +29,7 @@ from issuance.database.tables.facts import (
 from issuance.database.tables.rules import coupon_values, coupons, credit_rules, membership_types, offers, rule_versions
 from issuance.database.tables.spending import (
     credit_movements,
-    credits,  # noqa: A004 - the word is the domain's
+    credits,
     ledger_entries,
     redemptions,
     transfers,

@@ -5,7 +5,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from issuance.database.tables.columns import Instant, key, may, metadata, must
 
-credits = Table(  # noqa: A001 - the word is the domain's; the builtin is a REPL's greeting
+credits = Table(
     "credits",
     metadata,
     key("brand_id", Uuid),

@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from issuance import __version__
 from issuance.database import schema
-from issuance.database.revisions import MIGRATIONS, NEWEST, Standing, standing_of
+from issuance.database.revisions import MIGRATIONS, NEWEST, AppliedMigrations, standing_of
 from issuance.database.schema import Until
 from issuance.database.schema.history import History, Part
 from issuance.database.schema.picture import picture
@@ -131,6 +131,6 @@ def squawk(file: Path, *allowed: str) -> str:
 
 def test_the_newest_schema_needs_no_more_than_it_says() -> None:
     """What a migration says of where it stands is what the code reads of a database."""
-    assert Standing.of(History().heads) == Standing(
-        before=NEWEST, after=History().pending(Standing(NEWEST, 0))[-1].number
+    assert AppliedMigrations.of(History().heads) == AppliedMigrations(
+        before=NEWEST, after=History().pending(AppliedMigrations(NEWEST, 0))[-1].number
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from issuance.database import schema
-from issuance.database.revisions import Standing, standing_of
+from issuance.database.revisions import AppliedMigrations, standing_of
 from issuance.database.schema import Until, execution
 from issuance.database.schema.execution import LOCK_TIMEOUT, Progress
 from issuance.database.schema.history import History, Part
@@ -23,7 +23,7 @@ def names(parts: list[Part]) -> list[str]:
     return [part.revision for part in parts]
 
 
-def standing(url: str) -> Standing:
+def standing(url: str) -> AppliedMigrations:
     with connect(url) as connection:
         return standing_of(connection)
 
@@ -34,14 +34,14 @@ def test_an_upgraded_database_is_as_a_new_one(shop: str, history: History) -> No
     assert names(done.ran) == ["before_0002", "before_0003", "after_0003"]
     assert done.pending == []
     assert schema.diff(shop, NEWEST) == []
-    assert standing(shop) == Standing(before=3, after=3)
+    assert standing(shop) == AppliedMigrations(before=3, after=3)
 
 
 def test_step_by_step_is_as_in_one_go(shop: str, history: History) -> None:
     """First what old processes can work beside, later the rest: it comes to the same."""
     before = schema.upgrade(shop, Until.BEFORE, history=history)
     assert (names(before.ran), names(before.pending)) == (["before_0002", "before_0003"], ["after_0003"])
-    assert standing(shop) == Standing(before=3, after=1)
+    assert standing(shop) == AppliedMigrations(before=3, after=1)
     assert schema.diff(shop, NEWEST) != []
     after = schema.upgrade(shop, Until.AFTER, history=history)
     assert (names(after.ran), names(after.pending)) == (["after_0003"], [])
@@ -53,7 +53,7 @@ def test_an_empty_database_is_made_new(empty_database: Callable[[], str], histor
     url = empty_database()
     assert schema.upgrade(url, history=history, newest=NEWEST).ran == []
     assert schema.diff(url, NEWEST) == []
-    assert standing(url) == Standing(before=3, after=3)
+    assert standing(url) == AppliedMigrations(before=3, after=3)
 
 
 def test_a_second_time_changes_nothing(shop: str, history: History) -> None:
@@ -85,7 +85,7 @@ def test_who_could_not_go_on_is_not_cut_off(shop: str, history: History) -> None
         assert waits.waits_for == f"after_0003 needs that older processes are gone; {connected}"
         with pytest.raises(UpgradeRefused, match=r"0\.2\.0 with schema 2\. Stop them, then run it again"):
             schema.upgrade(shop, Until.AFTER, history=history)
-        assert standing(shop) == Standing(before=3, after=1), "who was refused has begun nothing"
+        assert standing(shop) == AppliedMigrations(before=3, after=1), "who was refused has begun nothing"
     with connect(shop, NEW):
         assert names(schema.upgrade(shop, history=history).ran) == ["after_0003"]
 
@@ -101,9 +101,9 @@ def test_what_has_to_be_alone_is_refused_while_anybody_works(shop: str, history:
 def test_what_takes_away_has_begun_before_its_first_step(shop: str, history: History) -> None:
     """From then on the old version's processes are turned away when they connect: none works beside a half of it."""
     schema.upgrade(shop, Until.BEFORE, history=history)
-    seen: list[Standing] = []
+    seen: list[AppliedMigrations] = []
     schema.upgrade(shop, tell=lambda _: seen.append(standing(shop)), history=history)
-    assert set(seen) == {Standing(before=3, after=3)}
+    assert set(seen) == {AppliedMigrations(before=3, after=3)}
     with pytest.raises(SchemaAhead):
         seen[0].check(newest=2)
 
@@ -223,7 +223,7 @@ def test_status_says_what_is_pending_and_how_long_it_may_take(shop: str, history
     assert 0.5 < found.pending[1].seconds < 60
     schema.upgrade(shop, Until.BEFORE, history=history)
     found = schema.status(shop, history)
-    assert found.standing == Standing(before=3, after=1)
+    assert found.standing == AppliedMigrations(before=3, after=1)
     assert [pending.seconds for pending in found.pending] == [0.0]
     schema.upgrade(shop, history=history)
     assert schema.status(shop, history).pending == []
@@ -232,7 +232,7 @@ def test_status_says_what_is_pending_and_how_long_it_may_take(shop: str, history
 @pytest.mark.parametrize(("newest", "error"), [(2, SchemaAhead), (3, None), (4, None), (5, None), (6, SchemaBehind)])
 def test_what_code_can_work_with(newest: int, error: type[Exception] | None) -> None:
     """Code needs what its own newest migration gave, and goes on until something that it needs is taken away."""
-    found = Standing(before=5, after=3)
+    found = AppliedMigrations(before=5, after=3)
     if error is None:
         found.check(newest)
     else:
