@@ -1057,7 +1057,7 @@ CREATE TABLE IF NOT EXISTS webhooks (
     CONSTRAINT webhooks_disabled_says_why CHECK ((disabled_at IS NULL) = (disabled_reason IS NULL))
 );
 
--- The outbox: written in the transaction that made it so, where a webhook listens to it.
+-- The outbox: written in the transaction that made it so, where a webhook listens to it. In parts by the month (below).
 CREATE TABLE IF NOT EXISTS webhook_events (
     brand_id    uuid NOT NULL REFERENCES brands,
     event_id    uuid NOT NULL,
@@ -1073,9 +1073,10 @@ CREATE TABLE IF NOT EXISTS webhook_events (
     PRIMARY KEY (brand_id, event_id),
     CONSTRAINT webhook_events_traceparent_short CHECK (length(traceparent) <= 55),
     CONSTRAINT webhook_events_request_id_short CHECK (length(request_id) <= 128)
-);
+) PARTITION BY RANGE (event_id);
 
--- An event's way to one webhook. Times are real ones, on sandbox brands too.
+-- An event's way to one webhook. Times are real ones, on sandbox brands too. In the part of its event's month, whose
+-- foreign key leads to that month's events.
 CREATE TABLE IF NOT EXISTS deliveries (
     brand_id     uuid NOT NULL,
     delivery_id  uuid NOT NULL,
@@ -1090,20 +1091,20 @@ CREATE TABLE IF NOT EXISTS deliveries (
     last_error   text,
     delivered_at timestamptz,
     created_at   timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (brand_id, delivery_id),
+    PRIMARY KEY (brand_id, delivery_id, event_id),
     CONSTRAINT deliveries_once UNIQUE (brand_id, webhook_id, event_id),
     CONSTRAINT deliveries_to_webhook FOREIGN KEY (brand_id, webhook_id) REFERENCES webhooks ON DELETE CASCADE,
-    CONSTRAINT deliveries_of_event FOREIGN KEY (brand_id, event_id) REFERENCES webhook_events,
     CONSTRAINT deliveries_state_known CHECK (state IN ('pending', 'delivered', 'failed')),
     CONSTRAINT deliveries_pending_has_its_time CHECK ((next_at IS NOT NULL) = (state = 'pending')),
     CONSTRAINT deliveries_delivered_when CHECK ((delivered_at IS NOT NULL) = (state = 'delivered'))
-);
+) PARTITION BY RANGE (event_id);
 CREATE INDEX IF NOT EXISTS deliveries_due ON deliveries (brand_id, webhook_id, next_at) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS deliveries_by_event ON deliveries (brand_id, event_id);
 
 -- Who did it ------------------------------------------------------------------------------------
 
 -- What an actor changed, when and why (SEMANTICS 16): written in the transaction that changed it, never changed itself.
+-- In parts by the month, which a person's command may detach (issuance audit detach).
 CREATE TABLE IF NOT EXISTS audit_entries (
     brand_id   uuid NOT NULL REFERENCES brands,
     entry_id   uuid NOT NULL,
@@ -1122,7 +1123,7 @@ CREATE TABLE IF NOT EXISTS audit_entries (
     PRIMARY KEY (brand_id, entry_id),
     CONSTRAINT audit_entries_actor_known CHECK (actor ->> 'kind' IN ('key', 'member', 'person', 'biller', 'system', 'command')),
     CONSTRAINT audit_entries_action_names_its_noun CHECK (action ~ '^[a-z]+(_[a-z]+)*[.][a-z]+(_[a-z]+)*$')
-);
+) PARTITION BY RANGE (entry_id);
 CREATE INDEX IF NOT EXISTS audit_entries_by_subject ON audit_entries (brand_id, subject_id, entry_id);
 CREATE OR REPLACE TRIGGER audit_entries_append_only BEFORE UPDATE OR DELETE ON audit_entries
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
@@ -1326,13 +1327,82 @@ CREATE UNLOGGED TABLE IF NOT EXISTS heartbeats (
 -- Brands apart ----------------------------------------------------------------------------------
 
 -- A transaction sees and writes the rows of the brand that its setting issuance.brand_id names, of all
--- brands where that is '*', of none where it names nothing. The owner is bound too (FORCE). Last of all,
--- so that every table above that has a brand_id is covered; the schema is Issuance's own.
-DO $$
+-- brands where that is '*', of none where it names nothing. The owner is bound too (FORCE).
+CREATE OR REPLACE FUNCTION keep_apart(rows_of_brands regclass) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     -- In sub-selects, so that a statement asks once and not for each row.
     own text := $own$ brand_id = (SELECT nullif(nullif(current_setting('issuance.brand_id', true), ''), '*')::uuid)
                       OR (SELECT current_setting('issuance.brand_id', true) = '*') $own$;
+BEGIN
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', rows_of_brands);
+    EXECUTE format('DROP POLICY IF EXISTS of_one_brand ON %s', rows_of_brands);
+    EXECUTE format('CREATE POLICY of_one_brand ON %s USING (%s) WITH CHECK (%s)', rows_of_brands, own, own);
+END $$;
+
+-- Months ----------------------------------------------------------------------------------------
+
+-- The outbox, its deliveries and the audit are in parts by the month (UTC) in which an id was made, as a UUIDv7 says, so
+-- that an old month goes in a moment. `…_earlier` has what is older than the first month, `…_other` the ids of months
+-- that have no part. The scheduler makes the months ahead (issuance/database/months.py).
+
+-- The least UUIDv7 of a day, in UTC.
+CREATE OR REPLACE FUNCTION least_id(day date) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
+    SELECT CAST(rpad(lpad(to_hex(CAST(least(greatest(extract(epoch FROM day), 0) * 1000, 281474976710655) AS bigint)),
+                          12, '0'), 32, '0') AS uuid)
+$$;
+-- The parts of a table but `…_other`, in their order, with the least id of each and that of what follows it. `…_earlier`
+-- has no least one.
+CREATE OR REPLACE FUNCTION parts_of(whole regclass) RETURNS TABLE (part name, since uuid, until uuid)
+    LANGUAGE sql STABLE AS $$
+    SELECT c.relname, CAST(substring(bounds FROM 'FROM \(''(.{36})''\)') AS uuid),
+           CAST(substring(bounds FROM 'TO \(''(.{36})''\)') AS uuid)
+      FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid, pg_get_expr(c.relpartbound, c.oid) AS bounds
+     WHERE inhparent = whole AND bounds <> 'DEFAULT'
+     ORDER BY 3
+$$;
+CREATE OR REPLACE FUNCTION make_part(whole text, suffix text, bounds text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    part text := whole || '_' || suffix;
+BEGIN
+    EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL)', part, whole);
+    PERFORM keep_apart(CAST(part AS regclass));
+    IF whole = 'deliveries' THEN
+        -- Of one month alone, so that the two parts go without a look at other rows.
+        EXECUTE format('ALTER TABLE %I ADD CONSTRAINT deliveries_of_event
+                            FOREIGN KEY (brand_id, event_id) REFERENCES %I', part, 'webhook_events_' || suffix);
+    END IF;
+    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I %s', whole, part, bounds);
+END $$;
+-- Makes the part of the month that begins with a day, one at a time; whether it was missing.
+CREATE OR REPLACE FUNCTION make_month(whole text, first date) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    begins uuid := least_id(first);
+    ends uuid := least_id(CAST(first + interval '1 month' AS date));
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('issuance months'));
+    IF EXISTS (SELECT FROM parts_of(CAST(whole AS regclass)) AS there
+                WHERE coalesce(there.since < ends, true) AND there.until > begins) THEN
+        RETURN false;
+    END IF;
+    PERFORM make_part(whole, to_char(first, 'YYYY_MM'), format('FOR VALUES FROM (%L) TO (%L)', begins, ends));
+    RETURN true;
+END $$;
+DO $$
+DECLARE
+    whole text;
+    this date := date_trunc('month', now() AT TIME ZONE 'UTC');
+BEGIN
+    FOREACH whole IN ARRAY ARRAY['audit_entries', 'webhook_events', 'deliveries'] LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM parts_of(CAST(whole AS regclass)));
+        PERFORM make_part(whole, 'earlier', format('FOR VALUES FROM (MINVALUE) TO (%L)', least_id(this)));
+        PERFORM make_part(whole, 'other', 'DEFAULT');
+        PERFORM make_month(whole, CAST(this + ahead * interval '1 month' AS date)) FROM generate_series(0, 2) AS ahead;
+    END LOOP;
+END $$;
+
+-- Last of all, so that every table above that has a brand_id is covered; the schema is Issuance's own.
+DO $$
+DECLARE
     of_brands regclass;
 BEGIN
     FOR of_brands IN
@@ -1341,12 +1411,10 @@ BEGIN
            AND NOT (c.relrowsecurity AND c.relforcerowsecurity
                     AND EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid AND polname = 'of_one_brand'))
     LOOP
-        EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', of_brands);
-        EXECUTE format('DROP POLICY IF EXISTS of_one_brand ON %s', of_brands);
-        EXECUTE format('CREATE POLICY of_one_brand ON %s USING (%s) WITH CHECK (%s)', of_brands, own, own);
+        PERFORM keep_apart(of_brands);
     END LOOP;
 END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0026'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0027'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

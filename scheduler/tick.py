@@ -17,7 +17,7 @@ from issuance import heartbeats, hints, origins, tracing
 from issuance.billers import adapters, asking, reconciling
 from issuance.billers import deliveries as received
 from issuance.billing import rejections
-from issuance.database import is_away, transaction
+from issuance.database import is_away, months, transaction
 from issuance.engine import batches, guard_limits, plans, sweeps
 from issuance.engine.bisection import in_pieces, singly
 from issuance.log import logger
@@ -26,6 +26,7 @@ from issuance.people import sign_ins
 from issuance.settings import OwnSettings
 from issuance.tenancy import idempotency
 from issuance.webhooks import deliveries
+from issuance.webhooks import months as of_outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,9 @@ def run_once(engine: Engine, broker: dramatiq.Broker, limits: TickSizes = LIMITS
 
 
 def tidy(engine: Engine, keep: OwnSettings) -> None:
-    """Delete what is kept no longer. It reads whole tables, so once an hour is enough."""
+    """Delete what is kept no longer, and make the months ahead. It reads whole tables, so once an hour is enough."""
     of_deliveries = timedelta(days=keep.keep_deliveries_days)
+    of_outbox.drop(engine, of_deliveries)
     with transaction(engine) as connection:
         deliveries.forget(connection, of_deliveries)
         received.forget(connection, of_deliveries)
@@ -102,6 +104,7 @@ def tidy(engine: Engine, keep: OwnSettings) -> None:
         sign_ins.forget(connection)
         guard_limits.compact(connection)
         heartbeats.gather(connection)
+    months.make_ahead(engine)
 
 
 def _sweep(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:

@@ -1,5 +1,6 @@
 """`./run python -m campaigns.growth`: what a year of a club comes to in PostgreSQL, by table; with `--churn N`, how
-much larger its tables are after N months of churn than fresh copies of them."""
+much larger its tables are after N months of churn than fresh copies of them; with `--months ROWS`, how long a month of
+so many rows takes to go beside writers."""
 
 import argparse
 import os
@@ -8,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from campaigns.growth import months
 from campaigns.growth.churn import Churn, Weighed
 from campaigns.growth.year import Year
 from issuance import log
@@ -20,6 +22,7 @@ def main() -> int:
     parser.add_argument("--members", type=int, default=1000, help="how many memberships live the year")
     parser.add_argument("--told-of", type=int, default=100_000, help="for how many the figures are told")
     parser.add_argument("--churn", type=int, metavar="MONTHS", help="weigh what months of churn leave behind")
+    parser.add_argument("--months", type=int, metavar="ROWS", help="have months of so many rows go beside writers")
     args = parser.parse_args()
     os.environ["ISSUANCE_LOCAL_WEBHOOKS"] = "1"
     log.set_up("console", "warning")
@@ -32,6 +35,9 @@ def main() -> int:
         try:
             if args.churn:
                 show_churn(Churn(url, args.members).live_on(args.churn, month_passed), time.monotonic() - began)
+                return 0
+            if args.months:
+                show_gone(months.measure(url, args.months))
                 return 0
             grown = Year(url, args.members).live()
         finally:
@@ -50,6 +56,14 @@ def main() -> int:
 
 def month_passed(month: int) -> None:
     print(f"\rmonth {month}", end="", file=sys.stderr, flush=True)
+
+
+def show_gone(gone: list[months.Gone]) -> None:
+    """A row for each month that went."""
+    print("| what | seconds | the longest that a writer waited |")
+    print("|---|---:|---:|")
+    for one in gone:
+        print(f"| {one.what} | {one.seconds:.2f} | {one.waited:.3f} |")
 
 
 def show_churn(weighed: list[Weighed], seconds: float) -> None:

@@ -28,10 +28,12 @@ _TO_REDEEM = text("""
      WHERE brand_id = :brand_id AND redeemed_at IS NULL AND revoked_at IS NULL AND expired_at IS NULL
      ORDER BY code LIMIT :most
 """)
+# A table that is in parts is what they come to.
 _WEIGH = text("""
-    SELECT relname AS name, pg_total_relation_size(oid) AS bytes, pg_indexes_size(oid) AS indexes,
-           greatest(reltuples, 0) AS rows
-      FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace ORDER BY relname
+    SELECT coalesce(inhparent, c.oid)::regclass::text AS name, sum(pg_total_relation_size(c.oid)) AS bytes,
+           sum(pg_indexes_size(c.oid)) AS indexes, sum(greatest(reltuples, 0)) AS rows
+      FROM pg_class c LEFT JOIN pg_inherits ON inhrelid = c.oid
+     WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace GROUP BY 1 ORDER BY 1
 """)
 
 
@@ -146,4 +148,4 @@ class Year:
         """Every table as it is, vacuumed."""
         with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
             connection.execute(text("VACUUM (ANALYZE)"))
-            return [Table(row.name, row.rows, row.bytes, row.indexes) for row in connection.execute(_WEIGH)]
+            return [Table(row.name, row.rows, int(row.bytes), int(row.indexes)) for row in connection.execute(_WEIGH)]

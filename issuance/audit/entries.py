@@ -17,6 +17,7 @@ from issuance.fields import UNSAID, alike, says_something
 
 #: The closed set: what can be done, `noun.verb`. The noun is the kind of what it is done to.
 Action = Literal[
+    "audit.detached",
     "biller.created",
     "biller.retried",
     "biller.updated",

@@ -1,23 +1,33 @@
-"""`issuance audit`: who did what, when and why."""
+"""`issuance audit`: who did what, when and why; and which months of it are there."""
 
-from datetime import datetime
+import time
+from datetime import date, datetime
 from typing import Annotated, Any, get_args
 from uuid import UUID
 
 import typer
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from issuance import audit as entries
-from issuance.audit import Action
-from issuance.cli.connections import BrandOption
-from issuance.cli.dates import parse_instant
-from issuance.cli.listing import PageOption, show_page
-from issuance.cli.output import JsonOption, as_cell
-from issuance.database import paging
-from issuance.errors import Invalid
+from issuance.audit import Action, detaching
+from issuance.cli.connections import BrandOption, transaction
+from issuance.cli.dates import parse_instant, parse_month
+from issuance.cli.listing import Listing, PageOption, show_page
+from issuance.cli.output import JsonOption, as_cell, say, show_json, show_table
+from issuance.database import months, paging
+from issuance.database.months import Partition
+from issuance.errors import Conflict, Invalid
+from issuance.shown import number
+
+app = typer.Typer(cls=Listing, help="The audit: who changed what, the latest first; its months, and detach old ones.")
+
+#: How often a lock on the audit is asked for, half a second each, and the seconds between.
+TURNS, REST = 40, 0.25
 
 
-def audit(
+@app.command("list")
+def list_entries(
     brand: BrandOption = None,
     subject_id: Annotated[
         str | None, typer.Option("--subject", metavar="ID", help="Only what was done to this.")
@@ -65,4 +75,64 @@ def _as_read(entry: dict[str, Any]) -> dict[str, Any]:
         "actor": " ".join(as_cell(actor[part]) for part in ("kind", "name", "id") if actor[part]),
         "subject": entry["subject"]["id"],
         "change": entry["after"] or entry["before"],
+    }
+
+
+@app.command("months")
+def list_months(as_json: JsonOption = False) -> None:
+    """List the months of the audit that are there, of all brands. Numbers of entries are estimates."""
+    with transaction() as connection:
+        rows = [_row(part) for part in detaching.parts(connection)]
+    if as_json:
+        show_json({"data": rows})
+    else:
+        show_table("Months of the audit", rows, ("table", "since", "until", "entries", "bytes"), empty="None.")
+
+
+@app.command("detach")
+def detach(
+    before: Annotated[
+        date, typer.Option(metavar="YYYY-MM", parser=parse_month, help="Only what is older than this month.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Make old months of the audit tables of their own, of all brands, to be dumped and dropped.
+
+    The audit, exports of members, forgetting them and law 11 know nothing of these any more.
+    """
+    with transaction() as connection:
+        found = detaching.before(connection, before)
+    rows = []
+    for part in found:
+        detached = _detach_in_turns(part)
+        rows.append(_row(part._replace(rows=detached)))
+        if not as_json:
+            told = f"{number(detached, 'entry', 'entries')} until {part.until}"
+            say(f"{part.name} is a table of its own: {told}. pg_dump --table={part.name}, then drop it.")
+    if as_json:
+        show_json({"data": rows})
+    elif not rows:
+        say("There is no month that is older.")
+
+
+def _detach_in_turns(part: Partition) -> int:
+    """Detach a month as soon as nobody is at work on the audit for a moment."""
+    for _ in range(TURNS):
+        try:
+            with transaction() as connection:
+                return detaching.detach(connection, part)
+        except DBAPIError as error:
+            if not months.is_busy(error):
+                raise
+        time.sleep(REST)
+    raise Conflict("Somebody is at work on the audit without a pause. Try again later.")
+
+
+def _row(part: Partition) -> dict[str, str | int | date | None]:
+    return {
+        "table": part.name,
+        "since": part.since,
+        "until": part.until,
+        "entries": part.rows,
+        "bytes": part.bytes,
     }

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from issuance.credits.liability import month_of
 from issuance.fields import Instant
 
 _INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
@@ -25,6 +26,14 @@ def parse_instant(text: str) -> datetime:
         return _INSTANT.validate_python(text)
     except ValidationError:
         raise typer.BadParameter(f"{text!r} is not an instant: write 2031-04-01T00:00:00Z") from None
+
+
+def parse_month(text: str) -> date:
+    """The first day of a month, YYYY-MM."""
+    try:
+        return month_of(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a month, such as 2031-04") from None
 
 
 FromOption = Annotated[

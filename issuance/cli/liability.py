@@ -7,27 +7,21 @@ from typing import Annotated
 import typer
 
 from issuance.cli.connections import BrandOption, only_brand, transaction
+from issuance.cli.dates import parse_month
 from issuance.cli.output import JsonOption, show_json, show_table
 from issuance.credits import liability as liabilities
-
-
-def _month(text: str) -> date:
-    try:
-        return liabilities.month_of(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a month, such as 2031-04") from None
 
 
 def liability(
     first: Annotated[
         date | None,
         typer.Option(
-            "--from", parser=_month, metavar="YYYY-MM", help="The first month; else that of the first credit."
+            "--from", parser=parse_month, metavar="YYYY-MM", help="The first month; else that of the first credit."
         ),
     ] = None,
     last: Annotated[
         date | None,
-        typer.Option("--to", parser=_month, metavar="YYYY-MM", help="The last month; else the present one."),
+        typer.Option("--to", parser=parse_month, metavar="YYYY-MM", help="The last month; else the present one."),
     ] = None,
     brand: BrandOption = None,
     as_json: JsonOption = False,

@@ -73,7 +73,7 @@ COMMANDS = {
     "guard": Place("guard", "guard", "Show or set a brand's guard: what a rule may issue in a day."),
     "held": Place("guard", "held", "Rules that the guard holds."),
     "webhooks": Place("webhooks", "app", "Webhooks: list them."),
-    "audit": Place("audit", "audit", "Who changed what, the latest first."),
+    "audit": Place("audit", "app", "The audit: who changed what, the latest first; its months, and detach old ones."),
     "quarantine": Place("quarantine", "app", "What was set apart because it kept failing: list it, retry it."),
     "check": Place("check", "check", "Check the laws of credits on what is there."),
     "doctor": Place(

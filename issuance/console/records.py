@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy import Connection
 
 from issuance import audit
-from issuance.audit import ACTIONS
+from issuance.audit import ACTIONS, detaching
 from issuance.console.lists import COUNTED, Form, PageNumber, as_file, listed
 from issuance.console.routes import Page
 from issuance.console.visits import Admin
@@ -62,5 +62,6 @@ def entries(
         return as_file(visit, "audit", _COLUMNS, read)
     with visit.transaction() as connection:
         found = listed(visit, connection, page, read)
+        begins = detaching.begins(connection)
     asked = {"action": action, "subject": subject, "actor": actor, "since": since, "until": until}
-    return visit.page("audit.html", here="audit", listed=found, actions=sorted(ACTIONS), asked=asked)
+    return visit.page("audit.html", here="audit", listed=found, actions=sorted(ACTIONS), asked=asked, begins=begins)

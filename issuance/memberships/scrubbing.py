@@ -34,7 +34,7 @@ class _Column(NamedTuple):
 #: Where names may stand that nobody put there as such.
 COLUMNS = (
     _Column("webhook_events", ("event_id",), "data", "json"),
-    _Column("deliveries", ("delivery_id",), "last_error", "text"),
+    _Column("deliveries", ("delivery_id", "event_id"), "last_error", "text"),
     _Column("rejected_events", ("rejected_id", "body_hash"), "body", "text"),
     _Column("rejected_events", ("rejected_id",), "message", "text"),
     _Column("idempotency_keys", ("caller", "key"), "body", "bytes"),

@@ -61,15 +61,15 @@ _LOCK = text(f"""
 """)
 _CLAIM = text(f"""
     WITH next AS MATERIALIZED (
-         SELECT delivery_id FROM deliveries
+         SELECT delivery_id, event_id FROM deliveries
           WHERE brand_id = :brand_id AND webhook_id = :webhook_id AND state = 'pending' AND next_at <= clock_timestamp()
           ORDER BY next_at, event_id LIMIT :most FOR UPDATE)
     UPDATE deliveries d
        SET attempts = d.attempts + 1, attempted_at = clock_timestamp(),
            next_at = clock_timestamp() + interval '{_CLAIM_HOLDS}'
       FROM next, webhook_events e
-     WHERE d.brand_id = :brand_id AND d.delivery_id = next.delivery_id
-       AND e.brand_id = d.brand_id AND e.event_id = d.event_id
+     WHERE d.brand_id = :brand_id AND d.delivery_id = next.delivery_id AND d.event_id = next.event_id
+       AND e.brand_id = :brand_id AND e.event_id = next.event_id
     RETURNING d.delivery_id, d.event_id, d.attempts, e.type, e.occurred_at, e.data, e.request_id, e.traceparent
 """)
 _RECORD = text("""
@@ -77,7 +77,8 @@ _RECORD = text("""
        SET state = :state, last_status = :status, last_error = :error,
            next_at = CASE WHEN :state = 'pending' THEN clock_timestamp() + CAST(:wait AS interval) END,
            delivered_at = CASE WHEN :state = 'delivered' THEN clock_timestamp() END
-     WHERE brand_id = :brand_id AND delivery_id = :delivery_id AND state = 'pending' AND attempts = :attempts
+     WHERE brand_id = :brand_id AND delivery_id = :delivery_id AND event_id = :event_id
+       AND state = 'pending' AND attempts = :attempts
 """)
 _LET_GO = text("""
     UPDATE webhooks
@@ -119,6 +120,8 @@ class Attempted(NamedTuple):
     """The result of one attempt."""
 
     delivery_id: UUID
+    #: It says in which month's part the delivery is.
+    event_id: UUID
     attempts: int
     status: int | None
     error: str | None
@@ -195,6 +198,7 @@ def _became(attempt: Attempted) -> dict[str, Any]:
         wait = max(WAITS[attempt.attempts - 1], attempt.retry_after or timedelta())
     return {
         "delivery_id": attempt.delivery_id,
+        "event_id": attempt.event_id,
         "attempts": attempt.attempts,
         "state": state,
         "wait": wait,

@@ -97,7 +97,15 @@ def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: f
         patience=patience,
     )
     attempts = [
-        Attempted(row.delivery_id, row.attempts, outcome.status, outcome.error, outcome.delivered, outcome.retry_after)
+        Attempted(
+            row.delivery_id,
+            row.event_id,
+            row.attempts,
+            outcome.status,
+            outcome.error,
+            outcome.delivered,
+            outcome.retry_after,
+        )
         for row, outcome in zip(claimed.deliveries, outcomes, strict=True)
     ]
     gone = any(outcome.gone for outcome in outcomes)

@@ -19,7 +19,10 @@ def test_a_late_answer_overwrites_nothing(hook: Hook, receiver: Receiver) -> Non
     assert claimed is not None
     hook.make_due()
     hook.deliver()
-    late = [Attempted(row.delivery_id, row.attempts, None, "no answer", delivered=False) for row in claimed.deliveries]
+    late = [
+        Attempted(row.delivery_id, row.event_id, row.attempts, None, "no answer", delivered=False)
+        for row in claimed.deliveries
+    ]
     with transaction(hook.engine, hook.brand_id) as connection:
         deliveries.record(connection, hook.brand_id, hook.webhook_id, late, gone=False)
     assert [(one.state, one.attempts) for one in hook.deliveries()] == [("delivered", 2)]

@@ -1,14 +1,16 @@
 -- What the current schema holds, an object a row: its name, how it is defined, and whose it is. The order of columns
--- does not count, nor what belongs to an extension; PostgreSQL 18's constraints for NOT NULL are told by the columns.
+-- does not count, nor what belongs to an extension, nor which parts a table has; PostgreSQL 18's constraints for NOT NULL
+-- are told by the columns.
 WITH here AS (SELECT current_schema()::regnamespace AS oid, quote_ident(current_schema()) || '.' AS prefix),
 relations AS (
     SELECT c.* FROM pg_class c, here
-     WHERE c.relnamespace = here.oid
+     WHERE c.relnamespace = here.oid AND NOT c.relispartition
        AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 ), tables AS (SELECT * FROM relations WHERE relkind IN ('r', 'p'))
 
 SELECT 'table ' || relname AS name,
        concat_ws(', ', array_to_string(reloptions, ', '), CASE relpersistence WHEN 'u' THEN 'unlogged' END,
+                 'parts by ' || pg_get_partkeydef(oid),
                  CASE WHEN relrowsecurity THEN 'row security' END, CASE WHEN relforcerowsecurity THEN 'forced' END,
                  'says ' || obj_description(oid, 'pg_class')) AS definition,
        concat_ws(', ', pg_get_userbyid(relowner), 'grants ' || relacl::text) AS owner

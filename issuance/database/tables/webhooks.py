@@ -46,7 +46,7 @@ deliveries = Table(
     key("brand_id", Uuid),
     key("delivery_id", Uuid),
     must("webhook_id", Uuid),
-    must("event_id", Uuid),
+    key("event_id", Uuid),
     must("state", Text),
     must("attempts", Integer),
     may("next_at", Instant),

@@ -1,0 +1,57 @@
+"""Months of the outbox that go as a whole: all that they told is finished, and kept no longer."""
+
+from datetime import timedelta
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from issuance.database import months
+from issuance.database.connections import transaction
+from issuance.database.months import Partition
+from issuance.log import logger
+
+_PAST = text("""
+    SELECT part FROM parts_of('webhook_events')
+     WHERE until <= least_id(CAST(clock_timestamp() AT TIME ZONE 'UTC' - CAST(:after AS interval) AS date))
+""")
+_KEPT = text("""
+    SELECT EXISTS (SELECT FROM deliveries WHERE event_id >= :first AND event_id < :next
+                      AND (state <> 'pending'
+                           AND attempted_at < clock_timestamp() - CAST(:after AS interval)) IS NOT TRUE)
+""")
+_PENDING = text("""
+    SELECT EXISTS (SELECT FROM deliveries WHERE event_id >= :first AND event_id < :next AND state = 'pending')
+""")
+
+
+def drop(engine: Engine, kept: timedelta) -> list[str]:
+    """Drop the months that ended longer ago than finished deliveries are kept, but for those in which one is pending
+    or was attempted since; the names of the parts that went. One whose locks are not to be had goes another time."""
+    with transaction(engine) as connection:
+        past = set(connection.scalars(_PAST, {"after": kept}))
+        events = {part.ids: part for part in months.parts(connection, "webhook_events") if part.name in past}
+        deliveries = {part.ids: part for part in months.parts(connection, "deliveries")}
+    dropped: list[str] = []
+    for ids, month in events.items():
+        try:
+            with transaction(engine) as connection:
+                if _dropped(connection, month, deliveries[ids], kept):
+                    dropped += [deliveries[ids].name, month.name]
+        except DBAPIError as error:
+            if not months.is_busy(error):
+                raise
+            logger.info("month_not_dropped", part=month.name, error=type(error.orig).__name__)
+    return dropped
+
+
+def _dropped(connection: Connection, events: Partition, deliveries: Partition, kept: timedelta) -> bool:
+    """Whether the two went. The long look is without a lock; under the lock an index says what is asked for since."""
+    of_month = dict(zip(("first", "next"), events.ids, strict=True))
+    if connection.scalar(_KEPT, {**of_month, "after": kept}):
+        return False
+    months.briefly(connection)
+    months.lock(connection, ("deliveries", "webhook_events"))
+    if connection.scalar(_PENDING, of_month):
+        return False
+    months.drop(connection, (deliveries.name, events.name))
+    return True
