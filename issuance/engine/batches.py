@@ -56,7 +56,7 @@ _CLOSE = text("""
     UPDATE runs r SET state = 'finished', finished_at = clock_timestamp()
      WHERE brand_id = :brand_id AND run_id = :run_id AND state = 'running'
        AND NOT EXISTS (SELECT FROM run_batches b
-                        WHERE b.brand_id = r.brand_id AND b.run_id = r.run_id AND b.finished_at IS NULL)
+                        WHERE b.brand_id = :brand_id AND b.run_id = r.run_id AND b.finished_at IS NULL)
     RETURNING r.kind
 """)
 

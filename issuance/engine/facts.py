@@ -38,7 +38,7 @@ _MEMBERSHIPS = Statement("""
       FROM memberships m,
            LATERAL (SELECT s.due_at, s.settled_at, s.fingerprint
                       FROM membership_schedules p JOIN schedules s USING (brand_id, schedule_id)
-                     WHERE (p.brand_id, p.membership_id) = (m.brand_id, m.membership_id) OFFSET 0) s
+                     WHERE (p.brand_id, p.membership_id) = (:brand_id, m.membership_id) OFFSET 0) s
      WHERE m.brand_id = :brand_id AND m.membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY m.membership_id
 """)

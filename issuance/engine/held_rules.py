@@ -13,7 +13,7 @@ from issuance.tenancy import clock as clocks
 _SELECT = """
     SELECT h.credit_rule_id, h.since, h.most,
            (SELECT count(*) FROM held_credits c
-             WHERE c.brand_id = h.brand_id AND c.credit_rule_id = h.credit_rule_id AND c.state = 'waiting') AS held
+             WHERE c.brand_id = :brand_id AND c.credit_rule_id = h.credit_rule_id AND c.state = 'waiting') AS held
       FROM held_rules h WHERE h.brand_id = :brand_id
 """
 _PAGE = text(f"{_SELECT} ORDER BY h.since, h.credit_rule_id LIMIT :limit OFFSET :offset")

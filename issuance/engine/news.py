@@ -26,18 +26,18 @@ _ADDS = frozenset({"charge.initiated", "charge.succeeded"})
 _NEWS = Statement(f"""
     SELECT CAST(e.membership_id AS text) AS id, e.source, e.event_id, e.type, e.time, e.charge_id, e.data,
            (SELECT m.membership_type_id FROM memberships m
-             WHERE (m.brand_id, m.membership_id) = (e.brand_id, e.membership_id)) AS membership_type_id,
+             WHERE (m.brand_id, m.membership_id) = (:brand_id, e.membership_id)) AS membership_type_id,
            known.charge IS NOT NULL AS charge_is_known, known.charge, known.alike
       FROM billing_events e
       LEFT JOIN LATERAL (
            SELECT concat_ws(' ', c.state, c.period_start, c.period_end, c.amount, c.amount_refunded) AS charge,
                   (SELECT count(*) FROM charges o
-                    WHERE (o.brand_id, o.membership_id) = (c.brand_id, c.membership_id)
+                    WHERE (o.brand_id, o.membership_id) = (:brand_id, c.membership_id)
                       AND (o.state, o.period_start, o.period_end, o.amount, o.amount_refunded)
                           IS NOT DISTINCT FROM (c.state, c.period_start, c.period_end, c.amount, c.amount_refunded)
                   ) AS alike
              FROM charges c
-            WHERE (c.brand_id, c.membership_id, c.charge_id) = (e.brand_id, e.membership_id, e.charge_id)
+            WHERE (c.brand_id, c.membership_id, c.charge_id) = (:brand_id, e.membership_id, e.charge_id)
            ) known ON true
      WHERE e.brand_id = :brand_id AND e.membership_id = ANY(CAST(:ids AS uuid[])) AND e.settled_at IS NULL
      ORDER BY e.membership_id, {IN_ORDER}

@@ -21,10 +21,10 @@ _NO_LEAD = text("""
 # Intake has made a record of everybody whom a fact names.
 _GUEST = text("""
     INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, member_id, lead_booker, removed_at)
-    VALUES (:brand_id, :membership_id, :guest_id, :place, :name, :email,
-            (SELECT member_id FROM members
-              WHERE brand_id = :brand_id AND external_user_id = CAST(:external_user_id AS text)),
-            :lead_booker, :removed_at)
+    SELECT :brand_id, :membership_id, :guest_id, :place, :name, :email,
+           (SELECT member_id FROM members
+             WHERE brand_id = :brand_id AND external_user_id = CAST(:external_user_id AS text)),
+           :lead_booker, :removed_at
     ON CONFLICT (brand_id, membership_id, guest_id) DO UPDATE
        SET name = excluded.name, email = excluded.email, member_id = excluded.member_id,
            lead_booker = excluded.lead_booker, removed_at = excluded.removed_at

@@ -27,7 +27,7 @@ _EVERY_VERSION = """
       LEFT JOIN coupons c USING (brand_id, coupon_id)
      WHERE v.brand_id = :brand_id AND NOT v.deleted
        AND EXISTS (SELECT FROM rule_versions o
-                    WHERE (o.brand_id, o.credit_rule_id) = (v.brand_id, v.credit_rule_id)
+                    WHERE (o.brand_id, o.credit_rule_id) = (:brand_id, v.credit_rule_id)
                       AND o.membership_type_id = ANY(:types))
      ORDER BY v.credit_rule_id, v.version
 """

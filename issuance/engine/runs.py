@@ -19,7 +19,7 @@ _SELECT = """
     SELECT r.run_id, r.kind, r.state, r.credit_rule_id, r.membership_type_id, r.membership_id, r.include_upcoming,
            r.from_date, r.to_date, r.dry_run, r.plan_id, r.undoes_run_id, r.rule_version, r.issued_from, r.reason,
            r.total, r.created_at, r.started_at, r.finished_at, r.actor,
-           (SELECT c.error FROM reconciliations c WHERE c.brand_id = r.brand_id AND c.run_id = r.run_id) AS error,
+           (SELECT c.error FROM reconciliations c WHERE c.brand_id = :brand_id AND c.run_id = r.run_id) AS error,
            coalesce(b.done, 0) AS done, coalesce(b.counts, '{{}}') AS counts
       FROM (SELECT * FROM runs WHERE brand_id = :brand_id {which}) r
       LEFT JOIN LATERAL (
@@ -27,8 +27,8 @@ _SELECT = """
                   (SELECT jsonb_object_agg(reason, n) FROM (
                        SELECT c.key AS reason, sum(c.value::bigint) AS n
                          FROM run_batches i, jsonb_each_text(i.counts) c
-                        WHERE i.brand_id = r.brand_id AND i.run_id = r.run_id GROUP BY c.key) summed) AS counts
-             FROM run_batches WHERE brand_id = r.brand_id AND run_id = r.run_id) b ON true
+                        WHERE i.brand_id = :brand_id AND i.run_id = r.run_id GROUP BY c.key) summed) AS counts
+             FROM run_batches WHERE brand_id = :brand_id AND run_id = r.run_id) b ON true
      ORDER BY r.created_at DESC, r.run_id DESC
 """
 _ONE = text(_SELECT.format(which="AND run_id = :run_id"))

@@ -39,7 +39,7 @@ _ON_ORDERS = text(f"""
     SELECT m.membership_id, m.member_id = :member_id AS own,
            m.status IN {ENDED} AND NOT EXISTS (
                SELECT FROM billing_events e
-                WHERE (e.brand_id, e.membership_id) = (m.brand_id, m.membership_id)
+                WHERE (e.brand_id, e.membership_id) = (:brand_id, m.membership_id)
                   AND (e.settled_at IS NULL OR e.time > :now)) AS ended
       FROM memberships m
      WHERE m.brand_id = :brand_id

@@ -13,7 +13,7 @@ MOST_MEMBERSHIPS, MOST_REDEMPTIONS = 20, 20
 _MEMBER = text("""
     SELECT m.member_id, m.external_user_id, m.display_name, m.email, m.tier, m.joined_at, m.archived_at,
            (SELECT name FROM guests g
-             WHERE g.brand_id = m.brand_id AND g.member_id = m.member_id LIMIT 1) AS guest_name
+             WHERE g.brand_id = :brand_id AND g.member_id = m.member_id LIMIT 1) AS guest_name
       FROM members m WHERE m.brand_id = :brand_id AND m.member_id = :member_id AND m.joined_at IS NOT NULL
 """)
 # Their own ones first, the latest of each kind first.
