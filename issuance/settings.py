@@ -22,7 +22,8 @@ def _usual_web_processes() -> int:
 class OwnSettings(BaseModel):
     """What this process itself is told: where it keeps things, listens and logs. Every setting has a default."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # Of these and the settings that are more, only those are made that are read.
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     home: Path = Field(Path(".issuance"), alias="ISSUANCE_HOME", description="The folder state lives in")
     host: str = Field("127.0.0.1", alias="ISSUANCE_HOST", description="The address the web process listens on")

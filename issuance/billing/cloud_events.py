@@ -21,8 +21,7 @@ from issuance.billing.event_data import (
     StatusChanged,
     unknown_fields,
 )
-from issuance.deciding.facts import Status
-from issuance.deciding.standing import ENDED
+from issuance.deciding.statuses import ENDED, Status
 from issuance.fields import Identifier, Instant, PlainObject, complaint
 from issuance.shown import shown
 

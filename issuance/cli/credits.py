@@ -14,7 +14,6 @@ from issuance.cli.files import text_of
 from issuance.cli.listing import MemberOption, PageOption, show_page
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table, warn
 from issuance.cli.reasons import ReasonOption, parse_reason
-from issuance.corrections import desk, rows
 from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Revoke, Transfer
 from issuance.credits import lists
 from issuance.credits.credits import Status
@@ -131,6 +130,8 @@ def correct(
     A file with a bad line is refused as a whole. What can not be done is reported with its line, the rest is done,
     1000 a transaction; exits 1 if there was any.
     """
+    from issuance.corrections import desk, rows  # late: it brings all that decides
+
     brand_id = only_brand(brand)
     read = list(rows.read(text_of(file), reason))
     wanted = rows.corrections_of([row for _, row in read], reason)
@@ -177,6 +178,8 @@ def grant(
 
 
 def _correct(brand_id: UUID, correction: Correction, *, as_json: bool) -> None:
+    from issuance.corrections import desk  # late: it brings all that decides
+
     with transaction(brand_id) as connection:
         credit, membership_ids = desk.correct(connection, brand_id, correction)
     from issuance import hints  # late: it brings the queue

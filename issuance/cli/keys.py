@@ -9,7 +9,7 @@ import typer
 from issuance.cli.connections import BrandOption, brand_of, only_brand, transaction
 from issuance.cli.dates import parse_date
 from issuance.cli.output import JsonOption, answer, show_json, show_table
-from issuance.tenancy import keys, tokens
+from issuance.tenancy import keys
 
 app = typer.Typer(help="A brand's keys: create, list, rotate, revoke.", no_args_is_help=True)
 
@@ -68,6 +68,8 @@ def rotate(
 @app.command("rotate-tokens")
 def rotate_tokens(as_json: JsonOption = False) -> None:
     """Sign members' tokens with a new secret; those that are out go on until they expire."""
+    from issuance.tenancy import tokens  # late: it brings signatures
+
     with transaction() as connection:
         tokens.rotate(connection)
     answer("Members' tokens are signed with a new secret.", {"rotated": True}, as_json=as_json)

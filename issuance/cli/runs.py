@@ -7,7 +7,6 @@ from uuid import UUID
 
 import typer
 
-from issuance.billers import reconciling
 from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.dates import parse_date, parse_instant
 from issuance.cli.listing import Listing, PageOption, show_page
@@ -94,6 +93,8 @@ def approve(
     as_json: JsonOption = False,
 ) -> None:
     """Do what a dry run's plan says, as a new run. Approved again, it is the same run."""
+    from issuance.billers import reconciling  # late: it brings every kind of biller
+
     brand_id = brand_of("run", run_id, brand)
     with transaction(brand_id) as connection:
         approved = reconciling.approve(connection, brand_id, run_id, reason)

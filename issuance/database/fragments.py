@@ -1,11 +1,11 @@
 """Parts of statements that several rooms need, each with its one meaning."""
 
-from issuance.deciding import standing
+from issuance.deciding import statuses
 
 #: What time it is for a brand, in a statement that reads its row of `brands`.
 BRANDS_NOW = "coalesce(clock_now, clock_timestamp())"
 #: The statuses of memberships that are over.
-ENDED = "('{}')".format("', '".join(sorted(standing.ENDED)))
+ENDED = "('{}')".format("', '".join(sorted(statuses.ENDED)))
 
 
 def due(by: str) -> str:

@@ -14,18 +14,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from issuance.deciding.frequency import BillingFrequency, IssuingFrequency, Validity
-
-
-class Status(StrEnum):
-    """Where a membership stands (SEMANTICS 7)."""
-
-    UPCOMING = "upcoming"
-    ACTIVE = "active"
-    BILLING = "billing"
-    NEEDS_ATTENTION = "needs_attention"
-    PAUSED = "paused"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
+from issuance.deciding.statuses import Status
 
 
 class ChargeState(StrEnum):

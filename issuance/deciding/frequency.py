@@ -6,8 +6,6 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-import isodate
-
 
 class Interval(NamedTuple):
     """A number of calendar months, or of weeks."""
@@ -92,6 +90,8 @@ def parse_validity(text: str) -> Validity:
     if weeks and (years or months or days):  # isodate reads weeks only on their own
         whole = Validity(_count(years) * 12 + _count(months), _count(weeks) * 7 + _count(days))
     else:
+        import isodate  # late: only what comes from outside is read
+
         duration = isodate.parse_duration(text, as_timedelta_if_possible=False)
         whole = Validity(int(duration.years) * 12 + int(duration.months), duration.tdelta.days)
     if whole.months == 0 and whole.days == 0:

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from datetime import date
 from typing import NamedTuple
 
-from issuance.deciding.facts import CreditKey, Rule, RuleVersion, Status
+from issuance.deciding.facts import CreditKey, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
 from issuance.deciding.parties import left_out
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import NewCredit
 from issuance.deciding.standing import STOPPED
+from issuance.deciding.statuses import Status
 from issuance.deciding.validities import period_end_of, validities_of
 
 _REFUSED = {Status.NEEDS_ATTENTION: Reason.NEEDS_ATTENTION, **STOPPED}

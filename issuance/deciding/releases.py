@@ -5,11 +5,12 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from issuance.deciding.charges import PAYING, Charge
-from issuance.deciding.facts import ChargeState, ChargeTold, Status
+from issuance.deciding.facts import ChargeState, ChargeTold
 from issuance.deciding.frequency import Interval
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
 from issuance.deciding.standing import STOPPED
+from issuance.deciding.statuses import Status
 
 
 class Release(NamedTuple):

@@ -11,11 +11,11 @@ from uuid import UUID
 
 from issuance.deciding.charges import PAYING
 from issuance.deciding.decisions import Decision, decide
-from issuance.deciding.facts import ChargeState, Credit, CreditKey, Rule, RuleVersion, Status
+from issuance.deciding.facts import ChargeState, Credit, CreditKey, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Outcome, Reason
-from issuance.deciding.standing import ENDED
+from issuance.deciding.statuses import ENDED, Status
 from issuance.deciding.validities import Validities, ends_of
 
 #: The most credits that one settling of a membership issues; the next one continues.

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 from issuance.deciding.calendar import midnight
 from issuance.deciding.charges import PAYING, TROUBLE, Charge
-from issuance.deciding.facts import ChargeState, ChargeTold, Moment, Status, StatusChanged
+from issuance.deciding.facts import ChargeState, ChargeTold, Moment, StatusChanged
 from issuance.deciding.reasons import Reason
+from issuance.deciding.statuses import ENDED, Status
 
-ENDED = frozenset({Status.CANCELLED, Status.EXPIRED})
 #: The statuses in which nothing is issued for what begins, now or later, and why.
 STOPPED = {Status.PAUSED: Reason.MEMBERSHIP_PAUSED, **dict.fromkeys(ENDED, Reason.MEMBERSHIP_ENDED)}
 

@@ -20,12 +20,12 @@ from issuance.deciding.facts import (
     Moment,
     SignedUp,
     StartMoved,
-    Status,
     StatusChanged,
     TypeChanged,
 )
 from issuance.deciding.frequency import BillingFrequency
 from issuance.deciding.recognition import Entry, Listing, Recognised, recognised
+from issuance.deciding.statuses import Status
 
 SIGNED_UP, GUESTS_CHANGED = "membership.signed_up", "membership.guests_changed"
 #: Events that change what charges cover that were told before.

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Select, func, select
 from issuance.database import paging
 from issuance.database.identities import member_id_of
 from issuance.database.tables import biller_memberships, guests, members, membership_types, memberships
-from issuance.deciding.facts import Status as Standing
 from issuance.deciding.history import History
-from issuance.deciding.standing import ENDED
+from issuance.deciding.statuses import ENDED
+from issuance.deciding.statuses import Status as Standing
 from issuance.engine.facts import Membership, load
 from issuance.errors import NotFound
 from issuance.tenancy import clock

@@ -89,6 +89,17 @@ def test_a_command_imports_no_web_no_queue_and_no_logs(arguments: tuple[str, ...
     assert number < 700
 
 
+@pytest.mark.parametrize(
+    ("asked", "most"), [("brands list", 580), ("keys list", 580), ("credits list", 600), ("runs list", 630)]
+)
+def test_a_list_imports_what_it_shows(asked: str, most: int) -> None:
+    """And not what other commands of its group do: corrections decide, approvals know every kind of biller, and tokens
+    are signed."""
+    number, names = imported(*asked.split())
+    assert names.isdisjoint({"cryptography", "isodate", "jwt"})
+    assert number < most
+
+
 def test_run_hands_over_to_a_command_without_a_driver() -> None:
     """`./run COMMAND` beside servers that run needs their addresses, no clients of them: what it becomes imports those
     once more."""

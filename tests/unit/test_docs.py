@@ -19,8 +19,8 @@ from issuance.cli.main import app
 from issuance.credits import credits as credit_room
 from issuance.database.connections import ORDINARY_ROLE
 from issuance.deciding.facts import ChargeState
-from issuance.deciding.facts import Status as MembershipStatus
 from issuance.deciding.reasons import Outcome, Reason
+from issuance.deciding.statuses import Status as MembershipStatus
 from issuance.laws import LAWS
 from issuance.settings import Settings
 from issuance.webhooks import deliveries

@@ -27,11 +27,11 @@ from issuance.deciding.facts import (
     Rule,
     SignedUp,
     StartMoved,
-    Status,
     StatusChanged,
     TypeChanged,
 )
 from issuance.deciding.frequency import BillingFrequency
+from issuance.deciding.statuses import Status
 from issuance.engine.facts import Listed, Membership
 from issuance.engine.fingerprint import FIELDS, Fingerprints, Tell
 from issuance.engine.manual_issues import ManualIssue, Members

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from issuance.deciding.calendar import day_of, midnight
 from issuance.deciding.charges import charges_of
-from issuance.deciding.facts import ChargeTold, Credit, Status
+from issuance.deciding.facts import ChargeTold, Credit
 from issuance.deciding.forecast import Given, forecast
 from issuance.deciding.frequency import IssuingFrequency
-from issuance.deciding.standing import ENDED
+from issuance.deciding.statuses import ENDED, Status
 from tests.unit.club import ADA, BEN, DAY, SILVER, Life, at, party, rule, version
 from tests.unit.lives import lives, nows
 

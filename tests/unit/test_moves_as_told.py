@@ -5,9 +5,9 @@ from datetime import date
 import pytest
 
 from issuance.deciding.calendar import add_months
-from issuance.deciding.facts import Status
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.reasons import Reason
+from issuance.deciding.statuses import Status
 from tests.unit.club import at, rule, version
 from tests.unit.told import FIRST, billed, given, life_from, pay, stands
 

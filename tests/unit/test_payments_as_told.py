@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from issuance.deciding.facts import Status
+from issuance.deciding.statuses import Status
 from tests.unit.club import Life, at
 from tests.unit.told import FIRST, given, life_from, pay, stands
 

@@ -4,8 +4,8 @@ from itertools import permutations
 
 import pytest
 
-from issuance.deciding.facts import Status
 from issuance.deciding.settlement import status_of
+from issuance.deciding.statuses import Status
 from tests.unit.club import Life, at
 
 S = Status

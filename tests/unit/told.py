@@ -3,7 +3,8 @@
 from datetime import UTC, date, datetime, time
 
 from issuance.deciding.calendar import add_months
-from issuance.deciding.facts import Credit, Rule, RuleVersion, Status
+from issuance.deciding.facts import Credit, Rule, RuleVersion
+from issuance.deciding.statuses import Status
 from tests.unit.club import Life, at, rule, version
 
 FIRST = date(2030, 1, 1)
