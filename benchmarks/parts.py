@@ -12,6 +12,7 @@ from benchmarks.checkout import WORKING_TREE
 from benchmarks.competitors import peers
 from benchmarks.first_month import FirstMonth
 from benchmarks.floor import Floor
+from benchmarks.long_lives import VERY_MANY, LongLives
 from benchmarks.owed import Owed
 from benchmarks.samples import Part
 from benchmarks.stage import Stage
@@ -141,6 +142,15 @@ def _liability(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     return [Owed(stage, wanted.members)] if stage.product is WORKING_TREE else []
 
 
+def _long_lives(stage: Stage, wanted: Wanted) -> Sequence[Part]:
+    if stage.product is not WORKING_TREE:  # measured inside the benchmark's own process
+        return []
+    short = wanted.members <= SHORT
+    return [
+        LongLives(stage, years=2 if short else 10, months=1 if short else 12, very_many=3_000 if short else VERY_MANY)
+    ]
+
+
 def _untraced(stage: Stage, wanted: Wanted) -> Sequence[Part]:
     return [Untraced(stage, min(wanted.members, MOST_UNTRACED))] if stage.product is WORKING_TREE else []
 
@@ -162,6 +172,7 @@ PARTS: dict[str, Maker] = {
     "redemption": _redemption,
     "sweep": _sweep,
     "liability": _liability,
+    "long_lives": _long_lives,
     "untraced": _untraced,
 }
 

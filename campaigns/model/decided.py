@@ -148,8 +148,7 @@ class Decided:
             for number in sorted(named, key=lambda number: events[number].type != SIGN_UP):
                 for who in named[number]:
                     places.setdefault(who.guest_id, len(places))
-            charges = list(dict.fromkeys(event.charge_id for event in events if event.charge_id is not None))
-            self.facts[membership] = read_facts(events, named, places, charges, self.zone, self.automatic)
+            self.facts[membership] = read_facts(events, named, places, self.zone, self.automatic)
         return self.facts[membership]
 
     def settle(self) -> None:

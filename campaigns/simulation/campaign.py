@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,11 +24,13 @@ _world: Any = None
 
 
 class Played(NamedTuple):
-    """What came of one seed: how many operations it had, and of the failure if it failed."""
+    """What came of one seed: how many operations it had, of the failure if it failed, and which settlings were decided
+    from a horizon and in full."""
 
     seed: int | str
     operations: int
     failure: str | None
+    twice: Counter[str]
 
 
 def libpq(url: str) -> str:
@@ -67,11 +70,13 @@ def prepare(url: str, turn: Any) -> None:
 
 def play(seed: int | str, shrink: float, keep: bool) -> Played:
     """Plays one seed, or a kept history by its file's name; a failure is told, made short."""
-    from campaigns.simulation import keeping
+    from campaigns.simulation import keeping, twice
     from campaigns.simulation.histories import history
 
     whole = history(seed) if isinstance(seed, int) else keeping.kept(keeping.FOLDER / seed)
-    return Played(seed, len(whole.ops), told(whole, shrink, keep))
+    twice.seen.clear()
+    failure = told(whole, shrink, keep)
+    return Played(seed, len(whole.ops), failure, twice.seen.copy())
 
 
 def told(whole: History, seconds: float, keep: bool) -> str | None:
@@ -92,10 +97,12 @@ class Told:
     played: int = 0
     operations: int = 0
     failed: list[int | str] = field(default_factory=list)
+    twice: Counter[str] = field(default_factory=Counter)
 
     def add(self, one: Played) -> None:
         self.played += 1
         self.operations += one.operations
+        self.twice += one.twice
         if one.failure is not None:
             self.failed.append(one.seed)
             print(f"\n{'=' * 72}\n{one.failure}", flush=True)
@@ -111,4 +118,5 @@ class Told:
             f"\n{self.played} histories of {self.operations // max(1, self.played)} operations on average"
             f" in {seconds:.0f} s ({each:.2f} s each); failed seeds: {self.failed or 'none'}"
         )
+        print(f"decided from a horizon and in full: {dict(self.twice.most_common()) or 'none'}")
         return 1 if self.failed else 0

@@ -33,6 +33,7 @@ def small_sizes(seed: int) -> Iterator[None]:
         fewest_sharing=sharing,
         loaded=random.choice([1, 2, 1000]),
         looked_at=random.choice([(1,), (1, 1), (1, 4, 16)]),
+        short=random.choice([0, 0, 0, 2, 200]),
     )
     with (
         mock.patch.object(limits, "current", small),

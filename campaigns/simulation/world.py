@@ -25,6 +25,7 @@ from campaigns.simulation.processes import Fault, Machine, Process
 from campaigns.simulation.queue import Queue
 from campaigns.simulation.requests import Site
 from campaigns.simulation.sizes import small_sizes
+from campaigns.simulation.twice import decided_twice
 from issuance import hints
 from issuance.database.connections import transaction
 from issuance.engine import quarantine, sandbox_clock
@@ -79,6 +80,7 @@ class World:
         clocks = SimpleNamespace(monotonic=time.monotonic, sleep=self._sleep)
         with (
             small_sizes(history.seed),
+            decided_twice(self._differs),
             mock.patch.object(sandbox_clock, "time", clocks),
             mock.patch.object(hints, "LEFT_ALONE", 0.0),  # or an outage would last for real seconds more
         ):
@@ -153,6 +155,9 @@ class World:
                 self.mirror.follow()
         except Exception as error:
             self.wrong = f"after a commit of {process.name}: {complaint(error)}"
+
+    def _differs(self, how: str) -> None:
+        self.wrong = self.wrong or how
 
     def _sender_is_alive(self) -> None:
         if self.machine.current is not None:

@@ -46,15 +46,19 @@ def automatic_charges(
     signed_up_at: datetime,
     now: datetime,
     counted_on: Counting | None = None,
+    since: date | None = None,
 ) -> Iterator[ChargeTold]:
     """The facts of each billing period from the anchor on that began by `now` and ended after the sign-up: initiated
     and succeeded at its start, if the type of that instant is billed automatically, or else if it is counted on.
-    `told`: what had happened by `now`, in order. Whether the status allows a charge is for the standing to say. They
-    are numbered -1, -2, …"""
+    `told`: what had happened by `now`, in order. `since`: periods that are over by this date are passed over. Whether
+    the status allows a charge is for the standing to say. They are numbered -1, -2, …"""
     periods = calendar.boundaries(None)
     start = next(periods)
     number = 0
     for end in periods:
+        if since is not None and end <= since:
+            start = end
+            continue
         at = calendar.begins_at(None, start)
         if at > now:
             return

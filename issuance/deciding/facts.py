@@ -99,8 +99,8 @@ class GuestsChanged:
 
 @dataclass(frozen=True, slots=True)
 class ChargeTold:
-    """One fact about one charge. `number`: 0, 1, 2 … in the order in which the membership's charges were first told
-    of; -1, -2 … those that `billing: automatic` makes. `period_end` is exclusive; None: not said."""
+    """One fact about one charge. `number`: the place of the first fact about it; -1, -2 … those that `billing:
+    automatic` makes. `period_end` is exclusive; None: not said."""
 
     moment: Moment
     number: int
@@ -190,6 +190,8 @@ class MembershipFacts:
 class Coupon:
     coupon_id: str
     validity: Validity | None
+    #: Whether it was saved again since it was made: its validity may have been another.
+    edited: bool = False
 
 
 @dataclass(frozen=True, slots=True)

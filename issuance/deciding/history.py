@@ -24,7 +24,7 @@ from issuance.deciding.facts import (
 )
 from issuance.deciding.frequency import BillingFrequency, Interval
 from issuance.deciding.parties import Parties
-from issuance.deciding.standing import Standing, standing_of
+from issuance.deciding.standing import IN_ORDER, Standing, standing_of
 from issuance.deciding.types import Types
 
 
@@ -36,9 +36,26 @@ class Ahead(NamedTuple):
     decided_at: datetime
 
 
+class Horizon(NamedTuple):
+    """From where on a membership is looked at that was in order when it was last settled: active, with no end ahead.
+
+    What began before `day` stays as it was settled. Charges that cover nothing from then on are not in its facts, and
+    credits that are over and of an earlier period are not among its credits (docs/decisions/0054).
+    """
+
+    day: date
+    #: Whether one of those charges is initiated, and not told of since.
+    in_progress: bool
+    #: How many those credits are.
+    credits_before: int
+    #: Whether nothing was ever told but the sign-up, parties and charges that pay.
+    is_plain: bool
+
+
 class History:
     """What had happened to a membership by `now` (an instant), with the credits that are out then. `ahead`: what will
-    have happened, if nothing else becomes known but the charges that a forecast counts on."""
+    have happened, if nothing else becomes known but the charges that a forecast counts on. `horizon`: what facts and
+    credits leave out; None: nothing."""
 
     def __init__(
         self,
@@ -46,8 +63,10 @@ class History:
         credits: Sequence[Credit],
         now: datetime,
         ahead: Ahead | None = None,
+        horizon: Horizon | None = None,
     ) -> None:
         self.facts = facts
+        self.horizon = horizon
         self._ahead = ahead
         self.credits = credits
         self.now = now
@@ -71,7 +90,8 @@ class History:
         charged = [fact for fact in happened if isinstance(fact, ChargeTold)]
         counted_on = None if ahead is None else Counting(ahead.made_at, facts.told)
         if self.types.ever_automatic or counted_on is not None:
-            charged += automatic_charges(happened, self.types, self.calendar, self.signed_up_at, now, counted_on)
+            since = None if horizon is None else horizon.day
+            charged += automatic_charges(happened, self.types, self.calendar, self.signed_up_at, now, counted_on, since)
         self._told_charges = charges_of(charged, self.calendar)
 
     def _moves(self) -> tuple[Move, ...]:
@@ -89,6 +109,8 @@ class History:
 
     @cached_property
     def standing(self) -> Standing:
+        if self.horizon is not None:
+            return IN_ORDER  # and nothing but charges that pay was told since
         return standing_of(self.status_changes, self._told_charges, self.facts.zone)
 
     @cached_property
@@ -102,6 +124,15 @@ class History:
         charges = sorted(self.charges, key=lambda charge: charge.covers.start)
         longest = max((charge.covers.end - charge.covers.start for charge in charges), default=timedelta())
         return [charge.covers.start for charge in charges], charges, longest
+
+    @property
+    def number_of_credits(self) -> int:
+        """How many credits the membership has, whatever became of them."""
+        return len(self.credits) + (0 if self.horizon is None else self.horizon.credits_before)
+
+    def is_settled(self, day: date) -> bool:
+        """Whether what began on a date stays as it was settled."""
+        return self.horizon is not None and day < self.horizon.day
 
     def start_of(self, day: date) -> datetime:
         """The instant at which a date begins in the brand's zone."""

@@ -1,5 +1,6 @@
 """The occurrences of a rule for a membership, and the version in force for each (SEMANTICS 3, 4)."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -44,22 +45,37 @@ def version_in_force(
     return None
 
 
+def versions_that_count(rule: Rule, signed_up_at: datetime) -> tuple[RuleVersion, ...]:
+    """The versions that can be in force for any occurrence of a membership: the last one that was there when it was
+    signed up, and those that were saved then or later."""
+    before = sum(version.created_at < signed_up_at for version in rule.versions)
+    return rule.versions[max(before - 1, 0) :]
+
+
 def occurrences(history: History, releases: Releases, rule: Rule, last_day: date) -> Iterator[Occurrence]:
-    """All occurrences of `rule` from the sign-up to `last_day` (inclusive), in order.
+    """All occurrences of `rule` from the sign-up, or the history's horizon, to `last_day` (inclusive), in order.
 
     Where versions differ in frequency their dates form one chain, and a date takes place only if it is
     on the calendar of the version in force for it.
     """
-    days_of = {version.frequency: _days(history, version.frequency, last_day) for version in rule.versions}
+    versions = rule.versions if history.horizon is None else versions_that_count(rule, history.signed_up_at)
+    if history.horizon is not None and versions[-1].frequency is IssuingFrequency.ONCE:
+        return  # its turn was before
+    days_of = {version.frequency: _days(history, version.frequency, last_day) for version in versions}
+    days = sorted(frozenset[date]().union(*days_of.values()))
     scheduled_at = history.signed_up_at
+    if history.horizon is not None:
+        settled = bisect_left(days, history.horizon.day)
+        scheduled_at = max(history.start_of(days[settled - 1]), history.signed_up_at)
+        days = days[settled:]
     once: Occurrence | None = None  # P0D is one occurrence, whichever billing period it rides on
-    for day in sorted(frozenset[date]().union(*days_of.values())):
+    for day in days:
         version = _undisturbed(history, releases, rule, day, scheduled_at)
         took_place = True
         if version is None:
-            shown = next(known for known in rule.versions if day in days_of[known.frequency])
+            shown = next(known for known in versions if day in days_of[known.frequency])
             took_place = any(
-                known.created_at <= history.start_of(day) and day in days_of[known.frequency] for known in rule.versions
+                known.created_at <= history.start_of(day) and day in days_of[known.frequency] for known in versions
             )
             release = releases.on(day, shown.frequency.interval)
             reason: Reason | None = Reason.VERSION_NOT_IN_FORCE
@@ -73,7 +89,7 @@ def occurrences(history: History, releases: Releases, rule: Rule, last_day: date
         if shown.frequency is not IssuingFrequency.ONCE:
             end = history.calendar.next_boundary(shown.frequency.interval, day)
             yield Occurrence(day, shown.frequency.interval, day, end, scheduled_at, version, release, reason)
-        elif day == history.starts_on or _rides_later(history, shown):
+        elif day == history.starts_on or rides_later(history, shown):
             once = _which_speaks(
                 once, Occurrence(day, None, history.starts_on, None, scheduled_at, version, release, reason)
             )
@@ -143,7 +159,7 @@ def _days(history: History, frequency: IssuingFrequency, last_day: date) -> froz
     return frozenset(day for day in known if day <= last_day or day == history.starts_on)
 
 
-def _rides_later(history: History, version: RuleVersion) -> bool:
+def rides_later(history: History, version: RuleVersion) -> bool:
     """Whether a P0D version may ride on a billing period after the sign-up: always without issue_on_signup or where the
     sign-up was for another type; with it, where it was saved with include_upcoming after they had signed up."""
     return (

@@ -114,7 +114,7 @@ def settle(
                     settlement.skipped.append(decision)
         if len(settlement.skipped) > 10 * MOST_SKIPPED:
             settlement.skipped = _latest(settlement.skipped)
-    if owed and not has_room(history.credits):
+    if owed and not has_room(history.number_of_credits):
         raise CreditLimit
     if len(settlement.skipped) > MOST_SKIPPED:
         settlement.skipped = _latest(settlement.skipped)
@@ -123,9 +123,9 @@ def settle(
     return settlement
 
 
-def has_room(credits: Sequence[Credit]) -> bool:
-    """Whether a membership with these credits may be given more."""
-    return len(credits) < MOST_EVER
+def has_room(credits: int) -> bool:
+    """Whether a membership with so many credits may be given more."""
+    return credits < MOST_EVER
 
 
 def _latest(skipped: list[Decision]) -> list[Decision]:
@@ -142,7 +142,10 @@ def new_credit(decision: Decision, issued_at: datetime) -> NewCredit:
 def status_of(history: History) -> Status:
     """The status at `now` as people read it: `billing` while a charge is in progress."""
     status = history.standing.at(history.now)
-    if status is Status.ACTIVE and any(charge.state is ChargeState.INITIATED for charge in history.charges):
+    in_progress = history.horizon is not None and history.horizon.in_progress
+    if status is Status.ACTIVE and (
+        in_progress or any(charge.state is ChargeState.INITIATED for charge in history.charges)
+    ):
         return Status.BILLING
     return status
 
@@ -214,6 +217,8 @@ def _taken_back(history: History, credit: Credit, decision: Decision | None) -> 
         # Charges do not touch what was issued by hand; leaving the order does.
         stays = credit.key.place in history.parties.stayed_since(credit.issued_at)
         return None if stays else Reason.GUEST_REMOVED
+    if history.is_settled(credit.key.period_start):
+        return None
     if decision is None:
         stays = credit.key.place in history.parties.stayed_since(None)
         return Reason.NOT_DUE_YET if stays else Reason.GUEST_REMOVED

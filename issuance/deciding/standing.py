@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -57,6 +57,10 @@ class Standing:
         """The first known change after an instant: an announced end."""
         changes = bisect_right(self.instants, instant)
         return self.instants[changes] if changes < len(self.instants) else None
+
+
+#: Active from ever on, and nothing outstanding.
+IN_ORDER = Standing((datetime.min.replace(tzinfo=UTC),), (Status.ACTIVE,), (False,))
 
 
 def standing_of(changes: Iterable[StatusChanged], charges: Sequence[Charge], zone: ZoneInfo) -> Standing:

@@ -76,20 +76,30 @@ def members_among(named: Named) -> dict[UUID, str]:
     }
 
 
+def numbers_of(events: Sequence[Row], order: Sequence[int] | None = None) -> dict[str, int]:
+    """The number of each charge that events, which are in order, tell of: the place of the first of them among all of
+    the membership's. `order`: these places; None: these are all."""
+    numbers: dict[str, int] = {}
+    for event, place in zip(events, order or range(len(events)), strict=True):
+        if event.charge_id is not None:
+            numbers.setdefault(event.charge_id, place)
+    return numbers
+
+
 def read_facts(
     events: Sequence[Row],
     named: Named,
     places: Mapping[UUID, int],
-    charge_ids: Sequence[str],
     zone: ZoneInfo,
     automatic: Collection[UUID],
+    order: Sequence[int] | None = None,
 ) -> MembershipFacts:
-    """The facts that a membership's events tell, in their order. `places`: of guests; `charge_ids`: by number;
-    `automatic`: the membership types with `billing: automatic`."""
-    numbers = {charge_id: number for number, charge_id in enumerate(charge_ids)}
+    """The facts that a membership's events tell, in their order. `places`: of guests; `automatic`: the membership types
+    with `billing: automatic`; `order`: the events' places among all of the membership's, None: these are all."""
+    numbers = numbers_of(events, order)
     told = []
-    for place, event in enumerate(events):
-        listed = zip(named.get(place, ()), event.data.get("guests", ()), strict=True)
+    for number, (event, place) in enumerate(zip(events, order or range(len(events)), strict=True)):
+        listed = zip(named.get(number, ()), event.data.get("guests", ()), strict=True)
         guests = tuple(Guest(places[who.guest_id], guest["lead_booker"]) for who, guest in listed)
         told.append(_fact(event, Moment(event.time, place), guests, numbers, automatic))
     sign_up = next(event.data for event in events if event.type == SIGNED_UP)

@@ -16,9 +16,17 @@ from sqlalchemy import Connection
 from issuance.database.statements import Row, Statement
 from issuance.deciding.charges import Charge
 from issuance.deciding.facts import NO_PERIOD, NO_RULE, Credit, CreditKey, Held, HeldState, MembershipFacts
-from issuance.deciding.history import History
+from issuance.deciding.history import History, Horizon
 from issuance.engine import limits
-from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, Named, members_among, named_by, read_facts
+from issuance.engine.archivings import Archiving, archivings_of, with_archivings
+from issuance.engine.event_facts import (
+    GUESTS_CHANGED,
+    IN_ORDER,
+    Named,
+    named_by,
+    numbers_of,
+    read_facts,
+)
 from issuance.engine.rows import id_array
 from issuance.engine.states import State
 from issuance.errors import IssuanceError
@@ -27,31 +35,34 @@ from issuance.errors import IssuanceError
 _OF_CREDIT = [column.name for column in fields(Credit) if column.name != "key"]
 
 # Each table is read by its own key, so that the planner has no choice: right after an import it knows no sizes.
-_MEMBERSHIPS = Statement("""
+_EACH = """
     SELECT m.membership_id, m.membership_type_id, m.member_id, m.starts_on, m.billing_anchor, m.billing_frequency,
            m.status, m.ends_on,
            s.due_at, s.settled_at, s.fingerprint,
            EXISTS (SELECT FROM held_credits h
                     WHERE h.brand_id = :brand_id AND h.membership_id = m.membership_id) AS has_held,
            ARRAY(SELECT t.membership_type_id FROM membership_types t
-                  WHERE t.brand_id = :brand_id AND t.billing = 'automatic') AS automatic_types
+                  WHERE t.brand_id = :brand_id AND t.billing = 'automatic') AS automatic_types,
+           {more}
       FROM memberships m,
            LATERAL (SELECT s.due_at, s.settled_at, s.fingerprint
                       FROM membership_schedules p JOIN schedules s USING (brand_id, schedule_id)
                      WHERE (p.brand_id, p.membership_id) = (:brand_id, m.membership_id) OFFSET 0) s
      WHERE m.brand_id = :brand_id AND m.membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY m.membership_id
-""")
-#: Whether a member `p` is archived, or was until they were brought back.
-EVER_ARCHIVED = "(p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL)"
-# Facts name guests by the brand's ids.
-_ARCHIVED = Statement(f"""
-    SELECT member_id, external_user_id, archived_at, returned_at FROM members p
-     WHERE brand_id = :brand_id AND {EVER_ARCHIVED}
-       AND (member_id = ANY(:members) OR external_user_id = ANY(:named))
-""")
+"""
+_MEMBERSHIPS = Statement(_EACH.format(more="false AS is_long"))
+#: With whether they have so many credits that what can't change any more is not loaded where that can be told.
+_MEMBERSHIPS_BY_LENGTH = Statement(
+    _EACH.format(
+        more="""(SELECT count(*) FROM (SELECT FROM credits c
+                   WHERE c.brand_id = :brand_id AND c.membership_id = m.membership_id LIMIT :short + 1) AS few
+                ) > :short AS is_long"""
+    )
+)
 _EVENTS = Statement(f"""
-    SELECT membership_id, source, event_id, type, time, charge_id, data, settled_at IS NULL AS is_news
+    SELECT membership_id, source, event_id, type, time, charge_id, data, settled_at IS NULL AS is_news,
+           CAST(NULL AS integer) AS place
       FROM billing_events
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY membership_id, {IN_ORDER} LIMIT :most
@@ -60,8 +71,12 @@ _GUESTS = Statement("""
     SELECT membership_id, guest_id FROM guests
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) ORDER BY membership_id, place
 """)
+#: The columns of a credit as `assembled` reads them.
+CREDIT_COLUMNS = ", ".join(
+    ["membership_id", "credit_id", "credit_rule_id", "guest_id", "period_start", "reissue", *_OF_CREDIT]
+)
 _CREDITS = Statement(f"""
-    SELECT membership_id, credit_id, credit_rule_id, guest_id, period_start, reissue, {", ".join(_OF_CREDIT)}
+    SELECT {CREDIT_COLUMNS}
       FROM credits
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY membership_id, credit_id
@@ -111,6 +126,8 @@ class Membership:
     #: What lists have shown since then.
     listed: Listed
     credits: list[Credit] = field(default_factory=list)
+    #: What was left out of both; None: nothing.
+    horizon: Horizon | None = None
     #: The events behind `facts.told`, in the same order.
     events: list[Row] = field(default_factory=list)
     #: Who the guests are that they name.
@@ -118,7 +135,7 @@ class Membership:
     #: By place.
     guest_ids: list[UUID] = field(default_factory=list)
     #: By number.
-    charge_ids: list[str] = field(default_factory=list)
+    charge_ids: dict[int, str] = field(default_factory=dict)
     credit_ids: dict[CreditKey, UUID] = field(default_factory=dict)
     #: The place of each guest.
     places: dict[UUID, int] = field(default_factory=dict)
@@ -139,9 +156,14 @@ class Membership:
             return f"{self.membership_id}/{charge.period_start}"
         return self.charge_ids[charge.number]
 
-    def history(self, now: datetime) -> History:
-        """What had happened by an instant, with the credits as they were loaded."""
-        return History(self.facts, self.credits, now)
+    @property
+    def charge_numbers(self) -> dict[str, int]:
+        """The number of each charge, by the biller's id."""
+        return {charge_id: number for number, charge_id in self.charge_ids.items()}
+
+    def history(self, now: datetime, credits: Sequence[Credit] | None = None) -> History:
+        """What had happened by an instant, with the credits that are out then; None: those that were loaded."""
+        return History(self.facts, self.credits if credits is None else credits, now, horizon=self.horizon)
 
 
 def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: int, most_credits: int) -> int:
@@ -179,20 +201,46 @@ def load(
 
     Lock their schedules first if the answer must stay true until the transaction ends.
     """
-    parameters = {"brand_id": brand_id, "ids": id_array(ids)}
-    rows = _MEMBERSHIPS.found(connection, parameters)
+    rows = _MEMBERSHIPS.found(connection, {"brand_id": brand_id, "ids": id_array(ids)})
+    return load_rows(connection, brand_id, zone, rows, with_credits=with_credits)
+
+
+def load_rows(
+    connection: Connection, brand_id: UUID, zone: ZoneInfo, rows: Sequence[Row], *, with_credits: bool = True
+) -> list[Membership]:
+    """`load`, of memberships that were looked up."""
     if not rows:
         return []
-    events: dict[UUID, list[Row]] = {row.membership_id: [] for row in rows}
+    parameters = {"brand_id": brand_id, "ids": id_array(row.membership_id for row in rows)}
     most = limits.current.facts + len(rows[1:]) * limits.current.facts_each
     told = _EVENTS.found(connection, {**parameters, "most": most + 1})
     if len(told) > most:
         raise FactLimit
+    out = _CREDITS.found(connection, parameters) if with_credits else ()
+    return assembled(connection, brand_id, zone, rows, told, out)
+
+
+def look_up(connection: Connection, brand_id: UUID, ids: Iterable[object]) -> list[Row]:
+    """What `load_rows` asks for of memberships, with whether each has more credits than a short life."""
+    parameters = {"brand_id": brand_id, "ids": id_array(ids), "short": limits.current.short}
+    return _MEMBERSHIPS_BY_LENGTH.found(connection, parameters)
+
+
+def assembled(
+    connection: Connection,
+    brand_id: UUID,
+    zone: ZoneInfo,
+    rows: Sequence[Row],
+    told: Iterable[Row],
+    out: Iterable[Row],
+) -> list[Membership]:
+    """Memberships of their rows, their events in order and their credits by id."""
+    events: dict[UUID, list[Row]] = {row.membership_id: [] for row in rows}
     for event in told:
         events[event.membership_id].append(event)
     named = {membership_id: named_by(membership_id, about) for membership_id, about in events.items()}
     guests = _guests(connection, brand_id, events, named)
-    archivings = _archivings(connection, brand_id, rows, named)
+    archivings = archivings_of(connection, brand_id, rows, named)
     loaded = {}
     for row in rows:
         one = row.membership_id
@@ -200,7 +248,7 @@ def load(
     has_held = [row.membership_id for row in rows if row.has_held]
     if has_held:
         _add_held(connection, brand_id, loaded, has_held)
-    for row in _CREDITS.found(connection, parameters) if with_credits else ():
+    for row in out:
         membership = loaded[row.membership_id]
         said = row._asdict()
         key = CreditKey(row.credit_rule_id, membership.places[row.guest_id], row.period_start, row.reissue)
@@ -244,47 +292,19 @@ def _guests(
     return guests
 
 
-class _Archiving(NamedTuple):
-    """Since when a member is archived, and when they were last brought back (instants)."""
-
-    archived_at: datetime | None
-    returned_at: datetime | None
-
-
-def _archivings(
-    connection: Connection, brand_id: UUID, rows: Collection[Row], named: dict[UUID, Named]
-) -> dict[UUID | str, _Archiving]:
-    """The archivings of everybody whom these memberships and their lists of guests name, by the members' own ids and by
-    the brand's."""
-    names = {
-        who.external_user_id
-        for lists in named.values()
-        for listed in lists.values()
-        for who in listed
-        if who.external_user_id is not None
-    }
-    members = {row.member_id for row in rows}
-    found = _ARCHIVED.found(connection, {"brand_id": brand_id, "members": list(members), "named": list(names)})
-    return {
-        known_by: _Archiving(row.archived_at, row.returned_at)
-        for row in found
-        for known_by in (row.member_id, row.external_user_id)
-    }
-
-
 def _membership(
     row: Row,
     zone: ZoneInfo,
     events: list[Row],
     named: Named,
     guest_ids: list[UUID],
-    archivings: dict[UUID | str, _Archiving],
+    archivings: dict[UUID | str, Archiving],
 ) -> Membership:
-    charge_ids = list(dict.fromkeys(event.charge_id for event in events if event.charge_id is not None))
     places = {guest_id: place for place, guest_id in enumerate(guest_ids)}
-    facts = read_facts(events, named, places, charge_ids, zone, row.automatic_types)
+    order = [event.place for event in events] if events and events[0].place is not None else None
+    facts = read_facts(events, named, places, zone, row.automatic_types, order)
     if archivings:
-        facts = _with_archivings(facts, row.member_id, named, places, archivings)
+        facts = with_archivings(facts, row.member_id, named, places, archivings)
     return Membership(
         row.membership_id,
         facts,
@@ -293,26 +313,6 @@ def _membership(
         events=events,
         named=named,
         guest_ids=guest_ids,
-        charge_ids=charge_ids,
+        charge_ids={number: charge_id for charge_id, number in numbers_of(events, order).items()},
         places=places,
-    )
-
-
-def _with_archivings(
-    facts: MembershipFacts,
-    member_id: UUID,
-    named: Named,
-    places: dict[UUID, int],
-    archivings: dict[UUID | str, _Archiving],
-) -> MembershipFacts:
-    """The facts, and which of the guests are or were archived."""
-    member = archivings.get(member_id, _Archiving(None, None))
-    guests = members_among(named).items()
-    known = [(places[guest_id], archivings[name]) for guest_id, name in guests if name in archivings]
-    return replace(
-        facts,
-        archived_at=member.archived_at,
-        archived_guests=tuple(sorted((place, at) for place, (at, _) in known if at is not None)),
-        returned_at=member.returned_at,
-        returned_guests=tuple(sorted((place, at) for place, (_, at) in known if at is not None)),
     )

@@ -1,12 +1,13 @@
 """The fingerprint of a membership: all that decisions about it depend on.
 
 Memberships with one fingerprint have one outcome, so one of them is decided for all. A settled membership's fingerprint
-is kept in its schedule, and holds until there is news. FIELDS says of each field of the facts how it enters the
+is kept in its schedule, and holds until there is news. It is a sum over facts and credits: where only some are loaded,
+what changed of them is taken off and added. FIELDS says of each field of the facts how it enters the
 fingerprint, and is what takes it. A new field must be added there; a test checks that, and that each enters as it says.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from operator import attrgetter
@@ -33,6 +34,9 @@ from issuance.engine.states import State
 from issuance.tenancy.clock import BrandClock
 
 _DAY = timedelta(days=1)
+#: Sums are taken modulo this. Above stands what tells them from the fingerprints of earlier versions, which can not be
+#: carried on.
+_SIZE, _MARK = 2**112, 0x5155
 
 
 class Tell:
@@ -151,12 +155,29 @@ class Fingerprints:
         """The fingerprint of a membership that was settled at an instant and has these credits since: all that later
         decisions depend on while there is no news. None: it must be decided by itself."""
         changed_type = any(isinstance(fact, TypeChanged) for fact in facts.told)
-        if changed_type or any(map(_is_apart, credits)) or not self._is_ordinary(facts, at):
+        if changed_type or any(map(is_apart, credits)) or not self._is_ordinary(facts, at):
             return None
-        tell = self._teller(facts, credits, at)
-        outlines = sorted(_outline(credit, tell) for credit in credits)
-        said = repr((*_AS_IT_IS[MembershipFacts](facts), self._of_facts(facts.told, tell), outlines))
-        return UUID(bytes=blake2b(said.encode(), digest_size=16).digest())
+        whole = _number(_AS_IT_IS[MembershipFacts](facts)) + self._sum(facts, facts.told, credits, at)
+        return _marked(whole)
+
+    def carried_on(self, member: Membership, credits: Sequence[Credit], at: datetime) -> UUID | None:
+        """`settled` of a membership of which only what can still change was loaded: its news comes after all that is
+        known, and it had a fingerprint. `credits`: those of them that are out at an instant, and new ones."""
+        horizon, (_, settled_at, before) = member.horizon, member.state
+        assert horizon is not None, "what is loaded whole is summed up anew"
+        assert settled_at is not None, "it was settled"
+        assert before is not None, "it had a fingerprint"
+        facts = member.facts
+        if any(map(is_apart, credits)) or not self._is_ordinary(facts, at):
+            return None
+        # All facts since are loaded. Those before are told as they were.
+        since = midnight(horizon.day, self.clock.zone)
+        late = [fact for fact in facts.told if fact.moment.at >= since]
+        news = {fact.moment.place for fact, event in zip(facts.told, member.events, strict=True) if event.is_news}
+        known = [fact for fact in late if fact.moment.place not in news]
+        were = [as_it_was(credit, settled_at) for credit in member.credits]
+        changed = self._sum(facts, late, credits, at) - self._sum(facts, known, were, settled_at)
+        return _marked(before.int + changed)
 
     def whole(self, membership: Membership) -> Hashable | None:
         """The fingerprint of a membership as it was loaded, with its news: all that deciding now depends on.
@@ -172,6 +193,7 @@ class Fingerprints:
             tuple(event.is_news for event in membership.events),
             tuple(sorted(membership.credits, key=lambda credit: credit.key)),
             membership.listed,
+            None if membership.horizon is None else (membership.horizon, state.fingerprint),
         )
 
     def teller(self, membership_type_id: UUID) -> Callable[[datetime], Hashable]:
@@ -190,6 +212,18 @@ class Fingerprints:
         happened."""
         apart = any(any(_LIKE_NO_OTHER[type(one)](one)) for one in (facts, *facts.told))
         return not apart and facts.told[-1].moment.at <= now
+
+    def _sum(
+        self,
+        facts: MembershipFacts,
+        told: Sequence[Fact],
+        credits: Sequence[Credit],
+        at: datetime,
+    ) -> int:
+        """The sum over some of a membership's facts, each with its place among all, and some of its credits."""
+        tell = self._teller(facts, credits, at)
+        said = zip((fact.moment.place for fact in told), self._of_facts(told, tell), strict=True)
+        return sum(map(_number, said)) + sum(_number(_outline(credit, tell)) for credit in credits)
 
     def _of_facts(
         self, told: Iterable[Fact], tell: Callable[[datetime], Hashable], exact_after: datetime | None = None
@@ -235,7 +269,29 @@ def _told(at: datetime, compared: Sequence[datetime], zone: ZoneInfo) -> tuple[d
     return floor, floor == at
 
 
-def _is_apart(credit: Credit) -> bool:
+def is_a_sum(fingerprint: UUID) -> bool:
+    """Whether a fingerprint can be carried on."""
+    return fingerprint.int // _SIZE == _MARK
+
+
+def _marked(number: int) -> UUID:
+    return UUID(int=_MARK * _SIZE + number % _SIZE)
+
+
+def _number(said: Hashable) -> int:
+    return int.from_bytes(blake2b(repr(said).encode(), digest_size=16).digest())
+
+
+def as_it_was(credit: Credit, at: datetime) -> Credit:
+    """A credit before it was used or revoked after an instant."""
+    if credit.redeemed_at is not None and credit.redeemed_at > at:
+        return replace(credit, redeemed_at=None)
+    if credit.revoked_at is not None and credit.revoked_at > at:
+        return replace(credit, revoked_at=None, revoked_by=None)
+    return credit
+
+
+def is_apart(credit: Credit) -> bool:
     """Whether a membership with this credit must be decided by itself."""
     return credit.is_grant or any(_LIKE_NO_OTHER[Credit](credit)) or "facts" in _BY_FACTS(credit)
 

@@ -32,7 +32,8 @@ class Group:
                 yield Settled(one, outcome, member, False, shared_by=self.shared_by)
             return
         its_charges = self.news[str(member.membership_id)].charge_ids
-        numbers = [member.charge_ids.index(charge_id) for charge_id in its_charges]
+        known = member.charge_numbers
+        numbers = [known[charge_id] for charge_id in its_charges]
         for one in self.ids:
             heard = self.news[one]
             events = [EventKey(event.source, event.event_id) for event in heard.events]

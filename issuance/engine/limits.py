@@ -39,6 +39,8 @@ class Limits:
     loaded_facts: int = 100_000
     #: Facts allowed a membership on average, where they were not counted first.
     facts_each: int = 1000
+    #: A membership with at most so many credits is loaded whole: that costs less than to ask what can be left out.
+    short: int = 200
     #: How much of one membership is foretold (`deciding.forecast.size`).
     foretold: int = 200_000
     #: Attempts to settle a membership before it is quarantined.

@@ -12,14 +12,14 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from issuance.database.statements import Row, Statement
+from issuance.engine.archivings import EVER_ARCHIVED
 from issuance.engine.event_facts import IN_ORDER, SIGNED_UP
-from issuance.engine.facts import EVER_ARCHIVED
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.rows import id_array
 from issuance.engine.states import State
 
 #: News that only adds and never takes anything back, so it has the same effect on all memberships of a fingerprint.
-_ADDS = frozenset({"charge.initiated", "charge.succeeded"})
+ADDS = frozenset({"charge.initiated", "charge.succeeded"})
 
 # For a known charge: its state, and how many charges of the membership look the same. The state identifies the charge
 # only if it is the only one.
@@ -152,7 +152,7 @@ def _said(
     said: list[Hashable] = []
     before: datetime | None = None
     for place, event in enumerate(events):
-        if not (event.type in _ADDS or (begins and place == 0 and event.type == SIGNED_UP)):
+        if not (event.type in ADDS or (begins and place == 0 and event.type == SIGNED_UP)):
             return None
         if event.charge_is_known and event.alike != 1:
             return None

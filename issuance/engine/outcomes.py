@@ -175,7 +175,7 @@ def outcome_of(
     settled_at = membership.state.settled_at
     bounds = limits.current
     for _ in range(bounds.instants):
-        history = History(membership.facts, list(outcome.credits.values()), instant)
+        history = membership.history(instant, list(outcome.credits.values()))
         settlement = settle(history, rules, settled_at, most_credits=bounds.credits)
         before = dict(outcome.credits) if listeners else {}
         outcome.take(settlement)
@@ -283,7 +283,7 @@ def by_outcome(settled: Iterable[Settled]) -> list[tuple[Outcome, list[Settled]]
 def settled_itself(member: Membership, outcome: Outcome) -> Settled:
     """A membership that was loaded, with the outcome of its own facts."""
     since = member.state.settled_at
-    numbers = {charge_id: number for number, charge_id in enumerate(member.charge_ids)}
+    numbers = member.charge_numbers
     new_events = [
         event for event in member.events if event.is_news or since is None or since < event.time <= outcome.now
     ]

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, event
 
 from issuance import measures, origins
 from issuance.deciding.reasons import Reason
-from issuance.engine import attempts, limits, reminders, schedules
+from issuance.engine import attempts, horizons, limits, reminders, schedules
 from issuance.engine.bisection import Raced, write_all
 from issuance.engine.facts import Membership, load, together
 from issuance.engine.fingerprint import Fingerprints
@@ -94,6 +94,8 @@ class Settling:
         self._told = outbox.listened_to(connection, brand_id)
         self._listeners = reminders.listeners(connection, brand_id) if "credit.expiring" in self._told else ()
         self._counts: Counter[Reason] = Counter()
+        #: Memberships whose fingerprint is not that of those who were looked at: it is taken anew.
+        self._doubted: set[str] = set()
         #: How long each event had waited that was settled.
         self._waited: list[float] = []
         event.listen(connection, "commit", self._measure, once=True)
@@ -105,6 +107,8 @@ class Settling:
         settled: list[Settled] = []
         for group, member in self._one_of_each(groups):
             outcome = None if member is None else self._try_to_decide(member, len(group.ids))
+            if member is None:
+                self._doubted.update(group.ids)
             if member is None or outcome is None or not self._is_for_all(outcome, len(group.ids)):
                 alone += group.ids
             else:
@@ -126,7 +130,7 @@ class Settling:
                     self._connection, self._brand_id, left, limits.current.loaded, limits.current.loaded_credits
                 )
                 some, left = left[:size], left[size:]
-                members = load(self._connection, self._brand_id, self._clock.zone, some)
+                members = self._load(some)
                 failed: dict[str, Exception] = {}
                 settled: list[Settled] = []
                 issued = 0
@@ -141,6 +145,12 @@ class Settling:
             if not left:
                 break
         return self._counts
+
+    def _load(self, ids: Sequence[str]) -> list[Membership]:
+        """Memberships; long lives with what can still change, unless the task looks back."""
+        if self._task.looks_back:
+            return load(self._connection, self._brand_id, self._clock.zone, ids)
+        return horizons.load(self._connection, self._brand_id, self._clock, ids, self._rules, self._doubted)
 
     def _one_of_each(self, groups: Sequence[Group]) -> Iterator[tuple[Group, Membership | None]]:
         """Each group with one of its memberships, loaded, that still has the group's fingerprint; None if none was
@@ -285,10 +295,13 @@ class Settling:
         # It does not cover what was issued by hand on top of the settling.
         if any(key in outcome.issued and credit.manual for key, credit in outcome.credits.items()):
             return None
+        credits = list(outcome.credits.values())
+        if member.horizon is not None:
+            return None if outcome.held else self._fingerprints.carried_on(member, credits, outcome.now)
         facts = member.facts
         if facts.held or outcome.held:
             facts = replace(facts, held=outcome.held_after(facts.held))
-        return self._fingerprints.settled(facts, list(outcome.credits.values()), outcome.now)
+        return self._fingerprints.settled(facts, credits, outcome.now)
 
     def _log(self, settled: Sequence[Settled]) -> None:
         """Log a line for each credit; of many at once only at the level `debug`, as what settles many logs how many."""

@@ -17,7 +17,8 @@ from issuance.deciding.frequency import IssuingFrequency, parse_validity
 _EVERY_VERSION = """
     SELECT v.credit_rule_id, r.created_at AS made_at, r.effective_from, r.deleted_at, v.version, v.created_at,
            v.membership_type_id, v.coupon_id, v.coupon_name,
-           c.coupon_id IS NOT NULL AS coupon_there, c.validity, v.roll_over, v.roll_over_limit, v.issue_on_signup,
+           c.coupon_id IS NOT NULL AS coupon_there, c.validity, c.updated_at > c.created_at AS coupon_edited,
+           v.roll_over, v.roll_over_limit, v.issue_on_signup,
            (SELECT b.guard_max_per_day IS NOT NULL OR b.guard_times_busiest_day IS NOT NULL
                    OR EXISTS (SELECT FROM held_rules h WHERE h.brand_id = :brand_id)
               FROM brands b WHERE b.brand_id = :brand_id) AS guarded,
@@ -122,7 +123,8 @@ class RuleBook:
 
 
 def _version(row: Row) -> RuleVersion:
-    coupon = Coupon(row.coupon_id, None if row.validity is None else parse_validity(row.validity))
+    validity = None if row.validity is None else parse_validity(row.validity)
+    coupon = Coupon(row.coupon_id, validity, bool(row.coupon_edited))
     return RuleVersion(
         version=row.version,
         created_at=row.created_at,

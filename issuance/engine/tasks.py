@@ -43,6 +43,8 @@ class Task(ABC):
     #: Whether the membership is settled by it. Otherwise its news stays, and it is only due sooner if it was given
     #: something.
     settles: ClassVar[bool] = True
+    #: Whether it may ask for what began before the horizon, so that the membership is loaded whole.
+    looks_back: ClassVar[bool] = True
 
     def meant(self, membership: Membership) -> Meant:  # noqa: ARG002 - for tasks that know memberships by ids
         """What the task knows of a membership by ids."""
@@ -63,6 +65,8 @@ class Task(ABC):
 
 class Settle(Task):
     """Settling, and nothing else."""
+
+    looks_back: ClassVar[bool] = False
 
     def decide(
         self,
@@ -108,7 +112,7 @@ class PlannedTask(Task):
             if reason is Reason.ISSUED:
                 assert planned is not None, "what is issued was decided"
                 assert planned.new is not None, "what is issued has a credit"
-                if not has_room(membership.credits):
+                if not has_room(len(membership.credits)):
                     raise CreditLimit
                 if not self.settles and len(outcome.issued) >= limits.current.credits:
                     outcome.due_at = clock.now  # the next sweep goes on

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Row, text
 
 from issuance.credits.credits import STILL_OUT
 from issuance.deciding.calendar import midnight
+from issuance.engine.archivings import EVER_ARCHIVED
 from issuance.engine.event_facts import IN_ORDER
-from issuance.engine.facts import EVER_ARCHIVED
 from issuance.tenancy.clock import BrandClock
 
 #: Memberships a statement.

@@ -17,7 +17,7 @@ from issuance.deciding.facts import Coupon, Credit, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency, parse_validity
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
-from issuance.engine.event_facts import Named, in_order, named_by, read_facts
+from issuance.engine.event_facts import Named, in_order, named_by, numbers_of, read_facts
 from issuance.engine.facts import Listed, Membership
 from issuance.engine.outcomes import Outcome, outcome_of
 from issuance.engine.states import State
@@ -176,11 +176,10 @@ class Life:
         """The membership as it would be loaded."""
         events, named = self._ordered
         guest_ids = list(self.everybody)
-        charge_ids = list(dict.fromkeys(event.charge_id for event in events if event.charge_id is not None))
         places = {guest_id: place for place, guest_id in enumerate(guest_ids)}
         automatic = [type_id for type_id, is_so in ((GOLD, self.automatic), (SILVER, self.silver_automatic)) if is_so]
         rows = cast(list[Row], events)
-        facts = read_facts(rows, named, places, charge_ids, self.zone, automatic)
+        facts = read_facts(rows, named, places, self.zone, automatic)
         facts = replace(
             facts,
             archived_guests=_by_place(self.archived_guests, places),
@@ -196,7 +195,7 @@ class Life:
             events=rows,
             named=named,
             guest_ids=guest_ids,
-            charge_ids=charge_ids,
+            charge_ids={number: charge_id for charge_id, number in numbers_of(rows).items()},
         )
 
     def history(self, now: datetime) -> History:

@@ -1,0 +1,70 @@
+"""Who of a membership is archived, or was until they were brought back (SEMANTICS 12)."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from issuance.database.statements import Row, Statement
+from issuance.deciding.facts import MembershipFacts
+from issuance.engine.event_facts import Named, members_among
+
+#: Whether a member `p` is archived, or was until they were brought back.
+EVER_ARCHIVED = "(p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL)"
+# Facts name guests by the brand's ids.
+_ARCHIVED = Statement(f"""
+    SELECT member_id, external_user_id, archived_at, returned_at FROM members p
+     WHERE brand_id = :brand_id AND {EVER_ARCHIVED}
+       AND (member_id = ANY(:members) OR external_user_id = ANY(:named))
+""")
+
+
+class Archiving(NamedTuple):
+    """Since when a member is archived, and when they were last brought back (instants)."""
+
+    archived_at: datetime | None
+    returned_at: datetime | None
+
+
+def archivings_of(
+    connection: Connection, brand_id: UUID, rows: Collection[Row], named: dict[UUID, Named]
+) -> dict[UUID | str, Archiving]:
+    """The archivings of everybody whom these memberships and their lists of guests name, by the members' own ids and by
+    the brand's."""
+    names = {
+        who.external_user_id
+        for lists in named.values()
+        for listed in lists.values()
+        for who in listed
+        if who.external_user_id is not None
+    }
+    members = {row.member_id for row in rows}
+    found = _ARCHIVED.found(connection, {"brand_id": brand_id, "members": list(members), "named": list(names)})
+    return {
+        known_by: Archiving(row.archived_at, row.returned_at)
+        for row in found
+        for known_by in (row.member_id, row.external_user_id)
+    }
+
+
+def with_archivings(
+    facts: MembershipFacts,
+    member_id: UUID,
+    named: Named,
+    places: dict[UUID, int],
+    archivings: dict[UUID | str, Archiving],
+) -> MembershipFacts:
+    """The facts, and which of the guests are or were archived."""
+    member = archivings.get(member_id, Archiving(None, None))
+    guests = members_among(named).items()
+    known = [(places[guest_id], archivings[name]) for guest_id, name in guests if name in archivings]
+    return replace(
+        facts,
+        archived_at=member.archived_at,
+        archived_guests=tuple(sorted((place, at) for place, (at, _) in known if at is not None)),
+        returned_at=member.returned_at,
+        returned_guests=tuple(sorted((place, at) for place, (_, at) in known if at is not None)),
+    )

@@ -1,0 +1,163 @@
+"""A long life is settled by what can still change of it, and nobody can tell by what is written (docs/decisions 54)."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from campaigns.simulation.twice import decided_twice
+from issuance.catalog import coupons, rules
+from issuance.catalog.coupons import CouponBody
+from issuance.catalog.rule_versions import CreditRuleChange
+from issuance.database.connections import transaction
+from issuance.engine import horizons, limits
+from issuance.engine.facts import Membership
+from issuance.members import moves, redemptions
+from issuance.members.redemptions import Booking
+from tests.database.clubs import Club, at
+
+Loaded = list[Membership]
+
+
+@pytest.fixture(autouse=True)
+def _all_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "current", replace(limits.current, short=1))
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loaded]:
+    """The memberships that were loaded one by one; what they came to is what all of them would come to in full."""
+    found: Loaded = []
+    load = horizons.load
+
+    def noted(*given: Any) -> list[Membership]:
+        members = load(*given)
+        found.extend(members)
+        return members
+
+    monkeypatch.setattr(horizons, "load", noted)
+    wrong: list[str] = []
+    with decided_twice(wrong.append):
+        yield found
+    assert wrong == []
+
+
+@pytest.fixture
+def old(new_club: Callable[..., Club]) -> Iterator[tuple[Club, UUID]]:
+    """A membership of half a year that pays, whose credits end with their month. It is 15 July."""
+    club = new_club("external", roll_over=False)
+    (one,) = club.sign_up()
+    for month in ("2031-02-28", "2031-03-31", "2031-04-30", "2031-05-31", "2031-06-30"):
+        charge(club, one, "initiated", f"{month}T06:00", month)
+        charge(club, one, "succeeded", f"{month}T09:00", month)
+    settle(club, one, "2031-07-15T12:00")
+    yield club, one
+    club.engine.dispose()
+
+
+def charge(club: Club, one: UUID, state: str, time: str, month: str) -> None:
+    club.move_clock(time)
+    said = {"membership_id": str(one), "charge_id": f"of {month}", "period_start": month}
+    club.settle(club.tell(f"charge.{state}", time, said))
+
+
+def settle(club: Club, one: UUID, now: str) -> None:
+    club.move_clock(now)
+    club.settle([one])
+
+
+def periods(member: Membership) -> list[date]:
+    return [credit.key.period_start for credit in member.credits]
+
+
+def test_by_the_clock_what_is_over_is_not_loaded(old: tuple[Club, UUID], loaded: Loaded) -> None:
+    """Only the credit that is out, and the facts that are no charge's of a period that is long over."""
+    club, one = old
+    settle(club, one, "2031-07-31")
+    (member,) = loaded
+    assert member.horizon is not None
+    assert periods(member) == [date(2031, 6, 30)]
+    told = [event.charge_id for event in member.events]
+    assert told == [None, *["of 2031-05-31"] * 2, *["of 2031-06-30"] * 2]
+    assert [credit[7] is not None for credit in club.credits()] == [True] * 6
+
+
+def test_charges_that_come_in_on_time_need_no_more(old: tuple[Club, UUID], loaded: Loaded) -> None:
+    club, one = old
+    settle(club, one, "2031-07-31")
+    charge(club, one, "initiated", "2031-07-31T06:00", "2031-07-31")
+    charge(club, one, "succeeded", "2031-08-02T06:00", "2031-07-31")
+    assert [member.horizon is not None for member in loaded] == [True] * 3
+    assert [credit[1] for credit in club.credits()][-1] == date(2031, 7, 31)
+    assert len(club.credits()) == 7
+
+
+def test_who_leaves_things_out_keeps_the_fingerprint_that_all_of_it_has(old: tuple[Club, UUID], loaded: Loaded) -> None:
+    """A credit that was used since is among what is carried on. Only the fixture's comparison can tell."""
+    club, one = old
+    code = club.value("SELECT code FROM credits WHERE membership_id = :id AND expired_at IS NULL", id=one)
+    club.move_clock("2031-07-20")
+    with transaction(club.engine, club.brand_id) as connection:
+        redemptions.redeem_credit(connection, club.brand_id, code, Booking())
+    settle(club, one, "2031-07-31")
+    assert [member.horizon is not None for member in loaded] == [True]
+    assert club.value("SELECT fingerprint IS NOT NULL FROM schedules WHERE schedule_id = :id", id=one)
+
+
+def _late_charge(club: Club, one: UUID) -> None:
+    charge(club, one, "failed", "2031-07-20", "2031-03-31")
+
+
+def _pause(club: Club, one: UUID) -> None:
+    said = {"membership_id": str(one), "status": "paused"}
+    club.settle(club.tell("membership.status_changed", "2031-07-15T13:00", said))
+
+
+def _save(club: Club, _: UUID) -> None:
+    with transaction(club.engine, club.brand_id) as connection:
+        rules.change(connection, club.brand_id, club.rule_id, CreditRuleChange(include_upcoming=True))
+
+
+def _give_back(club: Club, one: UUID) -> None:
+    code = club.value("SELECT code FROM credits WHERE membership_id = :id AND expired_at IS NULL", id=one)
+    with transaction(club.engine, club.brand_id) as connection:
+        redemptions.redeem_credit(connection, club.brand_id, code, Booking())
+    (redemption_id,) = club.rows("SELECT redemption_id FROM redemptions")[0]
+    with transaction(club.engine, club.brand_id) as connection:
+        moves.move(connection, club.brand_id, redemption_id, "CANCELED")
+
+
+@pytest.mark.parametrize("happens", [_late_charge, _pause, _save, _give_back])
+def test_whatever_else_happens_has_all_of_it_loaded(
+    old: tuple[Club, UUID], loaded: Loaded, happens: Callable[[Club, UUID], None]
+) -> None:
+    club, one = old
+    happens(club, one)
+    settle(club, one, "2031-07-31")
+    assert [member.horizon for member in loaded] == [None] * len(loaded)
+    assert loaded
+
+
+def test_who_was_told_of_late_is_in_full_until_they_are_in_order(old: tuple[Club, UUID], loaded: Loaded) -> None:
+    """After a pause that has ended, long ago enough, the horizon is known again."""
+    club, one = old
+    for status, time in (("paused", "2031-07-16"), ("active", "2031-07-17")):
+        settle(club, one, time)
+        club.settle(club.tell("membership.status_changed", time, {"membership_id": str(one), "status": status}))
+    loaded.clear()
+    settle(club, one, "2031-07-31")
+    charge(club, one, "initiated", "2031-07-31T06:00", "2031-07-31")
+    assert [member.horizon is not None for member in loaded] == [False, True]
+
+
+def test_a_coupon_that_is_saved_again_changes_nothing_of_a_monthly_rule(old: tuple[Club, UUID], loaded: Loaded) -> None:
+    club, one = old
+    body = {"name": "Tea", "validity": "P90D", "discount": {"type": "percent", "value": 100}}
+    with transaction(club.engine, club.brand_id) as connection:
+        coupons.put(connection, club.brand_id, "tea", CouponBody.model_validate(body))
+    settle(club, one, "2031-07-31")
+    assert [member.horizon is not None for member in loaded] == [True]
+    assert at("2031-07-31") == club.value("SELECT max(expired_at) FROM credits")
