@@ -3,6 +3,8 @@
 import re
 import tempfile
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +12,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from campaigns.brokers import servers
 from campaigns.chaos import campaign
 from campaigns.chaos.campaign import Account, Happened, Plan
+from campaigns.chaos.faults import FAULTS, Fault
+from campaigns.chaos.rabbitmq import faults_of
 from campaigns.faults.site import running_site, stop_as_an_exception_does
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -25,6 +30,7 @@ def chaos(
     lasting: Annotated[float, typer.Option(help="Seconds that a lasting fault (SIGSTOP …) lasts.")] = 2.0,
     only: Annotated[str, typer.Option(metavar="TEXT", help="Only faults whose name has this in it.")] = "",
     soak: Annotated[str, typer.Option(metavar="TIME", help="Instead: a fault every 30 s for so long, as 30m.")] = "",
+    rabbitmq: Annotated[bool, typer.Option("--rabbitmq", help="With RabbitMQ (Debian's) in Valkey's place.")] = False,
 ) -> None:
     """Cause faults of every kind in a whole `./run` under load, and account for every credit afterwards.
 
@@ -51,8 +57,14 @@ def chaos(
         def fault_over(_: Happened) -> None:
             progress.advance(raging)
 
-        with running_site(Path(folder) / "home") as site:
-            account = campaign.run(site, plan, signed_up, fault_over)
+        with ExitStack() as stack:
+            causes: Mapping[str, Fault] = FAULTS
+            url = None
+            if rabbitmq:
+                broker = stack.enter_context(servers.rabbitmq(Path(folder)))
+                causes, url = faults_of(broker), broker.url
+            site = stack.enter_context(running_site(Path(folder) / "home", url))
+            account = campaign.run(site, plan, signed_up, fault_over, causes)
     report(console, account, memory=bool(soak))
     raise typer.Exit(1 if account.wrong else 0)
 

@@ -3,12 +3,12 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from campaigns.chaos.faults import FAULTS, Weather
+from campaigns.chaos.faults import FAULTS, Fault, Weather
 from campaigns.chaos.load import Canary, Load
 from campaigns.faults.club import new_club
 from campaigns.faults.site import Site
@@ -60,8 +60,14 @@ class Plan:
     only: str = ""
 
 
-def run(site: Site, plan: Plan, signed_up: Callable[[int], None], fault_over: Callable[[Happened], None]) -> Account:
-    """Carry out a plan. The callbacks are told the progress."""
+def run(
+    site: Site,
+    plan: Plan,
+    signed_up: Callable[[int], None],
+    fault_over: Callable[[Happened], None],
+    faults: Mapping[str, Fault] = FAULTS,
+) -> Account:
+    """Carry out a plan with these faults. The callbacks are told the progress."""
     account = Account()
     chance = random.Random(plan.seed)
     with ExitStack() as stack:
@@ -77,7 +83,7 @@ def run(site: Site, plan: Plan, signed_up: Callable[[int], None], fault_over: Ca
         for canary in canaries:
             canary.start()
         with _sampled(site, account, began):
-            _cause_faults(Weather(site, chance, plan.lasting, load.jump), plan, account, fault_over)
+            _cause_faults(Weather(site, chance, plan.lasting, load.jump), plan, account, fault_over, faults)
             _see_the_end(site, canaries, account)
             load.stop()
             for canary in canaries:
@@ -96,16 +102,22 @@ def run(site: Site, plan: Plan, signed_up: Callable[[int], None], fault_over: Ca
     return account
 
 
-def _cause_faults(weather: Weather, plan: Plan, account: Account, fault_over: Callable[[Happened], None]) -> None:
+def _cause_faults(
+    weather: Weather,
+    plan: Plan,
+    account: Account,
+    fault_over: Callable[[Happened], None],
+    faults: Mapping[str, Fault],
+) -> None:
     """Cause faults, lasting ones side by side: each kind equally often, in random order."""
-    names = [name for name in FAULTS if plan.only in name]
+    names = [name for name in faults if plan.only in name]
     lasting: list[threading.Thread] = []
     deadline = time.monotonic() + plan.soak
     deck: list[str] = []
 
     def happen(name: str) -> None:
         fault = Happened(name, time.monotonic(), 0.0)
-        FAULTS[name](weather)
+        faults[name](weather)
         fault.over = time.monotonic()
         account.happened.append(fault)
         fault_over(fault)

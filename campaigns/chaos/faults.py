@@ -12,7 +12,7 @@ import redis
 from campaigns.faults.orders import Order
 from campaigns.faults.site import WORKERS, Site
 
-_RUBBISH = (b"\xff\x00 no JSON", b'{"actor_name": "unheard_of"}', b"[]", b"{", b"[" * 5000)
+RUBBISH = (b"\xff\x00 no JSON", b'{"actor_name": "unheard_of"}', b"[]", b"{", b"[" * 5000)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _second_scheduler(weather: Weather) -> None:
 
 
 def _poison(weather: Weather) -> None:
-    body = weather.chance.choice(_RUBBISH)
+    body = weather.chance.choice(RUBBISH)
     queue = weather.chance.choice(["events", "bulk", "webhooks"])
     with suppress(redis.RedisError), weather.site.redis() as client:
         name = f"rubbish-{weather.chance.getrandbits(64)}"

@@ -35,16 +35,24 @@ WORKERS = ("worker_events", "worker_bulk", "worker_webhooks")
 
 
 class Site:
-    """Everything that runs under one supervisor. The methods act on the processes themselves."""
+    """Everything that runs under one supervisor. The methods act on the processes themselves. `broker_url`: a broker
+    that is not its own."""
 
-    def __init__(self, home: Path, supervisor: "subprocess.Popen[bytes]", url: str, orders: Folder) -> None:
+    def __init__(
+        self,
+        home: Path,
+        supervisor: "subprocess.Popen[bytes]",
+        url: str,
+        orders: Folder,
+        broker_url: str | None = None,
+    ) -> None:
         self.home = home
         self.url = url
         self.log = home / "log"
         self.orders = orders
         self.supervisor = supervisor
         self.postgres_url = Postgres(home).url
-        self.redis_url = Valkey(home).url
+        self.redis_url = broker_url or Valkey(home).url
         self.engine: Engine = engine_for(self.postgres_url.replace(POSTGRESQL_SCHEMES[1], POSTGRESQL_SCHEMES[0], 1))
         self._others: list[subprocess.Popen[bytes]] = []
 
@@ -187,18 +195,20 @@ class Site:
 
 
 @contextmanager
-def running_site(home: Path) -> Iterator[Site]:
-    """`./run` in the folder `home`, ready for work; stopped at the end."""
+def running_site(home: Path, broker_url: str | None = None) -> Iterator[Site]:
+    """`./run` in the folder `home`, ready for work; stopped at the end. `broker_url`: a broker in Valkey's place."""
     orders = home / "orders"
     orders.mkdir(parents=True)
     environment = {**Site.environment(home), "ISSUANCE_PORT": str(free_port())}
+    if broker_url is not None:
+        environment["REDIS_URL"] = broker_url
     with (home / "log").open("ab") as out:
         command = [sys.executable, "-m", "issuance.embedded", "run", "up"]
         supervisor = subprocess.Popen(command, cwd=REPO, env=environment, stdout=out, stderr=out)
     site = None
     try:
         _wait_until_ready(home, supervisor)
-        site = Site(home, supervisor, str(SupervisorLock(home).holder()["address"]), Folder(orders))
+        site = Site(home, supervisor, str(SupervisorLock(home).holder()["address"]), Folder(orders), broker_url)
         site.wait_until_up()
         yield site
     finally:
@@ -220,7 +230,8 @@ def stop_as_an_exception_does() -> None:
 
 def _wait_until_ready(home: Path, supervisor: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + PATIENCE
-    while not SupervisorLock(home).holder().get("address"):
+    # Until it has greeted, which needs the database, it may say why it can not and end.
+    while not (SupervisorLock(home).holder().get("address") and b"Sandbox key: " in (home / "log").read_bytes()):
         if supervisor.poll() is not None or time.monotonic() > deadline:
             words = (home / "log").read_text(errors="replace")[-4000:]
             raise AssertionError(f"the site does not start:\n{words}")
