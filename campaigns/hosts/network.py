@@ -66,6 +66,7 @@ class Clock:
         """Be ahead of this machine's clock by so many seconds, within CLOCK_HEARD seconds."""
         half = self._file.with_suffix(".half")
         half.write_text(f"{ahead:+.0f}\n")
+        half.chmod(0o644)  # PostgreSQL, which is another user, reads it too
         half.rename(self._file)
 
     def running(self, *words: str) -> list[str]:
