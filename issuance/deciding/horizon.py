@@ -14,10 +14,11 @@ from zoneinfo import ZoneInfo
 from issuance.deciding.calendar import day_of
 from issuance.deciding.charges import PAYING
 from issuance.deciding.coverage import DAYS_OFF
-from issuance.deciding.facts import ChargeTold, GuestsChanged, Rule, SignedUp, Status, StatusChanged
+from issuance.deciding.facts import ChargeTold, GuestsChanged, Rule, SignedUp, StatusChanged
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
 from issuance.deciding.occurrences import rides_later, versions_that_count
+from issuance.deciding.statuses import Status
 
 #: The statuses of a membership that is in order, as lists show them.
 IN_ORDER = frozenset({Status.ACTIVE, Status.BILLING})

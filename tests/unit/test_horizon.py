@@ -9,10 +9,10 @@ from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 
 from issuance.deciding.calendar import midnight
-from issuance.deciding.facts import Status
 from issuance.deciding.history import History, Horizon
 from issuance.deciding.horizon import IN_ORDER, first_day, holds
 from issuance.deciding.settlement import status_of
+from issuance.deciding.statuses import Status
 from issuance.engine.event_facts import GUESTS_CHANGED, SIGNED_UP, named_by, numbers_of, read_facts
 from issuance.engine.facts import Membership
 from issuance.engine.fingerprint import as_it_was, is_apart
