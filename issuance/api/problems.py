@@ -210,10 +210,13 @@ def answer_to(request: Request, error: Exception) -> Response | None:
 
 def _methods_at(request: Request) -> set[str]:
     """The methods of an address by the routes that the API document shows, since each knows only its own; of a page, by
-    all."""
-    here = getattr(request.scope.get("route"), "path_format", None)
-    routes = [one.original_route for one in iter_route_contexts(request.app.routes)]
-    same = [one for one in routes if isinstance(one, APIRoute) and one.path_format == here]
+    all. An address that has a word where others have an id is one of its own."""
+    found = [one.original_route for one in iter_route_contexts(request.app.routes)]
+    routes = [one for one in found if isinstance(one, APIRoute)]
+    here: str | None = request.scope["path"]
+    if here not in {one.path_format for one in routes}:
+        here = getattr(request.scope.get("route"), "path_format", None)
+    same = [one for one in routes if one.path_format == here]
     shown = [one for one in same if one.include_in_schema] or same
     return {method for route in shown for method in route.methods or ()}
 

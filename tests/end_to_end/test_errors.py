@@ -61,6 +61,7 @@ def test_unknown_addresses_and_methods(http: httpx.Client) -> None:
     problem(http.get(RULES + "/"), 404, "not_found")
     for method in ("GET", "PUT", "DELETE"):  # not the id of a rule
         assert http.request(method, f"{RULES}/preview").headers["allow"] == "POST"
+    assert http.put("/customers/credits/corrections").headers["allow"] == "POST", "nor a code"
     for what, method in (("erase", "POST"), ("export", "GET")):  # nor of a member
         for other in {"GET", "POST", "PUT", "PATCH", "DELETE"} - {method}:
             refused = http.request(other, f"/v1/members/ada/{what}", json=None if other == "GET" else {})
