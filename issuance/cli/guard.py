@@ -30,7 +30,8 @@ def _positive(text: str) -> Decimal:
 
 def guard(
     max_per_day: Annotated[
-        int | None, typer.Option("--max-per-day", min=1, help="Credits of a rule in 24 hours, at most.")
+        int | None,
+        typer.Option("--max-per-day", min=1, max=2_000_000_000, help="Credits of a rule in 24 hours, at most."),
     ] = None,
     times_busiest_day: Annotated[
         Decimal | None,

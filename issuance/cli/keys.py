@@ -1,5 +1,6 @@
 """`issuance keys`: the keys that programs authenticate with."""
 
+import math
 from datetime import date, timedelta
 from typing import Annotated
 from uuid import UUID
@@ -10,6 +11,20 @@ from issuance.cli.connections import BrandOption, brand_of, only_brand, transact
 from issuance.cli.dates import parse_date
 from issuance.cli.output import JsonOption, answer, show_json, show_table
 from issuance.tenancy import keys
+
+#: How long a key that is rotated goes on at most: a year.
+_MOST_HOURS = 8784
+
+
+def _hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not 0 <= hours <= _MOST_HOURS:
+        raise typer.BadParameter(f"{text!r} is not a number of hours from 0 to {_MOST_HOURS}, a year")
+    return hours
+
 
 app = typer.Typer(help="A brand's keys: create, list, rotate, revoke.", no_args_is_help=True)
 
@@ -52,7 +67,9 @@ def list_keys(brand: BrandOption = None, as_json: JsonOption = False) -> None:
 @app.command("rotate")
 def rotate(
     key_id: Annotated[UUID, typer.Argument(metavar="KEY_ID")],
-    hours: Annotated[float, typer.Option("--overlap-hours", min=0, help="How long the old one goes on.")] = 24,
+    hours: Annotated[
+        float, typer.Option("--overlap-hours", metavar="N", parser=_hours, help="How long the old one goes on.")
+    ] = 24,
     _: JsonOption = False,
 ) -> None:
     """Create a key in another's place, with its scopes and name; the other goes on for a while.

@@ -59,6 +59,9 @@ def test_a_group_without_a_command_is_bad_use(cli: Cli) -> None:
         (("keys", "revoke", UUID(int=1)), 1),
         (("keys", "list", "--brand", UUID(int=1)), 1),
         (("check", "--law", "99"), 2),
+        (("keys", "rotate", UUID(int=1), "--overlap-hours", "nan"), 2),
+        (("keys", "rotate", UUID(int=1), "--overlap-hours", "1e300"), 2),
+        (("guard", "--max-per-day", "9" * 30), 2),
         (("events", "load", "no-such-file.jsonl", "--brand", UUID(int=1)), 1),
     ],
 )
