@@ -72,8 +72,9 @@ _EXPIRE_AND_TELL = Statement(f"{_EXPIRY} RETURNING credit_id")
 _CHANGE = Updating(
     """
     UPDATE credits c
-       SET period_end = kinds.period_end, expires_at = kinds.expires_at, revoked_at = kinds.revoked_at,
-           revoked_by = kinds.revoked_by, expired_at = kinds.expired_at, flagged_at = kinds.flagged_at,
+       SET period_end = kinds.period_end, expires_at = kinds.expires_at, validity_ends_at = kinds.validity_ends_at,
+           revoked_at = kinds.revoked_at, revoked_by = kinds.revoked_by, expired_at = kinds.expired_at,
+           flagged_at = kinds.flagged_at,
            revoked_reason = CASE WHEN kinds.revoked_at IS NOT NULL
                                  THEN coalesce(kinds.revoked_reason, c.revoked_reason) END
       FROM {kinds}
@@ -91,6 +92,7 @@ _CHANGE = Updating(
         "was_revoked_by": "text",
         "period_end": "date",
         "expires_at": "timestamptz",
+        "validity_ends_at": "timestamptz",
         "revoked_at": "timestamptz",
         "revoked_by": "text",
         "revoked_reason": "text",
@@ -285,8 +287,8 @@ def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) 
             was = (before.uses, before.redeemed_at, before.revoked_at, before.revoked_by)
             reason = why.value if why is not None and after.revoked_by == "facts" else None
             revoked = (after.revoked_at, after.revoked_by, reason)
-            becomes = (after.period_end, after.expires_at, *revoked, after.expired_at, after.flagged_at)
-            changes[credit_id] = (*was, *becomes)
+            ends = (after.period_end, after.expires_at, after.validity_ends_at)
+            changes[credit_id] = (*was, *ends, *revoked, after.expired_at, after.flagged_at)
             happened += became(credit_id, before, after, one.outcome.now)
     if _CHANGE.execute(connection, changes, brand_id=brand_id) != len(changes):
         raise Raced

@@ -45,6 +45,18 @@ def test_a_turn_that_a_moved_date_puts_into_a_paid_month_needs_a_charge_of_its_o
     assert biller.live() == ["2031-02-01", "2031-02-15"]
 
 
+def test_a_p0d_credit_that_goes_over_to_another_month_is_good_for_as_long_from_there(biller: Biller) -> None:
+    """Of an import the coupon's validity counts from the month that it rides on, and both say so."""
+    biller.rule(issuing_frequency="P0D", issue_on_signup=False, validity="P90D")
+    biller.to("2031-03-10")
+    biller.sign_up("2031-01-01")
+    biller.charge("succeeded", "2031-02-01")
+    other = biller.event("charge.succeeded", charge_id="other", period_start="2031-03-01")
+    biller.send(biller.event("charge.refunded", charge_id="charge 2031-02-01", period_start="2031-02-01"), other)
+    ends = biller.club.rows("SELECT expires_at, validity_ends_at FROM credits")
+    assert ends == [(at("2031-05-30"), at("2031-05-30"))]
+
+
 def test_a_yearly_rule_keeps_its_rhythm_when_the_date_moves(biller: Biller) -> None:
     """Its next turn is the first new boundary on or after the end of its running year, then on in years."""
     biller.rule(issuing_frequency="P1Y", issue_on_signup=True)
