@@ -34,7 +34,6 @@ from issuance.engine import limits, schedules
 from issuance.engine.facts import Membership, load, together
 from issuance.engine.rules import RuleBook
 from issuance.errors import Conflict, Invalid, IssuanceError
-from issuance.members import redemptions
 from issuance.tenancy import clock as clocks
 from issuance.webhooks import outbox
 from issuance.webhooks.outbox import OutboxEvent
@@ -242,7 +241,6 @@ class _Desk:
         del self._credit_ids[shown["code"]]
         self._credit_ids[code] = shown["id"]
         self._tell(shown["id"], "credit.transferred")
-        redemptions.tell_of_credit(self._connection, self._brand_id, shown["id"], self._clock.now)
         return _Done("credit.transferred", shown["id"], holder.said(), receiver.said())
 
     def _found(self, wanted: Extend | Transfer | Revoke | Reinstate) -> tuple[dict[str, Any], Membership, Credit]:

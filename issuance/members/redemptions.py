@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
@@ -14,7 +14,7 @@ from issuance.database import cursors
 from issuance.database.identities import member_id_of
 from issuance.database.tables import credits as credits_table
 from issuance.database.tables import members as members_table
-from issuance.database.tables import redemptions
+from issuance.database.tables import redemptions, transfers
 from issuance.errors import CreditUnknown, NotFound
 from issuance.members import members, wallets
 from issuance.members.redeeming import COLUMNS, of_double, told
@@ -31,8 +31,27 @@ CLOSED: tuple[Status, ...] = ("COMPLETED", "CANCELED")
 _CREATE = insert(redemptions).returning(*COLUMNS)
 _CREDIT = and_(credits_table.c.brand_id == redemptions.c.brand_id, credits_table.c.credit_id == redemptions.c.credit_id)
 _MEMBER = and_(members_table.c.brand_id == redemptions.c.brand_id, members_table.c.member_id == redemptions.c.member_id)
+# That a transfer came after the redemption. Either may say so: a transfer reads the clock before it waits for whoever
+# is redeeming, and ids go by the clocks of hosts, which may differ.
+_SINCE = or_(
+    transfers.c.transferred_at > redemptions.c.created_at, transfers.c.transfer_id > redemptions.c.redemption_id
+)
+# The code that was redeemed, as the first transfer since keeps it: the new one is its holder's alone.
+_REDEEMED_CODE = func.coalesce(
+    select(transfers.c.code)
+    .where(
+        credits_table.c.transfer_id.is_not(None),
+        transfers.c.brand_id == redemptions.c.brand_id,
+        transfers.c.credit_id == redemptions.c.credit_id,
+        _SINCE,
+    )
+    .order_by(transfers.c.transferred_at, transfers.c.transfer_id)
+    .limit(1)
+    .scalar_subquery(),
+    credits_table.c.code,
+)
 _SHOWN = (
-    select(*COLUMNS, members_table.c.external_user_id, credits_table.c.code.label("credit_code"))
+    select(*COLUMNS, members_table.c.external_user_id, _REDEEMED_CODE.label("credit_code"))
     .outerjoin(members_table, _MEMBER)
     .outerjoin(credits_table, _CREDIT)
 )
@@ -88,15 +107,6 @@ def has_open(connection: Connection, brand_id: UUID, code: str) -> bool:
     open_one = select(redemptions.c.redemption_id).join(credits_table, _CREDIT)
     mine = (credits_table.c.brand_id == brand_id, credits_table.c.code == code)
     return connection.scalar(open_one.where(*mine, redemptions.c.status.not_in(CLOSED)).limit(1)) is not None
-
-
-def tell_of_credit(connection: Connection, brand_id: UUID, credit_id: UUID, now: datetime) -> None:
-    """Tell what the redemptions of a credit are like now that it has another code."""
-    columns = redemptions.c
-    of_credit = update(redemptions).where(columns.brand_id == brand_id, columns.credit_id == credit_id)
-    for changed in connection.scalars(of_credit.values(updated_at=now).returning(columns.redemption_id)).all():
-        redemption = get(connection, brand_id, changed)
-        outbox.add(connection, brand_id, "redemption.updated", told(redemption), occurred_at=now)
 
 
 def get(
