@@ -44,6 +44,7 @@ from issuance.tenancy import clock
 
 #: Credits of a coupon that are tried one after the other, when others are redeeming the same ones.
 MOST_TRIED = 10
+_NONE_FOR_IT = "the member holds no live credit for it"
 
 
 def page(connection: Connection, brand_id: UUID, external_user_id: str, limit: int, cursor: str | None) -> cursors.Rows:
@@ -82,7 +83,8 @@ def redeem(
     """Book one of the brand's offers for a member, at its price: the redemption.
 
     Whoever names `points` or a credit's `code` beside it must name what it costs.
-    Raises MemberNotFound, MemberArchived, OfferUnavailable, RedemptionAlreadyExists, InsufficientPoints, Invalid.
+    Raises MemberNotFound, MemberArchived, OfferUnavailable (CodeUnknown), RedemptionAlreadyExists, InsufficientPoints,
+    Invalid, or why the credit that is named is not live.
     """
     tier = members.get(connection, brand_id, external_user_id)["tier"]
     if offer["tiers"] is not None and tier not in offer["tiers"]:
@@ -97,15 +99,15 @@ def redeem(
         return redemptions.redeem_points(connection, brand_id, price, external_user_id, booking)
     if coupon_id is None:
         return redemptions.redeem_for_nothing(connection, brand_id, external_user_id, booking)
-    code = None if code is None else as_kept(code)
-    codes = _codes(connection, brand_id, external_user_id, coupon_id, code)
-    for of_coupon in codes:
+    if code is not None:
+        _check_coupon(connection, brand_id, code, external_user_id, coupon_id)
+        return redemptions.redeem_credit_of(connection, brand_id, code, external_user_id, booking)
+    for of_coupon in _codes(connection, brand_id, external_user_id, coupon_id):
         try:
             return redemptions.redeem_credit_of(connection, brand_id, of_coupon, external_user_id, booking)
         except CreditNotLive:
             continue  # somebody was quicker
-    kind = OfferUnavailable if code is None or codes else CodeUnknown
-    raise kind(fields={"offer": "the member holds no live credit for it"})
+    raise OfferUnavailable(fields={"offer": _NONE_FOR_IT})
 
 
 def redeem_credit(
@@ -196,11 +198,19 @@ def _brands(brand_id: UUID, member_id: UUID, held: ColumnElement[bool]) -> Selec
     )
 
 
-def _codes(
-    connection: Connection, brand_id: UUID, external_user_id: str, coupon_id: str, code: str | None
-) -> list[str]:
-    """The member's live credits of a coupon, by their codes, those that expire first before the others; or the one with
-    `code`."""
+def _check_coupon(connection: Connection, brand_id: UUID, code: str, external_user_id: str, coupon_id: str) -> None:
+    """Raises CodeUnknown for a code of no credit of the member's, OfferUnavailable for one of another coupon, and
+    CreditTransferred for one that a credit had before."""
+    try:
+        redemptions.check_holder(connection, brand_id, code, external_user_id)
+    except CreditUnknown:
+        raise CodeUnknown(fields={"offer": _NONE_FOR_IT}) from None
+    if credits.get(connection, brand_id, code)["coupon_id"] != coupon_id:
+        raise OfferUnavailable(fields={"offer": _NONE_FOR_IT})
+
+
+def _codes(connection: Connection, brand_id: UUID, external_user_id: str, coupon_id: str) -> list[str]:
+    """The member's live credits of a coupon, by their codes, those that expire first before the others."""
     member_id = members.id_of(connection, brand_id, external_user_id)
     found = (
         select(credits_table.c.code)
@@ -208,6 +218,4 @@ def _codes(
         .order_by(credits_table.c.expires_at.asc().nulls_last(), credits_table.c.credit_id)
         .limit(MOST_TRIED)
     )
-    if code is not None:
-        found = found.where(credits_table.c.code == code)
     return list(connection.scalars(found))
