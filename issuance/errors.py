@@ -76,6 +76,13 @@ class NotAPlan(Conflict):
     code = "not_a_plan"
 
 
+class PlanCutOff(Conflict):
+    """This plan is too long to be kept whole, so that it can not be approved: plan less at a time, such as one rule or
+    some months."""
+
+    code = "plan_cut_off"
+
+
 class PlanForgotten(IssuanceError):
     """This plan is older than plans are kept (ISSUANCE_KEEP_PLANS_DAYS): make it anew."""
 

@@ -16,7 +16,7 @@ from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import NewCredit
 from issuance.engine import runs
 from issuance.engine.facts import Membership
-from issuance.errors import NotAPlan, NotFound, PlanForgotten
+from issuance.errors import NotAPlan, NotFound, PlanCutOff, PlanForgotten
 from issuance.tenancy import clock as clocks
 
 #: What a batch keeps of a plan: rows, or ids of credits.
@@ -57,6 +57,13 @@ _BATCHES = text("""
     UPDATE runs
        SET state = 'running', started_at = clock_timestamp(), total = (SELECT coalesce(sum(size), 0) FROM cut)
      WHERE brand_id = :brand_id AND run_id = :run_id
+""")
+# Rows of other reasons may be missing: they give nothing.
+_IS_CUT_OFF = text("""
+    SELECT EXISTS (SELECT FROM run_batches
+                    WHERE brand_id = :brand_id AND run_id = :run_id
+                      AND coalesce(CAST(counts ->> 'issued' AS integer), 0)
+                          > (SELECT count(*) FROM jsonb_array_elements(plan) row WHERE row ->> 'reason' = 'issued'))
 """)
 _PROMISED = text("""
     SELECT CAST(row ->> 'membership_id' AS uuid) AS membership_id, CAST(row ->> 'credit_rule_id' AS uuid) AS rule_id,
@@ -179,7 +186,7 @@ def _name_guests(connection: Connection, brand_id: UUID, rows: Collection[dict[s
 
 def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | None) -> UUID:
     """Accept the run that does what a plan says; approved again it is the same run. Raises NotFound, NotAPlan,
-    PlanForgotten."""
+    PlanForgotten, PlanCutOff."""
     plan = runs.lock(connection, brand_id, run_id)
     if plan is None:
         raise NotFound("There is no such run.")
@@ -189,6 +196,8 @@ def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | 
     if approved is not None:
         return UUID(str(approved))
     _size(connection, brand_id, run_id)
+    if connection.scalar(_IS_CUT_OFF, {"brand_id": brand_id, "run_id": run_id}):
+        raise PlanCutOff
     says = {
         name: getattr(plan, name)
         for name in ("kind", "credit_rule_id", "membership_type_id", "membership_id", "include_upcoming")

@@ -9,8 +9,8 @@ import pytest
 from issuance.catalog import rules
 from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.database.connections import transaction
-from issuance.engine import limits, plans, runs
-from issuance.errors import NotAPlan, NotFound
+from issuance.engine import batches, limits, plans, runs
+from issuance.errors import NotAPlan, NotFound, PlanCutOff
 from tests.database.clubs import Club
 
 
@@ -163,3 +163,25 @@ def test_a_long_plan_is_read_in_pages(club: Club) -> None:
                 assert total == 23
                 read += [row["membership_id"] for row in rows]
         assert read == sorted(map(str, club.members))
+
+
+@pytest.mark.parametrize("parts", [False, True], ids=["whole", "in parts"])
+def test_a_plan_that_could_not_be_kept_whole_is_not_approved(
+    club: Club, monkeypatch: pytest.MonkeyPatch, parts: bool
+) -> None:
+    """Its counts say more credits than its rows: fewer would be issued. Rows of other reasons may be missing."""
+    club.sign_up(3)
+    club.rows("DELETE FROM credits")
+    monkeypatch.setattr(plans, "MOST_PROMISED", 2)
+    monkeypatch.setattr(batches, "MOST_PROMISED", 2)
+    if parts:
+        monkeypatch.setattr(batches, "_whole", lambda *_: 1 / 0)
+        monkeypatch.setattr(limits, "current", replace(limits.current, part=1))
+    plan = club.replay(dry_run=True)
+    assert plan["counts"] == {"issued": 3}
+    with transaction(club.engine, club.brand_id) as connection, pytest.raises(PlanCutOff):
+        plans.approve(connection, club.brand_id, plan["id"], None)
+    club.replay()
+    monkeypatch.setattr(plans, "LONGEST", 1)
+    seen = club.replay(dry_run=True)
+    assert approve(club, seen["id"])["counts"] == {}
