@@ -118,12 +118,21 @@ class Oracle(Memory):
         credit.uses += 1
         version = credit.version
         credit.redeemed = not version.multi_use or credit.uses == version.max_uses
+        credit.used_up_at = self.now if credit.redeemed else None
 
     def give_back(self, credit: Credit) -> None:
-        """A redemption was cancelled: the credit is as it was, with its expiry (but not a removed member's)."""
+        """A redemption was cancelled: the credit is as it was, with its expiry (but not a member's who was removed
+        since it was used, back or not)."""
+        back = self.revived.get(credit.membership)
+        lost = back is not None and credit.used_up_at is not None and back >= credit.used_up_at
+        lost = lost or credit.membership in self.archived
         credit.uses -= 1
-        credit.redeemed = False
-        if credit.membership in self.archived and credit.status(self.now) in ("live", "upcoming", "revoked"):
+        credit.redeemed, credit.used_up_at = False, None
+        if lost and credit.status(self.now) in (
+            "live",
+            "upcoming",
+            "revoked",
+        ):
             credit.revoked = "archiving"
 
     def archive(self, member: str, told: list[Fact]) -> None:

@@ -84,6 +84,8 @@ class Credit:
     turn: date
     uses: int = 0
     redeemed: bool = False
+    #: When it was last used, where that used it up.
+    used_up_at: datetime | None = None
     revoked: str | None = None
     #: The coupon's validity counts from the period's start, not from `valid_from`.
     from_start: bool = False

@@ -14,6 +14,14 @@ from issuance.engine.event_facts import Named, members_among
 
 #: Whether a member `p` is archived, or was until they were brought back.
 EVER_ARCHIVED = "(p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL)"
+
+
+def archived_since(instant: str) -> str:
+    """Whether a member `p` is archived, or was brought back at an instant of the brand's clock or later: what
+    was theirs is not theirs any more. Where the clock stands still, the instant counts as before."""
+    return f"(p.returned_at >= {instant} OR p.archived_at IS NOT NULL)"
+
+
 # Facts name guests by the brand's ids.
 _ARCHIVED = Statement(f"""
     SELECT member_id, external_user_id, archived_at, returned_at FROM members p

@@ -87,10 +87,19 @@ class Known(NamedTuple):
     display_name: str | None
 
 
+class Archived(NamedTuple):
+    """A member who is archived: whether they were not yet, and whether anything about them is otherwise than before."""
+
+    member_id: UUID
+    is_news: bool
+    is_changed: bool
+
+
 class _Locked(NamedTuple):
     member_id: UUID
     archived_at: datetime | None
     erased_at: datetime | None
+    balance_retained: bool | None
 
 
 def ensure(
@@ -222,10 +231,9 @@ def lock(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID:
     return locked.member_id
 
 
-def archive(
-    connection: Connection, brand_id: UUID, external_user_id: str, *, retain_balance: bool = False
-) -> tuple[UUID, bool]:
-    """Mark a member as archived, now on the brand's clock: their `member_id`, and whether they were not archived yet.
+def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, retain_balance: bool = False) -> Archived:
+    """Mark a member as archived, now on the brand's clock. Of one who is archived already it can only be taken back
+    that they retained their balance.
 
     `archiving` does the rest. Nobody signs the member up, names, credits or spends until the transaction ends.
     Raises MemberNotFound.
@@ -236,9 +244,10 @@ def archive(
     if is_news:
         now = clock.read(connection, brand_id).now
         archived |= {"archived_at": now, "updated_at": now, "archivings": members.c.archivings + 1}
-    if is_news or not retain_balance:
+    is_changed = is_news or (not retain_balance and locked.balance_retained is not False)
+    if is_changed:
         connection.execute(update(members).where(*_one(brand_id, external_user_id)).values(archived))
-    return locked.member_id, is_news
+    return Archived(locked.member_id, is_news, is_changed)
 
 
 class Forgotten(NamedTuple):
@@ -289,9 +298,8 @@ def _lock(connection: Connection, brand_id: UUID, external_user_id: str, *, shar
     if "\x00" in external_user_id:
         raise MemberNotFound
     # Shared: beside one another and beside changes of the profile, not beside archiving.
-    found = select(members.c.member_id, members.c.archived_at, members.c.erased_at).where(
-        *_one(brand_id, external_user_id)
-    )
+    columns = (members.c[name] for name in _Locked._fields)
+    found = select(*columns).where(*_one(brand_id, external_user_id))
     row = connection.execute(found.with_for_update(read=shared, key_share=shared)).one_or_none()
     if row is None:
         raise MemberNotFound

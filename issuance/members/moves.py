@@ -13,6 +13,7 @@ from issuance.database.tables import credits as credits_table
 from issuance.database.tables import redemptions as redemptions_table
 from issuance.deciding.movements import End, movements
 from issuance.engine import schedules
+from issuance.engine.archivings import archived_since
 from issuance.errors import InvalidTransition, NotFound
 from issuance.members import redemptions, wallets
 from issuance.members.redeeming import told
@@ -31,8 +32,8 @@ MOVES: Mapping[Status, frozenset[Status]] = {
     "CANCELED": frozenset(),
 }
 
-# Its holder or its membership's member was removed.
-_LOST_WITH_A_MEMBER = text("""
+# Its holder or its membership's member was removed, be it that they came back since it was used up.
+_LOST_WITH_A_MEMBER = text(f"""
     SELECT EXISTS (SELECT FROM credits c
                      JOIN memberships m USING (brand_id, membership_id)
                      LEFT JOIN transfers t USING (brand_id, transfer_id)
@@ -41,7 +42,8 @@ _LOST_WITH_A_MEMBER = text("""
                                                                        coalesce(t.guest_id, c.guest_id))
                      JOIN members p ON p.brand_id = c.brand_id
                                    AND p.member_id IN (m.member_id, coalesce(t.member_id, g.member_id))
-                    WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id AND p.archived_at IS NOT NULL)
+                    WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id
+                      AND {archived_since("c.redeemed_at")})
 """)
 
 
@@ -88,6 +90,7 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: dat
     schedules.wake(connection, brand_id, [membership_id], now)
     ends = (columns.redeemed_at, columns.expires_at)
     credit = connection.execute(select(*ends).where(*one).with_for_update(key_share=True)).one()
+    is_lost = connection.scalar(_LOST_WITH_A_MEMBER, {"brand_id": brand_id, "credit_id": credit_id})
     left = columns.uses - 1
     connection.execute(
         update(credits_table)
@@ -99,7 +102,7 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: dat
         after = End("expired", credit.expires_at) if late else None
         moved = movements(End("redeemed", credit.redeemed_at), after, now)
         journal.note(connection, brand_id, ((credit_id, movement) for movement in moved))
-    if connection.execute(_LOST_WITH_A_MEMBER, {"brand_id": brand_id, "credit_id": credit_id}).scalar():
+    if is_lost:
         credits.revoke_archived(connection, brand_id, columns.credit_id == credit_id)
         credits.tell(connection, brand_id, "credit.updated", [credit_id], now)
     else:

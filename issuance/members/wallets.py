@@ -16,6 +16,7 @@ from issuance.credits.credits import ARCHIVED
 from issuance.database import cursors
 from issuance.database.tables import brands, ledger_entries, wallets
 from issuance.database.tables import members as members_table
+from issuance.engine.archivings import archived_since
 from issuance.errors import InsufficientPoints, Invalid, MemberNotFound
 from issuance.members import members
 from issuance.tenancy import clock
@@ -27,10 +28,13 @@ MOST_POINTS = 2**53 - 1
 EntryType = Literal["credit", "spend", "refund", "forfeit"]
 
 
-# Of one whom an earlier version archived it is not noted: who had points left kept them.
-_KEPT = text("""
-    SELECT coalesce(balance_retained, :has) FROM members
-     WHERE brand_id = :brand_id AND member_id = :member_id AND archived_at IS NOT NULL
+# Whether they kept their points, of a member who was archived since a redemption was made, and may be back. Of one whom
+# an earlier version archived it is not noted: who had points left kept them.
+_KEPT = text(f"""
+    SELECT coalesce(p.balance_retained, p.archived_at IS NULL OR :has)
+      FROM members p JOIN redemptions r USING (brand_id, member_id)
+     WHERE brand_id = :brand_id AND r.redemption_id = :redemption_id
+       AND {archived_since("r.created_at")}
 """)
 
 
@@ -102,15 +106,15 @@ def spend(connection: Connection, brand_id: UUID, member_id: UUID, points: int, 
 
 def refund(connection: Connection, brand_id: UUID, member_id: UUID, points: int, redemption_id: UUID) -> None:
     """Give back the points of a redemption that was canceled, to an archived member too: of one who retained no balance
-    they are forfeited at once."""
+    they are forfeited at once, also when they are back (SEMANTICS 11)."""
     before = _lock(connection, brand_id, member_id)
     _enter(connection, brand_id, member_id, "refund", points, redemption_id=redemption_id)
     # After the wallet, which archiving holds until it is done.
     kept = connection.scalar(
-        _KEPT, {"brand_id": brand_id, "member_id": member_id, "has": before.received > before.spent}
+        _KEPT, {"brand_id": brand_id, "redemption_id": redemption_id, "has": before.received > before.spent}
     )
     if kept is False:
-        forfeit(connection, brand_id, member_id, ARCHIVED)
+        _enter(connection, brand_id, member_id, "forfeit", -points, reason=ARCHIVED)
 
 
 def forfeit(connection: Connection, brand_id: UUID, member_id: UUID, reason: str) -> int:

@@ -67,7 +67,9 @@ def archive(
     TooMuchToArchive.
     """
     now = clock.read(connection, brand_id, lock=True).now
-    member_id, is_news = members.archive(connection, brand_id, external_user_id, retain_balance=retain_balance)
+    member_id, is_news, is_changed = members.archive(
+        connection, brand_id, external_user_id, retain_balance=retain_balance
+    )
     who = {"brand_id": brand_id, "member_id": member_id}
     party = json.dumps({"guests": [{"external_user_id": external_user_id}]})
     parameters = {**who, "now": now, "party": party, "most": MOST_ORDERS + 1 if bounded else None}
@@ -83,8 +85,9 @@ def archive(
     assert not told.rejected, "our own facts are well-formed"
     credits.revoke_archived(connection, brand_id, _theirs(brand_id, member_id, own))
     forfeited = 0 if retain_balance else wallets.forfeit(connection, brand_id, member_id, _REASON)
-    if is_news or ending or forfeited:
-        audit.write(connection, brand_id, "member.archived", member_id, after={"forfeited": forfeited})
+    if is_changed or ending or forfeited:
+        kept = {"balance_retained": retain_balance} if is_changed else {}
+        audit.write(connection, brand_id, "member.archived", member_id, after={"forfeited": forfeited, **kept})
     if is_news:
         revision = members.get(connection, brand_id, external_user_id)["revision"]
         removed = {"externalUserID": external_user_id, "archived": True, "archivedAt": now, "revision": revision}

@@ -1,5 +1,6 @@
 """An archived member is given nothing more, as a guest of others neither (SEMANTICS 12)."""
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -57,3 +58,23 @@ def test_a_party_that_names_an_archived_member_gives_them_nothing(club: Club, ar
         order=order,
     )
     assert [row.name for row in given] == ["Ada"]
+
+
+def test_what_is_kept_changes_once_and_with_an_entry(club: Club) -> None:
+    """Who retained a balance of nothing retains it no longer once they are archived without; again, nothing is new."""
+    (ada,) = club.sign_up(1)
+
+    def archive(*, retain_balance: bool) -> tuple[bool, int, list[Any]]:
+        with transaction(club.engine, club.brand_id) as connection:
+            archiving.archive(connection, club.brand_id, f"member {ada}", retain_balance=retain_balance)
+        club.settle([ada])
+        ((kept, revision),) = club.rows("SELECT balance_retained, revision FROM members WHERE archived_at IS NOT NULL")
+        entries = club.rows("SELECT after FROM audit_entries WHERE action = 'member.archived' ORDER BY entry_id")
+        return kept, revision, [row.after for row in entries]
+
+    kept, first, entries = archive(retain_balance=True)
+    assert (kept, entries) == (True, [{"forfeited": 0, "balance_retained": True}])
+    entries.append({"forfeited": 0, "balance_retained": False})
+    assert archive(retain_balance=False) == (False, first + 1, entries)
+    for retain_balance in (False, True):
+        assert archive(retain_balance=retain_balance) == (False, first + 1, entries)

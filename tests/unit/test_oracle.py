@@ -179,6 +179,20 @@ def test_a_manual_issue_takes_the_current_key_and_numbers_the_next() -> None:
     assert [credit.reissue for credit in oracle.credits] == [0, 1]
 
 
+def test_a_member_comes_back_without_what_was_used_before() -> None:
+    oracle = brand(billing="automatic")
+    oracle.post([sign_up(date(2031, 1, 5), day(1, 1))])
+    oracle.clock(day(1, 6))
+    oracle.issue("rule")
+    used = oracle.redeem(0)
+    assert used is not None
+    oracle.clock(day(1, 7))
+    oracle.archive("m", [Fact("end", day(1, 7), "membership.status_changed", "m", {"status": "cancelled"})])
+    oracle.revive("m")
+    oracle.give_back(used)
+    assert held(oracle) == [(date(2031, 1, 5), "revoked")]
+
+
 def test_after_an_outage_only_roll_over_catches_up_every_period() -> None:
     for roll_over, months in [(True, [2, 3, 4]), (False, [4])]:
         oracle = brand(billing="automatic", roll_over=roll_over)
