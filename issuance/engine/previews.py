@@ -58,7 +58,7 @@ def rule_of(run: Row[Any]) -> UUID:
 
 
 def sizes() -> dict[str, int]:
-    """How a preview is cut into batches."""
+    """How a preview is cut into batches, and any other run that only looks."""
     bounds = ranges.sizes()
     return {**bounds, "batch": min(bounds["batch"], _BATCH)}
 

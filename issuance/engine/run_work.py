@@ -61,7 +61,7 @@ _IN_RANGE = text(f"""
 def plan(connection: Connection, run: Row[Any]) -> None:
     """Cut a run into batches."""
     if run.plan_id is None:
-        bounds = previews.sizes() if run.kind == "preview" else sizes()
+        bounds = previews.sizes() if run.dry_run or run.kind == "preview" else sizes()
         connection.execute(_PLAN, {**_meant(run), "run_id": run.run_id, **bounds})
     else:
         plans.cut(connection, run)

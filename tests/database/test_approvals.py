@@ -9,7 +9,7 @@ import pytest
 from issuance.catalog import rules
 from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.database.connections import transaction
-from issuance.engine import batches, limits, plans, runs
+from issuance.engine import batches, limits, plans, previews, runs
 from issuance.errors import NotAPlan, NotFound, PlanCutOff
 from tests.database.clubs import Club
 
@@ -149,6 +149,15 @@ def test_only_a_finished_dry_run_is_a_plan(club: Club) -> None:
             plans.approve(connection, club.brand_id, run["id"], None)
     with transaction(club.engine, club.brand_id) as connection, pytest.raises(NotFound):
         plans.approve(connection, club.brand_id, uuid4(), None)
+
+
+def test_a_dry_run_goes_by_smaller_batches(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Than the run that it is a plan of: what it says is kept."""
+    monkeypatch.setattr(previews, "_BATCH", 2)
+    club.sign_up(5)
+    sizes = "SELECT size FROM run_batches WHERE run_id = :run ORDER BY batch"
+    cut = [[row.size for row in club.rows(sizes, run=club.replay(dry_run=dry)["id"])] for dry in (True, False)]
+    assert cut == [[2, 2, 1], [5]]
 
 
 def test_a_long_plan_is_read_in_pages(club: Club) -> None:
