@@ -43,6 +43,7 @@ def holds(history: History, rules: Sequence[Rule]) -> bool:
         and not any(archivings)
         and not facts.held
         and all(_is_calm(fact, since) for fact in facts.told)
+        and all(change.moment.at < _charged_from(history) for change in history.status_changes)
         and all(_has_passed(history, rule, since) for rule in rules)
     )
 
@@ -52,6 +53,14 @@ def _is_calm(fact: object, since: datetime) -> bool:
     if isinstance(fact, ChargeTold):
         return fact.state in PAYING
     return isinstance(fact, SignedUp | GuestsChanged | StatusChanged) and fact.moment.at < since
+
+
+def _charged_from(history: History) -> datetime:
+    """When the billing period begins that the horizon lies in, if it is charged automatically: whoever was paused then,
+    or had ended, pays for nothing until it is over. Otherwise when the horizon begins."""
+    assert history.horizon is not None, "it is asked of a history that leaves something out"
+    charged = [charge.told[0].moment.at for charge in history.charges if charge.automatic]
+    return min([history.start_of(history.horizon.day), *charged])
 
 
 def _has_passed(history: History, rule: Rule, since: datetime) -> bool:

@@ -13,13 +13,19 @@ from issuance.catalog import coupons, rules
 from issuance.catalog.coupons import CouponBody
 from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.database.connections import transaction
-from issuance.engine import horizons, limits
+from issuance.engine import facts, horizons, limits
 from issuance.engine.facts import Membership
+from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.rules import RuleBook
 from issuance.members import moves, redemptions
 from issuance.members.redemptions import Booking
+from issuance.tenancy import clock
 from tests.database.clubs import Club, at
 
 Loaded = list[Membership]
+
+#: A charge that has succeeded.
+PAID = {"charge_id": "of 2031-06-30", "period_start": "2031-06-30"}
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +102,7 @@ def test_charges_that_come_in_on_time_need_no_more(old: tuple[Club, UUID], loade
 
 
 def test_who_leaves_things_out_keeps_the_fingerprint_that_all_of_it_has(old: tuple[Club, UUID], loaded: Loaded) -> None:
-    """A credit that was used since is among what is carried on. Only the fixture's comparison can tell."""
+    """A credit that was used since is among what is carried on."""
     club, one = old
     code = club.value("SELECT code FROM credits WHERE membership_id = :id AND expired_at IS NULL", id=one)
     club.move_clock("2031-07-20")
@@ -104,7 +110,12 @@ def test_who_leaves_things_out_keeps_the_fingerprint_that_all_of_it_has(old: tup
         redemptions.redeem_credit(connection, club.brand_id, code, Booking())
     settle(club, one, "2031-07-31")
     assert [member.horizon is not None for member in loaded] == [True]
-    assert club.value("SELECT fingerprint IS NOT NULL FROM schedules WHERE schedule_id = :id", id=one)
+    with transaction(club.engine, club.brand_id) as connection:
+        now = clock.read(connection, club.brand_id)
+        (whole,) = facts.load(connection, club.brand_id, now.zone, [one])
+        prints = Fingerprints(RuleBook(connection, club.brand_id, now.zone), now)
+        assert prints.settled(whole.facts, whole.credits, now.now) == whole.state.fingerprint
+    assert whole.state.fingerprint is not None
 
 
 def _late_charge(club: Club, one: UUID) -> None:
@@ -139,6 +150,50 @@ def test_whatever_else_happens_has_all_of_it_loaded(
     settle(club, one, "2031-07-31")
     assert [member.horizon for member in loaded] == [None] * len(loaded)
     assert loaded
+
+
+@pytest.mark.parametrize("status", ["paused", "needs_attention"])
+def test_who_was_not_in_order_when_settled_is_loaded_whole(old: tuple[Club, UUID], loaded: Loaded, status: str) -> None:
+    """However long ago they were told to be: nothing since says so."""
+    club, one = old
+    said = {"membership_id": str(one), "status": status}
+    club.settle(club.tell("membership.status_changed", "2031-07-10", said))
+    settle(club, one, "2031-07-31")
+    assert [member.horizon for member in loaded] == [None, None]
+    assert club.value("SELECT status FROM memberships WHERE membership_id = :id", id=one) == status
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        *[(f"charge.{state}", PAID) for state in ("failed", "skipped", "refunded", "disputed")],
+        ("membership.guests_changed", {"guests": [{"name": "Eve", "lead_booker": True}]}),
+        ("membership.status_changed", {"status": "needs_attention"}),
+        ("membership.billing_date_moved", {"billing_anchor": "2031-08-05"}),
+    ],
+)
+def test_news_that_is_more_than_charges_that_pay_is_not_looked_at_from_a_horizon(
+    old: tuple[Club, UUID], loaded: Loaded, monkeypatch: pytest.MonkeyPatch, kind: str, says: dict[str, Any]
+) -> None:
+    """All is needed, and is loaded once."""
+    club, one = old
+    monkeypatch.setattr(horizons, "_loaded", lambda *_: pytest.fail("it is loaded twice"))
+    club.move_clock("2031-07-20")
+    club.settle(club.tell(kind, "2031-07-20", {"membership_id": str(one), **says}))
+    assert [member.horizon for member in loaded] == [None]
+
+
+def test_a_charge_that_comes_late_gives_what_it_pays_for(old: tuple[Club, UUID], loaded: Loaded) -> None:
+    """The month of the charge began before the last settling: what began since is decided anew."""
+    club, one = old
+    settle(club, one, "2031-08-15")
+    loaded.clear()
+    charge(club, one, "succeeded", "2031-08-20", "2031-07-31")
+    (member,) = loaded
+    assert member.horizon is not None
+    assert member.horizon.day == date(2031, 7, 27)
+    given = club.value("SELECT max(period_start) FROM credits WHERE membership_id = :id", id=one)
+    assert given == date(2031, 7, 31)
 
 
 def test_who_was_told_of_late_is_in_full_until_they_are_in_order(old: tuple[Club, UUID], loaded: Loaded) -> None:

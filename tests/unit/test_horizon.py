@@ -1,16 +1,20 @@
 """What began before the horizon stays as it was settled: a life that is settled from there on comes to the same as one
 that is looked at in full (docs/decisions 54)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
+import pytest
 from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 
 from issuance.deciding.calendar import midnight
+from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History, Horizon
 from issuance.deciding.horizon import IN_ORDER, first_day, holds
+from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import status_of
 from issuance.deciding.statuses import Status
 from issuance.engine.event_facts import GUESTS_CHANGED, SIGNED_UP, named_by, numbers_of, read_facts
@@ -19,7 +23,7 @@ from issuance.engine.fingerprint import as_it_was, is_apart
 from issuance.engine.news import ADDS
 from issuance.engine.outcomes import outcome_of, settled_itself
 from issuance.engine.states import State
-from tests.unit.club import GOLD, SILVER, Life, at, clock_at, rule, version
+from tests.unit.club import GOLD, SILVER, UTC_ZONE, Life, at, clock_at, rule, version
 from tests.unit.lives import SPAN, lives, tellings
 from tests.unit.test_fingerprint import fingerprints, said
 
@@ -173,6 +177,21 @@ def test_a_status_that_lists_show_as_in_order_is_one() -> None:
     assert set(IN_ORDER) == {Status.ACTIVE, Status.BILLING}
 
 
+@pytest.fixture
+def life_of_years() -> Callable[..., Life]:
+    """Makes lives that are charged each year on 31 January by nobody's word, are given monthly, and were paused from
+    mid-December until a day."""
+
+    def made(paused_until: str) -> Life:
+        monthly = version(frequency=IssuingFrequency.MONTH)
+        life = Life([rule(monthly)], billing_frequency="P1Y", automatic=True)
+        life.status(at("2030-12-15"), "paused")
+        life.status(at(paused_until), "active")
+        return life
+
+    return made
+
+
 def kept(life: Life, settled: str, now: str) -> bool:
     """Whether a life, which is settled at an instant, is looked at from its horizon at another."""
     life.settle(at(settled))
@@ -195,3 +214,19 @@ def test_a_coupon_that_was_edited_has_an_import_looked_at_in_full() -> None:
         life = Life([rule(one)], automatic=True)
         life.sign_up_at(at("2030-03-05"))
         assert kept(life, "2030-05-01", "2030-06-01") is stays
+
+
+def test_a_year_that_began_in_a_pause_is_paid_by_nobody_after_it(life_of_years: Callable[..., Life]) -> None:
+    """Its automatic charge was not made, and nothing after the pause says so."""
+    assert kept(life_of_years(paused_until="2031-01-20"), "2031-05-10", "2031-06-01")
+    unpaid = life_of_years(paused_until="2031-02-15")
+    assert not kept(unpaid, "2031-05-10", "2031-06-01")
+    unpaid.settle(at("2031-06-01"))
+    assert unpaid.reasons(at("2031-06-01"))["2031-05-31"] is Reason.CHARGE_UNPAID
+
+
+def test_a_charge_is_decided_anew_from_before_its_first_day_on() -> None:
+    """A biller's date may be days before the period that is meant."""
+    settled_at = at("2031-07-15")
+    assert first_day(settled_at, UTC_ZONE, ()) == date(2031, 7, 14)
+    assert first_day(settled_at, UTC_ZONE, [date(2031, 6, 30), date(2031, 7, 31)]) == date(2031, 6, 26)
