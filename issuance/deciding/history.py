@@ -16,6 +16,7 @@ from issuance.deciding.facts import (
     CreditKey,
     GuestsChanged,
     Held,
+    HeldState,
     MembershipFacts,
     Rule,
     StartMoved,
@@ -104,8 +105,8 @@ class History:
 
     @cached_property
     def held(self) -> dict[CreditKey, Held]:
-        """What a guard held back, by its key."""
-        return {held.key: held for held in self.facts.held}
+        """What a guard held back, by its key. What was refused by hand says nothing of what the key gives later."""
+        return {held.key: held for held in self.facts.held if not (held.manual and held.state is HeldState.REFUSED)}
 
     @cached_property
     def standing(self) -> Standing:

@@ -1,10 +1,11 @@
 """Manual issue: what one membership gets when an operator issues a rule by hand (SEMANTICS 9)."""
 
 from collections.abc import Iterator
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime
 from typing import NamedTuple
 
-from issuance.deciding.facts import CreditKey, Rule, RuleVersion
+from issuance.deciding.facts import CreditKey, Held, HeldState, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
 from issuance.deciding.parties import left_out
@@ -32,17 +33,35 @@ def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> It
 
     The latest version decides. The credit takes the current period's key, or the next `reissue` if that is taken.
     """
+    period_start = _current_period_start(history, rule.latest)
+    yield from _issue(history, rule, period_start, history.now, include_upcoming=include_upcoming)
+
+
+def let_out(history: History, rule: Rule, held: Held) -> NewCredit | None:
+    """What a guard held of an issue by hand, decided anew: of its own key, valid from when it would have gone out, and
+    whatever was given since (SEMANTICS 17). None: it is not to be given any more."""
+    for given in _issue(history, rule, held.key.period_start, held.at, include_upcoming=True):
+        if given.place == held.key.place and given.new is not None:
+            return replace(given.new, key=held.key)
+    return None
+
+
+def _issue(
+    history: History, rule: Rule, period_start: date, asked_at: datetime, *, include_upcoming: bool
+) -> Iterator[ManualDecision]:
+    """What becomes of each guest, of what was asked for at an instant: only what was there then stands in its way."""
     version = rule.latest
-    period_start = _current_period_start(history, version)
     period_end = period_end_of(history, version.frequency, period_start)
     refused = _refusal(history, rule, version, include_upcoming)
     if refused is None and version.coupon is not None:
-        validities = validities_of(history, version, period_start, period_end, history.now)
-        refused = Reason.PERIOD_OVER if validities.are_over else None
+        validities = validities_of(history, version, period_start, period_end, asked_at)
+        refused = Reason.PERIOD_OVER if validities.are_over or validities.are_over_at(history.now) else None
     held = {
         credit.key.place
         for credit in history.credits
-        if credit.key.credit_rule_id == rule.credit_rule_id and credit.is_held_at(history.now)
+        if credit.key.credit_rule_id == rule.credit_rule_id
+        and credit.is_held_at(history.now)
+        and min(credit.issued_at, credit.valid_from) <= asked_at
     }
     for place, lead_booker in history.parties.now:
         archived = history.is_archived(place)
@@ -87,7 +106,10 @@ def _current_period_start(history: History, version: RuleVersion) -> date:
 
 
 def _next_number(history: History, rule: Rule, place: int, period_start: date) -> int:
+    refused = [key for key, held in history.held.items() if held.state is HeldState.REFUSED]
     taken = [
-        credit.key.reissue for credit in history.credits if credit.key[:3] == (rule.credit_rule_id, place, period_start)
+        key.reissue
+        for key in (*refused, *(credit.key for credit in history.credits))
+        if key[:3] == (rule.credit_rule_id, place, period_start)
     ]
     return max(taken, default=-1) + 1

@@ -21,6 +21,8 @@ _KEY = {
     "reissue": "integer",
 }
 _HELD = {**_KEY, "held_at": "timestamptz", "manual": "boolean"}
+# A credit that is owed waits in place of one by hand under its key. What was refused by hand can be held anew. Owed
+# again, a credit is as old as it was.
 _HOLD = text(f"""
     INSERT INTO held_credits (brand_id, membership_id, guest_id, credit_rule_id, period_start, reissue, held_at, manual)
     SELECT :brand_id, g.membership_id, g.guest_id, held.credit_rule_id, held.period_start, held.reissue, held.held_at,
@@ -28,7 +30,11 @@ _HOLD = text(f"""
       FROM {unnest("held", **_HELD)}
       JOIN guests_of(:brand_id, CAST(:ids AS uuid[])) g ON (g.membership_id, g.place) = (held.membership_id, held.place)
     ON CONFLICT (brand_id, membership_id, credit_rule_id, period_start, reissue, guest_id) DO UPDATE
-       SET state = 'waiting' WHERE held_credits.state = 'lapsed'
+       SET state = 'waiting', manual = EXCLUDED.manual,
+           held_at = CASE WHEN EXCLUDED.manual OR held_credits.state = 'refused'
+                          THEN EXCLUDED.held_at ELSE held_credits.held_at END
+     WHERE held_credits.state = 'lapsed' OR (held_credits.manual AND held_credits.state = 'refused')
+        OR (held_credits.manual AND held_credits.state = 'waiting' AND NOT EXCLUDED.manual)
 """)
 _LAPSE = text(f"""
     UPDATE held_credits h SET state = 'lapsed'

@@ -71,7 +71,7 @@ class ManualIssue(PlannedTask):
         self, membership: Membership, rules: Sequence[Rule], clock: BrandClock, listeners: Collection[Listener] = ()
     ) -> Outcome:
         outcome = outcome_of(membership, rules, clock, listeners)
-        outcome.counts = Counter()
+        outcome.counts, outcome.only_settled = Counter(), frozenset(outcome.issued)
         return outcome
 
     def decided(

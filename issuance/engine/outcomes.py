@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 from issuance.deciding.decisions import Decision
 from issuance.deciding.facts import Credit, CreditKey, Held, HeldState, Rule, RuleVersion
 from issuance.deciding.history import History
-from issuance.deciding.manual_issue import issue_by_hand
+from issuance.deciding.manual_issue import let_out
 from issuance.deciding.movements import Movement, end_of, movements
 from issuance.deciding.reasons import Reason
 from issuance.deciding.reminders import Listener, Reminder, next_reminder, reminders
@@ -50,6 +51,8 @@ class Outcome:
     #: Why facts revoked a credit that is new.
     revoked_because: dict[CreditKey, Reason] = field(default_factory=dict)
     counts: Counter[Reason] = field(default_factory=Counter)
+    #: Those of the new ones that a manual run only settled: it neither counts them nor is named on them.
+    only_settled: frozenset[CreditKey] = frozenset()
     #: Those of the new ones that a person let out: no guard is asked about them.
     let_out: set[CreditKey] = field(default_factory=set)
     #: What a guard holds back now, and what it held back and is not owed any more.
@@ -113,8 +116,9 @@ class Outcome:
     def hold(self, keys: Set[CreditKey]) -> "Outcome":
         """The outcome with some of its new credits held back by a guard."""
         held = {Held(key, self.credits[key].issued_at, HeldState.WAITING, self.credits[key].manual) for key in keys}
-        counts = self.counts + Counter({Reason.AWAITING_APPROVAL: len(keys)})
-        counts[Reason.ISSUED] -= len(keys)
+        counted = len(keys - self.only_settled)
+        counts = self.counts + Counter({Reason.AWAITING_APPROVAL: counted})
+        counts[Reason.ISSUED] -= counted
         return replace(
             self,
             credits={key: credit for key, credit in self.credits.items() if key not in keys},
@@ -211,7 +215,7 @@ def outcome_of(
 
 def _look_after_held(membership: Membership, outcome: Outcome, rules: Sequence[Rule], settlement: Settlement) -> None:
     """Let out what a person approved, as it is decided now. Hold no longer what is not owed any more."""
-    for held in membership.facts.held:
+    for held in sorted(membership.facts.held, key=attrgetter("at")):  # who was first finds nobody in the way
         if held.state in (HeldState.REFUSED, HeldState.LAPSED):
             continue
         if held.state is HeldState.APPROVED:
@@ -220,20 +224,21 @@ def _look_after_held(membership: Membership, outcome: Outcome, rules: Sequence[R
             if held.key in outcome.issued:
                 outcome.let_out.add(held.key)
         is_waiting = held.key in settlement.waiting or (held.manual and held.state is HeldState.WAITING)
+        if held.manual and held.state is HeldState.WAITING and held.key in settlement.waiting:
+            outcome.held.add(replace(held, manual=False))  # owed by now, it is what a person speaks of
         if held.key not in outcome.credits and not is_waiting:
             outcome.lapsed.add(held.key)
 
 
 def _let_out(membership: Membership, outcome: Outcome, rules: Sequence[Rule], held: Held) -> None:
-    """Issue by hand what was to be issued by hand."""
+    """Issue what a person asked for by hand, and approved."""
     history = History(membership.facts, list(outcome.credits.values()), outcome.now)
     for rule in rules:
         if rule.credit_rule_id == held.key.credit_rule_id and held.key not in outcome.credits:
-            for given in issue_by_hand(history, rule, include_upcoming=True):
-                if given.place == held.key.place and given.new is not None:
-                    outcome.issue(given.new)
-                    outcome.let_out.add(given.new.key)
-                    outcome.counts[Reason.ISSUED] += 1
+            new = let_out(history, rule, held)
+            if new is not None:
+                outcome.issue(new)
+                outcome.counts[Reason.ISSUED] += 1
 
 
 def _first(membership: Membership, clock: BrandClock) -> datetime:

@@ -238,7 +238,7 @@ def _kind(outcome: Outcome, key: CreditKey, run_id: UUID | None, by_hand: bool) 
     why = outcome.revoked_because.get(key) if credit.revoked_by == "facts" else None
     said = {
         "place": key.place,
-        "run_id": run_id if credit.manual is by_hand else None,
+        "run_id": run_id if credit.manual is by_hand and key not in outcome.only_settled else None,
         "credit_rule_id": key.credit_rule_id,
         "period_start": key.period_start,
         "reissue": key.reissue,
