@@ -17,7 +17,6 @@ from issuance.deciding.reasons import Reason
 from issuance.engine import runs, schedules
 from issuance.errors import Conflict, Invalid, NotFound
 from issuance.tenancy import clock as clocks
-from issuance.webhooks import outbox
 
 _MEANT = """
       c.brand_id = :brand_id AND c.membership_id BETWEEN :first_id AND :last_id
@@ -30,24 +29,43 @@ _REVOKE = text(f"""
     UPDATE credits c SET revoked_at = :now, {_BY_OPERATOR}
      WHERE {_MEANT} AND {credits.STILL_OUT}
        AND c.expired_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > :now)
+    RETURNING c.credit_id
 """)
-_REVOKE_AND_TELL = text(f"{_REVOKE.text} RETURNING c.credit_id")
 # Credits that facts revoked become final too: facts can't restore them.
 _FOR_GOOD = text(f"""
     UPDATE credits c SET {_BY_OPERATOR} WHERE {_MEANT} AND c.revoked_by = 'facts'
     RETURNING c.credit_id
 """)
+_UNDOES_THE_SAME = """
+      r.brand_id = :brand_id AND r.kind = 'undo'
+  AND r.undoes_run_id IS NOT DISTINCT FROM :undoes_run_id
+  AND r.rule_version IS NOT DISTINCT FROM :rule_version
+  AND r.credit_rule_id IS NOT DISTINCT FROM :credit_rule_id
+  AND (r.issued_from IS NULL OR r.issued_from <= :issued_from)
+"""
+_UNDONE = text(f"SELECT EXISTS (SELECT FROM runs r WHERE r.state = 'finished' AND {_UNDOES_THE_SAME})")
+# What other undos of the same have counted, whatever became of them: each batch begins behind the one before, and one
+# that was taken apart moves its first id ahead.
 _LEFT = text(f"""
-    SELECT count(*) AS number, array_agg(CAST(c.credit_id AS text)) FILTER (WHERE c.redeemed_at IS NOT NULL) AS redeemed
-      FROM credits c WHERE {_MEANT}
-""")
-_UNDONE = text("""
-    SELECT EXISTS (SELECT FROM runs
-                    WHERE brand_id = :brand_id AND kind = 'undo' AND state = 'finished'
-                      AND undoes_run_id IS NOT DISTINCT FROM :undoes_run_id
-                      AND rule_version IS NOT DISTINCT FROM :rule_version
-                      AND credit_rule_id IS NOT DISTINCT FROM :credit_rule_id
-                      AND (issued_from IS NULL OR issued_from <= :issued_from))
+    WITH batch AS (
+             SELECT lag(b.last_id) OVER (PARTITION BY b.run_id ORDER BY b.batch) AS behind, b.first_id, b.last_id,
+                    b.finished_at IS NOT NULL AS is_done
+               FROM runs r JOIN run_batches b USING (brand_id, run_id)
+              WHERE r.run_id <> :run_id AND {_UNDOES_THE_SAME}),
+         counted AS MATERIALIZED (
+             SELECT * FROM batch WHERE last_id >= :first_id AND (behind IS NULL OR behind < :last_id)),
+         meant AS (
+             SELECT c.credit_id, c.redeemed_at IS NOT NULL AS is_redeemed,
+                    EXISTS (SELECT FROM counted b
+                             WHERE (b.behind IS NULL OR c.membership_id > b.behind)
+                               AND (c.membership_id < b.first_id OR (b.is_done AND c.membership_id <= b.last_id))
+                           ) AS is_counted
+               FROM credits c WHERE {_MEANT})
+    SELECT array_agg(CAST(credit_id AS text)) FILTER (WHERE is_redeemed) AS redeemed,
+           count(*) FILTER (WHERE is_redeemed AND NOT is_counted) AS already_redeemed,
+           count(*) FILTER (WHERE NOT is_redeemed AND NOT is_counted
+                              AND credit_id NOT IN (SELECT unnest(CAST(:revoked AS uuid[])))) AS already_gone
+      FROM meant
 """)
 _VERSION_IS_THERE = text("""
     SELECT FROM rule_versions
@@ -99,10 +117,10 @@ def _start(connection: Connection, brand_id: UUID, reason: str, **what: object) 
 
 def undo(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> tuple[Counter[Reason], list[str]]:
     """Take back what an undo covers within a range of membership ids. Counts by reason, and the ids of the credits that
-    are redeemed. A repeated undo counts only what it revokes now."""
+    are redeemed. What another undo of the same has counted it does not count again."""
     clock = clocks.read(connection, run.brand_id, lock=True)
     schedules.lock(connection, run.brand_id, first_id, last_id)
-    names = ("brand_id", "credit_rule_id", "undoes_run_id", "rule_version", "issued_from", "reason")
+    names = ("brand_id", "run_id", "credit_rule_id", "undoes_run_id", "rule_version", "issued_from", "reason")
     parameters = {name: getattr(run, name) for name in names}
     parameters |= {
         "first_id": first_id,
@@ -110,18 +128,13 @@ def undo(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -
         "now": clock.now,
         "actor": run.actor and json.dumps(run.actor),
     }
-    if "credit.revoked" in outbox.listened_to(connection, run.brand_id):
-        taken_back = connection.scalars(_REVOKE_AND_TELL, parameters).all()
-        credits.tell(connection, run.brand_id, "credit.revoked", taken_back, clock.now)
-        revoked = len(taken_back)
-    else:
-        revoked = connection.execute(_REVOKE, parameters).rowcount
+    revoked = connection.scalars(_REVOKE, parameters).all()
+    credits.tell(connection, run.brand_id, "credit.revoked", revoked, clock.now)
     made_final = connection.scalars(_FOR_GOOD, parameters).all()
     credits.tell(connection, run.brand_id, "credit.updated", made_final, clock.now)
-    left = connection.execute(_LEFT, parameters).one()
-    redeemed = left.redeemed or []
-    counts = Counter({Reason.REVOKED: revoked})
+    left = connection.execute(_LEFT, {**parameters, "revoked": revoked}).one()
+    counts = Counter({Reason.REVOKED: len(revoked)})
     if not run.again:
-        counts[Reason.ALREADY_REDEEMED] = len(redeemed)
-        counts[Reason.ALREADY_GONE] = left.number - revoked - len(redeemed)
-    return counts, redeemed
+        counts[Reason.ALREADY_REDEEMED] = left.already_redeemed
+        counts[Reason.ALREADY_GONE] = left.already_gone
+    return counts, left.redeemed or []

@@ -1,6 +1,7 @@
 """Undo: of a run, or of a rule version from an instant on (SEMANTICS 17)."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier
@@ -114,6 +115,64 @@ def test_undoing_twice_counts_nothing(club: Club) -> None:
     with transaction(club.engine, club.brand_id) as connection:
         moves.move(connection, club.brand_id, redemption_id, "CANCELED")
     assert undo(club, sweep["id"])["counts"] == {"revoked": 1}
+
+
+class WorkerDied(BaseException):
+    """Nothing catches it, as nothing catches a kill."""
+
+
+@pytest.mark.parametrize("first", ["planned", "running", "paused", "cancelled", "taken apart", "at once"])
+@pytest.mark.parametrize("of", ["run", "version"])
+def test_an_undo_beside_another_counts_nothing_twice(
+    club: Club, monkeypatch: pytest.MonkeyPatch, first: str, of: str
+) -> None:
+    """However far the one has come that was asked for before: each credit is counted by one of the two."""
+    club.sign_up(12)
+    club.move_clock("2031-02-28")
+    sweep = club.sweep()
+    assert sweep is not None
+    redeem(club, run_id=sweep["id"], most=4)
+    live = "SELECT code FROM credits WHERE redeemed_at IS NULL AND run_id = :id LIMIT 4"
+    for (code,) in club.rows(live, id=sweep["id"]):
+        with transaction(club.engine, club.brand_id) as connection:
+            desk.correct(connection, club.brand_id, Revoke(code, "by hand"))
+
+    def start() -> UUID:
+        with transaction(club.engine, club.brand_id) as connection:
+            if of == "run":
+                return undos.start_of_run(connection, club.brand_id, sweep["id"], "a mistake")
+            since = at("2031-02-28")
+            return undos.start_of_version(connection, club.brand_id, club.rule_id, 1, since, "a mistake")
+
+    def die(*_: object) -> None:
+        raise WorkerDied
+
+    one = start()
+    if first == "taken apart":
+        parts: Iterator[Callable[..., Any]] = iter([run_work.work_on, die])
+        with monkeypatch.context() as patch:
+            patch.setattr(limits, "current", replace(limits.current, part=2))
+            patch.setattr(run_work, "work_on_range", lambda *_: 1 / 0)
+            patch.setattr(run_work, "work_on", lambda *asked: next(parts)(*asked))
+            with pytest.raises(WorkerDied):
+                club.work(one, 1)
+    elif first not in ("planned", "at once"):
+        club.work(one, 1)
+    with transaction(club.engine, club.brand_id) as connection:
+        if first == "paused":
+            runs.pause(connection, club.brand_id, one)
+        if first in ("cancelled", "taken apart"):
+            runs.cancel(connection, club.brand_id, one)
+    other = start()
+    with ThreadPoolExecutor(2) as pool:
+        works = [pool.submit(club.work, run_id) for run_id in (other, one)[: 2 if first == "at once" else 1]]
+        assert all(work.result() for work in works)
+    club.work(one)
+    counts = Counter(club.run(one)["counts"]) + Counter(club.run(other)["counts"])
+    assert counts == {"revoked": 4, "already_redeemed": 4, "already_gone": 4}
+    again = start()
+    club.work(again)
+    assert club.run(again)["counts"] == {}
 
 
 def test_one_with_uses_left_is_unredeemed(new_club: Callable[..., Club]) -> None:
