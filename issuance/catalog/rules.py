@@ -41,9 +41,10 @@ def create(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[s
 def change(connection: Connection, brand_id: UUID, credit_rule_id: UUID, change: CreditRuleChange) -> dict[str, Any]:
     """The next version, even where nothing differs: `include_upcoming` alone can matter. Raises NotFound, Invalid."""
     clock.work_alone(connection, brand_id)
+    clock.read(connection, brand_id, lock=True)
     latest = versions.latest_of(connection, brand_id, credit_rule_id, lock=True)
     says = versions.as_changed(connection, brand_id, latest, change)
-    present = clock.read(connection, brand_id, lock=True)
+    present = clock.read(connection, brand_id)  # not before: versions are numbered in the order of their instants
     versions.add(connection, brand_id, credit_rule_id, latest["version"] + 1, present.now, says)
     _wake(connection, brand_id, present, {latest["membership_type_id"], says["membership_type_id"]})
     says["version"] = latest["version"] + 1

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, select, text
 
 from issuance.catalog import membership_types, rules
 from issuance.catalog import rule_versions as versions
@@ -18,9 +18,11 @@ from issuance.database.connections import transaction
 from issuance.database.tables import rule_versions
 from issuance.deciding.calendar import day_of
 from issuance.deciding.frequency import IssuingFrequency
+from issuance.engine import held_rules
 from issuance.errors import Invalid, NotFound
 from issuance.tenancy import clock
 from tests.database.clubs import Club
+from tests.database.test_at_once import wait_for_waiting
 
 
 def versions_of(connection: Connection, rule_id: UUID) -> list[dict[str, Any]]:
@@ -121,6 +123,43 @@ def test_concurrent_changes_number_their_versions_one_after_the_other(
     assert all(rows[-1][field] for field in fields)
     instants = [row["created_at"] for row in rows]
     assert instants == sorted(instants)
+
+
+def approve(connection: Connection, brand_id: UUID, rule_id: UUID) -> None:
+    held_rules.approve(connection, brand_id, rule_id, "as meant")
+
+
+@pytest.mark.parametrize("rival", [rules.delete, approve])
+def test_a_change_beside_what_wants_the_brand_alone_is_no_deadlock(
+    engine: Engine, brand_id: UUID, rule_id: UUID, rival: Callable[[Connection, UUID, UUID], None]
+) -> None:
+    """On a live brand: the change waits for its rule, which a third holds, and the other comes after it."""
+    rule = {"brand_id": brand_id, "rule_id": rule_id}
+    held = "INSERT INTO held_rules (brand_id, credit_rule_id, since, most) VALUES (:brand_id, :rule_id, now(), 1)"
+    with transaction(engine, brand_id) as connection:
+        assert not clock.read(connection, brand_id).stands_still
+        connection.execute(text(held), rule)
+
+    def change() -> None:
+        with transaction(engine, brand_id) as connection:
+            rules.change(connection, brand_id, rule_id, CreditRuleChange(roll_over=True))
+
+    def other() -> None:
+        with transaction(engine, brand_id) as connection:
+            rival(connection, brand_id, rule_id)
+
+    with ThreadPoolExecutor(2) as pool:
+        with transaction(engine, brand_id) as connection:
+            one = "SELECT FROM credit_rules WHERE (brand_id, credit_rule_id) = (:brand_id, :rule_id) FOR UPDATE"
+            connection.execute(text(one), rule)
+            both = []
+            for number, do in enumerate((change, other), start=1):
+                both.append(pool.submit(do))
+                wait_for_waiting(engine, number)
+        for done in both:
+            done.result()
+    with transaction(engine, brand_id) as connection:
+        assert versions_of(connection, rule_id)[1]["roll_over"]
 
 
 @pytest.mark.parametrize("text", ["P2M", "-P1M", "P12M", "p1m", "P0M", "P0.5M", "", "P1M ", "monthly"])
