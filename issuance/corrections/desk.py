@@ -93,8 +93,8 @@ def correct_all(
 ) -> Corrected:
     """Make corrections one after the other. Those that are refused change nothing, the others are made.
 
-    `dry_run`: only see what would come of them. The audit has one entry of all of them. `bounded`: raises
-    TooMuchToCorrect, and nothing is made.
+    `reason`: that of all. `dry_run`: only see what would come of them. The audit has one entry of all of them, with the
+    reasons of those that have another. `bounded`: raises TooMuchToCorrect, and nothing is made.
     """
     ends = monotonic() + MOST_SECONDS
     assert len(corrections) <= MOST, "the caller has counted them"
@@ -125,7 +125,18 @@ def correct_all(
         corrected.membership_ids = desk.membership_ids
     if dry_run or made:
         ids = [] if dry_run else list(dict.fromkeys(made.values()))
-        said = {**counts, "refused": len(corrected.refused), "dry_run": dry_run, "credit_ids": ids}
+        reasons = [
+            {"credit_id": credit_id, "reason": corrections[place].reason}
+            for place, credit_id in ({} if dry_run else made).items()
+            if corrections[place].reason != reason
+        ]
+        said = {
+            **counts,
+            "refused": len(corrected.refused),
+            "dry_run": dry_run,
+            "credit_ids": ids,
+            "reasons": reasons,
+        }
         audit.write(connection, brand_id, "correction.made", corrected.id, reason=reason, after=said)
     return corrected
 

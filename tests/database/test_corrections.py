@@ -552,6 +552,30 @@ def test_many_are_corrected_at_once(desk_of: Desk) -> None:
     assert desk_of.offenders() == []
 
 
+@pytest.mark.parametrize("of_all", [None, "closed"])
+def test_the_reasons_of_each_are_in_the_audit(desk_of: Desk, of_all: str | None) -> None:
+    """Those that differ from the reason of all, in the order of the corrections; a dry run has corrected no credit."""
+    ada, bea = desk_of.code("Ada", "2031-02-01"), desk_of.code("Bea", "2031-02-01")
+    wanted: list[Correction] = [
+        Extend(ada, at("2031-03-20"), "closed"),
+        Grant(desk_of.membership_id, "Tea", "goodwill"),
+        Extend(ada, at("2031-03-10"), "refused"),
+        Revoke(bea, "a mistake"),
+        Reinstate(bea, "none after all"),
+    ]
+    many(desk_of, wanted, dry_run=True, reason=of_all)
+    done = many(desk_of, wanted, dry_run=False, reason=of_all)
+    said = [
+        {"credit_id": str(credit["id"]), "reason": wanted[place].reason}
+        for place, credit in done.credits.items()
+        if wanted[place].reason != of_all
+    ]
+    assert len(said) == (4 if of_all is None else 3)
+    sql = "SELECT reason, after FROM audit_entries WHERE action = 'correction.made' ORDER BY at"
+    entries = desk_of.biller.club.rows(sql)
+    assert [(entry.reason, entry.after["reasons"]) for entry in entries] == [(of_all, []), (of_all, said)]
+
+
 @pytest.mark.parametrize("bound", ["seconds", "credits"])
 def test_many_are_bounded(desk_of: Desk, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
     """Over HTTP, in time and in what is loaded for them: beyond it nothing is made."""
@@ -566,8 +590,8 @@ def test_many_are_bounded(desk_of: Desk, monkeypatch: pytest.MonkeyPatch, bound:
     assert desk_of.all() == before
 
 
-def many(desk_of: Desk, wanted: list[Correction], *, dry_run: bool) -> desk.Corrected:
+def many(desk_of: Desk, wanted: list[Correction], *, dry_run: bool, reason: str | None = "closed") -> desk.Corrected:
     with desk_of.biller.open() as connection:
-        corrected = desk.correct_all(connection, desk_of.brand_id, wanted, reason="closed", dry_run=dry_run)
+        corrected = desk.correct_all(connection, desk_of.brand_id, wanted, reason=reason, dry_run=dry_run)
     desk_of.biller.club.settle(corrected.membership_ids)
     return corrected

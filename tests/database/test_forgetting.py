@@ -8,7 +8,7 @@ import pytest
 from pydantic_core import to_json
 from sqlalchemy import text
 
-from issuance import database
+from issuance import audit, database
 from issuance.billing import events, rejections
 from issuance.billing.cloud_events import Refused
 from issuance.errors import MemberErased, MemberNotArchived, MemberNotFound
@@ -138,6 +138,8 @@ def test_nothing_of_an_erased_person_is_left_and_all_they_were_given_stays(story
             {"b": club.brand_id, "named": f"for {ADA}",
              "body": json.dumps({"externalUserID": ADA, "name": NAME}).encode()},
         )  # fmt: skip
+        reasons = [{"credit_id": str(uuid4()), "reason": f"{NAME} asked"}, {"credit_id": "x", "reason": f"for {ADA}"}]
+        audit.write(connection, club.brand_id, "correction.made", uuid4(), after={"reasons": reasons})
     refused = story.take({**story.told[0], "id": str(uuid4())})
     assert [one.code for one in refused.rejected] == ["already_signed_up"]
     story.archive()
