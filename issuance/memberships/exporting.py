@@ -27,6 +27,9 @@ _MEMBER = text("""
            erased_at
       FROM members WHERE brand_id = :brand_id AND member_id = :member_id
 """)
+# Whether a credit is theirs now. Who had it before is shown no code: it is another's.
+_HOLDS = """(coalesce(t.member_id, CASE WHEN t.transfer_id IS NULL THEN g.member_id ELSE h.member_id END)
+                IS NOT DISTINCT FROM CAST(:member_id AS uuid))"""
 #: What is theirs, by the name that the document has for it. Rows of theirs alone; of others no more than an id.
 _THEIRS = {
     "memberships": text(f"""
@@ -47,13 +50,13 @@ _THEIRS = {
         SELECT membership_id, guest_id, name, email, lead_booker, removed_at
           FROM guests WHERE brand_id = :brand_id AND member_id = :member_id ORDER BY membership_id, guest_id LIMIT :most
     """),
-    "credits": text("""
-        SELECT c.credit_id AS id, c.code, c.credit_rule_id, c.rule_version, c.membership_id, c.guest_id, c.coupon_id,
-               c.coupon_name, c.period_start, c.period_end, c.reissue, c.valid_from, c.expires_at, c.multi_use,
+    "credits": text(f"""
+        SELECT c.credit_id AS id, CASE WHEN {_HOLDS} THEN c.code END AS code, c.credit_rule_id, c.rule_version,
+               c.membership_id, c.guest_id, c.coupon_id, c.coupon_name, c.period_start, c.period_end, c.reissue,
+               c.valid_from, c.expires_at, c.multi_use,
                c.max_uses, c.uses, c.issued_at, c.redeemed_at, c.revoked_at, c.revoked_by, c.revoked_reason,
                c.expired_at, c.extended_at, c.flagged_at, c.run_id,
-               coalesce(t.member_id, CASE WHEN t.transfer_id IS NULL THEN g.member_id ELSE h.member_id END)
-                   IS NOT DISTINCT FROM CAST(:member_id AS uuid) AS holds
+               {_HOLDS} AS holds
           FROM credits c JOIN guests g USING (brand_id, membership_id, guest_id)
           LEFT JOIN transfers t USING (brand_id, transfer_id)
           LEFT JOIN guests h ON (h.brand_id, h.membership_id, h.guest_id) = (t.brand_id, t.membership_id, t.guest_id)

@@ -13,6 +13,7 @@ from issuance.corrections.wanted import Transfer
 from issuance.database.connections import transaction
 from issuance.members import members, moves, redemptions
 from issuance.members.redemptions import Booking
+from issuance.memberships import exporting
 from tests.database.clubs import Club
 from tests.database.test_webhook_outbox import listen
 
@@ -121,3 +122,14 @@ def test_a_transfer_waits_for_no_redemption_that_is_moved(new_club: Callable[...
         moving.execute(text("SELECT FROM redemptions FOR UPDATE"))
         giving.execute(text("SET LOCAL lock_timeout = '2s'"))
         desk.correct(giving, holders.club.brand_id, Transfer(holders.code(), "x", external_user_id="bea"))
+
+
+def test_an_export_has_no_code_of_a_credit_that_was_given_away(new_club: Callable[..., Club]) -> None:
+    """Their own document shows what they had, and the code to whoever holds it now alone."""
+    holders = Holders(new_club("external", issue_on_signup=True))
+    new = holders.give("bea")
+    with holders.open() as connection:
+        (of_first,) = exporting.export(connection, holders.club.brand_id, holders.first)["credits"]
+        (of_bea,) = exporting.export(connection, holders.club.brand_id, "bea")["credits"]
+    assert (of_first["holds"], of_first["code"]) == (False, None)
+    assert (of_bea["holds"], of_bea["code"]) == (True, new)
