@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 from dramatiq.brokers.stub import StubBroker
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import make_url
 
@@ -25,6 +26,10 @@ from issuance.settings import Settings, read
 from tests.serving import MARK, empty_redis, server
 
 __all__ = ["server"]
+
+# How long an example takes says more of the machine than of the product: no law is a timed test.
+settings.register_profile("laws", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("laws")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
