@@ -25,7 +25,7 @@ from issuance.deciding.facts import (
 )
 from issuance.deciding.frequency import BillingFrequency, Interval
 from issuance.deciding.parties import Parties
-from issuance.deciding.standing import IN_ORDER, Standing, standing_of
+from issuance.deciding.standing import ALWAYS_ACTIVE, Standing, standing_of
 from issuance.deciding.types import Types
 
 
@@ -111,7 +111,7 @@ class History:
     @cached_property
     def standing(self) -> Standing:
         if self.horizon is not None:
-            return IN_ORDER  # and nothing but charges that pay was told since
+            return ALWAYS_ACTIVE  # and nothing but charges that pay was told since
         return standing_of(self.status_changes, self._told_charges, self.facts.zone)
 
     @cached_property

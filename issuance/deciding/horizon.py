@@ -21,7 +21,7 @@ from issuance.deciding.occurrences import rides_later, versions_that_count
 from issuance.deciding.statuses import Status
 
 #: The statuses of a membership that is in order, as lists show them.
-IN_ORDER = frozenset({Status.ACTIVE, Status.BILLING})
+ONGOING = frozenset({Status.ACTIVE, Status.BILLING})
 _DAY = timedelta(days=1)
 
 

@@ -60,7 +60,7 @@ class Standing:
 
 
 #: Active from ever on, and nothing outstanding.
-IN_ORDER = Standing((datetime.min.replace(tzinfo=UTC),), (Status.ACTIVE,), (False,))
+ALWAYS_ACTIVE = Standing((datetime.min.replace(tzinfo=UTC),), (Status.ACTIVE,), (False,))
 
 
 def standing_of(changes: Iterable[StatusChanged], charges: Sequence[Charge], zone: ZoneInfo) -> Standing:

@@ -16,10 +16,9 @@ from issuance.credits.credits import STILL_OUT
 from issuance.database.statements import Row, Statement
 from issuance.deciding.calendar import midnight
 from issuance.deciding.history import Horizon
-from issuance.deciding.horizon import IN_ORDER, first_day, holds
+from issuance.deciding.horizon import ONGOING, first_day, holds
 from issuance.engine import limits
-from issuance.engine.event_facts import GUESTS_CHANGED, SIGNED_UP
-from issuance.engine.event_facts import IN_ORDER as ORDER
+from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, SIGNED_UP
 from issuance.engine.facts import CREDIT_COLUMNS, Membership, assembled, load_rows, look_up
 from issuance.engine.fingerprint import is_a_sum, is_apart
 from issuance.engine.news import ADDS
@@ -56,7 +55,7 @@ _EVENTS = Statement(f"""
     WITH placed AS (
          SELECT e.membership_id, e.source, e.event_id, e.type, e.time, e.charge_id, e.data,
                 e.settled_at IS NULL AS is_news,
-                CAST(row_number() OVER (PARTITION BY e.membership_id ORDER BY {ORDER}) AS integer) - 1 AS place,
+                CAST(row_number() OVER (PARTITION BY e.membership_id ORDER BY {IN_ORDER}) AS integer) - 1 AS place,
                 bool_or(e.settled_at IS NULL OR e.time >= since.at
                         OR greatest(CAST(e.data ->> 'period_end' AS date),
                                     CAST(e.data ->> 'period_start' AS date) + since.billing) > since.day - 7)
@@ -113,7 +112,7 @@ def _was_in_order(row: Row) -> bool:
         and is_a_sum(row.fingerprint)
         and row.settled_at is not None
         and row.due_at != row.settled_at
-        and row.status in IN_ORDER
+        and row.status in ONGOING
         and row.ends_on is None
         and not row.has_held
     )

@@ -47,6 +47,15 @@ class Club:
     def value(self, sql: str, **parameters: object) -> Any:
         return self.rows(sql, **parameters)[0][0]
 
+    def refuse_credits_of(self, membership_id: UUID) -> None:
+        """PostgreSQL refuses new credits of a membership, until the trigger `poison` is dropped."""
+        self.rows(f"""
+            CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'poison'; END $$;
+            CREATE TRIGGER poison BEFORE INSERT ON credits FOR EACH ROW
+              WHEN (NEW.membership_id = '{membership_id}') EXECUTE FUNCTION poison();
+        """)
+
     def tell(self, kind: str, time: str, *data: dict[str, Any]) -> list[UUID]:
         """Events of one kind are accepted together; nobody is told to settle them."""
         event = {"specversion": "1.0", "source": "test", "type": kind, "time": at(time).isoformat()}
@@ -165,3 +174,13 @@ def club(new_club: Callable[..., Club]) -> Iterator[Club]:
     club = new_club()
     yield club
     club.engine.dispose()
+
+
+@pytest.fixture
+def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every batch is done as a whole: none is saved by being done in parts after it failed."""
+
+    def taken_apart(*_: object) -> None:
+        raise AssertionError("the batch was taken apart")
+
+    monkeypatch.setattr(batches, "_in_parts", taken_apart)

@@ -20,10 +20,10 @@ from issuance.database.connections import engine_for, show, transaction
 from issuance.tenancy import brands
 from tests.database.billers import biller
 from tests.database.cli import brand, cli, membership_id
-from tests.database.clubs import club, new_club
+from tests.database.clubs import club, new_club, whole
 from tests.hooks import Hook, listen, receiver
 
-__all__ = ["biller", "brand", "cli", "club", "membership_id", "new_club", "receiver"]
+__all__ = ["biller", "brand", "cli", "club", "membership_id", "new_club", "receiver", "whole"]
 
 _number = itertools.count()
 

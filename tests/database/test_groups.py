@@ -202,12 +202,7 @@ def test_issued_by_hand_is_news(spa: Club) -> None:
 def test_one_whose_rows_are_refused_is_set_apart(spa: Club) -> None:
     """PostgreSQL refuses one of a group: it alone has the error, the others have their credits."""
     members = sorted(spa.sign_up(6))
-    spa.rows(f"""
-        CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN RAISE EXCEPTION 'poison'; END $$;
-        CREATE TRIGGER poison BEFORE INSERT ON credits FOR EACH ROW
-          WHEN (NEW.membership_id = '{members[3]}') EXECUTE FUNCTION poison();
-    """)
+    spa.refuse_credits_of(members[3])
     spa.move_clock("2031-03-01")
     run = spa.sweep()
     assert run is not None

@@ -152,6 +152,7 @@ def test_a_worker_that_was_overtaken_writes_nothing(club: Club, monkeypatch: pyt
     assert club.value("SELECT finished_at FROM run_batches") is None
 
 
+@pytest.mark.usefixtures("whole")
 @pytest.mark.parametrize("bad", ["undecidable", "undecidable for all", "refused"])
 def test_one_bad_does_not_take_its_batch_apart(spa: Club, monkeypatch: pytest.MonkeyPatch, bad: str) -> None:
     """Be it that it can not be decided, or that PostgreSQL refuses its rows: its neighbours are done in the
@@ -163,17 +164,7 @@ def test_one_bad_does_not_take_its_batch_apart(spa: Club, monkeypatch: pytest.Mo
     elif bad == "undecidable for all":
         poison(monkeypatch, [members[0]])  # the one of the group that is looked at
     else:
-        spa.rows(f"""
-            CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
-            BEGIN RAISE EXCEPTION 'poison'; END $$;
-            CREATE TRIGGER poison BEFORE INSERT ON credits FOR EACH ROW
-              WHEN (NEW.membership_id = '{members[3]}') EXECUTE FUNCTION poison();
-        """)
-
-    def taken_apart(*_: object) -> None:
-        raise AssertionError("the batch was taken apart")
-
-    monkeypatch.setattr(batches, "_in_parts", taken_apart)
+        spa.refuse_credits_of(members[3])
     spa.move_clock("2031-03-01")
     run = spa.sweep()
     assert run is not None

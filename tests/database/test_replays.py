@@ -5,25 +5,16 @@ import pytest
 
 from issuance.database.connections import transaction
 from issuance.deciding import settlement
-from issuance.engine import batches, plans
+from issuance.engine import plans
 from tests.database.clubs import Club
 
 
-def test_one_that_is_refused_does_not_take_its_batch_apart(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("whole")
+def test_one_that_is_refused_does_not_take_its_batch_apart(club: Club) -> None:
     """Its neighbours have theirs in the transaction that found out, and it is tried again by itself."""
     members = sorted(club.sign_up(6))
     club.rows("DELETE FROM credits")
-    club.rows(f"""
-        CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN RAISE EXCEPTION 'poison'; END $$;
-        CREATE TRIGGER poison BEFORE INSERT ON credits FOR EACH ROW
-          WHEN (NEW.membership_id = '{members[3]}') EXECUTE FUNCTION poison();
-    """)
-
-    def taken_apart(*_: object) -> None:
-        raise AssertionError("the batch was taken apart")
-
-    monkeypatch.setattr(batches, "_in_parts", taken_apart)
+    club.refuse_credits_of(members[3])
     assert club.replay()["counts"] == {"issued": 5, "error": 1}
     assert club.rows("SELECT schedule_id FROM schedules WHERE attempts > 0") == [(members[3],)]
 

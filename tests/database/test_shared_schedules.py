@@ -13,7 +13,7 @@ from issuance import health
 from issuance.catalog import rules
 from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
-from issuance.engine import attempts, batches, limits, run_work, schedules
+from issuance.engine import attempts, limits, run_work, schedules
 from issuance.engine.states import State, move_on
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
@@ -42,16 +42,6 @@ def spa(new_club: Callable[..., Club]) -> Iterator[Club]:
     assert [row.size for row in spa.rows(_SHARED)] == [6]
     yield spa
     spa.engine.dispose()
-
-
-@pytest.fixture
-def whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every batch is done as a whole: none is saved by being done in parts after it failed."""
-
-    def taken_apart(*_: object) -> None:
-        raise AssertionError("the batch was taken apart")
-
-    monkeypatch.setattr(batches, "_in_parts", taken_apart)
 
 
 def sharing(spa: Club) -> list[UUID]:
@@ -179,12 +169,7 @@ def test_those_who_shared_are_all_done_in_parts(spa: Club, monkeypatch: pytest.M
 def test_one_whose_rows_are_refused_leaves(spa: Club) -> None:
     """The others go on together; it is tried again, and gets its credit when that is possible."""
     one = sorted(spa.members)[3]
-    spa.rows(f"""
-        CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN RAISE EXCEPTION 'poison'; END $$;
-        CREATE TRIGGER poison BEFORE INSERT ON credits FOR EACH ROW
-          WHEN (NEW.membership_id = '{one}') EXECUTE FUNCTION poison();
-    """)
+    spa.refuse_credits_of(one)
     assert sweep(spa, "2031-04-01") == {"issued": 5, "error": 1}
     assert len(sharing(spa)) == 5
     assert spa.rows("SELECT schedule_id, attempts, due_at FROM schedules WHERE attempts > 0") == [

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from issuance.deciding.calendar import midnight
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History, Horizon
-from issuance.deciding.horizon import IN_ORDER, first_day, holds
+from issuance.deciding.horizon import ONGOING, first_day, holds
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import status_of
 from issuance.deciding.statuses import Status
@@ -66,7 +66,7 @@ def from_horizon(life: Life, now: datetime) -> Membership | None:
     print_ = fingerprints(life, settled_at).settled(facts, were, settled_at)
     whole.state = State(life.due_at, settled_at, print_)
     ahead = then.standing.next_change(settled_at)
-    if print_ is None or status_of(then) not in IN_ORDER or ahead is not None or then.standing.ends_on is not None:
+    if print_ is None or status_of(then) not in ONGOING or ahead is not None or then.standing.ends_on is not None:
         return None
     of_news = {event.charge_id for event in news}
     days = [date.fromisoformat(e.data["period_start"]) for e in whole.events if e.charge_id in of_news - {None}]
@@ -174,7 +174,7 @@ def test_from_its_horizon_a_life_is_settled_as_in_full(life: Life, data: st.Data
 
 
 def test_a_status_that_lists_show_as_in_order_is_one() -> None:
-    assert set(IN_ORDER) == {Status.ACTIVE, Status.BILLING}
+    assert set(ONGOING) == {Status.ACTIVE, Status.BILLING}
 
 
 @pytest.fixture
