@@ -154,14 +154,24 @@ def test_answers_that_nobody_takes_have_an_end(port: int, monkeypatch: pytest.Mo
     """Whoever asks for much and reads nothing is hung up on before others' memory is full, however short the time."""
     monkeypatch.setattr(connections, "ANSWER_SECONDS", 30)
     monkeypatch.setattr(sources, "MOST_UNTAKEN_A_SOURCE", 30_000_000)
+    counted, add = threading.Event(), sources.Untaken.add
+
+    def noted(untaken: sources.Untaken, source: str, size: int) -> bool:
+        has_room = add(untaken, source, size)
+        if size > 0:
+            counted.set()
+        return has_room
+
+    monkeypatch.setattr(sources.Untaken, "add", noted)
     long = b"GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with connected(port, long) as patient:
-        time.sleep(0.5)
+        assert counted.wait(30)
         with connected(port, long) as one_more:
             assert len(answer(one_more)) < 20_000_000
         assert len(answer(patient)) > 20_000_000
+    counted.clear()
     with connected(port, long) as taken_by_now:
-        time.sleep(0.5)
+        assert counted.wait(30)
         assert len(answer(taken_by_now)) > 20_000_000
 
 
