@@ -21,6 +21,7 @@ from issuance.database.connections import transaction
 from issuance.people import oidc, passwords, people, sessions, sign_ins
 from issuance.settings import Settings
 from issuance.tenancy import clock_moves, heavy, rates
+from issuance.tenancy.fairness import FairThreads
 from issuance.tenancy.shares import Shares
 from tests.database.test_rates import some_address
 
@@ -90,7 +91,8 @@ def test_many_tries_of_one_address_keep_nobody_waiting(
     """Two passwords are checked at once; whoever has the fewest is next, however many others came before."""
     began: list[Hashable] = []
     begin = threading.Event()
-    fair = signing_in._checking._fair
+    checking = FairThreads(2)  # of its own: others who asked a moment ago would leave the flood one place
+    fair = checking._fair
     waiting, place = fair._waiting, fair.place
 
     @asynccontextmanager
@@ -103,6 +105,7 @@ def test_many_tries_of_one_address_keep_nobody_waiting(
         assert begin.wait(30)
 
     monkeypatch.setattr(fair, "place", noted)
+    monkeypatch.setattr(signing_in, "_checking", checking)
     monkeypatch.setattr(passwords, "person_with", person_with)
     app = create_app(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url}))
 
