@@ -20,9 +20,10 @@ from campaigns.databases import drop_database
 from campaigns.pooler.pgbouncer import pgbouncer
 from issuance import hints
 from issuance.addresses import libpq_url
-from issuance.database import schema
+from issuance.database import connections, schema
 from issuance.errors import SettingsError
 from issuance.settings import Settings, read
+from issuance.tenancy import rates
 from tests.serving import MARK, empty_redis, server
 
 __all__ = ["server"]
@@ -34,6 +35,12 @@ settings.load_profile("laws")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--pooler", action="store_true", help="reach PostgreSQL through PgBouncer in transaction mode")
+
+
+def pytest_runtest_teardown() -> None:
+    """What a process knows of outages goes with the test that made one: whoever was away is not asked for a while."""
+    for outage in (hints.outage, rates.outage, connections.outage, connections.full):
+        outage.is_over()
 
 
 @pytest.fixture(scope="session")
