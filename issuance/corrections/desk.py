@@ -24,12 +24,9 @@ from issuance.corrections.wanted import AlreadyHeld, Correction, Extend, Grant, 
 from issuance.corrections.writer import insert_grant, insert_transfer, update_credit
 from issuance.credits import credits, journal
 from issuance.credits.codes import as_kept
-from issuance.deciding.decisions import decide_all
 from issuance.deciding.facts import Credit
-from issuance.deciding.history import History
 from issuance.deciding.movements import end_of, movements
-from issuance.deciding.reasons import Reason
-from issuance.deciding.settlement import changes_of
+from issuance.deciding.settlement import change_of
 from issuance.engine import limits, schedules
 from issuance.engine.facts import Membership, load, together
 from issuance.engine.rules import RuleBook
@@ -279,7 +276,9 @@ class _Desk:
         extended_at: datetime | None = None,
     ) -> None:
         """Write what the facts make of a corrected credit, and tell it."""
-        after, why = self._by_the_facts(membership, corrected)
+        rules = self._rules.of(membership.facts.types)
+        change = change_of(membership.facts, membership.credits, corrected, rules, self._clock.now)
+        after, why = change.after, change.why
         reason = why.value if after.revoked_by == "facts" and why is not None else None
         update_credit(self._connection, self._brand_id, credit_id, after, reason, extended_at=extended_at)
         before = next(credit for credit in membership.credits if credit.key == after.key)
@@ -289,15 +288,6 @@ class _Desk:
         self._tell(credit_id, event if lives else "credit.updated")
         if event != "credit.restored" and after.revoked_at is not None:
             self._tell(credit_id, "credit.revoked")
-
-    def _by_the_facts(self, membership: Membership, corrected: Credit) -> tuple[Credit, Reason | None]:
-        """What a corrected credit becomes now, and why it is taken back if it is."""
-        out = [corrected if credit.key == corrected.key else credit for credit in membership.credits]
-        history, rules = History(membership.facts, out, self._clock.now), self._rules.of(membership.facts.types)
-        for change in changes_of(history, rules, decide_all(history, rules)):
-            if change.before.key == corrected.key:
-                return change.after, change.why
-        return corrected, None
 
     def _journal(self, credit_id: UUID, before: Credit, after: Credit) -> None:
         now = self._clock.now

@@ -10,8 +10,8 @@ from datetime import date, datetime
 from uuid import UUID
 
 from issuance.deciding.charges import PAYING
-from issuance.deciding.decisions import Decision, decide
-from issuance.deciding.facts import ChargeState, Credit, CreditKey, Rule, RuleVersion
+from issuance.deciding.decisions import Decision, decide, decide_all
+from issuance.deciding.facts import ChargeState, Credit, CreditKey, MembershipFacts, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Outcome, Reason
@@ -170,6 +170,16 @@ def changes_of(
         after, why = _become(history, credit, decided.get(credit.key), rule_of.get(credit.key.credit_rule_id))
         if after != credit:
             yield Change(credit, after, why)
+
+
+def change_of(
+    facts: MembershipFacts, out: Iterable[Credit], one: Credit, rules: Sequence[Rule], now: datetime
+) -> Change:
+    """What the facts make, at `now`, of one credit that was changed by hand; none where they leave it so. `out`: all
+    credits of its membership, it as it was."""
+    history = History(facts, [one if credit.key == one.key else credit for credit in out], now)
+    changes = changes_of(history, rules, decide_all(history, rules))
+    return next((change for change in changes if change.before.key == one.key), Change(one, one, None))
 
 
 def _become(

@@ -1,25 +1,31 @@
 """The moves of a redemption from one status to the next, and giving back what it spent (SEMANTICS 11)."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, case, null, select, text, update
+from sqlalchemy import Connection, select, text, update
 
 from issuance import audit
 from issuance.credits import credits, journal
 from issuance.database.tables import credits as credits_table
 from issuance.database.tables import redemptions as redemptions_table
-from issuance.deciding.movements import End, movements
+from issuance.deciding.facts import Credit
+from issuance.deciding.movements import end_of, movements
+from issuance.deciding.settlement import Change, change_of
 from issuance.engine import schedules
 from issuance.engine.archivings import archived_since
+from issuance.engine.facts import load
+from issuance.engine.rules import RuleBook
 from issuance.errors import InvalidTransition, NotFound
 from issuance.members import redemptions, wallets
 from issuance.members.redeeming import told
 from issuance.members.redemptions import Status
 from issuance.tenancy import clock
+from issuance.tenancy.clock import BrandClock
 from issuance.webhooks import outbox
+from issuance.webhooks.outbox import EventType
 
 #: The moves there are. Staying is none and always allowed.
 MOVES: Mapping[Status, frozenset[Status]] = {
@@ -32,6 +38,11 @@ MOVES: Mapping[Status, frozenset[Status]] = {
     "CANCELED": frozenset(),
 }
 
+#: What giving a credit back may change of it.
+_GIVEN_BACK = (
+    *("uses", "redeemed_at", "flagged_at", "period_end", "expires_at", "validity_ends_at"),
+    *("revoked_at", "revoked_by"),
+)
 # Its holder or its membership's member was removed, be it that they came back since it was used up.
 _LOST_WITH_A_MEMBER = text(f"""
     SELECT EXISTS (SELECT FROM credits c
@@ -52,8 +63,8 @@ def move(
 ) -> tuple[dict[str, Any], list[UUID]]:
     """Move a redemption on: it, and the memberships to settle. Where it stands already, nothing happens.
 
-    Canceling gives back what was spent: points by a ledger entry, a credit with its original expiry, on
-    which its membership is settled again, as facts may have taken it back meanwhile.
+    Canceling gives back what was spent: points by a ledger entry, a credit with its original expiry, unless
+    facts or an archiving would have taken it meanwhile (SEMANTICS 11).
     Raises NotFound, InvalidTransition.
     """
     columns = redemptions_table.c
@@ -67,13 +78,14 @@ def move(
         return redemptions.get(connection, brand_id, redemption_id), []
     if status not in MOVES[row.status]:
         raise InvalidTransition(f"A redemption does not move from {row.status} to {status}.")
-    now = clock.read(connection, brand_id).now
+    time = clock.read(connection, brand_id)
+    now = time.now
     connection.execute(update(redemptions_table).where(*one).values(status=status, updated_at=now))
     woken: list[UUID] = []
     if status == "CANCELED" and row.points is not None:
         wallets.refund(connection, brand_id, row.member_id, row.points, redemption_id)
     elif status == "CANCELED" and row.credit_id is not None:
-        woken = [_give_back(connection, brand_id, row.credit_id, now)]
+        woken = [_give_back(connection, brand_id, row.credit_id, time)]
     redemption = redemptions.get(connection, brand_id, redemption_id)
     was, is_now = {"status": row.status}, {"status": status}
     audit.write(connection, brand_id, "redemption.updated", redemption_id, before=was, after=is_now)
@@ -81,31 +93,46 @@ def move(
     return redemption, woken
 
 
-def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, now: datetime) -> UUID:
-    """Undo one use of a credit; its membership. One that a member lost by being removed stays lost."""
-    columns = credits_table.c
+def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, time: BrandClock) -> UUID:
+    """Undo one use of a credit, which becomes what the facts make of it; its membership. One that a member lost by
+    being removed stays lost."""
+    columns, now = credits_table.c, time.now
     one = (columns.brand_id == brand_id, columns.credit_id == credit_id)
     membership_id: UUID = connection.scalars(select(columns.membership_id).where(*one)).one()
     # The schedule before the credit: settling and archiving lock them in this order.
     schedules.wake(connection, brand_id, [membership_id], now)
-    ends = (columns.redeemed_at, columns.expires_at)
-    credit = connection.execute(select(*ends).where(*one).with_for_update(key_share=True)).one()
+    connection.execute(select(columns.credit_id).where(*one).with_for_update(key_share=True))
     is_lost = connection.scalar(_LOST_WITH_A_MEMBER, {"brand_id": brand_id, "credit_id": credit_id})
-    left = columns.uses - 1
-    connection.execute(
-        update(credits_table)
-        .where(*one)
-        .values(uses=left, redeemed_at=null(), flagged_at=case((left == 0, null()), else_=columns.flagged_at))
-    )
-    if credit.redeemed_at is not None:
-        late = credit.expires_at is not None and credit.expires_at <= now
-        after = End("expired", credit.expires_at) if late else None
-        moved = movements(End("redeemed", credit.redeemed_at), after, now)
-        journal.note(connection, brand_id, ((credit_id, movement) for movement in moved))
+    (membership,) = load(connection, brand_id, time.zone, [membership_id])
+    before = next(credit for credit in membership.credits if membership.credit_ids[credit.key] == credit_id)
+    left = before.uses - 1
+    given_back = replace(before, uses=left, redeemed_at=None, flagged_at=before.flagged_at if left else None)
+    change = Change(given_back, given_back, None)
+    if not is_lost:
+        rules = RuleBook(connection, brand_id, time.zone).of(membership.facts.types)
+        change = change_of(membership.facts, membership.credits, given_back, rules, now)
+    _write(connection, one, before, change)
+    moved = movements(end_of(before, now), end_of(change.after, now), now)
+    journal.note(connection, brand_id, ((credit_id, movement) for movement in moved))
     if is_lost:
         credits.revoke_archived(connection, brand_id, columns.credit_id == credit_id)
-        credits.tell(connection, brand_id, "credit.updated", [credit_id], now)
-    else:
-        lives_again = credit.redeemed_at is not None
-        credits.tell(connection, brand_id, "credit.restored" if lives_again else "credit.updated", [credit_id], now)
+    credits.tell(
+        connection, brand_id, "credit.updated" if is_lost else _told_as(before, change.after), [credit_id], now
+    )
     return membership_id
+
+
+def _write(connection: Connection, one: tuple[Any, ...], before: Credit, change: Change) -> None:
+    """That it is expired is for settling to mark, and to tell."""
+    after, why = change.after, change.why
+    values = {name: getattr(after, name) for name in _GIVEN_BACK}
+    if (before.revoked_at is None) != (after.revoked_at is None):
+        values["revoked_reason"] = None if after.revoked_at is None or why is None else why.value
+    connection.execute(update(credits_table).where(*one).values(values))
+
+
+def _told_as(before: Credit, after: Credit) -> EventType:
+    if after.revoked_at is not None:
+        return "credit.updated" if before.revoked_at is not None else "credit.revoked"
+    was_gone = before.redeemed_at is not None or before.revoked_at is not None
+    return "credit.restored" if was_gone else "credit.updated"

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from campaigns.receiver import Receiver
 from issuance.corrections import desk
 from issuance.corrections.wanted import Transfer
 from issuance.credits import credits
@@ -13,6 +14,7 @@ from issuance.members import members, moves, redemptions, wallets
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
 from tests.database.billers import Biller
+from tests.hooks import listen
 
 ADA = {"guest_id": str(UUID(int=1)), "name": "Ada", "external_user_id": "member m", "lead_booker": True}
 BEA = {"guest_id": str(UUID(int=2)), "name": "Bea", "external_user_id": "bea", "lead_booker": False}
@@ -137,3 +139,14 @@ def test_points_of_before_an_archiving_stay_forfeited(till: Till, retained: bool
     till.cancel(before)
     till.cancel(since)
     assert wallet()["balance"] == balance
+
+
+def test_what_facts_took_meanwhile_is_revoked_at_once(till: Till, receiver: Receiver) -> None:
+    """Before any settling, and nobody is told that it was restored."""
+    listen(till.biller.club.engine, till.brand_id, receiver)
+    code = till.code("Bea")
+    made = till.redeem(code)
+    till.biller.charge("refunded", "2031-02-01")
+    told = "SELECT type FROM webhook_events WHERE data ->> 'code' = :code AND type LIKE 'credit.re%' ORDER BY event_id"
+    assert till.gave_back(code, made) == "revoked"
+    assert [row.type for row in till.biller.club.rows(told, code=code)] == ["credit.redeemed", "credit.revoked"]
