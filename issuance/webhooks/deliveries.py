@@ -32,6 +32,8 @@ WHOLE_SCHEDULE = sum(WAITS, timedelta())
 LONGEST_FAILING = timedelta(days=5)
 #: Deliveries that are attempted at the same time.
 MOST_AT_ONCE = 20
+#: Deliveries of a webhook that goes are forgotten so many at once: a second's work.
+MOST_FORGOTTEN = 10_000
 # Longer than a batch can take (client.PATIENCE). The claim of a worker that died ends after this.
 _CLAIM_HOLDS = "25 seconds"
 #: A webhook that failed is left alone for a while, so that one that never answers does not keep workers busy.
@@ -91,6 +93,12 @@ _LET_GO = text("""
 _DELIVER_AGAIN = text("""
     UPDATE deliveries SET state = 'pending', attempts = 0, next_at = clock_timestamp(), delivered_at = NULL
      WHERE brand_id = :brand_id AND webhook_id = :webhook_id AND delivery_id = :delivery_id
+""")
+_FORGET_SOME = text("""
+    DELETE FROM deliveries
+     WHERE brand_id = :brand_id AND webhook_id = :webhook_id
+       AND event_id IN (SELECT event_id FROM deliveries WHERE brand_id = :brand_id AND webhook_id = :webhook_id
+                         LIMIT :most)
 """)
 # Deliveries that were finished long ago, and then the events that have no delivery left.
 _FORGET = text("""
@@ -236,6 +244,12 @@ def forget(connection: Connection, kept: timedelta) -> int:
     forgotten = connection.execute(_FORGET, {"after": kept}).rowcount
     connection.execute(_FORGET_EVENTS, {"after": kept})
     return forgotten
+
+
+def forget_some(connection: Connection, brand_id: UUID, webhook_id: UUID) -> bool:
+    """Delete some of a webhook's deliveries, at most MOST_FORGOTTEN; whether there may be more of them."""
+    some = {"brand_id": brand_id, "webhook_id": webhook_id, "most": MOST_FORGOTTEN}
+    return connection.execute(_FORGET_SOME, some).rowcount == MOST_FORGOTTEN
 
 
 def _of(brand_id: UUID, webhook_id: UUID) -> Select[Any]:

@@ -48,9 +48,11 @@ _LISTENED_TO = (
 #: What `listened_to` gives, as a part of a statement that has a parameter `brand_id`: an array.
 LISTENED_TO = func.array(_LISTENED_TO.scalar_subquery())
 _LISTENED_TO_NOW = Statement(_LISTENED_TO)
+# One that is just being deleted is told no more; whoever writes does not wait for that.
 _ADD = text("""
     WITH listening AS (SELECT webhook_id, events FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL
-                          AND (CAST(:only AS uuid[]) IS NULL OR webhook_id = ANY(:only))),
+                          AND (CAST(:only AS uuid[]) IS NULL OR webhook_id = ANY(:only))
+                          AND events && CAST(:types AS text[]) FOR KEY SHARE SKIP LOCKED),
          added AS (
              INSERT INTO webhook_events (brand_id, event_id, type, occurred_at, data, request_id, traceparent)
              SELECT :brand_id, event_id, type, occurred_at, data, request_id, traceparent

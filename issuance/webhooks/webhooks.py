@@ -117,8 +117,17 @@ def get(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, A
     return dict(row)
 
 
+def begin_removing(connection: Connection, brand_id: UUID, webhook_id: UUID) -> None:
+    """Note and deliver nothing more for a webhook that is about to go. Raises NotFound."""
+    get(connection, brand_id, webhook_id)
+    disable(connection, brand_id, webhook_id, "It is being deleted.")
+
+
 def remove(connection: Connection, brand_id: UUID, webhook_id: UUID) -> None:
-    """Delete a webhook and its deliveries. Events without deliveries are deleted when they are old. Raises NotFound."""
+    """Delete a webhook and its deliveries. Events without deliveries are deleted when they are old.
+
+    Where its history is long, `begin_removing` and `deliveries.forget_some` come before, each committed by itself: what
+    is left goes at a stroke. Raises NotFound."""
     removed = connection.execute(
         delete(webhooks).where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
     )

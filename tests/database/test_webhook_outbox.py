@@ -5,12 +5,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, insert, select, text
 from uuid_utils.compat import uuid7
 
 from issuance.database.connections import transaction
 from issuance.database.tables import deliveries, webhook_events, webhooks
+from issuance.webhooks import deliveries as ways
 from issuance.webhooks import outbox
+from issuance.webhooks import webhooks as registry
 from tests.hooks import ALL_BUT_REMINDERS
 
 
@@ -66,3 +68,41 @@ def test_what_is_undone_was_never_told(engine: Engine, brand_id: UUID) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert told(engine, brand_id) == []
+
+
+def test_whoever_writes_does_not_wait_for_a_webhook_that_goes(engine: Engine, brand_id: UUID) -> None:
+    """However long its deletion takes: it is told no more, and the others are."""
+    with transaction(engine, brand_id) as connection:
+        leaving, staying = (listen(connection, brand_id, "wallet.credited") for _ in range(2))
+    with transaction(engine, brand_id) as deleting:
+        registry.remove(deleting, brand_id, leaving)
+        with transaction(engine, brand_id) as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '1s'"))
+            outbox.add(connection, brand_id, "wallet.credited", {"amount": 5})
+    assert [row.webhook_id for row in told(engine, brand_id)] == [staying]
+
+
+def test_what_nobody_is_left_to_be_told_is_not_kept(engine: Engine, brand_id: UUID) -> None:
+    """The only one that listens is just being deleted."""
+    with transaction(engine, brand_id) as connection:
+        leaving = listen(connection, brand_id, "wallet.credited")
+    with transaction(engine, brand_id) as deleting:
+        registry.remove(deleting, brand_id, leaving)
+        with transaction(engine, brand_id) as connection:
+            outbox.add(connection, brand_id, "wallet.credited", {"amount": 5})
+    with transaction(engine, brand_id) as connection:
+        assert connection.execute(select(webhook_events.c.event_id)).all() == []
+
+
+def test_a_long_history_is_forgotten_piece_by_piece(
+    engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the webhook that goes alone."""
+    monkeypatch.setattr(ways, "MOST_FORGOTTEN", 2)
+    with transaction(engine, brand_id) as connection:
+        leaving, staying = (listen(connection, brand_id, "wallet.credited") for _ in range(2))
+        for amount in range(5):
+            outbox.add(connection, brand_id, "wallet.credited", {"amount": amount})
+    with transaction(engine, brand_id) as connection:
+        assert [ways.forget_some(connection, brand_id, leaving) for _ in range(3)] == [True, True, False]
+    assert [row.webhook_id for row in told(engine, brand_id)] == [staying] * 5
