@@ -29,11 +29,15 @@ _TOTALS = text("""
            coalesce(-sum(amount) FILTER (WHERE type IN ('spend', 'refund')), 0) AS points_spent
       FROM ledger_entries WHERE brand_id = :brand_id
 """)
-# What was booked is an offer of the brand's by its id, a credit by its coupon, and else the word that was given.
+# What was booked is an offer of the brand's by its id, a credit by its coupon, and else the word that was given. A code
+# that a transfer has taken from a credit since was the credit's too.
 _BY_OFFER = text("""
     WITH booked AS (
-        SELECT CASE WHEN r.credit_id IS NULL OR r.offer_id <> c.code THEN coalesce(r.offer_id, nullif(r.offer, ''))
-                    ELSE c.coupon_id END AS offer_id,
+        SELECT CASE WHEN r.credit_id IS NULL OR r.offer_id <> c.code
+                         AND NOT EXISTS (SELECT FROM transfers t
+                                          WHERE (t.brand_id, t.credit_id, t.code)
+                                                = (r.brand_id, r.credit_id, r.offer_id))
+                    THEN coalesce(r.offer_id, nullif(r.offer, '')) ELSE c.coupon_id END AS offer_id,
                r.status, r.points
           FROM redemptions r LEFT JOIN credits c USING (brand_id, credit_id)
          WHERE r.brand_id = :brand_id

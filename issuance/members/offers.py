@@ -121,7 +121,7 @@ def redeem_credit(
     try:
         # First of all: what stands about another's credit is nobody's to know.
         redemptions.check_holder(connection, brand_id, code, external_user_id)
-        if redemptions.has_open(connection, brand_id, code):
+        if redemptions.is_booked(connection, brand_id, code):
             raise RedemptionAlreadyExists
         named = replace(booking, offer=code, offer_id=code)
         return redemptions.redeem_credit_of(connection, brand_id, code, external_user_id, named)
@@ -130,7 +130,7 @@ def redeem_credit(
         kind = CodeUnknown if may_be_one(code) else OfferUnavailable
         raise kind(fields={"offer": "there is no such offer, or it is not this member's"}) from None
     except AlreadyRedeemed:
-        if redemptions.has_open(connection, brand_id, code):
+        if redemptions.is_booked(connection, brand_id, code):
             raise RedemptionAlreadyExists from None  # at the same moment
         raise
 

@@ -102,10 +102,15 @@ def redeem_for_nothing(
     return redemption
 
 
-def has_open(connection: Connection, brand_id: UUID, code: str) -> bool:
-    """Whether there is a redemption of the credit with this code that is neither COMPLETED nor CANCELED."""
+def is_booked(connection: Connection, brand_id: UUID, code: str) -> bool:
+    """Whether the credit with this code was booked as the offer that it is, and that redemption is neither COMPLETED
+    nor CANCELED. Other uses of it, at the till or by who had it under another code, are no bookings of this offer."""
     open_one = select(redemptions.c.redemption_id).join(credits_table, _CREDIT)
-    mine = (credits_table.c.brand_id == brand_id, credits_table.c.code == code)
+    mine = (
+        credits_table.c.brand_id == brand_id,
+        credits_table.c.code == code,
+        redemptions.c.offer_id == credits_table.c.code,
+    )
     return connection.scalar(open_one.where(*mine, redemptions.c.status.not_in(CLOSED)).limit(1)) is not None
 
 

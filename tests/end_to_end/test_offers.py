@@ -161,6 +161,37 @@ def test_a_credit_that_is_booked_as_an_offer_is_so_once_at_a_time(brand: Brand) 
     assert used["uses"] == 2
 
 
+def transferred(brand: Brand, code: str, to: str) -> str:
+    """The new code of a credit."""
+    given = brand.call("POST", f"/customers/credits/{code}/transfer", json={"external_user_id": to, "reason": "a gift"})
+    return str(given["code"])
+
+
+def test_a_credit_that_was_used_at_the_till_can_be_booked(brand: Brand) -> None:
+    """A use is no booking of the offer that the credit is; nor is one of the brand's offers that took it."""
+    brand.sign_up(brand.rule(multi_use=True), "ada")
+    offer(brand, "spa-day", couponID="spa")
+    ada = brand.as_member("ada")
+    (code,) = [one["code"] for one in brand.credits()]
+    brand.call("POST", f"/customers/credits/{code}/redeem")
+    book(ada, "spa-day")
+    book(ada, code)
+    assert book(ada, code, 409)["error"]["code"] == "REDEMPTION_ALREADY_EXISTS"
+
+
+def test_what_another_holder_booked_stands_in_nobodys_way(brand: Brand) -> None:
+    """Under its new code a credit is another offer; by analytics both are its coupon."""
+    brand.sign_up(brand.rule(multi_use=True), "ada")
+    brand.member("bea")
+    (code,) = ids(brand.as_member("ada"))
+    book(brand.as_member("ada"), code)
+    new = transferred(brand, code, "bea")
+    book(brand.as_member("bea"), new)
+    assert book(brand.as_member("bea"), new, 409)["error"]["code"] == "REDEMPTION_ALREADY_EXISTS"
+    counted = brand.call("GET", "/v1/analytics/offers")["offers"]
+    assert [(one["offerId"], one["signups"]) for one in counted] == [("spa", 2)]
+
+
 def test_anothers_credit_is_as_unknown_as_none(brand: Brand) -> None:
     """By its code as `offer`: whether it is booked or not, nobody learns that it is there."""
     brand.sign_up(brand.rule(multi_use=True), "ada")
