@@ -1,7 +1,8 @@
 """Idempotency-Key: a POST that is sent again has no second effect and gets its first answer again (INTERFACE 7).
 
 The request's work and its answer are committed in one transaction, before the answer is sent: after a crash there are
-both or neither. Hints are sent after that commit.
+both or neither. Hints are sent after that commit. A key that named somebody who was erased is known by its hash: then
+the work is done in vain, and undone.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from issuance.api import problems
 from issuance.api.callers import Caller
 from issuance.api.requests import off_the_loop
 from issuance.errors import Invalid
+from issuance.members import erased
 from issuance.tenancy import idempotency
 from issuance.tenancy.fairness import Fair
 from issuance.tenancy.idempotency import Answer, Key
@@ -53,7 +55,7 @@ class Secret(NamedTuple):
 
 
 class _NotKept(Exception):
-    """Rolls the transaction back, and the claim with it."""
+    """Rolls the transaction back, and the claim with it: this is the answer all the same."""
 
     def __init__(self, response: Response) -> None:
         self.response = response
@@ -82,7 +84,10 @@ async def answer_once(request: Request, caller: Caller, shown: str, handle: Hand
                 response = await _answered(request, handle)
                 if response.status_code >= 500 or response.status_code in _NOT_KEPT:
                     raise _NotKept(response)
-                await run_in_threadpool(idempotency.keep, connection, key, _kept(response, secret))
+                if await run_in_threadpool(idempotency.keep, connection, key, _kept(response, secret)):
+                    first = await run_in_threadpool(_unnamed, connection, key, request_hash)
+                    if first is not None:
+                        raise _NotKept(await run_in_threadpool(_repeated, connection, first, secret))
         except _NotKept as not_kept:
             return not_kept.response
     await run_in_threadpool(held_back.release, caller.broker)
@@ -97,6 +102,11 @@ async def _answered(request: Request, handle: Handler) -> Response:
         if response is None:
             raise
         return response
+
+
+def _unnamed(connection: Connection, key: Key, request_hash: bytes) -> Answer | None:
+    """The first answer, if the key is known by its hash alone, as it named somebody who was erased since."""
+    return idempotency.unnamed(connection, key.brand_id, erased.hashing_of_keys(connection)(key), request_hash)
 
 
 def _kept(response: Response, secret: Secret | None) -> Answer:

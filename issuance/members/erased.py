@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import secrets as randomness
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from issuance.database.statements import Statement
 from issuance.database.tables import secrets
 from issuance.errors import Invalid
 from issuance.members.names import Names, addresses, folded, strings
+from issuance.tenancy import idempotency
 from issuance.tenancy.sealing import seal, unseal
 
 _KEY_BYTES = 32
@@ -169,8 +170,15 @@ def learn(connection: Connection, keys: Iterable[str]) -> list[bytes]:
 
 
 def hash_of(key: bytes, brand_id: UUID, kind: str, said: str) -> bytes:
-    """The hash of an id (`id`), a folded e-mail address (`email`) or an event (`event`) under a key."""
+    """The hash of an id (`id`), a folded e-mail address (`email`), an event (`event`), a refused text (`text`) or an
+    idempotency key (`key`) under a key."""
     return hmac.digest(key, brand_id.bytes + f"{kind}\0{said}".encode(errors="surrogatepass"), hashlib.sha256)
+
+
+def hashing_of_keys(connection: Connection) -> Callable[[idempotency.Key], list[str]]:
+    """What stands in the place of an idempotency key that named them, the one to be put there first."""
+    keys = _keys(connection)
+    return lambda key: [hash_of(one, key.brand_id, "key", f"{key.caller}\0{key.key}").hex() for one in keys]
 
 
 def said_hashes(connection: Connection, brand_id: UUID, said: tuple[object, ...]) -> list[bytes]:

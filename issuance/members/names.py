@@ -13,8 +13,14 @@ PERSONAL = frozenset({
     "shipping", "billing_details", "attributes", "customer_name", "customer_email", "customer_phone",
     "customer_address", "customer_shipping", "receipt_email",
 })  # fmt: skip
-#: Ids that are shorter are taken out only where they are all that is said: in a text they may be anything.
+#: Ids that are shorter, or all digits, are taken out only where they are all that is said: in a text they may be
+#: anything.
 SHORTEST_IN_TEXT = 4
+
+#: Fields of a fact that say which thing it is about: by these it is told from others (SEMANTICS 20).
+_OF_THINGS = frozenset({"charge_id"})
+#: What joins a word to a longer one, that is called something else: `anna` is not `anna-lena`, nor `anna@example.org`.
+_JOINS = "[-.@+]"
 
 _ADDRESS = re.compile(r"[^\s<>,;:\"'()\[\]]+@[^\s<>,;:\"'()\[\]]+")
 
@@ -94,7 +100,13 @@ class Names:
             case dict():
                 theirs = self._whose(said)
                 return {
-                    name: (_taken(part, theirs) if theirs and name in PERSONAL else self._without(part, about=about))
+                    name: (
+                        part
+                        if _is_of_a_thing(name, said)
+                        else _taken(part, theirs)
+                        if theirs and name in PERSONAL
+                        else self._without(part, about=about)
+                    )
                     for name, part in said.items()
                 }
         return said
@@ -116,7 +128,7 @@ class Names:
         metadata = said.get("metadata")
         fields = [*said.items(), *(metadata.items() if isinstance(metadata, dict) else ())]
         for name, value in fields:
-            if isinstance(value, str):
+            if isinstance(value, str) and not _is_of_a_thing(name, said):
                 found = self.ids.get(value) or self.emails.get(folded(value))
                 found = found or (self.guest_ids.get(value) if name in ("id", "guest_id") else None)
                 if found is not None:
@@ -138,20 +150,29 @@ class Names:
 
     @cached_property
     def _anywhere(self) -> re.Pattern[str] | None:
-        long = [one for one in self.ids if len(one) >= SHORTEST_IN_TEXT]
-        return _pattern([*long, *self.emails, *(one for one in self.called if " " in one.strip())])
+        return _pattern([*self._in_texts, *(one for one in self.called if " " in one.strip())])
 
     @cached_property
     def _beside(self) -> re.Pattern[str] | None:
-        long = [one for one in self.ids if len(one) >= SHORTEST_IN_TEXT]
-        return _pattern([*long, *self.emails, *(one for one in self.called if one.strip())])
+        return _pattern([*self._in_texts, *(one for one in self.called if one.strip())])
+
+    @property
+    def _in_texts(self) -> list[str]:
+        """What says by itself in a text that it is they. Digits may be a year, an amount or a number of anything."""
+        return [*(one for one in self.ids if len(one) >= SHORTEST_IN_TEXT and not one.isdigit()), *self.emails]
 
 
 def _pattern(words: list[str]) -> re.Pattern[str] | None:
     if not words:
         return None
     longest_first = sorted(set(words), key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", re.IGNORECASE)
+    whole = rf"(?<!\w)(?<!\w{_JOINS})(?:{'|'.join(map(re.escape, longest_first))})(?!\w|{_JOINS}\w)"
+    return re.compile(whole, re.IGNORECASE)
+
+
+def _is_of_a_thing(name: str, said: Mapping[str, Any]) -> bool:
+    """Whether a field says which event or which charge an object is about, and not which person."""
+    return name in _OF_THINGS or (name == "id" and "specversion" in said)
 
 
 def _taken(said: Any, place: str) -> Any:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from issuance.members import erased
 from issuance.members.names import SHORTEST_IN_TEXT, Names
+from issuance.tenancy import idempotency
 
 _FORGETTING = text("SET LOCAL issuance.forgetting = 'on'")
 _NO_MORE = text("SET LOCAL issuance.forgetting = 'off'")
@@ -62,11 +63,6 @@ _REASONS = text("""
     SELECT credit_id, revoked_reason AS said FROM credits
      WHERE brand_id = :brand_id AND membership_id = ANY(:membership_ids) AND revoked_actor IS NOT NULL
 """)
-_FORGET_KEYS = text("""
-    DELETE FROM idempotency_keys
-     WHERE brand_id = :brand_id AND EXISTS (SELECT FROM unnest(CAST(:needles AS text[])) AS needle
-                                             WHERE position(needle IN lower(key)) > 0)
-""")
 #: Rows that are in memory at once: of what billers sent each may have a megabyte.
 _FEW_AT_ONCE = {"yield_per": 10}
 # How a needle is looked for. In texts both ways, as not every database's lower() knows every letter.
@@ -98,9 +94,10 @@ _REWRITE = {
 def scrub(connection: Connection, brand_id: UUID, names: Names, membership_ids: Iterable[UUID]) -> None:
     """Take names out of whatever the brand keeps; `membership_ids`: the memberships that have to do with them."""
     connection.execute(_FORGETTING)
-    # A key that names somebody is of no use for a day more.
-    needles = _needles([*(one for one in names.ids if len(one) >= SHORTEST_IN_TEXT), *names.emails])
-    connection.execute(_FORGET_KEYS, {"brand_id": brand_id, "needles": needles})
+    # Wherever one stands in a key, though it be in another word: a hash is as good, and nobody else's answer is lost.
+    called = _needles([*(one for one in names.ids if len(one) >= SHORTEST_IN_TEXT), *names.emails])
+    hashes = erased.hashing_of_keys(connection)
+    idempotency.unname(connection, brand_id, called, lambda key: hashes(key)[0])
     needles = _needles([*names.ids, *names.emails, *names.called, *names.guest_ids])
     for column, find in _FIND.items():
         found = connection.execute(find, {"brand_id": brand_id, "needles": needles}, execution_options=_FEW_AT_ONCE)

@@ -4,11 +4,13 @@ The key is claimed, the work is done and the answer is kept in one transaction (
 the same key waits at the primary key until that transaction ends; if it fails, the key is free again.
 """
 
+import json
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from issuance.errors import IdempotencyKeyReused
 from issuance.settings import own
@@ -31,9 +33,12 @@ _READ = text("""
     SELECT request_hash, status, body FROM idempotency_keys
      WHERE brand_id = :brand_id AND caller = :caller AND key = :key
 """)
+# Asked at last, when nothing is waited for any more: who erases somebody may have held the key that was claimed.
 _KEEP = text("""
     UPDATE idempotency_keys SET status = :status, body = :body
      WHERE brand_id = :brand_id AND caller = :caller AND key = :key
+    RETURNING EXISTS (SELECT FROM idempotency_keys other
+                       WHERE other.brand_id = :brand_id AND other.caller = :unnamed)
 """)
 _FORGET = text("""
     DELETE FROM idempotency_keys
@@ -41,6 +46,32 @@ _FORGET = text("""
                SELECT brand_id, caller, key FROM idempotency_keys
                 WHERE created_at < clock_timestamp() - CAST(:lifetime AS interval)
                 FOR UPDATE SKIP LOCKED)
+""")
+#: Whose the keys are that named somebody who was erased: a keyed hash stands in the place of each (SEMANTICS 20).
+UNNAMED = "unnamed"
+_NAMING = text("""
+    SELECT caller, key FROM idempotency_keys
+     WHERE brand_id = :brand_id AND caller <> :unnamed
+       AND EXISTS (SELECT FROM unnest(CAST(:needles AS text[])) AS needle WHERE position(needle IN lower(key)) > 0)
+""")
+_UNNAME = text("""
+      WITH new AS (
+           SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS new (caller text, key text, hash text)),
+           gone AS (
+           DELETE FROM idempotency_keys k USING new
+            WHERE k.brand_id = :brand_id AND (k.caller, k.key) = (new.caller, new.key)
+           RETURNING new.hash, k.request_hash, k.status, k.body, k.created_at)
+    INSERT INTO idempotency_keys AS older (brand_id, caller, key, request_hash, status, body, created_at)
+    SELECT :brand_id, :unnamed, hash, request_hash, status, body, created_at FROM gone
+    ON CONFLICT (brand_id, caller, key) DO UPDATE
+       SET request_hash = excluded.request_hash, status = excluded.status, body = excluded.body,
+           created_at = excluded.created_at
+""")
+_UNNAMED = text("""
+    SELECT request_hash, status, body FROM idempotency_keys
+     WHERE brand_id = :brand_id AND caller = :unnamed AND key = ANY(:hashes)
+       AND created_at >= clock_timestamp() - CAST(:lifetime AS interval)
+     ORDER BY created_at DESC LIMIT 1
 """)
 
 
@@ -70,16 +101,41 @@ def claim(connection: Connection, key: Key, request_hash: bytes) -> Answer | Non
         known = connection.execute(_READ, key._asdict()).one_or_none()
         if known is None:
             continue  # forgotten in between
-        assert known.status is not None, "a claim is committed with its answer"
-        if bytes(known.request_hash) != request_hash:
-            raise IdempotencyKeyReused
-        return Answer(known.status, bytes(known.body))
+        return _given(known, request_hash)
     return None
 
 
-def keep(connection: Connection, key: Key, answer: Answer) -> None:
-    """Keep the answer to a request that was claimed in this transaction."""
-    connection.execute(_KEEP, {**key._asdict(), **answer._asdict()})
+def keep(connection: Connection, key: Key, answer: Answer) -> bool:
+    """Keep the answer to a request that was claimed in this transaction. Whether the key may be one of those that are
+    kept as hashes: then `unnamed` knows."""
+    kept = {**key._asdict(), **answer._asdict(), "unnamed": UNNAMED}
+    return bool(connection.scalar(_KEEP, kept))
+
+
+def unname(connection: Connection, brand_id: UUID, needles: Iterable[str], hash_of: Callable[[Key], str]) -> None:
+    """Put hashes in the place of the keys that any of `needles`, in small letters, stands in. They are as good."""
+    named = {"brand_id": brand_id, "unnamed": UNNAMED, "needles": list(needles)}
+    rows = [
+        {**row._mapping, "hash": hash_of(Key(brand_id, row.caller, row.key))}
+        for row in connection.execute(_NAMING, named)
+    ]
+    if rows:
+        connection.execute(_UNNAME, {"brand_id": brand_id, "unnamed": UNNAMED, "rows": json.dumps(rows)})
+
+
+def unnamed(connection: Connection, brand_id: UUID, hashes: list[str], request_hash: bytes) -> Answer | None:
+    """The first answer to a request whose key is kept as one of these hashes; None if none is. Raises
+    IdempotencyKeyReused if the key came with another request."""
+    parameters = {"brand_id": brand_id, "unnamed": UNNAMED, "hashes": hashes, "lifetime": lifetime()}
+    known = connection.execute(_UNNAMED, parameters).one_or_none()
+    return None if known is None else _given(known, request_hash)
+
+
+def _given(known: Row[tuple[bytes, int | None, bytes]], request_hash: bytes) -> Answer:
+    assert known.status is not None, "a claim is committed with its answer"
+    if bytes(known.request_hash) != request_hash:
+        raise IdempotencyKeyReused
+    return Answer(known.status, bytes(known.body))
 
 
 def forget(connection: Connection) -> int:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from issuance.database.connections import transaction
+from issuance.memberships import forgetting
 from issuance.tenancy import idempotency
 from issuance.tenancy.idempotency import Answer, Key
 from tests.end_to_end.members import THREADS, Brand
@@ -189,3 +190,39 @@ def test_an_answer_is_forgotten_after_a_day(brand: Brand) -> None:
         assert idempotency.forget(connection) == 0
         connection.execute(age)
         assert idempotency.forget(connection) == 1
+
+
+def test_who_is_erased_takes_no_key_along(brand: Brand) -> None:
+    """Neither another's, whose id or month has theirs in it, nor one that named them: that is known by a hash."""
+    for who in ("user_1", "user_12", "2031"):
+        brand.member(who)
+    body = {"amount": 100, "externalUserID": "user_12"}
+    keys = [f"pay-{who}-2031-02" for who in ("user_1", "user_12")]
+    first = [send(brand, key, body).json() for key in keys]
+    for who in ("user_1", "2031"):
+        brand.call("DELETE", f"/v1/members/{who}")
+        brand.call("POST", f"/v1/members/{who}/erase")
+    again = [send(brand, key, body) for key in keys]
+    assert [one.json() for one in again] == first
+    assert all("Idempotency-Replayed" in one.headers for one in again)
+    assert send(brand, keys[0], {**body, "amount": 99}).status_code == 409
+    assert send(brand, "another", body).json()["balance"] == 300
+    with transaction(brand.server.engine, brand.brand_id) as connection:
+        kept = connection.scalars(text("SELECT key FROM idempotency_keys ORDER BY key")).all()
+    assert [key for key in kept if "user" in key or "2031" in key] == []
+
+
+def test_a_retry_that_waits_for_an_erasing_is_answered_again(brand: Brand) -> None:
+    """It claims a key that is free by then, and hears the first answer all the same."""
+    for who in ("user_1", "bea"):
+        brand.member(who)
+    body = {"amount": 100, "externalUserID": "bea"}
+    first = send(brand, "pay-user_1", body)
+    brand.call("DELETE", "/v1/members/user_1")
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(brand.server.engine, brand.brand_id) as connection:
+            forgetting.erase(connection, brand.brand_id, "user_1")
+            again = pool.submit(send, brand, "pay-user_1", body)
+            brand.server.wait_for_locks()
+        assert again.result().content == first.content
+    assert brand.wallet("bea")["balance"] == 100
