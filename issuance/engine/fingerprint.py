@@ -43,8 +43,11 @@ class Tell:
     """How a field enters a fingerprint."""
 
     AS_IT_IS = "as it is"
-    #: Rounded down to the last instant that decisions compare it with: a midnight, a rule version, a P0D credit, now.
+    #: Rounded down to the last instant that decisions compare it with: a midnight, a rule version, a P0D credit, now;
+    #: while there is news, also what was issued by hand.
     INSTANT = "by what it is compared with"
+    #: The same, and to the microsecond while there is news: it becomes the expiry of what it ends.
+    AN_END = "by what it is compared with, exactly while there is news"
     #: A membership where it is set has no fingerprint: it is decided by itself.
     LIKE_NO_OTHER = "like no other"
     #: No fingerprint if facts revoked the credit: facts may restore it.
@@ -80,7 +83,7 @@ FIELDS: dict[type, dict[str, str]] = {
         "ends_on": Tell.AS_IT_IS,
         "takes_end_back": Tell.AS_IT_IS,
     },
-    BillingDateMoved: {"moment": Tell.INSTANT, "billing_anchor": Tell.AS_IT_IS, "billing_frequency": Tell.AS_IT_IS},
+    BillingDateMoved: {"moment": Tell.AN_END, "billing_anchor": Tell.AS_IT_IS, "billing_frequency": Tell.AS_IT_IS},
     StartMoved: {"moment": Tell.INSTANT, "starts_on": Tell.AS_IT_IS, "billing_anchor": Tell.AS_IT_IS},
     # What a guest used under another type counts, so each is decided by itself once it is settled.
     TypeChanged: {
@@ -140,6 +143,7 @@ _LIKE_NO_OTHER = {kind: _those(kind, Tell.LIKE_NO_OTHER) for kind in FIELDS}
 _BY_FACTS = _those(Credit, Tell.BY_FACTS)
 _WHILE_OPEN = _those(Credit, Tell.UNTIL_IT_CHANGES)
 _INSTANTS = _those(Credit, Tell.INSTANT)
+_ENDS = {kind for kind, told in FIELDS.items() if told.get("moment") == Tell.AN_END}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +189,18 @@ class Fingerprints:
         facts, state, now = membership.facts, membership.state, self.clock.now
         if not self._is_ordinary(facts, now):
             return None
-        tell = self._teller(facts, membership.credits, now)
+        # Who was on the order when something was issued by hand keeps it; a move ends what was issued before it.
+        issued = (credit.issued_at for credit in membership.credits if credit.period_end is None or credit.manual)
+        tell, exact_after = self._teller(facts, issued, now), self.exact_after(state)
+
+        def told_at(fact: Fact) -> Hashable:
+            at = fact.moment.at
+            is_exact = type(fact) in _ENDS or (exact_after is not None and at > exact_after)
+            return at if is_exact else tell(at)
+
         return (
             *_AS_IT_IS[MembershipFacts](facts),
-            self._of_facts(facts.told, tell, exact_after=self.exact_after(state)),
+            _of_facts(facts.told, told_at),
             (state.due_at, state.settled_at),
             tuple(event.is_news for event in membership.events),
             tuple(sorted(membership.credits, key=lambda credit: credit.key)),
@@ -221,32 +233,20 @@ class Fingerprints:
         at: datetime,
     ) -> int:
         """The sum over some of a membership's facts, each with its place among all, and some of its credits."""
-        tell = self._teller(facts, credits, at)
-        said = zip((fact.moment.place for fact in told), self._of_facts(told, tell), strict=True)
+        tell = self._teller(facts, (credit.issued_at for credit in credits if credit.period_end is None), at)
+        said = zip(
+            (fact.moment.place for fact in told), _of_facts(told, lambda fact: tell(fact.moment.at)), strict=True
+        )
         return sum(map(_number, said)) + sum(_number(_outline(credit, tell)) for credit in credits)
-
-    def _of_facts(
-        self, told: Iterable[Fact], tell: Callable[[datetime], Hashable], exact_after: datetime | None = None
-    ) -> tuple[Hashable, ...]:
-        """Facts in their order; those after `exact_after` to the microsecond."""
-        said: list[Hashable] = []
-        before: datetime | None = None
-        for fact in told:
-            at = fact.moment.at
-            exact = exact_after is not None and at > exact_after
-            kind = type(fact)
-            said.append((kind.__name__, at if exact else tell(at), at == before, _AS_IT_IS[kind](fact)))
-            before = at
-        return tuple(said)
 
     def _teller(
         self,
         facts: MembershipFacts,
-        credits: Sequence[Credit],
+        issued: Iterable[datetime],
         now: datetime,
     ) -> Callable[[datetime], Hashable]:
-        """`now` is among them: while the clock stands still, a version may yet be saved at it."""
-        issued = [credit.issued_at for credit in credits if credit.period_end is None]
+        """The rounding of instants. `issued`: when the credits were that they are compared with. `now` is compared too:
+        while the clock stands still, a version may yet be saved at it."""
         return self._told_by([*self._saved(facts.types), *issued, now])
 
     def _saved(self, types: Sequence[UUID]) -> list[datetime]:
@@ -256,6 +256,17 @@ class Fingerprints:
 
     def _told_by(self, compared: Sequence[datetime]) -> Callable[[datetime], Hashable]:
         return lambda at: _told(at, compared, self.clock.zone)
+
+
+def _of_facts(told: Iterable[Fact], told_at: Callable[[Fact], Hashable]) -> tuple[Hashable, ...]:
+    """Facts in their order, each with when it was told and whether that was at the instant of the one before."""
+    said: list[Hashable] = []
+    before: datetime | None = None
+    for fact in told:
+        kind = type(fact)
+        said.append((kind.__name__, told_at(fact), fact.moment.at == before, _AS_IT_IS[kind](fact)))
+        before = fact.moment.at
+    return tuple(said)
 
 
 def _told(at: datetime, compared: Sequence[datetime], zone: ZoneInfo) -> tuple[datetime, bool]:

@@ -1,7 +1,8 @@
 """Memberships of one kind break the same laws: PostgreSQL tells the kinds, so that one of each is settled on paper.
 
 A kind is all that settling rests on, with ids replaced by places, and instants by where they lie between the
-instants that anything is compared with: the midnights of the brand's zone, and the moments rules were saved.
+instants that anything is compared with: the midnights of the brand's zone, and the moments rules were saved. When a
+billing date moved is told exactly: it is the end of what it ends.
 Nothing of it is read that a settling wrote down for itself: this is its check.
 """
 
@@ -78,6 +79,7 @@ KINDS = text(f"""
                 bool_or(t.type IN ('membership.guests_changed', 'membership.type_changed') OR t.time > :now) AS alone,
                 bool_or(t.settled_at IS NULL) AS unsettled, max(t.time) FILTER (WHERE t.time <= :now) AS latest
            FROM (SELECT *, ROW(place, type, width_bucket(time, CAST(:cuts AS timestamptz[])), tie,
+                               CASE WHEN type = 'membership.billing_date_moved' THEN time END,
                                CASE WHEN charge_id IS NOT NULL
                                     THEN min(place) OVER (PARTITION BY membership_id, charge_id) END,
                                CASE WHEN type = 'membership.signed_up'

@@ -107,6 +107,18 @@ def test_memberships_alike_have_one_kind(connection: Connection, brand_id: UUID,
     assert steps(connection, brand_id, LAWS) > len([law for law in LAWS if law.ask])
 
 
+def test_each_who_moved_at_an_instant_of_their_own_has_their_own_kind(
+    connection: Connection, engine: Engine, brand_id: UUID, club: list[UUID], accept: Callable[..., Intake]
+) -> None:
+    """What the move ended has it as its expiry: another's says nothing of it."""
+    for second, one in enumerate(club[:2]):
+        data = {"membership_id": str(one), "billing_anchor": "2090-04-15"}
+        accept(event("membership.billing_date_moved", data, time=f"2090-04-14T09:00:0{second}Z"))
+        arrivals.settle_soon(engine, brand_id, [one])
+    assert len(set(kinds_of(connection, brand_id).values())) == 3
+    assert broken(connection, brand_id) == {}
+
+
 @pytest.mark.parametrize("tampering", TAMPERINGS)
 @pytest.mark.parametrize("alone", [False, True], ids=["shared", "alone"])
 def test_one_offender_among_its_like_is_found(
