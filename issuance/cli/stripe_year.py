@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 import httpx
 
 from issuance.cli.connections import transaction
-from issuance.cli.demo.sandbox import DemoFailed, Sandbox
+from issuance.cli.demo.sandbox import DemoFailed, Sandbox, address_of_server
 from issuance.cli.output import say, show_table
-from issuance.cli.people import server_address
 from issuance.deciding.calendar import add_months
 from issuance.tenancy import brands
 
@@ -193,11 +192,7 @@ def stories() -> Iterator[Story]:
 
 def play() -> None:
     """Play it on a fresh sandbox brand, and show who got what and why. Raises DemoFailed."""
-    address = server_address()
-    try:
-        httpx.get(f"{address}/healthz", trust_env=False).raise_for_status()
-    except httpx.HTTPError:
-        raise DemoFailed(f"No server answers at {address}. Start one: ./run") from None
+    address = address_of_server()
     with transaction() as connection:
         name = "Harbour Baths (Stripe)"
         brand_id, key = brands.create(connection, name=name, timezone=_ZONE, sandbox=True)

@@ -54,4 +54,5 @@ def test_the_demo_without_a_server_is_one_line(redis_url: str, database_url: str
     command = [sys.executable, "-m", "issuance.cli", "demo"]
     played = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert (played.returncode, played.stdout) == (1, "")
-    assert played.stderr == "issuance: No server answers at http://127.0.0.1:1. Start one: ./run\n"
+    start = "issuance up (in the clone ./run), or issuance serve"
+    assert played.stderr == f"issuance: No server answers at http://127.0.0.1:1. Start one: {start}\n"

@@ -2,16 +2,14 @@
 
 import time
 
-import httpx
 import typer
 
 from issuance.cli.check import is_broken, show_verdicts, verdicts_of
 from issuance.cli.connections import transaction
 from issuance.cli.demo.narrator import Narrator
-from issuance.cli.demo.sandbox import DemoFailed, Sandbox
+from issuance.cli.demo.sandbox import Sandbox, address_of_server
 from issuance.cli.demo.story import Story
 from issuance.cli.output import say
-from issuance.cli.people import server_address
 from issuance.laws import LAWS
 from issuance.people import people, sign_ins
 from issuance.tenancy import brands
@@ -23,11 +21,7 @@ def demo() -> None:
     On a fresh sandbox brand of the running server. Exits 1 if anything is not as it must be.
     """
     began = time.monotonic()
-    address = server_address()
-    try:
-        httpx.get(f"{address}/healthz", trust_env=False).raise_for_status()
-    except httpx.HTTPError:
-        raise DemoFailed(f"No server answers at {address}. Start one: ./run") from None
+    address = address_of_server()
     with transaction() as connection:
         brand_id, key = brands.create(connection, name="Harbour Baths (demo)", timezone="Europe/Lisbon", sandbox=True)
         person_id = people.add(connection, brand_id, people.OPERATOR, "admin")

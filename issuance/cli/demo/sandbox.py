@@ -6,6 +6,7 @@ from uuid import UUID
 
 import httpx
 
+from issuance.cli.people import server_address
 from issuance.errors import IssuanceError
 
 PAGE = 100
@@ -16,6 +17,17 @@ class DemoFailed(IssuanceError):
     """The demo did not see what it expects."""
 
     code = "demo_failed"
+
+
+def address_of_server() -> str:
+    """Where this host's server listens. Raises DemoFailed where none does."""
+    address = server_address()
+    try:
+        httpx.get(f"{address}/healthz", trust_env=False).raise_for_status()
+    except httpx.HTTPError:
+        start = "issuance up (in the clone ./run), or issuance serve"
+        raise DemoFailed(f"No server answers at {address}. Start one: {start}") from None
+    return address
 
 
 class Sandbox:
