@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Row, text
 
 from issuance import audit
 from issuance.database import transaction_beside
-from issuance.database.fragments import BRANDS_NOW
+from issuance.database.fragments import BRANDS_NOW, due
 from issuance.deciding.calendar import day_of, midnight
 from issuance.deciding.frequency import BillingFrequency, IssuingFrequency
+from issuance.engine.schedules import MAY_BE_TRIED
 from issuance.tenancy import clock as clocks
 
 #: The busiest of so many days counts; for a rule with a longer period, of that period and so many days more.
@@ -63,8 +64,12 @@ _BUSIEST = text("""
          WHERE brand_id = :brand_id AND credit_rule_id = :rule_id AND issued_at >= :first AND issued_at < :today
          GROUP BY CAST(issued_at AT TIME ZONE :zone AS date)) days
 """)
-_KEEP = text("""
-    INSERT INTO guard_limits (brand_id, credit_rule_id, day, most) VALUES (:brand_id, :rule_id, :day, :most)
+# While days before are still being settled, more may go out on them than is known.
+_KEEP = text(f"""
+    INSERT INTO guard_limits (brand_id, credit_rule_id, day, most)
+    SELECT :brand_id, :rule_id, :day, :most
+     WHERE NOT EXISTS (SELECT FROM schedules s
+                        WHERE s.brand_id = :brand_id AND {due(":day_before")} AND {MAY_BE_TRIED})
     ON CONFLICT (brand_id, credit_rule_id, day) DO NOTHING
 """)
 # What is older than the window is asked for by the day only.
@@ -130,9 +135,10 @@ def most(connection: Connection, brand_id: UUID, rule_id: UUID, instant: datetim
     row = connection.execute(_KNOWN, parameters).one()
     by_day: int | None = row.most
     if row.times is not None and not row.known:
+        day_before = midnight(day, zone) - timedelta(microseconds=1)
         with transaction_beside(connection, brand_id) as separate:  # others read the limit at once
             by_day = _of_busiest_day(separate, parameters, row.times, zone)
-            separate.execute(_KEEP, {**parameters, "most": by_day})
+            separate.execute(_KEEP, {**parameters, "most": by_day, "day_before": day_before})
     limits = [limit for limit in (row.max_per_day, by_day) if limit is not None]
     return min(limits, default=None)
 

@@ -73,7 +73,12 @@ class Guard:
         if not self._rules.guarded:
             return list(settled)
         wanted = self._wanted(settled)
-        left = {one: self._take(one, number) for one, number in sorted(wanted.items())}
+        left: dict[Portion, int] = {}
+        held: set[UUID] = set()
+        for one, number in sorted(wanted.items()):  # of a rule that is held, nothing that comes later goes out
+            left[one] = 0 if one.rule_id in held else self._take(one, number)
+            if left[one] < number:
+                held.add(one.rule_id)
         if left == wanted:
             return list(settled)
         variants: dict[tuple[int, frozenset[CreditKey]], Outcome] = {}

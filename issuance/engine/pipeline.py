@@ -18,7 +18,7 @@ from sqlalchemy import Connection, event
 
 from issuance import measures, origins
 from issuance.deciding.reasons import Reason
-from issuance.engine import attempts, horizons, limits, reminders, schedules
+from issuance.engine import attempts, horizons, limits, reminders, schedules, sweeps
 from issuance.engine.bisection import Raced, write_all
 from issuance.engine.facts import Membership, load, together
 from issuance.engine.fingerprint import Fingerprints
@@ -41,7 +41,7 @@ _TRIES = 3
 
 def settle_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID, run_id: UUID) -> Counter[Reason]:
     """Settle what is due by the schedules within a range of schedule ids. Returns new outcomes by reason."""
-    clock = clocks.read(connection, brand_id, lock=True)
+    clock = sweeps.clock_for(connection, brand_id)
     locked = schedules.lock_due(connection, brand_id, clock.now, first_id, last_id)
     return Settling(connection, brand_id, clock, run_id, may_leave=True).settle(locked, may_share=True)
 

@@ -1,6 +1,7 @@
 """What is due? Named queries, answered from an index, and the sweep that is planned from them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -11,6 +12,8 @@ from uuid_utils.compat import uuid7
 from issuance.database.fragments import BRANDS_NOW, due
 from issuance.engine.ranges import BATCHES, NUMBERED, sizes
 from issuance.engine.schedules import MAY_BE_TRIED
+from issuance.tenancy import clock as clocks
+from issuance.tenancy.clock import BrandClock
 
 
 def _first_due(brand: str, which: str = "true") -> str:
@@ -21,6 +24,17 @@ def _first_due(brand: str, which: str = "true") -> str:
         ORDER BY s.due_at LIMIT 1)"""
 
 
+def _until(now: str) -> str:
+    """The instant up to which a sweep of a brand `b` settles: `now`. A guard asks what went out on the days before: so
+    where a clock was moved over several, the first on which anything is due is settled for all before the next."""
+    day_ends = f"""CAST(CAST({_first_due("b.brand_id", MAY_BE_TRIED)} AT TIME ZONE b.timezone AS date) + 1 AS timestamp)
+                       AT TIME ZONE b.timezone - interval '1 microsecond'"""
+    return f"""least({now}, CASE WHEN b.clock_now IS NOT NULL
+                                   AND num_nonnulls(b.guard_max_per_day, b.guard_times_busiest_day) > 0
+                                  THEN greatest(b.woke_at, {day_ends}) END)"""
+
+
+_UNTIL = text(f"SELECT {_until(':now')} FROM brands b WHERE b.brand_id = :brand_id")
 # Brands that have something due now, each on its own clock, and no sweep under way.
 _BRANDS_WITH_DUE = text(f"""
     SELECT b.brand_id, {BRANDS_NOW} AS now
@@ -44,9 +58,10 @@ _SWEEPS = text(f"""
 # A planner that knows no bound from below would expect a third of all rows to be due, and read them all.
 _SWEEP_BATCHES = text(f"""
     WITH planned AS MATERIALIZED (
-             SELECT *
+             SELECT asked.brand_id, asked.run_id, {_until("asked.now")} AS until
                FROM unnest(CAST(:brand_ids AS uuid[]), CAST(:run_ids AS uuid[]), CAST(:nows AS timestamptz[]))
-                    AS asked (brand_id, run_id, now)),
+                    AS asked (brand_id, run_id, now)
+               JOIN brands b USING (brand_id)),
          batches AS (
              INSERT INTO run_batches (brand_id, run_id, batch, first_id, last_id, size)
              SELECT planned.brand_id, planned.run_id, cut.*
@@ -55,7 +70,7 @@ _SWEEP_BATCHES = text(f"""
                                  SELECT s.schedule_id AS id, s.size
                                    FROM schedules s
                                   WHERE s.brand_id = planned.brand_id
-                                    AND s.due_at >= '-infinity' AND {due("planned.now")} AND {MAY_BE_TRIED}),
+                                    AND s.due_at >= '-infinity' AND {due("planned.until")} AND {MAY_BE_TRIED}),
                              numbered AS (SELECT *, {NUMBERED.format(size="size")},
                                                  (SELECT sum(size) FROM due) AS total FROM due)
                         SELECT * FROM ({BATCHES}) ranges) cut
@@ -70,9 +85,9 @@ _SWEEP_BATCHES = text(f"""
 # The memberships that wait by the due schedules of a range.
 _MEMBERSHIPS_DUE = text(f"""
     SELECT p.membership_id
-      FROM schedules s JOIN membership_schedules p USING (brand_id, schedule_id) JOIN brands b USING (brand_id)
+      FROM schedules s JOIN membership_schedules p USING (brand_id, schedule_id)
      WHERE s.brand_id = :brand_id AND s.schedule_id BETWEEN :first_id AND :last_id
-       AND {due(BRANDS_NOW)} AND {MAY_BE_TRIED}
+       AND {due(":until")} AND {MAY_BE_TRIED}
      ORDER BY p.membership_id
 """)
 _UNSETTLED_EVENTS = """
@@ -130,8 +145,18 @@ def _columns(runs: Mapping[UUID, UUID], brands: Mapping[UUID, datetime]) -> dict
 
 def memberships_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID) -> list[UUID]:
     """The ids of the memberships that wait by the due schedules of a range."""
-    parameters = {"brand_id": brand_id, "first_id": first_id, "last_id": last_id}
+    until = clock_for(connection, brand_id).now
+    parameters = {"brand_id": brand_id, "first_id": first_id, "last_id": last_id, "until": until}
     return list(connection.scalars(_MEMBERSHIPS_DUE, parameters))
+
+
+def clock_for(connection: Connection, brand_id: UUID) -> BrandClock:
+    """The brand's clock, locked, as a sweep settles by it: where there is a guard, a clock that was moved over several
+    days gets to its `now` day by day."""
+    clock = clocks.read(connection, brand_id, lock=True)
+    if not clock.stands_still:
+        return clock
+    return replace(clock, now=connection.scalar(_UNTIL, {"brand_id": brand_id, "now": clock.now}))
 
 
 def unsettled(connection: Connection, *, older_than: str, most: int) -> dict[UUID, list[UUID]]:

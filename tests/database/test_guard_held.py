@@ -78,15 +78,28 @@ def test_up_to_the_limit_they_go_out_and_never_one_more(club: Club) -> None:
     assert club.replay()["counts"] == {"already_issued": 62, "awaiting_approval": 28}
 
 
-def test_held_stays_held_however_long(club: Club) -> None:
-    """Until a person speaks: the window slides, a new period begins, and nothing of the rule goes out."""
+@pytest.mark.parametrize("moves", [("2031-02-28", "2031-03-31", "2031-05-15"), ("2031-05-15",)])
+def test_held_stays_held_however_long(club: Club, moves: tuple[str, ...]) -> None:
+    """Until a person speaks: the window slides, a new period begins, and nothing of the rule goes out. So it is too
+    where a clock is moved over all of it at once: each day is settled for all before the next."""
+    club.sign_up(25)
+    guard(club, 17)
+    for day in moves:
+        club.move_clock(day)
+        sweeps(club)
+    assert issued(club, "2031-02-01") == 17
+    assert club.rows("SELECT DISTINCT issued_at FROM credits WHERE issued_at > '2031-02-01'") == [(at("2031-02-28"),)]
+    assert (held(club)[0]["held"], held(club)[0]["since"]) == (25 * 3 - 17, at("2031-02-28"))
+
+
+def test_held_stays_held_within_one_settling(club: Club) -> None:
+    """An event asks for it while the clock's sweep is still to come: one transaction settles three periods."""
     club.sign_up(12)
     guard(club, 5)
-    for month in ("2031-02-28", "2031-03-31", "2031-05-15"):
-        club.move_clock(month)
-        sweeps(club)
-    assert issued(club, "2031-02-01") == 5
-    assert held(club)[0]["held"] == 12 * 3 - 5
+    club.move_clock("2031-05-15")
+    club.settle(club.members)
+    assert club.rows("SELECT DISTINCT issued_at FROM credits WHERE issued_at > '2031-02-01'") == [(at("2031-02-28"),)]
+    assert (issued(club, "2031-02-01"), held(club)[0]["held"]) == (5, 12 * 3 - 5)
 
 
 @pytest.mark.parametrize("way", ["sweep", "event", "hand", "replay"])
@@ -265,22 +278,34 @@ def test_a_guard_counts_what_went_out_before_it_was_set(club: Club) -> None:
     assert (issued(club), held(club)[0]["held"]) == (6, 1)
 
 
-def test_times_its_busiest_day(club: Club) -> None:
-    """Of the last 35 days or its frequency's and five, today not among them; a younger rule is not limited by it."""
+@pytest.mark.parametrize("moves", [("2031-02-28", "2031-03-31", "2031-03-31T20:00"), ("2031-03-31T20:00",)])
+def test_times_its_busiest_day(club: Club, moves: tuple[str, ...]) -> None:
+    """Of the last 35 days or its frequency's and five, today not among them; a younger rule is not limited by it. A day
+    knows what went out on those before it, if a clock is moved over both at once too."""
     guard(club, times="2")
     club.sign_up(4)
     club.sign_up(40)
     assert held(club) == [], "it is younger than its window"
-    for month in ("2031-02-28", "2031-03-31"):
-        club.move_clock(month)
+    for moment in moves:
+        club.move_clock(moment)
         sweeps(club)
-    assert held(club) == []
-    club.move_clock("2031-03-31T20:00")
+        assert held(club) == []
     with transaction(club.engine, club.brand_id) as connection:
         most = guard_limits.most(connection, club.brand_id, club.rule_id, at("2031-03-31T20:00"), ZoneInfo("UTC"))
     assert most == 88
     club.sign_up(50, "2031-03-31")
     assert (issued(club, "2031-03-31"), held(club)[0]["held"]) == (88, 6), "44 went out that midnight"
+
+
+def test_the_busiest_day_is_not_settled_on_before_all_days_before_it(club: Club) -> None:
+    """An event settles some over a day that is still due for the others: what it finds of it is kept for nobody."""
+    guard(club, times="2")
+    club.sign_up(44)
+    club.move_clock("2031-03-31T20:00")
+    club.settle(club.members[:4])
+    sweeps(club)
+    club.sign_up(50, "2031-03-31")
+    assert (issued(club, "2031-03-31"), held(club)[0]["held"]) == (88, 6)
 
 
 def test_only_what_is_held_can_be_spoken_of(club: Club) -> None:
