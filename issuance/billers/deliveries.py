@@ -313,9 +313,11 @@ def cut(message: str | None, waits_for: str | None) -> dict[str, str | None]:
 
 
 def became_of(delivery_id: str, wait: Wait | None, unmappable: Unmappable | None) -> Became:
-    """What a delivery became that was looked at: what can't be mapped is said before what is waited for."""
+    """What a delivery became that was looked at. What it waits for comes before what can't be mapped: once that is
+    there it is looked at again, and what can't be mapped still can't."""
+    if wait is not None:
+        message = wait.message if unmappable is None else f"{wait.message}; {unmappable.message}"
+        return Became(delivery_id, "asking" if wait.ask else "waiting", wait.key, "waits", message)
     if unmappable is not None:
         return Became(delivery_id, "unmappable", unmappable.key, unmappable.code, unmappable.message)
-    if wait is not None:
-        return Became(delivery_id, "asking" if wait.ask else "waiting", wait.key, "waits", wait.message)
     return Became(delivery_id, "translated")

@@ -51,9 +51,11 @@ _FINISH = text("""
     UPDATE runs SET state = :state, finished_at = clock_timestamp()
      WHERE brand_id = :brand_id AND run_id = :run_id AND state IN ('planned', 'running')
 """)
+# Only where it began no later than the last look ended: else nobody has looked at what lies between.
 _LOOKED = text("""
     UPDATE billers SET reconciled_at = greatest(reconciled_at, :at)
      WHERE brand_id = :brand_id AND biller_id = :biller_id
+       AND coalesce(CAST(:since AS timestamptz) <= coalesce(reconciled_at, created_at), true)
 """)
 _READ = text("""
     SELECT c.biller_id, c.since, c.result, c.error FROM reconciliations c
@@ -188,5 +190,5 @@ def work(engine: Engine, brand_id: UUID, run_id: UUID, settle: Settle) -> None:
             return
         runs.tell_finished(connection, brand_id, run_id)
         if not claimed.dry_run:
-            at = {"brand_id": brand_id, "biller_id": biller.biller_id, "at": claimed.created_at}
-            connection.execute(_LOOKED, at)
+            looked = {"at": claimed.created_at, "since": claimed.since}
+            connection.execute(_LOOKED, {"brand_id": brand_id, "biller_id": biller.biller_id, **looked})

@@ -21,9 +21,10 @@ from issuance.tenancy import brands
 from tests.database.billers import biller
 from tests.database.cli import brand, cli, membership_id
 from tests.database.clubs import club, new_club, whole
+from tests.database.stripe_asked import asked, fake
 from tests.hooks import Hook, listen, receiver
 
-__all__ = ["biller", "brand", "cli", "club", "membership_id", "new_club", "receiver", "whole"]
+__all__ = ["asked", "biller", "brand", "cli", "club", "fake", "membership_id", "new_club", "receiver", "whole"]
 
 _number = itertools.count()
 

@@ -109,6 +109,12 @@ class Club:
             rows = connection.execute(_STATES, {"brand_id": self.brand_id}).all()
         return {(row.state, row.code, row.waits_for) for row in rows if row.state != "translated"}
 
+    def messages(self) -> set[str]:
+        """What is said of deliveries that are not translated."""
+        with transaction(self.engine, self.brand_id) as connection:
+            counted = deliveries.counts(connection, self.brand_id, [self.biller_id])
+        return {row["message"] for row in counted}
+
     def map(self, price: str, kind: str | None = "Gold", current_period: Any = "keep") -> None:
         """Put a price into the map, and have what waits for it translated."""
         type_id = None if kind is None else self.type_ids[kind]

@@ -16,8 +16,8 @@ from issuance.billers.adapters import versions
 from issuance.database.connections import looks_for, transaction
 from issuance.errors import Conflict
 from tests.database.adapter_cases import CASES, RULE, ZONE, Case
+from tests.database.stripe_asked import ask, reconcile
 from tests.database.stripes import Club, new_club
-from tests.database.test_stripe_reconcile import ask, reconcile
 from tests.stripe.fake import FakeStripe, fake_stripe
 
 _AGAIN = text("UPDATE biller_deliveries SET state = 'pending', code = NULL, message = NULL WHERE brand_id = :brand_id")

@@ -2,7 +2,6 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -11,57 +10,20 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 
-from issuance.billers import asking, deliveries, reconciling, translation
+from issuance.billers import deliveries, reconciling, translation
 from issuance.database.connections import transaction
 from issuance.engine import plans, runs
 from issuance.errors import Conflict, Invalid
+from tests.database.stripe_asked import ask, read, reconcile, worked
 from tests.database.stripes import Club, new_club
 from tests.database.test_stripe_sequences import EVENTS, LIVES, SEQUENCES, SETTLED_AT, named, owed_of, plugged_in
-from tests.stripe.fake import KEY, FakeStripe, fake_stripe
+from tests.stripe.fake import KEY, FakeStripe
 from tests.stripe.hard_lives import MAP, gold
 from tests.stripe.lives import Life, item, stamp
 
 #: What came and went between two looks is not in Stripe any more.
 LASTING = named(owed_of([life for life in LIVES if life.lasting]))
 PASSING = owed_of([life for life in LIVES if not life.lasting]).keys()
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:
-    with fake_stripe() as fake:
-        monkeypatch.setenv("ISSUANCE_STRIPE_API_BASE", fake.url)
-        monkeypatch.setattr("issuance.billers.stripe.client.MOST_A_SECOND", 1000)
-        yield fake
-
-
-@pytest.fixture
-def asked(engine: Engine) -> Club:
-    """A club whose biller can be asked."""
-    club = plugged_in(engine, KEY)
-    club.settle(SETTLED_AT)
-    return club
-
-
-def reconcile(club: Club, **how: Any) -> dict[str, Any]:
-    with transaction(club.engine, club.brand_id) as connection:
-        run_id = reconciling.start(connection, club.brand_id, club.biller_id, **how)
-    return worked(club, run_id)
-
-
-def worked(club: Club, run_id: UUID) -> dict[str, Any]:
-    reconciling.work(club.engine, club.brand_id, run_id, lambda _: None)
-    club.translate()
-    return read(club, run_id)
-
-
-def read(club: Club, run_id: UUID) -> dict[str, Any]:
-    with transaction(club.engine, club.brand_id) as connection:
-        return reconciling.read(connection, club.brand_id, run_id)
-
-
-def ask(club: Club) -> None:
-    while asking.ask(club.engine, club.brand_id, club.biller_id).deliveries:
-        club.translate()
 
 
 def came(club: Club) -> dict[str, list[str]]:

@@ -84,7 +84,7 @@ def _() -> tuple[Any, Owed]:
         free = {"amount_due": 0, "attempted": True, "total": 0}
         for kind, status in (("finalized", "paid"), ("paid", "paid"), ("payment_succeeded", "paid")):
             life.tell(f"invoice.{kind}", at, life.invoice(start[5:], at, status, [line], **free))
-    tried = {"attempted": True, "attempt_count": 1}
+    tried = {"attempted": True, "attempt_count": 1, "next_payment_attempt": stamp("2031-03-18 11:30")}
     life.bill("mar", f"{MAR} 10:30", f"{APR} 10:30", ("payment_failed", f"{MAR} 11:30"), **tried)
     life.change(f"{MAR} 11:30", status="past_due")
     return life, owes(life, *gold(JAN, FEB))

@@ -123,14 +123,19 @@ def translate_dispute(notice: Notice, known: Known, *, patient: bool) -> Transla
     return found
 
 
-def tell_dispute(dispute: Json, at: int, known: Known, found: Translation, *, patient: bool, name: str = "") -> None:
-    """Tell where a dispute stands: open, won, or lost, which gives all of the money back."""
+def tell_dispute(
+    dispute: Json, at: int, known: Known, found: Translation, *, patient: bool, name: str = "", seen: bool = False
+) -> None:
+    """Tell where a dispute stands: open, won, or lost, which gives all of the money back. `seen`: how it stands at an
+    instant, and not what happened then."""
     status, dispute_id = status_of(dispute, _DISPUTES), str(dispute["id"])
     if status in _NO_DISPUTE or (payment := Payment.of(dispute, known, found, patient=patient)) is None:
         return
     noted = payment.note.setdefault("disputes", {}).setdefault(dispute_id, {})
+    if status in _OPEN and seen and "opened" in noted:
+        return
     if status in _OPEN:
-        at = payment.moment(at, "disputed")
+        at = payment.moment(_opened(dispute, at) if seen else at, "disputed")
         noted["opened"] = min(at, noted.get("opened", at))
         payment.tell("disputed", at, f"disputed/{dispute_id}{name}")
     else:
@@ -144,6 +149,12 @@ def tell_dispute(dispute: Json, at: int, known: Known, found: Translation, *, pa
                 noted["lost"] = True
                 payment.tell("refunded", at, f"dispute_lost/{dispute_id}")
     payment.tell_what_stands()
+
+
+def _opened(dispute: Json, now: int) -> int:
+    """When an open dispute was opened: when it took the money, because before that it may have been an inquiry."""
+    took = [stamp_of(one.get("created")) for one in payloads.listed(dispute.get("balance_transactions"))]
+    return min((at for at in took if at is not None), default=None) or stamp_of(dispute.get("created")) or now
 
 
 def tell_again(name: str, known: Known, found: Translation) -> None:

@@ -62,10 +62,7 @@ def reconcile(listing: str, body: Json, known: Known, since: datetime | None) ->
             # It says when it was made, and not since when it has failed.
             payments.tell_refunds(body, seconds(known.now), known, found, patient=False)
         case "disputes":
-            at = seconds(known.now)
-            if body.get("status") in ("needs_response", "under_review"):
-                at = stamp_of(body.get("created")) or at
-            payments.tell_dispute(body, at, known, found, patient=False)
+            payments.tell_dispute(body, seconds(known.now), known, found, patient=False, seen=True)
     return found
 
 
@@ -87,8 +84,19 @@ def _invoice(invoice: Json, known: Known, found: Translation) -> None:
             again = before in RANKS and RANKS.index(state) <= RANKS.index(before) and at == told_at
             invoices.tell(found, [charge], note, state, at + again, state, known=known)
         tries = number_of(invoice.get("attempt_count"))
-        if state == "initiated" and invoice.get("attempted") is True and tries:
+        if state == "initiated" and tries and _has_failed(invoice, charge, at, known):
             invoices.tell(found, [charge], note, "failed", at, f"failed/reconciled/{tries}", known=known)
+
+
+def _has_failed(invoice: Json, charge: invoices.Charge, since: int, known: Known) -> bool:
+    """Whether nobody could pay a charge that was initiated at an instant. That it was tried does not say so: a bank
+    works on a debit for days. That it is tried again does, or trouble of its subscription that came since."""
+    if invoice.get("attempted") is not True:
+        return False
+    stood = told.stood_of(known.get(charge.subscription)["items"][charge.item])
+    return invoice.get("next_payment_attempt") is not None or any(
+        status == "needs_attention" and at >= since for at, status, _ in stood
+    )
 
 
 def _subscription(subscription: Json, known: Known, found: Translation, since: datetime | None) -> None:
@@ -288,7 +296,11 @@ class _Item:
         if price is None:
             self.found.unmappable = signing_up.unmapped(item.price)
             return
-        if price.membership_type_id is None or str(price.membership_type_id) == self.note["type"][1]:
+        # What a price was told as stays, whatever it is mapped to now.
+        if price.membership_type_id is None or item.price == self.note["price"][1]:
+            return
+        if str(price.membership_type_id) == self.note["type"][1]:
+            told.note_latest(self.note, "price", self.now, item.price)
             return
         told_at = self.note["type"][0]
         billed = self.record.get("billed", {}).get(item.id, {}).get(item.price, [])

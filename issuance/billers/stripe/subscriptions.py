@@ -191,7 +191,12 @@ class _Change(NamedTuple):
         if now is None:
             self.found.unmappable = signing_up.unmapped(item.price)
             return
-        if now.membership_type_id is None or (then is not None and then.membership_type_id == now.membership_type_id):
+        if now.membership_type_id is None:
+            return
+        was = None if then is None else str(then.membership_type_id)
+        if before.price == note["price"][1]:
+            was = note["type"][1]  # what a price was told as stays, whatever it is mapped to now
+        if was == str(now.membership_type_id):
             told.note_latest(note, "price", self.at, item.price)
             return
         at = dates_of(note, self.known.zone).instant_of(self.at)

@@ -1,0 +1,137 @@
+"""Nights in which Stripe is asked how everything stands: what webhooks told, and the price map was told of, stays."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from issuance.database.connections import transaction
+from tests.database.stripe_asked import ask, reconcile
+from tests.database.stripes import Club
+from tests.stripe.fake import FakeStripe
+from tests.stripe.lives import Event, Life, stamp
+
+JAN, FEB, MAR, APR, MAY = (f"2031-{month:02}-15" for month in range(1, 6))
+BEGINNING = datetime(2031, 1, 1, tzinfo=UTC)
+
+
+def told(fake: FakeStripe, club: Club, events: list[Event], now: str) -> None:
+    """Webhooks came, and it is settled."""
+    fake.happen(events)
+    club.deliver(events)
+    club.translate()
+    ask(club)
+    club.settle(now)
+
+
+def night(club: Club, now: str) -> list[tuple[Any, ...]]:
+    """A night: what is told in it."""
+    club.settle(now)
+    before = club.facts()
+    assert reconcile(club, since=BEGINNING)["state"] == "finished"
+    club.settle(now)
+    return [fact for fact in club.facts() if fact not in before]
+
+
+def tried(life: Life, *, again: bool = False) -> dict[str, Any]:
+    """February's invoice, which was tried once; `again`: it will be."""
+    retry = {"next_payment_attempt": stamp("2031-02-18 11:30") if again else None}
+    lines = [life.line(f"{FEB} 10:30", f"{MAR} 10:30")]
+    return life.invoice("feb", f"{FEB} 10:30", "open", lines, attempted=True, attempt_count=1, **retry)
+
+
+def test_a_debit_that_the_bank_works_on_has_not_failed(fake: FakeStripe, asked: Club) -> None:
+    """It was tried, and takes days: nobody loses a credit in between."""
+    life = Life("debit")
+    life.months(JAN, FEB)
+    life.tell("invoice.finalized", f"{FEB} 10:30", tried(life))
+    told(fake, asked, life.events, "2031-02-15T12:00:00Z")
+    assert night(asked, "2031-02-16T02:00:00Z") == []
+    assert asked.credits("sub_debit", "si_debit") == [JAN, FEB]
+
+
+@pytest.mark.parametrize("sign", ["it is tried again", "its subscription is past due", "its subscription is unpaid"])
+def test_a_payment_that_failed_while_no_webhook_came_is_told(fake: FakeStripe, asked: Club, sign: str) -> None:
+    """By what the invoice says of its next attempt, or by what its subscription came to since."""
+    life = Life("lost")
+    life.months(JAN, FEB)
+    life.tell("invoice.finalized", f"{FEB} 10:30", tried(life))
+    told(fake, asked, life.events, "2031-02-15T12:00:00Z")
+    fake.put(tried(life, again=sign == "it is tried again"))
+    fake.put({**life.state, "status": "unpaid" if sign.endswith("unpaid") else "past_due"})
+    for day in (16, 17):
+        night(asked, f"2031-02-{day}T02:00:00Z")
+    assert asked.credits("sub_lost", "si_lost") == [JAN]
+    assert [fact[0] for fact in asked.facts() if fact[0] == "charge.failed"] == ["charge.failed"]
+
+
+def test_trouble_of_an_earlier_month_says_nothing_of_a_debit(fake: FakeStripe, asked: Club) -> None:
+    life = Life("before")
+    life.bill("jan", f"{JAN} 10:30", f"{FEB} 10:30", ("payment_failed", f"{JAN} 11:30"))
+    life.change(f"{JAN} 11:30", status="past_due")
+    life.tell("invoice.finalized", f"{FEB} 10:30", tried(life))
+    told(fake, asked, life.events, "2031-02-15T12:00:00Z")
+    assert night(asked, "2031-02-16T02:00:00Z") == []
+
+
+@pytest.mark.parametrize("entry", ["the price", "its product"])
+def test_what_a_price_was_told_as_stays_when_it_is_mapped_anew(fake: FakeStripe, asked: Club, entry: str) -> None:
+    """A price that is Platinum from now on rewrites nobody's past; who changes to it comes to Platinum."""
+    life, other = Life("mapped"), Life("other")
+    for one in (life, other):
+        one.months(JAN, FEB, MAR)
+    told(fake, asked, [*life.events, *other.events], "2031-03-01T00:00:00Z")
+    if entry == "its product":
+        asked.map("prod_gold")
+    asked.map("price_gold", "Platinum", "switch")
+    assert night(asked, "2031-03-02T02:00:00Z") == []
+    assert asked.credits("sub_mapped", "si_mapped") == [JAN, FEB]
+    other.change_price("2031-03-05 09:00", "price_platinum")
+    told(fake, asked, other.events[-1:], "2031-03-05T12:00:00Z")
+    assert [fact[0] for fact in asked.facts("sub_other", "si_other")][-1] == "membership.type_changed"
+
+
+def test_a_change_between_prices_of_one_type_is_none_when_one_is_mapped_anew(fake: FakeStripe, asked: Club) -> None:
+    """Its webhook was lost, and what it came to was told by a night: nothing."""
+    asked.map("price_silver")
+    life = Life("twice")
+    life.months(JAN, FEB, MAR)
+    told(fake, asked, life.events, "2031-03-01T00:00:00Z")
+    life.change_price("2031-03-05 09:00", "price_silver")
+    fake.happen(life.events[-1:])
+    assert night(asked, "2031-03-06T02:00:00Z") == []
+    asked.map("price_silver", "Silver")
+    assert night(asked, "2031-03-07T02:00:00Z") == []
+
+
+def withdrawn(life: Life, at: str) -> dict[str, Any]:
+    """What a dispute says of the money that it took."""
+    return {"object": "dispute", "id": f"dp_{life.name}_02-15", "balance_transactions": [{"created": stamp(at)}]}
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_dispute_counts_from_when_its_inquiry_became_one(fake: FakeStripe, asked: Club, lost: bool) -> None:
+    """March was paid while it was an inquiry. Where the webhook is lost, the money that was taken says when."""
+    life = Life("inquiry")
+    life.months(JAN, FEB, MAR)
+    life.dispute("02-15", "2031-02-20 09:00", "warning_needs_response")
+    life.months(MAR, APR)
+    was = {"status": "warning_needs_response"}
+    life.dispute("02-15", "2031-03-20 09:00", "needs_response", "updated", was)
+    told(fake, asked, life.events[: -1 if lost else None], "2031-03-20T12:00:00Z")
+    fake.put({**life.events[-1]["data"]["object"], **withdrawn(life, "2031-03-20 09:00")})
+    assert len(night(asked, "2031-03-21T02:00:00Z")) == lost
+    assert night(asked, "2031-03-22T02:00:00Z") == []
+    assert asked.credits("sub_inquiry", "si_inquiry") == [JAN, MAR]
+
+
+def test_a_look_at_the_last_days_leaves_what_lies_before_to_the_night(fake: FakeStripe, asked: Club) -> None:
+    """The last time was weeks ago: who asks for yesterday has not looked at what lies between."""
+    with transaction(asked.engine, asked.brand_id) as connection:
+        weeks_ago = connection.scalar(
+            text("UPDATE billers SET reconciled_at = clock_timestamp() - interval '20 days' RETURNING reconciled_at")
+        )
+    reconcile(asked, since=weeks_ago + timedelta(days=19))
+    assert reconcile(asked)["since"] == weeks_ago
+    assert reconcile(asked)["since"] > weeks_ago, "a look from there on has"
