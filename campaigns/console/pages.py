@@ -21,6 +21,7 @@ _EXAMPLES = {
     "credit_rule_id": """
         SELECT credit_rule_id FROM credit_rules WHERE brand_id = :brand_id AND deleted_at IS NULL
          ORDER BY credit_rule_id LIMIT 1""",
+    "coupon_id": "SELECT coupon_id FROM coupons WHERE brand_id = :brand_id ORDER BY coupon_id LIMIT 1",
     "run_id": """
         SELECT run_id FROM runs WHERE brand_id = :brand_id
          ORDER BY kind = 'preview' DESC, dry_run DESC, created_at DESC LIMIT 1""",

@@ -24,7 +24,7 @@ from issuance import audit
 from issuance.database import paging
 from issuance.database.tables import coupons
 from issuance.deciding.frequency import parse_validity
-from issuance.errors import Invalid, NotFound
+from issuance.errors import Conflict, Invalid, NotFound
 from issuance.fields import Body, Description, Name, PlainJson
 
 _ID = re.compile(r"[A-Za-z0-9._~:@-]{1,100}", re.ASCII)
@@ -122,10 +122,12 @@ class CouponBody(Body):
     ]
 
 
-def put(connection: Connection, brand_id: UUID, coupon_id: str, coupon: CouponBody) -> dict[str, Any]:
+def put(
+    connection: Connection, brand_id: UUID, coupon_id: str, coupon: CouponBody, *, new: bool = False
+) -> dict[str, Any]:
     """Create the coupon or replace what it says; one that says so already stays as it is.
 
-    Raises Invalid for an id that addresses and logs could not hold.
+    Raises Invalid for an id that addresses and logs could not hold, and Conflict for a `new` one that is there.
     """
     if not _ID.fullmatch(coupon_id):
         raise Invalid(fields={"coupon_id": "must be 1 to 100 letters, digits and ._~:@-"})
@@ -145,8 +147,9 @@ def put(connection: Connection, brand_id: UUID, coupon_id: str, coupon: CouponBo
         said = audit.changed({}, made, but=_NOT_SAID).after
         audit.write(connection, brand_id, "coupon.created", coupon_id, after=said)
         return made
-    held = _all(brand_id).where(coupons.c.coupon_id == coupon_id).with_for_update()
-    before = _shaped(dict(connection.execute(held).mappings().one()))
+    if new:
+        raise Conflict(f"There is a coupon {coupon_id} already: change that one.")
+    before = get(connection, brand_id, coupon_id, lock=True)
     differs = or_(*(coupons.c[name].is_distinct_from(saved.excluded[name]) for name in values))
     connection.execute(
         saved.on_conflict_do_update(index_elements=_KEY, set_={**values, "updated_at": func.now()}, where=differs)
@@ -158,9 +161,10 @@ def put(connection: Connection, brand_id: UUID, coupon_id: str, coupon: CouponBo
     return after
 
 
-def get(connection: Connection, brand_id: UUID, coupon_id: str) -> dict[str, Any]:
-    """One coupon. Raises NotFound."""
-    row = connection.execute(_all(brand_id).where(coupons.c.coupon_id == coupon_id)).mappings().one_or_none()
+def get(connection: Connection, brand_id: UUID, coupon_id: str, *, lock: bool = False) -> dict[str, Any]:
+    """One coupon; with `lock` nobody changes it until the transaction ends. Raises NotFound."""
+    one = _all(brand_id).where(coupons.c.coupon_id == coupon_id)
+    row = connection.execute(one.with_for_update() if lock else one).mappings().one_or_none()
     if row is None:
         raise NotFound("There is no such coupon.")
     return _shaped(dict(row))

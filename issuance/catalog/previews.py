@@ -51,12 +51,13 @@ class PreviewBody(Body):
         return self
 
 
-def start(connection: Connection, brand_id: UUID, body: PreviewBody) -> UUID:
-    """Accept a preview, as a run. Raises Invalid as saving would, of fields of the rule by `rule.NAME`."""
+def start(connection: Connection, brand_id: UUID, body: PreviewBody, *, seen: int | None = None) -> UUID:
+    """Accept a preview, as a run. `seen`: of which version it is a change, as in saving (`rules.change`). Raises as
+    saving would, Invalid of fields of the rule by `rule.NAME`."""
     latest: dict[str, Any] | None = None
     if body.credit_rule_id is not None:
         try:
-            latest = rule_versions.latest_of(connection, brand_id, body.credit_rule_id)
+            latest = rule_versions.latest_of(connection, brand_id, body.credit_rule_id, seen=seen)
         except NotFound as error:
             raise Invalid(fields={"credit_rule_id": error.message}) from None
     if body.delete:

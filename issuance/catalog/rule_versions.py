@@ -154,9 +154,14 @@ def _check_names(connection: Connection, brand_id: UUID, says: dict[str, Any]) -
         raise Invalid(" ".join(fields.values()), fields=fields)
 
 
-def latest_of(connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, lock: bool = False) -> dict[str, Any]:
-    """The latest version of a rule. `hold` locks the rule's row: versions are numbered under it, one change after the
-    other. Raises NotFound, also when the rule is deleted."""
+def latest_of(
+    connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, lock: bool = False, seen: int | None = None
+) -> dict[str, Any]:
+    """The latest version of a rule. `lock` locks the rule's row: versions are numbered under it, one change after the
+    other. `seen`: the version that whoever changes the rule has before them, if they say so.
+
+    Raises NotFound, also when the rule is deleted; Conflict where another version than the one `seen` is the latest.
+    """
     columns = credit_rules.c
     there = select(columns.deleted_at).where(columns.brand_id == brand_id, columns.credit_rule_id == credit_rule_id)
     rule = connection.execute(there.with_for_update() if lock else there).one_or_none()
@@ -169,7 +174,13 @@ def latest_of(connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, l
         .order_by(versions.version.desc())
         .limit(1)
     )
-    return dict(connection.execute(latest).mappings().one())
+    row = dict(connection.execute(latest).mappings().one())
+    if seen is not None and row["version"] != seen:
+        raise Conflict(
+            f"Somebody saved version {row['version']} of this rule since you opened it as version {seen}."
+            " Look at it as it is, and change that."
+        )
+    return row
 
 
 def add(

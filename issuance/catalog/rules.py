@@ -38,11 +38,14 @@ def create(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[s
     return get(connection, brand_id, credit_rule_id)
 
 
-def change(connection: Connection, brand_id: UUID, credit_rule_id: UUID, change: CreditRuleChange) -> dict[str, Any]:
-    """The next version, even where nothing differs: `include_upcoming` alone can matter. Raises NotFound, Invalid."""
+def change(
+    connection: Connection, brand_id: UUID, credit_rule_id: UUID, change: CreditRuleChange, *, seen: int | None = None
+) -> dict[str, Any]:
+    """The next version, even where nothing differs: `include_upcoming` alone can matter. `seen`: of which version it is
+    a change, for who names everything and not only what changes. Raises NotFound, Invalid, Conflict (`latest_of`)."""
     clock.work_alone(connection, brand_id)
     clock.read(connection, brand_id, lock=True)
-    latest = versions.latest_of(connection, brand_id, credit_rule_id, lock=True)
+    latest = versions.latest_of(connection, brand_id, credit_rule_id, lock=True, seen=seen)
     says = versions.as_changed(connection, brand_id, latest, change)
     present = clock.read(connection, brand_id)  # not before: versions are numbered in the order of their instants
     versions.add(connection, brand_id, credit_rule_id, latest["version"] + 1, present.now, says)

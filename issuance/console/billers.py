@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from issuance import hints
 from issuance.billers import billers, deliveries
 from issuance.billers.deliveries import STATES
-from issuance.catalog import membership_types
 from issuance.console.lists import Form, PageNumber, as_file, listed
+from issuance.console.reading import choices
 from issuance.console.routes import Page
 from issuance.console.visits import Admin, Viewer
 from issuance.errors import Invalid
@@ -37,13 +37,15 @@ def one_biller(visit: Viewer, biller_id: UUID, state: str = "", page: PageNumber
     with visit.transaction() as connection:
         billers.get(connection, visit.brand_id, biller_id)
         plugged_in, _ = billers.page(connection, visit.brand_id, 1, 100)
-        types, _ = membership_types.page(connection, visit.brand_id, 1, 100)
+        biller = next(row for row in plugged_in if row["id"] == biller_id)
+        sold_as = [one["membership_type_id"] for one in biller["prices"] if one["membership_type_id"] is not None]
+        types = choices.types(connection, visit.brand_id, sold_as)
         shown: dict[str, Any] = {
-            "biller": next(row for row in plugged_in if row["id"] == biller_id),
+            "biller": biller,
             "gaps": deliveries.counts(connection, visit.brand_id, [biller_id]),
             "listed": listed(visit, connection, page, read),
             "types": types,
-            "type_names": {row["id"]: row["name"] for row in types},
+            "type_names": {row["id"]: row["name"] for row in types.rows},
         }
     address = f"{str(visit.request.base_url).rstrip('/')}/billers/{shown['biller']['kind']}/{biller_id}"
     return visit.page("biller.html", here="events", states=STATES, state=state, address=address, **shown)

@@ -8,14 +8,16 @@ from pydantic import ValidationError
 from issuance.catalog import coupons, membership_types
 from issuance.catalog.coupons import CouponBody
 from issuance.catalog.membership_types import NewMembershipType
-from issuance.console.lists import as_file, file_address
+from issuance.console.lists import PageNumber, as_file, file_address, listed
 from issuance.console.routes import Page
-from issuance.console.visits import Manager, Viewer
-from issuance.errors import Invalid
+from issuance.console.visits import Manager, Viewer, Visit
+from issuance.errors import Conflict, Invalid
 from issuance.fields import complaint
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
+#: Membership types that are shown; brands have a handful.
+MOST_TYPES = 1000
 _COLUMNS = {
     "types": ("id", "name", "billing"),
     "coupons": ("id", "name", "description", "discount.type", "discount.value", "discount.currency", "validity"),
@@ -23,7 +25,11 @@ _COLUMNS = {
 
 
 @router.get("/catalog")
-def catalog(visit: Viewer, form: Annotated[str, Query(alias="as", pattern="^(|types|coupons)$")] = "") -> Response:
+def catalog(
+    visit: Viewer,
+    page: PageNumber = 1,
+    form: Annotated[str, Query(alias="as", pattern="^(|types|coupons)$")] = "",
+) -> Response:
     """Membership types and coupons."""
     if form:
         kind: Any = membership_types if form == "types" else coupons
@@ -31,10 +37,16 @@ def catalog(visit: Viewer, form: Annotated[str, Query(alias="as", pattern="^(|ty
             visit, form, _COLUMNS[form], lambda connection, *page: kind.page(connection, visit.brand_id, *page)
         )
     with visit.transaction() as connection:
-        types, _ = membership_types.page(connection, visit.brand_id, 1, 100)
-        offered, _ = coupons.page(connection, visit.brand_id, 1, 100)
+        types, types_total = membership_types.page(connection, visit.brand_id, 1, MOST_TYPES)
+        offered = listed(
+            visit,
+            connection,
+            page,
+            lambda connection, page, per_page: coupons.page(connection, visit.brand_id, page, per_page),
+        )
     files = {name: file_address(visit, name) for name in _COLUMNS}
-    return visit.page("catalog.html", here="catalog", types=types, coupons=offered, files=files)
+    shown: dict[str, Any] = {"types": types, "types_total": types_total, "coupons": offered, "files": files}
+    return visit.page("catalog.html", here="catalog", **shown)
 
 
 @router.post("/catalog/types")
@@ -47,22 +59,46 @@ def create_type(visit: Manager) -> Response:
 
 
 @router.post("/catalog/coupons")
-def put_coupon(visit: Manager) -> Response:
-    """A coupon, new or changed. Credits that are out stay as they are."""
+def add_coupon(visit: Manager) -> Response:
+    """A new coupon."""
+    body = _read(CouponBody, _said(visit))
+    with visit.transaction() as connection:
+        made = coupons.put(connection, visit.brand_id, visit.said("coupon_id") or "", body, new=True)
+    return visit.done(f"{made['name']} is saved.")
+
+
+@router.get("/catalog/coupons/{coupon_id}")
+def one_coupon(visit: Manager, coupon_id: str) -> Response:
+    """The form of a coupon that is there."""
+    with visit.transaction() as connection:
+        coupon = coupons.get(connection, visit.brand_id, coupon_id)
+    return visit.page("coupon.html", here="catalog", coupon=coupon)
+
+
+@router.post("/catalog/coupons/{coupon_id}")
+def change_coupon(visit: Manager, coupon_id: str) -> Response:
+    """Change what the form says of a coupon; the rest of it stays. Credits that are out stay as they are."""
+    with visit.transaction() as connection:
+        there = coupons.get(connection, visit.brand_id, coupon_id, lock=True)
+        if visit.said("seen") != there["updated_at"].isoformat():
+            raise Conflict("Somebody changed this coupon since you opened it. Look at it as it is, and change that.")
+        body = _read(CouponBody, {**_said(visit), "offerings": there["offerings"]})
+        made = coupons.put(connection, visit.brand_id, coupon_id, body)
+    return visit.done(f"{made['name']} is saved.", "/catalog")
+
+
+def _said(visit: Visit) -> dict[str, Any]:
+    """What a form says of a coupon, as the API takes it."""
     kind, currency = visit.said("type"), visit.said("currency")
     discount: dict[str, Any] = {"type": kind, "value": _number(visit.said("value"))}
     if currency and kind == "amount":
         discount["currency"] = currency.upper()
-    said = {
+    return {
         "name": visit.said("name"),
         "description": visit.said("description") or "",
         "discount": discount,
         "validity": visit.said("validity"),
     }
-    body = _read(CouponBody, said)
-    with visit.transaction() as connection:
-        made = coupons.put(connection, visit.brand_id, visit.said("coupon_id") or "", body)
-    return visit.done(f"{made['name']} is saved.")
 
 
 def _number(typed: str | None) -> int | float | str | None:

@@ -7,9 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 from sqlalchemy import Connection
 
-from issuance.catalog import coupons, membership_types
 from issuance.console.lists import COUNTED, Form, PageNumber, as_file, id_typed, listed
-from issuance.console.reading import persons, timeline
+from issuance.console.reading import choices, persons, timeline
 from issuance.console.routes import Page
 from issuance.console.visits import Viewer, Visit
 from issuance.credits import lists
@@ -61,7 +60,8 @@ def all_memberships(
         return as_file(visit, "memberships", _COLUMNS, read)
     with visit.transaction() as connection:
         found = listed(visit, connection, page, read)
-        types, _ = membership_types.page(connection, visit.brand_id, 1, 100)
+        type_id = id_typed(of_type)
+        types = choices.types(connection, visit.brand_id, [] if type_id is None else [type_id])
         now = clock.read(connection, visit.brand_id).now
     return visit.page(
         "memberships.html",
@@ -83,7 +83,7 @@ def one_membership(visit: Viewer, membership_id: UUID, until: Until = "", opened
         member_id = persons.member_of(connection, visit.brand_id, membership_id)
         shown = _with_timeline(connection, visit, membership, until, opened)
         theirs, total = lists.page(connection, visit.brand_id, 1, MOST_CREDITS, membership_id=membership_id)
-        offered, _ = coupons.page(connection, visit.brand_id, 1, 100)
+        offered = choices.coupons(connection, visit.brand_id)
     return visit.page(
         "membership.html",
         here="memberships",
@@ -115,7 +115,7 @@ def one_member(visit: Viewer, member_id: UUID, until: Until = "", opened: Opened
         held, total = lists.page(connection, visit.brand_id, 1, MOST_CREDITS, external_user_id=user)
         wallet = wallets.read(connection, visit.brand_id, user)
         booked, _ = redemptions.page(connection, visit.brand_id, persons.MOST_REDEMPTIONS, None, external_user_id=user)
-        offered, _ = coupons.page(connection, visit.brand_id, 1, 100)
+        offered = choices.coupons(connection, visit.brand_id)
     return visit.page(
         "member.html",
         here="memberships",

@@ -10,12 +10,12 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection
 
 from issuance import hints
-from issuance.catalog import coupons, membership_types, previews, rules
+from issuance.catalog import coupons, previews, rules
 from issuance.catalog.previews import PreviewBody
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
-from issuance.console.lists import Form, PageNumber, as_file, listed
+from issuance.console.lists import Form, PageNumber, as_file, id_typed, listed
+from issuance.console.reading import choices, rule_versions
 from issuance.console.reading import months as month_counts
-from issuance.console.reading import rule_versions
 from issuance.console.reading.counted import counter
 from issuance.console.routes import Page, sentence_of
 from issuance.console.visits import Manager, Viewer, Visit
@@ -33,6 +33,8 @@ router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_
 MONTHS = 12
 #: Rules whose forecasts are begun at once; a brand has at most 50 unfinished runs.
 MOST_FORECASTS = 40
+#: Rules that are held at once; a brand has fewer.
+MOST_HELD = 10_000
 _FLAGS = ("issue_on_signup", "for_lead_booker_only", "roll_over", "multi_use", "include_upcoming")
 _NUMBERS = ("roll_over_limit", "max_uses")
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
@@ -53,7 +55,7 @@ def all_rules(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
         return as_file(visit, "rules", _COLUMNS, read)
     with visit.transaction() as connection:
         found = listed(visit, connection, page, read)
-        held, _ = held_rules.page(connection, visit.brand_id, 1, 100)
+        held, _ = held_rules.page(connection, visit.brand_id, 1, MOST_HELD)
     return visit.page("rules.html", here="rules", listed=found, held={row["credit_rule_id"]: row for row in held})
 
 
@@ -71,7 +73,7 @@ def one_rule(visit: Viewer, credit_rule_id: UUID) -> Response:
         foretold = rule_versions.foretold(connection, visit.brand_id, credit_rule_id)
         present = foretold is not None and foretold["version"] == versions[0]["version"]
         months = preview_runs.by_month(connection, visit.brand_id, foretold["run_id"]) if foretold and present else []
-        held, _ = held_rules.page(connection, visit.brand_id, 1, 100)
+        held, _ = held_rules.page(connection, visit.brand_id, 1, MOST_HELD)
         coupon = coupons.get(connection, visit.brand_id, versions[0]["coupon_id"])
         told = month_counts.foretold(connection, visit.brand_id, credit_rule_id)
         now = clock.read(connection, visit.brand_id).now
@@ -172,8 +174,6 @@ def answer_held(visit: Manager, credit_rule_id: UUID, answer: str) -> Response:
 
 def _form(visit: Visit, credit_rule_id: UUID | None, preview: UUID | None, **more: Any) -> Response:
     with visit.transaction() as connection:
-        types, _ = membership_types.page(connection, visit.brand_id, 1, 100)
-        offered, _ = coupons.page(connection, visit.brand_id, 1, 100)
         rule: dict[str, Any] = {"issuing_frequency": "billing_cycle"}
         if credit_rule_id is not None:
             rule = rules.get(connection, visit.brand_id, credit_rule_id)
@@ -184,6 +184,10 @@ def _form(visit: Visit, credit_rule_id: UUID | None, preview: UUID | None, **mor
             seen["run"] = runs.read(connection, visit.brand_id, preview)
             seen["by_month"] = preview_runs.by_month(connection, visit.brand_id, preview)
             seen["worst"] = rule_versions.worst(connection, visit.brand_id, preview)
+        rule |= more.pop("rule", {})
+        type_id = id_typed(str(rule.get("membership_type_id", "")))
+        types = choices.types(connection, visit.brand_id, [] if type_id is None else [type_id])
+        offered = choices.coupons(connection, visit.brand_id, [rule.get("coupon_id", "")])
     return visit.page(
         "rule_form.html",
         **{
@@ -203,26 +207,39 @@ def _form(visit: Visit, credit_rule_id: UUID | None, preview: UUID | None, **mor
 
 def _previewed_or_saved(visit: Visit, credit_rule_id: UUID | None) -> Response:
     typed = _typed(visit, new=credit_rule_id is None)
+    version = None if credit_rule_id is None else visit.said("version")
     address = "/rules/new" if credit_rule_id is None else f"/rules/{credit_rule_id}/edit"
     try:
+        seen = None if credit_rule_id is None else _version(version)
         if "preview" in visit.form:
             body = _read(PreviewBody, {"credit_rule_id": credit_rule_id, "rule": typed, "months": MONTHS})
-            return RedirectResponse(f"{visit.root}{address}?preview={_start(visit, body)}", 303)
+            return RedirectResponse(f"{visit.root}{address}?preview={_start(visit, body, seen)}", 303)
         with visit.transaction() as connection:
             if credit_rule_id is None:
                 saved = rules.create(connection, visit.brand_id, _read(NewCreditRule, typed))
             else:
-                saved = rules.change(connection, visit.brand_id, credit_rule_id, _read(CreditRuleChange, typed))
+                change = _read(CreditRuleChange, typed)
+                saved = rules.change(connection, visit.brand_id, credit_rule_id, change, seen=seen)
     except IssuanceError as error:
-        if error.status != 422:
+        if error.status not in (409, 422):
             raise
-        return _form(visit, credit_rule_id, None, rule=typed, problem=sentence_of(error, visit.zone), answer=422)
+        # With the version that the page was made of: what another saved since is not put back by a second try.
+        kept = {**typed, "version": version or ""}
+        problem = sentence_of(error, visit.zone)
+        return _form(visit, credit_rule_id, None, rule=kept, problem=problem, answer=error.status)
     return visit.done(f"{saved['coupon_name']} is saved as version {saved['version']}.", f"/rules/{saved['id']}")
 
 
-def _start(visit: Visit, body: PreviewBody) -> UUID:
+def _version(said: str | None) -> int:
+    """The version that the form was made of. Raises Invalid."""
+    if said is None or not _NUMBER.fullmatch(said):
+        raise Invalid("Open the rule once more: this form does not say which version it changes.")
+    return int(said)
+
+
+def _start(visit: Visit, body: PreviewBody, seen: int | None = None) -> UUID:
     with visit.transaction() as connection:
-        run_id = previews.start(connection, visit.brand_id, body)
+        run_id = previews.start(connection, visit.brand_id, body, seen=seen)
     hints.work_on_run(visit.broker, visit.brand_id, run_id)
     return run_id
 

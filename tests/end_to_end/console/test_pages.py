@@ -108,7 +108,13 @@ def test_a_change_is_previewed_beside_the_form_and_saved_as_a_version(
     form = admin.get(address)
     answer = admin.http.post(
         address,
-        data={"form_token": admin.form_token(form), **says, "for_lead_booker_only": "yes", "preview": "yes"},
+        data={
+            "form_token": admin.form_token(form),
+            **says,
+            "version": "1",
+            "for_lead_booker_only": "yes",
+            "preview": "yes",
+        },
     )
     assert answer.status_code == 200
     assert "This is what" not in answer.text, "nothing is said to be there that is being worked out"
@@ -121,9 +127,9 @@ def test_a_change_is_previewed_beside_the_form_and_saved_as_a_version(
     eventually(is_told)
     assert re.search(r'name="for_lead_booker_only" value="yes" checked', previewed[-1]), "the form keeps what was typed"
     assert "version 1" in admin.get(f"{root}/rules/{rule['id']}")
-    refused = admin.send(form, address, 422, **says, multi_use="yes", max_uses="-3")
+    refused = admin.send(form, address, 422, **says, version="1", multi_use="yes", max_uses="-3")
     assert "Used up at use number: must be at least 2" in refused
-    saved = admin.send(form, address, **says, for_lead_booker_only="yes")
+    saved = admin.send(form, address, **says, version="1", for_lead_booker_only="yes")
     assert "version 2" in saved
     assert "not worked out for version 2 yet" in saved, "what was foretold of version 1 is not said of version 2"
     assert "credits of version" not in saved

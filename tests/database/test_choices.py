@@ -1,0 +1,29 @@
+"""What the selects of the console's forms offer (INTERFACE 12)."""
+
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection
+
+from issuance.catalog import coupons, membership_types
+from issuance.catalog.coupons import CouponBody
+from issuance.catalog.membership_types import NewMembershipType
+from issuance.console.reading import choices
+
+
+def test_what_is_chosen_is_offered_beyond_the_most(
+    connection: Connection, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And that there is more is said."""
+    monkeypatch.setattr(choices, "MOST", 1)
+    body = CouponBody.model_validate({"name": "Spa", "discount": {"type": "percent", "value": 10}})
+    types = []
+    for number in range(4):
+        coupons.put(connection, brand_id, f"c{number}", body)
+        types.append(membership_types.create(connection, brand_id, NewMembershipType(name="Gold"))["id"])
+    offered = choices.coupons(connection, brand_id, ["c3"])
+    assert ([row["id"] for row in offered.rows], offered.more) == (["c0", "c1", "c3"], True)
+    sold = choices.types(connection, brand_id, [types[3]])
+    assert (sold.rows[-1]["id"], sold.more) == (types[3], True)
+    monkeypatch.setattr(choices, "MOST", 4)
+    assert not choices.coupons(connection, brand_id).more
