@@ -2,6 +2,7 @@
 
 Whoever has the fewest requests under way is next. An owner who is alone may have nearly all places, but never the last
 ones, so that the next owner to come is worked on at once. While several owners ask, each has at most a share. An owner
+whose latest requests took long has one at a time meanwhile: what takes long is soon in all places that it may have.
 
 A request that waits for its turn is dropped when its client is gone: it is never begun. Of each owner so many wait, and
 one more is refused at once: what waits is held in memory, and would get its turn too late.
