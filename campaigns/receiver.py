@@ -71,7 +71,7 @@ class Receiver:
 
         return [Webhook(secret).verify(body.decode(), headers) for _, headers, body in list(self.received)]
 
-    def wait_for(self, number: int, seconds: float = 20.0) -> None:
+    def wait_for(self, number: int, seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while len(self.received) < number:
             assert time.monotonic() < deadline, f"{len(self.received)} of {number} came"

@@ -1,6 +1,5 @@
 """A receiver of webhooks, and a webhook that tells it of everything."""
 
-import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,6 +12,7 @@ from issuance.database.connections import transaction
 from issuance.database.tables import deliveries
 from issuance.webhooks import dispatcher, outbox, webhooks
 from issuance.webhooks.client import PATIENCE
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -49,12 +49,9 @@ class Hook(NamedTuple):
             connection.execute(text("UPDATE deliveries SET next_at = now() WHERE state = 'pending'"))
             connection.execute(text("UPDATE webhooks SET claimed_until = NULL"))
 
-    def until_settled(self, seconds: float = 20.0) -> None:
+    def until_settled(self) -> None:
         """Wait for the last of what was sent to be noted."""
-        deadline = time.monotonic() + seconds
-        while any(delivery.state == "pending" for delivery in self.deliveries()):
-            assert time.monotonic() < deadline, "something stays pending"
-            time.sleep(0.02)
+        eventually(lambda: all(delivery.state != "pending" for delivery in self.deliveries()))
 
     def shown(self) -> dict[str, Any]:
         with transaction(self.engine, self.brand_id) as connection:

@@ -1,13 +1,14 @@
 """The whole of Issuance, running: the Procfile's processes on a database and a queue of their own."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from issuance.database.connections import engine_for, transaction
 from issuance.embedded import procfile
 from issuance.settings import Settings
 from issuance.tenancy import brands
+from tests.waiting import eventually
 
 #: What the tests leave their name on.
 MARK = "issuance_test"
@@ -64,20 +66,24 @@ class Server:
         return self.new_brand(timezone).key
 
     def client(self, key: str) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=300)
+        # Given up well before web does: else it may do so just when something is sent.
+        kept = httpx.Limits(keepalive_expiry=2)
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=300, limits=kept)
 
     def wait_for_locks(self, number: int = 1) -> list[int]:
         """The backends that wait for a lock in this database, once there are so many."""
         waiting = text(
             "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         )
-        for _ in range(500):
+        pids: list[int] = []
+
+        def wait() -> bool:
             with transaction(self.engine) as connection:
-                pids = list(connection.scalars(waiting))
-            if len(pids) >= number:
-                return pids
-            time.sleep(0.01)
-        raise AssertionError(f"{number} should wait, not {len(pids)}")
+                pids[:] = connection.scalars(waiting)
+            return len(pids) >= number
+
+        eventually(wait, every=0.01)
+        return pids
 
 
 @contextmanager
@@ -170,7 +176,9 @@ def _stop(processes: list[subprocess.Popen[bytes]]) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that nobody has. It is none of those that the kernel gives away, or it may be taken before it is used."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -1,6 +1,5 @@
 """Requests that come at once wait for each other, and never in a circle."""
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +15,7 @@ from issuance.errors import InvalidTransition
 from issuance.members import members, moves, redemptions, wallets
 from issuance.members.redemptions import Booking
 from tests.database.conftest import event
+from tests.waiting import eventually
 
 _WAITING = text("""
     SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()
@@ -23,12 +23,13 @@ _WAITING = text("""
 
 
 def wait_for_waiting(engine: Engine, number: int) -> None:
-    for _ in range(2000):
+    """So many wait for a lock."""
+
+    def wait() -> bool:
         with transaction(engine) as connection:
-            if connection.scalar(_WAITING) == number:
-                return
-        time.sleep(0.01)
-    raise AssertionError(f"{number} should wait for a lock")
+            return connection.scalar(_WAITING) == number
+
+    eventually(wait, every=0.01)
 
 
 def test_the_same_events_in_two_orders_are_no_deadlock(

@@ -24,7 +24,7 @@ from issuance.memberships import archiving
 from tests.database.clubs import Club
 
 #: How often two are let go together, until each has come first.
-MOST_TRIES = 40
+MOST_TRIES = 80
 #: Seconds by which one begins later at each turn.
 STEP = 0.004
 

@@ -21,7 +21,7 @@ from issuance.errors import NotFound, NotHeld
 from issuance.webhooks import webhooks
 from tests.database.clubs import Club, at
 from tests.database.test_laws import broken
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 @pytest.fixture(autouse=True)
@@ -364,7 +364,7 @@ def test_near_the_limit_workers_take_turns(club: Club, monkeypatch: pytest.Monke
         return portion_id
 
     def other() -> None:
-        first.wait(15)
+        assert first.wait(PATIENCE_SECONDS)
         batches.work_on_run(club.engine, club.brand_id, run_id)
         second.set()
 

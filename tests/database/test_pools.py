@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from issuance.database import connections, pools
 from issuance.database.connections import budget, engine_for, transaction, transaction_aside, transaction_beside
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 MOST = 4
 
@@ -34,7 +35,7 @@ def backend(connection: Connection) -> int:
 
 def backends(own: Engine, number: int) -> set[int]:
     """Those of so many transactions at once."""
-    together = Barrier(number, timeout=30)
+    together = Barrier(number, timeout=PATIENCE_SECONDS)
 
     def work(_: int) -> int:
         with transaction(own) as connection:
@@ -70,13 +71,12 @@ def test_what_is_not_needed_is_closed(own: Engine, engine: Engine, monkeypatch: 
     were = backends(own, MOST - 1)
     assert len(were) == MOST - 1
     there = text("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:pids)")
-    for _ in range(200):
+
+    def are_gone() -> bool:
         with transaction(engine) as connection:
-            left = connection.scalar(there, {"pids": list(were)})
-        if not left:
-            break
-        time.sleep(0.05)
-    assert left == 0
+            return not connection.scalar(there, {"pids": list(were)})
+
+    eventually(are_gone)
     assert len(backends(own, MOST - 1)) == MOST - 1
 
 

@@ -1,7 +1,6 @@
 """What is done at the same time is done one after the other, or apart: the locks of settling (docs/decisions 4, 28)."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,8 +21,7 @@ from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
 from tests.database.clubs import Club, at
-
-PATIENCE_SECONDS = 20.0
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 class Beside:
@@ -38,13 +36,14 @@ class Beside:
         acting = threading.Thread(target=act)
         self._acting.append(acting)
         acting.start()
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while acting.is_alive():
-            assert time.monotonic() < deadline, "it neither ends nor waits for a lock"
-            if self._club.rows(_WAITING):
-                return True
-            time.sleep(0.01)
-        return False
+        waits: list[bool] = []
+
+        def ends_or_waits() -> bool:
+            waits[:] = [acting.is_alive() and bool(self._club.rows(_WAITING))]
+            return waits[0] or not acting.is_alive()
+
+        eventually(ends_or_waits, every=0.01)
+        return waits[0]
 
     def end(self) -> None:
         """See all of it to its end."""

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from dramatiq.brokers.stub import StubBroker
 
+from tests.waiting import PATIENCE_SECONDS
 from worker.actors import ASKED_A_BRAND, Actors
 
 ASKED_AT_ONCE = 6
@@ -23,7 +24,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[list[UUID], threadin
     def ask(_: Any, brand_id: UUID, __: UUID) -> None:
         asked.append(brand_id)
         begun.release()
-        over.wait(30)
+        over.wait(PATIENCE_SECONDS)
 
     monkeypatch.setattr(Actors, "_ask", ask)
     yield asked, begun, over
@@ -37,10 +38,10 @@ def test_a_brand_has_its_share_of_asking(slow: tuple[list[UUID], threading.Semap
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         for _ in range(ASKED_A_BRAND):
             pool.submit(actors.ask_biller, str(ours), str(uuid4()))
-            assert begun.acquire(timeout=20)
+            assert begun.acquire(timeout=PATIENCE_SECONDS / 2)
         actors.ask_biller(str(ours), str(uuid4()))
         assert asked == [ours] * ASKED_A_BRAND
         pool.submit(actors.ask_biller, str(theirs), str(uuid4()))
-        assert begun.acquire(timeout=20)
+        assert begun.acquire(timeout=PATIENCE_SECONDS / 2)
         assert asked[-1] == theirs
         over.set()

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
 from worker.backlog import ROOM, Backlog
 
-PATIENCE_SECONDS = 20.0
 BRAND, OTHER = uuid4(), uuid4()
 FIRST, SECOND, THIRD = uuid4(), uuid4(), uuid4()
 
