@@ -23,10 +23,24 @@ from issuance.settings import OwnSettings
 from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import Known, Rates, source_of
 from tests.logs import captured
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 MOST = 3
+#: Seconds that a test which waits for an end lets pass until then.
+SOON = 0.3
 #: Each time that an application here began to work on the long answer, or on one that waits for its turn.
 worked_on: list[None] = []
+#: Whether what has its turn ends.
+goes_on = threading.Event()
+#: Who listens.
+serving: list[uvicorn.Server] = []
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is hung up on because this machine is busy; a test of how long one may take says how long."""
+    for module, name in ((connections, "HEADER"), (connections, "ANSWER"), (requests, "BODY")):
+        monkeypatch.setattr(module, f"{name}_SECONDS", 2 * PATIENCE_SECONDS)
 
 
 def listening(**said: object) -> Iterator[int]:
@@ -49,7 +63,8 @@ def listening(**said: object) -> Iterator[int]:
     async def turn(request: Request) -> JSONResponse:
         async with place_of_a_stranger(request):
             worked_on.append(None)
-            await asyncio.sleep(0.3)
+            while not goes_on.is_set():
+                await asyncio.sleep(0.01)
         return JSONResponse(len(worked_on))
 
     app.add_middleware(Edge)
@@ -65,18 +80,31 @@ def listening(**said: object) -> Iterator[int]:
         server = uvicorn.Server(config)
         thread = threading.Thread(target=asyncio.run, args=(server.serve([listener]),))
         thread.start()
+        serving[:] = [server]
         try:
             yield listener.getsockname()[1]
         finally:
+            goes_on.set()
             server.should_exit = True
             thread.join()
 
 
+def wait_until_open(number: int) -> None:
+    """Until the server has noticed who came and who is gone: so many connections are open."""
+    eventually(lambda: len(serving[0].server_state.connections) == number, every=0.01)
+
+
+def wait_until_shared_out(fair: Fair, *, places: int, waiting: int) -> None:
+    """Until so many places are held and so many wait for one."""
+
+    def are() -> bool:
+        return (fair._working.total(), sum(map(len, list(fair._waiting.values())))) == (places, waiting)
+
+    eventually(are, every=0.01)
+
+
 @pytest.fixture
-def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    monkeypatch.setattr(connections, "HEADER_SECONDS", 0.3)
-    monkeypatch.setattr(connections, "ANSWER_SECONDS", 0.3)
-    monkeypatch.setattr(requests, "BODY_SECONDS", 0.3)
+def port() -> Iterator[int]:
     yield from listening()
 
 
@@ -87,9 +115,16 @@ def port_behind_proxy() -> Iterator[int]:
 
 @contextmanager
 def connected(port: int, said: bytes = b"", source: str = "127.0.0.1") -> Iterator[socket.socket]:
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(source, 0))) as connection:
-        connection.sendall(said)
+    address = ("127.0.0.1", port)
+    with closing(socket.create_connection(address, PATIENCE_SECONDS, source_address=(source, 0))) as connection:
+        say(connection, said)
         yield connection
+
+
+def say(connection: socket.socket, said: bytes) -> None:
+    """As much of it as the server takes, which may have closed by then."""
+    with suppress(ConnectionError):
+        connection.sendall(said)
 
 
 def answer(connection: socket.socket) -> bytes:
@@ -111,18 +146,20 @@ def test_a_source_has_so_many_connections(port: int) -> None:
         assert refused.startswith(b"HTTP/1.1 429 ")
         assert b"too_many_connections" in refused
         assert b"at most 3" in refused
-    time.sleep(0.1)
+    wait_until_open(0)
     with connected(port, GET + b"Connection: close\r\n\r\n") as again:
         assert answer(again).startswith(b"HTTP/1.1 200 ")
 
 
-def test_one_who_says_nothing_is_hung_up_on(port: int) -> None:
+def test_one_who_says_nothing_is_hung_up_on(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEADER_SECONDS", SOON)
     with connected(port) as silent:
         assert answer(silent) == b""
 
 
-def test_dripping_headers_gives_no_more_time(port: int) -> None:
+def test_dripping_headers_gives_no_more_time(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor after an answer, on a connection that stays."""
+    monkeypatch.setattr(connections, "HEADER_SECONDS", SOON)
     for first in (b"", GET + b"\r\n"):
         with connected(port, first) as dripping:
             closed = False
@@ -136,23 +173,26 @@ def test_dripping_headers_gives_no_more_time(port: int) -> None:
             assert closed
 
 
-def test_a_slow_body_is_answered_and_ended(port: int) -> None:
+def test_a_slow_body_is_answered_and_ended(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "BODY_SECONDS", SOON)
     with connected(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc") as slow:
         said = answer(slow)
         assert said.startswith(b"HTTP/1.1 408 ")
         assert b"too_slow" in said
 
 
-def test_one_who_takes_no_answer_is_hung_up_on(port: int) -> None:
+def test_one_who_takes_no_answer_is_hung_up_on(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty megabytes are not kept for a receiver who reads none of them."""
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", SOON)
+    worked_on.clear()
     with connected(port, b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n") as lazy:
-        time.sleep(1.0)
+        eventually(lambda: worked_on)
+        wait_until_open(0)
         assert len(answer(lazy)) < 20_000_000
 
 
 def test_answers_that_nobody_takes_have_an_end(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks for much and reads nothing is hung up on before others' memory is full, however short the time."""
-    monkeypatch.setattr(connections, "ANSWER_SECONDS", 30)
     monkeypatch.setattr(sources, "MOST_UNTAKEN_A_SOURCE", 30_000_000)
     counted, add = threading.Event(), sources.Untaken.add
 
@@ -165,30 +205,30 @@ def test_answers_that_nobody_takes_have_an_end(port: int, monkeypatch: pytest.Mo
     monkeypatch.setattr(sources.Untaken, "add", noted)
     long = b"GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with connected(port, long) as patient:
-        assert counted.wait(30)
+        assert counted.wait(PATIENCE_SECONDS)
         with connected(port, long) as one_more:
             assert len(answer(one_more)) < 20_000_000
         assert len(answer(patient)) > 20_000_000
     counted.clear()
     with connected(port, long) as taken_by_now:
-        assert counted.wait(30)
+        assert counted.wait(PATIENCE_SECONDS)
         assert len(answer(taken_by_now)) > 20_000_000
 
 
 def test_few_long_bodies_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are not read from until there is room, and short ones need none."""
-    monkeypatch.setattr(bodies, "of_others", Fair(1))
+    monkeypatch.setattr(bodies, "of_others", fair := Fair(1))
     head = b"POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
     long = requests.LONGEST_BODY + 1
     with contextmanager(listening)() as port, connected(port, head % (b"/billing-events", long)) as slow:
-        time.sleep(0.1)
+        wait_until_shared_out(fair, places=1, waiting=0)
         with connected(port, head % (b"/billing-events", long) + b"x" * long) as waits:
             with connected(port, head % (b"/billing-events", 3) + b"abc") as short:
                 assert answer(short).startswith(b"HTTP/1.1 404 ")
-            waits.settimeout(0.3)
+            waits.settimeout(SOON)
             with pytest.raises(TimeoutError):
                 waits.recv(1)
-            waits.settimeout(10)
+            waits.settimeout(PATIENCE_SECONDS)
             slow.sendall(b"x" * long)
             assert answer(slow).startswith(b"HTTP/1.1 404 ")
             assert answer(waits).startswith(b"HTTP/1.1 404 ")
@@ -196,10 +236,10 @@ def test_few_long_bodies_are_in_memory_at_once(monkeypatch: pytest.MonkeyPatch) 
 
 def test_more_long_bodies_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, unread, in the form of every error."""
-    monkeypatch.setattr(bodies, "of_others", Fair(1, most_waiting=1))
+    monkeypatch.setattr(bodies, "of_others", fair := Fair(1, most_waiting=1))
     said = INTAKE % (LONG, b"") + b"["
     with contextmanager(listening)() as port, connected(port, said), connected(port, said):
-        time.sleep(0.1)
+        wait_until_shared_out(fair, places=1, waiting=1)
         with connected(port, said) as refused:
             head, _, body = answer(refused).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 429 ")
@@ -214,10 +254,10 @@ LONG = requests.LONGEST_BODY + 1
 @pytest.mark.parametrize("drips", [False, True], ids=["stalls", "drips"])
 def test_a_slow_body_gives_its_place_to_who_has_none(monkeypatch: pytest.MonkeyPatch, *, drips: bool) -> None:
     """A moment later, whatever time it has left; who takes the place is another source."""
-    monkeypatch.setattr(bodies, "of_others", Fair(1))
-    monkeypatch.setattr(bodies, "AT_LEAST", 0.3)
+    monkeypatch.setattr(bodies, "of_others", fair := Fair(1))
+    monkeypatch.setattr(bodies, "AT_LEAST", SOON)
     with contextmanager(listening)() as port, connected(port, INTAKE % (LONG, b"") + b"[") as slow:
-        time.sleep(0.1)
+        wait_until_shared_out(fair, places=1, waiting=0)
         with connected(port, INTAKE % (LONG, b"") + b"x" * LONG, "127.0.0.2") as waits:
             for _ in range(60 if drips else 0):
                 time.sleep(0.02)
@@ -232,13 +272,13 @@ def test_a_slow_body_gives_its_place_to_who_has_none(monkeypatch: pytest.MonkeyP
 
 def test_who_shows_a_key_waits_behind_no_strangers_body(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was good before. A member's token has a place among the strangers."""
-    monkeypatch.setattr(bodies, "of_others", Fair(1))
+    monkeypatch.setattr(bodies, "of_others", fair := Fair(1))
     with contextmanager(listening)() as port, connected(port, INTAKE % (LONG, b"") + b"[") as slow:
-        time.sleep(0.1)
+        wait_until_shared_out(fair, places=1, waiting=0)
         with connected(port, INTAKE % (LONG, b"Authorization: Bearer key\r\n") + b"x" * LONG) as keyed:
             assert answer(keyed).startswith(b"HTTP/1.1 404 ")
         with connected(port, INTAKE % (LONG, b"Authorization: Bearer token\r\n") + b"x" * LONG) as waits:
-            waits.settimeout(0.3)
+            waits.settimeout(SOON)
             with pytest.raises(TimeoutError):
                 waits.recv(1)
         slow.sendall(b"x" * LONG)
@@ -308,7 +348,7 @@ def test_headers_have_an_end(port: int) -> None:
     """One that is very long or very many of them are not kept to wait for more; long bodies are no headers."""
     for endless in (b"X-Long: " + b"x" * connections.LONGEST_HEADERS, b"X-Many: 1\r\n" * 7_000):
         with connected(port, GET) as dripping:
-            dripping.sendall(endless)
+            say(dripping, endless)
             refused(answer(dripping))
     body = b"x" * (requests.LONGEST_BODY - 1)
     head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: %s\r\nContent-Length: %d\r\n\r\n"
@@ -344,7 +384,7 @@ def test_what_stands_around_a_body_has_an_end(port: int, endless: bytes) -> None
     with connected(port, CHUNKED + endless) as dripping:
         for _ in range(2):
             time.sleep(0.05)
-            dripping.sendall(b"x" * (connections.LONGEST_HEADERS // 2 + 1))
+            say(dripping, b"x" * (connections.LONGEST_HEADERS // 2 + 1))
         refused(answer(dripping))
 
 
@@ -378,12 +418,12 @@ def test_what_is_no_request_is_told_when_the_others_are_answered(port: int) -> N
     assert said.count(b"HTTP/1.1 200 ") == said.count(b"HTTP/1.1 ") == 2
 
 
-def test_nothing_is_begun_for_one_who_takes_no_answers(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_begun_for_one_who_takes_no_answers(port: int) -> None:
     """The next request begins once the answer before it is taken."""
-    monkeypatch.setattr(connections, "ANSWER_SECONDS", 30)
     worked_on.clear()
     with connected(port, b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n" * 2 + GET + b"Connection: close\r\n\r\n") as lazy:
-        time.sleep(0.5)
+        eventually(lambda: worked_on)
+        time.sleep(SOON)
         assert len(worked_on) == 1
         assert answer(lazy).count(b"HTTP/1.1 200 ") == 3
     assert len(worked_on) == 2
@@ -437,11 +477,16 @@ TURN = b"GET /turn HTTP/1.1\r\nHost: x\r\n"
 def test_what_waits_for_its_turn_goes_with_who_asked(port: int) -> None:
     """It is never begun, and whoever is there is next. One who has sent ahead is there."""
     worked_on.clear()
+    goes_on.clear()
     with connected(port, TURN + b"\r\n" + TURN + b"Connection: close\r\n\r\n") as there:
-        time.sleep(0.1)
+        fair = cast(FastAPI, serving[0].config.app).state.fair
+        wait_until_shared_out(fair, places=1, waiting=0)
         with connected(port, TURN + b"\r\n"):
-            time.sleep(0.1)
+            wait_until_shared_out(fair, places=1, waiting=1)
+        wait_until_shared_out(fair, places=1, waiting=0)
         with connected(port, TURN + b"Connection: close\r\n\r\n") as waits:
+            wait_until_shared_out(fair, places=1, waiting=1)
+            goes_on.set()
             assert answer(waits).startswith(b"HTTP/1.1 200 ")
         assert answer(there).count(b"HTTP/1.1 200 ") == 2
     assert len(worked_on) == 3
