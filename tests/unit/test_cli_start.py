@@ -47,7 +47,7 @@ def imported(*arguments: str, database_url: str = "postgresql://127.0.0.1:1/nowh
     servers = {"DATABASE_URL": database_url, "REDIS_URL": "redis://127.0.0.1:1"}
     command = [sys.executable, "-c", PROGRAM, *arguments]
     ran = subprocess.run(
-        command, cwd=REPO, env={**os.environ, **servers}, capture_output=True, text=True, timeout=100, check=False
+        command, cwd=REPO, env={**os.environ, **servers}, capture_output=True, text=True, timeout=600, check=False
     )
     word, number, *names = ran.stderr.splitlines()[-1].split()
     assert word == "imported", ran.stderr

@@ -2,14 +2,18 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from issuance import hints
 from issuance.embedded.environment import REPO
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 #: What dramatiq's command line does with its first argument, and what the process then is.
 LOADS = """
@@ -51,19 +55,27 @@ def test_importing_a_worker_starts_nothing() -> None:
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_a_worker_logs_in_one_format_and_tells_of_an_outage_once(
-    fresh_database: Callable[[], str], log_format: str
+    fresh_database: Callable[[], str], tmp_path: Path, log_format: str
 ) -> None:
     """dramatiq's own lines too, those of its master among them; while Redis is away for seconds, one line says so."""
     others = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
     servers = {"DATABASE_URL": fresh_database(), "REDIS_URL": "redis://127.0.0.1:1/0"}
     command = [sys.executable, "-m", "worker", "--queues", "events", "--processes", "1", "--threads", "2"]
-    started = subprocess.Popen(
-        command, cwd=REPO, env={**others, **servers, "LOG_FORMAT": log_format}, stderr=subprocess.PIPE, text=True
-    )
-    with pytest.raises(subprocess.TimeoutExpired):
-        started.wait(9)  # dramatiq looks for the broker again every three seconds
-    started.terminate()
-    lines = started.communicate(timeout=60)[1].splitlines()
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        started = subprocess.Popen(
+            command, cwd=REPO, env={**others, **servers, "LOG_FORMAT": log_format}, stderr=out, process_group=0
+        )
+    try:
+        eventually(lambda: "broker_away" in log.read_text())
+        with pytest.raises(subprocess.TimeoutExpired):
+            started.wait(7)  # dramatiq looks for the broker again every three seconds
+        started.terminate()
+        started.wait(PATIENCE_SECONDS)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+    lines = log.read_text().splitlines()
     told = [json.loads(line)["event"] for line in lines] if log_format == "json" else lines
     assert sum("is booting up" in line for line in told) == 1
     assert sum("broker_away" in line for line in told) == 1
