@@ -20,9 +20,10 @@ from issuance.console.visits import COOKIE
 from issuance.database.connections import transaction
 from issuance.people import oidc, passwords, people, sessions, sign_ins
 from issuance.settings import Settings
-from issuance.tenancy import clock_moves, heavy, rates
+from issuance.tenancy import clock_moves, heavy
 from issuance.tenancy.fairness import FairThreads
 from issuance.tenancy.shares import Shares
+from tests.database.limits import count_at_leisure
 from tests.database.test_rates import some_address
 
 Ask = Callable[..., httpx.Response]
@@ -31,7 +32,7 @@ Ask = Callable[..., httpx.Response]
 @pytest.fixture
 def ask(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ask]:
     """Makes applications with limits, and asks their consoles. No minute ends meanwhile."""
-    monkeypatch.setattr(rates, "WINDOW", 10**7)
+    count_at_leisure(monkeypatch)
 
     def made(**most: int) -> Ask:
         names = {f"ISSUANCE_RATE_{name.upper()}": number for name, number in most.items()}

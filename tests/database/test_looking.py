@@ -16,8 +16,9 @@ from issuance.api.callers import Caller, admit
 from issuance.database.connections import transaction
 from issuance.settings import Settings
 from issuance.tenancy import keys
-from issuance.tenancy import rates as room
 from issuance.tenancy.fairness import FairThreads
+from tests.database.limits import count_at_leisure
+from tests.waiting import PATIENCE_SECONDS
 
 FLOODER, MEMBER = "192.0.2.1", "192.0.2.2"
 
@@ -33,7 +34,7 @@ class Door:
 
     def _admit(self, request: Request) -> Caller:
         if request.headers["authorization"].removeprefix("Bearer ") in self.slow:
-            self.goes_on.wait(60)
+            self.goes_on.wait(PATIENCE_SECONDS)
         return admit(request)
 
     async def get(self, token: str, address: str) -> int:
@@ -55,7 +56,7 @@ class Door:
         waiting = [asyncio.create_task(self.get(flood, FLOODER)) for _ in range(20)]
         try:
             await asyncio.sleep(0.2)
-            answers = [await asyncio.wait_for(self.get(*other), 20) for other in others]
+            answers = [await asyncio.wait_for(self.get(*other), PATIENCE_SECONDS / 2) for other in others]
             assert not any(one.done() for one in waiting)
         finally:
             self.goes_on.set()
@@ -65,7 +66,7 @@ class Door:
 
 @pytest.fixture
 def door(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
-    monkeypatch.setattr(room, "WINDOW", 10**7)
+    count_at_leisure(monkeypatch)
     monkeypatch.setattr(routes, "looking_at_tokens", FairThreads(4))
     limits = {"ISSUANCE_RATE_BRAND": 30}
     door = Door(
@@ -116,6 +117,6 @@ def test_what_is_over_its_limit_does_not_wait(door: Door, engine: Engine, brand_
         while await door.get(member, MEMBER) != 429:
             pass
         door.slow.add(member)
-        assert await asyncio.wait_for(door.get(member, MEMBER), 20) == 429
+        assert await asyncio.wait_for(door.get(member, MEMBER), PATIENCE_SECONDS / 2) == 429
 
     asyncio.run(scene())

@@ -12,7 +12,8 @@ from issuance.api.app import create_app
 from issuance.api.health import metrics_door
 from issuance.database.connections import transaction
 from issuance.settings import Settings
-from issuance.tenancy import brands, rates
+from issuance.tenancy import brands
+from tests.database.limits import count_at_leisure
 from tests.database.test_rates import some_address
 
 
@@ -40,7 +41,7 @@ def test_it_asks_for_a_key_where_there_is_one(database_url: str) -> None:
 
 def test_its_key_is_guessed_so_often(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From one address, as other keys are; who shows none guesses nothing."""
-    monkeypatch.setattr(rates, "WINDOW", 10**7)
+    count_at_leisure(monkeypatch)
     app = made(database_url, REDIS_URL=redis_url, ISSUANCE_METRICS_KEY="scrape-me", ISSUANCE_RATE_WRONG_KEYS="2")
     address = some_address()
     shown = (None, None, None, "wrong", "wrong", "wrong", "scrape-me")

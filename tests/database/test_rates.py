@@ -19,15 +19,15 @@ from issuance.settings import OwnSettings, Settings
 from issuance.tenancy import keys
 from issuance.tenancy import rates as room
 from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, OF_AN_ADDRESS, WRONG_CODES, WRONG_KEYS, RateLimited, Rates
+from tests.database.limits import count_at_leisure
 from tests.logs import captured
 
 AWAY = "redis://127.0.0.1:1"
 
 
 @pytest.fixture(autouse=True)
-def one_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No minute ends during a test."""
-    monkeypatch.setattr(room, "WINDOW", 10**7)
+def at_leisure(monkeypatch: pytest.MonkeyPatch) -> None:
+    count_at_leisure(monkeypatch)
 
 
 def rates(url: str, **most: int) -> Rates:
