@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from campaigns.growth.months import LONG_AGO, begin
 from campaigns.receiver import Receiver
@@ -27,6 +28,7 @@ from scheduler.tick import tidy
 from tests.database.cli import Cli
 from tests.database.test_retention import KEEP
 from tests.hooks import Hook, listen
+from tests.waiting import eventually
 
 TABLES = ("audit_entries", "webhook_events", "deliveries")
 FAR_AHEAD = date(2090, 5, 1)
@@ -258,24 +260,36 @@ def test_who_writes_goes_on_while_months_go(engine: Engine, brand_id: UUID) -> N
         except BaseException as error:
             failed.append(error)
 
+    def detached() -> bool:
+        """The oldest part is; not while a writer is in the middle of its work for long."""
+        try:
+            with transaction(engine) as connection:
+                detaching.detach(connection, months.parts(connection, "audit_entries")[0])
+        except DBAPIError as error:
+            if not months.is_busy(error):
+                raise
+            return False
+        return True
+
     writers = [threading.Thread(target=work, args=(place,)) for place in range(2)]
     for writer in writers:
         writer.start()
     try:
         months.make_ahead(engine, ahead=6)
         for part in range(20):
+            before = sum(written)
             with transaction(engine) as connection:
                 first = date(2019 - part, 5, 1)
                 connection.execute(text("SELECT make_month('audit_entries', :first)"), {"first": first})
-            with transaction(engine) as connection:
-                detaching.detach(connection, months.parts(connection, "audit_entries")[0])
+            eventually(detached)
+            eventually(lambda before=before: failed or sum(written) > before)  # type: ignore[misc]
     finally:
         over.set()
         for writer in writers:
             writer.join()
     assert failed == []
     (told,) = run(engine, "SELECT count(*) FROM audit_entries WHERE action = 'coupon.updated'")[0]
-    assert told == sum(written) > 20
+    assert told == sum(written) >= 20
 
 
 def test_the_command_lists_and_detaches_months(

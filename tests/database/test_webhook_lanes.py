@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from issuance.database.connections import transaction
 from issuance.tenancy import brands
 from issuance.webhooks import deliveries, dispatcher
 from tests.hooks import Hook, listen
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 #: As many threads as the Procfile gives to webhooks.
 THREADS = 48
@@ -25,7 +26,7 @@ def dead(receiver: Receiver) -> Iterator[threading.Event]:
     answered = threading.Event()
 
     def never(request: BaseHTTPRequestHandler) -> None:
-        answered.wait(60)
+        answered.wait(PATIENCE_SECONDS)
         request.send_response(500)
         request.end_headers()
 
@@ -54,11 +55,10 @@ def test_a_hundred_dead_hosts_leave_threads_for_who_is_known(
     receiver.answers = never
     hooks = [hook for _ in range(25) for hook in hooks_of(engine, receiver, 4)]
     with ThreadPoolExecutor(THREADS) as pool:
-        hanging = [pool.submit(hook.deliver) for hook in hooks]
+        hanging = [pool.submit(hook.deliver, patience=2 * PATIENCE_SECONDS) for hook in hooks]
         receiver.wait_for(1 + dispatcher.MOST_UNPROVEN)
         turned_away = len(hooks) - dispatcher.MOST_UNPROVEN
-        while len(wait(hanging, timeout=0.05).done) < turned_away:
-            pass
+        eventually(lambda: sum(one.done() for one in hanging) == turned_away)
         assert len(receiver.received) == 1 + dispatcher.MOST_UNPROVEN
         receiver.answers = []
         known.tell()
@@ -81,10 +81,10 @@ def test_a_brand_whose_hosts_fail_delays_neither_its_others_nor_anybodys(
             failed = text("UPDATE webhooks SET failing_since = now() WHERE webhook_id = :id")
             connection.execute(failed, {"id": hook.webhook_id})
     with ThreadPoolExecutor(THREADS) as pool:
-        hanging = [pool.submit(hook.deliver) for hook in failing]
+        hanging = [pool.submit(hook.deliver, patience=2 * PATIENCE_SECONDS) for hook in failing]
         receiver.wait_for(dispatcher.MOST_FAILING_A_BRAND)
-        while len(wait(hanging, timeout=0.05).done) < len(failing) - dispatcher.MOST_FAILING_A_BRAND:
-            pass
+        turned_away = len(failing) - dispatcher.MOST_FAILING_A_BRAND
+        eventually(lambda: sum(one.done() for one in hanging) == turned_away)
         receiver.answers = []
         for hook in (works, down):
             hook.deliver()
