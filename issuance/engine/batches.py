@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, Row, text
 
 from issuance import measures
 from issuance.database import transaction
+from issuance.database.complaints import in_short
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, limits, run_work, runs, schedules
 from issuance.engine.bisection import is_transient
@@ -122,10 +123,12 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
     that fails is done one by one, and so is the whole batch if its worker dies again. A transient error
     ends the try, except in a sweep, which comes back anyway.
 
-    The batch's row keeps how far it came, so that whoever claims it next goes on from there. A dry run or a
-    preview quarantines nobody: it skips the membership at which its workers died too often.
+    The batch's row keeps how far it came, so that whoever claims it next goes on from there. What settles nobody (a dry
+    run, a preview, an undo) counts no attempts and quarantines nobody: it skips the membership at which its workers
+    died too often.
     """
     looks = run.dry_run or run.kind == "preview"
+    settles = not looks and run.kind != "undo"
     with transaction(engine, run.brand_id) as connection:
         ids = run_work.memberships_of(connection, run, claimed.first_id, claimed.last_id)
         if _lock(connection, claimed):
@@ -134,14 +137,14 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
             else:
                 # A sweep's range is one of schedule ids. From here on each membership has its own, whose id is the
                 # membership's.
-                if not looks:
+                if settles:
                     schedules.leave(connection, run.brand_id, ids)
                 connection.execute(_NARROW, {**_key(claimed), "first_id": ids[0], "last_id": ids[-1]})
     size = limits.current.part if claimed.attempts <= limits.current.attempts_together else 1
     parts = deque(ids[start : start + size] for start in range(0, len(ids), size))
     counts = _counted(claimed)
     plan = claimed.plan
-    fatal = ids[:1] if looks and claimed.attempts > limits.current.attempts else []
+    fatal = ids[:1] if not settles and claimed.attempts > limits.current.attempts else []
     while parts:
         part = parts.popleft()
         following = parts[0][0] if parts else None
@@ -149,7 +152,7 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
             if not _lock(connection, claimed):  # done after all: only the reply to its last COMMIT was lost
                 break
             begun = [one for one in part if one not in fatal]
-            if not looks:
+            if settles:
                 begun = attempts.begin(connection, run.brand_id, part)
         quarantined = Counter({Reason.ERROR: len(part) - len(begun)})
         more, rows = quarantined, None
@@ -170,8 +173,12 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
             with transaction(engine, run.brand_id) as connection:
                 if not _lock(connection, claimed):
                     break
-                for one in [] if looks else begun:
-                    attempts.failed(connection, run.brand_id, one, error, counted=True)
+                for one in begun:
+                    if settles:
+                        attempts.failed(connection, run.brand_id, one, error, counted=True)
+                    elif not transient:
+                        named = {"brand": str(run.brand_id), "run": str(run.run_id), "membership": str(one)}
+                        logger.error("membership_passed_over", **named, error=in_short(error))
                 if not transient:  # else whoever claims the batch next begins here again: nothing else comes back to it
                     _go_on(connection, claimed, following, counts + more, plan)
             if transient:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from issuance.deciding.reasons import Reason
-from issuance.engine import attempts, pipeline, plans, previews, sweeps, tasks, undos
+from issuance.engine import pipeline, plans, previews, sweeps, tasks, undos
 from issuance.engine.event_facts import CHANGED_TYPES
 from issuance.engine.manual_issues import ManualIssue, narrowed
 from issuance.engine.plans import Plan
@@ -52,8 +52,9 @@ _PLAN = text(f"""
 _IN_RANGE = text(f"""
     SELECT m.membership_id {_MEANT}
        AND m.membership_id BETWEEN :first_id AND :last_id
-       AND NOT EXISTS (SELECT FROM schedules s WHERE s.brand_id = :brand_id AND s.schedule_id = m.membership_id
-                          AND s.quarantined_at IS NOT NULL)
+       AND (:set_apart OR NOT EXISTS (SELECT FROM schedules s
+                                       WHERE s.brand_id = :brand_id AND s.schedule_id = m.membership_id
+                                         AND s.quarantined_at IS NOT NULL))
      ORDER BY m.membership_id
 """)
 
@@ -73,7 +74,8 @@ def memberships_of(connection: Connection, run: Row[Any], first_id: UUID, last_i
         return sweeps.memberships_due(connection, run.brand_id, first_id, last_id)
     if run.plan_id is not None:
         return sorted(plans.promised(connection, run, first_id, last_id))
-    return list(connection.scalars(_IN_RANGE, {**_meant(run), "first_id": first_id, "last_id": last_id}))
+    wanted = {"first_id": first_id, "last_id": last_id, "set_apart": run.kind == "undo"}  # it settles nobody
+    return list(connection.scalars(_IN_RANGE, {**_meant(run), **wanted}))
 
 
 def _meant(run: Row[Any]) -> dict[str, object]:
@@ -96,13 +98,11 @@ def work_on_range(connection: Connection, run: Row[Any], first_id: UUID, last_id
 
 
 def work_on(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID]) -> Done:
-    """Do a run's work for these memberships, whose attempts were counted."""
+    """Do a run's work for these memberships, whose attempts were counted if it settles them."""
     if run.kind == "sweep":
         return pipeline.settle_these(connection, run.brand_id, membership_ids, run.run_id), None
     if run.kind == "undo":
-        undone = undos.undo(connection, run, membership_ids[0], membership_ids[-1])
-        attempts.succeeded(connection, run.brand_id, membership_ids)
-        return undone
+        return undos.undo(connection, run, membership_ids[0], membership_ids[-1])
     return _work(connection, run, membership_ids, attempt_counted=True)
 
 

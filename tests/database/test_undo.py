@@ -263,6 +263,24 @@ def test_a_cancelled_run_issues_nothing_after_its_undo(club: Club) -> None:
     assert club.rows("SELECT * FROM credits") == []
 
 
+def test_taken_apart_an_undo_leaves_out_nobody_who_is_set_apart(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It settles nobody: who is in quarantine is undone as the others are, and nobody's attempts are counted."""
+    club.sign_up(8)
+    club.move_clock("2031-02-28")
+    sweep = club.sweep()
+    assert sweep is not None
+    first, *others, last = sorted(club.members)
+    attempts = "UPDATE schedules SET attempts = :n, retry_at = now() - interval '1 hour' WHERE schedule_id = ANY(:ids)"
+    club.rows(attempts, n=4, ids=others)
+    club.rows(attempts, n=5, ids=[first, last])
+    club.rows("UPDATE schedules SET quarantined_at = now() WHERE attempts = 5")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_work, "work_on_range", lambda *_: 1 / 0)
+        assert undo(club, sweep["id"])["counts"] == {"revoked": 8}
+    counted = club.rows("SELECT attempts, count(*) FROM schedules WHERE NOT shared GROUP BY 1 ORDER BY 1")
+    assert [tuple(row) for row in counted] == [(4, 6), (5, 2)]
+
+
 def test_undo_works_for_deleted_rules(club: Club) -> None:
     """A deleted rule is not there any more, but undo still knows it."""
     club.sign_up(2)
