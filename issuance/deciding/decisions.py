@@ -34,6 +34,19 @@ class Decision(NamedTuple):
     validities: Validities | None = None
 
     @property
+    def rule_version(self) -> int | None:
+        """The version that is stamped on the credit, or else the one in force (SEMANTICS 4)."""
+        if self.credit is not None:
+            return self.credit.rule_version
+        return None if self.version is None else self.version.version
+
+    @property
+    def told(self) -> Reason:
+        """The reason as people read it: what is given by hand is given, whatever its period comes to (SEMANTICS 9)."""
+        given = self.credit is not None and self.credit.manual and self.credit.revoked_by != "facts"
+        return Reason.ALREADY_ISSUED if given else self.reason
+
+    @property
     def outcome(self) -> Outcome:
         return self.reason.outcome
 

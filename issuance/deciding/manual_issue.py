@@ -16,6 +16,11 @@ from issuance.deciding.statuses import Status
 from issuance.deciding.validities import period_end_of, validities_of
 
 _REFUSED = {Status.NEEDS_ATTENTION: Reason.NEEDS_ATTENTION, **STOPPED}
+#: What may pass, so that what waits by hand goes on waiting.
+_MAY_PASS = {
+    *(Reason.ISSUED, Reason.HOLDS_LIVE_CREDIT, Reason.COUPON_MISSING),
+    *(_REFUSED[status] for status in (Status.NEEDS_ATTENTION, Status.PAUSED)),
+}
 
 
 class ManualDecision(NamedTuple):
@@ -40,10 +45,21 @@ def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> It
 def let_out(history: History, rule: Rule, held: Held) -> NewCredit | None:
     """What a guard held of an issue by hand, decided anew: of its own key, valid from when it would have gone out, and
     whatever was given since (SEMANTICS 17). None: it is not to be given any more."""
-    for given in _issue(history, rule, held.key.period_start, held.at, include_upcoming=True):
-        if given.place == held.key.place and given.new is not None:
-            return replace(given.new, key=held.key)
-    return None
+    given = _anew(history, rule, held)
+    return None if given is None or given.new is None else replace(given.new, key=held.key)
+
+
+def waits(history: History, rule: Rule, held: Held) -> bool:
+    """Whether what a guard holds of an issue by hand could be let out now or later: its guest is on the order, its
+    membership goes on, and it is not too old (SEMANTICS 17)."""
+    given = _anew(history, rule, held)
+    return given is not None and given.reason in _MAY_PASS
+
+
+def _anew(history: History, rule: Rule, held: Held) -> ManualDecision | None:
+    """What a guard held of an issue by hand, decided now; None: its guest is not on the order."""
+    decided = _issue(history, rule, held.key.period_start, held.at, include_upcoming=True)
+    return next((one for one in decided if one.place == held.key.place), None)
 
 
 def _issue(

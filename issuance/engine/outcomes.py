@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from issuance.deciding.decisions import Decision
 from issuance.deciding.facts import Credit, CreditKey, Held, HeldState, Rule, RuleVersion
 from issuance.deciding.history import History
-from issuance.deciding.manual_issue import let_out
+from issuance.deciding.manual_issue import let_out, waits
 from issuance.deciding.movements import Movement, end_of, movements
 from issuance.deciding.reasons import Reason
 from issuance.deciding.reminders import Listener, Reminder, next_reminder, reminders
@@ -223,11 +223,19 @@ def _look_after_held(membership: Membership, outcome: Outcome, rules: Sequence[R
                 _let_out(membership, outcome, rules, held)
             if held.key in outcome.issued:
                 outcome.let_out.add(held.key)
-        is_waiting = held.key in settlement.waiting or (held.manual and held.state is HeldState.WAITING)
+        is_waiting = held.key in settlement.waiting or (
+            held.manual and held.state is HeldState.WAITING and _waits(membership, outcome, rules, held)
+        )
         if held.manual and held.state is HeldState.WAITING and held.key in settlement.waiting:
             outcome.held.add(replace(held, manual=False))  # owed by now, it is what a person speaks of
         if held.key not in outcome.credits and not is_waiting:
             outcome.lapsed.add(held.key)
+
+
+def _waits(membership: Membership, outcome: Outcome, rules: Sequence[Rule], held: Held) -> bool:
+    """Whether what a person asked for by hand may still be given if somebody approves it."""
+    history = History(membership.facts, list(outcome.credits.values()), outcome.now)
+    return any(waits(history, rule, held) for rule in rules if rule.credit_rule_id == held.key.credit_rule_id)
 
 
 def _let_out(membership: Membership, outcome: Outcome, rules: Sequence[Rule], held: Held) -> None:

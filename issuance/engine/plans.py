@@ -115,9 +115,8 @@ class Planned(NamedTuple):
     @classmethod
     def of(cls, decision: Decision) -> "Planned":
         """What a decision says."""
-        version = None if decision.version is None else decision.version.version
         period = decision.occurrence.period_start, decision.occurrence.period_end
-        return cls(decision.credit_rule_id, version, decision.guest.place, *period, decision.reason)
+        return cls(decision.credit_rule_id, decision.rule_version, decision.guest.place, *period, decision.told)
 
 
 def row(member: Membership, planned: Planned) -> dict[str, Any]:

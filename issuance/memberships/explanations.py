@@ -162,7 +162,7 @@ def _row(
     occurrence, credit = decision.occurrence, decision.credit
     guest_id = member.guest_ids[decision.guest.place]
     # An owed credit that is out was issued; one that is not out yet waits for the settling that is under way.
-    reason = Reason.ISSUED if decision.reason is Reason.ALREADY_ISSUED else decision.reason
+    reason = Reason.ISSUED if decision.told is Reason.ALREADY_ISSUED else decision.told
     named = names.get(guest_id)
     name = named.name if named is not None else str(guest_id)
     later = (version.created_at for version in made[decision.credit_rule_id])
@@ -174,7 +174,7 @@ def _row(
     }
     return {
         "credit_rule_id": decision.credit_rule_id,
-        "rule_version": None if decision.version is None else decision.version.version,
+        "rule_version": decision.rule_version,
         "guest": {
             "id": guest_id,
             "name": name,
@@ -237,7 +237,8 @@ def _sentence(history: History, decision: Decision, reason: Reason, name: str, f
         else "and no version is for it",
     }
     if decision.credit is not None:
-        said = f"{name} was issued a credit for {words['period']}; it {_became(history, decision.credit)}."
+        how = " by hand" if decision.credit.manual else ""
+        said = f"{name} was issued a credit{how} for {words['period']}; it {_became(history, decision.credit)}."
         if reason.outcome is Outcome.ISSUED:
             return said
         return f"{said} {_SENTENCES.get(reason, reason.value).format(**words)}"

@@ -6,9 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from issuance.catalog import membership_types
+from issuance.catalog import membership_types, rules
 from issuance.catalog.membership_types import NewMembershipType
+from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.database.connections import transaction
+from issuance.engine import plans
 from issuance.memberships import explanations
 from tests.database.clubs import Club
 
@@ -73,3 +75,32 @@ def test_an_explanation_says_who_took_a_credit_back(billed: tuple[Club, UUID]) -
     for by, words in became.items():
         club.rows("UPDATE credits SET revoked_at = issued_at, revoked_reason = 'x', revoked_by = :by", by=by)
         assert words in row(club, membership_id, "2031-01-31")["text"]
+
+
+def test_what_was_given_by_hand_is_explained_as_given(new_club: Callable[..., Club]) -> None:
+    """Under the version that is stamped on it, before its period is charged and after; so says a replay's plan."""
+    club = new_club("external")
+    (member,) = club.sign_up(1)
+    club.move_clock("2031-02-05")
+    with transaction(club.engine, club.brand_id) as connection:
+        rules.change(connection, club.brand_id, club.rule_id, CreditRuleChange(coupon_name="Coffee"))
+    club.move_clock("2031-03-01")
+    club.rows("UPDATE credits SET uses = 1, redeemed_at = valid_from")
+    assert club.issue()["counts"] == {"issued": 1}
+    charge = {"membership_id": str(member), "charge_id": "feb", "period_start": "2031-02-28"}
+    for is_charged in (False, True):
+        if is_charged:
+            club.settle(club.tell("charge.succeeded", "2031-03-01", charge))
+        said = row(club, member, "2031-02-28")
+        assert (said["outcome"], said["reason"], said["rule_version"]) == ("issued", "issued", 2)
+        assert "was issued a credit by hand for 2031-02-28 to 2031-03-31; it is live." in said["text"]
+        dry = club.replay(dry_run=True)
+        with transaction(club.engine, club.brand_id) as connection:
+            planned = plans.page(connection, club.brand_id, dry["id"], 1, 25)[0]
+        told = {str(one["period_start"]): (one["reason"], one["rule_version"]) for one in planned}
+        assert told["2031-02-28"] == ("already_issued", 2)
+    club.rows("UPDATE credits SET revoked_at = issued_at, revoked_reason = 'x', revoked_by = 'facts' WHERE manual")
+    party = [{"name": "Zoe", "external_user_id": "zoe", "lead_booker": True}]
+    club.tell("membership.guests_changed", "2031-02-28T12:00", {"membership_id": str(member), "guests": party})
+    assert row(club, member, "2031-02-28")["reason"] == "guest_removed"
+    club.engine.dispose()

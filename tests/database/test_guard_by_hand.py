@@ -119,6 +119,37 @@ def test_what_was_held_by_hand_is_not_let_out_dead(new_club: Callable[..., Club]
     club.engine.dispose()
 
 
+def test_what_waits_by_hand_lapses_when_it_cannot_be_given(billed: Club) -> None:
+    """Its guest left, or its membership ended: nobody is told that it waits, or that it is let out. A pause passes."""
+    used_in_february(billed, 4)
+    billed.move_clock("2031-02-21T08:00")
+    ended, left, paused, _ = billed.members
+    for member, status in ((ended, "cancelled"), (paused, "paused")):
+        billed.tell("membership.status_changed", "2031-02-21", {"membership_id": str(member), "status": status})
+    party = [{"name": "Zoe", "external_user_id": "zoe", "lead_booker": True}]
+    billed.tell("membership.guests_changed", "2031-02-21", {"membership_id": str(left), "guests": party})
+    billed.settle(billed.members)
+    assert held(billed)[0]["held"] == 2
+    billed.tell("membership.status_changed", "2031-02-21T07:00", {"membership_id": str(paused), "status": "active"})
+    billed.settle([paused])
+    assert speak(billed, "approve")["held"] == 2
+    sweeps(billed)
+    assert len(given(billed)) == 2
+    assert offences(billed) == {}
+
+
+def test_what_waits_by_hand_lapses_when_it_is_too_old(new_club: Callable[..., Club]) -> None:
+    """February is over: March's own waits, and nothing beside it."""
+    club = new_club("external", roll_over=False)
+    used_in_february(club, 2)
+    club.move_clock("2031-03-01T09:00")
+    charge(club, 3)
+    assert speak(club, "approve")["held"] == 2
+    sweeps(club)
+    assert [row[:3] for row in given(club)] == [("2031-03-01", 0, False)] * 2
+    club.engine.dispose()
+
+
 def waits_by_hand(club: Club) -> None:
     """March's key waits by hand, an hour before March is charged."""
     club.sign_up(1, "2031-02-01")
