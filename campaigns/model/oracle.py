@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from campaigns.model.memory import Memory
-from campaigns.model.owed import Owed, end_of, owed, stamps, used_before
+from campaigns.model.owed import Owed, end_of, owed, stamps, stands_for, used_before
 from campaigns.model.reading import Reading
 from campaigns.model.times import local_date, midnight, plus_validity
 from campaigns.model.words import GRANT, NO_PERIOD, Credit, Fact, Op, Version
@@ -276,7 +276,8 @@ class Oracle(Memory):
                 own = self.own(each, membership)
                 there = {(credit.guest, credit.period_start) for credit in own if credit.reissue == 0}
                 for key, ones in owed(self.rules[each], reading, stamps(own)).items():
-                    if key not in there and first <= key[1] <= last:
+                    other = stands_for(reading, ones[0].version, *key, own)
+                    if key not in there and other is None and first <= key[1] <= last:
                         self._give_one(each, reading, ones)
 
     def _issue_to(self, rule: str, version: Version, reading: Reading) -> None:
@@ -319,8 +320,16 @@ class Oracle(Memory):
         due = {key: ones for key, ones in spared.items() if ones}
         deleted = self.rules[rule][-1].deleted
         first = {(credit.guest, credit.period_start): credit for credit in own if credit.reissue == 0}
+        standing = set()
         for key, ones in due.items():
             credit = first.get(key)
+            if credit is None or credit.revoked == "facts":
+                other = stands_for(reading, ones[0].version, *key, own)
+                if other is not None:
+                    standing.add((other.guest, other.period_start))
+                    if credit is not None:
+                        continue
+                    credit = other
             if credit is None and not deleted:
                 self._give_one(rule, reading, ones)
             elif credit is not None and not credit.manual:
@@ -328,7 +337,8 @@ class Oracle(Memory):
                     credit.revoked = None
                 self._ride(credit, ones[0])
         for key, credit in first.items():
-            if key not in due and not credit.manual and not credit.redeemed and credit.revoked is None:
+            is_owed = key in due or key in standing
+            if not is_owed and not credit.manual and not credit.redeemed and credit.revoked is None:
                 credit.revoked = "facts"
 
     def _give_one(self, rule: str, reading: Reading, ones: list[Owed]) -> None:

@@ -150,6 +150,23 @@ def owed(versions: list[Version], reading: Reading, out: dict[date, int]) -> dic
     return found
 
 
+def stands_for(reading: Reading, version: Version, guest: str, period_start: date, own: list[Credit]) -> Credit | None:
+    """Section 7: the rule's credit for a start that was moved, which stands for that of the sign-up, or of P0D."""
+    once = version.issuing_frequency == "P0D"
+    if period_start != reading.starts_on:
+        return None
+    days = [] if once else calendar_of(version, reading)
+    found = [
+        credit
+        for credit in own
+        if (credit.guest, credit.reissue) == (guest, 0)
+        and credit.period_start in reading.former_starts
+        and credit.period_start not in days
+        and (credit.manual or credit.revoked in ("operator", "archiving") or (once and credit.uses > 0))
+    ]
+    return max(found, key=lambda credit: credit.period_start, default=None)
+
+
 def rides_later(version: Version, reading: Reading) -> bool:
     """Whether a P0D version may ride on a billing period after the sign-up's."""
     upcoming = version.include_upcoming and version.created > reading.sign_up.time

@@ -32,6 +32,8 @@ class Reading:
             if fact.time < self.midnight(self.starts_on):
                 self.starts_on = fact.data["starts_on"]
                 self.anchor = fact.data.get("billing_anchor") or self.starts_on
+        told = {self.sign_up.data["starts_on"], *(fact.data["starts_on"] for fact in self._of(STARTED))}
+        self.former_starts: set[date] = told - {self.starts_on}
         self.billing_frequency: str = self.sign_up.data.get("billing_frequency") or "P1M"
         self.moves = self._of(MOVED)
         self._calendars: dict[int, Calendar] = {}

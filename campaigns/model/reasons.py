@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from campaigns.model.owed import stamps, turns
+from campaigns.model.owed import stamps, stands_for, turns
 from campaigns.model.reading import Reading
 from campaigns.model.words import Credit, Version
 
@@ -25,6 +25,8 @@ def reasons(versions: list[Version], reading: Reading, issued: list[Credit]) -> 
         leads = {guest.label for guest in party if guest.lead_booker}
         for name in {guest.label for _, guests in reading.parties for guest in guests}:
             holding = numbered.get((name, turn.day))
+            if version is not None and (holding is None or holding.revoked == "facts"):
+                holding = stands_for(reading, version, name, turn.day, issued) or holding
             given = set(turn.blockers)
             if version is not None and sign_up and not version.issue_on_signup:
                 given.add("not_signup_rule")

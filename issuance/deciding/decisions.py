@@ -85,9 +85,42 @@ def decide(
     for rule in rules:
         if only in (None, rule.credit_rule_id):
             for occurrence in occurrences(history, releases, rule, horizon):
-                there = issued.get((rule.credit_rule_id, occurrence.period_start), {})
+                there = _there(history, rule, occurrence, issued)
                 guests = len(history.parties.at(history.period_start_instant(occurrence.day)))
                 yield Decisions(occurrence, guests, bool(there), _for_guests(history, rule, occurrence, there, used))
+
+
+def _there(
+    history: History, rule: Rule, occurrence: Occurrence, issued: Mapping[tuple[UUID, date], Mapping[int, Credit]]
+) -> Mapping[int, Credit]:
+    """The credits that are out for an occurrence, by the guest's place: its own, and those for a former start that
+    stand for it (SEMANTICS 7)."""
+    own = issued.get((rule.credit_rule_id, occurrence.period_start), {})
+    former = {
+        place: credit
+        for start in _former_starts(history, occurrence)
+        for place, credit in issued.get((rule.credit_rule_id, start), {}).items()
+        if _stands_for_any_start(credit, occurrence)
+    }
+    return {**former, **{place: one for place, one in own.items() if place not in former or one.revoked_by != "facts"}}
+
+
+def _former_starts(history: History, occurrence: Occurrence) -> list[date]:
+    """The starts that an occurrence had before the membership's start was moved: the sign-up and P0D have them. One on
+    which a period of the rule begins now is that period's."""
+    if occurrence.period_start != history.starts_on:
+        return []
+    return [
+        start
+        for start in sorted(history.former_starts)
+        if occurrence.is_once or not history.calendar.is_boundary(occurrence.every, start)
+    ]
+
+
+def _stands_for_any_start(credit: Credit, occurrence: Occurrence) -> bool:
+    """Whether a credit was given by hand, or is revoked for good; or was used, where there is one ever."""
+    is_used = credit.redeemed_at is not None or credit.uses > 0
+    return credit.manual or credit.revoked_by not in (None, "facts") or (occurrence.is_once and is_used)
 
 
 def decide_all(history: History, rules: Sequence[Rule], *, only: UUID | None = None) -> list[Decision]:
@@ -121,11 +154,20 @@ def _for_guests(
         version = occurrence.version
         has_used = not is_given and version is not None and used.by(place, version, occurrence.day)
         kind = _Kind(lead_booker, place in stayed, archived, credit is not None, has_used)
-        held = history.held.get(CreditKey(rule.credit_rule_id, place, occurrence.period_start, 0))
+        held = _held(history, rule, place, occurrence)
         if (kind, held) not in decided:
             decided[kind, held] = _for_kind(history, rule, occurrence, kind, held)
         reason, validities = decided[kind, held]
         yield Decision(rule.credit_rule_id, occurrence.version, guest, occurrence, reason, credit, validities)
+
+
+def _held(history: History, rule: Rule, place: int, occurrence: Occurrence) -> Held | None:
+    """What a guard held of an occurrence for a guest; what a person refused for a former start is refused for any."""
+    own, *former = (
+        history.held.get(CreditKey(rule.credit_rule_id, place, start, 0))
+        for start in (occurrence.period_start, *_former_starts(history, occurrence))
+    )
+    return next((held for held in former if held is not None and held.state is HeldState.REFUSED), own)
 
 
 def _for_kind(

@@ -85,6 +85,9 @@ class History:
             if isinstance(fact, StartMoved) and fact.moment.at < self.start_of(self.starts_on):
                 self.starts_on, self.first_anchor = fact.starts_on, fact.billing_anchor
                 self.dates_moved = True
+        told = {facts.starts_on, *(fact.starts_on for fact in happened if isinstance(fact, StartMoved))}
+        #: The other starts that were told: keys may say one of them.
+        self.former_starts = told - {self.starts_on}
         self.calendar = Calendar(
             facts.zone, self.starts_on, self.first_anchor, facts.billing_frequency.interval, self._moves()
         )

@@ -31,6 +31,11 @@ class Occurrence:
     release: Release
     reason: Reason | None
 
+    @property
+    def is_once(self) -> bool:
+        """Whether it is that of a P0D rule, the only one ever."""
+        return self.period_end is None
+
 
 def version_in_force(
     rule: Rule, scheduled_at: datetime, released_at: Callable[[RuleVersion], datetime]

@@ -162,7 +162,7 @@ class Fingerprints:
         if changed_type or any(map(is_apart, credits)) or not self._is_ordinary(facts, at):
             return None
         whole = _number(_AS_IT_IS[MembershipFacts](facts)) + self._sum(facts, facts.told, credits, at)
-        return _marked(whole)
+        return _marked(whole + _of_starts(facts, credits))
 
     def carried_on(self, member: Membership, credits: Sequence[Credit], at: datetime) -> UUID | None:
         """`settled` of a membership of which only what can still change was loaded: its news comes after all that is
@@ -267,6 +267,15 @@ def _of_facts(told: Iterable[Fact], told_at: Callable[[Fact], Hashable]) -> tupl
         said.append((kind.__name__, told_at(fact), fact.moment.at == before, _AS_IT_IS[kind](fact)))
         before = fact.moment.at
     return tuple(said)
+
+
+def _of_starts(facts: MembershipFacts, credits: Iterable[Credit]) -> int:
+    """Where the start was moved, what became of the credits for each: some stand for any (SEMANTICS 7)."""
+    moved = {fact.starts_on for fact in facts.told if isinstance(fact, StartMoved)}
+    if not moved:
+        return 0
+    of_starts = (one for one in credits if one.key.period_start in {facts.starts_on, *moved} and not one.is_open)
+    return sum(_number((one.key, one.revoked_by, one.redeemed_at is None and not one.uses)) for one in of_starts)
 
 
 def _told(at: datetime, compared: Sequence[datetime], zone: ZoneInfo) -> tuple[datetime, bool]:

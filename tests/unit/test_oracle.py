@@ -215,3 +215,20 @@ def test_a_p0d_credit_takes_the_key_that_a_dead_sign_up_credit_left_free() -> No
     oracle.post([sign_up(date(2031, 1, 1), NEW_YEAR)])
     oracle.post([charge("succeeded", date(2031, 3, 1), None, day(3, 1))])
     assert [(credit.period_start, credit.version.number) for credit in oracle.credits] == [(date(2031, 1, 1), 2)]
+
+
+def test_a_start_that_is_moved_lifts_nobodys_no_and_gives_no_second_gift() -> None:
+    for frequency in ("P0D", "billing_cycle"):
+        oracle = brand(issue_on_signup=True, issuing_frequency=frequency)
+        oracle.post([sign_up(date(2031, 1, 15), day(1, 1))])
+        oracle.revoke(0)
+        oracle.post([Fact("t", day(1, 2), "membership.start_moved", "m", {"starts_on": date(2031, 1, 16)})])
+        assert held(oracle) == [(date(2031, 1, 15), "revoked")]
+
+    oracle = brand(issuing_frequency="P0D", roll_over=True)
+    oracle.post([sign_up(date(2031, 1, 15), day(1, 1))])
+    oracle.issue("rule", include_upcoming=True)
+    oracle.post([Fact("t", day(1, 2), "membership.start_moved", "m", {"starts_on": date(2031, 1, 29)})])
+    oracle.clock(day(3, 1))
+    oracle.post([charge("succeeded", date(2031, 2, 28), None, day(2, 28))])
+    assert held(oracle) == [(date(2031, 1, 15), "live")]

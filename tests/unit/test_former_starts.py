@@ -1,0 +1,146 @@
+"""A start that is moved gives nothing twice, and takes no person's word back (SEMANTICS 7, The start is moved)."""
+
+from dataclasses import replace
+from datetime import date, datetime
+
+import pytest
+
+from issuance.deciding.facts import CreditKey, Held, HeldState
+from issuance.deciding.frequency import IssuingFrequency
+from issuance.deciding.reasons import Reason
+from issuance.engine.manual_issues import ManualIssue
+from issuance.engine.outcomes import outcome_of
+from issuance.engine.tasks import Meant
+from tests.unit.club import Life, at, clock_at, rule, version
+
+ONCE = IssuingFrequency.ONCE
+
+
+def trial(**says: object) -> Life:
+    """A membership that was signed up on 18 December and starts on 15 January, with one rule."""
+    life = Life([rule(version(**says))], date(2031, 1, 15), signed_up_at=at("2030-12-18"))
+    life.settle(at("2030-12-18"))
+    return life
+
+
+def by_hand(life: Life, now: datetime) -> None:
+    task = ManualIssue(life.rules[0].credit_rule_id, include_upcoming=True)
+    life.take(task.decide(life.membership, Meant(), life.rules_at(now), clock_at(now)))
+
+
+def start(life: Life, instant: str, starts_on: str) -> None:
+    life.tell(at(instant), "membership.start_moved", starts_on=starts_on, billing_anchor=None)
+
+
+def become(life: Life, **fields: object) -> None:
+    """Its one credit is used, or revoked."""
+    (credit,) = life.credits
+    life.credits = [replace(credit, **fields)]  # type: ignore[arg-type]
+
+
+def given(life: Life) -> list[tuple[str, str]]:
+    """The key of each credit that facts have not taken back, and what became of it."""
+    fates = [("used", "redeemed_at"), ("revoked", "revoked_at"), ("expired", "expired_at"), ("flagged", "flagged_at")]
+    return sorted(
+        (
+            credit.key.period_start.isoformat(),
+            next((fate for fate, name in fates if getattr(credit, name) is not None), "live"),
+        )
+        for credit in life.credits
+        if credit.revoked_by != "facts"
+    )
+
+
+@pytest.mark.parametrize("says", [{"frequency": ONCE, "issue_on_signup": False}, {"frequency": ONCE}, {}])
+def test_what_was_given_by_hand_stands_for_a_start_that_is_moved(says: dict[str, object]) -> None:
+    life = trial(issue_on_signup=False)
+    life.rules = [rule(version(**{**says, "issue_on_signup": False}))]
+    by_hand(life, at("2030-12-20"))
+    life.rules = [rule(version(**says))]
+    start(life, "2030-12-22", "2031-01-29")
+    life.settle(at("2030-12-22"))
+    if says:
+        life.charge(at("2031-02-28"), "succeeded", "c", "2031-02-28")
+        life.settle(at("2031-02-28"))
+    assert given(life) == [("2031-01-15", "live")]
+
+
+@pytest.mark.parametrize("uses", [0, 1], ids=["of one use", "with uses left"])
+def test_a_p0d_credit_that_was_used_is_the_one_there_ever_is(uses: int) -> None:
+    """Also where the start had been moved before, and that comes late."""
+    life = trial(frequency=ONCE, multi_use=uses > 0)
+    life.settle(at("2031-01-15"))
+    become(life, **({"uses": uses} if uses else {"redeemed_at": at("2031-01-16")}))
+    start(life, "2031-01-10", "2031-01-29")
+    life.settle(at("2031-01-20"))
+    life.settle(at("2031-01-29"))
+    assert given(life) == [("2031-01-15", "live" if uses else "used")]
+
+
+def test_of_a_period_there_is_another_credit_where_the_start_is_another() -> None:
+    """A credit of a period that is none any more was used for nothing: it is flagged, and the period gives its own."""
+    life = trial()
+    life.settle(at("2031-01-15"))
+    become(life, redeemed_at=at("2031-01-16"))
+    start(life, "2031-01-10", "2031-01-29")
+    life.settle(at("2031-01-29"))
+    assert [credit.flagged_at is not None for credit in life.credits] == [True, False]
+    assert given(life) == [("2031-01-15", "used"), ("2031-01-29", "live")]
+
+
+@pytest.mark.parametrize("says", [{"frequency": ONCE}, {}])
+@pytest.mark.parametrize("revoked_by", ["operator", "archiving"])
+def test_a_no_stays_a_no(says: dict[str, object], revoked_by: str) -> None:
+    life = trial(**says)
+    become(life, revoked_at=at("2030-12-19"), revoked_by=revoked_by)
+    start(life, "2030-12-22", "2031-01-16")
+    life.settle(at("2030-12-22"))
+    life.settle(at("2031-01-16"))
+    assert given(life) == [("2031-01-15", "revoked")]
+
+
+def test_what_a_person_reinstates_is_given_for_the_new_start() -> None:
+    life = trial()
+    become(life, revoked_at=at("2030-12-19"), revoked_by="operator")
+    start(life, "2030-12-22", "2031-01-16")
+    life.settle(at("2030-12-22"))
+    become(life, revoked_at=None, revoked_by=None)
+    life.settle(at("2031-01-16"))
+    assert given(life) == [("2031-01-16", "live")]
+
+
+def test_what_was_refused_of_a_former_start_is_refused() -> None:
+    life = Life([rule()], date(2031, 1, 15), signed_up_at=at("2030-12-18"))
+    start(life, "2030-12-22", "2031-01-16")
+    membership = life.membership
+    key = CreditKey(life.rules[0].credit_rule_id, 0, date(2031, 1, 15), 0)
+    membership.facts = replace(membership.facts, held=(Held(key, at("2030-12-18"), HeldState.REFUSED),))
+    outcome = outcome_of(membership, life.rules, clock_at(at("2030-12-22")))
+    assert outcome.counts == {Reason.REFUSED: 1}
+
+
+def test_a_start_that_is_moved_back_gives_its_own_credit_again() -> None:
+    """Unless the one of the other start was used meanwhile, of a P0D rule."""
+    life = trial(frequency=ONCE)
+    start(life, "2030-12-22", "2031-01-10")
+    life.settle(at("2031-01-10"))
+    first, second = life.credits
+    life.credits = [first, replace(second, redeemed_at=at("2031-01-11"))]
+    start(life, "2031-01-09", "2031-01-15")
+    life.settle(at("2031-01-15"))
+    assert given(life) == [("2031-01-10", "used")]
+
+
+def test_a_former_start_on_which_a_period_begins_is_that_periods() -> None:
+    """A trial is cut short by a month: what was given by hand has the key of the second period, which gives no more."""
+    life = trial(issue_on_signup=True)
+    life.credits = []
+    by_hand(life, at("2030-12-20"))
+    (credit,) = life.credits
+    life.credits = [replace(credit, manual=True)]
+    start(life, "2030-12-22", "2030-12-25")
+    life.move(at("2030-12-26"), "2031-01-15")
+    life.settle(at("2030-12-26"))
+    life.charge(at("2031-01-15"), "succeeded", "c", "2031-01-15")
+    life.settle(at("2031-01-15"))
+    assert given(life) == [("2030-12-25", "live"), ("2031-01-15", "live")]
