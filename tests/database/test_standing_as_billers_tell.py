@@ -257,3 +257,36 @@ def test_a_promise_for_an_earlier_type_is_kept_too(biller: Biller) -> None:
     biller.rule("Older", effective_from="2030-12-01")
     biller.to("2031-02-10T01:00")
     assert biller.live("Older") == ["2031-02-01"]
+
+
+def test_a_start_that_moves_leaves_a_billing_date_that_was_moved(biller: Biller) -> None:
+    """Who moves the start moves the date too: then one yearly payment gives one credit (docs/decisions/0055)."""
+    biller.rule(issue_on_signup=True)
+    biller.sign_up("2031-01-29", time="2031-01-15")
+    biller.to("2031-01-20")
+    biller.moved("2031-01-29", billing_frequency="P1Y")
+    biller.to("2031-01-22T14:00")
+    biller.tell("membership.start_moved", starts_on="2031-01-22")
+    biller.charge("succeeded", "2031-01-22", "2032-01-22")
+    biller.to("2031-01-30")
+    assert biller.live() == ["2031-01-22", "2031-01-29"]
+    biller.moved("2031-01-22", time="2031-01-22T14:00", billing_frequency="P1Y")
+    assert biller.live() == ["2031-01-22"]
+    biller.to("2032-01-21")
+    assert biller.live() == ["2031-01-22"]
+
+
+def test_a_smaller_sum_after_a_refund_in_full_gives_nothing_back(biller: Biller) -> None:
+    """Money that came back is told as succeeded, and what stands after it (docs/decisions/0055)."""
+    biller.rule()
+    biller.sign_up("2031-01-01")
+    biller.to("2031-02-01T08:00")
+    biller.charge("succeeded", "2031-02-01", amount=90)
+    for day, amount in ((3, 90), (5, 40)):
+        biller.to(f"2031-02-{day:02}")
+        biller.charge("refunded", "2031-02-01", amount_refunded=amount)
+        assert biller.live() == []
+    biller.to("2031-02-06")
+    biller.charge("succeeded", "2031-02-01")
+    biller.charge("refunded", "2031-02-01", amount_refunded=40)
+    assert biller.live() == ["2031-02-01"]

@@ -85,6 +85,39 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold("2031-02-01", "2031-03-01", "2031-04-01"))
 
 
+@tells("another interval within a trial that is cut short then")
+def _() -> tuple[Any, Owed]:
+    """One payment, one credit: the end that the trial had is no billing date any more."""
+    life = _with_trial("interval_cut", "2031-01-29 10:30")
+    life.change_price("2031-01-20 09:00", "price_gold_year")
+    now = "2031-01-22 14:00"
+    life.change(now, status="active", trial_end=stamp(now), billing_cycle_anchor=stamp(now))
+    life.bill("y", now, "2032-01-22 14:00")
+    return life, owes(life, *gold("2031-01-22"))
+
+
+@tells("another interval within a trial that is prolonged then")
+def _() -> tuple[Any, Owed]:
+    life = _with_trial("interval_prolonged", "2031-01-29 10:30")
+    life.change_price("2031-01-20 09:00", "price_gold_week")
+    later = "2031-02-07 10:30"
+    life.change("2031-01-22 09:00", trial_end=stamp(later), billing_cycle_anchor=stamp(later))
+    life.change(later, status="active")
+    life.months("2031-02-07", "2031-02-14", "2031-02-21")
+    return life, owes(life, *gold("2031-02-07", "2031-02-14"))
+
+
+@tells("another interval in the first days of a trial")
+def _() -> tuple[Any, Owed]:
+    """It is billed from the end of the trial on, not from where the trial's period began."""
+    end = "2031-01-28 10:30"
+    life = _with_trial("interval_early", end, current_period_start=stamp(START))
+    life.change_price("2031-01-16 09:00", "price_gold_week")
+    life.change(end, status="active", current_period_start=stamp(end))
+    life.months("2031-01-28", "2031-02-04", "2031-02-11")
+    return life, owes(life, *gold("2031-01-28", "2031-02-04"))
+
+
 @tells("an end is announced and taken back while a dispute is open")
 def _() -> tuple[Any, Owed]:
     """The end is lifted, and not the dispute: what comes after it is held, as without the two."""

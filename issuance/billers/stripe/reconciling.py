@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from issuance.billers.adapter import Json, Known, Listing, Translation, Unmappable
-from issuance.billers.stripe import following, invoices, payloads, payments, signing_up, subscriptions, told
+from issuance.billers.stripe import following, invoices, payloads, payments, signing_up, starts, subscriptions, told
 from issuance.billers.stripe.dates import Dates, dates_of, is_turn, seconds
 from issuance.billers.stripe.invoices import RANKS
 from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, number_of, stamp_of
@@ -269,21 +269,24 @@ class _Item:
             at = max(self.note["start"][0], min(self.now, stood, trial_end))
             anchor = trial_end if anchor == told_trial else anchor
             starts_on, anchored_on = self._day(trial_end), self._day(anchor or trial_end)
-            name = f"start/{trial_end}/reconciled"
             self.found.events.append(
-                subscriptions.start_event(self.ref, self.membership_id, name, at, starts_on, anchored_on)
+                starts.start_event(
+                    self.ref, self.membership_id, f"start/{trial_end}/reconciled", at, starts_on, anchored_on
+                )
             )
             told.note_latest(self.note, "trial", at, trial_end)
             told.note_anchor(self.note, at, anchor or trial_end, self.note["frequency"])
             told.note_latest(self.note, "start", at, starts_on.isoformat(), max(starts_on, anchored_on).isoformat())
+            name = f"moved/{trial_end}/reconciled"
+            starts.note_start(self.note, at, name, anchor or trial_end, told.frequency_of(self.note))
+            starts.tell_dates_again(self.found, self.note, self.ref, self.membership_id, self.known.zone)
         prices = self.record.get("prices", {})
-        frequency = item.frequency or prices.get(item.price, [None, None])[1]
-        told_frequency = self.note["moves"][-1][2] if self.note["moves"] else self.note["frequency"]
-        frequency = frequency or told_frequency
+        frequency = item.frequency or prices.get(item.price, [None, None])[1] or told.frequency_of(self.note)
         moved = anchor is not None and not is_turn(anchor, self.note["anchor"][1], frequency)
-        if not moved and frequency == told_frequency:
+        if not moved and frequency == told.frequency_of(self.note):
             return
-        stamp = anchor if moved and anchor is not None else self._period_started(item) or anchor or self.now
+        begun = None if moved or self.subscription.get("status") == "trialing" else self._period_started(item)
+        stamp = begun or anchor or self.now
         since = stamp
         if not begins and stamp == trial_end:  # free time was given: it has that since then, or since it was told last
             since = max(stamp_of(self.subscription.get("trial_start")) or stamp, self.note["anchor"][0] + 1)

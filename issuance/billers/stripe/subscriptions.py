@@ -9,7 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from issuance.billers.adapter import Json, Known, Notice, Translation, Unmappable, Wait
-from issuance.billers.stripe import payloads, shifts, signing_up, told
+from issuance.billers.stripe import payloads, shifts, signing_up, starts, told
 from issuance.billers.stripe.dates import dates_of, seconds
 from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, part, stamp_of
 from issuance.billers.stripe.shifts import Shift
@@ -106,6 +106,7 @@ class _Change(NamedTuple):
         membership_id = told.membership_of(self.subscription_id, item.id)
         if before is not None and self.notice.kind not in (*_STANDINGS, DELETED):
             self._tell_dates(note, item, before, ref, membership_id)
+            starts.tell_dates_again(self.found, note, ref, membership_id, self.known.zone)
             self._tell_type(note, item, before, ref, membership_id)
             self._tell_guests(note, item, before, ref, membership_id)
         self._tell_status(note, ref, membership_id)
@@ -159,27 +160,30 @@ class _Change(NamedTuple):
         frequency = item.frequency or prices.get(item.price, [None, None])[1] or note["frequency"]
         earlier = before.frequency or prices.get(before.price, [None, None])[1] or frequency
         anchor_moved = "billing_cycle_anchor" in self.previous
+        in_trial = self.was.get("status") == "trialing"
         if "trial_end" in self.previous:
             told.note_latest(note, "trial", self.at, stamp_of(self.subscription.get("trial_end")))
-        if "trial_end" in self.previous and self.was.get("status") == "trialing":
-            starts, stood = (stamp_of(one.get("trial_end")) or self.at for one in (self.subscription, self.was))
+        if "trial_end" in self.previous and in_trial:
+            ends, stood = (stamp_of(one.get("trial_end")) or self.at for one in (self.subscription, self.was))
             if anchor == stood:
-                anchor = starts  # it is billed from the end of the trial on
+                anchor = ends  # it is billed from the end of the trial on
             if payloads.begins_with_trial(self.was):
                 # A trial has its last hours on the day that is the start: it is moved before that day.
                 at = min(self.at, seconds(midnight(self._day(stood), self.known.zone)) - 1)
-                starts_on, anchored_on = (self._day(stamp) for stamp in (starts, anchor or starts))
-                told.note_anchor(note, self.at, anchor or starts, note["frequency"])
-                moved = start_event(ref, membership_id, self._name("start"), at, starts_on, anchored_on)
+                starts_on, anchored_on = (self._day(stamp) for stamp in (ends, anchor or ends))
+                told.note_anchor(note, self.at, anchor or ends, note["frequency"])
+                moved = starts.start_event(ref, membership_id, self._name("start"), at, starts_on, anchored_on)
                 self.found.events.append(moved)
                 told.note_latest(note, "start", at, starts_on.isoformat(), max(anchored_on, starts_on).isoformat())
                 if frequency == earlier:
+                    starts.note_start(note, self.at, self._name("moved"), anchor or ends, frequency)
                     return
             else:
-                anchor_moved = anchor_moved or anchor == starts
+                anchor_moved = anchor_moved or anchor == ends
         if not anchor_moved and frequency == earlier:
             return
-        stamp = anchor if anchor_moved else self._period_started(item) or anchor
+        # In a trial it counts from the trial's end on, not from where the trial began.
+        stamp = anchor if anchor_moved or in_trial else self._period_started(item) or anchor
         stamp = self.at if stamp is None else stamp
         args = (self.found, note, ref, membership_id, self._name("moved"), self.at, self._day(stamp), frequency, stamp)
         signing_up.note_and_move(*args)
@@ -242,12 +246,6 @@ class _Change(NamedTuple):
 
     def _name(self, what: str) -> str:
         return f"{what}/{self.notice.delivery_id}"
-
-
-def start_event(ref: str, membership_id: UUID, name: str, at: int, starts_on: date, anchored_on: date) -> told.Event:
-    """The fact that a trial ends at another time than was told."""
-    dates = {"starts_on": starts_on.isoformat(), "billing_anchor": max(anchored_on, starts_on).isoformat()}
-    return told.event(f"{ref}/{name}", "membership.start_moved", at, membership_id, **dates)
 
 
 def type_event(ref: str, membership_id: UUID, name: str, at: int, membership_type_id: UUID, switch: bool) -> told.Event:

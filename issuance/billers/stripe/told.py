@@ -3,7 +3,7 @@
 An item's note: its calendar (`start`: the instant of the fact, the start and the anchor; `frequency`; `moves`;
 `anchors`, Stripe's own instants, each with its frequency), and what was told last of its `anchor`, `type`, `price`,
 `trial`, `party` and `status`, each after the instant of the fact; `stood`, what was told of `status` before too; its
-`shifts` (`shifts`).
+`shifts` (`shifts`) and `starts` (`starts`).
 Instants are Stripe's seconds.
 """
 
@@ -57,6 +57,12 @@ def event(event_id: str, kind: str, at: int, membership_id: UUID, **data: Any) -
 
 def _said(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
+
+
+def frequency_of(note: Note) -> str:
+    """How often it is billed, as it was told last."""
+    frequency: str = note["moves"][-1][2] if note["moves"] else note["frequency"]
+    return frequency
 
 
 def note_move(note: Note, at: int, anchor: str, frequency: str, stamp: int) -> None:
