@@ -1,5 +1,6 @@
 """The desk: credits one by one. They are used, granted, extended, transferred, revoked, reinstated, and printed."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,8 +21,8 @@ from issuance.corrections.wanted import Correction, Extend, Grant, Reinstate, Re
 from issuance.credits import credits, lists
 from issuance.credits.credits import STATUSES
 from issuance.deciding.calendar import midnight
-from issuance.errors import Invalid, NotFound
-from issuance.members import redemptions
+from issuance.errors import Invalid, MemberNotFound, NotFound
+from issuance.members import members, redemptions
 from issuance.members.redemptions import Booking
 from issuance.memberships import memberships
 
@@ -101,9 +102,9 @@ def transfer(visit: Desk, code: str) -> Response:
     to = visit.said("to") or ""
     if not to:
         raise Invalid("Say to whom: a member's id, or a guest of this membership.", fields={"to": "is required"})
-    guest_id = id_typed(to)
-    given = Transfer(code, visit.reason(), guest_id=guest_id, external_user_id=None if guest_id else to or None)
+    reason = visit.reason()
     with visit.transaction() as connection:
+        given = Transfer(code, reason, **_receiver(connection, visit, code, to))
         credit, ids = correct(connection, visit.brand_id, given)
     hints.settle(visit.broker, visit.brand_id, ids)
     return visit.done(
@@ -145,6 +146,20 @@ def _correct(visit: Visit, correction: Correction, sentence: str) -> Response:
         _, ids = correct(connection, visit.brand_id, correction)
     hints.settle(visit.broker, visit.brand_id, ids)
     return visit.done(sentence)
+
+
+def _receiver(connection: Connection, visit: Visit, code: str, to: str) -> dict[str, Any]:
+    """Whom somebody typed: a guest of the credit's order by their id, else a member by the brand's, else a guest of
+    another order. A brand may call its members by ids that look like ours."""
+    guest_id = id_typed(to)
+    if guest_id is None:
+        return {"external_user_id": to}
+    order = memberships.get(connection, visit.brand_id, credits.get(connection, visit.brand_id, code)["membership_id"])
+    if all(guest["id"] != guest_id for guest in order["guests"]):
+        with suppress(MemberNotFound):
+            members.id_of(connection, visit.brand_id, to)
+            return {"external_user_id": to}
+    return {"guest_id": guest_id}
 
 
 def _credit(connection: Connection, visit: Visit, code: str) -> dict[str, Any]:

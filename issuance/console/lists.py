@@ -2,10 +2,12 @@
 
 import csv
 import io
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from tempfile import SpooledTemporaryFile
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -25,7 +27,9 @@ from issuance.tenancy.rates import FILES, Rates
 from issuance.tenancy.shares import Shares
 
 #: Rows of a page, and the most of them that a file has; so many are read at once for a file.
-PER_PAGE, MOST_IN_A_FILE, AT_ONCE = 50, 100_000, 1000
+PER_PAGE, MOST_IN_A_FILE, AT_ONCE = 50, 100_000, 5000
+#: Bytes of a file that are kept in memory until it is sent; the rest is on the disk. It is sent in pieces as long.
+IN_MEMORY = 1 << 20
 #: So far rows are counted for a page: of more it says that there are more.
 COUNTED = 10_000
 #: Files that are taken along at once from a process: of one brand, and of all.
@@ -92,23 +96,34 @@ def listed(visit: Visit, connection: Connection, page: int, read: Read) -> Liste
     return Listed(rows, total, page, last, before, after, file_address(visit))
 
 
-def as_file(visit: Visit, name: str, columns: Sequence[str], read: Read) -> Response:
-    """A whole list as CSV, read page by page; times are in the brand's zone. Raises RateLimited, TooManyFiles."""
+def as_file(visit: Visit, name: str, columns: Sequence[str], read: Read, most: int | None = None) -> Response:
+    """A whole list as CSV, as it was at one instant; times are in the brand's zone. Of more than `most` rows
+    (MOST_IN_A_FILE) its last line says so. It is read before anything is sent: a file that comes is whole.
+
+    Raises RateLimited, TooManyFiles."""
     rates: Rates = visit.request.app.state.rates
     rates.take(FILES, f"person {visit.session.person_id}")
     held = ExitStack()
     if not (held.enter_context(_of_a_brand.of(visit.brand_id)) and held.enter_context(_of_all.of(None))):
         held.close()
         raise TooManyFiles
-    attached = f'attachment; filename="{name}.csv"'
-    return _File(held, _lines(visit, columns, read), attached)
+    try:
+        file = held.enter_context(SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115 - `held` closes it
+        with visit.snapshot() as connection:
+            for line in _lines(connection, visit.zone, columns, read, MOST_IN_A_FILE if most is None else most):
+                file.write(line.encode())
+        file.seek(0)
+    except BaseException:
+        held.close()
+        raise
+    return _File(held, iter(lambda: file.read(IN_MEMORY), b""), f'attachment; filename="{name}.csv"')
 
 
 class _File(StreamingResponse):
     """A file, which holds its place until it is sent or nobody takes it any more."""
 
-    def __init__(self, held: ExitStack, lines: Iterator[str], attached: str) -> None:
-        super().__init__(lines, media_type="text/csv; charset=utf-8", headers={"Content-Disposition": attached})
+    def __init__(self, held: ExitStack, pieces: Iterator[bytes], attached: str) -> None:
+        super().__init__(pieces, media_type="text/csv; charset=utf-8", headers={"Content-Disposition": attached})
         self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,13 +131,15 @@ class _File(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-def rows_as_file(visit: Visit, name: str, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> Response:
-    """A list that is short enough to be read at once, as CSV."""
+def rows_as_file(
+    visit: Visit, name: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], most: int | None = None
+) -> Response:
+    """A list that is short enough to be read at once, as CSV. Of more than `most` rows its last line says so."""
 
     def read(_: Connection, page: int, per_page: int) -> paging.Rows:
         return list(rows[(page - 1) * per_page : page * per_page]), len(rows)
 
-    return as_file(visit, name, columns, read)
+    return as_file(visit, name, columns, read, most)
 
 
 def file_address(visit: Visit, form: str = "csv") -> str:
@@ -130,13 +147,19 @@ def file_address(visit: Visit, form: str = "csv") -> str:
     return _address(visit, page=None, cursor=None, **{"as": form})
 
 
-def _lines(visit: Visit, columns: Sequence[str], read: Read) -> Iterator[str]:
-    zone = ZoneInfo(visit.place.timezone)
+def _lines(connection: Connection, zone: ZoneInfo, columns: Sequence[str], read: Read, most: int) -> Iterator[str]:
     yield _line(columns)
-    for page in range(1, MOST_IN_A_FILE // AT_ONCE + 1):
-        with visit.transaction() as connection:
-            rows, _ = read(connection, page, AT_ONCE)
-        yield "".join(_line([_cell(_value(row, column), zone) for column in columns]) for row in rows)
+    rows = _rows(connection, read)
+    for row in itertools.islice(rows, most):
+        yield _line([_cell(_value(row, column), zone) for column in columns])
+    if next(rows, None) is not None:
+        yield _line([f"There are more than {most:,} rows. The list's filters make it shorter."])
+
+
+def _rows(connection: Connection, read: Read) -> Iterator[dict[str, Any]]:
+    for page in itertools.count(1):
+        rows, _ = read(connection, page, AT_ONCE)
+        yield from rows
         if len(rows) < AT_ONCE:
             return
 

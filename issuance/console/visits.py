@@ -91,6 +91,13 @@ class Visit:
         with database.transaction(self.engine, self.brand_id, self.acting, reads=reads) as connection:
             yield connection
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """The brand as it is at one instant, to be read by many statements."""
+        at_one_instant = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with database.transaction(at_one_instant, self.brand_id, self.acting, reads=True) as connection:
+            yield connection
+
     def page(self, template: str, *, answer: int = 200, **context: Any) -> Response:
         return render(self.request, template, answer=answer, visit=self, **context)
 

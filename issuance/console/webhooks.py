@@ -35,7 +35,7 @@ def all_webhooks(visit: Viewer, form: Form = "") -> Response:
 def one_webhook(visit: Viewer, webhook_id: UUID, state: str = "", cursor: str = "", form: Form = "") -> Response:
     """One address, and its deliveries."""
     if form:
-        return rows_as_file(visit, "deliveries", _OF_DELIVERIES, _deliveries(visit, webhook_id, state))
+        return rows_as_file(visit, "deliveries", _OF_DELIVERIES, _deliveries(visit, webhook_id, state), MOST_IN_A_FILE)
     with visit.transaction() as connection:
         webhook = webhooks.get(connection, visit.brand_id, webhook_id)
         rows, following = deliveries.page(
@@ -54,7 +54,7 @@ def _deliveries(visit: Visit, webhook_id: UUID, state: str) -> list[dict[str, An
     found: list[dict[str, Any]] = []
     cursor: str | None = None
     wanted = state if state in STATES else None
-    while len(found) < MOST_IN_A_FILE:
+    while len(found) <= MOST_IN_A_FILE:  # one more says that there is more
         with visit.transaction() as connection:
             rows, cursor = deliveries.page(
                 connection, visit.brand_id, webhook_id, state=wanted, limit=100, cursor=cursor

@@ -206,6 +206,45 @@ def test_a_file_is_read_in_pages_and_has_every_row(
     )
 
 
+def test_a_file_is_a_list_as_it_was_at_one_instant(
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes on top while it is read moves no row into it twice."""
+    monkeypatch.setattr(lists, "AT_ONCE", 2)
+    page = rejections.page
+
+    def refuse(message: str) -> None:
+        with transaction(engine, brand_id) as connection:
+            rejections.keep(connection, brand_id, [(message, Refused("malformed", message))])
+
+    def page_beside_others(*asked: Any) -> Any:
+        found = page(*asked)
+        refuse(f"later {asked[2]}")
+        return found
+
+    for number in range(5):
+        refuse(f"row {number}")
+    monkeypatch.setattr(rejections, "page", page_beside_others)
+    file = ask()(f"/console/{brand_id}/events?as=csv", "192.0.2.1", cookie=signed_in(engine, brand_id))
+    assert [line.split(",")[3] for line in file.text.splitlines()[1:]] == [f"row {n}" for n in range(4, -1, -1)]
+
+
+def test_a_file_that_is_cut_says_so(
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its last line, and only then."""
+    page, cookie = f"/console/{brand_id}/events?as=csv", signed_in(engine, brand_id)
+    with transaction(engine, brand_id) as connection:
+        rejections.keep(connection, brand_id, [(str(n), Refused("malformed", f"row {n}")) for n in range(3)])
+    files = []
+    for most in (2, 3):
+        monkeypatch.setattr(lists, "MOST_IN_A_FILE", most)
+        files.append(ask()(page, "192.0.2.1", cookie=cookie).text.splitlines()[1:])
+    assert [len(lines) for lines in files] == [3, 3]
+    assert files[0][-1].startswith("There are more than 2 rows.")
+    assert "row" in files[1][-1].split(",")[3]
+
+
 def test_a_timeline_takes_a_place_of_what_takes_long(
     ask: Callable[..., Ask], engine: Engine, brand_id: UUID, type_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from html import unescape
+from uuid import uuid4
 
 from sqlalchemy import text
 
@@ -138,6 +139,28 @@ def test_the_desk_corrects_with_a_reason_and_the_audit_names_the_person(
         ("credit.reinstated", "it was right"),
         ("credit.revoked", "by mistake"),
     ]
+
+
+def test_whoever_is_typed_is_found_by_the_brands_own_ids_too(server: Server, brand: NewBrand, admin: Browser) -> None:
+    """A brand may call its members by ids that look like ours; a guest of the order comes first."""
+    client, ids = club(server, brand)
+    membership_id, code = ids.split()
+    root = f"/console/{brand.brand_id}/credits"
+    with server.client(brand.key) as http:
+        client.http = http
+        guests = client.ok("GET", f"/customers/memberships/{membership_id}")["guests"]
+        (zoe,) = [guest["id"] for guest in guests if guest["name"].startswith("Zo")]
+        member = uuid4().hex
+        for name in (member, zoe):
+            client.ok("PUT", f"/v1/members/{name}", 200, {"displayName": name})
+        page = admin.get(f"{root}/{code}")
+        holders = []
+        for to in (member, zoe, "ada"):
+            assert "Its code is new" in admin.send(page, f"{root}/{code}/transfer", to=to, reason="a gift")
+            (credit,) = client.data("/customers/credits")
+            code = credit["code"]
+            holders.append((credit["holder"]["id"], credit["holder"]["external_user_id"]))
+    assert holders == [(None, member), (zoe, None), (None, "ada")]
 
 
 def test_a_credits_page_offers_what_the_desk_would_make(server: Server, brand: NewBrand, admin: Browser) -> None:
