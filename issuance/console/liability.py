@@ -7,13 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from issuance.console.lists import Form
+from issuance.console.reading.counted import counter
 from issuance.console.routes import Page
 from issuance.console.visits import Viewer
 from issuance.credits import liability
 from issuance.credits.liability import AMOUNTS, month_of
-from issuance.deciding.calendar import add_months, day_of
+from issuance.deciding.calendar import add_months
 from issuance.errors import Invalid
-from issuance.tenancy import clock
 from issuance.tenancy.heavy import heavy
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
@@ -24,23 +24,27 @@ MONTHS = 12
 
 @router.get("/liability")
 def by_month(visit: Viewer, since: str = "", until: str = "", form: Form = "") -> Response:
-    """The latest months first, each with its coupons; the same as a file."""
+    """The latest months first, each with its coupons, as they were last counted; as a file, as they are."""
     try:
         first, last = (month_of(text) if text else None for text in (since, until))
     except ValueError:
         raise Invalid("A month is written 2031-04.") from None
-    with heavy(visit.brand_id), visit.transaction() as connection:
-        present = clock.read(connection, visit.brand_id)
-        if first is None and not form:
-            end = last or day_of(present.now, present.zone).replace(day=1)
-            first = add_months(end, 1 - MONTHS)
-        rows = liability.read(connection, visit.brand_id, first, last, bounded=True)
     if form:
+        with heavy(visit.brand_id), visit.transaction() as connection:
+            rows = liability.read(connection, visit.brand_id, first, last, bounded=True)
         attached = {"Content-Disposition": 'attachment; filename="liability.csv"'}
         return Response(liability.as_csv(rows), media_type="text/csv; charset=utf-8", headers=attached)
+    counted = counter.last(
+        visit.engine, visit.brand_id, "liability", lambda connection: liability.moved(connection, visit.brand_id)
+    )
+    if counted is None:
+        return visit.page("liability.html", here="liability", counted=None, asked={"since": since, "until": until})
+    if first is None:
+        first = add_months(last or counted.sum.this_month, 1 - MONTHS)
+    rows = liability.report(counted.sum, first, last, bounded=True)
     shown = [_month(month, list(some)) for month, some in groupby(rows, lambda row: str(row["month"]))]
     asked = {"since": since or _written(first), "until": until}
-    return visit.page("liability.html", here="liability", months=shown[::-1], asked=asked)
+    return visit.page("liability.html", here="liability", counted=counted, months=shown[::-1], asked=asked)
 
 
 def _month(month: str, rows: list[dict[str, Any]]) -> dict[str, Any]:

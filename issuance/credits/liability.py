@@ -82,6 +82,13 @@ class _Of(NamedTuple):
 Report = list[dict[str, Any]]
 
 
+class Moved(NamedTuple):
+    """What happened to a brand's credits in each month up to the present one, by what they are of and how."""
+
+    this_month: date
+    sums: "dict[_Of, dict[date, dict[str, _Sum]]]"
+
+
 def read(
     connection: Connection,
     brand_id: UUID,
@@ -90,27 +97,36 @@ def read(
     *,
     bounded: bool = False,
 ) -> Report:
-    """The rows of the months from `first` to `last`, dates in them, inclusive: by default from the first credit on, up
-    to the present month, which none is later than. What is nothing but zeros is left out. Raises Invalid; `bounded`:
-    TooMuchOwed."""
+    """The `report` of what happened up to now. Reads all credits: at a million members it takes seconds."""
+    return report(moved(connection, brand_id), first, last, bounded=bounded)
+
+
+def moved(connection: Connection, brand_id: UUID) -> Moved:
+    """What happened to a brand's credits, month by month."""
     present = clock.read(connection, brand_id)
-    this_month = day_of(present.now, present.zone).replace(day=1)
-    if first is not None and last is not None and first > last:
-        raise Invalid(fields={"from": "must not be after to"})
     parameters = {"brand_id": brand_id, "now": present.now, "zone": present.zone.key}
-    moved: dict[_Of, dict[date, dict[str, _Sum]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(_Sum)))
+    sums: dict[_Of, dict[date, dict[str, _Sum]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(_Sum)))
     connection.execute(_SUM_IN_MEMORY)
     for row in connection.execute(_READ, parameters):
-        of = moved[_Of(row.credit_rule_id, row.coupon_id, row.currency)]
+        of = sums[_Of(row.credit_rule_id, row.coupon_id, row.currency)]
         if row.issued_in is not None:
             of[row.issued_in]["issued"].add(row.number, row.value)
         if row.kind is not None:
             of[row.moved_in][row.kind].add(row.number, row.value)
-    begin = min((month for months in moved.values() for month in months), default=this_month)
+    return Moved(day_of(present.now, present.zone).replace(day=1), sums)
+
+
+def report(told: Moved, first: date | None = None, last: date | None = None, *, bounded: bool = False) -> Report:
+    """The rows of the months from `first` to `last`, dates in them, inclusive: by default from the first credit on, up
+    to the present month, which none is later than. What is nothing but zeros is left out. Raises Invalid; `bounded`:
+    TooMuchOwed."""
+    if first is not None and last is not None and first > last:
+        raise Invalid(fields={"from": "must not be after to"})
+    begin = min((month for months in told.sums.values() for month in months), default=told.this_month)
     found = (
         row
-        for of, months in moved.items()
-        for row in _rows(of, months, begin, min(last or this_month, this_month))
+        for of, months in told.sums.items()
+        for row in _rows(of, months, begin, min(last or told.this_month, told.this_month))
         if first is None or row["month"] >= _named(first)
     )
     rows = list(islice(found, MOST_ROWS + 1 if bounded else None))
