@@ -718,7 +718,8 @@ CREATE TABLE IF NOT EXISTS credits (
     -- 'archiving': for good.
     revoked_by       text,
     revoked_reason   text,
-    -- The sweep's mark; time alone decides whether a credit is expired.
+    -- The sweep's mark; time alone decides whether a credit is expired. At valid_from: it had expired when an archiving
+    -- or an undo would have taken it, and no fact makes it live again.
     expired_at       timestamptz,
     -- Redeemed although its charge was taken back later: for the operator to look at.
     flagged_at       timestamptz,

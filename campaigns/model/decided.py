@@ -228,6 +228,8 @@ def failure(history: History) -> MismatchError | None:
             oracle.undo(**op.args)
             for gone in (credit for credit in oracle.credits if credit.revoked == "operator"):
                 decided.take_back(gone.key)
+            for over in (credit for credit in oracle.credits if credit.over):
+                decided.change(over.key, expired_at=over.valid_from)
         elif op.name == "extend":
             extended = oracle.extend(**op.args)
             if extended is not None:

@@ -134,6 +134,8 @@ class Oracle(Memory):
             "revoked",
         ):
             credit.revoked = "archiving"
+        elif lost and credit.status(self.now) == "expired":
+            credit.over = True
 
     def archive(self, member: str, told: list[Fact]) -> None:
         """Removes a member, whose membership ends by the facts `told`: it and its credits are over for good."""
@@ -142,6 +144,7 @@ class Oracle(Memory):
         for credit in self.credits_of.get(member, []):
             if credit.status(self.now) in ("live", "upcoming", "revoked"):
                 credit.revoked = "archiving"
+            credit.over = credit.over or credit.status(self.now) == "expired"
 
     def revive(self, member: str) -> None:
         """A removed member is back; what ended stays ended."""
@@ -175,6 +178,7 @@ class Oracle(Memory):
             is_meant = (credit.rule, credit.version.number) == (rule, number) and credit.issued_at >= since
             if is_meant and (credit.revoked == "facts" or credit.status(self.now) in ("live", "upcoming")):
                 credit.revoked = "operator"
+            credit.over = credit.over or (is_meant and credit.status(self.now) == "expired")
 
     def extend(self, pick: int, days: int) -> tuple[Credit, datetime] | None:
         """Extends the `pick`-th credit that can be, by some days from its end or from now; and until when."""
@@ -184,7 +188,7 @@ class Oracle(Memory):
         credit = found[pick % len(found)]
         assert credit.expires_at is not None, "it was asked for"
         until = max(credit.expires_at, self.now) + timedelta(days=days)
-        credit.expires_at = credit.extended_to = until
+        credit.expires_at, credit.extended_to, credit.over = until, until, False
         self.settle_one(credit.membership)
         return credit, until
 
@@ -415,7 +419,7 @@ class Oracle(Memory):
             return
         if credit.manual and credit.guest not in {guest.label for guest in reading.party(credit.issued_at)}:
             credit.revoked = "facts"
-        if credit.revoked:
+        if credit.revoked or credit.over:
             return
         was = credit.period_end
         if credit.period_end:

@@ -40,7 +40,7 @@ class Desk(Till):
             until = max(credit.expires_at, self.oracle.now) + timedelta(days=days)
 
             def happened(_: Any) -> None:
-                credit.expires_at = credit.extended_to = until
+                credit.expires_at, credit.extended_to, credit.over = until, until, False
 
             self._correct(Extend(self._code(credit), until, _REASON), happened, fault, rest)
 

@@ -188,14 +188,15 @@ def _is_out(now: datetime) -> ColumnElement[bool]:
 
 
 def taken_by_archiving(now: datetime) -> ColumnElement[bool]:
-    """Whether `revoke_archived` changes a credit at `now`: it is not spent or expired, or was taken back."""
+    """Whether `revoke_archived` revokes a credit at `now`, or makes that final: it is not spent or expired, or was
+    taken back."""
     return or_(_TAKEN_BACK, _is_out(now))
 
 
 def revoke_archived(connection: Connection, brand_id: UUID, *which: ColumnElement[bool]) -> None:
     """Take back for good every credit that `which` finds and that is not spent or expired: a member is archived.
 
-    Those that facts or a person took back are among them: they do not live again.
+    Those that facts or a person took back, and those that have expired, do not live again.
     """
     now = clock.read(connection, brand_id).now
     found = (credits.c.brand_id == brand_id, *which)
@@ -206,6 +207,19 @@ def revoke_archived(connection: Connection, brand_id: UUID, *which: ColumnElemen
         update(credits).where(*found, _is_out(now)).values(revoked_at=now, **for_good).returning(credits.c.credit_id)
     ).all()
     tell(connection, brand_id, "credit.revoked", revoked, now)
+    end_for_good(connection, brand_id, now, *which)
+
+
+def end_for_good(connection: Connection, brand_id: UUID, now: datetime, *which: ColumnElement[bool]) -> None:
+    """Let no fact make a credit live again that `which` finds and that has expired by `now` (decision 56).
+
+    What no sweep has marked yet is told of here."""
+    columns = credits.c
+    over = (columns.brand_id == brand_id, *which, status_at(now) == "expired")
+    for_good = update(credits).values(expired_at=columns.valid_from)
+    connection.execute(for_good.where(*over, columns.expired_at != columns.valid_from))
+    unmarked = for_good.where(*over, columns.expired_at.is_(None)).returning(columns.credit_id)
+    tell(connection, brand_id, "credit.expired", connection.scalars(unmarked).all(), now)
 
 
 def tell(

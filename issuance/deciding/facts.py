@@ -273,6 +273,12 @@ class Credit:
         return self.key.credit_rule_id == NO_RULE
 
     @property
+    def is_over_for_good(self) -> bool:
+        """It had expired when an archiving or an undo would have taken it: no fact makes it live again (decision 56).
+        Whatever else expires is found so later than its validity began."""
+        return self.expired_at == self.valid_from
+
+    @property
     def is_open(self) -> bool:
         """Neither redeemed, nor revoked, nor found expired."""
         return self.redeemed_at is None and self.revoked_at is None and self.expired_at is None

@@ -194,8 +194,9 @@ def _become(
     if credit.redeemed_at is None and rule is not None:
         ends = ends_of(history, rule, credit, None if decision is None else decision.occurrence.day)
         if ends.expires_at is None or ends.expires_at > credit.valid_from:
-            changed.update(ends._asdict())
-            expires_at = ends.expires_at
+            if not credit.is_over_for_good:
+                changed.update(ends._asdict())
+                expires_at = ends.expires_at
         else:
             # A move that became known late ended the period before the credit was issued: it should not have been
             # issued. One that is over by itself stays as it is.
@@ -210,10 +211,11 @@ def _become(
     else:
         if (credit.redeemed_at is not None or credit.uses) and why is not Reason.OF_ANOTHER_TYPE:
             changed["flagged_at"] = credit.flagged_at or now
-        if credit.redeemed_at is None and revoked_at is None and (expires_at is None or now < expires_at):
+        is_out = credit.redeemed_at is None and revoked_at is None and not credit.is_over_for_good
+        if is_out and (expires_at is None or now < expires_at):
             revoked_at = changed["revoked_at"] = now
             changed["revoked_by"] = "facts"
-    if credit.redeemed_at is None:
+    if credit.redeemed_at is None and not credit.is_over_for_good:
         over = expires_at is not None and expires_at <= now and revoked_at is None
         changed["expired_at"] = (credit.expired_at or now) if over else None
     if all(getattr(credit, name) == value for name, value in changed.items()):

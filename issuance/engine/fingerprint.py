@@ -303,11 +303,13 @@ def _number(said: Hashable) -> int:
 
 
 def as_it_was(credit: Credit, at: datetime) -> Credit:
-    """A credit before it was used or revoked after an instant."""
+    """A credit before it was used, revoked or ended for good after an instant."""
     if credit.redeemed_at is not None and credit.redeemed_at > at:
         return replace(credit, redeemed_at=None)
     if credit.revoked_at is not None and credit.revoked_at > at:
         return replace(credit, revoked_at=None, revoked_by=None)
+    if credit.is_over_for_good and credit.expires_at is not None and credit.expires_at > at:
+        return replace(credit, expired_at=None)
     return credit
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from issuance.credits import credits
+from issuance.database.tables import credits as credits_table
 from issuance.deciding.reasons import Reason
 from issuance.engine import runs, schedules
 from issuance.errors import Conflict, Invalid, NotFound
@@ -35,6 +36,11 @@ _REVOKE = text(f"""
 _FOR_GOOD = text(f"""
     UPDATE credits c SET {_BY_OPERATOR} WHERE {_MEANT} AND c.revoked_by = 'facts'
     RETURNING c.credit_id
+""")
+# Those that have expired stay so, whatever date is moved late.
+_EXPIRED = text(f"""
+    SELECT c.credit_id FROM credits c
+     WHERE {_MEANT} AND {credits.STILL_OUT} AND (c.expired_at IS NOT NULL OR c.expires_at <= :now)
 """)
 _UNDOES_THE_SAME = """
       r.brand_id = :brand_id AND r.kind = 'undo'
@@ -132,6 +138,8 @@ def undo(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -
     credits.tell(connection, run.brand_id, "credit.revoked", revoked, clock.now)
     made_final = connection.scalars(_FOR_GOOD, parameters).all()
     credits.tell(connection, run.brand_id, "credit.updated", made_final, clock.now)
+    expired = connection.scalars(_EXPIRED, parameters).all()
+    credits.end_for_good(connection, run.brand_id, clock.now, credits_table.c.credit_id.in_(expired))
     left = connection.execute(_LEFT, {**parameters, "revoked": revoked}).one()
     counts = Counter({Reason.REVOKED: len(revoked)})
     if not run.again:

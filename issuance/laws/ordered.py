@@ -46,7 +46,9 @@ def _terms(paper: Paper, credit: Credit, rule: Rule) -> dict[str, Any]:
     """What a credit's fields must hold, as far as later facts do not move it (SEMANTICS 6)."""
     history, version = paper.history, rule.version(credit.rule_version)
     terms: dict[str, Any] = {name: getattr(version, name) for name in ("roll_over", "multi_use", "max_uses")}
-    if history.has_another_calendar:
+    if credit.is_over_for_good and (credit.expires_at is None or credit.expires_at > paper.now):
+        terms["expired_at"] = None  # nobody says no to what is out in this way
+    if history.has_another_calendar or credit.is_over_for_good:
         return terms  # periods that were moved under it: what still moves is law 7's
     period_end = period_end_of(history, version.frequency, credit.key.period_start)
     terms["period_end"] = period_end

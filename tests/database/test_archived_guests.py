@@ -1,13 +1,19 @@
 """An archived member is given nothing more, as a guest of others neither (SEMANTICS 12)."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from issuance.corrections import desk
+from issuance.corrections.wanted import Transfer
 from issuance.database.connections import transaction
+from issuance.members import members
+from issuance.members.members import MemberBody
 from issuance.memberships import archiving
 from tests.database.clubs import Club
+from tests.database.test_webhook_outbox import listen
 
 
 @pytest.mark.parametrize("bound", ["MOST_ORDERS", "MOST_CREDITS"])
@@ -78,3 +84,46 @@ def test_what_is_kept_changes_once_and_with_an_entry(club: Club) -> None:
     assert archive(retain_balance=False) == (False, first + 1, entries)
     for retain_balance in (False, True):
         assert archive(retain_balance=retain_balance) == (False, first + 1, entries)
+
+
+@pytest.mark.parametrize("whose", ["their own", "as a guest of others", "given to them"])
+@pytest.mark.parametrize("swept", [True, False])
+@pytest.mark.parametrize("back", [True, False])
+def test_what_had_expired_lives_no_more(new_club: Callable[..., Club], whose: str, swept: bool, back: bool) -> None:
+    """A billing date that is moved late gives a removed member no time back. That it expired is told, and once."""
+    club = new_club(roll_over=False)
+    order, bea = club.sign_up(2)
+    who = f"member {order if whose == 'their own' else bea}"
+    with transaction(club.engine, club.brand_id) as connection:
+        listen(connection, club.brand_id, "credit.expired")
+        if whose == "given to them":
+            code = club.value("SELECT code FROM credits WHERE membership_id = :order", order=order)
+            desk.correct(connection, club.brand_id, Transfer(code, "x", external_user_id=who))
+    if whose == "as a guest of others":
+        lead = {"name": "Ada", "lead_booker": True, "external_user_id": f"member {order}"}
+        guests = [lead, {"name": "Bea", "external_user_id": who, "lead_booker": False}]
+        said = {"membership_id": str(order), "guests": guests}
+        club.settle(club.tell("membership.guests_changed", "2031-01-31T12:00", said))
+        club.issue()  # for who joined later
+    club.move_clock("2031-03-01")
+    if swept:
+        club.sweep()
+    with transaction(club.engine, club.brand_id) as connection:
+        ended = archiving.archive(connection, club.brand_id, who, retain_balance=True)
+    club.settle(ended)
+    if back:
+        with transaction(club.engine, club.brand_id) as connection:
+            _, woken = members.upsert(connection, club.brand_id, who, MemberBody())
+        club.settle(woken)
+    moved = {"membership_id": str(order), "billing_anchor": "2031-03-15"}
+    club.settle(club.tell("membership.billing_date_moved", "2031-02-10", moved))
+    live = club.rows(
+        """
+        SELECT g.name FROM credits c JOIN guests g USING (brand_id, membership_id, guest_id)
+         WHERE c.membership_id = :order AND c.revoked_at IS NULL AND c.expires_at > '2031-03-01'
+        """,
+        order=order,
+    )
+    assert len(live) == (whose == "as a guest of others"), "only Ada's lives longer"
+    told = club.rows("SELECT data ->> 'id' FROM webhook_events WHERE type = 'credit.expired'")
+    assert len(told) == len(set(told)) > 0

@@ -31,6 +31,7 @@ TAMPERINGS = {
         {3, 8},
     ),
     "marked too soon": ("UPDATE credits SET expired_at = now() WHERE credit_id = :credit", {7}),
+    "over for good too soon": ("UPDATE credits SET expired_at = valid_from WHERE credit_id = :credit", {8}),
     "flagged": ("UPDATE credits SET flagged_at = now() WHERE credit_id = :credit", {7}),
     "taken back": (
         "UPDATE credits SET revoked_at = now(), revoked_by = 'facts', revoked_reason = 'x' WHERE credit_id = :credit",

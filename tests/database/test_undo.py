@@ -13,7 +13,7 @@ import pytest
 from issuance.catalog import rules
 from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.corrections import desk
-from issuance.corrections.wanted import Revoke
+from issuance.corrections.wanted import Extend, Revoke
 from issuance.database.connections import transaction
 from issuance.engine import batches, limits, plans, run_work, runs, undos
 from issuance.errors import Conflict, Invalid, IssuanceError, NotFound
@@ -205,6 +205,31 @@ def test_what_is_gone_is_counted_and_what_facts_took_back_never_comes_again(new_
     club.settle([member])
     assert by_who(club) == {None: 2, "operator": 1}
     club.engine.dispose()
+
+
+@pytest.mark.parametrize("swept", [True, False])
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_had_expired_stays_so(new_club: Callable[..., Club], swept: bool, anew: bool) -> None:
+    """A billing date that is moved late gives no time back to what was undone; a person may, by extending it."""
+    club = new_club(roll_over=False)
+    ada, bea = club.sign_up(2)
+    club.move_clock("2031-03-01")
+    if swept:
+        club.sweep()
+    with transaction(club.engine, club.brand_id) as connection:
+        undo_id = undos.start_of_version(connection, club.brand_id, club.rule_id, 1, at("2031-01-01"), "a mistake")
+    club.work(undo_id)
+    counts = club.run(undo_id)["counts"]
+    if anew:
+        code = club.value("SELECT min(code) FROM credits WHERE expires_at <= '2031-03-01'")
+        extend = Extend(code, at("2031-03-05"), "after all")
+        with transaction(club.engine, club.brand_id) as connection:
+            desk.correct(connection, club.brand_id, extend)
+    moved = [{"membership_id": str(one), "billing_anchor": "2031-03-15"} for one in (ada, bea)]
+    club.settle(club.tell("membership.billing_date_moved", "2031-02-10", *moved))
+    out = "SELECT count(*) FROM credits WHERE redeemed_at IS NULL AND revoked_at IS NULL AND expires_at > '2031-03-01'"
+    assert counts["already_gone"] == 2
+    assert club.value(out) == anew
 
 
 def test_of_a_version_only_what_was_issued_from_the_instant_on(club: Club) -> None:
