@@ -14,15 +14,16 @@ from issuance.database.revisions import MIGRATIONS
 from tests.database.cli import Cli, cli
 from tests.database.upgrades.conftest import HISTORY, TICKETS, connect
 from tests.serving import REPO
+from tests.waiting import PATIENCE_SECONDS
 
 __all__ = ["cli"]
 
 STOPPED = "issuance: stopped. What was done stays done: run it again to go on\n"
 #: Rows of a batch.
 BATCH = 100
-#: `issuance schema upgrade` on the history of these tests, in batches that take their time.
+#: `issuance schema upgrade` on the history of these tests, in batches that each wait for a line, or the end of all.
 UPGRADE = f"""
-import sys, time
+import sys
 from issuance.cli.main import main
 from issuance.database.schema import execution, upgrades, history
 from pathlib import Path
@@ -32,7 +33,7 @@ execution.FIRST_BATCH = execution.MOST_BATCH = execution.LEAST_BATCH = {BATCH}
 batch = execution.Execution._batch
 def slow(self, *arguments):
     print("batch", flush=True)
-    time.sleep(0.02)
+    sys.stdin.readline()
     return batch(self, *arguments)
 execution.Execution._batch = slow
 main()
@@ -94,20 +95,32 @@ def test_an_upgrade_that_was_stopped_goes_on(by: signal.Signals, shop: str) -> N
     command = [sys.executable, "-c", UPGRADE, str(HISTORY), "schema", "upgrade"]
     environment = {**os.environ, "DATABASE_URL": shop}
     upgrading = subprocess.Popen(
-        command, cwd=REPO, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        cwd=REPO,
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
+    assert upgrading.stdin is not None
     assert upgrading.stdout is not None
     for _ in range(5):
         assert upgrading.stdout.readline() == "batch\n"
+        upgrading.stdin.write("\n")
+        upgrading.stdin.flush()
+    assert upgrading.stdout.readline() == "batch\n"
     upgrading.send_signal(by)
-    _, said = upgrading.communicate(timeout=60)
+    _, said = upgrading.communicate(timeout=PATIENCE_SECONDS)
     ended = {signal.SIGINT: (130, STOPPED), signal.SIGKILL: (-signal.SIGKILL, "")}
     assert (upgrading.returncode, said) == ended[by]
     with connect(shop) as connection:
         begun = connection.execute("SELECT rows FROM schema_steps WHERE done_at IS NULL").fetchone()
     assert begun is not None
     assert 0 < begun[0] < TICKETS
-    again = subprocess.run(command, cwd=REPO, env=environment, text=True, capture_output=True, check=False)
+    again = subprocess.run(
+        command, cwd=REPO, env=environment, text=True, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
     assert again.returncode == 0
     assert again.stdout.count("batch\n") == (TICKETS - begun[0]) // BATCH + 1, "after all of them it looks for more"
     assert again.stdout.endswith("before_0003, after_0003 done. The database has the newest schema.\n")

@@ -101,7 +101,7 @@ def test_the_command_line_says_it(unfit: tuple[str, str], cli: Cli, monkeypatch:
 def test_processes_that_work_end_with_it(unfit: tuple[str, str], redis_url: str, command: list[str]) -> None:
     """Scheduler and workers end with the line, for their supervisor to start them again; they do not go on in vain."""
     url, line = unfit
-    ran = run(command, url, redis_url, seconds=60)
+    ran = run(command, url, redis_url, seconds=300)
     assert ran.returncode not in (0, None)
     assert line in ran.stdout
 
