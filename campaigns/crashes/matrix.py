@@ -14,12 +14,12 @@ from campaigns.faults.orders import FAULTS_AT, Fault, Order, Step
 from campaigns.faults.site import Site
 from campaigns.receiver import Receiver
 
-#: How long a case may take to recover, in seconds.
-RECOVERY_LIMIT = 60.0
+#: How long a case may take to recover, in seconds, on however slow and busy a machine.
+RECOVERY_LIMIT = 240.0
 #: A step that is not come by within this many seconds of the act is not come by at all.
-_REACH = 6.0
+_REACH = 12.0
 #: How long doubled hints may go on looking, in seconds.
-_LAST_LOOKS = 5.0
+_LAST_LOOKS = 30.0
 #: What is the same whatever the scenario: disturbed in the first one that has it.
 _SHARED = ("scheduler", "issuance.api.callers.caller_of")
 

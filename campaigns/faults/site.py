@@ -30,7 +30,7 @@ from issuance.tenancy import brands
 
 REPO = Path(__file__).parent.parent.parent
 #: How long all of it may take to be ready, and to stop, in seconds.
-PATIENCE = 120.0
+PATIENCE = 300.0
 WORKERS = ("worker_events", "worker_bulk", "worker_webhooks")
 
 

@@ -17,7 +17,7 @@ PROGRAM = shutil.which("pgbouncer", path=os.pathsep.join([os.environ.get("PATH",
 #: Connections to the server: far fewer than its clients have, so that sessions do change hands.
 POOL = 20
 #: Seconds that it may take to listen.
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 _SETTINGS = """
 [databases]

@@ -22,7 +22,7 @@ def test_the_demo_plays_to_its_end(server: Server, redis_url: str) -> None:
         "ISSUANCE_PORT": server.url.rpartition(":")[2],
     }
     command = [sys.executable, "-m", "issuance.cli", "demo"]
-    played = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    played = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
     assert (played.returncode, played.stderr) == (0, "")
     assert "31 Jan, 28 Feb, 31 Mar, 30 Apr, 31 May" in played.stdout
     assert "Everything is as it must be" in played.stdout
@@ -52,7 +52,7 @@ def test_the_demo_without_a_server_is_one_line(redis_url: str, database_url: str
     """No server: one line that says what to do."""
     environment = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "ISSUANCE_PORT": "1"}
     command = [sys.executable, "-m", "issuance.cli", "demo"]
-    played = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    played = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
     assert (played.returncode, played.stdout) == (1, "")
     start = "issuance up (in the clone ./run), or issuance serve"
     assert played.stderr == f"issuance: No server answers at http://127.0.0.1:1. Start one: {start}\n"

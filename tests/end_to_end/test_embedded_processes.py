@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
@@ -11,7 +10,7 @@ import pytest
 
 from issuance.embedded.environment import REPO
 from tests.end_to_end.homes import exists, line, recorded
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 Program = Callable[..., "Popen[str]"]
 pytestmark = pytest.mark.usefixtures("no_servers_given")
@@ -78,7 +77,7 @@ def test_a_killed_process_is_started_again_and_its_family_ends_with_it(home: Pat
 
 def test_one_that_falls_before_all_are_ready_stops_the_start(home: Path, program: Program) -> None:
     supervisor = program(SUPERVISOR.replace("< 2", "< 3"), home, SLEEPS, "exit 3")
-    assert supervisor.wait(20) == 3
+    assert supervisor.wait(PATIENCE_SECONDS) == 3
     assert recorded(home) == {}
 
 
@@ -99,11 +98,13 @@ def test_the_procfile_names_what_there_is() -> None:
 
 def test_sighup_renews_where_it_is_said(home: Path, program: Program) -> None:
     """One process gets the signal itself and goes on; the others end and are started again. Nothing stops."""
-    renews = "import signal, time; signal.signal(signal.SIGHUP, lambda *_: print('anew', flush=True)); time.sleep(600)"
-    supervisor = program(SUPERVISOR, home, f'exec python3 -c "{renews}"', SLEEPS, "one")
+    heard = home / "heard"
+    renews = "import signal, sys, time; signal.signal(signal.SIGHUP, lambda *_: print('anew', flush=True));"
+    renews += " open(sys.argv[1], 'x'); time.sleep(600)"
+    supervisor = program(SUPERVISOR, home, f'exec python3 -c "{renews}" {heard}', SLEEPS, "one")
     ready(supervisor)
     before = recorded(home)
-    time.sleep(1)
+    eventually(heard.exists)
     supervisor.send_signal(signal.SIGHUP)
     while "anew" not in line(supervisor):
         assert supervisor.poll() is None

@@ -92,7 +92,7 @@ class Ours(NamedTuple):
 def first_attempt(brand: Client, webhook_id: str) -> Any:
     """A webhook's delivery, its first attempt noted: one under way would change the brand's rows in mid-test."""
     path = f"/v1/webhooks/{webhook_id}/deliveries"
-    eventually(lambda: (told := brand.ok("GET", path)["data"]) and all(one["lastError"] for one in told), 60)
+    eventually(lambda: (told := brand.ok("GET", path)["data"]) and all(one["lastError"] for one in told))
     return brand.ok("GET", path)["data"][0]
 
 

@@ -11,6 +11,7 @@ from issuance.addresses import libpq_url
 from issuance.database.connections import engine_for, is_pooled, transaction
 from issuance.settings import Settings
 from tests.end_to_end.client import Client
+from tests.logs import complaints
 from tests.serving import Server, empty_redis, running
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer here: apt-get install pgbouncer")
@@ -49,8 +50,7 @@ def test_members_get_their_credits_through_a_pooler(pooled: Server) -> None:
             brand.member(external_user_id=f"member {number}")
         brand.until("2031-03-02T00:00:00Z")
         assert len(brand.data("/customers/credits", per_page=100)) == 25
-    complaints = [line for line in pooled.log.read_text().splitlines() if '"error"' in line or '"critical"' in line]
-    assert complaints == []
+    assert complaints(pooled.log) == []
 
 
 def test_brands_are_kept_apart_through_a_pooler(pooled: Server) -> None:

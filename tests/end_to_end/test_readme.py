@@ -25,7 +25,7 @@ def test_send_your_first_event(server: Server) -> None:
     assert script != example, "the example begins with a key and an address"
     environment = {**os.environ, "KEY": server.new_brand().key, "URL": server.url}
     ran = subprocess.run(
-        ["bash", "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=120
+        ["bash", "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=600
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     answers = [line for line in ran.stdout.splitlines() if line.startswith('{"accepted"')]

@@ -84,7 +84,7 @@ def test_a_wrong_setting_is_one_line_that_names_it(process: str) -> None:
             cwd=REPO,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert ended.returncode == (2 if process == "serve" else 1), case
@@ -102,7 +102,7 @@ def test_an_address_at_which_web_can_not_listen_is_one_line_that_names_its_setti
         environment = {**os.environ, "ISSUANCE_PORT": str(free_port()), **GOOD, **said}
         command = [sys.executable, *PROCESSES["web"]]
         ended = subprocess.run(
-            command, env=environment, cwd=REPO, capture_output=True, text=True, timeout=120, check=False
+            command, env=environment, cwd=REPO, capture_output=True, text=True, timeout=600, check=False
         )
     assert ended.returncode == 1
     (line,) = (ended.stdout + ended.stderr).splitlines()
@@ -115,7 +115,7 @@ def test_a_worker_of_dramatiqs_own_ends_by_the_same_line(named: str) -> None:
     """Beside what dramatiq logs itself, once a process; no traceback."""
     command = [sys.executable, "-m", "dramatiq", named, "--queues", "events", "--processes", "1"]
     environment = {**os.environ, **GOOD, "DATABASE_URL": ""}
-    ended = subprocess.run(command, env=environment, cwd=REPO, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(command, env=environment, cwd=REPO, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 1
     (line,) = (one for one in (ended.stdout + ended.stderr).splitlines() if "[dramatiq." not in one)
     assert line.startswith("DATABASE_URL is not set")

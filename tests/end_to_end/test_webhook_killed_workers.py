@@ -93,7 +93,7 @@ def test_kill_9_in_mid_delivery_loses_nothing(
         with nobody_answers(receiver, answered):
             worker = start()
             tick.run_once(engine, broker)
-            receiver.wait_for(killed * MOST_AT_ONCE, 60)
+            receiver.wait_for(killed * MOST_AT_ONCE)
             os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
         assert {delivery.state for delivery in hook.deliveries()} == {"pending"}
@@ -101,7 +101,7 @@ def test_kill_9_in_mid_delivery_loses_nothing(
         hook.make_due()
     start()
     tick.run_once(engine, broker)
-    receiver.wait_for(2 * MOST_AT_ONCE + number, 60)
+    receiver.wait_for(2 * MOST_AT_ONCE + number)
     hook.until_settled()
 
     deliveries = hook.deliveries()

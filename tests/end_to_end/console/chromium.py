@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import expect
 
 from campaigns.console import chromium as program
+from tests.waiting import PATIENCE_SECONDS
 
 #: Set by `.ci/run`: then nothing may be left out.
 NEEDED = "ISSUANCE_CHROMIUM_NEEDED"
@@ -20,5 +22,6 @@ def chromium() -> Iterator[Chromium]:
         if os.environ.get(NEEDED):
             pytest.fail(told)
         pytest.skip(told)
+    expect.set_options(timeout=1000 * PATIENCE_SECONDS)
     with program.chromium() as browser:
         yield browser

@@ -13,7 +13,7 @@ from issuance.database.connections import transaction
 from tests.end_to_end.client import Client
 from tests.end_to_end.console.browsers import Browser
 from tests.serving import NewBrand, Server
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_SECONDS, eventually
 
 NewBrowser = Callable[[], Browser]
 #: Rules of axe-core that WCAG 2.2 AA asks for.
@@ -66,6 +66,7 @@ def club(server: Server, brand: NewBrand) -> Client:
 def signed_in(chromium: Chromium, browser: Browser, **look: Any) -> BrowserContext:
     """Windows of somebody who is signed in already."""
     context = chromium.new_context(**look)
+    context.set_default_timeout(1000 * PATIENCE_SECONDS)
     (cookie,) = [one for one in browser.http.cookies.jar if one.name == "issuance_session"]
     context.add_cookies([{"name": cookie.name, "value": cookie.value or "", "url": browser.server.url}])
     return context
@@ -168,6 +169,7 @@ def test_the_desk_works_by_keyboard_alone(
     page.keyboard.type("ada lov")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Ada Lovelace")
+    page.wait_for_load_state()  # "/" is heard by a script
     page.keyboard.press("/")
     page.keyboard.type(credit["code"].lower())
     page.keyboard.press("Enter")
