@@ -1,6 +1,7 @@
 """What one caller can ask for is bounded, and refused beyond the bound with a 4xx that names it."""
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy import text
 from issuance.api.requests import LONGEST_BODY, MOST_PARAMETERS, MOST_VALUES
 from issuance.catalog.coupons import LONGEST_OFFERINGS
 from issuance.database.connections import transaction
+from issuance.tenancy.fairness import ABOUT
 from tests.end_to_end.client import Client
 from tests.end_to_end.test_errors import problem
 from tests.serving import Server
@@ -128,6 +130,7 @@ def test_a_brand_whose_requests_all_wait_holds_up_no_other(server: Server, *, ke
             headers = {"Idempotency-Key": uuid4().hex} if keyed else {}
             return client.post("/v1/wallet/credit", json=body, headers=headers).status_code
 
+        time.sleep(ABOUT)  # while somebody else is about, whose requests take long has one at a time
         with transaction(server.engine, flood.brand_id) as connection:
             connection.execute(text("SELECT FROM members WHERE brand_id = :brand_id FOR UPDATE"), flood._asdict())
             waiting = [pool.submit(credited, http) for _ in range(80)]
