@@ -89,6 +89,7 @@ def serving(program: list[str], database_url: str, redis_url: str, log: Path) ->
         "ISSUANCE_PORT": str(port),
         "ISSUANCE_WEB_PROCESSES": str(PROCESSES),
         "ISSUANCE_CONNECTIONS_A_SOURCE": str(MOST),
+        "ISSUANCE_RATE_METRICS": "0",
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "info",
     }
