@@ -27,7 +27,7 @@ def wait_for_waiting(engine: Engine, number: int) -> None:
 
     def wait() -> bool:
         with transaction(engine) as connection:
-            return connection.scalar(_WAITING) == number
+            return bool(connection.scalar(_WAITING) == number)
 
     eventually(wait, every=0.01)
 

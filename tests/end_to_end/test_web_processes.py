@@ -22,6 +22,7 @@ import pytest
 
 from issuance.settings import Settings
 from tests.logs import lines
+from tests.serving import PATIENCE_SECONDS as STARTS_WITHIN
 from tests.serving import REPO, free_port
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -52,7 +53,7 @@ class Web:
             assert self.process.poll() is None, self.log.read_text()[-4000:]
             return len(self.said(event)) >= number
 
-        eventually(is_said)
+        eventually(is_said, STARTS_WITHIN)
         return self.said(event)
 
     def get(self, path: str) -> httpx.Response:
