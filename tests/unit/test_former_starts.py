@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, datetime
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.unit.club import Life, at, clock_at, rule, version
 ONCE = IssuingFrequency.ONCE
 
 
-def trial(**says: object) -> Life:
+def trial(**says: Any) -> Life:
     """A membership that was signed up on 18 December and starts on 15 January, with one rule."""
     life = Life([rule(version(**says))], date(2031, 1, 15), signed_up_at=at("2030-12-18"))
     life.settle(at("2030-12-18"))
@@ -52,7 +53,7 @@ def given(life: Life) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("says", [{"frequency": ONCE, "issue_on_signup": False}, {"frequency": ONCE}, {}])
-def test_what_was_given_by_hand_stands_for_a_start_that_is_moved(says: dict[str, object]) -> None:
+def test_what_was_given_by_hand_stands_for_a_start_that_is_moved(says: dict[str, Any]) -> None:
     life = trial(issue_on_signup=False)
     life.rules = [rule(version(**{**says, "issue_on_signup": False}))]
     by_hand(life, at("2030-12-20"))
