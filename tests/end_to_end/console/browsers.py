@@ -10,6 +10,7 @@ import httpx
 from issuance.database.connections import transaction
 from issuance.people import people, sign_ins
 from tests.serving import Server
+from tests.waiting import eventually
 
 _INPUT = re.compile(r"<input\b[^>]*>")
 _ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
@@ -36,6 +37,11 @@ class Browser:
         answer = self.http.get(address, params=query or None)
         assert answer.status_code == status, answer.text
         return answer.text
+
+    def counted(self, address: str) -> str:
+        """A page once all that it shows is counted, which it does not wait for."""
+        eventually(lambda: "being counted" not in self.get(address))
+        return self.get(address)
 
     def form_token(self, page: str) -> str:
         """What the forms of a page carry."""

@@ -17,7 +17,6 @@ from tests.end_to_end.client import Client
 from tests.end_to_end.console.browsers import Browser
 from tests.end_to_end.console.forms import forms_of
 from tests.serving import NewBrand, Server
-from tests.waiting import eventually
 
 NewBrowser = Callable[[], Browser]
 MARKUP = "<img src=x onerror=alert(1)>\"'&"
@@ -129,7 +128,7 @@ def test_another_brands_things_are_neither_shown_nor_changed(
         theirs = addresses(connection, other.brand_id)
     own = new_browser().let_in(other.brand_id, "admin", "theirs@example.com")
     before = {
-        path: whole(own, address)
+        path: own.counted(address)
         for path, address in theirs.items()
         if address and path.count("{") > 1 and "webhook" not in path
     }
@@ -160,12 +159,6 @@ def test_another_brands_things_are_neither_shown_nor_changed(
     assert wrong == {}
     after = {path: own.get(theirs[path] or "") for path in before}
     assert {path for path in before if _told(before[path]) != _told(after[path])} == set()
-
-
-def whole(browser: Browser, address: str) -> str:
-    """A page once all that it counts is counted, which it does not wait for."""
-    eventually(lambda: "being counted" not in browser.get(address))
-    return browser.get(address)
 
 
 def _told(page: str) -> str:

@@ -91,7 +91,7 @@ def test_a_first_day_is_led_by_the_pages_alone(brand: NewBrand, admin: Browser, 
     assert "2 January 2031" in moved
     assert re.search(r'class="cell good"', admin.get(f"{root}/memberships/{membership_id}"))
     assert "First steps" not in admin.get(f"{root}/")
-    assert "1 out at its end" in _counted(admin, f"{root}/liability")
+    assert "1 out at its end" in admin.counted(f"{root}/liability")
 
 
 def test_a_change_is_previewed_beside_the_form_and_saved_as_a_version(
@@ -197,12 +197,6 @@ def test_markup_in_a_name_and_a_name_of_ten_thousand_letters_are_shown_as_they_a
 def test_the_liability_by_month_is_shown_and_taken_along(brand: NewBrand, admin: Browser) -> None:
     """An empty brand has none; a month that is none is a mistake of the address, and changes nothing."""
     root = f"/console/{brand.brand_id}/liability"
-    assert "No credit was out in these months." in _counted(admin, root)
+    assert "No credit was out in these months." in admin.counted(root)
     assert admin.get(f"{root}?as=csv").startswith("month,credit_rule_id,coupon_id,opening,issued")
     assert "2031-04" in admin.get(f"{root}?since=april", 422)
-
-
-def _counted(browser: Browser, address: str) -> str:
-    """A page once its credits are counted."""
-    eventually(lambda: "being counted" not in browser.get(address))
-    return browser.get(address)
