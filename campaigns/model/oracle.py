@@ -336,13 +336,12 @@ class Oracle(Memory):
                     credit = other
             if credit is None and not deleted:
                 self._give_one(rule, reading, ones)
-            elif credit is not None and not credit.manual:
-                if credit.revoked == "facts" and not deleted:
-                    credit.revoked = None
-                self._ride(credit, ones[0])
+            elif credit is not None and not credit.manual and (credit.revoked != "facts" or not deleted):
+                self._ride(credit, ones[0], reading)
         for key, credit in first.items():
             is_owed = key in due or key in standing
-            if not is_owed and not credit.manual and not credit.redeemed and credit.revoked is None:
+            is_out = credit.status(self.now) in ("live", "upcoming")
+            if not is_owed and not credit.manual and is_out:
                 credit.revoked = "facts"
 
     def _give_one(self, rule: str, reading: Reading, ones: list[Owed]) -> None:
@@ -351,13 +350,27 @@ class Oracle(Memory):
             if self._give(rule, reading, one, 0):
                 return
 
-    def _ride(self, credit: Credit, one: Owed) -> None:
-        """A P0D credit goes over to the period that it rides on by the facts as they are now."""
-        if one.period_end is None and credit.period_end is None and credit.turn != one.turn:
-            credit.turn = one.turn
-            validity = self.coupons[credit.version.coupon]
-            if credit.from_start and validity:
-                credit.coupon_end = plus_validity(self.timezone, one.start, validity)
+    def _ride(self, credit: Credit, one: Owed, reading: Reading) -> None:
+        """What facts took back lives again. A P0D credit goes over to the period that it rides on by the facts as they
+        are now, and is of a later one unless that is over or it had its time."""
+        had_its_time = credit.uses > 0 or credit.revoked == "operator" or credit.status(self.now) == "expired"
+        if credit.revoked == "facts":
+            credit.revoked = None
+        if one.period_end is not None or credit.period_end is not None:
+            return
+        validity = self.coupons[credit.version.coupon]
+        if one.start > credit.valid_from and not had_its_time:
+            before = credit.valid_from, credit.coupon_end
+            credit.valid_from = max(one.start, self.now)
+            if validity:
+                counted = one.start if credit.from_start else credit.valid_from
+                credit.coupon_end = plus_validity(self.timezone, counted, validity)
+            end = self._end(credit, reading)
+            if end is not None and end <= credit.valid_from:
+                (credit.valid_from, credit.coupon_end), credit.revoked = before, "facts"
+        elif credit.turn != one.turn and credit.from_start and validity:
+            credit.coupon_end = plus_validity(self.timezone, one.start, validity)
+        credit.turn = one.turn
 
     def _give(self, rule: str, reading: Reading, one: Owed, reissue: int, manual: bool = False) -> bool:
         back = self.revived.get(reading.membership)

@@ -162,7 +162,7 @@ def stands_for(reading: Reading, version: Version, guest: str, period_start: dat
         if (credit.guest, credit.reissue) == (guest, 0)
         and credit.period_start in reading.former_starts
         and credit.period_start not in days
-        and (credit.manual or credit.revoked in ("operator", "archiving") or (once and credit.uses > 0))
+        and (credit.manual or credit.revoked in ("operator", "archiving") or credit.over or (once and credit.uses > 0))
     ]
     return max(found, key=lambda credit: credit.period_start, default=None)
 

@@ -120,7 +120,8 @@ def _former_starts(history: History, occurrence: Occurrence) -> list[date]:
 def _stands_for_any_start(credit: Credit, occurrence: Occurrence) -> bool:
     """Whether a credit was given by hand, or is revoked for good; or was used, where there is one ever."""
     is_used = credit.redeemed_at is not None or credit.uses > 0
-    return credit.manual or credit.revoked_by not in (None, "facts") or (occurrence.is_once and is_used)
+    is_gone = credit.revoked_by not in (None, "facts") or credit.is_over_for_good
+    return credit.manual or is_gone or (occurrence.is_once and is_used)
 
 
 def decide_all(history: History, rules: Sequence[Rule], *, only: UUID | None = None) -> list[Decision]:

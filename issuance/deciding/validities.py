@@ -90,24 +90,39 @@ def period_end_of(history: History, frequency: IssuingFrequency, period_start: d
 class Ends(NamedTuple):
     """What can still move of a credit that is out, by the names of `Credit`."""
 
+    valid_from: datetime
     period_end: date | None
     expires_at: datetime | None
     validity_ends_at: datetime | None
 
 
-def ends_of(history: History, rule: Rule, credit: Credit, day: date | None) -> Ends:
+def ends_of(history: History, rule: Rule, credit: Credit, day: date | None, owed_at: datetime | None) -> Ends:
     """The limits of a credit that is out: its period's end and its expiry move with the billing date (SEMANTICS 7), and
-    a validity that counts from a period's start moves with a P0D credit to the period that it rides on (SEMANTICS 3).
-    `day`: the start of that period; None: it rides on none. What a person extended never ends before that."""
+    a P0D credit takes those of the period that it rides on (SEMANTICS 3). `day`: the start of that period; None: it
+    rides on none. `owed_at`: when it would be issued for it; None: it is not owed. What a person extended never ends
+    before that."""
     version = rule.version(credit.rule_version)
-    validity_ends_at = credit.validity_ends_at
+    valid_from, validity_ends_at = credit.valid_from, credit.validity_ends_at
     if version.frequency is IssuingFrequency.ONCE and day is not None:
-        validity_ends_at = _riding(history, rule, version, credit, day)
+        start = history.start_of(day)
+        if owed_at is not None and start > valid_from and _goes_over(history, rule, credit):
+            valid_from = max(start, owed_at)
+        validity_ends_at = _riding(history, rule, version, credit, day, valid_from)
     elif not history.dates_moved:
-        return Ends(credit.period_end, credit.expires_at, validity_ends_at)
+        return Ends(valid_from, credit.period_end, credit.expires_at, validity_ends_at)
     period_end = period_end_of(history, version.frequency, credit.key.period_start)
-    expires_at = expiry(history, version, credit.valid_from, period_end, validity_ends_at)
-    return Ends(period_end, not_before(expires_at, credit.extended_to), validity_ends_at)
+    expires_at = expiry(history, version, valid_from, period_end, validity_ends_at)
+    return Ends(valid_from, period_end, not_before(expires_at, credit.extended_to), validity_ends_at)
+
+
+def _goes_over(history: History, rule: Rule, credit: Credit) -> bool:
+    """Whether a P0D credit that rides on a later period than it did is valid from that one's start on: not what was
+    given by hand or used, and not what a person revoked or what was not used in its own period."""
+    if credit.manual or credit.uses or credit.redeemed_at is not None:
+        return False
+    if credit.revoked_at is not None:
+        return credit.revoked_by == "facts" and rule.deleted_at is None
+    return credit.is_open and credit.is_held_at(history.now)
 
 
 def not_before(expires_at: datetime | None, extended_to: datetime | None) -> datetime | None:
@@ -115,14 +130,18 @@ def not_before(expires_at: datetime | None, extended_to: datetime | None) -> dat
     return expires_at if expires_at is None or extended_to is None else max(expires_at, extended_to)
 
 
-def _riding(history: History, rule: Rule, version: RuleVersion, credit: Credit, day: date) -> datetime | None:
-    """When the coupon's validity ends of a P0D credit that rides on the billing period from `day` on."""
+def _riding(
+    history: History, rule: Rule, version: RuleVersion, credit: Credit, day: date, valid_from: datetime
+) -> datetime | None:
+    """When the coupon's validity ends of a P0D credit that rides on the billing period from `day` on and is valid from
+    an instant on."""
     validity = None if version.coupon is None else version.coupon.validity
     if validity is None or credit.validity_ends_at is None or credit.manual:
         return credit.validity_ends_at
     zone = history.facts.zone
     starts = [history.start_of(start) for start in history.calendar.boundaries_past(None, history.today)]
     if credit.validity_ends_at not in (add_validity(since, validity, zone) for since in (credit.valid_from, *starts)):
-        return credit.validity_ends_at  # by another validity, that the coupon had when it was issued
-    since = history.start_of(day) if counts_from_start(history, rule, day) else credit.valid_from
+        # By another validity, that the coupon had when it was issued.
+        return credit.validity_ends_at + (valid_from - credit.valid_from)
+    since = history.start_of(day) if counts_from_start(history, rule, day) else valid_from
     return add_validity(since, validity, zone)

@@ -36,7 +36,7 @@ from issuance.tenancy.clock import BrandClock
 _DAY = timedelta(days=1)
 #: Sums are taken modulo this. Above stands what tells them from the fingerprints of earlier versions, which can not be
 #: carried on.
-_SIZE, _MARK = 2**112, 0x5155
+_SIZE, _MARK = 2**112, 0x5156
 
 
 class Tell:
@@ -106,7 +106,9 @@ FIELDS: dict[type, dict[str, str]] = {
         "key": Tell.AS_IT_IS,  # a membership with a grant has no fingerprint: expiring by period would miss it
         "rule_version": Tell.AS_IT_IS,
         "manual": Tell.AS_IT_IS,
-        "issued_at": Tell.INSTANT,  # only of P0D credits: they do not say which billing period they ride on
+        # Of P0D credits only: they do not say which billing period they ride on, and go over to others.
+        "issued_at": Tell.INSTANT,
+        "valid_from": Tell.INSTANT,
         "expires_at": Tell.UNTIL_IT_CHANGES,
         "redeemed_at": Tell.UNTIL_IT_CHANGES,
         "revoked_at": Tell.UNTIL_IT_CHANGES,
@@ -120,7 +122,6 @@ FIELDS: dict[type, dict[str, str]] = {
         "roll_over": Tell.FOLLOWS,
         "multi_use": Tell.FOLLOWS,
         "max_uses": Tell.FOLLOWS,
-        "valid_from": Tell.FOLLOWS,
         "validity_ends_at": Tell.FOLLOWS,
     },
 }

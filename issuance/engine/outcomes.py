@@ -160,8 +160,8 @@ def is_expiry(change: Change) -> bool:
         and not before.is_grant
         and after.expired_at is not None
         and after.revoked_at is None
-        and (after.period_end, after.expires_at, after.validity_ends_at, after.flagged_at)
-        == (before.period_end, before.expires_at, before.validity_ends_at, before.flagged_at)
+        and (after.valid_from, after.period_end, after.expires_at, after.validity_ends_at, after.flagged_at)
+        == (before.valid_from, before.period_end, before.expires_at, before.validity_ends_at, before.flagged_at)
     )
 
 

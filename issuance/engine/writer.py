@@ -72,7 +72,8 @@ _EXPIRE_AND_TELL = Statement(f"{_EXPIRY} RETURNING credit_id")
 _CHANGE = Updating(
     """
     UPDATE credits c
-       SET period_end = kinds.period_end, expires_at = kinds.expires_at, validity_ends_at = kinds.validity_ends_at,
+       SET valid_from = kinds.valid_from, period_end = kinds.period_end,
+           expires_at = kinds.expires_at, validity_ends_at = kinds.validity_ends_at,
            revoked_at = kinds.revoked_at, revoked_by = kinds.revoked_by, expired_at = kinds.expired_at,
            flagged_at = kinds.flagged_at,
            revoked_reason = CASE WHEN kinds.revoked_at IS NOT NULL
@@ -90,6 +91,7 @@ _CHANGE = Updating(
         "was_redeemed_at": "timestamptz",
         "was_revoked_at": "timestamptz",
         "was_revoked_by": "text",
+        "valid_from": "timestamptz",
         "period_end": "date",
         "expires_at": "timestamptz",
         "validity_ends_at": "timestamptz",
@@ -287,7 +289,7 @@ def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) 
             was = (before.uses, before.redeemed_at, before.revoked_at, before.revoked_by)
             reason = why.value if why is not None and after.revoked_by == "facts" else None
             revoked = (after.revoked_at, after.revoked_by, reason)
-            ends = (after.period_end, after.expires_at, after.validity_ends_at)
+            ends = (after.valid_from, after.period_end, after.expires_at, after.validity_ends_at)
             changes[credit_id] = (*was, *ends, *revoked, after.expired_at, after.flagged_at)
             happened += became(credit_id, before, after, one.outcome.now)
     if _CHANGE.execute(connection, changes, brand_id=brand_id) != len(changes):

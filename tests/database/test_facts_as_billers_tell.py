@@ -57,6 +57,21 @@ def test_a_p0d_credit_that_goes_over_to_another_month_is_good_for_as_long_from_t
     assert ends == [(at("2031-05-30"), at("2031-05-30"))]
 
 
+def test_whose_first_charge_failed_has_the_gift_with_the_next_month(biller: Biller) -> None:
+    """It is the same credit, valid from when it goes over, and as long as one of that month."""
+    biller.rule(issuing_frequency="P0D", issue_on_signup=False, roll_over=False)
+    biller.sign_up("2030-12-15", billing_anchor="2031-01-01")
+    biller.charge("initiated", "2031-01-01")
+    biller.to("2031-01-04")
+    biller.charge("failed", "2031-01-01")
+    biller.to("2031-01-20")
+    biller.charge("skipped", "2031-01-01")
+    biller.to("2031-02-01T10:00")
+    biller.charge("succeeded", "2031-02-01")
+    (gift,) = biller.book()
+    assert (gift.status, gift.valid_from, gift.expires_at) == ("live", at("2031-02-01T10:00"), at("2031-03-01"))
+
+
 def test_a_yearly_rule_keeps_its_rhythm_when_the_date_moves(biller: Biller) -> None:
     """Its next turn is the first new boundary on or after the end of its running year, then on in years."""
     biller.rule(issuing_frequency="P1Y", issue_on_signup=True)

@@ -33,10 +33,10 @@ def start(life: Life, instant: str, starts_on: str) -> None:
     life.tell(at(instant), "membership.start_moved", starts_on=starts_on, billing_anchor=None)
 
 
-def become(life: Life, **fields: object) -> None:
+def become(life: Life, **fields: Any) -> None:
     """Its one credit is used, or revoked."""
     (credit,) = life.credits
-    life.credits = [replace(credit, **fields)]  # type: ignore[arg-type]
+    life.credits = [replace(credit, **fields)]
 
 
 def given(life: Life) -> list[tuple[str, str]]:
@@ -91,7 +91,7 @@ def test_of_a_period_there_is_another_credit_where_the_start_is_another() -> Non
 
 @pytest.mark.parametrize("says", [{"frequency": ONCE}, {}])
 @pytest.mark.parametrize("revoked_by", ["operator", "archiving"])
-def test_a_no_stays_a_no(says: dict[str, object], revoked_by: str) -> None:
+def test_a_no_stays_a_no(says: dict[str, Any], revoked_by: str) -> None:
     life = trial(**says)
     become(life, revoked_at=at("2030-12-19"), revoked_by=revoked_by)
     start(life, "2030-12-22", "2031-01-16")

@@ -1,0 +1,139 @@
+"""A P0D credit that goes over to a later billing period is valid from then, and as long as one of that period
+(SEMANTICS 3)."""
+
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from issuance.deciding.forecast import forecast
+from issuance.deciding.frequency import IssuingFrequency
+from tests.unit.club import Life, at, rule, version
+
+JANUARY, FEBRUARY = "2031-01-01", "2031-02-01"
+
+
+def gift(**says: Any) -> Life:
+    """A membership that starts in December and is billed from January on, with a P0D rule for billing periods."""
+    said: dict[str, Any] = {"issue_on_signup": False, "frequency": IssuingFrequency.ONCE, "roll_over": False, **says}
+    return Life([rule(version(**said))], date(2030, 12, 15), billing_anchor=date(2031, 1, 1))
+
+
+def shown(life: Life) -> tuple[str, str | None, str]:
+    """From when to when the one credit is valid, and what became of it."""
+    (credit,) = life.credits
+    fate = "revoked" if credit.revoked_at else "expired" if credit.expired_at else "out"
+    ends = None if credit.expires_at is None else f"{credit.expires_at:%m-%d %H}"
+    return f"{credit.valid_from:%m-%d %H}", ends, fate
+
+
+ENDS = [({}, "03-01 00"), ({"validity": "P30D"}, "03-01 00"), ({"roll_over": True, "validity": "P30D"}, "03-03 10")]
+
+
+@pytest.mark.parametrize(("says", "ends"), ENDS)
+@pytest.mark.parametrize("together", [False, True], ids=["in turn", "all together"])
+def test_whose_first_charge_failed_has_the_gift_with_the_next(says: dict[str, Any], ends: str, together: bool) -> None:
+    """The gift of who was never charged for January is February's."""
+    life = gift(**says)
+    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
+    if not together:
+        life.settle(at(JANUARY))
+    life.charge(at("2031-01-20"), "failed", "jan", JANUARY)
+    life.charge(at("2031-01-21"), "skipped", "jan", JANUARY)
+    if not together:
+        life.settle(at("2031-01-21"))
+    life.charge(at("2031-02-01T10:00"), "succeeded", "feb", FEBRUARY)
+    life.settle(at("2031-02-01T10:00"))
+    assert shown(life) == ("02-01 10", ends, "out")
+    assert life.settle(at("2031-02-01T10:00"))[-1].changed == {}
+    life.settle(at("2031-03-10"))
+    assert shown(life) == ("02-01 10", ends, "expired")
+
+
+def test_what_is_out_when_the_failure_is_known_goes_over_too() -> None:
+    life = gift(roll_over=True, validity="P45D")
+    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
+    life.settle(at(JANUARY))
+    life.charge(at("2031-01-20"), "failed", "jan", JANUARY)
+    life.charge(at("2031-01-21"), "skipped", "jan", JANUARY)
+    life.charge(at("2031-02-01T10:00"), "succeeded", "feb", FEBRUARY)
+    life.settle(at("2031-02-01T10:00"))
+    assert shown(life) == ("02-01 10", "03-18 10", "out")
+
+
+def test_who_is_charged_before_the_period_has_it_from_the_start_of_that_on() -> None:
+    life = gift()
+    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
+    life.settle(at(JANUARY))
+    life.charge(at("2031-01-04"), "failed", "jan", JANUARY)
+    life.charge(at("2031-01-05"), "skipped", "jan", JANUARY)
+    life.charge(at("2031-01-20"), "succeeded", "feb", FEBRUARY)
+    life.settle(at("2031-01-20"))
+    life.settle(at(FEBRUARY))
+    assert shown(life) == ("02-01 00", "03-01 00", "out")
+
+
+def test_what_is_paid_after_all_is_as_it_was() -> None:
+    """With its original expiry: it rides on the period that it was of."""
+    life = gift()
+    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
+    life.settle(at(JANUARY))
+    life.charge(at("2031-01-04"), "failed", "jan", JANUARY)
+    life.settle(at("2031-01-04"))
+    life.charge(at("2031-01-10"), "succeeded", "jan", JANUARY)
+    life.settle(at("2031-01-10"))
+    assert shown(life) == ("01-01 00", "02-01 00", "out")
+
+
+def test_what_was_not_used_in_its_own_period_has_expired() -> None:
+    """It is not given once more where the period is given back later."""
+    life = gift()
+    life.charge(at(JANUARY), "succeeded", "jan", JANUARY)
+    life.settle(at(JANUARY))
+    life.charge(at(FEBRUARY), "succeeded", "feb", FEBRUARY)
+    life.settle(at(FEBRUARY))
+    life.charge(at("2031-02-10"), "refunded", "jan", JANUARY)
+    life.settle(at("2031-02-10"))
+    assert shown(life) == ("01-01 00", "02-01 00", "expired")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"manual": True}, {"uses": 1, "multi_use": True}, {"revoked_by": "operator"}],
+    ids=["given", "used", "no"],
+)
+def test_what_a_person_gave_used_or_revoked_keeps_its_dates(fields: dict[str, Any]) -> None:
+    life = gift()
+    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
+    life.settle(at(JANUARY))
+    life.charge(at("2031-01-04"), "skipped", "jan", JANUARY)
+    life.settle(at("2031-01-04"))
+    life.credits = [replace(credit, **fields) for credit in life.credits]
+    life.charge(at(FEBRUARY), "succeeded", "feb", FEBRUARY)
+    life.settle(at(FEBRUARY))
+    assert shown(life)[:2] == ("01-01 00", "02-01 00")
+
+
+def test_by_a_validity_that_the_coupon_has_no_more_it_is_as_long_as_it_was() -> None:
+    life = gift(roll_over=True, validity="P20D")
+    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
+    life.settle(at(JANUARY))
+    life.charge(at("2031-01-04"), "skipped", "jan", JANUARY)
+    life.settle(at("2031-01-04"))
+    life.rules = gift(roll_over=True, validity="P7D").rules
+    life.charge(at(FEBRUARY), "succeeded", "feb", FEBRUARY)
+    life.settle(at(FEBRUARY))
+    assert shown(life) == ("02-01 00", "02-21 00", "out")
+
+
+def test_a_forecast_counts_it_from_the_period_that_it_will_ride_on() -> None:
+    life = gift()
+    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
+    life.settle(at(JANUARY))
+    life.charge(at("2031-01-04"), "failed", "jan", JANUARY)
+    life.charge(at("2031-01-05"), "skipped", "jan", JANUARY)
+    life.settle(at("2031-01-05"))
+    (given,) = forecast(life.membership.facts, life.credits, life.rules, at("2031-01-05"), date(2031, 2, 20))
+    assert (given.day, given.credit.valid_from) == (date(2031, 2, 1), at(FEBRUARY))
+    assert given.credit.expires_at == at("2031-03-01")
