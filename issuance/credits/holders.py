@@ -12,8 +12,12 @@ ENTITLED = and_(
     guests.c.membership_id == credits.c.membership_id,
     guests.c.guest_id == credits.c.guest_id,
 )
-#: Joins the last transfer of a credit, if there was one,
-LAST_TRANSFER = and_(transfers.c.brand_id == credits.c.brand_id, transfers.c.transfer_id == credits.c.transfer_id)
+#: Joins the last transfer of a credit, if there was one: by both ids, as either may be the one that is looked for,
+LAST_TRANSFER = and_(
+    transfers.c.brand_id == credits.c.brand_id,
+    transfers.c.transfer_id == credits.c.transfer_id,
+    transfers.c.credit_id == credits.c.credit_id,
+)
 #: and to that the guest to whom it went, if it was one.
 receivers = guests.alias("receivers")
 TO_GUEST = and_(
@@ -21,8 +25,9 @@ TO_GUEST = and_(
     receivers.c.membership_id == transfers.c.membership_id,
     receivers.c.guest_id == transfers.c.guest_id,
 )
-#: The member to whom a transfer went; NULL: a guest who is none.
-RECEIVER = func.coalesce(transfers.c.member_id, receivers.c.member_id)
+#: The member to whom a transfer went; NULL: a guest who is none. No COALESCE: PostgreSQL does not know that it gives
+#: nothing away, and under row-level security would read all members to find this one.
+RECEIVER = case((transfers.c.member_id.is_not(None), transfers.c.member_id), else_=receivers.c.member_id)
 
 #: The member who holds a credit, in a statement about credits; NULL: a guest who is none.
 HOLDING_MEMBER = case(

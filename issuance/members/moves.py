@@ -43,16 +43,21 @@ _GIVEN_BACK = (
     *("uses", "redeemed_at", "flagged_at", "period_end", "expires_at", "validity_ends_at"),
     *("revoked_at", "revoked_by"),
 )
-# Its holder or its membership's member was removed, be it that they came back since it was used up.
+# Its holder or its membership's member was removed, be it that they came back since it was used up. No COALESCE in
+# what is joined by: see credits.holders.RECEIVER.
 _LOST_WITH_A_MEMBER = text(f"""
     SELECT EXISTS (SELECT FROM credits c
                      JOIN memberships m USING (brand_id, membership_id)
                      LEFT JOIN transfers t USING (brand_id, transfer_id)
-                     JOIN guests g ON g.brand_id = c.brand_id
-                                  AND (g.membership_id, g.guest_id) = (coalesce(t.membership_id, c.membership_id),
-                                                                       coalesce(t.guest_id, c.guest_id))
-                     JOIN members p ON p.brand_id = c.brand_id
-                                   AND p.member_id IN (m.member_id, coalesce(t.member_id, g.member_id))
+                     JOIN guests g
+                       ON g.brand_id = c.brand_id
+                      AND g.membership_id = CASE WHEN t.membership_id IS NOT NULL THEN t.membership_id
+                                                 ELSE c.membership_id END
+                      AND g.guest_id = CASE WHEN t.guest_id IS NOT NULL THEN t.guest_id ELSE c.guest_id END
+                     JOIN members p
+                       ON p.brand_id = c.brand_id
+                      AND p.member_id IN (m.member_id, CASE WHEN t.member_id IS NOT NULL THEN t.member_id
+                                                            ELSE g.member_id END)
                     WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id
                       AND {archived_since("c.redeemed_at")})
 """)
