@@ -123,36 +123,45 @@ def correct(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would come of the file; change nothing.")
     ] = False,
+    from_line: Annotated[
+        int, typer.Option("--from-line", min=1, metavar="N", help="Go on at this line: those before it were done.")
+    ] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Correct many credits from a file.
 
     A file with a bad line is refused as a whole. What can not be done is reported with its line, the rest is done,
-    1000 a transaction; exits 1 if there was any.
+    1000 a transaction; exits 1 if there was any. Where it breaks off, it says what is done, and where to go on.
     """
     from issuance.corrections import desk, rows  # late: it brings all that decides
 
     brand_id = only_brand(brand)
-    read = list(rows.read(text_of(file), reason))
+    read = [(line, row) for line, row in rows.read(text_of(file), reason) if line >= from_line]
     wanted = rows.corrections_of([row for _, row in read], reason)
     made: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
-    for start in range(0, len(wanted), desk.MOST):
-        with transaction(brand_id) as connection:
+    done = 0
+    try:
+        for start in range(0, len(wanted), desk.MOST):
             some = wanted[start : start + desk.MOST]
-            corrected = desk.correct_all(connection, brand_id, some, reason=reason, dry_run=dry_run)
-        from issuance import hints  # late: it brings the queue
+            with transaction(brand_id) as connection:
+                corrected = desk.correct_all(connection, brand_id, some, reason=reason, dry_run=dry_run)
+            done = start + len(some)
+            for place, credit in corrected.credits.items():
+                line, row = read[start + place]
+                made.append({"line": line, "action": row.action, "credit": credit})
+            for place, refusal in corrected.refused.items():
+                refused.append({"line": read[start + place][0], "code": refusal.code, "message": refusal.message})
+            from issuance import hints  # late: it brings the queue
 
-        hints.settle(broker(), brand_id, corrected.membership_ids)
-        for place, credit in corrected.credits.items():
-            line, row = read[start + place]
-            made.append({"line": line, "action": row.action, "credit": credit})
-        for place, refusal in corrected.refused.items():
-            refused.append({"line": read[start + place][0], "code": refusal.code, "message": refusal.message})
-    if as_json:
-        show_json({"dry_run": dry_run, "data": made, "refused": refused})
-    else:
-        _tell(made, refused, dry_run=dry_run)
+            hints.settle(broker(), brand_id, corrected.membership_ids)
+    finally:  # also of what broke off: what is committed stays
+        if as_json:
+            show_json({"dry_run": dry_run, "data": made, "refused": refused})
+        else:
+            _tell(made, refused, dry_run=dry_run)
+        if done < len(wanted) and not dry_run:
+            _tell_where_to_go_on([line for line, _ in read], done, min(done + desk.MOST, len(wanted)))
     if refused:
         raise typer.Exit(1)
 
@@ -191,6 +200,15 @@ def _correct(brand_id: UUID, correction: Correction, *, as_json: bool) -> None:
 def _line(credit: dict[str, Any]) -> str:
     until = "without end" if credit["expires_at"] is None else f"until {credit['expires_at'].isoformat()}"
     return f"Credit {credit['code']} of {credit['holder']['name']} is {credit['status']}, {until}."
+
+
+def _tell_where_to_go_on(lines: list[int], done: int, under_way: int) -> None:
+    """What broke off: of `lines` the first `done` are done, and those up to `under_way` were being done."""
+    warn(
+        f"It broke off. Lines before {lines[done]} are done. Of lines {lines[done]} to {lines[under_way - 1]} all were"
+        " made or none: where the connection to PostgreSQL broke, the audit says which. Go on with --from-line"
+        f" {lines[done]}."
+    )
 
 
 def _tell(made: list[dict[str, Any]], refused: list[dict[str, Any]], *, dry_run: bool) -> None:

@@ -193,21 +193,24 @@ def taken_by_archiving(now: datetime) -> ColumnElement[bool]:
     return or_(_TAKEN_BACK, _is_out(now))
 
 
-def revoke_archived(connection: Connection, brand_id: UUID, *which: ColumnElement[bool]) -> None:
+def revoke_archived(connection: Connection, brand_id: UUID, *which: ColumnElement[bool]) -> bool:
     """Take back for good every credit that `which` finds and that is not spent or expired: a member is archived.
 
-    Those that facts or a person took back, and those that have expired, do not live again.
+    Those that facts or a person took back, and those that have expired, do not live again. Whether any was taken
+    back, or is now for good.
     """
     now = clock.read(connection, brand_id).now
     found = (credits.c.brand_id == brand_id, *which)
     for_good = {"revoked_by": "archiving", "revoked_reason": ARCHIVED, "revoked_actor": func.acting()}
     made_final = update(credits).where(*found, _TAKEN_BACK).values(for_good).returning(credits.c.credit_id)
-    tell(connection, brand_id, "credit.updated", connection.scalars(made_final).all(), now)
+    final = connection.scalars(made_final).all()
+    tell(connection, brand_id, "credit.updated", final, now)
     revoked = connection.scalars(
         update(credits).where(*found, _is_out(now)).values(revoked_at=now, **for_good).returning(credits.c.credit_id)
     ).all()
     tell(connection, brand_id, "credit.revoked", revoked, now)
     end_for_good(connection, brand_id, now, *which)
+    return bool(final or revoked)
 
 
 def end_for_good(connection: Connection, brand_id: UUID, now: datetime, *which: ColumnElement[bool]) -> None:

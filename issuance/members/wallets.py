@@ -29,9 +29,14 @@ EntryType = Literal["credit", "spend", "refund", "forfeit"]
 
 
 # Whether they kept their points, of a member who was archived since a redemption was made, and may be back. Of one whom
-# an earlier version archived it is not noted: who had points left kept them.
+# an earlier version archived it is not noted: who had points left kept them. What the member's row says is of the last
+# archiving; that one before it kept nothing says the audit.
 _KEPT = text(f"""
     SELECT coalesce(p.balance_retained, p.archived_at IS NULL OR :has)
+           AND NOT EXISTS (SELECT FROM audit_entries e
+                            WHERE e.brand_id = :brand_id AND e.subject_id = CAST(p.member_id AS text)
+                              AND e.action = 'member.archived' AND e.brand_time >= r.created_at
+                              AND e.after @> CAST('{{"balance_retained": false}}' AS jsonb))
       FROM members p JOIN redemptions r USING (brand_id, member_id)
      WHERE brand_id = :brand_id AND r.redemption_id = :redemption_id
        AND {archived_since("r.created_at")}

@@ -83,9 +83,9 @@ def archive(
     ending = [row.membership_id for row in locked if row.own and not row.ended]
     told = events.accept(connection, brand_id, [_end(membership_id, now.isoformat()) for membership_id in ending])
     assert not told.rejected, "our own facts are well-formed"
-    credits.revoke_archived(connection, brand_id, _theirs(brand_id, member_id, own))
+    lost = credits.revoke_archived(connection, brand_id, _theirs(brand_id, member_id, own))
     forfeited = 0 if retain_balance else wallets.forfeit(connection, brand_id, member_id, _REASON)
-    if is_changed or ending or forfeited:
+    if is_changed or ending or lost or forfeited:
         kept = {"balance_retained": retain_balance} if is_changed else {}
         audit.write(connection, brand_id, "member.archived", member_id, after={"forfeited": forfeited, **kept})
     if is_news:

@@ -86,6 +86,38 @@ def test_what_is_kept_changes_once_and_with_an_entry(club: Club) -> None:
         assert archive(retain_balance=retain_balance) == (False, first + 1, entries)
 
 
+def test_who_is_found_to_be_an_archived_member_keeps_what_they_held_until_they_are_removed_again(club: Club) -> None:
+    """Nothing more is given to them; removing them again has an entry, as it changes something."""
+    bea, order = club.sign_up(2)
+    lead = {"name": "Ada", "lead_booker": True, "external_user_id": f"member {order}"}
+    guest = {"guest_id": str(uuid4()), "name": "Bea", "lead_booker": False}
+
+    def listed(time: str, guest: dict[str, Any]) -> None:
+        said = {"membership_id": str(order), "guests": [lead, guest]}
+        club.settle(club.tell("membership.guests_changed", time, said))
+
+    def archive() -> None:
+        with transaction(club.engine, club.brand_id) as connection:
+            woken = archiving.archive(connection, club.brand_id, f"member {bea}", retain_balance=True)
+        club.settle(woken)
+
+    def live() -> int:
+        held = "SELECT count(*) FROM credits WHERE membership_id = :order AND guest_id = :guest AND revoked_at IS NULL"
+        return int(club.value(held, order=order, guest=guest["guest_id"]))
+
+    listed("2031-01-31T11:00", guest)
+    club.issue()
+    archive()
+    listed("2031-01-31T12:00", {**guest, "external_user_id": f"member {bea}"})
+    club.move_clock("2031-03-01")
+    club.sweep()
+    assert live() == 1
+    for _ in range(2):
+        archive()
+        assert live() == 0
+        assert club.value("SELECT count(*) FROM audit_entries WHERE action = 'member.archived'") == 2
+
+
 @pytest.mark.parametrize("whose", ["their own", "as a guest of others", "given to them"])
 @pytest.mark.parametrize("swept", [True, False])
 @pytest.mark.parametrize("back", [True, False])

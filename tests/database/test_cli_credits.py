@@ -1,11 +1,14 @@
 """`issuance credits` and `issuance grant`: at the desk, one by one or from a file."""
 
+import json
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, text
 
+from issuance.corrections import desk
 from issuance.database.connections import transaction
 from tests.database.cli import Brand, Cli
 
@@ -88,6 +91,37 @@ def test_a_spreadsheets_csv_is_read_as_it_comes(cli: Cli, brand: Brand, code: st
     ran = cli("credits", "correct", file, "--brand", brand.brand_id)
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines()[-1] == "1 credit corrected, 0 refused."
+
+
+@pytest.mark.parametrize("broken_by", [RuntimeError, KeyboardInterrupt])
+def test_what_broke_off_says_what_is_done_and_goes_on_there(
+    cli: Cli,
+    brand: Brand,
+    membership_id: UUID,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broken_by: type[BaseException],
+) -> None:
+    """No grant of the file is made twice."""
+    file = tmp_path / "grants.csv"
+    grants = f"grant,{membership_id},spa\n" * 5
+    file.write_text(f"action,membership_id,coupon_id\n{grants}")
+    asked = ["credits", "correct", file, "--brand", brand.brand_id, "--reason", "x"]
+    plain, calls = desk.correct_all, iter([False, True])
+
+    def breaking(*arguments: Any, **more: Any) -> Any:
+        if next(calls, False):
+            raise broken_by
+        return plain(*arguments, **more)
+
+    monkeypatch.setattr(desk, "MOST", 2)
+    monkeypatch.setattr(desk, "correct_all", breaking)
+    broken = cli(*asked, "--json")
+    assert broken.code != 0
+    assert [one["line"] for one in json.loads(broken.out)["data"]] == [2, 3]
+    assert "Lines before 4 are done. Of lines 4 to 5" in broken.err
+    on = cli(*asked, "--from-line", 4, "--json")
+    assert (on.code, [one["line"] for one in on.json["data"]]) == (0, [4, 5, 6])
 
 
 def test_nothing_to_correct_is_one_line(cli: Cli, brand: Brand) -> None:

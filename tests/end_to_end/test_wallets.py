@@ -87,6 +87,24 @@ def test_points_that_come_back_to_an_archived_member_are_forfeited_unless_retain
     assert brand.wallet("ada")["balance"] == left
 
 
+@pytest.mark.parametrize("spent", [4, 10])
+def test_points_that_one_archiving_forfeited_do_not_come_back_after_another(brand: Brand, spent: int) -> None:
+    """Though the later one retained the balance; what was spent between the two comes back."""
+    brand.member("ada", points=10)
+    before = brand.call("POST", "/v1/redemptions", 201, json={"points": spent, "externalUserID": "ada"})["id"]
+    brand.settle("2031-01-11T00:00:00Z")
+    brand.call("DELETE", "/v1/members/ada")
+    brand.settle("2031-01-12T00:00:00Z")
+    brand.member("ada")
+    brand.settle("2031-01-13T00:00:00Z")
+    brand.member("ada", points=7)
+    between = brand.call("POST", "/v1/redemptions", 201, json={"points": 7, "externalUserID": "ada"})["id"]
+    brand.call("DELETE", "/v1/members/ada?retainBalance=true")
+    for redemption, left in ((before, 0), (between, 7)):
+        brand.call("PATCH", f"/v1/redemptions/{redemption}", json={"status": "CANCELED"})
+        assert brand.wallet("ada")["balance"] == left
+
+
 def test_32_threads_on_one_wallet_add_up(brand: Brand) -> None:
     """Crediting, spending and cancelling at once: sums exact, nothing below zero, nothing twice."""
     brand.member("ada", points=50)
