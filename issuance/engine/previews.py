@@ -44,11 +44,12 @@ def start(
 ) -> UUID:
     """Accept the preview of a rule as it would be if it were saved now, for the present month and those after it.
     `says`: the columns of its next version, or that it is `deleted`; `credit_rule_id` None: a new rule."""
-    now = clocks.read(connection, brand_id).now
-    rule = dict(says)
-    return runs.start(
-        connection, brand_id, kind="preview", credit_rule_id=credit_rule_id, rule=rule, as_of=now, months=months
-    )
+    clock = clocks.read(connection, brand_id)
+    what: dict[str, Any] = {"credit_rule_id": credit_rule_id, "rule": dict(says), "as_of": clock.now, "months": months}
+    run_id = runs.start(connection, brand_id, kind="preview", **what)
+    # The months are there though the brand has no membership to ask.
+    _add_up(connection, brand_id, run_id, _months(clock.now, months, clock), Counter(), Counter())
+    return run_id
 
 
 def rule_of(run: Row[Any]) -> UUID:
@@ -100,9 +101,20 @@ def work_out(connection: Connection, run: Row[Any], membership_ids: Sequence[UUI
             of_member = {"membership_id": str(member.membership_id)}
             kept = told[1][: LONGEST - len(plan)]
             plan += [of_member | {"guest_id": str(member.guest_ids[place])} | shown for place, shown in kept]
-    added = {"months": names, "before": [before[name] for name in names], "after": [after[name] for name in names]}
-    connection.execute(_ADD_UP, {"brand_id": run.brand_id, "run_id": run.run_id, **added})
+    _add_up(connection, run.brand_id, run.run_id, names, before, after)
     return counts, plan
+
+
+def _add_up(
+    connection: Connection,
+    brand_id: UUID,
+    run_id: UUID,
+    names: Sequence[str],
+    before: Counter[str],
+    after: Counter[str],
+) -> None:
+    added = {"months": names, "before": [before[name] for name in names], "after": [after[name] for name in names]}
+    connection.execute(_ADD_UP, {"brand_id": brand_id, "run_id": run_id, **added})
 
 
 def by_month(connection: Connection, brand_id: UUID, run_id: UUID) -> list[dict[str, Any]]:

@@ -159,6 +159,7 @@ def _row(
     shared: dict[str, Any],
     made: dict[UUID, tuple[RuleVersion, ...]],
 ) -> dict[str, Any]:
+    decision = _with_its_own_credit(decision)
     occurrence, credit = decision.occurrence, decision.credit
     guest_id = member.guest_ids[decision.guest.place]
     # An owed credit that is out was issued; one that is not out yet waits for the settling that is under way.
@@ -188,6 +189,16 @@ def _row(
         "facts": facts,
         "text": _sentence(history, decision, reason, name, facts),
     }
+
+
+def _with_its_own_credit(decision: Decision) -> Decision:
+    """A rule that became P0D, or was, has two occurrences under the sign-up's key: the credit is of the one that is
+    owed, else of the one of its own kind."""
+    credit = decision.credit
+    if credit is None or decision.outcome is Outcome.ISSUED:
+        return decision
+    is_its_own = (credit.period_end is None) == (decision.occurrence.period_end is None)
+    return decision if is_its_own else decision._replace(credit=None)
 
 
 def _instant(instant: Any) -> str:

@@ -104,3 +104,24 @@ def test_what_was_given_by_hand_is_explained_as_given(new_club: Callable[..., Cl
     club.tell("membership.guests_changed", "2031-02-28T12:00", {"membership_id": str(member), "guests": party})
     assert row(club, member, "2031-02-28")["reason"] == "guest_removed"
     club.engine.dispose()
+
+
+def test_a_credit_is_of_one_occurrence_where_a_rule_became_p0d(new_club: Callable[..., Club]) -> None:
+    """The P0D credit has the key of the sign-up's period, of which explain went on to say that it is withheld and its
+    credit live (campaigns/people, seed 20)."""
+    club = new_club("automatic", issue_on_signup=True)
+    club.rows("UPDATE rule_versions SET created_at = '2031-03-15'")
+    (membership_id,) = club.sign_up()
+    club.move_clock("2031-04-10")
+    change = CreditRuleChange.model_validate({"issuing_frequency": "P0D", "include_upcoming": True})
+    with transaction(club.engine, club.brand_id) as connection:
+        rules.change(connection, club.brand_id, club.rule_id, change)
+    club.move_clock("2031-05-02")
+    club.sweep()
+    with transaction(club.engine, club.brand_id) as connection:
+        explained = explanations.explain(connection, club.brand_id, membership_id).rows
+    first = {row["reason"]: row for row in explained if str(row["period_start"]) == "2031-01-31"}
+    assert set(first) == {"issued", "version_not_in_force"}
+    assert "it is live" in first["issued"]["text"]
+    assert first["version_not_in_force"]["facts"]["credit_id"] is None
+    assert first["version_not_in_force"]["text"].startswith("No version of the rule was in force")

@@ -194,6 +194,15 @@ def test_it_says_what_forecast_says_of_the_rule_as_it_is(club: Club) -> None:
     assert all(before == after > 0 for before, after in months.values())
 
 
+def test_a_brand_without_members_is_told_of_the_same_months(new_club: Callable[..., Club]) -> None:
+    """Of nobody there is nothing, month by month, as the forecast says."""
+    club = new_club()
+    _, months = preview(club, credit_rule_id=club.rule_id, delete=True)
+    with transaction(club.engine, club.brand_id) as connection:
+        forecast = forecasts.forecast(connection, club.brand_id, club.rule_id, MONTHS)
+    assert months == {month["month"]: (0, 0) for month in forecast}
+
+
 def test_memberships_that_are_alike_are_told_apart_by_the_instant_it_would_be_saved_at(club: Club) -> None:
     """One signed up at the very instant, and one just before it on the same day, are no group: a version saved then is
     in force for the sign-up of the first alone."""
