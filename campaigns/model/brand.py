@@ -18,19 +18,24 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Server:
-    """A running server: its address, and a way to make a sandbox brand in a time zone and get its key."""
+    """A running server: its address, and a way to make a sandbox brand in a time zone and get its key. `transport`:
+    how it is reached, where not over the network."""
 
     url: str
     create_brand: Callable[[str], str]
+    transport: httpx.BaseTransport | None = None
 
 
 class Brand:
     """One sandbox brand over HTTP. Labels of the history become ids here, once and for all."""
 
     def __init__(self, server: Server, timezone: str) -> None:
-        key = server.create_brand(timezone)
+        self.key = server.create_brand(timezone)
         self.client = httpx.Client(
-            base_url=server.url, headers={"Authorization": f"Bearer {key}"}, timeout=httpx.Timeout(300)
+            base_url=server.url,
+            headers={"Authorization": f"Bearer {self.key}"},
+            timeout=httpx.Timeout(300),
+            transport=server.transport,
         )
         self.ids: dict[str, str] = {}
         self.names: dict[str, str] = {}

@@ -7,38 +7,16 @@ short, printed, and can be kept (`--keep`) as a test in campaigns/simulation/kep
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
-from pathlib import Path
 
+from campaigns.databases import database_server
 from campaigns.simulation import keeping
 from campaigns.simulation.campaign import Told, play, prepare
-from issuance.embedded.lock import SupervisorLock
-from issuance.embedded.servers import supervised
-
-
-@contextmanager
-def database_server() -> Iterator[str]:
-    """The address of DATABASE_URL's server, else of one that lives as long as this does."""
-    os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:1/0")  # nobody asks it: the queue is simulated
-    given = os.environ.get("DATABASE_URL")
-    if given:
-        yield given
-        return
-    with tempfile.TemporaryDirectory(prefix="issuance-simulation-", ignore_cleanup_errors=True) as folder:
-        home = Path(folder)
-        lock = SupervisorLock(home)
-        assert lock.take(), "a new folder's lock is free"
-        with supervised(home, lock, durable=False) as servers:
-            os.environ.update(servers.addresses())
-            yield os.environ["DATABASE_URL"]
 
 
 def main() -> int:

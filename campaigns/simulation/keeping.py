@@ -16,9 +16,9 @@ FOLDER = Path(__file__).parent / "kept"
 VALUES: dict[str, type] = {"fact": Fact, "guest": Guest, "op": Op, "fault": Fault}
 
 
-def keep(history: History) -> str:
+def keep(history: History, folder: Path = FOLDER) -> str:
     """Writes it into the folder; the file's name."""
-    path = FOLDER / f"seed-{history.seed}.json"
+    path = folder / f"seed-{history.seed}.json"
     head = {"seed": history.seed, "timezone": history.timezone, "start": _said(history.start)}
     ops = ",\n ".join(json.dumps(_said(op)) for op in history.ops)
     path.write_text(f'{json.dumps(head)[:-1]}, "ops": [\n {ops}\n]}}\n')
