@@ -8,7 +8,7 @@ from campaigns.model.brand import Row
 from campaigns.model.driver import MismatchError
 from campaigns.model.histories import History
 from campaigns.model.words import SIGN_UP, Fact
-from campaigns.people.acting import Acting, Look, same
+from campaigns.people.acting import Acting, BrokenError, Look, same
 from campaigns.people.bulk import RULES, Bulk
 from campaigns.people.foretold import Foretold
 from campaigns.people.held import Held
@@ -35,16 +35,20 @@ class Clock(Acting):
         self.types[name] = billing
 
     def _create_rule(self, rule: str, **fields: Any) -> None:
-        answer = self.brand.call("POST", RULES, 201, json={"coupon_name": rule, **self._said(fields)})
-        self.brand.know(rule, answer["id"])
-        self.rules.append(rule)
+        """One that is refused, for a promise that begins later than it is made, is not there."""
+        answer = self.brand.call("POST", RULES, (201, 422), json={"coupon_name": rule, **self._said(fields)})
+        if "id" in answer:
+            self.brand.know(rule, answer["id"])
+            self.rules.append(rule)
 
     def _update_rule(self, rule: str, **fields: Any) -> None:
-        self.brand.call("PUT", f"{RULES}/{self.brand.id(rule)}", (200, 422), json=self._said(fields))
+        if rule in self.rules:
+            self.brand.call("PUT", f"{RULES}/{self.brand.id(rule)}", (200, 422), json=self._said(fields))
 
     def _delete_rule(self, rule: str, **_: Any) -> None:
-        self.brand.call("DELETE", f"{RULES}/{self.brand.id(rule)}", 204)
-        self.rules.remove(rule)
+        if rule in self.rules:
+            self.brand.call("DELETE", f"{RULES}/{self.brand.id(rule)}", 204)
+            self.rules.remove(rule)
 
     def _said(self, fields: dict[str, Any]) -> dict[str, Any]:
         said = {name: value for name, value in fields.items() if name not in ("coupon", "membership_type")}
@@ -127,10 +131,10 @@ def failure(site: Site, history: History) -> MismatchError | None:
             said.append(play.said)
         except MismatchError as mismatch:
             return mismatch
-        except AssertionError as error:
+        except BrokenError as error:
             return MismatchError(play.step, f"{error}\n  (step {play.step}, {'the twin' if twice else 'alone'})")
-        except Exception as error:
-            return MismatchError(play.step, complaint(error))
+        except Exception as error:  # its first word says where it came to that, for who makes it short
+            return MismatchError(play.step, f"{history.ops[play.step].name}: {complaint(error)}")
         finally:
             play.brand.close()
     try:
