@@ -899,6 +899,8 @@ CREATE TABLE IF NOT EXISTS held_credits (
     held_at        timestamptz NOT NULL,
     manual         boolean NOT NULL,
     state          text NOT NULL DEFAULT 'waiting',
+    -- The manual issue that asked for it.
+    run_id         uuid,
     PRIMARY KEY (brand_id, membership_id, credit_rule_id, period_start, reissue, guest_id),
     CONSTRAINT held_credits_of_guest FOREIGN KEY (brand_id, membership_id, guest_id) REFERENCES guests,
     CONSTRAINT held_credits_of_rule FOREIGN KEY (brand_id, credit_rule_id) REFERENCES credit_rules,
@@ -1418,4 +1420,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0027'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0028'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -91,7 +91,8 @@ _NUMBERS = Statement("""
      GROUP BY membership_id
 """)
 _HELD = Statement("""
-    SELECT membership_id, credit_rule_id, guest_id, period_start, reissue, held_at, state, manual FROM held_credits
+    SELECT membership_id, credit_rule_id, guest_id, period_start, reissue, held_at, state, manual, run_id
+      FROM held_credits
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
 """)
 
@@ -137,6 +138,8 @@ class Membership:
     #: By number.
     charge_ids: dict[int, str] = field(default_factory=dict)
     credit_ids: dict[CreditKey, UUID] = field(default_factory=dict)
+    #: The manual issue that asked for what a guard held back.
+    asked_by: dict[CreditKey, UUID] = field(default_factory=dict)
     #: The place of each guest.
     places: dict[UUID, int] = field(default_factory=dict)
 
@@ -270,6 +273,8 @@ def _add_held(
         place = loaded[row.membership_id].places[row.guest_id]
         key = CreditKey(row.credit_rule_id, place, row.period_start, row.reissue)
         found.setdefault(row.membership_id, []).append(Held(key, row.held_at, HeldState(row.state), row.manual))
+        if row.run_id is not None:
+            loaded[row.membership_id].asked_by[key] = row.run_id
     for membership_id, held in found.items():
         member = loaded[membership_id]
         member.facts = replace(member.facts, held=tuple(sorted(held)))

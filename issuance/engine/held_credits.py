@@ -24,13 +24,14 @@ _HELD = {**_KEY, "held_at": "timestamptz", "manual": "boolean"}
 # A credit that is owed waits in place of one by hand under its key. What was refused by hand can be held anew. Owed
 # again, a credit is as old as it was.
 _HOLD = text(f"""
-    INSERT INTO held_credits (brand_id, membership_id, guest_id, credit_rule_id, period_start, reissue, held_at, manual)
+    INSERT INTO held_credits (brand_id, membership_id, guest_id, credit_rule_id, period_start, reissue, held_at, manual,
+                              run_id)
     SELECT :brand_id, g.membership_id, g.guest_id, held.credit_rule_id, held.period_start, held.reissue, held.held_at,
-           held.manual
+           held.manual, CASE WHEN held.manual THEN CAST(:run_id AS uuid) END
       FROM {unnest("held", **_HELD)}
       JOIN guests_of(:brand_id, CAST(:ids AS uuid[])) g ON (g.membership_id, g.place) = (held.membership_id, held.place)
     ON CONFLICT (brand_id, membership_id, credit_rule_id, period_start, reissue, guest_id) DO UPDATE
-       SET state = 'waiting', manual = EXCLUDED.manual,
+       SET state = 'waiting', manual = EXCLUDED.manual, run_id = EXCLUDED.run_id,
            held_at = CASE WHEN EXCLUDED.manual OR held_credits.state = 'refused'
                           THEN EXCLUDED.held_at ELSE held_credits.held_at END
      WHERE held_credits.state = 'lapsed' OR (held_credits.manual AND held_credits.state = 'refused')
@@ -55,12 +56,16 @@ _HOLD_RULE = text("""
 """)
 
 
-def write(connection: Connection, brand_id: UUID, settled: Sequence[Settled], told: Set[str]) -> None:
+def write(
+    connection: Connection, brand_id: UUID, settled: Sequence[Settled], told: Set[str], run_id: UUID | None
+) -> None:
     """Write what outcomes hold back, hold the rules of it, and let lapse what is not owed any more. Costs nothing where
-    there is none. `told`: the types of events that webhooks listen to."""
+    there is none. `told`: the types of events that webhooks listen to; `run_id`: the run that settles, which alone can
+    have asked for something by hand."""
     held = [(one.membership_id, *held.key, held.at, held.manual) for one in settled for held in one.outcome.held]
     if held:
-        connection.execute(_HOLD, {"brand_id": brand_id, **_which(held), **columns_of("held", _HELD, held)})
+        asked = {"brand_id": brand_id, "run_id": run_id}
+        connection.execute(_HOLD, {**asked, **_which(held), **columns_of("held", _HELD, held)})
         since = {row[1]: row[-2] for row in sorted(held, key=lambda row: row[-2], reverse=True)}
         for rule_id in sorted(since):
             _hold_rule(connection, brand_id, rule_id, since[rule_id], sum(row[1] == rule_id for row in held), told)

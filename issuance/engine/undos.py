@@ -42,6 +42,15 @@ _EXPIRED = text(f"""
     SELECT c.credit_id FROM credits c
      WHERE {_MEANT} AND {credits.STILL_OUT} AND (c.expired_at IS NOT NULL OR c.expires_at <= :now)
 """)
+# What it asked for by hand and is not out: nobody lets it out any more, and its key stays free.
+_REFUSE_HELD = text("""
+    UPDATE held_credits h SET state = 'refused'
+     WHERE h.brand_id = :brand_id AND h.membership_id BETWEEN :first_id AND :last_id
+       AND h.run_id = :undoes_run_id AND h.manual AND h.state IN ('waiting', 'approved')
+       AND NOT EXISTS (SELECT FROM credits c
+                        WHERE (c.brand_id, c.membership_id, c.credit_rule_id, c.period_start, c.reissue, c.guest_id)
+                            = (h.brand_id, h.membership_id, h.credit_rule_id, h.period_start, h.reissue, h.guest_id))
+""")
 _UNDOES_THE_SAME = """
       r.brand_id = :brand_id AND r.kind = 'undo'
   AND r.undoes_run_id IS NOT DISTINCT FROM :undoes_run_id
@@ -140,8 +149,9 @@ def undo(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -
     credits.tell(connection, run.brand_id, "credit.updated", made_final, clock.now)
     expired = connection.scalars(_EXPIRED, parameters).all()
     credits.end_for_good(connection, run.brand_id, clock.now, credits_table.c.credit_id.in_(expired))
+    refused = connection.execute(_REFUSE_HELD, parameters).rowcount if run.undoes_run_id else 0
     left = connection.execute(_LEFT, {**parameters, "revoked": revoked}).one()
-    counts = Counter({Reason.REVOKED: len(revoked)})
+    counts = Counter({Reason.REVOKED: len(revoked), Reason.REFUSED: refused})
     if not run.again:
         counts[Reason.ALREADY_REDEEMED] = left.already_redeemed
         counts[Reason.ALREADY_GONE] = left.already_gone

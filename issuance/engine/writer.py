@@ -1,7 +1,7 @@
 """Write what settling came to, in a few set-based statements for any number of memberships."""
 
 import json
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import date, datetime
 from uuid import UUID
 
@@ -123,14 +123,15 @@ def write(
     seconds) each event had waited that was settled. Raises Raced if a credit changed since it was read. `told`: the
     types of events that webhooks listen to.
 
-    The run is stamped on manual credits if it is a manual one (`by_hand`), otherwise on scheduled ones.
+    The run is stamped on manual credits if it is a manual one (`by_hand`), otherwise on scheduled ones. What a person
+    let out is the run's that asked for it by hand.
     """
     outcomes = by_outcome(settled)
     plain = [(outcome, some) for outcome, some in outcomes if outcome.only_issues_and_expires]
     plain_ids = {id(outcome) for outcome, _ in plain}
     others = [one for one in settled if id(one.outcome) not in plain_ids]
     read_models.write_guests(connection, brand_id, settled)  # credits name them
-    held_credits.write(connection, brand_id, settled, told)
+    held_credits.write(connection, brand_id, settled, told, run_id)
     happened = _issue(connection, brand_id, settled, told, run_id=run_id, by_hand=by_hand)
     happened += _expire(connection, brand_id, plain, told)
     happened += _change(connection, brand_id, others)
@@ -162,9 +163,10 @@ def _issue(
     for one in settled:
         outcome = one.outcome
         issued = issued_of.get(id(outcome))
-        if issued is None:
+        if issued is None or outcome.let_out:
+            asked_by = one.member.asked_by
             issued = issued_of[id(outcome)] = [
-                (kinds.setdefault(_kind(outcome, key, run_id, by_hand), len(kinds)), outcome.credits[key])
+                (kinds.setdefault(_kind(outcome, key, run_id, by_hand, asked_by), len(kinds)), outcome.credits[key])
                 for key in outcome.issued
             ]
         for number, credit in issued:
@@ -234,13 +236,16 @@ def _moved(settled: Sequence[Settled]) -> Iterator[tuple[UUID, Movement]]:
                 yield from ((credit_id, movement) for movement in moved)
 
 
-def _kind(outcome: Outcome, key: CreditKey, run_id: UUID | None, by_hand: bool) -> Shared:
+def _kind(
+    outcome: Outcome, key: CreditKey, run_id: UUID | None, by_hand: bool, asked_by: Mapping[CreditKey, UUID]
+) -> Shared:
     """What a new credit has in common with others of its kind (_KIND)."""
     credit, version = outcome.credits[key], outcome.issued[key]
+    stamped = credit.manual is by_hand and key not in outcome.only_settled
     why = outcome.revoked_because.get(key) if credit.revoked_by == "facts" else None
     said = {
         "place": key.place,
-        "run_id": run_id if credit.manual is by_hand and key not in outcome.only_settled else None,
+        "run_id": asked_by.get(key) if credit.manual and key in outcome.let_out else run_id if stamped else None,
         "credit_rule_id": key.credit_rule_id,
         "period_start": key.period_start,
         "reissue": key.reissue,

@@ -14,6 +14,7 @@ from issuance.database.connections import transaction
 from tests.database.clubs import Club, at
 from tests.database.test_guard_held import guard, held, speak, sweeps
 from tests.database.test_laws import broken
+from tests.database.test_undo import undo
 
 _USE = "UPDATE credits SET uses = 1, redeemed_at = valid_from WHERE redeemed_at IS NULL AND period_start = :of"
 
@@ -246,10 +247,31 @@ def test_a_run_by_hand_counts_only_what_it_decided(club: Club) -> None:
     assert [(row["credit_rule_id"], row["held"]) for row in held(club)] == [(first, 1)]
 
 
-def test_a_run_by_hand_is_not_named_on_what_a_person_let_out(billed: Club) -> None:
-    """Settled beside it, what another run asked for is not its own: undoing it takes nothing of that."""
+def test_what_a_person_let_out_is_of_the_run_that_asked_for_it(billed: Club) -> None:
+    """And of no other by hand, which settles it beside its own: undoing that takes nothing of it."""
     used_in_february(billed)
+    (asked,) = billed.rows("SELECT run_id FROM runs WHERE kind = 'issue'")
     billed.move_clock("2031-03-02T08:00")
     speak(billed, "approve")
     billed.issue()
-    assert billed.rows("SELECT reissue, run_id FROM credits WHERE manual") == [(1, None)]
+    assert billed.rows("SELECT reissue, run_id FROM credits WHERE manual") == [(1, asked.run_id)]
+
+
+@pytest.mark.parametrize("when", ["before it was approved", "before it was let out", "after"])
+def test_undoing_a_run_by_hand_takes_back_what_was_held_of_it(billed: Club, when: str) -> None:
+    """Let out, it is revoked; waiting or approved, it is refused, and goes out by no later approval. Whoever
+    asks for it again gets it."""
+    used_in_february(billed, 3)
+    asked = billed.value("SELECT run_id FROM runs WHERE kind = 'issue'")
+    if when != "before it was approved":
+        speak(billed, "approve")
+    if when == "after":
+        sweeps(billed)
+    assert undo(billed, asked)["counts"] == ({"revoked": 3} if when == "after" else {"refused": 3})
+    if when == "before it was approved":
+        assert speak(billed, "approve")["held"] == 0
+    sweeps(billed)
+    assert billed.value("SELECT count(*) FROM credits WHERE manual AND revoked_at IS NULL") == 0
+    assert undo(billed, asked)["counts"] == {}
+    assert billed.issue()["counts"] == {"issued": 1, "awaiting_approval": 2}
+    assert offences(billed) == {}

@@ -107,6 +107,7 @@ held_credits = Table(
     must("held_at", Instant),
     must("manual", Boolean),
     must("state", Text),
+    may("run_id", Uuid),
 )
 
 verdicts = Table(
