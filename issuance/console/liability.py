@@ -38,7 +38,8 @@ def by_month(visit: Viewer, since: str = "", until: str = "", form: Form = "") -
         visit.engine, visit.brand_id, "liability", lambda connection: liability.moved(connection, visit.brand_id)
     )
     if counted is None:
-        return visit.page("liability.html", here="liability", counted=None, asked={"since": since, "until": until})
+        asked = {"since": since, "until": until}
+        return visit.page("liability.html", here="liability", counted=None, months=[], asked=asked)
     if first is None:
         first = add_months(last or counted.sum.this_month, 1 - MONTHS)
     rows = liability.report(counted.sum, first, last, bounded=True)

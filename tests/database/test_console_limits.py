@@ -16,6 +16,7 @@ from issuance.api.app import create_app
 from issuance.billing import events, rejections
 from issuance.billing.cloud_events import Refused
 from issuance.console import by_provider, lists, signing_in
+from issuance.console.reading import counted
 from issuance.console.visits import COOKIE
 from issuance.database.connections import transaction
 from issuance.people import oidc, passwords, people, sessions, sign_ins
@@ -165,6 +166,18 @@ def test_a_person_takes_so_many_files(ask: Callable[..., Ask], engine: Engine, b
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert int(answers[-1].headers["retry-after"]) > 0
     assert take(pages[0], "192.0.2.1", cookie=other).status_code == 200
+
+
+@pytest.mark.parametrize("page", ["", "liability", "liability?since=2031-01"])
+def test_a_page_does_not_wait_for_what_is_counted(
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    """It says so, and looks again by itself."""
+    monkeypatch.setattr(counted.Counter, "last", lambda *_: None)
+    answer = ask()(f"/console/{brand_id}/{page}", "192.0.2.1", cookie=signed_in(engine, brand_id))
+    assert answer.status_code == 200
+    assert "being counted" in answer.text
+    assert "data-live" in answer.text
 
 
 @pytest.mark.parametrize("way", ["credits/{code}", "credits/{code}/print", "find?q={code}"])
