@@ -85,6 +85,8 @@ class Standings:
             self.stands = status
         elif ends_on is None:
             self.stands, self.announced = status, None
+        elif self.stands in ENDED and self.midnight(ends_on) > fact.time:
+            self.stands, self.upcoming = None, False
         if ends_on is not None:
             kind = status if status in ENDED else "cancelled"
             end = self.midnight(ends_on)

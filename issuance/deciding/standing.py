@@ -153,6 +153,8 @@ class _State:
             self.stands, self.ended_on = fact.status, None
         elif fact.ends_on is None:
             self.stands, self.ended_on, self.announced = fact.status, None, None
+        elif self.stands in ENDED and midnight(fact.ends_on, self.zone) > fact.moment.at:
+            self.stands, self.ended_on, self.begun = None, None, True  # until that date it goes on
         if fact.ends_on is not None:
             at = max(midnight(fact.ends_on, self.zone), fact.moment.at)
             ends = fact.status if fact.status in ENDED else Status.CANCELLED

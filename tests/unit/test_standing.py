@@ -100,6 +100,27 @@ def test_an_end_in_the_past_counts_from_the_event() -> None:
     assert stands(life, "2030-03-30", "2030-03-31", "2030-04-05") == [S.ACTIVE, S.ACTIVE, S.EXPIRED]
 
 
+@pytest.mark.parametrize("ended", ["cancelled", "expired"])
+def test_an_end_that_has_come_can_be_put_off(ended: str) -> None:
+    """Until that date the membership goes on, and gives what is paid for."""
+    life = Life()
+    life.charge(at("2030-02-28"), "succeeded", "c1", "2030-02-28")
+    life.status(at("2030-03-05"), ended)
+    life.status(at("2030-03-06"), "cancelled", "2030-04-15")
+    life.charge(at("2030-03-31"), "succeeded", "c2", "2030-03-31")
+    then = stands(life, "2030-03-05", "2030-03-06", "2030-04-14", "2030-04-15")
+    assert then == [S(ended), S.ACTIVE, S.ACTIVE, S.CANCELLED]
+    assert life.reasons(at("2030-04-20"))["2030-03-31"].value == "issued"
+
+
+def test_an_end_that_comes_later_than_it_was_told_is_no_new_one() -> None:
+    """A date that has passed by then says when it ended, and lifts nothing."""
+    life = Life()
+    life.status(at("2030-03-05"), "cancelled")
+    life.status(at("2030-03-06"), "cancelled", "2030-03-01")
+    assert stands(life, "2030-03-06", "2030-03-07") == [S.CANCELLED, S.CANCELLED]
+
+
 def test_active_with_an_end_that_has_come_frees_nothing_that_was_held() -> None:
     """It was never active again: what is paid stays held."""
     life = Life()
