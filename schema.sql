@@ -84,11 +84,22 @@ CREATE TABLE IF NOT EXISTS api_keys (
     name         text,
     -- From then on it is refused: as it was made, or because another takes its place.
     expires_at   timestamptz,
+    -- What it begins with, where it was made or used since there is this column.
+    prefix       text,
+    -- When it expires by itself, as it was made: what takes its place expires then too.
+    ends_at      timestamptz,
     PRIMARY KEY (brand_id, key_id),
     CONSTRAINT api_keys_hash_unique UNIQUE (key_hash),
+    CONSTRAINT api_keys_prefix_short CHECK (prefix ~ '^[a-z][0-9a-z]{0,15}$'),
     CONSTRAINT api_keys_scopes_known
         CHECK (scopes <@ ARRAY['read', 'write', 'issue', 'tokens', 'admin'] AND cardinality(scopes) > 0)
 );
+CREATE OR REPLACE FUNCTION keep_own_end() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.ends_at := coalesce(NEW.ends_at, NEW.expires_at);
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER api_keys_keep_own_end BEFORE INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION keep_own_end();
 
 -- Who acts in this transaction, {kind, id, name}: what it was begun with. NULL: the system, of itself.
 CREATE OR REPLACE FUNCTION acting() RETURNS jsonb LANGUAGE sql STABLE AS $$
@@ -1420,4 +1431,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0028'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0029'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -72,7 +72,7 @@ def rotate(
     ] = 24,
     _: JsonOption = False,
 ) -> None:
-    """Create a key in another's place, with its scopes and name; the other goes on for a while.
+    """Create a key in another's place, with its scopes, name, prefix and last day; the other goes on for a while.
 
     It is shown only now. Prints JSON, asked or not.
     """

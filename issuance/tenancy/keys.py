@@ -11,7 +11,7 @@ import secrets
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -85,11 +85,15 @@ def create(
 
 
 def rotate(connection: Connection, brand_id: UUID, key_id: UUID, *, overlap: timedelta = OVERLAP) -> tuple[UUID, str]:
-    """A key in another's place, with its scopes and name: its id, and the key itself. The other one is refused after
-    `overlap`, sooner where it expires sooner. Raises NotFound, TooManyKeys; Conflict for one that is refused already.
+    """A key in another's place, with its scopes, name, prefix and last day: its id, and the key itself. The other one
+    is refused after `overlap`, sooner where it expires sooner.
+
+    Raises NotFound, TooManyKeys; Conflict for one that is refused already.
     """
     one = (api_keys.c.brand_id == brand_id, api_keys.c.key_id == key_id)
-    row = connection.execute(select(api_keys.c.scopes, api_keys.c.name).where(*one)).one_or_none()
+    columns = api_keys.c
+    as_it_was = select(columns.scopes, columns.name, columns.prefix, columns.ends_at).where(*one)
+    row = connection.execute(as_it_was).one_or_none()
     if row is None:
         raise NotFound("There is no such key.")
     ends_at = func.least(api_keys.c.expires_at, func.now() + overlap)
@@ -97,7 +101,7 @@ def rotate(connection: Connection, brand_id: UUID, key_id: UUID, *, overlap: tim
     expires_at = connection.execute(ended).scalar()
     if expires_at is None:
         raise Conflict("The key is refused already: create another.")
-    new_id, key = make(connection, brand_id, row.scopes, row.name)
+    new_id, key = make(connection, brand_id, row.scopes, row.name, row.prefix or USUAL_PREFIX, expires_at=row.ends_at)
     audit.write(connection, brand_id, "key.rotated", key_id, after={"key_id": new_id, "expires_at": expires_at})
     return new_id, key
 
@@ -109,8 +113,11 @@ def make(
     name: str | None,
     prefix: str = USUAL_PREFIX,
     expires_on: date | None = None,
+    *,
+    expires_at: datetime | None = None,
 ) -> tuple[UUID, str]:
-    """`create` without an entry of its own, as a part of something else."""
+    """`create` without an entry of its own, as a part of something else. `expires_at`: the instant, where it is known
+    and no day is given."""
     if not re.fullmatch(_PREFIX, prefix, re.ASCII):
         wrong = "must be 1 to 16 lower-case letters and digits, a letter first"
         raise Invalid(f"A key's prefix {wrong}.", fields={"prefix": wrong})
@@ -128,7 +135,8 @@ def make(
     brand = connection.execute(of_brand).one_or_none()
     if brand is None:
         raise NotFound("There is no such brand.")
-    expires_at = None if expires_on is None else midnight(expires_on, ZoneInfo(brand.timezone))
+    if expires_on is not None:
+        expires_at = midnight(expires_on, ZoneInfo(brand.timezone))
     if expires_at is not None and expires_at <= brand.now:
         raise Invalid("A key expires on a day to come.", fields={"expires": "must be a day to come"})
     if (connection.scalar(select(func.count()).select_from(good(brand_id).subquery())) or 0) >= MOST_KEYS:
@@ -136,7 +144,13 @@ def make(
     key, key_id = _random_key(prefix, brand.environment), uuid7()
     connection.execute(
         api_keys.insert().values(
-            brand_id=brand_id, key_id=key_id, key_hash=hash_of(key), scopes=wanted, name=name, expires_at=expires_at
+            brand_id=brand_id,
+            key_id=key_id,
+            key_hash=hash_of(key),
+            scopes=wanted,
+            name=name,
+            prefix=prefix,
+            expires_at=expires_at,
         )
     )
     return key_id, key
@@ -154,7 +168,7 @@ def find(connection: Connection, key: str) -> Key | None:
         connection.execute(
             update(api_keys)
             .where(api_keys.c.brand_id == row.brand_id, api_keys.c.key_id == row.key_id)
-            .values(last_used_at=func.now())
+            .values(last_used_at=func.now(), prefix=func.coalesce(api_keys.c.prefix, key.partition("_")[0]))
         )
     return Key(row.brand_id, row.key_id, frozenset(row.scopes), row.name, row.seconds_left)
 

@@ -140,6 +140,28 @@ def test_a_key_is_rotated_with_an_overlap(connection: Connection, brand_id: UUID
     assert known[old_id]["expires_at"] - datetime.now(UTC) < timedelta(hours=2)
 
 
+def test_what_takes_a_keys_place_begins_and_ends_as_it_did(connection: Connection, brand_id: UUID) -> None:
+    """However often it is rotated, and whichever of them: an overlap is no last day."""
+    tomorrow = (datetime.now(ZoneInfo("Europe/Lisbon")) + timedelta(days=2)).date()
+    first, _ = keys.create(connection, brand_id, ["read"], prefix="club", expires_on=tomorrow)
+    second, key = keys.rotate(connection, brand_id, first, overlap=timedelta(hours=1))
+    third, _ = keys.rotate(connection, brand_id, second, overlap=timedelta(hours=1))
+    again, _ = keys.rotate(connection, brand_id, first)
+    assert key.startswith("club_sandbox_")
+    expires = {one["key_id"]: one["expires_at"] for one in keys.all_of(connection, brand_id)}
+    last_day = datetime.combine(tomorrow, time(), ZoneInfo("Europe/Lisbon"))
+    assert [expires[key_id] for key_id in (third, again)] == [last_day] * 2
+
+
+def test_a_key_of_before_is_known_by_its_prefix_once_it_is_used(connection: Connection, brand_id: UUID) -> None:
+    """Old processes write none."""
+    key_id, key = keys.create(connection, brand_id, ["read"], prefix="club")
+    connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(prefix=None))
+    assert keys.rotate(connection, brand_id, key_id)[1].startswith("iss_")
+    assert keys.find(connection, key) is not None
+    assert keys.rotate(connection, brand_id, key_id)[1].startswith("club_")
+
+
 def test_a_key_that_is_refused_is_not_rotated(connection: Connection, brand_id: UUID) -> None:
     key_id, _ = keys.create(connection, brand_id, ["read"])
     keys.revoke(connection, brand_id, key_id)

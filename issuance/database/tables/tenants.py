@@ -33,6 +33,8 @@ api_keys = Table(
     may("revoked_at", Instant),
     may("name", Text),
     may("expires_at", Instant),
+    may("prefix", Text),
+    may("ends_at", Instant),
 )
 
 audit_entries = Table(
