@@ -88,8 +88,11 @@ CREATE TABLE IF NOT EXISTS api_keys (
     prefix       text,
     -- When it expires by itself, as it was made: what takes its place expires then too.
     ends_at      timestamptz,
+    -- Of the keys that took one another's place the first: answers to Idempotency-Keys are kept under it. NULL: itself.
+    first_key_id uuid,
     PRIMARY KEY (brand_id, key_id),
     CONSTRAINT api_keys_hash_unique UNIQUE (key_hash),
+    CONSTRAINT api_keys_first FOREIGN KEY (brand_id, first_key_id) REFERENCES api_keys,
     CONSTRAINT api_keys_prefix_short CHECK (prefix ~ '^[a-z][0-9a-z]{0,15}$'),
     CONSTRAINT api_keys_scopes_known
         CHECK (scopes <@ ARRAY['read', 'write', 'issue', 'tokens', 'admin'] AND cardinality(scopes) > 0)
@@ -118,7 +121,7 @@ CREATE TABLE IF NOT EXISTS secrets (
 -- answers: a claim that is not committed makes the next one wait, and is gone if its process dies.
 CREATE TABLE IF NOT EXISTS idempotency_keys (
     brand_id     uuid NOT NULL REFERENCES brands,
-    -- Whose key it is: an organisation key's id, or a member's own.
+    -- Whose key it is: an organisation key's id, the first where one took another's place, or a member's own.
     caller       text NOT NULL,
     key          text NOT NULL,
     request_hash bytea NOT NULL,
@@ -126,6 +129,8 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
     status       integer,
     body         bytea,
     created_at   timestamptz NOT NULL DEFAULT now(),
+    -- What its Location header named.
+    location     text,
     PRIMARY KEY (brand_id, caller, key),
     CONSTRAINT idempotency_keys_length CHECK (char_length(key) BETWEEN 1 AND 255)
 );
@@ -1431,4 +1436,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0029'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0030'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

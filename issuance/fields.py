@@ -30,6 +30,7 @@ MOST_POINTS_AT_ONCE = 10**12
 
 Moment = TypeVar("Moment")
 
+_WHOLE = re.compile(r"-?\d+", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
@@ -135,6 +136,18 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _digits(value: object) -> object:
+    if isinstance(value, str) and not _WHOLE.fullmatch(value):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _flag(value: object) -> object:
+    if isinstance(value, str) and value.lower() not in ("true", "false", "1", "0"):
+        raise ValueError("must be true or false")
+    return value
+
+
 def _number(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         raise ValueError("must be a number")
@@ -218,6 +231,10 @@ RollOverLimit = Annotated[int, Field(strict=True, ge=1, le=60), BeforeValidator(
 PerDay = Annotated[int, Field(strict=True, ge=1, le=2_000_000_000), BeforeValidator(_whole)]
 Months = Annotated[int, Field(strict=True, ge=1, le=60), BeforeValidator(_whole)]
 Points = Annotated[StrictInt, Field(ge=1, le=MOST_POINTS_AT_ONCE, examples=[100]), BeforeValidator(_whole)]
+VersionNumber = Annotated[int, Field(strict=True, ge=1, le=2_000_000_000), BeforeValidator(_whole)]
+#: In a query, where all is text: a whole number in digits, and a flag.
+QueryInt = Annotated[int, BeforeValidator(_digits)]
+QueryFlag = Annotated[bool, BeforeValidator(_flag)]
 #: Any JSON that PostgreSQL can keep.
 PlainJson = Annotated[Any, AfterValidator(_plain_json)]
 PlainObject = Annotated[dict[str, Any], AfterValidator(_plain_json)]

@@ -48,7 +48,7 @@ class Caller:
     """A program that showed a valid key, or a member who showed a valid token, and the servers to work on for them."""
 
     brand_id: UUID
-    #: Which of the brand's callers this is: each has Idempotency-Keys of its own.
+    #: Which of the brand's callers this is: each has limits of its own.
     name: str
     engine: Engine
     broker: Broker
@@ -64,6 +64,11 @@ class Caller:
     reads: bool = False
     #: The transaction that the whole request is part of (api/idempotency.py).
     work: Connection | None = None
+
+    @property
+    def sender(self) -> str:
+        """Whose Idempotency-Keys they are: a key's and of those that take its place, or a member's."""
+        return self.name if self.key is None else f"key {self.key.sender}"
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, StrictBool, StrictInt
+from pydantic import BaseModel, Field, StrictBool
 
 from issuance import hints
 from issuance.api.audit import Actor
@@ -22,7 +22,7 @@ from issuance.catalog.previews import PreviewBody
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.engine import runs, undos
-from issuance.fields import Body, Identifier, Instant, Reason
+from issuance.fields import Body, Identifier, Instant, QueryFlag, QueryInt, Reason, VersionNumber
 from issuance.memberships import forecasts
 from issuance.tenancy.heavy import heavy
 
@@ -95,7 +95,7 @@ class IssueBody(Body):
 class UndoVersionBody(Body):
     """`from`: an instant of the brand's clock; what was issued at or after it is taken back."""
 
-    rule_version: Annotated[StrictInt, Field(ge=1)]
+    rule_version: VersionNumber
     since: Instant = Field(alias="from")
     reason: Reason
 
@@ -121,7 +121,7 @@ def list_credit_rules(
     caller: Reader,
     brand_id: Annotated[UUID | None, Query(description="Another brand's gives an empty list")] = None,
     membership_type_id: UUID | None = None,
-    issue_on_signup: Annotated[bool | None, Query(description="Only rules that have it so")] = None,
+    issue_on_signup: Annotated[QueryFlag | None, Query(description="Only rules that have it so")] = None,
     page: Page = 1,
     per_page: PerPage = 25,
 ) -> Any:
@@ -192,7 +192,7 @@ def delete_credit_rule(caller: Writer, credit_rule_id: CreditRuleId) -> Response
     responses=documented(404),
 )
 def forecast_credit_rule(
-    caller: Reader, credit_rule_id: CreditRuleId, months: Annotated[int, Query(ge=1, le=60)] = 12
+    caller: Reader, credit_rule_id: CreditRuleId, months: Annotated[QueryInt, Query(ge=1, le=60)] = 12
 ) -> Any:
     """Forecast how many credits a rule issues in this month and those after it, as things stand.
 
@@ -207,7 +207,11 @@ def forecast_credit_rule(
     "/{creditRuleId}/issue",
     operation_id="actionIssueMembershipCreditRuleCredits",
     status_code=204,
-    responses={**documented(404), 202: {"model": Run, "description": "A dry run was started"}},
+    responses={
+        **documented(404),
+        204: {"headers": {"Location": {"schema": {"type": "string"}, "description": "The run, as /runs/{run_id}"}}},
+        202: {"model": Run, "description": "A dry run was started"},
+    },
 )
 def issue_credits(caller: Issuer, credit_rule_id: CreditRuleId, body: IssueBody | None = None) -> Response:
     """Issue credits for all active memberships under a credit rule's membership type: starts a run, see /runs."""

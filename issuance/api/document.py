@@ -133,7 +133,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         responses.setdefault("409", _problem(409))
         for status, response in responses.items():
             if status.startswith("2"):
-                response["headers"] = dict(_REPEATED)
+                response["headers"] = {**_REPEATED, **response.get("headers", {})}
     if operation["operationId"] in _LINKS:
         field, parameter, others = _LINKS[operation["operationId"]]
         good = next(response for status, response in responses.items() if status.startswith("2"))

@@ -69,7 +69,7 @@ async def answer_once(request: Request, caller: Caller, shown: str, handle: Hand
     if not _SANE.fullmatch(shown):
         wrong = "must be 1 to 255 printable ASCII characters"
         raise Invalid(f"{HEADER}: {wrong}", fields={HEADER: wrong})
-    key = Key(caller.brand_id, caller.name, shown)
+    key = Key(caller.brand_id, caller.sender, shown)
     request_hash = await off_the_loop(partial(_hash, request), await request.body())
     secret: Secret | None = request.app.state.secrets.get(getattr(request.scope["route"], "operation_id", None))
     held_back = hints.HeldBack()
@@ -113,7 +113,7 @@ def _kept(response: Response, secret: Secret | None) -> Answer:
     body = bytes(response.body)
     if secret is not None and response.status_code < 300:
         body = to_json(secret.hide(from_json(body)))
-    return Answer(response.status_code, body)
+    return Answer(response.status_code, body, response.headers.get("Location"))
 
 
 def _repeated(connection: Connection, known: Answer, secret: Secret | None) -> Response:
@@ -121,7 +121,8 @@ def _repeated(connection: Connection, known: Answer, secret: Secret | None) -> R
     if secret is not None and known.status < 300:
         body = to_json(secret.restore(connection, from_json(body)))
     media_type = "application/json" if body else None
-    return Response(body, known.status, headers=dict.fromkeys(REPEATED, "true"), media_type=media_type)
+    headers = dict.fromkeys(REPEATED, "true") | ({"Location": known.location} if known.location else {})
+    return Response(body, known.status, headers=headers, media_type=media_type)
 
 
 def _hash(request: Request, body: bytes) -> bytes:

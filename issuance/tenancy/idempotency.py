@@ -25,17 +25,18 @@ _CLAIM = text("""
     INSERT INTO idempotency_keys AS known (brand_id, caller, key, request_hash)
     VALUES (:brand_id, :caller, :key, :request_hash)
     ON CONFLICT (brand_id, caller, key) DO UPDATE
-       SET request_hash = excluded.request_hash, status = NULL, body = NULL, created_at = clock_timestamp()
+       SET request_hash = excluded.request_hash, status = NULL, body = NULL, location = NULL,
+           created_at = clock_timestamp()
      WHERE known.created_at < clock_timestamp() - CAST(:lifetime AS interval)
     RETURNING key
 """)
 _READ = text("""
-    SELECT request_hash, status, body FROM idempotency_keys
+    SELECT request_hash, status, body, location FROM idempotency_keys
      WHERE brand_id = :brand_id AND caller = :caller AND key = :key
 """)
 # Asked at last, when nothing is waited for any more: who erases somebody may have held the key that was claimed.
 _KEEP = text("""
-    UPDATE idempotency_keys SET status = :status, body = :body
+    UPDATE idempotency_keys SET status = :status, body = :body, location = :location
      WHERE brand_id = :brand_id AND caller = :caller AND key = :key
     RETURNING EXISTS (SELECT FROM idempotency_keys other
                        WHERE other.brand_id = :brand_id AND other.caller = :unnamed)
@@ -60,15 +61,15 @@ _UNNAME = text("""
            gone AS (
            DELETE FROM idempotency_keys k USING new
             WHERE k.brand_id = :brand_id AND (k.caller, k.key) = (new.caller, new.key)
-           RETURNING new.hash, k.request_hash, k.status, k.body, k.created_at)
-    INSERT INTO idempotency_keys AS older (brand_id, caller, key, request_hash, status, body, created_at)
-    SELECT :brand_id, :unnamed, hash, request_hash, status, body, created_at FROM gone
+           RETURNING new.hash, k.request_hash, k.status, k.body, k.location, k.created_at)
+    INSERT INTO idempotency_keys AS older (brand_id, caller, key, request_hash, status, body, location, created_at)
+    SELECT :brand_id, :unnamed, hash, request_hash, status, body, location, created_at FROM gone
     ON CONFLICT (brand_id, caller, key) DO UPDATE
        SET request_hash = excluded.request_hash, status = excluded.status, body = excluded.body,
-           created_at = excluded.created_at
+           location = excluded.location, created_at = excluded.created_at
 """)
 _UNNAMED = text("""
-    SELECT request_hash, status, body FROM idempotency_keys
+    SELECT request_hash, status, body, location FROM idempotency_keys
      WHERE brand_id = :brand_id AND caller = :unnamed AND key = ANY(:hashes)
        AND created_at >= clock_timestamp() - CAST(:lifetime AS interval)
      ORDER BY created_at DESC LIMIT 1
@@ -88,6 +89,8 @@ class Answer(NamedTuple):
 
     status: int
     body: bytes
+    #: What its Location header names; None: it had none.
+    location: str | None = None
 
 
 def claim(connection: Connection, key: Key, request_hash: bytes) -> Answer | None:
@@ -131,11 +134,11 @@ def unnamed(connection: Connection, brand_id: UUID, hashes: list[str], request_h
     return None if known is None else _given(known, request_hash)
 
 
-def _given(known: Row[tuple[bytes, int | None, bytes]], request_hash: bytes) -> Answer:
+def _given(known: Row[tuple[bytes, int | None, bytes, str | None]], request_hash: bytes) -> Answer:
     assert known.status is not None, "a claim is committed with its answer"
     if bytes(known.request_hash) != request_hash:
         raise IdempotencyKeyReused
-    return Answer(known.status, bytes(known.body))
+    return Answer(known.status, bytes(known.body), known.location)
 
 
 def forget(connection: Connection) -> int:

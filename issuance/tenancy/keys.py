@@ -51,8 +51,15 @@ class Key:
     scopes: frozenset[str]
     #: What people call it.
     name: str | None = None
+    #: The first of the keys that took one another's place, up to this one; None: this took no other's.
+    first_key_id: UUID | None = None
     #: How long it is valid yet when it is found; None: until it is revoked.
     seconds_left: float | None = field(default=None, compare=False)
+
+    @property
+    def sender(self) -> UUID:
+        """Who sends with this key: the same before and after it was rotated, so that Idempotency-Keys stay theirs."""
+        return self.first_key_id or self.key_id
 
     def opens(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -85,14 +92,15 @@ def create(
 
 
 def rotate(connection: Connection, brand_id: UUID, key_id: UUID, *, overlap: timedelta = OVERLAP) -> tuple[UUID, str]:
-    """A key in another's place, with its scopes, name, prefix and last day: its id, and the key itself. The other one
-    is refused after `overlap`, sooner where it expires sooner.
+    """A key in another's place, with its scopes, name, prefix, last day and Idempotency-Keys: its id, and the key itself.
+    The other one is refused after `overlap`, sooner where it expires sooner.
 
     Raises NotFound, TooManyKeys; Conflict for one that is refused already.
     """
     one = (api_keys.c.brand_id == brand_id, api_keys.c.key_id == key_id)
     columns = api_keys.c
-    as_it_was = select(columns.scopes, columns.name, columns.prefix, columns.ends_at).where(*one)
+    first = func.coalesce(columns.first_key_id, columns.key_id).label("first_key_id")
+    as_it_was = select(columns.scopes, columns.name, columns.prefix, columns.ends_at, first).where(*one)
     row = connection.execute(as_it_was).one_or_none()
     if row is None:
         raise NotFound("There is no such key.")
@@ -101,7 +109,8 @@ def rotate(connection: Connection, brand_id: UUID, key_id: UUID, *, overlap: tim
     expires_at = connection.execute(ended).scalar()
     if expires_at is None:
         raise Conflict("The key is refused already: create another.")
-    new_id, key = make(connection, brand_id, row.scopes, row.name, row.prefix or USUAL_PREFIX, expires_at=row.ends_at)
+    prefix, kept = row.prefix or USUAL_PREFIX, {"expires_at": row.ends_at, "first_key_id": row.first_key_id}
+    new_id, key = make(connection, brand_id, row.scopes, row.name, prefix, **kept)
     audit.write(connection, brand_id, "key.rotated", key_id, after={"key_id": new_id, "expires_at": expires_at})
     return new_id, key
 
@@ -115,9 +124,10 @@ def make(
     expires_on: date | None = None,
     *,
     expires_at: datetime | None = None,
+    first_key_id: UUID | None = None,
 ) -> tuple[UUID, str]:
     """`create` without an entry of its own, as a part of something else. `expires_at`: the instant, where it is known
-    and no day is given."""
+    and no day is given. `first_key_id`: whose place it takes."""
     if not re.fullmatch(_PREFIX, prefix, re.ASCII):
         wrong = "must be 1 to 16 lower-case letters and digits, a letter first"
         raise Invalid(f"A key's prefix {wrong}.", fields={"prefix": wrong})
@@ -151,6 +161,7 @@ def make(
             name=name,
             prefix=prefix,
             expires_at=expires_at,
+            first_key_id=first_key_id,
         )
     )
     return key_id, key
@@ -170,7 +181,7 @@ def find(connection: Connection, key: str) -> Key | None:
             .where(api_keys.c.brand_id == row.brand_id, api_keys.c.key_id == row.key_id)
             .values(last_used_at=func.now(), prefix=func.coalesce(api_keys.c.prefix, key.partition("_")[0]))
         )
-    return Key(row.brand_id, row.key_id, frozenset(row.scopes), row.name, row.seconds_left)
+    return Key(row.brand_id, row.key_id, frozenset(row.scopes), row.name, row.first_key_id, row.seconds_left)
 
 
 def good(brand_id: UUID) -> Select[tuple[UUID]]:
@@ -209,7 +220,7 @@ def revoke(connection: Connection, brand_id: UUID, key_id: UUID) -> None:
 
 
 _FIND = text("""
-    SELECT brand_id, key_id, key_hash, scopes, name,
+    SELECT brand_id, key_id, key_hash, scopes, name, first_key_id,
            CAST(extract(epoch FROM expires_at - now()) AS double precision) AS seconds_left,
            last_used_at IS NULL OR last_used_at < now() - CAST(:every AS interval) AS use_is_news
       FROM api_keys

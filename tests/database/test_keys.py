@@ -131,7 +131,7 @@ def test_a_key_is_rotated_with_an_overlap(connection: Connection, brand_id: UUID
     old_id, old = keys.create(connection, brand_id, ["issue", "read"], "till 1")
     new_id, new = keys.rotate(connection, brand_id, old_id, overlap=timedelta(hours=2))
     assert keys.find(connection, old) is not None
-    assert keys.find(connection, new) == keys.Key(brand_id, new_id, frozenset({"issue", "read"}), "till 1")
+    assert keys.find(connection, new) == keys.Key(brand_id, new_id, frozenset({"issue", "read"}), "till 1", old_id)
     known = {one["key_id"]: one for one in keys.all_of(connection, brand_id)}
     assert known[old_id]["expires_at"] - datetime.now(UTC) < timedelta(hours=2)
     assert known[new_id]["expires_at"] is None

@@ -3,6 +3,7 @@
 import json
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ from sqlalchemy import Connection, text
 
 from issuance.database.connections import transaction
 from issuance.memberships import forgetting
-from issuance.tenancy import idempotency
+from issuance.tenancy import idempotency, keys
 from issuance.tenancy.idempotency import Answer, Key
 from tests.end_to_end.members import THREADS, Brand
 
@@ -64,6 +65,7 @@ def test_every_post_has_it(brand: Brand) -> None:
     path = f"/customers/membership-credit-rules/{rule}/issue"
     issued = [brand.http.post(path, headers={"Idempotency-Key": "i"}) for _ in range(2)]
     assert [(answer.status_code, answer.content) for answer in issued] == [(204, b"")] * 2
+    assert issued[0].headers["Location"] == issued[1].headers["Location"], "it alone names the run"
     brand.settle()
     runs = [run for run in brand.call("GET", "/runs")["data"] if run["kind"] == "issue"]
     assert len(runs) == 1
@@ -226,3 +228,22 @@ def test_a_retry_that_waits_for_an_erasing_is_answered_again(brand: Brand) -> No
             brand.server.wait_for_locks()
         assert again.result().content == first.content
     assert brand.wallet("bea")["balance"] == 100
+
+
+def test_a_rotated_keys_answers_are_those_of_the_key_in_its_place(brand: Brand) -> None:
+    """However often it is rotated, and while both are good; a key that was simply created has its own."""
+    brand.member("ada")
+    first = send(brand, "k").json()
+    with transaction(brand.server.engine, brand.brand_id) as connection:
+        (first_key,) = keys.all_of(connection, brand.brand_id)
+        second_id, second = keys.rotate(connection, brand.brand_id, first_key["key_id"])
+        third = keys.rotate(connection, brand.brand_id, second_id)[1]
+        unrelated = keys.create(connection, brand.brand_id, ["admin"])[1]
+    for key in (second, third):
+        with brand.server.client(key) as http:
+            again = send(replace(brand, http=http), "k")
+            assert (again.json(), again.headers.get("Idempotency-Replayed")) == (first, "true")
+            assert send(replace(brand, http=http), "k", {**CREDIT, "amount": 8}).status_code == 409
+    assert brand.wallet("ada")["balance"] == 7
+    with brand.server.client(unrelated) as http:
+        assert send(replace(brand, http=http), "k").json()["balance"] == 14

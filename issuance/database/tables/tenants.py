@@ -35,6 +35,7 @@ api_keys = Table(
     may("expires_at", Instant),
     may("prefix", Text),
     may("ends_at", Instant),
+    may("first_key_id", Uuid),
 )
 
 audit_entries = Table(
@@ -71,6 +72,7 @@ idempotency_keys = Table(
     may("status", Integer),
     may("body", LargeBinary),
     must("created_at", Instant),
+    may("location", Text),
 )
 
 people = Table(
