@@ -15,6 +15,8 @@ from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
 from issuance.api.wallets import member_of
 from issuance.catalog import offers as catalog
+from issuance.credits.codes import as_kept
+from issuance.errors import OfferUnavailable
 from issuance.fields import CamelBody, Identifier, Instant, Name, Offer, Points, Reference
 from issuance.members import moves, offers, redemptions
 from issuance.members.redemptions import Booking, Status
@@ -63,7 +65,7 @@ class RedemptionBody(CamelBody):
 
     model_config = ConfigDict(json_schema_extra=_OF_ONE_THING)
 
-    offer: Offer | None = Field(None, description="An offer's id; beside a credit or points, any word")
+    offer: Offer | None = Field(None, description="An offer's id; from the brand, beside a credit or points, any word")
     credit_code: Name | None = None
     points: Points | None = None
     external_user_id: Identifier | None = None
@@ -80,6 +82,12 @@ class RedemptionBody(CamelBody):
         if self.start_at is not None and self.end_at is not None and self.end_at < self.start_at:
             raise ValueError("endAt must not be before startAt")
         return self
+
+    @property
+    def is_word(self) -> bool:
+        """Whether `offer`, which is none of the brand's, is but a word beside points or a credit."""
+        of_credit = self.credit_code is not None and as_kept(self.offer or "") == as_kept(self.credit_code)
+        return bool(self.offer) and (self.points is not None or self.credit_code is not None) and not of_credit
 
     @property
     def booking(self) -> Booking:
@@ -109,6 +117,9 @@ def create_redemption(caller: MemberWriter, body: RedemptionBody) -> Any:
             return offers.redeem(
                 connection, brand_id, offer, member, booking, points=body.points, code=body.credit_code
             )
+        if caller.member is not None and body.is_word:
+            # It may be what an offer is called, all but: then the price would be theirs to name.
+            raise OfferUnavailable(fields={"offer": "there is no such offer"})
         if body.points is not None:
             member = member_of(caller, body.external_user_id)
             return redemptions.redeem_points(connection, brand_id, body.points, member, booking)

@@ -82,6 +82,25 @@ def test_nobody_names_another_price(brand: Brand) -> None:
     assert book(ada, "spa-day", points=100)["points"] == 100
 
 
+@pytest.mark.parametrize("word", ["Spa-Day", "spa-day ", "spa-day\u200b", "gone", "anything"])
+def test_no_variant_of_an_offers_id_names_another_price(brand: Brand, word: str) -> None:
+    """A member's app names an offer that there is, or none: not its price, nor another credit for it. The brand's own
+    key may say any word."""
+    offer(brand, "spa-day", pointsPrice=100, tiers=["gold"])
+    offer(brand, "gone", pointsPrice=100)
+    brand.call("DELETE", "/v1/offers/gone")
+    brand.sign_up(brand.rule(), "ada")
+    brand.call("POST", "/v1/wallet/credit", json={"externalUserID": "ada", "amount": 100})
+    ada = brand.as_member("ada")
+    (credit,) = brand.credits()
+    for what in ({"points": 1}, {"creditCode": credit["code"]}):
+        assert book(ada, word, 422, **what)["error"]["code"] == "OFFER_UNAVAILABLE"
+    assert ada.call("GET", "/v1/redemptions")["redemptions"] == []
+    assert book(brand, word, points=1, externalUserID="ada")["offer"] == word
+    own = book(ada, credit["code"].lower(), creditCode=credit["code"])
+    assert own["creditCode"] == credit["code"]
+
+
 @pytest.mark.parametrize("more", [{"pointsPrice": 1}, {}], ids=["for points", "for nothing"])
 def test_a_member_books_an_offer_once_at_a_time(brand: Brand, more: dict[str, Any]) -> None:
     """REDEMPTION_ALREADY_EXISTS until the first is canceled or completed, for this member alone, and at the same
