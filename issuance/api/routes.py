@@ -21,6 +21,9 @@ from issuance.tenancy.rates import WRONG_CODES, Rates, came_from
 #: Bytes of an answer: more is not asked for at a time.
 LONGEST_ANSWER = 4_000_000
 
+#: Operations whose bodies name codes; the others have them in their paths.
+CODES_IN_BODY = ("createRedemption", "correctCredits")
+
 
 class TooMuchAsked(Invalid):
     """The answer would be longer than 4 MB: ask for less at a time, such as fewer a page (per_page)."""
@@ -58,6 +61,7 @@ class KeyedRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self._waits = iscoroutinefunction(endpoint)
         super().__init__(path, endpoint if self._waits else self._in_thread(endpoint), **options)
+        self._takes_codes = "{code}" in self.path or self.operation_id in CODES_IN_BODY
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -78,10 +82,11 @@ class KeyedRoute(APIRoute):
                 return await careful(request)
 
         async def careful(request: Request) -> Response:
-            """Count codes that are wrong, and take none from a caller who had too many."""
+            """Count codes that are wrong, and take none from a caller who had too many: what names none goes on."""
             rates: Rates = request.app.state.rates
             caller: Caller = request.state.caller
-            rates.check(WRONG_CODES, caller.name)
+            if self._takes_codes:
+                rates.check(WRONG_CODES, caller.name)
             try:
                 return await handle(request)
             except (NotFound, CreditUnknown, CodeUnknown) as error:
@@ -98,7 +103,8 @@ class KeyedRoute(APIRoute):
             said = endpoint(**arguments)
             if not isinstance(said, Response) and self.response_field is not None:
                 said = self._written(said)
-            if isinstance(said, Response) and len(said.body) > LONGEST_ANSWER:
+            # What changes something has changed it by now: its answer is given, however long.
+            if "GET" in (self.methods or ()) and isinstance(said, Response) and len(said.body) > LONGEST_ANSWER:
                 raise TooMuchAsked
             return said
 

@@ -5,7 +5,7 @@ from fastapi.responses import RedirectResponse
 
 from issuance.console.reading import search
 from issuance.console.routes import Page
-from issuance.console.visits import Viewer
+from issuance.console.visits import Viewer, check_guesses
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
@@ -16,6 +16,7 @@ LONGEST = 300
 @router.get("/find")
 def find(visit: Viewer, q: str = "") -> Response:
     """Whoever is the only one is shown at once."""
+    check_guesses(visit.request, visit.session)
     typed = q.replace("\x00", "")[:LONGEST]
     with visit.transaction() as connection:
         found = search.find(connection, visit.brand_id, typed)

@@ -194,6 +194,12 @@ async def _entered(request: Request, needed: SecurityScopes) -> Visit:
     return visit
 
 
+def check_guesses(request: Request, session: Session) -> None:
+    """Raises RateLimited for who has named too many codes that are none: another is not looked for."""
+    rates: Rates = request.app.state.rates
+    rates.check(WRONG_CODES, f"person {session.person_id}")
+
+
 async def _signed_in(request: Request) -> Session:
     session, _ = await run_in_threadpool(_found, request)
     return session
@@ -209,7 +215,8 @@ def _found(request: Request) -> tuple[Session, Place | None]:
     request.state.session = session
     rates: Rates = request.app.state.rates
     rates.take(OF_A_PERSON, str(session.person_id))
-    rates.check(WRONG_CODES, f"person {session.person_id}")
+    if "code" in request.path_params:
+        check_guesses(request, session)
     try:
         place = session.place(UUID(request.path_params.get("brand_id", "")))
     except ValueError:

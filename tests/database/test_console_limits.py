@@ -191,6 +191,8 @@ def test_a_person_guesses_so_many_codes(ask: Callable[..., Ask], engine: Engine,
     answers = [look(page, "192.0.2.1", cookie=one) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [known, known, 429, 429]
     assert look(page, "192.0.2.1", cookie=other).status_code == known
+    # What names no code goes on.
+    assert look(f"/console/{brand_id}/credits", "192.0.2.1", cookie=one).status_code == 200
 
 
 def test_a_brand_takes_two_files_at_once(

@@ -37,6 +37,9 @@ def test_no_answer_is_longer_than_may_be_asked_for(
             answer = site.call("GET", path)
             assert (answer.status_code, answer.json()["error"]["code"]) == (422, "too_much_asked")
         assert site.call("GET", "/customers/coupons?per_page=1&page=9").status_code == 200
+        grant = {"action": "grant", "membership_id": one, "coupon_id": site.known["coupon_id"][0], "reason": "x"}
+        made = site.call("POST", "/customers/credits/corrections", json={"corrections": [grant]})
+        assert (made.status_code, made.json()["refused"]) == (200, []), "it is made by then"
 
 
 def test_what_strangers_may_ask_for_is_made_once(database_url: str, redis_url: str) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,6 +14,7 @@ from sqlalchemy import Engine
 
 from issuance import log
 from issuance.api.app import create_app
+from issuance.api.routes import CODES_IN_BODY
 from issuance.billers import billers
 from issuance.billers.billers import New
 from issuance.database.connections import transaction
@@ -185,6 +188,9 @@ def test_wrong_codes_have_a_limit_of_their_own(ask: Callable[..., Ask], engine: 
     assert get("/customers/credits/NOSUCHCODE/redeem", one, address, "POST", {}).status_code == 429
     assert get("/customers/credits/NOSUCHCODE", one, address).status_code == 429
     assert get("/customers/credits/NOSUCHCODE", other, address).status_code == 404
+    assert get("/runs", one, address).status_code == 200, "what names no code goes on"
+    fact = {"specversion": "1.0", "id": "1", "source": "b", "type": "charge.failed", "time": "2031-01-01T00:00:00Z"}
+    assert get("/billing-events", one, address, "POST", fact).status_code == 202
 
 
 def test_no_way_of_naming_a_code_is_uncounted(ask: Callable[..., Ask], engine: Engine, brand_id: UUID) -> None:
@@ -210,6 +216,23 @@ def test_no_way_of_naming_a_code_is_uncounted(ask: Callable[..., Ask], engine: E
     few = {**many, "corrections": many["corrections"][:1]}
     assert tried("/customers/credits/corrections", few, few, few, few) == [200, 200, 429, 429]
     assert tried("/customers/credits/corrections", many, few) == [429, 429]
+
+
+def test_every_operation_that_takes_a_code_is_known(ask: Callable[..., Ask]) -> None:
+    """By the document: what names a code in its path, or in its body, and beyond the limit takes none."""
+    document = ask()("/openapi.json", "", some_address()).json()
+    schemas = document["components"]["schemas"]
+
+    def fields(schema: Any) -> set[str]:
+        own = set(schema.get("properties", ()))
+        return own.union(*(fields(schemas[part]) for part in named(schema)))
+
+    def named(part: Any) -> list[str]:
+        return re.findall(r"#/components/schemas/(\w+)", json.dumps(part))
+
+    operations = [one for path in document["paths"].values() for one in path.values()]
+    bodies = {one["operationId"]: fields(one.get("requestBody", {})) for one in operations}
+    assert {name for name, said in bodies.items() if said & {"code", "creditCode"}} == set(CODES_IN_BODY)
 
 
 def test_wrong_signatures_have_a_limit_of_their_own(ask: Callable[..., Ask], engine: Engine, brand_id: UUID) -> None:
