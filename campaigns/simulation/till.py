@@ -125,7 +125,7 @@ class Till(Requests):
                 "archive",
                 lambda connection: archiving.archive(connection, self.brand_id, member, retain_balance=False),
                 happened,
-                lambda ids: hints.settle(self.queue, self.brand_id, ids),
+                lambda removed: hints.settle(self.queue, self.brand_id, removed.membership_ids),
                 fault,
                 rest,
             )

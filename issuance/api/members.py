@@ -14,7 +14,7 @@ from issuance.api.idempotency import Secret
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
 from issuance.api.wallets import Wallet
-from issuance.fields import Identifier
+from issuance.fields import Identifier, QueryFlag
 from issuance.members import members, redemptions, wallets
 from issuance.members.members import MemberBody, MemberProfile
 from issuance.memberships import archiving, exporting, forgetting
@@ -157,16 +157,21 @@ def get_member(caller: Reader, external_user_id: MemberId) -> Any:
 def remove_member(
     caller: Writer,
     external_user_id: MemberId,
-    retain_balance: Annotated[bool, Query(alias="retainBalance", description="Keep the points")] = False,
+    retain_balance: Annotated[QueryFlag, Query(alias="retainBalance", description="Keep the points")] = False,
 ) -> Any:
     """Archive a member: their memberships end, their credits are revoked, their points forfeited unless retained.
+    `balanceRetained` says whether they were: asked again, what was forfeited stays so.
     422 `TOO_MUCH_TO_ARCHIVE` of more than 1,000 orders or 2,000 credits that are out; the command line has no limit."""
     with caller.transaction() as connection:
-        ended = archiving.archive(
+        removed = archiving.archive(
             connection, caller.brand_id, external_user_id, bounded=True, retain_balance=retain_balance
         )
-    hints.settle(caller.broker, caller.brand_id, ended)
-    return {"external_user_id": external_user_id, "archived": True, "balance_retained": retain_balance}
+    hints.settle(caller.broker, caller.brand_id, removed.membership_ids)
+    return {
+        "external_user_id": external_user_id,
+        "archived": True,
+        "balance_retained": removed.balance_retained,
+    }
 
 
 @router.post(

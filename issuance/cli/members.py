@@ -37,11 +37,11 @@ def archive(
     """Remove a member: their memberships end, their credits are revoked, their points forfeited."""
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
-        ended = archiving.archive(connection, brand_id, member, retain_balance=retain_balance)
+        removed = archiving.archive(connection, brand_id, member, retain_balance=retain_balance)
     from issuance import hints  # late: it brings the queue
 
-    hints.settle(broker(), brand_id, ended)
-    told = {"externalUserID": member, "archived": True, "balanceRetained": retain_balance}
+    hints.settle(broker(), brand_id, removed.membership_ids)
+    told = {"externalUserID": member, "archived": True, "balanceRetained": removed.balance_retained}
     answer(f"Archived: {member}.", told, as_json=as_json)
 
 

@@ -88,11 +88,13 @@ class Known(NamedTuple):
 
 
 class Archived(NamedTuple):
-    """A member who is archived: whether they were not yet, and whether anything about them is otherwise than before."""
+    """A member who is archived: whether they were not yet, whether anything about them is otherwise than before, and
+    whether they kept their points (None: an earlier version did not note it)."""
 
     member_id: UUID
     is_news: bool
     is_changed: bool
+    balance_retained: bool | None
 
 
 class _Locked(NamedTuple):
@@ -247,7 +249,8 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
     is_changed = is_news or (not retain_balance and locked.balance_retained is not False)
     if is_changed:
         connection.execute(update(members).where(*_one(brand_id, external_user_id)).values(archived))
-    return Archived(locked.member_id, is_news, is_changed)
+    stands = retain_balance if is_changed else locked.balance_retained
+    return Archived(locked.member_id, is_news, is_changed, stands)
 
 
 class Forgotten(NamedTuple):

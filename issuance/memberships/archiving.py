@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, text
@@ -34,6 +34,13 @@ class TooMuchToArchive(Invalid):
     code = "too_much_to_archive"
 
 
+class Removed(NamedTuple):
+    """A member who is removed: their memberships, which are to be settled, and whether their points were kept."""
+
+    membership_ids: list[UUID]
+    balance_retained: bool
+
+
 # A party that was told of and is not settled yet is in the inbox only.
 _ON_ORDERS = text(f"""
     SELECT m.membership_id, m.member_id = :member_id AS own,
@@ -59,15 +66,16 @@ _ON_ORDERS = text(f"""
 
 def archive(
     connection: Connection, brand_id: UUID, external_user_id: str, *, retain_balance: bool, bounded: bool = False
-) -> list[UUID]:
-    """Remove a member, now on the brand's clock; the memberships to settle. Doing it again changes nothing more.
+) -> Removed:
+    """Remove a member, now on the brand's clock. Doing it again changes nothing more, but that points that were kept
+    are forfeited too: what was forfeited is not kept by asking once more.
 
     Their memberships end, by facts of our own; all credits of those and all that they hold as a guest
     elsewhere are revoked; the balance is forfeited unless it is to be retained. Raises MemberNotFound; `bounded`:
     TooMuchToArchive.
     """
     now = clock.read(connection, brand_id, lock=True).now
-    member_id, is_news, is_changed = members.archive(
+    member_id, is_news, is_changed, retained = members.archive(
         connection, brand_id, external_user_id, retain_balance=retain_balance
     )
     who = {"brand_id": brand_id, "member_id": member_id}
@@ -93,7 +101,9 @@ def archive(
         removed = {"externalUserID": external_user_id, "archived": True, "archivedAt": now, "revision": revision}
         removed["balanceRetained"] = retain_balance
         outbox.add(connection, brand_id, "member.archived", removed)
-    return told.membership_ids
+    if retained is None:
+        retained = wallets.read(connection, brand_id, external_user_id)["balance"] > 0
+    return Removed(told.membership_ids, retained)
 
 
 def _theirs(brand_id: UUID, member_id: UUID, own: list[UUID]) -> ColumnElement[bool]:

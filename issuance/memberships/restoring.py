@@ -113,7 +113,8 @@ def apply(connection: Connection, document: _Document, brand_id: UUID) -> tuple[
             connection.execute(_STAND_IN, stand_in)
         else:
             connection.execute(_JOIN, {**who, "member_id": found.member_id})
-            woken += archiving.archive(connection, brand_id, found.external_user_id, retain_balance=False)
+            removed = archiving.archive(connection, brand_id, found.external_user_id, retain_balance=False)
+            woken += removed.membership_ids
         emails = addresses.get(erasure.member_id, [])
         again = forgetting.erase(connection, brand_id, found.external_user_id, place=place, addresses=emails)
         woken += again.membership_ids

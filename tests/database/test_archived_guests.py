@@ -98,8 +98,8 @@ def test_who_is_found_to_be_an_archived_member_keeps_what_they_held_until_they_a
 
     def archive() -> None:
         with transaction(club.engine, club.brand_id) as connection:
-            woken = archiving.archive(connection, club.brand_id, f"member {bea}", retain_balance=True)
-        club.settle(woken)
+            removed = archiving.archive(connection, club.brand_id, f"member {bea}", retain_balance=True)
+        club.settle(removed.membership_ids)
 
     def live() -> int:
         held = "SELECT count(*) FROM credits WHERE membership_id = :order AND guest_id = :guest AND revoked_at IS NULL"

@@ -87,8 +87,8 @@ def cancel(stage: Stage) -> str:
 def archive(stage: Stage) -> str:
     member = f"member {stage.membership_id}"
     with transaction(stage.engine, stage.club.brand_id) as connection:
-        ids = archiving.archive(connection, stage.club.brand_id, member, retain_balance=True)
-    stage.club.settle(ids)
+        removed = archiving.archive(connection, stage.club.brand_id, member, retain_balance=True)
+    stage.club.settle(removed.membership_ids)
     return "done"
 
 

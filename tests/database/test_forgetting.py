@@ -73,8 +73,8 @@ class Story:
 
     def archive(self) -> None:
         with self.work() as connection:
-            woken = archiving.archive(connection, self.club.brand_id, ADA, retain_balance=False)
-        self.club.settle([*woken, self.own, self.bobs])
+            removed = archiving.archive(connection, self.club.brand_id, ADA, retain_balance=False)
+        self.club.settle([*removed.membership_ids, self.own, self.bobs])
 
     def erase(self) -> forgetting.Erasure:
         with self.work() as connection:

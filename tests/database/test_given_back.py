@@ -65,8 +65,8 @@ class Till:
 
     def archive(self, name: str, *, retain_balance: bool = False) -> None:
         with self.biller.open() as connection:
-            woken = archiving.archive(connection, self.brand_id, name, retain_balance=retain_balance)
-        self.biller.club.settle(woken)
+            removed = archiving.archive(connection, self.brand_id, name, retain_balance=retain_balance)
+        self.biller.club.settle(removed.membership_ids)
 
 
 @pytest.mark.parametrize("who", ["member m", "bea"])

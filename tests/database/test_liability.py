@@ -207,8 +207,8 @@ class History:
         if self.chance.random() < 0.3:
             with transaction(self.club.engine, self.club.brand_id) as connection:
                 who = f"member {self.a_membership()}"
-                woken = archiving.archive(connection, self.club.brand_id, who, retain_balance=True)
-            self.club.settle(woken)
+                removed = archiving.archive(connection, self.club.brand_id, who, retain_balance=True)
+            self.club.settle(removed.membership_ids)
 
     def undo(self) -> None:
         with transaction(self.club.engine, self.club.brand_id) as connection:

@@ -244,8 +244,8 @@ def test_who_archives_a_member_lets_it_leave(spa: Club) -> None:
     """The member's membership ends; the others' does not."""
     one = sorted(spa.members)[2]
     with transaction(spa.engine, spa.brand_id) as connection:
-        ending = archiving.archive(connection, spa.brand_id, f"member {one}", retain_balance=False)
-    spa.settle(ending)
+        removed = archiving.archive(connection, spa.brand_id, f"member {one}", retain_balance=False)
+    spa.settle(removed.membership_ids)
     sweep(spa, "2031-04-01")
     assert credits_of(spa) == [3, 3, 2, 3, 3, 3]
 

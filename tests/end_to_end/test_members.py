@@ -125,6 +125,24 @@ def test_removing_ends_memberships_and_revokes_credits(brand: Brand) -> None:
     assert brand.call("GET", f"/customers/credits/{code}")["status"] == "revoked"
 
 
+def test_removing_again_says_what_stands_of_the_points(brand: Brand) -> None:
+    """What was forfeited is not kept by asking for it afterwards; what was kept can still be forfeited."""
+    for member in ("ada", "bob"):
+        brand.member(member, points=50)
+    retained = [
+        brand.call("DELETE", path)["balanceRetained"]
+        for path in (
+            "/v1/members/ada",
+            "/v1/members/ada?retainBalance=true",
+            "/v1/members/bob?retainBalance=true",
+            "/v1/members/bob?retainBalance=true",
+            "/v1/members/bob",
+            "/v1/members/bob?retainBalance=true",
+        )
+    ]
+    assert retained == [False, False, True, True, False, False]
+
+
 def test_a_removed_member_comes_back_without_old_credits(brand: Brand) -> None:
     brand.member("ada", displayName="Ada", points=30)
     kind = brand.rule()
