@@ -114,8 +114,6 @@ class SecretsBody(Body):
 class ReconcileBody(Body):
     """`since`: what was made since then; `all`: from the beginning. Neither: since the last time."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
     since: Instant | None = None
     everything: StrictBool = Field(False, alias="all")
     dry_run: StrictBool = False
@@ -166,7 +164,7 @@ def list_billers(caller: Administrator, request: Request, page: Page = 1, per_pa
 
 
 @router.put(
-    "/{biller_id}/prices/{price}",
+    "/{biller_id}/prices/{price:id}",
     operation_id="putBillerPrice",
     response_model=MappedPrice,
     responses=documented(404, 409),
@@ -183,7 +181,7 @@ def put_price(caller: Administrator, biller_id: UUID, price: Identifier, body: P
 
 
 @router.delete(
-    "/{biller_id}/prices/{price}", operation_id="deleteBillerPrice", status_code=204, responses=documented(404)
+    "/{biller_id}/prices/{price:id}", operation_id="deleteBillerPrice", status_code=204, responses=documented(404)
 )
 def delete_price(caller: Administrator, biller_id: UUID, price: Identifier) -> Response:
     """Take a price out of the map. What was told of it stays."""
@@ -207,17 +205,18 @@ def put_secrets(caller: Administrator, biller_id: UUID, body: SecretsBody) -> Re
     response_model=Run,
     responses=documented(404, 409),
 )
-def reconcile(caller: Administrator, biller_id: UUID, body: ReconcileBody) -> Any:
+def reconcile(caller: Administrator, biller_id: UUID, body: ReconcileBody | None = None) -> Any:
     """Ask the biller how everything stands, and tell what its webhooks did not: since an instant, since the last time,
     or all of it, which is to be tried with `dry_run` first."""
+    asked = body or ReconcileBody()
     with caller.transaction() as connection:
         run_id = reconciling.start(
             connection,
             caller.brand_id,
             biller_id,
-            since=body.since,
-            everything=body.everything,
-            dry_run=body.dry_run,
+            since=asked.since,
+            everything=asked.everything,
+            dry_run=asked.dry_run,
         )
         run = runs.read(connection, caller.brand_id, run_id)
     hints.ask_biller(caller.broker, caller.brand_id, biller_id)

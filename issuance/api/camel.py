@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from issuance.database.cursors import LONGEST_LIMIT, PATTERN
-from issuance.fields import SHOWN_PATTERN, Identifier, camel
+from issuance.fields import SHOWN_PATTERN, Identifier, QueryInt, camel
 
-Limit = Annotated[int, Query(ge=1, le=LONGEST_LIMIT, description="How many at most")]
+Limit = Annotated[QueryInt, Query(ge=1, le=LONGEST_LIMIT, description="How many at most")]
 Cursor = Annotated[str | None, Query(pattern=PATTERN, description="The nextCursor of the page before")]
 
 

@@ -15,7 +15,7 @@ from issuance.api.routes import KeyedRoute
 from issuance.credits import credits, lists
 from issuance.credits.codes import BREAKS
 from issuance.credits.credits import Status
-from issuance.fields import Body, Identifier, Reference
+from issuance.fields import Body, Identifier, QueryFlag, Reference
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 
@@ -100,7 +100,7 @@ def list_credits(
     external_user_id: Identifier | None = None,
     guest_id: UUID | None = None,
     status: Status | None = None,
-    multi_use: bool | None = None,
+    multi_use: QueryFlag | None = None,
     page: Page = 1,
     per_page: PerPage = 25,
     cursor: Cursor = None,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from issuance.api.callers import Administrator, Issuer, Reader
 from issuance.api.lists import Page, PageOf, PerPage, listed
@@ -25,15 +25,27 @@ class Guard(BaseModel):
     times_busiest_day: float | None
 
 
+def _number(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError("must be a number")
+    return value
+
+
 #: Six decimals count.
-Times = Annotated[Decimal, Field(ge=Decimal("0.000001"), le=1_000_000), AfterValidator(lambda times: round(times, 6))]
+Times = Annotated[
+    Decimal,
+    Field(ge=Decimal("0.000001"), le=1_000_000),
+    BeforeValidator(_number),
+    AfterValidator(lambda times: round(times, 6)),
+    WithJsonSchema({"type": "number", "minimum": 0.000001, "maximum": 1_000_000}),
+]
 
 
 class GuardBody(Body):
     """What is absent is null: no such limit."""
 
     max_per_day: PerDay | None = None
-    times_busiest_day: Times | None = Field(None, json_schema_extra={"type": "number"})
+    times_busiest_day: Times | None = None
 
 
 class HeldRule(BaseModel):

@@ -8,16 +8,17 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import URL
 
 from issuance.database import paging
+from issuance.fields import QueryInt
 
 Item = TypeVar("Item")
 
-Page = Annotated[int, Query(ge=1, le=paging.LAST_PAGE, description="The page, from 1")]
+Page = Annotated[QueryInt, Query(ge=1, le=paging.LAST_PAGE, description="The page, from 1")]
 #: Links to next pages have it: what follows the row of this id, whatever `page` says.
 Cursor = Annotated[
     UUID | None,
     Query(description="From `links.next`: the page after a row, as quick as the first however far on"),
 ]
-PerPage = Annotated[int, Query(ge=1, le=paging.LONGEST_PAGE, description="How many a page")]
+PerPage = Annotated[QueryInt, Query(ge=1, le=paging.LONGEST_PAGE, description="How many a page")]
 
 
 class PageMeta(BaseModel):

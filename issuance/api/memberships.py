@@ -12,7 +12,7 @@ from issuance.api.lists import Cursor, Page, PageOf, PerPage, listed
 from issuance.api.membership_types import NamedMembershipType
 from issuance.api.problems import documented
 from issuance.api.routes import KeyedRoute
-from issuance.fields import CalendarDate, Identifier
+from issuance.fields import CalendarDate, Identifier, QueryInt
 from issuance.memberships import explanations, memberships
 from issuance.memberships.memberships import Status
 from issuance.tenancy.heavy import heavy
@@ -156,7 +156,9 @@ def explain_membership(
     first: Annotated[CalendarDate | None, Query(alias="from", description="The first date, inclusive")] = None,
     last: Annotated[CalendarDate | None, Query(alias="to", description="The last date, inclusive")] = None,
     page: Page = 1,
-    per_page: Annotated[int, Query(ge=1, le=LONGEST_EXPLANATION, description="How many a page")] = LONGEST_EXPLANATION,
+    per_page: Annotated[
+        QueryInt, Query(ge=1, le=LONGEST_EXPLANATION, description="How many a page")
+    ] = LONGEST_EXPLANATION,
 ) -> Any:
     """Say in sentences why each credit of a membership was issued or not. The code that decides says it.
 

@@ -191,7 +191,7 @@ def _found(
         .order_by(columns.entry_id.desc())
     )
     if subject_id is not None:
-        found = found.where(columns.subject_id == subject_id)
+        found = found.where(columns.subject_id.in_(sorted({subject_id, _as_kept(subject_id)})))
     if actor_id is not None:
         found = found.where(columns.actor["id"].astext == str(actor_id))
     if action is not None:
@@ -206,3 +206,11 @@ def _found(
 def _shaped(row: dict[str, Any]) -> dict[str, Any]:
     row["subject"] = {"kind": row["action"].partition(".")[0], "id": row.pop("subject_id")}
     return row
+
+
+def _as_kept(subject_id: str) -> str:
+    """A UUID as it is written in an entry, however it is typed; anything else as it is."""
+    try:
+        return str(UUID(subject_id))
+    except ValueError:
+        return subject_id

@@ -141,8 +141,8 @@ def test_what_had_expired_lives_no_more(new_club: Callable[..., Club], whose: st
     if swept:
         club.sweep()
     with transaction(club.engine, club.brand_id) as connection:
-        ended = archiving.archive(connection, club.brand_id, who, retain_balance=True)
-    club.settle(ended)
+        removed = archiving.archive(connection, club.brand_id, who, retain_balance=True)
+    club.settle(removed.membership_ids)
     if back:
         with transaction(club.engine, club.brand_id) as connection:
             _, woken = members.upsert(connection, club.brand_id, who, MemberBody())

@@ -398,6 +398,7 @@ def test_the_audit_is_read_by_filters(world: World) -> None:
         {"actor_id": world.key_id, "from": entry["at"], "to": entry["at"]},
     ):
         assert world.brand.data("/audit", **query) == [entry]
+    assert world.brand.data("/audit", subject_id=str(call.subject_id).upper(), action="credit.revoked") == [entry]
     assert world.brand.data("/audit", subject_id=call.subject_id, action="credit.redeemed") == []
     assert entry["brand_time"] == world.brand.now
     for bad in ({"action": "credit.eaten"}, {"actor_id": "me"}, {"from": "yesterday"}, {"page": 0}, {"who": "me"}):

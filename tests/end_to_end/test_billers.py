@@ -105,6 +105,28 @@ def test_what_nobody_mapped_is_shown_and_translated_once_it_is(plugged: Plugged)
     ]
 
 
+def test_a_price_may_have_slashes(plugged: Plugged) -> None:
+    """Billers name prices as they like: it is mapped and forgotten as any other."""
+    assert plugged.map("gold%2Fmonthly%20%C3%A9")["price"] == "gold/monthly é"
+    assert [price["price"] for price in plugged.said()["prices"]] == ["gold/monthly é"]
+    plugged.brand.ok("DELETE", f"/billers/{plugged.biller_id}/prices/gold%2Fmonthly%20%C3%A9", 204)
+    assert plugged.said()["prices"] == []
+
+
+def test_fields_are_known_by_their_names_alone(plugged: Plugged) -> None:
+    """Not by those that the code has for them; and a body whose fields may all be absent may be absent."""
+    reconcile = f"/billers/{plugged.biller_id}/reconcile"
+    answer = plugged.brand.http.post(reconcile, json={"everything": True})
+    assert (answer.status_code, set(answer.json()["error"]["fields"])) == (422, {"everything"})
+    time = {"path": "$.at", "read_as": "date"}
+    mapping: dict[str, Any] = {"source": "b", "signature": {"kind": "basic"}, "time": time, "membership": ["$.m"]}
+    mapping["events"] = [{"when": {"$.kind": "x"}, "tell": "membership.status_changed"}]
+    new = {"kind": "mapped", "secret": "user:secret", "mapping": mapping}
+    answer = plugged.brand.http.post("/billers", json=new)
+    assert (answer.status_code, set(answer.json()["error"]["fields"])) == (422, {"mapping.time.read_as"})
+    assert plugged.brand.http.post(reconcile).json() == plugged.brand.http.post(reconcile, json={}).json()
+
+
 def test_secrets_are_never_shown(plugged: Plugged) -> None:
     plugged.brand.ok("POST", "/billers", 201, {"kind": "stripe", "secret": SECRET, "api_key": "sk_test_of_nobody"})
     text = plugged.brand.http.get("/billers").text

@@ -172,11 +172,17 @@ def test_long_bodies_are_413_whatever_their_headers_say(http: httpx.Client) -> N
     [
         "page=0", "page=-1", "page=x", "page=1.5", "page=1000001", "page=99999999999999999999", "per_page=0",
         "per_page=101", "unknown=1", "brand_id=x", "membership_type_id=", "membership_type_id=%00",
-        "issue_on_signup=maybe", "page=1&page=2",
+        "issue_on_signup=maybe", "page=1&page=2", "page=1_0", "page=%2B1", "page=%201", "page=1.0", "page=%D9%A1",
+        "issue_on_signup=yes", "issue_on_signup=on", "issue_on_signup=t",
     ],
 )  # fmt: skip
 def test_parameters_are_checked(http: httpx.Client, query: str) -> None:
     assert set(problem(http.get(f"{RULES}?{query}"), 422, "invalid")["fields"]) == {query.split("=")[0]}
+
+
+@pytest.mark.parametrize("query", ["page=01", "issue_on_signup=true", "issue_on_signup=0", "issue_on_signup=False"])
+def test_parameters_may_be_written_so(http: httpx.Client, query: str) -> None:
+    assert http.get(f"{RULES}?{query}").status_code == 200
 
 
 def test_a_page_that_is_too_long_names_the_cap(http: httpx.Client) -> None:

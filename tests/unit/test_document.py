@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
+from pydantic import ValidationError
 
 from issuance.api.app import create_app
 from issuance.api.guards import GuardBody
@@ -236,6 +237,16 @@ def test_whole_numbers_and_decimals_are_taken_as_json_has_them() -> None:
     """5.0 is 5, and a number with more decimals than count is rounded."""
     body = GuardBody.model_validate({"max_per_day": 5.0, "times_busiest_day": 1.23456789})
     assert (body.max_per_day, str(body.times_busiest_day)) == (5, "1.234568")
+
+
+@pytest.mark.parametrize("wrong", ["1.5", " 2 ", "1_0", True])
+def test_how_often_the_busiest_day_is_a_number(wrong: Any) -> None:
+    """As the document has it, which takes null too; a string is none (decision 10)."""
+    shown = SCHEMAS["GuardBody"]["properties"]["times_busiest_day"]["anyOf"]
+    assert shown == [{"type": "number", "minimum": 0.000001, "maximum": 1_000_000}, {"type": "null"}]
+    assert "type" not in SCHEMAS["GuardBody"]["properties"]["times_busiest_day"]
+    with pytest.raises(ValidationError):
+        GuardBody.model_validate({"times_busiest_day": wrong})
 
 
 def test_reminders_and_their_leads_go_together() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictStr, StringConstraints, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, StrictStr, StringConstraints, WithJsonSchema, model_validator
 
 from issuance.billing.event_data import DATA_OF
 from issuance.fields import Body
@@ -70,8 +70,6 @@ Constant = Annotated[StrictStr, StringConstraints(max_length=200, pattern=r"^[^$
 class Value(Body):
     """What a path finds, or several, joined by `/`: put through a table, read as a date in the brand's zone, as an
     instant, or as how often is billed (`month`, `3/month`), or left as it is."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     path: Path | Annotated[list[Path], Field(min_length=1, max_length=3)]
     map: dict[str, Any] | None = None
