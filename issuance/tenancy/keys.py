@@ -92,8 +92,8 @@ def create(
 
 
 def rotate(connection: Connection, brand_id: UUID, key_id: UUID, *, overlap: timedelta = OVERLAP) -> tuple[UUID, str]:
-    """A key in another's place, with its scopes, name, prefix, last day and Idempotency-Keys: its id, and the key itself.
-    The other one is refused after `overlap`, sooner where it expires sooner.
+    """A key in another's place, with its scopes, name, prefix, last day and Idempotency-Keys: its id, and the key
+    itself. The other one is refused after `overlap`, sooner where it expires sooner.
 
     Raises NotFound, TooManyKeys; Conflict for one that is refused already.
     """
