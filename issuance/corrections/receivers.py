@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from issuance.corrections.wanted import Transfer
+from issuance.database.fragments import either
 from issuance.errors import Invalid, MemberArchived
 
 # In one order, so that nobody waits for each other in a circle. Not beside archiving; beside all else.
@@ -25,8 +26,7 @@ _GUESTS = text("""
      WHERE g.brand_id = :brand_id AND g.guest_id = ANY(:guest_ids) AND g.removed_at IS NULL
      ORDER BY g.membership_id
 """)
-# No COALESCE in what is joined by: see credits.holders.RECEIVER.
-_HOLDER = text("""
+_HOLDER = text(f"""
     SELECT coalesce(t.membership_id, CASE WHEN t.member_id IS NULL THEN c.membership_id END) AS membership_id,
            coalesce(t.guest_id, CASE WHEN t.member_id IS NULL THEN c.guest_id END) AS guest_id,
            coalesce(t.member_id, g.member_id) AS member_id, coalesce(m.archived_at IS NOT NULL, false) AS archived
@@ -34,12 +34,9 @@ _HOLDER = text("""
       LEFT JOIN transfers t USING (brand_id, transfer_id)
       LEFT JOIN guests g
         ON g.brand_id = c.brand_id AND t.member_id IS NULL
-       AND (g.membership_id, g.guest_id)
-           = (CASE WHEN t.membership_id IS NOT NULL THEN t.membership_id ELSE c.membership_id END,
-              CASE WHEN t.guest_id IS NOT NULL THEN t.guest_id ELSE c.guest_id END)
-      LEFT JOIN members m
-        ON m.brand_id = c.brand_id
-       AND m.member_id = CASE WHEN t.member_id IS NOT NULL THEN t.member_id ELSE g.member_id END
+       AND g.membership_id = {either("t.membership_id", "c.membership_id")}
+       AND g.guest_id = {either("t.guest_id", "c.guest_id")}
+      LEFT JOIN members m ON m.brand_id = c.brand_id AND m.member_id = {either("t.member_id", "g.member_id")}
      WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id
 """)
 

@@ -12,9 +12,10 @@ from issuance.corrections.receivers import Holder
 from issuance.credits.codes import new_codes
 from issuance.database.tables import credits, transfers
 from issuance.deciding.facts import Credit
+from issuance.deciding.validities import Ends
 from issuance.engine.facts import Membership
 
-_CORRECTED = ("period_end", "expires_at", "validity_ends_at", "extended_to", "revoked_at", "revoked_by", "expired_at")
+_CORRECTED = (*Ends._fields, "extended_to", "revoked_at", "revoked_by", "expired_at", "flagged_at")
 _NEW_CODE = text("""
     UPDATE credits SET code = :code, transfer_id = :transfer_id WHERE brand_id = :brand_id AND credit_id = :id
 """)
@@ -31,7 +32,7 @@ def update_credit(
     extended_at: datetime | None = None,
 ) -> None:
     """Write what a corrected credit became. `revoked_reason`: why it is revoked now, if it is."""
-    values: dict[str, Any] = {name: getattr(after, name) for name in (*_CORRECTED, "flagged_at")}
+    values: dict[str, Any] = {name: getattr(after, name) for name in _CORRECTED}
     values["revoked_reason"] = revoked_reason
     values["revoked_actor"] = func.acting() if after.revoked_by == "operator" else null()
     if extended_at is not None:

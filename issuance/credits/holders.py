@@ -25,8 +25,7 @@ TO_GUEST = and_(
     receivers.c.membership_id == transfers.c.membership_id,
     receivers.c.guest_id == transfers.c.guest_id,
 )
-#: The member to whom a transfer went; NULL: a guest who is none. No COALESCE: PostgreSQL does not know that it gives
-#: nothing away, and under row-level security would read all members to find this one.
+#: The member to whom a transfer went; NULL: a guest who is none. No COALESCE, as it is joined by (`fragments.either`).
 RECEIVER = case((transfers.c.member_id.is_not(None), transfers.c.member_id), else_=receivers.c.member_id)
 
 #: The member who holds a credit, in a statement about credits; NULL: a guest who is none.

@@ -37,11 +37,8 @@ _FOR_GOOD = text(f"""
     UPDATE credits c SET {_BY_OPERATOR} WHERE {_MEANT} AND c.revoked_by = 'facts'
     RETURNING c.credit_id
 """)
-# Those that have expired stay so, whatever date is moved late.
-_EXPIRED = text(f"""
-    SELECT c.credit_id FROM credits c
-     WHERE {_MEANT} AND {credits.STILL_OUT} AND (c.expired_at IS NOT NULL OR c.expires_at <= :now)
-""")
+# Once those that were live are revoked: what is out still has expired, and stays so, whatever date is moved late.
+_EXPIRED = text(f"SELECT c.credit_id FROM credits c WHERE {_MEANT} AND {credits.STILL_OUT}")
 # What it asked for by hand and is not out: nobody lets it out any more, and its key stays free.
 _REFUSE_HELD = text("""
     UPDATE held_credits h SET state = 'refused'

@@ -9,11 +9,13 @@ from sqlalchemy import Connection, select, text, update
 
 from issuance import audit
 from issuance.credits import credits, journal
+from issuance.database.fragments import either
 from issuance.database.tables import credits as credits_table
 from issuance.database.tables import redemptions as redemptions_table
 from issuance.deciding.facts import Credit
 from issuance.deciding.movements import end_of, movements
 from issuance.deciding.settlement import Change, change_of
+from issuance.deciding.validities import Ends
 from issuance.engine import schedules
 from issuance.engine.archivings import archived_since
 from issuance.engine.facts import load
@@ -39,25 +41,19 @@ MOVES: Mapping[Status, frozenset[Status]] = {
 }
 
 #: What giving a credit back may change of it.
-_GIVEN_BACK = (
-    *("uses", "redeemed_at", "flagged_at", "period_end", "expires_at", "validity_ends_at"),
-    *("revoked_at", "revoked_by"),
-)
-# Its holder or its membership's member was removed, be it that they came back since it was used up. No COALESCE in
-# what is joined by: see credits.holders.RECEIVER.
+_GIVEN_BACK = (*Ends._fields, "uses", "redeemed_at", "flagged_at", "revoked_at", "revoked_by")
+# Its holder or its membership's member was removed, be it that they came back since it was used up.
 _LOST_WITH_A_MEMBER = text(f"""
     SELECT EXISTS (SELECT FROM credits c
                      JOIN memberships m USING (brand_id, membership_id)
                      LEFT JOIN transfers t USING (brand_id, transfer_id)
                      JOIN guests g
                        ON g.brand_id = c.brand_id
-                      AND g.membership_id = CASE WHEN t.membership_id IS NOT NULL THEN t.membership_id
-                                                 ELSE c.membership_id END
-                      AND g.guest_id = CASE WHEN t.guest_id IS NOT NULL THEN t.guest_id ELSE c.guest_id END
+                      AND g.membership_id = {either("t.membership_id", "c.membership_id")}
+                      AND g.guest_id = {either("t.guest_id", "c.guest_id")}
                      JOIN members p
                        ON p.brand_id = c.brand_id
-                      AND p.member_id IN (m.member_id, CASE WHEN t.member_id IS NOT NULL THEN t.member_id
-                                                            ELSE g.member_id END)
+                      AND p.member_id IN (m.member_id, {either("t.member_id", "g.member_id")})
                     WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id
                       AND {archived_since("c.redeemed_at")})
 """)

@@ -8,12 +8,13 @@ import pytest
 
 from campaigns.receiver import Receiver
 from issuance.corrections import desk
-from issuance.corrections.wanted import Transfer
+from issuance.corrections.wanted import Reinstate, Revoke, Transfer
 from issuance.credits import credits
 from issuance.members import members, moves, redemptions, wallets
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
 from tests.database.billers import Biller
+from tests.database.clubs import at
 from tests.hooks import listen
 
 ADA = {"guest_id": str(UUID(int=1)), "name": "Ada", "external_user_id": "member m", "lead_booker": True}
@@ -150,3 +151,28 @@ def test_what_facts_took_meanwhile_is_revoked_at_once(till: Till, receiver: Rece
     told = "SELECT type FROM webhook_events WHERE data ->> 'code' = :code AND type LIKE 'credit.re%' ORDER BY event_id"
     assert till.gave_back(code, made) == "revoked"
     assert [row.type for row in till.biller.club.rows(told, code=code)] == ["credit.redeemed", "credit.revoked"]
+
+
+@pytest.mark.parametrize("way", ["used", "taken by hand"])
+def test_a_gift_that_goes_over_as_it_comes_back_is_of_the_period_that_it_rides_on(biller: Biller, way: str) -> None:
+    """From when to when it is valid is written together, at once, and stays so."""
+    biller.rule(issuing_frequency="P0D", issue_on_signup=False, validity="P45D")
+    biller.sign_up("2030-12-15", billing_anchor="2031-01-01")
+    biller.charge("initiated", "2031-01-01")
+    till, (code,) = Till(biller), (row.code for row in biller.book())
+    made = till.redeem(code) if way == "used" else None
+    if made is None:
+        with biller.open() as connection:
+            desk.correct(connection, till.brand_id, Revoke(code, "a mistake"))
+    biller.charge("skipped", "2031-01-01")
+    biller.to("2031-02-01T10:00")
+    biller.charge("succeeded", "2031-02-01")
+    if made is None:
+        with biller.open() as connection:
+            woken = desk.correct(connection, till.brand_id, Reinstate(code, "it was none"))[1]
+    else:
+        woken = till.cancel(made)
+    of_february = [("live", at("2031-02-01T10:00"), at("2031-03-18T10:00"))]
+    assert [(one.status, one.valid_from, one.expires_at) for one in biller.book()] == of_february
+    biller.club.settle(woken)
+    assert [(one.status, one.valid_from, one.expires_at) for one in biller.book()] == of_february

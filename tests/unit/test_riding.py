@@ -20,6 +20,14 @@ def gift(**says: Any) -> Life:
     return Life([rule(version(**said))], date(2030, 12, 15), billing_anchor=date(2031, 1, 1))
 
 
+def with_its_gift(**says: Any) -> Life:
+    """The same, to whom it was given for January, when that was charged."""
+    life = gift(**says)
+    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
+    life.settle(at(JANUARY))
+    return life
+
+
 def shown(life: Life) -> tuple[str, str | None, str]:
     """From when to when the one credit is valid, and what became of it."""
     (credit,) = life.credits
@@ -52,9 +60,7 @@ def test_whose_first_charge_failed_has_the_gift_with_the_next(says: dict[str, An
 
 
 def test_what_is_out_when_the_failure_is_known_goes_over_too() -> None:
-    life = gift(roll_over=True, validity="P45D")
-    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
-    life.settle(at(JANUARY))
+    life = with_its_gift(roll_over=True, validity="P45D")
     life.charge(at("2031-01-20"), "failed", "jan", JANUARY)
     life.charge(at("2031-01-21"), "skipped", "jan", JANUARY)
     life.charge(at("2031-02-01T10:00"), "succeeded", "feb", FEBRUARY)
@@ -63,9 +69,7 @@ def test_what_is_out_when_the_failure_is_known_goes_over_too() -> None:
 
 
 def test_who_is_charged_before_the_period_has_it_from_the_start_of_that_on() -> None:
-    life = gift()
-    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
-    life.settle(at(JANUARY))
+    life = with_its_gift()
     life.charge(at("2031-01-04"), "failed", "jan", JANUARY)
     life.charge(at("2031-01-05"), "skipped", "jan", JANUARY)
     life.charge(at("2031-01-20"), "succeeded", "feb", FEBRUARY)
@@ -76,9 +80,7 @@ def test_who_is_charged_before_the_period_has_it_from_the_start_of_that_on() -> 
 
 def test_what_is_paid_after_all_is_as_it_was() -> None:
     """With its original expiry: it rides on the period that it was of."""
-    life = gift()
-    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
-    life.settle(at(JANUARY))
+    life = with_its_gift()
     life.charge(at("2031-01-04"), "failed", "jan", JANUARY)
     life.settle(at("2031-01-04"))
     life.charge(at("2031-01-10"), "succeeded", "jan", JANUARY)
@@ -104,9 +106,7 @@ def test_what_was_not_used_in_its_own_period_has_expired() -> None:
     ids=["given", "used", "no"],
 )
 def test_what_a_person_gave_used_or_revoked_keeps_its_dates(fields: dict[str, Any]) -> None:
-    life = gift()
-    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
-    life.settle(at(JANUARY))
+    life = with_its_gift()
     life.charge(at("2031-01-04"), "skipped", "jan", JANUARY)
     life.settle(at("2031-01-04"))
     life.credits = [replace(credit, **fields) for credit in life.credits]
@@ -116,9 +116,7 @@ def test_what_a_person_gave_used_or_revoked_keeps_its_dates(fields: dict[str, An
 
 
 def test_by_a_validity_that_the_coupon_has_no_more_it_is_as_long_as_it_was() -> None:
-    life = gift(roll_over=True, validity="P20D")
-    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
-    life.settle(at(JANUARY))
+    life = with_its_gift(roll_over=True, validity="P20D")
     life.charge(at("2031-01-04"), "skipped", "jan", JANUARY)
     life.settle(at("2031-01-04"))
     life.rules = gift(roll_over=True, validity="P7D").rules
@@ -128,9 +126,7 @@ def test_by_a_validity_that_the_coupon_has_no_more_it_is_as_long_as_it_was() -> 
 
 
 def test_a_forecast_counts_it_from_the_period_that_it_will_ride_on() -> None:
-    life = gift()
-    life.charge(at(JANUARY), "initiated", "jan", JANUARY)
-    life.settle(at(JANUARY))
+    life = with_its_gift()
     life.charge(at("2031-01-04"), "failed", "jan", JANUARY)
     life.charge(at("2031-01-05"), "skipped", "jan", JANUARY)
     life.settle(at("2031-01-05"))
