@@ -55,10 +55,10 @@ def host_of(url: httpx.URL) -> str:
     return url.raw_host.decode("ascii")
 
 
-async def resolve(url: httpx.URL, *, sandbox: bool, brand_id: UUID | None = None) -> list[str]:
+async def resolve(url: httpx.URL, *, sandbox: bool, brand_id: UUID | None = None, failing: bool = False) -> list[str]:
     """The IP addresses of the URL's host, IPv4 first. Raises AddressRefused if any is not allowed, UnknownHost if there
     are none, TimeoutError and TooManyLookups as `lookups` does."""
-    found = await lookups.find(host_of(url), url.port or 0, brand_id)
+    found = await lookups.find(host_of(url), url.port or 0, brand_id, failing=failing)
     addresses = [ip_address(where.partition("%")[0]) for where in found]
     if not all(is_allowed(address, sandbox=sandbox) for address in addresses):
         raise AddressRefused("must lead to public addresses only")

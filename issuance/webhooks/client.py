@@ -71,22 +71,31 @@ class Signing:
     at: datetime
 
 
-def send_all(
-    url: str, signing: Signing, messages: Sequence[Message], *, sandbox: bool, brand_id: UUID, patience: float
-) -> list[Answer]:
-    """Send messages at the same time, signed; the result of each, in their order. Takes at most `patience` seconds."""
-    return asyncio.run(
-        _send_all(url, signing, messages, sandbox=sandbox, brand_id=brand_id, until=time.monotonic() + patience)
-    )
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Whom messages are sent to: the webhook of a brand."""
+
+    url: str
+    brand_id: UUID
+    sandbox: bool
+    #: Whether the webhook fails.
+    failing: bool
 
 
-async def _send_all(
-    url: str, signing: Signing, messages: Sequence[Message], *, sandbox: bool, brand_id: UUID, until: float
-) -> list[Answer]:
+def send_all(to: Receiver, signing: Signing, messages: Sequence[Message], *, patience: float) -> list[Answer]:
+    """Send messages at the same time, signed; the result of each, in their order. Takes at most `patience` seconds.
+
+    Raises TooManyLookups: nothing was tried then."""
+    return asyncio.run(_send_all(to, signing, messages, until=time.monotonic() + patience))
+
+
+async def _send_all(to: Receiver, signing: Signing, messages: Sequence[Message], *, until: float) -> list[Answer]:
     try:
-        target = addresses.parse(url, sandbox=sandbox)
-        found = await addresses.resolve(target, sandbox=sandbox, brand_id=brand_id)
-    except (AddressRefused, TooManyLookups) as error:
+        target = addresses.parse(to.url, sandbox=to.sandbox)
+        found = await addresses.resolve(target, sandbox=to.sandbox, brand_id=to.brand_id, failing=to.failing)
+    except TooManyLookups:
+        raise
+    except AddressRefused as error:
         return [Answer(None, error.message)] * len(messages)
     except UnknownHost:
         return [Answer(None, "the host's name is not known")] * len(messages)

@@ -82,6 +82,14 @@ _RECORD = text("""
      WHERE brand_id = :brand_id AND delivery_id = :delivery_id AND event_id = :event_id
        AND state = 'pending' AND attempts = :attempts
 """)
+# Unless the claim ran out meanwhile and another worker has counted its own attempt.
+_UNCOUNT = text("""
+    UPDATE deliveries
+       SET attempts = attempts - 1, attempted_at = CASE WHEN attempts > 1 THEN attempted_at END,
+           next_at = clock_timestamp() + CAST(:rest AS interval)
+     WHERE brand_id = :brand_id AND delivery_id = :delivery_id AND event_id = :event_id
+       AND state = 'pending' AND attempts = :attempts
+""")
 _LET_GO = text("""
     UPDATE webhooks
        SET claimed_until = CASE WHEN :failed OR :asked THEN clock_timestamp() + CAST(:rest AS interval) END,
@@ -193,6 +201,25 @@ def record(
     if reason is not None and webhooks.disable(connection, brand_id, webhook_id, reason):
         return reason
     return None
+
+
+def put_off(connection: Connection, brand_id: UUID, webhook_id: UUID, claimed: Claimed) -> None:
+    """Let go of what was claimed and not attempted, for REST: it is no attempt, and the webhook has not failed."""
+    connection.execute(
+        _UNCOUNT,
+        [
+            {
+                "brand_id": brand_id,
+                "delivery_id": row.delivery_id,
+                "event_id": row.event_id,
+                "attempts": row.attempts,
+                "rest": REST,
+            }
+            for row in claimed.deliveries
+        ],
+    )
+    parameters = {"brand_id": brand_id, "webhook_id": webhook_id, "rest": REST}
+    connection.execute(_LET_GO, {**parameters, "failed": False, "delivered": False, "asked": True})
 
 
 def _became(attempt: Attempted) -> dict[str, Any]:

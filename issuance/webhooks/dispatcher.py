@@ -15,8 +15,9 @@ from issuance.log import logger
 from issuance.origins import NOWHERE
 from issuance.tenancy.shares import Shares
 from issuance.webhooks import deliveries
-from issuance.webhooks.client import PATIENCE, Message, Signing, send_all
+from issuance.webhooks.client import PATIENCE, Message, Receiver, Signing, send_all
 from issuance.webhooks.deliveries import Attempted
+from issuance.webhooks.lookups import TooManyLookups
 
 #: Seconds that a worker spends on one webhook at a time, so that other webhooks do not wait for it.
 TIME_SLICE = 10.0
@@ -88,14 +89,15 @@ def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: f
         )
         for row in claimed.deliveries
     ]
-    outcomes = send_all(
-        claimed.url,
-        Signing(claimed.secrets, claimed.at),
-        messages,
-        sandbox=claimed.sandbox,
-        brand_id=brand_id,
-        patience=patience,
-    )
+    who = {"brand": str(brand_id), "webhook": str(webhook_id)}
+    to = Receiver(claimed.url, brand_id, claimed.sandbox, failing)
+    try:
+        outcomes = send_all(to, Signing(claimed.secrets, claimed.at), messages, patience=patience)
+    except TooManyLookups as error:
+        with transaction(engine, brand_id) as connection:
+            deliveries.put_off(connection, brand_id, webhook_id, claimed)
+        logger.info("webhook_put_off", **who, reason=error.message)
+        return False
     attempts = [
         Attempted(
             row.delivery_id,
@@ -114,7 +116,6 @@ def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: f
     delivered = sum(attempt.delivered for attempt in attempts)
     _remember(webhook_id, proven=delivered > 0)
     failed = next((attempt.error for attempt in attempts if not attempt.delivered), None)
-    who = {"brand": str(brand_id), "webhook": str(webhook_id)}
     with origins.working_for_each({one.message_id: (one.origin,) for one in messages if one.origin != NOWHERE}):
         logger.log(
             logging.INFO if failed is None else logging.WARNING,

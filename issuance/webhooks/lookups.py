@@ -1,12 +1,13 @@
 """Look-ups of host names. The system's resolver can not be interrupted and may take half a minute, so each look-up has
 a thread of its own, of which there are few, and each brand has a share of them: names whose servers never answer keep
-nobody waiting but their own brand.
+nobody waiting but their own brand, and of that brand the webhooks alone that fail.
 """
 
 import asyncio
 import socket
 from collections import Counter
 from concurrent.futures import Future
+from functools import partial
 from threading import Lock, Thread
 from typing import ClassVar
 from uuid import UUID
@@ -17,6 +18,8 @@ from issuance.errors import IssuanceError
 LIMIT = 3.0
 #: Look-ups under way in a process, and of one brand: those that nobody waits for any more are counted until they end.
 MOST, MOST_A_BRAND = 32, 4
+#: Of a brand's, those for webhooks that fail. Of all, those that are kept for brands that have none under way.
+MOST_FAILING_A_BRAND, KEPT = 2, 8
 
 
 class TooManyLookups(IssuanceError):
@@ -26,6 +29,10 @@ class TooManyLookups(IssuanceError):
     status: ClassVar[int] = 429
 
 
+class NoLookupLeft(TooManyLookups):
+    """Too many names are being looked up, of all brands. Try again in a moment."""
+
+
 class UnknownHost(OSError):
     """No address is known for a host."""
 
@@ -33,25 +40,44 @@ class UnknownHost(OSError):
 class Lookups:
     """The look-ups of a process."""
 
-    def __init__(self, most: int = MOST, most_a_brand: int = MOST_A_BRAND) -> None:
-        self._most, self._most_a_brand = most, most_a_brand
+    def __init__(self, most: int = MOST, kept: int = KEPT) -> None:
+        self._most, self._kept = most, kept
         self._lock = Lock()
+        #: By brand, and apart from these by brand for webhooks that fail.
         self._under_way: Counter[UUID | None] = Counter()
+        self._failing: Counter[UUID | None] = Counter()
 
-    async def find(self, host: str, port: int, brand_id: UUID | None, *, limit: float = LIMIT) -> list[str]:
-        """The IP addresses of a host, as its servers give them. Raises UnknownHost, TimeoutError after `limit` seconds,
-        and TooManyLookups."""
+    async def find(
+        self, host: str, port: int, brand_id: UUID | None, *, failing: bool = False, limit: float = LIMIT
+    ) -> list[str]:
+        """The IP addresses of a host, as its servers give them; `failing`: for a webhook that fails. Raises
+        UnknownHost, TimeoutError after `limit` seconds, and TooManyLookups."""
         with self._lock:
-            if self._under_way[brand_id] >= self._most_a_brand or self._under_way.total() >= self._most:
-                raise TooManyLookups
-            self._under_way[brand_id] += 1
+            self._check(brand_id, failing=failing)
+            self._count(brand_id, 1, failing=failing)
         found: Future[list[str]] = Future()
         # A daemon, so that no process waits for a name's servers when it ends.
-        Thread(target=self._look_up, args=(host, port, brand_id, found), name="look-up", daemon=True).start()
+        what = partial(self._look_up, host, port, brand_id, found, failing=failing)
+        Thread(target=what, name="look-up", daemon=True).start()
         async with asyncio.timeout(limit):
             return await asyncio.wrap_future(found)
 
-    def _look_up(self, host: str, port: int, brand_id: UUID | None, found: "Future[list[str]]") -> None:
+    def _check(self, brand_id: UUID | None, *, failing: bool) -> None:
+        own = self._under_way[brand_id]
+        if own >= MOST_A_BRAND or (failing and self._failing[brand_id] >= MOST_FAILING_A_BRAND):
+            raise TooManyLookups
+        if self._under_way.total() >= self._most - (self._kept if own else 0):
+            raise NoLookupLeft
+
+    def _count(self, brand_id: UUID | None, number: int, *, failing: bool) -> None:
+        for counted in (self._under_way, self._failing) if failing else (self._under_way,):
+            counted[brand_id] += number
+            if not counted[brand_id]:
+                del counted[brand_id]
+
+    def _look_up(
+        self, host: str, port: int, brand_id: UUID | None, found: "Future[list[str]]", *, failing: bool
+    ) -> None:
         try:
             result: list[str] | UnknownHost = [
                 str(where[0]) for *_, where in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -60,8 +86,7 @@ class Lookups:
             result = UnknownHost(host)
         finally:
             with self._lock:
-                self._under_way[brand_id] -= 1
-                self._under_way += Counter()  # without the brands that have none
+                self._count(brand_id, -1, failing=failing)
         if not found.set_running_or_notify_cancel():
             return
         if isinstance(result, UnknownHost):

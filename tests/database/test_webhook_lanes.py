@@ -12,7 +12,8 @@ from sqlalchemy import Engine, text
 from campaigns.receiver import Receiver
 from issuance.database.connections import transaction
 from issuance.tenancy import brands
-from issuance.webhooks import deliveries, dispatcher
+from issuance.webhooks import addresses, deliveries, dispatcher
+from issuance.webhooks.lookups import Lookups
 from tests.hooks import Hook, listen
 from tests.waiting import PATIENCE_SECONDS, eventually
 
@@ -92,6 +93,24 @@ def test_a_brand_whose_hosts_fail_delays_neither_its_others_nor_anybodys(
         assert [one.state for one in down.deliveries()] == ["delivered"]
         assert down.shown()["failing_since"] is None
         dead.set()
+
+
+def test_a_name_that_could_not_be_looked_up_yet_is_no_attempt(
+    hook: Hook, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others hold all look-ups: the webhook has not failed, nothing is counted, and it is tried again in a moment."""
+    monkeypatch.setattr(addresses, "lookups", Lookups(most=0))
+    hook.tell(2)
+    assert hook.deliver() is False
+    said = {(one.state, one.attempts, one.attempted_at, one.last_error) for one in hook.deliveries()}
+    assert said == {("pending", 0, None, None)}
+    assert hook.shown()["failing_since"] is None
+    assert hook.deliver() is False  # it rests
+    monkeypatch.undo()
+    hook.make_due()
+    hook.deliver()
+    assert [(one.state, one.attempts) for one in hook.deliveries()] == [("delivered", 1)] * 2
+    assert len(receiver.received) == 2
 
 
 def test_brands_take_turns_in_what_is_due(engine: Engine, receiver: Receiver) -> None:

@@ -14,7 +14,15 @@ from issuance.api.app import THREADS
 from issuance.tenancy import heavy
 from issuance.tenancy.shares import Shares
 from issuance.webhooks import addresses
-from issuance.webhooks.lookups import Lookups, TooManyLookups
+from issuance.webhooks.lookups import (
+    KEPT,
+    MOST,
+    MOST_A_BRAND,
+    MOST_FAILING_A_BRAND,
+    Lookups,
+    NoLookupLeft,
+    TooManyLookups,
+)
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 
@@ -35,7 +43,7 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 def test_a_brand_has_its_share_of_look_ups(silence: threading.Event) -> None:
     """Four that never end are all that it has; they are not waited for, and other brands look up as before."""
-    lookups, ours, theirs = Lookups(most=6, most_a_brand=4), uuid4(), uuid4()
+    lookups, ours, theirs = Lookups(most=6, kept=1), uuid4(), uuid4()
 
     async def everything() -> list[Any]:
         never = (lookups.find("silent.example", 0, ours, limit=0.05) for _ in range(18))
@@ -52,8 +60,41 @@ def test_a_brand_has_its_share_of_look_ups(silence: threading.Event) -> None:
     silence.set()
 
 
+def test_a_brands_failing_webhooks_have_half_of_its_share(silence: threading.Event) -> None:
+    """Those of its own whose names are known are looked up beside them, as is what it registers."""
+    lookups, ours = Lookups(), uuid4()
+
+    async def everything() -> list[Any]:
+        never = (lookups.find("silent.example", 0, ours, failing=True, limit=0.05) for _ in range(18))
+        return await asyncio.gather(*never, lookups.find("example.com", 0, ours), return_exceptions=True)
+
+    *never, found = asyncio.run(everything())
+    assert found == ["93.184.216.34"]
+    assert [type(one) for one in never].count(TimeoutError) == MOST_FAILING_A_BRAND
+    silence.set()
+
+
+def test_some_look_ups_are_kept_for_brands_that_have_none(silence: threading.Event) -> None:
+    """However many brands have their shares taken by names that never answer; what is said then is not of its own."""
+    lookups, taken = Lookups(), (MOST - KEPT) // MOST_A_BRAND
+
+    async def everything() -> None:
+        brands = [brand for brand in (uuid4() for _ in range(taken)) for _ in range(MOST_A_BRAND)]
+        never = (lookups.find("silent.example", 0, brand, limit=0.05) for brand in brands)
+        assert {type(one) for one in await asyncio.gather(*never, return_exceptions=True)} == {TimeoutError}
+        latest = uuid4()
+        with pytest.raises(TimeoutError):
+            await lookups.find("silent.example", 0, latest, limit=0.05)
+        with pytest.raises(NoLookupLeft, match="of all brands"):
+            await lookups.find("example.com", 0, latest)
+        assert await lookups.find("example.com", 0, uuid4(), limit=PATIENCE_SECONDS / 2) == ["93.184.216.34"]
+
+    asyncio.run(everything())
+    silence.set()
+
+
 def test_a_share_is_free_again_when_a_look_up_ends(silence: threading.Event) -> None:
-    lookups, ours = Lookups(most=1, most_a_brand=1), uuid4()
+    lookups, ours = Lookups(most=1), uuid4()
     with pytest.raises(TimeoutError):
         asyncio.run(lookups.find("silent.example", 0, ours, limit=0.05))
     silence.set()
