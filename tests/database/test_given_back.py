@@ -113,6 +113,27 @@ def test_what_is_used_after_coming_back_is_given_back(till: Till) -> None:
     assert till.gave_back(till.code("Bea"), before) == "revoked"
 
 
+@pytest.mark.parametrize("removed_again", [False, True])
+def test_who_is_found_to_be_archived_already_has_what_they_used_since_given_back(
+    till: Till, removed_again: bool
+) -> None:
+    """It was not the member's when they were removed, so nothing took it meanwhile; removing them again does."""
+    with till.biller.open() as connection:
+        members.ensure(connection, till.brand_id, ["cy"])
+    till.biller.to("2031-02-03")
+    till.archive("cy")
+    till.biller.to("2031-02-04")
+    till.biller.guests(ADA, BEA, {**CY, "external_user_id": "cy"})
+    till.biller.to("2031-02-05")
+    made = till.redeem(till.code("Cy"))
+    till.biller.to("2031-02-06")
+    if removed_again:
+        till.archive("cy")
+    left = "revoked" if removed_again else "live"
+    assert till.status(till.code("Cy", "2031-01-01")) == left
+    assert till.gave_back(till.code("Cy"), made) == left
+
+
 @pytest.mark.parametrize(("retained", "balance"), [(False, 5), (True, 12)])
 def test_points_of_before_an_archiving_stay_forfeited(till: Till, retained: bool, balance: int) -> None:
     """Also when the member is back; what they were given since is theirs, and so is what they spend since."""
