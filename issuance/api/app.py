@@ -49,7 +49,7 @@ from issuance.tenancy.rates import Rates
 THREADS = 16
 #: Where there are several web processes, each has so many.
 THREADS_OF_SEVERAL = 8
-#: Threads beside these, for what holds no place among the requests: files that are being read, sessions.
+#: Threads beside these, for what holds no place among the requests, such as codes that were wrong.
 SPARE_THREADS = 4
 
 _ROUTERS = (

@@ -98,7 +98,7 @@ async def _answered(request: Request, handle: Handler) -> Response:
     try:
         return await handle(request)
     except Exception as error:
-        response = problems.answer_to(request, error)
+        response = await problems.answer_to(request, error)
         if response is None:
             raise
         return response

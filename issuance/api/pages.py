@@ -3,11 +3,12 @@
 Everything that they load comes from this origin, so they work offline, and a key that is typed in there is seen by
 nobody else."""
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from issuance.api import document
 from issuance.api.routes import OpenRoute
@@ -75,13 +76,11 @@ async def start() -> Response:
 
 
 @router.get("/docs/{name}")
-async def file(name: str) -> Response:
+def file(name: str) -> Response:
     """One of Swagger UI's files."""
     if name not in _FILES:
         raise NotFound("There is no such address.")
-    return FileResponse(
-        _folder() / name, media_type=_FILES[name], headers={**_HEADERS, "Cache-Control": "max-age=3600"}
-    )
+    return Response(_read(name), media_type=_FILES[name], headers={**_HEADERS, "Cache-Control": "max-age=3600"})
 
 
 @router.get("/redoc")
@@ -90,9 +89,10 @@ async def redoc() -> Response:
     return RedirectResponse("docs")
 
 
-def _folder() -> Path:
-    """The package is not imported: it would only make another application."""
+@cache
+def _read(name: str) -> bytes:
+    """A file, read once. The package is not imported: it would only make another application."""
     found = find_spec("fastapi_offline")
     assert found is not None, "it is installed with Issuance"
     assert found.origin is not None, "it has a file"
-    return Path(found.origin).parent / "static"
+    return (Path(found.origin).parent / "static" / name).read_bytes()

@@ -1,7 +1,8 @@
 """The one form of every error: {"error": {"code", "message", "fields"?}} (INTERFACE 3)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -190,35 +191,61 @@ def install(app: FastAPI) -> None:
             return raised(request, SchemaBehind())
         raise error
 
-    app.add_exception_handler(IssuanceError, raised)
-    app.add_exception_handler(HTTPException, refused)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(DataError, unstorable)
-    app.add_exception_handler(ProgrammingError, not_understood)
-    app.add_exception_handler(InternalError, not_a_primary)
-    for kind in (OperationalError, InterfaceError, PoolTimeout):
-        app.add_exception_handler(kind, unavailable)
+    handlers: dict[type[Exception], Callable[[Request, Exception], Response]] = {
+        IssuanceError: raised,
+        HTTPException: refused,
+        RequestValidationError: invalid,
+        DataError: unstorable,
+        ProgrammingError: not_understood,
+        InternalError: not_a_primary,
+        **dict.fromkeys((OperationalError, InterfaceError, PoolTimeout), unavailable),
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, _at_once(handler))
 
 
-def answer_to(request: Request, error: Exception) -> Response | None:
+def _at_once(handler: Callable[[Request, Exception], Response]) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """A handler that takes no thread: none is for what strangers are refused with, who hold no place by then."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        return handler(request, error)
+
+    return handle
+
+
+async def answer_to(request: Request, error: Exception) -> Response | None:
     """The answer to an error that is raised in a route; None if no handler is registered for it."""
     handlers = request.app.exception_handlers
     handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
-    response: Response | None = None if handler is None else handler(request, error)
+    response: Response | None = None if handler is None else await handler(request, error)
     return response
 
 
 def _methods_at(request: Request) -> set[str]:
     """The methods of an address by the routes that the API document shows, since each knows only its own; of a page, by
     all. An address that has a word where others have an id is one of its own."""
-    found = [one.original_route for one in iter_route_contexts(request.app.routes)]
-    routes = [one for one in found if isinstance(one, APIRoute)]
-    here: str | None = request.scope["path"]
-    if here not in {one.path_format for one in routes}:
-        here = getattr(request.scope.get("route"), "path_format", None)
-    same = [one for one in routes if one.path_format == here]
-    shown = [one for one in same if one.include_in_schema] or same
-    return {method for route in shown for method in route.methods or ()}
+    known = _methods(request.app)
+    here: str = request.scope["path"]
+    if here not in known:
+        here = getattr(request.scope.get("route"), "path_format", "")
+    return known.get(here, set())
+
+
+@lru_cache(maxsize=4)
+def _methods(app: FastAPI) -> dict[str, set[str]]:
+    """The methods of each address. Looked at once: it takes some 40 ms, and any stranger may ask for a wrong one."""
+    found: dict[str, list[APIRoute]] = {}
+    for one in iter_route_contexts(app.routes):
+        if isinstance(one.original_route, APIRoute):
+            found.setdefault(one.original_route.path_format, []).append(one.original_route)
+    return {
+        path: {
+            method
+            for route in [one for one in routes if one.include_in_schema] or routes
+            for method in route.methods or ()
+        }
+        for path, routes in found.items()
+    }
 
 
 def fields_of(wrong: Iterable[Any]) -> dict[str, str]:

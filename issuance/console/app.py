@@ -1,7 +1,10 @@
 """The console's addresses, made of its parts."""
 
+from functools import cache
+from pathlib import Path
+
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 
 from issuance.console import (
     access,
@@ -46,13 +49,19 @@ def enter(request: Request, session: SignedIn) -> Response:
 
 
 @around.get("/static/{name}")
-async def static(name: str) -> Response:
+def static(name: str) -> Response:
     """A file that pages load."""
-    path = STATIC / name
-    if path.suffix not in _KINDS or path.parent != STATIC or not path.is_file():
+    files = _files()
+    if name not in files:
         raise NotFound("There is no such address.")
     keep = {**HEADERS, "Cache-Control": "public, max-age=31536000, immutable"}  # its address changes with it
-    return FileResponse(path, media_type=_KINDS[path.suffix], headers=keep)
+    return Response(files[name], media_type=_KINDS[Path(name).suffix], headers=keep)
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    """All of them by their names, read once."""
+    return {path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in _KINDS}
 
 
 #: In the order in which they are asked: what stands around goes before `/{brand_id}`.
