@@ -73,8 +73,10 @@ def answers(broker: dramatiq.Broker) -> bool:
 
 
 def waiting(broker: Any) -> dict[str, int] | None:
-    """How many messages wait in each queue; None where the broker is away."""
+    """How many messages wait in each queue; None where the broker is away, or can not say."""
     client: Any = getattr(broker, "client", None)
+    if client is None and not hasattr(broker, "get_queue_message_counts"):
+        return None
     if client is None:
         return {name: broker.get_queue_message_counts(name)[0] for name in broker.queues} if answers(broker) else None
     try:

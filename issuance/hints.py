@@ -48,6 +48,8 @@ class HintSizes:
     #: At most so many hints are sent for one run at once, so that the runs of all brands alternate in the queue. A
     #: worker asks for more when its time slice is over.
     hints_a_run: int = 8
+    #: The scheduler asks for no run while so many hints wait for runs: each of them has a worker look who comes first.
+    waiting_for_runs: int = 100
 
 
 limits = HintSizes()
@@ -120,6 +122,11 @@ def reaches(broker: dramatiq.Broker) -> bool:
 def waiting(broker: dramatiq.Broker) -> dict[str, int] | None:
     """How many messages wait in each queue; None where the broker is away."""
     return None if outage.was_met(within=KNOWN_FOR) else brokers.waiting(broker)
+
+
+def room_for_runs(broker: dramatiq.Broker) -> int:
+    """How many more hints for runs the scheduler may send now."""
+    return max(0, limits.waiting_for_runs - (waiting(broker) or {}).get(BULK_QUEUE, 0))
 
 
 def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) -> None:

@@ -45,7 +45,8 @@ LIMITS = TickSizes()
 #: A hint after which nothing was done for this long counts as lost.
 _FORGOTTEN_AFTER = "2 seconds"
 
-# Runs of which no batch was claimed or finished lately: with batches left, with none left, or not yet planned.
+# Runs of which no batch was claimed or finished lately: with batches left, with none left, or not yet planned. Brands
+# take turns.
 _STALLED = text("""
     SELECT r.brand_id, r.run_id, count(b.batch) AS left_over
       FROM runs r
@@ -55,6 +56,7 @@ _STALLED = text("""
        AND NOT EXISTS (SELECT FROM run_batches l WHERE (l.brand_id, l.run_id) = (r.brand_id, r.run_id)
                           AND greatest(l.claimed_at, l.finished_at) > clock_timestamp() - CAST(:after AS interval))
      GROUP BY r.brand_id, r.run_id
+     ORDER BY row_number() OVER (PARTITION BY r.brand_id ORDER BY r.created_at, r.run_id), r.created_at
      LIMIT :most
 """)
 
@@ -114,7 +116,7 @@ def _sweep(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) ->
         tick.sweeps += 1
         tick.batches += planned.batches
         with tracing.span("tick", brand=str(brand_id)):
-            hints.work_on_run(broker, brand_id, planned.run_id, batches=planned.batches)
+            _ask_for(broker, brand_id, planned.run_id, planned.batches)
 
 
 def _planned(engine: Engine, due: dict[UUID, datetime]) -> dict[UUID, sweeps.Sweep]:
@@ -138,8 +140,13 @@ def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: i
     for run in stalled:
         with tracing.span("tick", brand=str(run.brand_id)):
             batches.close(engine, run.brand_id, run.run_id)
-            hints.work_on_run(broker, run.brand_id, run.run_id, batches=max(run.left_over, 1))
+            _ask_for(broker, run.brand_id, run.run_id, max(run.left_over, 1))
         tick.resumed += 1
+
+
+def _ask_for(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, left: int) -> None:
+    """Ask for a run, unless so many hints wait that workers come to it anyway."""
+    hints.work_on_run(broker, brand_id, run_id, batches=min(left, hints.room_for_runs(broker)))
 
 
 def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:

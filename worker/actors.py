@@ -18,7 +18,7 @@ from issuance import hints, measures, origins, tracing
 from issuance.billers import asking, reconciling, translation
 from issuance.database import transaction
 from issuance.deciding.reasons import Reason
-from issuance.engine import arrivals, batches
+from issuance.engine import arrivals, batches, waiting_runs
 from issuance.log import logger
 from issuance.tenancy.shares import Shares
 from issuance.webhooks import dispatcher
@@ -31,6 +31,8 @@ TIME_SLICE = 0.4
 ASKED_A_BRAND, MOST_ASKED = 2, 12
 #: Seconds beyond which one batch has held its worker up for long.
 SLOW = 4.0
+#: A process looks whose run comes first at most for the part of its time that this is one of.
+_LOOKS = 20
 
 _asking_of_a_brand, _asking = Shares(ASKED_A_BRAND), Shares(MOST_ASKED)
 
@@ -48,6 +50,7 @@ class Actors:
         self._engine = engine
         self._broker = broker
         self._backlog = Backlog(self._settle)
+        self._looks_again_at = 0.0
 
     def declare(self) -> None:
         """Make the actors known to the broker, each under the name of its method."""
@@ -95,22 +98,38 @@ class Actors:
         hints.translate(self._broker, brand_id, biller_id)
 
     def work_on_run(self, brand: str, run: str) -> None:
-        """Do the next batches of a run for one time slice, and ask for the batches after them."""
-        until = monotonic() + TIME_SLICE
+        """Do the next batches of a run for one time slice, and ask for the batches after them. Where another brand's
+        run comes first, it gets the slice, and this one is asked for again."""
         if (ids := _ids("work_on_run", brand, [run])) is None:
             return
         brand_id, (run_id,) = ids
+        first = self._first(brand_id, run_id)
+        if (first != (brand_id, run_id) and self._work_for_a_slice(*first)) or self._work_for_a_slice(brand_id, run_id):
+            hints.work_on_run(self._broker, brand_id, run_id)
+
+    def _first(self, brand_id: UUID, run_id: UUID) -> tuple[UUID, UUID]:
+        """Whose slice it is, with its brand. Asked once a slice: what is done in less keeps nobody waiting."""
+        began = monotonic()
+        if began < self._looks_again_at:
+            return brand_id, run_id
+        with transaction(self._engine) as connection:
+            first = waiting_runs.first(connection, brand_id, run_id)
+        self._looks_again_at = monotonic() + max(TIME_SLICE, _LOOKS * (monotonic() - began))
+        return first
+
+    def _work_for_a_slice(self, brand_id: UUID, run_id: UUID) -> bool:
+        """Work on a run for one time slice; whether it may have more to do."""
+        until = monotonic() + TIME_SLICE
         with hints.place_for(self._broker, brand_id) as mine:
             while mine and (began := monotonic()) < until:
                 worked = batches.work_on_run(self._engine, brand_id, run_id)
                 if monotonic() - began > SLOW:
                     hints.was_slow(self._broker, brand_id)
                 if worked.batch is None:
-                    return
+                    return False
                 measures.settled("batch", monotonic() - began)
-                _log("batch_done", brand, began, worked.counts, run=run, batch=worked.batch)
-        if mine:
-            hints.work_on_run(self._broker, brand_id, run_id)
+                _log("batch_done", str(brand_id), began, worked.counts, run=str(run_id), batch=worked.batch)
+        return mine
 
     def deliver_to_webhook(self, brand: str, webhook: str) -> None:
         """Deliver what is due to a webhook for one time slice, and ask for the rest if there may be more."""

@@ -19,15 +19,15 @@ from issuance.engine.bisection import is_transient
 from issuance.engine.plans import MOST_PROMISED, Plan
 from issuance.log import logger
 
-# A batch that was claimed and not finished is claimed again after this, unless its row is locked.
-_CLAIM_HOLDS = "5 seconds"
+#: A batch that was claimed and not finished is claimed again after this, unless its row is locked.
+CLAIM_HOLDS = "5 seconds"
 
 # MATERIALIZED, because a plan that looked for the next batch twice would claim two.
 _CLAIM = text(f"""
     WITH next AS MATERIALIZED (
          SELECT batch FROM run_batches
           WHERE brand_id = :brand_id AND run_id = :run_id AND finished_at IS NULL
-            AND (claimed_at IS NULL OR claimed_at < clock_timestamp() - interval '{_CLAIM_HOLDS}')
+            AND (claimed_at IS NULL OR claimed_at < clock_timestamp() - interval '{CLAIM_HOLDS}')
           ORDER BY batch LIMIT 1 FOR UPDATE SKIP LOCKED)
     UPDATE run_batches b SET attempts = b.attempts + 1, claimed_at = clock_timestamp()
       FROM next

@@ -1,0 +1,45 @@
+"""Runs that wait for a worker, and whose it is: whichever brand has the fewest batches under way comes first, then
+whoever has waited longest. What the queue holds, and in which order, decides nothing (docs/decisions 57)."""
+
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from issuance.engine.batches import CLAIM_HOLDS
+
+#: A batch that was claimed longer ago than this and is not finished counts for nobody: its worker may be dead.
+_UNDER_WAY_FOR = "1 minute"
+
+# Of each unfinished run: what its brand has under way, and when one of them last had a worker.
+_WORKABLE = f"""
+    SELECT brand_id, run_id, under_way, waits_since, of_run
+      FROM (SELECT r.brand_id, r.run_id, r.state = 'planned' OR b.is_left AS is_workable,
+                   sum(b.under_way) OVER its_brand AS under_way,
+                   coalesce(max(b.claimed_at) OVER its_brand, min(r.created_at) OVER its_brand) AS waits_since,
+                   coalesce(b.claimed_at, r.created_at) AS of_run
+              FROM runs r,
+                   LATERAL (SELECT count(*) FILTER (WHERE finished_at IS NULL AND claimed_at >
+                                                    clock_timestamp() - interval '{_UNDER_WAY_FOR}') AS under_way,
+                                   bool_or(finished_at IS NULL AND (claimed_at IS NULL OR claimed_at <
+                                           clock_timestamp() - interval '{CLAIM_HOLDS}')) AS is_left,
+                                   max(claimed_at) AS claimed_at
+                              FROM run_batches
+                             WHERE (brand_id, run_id) = (r.brand_id, r.run_id)) b
+             WHERE r.finished_at IS NULL AND r.state IN ('planned', 'running') AND r.kind <> 'reconcile'
+            WINDOW its_brand AS (PARTITION BY r.brand_id)) unfinished
+     WHERE is_workable
+"""
+# Nothing where the run that was asked for has no more to do: whoever asked finds that out by itself.
+_FIRST = text(f"""
+    WITH workable AS MATERIALIZED ({_WORKABLE})
+    SELECT brand_id, run_id FROM workable
+     WHERE EXISTS (SELECT FROM workable WHERE (brand_id, run_id) = (:brand_id, :run_id))
+     ORDER BY under_way, waits_since, of_run, run_id LIMIT 1
+""")
+
+
+def first(connection: Connection, brand_id: UUID, run_id: UUID) -> tuple[UUID, UUID]:
+    """The run that a worker should work on which was asked for `run_id`, with its brand: that one where nobody comes
+    before it, and where it has nothing left to do. To be asked across all brands."""
+    row = connection.execute(_FIRST, {"brand_id": brand_id, "run_id": run_id}).one_or_none()
+    return (brand_id, run_id) if row is None else (row.brand_id, row.run_id)
