@@ -4,7 +4,8 @@ search words for new members.
 Each look is bounded, and any number of schedulers may run: a brand has at most one sweep, and hints may be doubled.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,6 +21,7 @@ from issuance.billing import rejections
 from issuance.database import is_away, months, transaction
 from issuance.engine import batches, guard_limits, plans, sweeps
 from issuance.engine.bisection import in_pieces, singly
+from issuance.errors import IssuanceError, SchemaAhead, SchemaBehind
 from issuance.log import logger
 from issuance.members import words
 from issuance.people import sign_ins
@@ -79,15 +81,23 @@ class Tick:
 
 
 def run_once(engine: Engine, broker: dramatiq.Broker, limits: TickSizes = LIMITS) -> Tick:
-    """Plan sweeps of what is due, and ask again for work that was not done. Each brand has its own clock."""
+    """Plan sweeps of what is due, and ask again for work that was not done. Each brand has its own clock.
+
+    Each part fails alone. The first error is raised when all have had their turn, or at once where the database is away
+    or its schema does not fit."""
     tick = Tick()
-    _sweep(engine, broker, tick, most=limits.brands)
-    _resume_runs(engine, broker, tick, most=limits.runs)
-    _settle_forgotten(engine, broker, tick, most=limits.memberships)
-    _deliver(engine, broker, tick, most=limits.webhooks)
-    _translate_forgotten(engine, broker, tick, limits)
-    with transaction(engine) as connection:
-        words.write_oldest(connection)
+    failed: list[Exception] = []
+    # In this order: what members wait for comes first.
+    parts = (_sweep, _resume_runs, _settle_forgotten, _deliver, _translate_forgotten, _plan_nights, _ask, _write_words)
+    for part in parts:
+        try:
+            part(engine, broker, tick, limits)
+        except Exception as error:
+            if is_away(error) or isinstance(error, (SchemaAhead, SchemaBehind)):
+                raise
+            failed.append(error)
+    if failed:
+        raise failed[0]
     return tick
 
 
@@ -109,9 +119,9 @@ def tidy(engine: Engine, keep: OwnSettings) -> None:
     months.make_ahead(engine)
 
 
-def _sweep(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
+def _sweep(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes) -> None:
     with transaction(engine) as connection:
-        due = sweeps.brands_with_due(connection, most=most)
+        due = sweeps.brands_with_due(connection, most=limits.brands)
     for brand_id, planned in _planned(engine, due).items():
         tick.sweeps += 1
         tick.batches += planned.batches
@@ -134,11 +144,11 @@ def _planned(engine: Engine, due: dict[UUID, datetime]) -> dict[UUID, sweeps.Swe
     return planned
 
 
-def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
+def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes) -> None:
     with transaction(engine) as connection:
-        stalled = connection.execute(_STALLED, {"after": _FORGOTTEN_AFTER, "most": most}).all()
+        stalled = connection.execute(_STALLED, {"after": _FORGOTTEN_AFTER, "most": limits.runs}).all()
     for run in stalled:
-        with tracing.span("tick", brand=str(run.brand_id)):
+        with _alone("run_not_resumed", run.brand_id), tracing.span("tick", brand=str(run.brand_id)):
             batches.close(engine, run.brand_id, run.run_id)
             _ask_for(broker, run.brand_id, run.run_id, max(run.left_over, 1))
         tick.resumed += 1
@@ -149,9 +159,9 @@ def _ask_for(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, left: int) -
     hints.work_on_run(broker, brand_id, run_id, batches=min(left, hints.room_for_runs(broker)))
 
 
-def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
+def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes) -> None:
     with transaction(engine) as connection:
-        forgotten = sweeps.unsettled(connection, older_than=_FORGOTTEN_AFTER, most=most)
+        forgotten = sweeps.unsettled(connection, older_than=_FORGOTTEN_AFTER, most=limits.memberships)
     for brand_id, membership_ids in forgotten.items():
         tick.memberships += len(membership_ids)
         if not hints.are_not_sent():
@@ -161,9 +171,9 @@ def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, mo
                 hints.settle(broker, brand_id, membership_ids)
 
 
-def _deliver(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) -> None:
+def _deliver(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes) -> None:
     with transaction(engine) as connection:
-        webhooks = deliveries.due(connection, most=most)
+        webhooks = deliveries.due(connection, most=limits.webhooks)
     for webhook in webhooks:
         with tracing.span("tick", brand=str(webhook.brand_id)):
             hints.deliver(broker, webhook.brand_id, webhook.webhook_id)
@@ -171,17 +181,46 @@ def _deliver(engine: Engine, broker: dramatiq.Broker, tick: Tick, *, most: int) 
 
 
 def _translate_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes) -> None:
-    most = limits.billers
     with transaction(engine) as connection:
         received.look_again(connection, most=limits.deliveries)
-        billers = received.with_pending(connection, older_than=_FORGOTTEN_AFTER, most=most)
-        asks = asking.due(connection, most=most)
-        reconciling.plan_nightly(connection, most=most)
-        asks += [(brand_id, biller_id) for brand_id, biller_id, _ in reconciling.stalled(connection, most=most)]
+    with transaction(engine) as connection:
+        billers = received.with_pending(connection, older_than=_FORGOTTEN_AFTER, most=limits.billers)
     for brand_id, biller_id in billers:
         with tracing.span("tick", brand=str(brand_id)):
             hints.translate(broker, brand_id, biller_id)
+    tick.billers += len(billers)
+
+
+def _plan_nights(engine: Engine, _: dramatiq.Broker, __: Tick, limits: TickSizes) -> None:
+    with transaction(engine) as connection:
+        due = reconciling.due_nightly(connection, most=limits.billers)
+    for brand_id, biller_id in due:
+        with _alone("night_not_planned", brand_id), transaction(engine, brand_id) as connection:
+            reconciling.start(connection, brand_id, biller_id, nightly=True)
+
+
+def _ask(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes) -> None:
+    with transaction(engine) as connection:
+        asks = asking.due(connection, most=limits.billers)
+        stalled = reconciling.stalled(connection, most=limits.billers)
+    asks += [(brand_id, biller_id) for brand_id, biller_id, _ in stalled]
     for brand_id, biller_id in sorted(set(asks), key=str):
         with tracing.span("tick", brand=str(brand_id)):
             hints.ask_biller(broker, brand_id, biller_id)
-    tick.billers = len(billers) + len(asks)
+    tick.billers += len(asks)
+
+
+def _write_words(engine: Engine, _: dramatiq.Broker, __: Tick, ___: TickSizes) -> None:
+    with transaction(engine) as connection:
+        words.write_oldest(connection)
+
+
+@contextmanager
+def _alone(failure: str, brand_id: UUID) -> Iterator[None]:
+    """What fails within is one brand's: it is logged, and the others have their turn."""
+    try:
+        yield
+    except (SQLAlchemyError, IssuanceError) as error:
+        if is_away(error) or isinstance(error, (SchemaAhead, SchemaBehind)):
+            raise
+        logger.error(failure, brand=str(brand_id), error=type(error).__name__)

@@ -29,7 +29,7 @@ Secret = Annotated[StrictStr, StringConstraints(min_length=8, max_length=255, pa
 #: What the validator of a new biller refuses, as the API document says it.
 _SAYS_HOW: JsonDict = {
     "if": {"properties": {"kind": {"const": "mapped"}}},
-    "then": {"required": ["mapping"], "properties": {"mapping": {"type": "object"}}},
+    "then": {"required": ["mapping"], "properties": {"mapping": {"type": "object"}, "api_key": {"type": "null"}}},
     "else": {"properties": {"mapping": {"type": "null"}}},
 }
 
@@ -48,6 +48,8 @@ class NewBiller(Body):
     def _say_how(self) -> "NewBiller":
         if (self.mapping is not None) != (self.kind == "mapped"):
             raise ValueError("a mapping is for kind mapped, which needs one")
+        if self.api_key is not None and self.kind not in billers.WITH_API:
+            raise ValueError("an api_key is for billers that can be asked; what a mapping reads has no API")
         return self
 
 
@@ -85,7 +87,7 @@ class Biller(BaseModel):
     id: UUID
     kind: str
     url: str
-    can_be_asked: bool = Field(description="Whether an API key was given")
+    can_be_asked: bool = Field(description="Whether it has an API, and a key was given")
     prices: list[MappedPrice] = Field(description="The first 500 by name")
     prices_total: int
     untranslated: list[Untranslated]

@@ -47,9 +47,11 @@ def ask(engine: Engine, brand_id: UUID, biller_id: UUID) -> Translated:
             return translation.NOTHING
         which = {"brand_id": brand_id, "biller_id": biller_id, "most": MOST}
         keys = sorted(set(connection.scalars(_CLAIM, which)))
-    adapter, api_key = adapter_of(biller), biller.api_key
-    if not keys or api_key is None or not isinstance(adapter, Askable):
+    if not keys or not biller.can_be_asked:
         return translation.NOTHING
+    adapter, api_key = adapter_of(biller), biller.api_key
+    assert isinstance(adapter, Askable), "it can be asked"
+    assert api_key is not None, "it can be asked"
     answers: dict[str, Json] = {}
     with adapter.api(api_key) as asked:
         for key in keys:

@@ -24,6 +24,8 @@ CurrentPeriod = Literal["keep", "switch"]
 MOST_BILLERS = 20
 #: A price map has no more entries than this: it is read whole.
 MOST_PRICES = 10_000
+#: The kinds that have an API to ask: those whose adapter is `Askable`. What a mapping reads has none.
+WITH_API = ("stripe",)
 #: So many of a map's entries are shown in a list of billers.
 PRICES_SHOWN = 500
 
@@ -61,6 +63,11 @@ class Biller:
         return [_opened(secret) for secret in self.sealed]
 
     @property
+    def can_be_asked(self) -> bool:
+        """Whether its kind has an API, and a key was given."""
+        return self.sealed_api_key is not None and self.kind in WITH_API
+
+    @property
     def api_key(self) -> str | None:
         """With what it can be asked."""
         return None if self.sealed_api_key is None else _opened(self.sealed_api_key).decode()
@@ -80,7 +87,9 @@ _opened = lru_cache(maxsize=1024)(sealing.unseal)
 
 
 def create(connection: Connection, brand_id: UUID, new: New) -> UUID:
-    """Plug in a biller; its id. Raises TooManyBillers."""
+    """Plug in a biller; its id. Raises TooManyBillers, Invalid for a key to what has no API."""
+    if new.api_key is not None:
+        _has_api(new.kind)
     counted = select(func.count()).select_from(billers).where(billers.c.brand_id == brand_id)
     if (connection.scalar(counted) or 0) >= MOST_BILLERS:
         raise TooManyBillers
@@ -130,7 +139,7 @@ def page(
             columns.kind,
             columns.created_at,
             columns.reconciled_at,
-            (columns.api_key.is_not(None)).label("can_be_asked"),
+            (columns.api_key.is_not(None) & columns.kind.in_(WITH_API)).label("can_be_asked"),
         )
         .where(columns.brand_id == brand_id)
         .order_by(columns.biller_id)
@@ -155,12 +164,18 @@ def replace_secrets(connection: Connection, brand_id: UUID, biller_id: UUID, sec
     audit.write(connection, brand_id, "biller.updated", biller_id, after={"secrets": len(secrets)})
 
 
-def replace_api_key(connection: Connection, brand_id: UUID, biller_id: UUID, api_key: str) -> None:
-    """Give a biller another API key. Raises NotFound."""
-    sealed = sealing.seal(api_key.encode())
-    if connection.execute(update(billers).where(_is(brand_id, biller_id)).values(api_key=sealed)).rowcount == 0:
-        raise NotFound("There is no such biller.")
-    audit.write(connection, brand_id, "biller.updated", biller_id, after={"can_be_asked": True})
+def replace_api_key(connection: Connection, brand_id: UUID, biller_id: UUID, api_key: str | None) -> None:
+    """Give a biller another API key, or None: from now on it is not asked. Then what was to be asked for is to be
+    translated without: call `deliveries.retry` in the same transaction. Raises NotFound, Invalid where it has no API.
+    """
+    biller = get(connection, brand_id, biller_id)
+    if api_key is None and biller.sealed_api_key is None:
+        return
+    if api_key is not None:
+        _has_api(biller.kind)
+    sealed = None if api_key is None else sealing.seal(api_key.encode())
+    connection.execute(update(billers).where(_is(brand_id, biller_id)).values(api_key=sealed))
+    audit.write(connection, brand_id, "biller.updated", biller_id, after={"can_be_asked": api_key is not None})
 
 
 def put_price(
@@ -233,6 +248,11 @@ _PRICES = text("""
     SELECT price, membership_type_id, current_period FROM biller_prices
      WHERE brand_id = :brand_id AND biller_id = :biller_id
 """)
+
+
+def _has_api(kind: str) -> None:
+    if kind not in WITH_API:
+        raise Invalid(fields={"api_key": "is for billers that can be asked; what a mapping reads has no API"})
 
 
 def _is(brand_id: UUID, biller_id: UUID) -> Any:

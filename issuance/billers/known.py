@@ -44,7 +44,7 @@ class KnownObjects:
         self._zone, self._now = clock.zone, clock.now
         self.biller = biller
         #: Whether it can be asked; not where the caller is the one who asks.
-        self.can_ask = biller.sealed_api_key is not None
+        self.can_ask = biller.can_be_asked
 
     @property
     def zone(self) -> ZoneInfo:

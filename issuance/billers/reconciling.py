@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from issuance.billers import billers, dry_runs, starting
 from issuance.billers.adapter import Askable, CanNotBeAsked
 from issuance.billers.adapters import adapter_of
+from issuance.billers.billers import WITH_API
 from issuance.billers.dry_runs import RESULT
 from issuance.billers.reconciliation import RUNNING, Reconciliation, Settle
 from issuance.database import transaction
@@ -68,7 +69,7 @@ _STALLED = text("""
 # Between one and five in the night of the brand, or when a night was missed.
 _NIGHTLY = text("""
     SELECT b.brand_id, b.biller_id FROM billers b JOIN brands USING (brand_id)
-     WHERE b.api_key IS NOT NULL
+     WHERE b.api_key IS NOT NULL AND b.kind = ANY(:with_api)
        AND coalesce(b.reconciled_at, b.created_at) < clock_timestamp() - CASE
            WHEN extract(hour FROM clock_timestamp() AT TIME ZONE brands.timezone) BETWEEN 1 AND 4
            THEN interval '12 hours' ELSE interval '36 hours' END
@@ -95,8 +96,8 @@ def start(
     biller = billers.get(connection, brand_id, biller_id)
     if since is not None and everything:
         raise Invalid(fields={"since": "says nothing where all is reconciled"})
-    if biller.sealed_api_key is None or not isinstance(adapter_of(biller), Askable):
-        raise Conflict("This biller can not be asked: it was plugged in without an API key.")
+    if not biller.can_be_asked:
+        raise Conflict("This biller can not be asked: it has no API key.")
     if since is None and not everything:
         since = connection.scalar(_SINCE, {"brand_id": brand_id, "biller_id": biller_id})
     plan_id: UUID | None = None
@@ -152,12 +153,10 @@ def stalled(connection: Connection, *, most: int) -> list[tuple[UUID, UUID, UUID
     return [(row.brand_id, row.biller_id, row.run_id) for row in connection.execute(_STALLED, {"most": most})]
 
 
-def plan_nightly(connection: Connection, *, most: int) -> int:
-    """Start a run for each biller whose night has come; how many there are."""
-    due = connection.execute(_NIGHTLY, {"most": most}).all()
-    for row in due:
-        start(connection, row.brand_id, row.biller_id, nightly=True)
-    return len(due)
+def due_nightly(connection: Connection, *, most: int) -> list[tuple[UUID, UUID]]:
+    """The billers, with their brand, whose night has come: start a run for each, `nightly`."""
+    found = connection.execute(_NIGHTLY, {"with_api": list(WITH_API), "most": most})
+    return [(row.brand_id, row.biller_id) for row in found]
 
 
 def work(engine: Engine, brand_id: UUID, run_id: UUID, settle: Settle) -> None:
@@ -170,10 +169,12 @@ def work(engine: Engine, brand_id: UUID, run_id: UUID, settle: Settle) -> None:
             return
         connection.execute(RUNNING, ids)
         biller = billers.get(connection, brand_id, claimed.biller_id)
-    adapter, api_key = adapter_of(biller), biller.api_key
-    assert isinstance(adapter, Askable), "`start` saw to it"
-    assert api_key is not None, "`start` saw to it"
     try:
+        if not biller.can_be_asked:
+            raise CanNotBeAsked("its API key was taken away")
+        adapter, api_key = adapter_of(biller), biller.api_key
+        assert isinstance(adapter, Askable), "it can be asked"
+        assert api_key is not None, "it can be asked"
         with adapter.api(api_key) as asked:
             if claimed.dry_run:
                 dry_runs.work(engine, biller, adapter, asked, claimed, ids)

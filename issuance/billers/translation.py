@@ -165,7 +165,7 @@ def work_on(connection: Connection, biller: Biller, pending: Sequence[Delivery])
     notices: list[tuple[Notice, Delivery]] = []
     became: list[Became] = []
     listed = [one for one in pending if untold.is_untold(one)]
-    if listed and biller.sealed_api_key is not None:
+    if listed and biller.can_be_asked:
         untold.ask_anew(connection, biller, listed)
     became += [Became(one.delivery_id, "translated") for one in listed]
     for delivery in (one for one in pending if not untold.is_untold(one)):

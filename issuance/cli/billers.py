@@ -120,19 +120,24 @@ def secrets(
         list[Path] | None, typer.Option(help="A file with a signing secret; two while one is rotated out.")
     ] = None,
     api_key_file: Annotated[Path | None, typer.Option(help="A file with another API key that may read.")] = None,
+    no_api_key: Annotated[bool, typer.Option("--no-api-key", help="Take the API key away: it is not asked.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Give Stripe's webhooks another signing secret, or two; and Stripe's API another key."""
+    """Give Stripe's webhooks another signing secret, or two; and Stripe's API another key, or none."""
     files = secret_file or []
-    if len(files) > 2 or not (files or api_key_file):
-        raise Invalid("Give one secret, or two, or an API key.")
+    if len(files) > 2 or not (files or api_key_file or no_api_key) or (api_key_file and no_api_key):
+        raise Invalid("Give one secret, or two, or an API key, or --no-api-key.")
     brand_id = _brand_of(biller)
     with transaction(brand_id) as connection:
         if files:
             billers.replace_secrets(connection, brand_id, biller, [_checked(_read(file)) for file in files])
         if api_key_file is not None:
             billers.replace_api_key(connection, brand_id, biller, _checked(_read(api_key_file)))
+        elif no_api_key:
+            billers.replace_api_key(connection, brand_id, biller, None)
+            deliveries.retry(connection, brand_id, biller, ("asking",))  # what waits for no answer any more
     said = ["its webhooks are signed so"] * bool(files) + ["it is asked with that key"] * bool(api_key_file)
+    said += ["it is not asked"] * no_api_key
     answer(f"From now on {' and '.join(said)}.", {"biller_id": biller}, as_json=as_json)
 
 

@@ -3,6 +3,7 @@
 A new adapter joins with a case in `adapter_cases`.
 """
 
+import contextlib
 import json
 import random
 from collections.abc import Iterator
@@ -10,11 +11,11 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, text
 
-from issuance.billers import receiving, reconciling
-from issuance.billers.adapter import BadSignature
-from issuance.billers.adapters import versions
+from issuance.billers import billers, receiving, reconciling
+from issuance.billers.adapter import Askable, BadSignature
+from issuance.billers.adapters import adapter_of, versions
 from issuance.database.connections import looks_for, transaction
-from issuance.errors import Conflict
+from issuance.errors import Conflict, Invalid
 from tests.database.adapter_cases import CASES, RULE, ZONE, Case
 from tests.database.stripe_asked import ask, reconcile
 from tests.database.stripes import Club, new_club
@@ -160,3 +161,13 @@ def test_reconcile_finds_what_was_lost(engine: Engine, case: Case, fake: FakeStr
 def test_every_kind_of_biller_has_a_case() -> None:
     """Whoever adds an adapter adds what shows that it conforms."""
     assert {case.new.kind for case in CASES} == set(versions())
+
+
+@every_adapter
+def test_who_has_an_api_is_given_a_key(engine: Engine, case: Case) -> None:
+    """A key to what can not be asked is refused."""
+    club = plugged_in(engine, case)
+    with transaction(engine, club.brand_id) as connection:
+        assert isinstance(adapter_of(billers.get(connection, club.brand_id, club.biller_id)), Askable) is case.askable
+        with contextlib.nullcontext() if case.askable else pytest.raises(Invalid):
+            billers.create(connection, club.brand_id, case.new._replace(api_key="rk_of_nothing"))

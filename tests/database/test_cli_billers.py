@@ -7,9 +7,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, text
 
-from issuance.billers import billers
+from issuance.billers import billers, reconciling
+from issuance.billers.billers import New
 from issuance.database.connections import transaction
 from tests.database.cli import Brand, Cli
+from tests.database.test_mapped import MAPPING
 from tests.stripe import SECRET, sequences
 from tests.stripe.fake import KEY, FakeStripe, fake_stripe
 
@@ -90,3 +92,30 @@ def test_the_api_key_can_be_another(cli: Cli, engine: Engine, biller: str, tmp_p
     assert (found.api_key, found.secrets) == ("rk_live_another", [SECRET.encode()])
     nothing = cli("billers", "secrets", "--biller", biller)
     assert (nothing.code, nothing.err.count("\n")) == (2, 1)
+
+
+def test_the_api_key_can_be_taken_away(cli: Cli, engine: Engine, biller: str, fake: FakeStripe) -> None:
+    """From then on nobody asks; what a run was to ask for ends with the reason."""
+    dry = cli("billers", "stripe", "reconcile", "--biller", biller, "--all", "--json").json["data"][0]
+    assert cli("runs", "approve", dry["id"]).code == 0
+    taken = cli("billers", "secrets", "--biller", biller, "--no-api-key")
+    assert (taken.code, "not asked" in taken.out) == (0, True)
+    with transaction(engine) as connection:
+        found = billers.find(connection, UUID(biller))
+        (run,) = [one for one in reconciling.stalled(connection, most=100) if one[1] == UUID(biller)]
+    assert found is not None
+    assert (found.can_be_asked, found.api_key) == (False, None)
+    reconciling.work(engine, run[0], run[2], lambda _: None)
+    with transaction(engine) as connection:
+        ended = reconciling.read(connection, run[0], run[2])
+    assert (ended["state"], "taken away" in ended["error"]) == ("cancelled", True)
+    assert cli("billers", "stripe", "reconcile", "--biller", biller).code == 1
+
+
+def test_what_a_mapping_reads_is_given_no_api_key(cli: Cli, engine: Engine, brand: Brand, tmp_path: Path) -> None:
+    """It has no API: the key would open nothing."""
+    with transaction(engine, brand.brand_id) as connection:
+        biller_id = billers.create(connection, brand.brand_id, New("mapped", ["user:password"], mapping=MAPPING))
+    (tmp_path / "key").write_text(KEY)
+    refused = cli("billers", "secrets", "--biller", biller_id, "--api-key-file", tmp_path / "key")
+    assert (refused.code, "has no API" in refused.err) == (2, True)

@@ -124,6 +124,9 @@ def test_fields_are_known_by_their_names_alone(plugged: Plugged) -> None:
     new = {"kind": "mapped", "secret": "user:secret", "mapping": mapping}
     answer = plugged.brand.http.post("/billers", json=new)
     assert (answer.status_code, set(answer.json()["error"]["fields"])) == (422, {"mapping.time.read_as"})
+    mapping["time"] = {"path": "$.at"}
+    answer = plugged.brand.http.post("/billers", json={**new, "api_key": "a key to nothing"})
+    assert (answer.status_code, "no API" in answer.text) == (422, True)
     assert plugged.brand.http.post(reconcile).json() == plugged.brand.http.post(reconcile, json={}).json()
 
 
