@@ -65,7 +65,13 @@ class Decided:
     # -- operations
 
     def coupon(self, name: str, validity: str | None) -> None:
-        self.coupons[name] = Coupon(name, parse_validity(validity) if validity else None)
+        before = self.coupons.get(name)
+        parsed = parse_validity(validity) if validity else None
+        edited = before is not None and (before.edited or before.validity != parsed)
+        self.coupons[name] = Coupon(name, parsed, edited)
+        for label, rule in self.rules.items():
+            versions = tuple(replace(one, coupon=self.coupons[one.coupon_id]) for one in rule.versions)
+            self.rules[label] = replace(rule, versions=versions)
 
     def membership_type(self, name: str, billing: str) -> None:
         if billing == "automatic":

@@ -90,6 +90,7 @@ class _Draft:
             dated = [(self._moved(instant, op, life), op) for instant, op in dated] + posts
         dated += self._people()
         ops = with_corrections(with_undos(with_limits(self._timed(dated), seed), seed), sorted(self.coupons), seed)
+        ops = with_coupons(ops, sorted(self.coupons), seed)
         return History(seed, self.timezone, self.start, (*opening, *ops))
 
     def _instant(self) -> datetime:
@@ -223,6 +224,19 @@ def with_corrections(ops: list[Op], coupons: list[str], seed: int, often: float 
             elif name == "transfer":
                 args["to"] = random.randrange(5)
             done.append(Op(name, args))
+    return done
+
+
+def with_coupons(ops: list[Op], coupons: list[str], seed: int) -> list[Op]:
+    """The same operations; of some brands coupons are saved again, with another validity. Drawn apart, as limits."""
+    random = Random(f"coupons {seed}")
+    often = random.choice([0, 0, 0.03, 0.1])
+    done: list[Op] = []
+    for op in ops:
+        done.append(op)
+        if op.name == "clock" and random.random() < often:
+            validity = random.choice([*VALIDITIES, "P2M", "P6M"])
+            done.append(Op("coupon", {"name": random.choice(coupons), "validity": validity}))
     return done
 
 

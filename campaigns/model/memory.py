@@ -17,6 +17,8 @@ class Memory:
         self.timezone = timezone
         self.now = now
         self.coupons: dict[str, str | None] = {}
+        #: The coupons that were saved again with another validity.
+        self.edited: set[str] = set()
         self.types: dict[str, str] = {}
         self.rules: dict[str, list[Version]] = {}
         self.heard: dict[tuple[str, str], Fact] = {}

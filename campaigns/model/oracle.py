@@ -51,6 +51,8 @@ class Oracle(Memory):
     # -- operations
 
     def coupon(self, name: str, validity: str | None) -> None:
+        if self.coupons.get(name, validity) != validity:
+            self.edited.add(name)
         self.coupons[name] = validity
 
     def membership_type(self, name: str, billing: str) -> None:
@@ -358,19 +360,28 @@ class Oracle(Memory):
             credit.revoked = None
         if one.period_end is not None or credit.period_end is not None:
             return
-        validity = self.coupons[credit.version.coupon]
         if one.start > credit.valid_from and not had_its_time:
             before = credit.valid_from, credit.coupon_end
             credit.valid_from = max(one.start, self.now)
-            if validity:
-                counted = one.start if credit.from_start else credit.valid_from
-                credit.coupon_end = plus_validity(self.timezone, counted, validity)
+            credit.coupon_end = self._coupon_end(credit, one, before[0])
             end = self._end(credit, reading)
             if end is not None and end <= credit.valid_from:
                 (credit.valid_from, credit.coupon_end), credit.revoked = before, "facts"
-        elif credit.turn != one.turn and credit.from_start and validity:
-            credit.coupon_end = plus_validity(self.timezone, one.start, validity)
+        elif credit.turn != one.turn and credit.from_start:
+            credit.coupon_end = self._coupon_end(credit, one, credit.valid_from)
         credit.turn = one.turn
+
+    def _coupon_end(self, credit: Credit, one: Owed, was_from: datetime) -> datetime | None:
+        """Until when the coupon lets a P0D credit live that went over and was valid from `was_from` on. By a coupon
+        that was saved again it is as long as it was, unless the new validity comes to the same end."""
+        end, validity = credit.coupon_end, self.coupons[credit.version.coupon]
+        edited = credit.version.coupon in self.edited
+        if end is None:
+            return None
+        if validity is None or (edited and end != plus_validity(self.timezone, was_from, validity)):
+            return end + (credit.valid_from - was_from)
+        counted = one.start if credit.from_start and not edited else credit.valid_from
+        return plus_validity(self.timezone, counted, validity)
 
     def _give(self, rule: str, reading: Reading, one: Owed, reissue: int, manual: bool = False) -> bool:
         back = self.revived.get(reading.membership)

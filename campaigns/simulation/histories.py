@@ -15,6 +15,7 @@ from campaigns.model.histories import (
     coherent,
     transitions,
     with_corrections,
+    with_coupons,
     with_limits,
     with_undos,
 )
@@ -73,6 +74,7 @@ class _Draft:
         dated += self._people()
         ops = with_guards(with_undos(with_limits(self._timed(dated, arrivals), seed), seed), seed)
         ops = with_corrections(ops, sorted(self.coupons), seed, often=0.2)
+        ops = with_coupons(ops, sorted(self.coupons), seed)
         return History(seed, self.timezone, self.start, (*opening, *ops))
 
     # -- memberships

@@ -87,6 +87,8 @@ class World:
             try:
                 for step, op in enumerate(history.ops):
                     self.step = step
+                    if op.name == "coupon" and self.resting:
+                        continue  # who is under way has read what it said before
                     doer = self if op.name in WEATHER else self.clients
                     getattr(doer, op.name)(**op.args)
                 self.step = len(history.ops)

@@ -134,14 +134,13 @@ def _riding(
     history: History, rule: Rule, version: RuleVersion, credit: Credit, day: date, valid_from: datetime
 ) -> datetime | None:
     """When the coupon's validity ends of a P0D credit that rides on the billing period from `day` on and is valid from
-    an instant on."""
-    validity = None if version.coupon is None else version.coupon.validity
-    if validity is None or credit.validity_ends_at is None or credit.manual:
-        return credit.validity_ends_at
-    zone = history.facts.zone
-    starts = [history.start_of(start) for start in history.calendar.boundaries_past(None, history.today)]
-    if credit.validity_ends_at not in (add_validity(since, validity, zone) for since in (credit.valid_from, *starts)):
-        # By another validity, that the coupon had when it was issued.
-        return credit.validity_ends_at + (valid_from - credit.valid_from)
-    since = history.start_of(day) if counts_from_start(history, rule, day) else valid_from
-    return add_validity(since, validity, zone)
+    an instant on. Of a coupon that was saved again it is as long as it was: by which validity, nobody knows."""
+    ends_at, coupon, zone = credit.validity_ends_at, version.coupon, history.facts.zone
+    if ends_at is None or credit.manual:
+        return ends_at
+    if coupon is None or coupon.validity is None:
+        return ends_at + (valid_from - credit.valid_from)
+    if coupon.edited and ends_at != add_validity(credit.valid_from, coupon.validity, zone):
+        return ends_at + (valid_from - credit.valid_from)
+    is_from_start = not coupon.edited and counts_from_start(history, rule, day)
+    return add_validity(history.start_of(day) if is_from_start else valid_from, coupon.validity, zone)

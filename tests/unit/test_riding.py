@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from issuance.deciding.facts import Rule
 from issuance.deciding.forecast import forecast
 from issuance.deciding.frequency import IssuingFrequency
 from tests.unit.club import Life, at, rule, version
@@ -115,14 +116,58 @@ def test_what_a_person_gave_used_or_revoked_keeps_its_dates(fields: dict[str, An
     assert shown(life)[:2] == ("01-01 00", "02-01 00")
 
 
-def test_by_a_validity_that_the_coupon_has_no_more_it_is_as_long_as_it_was() -> None:
+@pytest.mark.parametrize("now", ["P7D", "P1M", None])
+def test_by_a_validity_that_the_coupon_has_no_more_it_is_as_long_as_it_was(now: str | None) -> None:
     life = with_its_gift(roll_over=True, validity="P20D")
     life.charge(at("2031-01-04"), "skipped", "jan", JANUARY)
     life.settle(at("2031-01-04"))
-    life.rules = gift(roll_over=True, validity="P7D").rules
+    life.rules = edited(now, issue_on_signup=False)
     life.charge(at(FEBRUARY), "succeeded", "feb", FEBRUARY)
     life.settle(at(FEBRUARY))
     assert shown(life) == ("02-01 00", "02-21 00", "out")
+
+
+def edited(validity: str | None, **says: Any) -> list[Rule]:
+    """A P0D rule that rolls over, whose coupon was saved again with a validity."""
+    one = version(frequency=IssuingFrequency.ONCE, validity=validity, **says)
+    assert one.coupon is not None, "it has one"
+    return [rule(replace(one, coupon=replace(one.coupon, edited=True)))]
+
+
+@pytest.mark.parametrize(
+    ("signed_up", "starts_on", "was", "is_now", "settled"),
+    [
+        ("2031-01-05T09:13:05", date(2030, 7, 1), "P1Y", "P6M", "2031-02-01"),
+        ("2030-12-20", date(2031, 1, 1), "P2M", "P1M", "2031-02-01"),
+        ("2030-12-20", date(2031, 1, 1), "P1Y", "P6M", "2031-06-01"),
+    ],
+    ids=["an import's", "and over", "and not over"],
+)
+def test_saving_its_coupon_again_rewrites_no_credit_that_is_out(
+    signed_up: str, starts_on: date, was: str, is_now: str, settled: str
+) -> None:
+    """SEMANTICS 6, also where the new validity, counted from another period's start, comes to the old end."""
+    once = IssuingFrequency.ONCE
+    life = Life([rule(version(frequency=once, validity=was))], starts_on, signed_up_at=at(signed_up), automatic=True)
+    life.settle(at(signed_up))
+    (given,) = life.credits
+    life.rules = edited(is_now)
+    life.settle(at(settled))
+    (credit,) = life.credits
+    assert (credit.valid_from, credit.expires_at, credit.revoked_at) == (given.valid_from, given.expires_at, None)
+    assert credit.expired_at is None
+
+
+def test_what_has_expired_does_not_live_again_by_a_longer_validity() -> None:
+    once = IssuingFrequency.ONCE
+    rules = [rule(version(frequency=once, validity="P1M", issue_on_signup=False))]
+    life = Life(rules, date(2030, 12, 1), signed_up_at=at("2030-11-20"), automatic=True)
+    life.settle(at(JANUARY))
+    life.settle(at(FEBRUARY))
+    assert shown(life) == ("01-01 00", "02-01 00", "expired")
+    life.rules = edited("P2M", issue_on_signup=False)
+    life.settle(at("2031-02-05"))
+    assert shown(life) == ("01-01 00", "02-01 00", "expired")
 
 
 def test_a_forecast_counts_it_from_the_period_that_it_will_ride_on() -> None:

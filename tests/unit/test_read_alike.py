@@ -1,0 +1,86 @@
+"""Lives that random histories seldom draw: the decisions and the oracle read the contract alike."""
+
+from __future__ import annotations
+
+from datetime import date
+from itertools import count
+from typing import Any
+
+import pytest
+
+from campaigns.model.decided import failure
+from campaigns.model.histories import History
+from campaigns.model.words import SIGN_UP, Fact, Op
+from tests.unit.club import at
+
+_numbers = count()
+
+
+def told(instant: str, kind: str, **data: Any) -> Op:
+    """One fact, told when it happens; dates as text."""
+    said = {name: date.fromisoformat(value) if name in DATES and value else value for name, value in data.items()}
+    fact = Fact(f"m-{next(_numbers):04}", at(instant), kind, "m", said)
+    return Op("post", {"facts": [fact]})
+
+
+DATES = {"starts_on", "billing_anchor", "period_start", "period_end", "ends_on"}
+
+
+def signed_up(instant: str, starts_on: str, **data: Any) -> Op:
+    said = {"membership_type": "gold", "billing_frequency": "P1M", "billing_anchor": None, **data}
+    return told(instant, SIGN_UP, starts_on=starts_on, **said)
+
+
+def charge(instant: str, state: str, name: str, period_start: str, period_end: str | None = None) -> Op:
+    return told(instant, f"charge.{state}", charge=name, period_start=period_start, period_end=period_end)
+
+
+def clock(now: str) -> Op:
+    return Op("clock", {"now": at(now), "jump": False})
+
+
+def coupon(validity: str | None) -> Op:
+    return Op("coupon", {"name": "spa", "validity": validity})
+
+
+def read_alike(start: str, *ops: Op, validity: str | None = None, billing: str = "external", **flags: Any) -> None:
+    """Each operation on both sides, of a brand with one type and one rule. Facts arrive when they happen, or late."""
+    said = {"coupon": "spa", "membership_type": "gold", **flags}
+    types = Op("membership_type", {"name": "gold", "billing": billing})
+    played = [coupon(validity), types, Op("create_rule", {"rule": "rule", **said})]
+    now = at(start)
+    for op in ops:
+        then = op.args["facts"][0].time if op.name == "post" else op.args.get("now", now)
+        if op.name == "post" and then > now:
+            played.append(Op("clock", {"now": then, "jump": False}))
+        now = max(now, then)
+        played.append(op)
+    mismatch = failure(History(0, "UTC", at(start), tuple(played)))
+    assert mismatch is None, mismatch
+
+
+@pytest.mark.parametrize(
+    ("signed_up_at", "starts_on", "was", "is_now"),
+    [("2031-01-05T09:13:05", "2030-07-01", "P1Y", "P6M"), ("2030-12-20", "2031-01-01", "P2M", "P1M")],
+)
+def test_a_coupon_that_is_saved_again(signed_up_at: str, starts_on: str, was: str, is_now: str) -> None:
+    ops = signed_up(signed_up_at, starts_on), coupon(is_now), clock("2031-02-01"), clock("2031-03-01"), coupon(None)
+    later = clock("2031-04-01"), coupon("P1Y"), clock("2032-02-01")
+    flags = {"issuing_frequency": "P0D", "issue_on_signup": True, "roll_over": True}
+    read_alike(signed_up_at, *ops, *later, validity=was, billing="automatic", **flags)
+
+
+@pytest.mark.parametrize("is_now", ["P1M", "P7D", None])
+def test_a_coupon_that_is_saved_again_before_its_credit_goes_over(is_now: str | None) -> None:
+    read_alike(
+        "2030-12-15",
+        signed_up("2030-12-15", "2030-12-15", billing_anchor="2031-01-01"),
+        charge("2031-01-01", "initiated", "jan", "2031-01-01"),
+        charge("2031-01-04", "skipped", "jan", "2031-01-01"),
+        coupon(is_now),
+        charge("2031-02-01", "succeeded", "feb", "2031-02-01"),
+        clock("2031-03-10"),
+        validity="P20D",
+        issuing_frequency="P0D",
+        roll_over=True,
+    )
