@@ -58,6 +58,12 @@ _CLAIM = text("""
      WHERE d.brand_id = :brand_id AND d.biller_id = :biller_id AND d.delivery_id = next.delivery_id
     RETURNING d.delivery_id
 """)
+# Those that it had not come to yet too: it was the same claim that counted theirs.
+_PUT_OFF = text("""
+    UPDATE biller_deliveries SET attempts = greatest(attempts - 1, 0)
+     WHERE brand_id = :brand_id AND biller_id = :biller_id AND delivery_id = ANY(CAST(:ids AS text[]))
+       AND state = 'pending'
+""")
 # Whose attempts are used up: each of them broke off with the process that made it.
 _SET_APART = text("""
     UPDATE biller_deliveries SET state = 'unmappable', code = 'error', adapter = :adapter, attempts = 0,
@@ -196,6 +202,11 @@ def claim(connection: Connection, brand_id: UUID, biller_id: UUID, *, most: int)
     together = {**which, "most": most, "first_attempts": 0, "last_attempts": _TOGETHER - 1}
     alone = {**which, "most": 1, "first_attempts": _TOGETHER, "last_attempts": MOST_ATTEMPTS - 1}
     return list(connection.scalars(_CLAIM, together)) or list(connection.scalars(_CLAIM, alone))
+
+
+def put_off(connection: Connection, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> None:
+    """Take back the attempt that `claim` counted: what ended it passes by itself."""
+    connection.execute(_PUT_OFF, {"brand_id": brand_id, "biller_id": biller_id, "ids": list(ids)})
 
 
 def set_apart(connection: Connection, brand_id: UUID, biller_id: UUID, *, adapter: int) -> int:

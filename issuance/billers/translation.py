@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from issuance import origins, tracing
 from issuance.billers import billers, deliveries, untold
@@ -25,7 +25,8 @@ from issuance.billers.deliveries import Became, Delivery
 from issuance.billers.known import KnownObjects
 from issuance.billing import events
 from issuance.billing.events import Batch, Intake, Remark
-from issuance.database import transaction
+from issuance.database import is_away, transaction
+from issuance.engine.bisection import is_transient
 from issuance.engine.rows import as_json
 from issuance.log import logger
 from issuance.origins import NOWHERE, Each, Origin
@@ -86,7 +87,7 @@ class NotTaken(Exception):
 
 def translate(engine: Engine, brand_id: UUID, biller_id: UUID, *, most: int = BATCH) -> Translated:
     """Translate the deliveries of a biller that have waited longest. Where that fails they are halved until the ones to
-    blame are alone, which are set apart."""
+    blame are alone, which are set apart. What passes by itself, a full disk or a lock, uses no attempt up."""
     with transaction(engine, brand_id) as connection:
         if not deliveries.lock(connection, biller_id):
             return NOTHING
@@ -94,15 +95,21 @@ def translate(engine: Engine, brand_id: UUID, biller_id: UUID, *, most: int = BA
         if not ids:
             deliveries.set_apart(connection, brand_id, biller_id, adapter=_version_of(connection, biller_id))
             return NOTHING
-    return _halved(engine, brand_id, biller_id, ids)
+    try:
+        return _halved(engine, brand_id, biller_id, ids)
+    except DBAPIError as error:
+        if is_transient(error):
+            with transaction(engine, brand_id) as connection:
+                deliveries.put_off(connection, brand_id, biller_id, ids)
+        raise
 
 
 def _halved(engine: Engine, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> Translated:
     try:
         return _translate(engine, brand_id, biller_id, ids)
-    except OperationalError:
-        raise  # the database is not there, or was too busy: no delivery is to blame
     except Exception as error:
+        if isinstance(error, OperationalError) or is_away(error) or is_transient(error):
+            raise  # the database is not there, or was too busy: no delivery is to blame
         if len(ids) == 1:
             return _set_apart(engine, brand_id, biller_id, ids[0], error)
     half = len(ids) // 2
