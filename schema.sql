@@ -1393,7 +1393,7 @@ BEGIN
     EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I %s', whole, part, bounds);
 END $$;
 -- Makes the part of the month that begins with a day, one at a time; whether it was missing.
-CREATE OR REPLACE FUNCTION make_month(whole text, first date) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION make_month(whole text, first date) RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     begins uuid := least_id(first);
     ends uuid := least_id(CAST(first + interval '1 month' AS date));
@@ -1405,6 +1405,26 @@ BEGIN
     END IF;
     PERFORM make_part(whole, to_char(first, 'YYYY_MM'), format('FOR VALUES FROM (%L) TO (%L)', begins, ends));
     RETURN true;
+END $$;
+-- Drops the two parts of the outbox that are called so, of a month that is over.
+CREATE OR REPLACE FUNCTION drop_month(suffix text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM parts_of('webhook_events') WHERE part = 'webhook_events_' || suffix
+                      AND until <= least_id(CAST(clock_timestamp() AT TIME ZONE 'UTC' AS date))) THEN
+        RAISE EXCEPTION 'no month of the outbox that is over is called %', suffix;
+    END IF;
+    EXECUTE format('DROP TABLE %I, %I', 'deliveries_' || suffix, 'webhook_events_' || suffix);
+END $$;
+-- Who may make and drop months need not own the tables: both work as their owner, where these tables are and nowhere
+-- else, for those alone to whom they are granted (docs/installing.md).
+DO $$
+DECLARE
+    theirs regprocedure;
+BEGIN
+    FOREACH theirs IN ARRAY ARRAY['make_month(text, date)', 'drop_month(text)']::regprocedure[] LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', theirs, current_schema());
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', theirs);
+    END LOOP;
 END $$;
 DO $$
 DECLARE
@@ -1436,4 +1456,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0030'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0031'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

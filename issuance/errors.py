@@ -250,6 +250,12 @@ class RightMissing(IssuanceError):
     status = 503
 
 
+class Untidy(IssuanceError):
+    """What is kept no longer could not all be deleted."""
+
+    code = "untidy"
+
+
 class SchemaBehind(IssuanceError):
     """The database's schema is older than this version can work with. Run: issuance schema upgrade"""
 

@@ -4,14 +4,14 @@ search words for new members.
 Each look is bounded, and any number of schedulers may run: a brand has at most one sweep, and hints may be doubled.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import dramatiq
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import heartbeats, hints, origins, tracing
@@ -19,9 +19,10 @@ from issuance.billers import adapters, asking, reconciling
 from issuance.billers import deliveries as received
 from issuance.billing import rejections
 from issuance.database import is_away, months, transaction
+from issuance.database.complaints import in_short
 from issuance.engine import batches, guard_limits, plans, sweeps
 from issuance.engine.bisection import in_pieces, singly
-from issuance.errors import IssuanceError, SchemaAhead, SchemaBehind
+from issuance.errors import IssuanceError, SchemaAhead, SchemaBehind, Untidy
 from issuance.log import logger
 from issuance.members import words
 from issuance.people import sign_ins
@@ -93,7 +94,7 @@ def run_once(engine: Engine, broker: dramatiq.Broker, limits: TickSizes = LIMITS
         try:
             part(engine, broker, tick, limits)
         except Exception as error:
-            if is_away(error) or isinstance(error, (SchemaAhead, SchemaBehind)):
+            if _stops(error):
                 raise
             failed.append(error)
     if failed:
@@ -102,21 +103,56 @@ def run_once(engine: Engine, broker: dramatiq.Broker, limits: TickSizes = LIMITS
 
 
 def tidy(engine: Engine, keep: OwnSettings) -> None:
-    """Delete what is kept no longer, and make the months ahead. It reads whole tables, so once an hour is enough."""
+    """Delete what is kept no longer, and make the months ahead. It reads whole tables, so once an hour is enough.
+
+    Each step is done by itself, so that one that fails stops no other. Raises Untidy, which names those that did.
+    """
+    failed: dict[str, Exception] = {}
+    for what, step in _steps_of_tidying(keep).items():
+        try:
+            step(engine)
+        except Exception as error:
+            if _stops(error):
+                raise
+            failed[what] = error
+    if failed:
+        raise Untidy("; ".join(f"{what}: {in_short(error)}" for what, error in failed.items()))
+
+
+def _stops(error: Exception) -> bool:
+    """Whether what comes next would fail for it too."""
+    return is_away(error) or isinstance(error, SchemaAhead | SchemaBehind)
+
+
+def _steps_of_tidying(keep: OwnSettings) -> dict[str, Callable[[Engine], object]]:
+    """What is tidied, in the words of the log."""
     of_deliveries = timedelta(days=keep.keep_deliveries_days)
-    of_outbox.drop(engine, of_deliveries)
-    with transaction(engine) as connection:
-        deliveries.forget(connection, of_deliveries)
-        received.forget(connection, of_deliveries)
-        rejections.forget(connection, timedelta(days=keep.keep_refused_days))
-        plans.forget(connection, timedelta(days=keep.keep_plans_days))
-        for kind, version in adapters.versions().items():
-            received.retry_mended(connection, kind, version)
-        idempotency.forget(connection)
-        sign_ins.forget(connection)
-        guard_limits.compact(connection)
-        heartbeats.gather(connection)
-    months.make_ahead(engine)
+
+    def by(forget: Callable[[Connection], object]) -> Callable[[Engine], None]:
+        def step(engine: Engine) -> None:
+            with transaction(engine) as connection:
+                forget(connection)
+
+        return step
+
+    return {
+        "months ahead": months.make_ahead,
+        "months of the outbox": lambda engine: of_outbox.drop(engine, of_deliveries),
+        "deliveries": by(lambda connection: deliveries.forget(connection, of_deliveries)),
+        "billers' deliveries": by(lambda connection: received.forget(connection, of_deliveries)),
+        "refused events": by(lambda connection: rejections.forget(connection, timedelta(days=keep.keep_refused_days))),
+        "plans": by(lambda connection: plans.forget(connection, timedelta(days=keep.keep_plans_days))),
+        "what a later version translates": by(_retry_mended),
+        "answers": by(idempotency.forget),
+        "sign-ins": by(sign_ins.forget),
+        "days of guards": by(guard_limits.compact),
+        "heartbeats": by(heartbeats.gather),
+    }
+
+
+def _retry_mended(connection: Connection) -> None:
+    for kind, version in adapters.versions().items():
+        received.retry_mended(connection, kind, version)
 
 
 def _sweep(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes) -> None:

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute, iter_route_contexts
-from psycopg.errors import DiskFull, UndefinedColumn, UndefinedTable
+from psycopg.errors import DiskFull, InsufficientPrivilege, UndefinedColumn, UndefinedTable
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DataError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -189,6 +189,9 @@ def install(app: FastAPI) -> None:
         if isinstance(getattr(error, "orig", None), (UndefinedTable, UndefinedColumn)):
             logger.error("schema_behind")
             return raised(request, SchemaBehind())
+        if isinstance(getattr(error, "orig", None), InsufficientPrivilege):
+            logger.error("right_missing", error=in_short(error))
+            return raised(request, Unavailable())
         raise error
 
     handlers: dict[type[Exception], Callable[[Request, Exception], Response]] = {

@@ -24,6 +24,7 @@ _MAKE = text("""
     SELECT make_month(:whole, CAST(date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')
                                    + :ahead * interval '1 month' AS date))
 """)
+_DROP = text("SELECT drop_month(:month)")
 _PARTS = text("""
     SELECT part, since, until, pg_total_relation_size(c.oid) AS bytes, greatest(c.reltuples, 0) AS rows
       FROM parts_of(CAST(:whole AS regclass)) JOIN pg_class c
@@ -98,10 +99,9 @@ def lock(connection: Connection, wholes: Sequence[str]) -> None:
         run(connection, "LOCK TABLE ONLY {}", whole)
 
 
-def drop(connection: Connection, names: Sequence[str]) -> None:
-    """Drop parts, in this order."""
-    for name in names:
-        run(connection, "DROP TABLE {}", name)
+def drop(connection: Connection, month: str) -> None:
+    """Drop a month of the outbox that is over, named as its parts are named behind their table's name."""
+    connection.execute(_DROP, {"month": month})
 
 
 def detach(connection: Connection, whole: str, name: str) -> None:

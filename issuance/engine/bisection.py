@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError
 from issuance.errors import IssuanceError
 
 #: SQLSTATE classes that say nothing about what was written: connection, state of the transaction, rollback, resources,
-#: locks, an operator, the system. The whole is tried again then.
-_TRANSIENT = ("08", "25", "40", "53", "55", "57", "58")
+#: locks, an operator, the system; and that a right is missing. The whole is tried again then.
+_TRANSIENT = ("08", "25", "40", "53", "55", "57", "58", "42501")
 #: Among so many several may be refused, so they are cut into eight pieces and not into halves.
 _MANY = 1000
 _PIECES_OF_MANY = 8
@@ -29,8 +29,8 @@ class Raced(IssuanceError):
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether an error is transient (a full disk, a lock, a deadlock): the data is not to blame. A lost connection does
-    not count: the data may have crashed the server."""
+    """Whether an error is transient (a full disk, a lock, a missing right): the data is not to blame. A lost connection
+    does not count: the data may have crashed the server."""
     if not isinstance(error, DBAPIError) or error.connection_invalidated:
         return False
     state = _state_of(error)

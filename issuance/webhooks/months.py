@@ -26,25 +26,25 @@ _PENDING = text("""
 
 def drop(engine: Engine, kept: timedelta) -> list[str]:
     """Drop the months that ended longer ago than finished deliveries are kept, but for those in which one is pending
-    or was attempted since; the names of the parts that went. One whose locks are not to be had goes another time."""
+    or was attempted since; the parts of the events that went, each with that of its deliveries. One whose locks are
+    not to be had goes another time."""
     with transaction(engine) as connection:
         past = set(connection.scalars(_PAST, {"after": kept}))
-        events = {part.ids: part for part in months.parts(connection, "webhook_events") if part.name in past}
-        deliveries = {part.ids: part for part in months.parts(connection, "deliveries")}
+        ended = [part for part in months.parts(connection, "webhook_events") if part.name in past]
     dropped: list[str] = []
-    for ids, month in events.items():
+    for part in ended:
         try:
             with transaction(engine) as connection:
-                if _dropped(connection, month, deliveries[ids], kept):
-                    dropped += [deliveries[ids].name, month.name]
+                if _dropped(connection, part, kept):
+                    dropped.append(part.name)
         except DBAPIError as error:
             if not months.is_busy(error):
                 raise
-            logger.info("month_not_dropped", part=month.name, error=type(error.orig).__name__)
+            logger.info("month_not_dropped", part=part.name, error=type(error.orig).__name__)
     return dropped
 
 
-def _dropped(connection: Connection, events: Partition, deliveries: Partition, kept: timedelta) -> bool:
+def _dropped(connection: Connection, events: Partition, kept: timedelta) -> bool:
     """Whether the two went. The long look is without a lock; under the lock an index says what is asked for since."""
     of_month = dict(zip(("first", "next"), events.ids, strict=True))
     if connection.scalar(_KEPT, {**of_month, "after": kept}):
@@ -53,5 +53,5 @@ def _dropped(connection: Connection, events: Partition, deliveries: Partition, k
     months.lock(connection, ("deliveries", "webhook_events"))
     if connection.scalar(_PENDING, of_month):
         return False
-    months.drop(connection, (deliveries.name, events.name))
+    months.drop(connection, events.name.removeprefix("webhook_events_"))
     return True

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from issuance import health, hints, log
+from issuance.api import problems
 from issuance.api.app import create_app
 from issuance.database.connections import engine_for, looks_for, transaction
 from issuance.log import Outage
@@ -105,6 +106,24 @@ def test_a_database_that_can_not_be_written_to_is_not_ready(
             assert answer.status_code == (503 if said else 201), answer.text
             assert ("retry-after" in answer.headers) == bool(said)
             assert said == {} or answer.json()["error"]["code"] == "unavailable"
+
+
+def test_a_missing_right_is_503_and_named_in_the_log(fresh_database: Callable[[], str], redis_url: str) -> None:
+    """Whoever runs it grants it; until then it is no fault of the request, and what it asked is not lost for good."""
+    url = fresh_database()
+    with transaction(engine_for(url)) as connection:
+        _, key = brands.create(connection, name="Spa", timezone="UTC", sandbox=True)
+        connection.exec_driver_sql("""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION USING ERRCODE = '42501', MESSAGE = 'permission denied for table x'; END $$;
+            CREATE TRIGGER refuse BEFORE INSERT ON membership_types EXECUTE FUNCTION refuse();
+        """)
+    with captured(problems) as logs:
+        answer = Web(url, redis_url, key).call("POST", "/customers/membership-types", json={"name": "Gold"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    assert "retry-after" in answer.headers
+    (told,) = [one["error"] for one in logs if one["event"] == "right_missing"]
+    assert told.startswith("PostgreSQL: permission denied for table x. ")
 
 
 def test_a_full_disk_is_not_ready(fresh_database: Callable[[], str], redis_url: str) -> None:

@@ -10,8 +10,9 @@ from issuance.billing import rejections
 from issuance.billing.cloud_events import Refused
 from issuance.database.connections import transaction
 from issuance.engine import plans
-from issuance.errors import PlanForgotten, SettingsError
+from issuance.errors import PlanForgotten, SettingsError, Untidy
 from issuance.settings import OwnSettings, read
+from issuance.webhooks import months as of_outbox
 from scheduler.tick import tidy
 from tests.database.clubs import Club
 from tests.database.test_approvals import approve, plan_issue, rows_of
@@ -74,6 +75,22 @@ def test_a_removal_that_fails_is_counted_and_tried_again_within_the_alerts_windo
     assert measures.samples()[counted] == before + 1
     monkeypatch.undo()
     assert scheduler.try_to_tidy(club.engine, KEEP) == scheduler.TIDY_EVERY
+
+
+def test_a_removal_that_fails_stops_no_other(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are done all the same; the log names those that were not, and why."""
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with transaction(club.engine, club.brand_id) as connection:
+        rejections.keep(connection, club.brand_id, [(str(uuid4()), Refused("malformed", "no event"))])
+    club.rows("UPDATE rejected_events SET received_at = now() - interval '21 days'")
+    monkeypatch.setattr(of_outbox, "drop", fails)
+    monkeypatch.setattr(plans, "forget", fails)
+    with pytest.raises(Untidy, match=r"^months of the outbox: ZeroDivisionError; plans: ZeroDivisionError$"):
+        tidy(club.engine, KEEP)
+    assert club.value("SELECT count(*) FROM rejected_events") == 0
 
 
 def test_what_is_kept_longest_is_forgotten_in_time(club: Club) -> None:

@@ -7,17 +7,24 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import httpx
 import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
-from issuance.database import transaction
+from campaigns.growth.months import begin
+from issuance.database import engine_for, months, transaction
+from issuance.database.complaints import in_short
 from issuance.embedded import postgres, procfile
 from issuance.embedded.postgres import Postgres
+from issuance.engine.bisection import is_transient
 from issuance.settings import Settings
+from scheduler.tick import tidy
+from tests.database.test_retention import KEEP
 from tests.end_to_end.client import ONE, Client
 from tests.serving import REPO, Server, empty_redis, running
 
@@ -25,6 +32,7 @@ from tests.serving import REPO, Server, empty_redis, running
 CONNECTIONS = 10
 MEMBERS, AT_ONCE = 150, 40
 OWNED = "SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole"
+RELEASED = REPO / "tests/database/upgrades/released"
 #: What docs/installing.md tells people to run, so that the processes own nothing.
 ROLE = re.search(r"^    CREATE ROLE issuance_web.*?(?=\n\n)", (REPO / "docs/installing.md").read_text(), re.M | re.S)
 
@@ -58,7 +66,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
 def _give_rights(own: Own) -> None:
     assert ROLE is not None
     statements = [one for one in re.sub(r"--.*", "", ROLE[0]).replace("…", "its own").split(";") if one.strip()]
-    assert len(statements) == 6
+    assert len(statements) == 7
     for number, statement in enumerate(statements):
         with psycopg.connect(own.owners if number else own.operators) as connection:
             connection.execute(statement.encode())
@@ -100,6 +108,67 @@ def test_the_processes_own_nothing(own: Own) -> None:
     assert said.returncode != 0
     assert len(said.stderr.splitlines()) == 1, said.stderr
     assert schema("upgrade", own.owners).returncode == 0
+
+
+def test_months_are_made_and_dropped_by_who_owns_nothing(own: Own) -> None:
+    """The scheduler's hourly tidying, as that user: no part of it fails. The months belong to the tables' owner."""
+    owners, theirs = engine_for(own.owners), engine_for(own.processes)
+    try:
+        begin(owners)
+        tidy(theirs, KEEP)
+        with transaction(theirs) as connection:
+            there = {whole: len(months.parts(connection, whole)) for whole in ("audit_entries", "webhook_events")}
+            owned = connection.scalar(text(OWNED))
+        assert there == {"audit_entries": 1 + 1 + months.AHEAD, "webhook_events": 1 + months.AHEAD}
+        assert owned == 0
+    finally:
+        owners.dispose()
+        theirs.dispose()
+
+
+def test_months_are_nobody_elses(own: Own) -> None:
+    """Not everybody may call what makes and drops them, and nobody drops a month that is not over, or another table."""
+    with psycopg.connect(own.operators, autocommit=True) as operator:
+        operator.execute("CREATE ROLE stranger")
+        operator.execute("SET ROLE stranger")
+        for call in ("make_month('audit_entries', '2090-01-01')", "drop_month('earlier')"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for function"):
+                operator.execute(f"SELECT {call}".encode())
+    with psycopg.connect(own.processes, autocommit=True) as theirs:
+        for kept in (f"{datetime.now(UTC):%Y_%m}", "other", "x; DROP TABLE credits"):
+            with pytest.raises(psycopg.errors.RaiseException, match="no month of the outbox that is over"):
+                theirs.execute("SELECT drop_month(%s)", [kept])
+
+
+def test_an_upgrade_lets_the_processes_make_months(own: Own) -> None:
+    """Those who were given the tables of a version that knew no months."""
+    assert ROLE is not None
+    url = own.owners.removesuffix("/issuance") + "/earlier"
+    with psycopg.connect(own.operators, autocommit=True) as operator:
+        operator.execute("CREATE DATABASE earlier OWNER issuance")
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute((RELEASED / "0.2.0.sql").read_bytes())
+        for statement in re.sub(r"--.*|CREATE ROLE.*|.*GRANT EXECUTE.*", "", ROLE[0]).split(";"):
+            owner.execute(statement.encode())
+        assert schema("upgrade", url).returncode == 0
+        for function in ("make_month(text, date)", "drop_month(text)"):
+            may = owner.execute("SELECT has_function_privilege('issuance_web', %s, 'EXECUTE')", [function]).fetchone()
+            assert may == (True,)
+
+
+def test_a_missing_right_is_named(own: Own) -> None:
+    """In the log, with where to read what is needed; nothing is set apart for it."""
+    with psycopg.connect(own.operators, autocommit=True) as operator:
+        operator.execute("CREATE ROLE poor LOGIN PASSWORD 'its own'")
+        operator.execute("GRANT SELECT ON alembic_version, schema_steps TO poor")
+    engine = engine_for(own.processes.replace("//issuance_web:", "//poor:"))
+    try:
+        with pytest.raises(ProgrammingError) as raised, transaction(engine) as connection:
+            connection.execute(text("SELECT FROM credits"))
+    finally:
+        engine.dispose()
+    assert in_short(raised.value).startswith("PostgreSQL: permission denied for table credits. ")
+    assert is_transient(raised.value)
 
 
 def test_everything_settles_with_ten_connections(poor: Server) -> None:

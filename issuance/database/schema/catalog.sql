@@ -63,7 +63,8 @@ UNION ALL
 SELECT 'function ' || proname || '(' || pg_get_function_arguments(p.oid) || ')',
        concat_ws(' ', prokind, 'returns ' || pg_get_function_result(p.oid), lanname, provolatile, proparallel,
                  CASE WHEN proisstrict THEN 'strict' END, CASE WHEN prosecdef THEN 'security definer' END,
-                 CASE WHEN proleakproof THEN 'leakproof' END, procost, prorows, proconfig, prosrc,
+                 CASE WHEN proleakproof THEN 'leakproof' END, procost, prorows,
+                 replace(array_to_string(proconfig, ', '), quote_ident(current_schema()), 'this schema'), prosrc,
                  'says ' || obj_description(p.oid, 'pg_proc')),
        concat_ws(', ', pg_get_userbyid(proowner), 'grants ' || proacl::text)
   FROM here, pg_proc p JOIN pg_language l ON l.oid = prolang
