@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import takewhile
 
 from issuance.deciding.calendar import Calendar
 from issuance.deciding.coverage import Coverage, coverage_of
-from issuance.deciding.facts import ChargeState, ChargeTold
+from issuance.deciding.facts import ChargeState, ChargeTold, Moment
 
 #: The states in which a charge pays for what it covers.
 PAYING = frozenset({ChargeState.INITIATED, ChargeState.SUCCEEDED})
@@ -44,6 +45,11 @@ class Charge:
         """The latest fact up to an instant; None: nothing was told by then."""
         known = [fact for fact in self.told if fact.moment.at <= instant]
         return known[-1] if known else None
+
+    def told_alike_since(self, fact: ChargeTold) -> Moment:
+        """Since when a charge was told to be as one of its facts tells it: what is told again is not new."""
+        before = reversed(self.told[: self.told.index(fact) + 1])
+        return list(takewhile(lambda one: one.state is fact.state, before))[-1].moment
 
     def is_for_period_of(self, other: "Charge") -> bool:
         """Whether it is another charge for the same period: it starts on the same date, or covers that date."""

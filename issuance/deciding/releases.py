@@ -113,10 +113,11 @@ class _Payments:
 
     def first_allowed(self, start: datetime) -> datetime | None:
         """The first instant after `start`, within the period, at which a charge was initiated or succeeded while the
-        membership was neither paused nor ended. Trouble holds what it pays for, and takes nothing away."""
+        membership was neither paused nor ended. Trouble holds what it pays for, also where another charge for the
+        occurrence is outstanding then, and takes nothing away."""
         history = self._history
         end = history.start_of(history.calendar.next_boundary(self._every, self._day))
-        paid = (fact.moment.at for fact in _told(self._charges) if self._pays(fact, fact.moment.at))
+        paid = (fact.moment.at for fact in _told(self._charges) if fact.state in PAYING)
         allowed = (at for at in paid if start < at < end and history.standing.at(at) not in STOPPED)
         return min(allowed, default=None)
 
@@ -125,10 +126,10 @@ class _Payments:
         for the occurrence was outstanding, and still is."""
         if fact.state is not ChargeState.INITIATED:
             return fact.state is ChargeState.SUCCEEDED
+        charge = next(charge for charge in self._charges if charge.number == fact.number)
+        initiated = charge.told_alike_since(fact)
         return not any(
-            one.since < fact.moment
-            and (one.until is None or fact.moment < one.until)
-            and not one.is_settled_by(instant)
+            one.since < initiated and (one.until is None or initiated < one.until) and not one.is_settled_by(instant)
             for one in self._outstanding
         )
 

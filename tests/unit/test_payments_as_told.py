@@ -32,6 +32,29 @@ def test_who_pays_in_trouble_for_a_period_that_began_paused_gets_it_when_active_
     assert given(life, "2030-03-20") == ["2030-03-01"]
 
 
+def test_a_retry_in_trouble_for_a_period_that_began_paused_gives_it_when_active_again() -> None:
+    """Trouble at the time of the retry holds it, as it holds all."""
+    life = life_from()
+    life.status(at("2030-02-20"), "paused")
+    life.status(at("2030-03-02"), "active")
+    life.charge(at("2030-03-03"), "failed", "c1", "2030-03-01")
+    life.charge(at("2030-03-04"), "initiated", "c2", "2030-03-01")
+    assert given(life, "2030-03-04") == []
+    life.status(at("2030-03-05"), "active")
+    assert given(life, "2030-03-05") == ["2030-03-01"]
+
+
+def test_a_charge_that_is_told_again_is_not_new() -> None:
+    """It paid before the other one failed, and what it is told to be anew in that trouble takes nothing away."""
+    life = life_from()
+    life.charge(at("2030-02-01"), "initiated", "c1", "2030-02-01")
+    life.charge(at("2030-02-01T08:00"), "initiated", "c2", "2030-02-01")
+    life.charge(at("2030-02-02"), "failed", "c1", "2030-02-01")
+    assert given(life, "2030-02-02") == ["2030-02-01"]
+    life.charge(at("2030-02-03"), "initiated", "c2", "2030-02-01")
+    assert given(life, "2030-02-03") == ["2030-02-01"]
+
+
 def test_a_move_cuts_what_a_charge_without_an_end_covers() -> None:
     """It covers the days up to the new date; the turn that the move puts there needs a charge of its own."""
     life = life_from()

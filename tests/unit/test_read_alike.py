@@ -35,6 +35,10 @@ def charge(instant: str, state: str, name: str, period_start: str, period_end: s
     return told(instant, f"charge.{state}", charge=name, period_start=period_start, period_end=period_end)
 
 
+def status(instant: str, status: str, **data: Any) -> Op:
+    return told(instant, "membership.status_changed", status=status, **data)
+
+
 def clock(now: str) -> Op:
     return Op("clock", {"now": at(now), "jump": False})
 
@@ -84,3 +88,16 @@ def test_a_coupon_that_is_saved_again_before_its_credit_goes_over(is_now: str | 
         issuing_frequency="P0D",
         roll_over=True,
     )
+
+
+def test_a_charge_that_is_told_to_be_initiated_again_while_another_is_outstanding() -> None:
+    ops = signed_up("2031-01-01", "2031-01-01"), charge("2031-02-01", "initiated", "c1", "2031-02-01")
+    retry = charge("2031-02-01T08:00", "initiated", "c2", "2031-02-01")
+    again = charge("2031-02-03", "initiated", "c2", "2031-02-01")
+    read_alike("2031-01-01", *ops, retry, charge("2031-02-02", "failed", "c1", "2031-02-01"), again)
+
+
+def test_a_retry_in_trouble_for_a_period_that_began_paused() -> None:
+    pause = status("2031-01-20", "paused"), status("2031-02-02", "active")
+    failed = charge("2031-02-03", "failed", "c1", "2031-02-01"), charge("2031-02-04", "initiated", "c2", "2031-02-01")
+    read_alike("2031-01-01", signed_up("2031-01-01", "2031-01-01"), *pause, *failed, status("2031-02-05", "active"))
