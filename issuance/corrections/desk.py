@@ -155,7 +155,7 @@ class _Desk:
         self, connection: Connection, brand_id: UUID, corrections: Sequence[Correction], *, bounded: bool = False
     ) -> None:
         self._connection, self._brand_id = connection, brand_id
-        self._clock = clocks.read(connection, brand_id, lock=True)
+        clock = clocks.read(connection, brand_id, lock=True)
         self._receivers = Receivers(connection, brand_id, [one for one in corrections if isinstance(one, Transfer)])
         codes = [as_kept(one.code) for one in corrections if not isinstance(one, Grant)]
         granting = [one.membership_id for one in corrections if isinstance(one, Grant)]
@@ -164,10 +164,11 @@ class _Desk:
         ids = [str(one) for one in self.membership_ids]
         if bounded and ids and together(connection, brand_id, ids, MOST, limits.current.loaded_credits) < len(ids):
             raise TooMuchToCorrect
-        schedules.wake(connection, brand_id, self.membership_ids, self._clock.now)
+        schedules.wake(connection, brand_id, self.membership_ids, clock.now)
         self._credit_ids: dict[str, UUID] = {
             row.code: row.credit_id for row in connection.execute(_LOCK, {"brand_id": brand_id, "codes": codes})
         }
+        self._clock = clocks.once_locked(connection, brand_id, clock)
         loaded = load(connection, brand_id, self._clock.zone, self.membership_ids)
         self._memberships = {membership.membership_id: membership for membership in loaded}
         self._rules = RuleBook(connection, brand_id, self._clock.zone)

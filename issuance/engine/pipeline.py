@@ -43,6 +43,7 @@ def settle_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: 
     """Settle what is due by the schedules within a range of schedule ids. Returns new outcomes by reason."""
     clock = sweeps.clock_for(connection, brand_id)
     locked = schedules.lock_due(connection, brand_id, clock.now, first_id, last_id)
+    clock = clocks.once_locked(connection, brand_id, clock)
     return Settling(connection, brand_id, clock, run_id, may_leave=True).settle(locked, may_share=True)
 
 
@@ -52,6 +53,7 @@ def settle_these(
     """Settle these memberships, whether due or not. Their attempts must have been counted. Unknown ids are ignored."""
     clock = clocks.read(connection, brand_id, lock=True)
     locked = schedules.own(connection, brand_id, membership_ids, attempts=1)
+    clock = clocks.once_locked(connection, brand_id, clock)
     return Settling(connection, brand_id, clock, run_id, attempt_counted=True).settle(locked, may_share=False)
 
 
@@ -67,6 +69,7 @@ def carry_out(
     """Do a run's task with these memberships. Returns what it counts, by reason."""
     clock = clocks.read(connection, brand_id, lock=True)
     locked = schedules.own(connection, brand_id, membership_ids)
+    clock = clocks.once_locked(connection, brand_id, clock)
     settling = Settling(connection, brand_id, clock, run_id, task, attempt_counted=attempt_counted)
     return settling.settle_each(sorted(one for waiting in locked for one in waiting.ids))
 

@@ -132,6 +132,7 @@ def undo(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -
     are redeemed. What another undo of the same has counted it does not count again."""
     clock = clocks.read(connection, run.brand_id, lock=True)
     schedules.lock(connection, run.brand_id, first_id, last_id)
+    clock = clocks.once_locked(connection, run.brand_id, clock)
     names = ("brand_id", "run_id", "credit_rule_id", "undoes_run_id", "rule_version", "issued_from", "reason")
     parameters = {name: getattr(run, name) for name in names}
     parameters |= {

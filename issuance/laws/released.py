@@ -1,10 +1,34 @@
 """Law 3: no credit without a released occurrence, a manual run or a grant: none extra, and none early."""
 
 from collections.abc import Iterator
+from uuid import UUID
 
+from sqlalchemy import Connection, text
+
+from issuance.credits.credits import STILL_OUT
 from issuance.deciding.facts import Credit, StartMoved
-from issuance.laws.law import Law, Offender
+from issuance.laws.law import MOST_OFFENDERS, Law, Offender
 from issuance.laws.paper import Paper
+from issuance.tenancy import clock
+
+# Settling takes none of them back: what was theirs is thought to have been revoked with them. What guests hold on
+# others' orders may be theirs still (SEMANTICS 12).
+OF_THE_ARCHIVED = text(f"""
+    SELECT 'issued although its member was archived' AS wrong, c.membership_id, c.credit_id, c.credit_rule_id,
+           c.guest_id, c.period_start, c.issued_at, p.archived_at
+      FROM members p
+      JOIN memberships m USING (brand_id, member_id)
+      JOIN credits c USING (brand_id, membership_id)
+     WHERE brand_id = :brand_id AND p.archived_at <= c.issued_at
+       AND {STILL_OUT} AND expired_at IS NULL AND (expires_at IS NULL OR expires_at > :now)
+     LIMIT :most
+""")
+
+
+def ask(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
+    """Credits that an archived member's memberships were given since, and that can be used."""
+    which = {"brand_id": brand_id, "now": clock.read(connection, brand_id).now, "most": MOST_OFFENDERS}
+    yield [dict(row) for row in connection.execute(OF_THE_ARCHIVED, which).mappings()]
 
 
 def judge(paper: Paper) -> Iterator[Offender]:
@@ -37,4 +61,4 @@ def _offender(paper: Paper, credit: Credit, wrong: str) -> Offender:
     }
 
 
-LAW = Law(3, "released", "No credit without a released occurrence, a manual run or a grant.", judge=judge)
+LAW = Law(3, "released", "No credit without a released occurrence, a manual run or a grant.", ask, judge)

@@ -153,9 +153,9 @@ def upsert(
         raise Invalid(f"externalUserID: {wrong}", fields={"externalUserID": wrong}) from None
     if erased.is_erased(connection, brand_id, external_user_id):
         raise MemberErased
-    now = clock.read(connection, brand_id).now
     is_new = bool(ensure(connection, brand_id, [external_user_id]))
     locked = _lock(connection, brand_id, external_user_id)
+    now = clock.read(connection, brand_id).now  # after whoever archived them
     if locked.erased_at is not None:
         raise MemberErased
     was_archived = locked.archived_at is not None

@@ -25,7 +25,6 @@ from issuance.members import redemptions, wallets
 from issuance.members.redeeming import told
 from issuance.members.redemptions import Status
 from issuance.tenancy import clock
-from issuance.tenancy.clock import BrandClock
 from issuance.webhooks import outbox
 from issuance.webhooks.outbox import EventType
 
@@ -79,14 +78,14 @@ def move(
         return redemptions.get(connection, brand_id, redemption_id), []
     if status not in MOVES[row.status]:
         raise InvalidTransition(f"A redemption does not move from {row.status} to {status}.")
-    time = clock.read(connection, brand_id)
-    now = time.now
-    connection.execute(update(redemptions_table).where(*one).values(status=status, updated_at=now))
     woken: list[UUID] = []
     if status == "CANCELED" and row.points is not None:
         wallets.refund(connection, brand_id, row.member_id, row.points, redemption_id)
     elif status == "CANCELED" and row.credit_id is not None:
-        woken = [_give_back(connection, brand_id, row.credit_id, time)]
+        woken = [_give_back(connection, brand_id, row.credit_id)]
+    # Not before: who books the offer anew holds the credit, and would wait for what is canceled.
+    now = clock.read(connection, brand_id).now
+    connection.execute(update(redemptions_table).where(*one).values(status=status, updated_at=now))
     redemption = redemptions.get(connection, brand_id, redemption_id)
     was, is_now = {"status": row.status}, {"status": status}
     audit.write(connection, brand_id, "redemption.updated", redemption_id, before=was, after=is_now)
@@ -94,15 +93,17 @@ def move(
     return redemption, woken
 
 
-def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID, time: BrandClock) -> UUID:
+def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID) -> UUID:
     """Undo one use of a credit, which becomes what the facts make of it; its membership. One that a member lost by
     being removed stays lost."""
-    columns, now = credits_table.c, time.now
+    columns = credits_table.c
     one = (columns.brand_id == brand_id, columns.credit_id == credit_id)
     membership_id: UUID = connection.scalars(select(columns.membership_id).where(*one)).one()
     # The schedule before the credit: settling and archiving lock them in this order.
-    schedules.wake(connection, brand_id, [membership_id], now)
+    schedules.wake(connection, brand_id, [membership_id], clock.read(connection, brand_id).now)
     connection.execute(select(columns.credit_id).where(*one).with_for_update(key_share=True))
+    time = clock.read(connection, brand_id)
+    now = time.now
     is_lost = connection.scalar(_LOST_WITH_A_MEMBER, {"brand_id": brand_id, "credit_id": credit_id})
     (membership,) = load(connection, brand_id, time.zone, [membership_id])
     before = next(credit for credit in membership.credits if membership.credit_ids[credit.key] == credit_id)

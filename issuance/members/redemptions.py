@@ -31,8 +31,8 @@ CLOSED: tuple[Status, ...] = ("COMPLETED", "CANCELED")
 _CREATE = insert(redemptions).returning(*COLUMNS)
 _CREDIT = and_(credits_table.c.brand_id == redemptions.c.brand_id, credits_table.c.credit_id == redemptions.c.credit_id)
 _MEMBER = and_(members_table.c.brand_id == redemptions.c.brand_id, members_table.c.member_id == redemptions.c.member_id)
-# That a transfer came after the redemption. Either may say so: a transfer reads the clock before it waits for whoever
-# is redeeming, and ids go by the clocks of hosts, which may differ.
+# That a transfer came after the redemption. Either may say so: one of an earlier version read the clock before it
+# waited for whoever was redeeming, and ids go by the clocks of hosts, which may differ.
 _SINCE = or_(
     transfers.c.transferred_at > redemptions.c.created_at, transfers.c.transfer_id > redemptions.c.redemption_id
 )
@@ -184,8 +184,8 @@ def _book(
     connection: Connection, brand_id: UUID, points: int | None, external_user_id: str, booking: Booking
 ) -> tuple[dict[str, Any], UUID]:
     """A new redemption by a member that takes no credit, told of; and the member's id."""
-    now = clock.read(connection, brand_id).now
     member_id = members.lock(connection, brand_id, external_user_id)
+    now = clock.read(connection, brand_id).now
     spent = {"points": points, "member_id": member_id}
     made = _create(connection, brand_id, booking, now, **spent, offer=booking.offer or "")
     audit.write(connection, brand_id, "redemption.created", made["id"], after=spent)

@@ -16,7 +16,7 @@ from issuance.database.tables import credits as credits_table
 from issuance.engine import schedules
 from issuance.errors import Invalid
 from issuance.members import members, wallets
-from issuance.tenancy import clock
+from issuance.tenancy import clock as clocks
 from issuance.webhooks import outbox
 
 #: The source of the facts that end an archived member's memberships.
@@ -74,19 +74,20 @@ def archive(
     elsewhere are revoked; the balance is forfeited unless it is to be retained. Raises MemberNotFound; `bounded`:
     TooMuchToArchive.
     """
-    now = clock.read(connection, brand_id, lock=True).now
+    clock = clocks.read(connection, brand_id, lock=True)
     member_id, is_news, is_changed, retained = members.archive(
         connection, brand_id, external_user_id, retain_balance=retain_balance
     )
     who = {"brand_id": brand_id, "member_id": member_id}
     party = json.dumps({"guests": [{"external_user_id": external_user_id}]})
-    parameters = {**who, "now": now, "party": party, "most": MOST_ORDERS + 1 if bounded else None}
+    parameters = {**who, "now": clock.now, "party": party, "most": MOST_ORDERS + 1 if bounded else None}
     orders = connection.execute(_ON_ORDERS, parameters).all()
     if bounded:
         _refuse_many(connection, parameters, orders)
     # Waits for settling under way, and keeps more of it out: nothing is issued until what is out is revoked.
-    schedules.wake(connection, brand_id, [row.membership_id for row in orders], now)
-    locked = connection.execute(_ON_ORDERS, parameters).all()
+    schedules.wake(connection, brand_id, [row.membership_id for row in orders], clock.now)
+    now = clocks.once_locked(connection, brand_id, clock).now
+    locked = connection.execute(_ON_ORDERS, {**parameters, "now": now}).all()
     own = [row.membership_id for row in locked if row.own]
     ending = [row.membership_id for row in locked if row.own and not row.ended]
     told = events.accept(connection, brand_id, [_end(membership_id, now.isoformat()) for membership_id in ending])
@@ -97,9 +98,9 @@ def archive(
         kept = {"balance_retained": retain_balance} if is_changed else {}
         audit.write(connection, brand_id, "member.archived", member_id, after={"forfeited": forfeited, **kept})
     if is_news:
-        revision = members.get(connection, brand_id, external_user_id)["revision"]
-        removed = {"externalUserID": external_user_id, "archived": True, "archivedAt": now, "revision": revision}
-        removed["balanceRetained"] = retain_balance
+        member = members.get(connection, brand_id, external_user_id)
+        removed = {"externalUserID": external_user_id, "archived": True, "archivedAt": member["archived_at"]}
+        removed |= {"revision": member["revision"], "balanceRetained": retain_balance}
         outbox.add(connection, brand_id, "member.archived", removed)
     if retained is None:
         retained = wallets.read(connection, brand_id, external_user_id)["balance"] > 0

@@ -24,7 +24,7 @@ from issuance.members import erased, members, words
 from issuance.members.members import Forgotten
 from issuance.members.names import Names, folded
 from issuance.memberships import scrubbing
-from issuance.tenancy import clock
+from issuance.tenancy import clock as clocks
 
 # One translates a biller's webhooks at a time (billers/deliveries.py): what it holds is changed here.
 _HOLD_BILLERS = text("""
@@ -121,7 +121,7 @@ def erase(
 
     Waits for intake under way and keeps it out until the transaction ends. Raises MemberNotFound, MemberNotArchived.
     """
-    now = clock.read(connection, brand_id, lock=True).now
+    clock = clocks.read(connection, brand_id, lock=True)
     connection.execute(_HOLD_BILLERS, {"brand_id": brand_id})
     erased.alone(connection, brand_id)
     held = members.hold_to_erase(connection, brand_id, external_user_id)
@@ -135,13 +135,14 @@ def erase(
     words.write_all(connection, brand_id)  # by which orders are found that have nothing of theirs but the address
     orders = _orders(connection, parameters, external_user_id, emails)
     # What is being settled is told by name: it is waited for, and begins anew without.
-    schedules.wake(connection, brand_id, orders, now)
+    schedules.wake(connection, brand_id, orders, clock.now)
     theirs = _Theirs(connection, brand_id, held, external_user_id, place, emails)
     theirs.read(orders)
     if theirs.emails != emails:
         orders = _orders(connection, parameters, external_user_id, theirs.emails)
-        schedules.wake(connection, brand_id, orders, now)
+        schedules.wake(connection, brand_id, orders, clock.now)
         theirs.read(orders)
+    now = clocks.once_locked(connection, brand_id, clock).now
     words.write_all(connection, brand_id)  # nobody writes old ones any more
     erased.note(connection, brand_id, held, [external_user_id], theirs.emails)
     theirs.rewrite()

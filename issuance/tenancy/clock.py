@@ -52,6 +52,14 @@ def read(connection: Connection, brand_id: UUID, *, lock: bool = False) -> Brand
     return BrandClock(row.now, ZoneInfo(row.timezone), row.sandbox, row.stands_still, row.woke_at)
 
 
+def once_locked(connection: Connection, brand_id: UUID, clock: BrandClock) -> BrandClock:
+    """A clock that was read and locked, as it is now that the transaction holds whatever else it waits for.
+
+    Whoever held that before has read an earlier `now`, so what they wrote lies behind. One that stands still stands.
+    """
+    return clock if clock.stands_still else read(connection, brand_id)
+
+
 def real(connection: Connection) -> datetime:
     """Real time, which rules keys, tokens and signatures: PostgreSQL's, since the clocks of hosts may differ."""
     now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()

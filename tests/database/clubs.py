@@ -30,13 +30,15 @@ def at(moment: str) -> datetime:
 
 @dataclass
 class Club:
-    """A sandbox brand with one type of membership, whose clock stands at noon on 31 January 2031."""
+    """A sandbox brand with one type of membership, whose clock stands at noon on 31 January 2031, or runs."""
 
     engine: Engine
     broker: StubBroker
     brand_id: UUID
     type_id: UUID
     rule_id: UUID
+    #: When sign-ups are told of, if nothing else is said.
+    sign_ups: str = "2031-01-31T10:00"
     members: list[UUID] = field(default_factory=list)
 
     def rows(self, sql: str, **parameters: object) -> list[Any]:
@@ -76,7 +78,7 @@ class Club:
             }
             for membership_id in (uuid4() for _ in range(size))
         ]
-        return self.tell("membership.signed_up", "2031-01-31T10:00", *says)
+        return self.tell("membership.signed_up", self.sign_ups, *says)
 
     def sign_up(self, size: int = 1, starts_on: str = "2031-01-31") -> list[UUID]:
         """New memberships, signed up and settled."""
@@ -93,6 +95,10 @@ class Club:
         woke = "clock_now" if jump else "woke_at"
         self.rows("UPDATE brands SET clock_now = :now WHERE brand_id = :brand_id", now=at(now))
         self.rows(f"UPDATE brands SET woke_at = {woke} WHERE brand_id = :brand_id")
+
+    def let_run(self) -> None:
+        """The clock follows PostgreSQL's from now on, as a live brand's does."""
+        self.rows("UPDATE brands SET clock_now = NULL, woke_at = NULL WHERE brand_id = :brand_id")
 
     def tick(self, limits: tick.TickSizes = tick.LIMITS) -> tick.Tick:
         """One look of the scheduler; its hints go to a list."""
@@ -149,21 +155,29 @@ class Club:
 
 @pytest.fixture
 def new_club(fresh_database: Callable[[], str], broker: StubBroker) -> Callable[..., Club]:
-    """Makes clubs, each on a database of its own: `new_club(billing, **rule)`."""
+    """Makes clubs, each on a database of its own: `new_club(billing, **rule)`; `since`: from when on there is the rule,
+    `now`: where the clock stands."""
 
-    def new(billing: Literal["automatic", "external"] = "automatic", **says: Any) -> Club:
+    def new(
+        billing: Literal["automatic", "external"] = "automatic",
+        *,
+        since: str = "2031-01-01",
+        now: str = "2031-01-31T12:00",
+        **says: Any,
+    ) -> Club:
         engine = engine_for(fresh_database())
         with transaction(engine) as connection:
             brand_id, _ = brands.create(connection, name="club", timezone="UTC", sandbox=True)
         with transaction(engine, brand_id) as connection:
-            connection.execute(text("UPDATE brands SET clock_now = '2031-01-01T00:00Z'"))
+            stands = text("UPDATE brands SET clock_now = :now")
+            connection.execute(stands, {"now": at(since)})
             body = {"name": "Tea", "discount": {"type": "percent", "value": 100}}
             coupons.put(connection, brand_id, "tea", CouponBody.model_validate(body))
             kind = membership_types.create(connection, brand_id, NewMembershipType(name="Gold", billing=billing))
             said = {"issuing_frequency": IssuingFrequency.MONTH, "issue_on_signup": True, "roll_over": True, **says}
             new_rule = NewCreditRule(membership_type_id=kind["id"], coupon_id="tea", coupon_name="Tea", **said)
             rule = rules.create(connection, brand_id, new_rule)
-            connection.execute(text("UPDATE brands SET clock_now = '2031-01-31T12:00Z'"))
+            connection.execute(stands, {"now": at(now)})
         return Club(engine, broker, brand_id, kind["id"], rule["id"])
 
     return new

@@ -18,13 +18,27 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import engine_for, show, transaction
 from issuance.tenancy import brands
+from tests.database.beside import amid, beside
 from tests.database.billers import biller
 from tests.database.cli import brand, cli, membership_id
 from tests.database.clubs import club, new_club, whole
 from tests.database.stripe_asked import asked, fake
 from tests.hooks import Hook, listen, receiver
 
-__all__ = ["asked", "biller", "brand", "cli", "club", "fake", "membership_id", "new_club", "receiver", "whole"]
+__all__ = [
+    "amid",
+    "asked",
+    "beside",
+    "biller",
+    "brand",
+    "cli",
+    "club",
+    "fake",
+    "membership_id",
+    "new_club",
+    "receiver",
+    "whole",
+]
 
 _number = itertools.count()
 

@@ -130,6 +130,20 @@ def test_law_3_lets_a_manual_credit_be(connection: Connection, brand_id: UUID, a
     assert 3 not in broken(connection, brand_id)
 
 
+def test_law_3_finds_a_credit_of_who_was_archived_before(connection: Connection, brand_id: UUID, ada: UUID) -> None:
+    """Settling would leave it: what was theirs is thought to be revoked."""
+    archived = """
+        UPDATE members p SET archived_at = c.issued_at
+          FROM memberships m JOIN credits c USING (brand_id, membership_id)
+         WHERE (p.brand_id, p.member_id) = (m.brand_id, m.member_id) AND m.membership_id = :ada
+    """
+    plant(connection, archived, ada=ada)
+    (offender,) = broken(connection, brand_id)[3]
+    assert (offender["membership_id"], offender["wrong"]) == (ada, "issued although its member was archived")
+    plant(connection, "UPDATE credits SET redeemed_at = issued_at, uses = 1 WHERE membership_id = :ada", ada=ada)
+    assert not any("archived" in one["wrong"] for one in broken(connection, brand_id).get(3, []))
+
+
 @pytest.mark.parametrize("expires_at", [None, datetime(2090, 3, 31, 23, 0, 1, tzinfo=UTC)])
 def test_law_4_finds_a_credit_that_outlives_its_period(
     connection: Connection, brand_id: UUID, ada: UUID, expires_at: datetime | None

@@ -18,9 +18,9 @@ from issuance.engine.states import State, move_on
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
+from tests.database.beside import Beside
 from tests.database.clubs import Club, at
 from tests.database.test_settling import WORTHLESS
-from tests.database.test_side_by_side import Beside
 
 _SHARED = "SELECT schedule_id, due_at, settled_at, size FROM schedules WHERE shared ORDER BY schedule_id"
 _ALL_IDS = UUID(int=0), UUID(int=2**128 - 1)

@@ -1,7 +1,6 @@
 """What is done at the same time is done one after the other, or apart: the locks of settling (docs/decisions 4, 28)."""
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,79 +12,11 @@ from issuance.catalog import rules
 from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import sweeps
-from issuance.engine.facts import Membership
-from issuance.engine.outcomes import Outcome
-from issuance.engine.pipeline import Settling
-from issuance.engine.tasks import Meant
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
+from tests.database.beside import Amid, Beside
 from tests.database.clubs import Club, at
-from tests.waiting import PATIENCE_SECONDS, eventually
-
-
-class Beside:
-    """What is done in threads of its own, beside the test's."""
-
-    def __init__(self, club: Club) -> None:
-        self._club = club
-        self._acting: list[threading.Thread] = []
-
-    def begin(self, act: Callable[[], object]) -> bool:
-        """Begin `act`, until it ends or has to wait for a lock: whether it has to."""
-        acting = threading.Thread(target=act)
-        self._acting.append(acting)
-        acting.start()
-        waits: list[bool] = []
-
-        def ends_or_waits() -> bool:
-            waits[:] = [acting.is_alive() and bool(self._club.rows(_WAITING))]
-            return waits[0] or not acting.is_alive()
-
-        eventually(ends_or_waits, every=0.01)
-        return waits[0]
-
-    def end(self) -> None:
-        """See all of it to its end."""
-        for acting in self._acting:
-            acting.join(PATIENCE_SECONDS)
-            assert not acting.is_alive()
-
-
-_WAITING = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-#: Settles a membership and does something in its midst, when all is read and nothing is written: whether that waits.
-Amid = Callable[[UUID, Callable[[], object]], bool]
-
-
-@pytest.fixture
-def beside(club: Club) -> Iterator[Beside]:
-    beside = Beside(club)
-    yield beside
-    beside.end()
-
-
-@pytest.fixture
-def amid(club: Club, beside: Beside, monkeypatch: pytest.MonkeyPatch) -> Amid:
-    def settle(membership_id: UUID, act: Callable[[], object]) -> bool:
-        decide = Settling._decide
-        waited: list[bool] = []
-
-        def acting(self: Settling, member: Membership, meant: Meant) -> Outcome:
-            outcome = decide(self, member, meant)
-            if not waited:
-                waited.append(False)  # what is settled beside comes here, too
-                waited[0] = beside.begin(act)
-            return outcome
-
-        news = {"membership_id": str(membership_id), "status": "active"}
-        club.tell("membership.status_changed", "2031-01-31T11:00", news)
-        with monkeypatch.context() as patch:
-            patch.setattr(Settling, "_decide", acting)
-            club.settle([membership_id])
-        beside.end()
-        return waited[0]
-
-    return settle
 
 
 def test_two_settlings_of_a_membership_come_one_after_the_other(club: Club, amid: Amid) -> None:
@@ -121,7 +52,7 @@ def test_a_sandbox_clock_waits_for_the_settling_under_way(club: Club, amid: Amid
 def test_a_deletion_waits_for_the_settling_under_way(club: Club, amid: Amid) -> None:
     """On a clock that runs, too: no work under way outruns a deletion."""
     (member,) = club.sign_up()
-    club.rows("UPDATE brands SET clock_now = NULL, woke_at = NULL")
+    club.let_run()
 
     def delete() -> None:
         with transaction(club.engine, club.brand_id) as connection:
@@ -147,7 +78,7 @@ def test_on_a_standing_clock_a_rule_is_saved_before_or_after(club: Club, amid: A
 def test_archiving_waits_for_the_settling_under_way(club: Club, amid: Amid) -> None:
     """Or what that issues would live on after everything was revoked."""
     (member,) = club.sign_up()
-    club.rows("UPDATE brands SET clock_now = NULL, woke_at = NULL")  # nor does the clock make it wait
+    club.let_run()  # nor does the clock make it wait
 
     def archive() -> None:
         with transaction(club.engine, club.brand_id) as connection:
