@@ -41,7 +41,7 @@ from issuance.console.app import ROUTERS as CONSOLE
 from issuance.people import oidc
 from issuance.settings import Settings
 from issuance.tenancy import heavy
-from issuance.tenancy.fairness import PATIENCE, Fair
+from issuance.tenancy.fairness import PATIENCE, Fair, FairThreads
 from issuance.tenancy.rates import Rates
 
 #: Requests that are worked on at once; others wait. Python runs one thread at a time, so with more threads each request
@@ -49,6 +49,9 @@ from issuance.tenancy.rates import Rates
 THREADS = 16
 #: Where there are several web processes, each has so many.
 THREADS_OF_SEVERAL = 8
+#: Looks at who is calling, before a request is known to be anybody's: they take no thread from those that are. As many
+#: where a member's token is shown, which is looked up each time: keys do not wait behind them.
+LOOKING, LOOKING_AT_TOKENS = 8, 4
 #: Threads beside these, for what holds no place among the requests, such as codes that were wrong.
 SPARE_THREADS = 4
 
@@ -106,6 +109,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.provider = oidc.provider_of(settings)
     app.state.rates = Rates(settings.redis_url, settings)
     app.state.fair = Fair(THREADS, PATIENCE)
+    app.state.looking, app.state.looking_at_tokens = FairThreads(LOOKING), FairThreads(LOOKING_AT_TOKENS)
     app.state.stopping = stopping.State()
     app.state.secrets = {
         "exchangeToken": members.TOKEN,

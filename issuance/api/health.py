@@ -13,9 +13,14 @@ from issuance.api.requests import Edge
 from issuance.api.routes import OpenRoute
 from issuance.errors import NotAuthenticated, NotFound
 from issuance.settings import Settings
+from issuance.tenancy.fairness import PATIENCE, Fair, FairThreads
 from issuance.tenancy.rates import METRICS, WRONG_KEYS, Rates, came_from
 
 router = APIRouter(tags=["health"], route_class=OpenRoute)
+
+#: Looks at the metrics that are worked on at once at an address of their own: each takes one of the process's
+#: connections.
+SCRAPES = 2
 
 
 class Health(BaseModel):
@@ -83,13 +88,17 @@ def read_metrics(request: Request) -> Response:
 
 
 def metrics_door(app: FastAPI) -> FastAPI:
-    """An application that has the metrics of another, and nothing else, for an address of their own."""
+    """An application that has the metrics of another, and nothing else, for an address of their own. It has an
+    event loop of its own, and places of its own in it."""
     door = FastAPI(openapi_url=None)
     door.state.settings, door.state.engine, door.state.broker = app.state.settings, app.state.engine, app.state.broker
     door.state.rates = app.state.rates
     door.state.is_metrics_door = True
     door.state.stopping = app.state.stopping
+    door.state.fair, door.state.looking = Fair(SCRAPES, PATIENCE), FairThreads(SCRAPES)
     problems.install(door)
-    door.get("/metrics", response_class=Response)(read_metrics)
+    only = APIRouter(route_class=OpenRoute)
+    only.get("/metrics", response_class=Response)(read_metrics)
+    door.include_router(only)
     door.add_middleware(Edge)
     return door

@@ -17,7 +17,9 @@ from issuance.api.routes import place_of_a_stranger
 from issuance.billers import receiving
 from issuance.billers.adapter import BadSignature
 from issuance.billers.billers import Biller
-from issuance.tenancy.rates import OF_A_BRAND, WRONG_SIGNATURES, Rates, came_from
+from issuance.errors import NotFound
+from issuance.tenancy.fairness import FairThreads
+from issuance.tenancy.rates import OF_A_BRAND, UNKNOWN_BILLERS, WRONG_SIGNATURES, Known, Rates, came_from
 
 router = APIRouter(prefix="/billers", tags=["billers"])
 
@@ -62,26 +64,51 @@ async def receive_from_mapped(request: Request, biller_id: UUID) -> Any:
 
 
 async def _receive(request: Request, kind: str, biller_id: UUID) -> Any:
+    biller = await _biller(request, kind, biller_id)
     async with place_of_a_stranger(request):
-        took = await run_in_threadpool(_take, request, kind, biller_id, await request.body())
-    _hint(request.app.state, took.brand_id, biller_id)
+        await run_in_threadpool(_take, request, biller, await request.body())
+    _hint(request.app.state, biller.brand_id, biller_id)
     return {"received": True}
 
 
-def _take(request: Request, kind: str, biller_id: UUID, body: bytes) -> Biller:
-    """Keep it, within the brand's limit of requests. Whoever guesses signatures keeps nobody out but themselves."""
+async def _biller(request: Request, kind: str, biller_id: UUID) -> Biller:
+    """Whom it is addressed to. These looks are shared out as those at keys are: by the brand, where this biller has
+    signed something from this address before, else by the address. Raises NotFound, RateLimited."""
     state, source = request.app.state, came_from(request.client)
     rates: Rates = state.rates
-    who = f"{source} {biller_id}"
+    looking: FairThreads = state.looking
+    known = rates.known(_sender(request, biller_id))
+    if known is None:
+        rates.check(UNKNOWN_BILLERS, source)
+
+    def look() -> Biller:
+        try:
+            return receiving.find(state.looks, kind, biller_id)
+        except NotFound:
+            rates.wrong(UNKNOWN_BILLERS, source)
+            raise
+
+    return await looking.run(source if known is None else known.brand_id, look)
+
+
+def _take(request: Request, biller: Biller, body: bytes) -> None:
+    """Keep it, within the brand's limit of requests. Whoever guesses signatures keeps nobody out but themselves."""
+    state, who = request.app.state, _sender(request, biller.biller_id)
+    rates: Rates = state.rates
     rates.check(WRONG_SIGNATURES, who)
     try:
-        biller = receiving.signed(state.looks, kind, biller_id, body, request.headers)
+        receiving.verify(biller, body, request.headers)
     except BadSignature:
         rates.wrong(WRONG_SIGNATURES, who)
         raise
+    rates.was_good(who, Known(biller.brand_id, who, is_key=False))
     rates.take(OF_A_BRAND, str(biller.brand_id))
     receiving.keep(state.engine, biller, body)
-    return biller
+
+
+def _sender(request: Request, biller_id: UUID) -> str:
+    """Who sends a webhook: a biller from an address."""
+    return f"{came_from(request.client)} {biller_id}"
 
 
 def _hint(state: State, brand_id: UUID, biller_id: UUID) -> None:

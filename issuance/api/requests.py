@@ -60,10 +60,6 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
-#: Looks at who is calling, before a request is known to be anybody's: they take no thread from those that are.
-looking = FairThreads(8)
-#: The same where a member's token is shown, which is looked up each time: keys do not wait behind them.
-looking_at_tokens = FairThreads(4)
 #: Of applications that are not told to stop.
 _never = stops.State()
 
@@ -196,6 +192,7 @@ async def _count(scope: Scope, source: str | None) -> None:
         if rates.is_quick(OF_AN_ADDRESS, source):
             rates.take(OF_AN_ADDRESS, source)
         else:
+            looking: FairThreads = scope["app"].state.looking
             await looking.run(source, rates.take, OF_AN_ADDRESS, source)
 
 

@@ -13,9 +13,9 @@ from fastapi.routing import APIRoute
 
 from issuance.api import idempotency
 from issuance.api.callers import Caller, admit, admit_at_once, asking, shows_token
-from issuance.api.requests import JsonRequest, looking, looking_at_tokens
+from issuance.api.requests import JsonRequest
 from issuance.errors import CodeUnknown, CreditUnknown, Invalid, NotFound
-from issuance.tenancy.fairness import Fair
+from issuance.tenancy.fairness import Fair, FairThreads
 from issuance.tenancy.rates import WRONG_CODES, Rates, came_from
 
 #: Bytes of an answer: more is not asked for at a time.
@@ -70,7 +70,8 @@ class KeyedRoute(APIRoute):
             request = JsonRequest(request.scope, request.receive)
             at_once = admit_at_once(request)
             if at_once is None:
-                threads = looking_at_tokens if shows_token(request) else looking
+                state = request.app.state
+                threads: FairThreads = state.looking_at_tokens if shows_token(request) else state.looking
                 at_once = await threads.run(asking(request), admit, request)
             caller: Caller = at_once
             request.state.caller = caller

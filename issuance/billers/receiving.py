@@ -27,19 +27,24 @@ def receive(
 
     Raises NotFound, BadSignature. Call `hints.translate` after it.
     """
-    biller = signed(looks, kind, biller_id, body, headers)
+    biller = find(looks, kind, biller_id)
+    verify(biller, body, headers)
     keep(engine, biller, body)
     return biller
 
 
-def signed(looks: Engine, kind: str, biller_id: UUID, body: bytes, headers: Mapping[str, str]) -> Biller:
-    """The biller who signed this. Raises NotFound, BadSignature."""
+def find(looks: Engine, kind: str, biller_id: UUID) -> Biller:
+    """The biller that a webhook is addressed to. Raises NotFound."""
     with look(looks) as connection:
         biller = billers.find(connection, biller_id, kind)
     if biller is None:
         raise NotFound("There is no such biller.")
-    adapter_of(biller).verify(body, headers, biller.secrets, biller.at)
     return biller
+
+
+def verify(biller: Biller, body: bytes, headers: Mapping[str, str]) -> None:
+    """Raises BadSignature if the biller has not signed this."""
+    adapter_of(biller).verify(body, headers, biller.secrets, biller.at)
 
 
 def keep(engine: Engine, biller: Biller, body: bytes) -> None:

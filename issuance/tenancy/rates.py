@@ -32,10 +32,11 @@ outage = Outage("rates", "not_counted", "counted")
 _MOST_NAMES = 100_000
 
 
-#: What is counted: by address, key, brand; by address, caller, address and biller; by address, person, person.
+#: What is counted: by address, key, brand; by address, caller, address and biller, address; by
+#: address, person, person.
 OF_AN_ADDRESS, OF_A_KEY, OF_A_BRAND = "requests from this address", "requests with this key", "requests of this brand"
 WRONG_KEYS, WRONG_CODES = "wrong keys from this address", "wrong codes"
-WRONG_SIGNATURES = "wrong signatures of this biller"
+WRONG_SIGNATURES, UNKNOWN_BILLERS = "wrong signatures of this biller", "unknown billers from this address"
 METRICS = "looks at the metrics from this address"
 SIGN_INS, FILES, OF_A_PERSON = "tries to sign in from this address", "files", "requests of this person"
 
@@ -121,6 +122,7 @@ class Rates:
             WRONG_KEYS: settings.rate_wrong_keys,
             WRONG_CODES: settings.rate_wrong_codes,
             WRONG_SIGNATURES: settings.rate_wrong_keys,
+            UNKNOWN_BILLERS: settings.rate_wrong_keys,
             METRICS: settings.rate_metrics,
             SIGN_INS: settings.rate_sign_ins,
             FILES: settings.rate_files,

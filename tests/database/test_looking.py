@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from threading import Event
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -11,12 +11,13 @@ from fastapi import FastAPI, Request
 from sqlalchemy import Engine
 
 from issuance.api import routes
-from issuance.api.app import create_app
+from issuance.api.app import LOOKING, create_app
 from issuance.api.callers import Caller, admit
+from issuance.billers import receiving
+from issuance.billers.billers import Biller
 from issuance.database.connections import transaction
 from issuance.settings import Settings
 from issuance.tenancy import keys
-from issuance.tenancy.fairness import FairThreads
 from tests.database.limits import count_at_leisure
 from tests.waiting import PATIENCE_SECONDS
 
@@ -43,6 +44,11 @@ class Door:
             headers = {"Authorization": f"Bearer {token}"}
             return (await client.get("/v1/redemptions", headers=headers)).status_code
 
+    async def tell(self, biller_id: UUID, address: str) -> int:
+        transport = httpx.ASGITransport(self._app, client=(address, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return (await client.post(f"/billers/stripe/{biller_id}", json={})).status_code
+
     async def token(self, key: str) -> str:
         transport = httpx.ASGITransport(self._app, client=(MEMBER, 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -67,7 +73,6 @@ class Door:
 @pytest.fixture
 def door(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     count_at_leisure(monkeypatch)
-    monkeypatch.setattr(routes, "looking_at_tokens", FairThreads(4))
     limits = {"ISSUANCE_RATE_BRAND": 30}
     door = Door(
         create_app(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url, **limits})),
@@ -105,6 +110,33 @@ def test_a_flood_of_a_strangers_tokens_holds_up_no_member(door: Door, engine: En
     async def scene() -> None:
         member = await token_of(door, engine, brand_id)
         assert await door.flooded("a.b.c", (member, FLOODER), (member, MEMBER)) == [200, 200]
+
+    asyncio.run(scene())
+
+
+def test_a_flood_of_unknown_billers_is_looked_up_as_strangers_keys_are(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the address that they come from, with a share of the looks and no request's thread."""
+    under_way, find = [], receiving.find
+
+    def slow(looks: Engine, kind: str, biller_id: UUID) -> Biller:
+        if biller_id.int < 100:
+            under_way.append(biller_id)
+            door.goes_on.wait(PATIENCE_SECONDS)
+        return find(looks, kind, biller_id)
+
+    monkeypatch.setattr(receiving, "find", slow)
+
+    async def scene() -> None:
+        flood = [asyncio.create_task(door.tell(UUID(int=number), FLOODER)) for number in range(20)]
+        async with asyncio.timeout(PATIENCE_SECONDS / 2):
+            while len(under_way) < LOOKING - LOOKING // 4:
+                await asyncio.sleep(0.01)
+            assert await door.tell(uuid4(), MEMBER) == 404
+        assert len(under_way) == LOOKING - LOOKING // 4
+        door.goes_on.set()
+        assert set(await asyncio.gather(*flood)) == {404}
 
     asyncio.run(scene())
 

@@ -1,15 +1,18 @@
 """`/metrics` can ask for a key, and can be at an address of its own; it names no brand."""
 
 import asyncio
+import time
+from collections import Counter
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from issuance import health
 from issuance.api.app import create_app
-from issuance.api.health import metrics_door
+from issuance.api.health import SCRAPES, metrics_door
 from issuance.database.connections import transaction
 from issuance.settings import Settings
 from issuance.tenancy import brands
@@ -59,6 +62,34 @@ def test_it_can_be_at_an_address_of_its_own(database_url: str) -> None:
     assert get(door, key="scrape-me").status_code == 200
     for path in ("/healthz", "/runs", "/openapi.json", "/docs"):
         assert get(door, path, "scrape-me").status_code == 404
+
+
+def test_scrapes_at_its_own_address_are_few_at_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes a connection of the process; and nothing of the one event loop is another's."""
+    app = made(database_url, ISSUANCE_METRICS_HOST="127.0.0.1")
+    door, under_way, most, figures = metrics_door(app), Counter[str](), 0, health.figures
+    assert door.state.looking is not app.state.looking
+
+    def slow(connection: Connection) -> dict[str, float]:
+        nonlocal most
+        under_way["now"] += 1
+        most = max(most, under_way["now"])
+        time.sleep(0.05)
+        under_way["now"] -= 1
+        return figures(connection)
+
+    monkeypatch.setattr(health, "figures", slow)
+
+    async def scrape() -> int:
+        transport = httpx.ASGITransport(door, client=("127.0.0.1", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return (await client.get("/metrics")).status_code
+
+    async def scrapes() -> list[int]:
+        return await asyncio.gather(*(scrape() for _ in range(10)))
+
+    assert set(asyncio.run(scrapes())) == {200}
+    assert most == SCRAPES
 
 
 def test_it_names_no_brand(database_url: str, engine: Engine) -> None:

@@ -111,6 +111,14 @@ def test_who_is_wrong_too_often_is_refused_by_every_process_that_hears_of_it(red
 
 
 Ask = Callable[..., httpx.Response]
+#: The mapping of a biller that signs by a name and a password.
+BASIC: dict[str, Any] = {
+    "source": "b",
+    "signature": {"kind": "basic"},
+    "time": {"path": "$.at"},
+    "membership": ["$.m"],
+    "events": [{"when": {"$.kind": "x"}, "tell": "membership.status_changed"}],
+}
 
 
 @pytest.fixture
@@ -249,16 +257,28 @@ def test_wrong_signatures_have_a_limit_of_their_own(ask: Callable[..., Ask], eng
     assert guessed(ours, some_address()) == 400
 
 
+def test_unknown_billers_have_a_limit_of_their_own(ask: Callable[..., Ask], engine: Engine, brand_id: UUID) -> None:
+    """By address. Beyond it no biller is looked up for it, but those that have signed from there before."""
+    post, address = ask(wrong_keys=3), some_address()
+    with transaction(engine, brand_id) as connection:
+        known, fresh = (billers.create(connection, brand_id, New("mapped", ["u:s"], mapping=BASIC)) for _ in range(2))
+
+    def sent(biller_id: UUID, where: str = address) -> int:
+        body, shown = {"id": str(uuid4()), "at": "2031-01-01T00:00:00Z"}, base64.b64encode(b"u:s").decode()
+        return post(f"/billers/mapped/{biller_id}", shown, where, "POST", body, scheme="Basic").status_code
+
+    assert sent(known) == 200
+    assert [sent(uuid4()) for _ in range(5)] == [404, 404, 404, 429, 429]
+    assert (sent(known), sent(fresh), sent(fresh, some_address())) == (200, 429, 200)
+
+
 def test_a_billers_webhooks_count_as_requests_of_its_brand(
     ask: Callable[..., Ask], engine: Engine, brand_id: UUID
 ) -> None:
     """Once they are known to be its own: a stranger spends nothing of the brand's."""
     post, address = ask(brand=2), some_address()
-    mapping: dict[str, Any] = {"source": "b", "signature": {"kind": "basic"}, "time": {"path": "$.at"}}
-    mapping |= {"membership": ["$.m"]}
-    mapping |= {"events": [{"when": {"$.kind": "x"}, "tell": "membership.status_changed"}]}
     with transaction(engine, brand_id) as connection:
-        biller_id = billers.create(connection, brand_id, New("mapped", ["user:secret"], mapping=mapping))
+        biller_id = billers.create(connection, brand_id, New("mapped", ["user:secret"], mapping=BASIC))
 
     def sent(secret: str) -> int:
         body, shown = {"id": str(uuid4()), "at": "2031-01-01T00:00:00Z"}, base64.b64encode(secret.encode()).decode()
