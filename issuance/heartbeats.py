@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
+from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 from uuid import UUID, uuid4, uuid5
@@ -65,10 +66,18 @@ _Counted = Counter[measures.Sample]
 
 
 class Heart:
-    """One process's heartbeat. `broker_away`: whether it does not reach the broker, as far as it knows."""
+    """One process's heartbeat. `broker_away`: whether it does not reach the broker, as far as it knows. `file`: what it
+    touches at each beat, whether or not PostgreSQL is there."""
 
-    def __init__(self, engine: Engine, kind: Kind, broker_away: Callable[[], bool], queues: Sequence[str] = ()) -> None:
-        self._engine, self._broker_away = engine, broker_away
+    def __init__(
+        self,
+        engine: Engine,
+        kind: Kind,
+        broker_away: Callable[[], bool],
+        queues: Sequence[str] = (),
+        file: Path | None = None,
+    ) -> None:
+        self._engine, self._broker_away, self._file = engine, broker_away, file
         self._said = {
             "process_id": uuid4(),
             "kind": kind,
@@ -89,6 +98,9 @@ class Heart:
         schema is one that this code can not work with, nothing is said."""
         if self._last is not None and monotonic() - self._last < EVERY:
             return
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.touch()
         pool = self._engine.pool
         in_use = pool.checkedout() if isinstance(pool, QueuePool) else 0
         said = {**self._said, "connections_in_use": in_use, "broker_away": self._broker_away()}

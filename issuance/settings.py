@@ -83,6 +83,10 @@ class OwnSettings(BaseModel):
         "info", alias="LOG_LEVEL", description="Least level"
     )
 
+    heart_file: Path | None = Field(
+        None, alias="ISSUANCE_HEART_FILE", description="A file that scheduler and workers touch while they live"
+    )
+
     sealing_key: SecretStr | None = Field(
         None,
         alias="ISSUANCE_SEALING_KEY",

@@ -44,7 +44,7 @@ def main() -> None:
     engine, broker = engine_for(own.database_url), broker_for(own.redis_url)
     log.logger.info("scheduler_started", period_seconds=PERIOD)
     # It beats in this thread: a scheduler that hangs stops beating.
-    heart = Heart(engine, "scheduler", hints.outage.is_on)
+    heart = Heart(engine, "scheduler", hints.outage.is_on, file=own.heart_file)
     tidy_at = time.monotonic() + TIDY_EVERY
     while not stop.is_set():
         began = time.monotonic()

@@ -1,5 +1,7 @@
 """A worker process's heartbeat, for the queues that it listens to."""
 
+from pathlib import Path
+
 import dramatiq
 from dramatiq.worker import Worker
 from sqlalchemy import Engine
@@ -11,13 +13,13 @@ from issuance.heartbeats import Heart
 class Heartbeats(dramatiq.Middleware):
     """Beats from the start of a process's threads until their end."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, file: Path | None = None) -> None:
+        self._engine, self._file = engine, file
         self._heart: Heart | None = None
 
     def before_worker_boot(self, broker: dramatiq.Broker, worker: Worker) -> None:
         queues = sorted(worker.consumer_whitelist or hints.QUEUES)
-        self._heart = Heart(self._engine, "worker", hints.outage.is_on, queues)
+        self._heart = Heart(self._engine, "worker", hints.outage.is_on, queues, self._file)
         self._heart.start()
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: Worker) -> None:

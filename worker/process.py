@@ -56,6 +56,6 @@ def start() -> None:
         sys.exit(error.message)
     broker = hints.broker_for(own.redis_url, _of_rabbitmq() if of_rabbitmq else TrustsItsQueue)
     broker.add_middleware(Origins())
-    broker.add_middleware(Heartbeats(engine))
+    broker.add_middleware(Heartbeats(engine, own.heart_file))
     dramatiq.set_broker(broker)
     Actors(engine, broker).declare()

@@ -26,8 +26,8 @@ PAUSE = 1.0
 _TOLD_TO_END = (signal.SIGTERM, signal.SIGINT)
 _TOLD = (*_TOLD_TO_END, signal.SIGHUP, signal.SIGUSR1)
 _HANDED_ON = "ISSUANCE_HANDED_ON"
-#: What must work before a process becomes a new one, or there would be none.
-_TRIAL = "from issuance.settings import settings; settings(); import issuance.api.app"
+#: What must work before a process becomes a new one, or there would be none that answers.
+_TRIAL = (sys.executable, "-m", "issuance.api.trial")
 
 
 class HandedOn(NamedTuple):
@@ -85,7 +85,7 @@ def run(
             old.clear()
 
     def begin_anew(*_: object) -> None:
-        if subprocess.run([sys.executable, "-c", _TRIAL], check=False).returncode:  # noqa: S603 - of our own
+        if subprocess.run(_TRIAL, check=False).returncode:  # noqa: S603 - of our own
             logger.error("web_not_begun_anew")
             return
         if ending:

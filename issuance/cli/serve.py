@@ -1,7 +1,9 @@
 """`issuance serve`: every process of a host, on servers that are there already."""
 
 import os
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +12,12 @@ import typer
 from issuance import log, tracing
 from issuance.database import check_schema, engine_for
 from issuance.embedded import procfile
-from issuance.embedded.processes import Processes
+from issuance.embedded.environment import REPO
+from issuance.embedded.processes import Processes, Renewal
 from issuance.settings import settings
+
+#: Says whether what is there now could begin its work.
+_TRIAL = (sys.executable, "-m", "issuance.api.trial")
 
 
 def serve(
@@ -33,6 +39,15 @@ def serve(
     engine.dispose()
     beside_python = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": os.pathsep.join([beside_python, os.environ.get("PATH", os.defpath)])}
+    if own.sealing_key_file is not None:  # the processes work in another folder
+        environment["ISSUANCE_SEALING_KEY_FILE"] = str(own.sealing_key_file.absolute())
     processes = Processes(None, procfile.commands(small=small), environment, sys.stdout)
     processes.ready.set()  # each of them waits for servers that are away
-    raise typer.Exit(processes.run(renews="web"))
+    renewal = Renewal("web", lambda: _fits(environment), lambda: procfile.commands(small=small))
+    raise typer.Exit(processes.run(renewal=renewal))
+
+
+def _fits(environment: Mapping[str, str]) -> bool:
+    """Whether the code and settings that are there now can work on the database; if not, a line says why."""
+    tried = subprocess.run(_TRIAL, env=environment, cwd=REPO, check=False)  # noqa: S603 - of our own
+    return tried.returncode == 0

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from issuance.embedded import running
 from issuance.embedded.environment import REPO
@@ -24,6 +24,16 @@ STOP_LIMIT = 20.0
 FIRST_PAUSE, LAST_PAUSE = 0.2, 10.0
 #: A process that ran for so many seconds had a good start: the next pause is the first one again.
 GOOD_START = 10.0
+
+
+class Renewal(NamedTuple):
+    """What SIGHUP does, where it is no order to stop: the process called `of` gets it, and begins itself anew without a
+    pause; the others are told to end, and are started again by what `commands` says then. Nothing is done unless it
+    `fits`: who works stays."""
+
+    of: str
+    fits: Callable[[], bool] = lambda: True
+    commands: Callable[[], Mapping[str, str]] = dict
 
 
 class Processes:
@@ -55,16 +65,13 @@ class Processes:
         # signal may interrupt the handler of the first.
         self._starting = threading.RLock()
 
-    def run(self, *, renews: str | None = None) -> int:
+    def run(self, *, renewal: Renewal | None = None) -> int:
         """Runs until `stop` is called or a signal says so, and returns the exit code when all processes have ended.
-
-        `renews`: SIGHUP is no order to stop. This process gets it, and begins itself anew without a pause; the others
-        are told to end, and are started again.
-        """
+        SIGHUP says so too, unless there is a `renewal`."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _: self.stop(128 + number))
-        if renews is not None:
-            signal.signal(signal.SIGHUP, lambda *_: self._renew(renews))
+        if renewal is not None:
+            signal.signal(signal.SIGHUP, lambda *_: self._renew(renewal))
         keepers = [threading.Thread(target=self._keep, args=(name,)) for name in self._commands]
         for keeper in keepers:
             keeper.start()
@@ -86,10 +93,17 @@ class Processes:
         killer.daemon = True
         killer.start()
 
-    def _renew(self, renews: str) -> None:
+    def _renew(self, renewal: Renewal) -> None:
+        if not renewal.fits():
+            self._show(renewal.of, "not begun anew: what is there works on")
+            return
         with self._starting:
+            if self.stopping.is_set():
+                return
+            found = renewal.commands()
+            self._commands = {name: found.get(name, command) for name, command in self._commands.items()}
             for name, child in self._children.items():
-                child.send_signal(signal.SIGHUP if name == renews else signal.SIGTERM)
+                child.send_signal(signal.SIGHUP if name == renewal.of else signal.SIGTERM)
 
     def _keep(self, name: str) -> None:
         pause = FIRST_PAUSE

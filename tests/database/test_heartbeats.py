@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dramatiq
@@ -124,6 +125,20 @@ def test_a_worker_beats_for_its_queues_and_a_hang_of_postgresql_does_not_end_it(
     assert told(own)["issuance_processes", "worker_events"] == 0
     middleware.after_worker_shutdown(broker, worker)
     Heart(engine_for("postgresql+psycopg://127.0.0.1:1/nobody"), "scheduler", lambda: False).beat()
+
+
+def test_a_heart_touches_a_file_whether_or_not_postgresql_is_there(own: Engine, tmp_path: Path) -> None:
+    """For a probe: what waits for its database need not be killed. A folder that is not there ends nobody."""
+    away = engine_for("postgresql+psycopg://127.0.0.1:1/nobody")
+    for number, engine in enumerate((own, away)):
+        file = tmp_path / str(number)
+        Heart(engine, "scheduler", lambda: False, file=file).beat()
+        assert file.exists()
+    Heart(own, "scheduler", lambda: False, file=tmp_path / "nowhere" / "heart").beat()
+    middleware, worker = Heartbeats(own, tmp_path / "worker"), Worker(StubBroker(middleware=[]), queues={"bulk"})
+    middleware.before_worker_boot(worker.broker, worker)
+    eventually((tmp_path / "worker").exists)
+    middleware.after_worker_shutdown(worker.broker, worker)
 
 
 def test_a_heart_outlives_a_schema_that_is_not_its_own(own: Engine) -> None:

@@ -20,7 +20,7 @@ SUPERVISOR = """
 import os, sys, threading
 from pathlib import Path
 from issuance.embedded import watcher
-from issuance.embedded.processes import Processes
+from issuance.embedded.processes import Processes, Renewal
 home = Path(sys.argv[1])
 watching = watcher.start(home)
 processes = Processes(home, {"one": sys.argv[2], "two": sys.argv[3]}, os.environ, sys.stdout)
@@ -29,7 +29,7 @@ def be_ready():
     processes.ready.set()
     print("ready", flush=True)
 threading.Thread(target=be_ready, daemon=True).start()
-code = processes.run(renews=sys.argv[4] if len(sys.argv) > 4 else None)
+code = processes.run(renewal=Renewal(sys.argv[4], Path(sys.argv[5]).exists) if len(sys.argv) > 4 else None)
 watching.communicate()
 sys.exit(code)
 """
@@ -97,14 +97,21 @@ def test_the_procfile_names_what_there_is() -> None:
 
 
 def test_sighup_renews_where_it_is_said(home: Path, program: Program) -> None:
-    """One process gets the signal itself and goes on; the others end and are started again. Nothing stops."""
-    heard = home / "heard"
+    """One process gets the signal itself and goes on; the others end and are started again. Nothing stops. What could
+    not work is not begun: who works goes on."""
+    heard, fits = home / "heard", home / "fits"
     renews = "import signal, sys, time; signal.signal(signal.SIGHUP, lambda *_: print('anew', flush=True));"
     renews += " open(sys.argv[1], 'x'); time.sleep(600)"
-    supervisor = program(SUPERVISOR, home, f'exec python3 -c "{renews}" {heard}', SLEEPS, "one")
+    supervisor = program(SUPERVISOR, home, f'exec python3 -c "{renews}" {heard}', SLEEPS, "one", fits)
     ready(supervisor)
     before = recorded(home)
     eventually(heard.exists)
+    supervisor.send_signal(signal.SIGHUP)
+    while "not begun anew" not in (said := line(supervisor)):
+        assert "one" not in said
+        assert supervisor.poll() is None
+    assert recorded(home) == before
+    fits.touch()
     supervisor.send_signal(signal.SIGHUP)
     while "anew" not in line(supervisor):
         assert supervisor.poll() is None

@@ -18,8 +18,10 @@ from threading import Event
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
+from issuance.addresses import libpq_url
 from issuance.settings import Settings
 from tests.logs import lines
 from tests.serving import PATIENCE_SECONDS as STARTS_WITHIN
@@ -164,6 +166,22 @@ def test_after_sighup_new_ones_take_their_place(web: Web) -> None:
             over.set()
         assert all(done.result() > 0 for done in calls)
     assert len(web.children()) == PROCESSES
+
+
+def test_after_sighup_the_old_ones_stay_where_the_schema_is_not_for_new_ones(
+    given: Settings, fresh_database: Callable[[], str], direct: Callable[[str], str], tmp_path: Path
+) -> None:
+    """As when the code was upgraded and the database was not: new ones would answer 503 to all."""
+    url = fresh_database()
+    with serving(SERVES, url, given.redis_url, tmp_path / "log") as web:
+        before = web.children()
+        with psycopg.connect(libpq_url(direct(url))) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = 'before_0002' WHERE version_num ~ '^before'")
+        web.process.send_signal(signal.SIGHUP)
+        web.wait_for("web_not_begun_anew", 1)
+        assert "schema" in web.log.read_text().splitlines()[-2]
+        assert web.children() == before
+        assert web.get("/healthz").status_code == 200
 
 
 def all_of(connection: socket.socket, until: bytes = b"\n\n\n") -> bytes:
