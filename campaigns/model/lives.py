@@ -299,12 +299,14 @@ class Life:
             guests = [self._guest(name, name == lead, by_id) for name in party]
             if not by_id:
                 guests = [self._vague(guest) for guest in guests]
+                if self.chance(0.1):  # namesakes
+                    guests[0] = replace(guests[0], name=guests[-1].name)
             self._happens("membership.guests_changed", time, {"guests": guests})
 
     def _vague(self, guest: Guest) -> Guest:
-        """The same entry, saying less."""
+        """The same entry, saying less, or with an address that others have too."""
         return replace(
             guest,
-            email=guest.email if self.chance(0.7) else None,
+            email=guest.email if self.chance(0.7) else self.random.choice([None, None, f"{self.name}@family.test"]),
             external_user_id=guest.external_user_id if self.chance(0.7) else None,
         )

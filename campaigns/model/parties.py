@@ -62,16 +62,34 @@ def _recognised(fact: Fact, party: list[Person], everyone: dict[str, Person]) ->
             if guest.lead_booker and person.lead_booker and not another and not _otherwise(guest, person):
                 yield person
 
-    steps: list[Callable[[Guest], Iterator[Person]]] = [
-        lambda guest: (one for one in everyone.values() if guest.by_id and guest.label in one.ids),
-        lambda guest: (one for one in everyone.values() if None is not guest.external_user_id == one.external_user_id),
-        lambda guest: (one for one in party if None is not guest.email == one.email and not _otherwise(guest, one)),
-        by_name,
-        by_lead,
+    def by_email(guest: Guest) -> Iterator[Person]:
+        return (one for one in party if None is not guest.email == one.email and not _otherwise(guest, one))
+
+    def apart(of: Callable[[Guest], str | None]) -> Callable[[int], bool]:
+        """Whether what an entry has is no other's of those that nobody is known to be."""
+        return lambda number: [of(guests[other]) for other in left].count(of(guests[number])) == 1
+
+    def always(_: int) -> bool:
+        return True
+
+    steps: list[tuple[Callable[[Guest], Iterator[Person]], Callable[[int], bool]]] = [
+        (lambda guest: (one for one in everyone.values() if guest.by_id and guest.label in one.ids), always),
+        (
+            lambda guest: (
+                one for one in everyone.values() if None is not guest.external_user_id == one.external_user_id
+            ),
+            always,
+        ),
+        (by_email, apart(lambda guest: guest.email)),
+        (by_name, apart(lambda guest: guest.name)),
+        (by_lead, always),
+        (by_email, always),
+        (by_name, always),
     ]
-    for step in steps:
+    for step, is_asked in steps:
+        left = [number for number in range(len(guests)) if number not in found]
         for number, guest in enumerate(guests):
-            if number not in found:
+            if number not in found and is_asked(number):
                 taken = {person.label for person in found.values()}
                 same = next((person for person in step(guest) if person.label not in taken), None)
                 if same is not None:

@@ -1,7 +1,9 @@
 """Who is who on the lists of an order, where later lists need not name guests by id (SEMANTICS 5)."""
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID, uuid5
 
@@ -54,7 +56,8 @@ class _Person:
 def recognised(membership_id: UUID, lists: Iterable[Listing]) -> list[list[Recognised]]:
     """Who the entries of each list are, in the order of the lists' facts; the first is the sign-up's.
 
-    Each step of recognition goes over the whole list before the next, and nobody is recognised twice.
+    Each step of recognition goes over the whole list before the next, and nobody is recognised twice. What several
+    entries have tells them apart last, or the order of the list would: the first of them takes it then.
     """
     people: list[_Person] = []
     party: list[_Person] = []
@@ -65,10 +68,14 @@ def recognised(membership_id: UUID, lists: Iterable[Listing]) -> list[list[Recog
         found.by(lambda entry: entry.known_as, people, lambda one: {one.guest_id})
         found.by(lambda entry: entry.guest_id, people, lambda one: {one.guest_id, *one.told_ids})
         found.by(lambda entry: entry.external_user_id, people, lambda one: {one.external_user_id})
-        found.by(lambda entry: _folded(entry.email), party, lambda one: {_folded(one.email)}, unless=_is_other)
-        found.by(lambda entry: _folded(entry.name), party, lambda one: {_folded(one.name)}, unless=_is_other)
+        by_email = partial(found.by, _email, party, lambda one: {_email(one)}, _is_other)
+        by_name = partial(found.by, _name, party, lambda one: {_name(one)}, _is_other)
+        by_email(shared=False)
+        by_name(shared=False)
         if lead is not None:
-            found.by(lambda entry: entry.lead_booker or None, [lead], lambda _: {True}, unless=_is_other_lead)
+            found.by(lambda entry: entry.lead_booker or None, [lead], lambda _: {True}, _is_other_lead)
+        by_email()
+        by_name()
         for index, entry in enumerate(listing.entries):
             person = found.who.get(index)
             if person is None:
@@ -97,16 +104,24 @@ class _Search:
         among: Iterable[_Person],
         of_person: Callable[[_Person], Iterable[Hashable | None]],
         unless: Callable[[Entry, _Person], bool] = lambda _, __: False,
+        *,
+        shared: bool = True,
     ) -> None:
-        """Recognise entries by what just one person has."""
+        """Recognise entries by what just one person has. `shared`: also where several entries of those that are left
+        have it."""
         having: dict[Hashable, list[_Person]] = {}
         for person in among:
             for said in set(of_person(person)) - {None}:
                 having.setdefault(said, []).append(person)
         taken = {id(person) for person in self.who.values()}
-        for index, entry in enumerate(self._entries):
-            found = having.get(of_entry(entry), ()) if index not in self.who and of_entry(entry) is not None else ()
-            if len(found) == 1 and id(found[0]) not in taken and not unless(entry, found[0]):
+        said_by = enumerate(map(of_entry, self._entries))
+        left = {index: said for index, said in said_by if index not in self.who and said is not None}
+        entries_with = Counter(left.values())
+        for index, said in left.items():
+            found = having.get(said, [])
+            if len(found) != 1 or not (shared or entries_with[said] == 1):
+                continue
+            if id(found[0]) not in taken and not unless(self._entries[index], found[0]):
                 self.who[index] = found[0]
                 taken.add(id(found[0]))
 
@@ -121,6 +136,14 @@ def _is_other(entry: Entry, person: _Person) -> bool:
 def _is_other_lead(entry: Entry, lead: _Person) -> bool:
     emails = {_folded(entry.email), _folded(lead.email)} - {None}
     return _is_other(entry, lead) or (_folded(entry.name) != _folded(lead.name) and len(emails) == 2)
+
+
+def _email(one: Entry | _Person) -> str | None:
+    return _folded(one.email)
+
+
+def _name(one: Entry | _Person) -> str | None:
+    return _folded(one.name)
 
 
 def _folded(text: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from itertools import count
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from campaigns.model.decided import failure
 from campaigns.model.histories import History
-from campaigns.model.words import SIGN_UP, Fact, Op
+from campaigns.model.words import SIGN_UP, Fact, Guest, Op
 from tests.unit.club import at
 
 _numbers = count()
@@ -101,3 +102,12 @@ def test_a_retry_in_trouble_for_a_period_that_began_paused() -> None:
     pause = status("2031-01-20", "paused"), status("2031-02-02", "active")
     failed = charge("2031-02-03", "failed", "c1", "2031-02-01"), charge("2031-02-04", "initiated", "c2", "2031-02-01")
     read_alike("2031-01-01", signed_up("2031-01-01", "2031-01-01"), *pause, *failed, status("2031-02-05", "active"))
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_two_guests_with_one_address(order: list[int]) -> None:
+    party = [Guest("ann", True, None, False, "f@x"), Guest("bob", False, None, False)]
+    family = [replace(guest, email="f@x") for guest in party]
+    later = told("2031-01-02", "membership.guests_changed", guests=[family[number] for number in order])
+    told_first = signed_up("2031-01-01", "2031-01-01", guests=party)
+    read_alike("2031-01-01", told_first, later, clock("2031-01-03"), issue_on_signup=True)

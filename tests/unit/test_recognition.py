@@ -68,6 +68,26 @@ def test_of_two_who_share_a_name_nobody_is_recognised_by_it() -> None:
     assert who(first, [entry("Ben"), entry("Ada", ADA, lead=True)])[0] not in (ADA, BEN, EVE)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_familys_one_address_makes_nobody_another(turned: bool) -> None:
+    """Whoever comes first on the list: the names tell them apart."""
+    family = [entry("Ben", email="ada@x.org"), entry("Ada", lead=True, email="ada@x.org")]
+    assert who(family[::-1] if turned else family) == ([ADA, BEN] if turned else [BEN, ADA])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_namesake_is_not_the_lead_booker(turned: bool) -> None:
+    known = who(*[[entry("Ada"), entry("Ada", lead=True)][:: -1 if turned else 1]])
+    assert known[0 if turned else 1] == ADA
+    assert known[1 if turned else 0] not in (ADA, BEN)
+
+
+def test_where_nothing_else_tells_them_apart_the_first_is_who_was_known() -> None:
+    """So nobody is lost."""
+    assert who([entry("Bob", email="ben@x.org"), entry("Benny", email="ben@x.org"), entry("Ada", ADA)])[0] == BEN
+    assert who([entry("Ben"), entry("Ben"), entry("Ada", ADA, lead=True)])[0] == BEN
+
+
 def test_nobody_is_recognised_twice() -> None:
     """Each step goes over the whole list before the next: the id goes before the name."""
     assert who([entry("Ben"), entry("Benjamin", BEN), entry("Ada", ADA, lead=True)])[1:] == [BEN, ADA]
