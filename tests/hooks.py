@@ -1,6 +1,6 @@
 """A receiver of webhooks, and a webhook that tells it of everything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -66,8 +66,10 @@ class Hook(NamedTuple):
             connection.execute(text(statement))
 
 
-def listen(engine: Engine, brand_id: UUID, receiver: Receiver) -> Hook:
+def listen(
+    engine: Engine, brand_id: UUID, receiver: Receiver, types: Sequence[outbox.EventType] = ALL_BUT_REMINDERS
+) -> Hook:
     """A webhook that tells the receiver of everything."""
     with transaction(engine, brand_id) as connection:
-        made = webhooks.create(connection, brand_id, receiver.url, ALL_BUT_REMINDERS)
+        made = webhooks.create(connection, brand_id, receiver.url, types)
     return Hook(engine, brand_id, made["id"], made["signing_secret"])

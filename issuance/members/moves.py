@@ -136,5 +136,4 @@ def _write(connection: Connection, one: tuple[Any, ...], before: Credit, change:
 def _told_as(before: Credit, after: Credit) -> EventType:
     if after.revoked_at is not None:
         return "credit.updated" if before.revoked_at is not None else "credit.revoked"
-    was_gone = before.redeemed_at is not None or before.revoked_at is not None
-    return "credit.restored" if was_gone else "credit.updated"
+    return "credit.restored"

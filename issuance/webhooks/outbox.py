@@ -4,14 +4,14 @@ An event is written once, with a delivery to each webhook that listens to its ty
 written.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, bindparam, func, select, text
+from sqlalchemy import Connection, bindparam, func, literal_column, select, text
 from uuid_utils.compat import uuid7
 
 from issuance import origins, tracing
@@ -40,30 +40,57 @@ EventType = Literal[
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
+#: Whoever listens to all of these follows credits to the end, and is told of the changes that have no type of their own:
+#: as `credit.updated`, or else under the nearest of these.
+FOLLOWING: tuple[EventType, ...] = (
+    "credit.issued",
+    "credit.expired",
+    "credit.redeemed",
+    "credit.revoked",
+    "credit.restored",
+    "credit.extended",
+    "credit.transferred",
+)
+_ITS_OWN: EventType = "credit.updated"
+_NEAREST: Mapping[str, EventType] = {
+    "upcoming": "credit.extended",
+    "live": "credit.extended",
+    "redeemed": "credit.redeemed",
+    "expired": "credit.expired",
+    "revoked": "credit.revoked",
+}
+
+_FOLLOWS = f"events @> CAST('{{{','.join(FOLLOWING)}}}' AS text[])"
+_TOLD = f"CASE WHEN {_FOLLOWS} THEN events || CAST('{_ITS_OWN}' AS text) ELSE events END"
 _LISTENED_TO = (
-    select(func.unnest(webhooks.c.events))
+    select(func.unnest(literal_column(_TOLD, webhooks.c.events.type)))
     .where(webhooks.c.brand_id == bindparam("brand_id"), webhooks.c.disabled_at.is_(None))
     .distinct()
 )
 #: What `listened_to` gives, as a part of a statement that has a parameter `brand_id`: an array.
 LISTENED_TO = func.array(_LISTENED_TO.scalar_subquery())
 _LISTENED_TO_NOW = Statement(_LISTENED_TO)
-# One that is just being deleted is told no more; whoever writes does not wait for that.
-_ADD = text("""
-    WITH listening AS (SELECT webhook_id, events FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL
+# One that is just being deleted is told no more; whoever writes does not wait for that. `nearest`: in place of a type that
+# those do not listen to who are told.
+_ADD = text(f"""
+    WITH listening AS (SELECT webhook_id, events, {_FOLLOWS} AND NOT '{_ITS_OWN}' = ANY(events) AS follows
+                         FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL
                           AND (CAST(:only AS uuid[]) IS NULL OR webhook_id = ANY(:only))
                           AND events && CAST(:types AS text[]) FOR KEY SHARE SKIP LOCKED),
+         news AS (
+             SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:nearest AS boolean[]),
+                                  CAST(:instants AS timestamptz[]), CAST(:data AS jsonb[]),
+                                  CAST(:requests AS text[]), CAST(:traces AS text[]))
+                           AS new (event_id, type, nearest, occurred_at, data, request_id, traceparent)),
+         telling AS (
+             SELECT webhook_id, event_id FROM news
+               JOIN listening ON news.type = ANY(listening.events) AND (listening.follows OR NOT news.nearest)),
          added AS (
              INSERT INTO webhook_events (brand_id, event_id, type, occurred_at, data, request_id, traceparent)
              SELECT :brand_id, event_id, type, occurred_at, data, request_id, traceparent
-               FROM unnest(CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:instants AS timestamptz[]),
-                           CAST(:data AS jsonb[]), CAST(:requests AS text[]), CAST(:traces AS text[]))
-                    AS new (event_id, type, occurred_at, data, request_id, traceparent)
-              WHERE EXISTS (SELECT FROM listening WHERE new.type = ANY(listening.events))
-          RETURNING event_id, type)
+               FROM news WHERE event_id IN (SELECT event_id FROM telling))
     INSERT INTO deliveries (brand_id, delivery_id, webhook_id, event_id)
-    SELECT :brand_id, gen_random_uuid(), listening.webhook_id, added.event_id
-      FROM added JOIN listening ON added.type = ANY(listening.events)
+    SELECT :brand_id, gen_random_uuid(), webhook_id, event_id FROM telling
 """)
 
 
@@ -77,8 +104,8 @@ class OutboxEvent:
 
 
 def listened_to(connection: Connection, brand_id: UUID) -> frozenset[str]:
-    """The types of events that at least one webhook of the brand listens to. Often there are none: ask before
-    preparing events."""
+    """The types of events that at least one webhook of the brand listens to, or is told under another. Often there are
+    none: ask before preparing events."""
     return frozenset(_LISTENED_TO_NOW.column(connection, {"brand_id": brand_id}))
 
 
@@ -99,22 +126,30 @@ def add_all(
     connection: Connection, brand_id: UUID, news: Iterable[OutboxEvent], *, only: Collection[UUID] | None = None
 ) -> None:
     """`add` for many, in the order in which they happened. `only`: the webhooks that are told, of those that listen."""
-    told = list(news)
+    told = [one for new in news for one in _as_told(new)]
     if told:
-        due_to = [_origin_of(one) for one in told]
+        due_to = [_origin_of(one) for one, _ in told]
         connection.execute(
             _ADD,
             {
                 "brand_id": brand_id,
                 "ids": [uuid7() for _ in told],
-                "types": [one.type for one in told],
-                "instants": [one.occurred_at for one in told],
-                "data": [to_json(one.data).decode() for one in told],
+                "types": [one.type for one, _ in told],
+                "nearest": [is_nearest for _, is_nearest in told],
+                "instants": [one.occurred_at for one, _ in told],
+                "data": [to_json(one.data).decode() for one, _ in told],
                 "requests": [origin.request_id for origin in due_to],
                 "traces": [origin.traceparent for origin in due_to] if tracing.is_on() else None,
                 "only": None if only is None else list(only),
             },
         )
+
+
+def _as_told(news: OutboxEvent) -> Iterator[tuple[OutboxEvent, bool]]:
+    """What happened under its own type, and under the nearest one for those who follow credits and do not know it."""
+    yield news, False
+    if news.type == _ITS_OWN:
+        yield replace(news, type=_NEAREST[news.data["status"]]), True
 
 
 def _origin_of(news: OutboxEvent) -> Origin:

@@ -23,18 +23,24 @@ from issuance.members import members, moves, redemptions
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
 from tests.database.clubs import Club, at
-from tests.hooks import Hook, listen
+from tests.hooks import ALL_BUT_REMINDERS, Hook, listen
 
 PAGE = Path(__file__).parents[2] / "docs/receiving-webhooks.md"
 #: Credits are read to the end of the club's time, so that only what happened counts, and not the time of reading.
 ATTEMPTS_OF_A_DAY = 5
 
 
-@pytest.fixture
-def clubs_hook(new_club: Callable[..., Club], receiver: Receiver) -> Iterator[tuple[Club, Hook]]:
+#: Those that have a name of their own for what happened.
+NAMED = [one for one in ALL_BUT_REMINDERS if one != "credit.updated"]
+
+
+@pytest.fixture(params=[ALL_BUT_REMINDERS, NAMED], ids=["all", "all but credit.updated"])
+def clubs_hook(
+    request: pytest.FixtureRequest, new_club: Callable[..., Club], receiver: Receiver
+) -> Iterator[tuple[Club, Hook]]:
     """A club whose multi-use credits are redeemed at their second use, with a webhook that is told of everything."""
     club = new_club("external", multi_use=True, max_uses=2, roll_over=False)
-    yield club, listen(club.engine, club.brand_id, receiver)
+    yield club, listen(club.engine, club.brand_id, receiver, request.param)
     club.engine.dispose()
 
 

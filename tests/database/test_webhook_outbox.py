@@ -55,6 +55,29 @@ def test_where_nobody_listens_nothing_is_written(engine: Engine, brand_id: UUID)
     assert told(engine, brand_id) == []
 
 
+@pytest.mark.parametrize(
+    ("listens", "status", "heard"),
+    [
+        (outbox.FOLLOWING, "live", ["credit.extended"]),
+        (outbox.FOLLOWING, "redeemed", ["credit.redeemed"]),
+        (outbox.FOLLOWING, "revoked", ["credit.revoked"]),
+        ((*outbox.FOLLOWING, "credit.updated"), "redeemed", ["credit.updated"]),
+        (("credit.redeemed", "credit.revoked"), "redeemed", []),
+    ],
+)
+def test_what_has_no_type_of_its_own_is_told_once_to_whoever_follows_credits(
+    engine: Engine, brand_id: UUID, listens: Sequence[str], status: str, heard: Sequence[str]
+) -> None:
+    """Under the nearest type to those who do not listen to `credit.updated`; who asks for some types gets no more."""
+    with transaction(engine, brand_id) as connection:
+        listen(connection, brand_id, *listens)
+        assert ("credit.updated" in outbox.listened_to(connection, brand_id)) == bool(heard)
+        outbox.add(connection, brand_id, "credit.updated", {"status": status})
+    assert [row.type for row in told(engine, brand_id)] == list(heard)
+    with transaction(engine, brand_id) as connection:
+        assert list(connection.scalars(select(webhook_events.c.type))) == list(heard)
+
+
 def test_what_is_undone_was_never_told(engine: Engine, brand_id: UUID) -> None:
     """The event lives and dies with the transaction that made it so."""
     with transaction(engine, brand_id) as connection:
