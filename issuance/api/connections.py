@@ -12,9 +12,10 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from issuance.api import problems
+from issuance.api.headers import HEADERS
 from issuance.api.sources import Counts, Sources, Untaken
 from issuance.errors import HeadersTooLarge, IssuanceError, NoRequest, TooLarge, TooManyConnections
-from issuance.log import logger
+from issuance.log import Few, logger
 from issuance.settings import OwnSettings
 
 #: Seconds within which a request's headers must have come, from the connection or from the answer before on.
@@ -32,15 +33,20 @@ ANSWER_SECONDS = 30.0
 
 _HEAD = (
     b"Content-Type: application/json\r\nConnection: close\r\n"
-    b"X-Content-Type-Options: nosniff\r\nX-Request-Id: %s\r\n%s"
-    b"Content-Length: %d\r\n\r\n"
+    + b"".join(f"{name}: {value}\r\n".encode() for name, value in HEADERS.items())
+    + b"X-Request-Id: %s\r\n%sContent-Length: %d\r\n\r\n"
 )
+
+
+#: What is told of them.
+_refusals, _too_many, _too_much = Few(), Few(), Few()
 
 
 def _refusal(path: str, error: IssuanceError) -> bytes:
     """An answer to what is no request yet, in the form of every error."""
     request_id = str(uuid7())
-    logger.info("refused_unread", status=error.status, code=error.code, request_id=request_id)
+    if (more := _refusals.next()) is not None:
+        logger.info("refused_unread", status=error.status, code=error.code, request_id=request_id, **more)
     body = bytes(problems.answer(path, error.status, error.code, error.message).body)
     again = b"Retry-After: %d\r\n" % error.retry_after if error.status == 429 else b""
     return STATUS_LINE[error.status] + _HEAD % (request_id.encode(), again, len(body)) + body
@@ -109,7 +115,8 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             self.flow = _Flow(transport, self.pipeline)
             self._source = sources.enter(self.client[0] if self.client else None)
             if self._source is None:
-                logger.warning("too_many_connections", most=sources.most)
+                if (more := _too_many.next()) is not None:
+                    logger.warning("too_many_connections", most=sources.most, **more)
                 message = f"This address has too many connections open: at most {sources.most}."
                 transport.write(_refusal("", TooManyConnections(message)))
                 transport.close()
@@ -207,7 +214,8 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             super().pause_writing()
             self._stuck = self._stuck or self.loop.call_later(ANSWER_SECONDS, self.transport.abort)
             if not self._count_untaken(self.transport.get_write_buffer_size()):
-                logger.warning("too_much_untaken", bytes=self._untaken)
+                if (more := _too_much.next()) is not None:
+                    logger.warning("too_much_untaken", bytes=self._untaken, **more)
                 self.transport.abort()
 
         def resume_writing(self) -> None:

@@ -17,7 +17,7 @@ from issuance.errors import NotFound
 
 router = APIRouter(include_in_schema=False, route_class=OpenRoute)
 
-#: What the pages may load and do; every other answer may do nothing at all (`requests.HEADERS`).
+#: What the pages may load and do; every other answer may do nothing at all (`headers.HEADERS`).
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -21,8 +21,9 @@ from uuid_utils.compat import uuid7
 from issuance import origins, tracing
 from issuance.api import bodies, hosts, metrics, problems
 from issuance.api import stopping as stops
+from issuance.api.headers import HEADERS
 from issuance.errors import Invalid, IssuanceError, TooLarge, TooSlow
-from issuance.log import logger
+from issuance.log import Few, logger
 from issuance.tenancy.fairness import FairThreads, Gone, TooManyAtOnce, until_gone
 from issuance.tenancy.rates import OF_AN_ADDRESS, Known, RateLimited, Rates, RateState, source_of
 
@@ -49,17 +50,8 @@ Result = TypeVar("Result")
 #: What asks whether the process is well, again and again, is no part of any trace.
 UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
 
-#: What every answer says, if it does not say otherwise: it is data, is not to be kept by anybody on the way, and loads
-#: and frames nothing.
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-
+#: Requests beyond a limit, of which there may be more than a log takes.
+_limited = Few()
 #: Of applications that are not told to stop.
 _never = stops.State()
 
@@ -272,6 +264,9 @@ def _log(scope: Scope, status: int, seconds: float, request_id: str) -> None:
     brand: UUID | None = caller.brand_id if caller is not None else None
     method = metrics.known_method(scope["method"])
     metrics.count(method, route, status, seconds)
+    more = _limited.next() if status == 429 else {}
+    if more is None:
+        return
     logger.info(
         "request",
         method=method,
@@ -280,6 +275,7 @@ def _log(scope: Scope, status: int, seconds: float, request_id: str) -> None:
         ms=round(seconds * 1000, 1),
         request_id=request_id,
         brand=str(brand) if brand else None,
+        **more,
     )
 
 

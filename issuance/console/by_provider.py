@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from issuance import database
-from issuance.console.rendering import render
+from issuance.console.rendering import refuse
 from issuance.console.routes import Page
 from issuance.console.signing_in import let_in
 from issuance.console.visits import own_address
@@ -111,15 +111,8 @@ def _kept(request: Request) -> dict[str, Any] | None:
 
 def _refused(request: Request, error: IssuanceError) -> Response:
     logger.info("sign_in_refused", by="oidc", code=error.code)
-    response = render(
-        request,
-        "sign_in.html",
-        answer=error.status,
-        to="",
-        email="",
-        problem=error.message,
-        provider=request.app.state.provider,
-    )
+    shown = {"to": "", "email": "", "problem": error.message, "provider": request.app.state.provider}
+    response = refuse(request, "sign_in.html", error, **shown)
     _forget(request, response)
     return response
 

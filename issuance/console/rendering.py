@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from issuance import __version__
 from issuance.console.rooms import ROOMS
 from issuance.console.words import BADGES, COMPLAINTS, LABELS, OF_A_SET, WORDS
+from issuance.errors import IssuanceError
 from issuance.shown import shown
 
 FOLDER = Path(__file__).parent
@@ -49,6 +50,16 @@ def render(request: Request, template: str, *, answer: int = 200, **context: Any
     response = HTMLResponse(page, answer, headers=HEADERS)
     if said is not None:
         response.delete_cookie(SAID, path="/console")
+    return response
+
+
+def refuse(
+    request: Request, template: str, error: IssuanceError, *, answer: int | None = None, **context: Any
+) -> HTMLResponse:
+    """A page that says why not, with the error's status or `answer`, and when to try again."""
+    response = render(request, template, answer=answer or error.status, **context)
+    if error.status in (429, 503):
+        response.headers["Retry-After"] = str(error.retry_after)
     return response
 
 

@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy.exc import DataError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from issuance.console.rendering import complaint_in_words, render, say
+from issuance.console.rendering import complaint_in_words, refuse, say
 from issuance.database import is_away, is_cut_short, outage
 from issuance.errors import Invalid, IssuanceError, NotAuthenticated, NotFound
 from issuance.log import logger
@@ -99,10 +99,7 @@ def _refused(request: Request, error: IssuanceError) -> Response:
     sentence = sentence_of(error, visit.zone if visit is not None else UTC)
     if back is not None and error.status < 500:
         return say(RedirectResponse(back, 303), sentence, refused=True)
-    response = render(request, "problem.html", answer=error.status, visit=visit, sentence=sentence, code=error.status)
-    if error.status in (429, 503):
-        response.headers["Retry-After"] = str(error.retry_after)
-    return response
+    return refuse(request, "problem.html", error, visit=visit, sentence=sentence, code=error.status)
 
 
 def sentence_of(error: IssuanceError, zone: ZoneInfo = UTC) -> str:

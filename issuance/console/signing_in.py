@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
 from issuance import database
-from issuance.console.rendering import render, say
+from issuance.console.rendering import refuse, render, say
 from issuance.console.routes import Page, sentence_of
 from issuance.console.visits import (
     COOKIE,
@@ -42,7 +42,8 @@ def ask(request: Request, to: str = "") -> Response:
     """Who are you?"""
     if session_of(request) is not None:
         return RedirectResponse(own_address(to) or "/console/", 303)
-    return _asked(request, to=own_address(to) or "", email="", problem=None)
+    provider = request.app.state.provider
+    return render(request, "sign_in.html", provider=provider, to=own_address(to) or "", email="", problem=None)
 
 
 @router.post("/sign-in")
@@ -67,13 +68,10 @@ def _sign_in(request: Request, form: dict[str, str]) -> Response:
             token = sessions.begin(connection, person_id, request.headers.get("user-agent"))
     except (WrongPassword, TooManyTries, RateLimited) as error:
         logger.info("sign_in_refused", by="password", code=error.code)
-        return _asked(request, answer=error.status, to=to, email=email, problem=error.message)
+        shown = {"to": to, "email": email, "problem": error.message, "provider": request.app.state.provider}
+        return refuse(request, "sign_in.html", error, **shown)
     logger.info("signed_in", person=str(person_id), by="password")
     return let_in(request, token, to)
-
-
-def _asked(request: Request, *, answer: int = 200, **said: Any) -> Response:
-    return render(request, "sign_in.html", answer=answer, provider=request.app.state.provider, **said)
 
 
 @router.get("/link/{token}")
@@ -103,17 +101,16 @@ def _use_link(request: Request, token: str, form: dict[str, str], brand: UUID | 
             person_id = sign_ins.take_link(connection, token)
             if prepared is not None:
                 passwords.choose(connection, person_id, prepared)
-            shown = sessions.begin(connection, person_id, request.headers.get("user-agent"))
+            token_of_session = sessions.begin(connection, person_id, request.headers.get("user-agent"))
     except LinkIsOver:
         raise
     except IssuanceError as error:
         with database.look(request.app.state.looks) as connection:
             email = sign_ins.whose_link(connection, token)
-        problem = sentence_of(error)
-        answer = max(error.status, 422)
-        return render(request, "link.html", answer=answer, email=email, problem=problem, shortest=passwords.SHORTEST)
+        shown = {"email": email, "problem": sentence_of(error), "shortest": passwords.SHORTEST}
+        return refuse(request, "link.html", error, answer=max(error.status, 422), **shown)
     logger.info("signed_in", person=str(person_id), by="link")
-    return let_in(request, shown, f"/console/{brand}/" if brand else "")
+    return let_in(request, token_of_session, f"/console/{brand}/" if brand else "")
 
 
 @router.post("/sign-out")
@@ -141,7 +138,7 @@ def _sign_out(request: Request, session: sessions.Session, *, everywhere: bool) 
 @router.get("/me")
 def me(request: Request, session: SignedIn) -> Response:
     """One's own password and browsers."""
-    return _own(request, session)
+    return render(request, "me.html", **_own(request, session))
 
 
 @router.post("/me/browsers/{session_id}/sign-out")
@@ -154,11 +151,11 @@ def sign_out_one(request: Request, session: SignedIn, session_id: str, form: For
     return say(RedirectResponse("/console/me", 303), "That browser is signed out.")
 
 
-def _own(request: Request, session: sessions.Session, *, answer: int = 200, problem: str | None = None) -> Response:
+def _own(request: Request, session: sessions.Session, problem: str | None = None) -> dict[str, Any]:
+    """What the page about oneself shows."""
     with request.app.state.looks.connect() as connection:
         browsers = sessions.all_of(connection, session.person_id, token_of(request) or "")
-    shown = {"session": session, "browsers": browsers, "problem": problem, "shortest": passwords.SHORTEST}
-    return render(request, "me.html", answer=answer, **shown)
+    return {"session": session, "browsers": browsers, "problem": problem, "shortest": passwords.SHORTEST}
 
 
 @router.post("/me/password")
@@ -183,7 +180,8 @@ def _choose_password(request: Request, session: sessions.Session, form: dict[str
             passwords.choose(connection, session.person_id, prepared)
             token = sessions.begin(connection, session.person_id, request.headers.get("user-agent"))
     except IssuanceError as error:
-        return _own(request, session, answer=max(error.status, 422), problem=sentence_of(error))
+        shown = _own(request, session, sentence_of(error))
+        return refuse(request, "me.html", error, answer=max(error.status, 422), **shown)
     return say(let_in(request, token, "/console/me"), "Your password is changed; all other browsers are signed out.")
 
 

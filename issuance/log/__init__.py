@@ -60,6 +60,8 @@ logger = cast("FilteringBoundLogger", _logger)
 
 #: Seconds after which an outage that lasts is told again.
 TOLD_AGAIN = 60.0
+#: Lines a second of each kind of what is refused by a limit.
+MOST_TOLD = 10
 
 
 class Outage:
@@ -100,6 +102,27 @@ class Outage:
             since, self._since = self._since, None
         if since is not None:
             logger.warning(self._over, seconds=round(monotonic() - since, 1))
+
+
+class Few:
+    """Of what strangers can cause without end, MOST_TOLD lines a second are written."""
+
+    def __init__(self) -> None:
+        self._second = self._told = self._untold = 0
+        self._lock = Lock()
+
+    def next(self) -> dict[str, int] | None:
+        """What one more line says besides: how many were left out before it (`untold`). None: leave it out."""
+        with self._lock:
+            second = int(monotonic())
+            if second != self._second:
+                self._second, self._told = second, 0
+            if self._told >= MOST_TOLD:
+                self._untold += 1
+                return None
+            self._told += 1
+            untold, self._untold = self._untold, 0
+            return {"untold": untold} if untold else {}
 
 
 def set_up(log_format: str, log_level: str) -> None:

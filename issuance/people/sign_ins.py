@@ -16,16 +16,20 @@ LINK_LASTS = timedelta(hours=24)
 #: So many wrong passwords cost nothing; then there is a wait (in seconds), which each one more doubles.
 FREE_TRIES, FIRST_WAIT, LONGEST_WAIT = 5, 15, 900
 
+_WAIT = "least(:first * power(2, least(f.failures - :free, 20)), :longest) * interval '1 second'"
 # Counted before the password is checked, so that many tries at once are many. A day without a try forgets them.
-_COUNT = text("""
+_COUNT = text(f"""
     INSERT INTO sign_in_failures AS f (email_hash, failures, failed_at) VALUES (:email_hash, 1, clock_timestamp())
     ON CONFLICT (email_hash) DO UPDATE
        SET failures = CASE WHEN f.failed_at < clock_timestamp() - interval '1 day' THEN 1 ELSE f.failures + 1 END,
            failed_at = clock_timestamp()
      WHERE f.failures < :free
-        OR f.failed_at + least(:first * power(2, least(f.failures - :free, 20)), :longest) * interval '1 second'
-           <= clock_timestamp()
+        OR f.failed_at + {_WAIT} <= clock_timestamp()
     RETURNING failures
+""")
+_LEFT = text(f"""
+    SELECT CAST(ceil(extract(epoch FROM f.failed_at + {_WAIT} - clock_timestamp())) AS integer)
+      FROM sign_in_failures f WHERE f.email_hash = :email_hash
 """)
 _TAKE = text("""
     DELETE FROM sign_in_links WHERE link_hash = :link_hash AND expires_at > clock_timestamp() RETURNING person_id
@@ -46,6 +50,10 @@ class TooManyTries(IssuanceError):
     code = "too_many_tries"
     status = 429
 
+    def __init__(self, seconds: int) -> None:
+        super().__init__()
+        self.retry_after = seconds
+
 
 class TooManyChoices(TooManyTries):
     """Too many new passwords were looked at. Wait a few minutes."""
@@ -60,8 +68,8 @@ def count_try(connection: Connection, email: str) -> None:
 
     Raises TooManyTries while the address has to wait, whether or not there is such a person.
     """
-    if not _counted(connection, email):
-        raise TooManyTries
+    if seconds := _count(connection, email):
+        raise TooManyTries(seconds)
 
 
 def count_choice(connection: Connection, by: UUID | str) -> None:
@@ -69,14 +77,16 @@ def count_choice(connection: Connection, by: UUID | str) -> None:
 
     Commit it whatever comes of it. No success makes it forgotten. Raises TooManyChoices, as for wrong passwords.
     """
-    if not _counted(connection, f"A NEW ONE BY {by}"):  # no address has great letters
-        raise TooManyChoices
+    if seconds := _count(connection, f"A NEW ONE BY {by}"):  # no address has great letters
+        raise TooManyChoices(seconds)
 
 
-def _counted(connection: Connection, by: str) -> bool:
-    """Count a try; False while there is a wait."""
+def _count(connection: Connection, by: str) -> int:
+    """Count a try, unless there is a wait: the seconds that are left of it, else 0."""
     tried = {"email_hash": _hash(by), "free": FREE_TRIES, "first": FIRST_WAIT, "longest": LONGEST_WAIT}
-    return connection.execute(_COUNT, tried).one_or_none() is not None
+    if connection.execute(_COUNT, tried).one_or_none() is not None:
+        return 0
+    return max(1, connection.scalar(_LEFT, tried) or 0)
 
 
 def was_right(connection: Connection, email: str) -> None:

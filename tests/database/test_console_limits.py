@@ -67,6 +67,7 @@ def test_an_address_may_try_so_many_passwords(ask: Callable[..., Ask]) -> None:
     answers = [tried(address) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [401, 401, 401, 429, 429]
     assert "at most 3 a minute" in answers[-1].text
+    assert int(answers[-1].headers["Retry-After"]) > 1
     assert tried(some_address()).status_code == 401
 
 

@@ -16,9 +16,12 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from issuance import log
 from issuance.api import bodies, connections, problems, requests, sources
+from issuance.api.headers import HEADERS
 from issuance.api.requests import Edge, off_the_loop
 from issuance.api.routes import place_of_a_stranger
+from issuance.log import Few
 from issuance.settings import OwnSettings
 from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import Known, Rates, source_of
@@ -493,6 +496,18 @@ def test_what_waits_for_its_turn_goes_with_who_asked(port: int) -> None:
     assert len(worked_on) == 3
 
 
+def test_few_lines_tell_of_what_is_refused_unread(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it comes: a log has an end too."""
+    monkeypatch.setattr(connections, "_refusals", Few())
+    monkeypatch.setattr(log, "MOST_TOLD", 1)
+    monkeypatch.setattr(log, "monotonic", lambda: 1000.0)
+    with captured(connections) as lines:
+        for _ in range(5):
+            with connected(port, b"\x00\x01garbage\r\n\r\n") as refused:
+                assert answer(refused).startswith(b"HTTP/1.1 400 ")
+    assert [line["event"] for line in lines] == ["refused_unread"]
+
+
 @pytest.mark.parametrize(
     ("said", "status", "code"),
     [
@@ -515,3 +530,4 @@ def test_what_is_refused_unread_is_refused_as_everything_else(port: int, said: b
     assert code.lower() in problems.codes()[status]
     line = next(line for line in lines if line["event"] == "refused_unread")
     assert f"X-Request-Id: {line['request_id']}".encode() in head
+    assert {name: value for name, value in HEADERS.items() if f"{name}: {value}".encode() in head} == HEADERS

@@ -25,6 +25,16 @@ def test_an_outage_is_told_twice_in_all() -> None:
     assert logs[0]["error"] == "ConnectionError: no"
 
 
+def test_of_what_strangers_cause_a_few_lines_a_second_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one says how many were left out."""
+    now = 1000.0
+    monkeypatch.setattr(log, "monotonic", lambda: now)
+    few = log.Few()
+    assert [few.next() for _ in range(50)] == [{}] * log.MOST_TOLD + [None] * (50 - log.MOST_TOLD)
+    now = 1001.0
+    assert [few.next() for _ in range(2)] == [{"untold": 50 - log.MOST_TOLD}, {}]
+
+
 def test_ticks_say_nothing_of_what_nobody_can_be_asked_for() -> None:
     """While the broker is away each tick asks for the same again; what it plans is news."""
     asked, planned = Tick(resumed=1, memberships=200, webhooks=2), Tick(sweeps=1)

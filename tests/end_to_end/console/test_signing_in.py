@@ -86,6 +86,7 @@ def test_guessing_is_slowed_down_for_known_and_unknown_addresses(brand: NewBrand
         assert statuses == [401] * 5 + [429]
     waits = new_browser().http.post("/console/sign-in", data={"email": "slow@example.com", "password": PASSWORD})
     assert waits.status_code == 429
+    assert 1 < int(waits.headers["Retry-After"]) <= sign_ins.FIRST_WAIT
 
 
 def test_new_passwords_are_counted_by_link_and_person(brand: NewBrand, new_browser: NewBrowser, server: Server) -> None:
@@ -97,6 +98,7 @@ def test_new_passwords_are_counted_by_link_and_person(brand: NewBrand, new_brows
     weak = [browser.http.post(address, data={"password": "password1234"}) for _ in range(6)]
     assert [answer.status_code for answer in weak] == [422] * 5 + [429]
     assert "Too many new passwords" in weak[-1].text
+    assert 1 < int(weak[-1].headers["Retry-After"]) <= sign_ins.FIRST_WAIT
     assert browser.http.post(address).status_code == 200
     present, answers = "", []
     for number in range(6):
@@ -106,6 +108,7 @@ def test_new_passwords_are_counted_by_link_and_person(brand: NewBrand, new_brows
         present = new
     assert [answer.status_code for answer in answers] == [200] * 5 + [429]
     assert "Too many new passwords" in answers[-1].text
+    assert 1 < int(answers[-1].headers["Retry-After"]) <= sign_ins.FIRST_WAIT
     browser.get(f"/console/{brand.brand_id}/")
 
 
