@@ -21,10 +21,11 @@ class Charge:
         self.facts = facts
         self.now, self.at_first = now, at_first
         self.told_start: date = facts[-1].data["period_start"]
-        ends = [fact.data["period_end"] for fact in facts if fact.data.get("period_end") is not None]
+        ends = [fact.data for fact in facts if fact.data.get("period_end") is not None]
+        passed = ends and self.told_start != ends[-1]["period_start"] and ends[-1]["period_end"] <= self.told_start
         self.start = self._counted(self.told_start)
-        if ends:
-            self.end = self._counted(ends[-1])
+        if ends and not passed:
+            self.end = self._counted(ends[-1]["period_end"])
         else:
             self.end = min(at_first.next("billing_cycle", self.start), now.next("billing_cycle", self.start))
         #: By frequency, the first day that is not paid for.

@@ -240,7 +240,7 @@ class Life:
         if self.chance(0.7):
             time += timedelta(seconds=self.random.choice([-200000, -40, 40, 7000, 7000, 100000]))
         amount = {"amount": 5000} if self.chance(0.8) else {}
-        forgetful, name = self.chance(0.15), charge
+        forgetful, name, wrong = self.chance(0.15), charge, len(course) > 1 and self.chance(0.06)
         for state in course:
             if state == "|":
                 name = f"{charge} again"
@@ -252,7 +252,9 @@ class Life:
                 data["amount_refunded"] = REFUNDED[state]
             elif state == "refunded" and self.chance(0.5):
                 data |= {"amount": 5000, "amount_refunded": 5000}
-            kind = state.removeprefix("older ").split()[0]
+            if wrong:  # of the month before, as the first fact says
+                data |= {"period_start": plus_months(first, -1), "period_end": first}
+            kind, wrong = state.removeprefix("older ").split()[0], False
             self._happens(f"charge.{kind}", time, data)
             time += timedelta(seconds=self.random.choice([0, 1, 3600, 90000, 400000, 1500000, 3000000]))
 

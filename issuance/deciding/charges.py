@@ -1,6 +1,6 @@
 """A charge from what was told of it: its state over time, and what it covers (SEMANTICS 7)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -69,11 +69,9 @@ def charges_of(told: Iterable[ChargeTold], calendar: Calendar) -> list[Charge]:
 
 def _charge(number: int, facts: list[ChargeTold], calendar: Calendar) -> Charge | None:
     states: list[ChargeTold] = []
-    period_end: date | None = None
     amount: Decimal | None = None
     refunded: Decimal | None = None
     for fact in facts:
-        period_end = fact.period_end or period_end
         amount = amount if fact.amount is None else fact.amount
         if fact.state is ChargeState.REFUNDED:
             refunded = fact.amount_refunded
@@ -82,11 +80,18 @@ def _charge(number: int, facts: list[ChargeTold], calendar: Calendar) -> Charge 
         states.append(fact)
     if not states:
         return None
-    period_start = facts[-1].period_start
-    if period_end is not None and period_end < period_start:
-        period_end = None  # an earlier fact told the end, and the start was moved past it
+    period_start, period_end = facts[-1].period_start, _end_told(facts)
     covers = coverage_of(period_start, period_end, calendar, calendar.as_it_stood(facts[0].moment.at))
     return Charge(number, period_start, period_end, tuple(states), amount, refunded, covers)
+
+
+def _end_told(facts: Sequence[ChargeTold]) -> date | None:
+    """The last end that was told, unless the start was moved to it or past it since; None: there is none."""
+    start = facts[-1].period_start
+    told = next((fact for fact in reversed(facts) if fact.period_end is not None), None)
+    if told is None or told.period_end is None:
+        return None
+    return told.period_end if told.period_start == start or told.period_end > start else None
 
 
 def _in_part(refunded: Decimal | None, amount: Decimal | None) -> bool:

@@ -63,6 +63,22 @@ def test_a_move_cuts_what_a_charge_without_an_end_covers() -> None:
     assert given(life, "2030-02-11T06:00") == []
 
 
+@pytest.mark.parametrize("wrong", [("2030-01-01", "2030-02-01"), ("2029-12-01", "2030-01-01")])
+def test_a_period_that_is_corrected_has_the_end_told_before_no_more(wrong: tuple[str, str]) -> None:
+    """Its start was moved to that end or past it: it covers the month from there on."""
+    life = life_from()
+    life.charge(at("2030-02-01"), "initiated", "c", *wrong)
+    life.charge(at("2030-02-01T01:00"), "succeeded", "c", "2030-02-01")
+    assert given(life, "2030-02-02") == ["2030-02-01"]
+
+
+def test_a_charge_of_an_empty_period_covers_nothing_however_often_it_is_told() -> None:
+    life = life_from()
+    life.charge(at("2030-02-01"), "initiated", "fee", "2030-02-01", "2030-02-01")
+    life.charge(at("2030-02-02"), "succeeded", "fee", "2030-02-01")
+    assert given(life, "2030-02-02") == []
+
+
 def test_a_charge_beside_the_calendar_settles_no_other() -> None:
     """It covers no billing date, so it pays for no period: not for the one of a charge that fails, either."""
     life = life_from()

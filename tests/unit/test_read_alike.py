@@ -111,3 +111,17 @@ def test_two_guests_with_one_address(order: list[int]) -> None:
     later = told("2031-01-02", "membership.guests_changed", guests=[family[number] for number in order])
     told_first = signed_up("2031-01-01", "2031-01-01", guests=party)
     read_alike("2031-01-01", told_first, later, clock("2031-01-03"), issue_on_signup=True)
+
+
+@pytest.mark.parametrize("ends", [None, "2031-03-01"])
+@pytest.mark.parametrize("first_end", ["2031-01-20", "2031-02-01", "2031-02-10"])
+def test_a_charge_whose_period_is_corrected(first_end: str, ends: str | None) -> None:
+    wrong = charge("2031-02-01", "initiated", "c", "2031-01-01", first_end)
+    right = charge("2031-02-01T01:00", "succeeded", "c", "2031-02-01", ends)
+    read_alike("2031-01-01", signed_up("2031-01-01", "2031-01-01"), wrong, right, clock("2031-02-20"))
+
+
+def test_a_charge_of_an_empty_period_stays_one() -> None:
+    fee = charge("2031-02-01", "initiated", "c", "2031-02-01", "2031-02-01")
+    paid = charge("2031-02-02", "succeeded", "c", "2031-02-01")
+    read_alike("2031-01-01", signed_up("2031-01-01", "2031-01-01"), fee, paid)
