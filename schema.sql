@@ -560,6 +560,9 @@ CREATE TABLE IF NOT EXISTS run_batches (
     -- A dry run's plan: the decisions it would have taken; an undo's: the ids of redeemed credits. And how many they are.
     plan        jsonb,
     planned     integer NOT NULL DEFAULT 0,
+    -- So many of the attempts are nothing against the membership at first_id: they ended before it, or by what passes by
+    -- itself.
+    attempts_before integer NOT NULL DEFAULT 0,
     PRIMARY KEY (brand_id, run_id, batch),
     CONSTRAINT run_batches_of_run FOREIGN KEY (brand_id, run_id) REFERENCES runs
 );
@@ -1456,4 +1459,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0031'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0032'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -20,7 +20,7 @@ from issuance.billers import deliveries as received
 from issuance.billing import rejections
 from issuance.database import is_away, months, transaction
 from issuance.database.complaints import in_short
-from issuance.engine import batches, guard_limits, plans, sweeps
+from issuance.engine import batches, guard_limits, guards, plans, sweeps
 from issuance.engine.bisection import in_pieces, singly
 from issuance.errors import IssuanceError, SchemaAhead, SchemaBehind, Untidy
 from issuance.log import logger
@@ -146,6 +146,7 @@ def _steps_of_tidying(keep: OwnSettings) -> dict[str, Callable[[Engine], object]
         "answers": by(idempotency.forget),
         "sign-ins": by(sign_ins.forget),
         "days of guards": by(guard_limits.compact),
+        "what the dead reserved": by(guards.forget_dead),
         "heartbeats": by(heartbeats.gather),
     }
 

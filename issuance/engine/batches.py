@@ -36,7 +36,7 @@ _CLAIM = text(f"""
 """)
 # `attempts` tells whether somebody else has claimed the batch since.
 _LOCK = text("""
-    SELECT FROM run_batches
+    SELECT first_id, counts, plan FROM run_batches
      WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch AND attempts = :attempts
        AND finished_at IS NULL FOR UPDATE SKIP LOCKED
 """)
@@ -46,7 +46,12 @@ _FINISH = text("""
 """)
 _GO_ON = text("""
     UPDATE run_batches
-       SET first_id = :first_id, claimed_at = clock_timestamp(), counts = :counts, plan = :plan, planned = :planned
+       SET first_id = :first_id, claimed_at = clock_timestamp(), counts = :counts, plan = :plan, planned = :planned,
+           attempts_before = attempts - 1
+     WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch
+""")
+_PUT_OFF = text("""
+    UPDATE run_batches SET attempts_before = attempts
      WHERE brand_id = :brand_id AND run_id = :run_id AND batch = :batch
 """)
 _NARROW = text("""
@@ -111,7 +116,7 @@ def _work(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
 
 def _whole(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
     with transaction(engine, run.brand_id) as connection:
-        if not _lock(connection, claimed):
+        if _lock(connection, claimed) is None:
             return Counter()
         counts, plan = run_work.work_on_range(connection, run, claimed.first_id, claimed.last_id)
         _finish(connection, claimed, counts, plan)
@@ -125,13 +130,13 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
 
     The batch's row keeps how far it came, so that whoever claims it next goes on from there. What settles nobody (a dry
     run, a preview, an undo) counts no attempts and quarantines nobody: it skips the membership at which its workers
-    died too often.
+    died too often, and no other.
     """
     looks = run.dry_run or run.kind == "preview"
     settles = not looks and run.kind != "undo"
     with transaction(engine, run.brand_id) as connection:
         ids = run_work.memberships_of(connection, run, claimed.first_id, claimed.last_id)
-        if _lock(connection, claimed):
+        if _lock(connection, claimed) is not None:
             if not ids:
                 _finish(connection, claimed, _counted(claimed), claimed.plan)
             else:
@@ -144,13 +149,18 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
     parts = deque(ids[start : start + size] for start in range(0, len(ids), size))
     counts = _counted(claimed)
     plan = claimed.plan
-    fatal = ids[:1] if not settles and claimed.attempts > limits.current.attempts else []
+    died = claimed.attempts - claimed.attempts_before - 1
+    fatal = ids[:1] if not settles and died >= limits.current.attempts else []
     while parts:
         part = parts.popleft()
         following = parts[0][0] if parts else None
         with transaction(engine, run.brand_id) as connection:
-            if not _lock(connection, claimed):  # done after all: only the reply to its last COMMIT was lost
+            held = _lock(connection, claimed)
+            if held is None:  # done after all: only the reply to its last COMMIT was lost
                 break
+            if part[0] < held.first_id:  # so it was of this part
+                counts, plan = _counted(held), held.plan
+                continue
             begun = [one for one in part if one not in fatal]
             if settles:
                 begun = attempts.begin(connection, run.brand_id, part)
@@ -158,28 +168,34 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
         more, rows = quarantined, None
         try:
             with transaction(engine, run.brand_id) as connection:
-                if not _lock(connection, claimed):
+                if _lock(connection, claimed) is None:
                     break
                 if begun:
                     done, rows = run_work.work_on(connection, run, begun)
                     more = quarantined + done
                 _go_on(connection, claimed, following, counts + more, _joined(plan, rows))
         except Exception as error:
-            transient = is_transient(error) and run.kind != "sweep" and not looks
+            transient = is_transient(error) and run.kind != "sweep"
             if len(part) > 1 and not transient:
                 parts.extendleft([membership_id] for membership_id in reversed(part))
                 continue
             more, rows = Counter({Reason.ERROR: 1}), None
             with transaction(engine, run.brand_id) as connection:
-                if not _lock(connection, claimed):
+                held = _lock(connection, claimed)
+                if held is None:
                     break
+                if part[0] < held.first_id:
+                    counts, plan = _counted(held), held.plan
+                    continue
                 for one in begun:
                     if settles:
                         attempts.failed(connection, run.brand_id, one, error, counted=True)
                     elif not transient:
                         named = {"brand": str(run.brand_id), "run": str(run.run_id), "membership": str(one)}
                         logger.error("membership_passed_over", **named, error=in_short(error))
-                if not transient:  # else whoever claims the batch next begins here again: nothing else comes back to it
+                if transient:  # whoever claims the batch next begins here again: nothing else comes back to it
+                    connection.execute(_PUT_OFF, _key(claimed))
+                else:
                     _go_on(connection, claimed, following, counts + more, plan)
             if transient:
                 raise
@@ -187,9 +203,9 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
     return counts
 
 
-def _counted(claimed: Row[Any]) -> Counter[Reason]:
-    """What was counted before this claim."""
-    return Counter({Reason(reason): n for reason, n in claimed.counts.items()})
+def _counted(batch: Row[Any]) -> Counter[Reason]:
+    """What was counted so far."""
+    return Counter({Reason(reason): n for reason, n in batch.counts.items()})
 
 
 def _joined(plan: Plan | None, rows: Plan | None) -> Plan | None:
@@ -206,9 +222,10 @@ def _go_on(
         connection.execute(_GO_ON, {**_key(claimed), **_said(counts, plan), "first_id": following})
 
 
-def _lock(connection: Connection, claimed: Row[Any]) -> bool:
-    """Lock a batch for as long as the work takes; False if somebody else has claimed it since or it is done."""
-    return connection.execute(_LOCK, {**_key(claimed), "attempts": claimed.attempts}).first() is not None
+def _lock(connection: Connection, claimed: Row[Any]) -> Row[Any] | None:
+    """Lock a batch for as long as the work takes: how far it came. None if somebody else has claimed it since or it is
+    done."""
+    return connection.execute(_LOCK, {**_key(claimed), "attempts": claimed.attempts}).first()
 
 
 def _finish(connection: Connection, claimed: Row[Any], counts: Counter[Reason], plan: Plan | None) -> None:

@@ -58,10 +58,12 @@ _FREQUENCIES = text("""
       FROM rule_versions v JOIN credit_rules r USING (brand_id, credit_rule_id)
      WHERE v.brand_id = :brand_id AND v.credit_rule_id = :rule_id AND NOT v.deleted
 """)
+# What was reserved went out only where it was confirmed.
 _BUSIEST = text("""
     SELECT max(number) FROM (
         SELECT sum(number) AS number FROM guard_portions
          WHERE brand_id = :brand_id AND credit_rule_id = :rule_id AND issued_at >= :first AND issued_at < :today
+           AND NOT reserved
          GROUP BY CAST(issued_at AT TIME ZONE :zone AS date)) days
 """)
 # While days before are still being settled, more may go out on them than is known.

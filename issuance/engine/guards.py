@@ -46,10 +46,22 @@ _FORGET_DEAD = text("""
     DELETE FROM guard_portions
      WHERE brand_id = :brand_id AND credit_rule_id = :rule_id AND reserved AND portion_id <> ALL(:own)
 """)
+# Who has a rule's turn alone knows that its reservations are dead; and one that was confirmed just before is read anew.
+_FORGET_ALL_DEAD = text("""
+    DELETE FROM guard_portions
+     WHERE CASE WHEN reserved
+                THEN pg_try_advisory_xact_lock(hashtextextended('guard turn ' || credit_rule_id::text, 0)) END
+""")
 _CONFIRM = text("""
     UPDATE guard_portions SET number = :number, reserved = false WHERE brand_id = :brand_id AND portion_id = :portion_id
 """)
 _GIVE_BACK = text("DELETE FROM guard_portions WHERE brand_id = :brand_id AND portion_id = :portion_id")
+
+
+def forget_dead(connection: Connection) -> None:
+    """Delete what dead workers reserved, of all brands, but for rules that somebody is at. Commit soon: no credit of
+    these rules goes out until then."""
+    connection.execute(_FORGET_ALL_DEAD)
 
 
 class Portion(NamedTuple):

@@ -11,11 +11,12 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import text
 
 from issuance.catalog import rules
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.database.connections import transaction
-from issuance.engine import batches, guard_limits, held_rules, limits
+from issuance.engine import batches, guard_limits, guards, held_rules, limits
 from issuance.engine.guards import Guard
 from issuance.errors import NotFound, NotHeld
 from issuance.webhooks import webhooks
@@ -297,6 +298,47 @@ def test_times_its_busiest_day(club: Club, moves: tuple[str, ...]) -> None:
     assert (issued(club, "2031-03-31"), held(club)[0]["held"]) == (88, 6), "44 went out that midnight"
 
 
+def reserve(club: Club, instant: str, number: int) -> None:
+    """What a worker reserved and never issued."""
+    club.rows(
+        """INSERT INTO guard_portions (brand_id, portion_id, credit_rule_id, epoch, issued_at, number, reserved)
+           VALUES (:brand_id, gen_random_uuid(), :rule, 0, :instant, :number, true)""",
+        rule=club.rule_id,
+        instant=at(instant),
+        number=number,
+    )
+
+
+def test_what_never_went_out_makes_no_day_busier(club: Club) -> None:
+    """After a batch that failed, the limit of the next weeks was twice what was said."""
+    guard(club, times="2")
+    club.sign_up(44)
+    club.move_clock("2031-02-28")
+    sweeps(club)
+    reserve(club, "2031-02-28", 44)
+    club.move_clock("2031-03-31T20:00")
+    sweeps(club)
+    club.sign_up(50, "2031-03-31")
+    assert (issued(club, "2031-03-31"), held(club)[0]["held"]) == (88, 6)
+
+
+def test_what_the_dead_reserved_is_forgotten(club: Club) -> None:
+    """But for a rule that somebody is at, whose reservations may be alive."""
+    guard(club, 5)
+    reserve(club, "2031-01-30T12:00", 4)
+    with club.engine.connect() as at_it:
+        at_it.execute(
+            text("SELECT pg_advisory_xact_lock_shared(hashtextextended('guard turn ' || :rule, 0))"),
+            {"rule": str(club.rule_id)},
+        )
+        with transaction(club.engine) as connection:
+            guards.forget_dead(connection)
+        assert club.value("SELECT count(*) FROM guard_portions WHERE reserved") == 1
+    with transaction(club.engine) as connection:
+        guards.forget_dead(connection)
+    assert club.value("SELECT count(*) FROM guard_portions WHERE reserved") == 0
+
+
 def test_the_busiest_day_is_not_settled_on_before_all_days_before_it(club: Club) -> None:
     """An event settles some over a day that is still due for the others: what it finds of it is kept for nobody."""
     guard(club, times="2")
@@ -380,11 +422,7 @@ def test_near_the_limit_workers_take_turns(club: Club, monkeypatch: pytest.Monke
 def test_a_killed_workers_portion_comes_back(club: Club) -> None:
     """It reserved and died: who has the turn knows that nobody confirms it any more."""
     guard(club, 5)
-    club.rows(
-        """INSERT INTO guard_portions (brand_id, portion_id, credit_rule_id, epoch, issued_at, number, reserved)
-           VALUES (:brand_id, gen_random_uuid(), :rule, 0, '2031-01-31T12:00Z', 4, true)""",
-        rule=club.rule_id,
-    )
+    reserve(club, "2031-01-31T12:00", 4)
     club.sign_up(5)
     assert (issued(club), held(club)) == (5, [])
 

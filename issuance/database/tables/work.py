@@ -52,6 +52,7 @@ run_batches = Table(
     must("counts", JSONB),
     may("plan", JSONB),
     must("planned", Integer),
+    must("attempts_before", Integer),
 )
 
 run_months = Table(
