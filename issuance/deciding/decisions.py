@@ -5,6 +5,7 @@ The one place where the rules of SEMANTICS 3 to 7 come together. What is issued 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import NamedTuple
 from uuid import UUID
@@ -22,7 +23,8 @@ from issuance.deciding.validities import Validities, counts_from_start, validiti
 class Decision(NamedTuple):
     """What became of one (rule, membership, guest, occurrence).
 
-    `reason` ISSUED without a `credit` means: issue it, with `validities`. ALREADY_ISSUED carries the credit.
+    `reason` ISSUED without a `credit` means: issue it, with `validities`. ALREADY_ISSUED carries the credit. `joined`:
+    what a guard holds by hand for a start that was moved, and is one with it (SEMANTICS 17).
     """
 
     credit_rule_id: UUID
@@ -32,6 +34,7 @@ class Decision(NamedTuple):
     reason: Reason
     credit: Credit | None = None
     validities: Validities | None = None
+    joined: tuple[CreditKey, ...] = ()
 
     @property
     def rule_version(self) -> int | None:
@@ -110,11 +113,8 @@ def _former_starts(history: History, occurrence: Occurrence) -> list[date]:
     which a period of the rule begins now is that period's."""
     if occurrence.period_start != history.starts_on:
         return []
-    return [
-        start
-        for start in sorted(history.former_starts)
-        if occurrence.is_once or not history.calendar.is_boundary(occurrence.every, start)
-    ]
+    every, is_once = occurrence.every, occurrence.is_once
+    return [start for start in sorted(history.former_starts) if history.was_start(start, every, is_once=is_once)]
 
 
 def _stands_for_any_start(credit: Credit, occurrence: Occurrence) -> bool:
@@ -155,20 +155,29 @@ def _for_guests(
         version = occurrence.version
         has_used = not is_given and version is not None and used.by(place, version, occurrence.day)
         kind = _Kind(lead_booker, place in stayed, archived, credit is not None, has_used)
-        held = _held(history, rule, place, occurrence)
+        held, joined = _held(history, rule, place, occurrence)
         if (kind, held) not in decided:
             decided[kind, held] = _for_kind(history, rule, occurrence, kind, held)
         reason, validities = decided[kind, held]
-        yield Decision(rule.credit_rule_id, occurrence.version, guest, occurrence, reason, credit, validities)
+        yield Decision(rule.credit_rule_id, occurrence.version, guest, occurrence, reason, credit, validities, joined)
 
 
-def _held(history: History, rule: Rule, place: int, occurrence: Occurrence) -> Held | None:
-    """What a guard held of an occurrence for a guest; what a person refused for a former start is refused for any."""
-    own, *former = (
-        history.held.get(CreditKey(rule.credit_rule_id, place, start, 0))
-        for start in (occurrence.period_start, *_former_starts(history, occurrence))
-    )
-    return next((held for held in former if held is not None and held.state is HeldState.REFUSED), own)
+def _held(
+    history: History, rule: Rule, place: int, occurrence: Occurrence
+) -> tuple[Held | None, tuple[CreditKey, ...]]:
+    """What a guard held of an occurrence for a guest, and the keys of what it holds by hand for a former start, which is
+    one with it. What a person refused for a former start is refused for any."""
+    own = history.held.get(CreditKey(rule.credit_rule_id, place, occurrence.period_start, 0))
+    keys = (CreditKey(rule.credit_rule_id, place, start, 0) for start in _former_starts(history, occurrence))
+    former = [history.held[key] for key in keys if key in history.held]
+    refused = next((held for held in former if held.state is HeldState.REFUSED), None)
+    if refused is not None:
+        return refused, ()
+    joined = [held for held in former if held.manual and held.state in (HeldState.WAITING, HeldState.APPROVED)]
+    is_free = own is None or own.state is HeldState.LAPSED
+    if is_free and joined and all(held.state is HeldState.WAITING for held in joined):
+        own = replace(joined[0], at=history.now if own is None else own.at)
+    return own, tuple(held.key for held in joined)
 
 
 def _for_kind(

@@ -134,6 +134,18 @@ class History:
         """How many credits the membership has, whatever became of them."""
         return len(self.credits) + (0 if self.horizon is None else self.horizon.credits_before)
 
+    def was_start(self, day: date, every: Interval | None, *, is_once: bool) -> bool:
+        """Whether the membership was to start on a date before its start was moved, and no period of a rule begins on
+        it now: keys that say it mean the sign-up, or P0D (SEMANTICS 7). `every`: the rule's period, `is_once`: P0D."""
+        return day in self.former_starts and (is_once or not self.calendar.is_boundary(every, day))
+
+    def given_at(self, credit: Credit) -> datetime:
+        """When a credit was issued, or would have been if no guard had held it (SEMANTICS 17)."""
+        held = self.held.get(credit.key)
+        if held is None or (credit.manual and not (held.manual and held.state is HeldState.APPROVED)):
+            return credit.issued_at
+        return held.at
+
     def is_settled(self, day: date) -> bool:
         """Whether what began on a date stays as it was settled."""
         return self.horizon is not None and day < self.horizon.day

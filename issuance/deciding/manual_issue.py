@@ -77,7 +77,7 @@ def _issue(
         for credit in history.credits
         if credit.key.credit_rule_id == rule.credit_rule_id
         and credit.is_held_at(history.now)
-        and min(credit.issued_at, credit.valid_from) <= asked_at
+        and (history.given_at(credit) <= asked_at or _are_for_start(history, version, credit.key, period_start))
     }
     for place, lead_booker in history.parties.now:
         archived = history.is_archived(place)
@@ -92,6 +92,16 @@ def _issue(
             key = CreditKey(rule.credit_rule_id, place, period_start, _next_number(history, rule, place, period_start))
             new = NewCredit(key, version, period_end, validities, history.now, manual=True)
             yield ManualDecision(place, Reason.ISSUED, period_start, period_end, new)
+
+
+def _are_for_start(history: History, version: RuleVersion, key: CreditKey, period_start: date) -> bool:
+    """Whether a credit's key and a period both mean the membership's start, as it is or as it was: there is one for
+    it, whichever was there first (SEMANTICS 7)."""
+    every, is_once = version.frequency.interval, version.frequency is IssuingFrequency.ONCE
+    return key.reissue == 0 and all(
+        day == history.starts_on or history.was_start(day, every, is_once=is_once)
+        for day in (key.period_start, period_start)
+    )
 
 
 def _refusal(history: History, rule: Rule, version: RuleVersion, include_upcoming: bool) -> Reason | None:

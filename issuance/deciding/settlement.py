@@ -84,6 +84,8 @@ class Settlement:
     skipped: list[Decision] = field(default_factory=list)
     #: What is owed, and held by a guard until a person speaks.
     waiting: set[CreditKey] = field(default_factory=set)
+    #: The keys of what is held by hand for a start that was moved, and is one with a credit that is owed: the key of that.
+    joined: dict[CreditKey, CreditKey] = field(default_factory=dict)
 
 
 def settle(
@@ -101,12 +103,14 @@ def settle(
         for decision in one.decisions:
             if decision.reason is Reason.AWAITING_APPROVAL:
                 settlement.waiting.add(decision.key)
+                settlement.joined |= dict.fromkeys(decision.joined, decision.key)
             if decision.credit is not None:
                 out.append(decision)
             elif decision.reason is Reason.ISSUED:
                 owed += 1
                 if owed <= most_credits:
                     settlement.issue.append(new_credit(decision, history.issued_at(decision.occurrence.release.first)))
+                    settlement.joined |= dict.fromkeys(decision.joined, decision.key)
                     settlement.counts[Reason.ISSUED] += 1
             elif settled_at is None or history.start_of(decision.occurrence.day) > settled_at:
                 settlement.counts[decision.reason] += 1

@@ -62,6 +62,12 @@ def write(
     """Write what outcomes hold back, hold the rules of it, and let lapse what is not owed any more. Costs nothing where
     there is none. `told`: the types of events that webhooks listen to; `run_id`: the run that settles, which alone can
     have asked for something by hand."""
+    # What is asked for anew may have the key of what lapses.
+    gone = [(one.membership_id, *key) for one in settled for key in one.outcome.lapsed]
+    if gone:
+        parameters = {"brand_id": brand_id, **_which(gone)}
+        connection.execute(_LAPSE, {**parameters, **columns_of("gone", _KEY, gone)})
+        connection.execute(_FORGET, parameters)
     held = [(one.membership_id, *held.key, held.at, held.manual) for one in settled for held in one.outcome.held]
     if held:
         asked = {"brand_id": brand_id, "run_id": run_id}
@@ -69,11 +75,6 @@ def write(
         since = {row[1]: row[-2] for row in sorted(held, key=lambda row: row[-2], reverse=True)}
         for rule_id in sorted(since):
             _hold_rule(connection, brand_id, rule_id, since[rule_id], sum(row[1] == rule_id for row in held), told)
-    gone = [(one.membership_id, *key) for one in settled for key in one.outcome.lapsed]
-    if gone:
-        parameters = {"brand_id": brand_id, **_which(gone)}
-        connection.execute(_LAPSE, {**parameters, **columns_of("gone", _KEY, gone)})
-        connection.execute(_FORGET, parameters)
 
 
 def _which(rows: Sequence[tuple[Any, ...]]) -> dict[str, str]:

@@ -58,6 +58,8 @@ class Outcome:
     #: What a guard holds back now, and what it held back and is not owed any more.
     held: set[Held] = field(default_factory=set)
     lapsed: set[CreditKey] = field(default_factory=set)
+    #: Which credit, owed at any of the instants, what is held by hand for a start that was moved is one with.
+    joined: dict[CreditKey, CreditKey] = field(default_factory=dict)
     #: What is to be told of credits that expire soon.
     reminders: list[Reminder] = field(default_factory=list)
     #: The new decisions that give nothing.
@@ -97,6 +99,7 @@ class Outcome:
         self.now, self.due_at = settlement.now, settlement.due_at
         self.counts += settlement.counts
         self.skipped += settlement.skipped
+        self.joined |= settlement.joined
         for change in settlement.change:
             key, at = change.before.key, settlement.now
             self.credits[key] = change.after
@@ -218,17 +221,18 @@ def _look_after_held(membership: Membership, outcome: Outcome, rules: Sequence[R
     for held in sorted(membership.facts.held, key=attrgetter("at")):  # who was first finds nobody in the way
         if held.state in (HeldState.REFUSED, HeldState.LAPSED):
             continue
+        owed = outcome.joined.get(held.key, held.key)
         if held.state is HeldState.APPROVED:
             if held.manual:
                 _let_out(membership, outcome, rules, held)
-            if held.key in outcome.issued:
-                outcome.let_out.add(held.key)
-        is_waiting = held.key in settlement.waiting or (
-            held.manual and held.state is HeldState.WAITING and _waits(membership, outcome, rules, held)
-        )
-        if held.manual and held.state is HeldState.WAITING and held.key in settlement.waiting:
-            outcome.held.add(replace(held, manual=False))  # owed by now, it is what a person speaks of
-        if held.key not in outcome.credits and not is_waiting:
+            outcome.let_out |= {held.key, owed} & outcome.issued.keys()
+        is_by_hand = held.manual and held.state is HeldState.WAITING
+        is_waiting = owed in settlement.waiting or (is_by_hand and _waits(membership, outcome, rules, held))
+        if is_by_hand and owed in settlement.waiting and all(owed != one.key for one in outcome.held):
+            # Owed by now, it is what a person speaks of.
+            outcome.held.add(Held(owed, held.at if owed == held.key else outcome.now, HeldState.WAITING))
+        is_joined = owed != held.key and (owed in settlement.waiting or owed in outcome.issued)
+        if is_joined or (held.key not in outcome.credits and not is_waiting):
             outcome.lapsed.add(held.key)
 
 

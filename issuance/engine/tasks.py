@@ -107,7 +107,7 @@ class PlannedTask(Task):
         listeners: Collection[Listener] = (),
     ) -> Outcome:
         outcome = self.begin(membership, rules, clock, listeners)
-        approved = {held.key for held in membership.facts.held if held.state is HeldState.APPROVED}
+        approved = {held.key for held in membership.facts.held if held.state is HeldState.APPROVED} - outcome.lapsed
         for reason, planned in self.decided(membership, meant, outcome, rules, clock):
             if reason is Reason.ISSUED:
                 assert planned is not None, "what is issued was decided"

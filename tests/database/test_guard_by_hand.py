@@ -275,3 +275,53 @@ def test_undoing_a_run_by_hand_takes_back_what_was_held_of_it(billed: Club, when
     assert undo(billed, asked)["counts"] == {}
     assert billed.issue()["counts"] == {"issued": 1, "awaiting_approval": 2}
     assert offences(billed) == {}
+
+
+@pytest.mark.parametrize("verb", ["refuse", "approve"])
+def test_what_waits_by_hand_for_a_start_that_was_moved_waits_with_what_is_owed(
+    new_club: Callable[..., Club], verb: str
+) -> None:
+    """P0D gives one, ever: both are one, and what a person says of it is said of both."""
+    club = new_club("external", issuing_frequency="P0D", issue_on_signup=False)
+    (one,) = club.sign_up(1, "2031-02-15")
+    guard(club, 1)
+    club.rows("INSERT INTO held_rules VALUES (:brand_id, :rule, '2031-02-01T08:00Z', 1)", rule=club.rule_id)
+    club.move_clock("2031-02-01T08:00")
+    assert club.issue()["counts"] == {"awaiting_approval": 1}
+    club.move_clock("2031-02-05T08:00")
+    club.tell("membership.start_moved", "2031-02-05", {"membership_id": str(one), "starts_on": "2031-02-28"})
+    club.settle([one])
+    assert held(club)[0]["held"] == 1
+    club.move_clock("2031-03-28T09:00")
+    charged = {"membership_id": str(one), "charge_id": "c", "period_start": "2031-03-28", "amount": 90}
+    club.settle(club.tell("charge.succeeded", "2031-03-28T09:00", charged))
+    assert held(club)[0]["held"] == 1
+    club.move_clock("2031-03-29T09:00")
+    speak(club, verb)
+    sweeps(club)
+    assert [row[:3] for row in given(club)] == ([("2031-02-28", 0, False)] if verb == "approve" else [])
+    assert club.replay()["counts"].get("refused", 0) == (verb == "refuse")
+    assert offences(club) == {}
+    club.engine.dispose()
+
+
+@pytest.mark.parametrize("most", [1, None])
+def test_what_was_approved_and_is_too_old_lends_its_place_to_nobody(billed: Club, most: int | None) -> None:
+    """Asked for again before a sweep came by, the key's credit is another: a guard is asked, and it is of the run that
+    asked."""
+    billed.rows("UPDATE coupons SET validity = 'P7D'")
+    used_in_february(billed, 2)
+    billed.move_clock("2031-02-28T08:00")
+    speak(billed, "approve")
+    guard(billed, most)
+    again = billed.issue()
+    if most is None:
+        assert again["counts"] == {"issued": 2}
+        assert billed.rows("SELECT DISTINCT run_id FROM credits WHERE manual") == [(again["id"],)]
+    else:
+        assert again["counts"] == {"issued": 1, "awaiting_approval": 1}
+        assert held(billed)[0]["held"] == 1
+        speak(billed, "approve")
+        sweeps(billed)
+        assert len(given(billed)) == 2
+    assert offences(billed) == {}

@@ -145,3 +145,70 @@ def test_a_former_start_on_which_a_period_begins_is_that_periods() -> None:
     life.charge(at("2031-01-15"), "succeeded", "c", "2031-01-15")
     life.settle(at("2031-01-15"))
     assert given(life) == [("2030-12-25", "live"), ("2031-01-15", "live")]
+
+
+def settle_beside(life: Life, held: tuple[Held, ...], now: datetime) -> tuple[Held, ...]:
+    """Settle beside what a guard holds: what it holds then."""
+    membership = life.membership
+    membership.facts = replace(membership.facts, held=held)
+    outcome = outcome_of(membership, life.rules, clock_at(now))
+    life.take(outcome)
+    return outcome.held_after(held)
+
+
+def as_said(held: tuple[Held, ...], state: HeldState) -> tuple[Held, ...]:
+    """A person speaks of all that waits; what was refused by hand is as if it had not been asked for."""
+    said = [replace(one, state=state) if one.state is HeldState.WAITING else one for one in held]
+    return tuple(one for one in said if one.state is not HeldState.LAPSED)
+
+
+@pytest.mark.parametrize("says", [{"frequency": ONCE, "issue_on_signup": False}, {}])
+@pytest.mark.parametrize("said", [HeldState.APPROVED, HeldState.REFUSED])
+def test_what_waits_by_hand_for_a_former_start_is_one_with_what_is_owed_for_the_new_one(
+    says: dict[str, Any], said: HeldState
+) -> None:
+    """One credit waits, and what a person says of it is said of both: approved there is one, refused there is none."""
+    life = trial(issue_on_signup=False)
+    life.rules = [rule(version(**says))]
+    key = CreditKey(life.rules[0].credit_rule_id, 0, date(2031, 1, 15), 0)
+    start(life, "2030-12-22", "2031-01-29")
+    life.charge(at("2031-02-28"), "succeeded", "c", "2031-02-28")
+    asked = (Held(key, at("2030-12-20"), HeldState.WAITING, manual=True),)
+    held = settle_beside(life, asked, at("2031-02-28"))
+    assert [(one.key.period_start, one.manual) for one in held if one.state is HeldState.WAITING] == [
+        (date(2031, 1, 29), False)
+    ]
+    held = settle_beside(life, as_said(held, said), at("2031-03-01"))
+    settle_beside(life, held, at("2031-03-02"))
+    of_starts = [one for one in given(life) if one[0] in ("2031-01-15", "2031-01-29")]
+    assert of_starts == ([("2031-01-29", "live")] if said is HeldState.APPROVED else [])
+
+
+@pytest.mark.parametrize("says", [{"frequency": ONCE, "issue_on_signup": False}, {}])
+def test_what_was_approved_by_hand_for_a_former_start_as_it_came_to_be_owed_is_given_once(says: dict[str, Any]) -> None:
+    """No guard is asked about it: a person let it out."""
+    life = trial(issue_on_signup=False)
+    life.rules = [rule(version(**says))]
+    key = CreditKey(life.rules[0].credit_rule_id, 0, date(2031, 1, 15), 0)
+    start(life, "2030-12-22", "2031-01-29")
+    life.charge(at("2031-02-28"), "succeeded", "c", "2031-02-28")
+    membership = life.membership
+    approved = (Held(key, at("2030-12-20"), HeldState.APPROVED, manual=True),)
+    membership.facts = replace(membership.facts, held=approved)
+    outcome = outcome_of(membership, life.rules, clock_at(at("2031-02-28")))
+    own = key._replace(period_start=date(2031, 1, 29))
+    assert {one for one in outcome.issued if one.period_start != date(2031, 2, 28)} == {own}
+    assert (own in outcome.let_out, outcome.held_after(approved)) == (True, ())
+
+
+def test_of_two_that_were_asked_for_by_hand_for_one_start_the_first_is_let_out() -> None:
+    """The start was moved between them. Had nothing been held, the second would have found the first."""
+    life = trial(frequency=ONCE, issue_on_signup=False)
+    key = CreditKey(life.rules[0].credit_rule_id, 0, date(2031, 1, 15), 0)
+    start(life, "2030-12-22", "2031-01-29")
+    held = (
+        Held(key, at("2030-12-20"), HeldState.APPROVED, manual=True),
+        Held(key._replace(period_start=date(2031, 1, 29)), at("2030-12-23"), HeldState.APPROVED, manual=True),
+    )
+    settle_beside(life, held, at("2030-12-24"))
+    assert given(life) == [("2031-01-15", "live")]
