@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from campaigns.model.memory import Memory
-from campaigns.model.owed import Owed, end_of, owed, stamps, stands_for, used_before
+from campaigns.model.owed import Owed, end_of, owed, period_start_of, stamps, stands_for, used_before
 from campaigns.model.reading import Reading
 from campaigns.model.times import local_date, midnight, plus_validity
 from campaigns.model.words import GRANT, NO_PERIOD, Credit, Fact, Op, Version
@@ -135,7 +135,7 @@ class Oracle(Memory):
             "upcoming",
             "revoked",
         ):
-            credit.revoked = "archiving"
+            credit.revoke("archiving", self.now)
         elif lost and credit.status(self.now) == "expired":
             credit.over = True
 
@@ -145,7 +145,7 @@ class Oracle(Memory):
         self.hear(told)
         for credit in self.credits_of.get(member, []):
             if credit.status(self.now) in ("live", "upcoming", "revoked"):
-                credit.revoked = "archiving"
+                credit.revoke("archiving", self.now)
             credit.over = credit.over or credit.status(self.now) == "expired"
 
     def revive(self, member: str) -> None:
@@ -159,7 +159,7 @@ class Oracle(Memory):
         if not held:
             return None
         credit = held[pick % len(held)]
-        credit.revoked = "operator"
+        credit.revoke("operator", self.now)
         return credit
 
     def undo(self, rule: str, pick: int, days: int) -> tuple[int, datetime]:
@@ -179,7 +179,7 @@ class Oracle(Memory):
         for credit in self.credits_of.get(membership, []):
             is_meant = (credit.rule, credit.version.number) == (rule, number) and credit.issued_at >= since
             if is_meant and (credit.revoked == "facts" or credit.status(self.now) in ("live", "upcoming")):
-                credit.revoked = "operator"
+                credit.revoke("operator", self.now)
             credit.over = credit.over or (is_meant and credit.status(self.now) == "expired")
 
     def extend(self, pick: int, days: int) -> tuple[Credit, datetime] | None:
@@ -344,7 +344,7 @@ class Oracle(Memory):
             is_owed = key in due or key in standing
             is_out = credit.status(self.now) in ("live", "upcoming")
             if not is_owed and not credit.manual and is_out:
-                credit.revoked = "facts"
+                credit.revoke("facts", self.now)
 
     def _give_one(self, rule: str, reading: Reading, ones: list[Owed]) -> None:
         """One credit for those that have the same key."""
@@ -363,16 +363,17 @@ class Oracle(Memory):
         if one.start > credit.valid_from and not had_its_time:
             before = credit.valid_from, credit.coupon_end
             credit.valid_from = max(one.start, self.now)
-            credit.coupon_end = self._coupon_end(credit, one, before[0])
+            credit.coupon_end = self._coupon_end(credit, one.start, before[0])
             end = self._end(credit, reading)
             if end is not None and end <= credit.valid_from:
-                (credit.valid_from, credit.coupon_end), credit.revoked = before, "facts"
+                credit.valid_from, credit.coupon_end = before
+                credit.revoke("facts", self.now)
         elif credit.turn != one.turn and credit.from_start:
-            credit.coupon_end = self._coupon_end(credit, one, credit.valid_from)
+            credit.coupon_end = self._coupon_end(credit, one.start, credit.valid_from)
         credit.turn = one.turn
 
-    def _coupon_end(self, credit: Credit, one: Owed, was_from: datetime) -> datetime | None:
-        """Until when the coupon lets a P0D credit live that went over and was valid from `was_from` on. By a coupon
+    def _coupon_end(self, credit: Credit, start: datetime, was_from: datetime) -> datetime | None:
+        """Until when the coupon lets a credit live that goes over to another start, and was valid from `was_from`. By a coupon
         that was saved again it is as long as it was, unless the new validity comes to the same end."""
         end, validity = credit.coupon_end, self.coupons[credit.version.coupon]
         edited = credit.version.coupon in self.edited
@@ -380,7 +381,7 @@ class Oracle(Memory):
             return None
         if validity is None or (edited and end != plus_validity(self.timezone, was_from, validity)):
             return end + (credit.valid_from - was_from)
-        counted = one.start if credit.from_start and not edited else credit.valid_from
+        counted = start if credit.from_start and not edited else credit.valid_from
         return plus_validity(self.timezone, counted, validity)
 
     def _give(self, rule: str, reading: Reading, one: Owed, reissue: int, manual: bool = False) -> bool:
@@ -422,36 +423,53 @@ class Oracle(Memory):
     def _end(self, credit: Credit, reading: Reading) -> datetime | None:
         """`expires_at`: the earliest of what SEMANTICS 6 names."""
         ends = [credit.coupon_end] if credit.coupon_end else []
+        frequency, start = credit.version.issuing_frequency, period_start_of(credit, reading)
+        period_end = end_of(credit.version, reading, start) if credit.period_end else None
         if not credit.version.roll_over:
-            ends.append(reading.calendar.next_start(credit.valid_from))
-            if credit.period_end:
-                ends.append(reading.calendar.instant(credit.version.issuing_frequency, credit.period_end))
-        elif credit.version.roll_over_limit is not None and credit.period_end:
-            frequency = credit.version.issuing_frequency
+            ends.append(reading.calendar.next_start(max(credit.valid_from, reading.midnight(start))))
+            if period_end:
+                ends.append(reading.calendar.instant(frequency, period_end))
+        elif credit.version.roll_over_limit is not None and period_end:
             days = reading.calendar.days(frequency)
-            ends.append(
-                reading.calendar.instant(
-                    frequency, days[days.index(credit.period_end) + credit.version.roll_over_limit]
-                )
-            )
+            last = days[days.index(period_end) + credit.version.roll_over_limit]
+            ends.append(reading.calendar.instant(frequency, last))
         end = min(ends, default=None)
         return end if end is None or credit.extended_to is None else max(end, credit.extended_to)
 
     def _look_after(self, credit: Credit, reading: Reading) -> None:
         """A removed guest keeps nothing; an unredeemed credit's period moves with the billing date."""
-        if credit.redeemed or credit.revoked:
+        if credit.redeemed:
+            return
+        if credit.manual and not credit.uses and not credit.over:
+            self._move_with_start(credit, reading)
+        if credit.revoked:
             return
         if credit.manual and credit.guest not in {guest.label for guest in reading.party(credit.issued_at)}:
-            credit.revoked = "facts"
+            credit.revoke("facts", self.now)
         if credit.revoked or credit.over:
             return
         was = credit.period_end
         if credit.period_end:
-            credit.period_end = end_of(credit.version, reading, credit.period_start)
+            starts = (period_start_of(credit, reading), credit.period_start)
+            ends = (end_of(credit.version, reading, start) for start in starts)
+            credit.period_end = next(day for day in ends if day is not None and day > credit.period_start)
         end = self._end(credit, reading)
         if end is None or end > credit.valid_from:
             credit.expires_at = end
         elif credit.status(self.now) not in ("live", "upcoming"):
             credit.period_end = was
         else:
-            credit.revoked = "facts"  # a move that was told late ended its period before it was given
+            credit.revoke("facts", self.now)  # a move that was told late ended its period before it was given
+
+    def _move_with_start(self, credit: Credit, reading: Reading) -> None:
+        """What was given by hand for a start that was moved is valid from the start as it is now."""
+        start = period_start_of(credit, reading)
+        was_for_start = start != credit.period_start or start == reading.starts_on
+        if not reading.former_starts or credit.rule == GRANT or not was_for_start:
+            return
+        before = credit.valid_from, credit.coupon_end
+        credit.valid_from = max(reading.midnight(start), credit.issued_at)
+        credit.coupon_end = self._coupon_end(credit, credit.valid_from, before[0])
+        end = self._end(credit, reading)
+        if end is not None and end <= credit.valid_from:
+            credit.valid_from, credit.coupon_end = before

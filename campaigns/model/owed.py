@@ -156,15 +156,38 @@ def stands_for(reading: Reading, version: Version, guest: str, period_start: dat
     if period_start != reading.starts_on:
         return None
     days = [] if once else calendar_of(version, reading)
+    taken = next((one for one in own if (one.guest, one.period_start, one.reissue) == (guest, period_start, 0)), None)
+
+    def is_gone(credit: Credit) -> bool:
+        """For good, and not while the occurrence's own was out."""
+        since = credit.revoked_at if credit.revoked else credit.expires_at
+        late = taken is None or since is None or taken.revoked_at is None or since >= taken.revoked_at
+        return (credit.revoked in ("operator", "archiving") or credit.over) and late
+
     found = [
         credit
         for credit in own
         if (credit.guest, credit.reissue) == (guest, 0)
         and credit.period_start in reading.former_starts
         and credit.period_start not in days
-        and (credit.manual or credit.revoked in ("operator", "archiving") or credit.over or (once and credit.uses > 0))
+        and (credit.manual or (once and credit.uses > 0) or is_gone(credit))
     ]
     return max(found, key=lambda credit: credit.period_start, default=None)
+
+
+def period_start_of(credit: Credit, reading: Reading) -> date:
+    """The start of the period that a credit is for. Of a start that was moved, P0D is for the start as it is now, and
+    what was given by hand for the period that ran then."""
+    once = credit.version.issuing_frequency == "P0D"
+    days = [] if once else calendar_of(credit.version, reading)
+    if credit.period_start not in reading.former_starts or credit.period_start in days:
+        return credit.period_start
+    if once:
+        return reading.starts_on
+    if not credit.manual:
+        return credit.period_start
+    passed = [day for day in days if day <= reading.local_date(credit.issued_at)]
+    return passed[-1] if passed else reading.starts_on
 
 
 def rides_later(version: Version, reading: Reading) -> bool:
@@ -183,7 +206,7 @@ def used_before(reading: Reading, one: Owed, held: list[Credit]) -> bool:
             and credit.uses > 0
             and credit.version.membership_type != one.version.membership_type
             and credit.period_end is not None
-            and credit.period_start != reading.starts_on
+            and period_start_of(credit, reading) != reading.starts_on
             and credit.period_start <= change_day < credit.period_end
         )
 

@@ -87,6 +87,8 @@ class Credit:
     #: When it was last used, where that used it up.
     used_up_at: datetime | None = None
     revoked: str | None = None
+    #: Since when, whoever said so since.
+    revoked_at: datetime | None = None
     #: The coupon's validity counts from the period's start, not from `valid_from`.
     from_start: bool = False
     #: Until when a person extended it; and who holds it, where that is not the guest.
@@ -98,6 +100,11 @@ class Credit:
     @property
     def key(self) -> tuple[str, str, str, date, int]:
         return (self.rule, self.membership, self.guest, self.period_start, self.reissue)
+
+    def revoke(self, by: str, now: datetime) -> None:
+        if self.revoked is None:
+            self.revoked_at = now
+        self.revoked = by
 
     def status(self, now: datetime) -> str:
         if self.redeemed:

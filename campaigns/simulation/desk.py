@@ -28,7 +28,7 @@ class Desk(Till):
             def happened(_: Any) -> None:
                 status = credit.status(self.oracle.now)
                 assert status in ("live", "upcoming"), f"revoke of what is {status}"
-                credit.revoked = "operator"
+                credit.revoke("operator", self.oracle.now)
 
             self._correct(Revoke(self._code(credit), _REASON), happened, fault, rest)
 

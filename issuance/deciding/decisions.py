@@ -105,7 +105,23 @@ def _there(
         for place, credit in issued.get((rule.credit_rule_id, start), {}).items()
         if _stands_for_any_start(credit, occurrence)
     }
-    return {**former, **{place: one for place, one in own.items() if place not in former or one.revoked_by != "facts"}}
+    speaks = {
+        place: one
+        for place, one in own.items()
+        if place not in former or not _speaks_before(former[place], one, occurrence)
+    }
+    return {**former, **speaks}
+
+
+def _speaks_before(former: Credit, own: Credit, occurrence: Occurrence) -> bool:
+    """Whether what a former start gave speaks for an occurrence that has a credit of its own: where facts took that
+    back. What is gone for good speaks only if it went when that was not out."""
+    if own.revoked_at is None or own.revoked_by != "facts":
+        return False
+    if former.manual or _is_the_one_used(former, occurrence):
+        return True
+    gone_at = former.expires_at if former.revoked_at is None else former.revoked_at
+    return gone_at is None or gone_at >= own.revoked_at
 
 
 def _former_starts(history: History, occurrence: Occurrence) -> list[date]:
@@ -119,9 +135,12 @@ def _former_starts(history: History, occurrence: Occurrence) -> list[date]:
 
 def _stands_for_any_start(credit: Credit, occurrence: Occurrence) -> bool:
     """Whether a credit was given by hand, or is revoked for good; or was used, where there is one ever."""
-    is_used = credit.redeemed_at is not None or credit.uses > 0
     is_gone = credit.revoked_by not in (None, "facts") or credit.is_over_for_good
-    return credit.manual or is_gone or (occurrence.is_once and is_used)
+    return credit.manual or is_gone or _is_the_one_used(credit, occurrence)
+
+
+def _is_the_one_used(credit: Credit, occurrence: Occurrence) -> bool:
+    return occurrence.is_once and (credit.redeemed_at is not None or credit.uses > 0)
 
 
 def decide_all(history: History, rules: Sequence[Rule], *, only: UUID | None = None) -> list[Decision]:
@@ -165,8 +184,8 @@ def _for_guests(
 def _held(
     history: History, rule: Rule, place: int, occurrence: Occurrence
 ) -> tuple[Held | None, tuple[CreditKey, ...]]:
-    """What a guard held of an occurrence for a guest, and the keys of what it holds by hand for a former start, which is
-    one with it. What a person refused for a former start is refused for any."""
+    """What a guard held of an occurrence for a guest, and the keys of what it holds by hand for a former start, which
+    is one with it. What a person refused for a former start is refused for any."""
     own = history.held.get(CreditKey(rule.credit_rule_id, place, occurrence.period_start, 0))
     keys = (CreditKey(rule.credit_rule_id, place, start, 0) for start in _former_starts(history, occurrence))
     former = [history.held[key] for key in keys if key in history.held]

@@ -13,7 +13,7 @@ from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import NewCredit
 from issuance.deciding.standing import STOPPED
 from issuance.deciding.statuses import Status
-from issuance.deciding.validities import period_end_of, validities_of
+from issuance.deciding.validities import kept_period_end, period_end_of, period_start_of, validities_of
 
 _REFUSED = {Status.NEEDS_ATTENTION: Reason.NEEDS_ATTENTION, **STOPPED}
 #: What may pass, so that what waits by hand goes on waiting.
@@ -46,7 +46,10 @@ def let_out(history: History, rule: Rule, held: Held) -> NewCredit | None:
     """What a guard held of an issue by hand, decided anew: of its own key, valid from when it would have gone out, and
     whatever was given since (SEMANTICS 17). None: it is not to be given any more."""
     given = _anew(history, rule, held)
-    return None if given is None or given.new is None else replace(given.new, key=held.key)
+    if given is None or given.new is None:
+        return None
+    period_end = kept_period_end(history, given.new.version, held.key, given.new.period_end)
+    return replace(given.new, key=held.key, period_end=period_end)
 
 
 def waits(history: History, rule: Rule, held: Held) -> bool:
@@ -58,7 +61,8 @@ def waits(history: History, rule: Rule, held: Held) -> bool:
 
 def _anew(history: History, rule: Rule, held: Held) -> ManualDecision | None:
     """What a guard held of an issue by hand, decided now; None: its guest is not on the order."""
-    decided = _issue(history, rule, held.key.period_start, held.at, include_upcoming=True)
+    period_start = period_start_of(history, rule.latest, held.key, held.at)
+    decided = _issue(history, rule, period_start, held.at, include_upcoming=True)
     return next((one for one in decided if one.place == held.key.place), None)
 
 

@@ -84,7 +84,7 @@ class Settlement:
     skipped: list[Decision] = field(default_factory=list)
     #: What is owed, and held by a guard until a person speaks.
     waiting: set[CreditKey] = field(default_factory=set)
-    #: The keys of what is held by hand for a start that was moved, and is one with a credit that is owed: the key of that.
+    #: What is held by hand for a start that was moved, and is one with a credit that is owed: that one's key, by it.
     joined: dict[CreditKey, CreditKey] = field(default_factory=dict)
 
 

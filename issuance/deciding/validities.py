@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from issuance.deciding.calendar import add_validity, day_of
-from issuance.deciding.facts import Credit, Rule, RuleVersion
+from issuance.deciding.facts import Credit, CreditKey, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
 
@@ -87,6 +87,48 @@ def period_end_of(history: History, frequency: IssuingFrequency, period_start: d
     return history.calendar.next_boundary(frequency.interval, period_start)
 
 
+def period_start_of(history: History, version: RuleVersion, key: CreditKey, by_hand_at: datetime | None) -> date:
+    """The start of the period that a credit is for: its key's. Where that is a start that was moved, of P0D the start
+    as it is now, by hand the period that ran when it was given, before the start the first (SEMANTICS 7). `by_hand_at`:
+    when it was given by hand; None: it was not."""
+    every, is_once = version.frequency.interval, version.frequency is IssuingFrequency.ONCE
+    if not history.was_start(key.period_start, every, is_once=is_once):
+        return key.period_start
+    if is_once:
+        return history.starts_on
+    if by_hand_at is None:
+        return key.period_start
+    return history.calendar.period_of(every, day_of(by_hand_at, history.facts.zone))[0]
+
+
+def kept_period_end(history: History, version: RuleVersion, key: CreditKey, period_end: date | None) -> date | None:
+    """The end of a credit's period as it is kept: after the date of its key, also where a start that was moved to
+    earlier has a first period that was over by then."""
+    if period_end is None or period_end > key.period_start:
+        return period_end
+    return period_end_of(history, version.frequency, key.period_start)
+
+
+class Limits(NamedTuple):
+    """The first instant of the period that a credit is for, that period's end as it is kept, and the expiry."""
+
+    begins_at: datetime
+    period_end: date | None
+    expires_at: datetime | None
+
+
+def limits_of(
+    history: History, version: RuleVersion, credit: Credit, valid_from: datetime, validity_ends_at: datetime | None
+) -> Limits:
+    """The limits of a credit that is out, were it valid from an instant, by the facts as they are now."""
+    by_hand_at = history.given_at(credit) if credit.manual else None
+    period_start = period_start_of(history, version, credit.key, by_hand_at)
+    begins_at, period_end = history.start_of(period_start), period_end_of(history, version.frequency, period_start)
+    expires_at = expiry(history, version, max(valid_from, begins_at), period_end, validity_ends_at)
+    kept = kept_period_end(history, version, credit.key, period_end)
+    return Limits(begins_at, kept, not_before(expires_at, credit.extended_to))
+
+
 class Ends(NamedTuple):
     """What can still move of a credit that is out, by the names of `Credit`."""
 
@@ -110,9 +152,20 @@ def ends_of(history: History, rule: Rule, credit: Credit, day: date | None, owed
         validity_ends_at = _riding(history, rule, version, credit, day, valid_from)
     elif not history.dates_moved:
         return Ends(valid_from, credit.period_end, credit.expires_at, validity_ends_at)
-    period_end = period_end_of(history, version.frequency, credit.key.period_start)
-    expires_at = expiry(history, version, valid_from, period_end, validity_ends_at)
-    return Ends(valid_from, period_end, not_before(expires_at, credit.extended_to), validity_ends_at)
+    if _moves_with_start(history, version, credit):
+        limits = limits_of(history, version, credit, valid_from, None)
+        valid_from = max(limits.begins_at, history.given_at(credit))
+        validity_ends_at = _validity_ends_at(history, version, credit, valid_from, valid_from)
+    limits = limits_of(history, version, credit, valid_from, validity_ends_at)
+    return Ends(valid_from, limits.period_end, limits.expires_at, validity_ends_at)
+
+
+def _moves_with_start(history: History, version: RuleVersion, credit: Credit) -> bool:
+    """Whether a credit was given by hand for the membership's start, which was moved, and was not used."""
+    every, is_once = version.frequency.interval, version.frequency is IssuingFrequency.ONCE
+    day = credit.key.period_start
+    is_for_start = day == history.starts_on or history.was_start(day, every, is_once=is_once)
+    return bool(history.former_starts) and credit.manual and not credit.uses and is_for_start
 
 
 def _goes_over(history: History, rule: Rule, credit: Credit) -> bool:
@@ -134,13 +187,23 @@ def _riding(
     history: History, rule: Rule, version: RuleVersion, credit: Credit, day: date, valid_from: datetime
 ) -> datetime | None:
     """When the coupon's validity ends of a P0D credit that rides on the billing period from `day` on and is valid from
-    an instant on. Of a coupon that was saved again it is as long as it was: by which validity, nobody knows."""
+    an instant on."""
+    if credit.manual:
+        return credit.validity_ends_at
+    since = history.start_of(day) if counts_from_start(history, rule, day) else valid_from
+    return _validity_ends_at(history, version, credit, since, valid_from)
+
+
+def _validity_ends_at(
+    history: History, version: RuleVersion, credit: Credit, since: datetime, valid_from: datetime
+) -> datetime | None:
+    """When the coupon's validity ends of a credit that is out, were it valid from an instant and counted since one. Of a
+    coupon that was saved again it is as long as it was: by which validity, nobody knows."""
     ends_at, coupon, zone = credit.validity_ends_at, version.coupon, history.facts.zone
-    if ends_at is None or credit.manual:
-        return ends_at
+    if ends_at is None:
+        return None
     if coupon is None or coupon.validity is None:
         return ends_at + (valid_from - credit.valid_from)
     if coupon.edited and ends_at != add_validity(credit.valid_from, coupon.validity, zone):
         return ends_at + (valid_from - credit.valid_from)
-    is_from_start = not coupon.edited and counts_from_start(history, rule, day)
-    return add_validity(history.start_of(day) if is_from_start else valid_from, coupon.validity, zone)
+    return add_validity(valid_from if coupon.edited else since, coupon.validity, zone)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from issuance.deciding.facts import Credit, Rule
-from issuance.deciding.validities import expiry, not_before, period_end_of
+from issuance.deciding.validities import limits_of
 from issuance.laws.law import Law, Offender
 from issuance.laws.paper import Paper
 
@@ -50,15 +50,12 @@ def _terms(paper: Paper, credit: Credit, rule: Rule) -> dict[str, Any]:
         terms["expired_at"] = None  # nobody says no to what is out in this way
     if history.has_another_calendar or credit.is_over_for_good:
         return terms  # periods that were moved under it: what still moves is law 7's
-    period_end = period_end_of(history, version.frequency, credit.key.period_start)
-    terms["period_end"] = period_end
-    if period_end is not None:
+    limits = limits_of(history, version, credit, credit.valid_from, credit.validity_ends_at)
+    terms |= {"period_end": limits.period_end, "expires_at": limits.expires_at}
+    if limits.period_end is not None and not history.former_starts:
         # What a person let out is valid from when it would have gone out (SEMANTICS 17).
-        held = history.held.get(credit.key)
-        owed_at = credit.issued_at if held is None else held.at
-        terms["valid_from"] = max(history.start_of(credit.key.period_start), owed_at)
-    limit = expiry(history, version, credit.valid_from, period_end, credit.validity_ends_at)
-    return {**terms, "expires_at": not_before(limit, credit.extended_to)}
+        terms["valid_from"] = max(limits.begins_at, history.given_at(credit))
+    return terms
 
 
 LAW = Law(8, "ordered", "Any order and any repetition of the same events ends in the same live credits.", judge=judge)

@@ -12,7 +12,7 @@ from issuance.deciding.reasons import Reason
 from issuance.engine.manual_issues import ManualIssue
 from issuance.engine.outcomes import outcome_of
 from issuance.engine.tasks import Meant
-from tests.unit.club import Life, at, clock_at, rule, version
+from tests.unit.club import Life, at, changes_of, clock_at, rule, version
 
 ONCE = IssuingFrequency.ONCE
 
@@ -212,3 +212,106 @@ def test_of_two_that_were_asked_for_by_hand_for_one_start_the_first_is_let_out()
     )
     settle_beside(life, held, at("2030-12-24"))
     assert given(life) == [("2031-01-15", "live")]
+
+
+def lasts(life: Life) -> list[str]:
+    """How long each credit is good, as dates, of those that are out."""
+    return [
+        f"{credit.valid_from:%m-%d}..{credit.expires_at:%m-%d}"
+        for credit in life.credits
+        if credit.revoked_at is None and credit.expires_at is not None
+    ]
+
+
+@pytest.mark.parametrize("frequency", [ONCE, IssuingFrequency.BILLING_CYCLE, IssuingFrequency.MONTH])
+@pytest.mark.parametrize(
+    ("given_on", "told_on", "happened_on", "starts_on", "is_good"),
+    [
+        ("2030-12-20", "2030-12-22", "2030-12-22", "2031-01-29", "01-29..02-28"),  # extended
+        ("2030-12-20", "2030-12-22", "2030-12-22", "2030-12-28", "12-28..01-28"),  # cut short
+        ("2030-12-20", "2031-01-12", "2030-12-21", "2030-12-25", "12-25..01-25"),  # told late
+        ("2031-01-20", "2031-01-20T12:00", "2031-01-10", "2031-01-18", "01-20..02-18"),  # it was out
+        ("2031-01-20", "2031-01-20T12:00", "2031-01-10", "2030-12-21", "01-20..01-21"),  # by more than a period
+    ],
+)
+def test_what_was_given_by_hand_is_good_as_long_as_if_the_sign_up_had_said_so(
+    frequency: IssuingFrequency, given_on: str, told_on: str, happened_on: str, starts_on: str, is_good: str
+) -> None:
+    life = trial(issue_on_signup=False, roll_over=False, frequency=frequency)
+    life.settle(at(given_on))
+    by_hand(life, at(given_on))
+    start(life, happened_on, starts_on)
+    life.settle(at(told_on))
+    assert lasts(life) == [is_good]
+    assert changes_of(life.settle(at(told_on))) == []
+
+
+def test_a_limit_of_periods_counts_them_from_the_start_as_it_is_now() -> None:
+    """And the coupon's validity from then."""
+    for says, is_good in (({"roll_over_limit": 1}, "01-29..03-29"), ({"validity": "P10D"}, "01-29..02-08")):
+        life = trial(issue_on_signup=False, **says)
+        by_hand(life, at("2030-12-20"))
+        start(life, "2030-12-22", "2031-01-29")
+        life.settle(at("2030-12-22"))
+        assert lasts(life) == [is_good]
+
+
+def test_a_start_that_is_moved_and_back_leaves_what_was_given_by_hand_as_it_was() -> None:
+    life = trial(issue_on_signup=False, roll_over=False, validity="P20D")
+    by_hand(life, at("2030-12-20"))
+    before = list(life.credits)
+    for on, starts_on in (("2030-12-22", "2031-01-29"), ("2030-12-23", "2030-12-28"), ("2030-12-24", "2031-01-15")):
+        start(life, on, starts_on)
+        life.settle(at(on))
+    assert life.credits == before
+
+
+def test_a_gift_with_uses_left_goes_on_over_the_start_as_it_is_now() -> None:
+    """It is told on the 20th that on the 10th the start was moved to the 29th; one use was on the 16th."""
+    life = trial(frequency=ONCE, roll_over=False, multi_use=True, max_uses=5)
+    life.settle(at("2031-01-15"))
+    become(life, uses=1)
+    start(life, "2031-01-10", "2031-01-29")
+    life.settle(at("2031-01-20"))
+    assert lasts(life) == ["01-15..02-28"]
+    life.settle(at("2031-01-29"))
+    assert given(life) == [("2031-01-15", "live")]
+
+
+def test_what_was_approved_by_hand_for_a_former_start_is_of_the_start_as_it_is_now() -> None:
+    life = trial(issue_on_signup=False, roll_over=False)
+    key = CreditKey(life.rules[0].credit_rule_id, 0, date(2031, 1, 15), 0)
+    start(life, "2030-12-22", "2031-01-29")
+    settle_beside(life, (Held(key, at("2030-12-20"), HeldState.APPROVED, manual=True),), at("2031-01-30"))
+    assert (given(life), lasts(life)) == ([("2031-01-15", "live")], ["01-29..02-28"])
+    (credit,) = life.credits
+    assert credit.period_end == date(2031, 2, 28)
+
+
+@pytest.mark.parametrize("says", [{"frequency": ONCE}, {}])
+def test_what_a_person_makes_final_of_a_former_start_takes_nothing_of_what_is_out_for_the_new_one(
+    says: dict[str, Any],
+) -> None:
+    """Its charge fails and succeeds: the same credit is live again."""
+    life = trial(**says)
+    start(life, "2030-12-22", "2031-01-29")
+    life.settle(at("2030-12-22"))
+    life.credits = [replace(one, revoked_by=one.revoked_by and "operator") for one in life.credits]
+    life.charge(at("2031-01-29"), "failed", "c", "2031-01-29")
+    life.settle(at("2031-01-29T05:00"))
+    assert given(life) == [("2031-01-15", "revoked")]
+    life.charge(at("2031-01-30"), "succeeded", "c", "2031-01-29")
+    life.settle(at("2031-01-30"))
+    assert given(life) == [("2031-01-15", "revoked"), ("2031-01-29", "live")]
+
+
+def test_what_a_person_took_while_the_start_was_that_one_stays_taken_when_it_is_moved_again() -> None:
+    life = trial()
+    for on, starts_on in (("2030-12-20", "2031-01-29"), ("2030-12-21", "2031-01-15")):
+        start(life, on, starts_on)
+        life.settle(at(on))
+    gone = {"revoked_at": at("2030-12-22"), "revoked_by": "operator"}
+    life.credits = [one if one.revoked_by else replace(one, **gone) for one in life.credits]  # type: ignore[arg-type]
+    start(life, "2030-12-23", "2031-01-29")
+    life.settle(at("2030-12-23"))
+    assert given(life) == [("2031-01-15", "revoked")]
