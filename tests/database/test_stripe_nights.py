@@ -34,11 +34,11 @@ def night(club: Club, now: str) -> list[tuple[Any, ...]]:
     return [fact for fact in club.facts() if fact not in before]
 
 
-def tried(life: Life, *, again: bool = False) -> dict[str, Any]:
-    """February's invoice, which was tried once; `again`: it will be."""
+def tried(life: Life, times: int = 1, *, again: bool = False) -> dict[str, Any]:
+    """February's invoice, which was tried, once or more often; `again`: it will be."""
     retry = {"next_payment_attempt": stamp("2031-02-18 11:30") if again else None}
     lines = [life.line(f"{FEB} 10:30", f"{MAR} 10:30")]
-    return life.invoice("feb", f"{FEB} 10:30", "open", lines, attempted=True, attempt_count=1, **retry)
+    return life.invoice("feb", f"{FEB} 10:30", "open", lines, attempted=True, attempt_count=times, **retry)
 
 
 def test_a_debit_that_the_bank_works_on_has_not_failed(fake: FakeStripe, asked: Club) -> None:
@@ -64,6 +64,41 @@ def test_a_payment_that_failed_while_no_webhook_came_is_told(fake: FakeStripe, a
         night(asked, f"2031-02-{day}T02:00:00Z")
     assert asked.credits("sub_lost", "si_lost") == [JAN]
     assert [fact[0] for fact in asked.facts() if fact[0] == "charge.failed"] == ["charge.failed"]
+
+
+def cancelled(life: Life, on: str) -> dict[str, Any]:
+    return {**life.state, "status": "canceled", "canceled_at": stamp(on), "ended_at": stamp(on)}
+
+
+@pytest.mark.parametrize(("tries", "day", "is_paid"), [(4, "02-20", False), (1, "03-02", False), (1, "02-16", True)])
+def test_who_was_cancelled_as_nobody_paid_has_no_credit_for_what_was_not_paid(
+    fake: FakeStripe, asked: Club, tries: int, day: str, is_paid: bool
+) -> None:
+    """Stripe gives up and cancels, and leaves the invoice open. A debit that the bank may still work on is not taken
+    for failed when somebody cancels."""
+    life = Life("given_up")
+    life.months(JAN, FEB)
+    life.tell("invoice.finalized", f"{FEB} 10:30", tried(life))
+    told(fake, asked, life.events, "2031-02-15T12:00:00Z")
+    fake.put(tried(life, tries))
+    fake.put(cancelled(life, f"2031-{day} 01:00"))
+    for hour in (2, 3):
+        night(asked, f"2031-{day}T0{hour}:00:00Z")
+    assert asked.credits("sub_given_up", "si_given_up") == ([JAN, FEB] if is_paid else [JAN])
+
+
+def test_an_import_of_who_was_cancelled_as_nobody_paid_gives_nothing_for_what_was_not_paid(
+    fake: FakeStripe, asked: Club
+) -> None:
+    life = Life("import")
+    life.months(JAN, FEB)
+    for one in [event["data"]["object"] for event in life.events]:
+        fake.put(one)
+    fake.put(tried(life, 4))
+    fake.put(cancelled(life, "2031-02-20 01:00"))
+    for hour in (2, 3):
+        night(asked, f"2031-03-01T0{hour}:00:00Z")
+    assert "charge.failed" in [fact[0] for fact in asked.facts()]
 
 
 def test_trouble_of_an_earlier_month_says_nothing_of_a_debit(fake: FakeStripe, asked: Club) -> None:

@@ -25,6 +25,8 @@ _INVOICES_CHANGE, _PAYMENTS_CHANGE = timedelta(days=65), timedelta(days=120)
 #: The groups of events that tell something, and how long before the cursor they are asked for: they come late.
 _GROUPS = ("customer.subscription.*", "invoice.*", "invoice_payment.*", "charge.*", "refund.*")
 _EVENTS_ARE_LATE = timedelta(days=1)
+#: How long a bank may work on a debit.
+_A_DEBIT_TAKES = timedelta(days=14)
 
 
 def missed(since: datetime | None) -> Sequence[Listing]:
@@ -90,13 +92,16 @@ def _invoice(invoice: Json, known: Known, found: Translation) -> None:
 
 def _has_failed(invoice: Json, charge: invoices.Charge, since: int, known: Known) -> bool:
     """Whether nobody could pay a charge that was initiated at an instant. That it was tried does not say so: a bank
-    works on a debit for days. That it is tried again does, or trouble of its subscription that came since."""
+    works on a debit for days. That it is tried again does, or trouble of its subscription that came since; or the end
+    of that, where it was tried more than once or no bank can be at work on it any more."""
     if invoice.get("attempted") is not True:
         return False
+    if invoice.get("next_payment_attempt") is not None:
+        return True
     stood = told.stood_of(known.get(charge.subscription)["items"][charge.item])
-    return invoice.get("next_payment_attempt") is not None or any(
-        status == "needs_attention" and at >= since for at, status, _ in stood
-    )
+    came = {status for at, status, _ in stood if at >= since}
+    is_over = (number_of(invoice.get("attempt_count")) or 0) > 1 or known.now - instant(since) > _A_DEBIT_TAKES
+    return "needs_attention" in came or ("cancelled" in came and is_over)
 
 
 def _subscription(subscription: Json, known: Known, found: Translation, since: datetime | None) -> None:
