@@ -373,8 +373,8 @@ class Oracle(Memory):
         credit.turn = one.turn
 
     def _coupon_end(self, credit: Credit, start: datetime, was_from: datetime) -> datetime | None:
-        """Until when the coupon lets a credit live that goes over to another start, and was valid from `was_from`. By a coupon
-        that was saved again it is as long as it was, unless the new validity comes to the same end."""
+        """Until when the coupon lets a credit live that goes over to another start, and was valid from `was_from`. By a
+        coupon that was saved again it is as long as it was, unless the new validity comes to the same end."""
         end, validity = credit.coupon_end, self.coupons[credit.version.coupon]
         edited = credit.version.coupon in self.edited
         if end is None:

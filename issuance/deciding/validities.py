@@ -197,8 +197,8 @@ def _riding(
 def _validity_ends_at(
     history: History, version: RuleVersion, credit: Credit, since: datetime, valid_from: datetime
 ) -> datetime | None:
-    """When the coupon's validity ends of a credit that is out, were it valid from an instant and counted since one. Of a
-    coupon that was saved again it is as long as it was: by which validity, nobody knows."""
+    """When the coupon's validity ends of a credit that is out, were it valid from an instant and counted since one. Of
+    a coupon that was saved again it is as long as it was: by which validity, nobody knows."""
     ends_at, coupon, zone = credit.validity_ends_at, version.coupon, history.facts.zone
     if ends_at is None:
         return None
