@@ -252,7 +252,9 @@ def retry(
     biller_id: UUID,
     states: Sequence[State] = ("unmappable", "waiting"),
 ) -> int:
-    """Have what could not be translated tried again; how many there are."""
+    """Have what could not be translated tried again; how many there are. Waits for who translates: what they note is
+    found here, or they read the map as it has become."""
+    lock(connection, biller_id, wait=True)
     which = {"brand_id": brand_id, "biller_id": biller_id, "states": list(states)}
     return connection.execute(_RETRY, which).rowcount
 

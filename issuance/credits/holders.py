@@ -28,6 +28,14 @@ TO_GUEST = and_(
 #: The member to whom a transfer went; NULL: a guest who is none. No COALESCE, as it is joined by (`fragments.either`).
 RECEIVER = case((transfers.c.member_id.is_not(None), transfers.c.member_id), else_=receivers.c.member_id)
 
+#: The ids of the credits that a member ever received, as a part of a statement: two ways, each by an index.
+RECEIVED = """
+    SELECT credit_id FROM transfers WHERE brand_id = :brand_id AND member_id = :member_id
+     UNION
+    SELECT t.credit_id FROM guests g JOIN transfers t USING (brand_id, membership_id, guest_id)
+     WHERE g.brand_id = :brand_id AND g.member_id = :member_id
+"""
+
 #: The member who holds a credit, in a statement about credits; NULL: a guest who is none.
 HOLDING_MEMBER = case(
     (

@@ -32,8 +32,12 @@ _OF_TEXT = b"keyed "
 #: No id and no address is longer.
 _LONGEST = 320
 
-_LOCK = Statement("SELECT pg_advisory_xact_lock_shared(hashtextextended('forgetting ' || CAST(:brand_id AS text), 0))")
-_LOCK_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('forgetting ' || CAST(:brand_id AS text), 0))")
+_KEY = "hashtextextended('forgetting ' || CAST(:brand_id AS text), 0)"
+_LOCK = Statement(f"SELECT pg_advisory_xact_lock_shared({_KEY})")
+_LOCK_ALONE = text(f"SELECT pg_advisory_xact_lock({_KEY})")
+#: Whether nobody of a brand is just being erased, as a part of a statement that has a parameter `brand_id`; if so,
+#: nobody is until the transaction ends. It never waits.
+NOBODY_IS_BEING = text(f"pg_try_advisory_xact_lock_shared({_KEY})")
 _ANY = Statement("SELECT EXISTS (SELECT FROM erased_names WHERE brand_id = :brand_id)")
 _FOUND = text("""
     SELECT n.name_hash, m.external_user_id

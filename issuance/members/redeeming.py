@@ -8,7 +8,22 @@ from typing import Any
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
-from sqlalchemy import Connection, Text, bindparam, case, func, insert, literal, not_, null, or_, select, true, update
+from sqlalchemy import (
+    Connection,
+    Text,
+    TextClause,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from uuid_utils.compat import uuid7
 
@@ -20,6 +35,7 @@ from issuance.database.tables import credits as table
 from issuance.database.tables import redemptions
 from issuance.errors import RedemptionAlreadyExists
 from issuance.fields import camel
+from issuance.members import erased
 from issuance.tenancy import clock
 from issuance.webhooks import outbox
 from issuance.webhooks.outbox import OutboxEvent
@@ -53,7 +69,7 @@ COLUMNS = (
 _MADE = "made_"
 
 
-def _using() -> Statement:
+def _using(*where: TextClause) -> Statement:
     """One row: `now`, what is `listened_to`, and where the credit was live, how it is shown now, and the redemption."""
     uses = table.c.uses + 1
     is_last = or_(not_(table.c.multi_use), table.c.max_uses == uses)
@@ -64,6 +80,7 @@ def _using() -> Statement:
             table.c.brand_id == bindparam("brand_id"),
             table.c.code == bindparam("code"),
             credits.status_at(clock.NOW) == "live",
+            *where,
         )
         .values(uses=uses, redeemed_at=case((is_last, clock.NOW), else_=null()))
         .returning(*table.c)
@@ -101,7 +118,10 @@ def _using() -> Statement:
     )
 
 
-_USE = _using()
+#: A credit that nobody else holds.
+_USE = _using(erased.NOBODY_IS_BEING)
+#: One that is held already.
+_USE_HELD = _using()
 
 
 def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Booking) -> dict[str, Any]:
@@ -122,11 +142,12 @@ def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Bo
         "end_at": booking.end_at,
         "offer_id": booking.offer_id,
     }
-    row = _use(connection, asked)
+    row = _use(connection, _USE, asked)
     if row["id"] is None:
-        # Once more while it is held: another's change may have made it live, or made another reason true, since.
+        # Once more while it is held: another's change may have made it live, or made another reason true, since. Who is
+        # erased meanwhile is named by then as they are kept.
         credits.lock(connection, brand_id, code)
-        row = _use(connection, asked)
+        row = _use(connection, _USE_HELD, asked)
     now: datetime = row.pop("now")
     listened_to = row.pop("listened_to")
     if row["id"] is None:
@@ -150,9 +171,9 @@ def told(redemption: Mapping[str, Any]) -> dict[str, Any]:
     return {camel(name): value for name, value in redemption.items()}
 
 
-def _use(connection: Connection, asked: Mapping[str, object]) -> dict[str, Any]:
+def _use(connection: Connection, statement: Statement, asked: Mapping[str, object]) -> dict[str, Any]:
     try:
-        (row,) = _USE.rows(connection, asked)
+        (row,) = statement.rows(connection, asked)
     except IntegrityError as error:
         raise of_double(error) from None
     return row

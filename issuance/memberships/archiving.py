@@ -50,16 +50,16 @@ _ON_ORDERS = text(f"""
                   AND (e.settled_at IS NULL OR e.time > :now)) AS ended
       FROM memberships m
      WHERE m.brand_id = :brand_id
-       AND (m.member_id = :member_id
-            OR m.membership_id IN (SELECT membership_id FROM guests
-                                    WHERE brand_id = :brand_id AND member_id = :member_id)
-            OR m.membership_id IN (SELECT c.membership_id FROM transfers t JOIN credits c USING (brand_id, credit_id)
-                                     LEFT JOIN guests g ON (g.brand_id, g.membership_id, g.guest_id)
-                                                         = (t.brand_id, t.membership_id, t.guest_id)
-                                    WHERE t.brand_id = :brand_id AND :member_id IN (t.member_id, g.member_id))
-            OR m.membership_id IN (SELECT membership_id FROM billing_events
-                                    WHERE brand_id = :brand_id AND settled_at IS NULL
-                                      AND type = 'membership.guests_changed' AND data @> CAST(:party AS jsonb)))
+       AND m.membership_id = ANY(ARRAY(
+           SELECT membership_id FROM memberships WHERE brand_id = :brand_id AND member_id = :member_id
+            UNION
+           SELECT membership_id FROM guests WHERE brand_id = :brand_id AND member_id = :member_id
+            UNION
+           SELECT membership_id FROM credits WHERE brand_id = :brand_id AND credit_id IN ({holders.RECEIVED})
+            UNION
+           SELECT membership_id FROM billing_events
+            WHERE brand_id = :brand_id AND settled_at IS NULL
+              AND type = 'membership.guests_changed' AND data @> CAST(:party AS jsonb)))
      ORDER BY m.membership_id LIMIT :most
 """)
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
+from issuance.credits import holders
 from issuance.errors import Invalid
 from issuance.members import members, redemptions, wallets
 from issuance.memberships.memberships import LONGEST_REF
@@ -65,10 +66,7 @@ _THEIRS = {
                SELECT credit_id FROM credits JOIN guests USING (brand_id, membership_id, guest_id)
                 WHERE brand_id = :brand_id AND member_id = :member_id
                 UNION
-               SELECT t.credit_id FROM transfers t
-                 LEFT JOIN guests r ON (r.brand_id, r.membership_id, r.guest_id)
-                                     = (t.brand_id, t.membership_id, t.guest_id)
-                WHERE t.brand_id = :brand_id AND :member_id IN (t.member_id, r.member_id))
+               {holders.RECEIVED})
          ORDER BY c.credit_id LIMIT :most
     """),
     "held_credits": text("""

@@ -17,6 +17,8 @@ from sqlalchemy import Connection, Row, text
 from issuance import audit
 from issuance.billing import forgotten
 from issuance.billing.cloud_events import meaning
+from issuance.credits import holders
+from issuance.credits.credits import STILL_OUT
 from issuance.deciding.recognition import Recognised
 from issuance.engine import schedules
 from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, SIGNED_UP, Named, named_by
@@ -39,7 +41,7 @@ _CALLED = text("""
 """)
 # Those that name them, settled or not. Addresses are among the words that people are found by, as they are called now;
 # what they were called before stands on lists that others have come after.
-_ORDERS = text("""
+_ORDERS = text(f"""
       WITH changed AS MATERIALIZED (
            SELECT DISTINCT membership_id FROM billing_events
             WHERE brand_id = :brand_id AND type = 'membership.guests_changed' AND settled_at IS NOT NULL)
@@ -60,9 +62,13 @@ _ORDERS = text("""
      WHERE data @> CAST(:as_guest AS jsonb) OR data @> CAST(:as_member AS jsonb)
            OR EXISTS (SELECT FROM unnest(CAST(:words AS text[])) AS word WHERE position(word IN lower(data::text)) > 0)
      UNION
-    SELECT c.membership_id FROM transfers t JOIN credits c USING (brand_id, credit_id)
-     WHERE t.brand_id = :brand_id AND t.member_id = :member_id
+    SELECT membership_id FROM credits WHERE brand_id = :brand_id AND credit_id IN ({holders.RECEIVED})
      ORDER BY 1
+""")
+# Using one writes down whom it names.
+_HOLD_CREDITS = text(f"""
+    SELECT FROM credits WHERE brand_id = :brand_id AND membership_id = ANY(:membership_ids) AND {STILL_OUT}
+     ORDER BY credit_id FOR NO KEY UPDATE
 """)
 _EVENTS = text(f"""
     SELECT e.membership_id, e.source, e.event_id, e.type, e.time, e.charge_id, e.data, e.unknown_fields, e.said_hash,
@@ -142,6 +148,7 @@ def erase(
         orders = _orders(connection, parameters, external_user_id, theirs.emails)
         schedules.wake(connection, brand_id, orders, clock.now)
         theirs.read(orders)
+    connection.execute(_HOLD_CREDITS, {"brand_id": brand_id, "membership_ids": orders})
     now = clocks.once_locked(connection, brand_id, clock).now
     words.write_all(connection, brand_id)  # nobody writes old ones any more
     erased.note(connection, brand_id, held, [external_user_id], theirs.emails)

@@ -40,8 +40,8 @@ EventType = Literal[
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
-#: Whoever listens to all of these follows credits to the end, and is told of the changes that have no type of their own:
-#: as `credit.updated`, or else under the nearest of these.
+#: Whoever listens to all of these follows credits, and is told of changes that have no type of their own: as
+#: `credit.updated`, or else under the nearest of these.
 FOLLOWING: tuple[EventType, ...] = (
     "credit.issued",
     "credit.expired",
@@ -70,8 +70,8 @@ _LISTENED_TO = (
 #: What `listened_to` gives, as a part of a statement that has a parameter `brand_id`: an array.
 LISTENED_TO = func.array(_LISTENED_TO.scalar_subquery())
 _LISTENED_TO_NOW = Statement(_LISTENED_TO)
-# One that is just being deleted is told no more; whoever writes does not wait for that. `nearest`: in place of a type that
-# those do not listen to who are told.
+# One that is just being deleted is told no more; whoever writes does not wait for that. `nearest`: in place of a type
+# that those who are told do not listen to.
 _ADD = text(f"""
     WITH listening AS (SELECT webhook_id, events, {_FOLLOWS} AND NOT '{_ITS_OWN}' = ANY(events) AS follows
                          FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL

@@ -17,10 +17,11 @@ from issuance.credits import credits, lists
 from issuance.database.connections import transaction
 from issuance.database.statements import Statement
 from issuance.members import moves
+from issuance.memberships import archiving, exporting
 from tests.database.clubs import Club
 
 #: Tables that grow with a club, and the columns by one of which at least they must be entered.
-_GROW = ("members", "guests", "credits", "memberships")
+_GROW = ("members", "guests", "credits", "memberships", "transfers")
 _BY = re.compile(r"\b(member_id|membership_id|guest_id|credit_id|transfer_id|code|external_user_id)\b")
 STATEMENTS: dict[str, tuple[Statement, dict[str, Any]]] = {
     "a credit by its code": (credits._BY_CODE, {"code": "AAAA"}),
@@ -29,8 +30,22 @@ STATEMENTS: dict[str, tuple[Statement, dict[str, Any]]] = {
     "a guest's credits": (lists._list(frozenset({"guest_id"}), False), {"guest_id": uuid4()}),
     "a membership's credits": (lists._list(frozenset({"membership_id"}), False), {"membership_id": uuid4()}),
     "who lost a credit with a member": (Statement(moves._LOST_WITH_A_MEMBER), {"credit_id": uuid4()}),
+    "the orders of who is removed": (
+        Statement(archiving._ON_ORDERS),
+        {"member_id": uuid4(), "now": "2031-01-01T00:00Z", "party": "{}", "most": None},
+    ),
+    "the credits of who is exported": (
+        Statement(exporting._THEIRS["credits"]),
+        {"member_id": uuid4(), "most": None},
+    ),
     "who holds a credit": (Statement(receivers._HOLDER), {"credit_id": uuid4()}),
 }
+_GIVEN = text("""
+    INSERT INTO transfers (brand_id, transfer_id, credit_id, code, membership_id, guest_id, member_id, transferred_at)
+    SELECT brand_id, gen_random_uuid(), credit_id, way || code, CASE way WHEN 'G' THEN membership_id END,
+           CASE way WHEN 'G' THEN guest_id END, CASE way WHEN 'M' THEN member_id END, now()
+      FROM credits JOIN memberships USING (brand_id, membership_id) CROSS JOIN unnest(ARRAY['G', 'M']) AS way
+""")
 _OF_LISTS = {"most": 100, "rows": 25, "passed": 0}
 
 
@@ -38,6 +53,8 @@ _OF_LISTS = {"most": 100, "rows": 25, "passed": 0}
 def large(club: Club) -> Club:
     """Large enough for a plan."""
     club.sign_up(200)
+    with transaction(club.engine, club.brand_id) as connection:
+        connection.execute(_GIVEN)
     with club.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("RESET ROLE"))
         connection.execute(text(f"ANALYZE {', '.join(_GROW)}"))

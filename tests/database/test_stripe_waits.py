@@ -1,10 +1,12 @@
 """A webhook that waits for something and can not be mapped in part: neither makes the other be forgotten."""
 
+import threading
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from issuance.billers import deliveries
 from tests.database.stripe_asked import ask
 from tests.database.stripes import Club
 from tests.database.test_stripe_sequences import plugged_in
@@ -62,3 +64,24 @@ def test_what_waits_says_too_what_is_not_mapped(engine: Engine) -> None:
     assert club.why() == {("waiting", "waits", life.id)}
     (message,) = club.messages()
     assert message == "its subscription has not signed up yet; nobody mapped the price price_locker"
+
+
+def test_a_price_that_is_mapped_while_its_webhooks_are_translated_is_known_to_them(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were read by the map as it was: what they are noted to be is tried again."""
+    club, life, mark = plugged_in(engine), with_locker("beside"), deliveries.mark
+    mapping = threading.Thread(target=club.map, args=("price_locker", None))
+
+    def mapped_before(*noted: Any, **more: Any) -> None:
+        if not mapping.ident:
+            mapping.start()
+            mapping.join(1)  # it ends, or waits
+        mark(*noted, **more)
+
+    monkeypatch.setattr(deliveries, "mark", mapped_before)
+    club.deliver(life.events)
+    club.translate()
+    mapping.join()
+    club.translate()
+    assert club.why() == set()
