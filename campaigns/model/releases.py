@@ -7,9 +7,7 @@ from functools import cached_property
 
 from campaigns.model.charges import PAYING, Charge
 from campaigns.model.reading import Reading
-from campaigns.model.standing import ENDED
-
-GONE = ("paused", *ENDED)
+from campaigns.model.standing import ENDED, GONE
 
 
 class Release:
@@ -27,7 +25,7 @@ class Release:
         self._walk()
 
     def _walk(self) -> None:
-        reading, waiting = self.reading, False
+        reading = self.reading
         if self.start > reading.now and not self.sign_up:
             return
         first = reading.sign_up.time if self.sign_up else max(self.start, reading.sign_up.time)
@@ -35,15 +33,15 @@ class Release:
         instants |= {time for charge in self.charges for _, time, _ in reading.states[charge.id]}
         for instant in sorted(each for each in instants if first <= each <= reading.now):
             standing = reading.standings.at(instant)
-            waiting = standing.trouble or (waiting and standing.status in GONE)
+            waits = reading.standings.waits_at(instant)
             charged = self._charged(instant)
             lets = self._lets(instant)
             if self.released is None:
-                if charged and lets and not waiting and (self.sign_up or standing.status != "upcoming"):
+                if charged and lets and not waits and (self.sign_up or standing.status != "upcoming"):
                     self.released, self.out = instant, True
             elif not charged or not lets:
                 self.out = False
-            elif not self.out and ("succeeded" in charged or not standing.trouble):
+            elif not self.out and ("succeeded" in charged or not waits):
                 self.out = True
 
     def _lets(self, instant: datetime) -> bool:

@@ -12,6 +12,7 @@ from campaigns.model.words import Fact
 
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 ENDED = ("cancelled", "expired")
+GONE = ("paused", *ENDED)
 STATUS = "membership.status_changed"
 
 
@@ -57,6 +58,15 @@ class Standings:
 
     def at(self, instant: datetime) -> Standing:
         return self.all[bisect_right(self.all, instant, key=lambda each: each[0]) - 1][1]
+
+    def waits_at(self, instant: datetime) -> bool:
+        """Whether what is paid waits: since trouble came, which a pause or an end leaves as it was."""
+        waits = False
+        for since, standing in self.all:
+            if since > instant:
+                break
+            waits = waits if standing.status in GONE else standing.trouble
+        return waits
 
     def _present(self) -> Standing:
         trouble = self.told or bool(self.outstanding)

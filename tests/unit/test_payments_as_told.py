@@ -79,6 +79,19 @@ def test_a_charge_of_an_empty_period_covers_nothing_however_often_it_is_told() -
     assert given(life, "2030-02-02") == []
 
 
+@pytest.mark.parametrize(
+    ("disputed_at", "gets"), [("2030-03-01T00:30", []), ("2030-03-01T02:00", ["2030-03-01"])], ids=["before", "within"]
+)
+def test_trouble_that_begins_in_a_pause_holds_nothing(disputed_at: str, gets: list[str]) -> None:
+    """The membership is paused, and no charge puts it into another status; what trouble held before waits on."""
+    life = life_from()
+    pay(life, "2030-02-01")
+    life.status(at("2030-03-01T01:00"), "paused")
+    life.charge(at(disputed_at), "disputed", "c 2030-02-01", "2030-02-01")
+    life.charge(at("2030-03-01T03:00"), "initiated", "c", "2030-03-01")
+    assert given(life, "2030-03-02") == gets
+
+
 def test_a_charge_beside_the_calendar_settles_no_other() -> None:
     """It covers no billing date, so it pays for no period: not for the one of a charge that fails, either."""
     life = life_from()

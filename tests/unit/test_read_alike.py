@@ -125,3 +125,15 @@ def test_a_charge_of_an_empty_period_stays_one() -> None:
     fee = charge("2031-02-01", "initiated", "c", "2031-02-01", "2031-02-01")
     paid = charge("2031-02-02", "succeeded", "c", "2031-02-01")
     read_alike("2031-01-01", signed_up("2031-01-01", "2031-01-01"), fee, paid)
+
+
+@pytest.mark.parametrize("disputed_at", ["2031-02-01T00:30", "2031-02-01T02:00"], ids=["before", "within"])
+@pytest.mark.parametrize("later", [[], ["failed", "initiated"], ["failed", "succeeded"]], ids=str)
+def test_trouble_that_begins_before_a_pause_or_within(disputed_at: str, later: list[str]) -> None:
+    jan, pause = charge("2031-01-01", "succeeded", "j", "2031-01-01"), status("2031-02-01T01:00", "paused")
+    trouble = charge(disputed_at, "disputed", "j", "2031-01-01")
+    first = sorted([pause, trouble], key=lambda op: op.args["facts"][0].time)
+    feb = (charge(f"2031-02-0{n + 2}", state, "f", "2031-02-01") for n, state in enumerate(["initiated", *later]))
+    won = charge("2031-02-10", "succeeded", "j", "2031-01-01")
+    told_first = signed_up("2031-01-01", "2031-01-01")
+    read_alike("2031-01-01", told_first, jan, *first, *feb, won, status("2031-02-12", "active"))
