@@ -4,25 +4,41 @@
 -- distributed by brand. Constraints have names because errors and tests speak of them.
 -- Instants are timestamptz; dates are calendar dates in the brand's time zone.
 
--- Row-level security does not bind superusers. One who applies this leaves the tables to an ordinary role,
--- and all processes that connect as a superuser work as that role.
+-- Row-level security does not bind superusers, nor whoever has BYPASSRLS. One who applies this leaves what is Issuance's to
+-- an ordinary role, and all processes that connect as such a user work as that role. An upgrade begins so too: what a dump
+-- brought back belongs to whoever brought it.
 RESET ROLE;
 DO $$
 DECLARE
-    theirs regclass;
+    theirs text;
+    is_super boolean;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = session_user AND (rolsuper OR rolbypassrls)) THEN
+    SELECT rolsuper INTO is_super FROM pg_roles WHERE rolname = session_user AND (rolsuper OR rolbypassrls);
+    IF NOT FOUND THEN
         RETURN;
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'issuance_processes') THEN
         CREATE ROLE issuance_processes NOLOGIN;
     END IF;
+    IF NOT is_super THEN
+        BEGIN
+            GRANT issuance_processes TO SESSION_USER;
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL; -- who made the role granted it, or SET ROLE says that nobody did
+        END;
+    END IF;
     EXECUTE format('GRANT CREATE, USAGE ON SCHEMA %I TO issuance_processes', current_schema());
     FOR theirs IN
-        SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
+        SELECT format('TABLE %s', oid::regclass) FROM pg_class
+         WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
            AND pg_get_userbyid(relowner) = session_user
+           AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')
+        UNION ALL
+        SELECT format('FUNCTION %s', oid::regprocedure) FROM pg_proc
+         WHERE pronamespace = current_schema()::regnamespace AND pg_get_userbyid(proowner) = session_user
+           AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
     LOOP
-        EXECUTE format('ALTER TABLE %s OWNER TO issuance_processes', theirs);
+        EXECUTE format('ALTER %s OWNER TO issuance_processes', theirs);
     END LOOP;
     SET ROLE issuance_processes;
 END $$;

@@ -51,7 +51,7 @@ def _redis(own: Settings) -> Iterator[Finding]:
     policy = about.get("maxmemory_policy", "noeviction")
     do = "set maxmemory-policy noeviction" if policy != "noeviction" and about.get("maxmemory") else None
     yield Finding("Redis", "look" if do else "ok", f"where it is full: {policy}", do)
-    clock = of_clock("Redis'", before, seconds + micros / 1e6, after, "rates and tokens of processes go by them")
+    clock = of_clock("Redis'", before, seconds + micros / 1e6, after, "rates of all processes go by it")
     if clock.state != "ok":
         yield clock
 

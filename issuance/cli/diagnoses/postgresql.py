@@ -9,7 +9,7 @@ import psycopg
 from issuance.addresses import libpq_url
 from issuance.cli.diagnoses.durability import of_backups, of_durability, of_replication
 from issuance.cli.diagnoses.findings import Finding, Postgres, ask, first_line, of_clock, of_disk
-from issuance.database.connections import is_lent, is_same
+from issuance.database.connections import ORDINARY_ROLE, is_lent, is_same
 from issuance.database.revisions import standing_of
 from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.settings import Settings
@@ -46,7 +46,8 @@ def _server(connection: Postgres) -> Iterator[Finding]:
         SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
                extract(epoch FROM clock_timestamp()) AS now, pg_is_in_recovery() AS standby,
                current_setting('default_transaction_read_only') = 'on' AS read_only,
-               (SELECT rolsuper FROM pg_roles WHERE rolname = session_user) AS super
+               (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = session_user) AS free,
+               (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('brands')) AS owner
         """,
     )
     after = time.time()
@@ -61,11 +62,12 @@ def _server(connection: Postgres) -> Iterator[Finding]:
     elif server["read_only"]:
         do = "ALTER DATABASE … RESET default_transaction_read_only"
         yield Finding("replication", "wrong", "the database can only be read", do)
-    if server["super"]:
-        do = "give DATABASE_URL an ordinary user (docs/installing.md)"
-        yield Finding(
-            "PostgreSQL", "look", "DATABASE_URL's user is a superuser: row-level security does not bind it", do
-        )
+    if server["free"] and server["owner"] != ORDINARY_ROLE:
+        do = "issuance schema upgrade, which gives the tables to a role that is bound"
+        yield Finding("PostgreSQL", "wrong", "row-level security does not bind DATABASE_URL's user", do)
+    elif server["free"]:
+        found = f"row-level security does not bind DATABASE_URL's user: processes work as {ORDINARY_ROLE}"
+        yield Finding("PostgreSQL", "look", found, "give DATABASE_URL an ordinary user (docs/installing.md)")
 
 
 def _pooler(connection: Postgres, own: Settings) -> Iterator[Finding]:

@@ -11,6 +11,8 @@ from issuance.database.schema.sessions import session, take_turn
 from issuance.database.statements import driver_of
 from issuance.errors import SchemaBehind
 
+#: What stands in schema.sql before the first table.
+_BEGINS = "-- The schema itself --"
 _HAS_TABLES = "SELECT to_regclass('brands') IS NOT NULL OR to_regclass('alembic_version') IS NOT NULL"
 
 
@@ -33,6 +35,7 @@ def apply(url: str) -> None:
         driver = driver_of(connection)
         take_turn(driver)
         if has_tables(driver):
+            hand_over(driver)
             _is_newest(standing_of(driver), History())
         make(driver, picture())
 
@@ -41,6 +44,13 @@ def make(driver: psycopg.Connection[Any], statements: str) -> None:
     """Runs the picture of the newest schema, which says in the database that it is that."""
     with driver.transaction():
         driver.execute(statements.encode())  # many statements, and none of their % is a placeholder
+
+
+def hand_over(driver: psycopg.Connection[Any]) -> None:
+    """Where the user is a superuser, or has BYPASSRLS: what they own becomes the ordinary role's, and the session works
+    as that role. So schema.sql begins."""
+    with driver.transaction():
+        driver.execute(picture().partition(_BEGINS)[0].encode())
 
 
 def has_tables(driver: psycopg.Connection[Any]) -> bool:

@@ -11,7 +11,7 @@ from psycopg import sql
 from sqlalchemy import Connection, NullPool
 
 from issuance.addresses import libpq_url
-from issuance.database.connections import ALL_BRANDS, engine_at, is_lent, is_same, obey_row_security
+from issuance.database.connections import ALL_BRANDS, ORDINARY_ROLE, engine_at, is_lent, is_same, obey_row_security
 from issuance.database.statements import driver_of
 from issuance.errors import RightMissing, SettingsError
 from issuance.log import logger
@@ -32,6 +32,7 @@ _SETTINGS = {
 #: Seconds between two questions for the turn, and until whoever waits for it says so again.
 _ASK_AGAIN, _SAY_AGAIN = 0.2, 60.0
 _ASK = "SELECT pg_try_advisory_lock(hashtext('issuance schema'))"
+_IS_FREE = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = session_user"
 _WHO = """
     SELECT format('%s (process %s%s, connected since %s)', coalesce(nullif(application_name, ''), 'somebody'), pid,
                   ' from ' || host(client_addr), to_char(backend_start, 'YYYY-MM-DD"T"HH24:MI:SSOF'))
@@ -63,10 +64,19 @@ def session(url: str) -> Iterator[Connection]:
         try:
             yield connection
         except psycopg.errors.InsufficientPrivilege as error:
-            user = sql.Identifier(driver.info.user).as_string(driver)
-            grant = f"GRANT CREATE, USAGE ON SCHEMA public TO {user}"
-            must = f"the user {user} of DATABASE_URL must own Issuance's tables, and may need: {grant}"
-            raise RightMissing(f"{error.diag.message_primary}: {must}") from None
+            raise RightMissing(f"{error.diag.message_primary}: {_what_is_missing(driver)}") from None
+
+
+def _what_is_missing(driver: psycopg.Connection[Any]) -> str:
+    user = sql.Identifier(driver.info.user).as_string(driver)
+    if driver.execute(_IS_FREE).fetchone() != (True,):
+        grant = f"GRANT CREATE, USAGE ON SCHEMA public TO {user}"
+        return f"the user {user} of DATABASE_URL must own Issuance's tables, and may need: {grant}"
+    return (
+        f"Issuance's tables must belong to the role {ORDINARY_ROLE}, since row-level security does not bind {user}. "
+        f"`issuance schema upgrade` hands them over; it may need: CREATE ROLE {ORDINARY_ROLE}; "
+        f"GRANT {ORDINARY_ROLE} TO {user}"
+    )
 
 
 def leads_elsewhere(url: str, direct: str) -> bool:

@@ -15,7 +15,7 @@ from issuance.database.revisions import AppliedMigrations, standing_of
 from issuance.database.schema.comparison import missing_from
 from issuance.database.schema.execution import Execution, Listener
 from issuance.database.schema.history import History, Part
-from issuance.database.schema.picture import has_tables, make, picture
+from issuance.database.schema.picture import hand_over, has_tables, make, picture
 from issuance.database.schema.sessions import session, take_turn
 from issuance.database.statements import driver_of
 from issuance.errors import SchemaUnknown, UpgradeRefused
@@ -90,6 +90,7 @@ def upgrade(
         if not has_tables(driver):
             make(driver, newest or picture())
             return Upgraded(ran=[], pending=[])
+        hand_over(driver)
         adopt(driver, history)
         standing_of(driver).check_not_ahead(history.newest)
         _must_own(driver)

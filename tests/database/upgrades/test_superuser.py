@@ -4,13 +4,16 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from sqlalchemy import make_url, text
 
+from issuance.cli.diagnoses.postgresql import of_postgresql
 from issuance.database import schema
-from issuance.database.connections import ORDINARY_ROLE
+from issuance.database.connections import ORDINARY_ROLE, engine_for, transaction
 from issuance.database.revisions import MIGRATIONS
 from issuance.database.schema.history import History
 from issuance.embedded.postgres import Postgres
-from issuance.errors import UpgradeRefused
+from issuance.errors import RightMissing, UpgradeRefused
+from issuance.settings import Settings
 from tests.database.upgrades.conftest import HISTORY, NEWEST, TICKETS, connect, fill
 
 
@@ -42,6 +45,13 @@ def owners(url: str) -> set[str]:
         }
 
 
+def found_of_rights(url: str) -> str:
+    """What `issuance doctor` thinks of the user."""
+    own = Settings.model_validate({"DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:1/0"})
+    (found,) = [one for one in of_postgresql(own) if "row-level security" in one.says]
+    return found.state
+
+
 def test_what_0_1_0_made_for_a_superuser_is_upgraded(superuser: str) -> None:
     """Its tables belong to the ordinary role, and so does what the upgrade makes."""
     with connect(superuser) as connection:
@@ -57,6 +67,60 @@ def test_a_new_database_of_a_superuser_is_the_roles(superuser: str) -> None:
         schema.apply(superuser)
         assert schema.diff(superuser) == []
         assert owners(superuser) == {ORDINARY_ROLE}
+
+
+@pytest.mark.parametrize("role", ["new", "there"])
+def test_what_a_dump_brought_back_is_handed_over(server: Postgres, superuser: str, role: str) -> None:
+    """It belongs to whoever brought it, and a new server has no role of ours: the upgrade makes what is missing, and
+    the processes are bound again. Until then it is said what to do."""
+    schema.apply(superuser)
+    with connect(superuser) as connection:
+        connection.execute("REASSIGN OWNED BY issuance_processes TO postgres")
+        connection.execute("DROP OWNED BY issuance_processes")
+        if role == "there":
+            with pytest.raises(RightMissing, match=r"permission denied .* `issuance schema upgrade` hands them over"):
+                schema.status(superuser)
+        else:
+            connection.execute("ALTER ROLE issuance_processes RENAME TO another")
+    try:
+        assert found_of_rights(superuser) == "wrong"
+        schema.upgrade(superuser)
+        assert found_of_rights(superuser) == "look"
+        assert schema.diff(superuser) == []
+        assert owners(superuser) == {ORDINARY_ROLE}
+        engine = engine_for(superuser)
+        with transaction(engine) as working:
+            assert working.scalar(text("SELECT current_user")) == ORDINARY_ROLE
+        engine.dispose()
+    finally:
+        if role == "new":  # what other databases of this server have
+            with connect(superuser) as connection:
+                connection.execute("DROP OWNED BY issuance_processes")
+                connection.execute("DROP ROLE issuance_processes")
+                connection.execute("ALTER ROLE another RENAME TO issuance_processes")
+
+
+def test_who_bypasses_row_level_security_and_is_no_superuser_has_the_role_too(server: Postgres, superuser: str) -> None:
+    """As the usual user of some managed servers: it may make roles, and is made a member of the one that it made."""
+    with connect(superuser) as connection:
+        connection.execute("ALTER ROLE issuance_processes RENAME TO another")
+        connection.execute("CREATE ROLE managed LOGIN BYPASSRLS CREATEROLE PASSWORD 'managed'")
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} OWNER TO managed".encode())
+    url = make_url(superuser).set(username="managed", password="managed").render_as_string(hide_password=False)
+    try:
+        for _ in range(2):
+            schema.upgrade(url)
+            assert schema.diff(url) == []
+            assert owners(url) == {ORDINARY_ROLE}
+        engine = engine_for(url)
+        with transaction(engine) as working:
+            assert working.scalar(text("SELECT current_user")) == ORDINARY_ROLE
+        engine.dispose()
+    finally:
+        with connect(superuser) as connection:
+            connection.execute("DROP OWNED BY issuance_processes")
+            connection.execute("DROP ROLE issuance_processes")
+            connection.execute("ALTER ROLE another RENAME TO issuance_processes")
 
 
 def test_every_kind_of_step_is_done_as_the_role(superuser: str) -> None:
