@@ -3,55 +3,59 @@
 What is asked for while a brand is being settled is settled in one go after that. Settling twenty memberships costs
 little more than settling one, so a worker that falls behind catches up. Nothing waits for more to come: if a brand is
 not being settled, a hint is settled at once and alone. Each brand is settled by one thread of a process at a time, and
-the brand that has waited longest comes first (docs/decisions 27).
+the brand that has waited longest comes first (docs/decisions 27). No thread waits for another: there would be none left
+for other brands.
 """
 
 from collections.abc import Callable, Iterable
-from threading import Condition
+from itertools import islice
+from threading import Lock
 from uuid import UUID
 
 from issuance import measures, origins
 from issuance.log import logger
 from issuance.origins import Origin
 
-#: At most so many memberships of a brand wait here. Beyond that, hints stay in the queue for other processes.
-ROOM = 250
+#: At most so many memberships of a brand wait here. Those beyond are forgotten: the scheduler asks for them again.
+ROOM = 2_000
+#: At most so many are settled in one go.
+AT_ONCE = 250
 
 
 class Backlog:
     """What was asked for and is not begun. It is in memory only, so it can be lost, as hints can."""
 
-    def __init__(self, settle: Callable[[UUID, list[UUID]], None], *, room: int = ROOM) -> None:
+    def __init__(self, settle: Callable[[UUID, list[UUID]], None], *, room: int = ROOM, at_once: int = AT_ONCE) -> None:
         self._settle = settle
-        self._room = room
-        self._changed = Condition()
+        self._room, self._at_once = room, at_once
+        self._lock = Lock()
         # The brand that has waited longest comes first.
         self._asked: dict[UUID, dict[UUID, tuple[Origin, ...]]] = {}
         self._being_settled: set[UUID] = set()
 
     def ask(self, brand_id: UUID, membership_ids: Iterable[UUID]) -> None:
-        """Have memberships settled: by this thread, or by the one that settles the brand now, after it is done.
-
-        Waits only if too many are waiting already.
-        """
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._asked.get(brand_id, ())) < self._room)
+        """Have memberships settled: by this thread, or by the one that settles the brand now, after it is done."""
+        with self._lock:
             asked = self._asked.setdefault(brand_id, {})
             for one in membership_ids:
-                asked[one] = origins.together(asked.get(one, ()), origins.all_of(one))
+                if one in asked or len(asked) < self._room:
+                    asked[one] = origins.together(asked.get(one, ()), origins.all_of(one))
         while (brand := self._next_brand()) is not None:
             self._settle_brand(*brand)
 
     def _next_brand(self) -> tuple[UUID, dict[UUID, tuple[Origin, ...]]] | None:
-        """A brand and what was asked for of it; None if other threads will come to everything that is left."""
-        with self._changed:
+        """A brand and what was asked for of it, as much as is settled in one go; None if other threads will come to
+        everything that is left."""
+        with self._lock:
             brand_id = next((one for one in self._asked if one not in self._being_settled), None)
             if brand_id is None:
                 return None
             self._being_settled.add(brand_id)
             asked = self._asked.pop(brand_id)
-            self._changed.notify_all()
-            return brand_id, asked
+            some = {one: asked.pop(one) for one in [*islice(asked, self._at_once)]}
+            if asked:  # after the brands that wait now
+                self._asked[brand_id] = asked
+            return brand_id, some
 
     def _settle_brand(self, brand_id: UUID, asked: dict[UUID, tuple[Origin, ...]]) -> None:
         try:
@@ -61,5 +65,5 @@ class Backlog:
             measures.failed("memberships_not_settled")
             logger.exception("memberships_not_settled", brand=str(brand_id), error=type(error).__name__)
         finally:
-            with self._changed:
+            with self._lock:
                 self._being_settled.discard(brand_id)

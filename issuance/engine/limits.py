@@ -27,9 +27,11 @@ class Limits:
     instants: int = 6
     #: Credits that one settling of a membership issues; one that is owed more stays due.
     credits: int = MOST_CREDITS
-    #: Credits that one transaction of a sweep issues, to all memberships together; those that are left stay due.
+    #: Credits that one transaction issues, to all memberships together, in a sweep or after events; those that are left
+    #: stay due.
     issued: int = 100_000
-    #: Credits that are issued to a group at once, which costs little; a group that is owed more is settled one by one.
+    #: Credits that a sweep issues to groups at once, which costs little; groups that are owed more are settled one by
+    #: one.
     issued_alike: int = 500_000
     #: Credits that are in memory at once, of several memberships; one that has more is loaded alone.
     loaded_credits: int = 50_000

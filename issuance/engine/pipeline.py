@@ -50,11 +50,13 @@ def settle_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: 
 def settle_these(
     connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID], run_id: UUID | None = None
 ) -> Counter[Reason]:
-    """Settle these memberships, whether due or not. Their attempts must have been counted. Unknown ids are ignored."""
+    """Settle these memberships, whether due or not. Their attempts must have been counted. Unknown ids are ignored. As
+    in a sweep, those that one transaction has no room for are left as they were."""
     clock = clocks.read(connection, brand_id, lock=True)
     locked = schedules.own(connection, brand_id, membership_ids, attempts=1)
     clock = clocks.once_locked(connection, brand_id, clock)
-    return Settling(connection, brand_id, clock, run_id, attempt_counted=True).settle(locked, may_share=False)
+    settling = Settling(connection, brand_id, clock, run_id, attempt_counted=True, may_leave=True)
+    return settling.settle(locked, may_share=False)
 
 
 def carry_out(
@@ -108,13 +110,15 @@ class Settling:
         those that end in the same state may share a schedule."""
         groups, alone = grouped(self._connection, self._brand_id, locked, self._fingerprints)
         settled: list[Settled] = []
+        room = limits.current.issued_alike if may_share else limits.current.issued
         for group, member in self._one_of_each(groups):
             outcome = None if member is None else self._try_to_decide(member, len(group.ids))
             if member is None:
                 self._doubted.update(group.ids)
-            if member is None or outcome is None or not self._is_for_all(outcome, len(group.ids)):
+            if member is None or outcome is None or not self._is_for_all(outcome, len(group.ids), room):
                 alone += group.ids
             else:
+                room -= len(outcome.issued) * len(group.ids)
                 settled += group.settled(member, outcome)
         settled.sort(key=lambda one: one.membership_id)
         sharing = {one for waiting in locked if waiting.shared_by is not None for one in waiting.ids}
@@ -124,7 +128,7 @@ class Settling:
 
     def settle_each(self, membership_ids: Sequence[str]) -> Counter[Reason]:
         """Load and settle each membership. Those with equal facts, credits and news are still decided only once. Those
-        that a sweep has no room for stay due."""
+        that one transaction has no room for stay due, without an attempt."""
         left = list(membership_ids)
         for tries_left in reversed(range(_TRIES)):
             raced: list[str] = []
@@ -144,6 +148,8 @@ class Settling:
                         left = [id_ for id_ in some if id_ > one.membership_id] + left
                         break
                 raced += self._write_and_move_on(settled, failed, may_share=False, try_again=tries_left > 0)
+            if left and self._attempt_counted:
+                attempts.succeeded(self._connection, self._brand_id, [UUID(one) for one in left])
             left = sorted(raced)
             if not left:
                 break
@@ -188,10 +194,11 @@ class Settling:
             facts = replace(facts, told=tuple(told))
         return self._fingerprints.settled(facts, member.credits, state.settled_at) == state.fingerprint
 
-    def _is_for_all(self, outcome: Outcome, size: int) -> bool:
-        """Whether an outcome may be written for so many memberships that were not loaded."""
+    def _is_for_all(self, outcome: Outcome, size: int, room: int) -> bool:
+        """Whether an outcome may be written for so many memberships that were not loaded. `room`: that is left for
+        credits."""
         tells_each = "credit.skipped" in self._told and outcome.skipped
-        is_bounded = len(outcome.issued) * size <= limits.current.issued_alike
+        is_bounded = len(outcome.issued) * size <= room
         return is_bounded and outcome.only_issues_and_expires and outcome.fingerprint is not None and not tells_each
 
     def _try_to_decide(self, member: Membership, size: int) -> Outcome | None:

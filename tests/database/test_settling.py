@@ -258,6 +258,29 @@ def test_one_transaction_of_a_sweep_is_bounded_and_the_next_goes_on(
     assert max(issued) <= bounds.issued + bounds.loaded_credits + bounds.credits
 
 
+@pytest.mark.parametrize("alike", [100, 2])
+def test_one_transaction_after_events_is_bounded_and_the_next_goes_on(
+    new_club: Callable[..., Club], monkeypatch: pytest.MonkeyPatch, alike: int
+) -> None:
+    """Whoever it has no room for stays as it was: no attempt is counted, and the scheduler asks again. So it is where
+    they are alike and are issued to together."""
+    bounds = replace(limits.current, issued=30, loaded=3, fewest_alike=alike)
+    monkeypatch.setattr(limits, "current", bounds)
+    club = new_club(for_lead_booker_only=False)
+    club.move_clock("2032-01-31T12:00", jump=True)
+    fresh, rounds = club.accept(9), 0
+    assert club.value("SELECT DISTINCT attempts FROM schedules") == 1
+    while left := club.rows("SELECT membership_id FROM billing_events WHERE settled_at IS NULL"):
+        before = club.value("SELECT count(*) FROM credits")
+        club.settle(fresh)
+        assert club.value("SELECT count(*) FROM credits") - before <= bounds.issued + bounds.loaded * 13
+        assert club.value("SELECT max(attempts) FROM schedules") == 0
+        rounds += 1
+        assert rounds <= len(left) + 10
+    assert rounds > 1
+    assert club.value("SELECT count(*) FROM credits") == 9 * 13
+
+
 def test_a_membership_has_only_so_many_credits(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is owed more is set apart, where the operator sees it; what is out goes on as before."""
     monkeypatch.setattr(settlement, "MOST_EVER", 3)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.waiting import PATIENCE_SECONDS
-from worker.backlog import ROOM, Backlog
+from worker.backlog import Backlog
 
 BRAND, OTHER = uuid4(), uuid4()
 FIRST, SECOND, THIRD = uuid4(), uuid4(), uuid4()
@@ -38,8 +38,8 @@ def settling() -> Settling:
 
 @pytest.fixture
 def ask(settling: Settling, request: pytest.FixtureRequest) -> Iterator[Callable[..., "Future[None]"]]:
-    """Asks in a thread of its own. A parameter is the room that there is."""
-    asked = Backlog(settling, room=getattr(request, "param", ROOM))
+    """Asks in a thread of its own. A parameter has sizes of the backlog."""
+    asked = Backlog(settling, **getattr(request, "param", {}))
     with ThreadPoolExecutor(4) as pool:
         yield lambda brand_id, *ids: pool.submit(asked.ask, brand_id, ids)
         settling.may_end.set()
@@ -91,16 +91,29 @@ def test_a_failure_leaves_what_was_asked_for_meanwhile(settling: Settling, ask: 
     assert settling.settled == [(BRAND, [FIRST]), (BRAND, [SECOND])]
 
 
-@pytest.mark.parametrize("ask", [1], indirect=True)
-def test_what_waits_in_memory_is_bounded(settling: Settling, ask: Callable[..., "Future[None]"]) -> None:
-    """Where there is no room, hints stay in the queue for other processes."""
+@pytest.mark.parametrize("ask", [{"room": 1}], indirect=True)
+def test_what_waits_in_memory_is_bounded_and_no_thread_waits(
+    settling: Settling, ask: Callable[..., "Future[None]"]
+) -> None:
+    """However many hints come of one brand, the threads are free for others. What there is no room for the scheduler
+    asks for again."""
     first = ask(BRAND, FIRST)
     assert settling.began.wait(PATIENCE_SECONDS)
-    ask(BRAND, SECOND).result(PATIENCE_SECONDS)
-    third = ask(BRAND, THIRD)
-    with pytest.raises(TimeoutError):
-        third.result(0.1)
+    for one in (SECOND, *(uuid4() for _ in range(6)), SECOND):
+        ask(BRAND, one).result(PATIENCE_SECONDS)
+    ask(OTHER, THIRD).result(PATIENCE_SECONDS)
     settling.may_end.set()
-    for asked in (first, third):
-        asked.result(PATIENCE_SECONDS)
-    assert [ids for _, ids in settling.settled] == [[FIRST], [SECOND], [THIRD]]
+    first.result(PATIENCE_SECONDS)
+    assert settling.settled == [(BRAND, [FIRST]), (OTHER, [THIRD]), (BRAND, [SECOND])]
+
+
+@pytest.mark.parametrize("ask", [{"at_once": 2}], indirect=True)
+def test_what_is_settled_in_one_go_is_bounded(settling: Settling, ask: Callable[..., "Future[None]"]) -> None:
+    """A transaction is never of thousands of memberships."""
+    first = ask(BRAND, FIRST)
+    assert settling.began.wait(PATIENCE_SECONDS)
+    more = [uuid4() for _ in range(3)]
+    ask(BRAND, *more).result(PATIENCE_SECONDS)
+    settling.may_end.set()
+    first.result(PATIENCE_SECONDS)
+    assert settling.settled == [(BRAND, [FIRST]), (BRAND, more[:2]), (BRAND, more[2:])]
