@@ -28,6 +28,9 @@ from issuance.deciding.recognition import Entry, Listing, Recognised, recognised
 from issuance.deciding.statuses import Status
 
 SIGNED_UP, GUESTS_CHANGED = "membership.signed_up", "membership.guests_changed"
+#: How many bytes a fact's `data` has as JSON. Only what PostgreSQL compressed has to be unpacked for it.
+BYTES = """(CASE WHEN pg_column_compression(data) IS NULL THEN pg_column_size(data)
+                 ELSE octet_length(CAST(data AS text)) END)"""
 #: Events that change what charges cover that were told before.
 DATES_MOVED = frozenset({"membership.billing_date_moved", "membership.start_moved"})
 #: The memberships of a brand whose types have changed, or will: they may be owed something by the rules of an earlier

@@ -7,6 +7,7 @@ charge's number and the credit's key.
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
+from itertools import accumulate
 from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -20,6 +21,7 @@ from issuance.deciding.history import History, Horizon
 from issuance.engine import limits
 from issuance.engine.archivings import Archiving, archivings_of, with_archivings
 from issuance.engine.event_facts import (
+    BYTES,
     GUESTS_CHANGED,
     IN_ORDER,
     Named,
@@ -43,6 +45,8 @@ _EACH = """
                     WHERE h.brand_id = :brand_id AND h.membership_id = m.membership_id) AS has_held,
            ARRAY(SELECT t.membership_type_id FROM membership_types t
                   WHERE t.brand_id = :brand_id AND t.billing = 'automatic') AS automatic_types,
+           (SELECT sum({bytes}) FROM billing_events e
+             WHERE (e.brand_id, e.membership_id) = (:brand_id, m.membership_id)) AS bytes,
            {more}
       FROM memberships m,
            LATERAL (SELECT s.due_at, s.settled_at, s.fingerprint
@@ -51,13 +55,14 @@ _EACH = """
      WHERE m.brand_id = :brand_id AND m.membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY m.membership_id
 """
-_MEMBERSHIPS = Statement(_EACH.format(more="false AS is_long"))
+_MEMBERSHIPS = Statement(_EACH.format(bytes=BYTES, more="false AS is_long"))
 #: With whether they have so many credits that what can't change any more is not loaded where that can be told.
 _MEMBERSHIPS_BY_LENGTH = Statement(
     _EACH.format(
+        bytes=BYTES,
         more="""(SELECT count(*) FROM (SELECT FROM credits c
                    WHERE c.brand_id = :brand_id AND c.membership_id = m.membership_id LIMIT :short + 1) AS few
-                ) > :short AS is_long"""
+                ) > :short AS is_long""",
     )
 )
 _EVENTS = Statement(f"""
@@ -81,12 +86,12 @@ _CREDITS = Statement(f"""
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY membership_id, credit_id
 """)
-_NUMBERS = Statement("""
-    SELECT membership_id, max(credits) AS credits, max(facts) AS facts
-      FROM (SELECT membership_id, count(*) AS credits, 0 AS facts FROM credits
+_NUMBERS = Statement(f"""
+    SELECT membership_id, max(credits) AS credits, max(facts) AS facts, max(bytes) AS bytes
+      FROM (SELECT membership_id, count(*) AS credits, 0 AS facts, 0 AS bytes FROM credits
              WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) GROUP BY membership_id
              UNION ALL
-            SELECT membership_id, 0, count(*) FROM billing_events
+            SELECT membership_id, 0, count(*), sum({BYTES}) FROM billing_events
              WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) GROUP BY membership_id) AS counted
      GROUP BY membership_id
 """)
@@ -98,7 +103,8 @@ _HELD = Statement("""
 
 
 class FactLimit(IssuanceError):
-    """More facts are known of this than are read at once: ask for less at a time. Of one membership 10,000 are read."""
+    """More facts are known of this than are read at once: ask for less at a time. Of one membership 10,000 are read, of
+    20 MB together."""
 
     code = "too_many_facts"
     status = 422
@@ -170,19 +176,21 @@ class Membership:
 
 
 def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: int, most_credits: int) -> int:
-    """How many of the first memberships may be loaded together: at most `most`, with at most `most_credits` credits
-    and `limits.loaded_facts` facts between them; one always may."""
+    """How many of the first memberships may be loaded together: at most `most`, with at most `most_credits` credits,
+    `limits.loaded_facts` facts and `limits.loaded_bytes` bytes of these between them; one always may."""
     first = ids[:most]
     if len(first) < 2:
         return len(first)
     parameters = {"brand_id": brand_id, "ids": id_array(first)}
     numbers = {str(row.membership_id): row for row in _NUMBERS.found(connection, parameters)}
-    credits = facts = 0
+    credits = facts = size = 0
+    bounds = limits.current
     for place, membership_id in enumerate(first):
         if membership_id in numbers:
             credits += numbers[membership_id].credits
             facts += numbers[membership_id].facts
-        if credits > most_credits or facts > limits.current.loaded_facts:
+            size += numbers[membership_id].bytes
+        if credits > most_credits or facts > bounds.loaded_facts or size > bounds.loaded_bytes:
             return max(place, 1)
     return len(first)
 
@@ -197,15 +205,31 @@ def loaded(connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable
 
 
 def load(
-    connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[object], *, with_credits: bool = True
+    connection: Connection,
+    brand_id: UUID,
+    zone: ZoneInfo,
+    ids: Iterable[object],
+    *,
+    with_credits: bool = True,
+    as_fit: bool = False,
 ) -> list[Membership]:
-    """Memberships with all that is known of them, ordered by id; without credits where nobody wants them.
-    Unknown ids are ignored. Raises FactLimit.
+    """Memberships with all that is known of them, ordered by id; without credits where nobody wants them. `as_fit`: the
+    first of them, whose facts fit into memory together. Unknown ids are ignored. Raises FactLimit.
 
     Lock their schedules first if the answer must stay true until the transaction ends.
     """
     rows = _MEMBERSHIPS.found(connection, {"brand_id": brand_id, "ids": id_array(ids)})
+    if as_fit:
+        sizes = accumulate(row.bytes or 0 for row in rows)
+        fits = sum(size <= limits.current.loaded_bytes for size in sizes)
+        rows = rows[: max(fits, 1)]
     return load_rows(connection, brand_id, zone, rows, with_credits=with_credits)
+
+
+def weigh(rows: Iterable[Row]) -> None:
+    """Raises FactLimit where the facts of memberships have more bytes than are in memory at once."""
+    if sum(row.bytes or 0 for row in rows) > limits.current.loaded_bytes:
+        raise FactLimit
 
 
 def load_rows(
@@ -214,6 +238,7 @@ def load_rows(
     """`load`, of memberships that were looked up."""
     if not rows:
         return []
+    weigh(rows)
     parameters = {"brand_id": brand_id, "ids": id_array(row.membership_id for row in rows)}
     most = limits.current.facts + len(rows[1:]) * limits.current.facts_each
     told = _EVENTS.found(connection, {**parameters, "most": most + 1})

@@ -19,7 +19,7 @@ from issuance.deciding.history import Horizon
 from issuance.deciding.horizon import ONGOING, first_day, holds
 from issuance.engine import limits
 from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, SIGNED_UP
-from issuance.engine.facts import CREDIT_COLUMNS, Membership, assembled, load_rows, look_up
+from issuance.engine.facts import CREDIT_COLUMNS, Membership, assembled, load_rows, look_up, weigh
 from issuance.engine.fingerprint import is_a_sum, is_apart
 from issuance.engine.news import ADDS
 from issuance.engine.rows import columns_of, id_array, unnest
@@ -97,6 +97,7 @@ def load(
     """Memberships as `facts.load` gives them; long lives with what can still change, where that is known, but for those
     that are wanted `whole`. Raises FactLimit."""
     rows = look_up(connection, brand_id, ids)
+    weigh(rows)
     long = [row for row in rows if row.is_long and _was_in_order(row) and str(row.membership_id) not in whole]
     late = _from_horizons(connection, brand_id, clock, long, rules) if long else []
     known = {one.membership_id for one in late}

@@ -39,6 +39,12 @@ class Limits:
     facts: int = 10_000
     #: Facts in memory at once, over all memberships.
     loaded_facts: int = 100_000
+    #: Bytes of facts, as JSON, that are in memory at once, of one membership or of several; one that has more is
+    #: quarantined, as where it has too many facts.
+    loaded_bytes: int = 20_000_000
+    #: News of more bytes, and what is beyond so many pieces at once, is not compared as it came: who has it is loaded.
+    news_bytes: int = 2_000
+    news: int = 20_000
     #: Facts allowed a membership on average, where they were not counted first.
     facts_each: int = 1000
     #: A membership with at most so many credits is loaded whole: that costs less than to ask what can be left out.

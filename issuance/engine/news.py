@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from issuance.database.statements import Row, Statement
+from issuance.engine import limits
 from issuance.engine.archivings import EVER_ARCHIVED
 from issuance.engine.event_facts import IN_ORDER, SIGNED_UP
 from issuance.engine.fingerprint import Fingerprints
@@ -21,10 +22,12 @@ from issuance.engine.states import State
 #: News that only adds and never takes anything back, so it has the same effect on all memberships of a fingerprint.
 ADDS = frozenset({"charge.initiated", "charge.succeeded"})
 
-# For a known charge: its state, and how many charges of the membership look the same. The state identifies the charge
-# only if it is the only one.
+# What was compressed is long. For a known charge: its state, and how many charges of the membership look the same. The
+# state identifies the charge only if it is the only one.
 _NEWS = Statement(f"""
-    SELECT CAST(e.membership_id AS text) AS id, e.source, e.event_id, e.type, e.time, e.charge_id, e.data,
+    SELECT CAST(e.membership_id AS text) AS id, e.source, e.event_id, e.type, e.time, e.charge_id,
+           CASE WHEN pg_column_compression(e.data) IS NULL AND pg_column_size(e.data) <= :most_bytes THEN e.data
+           END AS data,
            (SELECT m.membership_type_id FROM memberships m
              WHERE (m.brand_id, m.membership_id) = (:brand_id, e.membership_id)) AS membership_type_id,
            known.charge IS NOT NULL AS charge_is_known, known.charge, known.alike
@@ -40,7 +43,7 @@ _NEWS = Statement(f"""
             WHERE (c.brand_id, c.membership_id, c.charge_id) = (:brand_id, e.membership_id, e.charge_id)
            ) known ON true
      WHERE e.brand_id = :brand_id AND e.membership_id = ANY(CAST(:ids AS uuid[])) AND e.settled_at IS NULL
-     ORDER BY e.membership_id, {IN_ORDER}
+     ORDER BY e.membership_id, {IN_ORDER} LIMIT :most + 1
 """)
 _HEARD_OF = Statement("""
     SELECT DISTINCT k.charge_id
@@ -92,9 +95,15 @@ def news_of(
 ) -> dict[str, News]:
     """The news of memberships by id. `states`: those of their schedules, which are locked."""
     news = {membership_id: News() for membership_id in states}
-    for event in _NEWS.found(connection, {"brand_id": brand_id, "ids": id_array(states)}):
+    most, most_bytes = limits.current.news, limits.current.news_bytes
+    asked = {"brand_id": brand_id, "ids": id_array(states), "most": most, "most_bytes": most_bytes}
+    heard_of = _NEWS.found(connection, asked)
+    for event in heard_of:
         news[event.id].events.append(event)
-    apart = _apart(connection, brand_id, news)
+    unheard = {one for one in news if one >= heard_of[-1].id} if len(heard_of) > most else set()
+    for one in unheard:
+        news[one].events.clear()
+    apart = unheard | _apart(connection, brand_id, news)
     known_until = _known_until(connection, brand_id, news, states)
     for membership_id, heard in news.items():
         if heard.events and membership_id not in apart:
@@ -142,9 +151,11 @@ def _apart(connection: Connection, brand_id: UUID, news: dict[str, News]) -> set
 def _said(
     events: Sequence[Row], state: State, known_until: datetime | None, fingerprints: Fingerprints
 ) -> Hashable | None:
-    """What news says, without ids. None unless all of it has happened, is later than all that is known, and only
-    adds."""
+    """What news says, without ids. None unless all of it is short, has happened, is later than all that is known, and
+    only adds."""
     begins = state.settled_at is None
+    if any(event.data is None for event in events):
+        return None
     if events[-1].time > fingerprints.clock.now or (known_until is not None and events[0].time <= known_until):
         return None
     tell, exact_after = fingerprints.teller(events[0].membership_type_id), fingerprints.exact_after(state)

@@ -108,22 +108,26 @@ class Settling:
     def settle(self, locked: Sequence[Waiting], *, may_share: bool) -> Counter[Reason]:
         """Settle each group by deciding for one of its memberships; settle all others one by one. `may_share`:
         those that end in the same state may share a schedule."""
-        groups, alone = grouped(self._connection, self._brand_id, locked, self._fingerprints)
-        settled: list[Settled] = []
-        room = limits.current.issued_alike if may_share else limits.current.issued
-        for group, member in self._one_of_each(groups):
-            outcome = None if member is None else self._try_to_decide(member, len(group.ids))
-            if member is None:
-                self._doubted.update(group.ids)
-            if member is None or outcome is None or not self._is_for_all(outcome, len(group.ids), room):
-                alone += group.ids
-            else:
-                room -= len(outcome.issued) * len(group.ids)
-                settled += group.settled(member, outcome)
-        settled.sort(key=lambda one: one.membership_id)
+        groups, apart = grouped(self._connection, self._brand_id, locked, self._fingerprints)
         sharing = {one for waiting in locked if waiting.shared_by is not None for one in waiting.ids}
-        schedules.leave(self._connection, self._brand_id, [one for one in alone if one in sharing])
-        alone += self._write_and_move_on(settled, {}, may_share=may_share)
+        room = limits.current.issued_alike if may_share else limits.current.issued
+        alone: list[str] = []
+        while groups or apart:
+            settled: list[Settled] = []
+            later: list[Group] = []
+            for group, member in self._one_of_each(groups, later):
+                outcome = None if member is None else self._try_to_decide(member, len(group.ids))
+                if member is None:
+                    self._doubted.update(group.ids)
+                if member is None or outcome is None or not self._is_for_all(outcome, len(group.ids), room):
+                    apart += group.ids
+                else:
+                    room -= len(outcome.issued) * len(group.ids)
+                    settled += group.settled(member, outcome)
+            settled.sort(key=lambda one: one.membership_id)
+            schedules.leave(self._connection, self._brand_id, [one for one in apart if one in sharing])
+            alone += apart + self._write_and_move_on(settled, {}, may_share=may_share)
+            groups, apart = later, []
         return self.settle_each(sorted(alone))
 
     def settle_each(self, membership_ids: Sequence[str]) -> Counter[Reason]:
@@ -161,21 +165,23 @@ class Settling:
             return load(self._connection, self._brand_id, self._clock.zone, ids)
         return horizons.load(self._connection, self._brand_id, self._clock, ids, self._rules, self._doubted)
 
-    def _one_of_each(self, groups: Sequence[Group]) -> Iterator[tuple[Group, Membership | None]]:
+    def _one_of_each(self, groups: Sequence[Group], later: list[Group]) -> Iterator[tuple[Group, Membership | None]]:
         """Each group with one of its memberships, loaded, that still has the group's fingerprint; None if none was
-        found."""
+        found. Groups that do not fit into memory beside the others go to `later`."""
         start = 0
         for size in limits.current.looked_at:
             if not groups:
                 return
             looked_at = [one for group in groups for one in group.ids[start : start + size]]
-            loaded = load(self._connection, self._brand_id, self._clock.zone, looked_at)
+            loaded = load(self._connection, self._brand_id, self._clock.zone, looked_at, as_fit=True)
             by_id = {str(member.membership_id): member for member in loaded}
             others = []
             for group in groups:
-                members = (by_id[one] for one in group.ids[start : start + size])
+                members = [by_id[one] for one in group.ids[start : start + size] if one in by_id]
                 member = next((one for one in members if self._has_still(one, group.state)), None)
-                if member is None:
+                if member is None and start == 0 and not members:
+                    later.append(group)
+                elif member is None:
                     others.append(group)
                 else:
                     yield group, member
