@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from issuance.billing.event_data import (
     DATA_OF,
@@ -26,6 +26,8 @@ from issuance.fields import Identifier, Instant, PlainObject, complaint
 from issuance.shown import shown
 
 _MOST_MESSAGES = 5
+#: Bytes, as JSON, of what an event says beside the fields of its type. What is more is not kept.
+MOST_UNKNOWN = 8_192
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -116,6 +118,9 @@ def parse(body: object) -> BillingEvent:
         raise Refused("unknown_type", f"there is no event of the type {envelope.type[:100]!r}")
     data = _valid(kind, envelope.data, within="data.")
     unknown = unknown_fields(kind, envelope.data)
+    kept = _storable(unknown) if unknown else {}
+    if len(to_json(kept)) > MOST_UNKNOWN:
+        kept = {}
     return BillingEvent(
         source=envelope.source,
         event_id=envelope.id,
@@ -124,8 +129,8 @@ def parse(body: object) -> BillingEvent:
         membership_id=data.membership_id,
         charge_id=data.charge_id if isinstance(data, ChargeData) else None,
         data=_understood(data, f"{envelope.source} {envelope.id}"),
-        unknown_fields=_storable(unknown) if unknown else unknown,
-        warnings=tuple(_warnings(data, unknown)),
+        unknown_fields=kept,
+        warnings=tuple(_warnings(data, unknown, is_kept=bool(kept))),
     )
 
 
@@ -199,11 +204,12 @@ def _twice(ids: Sequence[object]) -> bool:
     return len(set(given)) < len(given)
 
 
-def _warnings(data: Data, unknown: Mapping[str, Any]) -> list[EventWarning]:
+def _warnings(data: Data, unknown: Mapping[str, Any], *, is_kept: bool) -> list[EventWarning]:
     warnings = []
     if unknown:
         names = shown(", ".join(name[:100] for name in sorted(unknown)[:_MOST_MESSAGES]))
-        warnings.append(EventWarning("unknown_field", f"kept and not read: {names}"))
+        what = "kept and not read" if is_kept else f"neither read nor kept, over {MOST_UNKNOWN:,} bytes"
+        warnings.append(EventWarning("unknown_field", f"{what}: {names}"))
     if isinstance(data, SignedUp) and data.billing_frequency is None:
         warnings.append(EventWarning("billing_frequency_missing", f"it is {USUAL_FREQUENCY}"))
     return warnings

@@ -27,10 +27,14 @@ from issuance.deciding.frequency import BillingFrequency
 from issuance.deciding.recognition import Entry, Listing, Recognised, recognised
 from issuance.deciding.statuses import Status
 
+
+def bytes_of(column: str) -> str:
+    """In SQL, how many bytes a column of JSON has as text. Only what is compressed has to be unpacked for it."""
+    return f"""(CASE WHEN pg_column_compression({column}) IS NULL THEN pg_column_size({column})
+                     ELSE octet_length(CAST({column} AS text)) END)"""
+
+
 SIGNED_UP, GUESTS_CHANGED = "membership.signed_up", "membership.guests_changed"
-#: How many bytes a fact's `data` has as JSON. Only what PostgreSQL compressed has to be unpacked for it.
-BYTES = """(CASE WHEN pg_column_compression(data) IS NULL THEN pg_column_size(data)
-                 ELSE octet_length(CAST(data AS text)) END)"""
 #: Events that change what charges cover that were told before.
 DATES_MOVED = frozenset({"membership.billing_date_moved", "membership.start_moved"})
 #: The memberships of a brand whose types have changed, or will: they may be owed something by the rules of an earlier

@@ -21,10 +21,10 @@ from issuance.deciding.history import History, Horizon
 from issuance.engine import limits
 from issuance.engine.archivings import Archiving, archivings_of, with_archivings
 from issuance.engine.event_facts import (
-    BYTES,
     GUESTS_CHANGED,
     IN_ORDER,
     Named,
+    bytes_of,
     named_by,
     numbers_of,
     read_facts,
@@ -33,6 +33,7 @@ from issuance.engine.rows import id_array
 from issuance.engine.states import State
 from issuance.errors import IssuanceError
 
+_BYTES = bytes_of("data")
 #: The columns of a credit that its key does not hold, by the names of `Credit`.
 _OF_CREDIT = [column.name for column in fields(Credit) if column.name != "key"]
 
@@ -55,11 +56,11 @@ _EACH = """
      WHERE m.brand_id = :brand_id AND m.membership_id = ANY(CAST(:ids AS uuid[]))
      ORDER BY m.membership_id
 """
-_MEMBERSHIPS = Statement(_EACH.format(bytes=BYTES, more="false AS is_long"))
+_MEMBERSHIPS = Statement(_EACH.format(bytes=_BYTES, more="false AS is_long"))
 #: With whether they have so many credits that what can't change any more is not loaded where that can be told.
 _MEMBERSHIPS_BY_LENGTH = Statement(
     _EACH.format(
-        bytes=BYTES,
+        bytes=_BYTES,
         more="""(SELECT count(*) FROM (SELECT FROM credits c
                    WHERE c.brand_id = :brand_id AND c.membership_id = m.membership_id LIMIT :short + 1) AS few
                 ) > :short AS is_long""",
@@ -91,7 +92,7 @@ _NUMBERS = Statement(f"""
       FROM (SELECT membership_id, count(*) AS credits, 0 AS facts, 0 AS bytes FROM credits
              WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) GROUP BY membership_id
              UNION ALL
-            SELECT membership_id, 0, count(*), sum({BYTES}) FROM billing_events
+            SELECT membership_id, 0, count(*), sum({_BYTES}) FROM billing_events
              WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[])) GROUP BY membership_id) AS counted
      GROUP BY membership_id
 """)

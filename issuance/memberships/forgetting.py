@@ -21,7 +21,8 @@ from issuance.credits import holders
 from issuance.credits.credits import STILL_OUT
 from issuance.deciding.recognition import Recognised
 from issuance.engine import schedules
-from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, SIGNED_UP, Named, named_by
+from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, SIGNED_UP, Named, bytes_of, named_by
+from issuance.errors import Invalid
 from issuance.members import erased, members, words
 from issuance.members.members import Forgotten
 from issuance.members.names import Names, folded
@@ -91,8 +92,21 @@ _GUESTS = text("""
             SELECT new.membership_id, new.guest_id
               FROM json_to_recordset(CAST(:rows AS json)) AS new (membership_id uuid, guest_id uuid))))
 """)
+#: Facts of all the orders that name a member who is forgotten, and their bytes as JSON, if it is bounded.
+MOST_FACTS, MOST_BYTES = 10_000, 20_000_000
+_HOW_MUCH = text(f"""
+    SELECT count(*) AS facts, sum({bytes_of("data")} + coalesce({bytes_of("unknown_fields")}, 0)) AS bytes
+      FROM billing_events WHERE brand_id = :brand_id AND membership_id = ANY(:membership_ids)
+""")
 #: Of whom an order's sign-up has not told yet.
 _NOBODY = UUID(int=0)
+
+
+class TooMuchToErase(Invalid):
+    """More was told of the orders that name this member than is read at once: use the command line, which has no
+    limit."""
+
+    code = "too_much_to_erase"
 
 
 class Erasure(NamedTuple):
@@ -121,11 +135,13 @@ def erase(
     *,
     place: str | None = None,
     addresses: Iterable[str] = (),
+    bounded: bool = False,
 ) -> Erasure:
     """Forget an archived member; doing it again changes nothing. The random id is `place`, if it was given before;
     `addresses` are e-mail addresses of theirs that are known from elsewhere.
 
-    Waits for intake under way and keeps it out until the transaction ends. Raises MemberNotFound, MemberNotArchived.
+    Waits for intake under way and keeps it out until the transaction ends. Raises MemberNotFound, MemberNotArchived;
+    `bounded`: TooMuchToErase.
     """
     clock = clocks.read(connection, brand_id, lock=True)
     connection.execute(_HOLD_BILLERS, {"brand_id": brand_id})
@@ -140,6 +156,10 @@ def erase(
     emails = {folded(one) for one in (called.email, *addresses) if one}
     words.write_all(connection, brand_id)  # by which orders are found that have nothing of theirs but the address
     orders = _orders(connection, parameters, external_user_id, emails)
+    if bounded:
+        told = connection.execute(_HOW_MUCH, {"brand_id": brand_id, "membership_ids": orders}).one()
+        if told.facts > MOST_FACTS or (told.bytes or 0) > MOST_BYTES:
+            raise TooMuchToErase
     # What is being settled is told by name: it is waited for, and begins anew without.
     schedules.wake(connection, brand_id, orders, clock.now)
     theirs = _Theirs(connection, brand_id, held, external_user_id, place, emails)

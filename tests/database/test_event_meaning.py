@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from issuance.billing import event_data
+from issuance.billing.cloud_events import MOST_UNKNOWN
 from issuance.billing.events import Intake
 from issuance.database.tables import billing_events
 from issuance.deciding.calendar import day_of
@@ -102,6 +103,18 @@ def test_unknown_fields_are_kept_and_told_of(accept: Accept, ada: UUID, connecti
     kept = select(billing_events.c.unknown_fields).where(billing_events.c.membership_id == ada)
     found = [row for row in connection.scalars(kept.order_by(billing_events.c.type)) if row is not None]
     assert found == [{"colour": "red"}, {"guests.0.shoe": {"size": 38}}]
+
+
+def test_unknown_fields_that_are_long_are_told_of_and_not_kept(
+    accept: Accept, ada: UUID, connection: Connection
+) -> None:
+    """All of them, by what they come to together. The event counts, and is the same event without them."""
+    long = charge(ada, "2020-02-01", colour="red", note="x" * MOST_UNKNOWN)
+    (warning,) = accept(long).warnings
+    assert warning.message == "neither read nor kept, over 8,192 bytes: colour, note"
+    kept = select(billing_events.c.unknown_fields).where(billing_events.c.charge_id.is_not(None))
+    assert connection.scalars(kept.where(billing_events.c.membership_id == ada)).all() == [None]
+    assert accept(long).duplicates == 1
 
 
 def test_a_guest_of_a_later_list_needs_no_id(accept: Accept, ada: UUID, connection: Connection) -> None:

@@ -394,15 +394,41 @@ def test_an_export_over_http_is_bounded(story: Story, monkeypatch: pytest.Monkey
 def test_an_export_is_measured_before_it_is_read(story: Story) -> None:
     """By what it holds, not by what PostgreSQL makes of it: a hundred megabytes of one letter are few on its disk."""
     club = story.club
-    status = {"membership_id": str(story.own), "status": "active", "said": "x" * 1_400_000}
     for day in (1, 2, 3):
-        club.tell("membership.status_changed", f"2031-01-0{day}T00:00", {**status, "day": day})
+        club.tell(
+            "membership.status_changed", f"2031-01-0{day}T00:00", {"membership_id": str(story.own), "status": "active"}
+        )
+    _say_much(club)
     with story.work() as connection:
         small = connection.scalar(text("SELECT sum(pg_column_size(unknown_fields)) FROM billing_events"))
         assert small < exporting.MOST_BYTES / 10
         with pytest.raises(exporting.TooMuchToExport):
             exporting.export(connection, club.brand_id, ADA, bounded=True)
         assert len(exporting.export(connection, club.brand_id, ADA)["facts"]) >= 3
+
+
+def _say_much(club: Club) -> None:
+    """What else events said was kept whatever its length, once."""
+    club.rows("""
+        UPDATE billing_events SET unknown_fields = jsonb_build_object('said', repeat('x', 1400000))
+         WHERE type = 'membership.status_changed'
+    """)
+
+
+@pytest.mark.parametrize(("bound", "most"), [("MOST_FACTS", 1), ("MOST_BYTES", 1_000_000)])
+def test_erasing_over_http_is_bounded(story: Story, monkeypatch: pytest.MonkeyPatch, bound: str, most: int) -> None:
+    """By what was told of their orders, before it is read. The command line has no bound."""
+    says = {"membership_id": str(story.own), "status": "active"}
+    story.club.tell("membership.status_changed", "2031-01-01T00:00", says)
+    _say_much(story.club)
+    story.archive()
+    with story.work() as connection:
+        monkeypatch.setattr(forgetting, bound, most)
+        with pytest.raises(forgetting.TooMuchToErase):
+            forgetting.erase(connection, story.club.brand_id, ADA, bounded=True)
+    with story.work() as connection:
+        monkeypatch.undo()
+        forgetting.erase(connection, story.club.brand_id, ADA, bounded=True)
 
 
 def test_an_export_has_all_of_one_person_and_nothing_of_others(story: Story) -> None:
