@@ -38,6 +38,15 @@ def _granted(coupon: str, now: datetime) -> Version:
     return Version(0, now, now, include_upcoming=False, deleted=False, membership_type="", coupon=coupon, **flags)
 
 
+def _taken_back(credit: Credit, one: Owed) -> bool:
+    """Whether the turns that a P0D credit rode on before had been taken back when it expired, by what is known now."""
+    if credit.expires_at is None:
+        return False
+    last = credit.expires_at - timedelta.resolution
+    was_there = any(turn.released is not None and turn.released <= last for turn in one.passed)
+    return was_there and not any(turn.was_out(last) for turn in one.passed)
+
+
 class Oracle(Memory):
     """Plays the same operations as the server does and predicts every credit.
 
@@ -355,7 +364,9 @@ class Oracle(Memory):
     def _ride(self, credit: Credit, one: Owed, reading: Reading) -> None:
         """What facts took back lives again. A P0D credit goes over to the period that it rides on by the facts as they
         are now, and is of a later one unless that is over or it had its time."""
-        had_its_time = credit.uses > 0 or credit.revoked == "operator" or credit.status(self.now) == "expired"
+        is_over = credit.status(self.now) == "expired"
+        had_its_time = credit.uses > 0 or credit.revoked == "operator" or credit.over
+        had_its_time = had_its_time or (is_over and not _taken_back(credit, one))
         if credit.revoked == "facts":
             credit.revoked = None
         if one.period_end is not None or credit.period_end is not None:
@@ -367,7 +378,8 @@ class Oracle(Memory):
             end = self._end(credit, reading)
             if end is not None and end <= credit.valid_from:
                 credit.valid_from, credit.coupon_end = before
-                credit.revoke("facts", self.now)
+                if not is_over:
+                    credit.revoke("facts", self.now)
         elif credit.turn != one.turn and credit.from_start:
             credit.coupon_end = self._coupon_end(credit, one.start, credit.valid_from)
         credit.turn = one.turn

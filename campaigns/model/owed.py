@@ -20,6 +20,8 @@ class Owed:
     start: datetime
     version: Version
     turn: date
+    #: Of a P0D turn: those before that it would have ridden on, had they been out.
+    passed: tuple[Release, ...] = ()
 
 
 @dataclass
@@ -128,15 +130,19 @@ def owed(versions: list[Version], reading: Reading, out: dict[date, int]) -> dic
     of them that has any time left."""
     found: dict[tuple[str, date], list[Owed]] = {}
     ridden = False
+    passed: list[Release] = []
     for turn in turns(versions, reading, reading.now, out):
         version = turn.version
-        if version is None or not turn.out or turn.blockers:
+        if version is None or turn.blockers & {"version_not_in_force", "of_another_type"}:
             continue
         sign_up = turn.day == reading.starts_on
         once = version.issuing_frequency == "P0D"
         if sign_up and not version.issue_on_signup:
             continue
         if once and (ridden or (not sign_up and not rides_later(version, reading))):
+            continue
+        if not turn.out or turn.blockers:
+            passed += [release_of(version, reading, turn.day)] if once else []
             continue
         ridden = ridden or once
         start = reading.midnight(turn.day)
@@ -145,7 +151,7 @@ def owed(versions: list[Version], reading: Reading, out: dict[date, int]) -> dic
         for guest in guests:
             if guest.lead_booker or not version.for_lead_booker_only:
                 end = end_of(version, reading, turn.day)
-                due = Owed(guest.label, period_start, end, start, version, turn.day)
+                due = Owed(guest.label, period_start, end, start, version, turn.day, tuple(passed))
                 found.setdefault((guest.label, period_start), []).append(due)
     return found
 

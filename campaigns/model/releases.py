@@ -20,6 +20,8 @@ class Release:
         self.end = reading.calendar.instant(frequency, reading.calendar.next(frequency, day))
         self.charges: list[Charge] = [each for each in reading.charges.values() if each.pays_for(frequency, day)]
         self.released: datetime | None = None
+        #: Whether it was out, instant by instant.
+        self.changes: list[tuple[datetime, bool]] = []
         self.out = False
         self.start_status = reading.status_at(self.start)
         self._walk()
@@ -43,6 +45,11 @@ class Release:
                 self.out = False
             elif not self.out and ("succeeded" in charged or not waits):
                 self.out = True
+            self.changes.append((instant, self.out))
+
+    def was_out(self, instant: datetime) -> bool:
+        """Whether it was released, and not taken back, at an instant up to now."""
+        return [False, *(out for since, out in self.changes if since <= instant)][-1]
 
     def _lets(self, instant: datetime) -> bool:
         """Whether pauses and ends let it be: what counts is the status at its start, or who paid later."""

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
 
@@ -30,6 +30,8 @@ class Occurrence:
     version: RuleVersion | None
     release: Release
     reason: Reason | None
+    #: Of an owed P0D occurrence: the billing dates before that it would have ridden on, had they been released.
+    passed_over: tuple[date, ...] = ()
 
     @property
     def is_once(self) -> bool:
@@ -74,6 +76,7 @@ def occurrences(history: History, releases: Releases, rule: Rule, last_day: date
         scheduled_at = max(history.start_of(days[settled - 1]), history.signed_up_at)
         days = days[settled:]
     once: Occurrence | None = None  # P0D is one occurrence, whichever billing period it rides on
+    passed_over: list[date] = []
     for day in days:
         version = _undisturbed(history, releases, rule, day, scheduled_at)
         took_place = True
@@ -95,9 +98,12 @@ def occurrences(history: History, releases: Releases, rule: Rule, last_day: date
             end = history.calendar.next_boundary(shown.frequency.interval, day)
             yield Occurrence(day, shown.frequency.interval, day, end, scheduled_at, version, release, reason)
         elif day == history.starts_on or rides_later(history, shown):
-            once = _which_speaks(
-                once, Occurrence(day, None, history.starts_on, None, scheduled_at, version, release, reason)
-            )
+            candidate = Occurrence(day, None, history.starts_on, None, scheduled_at, version, release, reason)
+            if reason is None and (once is None or once.reason is not None):
+                candidate = replace(candidate, passed_over=tuple(passed_over))
+            elif reason is not None and reason is release.reason:
+                passed_over.append(day)
+            once = _which_speaks(once, candidate)
         if took_place:
             scheduled_at = max(history.start_of(day), history.signed_up_at)
     if once is not None:

@@ -40,8 +40,10 @@ class Releases:
         return known
 
 
-def release(history: History, day: date, every: Interval | None) -> Release:
-    """Whether the occurrence that starts on `day` is released at the history's `now`."""
+def release(history: History, day: date, every: Interval | None, now: datetime | None = None) -> Release:
+    """Whether the occurrence that starts on `day` is released at an instant: the history's `now` unless said, and by
+    all that is known then."""
+    now = now or history.now
     start = history.start_of(day)
     is_signup = day == history.starts_on
     payments = _Payments(history, day, every)
@@ -52,11 +54,11 @@ def release(history: History, day: date, every: Interval | None) -> Release:
         if paid_at is None:
             return Release(None, STOPPED[status_at_start])
         earliest = max(earliest, paid_at)
-    if earliest > history.now:
+    if earliest > now:
         return Release(None, Reason.NOT_DUE_YET)
 
     told = payments.told_at
-    changes = (change for change in {*told, *history.standing.instants} if earliest < change <= history.now)
+    changes = (change for change in {*told, *history.standing.instants} if earliest < change <= now)
     first: datetime | None = None
     released = False
     for instant in sorted({earliest, *changes}):
@@ -74,9 +76,9 @@ def release(history: History, day: date, every: Interval | None) -> Release:
             first = first or instant
     if released:
         return Release(first, None)
-    states = {fact.state for fact in payments.latest_at(history.now)}
+    states = {fact.state for fact in payments.latest_at(now)}
     if not PAYING.isdisjoint(states) or (is_signup and not states):
-        is_billed = is_signup or _is_billed(history, history.now)
+        is_billed = is_signup or _is_billed(history, now)
         return Release(first, Reason.NEEDS_ATTENTION if is_billed else Reason.NOT_BILLED_YET)
     if states == {ChargeState.SKIPPED}:
         return Release(first, Reason.CHARGE_SKIPPED)

@@ -196,11 +196,11 @@ def _become(
     why = _taken_back(history, credit, decision)
     expires_at = credit.expires_at
     if credit.redeemed_at is None and rule is not None:
-        day = None if decision is None else decision.occurrence.day
+        occurrence = None if decision is None else decision.occurrence
         owed_at = None
         if decision is not None and why is None:
             owed_at = history.issued_at(decision.occurrence.release.first)
-        ends = ends_of(history, rule, credit, day, owed_at)
+        ends = ends_of(history, rule, credit, occurrence, owed_at)
         if ends.expires_at is None or ends.expires_at > ends.valid_from:
             if not credit.is_over_for_good:
                 changed.update(ends._asdict())

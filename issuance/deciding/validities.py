@@ -1,13 +1,16 @@
 """From when to when a credit can be used (SEMANTICS 6)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from issuance.deciding.calendar import add_validity, day_of
 from issuance.deciding.facts import Credit, CreditKey, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
+from issuance.deciding.occurrences import Occurrence
+from issuance.deciding.releases import release
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,18 +141,19 @@ class Ends(NamedTuple):
     validity_ends_at: datetime | None
 
 
-def ends_of(history: History, rule: Rule, credit: Credit, day: date | None, owed_at: datetime | None) -> Ends:
+def ends_of(
+    history: History, rule: Rule, credit: Credit, occurrence: Occurrence | None, owed_at: datetime | None
+) -> Ends:
     """The limits of a credit that is out: its period's end and its expiry move with the billing date (SEMANTICS 7), and
-    a P0D credit takes those of the period that it rides on (SEMANTICS 3). `day`: the start of that period; None: it
-    rides on none. `owed_at`: when it would be issued for it; None: it is not owed. What a person extended never ends
-    before that."""
+    a P0D credit takes those of the period that it rides on (SEMANTICS 3). `occurrence`: what it is for; None: for none.
+    `owed_at`: when it would be issued for it; None: it is not owed. What a person extended never ends before that."""
     version = rule.version(credit.rule_version)
     valid_from, validity_ends_at = credit.valid_from, credit.validity_ends_at
-    if version.frequency is IssuingFrequency.ONCE and day is not None:
-        start = history.start_of(day)
-        if owed_at is not None and start > valid_from and _goes_over(history, rule, credit):
+    if version.frequency is IssuingFrequency.ONCE and occurrence is not None:
+        start = history.start_of(occurrence.day)
+        if owed_at is not None and start > valid_from and _goes_over(history, rule, credit, occurrence):
             valid_from = max(start, owed_at)
-        validity_ends_at = _riding(history, rule, version, credit, day, valid_from)
+        validity_ends_at = _riding(history, rule, version, credit, occurrence.day, valid_from)
     elif not history.dates_moved:
         return Ends(valid_from, credit.period_end, credit.expires_at, validity_ends_at)
     if _moves_with_start(history, version, credit):
@@ -168,14 +172,25 @@ def _moves_with_start(history: History, version: RuleVersion, credit: Credit) ->
     return bool(history.former_starts) and credit.manual and not credit.uses and is_for_start
 
 
-def _goes_over(history: History, rule: Rule, credit: Credit) -> bool:
+def _goes_over(history: History, rule: Rule, credit: Credit, occurrence: Occurrence) -> bool:
     """Whether a P0D credit that rides on a later period than it did is valid from that one's start on: not what was
-    given by hand or used, and not what a person revoked or what was not used in its own period."""
+    given by hand or used, and not what a person revoked or what was not used in its own period, unless that was taken
+    back before its end."""
     if credit.manual or credit.uses or credit.redeemed_at is not None:
         return False
     if credit.revoked_at is not None:
         return credit.revoked_by == "facts" and rule.deleted_at is None
-    return credit.is_open and credit.is_held_at(history.now)
+    if credit.is_open and credit.is_held_at(history.now):
+        return True
+    return not credit.is_over_for_good and _was_taken_back(history, credit, occurrence.passed_over)
+
+
+def _was_taken_back(history: History, credit: Credit, rode_on: Sequence[date]) -> bool:
+    """Whether the billing periods that a P0D credit rode on had been taken back when it expired, as is known now."""
+    if credit.expires_at is None:
+        return False
+    then = [release(history, day, None, credit.expires_at - timedelta.resolution) for day in rode_on]
+    return any(one.first is not None for one in then) and all(one.reason is not None for one in then)
 
 
 def not_before(expires_at: datetime | None, extended_to: datetime | None) -> datetime | None:

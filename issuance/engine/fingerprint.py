@@ -191,8 +191,9 @@ class Fingerprints:
         if not self._is_ordinary(facts, now):
             return None
         # Who was on the order when something was issued by hand keeps it; a move ends what was issued before it.
-        issued = (credit.issued_at for credit in membership.credits if credit.period_end is None or credit.manual)
-        tell, exact_after = self._teller(facts, issued, now), self.exact_after(state)
+        issued = [credit.issued_at for credit in membership.credits if credit.manual]
+        tell = self._teller(facts, [*issued, *_of_once(membership.credits)], now)
+        exact_after = self.exact_after(state)
 
         def told_at(fact: Fact) -> Hashable:
             at = fact.moment.at
@@ -234,7 +235,7 @@ class Fingerprints:
         at: datetime,
     ) -> int:
         """The sum over some of a membership's facts, each with its place among all, and some of its credits."""
-        tell = self._teller(facts, (credit.issued_at for credit in credits if credit.period_end is None), at)
+        tell = self._teller(facts, _of_once(credits), at)
         said = zip(
             (fact.moment.place for fact in told), _of_facts(told, lambda fact: tell(fact.moment.at)), strict=True
         )
@@ -246,7 +247,7 @@ class Fingerprints:
         issued: Iterable[datetime],
         now: datetime,
     ) -> Callable[[datetime], Hashable]:
-        """The rounding of instants. `issued`: when the credits were that they are compared with. `now` is compared too:
+        """The rounding of instants. `issued`: those of credits that they are compared with. `now` is compared too:
         while the clock stands still, a version may yet be saved at it."""
         return self._told_by([*self._saved(facts.types), *issued, now])
 
@@ -268,6 +269,12 @@ def _of_facts(told: Iterable[Fact], told_at: Callable[[Fact], Hashable]) -> tupl
         said.append((kind.__name__, told_at(fact), fact.moment.at == before, _AS_IT_IS[kind](fact)))
         before = fact.moment.at
     return tuple(said)
+
+
+def _of_once(credits: Iterable[Credit]) -> list[datetime]:
+    """When P0D credits were issued and expire: what of a charge came before is asked."""
+    instants = ((one.issued_at, one.expires_at) for one in credits if one.period_end is None)
+    return [instant for both in instants for instant in both if instant is not None]
 
 
 def _of_starts(facts: MembershipFacts, credits: Iterable[Credit]) -> int:

@@ -114,7 +114,7 @@ def taken(kind: type, name: str | None = None) -> Hashable | None:
     zone, now = ZoneInfo("UTC"), datetime(2031, 12, 1, tzinfo=UTC)
     instant = datetime(2031, 6, 5, tzinfo=UTC)
     values: dict[str | None, object] = {Tell.LIKE_NO_OTHER: (instant,), Tell.BY_FACTS: "facts", Tell.INSTANT: instant}
-    nested = {"moment": Moment(instant, 1), "key": CREDIT.key._replace(reissue=1)}
+    nested = {"moment": Moment(instant, 1), "key": CREDIT.key._replace(reissue=1), "expires_at": instant}
     value = nested.get(name or "", values.get(how, "another"))
     other: Any = {} if name is None else {name: value}
     fact = FACTS.get(kind, SIGN_UP)

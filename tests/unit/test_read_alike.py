@@ -137,3 +137,31 @@ def test_trouble_that_begins_before_a_pause_or_within(disputed_at: str, later: l
     won = charge("2031-02-10", "succeeded", "j", "2031-01-01")
     told_first = signed_up("2031-01-01", "2031-01-01")
     read_alike("2031-01-01", told_first, jan, *first, *feb, won, status("2031-02-12", "active"))
+
+
+@pytest.mark.parametrize("told_at", ["2031-01-20", "2031-02-10"], ids=["in time", "late"])
+@pytest.mark.parametrize("taken_back", ["2031-01-20", "2031-02-05"], ids=["before its end", "later"])
+@pytest.mark.parametrize("validity", [None, "P10D"])
+def test_a_gift_that_was_taken_back_before_its_end(told_at: str, taken_back: str, validity: str | None) -> None:
+    refunded, feb = (
+        charge(taken_back, "refunded", "j", "2031-01-01"),
+        charge("2031-02-01", "succeeded", "f", "2031-02-01"),
+    )
+    first = (
+        signed_up("2030-12-15", "2030-12-15", billing_anchor="2031-01-01"),
+        charge("2031-01-01", "succeeded", "j", "2031-01-01"),
+    )
+    both = (
+        [feb, clock(told_at), refunded]
+        if told_at > "2031-02"
+        else sorted([feb, refunded], key=lambda op: op.args["facts"][0].time)
+    )
+    read_alike(
+        "2030-12-15",
+        *first,
+        *both,
+        clock("2031-02-20"),
+        clock("2031-03-05"),
+        validity=validity,
+        issuing_frequency="P0D",
+    )

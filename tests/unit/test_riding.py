@@ -102,6 +102,32 @@ def test_what_was_not_used_in_its_own_period_has_expired() -> None:
 
 
 @pytest.mark.parametrize(
+    ("taken_back", "told", "is_now"),
+    [
+        ("2031-01-20", "2031-02-10", ("02-10 00", "03-01 00", "out")),
+        ("2031-01-31T23:59:59", "2031-02-10", ("02-10 00", "03-01 00", "out")),
+        (FEBRUARY, "2031-02-10", ("01-01 00", "02-01 00", "expired")),
+        ("2031-01-20", "2031-03-10", ("03-10 00", "04-01 00", "out")),
+    ],
+    ids=["in its time", "just in its time", "as it ended", "told later still"],
+)
+def test_what_was_taken_back_before_its_end_goes_over_though_that_is_told_later(
+    taken_back: str, told: str, is_now: tuple[str, str, str]
+) -> None:
+    """SEMANTICS 8: it is owed as if the facts had come in order."""
+    life = gift()
+    life.charge(at(JANUARY), "succeeded", "jan", JANUARY)
+    life.settle(at(JANUARY))
+    life.charge(at(FEBRUARY), "succeeded", "feb", FEBRUARY)
+    life.settle(at(FEBRUARY))
+    assert shown(life) == ("01-01 00", "02-01 00", "expired")
+    life.charge(at(taken_back), "refunded", "jan", JANUARY)
+    life.settle(at(told))
+    assert shown(life) == is_now
+    assert life.settle(at(told))[-1].changed == {}
+
+
+@pytest.mark.parametrize(
     "fields",
     [{"manual": True}, {"uses": 1, "multi_use": True}, {"revoked_by": "operator"}],
     ids=["given", "used", "no"],
