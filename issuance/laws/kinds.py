@@ -119,12 +119,12 @@ KINDS = text(f"""
           GROUP BY c.membership_id)
     SELECT chosen.membership_id, due_at,
            credits.expiry IS NOT NULL AND (due_at IS NULL OR credits.expiry < due_at) AS outlived,
-           archived OR facts.alone OR coalesce(credits.alone, false) AS alone,
+           archived OR facts.alone OR facts.latest > chosen.settled_at OR coalesce(credits.alone, false) AS alone,
            hash_record_extended(kind.*, 0) AS hash
       FROM chosen JOIN facts USING (membership_id) LEFT JOIN credits USING (membership_id),
            LATERAL (SELECT membership_type_id, starts_on, billing_anchor, billing_frequency, status, ends_on,
                            facts.hash, credits.hash) AS kind
-     WHERE NOT facts.unsettled AND NOT facts.latest > chosen.settled_at
+     WHERE NOT facts.unsettled
      ORDER BY chosen.membership_id
 """)
 

@@ -6,6 +6,7 @@ looked at only after something falls due.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -15,6 +16,7 @@ from issuance.laws.law import MOST_OFFENDERS, Law, Offender
 from issuance.laws.paper import Paper
 from issuance.tenancy import clock
 
+_BEGAN = text("SELECT now()")
 #: How late the work may be before it counts as left lying. Far above what a busy bulk run takes.
 LATE_AFTER_MINUTES = 10
 
@@ -24,7 +26,7 @@ UNSETTLED_EVENTS = text("""
       FROM billing_events AS event
       JOIN schedules AS own ON (own.brand_id, own.schedule_id) = (event.brand_id, event.membership_id)
      WHERE event.brand_id = :brand_id AND event.settled_at IS NULL AND own.quarantined_at IS NULL
-       AND event.received_at < clock_timestamp() - make_interval(mins => :minutes)
+       AND event.received_at < now() - make_interval(mins => :minutes)
        AND event.time < :now
      ORDER BY event.received_at
      LIMIT :most
@@ -45,7 +47,7 @@ STALLED_RUNS = text("""
       LEFT JOIN run_batches AS batch USING (brand_id, run_id)
      WHERE brand_id = :brand_id AND run.finished_at IS NULL AND state <> 'paused'
      GROUP BY brand_id, run_id
-    HAVING greatest(run.created_at, max(batch.finished_at)) < clock_timestamp() - make_interval(mins => :minutes)
+    HAVING greatest(run.created_at, max(batch.finished_at)) < now() - make_interval(mins => :minutes)
      LIMIT :most
 """)
 
@@ -70,11 +72,18 @@ ASTRAY = text("""
 """)
 
 
+def _now(connection: Connection, brand_id: UUID) -> datetime:
+    """The brand's now as its transaction began. What came and fell due since, a check that takes long does not see
+    settled."""
+    present = clock.read(connection, brand_id)
+    return present.now if present.stands_still else connection.execute(_BEGAN).scalar_one()
+
+
 def ask(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
     """Events, memberships and runs that wait too long, and memberships in quarantine."""
     arguments = {
         "brand_id": brand_id,
-        "now": clock.read(connection, brand_id).now,
+        "now": _now(connection, brand_id),
         "minutes": LATE_AFTER_MINUTES,
         "most": MOST_OFFENDERS,
     }

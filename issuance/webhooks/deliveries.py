@@ -30,6 +30,9 @@ WAITS = tuple(
 WHOLE_SCHEDULE = sum(WAITS, timedelta())
 #: and if it has failed for this long, at any failure.
 LONGEST_FAILING = timedelta(days=5)
+#: Where nothing was attempted for longer than between two attempts, Issuance stood still, or was restored: a failure after
+#: that is the first.
+STOOD_STILL = WAITS[-1] + timedelta(hours=1)
 #: Deliveries that are attempted at the same time.
 MOST_AT_ONCE = 20
 #: Deliveries of a webhook that goes are forgotten so many at once: a second's work.
@@ -52,7 +55,11 @@ _DUE = text("""
      ORDER BY failing, place, claimed_until NULLS FIRST LIMIT :most
 """)
 _LOCK = text(f"""
-    UPDATE webhooks w SET claimed_until = clock_timestamp() + interval '{_CLAIM_HOLDS}'
+    UPDATE webhooks w
+       SET claimed_until = clock_timestamp() + interval '{_CLAIM_HOLDS}',
+           failing_since = CASE WHEN w.claimed_until < clock_timestamp() - CAST(:stood_still AS interval)
+                                     AND w.failing_since IS NOT NULL
+                                THEN clock_timestamp() ELSE w.failing_since END
       FROM brands b
      WHERE w.brand_id = :brand_id AND w.webhook_id = :webhook_id AND b.brand_id = w.brand_id
        AND w.disabled_at IS NULL AND (w.claimed_until IS NULL OR w.claimed_until <= clock_timestamp())
@@ -92,7 +99,8 @@ _UNCOUNT = text("""
 """)
 _LET_GO = text("""
     UPDATE webhooks
-       SET claimed_until = CASE WHEN :failed OR :asked THEN clock_timestamp() + CAST(:rest AS interval) END,
+       SET claimed_until = CASE WHEN :failed OR :asked THEN clock_timestamp() + CAST(:rest AS interval)
+                                WHEN NOT :delivered AND failing_since IS NOT NULL THEN clock_timestamp() END,
            failing_since = CASE WHEN :failed THEN coalesce(failing_since, clock_timestamp())
                                 WHEN NOT :delivered THEN failing_since END
      WHERE brand_id = :brand_id AND webhook_id = :webhook_id
@@ -159,7 +167,7 @@ def claim(connection: Connection, brand_id: UUID, webhook_id: UUID, *, failing: 
     nothing is due, another worker has claimed the webhook, or it is disabled.
     """
     parameters = {"brand_id": brand_id, "webhook_id": webhook_id}
-    held = connection.execute(_LOCK, {**parameters, "failing": failing}).one_or_none()
+    held = connection.execute(_LOCK, {**parameters, "failing": failing, "stood_still": STOOD_STILL}).one_or_none()
     if held is None:
         return None
     claimed = connection.execute(_CLAIM, {**parameters, "most": MOST_AT_ONCE}).all()

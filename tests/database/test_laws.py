@@ -14,7 +14,7 @@ from issuance.catalog import rules
 from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.database.connections import transaction
 from issuance.engine import arrivals
-from issuance.laws import LAWS
+from issuance.laws import LAWS, settled
 from tests.database.conftest import event, put_clock
 
 NOW = datetime(2090, 3, 15, tzinfo=UTC)
@@ -218,6 +218,32 @@ def test_law_9_finds_what_is_left_lying(connection: Connection, brand_id: UUID, 
         ada=ada,
     )
     assert broken(connection, brand_id)[9][0]["type"] == "charge.initiated"
+
+
+def test_law_9_finds_who_slept_through_what_was_announced(
+    engine: Engine, connection: Connection, brand_id: UUID, ada: UUID, accept: Callable[..., Intake]
+) -> None:
+    """A fact of a time ahead is settled when it comes and falls due at that time: nothing else asks about it then."""
+    said = {"membership_id": str(ada), "status": "cancelled", "ends_on": "2090-03-15"}
+    accept(event("membership.status_changed", said, time="2090-03-15T01:00:00Z"))
+    arrivals.settle_soon(engine, brand_id, [ada])
+    plant(connection, "UPDATE brands SET clock_now = '2090-03-15T03:00Z' WHERE brand_id = :brand_id", brand_id=brand_id)
+    assert "fell due" in broken(connection, brand_id)[9][0]["wrong"]
+    plant(connection, "UPDATE schedules SET due_at = NULL WHERE schedule_id = :ada", ada=ada)
+    (offender,) = broken(connection, brand_id)[9]
+    assert (offender["wrong"], offender["membership_id"]) == ("it is looked at too late", ada)
+
+
+def test_law_9_looks_as_of_the_beginning_of_its_check(
+    connection: Connection, brand_id: UUID, ada: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check of a large brand takes long, and sees nothing of what is settled meanwhile."""
+    monkeypatch.setattr(settled, "LATE_AFTER_MINUTES", 0)
+    plant(connection, "UPDATE brands SET clock_now = NULL WHERE brand_id = :brand_id", brand_id=brand_id)
+    soon = "now() + interval '1 millisecond'"
+    plant(connection, f"UPDATE schedules SET due_at = {soon}, settled_at = now() WHERE schedule_id = :ada", ada=ada)
+    connection.execute(text("SELECT pg_sleep(0.05)"))
+    assert [offenders for batch in settled.ask(connection, brand_id) for offenders in batch] == []
 
 
 def test_law_9_finds_a_stalled_run(connection: Connection, brand_id: UUID, rule_id: UUID) -> None:

@@ -347,6 +347,22 @@ def test_after_five_days_any_failure_disables(hook: Hook, receiver: Receiver) ->
     assert not hook.shown()["enabled"]
 
 
+def test_while_issuance_stands_still_no_webhook_fails(hook: Hook, receiver: Receiver) -> None:
+    """It failed once, then nothing was attempted for six days: the next failure is the first of a new five days."""
+    receiver.answers = [500, 500, 500]
+    hook.tell()
+    hook.deliver()
+    hook.make_due()
+    hook.sql("UPDATE webhooks SET failing_since = now() - interval '6 days', claimed_until = now() - interval '6 days'")
+    hook.deliver()
+    assert hook.shown()["enabled"]
+    assert datetime.now(UTC) - hook.shown()["failing_since"] < timedelta(minutes=5)
+    hook.make_due()
+    hook.sql("UPDATE webhooks SET failing_since = now() - interval '6 days', claimed_until = now() - interval '1 day'")
+    hook.deliver()
+    assert not hook.shown()["enabled"], "the longest wait between two attempts is a day"
+
+
 def test_a_disabled_webhook_is_told_what_was_pending_when_it_is_enabled(hook: Hook, receiver: Receiver) -> None:
     """Disabling keeps what is pending; enabling begins anew."""
     hook.tell()
