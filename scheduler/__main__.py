@@ -18,10 +18,11 @@ from scheduler.tick import run_once, tidy
 
 #: Seconds from one tick to the next.
 PERIOD = 1.0
-#: Connections to PostgreSQL: it does one thing at a time.
+#: Connections to PostgreSQL: it looks for work, and tidies beside it.
 MOST_CONNECTIONS = 2
-#: Seconds from one removal of old rows to the next, and to another attempt where it failed.
-TIDY_EVERY, TIDY_AGAIN = 3600.0, 60.0
+#: Seconds from the start to the first removal of old rows, which may never come else where schedulers are begun anew
+#: often; from the end of one to the next; and to another attempt where it failed.
+TIDY_FIRST, TIDY_EVERY, TIDY_AGAIN = 60.0, 3600.0, 60.0
 
 #: Whether ticks fail for another reason than that the database is away.
 failing = log.Outage("tick", "failed", "works")
@@ -45,12 +46,10 @@ def main() -> None:
     log.logger.info("scheduler_started", period_seconds=PERIOD)
     # It beats in this thread: a scheduler that hangs stops beating.
     heart = Heart(engine, "scheduler", hints.outage.is_on, file=own.heart_file)
-    tidy_at = time.monotonic() + TIDY_EVERY
+    threading.Thread(target=tidy_always, args=(engine, own, stop), name="tidy", daemon=True).start()
     while not stop.is_set():
         began = time.monotonic()
         try:
-            if began > tidy_at:
-                tidy_at = began + try_to_tidy(engine, own)
             tick = run_once(engine, broker)
             measures.ticked(time.monotonic() - began)
             outage.is_over()
@@ -80,15 +79,19 @@ def main() -> None:
     log.logger.info("scheduler_stopped")
 
 
+def tidy_always(engine: Engine, own: OwnSettings, stop: threading.Event) -> None:
+    """Delete what is kept no longer, again and again until told to stop: beside the ticks, as it may take long."""
+    rest = TIDY_FIRST
+    while not stop.wait(rest):
+        rest = try_to_tidy(engine, own)
+
+
 def try_to_tidy(engine: Engine, own: OwnSettings) -> float:
-    """Delete what is kept no longer; the seconds until the next time. A failure is counted, tried again soon, and
-    keeps no tick from its work."""
+    """Delete what is kept no longer; the seconds until the next time. A failure is counted, and tried again soon."""
     try:
         tidy(engine, own)
-    except (SchemaAhead, SchemaBehind):
-        raise
     except Exception as error:
-        if not is_away(error):  # the tick tells of that
+        if not (is_away(error) or isinstance(error, SchemaAhead | SchemaBehind)):  # the tick tells of these
             measures.missed("tidy")
             untidy.lasts(in_short(error))
         return TIDY_AGAIN

@@ -135,10 +135,16 @@ def _steps_of_tidying(keep: OwnSettings) -> dict[str, Callable[[Engine], object]
 
         return step
 
+    def forget_deliveries(engine: Engine) -> None:
+        more = True
+        while more:
+            with transaction(engine) as connection:
+                more = deliveries.forget(connection, of_deliveries)
+
     return {
         "months ahead": months.make_ahead,
         "months of the outbox": lambda engine: of_outbox.drop(engine, of_deliveries),
-        "deliveries": by(lambda connection: deliveries.forget(connection, of_deliveries)),
+        "deliveries": forget_deliveries,
         "billers' deliveries": by(lambda connection: received.forget(connection, of_deliveries)),
         "refused events": by(lambda connection: rejections.forget(connection, timedelta(days=keep.keep_refused_days))),
         "plans": by(lambda connection: plans.forget(connection, timedelta(days=keep.keep_plans_days))),

@@ -57,7 +57,8 @@ class Churn(Year):
         day = add_months(FIRST_DAY, month)
         self.put_clock(day)
         with transaction(self.engine) as connection:  # those of the month before, hour by hour
-            deliveries.forget(connection, timedelta(0))
+            while deliveries.forget(connection, timedelta(0)):
+                pass
         self.weigh()
         self.sweep()
         if month == 0:

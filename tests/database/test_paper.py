@@ -162,7 +162,7 @@ def test_what_is_like_no_other_is_judged_alone(
         archive = [
             """
             INSERT INTO members (brand_id, member_id, external_user_id, joined_at, archived_at)
-            VALUES (:brand_id, :other, 'bob', now(), now())
+            VALUES (:brand_id, :other, 'bob', '2090-02-01', '2090-04-15')
             """,
             f"UPDATE {table} SET member_id = :other WHERE membership_id = :one AND brand_id = :brand_id",
         ]

@@ -1,5 +1,7 @@
 """What is kept for a while and no longer, as the settings say (scheduler/tick.py)."""
 
+from threading import Event
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -8,11 +10,13 @@ import scheduler.__main__ as scheduler
 from issuance import health, measures
 from issuance.billing import rejections
 from issuance.billing.cloud_events import Refused
-from issuance.database.connections import transaction
+from issuance.database.connections import engine_for, transaction
 from issuance.engine import plans
 from issuance.errors import PlanForgotten, SettingsError, Untidy
 from issuance.settings import OwnSettings, read
+from issuance.webhooks import deliveries as of_webhooks
 from issuance.webhooks import months as of_outbox
+from issuance.webhooks import webhooks
 from scheduler.tick import tidy
 from tests.database.clubs import Club
 from tests.database.test_approvals import approve, plan_issue, rows_of
@@ -75,6 +79,43 @@ def test_a_removal_that_fails_is_counted_and_tried_again_within_the_alerts_windo
     assert measures.samples()[counted] == before + 1
     monkeypatch.undo()
     assert scheduler.try_to_tidy(club.engine, KEEP) == scheduler.TIDY_EVERY
+
+
+def test_old_rows_are_removed_beside_the_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first time soon after the start, then after a rest since the last: one that takes long is not begun at once
+    again, and a scheduler that is begun anew every few minutes tidies too."""
+    rests: list[float] = []
+    stop = Event()
+
+    def wait(rest: float) -> bool:
+        rests.append(rest)
+        return len(rests) > 3
+
+    monkeypatch.setattr(stop, "wait", wait)
+    monkeypatch.setattr(scheduler, "try_to_tidy", lambda *_: 5.0)
+    scheduler.tidy_always(engine_for("postgresql:///nowhere"), KEEP, stop)
+    assert rests == [scheduler.TIDY_FIRST, 5.0, 5.0, 5.0]
+
+
+def test_what_many_were_told_is_forgotten_in_parts(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many fall due in one hour: each part is committed by itself."""
+    with transaction(club.engine, club.brand_id) as connection:
+        webhooks.create(connection, club.brand_id, "https://example.com/", ["credit.issued"])
+    club.sign_up(5)
+    club.rows("UPDATE deliveries SET state = 'failed', next_at = NULL, attempted_at = now() - interval '100 days'")
+    club.rows("UPDATE webhook_events SET created_at = now() - interval '100 days'")
+    monkeypatch.setattr(of_webhooks, "MOST_TIDIED", 2)
+    parts: list[bool] = []
+    forget = of_webhooks.forget
+
+    def counted(*what: Any) -> bool:
+        parts.append(forget(*what))
+        return parts[-1]
+
+    monkeypatch.setattr(of_webhooks, "forget", counted)
+    tidy(club.engine, KEEP)
+    assert parts == [True] * 4 + [False], "the deliveries, then the events"
+    assert club.value("SELECT (SELECT count(*) FROM deliveries) + (SELECT count(*) FROM webhook_events)") == 0
 
 
 def test_a_removal_that_fails_stops_no_other(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
