@@ -74,7 +74,7 @@ def _written(member: Membership, outcome: Outcome) -> dict[str, Any]:
             else None,
             number in outcome.pay_for_nothing,
         )
-        for charge_id, number in settled.charges
+        for charge_id, number in settled.charges[str(member.membership_id)]
     }
     return {
         "now": outcome.now,

@@ -49,8 +49,8 @@ def in_pieces(
     fails: tuple[type[Exception], ...] = (Exception,),
     stops: Callable[[Exception], bool] = lambda _: False,
 ) -> Iterator[tuple[Item, Exception]]:
-    """Do `work` with all items; where it fails, `cut` says into which smaller pieces to divide them. Yields the items
-    that fail even by themselves, each with its error.
+    """Do `work` with all items; where it fails, `cut` says into which smaller pieces to divide them; nothing if that is
+    one alone. Yields the items that fail even by themselves, each with its error.
 
     What `work` did before it failed must be undone. Raises an error that `stops`, and any that is none of `fails`.
     """
@@ -62,32 +62,40 @@ def in_pieces(
         except fails as error:
             if stops(error):
                 raise
-            if len(piece) == 1:
-                yield piece[0], error
+            if smaller := [*cut(piece, error)]:
+                todo.extendleft(reversed(smaller))
             else:
-                todo.extendleft(reversed([*cut(piece, error)]))
+                yield piece[0], error
 
 
 def singly(items: Sequence[Item], _: Exception) -> Iterable[Sequence[Item]]:
     """Each item by itself."""
-    return ([one] for one in items)
+    return ([one] for one in items) if len(items) > 1 else ()
 
 
 def write_all(
-    connection: Connection, items: Sequence[Item], write: Callable[[Sequence[Item]], None]
+    connection: Connection,
+    items: Sequence[Item],
+    write: Callable[[Sequence[Item]], None],
+    single: Callable[[Sequence[Item]], Sequence[Item]],
 ) -> list[tuple[Item, Exception]]:
     """Write all items, or, where PostgreSQL refuses, ever smaller pieces of them. Returns the items that are refused
     even by themselves, each with its error; the others are written. Raises errors that have nothing to do with the
-    items."""
+    items. `single`: an item may be a group; makes an item of each that is in it."""
 
     def write_piece(piece: Sequence[Item]) -> None:
         with connection.begin_nested():
             write(piece)
 
-    return [*in_pieces(items, write_piece, _smaller, fails=(Raced, DBAPIError), stops=_is_about_no_item)]
+    def smaller(piece: Sequence[Item], _: Exception) -> Iterable[Sequence[Item]]:
+        return _smaller(single(piece))
+
+    return [*in_pieces(items, write_piece, smaller, fails=(Raced, DBAPIError), stops=_is_about_no_item)]
 
 
-def _smaller(items: Sequence[Item], _: Exception) -> Iterable[Sequence[Item]]:
+def _smaller(items: Sequence[Item]) -> Iterable[Sequence[Item]]:
+    if len(items) == 1:
+        return ()
     size = -(-len(items) // (_PIECES_OF_MANY if len(items) > _MANY else 2))
     return (items[start : start + size] for start in range(0, len(items), size))
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from itertools import accumulate
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -36,6 +37,7 @@ from issuance.errors import IssuanceError
 _BYTES = bytes_of("data")
 #: The columns of a credit that its key does not hold, by the names of `Credit`.
 _OF_CREDIT = [column.name for column in fields(Credit) if column.name != "key"]
+_of_credit = attrgetter(*_OF_CREDIT)
 
 # Each table is read by its own key, so that the planner has no choice: right after an import it knows no sizes.
 _EACH = """
@@ -279,13 +281,13 @@ def assembled(
         _add_held(connection, brand_id, loaded, has_held)
     for row in out:
         membership = loaded[row.membership_id]
-        said = row._asdict()
+        said = dict(zip(_OF_CREDIT, _of_credit(row), strict=True))
         key = CreditKey(row.credit_rule_id, membership.places[row.guest_id], row.period_start, row.reissue)
         if row.credit_rule_id is None:
             # Numbered as they were given: their ids grow with time.
             number = sum(credit.is_grant for credit in membership.credits)
             key, said["rule_version"] = CreditKey(NO_RULE, key.place, NO_PERIOD, number), 0
-        membership.credits.append(Credit(key, **{name: said[name] for name in _OF_CREDIT}))
+        membership.credits.append(Credit(key, **said))
         membership.credit_ids[key] = row.credit_id
     return list(loaded.values())
 

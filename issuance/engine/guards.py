@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 from issuance.database import transaction_beside
 from issuance.deciding.facts import CreditKey
 from issuance.engine import guard_limits
-from issuance.engine.outcomes import Outcome, Settled, by_outcome
+from issuance.engine.outcomes import Outcome, Settled, by_outcome, one_by_one
 from issuance.engine.rules import RuleBook
 from issuance.tenancy.clock import BrandClock
 
@@ -94,7 +94,7 @@ class Guard:
         if left == wanted:
             return list(settled)
         variants: dict[tuple[int, frozenset[CreditKey]], Outcome] = {}
-        return [self._within(one, left, variants) for one in settled]
+        return [self._within(one, left, variants) for one in one_by_one(settled)]
 
     def confirm(self, done: Sequence[Settled]) -> None:
         """Note what was issued after all, of what `hold_back` let through."""
@@ -122,9 +122,10 @@ class Guard:
         """How many credits outcomes issue, of those that a limit counts or of those that a person let out."""
         wanted: Counter[Portion] = Counter()
         for outcome, some in by_outcome(settled):
+            number = sum(len(one.ids) for one in some)
             for key in outcome.issued:
                 if (key in outcome.let_out) is let_out:
-                    wanted[Portion(key.credit_rule_id, outcome.credits[key].issued_at)] += len(some)
+                    wanted[Portion(key.credit_rule_id, outcome.credits[key].issued_at)] += number
         return wanted
 
     def _within(

@@ -63,12 +63,14 @@ def write(
     there is none. `told`: the types of events that webhooks listen to; `run_id`: the run that settles, which alone can
     have asked for something by hand."""
     # What is asked for anew may have the key of what lapses.
-    gone = [(one.membership_id, *key) for one in settled for key in one.outcome.lapsed]
+    gone = [(one, *key) for some in settled for key in some.outcome.lapsed for one in some.ids]
     if gone:
         parameters = {"brand_id": brand_id, **_which(gone)}
         connection.execute(_LAPSE, {**parameters, **columns_of("gone", _KEY, gone)})
         connection.execute(_FORGET, parameters)
-    held = [(one.membership_id, *held.key, held.at, held.manual) for one in settled for held in one.outcome.held]
+    held = [
+        (one, *held.key, held.at, held.manual) for some in settled for held in some.outcome.held for one in some.ids
+    ]
     if held:
         asked = {"brand_id": brand_id, "run_id": run_id}
         connection.execute(_HOLD, {**asked, **_which(held), **columns_of("held", _HELD, held)})

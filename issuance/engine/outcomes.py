@@ -5,7 +5,7 @@ the way, as a live one would have been. On a live brand, and after a jump, it is
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from operator import attrgetter
@@ -269,31 +269,38 @@ class EventKey(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """A membership with what its settling came to.
+    """Memberships, by their ids, with what settling came to for each of them.
 
-    `member` is the membership as it was loaded if `itself` is set; otherwise it is the one of its group that was
-    loaded. `events` are settled with it; `charges` are those that have news, with their numbers. `shared_by`: the
-    schedule that it shares; None: it has its own.
+    If `itself` is set, it is one membership, and `member` is that membership; otherwise `member` is the one of their
+    group that was loaded. By the id of a membership: `events` are settled with it, and `charges` are those that have
+    news, with their numbers. `shared_by`: the schedule that they share; None: each has its own.
     """
 
-    membership_id: str
+    ids: Sequence[str]
     outcome: Outcome
     member: Membership
     itself: bool
-    events: Sequence[EventKey] = ()
-    charges: Sequence[tuple[str, int]] = ()
+    events: Mapping[str, Sequence[EventKey]] = {}
+    charges: Mapping[str, Sequence[tuple[str, int]]] = {}
     shared_by: UUID | None = None
+
+
+def one_by_one(settled: Iterable[Settled]) -> list[Settled]:
+    """Each membership by itself, in the order of their ids."""
+    return sorted((some._replace(ids=(one,)) for some in settled for one in some.ids), key=attrgetter("ids"))
+
+
+def without(settled: Iterable[Settled], ids: Container[str]) -> list[Settled]:
+    """Without some memberships."""
+    left = (some._replace(ids=[one for one in some.ids if one not in ids]) for some in settled)
+    return [some for some in left if some.ids]
 
 
 def by_outcome(settled: Iterable[Settled]) -> list[tuple[Outcome, list[Settled]]]:
     """Memberships by the outcome that they share, in their order: what is the same for thousands is asked once."""
     found: dict[int, tuple[Outcome, list[Settled]]] = {}
-    for one in settled:
-        outcome = one.outcome
-        shared = found.get(id(outcome))
-        if shared is None:
-            shared = found[id(outcome)] = (outcome, [])
-        shared[1].append(one)
+    for some in settled:
+        found.setdefault(id(some.outcome), (some.outcome, []))[1].append(some)
     return list(found.values())
 
 
@@ -309,4 +316,5 @@ def settled_itself(member: Membership, outcome: Outcome) -> Settled:
     else:
         new = {event.charge_id: numbers[event.charge_id] for event in new_events if event.charge_id is not None}
     events = [EventKey(event.source, event.event_id) for event in member.news]
-    return Settled(str(member.membership_id), outcome, member, True, events, tuple(new.items()))
+    one = str(member.membership_id)
+    return Settled((one,), outcome, member, True, {one: events}, {one: tuple(new.items())})

@@ -10,8 +10,6 @@ import logging
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
-from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import Connection, event
@@ -24,7 +22,7 @@ from issuance.engine.facts import Membership, load, together
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.groups import Group, grouped
 from issuance.engine.guards import Guard
-from issuance.engine.outcomes import Outcome, Settled, by_outcome, settled_itself
+from issuance.engine.outcomes import Outcome, Settled, by_outcome, one_by_one, settled_itself, without
 from issuance.engine.rules import RuleBook
 from issuance.engine.schedules import Waiting
 from issuance.engine.states import State, move_on
@@ -123,8 +121,7 @@ class Settling:
                     apart += group.ids
                 else:
                     room -= len(outcome.issued) * len(group.ids)
-                    settled += group.settled(member, outcome)
-            settled.sort(key=lambda one: one.membership_id)
+                    settled.append(group.settled(member, outcome))
             schedules.leave(self._connection, self._brand_id, [one for one in apart if one in sharing])
             alone += apart + self._write_and_move_on(settled, {}, may_share=may_share)
             groups, apart = later, []
@@ -149,7 +146,7 @@ class Settling:
                     settled.append(one)
                     issued += len(one.outcome.issued)
                     if issued > limits.current.loaded_credits:
-                        left = [id_ for id_ in some if id_ > one.membership_id] + left
+                        left = [id_ for id_ in some if id_ > one.ids[0]] + left
                         break
                 raced += self._write_and_move_on(settled, failed, may_share=False, try_again=tries_left > 0)
             if left and self._attempt_counted:
@@ -235,7 +232,7 @@ class Settling:
             if self._task.settles:
                 yield settled_itself(member, outcome)
             else:
-                yield Settled(str(member.membership_id), outcome, member, itself=True)
+                yield Settled((str(member.membership_id),), outcome, member, itself=True)
 
     def _decide(self, member: Membership, meant: Meant) -> Outcome:
         rules = self._rules.of(member.facts.types)
@@ -251,17 +248,18 @@ class Settling:
         """Write the outcomes, note which memberships failed, and move the schedules of the others on. Returns those
         whose credits were used meanwhile: they must be settled again."""
         settled = self._hold_back(settled)
-        refused = {one.membership_id: why for one, why in write_all(self._connection, settled, self._write)}
+        refused = {one.ids[0]: why for one, why in write_all(self._connection, settled, self._write, one_by_one)}
         raced = [one for one, why in refused.items() if isinstance(why, Raced) and try_again]
         failed = {**failed, **{one: why for one, why in refused.items() if one not in raced}}
         schedules.leave(self._connection, self._brand_id, refused)
         for membership_id, why in failed.items():
             attempts.failed(self._connection, self._brand_id, UUID(membership_id), why, counted=self._attempt_counted)
         self._counts[Reason.ERROR] += len(failed)
-        done = [one for one in settled if one.membership_id not in refused] if refused else settled
+        done = without(settled, refused) if refused else settled
         self._guard.confirm(done)
         for outcome, some in by_outcome(done):
-            self._counts += Counter({reason: n * len(some) for reason, n in outcome.counts.items()})
+            number = sum(len(one.ids) for one in some)
+            self._counts += Counter({reason: n * number for reason, n in outcome.counts.items()})
         if self._task.settles:
             self._move_on(done, may_share=may_share)
         else:
@@ -281,16 +279,16 @@ class Settling:
         states: dict[tuple[UUID | None, State], list[str]] = {}
         for outcome, some in by_outcome(settled):
             state = State(outcome.due_at, outcome.now, outcome.fingerprint)
-            for shared_by, those in groupby(some, attrgetter("shared_by")):
-                states.setdefault((shared_by, state), []).extend(one.membership_id for one in those)
+            for one in some:
+                states.setdefault((one.shared_by, state), []).extend(one.ids)
         move_on(self._connection, self._brand_id, states, may_share=may_share)
 
     def _move_nearer(self, done: Sequence[Settled]) -> None:
         """What was given falls due, and the membership is not what its fingerprint says."""
-        due_at = {UUID(one.membership_id): one.outcome.due_at for one in done if one.outcome.gives}
+        due_at = {UUID(id_): one.outcome.due_at for one in done if one.outcome.gives for id_ in one.ids}
         schedules.sooner(self._connection, self._brand_id, due_at)
         if self._attempt_counted:
-            attempts.succeeded(self._connection, self._brand_id, [UUID(one.membership_id) for one in done])
+            attempts.succeeded(self._connection, self._brand_id, [UUID(id_) for one in done for id_ in one.ids])
 
     def _measure(self, _: Connection) -> None:
         measures.events_settled(self._waited)
@@ -321,19 +319,20 @@ class Settling:
 
     def _log(self, settled: Sequence[Settled]) -> None:
         """Log a line for each credit; of many at once only at the level `debug`, as what settles many logs how many."""
-        level = logging.INFO if self._run_id is None and len(settled) < limits.current.fewest_sharing else logging.DEBUG
+        number = sum(len(one.ids) for one in settled)
+        level = logging.INFO if self._run_id is None and number < limits.current.fewest_sharing else logging.DEBUG
         if not logging.getLogger().isEnabledFor(level):
             return
-        for one in settled:
-            for key in one.outcome.issued:
+        for membership_id, outcome in ((one, some.outcome) for some in settled for one in some.ids):
+            for key in outcome.issued:
                 logger.log(
                     level,
                     "credit_issued",
                     brand=str(self._brand_id),
                     run=self._run_id and str(self._run_id),
-                    membership=one.membership_id,
+                    membership=membership_id,
                     rule=str(key.credit_rule_id),
                     occurrence=key.period_start.isoformat(),
                     outcome=Reason.ISSUED.value,
-                    **origins.told_of(one.membership_id),
+                    **origins.told_of(membership_id),
                 )

@@ -97,7 +97,7 @@ def write_listed(connection: Connection, brand_id: UUID, outcomes: Sequence[tupl
     moved: dict[Listed, list[str]] = {}
     for outcome, some in outcomes:
         if outcome.listed is not None and outcome.listed != some[0].member.listed:
-            moved.setdefault(outcome.listed, []).extend(one.membership_id for one in some)
+            moved.setdefault(outcome.listed, []).extend(id_ for one in some for id_ in one.ids)
     for listed, ids in moved.items():
         _LISTED.written(connection, {"brand_id": brand_id, "ids": id_array(ids), **listed._asdict()})
 
@@ -113,13 +113,14 @@ def write_charges(connection: Connection, brand_id: UUID, settled: Sequence[Sett
         if charges is None:
             charges = {charge.number: charge for charge in one.member.history(one.outcome.now).charges}
             known[id(one.outcome)] = charges
-        for charge_id, number in one.charges:
+        told = ((one_of, *charge) for one_of in one.ids for charge in one.charges[one_of])
+        for membership_id, charge_id, number in told:
             charge = charges.get(number)
             if charge is not None:
                 rows.append(
                     {
                         "charge_id": charge_id,
-                        "membership_id": one.membership_id,
+                        "membership_id": membership_id,
                         "state": charge.state.value,
                         "period_start": charge.period_start,
                         "period_end": charge.period_end,

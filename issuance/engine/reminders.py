@@ -56,7 +56,7 @@ def tell(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> 
     for one in settled:
         for reminder in one.outcome.reminders:
             if not one.itself:
-                of_groups.setdefault(reminder, []).append(one.membership_id)
+                of_groups.setdefault(reminder, []).extend(one.ids)
             elif reminder.key in one.member.credit_ids:
                 found.setdefault(reminder, []).append(one.member.credit_ids[reminder.key])
     done: set[tuple[Any, ...]] = set()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import date, datetime
+from itertools import chain, islice
 from uuid import UUID
 
 from psycopg.errors import UniqueViolation
@@ -119,7 +120,7 @@ def write(
     run_id: UUID | None = None,
     by_hand: bool = False,
 ) -> list[float]:
-    """Write what settling came to for memberships, which are in the order of their ids. Returns for how long (in
+    """Write what settling came to for memberships. Returns for how long (in
     seconds) each event had waited that was settled. Raises Raced if a credit changed since it was read. `told`: the
     types of events that webhooks listen to.
 
@@ -129,7 +130,7 @@ def write(
     outcomes = by_outcome(settled)
     plain = [(outcome, some) for outcome, some in outcomes if outcome.only_issues_and_expires]
     plain_ids = {id(outcome) for outcome, _ in plain}
-    others = [one for one in settled if id(one.outcome) not in plain_ids]
+    others = [one for one in settled if id(one.outcome) not in plain_ids]  # as they are: a group has a plain outcome
     read_models.write_guests(connection, brand_id, settled)  # credits name them
     held_credits.write(connection, brand_id, settled, told, run_id)
     happened = _issue(connection, brand_id, settled, told, run_id=run_id, by_hand=by_hand)
@@ -160,19 +161,19 @@ def _issue(
     memberships: list[str] = []
     numbers: list[int] = []
     credits: list[Credit] = []
-    for one in settled:
-        outcome = one.outcome
+    for some in settled:
+        outcome = some.outcome
         issued = issued_of.get(id(outcome))
         if issued is None or outcome.let_out:
-            asked_by = one.member.asked_by
+            asked_by = some.member.asked_by
             issued = issued_of[id(outcome)] = [
                 (kinds.setdefault(_kind(outcome, key, run_id, by_hand, asked_by), len(kinds)), outcome.credits[key])
                 for key in outcome.issued
             ]
         for number, credit in issued:
-            memberships.append(one.membership_id)
-            numbers.append(number)
-            credits.append(credit)
+            memberships += some.ids
+            numbers += [number] * len(some.ids)
+            credits += [credit] * len(some.ids)
     if not memberships:
         return []
     credit_ids = [str(uuid7()) for _ in memberships]
@@ -221,10 +222,11 @@ def _insert(
 def _moved_since(settled: Sequence[Settled], credit_ids: Sequence[str]) -> Iterator[tuple[UUID, Movement]]:
     """What has to be journaled of new credits: what became of them while a clock was moved on."""
     fresh = iter(credit_ids)
-    for one in settled:
-        for key in one.outcome.issued:
-            credit_id = next(fresh)
-            yield from ((UUID(credit_id), movement) for movement in one.outcome.moved.get(key, ()))
+    for some in settled:
+        for key in some.outcome.issued:
+            moved = some.outcome.moved.get(key, ())
+            for credit_id in islice(fresh, len(some.ids)):
+                yield from ((UUID(credit_id), movement) for movement in moved)
 
 
 def _moved(settled: Sequence[Settled]) -> Iterator[tuple[UUID, Movement]]:
@@ -263,7 +265,7 @@ def _expire(
     ids: dict[tuple[UUID, date, int, datetime], list[str]] = {}
     for outcome, some in plain:
         for which in outcome.expired:
-            ids.setdefault(which, []).extend(one.membership_id for one in some)
+            ids.setdefault(which, []).extend(id_ for one in some for id_ in one.ids)
     happened: list[Happened] = []
     for (credit_rule_id, period_start, reissue, expired_at), those in ids.items():
         which_of_all = {
@@ -305,8 +307,8 @@ def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) 
 def _settle_events(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> list[float]:
     event_ids: dict[str, list[str]] = {}
     for one in settled:
-        if one.outcome.complete:
-            for source, event_id in one.events:
+        if one.outcome.complete and one.events:
+            for source, event_id in chain.from_iterable(map(one.events.__getitem__, one.ids)):
                 event_ids.setdefault(source, []).append(event_id)
     waited: list[float] = []
     for source, ids in event_ids.items():
