@@ -468,7 +468,7 @@ class Oracle(Memory):
         end = self._end(credit, reading)
         if end is None or end > credit.valid_from:
             credit.expires_at = end
-        elif credit.status(self.now) not in ("live", "upcoming"):
+        elif credit.manual or credit.status(self.now) not in ("live", "upcoming"):
             credit.period_end = was
         else:
             credit.revoke("facts", self.now)  # a move that was told late ended its period before it was given

@@ -205,9 +205,9 @@ def _become(
             if not credit.is_over_for_good:
                 changed.update(ends._asdict())
                 expires_at = ends.expires_at
-        else:
+        elif not credit.manual:
             # A move that became known late ended the period before the credit was issued: it should not have been
-            # issued. One that is over by itself stays as it is.
+            # issued. One that is over by itself stays as it is, and so does what a person gave.
             why = Reason.PERIOD_OVER
             if expires_at is None or now < expires_at:
                 changed["period_end"] = ends.period_end

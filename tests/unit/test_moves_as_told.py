@@ -8,7 +8,9 @@ from issuance.deciding.calendar import add_months
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.reasons import Reason
 from issuance.deciding.statuses import Status
-from tests.unit.club import at, rule, version
+from issuance.engine.manual_issues import ManualIssue
+from issuance.engine.tasks import Meant
+from tests.unit.club import at, clock_at, rule, version
 from tests.unit.told import FIRST, billed, given, life_from, pay, stands
 
 
@@ -167,3 +169,18 @@ def test_instalments_beside_the_yearly_boundary_pay_for_months() -> None:
     assert {one.reason for one in life.decisions(at("2030-02-02"))[1:]} == {Reason.NOT_BILLED_YET}
     pay(life, "2030-01-01")
     assert given(life, "2030-02-02") == ["2030-02-01"]
+
+
+def test_what_was_given_by_hand_after_a_move_that_is_told_later_keeps_its_end() -> None:
+    """What is out is not rewritten, though the period that it was given for ended before, by what is known now."""
+    life = life_from(FIRST, rule(version(issue_on_signup=False, roll_over=False)))
+    issue = ManualIssue(life.rules[0].credit_rule_id, include_upcoming=False)
+    pay(life, "2030-01-01")
+    life.settle(at("2030-01-11"))
+    life.take(issue.decide(life.membership, Meant(), life.rules_at(at("2030-01-11")), clock_at(at("2030-01-11"))))
+    (given_by_hand,) = life.credits
+    life.move(at("2030-01-10T10:00"), "2030-01-10")
+    life.settle(at("2030-01-12"))
+    assert life.credits == [given_by_hand]
+    life.settle(at("2030-02-01"))
+    assert [credit.expired_at for credit in life.credits] == [at("2030-02-01")]

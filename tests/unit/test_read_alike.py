@@ -165,3 +165,13 @@ def test_a_gift_that_was_taken_back_before_its_end(told_at: str, taken_back: str
         validity=validity,
         issuing_frequency="P0D",
     )
+
+
+@pytest.mark.parametrize(
+    "flags", [{}, {"issuing_frequency": "P3M"}, {"roll_over": True, "roll_over_limit": 1}], ids=str
+)
+def test_a_move_told_after_a_gift_by_hand(flags: dict[str, Any]) -> None:
+    paid = signed_up("2031-01-01", "2031-01-01"), charge("2031-01-01", "succeeded", "c", "2031-01-01")
+    by_hand = clock("2031-01-11"), Op("issue", {"rule": "rule", "include_upcoming": False}), clock("2031-01-12")
+    moved = told("2031-01-10T10:00", "membership.billing_date_moved", billing_anchor="2031-01-10")
+    read_alike("2031-01-01", *paid, *by_hand, moved, clock("2031-01-20"), clock("2031-04-20"), **flags)
