@@ -27,9 +27,12 @@ _CLAIM = text("""
                             AND waits_for IS NOT NULL AND next_at <= clock_timestamp() LIMIT :most)
     RETURNING waits_for
 """)
+# Brands take turns.
 _DUE = text("""
-    SELECT DISTINCT brand_id, biller_id FROM biller_deliveries
-     WHERE next_at <= clock_timestamp() AND state = 'asking' LIMIT :most
+    SELECT brand_id, biller_id
+      FROM (SELECT DISTINCT brand_id, biller_id FROM biller_deliveries
+             WHERE next_at <= clock_timestamp() AND state = 'asking') due
+     ORDER BY row_number() OVER (PARTITION BY brand_id), biller_id LIMIT :most
 """)
 
 

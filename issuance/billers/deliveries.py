@@ -116,12 +116,13 @@ _LOOK_AGAIN = text("""
            SELECT brand_id, biller_id, delivery_id FROM biller_deliveries
             WHERE next_at <= clock_timestamp() AND state = 'waiting' LIMIT :most FOR UPDATE SKIP LOCKED)
 """)
+# Brands take turns.
 _WITH_PENDING = text("""
     SELECT b.brand_id, b.biller_id FROM billers b
      WHERE EXISTS (SELECT FROM biller_deliveries d
                     WHERE d.brand_id = b.brand_id AND d.biller_id = b.biller_id AND d.state = 'pending'
                       AND d.received_at < clock_timestamp() - CAST(:older_than AS interval))
-     LIMIT :most
+     ORDER BY row_number() OVER (PARTITION BY b.brand_id), b.biller_id LIMIT :most
 """)
 _FORGET = text("""
     DELETE FROM biller_deliveries

@@ -64,9 +64,10 @@ _READ = text("""
 """)
 _STALLED = text("""
     SELECT c.brand_id, c.biller_id, c.run_id FROM reconciliations c JOIN runs r USING (brand_id, run_id)
-     WHERE r.finished_at IS NULL AND r.state IN ('planned', 'running') AND c.next_at <= clock_timestamp() LIMIT :most
+     WHERE r.finished_at IS NULL AND r.state IN ('planned', 'running') AND c.next_at <= clock_timestamp()
+     ORDER BY row_number() OVER (PARTITION BY c.brand_id), c.run_id LIMIT :most
 """)
-# Between one and five in the night of the brand, or when a night was missed.
+# Between one and five in the night of the brand, or when a night was missed. Brands take turns.
 _NIGHTLY = text("""
     SELECT b.brand_id, b.biller_id FROM billers b JOIN brands USING (brand_id)
      WHERE b.api_key IS NOT NULL AND b.kind = ANY(:with_api)
@@ -76,7 +77,7 @@ _NIGHTLY = text("""
        AND NOT EXISTS (SELECT FROM reconciliations c JOIN runs r USING (brand_id, run_id)
                         WHERE c.brand_id = b.brand_id AND c.biller_id = b.biller_id
                           AND (r.finished_at IS NULL OR r.created_at > clock_timestamp() - interval '6 hours'))
-     LIMIT :most
+     ORDER BY row_number() OVER (PARTITION BY b.brand_id), b.biller_id LIMIT :most
 """)
 
 

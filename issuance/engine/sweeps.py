@@ -93,11 +93,16 @@ _MEMBERSHIPS_DUE = text(f"""
 _UNSETTLED_EVENTS = """
       FROM billing_events e JOIN schedules s ON (s.brand_id, s.schedule_id) = (e.brand_id, e.membership_id)
      WHERE e.settled_at IS NULL AND s.quarantined_at IS NULL"""
-# Accepted events that nobody has settled: their hint was lost, or their membership was to be tried later.
+_FORGOTTEN = f"""{_UNSETTLED_EVENTS}
+       AND e.received_at < clock_timestamp() - CAST(:older_than AS interval) AND {MAY_BE_TRIED}"""
+# Accepted events that nobody has settled: their hint was lost, or their membership was to be tried later. Of each brand
+# as many.
 _UNSETTLED = text(f"""
-    SELECT DISTINCT e.brand_id, e.membership_id {_UNSETTLED_EVENTS}
-       AND e.received_at < clock_timestamp() - CAST(:older_than AS interval) AND {MAY_BE_TRIED}
-     LIMIT :most
+    WITH waiting AS MATERIALIZED (
+         SELECT b.brand_id FROM brands b WHERE EXISTS (SELECT {_FORGOTTEN} AND e.brand_id = b.brand_id) LIMIT :most)
+    SELECT waiting.brand_id, forgotten.membership_id
+      FROM waiting, LATERAL (SELECT DISTINCT e.membership_id {_FORGOTTEN} AND e.brand_id = waiting.brand_id
+                              LIMIT (SELECT :most / count(*) FROM waiting)) forgotten
 """)
 _HAS_UNSETTLED = text(f"""
     SELECT EXISTS (SELECT {_UNSETTLED_EVENTS} AND e.brand_id = :brand_id)

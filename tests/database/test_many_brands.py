@@ -1,14 +1,16 @@
 """A look at many brands costs few statements, and each brand has what it would have had by itself."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
+from issuance.billers import asking, deliveries
 from issuance.database import transaction
 from issuance.engine import limits, sweeps
 from issuance.tenancy import brands
@@ -114,3 +116,32 @@ def test_one_brands_trouble_is_not_the_others(engine: Engine, made: list[UUID]) 
     assert tick._planned(engine, dict.fromkeys(made, NOON)).keys() == others
     with transaction(engine) as connection:
         assert {row.brand_id for row in planned(connection)} & {*made} == others
+
+
+#: One membership of a brand with news, and one biller with a webhook to translate and one to ask for.
+FORGOTTEN = (
+    "INSERT INTO schedules (brand_id, schedule_id) VALUES (:brand_id, :one)",
+    """INSERT INTO billing_events (brand_id, source, event_id, type, time, membership_id, data, received_at)
+       VALUES (:brand_id, 's', :one, 'membership.status_changed', :long_ago, :one, '{}', :long_ago)""",
+    "INSERT INTO billers (brand_id, biller_id, kind, secrets) VALUES (:brand_id, :one, 'stripe', '{s}')",
+    """INSERT INTO biller_deliveries
+              (brand_id, biller_id, delivery_id, body, state, received_at, next_at, waits_for, code, message)
+       VALUES (:brand_id, :one, 'p', '', 'pending', :long_ago, NULL, NULL, NULL, NULL),
+              (:brand_id, :one, 'a', '', 'asking', :long_ago, :long_ago, 'in_1', 'asking', 'it is asked for')""",
+)
+
+
+def test_brands_take_turns_in_what_was_forgotten(connection: Connection) -> None:
+    """However much of one brand's waits, a look finds as much of another's: events that nobody settled, and webhooks of
+    billers that are to be translated or asked for."""
+    for lot in (9, 2):
+        brand_id, _ = brands.create(connection, name="one of two", timezone="UTC", sandbox=True)
+        for _ in range(lot):
+            said = {"brand_id": brand_id, "one": uuid4(), "long_ago": NOON.replace(year=2020)}
+            for statement in FORGOTTEN:
+                connection.execute(text(statement), said)
+    found = sweeps.unsettled(connection, older_than="1 second", most=4)
+    assert [len(ids) for ids in found.values()] == [2, 2]
+    pending = deliveries.with_pending(connection, older_than="1 second", most=4)
+    for billers in (pending, asking.due(connection, most=4)):
+        assert [*Counter(brand_id for brand_id, _ in billers).values()] == [2, 2]
