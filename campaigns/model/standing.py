@@ -96,7 +96,7 @@ class Standings:
         elif ends_on is None:
             self.stands, self.announced = status, None
         elif self.stands in ENDED and self.midnight(ends_on) > fact.time:
-            self.stands, self.upcoming = None, False
+            self.stands = None
         if ends_on is not None:
             kind = status if status in ENDED else "cancelled"
             end = self.midnight(ends_on)
@@ -106,7 +106,7 @@ class Standings:
                 self.stands, self.announced = kind, None
         elif "ends_on" in fact.data and status not in ENDED:
             self.announced = None
-        if status not in ENDED or self.stands in ENDED:
+        if status not in ENDED:
             self.upcoming = False
 
     def _charged(self, charge: str, state: str, number: int) -> None:

@@ -148,7 +148,7 @@ class _State:
             self.seen.append((instant, status, self.holding))
 
     def _status(self, fact: StatusChanged) -> None:
-        self.begun = self.begun or fact.status in (Status.ACTIVE, Status.NEEDS_ATTENTION)
+        self.begun = self.begun or fact.status not in ENDED
         if fact.status is Status.ACTIVE:
             if self.stands is None and not self._trouble:
                 self.announced = None
@@ -161,7 +161,7 @@ class _State:
         elif fact.ends_on is None:
             self.stands, self.ended_on, self.announced = fact.status, None, None
         elif self.stands in ENDED and midnight(fact.ends_on, self.zone) > fact.moment.at:
-            self.stands, self.ended_on, self.begun = None, None, True  # until that date it goes on
+            self.stands, self.ended_on = None, None  # until that date it goes on as it was
         if fact.ends_on is not None:
             at = max(midnight(fact.ends_on, self.zone), fact.moment.at)
             ends = fact.status if fact.status in ENDED else Status.CANCELLED

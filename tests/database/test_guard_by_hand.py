@@ -325,3 +325,22 @@ def test_what_was_approved_and_is_too_old_lends_its_place_to_nobody(billed: Club
         sweeps(billed)
         assert len(given(billed)) == 2
     assert offences(billed) == {}
+
+
+def test_by_hand_after_what_was_held_has_lapsed_it_is_valid_from_then(billed: Club) -> None:
+    """The period's own was held, and then its charge was waived: what is given by hand was never held."""
+    billed.sign_up(1, "2031-02-01")
+    billed.move_clock("2031-02-01T09:00")
+    charge(billed, 2)
+    billed.rows(_USE, of="2031-02-01")
+    guard(billed, 1)
+    billed.rows("INSERT INTO held_rules VALUES (:brand_id, :rule, '2031-03-01T08:00Z', 1)", rule=billed.rule_id)
+    billed.move_clock("2031-03-01T10:00")
+    charge(billed, 3)
+    charge(billed, 3, "skipped")
+    assert held(billed)[0]["held"] == 0
+    speak(billed, "approve")
+    billed.move_clock("2031-03-05T08:00")
+    assert billed.issue()["counts"] == {"issued": 1}
+    assert given(billed) == [("2031-03-01", 0, True, "03-05 08:00", "03-05 08:00")]
+    assert offences(billed) == {}
