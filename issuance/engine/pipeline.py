@@ -49,8 +49,12 @@ def settle_these(
     connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID], run_id: UUID | None = None
 ) -> Counter[Reason]:
     """Settle these memberships, whether due or not. Their attempts must have been counted. Unknown ids are ignored. As
-    in a sweep, those that one transaction has no room for are left as they were."""
-    clock = clocks.read(connection, brand_id, lock=True)
+    in a sweep, those that one transaction has no room for are left as they were. `run_id`: the sweep that settles them,
+    by its own clock."""
+    if run_id is None:
+        clock = clocks.read(connection, brand_id, lock=True)
+    else:
+        clock = sweeps.clock_for(connection, brand_id, membership_ids)
     locked = schedules.own(connection, brand_id, membership_ids, attempts=1)
     clock = clocks.once_locked(connection, brand_id, clock)
     settling = Settling(connection, brand_id, clock, run_id, attempt_counted=True, may_leave=True)

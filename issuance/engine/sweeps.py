@@ -1,6 +1,6 @@
 """What is due? Named queries, answered from an index, and the sweep that is planned from them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from issuance.database.fragments import BRANDS_NOW, due
 from issuance.engine.ranges import BATCHES, NUMBERED, sizes
+from issuance.engine.rows import id_array
 from issuance.engine.schedules import MAY_BE_TRIED
 from issuance.tenancy import clock as clocks
 from issuance.tenancy.clock import BrandClock
@@ -24,17 +25,19 @@ def _first_due(brand: str, which: str = "true") -> str:
         ORDER BY s.due_at LIMIT 1)"""
 
 
-def _until(now: str) -> str:
+def _until(now: str, which: str = MAY_BE_TRIED) -> str:
     """The instant up to which a sweep of a brand `b` settles: `now`. A guard asks what went out on the days before: so
     where a clock was moved over several, the first on which anything is due is settled for all before the next."""
-    day_ends = f"""CAST(CAST({_first_due("b.brand_id", MAY_BE_TRIED)} AT TIME ZONE b.timezone AS date) + 1 AS timestamp)
+    day_ends = f"""CAST(CAST({_first_due("b.brand_id", which)} AT TIME ZONE b.timezone AS date) + 1 AS timestamp)
                        AT TIME ZONE b.timezone - interval '1 microsecond'"""
     return f"""least({now}, CASE WHEN b.clock_now IS NOT NULL
                                    AND num_nonnulls(b.guard_max_per_day, b.guard_times_busiest_day) > 0
                                   THEN greatest(b.woke_at, {day_ends}) END)"""
 
 
-_UNTIL = text(f"SELECT {_until(':now')} FROM brands b WHERE b.brand_id = :brand_id")
+# Those that are under way one by one have begun an attempt, and may not be tried by others.
+_UNDER_WAY = f"({MAY_BE_TRIED} OR s.schedule_id = ANY(CAST(:ids AS uuid[])))"
+_UNTIL = text(f"SELECT {_until(':now', _UNDER_WAY)} FROM brands b WHERE b.brand_id = :brand_id")
 # Brands that have something due now, each on its own clock, and no sweep under way.
 _BRANDS_WITH_DUE = text(f"""
     SELECT b.brand_id, {BRANDS_NOW} AS now
@@ -155,13 +158,14 @@ def memberships_due(connection: Connection, brand_id: UUID, first_id: UUID, last
     return list(connection.scalars(_MEMBERSHIPS_DUE, parameters))
 
 
-def clock_for(connection: Connection, brand_id: UUID) -> BrandClock:
+def clock_for(connection: Connection, brand_id: UUID, membership_ids: Iterable[UUID] = ()) -> BrandClock:
     """The brand's clock, locked, as a sweep settles by it: where there is a guard, a clock that was moved over several
-    days gets to its `now` day by day."""
+    days gets to its `now` day by day. `membership_ids`: those whose attempts have begun."""
     clock = clocks.read(connection, brand_id, lock=True)
     if not clock.stands_still:
         return clock
-    return replace(clock, now=connection.scalar(_UNTIL, {"brand_id": brand_id, "now": clock.now}))
+    asked = {"brand_id": brand_id, "now": clock.now, "ids": id_array(membership_ids)}
+    return replace(clock, now=connection.scalar(_UNTIL, asked))
 
 
 def unsettled(connection: Connection, *, older_than: str, most: int) -> dict[UUID, list[UUID]]:
