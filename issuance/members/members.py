@@ -144,7 +144,8 @@ def upsert(
 
     An archived one is back, or, with `revive` false, raises MemberArchived: that is for a token, which the audit
     leaves out. Of memberships that signed up while it was archived, and of others' orders, what begins from now on
-    counts; those that ended then stay ended. Raises Invalid, and MemberErased for somebody who was forgotten.
+    counts; those that ended then stay ended until the biller says otherwise. Raises Invalid, and MemberErased for
+    somebody who was forgotten.
     """
     try:
         _ID.validate_python(external_user_id)
