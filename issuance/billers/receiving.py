@@ -2,18 +2,40 @@
 
 import hashlib
 from collections.abc import Mapping
+from time import monotonic
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from issuance.billers import billers, deliveries
 from issuance.billers.adapter import NotReadable, Unmappable
 from issuance.billers.adapters import adapter_of
 from issuance.billers.billers import Biller
 from issuance.database import look, transaction
-from issuance.errors import NotFound
+from issuance.errors import IssuanceError, NotFound
 from issuance.members import erased
 
+#: About how many bytes of a brand's webhooks may be set aside: what is neither translated nor to be by itself.
+MOST_SET_ASIDE = 2_000_000_000
+#: Seconds for which it is known whether a brand has room: it takes a second where there is much.
+ROOM_IS_KNOWN_FOR = 60.0
+#: Until when that is known of each brand, and whether it has, in this process.
+_rooms: dict[UUID, tuple[float, bool]] = {}
+
+
+class TooMuchSetAside(IssuanceError):
+    """Too much of what this brand's billers sent is not translated: 2 GB. Map it, and send this again later."""
+
+    code = "too_much_set_aside"
+    status = 429
+    retry_after = 600
+
+
+# Beside its body a row has its names and indexes.
+_SET_ASIDE = text("""
+    SELECT coalesce(sum(octet_length(body) + 1000), 0) FROM biller_deliveries
+     WHERE brand_id = :brand_id AND state IN ('waiting', 'asking', 'unmappable', 'refused')
+""")
 _WRONG_MODE = {
     True: Unmappable("wrong_mode", "this is of live mode, and the brand is a sandbox"),
     False: Unmappable("wrong_mode", "this is of test mode, and the brand is live"),
@@ -48,7 +70,7 @@ def verify(biller: Biller, body: bytes, headers: Mapping[str, str]) -> None:
 
 
 def keep(engine: Engine, biller: Biller, body: bytes) -> None:
-    """Keep what a biller signed, as it came."""
+    """Keep what a biller signed, as it came. Raises TooMuchSetAside."""
     refused: Unmappable | None = None
     try:
         notice = adapter_of(biller).parse(body)
@@ -60,8 +82,19 @@ def keep(engine: Engine, biller: Biller, body: bytes) -> None:
     except NotReadable as refusal:
         delivery_id, refused = f"sha256:{hashlib.sha256(body).hexdigest()}", Unmappable(refusal.code, str(refusal))
     with transaction(engine, biller.brand_id) as connection:
+        if not _has_room(connection, biller.brand_id):
+            raise TooMuchSetAside
         kept = _without_erased(connection, biller.brand_id, body)
         deliveries.store(connection, biller.brand_id, biller.biller_id, delivery_id, kept, refused)
+
+
+def _has_room(connection: Connection, brand_id: UUID) -> bool:
+    """Whether less than MOST_SET_ASIDE of a brand's webhooks is set aside, as it was a moment ago."""
+    until, room = _rooms.get(brand_id, (0.0, True))
+    if until < monotonic():
+        room = int(connection.scalar(_SET_ASIDE, {"brand_id": brand_id}) or 0) < MOST_SET_ASIDE
+        _rooms[brand_id] = monotonic() + ROOM_IS_KNOWN_FOR, room
+    return room
 
 
 def _without_erased(connection: Connection, brand_id: UUID, body: bytes) -> bytes:

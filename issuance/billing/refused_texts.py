@@ -17,6 +17,8 @@ from issuance.members.erased import Erased
 
 #: How much of a refused event is kept.
 LONGEST_BODY = 64 * 1024
+#: So many are kept of a brand: for one more the oldest goes.
+MOST_KEPT = 10_000
 
 _KEEP = Statement(f"""
     INSERT INTO rejected_events (brand_id, rejected_id, code, message, body, body_hash)
@@ -24,6 +26,16 @@ _KEEP = Statement(f"""
       FROM {recordset(rejected_id="uuid", code="text", message="text", body="text", body_hash="bytea")}
     ON CONFLICT ON CONSTRAINT rejected_events_once DO UPDATE
        SET code = excluded.code, message = excluded.message, received_at = excluded.received_at
+""")
+# One that somebody else is at stays until the next time.
+_FORGET_OLDEST = Statement("""
+    WITH oldest AS MATERIALIZED (
+         SELECT rejected_id FROM rejected_events
+          WHERE brand_id = :brand_id
+            AND rejected_id < (SELECT latest.rejected_id FROM rejected_events latest WHERE latest.brand_id = :brand_id
+                                ORDER BY latest.rejected_id DESC OFFSET :others LIMIT 1)
+            FOR UPDATE SKIP LOCKED)
+    DELETE FROM rejected_events WHERE brand_id = :brand_id AND rejected_id IN (SELECT rejected_id FROM oldest)
 """)
 _THERE = Statement("""
     SELECT body_hash FROM rejected_events WHERE brand_id = :brand_id AND body_hash = ANY(CAST(:hashes AS bytea[]))
@@ -34,7 +46,7 @@ def keep(
     connection: Connection, brand_id: UUID, refused: Sequence[tuple[str, Refused]], kept_as: bytes | None = None
 ) -> None:
     """Keep what was refused, the text as it came but for who was erased, and the reason, where the operator sees it:
-    once, however often it is refused. `kept_as`: as what a single text is kept already."""
+    once, however often it is refused, and the latest MOST_KEPT. `kept_as`: as what a single text is kept already."""
     if not refused:
         return
     # Who has named nobody yet has locked nothing that erasing waits for.
@@ -53,6 +65,7 @@ def keep(
     }
     in_order = [rows[body_hash] for body_hash in sorted(rows)]
     _KEEP.written(connection, {"brand_id": brand_id, "rows": as_json(in_order)})
+    _FORGET_OLDEST.written(connection, {"brand_id": brand_id, "others": MOST_KEPT - 1})
 
 
 def _kept(connection: Connection, known: Erased, bodies: Sequence[str]) -> list[tuple[str, bytes]]:

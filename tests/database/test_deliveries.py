@@ -1,11 +1,14 @@
 """Billers' deliveries: one that can not be translated takes no other with it, and is tried again when it may help."""
 
 import json
+import time
+from contextlib import nullcontext
 
 import pytest
 from sqlalchemy import Engine, text
 
-from issuance.billers import deliveries, translation
+from issuance.billers import billers, deliveries, receiving, translation
+from issuance.billers.adapter import Unmappable
 from issuance.billers.stripe.adapter import Stripe
 from issuance.billers.stripe.payloads import Item
 from issuance.database.connections import transaction
@@ -116,6 +119,26 @@ def test_a_page_of_deliveries_has_a_size_whatever_they_say(club: Club) -> None:
         rows, _ = deliveries.page(connection, club.brand_id, club.biller_id, 1, 100)
     assert len(rows) == 3
     assert max(len(json.dumps(row["body"], ensure_ascii=False).encode()) for row in rows) < 40_000
+
+
+def test_of_what_is_set_aside_so_much_is_kept(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond it nothing more of the brand's is taken, and its biller is told to come again. In a minute it is looked at
+    anew."""
+    body = json.dumps(EVENTS[0]).encode()
+    size = len(body) + 1000
+    with transaction(club.engine, club.brand_id) as connection:
+        biller = billers.get(connection, club.brand_id, club.biller_id)
+        deliveries.store(connection, club.brand_id, club.biller_id, "odd", body, Unmappable("odd", "it is"))
+    for most, taken in ((size + 1, True), (size, False)):
+        monkeypatch.setattr(receiving, "MOST_SET_ASIDE", most)
+        monkeypatch.setattr(receiving, "_rooms", {})
+        with nullcontext() if taken else pytest.raises(receiving.TooMuchSetAside):
+            receiving.keep(club.engine, biller, body)
+    monkeypatch.setattr(receiving, "MOST_SET_ASIDE", size + 1)
+    with pytest.raises(receiving.TooMuchSetAside):
+        receiving.keep(club.engine, biller, body)
+    monkeypatch.setattr(receiving, "monotonic", lambda: time.monotonic() + receiving.ROOM_IS_KNOWN_FOR + 1)
+    receiving.keep(club.engine, biller, body)
 
 
 def test_a_daily_price_is_shown_until_it_can_be_a_membership(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

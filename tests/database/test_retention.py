@@ -2,18 +2,19 @@
 
 from threading import Event
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 import scheduler.__main__ as scheduler
 from issuance import health, measures
-from issuance.billing import rejections
+from issuance.billing import refused_texts, rejections
 from issuance.billing.cloud_events import Refused
 from issuance.database.connections import engine_for, transaction
 from issuance.engine import plans
 from issuance.errors import PlanForgotten, SettingsError, Untidy
 from issuance.settings import OwnSettings, read
+from issuance.tenancy import brands
 from issuance.webhooks import deliveries as of_webhooks
 from issuance.webhooks import months as of_outbox
 from issuance.webhooks import webhooks
@@ -61,6 +62,26 @@ def test_a_refused_event_waits_so_many_days(club: Club) -> None:
         )
         tidy(club.engine, KEEP)
         assert club.value("SELECT count(*) FROM rejected_events") == left
+
+
+def test_of_a_brand_the_latest_refused_events_are_kept(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many come, together or one by one; another brand's stay."""
+    monkeypatch.setattr(refused_texts, "MOST_KEPT", 3)
+    with transaction(club.engine) as connection:
+        other_brand_id, _ = brands.create(connection, name="other", timezone="UTC", sandbox=True)
+
+    def refuse(brand_id: UUID, *texts: str) -> None:
+        with transaction(club.engine, brand_id) as connection:
+            rejections.keep(connection, brand_id, [(one, Refused("malformed", "no event")) for one in texts])
+
+    refuse(other_brand_id, "theirs")
+    refuse(club.brand_id, *"abcde")
+    assert club.value("SELECT count(*) FROM rejected_events") == 3
+    for one in "fghi":
+        refuse(club.brand_id, one)
+    assert [row.body for row in club.rows("SELECT body FROM rejected_events ORDER BY 1")] == ["g", "h", "i"]
+    with transaction(club.engine, other_brand_id) as connection:
+        assert len(rejections.page(connection, other_brand_id, 1, 10)[0]) == 1
 
 
 def test_a_removal_that_fails_is_counted_and_tried_again_within_the_alerts_window(
