@@ -13,7 +13,7 @@ from issuance.database import paging
 from issuance.database.tables import coupons as coupons_table
 from issuance.database.tables import credit_rules, rule_versions
 from issuance.database.tables import membership_types as types_table
-from issuance.engine import guard_limits, held_rules, schedules
+from issuance.engine import held_rules, schedules
 from issuance.errors import NotFound
 from issuance.tenancy import clock
 from issuance.tenancy.clock import BrandClock
@@ -22,9 +22,9 @@ from issuance.tenancy.clock import BrandClock
 def create(connection: Connection, brand_id: UUID, new: NewCreditRule) -> dict[str, Any]:
     """A new rule, version 1. Raises Invalid for an unknown membership type or coupon, and for an `effective_from` after
     the brand's today."""
-    clock.work_alone(connection, brand_id)
+    clock.lock_alone(connection, brand_id)  # whatever is settled later than `now` knows the rule
     says = versions.as_created(connection, brand_id, new)
-    present = clock.read(connection, brand_id, lock=True)
+    present = clock.read(connection, brand_id)
     now = present.now
     credit_rule_id = uuid7()
     made = {"brand_id": brand_id, "credit_rule_id": credit_rule_id, "created_at": now}
@@ -43,8 +43,7 @@ def change(
 ) -> dict[str, Any]:
     """The next version, even where nothing differs: `include_upcoming` alone can matter. `seen`: of which version it is
     a change, for who names everything and not only what changes. Raises NotFound, Invalid, Conflict (`latest_of`)."""
-    clock.work_alone(connection, brand_id)
-    clock.read(connection, brand_id, lock=True)
+    clock.lock_alone(connection, brand_id)
     latest = versions.latest_of(connection, brand_id, credit_rule_id, lock=True, seen=seen)
     says = versions.as_changed(connection, brand_id, latest, change)
     present = clock.read(connection, brand_id)  # not before: versions are numbered in the order of their instants
@@ -59,9 +58,9 @@ def change(
 def delete(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> None:
     """The last version, in force for everything at once, what a guard holds too. Credits that are out live on. Raises
     NotFound."""
-    guard_limits.lock_alone(connection, brand_id)
+    clock.lock_alone(connection, brand_id)
     latest = versions.latest_of(connection, brand_id, credit_rule_id, lock=True)
-    now = clock.read(connection, brand_id, lock=True).now
+    now = clock.read(connection, brand_id).now
     says = {**latest, "include_upcoming": True, "deleted": True}
     versions.add(connection, brand_id, credit_rule_id, latest["version"] + 1, now, says)
     columns = credit_rules.c

@@ -27,7 +27,6 @@ _SET = text("""
     UPDATE brands SET guard_max_per_day = :max_per_day, guard_times_busiest_day = :times_busiest_day
      WHERE brand_id = :brand_id
 """)
-_LOCK_ALONE = text("SELECT FROM brands WHERE brand_id = :brand_id FOR NO KEY UPDATE")
 _FORGET = (
     text("DELETE FROM guard_limits WHERE brand_id = :brand_id"),
     text("DELETE FROM guard_portions WHERE brand_id = :brand_id"),
@@ -105,7 +104,7 @@ def put(
 ) -> dict[str, Any]:
     """Set both limits, None: no such limit. Waits for the settling under way, and keeps more of it out until the
     transaction ends, so that every credit is counted. Rules that are held stay so."""
-    lock_alone(connection, brand_id)
+    clocks.lock_alone(connection, brand_id)
     before = read(connection, brand_id)
     limits = {"max_per_day": max_per_day, "times_busiest_day": times_busiest_day}
     connection.execute(_SET, {"brand_id": brand_id, **limits})
@@ -123,11 +122,6 @@ def put(
     changed = audit.changed(before, after)
     audit.write(connection, brand_id, "guard.updated", brand_id, before=changed.before, after=changed.after)
     return after
-
-
-def lock_alone(connection: Connection, brand_id: UUID) -> None:
-    """Wait for the settling under way and keep more of it out until the transaction ends."""
-    connection.execute(_LOCK_ALONE, {"brand_id": brand_id})
 
 
 def most(connection: Connection, brand_id: UUID, rule_id: UUID, instant: datetime, zone: ZoneInfo) -> int | None:

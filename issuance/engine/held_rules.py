@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from issuance import audit
-from issuance.engine import guard_limits, runs
+from issuance.engine import runs, schedules
 from issuance.errors import NotHeld
 from issuance.tenancy import clock as clocks
 
@@ -20,13 +20,12 @@ _PAGE = text(f"{_SELECT} ORDER BY h.since, h.credit_rule_id LIMIT :limit OFFSET 
 _NUMBER = text("SELECT count(*) FROM held_rules WHERE brand_id = :brand_id")
 _ONE = text(f"{_SELECT} AND h.credit_rule_id = :rule_id")
 # Memberships that share a schedule are alike: all of them wait.
-_WAKE = text("""
-    UPDATE schedules s SET due_at = least(s.due_at, :now)
-     WHERE s.brand_id = :brand_id
-       AND s.schedule_id IN (SELECT p.schedule_id
-                               FROM membership_schedules p JOIN held_credits c USING (brand_id, membership_id)
-                              WHERE c.brand_id = :brand_id AND c.credit_rule_id = :rule_id AND c.state = 'waiting')
-""")
+_WAITING = """
+    s.schedule_id IN (SELECT p.schedule_id
+                        FROM membership_schedules p JOIN held_credits c USING (brand_id, membership_id)
+                       WHERE c.brand_id = :brand_id AND c.credit_rule_id = :rule_id AND c.state = 'waiting')
+"""
+_WAKE = text(schedules.LOCK_FOUND.format(which=_WAITING)), text(schedules.MAKE_DUE.format(which=_WAITING))
 _SAY = text("""
     UPDATE held_credits SET state = :state
      WHERE brand_id = :brand_id AND credit_rule_id = :rule_id AND state = 'waiting'
@@ -58,7 +57,7 @@ def refuse(connection: Connection, brand_id: UUID, rule_id: UUID, reason: str) -
 
 
 def let_lapse(connection: Connection, brand_id: UUID, rule_id: UUID) -> None:
-    """Hold nothing of a rule any more, as none of it is owed. Call it alone (`guard_limits.lock_alone`)."""
+    """Hold nothing of a rule any more, as none of it is owed. Call it alone (`clock.lock_alone`)."""
     parameters = {"brand_id": brand_id, "rule_id": rule_id}
     connection.execute(_SAY, {**parameters, "state": "lapsed"})
     connection.execute(_LET_GO, parameters)
@@ -68,14 +67,16 @@ def _speak(
     connection: Connection, brand_id: UUID, rule_id: UUID, reason: str, state: Literal["approved", "refused"]
 ) -> dict[str, Any]:
     # No settling runs meanwhile, so the answer applies to exactly what was shown.
-    guard_limits.lock_alone(connection, brand_id)
+    clocks.lock_alone(connection, brand_id)
     runs.check_rule(connection, brand_id, rule_id)
     parameters = {"brand_id": brand_id, "rule_id": rule_id}
     held = connection.execute(_ONE, parameters).one_or_none()
     if held is None:
         raise NotHeld
     if state == "approved":
-        connection.execute(_WAKE, {**parameters, "now": clocks.read(connection, brand_id).now})
+        now = clocks.read(connection, brand_id).now
+        for statement in _WAKE:
+            connection.execute(statement, {**parameters, "now": now})
     connection.execute(_SAY, {**parameters, "state": state})
     connection.execute(_LET_GO, parameters)
     row = _shaped(held)

@@ -84,18 +84,12 @@ _LOCK_DUE = Statement(
      ORDER BY schedule_id FOR UPDATE OF s SKIP LOCKED"""
     )
 )
-_LOCK_SHARED_OF = text("""
-    SELECT FROM schedules
+_LOCK_OF = text("""
+    SELECT schedule_id FROM schedules
      WHERE brand_id = :brand_id
        AND schedule_id IN (SELECT p.schedule_id FROM membership_schedules p
-                            WHERE p.brand_id = :brand_id AND p.membership_id BETWEEN :first_id AND :last_id
-                              AND p.schedule_id <> p.membership_id)
-     ORDER BY schedule_id FOR UPDATE
-""")
-_LOCK_OWN_OF = text("""
-    SELECT FROM schedules
-     WHERE brand_id = :brand_id AND schedule_id BETWEEN :first_id AND :last_id AND NOT shared AND size = 1
-     ORDER BY schedule_id FOR UPDATE
+                            WHERE p.brand_id = :brand_id AND p.membership_id BETWEEN :first_id AND :last_id)
+     ORDER BY shared, schedule_id FOR UPDATE
 """)
 # No SKIP LOCKED here: one membership that leaves would delay all that share the row.
 _LOCK_SHARED_DUE = Statement("""
@@ -136,24 +130,22 @@ _ITS_TYPE = """(SELECT m.membership_type_id
                        ELSE s.schedule_id END)"""
 # Each has a schedule of its own.
 _CHANGED = f"s.schedule_id IN ({CHANGED_TYPES})"
-_WAKE_SETTLED_AT = text(f"""
-    UPDATE schedules s SET due_at = :now
-     WHERE s.brand_id = :brand_id AND s.settled_at = :now
-       AND ({_ITS_TYPE} = ANY(:type_ids) OR {_CHANGED})
-""")
-_WAKE_TYPE = text(f"""
-    UPDATE schedules s SET due_at = least(s.due_at, :now)
-     WHERE s.brand_id = :brand_id AND s.size > 0
-       AND ({_ITS_TYPE} = :type_id OR {_CHANGED})
-""")
-# In the order in which sweeps lock them.
-_WAKE_ALL = text("""
-    WITH locked AS MATERIALIZED (
-         SELECT schedule_id FROM schedules
-          WHERE brand_id = :brand_id AND size > 0 AND due_at > :now
-          ORDER BY shared DESC, schedule_id FOR NO KEY UPDATE)
-    UPDATE schedules s SET due_at = :now FROM locked WHERE s.brand_id = :brand_id AND s.schedule_id = locked.schedule_id
-""")
+
+
+#: To make memberships due whose schedules, each `s`, a condition finds: first lock them in order, then look anew, since
+#: who left a shared row before it was locked has their own. To be done alone (`clock.lock_alone`).
+LOCK_FOUND = """
+    SELECT FROM schedules s WHERE s.brand_id = :brand_id AND {which} ORDER BY s.shared, s.schedule_id FOR NO KEY UPDATE
+"""
+MAKE_DUE = """
+    UPDATE schedules s SET due_at = least(s.due_at, :now) WHERE s.brand_id = :brand_id AND {which}
+"""
+_SETTLED_AT = f"s.settled_at = :now AND ({_ITS_TYPE} = ANY(:type_ids) OR {_CHANGED})"
+_WAKE_SETTLED_AT = text(LOCK_FOUND.format(which=_SETTLED_AT)), text(MAKE_DUE.format(which=_SETTLED_AT))
+_OF_TYPE = f"s.size > 0 AND ({_ITS_TYPE} = :type_id OR {_CHANGED})"
+_WAKE_TYPE = text(LOCK_FOUND.format(which=_OF_TYPE)), text(MAKE_DUE.format(which=_OF_TYPE))
+_LATER = "s.size > 0 AND s.due_at > :now"
+_WAKE_LATER = text(LOCK_FOUND.format(which=_LATER)), text(MAKE_DUE.format(which=_LATER))
 
 
 class Waiting(NamedTuple):
@@ -199,10 +191,16 @@ def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attemp
 
 
 def lock(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID) -> None:
-    """Lock the schedules of a range of memberships, shared ones first, so that nobody settles them meanwhile."""
+    """Lock the schedules by which a range of memberships waits, so that nobody settles them meanwhile. Raises
+    ScheduleBusy where sweeps make them wait by others each time."""
     parameters = {"brand_id": brand_id, "first_id": first_id, "last_id": last_id}
-    connection.execute(_LOCK_SHARED_OF, parameters)
-    connection.execute(_LOCK_OWN_OF, parameters)
+    locked: set[UUID] = set()
+    for _ in range(_TRIES):
+        found = set(connection.scalars(_LOCK_OF, parameters))
+        if found <= locked:
+            return
+        locked |= found
+    raise ScheduleBusy
 
 
 def leave(connection: Connection, brand_id: UUID, ids: Collection[object]) -> None:
@@ -254,16 +252,19 @@ def wake(connection: Connection, brand_id: UUID, ids: Iterable[object], now: dat
 def wake_settled_at(connection: Connection, brand_id: UUID, type_ids: Sequence[UUID], now: datetime) -> None:
     """Make memberships of these types due again if they were settled at `now`: a rule was saved at that very instant,
     while the clock stood still, and may be in force for what was released at it."""
-    connection.execute(_WAKE_SETTLED_AT, {"brand_id": brand_id, "type_ids": list(type_ids), "now": now})
+    for statement in _WAKE_SETTLED_AT:
+        connection.execute(statement, {"brand_id": brand_id, "type_ids": list(type_ids), "now": now})
 
 
 def wake_type(connection: Connection, brand_id: UUID, type_id: UUID, now: datetime) -> None:
     """Make all memberships that are or were of a type due at `now`: a rule is promised to them for periods that have
     passed."""
-    connection.execute(_WAKE_TYPE, {"brand_id": brand_id, "type_id": type_id, "now": now})
+    for statement in _WAKE_TYPE:
+        connection.execute(statement, {"brand_id": brand_id, "type_id": type_id, "now": now})
 
 
 def wake_all(connection: Connection, brand_id: UUID, now: datetime) -> None:
     """Make every membership of a brand that is due later due at `now`. Those without a due date have no credit that
     expires, and are left."""
-    connection.execute(_WAKE_ALL, {"brand_id": brand_id, "now": now})
+    for statement in _WAKE_LATER:
+        connection.execute(statement, {"brand_id": brand_id, "now": now})

@@ -28,6 +28,7 @@ from issuance.members.members import Forgotten
 from issuance.members.names import Names, folded
 from issuance.memberships import scrubbing
 from issuance.tenancy import clock as clocks
+from issuance.tenancy.clock import BrandClock
 
 # One translates a biller's webhooks at a time (billers/deliveries.py): what it holds is changed here.
 _HOLD_BILLERS = text("""
@@ -143,9 +144,7 @@ def erase(
     Waits for intake under way and keeps it out until the transaction ends. Raises MemberNotFound, MemberNotArchived;
     `bounded`: TooMuchToErase.
     """
-    clock = clocks.read(connection, brand_id, lock=True)
-    connection.execute(_HOLD_BILLERS, {"brand_id": brand_id})
-    erased.alone(connection, brand_id)
+    clock = hold(connection, brand_id)
     held = members.hold_to_erase(connection, brand_id, external_user_id)
     if isinstance(held, Forgotten):
         return Erasure(held.external_user_id, held.erased_at, [])
@@ -177,6 +176,14 @@ def erase(
     scrubbing.scrub(connection, brand_id, theirs.names(called.display_name), orders)
     audit.write(connection, brand_id, "member.erased", held, after={"external_user_id": place})
     return Erasure(place, now, orders)
+
+
+def hold(connection: Connection, brand_id: UUID) -> BrandClock:
+    """Wait for translating and intake, and keep more of it out until the transaction ends: the brand's clock."""
+    clock = clocks.read(connection, brand_id, lock=True)
+    connection.execute(_HOLD_BILLERS, {"brand_id": brand_id})
+    erased.alone(connection, brand_id)
+    return clock
 
 
 def _orders(connection: Connection, which: dict[str, UUID], external_user_id: str, emails: Iterable[str]) -> list[UUID]:

@@ -97,7 +97,7 @@ def apply(connection: Connection, document: _Document, brand_id: UUID) -> tuple[
     theirs = [one for one in document.erased if one.brand_id == brand_id]
     if not theirs or not connection.scalar(_BRAND, {"brand_id": brand_id}):
         return 0, []
-    erased.alone(connection, brand_id)
+    forgetting.hold(connection, brand_id)
     keys = erased.learn(connection, document.keys)
     hashed = {one: erasure for erasure in theirs for one in erasure.hashes()}
     addresses = _addresses(connection, brand_id, keys, hashed)

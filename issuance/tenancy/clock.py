@@ -18,8 +18,13 @@ _CLOCK = f"""
       FROM brands WHERE brand_id = :brand_id
 """
 _READ = Statement(_CLOCK)
-# Settling a sandbox brand locks its clock until it commits, so that a move of the clock waits for it.
-_READ_AND_LOCK = Statement(f"{_CLOCK} FOR SHARE")
+_GATE = "hashtextextended('alone ' || CAST(CAST(:brand_id AS uuid) AS text), 0)"
+# Settling a sandbox brand locks its clock until it commits, so that a move of the clock waits for it. The gate before
+# it is for whoever wants the brand alone: a row that some hold shared others get at once, whoever waits for it.
+_READ_AND_LOCK = Statement(f"""
+    WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared({_GATE}))
+    {_CLOCK.replace("FROM brands", "FROM gate CROSS JOIN brands")} FOR SHARE OF brands
+""")
 #: The same "now" as a part of a statement that has a parameter `brand_id`: read once, wherever it stands in it.
 NOW = select(
     select(literal_column(BRANDS_NOW, brands.c.clock_now.type).label("now"))
@@ -27,7 +32,8 @@ NOW = select(
     .cte("clock")
     .c.now
 ).scalar_subquery()
-_WORK_ALONE = text("SELECT FROM brands WHERE brand_id = :brand_id AND clock_now IS NOT NULL FOR NO KEY UPDATE")
+_PASS_ALONE = text(f"SELECT pg_advisory_xact_lock({_GATE})")
+_LOCK_ALONE = text("SELECT FROM brands WHERE brand_id = :brand_id FOR NO KEY UPDATE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +72,11 @@ def real(connection: Connection) -> datetime:
     return now
 
 
-def work_alone(connection: Connection, brand_id: UUID) -> None:
-    """Where a clock stands still, wait for the settling under way and keep more of it out until the transaction ends.
+def lock_alone(connection: Connection, brand_id: UUID) -> None:
+    """Wait for the settling under way and keep more of it out until the transaction ends.
 
-    While time stands still, what is saved now and what is settled now happen at one instant: they must at
-    least come one after the other. Call it before anything else is locked.
+    So what is saved now and what is settled come one after the other, also where time stands still. Settling that
+    begins meanwhile waits, too. Call it before anything else is locked.
     """
-    connection.execute(_WORK_ALONE, {"brand_id": brand_id})
+    connection.execute(_PASS_ALONE, {"brand_id": brand_id})
+    connection.execute(_LOCK_ALONE, {"brand_id": brand_id})

@@ -54,7 +54,7 @@ def create(
     check_events(events)
     if (leads is not None) != ("credit.expiring" in events):
         raise Invalid(fields={"leads": 'go with the event "credit.expiring", such as ["P7D"]'})
-    clocks.work_alone(connection, brand_id)  # what is settled now is settled before it, or after it
+    clocks.lock_alone(connection, brand_id)  # what is settled is settled before it, or after it
     known = connection.scalar(select(func.count()).select_from(webhooks).where(webhooks.c.brand_id == brand_id))
     if known is not None and known >= MOST_WEBHOOKS:
         raise TooManyWebhooks
@@ -142,7 +142,7 @@ def enable(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str
 
     Raises NotFound.
     """
-    clocks.work_alone(connection, brand_id)
+    clocks.lock_alone(connection, brand_id)
     was = get(connection, brand_id, webhook_id)
     was_enabled = was["enabled"]
     connection.execute(

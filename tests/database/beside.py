@@ -61,6 +61,25 @@ class Beside:
             yield
         self.end()
 
+    @contextmanager
+    def amid_a_settling(self, act: Callable[[], object]) -> Iterator[list[bool]]:
+        """Whoever settles first does `act` in its midst, when all is read and nothing is written: whether that waits.
+        At the end all that has begun comes to its end."""
+        decide = Settling._decide
+        waited: list[bool] = []
+
+        def acting(settling: Settling, member: Membership, meant: Meant) -> Outcome:
+            outcome = decide(settling, member, meant)
+            if not waited:
+                waited.append(False)  # what is settled beside comes here, too
+                waited[0] = self.begin(act)
+            return outcome
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Settling, "_decide", acting)
+            yield waited
+        self.end()
+
     def end(self) -> None:
         """See all of it to its end."""
         for acting in self._acting:
@@ -79,24 +98,12 @@ def beside(club: Club) -> Iterator[Beside]:
 
 
 @pytest.fixture
-def amid(club: Club, beside: Beside, monkeypatch: pytest.MonkeyPatch) -> Amid:
+def amid(club: Club, beside: Beside) -> Amid:
     def settle(membership_id: UUID, act: Callable[[], object]) -> bool:
-        decide = Settling._decide
-        waited: list[bool] = []
-
-        def acting(self: Settling, member: Membership, meant: Meant) -> Outcome:
-            outcome = decide(self, member, meant)
-            if not waited:
-                waited.append(False)  # what is settled beside comes here, too
-                waited[0] = beside.begin(act)
-            return outcome
-
         news = {"membership_id": str(membership_id), "status": "active"}
         club.tell("membership.status_changed", "2031-01-31T11:00", news)
-        with monkeypatch.context() as patch:
-            patch.setattr(Settling, "_decide", acting)
+        with beside.amid_a_settling(act) as waited:
             club.settle([membership_id])
-        beside.end()
         return waited[0]
 
     return settle

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -188,6 +188,11 @@ def club(new_club: Callable[..., Club]) -> Iterator[Club]:
     club = new_club()
     yield club
     club.engine.dispose()
+
+
+def ago(days: int) -> str:
+    """The instant so many days before the real now, for clubs whose clocks run."""
+    return (datetime.now(UTC) - timedelta(days=days)).replace(tzinfo=None).isoformat()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ Whoever waited goes on with a `now` that was read after the last lock.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -19,27 +19,23 @@ from issuance.members.members import MemberProfile
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving, forgetting
 from tests.database.beside import Beside
-from tests.database.clubs import Club
+from tests.database.clubs import Club, ago
 
 Do = Callable[[], object]
-
-
-def _ago(days: int) -> str:
-    return (datetime.now(UTC) - timedelta(days=days)).replace(tzinfo=None).isoformat()
 
 
 @pytest.fixture
 def club(new_club: Callable[..., Club]) -> Iterator[Club]:
     """A club of forty days, whose clock is 34 days late until it is let run."""
-    club = new_club(since=_ago(40), now=_ago(34))
-    club.sign_ups = _ago(36)
+    club = new_club(since=ago(40), now=ago(34))
+    club.sign_ups = ago(36)
     yield club
     club.engine.dispose()
 
 
 def sign_up(club: Club, size: int, *, settled: bool = True) -> list[UUID]:
     """Memberships in the order in which their schedules are locked, of 35 days; then the clock runs."""
-    told = (club.sign_up if settled else club.accept)(size, _ago(35)[:10])
+    told = (club.sign_up if settled else club.accept)(size, ago(35)[:10])
     club.let_run()
     return sorted(told)
 
@@ -83,7 +79,7 @@ def test_settling_that_waits_knows_who_was_archived_meanwhile(club: Club, beside
 
 def test_a_sweep_that_waits_knows_who_was_archived_meanwhile(club: Club, beside: Beside) -> None:
     """It waits for a shared schedule, while the member of another membership is archived, who is due."""
-    others = club.sign_up(30, _ago(35)[:10])
+    others = club.sign_up(30, ago(35)[:10])
     club.rows("UPDATE schedules SET due_at = settled_at")
     club.sweep()
     shared = club.value("SELECT schedule_id FROM schedules WHERE shared AND size > 0")
