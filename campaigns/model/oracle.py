@@ -452,7 +452,7 @@ class Oracle(Memory):
         """A removed guest keeps nothing; an unredeemed credit's period moves with the billing date."""
         if credit.redeemed:
             return
-        if credit.manual and not credit.uses and not credit.over:
+        if (credit.manual or credit.extended_to) and not credit.uses and not credit.over:
             self._move_with_start(credit, reading)
         if credit.revoked:
             return
@@ -474,7 +474,7 @@ class Oracle(Memory):
             credit.revoke("facts", self.now)  # a move that was told late ended its period before it was given
 
     def _move_with_start(self, credit: Credit, reading: Reading) -> None:
-        """What was given by hand for a start that was moved is valid from the start as it is now."""
+        """What was given by hand, or extended, for a start that was moved is valid from the start as it is now."""
         start = period_start_of(credit, reading)
         was_for_start = start != credit.period_start or start == reading.starts_on
         if not reading.former_starts or credit.rule == GRANT or not was_for_start:

@@ -176,7 +176,7 @@ def stands_for(reading: Reading, version: Version, guest: str, period_start: dat
         if (credit.guest, credit.reissue) == (guest, 0)
         and credit.period_start in reading.former_starts
         and credit.period_start not in days
-        and (credit.manual or (once and credit.uses > 0) or is_gone(credit))
+        and (credit.manual or credit.extended_to or (once and credit.uses > 0) or is_gone(credit))
     ]
     return max(found, key=lambda credit: credit.period_start, default=None)
 
@@ -191,7 +191,7 @@ def period_start_of(credit: Credit, reading: Reading) -> date:
     if once:
         return reading.starts_on
     if not credit.manual:
-        return credit.period_start
+        return reading.starts_on if credit.extended_to else credit.period_start
     passed = [day for day in days if day <= reading.local_date(credit.issued_at)]
     return passed[-1] if passed else reading.starts_on
 

@@ -118,7 +118,7 @@ def _speaks_before(former: Credit, own: Credit, occurrence: Occurrence) -> bool:
     back. What is gone for good speaks only if it went when that was not out."""
     if own.revoked_at is None or own.revoked_by != "facts":
         return False
-    if former.manual or _is_the_one_used(former, occurrence):
+    if former.is_a_persons or _is_the_one_used(former, occurrence):
         return True
     gone_at = former.expires_at if former.revoked_at is None else former.revoked_at
     return gone_at is None or gone_at >= own.revoked_at
@@ -134,9 +134,10 @@ def _former_starts(history: History, occurrence: Occurrence) -> list[date]:
 
 
 def _stands_for_any_start(credit: Credit, occurrence: Occurrence) -> bool:
-    """Whether a credit was given by hand, or is revoked for good; or was used, where there is one ever."""
+    """Whether a credit was given or extended by a person, or is revoked for good; or was used, where there is one
+    ever."""
     is_gone = credit.revoked_by not in (None, "facts") or credit.is_over_for_good
-    return credit.manual or is_gone or _is_the_one_used(credit, occurrence)
+    return credit.is_a_persons or is_gone or _is_the_one_used(credit, occurrence)
 
 
 def _is_the_one_used(credit: Credit, occurrence: Occurrence) -> bool:

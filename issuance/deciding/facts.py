@@ -273,6 +273,11 @@ class Credit:
         return self.key.credit_rule_id == NO_RULE
 
     @property
+    def is_a_persons(self) -> bool:
+        """Whether a person gave it, or extended it."""
+        return self.manual or self.extended_to is not None
+
+    @property
     def is_over_for_good(self) -> bool:
         """It had expired when an archiving or an undo would have taken it: no fact makes it live again (decision 56).
         Whatever else expires is found so later than its validity began."""

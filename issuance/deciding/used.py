@@ -9,7 +9,7 @@ from uuid import UUID
 from issuance.deciding.facts import Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
-from issuance.deciding.validities import period_start_of
+from issuance.deciding.validities import period_start_of, ran_at
 
 
 class _Use(NamedTuple):
@@ -31,8 +31,8 @@ class Used:
             rule = by_id.get(credit.key.credit_rule_id)
             if rule is not None and (credit.redeemed_at is not None or credit.uses):
                 version = rule.version(credit.rule_version)
-                by_hand_at = history.given_at(credit) if credit.manual else None
-                changes = self._changes(version, period_start_of(history, version, credit.key, by_hand_at))
+                period_start = period_start_of(history, version, credit.key, ran_at(history, credit))
+                changes = self._changes(version, period_start)
                 self._uses.append(_Use(credit.key.place, version.coupon_id, version.membership_type_id, changes))
 
     def by(self, place: int, version: RuleVersion, period_start: date) -> bool:

@@ -90,18 +90,26 @@ def period_end_of(history: History, frequency: IssuingFrequency, period_start: d
     return history.calendar.next_boundary(frequency.interval, period_start)
 
 
-def period_start_of(history: History, version: RuleVersion, key: CreditKey, by_hand_at: datetime | None) -> date:
+def period_start_of(history: History, version: RuleVersion, key: CreditKey, then: datetime | None) -> date:
     """The start of the period that a credit is for: its key's. Where that is a start that was moved, of P0D the start
-    as it is now, by hand the period that ran when it was given, before the start the first (SEMANTICS 7). `by_hand_at`:
-    when it was given by hand; None: it was not."""
+    as it is now, otherwise of the period that ran then, before the start the first (SEMANTICS 7). `then`: as `ran_at`
+    says of a credit; None: it is for its key's."""
     every, is_once = version.frequency.interval, version.frequency is IssuingFrequency.ONCE
     if not history.was_start(key.period_start, every, is_once=is_once):
         return key.period_start
     if is_once:
         return history.starts_on
-    if by_hand_at is None:
+    if then is None:
         return key.period_start
-    return history.calendar.period_of(every, day_of(by_hand_at, history.facts.zone))[0]
+    return history.calendar.period_of(every, day_of(then, history.facts.zone))[0]
+
+
+def ran_at(history: History, credit: Credit) -> datetime | None:
+    """An instant of the period that a credit stands for where the start was moved: given by hand, that which ran then;
+    of what a person extended, the first. None: no person's, it is for its key's."""
+    if credit.manual:
+        return history.given_at(credit)
+    return None if credit.extended_to is None else history.start_of(history.starts_on)
 
 
 def kept_period_end(history: History, version: RuleVersion, key: CreditKey, period_end: date | None) -> date | None:
@@ -124,8 +132,7 @@ def limits_of(
     history: History, version: RuleVersion, credit: Credit, valid_from: datetime, validity_ends_at: datetime | None
 ) -> Limits:
     """The limits of a credit that is out, were it valid from an instant, by the facts as they are now."""
-    by_hand_at = history.given_at(credit) if credit.manual else None
-    period_start = period_start_of(history, version, credit.key, by_hand_at)
+    period_start = period_start_of(history, version, credit.key, ran_at(history, credit))
     begins_at, period_end = history.start_of(period_start), period_end_of(history, version.frequency, period_start)
     expires_at = expiry(history, version, max(valid_from, begins_at), period_end, validity_ends_at)
     kept = kept_period_end(history, version, credit.key, period_end)
@@ -165,11 +172,12 @@ def ends_of(
 
 
 def _moves_with_start(history: History, version: RuleVersion, credit: Credit) -> bool:
-    """Whether a credit was given by hand for the membership's start, which was moved, and was not used."""
+    """Whether a credit was given or extended by a person for the membership's start, which was moved, and was not
+    used."""
     every, is_once = version.frequency.interval, version.frequency is IssuingFrequency.ONCE
     day = credit.key.period_start
     is_for_start = day == history.starts_on or history.was_start(day, every, is_once=is_once)
-    return bool(history.former_starts) and credit.manual and not credit.uses and is_for_start
+    return bool(history.former_starts) and credit.is_a_persons and not credit.uses and is_for_start
 
 
 def _goes_over(history: History, rule: Rule, credit: Credit, occurrence: Occurrence) -> bool:

@@ -315,3 +315,28 @@ def test_what_a_person_took_while_the_start_was_that_one_stays_taken_when_it_is_
     start(life, "2030-12-23", "2031-01-29")
     life.settle(at("2030-12-23"))
     assert given(life) == [("2031-01-15", "revoked")]
+
+
+@pytest.mark.parametrize("frequency", [ONCE, IssuingFrequency.BILLING_CYCLE])
+@pytest.mark.parametrize(
+    ("happened_on", "starts_on", "is_good"),
+    [
+        ("2030-12-22", "2031-01-16", "01-16..03-31"),
+        ("2030-12-22", "2030-12-28", "12-28..03-31"),
+        ("2030-12-22", "2031-03-10", "03-10..04-10"),  # the period is longer than what the person said
+    ],
+    ids=["extended trial", "cut short", "by months"],
+)
+def test_what_a_person_extended_stays_so_for_the_new_start(
+    frequency: IssuingFrequency, happened_on: str, starts_on: str, is_good: str
+) -> None:
+    """SEMANTICS 15: neither facts nor a moved date shorten it, and its rule gives nothing twice."""
+    life = trial(roll_over=False, frequency=frequency)
+    become(life, expires_at=at("2031-03-31"), extended_to=at("2031-03-31"), extended_at=at("2030-12-21"))
+    start(life, happened_on, starts_on)
+    life.settle(at(happened_on))
+    assert (given(life), lasts(life)) == ([("2031-01-15", "live")], [is_good])
+    assert changes_of(life.settle(at(happened_on))) == []
+    life.charge(at(starts_on), "failed", "c", starts_on)
+    life.settle(at(starts_on))
+    assert given(life) == []

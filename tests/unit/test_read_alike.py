@@ -175,3 +175,18 @@ def test_a_move_told_after_a_gift_by_hand(flags: dict[str, Any]) -> None:
     by_hand = clock("2031-01-11"), Op("issue", {"rule": "rule", "include_upcoming": False}), clock("2031-01-12")
     moved = told("2031-01-10T10:00", "membership.billing_date_moved", billing_anchor="2031-01-10")
     read_alike("2031-01-01", *paid, *by_hand, moved, clock("2031-01-20"), clock("2031-04-20"), **flags)
+
+
+@pytest.mark.parametrize("flags", [{}, {"issuing_frequency": "P0D"}, {"issuing_frequency": "P3M"}], ids=str)
+@pytest.mark.parametrize("starts_on", ["2031-01-16", "2030-12-28", "2031-03-10"])
+def test_a_start_that_is_moved_under_an_extended_credit(starts_on: str, flags: dict[str, Any]) -> None:
+    first = signed_up("2030-12-20", "2031-01-15"), clock("2030-12-21"), Op("extend", {"pick": 0, "days": 30})
+    moved = told("2030-12-22", "membership.start_moved", starts_on=starts_on, billing_anchor=None)
+    paid = (
+        charge(starts_on, "failed", "c", starts_on),
+        clock("2031-03-20"),
+        charge(starts_on, "succeeded", "c", starts_on),
+    )
+    again = told("2030-12-23", "membership.start_moved", starts_on="2031-01-15", billing_anchor=None)
+    read_alike("2030-12-20", *first, moved, *paid, clock("2031-06-01"), issue_on_signup=True, **flags)
+    read_alike("2030-12-20", *first, moved, again, clock("2031-06-01"), issue_on_signup=True, **flags)
