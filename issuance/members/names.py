@@ -17,6 +17,8 @@ PERSONAL = frozenset({
 #: anything.
 SHORTEST_IN_TEXT = 4
 
+#: Fields that hold the id that a brand knows a person by.
+_OF_PEOPLE = frozenset({"external_user_id", "externalUserID"})
 #: Fields of a fact that say which thing it is about: by these it is told from others (SEMANTICS 20).
 _OF_THINGS = frozenset({"charge_id"})
 #: What joins a word to a longer one, that is called something else: `anna` is not `anna-lena`, nor `anna@example.org`.
@@ -90,6 +92,28 @@ class Names:
             return self.text(before).encode("latin-1", errors="replace")
         after = self.text(before)
         return said if after == before else after.encode()
+
+    def is_alone_in(self, said: Any) -> bool:
+        """Whether a JSON value says of nobody else who they are, as far as its fields and addresses tell."""
+        match said:
+            case str():
+                inner = _inner(said)
+                if inner is not None:
+                    return self.is_alone_in(inner)
+                return all(folded(one) in self.emails for one in addresses(said))
+            case list():
+                return all(map(self.is_alone_in, said))
+            case dict():
+                theirs = self._whose(said) is not None
+                return all(self._is_alone_in_field(name, part, theirs=theirs) for name, part in said.items())
+        return True
+
+    def _is_alone_in_field(self, name: str, said: Any, *, theirs: bool) -> bool:
+        if name in _OF_PEOPLE and said and said not in self.ids:
+            return False
+        if name in PERSONAL and said and not theirs:
+            return isinstance(said, dict) and self._whose(said) is not None and self.is_alone_in(said)
+        return (name in PERSONAL and isinstance(said, dict)) or self.is_alone_in(said)
 
     def _without(self, said: Any, *, about: bool) -> Any:
         match said:

@@ -1,7 +1,7 @@
 """Why did Ada get no credit in March? The decisions themselves, in plain sentences (INTERFACE 5)."""
 
 from bisect import bisect_left
-from datetime import date, datetime
+from datetime import date
 from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from issuance.deciding.calendar import add_months
 from issuance.deciding.charges import Charge
 from issuance.deciding.decisions import Decision, decide
-from issuance.deciding.facts import Credit, Rule
+from issuance.deciding.facts import Credit, RuleVersion
 from issuance.deciding.history import History
 from issuance.deciding.occurrences import Occurrence
 from issuance.deciding.reasons import Outcome, Reason
@@ -81,7 +81,7 @@ def explain(
     names = {row.guest_id: row for row in connection.execute(_GUESTS, parameters)}
     if per_page is not None and last is not None and last > add_months(first or history.starts_on, 12 * MOST_YEARS):
         raise TooMuchToExplain(f"The dates may lie at most {MOST_YEARS} years apart.", fields={"to": "too late"})
-    made = {rule.credit_rule_id: rule for rule in rules}
+    made = {rule.credit_rule_id: rule.versions for rule in rules}
     start, end = (0, 0) if per_page is None else ((page - 1) * per_page, page * per_page)
     rows: list[dict[str, Any]] = []
     total = 0
@@ -131,10 +131,9 @@ def _facts(member: Membership, history: History, occurrence: Occurrence, known: 
     nearest = known.nearest(occurrence.day)
     return {
         "status_at_start": history.standing.at(history.start_of(occurrence.day)).value,
-        "status_since": _instant(history.standing.since(history.start_of(occurrence.day))),
         "starts_at": _instant(history.start_of(occurrence.day)),
         "scheduled_at": _instant(occurrence.scheduled_at),
-        "released_at": _instant(occurrence.release.first),
+        "released_at": None if occurrence.release.first is None else _instant(occurrence.release.first),
         "charges": [_charge(member, charge) for charge in charges[:MOST_CHARGES]],
         "nearest_charge": None if nearest is None else _charge(member, nearest),
         "open_charges": [_charge(member, charge) for charge in known.open],
@@ -158,7 +157,7 @@ def _row(
     decision: Decision,
     names: dict[UUID, Any],
     shared: dict[str, Any],
-    made: dict[UUID, Rule],
+    made: dict[UUID, tuple[RuleVersion, ...]],
 ) -> dict[str, Any]:
     decision = _with_its_own_credit(decision)
     occurrence, credit = decision.occurrence, decision.credit
@@ -167,13 +166,11 @@ def _row(
     reason = Reason.ISSUED if decision.told is Reason.ALREADY_ISSUED else decision.told
     named = names.get(guest_id)
     name = named.name if named is not None else str(guest_id)
-    rule = made[decision.credit_rule_id]
-    saved_at = min((one.created_at for one in rule.versions if one.created_at > occurrence.scheduled_at), default=None)
+    later = (version.created_at for version in made[decision.credit_rule_id])
+    saved_at = min((at for at in later if at > occurrence.scheduled_at), default=None)
     facts = {
         **shared,
-        "next_version_at": _instant(saved_at),
-        "rule_deleted_at": _instant(rule.deleted_at),
-        "archived_at": _instant(history.archived_at(decision.guest.place)),
+        "next_version_at": None if saved_at is None else _instant(saved_at),
         "credit_id": None if credit is None else str(member.credit_ids[credit.key]),
     }
     return {
@@ -204,8 +201,8 @@ def _with_its_own_credit(decision: Decision) -> Decision:
     return decision if is_its_own else decision._replace(credit=None)
 
 
-def _instant(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.isoformat()
+def _instant(instant: Any) -> str:
+    return str(instant.isoformat())
 
 
 _SENTENCES = {
@@ -223,7 +220,7 @@ _SENTENCES = {
     Reason.NOT_LEAD_BOOKER: "The rule is for the lead booker only, and {name} is not the lead booker of {period}.",
     Reason.MEMBERSHIP_PAUSED: "The membership was paused when {period} began.",
     Reason.MEMBERSHIP_ENDED: "The membership had ended when {period} began.",
-    Reason.CHARGE_SKIPPED: "The charge for {period} was waived, so it gives nothing.{charge}",
+    Reason.CHARGE_SKIPPED: "The charge for {period} was waived, so it gives nothing.",
     Reason.PERIOD_OVER: "{period} was over before its credit could be issued, and it does not roll over so far.",
     Reason.GUEST_REMOVED: "{name} has left the order since {period} began.",
     Reason.MEMBER_ARCHIVED: "The member is archived.",

@@ -3,6 +3,8 @@
 Other people's personal data is not in it.
 """
 
+import json
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +13,12 @@ from sqlalchemy import Connection, TextClause, text
 from issuance.credits import holders
 from issuance.errors import Invalid
 from issuance.members import members, redemptions, wallets
+from issuance.members.names import Names, folded
+from issuance.memberships import kept_texts
 from issuance.memberships.memberships import LONGEST_REF
 
+#: What stands for them where it is looked whether they are named.
+_THEM = "\0"
 #: What an export that is bounded holds: rows of all kinds, and bytes of them as texts.
 MOST_ROWS, MOST_BYTES = 10_000, 4_000_000
 
@@ -74,6 +80,18 @@ _THEIRS = {
           FROM held_credits h JOIN guests g USING (brand_id, membership_id, guest_id)
          WHERE h.brand_id = :brand_id AND g.member_id = :member_id ORDER BY 1, 2, 3, 4 LIMIT :most
     """),
+    "transfers": text(f"""
+        SELECT transfer_id AS id, credit_id, transferred_at,
+               coalesce(t.member_id, g.member_id) IS NOT DISTINCT FROM CAST(:member_id AS uuid) AS received
+          FROM transfers t LEFT JOIN guests g USING (brand_id, membership_id, guest_id)
+         WHERE t.brand_id = :brand_id
+           AND t.credit_id IN (
+               SELECT credit_id FROM credits JOIN guests USING (brand_id, membership_id, guest_id)
+                WHERE brand_id = :brand_id AND member_id = :member_id
+                UNION
+               {holders.RECEIVED})
+         ORDER BY transfer_id LIMIT :most
+    """),
     "redemptions": text("""
         SELECT redemption_id AS id, status, offer, offer_id, credit_id, points, reference, start_at, end_at, created_at,
                updated_at
@@ -87,6 +105,13 @@ _THEIRS = {
     "audit": text("""
         SELECT entry_id AS id, at, brand_time, action, reason, before, after
           FROM audit_entries WHERE brand_id = :brand_id AND subject_id = CAST(CAST(:member_id AS uuid) AS text)
+         ORDER BY entry_id LIMIT :most
+    """),
+    "done": text("""
+        SELECT entry_id AS id, at, brand_time, action, subject_id, reason, before, after
+          FROM audit_entries
+         WHERE brand_id = :brand_id AND actor ->> 'kind' = 'member'
+           AND actor ->> 'id' = CAST(CAST(:member_id AS uuid) AS text)
          ORDER BY entry_id LIMIT :most
     """),
 }
@@ -130,17 +155,19 @@ def export(connection: Connection, brand_id: UUID, external_user_id: str, *, bou
     if bounded:
         parameters["most"] = MOST_ROWS + 1
 
-    def read(statement: TextClause) -> list[dict[str, Any]]:
+    def take(rows: int, size: int) -> None:
         nonlocal left
         if bounded:
-            left -= connection.execute(_SIZE[statement], parameters).scalar_one()
-            if left < 0:
+            left -= size
+            parameters["most"] -= rows
+            if left < 0 or parameters["most"] <= 0:
                 raise TooMuchToExport
-        rows = [dict(row) for row in connection.execute(statement, parameters).mappings()]
+
+    def read(statement: TextClause) -> list[dict[str, Any]]:
         if bounded:
-            parameters["most"] -= len(rows)
-            if parameters["most"] <= 0:
-                raise TooMuchToExport
+            take(0, connection.execute(_SIZE[statement], parameters).scalar_one())
+        rows = [dict(row) for row in connection.execute(statement, parameters).mappings()]
+        take(len(rows), 0)
         return rows
 
     profile = dict(connection.execute(_MEMBER, parameters).mappings().one())
@@ -157,6 +184,12 @@ def export(connection: Connection, brand_id: UUID, external_user_id: str, *, bou
     for event in told:
         if event["data"].get("holder") and event["data"].get("guest", {}).get("external_user_id") != external_user_id:
             event["data"] = {name: value for name, value in event["data"].items() if name != "guest"}
+    names = _names(external_user_id, profile, theirs["guest_of"])
+    kept: dict[str, list[dict[str, Any]]] = {place: [] for place in kept_texts.PLACES}
+    for place, rows in kept.items():
+        for row in kept_texts.of(connection, brand_id, names, place):
+            take(1, len(json.dumps(row["said"])))
+            rows.append(row)
     return {
         "member": {"id": member_id, **profile},
         "wallet": wallets.read(connection, brand_id, external_user_id),
@@ -164,7 +197,20 @@ def export(connection: Connection, brand_id: UUID, external_user_id: str, *, bou
         **theirs,
         "facts": facts,
         "told": told,
+        **kept,
     }
+
+
+def _names(external_user_id: str, profile: dict[str, Any], guest_of: Sequence[dict[str, Any]]) -> Names:
+    """What they are called by."""
+    emails = {folded(one) for one in (profile["email"], *(guest["email"] for guest in guest_of)) if one}
+    called = {one for one in (profile["display_name"], *(guest["name"] for guest in guest_of)) if one}
+    return Names(
+        ids={external_user_id: _THEM},
+        emails=dict.fromkeys(emails, _THEM),
+        called=dict.fromkeys(called - {external_user_id}, _THEM),
+        guest_ids={str(guest["guest_id"]): _THEM for guest in guest_of},
+    )
 
 
 def _only_theirs(

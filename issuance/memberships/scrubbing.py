@@ -4,7 +4,7 @@ Facts, guests and members are not among it: `forgetting` knows what their fields
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
@@ -98,14 +98,31 @@ def scrub(connection: Connection, brand_id: UUID, names: Names, membership_ids: 
     called = _needles([*(one for one in names.ids if len(one) >= SHORTEST_IN_TEXT), *names.emails])
     hashes = erased.hashing_of_keys(connection)
     idempotency.unname(connection, brand_id, called, lambda key: hashes(key)[0])
-    needles = _needles([*names.ids, *names.emails, *names.called, *names.guest_ids])
-    for column, find in _FIND.items():
-        found = connection.execute(find, {"brand_id": brand_id, "needles": needles}, execution_options=_FEW_AT_ONCE)
-        for some in found.mappings().partitions():
+    for column in COLUMNS:
+        for some in _found(connection, brand_id, names, column):
             _rewrite(connection, brand_id, names, column, some)
     parameters = {"brand_id": brand_id, "membership_ids": list(membership_ids)}
     _rewrite(connection, brand_id, names, _OF_CREDITS, connection.execute(_REASONS, parameters).mappings())
     connection.execute(_NO_MORE)
+
+
+def naming(connection: Connection, brand_id: UUID, names: Names, table: str, name: str) -> Iterator[Mapping[Any, Any]]:
+    """The rows of one of the `COLUMNS` that name them: the key, and what is `said`."""
+    column = next(one for one in COLUMNS if (one.table, one.name) == (table, name))
+    for some in _found(connection, brand_id, names, column):
+        for row in some:
+            said = bytes(row["said"]) if column.kind == "bytes" else row["said"]
+            if _without(names, column, said) != said:
+                yield {**row, "said": said}
+
+
+def _found(
+    connection: Connection, brand_id: UUID, names: Names, column: _Column
+) -> Iterator[Sequence[Mapping[Any, Any]]]:
+    """Rows that may name them, some at once."""
+    needles = _needles([*names.ids, *names.emails, *names.called, *names.guest_ids])
+    which = {"brand_id": brand_id, "needles": needles}
+    yield from connection.execute(_FIND[column], which, execution_options=_FEW_AT_ONCE).mappings().partitions()
 
 
 def _rewrite(
