@@ -65,9 +65,11 @@ def choose(connection: Connection, person_id: UUID, prepared: str) -> None:
 
 
 def person_with(connection: Connection, email: str, password: str) -> UUID | None:
-    """Whose address and password these are; None: nobody's. It always takes as long as checking a password does."""
+    """Whose address and password these are; None: nobody's. It always takes as long as checking a password does.
+
+    Whoever chooses another waits until the transaction ends, and ends the session that it may have begun."""
     one = select(people.c.person_id, people.c.password_hash).where(people.c.email == email)
-    row = connection.execute(one).one_or_none()
+    row = connection.execute(one.with_for_update(key_share=True)).one_or_none()
     kept = None if row is None else row.password_hash
     try:
         _hasher.verify(kept or _nobodys(), password[:LONGEST])
