@@ -831,9 +831,16 @@ CREATE OR REPLACE TRIGGER credits_keep_their_keys
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();  -- for each row it would lock every row that expires
 -- All that can change but expired_at: what expires in bulk is not counted row by row.
 CREATE OR REPLACE TRIGGER credits_count_changes
-    BEFORE UPDATE OF code, period_end, expires_at, validity_ends_at, uses, redeemed_at, revoked_at, revoked_by,
+    BEFORE UPDATE OF code, period_end, valid_from, expires_at, validity_ends_at, uses, redeemed_at, revoked_at, revoked_by,
                      revoked_reason, revoked_actor, flagged_at, extended_at, extended_to, transfer_id ON credits
-    FOR EACH ROW EXECUTE FUNCTION count_change();
+    FOR EACH ROW
+    WHEN ((OLD.code, OLD.period_end, OLD.valid_from, OLD.expires_at, OLD.validity_ends_at, OLD.uses, OLD.redeemed_at,
+           OLD.revoked_at, OLD.revoked_by, OLD.revoked_reason, OLD.revoked_actor, OLD.flagged_at, OLD.extended_at,
+           OLD.extended_to, OLD.transfer_id) IS DISTINCT FROM
+          (NEW.code, NEW.period_end, NEW.valid_from, NEW.expires_at, NEW.validity_ends_at, NEW.uses, NEW.redeemed_at,
+           NEW.revoked_at, NEW.revoked_by, NEW.revoked_reason, NEW.revoked_actor, NEW.flagged_at, NEW.extended_at,
+           NEW.extended_to, NEW.transfer_id))
+    EXECUTE FUNCTION count_change();
 CREATE OR REPLACE TRIGGER guests_stay BEFORE DELETE OR UPDATE OF brand_id, membership_id, guest_id ON guests
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE OR REPLACE TRIGGER rule_versions_stay BEFORE DELETE OR UPDATE OF brand_id, credit_rule_id, version ON rule_versions
@@ -1016,12 +1023,15 @@ CREATE TABLE IF NOT EXISTS wallets (
     received  bigint NOT NULL DEFAULT 0,
     -- Spent and forfeited, less what was refunded.
     spent     bigint NOT NULL DEFAULT 0,
+    -- Grows with each change (count_change).
+    revision  bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (brand_id, member_id),
     CONSTRAINT wallets_of_member FOREIGN KEY (brand_id, member_id) REFERENCES members,
     CONSTRAINT wallets_never_negative CHECK (spent >= 0 AND received >= spent),
     -- Beyond 2^53 a JSON number is not exact in every client.
     CONSTRAINT wallets_exact CHECK (received <= 9007199254740991)
 ) WITH (fillfactor = 70);
+CREATE OR REPLACE TRIGGER wallets_count_changes BEFORE UPDATE ON wallets FOR EACH ROW EXECUTE FUNCTION count_change();
 
 -- Append-only: the balance is the sum of the amounts.
 CREATE TABLE IF NOT EXISTS ledger_entries (
@@ -1475,4 +1485,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0032'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0033'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

@@ -34,6 +34,7 @@ class Wallet(PointsBalance):
 
     amount_received: int = Field(description="All points that were ever credited")
     amount_spent: int = Field(description="All that were spent or forfeited, less what was refunded")
+    revision: int = Field(description="Grows with each change, and stands in what webhooks are told")
 
 
 class Transaction(CamelModel):

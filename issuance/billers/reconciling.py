@@ -185,7 +185,8 @@ def work(engine: Engine, brand_id: UUID, run_id: UUID, settle: Settle) -> None:
         logger.warning("biller_not_reconciled", brand=str(brand_id), run=str(run_id), error=str(refusal))
         with transaction(engine, brand_id) as connection:
             connection.execute(RESULT, {**ids, "result": None, "error": f"The biller can not be asked: {refusal}."})
-            connection.execute(_FINISH, {**ids, "state": "cancelled"})
+            if connection.execute(_FINISH, {**ids, "state": "cancelled"}).rowcount:
+                runs.tell_finished(connection, brand_id, run_id)
         return
     with transaction(engine, brand_id) as connection:
         if connection.execute(_FINISH, {**ids, "state": "finished"}).rowcount == 0:

@@ -131,11 +131,11 @@ def start_replay(
     dry_run: bool,
 ) -> UUID:
     """Accept a replay (SEMANTICS 10) of the occurrences whose period starts within `first` to `last`, inclusive
-    dates. Narrowed by any of the ids; with none it is over the whole brand. Raises Invalid."""
+    dates. Narrowed by any of the ids; with none it is over the whole brand. Raises Invalid, of a deleted rule too."""
     if last < first:
         raise Invalid("The span of dates ends before it begins.", fields={"to": "must not be before from"})
     wrong = {}
-    if credit_rule_id and not _is_there(connection, _RULE_IS_THERE, brand_id, credit_rule_id, deleted_too=True):
+    if credit_rule_id and not is_rule(connection, brand_id, credit_rule_id):
         wrong["credit_rule_id"] = "is not known"
     for name, value in {"membership_type_id": membership_type_id, "membership_id": membership_id}.items():
         if value and not _is_there(connection, _THERE[name], brand_id, value):
@@ -159,9 +159,14 @@ def _is_there(connection: Connection, statement: Any, brand_id: UUID, id_: UUID,
     return connection.execute(statement, {"brand_id": brand_id, "id": id_, **more}).first() is not None
 
 
+def is_rule(connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, deleted_too: bool = False) -> bool:
+    """Whether a rule is there; `deleted_too`: a deleted one is."""
+    return _is_there(connection, _RULE_IS_THERE, brand_id, credit_rule_id, deleted_too=deleted_too)
+
+
 def check_rule(connection: Connection, brand_id: UUID, credit_rule_id: UUID, *, deleted_too: bool = False) -> None:
     """Raises NotFound where a rule is not there; `deleted_too`: a deleted one is."""
-    if not _is_there(connection, _RULE_IS_THERE, brand_id, credit_rule_id, deleted_too=deleted_too):
+    if not is_rule(connection, brand_id, credit_rule_id, deleted_too=deleted_too):
         raise NotFound("There is no such credit rule.")
 
 
@@ -194,9 +199,12 @@ def read(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]
 
 
 def tell_finished(connection: Connection, brand_id: UUID, run_id: UUID) -> None:
-    """Tell the webhooks that listen to it that a run is finished. Sweeps, which nobody asks for, are not told."""
+    """Tell the webhooks that listen to it that a run has ended, be it that it was cancelled. Sweeps and what reconciles
+    by night, which nobody asks for, are not told."""
     if "run.finished" in outbox.listened_to(connection, brand_id):
-        outbox.add(connection, brand_id, "run.finished", read(connection, brand_id, run_id))
+        run = read(connection, brand_id, run_id)
+        if run["kind"] != "reconcile" or run["started_by"] is not None:
+            outbox.add(connection, brand_id, "run.finished", run)
 
 
 def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> tuple[list[dict[str, Any]], int]:
@@ -270,6 +278,8 @@ def _move(connection: Connection, brand_id: UUID, run_id: UUID, verb: str) -> di
     if moved.rowcount == 0:
         raise Conflict(f"A {run['kind']} run that is {run['state']} takes no {verb}.")
     audit.write(connection, brand_id, action, run_id)
+    if run["finished_at"] is not None:
+        tell_finished(connection, brand_id, run_id)
     return run
 
 

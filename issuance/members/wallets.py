@@ -60,6 +60,7 @@ def read(connection: Connection, brand_id: UUID, external_user_id: str) -> dict[
         select(
             func.coalesce(wallets.c.received, 0).label("received"),
             func.coalesce(wallets.c.spent, 0).label("spent"),
+            func.coalesce(wallets.c.revision, 1).label("revision"),
             brands.c.points_name,
             brands.c.points_symbol,
         )
@@ -82,6 +83,7 @@ def read(connection: Connection, brand_id: UUID, external_user_id: str) -> dict[
         "amount_received": row.received,
         "amount_spent": row.spent,
         "currency": {"name": row.points_name, "symbol": row.points_symbol},
+        "revision": row.revision,
     }
 
 
@@ -96,8 +98,9 @@ def credit(
     _enter(connection, brand_id, member_id, "credit", amount, reason=reason)
     audit.write(connection, brand_id, "wallet.credited", member_id, reason=reason, after={"amount": amount})
     wallet = read(connection, brand_id, external_user_id)
-    told = {"externalUserID": external_user_id, "amount": amount, "reason": reason, "balance": wallet["balance"]}
-    outbox.add(connection, brand_id, "wallet.credited", {**told, "currency": wallet["currency"]})
+    told = {"externalUserID": external_user_id, "amount": amount, "reason": reason}
+    told |= {name: wallet[name] for name in ("balance", "currency", "revision")}
+    outbox.add(connection, brand_id, "wallet.credited", told)
     return wallet
 
 

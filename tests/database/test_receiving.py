@@ -14,12 +14,15 @@ from sqlalchemy import text
 from campaigns.receiver import Receiver
 from issuance.api.credits import Credit
 from issuance.api.redemptions import Redemption
+from issuance.catalog import coupons
+from issuance.catalog.coupons import CouponBody
 from issuance.corrections import desk
-from issuance.corrections.wanted import Extend, Reinstate, Revoke, Transfer
+from issuance.corrections.wanted import Extend, Grant, Reinstate, Revoke, Transfer
 from issuance.credits import credits, lists
 from issuance.database.connections import transaction
 from issuance.engine import runs, undos
-from issuance.members import members, moves, redemptions
+from issuance.members import members, moves, redemptions, wallets
+from issuance.members.members import MemberBody
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
 from tests.database.clubs import Club, at
@@ -177,24 +180,69 @@ def test_revisions_grow_with_each_change_and_with_nothing_else(club: Club) -> No
     assert seen[0] == 1
 
 
+def test_a_grant_that_expires_has_one_revision_before_the_sweep_and_after(club: Club) -> None:
+    """Its expiry is marked beside what stays as it was."""
+    (one,) = club.sign_up()
+    with transaction(club.engine, club.brand_id) as connection:
+        discount = {"type": "percent", "value": 10}
+        coupons.put(connection, club.brand_id, "tea", CouponBody.model_validate({"name": "Tea", "discount": discount}))
+        grant = Grant(one, "tea", "a gift", expires_at=at("2031-02-10"))
+        code = desk.correct(connection, club.brand_id, grant)[0]["code"]
+
+    def revision() -> int:
+        with transaction(club.engine, club.brand_id) as connection:
+            said: int = credits.get(connection, club.brand_id, code)["revision"]
+        return said
+
+    club.move_clock("2031-02-11T00:00")
+    before = revision()
+    while club.sweep() is not None:
+        pass
+    assert club.value("SELECT expired_at IS NOT NULL FROM credits WHERE code = :code", code=code)
+    assert revision() == before
+
+
+def test_points_that_are_told_in_any_order_end_equal_to_the_wallet(club: Club, receiver: Receiver) -> None:
+    """The balance under the highest revision is the wallet's; spending raises it too."""
+    hook = listen(club.engine, club.brand_id, receiver)
+    with transaction(club.engine, club.brand_id) as connection:
+        members.upsert(connection, club.brand_id, "ada", MemberBody())
+        assert wallets.read(connection, club.brand_id, "ada")["revision"] == 1
+    for amount in (100, 50):
+        with transaction(club.engine, club.brand_id) as connection:
+            wallets.credit(connection, club.brand_id, "ada", amount, None)
+    with transaction(club.engine, club.brand_id) as connection:
+        wallet = wallets.read(connection, club.brand_id, "ada")
+        redemptions.redeem_points(connection, club.brand_id, 10, "ada", Booking())
+        assert wallets.read(connection, club.brand_id, "ada")["revision"] > wallet["revision"]
+    while hook.deliver():
+        pass
+    told = [one["data"] for one in receiver.verified(hook.secret) if one["type"] == "wallet.credited"]
+    last = max(told, key=lambda said: int(said["revision"]))
+    assert (last["balance"], last["revision"]) == (wallet["balance"], wallet["revision"]) == (150, 3)
+
+
 def test_all_that_a_credit_can_become_is_counted(club: Club) -> None:
     """A column that changes is named by the trigger that counts, but for the sweep's mark; others never change."""
     (definition,) = club.rows("SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = 'credits_count_changes'")
     counted = set(re.search(r"UPDATE OF (.*?) ON", definition[0]).group(1).split(", "))  # type: ignore[union-attr]
+    for row in ("old", "new"):
+        assert set(re.findall(rf"\b{row}\.(\w+)", definition[0])) == counted, "it is a change where it differs"
     columns = {
         name
         for (name,) in club.rows("SELECT attname FROM pg_attribute WHERE attrelid = 'credits'::regclass AND attnum > 0")
     }
     never = {
         *("brand_id", "credit_id", "credit_rule_id", "rule_version", "membership_id", "guest_id", "period_start"),
-        *("reissue", "coupon_id", "coupon_name", "roll_over", "multi_use", "max_uses", "valid_from", "issued_at"),
+        *("reissue", "coupon_id", "coupon_name", "roll_over", "multi_use", "max_uses", "issued_at"),
         *("run_id", "manual"),
     }
     assert columns - counted == never | {"expired_at", "revision"}
 
 
 def test_the_end_of_a_run_that_somebody_asked_for_is_told(club: Club, receiver: Receiver) -> None:
-    """`run.finished` once, with the run as the API shows it; sweeps, which nobody asks for, are not told."""
+    """`run.finished` once, with the run as the API shows it, of one that was cancelled too; sweeps, which nobody asks
+    for, are not told."""
     hook = listen(club.engine, club.brand_id, receiver)
     club.sign_up(3)
     run = club.issue()
@@ -209,8 +257,8 @@ def test_the_end_of_a_run_that_somebody_asked_for_is_told(club: Club, receiver: 
     with transaction(club.engine, club.brand_id) as connection:
         paused = runs.start_issue(connection, club.brand_id, club.rule_id, include_upcoming=True)
         runs.cancel(connection, club.brand_id, paused)
-    assert not [
-        1
-        for one in club.rows("SELECT data FROM webhook_events WHERE type = 'run.finished'")
-        if one[0]["id"] == str(paused)
+    ended = club.rows("SELECT data FROM webhook_events WHERE type = 'run.finished' ORDER BY event_id")
+    assert [(one[0]["id"], one[0]["state"]) for one in ended] == [
+        (str(run["id"]), "finished"),
+        (str(paused), "cancelled"),
     ]

@@ -30,6 +30,7 @@ def test_credited_points_are_in_the_wallet_and_in_the_ledger(brand: Brand) -> No
         "amountReceived": 0,
         "amountSpent": 0,
         "currency": {"name": "points", "symbol": "pts"},
+        "revision": 1,
     }
     body = {"amount": 100, "externalUserID": "ada", "reason": "welcome bonus"}
     answer = brand.call("POST", "/v1/wallet/credit", json=body)

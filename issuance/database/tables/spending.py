@@ -94,6 +94,7 @@ wallets = Table(
     key("member_id", Uuid),
     must("received", BigInteger),
     must("spent", BigInteger),
+    must("revision", BigInteger),
 )
 
 ledger_entries = Table(
