@@ -54,7 +54,7 @@ class NewBiller(Body):
 
 
 class PluggedIn(BaseModel):
-    """A biller that was plugged in, and where it is to send its webhooks."""
+    """A biller that is plugged in, and where it is to send its webhooks."""
 
     id: UUID
     url: str
@@ -192,12 +192,15 @@ def delete_price(caller: Administrator, biller_id: UUID, price: Identifier) -> R
     return Response(status_code=204)
 
 
-@router.put("/{biller_id}/secrets", operation_id="putBillerSecrets", status_code=204, responses=documented(404))
-def put_secrets(caller: Administrator, biller_id: UUID, body: SecretsBody) -> Response:
-    """Give a biller other secrets."""
+@router.put(
+    "/{biller_id}/secrets", operation_id="putBillerSecrets", response_model=PluggedIn, responses=documented(404)
+)
+def put_secrets(caller: Administrator, request: Request, biller_id: UUID, body: SecretsBody) -> Any:
+    """Give a biller other secrets. They are never shown."""
     with caller.transaction() as connection:
         billers.replace_secrets(connection, caller.brand_id, biller_id, body.secrets)
-    return Response(status_code=204)
+        kind = billers.get(connection, caller.brand_id, biller_id).kind
+    return {"id": biller_id, "url": _url(request, kind, biller_id)}
 
 
 @router.post(

@@ -63,9 +63,8 @@ _KEY = [coupons.c.brand_id, coupons.c.coupon_id]
 _NOT_SAID = ("id", "coupon_id", "created_at", "updated_at")
 #: What the validators of a discount refuse, as the API document says it.
 _OF_EACH_TYPE: JsonDict = {
-    "if": {"properties": {"type": {"const": "amount"}}},
-    "then": {"properties": {"currency": {"type": "string"}}, "required": ["currency"]},
-    "else": {"properties": {"currency": {"type": "null"}, "value": {"maximum": 100}}},
+    "if": {"properties": {"type": {"const": "percent"}}},
+    "then": {"properties": {"currency": {"type": "null"}, "value": {"maximum": 100}}},
 }
 
 
@@ -80,8 +79,8 @@ class Discount(Body):
         Field(ge=0, le=_MOST, allow_inf_nan=False),
         WithJsonSchema({"type": "number", "minimum": 0, "maximum": _MOST}),
     ]
-    #: ISO 4217, for an amount only.
-    currency: Annotated[StrictStr, Field(pattern=r"^[A-Z]{3}$")] | None = Field(None, validate_default=True)
+    #: ISO 4217, for an amount only; null: nobody said of which money, so that the liability knows its number alone.
+    currency: Annotated[StrictStr, Field(pattern=r"^[A-Z]{3}$")] | None = None
 
     @field_validator("value", mode="before")
     @classmethod
@@ -99,9 +98,7 @@ class Discount(Body):
 
     @field_validator("currency")
     @classmethod
-    def _of_an_amount(cls, currency: str | None, info: ValidationInfo) -> str | None:
-        if info.data.get("type") == "amount" and currency is None:
-            raise ValueError("an amount needs a currency, such as EUR")
+    def _of_no_percentage(cls, currency: str | None, info: ValidationInfo) -> str | None:
         if info.data.get("type") == "percent" and currency is not None:
             raise ValueError("a percentage has no currency")
         return currency

@@ -5,12 +5,15 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from pydantic import ValidationError
 
 from issuance.catalog import previews
 from issuance.catalog.previews import PreviewBody
 from issuance.cli import runs
 from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.output import JsonOption
+from issuance.errors import Invalid
+from issuance.fields import complaint
 
 
 def preview(
@@ -28,7 +31,10 @@ def preview(
     Works it out as a run, and waits for it; nothing else is written.
     """
     brand_id = only_brand(brand) if credit_rule_id is None else brand_of("credit rule", credit_rule_id, brand)
-    body = PreviewBody(credit_rule_id=credit_rule_id, rule=_parsed(says), delete=delete, months=months)
+    try:
+        body = PreviewBody(credit_rule_id=credit_rule_id, rule=_parsed(says), delete=delete, months=months)
+    except ValidationError as error:
+        raise Invalid("; ".join(complaint(one) for one in error.errors())) from None
     with transaction(brand_id) as connection:
         run_id = previews.start(connection, brand_id, body)
     from issuance import hints  # late: it brings the queue

@@ -193,11 +193,6 @@ class History:
             archived == place and at <= self.now for archived, at in self.facts.archived_guests
         )
 
-    def archived_at(self, place: int) -> datetime | None:
-        """Since when a guest gets nothing because they or the member who signed up are archived; None: neither is."""
-        own = [at for archived, at in self.facts.archived_guests if archived == place]
-        return max((at for at in (*own, self.facts.archived_at) if at is not None and at <= self.now), default=None)
-
     def was_archived(self, place: int, day: date) -> bool:
         """Whether a guest, or the member who signed up, was still archived when what begins on a date began."""
         returns = [self.facts.returned_at, *(at for guest, at in self.facts.returned_guests if guest == place)]

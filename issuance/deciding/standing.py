@@ -48,13 +48,6 @@ class Standing:
         changes = bisect_right(self.instants, instant)
         return self.statuses[changes - 1] if changes else Status.UPCOMING
 
-    def since(self, instant: datetime) -> datetime | None:
-        """From when on it had the status that it has at an instant (UTC); None: ever."""
-        changes = bisect_right(self.instants, instant)
-        while changes > 1 and self.statuses[changes - 2] is self.statuses[changes - 1]:
-            changes -= 1
-        return self.instants[changes - 1] if changes else None
-
     def holds_at(self, instant: datetime) -> bool:
         """Whether what is paid is held at an instant (UTC)."""
         changes = bisect_right(self.instants, instant)

@@ -86,7 +86,6 @@ def run_everything(
 ) -> int:
     """Starts everything, does `then` once it is ready, and runs on until something says stop; the exit code. `output`
     opens the log of the processes."""
-    os.umask(0o077)  # what lies in the home is its owner's only, also in one that is open to others
     tracing.check()
     own = settings.read(settings.OwnSettings)
     lock = SupervisorLock(own.home)

@@ -1,7 +1,7 @@
 """Move a sandbox brand's clock, and wait until everything due by then is settled (INTERFACE 8)."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import BoundedSemaphore
 from uuid import UUID
 
@@ -11,12 +11,14 @@ from sqlalchemy import Connection, Engine, text
 from issuance import audit, hints
 from issuance.database.connections import Acting, transaction
 from issuance.database.fragments import BRANDS_NOW
-from issuance.engine import sweeps
+from issuance.engine import guard_limits, sweeps
 from issuance.errors import ClockOnlyForward, Invalid, LiveBrandHasNoClock, NotSettledYet
 from issuance.tenancy import clock as clocks
 
 #: The most clock moves at once in a process: they wait for locks and must not use up the connections.
 MOST_AT_ONCE = 2
+#: Who names the time that a clock has just said means the present, where it was never set and has gone on.
+PRESENT = timedelta(minutes=1)
 #: How long a caller is kept waiting for the workers, in seconds.
 _PATIENCE = 300.0
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
@@ -25,7 +27,7 @@ _turn = BoundedSemaphore(MOST_AT_ONCE)
 
 _MOVE = text(f"""
     UPDATE brands SET clock_now = :now, woke_at = CASE WHEN :jump THEN :now ELSE woke_at END
-     WHERE brand_id = :brand_id AND {BRANDS_NOW} <= :now
+     WHERE brand_id = :brand_id AND ({BRANDS_NOW} <= :now OR (clock_now IS NULL AND :is_present))
 """)
 _WORK_UNDER_WAY = text("""
     SELECT EXISTS (SELECT FROM runs WHERE brand_id = :brand_id AND finished_at IS NULL AND state <> 'paused')
@@ -50,7 +52,8 @@ def move(
     """Move the clock to `now` (an instant) and return it when everything accepted before and due by then is done.
 
     Time passes, so that whatever falls due on the way is settled at its own instant; with `jump` it is all
-    decided at `now`. `acting`: on whose behalf. Raises LiveBrandHasNoClock, ClockOnlyForward, Invalid, NotSettledYet.
+    decided at `now`. A clock that was never set is set to the present by an instant that has just been.
+    `acting`: on whose behalf. Raises LiveBrandHasNoClock, ClockOnlyForward, Invalid, NotSettledYet.
     """
     if now >= _LATEST:
         raise Invalid(fields={"now": "must be before the year 2200"})
@@ -58,14 +61,20 @@ def move(
         clock = clocks.read(connection, brand_id)
         if not clock.sandbox:
             raise LiveBrandHasNoClock
-        if now < clock.now:
+        is_present = not clock.stands_still and now >= clock.now - PRESENT
+        if now < clock.now and not is_present:
             raise ClockOnlyForward(f"The clock stands at {clock.now.isoformat()}; it only moves forward.")
     deadline = time.monotonic() + _PATIENCE
     # What was accepted under the old time is decided under the old time.
     _wait(engine, broker, brand_id, deadline)
     with _turn, transaction(engine, brand_id, acting) as connection:
+        if is_present:
+            guard_limits.lock_alone(connection, brand_id)  # what is settled lies behind the present from here on
         before = clocks.read(connection, brand_id)
-        if connection.execute(_MOVE, {"brand_id": brand_id, "now": now, "jump": jump}).rowcount == 0:
+        if is_present and not before.stands_still:
+            now = max(now, before.now)
+        which = {"brand_id": brand_id, "now": now, "jump": jump, "is_present": is_present}
+        if connection.execute(_MOVE, which).rowcount == 0:
             raise ClockOnlyForward("The clock was moved past that instant meanwhile.")
         if not before.stands_still or before.now != now or (jump and before.woke_at != now):
             was, is_now = {"now": before.now}, {"now": now, "jump": jump}

@@ -45,12 +45,17 @@ class Repair:
         return runs.start_replay(
             connection,
             brand_id,
-            credit_rule_id=_only(self.rules),
+            credit_rule_id=self._rule(connection, brand_id),
             membership_id=_only(self.memberships),
             first=min(self.days),
             last=max(self.days),
             dry_run=False,
         )
+
+    def _rule(self, connection: Connection, brand_id: UUID) -> UUID | None:
+        """The rule that all of it is of; None: it is of several, or was deleted since it was looked at."""
+        only = _only(self.rules)
+        return only if only is not None and runs.is_rule(connection, brand_id, only) else None
 
 
 def _only(ids: set[UUID]) -> UUID | None:

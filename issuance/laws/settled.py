@@ -41,11 +41,19 @@ OVERDUE = text(f"""
      LIMIT :most
 """)
 
+# Whoever reads from a biller says so at each page, and counts at the end. A run that was paused begins anew.
 STALLED_RUNS = text("""
     SELECT 'this run gets nowhere' AS wrong, run_id, kind, state, run.created_at, max(batch.finished_at) AS moved_at
       FROM runs AS run
       LEFT JOIN run_batches AS batch USING (brand_id, run_id)
      WHERE brand_id = :brand_id AND run.finished_at IS NULL AND state <> 'paused'
+       AND NOT EXISTS (SELECT FROM reconciliations asked
+                        WHERE (asked.brand_id, asked.run_id) = (run.brand_id, run.run_id)
+                          AND asked.next_at > now())
+       AND NOT EXISTS (SELECT FROM audit_entries resumed
+                        WHERE resumed.brand_id = run.brand_id AND resumed.subject_id = CAST(run.run_id AS text)
+                          AND resumed.action = 'run.resumed'
+                          AND resumed.at > now() - make_interval(mins => :minutes))
      GROUP BY brand_id, run_id
     HAVING greatest(run.created_at, max(batch.finished_at)) < now() - make_interval(mins => :minutes)
      LIMIT :most

@@ -125,6 +125,24 @@ def test_a_file_that_can_not_be_read_is_bad_use(cli: Cli, brand: Brand, tmp_path
         assert ran.err.startswith(f"issuance: {file} can not be read: ")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        (),
+        ("--delete",),
+        ("RULE", "--delete", "--says", "{}"),
+        ("--says", "[1]"),
+    ],
+)
+def test_a_preview_of_nothing_that_could_be_is_bad_use(cli: Cli, brand: Brand, said: tuple[str, ...]) -> None:
+    """One line that says what is to be said, and exit 2."""
+    named = [str(brand.credit_rule_id) if word == "RULE" else word for word in said]
+    ran = cli("preview", *named, "--brand", brand.brand_id)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert ran.err.startswith("issuance: ")
+    assert "Error" not in ran.err
+
+
 @pytest.mark.parametrize("command", READ_A_FILE)
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
 def test_a_file_that_is_not_utf_8_is_bad_use(

@@ -9,13 +9,16 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from issuance.audit import Actor
+from issuance.billers import billers, reconciling
+from issuance.billers.billers import New
 from issuance.billing.events import Intake
 from issuance.catalog import rules
 from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.database.connections import transaction
-from issuance.engine import arrivals
+from issuance.engine import arrivals, runs
 from issuance.laws import LAWS, settled
 from tests.database.conftest import event, put_clock
+from tests.stripe import SECRET
 
 NOW = datetime(2090, 3, 15, tzinfo=UTC)
 
@@ -259,4 +262,17 @@ def test_law_9_finds_a_stalled_run(connection: Connection, brand_id: UUID, rule_
     )
     assert broken(connection, brand_id)[9][0]["run_id"] == run_id
     plant(connection, "UPDATE runs SET state = 'paused' WHERE run_id = :run_id", run_id=run_id)
+    assert broken(connection, brand_id) == {}
+    runs.resume(connection, brand_id, run_id)
+    assert broken(connection, brand_id) == {}, "it has only just been resumed"
+
+
+def test_law_9_lets_a_run_alone_that_reads_from_its_biller(connection: Connection, brand_id: UUID) -> None:
+    """A dry run counts at the end what it read, and says at each page that it works."""
+    biller_id = billers.create(connection, brand_id, New("stripe", [SECRET], "sk_test_x"))
+    run_id = reconciling.start(connection, brand_id, biller_id, dry_run=True)
+    plant(connection, "UPDATE runs SET created_at = now() - interval '1 hour' WHERE run_id = :run_id", run_id=run_id)
+    assert broken(connection, brand_id)[9][0]["run_id"] == run_id
+    reads = "UPDATE reconciliations SET next_at = clock_timestamp() + interval '2 minutes' WHERE run_id = :run_id"
+    plant(connection, reads, run_id=run_id)
     assert broken(connection, brand_id) == {}

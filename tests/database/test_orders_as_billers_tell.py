@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from issuance.catalog import rules
 from tests.database.billers import Biller
 
 ANN: dict[str, Any] = {"name": "Ann", "lead_booker": True}
@@ -136,37 +135,6 @@ def test_a_rule_saved_within_the_second_of_the_sign_up_is_explained_with_both_in
     told = str(row)
     assert "2031-01-01T10:00:38.197" in told
     assert "2031-01-01T10:00:38+00:00" in told or "2031-01-01T10:00:38Z" in told
-
-
-def test_explain_names_the_charge_that_was_waived(biller: Biller) -> None:
-    """Of two that cover a period, an operator sees which."""
-    biller.rule()
-    biller.sign_up("2031-01-01")
-    biller.to("2031-02-01T08:00")
-    biller.charge("skipped", "2031-02-01", charge_id="waived-one")
-    (row,) = biller.explain("2031-02-01", "2031-02-01").rows
-    assert row["reason"] == "charge_skipped"
-    assert "charge waived-one (skipped)" in row["text"]
-
-
-def test_explain_says_since_when_it_was_so(biller: Biller) -> None:
-    """Paused, archived, deleted: the instants are among the facts."""
-    biller.rule()
-    biller.sign_up("2031-01-01")
-    biller.to("2031-01-20T09:30")
-    biller.status("paused")
-    biller.to("2031-02-01T08:00")
-    biller.charge("succeeded", "2031-02-01")
-    (row,) = biller.explain("2031-02-01", "2031-02-01").rows
-    assert row["reason"] == "membership_paused"
-    assert row["facts"]["status_since"].startswith("2031-01-20T09:30")
-    assert (row["facts"]["archived_at"], row["facts"]["rule_deleted_at"]) == (None, None)
-    biller.archive()
-    with biller.open() as connection:
-        rules.delete(connection, biller.club.brand_id, row["credit_rule_id"])
-    (row,) = biller.explain("2031-02-01", "2031-02-01").rows
-    for name in ("archived_at", "rule_deleted_at"):
-        assert row["facts"][name].startswith("2031-02-01T08:00")
 
 
 def test_explain_names_the_nearest_charge_and_each_open_one(biller: Biller) -> None:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Connection, Row
@@ -18,6 +18,8 @@ from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
 from issuance.engine import batches, limits, plans, run_work, runs
 from issuance.engine.run_work import Done
+from issuance.errors import Invalid
+from issuance.laws.repair import Repair
 from scheduler.tick import TickSizes
 from tests.database.clubs import Club, at
 
@@ -282,6 +284,22 @@ def test_a_replay_of_a_type_is_for_who_is_or_was_of_it(club: Club) -> None:
     club.work(run_id)
     assert club.run(run_id)["counts"]["issued"] == 2
     assert {credit[0] for credit in club.credits()} == {club.members[0], left}
+
+
+def test_a_deleted_rule_is_not_known_to_a_replay(club: Club) -> None:
+    """A repair that has found something of it goes without it."""
+    span = {"first": at("2031-01-01").date(), "last": at("2031-02-01").date(), "dry_run": True}
+    repair = Repair()
+    with transaction(club.engine, club.brand_id) as connection:
+        for _ in range(2):
+            missing = {"period_start": span["first"], "credit_rule_id": club.rule_id, "membership_id": uuid4()}
+            repair.note({2: [missing]})
+        rules.delete(connection, club.brand_id, club.rule_id)
+        with pytest.raises(Invalid, match="is not known"):
+            runs.start_replay(connection, club.brand_id, credit_rule_id=club.rule_id, **span)  # type: ignore[arg-type]
+        run_id = repair.start(connection, club.brand_id)
+        assert run_id is not None
+        assert runs.read(connection, club.brand_id, run_id)["credit_rule_id"] is None
 
 
 def test_replaying_changes_nothing_and_fills_what_is_missing(club: Club) -> None:

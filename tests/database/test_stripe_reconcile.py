@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from issuance.billers import deliveries, reconciling, translation
-from issuance.database.connections import transaction
+from issuance.database.connections import Acting, transaction
 from issuance.engine import plans, runs
 from issuance.errors import Conflict, Invalid
+from issuance.webhooks import webhooks
 from tests.database.stripe_asked import ask, read, reconcile, worked
 from tests.database.stripes import Club, new_club
 from tests.database.test_stripe_sequences import EVENTS, LIVES, SEQUENCES, SETTLED_AT, named, owed_of, plugged_in
@@ -308,8 +309,17 @@ def test_a_biller_that_does_not_answer_ends_the_run_and_says_so(
 ) -> None:
     monkeypatch.setattr("issuance.billers.stripe.client.LONGEST_REST", 0.01)
     fake.away = True
-    ended = reconcile(asked)
-    assert (ended["state"], ended["error"]) == ("cancelled", "The biller can not be asked: it answers 503.")
+    with transaction(asked.engine, asked.brand_id) as connection:
+        webhooks.create(connection, asked.brand_id, "https://example.com/", ["run.finished"])
+    by_night = reconcile(asked, nightly=True)
+    with transaction(asked.engine, asked.brand_id, Acting('{"kind": "command"}')) as connection:
+        run_id = reconciling.start(connection, asked.brand_id, asked.biller_id)
+    ended = worked(asked, run_id)
+    for run in (by_night, ended):
+        assert (run["state"], run["error"]) == ("cancelled", "The biller can not be asked: it answers 503.")
+    with transaction(asked.engine, asked.brand_id) as connection:
+        told = connection.scalars(text("SELECT data FROM webhook_events")).all()
+    assert [(one["id"], one["state"], one["error"]) for one in told] == [(str(run_id), "cancelled", ended["error"])]
 
 
 @pytest.mark.parametrize(

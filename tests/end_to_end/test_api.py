@@ -107,6 +107,10 @@ def test_explanations_come_in_pages(client: Client) -> None:
 def test_coupons_are_replaced_and_listed(client: Client) -> None:
     assert client.coupon["discount"] == {"type": "amount", "value": 10.5, "currency": "EUR"}
     changed = {"name": "Sauna", "discount": {"type": "percent", "value": 20}, "validity": None}
+    of_some_money = client.ok(
+        "PUT", "/customers/coupons/spa", 200, {**changed, "discount": {"type": "amount", "value": 5}}
+    )
+    assert of_some_money["discount"] == {"type": "amount", "value": 5, "currency": None}
     after = client.ok("PUT", "/customers/coupons/spa", 200, changed)
     assert (after["name"], after["description"], after["validity"], after["offerings"]) == ("Sauna", "", None, [])
     assert client.ok("GET", "/customers/coupons/spa") == after

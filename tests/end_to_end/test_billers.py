@@ -148,10 +148,11 @@ def test_a_wrong_signature_is_refused_and_nothing_is_kept(plugged: Plugged) -> N
 
 def test_secrets_are_rotated_with_overlap(plugged: Plugged) -> None:
     event, path = FIRST["stripe_events"][0], f"/billers/{plugged.biller_id}/secrets"
-    plugged.brand.ok("PUT", path, 204, {"secrets": ["whsec_new_one", SECRET]})
+    shown = plugged.brand.ok("PUT", path, 200, {"secrets": ["whsec_new_one", SECRET]})
+    assert (shown["id"], shown["url"].partition("/billers/")[2]) == (plugged.biller_id, f"stripe/{plugged.biller_id}")
     plugged.deliver(event)
     plugged.deliver(event, secret="whsec_new_one")
-    plugged.brand.ok("PUT", path, 204, {"secrets": ["whsec_new_one"]})
+    plugged.brand.ok("PUT", path, 200, {"secrets": ["whsec_new_one"]})
     plugged.deliver(event, status=400)
     for wrong in ([], ["whsec_one_x", "whsec_two_x", "whsec_three"], ["short"]):
         plugged.brand.ok("PUT", path, 422, {"secrets": wrong})

@@ -2,8 +2,6 @@
 
 import errno
 import os
-import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -67,16 +65,6 @@ def test_a_home_is_made_where_there_is_none(tmp_path: Path) -> None:
     assert lock.take()
     lock.release()
     assert home.stat().st_mode & 0o777 == 0o700
-
-
-def test_what_is_written_in_an_open_home_is_its_owners_only(tmp_path: Path) -> None:
-    """As `issuance up` of a wheel does in a folder that was there before."""
-    tmp_path.chmod(0o755)
-    begins = "import sys; from issuance.embedded import up; up.port_to_listen_on = lambda *_, **__: sys.exit(); up.up()"
-    environment = {**os.environ, "ISSUANCE_HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", begins], env=environment, umask=0o022, check=True)
-    (lock,) = tmp_path.iterdir()
-    assert lock.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_command_that_has_the_home_for_a_moment_is_waited_for(
