@@ -198,6 +198,9 @@ def as_line(error: Exception) -> tuple[str, int]:
         # By their names: whoever did not import a driver has no error of it.
         if kinds.intersection(f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__):
             return f"{what} does not answer: {first_line(getattr(error, 'orig', None) or error)}", FAILURE
+    if type(getattr(error, "orig", error)).__name__ == "InsufficientPrivilege":
+        said: str = import_module("issuance.database.complaints").in_short(error)
+        return said, FAILURE
     return f"Something went wrong: {type(error).__name__}: {first_line(error)} (LOG_LEVEL=debug shows where)", FAILURE
 
 

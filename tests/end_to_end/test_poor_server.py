@@ -17,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
 from campaigns.growth.months import begin
+from issuance.cli.main import as_line
 from issuance.database import engine_for, months, transaction
 from issuance.database.complaints import in_short
 from issuance.embedded import postgres, procfile
@@ -141,7 +142,8 @@ def test_months_are_nobody_elses(own: Own) -> None:
 
 
 def test_an_upgrade_lets_the_processes_make_months(own: Own) -> None:
-    """Those who were given the tables of a version that knew no months."""
+    """Those who were given the tables of a version that knew no months. To whom the owner gives rights is no
+    difference, unless it is everybody."""
     assert ROLE is not None
     url = own.owners.removesuffix("/issuance") + "/earlier"
     with psycopg.connect(own.operators, autocommit=True) as operator:
@@ -154,6 +156,9 @@ def test_an_upgrade_lets_the_processes_make_months(own: Own) -> None:
         for function in ("make_month(text, date)", "drop_month(text)"):
             may = owner.execute("SELECT has_function_privilege('issuance_web', %s, 'EXECUTE')", [function]).fetchone()
             assert may == (True,)
+        assert schema("diff", url).returncode == 0
+        owner.execute("GRANT SELECT ON credits TO PUBLIC")
+        assert "grants everybody SELECT" in schema("diff", url).stdout
 
 
 def test_a_missing_right_is_named(own: Own) -> None:
@@ -167,7 +172,9 @@ def test_a_missing_right_is_named(own: Own) -> None:
             connection.execute(text("SELECT FROM credits"))
     finally:
         engine.dispose()
-    assert in_short(raised.value).startswith("PostgreSQL: permission denied for table credits. ")
+    said = "PostgreSQL: permission denied for table credits. The rights that processes need: docs/installing.md"
+    assert in_short(raised.value) == said
+    assert as_line(raised.value) == (said, 1)
     assert is_transient(raised.value)
 
 

@@ -29,7 +29,7 @@ _COLUMNS = """
 
 
 class Defined(NamedTuple):
-    """How an object is defined, and whose it is, with what its owner grants."""
+    """How an object is defined, and whose it is, with what its owner grants to everybody."""
 
     definition: str
     owner: str
