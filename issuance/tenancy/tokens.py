@@ -118,7 +118,8 @@ def _decoded(token: str, secret: bytes) -> dict[str, Any]:
 
 
 def rotate(connection: Connection) -> None:
-    """Sign with a new secret from now on. What the one before has signed is good until it expires."""
+    """Sign with a new secret from now on. What the one before has signed is good until it expires, or until the next
+    rotation."""
     present = _secret(connection)
     made = {"name": _FORMER_NAME, "value": seal(present), "created_at": func.now()}
     former = postgresql.insert(secrets).values(made)

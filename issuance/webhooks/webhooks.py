@@ -88,8 +88,8 @@ def secret_of(connection: Connection, webhook_id: UUID) -> str | None:
 
 
 def rotate(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, Any]:
-    """A webhook with a new `signing_secret`, which is shown only now. The one before signs too, for OVERLAP. Raises
-    NotFound."""
+    """A webhook with a new `signing_secret`, which is shown only now. The one before signs too, for OVERLAP or
+    until the next rotation. Raises NotFound."""
     secret = signatures.new_secret()
     rotated = connection.execute(
         update(webhooks)

@@ -198,6 +198,19 @@ def test_a_secret_is_rotated_with_an_overlap(hook: Hook, receiver: Receiver) -> 
         receiver.verified(hook.secret)
 
 
+def test_who_rotates_once_more_ends_the_secret_of_before(hook: Hook, receiver: Receiver) -> None:
+    """Within the overlap too: of a secret that leaked nobody waits for the end of a day."""
+    with transaction(hook.engine, hook.brand_id) as connection:
+        second, third = (
+            webhooks.rotate(connection, hook.brand_id, hook.webhook_id)["signing_secret"] for _ in range(2)
+        )
+    hook.tell()
+    hook.deliver()
+    assert receiver.verified(second) == receiver.verified(third)
+    with pytest.raises(WebhookVerificationError):
+        receiver.verified(hook.secret)
+
+
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_a_receiver_that_asks_for_rest_gets_it(hook: Hook, receiver: Receiver, status: int, form: str) -> None:
