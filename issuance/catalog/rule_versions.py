@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, StrictBool
 from pydantic.config import JsonDict
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, and_, func, insert, select
 
 from issuance.catalog import coupons, membership_types
 from issuance.database.tables import credit_rules, rule_versions
@@ -32,10 +32,13 @@ _LIMITS: JsonDict = {
 
 #: A type has so many rules, deleted ones too, and a rule so many versions: each settling looks at all of them.
 MOST_RULES, MOST_VERSIONS = 200, 1000
+#: All rules of a brand have so many versions: a membership may have been of all of its types.
+MOST_VERSIONS_OF_ALL = 10_000
 
 
 class RuleLimit(Conflict):
-    """There is no room for more: a membership type has at most 200 rules, and a rule at most 1000 versions."""
+    """There is no room for more: a membership type has at most 200 rules, a rule at most 1,000 versions, and all rules of
+    a brand together 10,000."""
 
     code = "too_many_rules"
 
@@ -188,13 +191,16 @@ def add(
 ) -> None:
     """Keep one more version of a rule. Raises RuleLimit."""
     versions = rule_versions.c
-    others = select(func.count(versions.credit_rule_id.distinct())).where(
-        versions.brand_id == brand_id,
-        versions.membership_type_id == says["membership_type_id"],
-        versions.credit_rule_id != credit_rule_id,
+    its_type = and_(
+        versions.membership_type_id == says["membership_type_id"], versions.credit_rule_id != credit_rule_id
     )
-    if not says.get("deleted") and (version > MOST_VERSIONS or (connection.scalar(others) or 0) >= MOST_RULES):
-        raise RuleLimit
+    numbers = select(
+        func.count().label("of_all"), func.count(versions.credit_rule_id.distinct()).filter(its_type).label("rules")
+    )
+    if not says.get("deleted"):
+        are = connection.execute(numbers.where(versions.brand_id == brand_id)).one()
+        if version > MOST_VERSIONS or are.rules >= MOST_RULES or are.of_all >= MOST_VERSIONS_OF_ALL:
+            raise RuleLimit
     connection.execute(
         insert(rule_versions).values(
             brand_id=brand_id,

@@ -218,3 +218,21 @@ def test_a_type_has_so_many_rules_and_a_rule_so_many_versions(
         rules.change(connection, brand_id, rule_id, CreditRuleChange(roll_over=False))
     with transaction(engine, brand_id) as connection:
         rules.delete(connection, brand_id, rule_id)
+
+
+def test_all_rules_of_a_brand_have_so_many_versions(
+    engine: Engine, brand_id: UUID, type_id: UUID, rule_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of whatever types: a membership may have been of each. Another brand's do not count."""
+    monkeypatch.setattr(versions, "MOST_VERSIONS_OF_ALL", 3)
+    other_type = NewMembershipType(name="Silver", billing="external")
+    with transaction(engine, brand_id) as connection:
+        silver = membership_types.create(connection, brand_id, other_type)["id"]
+        for each in (type_id, silver):
+            rules.create(
+                connection, brand_id, NewCreditRule(membership_type_id=each, coupon_id="spa", coupon_name="Spa credit")
+            )
+    with pytest.raises(RuleLimit), transaction(engine, brand_id) as connection:
+        rules.change(connection, brand_id, rule_id, CreditRuleChange(roll_over=True))
+    with transaction(engine, brand_id) as connection:
+        rules.delete(connection, brand_id, rule_id)
