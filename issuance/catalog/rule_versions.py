@@ -37,8 +37,8 @@ MOST_VERSIONS_OF_ALL = 10_000
 
 
 class RuleLimit(Conflict):
-    """There is no room for more: a membership type has at most 200 rules, a rule at most 1,000 versions, and all rules of
-    a brand together 10,000."""
+    """There is no room for more: a membership type has at most 200 rules, a rule at most 1,000 versions, and all rules
+    of a brand together 10,000."""
 
     code = "too_many_rules"
 

@@ -27,9 +27,10 @@ class Limits:
     instants: int = 6
     #: Credits that one settling of a membership issues; one that is owed more stays due.
     credits: int = MOST_CREDITS
-    #: Credits that one transaction issues, to all memberships together, in a sweep or after events; those that are left
-    #: stay due.
+    #: Credits that one transaction of a sweep issues, to all memberships together; those that are left stay due.
     issued: int = 100_000
+    #: The same of one after events, which somebody waits for.
+    issued_soon: int = 20_000
     #: Credits that a sweep issues to groups at once, which costs little; groups that are owed more are settled one by
     #: one.
     issued_alike: int = 500_000

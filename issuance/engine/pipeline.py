@@ -95,6 +95,7 @@ class Settling:
         self._connection, self._brand_id, self._clock = connection, brand_id, clock
         self._run_id, self._task, self._attempt_counted = run_id, task, attempt_counted
         self._may_leave = may_leave
+        self._most_issued = limits.current.issued_soon if attempt_counted else limits.current.issued
         self._rules = RuleBook(connection, brand_id, clock.zone, lock=True)
         self._fingerprints = Fingerprints(self._rules, clock)
         self._guard = Guard(connection, brand_id, clock, self._rules)
@@ -112,7 +113,7 @@ class Settling:
         those that end in the same state may share a schedule."""
         groups, apart = grouped(self._connection, self._brand_id, locked, self._fingerprints)
         sharing = {one for waiting in locked if waiting.shared_by is not None for one in waiting.ids}
-        room = limits.current.issued_alike if may_share else limits.current.issued
+        room = limits.current.issued_alike if may_share else limits.current.issued_soon
         alone: list[str] = []
         while groups or apart:
             settled: list[Settled] = []
@@ -135,9 +136,10 @@ class Settling:
         """Load and settle each membership. Those with equal facts, credits and news are still decided only once. Those
         that one transaction has no room for stay due, without an attempt."""
         left = list(membership_ids)
+        most_at_once = min(limits.current.loaded_credits, self._most_issued)
         for tries_left in reversed(range(_TRIES)):
             raced: list[str] = []
-            while left and not (self._may_leave and self._counts[Reason.ISSUED] >= limits.current.issued):
+            while left and not (self._may_leave and self._counts[Reason.ISSUED] >= self._most_issued):
                 size = together(
                     self._connection, self._brand_id, left, limits.current.loaded, limits.current.loaded_credits
                 )
@@ -149,7 +151,7 @@ class Settling:
                 for one in self._decide_each(members, failed):
                     settled.append(one)
                     issued += len(one.outcome.issued)
-                    if issued > limits.current.loaded_credits:
+                    if issued > most_at_once:
                         left = [id_ for id_ in some if id_ > one.ids[0]] + left
                         break
                 raced += self._write_and_move_on(settled, failed, may_share=False, try_again=tries_left > 0)

@@ -264,7 +264,7 @@ def test_one_transaction_after_events_is_bounded_and_the_next_goes_on(
 ) -> None:
     """Whoever it has no room for stays as it was: no attempt is counted, and the scheduler asks again. So it is where
     they are alike and are issued to together."""
-    bounds = replace(limits.current, issued=30, loaded=3, fewest_alike=alike)
+    bounds = replace(limits.current, issued_soon=30, loaded=3, fewest_alike=alike)
     monkeypatch.setattr(limits, "current", bounds)
     club = new_club(for_lead_booker_only=False)
     club.move_clock("2032-01-31T12:00", jump=True)
@@ -273,7 +273,7 @@ def test_one_transaction_after_events_is_bounded_and_the_next_goes_on(
     while left := club.rows("SELECT membership_id FROM billing_events WHERE settled_at IS NULL"):
         before = club.value("SELECT count(*) FROM credits")
         club.settle(fresh)
-        assert club.value("SELECT count(*) FROM credits") - before <= bounds.issued + bounds.loaded * 13
+        assert club.value("SELECT count(*) FROM credits") - before <= bounds.issued_soon + bounds.loaded * 13
         assert club.value("SELECT max(attempts) FROM schedules") == 0
         rounds += 1
         assert rounds <= len(left) + 10
