@@ -584,6 +584,26 @@ CREATE TABLE IF NOT EXISTS run_batches (
 );
 CREATE INDEX IF NOT EXISTS run_batches_unfinished ON run_batches (brand_id, run_id, batch) WHERE finished_at IS NULL;
 
+-- Processes of 0.2.0, which may work beside newer ones, take every run for what they know: a dry run of a manual issue for
+-- an issue, a narrowed one for everybody's, an undo for an issue more. They are kept from planning these and from their
+-- batches.
+CREATE OR REPLACE FUNCTION refuse_older_process() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF CAST(substring(current_setting('application_name') FROM '^issuance .* schema ([0-9]+)$') AS integer) < 12
+       AND EXISTS (SELECT FROM runs r
+                    WHERE (r.brand_id, r.run_id) = (NEW.brand_id, NEW.run_id)
+                      AND (r.kind NOT IN ('sweep', 'issue', 'replay') OR (r.kind = 'issue' AND r.dry_run)
+                           OR num_nonnulls(r.plan_id, r.only_memberships, r.only_members) > 0)) THEN
+        RAISE EXCEPTION 'run % is none that % knows: a newer process works on it',
+            NEW.run_id, current_setting('application_name');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER runs_not_by_older BEFORE UPDATE OF state ON runs
+    FOR EACH ROW WHEN (OLD.state = 'planned' AND NEW.state = 'running') EXECUTE FUNCTION refuse_older_process();
+CREATE OR REPLACE TRIGGER run_batches_not_by_older BEFORE UPDATE ON run_batches
+    FOR EACH ROW EXECUTE FUNCTION refuse_older_process();
+
 -- How many credits a preview's memberships get in each month ahead, without its rule and with it.
 CREATE TABLE IF NOT EXISTS run_months (
     brand_id uuid NOT NULL,
@@ -1485,4 +1505,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0033'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0034'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
