@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from issuance import audit, hints
 from issuance.database.connections import Acting, transaction
 from issuance.database.fragments import BRANDS_NOW
-from issuance.engine import guard_limits, sweeps
+from issuance.engine import sweeps
 from issuance.errors import ClockOnlyForward, Invalid, LiveBrandHasNoClock, NotSettledYet
 from issuance.tenancy import clock as clocks
 
@@ -69,7 +69,7 @@ def move(
     _wait(engine, broker, brand_id, deadline)
     with _turn, transaction(engine, brand_id, acting) as connection:
         if is_present:
-            guard_limits.lock_alone(connection, brand_id)  # what is settled lies behind the present from here on
+            clocks.lock_alone(connection, brand_id)  # what is settled lies behind the present from here on
         before = clocks.read(connection, brand_id)
         if is_present and not before.stands_still:
             now = max(now, before.now)
