@@ -258,7 +258,9 @@ class World:
 
         def bare() -> None:
             with self.transaction() as connection:
-                connection.execute(sandbox_clock._MOVE, {"brand_id": self.brand_id, "now": now, "jump": jump})
+                connection.execute(
+                    sandbox_clock._MOVE, {"brand_id": self.brand_id, "now": now, "jump": jump, "is_present": False}
+                )
 
         return bare
 
