@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from campaigns.doors.beside import MOST_MEMORY, MOST_TIMES, campaign
+from campaigns.doors.beside import MOST_MEMORY, MOST_RUN, MOST_TIMES, campaign
 from campaigns.doors.walk import LONGEST_HELD, walk
 from campaigns.faults.site import stop_as_an_exception_does
 from issuance import log
@@ -43,9 +43,14 @@ def _beside(names: list[str]) -> list[str]:
             alone = alone or seen
             times = seen.p99 / alone.p99
             took = f"median {seen.median * 1000:6.1f} ms, p99 {seen.p99 * 1000:6.1f} ms ({times:4.1f} times)"
-            print(f"{seen.name:20} {took}, {seen.memory} MB in {seen.largest}; {seen.answers}", flush=True)
+            print(
+                f"{seen.name:20} {took}, a run {seen.run:.1f} s, {seen.memory} MB in {seen.largest}; {seen.answers}",
+                flush=True,
+            )
             if times > MOST_TIMES:
                 offences.append(f"{seen.name}: a till's p99 is {times:.1f} times what it is alone")
+            if seen.run > MOST_RUN:
+                offences.append(f"{seen.name}: a small run of the till's brand took {seen.run:.0f} s")
             if seen.memory > MOST_MEMORY:
                 offences.append(f"{seen.name}: {seen.largest} has had {seen.memory} MB")
     return offences

@@ -98,6 +98,22 @@ def _replayed(prey: Prey) -> Asked:
     return Asked("POST", "/replays", {"membership_id": prey.known["crowd"], **span, "dry_run": True})
 
 
+def _all_replayed(_: Prey) -> Asked:
+    return Asked("POST", "/replays", {"from": "1900-01-01", "to": "2199-12-31", "dry_run": True})
+
+
+def _parties(prey: Prey) -> Asked:
+    one = {"specversion": "1.0", "source": "doors", "type": "membership.signed_up", "time": "2026-01-01T00:00:00Z"}
+    data = {"membership_type_id": prey.known["type"], "starts_on": "2026-01-01"}
+    party = [{"name": "a", "lead_booker": True}, *[{"name": "a"}] * 499]
+    batch = []
+    for _ in range(60):
+        who = str(uuid4())
+        said = {**data, "membership_id": who, "external_user_id": who, "guests": party}
+        batch.append({**one, "id": who, "data": said})
+    return Asked("POST", "/billing-events", batch)
+
+
 def _previewed(prey: Prey) -> Asked:
     asked = {"credit_rule_id": prey.known["rule"], "delete": True, "months": 12}
     return Asked("POST", "/customers/membership-credit-rules/preview", asked)
@@ -128,6 +144,8 @@ ATTACKS: dict[str, Attack] = {
     "wrong methods": lambda _: Asked("DELETE", "/customers/credits"),
     "unknown billers": lambda _: Asked("POST", f"/billers/stripe/{uuid4()}", {}),
     "replays": _replayed,
+    "replays of everybody": _all_replayed,
+    "parties": _parties,
     "previews": _previewed,
     "clock": lambda _: Asked("PUT", "/sandbox/clock", {"now": "2199-12-01T00:00:00Z", "jump": True}),
 }

@@ -1,5 +1,7 @@
-"""A till beside each attack: how long another brand's redemptions take then, and how much memory processes have."""
+"""A till beside each attack: how long another brand's redemptions and a run of theirs take then, and how much memory
+processes have."""
 
+import json
 import multiprocessing
 import threading
 import time
@@ -19,15 +21,19 @@ from campaigns.faults.site import Site, running_site
 WATCHED, PAUSE = 10.0, 0.02
 #: Beside anything a till's p99 is at most so many times what it is alone, and no process has more memory, in MB.
 MOST_TIMES, MOST_MEMORY = 2.0, 400
+#: A small run of the till's brand is done within so many seconds: no batch is broken off, so it waits for the first.
+MOST_RUN = 30.0
 _SPAWN = multiprocessing.get_context("spawn")
 
 
 class Beside(NamedTuple):
-    """What a till saw beside an attack: its median and p99 in seconds, the largest process, and what was answered."""
+    """What a till saw beside an attack: its median and p99 in seconds, how long a run of its brand took, the largest
+    process, and what was answered."""
 
     name: str
     median: float
     p99: float
+    run: float
     memory: int
     largest: str
     answers: dict[str, int]
@@ -50,9 +56,12 @@ def campaign(home: Path, names: list[str]) -> Iterator[Beside]:
 
 
 def _measured(site: Site, name: str, till: Prey, code: str) -> Beside:
-    taken = sorted(_watch(till, code, WATCHED))
+    with _SPAWN.Pool(1) as pool:
+        ran = pool.apply_async(_run, (till,))
+        taken = sorted(_watch(till, code, WATCHED))
+        run = ran.get()
     memory, largest = _memory(site)
-    return Beside(name, taken[len(taken) // 2], taken[int(len(taken) * 0.99)], memory, largest, {})
+    return Beside(name, taken[len(taken) // 2], taken[int(len(taken) * 0.99)], run, memory, largest, {})
 
 
 def _watch(till: Prey, code: str, seconds: float) -> list[float]:
@@ -75,6 +84,23 @@ def _redeem(till: Prey, code: str, seconds: float) -> list[float]:
         assert answer.status == 200, answer.status
         time.sleep(PAUSE)
     return taken
+
+
+def _run(till: Prey) -> float:
+    """How long a dry run of the till's rule takes, from when it is asked for until it is finished."""
+    connection = HTTPConnection(till.host, till.port, timeout=120)
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {till.key}"}
+
+    def said(method: str, path: str, body: str | None = None) -> Any:
+        connection.request(method, path, body, headers)
+        return json.loads(connection.getresponse().read())
+
+    began = time.perf_counter()
+    run = said("POST", f"/customers/membership-credit-rules/{till.known['rule']}/issue", '{"dry_run": true}')
+    while run["state"] != "finished" and time.perf_counter() - began < 2 * MOST_RUN:
+        time.sleep(0.1)
+        run = said("GET", f"/runs/{run['id']}")
+    return time.perf_counter() - began
 
 
 @contextmanager
