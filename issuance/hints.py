@@ -49,7 +49,7 @@ class HintSizes:
     #: worker asks for more when its time slice is over.
     hints_a_run: int = 8
     #: The scheduler asks for no run while so many hints wait for runs: each of them has a worker look who comes first.
-    waiting_for_runs: int = 100
+    waiting_for_runs: int = 400
 
 
 limits = HintSizes()
@@ -140,11 +140,12 @@ def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) 
             return
 
 
-def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batches: int = 1) -> None:
-    """Ask for the next `batches` batches of a run to be worked on."""
-    for _ in range(min(batches, limits.hints_a_run)):
+def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batches: int = 1) -> int:
+    """Ask for the next `batches` batches of a run to be worked on. Returns how many hints were sent."""
+    for sent in range(most := min(batches, limits.hints_a_run)):
         if not _send(broker, "work_on_run", str(brand_id), str(run_id)):
-            return
+            return sent
+    return most
 
 
 def translate(broker: dramatiq.Broker, brand_id: UUID, biller_id: UUID) -> None:

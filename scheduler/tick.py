@@ -165,11 +165,13 @@ def _retry_mended(connection: Connection) -> None:
 def _sweep(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes) -> None:
     with transaction(engine) as connection:
         due = sweeps.brands_with_due(connection, most=limits.brands)
-    for brand_id, planned in _planned(engine, due).items():
+    planned = _planned(engine, due)
+    room = hints.room_for_runs(broker) if planned else 0
+    for brand_id, sweep in planned.items():
         tick.sweeps += 1
-        tick.batches += planned.batches
+        tick.batches += sweep.batches
         with tracing.span("tick", brand=str(brand_id)):
-            _ask_for(broker, brand_id, planned.run_id, planned.batches)
+            room -= hints.work_on_run(broker, brand_id, sweep.run_id, batches=min(sweep.batches, room))
 
 
 def _planned(engine: Engine, due: dict[UUID, datetime]) -> dict[UUID, sweeps.Sweep]:
@@ -190,16 +192,12 @@ def _planned(engine: Engine, due: dict[UUID, datetime]) -> dict[UUID, sweeps.Swe
 def _resume_runs(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes) -> None:
     with transaction(engine) as connection:
         stalled = connection.execute(_STALLED, {"after": _FORGOTTEN_AFTER, "most": limits.runs}).all()
+    room = hints.room_for_runs(broker) if stalled else 0
     for run in stalled:
         with _alone("run_not_resumed", run.brand_id), tracing.span("tick", brand=str(run.brand_id)):
             batches.close(engine, run.brand_id, run.run_id)
-            _ask_for(broker, run.brand_id, run.run_id, max(run.left_over, 1))
+            room -= hints.work_on_run(broker, run.brand_id, run.run_id, batches=min(max(run.left_over, 1), room))
         tick.resumed += 1
-
-
-def _ask_for(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, left: int) -> None:
-    """Ask for a run, unless so many hints wait that workers come to it anyway."""
-    hints.work_on_run(broker, brand_id, run_id, batches=min(left, hints.room_for_runs(broker)))
 
 
 def _settle_forgotten(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes) -> None:

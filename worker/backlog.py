@@ -16,8 +16,9 @@ from issuance import measures, origins
 from issuance.log import logger
 from issuance.origins import Origin
 
-#: At most so many memberships of a brand wait here. Those beyond are forgotten: the scheduler asks for them again.
-ROOM = 2_000
+#: At most so many memberships of a brand wait here, some 12 MB. Those beyond are forgotten: the scheduler asks for them
+#: again, as slowly as it does.
+ROOM = 50_000
 #: At most so many are settled in one go.
 AT_ONCE = 250
 
