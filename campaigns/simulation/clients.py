@@ -206,12 +206,17 @@ class Clients(Desk):
 
 
 def _by_id(fact: Fact) -> Fact:
-    """The fact with every guest known by an id: whom lists without ids mean, the campaign of the model tries."""
+    """The fact with every guest known by an id, namesakes as one: whom lists without ids mean the campaign of the model
+    tries."""
     guests = fact.data.get("guests")
     if not guests:
         return fact
-    named = [replace(guest, by_id=True, email=None, external_user_id=None) for guest in guests]
-    return replace(fact, data={**fact.data, "guests": named})
+    lead = next((guest.label for guest in guests if guest.lead_booker), None)
+    named = {
+        guest.label: replace(guest, lead_booker=guest.label == lead, by_id=True, email=None, external_user_id=None)
+        for guest in guests
+    }
+    return replace(fact, data={**fact.data, "guests": [*named.values()]})
 
 
 def _text(value: object) -> str:
