@@ -60,7 +60,7 @@ def test_texts_that_name_a_member_are_in_the_export_and_of_others_no_word(story:
     )
     document = exported(story)
     refused = [row["said"] and row["said"]["data"]["external_user_id"] for row in document["rejected_events"]]
-    assert refused == [ADA, None]
+    assert sorted(refused, key=str) == [None, ADA]
     assert {row["delivery_id"]: row["said"] and row["said"]["id"] for row in document["biller_deliveries"]} == {
         "hers": "evt_1",
         "beside": None,
