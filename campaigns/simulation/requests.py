@@ -60,7 +60,7 @@ class Requests:
         name: str,
         work: Work,
         happened: Callable[[Any], None],
-        hint: Callable[[Any], None] | None = None,
+        hint: Callable[[Any], object] | None = None,
         fault: Fault | None = None,
         rest: int = 0,
     ) -> Process:
