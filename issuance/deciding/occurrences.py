@@ -129,9 +129,11 @@ def _undisturbed(
         return version
 
     def gave(credit: Credit) -> bool:
-        # A P0D credit does not say which billing period it rides on. It is none that was released after its issue.
-        rides = credit.period_end is None and released_at(version) <= credit.issued_at == version.created_at
-        return rides or credit.key.period_start == day
+        is_once = credit.period_end is None
+        # A P0D credit does not say which billing period it rides on. It is none that was released after its issue, and
+        # the day of its key says nothing where that is not the start any more.
+        rides = is_once and released_at(version) <= credit.issued_at == version.created_at
+        return rides or (credit.key.period_start == day and (day == history.starts_on or not is_once))
 
     out = [
         credit.rule_version

@@ -190,3 +190,22 @@ def test_a_start_that_is_moved_under_an_extended_credit(starts_on: str, flags: d
     again = told("2030-12-23", "membership.start_moved", starts_on="2031-01-15", billing_anchor=None)
     read_alike("2030-12-20", *first, moved, *paid, clock("2031-06-01"), issue_on_signup=True, **flags)
     read_alike("2030-12-20", *first, moved, again, clock("2031-06-01"), issue_on_signup=True, **flags)
+
+
+def test_a_period_that_begins_on_a_former_start_has_its_own_credit() -> None:
+    """Though the version that gave for that start is another, and the present one was saved as the period before began:
+    the key's credit is the period's again."""
+    later = Op("update_rule", {"rule": "rule", "include_upcoming": True, "issuing_frequency": "P6M"})
+    read_alike(
+        "2030-12-12",
+        signed_up("2030-12-12", "2030-12-29", billing_frequency="P2Y", billing_anchor="2030-12-29"),
+        clock("2030-12-20"),
+        later,
+        told("2030-12-20", "membership.billing_date_moved", billing_anchor="2030-12-29"),
+        told("2030-12-21", "membership.start_moved", starts_on="2030-12-01", billing_anchor="2030-12-20"),
+        clock("2031-01-04"),
+        billing="automatic",
+        issuing_frequency="P0D",
+        issue_on_signup=True,
+        include_upcoming=True,
+    )
