@@ -99,10 +99,17 @@ _UNSETTLED_EVENTS = """
 _FORGOTTEN = f"""{_UNSETTLED_EVENTS}
        AND e.received_at < clock_timestamp() - CAST(:older_than AS interval) AND {MAY_BE_TRIED}"""
 # Accepted events that nobody has settled: their hint was lost, or their membership was to be tried later. Of each brand
-# as many.
+# as many. Brands that have none cost nothing.
 _UNSETTLED = text(f"""
-    WITH waiting AS MATERIALIZED (
-         SELECT b.brand_id FROM brands b WHERE EXISTS (SELECT {_FORGOTTEN} AND e.brand_id = b.brand_id) LIMIT :most)
+    WITH RECURSIVE has_some (brand_id) AS (
+         (SELECT brand_id FROM billing_events WHERE settled_at IS NULL ORDER BY brand_id LIMIT 1)
+         UNION ALL
+         SELECT (SELECT e.brand_id FROM billing_events e
+                  WHERE e.settled_at IS NULL AND e.brand_id > has_some.brand_id ORDER BY e.brand_id LIMIT 1)
+           FROM has_some WHERE brand_id IS NOT NULL),
+    waiting AS MATERIALIZED (
+         SELECT b.brand_id FROM has_some b
+          WHERE brand_id IS NOT NULL AND EXISTS (SELECT {_FORGOTTEN} AND e.brand_id = b.brand_id) LIMIT :most)
     SELECT waiting.brand_id, forgotten.membership_id
       FROM waiting, LATERAL (SELECT DISTINCT e.membership_id {_FORGOTTEN} AND e.brand_id = waiting.brand_id
                               LIMIT (SELECT :most / count(*) FROM waiting)) forgotten
