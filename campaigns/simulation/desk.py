@@ -41,6 +41,7 @@ class Desk(Till):
 
             def happened(_: Any) -> None:
                 credit.expires_at, credit.extended_to, credit.over = until, until, False
+                self.oracle.settle_one(credit.membership)  # one that lives again is what the facts make of it
 
             self._correct(Extend(self._code(credit), until, _REASON), happened, fault, rest)
 
