@@ -139,6 +139,10 @@ class History:
         it now: keys that say it mean the sign-up, or P0D (SEMANTICS 7). `every`: the rule's period, `is_once`: P0D."""
         return day in self.former_starts and (is_once or not self.calendar.is_boundary(every, day))
 
+    def is_or_was_start(self, day: date, every: Interval | None, *, is_once: bool) -> bool:
+        """Whether keys that say a date mean the membership's start, as it is or as it was."""
+        return day == self.starts_on or self.was_start(day, every, is_once=is_once)
+
     def given_at(self, credit: Credit) -> datetime:
         """When a credit was issued, or would have been if no guard had held it (SEMANTICS 17)."""
         held = self.held.get(credit.key)

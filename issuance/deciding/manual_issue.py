@@ -103,8 +103,7 @@ def _are_for_start(history: History, version: RuleVersion, key: CreditKey, perio
     it, whichever was there first (SEMANTICS 7)."""
     every, is_once = version.frequency.interval, version.frequency is IssuingFrequency.ONCE
     return key.reissue == 0 and all(
-        day == history.starts_on or history.was_start(day, every, is_once=is_once)
-        for day in (key.period_start, period_start)
+        history.is_or_was_start(day, every, is_once=is_once) for day in (key.period_start, period_start)
     )
 
 

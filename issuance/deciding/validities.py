@@ -175,8 +175,7 @@ def _moves_with_start(history: History, version: RuleVersion, credit: Credit) ->
     """Whether a credit was given or extended by a person for the membership's start, which was moved, and was not
     used."""
     every, is_once = version.frequency.interval, version.frequency is IssuingFrequency.ONCE
-    day = credit.key.period_start
-    is_for_start = day == history.starts_on or history.was_start(day, every, is_once=is_once)
+    is_for_start = history.is_or_was_start(credit.key.period_start, every, is_once=is_once)
     return bool(history.former_starts) and credit.is_a_persons and not credit.uses and is_for_start
 
 

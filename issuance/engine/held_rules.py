@@ -74,9 +74,7 @@ def _speak(
     if held is None:
         raise NotHeld
     if state == "approved":
-        now = clocks.read(connection, brand_id).now
-        for statement in _WAKE:
-            connection.execute(statement, {**parameters, "now": now})
+        schedules.make_due(connection, _WAKE, brand_id, clocks.read(connection, brand_id).now, rule_id=rule_id)
     connection.execute(_SAY, {**parameters, "state": state})
     connection.execute(_LET_GO, parameters)
     row = _shaped(held)

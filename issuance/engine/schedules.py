@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from issuance.database.fragments import due
 from issuance.database.statements import Row, Statement
@@ -131,9 +131,8 @@ _ITS_TYPE = """(SELECT m.membership_type_id
 # Each has a schedule of its own.
 _CHANGED = f"s.schedule_id IN ({CHANGED_TYPES})"
 
-
-#: To make memberships due whose schedules, each `s`, a condition finds: first lock them in order, then look anew, since
-#: who left a shared row before it was locked has their own. To be done alone (`clock.lock_alone`).
+#: What `make_due` does with the schedules, each `s`, that a condition finds: it locks them in order, and then looks
+#: anew, since who left a shared row before it was locked has their own.
 LOCK_FOUND = """
     SELECT FROM schedules s WHERE s.brand_id = :brand_id AND {which} ORDER BY s.shared, s.schedule_id FOR NO KEY UPDATE
 """
@@ -249,22 +248,28 @@ def wake(connection: Connection, brand_id: UUID, ids: Iterable[object], now: dat
     sooner(connection, brand_id, {UUID(one): now for waiting in locked for one in waiting.ids})
 
 
+def make_due(
+    connection: Connection, of_found: Iterable[TextClause], brand_id: UUID, now: datetime, **more: object
+) -> None:
+    """Make memberships due at `now` whose schedules a condition finds. `of_found`: LOCK_FOUND and MAKE_DUE with that
+    condition; `more`: its parameters. To be done alone (`clock.lock_alone`)."""
+    for statement in of_found:
+        connection.execute(statement, {"brand_id": brand_id, "now": now, **more})
+
+
 def wake_settled_at(connection: Connection, brand_id: UUID, type_ids: Sequence[UUID], now: datetime) -> None:
     """Make memberships of these types due again if they were settled at `now`: a rule was saved at that very instant,
     while the clock stood still, and may be in force for what was released at it."""
-    for statement in _WAKE_SETTLED_AT:
-        connection.execute(statement, {"brand_id": brand_id, "type_ids": list(type_ids), "now": now})
+    make_due(connection, _WAKE_SETTLED_AT, brand_id, now, type_ids=list(type_ids))
 
 
 def wake_type(connection: Connection, brand_id: UUID, type_id: UUID, now: datetime) -> None:
     """Make all memberships that are or were of a type due at `now`: a rule is promised to them for periods that have
     passed."""
-    for statement in _WAKE_TYPE:
-        connection.execute(statement, {"brand_id": brand_id, "type_id": type_id, "now": now})
+    make_due(connection, _WAKE_TYPE, brand_id, now, type_id=type_id)
 
 
 def wake_all(connection: Connection, brand_id: UUID, now: datetime) -> None:
     """Make every membership of a brand that is due later due at `now`. Those without a due date have no credit that
     expires, and are left."""
-    for statement in _WAKE_LATER:
-        connection.execute(statement, {"brand_id": brand_id, "now": now})
+    make_due(connection, _WAKE_LATER, brand_id, now)

@@ -120,9 +120,9 @@ def write(
     run_id: UUID | None = None,
     by_hand: bool = False,
 ) -> list[float]:
-    """Write what settling came to for memberships. Returns for how long (in
-    seconds) each event had waited that was settled. Raises Raced if a credit changed since it was read. `told`: the
-    types of events that webhooks listen to.
+    """Write what settling came to for memberships. Returns for how long (in seconds) each event had waited
+    that was settled. Raises Raced if a credit changed since it was read. `told`: the types of events that webhooks
+    listen to.
 
     The run is stamped on manual credits if it is a manual one (`by_hand`), otherwise on scheduled ones. What a person
     let out is the run's that asked for it by hand.

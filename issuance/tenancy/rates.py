@@ -32,8 +32,8 @@ outage = Outage("rates", "not_counted", "counted")
 _MOST_NAMES = 100_000
 
 
-#: What is counted: by address, key, brand; by address, caller, address and biller, address; by
-#: address, person, person.
+#: What is counted: by address, key, brand; by address, caller, address and biller, address; by address,
+#: person, person.
 OF_AN_ADDRESS, OF_A_KEY, OF_A_BRAND = "requests from this address", "requests with this key", "requests of this brand"
 WRONG_KEYS, WRONG_CODES = "wrong keys from this address", "wrong codes"
 WRONG_SIGNATURES, UNKNOWN_BILLERS = "wrong signatures of this biller", "unknown billers from this address"

@@ -1,6 +1,7 @@
 """Where DATABASE_URL is a superuser's, an ordinary role owns the tables, before and after an upgrade."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -43,6 +44,22 @@ def owners(url: str) -> set[str]:
                 "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
             )
         }
+
+
+def works_as(url: str) -> str:
+    """The role that processes have at an address."""
+    engine = engine_for(url)
+    with transaction(engine) as working:
+        role = str(working.scalar(text("SELECT current_user")))
+    engine.dispose()
+    return role
+
+
+def restore_role(connection: psycopg.Connection[Any]) -> None:
+    """Put back the role of ours that was called `another`: other databases of this server have it."""
+    connection.execute("DROP OWNED BY issuance_processes")
+    connection.execute("DROP ROLE issuance_processes")
+    connection.execute("ALTER ROLE another RENAME TO issuance_processes")
 
 
 def found_of_rights(url: str) -> str:
@@ -88,16 +105,11 @@ def test_what_a_dump_brought_back_is_handed_over(server: Postgres, superuser: st
         assert found_of_rights(superuser) == "look"
         assert schema.diff(superuser) == []
         assert owners(superuser) == {ORDINARY_ROLE}
-        engine = engine_for(superuser)
-        with transaction(engine) as working:
-            assert working.scalar(text("SELECT current_user")) == ORDINARY_ROLE
-        engine.dispose()
+        assert works_as(superuser) == ORDINARY_ROLE
     finally:
-        if role == "new":  # what other databases of this server have
+        if role == "new":
             with connect(superuser) as connection:
-                connection.execute("DROP OWNED BY issuance_processes")
-                connection.execute("DROP ROLE issuance_processes")
-                connection.execute("ALTER ROLE another RENAME TO issuance_processes")
+                restore_role(connection)
 
 
 def test_who_bypasses_row_level_security_and_is_no_superuser_has_the_role_too(server: Postgres, superuser: str) -> None:
@@ -112,15 +124,10 @@ def test_who_bypasses_row_level_security_and_is_no_superuser_has_the_role_too(se
             schema.upgrade(url)
             assert schema.diff(url) == []
             assert owners(url) == {ORDINARY_ROLE}
-        engine = engine_for(url)
-        with transaction(engine) as working:
-            assert working.scalar(text("SELECT current_user")) == ORDINARY_ROLE
-        engine.dispose()
+        assert works_as(url) == ORDINARY_ROLE
     finally:
         with connect(superuser) as connection:
-            connection.execute("DROP OWNED BY issuance_processes")
-            connection.execute("DROP ROLE issuance_processes")
-            connection.execute("ALTER ROLE another RENAME TO issuance_processes")
+            restore_role(connection)
 
 
 def test_every_kind_of_step_is_done_as_the_role(superuser: str) -> None:
