@@ -10,10 +10,12 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from issuance.engine.facts import Membership, load
+from issuance.engine.facts import load
 from issuance.engine.fingerprint import as_it_was
-from issuance.engine.outcomes import Outcome, settled_itself
+from issuance.engine.membership import Membership
+from issuance.engine.outcome import Outcome
 from issuance.engine.pipeline import Settling
+from issuance.engine.settled import settled_itself
 from issuance.engine.tasks import Meant
 
 #: How many settlings were decided twice so far, by what they came to.

@@ -5,9 +5,9 @@ memberships, the credits. So none of them races with settling, redeeming or arch
 finds what the first one left. What a corrected credit becomes is what the facts make of it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -28,7 +28,8 @@ from issuance.deciding.facts import Credit
 from issuance.deciding.movements import end_of, movements
 from issuance.deciding.settlement import change_of
 from issuance.engine import limits, schedules
-from issuance.engine.facts import Membership, load, together
+from issuance.engine.facts import load, together
+from issuance.engine.membership import Membership
 from issuance.engine.rules import RuleBook
 from issuance.errors import Conflict, Invalid, IssuanceError
 from issuance.tenancy import clock as clocks
@@ -98,7 +99,7 @@ def correct_all(
     corrected = Corrected(uuid7())
     trial = connection.begin_nested()
     desk = _Desk(connection, brand_id, corrections, bounded=bounded)
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     made: dict[int, UUID] = {}
     for place, correction in enumerate(corrections):
         if bounded and monotonic() > ends:
@@ -109,30 +110,28 @@ def correct_all(
             corrected.refused[place] = refusal
         else:
             made[place] = done.credit_id
-            verb = done.action.partition(".")[2]
-            counts[verb] = counts.get(verb, 0) + 1
+            counts[done.action.partition(".")[2]] += 1
             shown = desk.shown(done.credit_id)
             # Nobody is to hand out a code that is not kept.
             is_of_nothing = dry_run and done.action in ("credit.granted", "credit.transferred")
             corrected.credits[place] = {**shown, "code": None} if is_of_nothing else shown
     if dry_run:
         trial.rollback()
+        made.clear()
     else:
         trial.commit()
         corrected.membership_ids = desk.membership_ids
     if dry_run or made:
-        ids = [] if dry_run else list(dict.fromkeys(made.values()))
-        reasons = [
-            {"credit_id": credit_id, "reason": corrections[place].reason}
-            for place, credit_id in ({} if dry_run else made).items()
-            if corrections[place].reason != reason
-        ]
         said = {
             **counts,
             "refused": len(corrected.refused),
             "dry_run": dry_run,
-            "credit_ids": ids,
-            "reasons": reasons,
+            "credit_ids": list(dict.fromkeys(made.values())),
+            "reasons": [
+                {"credit_id": credit_id, "reason": corrections[place].reason}
+                for place, credit_id in made.items()
+                if corrections[place].reason != reason
+            ],
         }
         audit.write(connection, brand_id, "correction.made", corrected.id, reason=reason, after=said)
     return corrected
@@ -220,8 +219,9 @@ class _Desk:
             wrong = "must lie ahead"
         if wrong is not None:
             raise Invalid(f"expires_at: {wrong}", fields={"expires_at": wrong})
-        later = replace(credit, expires_at=extend.expires_at, extended_to=extend.expires_at, expired_at=None)
-        self._become(shown["id"], membership, later, "credit.extended", extended_at=self._clock.now)
+        until, now = extend.expires_at, self._clock.now
+        later = replace(credit, expires_at=until, extended_to=until, extended_at=now, expired_at=None)
+        self._become(shown["id"], membership, later, "credit.extended")
         before, after = {"expires_at": credit.expires_at}, {"expires_at": extend.expires_at}
         return _Done("credit.extended", shown["id"], before, after)
 
@@ -229,9 +229,7 @@ class _Desk:
         shown, membership, credit = self._found(revoke)
         by_facts = credit.revoked_by == "facts"
         revoked = replace(credit, revoked_at=credit.revoked_at or self._clock.now, revoked_by="operator")
-        update_credit(self._connection, self._brand_id, shown["id"], revoked, revoke.reason)
-        self._journal(shown["id"], credit, revoked)
-        self._remember(membership, revoked)
+        self._write(shown["id"], membership, revoked, revoke.reason)
         self._tell(shown["id"], "credit.updated" if by_facts else "credit.revoked")
         return _Done("credit.revoked", shown["id"], {"status": shown["status"]}, {"status": "revoked"})
 
@@ -267,36 +265,26 @@ class _Desk:
         refuse(self._connection, self._brand_id, type(wanted), shown, credit.revoked_by, membership, now)
         return shown, membership, credit
 
-    def _become(
-        self,
-        credit_id: UUID,
-        membership: Membership,
-        corrected: Credit,
-        event: outbox.EventType,
-        *,
-        extended_at: datetime | None = None,
-    ) -> None:
+    def _become(self, credit_id: UUID, membership: Membership, corrected: Credit, event: outbox.EventType) -> None:
         """Write what the facts make of a corrected credit, and tell it."""
         rules = self._rules.of(membership.facts.types)
         change = change_of(membership.facts, membership.credits, corrected, rules, self._clock.now)
         after, why = change.after, change.why
         reason = why.value if after.revoked_by == "facts" and why is not None else None
-        update_credit(self._connection, self._brand_id, credit_id, after, reason, extended_at=extended_at)
-        before = next(credit for credit in membership.credits if credit.key == after.key)
-        self._journal(credit_id, before, after)
-        self._remember(membership, after)
+        self._write(credit_id, membership, after, reason)
         lives = event != "credit.restored" or after.revoked_at is None
         self._tell(credit_id, event if lives else "credit.updated")
         if event != "credit.restored" and after.revoked_at is not None:
             self._tell(credit_id, "credit.revoked")
 
-    def _journal(self, credit_id: UUID, before: Credit, after: Credit) -> None:
+    def _write(self, credit_id: UUID, membership: Membership, after: Credit, reason: str | None) -> None:
+        """Write what a credit became, with what has to be journaled, and go on with it so."""
+        update_credit(self._connection, self._brand_id, credit_id, after, reason)
+        before = next(credit for credit in membership.credits if credit.key == after.key)
         now = self._clock.now
         moved = movements(end_of(before, now), end_of(after, now), now)
         journal.note(self._connection, self._brand_id, ((credit_id, movement) for movement in moved))
-
-    def _remember(self, membership: Membership, after: Credit) -> None:
-        membership.credits = [after if credit.key == after.key else credit for credit in membership.credits]
+        membership.credits = [after if credit is before else credit for credit in membership.credits]
 
     def _tell(self, credit_id: UUID, event: outbox.EventType) -> None:
         if event in self._told:

@@ -10,7 +10,7 @@ from issuance.deciding.calendar import add_validity
 from issuance.deciding.facts import NO_PERIOD, NO_RULE, Credit, CreditKey
 from issuance.deciding.frequency import parse_validity
 from issuance.deciding.history import History
-from issuance.engine.facts import Membership
+from issuance.engine.membership import Membership
 from issuance.errors import Invalid, MemberArchived, NotSettledYet
 from issuance.tenancy.clock import BrandClock
 

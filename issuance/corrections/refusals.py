@@ -9,7 +9,8 @@ from sqlalchemy import Connection, text
 from issuance.corrections.receivers import holder_of
 from issuance.corrections.wanted import Extend, NotRevoked, Reinstate, Revoke, Transfer
 from issuance.credits.credits import refusal_of
-from issuance.engine.facts import Membership, load
+from issuance.engine.facts import load
+from issuance.engine.membership import Membership
 from issuance.errors import Invalid, IssuanceError, MemberArchived
 from issuance.tenancy import clock as clocks
 

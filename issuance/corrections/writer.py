@@ -13,9 +13,9 @@ from issuance.credits.codes import new_codes
 from issuance.database.tables import credits, transfers
 from issuance.deciding.facts import Credit
 from issuance.deciding.validities import Ends
-from issuance.engine.facts import Membership
+from issuance.engine.membership import Membership
 
-_CORRECTED = (*Ends._fields, "extended_to", "revoked_at", "revoked_by", "expired_at", "flagged_at")
+_CORRECTED = (*Ends._fields, "extended_to", "extended_at", "revoked_at", "revoked_by", "expired_at", "flagged_at")
 _NEW_CODE = text("""
     UPDATE credits SET code = :code, transfer_id = :transfer_id WHERE brand_id = :brand_id AND credit_id = :id
 """)
@@ -28,15 +28,11 @@ def update_credit(
     credit_id: UUID,
     after: Credit,
     revoked_reason: str | None,
-    *,
-    extended_at: datetime | None = None,
 ) -> None:
     """Write what a corrected credit became. `revoked_reason`: why it is revoked now, if it is."""
     values: dict[str, Any] = {name: getattr(after, name) for name in _CORRECTED}
     values["revoked_reason"] = revoked_reason
     values["revoked_actor"] = func.acting() if after.revoked_by == "operator" else null()
-    if extended_at is not None:
-        values["extended_at"] = extended_at
     one = (credits.c.brand_id == brand_id, credits.c.credit_id == credit_id)
     assert connection.execute(update(credits).where(*one).values(values)).rowcount == 1, "it is locked"
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from issuance.credits import credits
 from issuance.deciding.facts import Credit
-from issuance.engine.outcomes import Settled
+from issuance.engine.settled import Settled
 from issuance.webhooks import outbox
 from issuance.webhooks.outbox import EventType, OutboxEvent
 

@@ -2,33 +2,21 @@
 
 Memberships with one fingerprint have one outcome, so one of them is decided for all. A settled membership's fingerprint
 is kept in its schedule, and holds until there is news. It is a sum over facts and credits: where only some are loaded,
-what changed of them is taken off and added. FIELDS says of each field of the facts how it enters the
-fingerprint, and is what takes it. A new field must be added there; a test checks that, and that each enters as it says.
+what changed of them is taken off and added. How each field of the facts enters it is in `fingerprint_fields`.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from operator import attrgetter
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from issuance.deciding.calendar import day_of, midnight
-from issuance.deciding.facts import (
-    BillingDateMoved,
-    ChargeTold,
-    Credit,
-    Fact,
-    GuestsChanged,
-    MembershipFacts,
-    SignedUp,
-    StartMoved,
-    StatusChanged,
-    TypeChanged,
-)
-from issuance.engine.facts import Membership
+from issuance.deciding.facts import Credit, Fact, MembershipFacts, StartMoved, TypeChanged
+from issuance.engine.fingerprint_fields import AS_IT_IS, BY_FACTS, ENDS, INSTANTS, LIKE_NO_OTHER, WHILE_OPEN
+from issuance.engine.membership import Membership
+from issuance.engine.outcome import Outcome
 from issuance.engine.rules import RuleBook
 from issuance.engine.states import State
 from issuance.tenancy.clock import BrandClock
@@ -37,114 +25,6 @@ _DAY = timedelta(days=1)
 #: Sums are taken modulo this. Above stands what tells them from the fingerprints of earlier versions, which can not be
 #: carried on.
 _SIZE, _MARK = 2**112, 0x5156
-
-
-class Tell:
-    """How a field enters a fingerprint."""
-
-    AS_IT_IS = "as it is"
-    #: Rounded down to the last instant that decisions compare it with: a midnight, a rule version, a P0D credit, now;
-    #: while there is news, also what was issued by hand.
-    INSTANT = "by what it is compared with"
-    #: The same, and to the microsecond while there is news: it becomes the expiry of what it ends.
-    AN_END = "by what it is compared with, exactly while there is news"
-    #: A membership where it is set has no fingerprint: it is decided by itself.
-    LIKE_NO_OTHER = "like no other"
-    #: No fingerprint if facts revoked the credit: facts may restore it.
-    BY_FACTS = "like no other if the facts did it"
-    #: It is left out: all memberships that are compared have the same value.
-    SAME = "the same for all"
-    #: Its value while the credit is open; afterwards only that it is not.
-    UNTIL_IT_CHANGES = "while it is open"
-    #: It is left out: it follows from other fields.
-    FOLLOWS = "follows from others"
-
-
-#: How each field of the facts enters a fingerprint.
-FIELDS: dict[type, dict[str, str]] = {
-    MembershipFacts: {
-        "membership_type_id": Tell.AS_IT_IS,
-        "zone": Tell.SAME,
-        "automatic": Tell.FOLLOWS,
-        "starts_on": Tell.AS_IT_IS,
-        "billing_anchor": Tell.AS_IT_IS,
-        "billing_frequency": Tell.AS_IT_IS,
-        "told": Tell.AS_IT_IS,
-        "archived_at": Tell.LIKE_NO_OTHER,
-        "archived_guests": Tell.LIKE_NO_OTHER,
-        "returned_at": Tell.LIKE_NO_OTHER,
-        "returned_guests": Tell.LIKE_NO_OTHER,
-        "held": Tell.AS_IT_IS,
-    },
-    SignedUp: {"moment": Tell.INSTANT, "guests": Tell.AS_IT_IS},
-    StatusChanged: {
-        "moment": Tell.INSTANT,
-        "status": Tell.AS_IT_IS,
-        "ends_on": Tell.AS_IT_IS,
-        "takes_end_back": Tell.AS_IT_IS,
-    },
-    BillingDateMoved: {"moment": Tell.AN_END, "billing_anchor": Tell.AS_IT_IS, "billing_frequency": Tell.AS_IT_IS},
-    StartMoved: {"moment": Tell.INSTANT, "starts_on": Tell.AS_IT_IS, "billing_anchor": Tell.AS_IT_IS},
-    # What a guest used under another type counts, so each is decided by itself once it is settled.
-    TypeChanged: {
-        "moment": Tell.INSTANT,
-        "membership_type_id": Tell.AS_IT_IS,
-        "automatic": Tell.FOLLOWS,
-        "switches": Tell.AS_IT_IS,
-    },
-    GuestsChanged: {"moment": Tell.INSTANT, "guests": Tell.AS_IT_IS},
-    ChargeTold: {
-        "moment": Tell.INSTANT,
-        "number": Tell.AS_IT_IS,
-        "state": Tell.AS_IT_IS,
-        "period_start": Tell.AS_IT_IS,
-        "period_end": Tell.AS_IT_IS,
-        "amount": Tell.AS_IT_IS,
-        "amount_refunded": Tell.AS_IT_IS,
-    },
-    Credit: {
-        "key": Tell.AS_IT_IS,  # a membership with a grant has no fingerprint: expiring by period would miss it
-        "rule_version": Tell.AS_IT_IS,
-        "manual": Tell.AS_IT_IS,
-        # Of P0D credits only: they do not say which billing period they ride on, and go over to others.
-        "issued_at": Tell.INSTANT,
-        "valid_from": Tell.INSTANT,
-        "expires_at": Tell.UNTIL_IT_CHANGES,
-        "redeemed_at": Tell.UNTIL_IT_CHANGES,
-        "revoked_at": Tell.UNTIL_IT_CHANGES,
-        "expired_at": Tell.UNTIL_IT_CHANGES,
-        "revoked_by": Tell.BY_FACTS,
-        "flagged_at": Tell.LIKE_NO_OTHER,
-        "extended_to": Tell.AS_IT_IS,
-        "extended_at": Tell.FOLLOWS,  # reminders ask it, at the first settling since, which is by itself
-        "uses": Tell.FOLLOWS,  # issuing and expiring do not depend on it; otherwise each is loaded
-        "period_end": Tell.FOLLOWS,
-        "roll_over": Tell.FOLLOWS,
-        "multi_use": Tell.FOLLOWS,
-        "max_uses": Tell.FOLLOWS,
-        "validity_ends_at": Tell.FOLLOWS,
-    },
-}
-
-
-Getter = Callable[[Any], tuple[Any, ...]]
-
-
-def _those(kind: type, how: str) -> Getter:
-    """A getter of the fields that enter a fingerprint in one way."""
-    # `told` and `key` are taken by `_of_facts` and `_outline`.
-    names = [name for name, told in FIELDS[kind].items() if told == how and name not in ("told", "key")]
-    if len(names) > 1:
-        return attrgetter(*names)
-    return lambda one: tuple(getattr(one, name) for name in names)
-
-
-_AS_IT_IS = {kind: _those(kind, Tell.AS_IT_IS) for kind in FIELDS}
-_LIKE_NO_OTHER = {kind: _those(kind, Tell.LIKE_NO_OTHER) for kind in FIELDS}
-_BY_FACTS = _those(Credit, Tell.BY_FACTS)
-_WHILE_OPEN = _those(Credit, Tell.UNTIL_IT_CHANGES)
-_INSTANTS = _those(Credit, Tell.INSTANT)
-_ENDS = {kind for kind, told in FIELDS.items() if told.get("moment") == Tell.AN_END}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +36,37 @@ class Fingerprints:
     #: When the previewed version would be saved.
     saved_at: datetime | None = None
 
+    def after(self, membership: Membership, outcome: Outcome) -> UUID | None:
+        """The fingerprint of a membership that an outcome is written for. None: it must be decided by itself."""
+        # It does not cover what was issued by hand on top of the settling.
+        if any(key in outcome.issued and credit.manual for key, credit in outcome.credits.items()):
+            return None
+        credits = list(outcome.credits.values())
+        if membership.horizon is not None:
+            return None if outcome.held else self.carried_on(membership, credits, outcome.now)
+        facts = membership.facts
+        if facts.held or outcome.held:
+            facts = replace(facts, held=outcome.held_after(facts.held))
+        return self.settled(facts, credits, outcome.now)
+
+    def still_holds(self, membership: Membership, state: State) -> bool:
+        """Whether a membership, apart from its news, has the fingerprint of its last settling: credits may have been
+        used since. `state`: how that left it."""
+        if state.settled_at is None:
+            return True
+        facts = membership.facts
+        if membership.news:
+            told = [fact for fact, event in zip(facts.told, membership.events, strict=True) if not event.is_news]
+            facts = replace(facts, told=tuple(told))
+        return self.settled(facts, membership.credits, state.settled_at) == state.fingerprint
+
     def settled(self, facts: MembershipFacts, credits: Sequence[Credit], at: datetime) -> UUID | None:
         """The fingerprint of a membership that was settled at an instant and has these credits since: all that later
         decisions depend on while there is no news. None: it must be decided by itself."""
         changed_type = any(isinstance(fact, TypeChanged) for fact in facts.told)
         if changed_type or any(map(is_apart, credits)) or not self._is_ordinary(facts, at):
             return None
-        whole = _number(_AS_IT_IS[MembershipFacts](facts)) + self._sum(facts, facts.told, credits, at)
+        whole = _number(AS_IT_IS[MembershipFacts](facts)) + self._sum(facts, facts.told, credits, at)
         return _marked(whole + _of_starts(facts, credits))
 
     def carried_on(self, member: Membership, credits: Sequence[Credit], at: datetime) -> UUID | None:
@@ -197,11 +101,11 @@ class Fingerprints:
 
         def told_at(fact: Fact) -> Hashable:
             at = fact.moment.at
-            is_exact = type(fact) in _ENDS or (exact_after is not None and at > exact_after)
+            is_exact = type(fact) in ENDS or (exact_after is not None and at > exact_after)
             return at if is_exact else tell(at)
 
         return (
-            *_AS_IT_IS[MembershipFacts](facts),
+            *AS_IT_IS[MembershipFacts](facts),
             _of_facts(facts.told, told_at),
             (state.due_at, state.settled_at),
             tuple(event.is_news for event in membership.events),
@@ -224,7 +128,7 @@ class Fingerprints:
     def _is_ordinary(self, facts: MembershipFacts, now: datetime) -> bool:
         """Whether a membership can have a fingerprint: nothing of it is like no other, and all that is known has
         happened."""
-        apart = any(any(_LIKE_NO_OTHER[type(one)](one)) for one in (facts, *facts.told))
+        apart = any(any(LIKE_NO_OTHER[type(one)](one)) for one in (facts, *facts.told))
         return not apart and facts.told[-1].moment.at <= now
 
     def _sum(
@@ -266,7 +170,7 @@ def _of_facts(told: Iterable[Fact], told_at: Callable[[Fact], Hashable]) -> tupl
     before: datetime | None = None
     for fact in told:
         kind = type(fact)
-        said.append((kind.__name__, told_at(fact), fact.moment.at == before, _AS_IT_IS[kind](fact)))
+        said.append((kind.__name__, told_at(fact), fact.moment.at == before, AS_IT_IS[kind](fact)))
         before = fact.moment.at
     return tuple(said)
 
@@ -323,10 +227,10 @@ def as_it_was(credit: Credit, at: datetime) -> Credit:
 
 def is_apart(credit: Credit) -> bool:
     """Whether a membership with this credit must be decided by itself."""
-    return credit.is_grant or any(_LIKE_NO_OTHER[Credit](credit)) or "facts" in _BY_FACTS(credit)
+    return credit.is_grant or any(LIKE_NO_OTHER[Credit](credit)) or "facts" in BY_FACTS(credit)
 
 
 def _outline(credit: Credit, tell: Callable[[datetime], Hashable]) -> tuple[str, ...]:
-    lasts = _WHILE_OPEN(credit) if credit.is_open else ("over",)
-    instants = map(tell, _INSTANTS(credit)) if credit.period_end is None else ()
-    return tuple(map(str, (*credit.key, *_AS_IT_IS[Credit](credit), *lasts, *instants)))
+    lasts = WHILE_OPEN(credit) if credit.is_open else ("over",)
+    instants = map(tell, INSTANTS(credit)) if credit.period_end is None else ()
+    return tuple(map(str, (*credit.key, *AS_IT_IS[Credit](credit), *lasts, *instants)))

@@ -7,11 +7,13 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from issuance.engine import limits
-from issuance.engine.facts import Membership
+from issuance.engine.facts import load
 from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.membership import Membership
 from issuance.engine.news import News, news_of
-from issuance.engine.outcomes import EventKey, Outcome, Settled
+from issuance.engine.outcome import Outcome
 from issuance.engine.schedules import Waiting
+from issuance.engine.settled import EventKey, Settled
 from issuance.engine.states import State
 
 
@@ -79,3 +81,30 @@ def _that_heard_the_same(
         group.ids.append(membership_id)
         group.news[membership_id] = heard
     yield from groups.values()
+
+
+def one_of_each(
+    connection: Connection, brand_id: UUID, groups: Sequence[Group], fingerprints: Fingerprints, later: list[Group]
+) -> Iterator[tuple[Group, Membership | None]]:
+    """Each group with one of its memberships, loaded, that still has the group's fingerprint; None if none was found.
+    Groups that do not fit into memory beside the others go to `later`."""
+    start = 0
+    for size in limits.current.looked_at:
+        if not groups:
+            return
+        looked_at = [one for group in groups for one in group.ids[start : start + size]]
+        loaded = load(connection, brand_id, fingerprints.clock.zone, looked_at, as_fit=True)
+        by_id = {str(membership.membership_id): membership for membership in loaded}
+        others = []
+        for group in groups:
+            found = [by_id[one] for one in group.ids[start : start + size] if one in by_id]
+            speaks = next((one for one in found if fingerprints.still_holds(one, group.state)), None)
+            if speaks is not None:
+                yield group, speaks
+            elif start == 0 and not found:
+                later.append(group)
+            else:
+                others.append(group)
+        groups = others
+        start += size
+    yield from ((group, None) for group in groups)

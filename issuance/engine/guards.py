@@ -20,8 +20,9 @@ from uuid_utils.compat import uuid7
 from issuance.database import transaction_beside
 from issuance.deciding.facts import CreditKey
 from issuance.engine import guard_limits
-from issuance.engine.outcomes import Outcome, Settled, by_outcome, one_by_one
+from issuance.engine.outcome import Outcome
 from issuance.engine.rules import RuleBook
+from issuance.engine.settled import Settled, by_outcome, one_by_one
 from issuance.tenancy.clock import BrandClock
 
 # A moving sandbox clock settles one membership after another, so later credits may exist. No window of 24 hours around

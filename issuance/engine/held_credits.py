@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from issuance.engine import guard_limits
-from issuance.engine.outcomes import Settled
 from issuance.engine.rows import columns_of, id_array, unnest
+from issuance.engine.settled import Settled
 from issuance.tenancy import clock as clocks
 from issuance.webhooks import outbox
 

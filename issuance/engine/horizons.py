@@ -19,8 +19,9 @@ from issuance.deciding.history import Horizon
 from issuance.deciding.horizon import ONGOING, first_day, holds
 from issuance.engine import limits
 from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, SIGNED_UP
-from issuance.engine.facts import CREDIT_COLUMNS, Membership, assembled, load_rows, look_up, weigh
+from issuance.engine.facts import CREDIT_COLUMNS, assembled, load_rows, look_up, weigh
 from issuance.engine.fingerprint import is_a_sum, is_apart
+from issuance.engine.membership import Membership
 from issuance.engine.news import ADDS
 from issuance.engine.rows import columns_of, id_array, unnest
 from issuance.engine.rules import RuleBook

@@ -15,8 +15,9 @@ from issuance.deciding.reasons import Reason
 from issuance.deciding.reminders import Listener
 from issuance.engine import plans
 from issuance.engine.event_facts import members_among
-from issuance.engine.facts import Membership
-from issuance.engine.outcomes import Outcome, outcome_of
+from issuance.engine.membership import Membership
+from issuance.engine.outcome import Outcome
+from issuance.engine.outcomes import outcome_of
 from issuance.engine.plans import Planned, Promised
 from issuance.engine.tasks import Meant, PlannedTask
 from issuance.tenancy.clock import BrandClock

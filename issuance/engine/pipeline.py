@@ -9,7 +9,6 @@ idempotent: doing it again at the same `now` changes nothing.
 import logging
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import Connection, event
@@ -18,13 +17,15 @@ from issuance import measures, origins
 from issuance.deciding.reasons import Reason
 from issuance.engine import attempts, horizons, limits, reminders, schedules, sweeps
 from issuance.engine.bisection import Raced, write_all
-from issuance.engine.facts import Membership, load, together
+from issuance.engine.facts import load, together
 from issuance.engine.fingerprint import Fingerprints
-from issuance.engine.groups import Group, grouped
+from issuance.engine.groups import Group, grouped, one_of_each
 from issuance.engine.guards import Guard
-from issuance.engine.outcomes import Outcome, Settled, by_outcome, one_by_one, settled_itself, without
+from issuance.engine.membership import Membership
+from issuance.engine.outcome import Outcome
 from issuance.engine.rules import RuleBook
 from issuance.engine.schedules import Waiting
+from issuance.engine.settled import Settled, by_outcome, one_by_one, settled_itself, without
 from issuance.engine.states import State, move_on
 from issuance.engine.tasks import SETTLE, Meant, Task
 from issuance.engine.writer import write
@@ -118,7 +119,7 @@ class Settling:
         while groups or apart:
             settled: list[Settled] = []
             later: list[Group] = []
-            for group, member in self._one_of_each(groups, later):
+            for group, member in one_of_each(self._connection, self._brand_id, groups, self._fingerprints, later):
                 outcome = None if member is None else self._try_to_decide(member, len(group.ids))
                 if member is None:
                     self._doubted.update(group.ids)
@@ -168,41 +169,6 @@ class Settling:
             return load(self._connection, self._brand_id, self._clock.zone, ids)
         return horizons.load(self._connection, self._brand_id, self._clock, ids, self._rules, self._doubted)
 
-    def _one_of_each(self, groups: Sequence[Group], later: list[Group]) -> Iterator[tuple[Group, Membership | None]]:
-        """Each group with one of its memberships, loaded, that still has the group's fingerprint; None if none was
-        found. Groups that do not fit into memory beside the others go to `later`."""
-        start = 0
-        for size in limits.current.looked_at:
-            if not groups:
-                return
-            looked_at = [one for group in groups for one in group.ids[start : start + size]]
-            loaded = load(self._connection, self._brand_id, self._clock.zone, looked_at, as_fit=True)
-            by_id = {str(member.membership_id): member for member in loaded}
-            others = []
-            for group in groups:
-                members = [by_id[one] for one in group.ids[start : start + size] if one in by_id]
-                member = next((one for one in members if self._has_still(one, group.state)), None)
-                if member is None and start == 0 and not members:
-                    later.append(group)
-                elif member is None:
-                    others.append(group)
-                else:
-                    yield group, member
-            groups = others
-            start += size
-        yield from ((group, None) for group in groups)
-
-    def _has_still(self, member: Membership, state: State) -> bool:
-        """Whether a membership, apart from its news, has the fingerprint of its last settling: credits may have been
-        used."""
-        if state.settled_at is None:
-            return True
-        facts = member.facts
-        if member.news:
-            told = [fact for fact, event in zip(facts.told, member.events, strict=True) if not event.is_news]
-            facts = replace(facts, told=tuple(told))
-        return self._fingerprints.settled(facts, member.credits, state.settled_at) == state.fingerprint
-
     def _is_for_all(self, outcome: Outcome, size: int, room: int) -> bool:
         """Whether an outcome may be written for so many memberships that were not loaded. `room`: that is left for
         credits."""
@@ -245,7 +211,8 @@ class Settling:
         outcome = self._task.decide(member, meant, rules, self._clock, self._listeners)
         if self._listeners:
             outcome.look_again_for(self._listeners, self._clock.zone)
-        outcome.fingerprint = self._fingerprint(member, outcome)
+        if self._task.settles:
+            outcome.fingerprint = self._fingerprints.after(member, outcome)
         return outcome
 
     def _write_and_move_on(
@@ -254,7 +221,8 @@ class Settling:
         """Write the outcomes, note which memberships failed, and move the schedules of the others on. Returns those
         whose credits were used meanwhile: they must be settled again."""
         settled = self._hold_back(settled)
-        refused = {one.ids[0]: why for one, why in write_all(self._connection, settled, self._write, one_by_one)}
+        given = settled if self._task.settles else [one for one in settled if one.outcome.gives]
+        refused = {one.ids[0]: why for one, why in write_all(self._connection, given, self._write, one_by_one)}
         raced = [one for one, why in refused.items() if isinstance(why, Raced) and try_again]
         failed = {**failed, **{one: why for one, why in refused.items() if one not in raced}}
         schedules.leave(self._connection, self._brand_id, refused)
@@ -274,8 +242,6 @@ class Settling:
         return raced
 
     def _write(self, settled: Sequence[Settled]) -> None:
-        if not self._task.settles:
-            settled = [one for one in settled if one.outcome.gives]
         by_hand = self._task.by_hand
         self._waited += write(
             self._connection, self._brand_id, settled, told=self._told, run_id=self._run_id, by_hand=by_hand
@@ -305,23 +271,9 @@ class Settling:
             return settled
         within = self._guard.hold_back(settled)
         for outcome, some in by_outcome(within):
-            if outcome.held:
-                outcome.fingerprint = self._fingerprint(some[0].member, outcome)
+            if outcome.held and self._task.settles:
+                outcome.fingerprint = self._fingerprints.after(some[0].member, outcome)
         return within
-
-    def _fingerprint(self, member: Membership, outcome: Outcome) -> UUID | None:
-        if not self._task.settles:
-            return None
-        # It does not cover what was issued by hand on top of the settling.
-        if any(key in outcome.issued and credit.manual for key, credit in outcome.credits.items()):
-            return None
-        credits = list(outcome.credits.values())
-        if member.horizon is not None:
-            return None if outcome.held else self._fingerprints.carried_on(member, credits, outcome.now)
-        facts = member.facts
-        if facts.held or outcome.held:
-            facts = replace(facts, held=outcome.held_after(facts.held))
-        return self._fingerprints.settled(facts, credits, outcome.now)
 
     def _log(self, settled: Sequence[Settled]) -> None:
         """Log a line for each credit; of many at once only at the level `debug`, as what settles many logs how many."""

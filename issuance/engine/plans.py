@@ -15,7 +15,7 @@ from issuance.deciding.decisions import Decision
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import NewCredit
 from issuance.engine import runs
-from issuance.engine.facts import Membership
+from issuance.engine.membership import Membership
 from issuance.errors import NotAPlan, NotFound, PlanCutOff, PlanForgotten
 from issuance.tenancy import clock as clocks
 

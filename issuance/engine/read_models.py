@@ -10,9 +10,10 @@ from sqlalchemy import Connection, text
 from issuance.database.statements import Statement
 from issuance.deciding.charges import Charge
 from issuance.engine.event_facts import GUESTS_CHANGED
-from issuance.engine.facts import Listed, Membership
-from issuance.engine.outcomes import Outcome, Settled
+from issuance.engine.membership import Listed, Membership
+from issuance.engine.outcome import Outcome
 from issuance.engine.rows import id_array
+from issuance.engine.settled import Settled
 
 _NO_LEAD = text("""
     UPDATE guests SET lead_booker = false

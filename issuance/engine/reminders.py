@@ -13,8 +13,8 @@ from issuance.credits import credits
 from issuance.deciding.frequency import parse_validity
 from issuance.deciding.reminders import Lead, Listener, Reminder
 from issuance.engine import schedules
-from issuance.engine.outcomes import Settled
 from issuance.engine.rows import id_array
+from issuance.engine.settled import Settled
 from issuance.tenancy import clock as clocks
 from issuance.webhooks import outbox
 from issuance.webhooks.outbox import OutboxEvent

@@ -14,8 +14,8 @@ from issuance.deciding.reasons import Reason
 from issuance.deciding.reminders import Listener
 from issuance.deciding.settlement import new_credit
 from issuance.engine import plans
-from issuance.engine.facts import Membership
-from issuance.engine.outcomes import Outcome
+from issuance.engine.membership import Membership
+from issuance.engine.outcome import Outcome
 from issuance.engine.plans import Planned, Promised
 from issuance.engine.tasks import Meant, PlannedTask
 from issuance.tenancy.clock import BrandClock

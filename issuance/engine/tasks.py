@@ -14,8 +14,10 @@ from issuance.deciding.reasons import Reason
 from issuance.deciding.reminders import Listener
 from issuance.deciding.settlement import CreditLimit, has_room
 from issuance.engine import limits, plans
-from issuance.engine.facts import Membership, loaded
-from issuance.engine.outcomes import Outcome, outcome_of
+from issuance.engine.facts import loaded
+from issuance.engine.membership import Membership
+from issuance.engine.outcome import Outcome
+from issuance.engine.outcomes import outcome_of
 from issuance.engine.plans import Plan, Planned, Promise
 from issuance.engine.rules import RuleBook
 from issuance.tenancy import clock as clocks

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 from issuance.deciding.facts import Credit, Rule
 from issuance.deciding.history import History
 from issuance.deciding.settlement import Settlement, settle
-from issuance.engine.facts import Membership, load
+from issuance.engine.facts import load
+from issuance.engine.membership import Membership
 from issuance.engine.rules import RuleBook
 from issuance.laws import kinds
 from issuance.laws.kinds import Kind, Settled

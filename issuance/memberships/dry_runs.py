@@ -18,8 +18,9 @@ from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import settle, status_of
 from issuance.engine import plans
 from issuance.engine.event_facts import SIGNED_UP
-from issuance.engine.facts import Membership, load
+from issuance.engine.facts import load
 from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.membership import Membership
 from issuance.engine.plans import Planned
 from issuance.engine.rules import RuleBook
 from issuance.memberships.forecasts import month_of

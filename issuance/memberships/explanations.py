@@ -15,7 +15,8 @@ from issuance.deciding.facts import Credit, RuleVersion
 from issuance.deciding.history import History
 from issuance.deciding.occurrences import Occurrence
 from issuance.deciding.reasons import Outcome, Reason
-from issuance.engine.facts import Membership, load
+from issuance.engine.facts import load
+from issuance.engine.membership import Membership
 from issuance.engine.rules import RuleBook
 from issuance.errors import Invalid, NotFound
 from issuance.tenancy import clock as clocks

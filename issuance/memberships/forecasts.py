@@ -14,8 +14,9 @@ from issuance.deciding.forecast import forecast as given_ahead
 from issuance.deciding.forecast import size
 from issuance.engine import limits
 from issuance.engine.event_facts import CHANGED_TYPES
-from issuance.engine.facts import Membership, loaded
+from issuance.engine.facts import loaded
 from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.membership import Membership
 from issuance.engine.rules import RuleBook
 from issuance.errors import Invalid
 from issuance.tenancy import clock as clocks

@@ -11,7 +11,8 @@ from issuance.database.tables import biller_memberships, guests, members, member
 from issuance.deciding.history import History
 from issuance.deciding.statuses import ENDED
 from issuance.deciding.statuses import Status as Standing
-from issuance.engine.facts import Membership, load
+from issuance.engine.facts import load
+from issuance.engine.membership import Membership
 from issuance.errors import NotFound
 from issuance.tenancy import clock
 

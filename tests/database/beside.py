@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from issuance.database.connections import transaction
-from issuance.engine.facts import Membership
-from issuance.engine.outcomes import Outcome
+from issuance.engine.membership import Membership
+from issuance.engine.outcome import Outcome
 from issuance.engine.pipeline import Settling
 from issuance.engine.tasks import Meant
 from tests.database.clubs import Club

@@ -10,7 +10,7 @@ import pytest
 
 from issuance.database.connections import transaction
 from issuance.deciding.reasons import Reason
-from issuance.engine import arrivals, batches, pipeline, writer
+from issuance.engine import arrivals, batches, new_credits, pipeline, writer
 from issuance.members import moves, redemptions
 from issuance.members.redemptions import Booking
 from tests.database.clubs import Club, at
@@ -40,7 +40,7 @@ def test_a_collision_of_codes_is_no_silent_loss(club: Club, monkeypatch: pytest.
     club.sign_up()
     taken = club.value("SELECT code FROM credits")
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "new_codes", lambda number: [taken] * number)
+        patch.setattr(new_credits, "new_codes", lambda number: [taken] * number)
         (member,) = club.sign_up()
         assert club.value("SELECT attempts FROM schedules WHERE schedule_id = :id", id=member) == 1
     club.rows("UPDATE schedules SET retry_at = NULL")

@@ -14,8 +14,8 @@ from issuance.catalog.coupons import CouponBody
 from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.database.connections import transaction
 from issuance.engine import facts, horizons, limits
-from issuance.engine.facts import Membership
 from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.membership import Membership
 from issuance.engine.rules import RuleBook
 from issuance.members import moves, redemptions
 from issuance.members.redemptions import Booking

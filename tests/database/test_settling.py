@@ -13,9 +13,9 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from issuance.database.connections import transaction
 from issuance.deciding import settlement
 from issuance.engine import facts, limits, pipeline, sweeps
-from issuance.engine.facts import Membership
 from issuance.engine.fingerprint import Fingerprints
-from issuance.engine.outcomes import Outcome
+from issuance.engine.membership import Membership
+from issuance.engine.outcome import Outcome
 from issuance.engine.pipeline import Settling
 from issuance.engine.ranges import sizes
 from issuance.engine.tasks import Meant

@@ -18,8 +18,9 @@ from issuance.deciding.frequency import IssuingFrequency, parse_validity
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
 from issuance.engine.event_facts import Named, in_order, named_by, numbers_of, read_facts
-from issuance.engine.facts import Listed, Membership
-from issuance.engine.outcomes import Outcome, outcome_of
+from issuance.engine.membership import Listed, Membership
+from issuance.engine.outcome import Outcome
+from issuance.engine.outcomes import outcome_of
 from issuance.engine.states import State
 from issuance.tenancy.clock import BrandClock
 

@@ -32,10 +32,11 @@ from issuance.deciding.facts import (
 )
 from issuance.deciding.frequency import BillingFrequency
 from issuance.deciding.statuses import Status
-from issuance.engine.facts import Listed, Membership
 from issuance.engine.fingerprint import FIELDS, Fingerprints, Tell
 from issuance.engine.manual_issues import ManualIssue, Members
-from issuance.engine.outcomes import Outcome, outcome_of
+from issuance.engine.membership import Listed, Membership
+from issuance.engine.outcome import Outcome
+from issuance.engine.outcomes import outcome_of
 from issuance.engine.replays import Replay, Span
 from issuance.engine.rules import RuleBook
 from issuance.engine.states import State

@@ -18,10 +18,11 @@ from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import status_of
 from issuance.deciding.statuses import Status
 from issuance.engine.event_facts import GUESTS_CHANGED, SIGNED_UP, named_by, numbers_of, read_facts
-from issuance.engine.facts import Membership
 from issuance.engine.fingerprint import as_it_was, is_apart
+from issuance.engine.membership import Membership
 from issuance.engine.news import ADDS
-from issuance.engine.outcomes import outcome_of, settled_itself
+from issuance.engine.outcomes import outcome_of
+from issuance.engine.settled import settled_itself
 from issuance.engine.states import State
 from tests.unit.club import GOLD, SILVER, UTC_ZONE, Life, at, clock_at, rule, version
 from tests.unit.lives import SPAN, lives, tellings

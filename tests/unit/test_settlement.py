@@ -17,7 +17,7 @@ from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import Change
 from issuance.engine import limits
 from issuance.engine.limits import Limits
-from issuance.engine.outcomes import Outcome
+from issuance.engine.outcome import Outcome
 from tests.unit.club import Life, at, changes_of, rule, version
 from tests.unit.lives import lives, nows
 

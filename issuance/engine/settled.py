@@ -1,0 +1,69 @@
+"""Which memberships an outcome is for, as it is written for all of them at once."""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import NamedTuple
+from uuid import UUID
+
+from issuance.engine.event_facts import DATES_MOVED
+from issuance.engine.membership import Membership
+from issuance.engine.outcome import Outcome
+
+
+class EventKey(NamedTuple):
+    """What identifies an event of a brand."""
+
+    source: str
+    event_id: str
+
+
+class Settled(NamedTuple):
+    """Memberships, by their ids, with what settling came to for each of them.
+
+    If `itself` is set, it is one membership, and `member` is that membership; otherwise `member` is the one of their
+    group that was loaded. By the id of a membership: `events` are settled with it, and `charges` are those that have
+    news, with their numbers. `shared_by`: the schedule that they share; None: each has its own.
+    """
+
+    ids: Sequence[str]
+    outcome: Outcome
+    member: Membership
+    itself: bool
+    events: Mapping[str, Sequence[EventKey]] = {}
+    charges: Mapping[str, Sequence[tuple[str, int]]] = {}
+    shared_by: UUID | None = None
+
+
+def one_by_one(settled: Iterable[Settled]) -> list[Settled]:
+    """Each membership by itself, in the order of their ids."""
+    return sorted((some._replace(ids=(one,)) for some in settled for one in some.ids), key=attrgetter("ids"))
+
+
+def without(settled: Iterable[Settled], ids: Container[str]) -> list[Settled]:
+    """Without some memberships."""
+    left = (some._replace(ids=[one for one in some.ids if one not in ids]) for some in settled)
+    return [some for some in left if some.ids]
+
+
+def by_outcome(settled: Iterable[Settled]) -> list[tuple[Outcome, list[Settled]]]:
+    """Memberships by the outcome that they share, in their order: what is the same for thousands is asked once."""
+    found: dict[int, tuple[Outcome, list[Settled]]] = {}
+    for some in settled:
+        found.setdefault(id(some.outcome), (some.outcome, []))[1].append(some)
+    return list(found.values())
+
+
+def settled_itself(member: Membership, outcome: Outcome) -> Settled:
+    """A membership that was loaded, with the outcome of its own facts."""
+    since = member.state.settled_at
+    numbers = member.charge_numbers
+    new_events = [
+        event for event in member.events if event.is_news or since is None or since < event.time <= outcome.now
+    ]
+    if any(event.type in DATES_MOVED for event in new_events):
+        new = numbers
+    else:
+        new = {event.charge_id: numbers[event.charge_id] for event in new_events if event.charge_id is not None}
+    events = [EventKey(event.source, event.event_id) for event in member.news]
+    one = str(member.membership_id)
+    return Settled((one,), outcome, member, True, {one: events}, {one: tuple(new.items())})
