@@ -129,8 +129,7 @@ def _former_starts(history: History, occurrence: Occurrence) -> list[date]:
     which a period of the rule begins now is that period's."""
     if occurrence.period_start != history.starts_on:
         return []
-    every, is_once = occurrence.every, occurrence.is_once
-    return [start for start in sorted(history.former_starts) if history.was_start(start, every, is_once=is_once)]
+    return [start for start in sorted(history.former_starts) if history.was_start(start, occurrence.frequency)]
 
 
 def _stands_for_any_start(credit: Credit, occurrence: Occurrence) -> bool:

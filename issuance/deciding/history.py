@@ -23,7 +23,7 @@ from issuance.deciding.facts import (
     StatusChanged,
     TypeChanged,
 )
-from issuance.deciding.frequency import BillingFrequency, Interval
+from issuance.deciding.frequency import BillingFrequency, Interval, IssuingFrequency
 from issuance.deciding.parties import Parties
 from issuance.deciding.standing import ALWAYS_ACTIVE, Standing, standing_of
 from issuance.deciding.types import Types
@@ -134,14 +134,15 @@ class History:
         """How many credits the membership has, whatever became of them."""
         return len(self.credits) + (0 if self.horizon is None else self.horizon.credits_before)
 
-    def was_start(self, day: date, every: Interval | None, *, is_once: bool) -> bool:
+    def was_start(self, day: date, frequency: IssuingFrequency) -> bool:
         """Whether the membership was to start on a date before its start was moved, and no period of a rule begins on
-        it now: keys that say it mean the sign-up, or P0D (SEMANTICS 7). `every`: the rule's period, `is_once`: P0D."""
-        return day in self.former_starts and (is_once or not self.calendar.is_boundary(every, day))
+        it now: keys of the rule that say it mean the sign-up, or P0D (SEMANTICS 7). `frequency`: the rule's."""
+        is_once = frequency is IssuingFrequency.ONCE
+        return day in self.former_starts and (is_once or not self.calendar.is_boundary(frequency.interval, day))
 
-    def is_or_was_start(self, day: date, every: Interval | None, *, is_once: bool) -> bool:
-        """Whether keys that say a date mean the membership's start, as it is or as it was."""
-        return day == self.starts_on or self.was_start(day, every, is_once=is_once)
+    def is_or_was_start(self, day: date, frequency: IssuingFrequency) -> bool:
+        """Whether keys of a rule that say a date mean the membership's start, as it is or as it was."""
+        return day == self.starts_on or self.was_start(day, frequency)
 
     def given_at(self, credit: Credit) -> datetime:
         """When a credit was issued, or would have been if no guard had held it (SEMANTICS 17)."""

@@ -101,9 +101,8 @@ def _issue(
 def _are_for_start(history: History, version: RuleVersion, key: CreditKey, period_start: date) -> bool:
     """Whether a credit's key and a period both mean the membership's start, as it is or as it was: there is one for
     it, whichever was there first (SEMANTICS 7)."""
-    every, is_once = version.frequency.interval, version.frequency is IssuingFrequency.ONCE
     return key.reissue == 0 and all(
-        history.is_or_was_start(day, every, is_once=is_once) for day in (key.period_start, period_start)
+        history.is_or_was_start(day, version.frequency) for day in (key.period_start, period_start)
     )
 
 

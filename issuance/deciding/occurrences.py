@@ -7,7 +7,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from issuance.deciding.facts import Credit, Rule, RuleVersion
-from issuance.deciding.frequency import Interval, IssuingFrequency
+from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
 from issuance.deciding.releases import Release, Releases
@@ -22,8 +22,8 @@ class Occurrence:
     """
 
     day: date
-    #: The period of the rule's version; None: the billing period.
-    every: Interval | None
+    #: How often the rule's version issues.
+    frequency: IssuingFrequency
     period_start: date
     period_end: date | None
     scheduled_at: datetime
@@ -36,7 +36,7 @@ class Occurrence:
     @property
     def is_once(self) -> bool:
         """Whether it is that of a P0D rule, the only one ever."""
-        return self.period_end is None
+        return self.frequency is IssuingFrequency.ONCE
 
 
 def version_in_force(
@@ -94,11 +94,14 @@ def occurrences(history: History, releases: Releases, rule: Rule, last_day: date
         else:
             continue
 
-        if shown.frequency is not IssuingFrequency.ONCE:
-            end = history.calendar.next_boundary(shown.frequency.interval, day)
-            yield Occurrence(day, shown.frequency.interval, day, end, scheduled_at, version, release, reason)
+        frequency = shown.frequency
+        if frequency is not IssuingFrequency.ONCE:
+            end = history.calendar.next_boundary(frequency.interval, day)
+            yield Occurrence(day, frequency, day, end, scheduled_at, version, release, reason)
         elif day == history.starts_on or rides_later(history, shown):
-            candidate = Occurrence(day, None, history.starts_on, None, scheduled_at, version, release, reason)
+            candidate = Occurrence(
+                day, shown.frequency, history.starts_on, None, scheduled_at, version, release, reason
+            )
             if reason is None and (once is None or once.reason is not None):
                 candidate = replace(candidate, passed_over=tuple(passed_over))
             elif reason is not None and reason is release.reason:

@@ -94,14 +94,13 @@ def period_start_of(history: History, version: RuleVersion, key: CreditKey, then
     """The start of the period that a credit is for: its key's. Where that is a start that was moved, of P0D the start
     as it is now, otherwise of the period that ran then, before the start the first (SEMANTICS 7). `then`: as `ran_at`
     says of a credit; None: it is for its key's."""
-    every, is_once = version.frequency.interval, version.frequency is IssuingFrequency.ONCE
-    if not history.was_start(key.period_start, every, is_once=is_once):
+    if not history.was_start(key.period_start, version.frequency):
         return key.period_start
-    if is_once:
+    if version.frequency is IssuingFrequency.ONCE:
         return history.starts_on
     if then is None:
         return key.period_start
-    return history.calendar.period_of(every, day_of(then, history.facts.zone))[0]
+    return history.calendar.period_of(version.frequency.interval, day_of(then, history.facts.zone))[0]
 
 
 def ran_at(history: History, credit: Credit) -> datetime | None:
@@ -174,8 +173,7 @@ def ends_of(
 def _moves_with_start(history: History, version: RuleVersion, credit: Credit) -> bool:
     """Whether a credit was given or extended by a person for the membership's start, which was moved, and was not
     used."""
-    every, is_once = version.frequency.interval, version.frequency is IssuingFrequency.ONCE
-    is_for_start = history.is_or_was_start(credit.key.period_start, every, is_once=is_once)
+    is_for_start = history.is_or_was_start(credit.key.period_start, version.frequency)
     return bool(history.former_starts) and credit.is_a_persons and not credit.uses and is_for_start
 
 

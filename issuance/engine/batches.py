@@ -99,41 +99,32 @@ def close(engine: Engine, brand_id: UUID, run_id: UUID) -> None:
 
 
 def _work(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
-    if claimed.attempts == 1:
-        try:
-            return _whole(engine, run, claimed)
-        except Exception as error:
-            measures.failed("batch_taken_apart")
-            logger.warning(
-                "batch_taken_apart",
-                brand=str(run.brand_id),
-                run=str(run.run_id),
-                batch=claimed.batch,
-                error=type(error).__name__,
-            )
+    if claimed.attempts > 1:
+        return _in_parts(engine, run, claimed)
+    try:
+        with transaction(engine, run.brand_id) as connection:
+            if _lock(connection, claimed) is None:
+                return Counter()
+            counts, plan = run_work.work_on_range(connection, run, claimed.first_id, claimed.last_id)
+            _finish(connection, claimed, counts, plan)
+            return counts
+    except Exception as error:
+        measures.failed("batch_taken_apart")
+        named = {"brand": str(run.brand_id), "run": str(run.run_id), "batch": claimed.batch}
+        logger.warning("batch_taken_apart", **named, error=type(error).__name__)
     return _in_parts(engine, run, claimed)
-
-
-def _whole(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
-    with transaction(engine, run.brand_id) as connection:
-        if _lock(connection, claimed) is None:
-            return Counter()
-        counts, plan = run_work.work_on_range(connection, run, claimed.first_id, claimed.last_id)
-        _finish(connection, claimed, counts, plan)
-        return counts
 
 
 def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reason]:
     """Do a batch that failed, or whose worker died, part by part; each membership's attempt is counted first. A part
-    that fails is done one by one, and so is the whole batch if its worker dies again. A transient error
-    ends the try, except in a sweep, which comes back anyway.
+    that fails is done one by one, and so is the whole batch if its worker dies again. A transient error ends the try,
+    except in a sweep, which comes back anyway.
 
     The batch's row keeps how far it came, so that whoever claims it next goes on from there. What settles nobody (a dry
     run, a preview, an undo) counts no attempts and quarantines nobody: it skips the membership at which its workers
     died too often, and no other.
     """
-    looks = run.dry_run or run.kind == "preview"
-    settles = not looks and run.kind != "undo"
+    settles = not run.dry_run and run.kind not in ("preview", "undo")
     with transaction(engine, run.brand_id) as connection:
         ids = run_work.memberships_of(connection, run, claimed.first_id, claimed.last_id)
         if _lock(connection, claimed) is not None:
@@ -147,19 +138,28 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
                 connection.execute(_NARROW, {**_key(claimed), "first_id": ids[0], "last_id": ids[-1]})
     size = limits.current.part if claimed.attempts <= limits.current.attempts_together else 1
     parts = deque(ids[start : start + size] for start in range(0, len(ids), size))
-    counts = _counted(claimed)
-    plan = claimed.plan
+    counts, plan = _counted(claimed), claimed.plan
     died = claimed.attempts - claimed.attempts_before - 1
     fatal = ids[:1] if not settles and died >= limits.current.attempts else []
+
+    def is_left(connection: Connection, part: list[UUID]) -> bool:
+        """Lock the batch, and look whether a part is left to do. None is if somebody else has claimed the batch since,
+        or if it is done: after a COMMIT, its reply may be lost."""
+        nonlocal counts, plan
+        reached = _lock(connection, claimed)
+        if reached is None:
+            parts.clear()
+        elif part[0] < reached.first_id:
+            counts, plan = _counted(reached), reached.plan
+        else:
+            return True
+        return False
+
     while parts:
         part = parts.popleft()
         following = parts[0][0] if parts else None
         with transaction(engine, run.brand_id) as connection:
-            held = _lock(connection, claimed)
-            if held is None:  # done after all: only the reply to its last COMMIT was lost
-                break
-            if part[0] < held.first_id:  # so it was of this part
-                counts, plan = _counted(held), held.plan
+            if not is_left(connection, part):
                 continue
             begun = [one for one in part if one not in fatal]
             if settles:
@@ -168,8 +168,8 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
         more, rows = quarantined, None
         try:
             with transaction(engine, run.brand_id) as connection:
-                if _lock(connection, claimed) is None:
-                    break
+                if not is_left(connection, part):
+                    continue
                 if begun:
                     done, rows = run_work.work_on(connection, run, begun)
                     more = quarantined + done
@@ -181,11 +181,7 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
                 continue
             more, rows = Counter({Reason.ERROR: 1}), None
             with transaction(engine, run.brand_id) as connection:
-                held = _lock(connection, claimed)
-                if held is None:
-                    break
-                if part[0] < held.first_id:
-                    counts, plan = _counted(held), held.plan
+                if not is_left(connection, part):
                     continue
                 for one in begun:
                     if settles:

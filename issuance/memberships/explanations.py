@@ -128,7 +128,7 @@ class _Charges:
 
 def _facts(member: Membership, history: History, occurrence: Occurrence, known: _Charges) -> dict[str, Any]:
     """What decided an occurrence, whoever the guest."""
-    charges = history.charges_for(occurrence.every, occurrence.day)
+    charges = history.charges_for(occurrence.frequency.interval, occurrence.day)
     nearest = known.nearest(occurrence.day)
     return {
         "status_at_start": history.standing.at(history.start_of(occurrence.day)).value,

@@ -9,7 +9,7 @@ import pytest
 from issuance.catalog import rules
 from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.database.connections import transaction
-from issuance.engine import batches, limits, plans, previews, runs
+from issuance.engine import batches, limits, plans, previews, run_work, runs
 from issuance.errors import NotAPlan, NotFound, PlanCutOff
 from tests.database.clubs import Club
 
@@ -184,7 +184,7 @@ def test_a_plan_that_could_not_be_kept_whole_is_not_approved(
     monkeypatch.setattr(plans, "MOST_PROMISED", 2)
     monkeypatch.setattr(batches, "MOST_PROMISED", 2)
     if parts:
-        monkeypatch.setattr(batches, "_whole", lambda *_: 1 / 0)
+        monkeypatch.setattr(run_work, "work_on_range", lambda *_: 1 / 0)
         monkeypatch.setattr(limits, "current", replace(limits.current, part=1))
     plan = club.replay(dry_run=True)
     assert plan["counts"] == {"issued": 3}

@@ -140,13 +140,13 @@ def test_a_worker_that_was_overtaken_writes_nothing(club: Club, monkeypatch: pyt
     club.move_clock("2031-03-01")
     club.tick()
     run_id = club.value("SELECT run_id FROM runs")
-    whole = batches._whole
+    work = batches._work
 
     def overtaken(*args: Any) -> Counter[Reason]:
         club.rows("UPDATE run_batches SET attempts = attempts + 1, claimed_at = clock_timestamp()")
-        return whole(*args)
+        return work(*args)
 
-    monkeypatch.setattr(batches, "_whole", overtaken)
+    monkeypatch.setattr(batches, "_work", overtaken)
     assert batches.work_on_run(club.engine, club.brand_id, run_id).counts == {}
     assert len(club.credits()) == 3
     assert club.value("SELECT finished_at FROM run_batches") is None
