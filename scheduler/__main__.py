@@ -20,11 +20,11 @@ from scheduler.tick import run_once, tidy
 PERIOD = 1.0
 #: Connections to PostgreSQL: it looks for work, and tidies beside it.
 MOST_CONNECTIONS = 2
-#: Seconds from the start to the first removal of old rows, which may never come else where schedulers are begun anew
-#: often; from the end of one to the next; and to another attempt where it failed.
+#: Seconds until old rows are removed: after the start (soon, as one that is often restarted would never come to it),
+#: after the last removal, and after one that failed.
 TIDY_FIRST, TIDY_EVERY, TIDY_AGAIN = 60.0, 3600.0, 60.0
 
-#: Whether ticks fail for another reason than that the database is away.
+#: Whether ticks fail although the database is there.
 failing = log.Outage("tick", "failed", "works")
 #: Whether the removal of old rows fails.
 untidy = log.Outage("tidy", "failed", "works")

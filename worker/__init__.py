@@ -1,8 +1,8 @@
 """The worker processes: `python -m worker --queues events|bulk|webhooks` (see the Procfile).
 
 `process` starts a worker process, `messages` reads messages of any kind, `actors` does what they ask for, and `backlog`
-joins the hints of one brand. Importing them opens nothing and registers nothing: `start` does. Only under the command
-`dramatiq worker`, which calls nothing and takes what importing this package leaves behind, is it called by the import.
+joins the hints of one brand. Importing them opens nothing and registers nothing: `start` does. One exception: the
+command `dramatiq worker` only imports this package, so then the import calls `start`.
 """
 
 import sys

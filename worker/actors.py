@@ -31,7 +31,7 @@ TIME_SLICE = 0.4
 ASKED_A_BRAND, MOST_ASKED = 2, 12
 #: Seconds beyond which one batch has held its worker up for long.
 SLOW = 4.0
-#: A process looks whose run comes first at most for the part of its time that this is one of.
+#: A process spends at most one part in so many of its time on looking whose run comes first.
 _LOOKS = 20
 
 _asking_of_a_brand, _asking = Shares(ASKED_A_BRAND), Shares(MOST_ASKED)
@@ -183,7 +183,7 @@ class Actors:
 
 
 def _ids(actor: str, brand: str, others: list[str]) -> tuple[UUID, list[UUID]] | None:
-    """The ids that a message names, a brand's and others. None where they are none, which the log tells."""
+    """The ids that a message names, a brand's and others. None, and a line in the log, if they are no ids."""
     try:
         return UUID(brand), [UUID(other) for other in others]
     except (ValueError, TypeError, AttributeError):

@@ -97,7 +97,7 @@ class TrustsItsQueue(hints.Ringing):
 
 @contextmanager
 def _told_as_away() -> Iterator[None]:
-    """What Redis does not do is an outage to dramatiq, which waits for its end: also where it hangs."""
+    """Turn every error of Redis, a timeout too, into the connection error for which dramatiq waits and tries again."""
     try:
         yield
     except redis.RedisError as error:
@@ -133,7 +133,7 @@ class _OwnQueue(dramatiq.Consumer):
         with _told_as_away():
             if self._ring.subscribed:
                 self._ring.get_message(timeout=seconds)
-            else:  # then look once more: from now on no bell is missed
+            else:  # subscribed only now: look once more for what came before
                 self._ring.subscribe(hints.bell(self._queue_name))
 
     def ack(self, message: MessageProxy) -> None:

@@ -1,5 +1,5 @@
-"""Charges that nobody told of: those that `billing: automatic` makes (SEMANTICS 7), and those that a forecast counts on
-(SEMANTICS 14, law 12). They are told like those of a biller."""
+"""Charges that no biller tells of: those that `billing: automatic` makes (SEMANTICS 7), and those that a forecast
+counts on (SEMANTICS 14, law 12). They become facts as a biller's do."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
@@ -14,15 +14,15 @@ _STATES = tuple(ChargeState)
 
 
 class Counting:
-    """The charges that a forecast counts on: one for each billing period from the day of `made_at` on that no
-    charge was told of, on its first day. `known`: every fact, also those ahead."""
+    """The charges that a forecast counts on: from the day of `made_at` on, one on the first day of each billing period
+    for which no charge is known. `known`: every fact, future ones included."""
 
     def __init__(self, made_at: datetime, known: Sequence[Fact]) -> None:
         self._made_at = made_at
         self._told = [fact for fact in known if isinstance(fact, ChargeTold)]
 
     def at(self, start: date, begins_at: datetime, calendar: Calendar) -> datetime | None:
-        """When the charge of a billing period comes; None: it is not counted on."""
+        """When the charge of a billing period comes, or None if the forecast does not count on it."""
         if start < day_of(self._made_at, calendar.zone):
             return None
         at = max(begins_at, self._made_at)
@@ -48,10 +48,10 @@ def automatic_charges(
     counted_on: Counting | None = None,
     since: date | None = None,
 ) -> Iterator[ChargeTold]:
-    """The facts of each billing period from the anchor on that began by `now` and ended after the sign-up: initiated
-    and succeeded at its start, if the type of that instant is billed automatically, or else if it is counted on.
-    `told`: what had happened by `now`, in order. `since`: periods that are over by this date are passed over. Whether
-    the status allows a charge is for the standing to say. They are numbered -1, -2, …"""
+    """Two facts, initiated and succeeded, for each billing period from the anchor on that began by `now` and ended
+    after the sign-up. They happen at its start if the type of that instant is billed automatically, otherwise when the
+    forecast counts on the charge. `told`: what had happened by `now`, in order. `since`: periods that ended by this
+    date are skipped. The charges are numbered -1, -2, …; the standing drops those that the status forbids."""
     periods = calendar.boundaries(None)
     start = next(periods)
     number = 0
@@ -78,7 +78,8 @@ def automatic_charges(
 
 
 def _place(told: Sequence[Fact], at: datetime, state: ChargeState) -> float:
-    """Its place among the facts of an instant: after all that are no charge's, and those of charges in their order."""
+    """Where a fact sorts among those of one instant: after all that are no charge's, and among those of charges by
+    state."""
     rank = _STATES.index(state)
     before = [
         fact.moment.place

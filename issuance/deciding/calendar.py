@@ -64,7 +64,7 @@ def add_validity(instant: datetime, validity: Validity, zone: ZoneInfo) -> datet
 
 
 def before_validity(instant: datetime, validity: Validity, zone: ZoneInfo) -> datetime:
-    """So long before an instant on the wall clock of `zone` (SEMANTICS 19)."""
+    """`validity` before an instant on the wall clock of `zone` (SEMANTICS 19)."""
     wall = instant.astimezone(zone).replace(tzinfo=None)
     moved = datetime.combine(add_months(wall.date(), -validity.months), wall.time()) - timedelta(days=validity.days)
     return instant_of(moved, zone)
@@ -83,8 +83,8 @@ class Move:
 class Calendar:
     """A membership's billing dates, and those of rules: where it starts, its anchor, and each move of the billing date.
 
-    `every` is a rule's period, None the billing period. `moves` are in the order in which they happened. Boundaries up
-    to a move's instant stay; to them come the new anchor + k·F, k ≥ 0, from the move's own date on.
+    `every` is a rule's period, None the billing period. `moves` are in the order in which they happened. A move keeps
+    the boundaries up to its instant. From its own date on, the boundaries are the new anchor + k·F, k ≥ 0.
     """
 
     zone: ZoneInfo
@@ -158,8 +158,8 @@ class Calendar:
         return before if before is not None and day - before < after - day else after
 
     def begins_at(self, every: Interval | None, boundary: date) -> datetime:
-        """The instant at which a boundary begins to count: at midnight, or, where a move put it on its own day, at the
-        move."""
+        """The instant at which a boundary begins to count: midnight, or the instant of the move that made its own day a
+        boundary."""
         begin = midnight(boundary, self.zone)
         for number, move in enumerate(self.moves):
             if begin < move.at and day_of(move.at, self.zone) == boundary:
@@ -202,8 +202,8 @@ def _dates(anchor: date, every: Interval, first: date) -> Iterator[date]:
 
 
 def _keeping_rhythm(move: Move, every: Interval, first: date) -> Iterator[date]:
-    """The dates of a rule that is slower than the billing: from the first billing date on or after `first`, then on in
-    its own period, counted from the anchor, so that a 31st comes back."""
+    """The dates of a rule that is slower than the billing. The first is the first billing date on or after `first`, the
+    others follow in the rule's own period. They are counted from the anchor, so that a 31st comes back."""
     steps = _steps_before(move.anchor, move.billing, first)
     while (start := add(move.anchor, move.billing, steps)) < first:
         steps += 1

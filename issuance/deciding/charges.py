@@ -1,4 +1,4 @@
-"""A charge from what was told of it: its state over time, and what it covers (SEMANTICS 7)."""
+"""A charge as the facts about it make it: its state over time, and what it covers (SEMANTICS 7)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -42,12 +42,13 @@ class Charge:
         return self.told[-1].state
 
     def told_at(self, instant: datetime) -> ChargeTold | None:
-        """The latest fact up to an instant; None: nothing was told by then."""
+        """The latest fact up to an instant, or None if there was none yet."""
         known = [fact for fact in self.told if fact.moment.at <= instant]
         return known[-1] if known else None
 
     def told_alike_since(self, fact: ChargeTold) -> Moment:
-        """Since when a charge was told to be as one of its facts tells it: what is told again is not new."""
+        """When the state that one of its facts tells was first told, if no other state was told in between: a
+        repetition is no news."""
         before = reversed(self.told[: self.told.index(fact) + 1])
         return list(takewhile(lambda one: one.state is fact.state, before))[-1].moment
 
@@ -58,8 +59,7 @@ class Charge:
 
 
 def charges_of(told: Iterable[ChargeTold], calendar: Calendar) -> list[Charge]:
-    """The charges that facts tell of; the facts are in order. A charge of which only partial refunds are known does not
-    count yet."""
+    """The charges of facts, which are in order. A charge does not count while only partial refunds of it are known."""
     by_number: dict[int, list[ChargeTold]] = {}
     for fact in told:
         by_number.setdefault(fact.number, []).append(fact)
@@ -86,7 +86,7 @@ def _charge(number: int, facts: list[ChargeTold], calendar: Calendar) -> Charge 
 
 
 def _end_told(facts: Sequence[ChargeTold]) -> date | None:
-    """The last end that was told, unless the start was moved to it or past it since; None: there is none."""
+    """The last end that was told, or None if there is none, or if the start was moved to it or past it since."""
     start = facts[-1].period_start
     told = next((fact for fact in reversed(facts) if fact.period_end is not None), None)
     if told is None or told.period_end is None:

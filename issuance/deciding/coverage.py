@@ -15,7 +15,7 @@ _DAY = timedelta(days=1)
 class Coverage:
     """The dates [start, end) that a charge covers; none if both are the same.
 
-    `calendar` is the one of today, `stood` the one that stood when the charge was first told of.
+    `calendar` is the one of today, `stood` the one of the day on which the charge was first told of.
     """
 
     start: date
@@ -33,8 +33,8 @@ class Coverage:
         return self.calendar.number_within(None, self.start, self.end) > 0
 
     def pays_for(self, every: Interval | None, day: date) -> bool:
-        """Whether it pays for the period of a rule in which `day` lies: of those within it, it pays for as many as lay
-        there when it was first told of, at least one, the earliest first."""
+        """Whether it pays for the period of a rule in which `day` lies. It pays for as many periods as it covered when
+        it was first told of, at least one, the earliest first."""
         if not self.has(day):
             return False
         if self.stood is self.calendar:
@@ -44,7 +44,7 @@ class Coverage:
 
 
 def coverage_of(period_start: date, period_end: date | None, calendar: Calendar, stood: Calendar) -> Coverage:
-    """What a charge covers that was told with these dates. `period_end`: exclusive; None: not told."""
+    """What a charge with these dates covers. `period_end` is exclusive, and None if it was not told."""
     start = _counted_as(period_start, calendar, stood)
     if period_end is not None:
         end = _counted_as(period_end, calendar, stood)
@@ -54,7 +54,8 @@ def coverage_of(period_start: date, period_end: date | None, calendar: Calendar,
 
 
 def _counted_as(day: date, calendar: Calendar, stood: Calendar) -> date:
-    """The boundary that a date is meant to be, or itself."""
+    """The billing boundary that a date means: the nearest one, if it is at most DAYS_OFF away and the billing is not
+    weekly. Otherwise the date itself."""
     if stood.billing_now.weeks or calendar.is_boundary(None, day):
         return day
     nearest = stood.nearest_boundary(day)

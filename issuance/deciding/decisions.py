@@ -24,7 +24,7 @@ class Decision(NamedTuple):
     """What became of one (rule, membership, guest, occurrence).
 
     `reason` ISSUED without a `credit` means: issue it, with `validities`. ALREADY_ISSUED carries the credit. `joined`:
-    what a guard holds by hand for a start that was moved, and is one with it (SEMANTICS 17).
+    the keys of manual credits that a guard holds for a former start; they are one with it (SEMANTICS 17).
     """
 
     credit_rule_id: UUID
@@ -45,7 +45,8 @@ class Decision(NamedTuple):
 
     @property
     def told(self) -> Reason:
-        """The reason as people read it: what is given by hand is given, whatever its period comes to (SEMANTICS 9)."""
+        """The reason as people read it: a manual credit counts as given, whatever is decided about its period
+        (SEMANTICS 9)."""
         given = self.credit is not None and self.credit.manual and self.credit.revoked_by != "facts"
         return Reason.ALREADY_ISSUED if given else self.reason
 
@@ -75,8 +76,8 @@ def decide(
     """Every decision for a membership, an occurrence at a time, up to `last_day` (default: the brand's date at the
     history's `now`).
 
-    A decision for a day ahead says what is known today. `rules`: all of the membership's types, because what was used
-    under one counts for another; `only`: the one rule whose decisions are wanted.
+    A decision for a future day says what is known today. `rules`: those of all the membership's types, because a use
+    under one type counts for another; `only`: the one rule whose decisions are wanted.
     """
     issued: dict[tuple[UUID, date], dict[int, Credit]] = {}
     for credit in history.credits:
@@ -96,8 +97,8 @@ def decide(
 def _there(
     history: History, rule: Rule, occurrence: Occurrence, issued: Mapping[tuple[UUID, date], Mapping[int, Credit]]
 ) -> Mapping[int, Credit]:
-    """The credits that are out for an occurrence, by the guest's place: its own, and those for a former start that
-    stand for it (SEMANTICS 7)."""
+    """The issued credits of an occurrence, by the guest's place: its own, and those of a former start that count for it
+    (SEMANTICS 7)."""
     own = issued.get((rule.credit_rule_id, occurrence.period_start), {})
     former = {
         place: credit
@@ -114,8 +115,8 @@ def _there(
 
 
 def _speaks_before(former: Credit, own: Credit, occurrence: Occurrence) -> bool:
-    """Whether what a former start gave speaks for an occurrence that has a credit of its own: where facts took that
-    back. What is gone for good speaks only if it went when that was not out."""
+    """Whether the credit of a former start counts in place of the occurrence's own. It does if facts revoked the own
+    one. A former credit that is gone for good counts only if it went no earlier than that."""
     if own.revoked_at is None or own.revoked_by != "facts":
         return False
     if former.is_a_persons or _is_the_one_used(former, occurrence):
@@ -125,16 +126,16 @@ def _speaks_before(former: Credit, own: Credit, occurrence: Occurrence) -> bool:
 
 
 def _former_starts(history: History, occurrence: Occurrence) -> list[date]:
-    """The starts that an occurrence had before the membership's start was moved: the sign-up and P0D have them. One on
-    which a period of the rule begins now is that period's."""
+    """The starts that an occurrence had before the membership's start was moved: only the sign-up's and a P0D
+    occurrence have any. A date on which a period of the rule begins now belongs to that period."""
     if occurrence.period_start != history.starts_on:
         return []
     return [start for start in sorted(history.former_starts) if history.was_start(start, occurrence.frequency)]
 
 
 def _stands_for_any_start(credit: Credit, occurrence: Occurrence) -> bool:
-    """Whether a credit was given or extended by a person, or is revoked for good; or was used, where there is one
-    ever."""
+    """Whether a credit counts for any start: a person gave or extended it, it is gone for good, or it was used and the
+    rule gives only one ever."""
     is_gone = credit.revoked_by not in (None, "facts") or credit.is_over_for_good
     return credit.is_a_persons or is_gone or _is_the_one_used(credit, occurrence)
 
@@ -184,8 +185,8 @@ def _for_guests(
 def _held(
     history: History, rule: Rule, place: int, occurrence: Occurrence
 ) -> tuple[Held | None, tuple[CreditKey, ...]]:
-    """What a guard held of an occurrence for a guest, and the keys of what it holds by hand for a former start, which
-    is one with it. What a person refused for a former start is refused for any."""
+    """What a guard held of an occurrence for a guest, and the keys of manual credits that it holds for a former start,
+    which are one with it. A refusal for a former start holds for every start."""
     own = history.held.get(CreditKey(rule.credit_rule_id, place, occurrence.period_start, 0))
     keys = (CreditKey(rule.credit_rule_id, place, start, 0) for start in _former_starts(history, occurrence))
     former = [history.held[key] for key in keys if key in history.held]

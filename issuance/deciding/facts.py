@@ -51,8 +51,8 @@ class SignedUp:
 
 @dataclass(frozen=True, slots=True)
 class StatusChanged:
-    """`ends_on`: the first day on which the membership is ended; None: not said. `takes_end_back`: an end that was
-    announced before is not to come."""
+    """`ends_on`: the first day on which the membership is ended, None if it was not said. `takes_end_back`: it cancels
+    an end that was announced."""
 
     moment: Moment
     status: Status
@@ -71,7 +71,7 @@ class BillingDateMoved:
 
 @dataclass(frozen=True, slots=True)
 class StartMoved:
-    """The sign-up's dates are others, if it is told before the start (SEMANTICS 7)."""
+    """It changes the sign-up's dates, if it is told before the start (SEMANTICS 7)."""
 
     moment: Moment
     starts_on: date
@@ -145,7 +145,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class MembershipFacts:
-    """Everything that is known of a membership but its credits: also what is announced and has not happened yet.
+    """Everything that is known of a membership except its credits, future facts included.
 
     Type, dates and frequency are those of the sign-up.
     """
@@ -243,7 +243,7 @@ NO_RULE, NO_PERIOD = UUID(int=0), date.min
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """A credit that is out."""
+    """An issued credit."""
 
     key: CreditKey
     #: 0 of a grant, which no version decided.
@@ -279,8 +279,8 @@ class Credit:
 
     @property
     def is_over_for_good(self) -> bool:
-        """It had expired when an archiving or an undo would have taken it: no fact makes it live again (decision 56).
-        Whatever else expires is found so later than its validity began."""
+        """Whether it had expired when an archiving or an undo would have revoked it: no fact restores it (decision 56).
+        Any other credit is found expired later than its validity began."""
         return self.expired_at == self.valid_from
 
     @property

@@ -18,13 +18,13 @@ from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.settlement import changes_of, new_credit
 
 _DAY = timedelta(days=1)
-#: Instants are this exact: what is this much before a fact is before it.
+#: The resolution of instants: this much before a fact nothing of it has happened.
 _TICK = timedelta(microseconds=1)
 
 
 class Given(NamedTuple):
-    """A credit that will be out, or is; used, expired and revoked by the operator too. `day`: the date on which its
-    occurrence starts; of P0D, the billing period that it rides on."""
+    """A credit that exists or will exist, be it used, expired or revoked by the operator. `day`: the date on which its
+    occurrence starts; for P0D, that of the billing period that it rides on."""
 
     day: date
     credit: Credit
@@ -39,15 +39,15 @@ def forecast(
     *,
     only: UUID | None = None,
 ) -> list[Given]:
-    """The credits of a membership that are out when `last_day` (in the brand's zone) is over, but those of further
-    manual issues, and those that facts took back.
+    """All credits of a membership that exist at the end of `last_day` (in the brand's zone), without those of future
+    manual issues and those that facts revoked.
 
-    It counts on a charge for each billing period from today on of which none is told: initiated and succeeded on its
-    first day (today: from `now` on), unless the membership is paused or ended then. What is announced happens when it
-    is announced for; whoever is paused, or needs attention, stays so. Rules stay as they are.
+    It counts on a charge for each billing period from today on for which none is known: initiated and succeeded on its
+    first day (today: from `now` on), unless the membership is paused or ended then. Announced facts happen at their
+    time. A membership that is paused, or needs attention, stays so. Rules stay as they are.
 
-    `credits`: those that are out at `now`. `rules`: all of the membership's types; `only`: the one whose credits are
-    wanted.
+    `credits`: those that exist at `now`. `rules`: those of all the membership's types; `only`: the rule whose credits
+    are wanted.
     """
     out = {credit.key: credit for credit in credits}
     # As if every hold were approved (SEMANTICS 17).
@@ -79,8 +79,8 @@ def forecast(
 
 
 def size(facts: MembershipFacts, guests: int, rules: int, now: datetime, last_day: date) -> int:
-    """How much a forecast looks at: the credits of a monthly rule by then, at each announced change those of all
-    `rules` twice."""
+    """The cost of a forecast: the credits of a monthly rule until then, and for each announced change twice those of
+    all `rules`."""
     months = (last_day.year - facts.starts_on.year) * 12 + last_day.month - facts.starts_on.month + 1
     changes = len(_announced(facts, now, midnight(last_day + _DAY, facts.zone)))
     return max(months, 1) * max(guests, 1) * (1 + 2 * changes * rules)
@@ -91,7 +91,7 @@ def _approved(held: Held) -> Held:
 
 
 def _announced(facts: MembershipFacts, now: datetime, end: datetime) -> list[datetime]:
-    """When facts happen that are ahead, and ends that were announced."""
+    """When future facts and announced ends happen."""
     ends = (fact.ends_on for fact in facts.told if isinstance(fact, StatusChanged) and fact.ends_on is not None)
     changes = {*(fact.moment.at for fact in facts.told), *(midnight(day, facts.zone) for day in ends)}
     return sorted(at for at in changes if now < at <= end)

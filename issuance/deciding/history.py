@@ -31,32 +31,33 @@ from issuance.deciding.types import Types
 
 class Ahead(NamedTuple):
     """How far a history is ahead of what is known. It counts on charges from `made_at` on, when the forecast is made;
-    all that was owed by `decided_at` is out."""
+    all credits that were owed by `decided_at` are issued."""
 
     made_at: datetime
     decided_at: datetime
 
 
 class Horizon(NamedTuple):
-    """From where on a membership is looked at that was in order when it was last settled: active, with no end ahead.
+    """The day from which on a membership is decided again, if it was in order when it was last settled: active, and
+    with no end announced.
 
-    What began before `day` stays as it was settled. Charges that cover nothing from then on are not in its facts, and
-    credits that are over and of an earlier period are not among its credits (docs/decisions/0054).
+    What began before `day` stays as it was settled. Its facts leave out charges that cover nothing from then on, and
+    its credits leave out those of earlier periods that are over (docs/decisions/0054).
     """
 
     day: date
-    #: Whether one of those charges is initiated, and not told of since.
+    #: Whether one of the charges that are left out is initiated, and nothing was told of it since.
     in_progress: bool
-    #: How many those credits are.
+    #: How many credits are left out.
     credits_before: int
     #: Whether nothing was ever told but the sign-up, parties and charges that pay.
     is_plain: bool
 
 
 class History:
-    """What had happened to a membership by `now` (an instant), with the credits that are out then. `ahead`: what will
-    have happened, if nothing else becomes known but the charges that a forecast counts on. `horizon`: what facts and
-    credits leave out; None: nothing."""
+    """What had happened to a membership by `now` (an instant), and the credits that it has then. `ahead`: of a
+    forecast, which counts on charges that are not known yet. `horizon`: what facts and credits leave out, None if
+    nothing."""
 
     def __init__(
         self,
@@ -160,7 +161,7 @@ class History:
         return midnight(day, self.facts.zone)
 
     def issued_at(self, released_at: datetime | None) -> datetime:
-        """When a credit is issued that is owed and not out: now; ahead of now, as soon as it is released."""
+        """When a missing credit is issued: now, or in a forecast as soon as it is released."""
         if self._ahead is None or released_at is None:
             return self.now
         return max(self._ahead.decided_at, released_at)
@@ -172,7 +173,7 @@ class History:
 
     @property
     def next_fact_at(self) -> datetime | None:
-        """When the next fact happens that is known already."""
+        """When the next known fact happens."""
         return next((fact.moment.at for fact in self.facts.told if fact.moment.at > self.now), None)
 
     @property
@@ -183,7 +184,7 @@ class History:
 
     @property
     def has_another_calendar(self) -> bool:
-        """Whether the calendar is another than that of the sign-up."""
+        """Whether the calendar differs from the sign-up's."""
         moved_start = (self.starts_on, self.first_anchor) != (self.facts.starts_on, self.facts.billing_anchor)
         return bool(self.moves) or moved_start
 

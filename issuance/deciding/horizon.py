@@ -1,10 +1,10 @@
 """What can still change of a membership when it is settled again, so that the rest need not be looked at
 (docs/decisions/0054).
 
-All that a membership is owed follows from facts, rules and time. Where it was in order when it was settled, and nothing
-came since but charges that pay for what is late, an occurrence that began before those charges' first day has the
-outcome that it had, and a credit of it changes by its own expiry only. This module says when that is so; where it is
-not sure, all is looked at.
+All that a membership is owed follows from facts, rules and time. If it was in order when it was settled, and only
+charges that pay have come since, then an occurrence that began before those charges' first day keeps its outcome, and
+its credits change only by expiring. This module says when that is so. If it is not certain, everything is decided
+again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,8 +26,8 @@ _DAY = timedelta(days=1)
 
 
 def first_day(settled_at: datetime, zone: ZoneInfo, news_for: Iterable[date]) -> date:
-    """The first day that is decided anew: of the last settling and, of charges that have news, before any that they can
-    cover. `news_for`: the dates from which those charges were ever told to pay."""
+    """The first day that is decided again. It lies before the day of the last settling, and before any day that a
+    charge with news can cover. `news_for`: all dates that were told as the start of those charges."""
     return min([day_of(settled_at, zone), *(day - DAYS_OFF for day in news_for)]) - _DAY
 
 
@@ -56,15 +56,15 @@ def _is_calm(fact: object, since: datetime) -> bool:
 
 
 def _charged_from(history: History) -> datetime:
-    """When the billing period begins that the horizon lies in, if it is charged automatically: whoever was paused then,
-    or had ended, pays for nothing until it is over. Otherwise when the horizon begins."""
+    """The start of the billing period that contains the horizon, if that is charged automatically: a membership that
+    was paused or ended then pays for nothing in the whole period. Otherwise the start of the horizon's day."""
     assert history.horizon is not None, "it is asked of a history that leaves something out"
     charged = [charge.told[0].moment.at for charge in history.charges if charge.automatic]
     return min([history.start_of(history.horizon.day), *charged])
 
 
 def _has_passed(history: History, rule: Rule, since: datetime) -> bool:
-    """Whether a rule's occurrences before the horizon go by the versions that they went by."""
+    """Whether the same versions of a rule decide about its occurrences before the horizon as before."""
     versions = versions_that_count(rule, history.signed_up_at)
     if len({version.frequency for version in versions}) > 1:
         return False  # which dates take place follows from all before
@@ -82,7 +82,7 @@ def _has_passed(history: History, rule: Rule, since: datetime) -> bool:
 
 
 def _was_given(history: History, rule: Rule, since: datetime) -> bool:
-    """Whether the one turn of a P0D rule is over: the sign-up's, or a billing period's that it has ridden on."""
+    """Whether the only occurrence of a P0D rule lies before the horizon: on the sign-up, or on a billing period."""
     assert history.horizon is not None, "it is asked of a history that leaves something out"
     if not any(rides_later(history, version) for version in versions_that_count(rule, history.signed_up_at)):
         return True

@@ -16,7 +16,7 @@ from issuance.deciding.statuses import Status
 from issuance.deciding.validities import kept_period_end, period_end_of, period_start_of, validities_of
 
 _REFUSED = {Status.NEEDS_ATTENTION: Reason.NEEDS_ATTENTION, **STOPPED}
-#: What may pass, so that what waits by hand goes on waiting.
+#: The reasons that may pass: a manual credit that waits goes on waiting.
 _MAY_PASS = {
     *(Reason.ISSUED, Reason.HOLDS_LIVE_CREDIT, Reason.COUPON_MISSING),
     *(_REFUSED[status] for status in (Status.NEEDS_ATTENTION, Status.PAUSED)),
@@ -43,8 +43,8 @@ def issue_by_hand(history: History, rule: Rule, *, include_upcoming: bool) -> It
 
 
 def let_out(history: History, rule: Rule, held: Held) -> NewCredit | None:
-    """What a guard held of an issue by hand, decided anew: of its own key, valid from when it would have gone out, and
-    whatever was given since (SEMANTICS 17). None: it is not to be given any more."""
+    """A manual credit that a guard held, decided again: with its own key, valid from when it would have been issued,
+    whatever was given since (SEMANTICS 17). None if it is not to be given any more."""
     given = _anew(history, rule, held)
     if given is None or given.new is None:
         return None
@@ -53,14 +53,14 @@ def let_out(history: History, rule: Rule, held: Held) -> NewCredit | None:
 
 
 def waits(history: History, rule: Rule, held: Held) -> bool:
-    """Whether what a guard holds of an issue by hand could be let out now or later: its guest is on the order, its
-    membership goes on, and it is not too old (SEMANTICS 17)."""
+    """Whether a manual credit that a guard holds can be issued now or later: its guest is on the order, its membership
+    goes on, and it is not too old (SEMANTICS 17)."""
     given = _anew(history, rule, held)
     return given is not None and given.reason in _MAY_PASS
 
 
 def _anew(history: History, rule: Rule, held: Held) -> ManualDecision | None:
-    """What a guard held of an issue by hand, decided now; None: its guest is not on the order."""
+    """A manual credit that a guard held, decided now; None if its guest is not on the order."""
     period_start = period_start_of(history, rule.latest, held.key, held.at)
     decided = _issue(history, rule, period_start, held.at, include_upcoming=True)
     return next((one for one in decided if one.place == held.key.place), None)
@@ -69,7 +69,8 @@ def _anew(history: History, rule: Rule, held: Held) -> ManualDecision | None:
 def _issue(
     history: History, rule: Rule, period_start: date, asked_at: datetime, *, include_upcoming: bool
 ) -> Iterator[ManualDecision]:
-    """What becomes of each guest, of what was asked for at an instant: only what was there then stands in its way."""
+    """What becomes of each guest if the issue was asked for at an instant: only a credit that was there then stands in
+    its way."""
     version = rule.latest
     period_end = period_end_of(history, version.frequency, period_start)
     refused = _refusal(history, rule, version, include_upcoming)
@@ -99,8 +100,8 @@ def _issue(
 
 
 def _are_for_start(history: History, version: RuleVersion, key: CreditKey, period_start: date) -> bool:
-    """Whether a credit's key and a period both mean the membership's start, as it is or as it was: there is one for
-    it, whichever was there first (SEMANTICS 7)."""
+    """Whether a credit's key and a period both mean the membership's start, present or former: a guest gets one credit
+    for it, whichever is there first (SEMANTICS 7)."""
     return key.reissue == 0 and all(
         history.is_or_was_start(day, version.frequency) for day in (key.period_start, period_start)
     )

@@ -32,7 +32,7 @@ class Movement(NamedTuple):
 
 
 def end_of(credit: Credit, at: datetime) -> End | None:
-    """How a credit has ended by an instant; None: it is out, valid yet or not."""
+    """How a credit has ended by an instant, or None if it has not; it need not be valid yet."""
     if credit.redeemed_at is not None:
         return End("redeemed", credit.redeemed_at)
     if credit.revoked_at is not None:
@@ -45,7 +45,7 @@ def end_of(credit: Credit, at: datetime) -> End | None:
 def movements(before: End | None, after: End | None, at: datetime) -> Iterator[Movement]:
     """What has to be journaled where a change at an instant turns one end of a credit into another.
 
-    A credit that had ended is restored at `at`, then ends anew. Offsets cancel `before`, and what the columns say from
+    A credit that had ended is restored at `at`, then ends again. Offsets cancel `before`, and what the columns say from
     now on.
     """
     entries: Counter[tuple[MovementKind, datetime]] = Counter()

@@ -15,7 +15,7 @@ from issuance.deciding.releases import Release, Releases
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One occurrence of a rule: the billing date it falls on, and what it pays for.
+    """One occurrence of a rule: its date, and the period that its credit is for.
 
     `day` is its date in the chain; `period_start` is its key, which for P0D is the membership's start whatever
     billing period it rides on. `reason` is why it gives nothing, None if it is owed.
@@ -30,7 +30,7 @@ class Occurrence:
     version: RuleVersion | None
     release: Release
     reason: Reason | None
-    #: Of an owed P0D occurrence: the billing dates before that it would have ridden on, had they been released.
+    #: Of an owed P0D occurrence: the earlier billing dates that it would have ridden on if they had been released.
     passed_over: tuple[date, ...] = ()
 
     @property
@@ -133,8 +133,8 @@ def _undisturbed(
 
     def gave(credit: Credit) -> bool:
         is_once = credit.period_end is None
-        # A P0D credit does not say which billing period it rides on. It is none that was released after its issue, and
-        # the day of its key says nothing where that is not the start any more.
+        # A P0D credit does not say which billing period it rides on. It can be none that was released after its issue.
+        # The day of its key says nothing if the start was moved since.
         rides = is_once and released_at(version) <= credit.issued_at == version.created_at
         return rides or (credit.key.period_start == day and (day == history.starts_on or not is_once))
 
@@ -159,8 +159,8 @@ def _latest_release(history: History, rule: Rule, day: date) -> datetime:
 
 
 def _which_speaks(once: Occurrence | None, candidate: Occurrence) -> Occurrence:
-    """Which of two billing periods stands for a P0D rule: the first that is owed; otherwise the later one, unless it
-    is only not due yet."""
+    """Which of two billing periods a P0D rule goes by: the first that is owed, otherwise the later one unless it is
+    only not due yet."""
     if once is None:
         return candidate
     if once.reason is None:

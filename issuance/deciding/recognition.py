@@ -56,8 +56,8 @@ class _Person:
 def recognised(membership_id: UUID, lists: Iterable[Listing]) -> list[list[Recognised]]:
     """Who the entries of each list are, in the order of the lists' facts; the first is the sign-up's.
 
-    Each step of recognition goes over the whole list before the next, and nobody is recognised twice. What several
-    entries have tells them apart last, or the order of the list would: the first of them takes it then.
+    Each step of recognition goes over the whole list before the next, and nobody is recognised twice. A value that
+    several entries have is compared last, and the first of them takes it. Earlier, the order of the list would decide.
     """
     people: list[_Person] = []
     party: list[_Person] = []

@@ -63,7 +63,7 @@ def release(history: History, day: date, every: Interval | None, now: datetime |
     released = False
     for instant in sorted({earliest, *changes}):
         if released and instant not in told:
-            continue  # once released it stays owed, whatever becomes of other charges or the status
+            continue  # once released it stays owed: only news of its own charges can take it back
         latest = payments.latest_at(instant)
         is_paid = payments.pay(latest, instant) or (is_signup and not latest)
         if released:
@@ -106,7 +106,7 @@ class _Payments:
         return frozenset(fact.moment.at for fact in _told(self._charges))
 
     def latest_at(self, instant: datetime) -> list[ChargeTold]:
-        """The latest fact about each charge of which something was told by an instant."""
+        """The latest fact by an instant about each charge that was known then."""
         return [fact for charge in self._charges if (fact := charge.told_at(instant)) is not None]
 
     def pay(self, latest: Sequence[ChargeTold], instant: datetime) -> bool:
@@ -115,8 +115,8 @@ class _Payments:
 
     def first_allowed(self, start: datetime) -> datetime | None:
         """The first instant after `start`, within the period, at which a charge was initiated or succeeded while the
-        membership was neither paused nor ended. Trouble holds what it pays for, also where another charge for the
-        occurrence is outstanding then, and takes nothing away."""
+        membership was neither paused nor ended. Trouble takes nothing away: it only holds the credit back, also while
+        another charge for the occurrence is outstanding."""
         history = self._history
         end = history.start_of(history.calendar.next_boundary(self._every, self._day))
         paid = (fact.moment.at for fact in _told(self._charges) if fact.state in PAYING)
@@ -124,8 +124,8 @@ class _Payments:
         return min(allowed, default=None)
 
     def _pays(self, fact: ChargeTold, instant: datetime) -> bool:
-        """Whether a charge pays at an instant, by the latest fact about it: not one that was initiated while a charge
-        for the occurrence was outstanding, and still is."""
+        """Whether a charge pays at an instant, by the latest fact about it. One that was initiated while another charge
+        for the occurrence was outstanding pays only once that is settled."""
         if fact.state is not ChargeState.INITIATED:
             return fact.state is ChargeState.SUCCEEDED
         charge = next(charge for charge in self._charges if charge.number == fact.number)

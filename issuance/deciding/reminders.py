@@ -58,7 +58,8 @@ def reminders(
     now: datetime,
     zone: ZoneInfo,
 ) -> Iterator[Reminder]:
-    """What is to be told at `now` of credits that were looked at last at `settled_at`: as they were, and as they are.
+    """The reminders that are to be told at `now`. `before` and `after`: the credits at the last look, `settled_at`, and
+    now.
 
     Of several leads that came since then, a webhook is told the nearest to the expiry.
     """

@@ -1,4 +1,4 @@
-"""settle(history, rules): the difference between what a membership is owed and what is out.
+"""settle(history, rules): the difference between the credits that a membership is owed and those that it has.
 
 Pure: it returns what to write. Applying it and settling again at the same `now` changes nothing.
 """
@@ -61,7 +61,7 @@ class NewCredit:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A credit that is out and changes: as it is, as it becomes, and why it was revoked if it was."""
+    """A change of an issued credit: before, after, and why it was revoked if it was."""
 
     before: Credit
     after: Credit
@@ -82,9 +82,10 @@ class Settlement:
     counts: Counter[Reason] = field(default_factory=Counter)
     #: Those of the decisions that are new and give nothing, for events. If there are very many, the latest.
     skipped: list[Decision] = field(default_factory=list)
-    #: What is owed, and held by a guard until a person speaks.
+    #: The credits that are owed, and that a guard holds until a person decides.
     waiting: set[CreditKey] = field(default_factory=set)
-    #: What is held by hand for a start that was moved, and is one with a credit that is owed: that one's key, by it.
+    #: The manual credits that a guard holds for a former start, and that are one with an owed credit: the owed one's
+    #: key, by theirs.
     joined: dict[CreditKey, CreditKey] = field(default_factory=dict)
 
 
@@ -157,8 +158,7 @@ def status_of(history: History) -> Status:
 def changes_of(
     history: History, rules: Sequence[Rule], decisions: Iterable[Decision], *, only: UUID | None = None
 ) -> Iterator[Change]:
-    """What becomes of the credits that are out, by the decisions about them. `only`: of the credits of one
-    rule."""
+    """How issued credits change, by the decisions about them. `only`: those of one rule."""
     decided: dict[CreditKey, Decision] = {}
     for decision in decisions:
         # The sign-up and, under a later version, a P0D occurrence can have the same key: the credit stays if either is
@@ -179,8 +179,8 @@ def changes_of(
 def change_of(
     facts: MembershipFacts, out: Iterable[Credit], one: Credit, rules: Sequence[Rule], now: datetime
 ) -> Change:
-    """What the facts make, at `now`, of one credit that was changed by hand; none where they leave it so. `out`: all
-    credits of its membership, it as it was."""
+    """What the facts make, at `now`, of one credit that a person changed; if they leave it so, both sides of the change
+    are that credit. `out`: all credits of its membership, this one as it was."""
     history = History(facts, [one if credit.key == one.key else credit for credit in out], now)
     changes = changes_of(history, rules, decide_all(history, rules))
     return next((change for change in changes if change.before.key == one.key), Change(one, one, None))
@@ -189,7 +189,7 @@ def change_of(
 def _become(
     history: History, credit: Credit, decision: Decision | None, rule: Rule | None
 ) -> tuple[Credit, Reason | None]:
-    """What a credit that is out becomes at `now`, and why it is revoked if it is. `rule`: None of a grant."""
+    """What an issued credit becomes at `now`, and why it is revoked if it is. `rule`: None for a grant."""
     assert rule is not None or credit.is_grant, "a credit of a rule is one of the membership's types"
     now = history.now
     changed: dict[str, object] = {}
@@ -232,7 +232,7 @@ def _become(
 
 
 def _taken_back(history: History, credit: Credit, decision: Decision | None) -> Reason | None:
-    """Why a credit that is out would not have been issued, as the facts stand now; None: it would."""
+    """Why the facts of now would not issue a credit that was issued, or None if they would."""
     if credit.manual:
         # Charges do not touch what was issued by hand; leaving the order does.
         stays = credit.key.place in history.parties.stayed_since(credit.issued_at)

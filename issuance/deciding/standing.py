@@ -1,4 +1,4 @@
-"""Where a membership stood at any instant: its status as told by status facts and charge facts (SEMANTICS 7)."""
+"""A membership's status at any instant, by its status facts and charge facts (SEMANTICS 7)."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from issuance.deciding.facts import ChargeState, ChargeTold, Moment, StatusChang
 from issuance.deciding.reasons import Reason
 from issuance.deciding.statuses import ENDED, Status
 
-#: The statuses in which nothing is issued for what begins, now or later, and why.
+#: The statuses in which an occurrence that begins gives nothing, now or later, and why.
 STOPPED = {Status.PAUSED: Reason.MEMBERSHIP_PAUSED, **dict.fromkeys(ENDED, Reason.MEMBERSHIP_ENDED)}
 
 
@@ -86,7 +86,7 @@ class _End(NamedTuple):
 
 @dataclass(slots=True)
 class _State:
-    """What the facts up to one of them come to."""
+    """The status by the facts up to one of them."""
 
     charges: dict[int, Charge]
     zone: ZoneInfo
@@ -110,7 +110,7 @@ class _State:
             self._status(fact)
         else:
             self._charge(fact)
-        self.end_if_due(fact.moment.at)  # an end that is told when it has come: nothing lies before it
+        self.end_if_due(fact.moment.at)  # an end that is told after its date takes effect at once
         self._note(fact.moment.at)
 
     def end_if_due(self, instant: datetime | None) -> None:
@@ -134,7 +134,7 @@ class _State:
     def _note(self, instant: datetime) -> None:
         status = self.stands or (Status.NEEDS_ATTENTION if self._trouble else None)
         status = status or (Status.ACTIVE if self.begun else Status.UPCOMING)
-        # Pausing and ending free nothing that was held.
+        # A pause or an end releases nothing that was held.
         if self.stands is None:
             self.holding = status is Status.NEEDS_ATTENTION
         if not self.seen or self.seen[-1][1:] != (status, self.holding):

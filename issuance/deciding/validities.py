@@ -52,8 +52,8 @@ def validities_of(
 
 
 def counts_from_start(history: History, rule: Rule, period_start: date) -> bool:
-    """Whether a coupon's validity counts from the start of a period, which began before the promise was known here: of
-    an import, before the sign-up's time; or before its rule was made (SEMANTICS 6)."""
+    """Whether a coupon's validity counts from the start of a period. It does if the period began before Issuance knew
+    of the promise: before the time of an imported sign-up, or before the rule was made (SEMANTICS 6)."""
     start = history.start_of(period_start)
     is_import = history.starts_on < day_of(history.signed_up_at, history.facts.zone)
     return (is_import and start < history.signed_up_at) or (rule.made_at is not None and start < rule.made_at)
@@ -91,9 +91,9 @@ def period_end_of(history: History, frequency: IssuingFrequency, period_start: d
 
 
 def period_start_of(history: History, version: RuleVersion, key: CreditKey, then: datetime | None) -> date:
-    """The start of the period that a credit is for: its key's. Where that is a start that was moved, of P0D the start
-    as it is now, otherwise of the period that ran then, before the start the first (SEMANTICS 7). `then`: as `ran_at`
-    says of a credit; None: it is for its key's."""
+    """The start of the period that a credit is for. It is the key's, unless that was the membership's start and was
+    moved since. Then a P0D credit is for the present start, any other for the period that ran at `then`, or for the
+    first if none ran yet (SEMANTICS 7). `then`: what `ran_at` says of a credit; None: it is for the key's."""
     if not history.was_start(key.period_start, version.frequency):
         return key.period_start
     if version.frequency is IssuingFrequency.ONCE:
@@ -104,16 +104,16 @@ def period_start_of(history: History, version: RuleVersion, key: CreditKey, then
 
 
 def ran_at(history: History, credit: Credit) -> datetime | None:
-    """An instant of the period that a credit stands for where the start was moved: given by hand, that which ran then;
-    of what a person extended, the first. None: no person's, it is for its key's."""
+    """An instant of the period that a credit is for if the start was moved: when it was given by hand, or the present
+    start if a person extended it. None for any other credit: it is for its key's period."""
     if credit.manual:
         return history.given_at(credit)
     return None if credit.extended_to is None else history.start_of(history.starts_on)
 
 
 def kept_period_end(history: History, version: RuleVersion, key: CreditKey, period_end: date | None) -> date | None:
-    """The end of a credit's period as it is kept: after the date of its key, also where a start that was moved to
-    earlier has a first period that was over by then."""
+    """The end of a credit's period as it is kept: always after the date of its key. If the start was moved to an
+    earlier date, its first period may end before that."""
     if period_end is None or period_end > key.period_start:
         return period_end
     return period_end_of(history, version.frequency, key.period_start)
@@ -130,7 +130,7 @@ class Limits(NamedTuple):
 def limits_of(
     history: History, version: RuleVersion, credit: Credit, valid_from: datetime, validity_ends_at: datetime | None
 ) -> Limits:
-    """The limits of a credit that is out, were it valid from an instant, by the facts as they are now."""
+    """The limits that the facts of now give an issued credit if it is valid from an instant."""
     period_start = period_start_of(history, version, credit.key, ran_at(history, credit))
     begins_at, period_end = history.start_of(period_start), period_end_of(history, version.frequency, period_start)
     expires_at = expiry(history, version, max(valid_from, begins_at), period_end, validity_ends_at)
@@ -139,7 +139,7 @@ def limits_of(
 
 
 class Ends(NamedTuple):
-    """What can still move of a credit that is out, by the names of `Credit`."""
+    """What can still move of an issued credit, by the names of `Credit`."""
 
     valid_from: datetime
     period_end: date | None
@@ -150,9 +150,10 @@ class Ends(NamedTuple):
 def ends_of(
     history: History, rule: Rule, credit: Credit, occurrence: Occurrence | None, owed_at: datetime | None
 ) -> Ends:
-    """The limits of a credit that is out: its period's end and its expiry move with the billing date (SEMANTICS 7), and
-    a P0D credit takes those of the period that it rides on (SEMANTICS 3). `occurrence`: what it is for; None: for none.
-    `owed_at`: when it would be issued for it; None: it is not owed. What a person extended never ends before that."""
+    """The limits of an issued credit. Its period's end and its expiry move with the billing date (SEMANTICS 7), and a
+    P0D credit takes those of the period that it rides on (SEMANTICS 3). A credit that a person extended never ends
+    before that. `occurrence`: the one that it is for, if any. `owed_at`: when it would be issued for it, None if it is
+    not owed."""
     version = rule.version(credit.rule_version)
     valid_from, validity_ends_at = credit.valid_from, credit.validity_ends_at
     if version.frequency is IssuingFrequency.ONCE and occurrence is not None:
@@ -178,9 +179,9 @@ def _moves_with_start(history: History, version: RuleVersion, credit: Credit) ->
 
 
 def _goes_over(history: History, rule: Rule, credit: Credit, occurrence: Occurrence) -> bool:
-    """Whether a P0D credit that rides on a later period than it did is valid from that one's start on: not what was
-    given by hand or used, and not what a person revoked or what was not used in its own period, unless that was taken
-    back before its end."""
+    """Whether a P0D credit that now rides on a later period becomes valid from that one's start on. It does not if it
+    was given by hand, used, or revoked by a person; nor if it expired unused, unless facts had taken its period back
+    before."""
     if credit.manual or credit.uses or credit.redeemed_at is not None:
         return False
     if credit.revoked_at is not None:
@@ -191,7 +192,8 @@ def _goes_over(history: History, rule: Rule, credit: Credit, occurrence: Occurre
 
 
 def _was_taken_back(history: History, credit: Credit, rode_on: Sequence[date]) -> bool:
-    """Whether the billing periods that a P0D credit rode on had been taken back when it expired, as is known now."""
+    """Whether, by what is known now, the billing periods that a P0D credit rode on had been taken back when it
+    expired."""
     if credit.expires_at is None:
         return False
     then = [release(history, day, None, credit.expires_at - timedelta.resolution) for day in rode_on]
@@ -206,8 +208,8 @@ def not_before(expires_at: datetime | None, extended_to: datetime | None) -> dat
 def _riding(
     history: History, rule: Rule, version: RuleVersion, credit: Credit, day: date, valid_from: datetime
 ) -> datetime | None:
-    """When the coupon's validity ends of a P0D credit that rides on the billing period from `day` on and is valid from
-    an instant on."""
+    """The end of the coupon's validity for a P0D credit that rides on the billing period from `day` on and is valid
+    from an instant on."""
     if credit.manual:
         return credit.validity_ends_at
     since = history.start_of(day) if counts_from_start(history, rule, day) else valid_from
@@ -217,8 +219,9 @@ def _riding(
 def _validity_ends_at(
     history: History, version: RuleVersion, credit: Credit, since: datetime, valid_from: datetime
 ) -> datetime | None:
-    """When the coupon's validity ends of a credit that is out, were it valid from an instant and counted since one. Of
-    a coupon that was saved again it is as long as it was: by which validity, nobody knows."""
+    """The end of the coupon's validity for an issued credit, if it is valid from `valid_from` and the validity counts
+    from `since`. If the coupon was saved again, the credit keeps its length: nobody knows which validity it was issued
+    by."""
     ends_at, coupon, zone = credit.validity_ends_at, version.coupon, history.facts.zone
     if ends_at is None:
         return None

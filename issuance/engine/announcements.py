@@ -29,7 +29,7 @@ class Happened(NamedTuple):
 
 
 def became(credit_id: UUID, before: Credit | None, after: Credit, now: datetime | None = None) -> Iterator[Happened]:
-    """What became of a credit, of a new one if there is none before; `now` is when it was changed."""
+    """What became of a credit. `before` is None for a new one; `now` is when it was changed."""
     told = list(_known_as(before, after, now))
     if not told:
         assert now is not None, "what is changed was out"

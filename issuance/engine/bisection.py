@@ -49,8 +49,8 @@ def in_pieces(
     fails: tuple[type[Exception], ...] = (Exception,),
     stops: Callable[[Exception], bool] = lambda _: False,
 ) -> Iterator[tuple[Item, Exception]]:
-    """Do `work` with all items; where it fails, `cut` says into which smaller pieces to divide them; nothing if that is
-    one alone. Yields the items that fail even by themselves, each with its error.
+    """Do `work` with all items. Where it fails, `cut` divides them into smaller pieces; one item alone it does not
+    divide. Yields the items that fail even by themselves, each with its error.
 
     What `work` did before it failed must be undone. Raises an error that `stops`, and any that is none of `fails`.
     """
@@ -81,7 +81,7 @@ def write_all(
 ) -> list[tuple[Item, Exception]]:
     """Write all items, or, where PostgreSQL refuses, ever smaller pieces of them. Returns the items that are refused
     even by themselves, each with its error; the others are written. Raises errors that have nothing to do with the
-    items. `single`: an item may be a group; makes an item of each that is in it."""
+    items. An item may be a group: `single` makes one item of each of its members."""
 
     def write_piece(piece: Sequence[Item]) -> None:
         with connection.begin_nested():

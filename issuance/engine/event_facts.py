@@ -35,10 +35,9 @@ def bytes_of(column: str) -> str:
 
 
 SIGNED_UP, GUESTS_CHANGED = "membership.signed_up", "membership.guests_changed"
-#: Events that change what charges cover that were told before.
+#: Events that change what earlier charges cover.
 DATES_MOVED = frozenset({"membership.billing_date_moved", "membership.start_moved"})
-#: The memberships of a brand whose types have changed, or will: they may be owed something by the rules of an earlier
-#: one.
+#: The memberships of a brand that change type at some time: the rules of an earlier type may still owe them credits.
 CHANGED_TYPES = """SELECT e.membership_id FROM billing_events e
                     WHERE e.brand_id = :brand_id AND e.type = 'membership.type_changed'"""
 #: The order in which charges' events of one instant happened.

@@ -56,7 +56,7 @@ _EACH = """
      ORDER BY m.membership_id
 """
 _MEMBERSHIPS = Statement(_EACH.format(bytes=_BYTES, more="false AS is_long"))
-#: With whether they have so many credits that what can't change any more is not loaded where that can be told.
+#: Also whether they have more credits than a short life: then what can't change any more is not loaded, if it is known.
 _MEMBERSHIPS_BY_LENGTH = Statement(
     _EACH.format(
         bytes=_BYTES,
@@ -112,7 +112,7 @@ class FactLimit(IssuanceError):
 
 def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: int, most_credits: int) -> int:
     """How many of the first memberships may be loaded together: at most `most`, with at most `most_credits` credits,
-    `limits.loaded_facts` facts and `limits.loaded_bytes` bytes of these between them; one always may."""
+    `limits.loaded_facts` facts and `limits.loaded_bytes` bytes of these between them. At least one."""
     first = ids[:most]
     if len(first) < 2:
         return len(first)
@@ -148,8 +148,8 @@ def load(
     with_credits: bool = True,
     as_fit: bool = False,
 ) -> list[Membership]:
-    """Memberships with all that is known of them, ordered by id; without credits where nobody wants them. `as_fit`: the
-    first of them, whose facts fit into memory together. Unknown ids are ignored. Raises FactLimit.
+    """Memberships with all that is known of them, ordered by id. `with_credits=False` leaves their credits out.
+    `as_fit`: only the first of them, as many as fit into memory together. Unknown ids are ignored. Raises FactLimit.
 
     Lock their schedules first if the answer must stay true until the transaction ends.
     """
@@ -184,7 +184,7 @@ def load_rows(
 
 
 def look_up(connection: Connection, brand_id: UUID, ids: Iterable[object]) -> list[Row]:
-    """What `load_rows` asks for of memberships, with whether each has more credits than a short life."""
+    """The rows that `load_rows` asks for, and whether each membership has more credits than a short life."""
     parameters = {"brand_id": brand_id, "ids": id_array(ids), "short": limits.current.short}
     return _MEMBERSHIPS_BY_LENGTH.found(connection, parameters)
 

@@ -22,8 +22,7 @@ from issuance.engine.states import State
 from issuance.tenancy.clock import BrandClock
 
 _DAY = timedelta(days=1)
-#: Sums are taken modulo this. Above stands what tells them from the fingerprints of earlier versions, which can not be
-#: carried on.
+#: Sums are taken modulo this. The bits above mark them, as fingerprints of earlier versions can not be carried on.
 _SIZE, _MARK = 2**112, 0x5156
 
 
@@ -70,8 +69,8 @@ class Fingerprints:
         return _marked(whole + _of_starts(facts, credits))
 
     def carried_on(self, member: Membership, credits: Sequence[Credit], at: datetime) -> UUID | None:
-        """`settled` of a membership of which only what can still change was loaded: its news comes after all that is
-        known, and it had a fingerprint. `credits`: those of them that are out at an instant, and new ones."""
+        """`settled` for a membership of which only what can still change was loaded. It had a fingerprint, and its news
+        comes after all that was known. `credits`: the loaded ones as they are at an instant, and new ones."""
         horizon, (_, settled_at, before) = member.horizon, member.state
         assert horizon is not None, "what is loaded whole is summed up anew"
         assert settled_at is not None, "it was settled"
@@ -119,8 +118,8 @@ class Fingerprints:
         return self._told_by([*self._saved([membership_type_id]), self.clock.now])
 
     def exact_after(self, state: State) -> datetime | None:
-        """The instant after which facts are told to the microsecond, None if none are: while a clock is being moved,
-        each new fact is decided at its own instant."""
+        """The instant after which facts are compared to the microsecond, or None. While a clock is being moved, each
+        new fact is decided at its own instant."""
         due_at = state.due_at
         passes = self.clock.stands_still and due_at is not None and due_at <= self.clock.now
         return state.settled_at if passes else None

@@ -47,7 +47,8 @@ _FORGET_DEAD = text("""
     DELETE FROM guard_portions
      WHERE brand_id = :brand_id AND credit_rule_id = :rule_id AND reserved AND portion_id <> ALL(:own)
 """)
-# Who has a rule's turn alone knows that its reservations are dead; and one that was confirmed just before is read anew.
+# Whoever has a rule's turn alone knows that its reservations are dead. One that was confirmed just before is read
+# again.
 _FORGET_ALL_DEAD = text("""
     DELETE FROM guard_portions
      WHERE CASE WHEN reserved
@@ -60,8 +61,8 @@ _GIVE_BACK = text("DELETE FROM guard_portions WHERE brand_id = :brand_id AND por
 
 
 def forget_dead(connection: Connection) -> None:
-    """Delete what dead workers reserved, of all brands, but for rules that somebody is at. Commit soon: no credit of
-    these rules goes out until then."""
+    """Delete what dead workers reserved, of all brands, except of rules that somebody issues now. Commit soon: no
+    credit of these rules goes out until then."""
     connection.execute(_FORGET_ALL_DEAD)
 
 

@@ -21,8 +21,8 @@ _KEY = {
     "reissue": "integer",
 }
 _HELD = {**_KEY, "held_at": "timestamptz", "manual": "boolean"}
-# A credit that is owed waits in place of one by hand under its key. What was refused by hand can be held anew. Owed
-# again, a credit is as old as it was.
+# A credit that is owed waits in place of a manual one with its key. A manual credit that was refused can be held again.
+# A credit that is owed again is as old as it was.
 _HOLD = text(f"""
     INSERT INTO held_credits (brand_id, membership_id, guest_id, credit_rule_id, period_start, reissue, held_at, manual,
                               run_id)
@@ -62,7 +62,7 @@ def write(
     """Write what outcomes hold back, hold the rules of it, and let lapse what is not owed any more. Costs nothing where
     there is none. `told`: the types of events that webhooks listen to; `run_id`: the run that settles, which alone can
     have asked for something by hand."""
-    # What is asked for anew may have the key of what lapses.
+    # A new credit may have the key of one that lapses.
     gone = [(one, *key) for some in settled for key in some.outcome.lapsed for one in some.ids]
     if gone:
         parameters = {"brand_id": brand_id, **_which(gone)}

@@ -1,7 +1,7 @@
-"""Loading of long lives what can still change, to settle them by the clock or by charges that come in on time.
+"""Load of long memberships only what can still change, to settle them by the clock or by charges that come in on time.
 
-`deciding.horizon` says when the rest stays as it was settled. That the membership was in order then, and that nothing
-happened to it since, is what its row, its schedule and its news say. Whoever is not sure to be so is loaded whole
+`deciding.horizon` says when the rest stays as it was settled. The membership's row, its schedule and its news say
+whether it was in order then, and whether nothing happened since. If that is not certain, it is loaded whole
 (docs/decisions/0054).
 """
 
@@ -28,7 +28,7 @@ from issuance.engine.rules import RuleBook
 from issuance.tenancy.clock import BrandClock
 
 _ADDING = ", ".join(f"'{kind}'" for kind in sorted(ADDS))
-#: What was told of memberships, as far as it says whether their news is of charges that come in on time.
+#: What says of memberships whether their news is only of charges that come in on time.
 _TOLD = Statement(f"""
     WITH told AS (
          SELECT membership_id, type, time, settled_at IS NULL AS is_news,
@@ -67,7 +67,7 @@ _EVENTS = Statement(f"""
       FROM placed WHERE charge_id IS NULL OR is_late
      ORDER BY membership_id, place
 """)
-# Also what was spent before its expiry: a lead comes for it too.
+# Also credits that were spent before their expiry: a lead comes for these too.
 _CREDITS = Statement(f"""
     SELECT {CREDIT_COLUMNS}
       FROM credits JOIN {_SINCE} USING (membership_id)
@@ -79,7 +79,7 @@ _CREDITS = Statement(f"""
 
 
 class _Horizon(NamedTuple):
-    """From when on a membership is looked at: the first day, and when it begins."""
+    """The first day that is decided again of a membership, and the instant at which it begins."""
 
     row: Row
     told: Row
@@ -95,8 +95,8 @@ def load(
     rules: RuleBook,
     whole: Collection[str] = (),
 ) -> list[Membership]:
-    """Memberships as `facts.load` gives them; long lives with what can still change, where that is known, but for those
-    that are wanted `whole`. Raises FactLimit."""
+    """Memberships as `facts.load` gives them. Long ones have only what can still change, if that is known and they are
+    not wanted `whole`. Raises FactLimit."""
     rows = look_up(connection, brand_id, ids)
     weigh(rows)
     long = [row for row in rows if row.is_long and _was_in_order(row) and str(row.membership_id) not in whole]
@@ -123,7 +123,7 @@ def _was_in_order(row: Row) -> bool:
 def _from_horizons(
     connection: Connection, brand_id: UUID, clock: BrandClock, rows: Sequence[Row], rules: RuleBook
 ) -> list[Membership]:
-    """Those of these memberships of which it is known what stays, without it."""
+    """Those of the memberships of which it is known what stays; that is not loaded."""
     since = {one.row.membership_id: one for one in _since(connection, brand_id, clock, rows)}
     loaded = _loaded(connection, brand_id, clock, since) if since else []
     rules.open(type_id for one in loaded for type_id in one.facts.types)
@@ -131,7 +131,7 @@ def _from_horizons(
 
 
 def _since(connection: Connection, brand_id: UUID, clock: BrandClock, rows: Sequence[Row]) -> list[_Horizon]:
-    """From when on these memberships are looked at; those are left out whose news is more than charges that pay."""
+    """The horizons of these memberships, without those whose news is more than charges that pay."""
     by_id = {row.membership_id: row for row in rows}
     since = []
     for told in _TOLD.found(connection, {"brand_id": brand_id, "ids": id_array(by_id)}):
@@ -167,8 +167,8 @@ def _loaded(
 
 
 def _stays(member: Membership, facts: int, rules: RuleBook, clock: BrandClock) -> bool:
-    """Whether what was left out stays as it is; and whether it is known what is new, so that the fingerprint can be
-    carried on. `facts`: how many there are of the membership."""
+    """Whether what was left out stays as it is, and whether it is known what is new: then the fingerprint can be
+    carried on. `facts`: how many facts the membership has."""
     settled_at = member.state.settled_at
     news = member.news
     return (

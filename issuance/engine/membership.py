@@ -37,11 +37,11 @@ class Membership:
     #: What lists have shown since then.
     listed: Listed
     credits: list[Credit] = field(default_factory=list)
-    #: What was left out of both; None: nothing.
+    #: What facts and credits leave out; None if nothing.
     horizon: Horizon | None = None
     #: The events behind `facts.told`, in the same order.
     events: list[Row] = field(default_factory=list)
-    #: Who the guests are that they name.
+    #: The guests that they name.
     named: Named = field(default_factory=dict)
     #: By place.
     guest_ids: list[UUID] = field(default_factory=list)

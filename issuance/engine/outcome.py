@@ -40,16 +40,16 @@ class Outcome:
     #: Why facts revoked a credit that is new.
     revoked_because: dict[CreditKey, Reason] = field(default_factory=dict)
     counts: Counter[Reason] = field(default_factory=Counter)
-    #: Those of the new ones that a manual run only settled: it neither counts them nor is named on them.
+    #: The new ones that a manual run only settled: it does not count them, and they do not name it.
     only_settled: frozenset[CreditKey] = frozenset()
     #: Those of the new ones that a person let out: no guard is asked about them.
     let_out: set[CreditKey] = field(default_factory=set)
-    #: What a guard holds back now, and what it held back and is not owed any more.
+    #: The credits that a guard holds back now, and the keys of held ones that are not owed any more.
     held: set[Held] = field(default_factory=set)
     lapsed: set[CreditKey] = field(default_factory=set)
-    #: Which credit, owed at any of the instants, what is held by hand for a start that was moved is one with.
+    #: The key of the owed credit with which a manual one that is held for a former start is one, by the key of that.
     joined: dict[CreditKey, CreditKey] = field(default_factory=dict)
-    #: What is to be told of credits that expire soon.
+    #: The reminders to tell, of credits that expire soon.
     reminders: list[Reminder] = field(default_factory=list)
     #: The new decisions that give nothing.
     skipped: list[Decision] = field(default_factory=list)

@@ -103,7 +103,8 @@ class Settling:
         self._told = outbox.listened_to(connection, brand_id)
         self._listeners = reminders.listeners(connection, brand_id) if "credit.expiring" in self._told else ()
         self._counts: Counter[Reason] = Counter()
-        #: Memberships whose fingerprint is not that of those who were looked at: it is taken anew.
+        #: Memberships of groups of which none that was loaded had the group's fingerprint: theirs is taken again, of
+        #: all that is known.
         self._doubted: set[str] = set()
         #: How long each event had waited that was settled.
         self._waited: list[float] = []
@@ -170,7 +171,7 @@ class Settling:
         return horizons.load(self._connection, self._brand_id, self._clock, ids, self._rules, self._doubted)
 
     def _is_for_all(self, outcome: Outcome, size: int, room: int) -> bool:
-        """Whether an outcome may be written for so many memberships that were not loaded. `room`: that is left for
+        """Whether an outcome may be written for so many memberships that were not loaded. `room`: for how many more
         credits."""
         tells_each = "credit.skipped" in self._told and outcome.skipped
         is_bounded = len(outcome.issued) * size <= room
@@ -256,7 +257,7 @@ class Settling:
         move_on(self._connection, self._brand_id, states, may_share=may_share)
 
     def _move_nearer(self, done: Sequence[Settled]) -> None:
-        """What was given falls due, and the membership is not what its fingerprint says."""
+        """Make memberships that were given something due by its expiry. Their fingerprints are not true any more."""
         due_at = {UUID(id_): one.outcome.due_at for one in done if one.outcome.gives for id_ in one.ids}
         schedules.sooner(self._connection, self._brand_id, due_at)
         if self._attempt_counted:

@@ -53,7 +53,7 @@ _CHARGES = Statement("""
 
 
 def write_guests(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
-    """Bring the guests up to date of orders that have news and whose party has changed at some time."""
+    """Update the guests of orders that have news and whose party has changed at some time."""
     rows = [
         row
         for one in settled
@@ -93,8 +93,8 @@ def _guests(member: Membership, outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def write_listed(connection: Connection, brand_id: UUID, outcomes: Sequence[tuple[Outcome, Sequence[Settled]]]) -> None:
-    """Bring up to date what lists of memberships show: the status, an announced end, the type and dates. Memberships
-    with one outcome have shown the same."""
+    """Update what lists of memberships show: the status, an announced end, the type and dates. Memberships with one
+    outcome have shown the same."""
     moved: dict[Listed, list[str]] = {}
     for outcome, some in outcomes:
         if outcome.listed is not None and outcome.listed != some[0].member.listed:
@@ -104,7 +104,7 @@ def write_listed(connection: Connection, brand_id: UUID, outcomes: Sequence[tupl
 
 
 def write_charges(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
-    """Bring those charges up to date that have news."""
+    """Update the charges that have news."""
     known: dict[int, dict[int, Charge]] = {}
     rows = []
     for one in settled:

@@ -50,7 +50,8 @@ def begin(connection: Connection, brand_id: UUID, webhook: Mapping[str, Any]) ->
 
 
 def tell(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> None:
-    """Write to the outbox what settling found due, of credits that are still out. Costs nothing where nothing is."""
+    """Write the reminders that settling found due to the outbox, of credits that are neither spent nor taken back.
+    Costs nothing if there are none."""
     found: dict[Reminder, list[UUID]] = {}
     of_groups: dict[Reminder, list[str]] = {}
     for one in settled:

@@ -199,8 +199,8 @@ def read(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]
 
 
 def tell_finished(connection: Connection, brand_id: UUID, run_id: UUID) -> None:
-    """Tell the webhooks that listen to it that a run has ended, be it that it was cancelled. Sweeps and what reconciles
-    by night, which nobody asks for, are not told."""
+    """Tell the webhooks that listen to it that a run has ended, also one that was cancelled. They are not told of
+    sweeps and nightly reconciling, for which nobody asked."""
     if "run.finished" in outbox.listened_to(connection, brand_id):
         run = read(connection, brand_id, run_id)
         if run["kind"] != "reconcile" or run["started_by"] is not None:

@@ -17,7 +17,8 @@ from issuance.tenancy import clock as clocks
 
 #: The most clock moves at once in a process: they wait for locks and must not use up the connections.
 MOST_AT_ONCE = 2
-#: Who names the time that a clock has just said means the present, where it was never set and has gone on.
+#: An instant so little before now means the present, if the clock was never set: it has gone on since the caller read
+#: it.
 PRESENT = timedelta(minutes=1)
 #: How long a caller is kept waiting for the workers, in seconds.
 _PATIENCE = 300.0

@@ -132,7 +132,7 @@ _ITS_TYPE = """(SELECT m.membership_type_id
 _CHANGED = f"s.schedule_id IN ({CHANGED_TYPES})"
 
 #: What `make_due` does with the schedules, each `s`, that a condition finds: it locks them in order, and then looks
-#: anew, since who left a shared row before it was locked has their own.
+#: again, since a membership that left a shared row before that has its own.
 LOCK_FOUND = """
     SELECT FROM schedules s WHERE s.brand_id = :brand_id AND {which} ORDER BY s.shared, s.schedule_id FOR NO KEY UPDATE
 """
@@ -169,7 +169,7 @@ class ScheduleBusy(IssuanceError):
 def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attempts: int = 0) -> list[Waiting]:
     """Lock the schedules of memberships; those that share one get their own. Waits for whoever settles them. Unknown
     ids are ignored. `attempts`: memberships with just so many keep their fingerprint, and can form groups. Raises
-    ScheduleBusy where sweeps make them share anew each time that they have left."""
+    ScheduleBusy if sweeps let them share again each time that they have left."""
     left = set(map(str, ids))
     locked: list[Waiting] = []
     for _ in range(_TRIES):
@@ -191,7 +191,7 @@ def own(connection: Connection, brand_id: UUID, ids: Iterable[object], *, attemp
 
 def lock(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID) -> None:
     """Lock the schedules by which a range of memberships waits, so that nobody settles them meanwhile. Raises
-    ScheduleBusy where sweeps make them wait by others each time."""
+    ScheduleBusy if sweeps move them to other schedules each time."""
     parameters = {"brand_id": brand_id, "first_id": first_id, "last_id": last_id}
     locked: set[UUID] = set()
     for _ in range(_TRIES):

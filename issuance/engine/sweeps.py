@@ -85,7 +85,7 @@ _SWEEP_BATCHES = text(f"""
      WHERE (r.brand_id, r.run_id) = (counted.brand_id, counted.run_id)
     RETURNING r.brand_id, r.run_id, counted.batches
 """)
-# The memberships that wait by the due schedules of a range.
+# The memberships of the due schedules of a range.
 _MEMBERSHIPS_DUE = text(f"""
     SELECT p.membership_id
       FROM schedules s JOIN membership_schedules p USING (brand_id, schedule_id)
@@ -159,7 +159,7 @@ def _columns(runs: Mapping[UUID, UUID], brands: Mapping[UUID, datetime]) -> dict
 
 
 def memberships_due(connection: Connection, brand_id: UUID, first_id: UUID, last_id: UUID) -> list[UUID]:
-    """The ids of the memberships that wait by the due schedules of a range."""
+    """The ids of the memberships of the due schedules of a range."""
     until = clock_for(connection, brand_id).now
     parameters = {"brand_id": brand_id, "first_id": first_id, "last_id": last_id, "until": until}
     return list(connection.scalars(_MEMBERSHIPS_DUE, parameters))

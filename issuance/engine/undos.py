@@ -37,9 +37,10 @@ _FOR_GOOD = text(f"""
     UPDATE credits c SET {_BY_OPERATOR} WHERE {_MEANT} AND c.revoked_by = 'facts'
     RETURNING c.credit_id
 """)
-# Once those that were live are revoked: what is out still has expired, and stays so, whatever date is moved late.
+# Once the live ones are revoked, those that are neither spent nor taken back have expired. They stay so, whatever date
+# is moved later.
 _EXPIRED = text(f"SELECT c.credit_id FROM credits c WHERE {_MEANT} AND {credits.STILL_OUT}")
-# What it asked for by hand and is not out: nobody lets it out any more, and its key stays free.
+# Manual credits that it asked for and that are held: nobody can approve them any more, and their keys stay free.
 _REFUSE_HELD = text("""
     UPDATE held_credits h SET state = 'refused'
      WHERE h.brand_id = :brand_id AND h.membership_id BETWEEN :first_id AND :last_id

@@ -39,7 +39,7 @@ _FIRST = text(f"""
 
 
 def first(connection: Connection, brand_id: UUID, run_id: UUID) -> tuple[UUID, UUID]:
-    """The run that a worker should work on which was asked for `run_id`, with its brand: that one where nobody comes
-    before it, and where it has nothing left to do. To be asked across all brands."""
+    """The run, with its brand, on which a worker should work that was asked for `run_id`. It is that run if no other
+    comes before it, or if it has nothing left to do. To be asked across all brands."""
     row = connection.execute(_FIRST, {"brand_id": brand_id, "run_id": run_id}).one_or_none()
     return (brand_id, run_id) if row is None else (row.brand_id, row.run_id)
