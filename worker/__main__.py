@@ -18,7 +18,7 @@ def main() -> int:
     except SettingsError as error:
         sys.exit(error.message)
     log.set_up(own.log_format, own.log_level)
-    # As if dramatiq had been named: it starts itself anew by these words when it is told to reload (SIGHUP).
+    # As if dramatiq had been named: on a reload (SIGHUP) it starts itself again by these words.
     sys.argv = [dramatiq.__main__.__file__, "worker:start", "--skip-logging", *sys.argv[1:]]
     options = cli.make_argument_parser().parse_args(sys.argv[1:])  # type: ignore[no-untyped-call]
     return int(cli.main(options))  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ _DAY = timedelta(days=1)
 class Coverage:
     """The dates [start, end) that a charge covers; none if both are the same.
 
-    `calendar` is the one of today, `stood` the one of the day on which the charge was first told of.
+    `calendar` is the one of today, `stood` the one at the first fact about the charge.
     """
 
     start: date
@@ -33,8 +33,8 @@ class Coverage:
         return self.calendar.number_within(None, self.start, self.end) > 0
 
     def pays_for(self, every: Interval | None, day: date) -> bool:
-        """Whether it pays for the period of a rule in which `day` lies. It pays for as many periods as it covered when
-        it was first told of, at least one, the earliest first."""
+        """Whether it pays for the period of a rule in which `day` lies. It pays for as many periods as it covered at
+        the first fact about it, at least one, the earliest first."""
         if not self.has(day):
             return False
         if self.stood is self.calendar:

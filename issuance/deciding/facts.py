@@ -100,7 +100,7 @@ class GuestsChanged:
 @dataclass(frozen=True, slots=True)
 class ChargeTold:
     """One fact about one charge. `number`: the place of the first fact about it; -1, -2 … those that `billing:
-    automatic` makes. `period_end` is exclusive; None: not said."""
+    automatic` makes. `period_end` is exclusive, and None if it was not said."""
 
     moment: Moment
     number: int
@@ -159,7 +159,7 @@ class MembershipFacts:
     billing_frequency: BillingFrequency
     #: In the order in which they happened, whenever they arrived.
     told: tuple[Fact, ...]
-    #: Since when the member is archived; None: not archived.
+    #: When the member was archived, or None.
     archived_at: datetime | None = None
     #: Guests who are archived members: the place of each, and since when.
     archived_guests: tuple[tuple[int, datetime], ...] = ()
@@ -203,7 +203,7 @@ class RuleVersion:
     membership_type_id: UUID
     coupon_id: str
     coupon_name: str
-    #: None where the coupon is not there: nothing can be issued.
+    #: None if the coupon is not there: nothing can be issued then.
     coupon: Coupon | None
     roll_over: bool
     issue_on_signup: bool
@@ -211,9 +211,9 @@ class RuleVersion:
     for_lead_booker_only: bool
     frequency: IssuingFrequency
     include_upcoming: bool
-    #: The use at which a multi-use credit is redeemed; None: it never is.
+    #: The use at which a multi-use credit is redeemed, or None if it never is.
     max_uses: int | None = None
-    #: Into how many further periods a credit rolls over at most; None: into any.
+    #: Into how many further periods a credit rolls over at most, or None if into any number.
     roll_over_limit: int | None = None
 
 

@@ -186,7 +186,7 @@ def rides_later(history: History, version: RuleVersion) -> bool:
 
 
 def _reason(history: History, day: date, version: RuleVersion, release: Release) -> Reason | None:
-    """Why an occurrence whose version is in force gives nothing to anyone; None: it is owed."""
+    """Why an occurrence with a version in force gives nothing to anyone, or None if it is owed."""
     if version.membership_type_id != _type_of(history, day, version.frequency):
         return history.types.reason_against(version.membership_type_id)
     if day == history.starts_on and not version.issue_on_signup:
@@ -195,8 +195,8 @@ def _reason(history: History, day: date, version: RuleVersion, release: Release)
 
 
 def _type_of(history: History, day: date, frequency: IssuingFrequency) -> UUID:
-    """The membership type whose rules the occurrence goes by that starts on `day`. The sign-up's stays the one that was
-    signed up for, and no P0D occurrence is running when the type changes (SEMANTICS 18)."""
+    """The membership type by whose rules an occurrence goes that starts on `day`. The sign-up's is always the type that
+    was signed up for, and no P0D occurrence is running when the type changes (SEMANTICS 18)."""
     if day == history.starts_on or not history.types.have_changed:
         return history.types.signed_up
     if frequency is IssuingFrequency.ONCE:

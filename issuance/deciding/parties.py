@@ -42,7 +42,7 @@ class Parties:
 def left_out(
     version: RuleVersion, *, lead_booker: bool, stayed: bool, archived: bool, holds: bool, used: bool
 ) -> Reason | None:
-    """Why a guest gets nothing where others on the order get something; None: they get what the others get.
+    """Why a guest gets nothing where others on the order get something, or None if they get the same.
 
     `holds`: they have the occurrence's credit already. What they held was revoked when they were archived, and stays
     as it is. `used`: they used its coupon under another type, before the membership's type changed.

@@ -13,8 +13,8 @@ from issuance.deciding.forecast import Given, forecast
 
 
 class Difference(NamedTuple):
-    """A credit of a guest, by the place, for a period: as it will be without the rule that is previewed, and with it;
-    None: there is none."""
+    """A credit of a guest, by the place, for a period: as it will be without the previewed rule, and with it. None if
+    there is none."""
 
     place: int
     period_start: date

@@ -16,8 +16,8 @@ from issuance.deciding.statuses import Status
 class Release(NamedTuple):
     """Whether an occurrence is released at `now`.
 
-    `first` is the first instant at which its start, charge and status all held; it decides which rule
-    version applies and never changes again. `reason` says why it is not released, or taken back; None: it is.
+    `first` is the first instant at which its start, charge and status all held; it decides which rule version applies
+    and never changes again. `reason` says why it is not released, or was taken back; None if it is released.
     """
 
     first: datetime | None

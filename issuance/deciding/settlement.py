@@ -74,8 +74,8 @@ class Settlement:
 
     now: datetime
     status: Status
-    #: When the membership next has to be looked at, if nothing new becomes known; None: never. `now`: at once, because
-    #: it is owed more.
+    #: When the membership next has to be looked at, if nothing new becomes known, or None if never. It is `now` if more
+    #: is owed than one settling issues.
     due_at: datetime | None = None
     issue: list[NewCredit] = field(default_factory=list)
     change: list[Change] = field(default_factory=list)
@@ -100,7 +100,7 @@ def settle(
     owed = 0
     for one in decide(history, rules):
         if owed > most_credits and not one.has_credits:
-            continue  # for the next settling; what is out changes at once
+            continue  # for the next settling; issued credits change at once
         for decision in one.decisions:
             if decision.reason is Reason.AWAITING_APPROVAL:
                 settlement.waiting.add(decision.key)

@@ -18,7 +18,7 @@ STOPPED = {Status.PAUSED: Reason.MEMBERSHIP_PAUSED, **dict.fromkeys(ENDED, Reaso
 
 
 class Outstanding(NamedTuple):
-    """How long a charge, by its number, was failed or disputed and not settled. `until` None: it still is."""
+    """How long a charge, by its number, was failed or disputed and not settled. `until` is None if it still is."""
 
     number: int
     since: Moment
@@ -38,7 +38,7 @@ class Standing:
     #: Whether what is paid is held: since the membership needed attention, until it is active again.
     holding: tuple[bool, ...] = ()
     outstanding: tuple[Outstanding, ...] = ()
-    #: The automatic charges, by number, that were not made, as the membership was paused or ended at their start.
+    #: The automatic charges, by number, that were not made because the membership was paused or ended at their start.
     not_charged: frozenset[int] = frozenset()
     #: The first day on which it is ended, where an end was told with a date and was not taken back.
     ends_on: date | None = None
@@ -114,7 +114,7 @@ class _State:
         self._note(fact.moment.at)
 
     def end_if_due(self, instant: datetime | None) -> None:
-        """Let an announced end come that is due by an instant; None: whenever it is due."""
+        """Let an announced end come if it is due by an instant; with None, whenever it is due."""
         if self.announced is not None and (instant is None or self.announced.at <= instant):
             self.stands, self.ended_on = self.announced.status, self.announced.on
             at, self.announced = self.announced.at, None

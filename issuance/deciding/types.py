@@ -55,7 +55,7 @@ class Types:
         return automatic
 
     def of_day(self, day: date) -> UUID:
-        """The type whose rules occurrences go by that begin on a date, not the sign-up's."""
+        """The type by whose rules occurrences go that begin on a date. The sign-up's does not go by it."""
         found = self._signed_up
         for changed_on, change in self._changes:
             if changed_on <= day:
@@ -63,7 +63,7 @@ class Types:
         return found
 
     def of_period(self, start: date, end: date) -> UUID:
-        """The type whose rules a rule's period [start, end) goes by: that of its start, unless a change switched it
+        """The type by whose rules a rule's period [start, end) goes: that of its start, unless a change switched it
         while it was running."""
         found = self.of_day(start)
         for changed_on, change in self._changes:

@@ -93,7 +93,8 @@ def period_end_of(history: History, frequency: IssuingFrequency, period_start: d
 def period_start_of(history: History, version: RuleVersion, key: CreditKey, then: datetime | None) -> date:
     """The start of the period that a credit is for. It is the key's, unless that was the membership's start and was
     moved since. Then a P0D credit is for the present start, any other for the period that ran at `then`, or for the
-    first if none ran yet (SEMANTICS 7). `then`: what `ran_at` says of a credit; None: it is for the key's."""
+    first if none ran yet (SEMANTICS 7). `then`: what `ran_at` says of a credit; if that is None, it is for the
+    key's."""
     if not history.was_start(key.period_start, version.frequency):
         return key.period_start
     if version.frequency is IssuingFrequency.ONCE:
@@ -172,8 +173,8 @@ def ends_of(
 
 
 def _moves_with_start(history: History, version: RuleVersion, credit: Credit) -> bool:
-    """Whether a credit was given or extended by a person for the membership's start, which was moved, and was not
-    used."""
+    """Whether a person gave or extended a credit for the membership's start, the start was moved, and the credit was
+    not used."""
     is_for_start = history.is_or_was_start(credit.key.period_start, version.frequency)
     return bool(history.former_starts) and credit.is_a_persons and not credit.uses and is_for_start
 

@@ -66,7 +66,7 @@ def named_by(membership_id: UUID, events: Sequence[Row]) -> Named:
         (place,) = naming
         guests = events[place].data["guests"]
         return {place: [Recognised(UUID(guest["guest_id"]), guest.get("external_user_id")) for guest in guests]}
-    # An import's lists may lie before its sign-up, which names the first guests all the same.
+    # An import's lists may be earlier than its sign-up. The sign-up still names the first guests.
     naming.sort(key=lambda place: events[place].type != SIGNED_UP)
     listings = (Listing(events[place].source, events[place].event_id, _entries(events[place].data)) for place in naming)
     return dict(zip(naming, recognised(membership_id, listings), strict=True))

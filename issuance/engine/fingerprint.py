@@ -36,7 +36,7 @@ class Fingerprints:
     saved_at: datetime | None = None
 
     def after(self, membership: Membership, outcome: Outcome) -> UUID | None:
-        """The fingerprint of a membership that an outcome is written for. None: it must be decided by itself."""
+        """The fingerprint of a membership that an outcome is written for, or None if it must be decided by itself."""
         # It does not cover what was issued by hand on top of the settling.
         if any(key in outcome.issued and credit.manual for key, credit in outcome.credits.items()):
             return None
@@ -61,7 +61,7 @@ class Fingerprints:
 
     def settled(self, facts: MembershipFacts, credits: Sequence[Credit], at: datetime) -> UUID | None:
         """The fingerprint of a membership that was settled at an instant and has these credits since: all that later
-        decisions depend on while there is no news. None: it must be decided by itself."""
+        decisions depend on while there is no news. None if it must be decided by itself."""
         changed_type = any(isinstance(fact, TypeChanged) for fact in facts.told)
         if changed_type or any(map(is_apart, credits)) or not self._is_ordinary(facts, at):
             return None
@@ -88,8 +88,8 @@ class Fingerprints:
         return _marked(before.int + changed)
 
     def whole(self, membership: Membership) -> Hashable | None:
-        """The fingerprint of a membership as it was loaded, with its news: all that deciding now depends on.
-        None: it must be decided by itself."""
+        """The fingerprint of a membership as it was loaded, with its news: all that deciding now depends on. None if it
+        must be decided by itself."""
         facts, state, now = membership.facts, membership.state, self.clock.now
         if not self._is_ordinary(facts, now):
             return None

@@ -102,7 +102,7 @@ def read(connection: Connection, brand_id: UUID) -> dict[str, Any]:
 def put(
     connection: Connection, brand_id: UUID, *, max_per_day: int | None, times_busiest_day: Decimal | None
 ) -> dict[str, Any]:
-    """Set both limits, None: no such limit. Waits for the settling under way, and keeps more of it out until the
+    """Set both limits; None sets no such limit. Waits for the settling under way, and keeps more of it out until the
     transaction ends, so that every credit is counted. Rules that are held stay so."""
     clocks.lock_alone(connection, brand_id)
     before = read(connection, brand_id)
@@ -125,7 +125,7 @@ def put(
 
 
 def most(connection: Connection, brand_id: UUID, rule_id: UUID, instant: datetime, zone: ZoneInfo) -> int | None:
-    """How many credits of a rule may go out in 24 hours at an instant; None: no limit is set for it."""
+    """How many credits of a rule may go out in 24 hours at an instant, or None if it has no limit."""
     day = day_of(instant, zone)
     parameters = {"brand_id": brand_id, "rule_id": rule_id, "day": day}
     row = connection.execute(_KNOWN, parameters).one()

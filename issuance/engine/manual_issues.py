@@ -33,7 +33,7 @@ class Members(NamedTuple):
     own: frozenset[UUID]
 
     def among(self, membership: Membership) -> frozenset[Guest]:
-        """Which guests are one of them. A lead booker of whom no list says who they are is the member."""
+        """Which guests are one of them. If no list says who the lead booker is, it is the member."""
         named = members_among(membership.named)
         is_own = membership.membership_id in self.own
         return frozenset(

@@ -132,7 +132,7 @@ def _insert(
 
 
 def _moved_since(settled: Sequence[Settled], credit_ids: Sequence[str]) -> Iterator[tuple[UUID, Movement]]:
-    """What has to be journaled of new credits: what became of them while a clock was moved on."""
+    """The movements to journal of new credits, which something became of while a clock was moved on."""
     fresh = iter(credit_ids)
     for some in settled:
         for key in some.outcome.issued:

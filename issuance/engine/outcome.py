@@ -24,7 +24,7 @@ class Outcome:
     now: datetime
     #: Whether all that is known has been settled: `now` is the clock's, and nothing is left to do at it.
     complete: bool = True
-    #: What lists of memberships are to show; None: what they show now.
+    #: What lists of memberships are to show, or None if that does not change.
     listed: Listed | None = None
     due_at: datetime | None = None
     #: The charges, by number, that cover no billing date and no period of a rule.
@@ -53,7 +53,7 @@ class Outcome:
     reminders: list[Reminder] = field(default_factory=list)
     #: The new decisions that give nothing.
     skipped: list[Decision] = field(default_factory=list)
-    #: All that later decisions depend on until there is news; None: the membership must be decided by itself.
+    #: All that later decisions depend on until there is news, or None if the membership must be decided by itself.
     fingerprint: UUID | None = None
 
     @property
@@ -74,7 +74,7 @@ class Outcome:
 
     @property
     def gives(self) -> bool:
-        """Whether it issues anything, or would but for a guard."""
+        """Whether it issues anything, or would if no guard held it back."""
         return bool(self.issued or self.held)
 
     @property

@@ -88,7 +88,8 @@ _FORGET = text("""
 
 
 class Promise(NamedTuple):
-    """A credit that a plan says is issued. `place`: the guest's on the order; None: they are on none of its lists."""
+    """A credit that a plan says is issued. `place`: the guest's on the order, or None if they are on none of its
+    lists."""
 
     rule_id: UUID
     place: int | None

@@ -137,7 +137,7 @@ def _saved(rules: Sequence[Rule], edited: Rule, types: Sequence[UUID]) -> list[R
 
 
 def _shown(rule: Rule, difference: Difference) -> dict[str, Any]:
-    """What a row says of a difference, whosever it is."""
+    """What a row says of a difference, without whose it is."""
     return {
         "period_start": difference.period_start.isoformat(),
         "before": _credit(rule, difference.before),

@@ -22,8 +22,8 @@ from issuance.tenancy.clock import BrandClock
 
 
 class Span(NamedTuple):
-    """Which decisions a replay works out: of one rule or all, for who is or was of one type or of any, and whose period
-    starts within dates, both inclusive."""
+    """Which decisions a replay works out: those of one rule or all, for memberships that are or were of one type or of
+    any, about periods that start within dates, both inclusive."""
 
     credit_rule_id: UUID | None
     membership_type_id: UUID | None

@@ -137,7 +137,7 @@ def is_due(connection: Connection, brand_id: UUID, now: datetime) -> bool:
 
 
 def plan(connection: Connection, brand_id: UUID, now: datetime) -> Sweep | None:
-    """Plan a sweep of all that is due at `now` (the brand's clock). None: nothing is, or one is under way."""
+    """Plan a sweep of all that is due at `now` (the brand's clock). None if nothing is, or if one is under way."""
     return plan_all(connection, {brand_id: now}).get(brand_id)
 
 

@@ -130,7 +130,7 @@ def _start(connection: Connection, brand_id: UUID, reason: str, **what: object) 
 
 def undo(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -> tuple[Counter[Reason], list[str]]:
     """Take back what an undo covers within a range of membership ids. Counts by reason, and the ids of the credits that
-    are redeemed. What another undo of the same has counted it does not count again."""
+    are redeemed. It does not count again what another undo of the same has counted."""
     clock = clocks.read(connection, run.brand_id, lock=True)
     schedules.lock(connection, run.brand_id, first_id, last_id)
     clock = clocks.once_locked(connection, run.brand_id, clock)

@@ -1,5 +1,5 @@
-"""Runs that wait for a worker, and whose it is: whichever brand has the fewest batches under way comes first, then
-whoever has waited longest. What the queue holds, and in which order, decides nothing (docs/decisions 57)."""
+"""Which of the runs that wait for a worker comes first: one of the brand with the fewest batches under way, then the
+one that has waited longest. What the queue holds, and in which order, decides nothing (docs/decisions 57)."""
 
 from uuid import UUID
 

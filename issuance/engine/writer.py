@@ -107,7 +107,7 @@ def write(
 
 
 def _moved(settled: Sequence[Settled]) -> Iterator[tuple[UUID, Movement]]:
-    """What has to be journaled of credits that were out."""
+    """The movements to journal of credits that were issued before."""
     for one in settled:
         for key, moved in one.outcome.moved.items() if one.itself else ():
             credit_id = one.member.credit_ids.get(key)
@@ -118,7 +118,7 @@ def _moved(settled: Sequence[Settled]) -> Iterator[tuple[UUID, Movement]]:
 def _expire(
     connection: Connection, brand_id: UUID, plain: Sequence[tuple[Outcome, Sequence[Settled]]], told: Set[str]
 ) -> list[Happened]:
-    """Mark credits as expired that expire for all guests of a period at one instant."""
+    """Mark the credits of a period as expired, if those of all guests expire at one instant."""
     ids: dict[tuple[UUID, date, int, datetime], list[str]] = {}
     for outcome, some in plain:
         for which in outcome.expired:
@@ -142,7 +142,8 @@ def _expire(
 
 
 def _change(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> list[Happened]:
-    """Update the credits that were out, of memberships whose outcome does more than to issue and to expire."""
+    """Update issued credits. Only for memberships that were loaded themselves, as their outcomes do more than to issue
+    and to expire."""
     changes: dict[UUID, Shared] = {}
     happened: list[Happened] = []
     for one in settled:
