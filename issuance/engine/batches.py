@@ -125,17 +125,7 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
     died too often, and no other.
     """
     settles = not run.dry_run and run.kind not in ("preview", "undo")
-    with transaction(engine, run.brand_id) as connection:
-        ids = run_work.memberships_of(connection, run, claimed.first_id, claimed.last_id)
-        if _lock(connection, claimed) is not None:
-            if not ids:
-                _finish(connection, claimed, _counted(claimed), claimed.plan)
-            else:
-                # A sweep's range is one of schedule ids. From here on each membership has its own, whose id is the
-                # membership's.
-                if settles:
-                    schedules.leave(connection, run.brand_id, ids)
-                connection.execute(_NARROW, {**_key(claimed), "first_id": ids[0], "last_id": ids[-1]})
+    ids = _narrowed(engine, run, claimed, settles=settles)
     size = limits.current.part if claimed.attempts <= limits.current.attempts_together else 1
     parts = deque(ids[start : start + size] for start in range(0, len(ids), size))
     counts, plan = _counted(claimed), claimed.plan
@@ -187,8 +177,7 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
                     if settles:
                         attempts.failed(connection, run.brand_id, one, error, counted=True)
                     elif not transient:
-                        named = {"brand": str(run.brand_id), "run": str(run.run_id), "membership": str(one)}
-                        logger.error("membership_passed_over", **named, error=in_short(error))
+                        _log_passed_over(run, one, error)
                 if transient:  # whoever claims the batch next begins here again: nothing else comes back to it
                     connection.execute(_PUT_OFF, _key(claimed))
                 else:
@@ -197,6 +186,27 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
                 raise
         counts, plan = counts + more, _joined(plan, rows)
     return counts
+
+
+def _narrowed(engine: Engine, run: Row[Any], claimed: Row[Any], *, settles: bool) -> list[UUID]:
+    """The memberships that are left of a batch, whose row is narrowed to their ids. A sweep's range was one of schedule
+    ids: from here on each membership has its own schedule, whose id is the membership's."""
+    with transaction(engine, run.brand_id) as connection:
+        ids = run_work.memberships_of(connection, run, claimed.first_id, claimed.last_id)
+        if _lock(connection, claimed) is None:
+            return []
+        if not ids:
+            _finish(connection, claimed, _counted(claimed), claimed.plan)
+            return []
+        if settles:
+            schedules.leave(connection, run.brand_id, ids)
+        connection.execute(_NARROW, {**_key(claimed), "first_id": ids[0], "last_id": ids[-1]})
+        return ids
+
+
+def _log_passed_over(run: Row[Any], membership_id: UUID, error: Exception) -> None:
+    named = {"brand": str(run.brand_id), "run": str(run.run_id), "membership": str(membership_id)}
+    logger.error("membership_passed_over", **named, error=in_short(error))
 
 
 def _counted(batch: Row[Any]) -> Counter[Reason]:
