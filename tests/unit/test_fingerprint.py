@@ -32,7 +32,8 @@ from issuance.deciding.facts import (
 )
 from issuance.deciding.frequency import BillingFrequency
 from issuance.deciding.statuses import Status
-from issuance.engine.fingerprint import FIELDS, Fingerprints, Tell
+from issuance.engine.fingerprint import Fingerprints
+from issuance.engine.fingerprint_fields import FIELDS, Tell
 from issuance.engine.manual_issues import ManualIssue, Members
 from issuance.engine.membership import Listed, Membership
 from issuance.engine.outcome import Outcome
