@@ -28,7 +28,7 @@ from issuance.members import words
 from issuance.people import sign_ins
 from issuance.settings import OwnSettings
 from issuance.tenancy import idempotency
-from issuance.webhooks import deliveries
+from issuance.webhooks import deliveries, retention
 from issuance.webhooks import months as of_outbox
 
 
@@ -139,7 +139,7 @@ def _steps_of_tidying(keep: OwnSettings) -> dict[str, Callable[[Engine], object]
         more = True
         while more:
             with transaction(engine) as connection:
-                more = deliveries.forget(connection, of_deliveries)
+                more = retention.forget(connection, of_deliveries)
 
     return {
         "months ahead": months.make_ahead,

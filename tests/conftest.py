@@ -20,7 +20,7 @@ from campaigns.databases import drop_database
 from campaigns.pooler.pgbouncer import pgbouncer
 from issuance import hints
 from issuance.addresses import libpq_url
-from issuance.database import connections, schema
+from issuance.database import outages, schema
 from issuance.errors import SettingsError
 from issuance.settings import Settings, read
 from issuance.tenancy import rates
@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_runtest_teardown() -> None:
     """What a process knows of outages goes with the test that made one: whoever was away is not asked for a while."""
-    for outage in (hints.outage, rates.outage, connections.outage, connections.full):
+    for outage in (hints.outage, rates.outage, outages.outage, outages.full):
         outage.is_over()
 
 

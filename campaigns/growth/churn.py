@@ -12,7 +12,7 @@ from campaigns.growth.year import FIRST_DAY, Year
 from campaigns.receiver import Receiver
 from issuance.database.connections import transaction
 from issuance.deciding.calendar import add_months
-from issuance.webhooks import deliveries, dispatcher, webhooks
+from issuance.webhooks import dispatcher, retention, webhooks
 
 #: Of a hundred members so many leave in a month, and as many join.
 LEAVING = 4
@@ -57,7 +57,7 @@ class Churn(Year):
         day = add_months(FIRST_DAY, month)
         self.put_clock(day)
         with transaction(self.engine) as connection:  # those of the month before, hour by hour
-            while deliveries.forget(connection, timedelta(0)):
+            while retention.forget(connection, timedelta(0)):
                 pass
         self.weigh()
         self.sweep()

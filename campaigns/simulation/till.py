@@ -10,7 +10,7 @@ from campaigns.simulation.requests import Requests
 from issuance import hints
 from issuance.errors import IssuanceError
 from issuance.members import members, moves, redemptions
-from issuance.members.members import MemberProfile
+from issuance.members.profiles import MemberProfile
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
 

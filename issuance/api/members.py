@@ -16,7 +16,7 @@ from issuance.api.routes import KeyedRoute
 from issuance.api.wallets import Wallet
 from issuance.fields import Identifier, QueryFlag
 from issuance.members import members, redemptions, wallets
-from issuance.members.members import MemberBody, MemberProfile
+from issuance.members.profiles import MemberBody, MemberProfile
 from issuance.memberships import archiving, exporting, forgetting
 from issuance.tenancy import tokens
 from issuance.tenancy.heavy import heavy

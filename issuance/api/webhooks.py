@@ -21,7 +21,7 @@ from issuance.deciding.frequency import parse_validity
 from issuance.engine import reminders
 from issuance.fields import CamelBody
 from issuance.tenancy import clock
-from issuance.webhooks import addresses, deliveries, webhooks
+from issuance.webhooks import addresses, deliveries, retention, webhooks
 from issuance.webhooks.deliveries import State
 from issuance.webhooks.outbox import EVENT_TYPES, EventType
 
@@ -179,7 +179,7 @@ def delete_webhook(caller: Writer, webhook_id: UUID) -> Any:
 
 def _forget_some(caller: Caller, webhook_id: UUID) -> bool:
     with caller.transaction() as connection:
-        return deliveries.forget_some(connection, caller.brand_id, webhook_id)
+        return retention.forget_some(connection, caller.brand_id, webhook_id)
 
 
 @router.post("/{webhook_id}/enable", operation_id="enableWebhook", response_model=Webhook, responses=documented(404))

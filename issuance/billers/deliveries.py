@@ -20,12 +20,6 @@ STATES: tuple[str, ...] = get_args(State)
 #: How long what should have come before is waited for (real time): billers retry a delivery that failed for longer, but
 #: most that is late comes within this.
 PATIENCE = timedelta(hours=1)
-#: After so many attempts that broke off, a delivery is set apart.
-MOST_ATTEMPTS = 5
-#: After so many it is tried alone.
-_TOGETHER = 2
-#: Bytes of deliveries that are claimed together; one always may be.
-MOST_BYTES = 2_000_000
 #: How many bytes of a body a list shows: a page of a hundred has room in an answer, whatever they are.
 LONGEST_SHOWN = 12 * 1024
 #: Characters of why a delivery is not translated, and of the name of what it waits for, which billers choose: no id or
@@ -43,33 +37,6 @@ _STORE = text("""
 """)
 _LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended('billers ' || CAST(:biller_id AS text), 0))")
 _HOLD_WAITING = text("SELECT pg_advisory_xact_lock(hashtextextended('billers ' || CAST(:biller_id AS text), 0))")
-_CLAIM = text("""
-    WITH oldest AS MATERIALIZED (
-         SELECT delivery_id, received_at, octet_length(body) AS size FROM biller_deliveries
-          WHERE brand_id = :brand_id AND biller_id = :biller_id AND state = 'pending'
-            AND attempts BETWEEN :first_attempts AND :last_attempts
-          ORDER BY received_at, delivery_id LIMIT :most FOR UPDATE SKIP LOCKED),
-         next AS (
-         SELECT delivery_id
-           FROM (SELECT delivery_id, sum(size) OVER (ORDER BY received_at, delivery_id) - size AS before FROM oldest) o
-          WHERE before < :most_bytes)
-    UPDATE biller_deliveries d SET attempts = d.attempts + 1
-      FROM next
-     WHERE d.brand_id = :brand_id AND d.biller_id = :biller_id AND d.delivery_id = next.delivery_id
-    RETURNING d.delivery_id
-""")
-# Those that it had not come to yet too: it was the same claim that counted theirs.
-_PUT_OFF = text("""
-    UPDATE biller_deliveries SET attempts = greatest(attempts - 1, 0)
-     WHERE brand_id = :brand_id AND biller_id = :biller_id AND delivery_id = ANY(CAST(:ids AS text[]))
-       AND state = 'pending'
-""")
-# Whose attempts are used up: each of them broke off with the process that made it.
-_SET_APART = text("""
-    UPDATE biller_deliveries SET state = 'unmappable', code = 'error', adapter = :adapter, attempts = 0,
-                                 message = 'translating it broke off again and again'
-     WHERE brand_id = :brand_id AND biller_id = :biller_id AND state = 'pending' AND attempts >= :most
-""")
 _MENDED = text("""
     UPDATE biller_deliveries d
        SET state = 'pending', waits_for = NULL, next_at = NULL, code = NULL, message = NULL, attempts = 0
@@ -192,28 +159,6 @@ def lock(connection: Connection, biller_id: UUID, *, wait: bool = False) -> bool
         connection.execute(_HOLD_WAITING, {"biller_id": biller_id})
         return True
     return bool(connection.scalar(_LOCK, {"biller_id": biller_id}))
-
-
-def claim(connection: Connection, brand_id: UUID, biller_id: UUID, *, most: int) -> list[str]:
-    """Count an attempt at the deliveries that have waited longest, whose ids it gives. Commit before the work.
-
-    One that was tried twice in vain is tried alone, after the others: if it kills workers, it takes no other with it.
-    """
-    which = {"brand_id": brand_id, "biller_id": biller_id, "most_bytes": MOST_BYTES}
-    together = {**which, "most": most, "first_attempts": 0, "last_attempts": _TOGETHER - 1}
-    alone = {**which, "most": 1, "first_attempts": _TOGETHER, "last_attempts": MOST_ATTEMPTS - 1}
-    return list(connection.scalars(_CLAIM, together)) or list(connection.scalars(_CLAIM, alone))
-
-
-def put_off(connection: Connection, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> None:
-    """Take back the attempt that `claim` counted: what ended it passes by itself."""
-    connection.execute(_PUT_OFF, {"brand_id": brand_id, "biller_id": biller_id, "ids": list(ids)})
-
-
-def set_apart(connection: Connection, brand_id: UUID, biller_id: UUID, *, adapter: int) -> int:
-    """Set apart the deliveries whose attempts are used up; how many there are."""
-    which = {"brand_id": brand_id, "biller_id": biller_id, "adapter": adapter, "most": MOST_ATTEMPTS}
-    return connection.execute(_SET_APART, which).rowcount
 
 
 def retry_mended(connection: Connection, kind: str, version: int) -> int:

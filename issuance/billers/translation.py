@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from issuance import origins, tracing
-from issuance.billers import billers, deliveries, untold
+from issuance.billers import attempts, billers, deliveries, untold
 from issuance.billers.adapter import Adapter, Notice, NotReadable, Translation, Unmappable, weight_of
 from issuance.billers.adapters import adapter_of
 from issuance.billers.billers import Biller
@@ -91,16 +91,16 @@ def translate(engine: Engine, brand_id: UUID, biller_id: UUID, *, most: int = BA
     with transaction(engine, brand_id) as connection:
         if not deliveries.lock(connection, biller_id):
             return NOTHING
-        ids = deliveries.claim(connection, brand_id, biller_id, most=most)
+        ids = attempts.claim(connection, brand_id, biller_id, most=most)
         if not ids:
-            deliveries.set_apart(connection, brand_id, biller_id, adapter=_version_of(connection, biller_id))
+            attempts.set_apart(connection, brand_id, biller_id, adapter=_version_of(connection, biller_id))
             return NOTHING
     try:
         return _halved(engine, brand_id, biller_id, ids)
     except DBAPIError as error:
         if is_transient(error):
             with transaction(engine, brand_id) as connection:
-                deliveries.put_off(connection, brand_id, biller_id, ids)
+                attempts.put_off(connection, brand_id, biller_id, ids)
         raise
 
 

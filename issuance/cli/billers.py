@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from issuance.billers import billers, deliveries, reconciling
 from issuance.billers.billers import New
 from issuance.billers.mapped.mapping import BillerMapping
-from issuance.cli.connections import BrandOption, broker, engine, only_brand, transaction
+from issuance.cli.connections import BrandOption, brand_of, broker, engine, only_brand, transaction
 from issuance.cli.files import text_of
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table
 from issuance.cli.people import public_address
@@ -27,7 +27,6 @@ mapped = typer.Typer(help="Other billers, whose webhooks a mapping reads.", no_a
 app.add_typer(mapped, name="mapped")
 
 BillerOption = Annotated[UUID, typer.Option("--biller", metavar="ID", help="The biller.")]
-_FINISHED = ("finished", "cancelled")
 
 
 @stripe.command("add")
@@ -96,20 +95,14 @@ def map_price(
     """
     if (membership_type is None) != ignore:
         raise Invalid("Say either a TYPE_ID or --ignore.")
-    brand_id = _brand_of(biller)
+    brand_id = brand_of("biller", biller)
     with transaction(brand_id) as connection:
         current_period: billers.CurrentPeriod = "switch" if switch else "keep"
         entry = billers.put_price(connection, brand_id, biller, price, membership_type, current_period)
         waited = deliveries.retry(connection, brand_id, biller)
-    from issuance import hints  # late: it brings the queue
-
-    hints.translate(broker(), brand_id, biller)
+    _translate_soon(brand_id, biller)
     said = "is passed over" if ignore else f"is sold as {membership_type}"
-    answer(
-        f"{price} {said}. {_anew(waited)}",
-        {**entry, "deliveries": waited},
-        as_json=as_json,
-    )
+    answer(f"{price} {said}. {_anew(waited)}", {**entry, "deliveries": waited}, as_json=as_json)
 
 
 @app.command("secrets")
@@ -127,7 +120,7 @@ def secrets(
     files = secret_file or []
     if len(files) > 2 or not (files or api_key_file or no_api_key) or (api_key_file and no_api_key):
         raise Invalid("Give one secret, or two, or an API key, or --no-api-key.")
-    brand_id = _brand_of(biller)
+    brand_id = brand_of("biller", biller)
     with transaction(brand_id) as connection:
         if files:
             billers.replace_secrets(connection, brand_id, biller, [_checked(_read(file)) for file in files])
@@ -171,12 +164,10 @@ def list_billers(brand: BrandOption = None, as_json: JsonOption = False) -> None
 @stripe.command("translate")
 def translate(biller: BillerOption, as_json: JsonOption = False) -> None:
     """Translate anew what could not be: after the map, or the adapter, was mended."""
-    brand_id = _brand_of(biller)
+    brand_id = brand_of("biller", biller)
     with transaction(brand_id) as connection:
         waited = deliveries.retry_by_hand(connection, brand_id, biller)
-    from issuance import hints  # late: it brings the queue
-
-    hints.translate(broker(), brand_id, biller)
+    _translate_soon(brand_id, biller)
     answer(_anew(waited), {"deliveries": waited}, as_json=as_json)
 
 
@@ -198,7 +189,7 @@ def reconcile(
     Without --since or --all: since the last time.
     """
     instant = _instant(since)
-    brand_id = _brand_of(biller) if biller is not None else only_brand(brand)
+    brand_id = brand_of("biller", biller) if biller is not None else only_brand(brand)
     done = []
     for biller_id in [biller] if biller is not None else _askable(brand_id):
         with transaction(brand_id) as connection:
@@ -226,7 +217,7 @@ def _worked(brand_id: UUID, biller_id: UUID, run_id: UUID) -> dict[str, Any]:
     while True:
         with transaction(brand_id) as connection:
             run = reconciling.read(connection, brand_id, run_id)
-        if run["state"] in (*_FINISHED, "paused"):
+        if run["state"] in ("finished", "cancelled", "paused"):
             return run
         time.sleep(0.25)
 
@@ -267,12 +258,10 @@ def _instant(since: str | None) -> datetime | None:
     return read if isinstance(read, datetime) else datetime(read.year, read.month, read.day, tzinfo=UTC)
 
 
-def _brand_of(biller_id: UUID) -> UUID:
-    with transaction() as connection:
-        found = billers.find(connection, biller_id)
-    if found is None:
-        raise NotFound(f"There is no biller {biller_id}.")
-    return found.brand_id
+def _translate_soon(brand_id: UUID, biller_id: UUID) -> None:
+    from issuance import hints  # late: it brings the queue
+
+    hints.translate(broker(), brand_id, biller_id)
 
 
 def _anew(waited: int) -> str:

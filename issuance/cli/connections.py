@@ -33,6 +33,7 @@ _BRANDS_OF = {
     "membership": text("SELECT brand_id FROM memberships WHERE membership_id = :id"),
     "run": text("SELECT brand_id FROM runs WHERE run_id = :id"),
     "key": text("SELECT brand_id FROM api_keys WHERE key_id = :id"),
+    "biller": text("SELECT brand_id FROM billers WHERE biller_id = :id"),
 }
 _ANY_BRANDS = text("SELECT brand_id FROM brands ORDER BY created_at LIMIT 2")
 _IS_BRAND = text("SELECT true FROM brands WHERE brand_id = :brand_id")
@@ -68,7 +69,7 @@ def _commander() -> Actor:
 
 
 def brand_of(noun: str, id: UUID, brand_id: UUID | None = None) -> UUID:  # noqa: A002 - the word is `id`
-    """The brand of a credit rule, membership type, membership, run or key. Raises NotFound, Invalid.
+    """The brand of a credit rule, membership type, membership, run, key or biller. Raises NotFound, Invalid.
 
     Membership ids are the biller's, so two brands may have the same one: then `brand_id` decides.
     """

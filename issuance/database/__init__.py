@@ -10,29 +10,22 @@ rooms have in common), and `complaints` (what an error says to people outside).
 """
 
 from issuance.database.connections import (
-    FULL_FOR,
-    MOST_CONNECTIONS,
     Acting,
-    allow,
-    budget,
     check_schema,
     engine_for,
-    full,
-    is_away,
-    is_cut_short,
     look,
     looks_for,
-    outage,
     show,
     transaction,
     transaction_aside,
     transaction_beside,
     undone,
 )
+from issuance.database.outages import FULL_FOR, full, is_away, is_cut_short, outage
+from issuance.database.pools import allow, budget
 
 __all__ = [
     "FULL_FOR",
-    "MOST_CONNECTIONS",
     "Acting",
     "allow",
     "budget",

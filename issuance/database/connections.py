@@ -22,9 +22,8 @@ from sqlalchemy.exc import ArgumentError, InvalidatePoolError, SQLAlchemyError
 
 from issuance.addresses import POSTGRESQL_SCHEMES, libpq_url
 from issuance.database import statements
-from issuance.database.pools import ROUND, Frugal
+from issuance.database.pools import ROUND, Frugal, allowed
 from issuance.database.revisions import APPLICATION_NAME, standing_of
-from issuance.log import Outage
 
 #: Nothing that Issuance does in one statement takes longer on a healthy server. Limits in PostgreSQL,
 #: not in threads: an exception thrown into a thread can hang a worker for good.
@@ -37,8 +36,6 @@ IDLE_TIMEOUT = "30s"
 #: Seconds for which a connection that was given back is taken to be good unless its server has said anything since, as
 #: one that ends does: asking it is a round trip, as long as a statement's.
 TRUSTED = 1.0
-#: Connections that a process has at most, if it does not say otherwise (`allow`).
-MOST_CONNECTIONS = 20
 #: What the setting issuance.brand_id holds in work across brands.
 ALL_BRANDS = "*"
 #: How long a server's host may be silent, where the address does not say it: 10 s when a connection is made, and about
@@ -61,13 +58,6 @@ _KEPT_BY_THE_SERVER = {
 #: Whom a superuser works as.
 ORDINARY_ROLE = "issuance_processes"
 
-#: Whether this process reaches PostgreSQL.
-outage = Outage("database")
-#: Whether its disk is full: only who writes meets that.
-full = Outage("database_disk", "full", "not_full")
-#: Seconds after a refusal for which the disk counts as full.
-FULL_FOR = 15.0
-
 _OBEY = """
     SELECT set_config('role', rolname, %(local)s) FROM pg_roles
      WHERE rolname = %(role)s
@@ -77,7 +67,7 @@ _WHICH = """
     SELECT system_identifier, pg_is_in_recovery(), current_database(), current_schema() FROM pg_control_system()
 """
 _SET = """
-    SELECT set_config(name, value, %(local)s) FROM unnest(%(names)s::text[], %(values)s::text[]) AS given (name, value)
+    SELECT set_config(name, value, false) FROM unnest(%(names)s::text[], %(values)s::text[]) AS given (name, value)
 """
 #: What statements and transactions may take, and the zone in which instants are read.
 _SETTINGS = {
@@ -97,36 +87,12 @@ class Acting(NamedTuple):
     request_id: str = ""
 
 
-class Budget(NamedTuple):
-    """How many connections a process may have, by what they are for: transactions, one that is opened `beside` another,
-    and looks. Whoever has a connection waits for none of its kind, so nobody waits in a circle."""
-
-    transactions: int
-    beside: int = 1
-    looks: int = 0
-
-
-def budget(most: int, *, looks: bool = False) -> Budget:
-    """How a process shares out its connections, 2 or more of them; 3 or more where it has `looks`."""
-    for_looks = max(1, most // 10) if looks else 0
-    return Budget(most - for_looks - 1, 1, for_looks)
-
-
-_allowed = budget(MOST_CONNECTIONS, looks=True)
-
-
-def allow(given: Budget) -> None:
-    """Have this process keep to a budget. Called before it makes its first engine."""
-    global _allowed
-    _allowed = given
-
-
 @lru_cache(maxsize=4)
 def engine_for(url: str, trusted: float = TRUSTED) -> Engine:
     """The process's engine for `url`, an address in any form that libpq knows. Connections are checked before use, but
     for those that were good less than `trusted` seconds ago."""
-    engine = _engine(url, _SETTINGS, trusted, pool_size=_allowed.transactions)
-    _beside[engine] = _engine(url, _SETTINGS, trusted, pool_size=_allowed.beside)
+    engine = _engine(url, _SETTINGS, trusted, pool_size=allowed().transactions)
+    _beside[engine] = _engine(url, _SETTINGS, trusted, pool_size=allowed().beside)
     return engine
 
 
@@ -134,7 +100,7 @@ def engine_for(url: str, trusted: float = TRUSTED) -> Engine:
 def looks_for(url: str) -> Engine:
     """The engine for single looks across all brands, such as whose a key is: see `look`."""
     everything = {**_SETTINGS, "issuance.brand_id": ALL_BRANDS}
-    return _engine(url, everything, TRUSTED, pool_size=_allowed.looks, isolation_level="AUTOCOMMIT")
+    return _engine(url, everything, TRUSTED, pool_size=allowed().looks, isolation_level="AUTOCOMMIT")
 
 
 #: The engines of transactions beside those of an engine.
@@ -181,21 +147,6 @@ def _as_libpq_reads_it(url: str, _: object, __: object, given: list[object], opt
     unsaid = SILENCE.keys() - {name for name, value in conninfo_to_dict(address).items() if value is not None}
     for name in options.keys() - {"application_name", "context", *unsaid}:
         del options[name]
-
-
-def is_away(error: BaseException) -> bool:
-    """Whether an error says that PostgreSQL was not reached, went away or is no primary any more, rather than that it
-    refused something."""
-    cause = getattr(error, "orig", error)
-    if statements.is_of_a_standby(cause):
-        return True
-    state = getattr(cause, "sqlstate", None) or ""
-    return isinstance(cause, psycopg.OperationalError) and (not state or state.startswith(("08", "57P")))
-
-
-def is_cut_short(error: BaseException) -> bool:
-    """Whether an error says that a statement took longer than it may."""
-    return isinstance(getattr(error, "orig", error), psycopg.errors.QueryCanceled)
 
 
 def check_schema(engine: Engine) -> None:
@@ -305,17 +256,14 @@ def _enter(settings: Mapping[str, str], connection: Any, record: Any) -> None:
         if record.info["pooled"]:
             connection.prepare_threshold = None
         else:
-            _set(connection, {**settings, **_KEPT_BY_THE_SERVER}, local=False)
+            given = {**settings, **_KEPT_BY_THE_SERVER}
+            connection.execute(_SET, {"names": list(given), "values": list(given.values())})
         obey_row_security(connection, local=record.info["pooled"])
         standing_of(connection).check()
         connection.commit()
     except BaseException:
         connection.close()
         raise
-
-
-def _set(connection: Any, settings: Mapping[str, str], *, local: bool) -> None:
-    connection.execute(_SET, {"names": list(settings), "values": list(settings.values()), "local": local})
 
 
 def _leave_a_standby(context: Any) -> None:

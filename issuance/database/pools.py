@@ -5,7 +5,7 @@ import re
 from contextlib import suppress
 from threading import Lock, Timer
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from sqlalchemy import PoolProxiedConnection, QueuePool
@@ -13,6 +13,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.queue import Empty
 
+#: Connections that a process has at most, if it does not say otherwise (`allow`).
+MOST_CONNECTIONS = 20
 #: Seconds after which a connection that nobody has used is closed. Making one costs more than most requests do; and one
 #: that is kept for nothing may be the one that another process lacks.
 IDLE = 10.0
@@ -26,6 +28,35 @@ _LENT, _RETURNED = "lent", "returned"
 
 # SQLAlchemy logs there, under the name of the class, each connection that is closed on purpose: one every ten seconds.
 logging.getLogger(__name__).setLevel(logging.WARNING)
+
+
+class Budget(NamedTuple):
+    """How many connections a process may have, by what they are for: transactions, one that is opened `beside` another,
+    and looks. Whoever has a connection waits for none of its kind, so nobody waits in a circle."""
+
+    transactions: int
+    beside: int = 1
+    looks: int = 0
+
+
+def budget(most: int, *, looks: bool = False) -> Budget:
+    """How a process shares out its connections, 2 or more of them; 3 or more where it has `looks`."""
+    for_looks = max(1, most // 10) if looks else 0
+    return Budget(most - for_looks - 1, 1, for_looks)
+
+
+_allowed = budget(MOST_CONNECTIONS, looks=True)
+
+
+def allow(given: Budget) -> None:
+    """Have this process keep to a budget. Called before it makes its first engine."""
+    global _allowed
+    _allowed = given
+
+
+def allowed() -> Budget:
+    """The budget that this process keeps to."""
+    return _allowed
 
 
 class Frugal(QueuePool):

@@ -2,11 +2,10 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, select, update
 from uuid_utils.compat import uuid7
 
@@ -19,12 +18,10 @@ from issuance.database.tables import guests, members, memberships
 from issuance.engine import schedules
 from issuance.engine.rows import as_json, recordset
 from issuance.errors import Invalid, MemberArchived, MemberErased, MemberNotArchived, MemberNotFound
-from issuance.fields import CamelBody, DisplayName, Email, Identifier, PlainObject, Tier, alike, complaint
+from issuance.fields import Identifier, alike, complaint
 from issuance.members import erased
+from issuance.members.profiles import MemberProfile
 from issuance.tenancy import clock
-
-#: How many bytes of JSON a member's attributes may be.
-MOST_ATTRIBUTES = 16 * 1024
 
 # A member's first day is one on the brand's clock, like all days. Whom it changes nothing for is left out: a row that
 # conflicts is locked, changed or not. What conflicts all the same was written since the statement began.
@@ -56,28 +53,6 @@ _HOLD_SOME = Statement("""
        FOR KEY SHARE OF m
 """)
 _ID: TypeAdapter[str] = TypeAdapter(Identifier)
-
-
-def _bounded(attributes: dict[str, Any]) -> dict[str, Any]:
-    if len(to_json(attributes)) > MOST_ATTRIBUTES:
-        raise ValueError(f"must be at most {MOST_ATTRIBUTES} bytes of JSON")
-    return attributes
-
-
-class MemberProfile(CamelBody):
-    """What a member is called and counted as. A field that is not named stays as it is; null clears it."""
-
-    display_name: DisplayName | None = None
-    tier: Tier | None = Field(None, description="Any word of yours, such as gold")
-    email: Email | None = None
-
-
-class MemberBody(MemberProfile):
-    """A member's profile, with whatever else the brand wants to keep beside it."""
-
-    attributes: Annotated[PlainObject, AfterValidator(_bounded)] | None = Field(
-        None, description="Any JSON object of at most 16 kB; kept as it is"
-    )
 
 
 class Known(NamedTuple):
@@ -184,8 +159,6 @@ def upsert(
 def get(connection: Connection, brand_id: UUID, external_user_id: str) -> dict[str, Any]:
     """One member, archived or not. Raises MemberNotFound."""
     columns = members.c
-    if "\x00" in external_user_id:
-        raise MemberNotFound  # PostgreSQL would not even look
     row = connection.execute(
         select(
             columns.external_user_id,
@@ -215,8 +188,6 @@ def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> pa
 
 def id_of(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID:
     """A member's `member_id`, archived or not. Raises MemberNotFound."""
-    if "\x00" in external_user_id:
-        raise MemberNotFound
     member_id: UUID | None = connection.scalar(select(members.c.member_id).where(*_one(brand_id, external_user_id)))
     if member_id is None:
         raise MemberNotFound
@@ -299,8 +270,6 @@ def known(connection: Connection, brand_id: UUID, external_user_ids: Sequence[st
 
 
 def _lock(connection: Connection, brand_id: UUID, external_user_id: str, *, shared: bool = False) -> _Locked:
-    if "\x00" in external_user_id:
-        raise MemberNotFound
     # Shared: beside one another and beside changes of the profile, not beside archiving.
     columns = (members.c[name] for name in _Locked._fields)
     found = select(*columns).where(*_one(brand_id, external_user_id))
@@ -311,6 +280,9 @@ def _lock(connection: Connection, brand_id: UUID, external_user_id: str, *, shar
 
 
 def _one(brand_id: UUID, external_user_id: str) -> tuple[Any, Any, Any]:
+    """The row of a member. Raises MemberNotFound for what can be no id."""
+    if "\x00" in external_user_id:
+        raise MemberNotFound  # PostgreSQL would not even look
     columns = members.c
     # Who was named as a guest only is no member.
     return columns.brand_id == brand_id, columns.external_user_id == external_user_id, columns.joined_at.is_not(None)

@@ -185,11 +185,11 @@ def export(connection: Connection, brand_id: UUID, external_user_id: str, *, bou
         if event["data"].get("holder") and event["data"].get("guest", {}).get("external_user_id") != external_user_id:
             event["data"] = {name: value for name, value in event["data"].items() if name != "guest"}
     names = _names(external_user_id, profile, theirs["guest_of"])
-    kept: dict[str, list[dict[str, Any]]] = {place: [] for place in kept_texts.PLACES}
-    for place, rows in kept.items():
-        for row in kept_texts.of(connection, brand_id, names, place):
+    kept: dict[str, list[dict[str, Any]]] = {place: [] for place in kept_texts.EXPORTED}
+    for place, column in kept_texts.EXPORTED.items():
+        for row in kept_texts.exported(connection, brand_id, names, column):
             take(1, len(json.dumps(row["said"])))
-            rows.append(row)
+            kept[place].append(row)
     return {
         "member": {"id": member_id, **profile},
         "wallet": wallets.read(connection, brand_id, external_user_id),

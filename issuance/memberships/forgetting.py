@@ -4,29 +4,25 @@ Credits, periods, amounts and decisions stay as they were: who is who on each li
 the names go, and written beside them. What was told is still known, by a hash of what it said.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from issuance import audit
-from issuance.billing import forgotten
-from issuance.billing.cloud_events import meaning
 from issuance.credits import holders
 from issuance.credits.credits import STILL_OUT
-from issuance.deciding.recognition import Recognised
 from issuance.engine import schedules
-from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, SIGNED_UP, Named, bytes_of, named_by
+from issuance.engine.event_facts import bytes_of
 from issuance.errors import Invalid
 from issuance.members import erased, members, words
 from issuance.members.members import Forgotten
-from issuance.members.names import Names, folded
+from issuance.members.names import folded
 from issuance.memberships import scrubbing
+from issuance.memberships.mentions import Mentions
 from issuance.tenancy import clock as clocks
 from issuance.tenancy.clock import BrandClock
 
@@ -72,37 +68,12 @@ _HOLD_CREDITS = text(f"""
     SELECT FROM credits WHERE brand_id = :brand_id AND membership_id = ANY(:membership_ids) AND {STILL_OUT}
      ORDER BY credit_id FOR NO KEY UPDATE
 """)
-_EVENTS = text(f"""
-    SELECT e.membership_id, e.source, e.event_id, e.type, e.time, e.charge_id, e.data, e.unknown_fields, e.said_hash,
-           m.member_id
-      FROM billing_events e LEFT JOIN memberships m USING (brand_id, membership_id)
-     WHERE e.brand_id = :brand_id AND e.membership_id = ANY(:membership_ids)
-     ORDER BY e.membership_id, {IN_ORDER}
-""")
-_REWRITE = text("""
-    UPDATE billing_events e
-       SET data = new.data, unknown_fields = new.unknown_fields, said_hash = coalesce(e.said_hash, new.said_hash)
-      FROM json_to_recordset(CAST(:rows AS json))
-           AS new (source text, event_id text, data jsonb, unknown_fields jsonb, said_hash bytea)
-     WHERE e.brand_id = :brand_id AND e.source = new.source AND e.event_id = new.event_id
-""")
-_GUESTS = text("""
-    UPDATE guests SET name = :place, email = NULL
-     WHERE brand_id = :brand_id AND membership_id = ANY(:membership_ids)
-       AND (member_id = :member_id OR (member_id IS NULL AND (membership_id, guest_id) IN (
-            SELECT new.membership_id, new.guest_id
-              FROM json_to_recordset(CAST(:rows AS json)) AS new (membership_id uuid, guest_id uuid))))
-""")
 #: Facts of all the orders that name a member who is forgotten, and their bytes as JSON, if it is bounded.
 MOST_FACTS, MOST_BYTES = 10_000, 20_000_000
 _HOW_MUCH = text(f"""
     SELECT count(*) AS facts, sum({bytes_of("data")} + coalesce({bytes_of("unknown_fields")}, 0)) AS bytes
       FROM billing_events WHERE brand_id = :brand_id AND membership_id = ANY(:membership_ids)
 """)
-#: Of whom an order's sign-up has not told yet.
-_NOBODY = UUID(int=0)
-
-
 class TooMuchToErase(Invalid):
     """More was told of the orders that name this member than is read at once: use the command line, which has no
     limit."""
@@ -116,17 +87,6 @@ class Erasure(NamedTuple):
     external_user_id: str
     erased_at: datetime
     membership_ids: list[UUID]
-
-
-@dataclass(slots=True)
-class _Order:
-    """A membership whose events name them: who its guests are."""
-
-    own: bool
-    events: list[Row[Any]] = field(default_factory=list)
-    named: Named = field(default_factory=dict)
-    #: Its sign-up has not come yet, so nobody is recognised.
-    waits: bool = False
 
 
 def erase(
@@ -161,7 +121,7 @@ def erase(
             raise TooMuchToErase
     # What is being settled is told by name: it is waited for, and begins anew without.
     schedules.wake(connection, brand_id, orders, clock.now)
-    theirs = _Theirs(connection, brand_id, held, external_user_id, place, emails)
+    theirs = Mentions(connection, brand_id, held, external_user_id, place, emails)
     theirs.read(orders)
     if theirs.emails != emails:
         orders = _orders(connection, parameters, external_user_id, theirs.emails)
@@ -192,139 +152,3 @@ def _orders(connection: Connection, which: dict[str, UUID], external_user_id: st
         "as_member": to_json({"external_user_id": external_user_id}).decode(),
     }
     return list(connection.scalars(_ORDERS, {**which, **named, "words": [email[:100] for email in emails]}))
-
-
-class _Theirs:
-    """What facts say of somebody, and those facts without it."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        brand_id: UUID,
-        member_id: UUID,
-        external_user_id: str,
-        place: str,
-        emails: set[str],
-    ) -> None:
-        self._connection, self._brand_id, self._member_id = connection, brand_id, member_id
-        self._id, self._place = external_user_id, place
-        self.emails = set(emails)
-        self._called: set[str] = set()
-        self._guest_ids: set[str] = set()
-        self._orders: dict[UUID, _Order] = {}
-
-    def read(self, membership_ids: Sequence[UUID]) -> None:
-        """Find out who is who on these orders, and what else they are called."""
-        self._orders = {}
-        parameters = {"brand_id": self._brand_id, "membership_ids": list(membership_ids)}
-        for event in self._connection.execute(_EVENTS, parameters):
-            order = self._orders.setdefault(event.membership_id, _Order(event.member_id == self._member_id))
-            order.events.append(event)
-        for membership_id, order in self._orders.items():
-            order.waits = all(event.type != SIGNED_UP for event in order.events)
-            order.named = _as_told(order.events) if order.waits else named_by(membership_id, order.events)
-        # By the id first, which says what else they are called; then by any of their addresses; then who was found so.
-        for is_theirs in (self._has_the_id, self._is_theirs, self._is_theirs):
-            for who, guest in self._entries():
-                if is_theirs(who, guest):
-                    self._hear(who, guest)
-
-    def _entries(self) -> Iterator[tuple[Recognised, dict[str, Any]]]:
-        for order in self._orders.values():
-            for place, listed in order.named.items():
-                yield from zip(listed, order.events[place].data["guests"], strict=True)
-
-    def _has_the_id(self, who: Recognised, guest: dict[str, Any]) -> bool:
-        return self._id in (guest.get("external_user_id"), who.external_user_id)
-
-    def _is_theirs(self, who: Recognised, guest: dict[str, Any]) -> bool:
-        """Whether an entry is of them: by their id, or where it has no other by their address, or where it has neither
-        as a guest who was found to be they."""
-        if guest.get("external_user_id") is not None:
-            return bool(guest["external_user_id"] == self._id)
-        if self._has_the_id(who, guest):
-            return True
-        if guest.get("email"):
-            return folded(guest["email"]) in self.emails
-        return who.external_user_id is None and str(who.guest_id) in self._guest_ids
-
-    def _hear(self, who: Recognised, guest: dict[str, Any]) -> None:
-        if guest.get("external_user_id") not in (None, self._id):
-            return
-        self._called.add(guest["name"])
-        if who.guest_id != _NOBODY:
-            self._guest_ids.add(str(who.guest_id))
-        if guest.get("email"):
-            self.emails.add(folded(guest["email"]))
-
-    def names(self, *called: str | None) -> Names:
-        """All that they are called by."""
-        everything = {one for one in (*called, *self._called) if one} - {self._id, self._place}
-        return Names(
-            ids={self._id: self._place},
-            emails=dict.fromkeys(self.emails, self._place),
-            called=dict.fromkeys(everything, self._place),
-            guest_ids=dict.fromkeys(self._guest_ids, self._place),
-        )
-
-    def rewrite(self) -> None:
-        """Take what they are called out of facts, and of guests as they are listed."""
-        rows: list[dict[str, Any]] = []
-        last: dict[tuple[UUID, UUID], bool] = defaultdict(bool)
-        for membership_id, order in self._orders.items():
-            changes = not order.waits and any(event.type == GUESTS_CHANGED for event in order.events)
-            for place, event in enumerate(order.events):
-                data, theirs = self._data(order, place, changes=changes)
-                for guest_id, is_theirs in theirs:
-                    last[membership_id, guest_id] = is_theirs
-                places = {index: self._place for index, (_, is_theirs) in enumerate(theirs) if is_theirs}
-                unknown = event.unknown_fields and (
-                    forgotten.unknown_without(event.unknown_fields, self.names(), places, is_own=order.own) or None
-                )
-                if (data, unknown) != (event.data, event.unknown_fields):
-                    said = meaning(event.type, event.time, event.membership_id, event.charge_id, event.data)
-                    kept = erased.said_hashes(self._connection, self._brand_id, said)[0]
-                    rows.append({
-                        "source": event.source, "event_id": event.event_id, "data": data, "unknown_fields": unknown,
-                        "said_hash": f"\\x{kept.hex()}",
-                    })  # fmt: skip
-        if rows:
-            self._connection.execute(_REWRITE, {"brand_id": self._brand_id, "rows": to_json(rows).decode()})
-        listed = [{"membership_id": one, "guest_id": guest} for (one, guest), is_theirs in last.items() if is_theirs]
-        parameters = {"brand_id": self._brand_id, "member_id": self._member_id, "place": self._place}
-        parameters |= {"membership_ids": list(self._orders), "rows": to_json(listed).decode()}
-        self._connection.execute(_GUESTS, parameters)
-
-    def _data(self, order: _Order, place: int, *, changes: bool) -> tuple[dict[str, Any], list[tuple[UUID, bool]]]:
-        """What a fact understands, without them; and of each guest that it names whether it is they."""
-        event = order.events[place]
-        data = dict(event.data)
-        if data.get("external_user_id") == self._id:
-            data["external_user_id"] = self._place
-        if place not in order.named:
-            return data, []
-        guests, theirs = [], []
-        for who, guest in zip(order.named[place], data["guests"], strict=True):
-            is_theirs = self._is_theirs(who, guest)
-            theirs.append((who.guest_id, is_theirs))
-            if is_theirs:
-                guest = forgotten.without_names(guest, self._place)
-                if self._has_the_id(who, guest):
-                    guest["external_user_id"] = self._place
-            if changes and event.type == GUESTS_CHANGED:
-                # Whoever was told from others by a name stays who they are.
-                guest = {**guest, "known_as": str(who.guest_id)}
-            guests.append(guest)
-        data["guests"] = guests
-        return data, theirs
-
-
-def _as_told(events: Sequence[Row[Any]]) -> Named:
-    """Who the guests are of an order whose sign-up has not come: whom each entry names itself."""
-    return {
-        place: [
-            Recognised(UUID(guest.get("guest_id") or str(_NOBODY)), guest.get("external_user_id")) for guest in guests
-        ]
-        for place, event in enumerate(events)
-        if (guests := event.data.get("guests")) is not None
-    }

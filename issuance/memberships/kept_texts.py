@@ -1,34 +1,122 @@
-"""What is kept as it came, or was answered, and names a person (SEMANTICS 20): refused events, what billers sent and
-know, first answers to idempotency keys. Erasing finds the same.
+"""What is kept as it came, or as it was told or answered, and may name a person there (SEMANTICS 20): the columns, what
+of them names somebody, and what of that their export shows.
+
+Facts, guests and members are not among it: what their fields mean is known (`mentions`).
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from issuance.members.names import Names
-from issuance.memberships import scrubbing
 
-#: By the name that an export has for it: the column that may name anybody, and what of its key says which one it is.
-PLACES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
-    "rejected_events": ("rejected_events", "body", ("rejected_id",)),
-    "biller_deliveries": ("biller_deliveries", "body", ("biller_id", "delivery_id")),
-    "biller_objects": ("biller_objects", "data", ("biller_id", "object_id")),
-    "answers": ("idempotency_keys", "body", ("key",)),
+
+class Column(NamedTuple):
+    """A column that may hold anybody's name, and its table's key beside the brand."""
+
+    table: str
+    key: tuple[str, ...]
+    name: str
+    kind: Literal["text", "json", "bytes"]
+    #: The name that an export has for what it says, if it has any of that.
+    exported_as: str | None = None
+
+    @property
+    def is_known_by_hash(self) -> bool:
+        """A refused text is one row however often it comes as it came first (`rejected_events_once`)."""
+        return (self.table, self.name) == ("rejected_events", "body")
+
+    def said(self, row: Mapping[Any, Any]) -> Any:
+        """What stands in a row that was found."""
+        return bytes(row["said"]) if self.kind == "bytes" else row["said"]
+
+    def without(self, names: Names, said: Any) -> Any:
+        """What was said, without the names."""
+        match self.kind:
+            case "json":
+                return names.document(said)
+            case "bytes":
+                return names.body(said)
+        return names.text(said)
+
+
+#: Where names may stand that nobody put there as such.
+COLUMNS = (
+    Column("webhook_events", ("event_id",), "data", "json"),
+    Column("deliveries", ("delivery_id", "event_id"), "last_error", "text"),
+    Column("rejected_events", ("rejected_id", "body_hash"), "body", "text", "rejected_events"),
+    Column("rejected_events", ("rejected_id",), "message", "text"),
+    Column("idempotency_keys", ("caller", "key"), "body", "bytes", "answers"),
+    Column("biller_deliveries", ("biller_id", "delivery_id"), "body", "bytes", "biller_deliveries"),
+    Column("biller_deliveries", ("biller_id", "delivery_id"), "message", "text"),
+    Column("biller_deliveries", ("biller_id", "delivery_id"), "waits_for", "text"),
+    Column("biller_objects", ("biller_id", "object_id"), "data", "json", "biller_objects"),
+    Column("biller_objects", ("biller_id", "object_id"), "object_id", "text"),
+    Column("biller_memberships", ("membership_id",), "source_ref", "text"),
+    Column("reconciliations", ("run_id",), "position", "json"),
+    Column("reconciliations", ("run_id",), "result", "json"),
+    Column("reconciliations", ("run_id",), "error", "text"),
+    Column("runs", ("run_id",), "reason", "text"),
+    Column("redemptions", ("redemption_id",), "offer", "text"),
+    Column("redemptions", ("redemption_id",), "reference", "text"),
+    Column("ledger_entries", ("entry_id",), "reason", "text"),
+    Column("audit_entries", ("entry_id",), "reason", "text"),
+    Column("audit_entries", ("entry_id",), "before", "json"),
+    Column("audit_entries", ("entry_id",), "after", "json"),
+    Column("schedules", ("schedule_id",), "last_error", "text"),
+)
+#: What an export shows, by its name there.
+EXPORTED: Mapping[str, Column] = {column.exported_as: column for column in COLUMNS if column.exported_as is not None}
+#: What of a key an export does not show: it says nothing of them.
+_NOT_EXPORTED = {"body_hash", "caller"}
+#: Rows that are in memory at once: of what billers sent each may have a megabyte.
+_FEW_AT_ONCE = {"yield_per": 10}
+# How a needle is looked for. In texts both ways, as not every database's lower() knows every letter.
+_IN = {
+    "text": "position(needle IN {0}) > 0 OR position(needle IN lower({0})) > 0",
+    "json": "position(needle IN CAST({0} AS text)) > 0 OR position(needle IN lower(CAST({0} AS text))) > 0",
+    "bytes": "position(convert_to(needle, 'UTF8') IN {0}) > 0",
+}
+_FIND = {
+    column: text(f"""
+        SELECT {", ".join(column.key)}, {column.name} AS said FROM {column.table}
+         WHERE brand_id = :brand_id AND {column.name} IS NOT NULL
+           AND EXISTS (SELECT FROM unnest(CAST(:needles AS text[])) AS needle
+                        WHERE {_IN[column.kind].format(column.name)})
+    """)
+    for column in COLUMNS
 }
 
 
-def of(connection: Connection, brand_id: UUID, names: Names, place: str) -> Iterator[dict[str, Any]]:
-    """What of a place names them. `said` is the JSON that it is, or None: it says of others who they are too, or it is
-    no JSON, of which nobody could tell."""
-    table, column, key = PLACES[place]
-    for row in scrubbing.naming(connection, brand_id, names, table, column):
-        said = row["said"] if column == "data" else _parsed(row["said"])
-        alone = said is not None and names.is_alone_in(said)
-        yield {**{name: row[name] for name in key}, "said": said if alone else None}
+def found(connection: Connection, brand_id: UUID, names: Names, column: Column) -> Iterator[Sequence[Mapping[Any, Any]]]:
+    """Rows of a column that may name them, some at a time: the key, and what is `said`."""
+    which = {"brand_id": brand_id, "needles": needles([*names.ids, *names.emails, *names.called, *names.guest_ids])}
+    yield from connection.execute(_FIND[column], which, execution_options=_FEW_AT_ONCE).mappings().partitions()
+
+
+def exported(connection: Connection, brand_id: UUID, names: Names, column: Column) -> Iterator[dict[str, Any]]:
+    """What of a column names them, as an export shows it. `said` is the JSON that it is, or None: it says of others who
+    they are too, or it is no JSON, of which nobody could tell."""
+    key = [name for name in column.key if name not in _NOT_EXPORTED]
+    for some in found(connection, brand_id, names, column):
+        for row in some:
+            said = column.said(row)
+            if column.without(names, said) == said:
+                continue
+            document = said if column.kind == "json" else _parsed(said)
+            alone = document is not None and names.is_alone_in(document)
+            yield {**{name: row[name] for name in key}, "said": document if alone else None}
+
+
+def needles(words: Iterable[str]) -> list[str]:
+    """What names look like in texts and in JSON that is escaped."""
+    forms = {
+        form for word in words for form in (word, json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1])
+    }
+    return sorted({*forms, *(form.lower() for form in forms)} - {""})
 
 
 def _parsed(said: str | bytes) -> Any:

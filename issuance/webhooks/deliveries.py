@@ -35,10 +35,6 @@ LONGEST_FAILING = timedelta(days=5)
 STOOD_STILL = WAITS[-1] + timedelta(hours=1)
 #: Deliveries that are attempted at the same time.
 MOST_AT_ONCE = 20
-#: Deliveries of a webhook that goes are forgotten so many at once: a second's work.
-MOST_FORGOTTEN = 10_000
-#: Finished long ago they are forgotten so many in one transaction, however many fall due at once.
-MOST_TIDIED = 50_000
 # Longer than a batch can take (client.PATIENCE). The claim of a worker that died ends after this.
 _CLAIM_HOLDS = "25 seconds"
 #: A webhook that failed is left alone for a while, so that one that never answers does not keep workers busy.
@@ -111,27 +107,6 @@ _LET_GO = text("""
 _DELIVER_AGAIN = text("""
     UPDATE deliveries SET state = 'pending', attempts = 0, next_at = clock_timestamp(), delivered_at = NULL
      WHERE brand_id = :brand_id AND webhook_id = :webhook_id AND delivery_id = :delivery_id
-""")
-_FORGET_SOME = text("""
-    DELETE FROM deliveries
-     WHERE brand_id = :brand_id AND webhook_id = :webhook_id
-       AND event_id IN (SELECT event_id FROM deliveries WHERE brand_id = :brand_id AND webhook_id = :webhook_id
-                         LIMIT :most)
-""")
-# Deliveries that were finished long ago, and then the events that have no delivery left.
-_FORGET = text("""
-    DELETE FROM deliveries
-     WHERE (brand_id, delivery_id, event_id) IN (
-               SELECT brand_id, delivery_id, event_id FROM deliveries
-                WHERE state <> 'pending' AND attempted_at < clock_timestamp() - CAST(:after AS interval) LIMIT :most)
-""")
-_FORGET_EVENTS = text("""
-    DELETE FROM webhook_events
-     WHERE (brand_id, event_id) IN (
-               SELECT e.brand_id, e.event_id FROM webhook_events e
-                WHERE e.created_at < clock_timestamp() - CAST(:after AS interval)
-                  AND NOT EXISTS (SELECT FROM deliveries d WHERE d.brand_id = e.brand_id AND d.event_id = e.event_id)
-                LIMIT :most)
 """)
 
 
@@ -279,19 +254,6 @@ def deliver_again(connection: Connection, brand_id: UUID, webhook_id: UUID, deli
     audit.write(connection, brand_id, "delivery.replayed", delivery_id)
     one = _of(brand_id, webhook_id).where(deliveries.c.delivery_id == delivery_id)
     return dict(connection.execute(one).mappings().one())
-
-
-def forget(connection: Connection, kept: timedelta) -> bool:
-    """Delete some of the deliveries of all brands that were finished longer ago than they are kept, to be looked at and
-    delivered again, and of the events that have none; whether there may be more of them: then commit and come again."""
-    some = {"after": kept, "most": MOST_TIDIED}
-    return any(connection.execute(forget, some).rowcount == MOST_TIDIED for forget in (_FORGET, _FORGET_EVENTS))
-
-
-def forget_some(connection: Connection, brand_id: UUID, webhook_id: UUID) -> bool:
-    """Delete some of a webhook's deliveries, at most MOST_FORGOTTEN; whether there may be more of them."""
-    some = {"brand_id": brand_id, "webhook_id": webhook_id, "most": MOST_FORGOTTEN}
-    return connection.execute(_FORGET_SOME, some).rowcount == MOST_FORGOTTEN
 
 
 def _of(brand_id: UUID, webhook_id: UUID) -> Select[Any]:

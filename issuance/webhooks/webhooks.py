@@ -126,7 +126,7 @@ def begin_removing(connection: Connection, brand_id: UUID, webhook_id: UUID) -> 
 def remove(connection: Connection, brand_id: UUID, webhook_id: UUID) -> None:
     """Delete a webhook and its deliveries. Events without deliveries are deleted when they are old.
 
-    Where its history is long, `begin_removing` and `deliveries.forget_some` come before, each committed by itself: what
+    Where its history is long, `begin_removing` and `retention.forget_some` come before, each committed by itself: what
     is left goes at a stroke. Raises NotFound."""
     removed = connection.execute(
         delete(webhooks).where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)

@@ -18,7 +18,7 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import engine_for, transaction
 from issuance.members import members, redemptions
-from issuance.members.members import MemberProfile
+from issuance.members.profiles import MemberProfile
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving, explanations
 from issuance.memberships.explanations import Explanation

@@ -10,7 +10,7 @@ from issuance.corrections import desk
 from issuance.corrections.wanted import Transfer
 from issuance.database.connections import transaction
 from issuance.members import members
-from issuance.members.members import MemberBody
+from issuance.members.profiles import MemberBody
 from issuance.memberships import archiving
 from tests.database.clubs import Club
 from tests.database.test_webhook_outbox import listen

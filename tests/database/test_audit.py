@@ -15,7 +15,7 @@ from issuance.catalog.coupons import CouponBody
 from issuance.database.connections import show, transaction
 from issuance.fields import alike
 from issuance.members import members
-from issuance.members.members import MemberBody
+from issuance.members.profiles import MemberBody
 
 
 @pytest.mark.parametrize("change", ["DELETE FROM audit_entries", "UPDATE audit_entries SET reason = 'none'"])

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from issuance.billers import deliveries, translation
+from issuance.billers import attempts, translation
 from issuance.billers.billers import New
 from issuance.database.connections import transaction
 from tests.database.stripes import Club, new_club
@@ -73,7 +73,7 @@ def test_what_breaks_off_again_and_again_is_set_apart(engine: Engine, monkeypatc
 
     with monkeypatch.context() as patched:
         patched.setattr(translation, "_halved", dies)
-        for _ in range(deliveries.MOST_ATTEMPTS):
+        for _ in range(attempts.MOST_ATTEMPTS):
             with pytest.raises(SystemExit):
                 translation.translate(club.engine, club.brand_id, club.biller_id)
     club.translate()

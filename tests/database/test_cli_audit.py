@@ -17,7 +17,7 @@ from sqlalchemy import Engine, text
 from issuance.cli.main import app
 from issuance.database.connections import transaction
 from issuance.members import members
-from issuance.members.members import MemberBody
+from issuance.members.profiles import MemberBody
 from tests.database.cli import Brand, Cli, sign_up
 from tests.serving import REPO
 from tests.states import hold_rule, leave_untranslated, set_apart

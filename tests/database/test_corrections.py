@@ -36,7 +36,7 @@ from issuance.errors import (
 )
 from issuance.laws import LAWS, look
 from issuance.members import members, moves, redemptions
-from issuance.members.members import MemberProfile
+from issuance.members.profiles import MemberProfile
 from issuance.members.redemptions import Booking
 from issuance.tenancy import clock
 from tests.database.billers import Biller

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 from sqlalchemy import Engine, text
 
-from issuance.billers import billers, deliveries, receiving, translation
+from issuance.billers import attempts, billers, deliveries, receiving, translation
 from issuance.billers.adapter import Unmappable
 from issuance.billers.stripe.adapter import Stripe
 from issuance.billers.stripe.payloads import Item
@@ -31,7 +31,7 @@ def club(engine: Engine) -> Club:
     return club
 
 
-def attempts(club: Club) -> dict[str, int]:
+def counted(club: Club) -> dict[str, int]:
     with transaction(club.engine, club.brand_id) as connection:
         return {row.delivery_id: row.attempts for row in connection.execute(_ATTEMPTS, {"brand_id": club.brand_id})}
 
@@ -48,7 +48,7 @@ def test_one_that_kills_its_worker_is_set_apart_alone(club: Club, monkeypatch: p
 
     monkeypatch.setattr(translation, "work_on", dies)
     # Two times all of them die with it; then it is alone.
-    for _ in range(deliveries.MOST_ATTEMPTS):
+    for _ in range(attempts.MOST_ATTEMPTS):
         with pytest.raises(KeyboardInterrupt):
             club.translate(most=4)
     club.translate()
@@ -105,10 +105,10 @@ def test_few_bytes_are_translated_together(club: Club, monkeypatch: pytest.Monke
     club.deliver(EVENTS[:4])
     with transaction(club.engine, club.brand_id) as connection:
         sizes = connection.scalars(_SIZES, {"brand_id": club.brand_id}).all()
-        monkeypatch.setattr(deliveries, "MOST_BYTES", sizes[0] + 1)
-        assert len(deliveries.claim(connection, club.brand_id, club.biller_id, most=500)) == 2
-        monkeypatch.setattr(deliveries, "MOST_BYTES", 1)
-        assert len(deliveries.claim(connection, club.brand_id, club.biller_id, most=500)) == 1
+        monkeypatch.setattr(attempts, "MOST_BYTES", sizes[0] + 1)
+        assert len(attempts.claim(connection, club.brand_id, club.biller_id, most=500)) == 2
+        monkeypatch.setattr(attempts, "MOST_BYTES", 1)
+        assert len(attempts.claim(connection, club.brand_id, club.biller_id, most=500)) == 1
 
 
 def test_a_page_of_deliveries_has_a_size_whatever_they_say(club: Club) -> None:

@@ -14,7 +14,7 @@ from issuance.billing.cloud_events import Refused
 from issuance.errors import MemberErased, MemberNotArchived, MemberNotFound
 from issuance.laws import LAWS, look
 from issuance.members import erased, members, wallets
-from issuance.members.members import MemberBody
+from issuance.members.profiles import MemberBody
 from issuance.members.redeeming import Booking, redeem_credit
 from issuance.memberships import archiving, exporting, forgetting, restoring
 from issuance.tenancy import idempotency

@@ -24,7 +24,7 @@ from issuance.billers.billers import New
 from issuance.database.connections import looks_for, transaction
 from issuance.errors import Invalid
 from issuance.members import members
-from issuance.members.members import MemberProfile
+from issuance.members.profiles import MemberProfile
 from issuance.people.oidc import NotVouchedFor, Provider
 from issuance.settings import OwnSettings
 from issuance.tenancy import keys, tokens

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select, text, update
 from issuance.database.tables import api_keys
 from issuance.errors import Conflict, Invalid, NotFound
 from issuance.members import members
-from issuance.members.members import MemberProfile
+from issuance.members.profiles import MemberProfile
 from issuance.tenancy import brands, keys, tokens
 from issuance.tenancy.keys import TooManyKeys
 

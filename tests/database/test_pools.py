@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import OperationalError
 
-from issuance.database import connections, pools
-from issuance.database.connections import budget, engine_for, transaction, transaction_aside, transaction_beside
+from issuance.database import pools
+from issuance.database.connections import engine_for, transaction, transaction_aside, transaction_beside
+from issuance.database.pools import budget
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 MOST = 4
@@ -23,7 +24,7 @@ MOST = 4
 @pytest.fixture
 def own(database_url: str, direct: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """The engine of a process that may have MOST connections, past a pooler: the server's backends are counted."""
-    monkeypatch.setattr(connections, "_allowed", budget(MOST))
+    monkeypatch.setattr(pools, "_allowed", budget(MOST))
     made = engine_for.__wrapped__(direct(database_url))
     yield made
     made.dispose()

@@ -22,7 +22,7 @@ from issuance.credits import credits, lists
 from issuance.database.connections import transaction
 from issuance.engine import runs, undos
 from issuance.members import members, moves, redemptions, wallets
-from issuance.members.members import MemberBody
+from issuance.members.profiles import MemberBody
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
 from tests.database.clubs import Club, at

@@ -15,7 +15,7 @@ from issuance.engine import plans
 from issuance.errors import PlanForgotten, SettingsError, Untidy
 from issuance.settings import OwnSettings, read
 from issuance.tenancy import brands
-from issuance.webhooks import deliveries as of_webhooks
+from issuance.webhooks import retention
 from issuance.webhooks import months as of_outbox
 from issuance.webhooks import webhooks
 from scheduler.tick import tidy
@@ -125,15 +125,15 @@ def test_what_many_were_told_is_forgotten_in_parts(club: Club, monkeypatch: pyte
     club.sign_up(5)
     club.rows("UPDATE deliveries SET state = 'failed', next_at = NULL, attempted_at = now() - interval '100 days'")
     club.rows("UPDATE webhook_events SET created_at = now() - interval '100 days'")
-    monkeypatch.setattr(of_webhooks, "MOST_TIDIED", 2)
+    monkeypatch.setattr(retention, "MOST_TIDIED", 2)
     parts: list[bool] = []
-    forget = of_webhooks.forget
+    forget = retention.forget
 
     def counted(*what: Any) -> bool:
         parts.append(forget(*what))
         return parts[-1]
 
-    monkeypatch.setattr(of_webhooks, "forget", counted)
+    monkeypatch.setattr(retention, "forget", counted)
     tidy(club.engine, KEEP)
     assert parts == [True] * 4 + [False], "the deliveries, then the events"
     assert club.value("SELECT (SELECT count(*) FROM deliveries) + (SELECT count(*) FROM webhook_events)") == 0

@@ -9,7 +9,7 @@ from campaigns.receiver import Receiver
 from issuance.database.connections import transaction
 from issuance.errors import SettingsError
 from issuance.members import members
-from issuance.members.members import MemberProfile
+from issuance.members.profiles import MemberProfile
 from issuance.tenancy import keys, tokens
 from issuance.webhooks import webhooks
 from tests.hooks import Hook

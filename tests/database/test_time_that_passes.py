@@ -15,7 +15,7 @@ from issuance.database.connections import transaction
 from issuance.engine import pipeline, undos
 from issuance.errors import MemberArchived
 from issuance.members import members, moves, redemptions
-from issuance.members.members import MemberProfile
+from issuance.members.profiles import MemberProfile
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving, forgetting
 from tests.database.beside import Beside

@@ -19,7 +19,7 @@ from issuance import health
 from issuance.database.connections import transaction
 from issuance.errors import Conflict
 from issuance.tenancy.shares import Shares
-from issuance.webhooks import addresses, client, deliveries, dispatcher, webhooks
+from issuance.webhooks import addresses, client, deliveries, dispatcher, retention, webhooks
 from issuance.webhooks.deliveries import MOST_AT_ONCE, WAITS
 from tests.hooks import Hook
 from tests.waiting import PATIENCE_SECONDS
@@ -444,7 +444,7 @@ def test_what_is_long_done_is_forgotten(hook: Hook, receiver: Receiver) -> None:
     hook.sql("UPDATE webhook_events SET created_at = now() - interval '31 days'")
     hook.tell()
     with transaction(hook.engine) as connection:
-        assert not deliveries.forget(connection, timedelta(days=30)), "that was all"
+        assert not retention.forget(connection, timedelta(days=30)), "that was all"
     assert [one.state for one in hook.deliveries()] == ["pending"]
 
 

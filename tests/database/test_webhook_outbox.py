@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 
 from issuance.database.connections import transaction
 from issuance.database.tables import deliveries, webhook_events, webhooks
-from issuance.webhooks import deliveries as ways
+from issuance.webhooks import retention
 from issuance.webhooks import outbox
 from issuance.webhooks import webhooks as registry
 from tests.hooks import ALL_BUT_REMINDERS
@@ -121,11 +121,11 @@ def test_a_long_history_is_forgotten_piece_by_piece(
     engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the webhook that goes alone."""
-    monkeypatch.setattr(ways, "MOST_FORGOTTEN", 2)
+    monkeypatch.setattr(retention, "MOST_FORGOTTEN", 2)
     with transaction(engine, brand_id) as connection:
         leaving, staying = (listen(connection, brand_id, "wallet.credited") for _ in range(2))
         for amount in range(5):
             outbox.add(connection, brand_id, "wallet.credited", {"amount": amount})
     with transaction(engine, brand_id) as connection:
-        assert [ways.forget_some(connection, brand_id, leaving) for _ in range(3)] == [True, True, False]
+        assert [retention.forget_some(connection, brand_id, leaving) for _ in range(3)] == [True, True, False]
     assert [row.webhook_id for row in told(engine, brand_id)] == [staying] * 5

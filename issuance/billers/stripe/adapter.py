@@ -6,6 +6,7 @@ from datetime import datetime
 from issuance.billers.adapter import Asked, Json, Known, Listing, Notice, NotReadable, Translation
 from issuance.billers.stripe import (
     asking,
+    disputes,
     following,
     invoices,
     payloads,
@@ -100,7 +101,7 @@ class Stripe:
                 return payments.translate_other(notice, known)
             case "charge.refund" | "refund":
                 return payments.translate_refund(notice, known, patient=patient)
-        return payments.translate_dispute(notice, known, patient=patient)
+        return disputes.translate(notice, known, patient=patient)
 
     def _subscription(self, notice: Notice, known: Known, *, patient: bool) -> Translation:
         subscription_id = str(part(notice.body, "data", "object")["id"])

@@ -125,35 +125,6 @@ def note_said(note: dict[str, Any], state: str, at: int) -> None:
         note["said"] = [state, at]
 
 
-def tell_what_is_free(subscription_id: str, known: Known, found: Translation) -> None:
-    """Tell what a subscription's trials, as they are known now, make of its lines of nothing, if it is otherwise than
-    it was told: a trial's are no charge, the others pay for their period."""
-    record = known.get(subscription_id)
-    for _, invoice_id in record.get("free", []):
-        note = known.get(invoice_id)
-        if "said" not in note:
-            continue
-        lines = [line for line in _lines(note) if (line.subscription or note["subscription"]) == subscription_id]
-        wait, unmappable = found.wait, found.unmappable  # what is missing is missing to that invoice
-        args = (invoice_id, subscription_id, lines, note, known, found)
-        charged = {charge.item for charge in _charges_of(*args, patient=True)}
-        charges = _charges_of(*args, patient=True, trials=True)
-        found.wait, found.unmappable = wait, unmappable
-        states, turned = note.get("states", {}), note.setdefault("turned", {})
-        state, at = note["said"]
-        for charge in charges:
-            told_at, turns = states.get(charge.item, [state, at])[1], turned.get(charge.item, 0)
-            stood = charge.item in states and turns % 2 == 0
-            if stood == (charge.item in charged):
-                continue
-            if charge.item not in states:
-                tell(found, [charge], note, state, at, state, known=known)
-                continue
-            turned[charge.item] = turns + 1
-            args_of = ("skipped", f"free/{turns}") if stood else (state, f"{state}/{turns}")
-            tell(found, [charge], note, args_of[0], told_at + 1, args_of[1], known=known)
-
-
 def _note_collected(item: dict[str, Any], made: int) -> None:
     """Note when invoices were made that were collected: a pause was over by then."""
     item["collected"] = sorted({made, *item.get("collected", [])})[-_COLLECTED_KEPT:]
@@ -177,7 +148,7 @@ def charges_of(invoice: Json, at: int, known: Known, found: Translation, *, pati
     note["subscription"] = subscription_id
     if at >= note.get("heard", at):
         _note(note, invoice, at)
-    return _charges(invoice_id, note, known, found, patient=patient)
+    return charges_noted(invoice_id, known, found, patient=patient)
 
 
 def _has_all_lines(invoice: Json, note: dict[str, Any], known: Known, found: Translation) -> bool:
@@ -212,8 +183,12 @@ def _note(note: dict[str, Any], invoice: Json, at: int) -> None:
 
 
 def charges_noted(invoice_id: str, known: Known, found: Translation, *, patient: bool) -> list[Charge]:
-    """The charges of an invoice that was told of before."""
-    return _charges(invoice_id, known.get(invoice_id), known, found, patient=patient)
+    """The charges of an invoice, as it is noted."""
+    return [
+        charge
+        for subscription_id in subscriptions_noted(known.get(invoice_id))
+        for charge in charges_for(subscription_id, invoice_id, known, found, patient=patient)
+    ]
 
 
 def subscriptions_noted(note: dict[str, Any]) -> list[str]:
@@ -226,32 +201,19 @@ def _lines(note: dict[str, Any]) -> list[Line]:
     return [Line(*one) for one in note.get("lines", [])]
 
 
-def _charges(invoice_id: str, note: dict[str, Any], known: Known, found: Translation, *, patient: bool) -> list[Charge]:
-    charges = []
-    for subscription_id in subscriptions_noted(note):
-        lines = [line for line in _lines(note) if (line.subscription or note["subscription"]) == subscription_id]
-        charges += _charges_of(invoice_id, subscription_id, lines, note, known, found, patient=patient)
-    return charges
-
-
-def _charges_of(
-    invoice_id: str,
-    subscription_id: str,
-    lines: list[Line],
-    note: dict[str, Any],
-    known: Known,
-    found: Translation,
-    *,
-    patient: bool,
-    trials: bool = False,
+def charges_for(
+    subscription_id: str, invoice_id: str, known: Known, found: Translation, *, patient: bool, trials: bool = False
 ) -> list[Charge]:
-    """The charges that lines are for one subscription; with `trials` those of its trials too."""
+    """The charges of a noted invoice that are for one of its subscriptions; with `trials` those of its trials too."""
+    note = known.get(invoice_id)
     record = known.get(subscription_id)
     if record.get("dead"):
         return []
     periods: dict[str, tuple[int, int]] = {}
     mapped = False
-    for line in lines:
+    for line in _lines(note):
+        if (line.subscription or note["subscription"]) != subscription_id:
+            continue
         price = known.price(line.price, line.product, *_product_of(record, line.price))
         if price is None:
             found.unmappable = signing_up.unmapped(line.price)

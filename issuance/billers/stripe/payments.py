@@ -1,4 +1,5 @@
-"""What payments tell: refunds and disputes of an invoice's charges, found by charge, invoice payment, or by asking.
+"""What payments tell: refunds of an invoice's charges, found by charge, invoice payment, or by asking (`disputes` has the
+rest).
 
 What is noted of a payment (a charge or a payment intent): its `invoice` (None: it has none, as Stripe said when it was
 asked), or that the charge names none (`unnamed`); of a charge also its `amount`, its payment `intent`, its `refunds`,
@@ -16,10 +17,6 @@ from issuance.billers.stripe.subscriptions import moment_of
 
 #: A refund with one of these takes its money; with one of those it gives it back.
 _TAKES, _FAILS = frozenset({"succeeded", "pending", "requires_action"}), frozenset({"failed", "canceled"})
-#: A dispute with one of these keeps the money back; with one of those it is none (yet).
-_OPEN = frozenset({"needs_response", "under_review"})
-_NO_DISPUTE = frozenset({"warning_needs_response", "warning_under_review", "warning_closed", "prevented"})
-_DISPUTES = _OPEN | _NO_DISPUTE | {"won", "lost", "charge_refunded"}
 
 
 def translate_link(notice: Notice, known: Known) -> Translation:
@@ -108,53 +105,6 @@ def tell_refunds(refund: Json, at: int, known: Known, found: Translation, *, pat
         total += part_amount
         payment.tell_refund(total, instant)
     payment.tell_what_stands()
-
-
-def translate_dispute(notice: Notice, known: Known, *, patient: bool) -> Translation:
-    """A dispute: made, over, or an inquiry (`warning_…`, which is none yet) that has become one, which takes the money.
-    What else happens to it changes nothing."""
-    dispute, previous = part(notice.body, "data", "object"), part(notice.body, "data", "previous_attributes")
-    verb, was = notice.kind.rpartition(".")[2], str(previous.get("status"))
-    found = Translation()
-    became_one = verb == "funds_withdrawn" or (verb == "updated" and was.startswith("warning_"))
-    if verb in ("created", "closed") or became_one:
-        name = f"/{verb}" if became_one else ""
-        tell_dispute(dispute, moment_of(notice, dispute), known, found, name=name, patient=patient)
-    return found
-
-
-def tell_dispute(
-    dispute: Json, at: int, known: Known, found: Translation, *, patient: bool, name: str = "", seen: bool = False
-) -> None:
-    """Tell where a dispute stands: open, won, or lost, which gives all of the money back. `seen`: how it stands at an
-    instant, and not what happened then."""
-    status, dispute_id = status_of(dispute, _DISPUTES), str(dispute["id"])
-    if status in _NO_DISPUTE or (payment := Payment.of(dispute, known, found, patient=patient)) is None:
-        return
-    noted = payment.note.setdefault("disputes", {}).setdefault(dispute_id, {})
-    if status in _OPEN and seen and "opened" in noted:
-        return
-    if status in _OPEN:
-        at = payment.moment(_opened(dispute, at) if seen else at, "disputed")
-        noted["opened"] = min(at, noted.get("opened", at))
-        payment.tell("disputed", at, f"disputed/{dispute_id}{name}")
-    else:
-        # It was opened before that, whatever the clock says of one who only sees what has become of it.
-        at = max(payment.moment(at, "succeeded"), noted.get("opened", 0) + 1)
-        if status == "won":
-            noted["closed"] = payment.restore(f"dispute_won/{dispute_id}", at)
-        else:
-            at = noted["closed"] = noted.get("closed", at)
-            if status == "lost":
-                noted["lost"] = True
-                payment.tell("refunded", at, f"dispute_lost/{dispute_id}")
-    payment.tell_what_stands()
-
-
-def _opened(dispute: Json, now: int) -> int:
-    """When an open dispute was opened: when it took the money, because before that it may have been an inquiry."""
-    took = [stamp_of(one.get("created")) for one in payloads.listed(dispute.get("balance_transactions"))]
-    return min((at for at in took if at is not None), default=None) or stamp_of(dispute.get("created")) or now
 
 
 def tell_again(name: str, known: Known, found: Translation) -> None:
