@@ -1,5 +1,5 @@
 """`python -m issuance.api`: the web processes. After SIGTERM they finish the requests that they have begun; after
-SIGHUP new ones take their place."""
+SIGHUP new processes take their place."""
 
 import gc
 import importlib
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _folder_of_figures() -> str:
-    """Where copies write what they count."""
+    """The folder in which copies write what they count."""
     try:
         return mkdtemp(prefix="issuance-metrics-")
     except FileNotFoundError:  # a root that is read-only, with nothing mounted
@@ -54,7 +54,7 @@ def _folder_of_figures() -> str:
 
 
 def _doors(given: Settings) -> list[socket]:
-    """The web's door, and that of the metrics where they have one of their own."""
+    """The web's door, and the metrics' if they have one of their own."""
     doors = [_door(given.host, given.port, "ISSUANCE_HOST and ISSUANCE_PORT")]
     if given.metrics_host is not None:
         doors.append(_door(given.metrics_host, given.metrics_port, "ISSUANCE_METRICS_HOST and ISSUANCE_METRICS_PORT"))
@@ -62,7 +62,8 @@ def _doors(given: Settings) -> list[socket]:
 
 
 def _door(host: str, port: int, named: str) -> socket:
-    """A door at an address that two settings name; where there can be none, their names are the process's last line."""
+    """A door at an address that two settings name. If there can be none, the process ends with a line that names the
+    settings."""
     door = socket(AF_INET6 if ":" in host else AF_INET)
     door.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
     try:
@@ -73,11 +74,12 @@ def _door(host: str, port: int, named: str) -> socket:
 
 
 def load() -> None:
-    """Load everything before there are copies, which share what they do not change."""
+    """Load everything before there are copies: copies share the memory that they do not change."""
     for module in ("issuance.api.app", "issuance.log.lines"):
         importlib.import_module(module)
-    # Threads take turns more often than Python has them: who computes for long holds up others' requests less. What was
-    # made by now is looked through for garbage no more, and what comes little at a time: nobody has a turn meanwhile.
+    # Threads take turns more often than Python's default, so that a long computation delays others' requests less. The
+    # collector no longer looks at what was made by now, and looks at new objects a few at a time: nobody has a turn
+    # meanwhile.
     sys.setswitchinterval(0.0005)
     gc.collect()
     gc.freeze()
@@ -103,7 +105,7 @@ def _serve(given: Settings, counts: Counts, doors: list[socket], place: int) -> 
     if given.metrics_host is not None and place == 0:
         config = uvicorn.Config(metrics_door(app), **plain, **connections.options(given))
         threading.Thread(target=uvicorn.Server(config).run, args=([doors[1]],), name="metrics", daemon=True).start()
-    # Our own log line has the route, and there is no access log: a path may contain a credit's code.
+    # There is no access log, because a path may contain a credit's code; our own log line has the route.
     config = uvicorn.Config(app, **plain, **connections.options(given, counts, place))
 
     def is_ready() -> None:

@@ -44,15 +44,16 @@ from issuance.tenancy import heavy
 from issuance.tenancy.fairness import PATIENCE, Fair, FairThreads
 from issuance.tenancy.rates import Rates
 
-#: Requests that are worked on at once; others wait. Python runs one thread at a time, so with more threads each request
-#: would be slower and none quicker. Requests that wait for a clock to settle are not counted.
+#: How many requests are worked on at once; others wait. Python runs one thread at a time, so with more threads each
+#: request would be slower and none quicker. Requests that wait for a clock to settle are not counted.
 THREADS = 16
-#: Where there are several web processes, each has so many.
+#: How many each process has if there are several web processes.
 THREADS_OF_SEVERAL = 8
-#: Looks at who is calling, before a request is known to be anybody's: they take no thread from those that are. As many
-#: where a member's token is shown, which is looked up each time: keys do not wait behind them.
+#: How many looks at who is calling go on at once. They come before a request's caller is known, and take no thread from
+#: requests whose caller is. As many again for members' tokens, which are looked up each time, so that keys do not wait
+#: behind them.
 LOOKING, LOOKING_AT_TOKENS = 8, 4
-#: Threads beside these, for what holds no place among the requests, such as codes that were wrong.
+#: Threads beside these, for work without a place among the requests, such as counting wrong codes.
 SPARE_THREADS = 4
 
 _ROUTERS = (

@@ -26,7 +26,7 @@ router = APIRouter(prefix="/billers", tags=["billers"], route_class=KeyedRoute, 
 Secret = Annotated[StrictStr, StringConstraints(min_length=8, max_length=255, pattern=r"^[ -~]+$")]
 
 
-#: What the validator of a new biller refuses, as the API document says it.
+#: What the validator of a new biller refuses, as the API document expresses it.
 _SAYS_HOW: JsonDict = {
     "if": {"properties": {"kind": {"const": "mapped"}}},
     "then": {"required": ["mapping"], "properties": {"mapping": {"type": "object"}, "api_key": {"type": "null"}}},

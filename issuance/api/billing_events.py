@@ -22,7 +22,8 @@ from issuance.fields import Identifier
 router = APIRouter(tags=["billing events"], route_class=KeyedRoute, responses=documented(401, 403, 422))
 
 _EVENT_TYPE, _BATCH_TYPE = "application/cloudevents+json", "application/cloudevents-batch+json"
-# `document` has the schema of CloudEvent. Anything else is refused alone, and the rest of the request is accepted.
+# `document` has the schema of CloudEvent. Anything else in a batch is refused by itself, and the rest of the batch is
+# accepted.
 _EVENT = {"anyOf": [{"$ref": "#/components/schemas/CloudEvent"}, {"type": "object"}]}
 _BATCH = {
     "type": "array",
@@ -134,12 +135,12 @@ def _is_in_binary_mode(request: Request) -> bool:
 
 
 def _in_binary_mode(request: Request, data: Any) -> dict[str, Any]:
-    """The event whose attributes came as headers, which are percent-encoded (CloudEvents' HTTP binding, 3.1.3)."""
+    """An event whose attributes came as percent-encoded headers (CloudEvents' HTTP binding, 3.1.3)."""
     names = (name for name in request.headers if name.startswith("ce-"))
     return {**{name.removeprefix("ce-"): unquote(request.headers[name]) for name in names}, "data": data}
 
 
-# Generated clients can not express a body that is an object or an array, so the document has an operation for each.
+# Generated clients can not express a body that is an object or an array, so the document has one operation for each.
 @router.post(
     "/billing-events",
     operation_id="postBillingEvents",

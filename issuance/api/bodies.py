@@ -1,8 +1,8 @@
-"""Long bodies: few are in memory at once, each in a place of its own.
+"""Long bodies: only a few are in memory at once, each in a place of its own.
 
-Requests with keys that were good before have places of their own, shared out by brand. All other requests share theirs
-out by address. A request holds its place for a second at least. If its body has not come by then, it gives the place up
-to an owner who waits and has fewer.
+Requests with keys that were good before have places that brands share; all other requests have places that addresses
+share. A request holds its place for at least a second. If its body has not come by then, the place goes to an owner who
+waits and has fewer.
 """
 
 import asyncio
@@ -15,15 +15,16 @@ from issuance.errors import TooSlow
 from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import Known
 
-#: Long bodies in memory at once: of keys that were good before, and of everybody else.
+#: How many long bodies are in memory at once: of keys that were good before, and of everybody else.
 of_keys, of_others = Fair(12), Fair(8)
-#: Seconds for which a place is one's own, and from then on between looks at who waits.
+#: Seconds for which a request surely keeps its place, and after that between looks at who waits.
 AT_LEAST, LOOKS = 1.0, 0.25
 
 
 @asynccontextmanager
 async def place(receive: Receive, known: Known | None, source: str | None) -> AsyncIterator[Receive]:
-    """A place for a long body, and what gives the body's parts while it is held; waits for it. That raises TooSlow."""
+    """Wait for a place for a long body and hold it. Gives the function that receives the body's parts meanwhile; it
+    raises TooSlow."""
     fair, owner = (of_keys, known.brand_id) if known is not None and known.is_key else (of_others, source)
     async with fair.place(owner):
         own_until = asyncio.get_running_loop().time() + AT_LEAST

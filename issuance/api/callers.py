@@ -48,26 +48,26 @@ class Caller:
     """A program that showed a valid key, or a member who showed a valid token, and the servers to work on for them."""
 
     brand_id: UUID
-    #: Which of the brand's callers this is: each has limits of its own.
+    #: Which of the brand's callers this is: each one has its own limits.
     name: str
     engine: Engine
     broker: Broker
-    #: What was asked for.
+    #: The address that was asked for.
     url: URL
     key: Key | None = None
-    #: The member whose token was shown, by the brand's id.
+    #: The brand's id of the member whose token was shown.
     member: str | None = None
-    #: On whose behalf its work is done, as PostgreSQL stamps it.
+    #: On whose behalf the work is done, as PostgreSQL stamps it.
     acting: Acting | None = None
     rates: Rates | None = None
-    #: Whether it only asks for something.
+    #: Whether the request changes nothing.
     reads: bool = False
-    #: The transaction that the whole request is part of (api/idempotency.py).
+    #: The transaction of the whole request, if it has one (api/idempotency.py).
     work: Connection | None = None
 
     @property
     def sender(self) -> str:
-        """Whose Idempotency-Keys they are: a key's and of those that take its place, or a member's."""
+        """The owner of Idempotency-Keys: a key together with the keys that take its place, or a member."""
         return self.name if self.key is None else f"key {self.key.sender}"
 
     @contextmanager
@@ -81,12 +81,13 @@ class Caller:
                 yield self.work
 
     def guessed(self, times: int) -> None:
-        """Count codes of a body that are of no credit. Raises RateLimited beyond the limit: say nothing of any then."""
+        """Count the codes of a body that no credit has. Raises RateLimited beyond the limit: then the answer must say
+        nothing about any code."""
         if self.rates is not None:
             self.rates.wrong(WRONG_CODES, self.name, times)
 
     def about(self, external_user_id: str | None) -> str | None:
-        """The member that a call is about: the named one, or the token's own. Raises NotAllowed."""
+        """The member that a call is about: the named member, or the token's own. Raises NotAllowed."""
         if self.member is not None and external_user_id not in (None, self.member):
             raise NotAllowed("A member token reaches only its own member.")
         return self.member or external_user_id
@@ -106,7 +107,7 @@ def caller_of(request: Request) -> Caller:
             raise NotAuthenticated("This token is not good: it has expired, or its member was removed.")
         actor = Actor("member", holder.member_id)
         return _caller(request, holder.brand_id, actor, member=holder.external_user_id)
-    # Of many requests that came with it at once, the first has asked by now.
+    # If many requests came with it at once, the first one has asked by now.
     key = known_keys.recall(shown) or known_keys.find(looks, shown)
     database.outage.is_over()
     if key is None:
@@ -115,8 +116,8 @@ def caller_of(request: Request) -> Caller:
 
 
 def asking(request: Request) -> Hashable:
-    """By whom looks at keys and tokens are shared out: the brand whose key or token it was before, or the address that
-    a stranger comes from. Raises RateLimited: what is over a limit does not wait."""
+    """Who shares the looks at keys and tokens: the brand whose key or token was good before, or a stranger's address.
+    Raises RateLimited, because a request over a limit does not wait."""
     rates: Rates = request.app.state.rates
     known = rates.known(_sent(request))
     if known is None:
@@ -129,8 +130,8 @@ def asking(request: Request) -> Hashable:
 
 
 def admit(request: Request) -> Caller:
-    """`caller_of`, within the limits of the address that it comes from, of its key and of its brand. How these stand
-    is noted for the answer. Raises NotAuthenticated, RateLimited."""
+    """`caller_of`, within the limits of the request's address, key and brand. How these stand is noted for the answer.
+    Raises NotAuthenticated, RateLimited."""
     rates: Rates = request.app.state.rates
     shown, address = _sent(request), _address(request)
     if rates.known(shown) is None:
@@ -146,7 +147,7 @@ def admit(request: Request) -> Caller:
 
 
 def admit_at_once(request: Request) -> Caller | None:
-    """`admit`, where nobody needs to be asked for it; None where somebody does. Raises RateLimited."""
+    """`admit`, if that is possible without asking PostgreSQL or the broker; otherwise None. Raises RateLimited."""
     shown = _shown(request)
     key = None if shown is None else known_keys.recall(shown)
     if key is None:
@@ -158,7 +159,7 @@ def admit_at_once(request: Request) -> Caller | None:
 
 
 def shows_token(request: Request) -> bool:
-    """Whether what came with a request is, if anything, a member's token."""
+    """Whether a request shows a member's token."""
     return _is_token(_shown(request) or "")
 
 
@@ -167,7 +168,7 @@ def _is_token(shown: str) -> bool:
 
 
 def _shown(request: Request) -> str | None:
-    """The key or token that came with a request."""
+    """The key or token that a request shows."""
     scheme, _, shown = request.headers.get("authorization", "").partition(" ")
     return shown.strip() if scheme.lower() == "bearer" and shown else None
 
@@ -245,13 +246,13 @@ async def _check_form(request: Request) -> None:
             raise UnsupportedMediaType(f"Send JSON, not {media_type[:100]}: Content-Type: {expected}.")
 
 
-#: What an endpoint declares: its caller, with the scope that a key needs.
+#: Endpoints declare these: the caller, with the scope that a key needs.
 Reader = Annotated[Caller, Security(_allowed, scopes=["read"])]
 Writer = Annotated[Caller, Security(_allowed, scopes=["write"])]
 Issuer = Annotated[Caller, Security(_allowed, scopes=["issue"])]
-#: Who may become a member.
+#: A caller who may become a member.
 TokenMaker = Annotated[Caller, Security(_allowed, scopes=["tokens"])]
 Administrator = Annotated[Caller, Security(_allowed, scopes=["admin"])]
-#: The same for operations that members may use too: a key needs the scope, a token reaches only its own member.
+#: The same for operations that members may use too: a key needs the scope, and a token reaches only its own member.
 MemberReader = Annotated[Caller, Security(_allowed_member, scopes=["read"])]
 MemberWriter = Annotated[Caller, Security(_allowed_member, scopes=["write"])]

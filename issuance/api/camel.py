@@ -14,7 +14,7 @@ Cursor = Annotated[str | None, Query(pattern=PATTERN, description="The nextCurso
 
 
 class _Id(PathConvertor):
-    """The rest of a path, as `path` is, with the breaks of lines that an id may contain too, at its end as well."""
+    """The rest of a path, like `path`, and also with line breaks, even at its end: an id may contain them."""
 
     regex = "(?s:.*)"
 

@@ -1,6 +1,6 @@
-"""Connections of strangers: how many a source may have open, and how long each may take (docs/security.md).
+"""Connections of strangers: how many a source may have open, and how long each one may take (docs/security.md).
 
-A server's usual place for this is a proxy in front of it; without one, the web process holds to it by itself.
+Usually a proxy in front of a server does this; here the web process does it itself, for servers without one.
 """
 
 import asyncio
@@ -18,17 +18,19 @@ from issuance.errors import HeadersTooLarge, IssuanceError, NoRequest, TooLarge,
 from issuance.log import Few, logger
 from issuance.settings import OwnSettings
 
-#: Seconds within which a request's headers must have come, from the connection or from the answer before on.
+#: Seconds within which a request's headers must have come, counted from the beginning of the connection or from the
+#: last answer.
 HEADER_SECONDS = 10.0
-#: Bytes that a request's headers may have: more is not kept to wait for their end.
+#: The most bytes of a request's headers: no more is kept while their end is awaited.
 LONGEST_HEADERS = 64 * 1024
-#: Lines that they may have, with those that follow a body.
+#: The most lines of headers, with those that follow a body.
 MOST_HEADERS = 100
-#: Parts in which a chunked body may come: each costs more than its bytes.
+#: The most parts of a chunked body: each costs more than its bytes.
 MOST_CHUNKS = 20_000
-#: Requests of a connection that wait for the one that is worked on. It ends with the answer to the last of them.
+#: The most requests of a connection that wait for the one in work. Then the connection ends with the answer to the last
+#: of them.
 MOST_WAITING = 4
-#: Seconds for which a receiver may take nothing of its answer.
+#: Seconds for which a client may take nothing of its answer.
 ANSWER_SECONDS = 30.0
 
 _HEAD = (
@@ -38,7 +40,6 @@ _HEAD = (
 )
 
 
-#: What is told of them.
 _refusals, _too_many, _too_much = Few(), Few(), Few()
 
 
@@ -53,11 +54,11 @@ def _refusal(path: str, error: IssuanceError) -> bytes:
 
 
 class _EnoughError(Exception):
-    """Ends the parser's work on what has come."""
+    """Ends the parser's work on the data that has come."""
 
 
 class _Flow(FlowControl):
-    """Reads nothing while requests wait, or while answers wait to be taken; nor after `end`."""
+    """Reads nothing while requests wait or answers wait to be taken, and nothing after `end`."""
 
     def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
         super().__init__(transport)
@@ -86,8 +87,8 @@ class _Flow(FlowControl):
 
 
 def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol with limits: on a source's connections, on headers, on requests sent ahead, on the time of
-    headers and of answers."""
+    """uvicorn's protocol with limits: on the connections of a source, on headers, on requests sent ahead, and on the
+    time of headers and answers."""
     sources = Sources(settings.connections_a_source, settings.proxies, counts, process)
     untaken = Untaken()
 
@@ -98,16 +99,17 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
         _waits: asyncio.TimerHandle | None = None
         _stuck: asyncio.TimerHandle | None = None
         _ends_soon = False
-        #: Whether headers have come whose body has not ended; and the bytes of headers, or around a body, so far.
+        #: Whether headers have come whose body has not ended, and how many bytes of headers, or around a body, have
+        #: come so far.
         _in_body = False
         _unended = 0
-        #: Lines of the present request's headers, and parts of its body.
+        #: How many lines the present request's headers have, and how many parts its body.
         _lines = _chunks = 0
-        #: Bytes of answers that are counted as not taken.
+        #: Bytes of answers that count as not taken.
         _untaken = 0
         #: A request that begins once the answers before it are taken.
         _held: Any = None
-        #: Whether nothing more is heard: what came before is answered, and the connection ends.
+        #: Whether nothing more is read: the requests that came before are answered, and the connection ends.
         _is_deaf = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -183,7 +185,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
                 raise _EnoughError
 
         def on_message_complete(self) -> None:
-            # Of one more request that came along with this one's end only what comes later is counted.
+            # Of another request that came with the end of this one, only what comes later is counted.
             self._in_body, self._unended = False, 0
             super().on_message_complete()
 
@@ -200,7 +202,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
                 super()._start_asgi_task(cycle, app)
 
         def end_soon(self) -> None:
-            """The process ends: answers from now on say that the connection does too."""
+            """The process ends: from now on answers say that the connection ends too."""
             self._ends_soon = True
             if self.cycle is not None:
                 self.cycle.keep_alive = False
@@ -233,7 +235,8 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             return untaken.add(self._source or "", size - before)
 
         def _refuse(self, error: IssuanceError) -> None:
-            """Answer what is no request, unless others wait for their answers: then the connection ends after these."""
+            """Answer data that is no request. If earlier requests wait for their answers, the connection ends after
+            those instead."""
             self._is_deaf = True
             if self._is_idle() or (self._in_body and not self.pipeline and not self.cycle.response_started):
                 self.transport.write(_refusal(self.url.decode("latin-1"), error))
@@ -242,16 +245,16 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
                 self._end_with_these()
 
         def _end_with_these(self) -> None:
-            """Hear no more, and end the connection with the answer to the last that it has asked for."""
+            """Read no more, and end the connection after the answer to its last request."""
             self._is_deaf, self.cycle.keep_alive = True, False
             self.flow.end()
 
         def _is_idle(self) -> bool:
-            """Whether no request is being worked on: what came is the beginning of one, or nothing."""
+            """Whether no request is being worked on: at most the beginning of one has come."""
             return self.cycle is None or self.cycle.response_complete
 
         def _wait_for_headers(self) -> None:
-            # Not begun anew with each byte, or a stranger could drip them for ever.
+            # The time does not start again with each byte, or a stranger could drip them for ever.
             self._waits = self._waits or self.loop.call_later(HEADER_SECONDS, self._give_up)
 
         def _give_up(self) -> None:
@@ -263,8 +266,8 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
 
 
 def options(settings: OwnSettings, counts: Counts | None = None, process: int = 0) -> dict[str, Any]:
-    """What uvicorn is told, so that these limits hold and a stranger can not say from where they call. `counts` are
-    those that the web processes of a port share, `process` is the place of this one among them."""
+    """uvicorn's options with which these limits hold, and a stranger can not choose the address that they seem to call
+    from. The web processes of a port share `counts`; `process` is the place of this one among them."""
     return {
         "http": protocol_for(settings, counts or Counts(), process),
         "loop": "uvloop",

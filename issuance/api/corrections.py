@@ -37,7 +37,7 @@ class ExtendBody(Body):
     reason: Reason
 
 
-#: What the validator of a transfer refuses, as the API document says it.
+#: What the validator of a transfer refuses, as the API document expresses it.
 _TO_ONE: JsonDict = {
     "if": {"required": ["guest_id"], "properties": {"guest_id": {"type": "string"}}},
     "then": {"properties": {"external_user_id": {"type": "null"}}},

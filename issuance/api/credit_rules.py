@@ -149,7 +149,7 @@ def create_credit_rule(caller: Writer, body: NewCreditRule) -> Any:
 
 @router.api_route("/preview", methods=["GET", "PUT", "PATCH", "DELETE"], include_in_schema=False)
 def preview_otherwise(_: Reader) -> Response:
-    """Say that there is no such method, before the word is taken for a rule's id."""
+    """Answer that there is no such method, before the word is taken for a rule's id."""
     raise HTTPException(405)
 
 

@@ -1,5 +1,6 @@
 """The OpenAPI document, with what the signatures of endpoints do not say: billing events by type, common errors,
-limits, links from what is made to how it is read. Clients are generated from it, and the tests of strangers."""
+limits, and links from an object that was made to the operations that read it. People generate clients and tests from
+it."""
 
 import json
 import re
@@ -35,7 +36,7 @@ _REPEATED = {
         "description": "There if this is the first answer to the same request, given again",
     }
 }
-#: How to go on with what an operation answers with: what of the answer is which parameter of which others.
+#: How to go on after an operation: which part of its answer is which parameter of other operations.
 _LINKS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "createMembershipCreditRule": (
         "id",
@@ -97,7 +98,7 @@ def install(app: FastAPI) -> None:
 
 
 def written(app: FastAPI) -> bytes:
-    """The document as it is sent: made once, since it is long and strangers may ask for it again and again."""
+    """The document as it is sent. It is made once, because it is long and strangers may ask for it again and again."""
     state = app.state
     if not hasattr(state, "document"):
         state.document = to_json(app.openapi())
@@ -122,7 +123,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
-    """What every operation that needs a key may also answer, and take."""
+    """Add what every operation with a key may also answer and take."""
     responses = operation["responses"]
     for status in (400, 408, 413, 415, 429, 503) if "requestBody" in operation else (429, 503):
         responses.setdefault(str(status), _problem(status))
@@ -146,8 +147,8 @@ def _say_limit(path: str, operation: dict[str, Any]) -> None:
 
 
 def _say_defaults(schema: dict[str, Any]) -> None:
-    """Say the defaults of a request's fields in words. Clients are generated that take a field with a `default` for one
-    that is always there, and would have everybody send all of them."""
+    """Say the defaults of a request's fields in words: generated clients take a field with a `default` for one that is
+    always there, and would require everybody to send it."""
     for field in schema.get("properties", {}).values():
         if (usual := field.pop("default", None)) is not None:
             said = f"{json.dumps(usual)} if it is not said"
@@ -159,7 +160,7 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 
 def _named_in(part: Any, schemas: dict[str, Any]) -> set[str]:
-    """The schemas that a part of the document names, and those that they name in turn."""
+    """The schemas that a part of the document names, and the schemas that these name in turn."""
     found: set[str] = set()
     new = _references(part)
     while new:

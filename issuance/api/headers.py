@@ -1,5 +1,5 @@
-"""What every answer says, if it does not say otherwise: it is data, is not to be kept by anybody on the way, and loads
-and frames nothing."""
+"""The headers of every answer that has no others: it is data, nobody on the way may keep it, and it loads nothing and
+is shown in no frame."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",

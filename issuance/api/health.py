@@ -18,8 +18,7 @@ from issuance.tenancy.rates import METRICS, WRONG_KEYS, Rates, came_from
 
 router = APIRouter(tags=["health"], route_class=OpenRoute)
 
-#: Looks at the metrics that are worked on at once at an address of their own: each takes one of the process's
-#: connections.
+#: How many looks at the metrics go on at once at an address of their own: each takes one of the process's connections.
 SCRAPES = 2
 
 
@@ -88,8 +87,8 @@ def read_metrics(request: Request) -> Response:
 
 
 def metrics_door(app: FastAPI) -> FastAPI:
-    """An application that has the metrics of another, and nothing else, for an address of their own. It has an
-    event loop of its own, and places of its own in it."""
+    """An application with the metrics of another one and nothing else, for an address of their own. It has an event
+    loop and places of its own."""
     door = FastAPI(openapi_url=None)
     door.state.settings, door.state.engine, door.state.broker = app.state.settings, app.state.engine, app.state.broker
     door.state.rates = app.state.rates

@@ -1,5 +1,5 @@
-"""The host that a request is taken to name. All links are made of it, invitations and the way back from the identity
-provider too."""
+"""The host that a request names. All links are made with it, also those of invitations and the way back from the
+identity provider."""
 
 from starlette.types import Scope
 
@@ -16,8 +16,8 @@ class BadHost(IssuanceError):
 
 
 def name_home(scope: Scope) -> None:
-    """Have a request name the operator's own address (`ISSUANCE_PUBLIC_URL`) where there is one: then no link leads to
-    a host that a stranger chose. Else what it names stays, if it can be a host. Raises BadHost."""
+    """Make a request name the operator's own address (`ISSUANCE_PUBLIC_URL`) if there is one, so that no link leads to
+    a host that a stranger chose. Otherwise it keeps the host that it names, if that can be a host. Raises BadHost."""
     named = [value for name, value in scope["headers"] if name == b"host"]
     given: Settings | None = getattr(scope["app"].state, "settings", None)
     if given is not None and given.public_url is not None:

@@ -1,8 +1,8 @@
 """Idempotency-Key: a POST that is sent again has no second effect and gets its first answer again (INTERFACE 7).
 
 The request's work and its answer are committed in one transaction, before the answer is sent: after a crash there are
-both or neither. Hints are sent after that commit. A key that named somebody who was erased is known by its hash: then
-the work is done in vain, and undone.
+both or neither. Hints are sent after that commit. A key that named an erased person is known only by its hash, and is
+recognised after the work is done: then the work is undone.
 """
 
 import hashlib
@@ -31,14 +31,15 @@ from issuance.tenancy.fairness import Fair
 from issuance.tenancy.idempotency import Answer, Key
 
 HEADER = "Idempotency-Key"
-#: What marks an answer that is given again: our name for it, and Stripe's, which clients know and 0.2.0 had alone.
+#: The headers that mark a repeated answer: our own, and Stripe's, which clients know, and which was the only one in
+#: 0.2.0.
 REPEATED = ("Idempotency-Replayed", "Idempotent-Replayed")
 
-#: Requests with a key that are worked on at once, at most. Each holds a connection while it goes from thread to thread:
-#: if they held all that there are, the threads would wait for connections, and they for threads.
+#: The most requests with a key that are worked on at once. Each holds a connection while it goes from thread to thread:
+#: if they held all connections, the threads would wait for connections, and they for threads.
 MOST_AT_WORK = 16
 _SANE = re.compile(r"[\x20-\x7e]{1,255}")
-#: Answers that are not kept: the same request may get another one when it is sent again.
+#: Statuses of answers that are not kept: the same request may get another answer when it is sent again.
 _NOT_KEPT = (401, 403, 429)
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -55,16 +56,17 @@ class Secret(NamedTuple):
 
 
 class _NotKept(Exception):
-    """Rolls the transaction back, and the claim with it: this is the answer all the same."""
+    """Rolls back the transaction, and with it the claim of the key; the answer is given all the same."""
 
     def __init__(self, response: Response) -> None:
         self.response = response
 
 
 async def answer_once(request: Request, caller: Caller, shown: str, handle: Handler) -> Response:
-    """Answer a POST that came with an Idempotency-Key: with its first answer if there is one, else by doing the work.
+    """Answer a POST with an Idempotency-Key: with its first answer if there is one, else by doing the work.
 
     Raises Invalid for a malformed key, IdempotencyKeyReused if the key came with another request.
+
     """
     if not _SANE.fullmatch(shown):
         wrong = "must be 1 to 255 printable ASCII characters"
@@ -105,7 +107,7 @@ async def _answered(request: Request, handle: Handler) -> Response:
 
 
 def _unnamed(connection: Connection, key: Key, request_hash: bytes) -> Answer | None:
-    """The first answer, if the key is known by its hash alone, as it named somebody who was erased since."""
+    """The first answer, if the key is known only by its hash because it named somebody who was erased since."""
     return idempotency.unnamed(connection, key.brand_id, erased.hashing_of_keys(connection)(key), request_hash)
 
 
@@ -139,19 +141,22 @@ _at_work = Fair(MOST_AT_WORK)
 
 
 def make_room(number: int) -> None:
-    """Have `number` requests with a key worked on at once, at most MOST_AT_WORK."""
+    """Let `number` requests with a key be worked on at once, at most MOST_AT_WORK."""
     _at_work.make_room(min(number, MOST_AT_WORK))
 
 
-#: The one place for each key that a request of this process is using.
+#: One place for each key that requests of this process use now.
 _places: "WeakValueDictionary[Key, Fair]" = WeakValueDictionary()
 
 
 @asynccontextmanager
 async def _one_at_a_time(key: Key) -> AsyncIterator[None]:
-    """One request of a key at a time in this process, so that those that wait hold no thread and no connection.
+    """Let one request of a key at a time work in this process, so that the others wait without a thread and a
+    connection.
 
-    Between processes they wait at the primary key.
+    Requests of other processes wait at the primary key.
+
+
     """
     only = _places.get(key)
     if only is None:

@@ -13,7 +13,7 @@ from issuance.fields import QueryInt
 Item = TypeVar("Item")
 
 Page = Annotated[QueryInt, Query(ge=1, le=paging.LAST_PAGE, description="The page, from 1")]
-#: Links to next pages have it: what follows the row of this id, whatever `page` says.
+#: A parameter of links to next pages: the page follows the row with this id, whatever `page` says.
 Cursor = Annotated[
     UUID | None,
     Query(description="From `links.next`: the page after a row, as quick as the first however far on"),

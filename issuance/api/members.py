@@ -80,7 +80,7 @@ class TokenGrant(CamelModel):
     expires_at: datetime
 
 
-# Before the member itself, whose id may contain slashes.
+# These routes come before the member's own, because a member's id may contain slashes.
 @router.post(
     "/members/{externalUserID:id}/erase",
     operation_id="eraseMember",
@@ -110,7 +110,7 @@ def export_member(caller: Administrator, external_user_id: MemberId) -> Any:
         return exporting.export(connection, caller.brand_id, external_user_id, bounded=True)
 
 
-# What ends so is no member's id: with a method of the member's it is a wrong one.
+# A path that ends so names no member, so it must not reach the member's own methods.
 @router.api_route("/members/{externalUserID:id}/erase", methods=["GET", "PUT", "DELETE"], include_in_schema=False)
 @router.api_route("/members/{externalUserID:id}/export", methods=["PUT", "DELETE"], include_in_schema=False)
 def erase_or_export_otherwise(_: Reader) -> Any:
@@ -199,5 +199,5 @@ def _with_token(connection: Connection, grant: dict[str, Any]) -> dict[str, Any]
     return {**grant, "accessToken": tokens.sign(connection, grant["accessToken"])}
 
 
-#: Idempotency-Key keeps only what the token claims; for a retry the same claims are signed again.
+#: The kept answer has only the token's claims; for a retry the same claims are signed again.
 TOKEN = Secret(_without_token, _with_token)

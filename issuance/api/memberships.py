@@ -17,7 +17,7 @@ from issuance.memberships import explanations, memberships
 from issuance.memberships.memberships import Status
 from issuance.tenancy.heavy import heavy
 
-#: How many rows an explanation has at once; years of a family's membership fit.
+#: The most rows of a page of an explanation: years of a family's membership fit.
 LONGEST_EXPLANATION = 1000
 
 router = APIRouter(
@@ -105,7 +105,7 @@ class Explanation(PageOf[ExplainedDecision]):
     charges_for_nothing: list[ChargeForNothing]
 
 
-#: An explanation is long: it is written in the thread that made it, so that nobody waits for it.
+#: An explanation is long, so the thread that made it also writes it, and nobody waits for that.
 _WRITER = TypeAdapter(Explanation)
 
 

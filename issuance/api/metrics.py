@@ -1,8 +1,8 @@
-"""The metrics for Prometheus. Requests are counted here; the rest is read from PostgreSQL on demand, where all
-processes have written what they counted.
+"""The metrics for Prometheus. Requests are counted here. The rest is read on demand from PostgreSQL, where all
+processes write what they count.
 
-Where there are several web processes each counts in files of a folder, which PROMETHEUS_MULTIPROC_DIR names before this
-is loaded, and whichever is asked adds up all of them."""
+If there are several web processes, each counts in files of a folder, which PROMETHEUS_MULTIPROC_DIR names before this
+module is loaded; the process that is asked adds them all up."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ from issuance.health import MEANINGS
 
 REQUESTS = Histogram("issuance_request_seconds", "Requests by route, with their time", ["method", "route", "status"])
 
-#: Where a credit or points are redeemed.
+#: The routes where a credit or points are redeemed.
 _REDEEMING = frozenset({"/customers/credits/{code}/redeem", "/v1/redemptions"})
 REDEEMS = Histogram(
     "issuance_redeem_seconds", "Redeeming a credit, points or an offer, by what came of it", ["outcome"]
@@ -29,7 +29,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class _Read(Collector):
-    """What was read for one answer."""
+    """The figures that were read for one answer."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = list(metrics)
@@ -56,7 +56,7 @@ def names() -> frozenset[str]:
 
 
 def known_method(method: str) -> str:
-    """The label of a request's method. A stranger may make up any: `other` stands for those."""
+    """The label of a request's method. Strangers may make up methods: their label is `other`."""
     return method if method in _METHODS else "other"
 
 
@@ -81,6 +81,6 @@ def exposition(figures: Mapping[str, float], of_processes: Iterable[Metric], que
     together = CollectorRegistry()
     MultiProcessCollector(together)  # type: ignore[no-untyped-call]
     own = measures.names()
-    # What heartbeats tell of all processes is not told again of this machine's web processes.
+    # Figures that heartbeats give for all processes are not given again for this machine's web processes.
     read.register(_Read(metric for metric in together.collect() if metric.name not in own))
     return generate_latest(read)

@@ -1,7 +1,7 @@
 """Pages for people: `/`, and `/docs`, where the API is described and tried out.
 
-Everything that they load comes from this origin, so they work offline, and a key that is typed in there is seen by
-nobody else."""
+Everything that they load comes from this origin, so they work offline, and nobody else sees a key that is typed in
+there."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -17,14 +17,15 @@ from issuance.errors import NotFound
 
 router = APIRouter(include_in_schema=False, route_class=OpenRoute)
 
-#: What the pages may load and do; every other answer may do nothing at all (`headers.HEADERS`).
+#: What these pages may load and do; every other answer may do nothing (`headers.HEADERS`).
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HEADERS = {"Content-Security-Policy": _POLICY}
 
-# Nothing is inline but styles: a few here, and those of Swagger UI. Its validator is a service elsewhere, never asked.
+# Only styles are inline: a few here, and those of Swagger UI. Its validator is a service elsewhere, which is never
+# asked.
 _DOCS = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -91,7 +92,7 @@ async def redoc() -> Response:
 
 @cache
 def _read(name: str) -> bytes:
-    """A file, read once. The package is not imported: it would only make another application."""
+    """A file, which is read once. The package is not imported, because it would make another application."""
     found = find_spec("fastapi_offline")
     assert found is not None, "it is installed with Issuance"
     assert found.origin is not None, "it has a file"

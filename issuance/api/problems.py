@@ -67,7 +67,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem, "description": MEANINGS[status]} for status in statuses}
 
 
-#: An answer names at most so many wrong fields, and so many characters of a name.
+#: The most wrong fields that an answer names, and the most characters of a name.
 MOST_FIELDS, LONGEST_NAME = 20, 200
 
 MEANINGS = {
@@ -85,9 +85,9 @@ MEANINGS = {
     503: "Not possible at the moment",
 }
 _CODES = {404: "not_found", 405: "method_not_allowed"}
-#: Errors of these are not answered over HTTP, or by a page of the console.
+#: Modules whose errors are not answered over HTTP, or only by a page of the console.
 _ELSEWHERE = re.compile(r"issuance\.(cli|console|embedded|people|billing\.event_files)\b")
-#: Under /v1 codes are those that clients of its reference branch on, wherever it has a word of its own (INTERFACE 7).
+#: Codes under /v1 where its reference has a word of its own, on which its clients branch (INTERFACE 7).
 _UNDER_V1 = {
     "bad_request": "BAD_REQUEST",
     "not_authenticated": "UNAUTHORIZED",
@@ -99,7 +99,8 @@ _UNDER_V1 = {
 
 
 def answer(path: str, status: int, code: str, message: str, fields: dict[str, str] | None = None) -> JSONResponse:
-    """An error as it is sent. Codes are UPPER_SNAKE under /v1. People read it: it repeats nothing that steers."""
+    """An error as it is sent. Codes are UPPER_SNAKE under /v1. People read it, so it repeats nothing that would steer a
+    terminal."""
     word = _UNDER_V1.get(code, code.upper()) if path.startswith("/v1/") else code
     detail: dict[str, Any] = {"code": word, "message": shown(message)}
     if fields is not None:
@@ -108,7 +109,7 @@ def answer(path: str, status: int, code: str, message: str, fields: dict[str, st
 
 
 def codes() -> dict[int, list[str]]:
-    """Every code that the API answers with, by status, as outside /v1."""
+    """Every code with which the API answers, by status, in the form used outside /v1."""
     found: dict[int, set[str]] = {404: {"not_found"}, 405: {"method_not_allowed"}, 500: {IssuanceError.code}}
     for kind in errors.every():
         if kind.status != IssuanceError.status and not _ELSEWHERE.match(kind.__module__):
@@ -124,7 +125,7 @@ def said_of_codes() -> str:
 
 
 def install(app: FastAPI) -> None:
-    """Give every error of `app` the one form. Errors without a handler here are answered by `requests.Edge`."""
+    """Give every error of `app` this form. `requests.Edge` answers errors without a handler here."""
 
     def raised(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, IssuanceError), "registered for these"
@@ -208,7 +209,7 @@ def install(app: FastAPI) -> None:
 
 
 def _at_once(handler: Callable[[Request, Exception], Response]) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """A handler that takes no thread: none is for what strangers are refused with, who hold no place by then."""
+    """A handler that takes no thread: strangers who are refused hold no place by then."""
 
     async def handle(request: Request, error: Exception) -> Response:
         return handler(request, error)
@@ -217,7 +218,7 @@ def _at_once(handler: Callable[[Request, Exception], Response]) -> Callable[[Req
 
 
 async def answer_to(request: Request, error: Exception) -> Response | None:
-    """The answer to an error that is raised in a route; None if no handler is registered for it."""
+    """The answer to an error that a route raises; None if no handler is registered for it."""
     handlers = request.app.exception_handlers
     handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
     response: Response | None = None if handler is None else await handler(request, error)
@@ -225,8 +226,8 @@ async def answer_to(request: Request, error: Exception) -> Response | None:
 
 
 def _methods_at(request: Request) -> set[str]:
-    """The methods of an address by the routes that the API document shows, since each knows only its own; of a page, by
-    all. An address that has a word where others have an id is one of its own."""
+    """The methods of an address, by the routes that the API document shows (each route knows only its own); of a page,
+    by all routes. An address with a word where others have an id counts as an address of its own."""
     known = _methods(request.app)
     here: str = request.scope["path"]
     if here not in known:
@@ -236,7 +237,8 @@ def _methods_at(request: Request) -> set[str]:
 
 @lru_cache(maxsize=4)
 def _methods(app: FastAPI) -> dict[str, set[str]]:
-    """The methods of each address. Looked at once: it takes some 40 ms, and any stranger may ask for a wrong one."""
+    """The methods of each address. They are found once: that takes some 40 ms, and any stranger may ask with a wrong
+    method."""
     found: dict[str, list[APIRoute]] = {}
     for one in iter_route_contexts(app.routes):
         if isinstance(one.original_route, APIRoute):
@@ -252,7 +254,7 @@ def _methods(app: FastAPI) -> dict[str, set[str]]:
 
 
 def fields_of(wrong: Iterable[Any]) -> dict[str, str]:
-    """What is wrong with each field, by its dotted path; the first error of each, of the first MOST_FIELDS."""
+    """The first thing that is wrong with each of the first MOST_FIELDS fields, by their dotted paths."""
     fields: dict[str, str] = {}
     for part in wrong:
         place = part["loc"] if len(part["loc"]) == 1 else part["loc"][1:]

@@ -1,8 +1,8 @@
 """The web processes of a host on one port: copies of one that has loaded everything. They are told to end together, and
-one that ends by itself is begun anew.
+one that ends by itself is started again.
 
-After SIGHUP all of it is begun anew, as after an upgrade, and nobody is kept waiting: the first process becomes a new
-one with the same pid, which has the doors and makes new copies; the copies before it work until those are ready.
+After SIGHUP, as after an upgrade, everything starts again and nobody has to wait: the first process becomes a new one
+with the same pid, which has the doors and makes new copies; the old copies work until the new ones are ready.
 """
 
 import json
@@ -21,18 +21,18 @@ import uuid_utils
 
 from issuance.log import logger
 
-#: Seconds before a process is begun anew that ended by itself.
+#: Seconds before a process that ended by itself is started again.
 PAUSE = 1.0
 _TOLD_TO_END = (signal.SIGTERM, signal.SIGINT)
 _TOLD = (*_TOLD_TO_END, signal.SIGHUP, signal.SIGUSR1)
 _HANDED_ON = "ISSUANCE_HANDED_ON"
-#: What must work before a process becomes a new one, or there would be none that answers.
+#: What must work before a process becomes a new one: otherwise none might answer.
 _TRIAL = (sys.executable, "-m", "issuance.api.trial")
 
 
 class HandedOn(NamedTuple):
-    """What the first process leaves to itself when it begins anew: the doors, the pipe by which copies notice that it
-    is gone, the copies that are there, and the folder of their figures."""
+    """What the first process leaves to its successor: the doors, the pipe by which copies notice that the first process
+    is gone, the present copies, and the folder of their figures."""
 
     doors: list[int]
     pipe: list[int]
@@ -41,17 +41,17 @@ class HandedOn(NamedTuple):
 
 
 def handed_on() -> HandedOn | None:
-    """What was left to this process; None if it was started by others."""
+    """What was left to this process; None if somebody else started it."""
     told = os.environ.pop(_HANDED_ON, None)
     return None if told is None else HandedOn(*json.loads(told))
 
 
-#: How copies say that they are ready: a byte each, and a signal, since signals alone may come as one.
+#: How copies say that they are ready: with a byte each, and a signal, because several signals may come as one.
 _ready: list[int] = []
 
 
 def is_ready() -> None:
-    """Said by a copy: it answers."""
+    """A copy says that it can answer."""
     os.write(_ready[1], b".")
     os.kill(os.getppid(), signal.SIGUSR1)
 
@@ -59,7 +59,8 @@ def is_ready() -> None:
 def run(
     number: int, work: Callable[[int], None], doors: Sequence[socket], figures: str, before: HandedOn | None = None
 ) -> None:
-    """Have `number` processes do `work`, each by its place from 0 on, until this one is told to end and they have."""
+    """Let `number` processes do `work`, each with its place from 0 on, until this one is told to end and they have
+    ended."""
     until_closed, held_open = before.pipe if before else os.pipe()
     copies: dict[int, int | None] = dict.fromkeys(before.copies if before else ())
     old = set(copies)
@@ -125,7 +126,8 @@ def run(
 
 
 def _become(until_closed: int) -> None:
-    """What a copy does first: it is told to end by itself, and ends when the first process is gone, however it went."""
+    """What a copy does first: it arranges to be told to end by itself, and to end when the first process is gone for
+    whatever reason."""
     for told in _TOLD:
         signal.signal(told, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that hangs up tells the first one
@@ -155,7 +157,7 @@ def _work(work: Callable[[int], None], place: int) -> None:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Signals wait until the block is over."""
+    """Let signals wait until the block is over."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
     try:
         yield

@@ -23,9 +23,9 @@ from issuance.tenancy.rates import OF_A_BRAND, UNKNOWN_BILLERS, WRONG_SIGNATURES
 
 router = APIRouter(prefix="/billers", tags=["billers"])
 
-#: Seconds between two hints for one biller: one asks for all that has come.
+#: Seconds between two hints for one biller: one hint asks for everything that has come.
 HINT_EVERY = 0.05
-#: When each biller is hinted at next, by this process. Lost with it, as hints may be.
+#: When this process may send the next hint for a biller. Hints may be lost, and so may this.
 _hinted: dict[UUID, float] = {}
 
 
@@ -72,8 +72,8 @@ async def _receive(request: Request, kind: str, biller_id: UUID) -> Any:
 
 
 async def _biller(request: Request, kind: str, biller_id: UUID) -> Biller:
-    """Whom it is addressed to. These looks are shared out as those at keys are: by the brand, where this biller has
-    signed something from this address before, else by the address. Raises NotFound, RateLimited."""
+    """The biller to whom a webhook is addressed. These looks are shared like those at keys: by the brand if this biller
+    has signed something from this address before, else by the address. Raises NotFound, RateLimited."""
     state, source = request.app.state, came_from(request.client)
     rates: Rates = state.rates
     looking: FairThreads = state.looking
@@ -92,7 +92,7 @@ async def _biller(request: Request, kind: str, biller_id: UUID) -> Biller:
 
 
 def _take(request: Request, biller: Biller, body: bytes) -> None:
-    """Keep it, within the brand's limit of requests. Whoever guesses signatures keeps nobody out but themselves."""
+    """Keep a webhook, within the brand's limit of requests. Who guesses signatures keeps out only themselves."""
     state, who = request.app.state, _sender(request, biller.biller_id)
     rates: Rates = state.rates
     rates.check(WRONG_SIGNATURES, who)
@@ -107,12 +107,12 @@ def _take(request: Request, biller: Biller, body: bytes) -> None:
 
 
 def _sender(request: Request, biller_id: UUID) -> str:
-    """Who sends a webhook: a biller from an address."""
+    """The sender of a webhook: a biller from an address."""
     return f"{came_from(request.client)} {biller_id}"
 
 
 def _hint(state: State, brand_id: UUID, biller_id: UUID) -> None:
-    """Ask for its translation, now or with what comes in the next moment."""
+    """Ask for the translation of a webhook, now or together with those of the next moment."""
     now, due = monotonic(), _hinted.get(biller_id, 0.0)
     if due > now:
         return  # one is on its way that is sent after this was kept

@@ -85,7 +85,7 @@ class RedemptionBody(CamelBody):
 
     @property
     def is_word(self) -> bool:
-        """Whether `offer`, which is none of the brand's, is but a word beside points or a credit."""
+        """Whether `offer`, if it is none of the brand's, is only a word beside points or a credit."""
         of_credit = self.credit_code is not None and as_kept(self.offer or "") == as_kept(self.credit_code)
         return bool(self.offer) and (self.points is not None or self.credit_code is not None) and not of_credit
 
@@ -118,7 +118,7 @@ def create_redemption(caller: MemberWriter, body: RedemptionBody) -> Any:
                 connection, brand_id, offer, member, booking, points=body.points, code=body.credit_code
             )
         if caller.member is not None and body.is_word:
-            # It may be what an offer is called, all but: then the price would be theirs to name.
+            # It may be nearly the name of an offer: then they could choose the price.
             raise OfferUnavailable(fields={"offer": "there is no such offer"})
         if body.points is not None:
             member = member_of(caller, body.external_user_id)

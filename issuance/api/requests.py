@@ -1,5 +1,5 @@
-"""What happens around every request: its id, the limit on its body, its one log line, and the answer to errors that no
-other code handles."""
+"""What every request gets: an id, a limit on its body, one log line, and the answer to errors that no other code
+handles."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,32 +27,33 @@ from issuance.log import Few, logger
 from issuance.tenancy.fairness import FairThreads, Gone, TooManyAtOnce, until_gone
 from issuance.tenancy.rates import OF_AN_ADDRESS, Known, RateLimited, Rates, RateState, source_of
 
-#: The longest body that is accepted, in bytes; and that of an intake: a batch of a thousand events is much shorter.
+#: The longest body that is accepted, and the longest one of an intake (bytes): a batch of a thousand events is much
+#: shorter.
 LONGEST_BODY = 64 * 1024
 LONGEST_INTAKE = 3 * 512 * 1024
 #: Where facts come in, which billers send in batches. Every other address takes LONGEST_BODY.
 INTAKES = ("/billing-events", "/billers/stripe/", "/billers/mapped/")
-#: So many values a body may have, counted by commas and brackets: reading more at once would hold up everybody, in a
-#: thread too. A thousand events with parties have fewer.
+#: The most values of a body, counted by commas and brackets: to read more at once would delay everybody, even in a
+#: thread. A thousand events with parties have fewer.
 MOST_VALUES = 100_000
 _BEFORE_VALUES = b",[{"
-#: So many parameters a query may have.
+#: The most parameters of a query.
 MOST_PARAMETERS = 100
 #: Seconds within which a body must have come.
 BODY_SECONDS = 30.0
-#: A body that is longer than this is read by a thread, because reading it would hold up the event loop.
+#: A thread reads a body that is longer than this, because that would hold up the event loop.
 LONGEST_AT_ONCE = 8 * 1024
-#: How many bytes of a body that is too long are read and thrown away, so that its sender gets to read the answer.
+#: How many bytes of a body that is too long are read and thrown away, so that its sender can read the answer.
 LONGEST_PATIENCE = 16 * 1024 * 1024
 
 Result = TypeVar("Result")
 
-#: What asks whether the process is well, again and again, is no part of any trace.
+#: Requests that ask again and again whether the process is well are not traced.
 UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
 
-#: Requests beyond a limit, of which there may be more than a log takes.
+#: Requests beyond a limit are not logged one by one: there may be too many.
 _limited = Few()
-#: Of applications that are not told to stop.
+#: For applications that nobody tells to stop.
 _never = stops.State()
 
 
@@ -89,7 +90,7 @@ class Edge:
         return None
 
     async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send, request_id: str) -> int:
-        """Answer a request and log it; the answer's status."""
+        """Answer a request, log it, and return the answer's status."""
         started = perf_counter()
         status: list[int] = []
         until_gone.set(None)  # or the request before it on its connection would be watched
@@ -160,7 +161,8 @@ class JsonRequest(Request):
 
 
 def _read_json(body: bytes) -> tuple[Any, str | None]:
-    """The value, or what is wrong. An exception that leaves a thread keeps the body until garbage is looked for."""
+    """The value, or what is wrong. An exception is not raised: when it leaves a thread, it keeps the body until garbage
+    is collected."""
     try:
         return from_json(body, allow_inf_nan=False), None
     except ValueError as error:
@@ -168,17 +170,17 @@ def _read_json(body: bytes) -> tuple[Any, str | None]:
 
 
 def longest_body(path: str) -> int:
-    """How many bytes a body at an address may have."""
+    """The most bytes of a body at an address."""
     return LONGEST_INTAKE if path.startswith(INTAKES) else LONGEST_BODY
 
 
 async def off_the_loop(read: Callable[[bytes], Result], body: bytes) -> Result:
-    """What `read` makes of a body. A long one is read in a thread, so that nobody waits for it."""
+    """What `read` makes of a body. A thread reads a long one, so that nobody waits for it."""
     return await run_in_threadpool(read, body) if len(body) > LONGEST_AT_ONCE else read(body)
 
 
 async def _count(scope: Scope, source: str | None) -> None:
-    """Count a request for the address that it comes from. Raises RateLimited."""
+    """Count a request for its address. Raises RateLimited."""
     rates: Rates | None = getattr(scope["app"].state, "rates", None)
     if rates is not None and source is not None:
         if rates.is_quick(OF_AN_ADDRESS, source):
@@ -203,7 +205,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, error: IssuanceErr
 
 
 class _ReadBody:
-    """Gives the body, which has been read already, and then further messages of the server."""
+    """Gives the body, which has been read already, and then the server's further messages."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body
@@ -218,19 +220,19 @@ class _ReadBody:
 
 
 async def _until_gone(receive: Receive) -> None:
-    """Wait until whoever sent a request, whose body has come, is not there any more."""
+    """Wait until the client of a request is gone; the request's body has come."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 def _may_be_long(headers: Headers, longest: int) -> bool:
-    """Whether a body that is accepted may be longer than most are."""
+    """Whether a body, if it is accepted, may be longer than most."""
     announced = headers.get("content-length", "" if "transfer-encoding" in headers else "0")
     return longest > LONGEST_BODY and not (announced.isdecimal() and int(announced[:20]) <= LONGEST_BODY)
 
 
 async def _read(headers: Headers, receive: Receive, longest: int) -> bytes:
-    """The whole body. Raises TooLarge, even if its headers say otherwise."""
+    """The whole body. Raises TooLarge, whatever its headers say."""
     too_large = TooLarge(f"The body is too large: here it may have {longest} bytes.")
     announced = headers.get("content-length", "0")
     too_long = not announced.isdecimal() or int(announced[:20]) > longest

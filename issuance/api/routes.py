@@ -18,10 +18,10 @@ from issuance.errors import CodeUnknown, CreditUnknown, Invalid, NotFound
 from issuance.tenancy.fairness import Fair, FairThreads
 from issuance.tenancy.rates import WRONG_CODES, Rates, came_from
 
-#: Bytes of an answer: more is not asked for at a time.
+#: The most bytes of an answer.
 LONGEST_ANSWER = 4_000_000
 
-#: Operations whose bodies name codes; the others have them in their paths.
+#: Operations whose bodies name codes; others have them in their paths.
 CODES_IN_BODY = ("createRedemption", "correctCredits")
 
 
@@ -32,7 +32,7 @@ class TooMuchAsked(Invalid):
 
 
 class OpenRoute(APIRoute):
-    """A route without a key: what takes a thread has its place among the others by the address that it comes from."""
+    """A route without a key: requests that take a thread share places by their addresses."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -55,8 +55,8 @@ def place_of_a_stranger(request: Request) -> AbstractAsyncContextManager[None]:
 class KeyedRoute(APIRoute):
     """A route that checks the key before it reads the body, so that strangers learn nothing from a 422.
 
-    What is worked on at once is shared out between brands. Endpoints that are coroutines wait for others, in limits of
-    their own, and hold no place meanwhile."""
+    Brands share the places in which requests are worked on. Endpoints that are coroutines wait for others within limits
+    of their own, and hold no place meanwhile."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         self._waits = iscoroutinefunction(endpoint)
@@ -83,7 +83,8 @@ class KeyedRoute(APIRoute):
                 return await careful(request)
 
         async def careful(request: Request) -> Response:
-            """Count codes that are wrong, and take none from a caller who had too many: what names none goes on."""
+            """Count wrong codes, and refuse more codes from a caller who had too many wrong ones; requests without
+            codes go on."""
             rates: Rates = request.app.state.rates
             caller: Caller = request.state.caller
             if self._takes_codes:
@@ -98,13 +99,13 @@ class KeyedRoute(APIRoute):
         return keyed
 
     def _in_thread(self, endpoint: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
-        """An endpoint that runs in a thread, which writes the answer too: a long one holds up nobody."""
+        """An endpoint that runs in a thread, which also writes the answer, so that a long answer holds up nobody."""
 
         def answered(**arguments: Any) -> Any:
             said = endpoint(**arguments)
             if not isinstance(said, Response) and self.response_field is not None:
                 said = self._written(said)
-            # What changes something has changed it by now: its answer is given, however long.
+            # A request that changes something has changed it by now, so it gets its answer, however long.
             if "GET" in (self.methods or ()) and isinstance(said, Response) and len(said.body) > LONGEST_ANSWER:
                 raise TooMuchAsked
             return said
@@ -116,7 +117,7 @@ class KeyedRoute(APIRoute):
         return threaded
 
     def _written(self, said: Any) -> Response:
-        """An answer as FastAPI writes it, by the model that the document shows."""
+        """An answer as FastAPI writes it, with the model that the document shows."""
         assert self.response_field is not None, "it has a model"
         shown, wrong = self.response_field.validate(said, {}, loc=("response",))
         if wrong:

@@ -120,7 +120,7 @@ class UndoBody(Body):
 
 _TEXT: JsonDict = {"type": "string"}
 _NULL: JsonDict = {"type": "null"}
-#: What the validator of a replay refuses, as the API document says it.
+#: What the validator of a replay refuses, as the API document expresses it.
 _OVER_ONE_THING: JsonDict = {
     "if": {"required": ["credit_rule_id"], "properties": {"credit_rule_id": _TEXT}},
     "then": {"properties": {"membership_type_id": _NULL, "membership_id": _NULL}},

@@ -1,8 +1,9 @@
-"""How a web process ends: what it has begun is answered, the rest is refused, and nobody who was let in is left alone.
+"""How a web process ends: it answers requests that it has begun, refuses the others, and leaves no open connection
+without an answer.
 
-From SIGTERM on its port takes nothing new. For LAST_WORDS what comes on open connections is answered as ever, with
-`Connection: close`; then it is refused with 503, as JSON. What is half sent after HALF_SENT is cut, and what is not
-answered after GRACE is refused too.
+From SIGTERM on its port takes nothing new. For LAST_WORDS, requests on open connections are answered as usual, with
+`Connection: close`; then they are refused with 503, as JSON. Requests that are half sent after HALF_SENT are cut off,
+and those without an answer after GRACE are refused too.
 """
 
 import asyncio
@@ -14,7 +15,8 @@ import uvicorn
 
 from issuance.api.problems import Unavailable
 
-#: Seconds after SIGTERM: until requests are refused, until half-sent ones are cut, and that the others have at most.
+#: Seconds after SIGTERM until requests are refused, until half-sent ones are cut off, and until all others must have
+#: ended.
 LAST_WORDS, HALF_SENT, GRACE = 1.0, 2.0, 8.0
 _LOOKS = 0.05
 
@@ -32,12 +34,12 @@ class State:
         self._reading: set[asyncio.Timeout] = set()
 
     def patience(self, seconds: float) -> "_Patience":
-        """At most so many seconds for what is done in the block, and fewer once the process is told to stop. Raises
-        TimeoutError, or Stopping."""
+        """Allow the block so many seconds at most, and fewer once the process is told to stop. Raises TimeoutError, or
+        Stopping."""
         return _Patience(self, seconds)
 
     def begin(self) -> None:
-        """The process was told to stop."""
+        """Note that the process was told to stop."""
         self._cut_at = asyncio.get_running_loop().time() + HALF_SENT
         for timeout in self._reading:
             self.bound(timeout)
@@ -77,7 +79,7 @@ class _Patience:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, which says when it is ready, and ends in order."""
+    """uvicorn's server, which also says when it is ready, and ends in order."""
 
     def __init__(self, config: uvicorn.Config, state: State, is_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -111,7 +113,7 @@ class Server(uvicorn.Server):
         return list(self.server_state.connections)
 
     async def _close_doors(self, sockets: list[socket]) -> None:
-        """Take nothing new, but who was let in by the kernel already."""
+        """Take nothing new, except connections that the kernel has accepted already."""
         ours = [door.dup() for door in sockets]
         for server in self.servers:
             server.close()

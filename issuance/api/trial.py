@@ -1,6 +1,6 @@
 """`python -m issuance.api.trial`: whether a web process could begin its work now; if not, exit 1 and a line says why.
 
-It is asked before processes that work are told to make room for new ones."""
+It is run before working processes are told to make room for new ones."""
 
 import importlib
 import sys
@@ -11,7 +11,7 @@ from issuance.settings import settings
 
 
 def main() -> None:
-    """Read the settings, load the code, look at the schema. A PostgreSQL that is away is waited for, as ever."""
+    """Read the settings, load the code, look at the schema. That PostgreSQL is away is no reason to refuse."""
     try:
         own = settings()
         importlib.import_module("issuance.api.app")

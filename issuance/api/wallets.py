@@ -65,7 +65,7 @@ class CreditPointsBody(CamelBody):
 
 
 def member_of(caller: Caller, external_user_id: str | None) -> str:
-    """The member that a call is about, which a key has to name. Raises MemberNotFound, NotAllowed."""
+    """The member that a call is about; a caller with a key has to name one. Raises MemberNotFound, NotAllowed."""
     about = caller.about(external_user_id)
     if about is None:
         raise MemberNotFound("An organisation key is nobody's: name the member, externalUserID.")

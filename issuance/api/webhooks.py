@@ -30,7 +30,7 @@ router = APIRouter(
 )
 
 
-#: Any text here; what is no type of event has an error of its own, WEBHOOK_EVENT_UNKNOWN.
+#: Any text is accepted here; one that is no type of event gets its own error, WEBHOOK_EVENT_UNKNOWN.
 _Listened = Annotated[StrictStr, WithJsonSchema({"type": "string", "enum": list(EVENT_TYPES)})]
 
 
@@ -47,7 +47,7 @@ _SHOWN_LEADS: JsonDict = {
 }
 
 
-#: What registering refuses, as the API document says it.
+#: What registering refuses, as the API document expresses it.
 _LEADS_WITH_REMINDERS: JsonDict = {
     "if": {"properties": {"events": {"contains": {"const": "credit.expiring"}}}},
     "then": {"required": ["leads"], "properties": {"leads": _SHOWN_LEADS}},
@@ -134,7 +134,7 @@ async def create_webhook(caller: Writer, body: WebhookBody) -> Any:
     """Register a webhook. Its signing secret is shown this once."""
     sandbox = await run_in_threadpool(_is_sandbox, caller)
     webhooks.check_events(body.events)
-    # Waiting for a name's servers holds no thread of the requests.
+    # Waiting for a name's servers takes no thread from other requests.
     await addresses.examine(body.url, sandbox=sandbox, brand_id=caller.brand_id)
     return await run_in_threadpool(_create, caller, body)
 
@@ -247,5 +247,5 @@ def _with_secret(connection: Connection, webhook: dict[str, Any]) -> dict[str, A
     return {**webhook, "signingSecret": webhooks.secret_of(connection, UUID(webhook["id"]))}
 
 
-#: Idempotency-Key keeps the answer without the signing secret; for a retry it is read from the webhook.
+#: The kept answer is without the signing secret; for a retry it is read from the webhook.
 SIGNING_SECRET = Secret(_without_secret, _with_secret)

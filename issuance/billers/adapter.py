@@ -1,8 +1,8 @@
-"""The contract of an adapter: verify → parse → facts, and what it asks its biller (docs/write-an-adapter.md).
+"""The contract of an adapter: verify → parse → facts, and how it asks its biller (docs/write-an-adapter.md).
 
-An adapter is code about one kind of biller. It opens no connection to the database and keeps nothing itself: what it
-has to remember stands in `Known`, what it has found out goes into a `Translation`. The same delivery, translated again
-after other ones or once more, must say the same in events of the same ids: ids are made of immutable parts only.
+An adapter is code about one kind of biller. It opens no connection to the database and keeps nothing itself: `Known`
+holds what it has to remember, and a `Translation` takes what it has found out. A delivery that is translated again,
+whatever was translated in between, must give the same events with the same ids: make ids of immutable parts only.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from issuance.errors import IssuanceError
 
-#: A JSON object of a biller, as it says it.
+#: A biller's JSON object, as the biller gives it.
 Json = Mapping[str, Any]
 
 
@@ -26,14 +26,14 @@ class BadSignature(IssuanceError):
 
 
 class NotReadable(Exception):
-    """A webhook that is well signed, or a part of it, that an adapter can not read: the message says why. It is kept
-    and shown."""
+    """An adapter can not read a well signed webhook, or a part of it: the message says why. The webhook is kept and
+    shown."""
 
     code = "not_an_event"
 
 
 class CanNotBeAsked(Exception):
-    """The biller does not answer now, or not as it should: to be tried again later."""
+    """The biller does not answer now, or not as it should: try again later."""
 
 
 class DoesNotSay(CanNotBeAsked):
@@ -42,8 +42,8 @@ class DoesNotSay(CanNotBeAsked):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A webhook that was read. `delivery_id` is the biller's own id of it, `at` the time that it gives itself; `rank`
-    orders notices of one instant by life cycle. `needs` are the ids of the objects that translating it looks up."""
+    """A webhook that was read. `delivery_id` is the biller's own id of it, and `at` the time that it states; `rank`
+    orders notices of one instant by life cycle. `needs` are the ids of the objects that its translation looks up."""
 
     delivery_id: str
     kind: str
@@ -55,7 +55,7 @@ class Notice:
 
 
 class Price(NamedTuple):
-    """What a price is sold as: None where it is no membership's. `switch`: a change to it switches the running
+    """What a price is sold as; None: it is no membership's price. `switch`: a change to it switches the running
     period."""
 
     membership_type_id: UUID | None
@@ -63,7 +63,7 @@ class Price(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """What a delivery waits for: the id of an object. `ask`: the biller should be asked for it."""
+    """What a delivery waits for: an object, by its id (`key`). `ask`: the biller should be asked for it."""
 
     key: str
     message: str
@@ -87,9 +87,9 @@ class Translation:
     events: list[dict[str, Any]] = field(default_factory=list)
     wait: Wait | None = None
     unmappable: Unmappable | None = None
-    #: Objects that are known from now on: what waits for them is looked at again.
+    #: Objects that are known from now on: deliveries that wait for them are translated again.
     wakes: set[str] = field(default_factory=set)
-    #: What the memberships that sign up are at the biller, by membership.
+    #: What the biller calls the memberships that sign up, by membership.
     refs: dict[UUID, str] = field(default_factory=dict)
 
 
@@ -109,10 +109,10 @@ class Known(Protocol):
         """Whether the biller can be asked (an API key was given)."""
 
     def get(self, object_id: str) -> dict[str, Any]:
-        """What an adapter has noted of an object, to be read and changed in place; empty if nothing."""
+        """What an adapter has noted of an object, to be read and changed in place; empty if it has noted nothing."""
 
     def price(self, *names: str | None) -> Price | None:
-        """What a price is mapped to, by the first of its names that is; None: by none."""
+        """What a price is mapped to, by the first of its names that is in the map; None: none of them is."""
 
 
 class Asked(Protocol):
@@ -130,23 +130,23 @@ class Asked(Protocol):
 
 
 class Listing(NamedTuple):
-    """One list of a biller's objects, and how it is asked for."""
+    """One list of a biller's objects, and how to ask for it."""
 
     name: str
     path: str
     parameters: Mapping[str, str | int]
-    #: It is gone through only where the ones before it signed anybody up.
+    #: It is read only if the lists before it signed anybody up.
     after_sign_ups: bool = False
 
 
 class Adapter(Protocol):
-    """What there must be of a biller."""
+    """What every adapter gives."""
 
-    #: The word for it: billers' `kind`, and the address of its webhooks.
+    #: The word for this kind: the `kind` of its billers, and a part of their webhooks' address.
     kind: str
     #: The `source` of its events.
     source: str
-    #: Raised with each change after which what could not be translated should be tried again.
+    #: Raise it with each change that may help deliveries which could not be translated: they are tried again.
     version: int
 
     def verify(self, body: bytes, headers: Mapping[str, str], secrets: Sequence[bytes], now: datetime) -> None:
@@ -154,35 +154,35 @@ class Adapter(Protocol):
         BadSignature."""
 
     def parse(self, body: bytes) -> Notice:
-        """Read a webhook, as far as it has to be to be kept. Raises NotReadable."""
+        """Read as much of a webhook as is needed to keep it. Raises NotReadable."""
 
     def translate(self, notice: Notice, known: Known, *, patient: bool) -> Translation:
-        """The events that a webhook tells. Not `patient`: what should have come before it has not come for long. Raises
-        NotReadable; then nothing that was noted stands."""
+        """The events that a webhook tells. `patient` is false when what should have come before has been missing for
+        long. Raises NotReadable; then all notes are discarded."""
 
 
 @runtime_checkable
 class Askable(Adapter, Protocol):
-    """What there must be of a biller that has an API to ask."""
+    """What the adapter of a biller with an API gives too."""
 
     def api(self, key: str) -> Asked:
-        """The way to its API with a key."""
+        """The way to its API with this key."""
 
     def ask(self, asked: Asked, key: str) -> Json:
-        """What the biller says of what a delivery waits for; empty: there is no such thing. Raises CanNotBeAsked, and
-        DoesNotSay where other things can be asked."""
+        """What the biller says of an object that a delivery waits for; empty: there is no such object. Raises
+        CanNotBeAsked, and DoesNotSay if the biller answers other questions."""
 
     def learn(self, key: str, answer: Json, known: Known) -> Translation:
         """Note what the biller said, and tell what comes of it. Raises NotReadable."""
 
     def missed(self, since: datetime | None) -> Sequence[Listing]:
-        """The webhooks that the biller keeps for a while and lists, where it does: they know when things happened."""
+        """The lists of sent webhooks, if the biller keeps them for a while: webhooks know when things happened."""
 
     def listings(self, since: datetime | None) -> Sequence[Listing]:
-        """What reconciling goes through, in this order. None: from the beginning."""
+        """The lists that reconciling reads, in this order. None: from the beginning."""
 
     def reconcile(self, listing: str, body: Json, known: Known, since: datetime | None) -> Translation:
-        """The events that an object of a listing tells, as it is now, that were not told yet. Raises NotReadable."""
+        """The events that an object of a listing tells as it is now and that were not told yet. Raises NotReadable."""
 
     def is_live(self, body: Json) -> bool | None:
         """Whether an object of its API is of live mode; None: it does not say."""
@@ -192,8 +192,8 @@ class Askable(Adapter, Protocol):
 
 
 def weight_of(said: Any, most: int) -> int:
-    """How much something of JSON is: each value and each character of its texts and names. It is looked at no further
-    than `most`, and is said to be more."""
+    """How much a JSON value holds: one for each value in it and for each character of its texts and names. Counting
+    stops beyond `most`."""
     weight, left = 0, [said]
     while left and weight <= most:
         one = left.pop()

@@ -1,4 +1,4 @@
-"""Asking: what deliveries wait for is asked of the biller, outside of any transaction, and noted when it answers."""
+"""Asking the biller for what deliveries wait for: outside of any transaction. What it answers is noted."""
 
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from issuance.billers.translation import Translated
 from issuance.database import transaction
 from issuance.log import logger
 
-#: How many things are asked for at once.
+#: How many objects are asked for at once.
 MOST = 25
 
 # The attempt is counted, and committed, before the biller is asked: 10 s, then 1, 6, 36 min … between them.
@@ -37,13 +37,13 @@ _DUE = text("""
 
 
 def due(connection: Connection, *, most: int) -> list[tuple[UUID, UUID]]:
-    """The billers, by brand, who are to be asked for something now."""
+    """The billers, with their brand, that have to be asked for something now."""
     return [(row.brand_id, row.biller_id) for row in connection.execute(_DUE, {"most": most})]
 
 
 def ask(engine: Engine, brand_id: UUID, biller_id: UUID) -> Translated:
-    """Ask a biller for what its deliveries wait for, a bounded number of things. What it does not answer is asked again
-    later."""
+    """Ask a biller for what its deliveries wait for: a bounded number of objects. What it does not answer is asked
+    again later."""
     with transaction(engine, brand_id) as connection:
         biller = billers.find(connection, biller_id)
         if biller is None:

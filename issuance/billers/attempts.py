@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-#: After so many attempts that broke off, a delivery is set apart.
+#: A delivery whose translation broke off so many times is set apart.
 MOST_ATTEMPTS = 5
-#: After so many it is tried alone.
+#: One that broke off so many times is tried alone.
 _TOGETHER = 2
-#: Bytes of deliveries that are claimed together; one always may be.
+#: Bytes of deliveries that are claimed together; one delivery may have more.
 MOST_BYTES = 2_000_000
 
 _CLAIM = text("""
@@ -28,13 +28,13 @@ _CLAIM = text("""
      WHERE d.brand_id = :brand_id AND d.biller_id = :biller_id AND d.delivery_id = next.delivery_id
     RETURNING d.delivery_id
 """)
-# Those that it had not come to yet too: it was the same claim that counted theirs.
+# Also of deliveries that were not reached: the same claim counted their attempts.
 _PUT_OFF = text("""
     UPDATE biller_deliveries SET attempts = greatest(attempts - 1, 0)
      WHERE brand_id = :brand_id AND biller_id = :biller_id AND delivery_id = ANY(CAST(:ids AS text[]))
        AND state = 'pending'
 """)
-# Whose attempts are used up: each of them broke off with the process that made it.
+# Deliveries without attempts left: each attempt broke off together with its process.
 _SET_APART = text("""
     UPDATE biller_deliveries SET state = 'unmappable', code = 'error', adapter = :adapter, attempts = 0,
                                  message = 'translating it broke off again and again'
@@ -43,9 +43,11 @@ _SET_APART = text("""
 
 
 def claim(connection: Connection, brand_id: UUID, biller_id: UUID, *, most: int) -> list[str]:
-    """Count an attempt at the deliveries that have waited longest, whose ids it gives. Commit before the work.
+    """Count an attempt at the deliveries that have waited longest, and return their ids. Commit before the work.
 
-    One that was tried twice in vain is tried alone, after the others: if it kills workers, it takes no other with it.
+    A delivery that was tried twice in vain is tried alone, after the others: if it kills its worker, no other suffers.
+
+
     """
     which = {"brand_id": brand_id, "biller_id": biller_id, "most_bytes": MOST_BYTES}
     together = {**which, "most": most, "first_attempts": 0, "last_attempts": _TOGETHER - 1}
@@ -54,11 +56,11 @@ def claim(connection: Connection, brand_id: UUID, biller_id: UUID, *, most: int)
 
 
 def put_off(connection: Connection, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> None:
-    """Take back the attempt that `claim` counted: what ended it passes by itself."""
+    """Take back the attempt that `claim` counted: the reason why it ended passes by itself."""
     connection.execute(_PUT_OFF, {"brand_id": brand_id, "biller_id": biller_id, "ids": list(ids)})
 
 
 def set_apart(connection: Connection, brand_id: UUID, biller_id: UUID, *, adapter: int) -> int:
-    """Set apart the deliveries whose attempts are used up; how many there are."""
+    """Set apart the deliveries whose attempts are used up, and count them."""
     which = {"brand_id": brand_id, "biller_id": biller_id, "adapter": adapter, "most": MOST_ATTEMPTS}
     return connection.execute(_SET_APART, which).rowcount

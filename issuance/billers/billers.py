@@ -26,7 +26,7 @@ MOST_BILLERS = 20
 MOST_PRICES = 10_000
 #: The kinds that have an API to ask: those whose adapter is `Askable`. What a mapping reads has none.
 WITH_API = ("stripe",)
-#: So many of a map's entries are shown in a list of billers.
+#: How many of a map's entries a list of billers shows.
 PRICES_SHOWN = 500
 
 
@@ -52,7 +52,7 @@ class Biller:
     sealed: tuple[bytes, ...]
     sealed_api_key: bytes | None
     mapping: dict[str, Any] | None
-    #: Whether its brand is a sandbox: test mode belongs there, live mode into live brands.
+    #: Whether its brand is a sandbox: webhooks of test mode belong to sandboxes, those of live mode to live brands.
     sandbox: bool
     #: When it was looked up, by PostgreSQL's clock.
     at: datetime
@@ -87,7 +87,7 @@ _opened = lru_cache(maxsize=1024)(sealing.unseal)
 
 
 def create(connection: Connection, brand_id: UUID, new: New) -> UUID:
-    """Plug in a biller; its id. Raises TooManyBillers, Invalid for a key to what has no API."""
+    """Plug in a biller, and return its id. Raises TooManyBillers, and Invalid for a key if its kind has no API."""
     if new.api_key is not None:
         _has_api(new.kind)
     counted = select(func.count()).select_from(billers).where(billers.c.brand_id == brand_id)
@@ -165,8 +165,9 @@ def replace_secrets(connection: Connection, brand_id: UUID, biller_id: UUID, sec
 
 
 def replace_api_key(connection: Connection, brand_id: UUID, biller_id: UUID, api_key: str | None) -> None:
-    """Give a biller another API key, or None: from now on it is not asked. Then what was to be asked for is to be
-    translated without: call `deliveries.retry` in the same transaction. Raises NotFound, Invalid where it has no API.
+    """Give a biller another API key, or none, after which it is not asked. Deliveries that wait for an answer are then
+    translated without it: call `deliveries.retry` in the same transaction. Raises NotFound, and Invalid if its kind has
+    no API.
     """
     biller = get(connection, brand_id, biller_id)
     if api_key is None and biller.sealed_api_key is None:
@@ -186,10 +187,12 @@ def put_price(
     membership_type_id: UUID | None,
     current_period: CurrentPeriod = "keep",
 ) -> dict[str, Any]:
-    """Map a price, or a product with all its prices, to a membership type; None: it is no membership's, and is passed
-    over. What waits for it is translated soon: call `deliveries.retry` in the same transaction. What was told stays.
+    """Map a price, or a product with all its prices, to a membership type; None: it is no membership's price, and is
+    passed over. Deliveries that wait for it can be translated now: call `deliveries.retry` in the same transaction.
+    What was told stays.
 
     Raises NotFound, Invalid, TooManyPrices.
+
     """
     get(connection, brand_id, biller_id)
     if membership_type_id is not None and not connection.scalar(

@@ -1,4 +1,4 @@
-"""What billers sent, as it came: durable before it is answered, and what became of it."""
+"""What billers sent: each webhook is stored as it came before it is answered, with what became of it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -17,15 +17,15 @@ from issuance.origins import NOWHERE, Origin, sane
 State = Literal["pending", "translated", "waiting", "asking", "unmappable", "refused"]
 STATES: tuple[str, ...] = get_args(State)
 
-#: How long what should have come before is waited for (real time): billers retry a delivery that failed for longer, but
-#: most that is late comes within this.
+#: How long a delivery waits for what should have come before (real time). Billers retry a failed delivery for longer,
+#: but most late ones come within this.
 PATIENCE = timedelta(hours=1)
-#: How many bytes of a body a list shows: a page of a hundred has room in an answer, whatever they are.
+#: How many bytes of a body a list shows: a page of a hundred fits into an answer, whatever the bodies are.
 LONGEST_SHOWN = 12 * 1024
-#: Characters of why a delivery is not translated, and of the name of what it waits for, which billers choose: no id or
-#: price is longer.
+#: Characters of the message why a delivery is not translated, and of the name that it waits for. Billers choose such
+#: names: no id or price is longer.
 LONGEST_MESSAGE, LONGEST_NAME = 500, 255
-#: So many reasons why something is not translated are told, of a brand.
+#: How many reasons why something is not translated are shown of a brand.
 MOST_REASONS = 500
 _CONTROLS = dict.fromkeys({*range(32)} - {*b"\t\n\r"}, "\N{REPLACEMENT CHARACTER}")
 
@@ -95,7 +95,7 @@ _FORGET = text("""
     DELETE FROM biller_deliveries
      WHERE state IN ('translated', 'refused') AND received_at < clock_timestamp() - CAST(:kept AS interval)
 """)
-# Names and messages are cut here too: there may be rows of before they were when they were written.
+# Names and messages are cut here too: rows of older versions may hold longer ones.
 _COUNTS = text("""
     SELECT biller_id, state, code, price, count(*) AS deliveries, min(received_at) AS since,
            mode() WITHIN GROUP (ORDER BY message) AS message, count(DISTINCT message) AS messages
@@ -109,8 +109,8 @@ _COUNTS = text("""
 
 
 class Delivery(NamedTuple):
-    """A webhook that is to be translated. `overdue`: what it may have waited for has not come for long. `received_at`:
-    None of one that was looked at before, and has waited since for something else. `origin`: the request that brought
+    """A webhook that is to be translated. `overdue`: what it may have waited for has been missing for long.
+    `received_at`: None if it was looked at before and waits for something else. `origin`: the request that brought
     it."""
 
     delivery_id: str
@@ -138,7 +138,7 @@ def store(
     body: bytes,
     refused: Unmappable | None = None,
 ) -> bool:
-    """Keep a webhook as it came; False if it is there already. `refused`: why it is kept and never translated."""
+    """Keep a webhook as it came; False if it is kept already. `refused`: why it will never be translated."""
     row = {
         "brand_id": brand_id,
         "biller_id": biller_id,
@@ -153,8 +153,8 @@ def store(
 
 
 def lock(connection: Connection, biller_id: UUID, *, wait: bool = False) -> bool:
-    """Be the only one who translates a biller's webhooks until the transaction ends. False: somebody else is, and it is
-    not to be waited for."""
+    """Be the only one who translates a biller's webhooks until the transaction ends. False if somebody else does,
+    unless this is to `wait`."""
     if wait:
         connection.execute(_HOLD_WAITING, {"biller_id": biller_id})
         return True
@@ -162,12 +162,12 @@ def lock(connection: Connection, biller_id: UUID, *, wait: bool = False) -> bool
 
 
 def retry_mended(connection: Connection, kind: str, version: int) -> int:
-    """Have tried again what an older version of a kind's adapter could not translate; how many there are."""
+    """Make pending again what an older version of a kind's adapter could not translate, and count it."""
     return connection.execute(_MENDED, {"kind": kind, "version": version}).rowcount
 
 
 def read(connection: Connection, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> list[Delivery]:
-    """Those of the deliveries that are still to be translated, locked."""
+    """The deliveries that are still to be translated, of these; they are locked."""
     which = {"brand_id": brand_id, "biller_id": biller_id, "ids": list(ids), "patience": PATIENCE}
     found = connection.execute(_READ, which)
     return [
@@ -185,7 +185,7 @@ def mark(connection: Connection, brand_id: UUID, biller_id: UUID, became: Sequen
 
 
 def wake(connection: Connection, brand_id: UUID, biller_id: UUID, keys: Collection[str]) -> int:
-    """Have deliveries translated that wait for any of these objects or prices; how many there are."""
+    """Make the deliveries pending that wait for any of these objects or prices, and count them."""
     if not keys:
         return 0
     which = {"brand_id": brand_id, "biller_id": biller_id, "keys": sorted(keys)}
@@ -198,15 +198,15 @@ def retry(
     biller_id: UUID,
     states: Sequence[State] = ("unmappable", "waiting"),
 ) -> int:
-    """Have what could not be translated tried again; how many there are. Waits for who translates: what they note is
-    found here, or they read the map as it has become."""
+    """Make pending again what could not be translated, and count it. This waits for a translation under way, whose
+    results are found here; a later translation reads the map as it is now."""
     lock(connection, biller_id, wait=True)
     which = {"brand_id": brand_id, "biller_id": biller_id, "states": list(states)}
     return connection.execute(_RETRY, which).rowcount
 
 
 def retry_by_hand(connection: Connection, brand_id: UUID, biller_id: UUID) -> int:
-    """`retry` because a person asked for it: an entry of the audit, where there was anything to try."""
+    """`retry` because a person asked for it: the audit gets an entry if there was anything to retry."""
     tried = retry(connection, brand_id, biller_id)
     if tried:
         audit.write(connection, brand_id, "biller.retried", biller_id, after={"deliveries": tried})
@@ -214,24 +214,25 @@ def retry_by_hand(connection: Connection, brand_id: UUID, biller_id: UUID) -> in
 
 
 def look_again(connection: Connection, *, most: int) -> None:
-    """Have deliveries translated that have waited for long: what they wait for may never come."""
+    """Make deliveries pending that have waited for long: what they wait for may never come."""
     connection.execute(_LOOK_AGAIN, {"most": most})
 
 
 def with_pending(connection: Connection, *, older_than: str, most: int) -> list[tuple[UUID, UUID]]:
-    """The billers, by brand, whose deliveries have been pending for longer than an interval."""
+    """The billers, with their brand, whose deliveries have been pending for longer than an interval."""
     rows = connection.execute(_WITH_PENDING, {"older_than": older_than, "most": most})
     return [(row.brand_id, row.biller_id) for row in rows]
 
 
 def forget(connection: Connection, kept: timedelta) -> None:
-    """Delete what was translated or refused longer ago than it is kept: it holds what billers say of people."""
+    """Delete deliveries that came longer ago than they are kept and were translated or refused: they hold what billers
+    say of people."""
     connection.execute(_FORGET, {"kept": kept})
 
 
 def counts(connection: Connection, brand_id: UUID, biller_ids: Sequence[UUID]) -> list[Mapping[str, Any]]:
-    """What is not translated, by biller, state, reason and the price that nobody mapped; how much of it, since
-    when, the commonest message, and how many there are."""
+    """What is not translated, by biller, state, reason and the price that nobody mapped: how many deliveries, since
+    when, the commonest message, and how many different messages."""
     which = {"brand_id": brand_id, "biller_ids": list(biller_ids), "most": MOST_REASONS}
     which |= {"longest_message": LONGEST_MESSAGE, "longest_name": LONGEST_NAME}
     return [dict(row) for row in connection.execute(_COUNTS, which).mappings()]
@@ -240,8 +241,8 @@ def counts(connection: Connection, brand_id: UUID, biller_ids: Sequence[UUID]) -
 def page(
     connection: Connection, brand_id: UUID, biller_id: UUID, page: int, per_page: int, *, state: State | None = None
 ) -> paging.Rows:
-    """A page of what a biller sent, the latest first. The body is the text as it came, its beginning if it is long, and
-    without control characters."""
+    """A page of what a biller sent, the latest first. Of each body it has the text without control characters, and only
+    the beginning of a long one."""
     columns = biller_deliveries.c
     found = (
         select(
@@ -264,7 +265,7 @@ def page(
 
 
 def cut(message: str | None, waits_for: str | None) -> dict[str, str | None]:
-    """The message and the name of what is waited for of a delivery, as long as they may be."""
+    """A delivery's message and the name that it waits for, cut to the lengths that they may have."""
     return {
         "message": message and message[:LONGEST_MESSAGE],
         "waits_for": waits_for and waits_for[:LONGEST_NAME],
@@ -272,8 +273,8 @@ def cut(message: str | None, waits_for: str | None) -> dict[str, str | None]:
 
 
 def became_of(delivery_id: str, wait: Wait | None, unmappable: Unmappable | None) -> Became:
-    """What a delivery became that was looked at. What it waits for comes before what can't be mapped: once that is
-    there it is looked at again, and what can't be mapped still can't."""
+    """What a delivery became after it was looked at. If it waits and can not be mapped either, it waits: once what it
+    waits for is there, it is looked at again, and shows then what can not be mapped."""
     if wait is not None:
         message = wait.message if unmappable is None else f"{wait.message}; {unmappable.message}"
         return Became(delivery_id, "asking" if wait.ask else "waiting", wait.key, "waits", message)

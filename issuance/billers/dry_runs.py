@@ -18,11 +18,11 @@ from issuance.database import transaction
 from issuance.database.connections import undone
 from issuance.memberships.dry_runs import DryRun
 
-#: How many objects of a dry run are told at once.
+#: How many objects a dry run tells at once.
 _AT_ONCE = 1000
-#: Rows of a plan that are kept; what is beyond is counted.
+#: Rows of a plan that are kept; the others are counted.
 MOST_ROWS = 200_000
-#: Reasons why something can not be told that are shown, the commonest first.
+#: How many reasons why something can not be told are shown, the commonest first.
 MOST_REASONS = 100
 
 NOTE = text("""
@@ -58,7 +58,7 @@ def told_of(
 def pages_of(
     biller: Biller, adapter: Askable, asked: Asked, listing: Listing, after: str | None = None
 ) -> Iterator[list[Json]]:
-    """The pages of a listing, of the mode that belongs to the brand. Raises CanNotBeAsked."""
+    """The pages of a listing, with the objects of the brand's mode only. Raises CanNotBeAsked."""
     for page in asked.pages(listing.path, listing.parameters, after):
         if any(adapter.is_live(body) is biller.sandbox for body in page):
             mode, brand = ("live mode", "a sandbox") if biller.sandbox else ("test mode", "live")
@@ -69,7 +69,7 @@ def pages_of(
 def work(
     engine: Engine, biller: Biller, adapter: Askable, asked: Asked, claimed: Row[Any], ids: dict[str, Any]
 ) -> None:
-    """Say what would come of it. Nothing is open while the biller is asked."""
+    """Find out what reconciling would tell. No transaction is open while the biller is asked."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
         for listing in adapter.listings(claimed.since):
             for page in pages_of(biller, adapter, asked, listing):
@@ -90,8 +90,8 @@ def _paper(
     spool: IO[str],
     answers: dict[str, Json],
 ) -> set[str]:
-    """Tell all of it in a transaction that is undone; what has to be asked for before it can be said what comes of
-    it."""
+    """Tell everything in a transaction that is undone. Returns what the biller has to be asked for before the result
+    can be known."""
     wanted: set[str] = set()
     refs: dict[str, str] = {}
     rows: list[str] = []
@@ -139,7 +139,7 @@ def _paper(
 
 
 def _spooled(spool: IO[str]) -> Iterator[tuple[str, list[Json]]]:
-    """What was read, in runs of one listing."""
+    """The objects that were read, in runs of one listing."""
     spool.seek(0)
     name, page = "", list[Json]()
     for line in spool:

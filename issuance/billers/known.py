@@ -1,4 +1,4 @@
-"""What is known of a biller's objects, while its webhooks are translated: read once, written once."""
+"""What is known of a biller's objects while its webhooks are translated: it is read once and written once."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -30,20 +30,20 @@ _WRITE = text("""
 
 
 class KnownObjects:
-    """An adapter's `Known`, in one transaction. Objects are loaded when they are asked for, or ahead of it."""
+    """An adapter's `Known`, in one transaction. An object is loaded when it is asked for, or before."""
 
     def __init__(self, connection: Connection, biller: Biller) -> None:
         self._connection = connection
         self._key = {"brand_id": biller.brand_id, "biller_id": biller.biller_id}
         self._objects: dict[str, dict[str, Any]] = {}
         self._before: dict[str, str] = {}
-        #: As they were before an attempt; None: what is changed is changed.
+        #: The objects as they were before an attempt that may be undone; None: changes stay.
         self._undo: dict[str, dict[str, Any]] | None = None
         self._prices: dict[str, Price] = price_map(connection, biller.brand_id, biller.biller_id)
         clock = clocks.read(connection, biller.brand_id)
         self._zone, self._now = clock.zone, clock.now
         self.biller = biller
-        #: Whether it can be asked; not where the caller is the one who asks.
+        #: Whether the biller can be asked. False where the caller is the one who asks.
         self.can_ask = biller.can_be_asked
 
     @property
@@ -74,7 +74,7 @@ class KnownObjects:
         return self._objects[object_id]
 
     def unless_unreadable(self, tell: Callable[[], Translation]) -> Translation:
-        """What is told, or that it can not be read: then nothing that was noted stands."""
+        """What `tell` gives, or that something could not be read: then its notes are discarded."""
         self._undo = {}
         try:
             return tell()
@@ -86,24 +86,24 @@ class KnownObjects:
             self._undo = None
 
     def learn(self, adapter: Askable, answers: Mapping[str, Json]) -> list[Translation]:
-        """What comes of what the biller said of objects, by their ids."""
+        """What the biller's answers tell: `answers` has them by the ids of their objects."""
         return [
             self.unless_unreadable(partial(adapter.learn, key, answer, self)) for key, answer in sorted(answers.items())
         ]
 
     def price(self, *names: str | None) -> Price | None:
-        """What a price is mapped to, by the first of its names that is."""
+        """What a price is mapped to, by the first of its names that is in the map."""
         return next((self._prices[name] for name in names if name is not None and name in self._prices), None)
 
     def write(self) -> None:
-        """Write what was changed."""
+        """Write the objects that were changed."""
         changed = {
             object_id: data
             for object_id, data in sorted(self._objects.items())
             if _text(data) != self._before[object_id]
         }
         if changed:
-            # What the biller answers when it is asked names whom it will.
+            # A biller's answers name whom they will: also people who were erased.
             known = erased.of(self._connection, self.biller.brand_id)
             if known is not None:
                 names = known.among(changed.values())

@@ -1,4 +1,5 @@
-"""Receiving: a webhook's signature is checked, and it is kept as it came. Nothing else keeps the biller waiting."""
+"""Receiving: a webhook's signature is checked, and the webhook is kept as it came. The biller waits for nothing
+else."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,11 +16,11 @@ from issuance.database import look, transaction
 from issuance.errors import IssuanceError, NotFound
 from issuance.members import erased
 
-#: About how many bytes of a brand's webhooks may be set aside: what is neither translated nor to be by itself.
+#: About how many bytes of a brand's webhooks may be set aside: they are not translated, and will not be without help.
 MOST_SET_ASIDE = 2_000_000_000
-#: Seconds for which it is known whether a brand has room: it takes a second where there is much.
+#: Seconds for which this process remembers whether a brand has room: to count takes a second where there is much.
 ROOM_IS_KNOWN_FOR = 60.0
-#: Until when that is known of each brand, and whether it has, in this process.
+#: Until when that is remembered, and whether the brand has room, by brand.
 _rooms: dict[UUID, tuple[float, bool]] = {}
 
 
@@ -45,9 +46,10 @@ _WRONG_MODE = {
 def receive(
     engine: Engine, looks: Engine, kind: str, biller_id: UUID, body: bytes, headers: Mapping[str, str]
 ) -> Biller:
-    """Keep a webhook as it came; a double is one that is kept already. Headers are named in lower case.
+    """Keep a webhook as it came; one that is kept already is not kept twice. Headers are named in lower case.
 
     Raises NotFound, BadSignature. Call `hints.translate` after it.
+
     """
     biller = find(looks, kind, biller_id)
     verify(biller, body, headers)
@@ -89,7 +91,7 @@ def keep(engine: Engine, biller: Biller, body: bytes) -> None:
 
 
 def _has_room(connection: Connection, brand_id: UUID) -> bool:
-    """Whether less than MOST_SET_ASIDE of a brand's webhooks is set aside, as it was a moment ago."""
+    """Whether fewer bytes than MOST_SET_ASIDE of a brand's webhooks were set aside a moment ago."""
     until, room = _rooms.get(brand_id, (0.0, True))
     if until < monotonic():
         room = int(connection.scalar(_SET_ASIDE, {"brand_id": brand_id}) or 0) < MOST_SET_ASIDE
@@ -98,7 +100,7 @@ def _has_room(connection: Connection, brand_id: UUID) -> bool:
 
 
 def _without_erased(connection: Connection, brand_id: UUID, body: bytes) -> bytes:
-    """A webhook without the names of people who were erased (SEMANTICS 20): with their random ids, as facts are."""
+    """A webhook without the names of people who were erased (SEMANTICS 20): it has their random ids, as facts have."""
     known = erased.of(connection, brand_id)
     if known is None:
         return body

@@ -1,4 +1,4 @@
-"""Going through what a biller has, page by page, and telling what its webhooks did not (INTERFACE 7)."""
+"""Reading what a biller has, page by page, and telling what its webhooks did not (INTERFACE 7)."""
 
 import json
 from collections import Counter
@@ -17,7 +17,7 @@ from issuance.billers.known import KnownObjects
 from issuance.database import transaction
 from issuance.log import logger
 
-#: How often a page is gone through again at most: for what was asked for, and for whoever signed up.
+#: How often a page is read again at most: after answers that it needed, and after sign-ups.
 _AGAIN = 3
 
 Settle = Callable[[list[UUID]], None]
@@ -46,11 +46,12 @@ class Reconciliation:
         self._ids, self._settle = ids, settle
         self._position: dict[str, Any] = claimed.position
         self._signed_up = False
-        #: What was told, by kind, and what could not be, by code, since that was noted last.
+        #: Counts since they were written last: facts that were told, by kind, and objects that could not be told, by
+        #: code.
         self._counts: Counter[str] = Counter()
 
     def work(self) -> bool:
-        """Go through all listings; False if the run is no longer to be worked on."""
+        """Read all listings; False if the run is to be worked on no longer."""
         self._catch_up()
         for listing in self._adapter.listings(self._since):
             self._translate()
@@ -65,8 +66,8 @@ class Reconciliation:
         return True
 
     def _catch_up(self) -> None:
-        """Keep the webhooks that were lost, as far as the biller still has them; where it does not say, the listings
-        do."""
+        """Keep the webhooks that were lost, as far as the biller still lists them; if it does not, the listings tell
+        what they can."""
         try:
             for listing in self._adapter.missed(self._since):
                 for page in self._asked.pages(listing.path, listing.parameters):
@@ -78,7 +79,7 @@ class Reconciliation:
             logger.info("biller_keeps_no_webhooks", brand=str(self._biller.brand_id), error=str(refusal))
 
     def _translate(self) -> None:
-        """What webhooks say comes first: they know when things happened."""
+        """Translate the webhooks first: they know when things happened."""
         while (done := translation.translate(self._engine, self._biller.brand_id, self._biller.biller_id)).deliveries:
             self._counts.update(done.kinds)
             self._settle(done.membership_ids)
@@ -90,8 +91,8 @@ class Reconciliation:
         keys = self._told(listing, page, position)
         if keys is None:
             return False
-        # What the page itself does not say, such as whose a customer is; then the page once more, until it is all told.
-        # What waited for a sign-up is told before it is compared with the present.
+        # Ask for what the page itself does not say, such as whose a customer is; then tell the page once more, until
+        # all of it is told. What waited for a sign-up is told before it is compared with the present.
         again = 0
         while (keys or self._signed_up) and again < _AGAIN:
             again += 1
@@ -106,7 +107,7 @@ class Reconciliation:
         return True
 
     def _told(self, listing: Listing, page: Sequence[Json], position: str, *, again: bool = False) -> set[str] | None:
-        """Tell a page; what has to be asked for, None if the run is no longer to be worked on."""
+        """Tell a page. Returns what the biller has to be asked for; None if the run is to be worked on no longer."""
         with transaction(self._engine, self._biller.brand_id) as connection:
             if connection.execute(RUNNING, self._ids).rowcount == 0:
                 return None

@@ -1,8 +1,8 @@
-"""Reconciling: a biller is asked how its objects stand, and what its webhooks did not tell is told (INTERFACE 7).
+"""Reconciling: a biller is asked how its objects stand, so that what its webhooks did not tell is told (INTERFACE 7).
 
-It is a run of the kind `reconcile`. One process at a time works on it, page by page, and each page is told in a
-transaction of its own that notes how far it came, so that a run whose process died goes on from there. A dry run reads
-everything first, and then tells it in one transaction that is rolled back.
+It is a run of the kind `reconcile`. One process at a time works on it, page by page. Each page is told in a transaction
+of its own, which also notes the page: when a process dies, the next one goes on from there. A dry run reads everything
+first, and then tells it in one transaction that is rolled back.
 """
 
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ from issuance.log import logger
 if TYPE_CHECKING:  # only who asks for work needs the queue
     from dramatiq import Broker
 
-#: How soon after a dry run from the beginning the same word means it.
+#: How soon after a dry run from the beginning the same request is taken as its approval.
 _ANSWERED_WITHIN = timedelta(hours=1)
 
 _SINCE = text("""
@@ -40,7 +40,7 @@ _PLANNED = text("""
      ORDER BY r.finished_at DESC LIMIT 1
 """)
 _APPROVED = text("SELECT run_id FROM runs WHERE brand_id = :brand_id AND plan_id = :plan_id")
-# Whoever works on it holds it for a while, and again with each page.
+# A worker holds the run for a while, and again with each page.
 _CLAIM = text("""
     UPDATE reconciliations c SET next_at = clock_timestamp() + interval '2 minutes'
       FROM runs r
@@ -52,7 +52,7 @@ _FINISH = text("""
     UPDATE runs SET state = :state, finished_at = clock_timestamp()
      WHERE brand_id = :brand_id AND run_id = :run_id AND state IN ('planned', 'running')
 """)
-# Only where it began no later than the last look ended: else nobody has looked at what lies between.
+# Only a run that covers everything since the last look: otherwise nobody has looked at what lies between.
 _LOOKED = text("""
     UPDATE billers SET reconciled_at = greatest(reconciled_at, :at)
      WHERE brand_id = :brand_id AND biller_id = :biller_id
@@ -67,7 +67,7 @@ _STALLED = text("""
      WHERE r.finished_at IS NULL AND r.state IN ('planned', 'running') AND c.next_at <= clock_timestamp()
      ORDER BY row_number() OVER (PARTITION BY c.brand_id), c.run_id LIMIT :most
 """)
-# Between one and five in the night of the brand, or when a night was missed. Brands take turns.
+# Between one and five at night in the brand's zone, or at any time after a night was missed. Brands take turns.
 _NIGHTLY = text("""
     SELECT b.brand_id, b.biller_id FROM billers b JOIN brands USING (brand_id)
      WHERE b.api_key IS NOT NULL AND b.kind = ANY(:with_api)
@@ -91,9 +91,9 @@ def start(
     dry_run: bool = False,
     nightly: bool = False,
 ) -> UUID:
-    """Accept a run that reconciles a biller, whose id it gives: what was made since an instant, or since the last time,
-    or from the beginning. The latter is a dry run first; asked for again soon after that, it does what that one said.
-    Raises NotFound, Invalid, Conflict."""
+    """Accept a run that reconciles a biller, and return the run's id. It looks at what was made since an instant, since
+    the last run, or from the beginning (`everything`). From the beginning it is a dry run first; the same request soon
+    after that approves it. Raises NotFound, Invalid, Conflict."""
     biller = billers.get(connection, brand_id, biller_id)
     if since is not None and everything:
         raise Invalid(fields={"since": "says nothing where all is reconciled"})
@@ -114,7 +114,7 @@ class Approved(NamedTuple):
     """The run that does what a plan says."""
 
     run_id: UUID
-    #: Who is to be asked, where it reconciles.
+    #: The biller to ask, if the run reconciles.
     biller_id: UUID | None = None
 
     def hint(self, broker: "Broker", brand_id: UUID) -> None:
@@ -128,7 +128,7 @@ class Approved(NamedTuple):
 
 
 def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | None) -> Approved:
-    """Accept the run that does what a dry run says, of whatever kind; approved again it is the same run. Raises
+    """Accept the run that does what a dry run of any kind says; a second approval returns the same run. Raises
     NotFound, NotAPlan."""
     plan = runs.lock(connection, brand_id, run_id)
     if plan is None or plan.kind != "reconcile":
@@ -143,7 +143,7 @@ def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | 
 
 
 def read(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:
-    """A run that reconciles: since when, what stopped it, and of a dry run what would come of it. Raises NotFound."""
+    """A run that reconciles: since when it looks, what stopped it, and the result of a dry run. Raises NotFound."""
     run = runs.read(connection, brand_id, run_id)
     row = connection.execute(_READ, {"brand_id": brand_id, "run_id": run_id}).mappings().one_or_none()
     return {**run, **(dict(row) if row is not None else {})}
@@ -155,14 +155,14 @@ def stalled(connection: Connection, *, most: int) -> list[tuple[UUID, UUID, UUID
 
 
 def due_nightly(connection: Connection, *, most: int) -> list[tuple[UUID, UUID]]:
-    """The billers, with their brand, whose night has come: start a run for each, `nightly`."""
+    """The billers, with their brand, whose night has come: start a `nightly` run for each."""
     found = connection.execute(_NIGHTLY, {"with_api": list(WITH_API), "most": most})
     return [(row.brand_id, row.biller_id) for row in found]
 
 
 def work(engine: Engine, brand_id: UUID, run_id: UUID, settle: Settle) -> None:
-    """Work on a run until it is done, paused, or the biller does not answer, which ends it. Nothing where somebody else
-    works on it. `settle` is told the memberships that something was told of, after each commit."""
+    """Work on a run until it is done or paused, or until the biller does not answer, which ends it. Does nothing if
+    somebody else works on it. `settle` gets the memberships that have news, after each commit."""
     ids = {"brand_id": brand_id, "run_id": run_id}
     with transaction(engine, brand_id) as connection:
         claimed = connection.execute(_CLAIM, ids).one_or_none()

@@ -1,4 +1,4 @@
-"""Accepting a run that reconciles a biller: whoever works on it finds it by itself."""
+"""Accepting a run that reconciles a biller: workers find it by themselves."""
 
 from datetime import datetime
 from uuid import UUID
@@ -28,7 +28,7 @@ def start(
     reason: str | None = None,
     audited: bool = True,
 ) -> UUID:
-    """Accept a run, whose id it gives, over what was made since an instant; None: from the beginning."""
+    """Accept a run over what was made since an instant, or from the beginning (None), and return its id."""
     run_id = uuid7()
     which = {"brand_id": brand_id, "biller_id": biller_id, "run_id": run_id, "plan_id": plan_id, "reason": reason}
     connection.execute(_START, {**which, "since": since, "dry_run": dry_run})

@@ -1,8 +1,7 @@
 """Translating: deliveries that are pending become billing events, in the order in which things happened.
 
 One transaction at a time works on a biller's deliveries, so that what is known of its objects has one writer. What was
-told stays told: an event whose id is in the inbox already is not told again, whatever a later delivery would make of
-it.
+told stays: an event whose id is in the inbox is not told again, whatever a later delivery would make of it.
 """
 
 from collections import Counter
@@ -33,7 +32,7 @@ from issuance.origins import NOWHERE, Each, Origin
 
 #: How many deliveries one transaction translates.
 BATCH = 500
-#: Characters and values of the facts that are told in one transaction; where there are more they are halved, and one
+#: Characters and values of the facts that one transaction tells. A batch that tells more is halved, and a single
 #: delivery that tells more is set apart.
 MOST_TOLD = 2_000_000
 
@@ -54,12 +53,12 @@ class Translated(NamedTuple):
 
     deliveries: int
     accepted: int
-    #: To be settled, after the commit.
+    #: The memberships to settle after the commit.
     membership_ids: list[UUID]
     #: Whether the biller is to be asked for something.
     asks: bool = False
     kinds: Mapping[str, int] = MappingProxyType({})
-    #: The requests that brought the deliveries, and that the memberships are to be settled for.
+    #: The requests that brought the deliveries, and those for which the memberships are settled.
     of_deliveries: Each = MappingProxyType({})
     of_memberships: Each = MappingProxyType({})
 
@@ -68,8 +67,8 @@ NOTHING = Translated(0, 0, [])
 
 
 class Told(NamedTuple):
-    """What came of telling the inbox: how many events it took, the memberships to settle after the commit, what it
-    refused, and how many facts of each kind it was given."""
+    """What the inbox made of the events: how many it took, the memberships to settle after the commit, what it refused,
+    and how many facts of each kind it took."""
 
     accepted: int
     membership_ids: list[UUID]
@@ -86,8 +85,9 @@ class NotTaken(Exception):
 
 
 def translate(engine: Engine, brand_id: UUID, biller_id: UUID, *, most: int = BATCH) -> Translated:
-    """Translate the deliveries of a biller that have waited longest. Where that fails they are halved until the ones to
-    blame are alone, which are set apart. What passes by itself, a full disk or a lock, uses no attempt up."""
+    """Translate the deliveries of a biller that have waited longest. If that fails, the batch is halved until the
+    deliveries to blame are alone, and those are set apart. A failure that passes by itself, such as a full disk or a
+    lock, uses no attempt up."""
     with transaction(engine, brand_id) as connection:
         if not deliveries.lock(connection, biller_id):
             return NOTHING
@@ -134,7 +134,7 @@ def _merged(*parts: Each) -> Each:
 
 
 def _set_apart(engine: Engine, brand_id: UUID, biller_id: UUID, delivery_id: str, error: Exception) -> Translated:
-    """Note why a delivery can not be translated: what it says, or a defect of the adapter."""
+    """Note why a delivery can not be translated: because of what it says, or because of a defect of the adapter."""
     said = {"brand": str(brand_id), "delivery": delivery_id, "error": type(error).__name__}
     if isinstance(error, (NotReadable, NotTaken)):
         logger.warning("delivery_not_readable", **said)
@@ -203,7 +203,8 @@ def work_on(connection: Connection, biller: Biller, pending: Sequence[Delivery])
         raise NotTaken(remark)  # nothing of it stands, so that it is told whole once it can be
     known.write()
     deliveries.mark(connection, biller.brand_id, biller.biller_id, became, adapter=adapter.version)
-    # After the mark: what waits for something that this very batch has made known is looked at again.
+    # After the mark, so that deliveries of this very batch that wait for what it has made known are looked at again
+    # too.
     woken = {key for found in told for key in found.wakes}
     deliveries.wake(connection, biller.brand_id, biller.biller_id, woken)
     asks = any(one.state == "asking" for one in became)
@@ -219,8 +220,8 @@ def tell(
     *,
     received: Mapping[str, datetime] = MappingProxyType({}),
 ) -> Told:
-    """Give the events of translations that were not told before to the inbox. `take`: another way into the inbox.
-    `received`: since when some of them are here, by their ids; the others come now."""
+    """Give the inbox those events of translations that were not told before. `take`: another way into the inbox.
+    `received`: when some of the events came, by their ids; the others come now."""
     fresh: dict[str, dict[str, Any]] = {}
     for found in told:
         for event in found.events:

@@ -1,5 +1,5 @@
-"""What reconciling found and could not tell: it stands beside the webhooks that could not be translated, once for each
-reason, and when that may be mended its biller is asked anew (INTERFACE 7).
+"""What reconciling found and could not tell (INTERFACE 7). It is kept beside the webhooks that could not be translated,
+once for each reason. When the reason may be gone, the biller is asked again.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from issuance.members import erased
 
 _PREFIX = "reconcile:"
 _LONGEST_ID = 200
-# What is to be tried anew stays so.
+# What is pending stays pending.
 _KEEP = text("""
     INSERT INTO biller_deliveries AS d
            (brand_id, biller_id, delivery_id, body, state, code, message, waits_for, adapter)
@@ -28,7 +28,7 @@ _KEEP = text("""
                   waits_for = excluded.waits_for, adapter = excluded.adapter, translated_at = NULL
      WHERE d.state <> 'pending'
 """)
-# One that nobody has begun yet will see what has been mended.
+# A run that has not begun will see what was mended.
 _PLANNED = text("""
     SELECT FROM runs r JOIN reconciliations c USING (brand_id, run_id)
      WHERE c.brand_id = :brand_id AND c.biller_id = :biller_id AND r.state = 'planned' AND NOT r.dry_run
@@ -37,7 +37,7 @@ _PLANNED = text("""
 
 
 class _Kept(BaseModel):
-    """What is kept of an object: since when it was looked for, and what its biller said."""
+    """What is kept of an object: what the biller said, and since when the run looked."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,7 +54,7 @@ def keep(
     *,
     adapter: int,
 ) -> Counter[str]:
-    """Keep why objects of a page, of a run since an instant, could not be told; how many there are, by code."""
+    """Keep why objects of a page could not be told, and count them by code. `since`: since when the run looks."""
     counted: Counter[str] = Counter()
     kept: dict[str, tuple[Json, Translation]] = {}
     for body, found in zip(page, told, strict=True):
@@ -76,7 +76,7 @@ def keep(
 
 
 def is_untold(delivery: Delivery) -> bool:
-    """Whether no webhook came, but reconciling found it. A biller may call a webhook likewise."""
+    """Whether reconciling found this, and no webhook brought it. A biller's webhook may have such an id too."""
     if not delivery.delivery_id.startswith(_PREFIX):
         return False
     try:
@@ -86,7 +86,7 @@ def is_untold(delivery: Delivery) -> bool:
 
 
 def ask_anew(connection: Connection, biller: Biller, kept: Sequence[Delivery]) -> None:
-    """Have a biller reconciled once more over what could not be told, unless that is about to be done."""
+    """Start a run that reconciles once more what could not be told, unless such a run is about to begin."""
     said = [_Kept.model_validate_json(delivery.body).since for delivery in kept]
     since = None if None in said else min(instant for instant in said if instant is not None)
     which = {"brand_id": biller.brand_id, "biller_id": biller.biller_id, "since": since}

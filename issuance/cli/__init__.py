@@ -1,4 +1,4 @@
-"""The command line `issuance`: a module for each command, which calls the same functions as the API.
+"""The command line `issuance`. Each command has a module, which calls the same functions as the API.
 
 People get tables; with `--json` a command prints one JSON document.
 """

@@ -1,4 +1,4 @@
-"""`issuance audit`: who did what, when and why; and which months of it are there."""
+"""`issuance audit`: who did what, when and why; and which months of the audit are there."""
 
 import time
 from datetime import date, datetime
@@ -22,7 +22,7 @@ from issuance.shown import number
 
 app = typer.Typer(cls=Listing, help="The audit: who changed what, the latest first; its months, and detach old ones.")
 
-#: How often a lock on the audit is asked for, half a second each, and the seconds between.
+#: How often a lock on the audit is tried for, for half a second each time, and the seconds between.
 TURNS, REST = 40, 0.25
 
 
@@ -116,7 +116,7 @@ def detach(
 
 
 def _detach_in_turns(part: Partition) -> int:
-    """Detach a month as soon as nobody is at work on the audit for a moment."""
+    """Detach a month as soon as nobody works on the audit for a moment."""
     for _ in range(TURNS):
         try:
             with transaction() as connection:

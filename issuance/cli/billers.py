@@ -208,7 +208,7 @@ def reconcile(
 
 
 def _worked(brand_id: UUID, biller_id: UUID, run_id: UUID) -> dict[str, Any]:
-    """The run when it is done: by this process, or by a worker that was quicker."""
+    """Work on a run, unless a worker was quicker, and return it when it is done."""
     sender = broker()
     from issuance import hints  # late: it brings the queue
 

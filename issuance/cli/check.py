@@ -17,7 +17,7 @@ from issuance.laws import LAWS, MOST_OFFENDERS, Law, Offender, look, steps, verd
 from issuance.laws.repair import Repair
 
 _BRANDS = text("SELECT brand_id FROM brands ORDER BY created_at")
-# The laws are checked as of one instant. Reading millions of credits takes long, and blocks nobody.
+# The laws are checked as of one instant. To read millions of credits takes long, and blocks nobody.
 _AT_ONE_INSTANT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _TAKE_YOUR_TIME = text("SET LOCAL statement_timeout = '1h'; SET LOCAL idle_in_transaction_session_timeout = '1h'")
 
@@ -87,7 +87,7 @@ def _brands(brand_id: UUID | None) -> list[UUID]:
 
 
 def _repair(repairs: dict[UUID, Repair]) -> list[UUID]:
-    """Start the repairs that are needed and wait until they are finished; the ids of the runs."""
+    """Start the repairs that are needed and wait until they are finished. Returns the ids of the runs."""
     started = []
     for brand_id, repair in repairs.items():
         with transaction(brand_id) as connection:

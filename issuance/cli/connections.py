@@ -24,7 +24,7 @@ BrandOption = Annotated[
     UUID | None, typer.Option("--brand", metavar="ID", help="The brand, if there is more than one.")
 ]
 
-#: What is said where there is nothing at all.
+#: The message if there is no brand at all.
 NONE_YET = "There is no brand yet. Create one: issuance brands create --name NAME --timezone ZONE"
 
 _BRANDS_OF = {
@@ -53,7 +53,7 @@ def broker() -> "Broker":
 
 @contextmanager
 def transaction(brand_id: UUID | None = None) -> Iterator[Connection]:
-    """One unit of work on DATABASE_URL, by whoever gave the command: commits at its end."""
+    """One unit of work on DATABASE_URL, on behalf of who gave the command: commits at its end."""
     with database.transaction(engine(), brand_id, _commander().acting()) as connection:
         yield connection
 

@@ -203,7 +203,7 @@ def _line(credit: dict[str, Any]) -> str:
 
 
 def _tell_where_to_go_on(lines: list[int], done: int, under_way: int) -> None:
-    """What broke off: of `lines` the first `done` are done, and those up to `under_way` were being done."""
+    """Say where it broke off: of `lines` the first `done` are done, and those up to `under_way` were under way."""
     warn(
         f"It broke off. Lines before {lines[done]} are done. Of lines {lines[done]} to {lines[under_way - 1]} all were"
         " made or none: where the connection to PostgreSQL broke, the audit says which. Go on with --from-line"

@@ -1,4 +1,4 @@
-"""`issuance events`: billing events from a file, and those that were refused."""
+"""`issuance events`: billing events from a file, and refused events."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from issuance.memberships.dry_runs import DryRun
 
 app = typer.Typer(help="Billing events: load them, and handle those that were refused.", no_args_is_help=True)
 
-#: How many warnings are listed one by one; all are counted.
+#: How many warnings are listed one by one; all of them are counted.
 _MOST_WARNINGS = 1000
 
 
@@ -40,7 +40,7 @@ class Loaded:
     warned: Counter[str] = field(default_factory=Counter)
 
     def add(self, some: "Some", intake: Intake) -> None:
-        """Add what became of some of the file."""
+        """Add the result of a part of the file."""
         self.accepted += intake.accepted
         self.duplicates += intake.duplicates
         self.rejected += [some.placed(remark) for remark in intake.rejected]
@@ -55,7 +55,7 @@ class Loaded:
         self.warnings += [some.placed(remark) for remark in intake.warnings[:room]]
 
     def document(self) -> dict[str, Any]:
-        """What a program reads."""
+        """The result for programs."""
         return {
             "accepted": self.accepted,
             "duplicates": self.duplicates,
@@ -65,7 +65,7 @@ class Loaded:
         }
 
     def tell(self) -> None:
-        """What people read."""
+        """Print the result for people."""
         for bad in self.rejected:
             warn(f"line {bad['line']}: {bad['code']}: {bad['message']}")
         for code, number in sorted(self.warned.items()):
@@ -147,7 +147,7 @@ def retry(
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """Some of a file: its events with their places, and what can not be read."""
+    """A part of a file: its events with their places, and what can not be read."""
 
     places: list[int]
     batch: events.Batch
@@ -174,7 +174,7 @@ def _pieces(stream: BinaryIO) -> Iterator[Some]:
 
 
 def _load(brand_id: UUID, pieces: Iterator[Some], loaded: Loaded) -> None:
-    """One piece after the other, in the order of the file. While PostgreSQL takes one in, the next is parsed."""
+    """Load one piece after the other, in the order of the file. While PostgreSQL takes one in, the next is parsed."""
     under_way: Future[None] | None = None
     with ThreadPoolExecutor(1) as loading:
         for some in pieces:
@@ -196,7 +196,7 @@ def _load_some(brand_id: UUID, some: Some, loaded: Loaded) -> None:
 
 
 def _try(brand_id: UUID, pieces: Iterator[Some], loaded: Loaded) -> dict[str, Any]:
-    """What would come of the pieces. Nothing is written: the transaction is rolled back."""
+    """What the pieces would lead to. Nothing is written: the transaction is rolled back."""
     with database.undone(engine(), brand_id) as connection:
         trial = DryRun(connection, brand_id)
         for some in pieces:

@@ -57,6 +57,6 @@ def explain(
 
 
 def _rule_names(connection: Connection, brand_id: UUID) -> dict[UUID, Any]:
-    """The rules by the name that their latest version gives the credit."""
+    """The rules' ids with the name that their latest version gives the credit."""
     rows = connection.execute(_RULE_NAMES, {"brand_id": brand_id})
     return {row.credit_rule_id: row.coupon_name for row in rows}

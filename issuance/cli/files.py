@@ -11,7 +11,7 @@ from issuance.errors import Invalid
 
 @contextmanager
 def opened(file: Path) -> Iterator[BinaryIO]:
-    """A file, or stdin for `-`. Raises Invalid where it can not be opened."""
+    """A file, or stdin for `-`. Raises Invalid if it can not be opened."""
     if str(file) == "-":
         yield sys.stdin.buffer
         return
@@ -24,7 +24,7 @@ def opened(file: Path) -> Iterator[BinaryIO]:
 
 
 def text_of(file: Path) -> str:
-    """The text of a file, after its byte order mark. Raises Invalid, with the line, where it is not UTF-8."""
+    """The text of a file, without its byte order mark. Raises Invalid, with the line, if it is not UTF-8."""
     with opened(file) as stream:
         said = stream.read()
     try:

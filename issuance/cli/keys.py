@@ -12,7 +12,7 @@ from issuance.cli.dates import parse_date
 from issuance.cli.output import JsonOption, answer, show_json, show_table
 from issuance.tenancy import keys
 
-#: How long a key that is rotated goes on at most: a year.
+#: How long a rotated key stays valid at most: a year.
 _MOST_HOURS = 8784
 
 

@@ -1,4 +1,4 @@
-"""How lists are asked for and shown: in every group by the command `list`, in pages, for people or for programs."""
+"""How lists are asked for and shown: with the command `list` in every group, in pages, for people or for programs."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -20,12 +20,12 @@ MemberOption = Annotated[
 ]
 TypeOption = Annotated[UUID | None, typer.Option("--type", metavar="ID", help="Only this membership type's.")]
 
-#: A page of what a brand has: the connection, the brand, which page and how many a page.
+#: Reads a page of what a brand has, from the connection, the brand, the page's number and its size.
 Paged = Callable[[Connection, UUID, int, int], paging.Rows]
 
 
 class Listing(TyperGroup):
-    """A group that lists where no command is named. Options may stand before the command."""
+    """A group that lists if no command is named. Options may stand before the command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the command first."""
@@ -49,7 +49,8 @@ def show_page(
     empty: str,
     per_page: int = PER_PAGE,
 ) -> None:
-    """One page of what a brand has. `paged` counts what may be many up to `paging.MOST_COUNTED`, and one more."""
+    """Show one page of what a brand has. `paged` counts rows that may be many up to `paging.MOST_COUNTED`, and one
+    more."""
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         rows, counted = paged(connection, brand_id, page, per_page)

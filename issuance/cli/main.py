@@ -20,7 +20,7 @@ FAILURE = 1
 BAD_USE = 2
 INTERRUPTED = 130
 
-#: What does not answer, by the errors that say so.
+#: What does not answer, by the name of the error that says so.
 _AWAY = {
     "PostgreSQL (DATABASE_URL)": {"sqlalchemy.OperationalError", "psycopg.OperationalError"},
     "Redis (REDIS_URL)": {"redis.RedisError"},
@@ -29,7 +29,7 @@ _AWAY = {
 
 
 class Place(NamedTuple):
-    """Where a command is in this room, and what it says of itself in a line."""
+    """Where a command is in this room, and its line in the list of commands."""
 
     module: str
     name: str
@@ -85,7 +85,7 @@ COMMANDS = {
 
 
 class _Commands(Mapping[str, Any]):
-    """The commands by name, each made when it is asked for."""
+    """The commands by name; each is made when it is asked for."""
 
     def __init__(self) -> None:
         self._made: dict[str, Any] = {}
@@ -152,7 +152,7 @@ def _options(
     from issuance.settings import OwnSettings, read
 
     own = read(OwnSettings)
-    # Commands say themselves what they did; logs are for what goes wrong, and for those who ask for them.
+    # Commands say themselves what they did; logs are for failures, and for people who ask for them.
     log.set_up(own.log_format, "debug" if own.log_level == "debug" else "warning")
 
 
@@ -165,7 +165,7 @@ def main() -> NoReturn:
         code = app(prog_name="issuance", standalone_mode=False) or 0
         sys.stdout.flush()
     except BrokenPipeError:
-        # `issuance … | head` has stopped reading. Python's own flush at exit must not fail for that again.
+        # `issuance … | head` has stopped reading. Python's own flush at exit must not fail because of that again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FAILURE
     except (KeyboardInterrupt, typer.Abort):
@@ -174,7 +174,7 @@ def main() -> NoReturn:
         if "issuance.log" in sys.modules:  # else it failed before anything was begun
             import_module("issuance.log").logger.debug("command_failed", exc_info=True)
         message, code = as_line(error)
-        # A group without a command answers with its help, which alone is more than a line.
+        # A group without a command answers with its help, the only message of more than one line.
         helps = type(error).__name__ == "NoArgsIsHelpError"
         print(shown(message, keep="\n") if helps else shown(f"issuance: {message}"), file=sys.stderr)
     sys.exit(code)
@@ -195,7 +195,7 @@ def as_line(error: Exception) -> tuple[str, int]:
         case OSError():
             return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILURE
     for what, kinds in _AWAY.items():
-        # By their names: whoever did not import a driver has no error of it.
+        # By their names: a process that did not import a driver has no error of it.
         if kinds.intersection(f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__):
             return f"{what} does not answer: {first_line(getattr(error, 'orig', None) or error)}", FAILURE
     if type(getattr(error, "orig", error)).__name__ == "InsufficientPrivilege":

@@ -1,4 +1,4 @@
-"""`issuance members`: people are archived, forgotten, and shown what is held about them (SEMANTICS 12 and 20)."""
+"""`issuance members`: archive people, forget them, and show what is held about them (SEMANTICS 12 and 20)."""
 
 import json
 from pathlib import Path

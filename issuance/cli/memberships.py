@@ -1,4 +1,4 @@
-"""`issuance memberships`: who has signed up, and how it stands with them."""
+"""`issuance memberships`: who has signed up, and where their memberships stand."""
 
 from functools import partial
 from typing import Annotated

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # rich is imported where something is shown
     from rich.progress import Progress
     from rich.text import Text
 
-#: The width without a terminal: enough for ids and a sentence. Cells may be broken into pieces of READABLE letters.
+#: The width without a terminal: enough for ids and a sentence. A cell may be broken into pieces of READABLE letters.
 PIPE_WIDTH, READABLE = 160, 16
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -61,14 +61,14 @@ def _needed(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> int:
 
 
 def _has_ids(rows: Sequence[Mapping[str, Any]], column: str) -> bool:
-    """Whether people will copy what stands in the column: it is kept whole."""
+    """Whether a column has ids, which people copy: they are kept whole."""
     return any(isinstance(row.get(column), UUID) for row in rows)
 
 
 def _show_one_by_one(
     terminal: "Console", title: "Text", rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
 ) -> None:
-    """What a table would show, a line for each cell that says something; the terminal breaks what is too long, so that
+    """Show the rows of a table with a line for each cell that says something. The terminal breaks long lines, so that
     ids can be copied."""
     from rich.text import Text
 
@@ -103,7 +103,7 @@ def show_json(document: object) -> None:
 
 
 def answer(line: str, document: object, *, as_json: bool) -> None:
-    """What a command did: a line for people, the document for machines."""
+    """Say what a command did: a line for people, the document for programs."""
     if as_json:
         show_json(document)
     else:
@@ -121,7 +121,7 @@ def warn(line: str) -> None:
 
 
 def progress_bar(*, of_bytes: bool = False) -> "Progress":
-    """A progress bar on stderr, so that what is piped on stays clean; only for people."""
+    """A progress bar on stderr, so that stdout stays clean for pipes; only for people."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -1,4 +1,4 @@
-"""`issuance people`: who signs in to the console, and as what (INTERFACE 12)."""
+"""`issuance people`: who signs in to the console, and with which role (INTERFACE 12)."""
 
 from typing import Annotated
 from uuid import UUID
@@ -76,7 +76,7 @@ def sign_out(email: EmailOption, brand: BrandOption = None, as_json: JsonOption 
 
 
 def server_address() -> str:
-    """Where the web process of these settings answers on this machine."""
+    """Where the web process with these settings answers on this machine."""
     return addresses.here(settings().host, settings().port)
 
 

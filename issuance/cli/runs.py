@@ -1,4 +1,4 @@
-"""`issuance runs`, `issue` and `replay`: bulk work, started, watched and steered."""
+"""`issuance runs`, `issue` and `replay`: start, watch and steer bulk work."""
 
 import time
 from datetime import date, datetime
@@ -16,10 +16,10 @@ from issuance.engine import plans, previews, runs, undos
 from issuance.errors import Invalid, NotSettledYet
 
 LOOK_EVERY = 0.25  # seconds
-#: Seconds without progress after which nobody seems to be working on a run.
+#: Seconds without progress after which it seems that nobody works on a run.
 PATIENCE = 60.0
 FINISHED = ("finished", "cancelled")
-#: Runs a page of the list.
+#: How many runs a page of the list has.
 A_PAGE = 25
 
 RunArgument = Annotated[UUID, typer.Argument(metavar="RUN_ID")]
@@ -229,7 +229,7 @@ def wait(brand_id: UUID, run_id: UUID) -> None:
 def show_run(
     run: dict[str, Any], plan: list[dict[str, Any]] | None, months: list[dict[str, Any]], *, as_json: bool
 ) -> None:
-    """A run, its counts by reason, a preview's months, and a dry run's decisions."""
+    """Show a run, its counts by reason, a preview's months, and a dry run's decisions."""
     if as_json:
         told = {**run, "months": months} if months else run
         show_json(told if plan is None else {**told, "plan": plan})

@@ -1,4 +1,4 @@
-"""`issuance schema`: the tables of schema.sql, made, upgraded, and compared."""
+"""`issuance schema`: make, upgrade and compare the tables of schema.sql."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -143,8 +143,8 @@ def _row(pending: Pending) -> dict[str, Any]:
 
 
 def _address() -> str:
-    """Where the tables are. No broker is asked for it. Raises SettingsError where they are not those that the processes
-    work on, as far as DATABASE_URL answers."""
+    """Where the tables are. No broker is needed for this. Raises SettingsError if they are not those on which the
+    processes work, as far as DATABASE_URL answers."""
     own = read(DatabaseSettings)
     if own.database_direct_url is not None and schema.leads_elsewhere(own.libpq_url, own.database_direct_url):
         raise SettingsError("DATABASE_DIRECT_URL is wrong: it leads to another database than DATABASE_URL")

@@ -1,4 +1,4 @@
-"""`issuance serve`: every process of a host, on servers that are there already."""
+"""`issuance serve`: every process of a host, on existing servers."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from issuance.embedded.environment import REPO
 from issuance.embedded.processes import Processes, Renewal
 from issuance.settings import settings
 
-#: Says whether what is there now could begin its work.
+#: The command that says whether the present code and settings could begin their work.
 _TRIAL = (sys.executable, "-m", "issuance.api.trial")
 
 
@@ -48,6 +48,6 @@ def serve(
 
 
 def _fits(environment: Mapping[str, str]) -> bool:
-    """Whether the code and settings that are there now can work on the database; if not, a line says why."""
+    """Whether the present code and settings can work on the database; if not, a line says why."""
     tried = subprocess.run(_TRIAL, env=environment, cwd=REPO, check=False)  # noqa: S603 - of our own
     return tried.returncode == 0

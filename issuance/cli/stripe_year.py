@@ -1,5 +1,5 @@
-"""`issuance billers stripe try`: a made-up club's year of Stripe's webhooks, signed as Stripe signs them, played
-against the running server; and who got what, and why."""
+"""`issuance billers stripe try`: a made-up club's year of Stripe's webhooks, signed as Stripe signs them, is played
+against the running server; then it shows who got what, and why."""
 
 import hashlib
 import hmac
@@ -26,14 +26,14 @@ _COUPON = {
     "discount": {"type": "percent", "value": 100},
     "validity": None,
 }
-#: What each price is sold as.
+#: The membership type that each price is sold as.
 _PRICES = {"price_silver": "Silver", "price_gold": "Gold"}
 
 Event = dict[str, Any]
 
 
 class Story(NamedTuple):
-    """A member, what happens to them, and the months of which their lead booker then holds a credit."""
+    """A member, what happens to them, and the months for which their lead booker holds a credit in the end."""
 
     member: str
     what: str
@@ -43,7 +43,7 @@ class Story(NamedTuple):
 
 
 class _Subscription:
-    """A subscription at Stripe, whose webhooks are written down as things happen to it."""
+    """A subscription at Stripe. It writes down the webhook of each thing that happens to it."""
 
     def __init__(self, member: str, at: datetime, *, price: str = "price_silver", trial: int = 0) -> None:
         self.id, self.member, self.price = f"sub_{member}", member, price
@@ -103,7 +103,7 @@ class _Subscription:
         return datetime.combine(add_months(self.start.date(), month), self.start.timetz())
 
     def bill(self, month: int, *outcomes: str) -> None:
-        """A month's invoice: `paid`, `payment_failed` …, each attempt three days after the other."""
+        """A month's invoice, with an attempt (`paid`, `payment_failed` …) every three days."""
         start, end = self.turn(month), self.turn(month + 1)
         self._tell("invoice.finalized", start + timedelta(hours=1), self._invoice(str(month), start, end, "open"))
         for attempt, outcome in enumerate(outcomes):
@@ -112,18 +112,18 @@ class _Subscription:
             self._tell(f"invoice.{outcome}", at, self._invoice(str(month), start, end, status))
 
     def change(self, at: datetime, **now: Any) -> None:
-        """Attributes of it change."""
+        """Some attributes change."""
         previous = {name: self.state[name] for name in now}
         self.state = {**self.state, **now}
         self._tell("customer.subscription.updated", at, self.state, previous)
 
     def change_price(self, at: datetime, price: str) -> None:
-        """It is sold at another price from now on."""
+        """It has another price from now on."""
         self.price = price
         self.change(at, items={"data": [self._item(price)]})
 
     def refund(self, month: int, at: datetime, amount: int) -> None:
-        """So much of a month's money was given back so far."""
+        """So much of a month's money has been given back so far."""
         charge = {"id": f"ch_{self.member}_{month}", "object": "charge", "amount": 4900, "amount_refunded": amount}
         self._tell("charge.refunded", at, charge | {"invoice": f"in_{self.member}_{month}"})
 
@@ -134,7 +134,7 @@ class _Subscription:
         self._tell(f"charge.dispute.{kind}", at, body)
 
     def end(self, at: datetime) -> None:
-        """It has ended."""
+        """It ends."""
         self.state = {**self.state, "status": "canceled", "ended_at": _stamp(at)}
         self._tell("customer.subscription.deleted", at, self.state)
 
@@ -202,7 +202,7 @@ def play() -> None:
     told = list(stories())
     events = sorted((event for story in told for event in story.events), key=lambda event: event["created"])
     say(f"{len(told)} members of {name}, brand {brand_id}: {len(events)} webhooks of a year, each delivered twice.")
-    # The second time round in no order: it changes nothing.
+    # The second time in no order: it changes nothing.
     for event in [*events, *sorted(events, key=lambda event: hashlib.sha256(event["id"].encode()).digest())]:
         _deliver(sandbox.http, f"{address}/billers/stripe/{biller_id}", event, secret)
     sandbox.move_clock(_START + timedelta(days=385))
@@ -235,7 +235,7 @@ def _deliver(http: httpx.Client, url: str, event: Event, secret: str) -> None:
 
 
 def _show(sandbox: Sandbox, told: list[Story], rule_ids: dict[str, str]) -> None:
-    """Who got what, and why not; it is known beforehand what must come."""
+    """Show who got what, and why not; the expected result is known."""
     memberships = {one["external_user_id"]: one for one in sandbox.pages("/customers/memberships")}
     rows, whys = [], []
     for story in told:

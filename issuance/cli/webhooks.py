@@ -1,4 +1,4 @@
-"""`issuance webhooks`: which servers of a brand's are told, and how it stands with them."""
+"""`issuance webhooks`: which of a brand's servers are told, and the state of each webhook."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""Keys and people: which programs may ask, and who may come in here."""
+"""Keys and people: which programs may use the API, and who may use the console."""
 
 from typing import Annotated
 from uuid import UUID
@@ -32,7 +32,7 @@ def access(visit: Admin, form: Annotated[str, Query(alias="as", pattern="^(|peop
 
 @router.post("/access/keys")
 def create_key(visit: Admin) -> Response:
-    """A new key, which is shown this once."""
+    """Make a key, which is shown this once."""
     scopes = [scope for scope in (visit.said("scopes") or "").split(",") if scope]
     with visit.transaction() as connection:
         _, key = keys.create(connection, visit.brand_id, scopes, visit.said("name"))
@@ -41,7 +41,7 @@ def create_key(visit: Admin) -> Response:
 
 @router.post("/access/keys/{key_id}/rotate")
 def rotate_key(visit: Admin, key_id: UUID) -> Response:
-    """Another key in its place; both are good for a while."""
+    """Make a key that takes another's place; both are good for a while."""
     with visit.transaction() as connection:
         _, key = keys.rotate(connection, visit.brand_id, key_id)
     return _shown(visit, new_key=key)

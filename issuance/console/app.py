@@ -31,7 +31,7 @@ from issuance.errors import NotFound
 
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".woff2": "font/woff2", ".svg": "image/svg+xml"}
 
-#: What stands around the pages of a brand.
+#: Pages that belong to no brand.
 around = APIRouter(prefix="/console", include_in_schema=False, route_class=Page)
 
 
@@ -42,7 +42,7 @@ def without_slash() -> Response:
 
 @around.get("/")
 def enter(request: Request, session: SignedIn) -> Response:
-    """The first brand where one has a role."""
+    """Go to the first brand in which the person has a role."""
     if not session.places:
         return render(request, "nowhere.html", answer=403, session=session)
     return RedirectResponse(f"/console/{session.places[0].brand_id}/", 303)
@@ -60,11 +60,11 @@ def static(name: str) -> Response:
 
 @cache
 def _files() -> dict[str, bytes]:
-    """All of them by their names, read once."""
+    """All files by their names, read once."""
     return {path.name: path.read_bytes() for path in STATIC.iterdir() if path.suffix in _KINDS}
 
 
-#: In the order in which they are asked: what stands around goes before `/{brand_id}`.
+#: In the order in which they are tried: pages of no brand come before `/{brand_id}`.
 ROUTERS = (
     around,
     signing_in.router,

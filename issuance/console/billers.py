@@ -1,4 +1,4 @@
-"""A biller that is plugged in: what its prices are sold as, what it sent, and what of that is not understood."""
+"""A biller that is plugged in: what its prices are sold as, what it sent, and what of that could not be translated."""
 
 from typing import Any
 from uuid import UUID
@@ -26,7 +26,7 @@ _PRICE: TypeAdapter[str] = TypeAdapter(Identifier)
 
 @router.get("/billers/{biller_id}")
 def one_biller(visit: Viewer, biller_id: UUID, state: str = "", page: PageNumber = 1, form: Form = "") -> Response:
-    """Its price map with the gaps, and its deliveries by what became of them."""
+    """Show its price map with the gaps, and its deliveries by what became of them."""
 
     def read(connection: Connection, page: int, per_page: int) -> Any:
         wanted: Any = state if state in STATES else None
@@ -53,7 +53,7 @@ def one_biller(visit: Viewer, biller_id: UUID, state: str = "", page: PageNumber
 
 @router.post("/billers/{biller_id}/prices")
 def map_price(visit: Admin, biller_id: UUID) -> Response:
-    """What a price is sold as; what waited for it is translated."""
+    """Say what a price is sold as; deliveries that waited for it are translated."""
     try:
         price = _PRICE.validate_python(visit.said("price"))
         sold_as = UUID(said) if (said := visit.said("membership_type_id")) else None

@@ -1,4 +1,4 @@
-"""Signing in by the operator's identity provider: there, and back again."""
+"""Signing in with the operator's identity provider: the way there, and the way back."""
 
 import hmac
 import json
@@ -23,13 +23,14 @@ from issuance.tenancy.rates import SIGN_INS, Rates, came_from
 
 router = APIRouter(prefix="/console", include_in_schema=False, route_class=Page)
 
-#: What a browser keeps while it is there: nobody else's answer is taken from it. Seconds that it is good.
+#: The cookie that a browser keeps while it is at the provider, so that it brings no other browser's answer; and the
+#: seconds for which it is good.
 COOKIE, SECURE_COOKIE, LASTS = "issuance_oidc", "__Host-issuance_oidc", 600
 
 
 @router.get("/oidc")
 def go(request: Request, to: str = "") -> Response:
-    """To the provider. Only from a page of ours: no other site signs anybody in."""
+    """Send the browser to the provider. Only from a page of ours: no other site may sign anybody in."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return RedirectResponse("/console/sign-in", 303)
     provider = _provider(request)
@@ -54,7 +55,7 @@ def go(request: Request, to: str = "") -> Response:
 
 @router.get("/oidc/back")
 def come_back(request: Request, code: str = "", state: str = "", error: str = "") -> Response:
-    """From the provider: whoever it says has a role here is let in."""
+    """Back from the provider: let in the person whom it names, if they have a role here."""
     provider = _provider(request)
     kept = _kept(request)
     try:
@@ -95,7 +96,7 @@ def _back(request: Request) -> str:
 
 
 def _kept(request: Request) -> dict[str, Any] | None:
-    """What the browser was given on its way; None: nothing that we gave."""
+    """What the browser was given on its way; None if it shows nothing that we gave."""
     cookie = request.cookies.get(SECURE_COOKIE if request.url.scheme == "https" else COOKIE, "")
     try:
         kept = json.loads(urlsafe_b64decode(cookie[:4000].encode()))

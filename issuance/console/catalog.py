@@ -1,4 +1,4 @@
-"""What memberships are sold, and what a credit is worth: the first steps of a brand."""
+"""Which memberships are sold, and what a credit is worth: the first steps of a brand."""
 
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from issuance.fields import complaint
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
-#: Membership types that are shown; brands have a handful.
+#: The most membership types that are shown; brands have a handful.
 MOST_TYPES = 1000
 _COLUMNS = {
     "types": ("id", "name", "billing"),
@@ -69,7 +69,7 @@ def add_coupon(visit: Manager) -> Response:
 
 @router.get("/catalog/coupons/{coupon_id}")
 def one_coupon(visit: Manager, coupon_id: str) -> Response:
-    """The form of a coupon that is there."""
+    """The form of an existing coupon."""
     with visit.transaction() as connection:
         coupon = coupons.get(connection, visit.brand_id, coupon_id)
     return visit.page("coupon.html", here="catalog", coupon=coupon)
@@ -77,7 +77,7 @@ def one_coupon(visit: Manager, coupon_id: str) -> Response:
 
 @router.post("/catalog/coupons/{coupon_id}")
 def change_coupon(visit: Manager, coupon_id: str) -> Response:
-    """Change what the form says of a coupon; the rest of it stays. Credits that are out stay as they are."""
+    """Change those parts of a coupon that the form has; the others stay. Credits that are out stay as they are."""
     with visit.transaction() as connection:
         there = coupons.get(connection, visit.brand_id, coupon_id, lock=True)
         if visit.said("seen") != there["updated_at"].isoformat():
@@ -102,7 +102,7 @@ def _said(visit: Visit) -> dict[str, Any]:
 
 
 def _number(typed: str | None) -> int | float | str | None:
-    """A number as a form sends it; what is none stays as it is, for the coupon to refuse it."""
+    """A number that a form sends. A text that is no number stays as it is, and the coupon refuses it."""
     try:
         return int(typed or "") if (typed or "").isdecimal() else float(typed or "")
     except ValueError:

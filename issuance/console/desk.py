@@ -1,4 +1,4 @@
-"""The desk: credits one by one. They are used, granted, extended, transferred, revoked, reinstated, and printed."""
+"""The desk: people use, grant, extend, transfer, revoke, reinstate and print credits, one by one."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ from issuance.memberships import memberships
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
-#: Of a status so many of the latest credits are looked at for a page; a file has them all.
+#: For a page of one status, how many of the latest credits are looked at; a file has them all.
 LOOKED_AT = 100_000
 _COLUMNS = (
     *("code", "status", "coupon_name", "coupon_id", "holder.name", "holder.external_user_id", "guest.name"),
@@ -36,7 +36,7 @@ _COLUMNS = (
     *("multi_use", "uses", "max_uses", "issued_at", "redeemed_at", "revoked_at", "revoked_reason"),
 )
 _CODE_OF = text("SELECT code FROM credits WHERE brand_id = :brand_id AND credit_id = :credit_id")
-# What was done with a credit: its uses.
+# The uses of a credit.
 _USES = text("""
     SELECT redemption_id, status, reference, offer, created_at FROM redemptions
      WHERE brand_id = :brand_id AND credit_id = :credit_id ORDER BY created_at DESC LIMIT 50
@@ -62,7 +62,7 @@ def all_credits(visit: Viewer, status: str = "", page: PageNumber = 1, form: For
 
 @router.get("/credits/{code}")
 def one_credit(visit: Viewer, code: str) -> Response:
-    """One credit: where it comes from, who has it, and what can be done with it."""
+    """Show one credit: where it comes from, who has it, and what can be done with it."""
     with visit.transaction() as connection:
         credit = _credit(connection, visit, code)
         which = {"brand_id": visit.brand_id, "credit_id": credit["id"]}
@@ -74,7 +74,7 @@ def one_credit(visit: Viewer, code: str) -> Response:
 
 @router.get("/credits/{code}/print")
 def on_paper(visit: Viewer, code: str) -> Response:
-    """A credit as it is handed over: its code, to read and to scan."""
+    """A credit to hand over: its code, to read and to scan."""
     with visit.transaction() as connection:
         credit = _credit(connection, visit, code)
     drawn = segno.make(credit["code"], micro=False).svg_inline(border=0, omitsize=True, svgclass=None, lineclass=None)
@@ -92,13 +92,13 @@ def redeem(visit: Desk, code: str) -> Response:
 
 @router.post("/credits/{code}/extend")
 def extend(visit: Desk, code: str) -> Response:
-    """Let it expire later: at the end of a day."""
+    """Let a credit expire later: at the end of a day."""
     return _correct(visit, Extend(code, _end_of(visit, "expires_on"), visit.reason()), "It expires later now.")
 
 
 @router.post("/credits/{code}/transfer")
 def transfer(visit: Desk, code: str) -> Response:
-    """Give it to somebody else, under a new code."""
+    """Give a credit to somebody else, with a new code."""
     to = visit.said("to") or ""
     if not to:
         raise Invalid("Say to whom: a member's id, or a guest of this membership.", fields={"to": "is required"})
@@ -121,7 +121,7 @@ def revoke(visit: Desk, code: str) -> Response:
 
 @router.post("/credits/{code}/reinstate")
 def reinstate(visit: Desk, code: str) -> Response:
-    """Lift the operator's no."""
+    """Lift a revocation by the operator."""
     return _correct(visit, Reinstate(code, visit.reason()), "The revocation is lifted.")
 
 
@@ -149,8 +149,8 @@ def _correct(visit: Visit, correction: Correction, sentence: str) -> Response:
 
 
 def _receiver(connection: Connection, visit: Visit, code: str, to: str) -> dict[str, Any]:
-    """Whom somebody typed: a guest of the credit's order by their id, else a member by the brand's, else a guest of
-    another order. A brand may call its members by ids that look like ours."""
+    """The receiver that was typed: a guest of the credit's order by their id, else a member by the brand's id, else a
+    guest of another order. A brand may have ids for its members that look like ours."""
     guest_id = id_typed(to)
     if guest_id is None:
         return {"external_user_id": to}
@@ -163,7 +163,7 @@ def _receiver(connection: Connection, visit: Visit, code: str, to: str) -> dict[
 
 
 def _credit(connection: Connection, visit: Visit, code: str) -> dict[str, Any]:
-    """By its code, or by its id."""
+    """A credit, by its code or by its id."""
     credit_id = id_typed(code)
     if credit_id is not None:
         which = {"brand_id": visit.brand_id, "credit_id": credit_id}
@@ -175,5 +175,5 @@ def _credit(connection: Connection, visit: Visit, code: str) -> dict[str, Any]:
 
 
 def _end_of(visit: Visit, field: str) -> datetime:
-    """The end of the day that was typed in, in the brand's zone. Raises Invalid."""
+    """The end of the day that was typed, in the brand's zone. Raises Invalid."""
     return midnight(visit.day(field) + timedelta(days=1), ZoneInfo(visit.place.timezone))

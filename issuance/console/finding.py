@@ -9,13 +9,13 @@ from issuance.console.visits import Viewer, check_guesses
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
-#: A search is a few words.
+#: The most characters of a search: a few words.
 LONGEST = 300
 
 
 @router.get("/find")
 def find(visit: Viewer, q: str = "") -> Response:
-    """Whoever is the only one is shown at once."""
+    """Find somebody or something; the only result is shown at once."""
     check_guesses(visit.request, visit.session)
     typed = q.replace("\x00", "")[:LONGEST]
     with visit.transaction() as connection:

@@ -1,4 +1,4 @@
-"""Events in: what was refused and why, what waits, what was set apart, and the billers that are plugged in."""
+"""Incoming events: what was refused and why, what waits, what was set apart, and the billers that are plugged in."""
 
 import json
 from datetime import datetime
@@ -29,7 +29,7 @@ _COLUMNS = ("id", "received_at", "code", "message", "event")
 
 @router.get("/events")
 def came_in(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
-    """What needs a look of all that came in."""
+    """Show those incoming events that need a look."""
 
     def read(connection: Connection, page: int, per_page: int) -> Any:
         return rejections.page(connection, visit.brand_id, page, per_page)
@@ -48,7 +48,7 @@ def came_in(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
 
 
 def _example(now: datetime, types: list[dict[str, Any]]) -> str:
-    """An event that could be sent as it is, where there is a membership type."""
+    """An example of an event, which can be sent as it is if there is a membership type."""
     data = {"membership_id": str(uuid7()), "membership_type_id": str(types[0]["id"]) if types else ""}
     data |= {"external_user_id": "ada", "starts_on": f"{now:%Y-%m-%d}", "billing_frequency": "P1M"}
     return json.dumps(_event("membership.signed_up", now, data), indent=1)
@@ -56,7 +56,7 @@ def _example(now: datetime, types: list[dict[str, Any]]) -> str:
 
 @router.post("/events/send")
 def send(visit: Manager) -> Response:
-    """An event by hand, as a biller would send it."""
+    """Take in an event by hand, as a biller would send it."""
     try:
         told = from_json((visit.form.get("event") or "").encode(), allow_inf_nan=False)
     except ValueError as error:
@@ -73,7 +73,8 @@ def send(visit: Manager) -> Response:
 
 @router.post("/events/sign-up")
 def sign_up(visit: Manager) -> Response:
-    """A member by hand, as a biller's sign-up would tell: for a first day, and for those whom no biller bills."""
+    """Sign up a member by hand, with the event that a biller would send: for first steps, and for members whom no
+    biller bills."""
     with visit.transaction() as connection:
         now = clock.read(connection, visit.brand_id).now
     membership_id, member = str(uuid7()), visit.said("external_user_id")
@@ -123,7 +124,7 @@ def dismiss(visit: Manager, rejected_id: UUID) -> Response:
 
 @router.post("/quarantine/{membership_id}/retry")
 def let_out(visit: Manager, membership_id: UUID) -> Response:
-    """Try again what was set apart."""
+    """Try a membership again that was set apart."""
     with visit.transaction() as connection:
         quarantine.retry(connection, visit.brand_id, membership_id)
     hints.settle(visit.broker, visit.brand_id, [membership_id])

@@ -18,13 +18,14 @@ from issuance.tenancy.heavy import heavy
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
-#: How many months are shown where none are named.
+#: How many months are shown if none are named.
 MONTHS = 12
 
 
 @router.get("/liability")
 def by_month(visit: Viewer, since: str = "", until: str = "", form: Form = "") -> Response:
-    """The latest months first, each with its coupons, as they were last counted; as a file, as they are."""
+    """Show the latest months first, each with its coupons, as they were counted last. A file has them as they are
+    now."""
     try:
         first, last = (month_of(text) if text else None for text in (since, until))
     except ValueError:

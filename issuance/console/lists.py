@@ -1,4 +1,4 @@
-"""Lists: pages of them, filters that stay in the address, and the same rows to take along as CSV."""
+"""Lists: pages of them, filters that stay in the address, and the same rows as a CSV file."""
 
 import csv
 import io
@@ -26,13 +26,13 @@ from issuance.shown import in_a_cell
 from issuance.tenancy.rates import FILES, Rates
 from issuance.tenancy.shares import Shares
 
-#: Rows of a page, and the most of them that a file has; so many are read at once for a file.
+#: Rows of a page, the most rows of a file, and how many are read at once for a file.
 PER_PAGE, MOST_IN_A_FILE, AT_ONCE = 50, 100_000, 5000
-#: Bytes of a file that are kept in memory until it is sent; the rest is on the disk. It is sent in pieces as long.
+#: Bytes of a file that are kept in memory until it is sent; the rest is on the disk. Pieces of this size are sent.
 IN_MEMORY = 1 << 20
-#: So far rows are counted for a page: of more it says that there are more.
+#: Rows are counted up to here for a page; beyond that it says that there are more.
 COUNTED = 10_000
-#: Files that are taken along at once from a process: of one brand, and of all.
+#: The most files that a process makes and sends at once: of one brand, and of all.
 FILES_A_BRAND, MOST_FILES = 2, 8
 
 PageNumber = Annotated[int, Query(ge=1, le=paging.LAST_PAGE)]
@@ -66,7 +66,7 @@ class Listed:
 
     @property
     def amount(self) -> str:
-        """How many there are; of a long list, that there are more than were counted."""
+        """How many rows there are; of a long list, that there are more than were counted."""
         return f"{count(self.total)}" if self.total <= COUNTED else f"{count(COUNTED)}+"
 
     @property
@@ -79,7 +79,7 @@ class Listed:
 
 
 def id_typed(typed: str) -> UUID | None:
-    """The id that somebody typed; None if it is none."""
+    """The id that somebody typed; None if it is no id."""
     try:
         return UUID(typed)
     except ValueError:
@@ -97,8 +97,8 @@ def listed(visit: Visit, connection: Connection, page: int, read: Read) -> Liste
 
 
 def as_file(visit: Visit, name: str, columns: Sequence[str], read: Read, most: int | None = None) -> Response:
-    """A whole list as CSV, as it was at one instant; times are in the brand's zone. Of more than `most` rows
-    (MOST_IN_A_FILE) its last line says so. It is read before anything is sent: a file that comes is whole.
+    """A whole list as CSV, as it was at one instant; times are in the brand's zone. If there are more than `most` rows
+    (MOST_IN_A_FILE), its last line says so. It is read before anything is sent, so that a file that arrives is whole.
 
     Raises RateLimited, TooManyFiles."""
     rates: Rates = visit.request.app.state.rates
@@ -120,7 +120,7 @@ def as_file(visit: Visit, name: str, columns: Sequence[str], read: Read, most: i
 
 
 class _File(StreamingResponse):
-    """A file, which holds its place until it is sent or nobody takes it any more."""
+    """A file, which holds its place until it is sent or the client is gone."""
 
     def __init__(self, held: ExitStack, pieces: Iterator[bytes], attached: str) -> None:
         super().__init__(pieces, media_type="text/csv; charset=utf-8", headers={"Content-Disposition": attached})
@@ -134,7 +134,8 @@ class _File(StreamingResponse):
 def rows_as_file(
     visit: Visit, name: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], most: int | None = None
 ) -> Response:
-    """A list that is short enough to be read at once, as CSV. Of more than `most` rows its last line says so."""
+    """A list as CSV that is short enough to be read at once. If there are more than `most` rows, its last line says
+    so."""
 
     def read(_: Connection, page: int, per_page: int) -> paging.Rows:
         return list(rows[(page - 1) * per_page : page * per_page]), len(rows)
@@ -143,7 +144,7 @@ def rows_as_file(
 
 
 def file_address(visit: Visit, form: str = "csv") -> str:
-    """The address of the page that is shown, as a file."""
+    """The address of this page's rows as a file."""
     return _address(visit, page=None, cursor=None, **{"as": form})
 
 

@@ -23,11 +23,11 @@ from issuance.tenancy.heavy import heavy
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
-#: The month up to which a timeline goes.
+#: The parameter with the month up to which a timeline goes.
 Until = Annotated[str, Query(alias="to", pattern=r"^(|(19|20|21)[0-9]{2}-[0-9]{2})$")]
-#: The cell that is open.
+#: The parameter with the cell that is open.
 Opened = Annotated[str, Query(alias="why", max_length=120)]
-#: Of so many memberships the timeline is shown on one page; credits that a person is shown with.
+#: How many memberships of a page have their timeline, and how many credits of a person are shown.
 MOST_TIMELINES, MOST_CREDITS = 4, 25
 _COLUMNS = (
     *("id", "membership_type.name", "external_user_id", "status", "signed_up_at", "starts_on", "ends_on"),

@@ -1,4 +1,4 @@
-"""How pages are made: templates, what they may load, and the form of dates, counts and words."""
+"""How pages are made: their templates, what they may load, and the form of dates, counts and words."""
 
 import hashlib
 import re
@@ -24,24 +24,24 @@ from issuance.shown import shown
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
 
-#: Everything comes from this origin; no script and no style stands in a page.
+#: Everything comes from this origin; no script and no style is written into a page.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self';"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
-#: A word for the next page, which shows it once.
+#: The cookie with a message that the next page shows once.
 SAID = "issuance_said"
-#: Dates and instants within a sentence; what is a part of an id stays.
+#: Dates and instants within a sentence, except parts of ids.
 _ISO = re.compile(r"(?<![\w:/.#@+-])\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))?(?![\w:/@+-]|\.\d)")
 #: What is wrong with one field.
 _FIELD = re.compile(r"(?:[a-z_]+\.)*([a-z_]+): (.+)", re.DOTALL)
-#: In which zone the page that is being made tells the time.
+#: The zone of times on the page that is being made.
 _zone: ContextVar[ZoneInfo] = ContextVar("zone")
 
 
 def render(request: Request, template: str, *, answer: int = 200, **context: Any) -> HTMLResponse:
-    """A page. `visit` in the context is whose it is; None: nobody is signed in to a brand."""
+    """Make a page. `visit` in the context says whose it is; None: nobody is signed in to a brand."""
     said = _said(request)
     visit = context.setdefault("visit", None)
     zone = ZoneInfo(visit.place.timezone) if visit is not None else ZoneInfo("UTC")
@@ -56,7 +56,7 @@ def render(request: Request, template: str, *, answer: int = 200, **context: Any
 def refuse(
     request: Request, template: str, error: IssuanceError, *, answer: int | None = None, **context: Any
 ) -> HTMLResponse:
-    """A page that says why not, with the error's status or `answer`, and when to try again."""
+    """A page that says why something was refused, with the error's status or `answer`, and when to try again."""
     response = render(request, template, answer=answer or error.status, **context)
     if error.status in (429, 503):
         response.headers["Retry-After"] = str(error.retry_after)
@@ -65,12 +65,12 @@ def refuse(
 
 @cache
 def same_for_all(template: str) -> str:
-    """A page in which nothing is anybody's: made once."""
+    """A page that is the same for everybody: it is made once."""
     return environment().get_template(template).render(visit=None, said=None)
 
 
 def say(response: Response, sentence: str, *, refused: bool = False) -> Response:
-    """Give the next page something to say: what was done, or why not."""
+    """Have the next page say what was done, or why not."""
     text = f"{'-' if refused else '+'}{sentence[:1000]}"
     response.set_cookie(
         SAID, urlsafe_b64encode(text.encode()).decode(), max_age=60, path="/console", httponly=True, samesite="lax"
@@ -88,7 +88,7 @@ def _said(request: Request) -> dict[str, Any] | None:
 
 @cache
 def environment() -> Environment:
-    """What makes pages of the templates."""
+    """The environment that makes pages of the templates."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
@@ -118,8 +118,8 @@ def environment() -> Environment:
 
 
 def _harmless(value: Any) -> Any:
-    """What goes into a page: of what strangers wrote nothing turns the words beside it around, or hides. What a form
-    sends back is `as_typed`."""
+    """A text as it goes into a page: nothing that strangers wrote reverses the words beside it, or hides. Text that a
+    form sends back is `as_typed`."""
     return shown(value, keep="\n\r\t") if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
@@ -151,7 +151,7 @@ def _moment(value: datetime | str | None) -> str:
 
 
 def label(name: str) -> str:
-    """What a field is called, wherever it is named."""
+    """The name of a field, wherever it is named."""
     return LABELS.get(name, name.replace("_", " ").capitalize())
 
 
@@ -161,7 +161,7 @@ def in_words(text: str, zone: ZoneInfo) -> str:
 
 
 def complaint_in_words(text: str, zone: ZoneInfo) -> str:
-    """What is wrong, field by field, by what the fields are called."""
+    """What is wrong, field by field, with the fields' names."""
     return "; ".join(_of_a_field(part, zone) for part in text.split("; "))
 
 
@@ -186,7 +186,7 @@ def _as_pages_write(iso: str, zone: ZoneInfo) -> str:
 
 
 def _said_of(value: Any, name: str) -> str:
-    """The value of a field, in a word."""
+    """The value of a field, in words."""
     match value:
         case None | "":
             return "none"
@@ -202,7 +202,7 @@ def _said_of(value: Any, name: str) -> str:
 
 
 def _ago(value: datetime | None) -> str:
-    """How long ago an instant of real time is, in a word."""
+    """How long ago an instant of real time is, in words."""
     if value is None:
         return "never"
     seconds = (datetime.now(UTC) - value).total_seconds()
@@ -222,7 +222,7 @@ def _span(value: str | None) -> str:
 
 
 def _amount(value: float | None) -> str:
-    """Money as it was told: no currency and no decimals that nobody told of."""
+    """Money as the biller told it: without a currency and decimals that were not told."""
     if value is None:
         return ""
     told = f"{Decimal(str(value)):,f}".replace(",", "\u202f")
@@ -230,5 +230,5 @@ def _amount(value: float | None) -> str:
 
 
 def count(value: int | float | None) -> str:
-    """A number with its thousands apart."""
+    """A number with its thousands separated."""
     return "–" if value is None else f"{value:,}".replace(",", "\u202f")

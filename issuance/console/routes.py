@@ -1,4 +1,5 @@
-"""The route that every page goes through: whatever is raised becomes a page, or a word on the page one came from."""
+"""The route that every page goes through: an error becomes a page, or a message on the page from which the form
+came."""
 
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
@@ -41,8 +42,8 @@ class TookTooLong(Unavailable):
 
 
 class Page(APIRoute):
-    """A page of the console. It has its place among the requests by the address that asks for it; one that waits for
-    others holds none."""
+    """A page of the console. Requests share places by their addresses; a request that waits for others holds no
+    place."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -76,7 +77,7 @@ class Page(APIRoute):
 
 
 async def _counted(request: Request, error: IssuanceError) -> IssuanceError:
-    """Count a code that is none; what is said of it is said so often."""
+    """Count a code that no credit has: only so many of them get an answer."""
     visit, code = getattr(request.state, "visit", None), request.path_params.get("code")
     if isinstance(error, NotFound) and visit is not None and code is not None:
         try:
@@ -93,7 +94,7 @@ def _to_sign_in(request: Request) -> Response:
 
 
 def _refused(request: Request, error: IssuanceError) -> Response:
-    """On the page that the form was on, if it says so; else a page of its own."""
+    """Refuse: on the page that the form was on, if the form names it; else with a page of its own."""
     back = getattr(request.state, "back", None)
     visit = getattr(request.state, "visit", None)
     sentence = sentence_of(error, visit.zone if visit is not None else UTC)
@@ -103,7 +104,7 @@ def _refused(request: Request, error: IssuanceError) -> Response:
 
 
 def sentence_of(error: IssuanceError, zone: ZoneInfo = UTC) -> str:
-    """What is wrong, in words: the message, and each field that it does not name, by what the form calls it."""
+    """What is wrong, in words: the message, and each wrong field that it does not name, by its name in the form."""
     fields = [f"{name}: {what}" for name, what in (error.fields or {}).items()]
     silent = error.message == (type(error).__doc__ or "") or not error.message
     return complaint_in_words("; ".join(fields) if fields and silent else error.message, zone)

@@ -1,4 +1,4 @@
-"""Rules: what is promised, its versions, and the preview beside the form of what a change would do."""
+"""Rules: what is promised, its versions, and a preview, beside the form, of what a change would do."""
 
 import re
 from typing import Any
@@ -29,11 +29,11 @@ from issuance.tenancy import clock
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
-#: Months that a preview looks ahead.
+#: How many months a preview looks ahead.
 MONTHS = 12
-#: Rules whose forecasts are begun at once; a brand has at most 50 unfinished runs.
+#: How many rules' forecasts are begun at once; a brand has at most 50 unfinished runs.
 MOST_FORECASTS = 40
-#: Rules that are held at once; a brand has fewer.
+#: The most held rules that are shown; a brand has fewer.
 MOST_HELD = 10_000
 _FLAGS = ("issue_on_signup", "for_lead_booker_only", "roll_over", "multi_use", "include_upcoming")
 _NUMBERS = ("roll_over_limit", "max_uses")
@@ -67,7 +67,7 @@ def new_rule(visit: Manager, preview: UUID | None = None) -> Response:
 
 @router.get("/rules/{credit_rule_id}")
 def one_rule(visit: Viewer, credit_rule_id: UUID) -> Response:
-    """One rule: what it says, how it came to say so, and what is to be expected of it."""
+    """Show one rule: what it says, how its versions changed, and what to expect of it."""
     with visit.transaction() as connection:
         versions = rule_versions.versions(connection, visit.brand_id, credit_rule_id)
         foretold = rule_versions.foretold(connection, visit.brand_id, credit_rule_id)
@@ -99,7 +99,7 @@ def one_rule(visit: Viewer, credit_rule_id: UUID) -> Response:
 
 @router.get("/rules/{credit_rule_id}/edit")
 def edit_rule(visit: Manager, credit_rule_id: UUID, preview: UUID | None = None) -> Response:
-    """The form of a rule that is there."""
+    """The form of an existing rule."""
     return _form(visit, credit_rule_id, preview)
 
 
@@ -117,14 +117,14 @@ def change_rule(visit: Manager, credit_rule_id: UUID) -> Response:
 
 @router.post("/rules/{credit_rule_id}/forecast")
 def forecast_rule(visit: Manager, credit_rule_id: UUID) -> Response:
-    """What is to be expected of a rule as it is: the preview of no change."""
+    """Begin a forecast of a rule as it is: the preview of no change."""
     body = PreviewBody(credit_rule_id=credit_rule_id, rule={}, months=MONTHS)
     return RedirectResponse(f"{visit.root}/runs/{_start(visit, body)}", 303)  # it says how far it is
 
 
 @router.post("/rules/forecast")
 def forecast_all(visit: Manager) -> Response:
-    """What is to be expected of every rule, worked out beside: later it stands beside what happened."""
+    """Begin a forecast of every rule; later it is shown beside what happened."""
     begun = 0
     with visit.transaction() as connection:
         there, _ = rules.page(connection, visit.brand_id, 1, MOST_FORECASTS)
@@ -147,7 +147,7 @@ def delete_rule(visit: Manager, credit_rule_id: UUID) -> Response:
 
 @router.post("/rules/{credit_rule_id}/issue")
 def issue(visit: Manager, credit_rule_id: UUID) -> Response:
-    """The plan of a manual issue: who would get one. It is done once it is approved."""
+    """Make the plan of a manual issue: who would get a credit. It is done once it is approved."""
     with visit.transaction() as connection:
         run_id = runs.start_issue(
             connection,
@@ -223,7 +223,8 @@ def _previewed_or_saved(visit: Visit, credit_rule_id: UUID | None) -> Response:
     except IssuanceError as error:
         if error.status not in (409, 422):
             raise
-        # With the version that the page was made of: what another saved since is not put back by a second try.
+        # With the version from which the page was made, so that a second try does not undo what somebody else saved
+        # since.
         kept = {**typed, "version": version or ""}
         problem = sentence_of(error, visit.zone)
         return _form(visit, credit_rule_id, None, rule=kept, problem=problem, answer=error.status)
@@ -231,7 +232,7 @@ def _previewed_or_saved(visit: Visit, credit_rule_id: UUID | None) -> Response:
 
 
 def _version(said: str | None) -> int:
-    """The version that the form was made of. Raises Invalid."""
+    """The version from which the form was made. Raises Invalid."""
     if said is None or not _NUMBER.fullmatch(said):
         raise Invalid("Open the rule once more: this form does not say which version it changes.")
     return int(said)
@@ -245,7 +246,7 @@ def _start(visit: Visit, body: PreviewBody, seen: int | None = None) -> UUID:
 
 
 def _typed(visit: Visit, *, new: bool) -> dict[str, Any]:
-    """The fields as the API takes them."""
+    """The form's fields as the API takes them."""
     typed: dict[str, Any] = {
         name: visit.said(name) or "" for name in ("membership_type_id", "coupon_id", "coupon_name", "issuing_frequency")
     }

@@ -1,4 +1,4 @@
-"""Runs: planned, approved, watched, paused, undone; and what came of each."""
+"""Runs: people plan, approve, watch, pause and undo them, and see the result of each."""
 
 from typing import Any
 from uuid import UUID
@@ -21,17 +21,17 @@ _COLUMNS = (
     *("id", "kind", "state", "dry_run", "total", "done", "counts", "reason", "created_at", "started_at"),
     *("finished_at", "started_by.name"),
 )
-#: What rows of plans, previews and undos say; each has some of it.
+#: The columns of plans, previews and undos; each kind has some of them.
 _OF_PLAN = (
     *("membership_id", "credit_rule_id", "guest.id", "guest.name", "period_start", "outcome", "reason"),
     *("before.coupon_id", "before.expires_at", "after.coupon_id", "after.expires_at", "code", "status"),
 )
-#: Where the run of a plan's approval is to be found, and what undoes a run.
+#: The run that a plan's approval started, and the run that undoes a run.
 _LEADS_TO = text("""
     SELECT run_id, kind, state, plan_id = :run_id AS of_plan FROM runs
      WHERE brand_id = :brand_id AND (plan_id = :run_id OR undoes_run_id = :run_id) ORDER BY created_at
 """)
-# Batches that were begun more often than once, or were given back.
+# Batches that were begun more than once, or were given back.
 _TROUBLED = text("""
     SELECT batch, size, attempts, claimed_at, finished_at FROM run_batches
      WHERE brand_id = :brand_id AND run_id = :run_id AND attempts > 1 ORDER BY attempts DESC, batch LIMIT 20
@@ -49,7 +49,7 @@ _NAMES = text("""
 
 @router.get("/runs")
 def all_runs(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
-    """Bulk work, the latest first."""
+    """List bulk work, the latest first."""
 
     def read(connection: Connection, page: int, per_page: int) -> Any:
         return runs.page(connection, visit.brand_id, page, per_page)
@@ -65,7 +65,7 @@ def all_runs(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
 
 @router.post("/runs/replay")
 def replay(visit: Manager) -> Response:
-    """The plan of a replay: what is missing of a span of dates. It is done once it is approved."""
+    """Make the plan of a replay: what is missing in a span of dates. It is done once it is approved."""
     first, last = visit.day("first"), visit.day("last")
     with visit.transaction() as connection:
         run_id = runs.start_replay(connection, visit.brand_id, first=first, last=last, dry_run=True)
@@ -75,7 +75,7 @@ def replay(visit: Manager) -> Response:
 
 @router.get("/runs/{run_id}")
 def one_run(visit: Viewer, run_id: UUID, page: PageNumber = 1, form: Form = "") -> Response:
-    """One run: how far it is, what came of it, and what can be done about it. As a file: its plan."""
+    """Show one run: how far it is, its result, and what can be done about it. As a file: its plan."""
 
     def read(connection: Connection, page: int, per_page: int) -> Any:
         return plans.page(connection, visit.brand_id, run_id, page, per_page)

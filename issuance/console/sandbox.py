@@ -1,4 +1,4 @@
-"""The sandbox's clock: time passes when somebody says so."""
+"""The sandbox's clock: time passes when somebody moves it."""
 
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -19,13 +19,13 @@ router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_
 
 @router.get("/clock")
 def shown(visit: Viewer) -> Response:
-    """What time it is here."""
+    """Show what time it is in this sandbox."""
     return visit.page("clock.html", here="clock", clock=_read(visit))
 
 
 @router.post("/clock")
 async def move(visit: Manager) -> Response:
-    """Let time pass until the beginning of a day; what falls due on the way is settled."""
+    """Let time pass until the beginning of a day; everything that falls due on the way is settled."""
     day, to = await run_in_threadpool(_aim, visit)
     going = partial(sandbox_clock.move, visit.engine, visit.broker, visit.brand_id, to, jump=False, acting=visit.acting)
     await clock_moves.apart(visit.brand_id, going)
@@ -33,7 +33,7 @@ async def move(visit: Manager) -> Response:
 
 
 def _aim(visit: Visit) -> tuple[date, datetime]:
-    """The day that the clock is to be moved to, and the instant at which it begins."""
+    """The day to which the clock is to be moved, and the instant at which that day begins."""
     present = _read(visit)
     zone = ZoneInfo(visit.place.timezone)
     today = day_of(present.now, zone)

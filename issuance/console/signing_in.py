@@ -1,4 +1,4 @@
-"""Signing in and out: by e-mail and password, or by a link that is good once."""
+"""Signing in and out: with e-mail address and password, or with a link that works once."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -32,14 +32,14 @@ router = APIRouter(prefix="/console", include_in_schema=False, route_class=Page)
 
 Form = Annotated[dict[str, str], Depends(form_of)]
 
-#: Passwords that are checked at once: each takes 19 MB for a moment. Requests that wait for that have no thread, and
-#: take turns by the addresses that they come from.
+#: How many passwords are checked at once: each takes 19 MB for a moment. Requests that wait for it have no thread, and
+#: take turns by their addresses.
 _checking = FairThreads(2)
 
 
 @router.get("/sign-in")
 def ask(request: Request, to: str = "") -> Response:
-    """Who are you?"""
+    """Ask who it is."""
     if session_of(request) is not None:
         return RedirectResponse(own_address(to) or "/console/", 303)
     provider = request.app.state.provider
@@ -48,7 +48,7 @@ def ask(request: Request, to: str = "") -> Response:
 
 @router.post("/sign-in")
 async def sign_in(request: Request, form: Form) -> Response:
-    """By e-mail and password."""
+    """Sign in with e-mail address and password."""
     return await _checking.run(came_from(request.client), _sign_in, request, form)
 
 
@@ -76,7 +76,7 @@ def _sign_in(request: Request, form: dict[str, str]) -> Response:
 
 @router.get("/link/{token}")
 def show_link(request: Request, token: str) -> Response:
-    """Whom a link lets in. It is used up by the button: programs that read mails follow links too."""
+    """Show whom a link lets in. Only the button uses the link up, because programs that read mails follow links too."""
     with database.look(request.app.state.looks) as connection:
         email = sign_ins.whose_link(connection, token)
     return render(request, "link.html", email=email, problem=None, shortest=passwords.SHORTEST)
@@ -84,7 +84,7 @@ def show_link(request: Request, token: str) -> Response:
 
 @router.post("/link/{token}")
 async def use_link(request: Request, token: str, form: Form, brand: UUID | None = None) -> Response:
-    """In by a link, with a password for the next time if one is chosen; on to the brand that it is for."""
+    """Sign in with a link, and keep a password for the next time if one is chosen; go on to the link's brand."""
     return await _checking.run(came_from(request.client), _use_link, request, token, form, brand)
 
 
@@ -115,7 +115,7 @@ def _use_link(request: Request, token: str, form: dict[str, str], brand: UUID | 
 
 @router.post("/sign-out")
 async def sign_out(request: Request, session: SignedIn) -> Response:
-    """Out of this browser, or out of all."""
+    """Sign out of this browser, or of all browsers."""
     form = await form_of(request)
     if not sessions.is_form_token(session, form.get("form_token", "")):
         raise ForeignForm
@@ -137,13 +137,13 @@ def _sign_out(request: Request, session: sessions.Session, *, everywhere: bool) 
 
 @router.get("/me")
 def me(request: Request, session: SignedIn) -> Response:
-    """One's own password and browsers."""
+    """Show the person's own password form and browsers."""
     return render(request, "me.html", **_own(request, session))
 
 
 @router.post("/me/browsers/{session_id}/sign-out")
 def sign_out_one(request: Request, session: SignedIn, session_id: str, form: Form) -> Response:
-    """Out of one other browser."""
+    """Sign out of one other browser."""
     if not sessions.is_form_token(session, form.get("form_token", "")):
         raise ForeignForm
     with database.transaction(request.app.state.engine) as connection:
@@ -152,7 +152,7 @@ def sign_out_one(request: Request, session: SignedIn, session_id: str, form: For
 
 
 def _own(request: Request, session: sessions.Session, problem: str | None = None) -> dict[str, Any]:
-    """What the page about oneself shows."""
+    """What the page about oneself shows: the person's browsers."""
     with request.app.state.looks.connect() as connection:
         browsers = sessions.all_of(connection, session.person_id, token_of(request) or "")
     return {"session": session, "browsers": browsers, "problem": problem, "shortest": passwords.SHORTEST}
@@ -160,7 +160,7 @@ def _own(request: Request, session: sessions.Session, problem: str | None = None
 
 @router.post("/me/password")
 async def choose_password(request: Request, session: SignedIn, form: Form) -> Response:
-    """A new password. Every browser is signed out, but for this one, which gets a new session."""
+    """Set a new password. Every browser is signed out, except this one, which gets a new session."""
     return await _checking.run(came_from(request.client), _choose_password, request, session, form)
 
 
@@ -186,7 +186,7 @@ def _choose_password(request: Request, session: sessions.Session, form: dict[str
 
 
 def let_in(request: Request, token: str, to: str) -> Response:
-    """On to where somebody wanted to go, in a new session; the one that the browser may have had is over."""
+    """Go on to the page that the person wanted, in a new session; a session that the browser had is over."""
     old = token_of(request)
     if old is not None:
         with database.transaction(request.app.state.engine) as connection:

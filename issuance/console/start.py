@@ -1,4 +1,4 @@
-"""Start: what needs somebody now, today and this month beside what was foretold, and what is under way."""
+"""Start: what needs a person now; today and this month beside what was foretold; and what is under way."""
 
 from datetime import date
 from typing import Any
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_
 
 @router.get("/")
 def start(visit: Viewer) -> Response:
-    """What one sees first."""
+    """The first page that people see."""
     with visit.transaction() as connection:
         seen = overview.read(connection, visit.brand_id)
         told = months.foretold(connection, visit.brand_id)
@@ -28,7 +28,7 @@ def start(visit: Viewer) -> Response:
 
 
 def _drawn(became: list[dict[str, Any]], told: dict[str, int], zone: Any) -> list[dict[str, Any]]:
-    """Months as they are drawn: those that were, with what was foretold of them, and those ahead that are foretold."""
+    """Months as they are drawn: the past ones, with what was foretold of them, and those ahead that are foretold."""
     drawn: list[dict[str, Any]] = []
     for month in became:
         day: date = month["start_time"].astimezone(zone).date()

@@ -30,10 +30,10 @@ from issuance.people.roles import Role, may
 from issuance.people.sessions import Place, Session
 from issuance.tenancy.rates import OF_A_BRAND, OF_A_PERSON, WRONG_CODES, Rates
 
-#: The cookie of a session; over HTTPS no other host and no insecure page can set it.
+#: The cookie of a session. Over HTTPS no other host and no insecure page can set it.
 COOKIE, SECURE_COOKIE = "issuance_session", "__Host-issuance_session"
 _DAY: TypeAdapter[date] = TypeAdapter(CalendarDate)
-#: Fields that a form may have.
+#: The most fields of a form.
 MOST_FIELDS = 200
 
 
@@ -48,7 +48,7 @@ class Visit:
     request: Request
     session: Session
     place: Place
-    #: What the form says; empty where none was sent.
+    #: The form's fields; empty if no form was sent.
     form: Mapping[str, str]
 
     @property
@@ -77,7 +77,7 @@ class Visit:
 
     @property
     def acting(self) -> Acting:
-        """On whose behalf its work is done."""
+        """On whose behalf the work is done."""
         who = Actor("person", self.session.person_id, self.session.email)
         return who.acting(getattr(self.request.state, "request_id", None))
 
@@ -102,32 +102,35 @@ class Visit:
         return render(self.request, template, answer=answer, visit=self, **context)
 
     def guessed(self, code: str) -> None:
-        """Count what was typed and is no credit's code, if it may be one. Raises RateLimited beyond the limit."""
+        """Count a typed text that no credit has as code, if it could be a code. Raises RateLimited beyond the limit."""
         if may_be_one(code):
             rates: Rates = self.request.app.state.rates
             rates.wrong(WRONG_CODES, f"person {self.session.person_id}")
 
     def done(self, sentence: str, to: str | None = None) -> Response:
-        """Back to the page that the form was on, or on to another of the brand, with a word of what was done."""
+        """Go back to the page that the form was on, or on to another one of the brand, with a message of what was
+        done."""
         address = self.root + to if to is not None else getattr(self.request.state, "back", None) or self.root + "/"
         return say(RedirectResponse(address, 303), sentence)
 
     def said(self, field: str, *, most: int = 4000) -> str | None:
-        """What was typed into a field; None: nothing. Raises Invalid for more than `most` characters."""
+        """The text that was typed into a field; None if there is none. Raises Invalid for more than `most`
+        characters."""
         typed = self.form.get(field, "").strip()
         if len(typed) > most:
             raise Invalid(f"{label(field)}: at most {most} characters.")
         return typed or None
 
     def reason(self) -> str:
-        """The reason that was typed in. Raises Invalid: a change that a person makes has one (SEMANTICS 15)."""
+        """The reason that was typed. Raises Invalid if there is none: a change by a person has a reason (SEMANTICS
+        15)."""
         reason = self.said("reason", most=500)
         if reason is None:
             raise Invalid("Say why: a reason goes with it.", fields={"reason": "is required"})
         return reason
 
     def day(self, field: str) -> date:
-        """The day that was typed in. Raises Invalid."""
+        """The day that was typed. Raises Invalid."""
         try:
             return _DAY.validate_python(self.said(field) or "")
         except ValidationError:
@@ -135,12 +138,12 @@ class Visit:
 
 
 def token_of(request: Request) -> str | None:
-    """What the browser shows of its session."""
+    """The token with which the browser shows its session."""
     return request.cookies.get(SECURE_COOKIE if request.url.scheme == "https" else COOKIE)
 
 
 def session_of(request: Request) -> Session | None:
-    """Whose session the browser shows, if it is not over."""
+    """The session that the browser shows, if it is not over."""
     token = token_of(request)
     if not token or len(token) > 100:
         return None
@@ -151,7 +154,8 @@ def session_of(request: Request) -> Session | None:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form, which came from a page of this origin; the first value of each. Raises ForeignForm."""
+    """The fields of a form, with the first value of each. Raises ForeignForm if it does not come from a page of this
+    origin."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     try:
         home = origin is None or urlsplit(origin).netloc == request.headers.get("host")
@@ -195,7 +199,7 @@ async def _entered(request: Request, needed: SecurityScopes) -> Visit:
 
 
 def check_guesses(request: Request, session: Session) -> None:
-    """Raises RateLimited for who has named too many codes that are none: another is not looked for."""
+    """Raises RateLimited for a person who has typed too many wrong codes: no other code is looked up."""
     rates: Rates = request.app.state.rates
     rates.check(WRONG_CODES, f"person {session.person_id}")
 

@@ -1,4 +1,4 @@
-"""Webhooks: who is told, what was delivered, and what was not."""
+"""Webhooks: which addresses are told, what was delivered, and what was not."""
 
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from issuance.webhooks.deliveries import STATES
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
-#: Deliveries of a page, and the most that a file has.
+#: Deliveries of a page, and the most of a file.
 MOST, MOST_IN_A_FILE = 50, 10_000
 _COLUMNS = ("id", "url", "events", "enabled", "disabled_reason", "failing_since", "created_at")
 _OF_DELIVERIES = ("id", "event_id", "type", "state", "attempts", "attempted_at", "last_status", "last_error", "next_at")

@@ -1,4 +1,4 @@
-"""How the closed sets of the domain are written for people, and how they are coloured."""
+"""How the values of the domain's closed sets are written for people, and coloured."""
 
 WORDS = {
     "needs_attention": "needs attention",
@@ -37,7 +37,7 @@ WORDS = {
     "COMPLETED": "done",
     "CANCELED": "cancelled",
 }
-#: What fields are called: by forms, by what is wrong with them, by versions and by the audit.
+#: The names of fields: in forms, in what is wrong with them, in versions and in the audit.
 LABELS = {
     "membership_type_id": "Membership type",
     "membership_type": "Membership type",
@@ -74,9 +74,9 @@ LABELS = {
     "scopes": "Opens",
     "as_of": "As of",
 }
-#: Fields whose values are of a closed set, which WORDS writes.
+#: Fields with values of a closed set, which WORDS has.
 OF_A_SET = {"issuing_frequency", "billing_frequency", "status", "state", "outcome", "kind"}
-#: What is wrong with a field, as the edge says it and as people do.
+#: What is wrong with a field, as the edge says it and as people say it.
 COMPLAINTS = (
     (r"Input should be a valid (?:integer|number).*", "must be a whole number"),
     (r"Input should be greater than or equal to (\S+)", r"must be at least \1"),

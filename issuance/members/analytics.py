@@ -29,8 +29,8 @@ _TOTALS = text("""
            coalesce(-sum(amount) FILTER (WHERE type IN ('spend', 'refund')), 0) AS points_spent
       FROM ledger_entries WHERE brand_id = :brand_id
 """)
-# What was booked is an offer of the brand's by its id, a credit by its coupon, and else the word that was given. A code
-# that a transfer has taken from a credit since was the credit's too.
+# A booking is shown as the brand's offer by its id, else as its credit's coupon, else as the word that was given. A
+# code that a credit lost by a transfer since was the credit's too.
 _BY_OFFER = text("""
     WITH booked AS (
         SELECT CASE WHEN r.credit_id IS NULL OR r.offer_id <> c.code
@@ -50,7 +50,7 @@ _BY_OFFER = text("""
       FROM booked WHERE offer_id IS NOT NULL
      GROUP BY offer_id ORDER BY signups DESC, offer_id LIMIT :most
 """)
-# width_bucket: the bucket is the one whose start was the last to pass; 0 and the last are outside.
+# width_bucket gives the bucket whose start was the last to pass; 0 and the last are outside.
 _POINTS = text("""
     SELECT width_bucket(created_at, CAST(:bounds AS timestamptz[])) AS bucket,
            coalesce(sum(amount) FILTER (WHERE type = 'credit'), 0) AS points_minted,
@@ -89,9 +89,11 @@ _EXPIRED = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """[first, last), by turns of the brand's calendar: the first bucket begins with it, the last ends with it.
+    """The instants [first, last), in buckets of the brand's calendar: the first bucket begins with the window, the last
+    ends with it.
 
     A date is a whole day of the brand: its midnight as `first`, the midnight after it as `last`.
+
     """
 
     first: date | datetime
@@ -115,8 +117,8 @@ def summary(connection: Connection, brand_id: UUID) -> dict[str, Any]:
 
 
 def by_offer(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
-    """What became of each offer, the most booked first, at most MOST_OFFERS; those of the brand's that nobody has
-    booked are there too. Points spent are net of refunds."""
+    """What became of each offer, the most booked first, at most MOST_OFFERS. Offers of the brand that nobody has booked
+    are included. Points spent are net of refunds."""
     rows = connection.execute(_BY_OFFER, {"brand_id": brand_id, "most": MOST_OFFERS}).mappings()
     return [{**row, "points_spent": int(row["points_spent"])} for row in rows]
 
@@ -152,7 +154,7 @@ def _buckets(
 
 
 def bounds_of(window: Window, zone: ZoneInfo) -> Sequence[datetime]:
-    """The instants at which a window's buckets begin, and its end; none of a window that holds no time."""
+    """The instants at which a window's buckets begin, and its end; none if the window is empty."""
     first, last = _start_of(window.first, zone), _end_of(window.last, zone)
     if first >= last:
         return []

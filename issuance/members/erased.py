@@ -1,7 +1,7 @@
-"""Erased: who was forgotten, known by keyed hashes of their ids and e-mail addresses only (SEMANTICS 20).
+"""Erased: people who were forgotten, of whom only keyed hashes of ids and e-mail addresses are known (SEMANTICS 20).
 
-Whoever takes in what may name people asks here first, and from then on until its transaction ends nobody is erased;
-erasing waits for them and works alone. So nothing that names an erased person is written after they were erased.
+A transaction that takes in what may name people asks here first. From then until it ends nobody is erased: erasing
+waits for such transactions, and works alone. So nothing that names an erased person is written after they were erased.
 """
 
 import base64
@@ -27,16 +27,16 @@ from issuance.tenancy.sealing import seal, unseal
 
 _KEY_BYTES = 32
 _KEY_NAME = "forgetting "
-#: What tells the hash of a text that is kept without names from others.
+#: Marks the hash of a text that is kept without names.
 _OF_TEXT = b"keyed "
-#: No id and no address is longer.
+#: The most characters of an id or an address.
 _LONGEST = 320
 
 _KEY = "hashtextextended('forgetting ' || CAST(:brand_id AS text), 0)"
 _LOCK = Statement(f"SELECT pg_advisory_xact_lock_shared({_KEY})")
 _LOCK_ALONE = text(f"SELECT pg_advisory_xact_lock({_KEY})")
-#: Whether nobody of a brand is just being erased, as a part of a statement that has a parameter `brand_id`; if so,
-#: nobody is until the transaction ends. It never waits.
+#: Whether nobody of a brand is being erased at this moment, as a part of a statement with a parameter `brand_id`. If
+#: so, nobody is erased until the transaction ends. It never waits.
 NOBODY_IS_BEING = text(f"pg_try_advisory_xact_lock_shared({_KEY})")
 _ANY = Statement("SELECT EXISTS (SELECT FROM erased_names WHERE brand_id = :brand_id)")
 _FOUND = text("""
@@ -67,14 +67,14 @@ _LISTED = text("""
 
 
 class Erased(NamedTuple):
-    """A brand's erased people, as far as they can be asked about."""
+    """A brand's erased people, to ask whether something names them."""
 
     connection: Connection
     brand_id: UUID
     keys: Sequence[bytes]
 
     def among(self, documents: Iterable[object]) -> Names:
-        """What of them is named in JSON values: ids where a text is one, e-mail addresses anywhere in one."""
+        """Their names in JSON values: ids that are a whole text, and e-mail addresses anywhere in a text."""
         ids: set[str] = set()
         emails: set[str] = set()
         for said in {one for document in documents for one in strings(document)}:
@@ -84,7 +84,7 @@ class Erased(NamedTuple):
         return self.called(ids, emails)
 
     def called(self, ids: Iterable[str], emails: Iterable[str]) -> Names:
-        """Those of some ids and folded e-mail addresses that are erased people's."""
+        """The erased people's, of some ids and folded e-mail addresses."""
         by_hash = {hashed: ("id", one) for one in ids for hashed in self._hashes("id", one)}
         by_hash |= {hashed: ("email", one) for one in emails for hashed in self._hashes("email", one)}
         found: dict[str, dict[str, str]] = {"id": {}, "email": {}}
@@ -96,8 +96,8 @@ class Erased(NamedTuple):
         return Names(ids=found["id"], emails=found["email"])
 
     def text_hashes(self, body_hash: bytes) -> list[bytes]:
-        """What a refused text is known by that is kept without their names, the one to be kept first. `body_hash`: what
-        it was known by, which says too much of what they are called."""
+        """The hashes by which a refused text is known that is kept without their names; the first is to be kept.
+        `body_hash`: the hash by which it was known before, which says too much about their names."""
         if len(body_hash) > hashlib.sha256().digest_size:  # somebody else was taken out of it before
             return [body_hash]
         return [_OF_TEXT + hashed for hashed in self._hashes("text", body_hash.hex())]
@@ -107,28 +107,28 @@ class Erased(NamedTuple):
 
 
 def of(connection: Connection, brand_id: UUID) -> Erased | None:
-    """Those who are erased; None: nobody is. Keeps others from being erased until the transaction ends: call it before
-    anything is locked. Waits for erasing that is under way."""
+    """The erased people; None if there are none. Keeps others from being erased until the transaction ends: call it
+    before you lock anything. Waits for erasing that is under way."""
     _LOCK.written(connection, {"brand_id": brand_id})
-    # In a statement of its own, so that it sees what was waited for.
+    # In a statement of its own, so that it sees what it has waited for.
     if _ANY.column(connection, {"brand_id": brand_id}) == [False]:
         return None
     return Erased(connection, brand_id, _keys(connection))
 
 
 def is_erased(connection: Connection, brand_id: UUID, external_user_id: str) -> bool:
-    """Whether an id is an erased person's; keeps it so until the transaction ends, as `of` does."""
+    """Whether an id is an erased person's. Nobody is erased until the transaction ends, as after `of`."""
     erased = of(connection, brand_id)
     return erased is not None and bool(erased.called([external_user_id], []))
 
 
 def alone(connection: Connection, brand_id: UUID) -> None:
-    """Wait for those who take in what may name people, and keep more of it out until the transaction ends."""
+    """Wait for transactions that take in what may name people, and keep others out until this transaction ends."""
     connection.execute(_LOCK_ALONE, {"brand_id": brand_id})
 
 
 def note(connection: Connection, brand_id: UUID, member_id: UUID, ids: Iterable[str], emails: Iterable[str]) -> None:
-    """Keep in mind what a member was called by: as hashes."""
+    """Remember what a member was called, as hashes."""
     key = _keys(connection)[0] if _keys(connection) else _add(connection, randomness.token_bytes(_KEY_BYTES))
     hashes = {hash_of(key, brand_id, "id", one) for one in ids} | {
         hash_of(key, brand_id, "email", folded(one)) for one in emails
@@ -137,13 +137,13 @@ def note(connection: Connection, brand_id: UUID, member_id: UUID, ids: Iterable[
 
 
 def note_hashes(connection: Connection, brand_id: UUID, member_id: UUID, hashes: Iterable[bytes]) -> None:
-    """Keep in mind hashes that another database made, whose keys it has `learnt`."""
+    """Remember hashes that another database made; this one has `learnt` their keys."""
     connection.execute(_NOTE, {"brand_id": brand_id, "member_id": member_id, "hashes": sorted(hashes)})
 
 
 def lift(connection: Connection, brand_id: UUID, called: str) -> UUID | None:
-    """Let somebody be known again who was erased, by an id or an e-mail address of theirs, or by the random id: the
-    member in whose place that stands; None: nobody is called so."""
+    """Let an erased person be named again by an id or an e-mail address of theirs, or by all of them for the random id.
+    Returns the member whose place the random id has; None if nobody was called so."""
     hashes = [
         hashed
         for key in _keys(connection)
@@ -174,19 +174,19 @@ def learn(connection: Connection, keys: Iterable[str]) -> list[bytes]:
 
 
 def hash_of(key: bytes, brand_id: UUID, kind: str, said: str) -> bytes:
-    """The hash of an id (`id`), a folded e-mail address (`email`), an event (`event`), a refused text (`text`) or an
-    idempotency key (`key`) under a key."""
+    """The hash, under a key, of an id (`id`), a folded e-mail address (`email`), an event (`event`), a refused text
+    (`text`) or an idempotency key (`key`)."""
     return hmac.digest(key, brand_id.bytes + f"{kind}\0{said}".encode(errors="surrogatepass"), hashlib.sha256)
 
 
 def hashing_of_keys(connection: Connection) -> Callable[[idempotency.Key], list[str]]:
-    """What stands in the place of an idempotency key that named them, the one to be put there first."""
+    """What takes the place of an idempotency key that named them; the first is to be used."""
     keys = _keys(connection)
     return lambda key: [hash_of(one, key.brand_id, "key", f"{key.caller}\0{key.key}").hex() for one in keys]
 
 
 def said_hashes(connection: Connection, brand_id: UUID, said: tuple[object, ...]) -> list[bytes]:
-    """The hashes of what an event says (`cloud_events.meaning`), the one to be kept first."""
+    """The hashes of what an event says (`cloud_events.meaning`); the first is to be kept."""
     whole = json.dumps(said, sort_keys=True, default=_plain)
     return [hash_of(key, brand_id, "event", whole) for key in _keys(connection)]
 
@@ -201,7 +201,7 @@ def _plain(value: object) -> str:
 
 
 def _keys(connection: Connection) -> list[bytes]:
-    """The keys, that of new hashes first. After a restore there may be several."""
+    """The keys, the one for new hashes first. After a restore there may be several."""
     found = select(secrets.c.value).where(secrets.c.name.startswith(_KEY_NAME, autoescape=True))
     return [unseal(bytes(value)) for value in connection.scalars(found.order_by(secrets.c.created_at, secrets.c.name))]
 

@@ -23,8 +23,9 @@ from issuance.members import erased
 from issuance.members.profiles import MemberProfile
 from issuance.tenancy import clock
 
-# A member's first day is one on the brand's clock, like all days. Whom it changes nothing for is left out: a row that
-# conflicts is locked, changed or not. What conflicts all the same was written since the statement began.
+# A member's first day is a day of the brand's clock, like all days. People for whom this changes nothing are left out,
+# because a row that conflicts is locked even if it does not change. A row that conflicts all the same was written after
+# the statement began.
 _ENSURE = Statement(f"""
     INSERT INTO members AS known (brand_id, member_id, external_user_id, joined_at, updated_at)
     SELECT :brand_id, new.member_id, new.external_user_id, CASE WHEN new.joins THEN present.now END, present.now
@@ -37,7 +38,7 @@ _ENSURE = Statement(f"""
      WHERE known.joined_at IS NULL AND excluded.joined_at IS NOT NULL
     RETURNING external_user_id, member_id
 """)
-# Joined, as = ANY() compares each member with each name where the planner takes the table for small.
+# A join, because = ANY() compares each member with each name if the planner takes the table for small.
 _KNOWN = Statement("""
     SELECT m.external_user_id, m.member_id, m.display_name
       FROM json_array_elements_text(CAST(:names AS json)) AS named (name)
@@ -56,15 +57,15 @@ _ID: TypeAdapter[str] = TypeAdapter(Identifier)
 
 
 class Known(NamedTuple):
-    """A member, by what an order needs to know of them."""
+    """What an order needs to know of a member."""
 
     member_id: UUID
     display_name: str | None
 
 
 class Archived(NamedTuple):
-    """A member who is archived: whether they were not yet, whether anything about them is otherwise than before, and
-    whether they kept their points (None: an earlier version did not note it)."""
+    """A member who is archived: whether this is new, whether anything about them changed, and whether they keep their
+    points (None: an earlier version did not note it)."""
 
     member_id: UUID
     is_news: bool
@@ -82,11 +83,11 @@ class _Locked(NamedTuple):
 def ensure(
     connection: Connection, brand_id: UUID, joining: Iterable[str], named: Iterable[str] = ()
 ) -> dict[str, UUID]:
-    """Make members of those who are `joining` and are no members yet, and make a record of each who is `named` and has
-    none.
+    """Make members of those `joining` who are not members yet, and a record for each of those `named` who have none.
 
     A person who is only named is not a member until they join. An archived member stays archived. Returns the
     `member_id` of those for whom this changed something.
+
     """
     joins = {**dict.fromkeys(named, False), **dict.fromkeys(joining, True)}
     if not joins:
@@ -100,9 +101,10 @@ def ensure(
 def ensure_held(
     connection: Connection, brand_id: UUID, joining: Collection[str], named: Collection[str]
 ) -> dict[str, UUID]:
-    """`ensure`, and keep all of them from being archived until the transaction ends: the `member_id` of each.
+    """`ensure`, and keep all of them from being archived until the transaction ends. Returns the `member_id` of each.
 
     Waits for archiving that is under way.
+
     """
     people = {*joining, *named}
     changed = ensure(connection, brand_id, joining, named)
@@ -115,12 +117,14 @@ def ensure_held(
 def upsert(
     connection: Connection, brand_id: UUID, external_user_id: str, profile: MemberProfile, *, revive: bool = True
 ) -> tuple[dict[str, Any], list[UUID]]:
-    """Create or change a member: the member, and the memberships to settle.
+    """Create or change a member. Returns the member, and the memberships to settle.
 
-    An archived one is back, or, with `revive` false, raises MemberArchived: that is for a token, which the audit
-    leaves out. Of memberships that signed up while it was archived, and of others' orders, what begins from now on
-    counts; those that ended then stay ended until the biller says otherwise. Raises Invalid, and MemberErased for
-    somebody who was forgotten.
+    An archived member comes back. With `revive` false this raises MemberArchived, and the audit gets no entry: so it is
+    when a member token is minted. Memberships that signed up while the member was archived, and others' orders with
+    them, count from now on; memberships that the archiving ended stay ended until the biller says otherwise. Raises
+    Invalid, and MemberErased for somebody who was forgotten.
+
+
     """
     try:
         _ID.validate_python(external_user_id)
@@ -195,9 +199,10 @@ def id_of(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID
 
 
 def lock(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID:
-    """Keep a member from being archived until the transaction ends: their `member_id`.
+    """Keep a member from being archived until the transaction ends. Returns their `member_id`.
 
     Raises MemberNotFound, MemberArchived.
+
     """
     locked = _lock(connection, brand_id, external_user_id, shared=True)
     if locked.archived_at is not None:
@@ -206,11 +211,12 @@ def lock(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID:
 
 
 def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, retain_balance: bool = False) -> Archived:
-    """Mark a member as archived, now on the brand's clock. Of one who is archived already it can only be taken back
-    that they retained their balance.
+    """Mark a member as archived, now on the brand's clock. If they are archived already, only one thing can change:
+    that they retain no balance after all.
 
     `archiving` does the rest. Nobody signs the member up, names, credits or spends until the transaction ends.
     Raises MemberNotFound.
+
     """
     locked = _lock(connection, brand_id, external_user_id)
     is_news = locked.archived_at is None
@@ -226,7 +232,7 @@ def archive(connection: Connection, brand_id: UUID, external_user_id: str, *, re
 
 
 class Forgotten(NamedTuple):
-    """A member who was forgotten: the random id in whose place they can be read, and since when."""
+    """A member who was forgotten: the random id by which they can be read, and since when."""
 
     member_id: UUID
     external_user_id: str
@@ -234,8 +240,8 @@ class Forgotten(NamedTuple):
 
 
 def hold_to_erase(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID | Forgotten:
-    """Let nobody else do anything to an archived member until the transaction ends: their `member_id`, or what became
-    of them if they are erased already. Raises MemberNotFound, MemberNotArchived."""
+    """Let nobody else do anything to an archived member until the transaction ends. Returns their `member_id`, or what
+    became of them if they are erased already. Raises MemberNotFound, MemberNotArchived."""
     locked = _lock(connection, brand_id, external_user_id)
     if locked.erased_at is not None:
         return Forgotten(locked.member_id, external_user_id, locked.erased_at)
@@ -245,7 +251,7 @@ def hold_to_erase(connection: Connection, brand_id: UUID, external_user_id: str)
 
 
 def erase(connection: Connection, brand_id: UUID, forgotten: Forgotten) -> None:
-    """Let nothing stand of an archived member but the random id."""
+    """Leave nothing of an archived member except the random id."""
     gone = {"display_name": None, "email": None, "attributes": None}
     now_known_by = {"external_user_id": forgotten.external_user_id, "erased_at": forgotten.erased_at}
     one = (members.c.brand_id == brand_id, members.c.member_id == forgotten.member_id)
@@ -253,7 +259,7 @@ def erase(connection: Connection, brand_id: UUID, forgotten: Forgotten) -> None:
 
 
 def orders_with(connection: Connection, brand_id: UUID, member_id: UUID) -> list[UUID]:
-    """The ids of a member's memberships and of those that they are a guest of, in order."""
+    """The ids of a member's memberships and of those in which they are a guest, in order."""
     own, elsewhere = (
         select(table.c.membership_id).where(table.c.brand_id == brand_id, table.c.member_id == member_id)
         for table in (memberships, guests)
@@ -270,7 +276,7 @@ def known(connection: Connection, brand_id: UUID, external_user_ids: Sequence[st
 
 
 def _lock(connection: Connection, brand_id: UUID, external_user_id: str, *, shared: bool = False) -> _Locked:
-    # Shared: beside one another and beside changes of the profile, not beside archiving.
+    # Shared locks go beside each other and beside changes of the profile, not beside archiving.
     columns = (members.c[name] for name in _Locked._fields)
     found = select(*columns).where(*_one(brand_id, external_user_id))
     row = connection.execute(found.with_for_update(read=shared, key_share=shared)).one_or_none()
@@ -284,5 +290,5 @@ def _one(brand_id: UUID, external_user_id: str) -> tuple[Any, Any, Any]:
     if "\x00" in external_user_id:
         raise MemberNotFound  # PostgreSQL would not even look
     columns = members.c
-    # Who was named as a guest only is no member.
+    # A person who was only named as a guest is no member.
     return columns.brand_id == brand_id, columns.external_user_id == external_user_id, columns.joined_at.is_not(None)

@@ -28,7 +28,7 @@ from issuance.tenancy import clock
 from issuance.webhooks import outbox
 from issuance.webhooks.outbox import EventType
 
-#: The moves there are. Staying is none and always allowed.
+#: The moves that there are. To stay is no move, and always allowed.
 MOVES: Mapping[Status, frozenset[Status]] = {
     "SUBMITTED": frozenset({"OPEN", "CANCELED"}),
     "OPEN": frozenset({"AWAITING_VENDOR", "CANCELED"}),
@@ -41,7 +41,7 @@ MOVES: Mapping[Status, frozenset[Status]] = {
 
 #: What giving a credit back may change of it.
 _GIVEN_BACK = (*Ends._fields, "uses", "redeemed_at", "flagged_at", "revoked_at", "revoked_by")
-# Its holder or its membership's member was removed, be it that they came back since it was used up.
+# Whether its holder or its membership's member was removed since it was used up, even if they came back.
 _LOST_WITH_A_MEMBER = text(f"""
     SELECT EXISTS (SELECT FROM credits c
                      JOIN memberships m USING (brand_id, membership_id)
@@ -61,11 +61,13 @@ _LOST_WITH_A_MEMBER = text(f"""
 def move(
     connection: Connection, brand_id: UUID, redemption_id: UUID, status: Status
 ) -> tuple[dict[str, Any], list[UUID]]:
-    """Move a redemption on: it, and the memberships to settle. Where it stands already, nothing happens.
+    """Move a redemption to a status. Returns the redemption, and the memberships to settle. If it has the status
+    already, nothing happens.
 
     Canceling gives back what was spent: points by a ledger entry, a credit with its original expiry, unless
     facts or an archiving would have taken it meanwhile (SEMANTICS 11).
     Raises NotFound, InvalidTransition.
+
     """
     columns = redemptions_table.c
     one = (columns.brand_id == brand_id, columns.redemption_id == redemption_id)
@@ -83,7 +85,7 @@ def move(
         wallets.refund(connection, brand_id, row.member_id, row.points, redemption_id)
     elif status == "CANCELED" and row.credit_id is not None:
         woken = [_give_back(connection, brand_id, row.credit_id)]
-    # Not before: who books the offer anew holds the credit, and would wait for what is canceled.
+    # Not earlier: who books the offer again holds the credit, and would wait for the canceled redemption.
     now = clock.read(connection, brand_id).now
     connection.execute(update(redemptions_table).where(*one).values(status=status, updated_at=now))
     redemption = redemptions.get(connection, brand_id, redemption_id)
@@ -94,8 +96,8 @@ def move(
 
 
 def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID) -> UUID:
-    """Undo one use of a credit, which becomes what the facts make of it; its membership. One that a member lost by
-    being removed stays lost."""
+    """Undo one use of a credit, which becomes what the facts make of it, and return its membership. A credit that a
+    member lost by being removed stays lost."""
     columns = credits_table.c
     one = (columns.brand_id == brand_id, columns.credit_id == credit_id)
     membership_id: UUID = connection.scalars(select(columns.membership_id).where(*one)).one()
@@ -125,7 +127,7 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID) -> UUID:
 
 
 def _write(connection: Connection, one: tuple[Any, ...], before: Credit, change: Change) -> None:
-    """That it is expired is for settling to mark, and to tell."""
+    """Write what giving back changed. Settling marks a credit as expired, and tells it."""
     after, why = change.after, change.why
     values = {name: getattr(after, name) for name in _GIVEN_BACK}
     if (before.revoked_at is None) != (after.revoked_at is None):

@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-#: Fields that say of a person who they are, in the objects that we and billers write.
+#: Fields that say who a person is, in the objects that we and billers write.
 PERSONAL = frozenset({
     "name", "display_name", "displayName", "first_name", "last_name", "full_name", "email", "phone", "address",
     "shipping", "billing_details", "attributes", "customer_name", "customer_email", "customer_phone",
     "customer_address", "customer_shipping", "receipt_email",
 })  # fmt: skip
-#: Ids that are shorter, or all digits, are taken out only where they are all that is said: in a text they may be
+#: Shorter ids, and those of digits only, are taken out only where they are the whole text: within a text they may mean
 #: anything.
 SHORTEST_IN_TEXT = 4
 
 #: Fields that hold the id that a brand knows a person by.
 _OF_PEOPLE = frozenset({"external_user_id", "externalUserID"})
-#: Fields of a fact that say which thing it is about: by these it is told from others (SEMANTICS 20).
+#: Fields of a fact that say which thing it is about, and so distinguish it from others (SEMANTICS 20).
 _OF_THINGS = frozenset({"charge_id"})
-#: What joins a word to a longer one, that is called something else: `anna` is not `anna-lena`, nor `anna@example.org`.
+#: What joins a word to others to make another name: `anna` is not `anna-lena`, nor `anna@example.org`.
 _JOINS = "[-.@+]"
 
 _ADDRESS = re.compile(r"[^\s<>,;:\"'()\[\]]+@[^\s<>,;:\"'()\[\]]+")
@@ -61,7 +61,8 @@ class Names:
     ids: Mapping[str, str] = field(default_factory=dict)
     #: Folded e-mail addresses.
     emails: Mapping[str, str] = field(default_factory=dict)
-    #: Their names. Others have the same, so they count only beside something else of theirs, or if of several words.
+    #: Their names. Other people have the same ones, so a name counts only beside something else of theirs, or if it has
+    #: several words.
     called: Mapping[str, str] = field(default_factory=dict)
     #: The guests that they are.
     guest_ids: Mapping[str, str] = field(default_factory=dict)
@@ -70,7 +71,7 @@ class Names:
         return bool(self.ids or self.emails)
 
     def of(self, external_user_id: object, email: object) -> str | None:
-        """What takes the place of somebody with this id, or without one and with this address; None: they stay."""
+        """What takes the place of somebody with this id, or with this address and no id; None: their names stay."""
         if isinstance(external_user_id, str) and external_user_id:
             return self.ids.get(external_user_id)
         return self.emails.get(folded(email)) if isinstance(email, str) else None
@@ -84,7 +85,7 @@ class Names:
         return self._text(said, about=self._is_about(said))
 
     def body(self, said: bytes) -> bytes:
-        """A body as it came, without them: as it was where it does not name them."""
+        """A body as it came, without them; unchanged if it does not name them."""
         try:
             before = said.decode()
         except UnicodeDecodeError:
@@ -94,7 +95,7 @@ class Names:
         return said if after == before else after.encode()
 
     def is_alone_in(self, said: Any) -> bool:
-        """Whether a JSON value says of nobody else who they are, as far as its fields and addresses tell."""
+        """Whether a JSON value identifies nobody else, as far as its fields and addresses tell."""
         match said:
             case str():
                 inner = _inner(said)
@@ -148,7 +149,7 @@ class Names:
         return said if pattern is None else pattern.sub(lambda found: self._all[found[0].casefold()], said)
 
     def _whose(self, said: Mapping[str, Any]) -> str | None:
-        """Whom of them an object is about: one of its own fields, or of its metadata, is an id or an address."""
+        """Which of them an object is about: a field of it, or of its metadata, is their id or address."""
         metadata = said.get("metadata")
         fields = [*said.items(), *(metadata.items() if isinstance(metadata, dict) else ())]
         for name, value in fields:
@@ -182,7 +183,7 @@ class Names:
 
     @property
     def _in_texts(self) -> list[str]:
-        """What says by itself in a text that it is they. Digits may be a year, an amount or a number of anything."""
+        """What identifies them by itself in a text. Digits do not: they may be a year, an amount or any number."""
         return [*(one for one in self.ids if len(one) >= SHORTEST_IN_TEXT and not one.isdigit()), *self.emails]
 
 
@@ -195,17 +196,17 @@ def _pattern(words: list[str]) -> re.Pattern[str] | None:
 
 
 def _is_of_a_thing(name: str, said: Mapping[str, Any]) -> bool:
-    """Whether a field says which event or which charge an object is about, and not which person."""
+    """Whether a field identifies the event or the charge that an object is about, and not a person."""
     return name in _OF_THINGS or (name == "id" and "specversion" in said)
 
 
 def _taken(said: Any, place: str) -> Any:
-    """What stands where a person's own field stood."""
+    """What takes the place of a person's own field."""
     return place if isinstance(said, str) and said else None if isinstance(said, (dict, list)) else said
 
 
 def _inner(said: str) -> Any:
-    """The JSON object or array that a text is; None: it is none."""
+    """The JSON object or array in a text; None if the text is neither."""
     if said.lstrip()[:1] not in ("{", "["):
         return None
     try:

@@ -42,7 +42,7 @@ from issuance.members import members, redemptions
 from issuance.members.redemptions import Booking
 from issuance.tenancy import clock
 
-#: Credits of a coupon that are tried one after the other, when others are redeeming the same ones.
+#: How many credits of a coupon are tried one after the other when others redeem the same ones.
 MOST_TRIED = 10
 _NONE_FOR_IT = "the member holds no live credit for it"
 
@@ -80,11 +80,13 @@ def redeem(
     points: int | None = None,
     code: str | None = None,
 ) -> dict[str, Any]:
-    """Book one of the brand's offers for a member, at its price: the redemption.
+    """Book one of the brand's offers for a member, at its price, and return the redemption.
 
-    Whoever names `points` or a credit's `code` beside it must name what it costs.
-    Raises MemberNotFound, MemberArchived, OfferUnavailable (CodeUnknown), RedemptionAlreadyExists, InsufficientPoints,
-    Invalid, or why the credit that is named is not live.
+    A caller who names `points` or a credit's `code` must name what the offer costs. Raises MemberNotFound,
+    MemberArchived, OfferUnavailable (CodeUnknown), RedemptionAlreadyExists, InsufficientPoints, Invalid, or why the
+    credit that is named is not live.
+
+
     """
     tier = members.get(connection, brand_id, external_user_id)["tier"]
     if offer["tiers"] is not None and tier not in offer["tiers"]:
@@ -113,20 +115,21 @@ def redeem(
 def redeem_credit(
     connection: Connection, brand_id: UUID, code: str, external_user_id: str | None, booking: Booking
 ) -> dict[str, Any]:
-    """Book a credit that was named as an offer, by its code: the redemption.
+    """Book a credit that was named as an offer, by its code, and return the redemption.
 
     Raises OfferUnavailable (CodeUnknown: it may be a code), RedemptionAlreadyExists, or why the credit is not live.
+
     """
     code = as_kept(code)  # one credit is one offer, however its code is typed
     try:
-        # First of all: what stands about another's credit is nobody's to know.
+        # First of all, because nobody may learn anything about another's credit.
         redemptions.check_holder(connection, brand_id, code, external_user_id)
         if redemptions.is_booked(connection, brand_id, code):
             raise RedemptionAlreadyExists
         named = replace(booking, offer=code, offer_id=code)
         return redemptions.redeem_credit_of(connection, brand_id, code, external_user_id, named)
     except CreditUnknown:
-        # An offer that is gone is no guess: whoever still names it is not kept out.
+        # An offer that is gone is no guess: a caller who still names it is not counted as wrong.
         kind = CodeUnknown if may_be_one(code) else OfferUnavailable
         raise kind(fields={"offer": "there is no such offer, or it is not this member's"}) from None
     except AlreadyRedeemed:
@@ -139,7 +142,7 @@ _COUPON = and_(coupons.c.brand_id == credits_table.c.brand_id, coupons.c.coupon_
 
 
 def _held(connection: Connection, brand_id: UUID, member_id: UUID) -> ColumnElement[bool]:
-    """That a credit is live and the member's."""
+    """The condition that a credit is live and the member's."""
     now = clock.read(connection, brand_id).now
     return and_(
         credits_table.c.brand_id == brand_id, holders.held_by(brand_id, member_id), credits.status_at(now) == "live"
@@ -166,7 +169,7 @@ def _credits(brand_id: UUID, held: ColumnElement[bool]) -> Select[Any]:
 
 
 def _brands(brand_id: UUID, member_id: UUID, held: ColumnElement[bool]) -> Select[Any]:
-    """The brand's offers to a member's tier; those that take a credit if there is one."""
+    """The brand's offers for a member's tier; an offer that takes a credit only if there is one."""
     columns = offers.c
     tier = select(members_table.c.tier).where(
         members_table.c.brand_id == brand_id, members_table.c.member_id == member_id
@@ -199,8 +202,8 @@ def _brands(brand_id: UUID, member_id: UUID, held: ColumnElement[bool]) -> Selec
 
 
 def _check_coupon(connection: Connection, brand_id: UUID, code: str, external_user_id: str, coupon_id: str) -> None:
-    """Raises CodeUnknown for a code of no credit of the member's, OfferUnavailable for one of another coupon, and
-    CreditTransferred for one that a credit had before."""
+    """Raises CodeUnknown for a code that is none of the member's credits', OfferUnavailable for one of another coupon,
+    and CreditTransferred for one that a credit had before."""
     try:
         redemptions.check_holder(connection, brand_id, code, external_user_id)
     except CreditUnknown:
@@ -210,7 +213,7 @@ def _check_coupon(connection: Connection, brand_id: UUID, code: str, external_us
 
 
 def _codes(connection: Connection, brand_id: UUID, external_user_id: str, coupon_id: str) -> list[str]:
-    """The member's live credits of a coupon, by their codes, those that expire first before the others."""
+    """The codes of the member's live credits of a coupon; those that expire first come first."""
     member_id = members.id_of(connection, brand_id, external_user_id)
     found = (
         select(credits_table.c.code)

@@ -1,4 +1,4 @@
-"""Profiles: what a member is called and counted as, and what the brand keeps beside it (SEMANTICS 12)."""
+"""Profiles: a member's name, tier and e-mail address, and what the brand keeps with them (SEMANTICS 12)."""
 
 from typing import Annotated, Any
 

@@ -49,11 +49,12 @@ class Booking:
     reference: str | None = None
     start_at: datetime | None = None
     end_at: datetime | None = None
-    #: Which offer was named, for it can be booked once at a time; None: none was, `offer` is but a word.
+    #: The offer that was named, which can be booked once at a time; None: no offer was named, and `offer` is only a
+    #: word.
     offer_id: str | None = None
 
 
-#: A redemption as it is shown, but for its credit and whose it is.
+#: A redemption as it is shown, without its credit and its member.
 COLUMNS = (
     redemptions.c.redemption_id.label("id"),
     redemptions.c.status,
@@ -70,10 +71,11 @@ _MADE = "made_"
 
 
 def _using(*where: TextClause) -> Statement:
-    """One row: `now`, what is `listened_to`, and where the credit was live, how it is shown now, and the redemption."""
+    """A statement that gives one row: `now`, what is `listened_to`, and if the credit was live, how it is shown now,
+    and the redemption."""
     uses = table.c.uses + 1
     is_last = or_(not_(table.c.multi_use), table.c.max_uses == uses)
-    # By this name what follows reads the credit as it has become, and no other.
+    # With this name, the parts that follow read the credit as it is now, and no other.
     used = (
         update(table)
         .where(
@@ -118,18 +120,19 @@ def _using(*where: TextClause) -> Statement:
     )
 
 
-#: A credit that nobody else holds.
+#: Uses a credit, unless somebody is being erased.
 _USE = _using(erased.NOBODY_IS_BEING)
-#: One that is held already.
+#: Uses a credit that is locked already.
 _USE_HELD = _using()
 
 
 def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Booking) -> dict[str, Any]:
-    """Use a credit, now on the brand's clock: the credit, with its `redemption`.
+    """Use a credit, now on the brand's clock, and return it with its `redemption`.
 
     A conditional update decides every race with expiry, revocation and itself. A multi-use credit
     counts its uses and stays, up to its `max_uses`-th. Raises NotFound, or why it is not live; and
     RedemptionAlreadyExists where its holder has booked the named offer already.
+
     """
     asked = {
         "brand_id": brand_id,
@@ -144,8 +147,8 @@ def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Bo
     }
     row = _use(connection, _USE, asked)
     if row["id"] is None:
-        # Once more while it is held: another's change may have made it live, or made another reason true, since. Who is
-        # erased meanwhile is named by then as they are kept.
+        # Once more while the credit is locked: somebody's change may have made it live since, or made another reason
+        # true. A member who is erased meanwhile has their random id by then.
         credits.lock(connection, brand_id, code)
         row = _use(connection, _USE_HELD, asked)
     now: datetime = row.pop("now")
@@ -180,6 +183,6 @@ def _use(connection: Connection, statement: Statement, asked: Mapping[str, objec
 
 
 def of_double(error: IntegrityError) -> Exception:
-    """What it means that a redemption could not be stored: its offer is booked already, or the error itself."""
+    """Why a redemption could not be stored: its offer is booked already, or the error itself."""
     broken = error.orig.diag.constraint_name if isinstance(error.orig, UniqueViolation) else None
     return RedemptionAlreadyExists() if broken == "redemptions_one_open_of_offer" else error

@@ -25,18 +25,18 @@ from issuance.webhooks import outbox
 
 Status = Literal["SUBMITTED", "OPEN", "AWAITING_VENDOR", "AWAITING_CUSTOMER", "PURCHASED", "COMPLETED", "CANCELED"]
 STATUSES: tuple[Status, ...] = get_args(Status)
-#: Where a redemption ends.
+#: The statuses in which a redemption ends.
 CLOSED: tuple[Status, ...] = ("COMPLETED", "CANCELED")
 
 _CREATE = insert(redemptions).returning(*COLUMNS)
 _CREDIT = and_(credits_table.c.brand_id == redemptions.c.brand_id, credits_table.c.credit_id == redemptions.c.credit_id)
 _MEMBER = and_(members_table.c.brand_id == redemptions.c.brand_id, members_table.c.member_id == redemptions.c.member_id)
-# That a transfer came after the redemption. Either may say so: one of an earlier version read the clock before it
-# waited for whoever was redeeming, and ids go by the clocks of hosts, which may differ.
+# Whether a transfer came after the redemption. Either column may say so: a transfer by an earlier version read the
+# clock before it waited for the redemption, and ids follow the clocks of hosts, which may differ.
 _SINCE = or_(
     transfers.c.transferred_at > redemptions.c.created_at, transfers.c.transfer_id > redemptions.c.redemption_id
 )
-# The code that was redeemed, as the first transfer since keeps it: the new one is its holder's alone.
+# The code that was redeemed, which the first transfer since keeps: only the new holder may see the new code.
 _REDEEMED_CODE = func.coalesce(
     select(transfers.c.code)
     .where(
@@ -60,9 +60,10 @@ _SHOWN = (
 def redeem_credit_of(
     connection: Connection, brand_id: UUID, code: str, external_user_id: str | None, booking: Booking
 ) -> dict[str, Any]:
-    """The redemption of a credit which `external_user_id` holds (None: whoever does).
+    """Redeem a credit that `external_user_id` holds (None: that anybody holds), and return the redemption.
 
     Raises CreditUnknown, or why the credit is not live.
+
     """
     check_holder(connection, brand_id, code, external_user_id)
     redeemed = redeem_credit(connection, brand_id, code, booking)
@@ -70,7 +71,8 @@ def redeem_credit_of(
 
 
 def check_holder(connection: Connection, brand_id: UUID, code: str, external_user_id: str | None) -> None:
-    """Raises CreditUnknown for a code of nothing, or of what another than `external_user_id` holds (None: anybody)."""
+    """Raises CreditUnknown if the code is no credit's, or if somebody else than `external_user_id` holds it (None:
+    anybody may)."""
     try:
         holder = credits.get(connection, brand_id, code)["holder"]["external_user_id"]
     except NotFound:
@@ -82,9 +84,10 @@ def check_holder(connection: Connection, brand_id: UUID, code: str, external_use
 def redeem_points(
     connection: Connection, brand_id: UUID, points: int, external_user_id: str, booking: Booking
 ) -> dict[str, Any]:
-    """Spend a member's points: the redemption.
+    """Spend a member's points, and return the redemption.
 
     Raises MemberNotFound, MemberArchived, InsufficientPoints, RedemptionAlreadyExists.
+
     """
     redemption, member_id = _book(connection, brand_id, points, external_user_id, booking)
     wallets.spend(connection, brand_id, member_id, points, redemption["id"])
@@ -94,17 +97,19 @@ def redeem_points(
 def redeem_for_nothing(
     connection: Connection, brand_id: UUID, external_user_id: str, booking: Booking
 ) -> dict[str, Any]:
-    """Book the offer that `booking` names, which costs nothing: the redemption.
+    """Book the offer that `booking` names, which costs nothing, and return the redemption.
 
     Raises MemberNotFound, MemberArchived, RedemptionAlreadyExists.
+
     """
     redemption, _ = _book(connection, brand_id, None, external_user_id, booking)
     return redemption
 
 
 def is_booked(connection: Connection, brand_id: UUID, code: str) -> bool:
-    """Whether the credit with this code was booked as the offer that it is, and that redemption is neither COMPLETED
-    nor CANCELED. Other uses of it, at the till or by who had it under another code, are no bookings of this offer."""
+    """Whether the credit with this code was booked as the offer that it is, by a redemption that is neither COMPLETED
+    nor CANCELED. Other uses of the credit, at the till or by a former holder under another code, are no bookings of
+    this offer."""
     open_one = select(redemptions.c.redemption_id).join(credits_table, _CREDIT)
     mine = (
         credits_table.c.brand_id == brand_id,
@@ -160,7 +165,8 @@ def counts(connection: Connection, brand_id: UUID, external_user_id: str | None 
 
 
 def _create(connection: Connection, brand_id: UUID, booking: Booking, now: datetime, **spent: object) -> dict[str, Any]:
-    """A new redemption, as it is shown but for its credit and whose it is. Raises RedemptionAlreadyExists."""
+    """Make a redemption, and return it as it is shown, without its credit and its member. Raises
+    RedemptionAlreadyExists."""
     row = {
         "brand_id": brand_id,
         "redemption_id": uuid7(),
@@ -183,7 +189,7 @@ def _create(connection: Connection, brand_id: UUID, booking: Booking, now: datet
 def _book(
     connection: Connection, brand_id: UUID, points: int | None, external_user_id: str, booking: Booking
 ) -> tuple[dict[str, Any], UUID]:
-    """A new redemption by a member that takes no credit, told of; and the member's id."""
+    """Make a redemption of a member that takes no credit, and tell webhooks. Returns it, and the member's id."""
     member_id = members.lock(connection, brand_id, external_user_id)
     now = clock.read(connection, brand_id).now
     spent = {"points": points, "member_id": member_id}

@@ -22,15 +22,15 @@ from issuance.members import members
 from issuance.tenancy import clock
 from issuance.webhooks import outbox
 
-#: A wallet never receives more: beyond it a JSON number is not exact in every client.
+#: The most that a wallet may receive: beyond it a JSON number is not exact in every client.
 MOST_POINTS = 2**53 - 1
 
 EntryType = Literal["credit", "spend", "refund", "forfeit"]
 
 
-# Whether they kept their points, of a member who was archived since a redemption was made, and may be back. Of one whom
-# an earlier version archived it is not noted: who had points left kept them. What the member's row says is of the last
-# archiving; that one before it kept nothing says the audit.
+# Whether a member who was archived after a redemption was made, and may be back, kept their points. Earlier versions
+# did not note it: of those, who has points left kept them. The member's row tells of the last archiving only; the audit
+# says whether one before it kept nothing.
 _KEPT = text(f"""
     SELECT coalesce(p.balance_retained, p.archived_at IS NULL OR :has)
            AND NOT EXISTS (SELECT FROM audit_entries e
@@ -90,7 +90,7 @@ def read(connection: Connection, brand_id: UUID, external_user_id: str) -> dict[
 def credit(
     connection: Connection, brand_id: UUID, external_user_id: str, amount: int, reason: str | None
 ) -> dict[str, Any]:
-    """Give a member points: the wallet after it. Raises MemberNotFound, MemberArchived, Invalid."""
+    """Give a member points, and return the wallet after it. Raises MemberNotFound, MemberArchived, Invalid."""
     member_id = members.lock(connection, brand_id, external_user_id)
     if _lock(connection, brand_id, member_id).received + amount > MOST_POINTS:
         wrong = f"a wallet receives at most {MOST_POINTS} points in all"
@@ -105,7 +105,7 @@ def credit(
 
 
 def spend(connection: Connection, brand_id: UUID, member_id: UUID, points: int, redemption_id: UUID) -> None:
-    """Take points for a redemption of a member who is held. Raises InsufficientPoints."""
+    """Take points for a redemption; the caller has locked the member. Raises InsufficientPoints."""
     wallet = _lock(connection, brand_id, member_id)
     if wallet.received - wallet.spent < points:
         raise InsufficientPoints(fields={"points": f"the wallet holds {wallet.received - wallet.spent}"})
@@ -113,8 +113,8 @@ def spend(connection: Connection, brand_id: UUID, member_id: UUID, points: int, 
 
 
 def refund(connection: Connection, brand_id: UUID, member_id: UUID, points: int, redemption_id: UUID) -> None:
-    """Give back the points of a redemption that was canceled, to an archived member too: of one who retained no balance
-    they are forfeited at once, also when they are back (SEMANTICS 11)."""
+    """Give back the points of a canceled redemption, to an archived member too. If the archiving let them retain no
+    balance, the points are forfeited at once, even if the member is back (SEMANTICS 11)."""
     before = _lock(connection, brand_id, member_id)
     _enter(connection, brand_id, member_id, "refund", points, redemption_id=redemption_id)
     # After the wallet, which archiving holds until it is done.
@@ -126,7 +126,7 @@ def refund(connection: Connection, brand_id: UUID, member_id: UUID, points: int,
 
 
 def forfeit(connection: Connection, brand_id: UUID, member_id: UUID, reason: str) -> int:
-    """Let the whole balance go: how much that was."""
+    """Forfeit the whole balance, and return how much it was."""
     wallet = _lock(connection, brand_id, member_id)
     balance = wallet.received - wallet.spent
     if balance:

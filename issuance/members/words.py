@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Select, delete, select, text
 
 from issuance.database.tables import search_backlog as backlog
 
-#: Entries that are worked off at a time, some hundred people each.
+#: How many entries are worked off at a time; each has some hundred people.
 MOST = 4
 
 _OF_GUESTS = text("""
@@ -28,19 +28,20 @@ _OF_MEMBERS = text("""
 
 
 def write_oldest(connection: Connection) -> None:
-    """Write the words of those who wait longest, of any brand. What somebody else is at is passed over."""
+    """Write the words of the people of any brand who have waited longest. Entries that somebody else works on are
+    passed over."""
     oldest = select(backlog.c.brand_id, backlog.c.entry_id).order_by(backlog.c.entry_id).limit(MOST)
     _write(connection, oldest.with_for_update(skip_locked=True))
 
 
 def write_latest(connection: Connection, brand_id: UUID) -> None:
-    """Write the words of those of a brand who came last: whoever searches right after a sign-up finds it."""
+    """Write the words of a brand's latest people, so that a search right after a sign-up finds it."""
     latest = select(backlog.c.brand_id, backlog.c.entry_id).where(backlog.c.brand_id == brand_id)
     _write(connection, latest.order_by(backlog.c.entry_id.desc()).limit(MOST).with_for_update())
 
 
 def write_all(connection: Connection, brand_id: UUID) -> None:
-    """Write the words of all of a brand who wait, and wait for those who are writing them."""
+    """Write the words of all people of a brand who wait. Waits for others who are writing some."""
     while connection.scalar(select(backlog.c.entry_id).where(backlog.c.brand_id == brand_id).limit(1)) is not None:
         write_latest(connection, brand_id)
 

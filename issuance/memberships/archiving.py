@@ -23,7 +23,7 @@ from issuance.webhooks import outbox
 SOURCE = "issuance:members"
 
 _REASON = credits.ARCHIVED
-#: Orders that one is on, and credits, of a member who is archived in one transaction, if it is bounded.
+#: The most orders and credits of a member whom one transaction archives, if it is bounded.
 MOST_ORDERS, MOST_CREDITS = 1_000, 2_000
 
 
@@ -41,7 +41,7 @@ class Removed(NamedTuple):
     balance_retained: bool
 
 
-# A party that was told of and is not settled yet is in the inbox only.
+# A party that was told and is not settled yet stands only in the inbox.
 _ON_ORDERS = text(f"""
     SELECT m.membership_id, m.member_id = :member_id AS own,
            m.status IN {ENDED} AND NOT EXISTS (
@@ -67,12 +67,13 @@ _ON_ORDERS = text(f"""
 def archive(
     connection: Connection, brand_id: UUID, external_user_id: str, *, retain_balance: bool, bounded: bool = False
 ) -> Removed:
-    """Remove a member, now on the brand's clock. Doing it again changes nothing more, but that points that were kept
-    are forfeited too: what was forfeited is not kept by asking once more.
+    """Remove a member, now on the brand's clock. A second time changes one thing at most: points that were kept are
+    forfeited if it does not retain them. Points that were forfeited do not come back.
 
     Their memberships end, by facts of our own; all credits of those and all that they hold as a guest
     elsewhere are revoked; the balance is forfeited unless it is to be retained. Raises MemberNotFound; `bounded`:
     TooMuchToArchive.
+
     """
     clock = clocks.read(connection, brand_id, lock=True)
     member_id, is_news, is_changed, retained = members.archive(
@@ -84,7 +85,8 @@ def archive(
     orders = connection.execute(_ON_ORDERS, parameters).all()
     if bounded:
         _refuse_many(connection, parameters, orders)
-    # Waits for settling under way, and keeps more of it out: nothing is issued until what is out is revoked.
+    # Waits for settling under way and keeps more of it out, so that nothing is issued until the credits that are out
+    # are revoked.
     schedules.wake(connection, brand_id, [row.membership_id for row in orders], clock.now)
     now = clocks.once_locked(connection, brand_id, clock).now
     locked = connection.execute(_ON_ORDERS, {**parameters, "now": now}).all()
@@ -108,12 +110,12 @@ def archive(
 
 
 def _theirs(brand_id: UUID, member_id: UUID, own: list[UUID]) -> ColumnElement[bool]:
-    """Of their own memberships, and what they hold elsewhere."""
+    """The credits of their own memberships, and those that they hold elsewhere."""
     return or_(credits_table.c.membership_id.in_(own), holders.held_by(brand_id, member_id))
 
 
 def _refuse_many(connection: Connection, which: Mapping[str, Any], orders: Sequence[Row[Any]]) -> None:
-    """Raises TooMuchToArchive: it is done as a whole, or not at all."""
+    """Raises TooMuchToArchive if the member has too much: archiving is done as a whole or not at all."""
     brand_id, member_id, now = which["brand_id"], which["member_id"], which["now"]
     if len(orders) > MOST_ORDERS:
         raise TooMuchToArchive

@@ -1,4 +1,4 @@
-"""What would come of events if they were loaded: they are taken in, settled on paper, and forgotten again."""
+"""What events would lead to if they were loaded: they are taken in, settled on paper, and forgotten again."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable
@@ -26,7 +26,7 @@ from issuance.engine.rules import RuleBook
 from issuance.memberships.forecasts import month_of
 from issuance.tenancy import clock as clocks
 
-#: Memberships that are loaded at once.
+#: How many memberships are loaded at once.
 _LOADED = 1000
 
 _NAMES = text("""
@@ -48,19 +48,19 @@ class Owed(NamedTuple):
 
 @dataclass(slots=True)
 class _Paper:
-    """What settling one membership would come to."""
+    """What settling one membership would lead to."""
 
     status: str
     due: Counter[Owed]
     reasons: Counter[Reason]
     taken_back: int
-    #: What is issued at once.
+    #: The credits that are issued at once.
     issued: list[Decision] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class DryRun:
-    """Events that are loaded in a transaction that its owner rolls back, and what would come of them."""
+    """Events that are loaded in a transaction, which its owner rolls back, and what they would lead to."""
 
     connection: Connection
     brand_id: UUID
@@ -80,9 +80,9 @@ class DryRun:
         return intake
 
     def result(self, keep: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
-        """What would come of the events at the brand's now: memberships by status, credits by rule and month (up to
-        the end of the next one, every charge ahead initiated on its day), and why there are no others. `keep` is given
-        a plan's row of each credit that is issued at once."""
+        """What the events would lead to at the brand's now: memberships by status, credits by rule and month, and why
+        there are no others. Months go to the end of the next one, and every charge ahead is initiated on its day.
+        `keep` gets a plan's row for each credit that is issued at once."""
         clock = clocks.read(self.connection, self.brand_id)
         last = add_months(day_of(clock.now, clock.zone).replace(day=1), 2) - timedelta(days=1)
         rules = RuleBook(self.connection, self.brand_id, clock.zone)

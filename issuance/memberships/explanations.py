@@ -30,10 +30,10 @@ _HAS_MORE = text("""
     SELECT EXISTS (SELECT FROM credits WHERE brand_id = :brand_id AND membership_id = :id OFFSET :most)
 """)
 
-#: An explanation has so many rows at most, of so many occurrences, and its dates lie within so many years; of charges
-#: it names so many each time. Whoever wants more asks for less at a time.
+#: The most rows and occurrences of an explanation, the most years that its dates may span, and the most charges that it
+#: names at a time. Who wants more asks several times.
 MOST_ROWS, MOST_OCCURRENCES, MOST_YEARS, MOST_CHARGES = 50_000, 10_000, 50, 20
-#: Charges that pay for nothing: the latest.
+#: The most charges that pay for nothing that it names: the latest.
 MOST_IDLE = 1000
 
 
@@ -46,11 +46,11 @@ class TooMuchToExplain(Invalid):
 class Explanation(NamedTuple):
     """What became of a membership's occurrences, and the charges for which it gets nothing."""
 
-    #: A row a (rule, guest, occurrence): those of the page that was asked for.
+    #: One row for each rule, guest and occurrence: those of the page that was asked for.
     rows: list[dict[str, Any]]
     #: How many rows there are on all pages.
     total: int
-    #: Those that cover no billing date and no occurrence of a rule, with the nearest billing date.
+    #: The charges that cover no billing date and no occurrence of a rule, with the nearest billing date.
     charges_for_nothing: list[dict[str, Any]]
 
 
@@ -65,9 +65,9 @@ def explain(
     page: int = 1,
     per_page: int | None = None,
 ) -> Explanation:
-    """The occurrences whose period starts within `first` to `last` (inclusive dates in the brand's zone; default: from
-    the sign-up to today), those of deleted rules too. With `per_page` one page of them; then it is bounded what may be
-    asked for. Raises NotFound for an unknown membership, TooMuchToExplain."""
+    """The occurrences whose period starts from `first` to `last` (inclusive dates in the brand's zone; by default from
+    the sign-up to today), of deleted rules too. With `per_page` it gives one page of them, and bounds what may be asked
+    for. Raises NotFound for an unknown membership, TooMuchToExplain."""
     clock = clocks.read(connection, brand_id)
     parameters = {"brand_id": brand_id, "id": membership_id}
     if per_page is not None and connection.scalar(_HAS_MORE, {**parameters, "most": MOST_ROWS}):
@@ -110,12 +110,12 @@ def explain(
 
 
 class _Charges:
-    """The charges of a membership: those that are open, and which is nearest to a date."""
+    """The charges of a membership: the open ones, and the one that is nearest to a date."""
 
     def __init__(self, history: History) -> None:
         unsettled = {one.number for one in history.standing.outstanding if not one.is_settled_by(history.now)}
         self.open = [charge for charge in history.charges if charge.number in unsettled][:MOST_CHARGES]
-        # Of those that start on one date the first.
+        # The first of those that start on one date.
         by_start = {charge.period_start: charge for charge in reversed(history.charges)}
         self._starts = sorted(by_start)
         self._by_start = by_start
@@ -127,7 +127,7 @@ class _Charges:
 
 
 def _facts(member: Membership, history: History, occurrence: Occurrence, known: _Charges) -> dict[str, Any]:
-    """What decided an occurrence, whoever the guest."""
+    """What decided an occurrence for every guest."""
     charges = history.charges_for(occurrence.frequency.interval, occurrence.day)
     nearest = known.nearest(occurrence.day)
     return {
@@ -163,7 +163,7 @@ def _row(
     decision = _with_its_own_credit(decision)
     occurrence, credit = decision.occurrence, decision.credit
     guest_id = member.guest_ids[decision.guest.place]
-    # An owed credit that is out was issued; one that is not out yet waits for the settling that is under way.
+    # An owed credit that is out was issued; one that is not out waits for settling.
     reason = Reason.ISSUED if decision.told is Reason.ALREADY_ISSUED else decision.told
     named = names.get(guest_id)
     name = named.name if named is not None else str(guest_id)
@@ -193,8 +193,8 @@ def _row(
 
 
 def _with_its_own_credit(decision: Decision) -> Decision:
-    """A rule that became P0D, or was, has two occurrences under the sign-up's key: the credit is of the one that is
-    owed, else of the one of its own kind."""
+    """A rule that became P0D, or was P0D, has two occurrences under the sign-up's key. The credit belongs to the one
+    that is owed, else to the one of its own kind."""
     credit = decision.credit
     if credit is None or decision.outcome is Outcome.ISSUED:
         return decision
@@ -267,7 +267,7 @@ def _said(charge: dict[str, Any]) -> str:
     return f"charge {charge['charge_id']} ({charge['state']}) for {charge['period_start']} to {charge['period_end']}"
 
 
-#: What became of a credit that was taken back, by whom (GLOSSARY: revoked).
+#: What is said of a revoked credit, by who revoked it (GLOSSARY: revoked).
 _REVOKED = {
     "facts": "was revoked",
     "operator": "was revoked by the operator",

@@ -17,9 +17,9 @@ from issuance.members.names import Names, folded
 from issuance.memberships import kept_texts
 from issuance.memberships.memberships import LONGEST_REF
 
-#: What stands for them where it is looked whether they are named.
+#: Takes the place of their names, to see whether something names them.
 _THEM = "\0"
-#: What an export that is bounded holds: rows of all kinds, and bytes of them as texts.
+#: The most that a bounded export holds: rows of all kinds, and their bytes as texts.
 MOST_ROWS, MOST_BYTES = 10_000, 4_000_000
 
 
@@ -34,10 +34,11 @@ _MEMBER = text("""
            erased_at
       FROM members WHERE brand_id = :brand_id AND member_id = :member_id
 """)
-# Whether a credit is theirs now. Who had it before is shown no code: it is another's.
+# Whether they hold a credit now. A former holder is shown no code: it is another's.
 _HOLDS = """(coalesce(t.member_id, CASE WHEN t.transfer_id IS NULL THEN g.member_id ELSE h.member_id END)
                 IS NOT DISTINCT FROM CAST(:member_id AS uuid))"""
-#: What is theirs, by the name that the document has for it. Rows of theirs alone; of others no more than an id.
+#: What is theirs, by the name that the document has for it. These rows are about them alone, and have no more of others
+#: than an id.
 _THEIRS = {
     "memberships": text(f"""
         SELECT m.membership_id AS id, m.membership_type_id, t.name AS membership_type_name, m.status, m.signed_up_at,
@@ -138,7 +139,7 @@ _TOLD = text("""
      ORDER BY event_id LIMIT :most
 """)
 
-# How much a statement would give, which is asked before it is given.
+# How many bytes a statement would give: asked before it is run.
 _SIZE = {
     statement: text(f"""
         SELECT coalesce(sum(octet_length(CAST(held AS text))), 0) FROM ({statement.text}) AS held
@@ -202,7 +203,7 @@ def export(connection: Connection, brand_id: UUID, external_user_id: str, *, bou
 
 
 def _names(external_user_id: str, profile: dict[str, Any], guest_of: Sequence[dict[str, Any]]) -> Names:
-    """What they are called by."""
+    """All that they are called by."""
     emails = {folded(one) for one in (profile["email"], *(guest["email"] for guest in guest_of)) if one}
     called = {one for one in (profile["display_name"], *(guest["name"] for guest in guest_of)) if one}
     return Names(
@@ -221,7 +222,7 @@ def _only_theirs(
     *,
     own: bool,
 ) -> tuple[dict[str, Any], list[int]]:
-    """What a fact says, with none of its guests but them; and the places of their entries."""
+    """What a fact says, with no guests except them, and the places of their entries."""
     external_user_id, email = named
     data = dict(data)
     if not own:
@@ -239,7 +240,7 @@ def _only_theirs(
 
 
 def _said_of_them(unknown: dict[str, Any] | None, places: list[int], *, own: bool) -> dict[str, Any] | None:
-    """What a fact says that is not understood: of its guests, what is said of them."""
+    """The fields of a fact that are not understood; of those about guests, only theirs."""
     if unknown is None:
         return None
     prefixes = tuple(f"guests.{place}." for place in places)

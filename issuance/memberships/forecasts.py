@@ -22,7 +22,7 @@ from issuance.errors import Invalid
 from issuance.tenancy import clock as clocks
 
 _BATCH = 1000
-#: Within so many seconds all of it is foretold, if it is bounded.
+#: Seconds that a bounded forecast may take.
 MOST_SECONDS = 20.0
 
 
@@ -32,7 +32,7 @@ class TooMuchToForecast(Invalid):
     code = "too_much_to_forecast"
 
 
-# Whoever is of one of its types, was, or will be.
+# The memberships that have one of its types now, had one, or will have one.
 _OF_RULE = text(f"""
     WITH types AS MATERIALIZED (
         SELECT v.membership_type_id FROM rule_versions v
@@ -53,8 +53,8 @@ def forecast(
     """Credits by the month in which their occurrence starts, for `months` months from the brand's present one on. A P0D
     credit counts in the month of the billing period that it rides on.
 
-    What then happens (SEMANTICS 14, law 12), if every charge ahead comes on its day: what is announced happens, rules
-    stay as they are, and whoever is paused or needs attention stays so. `bounded`: raises TooMuchToForecast.
+    This is what happens (SEMANTICS 14, law 12) if every charge ahead comes on its day, what is announced happens, rules
+    stay as they are, and memberships that are paused or need attention stay so. `bounded`: raises TooMuchToForecast.
     """
     ends = monotonic() + MOST_SECONDS
     clock = clocks.read(connection, brand_id)

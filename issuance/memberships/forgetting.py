@@ -1,7 +1,7 @@
 """Forgetting: an archived member's names and ids are taken out of everything that is kept (SEMANTICS 20).
 
-Credits, periods, amounts and decisions stay as they were: who is who on each list of guests is found once more before
-the names go, and written beside them. What was told is still known, by a hash of what it said.
+Credits, periods, amounts and decisions stay as they were: before the names go, it is found once more who is who on each
+list of guests, and written beside them. An event that comes again is still recognised, by a hash of what it said.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ from issuance.memberships.mentions import Mentions
 from issuance.tenancy import clock as clocks
 from issuance.tenancy.clock import BrandClock
 
-# One translates a biller's webhooks at a time (billers/deliveries.py): what it holds is changed here.
+# Keeps translating out (billers/deliveries.py): what it works on is changed here.
 _HOLD_BILLERS = text("""
     SELECT pg_advisory_xact_lock(hashtextextended('billers ' || CAST(biller_id AS text), 0))
       FROM billers WHERE brand_id = :brand_id ORDER BY biller_id
@@ -37,8 +37,8 @@ _HOLD_REDEMPTIONS = text("""
 _CALLED = text("""
     SELECT external_user_id, display_name, email FROM members WHERE brand_id = :brand_id AND member_id = :member_id
 """)
-# Those that name them, settled or not. Addresses are among the words that people are found by, as they are called now;
-# what they were called before stands on lists that others have come after.
+# The orders that name them, settled or not. The words by which people are found have the addresses of today; former
+# ones stand on lists of guests that later lists have replaced.
 _ORDERS = text(f"""
       WITH changed AS MATERIALIZED (
            SELECT DISTINCT membership_id FROM billing_events
@@ -63,17 +63,19 @@ _ORDERS = text(f"""
     SELECT membership_id FROM credits WHERE brand_id = :brand_id AND credit_id IN ({holders.RECEIVED})
      ORDER BY 1
 """)
-# Using one writes down whom it names.
+# Using a credit writes down whom it names.
 _HOLD_CREDITS = text(f"""
     SELECT FROM credits WHERE brand_id = :brand_id AND membership_id = ANY(:membership_ids) AND {STILL_OUT}
      ORDER BY credit_id FOR NO KEY UPDATE
 """)
-#: Facts of all the orders that name a member who is forgotten, and their bytes as JSON, if it is bounded.
+#: The most facts, and bytes of them as JSON, of all the orders that name a member, if forgetting is bounded.
 MOST_FACTS, MOST_BYTES = 10_000, 20_000_000
 _HOW_MUCH = text(f"""
     SELECT count(*) AS facts, sum({bytes_of("data")} + coalesce({bytes_of("unknown_fields")}, 0)) AS bytes
       FROM billing_events WHERE brand_id = :brand_id AND membership_id = ANY(:membership_ids)
 """)
+
+
 class TooMuchToErase(Invalid):
     """More was told of the orders that name this member than is read at once: use the command line, which has no
     limit."""
@@ -98,11 +100,12 @@ def erase(
     addresses: Iterable[str] = (),
     bounded: bool = False,
 ) -> Erasure:
-    """Forget an archived member; doing it again changes nothing. The random id is `place`, if it was given before;
+    """Forget an archived member; a second time changes nothing. `place` is the random id, if it was chosen before;
     `addresses` are e-mail addresses of theirs that are known from elsewhere.
 
     Waits for intake under way and keeps it out until the transaction ends. Raises MemberNotFound, MemberNotArchived;
     `bounded`: TooMuchToErase.
+
     """
     clock = hold(connection, brand_id)
     held = members.hold_to_erase(connection, brand_id, external_user_id)
@@ -119,7 +122,7 @@ def erase(
         told = connection.execute(_HOW_MUCH, {"brand_id": brand_id, "membership_ids": orders}).one()
         if told.facts > MOST_FACTS or (told.bytes or 0) > MOST_BYTES:
             raise TooMuchToErase
-    # What is being settled is told by name: it is waited for, and begins anew without.
+    # Settling that is under way tells webhooks the names: this waits for it, and later settling finds them gone.
     schedules.wake(connection, brand_id, orders, clock.now)
     theirs = Mentions(connection, brand_id, held, external_user_id, place, emails)
     theirs.read(orders)
@@ -139,7 +142,8 @@ def erase(
 
 
 def hold(connection: Connection, brand_id: UUID) -> BrandClock:
-    """Wait for translating and intake, and keep more of it out until the transaction ends: the brand's clock."""
+    """Wait for translating and intake, and keep more of them out until the transaction ends. Returns the brand's
+    clock."""
     clock = clocks.read(connection, brand_id, lock=True)
     connection.execute(_HOLD_BILLERS, {"brand_id": brand_id})
     erased.alone(connection, brand_id)

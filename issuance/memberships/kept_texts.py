@@ -1,7 +1,7 @@
-"""What is kept as it came, or as it was told or answered, and may name a person there (SEMANTICS 20): the columns, what
-of them names somebody, and what of that their export shows.
+"""Texts and documents that are kept as they came, or as they were told or answered, and may name a person (SEMANTICS
+20): which columns hold them, which rows name somebody, and what an export shows of these.
 
-Facts, guests and members are not among it: what their fields mean is known (`mentions`).
+Facts, guests and members are not among them, because the meaning of their fields is known (`mentions`).
 """
 
 import json
@@ -26,7 +26,8 @@ class Column(NamedTuple):
 
     @property
     def is_known_by_hash(self) -> bool:
-        """A refused text is one row however often it comes as it came first (`rejected_events_once`)."""
+        """Whether a hash of the text is kept beside it: a refused text that comes again is still one row
+        (`rejected_events_once`)."""
         return (self.table, self.name) == ("rejected_events", "body")
 
     def said(self, row: Mapping[Any, Any]) -> Any:
@@ -43,7 +44,7 @@ class Column(NamedTuple):
         return names.text(said)
 
 
-#: Where names may stand that nobody put there as such.
+#: Columns where names may stand although the column is not meant for names.
 COLUMNS = (
     Column("webhook_events", ("event_id",), "data", "json"),
     Column("deliveries", ("delivery_id", "event_id"), "last_error", "text"),
@@ -68,9 +69,9 @@ COLUMNS = (
     Column("audit_entries", ("entry_id",), "after", "json"),
     Column("schedules", ("schedule_id",), "last_error", "text"),
 )
-#: What an export shows, by its name there.
+#: The columns that an export shows, by their names there.
 EXPORTED: Mapping[str, Column] = {column.exported_as: column for column in COLUMNS if column.exported_as is not None}
-#: What of a key an export does not show: it says nothing of them.
+#: Parts of keys that an export does not show: they say nothing about the person.
 _NOT_EXPORTED = {"body_hash", "caller"}
 #: Rows that are in memory at once: of what billers sent each may have a megabyte.
 _FEW_AT_ONCE = {"yield_per": 10}
@@ -91,15 +92,17 @@ _FIND = {
 }
 
 
-def found(connection: Connection, brand_id: UUID, names: Names, column: Column) -> Iterator[Sequence[Mapping[Any, Any]]]:
+def found(
+    connection: Connection, brand_id: UUID, names: Names, column: Column
+) -> Iterator[Sequence[Mapping[Any, Any]]]:
     """Rows of a column that may name them, some at a time: the key, and what is `said`."""
     which = {"brand_id": brand_id, "needles": needles([*names.ids, *names.emails, *names.called, *names.guest_ids])}
     yield from connection.execute(_FIND[column], which, execution_options=_FEW_AT_ONCE).mappings().partitions()
 
 
 def exported(connection: Connection, brand_id: UUID, names: Names, column: Column) -> Iterator[dict[str, Any]]:
-    """What of a column names them, as an export shows it. `said` is the JSON that it is, or None: it says of others who
-    they are too, or it is no JSON, of which nobody could tell."""
+    """The rows of a column that name them, as an export shows these. `said` is the JSON that stands there; None if it
+    identifies others too, or if it is no JSON, so that nobody can tell."""
     key = [name for name in column.key if name not in _NOT_EXPORTED]
     for some in found(connection, brand_id, names, column):
         for row in some:

@@ -17,9 +17,9 @@ from issuance.errors import NotFound
 from issuance.tenancy import clock
 
 Status = Literal["upcoming", "active", "billing", "needs_attention", "paused", "cancelled", "expired"]
-#: A membership is shown with so many charges, and on a page of a list with so many guests.
+#: How many charges of a membership are shown, and how many of its guests on a page of a list.
 MOST_CHARGES, MOST_LISTED_GUESTS, MOST_GUESTS = 100, 20, 1000
-#: Characters of what a membership is at its biller: two of Stripe's ids.
+#: Characters of the biller's name for a membership: two of Stripe's ids.
 LONGEST_REF = 511
 STATUSES: tuple[str, ...] = get_args(Status)
 
@@ -45,7 +45,7 @@ def page(
 def part(
     connection: Connection, brand_id: UUID, page: int, per_page: int, after: UUID | None, **filters: Any
 ) -> paging.Part:
-    """`page`, of a list that is counted no further than it takes; or the page after a membership."""
+    """`page`, for a list that is counted no further than needed; or the page after a membership."""
     place = (memberships.c.membership_id, False)
     found = paging.part_of(connection, _found(brand_id, **filters), place, page, per_page, after)
     return found._replace(rows=_shaped(connection, brand_id, found.rows, most_guests=MOST_LISTED_GUESTS))
@@ -90,7 +90,7 @@ def _all(brand_id: UUID) -> Select[Any]:
             (membership_types.c.brand_id == columns.brand_id)
             & (membership_types.c.membership_type_id == columns.membership_type_id),
         )
-        # Outer, so that counting needs no look at members.
+        # An outer join, so that counting needs no look at members.
         .outerjoin(members, (members.c.brand_id == columns.brand_id) & (members.c.member_id == columns.member_id))
         .outerjoin(
             biller_memberships,
@@ -121,13 +121,13 @@ def _shaped(
 
 
 def _period(history: History) -> dict[str, Any]:
-    """The billing period that the brand's today lies in; before the start, the first."""
+    """The billing period in which the brand's today lies; before the start, the first one."""
     start, end = history.calendar.period_of(None, history.today)
     return {"start": start, "end": end}
 
 
 def _charges(member: Membership, history: History) -> list[dict[str, Any]]:
-    """The charges that are known, and those that `billing: automatic` has made: the latest MOST_CHARGES."""
+    """The latest MOST_CHARGES charges: those that are known, and those that `billing: automatic` has made."""
     return [
         {
             "id": member.charge_id(charge),

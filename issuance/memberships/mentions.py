@@ -37,13 +37,13 @@ _GUESTS = text("""
             SELECT new.membership_id, new.guest_id
               FROM json_to_recordset(CAST(:rows AS json)) AS new (membership_id uuid, guest_id uuid))))
 """)
-#: Of whom an order's sign-up has not told yet.
+#: Stands for a guest of an order whose sign-up has not come yet.
 _NOBODY = UUID(int=0)
 
 
 @dataclass(slots=True)
 class _Order:
-    """A membership whose events name them: who its guests are."""
+    """A membership whose events name them, and who its guests are."""
 
     own: bool
     events: list[Row[Any]] = field(default_factory=list)
@@ -81,7 +81,8 @@ class Mentions:
         for membership_id, order in self._orders.items():
             order.waits = all(event.type != SIGNED_UP for event in order.events)
             order.named = _as_told(order.events) if order.waits else named_by(membership_id, order.events)
-        # By the id first, which says what else they are called; then by any of their addresses; then who was found so.
+        # Entries with their id first, which say what else they are called; then those with any of their addresses; then
+        # those of guests that were found so.
         for is_theirs in (self._has_the_id, self._is_theirs, self._is_theirs):
             for who, guest in self._entries():
                 if is_theirs(who, guest):
@@ -96,8 +97,8 @@ class Mentions:
         return self._id in (guest.get("external_user_id"), who.external_user_id)
 
     def _is_theirs(self, who: Recognised, guest: dict[str, Any]) -> bool:
-        """Whether an entry is of them: by their id, or where it has no other by their address, or where it has neither
-        as a guest who was found to be they."""
+        """Whether an entry is theirs: by their id; if it has no id, by their address; if it has neither, because its
+        guest was found to be them."""
         if guest.get("external_user_id") is not None:
             return bool(guest["external_user_id"] == self._id)
         if self._has_the_id(who, guest):
@@ -126,7 +127,7 @@ class Mentions:
         )
 
     def rewrite(self) -> None:
-        """Take what they are called out of facts, and of guests as they are listed."""
+        """Take their names out of the facts, and out of the table of guests."""
         rows: list[dict[str, Any]] = []
         last: dict[tuple[UUID, UUID], bool] = defaultdict(bool)
         for membership_id, order in self._orders.items():
@@ -154,7 +155,7 @@ class Mentions:
         self._connection.execute(_GUESTS, parameters)
 
     def _data(self, order: _Order, place: int, *, changes: bool) -> tuple[dict[str, Any], list[tuple[UUID, bool]]]:
-        """What a fact understands, without them; and of each guest that it names whether it is they."""
+        """A fact's `data` without their names, and for each guest that it names whether that is them."""
         event = order.events[place]
         data = dict(event.data)
         if data.get("external_user_id") == self._id:
@@ -170,7 +171,7 @@ class Mentions:
                 if self._has_the_id(who, guest):
                     guest["external_user_id"] = self._place
             if changes and event.type == GUESTS_CHANGED:
-                # Whoever was told from others by a name stays who they are.
+                # A guest who was recognised by a name is still recognised.
                 guest = {**guest, "known_as": str(who.guest_id)}
             guests.append(guest)
         data["guests"] = guests
@@ -178,7 +179,7 @@ class Mentions:
 
 
 def _as_told(events: Sequence[Row[Any]]) -> Named:
-    """Who the guests are of an order whose sign-up has not come: whom each entry names itself."""
+    """The guests of an order whose sign-up has not come: as each entry names them."""
     return {
         place: [
             Recognised(UUID(guest.get("guest_id") or str(_NOBODY)), guest.get("external_user_id")) for guest in guests

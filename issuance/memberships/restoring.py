@@ -1,6 +1,6 @@
 """Restoring: after a backup was brought back, people who were erased since are erased again (SEMANTICS 20).
 
-A document of erasures, kept beside backups, has nothing but keyed hashes; so everybody who is there is hashed and
+A document of erasures, which is kept beside backups, has only keyed hashes, so everybody who is there is hashed and
 compared.
 """
 
@@ -18,7 +18,7 @@ from issuance.members import erased
 from issuance.members.names import Names, folded
 from issuance.memberships import archiving, forgetting, scrubbing
 
-#: People whom one statement reads.
+#: How many people one statement reads.
 _BATCH = 5000
 
 _MEMBERS = text("""
@@ -29,18 +29,18 @@ _ADDRESSES = text("""
     SELECT DISTINCT email FROM guests WHERE brand_id = :brand_id AND email IS NOT NULL
 """)
 _BRAND = text("SELECT EXISTS (SELECT FROM brands WHERE brand_id = :brand_id)")
-# Who was named as a guest only is erased as a member.
+# A person who was only named as a guest is erased like a member.
 _JOIN = text("""
     UPDATE members SET joined_at = :at WHERE brand_id = :brand_id AND member_id = :member_id AND joined_at IS NULL
 """)
-# Who came after the backup: nothing of them is there, and what names them still finds somebody who is archived.
+# People who came after the backup: nothing of them is there, and events that name them find an archived member.
 _STAND_IN = text("""
     INSERT INTO members (brand_id, member_id, external_user_id, joined_at, archived_at, archivings, updated_at)
     VALUES (:brand_id, :member_id, :external_user_id, :at, :at, 0, :at)
     ON CONFLICT ON CONSTRAINT members_external_user_id_unique DO NOTHING
 """)
 
-# A forgotten guest is called by the random id.
+# A forgotten guest has the random id as name.
 _FORGOTTEN_GUESTS = text("""
     SELECT g.guest_id, m.external_user_id
       FROM members m JOIN guests g ON g.brand_id = m.brand_id AND g.name = m.external_user_id
@@ -73,7 +73,7 @@ class _Document(BaseModel):
 
 
 class Found(NamedTuple):
-    """Somebody who is there and was erased."""
+    """Somebody who is in the database and was erased."""
 
     member_id: UUID
     external_user_id: str
@@ -90,9 +90,11 @@ def read(document: object) -> _Document:
 
 
 def apply(connection: Connection, document: _Document, brand_id: UUID) -> tuple[int, list[UUID]]:
-    """Erase again whom a document says, in one brand: how many they are, and the memberships to settle.
+    """Erase again the people of a document, in one brand. Returns how many they are, and the memberships to settle.
 
-    Whoever is not archived any more is archived first. Call it in a transaction on that brand. Raises Invalid.
+    People who are not archived any more are archived first. Call it in a transaction on that brand. Raises Invalid.
+
+
     """
     theirs = [one for one in document.erased if one.brand_id == brand_id]
     if not theirs or not connection.scalar(_BRAND, {"brand_id": brand_id}):
@@ -124,7 +126,7 @@ def apply(connection: Connection, document: _Document, brand_id: UUID) -> tuple[
 
 
 def _scrub_again(connection: Connection, brand_id: UUID) -> None:
-    """Take the names of forgotten guests out of what was kept of them, as far as an older erasure left some."""
+    """Take out names of forgotten guests that an older erasure has left."""
     guests = connection.execute(_FORGOTTEN_GUESTS, {"brand_id": brand_id})
     places = {str(guest_id): place for guest_id, place in guests}
     if places:
@@ -134,7 +136,7 @@ def _scrub_again(connection: Connection, brand_id: UUID) -> None:
 def _there(
     connection: Connection, brand_id: UUID, keys: Sequence[bytes], hashed: Mapping[bytes, _Erasure]
 ) -> Iterator[tuple[UUID, Found]]:
-    """Those who are there, by the member that they were when they were erased."""
+    """Those who are in the database, by the member that they were when they were erased."""
     after = UUID(int=0)
     while True:
         parameters = {"brand_id": brand_id, "after": after, "most": _BATCH}
@@ -152,7 +154,7 @@ def _there(
 def _addresses(
     connection: Connection, brand_id: UUID, keys: Sequence[bytes], hashed: Mapping[bytes, _Erasure]
 ) -> dict[UUID, list[str]]:
-    """The e-mail addresses of guests that are of people who were erased."""
+    """The e-mail addresses of guests that belong to people who were erased."""
     found: dict[UUID, list[str]] = {}
     for email in connection.scalars(_ADDRESSES, {"brand_id": brand_id}):
         for key in keys:

@@ -16,7 +16,7 @@ from issuance.tenancy import idempotency
 _FORGETTING = text("SET LOCAL issuance.forgetting = 'on'")
 _NO_MORE = text("SET LOCAL issuance.forgetting = 'off'")
 
-# Of the many credits, those that a person took back.
+# Only of credits that a person took back, not of all.
 _OF_CREDITS = Column("credits", ("credit_id",), "revoked_reason", "text")
 _REASONS = text("""
     SELECT credit_id, revoked_reason AS said FROM credits
@@ -34,9 +34,10 @@ _REWRITE = {
 
 
 def scrub(connection: Connection, brand_id: UUID, names: Names, membership_ids: Iterable[UUID]) -> None:
-    """Take names out of whatever the brand keeps; `membership_ids`: the memberships that have to do with them."""
+    """Take names out of everything that the brand keeps; `membership_ids` are the orders that name them."""
     connection.execute(_FORGETTING)
-    # Wherever one stands in a key, though it be in another word: a hash is as good, and nobody else's answer is lost.
+    # Wherever a name stands in a key, even within another word: a hash serves as well, and nobody else's answer is
+    # lost.
     called = kept_texts.needles([*(one for one in names.ids if len(one) >= SHORTEST_IN_TEXT), *names.emails])
     hashes = erased.hashing_of_keys(connection)
     idempotency.unname(connection, brand_id, called, lambda key: hashes(key)[0])

@@ -21,7 +21,7 @@ class NewBrand(Body):
     timezone: TimeZone
 
 
-#: What the key is called that a brand is made with.
+#: The name of the key with which a brand is made.
 FIRST_KEY = "first key"
 _NEW_BRAND = TypeAdapter(NewBrand)
 

@@ -1,4 +1,4 @@
-"""The brand's clock: what "now" is for it. Live brands follow PostgreSQL's clock, the one that all hosts share."""
+"""The brand's clock: what "now" is for it. Live brands follow PostgreSQL's clock, which all hosts share."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,12 +20,13 @@ _CLOCK = f"""
 _READ = Statement(_CLOCK)
 _GATE = "hashtextextended('alone ' || CAST(CAST(:brand_id AS uuid) AS text), 0)"
 # Settling a sandbox brand locks its clock until it commits, so that a move of the clock waits for it. The gate before
-# it is for whoever wants the brand alone: a row that some hold shared others get at once, whoever waits for it.
+# that is for who wants the brand alone: a row with shared locks is shared with newcomers at once, even if somebody
+# waits to have it alone.
 _READ_AND_LOCK = Statement(f"""
     WITH gate AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared({_GATE}))
     {_CLOCK.replace("FROM brands", "FROM gate CROSS JOIN brands")} FOR SHARE OF brands
 """)
-#: The same "now" as a part of a statement that has a parameter `brand_id`: read once, wherever it stands in it.
+#: The same "now" as a part of a statement with a parameter `brand_id`: it is read once, wherever it stands.
 NOW = select(
     select(literal_column(BRANDS_NOW, brands.c.clock_now.type).label("now"))
     .where(brands.c.brand_id == bindparam("brand_id"))
@@ -43,9 +44,9 @@ class BrandClock:
     now: datetime
     zone: ZoneInfo
     sandbox: bool
-    #: Set by hand, so that time passes only in moves.
+    #: Whether it was set by hand, so that time passes only in moves.
     stands_still: bool
-    #: The last jump. Whatever fell due before it is decided once, at it (INTERFACE 8).
+    #: The instant of the last jump. What fell due before it is decided once, at that instant (INTERFACE 8).
     woke_at: datetime | None
 
 
@@ -59,24 +60,29 @@ def read(connection: Connection, brand_id: UUID, *, lock: bool = False) -> Brand
 
 
 def once_locked(connection: Connection, brand_id: UUID, clock: BrandClock) -> BrandClock:
-    """A clock that was read and locked, as it is now that the transaction holds whatever else it waits for.
+    """A clock that was read and locked, as it is now that the transaction has all its other locks.
 
-    Whoever held that before has read an earlier `now`, so what they wrote lies behind. One that stands still stands.
+    Who held those locks before has read an earlier `now`, so what they wrote lies in the past. A clock that stands
+    still is unchanged.
+
+
     """
     return clock if clock.stands_still else read(connection, brand_id)
 
 
 def real(connection: Connection) -> datetime:
-    """Real time, which rules keys, tokens and signatures: PostgreSQL's, since the clocks of hosts may differ."""
+    """Real time, by which keys, tokens and signatures expire: PostgreSQL's, because the clocks of hosts may differ."""
     now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
     return now
 
 
 def lock_alone(connection: Connection, brand_id: UUID) -> None:
-    """Wait for the settling under way and keep more of it out until the transaction ends.
+    """Wait for settling under way, and keep more of it out until the transaction ends.
 
-    So what is saved now and what is settled come one after the other, also where time stands still. Settling that
-    begins meanwhile waits, too. Call it before anything else is locked.
+    So what is saved and what is settled come one after the other, even if time stands still. Settling that begins
+    meanwhile waits too. Call it before you lock anything else.
+
+
     """
     connection.execute(_PASS_ALONE, {"brand_id": brand_id})
     connection.execute(_LOCK_ALONE, {"brand_id": brand_id})

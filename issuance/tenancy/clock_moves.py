@@ -1,5 +1,5 @@
-"""Moving a sandbox's clock waits for the workers, for minutes if need be: in threads of their own, with a share a
-brand, so that no other request waits for it."""
+"""Moving a sandbox's clock waits for the workers, for minutes if need be. It has threads of its own, of which each
+brand has a share, so that no other request waits for it."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -13,7 +13,7 @@ from issuance.tenancy.shares import Shares
 
 Moment = TypeVar("Moment")
 
-#: Calls that wait, of all brands and of one.
+#: The most calls that wait, of all brands and of one.
 MOST, MOST_A_BRAND = 100, 40
 
 _threads = anyio.CapacityLimiter(MOST)
@@ -28,7 +28,7 @@ class MoveLimit(IssuanceError):
 
 
 async def apart(brand_id: UUID, move: Callable[[], Moment]) -> Moment:
-    """What `move` returns, called in a thread that no other request needs. Raises MoveLimit."""
+    """Call `move` in a thread that no other request needs, and return what it returns. Raises MoveLimit."""
     with _shares.of(brand_id) as mine:
         if not mine:
             raise MoveLimit

@@ -1,11 +1,12 @@
-"""Fairness: what is worked on at once in a process is shared out between those who ask.
+"""Fairness: the owners of requests share what a process works on at once.
 
-Whoever has the fewest requests under way is next. An owner who is alone may have nearly all places, but never the last
-ones, so that the next owner to come is worked on at once. While several owners ask, each has at most a share. An owner
-whose latest requests took long has one at a time meanwhile: what takes long is soon in all places that it may have.
+The owner with the fewest requests under way is next. An owner who is alone may have nearly all places, but never the
+last ones, so that the next owner to come gets a place at once. While several owners ask, each has at most a share. Then
+an owner whose latest requests took long has one place at a time: slow requests would soon fill all the places that they
+may have.
 
-A request that waits for its turn is dropped when its client is gone: it is never begun. Of each owner so many wait, and
-one more is refused at once: what waits is held in memory, and would get its turn too late.
+A request that waits for its turn is dropped when its client is gone: it never begins. A bounded number of requests of
+each owner waits, and one more is refused at once: it would be held in memory, and get its turn too late.
 """
 
 import asyncio
@@ -20,16 +21,16 @@ import anyio.to_thread
 
 from issuance.errors import IssuanceError
 
-#: Seconds for which somebody who asked is about.
+#: Seconds for which an owner who asked counts as present.
 ABOUT = 1.0
-#: Seconds from which on an owner's latest ones take long; how much the last one says of that.
+#: Seconds from which on an owner's latest requests count as long, and the weight of the last one in their average.
 LONG, NEWS = 0.05, 0.25
-#: Owners of whom that is remembered; one more, and all are forgotten.
+#: How many owners' averages are remembered; when there is one more, all are forgotten.
 _MOST_KNOWN = 10_000
 
-#: Seconds for which a request waits for its turn; and so many of an owner wait.
+#: Seconds for which a request waits for its turn, and how many of an owner wait.
 PATIENCE, MOST_WAITING = 10.0, 100
-#: Returns once whoever asks for what is being done is gone; None: nobody can tell.
+#: Returns once the client of the request is gone; None if nobody can tell.
 until_gone: ContextVar[Callable[[], Coroutine[Any, Any, None]] | None] = ContextVar("until_gone", default=None)
 
 Given = TypeVarTuple("Given")
@@ -52,7 +53,7 @@ class Gone(Exception):
 
 
 class Fair:
-    """At most `most` at once, and of each owner a part of them. Others wait, at most for `patience` seconds and
+    """At most `most` places, of which each owner has a part. Others wait, for at most `patience` seconds, and at most
     `most_waiting` of an owner. For one event loop."""
 
     def __init__(self, most: int, patience: float | None = None, most_waiting: int = MOST_WAITING) -> None:
@@ -60,9 +61,9 @@ class Fair:
         self._patience, self._most_waiting = patience, most_waiting
         self._working: Counter[Hashable] = Counter()
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
-        #: How long an owner's latest took.
+        #: How long an owner's latest requests took.
         self._took: dict[Hashable, float] = {}
-        #: Who asked last and when, and when anybody but them did.
+        #: Who asked last and when, and when somebody else asked last.
         self._latest: tuple[Hashable, float] = (None, -ABOUT)
         self._another = -ABOUT
 
@@ -73,7 +74,7 @@ class Fair:
 
     @asynccontextmanager
     async def place(self, owner: Hashable) -> AsyncIterator[None]:
-        """Hold a place for an owner until the end of the block; waits for it.
+        """Wait for a place for an owner, and hold it until the end of the block.
 
         Raises Gone, TooManyAtOnce; TooManyWaiting at once."""
         self._note(owner)
@@ -91,7 +92,7 @@ class Fair:
             self._end(owner)
 
     def is_wanted(self, owner: Hashable) -> bool:
-        """Whether somebody waits for a place who has fewer than this owner."""
+        """Whether an owner who has fewer places than this one waits for one."""
         return any(self._working[one] < self._working[owner] for one in self._waiting)
 
     def _note(self, owner: Hashable) -> None:
@@ -155,13 +156,13 @@ class Fair:
 
 
 class FairThreads:
-    """Threads that are shared out as places are. For one event loop."""
+    """Threads that are shared like places. For one event loop."""
 
     def __init__(self, most: int) -> None:
         self._fair = Fair(most)
         self._threads = anyio.CapacityLimiter(most)
 
     async def run(self, owner: Hashable, work: Callable[[*Given], Made], *given: *Given) -> Made:
-        """What `work` makes of what it is given, in an owner's thread; waits for one."""
+        """Wait for a thread for the owner, run `work` in it with the arguments, and return what it returns."""
         async with self._fair.place(owner):
             return await anyio.to_thread.run_sync(work, *given, limiter=self._threads)

@@ -1,4 +1,4 @@
-"""Answers that are computed for long, such as forecasts: a few at once, so that others always have threads."""
+"""Answers that take long to compute, such as forecasts: a few at once, so that others always have threads."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from uuid import UUID
 from issuance.errors import IssuanceError
 from issuance.tenancy.shares import Shares
 
-#: At once in a process, of one brand and of all, where it is the only one (app.THREADS).
+#: How many at once in a process, of one brand and of all, if it is the only web process (app.THREADS).
 MOST_A_BRAND, MOST = 4, 8
 
 _of_a_brand, _of_all = Shares(MOST_A_BRAND), Shares(MOST)
@@ -21,13 +21,13 @@ class HeavyLimit(IssuanceError):
 
 
 def make_room(threads: int) -> None:
-    """Leave half of a process's threads to others, and of the other half no brand more than half."""
+    """Leave half of a process's threads to others, and give no brand more than half of the rest."""
     _of_a_brand.most, _of_all.most = max(1, threads // 4), max(1, threads // 2)
 
 
 @contextmanager
 def heavy(brand_id: UUID) -> Iterator[None]:
-    """Hold a place for an answer that takes long. Raises HeavyLimit where there is none."""
+    """Hold a place for an answer that takes long. Raises HeavyLimit if there is none."""
     with _of_a_brand.of(brand_id) as ours, _of_all.of(None) as anyones:
         if not (ours and anyones):
             raise HeavyLimit

@@ -34,7 +34,7 @@ _READ = text("""
     SELECT request_hash, status, body, location FROM idempotency_keys
      WHERE brand_id = :brand_id AND caller = :caller AND key = :key
 """)
-# Asked at last, when nothing is waited for any more: who erases somebody may have held the key that was claimed.
+# Asked last, after all waiting: an erasure under way may have held the claimed key.
 _KEEP = text("""
     UPDATE idempotency_keys SET status = :status, body = :body, location = :location
      WHERE brand_id = :brand_id AND caller = :caller AND key = :key
@@ -48,7 +48,7 @@ _FORGET = text("""
                 WHERE created_at < clock_timestamp() - CAST(:lifetime AS interval)
                 FOR UPDATE SKIP LOCKED)
 """)
-#: Whose the keys are that named somebody who was erased: a keyed hash stands in the place of each (SEMANTICS 20).
+#: The caller of keys that named somebody who was erased: a keyed hash takes the place of each (SEMANTICS 20).
 UNNAMED = "unnamed"
 _NAMING = text("""
     SELECT caller, key FROM idempotency_keys
@@ -89,7 +89,7 @@ class Answer(NamedTuple):
 
     status: int
     body: bytes
-    #: What its Location header names; None: it had none.
+    #: What its Location header names; None if it had none.
     location: str | None = None
 
 
@@ -109,14 +109,14 @@ def claim(connection: Connection, key: Key, request_hash: bytes) -> Answer | Non
 
 
 def keep(connection: Connection, key: Key, answer: Answer) -> bool:
-    """Keep the answer to a request that was claimed in this transaction. Whether the key may be one of those that are
-    kept as hashes: then `unnamed` knows."""
+    """Keep the answer to a request that was claimed in this transaction. True if the key may be one that is kept as a
+    hash: then ask `unnamed`."""
     kept = {**key._asdict(), **answer._asdict(), "unnamed": UNNAMED}
     return bool(connection.scalar(_KEEP, kept))
 
 
 def unname(connection: Connection, brand_id: UUID, needles: Iterable[str], hash_of: Callable[[Key], str]) -> None:
-    """Put hashes in the place of the keys that any of `needles`, in small letters, stands in. They are as good."""
+    """Replace keys by hashes, which serve as well, if any of `needles` (in small letters) stands in them."""
     named = {"brand_id": brand_id, "unnamed": UNNAMED, "needles": list(needles)}
     rows = [
         {**row._mapping, "hash": hash_of(Key(brand_id, row.caller, row.key))}
@@ -142,5 +142,5 @@ def _given(known: Row[tuple[bytes, int | None, bytes, str | None]], request_hash
 
 
 def forget(connection: Connection) -> int:
-    """Delete the answers that are older than their lifetime; how many there were."""
+    """Delete the answers that are older than their lifetime, and count them."""
     return connection.execute(_FORGET, {"lifetime": lifetime()}).rowcount

@@ -26,17 +26,17 @@ from issuance.errors import Conflict, Invalid, NotFound
 
 #: `admin` opens everything that the others do; `tokens` lets its holder become any member.
 SCOPES = ("read", "write", "issue", "tokens", "admin")
-#: How long a key goes on beside the one that takes its place.
+#: How long a key stays valid beside the one that takes its place.
 OVERLAP = timedelta(hours=24)
-#: How exact last_used_at is: a key that is used often costs one write in this time.
+#: How exact `last_used_at` is: a key that is used often is written once in this time.
 USE_NOTED_EVERY = timedelta(minutes=1)
 LONGEST_NAME = 100
-#: Good keys that a brand has at most, and keys that are listed: of those that are refused the latest.
+#: The most good keys of a brand, and the most keys that are listed: of refused keys the latest.
 MOST_KEYS, MOST_LISTED = 500, 1000
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_LENGTH, _CHECKSUM_LENGTH = 43, 6
-#: What a key begins with. A prefix tells nothing: which brand a key belongs to is looked up.
+#: What a key begins with. The prefix decides nothing: the key's brand is looked up.
 USUAL_PREFIX = "iss"
 _PREFIX = r"[a-z][0-9a-z]{0,15}"
 _KEY = re.compile(rf"{_PREFIX}_(live|sandbox)_[0-9A-Za-z]{{{_SECRET_LENGTH + _CHECKSUM_LENGTH}}}", re.ASCII)
@@ -49,16 +49,16 @@ class Key:
     brand_id: UUID
     key_id: UUID
     scopes: frozenset[str]
-    #: What people call it.
+    #: The name that people gave it.
     name: str | None = None
-    #: The first of the keys that took one another's place, up to this one; None: this took no other's.
+    #: The first of the keys that replaced each other up to this one; None if this one replaced none.
     first_key_id: UUID | None = None
-    #: How long it is valid yet when it is found; None: until it is revoked.
+    #: How long it is still valid when it is found; None: until it is revoked.
     seconds_left: float | None = field(default=None, compare=False)
 
     @property
     def sender(self) -> UUID:
-        """Who sends with this key: the same before and after it was rotated, so that Idempotency-Keys stay theirs."""
+        """Who sends with this key: the same before and after a rotation, so that their Idempotency-Keys stay theirs."""
         return self.first_key_id or self.key_id
 
     def opens(self, scope: str) -> bool:
@@ -80,10 +80,11 @@ def create(
     prefix: str = USUAL_PREFIX,
     expires_on: date | None = None,
 ) -> tuple[UUID, str]:
-    """A new key with `scopes`: its id, and the key itself, which is not stored. `name` is what people call it.
+    """Make a key with `scopes`. Returns its id, and the key itself, which is not stored. `name` is what people call it.
     `expires_on`: the first day, in the brand's zone, on which it is refused.
 
     Raises Invalid, NotFound, TooManyKeys.
+
     """
     key_id, key = make(connection, brand_id, scopes, name, prefix, expires_on)
     after = {"name": name, "scopes": sorted(set(scopes)), **({"expires_on": expires_on} if expires_on else {})}
@@ -92,10 +93,11 @@ def create(
 
 
 def rotate(connection: Connection, brand_id: UUID, key_id: UUID, *, overlap: timedelta = OVERLAP) -> tuple[UUID, str]:
-    """A key in another's place, with its scopes, name, prefix, last day and Idempotency-Keys: its id, and the key
-    itself. The other one is refused after `overlap`, sooner where it expires sooner.
+    """Make a key that takes another's place, with its scopes, name, prefix, last day and Idempotency-Keys. Returns its
+    id, and the key itself. The other key is refused after `overlap`, or sooner if it expires sooner.
 
     Raises NotFound, TooManyKeys; Conflict for one that is refused already.
+
     """
     one = (api_keys.c.brand_id == brand_id, api_keys.c.key_id == key_id)
     columns = api_keys.c
@@ -126,8 +128,8 @@ def make(
     expires_at: datetime | None = None,
     first_key_id: UUID | None = None,
 ) -> tuple[UUID, str]:
-    """`create` without an entry of its own, as a part of something else. `expires_at`: the instant, where it is known
-    and no day is given. `first_key_id`: whose place it takes."""
+    """`create` as a part of something else, without an audit entry of its own. `expires_at`: the instant, if it is
+    known and no day is given. `first_key_id`: the first of the keys whose place it takes."""
     if not re.fullmatch(_PREFIX, prefix, re.ASCII):
         wrong = "must be 1 to 16 lower-case letters and digits, a letter first"
         raise Invalid(f"A key's prefix {wrong}.", fields={"prefix": wrong})
@@ -190,7 +192,7 @@ def good(brand_id: UUID) -> Select[tuple[UUID]]:
 
 
 def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
-    """A brand's keys without the keys themselves: those that are good, then the others; of both the newest first."""
+    """A brand's keys, without the keys themselves: first the good ones, then the others; of both the newest first."""
     columns = api_keys.c
     rows = connection.execute(
         select(
@@ -210,7 +212,7 @@ def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
 
 
 def revoke(connection: Connection, brand_id: UUID, key_id: UUID) -> None:
-    """Revoke a key, from the commit on. Revoking it again is no error. Raises NotFound."""
+    """Revoke a key, from the commit on. To revoke it again is no error. Raises NotFound."""
     one = (api_keys.c.brand_id == brand_id, api_keys.c.key_id == key_id)
     if connection.execute(select(api_keys.c.key_id).where(*one)).one_or_none() is None:
         raise NotFound("There is no such key.")
@@ -230,7 +232,7 @@ _VALID = (api_keys.c.revoked_at.is_(None), or_(api_keys.c.expires_at.is_(None), 
 
 
 def hash_of(key: str) -> bytes:
-    """By what a key is known: it is stored nowhere itself."""
+    """The hash by which a key is known: the key itself is stored nowhere."""
     return hashlib.sha256(key.encode()).digest()
 
 

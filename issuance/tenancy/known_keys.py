@@ -1,4 +1,4 @@
-"""Keys that were good a moment ago: for less than a second nobody is asked again (decision 44).
+"""Keys that were good a moment ago: for less than a second PostgreSQL is not asked again (decision 44).
 
 A key that is revoked is refused within a second by every process, and at once by the one that revoked it."""
 
@@ -12,14 +12,15 @@ from issuance.database import look
 from issuance.tenancy import keys
 from issuance.tenancy.keys import Key
 
-#: Seconds for which a key is believed to be as it was; with what a request takes, revoking is heard within one.
+#: Seconds for which a key is believed to be as it was; with the time of a request, a revocation is heard within a
+#: second.
 BELIEVED = 0.75
-#: Keys that are remembered; one more, and all are forgotten, which costs a look each.
+#: How many keys are remembered; when there is one more, all are forgotten, and each costs a look again.
 _MOST = 10_000
 
 _lock = Lock()
 _known: dict[bytes, tuple[Key, float]] = {}
-#: When keys were revoked here: who asked for one before that may not have seen it yet.
+#: When keys were revoked here: an answer that was asked for before that may not know of it.
 _doubted: dict[UUID, float] = {}
 
 
@@ -30,7 +31,7 @@ def recall(shown: str) -> Key | None:
 
 
 def find(looks: Engine, shown: str) -> Key | None:
-    """The key that was shown, if it is valid: PostgreSQL is asked, and what it says is remembered."""
+    """The key that was shown, if it is valid. PostgreSQL is asked, and its answer is remembered."""
     asked = monotonic()
     with look(looks) as connection:
         key = keys.find(connection, shown)
@@ -45,7 +46,7 @@ def find(looks: Engine, shown: str) -> Key | None:
 
 
 def forget(key_id: UUID) -> None:
-    """Believe a key no more: it has just been revoked."""
+    """Forget a key that has just been revoked."""
     now = monotonic()
     with _lock:
         for old in [one for one, since in _doubted.items() if since < now - BELIEVED]:

@@ -1,8 +1,8 @@
-"""Rate limits: what an address, key or brand may ask for in a minute, and how often one may be wrong.
+"""Rate limits: how much an address, a key or a brand may ask for in a minute, and how often it may be wrong.
 
-All web processes count together, in the broker's server and by its clock. Asking it for each request would cost more
-than the limits are worth: a process takes a small part of what is left, and spends it. Where the broker is away nobody
-is refused. RabbitMQ does not count: with it each process counts by itself.
+All web processes count together, in the broker's server and by its clock. To ask it for each request would cost more
+than the limits are worth, so a process takes a small part of what is left, and spends that. While the broker is away
+nobody is refused. RabbitMQ does not count: with it each process counts by itself.
 """
 
 import time
@@ -20,15 +20,15 @@ from issuance.errors import IssuanceError
 from issuance.log import Outage
 from issuance.settings import OwnSettings
 
-#: Seconds that a limit is for. Windows begin with the minute.
+#: Seconds of a window, for which a limit counts. Windows begin with the minute.
 WINDOW = 60
-#: A process takes this part of a limit at a time.
+#: The part of a limit that a process takes at a time.
 _PARTS = 200
-#: Seconds that the broker may take, and for which it is left alone after it did not answer.
+#: Seconds for which the broker may take to answer, and for which it is left alone if it does not.
 _PATIENCE, _LEFT_ALONE = 0.25, 2.0
 #: Whether requests are let through uncounted.
 outage = Outage("rates", "not_counted", "counted")
-#: Names that are remembered; one more, and all are forgotten, which costs a look at the broker each.
+#: How many names are remembered; when there is one more, all are forgotten, and each costs a look at the broker again.
 _MOST_NAMES = 100_000
 
 
@@ -41,7 +41,7 @@ METRICS = "looks at the metrics from this address"
 SIGN_INS, FILES, OF_A_PERSON = "tries to sign in from this address", "files", "requests of this person"
 
 
-# In the window that it is there: the clocks of the processes' hosts may differ.
+# The window is chosen by the broker's clock: those of the processes' hosts may differ.
 _COUNT = """
     local now = redis.call('TIME')
     local name = KEYS[1] .. ':' .. math.floor(now[1] / ARGV[2])
@@ -64,7 +64,7 @@ class RateLimited(IssuanceError):
 
 
 class RateState(NamedTuple):
-    """How much of a limit is left, and in how many seconds it begins anew."""
+    """How much of a limit is left, and in how many seconds it starts again."""
 
     most: int
     left: int
@@ -72,18 +72,21 @@ class RateState(NamedTuple):
 
 
 class Known(NamedTuple):
-    """Whose a key or token is that was good before."""
+    """The owner of a key or token that was good before."""
 
     brand_id: UUID
-    #: As the limits of a key count it.
+    #: The name by which a key's limits count.
     name: str
     is_key: bool
 
 
 def source_of(host: str | None) -> str | None:
-    """What counts as one source: an IPv4 address, or the network of an IPv6 one, of which a machine has a whole /64.
+    """What counts as one source: an IPv4 address, or the /64 network of an IPv6 address, which one machine has as a
+    whole.
 
-    None for what is no address, such as a Unix socket.
+    None if it is no address, such as a Unix socket.
+
+
     """
     try:
         address = ip_address(host or "")
@@ -96,12 +99,13 @@ def source_of(host: str | None) -> str | None:
 
 
 def came_from(client: tuple[str, int] | None) -> str:
-    """The source of a request whose client has an address and a port; `nowhere` is one too."""
+    """The source of a request, by its client's address and port; `nowhere` is a source too."""
     return source_of(client[0] if client else None) or "nowhere"
 
 
 class _Part:
-    """What this process has of a name's limit in one window: what it may still spend, and what was last known."""
+    """The part of a name's limit that this process has in one window: what it may still spend, and what it knew
+    last."""
 
     __slots__ = ("counted", "left")
 
@@ -136,15 +140,16 @@ class Rates:
         self._window = 0
         self._parts: dict[tuple[str, str], _Part] = {}
         self._left_alone_until = 0.0
-        #: By how many seconds the broker's clock, as far as it was heard, is ahead of this process's monotonic one.
+        #: How many seconds the broker's clock is ahead of this process's monotonic one, by the broker's last answer.
         self._ahead = time.time() - time.monotonic()
-        # Python's hashes of strings are keyed and stay in the process.
+        # Python's hashes of strings are keyed, and stay in the process.
         self._good: dict[int, Known] = {}
 
     def take(self, what: str, who: str) -> RateState | None:
-        """Count one more; how the limit stands then. None where there is no limit, or the broker is away.
+        """Count one more, and return how the limit stands then. None if there is no limit, or if the broker is away.
 
         Raises RateLimited.
+
         """
         most = self.most[what]
         if not most:
@@ -174,7 +179,7 @@ class Rates:
             return part.left > 0 or part.counted >= self.most[what]
 
     def wrong(self, what: str, who: str, times: int = 1) -> None:
-        """Count that somebody was wrong. Raises RateLimited where that was once too often."""
+        """Count that somebody was wrong. Raises RateLimited if that was once too often."""
         most = self.most[what]
         counted = self._count(what, who, times) if most and times else None
         if counted is not None:
@@ -183,25 +188,25 @@ class Rates:
             self.check(what, who)
 
     def was_good(self, shown: str, known: Known) -> None:
-        """Remember a key or token that was good: its owner is not kept out by a neighbour's wrong ones."""
+        """Remember a key or token that was good, so that a neighbour's wrong ones do not keep its owner out."""
         with self._lock:
             if len(self._good) > _MOST_NAMES:
                 self._good = {}
             self._good[hash(shown)] = known
 
     def known(self, shown: str) -> Known | None:
-        """Whose a key or token is, if it was good before. It must still be looked up."""
+        """The owner of a key or token, if it was good before. It must still be looked up."""
         return self._good.get(hash(shown))
 
     def check_left(self, what: str, who: str) -> None:
-        """Raises RateLimited where nothing is left of a limit, as far as this process knows."""
+        """Raises RateLimited if nothing is left of a limit, as far as this process knows."""
         most = self.most[what]
         with self._part(what, who) as part:
             if most and part.left <= 0 and part.counted >= most:
                 raise RateLimited(what, self._standing(most, part))
 
     def check(self, what: str, who: str) -> None:
-        """Raises RateLimited where somebody has been wrong too often, as far as this process knows."""
+        """Raises RateLimited if somebody has been wrong too often, as far as this process knows."""
         most = self.most[what]
         with self._part(what, who) as part:
             if most and part.counted > most:
@@ -223,7 +228,7 @@ class Rates:
         return time.monotonic() + self._ahead
 
     def _count(self, what: str, who: str, number: int) -> int | None:
-        """Count with all processes; what they have counted together. None: the broker is away."""
+        """Count with all processes, and return what they have counted together. None if the broker is away."""
         if self._client is None:
             with self._part(what, who) as part:
                 part.counted += number

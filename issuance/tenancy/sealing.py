@@ -1,9 +1,9 @@
-"""Secrets at rest: what billers, webhooks and tokens are signed with is kept sealed, encrypted where a key is given.
+"""Secrets at rest: what signs billers' webhooks, our webhooks and tokens is kept sealed: encrypted, if a key is given.
 
-The key is `ISSUANCE_SEALING_KEY`, or the lines of `ISSUANCE_SEALING_KEY_FILE`: any text of 32 characters or more.
-Several keys: the first one seals, each of them opens, so that a key is rotated by putting a new one before it. Without
-a key a secret is kept as it is, and a dump of the database reveals it. What was kept before there was a key opens all
-the same.
+The key is `ISSUANCE_SEALING_KEY`, or the lines of `ISSUANCE_SEALING_KEY_FILE`: any text of 32 characters or more. There
+may be several keys: the first one seals, and each of them opens, so to rotate a key, put a new one before it. Without a
+key a secret is kept as it is, and a dump of the database reveals it. Secrets that were kept before there was a key open
+all the same.
 """
 
 import base64
@@ -23,13 +23,13 @@ _ENCRYPTED, _PLAIN = b"sealed:1:", b"sealed:0:"
 
 
 def seal(secret: bytes) -> bytes:
-    """A secret as it is stored. Raises SettingsError where the key that is given can not be used."""
+    """A secret as it is stored. Raises SettingsError if the given key can not be used."""
     box = _box()
     return _PLAIN + secret if box is None else _ENCRYPTED + box.encrypt(secret)
 
 
 def unseal(stored: bytes) -> bytes:
-    """The secret that was stored. Raises SettingsError where no key that is given opens it."""
+    """The secret that was stored. Raises SettingsError if no given key opens it."""
     if stored.startswith(_ENCRYPTED):
         box = _box()
         if box is None:
@@ -67,5 +67,5 @@ def _lines(file: Path) -> Sequence[str]:
 def _fernet(key: str) -> Fernet:
     if len(key) < _SHORTEST_KEY:
         raise SettingsError(f"ISSUANCE_SEALING_KEY is too short: {_SHORTEST_KEY} characters at least")
-    # A digest, so that any text will do: a key is long and random, so no slow one is needed.
+    # A digest, so that any text will do. A key is long and random, so it need not be a slow one.
     return Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest()))

@@ -8,7 +8,7 @@ from uuid import UUID
 
 
 class Shares:
-    """At most `most` at once for each owner."""
+    """At most `most` places at once for each owner."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -17,7 +17,7 @@ class Shares:
 
     @contextmanager
     def of(self, owner: UUID | None) -> Iterator[bool]:
-        """True while a place of the owner's is held until the end of the block; False if there is none left."""
+        """Hold a place of the owner's until the end of the block; False if there is none left."""
         with self._lock:
             free = self._taken[owner] < self.most
             self._taken[owner] += free

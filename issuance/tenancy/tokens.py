@@ -1,8 +1,8 @@
 """Member tokens: short-lived proof of being one member, for apps in members' hands (INTERFACE 3, 7).
 
-A token is a JWT signed with a secret of this installation. It opens the member's own wallet, credits and
-redemptions. One of an archived member opens nothing, not even when they are back; nor does one of a revoked key. When
-it expires PostgreSQL's clock says: those of hosts may differ.
+A token is a JWT signed with a secret of this installation. It opens the member's own wallet, credits and redemptions. A
+token from before the member was archived opens nothing, even when they are back; nor does one of a revoked key.
+PostgreSQL's clock decides when it expires: those of hosts may differ.
 """
 
 import secrets as randomness
@@ -20,7 +20,7 @@ from issuance.database.tables import api_keys, members, secrets
 from issuance.tenancy import keys
 from issuance.tenancy.sealing import seal, unseal
 
-#: In real time, for sandbox brands too.
+#: How long a token is valid, in real time, for sandbox brands too.
 LIFETIME = timedelta(minutes=15)
 
 _ALGORITHM = "HS256"
@@ -38,16 +38,16 @@ class Grant(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """Whose token was shown."""
+    """The member whose token was shown."""
 
     brand_id: UUID
     member_id: UUID
-    #: As the brand knows them now.
+    #: The id by which the brand knows them now.
     external_user_id: str
 
 
 def mint(connection: Connection, brand_id: UUID, member_id: UUID, key_id: UUID) -> Grant:
-    """A token for a member who exists and is not archived. `key_id`: the key that asks for it."""
+    """Mint a token for a member who exists and is not archived. `key_id`: the key that asks for it."""
     known = select(members.c.archivings, func.date_trunc("second", func.now()).label("now"))
     row = connection.execute(known.where(members.c.brand_id == brand_id, members.c.member_id == member_id)).one()
     expires_at = row.now + LIFETIME
@@ -118,8 +118,8 @@ def _decoded(token: str, secret: bytes) -> dict[str, Any]:
 
 
 def rotate(connection: Connection) -> None:
-    """Sign with a new secret from now on. What the one before has signed is good until it expires, or until the next
-    rotation."""
+    """Sign with a new secret from now on. Tokens that the former one has signed are good until they expire, or until
+    the next rotation."""
     present = _secret(connection)
     made = {"name": _FORMER_NAME, "value": seal(present), "created_at": func.now()}
     former = postgresql.insert(secrets).values(made)
@@ -129,7 +129,7 @@ def rotate(connection: Connection) -> None:
 
 
 def _former_secret(connection: Connection) -> bytes | None:
-    """The secret before this one, while anything that it has signed may be good."""
+    """The former secret, while a token that it has signed may be good."""
     known = select(secrets.c.value).where(secrets.c.name == _FORMER_NAME, secrets.c.created_at > func.now() - LIFETIME)
     value = connection.execute(known).scalar()
     return None if value is None else unseal(bytes(value))

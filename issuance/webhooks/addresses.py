@@ -1,10 +1,11 @@
 """Where webhooks may be delivered to. A brand chooses the URL and our machine connects to it, so no internal address
 may be reachable in this way.
 
-An address is checked twice: when a webhook is registered, and before each connection, for the IP address that is then
-used (by then the name may lead elsewhere). Live brands: https to public addresses. Sandbox brands: also http, and the
-machine itself where the setting ISSUANCE_LOCAL_WEBHOOKS allows it. Never: what is inside (`networks`). Of a public host
-any port: whoever may name it could reach it without us, and our answer says no more than that it took a message.
+An address is checked twice: when a webhook is registered, and before each connection, when the name may lead elsewhere:
+the IP address that is checked then is the one that is used. Live brands may use https to public addresses. Sandbox
+brands may also use http, and the machine itself if the setting ISSUANCE_LOCAL_WEBHOOKS allows it. Nobody may reach what
+is inside (`networks`). Every port of a public host is allowed: who names it could reach it without us, and our answer
+says only that it took a message.
 """
 
 import asyncio

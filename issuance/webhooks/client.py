@@ -1,7 +1,7 @@
 """The HTTP client: sends signed messages to one webhook, many at the same time.
 
-It is the only asynchronous code of a worker: only an event loop can end an attempt for certain when its time is up,
-whatever the receiver does.
+It is the only asynchronous code of a worker: only an event loop can surely end an attempt when its time is up, whatever
+the receiver does.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from issuance.webhooks.lookups import TooManyLookups, UnknownHost
 
 #: Seconds within which the status of an answer must arrive. Bodies are not read.
 PATIENCE = 15.0
-#: The longest that a receiver is left alone because its Retry-After asks for it.
+#: The longest time for which a receiver is left alone because its Retry-After asks for that.
 LONGEST_REST = timedelta(hours=1)
 
 _HEADERS = {"content-type": "application/json", "user-agent": "Issuance-Webhooks/1", "accept": "*/*"}
@@ -34,12 +34,12 @@ _HEADERS = {"content-type": "application/json", "user-agent": "Issuance-Webhooks
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one delivery sends. `message_id` is the event's id: it is the same in each attempt, so that receivers can
-    recognise a message that they have already had."""
+    """What one delivery sends. `message_id` is the event's id, the same in each attempt, so that receivers recognise a
+    message that they have already had."""
 
     message_id: str
     body: bytes
-    #: What its event came from.
+    #: The request and the trace that its event is due to.
     origin: Origin = NOWHERE
 
 
@@ -64,8 +64,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What messages are signed with: each of the secrets, and the instant that they say they were sent at, which is
-    PostgreSQL's: receivers refuse what a host whose clock is off would say."""
+    """What messages are signed with: each of the secrets, and the instant that they state. The instant is PostgreSQL's,
+    because receivers refuse what a host with a wrong clock would state."""
 
     secrets: Sequence[bytes] = field(repr=False)
     at: datetime
@@ -78,14 +78,15 @@ class Receiver:
     url: str
     brand_id: UUID
     sandbox: bool
-    #: Whether the webhook fails.
+    #: Whether the webhook is failing.
     failing: bool
 
 
 def send_all(to: Receiver, signing: Signing, messages: Sequence[Message], *, patience: float) -> list[Answer]:
-    """Send messages at the same time, signed; the result of each, in their order. Takes at most `patience` seconds.
+    """Sign messages and send them at the same time; returns the result of each, in their order. Takes at most
+    `patience` seconds.
 
-    Raises TooManyLookups: nothing was tried then."""
+    Raises TooManyLookups before anything is tried."""
     return asyncio.run(_send_all(to, signing, messages, until=time.monotonic() + patience))
 
 
@@ -147,7 +148,7 @@ async def _send(
 
 
 def _failed(error: Exception) -> Answer:
-    """The outcome of a delivery that failed in a way that nobody thought of."""
+    """The outcome of a delivery that failed in an unexpected way."""
     logger.error("delivery_failed", error=type(error).__name__)
     return Answer(None, f"could not be sent: {type(error).__name__}")
 
@@ -155,8 +156,8 @@ def _failed(error: Exception) -> Answer:
 async def _post(
     client: httpx.AsyncClient, target: httpx.URL, found: Sequence[str], signing: Signing, message: Message
 ) -> tuple[int, timedelta | None]:
-    """Post to the first of the checked addresses that takes the connection. The name is not looked up again. The
-    status, and how long the receiver wants to be left alone."""
+    """Post to the first of the checked addresses that takes the connection; the name is not looked up again. Returns
+    the status, and how long the receiver wants to be left alone."""
     timestamp = int(signing.at.timestamp())
     headers = {
         **_HEADERS,
@@ -180,7 +181,8 @@ async def _post(
 
 
 def _rest(response: httpx.Response, now: datetime) -> timedelta | None:
-    """What Retry-After of a 429 or 503 asks for, in seconds or as a date; None if nothing that can be read."""
+    """How long the Retry-After of a 429 or 503 asks to wait; it has seconds or a date. None if there is none that can
+    be read."""
     said = response.headers.get("retry-after", "") if response.status_code in (429, 503) else ""
     try:
         seconds = int(said) if said[:9].isdecimal() else parsedate_to_datetime(said).timestamp() - now.timestamp()

@@ -1,4 +1,4 @@
-"""Deliveries: one for each event and webhook, with its attempts and their times.
+"""Deliveries: each event has one for each webhook, with its attempts and their times.
 
 Times are real time, for sandbox brands too.
 """
@@ -28,10 +28,10 @@ WAITS = tuple(
 )
 #: A webhook is disabled if it has failed for this long when a delivery has used up its attempts,
 WHOLE_SCHEDULE = sum(WAITS, timedelta())
-#: and if it has failed for this long, at any failure.
+#: and at any failure, if it has failed for this long.
 LONGEST_FAILING = timedelta(days=5)
-#: Where nothing was attempted for longer than between two attempts, Issuance stood still, or was restored: a failure
-#: after that is the first.
+#: If nothing was attempted for longer than between two attempts, Issuance stood still or was restored: the next failure
+#: counts as the first.
 STOOD_STILL = WAITS[-1] + timedelta(hours=1)
 #: Deliveries that are attempted at the same time.
 MOST_AT_ONCE = 20
@@ -40,7 +40,8 @@ _CLAIM_HOLDS = "25 seconds"
 #: A webhook that failed is left alone for a while, so that one that never answers does not keep workers busy.
 REST = timedelta(seconds=5)
 
-# Those that do not fail, then those that do; the first of each brand, then the second …, whoever has waited longest.
+# Webhooks that are not failing come before those that are; the first one of each brand, then the second …, by how long
+# they have waited.
 _DUE = text("""
     SELECT brand_id, webhook_id
       FROM (SELECT w.brand_id, w.webhook_id, w.failing_since IS NOT NULL AS failing, w.claimed_until,
@@ -87,7 +88,7 @@ _RECORD = text("""
      WHERE brand_id = :brand_id AND delivery_id = :delivery_id AND event_id = :event_id
        AND state = 'pending' AND attempts = :attempts
 """)
-# Unless the claim ran out meanwhile and another worker has counted its own attempt.
+# Not if the claim ran out meanwhile and another worker has counted its own attempt.
 _UNCOUNT = text("""
     UPDATE deliveries
        SET attempts = attempts - 1, attempted_at = CASE WHEN attempts > 1 THEN attempted_at END,
@@ -115,7 +116,7 @@ class Claimed:
     """The deliveries that a worker has claimed, and what it needs to attempt them."""
 
     url: str
-    #: The present one, and the one before while it is rotated out.
+    #: The present secret, and the former one while it is rotated out.
     secrets: Sequence[bytes] = field(repr=False)
     sandbox: bool
     #: When, by PostgreSQL's clock.
@@ -127,7 +128,7 @@ class Attempted(NamedTuple):
     """The result of one attempt."""
 
     delivery_id: UUID
-    #: It says in which month's part the delivery is.
+    #: The event's id says in which month's part the delivery is.
     event_id: UUID
     attempts: int
     status: int | None
@@ -146,8 +147,9 @@ def due(connection: Connection, *, most: int) -> list[Row[Any]]:
 def claim(connection: Connection, brand_id: UUID, webhook_id: UUID, *, failing: bool = False) -> Claimed | None:
     """Claim a webhook and the deliveries that are due to it, and count their attempts. Commit before attempting them.
 
-    `failing`: whether it is to be one to which nothing has been delivered since its last failure. None if it is not so,
-    nothing is due, another worker has claimed the webhook, or it is disabled.
+    `failing`: claim it only if it is failing: nothing was delivered since its last failure; otherwise, only if it is
+    not failing. None if that does not fit, if nothing is due, if another worker has claimed the webhook, or if it is
+    disabled.
     """
     parameters = {"brand_id": brand_id, "webhook_id": webhook_id}
     held = connection.execute(_LOCK, {**parameters, "failing": failing, "stood_still": STOOD_STILL}).one_or_none()
@@ -164,9 +166,11 @@ def claim(connection: Connection, brand_id: UUID, webhook_id: UUID, *, failing: 
 def record(
     connection: Connection, brand_id: UUID, webhook_id: UUID, attempts: Sequence[Attempted], *, gone: bool
 ) -> str | None:
-    """Record the results of attempts and release the webhook. The reason if this disabled it, else None.
+    """Record the results of attempts and release the webhook. Returns the reason if this disabled the webhook, else
+    None.
 
     `gone`: the receiver answered 410.
+
     """
     connection.execute(_RECORD, [{"brand_id": brand_id, **_became(attempt)} for attempt in attempts])
     delivered = any(attempt.delivered for attempt in attempts)
@@ -195,7 +199,7 @@ def record(
 
 
 def put_off(connection: Connection, brand_id: UUID, webhook_id: UUID, claimed: Claimed) -> None:
-    """Let go of what was claimed and not attempted, for REST: it is no attempt, and the webhook has not failed."""
+    """Release for REST what was claimed and not attempted: this is no attempt, and the webhook has not failed."""
     connection.execute(
         _UNCOUNT,
         [

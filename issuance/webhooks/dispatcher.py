@@ -1,4 +1,4 @@
-"""Delivers what is due to a webhook, batch by batch: claim a batch, attempt it, record the results."""
+"""Delivering what is due to a webhook, batch by batch: claim a batch, attempt it, record the results."""
 
 import logging
 from collections.abc import Iterator
@@ -21,11 +21,12 @@ from issuance.webhooks.lookups import TooManyLookups
 
 #: Seconds that a worker spends on one webhook at a time, so that other webhooks do not wait for it.
 TIME_SLICE = 10.0
-#: Webhooks that a process delivers to at once (the Procfile has 48 threads): of one brand; failing ones of one brand
-#: and of all, so that a brand's dead hosts delay neither its own others nor anybody's; and those that it has delivered
-#: nothing to yet, which may be dead. Whoever is turned away comes again with the next tick.
+#: How many webhooks a process delivers to at once (the Procfile has 48 threads): of one brand; failing ones, of one
+#: brand and of all, so that a brand's dead hosts delay neither its other webhooks nor other brands; and unproven ones,
+#: to which it has delivered nothing yet and which may be dead. A webhook that finds no place comes again with the next
+#: tick.
 MOST_A_BRAND, MOST_FAILING_A_BRAND, MOST_FAILING, MOST_UNPROVEN = 4, 2, 16, 24
-#: Webhooks that are remembered as proven.
+#: How many proven webhooks are remembered.
 _MOST_REMEMBERED = 100_000
 
 _shares = Shares(MOST_A_BRAND)
@@ -54,7 +55,7 @@ def deliver(engine: Engine, brand_id: UUID, webhook_id: UUID, *, patience: float
 
 @contextmanager
 def _place(webhook_id: UUID) -> Iterator[bool]:
-    """Whether there is a place for a webhook that is not failing, as far as is known."""
+    """Whether there is a place for a webhook, if it is not failing."""
     if webhook_id in _proven:
         yield True
     else:
@@ -63,7 +64,7 @@ def _place(webhook_id: UUID) -> Iterator[bool]:
 
 
 def _deliver_for_a_slice(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: float) -> bool | None:
-    """Attempt batch by batch. Whether more may be due; None if nothing was."""
+    """Attempt batch by batch. Returns whether more may be due; None if nothing was due."""
     began = monotonic()
     worked = _deliver_batch(engine, brand_id, webhook_id, patience, failing=False)
     if worked is None:
@@ -74,8 +75,8 @@ def _deliver_for_a_slice(engine: Engine, brand_id: UUID, webhook_id: UUID, patie
 
 
 def _deliver_batch(engine: Engine, brand_id: UUID, webhook_id: UUID, patience: float, *, failing: bool) -> bool | None:
-    """Attempt one batch of deliveries of a webhook that is failing, or is not. Whether anything was delivered; None if
-    nothing was due."""
+    """Attempt one batch of deliveries of a webhook that is `failing`, or is not. Returns whether anything was
+    delivered; None if nothing was due."""
     # The attempts are counted, and committed, before they are made.
     with transaction(engine, brand_id) as connection:
         claimed = deliveries.claim(connection, brand_id, webhook_id, failing=failing)

@@ -1,6 +1,6 @@
 """Look-ups of host names. The system's resolver can not be interrupted and may take half a minute, so each look-up has
-a thread of its own, of which there are few, and each brand has a share of them: names whose servers never answer keep
-nobody waiting but their own brand, and of that brand the webhooks alone that fail.
+a thread of its own. There are few threads, and each brand has a share of them: names whose servers never answer delay
+only their own brand, and within it only failing webhooks.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from issuance.errors import IssuanceError
 
 #: Seconds after which nobody waits for a look-up any more.
 LIMIT = 3.0
-#: Look-ups under way in a process, and of one brand: those that nobody waits for any more are counted until they end.
+#: The most look-ups under way in a process, and of one brand. One that nobody waits for any more counts until it ends.
 MOST, MOST_A_BRAND = 32, 4
-#: Of a brand's, those for webhooks that fail. Of all, those that are kept for brands that have none under way.
+#: How many of a brand's may be for failing webhooks, and how many of all are kept for brands that have none under way.
 MOST_FAILING_A_BRAND, KEPT = 2, 8
 
 
@@ -43,7 +43,7 @@ class Lookups:
     def __init__(self, most: int = MOST, kept: int = KEPT) -> None:
         self._most, self._kept = most, kept
         self._lock = Lock()
-        #: By brand, and apart from these by brand for webhooks that fail.
+        #: Look-ups under way by brand, and those of them for failing webhooks by brand.
         self._under_way: Counter[UUID | None] = Counter()
         self._failing: Counter[UUID | None] = Counter()
 

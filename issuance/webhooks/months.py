@@ -1,4 +1,4 @@
-"""Months of the outbox that go as a whole: all that they told is finished, and kept no longer."""
+"""Dropping whole months of the outbox, when all their deliveries are finished and need not be kept."""
 
 from datetime import timedelta
 
@@ -25,9 +25,9 @@ _PENDING = text("""
 
 
 def drop(engine: Engine, kept: timedelta) -> list[str]:
-    """Drop the months that ended longer ago than finished deliveries are kept, but for those in which one is pending
-    or was attempted since; the parts of the events that went, each with that of its deliveries. One whose locks are
-    not to be had goes another time."""
+    """Drop the months that ended longer ago than finished deliveries are kept, except those in which a delivery is
+    pending or was attempted since. Returns the dropped parts of the table of events; the parts of the deliveries went
+    with them. A month that can not be locked now is dropped another time."""
     with transaction(engine) as connection:
         past = set(connection.scalars(_PAST, {"after": kept}))
         ended = [part for part in months.parts(connection, "webhook_events") if part.name in past]
@@ -45,7 +45,8 @@ def drop(engine: Engine, kept: timedelta) -> list[str]:
 
 
 def _dropped(connection: Connection, events: Partition, kept: timedelta) -> bool:
-    """Whether the two went. The long look is without a lock; under the lock an index says what is asked for since."""
+    """Drop the part of the events and that of their deliveries, if nothing in them is to be kept; whether they went.
+    The long look takes no lock; under the lock an index says whether anything became pending since."""
     of_month = dict(zip(("first", "next"), events.ids, strict=True))
     if connection.scalar(_KEPT, {**of_month, "after": kept}):
         return False

@@ -1,12 +1,12 @@
-"""Networks that no webhook leads into, by what they are for: IANA's registries of special-purpose addresses (RFC 6890
-and what came after it), of IPv4 and IPv6, and addresses of clouds that are formally public and lead into the house.
+"""Networks that no webhook may lead into, by their purpose: those of IANA's registries of special-purpose addresses
+(RFC 6890 and later ones), of IPv4 and IPv6, and addresses of clouds that are formally public and lead inside.
 
-Python's own `is_global` differs between its versions, and knows nothing of clouds; it counts beside this.
+Python's own `is_global` is asked too; it differs between Python's versions, and knows nothing of clouds.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-#: What each network is for.
+#: The purpose of each network.
 _V4 = {
     "0.0.0.0/8": "this network",
     "10.0.0.0/8": "private",
@@ -35,10 +35,10 @@ _V6 = {
     "2620:4f:8000::/48": "AS112",
     "3fff::/20": "documentation",
 }
-#: All that was ever given out of IPv6: what lies outside is this machine, private (the metadata of AWS, fd00:ec2::254,
+#: All of IPv6 that was ever given out. What lies outside is this machine, private (the metadata of AWS, fd00:ec2::254,
 #: and of Google, fd20:ce::254), link-local, multicast, or nobody's.
 _UNICAST = IPv6Network("2000::/3")
-#: An address that ends with the IPv4 address that it stands for, wherever translators are.
+#: Addresses that end with the IPv4 address that they stand for, where a network translates.
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 
 _SPECIAL_V4 = tuple(map(IPv4Network, _V4))
@@ -55,7 +55,7 @@ def meant(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address is some machine's on the internet, and nobody's inside."""
+    """Whether an address belongs to a machine on the internet, and not to one inside."""
     address = meant(address)
     if isinstance(address, IPv4Address):
         special = any(address in network for network in _SPECIAL_V4)

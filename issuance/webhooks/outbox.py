@@ -40,8 +40,8 @@ EventType = Literal[
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
-#: Whoever listens to all of these follows credits, and is told of changes that have no type of their own: as
-#: `credit.updated`, or else under the nearest of these.
+#: A webhook that listens to all of these follows credits. It is also told changes that have no type of their own: as
+#: `credit.updated` if it listens to that, else under the nearest of these.
 FOLLOWING: tuple[EventType, ...] = (
     "credit.issued",
     "credit.expired",
@@ -67,11 +67,11 @@ _LISTENED_TO = (
     .where(webhooks.c.brand_id == bindparam("brand_id"), webhooks.c.disabled_at.is_(None))
     .distinct()
 )
-#: What `listened_to` gives, as a part of a statement that has a parameter `brand_id`: an array.
+#: What `listened_to` gives, as a part of a statement with a parameter `brand_id`: an array.
 LISTENED_TO = func.array(_LISTENED_TO.scalar_subquery())
 _LISTENED_TO_NOW = Statement(_LISTENED_TO)
-# One that is just being deleted is told no more; whoever writes does not wait for that. `nearest`: in place of a type
-# that those who are told do not listen to.
+# A webhook that is being deleted at this moment is told nothing more, and the writer does not wait for it. `nearest`:
+# this type takes the place of one that the webhook does not listen to.
 _ADD = text(f"""
     WITH listening AS (SELECT webhook_id, events, {_FOLLOWS} AND NOT '{_ITS_OWN}' = ANY(events) AS follows
                          FROM webhooks WHERE brand_id = :brand_id AND disabled_at IS NULL
@@ -96,7 +96,7 @@ _ADD = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class OutboxEvent:
-    """Something that webhooks are told. `data` is the object that it happened to, as the API shows it."""
+    """Something that webhooks are told. `data` is the object to which it happened, as the API shows it."""
 
     type: EventType
     occurred_at: datetime
@@ -104,8 +104,8 @@ class OutboxEvent:
 
 
 def listened_to(connection: Connection, brand_id: UUID) -> frozenset[str]:
-    """The types of events that at least one webhook of the brand listens to, or is told under another. Often there are
-    none: ask before preparing events."""
+    """The types of events that at least one webhook of the brand is told, under their own or another type. Often there
+    are none: ask before you prepare events."""
     return frozenset(_LISTENED_TO_NOW.column(connection, {"brand_id": brand_id}))
 
 
@@ -117,7 +117,7 @@ def add(
     *,
     occurred_at: datetime | None = None,
 ) -> None:
-    """Tell the webhooks that listen to `type`, once this transaction commits. `occurred_at` is by default the brand's
+    """Tell the webhooks that listen to `type` once this transaction commits. `occurred_at` is by default the brand's
     now."""
     add_all(connection, brand_id, [OutboxEvent(type, occurred_at or clock.read(connection, brand_id).now, data)])
 
@@ -125,7 +125,7 @@ def add(
 def add_all(
     connection: Connection, brand_id: UUID, news: Iterable[OutboxEvent], *, only: Collection[UUID] | None = None
 ) -> None:
-    """`add` for many, in the order in which they happened. `only`: the webhooks that are told, of those that listen."""
+    """`add` for many events, in the order in which they happened. `only`: of the webhooks that listen, tell these."""
     told = [one for new in news for one in _as_told(new)]
     if told:
         due_to = [_origin_of(one) for one, _ in told]
@@ -146,13 +146,14 @@ def add_all(
 
 
 def _as_told(news: OutboxEvent) -> Iterator[tuple[OutboxEvent, bool]]:
-    """What happened under its own type, and under the nearest one for those who follow credits and do not know it."""
+    """The event under its own type, and under the nearest one for webhooks that follow credits and do not listen to its
+    own."""
     yield news, False
     if news.type == _ITS_OWN:
         yield replace(news, type=_NEAREST[news.data["status"]]), True
 
 
 def _origin_of(news: OutboxEvent) -> Origin:
-    """The request and the trace that it is due to: of several memberships that are settled together, its own's."""
+    """The request and the trace that the event is due to: its own membership's, if several are settled together."""
     of_membership = origins.of(news.data.get("membership_id"))
     return origins.here() if of_membership == NOWHERE else of_membership

@@ -1,13 +1,14 @@
-"""How long deliveries are kept, some at a time; whole months go at once (`months`)."""
+"""Forgetting deliveries, some at a time: those that are kept no longer, and those of a webhook that goes. Whole months
+go at once (`months`)."""
 
 from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-#: Deliveries of a webhook that goes are forgotten so many at once: a second's work.
+#: How many deliveries of a webhook that goes are forgotten at once: a second's work.
 MOST_FORGOTTEN = 10_000
-#: Finished long ago they are forgotten so many in one transaction, however many fall due at once.
+#: How many deliveries that were finished long ago one transaction forgets, however many fall due at once.
 MOST_TIDIED = 50_000
 
 _FORGET_SOME = text("""
@@ -16,7 +17,7 @@ _FORGET_SOME = text("""
        AND event_id IN (SELECT event_id FROM deliveries WHERE brand_id = :brand_id AND webhook_id = :webhook_id
                          LIMIT :most)
 """)
-# Deliveries that were finished long ago, and then the events that have no delivery left.
+# First deliveries that were finished long ago, and then the events that have no delivery left.
 _FORGET = text("""
     DELETE FROM deliveries
      WHERE (brand_id, delivery_id, event_id) IN (
@@ -34,13 +35,14 @@ _FORGET_EVENTS = text("""
 
 
 def forget(connection: Connection, kept: timedelta) -> bool:
-    """Delete some of the deliveries of all brands that were finished longer ago than they are kept, to be looked at and
-    delivered again, and of the events that have none; whether there may be more of them: then commit and come again."""
+    """Delete some deliveries of all brands that were finished longer ago than they are kept, and some of the events
+    that have none left. Finished deliveries are kept so that people can look at them and send them again. True if there
+    may be more: then commit and call it again."""
     some = {"after": kept, "most": MOST_TIDIED}
     return any(connection.execute(forget, some).rowcount == MOST_TIDIED for forget in (_FORGET, _FORGET_EVENTS))
 
 
 def forget_some(connection: Connection, brand_id: UUID, webhook_id: UUID) -> bool:
-    """Delete some of a webhook's deliveries, at most MOST_FORGOTTEN; whether there may be more of them."""
+    """Delete some of a webhook's deliveries, at most MOST_FORGOTTEN. True if there may be more."""
     some = {"brand_id": brand_id, "webhook_id": webhook_id, "most": MOST_FORGOTTEN}
     return connection.execute(_FORGET_SOME, some).rowcount == MOST_FORGOTTEN

@@ -21,8 +21,8 @@ def as_text(secret: bytes) -> str:
 
 
 def headers(secrets: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers that let the receiver verify a message sent at `timestamp` (Unix seconds, real time), with any of the
-    secrets: while one is rotated out there are two."""
+    """The headers with which the receiver verifies a message sent at `timestamp` (Unix seconds, real time), with any of
+    the secrets: there are two while one is rotated out."""
     signed = b".".join([message_id.encode(), str(timestamp).encode(), body])
     digests = [base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode() for secret in secrets]
     signature = " ".join(f"v1,{digest}" for digest in digests)

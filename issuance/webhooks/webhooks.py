@@ -1,4 +1,4 @@
-"""Webhooks: the URLs that a brand's own programs listen at, and which types of events each wants (see `outbox`)."""
+"""Webhooks: the URLs at which a brand's own programs listen, and the types of events that each wants (see `outbox`)."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -20,7 +20,7 @@ from issuance.webhooks.outbox import EVENT_TYPES
 
 #: An event has one delivery for each webhook that listens to it, so their number is bounded.
 MOST_WEBHOOKS = 20
-#: How long the secret before signs beside the new one.
+#: How long a former secret signs beside the new one.
 OVERLAP = timedelta(hours=24)
 
 
@@ -47,9 +47,11 @@ def create(
     connection: Connection, brand_id: UUID, url: str, events: Sequence[str], leads: Sequence[str] | None = None
 ) -> dict[str, Any]:
     """A new webhook with its `signing_secret`, which is shown only now. The caller has checked `url` (`addresses`), and
-    begins the reminders (`engine/reminders.py`). `leads`: how long before their expiry credits are told as expiring.
+    begins the reminders (`engine/reminders.py`). `leads`: how long before their expiry credits are reported as
+    expiring.
 
     Raises TooManyWebhooks, WebhookEventUnknown, Invalid.
+
     """
     check_events(events)
     if (leads is not None) != ("credit.expiring" in events):
@@ -70,7 +72,7 @@ def create(
             leads_since=None if leads is None else clocks.read(connection, brand_id).now,
         )
     )
-    # Where exactly may be a secret of the receiver's.
+    # Only the host: the rest of the URL may be a secret of the receiver's.
     said = {"host": urlsplit(url).hostname, "events": sorted(set(events))}
     if leads is not None:
         said["leads"] = list(leads)
@@ -88,8 +90,8 @@ def secret_of(connection: Connection, webhook_id: UUID) -> str | None:
 
 
 def rotate(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, Any]:
-    """A webhook with a new `signing_secret`, which is shown only now. The one before signs too, for OVERLAP or
-    until the next rotation. Raises NotFound."""
+    """Give a webhook a new `signing_secret`, which is shown only now. The former one signs too, for OVERLAP or until
+    the next rotation. Raises NotFound."""
     secret = signatures.new_secret()
     rotated = connection.execute(
         update(webhooks)
@@ -126,8 +128,8 @@ def begin_removing(connection: Connection, brand_id: UUID, webhook_id: UUID) -> 
 def remove(connection: Connection, brand_id: UUID, webhook_id: UUID) -> None:
     """Delete a webhook and its deliveries. Events without deliveries are deleted when they are old.
 
-    Where its history is long, `begin_removing` and `retention.forget_some` come before, each committed by itself: what
-    is left goes at a stroke. Raises NotFound."""
+    If its history may be long, call `begin_removing` and `retention.forget_some` first, and commit each by itself: this
+    deletes all that is left at once. Raises NotFound."""
     removed = connection.execute(
         delete(webhooks).where(webhooks.c.brand_id == brand_id, webhooks.c.webhook_id == webhook_id)
     )
@@ -170,7 +172,7 @@ def disable(connection: Connection, brand_id: UUID, webhook_id: UUID, reason: st
 
 
 def disable_by_hand(connection: Connection, brand_id: UUID, webhook_id: UUID) -> dict[str, Any]:
-    """`disable` by somebody who asked for it: the webhook. Raises NotFound."""
+    """`disable` because a person asked for it; returns the webhook. Raises NotFound."""
     if disable(connection, brand_id, webhook_id, DISABLED_BY_HAND):
         audit.write(connection, brand_id, "webhook.disabled", webhook_id)
     return get(connection, brand_id, webhook_id)

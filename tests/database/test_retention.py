@@ -15,9 +15,8 @@ from issuance.engine import plans
 from issuance.errors import PlanForgotten, SettingsError, Untidy
 from issuance.settings import OwnSettings, read
 from issuance.tenancy import brands
-from issuance.webhooks import retention
 from issuance.webhooks import months as of_outbox
-from issuance.webhooks import webhooks
+from issuance.webhooks import retention, webhooks
 from scheduler.tick import tidy
 from tests.database.clubs import Club
 from tests.database.test_approvals import approve, plan_issue, rows_of

@@ -10,8 +10,7 @@ from uuid_utils.compat import uuid7
 
 from issuance.database.connections import transaction
 from issuance.database.tables import deliveries, webhook_events, webhooks
-from issuance.webhooks import retention
-from issuance.webhooks import outbox
+from issuance.webhooks import outbox, retention
 from issuance.webhooks import webhooks as registry
 from tests.hooks import ALL_BUT_REMINDERS
 

@@ -1,1 +1,2 @@
-"""Billers without an adapter of their own: a mapping says where their webhooks say what (docs/write-an-adapter.md)."""
+"""Billers without an adapter of their own: a mapping says what stands where in their webhooks
+(docs/write-an-adapter.md)."""

@@ -1,7 +1,7 @@
-"""A mapped biller as an adapter: its webhooks are plain JSON that says by itself what it is about.
+"""The adapter of a mapped biller: its webhooks are plain JSON, and each says by itself what it is about.
 
-It remembers nothing and asks nobody: what a webhook does not say can not be told. Billers that send thin notices, which
-say only that something changed, need a written adapter.
+It remembers nothing and asks nobody, so it can tell only what a webhook says. A biller whose notices say only that
+something changed needs an adapter of its own.
 """
 
 from collections.abc import Mapping as Headers
@@ -17,9 +17,9 @@ from issuance.billers.mapped.values import LONGEST_NAME, instant, said, text_of,
 from issuance.billing.cloud_events import Refused, read_json
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://issuance/mapped")
-#: A webhook with more values than this, times the paths that search, is not read: each looks at all of them.
+#: The most that a webhook's values times the paths that search may be: each such path looks at all values.
 MOST_VALUES = 10_000
-#: Characters and values of all that one fact may say: 500 guests have room.
+#: Characters and values of one fact: 500 guests have room.
 MOST_SAID = 100_000
 _LONGEST_EVENT_ID = 255
 _TYPED = ("membership.signed_up", "membership.type_changed")
@@ -58,7 +58,7 @@ class Mapped:
         live = None if self._mapping.live is None else value_at(self._mapping.live, read)
         mapped = self._mapped(read)
         kind = mapped.tell if mapped is not None else ""
-        # Sign-ups first, then as charges live.
+        # Sign-ups come first, then charges in the order of their life.
         return Notice(delivery_id, kind, at, _RANK.get(kind, 1), live if isinstance(live, bool) else None, read)
 
     def translate(self, notice: Notice, known: Known, *, patient: bool) -> Translation:  # noqa: ARG002 - it never waits
@@ -85,7 +85,7 @@ class Mapped:
             return found
         own = "/".join(_parts(mapped.id, notice.body)) or notice.delivery_id
         event_id = f"{ref}/{mapped.tell}/{own}"
-        # Never cut: two facts of one id would be one.
+        # Never cut: two facts with one id would be one.
         if len(ref) > LONGEST_NAME or len(event_id) > _LONGEST_EVENT_ID:
             raise NotReadable(f"membership and id have more than {_LONGEST_EVENT_ID} characters together")
         found.events.append(

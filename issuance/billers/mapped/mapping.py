@@ -1,9 +1,9 @@
-"""A mapping: which of a biller's webhooks tells what, and where in its JSON. Checked whole when it is given.
+"""A mapping says which of a biller's webhooks tells what, and where in its JSON. It is checked whole when it is given.
 
 A value is a constant, or a JSONPath (`$…`) into the webhook's body, or an object around one: `{"path": "$.unit", "map":
-{"month": "P1M"}, "as": "date"}`; `path` may be
-several, whose texts `/` joins. What a path finds first counts; nothing found is nothing said. Paths have no
-functions, and few of them may search (`..`, `*`, `[?…]`): what a webhook costs to read is bounded.
+{"month": "P1M"}, "as": "date"}`; `path` may be several, whose texts `/` joins. What a path finds first counts; where it
+finds nothing, nothing is said. Paths have no functions, and few of them may search (`..`, `*`, `[?…]`), so that what a
+webhook costs to read is bounded.
 """
 
 import re
@@ -19,7 +19,7 @@ from issuance.fields import Body
 if TYPE_CHECKING:  # it is imported where a mapping is read
     import jsonpath
 
-#: So many paths of a mapping may search; wherever one stands, it counts.
+#: How many paths of a mapping may search; every place where one stands counts.
 MOST_SEARCHES = 10
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
@@ -28,9 +28,10 @@ _WHOLE = r"(?:0|-?[1-9][0-9]{0,5})"
 _STEP = rf"(?:\.{_NAME}|\[(?:{_WHOLE}|{_QUOTED})\])"
 _TEST = rf"@{_STEP}+(?: ?[=!]= ?(?:{_QUOTED}|{_WHOLE}|true|false|null))?"
 _SEARCH = rf"(?:\.\*|\[\*\]|\[\? ?{_TEST}(?: ?&& ?{_TEST})*\])"
-#: What a path may be: names, places, `*`, tests of equality, and `..` once. `match`, say, could take hours over a body.
+#: What a path may have: names, places, `*`, tests of equality, and `..` once. A function such as `match` could take
+#: hours over a body.
 _READABLE = rf"\$(?:{_STEP}|{_SEARCH})*(?:\.\.(?:{_NAME}|\*)(?:{_STEP}|{_SEARCH})*)?"
-#: As the API document says it: the plain ones.
+#: The pattern in the API document, for the plain paths.
 _SHOWN = rf"^\$(\.{_NAME}|\[(0|[1-9][0-9]{{0,5}})\])*$"
 _SEARCHES = re.compile(rf"{_SEARCH}|\.\.")
 
@@ -68,8 +69,8 @@ Constant = Annotated[StrictStr, StringConstraints(max_length=200, pattern=r"^[^$
 
 
 class Value(Body):
-    """What a path finds, or several, joined by `/`: put through a table, read as a date in the brand's zone, as an
-    instant, or as how often is billed (`month`, `3/month`), or left as it is."""
+    """What a path finds, or what several find, joined by `/`. It is put through a table, read as a date in the brand's
+    zone, as an instant or as a billing frequency (`month`, `3/month`), or left as it is."""
 
     path: Path | Annotated[list[Path], Field(min_length=1, max_length=3)]
     map: dict[str, Any] | None = None
@@ -113,7 +114,8 @@ class MappedFact(Body):
         ),
     ]
     tell: Literal[tuple(DATA_OF)]  # type: ignore[valid-type]  # the closed set of facts
-    #: What makes the fact's id, beside the membership: parts that never change. Nothing: the webhook's id.
+    #: What makes the fact's id, beside the membership: parts that never change. If there are none, the webhook's id
+    #: does.
     id: list[Path] = Field(default_factory=list, max_length=5)
     data: dict[str, Said] = Field(default_factory=dict, max_length=20)
 
@@ -123,10 +125,10 @@ class BillerMapping(Body):
 
     source: Annotated[StrictStr, StringConstraints(min_length=1, max_length=60, pattern=r"^[a-z0-9-]+$")]
     signature: Signature
-    #: What makes a webhook's own id, by which a double is known.
+    #: What makes a webhook's own id, by which a double is recognised.
     id: list[Path] = Field(default_factory=lambda: ["$.id"], min_length=1, max_length=5)
     time: Value
-    #: Whether it is of live mode; without it, every webhook is of the brand's.
+    #: Whether the webhook is of live mode; without this, every webhook is taken to be of the brand's mode.
     live: Value | None = None
     #: What a membership is at the biller.
     membership: list[Path] = Field(min_length=1, max_length=3)
@@ -136,7 +138,7 @@ class BillerMapping(Body):
 
     @property
     def searches(self) -> int:
-        """How many of its paths search: each may look at all that a webhook says."""
+        """How many of its paths search: each of them may look at everything in a webhook."""
         return sum(1 for path in self._paths() if _SEARCHES.search(path))
 
     @model_validator(mode="after")

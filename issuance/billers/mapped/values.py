@@ -1,4 +1,5 @@
-"""What a mapping's values are in a webhook, each of a bounded length: a megabyte in twenty fields stays one."""
+"""What a mapping's values are in a webhook. Each has a bounded length, so that a megabyte that twenty fields name stays
+one megabyte."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -9,15 +10,15 @@ from issuance.billers.mapped.mapping import Said, Value, first
 from issuance.deciding.calendar import day_of
 from issuance.deciding.frequency import BillingFrequency
 
-#: Characters of a text that a field says, and of a name: of a membership or a price.
+#: Characters of a field's text, and of a name: of a membership or a price.
 LONGEST_TEXT, LONGEST_NAME = 1024, 255
-#: No number that is written with more digits than this is one.
+#: The most digits of a number.
 _MOST_DIGITS = 40
 _UNITS = {"week": "W", "month": "M", "year": "Y"}
 
 
 def said(name: str, value: Said, body: Json, known: Known) -> Any:
-    """What the field `name` of a fact says; None: nothing. Raises NotReadable."""
+    """What the field `name` of a fact says; None: it says nothing. Raises NotReadable."""
     if not isinstance(value, Value):
         found = first(value, body) if isinstance(value, str) and value.startswith("$") else value
     elif value.read_as == "text":
@@ -32,7 +33,8 @@ def said(name: str, value: Said, body: Json, known: Known) -> Any:
 
 
 def value_at(value: Value, body: Json) -> Any:
-    """What a value's path finds, put through its table. Raises NotReadable where that has texts, and it finds none."""
+    """What a value's path finds, put through its table. Raises NotReadable if there is a table and no text to look up
+    in it."""
     found = first(value.path, body) if isinstance(value.path, str) else _joined(value.path, body)
     if value.map is not None:
         key = str(found).lower() if isinstance(found, bool) else text_of(found, "/".join(value.paths))
@@ -47,7 +49,7 @@ def _joined(paths: Sequence[str], body: Json) -> str | None:
 
 
 def _frequency(found: Any, name: str) -> str | None:
-    """How often is billed: a unit, or a number and a unit. Raises NotReadable where no membership can be billed so: it
+    """A billing frequency: a unit, or a number and a unit. Raises NotReadable if no membership can be billed so: it
     would be taken as billed every month."""
     text = text_of(found, name)
     if text is None:

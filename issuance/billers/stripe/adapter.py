@@ -22,7 +22,7 @@ from issuance.billers.stripe.payloads import id_of, instant, part, stamp_of
 from issuance.billing.cloud_events import Refused, read_json
 from issuance.settings import OwnSettings, read
 
-#: The order of events of one second: as things live.
+#: The order of events of one second: that of a subscription's and an invoice's life.
 _LIFE_CYCLE = (
     "customer.subscription.created",
     "customer.subscription.updated",
@@ -34,7 +34,8 @@ _LIFE_CYCLE = (
     "invoice.payment_succeeded",
     "invoice.paid",
 )
-#: What events that tell something are about, and those of them that are about nothing that is there.
+#: The kinds of objects whose events tell something, and those of these events that tell nothing: their object is not
+#: there.
 _TOLD = frozenset(
     {"customer.subscription", "invoice", "invoice_payment", "charge", "charge.refund", "refund", "charge.dispute"}
 )
@@ -82,7 +83,7 @@ class Stripe:
         return frozenset(name for name in found if name)
 
     def translate(self, notice: Notice, known: Known, *, patient: bool) -> Translation:
-        """The facts that an event tells; none of what is not about memberships."""
+        """The facts that an event tells; none if it is not about memberships."""
         kind, _, verb = notice.kind.rpartition(".")
         if kind not in _TOLD or notice.kind in _PASSED_OVER:
             return Translation()
@@ -131,10 +132,10 @@ class Stripe:
         return reconciling.listings(since)
 
     def is_live(self, body: Json) -> bool | None:
-        """Whether a subscription is of live mode; what else there is hangs on them."""
+        """Whether a subscription is of live mode; all other objects belong to subscriptions."""
         live = body.get("livemode") if body.get("object") == "subscription" else None
         return live if isinstance(live, bool) else None
 
     def reconcile(self, listing: str, body: Json, known: Known, since: datetime | None) -> Translation:
-        """What an object tells, as it is now, that was not told."""
+        """What an object as it is now tells that was not told."""
         return reconciling.reconcile(listing, payloads.storable(body), known, since)

@@ -7,7 +7,7 @@ from issuance.billers.stripe.payloads import goes_on, id_of, listed, part
 from issuance.billers.stripe.signing_up import external_id
 
 _CUSTOMER, _INVOICE, _SUBSCRIPTION, _INTENT = "cus_", "in_", "sub_", "pi_"
-#: Payments that are no card's are charges of another name.
+#: Charges that are not made to a card have ids of another form.
 _PAYMENTS = (_INTENT, "ch_", "py_")
 
 
@@ -23,7 +23,7 @@ def ask(asked: Asked, key: str) -> Json:
 
 
 def _whole(asked: Asked, invoice: Json) -> Json:
-    """An invoice with all of its lines: it has the first ones itself."""
+    """An invoice with all of its lines: Stripe gives only the first ones with it."""
     if not goes_on(invoice.get("lines")):
         return invoice
     path = f"{path_of('invoices', str(invoice.get('id')))}/lines"
@@ -34,8 +34,8 @@ def _whole(asked: Asked, invoice: Json) -> Json:
 
 
 def _payment(asked: Asked, key: str) -> Json:
-    """A payment as `{id, intent, invoice}`, by whatever of it this API version knows; empty if Stripe knows none, or
-    does not say what it was for."""
+    """A payment as `{id, intent, invoice}`, as far as this API version knows it; empty if Stripe has no such payment,
+    or does not say what it was for."""
     if key.startswith(_INTENT):
         return _of_intent(asked, key, key)
     charge = asked.get(path_of("charges", key))
@@ -58,7 +58,7 @@ def _of_intent(asked: Asked, key: str, intent: str) -> Json:
 
 
 def _linked(asked: Asked, intent: str) -> list[str] | None:
-    """The invoices that a payment intent paid, by the list of invoice payments; None: there is no such list."""
+    """The invoices that a payment intent paid, by the list of invoice payments; None if there is no such list."""
     which: dict[str, str | int] = {"payment[type]": "payment_intent", "payment[payment_intent]": intent, "limit": 1}
     try:
         linked = asked.get("/v1/invoice_payments", which)

@@ -1,4 +1,5 @@
-"""The way to Stripe's API: asked politely, tried again where it says so, and never with an answer that is half read."""
+"""The way to Stripe's API: it is asked slowly, asked again where it says so, and an answer counts only when it is read
+whole."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -11,9 +12,9 @@ from issuance.billers.adapter import CanNotBeAsked, DoesNotSay, Json
 if TYPE_CHECKING:  # httpx is imported where somebody is asked
     import httpx
 
-#: Requests a second at most: a quarter of what Stripe allows in test mode leaves room for everybody else.
+#: The most requests a second: a quarter of what Stripe allows in test mode, which leaves room for others.
 MOST_A_SECOND = 20
-#: How often a request is tried, how long an answer may take, and how long is rested between tries (seconds).
+#: How often a request is tried, how long an answer may take, and how long to wait between tries (seconds).
 TRIES, PATIENCE, LONGEST_REST = 5, 20.0, 20.0
 #: How many objects a page has: as many as Stripe gives.
 PAGE = 100
@@ -99,7 +100,7 @@ def _read(answer: "httpx.Response") -> Json:
         if isinstance(body, dict):
             return body
         raise CanNotBeAsked("its answer is no JSON object")
-    # Stripe's own words may quote what was sent. A key that is no key may read nothing at all.
+    # Stripe's own words are not repeated: they may quote what was sent. An invalid key may read nothing at all.
     refusal = DoesNotSay if answer.status_code in (400, 403) else CanNotBeAsked
     raise refusal(f"it answers {answer.status_code}")
 

@@ -14,7 +14,7 @@ from issuance.deciding.calendar import day_of, midnight
 
 
 class Comparison:
-    """An item that was told of, and its subscription as Stripe has it at an instant, `now`."""
+    """An item that has signed up, and its subscription as Stripe has it at an instant, `now`."""
 
     def __init__(self, item_id: str, subscription: Json, now: int, known: Known, found: Translation) -> None:
         subscription_id = str(subscription["id"])
@@ -25,7 +25,7 @@ class Comparison:
         self._now, self._known, self._found = now, known, found
 
     def tell(self, item: Item | None) -> None:
-        """Tell what is otherwise than it was told. None: the subscription does not name the item."""
+        """Tell what differs from what was told. `item` is None if the subscription does not name it."""
         if item is None and payloads.goes_on(self._subscription.get("items")):
             return  # it may be among those that are not said
         if item is None:
@@ -60,7 +60,7 @@ class Comparison:
         self._found.events += [*announcement(self._ref, self._membership_id, self._subscription, dates), fact]
 
     def _ends_taken_back(self, dates: Dates, stands: list[Any]) -> None:
-        """Tell of each end that came, and that it did not end with, that it was taken back before: what has ended at
+        """For each announced end whose day came without an end, tell that it was taken back before: what has ended at
         Stripe never goes on."""
         for (told_at, status, ends_on), (next_at, next_status, next_end) in pairwise(
             [*told.stood_of(self._note), stands]
@@ -68,7 +68,7 @@ class Comparison:
             if status == "cancelled" or ends_on is None:
                 continue
             end, then = date.fromisoformat(ends_on), next_end and date.fromisoformat(next_end)
-            # An end may come a little later than was said.
+            # An end may come a little later than announced.
             ended = next_status == "cancelled" and (then is None or then <= end + timedelta(days=1))
             came = seconds(midnight(end, self._known.zone))
             at = max(came - 1, told_at + 1)
@@ -81,7 +81,7 @@ class Comparison:
             self._found.events.append(fact)
 
     def _since(self, standing: Standing, was: str, told_at: int) -> int:
-        """Since when it stands so."""
+        """Since when the subscription stands so."""
         if standing.status == "cancelled":
             return standing.ends or self._now
         if standing.status == was:  # an end was announced, or taken back
@@ -92,13 +92,13 @@ class Comparison:
         if self._subscription.get("status") == "paused" and trial_end is not None and not self._paid_since(trial_end):
             return stands_since(self._subscription, trial_end, dates_of(self._note, self._known.zone))
         if was == "paused":
-            # At the latest when the first invoice was collected again.
+            # It resumed at the latest when an invoice was collected again.
             resumed = [self._note.get("resumes"), *self._note.get("collected", [])]
             return min((at for at in resumed if at is not None and told_at < at <= self._now), default=self._now)
         return self._now
 
     def _paid_since(self, stamp: int) -> bool:
-        """Whether anything was billed from an instant on, or something else was told of it since."""
+        """Whether anything was billed since an instant, or the status has changed since."""
         billed = [at for starts in self._record.get("billed", {}).get(self._item_id, {}).values() for at in starts]
         last = self._note.get("status", [0])[0]
         return any(at >= stamp for at in (last, *billed, *self._note.get("collected", [])))
@@ -108,7 +108,7 @@ class Comparison:
         told_trial = self._note["trial"][1]
         begins = payloads.begins_with_trial(self._subscription)
         if begins and told_trial is not None and trial_end is not None and trial_end != told_trial:
-            # It was moved before it was over, or there would be none to move.
+            # The trial was moved before it was over: a trial that is over can not be moved.
             stood = seconds(midnight(self._day(told_trial), self._known.zone)) - 1
             at = max(self._note["start"][0], min(self._now, stood, trial_end))
             anchor = trial_end if anchor == told_trial else anchor
@@ -143,7 +143,7 @@ class Comparison:
         if price is None:
             self._found.unmappable = signing_up.unmapped(item.price)
             return
-        # What a price was told as stays, whatever it is mapped to now.
+        # What was told for a price stays, whatever the price is mapped to now.
         if price.membership_type_id is None or item.price == self._note["price"][1]:
             return
         if str(price.membership_type_id) == self._note["type"][1]:
@@ -176,8 +176,10 @@ class Comparison:
             told.note_latest(self._note, "party", self._now, party)
 
     def _period_started(self, item: Item) -> int | None:
-        """Where the period begins that runs now, if that can be."""
-        of_item = next((one for one in payloads.listed(self._subscription.get("items")) if one.get("id") == item.id), {})
+        """When the running period began, if Stripe says an instant that is possible."""
+        of_item = next(
+            (one for one in payloads.listed(self._subscription.get("items")) if one.get("id") == item.id), {}
+        )
         for body in (of_item, self._subscription):
             start = stamp_of(body.get("current_period_start"))
             if start is not None and self._note["type"][0] < start <= self._now:

@@ -15,7 +15,7 @@ from issuance.deciding.calendar import Calendar, Move, add, day_of, midnight
 from issuance.deciding.frequency import BillingFrequency
 
 _DAY = 86_400
-#: How far an instant may be from a turn of an anchor to count as it: clock changes.
+#: How far an instant may be from a turn of an anchor and still count as that turn: clocks change.
 _SAME_TIME = timedelta(hours=2, minutes=1)
 _ONE_DAY = timedelta(days=1)
 
@@ -42,7 +42,7 @@ class Dates(NamedTuple):
 
 
 def dates_of(item: Mapping[str, Any], zone: ZoneInfo) -> Dates:
-    """The dates of an item that has signed up, by what is noted of it."""
+    """The dates of an item that has signed up, by its note."""
     moves = tuple((at, anchor, frequency) for at, anchor, frequency in sorted(item["moves"]))
     anchors = tuple((stamp, frequency) for stamp, frequency in item["anchors"])
     _, starts, anchor = item["start"]
@@ -88,7 +88,7 @@ def _turns(anchor: date, frequency: str, first: date) -> Iterator[date]:
 
 
 def is_within_a_period(starts_on: date, anchor: date, frequency: str) -> bool:
-    """Whether an anchor lies in the first period: there Stripe lets one choose it."""
+    """Whether an anchor lies in the first period, where Stripe lets people choose it."""
     return anchor <= add(starts_on, BillingFrequency.parse(frequency).interval, 1) + timedelta(days=3)
 
 

@@ -1,4 +1,4 @@
-"""What follows from a subscription's news for what was told of its invoices and payments, whichever came first."""
+"""What a subscription's news changes of what was told of its invoices and payments, whichever came first."""
 
 from collections.abc import Sequence
 
@@ -17,8 +17,8 @@ def tell(subscription_id: str, trials: Sequence[tuple[int, int]], known: Known, 
 
 
 def _tell_lines_of_nothing(subscription_id: str, invoice_id: str, known: Known, found: Translation) -> None:
-    """Tell what a subscription's trials, as they are known now, make of an invoice's lines of nothing, where that is
-    not what was told: a trial's lines are no charge, the others pay for their period."""
+    """Tell again what an invoice's lines of nothing are, where the subscription's trials, as they are known now, have
+    changed that: a trial's lines are no charge, the others pay for their period."""
     note = known.get(invoice_id)
     if "said" not in note:
         return

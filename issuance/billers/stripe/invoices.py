@@ -1,11 +1,10 @@
-"""What invoices tell: a charge for each item of a subscription whose period a line pays for.
+"""What invoices tell: a charge for each item of a subscription, if a line pays for a period of it.
 
-Only lines count that are no proration and whose price is mapped; what they pay for is their own period, never the
-invoice's. A charge is an invoice and an item; an invoice may be for several subscriptions. What is noted of an invoice:
-its `subscription`, and of each item the period `lines` pay for; whether these are `whole`; `amount`, what was due;
-`made`, when; of each item the last of its `states` that was told; `said`, the state that the invoice itself came to;
-the `payments` that were refunded or disputed; and `turned`, how often an item's line of nothing turned out to be a
-trial's, or none after all.
+A line counts if it is no proration and its price is mapped; it pays for its own period, never for the invoice's. A
+charge is an invoice and an item; an invoice may be for several subscriptions. An invoice's note has its `subscription`;
+its `lines`, and whether these are `whole`; `amount`, what was due; `made`, when it was made; the last of the `states`
+that were told of each item; `said`, the state that the invoice itself came to; the `payments` that were refunded or
+disputed; and `turned`, how often an item's line of nothing turned out to be a trial's, or not to be one after all.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from issuance.billers.stripe.signing_up import Record
 from issuance.billers.stripe.subscriptions import moment_of
 
 FAILED = "invoice.payment_failed"
-#: What an invoice's status says of its charges, and which of its own instants says when.
+#: What an invoice's status says of its charges, and which field says since when.
 _STATES = {
     "open": ("initiated", "finalized_at"),
     "paid": ("succeeded", "paid_at"),
@@ -28,9 +27,9 @@ _STATES = {
 }
 _STATUSES = frozenset({"draft", *_STATES})
 
-#: Of one instant an invoice's states count in this order.
+#: The order of an invoice's states that have one instant.
 RANKS = ("initiated", "failed", "skipped", "succeeded")
-#: The states of money that was collected, and how many of its invoices an item's note has.
+#: The states in which money is collected, and how many invoices an item's note has.
 _COLLECTED, _COLLECTED_KEPT = frozenset({"initiated", "succeeded"}), 36
 
 
@@ -55,7 +54,7 @@ def translate(notice: Notice, known: Known, *, patient: bool) -> Translation:
     for subscription_id in subscriptions_noted(note):
         known.get(subscription_id)["named"] = True  # a webhook named it: reconciling may sign it up
     if notice.kind == FAILED:
-        # Each attempt is a fact of its own; one that fails before another has paid takes nothing back.
+        # Each attempt is a fact of its own; if one fails before another pays, nothing is taken back.
         tell(found, charges, note, "failed", at, f"failed/{notice.delivery_id}", known=known)
     elif (state := state_of(invoice)) is not None:
         note_said(note, state, _when(invoice, at))
@@ -64,21 +63,21 @@ def translate(notice: Notice, known: Known, *, patient: bool) -> Translation:
 
 
 def state_of(invoice: Json) -> str | None:
-    """Where an invoice's status leaves its charges; None: nothing was asked of anybody yet. An invoice that is sent,
-    and paid by the customer when they like, is initiated by nobody."""
+    """The state of an invoice's charges, by its status; None: nobody was asked to pay yet. An invoice that is sent, and
+    that the customer pays when they like, is not initiated."""
     state, _ = _STATES.get(payloads.status_of(invoice, _STATUSES), (None, ""))
     return None if state == "initiated" and invoice.get("collection_method") == "send_invoice" else state
 
 
 def said_at(invoice: Json) -> int | None:
-    """When an invoice says that it came to its status; None: it does not say, or what can't be."""
+    """When an invoice came to its status, as it says itself; None: it does not say, or says an impossible instant."""
     _, name = _STATES[str(invoice.get("status"))]
     said, made = stamp_of(part(invoice, "status_transitions").get(name)), stamp_of(invoice.get("created"))
     return said if said is not None and said >= (made or 0) else None
 
 
 def _when(invoice: Json, at: int) -> int:
-    """When an invoice came to its status, by its own word where that can be."""
+    """When an invoice came to its status, as it says itself where that is possible."""
     said = said_at(invoice)
     return at if said is None or (said > at and invoice.get("test_clock") is None) else said
 
@@ -95,7 +94,7 @@ def tell(
     of_payment: bool = False,
     **more: Any,
 ) -> None:
-    """Tell a state of each of an invoice's charges. `of_payment`: not the invoice, a refund or a dispute says so."""
+    """Tell a state of each of an invoice's charges. `of_payment`: a refund or a dispute says so, not the invoice."""
     for charge in charges:
         if state in _COLLECTED and not of_payment and note.get("made") is not None:
             _note_collected(known.get(charge.subscription)["items"][charge.item], note["made"])
@@ -119,20 +118,20 @@ def tell(
 
 
 def note_said(note: dict[str, Any], state: str, at: int) -> None:
-    """Note the state that an invoice came to, where it has lines of nothing: what they are may turn out later."""
+    """Note the state that an invoice came to, if it has lines of nothing: what they are may turn out later."""
     before, when = note.get("said", [state, at])
     if any(not line.amount for line in _lines(note)) and (when, RANKS.index(before)) <= (at, RANKS.index(state)):
         note["said"] = [state, at]
 
 
 def _note_collected(item: dict[str, Any], made: int) -> None:
-    """Note when invoices were made that were collected: a pause was over by then."""
+    """Note when a collected invoice was made: a pause was over by then."""
     item["collected"] = sorted({made, *item.get("collected", [])})[-_COLLECTED_KEPT:]
 
 
 def charges_of(invoice: Json, at: int, known: Known, found: Translation, *, patient: bool) -> list[Charge]:
-    """The charges that an invoice is, as it was at an instant, with its note made: of items that have signed up. What
-    is missing for the others is said in `found`."""
+    """Note an invoice, as it was at an instant, and return its charges: those of items that have signed up. `found`
+    says what is missing for the others."""
     invoice_id = str(invoice["id"])
     note = known.get(invoice_id)
     subscription_id = payloads.subscription_of(invoice)
@@ -152,7 +151,7 @@ def charges_of(invoice: Json, at: int, known: Known, found: Translation, *, pati
 
 
 def _has_all_lines(invoice: Json, note: dict[str, Any], known: Known, found: Translation) -> bool:
-    """Whether all lines of an invoice are known; what is missing is said in `found`."""
+    """Whether all lines of an invoice are known; `found` says what is missing."""
     if not payloads.goes_on(invoice.get("lines")) or note.get("whole"):
         return True
     if invoice.get("status") == "draft":
@@ -246,14 +245,14 @@ def charges_for(
 
 
 def _note_billed(record: Record, note: dict[str, Any]) -> None:
-    """Note from when on a price of an item was billed, prorations too: a change of price happened by then."""
+    """Note since when each price of an item was billed, prorations too: a change of price happened by then."""
     for item, price, start in note.get("changes", []):
         billed = record.setdefault("billed", {}).setdefault(item, {})
         billed[price] = sorted({start, *billed.get(price, [])})[-_COLLECTED_KEPT:]
 
 
 def _note_free(record: Record, line: Line, invoice_id: str) -> None:
-    """Note the invoices of the last lines of nothing, by when their time begins."""
+    """Note the invoices of the last lines of nothing, by the instant at which the line's period begins."""
     noted = record.get("free", [])
     if [line.start, invoice_id] not in noted:
         record["free"] = sorted([*noted, [line.start, invoice_id]])[-_COLLECTED_KEPT:]
@@ -269,6 +268,6 @@ def _product_of(record: Record, price: str | None) -> list[str | None]:
 
 
 def _item_by_price(record: Record, price: str | None) -> str | None:
-    """The item of an old line that names its price only."""
+    """The item of an old line that names only its price."""
     found = [item.id for item in payloads.items_of(record.get("basis", {})) if item.price == price]
     return found[0] if len(found) == 1 else None

@@ -1,6 +1,6 @@
-"""Stripe's objects as its API versions have them, read by field and never by version: what a fact needs of them.
+"""What a fact needs of Stripe's objects. They are read by field and never by API version.
 
-What is not said is None. What is said as nothing that Stripe says is NotReadable: it is shown, and not passed over.
+A field that is not there is None. A value that Stripe never gives is NotReadable: it is shown, and not passed over.
 """
 
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 from issuance.billers.adapter import Json, NotReadable
 from issuance.fields import LAST_YEAR
 
-#: The first second after the last year in which anything happens, and a number that nothing comes to.
+#: The end of the last year in which anything happens, and a number that no amount reaches.
 _END_OF_TIME, _TOO_MUCH = int(datetime(LAST_YEAR, 12, 31, tzinfo=UTC).timestamp()), 10**12
 _LONGEST_ID = 255
 #: How soon after a subscription was made its trial begins, if it begins with one (seconds).
 _AT_ONCE = 60
-#: Stripe's subscriptions have 20 at most; each is a membership, with a party of its own.
+#: The most items of a subscription (Stripe allows 20): each is a membership with a party of its own.
 MOST_ITEMS = 100
-#: Statuses with which nobody has signed up: the first payment was never made.
+#: Statuses of a subscription that nobody has signed up for: the first payment was never made.
 INCOMPLETE, EXPIRED = "incomplete", "incomplete_expired"
-#: All that a subscription can be.
+#: All statuses of a subscription.
 STATUSES = frozenset({"trialing", "active", "past_due", "unpaid", "paused", "canceled", INCOMPLETE, EXPIRED})
 
 
@@ -59,7 +59,7 @@ class Line(NamedTuple):
     end: int
     amount: int
     proration: bool
-    #: Whose it is, where the line says it: an invoice may be for several subscriptions.
+    #: The line's subscription, if the line names it: an invoice may be for several.
     subscription: str | None = None
 
 
@@ -88,7 +88,7 @@ def stamp_of(value: object) -> int | None:
 
 
 def id_of(value: object) -> str | None:
-    """The id of an object that is named, or written out (expanded). Raises NotReadable."""
+    """The id of an object that is named by its id or written out (expanded). Raises NotReadable."""
     if isinstance(value, dict):
         value = value.get("id")
     if value is None or value == "":
@@ -109,13 +109,13 @@ def listed(value: object) -> list[Json]:
 
 
 def goes_on(value: object) -> bool:
-    """Whether there is more of a list than stands in it."""
+    """Whether a list has more than is shown of it."""
     return isinstance(value, dict) and value.get("has_more") is True
 
 
 def begins_with_trial(subscription: Json) -> bool:
-    """Whether its trial, if it has one, is that with which it began, which moves its start. Free time that a running
-    one was given begins later, and moves its billing date."""
+    """Whether a subscription began with its trial, if it has one: such a trial moves the start. Free time that is given
+    later moves the billing date."""
     began, *made = (stamp_of(subscription.get(name)) for name in ("trial_start", "created", "start_date"))
     return began is None or began <= max((at for at in made if at is not None), default=began) + _AT_ONCE
 
@@ -134,7 +134,7 @@ def part(body: Json, *path: str) -> Json:
 
 
 def storable(body: Json) -> Json:
-    """What can be kept of an object: all of it. Raises NotReadable where it has a character that can not."""
+    """The object, if it can be kept. Raises NotReadable if it has a character that can not be stored."""
     if _has_nul(body):
         raise NotReadable("it has a NUL character")
     return body
@@ -160,7 +160,7 @@ def status_of(body: Json, known: frozenset[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    """What can not be read, as far as a message may show it: a longer text may be somebody's."""
+    """What can not be read, as far as a message may show it: a longer text may be personal."""
     match value:
         case None | bool() | int() | float():
             return str(value)[:20]
@@ -199,8 +199,8 @@ def items_of(subscription: Json) -> list[Item]:
 
 
 def items_billed(subscription: Json) -> list[Item]:
-    """The items of a subscription as an event or an answer has it. Raises NotReadable where there is none, or one of
-    which it is not said what it is sold at."""
+    """The items of a subscription as an event or an answer has it. Raises NotReadable if there is none, or if one has
+    no id or no price."""
     items = items_of(subscription)
     if not items or len(items) < len(listed(subscription.get("items"))) or not all(item.price for item in items):
         raise NotReadable("it has no items that have an id and a price")
@@ -208,7 +208,7 @@ def items_billed(subscription: Json) -> list[Item]:
 
 
 def subscription_of(invoice: Json) -> str | None:
-    """Whose subscription an invoice is; None of another invoice."""
+    """The subscription that an invoice is for; None if it is for none."""
     for value in (invoice.get("subscription"), part(invoice, "parent", "subscription_details").get("subscription")):
         if found := id_of(value):
             return found
@@ -221,8 +221,8 @@ def _subscription_of_line(line: Json) -> str | None:
 
 
 def lines_of(invoice: Json) -> Iterator[Line]:
-    """The lines of an invoice that are for an item of a subscription, and not for something else that was sold beside
-    it. Raises NotReadable where there are none to be read, or one says no period."""
+    """The lines of an invoice that are for an item of a subscription, without those for other things sold with it.
+    Raises NotReadable if there are no lines to read, or if one says no period."""
     if not isinstance(invoice.get("lines"), (dict, list)):
         raise NotReadable("it has no lines")
     for line in listed(invoice.get("lines")):
@@ -252,7 +252,7 @@ def lines_of(invoice: Json) -> Iterator[Line]:
 
 
 def payments_of(invoice: Json) -> set[str]:
-    """The payment intents and charges that an invoice names itself."""
+    """The payment intents and charges that an invoice names."""
     found = {id_of(invoice.get("payment_intent")), id_of(invoice.get("charge"))}
     for one in listed(invoice.get("payments")):
         found |= payments_named(one)
@@ -266,19 +266,19 @@ def payments_named(invoice_payment: Json) -> set[str]:
 
 
 def before(subscription: Json, previous: Json) -> dict[str, Any]:
-    """A subscription as it was before a change, by the attributes that the change names."""
+    """A subscription as it was before a change, by the attributes that the event names as changed."""
     was = _as_it_was(subscription, previous)
     if isinstance(previous.get("items"), dict):
         now = listed(subscription.get("items"))
         by_id = {str(one.get("id")): one for one in now}
         items = []
         for place, old in enumerate(listed(previous["items"])):
-            # Items are named by their ids, or stand where they stand now.
+            # Items are named by their ids, or have the places that they have now.
             same = by_id.get(str(old.get("id"))) if old.get("id") else (now[place] if place < len(now) else None)
             items.append(_as_it_was(same or {}, old))
         was["items"] = {"data": items}
     elif len(now := listed(subscription.get("items"))) == 1:
-        # Where there is one item, its quantity and its plan may be named at the top only.
+        # If there is one item, only the top may name its quantity and its plan.
         named: dict[str, Any] = {name: previous[name] for name in ("quantity",) if name in previous}
         if id_of(previous.get("plan")):
             named |= {"price": None, "plan": previous["plan"]}
@@ -288,7 +288,8 @@ def before(subscription: Json, previous: Json) -> dict[str, Any]:
 
 
 def _as_it_was(body: Json, previous: Json) -> dict[str, Any]:
-    """An object before a change. Of metadata only the names that changed are named, unless one is as it was."""
+    """An object before a change. Stripe names only the metadata that changed; if one of the named is as it was, all
+    were named."""
     was = {**body, **previous}
     if isinstance(before := previous.get("metadata"), dict):
         now = part(body, "metadata")

@@ -1,10 +1,10 @@
-"""What payments tell: refunds of an invoice's charges, found by charge, invoice payment, or by asking (`disputes` has the
-rest).
+"""What payments tell: refunds of an invoice's charges. The invoice is found by the charge, by an invoice payment, or by
+asking.
 
-What is noted of a payment (a charge or a payment intent): its `invoice` (None: it has none, as Stripe said when it was
-asked), or that the charge names none (`unnamed`); of a charge also its `amount`, its payment `intent`, its `refunds`,
-each with its amount and instant, the sums that were `returned` so far, the refunds that `failed`, its `disputes`, each
-with when it was opened and lost, and when money came back (`restored`).
+The note of a payment (a charge or a payment intent) has its `invoice` (None: Stripe was asked, and it has none), or
+that the charge names none (`unnamed`). A charge's note also has its `amount`; its payment `intent`; its `refunds`, each
+with amount and instant; the sums that were `returned` so far; the refunds that `failed`; its `disputes`, each with when
+it was opened and lost; and when money came back (`restored`).
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from issuance.billers.stripe import invoices, payloads, told
 from issuance.billers.stripe.payloads import id_of, number_of, part, stamp_of, status_of
 from issuance.billers.stripe.subscriptions import moment_of
 
-#: A refund with one of these takes its money; with one of those it gives it back.
+#: Statuses with which a refund takes its money, and those with which it gives it back.
 _TAKES, _FAILS = frozenset({"succeeded", "pending", "requires_action"}), frozenset({"failed", "canceled"})
 
 
@@ -31,7 +31,7 @@ def translate_link(notice: Notice, known: Known) -> Translation:
 
 
 def translate_charge(notice: Notice, known: Known, *, patient: bool) -> Translation:
-    """`charge.refunded`: how much of a charge was given back so far."""
+    """`charge.refunded`: how much of a charge has been given back so far."""
     charge = part(notice.body, "data", "object")
     found = Translation()
     note_charge(charge, known, found)
@@ -77,7 +77,7 @@ def translate_other(notice: Notice, known: Known) -> Translation:
 
 
 def translate_refund(notice: Notice, known: Known, *, patient: bool) -> Translation:
-    """A refund by itself: what all of a charge's refunds come to at its time."""
+    """A refund by itself: it tells what all refunds of its charge come to at that time."""
     refund = part(notice.body, "data", "object")
     found = Translation()
     tell_refunds(refund, moment_of(notice, refund), known, found, patient=patient)
@@ -85,7 +85,7 @@ def translate_refund(notice: Notice, known: Known, *, patient: bool) -> Translat
 
 
 def tell_refunds(refund: Json, at: int, known: Known, found: Translation, *, patient: bool) -> None:
-    """Note a refund, and tell the sum at each instant at which one of its charge's was made."""
+    """Note a refund, and tell the sum of its charge's refunds at the instant of each of them."""
     payment = Payment.of(refund, known, found, patient=patient)
     if payment is None:
         return
@@ -108,15 +108,15 @@ def tell_refunds(refund: Json, at: int, known: Known, found: Translation, *, pat
 
 
 def tell_again(name: str, known: Known, found: Translation) -> None:
-    """Tell what stands of a payment that was disputed, after what a subscription's status has lifted."""
+    """Tell again what stands of a disputed payment, after a subscription's status has lifted it."""
     wait = found.wait
     Payment([name], known, found, patient=True).tell_what_stands()
     found.wait = wait
 
 
 class Payment:
-    """A payment of an invoice: what is told of it is told of each of the invoice's charges. While the invoice is not
-    known nothing is, and the delivery waits for it."""
+    """A payment of an invoice. What is told of it is told of each of the invoice's charges. While the invoice is not
+    known nothing is told, and the delivery waits for it."""
 
     def __init__(self, names: Sequence[str], known: Known, found: Translation, *, patient: bool) -> None:
         self._name, self.note = names[0], known.get(names[0])
@@ -139,27 +139,27 @@ class Payment:
 
     @classmethod
     def of(cls, body: Json, known: Known, found: Translation, *, patient: bool) -> "Payment | None":
-        """The payment that a refund or a dispute names; None: it names none, or none of an invoice that is known: then
-        nothing is noted either."""
+        """The payment that a refund or a dispute names. None if it names none, or if the payment's invoice is not
+        known; then the caller notes nothing either."""
         names = [name for name in (id_of(body.get("charge")), id_of(body.get("payment_intent"))) if name]
         payment = cls(names, known, found, patient=patient) if names else None
         return payment if payment is not None and payment._invoice is not None else None
 
     def moment(self, at: int, state: str) -> int:
-        """When something happened to it: after it was paid. Payments have real time, whatever the test clock of their
-        invoice says, and money comes back after it was taken."""
+        """When something happened to the payment: after it was paid. Payments happen in real time, whatever the test
+        clock of their invoice says, and money comes back after it was taken."""
         if self._paid is None or at >= self._paid:
             return at
         return self._paid + (2 if state == "succeeded" else 1)
 
     def tell(self, state: str, at: int, name: str, *, of: list[invoices.Charge] | None = None, **more: Any) -> None:
-        """Tell a state of the charges that it paid for, or of some of them."""
+        """Tell a state of the charges that the payment was for, or of some of them."""
         if self._invoice is not None:
             note, charges = self._known.get(self._invoice), self._charges if of is None else of
             invoices.tell(self._found, charges, note, state, at, name, known=self._known, of_payment=True, **more)
 
     def tell_refund(self, refunded: int, at: int) -> None:
-        """Tell that so much of it was given back so far."""
+        """Tell how much of the payment has been given back so far."""
         if self._invoice is None:
             return
         at = self.moment(at, "refunded")
@@ -173,8 +173,8 @@ class Payment:
         self.tell_what_stands()
 
     def _tell_sum(self, refunded: int, at: int, after: str = "") -> None:
-        """Tell how much of the invoice was given back so far. The sum is in the id, of one instant's the greater one
-        the later."""
+        """Tell how much of the invoice has been given back so far. The sum is a part of the id, so that of one instant
+        the greater sum comes later."""
         if self._invoice is None:
             return
         whole = self._known.get(self._invoice).get("amount") or self.note.get("amount")
@@ -182,7 +182,7 @@ class Payment:
         self.tell("refunded", at, f"refunded/{refunded:012d}/{at}{after}", **more)
 
     def _of_invoice(self) -> list[str]:
-        """The payments of its invoice that were refunded or disputed, with this one."""
+        """The refunded or disputed payments of the invoice, with this one."""
         if self._invoice is None:
             return []
         note = self._known.get(self._invoice)
@@ -191,15 +191,16 @@ class Payment:
         return [str(name) for name in note["payments"]]
 
     def restore(self, name: str, at: int) -> int:
-        """Tell that money came back: a dispute was won, a refund failed. When it did: what was told stays."""
+        """Tell that money came back because a dispute was won or a refund failed, and return when it did: the instant
+        that was told first stays."""
         at = self.note.setdefault("restored", {}).setdefault(name, at)
         self.tell("succeeded", at, name)
         return int(at)
 
     def tell_what_stands(self) -> None:
-        """Whatever else keeps money back where some of it came back is told again then: in any order of arrival, a
-        dispute that is won gives back no refund. So is an open dispute where its subscription is said to be active:
-        Stripe's statuses know nothing of disputes."""
+        """Where some money came back, tell again what else keeps money back at that instant: whatever came first, a
+        dispute that is won does not undo a refund. Tell an open dispute again where its subscription is said to be
+        active too: Stripe's statuses know nothing of disputes."""
         notes = [self._known.get(name) for name in self._of_invoice()]
         disputes = sorted((one, said) for note in notes for one, said in note.get("disputes", {}).items())
         for name, at in sorted(came for note in notes for came in note.get("restored", {}).items()):
@@ -220,8 +221,8 @@ class Payment:
                         self.tell("disputed", at, f"disputed/{dispute_id}/active/{at}", of=[charge])
 
     def _returned_by(self, at: int, but: str | None = None) -> int:
-        """How much of the invoice was given back by an instant, by all payments of it, or all but one. A payment that
-        is known by two names counts once."""
+        """How much of the invoice was given back by an instant, over all its payments or all but one. A payment with
+        two names counts once."""
         sums: dict[str, int] = {}
         mine = None if but is None else self._known.get(but).get("intent", but)
         for name in self._of_invoice():
@@ -237,8 +238,7 @@ def _is_open(dispute: Json, at: int) -> bool:
 
 
 def _returned(note: Json, at: int) -> int:
-    """How much of a payment was given back by an instant, by the refunds that are known and by the charge's own
-    word."""
+    """How much of a payment was given back by an instant, by the refunds that are known and by what the charge says."""
     refunds: int = sum(amount for amount, made in note.get("refunds", {}).values() if made <= at)
     failed: int = sum(amount for amount, since in note.get("failed", {}).values() if since <= at)
     sums = (int(total) for total, since in note.get("returned", {}).items() if since <= at)
@@ -246,7 +246,8 @@ def _returned(note: Json, at: int) -> int:
 
 
 def _invoice_of(named: list[str], known: Known, found: Translation, *, patient: bool) -> str | None:
-    """The invoice that a payment was for, whose lines are known; None: it was for none, or it is waited for."""
+    """The invoice that a payment was for, if its lines are known. None if the payment was for no invoice, or if `found`
+    waits for it."""
     named += [intent for name in named if (intent := known.get(name).get("intent")) and intent not in named]
     invoice: str | None = next((known.get(name)["invoice"] for name in named if known.get(name).get("invoice")), None)
     if invoice is None:
@@ -254,7 +255,7 @@ def _invoice_of(named: list[str], known: Known, found: Translation, *, patient: 
         unnamed = any(known.get(name).get("unnamed") for name in named)
         if asked or (unnamed and not patient and not known.can_ask):
             return None  # a payment for something else
-        # The payment intent, where there is one: that is what invoices name.
+        # Ask for the payment intent if there is one: that is what invoices name.
         found.wait = Wait(named[-1], f"which invoice was {named[-1]} for?", ask=known.can_ask)
         return None
     note = known.get(invoice)

@@ -1,7 +1,7 @@
-"""Reconciling with Stripe: what its objects are now, against what was told last.
+"""Reconciling with Stripe: its objects as they are now are compared with what was told last.
 
-An object says how it stands and seldom when it came to that. An instant that it does not say is worked out from what it
-and the invoices do say, never before what was told last.
+An object says how it stands, and seldom since when. An instant that it does not say is worked out from what it and the
+invoices say, and is never before what was told last.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from issuance.billers.stripe.invoices import RANKS
 from issuance.billers.stripe.payloads import INCOMPLETE, Item, instant, items_of, number_of, stamp_of
 from issuance.billers.stripe.signing_up import Record
 
-#: How much older than the cursor an invoice, refund or dispute may be that changed since: dunning takes up to two
+#: How old an invoice, a refund or a dispute may be, before the cursor, if it has changed since: dunning takes up to two
 #: months, a dispute up to three.
 _INVOICES_CHANGE, _PAYMENTS_CHANGE = timedelta(days=65), timedelta(days=120)
-#: The groups of events that tell something, and how long before the cursor they are asked for: they come late.
+#: The groups of events that tell something, and how long before the cursor to begin: events come late.
 _GROUPS = ("customer.subscription.*", "invoice.*", "invoice_payment.*", "charge.*", "refund.*")
 _EVENTS_ARE_LATE = timedelta(days=1)
 #: How long a bank may work on a debit.
@@ -26,7 +26,7 @@ _A_DEBIT_TAKES = timedelta(days=14)
 
 
 def missed(since: datetime | None) -> Sequence[Listing]:
-    """Stripe's events, of each group that tells something."""
+    """Stripe's events of each group that tells something."""
     made: dict[str, str | int] = {} if since is None else {"created[gte]": seconds(since - _EVENTS_ARE_LATE)}
     return [Listing(group, "/v1/events", {"type": group, **made}) for group in _GROUPS]
 
@@ -41,7 +41,7 @@ def listings(since: datetime | None) -> Sequence[Listing]:
     return (
         Listing("invoices", "/v1/invoices", made(_INVOICES_CHANGE)),
         Listing("subscriptions", "/v1/subscriptions", {"status": "all"}),
-        # Once more those of subscriptions that have just signed up.
+        # The invoices once more, for subscriptions that have just signed up.
         Listing("charges", "/v1/invoices", made(_INVOICES_CHANGE), after_sign_ups=True),
         Listing("refunds", "/v1/refunds", made(_PAYMENTS_CHANGE)),
         Listing("disputes", "/v1/disputes", made(_PAYMENTS_CHANGE)),
@@ -49,7 +49,7 @@ def listings(since: datetime | None) -> Sequence[Listing]:
 
 
 def reconcile(listing: str, body: Json, known: Known, since: datetime | None) -> Translation:
-    """What an object of a listing tells, as it is now, that was not told."""
+    """What an object of a listing, as it is now, tells that was not told."""
     found = Translation()
     match listing:
         case "invoices" | "charges":
@@ -57,7 +57,7 @@ def reconcile(listing: str, body: Json, known: Known, since: datetime | None) ->
         case "subscriptions":
             _subscription(body, known, found, since)
         case "refunds":
-            # It says when it was made, and not since when it has failed.
+            # A refund says when it was made, and not since when it has failed.
             payments.tell_refunds(body, seconds(known.now), known, found, patient=False)
         case "disputes":
             disputes.tell(body, seconds(known.now), known, found, patient=False, seen=True)
@@ -67,7 +67,7 @@ def reconcile(listing: str, body: Json, known: Known, since: datetime | None) ->
 def _invoice(invoice: Json, known: Known, found: Translation) -> None:
     made = stamp_of(invoice.get("created")) or seconds(known.now)
     note = known.get(str(invoice["id"]))
-    # Whoever has not signed up does it with the subscriptions; what webhooks said of the invoice is told before this.
+    # Who has not signed up does so with the subscriptions. What webhooks said of the invoice was told before this.
     charges = invoices.charges_of(invoice, max(made, note.get("heard", made)), known, found, patient=True)
     state = invoices.state_of(invoice)
     if state is None:
@@ -87,9 +87,9 @@ def _invoice(invoice: Json, known: Known, found: Translation) -> None:
 
 
 def _has_failed(invoice: Json, charge: invoices.Charge, since: int, known: Known) -> bool:
-    """Whether nobody could pay a charge that was initiated at an instant. That it was tried does not say so: a bank
-    works on a debit for days. That it is tried again does, or trouble of its subscription that came since; or the end
-    of that, where it was tried more than once or no bank can be at work on it any more."""
+    """Whether a charge that was initiated at an instant has failed. An attempt alone does not say so: a bank works on a
+    debit for days. It has failed if it is going to be tried again, or if its subscription needed attention since; or if
+    its subscription has ended since, and it was tried more than once or no bank can still be at work on it."""
     if invoice.get("attempted") is not True:
         return False
     if invoice.get("next_payment_attempt") is not None:
@@ -115,7 +115,7 @@ def _subscription(subscription: Json, known: Known, found: Translation, since: d
     if record.get("dead"):
         found.wakes.add(subscription_id)
         return
-    # Nothing of before this will come any more.
+    # Nothing that happened before this will come any more.
     record["heard"] = True
     told_before = set(record["items"])
     if record["basis_at"] == now:
@@ -137,7 +137,8 @@ def _subscription(subscription: Json, known: Known, found: Translation, since: d
 
 
 def _now(subscription: Json, record: Record, known: Known) -> int:
-    """The brand's now; of a sandbox whose clock is behind what Stripe says, the last that it says has happened."""
+    """The brand's now. If a sandbox's clock is behind what Stripe says, the last instant at which Stripe says something
+    happened."""
     said = [stamp_of(subscription.get(name)) for name in ("created", "canceled_at", "ended_at")]
     collected = [at for note in record.get("items", {}).values() for at in note.get("collected", ())]
     billed = [at for prices in record.get("billed", {}).values() for starts in prices.values() for at in starts]
@@ -145,7 +146,7 @@ def _now(subscription: Json, record: Record, known: Known) -> int:
 
 
 def _as_first_billed(basis: Json, record: Record) -> Json:
-    """A subscription of which only the present is known, at the prices that were billed first."""
+    """A subscription that is known only as it is now, with the prices that were billed first."""
     items = []
     for body in payloads.listed(basis.get("items")):
         billed = record.get("billed", {}).get(body.get("id"), {})

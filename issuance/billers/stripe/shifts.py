@@ -1,9 +1,9 @@
-"""Changes of standing that have one instant: which was the last is told by what each says of before.
+"""Changes of standing at one instant: what each says of before tells which was the last.
 
-Stripe's events tick in seconds, and those of a test clock may have no instant of their own. By themselves their facts
-count in the order of a subscription's life; where that leaves another standing than the last, the last is told once
-more. An item's note has its last `shifts` (the instant, where it stood before and after, the webhook, whether only its
-end changed), and what was told of one instant once more (`last`).
+Stripe's events have whole seconds, and those of a test clock may have no instant of their own. Their facts count in the
+order of a subscription's life; where that leaves another standing than the last one, the last is told once more. An
+item's note has its last `shifts` (the instant, where it stood before and after, the webhook, whether only its end
+changed), and what was told of one instant once more (`last`).
 """
 
 from collections import Counter
@@ -13,15 +13,15 @@ from uuid import UUID
 from issuance.billers.stripe import told
 from issuance.billers.stripe.standings import LIFE, fact_of
 
-#: How many of its shifts an item's note has.
+#: How many shifts an item's note keeps.
 _KEPT = 24
 
-#: Where it stands: the status, and when it ends.
+#: Where a subscription stands: its status, and when it ends.
 Stand = tuple[str, str | None]
 
 
 class Shift(NamedTuple):
-    """One change. `before` None: not said."""
+    """One change. `before` is None if the event does not say it."""
 
     at: int
     before: Stand | None
@@ -38,7 +38,7 @@ def note_shift(note: told.Note, shift: Shift) -> None:
 
 
 def tell_last(note: told.Note, ref: str, membership_id: UUID) -> list[told.Event]:
-    """Tell the last standing of each instant that has several changes, where it is another one than was told."""
+    """Tell the last standing of each instant that has several changes, if another one was told."""
     events = []
     for at in sorted(at for at, count in Counter(shift.at for shift in _shifts(note)).items() if count > 1):
         shifts = [shift for shift in _shifts(note) if shift.at == at]
@@ -72,13 +72,14 @@ def _stand(said: Any) -> Stand:
 
 
 def _by_life(shifts: list[Shift]) -> Stand:
-    """What stands by the order of the facts' ids: an end has come, or the status that is the latest of a life."""
+    """The standing that the order of the facts' ids leaves: the latest status of a life."""
     lasting = [shift for shift in shifts if shift.after[0] != "cancelled"] or shifts
     return max(lasting, key=lambda shift: (LIFE.index(shift.after[0]), shift.delivery_id)).after
 
 
 def _last(shifts: list[Shift], note: told.Note) -> Stand | None:
-    """Where it stands after all changes of one instant; None: they do not say. What has ended never goes on."""
+    """Where a subscription stands after all changes of one instant; None: they do not say. What has ended never goes
+    on."""
     ended = [shift.after for shift in shifts if shift.after[0] == "cancelled"]
     if ended:
         return max(ended, key=lambda stand: stand[1] or "")
@@ -87,7 +88,7 @@ def _last(shifts: list[Shift], note: told.Note) -> Stand | None:
     over = [stand for stand, count in led_to.items() if count > 0]
     if over:
         return over[0] if len(over) == 1 and led_to[over[0]] == 1 else None
-    # They come back to where they began.
+    # The changes come back to where they began.
     stood = [(status, ends_on) for at, status, ends_on in told.stood_of(note) if at < shifts[0].at]
     began: Stand = stood[-1] if stood else ("active", None)
     return began if began in led_to else None

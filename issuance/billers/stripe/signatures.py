@@ -6,7 +6,7 @@ from datetime import datetime
 from issuance.billers.adapter import BadSignature
 
 HEADER = "stripe-signature"
-#: A signature is good for so many seconds, by real time.
+#: Seconds for which a signature is good, in real time.
 TOLERANCE = 300
 
 
@@ -25,11 +25,12 @@ def _is_signed(body: bytes, header: str, secret: str) -> bool:
     try:
         WebhookSignature.verify_header(body, header, secret)  # when, by this host's clock, it is not asked
     except (SignatureVerificationError, UnicodeDecodeError, TypeError, ValueError):
-        # The latter are of bodies and signatures that are no text.
+        # The latter come of bodies and signatures that are no text.
         return False
     return True
 
 
 def _stamp(header: str) -> int:
-    """When a header that is signed says that it was, in Unix seconds: of several times, the one that is signed."""
+    """When a signed header says that it was signed, in Unix seconds; of several times, the one that the signature
+    covers."""
     return int(next(part for part in header.split(",") if part.startswith("t=")).split("=", 2)[1])

@@ -1,9 +1,9 @@
-"""Sign-ups: an item of a subscription becomes a membership, as the subscription was when it was made.
+"""Sign-ups: an item of a subscription, as it was when the subscription was made, becomes a membership.
 
-What is known of a subscription (its record): `basis`, the subscription as it was made, or the earliest that was heard
-of; `heard`, whether that is all there was; `begun`, whether anybody signed up (an incomplete one has not); `trials`,
-each from when to when, and when that was said; `free`, the invoices of its last lines of nothing; `disputed`, payments
-that were; `prices`, with the product and frequency of each; `member`; `billed`, from when on each price of an item was
+A subscription's record has `basis`, the subscription as it was made, or as it was first heard of; `heard`, whether
+nothing earlier can come; `begun`, whether anybody signed up (nobody has for an incomplete one); `trials`, each with its
+start, its end, and when that was said; `free`, the invoices of its last lines of nothing; `disputed`, its disputed
+payments; `prices`, with the product and frequency of each; `member`; `billed`, since when each price of an item was
 billed; and `items`, a note each (`told`).
 """
 
@@ -30,8 +30,8 @@ _STAMPS = (
 
 
 def hear(record: Record, subscription: Json, was: Json, at: int, *, made: bool) -> None:
-    """Note what a webhook says of a subscription: as it is, and as it `was` before. `made`: it says how it was made.
-    Raises NotReadable."""
+    """Note what a webhook says of a subscription: how it is, and how it `was` before. `made`: the webhook says how it
+    was made. Raises NotReadable."""
     status = payloads.status_of(subscription, payloads.STATUSES)
     if status != "canceled":
         payloads.items_billed(subscription)
@@ -58,11 +58,11 @@ def hear(record: Record, subscription: Json, was: Json, at: int, *, made: bool) 
 
 
 def _note_trial(record: Record, subscription: Json, at: int) -> None:
-    """Note a trial with the end that it has by the latest word of it: it may be prolonged, or cut short."""
+    """Note a trial with the end that was said last: it may be prolonged, or cut short."""
     start, end = stamp_of(subscription.get("trial_start")), stamp_of(subscription.get("trial_end"))
     if start is None or end is None:
         return
-    # One that was noted before it was noted when has no instant.
+    # A trial that an older version noted has no instant.
     heard = [one for one in record.get("trials", []) if one[0] == start]
     if all((*one, 0)[2] <= at for one in heard):
         others = [one for one in record.get("trials", []) if one[0] != start]
@@ -70,12 +70,12 @@ def _note_trial(record: Record, subscription: Json, at: int) -> None:
 
 
 def trials_of(record: Record) -> list[tuple[int, int]]:
-    """The trials of a subscription, each from when to when."""
+    """The trials of a subscription, each with its start and its end."""
     return [(start, end) for start, end, *_ in record.get("trials", [])]
 
 
 def sign_up(subscription_id: str, record: Record, known: Known, found: Translation, *, patient: bool) -> None:
-    """Sign up the items of a subscription that have not, if it has begun and it is known how it was made."""
+    """Sign up the items of a subscription that have not signed up, if it has begun and it is known how it was made."""
     if not record.get("begun") or "basis" not in record or (patient and not record.get("heard")):
         return
     basis = record["basis"]
@@ -97,7 +97,7 @@ def sign_up_item(
     made: int,
     start: int,
 ) -> None:
-    """Sign up one item, made at an instant, that starts at one, or when its trial is over."""
+    """Sign up one item: when it was `made`, and when it starts, unless a trial comes first."""
     price = known.price(item.price, *_product_of(record, item))
     frequency = item.frequency or _frequency_of(record, item.price)
     if price is None:
@@ -121,7 +121,7 @@ def sign_up_item(
     if anchored_on < starts_on:
         anchored_on = first_anchor(starts_on, anchored_on, frequency)
     elif not is_within_a_period(starts_on, anchored_on, frequency):
-        # The anchor was reset since it was made, and nobody told us when: that is what it says itself.
+        # The anchor was reset since, and no event said when: the anchor itself says it.
         moved, anchored_on = anchored_on, starts_on
     try:
         party = _party(subscription, item, membership_id, member, found)
@@ -173,7 +173,7 @@ def note_and_move(
     frequency: str,
     stamp: int,
 ) -> None:
-    """Tell that the billing date was moved, and how often it is billed from then on."""
+    """Tell that the billing date was moved, and the frequency from then on."""
     told.note_move(note, at, anchor.isoformat(), frequency, stamp)
     found.events.append(
         told.event(
@@ -195,7 +195,8 @@ def unmapped(price: str | None) -> Unmappable:
 def _party(
     subscription: Json, item: Item, membership_id: UUID, member: str, found: Translation
 ) -> list[dict[str, Any]]:
-    """Everybody on the order. What can not be read of them costs nobody their sign-up, and is shown."""
+    """Everybody on the order. If the guests can not be read, the member signs up all the same, and the reason is
+    shown."""
     try:
         return told.party_of(subscription, item, membership_id, member)
     except told.GuestsNotReadable as refusal:
@@ -223,7 +224,7 @@ def _frequency_of(record: Record, price: str | None) -> str | None:
 
 
 def _member(record: Record, subscription: Json, known: Known, found: Translation) -> str | None:
-    """Who has signed up, by the brand's id; None: it is not known yet."""
+    """The id that the brand has for who signed up; None: it is not known yet."""
     if "member" not in record:
         customer = id_of(subscription.get("customer"))
         member = external_id(part(subscription, "metadata"))
@@ -239,6 +240,6 @@ def _member(record: Record, subscription: Json, known: Known, found: Translation
 
 
 def external_id(metadata: Json) -> str | None:
-    """Who the brand says it is; None where that is not said, is blank, or too long to be an id."""
+    """The id that the brand has for a customer; None if it is missing, blank, or too long to be an id."""
     named = metadata.get("external_user_id")
     return named if isinstance(named, str) and named.strip() and len(named) <= 255 else None

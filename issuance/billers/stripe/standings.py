@@ -1,4 +1,4 @@
-"""Where a subscription stands: its status and its end, as a fact about each of its items."""
+"""Where a subscription stands: its status and its end, told as a fact about each of its items."""
 
 from datetime import date
 from typing import Any, NamedTuple
@@ -10,11 +10,11 @@ from issuance.billers.stripe.dates import Dates, seconds
 from issuance.billers.stripe.payloads import EXPIRED, instant, stamp_of
 from issuance.deciding.calendar import day_of, midnight
 
-#: Statuses of one instant count in the order of a subscription's life.
+#: The order of statuses that have one instant: that of a subscription's life.
 LIFE = ("active", "needs_attention", "paused", "cancelled")
-#: How long ago a period may have ended, as a subscription has it, that it is still said to end with.
+#: How long ago a subscription's period may have ended if the subscription is still said to end with it (seconds).
 _ENDED = 3 * 86_400
-#: How soon after a trial has ended without a way to pay it is paused.
+#: How soon a subscription is paused after its trial has ended without a way to pay (seconds).
 _AT_TRIAL_END = 3600
 
 
@@ -23,11 +23,11 @@ class Standing(NamedTuple):
 
     status: str
     ends: int | None
-    #: It ends with the running period, which may say itself when that is (`ends`).
+    #: It ends with the running period, whose end may be known (`ends`).
     at_period_end: bool = False
 
     def ends_on(self, dates: Dates, at: int) -> date | None:
-        """The first day on which it is ended, as it stood at an instant."""
+        """The first day on which the subscription is over, as it stood at an instant."""
         if self.at_period_end and (self.ends is None or self.ends < at - _ENDED):
             return dates.calendar.next_boundary(None, day_of(instant(at), dates.calendar.zone))
         return None if self.ends is None else dates.of(self.ends)
@@ -49,8 +49,8 @@ def standing_of(subscription: Json) -> Standing:
 
 
 def stands_since(subscription: Json, at: int, dates: Dates) -> int:
-    """Since when a subscription stands as it came to stand at an instant. Where nobody pays after a trial it is paused
-    from the start on, which is a date."""
+    """Since when a subscription stands as it came to stand at an instant. If nobody can pay after a trial, it is paused
+    since the membership's start, which is a date."""
     trial_end = stamp_of(subscription.get("trial_end"))
     if subscription.get("status") != "paused" or trial_end is None or abs(at - trial_end) > _AT_TRIAL_END:
         return at
@@ -66,8 +66,8 @@ def _status_of(subscription: Json) -> str:
 def status_event(
     ref: str, membership_id: UUID, name: str, at: int, standing: Standing, dates: Dates, *, keeps_status: bool = False
 ) -> tuple[told.Event, list[Any]]:
-    """The fact that says where a membership stands, and what to note of it. `keeps_status`: nothing but its end
-    changed, so that an announced end lifts no trouble."""
+    """The fact that says where a membership stands, and what to note of it. `keeps_status`: only its end changed, so
+    that an announced end lifts no trouble."""
     ends = standing.ends_on(dates, at)
     ends_on = None if ends is None else ends.isoformat()
     rank = LIFE.index(standing.status)
@@ -79,7 +79,7 @@ def status_event(
 def fact_of(
     ref: str, membership_id: UUID, name: str, at: int, status: str, ends_on: str | None, *, keeps_status: bool
 ) -> told.Event:
-    """The fact that a membership stands so."""
+    """The fact that says where a membership stands."""
     said: dict[str, Any] = {"status": "cancelled" if keeps_status and ends_on is not None else status}
     if ends_on is not None or status != "cancelled":
         said["ends_on"] = ends_on
@@ -87,8 +87,8 @@ def fact_of(
 
 
 def announcement(ref: str, membership_id: UUID, subscription: Json, dates: Dates) -> list[told.Event]:
-    """The fact that an end which has come was asked for before, if it was: on the day that it ends a membership is not
-    there at all, if that was known ahead."""
+    """The fact that announces an end that has come, if somebody asked for it before: if an end is known ahead, the
+    membership is over for all of the day on which it ends."""
     standing, asked = standing_of(subscription), stamp_of(subscription.get("canceled_at"))
     made = stamp_of(subscription.get("created"))
     if standing.status != "cancelled" or standing.ends is None or asked is None or made is None:

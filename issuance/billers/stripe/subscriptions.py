@@ -1,7 +1,7 @@
 """What a subscription's webhooks tell: sign-ups, statuses, ends, trials, dates, prices and guests.
 
-Each change is told by the event that made it, from the attributes that it names as changed, so that their order does
-not matter; what an event does not name is not told again.
+The event that made a change tells it, from the attributes that it names as changed, so that the order of events does
+not matter. What an event does not name is not told again.
 """
 
 from datetime import date
@@ -18,7 +18,7 @@ from issuance.billers.stripe.standings import Standing, announcement, standing_o
 from issuance.deciding.calendar import day_of, midnight
 
 CREATED, DELETED = "customer.subscription.created", "customer.subscription.deleted"
-#: Told where an event names one of them as changed: status, pause or end.
+#: An event that names one of these as changed tells the standing: status, pause or end.
 _ENDS = frozenset({"cancel_at", "cancel_at_period_end", "ended_at"})
 _STATUS = frozenset({"status", "pause_collection"}) | _ENDS
 #: Events that say where a subscription stands without naming what changed.
@@ -53,7 +53,7 @@ def translate(notice: Notice, known: Known, *, patient: bool) -> Translation:
 
 
 def _tell_made(subscription_id: str, record: Record, known: Known, found: Translation) -> None:
-    """Where a subscription stood when it was made, if that is not what every one does."""
+    """Tell where a subscription stood when it was made, if it was not simply active."""
     basis = record["basis"]
     standing = standing_of(basis)
     if standing == Standing("active", None) or basis.get("status") == INCOMPLETE:
@@ -83,7 +83,7 @@ class _Change(NamedTuple):
     found: Translation
 
     def tell(self, item: Item) -> None:
-        """What it comes to for one of its items."""
+        """Tell what the change comes to for one of its items."""
         note = self.record["items"].get(item.id)
         before = next((one for one in items_of(self.was) if one.id == item.id), None)
         args = (self.subscription_id, self.record, self.subscription, item, self.known, self.found)
@@ -112,12 +112,12 @@ class _Change(NamedTuple):
         self._tell_status(note, ref, membership_id)
 
     def _is_membership_now(self, item: Item, before: Item) -> bool:
-        """Whether its price was no membership's before this change, and is one's now."""
+        """Whether the item's price was no membership's before this change, and is a membership's now."""
         now, then = (self.known.price(one.price, one.product) for one in (item, before))
         return bool(then and then.membership_type_id is None and now and now.membership_type_id)
 
     def tell_gone(self) -> None:
-        """Items that were taken out of the subscription, and what is left where all of it was deleted."""
+        """Tell that items were taken out of the subscription, or that all of it was deleted."""
         here = {item.id for item in items_of(self.subscription)}
         deleted = self.notice.kind == DELETED
         if payloads.goes_on(self.subscription.get("items")) and not deleted:
@@ -168,7 +168,7 @@ class _Change(NamedTuple):
             if anchor == stood:
                 anchor = ends  # it is billed from the end of the trial on
             if payloads.begins_with_trial(self.was):
-                # A trial has its last hours on the day that is the start: it is moved before that day.
+                # The last hours of a trial lie on the day of the start: the trial is moved before that day.
                 at = min(self.at, seconds(midnight(self._day(stood), self.known.zone)) - 1)
                 starts_on, anchored_on = (self._day(stamp) for stamp in (ends, anchor or ends))
                 told.note_anchor(note, self.at, anchor or ends, note["frequency"])
@@ -182,7 +182,7 @@ class _Change(NamedTuple):
                 anchor_moved = anchor_moved or anchor == ends
         if not anchor_moved and frequency == earlier:
             return
-        # In a trial it counts from the trial's end on, not from where the trial began.
+        # In a trial, periods count from the trial's end on, not from its beginning.
         stamp = anchor if anchor_moved or in_trial else self._period_started(item) or anchor
         stamp = self.at if stamp is None else stamp
         args = (self.found, note, ref, membership_id, self._name("moved"), self.at, self._day(stamp), frequency, stamp)
@@ -233,7 +233,7 @@ class _Change(NamedTuple):
             told.note_latest(note, "party", self.at, now)
 
     def _period_started(self, item: Item) -> int | None:
-        """Where the period begins that runs now, if it began with this change."""
+        """When the running period began, if it began with this change."""
         of_item = next((one for one in payloads.listed(self.subscription.get("items")) if one.get("id") == item.id), {})
         for body in (of_item, self.subscription):
             start = stamp_of(body.get("current_period_start"))
@@ -249,14 +249,14 @@ class _Change(NamedTuple):
 
 
 def type_event(ref: str, membership_id: UUID, name: str, at: int, membership_type_id: UUID, switch: bool) -> told.Event:
-    """The fact that a membership is of another type from now on."""
+    """The fact that a membership has another type from now on."""
     said = {"membership_type_id": str(membership_type_id), "current_period": "switch" if switch else "keep"}
     return told.event(f"{ref}/{name}", "membership.type_changed", at, membership_id, **said)
 
 
 def moment_of(notice: Notice, body: Json) -> int:
-    """When an event happened: as it says itself; of what runs by a test clock, by that clock, as far as the object
-    says."""
+    """When an event happened, as it says itself; if its object runs by a test clock, by that clock, as far as the
+    object says."""
     at = int(notice.at.timestamp())
     if body.get("test_clock") is None:
         return at

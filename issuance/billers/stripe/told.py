@@ -1,10 +1,9 @@
-"""What is told of an item of a subscription, as billing events, and what is noted of it so that later ones agree.
+"""What is told of a subscription's item, as billing events, and what is noted of it so that later events agree.
 
 An item's note: its calendar (`start`: the instant of the fact, the start and the anchor; `frequency`; `moves`;
 `anchors`, Stripe's own instants, each with its frequency), and what was told last of its `anchor`, `type`, `price`,
-`trial`, `party` and `status`, each after the instant of the fact; `stood`, what was told of `status` before too; its
-`shifts` (`shifts`) and `starts` (`starts`).
-Instants are Stripe's seconds.
+`trial`, `party` and `status`, each with the instant of the fact before it; `stood`, also what was told of `status`
+before; its `shifts` (`shifts`) and `starts` (`starts`). Instants are Stripe's seconds.
 """
 
 from collections.abc import Mapping
@@ -19,13 +18,13 @@ from issuance.billing.cloud_events import Refused, read_json
 from issuance.billing.event_data import MOST_GUESTS
 
 SOURCE = "stripe"
-#: A guest's name that is longer is cut: metadata is free text, and costs nobody their sign-up.
+#: A longer name of a guest is cut: metadata is free text, and must not stop a sign-up.
 _LONGEST_NAME = 255
-#: Bits of a number that is somebody's id.
+#: The most bits of a number that is somebody's id.
 _LONGEST_NUMBER = 128
-#: How many of its standings an item's note has.
+#: How many standings an item's note keeps.
 _STANDINGS_KEPT = 36
-#: Stripe's ids are unique across accounts, so a membership keeps its id if its biller is plugged in anew.
+#: Stripe's ids are unique across accounts, so a membership keeps its id if its biller is plugged in again.
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://stripe.com/subscription_items")
 
 Note = dict[str, Any]
@@ -33,13 +32,13 @@ Event = dict[str, Any]
 
 
 def ref_of(subscription: str, item: str) -> str:
-    """What a membership is at Stripe, as it is shown."""
+    """What Stripe calls a membership, as people see it."""
     return f"{subscription}/{item}"
 
 
 @lru_cache(maxsize=65536)
 def membership_of(subscription: str, item: str) -> UUID:
-    """The membership that an item of a subscription is."""
+    """The id of the membership that an item of a subscription is."""
     return uuid5(_NAMESPACE, ref_of(subscription, item))
 
 
@@ -60,7 +59,7 @@ def _said(moment: datetime) -> str:
 
 
 def frequency_of(note: Note) -> str:
-    """How often it is billed, as it was told last."""
+    """How often an item is billed, as it was told last."""
     frequency: str = note["moves"][-1][2] if note["moves"] else note["frequency"]
     return frequency
 
@@ -74,20 +73,20 @@ def note_move(note: Note, at: int, anchor: str, frequency: str, stamp: int) -> N
 
 
 def note_anchor(note: Note, at: int, stamp: int, frequency: str) -> None:
-    """Note an instant from which Stripe counts periods, and since when it does."""
+    """Note an instant from which Stripe counts periods, and since when it does so."""
     note_latest(note, "anchor", at, stamp)
     if [stamp, frequency] not in note["anchors"]:
         note["anchors"] = sorted([*note["anchors"], [stamp, frequency]])
 
 
 def note_latest(note: Note, name: str, at: int, *value: Any) -> None:
-    """Note something that was told, unless a later one was."""
+    """Note something that was told, unless something later was."""
     if name not in note or note[name][0] <= at:
         note[name] = [at, *value]
 
 
 def note_standing(note: Note, at: int, status: str, ends_on: str | None) -> None:
-    """Note where it stands since an instant; what was told of that before is kept too, the latest of it."""
+    """Note where an item stands since an instant; the latest of what was told of that before is kept too."""
     said = [at, status, ends_on]
     others = [one for one in stood_of(note) if one != said]
     note["stood"] = sorted([*others, said], key=lambda one: int(one[0]))[-_STANDINGS_KEPT:]
@@ -95,7 +94,7 @@ def note_standing(note: Note, at: int, status: str, ends_on: str | None) -> None
 
 
 def stood_of(note: Note) -> list[list[Any]]:
-    """Where it stood, as it was told, the oldest first: the instant, the status, and when it ends."""
+    """Where an item stood, as it was told, the oldest first: the instant, the status, and when it ends."""
     stood: list[list[Any]] = note.get("stood", [note["status"]] if "status" in note else [])
     return stood
 
@@ -105,15 +104,15 @@ class TooManyGuests(Exception):
 
 
 class GuestsNotReadable(NotReadable):
-    """Who the guests are was meant as JSON, and is none: nobody is made of its pieces."""
+    """The list of guests was meant as JSON, and is not JSON: nobody is made of its pieces."""
 
 
 def party_of(
     subscription: Json, item: Item, membership_id: UUID, member: str, *, named: bool = True
 ) -> list[dict[str, Any]]:
-    """Everybody on the order, the lead booker first: named in `metadata.guests`, and a guest for each further seat of
-    the quantity. Their ids are made of what names them, so that the same list is the same people. Not
-    `named`: whoever they are. Raises TooManyGuests, GuestsNotReadable."""
+    """Everybody on the order, the lead booker first, then those whom `metadata.guests` names, then a guest for each
+    further seat of the quantity. Their ids are made of what names them, so that the same list gives the same people. If
+    not `named`, `metadata.guests` is not read. Raises TooManyGuests, GuestsNotReadable."""
     lead = {
         "guest_id": str(uuid5(membership_id, "lead")),
         "name": member,
@@ -160,8 +159,8 @@ def _named(subscription: Json, item: Item, membership_id: UUID, member: str) -> 
 
 
 def _text_of(name: str, value: object) -> str | None:
-    """What is said of a guest, as a text that the inbox takes: ids may be numbers. A name may be of any length: it is
-    cut."""
+    """What is said of a guest, as a text that the inbox takes: ids may be numbers. A name may have any length: it is
+    cut later."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _LONGEST_NUMBER:
         value = str(value)
     if not isinstance(value, str) or not value or "\x00" in value:

@@ -20,7 +20,7 @@ class DemoFailed(IssuanceError):
 
 
 def address_of_server() -> str:
-    """Where this host's server listens. Raises DemoFailed where none does."""
+    """Where this host's server listens. Raises DemoFailed if none does."""
     address = server_address()
     try:
         httpx.get(f"{address}/healthz", trust_env=False).raise_for_status()

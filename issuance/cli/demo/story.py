@@ -17,7 +17,7 @@ Credit = dict[str, Any]
 
 
 class Cycle(NamedTuple):
-    """A stretch of the story: its months' charges, the clock's stop after it, and what is used at that stop."""
+    """A part of the story: its months' charges, the clock's stop after it, and what is used at that stop."""
 
     title: str
     month: int
@@ -67,7 +67,7 @@ CYCLES = (
 
 
 class Story:
-    """The demo on one sandbox brand. `tell` plays all of it; raises DemoFailed where it is not as expected."""
+    """The demo on one sandbox brand. `tell` plays all of it; raises DemoFailed if the result is not as expected."""
 
     def __init__(self, sandbox: Sandbox, narrator: Narrator) -> None:
         self.sandbox = sandbox
@@ -122,7 +122,7 @@ class Story:
         _expect(counts, cycle.expected, cycle.title)
 
     def _billed(self, month: int) -> list[Event]:
-        """What the biller reports of a month."""
+        """The events of a month that the biller sends."""
         ada, ben, cleo, dan, eve = (self.people[name] for name in ("Ada", "Ben", "Cleo", "Dan", "Eve"))
         charged = [ben, dan, eve]
         events: list[Event] = []

@@ -1,5 +1,5 @@
 """What `issuance doctor` finds: about settings, PostgreSQL, the broker, the processes and this machine. Each part is
-asked by itself, so that one that is away hides no other. It writes nothing but a key of the broker's, for a moment."""
+asked by itself, so that one that is away hides no other. It writes nothing except a key in the broker, for a moment."""
 
 from collections.abc import Callable, Iterator
 

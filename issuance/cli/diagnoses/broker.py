@@ -1,4 +1,4 @@
-"""What is found about the broker: whether it answers and takes what is written; of Redis or Valkey version, policy,
+"""What is found about the broker: whether it answers and can be written to; of Redis or Valkey also version, policy and
 clock."""
 
 import time
@@ -14,7 +14,7 @@ _ONE_SERVER = "let REDIS_URL lead to one server by itself, the primary, which ha
 
 
 def of_broker(own: Settings) -> Iterator[Finding]:
-    """The broker of REDIS_URL, whichever it is."""
+    """The findings about the broker of REDIS_URL, of whichever kind."""
     from issuance import brokers, hints  # late: most of what is looked at does without
 
     if not brokers.is_rabbitmq(own.redis_url):
@@ -57,7 +57,7 @@ def _redis(own: Settings) -> Iterator[Finding]:
 
 
 def _refusal(client: Any) -> str | None:
-    """Why a key of its own, beside the hints, is not taken; None: it is, and is gone again."""
+    """Why the broker does not take a key of our own; None: it took one, which is deleted again."""
     import redis
 
     key = f"dramatiq:doctor.{uuid4()}"

@@ -1,4 +1,4 @@
-"""What is found about how PostgreSQL keeps what was answered: on disk, in an archive, on standbys."""
+"""What is found about how PostgreSQL keeps committed work: on disk, in an archive, on standbys."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _ARCHIVER = """
            last_failed_time IS NOT NULL AND last_failed_time >= coalesce(last_archived_time, '-infinity') AS failing
       FROM pg_stat_archiver
 """
-# Who is no superuser and does not have pg_monitor sees of a standby its name only.
+# A role that is no superuser and has no pg_monitor sees only the name of a standby.
 _STANDBYS = "SELECT lower(application_name) AS name, state, sync_state FROM pg_stat_replication"
 _SLOTS = """
     SELECT slot_name, pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) AS kept
@@ -33,7 +33,7 @@ def of_durability(connection: Postgres) -> Iterator[Finding]:
 
 
 def of_backups(connection: Postgres) -> Iterator[Finding]:
-    """Whether the log is archived, and arrives there."""
+    """Whether the log is archived, and arrives in the archive."""
     if _setting(connection, "archive_mode") == "off":
         do = "archive the log, or know that your provider does (docs/operations.md, Backups)"
         yield Finding("backups", "look", "PostgreSQL archives no log: a restore leads to the last dump only", do)
@@ -54,7 +54,7 @@ def of_backups(connection: Postgres) -> Iterator[Finding]:
 
 
 def of_replication(connection: Postgres) -> Iterator[Finding]:
-    """Whether a commit waits for standbys, whether they are there, and slots that nobody follows."""
+    """Whether commits wait for standbys, whether these are there, and which slots nobody follows."""
     names, commit = _setting(connection, "synchronous_standby_names"), _setting(connection, "synchronous_commit")
     if not names:
         yield Finding("replication", "ok", "standbys, if there are any, follow; no commit waits for one")
@@ -76,7 +76,7 @@ def of_replication(connection: Postgres) -> Iterator[Finding]:
 
 
 def _lacking(connection: Postgres, wanted: str) -> int:
-    """How many of the standbys that a commit waits for are not there."""
+    """How many of the standbys for which a commit waits are not there."""
     said = _NAMED.fullmatch(wanted)
     assert said is not None, "its last case is anything"
     number, names = int(said[1] or 1), said[2] or said[3]

@@ -1,4 +1,4 @@
-"""What the settings and this machine alone say."""
+"""What the settings and this machine say by themselves."""
 
 import sys
 from collections.abc import Iterator

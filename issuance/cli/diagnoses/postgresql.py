@@ -14,9 +14,10 @@ from issuance.database.revisions import standing_of
 from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.settings import Settings
 
-#: The oldest PostgreSQL that is supported, as it numbers itself.
+#: The oldest supported PostgreSQL, by its own number.
 OLDEST_POSTGRESQL = 150000
-#: Transactions after which PostgreSQL's numbers should have been vacuumed; it stops writing at two thousand million.
+#: Transactions after which PostgreSQL should have frozen old rows by vacuuming; it stops writing at two thousand
+#: million.
 OLD_TRANSACTIONS = 1_000_000_000
 
 

@@ -12,7 +12,7 @@ from issuance.errors import SchemaAhead, SchemaBehind
 from issuance.settings import Settings
 from issuance.shown import number
 
-#: Seconds after which an event should long be settled; days without a check.
+#: Seconds after which an event should have been settled long ago, and days without a check of the laws.
 LONGEST_UNSETTLED, DAYS_UNCHECKED = 60.0, 2
 
 

@@ -1,1 +1,1 @@
-"""What pages show together and no other room reads so. A module is one picture; a statement says what it finds."""
+"""What pages show together, and no other room reads so. Each module is one picture."""

@@ -1,4 +1,4 @@
-"""Choices: what the selects of forms offer, by name. What is chosen already is always among them."""
+"""Choices: what the selects of forms offer, by name. What is chosen already is always offered."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
-#: So many are offered, and those that are chosen: of a brand that has more, the API names the others.
+#: How many are offered, beside those that are chosen. If a brand has more, the API names the others.
 MOST = 2000
 
 _COUPONS = text("""
@@ -29,7 +29,7 @@ _TYPES = text("""
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a select offers, each with `id` and `name`, and whether there is more than that."""
+    """What a select offers, each with `id` and `name`, and whether there is more."""
 
     rows: list[dict[str, Any]]
     more: bool

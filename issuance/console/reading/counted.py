@@ -1,4 +1,5 @@
-"""Counts over all of a brand's credits: made beside the pages, which show the last ones with their time."""
+"""Counts over all of a brand's credits. A thread beside the pages makes them; pages show the last ones with their
+time."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,22 +19,22 @@ from issuance import database
 from issuance.log import logger
 from issuance.tenancy import clock
 
-#: Seconds for which counts are shown before they are made anew: at least so long, and so many times as long as counting
-#: took. So counting never takes more than a small part of a database's time.
+#: Counts are shown for at least so many seconds before they are made again, and for so many times as long as counting
+#: took, so that counting takes only a small part of a database's time.
 FRESH, TIMES_THE_WORK = 60.0, 20.0
 #: Seconds for which a page waits for counts.
 PATIENCE = 0.15
-#: Counts that are kept.
+#: The most counts that are kept.
 MOST_KEPT = 1000
 
 Sum = TypeVar("Sum")
-#: A brand, and which of its counts.
+#: A brand, and the name of the count.
 Name = tuple[UUID, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Counted(Generic[Sum]):
-    """What was counted, as of an instant of the brand's clock."""
+    """A result, as of an instant of the brand's clock."""
 
     sum: Sum
     as_of: datetime
@@ -42,7 +43,7 @@ class Counted(Generic[Sum]):
 
 @dataclass(slots=True)
 class Counter:
-    """Counts for a process, one at a time, so that pages and settling keep their share of the database."""
+    """Makes the counts of a process, one at a time, so that pages and settling keep their share of the database."""
 
     _made: dict[Name, Counted[Any]] = field(default_factory=dict)
     _under_way: dict[Name, Future[None]] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class Counter:
     def last(
         self, engine: Engine, brand_id: UUID, name: str, count: Callable[[Connection], Sum]
     ) -> Counted[Sum] | None:
-        """What was last counted of a brand under `name`; None: it is counted for the first time, or can not be."""
+        """The last count of a brand with this `name`; None if it is being counted for the first time, or can not be."""
         key = (brand_id, name)
         known: Counted[Sum] | None = self._made.get(key)
         if known is None or monotonic() > known.good_until:

@@ -1,4 +1,4 @@
-"""What came in: events by their billers, those that are ahead of the clock or of their sign-up, and idle charges."""
+"""What came in: events by their billers, events that are ahead of the clock or of their sign-up, and idle charges."""
 
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from issuance.tenancy import clock
 #: Rows of each list.
 MOST = 50
 
-# The latest events of a membership that somebody asks about, or that wait: both by index.
+# The latest events of a membership that somebody asks about, or the latest that wait: both by index.
 _WAITING = text("""
     SELECT e.source, e.event_id, e.type, e.time, e.membership_id, e.received_at, m.membership_id IS NULL AS unknown
       FROM (SELECT * FROM billing_events WHERE brand_id = :brand_id AND settled_at IS NULL LIMIT :most) e

@@ -1,4 +1,4 @@
-"""Months of a brand: what became of its credits, beside what was foretold of them before the month began."""
+"""A brand's months: what became of its credits, beside what was foretold before each month began."""
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -13,15 +13,15 @@ from issuance.members import analytics
 from issuance.members.analytics import Window
 from issuance.tenancy import clock
 
-#: Months of the pictures: up to the present one, and ahead of it.
+#: How many months pictures show: up to the present one, and ahead of it.
 MONTHS, AHEAD = 12, 2
 
 _REVOKED = text("""
     SELECT width_bucket(revoked_at, CAST(:bounds AS timestamptz[])) AS bucket, count(*) AS revoked
       FROM credits WHERE brand_id = :brand_id AND revoked_at >= :first AND revoked_at < :last GROUP BY bucket
 """)
-# What a rule gave, by the month that a forecast counts it in, without issues by hand and what facts took back: P0D
-# counts with the billing period that it rides on.
+# What a rule gave, by the month in which a forecast counts it, without manual issues and credits that the facts took
+# back. A P0D credit counts with the billing period that it rides on.
 _HAPPENED = text("""
     SELECT to_char(CASE WHEN v.issuing_frequency = 'P0D' THEN (c.valid_from AT TIME ZONE :zone)::date
                         ELSE c.period_start END, 'YYYY-MM') AS month,
@@ -33,7 +33,7 @@ _HAPPENED = text("""
        AND c.revoked_by IS DISTINCT FROM 'facts' AND (c.period_start >= :first OR c.valid_from >= :first)
      GROUP BY 1
 """)
-# By rule and month, the last forecast that was made before the month began: what a preview says without its change.
+# By rule and month, the last forecast that was made before the month began: the part of a preview without its change.
 _FORETOLD = text("""
     SELECT month, sum(before)::bigint AS credits, count(*) AS rules
       FROM (SELECT DISTINCT ON (r.credit_rule_id, m.month) m.month, m.before
@@ -86,8 +86,8 @@ def happened(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> di
 
 
 def beside(told: Mapping[str, int], became: Mapping[str, int], now: datetime, zone: ZoneInfo) -> list[dict[str, Any]]:
-    """A rule's months with what was `told` and what `became`, None where nothing is known; those to come are told only.
-    Empty where nothing was ever foretold."""
+    """A rule's months with what was `told` and what `became`, None where nothing is known; months to come have only
+    what was told. Empty if nothing was ever foretold."""
     this_month = day_of(now, zone).replace(day=1)
     months: list[date] = [add_months(this_month, later) for later in range(1 - MONTHS, AHEAD + 1)]
     rows = [

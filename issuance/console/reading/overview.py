@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from issuance.engine import held_rules, runs
 from issuance.tenancy import clock
 
-# What waits for a person, each by an index of what is out of the ordinary.
+# What waits for a person; each part has an index of its own, of exceptions only.
 _WAITING = text("""
     SELECT (SELECT count(*) FROM schedules WHERE brand_id = :brand_id AND quarantined_at IS NOT NULL) AS quarantined,
            (SELECT count(*) FROM rejected_events WHERE brand_id = :brand_id) AS rejected_events,
@@ -19,7 +19,7 @@ _WAITING = text("""
            (SELECT count(*) FROM verdicts WHERE brand_id = :brand_id AND offenders > 0) AS broken_laws,
            (SELECT count(*) FROM biller_deliveries WHERE brand_id = :brand_id AND state = 'unmappable') AS unmapped
 """)
-# Whether there is anything yet: an empty brand is led to its first steps.
+# Whether there is anything yet: people with an empty brand are led to its first steps.
 _STEPS = text("""
     SELECT EXISTS (SELECT FROM membership_types WHERE brand_id = :brand_id) AS types,
            EXISTS (SELECT FROM coupons WHERE brand_id = :brand_id) AS coupons,

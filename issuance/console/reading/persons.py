@@ -1,4 +1,4 @@
-"""Somebody as the desk sees them: the member, their memberships, and those that they are a guest of."""
+"""A person as the desk sees them: the member, their memberships, and those in which they are a guest."""
 
 from typing import Any
 from uuid import UUID
@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from issuance.errors import NotFound
 
-#: Memberships and redemptions that a person is shown with.
+#: How many memberships and redemptions of a person are shown.
 MOST_MEMBERSHIPS, MOST_REDEMPTIONS = 20, 20
 
 _MEMBER = text("""
@@ -16,7 +16,7 @@ _MEMBER = text("""
              WHERE g.brand_id = :brand_id AND g.member_id = m.member_id LIMIT 1) AS guest_name
       FROM members m WHERE m.brand_id = :brand_id AND m.member_id = :member_id AND m.joined_at IS NOT NULL
 """)
-# Their own ones first, the latest of each kind first.
+# Their own memberships first, the latest of each kind first.
 _MEMBERSHIPS = text("""
     SELECT membership_id, own FROM (
         SELECT membership_id, true AS own FROM memberships WHERE brand_id = :brand_id AND member_id = :member_id
@@ -29,7 +29,7 @@ _MEMBER_OF = text("SELECT member_id FROM memberships WHERE brand_id = :brand_id 
 
 
 def member(connection: Connection, brand_id: UUID, member_id: UUID) -> dict[str, Any]:
-    """A member; `name` is what they call themselves, or what an order calls them. Raises NotFound."""
+    """A member; `name` is their own name for themselves, or else an order's. Raises NotFound."""
     row = connection.execute(_MEMBER, {"brand_id": brand_id, "member_id": member_id}).mappings().one_or_none()
     if row is None:
         raise NotFound("There is no such member.")
@@ -39,12 +39,12 @@ def member(connection: Connection, brand_id: UUID, member_id: UUID) -> dict[str,
 
 
 def memberships_of(connection: Connection, brand_id: UUID, member_id: UUID) -> list[tuple[UUID, bool]]:
-    """The memberships that a member has, or is a guest of: its id, and whether it is their own."""
+    """The memberships that a member has or in which they are a guest: the ids, and whether they are their own."""
     which = {"brand_id": brand_id, "member_id": member_id, "most": MOST_MEMBERSHIPS}
     return [(row.membership_id, row.own) for row in connection.execute(_MEMBERSHIPS, which)]
 
 
 def member_of(connection: Connection, brand_id: UUID, membership_id: UUID) -> UUID | None:
-    """Whose a membership is."""
+    """The member of a membership."""
     found: UUID | None = connection.scalar(_MEMBER_OF, {"brand_id": brand_id, "membership_id": membership_id})
     return found

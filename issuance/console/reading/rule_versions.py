@@ -1,4 +1,4 @@
-"""A credit rule over time: its versions with what each changed, and what its last preview foretold."""
+"""A credit rule over time: its versions, with what each changed, and what its last preview foretold."""
 
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ _VERSIONS = text("""
      WHERE v.brand_id = :brand_id AND v.credit_rule_id = :credit_rule_id
      ORDER BY v.version
 """)
-# The last preview that is over of the newest version that has one: without its change it is that version's forecast.
+# The last finished preview of the newest version that has one: without its change it is that version's forecast.
 _FORETOLD = text("""
     SELECT run_id, finished_at, CAST(rule ->> 'version' AS integer) AS version FROM runs
      WHERE brand_id = :brand_id AND credit_rule_id = :credit_rule_id AND kind = 'preview' AND state = 'finished'
@@ -27,7 +27,8 @@ _PREVIEW = text("""
     SELECT run_id, credit_rule_id, rule, months, state FROM runs
      WHERE brand_id = :brand_id AND run_id = :run_id AND kind = 'preview'
 """)
-# Who loses comes first, then who gets something else, then who gains; of a long plan its first part.
+# People who lose come first, then those who get something else, then those who gain; of a long plan only the first
+# part.
 _WORST = text("""
     SELECT one FROM (
         SELECT one FROM run_batches, jsonb_array_elements(plan) AS one
@@ -48,7 +49,7 @@ _GUESTS = text("""
     SELECT membership_id, guest_id, name FROM guests
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
 """)
-#: Rows of a preview that are looked at, and that are shown.
+#: How many rows of a preview are looked at, and how many are shown.
 LOOKED_AT, MOST = 20_000, 20
 _CHANGES = (
     *("membership_type", "coupon", "coupon_name", "issuing_frequency", "issue_on_signup", "for_lead_booker_only"),
@@ -57,7 +58,7 @@ _CHANGES = (
 
 
 def versions(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> list[dict[str, Any]]:
-    """A rule's versions, the latest first, each with what it changed. Raises NotFound; a deleted rule is there."""
+    """A rule's versions, the latest first, each with what it changed; those of a deleted rule too. Raises NotFound."""
     which = {"brand_id": brand_id, "credit_rule_id": credit_rule_id}
     rows = [dict(row) for row in connection.execute(_VERSIONS, which).mappings()]
     if not rows:
@@ -72,8 +73,8 @@ def versions(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> li
 
 
 def foretold(connection: Connection, brand_id: UUID, credit_rule_id: UUID) -> dict[str, Any] | None:
-    """The last preview of a rule that is over: its run, when it was, and the version that it is of (None: it does not
-    say, of releases before). None: there is none."""
+    """The last finished preview of a rule: its run, when it was made, and its version (None: an earlier release made
+    it, and it does not say). None if there is no preview."""
     which = {"brand_id": brand_id, "credit_rule_id": credit_rule_id}
     row = connection.execute(_FORETOLD, which).mappings().one_or_none()
     return None if row is None else dict(row)
@@ -88,7 +89,7 @@ def preview(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, A
 
 
 def worst(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:
-    """What differs by a preview: how much is lost and gained, and the rows that hurt most."""
+    """The differences of a preview: how much is lost and gained, and the worst rows."""
     which = {"brand_id": brand_id, "run_id": run_id, "looked_at": LOOKED_AT}
     rows: list[dict[str, Any]] = list(connection.scalars(_WORST, {**which, "most": MOST}))
     ids = list({row["membership_id"] for row in rows})

@@ -1,4 +1,4 @@
-"""Who is found by what was typed: the beginnings of words of names, an e-mail address, an id, a credit's code."""
+"""Searching by what was typed: the beginnings of words of names, an e-mail address, an id, a credit's code."""
 
 import re
 from typing import Any, NamedTuple
@@ -9,22 +9,22 @@ from sqlalchemy import Connection, text
 from issuance.credits.codes import as_kept
 from issuance.members import words as words_of_people
 
-#: So many are shown; whoever sees them all types one letter more.
+#: How many results are shown; who sees that many types one letter more.
 MOST = 50
-#: So many who have one of several words are looked at: words that half a club has in common are no search.
+#: How many people with one of several words are looked at: words that half a club has in common are no search.
 LOOKED_AT = 50_000
 #: Words of a search beyond these are passed over.
 MOST_WORDS = 5
-#: Letters that no code of ours has, and what they were read for.
+#: Letters that no code of ours has, and the letters for which people take them.
 _MISREAD = str.maketrans("OIL", "011")
 _CODE = re.compile(r"[0-9A-Z]{8,64}")
 
-# The words of what was typed; an address is one word.
+# The words in what was typed; an address is one word.
 _WORDS = text("""
     SELECT word FROM words_of(:typed) AS word WHERE :typed NOT LIKE '%@%'
      UNION SELECT lower(part) FROM regexp_split_to_table(trim(:typed), '\\s+') AS part WHERE :typed LIKE '%@%'
 """)
-# Those who have a word with each of the beginnings. A beginning is a range, for which the key serves.
+# People who have, for each of the beginnings, a word that begins so. A beginning is a range of the key.
 _SUBJECTS = """
     SELECT * FROM (SELECT subject_id, of_member FROM search_words
                     WHERE brand_id = :brand_id AND word >= :word_{n} AND word < :word_{n} || :last
@@ -34,13 +34,13 @@ _SEARCHES = [
     text(f"{' INTERSECT '.join(_SUBJECTS.format(n=n) for n in range(words))} LIMIT :most")
     for words in range(1, MOST_WORDS + 1)
 ]
-# Whether so many have a word that not all of them were looked at.
+# Whether so many people have a word that not all of them were looked at.
 _MANY = text("""
     SELECT EXISTS (SELECT FROM search_words
                     WHERE brand_id = :brand_id AND word >= :word AND word < :word || :last
                     ORDER BY word, subject_id OFFSET :looked_at)
 """)
-# The guests of memberships that were found, as a person is shown: who they are and what they have.
+# The guests of the memberships that were found, with what is shown of a person: who they are and what they have.
 _GUESTS = text("""
     SELECT g.guest_id, g.name, g.email, g.lead_booker, g.removed_at, g.membership_id, g.member_id,
            m.external_user_id, t.name AS membership_type, s.status, s.starts_on,
@@ -58,7 +58,7 @@ _MEMBERS = text("""
       FROM members WHERE brand_id = :brand_id AND member_id = ANY(:ids) AND joined_at IS NOT NULL
      ORDER BY display_name, external_user_id
 """)
-# What else an id or a code may be.
+# What else an id or a code may belong to.
 _BY_ID = text("""
     SELECT 'membership' AS kind, membership_id AS id FROM memberships
      WHERE brand_id = :brand_id AND membership_id = CAST(:id AS uuid)
@@ -80,22 +80,22 @@ _BY_OLD_CODE = text("""
 
 
 class Found(NamedTuple):
-    """What a search came to: people, or the one thing that goes by what was typed (a page of the brand)."""
+    """The result of a search: people, or the one object that has the typed id or code (a page of the brand)."""
 
     guests: list[dict[str, Any]]
     members: list[dict[str, Any]]
-    #: The address of the one thing, within the brand's pages.
+    #: The address of the one object, within the brand's pages.
     page: str | None
     more: bool = False
 
 
 def as_read(typed: str) -> str:
-    """A code that was typed with letters that no code has, as it was meant."""
+    """A code that was typed with letters that no code has, as the person meant it."""
     return as_kept(typed).translate(_MISREAD)
 
 
 def find(connection: Connection, brand_id: UUID, typed: str) -> Found:
-    """Whom or what is meant by `typed`."""
+    """Whom or what `typed` means."""
     page = _one_thing(connection, brand_id, typed.strip())
     if page is not None:
         return Found([], [], page)
@@ -111,12 +111,12 @@ def find(connection: Connection, brand_id: UUID, typed: str) -> Found:
     )
     ids = [row.subject_id for row in subjects if not row.of_member]
     people = [dict(row) for row in connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids}).mappings()]
-    # An order is found by the words of all its guests: those are shown who have some of them.
+    # An order is found by the words of all its guests; the guests are shown who have some of the words.
     guests = [one for one in people if any(_begins(one["words"], word) for word in words)]
     known = {one["member_id"] for one in guests}
     member_ids = [row.subject_id for row in subjects if row.of_member and row.subject_id not in known]
     members = connection.execute(_MEMBERS, {"brand_id": brand_id, "ids": member_ids}).mappings()
-    # Whoever has all of the words comes first.
+    # People who have all of the words come first.
     guests.sort(key=lambda one: -sum(_begins(one["words"], word) for word in words))
     return Found(guests[:MOST], [dict(row) for row in members], None, more)
 

@@ -13,17 +13,17 @@ from issuance.deciding.calendar import add_months, day_of
 from issuance.memberships import explanations
 from issuance.tenancy import clock as clocks
 
-#: Months that are shown at once, and cells at most.
+#: How many months are shown at once, and the most cells.
 MONTHS, MOST_CELLS = 12, 1000
 
-# What rules are called, deleted ones too: by their latest version.
+# The names of rules, deleted ones too, by their latest version.
 _NAMES = text("""
     SELECT DISTINCT ON (credit_rule_id) credit_rule_id, coupon_name, issuing_frequency, deleted
       FROM rule_versions
      WHERE brand_id = :brand_id AND credit_rule_id = ANY(:ids)
      ORDER BY credit_rule_id, version DESC
 """)
-# What was told of charges, and of the status: when it counts from, and when it came.
+# What was told of charges and of the status: since when it counts, and when it came.
 _TOLD = text("""
     SELECT type, time, received_at, charge_id, data ->> 'status' AS status
       FROM billing_events
@@ -35,19 +35,19 @@ _TOLD = text("""
 
 @dataclass(slots=True)
 class Row:
-    """A rule for one guest: cells by month."""
+    """A rule for one guest, with its cells by month."""
 
     credit_rule_id: UUID
     rule: Any
     guest: dict[str, Any]
     cells: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    #: How often each state is in it; a row of nothing but the same refusal is told once.
+    #: How often each state is in the row; a row with one and the same refusal everywhere says it once.
     states: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Months and rows; the cell that is open, if one is."""
+    """The months, the rows, and the cell that is open, if one is."""
 
     months: list[date]
     rows: list[Row]
@@ -98,8 +98,8 @@ def read(
 
 
 def _told(connection: Connection, brand_id: UUID, membership_id: UUID, facts: dict[str, Any]) -> dict[str, Any]:
-    """When what decided a cell came: the events of its `charges` by id, and those that set its status (`since`) and
-    changed it again (`until`), None where no event of its own did."""
+    """When the events came that decided a cell: those of its `charges` by id, the one that set its status (`since`),
+    and the one that changed it again (`until`); None where no event of its own did."""
     charges = [*facts["charges"], *facts["open_charges"], *filter(None, [facts["nearest_charge"]])]
     which = {"brand_id": brand_id, "membership_id": membership_id}
     ids = list({charge["charge_id"] for charge in charges})
@@ -123,7 +123,7 @@ def _cell(row: dict[str, Any], issued: dict[UUID, dict[str, Any]]) -> dict[str, 
 
 
 def _state(row: dict[str, Any], credit: dict[str, Any] | None) -> str:
-    """What a cell says: of a credit its status, of none what was decided."""
+    """What a cell says: the status of its credit; if there is no credit, what was decided."""
     if credit is None:
         return str(row["outcome"])
     if credit["status"] == "redeemed" or (credit["uses"] and credit["status"] == "live"):
