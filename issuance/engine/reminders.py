@@ -23,13 +23,16 @@ _LISTENERS = text("""
     SELECT webhook_id, leads, leads_since FROM webhooks
      WHERE brand_id = :brand_id AND disabled_at IS NULL AND leads IS NOT NULL ORDER BY webhook_id
 """)
-# Like expiring: the credits of a period, by the index of their key, for all memberships of a group. A clock that is
-# moved on may have made them expire since.
+# Like expiring: the credits of a period, by the index of their key, for all memberships of a group; or of one guest of
+# each, whenever they expire. A clock that is moved on may have made them expire since.
 _STILL_OUT = text(f"""
     SELECT credit_id FROM credits
      WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
        AND credit_rule_id = :credit_rule_id AND period_start = :period_start AND reissue = :reissue
-       AND expires_at = :expires_at AND {credits.STILL_OUT}
+       AND {credits.STILL_OUT}
+       AND (CAST(:place AS integer) IS NULL AND expires_at = :expires_at
+            OR (membership_id, guest_id) IN (SELECT membership_id, guest_id
+                                               FROM guests_of(:brand_id, CAST(:ids AS uuid[])) WHERE place = :place))
        AND (expired_at IS NULL OR expired_at > :at)
 """)
 
@@ -54,23 +57,24 @@ def tell(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> 
     Costs nothing if there are none."""
     found: dict[Reminder, list[UUID]] = {}
     of_groups: dict[Reminder, list[str]] = {}
+    of_new: dict[Reminder, list[str]] = {}
     for one in settled:
         for reminder in one.outcome.reminders:
             if not one.itself:
                 of_groups.setdefault(reminder, []).extend(one.ids)
             elif reminder.key in one.member.credit_ids:
                 found.setdefault(reminder, []).append(one.member.credit_ids[reminder.key])
+            else:  # its lead came in the settling that issued it, while a clock was moved on
+                of_new.setdefault(reminder, []).extend(one.ids)
+    for reminder, ids in of_new.items():
+        found.setdefault(reminder, []).extend(_still_out(connection, brand_id, reminder, ids, reminder.key.place))
     done: set[tuple[Any, ...]] = set()
     for reminder, ids in of_groups.items():
-        key = reminder.key
-        which = {"credit_rule_id": key.credit_rule_id, "period_start": key.period_start, "reissue": key.reissue}
-        which["expires_at"] = reminder.expires_at
         # A statement finds those of all guests.
-        same = (*which.values(), reminder.lead, reminder.at, reminder.webhook_ids, tuple(ids))
+        same = (reminder._replace(key=reminder.key._replace(place=0)), tuple(ids))
         if same not in done:
             done.add(same)
-            parameters = {"brand_id": brand_id, "ids": id_array(ids), "at": reminder.at, **which}
-            found.setdefault(reminder, []).extend(connection.scalars(_STILL_OUT, parameters))
+            found.setdefault(reminder, []).extend(_still_out(connection, brand_id, reminder, ids))
     for reminder, credit_ids in found.items():
         shown = credits.by_id(connection, brand_id, credit_ids, reminder.at)
         news = (
@@ -79,3 +83,14 @@ def tell(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> 
             if credit["status"] not in ("redeemed", "revoked")  # expired: since, while a clock was moved on
         )
         outbox.add_all(connection, brand_id, news, only=reminder.webhook_ids)
+
+
+def _still_out(
+    connection: Connection, brand_id: UUID, reminder: Reminder, ids: Sequence[str], place: int | None = None
+) -> Sequence[UUID]:
+    """The credits of these memberships that a reminder is of and that are out at its instant: of the guest at a place,
+    or of all guests."""
+    key = reminder.key
+    which = {"credit_rule_id": key.credit_rule_id, "period_start": key.period_start, "reissue": key.reissue}
+    which |= {"expires_at": reminder.expires_at, "at": reminder.at, "place": place}
+    return connection.scalars(_STILL_OUT, {"brand_id": brand_id, "ids": id_array(ids), **which}).all()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -100,6 +100,20 @@ def test_each_lead_is_told_once_on_the_brands_wall_clock(club: Club, size: int) 
     assert told(club) == [*seven, *[("P1D", "02-27T00:00", "02-28")] * size]
     (data,) = club.rows("SELECT data FROM webhook_events ORDER BY event_id LIMIT 1")[0]
     assert (data["status"], data["revision"], data["lead"]) == ("live", 1, "P7D")
+
+
+@pytest.mark.parametrize("size", [1, 30], ids=["one", "a group"])
+@pytest.mark.parametrize("guests", [1, 2])
+def test_what_is_issued_and_falls_due_in_one_move_is_told_too(club: Club, size: int, guests: int) -> None:
+    """Each lead at its own instant, for each guest, however many memberships are alike."""
+    party = [{"name": f"Guest {number}", "lead_booker": number == 0} for number in range(guests)]
+    says = {"membership_type_id": str(club.type_id), "external_user_id": "ada", "starts_on": "2031-01-31"}
+    signed_up = [{"membership_id": str(uuid4()), **says, "guests": party} for _ in range(size)]
+    club.settle(club.tell("membership.signed_up", "2031-01-31T10:00", *signed_up))
+    ask(club, "P7D")
+    pass_time(club, "2031-04-28T00:00")
+    leads = [("02-21", "02-28"), ("03-24", "03-31"), ("04-23", "04-30")]
+    assert told(club) == [("P7D", f"{day}T00:00", end) for day, end in leads for _ in range(size * guests)]
 
 
 def test_what_is_over_by_then_is_not_told(club: Club) -> None:
