@@ -19,7 +19,7 @@ from issuance.billers.dry_runs import RESULT
 from issuance.billers.reconciliation import RUNNING, Reconciliation, Settle
 from issuance.database import transaction
 from issuance.engine import plans, runs
-from issuance.errors import Conflict, Invalid, NotAPlan
+from issuance.errors import Conflict, Invalid, NotAPlan, PlanForgotten
 from issuance.log import logger
 
 if TYPE_CHECKING:  # only who asks for work needs the queue
@@ -129,7 +129,7 @@ class Approved(NamedTuple):
 
 def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | None) -> Approved:
     """Accept the run that does what a dry run of any kind says; a second approval returns the same run. Raises
-    NotFound, NotAPlan."""
+    NotFound, NotAPlan, PlanForgotten."""
     plan = runs.lock(connection, brand_id, run_id)
     if plan is None or plan.kind != "reconcile":
         return Approved(plans.approve(connection, brand_id, run_id, reason))
@@ -138,6 +138,8 @@ def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | 
     was = connection.execute(_READ, {"brand_id": brand_id, "run_id": run_id}).one()
     approved = connection.scalar(_APPROVED, {"brand_id": brand_id, "plan_id": run_id})
     if approved is None:
+        if plans.is_forgotten(connection, brand_id, run_id):
+            raise PlanForgotten
         approved = starting.start(connection, brand_id, was.biller_id, was.since, plan_id=run_id, reason=reason)
     return Approved(approved, was.biller_id)
 

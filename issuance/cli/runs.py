@@ -43,9 +43,12 @@ def show(run_id: RunArgument, brand: BrandOption = None, as_json: JsonOption = F
     with transaction(brand_id) as connection:
         run = runs.read(connection, brand_id, run_id)
         has_plan = run["dry_run"] or run["kind"] in ("undo", "preview")
-        plan = plans.page(connection, brand_id, run_id, 1, 100)[0] if has_plan else None
+        forgotten = plans.is_forgotten(connection, brand_id, run_id)
+        plan = plans.page(connection, brand_id, run_id, 1, 100)[0] if has_plan and not forgotten else None
         months = previews.by_month(connection, brand_id, run_id)
     show_run(run, plan, months, as_json=as_json)
+    if forgotten and not as_json:
+        say("The rows of its plan are not kept any more.")
 
 
 @app.command("watch")

@@ -19,8 +19,9 @@ from issuance.console.reading import months as month_counts
 from issuance.console.reading.counted import counter
 from issuance.console.routes import Page, sentence_of
 from issuance.console.visits import Manager, Viewer, Visit
+from issuance.deciding.calendar import midnight
 from issuance.deciding.frequency import IssuingFrequency
-from issuance.engine import held_rules, runs
+from issuance.engine import held_rules, runs, undos
 from issuance.engine import previews as preview_runs
 from issuance.errors import Invalid, IssuanceError, NotFound
 from issuance.fields import complaint
@@ -158,6 +159,17 @@ def issue(visit: Manager, credit_rule_id: UUID) -> Response:
         )
     hints.work_on_run(visit.broker, visit.brand_id, run_id)
     return visit.done("This is only a plan, until it is approved.", f"/runs/{run_id}")
+
+
+@router.post("/rules/{credit_rule_id}/undo")
+def undo_version(visit: Manager, credit_rule_id: UUID) -> Response:
+    """Take back for good what a version issued from a day on and nobody used. The version itself stays."""
+    version, since = _version(visit.said("version")), midnight(visit.day("since"), visit.zone)
+    reason = visit.reason()
+    with visit.transaction() as connection:
+        run_id = undos.start_of_version(connection, visit.brand_id, credit_rule_id, version, since, reason)
+    hints.work_on_run(visit.broker, visit.brand_id, run_id)
+    return visit.done("What it issued is being taken back.", f"/runs/{run_id}")
 
 
 @router.post("/held-rules/{credit_rule_id}/{answer}")

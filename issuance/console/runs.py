@@ -94,12 +94,13 @@ def one_run(visit: Viewer, run_id: UUID, page: PageNumber = 1, form: Form = "") 
             "worst": None,
             "of_version": run["rule_version"],
             "plan": None,
+            "forgotten": plans.is_forgotten(connection, visit.brand_id, run_id),
         }
         if run["kind"] == "preview":
             seen["months"] = previews.by_month(connection, visit.brand_id, run_id)
             seen["of_version"] = rule_versions.preview(connection, visit.brand_id, run_id)["rule"].get("version")
             seen["worst"] = rule_versions.worst(connection, visit.brand_id, run_id)
-        elif run["dry_run"] or run["kind"] == "undo":
+        elif (run["dry_run"] or run["kind"] == "undo") and not seen["forgotten"]:
             seen["plan"] = listed(visit, connection, page, read)
     return visit.page("run.html", here="runs", **seen)
 

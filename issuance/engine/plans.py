@@ -165,6 +165,11 @@ def _size(connection: Connection, brand_id: UUID, run_id: UUID) -> int:
     return int(size.rows)
 
 
+def is_forgotten(connection: Connection, brand_id: UUID, run_id: UUID) -> bool:
+    """Whether the rows of a run's plan are kept no longer. Their counts are."""
+    return bool(connection.execute(_SIZE, {"brand_id": brand_id, "run_id": run_id}).one().forgotten)
+
+
 def forget(connection: Connection, kept: timedelta) -> None:
     """Forget the plans of all brands' runs that were finished longer ago than they are kept."""
     connection.execute(_FORGET, {"kept": kept})

@@ -3,8 +3,9 @@
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
-from issuance.database.connections import engine_for
+from issuance.database.connections import engine_for, transaction
 from issuance.engine import batches
 from tests.database.cli import Brand, Cli
 
@@ -35,3 +36,8 @@ def test_a_dry_run_shows_its_plan_and_issues_nothing(
     assert run["counts"] == {"already_issued": 1}
     assert len(run["plan"]) == 1
     assert "dry run" in cli("runs", "show", run_id).out
+    with transaction(engine_for(database_url), brand.brand_id) as connection:  # as tidying forgets it
+        connection.execute(text("UPDATE run_batches SET plan = NULL"))
+    assert "not kept any more" in cli("runs", "show", run_id).out
+    later = cli("runs", "show", run_id, "--json").json
+    assert (later["counts"], "plan" in later) == ({"already_issued": 1}, False)

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from issuance.billers import deliveries, reconciling, translation
 from issuance.database.connections import Acting, transaction
 from issuance.engine import plans, runs
-from issuance.errors import Conflict, Invalid
+from issuance.errors import Conflict, Invalid, PlanForgotten
 from issuance.webhooks import webhooks
 from tests.database.stripe_asked import ask, read, reconcile, worked
 from tests.database.stripes import Club, new_club
@@ -109,6 +109,16 @@ def test_all_of_it_from_the_beginning(fake: FakeStripe, asked: Club) -> None:
 def approved(club: Club, run_id: UUID) -> UUID:
     with transaction(club.engine, club.brand_id) as connection:
         return reconciling.approve(connection, club.brand_id, run_id, None).run_id
+
+
+def test_a_plan_that_is_kept_no_longer_is_not_approved(fake: FakeStripe, asked: Club) -> None:
+    """As any other: nobody could say what was agreed to."""
+    fake.happen(EVENTS)
+    planned = reconcile(asked, everything=True)
+    with transaction(asked.engine, asked.brand_id) as connection:
+        connection.execute(text("UPDATE run_batches SET plan = NULL"))
+    with pytest.raises(PlanForgotten):
+        approved(asked, planned["id"])
 
 
 def test_all_of_it_is_done_when_it_is_said_again(fake: FakeStripe, asked: Club) -> None:

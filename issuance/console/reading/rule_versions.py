@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance.engine import plans
 from issuance.errors import NotFound
 
 _VERSIONS = text("""
@@ -89,7 +90,7 @@ def preview(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, A
 
 
 def worst(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:
-    """The differences of a preview: how much is lost and gained, and the worst rows."""
+    """The differences of a preview: how much is lost and gained, and the worst rows; or that they are kept no longer."""
     which = {"brand_id": brand_id, "run_id": run_id, "looked_at": LOOKED_AT}
     rows: list[dict[str, Any]] = list(connection.scalars(_WORST, {**which, "most": MOST}))
     ids = list({row["membership_id"] for row in rows})
@@ -102,4 +103,6 @@ def worst(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any
     called = {one.coupon_id: one.name for one in connection.execute(_COUPONS, {"brand_id": brand_id, "ids": ids})}
     for side in sides:
         side["coupon"] = called.get(side["coupon_id"], side["coupon_id"])
-    return {**connection.execute(_SUMMED, which).mappings().one(), "rows": rows, "looked_at": LOOKED_AT}
+    summed = connection.execute(_SUMMED, which).mappings().one()
+    forgotten = plans.is_forgotten(connection, brand_id, run_id)
+    return {**summed, "rows": rows, "looked_at": LOOKED_AT, "forgotten": forgotten}
