@@ -54,7 +54,9 @@ class LiabilityOfMonth(BaseModel):
     revoked: int
     restored: int = Field(description="Those that had ended and are out again")
     closing: int
-    currency: str | None = Field(description="Of the value; null: the coupon is for no amount of money")
+    currency: str | None = Field(
+        description="Of the value; null: the coupon is for no amount of money, or its amount names no currency"
+    )
     value: LiabilityValue | None
 
 

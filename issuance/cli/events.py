@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -141,7 +141,10 @@ def retry(
     hints.settle(broker(), brand_id, intake.membership_ids)
     if intake.rejected:
         raise Conflict(f"Refused again: {intake.rejected[0].message}")
-    document = {"accepted": intake.accepted, "duplicates": intake.duplicates, "rejected": [], "warnings": []}
+    warnings = [asdict(remark) for remark in intake.warnings]
+    document = {"accepted": intake.accepted, "duplicates": intake.duplicates, "rejected": [], "warnings": warnings}
+    for remark in () if as_json else intake.warnings:
+        warn(f"warning: {remark.code}: {remark.message}")
     answer(f"Event {rejected_id} is accepted.", document, as_json=as_json)
 
 

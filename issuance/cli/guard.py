@@ -42,6 +42,8 @@ def guard(
     as_json: JsonOption = False,
 ) -> None:
     """Show or set a brand's guard: what a rule may issue in a day. Options replace both limits."""
+    if off and (max_per_day is not None or times_busiest_day is not None):
+        raise typer.BadParameter("--off takes both limits away: give none beside it")
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         if off or max_per_day is not None or times_busiest_day is not None:

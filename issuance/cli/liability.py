@@ -29,8 +29,8 @@ def liability(
 ) -> None:
     """Say what a brand owes in credits: opening, issued, redeemed, expired, revoked, restored and closing by month.
 
-    By number, and by value where a coupon has an amount. A month that is over does not change any more: what becomes
-    known later counts when it becomes known.
+    By number, and by value where a coupon has an amount in a currency. A month that is over does not change any more:
+    what becomes known later counts when it becomes known.
     """
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv do not go together")

@@ -9,7 +9,7 @@ from issuance import addresses
 from issuance.cli.connections import BrandOption, only_brand, transaction
 from issuance.cli.output import JsonOption, answer, say, show_json, show_table
 from issuance.errors import NotFound
-from issuance.people import people, sign_ins
+from issuance.people import invitations, people, sign_ins
 from issuance.people.roles import MEANINGS
 from issuance.settings import settings
 
@@ -33,8 +33,7 @@ def add(
     """
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
-        person_id = people.add(connection, brand_id, email, role)
-        token = sign_ins.make_link(connection, person_id)
+        person_id, token = invitations.invite_by_command(connection, brand_id, email, role)
     link = f"{public_address()}{sign_ins.path_of(token, brand_id)}"
     if as_json:
         show_json({"person_id": person_id, "email": people.read_email(email), "role": role, "link": link})

@@ -99,7 +99,8 @@ _THEIRS = {
           FROM redemptions WHERE brand_id = :brand_id AND member_id = :member_id ORDER BY redemption_id LIMIT :most
     """),
     "transactions": text("""
-        SELECT entry_id AS id, type, amount, reason, redemption_id, created_at
+        SELECT entry_id AS id, type, amount, reason, redemption_id, created_at,
+               coalesce(actor ->> 'kind', 'system') AS actor
           FROM ledger_entries WHERE brand_id = :brand_id AND member_id = :member_id
          ORDER BY created_at, entry_id LIMIT :most
     """),

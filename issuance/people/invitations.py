@@ -37,8 +37,7 @@ def invite(connection: Connection, looks: Engine, brand_id: UUID, by: UUID, emai
     `looks` sees all brands. Whoever has no role anywhere begins anew, without the password that they may have had.
     Raises Invalid, LastAdmin, RoleElsewhere.
     """
-    had = people.find(connection, brand_id, email)
-    person_id = people.add(connection, brand_id, email, role)
+    person_id = _add(connection, brand_id, email, role)
     # Only now: until the end of the transaction nobody else adds them.
     with look(looks) as everything:
         known = everything.execute(_ROLES, {"brand_id": brand_id, "by": by, "person_id": person_id}).one()
@@ -48,6 +47,20 @@ def invite(connection: Connection, looks: Engine, brand_id: UUID, by: UUID, emai
         connection.execute(update(people_table).where(people_table.c.person_id == person_id).values(password_hash=None))
         connection.execute(delete(sessions).where(sessions.c.person_id == person_id))
         connection.execute(delete(sign_in_links).where(sign_in_links.c.person_id == person_id))
-    if had == role:  # else the entry is of the role
-        audit.write(connection, brand_id, "person.invited", person_id)
     return sign_ins.make_link(connection, person_id, invited=True)
+
+
+def invite_by_command(connection: Connection, brand_id: UUID, email: str, role: str) -> tuple[UUID, str]:
+    """Give somebody a role in a brand, by whoever runs Issuance: their `person_id`, and a link that lets them in once.
+    Raises Invalid, LastAdmin, TooManyPeople."""
+    person_id = _add(connection, brand_id, email, role)
+    return person_id, sign_ins.make_link(connection, person_id)
+
+
+def _add(connection: Connection, brand_id: UUID, email: str, role: str) -> UUID:
+    """Give the role; a link for somebody who has it already is an entry of the audit too."""
+    had = people.find(connection, brand_id, email)
+    person_id = people.add(connection, brand_id, email, role)
+    if had == role:
+        audit.write(connection, brand_id, "person.invited", person_id)
+    return person_id

@@ -6,7 +6,7 @@ Role = Literal["viewer", "desk", "manager", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 #: What each is for, in a few words.
 MEANINGS: dict[Role, str] = {
-    "viewer": "sees everything but keys and people",
+    "viewer": "sees everything but the audit, keys and people",
     "desk": "redeems, and corrects credit by credit",
     "manager": "rules, runs and approvals",
     "admin": "keys, people, webhooks and the audit",

@@ -273,6 +273,15 @@ def test_keys_are_known_by_their_names(cli: Cli, brand: Brand) -> None:
     assert found == ["key.revoked", "key.created"]
 
 
+def test_a_link_for_somebody_who_has_the_role_is_an_entry_too(cli: Cli, brand: Brand) -> None:
+    """It lets in, and lets choose a password."""
+    eve = ["--email", f"{uuid4()}@example.com", "--brand", brand.brand_id, "--role", "viewer"]
+    for _ in range(2):
+        person_id = cli("people", "add", *eve, "--json").json["person_id"]
+    found = [one["action"] for one in entries(cli, brand.brand_id) if one["subject"]["id"] == person_id]
+    assert found == ["person.invited", "person.added"]
+
+
 def test_the_audit_is_read_by_filters(cli: Cli, brand: Brand, run_id: str) -> None:
     """People get a table; what is no action or no instant is bad use."""
     asked = ["audit", "--brand", brand.brand_id, "--action", "run.created"]

@@ -5,11 +5,12 @@ import json
 from datetime import date
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Connection, text
 
+from issuance.database.connections import engine_for, transaction
 from tests.database.cli import Brand, Cli, sign_up
 
 _WRITTEN = text("""
@@ -58,6 +59,22 @@ def test_a_line_that_is_no_json_is_kept_once(cli: Cli, brand: Brand) -> None:
     retried = cli("events", "retry", kept[0]["id"], "--brand", brand.brand_id)
     assert (retried.code, retried.err.count("\n")) == (1, 1)
     assert len(cli("events", "rejected", "--brand", brand.brand_id, "--json").json["data"]) == 1
+
+
+def test_what_a_retry_warns_of_is_told(cli: Cli, brand: Brand, database_url: str) -> None:
+    """As the API does, to people and to programs: the sign-up lies ahead of the brand's clock."""
+    of_brand = ("--brand", brand.brand_id)
+    for as_json in ([], ["--json"]):
+        unknown = str(uuid4())
+        event = json.dumps(sign_up(brand._replace(membership_type_id=UUID(unknown)), uuid4()))
+        assert cli("events", "load", "-", *of_brand, stdin=event).code == 1
+        mended = text("UPDATE rejected_events SET body = replace(body, :unknown, :type_id)")
+        with transaction(engine_for(database_url), brand.brand_id) as connection:
+            connection.execute(mended, {"unknown": unknown, "type_id": str(brand.membership_type_id)})
+        (kept,) = cli("events", "rejected", *of_brand, "--json").json["data"]
+        retried = cli("events", "retry", kept["id"], *of_brand, *as_json)
+        assert (retried.code, "ahead_of_clock" in retried.err) == (0, not as_json)
+    assert [(one["index"], one["code"]) for one in retried.json["warnings"]] == [(0, "ahead_of_clock")]
 
 
 def history(brand: Brand, number: int) -> list[dict[str, Any]]:

@@ -40,6 +40,13 @@ def test_a_group_without_a_command_is_bad_use(cli: Cli) -> None:
     assert not ran.out
 
 
+@pytest.mark.parametrize("limit", ["--max-per-day", "--times-busiest-day"])
+def test_a_guard_is_off_or_has_limits(cli: Cli, brand: Brand, limit: str) -> None:
+    """Not both: which of them was meant nobody could tell."""
+    assert cli("guard", "--off", limit, 5, "--brand", brand.brand_id).code == 2
+    assert set(cli("guard", "--brand", brand.brand_id, "--json").json.values()) == {None}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -368,6 +368,22 @@ def test_what_is_issued_and_expires_costs_no_row(clubs: Callable[..., Club]) -> 
     assert club.value("SELECT count(*) FROM credit_movements") == 0
 
 
+def test_an_amount_that_names_no_currency_has_no_value(clubs: Callable[..., Club]) -> None:
+    """It is counted: what it is worth nobody said."""
+    club = clubs()
+    club.sign_up(1)
+    with transaction(club.engine, club.brand_id) as connection:
+        coupons.put(
+            connection,
+            club.brand_id,
+            "tea",
+            CouponBody.model_validate({"name": "Tea", "discount": {"type": "amount", "value": 50}, "validity": "P45D"}),
+        )
+    club.sign_up(2)
+    rows = [(row["currency"], row["issued"], row["value"] and row["value"]["issued"]) for row in report(club)]
+    assert sorted(rows, key=str) == [("EUR", 1, 5), (None, 2, None)]
+
+
 def test_a_file_has_the_same_figures(clubs: Callable[..., Club]) -> None:
     """CSV: a line a row, with the values beside the numbers."""
     club = clubs()

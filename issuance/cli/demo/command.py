@@ -11,7 +11,7 @@ from issuance.cli.demo.sandbox import Sandbox, address_of_server
 from issuance.cli.demo.story import Story
 from issuance.cli.output import say
 from issuance.laws import LAWS
-from issuance.people import people, sign_ins
+from issuance.people import invitations, people, sign_ins
 from issuance.tenancy import brands
 
 
@@ -24,8 +24,8 @@ def demo() -> None:
     address = address_of_server()
     with transaction() as connection:
         brand_id, key = brands.create(connection, name="Harbour Baths (demo)", timezone="Europe/Lisbon", sandbox=True)
-        person_id = people.add(connection, brand_id, people.OPERATOR, "admin")
-        link = sign_ins.path_of(sign_ins.make_link(connection, person_id), brand_id)
+        _, token = invitations.invite_by_command(connection, brand_id, people.OPERATOR, "admin")
+        link = sign_ins.path_of(token, brand_id)
     Story(Sandbox(address, key), Narrator()).tell()
 
     say("The laws of credits, checked on what is now in the database:")
