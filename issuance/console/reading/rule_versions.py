@@ -90,7 +90,7 @@ def preview(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, A
 
 
 def worst(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any]:
-    """The differences of a preview: how much is lost and gained, and the worst rows; or that they are kept no longer."""
+    """The differences of a preview: how much is lost and gained, and the worst rows, unless they are kept no longer."""
     which = {"brand_id": brand_id, "run_id": run_id, "looked_at": LOOKED_AT}
     rows: list[dict[str, Any]] = list(connection.scalars(_WORST, {**which, "most": MOST}))
     ids = list({row["membership_id"] for row in rows})
