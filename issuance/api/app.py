@@ -98,7 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=_life,
         redirect_slashes=False,
-        openapi_url=None,  # FastAPI would write it anew for each who asks: see `pages`
+        openapi_url=None,  # FastAPI would write it again for each request: see `pages`
         docs_url=None,  # its own pages load from elsewhere
         redoc_url=None,
         strict_content_type=False,

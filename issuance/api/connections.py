@@ -193,7 +193,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             is_early = self._in_body and not self.pipeline
             super().on_response_complete()
             if is_early:
-                self.transport.close()  # answered before all of it had come, and nobody waits for the rest
+                self.transport.close()  # it was answered before all of it had come, and nobody waits for the rest
 
         def _start_asgi_task(self, cycle: Any, app: Any) -> None:
             if self.flow.write_paused:

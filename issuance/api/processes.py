@@ -96,7 +96,7 @@ def run(
             os.set_inheritable(kept, True)
         logger.info("web_begins_anew")
         os.environ[_HANDED_ON] = json.dumps(left)
-        signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)  # until it is there to hear them
+        signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)  # until the new process hears them
         os.execv(sys.executable, [sys.executable, "-m", "issuance.api"])  # noqa: S606 - no shell is wanted
 
     def begin(place: int) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select, text
 from issuance import audit, origins
 from issuance.billers.adapter import Unmappable, Wait
 from issuance.database import paging
+from issuance.database.fragments import translating
 from issuance.database.tables import biller_deliveries
 from issuance.engine.rows import as_json
 from issuance.origins import NOWHERE, Origin, sane
@@ -29,17 +30,19 @@ LONGEST_MESSAGE, LONGEST_NAME = 500, 255
 MOST_REASONS = 500
 _CONTROLS = dict.fromkeys({*range(32)} - {*b"\t\n\r"}, "\N{REPLACEMENT CHARACTER}")
 
+# Makes a delivery pending again that was set aside or waited.
+_PENDING_AGAIN = "state = 'pending', waits_for = NULL, next_at = NULL, code = NULL, message = NULL"
 _STORE = text("""
     INSERT INTO biller_deliveries (brand_id, biller_id, delivery_id, body, state, code, message, request_id,
                                    traceparent)
     VALUES (:brand_id, :biller_id, :delivery_id, :body, :state, :code, :message, :request_id, :traceparent)
     ON CONFLICT ON CONSTRAINT biller_deliveries_pkey DO NOTHING
 """)
-_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended('billers ' || CAST(:biller_id AS text), 0))")
-_HOLD_WAITING = text("SELECT pg_advisory_xact_lock(hashtextextended('billers ' || CAST(:biller_id AS text), 0))")
-_MENDED = text("""
+_LOCK = text(f"SELECT pg_try_advisory_xact_lock({translating(':biller_id')})")
+_HOLD_WAITING = text(f"SELECT pg_advisory_xact_lock({translating(':biller_id')})")
+_MENDED = text(f"""
     UPDATE biller_deliveries d
-       SET state = 'pending', waits_for = NULL, next_at = NULL, code = NULL, message = NULL, attempts = 0
+       SET {_PENDING_AGAIN}, attempts = 0
       FROM billers b
      WHERE (b.brand_id, b.biller_id) = (d.brand_id, d.biller_id) AND b.kind = :kind
        AND d.state = 'unmappable' AND d.adapter < :version
@@ -66,19 +69,19 @@ _MARK = text("""
            AS became (delivery_id text, state text, waits_for text, code text, message text)
      WHERE d.brand_id = :brand_id AND d.biller_id = :biller_id AND d.delivery_id = became.delivery_id
 """)
-_WAKE = text("""
+_WAKE = text(f"""
     UPDATE biller_deliveries
-       SET state = 'pending', waits_for = NULL, next_at = NULL, code = NULL, message = NULL, attempts = 0
+       SET {_PENDING_AGAIN}, attempts = 0
      WHERE brand_id = :brand_id AND biller_id = :biller_id AND waits_for = ANY(CAST(:keys AS text[]))
        AND state IN ('waiting', 'asking', 'unmappable')
 """)
-_RETRY = text("""
+_RETRY = text(f"""
     UPDATE biller_deliveries
-       SET state = 'pending', waits_for = NULL, next_at = NULL, code = NULL, message = NULL, attempts = 0
+       SET {_PENDING_AGAIN}, attempts = 0
      WHERE brand_id = :brand_id AND biller_id = :biller_id AND state = ANY(CAST(:states AS text[]))
 """)
-_LOOK_AGAIN = text("""
-    UPDATE biller_deliveries SET state = 'pending', waits_for = NULL, next_at = NULL, code = NULL, message = NULL
+_LOOK_AGAIN = text(f"""
+    UPDATE biller_deliveries SET {_PENDING_AGAIN}
      WHERE (brand_id, biller_id, delivery_id) IN (
            SELECT brand_id, biller_id, delivery_id FROM biller_deliveries
             WHERE next_at <= clock_timestamp() AND state = 'waiting' LIMIT :most FOR UPDATE SKIP LOCKED)

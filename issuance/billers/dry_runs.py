@@ -115,7 +115,7 @@ def _paper(
                 told = told_of(adapter, by_name[name], page, known, claimed.since)
                 translation.tell(connection, biller, adapter, told, dry_run.take)
             wanted |= {found.wait.key for found in told if found.wait is not None and found.wait.ask}
-            if not by_name[name].after_sign_ups:  # the same objects once more
+            if not by_name[name].after_sign_ups:  # a second look at the same objects
                 could_not.update(found.unmappable for found in told if found.unmappable is not None)
             size += len(page)
         if wanted - answers.keys():

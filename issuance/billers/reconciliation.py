@@ -118,7 +118,7 @@ class Reconciliation:
             known.write()
             could_not = untold.keep(connection, self._biller, page, told, self._since, adapter=self._adapter.version)
             counts = self._counts + Counter(kinds) + Counter(remark.code for remark in refused)
-            if not (again or listing.after_sign_ups):  # the same objects once more
+            if not (again or listing.after_sign_ups):  # a second look at the same objects
                 counts += could_not
             woken = {key for found in told for key in found.wakes}
             deliveries.wake(connection, self._biller.brand_id, self._biller.biller_id, woken)

@@ -114,7 +114,7 @@ def load(
         raise typer.Exit(1)
 
 
-@app.command("list", hidden=True)  # what whoever knows the other groups types
+@app.command("list", hidden=True)  # people who know the other groups type it
 @app.command("rejected")
 def rejected(brand: BrandOption = None, page: PageOption = 1, as_json: JsonOption = False) -> None:
     """List the events that were refused.

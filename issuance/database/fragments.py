@@ -17,3 +17,8 @@ def either(first: str, second: str) -> str:
     """`first`, or `second` where that is NULL, for what is joined by. COALESCE would say it, but PostgreSQL does not
     know that COALESCE gives nothing away, and under row-level security reads the whole table in place of an index."""
     return f"CASE WHEN {first} IS NOT NULL THEN {first} ELSE {second} END"
+
+
+def translating(biller_id: str) -> str:
+    """The key of the advisory lock on translating a biller's webhooks."""
+    return f"hashtextextended('billers ' || CAST({biller_id} AS text), 0)"

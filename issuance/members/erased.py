@@ -98,7 +98,7 @@ class Erased(NamedTuple):
     def text_hashes(self, body_hash: bytes) -> list[bytes]:
         """The hashes by which a refused text is known that is kept without their names; the first is to be kept.
         `body_hash`: the hash by which it was known before, which says too much about their names."""
-        if len(body_hash) > hashlib.sha256().digest_size:  # somebody else was taken out of it before
+        if len(body_hash) > hashlib.sha256().digest_size:  # another person's names were taken out of it before
             return [body_hash]
         return [_OF_TEXT + hashed for hashed in self._hashes("text", body_hash.hex())]
 

@@ -135,7 +135,7 @@ def upsert(
         raise MemberErased
     is_new = bool(ensure(connection, brand_id, [external_user_id]))
     locked = _lock(connection, brand_id, external_user_id)
-    now = clock.read(connection, brand_id).now  # after whoever archived them
+    now = clock.read(connection, brand_id).now  # read after the archiving that this has waited for
     if locked.erased_at is not None:
         raise MemberErased
     was_archived = locked.archived_at is not None

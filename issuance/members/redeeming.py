@@ -170,7 +170,7 @@ def redeem_credit(connection: Connection, brand_id: UUID, code: str, booking: Bo
 
 
 def told(redemption: Mapping[str, Any]) -> dict[str, Any]:
-    """A redemption as webhooks are told of it."""
+    """A redemption in the form that webhooks get."""
     return {camel(name): value for name, value in redemption.items()}
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from issuance import audit
 from issuance.credits import holders
 from issuance.credits.credits import STILL_OUT
+from issuance.database.fragments import translating
 from issuance.engine import schedules
 from issuance.engine.event_facts import bytes_of
 from issuance.errors import Invalid
@@ -26,9 +27,9 @@ from issuance.memberships.mentions import Mentions
 from issuance.tenancy import clock as clocks
 from issuance.tenancy.clock import BrandClock
 
-# Keeps translating out (billers/deliveries.py): what it works on is changed here.
-_HOLD_BILLERS = text("""
-    SELECT pg_advisory_xact_lock(hashtextextended('billers ' || CAST(biller_id AS text), 0))
+# Keeps translating out, because what that works on is changed here.
+_HOLD_BILLERS = text(f"""
+    SELECT pg_advisory_xact_lock({translating("biller_id")})
       FROM billers WHERE brand_id = :brand_id ORDER BY biller_id
 """)
 _HOLD_REDEMPTIONS = text("""
@@ -116,7 +117,7 @@ def erase(
     connection.execute(_HOLD_REDEMPTIONS, parameters)
     called = connection.execute(_CALLED, parameters).one()
     emails = {folded(one) for one in (called.email, *addresses) if one}
-    words.write_all(connection, brand_id)  # by which orders are found that have nothing of theirs but the address
+    words.write_all(connection, brand_id)  # they find orders that have only their address
     orders = _orders(connection, parameters, external_user_id, emails)
     if bounded:
         told = connection.execute(_HOW_MUCH, {"brand_id": brand_id, "membership_ids": orders}).one()

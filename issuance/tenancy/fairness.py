@@ -49,7 +49,7 @@ class TooManyWaiting(TooManyAtOnce):
 
 
 class Gone(Exception):
-    """Whoever asked is gone, and nothing was begun."""
+    """The client is gone, and nothing was begun."""
 
 
 class Fair:

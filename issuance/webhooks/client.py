@@ -102,7 +102,7 @@ async def _send_all(to: Receiver, signing: Signing, messages: Sequence[Message],
         return [Answer(None, "the host's name is not known")] * len(messages)
     except TimeoutError:
         return [Answer(None, f"the host's name was not found within {lookups.LIMIT:.0f} s")] * len(messages)
-    except Exception as error:  # whatever it is, it is what became of these, and of no others
+    except Exception as error:  # whatever it is, it concerns these messages and no others
         return [_failed(error)] * len(messages)
     # No proxy and no redirect: both would connect to an address that was not checked.
     async with httpx.AsyncClient(verify=_tls(), trust_env=False, follow_redirects=False, timeout=None) as client:  # noqa: S113 - one limit over all of it

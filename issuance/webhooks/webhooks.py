@@ -37,7 +37,7 @@ class WebhookEventUnknown(Invalid):
 
 
 def check_events(events: Sequence[str]) -> None:
-    """Refuse types of events that nobody is ever told of. Raises WebhookEventUnknown."""
+    """Refuse types of events that do not exist. Raises WebhookEventUnknown."""
     wrong = {f"events.{place}": "is no type of event" for place, event in enumerate(events) if event not in EVENT_TYPES}
     if wrong:
         raise WebhookEventUnknown(f"{', '.join(wrong)}: there are {', '.join(EVENT_TYPES)}", fields=wrong)

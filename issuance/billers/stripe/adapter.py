@@ -78,7 +78,7 @@ class Stripe:
             found = {id_of(about), payloads.subscription_of(about), id_of(about.get("customer"))}
             found |= {id_of(about.get(name)) for name in ("invoice", "charge", "payment_intent")}
             found |= payloads.payments_of(about) | payloads.payments_named(about)
-        except NotReadable:  # whoever translates it says so
+        except NotReadable:  # its translation says so
             return frozenset()
         return frozenset(name for name in found if name)
 

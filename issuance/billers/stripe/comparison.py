@@ -1,4 +1,4 @@
-"""An item of a subscription as it is now, against what was told of it last (`reconciling`)."""
+"""An item of a subscription: as it is now, it is compared with what was told last (`reconciling`)."""
 
 from datetime import date, timedelta
 from itertools import pairwise
@@ -27,7 +27,7 @@ class Comparison:
     def tell(self, item: Item | None) -> None:
         """Tell what differs from what was told. `item` is None if the subscription does not name it."""
         if item is None and payloads.goes_on(self._subscription.get("items")):
-            return  # it may be among those that are not said
+            return  # it may be among the items that are not shown
         if item is None:
             self._status(Standing("cancelled", self._now))
             return

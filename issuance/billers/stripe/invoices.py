@@ -162,7 +162,7 @@ def _has_all_lines(invoice: Json, note: dict[str, Any], known: Known, found: Tra
     found.unmappable = Unmappable(
         "lines_missing", "it has more lines than it says, and there is no API key to ask with"
     )
-    return True  # whoever stands on those that are there gets theirs
+    return True  # the items on the lines that are there get their charges
 
 
 def _note(note: dict[str, Any], invoice: Json, at: int) -> None:

@@ -115,7 +115,7 @@ def tell_again(name: str, known: Known, found: Translation) -> None:
 
 
 class Payment:
-    """A payment of an invoice. What is told of it is told of each of the invoice's charges. While the invoice is not
+    """A payment of an invoice. Each of its states is told of each of the invoice's charges. While the invoice is not
     known nothing is told, and the delivery waits for it."""
 
     def __init__(self, names: Sequence[str], known: Known, found: Translation, *, patient: bool) -> None:

@@ -1,4 +1,4 @@
-"""Changes of standing at one instant: what each says of before tells which was the last.
+"""Changes of standing at one instant: each says what stood before it, which shows which one was the last.
 
 Stripe's events have whole seconds, and those of a test clock may have no instant of their own. Their facts count in the
 order of a subscription's life; where that leaves another standing than the last one, the last is told once more. An

@@ -121,7 +121,7 @@ class _Change(NamedTuple):
         here = {item.id for item in items_of(self.subscription)}
         deleted = self.notice.kind == DELETED
         if payloads.goes_on(self.subscription.get("items")) and not deleted:
-            return  # it may be among those that it does not say
+            return  # they may be among the items that are not shown
         gone = set(self.record["items"]) if deleted else {item.id for item in items_of(self.was)}
         for item_id in sorted(gone - here):
             if (note := self.record["items"].get(item_id)) is None:
@@ -199,7 +199,7 @@ class _Change(NamedTuple):
             return
         was = None if then is None else str(then.membership_type_id)
         if before.price == note["price"][1]:
-            was = note["type"][1]  # what a price was told as stays, whatever it is mapped to now
+            was = note["type"][1]  # what was told for a price stays, whatever it is mapped to now
         if was == str(now.membership_type_id):
             told.note_latest(note, "price", self.at, item.price)
             return
@@ -223,7 +223,7 @@ class _Change(NamedTuple):
         try:
             then = told.party_of(self.was, before, membership_id, member)
         except (told.GuestsNotReadable, told.TooManyGuests):
-            then = []  # nobody was told of them
+            then = []  # they were never told
         if now != then:
             self.found.events.append(
                 told.event(

@@ -1,4 +1,4 @@
-"""What is told of a subscription's item, as billing events, and what is noted of it so that later events agree.
+"""The billing events of a subscription's item, and the note of it, by which later events agree with them.
 
 An item's note: its calendar (`start`: the instant of the fact, the start and the anchor; `frequency`; `moves`;
 `anchors`, Stripe's own instants, each with its frequency), and what was told last of its `anchor`, `type`, `price`,
