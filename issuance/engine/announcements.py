@@ -16,7 +16,8 @@ from issuance.webhooks.outbox import EventType, OutboxEvent
 _GUESTS = text("""
     SELECT g.membership_id, g.guest_id AS id, g.name, g.lead_booker, m.external_user_id
       FROM guests g LEFT JOIN members m USING (brand_id, member_id)
-     WHERE g.brand_id = :brand_id AND g.membership_id = ANY(:ids)
+     WHERE g.brand_id = :brand_id AND (g.membership_id, g.guest_id) IN (SELECT * FROM unnest(
+               CAST(:ids AS uuid[]), CAST(:guest_ids AS uuid[])))
 """)
 
 
@@ -66,9 +67,14 @@ def announce(
 def _skipped(connection: Connection, brand_id: UUID, settled: Sequence[Settled]) -> Iterator[OutboxEvent]:
     """Decisions that give nothing, when they are first taken."""
     some = [one for one in settled if one.outcome.skipped]
+    wanted = {
+        (one.member.membership_id, one.member.guest_ids[decision.guest.place])
+        for one in some
+        for decision in one.outcome.skipped
+    }
     guests: dict[tuple[UUID, UUID], dict[str, Any]] = {}
-    ids = [one.member.membership_id for one in some]
-    for row in connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids}).mappings() if ids else ():
+    asked = {"brand_id": brand_id, "ids": [one for one, _ in wanted], "guest_ids": [guest for _, guest in wanted]}
+    for row in connection.execute(_GUESTS, asked).mappings() if wanted else ():
         guest = dict(row)
         guests[guest.pop("membership_id"), guest["id"]] = guest
     for one in some:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row, RowMapping, text
 
 from issuance.credits import credits
 from issuance.deciding.decisions import Decision
@@ -41,7 +41,8 @@ _PAGE = text("""
 """)
 _GUESTS = text("""
     SELECT membership_id, guest_id AS id, name, lead_booker FROM guests
-     WHERE brand_id = :brand_id AND membership_id = ANY(:ids)
+     WHERE brand_id = :brand_id
+       AND (membership_id, guest_id) IN (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:guest_ids AS uuid[])))
 """)
 _APPROVED = text("SELECT run_id FROM runs WHERE brand_id = :brand_id AND plan_id = :plan_id")
 # The batches of the plan are those of its approval, as far as they give anything.
@@ -176,9 +177,7 @@ def forget(connection: Connection, kept: timedelta) -> None:
 
 
 def _name_guests(connection: Connection, brand_id: UUID, rows: Collection[dict[str, Any]]) -> None:
-    ids = list({UUID(row["membership_id"]) for row in rows})
-    found = connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids}).mappings() if ids else ()
-    guests = {(str(guest["membership_id"]), str(guest["id"])): guest for guest in found}
+    guests = _named(connection, brand_id, {(row["membership_id"], row["guest_id"]) for row in rows})
     for planned in rows:
         if "outcome" in planned:
             planned.setdefault("source_ref", None)
@@ -187,6 +186,15 @@ def _name_guests(connection: Connection, brand_id: UUID, rows: Collection[dict[s
         # A guest who was just added has no name here until the membership is settled.
         name, lead_booker = ("", leads) if known is None else (known["name"], known["lead_booker"])
         planned["guest"] = {"id": guest_id, "name": name, "lead_booker": lead_booker}
+
+
+def _named(
+    connection: Connection, brand_id: UUID, wanted: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], RowMapping]:
+    """The guests by their order's id and their own. An order may have had thousands, of whom nobody else is read."""
+    ids, guest_ids = [one for one, _ in wanted], [guest_id for _, guest_id in wanted]
+    found = connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids, "guest_ids": guest_ids}).mappings()
+    return {(str(guest["membership_id"]), str(guest["id"])): guest for guest in found}
 
 
 def approve(connection: Connection, brand_id: UUID, run_id: UUID, reason: str | None) -> UUID:

@@ -48,7 +48,8 @@ _SUMMED = text("""
 _COUPONS = text("SELECT coupon_id, name FROM coupons WHERE brand_id = :brand_id AND coupon_id = ANY(:ids)")
 _GUESTS = text("""
     SELECT membership_id, guest_id, name FROM guests
-     WHERE brand_id = :brand_id AND membership_id = ANY(CAST(:ids AS uuid[]))
+     WHERE brand_id = :brand_id
+       AND (membership_id, guest_id) IN (SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:guest_ids AS uuid[])))
 """)
 #: How many rows of a preview are looked at, and how many are shown.
 LOOKED_AT, MOST = 20_000, 20
@@ -93,8 +94,8 @@ def worst(connection: Connection, brand_id: UUID, run_id: UUID) -> dict[str, Any
     """The differences of a preview: how much is lost and gained, and the worst rows, unless they are kept no longer."""
     which = {"brand_id": brand_id, "run_id": run_id, "looked_at": LOOKED_AT}
     rows: list[dict[str, Any]] = list(connection.scalars(_WORST, {**which, "most": MOST}))
-    ids = list({row["membership_id"] for row in rows})
-    guests = connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids})
+    ids, guest_ids = [row["membership_id"] for row in rows], [row["guest_id"] for row in rows]
+    guests = connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids, "guest_ids": guest_ids})
     names = {(str(guest.membership_id), str(guest.guest_id)): guest.name for guest in guests}
     for row in rows:
         row["name"] = names.get((row["membership_id"], row["guest_id"]), "")

@@ -13,6 +13,8 @@ from issuance.members import words as words_of_people
 MOST = 50
 #: How many people with one of several words are looked at: words that half a club has in common are no search.
 LOOKED_AT = 50_000
+#: Guests of an order who are looked at: those who are on it, and of those who left it the latest.
+GUESTS_LOOKED_AT = 2000
 #: Words of a search beyond these are passed over.
 MOST_WORDS = 5
 #: Letters that no code of ours has, and the letters for which people take them.
@@ -40,17 +42,24 @@ _MANY = text("""
                     WHERE brand_id = :brand_id AND word >= :word AND word < :word || :last
                     ORDER BY word, subject_id OFFSET :looked_at)
 """)
-# The guests of the memberships that were found, with what is shown of a person: who they are and what they have.
+# The guests of memberships that were found, as a person is shown: who they are and what they have. An order is found by
+# the words of all its guests: those are shown who have some of them, and whoever has most comes first.
 _GUESTS = text("""
     SELECT g.guest_id, g.name, g.email, g.lead_booker, g.removed_at, g.membership_id, g.member_id,
-           m.external_user_id, t.name AS membership_type, s.status, s.starts_on,
-           (SELECT array_agg(word) FROM words_of(g.name, g.email) AS word) AS words
-      FROM guests g
+           m.external_user_id, t.name AS membership_type, s.status, s.starts_on
+      FROM unnest(CAST(:ids AS uuid[])) AS found (id)
+     CROSS JOIN LATERAL (
+               SELECT * FROM guests WHERE brand_id = :brand_id AND membership_id = found.id
+                ORDER BY removed_at IS NOT NULL, place DESC LIMIT :guests_looked_at) g
+     CROSS JOIN LATERAL (
+               SELECT count(DISTINCT typed) AS words
+                 FROM words_of(g.name, g.email) AS word, unnest(CAST(:words AS text[])) AS typed
+                WHERE starts_with(word, typed)) has
       JOIN memberships s USING (brand_id, membership_id)
       JOIN membership_types t USING (brand_id, membership_type_id)
       LEFT JOIN members m ON m.brand_id = g.brand_id AND m.member_id = g.member_id
-     WHERE g.brand_id = :brand_id AND g.membership_id = ANY(:ids)
-     ORDER BY g.name, g.membership_id, g.guest_id
+     WHERE has.words > 0
+     ORDER BY has.words DESC, g.name, g.membership_id, g.guest_id LIMIT :most
 """)
 # Members who were found by a name or an address of their own.
 _MEMBERS = text("""
@@ -110,19 +119,12 @@ def find(connection: Connection, brand_id: UUID, typed: str) -> Found:
         len(words) > 1 and any(connection.scalar(_MANY, {**asked, "word": word}) for word in words)
     )
     ids = [row.subject_id for row in subjects if not row.of_member]
-    people = [dict(row) for row in connection.execute(_GUESTS, {"brand_id": brand_id, "ids": ids}).mappings()]
-    # An order is found by the words of all its guests; the guests are shown who have some of the words.
-    guests = [one for one in people if any(_begins(one["words"], word) for word in words)]
+    of_orders = {"brand_id": brand_id, "ids": ids, "words": words, "guests_looked_at": GUESTS_LOOKED_AT}
+    guests = [dict(row) for row in connection.execute(_GUESTS, {**of_orders, "most": MOST + 1}).mappings()]
     known = {one["member_id"] for one in guests}
     member_ids = [row.subject_id for row in subjects if row.of_member and row.subject_id not in known]
     members = connection.execute(_MEMBERS, {"brand_id": brand_id, "ids": member_ids}).mappings()
-    # People who have all of the words come first.
-    guests.sort(key=lambda one: -sum(_begins(one["words"], word) for word in words))
-    return Found(guests[:MOST], [dict(row) for row in members], None, more)
-
-
-def _begins(words: list[str] | None, beginning: str) -> bool:
-    return any(word.startswith(beginning) for word in words or ())
+    return Found(guests[:MOST], [dict(row) for row in members], None, more or len(guests) > MOST)
 
 
 def _one_thing(connection: Connection, brand_id: UUID, typed: str) -> str | None:
