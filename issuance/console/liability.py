@@ -9,11 +9,12 @@ from fastapi import APIRouter, Response
 from issuance.console.lists import Form
 from issuance.console.reading.counted import counter
 from issuance.console.routes import Page
-from issuance.console.visits import Viewer
+from issuance.console.visits import Viewer, Visit
 from issuance.credits import liability
 from issuance.credits.liability import AMOUNTS, month_of
-from issuance.deciding.calendar import add_months
+from issuance.deciding.calendar import add_months, day_of
 from issuance.errors import Invalid
+from issuance.tenancy import clock
 from issuance.tenancy.heavy import heavy
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
@@ -35,18 +36,24 @@ def by_month(visit: Viewer, since: str = "", until: str = "", form: Form = "") -
             rows = liability.read(connection, visit.brand_id, first, last, bounded=True)
         attached = {"Content-Disposition": 'attachment; filename="liability.csv"'}
         return Response(liability.as_csv(rows), media_type="text/csv; charset=utf-8", headers=attached)
-    counted = counter.last(
-        visit.engine, visit.brand_id, "liability", lambda connection: liability.moved(connection, visit.brand_id)
-    )
-    if counted is None:
-        asked = {"since": since, "until": until}
-        return visit.page("liability.html", here="liability", counted=None, months=[], asked=asked)
     if first is None:
-        first = add_months(last or counted.sum.this_month, 1 - MONTHS)
-    rows = liability.report(counted.sum, first, last, bounded=True)
+        first = add_months(last or _this_month(visit), 1 - MONTHS)
+    counted = counter.last(
+        visit.engine,
+        visit.brand_id,
+        f"liability {first} {last}",
+        lambda connection: liability.read(connection, visit.brand_id, first, last, bounded=True),
+    )
+    rows = [] if counted is None else counted.sum
     shown = [_month(month, list(some)) for month, some in groupby(rows, lambda row: str(row["month"]))]
-    asked = {"since": since or _written(first), "until": until}
+    asked = {"since": _written(first), "until": until}
     return visit.page("liability.html", here="liability", counted=counted, months=shown[::-1], asked=asked)
+
+
+def _this_month(visit: Visit) -> date:
+    with visit.transaction() as connection:
+        present = clock.read(connection, visit.brand_id)
+    return day_of(present.now, present.zone).replace(day=1)
 
 
 def _month(month: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -59,5 +66,5 @@ def _month(month: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     return {"month": month_of(month), "rows": rows, "sums": sums, "worth": worth}
 
 
-def _written(month: date | None) -> str:
-    return "" if month is None else f"{month:%Y-%m}"
+def _written(month: date) -> str:
+    return f"{month:%Y-%m}"

@@ -283,6 +283,10 @@ def test_it_adds_up_to_the_credit_and_what_was_read_stays(
             assert {month: now[month] for month in closed} == closed, "a month that is over has changed"
     rows = report(club)
     _check_sums(rows)
+    months = sorted({row["month"] for row in rows})
+    for first, until in ((1, 3), (2, 2), (0, len(months) - 1)):
+        some = [row for row in rows if months[first] <= row["month"] <= months[until]]
+        assert report(club, months[first], months[until]) == some, "of fewer months it says the same"
     shown: Counter[tuple[Any, ...]] = Counter()
     valued: Counter[tuple[Any, ...]] = Counter()
     for row in rows:
@@ -407,3 +411,28 @@ def test_a_report_is_bounded(clubs: Callable[..., Club], monkeypatch: pytest.Mon
         with pytest.raises(liability.TooMuchOwed):
             liability.read(connection, club.brand_id, bounded=True)
         assert liability.read(connection, club.brand_id, at("2031-02-01").date(), bounded=True)
+
+
+def test_a_bounded_report_reads_so_many_sums(clubs: Callable[..., Club], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What happened before its months is one sum, and what happened after them is none."""
+    club = clubs(roll_over=False)
+    for month in ("2031-02", "2031-03", "2031-04", "2031-05", "2031-06"):
+        club.sign_ups = f"{month}-10T10:00"
+        club.move_clock(f"{month}-12T20:00")
+        settle(club)
+        club.sign_up(1, f"{month}-10")
+    monkeypatch.setattr(liability, "MOST_SUMS", 4)
+    months = {name: at(f"2031-{name}-01").date() for name in ("02", "04", "06")}
+    with transaction(club.engine, club.brand_id) as connection:
+        with pytest.raises(liability.TooMuchOwed):
+            liability.read(connection, club.brand_id, months["02"], months["06"], bounded=True)
+        (april,) = liability.read(connection, club.brand_id, months["04"], months["04"], bounded=True)
+    assert (april["opening"], april["issued"], april["expired"], april["closing"]) == (1, 1, 1, 1)
+
+
+def test_what_came_and_went_long_ago_takes_no_time() -> None:
+    """Nothing is added up for the months between."""
+    one, begin = {"issued": liability._Sum(1), "expired": liability._Sum(1)}, at("2031-01-01").date()
+    of, late = liability._Of(None, "tea", None), at("2199-12-01").date()
+    rows = list(liability._rows(of, {begin: one, late: one}, late))
+    assert [row["month"] for row in rows] == ["2031-01", "2199-12"]

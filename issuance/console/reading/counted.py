@@ -1,7 +1,8 @@
 """Counts over all of a brand's credits. A thread beside the pages makes them; pages show the last ones with their
 time."""
 
-from collections.abc import Callable
+from collections import Counter as Tally
+from collections.abc import Callable, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookLong
 from contextlib import suppress
@@ -16,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from issuance import database
+from issuance.errors import IssuanceError
 from issuance.log import logger
 from issuance.tenancy import clock
 
@@ -24,11 +26,13 @@ from issuance.tenancy import clock
 FRESH, TIMES_THE_WORK = 60.0, 20.0
 #: Seconds for which a page waits for counts.
 PATIENCE = 0.15
-#: The most counts that are kept.
-MOST_KEPT = 1000
+#: Rows of all counts that are kept, each of some kilobytes at most.
+MOST_ROWS = 30_000
+#: Counts of one brand that are made or wait for it: the others show what they last were.
+MOST_A_BRAND = 2
 
-Sum = TypeVar("Sum")
-#: A brand, and the name of the count.
+Sum = TypeVar("Sum", bound=Sized)
+#: A brand, and which of its counts.
 Name = tuple[UUID, str]
 
 
@@ -38,54 +42,96 @@ class Counted(Generic[Sum]):
 
     sum: Sum
     as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What counting came to: a count, or why there is none; None: it took longer than a statement may."""
+
+    came_to: Counted[Any] | IssuanceError | None
     good_until: float
+
+    @property
+    def rows(self) -> int:
+        return 1 + len(self.came_to.sum) if isinstance(self.came_to, Counted) else 1
 
 
 @dataclass(slots=True)
 class Counter:
     """Makes the counts of a process, one at a time, so that pages and settling keep their share of the database."""
 
-    _made: dict[Name, Counted[Any]] = field(default_factory=dict)
-    _under_way: dict[Name, Future[None]] = field(default_factory=dict)
+    _made: dict[Name, _Made] = field(default_factory=dict)
+    _under_way: dict[Name, "Future[None]"] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "counter"))
 
     def last(
         self, engine: Engine, brand_id: UUID, name: str, count: Callable[[Connection], Sum]
     ) -> Counted[Sum] | None:
-        """The last count of a brand with this `name`; None if it is being counted for the first time, or can not be."""
+        """What was last counted of a brand under `name`; None: it is counted for the first time, or can not be. Raises
+        what `count` raises."""
         key = (brand_id, name)
-        known: Counted[Sum] | None = self._made.get(key)
+        known = self._made.get(key)
         if known is None or monotonic() > known.good_until:
-            with suppress(TookLong):
-                self._ask(engine, key, count).result(PATIENCE)
+            asked = self._ask(engine, key, count)
+            if asked is not None:
+                with suppress(TookLong):
+                    asked.result(PATIENCE)
             known = self._made.get(key)
-        return known
+        if known is None:
+            return None
+        if isinstance(known.came_to, IssuanceError):
+            raise known.came_to.with_traceback(None)
+        return known.came_to
 
-    def _ask(self, engine: Engine, key: Name, count: Callable[[Connection], Any]) -> "Future[None]":
+    def _ask(self, engine: Engine, key: Name, count: Callable[[Connection], Any]) -> "Future[None] | None":
         with self._lock:
-            asked = self._under_way.get(key)
-            if asked is None or asked.done():
-                asked = self._under_way[key] = self._thread.submit(self._count, engine, key, count)
-            return asked
+            if key not in self._under_way:
+                if sum(brand_id == key[0] for brand_id, _ in self._under_way) >= MOST_A_BRAND:
+                    return None
+                self._under_way[key] = self._thread.submit(self._count, engine, key, count)
+            return self._under_way[key]
 
     def _count(self, engine: Engine, key: Name, count: Callable[[Connection], Any]) -> None:
         begun = monotonic()
         try:
-            with database.transaction(engine, key[0]) as connection:
-                as_of = clock.read(connection, key[0]).now
-                counted = count(connection)
+            came_to = self._came_to(engine, key, count)
+            ended = monotonic()
+            self._keep(key, _Made(came_to, ended + max(FRESH, TIMES_THE_WORK * (ended - begun))))
         except SQLAlchemyError as error:
             logger.warning("counts_not_made", brand=str(key[0]), counts=key[1], error=type(error).__name__)
-            return
-        ended = monotonic()
-        good_until = ended + max(FRESH, TIMES_THE_WORK * (ended - begun))
+        finally:
+            with self._lock:
+                self._under_way.pop(key, None)
+
+    def _came_to(
+        self, engine: Engine, key: Name, count: Callable[[Connection], Any]
+    ) -> Counted[Any] | IssuanceError | None:
+        try:
+            with database.transaction(engine, key[0], reads=True) as connection:
+                as_of = clock.read(connection, key[0]).now
+                return Counted(count(connection), as_of)
+        except IssuanceError as refused:
+            return refused
+        except SQLAlchemyError as error:
+            if not database.is_cut_short(error):
+                raise
+            logger.warning("counts_cut_short", brand=str(key[0]), counts=key[1])
+            known = self._made.get(key)
+            return None if known is None else known.came_to
+
+    def _keep(self, key: Name, made: _Made) -> None:
+        """Whoever has most gives up what is oldest where there is no more room."""
         with self._lock:
             self._made.pop(key, None)
-            self._made[key] = Counted(counted, as_of, good_until)
-            self._under_way.pop(key, None)
-            while len(self._made) > MOST_KEPT:
-                self._made.pop(next(iter(self._made)))
+            self._made[key] = made
+            kept: Tally[UUID] = Tally()
+            for (brand_id, _), one in self._made.items():
+                kept[brand_id] += one.rows
+            while kept.total() > MOST_ROWS:
+                (fullest, _), *_ = kept.most_common(1)
+                oldest = next(name for name in self._made if name[0] == fullest)
+                kept[fullest] -= self._made.pop(oldest).rows
 
 
 #: Those of this process.
