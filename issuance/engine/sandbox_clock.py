@@ -1,9 +1,12 @@
 """Move a sandbox brand's clock, and wait until everything due by then is settled (INTERFACE 8)."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import dramatiq
 from sqlalchemy import Connection, Engine, text
@@ -24,7 +27,10 @@ PRESENT = timedelta(minutes=1)
 _PATIENCE = 300.0
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
-_turn = BoundedSemaphore(MOST_AT_ONCE)
+_turns = BoundedSemaphore(MOST_AT_ONCE)
+#: By brand, what each of its moves holds for its turn.
+_of_brands: "WeakValueDictionary[UUID, Lock]" = WeakValueDictionary()
+_finding = Lock()
 
 _MOVE = text(f"""
     UPDATE brands SET clock_now = :now, woke_at = CASE WHEN :jump THEN :now ELSE woke_at END
@@ -39,6 +45,15 @@ _BILLERS_WITH_WORK = text("""
      WHERE brand_id = :brand_id AND (state = 'pending' OR state = 'asking' AND attempts <= 1)
      GROUP BY biller_id
 """)
+
+
+@contextmanager
+def _turn(brand_id: UUID) -> Iterator[None]:
+    """One of the turns. A brand has one at a time, so that its moves, many as they may be, leave others theirs."""
+    with _finding:
+        of_brand = _of_brands.setdefault(brand_id, Lock())
+    with of_brand, _turns:
+        yield
 
 
 def move(
@@ -58,7 +73,7 @@ def move(
     """
     if now >= _LATEST:
         raise Invalid(fields={"now": "must be before the year 2200"})
-    with _turn, transaction(engine, brand_id) as connection:
+    with _turn(brand_id), transaction(engine, brand_id) as connection:
         clock = clocks.read(connection, brand_id)
         if not clock.sandbox:
             raise LiveBrandHasNoClock
@@ -68,7 +83,7 @@ def move(
     deadline = time.monotonic() + _PATIENCE
     # What was accepted under the old time is decided under the old time.
     _wait(engine, broker, brand_id, deadline)
-    with _turn, transaction(engine, brand_id, acting) as connection:
+    with _turn(brand_id), transaction(engine, brand_id, acting) as connection:
         if is_present:
             clocks.lock_alone(connection, brand_id)  # what is settled lies behind the present from here on
         before = clocks.read(connection, brand_id)
@@ -88,7 +103,7 @@ def _wait(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, deadline: flo
     """Wait until a brand is settled, asking for the work that is still to do."""
     pause = 0.005
     while True:
-        with _turn, transaction(engine, brand_id) as connection:
+        with _turn(brand_id), transaction(engine, brand_id) as connection:
             now = clocks.read(connection, brand_id).now
             billers = connection.execute(_BILLERS_WITH_WORK, {"brand_id": brand_id}).all()
             if not billers and _is_settled(connection, brand_id, now):

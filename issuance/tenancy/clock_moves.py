@@ -13,23 +13,23 @@ from issuance.tenancy.shares import Shares
 
 Moment = TypeVar("Moment")
 
-#: The most calls that wait, of all brands and of one.
-MOST, MOST_A_BRAND = 100, 40
+#: Calls that wait, of all brands and of one.
+MOST, MOST_A_BRAND = 100, 10
 
 _threads = anyio.CapacityLimiter(MOST)
-_shares = Shares(MOST_A_BRAND)
+_of_a_brand, _of_all = Shares(MOST_A_BRAND), Shares(MOST)
 
 
 class MoveLimit(IssuanceError):
-    """40 calls are moving this brand's clock already. Wait for one of them."""
+    """10 calls are moving this brand's clock already, or 100 all brands'. Try again when one of them is done."""
 
     code = "too_many_moves"
     status = 429
 
 
 async def apart(brand_id: UUID, move: Callable[[], Moment]) -> Moment:
-    """Call `move` in a thread that no other request needs, and return what it returns. Raises MoveLimit."""
-    with _shares.of(brand_id) as mine:
-        if not mine:
+    """What `move` returns, called in a thread that no other request needs. Raises MoveLimit."""
+    with _of_a_brand.of(brand_id) as ours, _of_all.of(None) as anyones:
+        if not (ours and anyones):
             raise MoveLimit
         return await anyio.to_thread.run_sync(move, limiter=_threads)

@@ -1,6 +1,7 @@
 """Many requests at once take their turns: none waits for what waits for it, and nobody for those who only wait."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 from sqlalchemy import text
@@ -8,6 +9,7 @@ from sqlalchemy import text
 from issuance.api.app import THREADS
 from issuance.database.connections import transaction
 from issuance.engine.sandbox_clock import MOST_AT_ONCE
+from issuance.tenancy.clock_moves import MOST_A_BRAND
 from tests.serving import Server
 from tests.waiting import PATIENCE_SECONDS
 
@@ -43,15 +45,22 @@ def test_a_crowd_of_idempotent_requests_is_answered(server: Server) -> None:
 
 
 def test_those_that_wait_for_a_clock_keep_nobody_waiting(server: Server) -> None:
-    brand, stranger = server.new_brand(), server.new_brand()
+    brands, stranger = [server.new_brand() for _ in range(4)], server.new_brand()
+    assert len(brands) * MOST_A_BRAND > 2 * THREADS
     with (
-        clients(server, brand.key) as http,
+        ExitStack() as clubs,
         clients(server, stranger.key) as other,
-        ThreadPoolExecutor(2 * THREADS) as pool,
+        ThreadPoolExecutor(len(brands) * MOST_A_BRAND) as pool,
     ):
-        with transaction(server.engine, brand.brand_id) as connection:
-            connection.execute(text("SELECT FROM brands FOR UPDATE"))
-            moves = [pool.submit(http.put, "/sandbox/clock", json={"now": NOW}) for _ in range(2 * THREADS)]
+        clocks = [clubs.enter_context(clients(server, brand.key)) for brand in brands]
+        with transaction(server.engine) as connection:
+            lock = text("SELECT FROM brands WHERE brand_id = ANY(:ids) FOR UPDATE")
+            connection.execute(lock, {"ids": [brand.brand_id for brand in brands]})
+            moves = [
+                pool.submit(http.put, "/sandbox/clock", json={"now": NOW})
+                for http in clocks
+                for _ in range(MOST_A_BRAND)
+            ]
             server.wait_for_locks(MOST_AT_ONCE)
             assert other.get("/customers/credits").status_code == 200
             assert other.get("/healthz").status_code == 200
