@@ -12,7 +12,7 @@ from markupsafe import Markup
 from sqlalchemy import Connection, text
 
 from issuance import hints
-from issuance.console.lists import COUNTED, Form, PageNumber, as_file, id_typed, listed
+from issuance.console.lists import COUNTED, Form, PageNumber, as_file, id_typed, listed, paged
 from issuance.console.routes import Page
 from issuance.console.visits import Desk, Viewer, Visit
 from issuance.corrections.desk import correct
@@ -53,7 +53,7 @@ def all_credits(visit: Viewer, status: str = "", page: PageNumber = 1, form: For
         return lists.page(connection, visit.brand_id, page, per_page, most=COUNTED, status=wanted, latest=latest)
 
     if form:
-        return as_file(visit, "credits", _COLUMNS, read)
+        return as_file(visit, "credits", _COLUMNS, paged(read))
     with visit.transaction() as connection:
         found = listed(visit, connection, page, read)
     shown: dict[str, Any] = {"listed": found, "statuses": STATUSES, "status": status if status in STATUSES else ""}
@@ -138,7 +138,7 @@ def grant(visit: Desk, membership_id: UUID) -> Response:
     with visit.transaction() as connection:
         credit, ids = correct(connection, visit.brand_id, given)
     hints.settle(visit.broker, visit.brand_id, ids)
-    return visit.done(f"{credit['holder']['name']} has a {credit['coupon_name']} more: {credit['code']}.")
+    return visit.done(f"{credit['holder']['name']} has a {credit['coupon_name']} more.")
 
 
 def _correct(visit: Visit, correction: Correction, sentence: str) -> Response:

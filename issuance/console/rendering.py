@@ -30,9 +30,9 @@ POLICY = (
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
-#: The cookie with a message that the next page shows once.
-SAID = "issuance_said"
-#: Dates and instants within a sentence, except parts of ids.
+#: A word for the next page, which shows it once; over HTTPS no other host and no insecure page can set it.
+SAID, SECURE_SAID = "issuance_said", "__Host-issuance_said"
+#: Dates and instants within a sentence; what is a part of an id stays.
 _ISO = re.compile(r"(?<![\w:/.#@+-])\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))?(?![\w:/@+-]|\.\d)")
 #: What is wrong with one field.
 _FIELD = re.compile(r"(?:[a-z_]+\.)*([a-z_]+): (.+)", re.DOTALL)
@@ -49,7 +49,7 @@ def render(request: Request, template: str, *, answer: int = 200, **context: Any
     page = environment().get_template(template).render(request=request, said=said, zone=zone, **context)
     response = HTMLResponse(page, answer, headers=HEADERS)
     if said is not None:
-        response.delete_cookie(SAID, path="/console")
+        response.delete_cookie(**_as_kept(request))
     return response
 
 
@@ -69,18 +69,23 @@ def same_for_all(template: str) -> str:
     return environment().get_template(template).render(visit=None, said=None)
 
 
-def say(response: Response, sentence: str, *, refused: bool = False) -> Response:
-    """Have the next page say what was done, or why not."""
+def say(request: Request, response: Response, sentence: str, *, refused: bool = False) -> Response:
+    """Give the next page something to say: what was done, or why not. No credit's code: browsers keep it."""
     text = f"{'-' if refused else '+'}{sentence[:1000]}"
-    response.set_cookie(
-        SAID, urlsafe_b64encode(text.encode()).decode(), max_age=60, path="/console", httponly=True, samesite="lax"
-    )
+    response.set_cookie(value=urlsafe_b64encode(text.encode()).decode(), max_age=60, **_as_kept(request))
     return response
+
+
+def _as_kept(request: Request) -> dict[str, Any]:
+    """How a browser keeps the word."""
+    secure = request.url.scheme == "https"
+    key = SECURE_SAID if secure else SAID
+    return {"key": key, "path": "/", "secure": secure, "httponly": True, "samesite": "lax"}
 
 
 def _said(request: Request) -> dict[str, Any] | None:
     try:
-        text = urlsafe_b64decode(request.cookies.get(SAID, "").encode()).decode()
+        text = urlsafe_b64decode(request.cookies.get(_as_kept(request)["key"], "").encode()).decode()
     except ValueError:
         return None
     return {"refused": text[0] == "-", "sentence": text[1:]} if text else None

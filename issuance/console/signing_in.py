@@ -120,7 +120,7 @@ async def sign_out(request: Request, session: SignedIn) -> Response:
     if not sessions.is_form_token(session, form.get("form_token", "")):
         raise ForeignForm
     await run_in_threadpool(_sign_out, request, session, everywhere="everywhere" in form)
-    response = say(RedirectResponse("/console/sign-in", 303), "You are signed out.")
+    response = say(request, RedirectResponse("/console/sign-in", 303), "You are signed out.")
     response.delete_cookie(COOKIE, path="/")
     response.delete_cookie(SECURE_COOKIE, path="/", secure=True)
     response.headers["Clear-Site-Data"] = '"cache"'
@@ -148,7 +148,7 @@ def sign_out_one(request: Request, session: SignedIn, session_id: str, form: For
         raise ForeignForm
     with database.transaction(request.app.state.engine) as connection:
         sessions.end_one(connection, session.person_id, session_id)
-    return say(RedirectResponse("/console/me", 303), "That browser is signed out.")
+    return say(request, RedirectResponse("/console/me", 303), "That browser is signed out.")
 
 
 def _own(request: Request, session: sessions.Session, problem: str | None = None) -> dict[str, Any]:
@@ -182,7 +182,8 @@ def _choose_password(request: Request, session: sessions.Session, form: dict[str
     except IssuanceError as error:
         shown = _own(request, session, sentence_of(error))
         return refuse(request, "me.html", error, answer=max(error.status, 422), **shown)
-    return say(let_in(request, token, "/console/me"), "Your password is changed; all other browsers are signed out.")
+    changed = "Your password is changed; all other browsers are signed out."
+    return say(request, let_in(request, token, "/console/me"), changed)
 
 
 def let_in(request: Request, token: str, to: str) -> Response:

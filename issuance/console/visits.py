@@ -111,7 +111,7 @@ class Visit:
         """Go back to the page that the form was on, or on to another one of the brand, with a message of what was
         done."""
         address = self.root + to if to is not None else getattr(self.request.state, "back", None) or self.root + "/"
-        return say(RedirectResponse(address, 303), sentence)
+        return say(self.request, RedirectResponse(address, 303), sentence)
 
     def said(self, field: str, *, most: int = 4000) -> str | None:
         """The text that was typed into a field; None if there is none. Raises Invalid for more than `most`

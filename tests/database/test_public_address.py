@@ -9,6 +9,7 @@ import pytest
 from campaigns.fuzz.site import Site, site_on
 from issuance import settings
 from issuance.cli import people as people_command
+from issuance.console.rendering import SAID, SECURE_SAID
 from issuance.console.visits import SECURE_COOKIE
 from issuance.database.connections import transaction
 from issuance.errors import SettingsError
@@ -70,6 +71,28 @@ def test_an_invitation_and_the_way_back_from_the_provider_lead_home(home: Site) 
     home.app.state.provider = provider = Provider()
     assert home.call("GET", "/console/oidc", headers=EVIL).status_code == 303
     assert provider.back == f"{HOME}/console/oidc/back"
+
+
+def test_what_a_page_says_of_the_last_form_is_kept_as_a_session_is(home: Site) -> None:
+    """No insecure page sees it, and no other host can put words into a page. It holds no credit's code."""
+    with transaction(home.engine, home.brand_id) as connection:
+        person_id = people.add(connection, home.brand_id, f"{uuid4()}@example.com", "admin")
+        token = sessions.begin(connection, person_id)
+    form = {"form_token": sessions.form_token_of(token), "name": "Gold", "billing": "external"}
+    address = f"/console/{home.brand_id}/catalog"
+    asked = {"origin": HOME, "cookie": f"{SECURE_COOKIE}={token}"}
+    done = home.call("POST", f"{address}/types", data=form, headers=asked)
+    (kept,) = done.headers.get_list("set-cookie")
+    name, _, said = kept.partition(";")[0].partition("=")
+    assert name == SECURE_SAID
+    assert {"Secure", "HttpOnly", "Path=/"} <= set(kept.split("; "))
+    shown = home.call("GET", address, headers={"cookie": f"{SECURE_COOKIE}={token}; {name}={said}"})
+    assert "Gold is there." in shown.text
+    (gone,) = shown.headers.get_list("set-cookie")
+    assert gone.startswith(f'{SECURE_SAID}=""')
+    assert {"Max-Age=0", "Secure", "Path=/"} <= set(gone.split("; "))
+    planted = home.call("GET", address, headers={"cookie": f"{SECURE_COOKIE}={token}; {SAID}={said}"})
+    assert "Gold is there." not in planted.text
 
 
 def test_commands_print_links_that_lead_home(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def test_the_desk_corrects_with_a_reason_and_the_audit_names_the_person(
         reason="sorry",
         back=address,
     )
-    assert "has a Spa more" in granted
+    assert "has a Spa more.</p>" in granted, "its code stands in the page, and in no cookie"
     with server.client(brand.key) as http:
         client.http = http
         entries = client.data("/audit")
