@@ -6,6 +6,6 @@ The entries lie in parts by the month, the old ones of which a person may detach
 """
 
 from issuance.audit.actors import SYSTEM, Actor
-from issuance.audit.entries import ACTIONS, Action, changed, page, part, write, writing
+from issuance.audit.entries import ACTIONS, Action, changed, each, page, part, write, writing
 
-__all__ = ["ACTIONS", "SYSTEM", "Action", "Actor", "changed", "page", "part", "write", "writing"]
+__all__ = ["ACTIONS", "SYSTEM", "Action", "Actor", "changed", "each", "page", "part", "write", "writing"]

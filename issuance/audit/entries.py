@@ -1,6 +1,6 @@
 """Entries: what an actor changed, when and why. They are written once and never changed."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, get_args
 from uuid import UUID
@@ -160,6 +160,12 @@ def page(
     how far they are counted, as `paging.rows_of` does."""
     rows, total = paging.rows_of(connection, _found(brand_id, **filters), page, per_page, most=most)
     return [_shaped(row) for row in rows], total
+
+
+def each(connection: Connection, brand_id: UUID, **filters: Any) -> Generator[dict[str, Any], None, None]:
+    """All of the brand's entries, the latest first, as `paging.each_of` reads them."""
+    for row in paging.each_of(connection, _found(brand_id, **filters)):
+        yield _shaped(row)
 
 
 def part(

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from issuance import hints
 from issuance.billers import billers, deliveries
 from issuance.billers.deliveries import STATES
-from issuance.console.lists import Form, PageNumber, as_file, listed
+from issuance.console.lists import Form, PageNumber, as_file, listed, paged
 from issuance.console.reading import choices
 from issuance.console.routes import Page
 from issuance.console.visits import Admin, Viewer
@@ -30,10 +30,10 @@ def one_biller(visit: Viewer, biller_id: UUID, state: str = "", page: PageNumber
 
     def read(connection: Connection, page: int, per_page: int) -> Any:
         wanted: Any = state if state in STATES else None
-        return deliveries.page(connection, visit.brand_id, biller_id, page, per_page, state=wanted)
+        return deliveries.page(connection, visit.brand_id, biller_id, page, per_page, state=wanted, bodies=not form)
 
     if form:
-        return as_file(visit, "deliveries-in", _COLUMNS, read)
+        return as_file(visit, "deliveries-in", _COLUMNS, paged(read))
     with visit.transaction() as connection:
         billers.get(connection, visit.brand_id, biller_id)
         plugged_in, _ = billers.page(connection, visit.brand_id, 1, 100)

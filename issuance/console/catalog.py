@@ -1,5 +1,6 @@
 """Which memberships are sold, and what a credit is worth: the first steps of a brand."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 from issuance.catalog import coupons, membership_types
 from issuance.catalog.coupons import CouponBody
 from issuance.catalog.membership_types import NewMembershipType
-from issuance.console.lists import PageNumber, as_file, file_address, listed
+from issuance.console.lists import PageNumber, as_file, file_address, listed, paged
 from issuance.console.routes import Page
 from issuance.console.visits import Manager, Viewer, Visit
 from issuance.errors import Conflict, Invalid
@@ -32,10 +33,9 @@ def catalog(
 ) -> Response:
     """Membership types and coupons."""
     if form:
-        kind: Any = membership_types if form == "types" else coupons
-        return as_file(
-            visit, form, _COLUMNS[form], lambda connection, *page: kind.page(connection, visit.brand_id, *page)
-        )
+        page_of: Any = membership_types.page if form == "types" else partial(coupons.page, but=("offerings",))
+        read = paged(lambda connection, *page: page_of(connection, visit.brand_id, *page))
+        return as_file(visit, form, _COLUMNS[form], read)
     with visit.transaction() as connection:
         types, types_total = membership_types.page(connection, visit.brand_id, 1, MOST_TYPES)
         offered = listed(

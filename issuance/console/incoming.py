@@ -14,7 +14,7 @@ from issuance import hints
 from issuance.billers import billers, deliveries
 from issuance.billing import events, rejections
 from issuance.catalog import membership_types
-from issuance.console.lists import Form, PageNumber, as_file, listed
+from issuance.console.lists import Form, PageNumber, as_file, listed, paged
 from issuance.console.reading import incoming
 from issuance.console.routes import Page
 from issuance.console.visits import Manager, Viewer
@@ -25,6 +25,8 @@ from issuance.tenancy import clock
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
 _COLUMNS = ("id", "received_at", "code", "message", "event")
+#: Refused events that are read at once for a file: each may be long.
+AT_ONCE = 200
 
 
 @router.get("/events")
@@ -35,7 +37,7 @@ def came_in(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
         return rejections.page(connection, visit.brand_id, page, per_page)
 
     if form:
-        return as_file(visit, "refused-events", _COLUMNS, read)
+        return as_file(visit, "refused-events", _COLUMNS, paged(read, AT_ONCE))
     with visit.transaction() as connection:
         seen: dict[str, Any] = dict(incoming.read(connection, visit.brand_id))
         seen["listed"] = listed(visit, connection, page, read)
@@ -54,6 +56,10 @@ def _example(now: datetime, types: list[dict[str, Any]]) -> str:
     return json.dumps(_event("membership.signed_up", now, data), indent=1)
 
 
+#: Events that are sent by hand at once; a file or the API takes more. Characters of what is said of those refused.
+MOST_SENT, LONGEST_SAID = 100, 1000
+
+
 @router.post("/events/send")
 def send(visit: Manager) -> Response:
     """Take in an event by hand, as a biller would send it."""
@@ -61,12 +67,15 @@ def send(visit: Manager) -> Response:
         told = from_json((visit.form.get("event") or "").encode(), allow_inf_nan=False)
     except ValueError as error:
         raise Invalid(f"This is not JSON: {error}") from None
+    told = told if isinstance(told, list) else [told]
+    if len(told) > MOST_SENT:
+        raise Invalid(f"At most {MOST_SENT} events are sent at once: more come by the API, or in a file.")
     with visit.transaction() as connection:
-        intake = events.take(connection, visit.brand_id, events.read(told if isinstance(told, list) else [told]))
+        intake = events.take(connection, visit.brand_id, events.read(told))
     hints.settle(visit.broker, visit.brand_id, intake.membership_ids)
     refused = "; ".join(one.message for one in intake.rejected)
     if refused:
-        raise Invalid(f"Refused: {refused}")
+        raise Invalid(f"Refused: {refused[:LONGEST_SAID]}")
     warned = "".join(f" {one.message}" for one in intake.warnings)
     return visit.done(f"{intake.accepted} accepted, {intake.duplicates} known before.{warned}")
 

@@ -3,8 +3,8 @@
 import csv
 import io
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from tempfile import SpooledTemporaryFile
@@ -26,7 +26,7 @@ from issuance.shown import in_a_cell
 from issuance.tenancy.rates import FILES, Rates
 from issuance.tenancy.shares import Shares
 
-#: Rows of a page, the most rows of a file, and how many are read at once for a file.
+#: Rows of a page, and the most of them that a file has; so many short ones are read at once for a file.
 PER_PAGE, MOST_IN_A_FILE, AT_ONCE = 50, 100_000, 5000
 #: Bytes of a file that are kept in memory until it is sent; the rest is on the disk. Pieces of this size are sent.
 IN_MEMORY = 1 << 20
@@ -43,6 +43,8 @@ _of_a_brand, _of_all = Shares(FILES_A_BRAND), Shares(MOST_FILES)
 
 #: Reads one page of a list: which page, and how many rows.
 Read = Callable[[Connection, int, int], paging.Rows]
+#: Reads a list from its first row to its last, some rows at a time.
+ReadAll = Callable[[Connection], Generator[dict[str, Any], None, None]]
 
 
 class TooManyFiles(IssuanceError):
@@ -96,9 +98,9 @@ def listed(visit: Visit, connection: Connection, page: int, read: Read) -> Liste
     return Listed(rows, total, page, last, before, after, file_address(visit))
 
 
-def as_file(visit: Visit, name: str, columns: Sequence[str], read: Read, most: int | None = None) -> Response:
-    """A whole list as CSV, as it was at one instant; times are in the brand's zone. If there are more than `most` rows
-    (MOST_IN_A_FILE), its last line says so. It is read before anything is sent, so that a file that arrives is whole.
+def as_file(visit: Visit, name: str, columns: Sequence[str], read: ReadAll, most: int | None = None) -> Response:
+    """A whole list as CSV, as it was at one instant; times are in the brand's zone. Of more than `most` rows
+    (MOST_IN_A_FILE) its last line says so. It is read before anything is sent: a file that comes is whole.
 
     Raises RateLimited, TooManyFiles."""
     rates: Rates = visit.request.app.state.rates
@@ -137,10 +139,21 @@ def rows_as_file(
     """A list as CSV that is short enough to be read at once. If there are more than `most` rows, its last line says
     so."""
 
-    def read(_: Connection, page: int, per_page: int) -> paging.Rows:
-        return list(rows[(page - 1) * per_page : page * per_page]), len(rows)
+    return as_file(visit, name, columns, lambda _: (row for row in rows), most)
 
-    return as_file(visit, name, columns, read, most)
+
+def paged(read: Read, at_once: int | None = None) -> ReadAll:
+    """A list page by page, of `at_once` rows (AT_ONCE): so many are in memory together, however long each is."""
+
+    def read_all(connection: Connection) -> Generator[dict[str, Any], None, None]:
+        per_page = AT_ONCE if at_once is None else at_once
+        for page in itertools.count(1):
+            rows, _ = read(connection, page, per_page)
+            yield from rows
+            if len(rows) < per_page:
+                return
+
+    return read_all
 
 
 def file_address(visit: Visit, form: str = "csv") -> str:
@@ -148,21 +161,13 @@ def file_address(visit: Visit, form: str = "csv") -> str:
     return _address(visit, page=None, cursor=None, **{"as": form})
 
 
-def _lines(connection: Connection, zone: ZoneInfo, columns: Sequence[str], read: Read, most: int) -> Iterator[str]:
+def _lines(connection: Connection, zone: ZoneInfo, columns: Sequence[str], read: ReadAll, most: int) -> Iterator[str]:
     yield _line(columns)
-    rows = _rows(connection, read)
-    for row in itertools.islice(rows, most):
-        yield _line([_cell(_value(row, column), zone) for column in columns])
-    if next(rows, None) is not None:
-        yield _line([f"There are more than {most:,} rows. The list's filters make it shorter."])
-
-
-def _rows(connection: Connection, read: Read) -> Iterator[dict[str, Any]]:
-    for page in itertools.count(1):
-        rows, _ = read(connection, page, AT_ONCE)
-        yield from rows
-        if len(rows) < AT_ONCE:
-            return
+    with closing(read(connection)) as rows:
+        for row in itertools.islice(rows, most):
+            yield _line([_cell(_value(row, column), zone) for column in columns])
+        if next(rows, None) is not None:
+            yield _line([f"There are more than {most:,} rows. The list's filters make it shorter."])
 
 
 def _value(row: dict[str, Any], column: str) -> Any:

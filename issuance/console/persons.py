@@ -45,19 +45,15 @@ def all_memberships(
 ) -> Response:
     """Memberships, by status and type."""
 
+    wanted = {"status": status if status in STATUSES else None, "membership_type_id": id_typed(of_type)}
+
     def read(connection: Connection, page: int, per_page: int) -> Any:
-        return memberships.page(
-            connection,
-            visit.brand_id,
-            page,
-            per_page,
-            status=status if status in STATUSES else None,
-            most=COUNTED,
-            membership_type_id=id_typed(of_type),
-        )
+        return memberships.page(connection, visit.brand_id, page, per_page, most=COUNTED, **wanted)
 
     if form:
-        return as_file(visit, "memberships", _COLUMNS, read)
+        return as_file(
+            visit, "memberships", _COLUMNS, lambda connection: memberships.each(connection, visit.brand_id, **wanted)
+        )
     with visit.transaction() as connection:
         found = listed(visit, connection, page, read)
         type_id = id_typed(of_type)

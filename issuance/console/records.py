@@ -44,22 +44,19 @@ def entries(
     except (ValueError, OverflowError):
         raise Invalid("A day is written 2031-04-30, and an actor is named by its id.") from None
 
+    wanted = {
+        "subject_id": subject or None,
+        "actor_id": actor_id,
+        "action": next((one for one in ACTIONS if one == action), None),
+        "first": first,
+        "last": last,
+    }
+
     def read(connection: Connection, page: int, per_page: int) -> Any:
-        return audit.page(
-            connection,
-            visit.brand_id,
-            page,
-            per_page,
-            subject_id=subject or None,
-            actor_id=actor_id,
-            action=next((one for one in ACTIONS if one == action), None),
-            first=first,
-            last=last,
-            most=COUNTED,
-        )
+        return audit.page(connection, visit.brand_id, page, per_page, most=COUNTED, **wanted)
 
     if form:
-        return as_file(visit, "audit", _COLUMNS, read)
+        return as_file(visit, "audit", _COLUMNS, lambda connection: audit.each(connection, visit.brand_id, **wanted))
     with visit.transaction() as connection:
         found = listed(visit, connection, page, read)
         begins = detaching.begins(connection)

@@ -24,6 +24,8 @@ from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import RateLimited, came_from
 
 UTC = ZoneInfo("UTC")
+#: Characters of what is wrong that are put into words: all requests of a process wait for it.
+LONGEST_COMPLAINT = 4000
 
 
 class NotSignedIn(NotAuthenticated):
@@ -99,7 +101,7 @@ def _refused(request: Request, error: IssuanceError) -> Response:
     visit = getattr(request.state, "visit", None)
     sentence = sentence_of(error, visit.zone if visit is not None else UTC)
     if back is not None and error.status < 500:
-        return say(RedirectResponse(back, 303), sentence, refused=True)
+        return say(request, RedirectResponse(back, 303), sentence, refused=True)
     return refuse(request, "problem.html", error, visit=visit, sentence=sentence, code=error.status)
 
 
@@ -107,7 +109,7 @@ def sentence_of(error: IssuanceError, zone: ZoneInfo = UTC) -> str:
     """What is wrong, in words: the message, and each wrong field that it does not name, by its name in the form."""
     fields = [f"{name}: {what}" for name, what in (error.fields or {}).items()]
     silent = error.message == (type(error).__doc__ or "") or not error.message
-    return complaint_in_words("; ".join(fields) if fields and silent else error.message, zone)
+    return complaint_in_words(("; ".join(fields) if fields and silent else error.message)[:LONGEST_COMPLAINT], zone)
 
 
 def _wrong(error: RequestValidationError) -> IssuanceError:

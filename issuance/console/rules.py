@@ -13,7 +13,7 @@ from issuance import hints
 from issuance.catalog import coupons, previews, rules
 from issuance.catalog.previews import PreviewBody
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
-from issuance.console.lists import Form, PageNumber, as_file, id_typed, listed
+from issuance.console.lists import Form, PageNumber, as_file, id_typed, listed, paged
 from issuance.console.reading import choices, rule_versions
 from issuance.console.reading import months as month_counts
 from issuance.console.reading.counted import counter
@@ -53,7 +53,7 @@ def all_rules(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
         return rules.page(connection, visit.brand_id, page, per_page)
 
     if form:
-        return as_file(visit, "rules", _COLUMNS, read)
+        return as_file(visit, "rules", _COLUMNS, paged(read))
     with visit.transaction() as connection:
         found = listed(visit, connection, page, read)
         held, _ = held_rules.page(connection, visit.brand_id, 1, MOST_HELD)

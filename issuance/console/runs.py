@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from issuance import hints
 from issuance.billers import reconciling
-from issuance.console.lists import Form, PageNumber, as_file, listed
+from issuance.console.lists import Form, PageNumber, as_file, listed, paged
 from issuance.console.reading import rule_versions
 from issuance.console.routes import Page
 from issuance.console.visits import Manager, Viewer, Visit
@@ -55,7 +55,7 @@ def all_runs(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
         return runs.page(connection, visit.brand_id, page, per_page)
 
     if form:
-        return as_file(visit, "runs", _COLUMNS, read)
+        return as_file(visit, "runs", _COLUMNS, paged(read))
     with visit.transaction() as connection:
         found = listed(visit, connection, page, read)
         which = {"brand_id": visit.brand_id, "ids": list({row["credit_rule_id"] for row in found.rows} - {None})}
@@ -81,7 +81,7 @@ def one_run(visit: Viewer, run_id: UUID, page: PageNumber = 1, form: Form = "") 
         return plans.page(connection, visit.brand_id, run_id, page, per_page)
 
     if form:
-        return as_file(visit, "plan", _OF_PLAN, read)
+        return as_file(visit, "plan", _OF_PLAN, paged(read))
     which = {"brand_id": visit.brand_id, "run_id": run_id}
     with visit.transaction() as connection:
         run = runs.read(connection, visit.brand_id, run_id)

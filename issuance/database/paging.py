@@ -3,6 +3,7 @@
 Short lists are counted and read by OFFSET. Long ones, which may have millions of rows, are counted up to a bound, and
 read on from the id of the last row that was seen: the ten-thousandth page costs what the first one does."""
 
+from collections.abc import Generator
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,6 +14,8 @@ LAST_PAGE = 1_000_000
 LONGEST_PAGE = 100
 #: How far a long list is counted.
 MOST_COUNTED = 10_000
+#: Rows of a list that is read from its first row to its last, which are in memory together.
+AT_ONCE = 200
 
 Rows = tuple[list[dict[str, Any]], int]
 
@@ -41,6 +44,14 @@ def slice_of(connection: Connection, statement: Select[Any], page: int, per_page
     """The rows of one page of an ordered statement."""
     rows = connection.execute(statement.limit(per_page).offset((page - 1) * per_page))
     return [dict(row) for row in rows.mappings()]
+
+
+def each_of(connection: Connection, statement: Select[Any]) -> Generator[dict[str, Any], None, None]:
+    """All rows of an ordered statement, AT_ONCE at a time by a cursor, which goes over them once. It is closed before
+    the transaction ends."""
+    with connection.execute(statement, execution_options={"yield_per": AT_ONCE}) as found:
+        for row in found.mappings():
+            yield dict(row)
 
 
 def part_of(

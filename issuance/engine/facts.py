@@ -130,12 +130,14 @@ def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: i
     return len(first)
 
 
-def loaded(connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[object]) -> Iterator[list[Membership]]:
-    """Memberships, as many at once as may be in memory. Raises FactLimit."""
+def loaded(
+    connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[object], *, with_credits: bool = True
+) -> Iterator[list[Membership]]:
+    """Memberships, as many at once as may be in memory; without credits where nobody wants them. Raises FactLimit."""
     left, bounds = [str(one) for one in ids], limits.current
     while left:
         number = together(connection, brand_id, left, bounds.loaded, bounds.loaded_credits)
-        yield load(connection, brand_id, zone, left[:number])
+        yield load(connection, brand_id, zone, left[:number], with_credits=with_credits)
         left = left[number:]
 
 

@@ -18,16 +18,13 @@ from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import settle, status_of
 from issuance.engine import plans
 from issuance.engine.event_facts import SIGNED_UP
-from issuance.engine.facts import load
+from issuance.engine.facts import loaded
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.membership import Membership
 from issuance.engine.plans import Planned
 from issuance.engine.rules import RuleBook
 from issuance.memberships.forecasts import month_of
 from issuance.tenancy import clock as clocks
-
-#: How many memberships are loaded at once.
-_LOADED = 1000
 
 _NAMES = text("""
     SELECT DISTINCT ON (credit_rule_id) credit_rule_id, coupon_name
@@ -92,9 +89,8 @@ class DryRun:
         due: Counter[Owed] = Counter()
         reasons: Counter[Reason] = Counter()
         taken_back = 0
-        touched = sorted(self.touched)
-        for start in range(0, len(touched), _LOADED):
-            for member in load(self.connection, self.brand_id, clock.zone, touched[start : start + _LOADED]):
+        for members in loaded(self.connection, self.brand_id, clock.zone, sorted(self.touched)):
+            for member in members:
                 whole = fingerprints.whole(member)
                 paper = known.get(whole) if whole is not None else None
                 if paper is None:

@@ -1,17 +1,19 @@
 """Memberships as people read them: status, current period, charges and guests."""
 
+from collections.abc import Generator
+from datetime import date, datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Date, Select, cast, collate, func, select
 
 from issuance.database import paging
 from issuance.database.identities import member_id_of
-from issuance.database.tables import biller_memberships, guests, members, membership_types, memberships
+from issuance.database.tables import biller_memberships, billing_events, guests, members, membership_types, memberships
 from issuance.deciding.history import History
 from issuance.deciding.statuses import ENDED
 from issuance.deciding.statuses import Status as Standing
-from issuance.engine.facts import load
+from issuance.engine.facts import loaded
 from issuance.engine.membership import Membership
 from issuance.errors import NotFound
 from issuance.tenancy import clock
@@ -49,6 +51,37 @@ def part(
     place = (memberships.c.membership_id, False)
     found = paging.part_of(connection, _found(brand_id, **filters), place, page, per_page, after)
     return found._replace(rows=_shaped(connection, brand_id, found.rows, most_guests=MOST_LISTED_GUESTS))
+
+
+def each(connection: Connection, brand_id: UUID, **filters: Any) -> Generator[dict[str, Any], None, None]:
+    """All of the brand's memberships, by id, with the filters of `page`: without period, charges and guests. Nobody's
+    facts are loaded for it."""
+    columns, guest = memberships.c, guests.c
+    anchor = _moved_anchor(brand_id, clock.read(connection, brand_id).now)
+    on_the_order = (
+        select(func.count())
+        .where(guest.brand_id == brand_id, guest.membership_id == columns.membership_id, guest.removed_at.is_(None))
+        .scalar_subquery()
+    )
+    found = _found(brand_id, **filters).add_columns(
+        func.coalesce(anchor, columns.billing_anchor).label("billing_anchor"), on_the_order.label("guests_total")
+    )
+    for row in paging.each_of(connection, found):
+        yield {**row, "membership_type": {"id": row["membership_type_id"], "name": row["membership_type_name"]}}
+
+
+def _moved_anchor(brand_id: UUID, now: datetime) -> ColumnElement[date]:
+    """Where a membership's billing date had last been moved to by an instant; null: it had not."""
+    columns = billing_events.c
+    moves = select(cast(columns.data["billing_anchor"].astext, Date)).where(
+        columns.brand_id == brand_id,
+        columns.membership_id == memberships.c.membership_id,
+        columns.type == "membership.billing_date_moved",
+        columns.time <= now,
+    )
+    # The last in the order of event_facts.IN_ORDER.
+    backwards = columns.time.desc(), collate(columns.source, "C").desc(), collate(columns.event_id, "C").desc()
+    return moves.order_by(*backwards).limit(1).scalar_subquery()
 
 
 def _found(
@@ -106,17 +139,17 @@ def _shaped(
 ) -> list[dict[str, Any]]:
     ids = [row["id"] for row in rows]
     present = clock.read(connection, brand_id)
-    loaded = {one.membership_id: one for one in load(connection, brand_id, present.zone, ids, with_credits=False)}
     parties = _parties(connection, brand_id, ids, most_guests)
     none: tuple[int, list[dict[str, Any]]] = (0, [])
-    for row in rows:
-        member = loaded[row["id"]]
-        history = member.history(present.now)
-        row["membership_type"] = {"id": row["membership_type_id"], "name": row.pop("membership_type_name")}
-        row["billing_anchor"] = history.calendar.anchor_now
-        row["period"] = None if Standing(row["status"]) in ENDED else _period(history)
-        row["charges"] = _charges(member, history)
-        row["guests_total"], row["guests"] = parties.get(row["id"], none)
+    by_id = {row["id"]: row for row in rows}
+    for some in loaded(connection, brand_id, present.zone, ids, with_credits=False):
+        for member in some:
+            row, history = by_id[member.membership_id], member.history(present.now)
+            row["membership_type"] = {"id": row["membership_type_id"], "name": row.pop("membership_type_name")}
+            row["billing_anchor"] = history.calendar.anchor_now
+            row["period"] = None if Standing(row["status"]) in ENDED else _period(history)
+            row["charges"] = _charges(member, history)
+            row["guests_total"], row["guests"] = parties.get(row["id"], none)
     return rows
 
 
