@@ -251,8 +251,8 @@ def page(
     state: State | None = None,
     bodies: bool = True,
 ) -> paging.Rows:
-    """A page of what a biller sent, the latest first. The body is the text as it came, its beginning if it is long, and
-    without control characters; without `bodies` there is none."""
+    """A page of what a biller sent, the latest first. Of each body it has the text without control characters, and only
+    the beginning of a long one; nothing of them without `bodies`."""
     columns = biller_deliveries.c
     body = [func.substring(columns.body, 1, LONGEST_SHOWN).label("body")] if bodies else []
     found = (

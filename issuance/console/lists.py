@@ -26,7 +26,7 @@ from issuance.shown import in_a_cell
 from issuance.tenancy.rates import FILES, Rates
 from issuance.tenancy.shares import Shares
 
-#: Rows of a page, and the most of them that a file has; so many short ones are read at once for a file.
+#: Rows of a page, the most rows of a file, and how many short ones are read at once for a file.
 PER_PAGE, MOST_IN_A_FILE, AT_ONCE = 50, 100_000, 5000
 #: Bytes of a file that are kept in memory until it is sent; the rest is on the disk. Pieces of this size are sent.
 IN_MEMORY = 1 << 20
@@ -99,8 +99,8 @@ def listed(visit: Visit, connection: Connection, page: int, read: Read) -> Liste
 
 
 def as_file(visit: Visit, name: str, columns: Sequence[str], read: ReadAll, most: int | None = None) -> Response:
-    """A whole list as CSV, as it was at one instant; times are in the brand's zone. Of more than `most` rows
-    (MOST_IN_A_FILE) its last line says so. It is read before anything is sent: a file that comes is whole.
+    """A whole list as CSV, as it was at one instant; times are in the brand's zone. If there are more than `most` rows
+    (MOST_IN_A_FILE), its last line says so. It is read before anything is sent, so that a file that arrives is whole.
 
     Raises RateLimited, TooManyFiles."""
     rates: Rates = visit.request.app.state.rates
@@ -143,7 +143,7 @@ def rows_as_file(
 
 
 def paged(read: Read, at_once: int | None = None) -> ReadAll:
-    """A list page by page, of `at_once` rows (AT_ONCE): so many are in memory together, however long each is."""
+    """Read a list page by page, of `at_once` rows (AT_ONCE): no more are in memory together."""
 
     def read_all(connection: Connection) -> Generator[dict[str, Any], None, None]:
         per_page = AT_ONCE if at_once is None else at_once

@@ -30,9 +30,9 @@ POLICY = (
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
-#: A word for the next page, which shows it once; over HTTPS no other host and no insecure page can set it.
+#: The cookie with a message that the next page shows once; over HTTPS no other host and no insecure page can set it.
 SAID, SECURE_SAID = "issuance_said", "__Host-issuance_said"
-#: Dates and instants within a sentence; what is a part of an id stays.
+#: Dates and instants within a sentence, except parts of ids.
 _ISO = re.compile(r"(?<![\w:/.#@+-])\d{4}-\d\d-\d\d(?:T\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))?(?![\w:/@+-]|\.\d)")
 #: What is wrong with one field.
 _FIELD = re.compile(r"(?:[a-z_]+\.)*([a-z_]+): (.+)", re.DOTALL)
@@ -70,14 +70,14 @@ def same_for_all(template: str) -> str:
 
 
 def say(request: Request, response: Response, sentence: str, *, refused: bool = False) -> Response:
-    """Give the next page something to say: what was done, or why not. No credit's code: browsers keep it."""
+    """Have the next page say what was done, or why not. The browser keeps it meanwhile: it names no code of a credit."""
     text = f"{'-' if refused else '+'}{sentence[:1000]}"
     response.set_cookie(value=urlsafe_b64encode(text.encode()).decode(), max_age=60, **_as_kept(request))
     return response
 
 
 def _as_kept(request: Request) -> dict[str, Any]:
-    """How a browser keeps the word."""
+    """How a browser keeps the message."""
     secure = request.url.scheme == "https"
     key = SECURE_SAID if secure else SAID
     return {"key": key, "path": "/", "secure": secure, "httponly": True, "samesite": "lax"}

@@ -13,7 +13,7 @@ from issuance.tenancy.shares import Shares
 
 Moment = TypeVar("Moment")
 
-#: Calls that wait, of all brands and of one.
+#: The most calls that wait, of all brands and of one.
 MOST, MOST_A_BRAND = 100, 10
 
 _threads = anyio.CapacityLimiter(MOST)
@@ -28,7 +28,7 @@ class MoveLimit(IssuanceError):
 
 
 async def apart(brand_id: UUID, move: Callable[[], Moment]) -> Moment:
-    """What `move` returns, called in a thread that no other request needs. Raises MoveLimit."""
+    """Call `move` in a thread that no other request needs, and return what it returns. Raises MoveLimit."""
     with _of_a_brand.of(brand_id) as ours, _of_all.of(None) as anyones:
         if not (ours and anyones):
             raise MoveLimit

@@ -26,13 +26,13 @@ from issuance.tenancy import clock
 FRESH, TIMES_THE_WORK = 60.0, 20.0
 #: Seconds for which a page waits for counts.
 PATIENCE = 0.15
-#: Rows of all counts that are kept, each of some kilobytes at most.
+#: The most rows of all counts that are kept; a row takes about a kilobyte.
 MOST_ROWS = 30_000
-#: Counts of one brand that are made or wait for it: the others show what they last were.
+#: The most counts of one brand that are made or wait for it. Pages show the others as they last were.
 MOST_A_BRAND = 2
 
 Sum = TypeVar("Sum", bound=Sized)
-#: A brand, and which of its counts.
+#: A brand, and the name of the count.
 Name = tuple[UUID, str]
 
 
@@ -68,8 +68,8 @@ class Counter:
     def last(
         self, engine: Engine, brand_id: UUID, name: str, count: Callable[[Connection], Sum]
     ) -> Counted[Sum] | None:
-        """What was last counted of a brand under `name`; None: it is counted for the first time, or can not be. Raises
-        what `count` raises."""
+        """The last count of a brand with this `name`; None if it is being counted for the first time, or can not be.
+        Raises what `count` raised."""
         key = (brand_id, name)
         known = self._made.get(key)
         if known is None or monotonic() > known.good_until:
@@ -121,7 +121,7 @@ class Counter:
             return None if known is None else known.came_to
 
     def _keep(self, key: Name, made: _Made) -> None:
-        """Whoever has most gives up what is oldest where there is no more room."""
+        """Keep what counting came to. Where there is no more room, the brand that has most gives up its oldest."""
         with self._lock:
             self._made.pop(key, None)
             self._made[key] = made

@@ -13,7 +13,7 @@ from issuance.members import words as words_of_people
 MOST = 50
 #: How many people with one of several words are looked at: words that half a club has in common are no search.
 LOOKED_AT = 50_000
-#: Guests of an order who are looked at: those who are on it, and of those who left it the latest.
+#: How many guests of an order are looked at: those who are on it come first, then those who joined last.
 GUESTS_LOOKED_AT = 2000
 #: Words of a search beyond these are passed over.
 MOST_WORDS = 5
@@ -42,8 +42,8 @@ _MANY = text("""
                     WHERE brand_id = :brand_id AND word >= :word AND word < :word || :last
                     ORDER BY word, subject_id OFFSET :looked_at)
 """)
-# The guests of memberships that were found, as a person is shown: who they are and what they have. An order is found by
-# the words of all its guests: those are shown who have some of them, and whoever has most comes first.
+# The guests of the memberships that were found, with what is shown of a person: who they are and what they have. An order
+# is found by the words of all its guests; the guests are shown who have some of the words, those with the most first.
 _GUESTS = text("""
     SELECT g.guest_id, g.name, g.email, g.lead_booker, g.removed_at, g.membership_id, g.member_id,
            m.external_user_id, t.name AS membership_type, s.status, s.starts_on
