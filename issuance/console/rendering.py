@@ -70,7 +70,7 @@ def same_for_all(template: str) -> str:
 
 
 def say(request: Request, response: Response, sentence: str, *, refused: bool = False) -> Response:
-    """Have the next page say what was done, or why not. The browser keeps it meanwhile: it names no code of a credit."""
+    """Have the next page say what was done, or why not. It names no code of a credit: browsers keep it."""
     text = f"{'-' if refused else '+'}{sentence[:1000]}"
     response.set_cookie(value=urlsafe_b64encode(text.encode()).decode(), max_age=60, **_as_kept(request))
     return response

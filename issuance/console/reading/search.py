@@ -42,8 +42,8 @@ _MANY = text("""
                     WHERE brand_id = :brand_id AND word >= :word AND word < :word || :last
                     ORDER BY word, subject_id OFFSET :looked_at)
 """)
-# The guests of the memberships that were found, with what is shown of a person: who they are and what they have. An order
-# is found by the words of all its guests; the guests are shown who have some of the words, those with the most first.
+# The guests of the memberships that were found, with what is shown of a person: who they are and what they have. An
+# order is found by the words of all its guests; only guests who have some of the words are shown, the most first.
 _GUESTS = text("""
     SELECT g.guest_id, g.name, g.email, g.lead_booker, g.removed_at, g.membership_id, g.member_id,
            m.external_user_id, t.name AS membership_type, s.status, s.starts_on
