@@ -274,7 +274,20 @@ class Settling:
         for outcome, some in by_outcome(within):
             if outcome.held and self._task.settles:
                 outcome.fingerprint = self._fingerprints.after(some[0].member, outcome)
-        return within
+        return self._parted(within)
+
+    def _parted(self, settled: Sequence[Settled]) -> list[Settled]:
+        """The memberships, of which those leave the schedule that they share who come to another outcome than the first
+        of it: a row says one state."""
+        first: dict[UUID, Outcome] = {}
+        parted: list[Settled] = []
+        for one in settled:
+            by, outcome = one.shared_by, one.outcome
+            is_alike = by is None or (outcome.fingerprint is not None and first.setdefault(by, outcome) is outcome)
+            parted.append(one if is_alike else one._replace(shared_by=None))
+        left = [id_ for was, one in zip(settled, parted, strict=True) if was is not one for id_ in one.ids]
+        schedules.leave(self._connection, self._brand_id, left)
+        return parted
 
     def _log(self, settled: Sequence[Settled]) -> None:
         """Log a line for each credit; of many at once only at the level `debug`, as what settles many logs how many."""

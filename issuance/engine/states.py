@@ -70,6 +70,7 @@ def move_on(
     if may_share:
         settled = _joined(connection, brand_id, settled)
     shared = [(by, len(ids), *state) for (by, state), ids in settled.items() if by is not None]
+    assert len({by for by, *_ in shared}) == len(shared), "who shares a schedule comes to one state"
     if shared:
         rows = columns_of("moved", ("schedule_id", "size", *_STATE), shared)
         _MOVE_SHARED.written(connection, {"brand_id": brand_id, **rows})

@@ -103,6 +103,29 @@ def test_held_stays_held_within_one_settling(club: Club) -> None:
     assert (issued(club, "2031-02-01"), held(club)[0]["held"]) == (5, 12 * 3 - 5)
 
 
+@pytest.mark.parametrize("then", ["approve", "leave"])
+def test_who_shares_a_schedule_comes_to_one_state(club: Club, then: str) -> None:
+    """A limit that falls among those who share one: some have their credit, the others wait, and none is forgotten."""
+    club.sign_up(10)
+    club.move_clock("2031-02-28")
+    sweeps(club)
+    assert [row.size for row in club.rows("SELECT size FROM schedules WHERE shared")] == [10]
+    guard(club, 4)
+    club.move_clock("2031-03-31")
+    sweeps(club)
+    assert (issued(club, "2031-03-01"), held(club)[0]["held"]) == (4, 6)
+    sizes = """SELECT size, (SELECT count(*) FROM membership_schedules p WHERE p.schedule_id = s.schedule_id) AS there
+                 FROM schedules s WHERE shared"""
+    assert all(row.size == row.there for row in club.rows(sizes))
+    if then == "approve":
+        club.move_clock("2031-04-05")
+        speak(club, "approve")
+        sweeps(club)
+        assert issued(club, "2031-03-01") == 10
+    else:
+        assert club.issue()["counts"] == {"holds_live_credit": 10}
+
+
 @pytest.mark.parametrize("way", ["sweep", "event", "hand", "replay"])
 def test_no_way_of_issuing_is_exempt(new_club: Callable[..., Club], way: str) -> None:
     """By the clock, by an event, by hand, by a replay: all count, and all are held."""
