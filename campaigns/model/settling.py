@@ -11,13 +11,15 @@ from campaigns.model.times import local_date, plus_validity
 from campaigns.model.words import GRANT, Credit, Version
 
 
-def _taken_back(credit: Credit, one: Owed) -> bool:
-    """Whether the turns that a P0D credit rode on before had been taken back when it expired, by what is known now."""
+def _taken_back(credit: Credit, one: Owed, reading: Reading) -> bool:
+    """Whether the turn that a P0D credit rode on is one of those that give nothing, and all of these gave nothing when
+    it expired, by what is known now."""
     if credit.expires_at is None:
         return False
     last = credit.expires_at - timedelta.resolution
-    was_there = any(turn.released is not None and turn.released <= last for turn in one.passed)
-    return was_there and not any(turn.was_out(last) for turn in one.passed)
+    rode_on = [day for day in reading.calendar.days("billing_cycle") if reading.midnight(day) <= credit.valid_from][-1:]
+    is_passed = any([turn.day] == rode_on for turn in one.passed)
+    return is_passed and not any(turn.was_out(last) for turn in one.passed)
 
 
 class Settling(Memory):
@@ -75,7 +77,7 @@ class Settling(Memory):
         are now, and is of a later one unless that is over or it had its time."""
         is_over = credit.status(self.now) == "expired"
         had_its_time = credit.uses > 0 or credit.revoked == "operator" or credit.over
-        had_its_time = had_its_time or (is_over and not _taken_back(credit, one))
+        had_its_time = had_its_time or (is_over and not _taken_back(credit, one, reading))
         if credit.revoked == "facts":
             credit.revoked = None
         if one.period_end is not None or credit.period_end is not None:
@@ -111,7 +113,7 @@ class Settling(Memory):
             return False
         valid_from = max(one.start, self.now)
         validity = self.coupons[one.version.coupon]
-        from_start = not manual and self._is_late(rule, reading, one)
+        from_start = not manual and self._is_late(rule, reading, one.start)
         counted = one.start if from_start else valid_from
         credit = Credit(
             rule=rule,
@@ -135,11 +137,11 @@ class Settling(Memory):
             self.credits_of.setdefault(reading.membership, []).append(credit)
         return lives
 
-    def _is_late(self, rule: str, reading: Reading, one: Owed) -> bool:
+    def _is_late(self, rule: str, reading: Reading, start: datetime) -> bool:
         """Whether a validity counts from the period's start: of an import, or before its rule was made."""
         signed_up, first = reading.sign_up.time, self.rules[rule][0]
-        imported = one.start < signed_up and reading.starts_on < reading.local_date(signed_up)
-        return imported or (first.created != first.made and one.start < first.made)
+        imported = start < signed_up and reading.starts_on < reading.local_date(signed_up)
+        return imported or (first.created != first.made and start < first.made)
 
     def _end(self, credit: Credit, reading: Reading) -> datetime | None:
         """`expires_at`: the earliest of what SEMANTICS 6 names."""
@@ -186,11 +188,14 @@ class Settling(Memory):
         """What was given by hand, or extended, for a start that was moved is valid from the start as it is now."""
         start = period_start_of(credit, reading)
         was_for_start = start != credit.period_start or start == reading.starts_on
+        if credit.version.issuing_frequency == "P0D" and not credit.manual:
+            was_for_start = credit.turn in {reading.starts_on, *reading.former_starts}
         if not reading.former_starts or credit.rule == GRANT or not was_for_start:
             return
         before = credit.valid_from, credit.coupon_end
+        credit.from_start = not credit.manual and self._is_late(credit.rule, reading, reading.midnight(start))
         credit.valid_from = max(reading.midnight(start), credit.issued_at)
-        credit.coupon_end = self._coupon_end(credit, credit.valid_from, before[0])
+        credit.coupon_end = self._coupon_end(credit, reading.midnight(start), before[0])
         end = self._end(credit, reading)
         if end is not None and end <= credit.valid_from:
             credit.valid_from, credit.coupon_end = before

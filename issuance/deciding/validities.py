@@ -161,20 +161,23 @@ def ends_of(
         start = history.start_of(occurrence.day)
         if owed_at is not None and start > valid_from and _goes_over(history, rule, credit, occurrence):
             valid_from = max(start, owed_at)
-        validity_ends_at = _riding(history, rule, version, credit, occurrence.day, valid_from)
+        if not credit.manual:
+            validity_ends_at = _moved_validity(history, rule, version, credit, occurrence.day, valid_from)
     elif not history.dates_moved:
         return Ends(valid_from, credit.period_end, credit.expires_at, validity_ends_at)
-    if _moves_with_start(history, version, credit):
-        limits = limits_of(history, version, credit, valid_from, None)
-        valid_from = max(limits.begins_at, history.given_at(credit))
-        validity_ends_at = _validity_ends_at(history, version, credit, valid_from, valid_from)
+    if _moves_with_start(history, version, credit, occurrence):
+        day = period_start_of(history, version, credit.key, ran_at(history, credit))
+        valid_from = max(history.start_of(day), history.given_at(credit))
+        validity_ends_at = _moved_validity(history, rule, version, credit, day, valid_from)
     limits = limits_of(history, version, credit, valid_from, validity_ends_at)
     return Ends(valid_from, limits.period_end, limits.expires_at, validity_ends_at)
 
 
-def _moves_with_start(history: History, version: RuleVersion, credit: Credit) -> bool:
+def _moves_with_start(history: History, version: RuleVersion, credit: Credit, occurrence: Occurrence | None) -> bool:
     """Whether a person gave or extended a credit for the membership's start, the start was moved, and the credit was
-    not used."""
+    not used. One that a P0D rule gave is for what it rides on, `occurrence`."""
+    if occurrence is not None and occurrence.is_once and not credit.manual and occurrence.day != history.starts_on:
+        return False
     is_for_start = history.is_or_was_start(credit.key.period_start, version.frequency)
     return bool(history.former_starts) and credit.is_a_persons and not credit.uses and is_for_start
 
@@ -192,13 +195,14 @@ def _goes_over(history: History, rule: Rule, credit: Credit, occurrence: Occurre
     return not credit.is_over_for_good and _was_taken_back(history, credit, occurrence.passed_over)
 
 
-def _was_taken_back(history: History, credit: Credit, rode_on: Sequence[date]) -> bool:
-    """Whether, by what is known now, the billing periods that a P0D credit rode on had been taken back when it
-    expired."""
-    if credit.expires_at is None:
+def _was_taken_back(history: History, credit: Credit, passed_over: Sequence[date]) -> bool:
+    """Whether, by what is known now, the billing period that a P0D credit rode on is among those that give nothing, and
+    all of these gave nothing when it expired."""
+    rode_on = history.calendar.period_of(None, day_of(credit.valid_from, history.facts.zone))[0]
+    if credit.expires_at is None or rode_on not in passed_over:
         return False
-    then = [release(history, day, None, credit.expires_at - timedelta.resolution) for day in rode_on]
-    return any(one.first is not None for one in then) and all(one.reason is not None for one in then)
+    last = credit.expires_at - timedelta.resolution
+    return all(release(history, day, None, last).reason is not None for day in passed_over)
 
 
 def not_before(expires_at: datetime | None, extended_to: datetime | None) -> datetime | None:
@@ -206,14 +210,13 @@ def not_before(expires_at: datetime | None, extended_to: datetime | None) -> dat
     return expires_at if expires_at is None or extended_to is None else max(expires_at, extended_to)
 
 
-def _riding(
+def _moved_validity(
     history: History, rule: Rule, version: RuleVersion, credit: Credit, day: date, valid_from: datetime
 ) -> datetime | None:
-    """The end of the coupon's validity for a P0D credit that rides on the billing period from `day` on and is valid
-    from an instant on."""
-    if credit.manual:
-        return credit.validity_ends_at
-    since = history.start_of(day) if counts_from_start(history, rule, day) else valid_from
+    """The end of the coupon's validity for an issued credit, if it is for the period from `day` on and valid from an
+    instant on."""
+    from_start = not credit.manual and counts_from_start(history, rule, day)
+    since = history.start_of(day) if from_start else valid_from
     return _validity_ends_at(history, version, credit, since, valid_from)
 
 

@@ -9,6 +9,7 @@ import pytest
 from issuance.deciding.facts import CreditKey, Held, HeldState
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.reasons import Reason
+from issuance.deciding.settlement import change_of
 from issuance.engine.manual_issues import ManualIssue
 from issuance.engine.outcomes import outcome_of
 from issuance.engine.tasks import Meant
@@ -340,3 +341,37 @@ def test_what_a_person_extended_stays_so_for_the_new_start(
     life.charge(at(starts_on), "failed", "c", starts_on)
     life.settle(at(starts_on))
     assert given(life) == []
+
+
+def moved_trial(**says: Any) -> Life:
+    """A membership that was signed up on 2 January, and whose start was moved from the 10th to the 20th at once."""
+    life = Life([rule(version(**says))], date(2031, 1, 10), signed_up_at=at("2031-01-02"))
+    start(life, "2031-01-05", "2031-01-20")
+    return life
+
+
+def test_what_was_extended_and_rides_on_a_later_period_goes_over_though_the_start_was_moved() -> None:
+    """It never was for the start: it is valid from the period that it rides on, and as long as one of that."""
+    life = moved_trial(frequency=ONCE, issue_on_signup=False, roll_over=False, validity="P10D")
+    life.charge(at("2031-02-20"), "succeeded", "c1", "2031-02-20")
+    life.settle(at("2031-02-20"))
+    become(life, expires_at=at("2031-03-10"), extended_to=at("2031-03-10"), extended_at=at("2031-02-25"))
+    life.charge(at("2031-03-05"), "refunded", "c1", "2031-02-20")
+    life.settle(at("2031-03-05"))
+    life.charge(at("2031-03-20"), "succeeded", "c2", "2031-03-20")
+    life.settle(at("2031-03-20"))
+    assert (given(life), lasts(life)) == ([("2031-01-20", "live")], ["03-20..03-30"])
+    assert changes_of(life.settle(at("2031-03-20"))) == []
+
+
+def test_what_was_extended_of_a_rule_that_was_made_later_counts_from_the_start() -> None:
+    """As if it had been issued then (SEMANTICS 6), and not before what the person said."""
+    life = moved_trial(validity="P1Y")
+    life.rules = [replace(life.rules[0], made_at=at("2031-06-01"))]
+    life.settle(at("2031-06-01"))
+    assert lasts(life) == ["06-01..01-20"]
+    (credit,) = life.credits
+    until = at("2032-02-01")
+    longer = replace(credit, expires_at=until, extended_to=until, extended_at=at("2031-06-02"))
+    change = change_of(life.membership.facts, life.credits, longer, life.rules, at("2031-06-02"))
+    assert change.after.expires_at == until

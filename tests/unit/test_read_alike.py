@@ -167,6 +167,54 @@ def test_a_gift_that_was_taken_back_before_its_end(told_at: str, taken_back: str
     )
 
 
+@pytest.mark.parametrize("roll_over", [True, False])
+def test_a_sign_up_and_a_p0d_turn_of_one_key_that_are_owed_at_once(roll_over: bool) -> None:
+    once = {"issuing_frequency": "P0D", "issue_on_signup": False, "include_upcoming": True}
+    read_alike(
+        "2031-01-05",
+        clock("2031-01-20"),
+        Op("update_rule", {"rule": "rule", **once}),
+        clock("2031-02-12"),
+        signed_up("2031-01-10", "2031-01-10"),
+        charge("2031-02-10", "succeeded", "c", "2031-02-10"),
+        clock("2031-03-20"),
+        issue_on_signup=True,
+        roll_over=roll_over,
+    )
+
+
+@pytest.mark.parametrize("told_at", ["2031-01-20", "2031-02-10"], ids=["in time", "late"])
+@pytest.mark.parametrize("kind", ["paused", "cancelled"])
+def test_a_gift_whose_own_period_was_stopped(told_at: str, kind: str) -> None:
+    stopped = status("2030-12-20", kind), status("2031-01-15", "active")
+    feb = charge("2031-02-01", "succeeded", "f", "2031-02-01")
+    read_alike(
+        "2030-12-15",
+        signed_up("2030-12-15", "2030-12-15", billing_anchor="2031-01-01"),
+        charge("2031-01-01", "succeeded", "j", "2031-01-01"),
+        *((feb, clock(told_at), *stopped) if told_at > "2031-02" else (clock(told_at), *stopped, feb)),
+        clock("2031-03-05"),
+        issuing_frequency="P0D",
+    )
+
+
+@pytest.mark.parametrize("flags", [{"issuing_frequency": "P0D"}, {"issue_on_signup": True, "roll_over": True}], ids=str)
+def test_an_extended_credit_that_rides_where_the_start_was_moved(flags: dict[str, Any]) -> None:
+    read_alike(
+        "2031-01-02",
+        signed_up("2031-01-02", "2031-01-10"),
+        told("2031-01-05", "membership.start_moved", starts_on="2031-01-20", billing_anchor=None),
+        charge("2031-02-20", "succeeded", "c1", "2031-02-20"),
+        clock("2031-02-25"),
+        Op("extend", {"pick": 0, "days": 8}),
+        charge("2031-03-05", "refunded", "c1", "2031-02-20"),
+        charge("2031-03-20", "succeeded", "c2", "2031-03-20"),
+        clock("2031-04-20"),
+        validity="P10D",
+        **flags,
+    )
+
+
 @pytest.mark.parametrize(
     "flags", [{}, {"issuing_frequency": "P3M"}, {"roll_over": True, "roll_over_limit": 1}], ids=str
 )

@@ -127,6 +127,33 @@ def test_what_was_taken_back_before_its_end_goes_over_though_that_is_told_later(
     assert life.settle(at(told))[-1].changed == {}
 
 
+@pytest.mark.parametrize("was", ["paused", "ended", "for another period"])
+@pytest.mark.parametrize("told", ["2031-01-20", "2031-02-10"], ids=["in time", "late"])
+def test_whose_own_period_gives_nothing_after_all_has_the_gift_with_the_next(was: str, told: str) -> None:
+    """Nothing released that period, by the facts as they are now: it is as if they had come in order (SEMANTICS 8)."""
+
+    def tell() -> None:
+        if was == "for another period":
+            life.charge(at("2031-01-10"), "succeeded", "jan", "2030-12-15")
+        else:
+            life.status(at("2030-12-20"), "paused" if was == "paused" else "cancelled")
+            life.status(at("2031-01-15"), "active")
+        life.settle(at(told))
+
+    life = gift()
+    life.charge(at(JANUARY), "succeeded", "jan", JANUARY)
+    life.settle(at(JANUARY))
+    if told < FEBRUARY:
+        tell()
+    life.charge(at(FEBRUARY), "succeeded", "feb", FEBRUARY)
+    life.settle(at(FEBRUARY))
+    if told > FEBRUARY:
+        tell()
+    valid_from = max(told, FEBRUARY)[5:]
+    assert shown(life) == (f"{valid_from} 00", "03-01 00", "out")
+    assert life.settle(at(max(told, FEBRUARY)))[-1].changed == {}
+
+
 @pytest.mark.parametrize(
     "fields",
     [{"manual": True}, {"uses": 1, "multi_use": True}, {"revoked_by": "operator"}],
