@@ -28,7 +28,7 @@ from issuance.deciding.facts import Credit
 from issuance.deciding.movements import end_of, movements
 from issuance.deciding.settlement import change_of
 from issuance.engine import limits, schedules
-from issuance.engine.facts import load, together
+from issuance.engine.facts import loaded, together
 from issuance.engine.membership import Membership
 from issuance.engine.rules import RuleBook
 from issuance.errors import Conflict, Invalid, IssuanceError
@@ -168,8 +168,8 @@ class _Desk:
             row.code: row.credit_id for row in connection.execute(_LOCK, {"brand_id": brand_id, "codes": codes})
         }
         self._clock = clocks.once_locked(connection, brand_id, clock)
-        loaded = load(connection, brand_id, self._clock.zone, self.membership_ids)
-        self._memberships = {membership.membership_id: membership for membership in loaded}
+        found = loaded(connection, brand_id, self._clock.zone, self.membership_ids)
+        self._memberships = {membership.membership_id: membership for some in found for membership in some}
         self._rules = RuleBook(connection, brand_id, self._clock.zone)
         self._told = outbox.listened_to(connection, brand_id)
 

@@ -15,16 +15,13 @@ from sqlalchemy import Connection
 from issuance.deciding.facts import Credit, Rule
 from issuance.deciding.history import History
 from issuance.deciding.settlement import Settlement, settle
-from issuance.engine.facts import load
+from issuance.engine.facts import loaded
 from issuance.engine.membership import Membership
 from issuance.engine.rules import RuleBook
 from issuance.laws import kinds
 from issuance.laws.kinds import Kind, Settled
 from issuance.tenancy import clock as clocks
 from issuance.tenancy.clock import BrandClock
-
-#: Memberships that are loaded at once.
-_LOADED = 1000
 
 
 @dataclass
@@ -84,10 +81,9 @@ def _papers(
 ) -> Iterator[Paper]:
     """Memberships settled on paper. `kept`: as they stand for their kind, of whose credits it is not known which
     were used and which have expired."""
-    for start in range(0, len(these), _LOADED):
-        ids = [one.membership_id for one in these[start : start + _LOADED]]
+    for memberships in loaded(connection, brand_id, clock.zone, [one.membership_id for one in these]):
         rules = RuleBook(connection, brand_id, clock.zone)
-        for membership in load(connection, brand_id, clock.zone, ids):
+        for membership in memberships:
             out = [_kept(credit, clock.now) if kept else credit for credit in membership.credits]
             of_type = rules.of(membership.facts.types)
             settlement = settle(History(membership.facts, out, clock.now), of_type, membership.state.settled_at)

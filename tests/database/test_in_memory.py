@@ -9,9 +9,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from issuance.corrections import desk
+from issuance.corrections.wanted import Correction, Grant
 from issuance.database.connections import transaction
 from issuance.database.statements import Row
 from issuance.engine import facts, horizons, limits, news
+from issuance.laws import LAWS, look
+from issuance.memberships.dry_runs import DryRun
 from tests.database.clubs import Club
 
 WORTHLESS = "UPDATE schedules SET retry_at = clock_timestamp() - interval '1 second' WHERE retry_at IS NOT NULL"
@@ -66,6 +70,21 @@ def test_parties_are_settled_some_at_a_time(club: Club, at_once: list[int]) -> N
     club.sweep()
     assert club.value("SELECT count(*) FROM credits") == 2 * before
     assert len(at_once) - after_events < len(everybody), "they were not settled one by one"
+    assert max(at_once) <= ROOM
+
+
+def test_whoever_looks_at_many_reads_some_at_a_time(club: Club, at_once: list[int]) -> None:
+    """The check of all laws, a dry run of events, and many corrections by command."""
+    everybody = parties(club, 5)
+    club.settle(everybody)
+    with transaction(club.engine, club.brand_id) as connection:
+        for found in look(connection, club.brand_id, LAWS):
+            assert not any(found.values())
+        trial = DryRun(connection, club.brand_id, touched=set(everybody))
+        assert trial.result()["reasons"] == {"not_lead_booker": 5 * 59}
+        gifts: list[Correction] = [Grant(one, "tea", "they waited") for one in everybody]
+        made = desk.correct_all(connection, club.brand_id, gifts, reason="they waited", dry_run=False)
+    assert (len(made.credits), made.refused) == (5, {})
     assert max(at_once) <= ROOM
 
 
