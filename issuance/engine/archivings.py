@@ -19,12 +19,14 @@ EVER_ARCHIVED = "(p.archived_at IS NOT NULL OR p.returned_at IS NOT NULL)"
 def archived_since(instant: str) -> str:
     """Whether a member `p` was removed, once more perhaps, or brought back at an instant of the brand's clock or
     later: what was theirs is not theirs any more. Where the clock stands still, the instant counts as before."""
-    # An archiving reads its clock before it waits for who uses a credit: by lock_timeout at most.
+    # An archiving reads its clock before it waits for who uses a credit: by lock_timeout at most. One that was over by
+    # then, as they were brought back before, took nothing since.
     begun = f"{instant} - interval '1 minute'"
     return f"""(p.returned_at >= {instant} OR p.archived_at >= {begun}
                 OR EXISTS (SELECT FROM audit_entries e
                             WHERE e.brand_id = p.brand_id AND e.subject_id = CAST(p.member_id AS text)
-                              AND e.action = 'member.archived' AND e.brand_time >= {begun}))"""
+                              AND e.action = 'member.archived' AND e.brand_time >= {begun}
+                              AND (e.brand_time >= {instant} OR coalesce(p.returned_at < e.brand_time, true))))"""
 
 
 # Facts name guests by the brand's ids.

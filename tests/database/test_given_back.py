@@ -113,6 +113,26 @@ def test_what_is_used_after_coming_back_is_given_back(till: Till) -> None:
     assert till.gave_back(till.code("Bea"), before) == "revoked"
 
 
+def test_what_is_used_a_moment_after_coming_back_is_given_back(till: Till) -> None:
+    """Credits and points: an archiving that was over by then took nothing of it."""
+    mine = till.code("Ada")
+    till.biller.to("2031-02-03T10:00:00")
+    till.archive("bea")
+    till.biller.to("2031-02-03T10:00:05")
+    till.biller.revive("bea")
+    till.biller.to("2031-02-03T10:00:10")
+    with till.biller.open() as connection:
+        code = desk.correct(connection, till.brand_id, Transfer(mine, "x", external_user_id="bea"))[0]["code"]
+        wallets.credit(connection, till.brand_id, "bea", 100, None)
+        points: UUID = redemptions.redeem_points(connection, till.brand_id, 30, "bea", Booking())["id"]
+    made = till.redeem(code)
+    till.biller.to("2031-02-03T10:00:20")
+    assert till.gave_back(code, made) == "live"
+    till.cancel(points)
+    with till.biller.open() as connection:
+        assert wallets.read(connection, till.brand_id, "bea")["balance"] == 100
+
+
 @pytest.mark.parametrize("removed_again", [False, True])
 def test_who_is_found_to_be_archived_already_has_what_they_used_since_given_back(
     till: Till, removed_again: bool
