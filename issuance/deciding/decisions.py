@@ -88,10 +88,13 @@ def decide(
     used = Used(history, rules)
     for rule in rules:
         if only in (None, rule.credit_rule_id):
+            given: set[CreditKey] = set()
             for occurrence in occurrences(history, releases, rule, horizon):
                 there = _there(history, rule, occurrence, issued)
                 guests = len(history.parties.at(history.period_start_instant(occurrence.day)))
-                yield Decisions(occurrence, guests, bool(there), _for_guests(history, rule, occurrence, there, used))
+                yield Decisions(
+                    occurrence, guests, bool(there), _for_guests(history, rule, occurrence, there, used, given)
+                )
 
 
 def _there(
@@ -160,9 +163,15 @@ class _Kind(NamedTuple):
 
 
 def _for_guests(
-    history: History, rule: Rule, occurrence: Occurrence, issued: Mapping[int, Credit], used: Used
+    history: History,
+    rule: Rule,
+    occurrence: Occurrence,
+    issued: Mapping[int, Credit],
+    used: Used,
+    given: set[CreditKey],
 ) -> Iterator[Decision]:
-    """The decisions about one occurrence. `issued`: its credits, by the guest's place."""
+    """The decisions about one occurrence. `issued`: its credits, by the guest's place; `given`: the keys of those that
+    are to be issued for occurrences before it, and then of its own."""
     since = history.period_start_instant(occurrence.day)
     stayed = history.parties.stayed_since(since)
     decided: dict[tuple[_Kind, Held | None], tuple[Reason, Validities | None]] = {}
@@ -179,7 +188,13 @@ def _for_guests(
         if (kind, held) not in decided:
             decided[kind, held] = _for_kind(history, rule, occurrence, kind, held)
         reason, validities = decided[kind, held]
-        yield Decision(rule.credit_rule_id, occurrence.version, guest, occurrence, reason, credit, validities, joined)
+        one = Decision(rule.credit_rule_id, occurrence.version, guest, occurrence, reason, credit, validities, joined)
+        if reason is Reason.ISSUED:
+            # The sign-up and, under a later version, a P0D occurrence can have one key: the first gives its credit.
+            if one.key in given:
+                continue
+            given.add(one.key)
+        yield one
 
 
 def _held(

@@ -68,7 +68,8 @@ class Replay(PlannedTask):
             yield from ((planned.reason, planned) for planned in within)
             return
         by_key: dict[tuple[UUID, int | None, date], Planned] = {}
-        for planned in within:
+        # The sign-up and a P0D occurrence can have one key: what is issued is what was promised.
+        for planned in sorted(within, key=lambda planned: planned.reason is not Reason.ISSUED):
             by_key.setdefault((planned.credit_rule_id, planned.place, planned.period_start), planned)
         places = {guest.place for guest in history.parties.now}
         for promise in meant.promises:

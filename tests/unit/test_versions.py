@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 
 from issuance.deciding.calendar import add_months
 from issuance.deciding.facts import Rule, RuleVersion
+from issuance.deciding.forecast import forecast
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.occurrences import version_in_force
 from issuance.deciding.reasons import Reason
-from tests.unit.club import DAY, LONG_AGO, SILVER, Life, at, rule, version
+from issuance.engine.plans import Promise
+from issuance.engine.replays import Replay, Span
+from issuance.engine.tasks import Meant
+from tests.unit.club import DAY, LONG_AGO, SILVER, Life, at, clock_at, rule, version
 
 
 @st.composite
@@ -207,3 +211,33 @@ def test_a_rule_saved_while_the_sign_up_is_held_gives_nothing_for_it() -> None:
     for now in ("2030-02-15", "2030-02-21"):
         first = life.decisions(at(now))[0]
         assert (first.occurrence.day, first.reason) == (date(2030, 1, 31), Reason.VERSION_NOT_IN_FORCE)
+
+
+def becomes_once(**before: object) -> Life:
+    """A membership whose sign-up goes by a rule that became P0D after it, and that is charged for the next period."""
+    said = {"include_upcoming": True, "frequency": IssuingFrequency.ONCE, "issue_on_signup": False}
+    rules = [rule(version(**before), version(2, at("2031-01-20"), **said))]  # type: ignore[arg-type]
+    life = Life(rules, date(2031, 1, 10), signed_up_at=at("2031-01-10T10:00"))
+    life.charge(at("2031-02-10"), "succeeded", "c", "2031-02-10")
+    return life
+
+
+REPLAY = Replay(Span(None, None, date(2031, 1, 1), date(2031, 12, 31)))
+
+
+def test_of_a_sign_up_and_a_p0d_turn_of_one_key_the_first_gives_the_credit() -> None:
+    """As if the sign-up had been settled before the rule was saved; it is counted once, whoever decides."""
+    life, now = becomes_once(), at("2031-02-12")
+    ahead = forecast(life.membership.facts, [], life.rules, now, date(2031, 2, 12))
+    assert [(one.day, one.credit.rule_version) for one in ahead] == [(date(2031, 1, 10), 1)]
+    replayed = REPLAY.decide(life.membership, Meant(), life.rules, clock_at(now))
+    (outcome,) = life.settle(now)
+    assert replayed.counts == outcome.counts == {Reason.ISSUED: 1}
+    assert [credit.rule_version for credit in (*replayed.credits.values(), *life.credits)] == [1, 1]
+
+
+def test_a_plan_promises_what_is_issued_under_a_key_that_another_occurrence_has() -> None:
+    life, now = becomes_once(roll_over=False), at("2031-02-12")
+    promise = Promise(life.rules[0].credit_rule_id, 0, date(2031, 1, 10), 2)
+    outcome = REPLAY.decide(life.membership, Meant(promises=(promise,)), life.rules, clock_at(now))
+    assert (outcome.counts, len(outcome.issued)) == ({Reason.ISSUED: 1}, 1)
