@@ -22,6 +22,8 @@ from issuance.deciding.validities import Validities, ends_of
 MOST_CREDITS = 5_000
 #: A membership that has so many is given no more: each settling would look through all of them (docs/decisions).
 MOST_EVER = 50_000
+#: Why a credit is taken back though its charge may pay: one that was used is flagged if that does not.
+_OF_NO_CHARGE = (Reason.OF_ANOTHER_TYPE, Reason.GUEST_REMOVED)
 #: The decisions that give nothing are listed for events: at most so many of one settling.
 MOST_SKIPPED = 1000
 
@@ -217,8 +219,9 @@ def _become(
         if credit.revoked_by == "facts" and (rule is None or rule.deleted_at is None):
             revoked_at = changed["revoked_at"] = changed["revoked_by"] = None
     else:
-        if (credit.redeemed_at is not None or credit.uses) and why is not Reason.OF_ANOTHER_TYPE:
-            changed["flagged_at"] = credit.flagged_at or now
+        if credit.redeemed_at is not None or credit.uses:
+            is_unpaid = why not in _OF_NO_CHARGE or (decision is not None and decision.occurrence.release.reason)
+            changed["flagged_at"] = (credit.flagged_at or now) if is_unpaid else None
         is_out = credit.redeemed_at is None and revoked_at is None and not credit.is_over_for_good
         if is_out and (expires_at is None or now < expires_at):
             revoked_at = changed["revoked_at"] = now

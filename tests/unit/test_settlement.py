@@ -18,7 +18,7 @@ from issuance.deciding.settlement import Change
 from issuance.engine import limits
 from issuance.engine.limits import Limits
 from issuance.engine.outcome import Outcome
-from tests.unit.club import Life, at, changes_of, rule, version
+from tests.unit.club import ADA, BEN, Life, at, changes_of, party, rule, version
 from tests.unit.lives import lives, nows
 
 laws = settings(max_examples=60, deadline=None, phases=[Phase.generate])
@@ -184,6 +184,20 @@ def test_what_was_redeemed_is_flagged_and_stays() -> None:
         life.settle(now)
         ends = [(credit.flagged_at, credit.expired_at, credit.revoked_at) for credit in life.credits]
         assert ends == [(told_at, None, None)]
+
+
+def test_what_a_guest_used_who_has_left_is_not_flagged() -> None:
+    """It was theirs, and is paid for; if that is taken back it is flagged as everybody's."""
+    life = Life(rules=[rule(version(issue_on_signup=False))], starts_on=date(2031, 1, 1), guests=(ADA, BEN))
+    life.charge(at("2031-02-01"), "succeeded", "c", "2031-02-01")
+    life.settle(at("2031-02-01"))
+    life.credits = [replace(credit, uses=1, redeemed_at=at("2031-02-03")) for credit in life.credits]
+    life.tell(at("2031-06-10"), "membership.guests_changed", **party(ADA))
+    life.settle(at("2031-06-10"))
+    assert [credit.flagged_at for credit in life.credits] == [None, None]
+    life.charge(at("2031-06-11"), "refunded", "c", "2031-02-01")
+    life.settle(at("2031-06-11"))
+    assert [credit.flagged_at for credit in life.credits] == [at("2031-06-11")] * 2
 
 
 @laws

@@ -177,3 +177,20 @@ def test_settling_again_changes_nothing_whatever_was_used(life: Life, data: st.D
             for credit, is_used in zip(life.credits, used, strict=True)
         ]
         assert changes_of(life.settle(now)) == []
+
+
+@pytest.mark.parametrize("facts", ["switch, refunded", "disputed, switch, succeeded"])
+def test_what_was_used_is_flagged_by_its_charge_whatever_becomes_of_the_type(facts: str) -> None:
+    """It is paid for or it is not, whether the period is still the old type's or not (SEMANTICS 7)."""
+    life = paid()
+    held(life, "2030-02-05")
+    use(life, 1, 2, "2030-02-06")
+    for day, fact in enumerate(facts.split(", "), 10):
+        instant = at(f"2030-02-{day}")
+        if fact == "switch":
+            life.change_type(instant, SILVER, "switch")
+        else:
+            life.charge(instant, fact, "c2", "2030-02-01")
+        life.settle(instant)
+    (credit,) = (one for one in life.credits if one.redeemed_at is not None)
+    assert (credit.flagged_at is not None) is (fact == "refunded")
