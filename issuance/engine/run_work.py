@@ -19,6 +19,14 @@ from issuance.engine.tasks import PlannedTask
 #: The counts by reason, and what the batch keeps of a plan.
 Done = tuple[Counter[Reason], Plan | None]
 
+# A party that was told of and is not settled yet is in the inbox only.
+_NAMED_IN_NEWS = """
+    SELECT e.membership_id FROM billing_events e
+     WHERE e.brand_id = :brand_id AND e.settled_at IS NULL AND e.type = 'membership.guests_changed'
+       AND EXISTS (SELECT FROM members p, jsonb_array_elements(e.data -> 'guests') guest
+                    WHERE p.brand_id = :brand_id AND p.member_id = ANY(:only_members)
+                      AND guest ->> 'external_user_id' = p.external_user_id)
+"""
 # The memberships of a run. Those that changed type are always included, and filtered when they are loaded. Sweeps
 # select schedules instead.
 _MEANT = f"""
@@ -28,7 +36,8 @@ _MEANT = f"""
        AND (CAST(:only_memberships AS uuid[]) IS NULL OR m.membership_id = ANY(:only_memberships))
        AND (CAST(:only_members AS uuid[]) IS NULL OR m.member_id = ANY(:only_members)
             OR m.membership_id IN (SELECT g.membership_id FROM guests g
-                                    WHERE g.brand_id = :brand_id AND g.member_id = ANY(:only_members)))
+                                    WHERE g.brand_id = :brand_id AND g.member_id = ANY(:only_members))
+            OR m.membership_id IN ({_NAMED_IN_NEWS}))
        AND ((CAST(:membership_type_id AS uuid) IS NULL OR m.membership_type_id = :membership_type_id)
             AND (CAST(:credit_rule_id AS uuid) IS NULL
                  OR m.membership_type_id IN (

@@ -9,6 +9,7 @@ import pytest
 from issuance.database.connections import transaction
 from issuance.engine import plans, runs
 from issuance.errors import Invalid
+from issuance.members import members
 from tests.database.clubs import Club
 
 PARTY: list[dict[str, Any]] = [
@@ -64,6 +65,15 @@ def test_only_some_members_are_given_something(club: Club) -> None:
     lead booker of their own order."""
     assert given(club, issue(club, external_user_ids=["bea"])) == ["ada Bea", "bea bea"]
     assert given(club, issue(club, external_user_ids=["ada"])) == ["ada Ada"]
+
+
+def test_a_party_that_was_told_of_a_moment_ago_is_meant_too(club: Club) -> None:
+    """Though no settling has seen the list that names them."""
+    with transaction(club.engine, club.brand_id) as connection:
+        members.ensure(connection, club.brand_id, ["dan"])
+    party = [*PARTY, {"name": "Dan", "external_user_id": "dan", "lead_booker": False}]
+    club.tell("membership.guests_changed", "2031-01-31T11:00", {"membership_id": str(club.members[0]), "guests": party})
+    assert given(club, issue(club, external_user_ids=["dan"])) == ["ada Dan"]
 
 
 def test_both_narrow(club: Club) -> None:
