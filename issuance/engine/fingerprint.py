@@ -23,7 +23,7 @@ from issuance.tenancy.clock import BrandClock
 
 _DAY = timedelta(days=1)
 #: Sums are taken modulo this. The bits above mark them, as fingerprints of earlier versions can not be carried on.
-_SIZE, _MARK = 2**112, 0x5156
+_SIZE, _MARK = 2**112, 0x5157
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,16 @@ class Fingerprints:
         said = zip(
             (fact.moment.place for fact in told), _of_facts(told, lambda fact: tell(fact.moment.at)), strict=True
         )
-        return sum(map(_number, said)) + sum(_number(_outline(credit, tell)) for credit in credits)
+        return sum(map(_number, said)) + sum(_number(self._outline(credit, tell)) for credit in credits)
+
+    def _outline(self, credit: Credit, tell: Callable[[datetime], Hashable]) -> tuple[str, ...]:
+        """All that decisions ask of a credit: of a P0D credit that is over, also what of a charge came before that."""
+        lasts: tuple[Hashable, ...] = WHILE_OPEN(credit) if credit.is_open else ("over",)
+        if credit.period_end is None:
+            ends_at = None if credit.is_open else credit.expires_at
+            ended_on = None if ends_at is None else day_of(ends_at, self.clock.zone)
+            lasts = (*lasts, ended_on, *map(tell, INSTANTS(credit)))
+        return tuple(map(str, (*credit.key, *AS_IT_IS[Credit](credit), *lasts)))
 
     def _teller(
         self,
@@ -227,9 +236,3 @@ def as_it_was(credit: Credit, at: datetime) -> Credit:
 def is_apart(credit: Credit) -> bool:
     """Whether a membership with this credit must be decided by itself."""
     return credit.is_grant or any(LIKE_NO_OTHER[Credit](credit)) or "facts" in BY_FACTS(credit)
-
-
-def _outline(credit: Credit, tell: Callable[[datetime], Hashable]) -> tuple[str, ...]:
-    lasts = WHILE_OPEN(credit) if credit.is_open else ("over",)
-    instants = map(tell, INSTANTS(credit)) if credit.period_end is None else ()
-    return tuple(map(str, (*credit.key, *AS_IT_IS[Credit](credit), *lasts, *instants)))

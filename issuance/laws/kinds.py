@@ -77,6 +77,7 @@ KINDS = text(f"""
          SELECT t.membership_id,
                 bit_xor(hash_record_extended(t.fact, 0)) AS hash,
                 bool_or(t.type IN ('membership.guests_changed', 'membership.type_changed') OR t.time > :now) AS alone,
+                bool_or(t.type NOT IN ('membership.signed_up', 'charge.initiated', 'charge.succeeded')) AS uneven,
                 bool_or(t.settled_at IS NULL) AS unsettled, max(t.time) FILTER (WHERE t.time <= :now) AS latest
            FROM (SELECT *, ROW(place, type, width_bucket(time, CAST(:cuts AS timestamptz[])), tie,
                                CASE WHEN type = 'membership.billing_date_moved' THEN time END,
@@ -96,6 +97,7 @@ KINDS = text(f"""
          SELECT c.membership_id,
                 bit_xor(hash_record_extended(c.credit, 0)) AS hash,
                 bool_or(c.place IS NULL) AS alone,
+                bool_or(c.period_end IS NULL AND c.expires_at <= :now AND c.redeemed_at IS NULL) AS once_over,
                 min(c.expires_at) FILTER (WHERE c.held) AS expiry
            FROM (SELECT o.*, ROW(o.credit_rule_id, o.place, o.period_start, o.period_end, o.reissue, o.rule_version,
                                  o.manual, o.roll_over, o.multi_use, o.max_uses, o.extended_to, o.issued, o.valid,
@@ -119,7 +121,9 @@ KINDS = text(f"""
           GROUP BY c.membership_id)
     SELECT chosen.membership_id, due_at,
            credits.expiry IS NOT NULL AND (due_at IS NULL OR credits.expiry < due_at) AS outlived,
-           archived OR facts.alone OR facts.latest > chosen.settled_at OR coalesce(credits.alone, false) AS alone,
+           archived OR facts.alone OR facts.latest > chosen.settled_at OR coalesce(credits.alone, false)
+           -- What of a charge came before a P0D credit expired is asked to the instant.
+           OR (facts.uneven AND coalesce(credits.once_over, false)) AS alone,
            hash_record_extended(kind.*, 0) AS hash
       FROM chosen JOIN facts USING (membership_id) LEFT JOIN credits USING (membership_id),
            LATERAL (SELECT membership_type_id, starts_on, billing_anchor, billing_frequency, status, ends_on,

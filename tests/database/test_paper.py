@@ -13,6 +13,7 @@ from issuance.database.connections import transaction
 from issuance.engine import arrivals
 from issuance.laws import LAWS, kinds, look, steps
 from issuance.tenancy import clock
+from tests.database.clubs import Club
 from tests.database.conftest import event, put_clock
 
 NOW = datetime(2090, 4, 15, tzinfo=UTC)
@@ -203,3 +204,27 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for part in plan.get("Plans", ()):
         yield from _nodes(part)
+
+
+def test_what_a_gift_that_is_over_is_asked_to_the_instant_makes_no_kind(new_club: Callable[..., Club]) -> None:
+    """Two charges were refunded on the day on which the gifts expired, one before and one after that."""
+    club = new_club("external", issuing_frequency="P0D", issue_on_signup=False)
+    club.rows("UPDATE coupons SET validity = 'P10D'")
+    club.sign_up(3)
+    club.move_clock("2031-02-28T10:00")
+    for state, hours in (
+        ("succeeded", ["2031-02-28T10:00"] * 3),
+        ("refunded", ["2031-03-10T09:00", "2031-03-10T11:00"]),
+    ):
+        for member, hour in zip(club.members, hours, strict=False):
+            said = {"membership_id": str(member), "charge_id": str(member), "period_start": "2031-02-28", "amount": 9}
+            club.tell(f"charge.{state}", hour, said)
+        club.settle(club.members)
+        club.move_clock("2031-03-20")
+        while club.sweep() is not None:
+            pass
+    with transaction(club.engine, club.brand_id) as connection:
+        now = clock.read(connection, club.brand_id)
+        found = {one.membership_id: one.kind for batch in kinds.kinds(connection, club.brand_id, now) for one in batch}
+    assert [found[member] is None for member in club.members] == [True, True, False]
+    club.engine.dispose()

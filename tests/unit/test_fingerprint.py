@@ -152,6 +152,20 @@ def test_each_field_enters_the_fingerprint_as_the_table_says(kind: type, name: s
         assert with_another not in (None, as_it_is)
 
 
+def test_gifts_that_ended_on_different_days_are_told_apart() -> None:
+    """Which charges came before that is asked of a P0D credit: by another validity that is another day."""
+
+    def of(expires_at: datetime, period_end: date | None = None) -> UUID | None:
+        start, zone = date(2031, 1, 1), ZoneInfo("UTC")
+        facts = MembershipFacts(UUID(int=1), zone, False, start, start, BillingFrequency.parse("P1M"), (SIGN_UP,))
+        over = replace(CREDIT, expires_at=expires_at, expired_at=expires_at, period_end=period_end)
+        return fingerprints(Life(), expires_at + timedelta(days=90)).settled(facts, [over], expires_at)
+
+    first, another = datetime(2031, 2, 11, 10, tzinfo=UTC), datetime(2031, 2, 21, 10, tzinfo=UTC)
+    assert len({of(first), of(first + timedelta(minutes=1)), of(another)}) == 2
+    assert of(first, date(2031, 2, 21)) == of(another, date(2031, 2, 21))
+
+
 @st.composite
 def clubs(draw: st.DrawFn) -> list[Life]:
     """A few memberships that were told the same at nearly the same time, and now and then one that knows more."""
