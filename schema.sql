@@ -849,18 +849,25 @@ END $$;
 CREATE OR REPLACE TRIGGER credits_keep_their_keys
     BEFORE UPDATE OF brand_id, membership_id, guest_id, credit_rule_id, rule_version ON credits
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();  -- for each row it would lock every row that expires
--- All that can change but expired_at: what expires in bulk is not counted row by row.
+-- A change of a credit that its own statement did not count. AFTER, for a trigger BEFORE each row would lock every row that
+-- expires; and all that can change but expired_at, for what expires in bulk is not counted row by row.
+CREATE OR REPLACE FUNCTION count_change_of_credit() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE credits SET revision = coalesce(revision, 0) + 1 WHERE (brand_id, credit_id) = (NEW.brand_id, NEW.credit_id);
+    RETURN NULL;
+END $$;
 CREATE OR REPLACE TRIGGER credits_count_changes
-    BEFORE UPDATE OF code, period_end, valid_from, expires_at, validity_ends_at, uses, redeemed_at, revoked_at, revoked_by,
-                     revoked_reason, revoked_actor, flagged_at, extended_at, extended_to, transfer_id ON credits
+    AFTER UPDATE OF code, period_end, valid_from, expires_at, validity_ends_at, uses, redeemed_at, revoked_at, revoked_by,
+                    revoked_reason, revoked_actor, flagged_at, extended_at, extended_to, transfer_id ON credits
     FOR EACH ROW
-    WHEN ((OLD.code, OLD.period_end, OLD.valid_from, OLD.expires_at, OLD.validity_ends_at, OLD.uses, OLD.redeemed_at,
+    WHEN (NEW.revision IS NOT DISTINCT FROM OLD.revision AND
+          (OLD.code, OLD.period_end, OLD.valid_from, OLD.expires_at, OLD.validity_ends_at, OLD.uses, OLD.redeemed_at,
            OLD.revoked_at, OLD.revoked_by, OLD.revoked_reason, OLD.revoked_actor, OLD.flagged_at, OLD.extended_at,
            OLD.extended_to, OLD.transfer_id) IS DISTINCT FROM
           (NEW.code, NEW.period_end, NEW.valid_from, NEW.expires_at, NEW.validity_ends_at, NEW.uses, NEW.redeemed_at,
            NEW.revoked_at, NEW.revoked_by, NEW.revoked_reason, NEW.revoked_actor, NEW.flagged_at, NEW.extended_at,
            NEW.extended_to, NEW.transfer_id))
-    EXECUTE FUNCTION count_change();
+    EXECUTE FUNCTION count_change_of_credit();
 CREATE OR REPLACE TRIGGER guests_stay BEFORE DELETE OR UPDATE OF brand_id, membership_id, guest_id ON guests
     FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE OR REPLACE TRIGGER rule_versions_stay BEFORE DELETE OR UPDATE OF brand_id, credit_rule_id, version ON rule_versions
@@ -1505,4 +1512,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0034'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0035'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

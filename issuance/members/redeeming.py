@@ -84,7 +84,11 @@ def _using(*where: TextClause) -> Statement:
             credits.status_at(clock.NOW) == "live",
             *where,
         )
-        .values(uses=uses, redeemed_at=case((is_last, clock.NOW), else_=null()))
+        .values(
+            uses=uses,
+            redeemed_at=case((is_last, clock.NOW), else_=null()),
+            revision=func.coalesce(table.c.revision, 0) + 1,  # here, so that what is returned has it
+        )
         .returning(*table.c)
         .cte("credits")
     )
