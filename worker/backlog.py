@@ -10,6 +10,7 @@ for other brands.
 from collections.abc import Callable, Iterable
 from itertools import islice
 from threading import Lock
+from time import monotonic
 from uuid import UUID
 
 from issuance import measures, origins
@@ -19,16 +20,28 @@ from issuance.origins import Origin
 #: At most so many memberships of a brand wait here, some 12 MB. Those beyond are forgotten: the scheduler asks for them
 #: again, as slowly as it does.
 ROOM = 50_000
-#: At most so many are settled in one go.
-AT_ONCE = 250
+#: So many are settled in one go: at first, and at most where that is quick, as of a billing day's charges.
+AT_ONCE, MOST_AT_ONCE = 250, 4000
+#: How long one go should take, in seconds: who is asked for meanwhile waits as long.
+_GO = 0.5
 
 
 class Backlog:
     """What was asked for and is not begun. It is in memory only, so it can be lost, as hints can."""
 
-    def __init__(self, settle: Callable[[UUID, list[UUID]], None], *, room: int = ROOM, at_once: int = AT_ONCE) -> None:
-        self._settle = settle
+    def __init__(
+        self,
+        settle: Callable[[UUID, list[UUID]], None],
+        *,
+        room: int = ROOM,
+        at_once: int = AT_ONCE,
+        seconds: Callable[[], float] = monotonic,
+    ) -> None:
+        """`settle` settles memberships of a brand; `seconds` measures how long that takes."""
+        self._settle, self._seconds = settle, seconds
         self._room, self._at_once = room, at_once
+        #: How many of a brand are settled in one go next, while more of it waits.
+        self._fitting: dict[UUID, int] = {}
         self._lock = Lock()
         # The brand that has waited longest comes first.
         self._asked: dict[UUID, dict[UUID, tuple[Origin, ...]]] = {}
@@ -53,18 +66,28 @@ class Backlog:
                 return None
             self._being_settled.add(brand_id)
             asked = self._asked.pop(brand_id)
-            some = {one: asked.pop(one) for one in [*islice(asked, self._at_once)]}
+            some = {one: asked.pop(one) for one in [*islice(asked, self._fitting.get(brand_id, self._at_once))]}
             if asked:  # after the brands that wait now
                 self._asked[brand_id] = asked
             return brand_id, some
 
     def _settle_brand(self, brand_id: UUID, asked: dict[UUID, tuple[Origin, ...]]) -> None:
+        began, fitting = self._seconds(), self._at_once
         try:
             with origins.working_for_each({str(one): its for one, its in asked.items()}):
                 self._settle(brand_id, list(asked))
+            fitting = self._as_many_as_fit(len(asked), self._seconds() - began)
         except Exception as error:  # go on with what else was asked for
             measures.failed("memberships_not_settled")
             logger.exception("memberships_not_settled", brand=str(brand_id), error=type(error).__name__)
         finally:
             with self._lock:
                 self._being_settled.discard(brand_id)
+                self._fitting.pop(brand_id, None)
+                if brand_id in self._asked:
+                    self._fitting[brand_id] = fitting
+
+    def _as_many_as_fit(self, number: int, seconds: float) -> int:
+        """How many fit into one go after `number` took `seconds`: twice as many at most, and no fewer than at first."""
+        fit = round(number * min(2.0, _GO / seconds)) if seconds > 0 else 2 * number
+        return max(self._at_once, min(fit, MOST_AT_ONCE))

@@ -17,15 +17,19 @@ from issuance.engine.pipeline import settle_these
 from issuance.engine.rows import id_array
 from issuance.log import logger
 
-# `fresh`: the first attempt was counted a moment ago.
+# `fresh`: the first attempt was counted a moment ago. On a billing day all of a brand have news, and some are asked
+# about: so their schedules and events are read, and no others.
 _WITH_WORK = Statement(f"""
     SELECT p.membership_id, s.attempts, NOT s.shared AND s.attempts = 1 AND s.retry_at > clock_timestamp() AS fresh
-      FROM membership_schedules p JOIN schedules s USING (brand_id, schedule_id)
+      FROM membership_schedules p
+           CROSS JOIN LATERAL (SELECT * FROM schedules s
+                                WHERE s.brand_id = :brand_id AND s.schedule_id = p.schedule_id OFFSET 0) s
      WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
        AND (s.settled_at IS NULL
             OR s.due_at <= (SELECT {BRANDS_NOW} FROM brands b WHERE b.brand_id = :brand_id)
-            OR EXISTS (SELECT FROM billing_events e
-                        WHERE e.brand_id = :brand_id AND e.membership_id = p.membership_id AND e.settled_at IS NULL))
+            OR p.membership_id IN (SELECT e.membership_id FROM billing_events e
+                                    WHERE e.brand_id = :brand_id AND e.membership_id = ANY(CAST(:ids AS uuid[]))
+                                      AND e.settled_at IS NULL))
      ORDER BY s.attempts, p.membership_id
 """)
 

@@ -25,6 +25,8 @@ MOST_AT_ONCE = 2
 PRESENT = timedelta(minutes=1)
 #: How long a caller is kept waiting for the workers, in seconds.
 _PATIENCE = 300.0
+#: How long between two looks at what is left, as a part of the time that it has taken.
+_LOOK_AFTER = 0.08
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 _turns = BoundedSemaphore(MOST_AT_ONCE)
@@ -101,30 +103,27 @@ def move(
 
 def _wait(engine: Engine, broker: dramatiq.Broker, brand_id: UUID, deadline: float) -> None:
     """Wait until a brand is settled, asking for the work that is still to do."""
-    pause = 0.005
+    began = time.monotonic()
     while True:
         with _turn(brand_id), transaction(engine, brand_id) as connection:
             now = clocks.read(connection, brand_id).now
             billers = connection.execute(_BILLERS_WITH_WORK, {"brand_id": brand_id}).all()
-            if not billers and _is_settled(connection, brand_id, now):
+            is_under_way = connection.scalar(_WORK_UNDER_WAY, {"brand_id": brand_id})
+            if not (billers or is_under_way or _is_waiting(connection, brand_id, now)):
                 return
-            sweep = sweeps.plan(connection, brand_id, now)
+            sweep = None if is_under_way else sweeps.plan(connection, brand_id, now)
         for biller in billers:
             hints.translate(broker, brand_id, biller.biller_id)
             if biller.asks:
                 hints.ask_biller(broker, brand_id, biller.biller_id)
         if sweep is not None:
             hints.work_on_run(broker, brand_id, sweep.run_id, batches=sweep.batches)
-            pause = 0.005  # a day of many may be done in a moment
+            began = time.monotonic()  # a day of many may be done in a moment
         if time.monotonic() > deadline:
             raise NotSettledYet
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.1)
+        waited = time.monotonic() - began
+        time.sleep(min(max(_LOOK_AFTER * waited, 0.005), 0.1))
 
 
-def _is_settled(connection: Connection, brand_id: UUID, now: datetime) -> bool:
-    return not (
-        connection.scalar(_WORK_UNDER_WAY, {"brand_id": brand_id})
-        or sweeps.has_unsettled(connection, brand_id)
-        or sweeps.is_due(connection, brand_id, now)
-    )
+def _is_waiting(connection: Connection, brand_id: UUID, now: datetime) -> bool:
+    return sweeps.has_unsettled(connection, brand_id) or sweeps.is_due(connection, brand_id, now)

@@ -58,9 +58,7 @@ _LEAVE = Statement("""
 """)
 # A membership that failed before has no fingerprint here, so that it is settled by itself.
 _STATES = """
-    SELECT CAST(schedule_id AS text) AS id, due_at, settled_at, fingerprint, attempts,
-           EXISTS (SELECT FROM billing_events e WHERE e.brand_id = :brand_id AND e.membership_id = schedule_id
-                      AND e.settled_at IS NULL) AS has_news
+    SELECT CAST(schedule_id AS text) AS id, due_at, settled_at, fingerprint, attempts, {has_news} AS has_news
       FROM schedules s
      WHERE brand_id = :brand_id AND NOT shared AND size = 1
 """
@@ -71,15 +69,21 @@ _GROUPED = """
       FROM locked
      GROUP BY 1, 2, 3, 4
 """
+_UNSETTLED = "FROM billing_events e WHERE e.brand_id = :brand_id AND e.settled_at IS NULL AND e.membership_id ="
+# On a billing day all of a brand have news, and some are asked about: so their events are read, and no others.
 _LOCK_OWN = Statement(
     _GROUPED.format(
-        states=f"{_STATES} AND schedule_id = ANY(CAST(:ids AS uuid[])) ORDER BY schedule_id FOR UPDATE OF s"
+        states=_STATES.format(
+            has_news=f"schedule_id IN (SELECT e.membership_id {_UNSETTLED} ANY(CAST(:ids AS uuid[])))"
+        )
+        + "AND schedule_id = ANY(CAST(:ids AS uuid[])) ORDER BY schedule_id FOR UPDATE OF s"
     )
 )
 # Rows that somebody else has locked are left out and stay due.
 _LOCK_DUE = Statement(
     _GROUPED.format(
-        states=f"""{_STATES}
+        states=_STATES.format(has_news=f"EXISTS (SELECT {_UNSETTLED} schedule_id)")
+        + f"""
        AND schedule_id BETWEEN :first_id AND :last_id AND {due(":now")} AND {MAY_BE_TRIED}
      ORDER BY schedule_id FOR UPDATE OF s SKIP LOCKED"""
     )

@@ -109,7 +109,7 @@ def test_what_waits_in_memory_is_bounded_and_no_thread_waits(
 
 @pytest.mark.parametrize("ask", [{"at_once": 2}], indirect=True)
 def test_what_is_settled_in_one_go_is_bounded(settling: Settling, ask: Callable[..., "Future[None]"]) -> None:
-    """A transaction is never of thousands of memberships."""
+    """Nobody knows yet how long so many take."""
     first = ask(BRAND, FIRST)
     assert settling.began.wait(PATIENCE_SECONDS)
     more = [uuid4() for _ in range(3)]
@@ -117,3 +117,37 @@ def test_what_is_settled_in_one_go_is_bounded(settling: Settling, ask: Callable[
     settling.may_end.set()
     first.result(PATIENCE_SECONDS)
     assert settling.settled == [(BRAND, [FIRST]), (BRAND, more[:2]), (BRAND, more[2:])]
+
+
+@pytest.mark.parametrize(
+    ("seconds_each", "goes"),
+    [
+        pytest.param(0.01, [2, 4, 8, 16, 32, 38], id="quick: twice as many each time, as long as that takes no longer"),
+        pytest.param(0.05, [2, 4, 8, 10, 10, 10, 10, 10, 10, 10, 10, 6], id="as many as are done in half a second"),
+        pytest.param(1.0, [2] * 50, id="slow: no more than at first"),
+    ],
+)
+def test_as_many_are_settled_in_one_go_as_are_done_soon(seconds_each: float, goes: list[int]) -> None:
+    """On a billing day what is alike is settled by the thousand; what takes long keeps nobody waiting for all of it."""
+    now, settled = 0.0, []
+
+    def settle(brand_id: UUID, membership_ids: list[UUID]) -> None:
+        nonlocal now
+        settled.append(len(membership_ids))
+        now += len(membership_ids) * seconds_each
+
+    Backlog(settle, at_once=2, seconds=lambda: now).ask(BRAND, [uuid4() for _ in range(100)])
+    assert settled == goes
+
+
+def test_a_go_that_fails_is_followed_by_small_ones() -> None:
+    """Whatever was wrong is met again by few."""
+    settled: list[int] = []
+
+    def settle(brand_id: UUID, membership_ids: list[UUID]) -> None:
+        settled.append(len(membership_ids))
+        if len(settled) == 3:
+            raise ConnectionError
+
+    Backlog(settle, at_once=2, seconds=lambda: 0.0).ask(BRAND, [uuid4() for _ in range(20)])
+    assert settled == [2, 4, 8, 2, 4]
