@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from issuance.api.requests import off_the_loop
 from issuance.errors import Invalid
 from issuance.members import erased
 from issuance.tenancy import idempotency
-from issuance.tenancy.fairness import Fair
+from issuance.tenancy.fairness import PATIENCE, Fair
 from issuance.tenancy.idempotency import Answer, Key
 
 HEADER = "Idempotency-Key"
@@ -38,6 +38,8 @@ REPEATED = ("Idempotency-Replayed", "Idempotent-Replayed")
 #: The most requests with a key that are worked on at once. Each holds a connection while it goes from thread to thread:
 #: if they held all connections, the threads would wait for connections, and they for threads.
 MOST_AT_WORK = 16
+#: Requests that wait for another with their key; one more is refused.
+MOST_WAITING = 10
 _SANE = re.compile(r"[\x20-\x7e]{1,255}")
 #: Statuses of answers that are not kept: the same request may get another answer when it is sent again.
 _NOT_KEPT = (401, 403, 429)
@@ -62,23 +64,25 @@ class _NotKept(Exception):
         self.response = response
 
 
-async def answer_once(request: Request, caller: Caller, shown: str, handle: Handler) -> Response:
-    """Answer a POST with an Idempotency-Key: with its first answer if there is one, else by doing the work.
+async def answer_once(
+    request: Request, caller: Caller, shown: str, handle: Handler, place: AbstractAsyncContextManager[None]
+) -> Response:
+    """Answer a POST that came with an Idempotency-Key: with its first answer if there is one, else by doing the work in
+    `place`. A request that waits for another with its key has no place meanwhile.
 
-    Raises Invalid for a malformed key, IdempotencyKeyReused if the key came with another request.
-
+    Raises Invalid for a malformed key, IdempotencyKeyReused if the key came with another request; TooManyAtOnce.
     """
     if not _SANE.fullmatch(shown):
         wrong = "must be 1 to 255 printable ASCII characters"
         raise Invalid(f"{HEADER}: {wrong}", fields={HEADER: wrong})
     key = Key(caller.brand_id, caller.sender, shown)
-    request_hash = await off_the_loop(partial(_hash, request), await request.body())
     secret: Secret | None = request.app.state.secrets.get(getattr(request.scope["route"], "operation_id", None))
     held_back = hints.HeldBack()
-    async with _one_at_a_time(key), _at_work.place(caller.brand_id):
+    async with _one_at_a_time(key), place:
+        request_hash = await off_the_loop(partial(_hash, request), await request.body())
         try:
             work = database.transaction(caller.engine, caller.brand_id, caller.acting)
-            async with contextmanager_in_threadpool(work) as connection:
+            async with _at_work.place(caller.brand_id), contextmanager_in_threadpool(work) as connection:
                 known = await run_in_threadpool(idempotency.claim, connection, key, request_hash)
                 if known is not None:
                     return await run_in_threadpool(_repeated, connection, known, secret)
@@ -92,8 +96,8 @@ async def answer_once(request: Request, caller: Caller, shown: str, handle: Hand
                         raise _NotKept(await run_in_threadpool(_repeated, connection, first, secret))
         except _NotKept as not_kept:
             return not_kept.response
-    await run_in_threadpool(held_back.release, caller.broker)
-    return response
+        await run_in_threadpool(held_back.release, caller.broker)
+        return response
 
 
 async def _answered(request: Request, handle: Handler) -> Response:
@@ -137,7 +141,7 @@ def _hash(request: Request, body: bytes) -> bytes:
     return hashlib.sha256(f"{head}\n".encode() + body).digest()
 
 
-_at_work = Fair(MOST_AT_WORK)
+_at_work = Fair(MOST_AT_WORK, PATIENCE)
 
 
 def make_room(number: int) -> None:
@@ -160,6 +164,6 @@ async def _one_at_a_time(key: Key) -> AsyncIterator[None]:
     """
     only = _places.get(key)
     if only is None:
-        only = _places[key] = Fair(1)
+        only = _places[key] = Fair(1, most_waiting=MOST_WAITING)
     async with only.place(key):
         yield

@@ -52,6 +52,13 @@ def place_of_a_stranger(request: Request) -> AbstractAsyncContextManager[None]:
     return fair.place(came_from(request.client))
 
 
+def place_of(request: Request, caller: Caller) -> AbstractAsyncContextManager[None]:
+    """A place for a part of a request that has none while it waits for others. With an Idempotency-Key it is at work
+    already, in a share of its own, and who is at work waits for no place."""
+    fair: Fair = request.app.state.fair
+    return nullcontext() if caller.work is not None else fair.place(caller.brand_id)
+
+
 class KeyedRoute(APIRoute):
     """A route that checks the key before it reads the body, so that strangers learn nothing from a 422.
 
@@ -77,9 +84,10 @@ class KeyedRoute(APIRoute):
             request.state.caller = caller
             fair: Fair = request.app.state.fair
             shown = request.headers.get(idempotency.HEADER)
-            async with nullcontext() if self._waits else fair.place(caller.brand_id):
-                if request.method == "POST" and shown is not None:
-                    return await idempotency.answer_once(request, caller, shown, careful)
+            place: AbstractAsyncContextManager[None] = nullcontext() if self._waits else fair.place(caller.brand_id)
+            if request.method == "POST" and shown is not None:
+                return await idempotency.answer_once(request, caller, shown, careful, place)
+            async with place:
                 return await careful(request)
 
         async def careful(request: Request) -> Response:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import AfterValidator, ConfigDict, Field, StrictStr, WithJsonSchema
 from pydantic.config import JsonDict
@@ -15,7 +15,7 @@ from issuance.api.callers import Caller, Reader, Writer
 from issuance.api.camel import CamelModel, Cursor, Limit
 from issuance.api.idempotency import Secret
 from issuance.api.problems import documented
-from issuance.api.routes import KeyedRoute
+from issuance.api.routes import KeyedRoute, place_of
 from issuance.catalog.coupons import SHOWN_VALIDITY
 from issuance.deciding.frequency import parse_validity
 from issuance.engine import reminders
@@ -130,13 +130,15 @@ class DeliveryPage(CamelModel):
 @router.post(
     "", operation_id="createWebhook", status_code=201, response_model=NewWebhook, responses=documented(409, 429)
 )
-async def create_webhook(caller: Writer, body: WebhookBody) -> Any:
+async def create_webhook(request: Request, caller: Writer, body: WebhookBody) -> Any:
     """Register a webhook. Its signing secret is shown this once."""
-    sandbox = await run_in_threadpool(_is_sandbox, caller)
+    async with place_of(request, caller):
+        sandbox = await run_in_threadpool(_is_sandbox, caller)
     webhooks.check_events(body.events)
-    # Waiting for a name's servers takes no thread from other requests.
+    # Waiting for a name's servers takes no thread and no place from other requests.
     await addresses.examine(body.url, sandbox=sandbox, brand_id=caller.brand_id)
-    return await run_in_threadpool(_create, caller, body)
+    async with place_of(request, caller):
+        return await run_in_threadpool(_create, caller, body)
 
 
 def _is_sandbox(caller: Caller) -> bool:

@@ -1,9 +1,9 @@
 """Fairness: the owners of requests share what a process works on at once.
 
-The owner with the fewest requests under way is next. An owner who is alone may have nearly all places, but never the
-last ones, so that the next owner to come gets a place at once. While several owners ask, each has at most a share. Then
-an owner whose latest requests took long has one place at a time: slow requests would soon fill all the places that they
-may have.
+The owner with the fewest requests under way is next. The last quarter of the places, and of a few places two, are for
+owners who have nothing under way: the next one to come gets a place at once, whatever two others hold. While several
+owners ask, each has at most a share. Then an owner whose latest requests took long has one place at a time, and one
+whose request is taking long has one beside it: slow requests would soon fill all the places that they may have.
 
 A request that waits for its turn is dropped when its client is gone: it never begins. A bounded number of requests of
 each owner waits, and one more is refused at once: it would be held in memory, and get its turn too late.
@@ -45,7 +45,12 @@ class TooManyAtOnce(IssuanceError):
 
 
 class TooManyWaiting(TooManyAtOnce):
-    """Too much was asked at once: 100 requests already wait for their turn. Nothing was done: try again."""
+    """Too much was asked at once, and so many requests already wait for their turn."""
+
+    def __init__(self, number: int = MOST_WAITING) -> None:
+        super().__init__(
+            f"Too much was asked at once: {number} requests already wait for their turn. Nothing was done: try again."
+        )
 
 
 class Gone(Exception):
@@ -60,6 +65,8 @@ class Fair:
         self.make_room(most)
         self._patience, self._most_waiting = patience, most_waiting
         self._working: Counter[Hashable] = Counter()
+        #: When those that an owner has under way began, the oldest first.
+        self._began: dict[Hashable, deque[float]] = {}
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
         #: How long an owner's latest requests took.
         self._took: dict[Hashable, float] = {}
@@ -69,8 +76,10 @@ class Fair:
 
     def make_room(self, most: int) -> None:
         """Have `most` at once from now on."""
-        self._most = most
-        self._alone, self._share = max(1, most - most // 4), max(1, most // 2)
+        self._most, self._share = most, max(1, most // 2)
+        # One owner may take the rest, and another one of the last: two do not take all, as far as there are several.
+        last = max(most // 4, min(2, most // 2)) if most > 2 else 0
+        self._alone = most - last
 
     @asynccontextmanager
     async def place(self, owner: Hashable) -> AsyncIterator[None]:
@@ -80,14 +89,18 @@ class Fair:
         self._note(owner)
         if owner in self._waiting or not self._is_free(owner):
             if len(self._waiting.get(owner, ())) >= self._most_waiting:
-                raise TooManyWaiting
+                raise TooManyWaiting(self._most_waiting)
             await self._wait(owner)
         else:
             self._working[owner] += 1
         began = monotonic()
+        self._began.setdefault(owner, deque()).append(began)
         try:
             yield
         finally:
+            self._began[owner].remove(began)
+            if not self._began[owner]:
+                del self._began[owner]
             self._learn(owner, monotonic() - began)
             self._end(owner)
 
@@ -102,12 +115,21 @@ class Fair:
         self._latest = owner, monotonic()
 
     def _is_free(self, owner: Hashable) -> bool:
+        if not self._working[owner]:
+            return self._working.total() < self._most
+        return self._working[owner] < self._own(owner) and self._working.total() < self._alone
+
+    def _own(self, owner: Hashable) -> int:
+        """How many an owner may have under way now."""
         latest, at = self._latest
         others = self._another if latest == owner else at
-        own = self._alone
-        if monotonic() - others < ABOUT:
-            own = 1 if self._took.get(owner, 0.0) > LONG else self._share
-        return self._working[owner] < own and self._working.total() < self._most
+        now = monotonic()
+        if now - others >= ABOUT:
+            return self._alone
+        if self._took.get(owner, 0.0) > LONG:
+            return 1
+        oldest = self._began.get(owner)
+        return min(2, self._share) if oldest and now - oldest[0] > LONG else self._share
 
     def _learn(self, owner: Hashable, seconds: float) -> None:
         if len(self._took) > _MOST_KNOWN:

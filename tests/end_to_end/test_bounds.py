@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -118,24 +119,51 @@ def test_an_intake_takes_so_many_values(server: Server) -> None:
 
 
 @pytest.mark.parametrize("keyed", [False, True], ids=["plain", "with an Idempotency-Key"])
-def test_a_brand_whose_requests_all_wait_holds_up_no_other(server: Server, *, keyed: bool) -> None:
-    """However many there are: another brand's are worked on at once."""
-    flood, till = server.new_brand(), server.new_brand()
-    body = {"externalUserID": "ada", "amount": 1}
-    with server.client(flood.key) as http, server.client(till.key) as other, ThreadPoolExecutor(80) as pool:
-        for client in (http, other):
+def test_brands_whose_requests_all_wait_hold_up_no_other(server: Server, *, keyed: bool) -> None:
+    """However many there are, of one brand or of two: another brand's are worked on at once."""
+    floods, till = [server.new_brand() for _ in range(2)], server.new_brand()
+    with ExitStack() as stack:
+        first, second, other = (stack.enter_context(server.client(brand.key)) for brand in (*floods, till))
+        pool = stack.enter_context(ThreadPoolExecutor(160))
+        for client in (first, second, other):
             client.post("/v1/auth/exchange", json={"externalUserID": "ada"}).raise_for_status()
 
-        def credited(client: httpx.Client) -> int:
-            headers = {"Idempotency-Key": uuid4().hex} if keyed else {}
+        def credited(client: httpx.Client, key: str = "") -> int:
+            headers = {"Idempotency-Key": key or uuid4().hex} if keyed else {}
+            body = {"externalUserID": "ada", "amount": 1}
             return client.post("/v1/wallet/credit", json=body, headers=headers).status_code
 
         time.sleep(ABOUT)  # while somebody else is about, whose requests take long has one at a time
-        with transaction(server.engine, flood.brand_id) as connection:
-            connection.execute(text("SELECT FROM members WHERE brand_id = :brand_id FOR UPDATE"), flood._asdict())
-            waiting = [pool.submit(credited, http) for _ in range(80)]
+        with transaction(server.engine) as connection:
+            of_both = {"brand_ids": [brand.brand_id for brand in floods]}
+            connection.execute(text("SELECT FROM members WHERE brand_id = ANY(:brand_ids) FOR UPDATE"), of_both)
+            waiting = [pool.submit(credited, first) for _ in range(80)]
             server.wait_for_locks(2)
+            waiting += [pool.submit(credited, second) for _ in range(80)]
+            server.wait_for_locks(3)
             assert [credited(other) for _ in range(20)] == [200] * 20
+            assert not any(one.done() for one in waiting)
+        assert {one.result() for one in waiting} == {200}
+
+
+def test_who_waits_for_an_idempotency_key_holds_no_place(server: Server) -> None:
+    """The same request sent again and again waits for its first one, and the brand's others are worked on."""
+    brand = server.new_brand()
+    with server.client(brand.key) as http, ThreadPoolExecutor(8) as pool:
+        for name in ("ada", "bob"):
+            http.post("/v1/auth/exchange", json={"externalUserID": name}).raise_for_status()
+
+        def credited(name: str, key: str) -> int:
+            body, headers = {"externalUserID": name, "amount": 1}, {"Idempotency-Key": key}
+            return http.post("/v1/wallet/credit", json=body, headers=headers).status_code
+
+        with transaction(server.engine, brand.brand_id) as connection:
+            adas = text("SELECT FROM members WHERE brand_id = :brand_id AND external_user_id = 'ada' FOR UPDATE")
+            connection.execute(adas, brand._asdict())
+            waiting = [pool.submit(credited, "ada", "again") for _ in range(8)]
+            server.wait_for_locks()
+            time.sleep(0.2)
+            assert [credited("bob", uuid4().hex) for _ in range(5)] == [200] * 5
             assert not any(one.done() for one in waiting)
         assert {one.result() for one in waiting} == {200}
 

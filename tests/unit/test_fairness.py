@@ -137,7 +137,7 @@ def test_who_is_alone_again_has_its_places_back(time: Time) -> None:
 
 
 def test_who_has_the_fewest_is_next() -> None:
-    """However long the others have waited."""
+    """However long the others have waited; the last places are left for who has nothing under way."""
 
     async def scene(desk: Desk) -> None:
         for owner in "abcd":
@@ -146,7 +146,45 @@ def test_who_has_the_fewest_is_next() -> None:
         await desk.ask("till")
         for _ in "cd+":
             await desk.end("a")
-        assert sorted(map(str, desk.working)) == ["a", "a", "a", "b", "b", "c", "d", "till"]
+        assert sorted(map(str, desk.working)) == ["a", "a", "a", "b", "c", "d", "till"]
+        await desk.end("a")
+        assert sorted(map(str, desk.working)) == ["a", "a", "b", "c", "d", "till"]
+
+    played(scene)
+
+
+def test_two_who_ask_for_much_leave_places_for_who_comes() -> None:
+    """And four do: nobody is kept out by few, however long theirs take."""
+
+    async def scene(desk: Desk) -> None:
+        for owner in ("flood", "another"):
+            await desk.ask(owner, 100)
+        for owner in ("till", "and its neighbour"):
+            await desk.ask(owner)
+            await desk.end(owner)
+        for owner in ("flood",) * 6 + ("another",) * 3:
+            await desk.end(owner)
+        assert desk.working.count("flood") + desk.working.count("another") == 6
+        await desk.ask("till")
+        assert desk.working.count("till") == 1
+
+    played(scene)
+
+
+def test_whose_request_is_taking_long_has_one_beside_it(time: Time) -> None:
+    """While somebody else is about: not as many as it takes to fill its share, and the brand's quick ones go on."""
+
+    async def scene(desk: Desk) -> None:
+        await desk.ask("report")
+        time.now += 2 * fairness.LONG
+        await desk.ask("till")
+        await desk.ask("report", 20)
+        assert desk.working.count("report") == 2
+        await desk.end("till")
+        assert desk.working.count("report") == 2
+        time.now += fairness.ABOUT
+        await desk.end("report")
+        assert desk.working.count("report") == 6
 
     played(scene)
 
@@ -247,6 +285,26 @@ def test_only_so_many_of_an_owner_wait() -> None:
 
 def test_the_limit_of_those_who_wait_is_named() -> None:
     assert str(fairness.MOST_WAITING) in TooManyWaiting().message
+
+
+def test_only_so_many_wait_for_one_idempotency_key() -> None:
+    """They hold no place meanwhile, so that places do not bound them."""
+
+    async def play() -> None:
+        key = Key(uuid4(), "key 1", "again")
+
+        async def repeat() -> None:
+            async with idempotency._one_at_a_time(key):
+                pass
+
+        async with idempotency._one_at_a_time(key):
+            waiting = [asyncio.create_task(repeat()) for _ in range(idempotency.MOST_WAITING)]
+            await asyncio.sleep(0)
+            with pytest.raises(TooManyWaiting, match=f" {idempotency.MOST_WAITING} requests "):
+                await repeat()
+        await asyncio.gather(*waiting)
+
+    asyncio.run(play())
 
 
 def test_who_is_gone_is_dropped_behind_the_same_idempotency_key() -> None:
