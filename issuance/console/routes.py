@@ -1,15 +1,14 @@
 """The route that every page goes through: an error becomes a page, or a message on the page from which the form
 came."""
 
-from collections.abc import Callable, Coroutine
-from contextlib import nullcontext
+from collections.abc import Callable, Coroutine, Hashable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from inspect import iscoroutinefunction
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from fastapi import Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
@@ -20,12 +19,15 @@ from issuance.console.rendering import complaint_in_words, refuse, say
 from issuance.database import is_away, is_cut_short, outage
 from issuance.errors import Invalid, IssuanceError, NotAuthenticated, NotFound
 from issuance.log import logger
-from issuance.tenancy.fairness import Fair
+from issuance.tenancy.fairness import Fair, FairThreads, TooManyAtOnce
 from issuance.tenancy.rates import RateLimited, came_from
 
 UTC = ZoneInfo("UTC")
 #: Characters of what is wrong that are put into words: all requests of a process wait for it.
 LONGEST_COMPLAINT = 4000
+
+Given = TypeVarTuple("Given")
+Made = TypeVar("Made")
 
 
 class NotSignedIn(NotAuthenticated):
@@ -43,19 +45,34 @@ class TookTooLong(Unavailable):
     """PostgreSQL took longer than 30 seconds over this page, and was stopped. Ask for less, or try again later."""
 
 
+def place_of_a_visitor(request: Request) -> AbstractAsyncContextManager[None]:
+    """A place among the requests for what an address asks of the console."""
+    fair: Fair = request.app.state.fair
+    return fair.place(_visitor(request))
+
+
+async def looked(request: Request, look: Callable[[*Given], Made], *given: *Given) -> Made:
+    """What a look at who asks comes to, in a thread for looks: they are shared out by the address, as are those of the
+    API."""
+    looking: FairThreads = request.app.state.looking
+    return await looking.run(_visitor(request), look, *given)
+
+
+def _visitor(request: Request) -> Hashable:
+    return "console", came_from(request.client)
+
+
 class Page(APIRoute):
-    """A page of the console. Requests share places by their addresses; a request that waits for others holds no
-    place."""
+    """A page of the console. Requests share places by their addresses; a request that waits for others holds no place,
+    and takes one for what needs a thread."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         waits = iscoroutinefunction(self.endpoint)
 
         async def shown(request: Request) -> Response:
-            fair: Fair = request.app.state.fair
-            visitor = came_from(request.client)
             try:
-                async with nullcontext() if waits else fair.place(("console", visitor)):
+                async with nullcontext() if waits else place_of_a_visitor(request):
                     return await handle(request)
             except NotSignedIn:
                 return _to_sign_in(request)
@@ -83,8 +100,8 @@ async def _counted(request: Request, error: IssuanceError) -> IssuanceError:
     visit, code = getattr(request.state, "visit", None), request.path_params.get("code")
     if isinstance(error, NotFound) and visit is not None and code is not None:
         try:
-            await run_in_threadpool(visit.guessed, code)
-        except RateLimited as limited:
+            await looked(request, visit.guessed, code)
+        except (RateLimited, TooManyAtOnce) as limited:
             return limited
     return error
 

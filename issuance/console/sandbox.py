@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 
-from issuance.console.routes import Page
+from issuance.console.routes import Page, place_of_a_visitor
 from issuance.console.visits import Manager, Viewer, Visit
 from issuance.deciding.calendar import add_months, day_of, midnight
 from issuance.engine import sandbox_clock
@@ -26,7 +26,8 @@ def shown(visit: Viewer) -> Response:
 @router.post("/clock")
 async def move(visit: Manager) -> Response:
     """Let time pass until the beginning of a day; everything that falls due on the way is settled."""
-    day, to = await run_in_threadpool(_aim, visit)
+    async with place_of_a_visitor(visit.request):
+        day, to = await run_in_threadpool(_aim, visit)
     going = partial(sandbox_clock.move, visit.engine, visit.broker, visit.brand_id, to, jump=False, acting=visit.acting)
     await clock_moves.apart(visit.brand_id, going)
     return visit.done(f"It is {day:%-d %B %Y}; everything that fell due on the way is settled.")

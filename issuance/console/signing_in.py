@@ -4,7 +4,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
 from issuance import database
@@ -114,25 +113,20 @@ def _use_link(request: Request, token: str, form: dict[str, str], brand: UUID | 
 
 
 @router.post("/sign-out")
-async def sign_out(request: Request, session: SignedIn) -> Response:
+def sign_out(request: Request, session: SignedIn, form: Form) -> Response:
     """Sign out of this browser, or of all browsers."""
-    form = await form_of(request)
     if not sessions.is_form_token(session, form.get("form_token", "")):
         raise ForeignForm
-    await run_in_threadpool(_sign_out, request, session, everywhere="everywhere" in form)
+    with database.transaction(request.app.state.engine) as connection:
+        if "everywhere" in form:
+            sessions.end_all(connection, session.person_id)
+        else:
+            sessions.end(connection, token_of(request) or "")
     response = say(request, RedirectResponse("/console/sign-in", 303), "You are signed out.")
     response.delete_cookie(COOKIE, path="/")
     response.delete_cookie(SECURE_COOKIE, path="/", secure=True)
     response.headers["Clear-Site-Data"] = '"cache"'
     return response
-
-
-def _sign_out(request: Request, session: sessions.Session, *, everywhere: bool) -> None:
-    with database.transaction(request.app.state.engine) as connection:
-        if everywhere:
-            sessions.end_all(connection, session.person_id)
-        else:
-            sessions.end(connection, token_of(request) or "")
 
 
 @router.get("/me")

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 from dramatiq import Broker
 from fastapi import Depends, Request, Response, Security
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from fastapi.security import SecurityScopes
 from pydantic import TypeAdapter, ValidationError
@@ -20,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from issuance import database
 from issuance.audit import Actor
 from issuance.console.rendering import label, render, say
-from issuance.console.routes import NotSignedIn
+from issuance.console.routes import NotSignedIn, looked
 from issuance.credits.codes import may_be_one
 from issuance.database import Acting
 from issuance.errors import Invalid, NotAllowed, NotFound
@@ -181,7 +180,7 @@ def own_address(address: str | None) -> str | None:
 
 
 async def _entered(request: Request, needed: SecurityScopes) -> Visit:
-    session, place = await run_in_threadpool(_found, request)
+    session, place = await looked(request, _found, request)
     if place is None:  # another's brand is as unknown as one that is not there
         raise NotFound("There is no such brand, or you have no role in it.")
     form: dict[str, str] = {}
@@ -205,7 +204,7 @@ def check_guesses(request: Request, session: Session) -> None:
 
 
 async def _signed_in(request: Request) -> Session:
-    session, _ = await run_in_threadpool(_found, request)
+    session, _ = await looked(request, _found, request)
     return session
 
 
