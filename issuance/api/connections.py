@@ -105,8 +105,6 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
         _unended = 0
         #: How many lines the present request's headers have, and how many parts its body.
         _lines = _chunks = 0
-        #: Bytes of answers that count as not taken.
-        _untaken = 0
         #: A request that begins once the answers before it are taken.
         _held: Any = None
         #: Whether nothing more is read: the requests that came before are answered, and the connection ends.
@@ -129,7 +127,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             for timer in (self._waits, self._stuck):
                 if timer is not None:
                     timer.cancel()
-            self._count_untaken(0)
+            untaken.note(self._source or "", self, 0)
             if self._source:
                 sources.leave(self._source)
             super().connection_lost(exc)
@@ -215,24 +213,21 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
         def pause_writing(self) -> None:
             super().pause_writing()
             self._stuck = self._stuck or self.loop.call_later(ANSWER_SECONDS, self.transport.abort)
-            if not self._count_untaken(self.transport.get_write_buffer_size()):
+            goes = untaken.note(self._source or "", self, self.transport.get_write_buffer_size())
+            if isinstance(goes, Limited):
                 if (more := _too_much.next()) is not None:
-                    logger.warning("too_much_untaken", bytes=self._untaken, **more)
-                self.transport.abort()
+                    logger.warning("too_much_untaken", bytes=goes.transport.get_write_buffer_size(), **more)
+                goes.transport.abort()
 
         def resume_writing(self) -> None:
             super().resume_writing()
-            self._count_untaken(0)
+            untaken.note(self._source or "", self, 0)
             if self._held is not None:
                 held, self._held = self._held, None
                 self._start_asgi_task(*held)
             if self._stuck is not None:
                 self._stuck.cancel()
                 self._stuck = None
-
-        def _count_untaken(self, size: int) -> bool:
-            before, self._untaken = self._untaken, size
-            return untaken.add(self._source or "", size - before)
 
         def _refuse(self, error: IssuanceError) -> None:
             """Answer data that is no request. If earlier requests wait for their answers, the connection ends after

@@ -1,6 +1,7 @@
 """Sources: how many connections each address has open, and how much of its answers it has not taken."""
 
 from collections import Counter
+from collections.abc import Hashable
 from ipaddress import ip_address, ip_network
 from mmap import mmap
 
@@ -57,16 +58,31 @@ class Sources:
 
 
 class Untaken:
-    """Bytes of answers that clients have not taken yet, by source: a client that asks and does not read would fill the
-    memory."""
+    """Bytes of answers that clients have not taken yet, by source and connection: a client that asks and does not read
+    would fill the memory. Trusted proxies ("") speak for many: each of their connections counts as a source."""
 
     def __init__(self) -> None:
-        self._of: Counter[str] = Counter()
+        self._of: dict[Hashable, Counter[Hashable]] = {}
 
-    def add(self, source: str, size: int) -> bool:
-        """Count so many bytes more, or less, and return whether there is room for them. Trusted proxies ("") have all
-        of the room."""
-        self._of[source] += size
-        if not self._of[source]:
-            del self._of[source]
-        return self._of.total() <= MOST_UNTAKEN and (not source or self._of[source] <= MOST_UNTAKEN_A_SOURCE)
+    def note(self, source: str, connection: Hashable, size: int) -> Hashable | None:
+        """Note that a connection has not taken so many bytes, and return the connection that has to go for it and
+        counts no more, or None if there is room. It is this one if its own source has too much, else the largest of the
+        source with most."""
+        whose, goes = source or connection, connection
+        self._set(whose, connection, size)
+        totals = {one: sizes.total() for one, sizes in self._of.items()}
+        if not source or totals.get(source, 0) <= MOST_UNTAKEN_A_SOURCE:
+            if sum(totals.values()) <= MOST_UNTAKEN:
+                return None
+            whose = max(totals, key=totals.__getitem__)
+            ((goes, _),) = self._of[whose].most_common(1)
+        self._set(whose, goes, 0)
+        return goes
+
+    def _set(self, whose: Hashable, connection: Hashable, size: int) -> None:
+        sizes = self._of.setdefault(whose, Counter())
+        sizes[connection] = size
+        if not size:
+            del sizes[connection]
+        if not sizes:
+            del self._of[whose]

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections import deque
+from collections.abc import Hashable
 from typing import cast
 
 import pytest
@@ -80,15 +81,15 @@ def test_answers_that_nobody_takes_have_an_end(port: int, monkeypatch: pytest.Mo
     """Whoever asks for much and reads nothing is hung up on before others' memory is full, however short the time."""
     # Room for one, and for no two, though the kernel holds some megabytes of each.
     monkeypatch.setattr(sources, "MOST_UNTAKEN_A_SOURCE", 21_000_000)
-    counted, add = threading.Semaphore(0), sources.Untaken.add
+    counted, note = threading.Semaphore(0), sources.Untaken.note
 
-    def noted(untaken: sources.Untaken, source: str, size: int) -> bool:
-        has_room = add(untaken, source, size)
+    def noted(untaken: sources.Untaken, source: str, connection: Hashable, size: int) -> Hashable | None:
+        goes = note(untaken, source, connection, size)
         if size > 0:
             counted.release()
-        return has_room
+        return goes
 
-    monkeypatch.setattr(sources.Untaken, "add", noted)
+    monkeypatch.setattr(sources.Untaken, "note", noted)
     long = b"GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with connected(port, long) as patient:
         assert counted.acquire(timeout=PATIENCE_SECONDS)
