@@ -139,6 +139,7 @@ def admit(request: Request) -> Caller:
     try:
         caller = caller_of(request)
     except NotAuthenticated:
+        rates.was_bad(shown)
         if shown:
             rates.wrong(WRONG_KEYS, address)
         raise

@@ -77,14 +77,17 @@ async def _biller(request: Request, kind: str, biller_id: UUID) -> Biller:
     state, source = request.app.state, came_from(request.client)
     rates: Rates = state.rates
     looking: FairThreads = state.looking
-    known = rates.known(_sender(request, biller_id))
+    sender = source, biller_id
+    known = rates.known(sender)
     if known is None:
         rates.check(UNKNOWN_BILLERS, source)
+    rates.check(WRONG_SIGNATURES, _name(sender))
 
     def look() -> Biller:
         try:
             return receiving.find(state.looks, kind, biller_id)
         except NotFound:
+            rates.was_bad(sender)
             rates.wrong(UNKNOWN_BILLERS, source)
             raise
 
@@ -93,22 +96,22 @@ async def _biller(request: Request, kind: str, biller_id: UUID) -> Biller:
 
 def _take(request: Request, biller: Biller, body: bytes) -> None:
     """Keep a webhook, within the brand's limit of requests. Who guesses signatures keeps out only themselves."""
-    state, who = request.app.state, _sender(request, biller.biller_id)
+    state, sender = request.app.state, (came_from(request.client), biller.biller_id)
     rates: Rates = state.rates
-    rates.check(WRONG_SIGNATURES, who)
+    rates.check(WRONG_SIGNATURES, _name(sender))
     try:
         receiving.verify(biller, body, request.headers)
     except BadSignature:
-        rates.wrong(WRONG_SIGNATURES, who)
+        rates.wrong(WRONG_SIGNATURES, _name(sender))
         raise
-    rates.was_good(who, Known(biller.brand_id, who, is_key=False))
+    rates.was_good(sender, Known(biller.brand_id, _name(sender), is_key=False))
     rates.take(OF_A_BRAND, str(biller.brand_id))
     receiving.keep(state.engine, biller, body)
 
 
-def _sender(request: Request, biller_id: UUID) -> str:
-    """The sender of a webhook: a biller from an address."""
-    return f"{came_from(request.client)} {biller_id}"
+def _name(sender: tuple[str, UUID]) -> str:
+    """The sender of a webhook, a biller from an address, as limits count it."""
+    return " ".join(map(str, sender))
 
 
 def _hint(state: State, brand_id: UUID, biller_id: UUID) -> None:

@@ -6,7 +6,7 @@ nobody is refused. RabbitMQ does not count: with it each process counts by itsel
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address, ip_network
 from threading import Lock
@@ -187,15 +187,20 @@ class Rates:
                 part.counted = max(part.counted, counted)
             self.check(what, who)
 
-    def was_good(self, shown: str, known: Known) -> None:
+    def was_good(self, shown: Hashable, known: Known) -> None:
         """Remember a key or token that was good, so that a neighbour's wrong ones do not keep its owner out."""
         with self._lock:
             if len(self._good) > _MOST_NAMES:
                 self._good = {}
             self._good[hash(shown)] = known
 
-    def known(self, shown: str) -> Known | None:
-        """The owner of a key or token, if it was good before. It must still be looked up."""
+    def was_bad(self, shown: Hashable) -> None:
+        """Forget a key or token that is no longer good: it counts as a stranger's."""
+        with self._lock:
+            self._good.pop(hash(shown), None)
+
+    def known(self, shown: Hashable) -> Known | None:
+        """The owner of a key or token, if it was good when it was last looked up. It must still be looked up."""
         return self._good.get(hash(shown))
 
     def check_left(self, what: str, who: str) -> None:

@@ -10,16 +10,16 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from issuance import log
 from issuance.api.app import create_app
 from issuance.api.routes import CODES_IN_BODY
-from issuance.billers import billers
-from issuance.billers.billers import New
+from issuance.billers import billers, receiving
+from issuance.billers.billers import Biller, New
 from issuance.database.connections import transaction
 from issuance.settings import OwnSettings, Settings
-from issuance.tenancy import keys
+from issuance.tenancy import keys, known_keys
 from issuance.tenancy import rates as room
 from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, OF_AN_ADDRESS, WRONG_CODES, WRONG_KEYS, RateLimited, Rates
 from tests.database.limits import count_at_leisure
@@ -185,6 +185,52 @@ def test_wrong_keys_have_a_limit_of_their_own(ask: Callable[..., Ask], engine: E
     assert get("/runs", fresh, address).status_code == 429
     assert get("/runs", known, address).status_code == 200
     assert get("/runs", fresh, some_address()).status_code == 200
+
+
+def test_a_key_that_was_revoked_is_a_strangers(
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the limit of wrong keys it is looked up no more, and it waits with no brand's keys."""
+    looked_up, find = [], keys.find
+
+    def counted(connection: Connection, shown: str) -> keys.Key | None:
+        looked_up.append(shown)
+        return find(connection, shown)
+
+    monkeypatch.setattr(keys, "find", counted)
+    get, address = ask(wrong_keys=2), some_address()
+    with transaction(engine, brand_id) as connection:
+        key_id, key = keys.create(connection, brand_id, ["read"])
+    assert get("/runs", key, address).status_code == 200
+    with transaction(engine, brand_id) as connection:
+        keys.revoke(connection, brand_id, key_id)
+    known_keys.forget(key_id)
+    assert [get("/runs", key, address).status_code for _ in range(8)] == [401, 401] + [429] * 6
+    assert len(looked_up) == 1 + 3
+
+
+def test_who_guesses_signatures_is_not_looked_up_beyond_the_limit(
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the biller has signed from there before."""
+    looked_up, find = [], receiving.find
+
+    def counted(looks: Engine, kind: str, biller_id: UUID) -> Biller:
+        looked_up.append(biller_id)
+        return find(looks, kind, biller_id)
+
+    monkeypatch.setattr(receiving, "find", counted)
+    post, address = ask(wrong_keys=2), some_address()
+    with transaction(engine, brand_id) as connection:
+        biller_id = billers.create(connection, brand_id, New("mapped", ["u:s"], mapping=BASIC))
+
+    def sent(secret: str) -> int:
+        body, shown = {"id": str(uuid4()), "at": "2031-01-01T00:00:00Z"}, base64.b64encode(secret.encode()).decode()
+        return post(f"/billers/mapped/{biller_id}", shown, address, "POST", body, scheme="Basic").status_code
+
+    assert sent("u:s") == 200
+    assert [sent("u:wrong") for _ in range(8)] == [400, 400] + [429] * 6
+    assert len(looked_up) == 1 + 3
 
 
 def test_wrong_codes_have_a_limit_of_their_own(ask: Callable[..., Ask], engine: Engine, brand_id: UUID) -> None:
