@@ -8,11 +8,13 @@ recognised after the work is done: then the work is undone.
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
+from uuid import UUID
 from weakref import WeakValueDictionary
 
 from fastapi import Request, Response
@@ -27,7 +29,7 @@ from issuance.api.requests import off_the_loop
 from issuance.errors import Invalid
 from issuance.members import erased
 from issuance.tenancy import idempotency
-from issuance.tenancy.fairness import PATIENCE, Fair
+from issuance.tenancy.fairness import MOST_WAITING, PATIENCE, Fair, TooManyWaiting
 from issuance.tenancy.idempotency import Answer, Key
 
 HEADER = "Idempotency-Key"
@@ -38,8 +40,6 @@ REPEATED = ("Idempotency-Replayed", "Idempotent-Replayed")
 #: The most requests with a key that are worked on at once. Each holds a connection while it goes from thread to thread:
 #: if they held all connections, the threads would wait for connections, and they for threads.
 MOST_AT_WORK = 16
-#: Requests that wait for another with their key; one more is refused.
-MOST_WAITING = 10
 _SANE = re.compile(r"[\x20-\x7e]{1,255}")
 #: Statuses of answers that are not kept: the same request may get another answer when it is sent again.
 _NOT_KEPT = (401, 403, 429)
@@ -67,8 +67,8 @@ class _NotKept(Exception):
 async def answer_once(
     request: Request, caller: Caller, shown: str, handle: Handler, place: AbstractAsyncContextManager[None]
 ) -> Response:
-    """Answer a POST that came with an Idempotency-Key: with its first answer if there is one, else by doing the work in
-    `place`. A request that waits for another with its key has no place meanwhile.
+    """Answer a POST with an Idempotency-Key: with its first answer if there is one, else by doing the work in `place`.
+    A request that waits for another with its key has no place meanwhile.
 
     Raises Invalid for a malformed key, IdempotencyKeyReused if the key came with another request; TooManyAtOnce.
     """
@@ -149,8 +149,9 @@ def make_room(number: int) -> None:
     _at_work.make_room(min(number, MOST_AT_WORK))
 
 
-#: One place for each key that requests of this process use now.
+#: One place for each key that requests of this process use now, and how many requests of a brand wait for one.
 _places: "WeakValueDictionary[Key, Fair]" = WeakValueDictionary()
+_waiting: Counter[UUID] = Counter()
 
 
 @asynccontextmanager
@@ -158,12 +159,19 @@ async def _one_at_a_time(key: Key) -> AsyncIterator[None]:
     """Let one request of a key at a time work in this process, so that the others wait without a thread and a
     connection.
 
-    Requests of other processes wait at the primary key.
-
-
+    Requests of other processes wait at the primary key. Raises TooManyWaiting.
     """
     only = _places.get(key)
     if only is None:
-        only = _places[key] = Fair(1, most_waiting=MOST_WAITING)
-    async with only.place(key):
+        only = _places[key] = Fair(1)
+    elif _waiting[key.brand_id] >= MOST_WAITING:
+        raise TooManyWaiting
+    async with AsyncExitStack() as held:
+        _waiting[key.brand_id] += 1
+        try:
+            await held.enter_async_context(only.place(key))
+        finally:
+            _waiting[key.brand_id] -= 1
+            if not _waiting[key.brand_id]:
+                del _waiting[key.brand_id]
         yield

@@ -45,12 +45,7 @@ class TooManyAtOnce(IssuanceError):
 
 
 class TooManyWaiting(TooManyAtOnce):
-    """Too much was asked at once, and so many requests already wait for their turn."""
-
-    def __init__(self, number: int = MOST_WAITING) -> None:
-        super().__init__(
-            f"Too much was asked at once: {number} requests already wait for their turn. Nothing was done: try again."
-        )
+    """Too much was asked at once: 100 requests already wait for their turn. Nothing was done: try again."""
 
 
 class Gone(Exception):
@@ -89,7 +84,7 @@ class Fair:
         self._note(owner)
         if owner in self._waiting or not self._is_free(owner):
             if len(self._waiting.get(owner, ())) >= self._most_waiting:
-                raise TooManyWaiting(self._most_waiting)
+                raise TooManyWaiting
             await self._wait(owner)
         else:
             self._working[owner] += 1

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
+from contextlib import AsyncExitStack
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -287,22 +288,27 @@ def test_the_limit_of_those_who_wait_is_named() -> None:
     assert str(fairness.MOST_WAITING) in TooManyWaiting().message
 
 
-def test_only_so_many_wait_for_one_idempotency_key() -> None:
-    """They hold no place meanwhile, so that places do not bound them."""
+def test_only_so_many_of_a_brand_wait_for_idempotency_keys() -> None:
+    """They hold no place meanwhile, so that places do not bound them. What waits for nobody goes on."""
 
     async def play() -> None:
-        key = Key(uuid4(), "key 1", "again")
+        brand_id, other_brand_id = uuid4(), uuid4()
 
-        async def repeat() -> None:
-            async with idempotency._one_at_a_time(key):
+        async def repeat(name: str, brand_id: UUID = brand_id) -> None:
+            async with idempotency._one_at_a_time(Key(brand_id, "key 1", name)):
                 pass
 
-        async with idempotency._one_at_a_time(key):
-            waiting = [asyncio.create_task(repeat()) for _ in range(idempotency.MOST_WAITING)]
+        async with AsyncExitStack() as working:
+            for key in (Key(brand_id, "key 1", "1"), Key(brand_id, "key 1", "2"), Key(other_brand_id, "key 1", "1")):
+                await working.enter_async_context(idempotency._one_at_a_time(key))
+            waiting = [asyncio.create_task(repeat("12"[n % 2])) for n in range(fairness.MOST_WAITING)]
+            waiting.append(asyncio.create_task(repeat("1", other_brand_id)))
             await asyncio.sleep(0)
-            with pytest.raises(TooManyWaiting, match=f" {idempotency.MOST_WAITING} requests "):
-                await repeat()
+            with pytest.raises(TooManyWaiting):
+                await repeat("2")
+            await repeat("3")
         await asyncio.gather(*waiting)
+        assert idempotency._waiting == {}
 
     asyncio.run(play())
 
