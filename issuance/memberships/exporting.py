@@ -5,16 +5,19 @@ Other people's personal data is not in it.
 
 import json
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
 from issuance.credits import holders
+from issuance.engine.event_facts import in_order, named_by
 from issuance.errors import Invalid
 from issuance.members import members, redemptions, wallets
-from issuance.members.names import Names, folded
+from issuance.members.names import folded
 from issuance.memberships import kept_texts
+from issuance.memberships.entries import Entry, Theirs
 from issuance.memberships.memberships import LONGEST_REF
 
 #: Takes the place of their names, to see whether something names them.
@@ -174,19 +177,18 @@ def export(connection: Connection, brand_id: UUID, external_user_id: str, *, bou
 
     profile = dict(connection.execute(_MEMBER, parameters).mappings().one())
     theirs = {name: read(statement) for name, statement in _THEIRS.items()}
-    guest_ids = {(row["membership_id"], str(row["guest_id"])) for row in theirs["guest_of"]}
-    named = (external_user_id, profile["email"])
-    facts = []
-    for fact in read(_FACTS):
-        own = fact.pop("own")
-        fact["data"], places = _only_theirs(fact["data"], fact["membership_id"], guest_ids, named, own=own)
-        fact["unknown_fields"] = _said_of_them(fact["unknown_fields"], places, own=own)
-        facts.append(fact)
+    facts = read(_FACTS)
+    heard = Theirs(external_user_id, {folded(one) for one in (profile["email"],) if one})
+    places = _places(facts, heard)
+    for number, fact in enumerate(facts):
+        own, at = fact.pop("own"), places.get(number, [])
+        fact["data"] = _only_theirs(fact["data"], at, own=own)
+        fact["unknown_fields"] = _said_of_them(fact["unknown_fields"], at, own=own)
     told = read(_TOLD)
     for event in told:
         if event["data"].get("holder") and event["data"].get("guest", {}).get("external_user_id") != external_user_id:
             event["data"] = {name: value for name, value in event["data"].items() if name != "guest"}
-    names = _names(external_user_id, profile, theirs["guest_of"])
+    names = heard.names(_THEM, profile["display_name"], *(guest["name"] for guest in theirs["guest_of"]))
     kept: dict[str, list[dict[str, Any]]] = {place: [] for place in kept_texts.EXPORTED}
     for place, column in kept_texts.EXPORTED.items():
         for row in kept_texts.exported(connection, brand_id, names, column):
@@ -203,41 +205,35 @@ def export(connection: Connection, brand_id: UUID, external_user_id: str, *, bou
     }
 
 
-def _names(external_user_id: str, profile: dict[str, Any], guest_of: Sequence[dict[str, Any]]) -> Names:
-    """All that they are called by."""
-    emails = {folded(one) for one in (profile["email"], *(guest["email"] for guest in guest_of)) if one}
-    called = {one for one in (profile["display_name"], *(guest["name"] for guest in guest_of)) if one}
-    return Names(
-        ids={external_user_id: _THEM},
-        emails=dict.fromkeys(emails, _THEM),
-        called=dict.fromkeys(called - {external_user_id}, _THEM),
-        guest_ids={str(guest["guest_id"]): _THEM for guest in guest_of},
-    )
+def _places(facts: Sequence[dict[str, Any]], heard: Theirs) -> dict[int, list[int]]:
+    """By the number of a fact, which entries of its list of guests are theirs: as erasing finds them."""
+    orders: dict[UUID, list[Any]] = {}
+    for number, fact in enumerate(facts):
+        if "guests" in fact["data"]:
+            event = SimpleNamespace(number=number, event_id=fact["id"], **fact)
+            orders.setdefault(fact["membership_id"], []).append(event)
+    entries: list[tuple[int, int, Entry]] = []
+    for membership_id, events in orders.items():
+        events.sort(key=in_order)
+        for event, listed in ((events[place], listed) for place, listed in named_by(membership_id, events).items()):
+            pairs = enumerate(zip(listed, event.data["guests"], strict=True))
+            entries += [(event.number, place, entry) for place, entry in pairs]
+    heard.learn([entry for _, _, entry in entries])
+    found: dict[int, list[int]] = {}
+    for number, place, entry in entries:
+        if heard.include(*entry):
+            found.setdefault(number, []).append(place)
+    return found
 
 
-def _only_theirs(
-    data: dict[str, Any],
-    membership_id: UUID,
-    guest_ids: set[tuple[UUID, str]],
-    named: tuple[str, str | None],
-    *,
-    own: bool,
-) -> tuple[dict[str, Any], list[int]]:
-    """What a fact says, with no guests except them, and the places of their entries."""
-    external_user_id, email = named
+def _only_theirs(data: dict[str, Any], places: list[int], *, own: bool) -> dict[str, Any]:
+    """What a fact says, with no guests except them: the entries at these places."""
     data = dict(data)
     if not own:
         data.pop("external_user_id", None)
-    if "guests" not in data:
-        return data, []
-    places = []
-    for place, guest in enumerate(data["guests"]):
-        known = guest.get("known_as") or guest.get("guest_id")
-        by_address = guest.get("external_user_id") is None and email is not None and guest.get("email") == email
-        if guest.get("external_user_id") == external_user_id or (membership_id, str(known)) in guest_ids or by_address:
-            places.append(place)
-    data["guests"] = [data["guests"][place] for place in places]
-    return data, places
+    if "guests" in data:
+        data["guests"] = [data["guests"][place] for place in places]
+    return data
 
 
 def _said_of_them(unknown: dict[str, Any] | None, places: list[int], *, own: bool) -> dict[str, Any] | None:

@@ -75,20 +75,25 @@ EXPORTED: Mapping[str, Column] = {column.exported_as: column for column in COLUM
 _NOT_EXPORTED = {"body_hash", "caller"}
 #: Rows that are in memory at once: of what billers sent each may have a megabyte.
 _FEW_AT_ONCE = {"yield_per": 10}
-# How a needle is looked for. In texts both ways, as not every database's lower() knows every letter.
+# What is looked through, and for what. Of bytes those that are no letters of ASCII are written as numbers.
 _IN = {
-    "text": "position(needle IN {0}) > 0 OR position(needle IN lower({0})) > 0",
-    "json": "position(needle IN CAST({0} AS text)) > 0 OR position(needle IN lower(CAST({0} AS text))) > 0",
-    "bytes": "position(convert_to(needle, 'UTF8') IN {0}) > 0",
+    "text": ("{0}", "needle"),
+    "json": ("CAST({0} AS text)", "needle"),
+    "bytes": ("encode({0}, 'escape')", "encode(convert_to(needle, 'UTF8'), 'escape')"),
 }
+# Both ways, as not every database's lower() knows every letter. Each text is made once, not once a needle.
 _FIND = {
     column: text(f"""
         SELECT {", ".join(column.key)}, {column.name} AS said FROM {column.table}
          WHERE brand_id = :brand_id AND {column.name} IS NOT NULL
-           AND EXISTS (SELECT FROM unnest(CAST(:needles AS text[])) AS needle
-                        WHERE {_IN[column.kind].format(column.name)})
+           AND EXISTS (SELECT FROM (SELECT plain, lower(plain) AS low
+                                      FROM (SELECT {within.format(column.name)} OFFSET 0) AS made (plain)
+                                    OFFSET 0) AS once,
+                              unnest(CAST(:needles AS text[])) AS needle
+                        WHERE position({needle} IN plain) > 0 OR position({needle} IN low) > 0)
     """)
     for column in COLUMNS
+    for within, needle in [_IN[column.kind]]
 }
 
 

@@ -14,7 +14,8 @@ from issuance.billing.cloud_events import meaning
 from issuance.deciding.recognition import Recognised
 from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, SIGNED_UP, Named, named_by
 from issuance.members import erased
-from issuance.members.names import Names, folded
+from issuance.members.names import Names
+from issuance.memberships.entries import NOBODY, Entry, Theirs
 
 _EVENTS = text(f"""
     SELECT e.membership_id, e.source, e.event_id, e.type, e.time, e.charge_id, e.data, e.unknown_fields, e.said_hash,
@@ -37,8 +38,6 @@ _GUESTS = text("""
             SELECT new.membership_id, new.guest_id
               FROM json_to_recordset(CAST(:rows AS json)) AS new (membership_id uuid, guest_id uuid))))
 """)
-#: Stands for a guest of an order whose sign-up has not come yet.
-_NOBODY = UUID(int=0)
 
 
 @dataclass(slots=True)
@@ -66,9 +65,7 @@ class Mentions:
     ) -> None:
         self._connection, self._brand_id, self._member_id = connection, brand_id, member_id
         self._id, self._place = external_user_id, place
-        self.emails = set(emails)
-        self._called: set[str] = set()
-        self._guest_ids: set[str] = set()
+        self._theirs = Theirs(external_user_id, emails)
         self._orders: dict[UUID, _Order] = {}
 
     def read(self, membership_ids: Sequence[UUID]) -> None:
@@ -81,50 +78,21 @@ class Mentions:
         for membership_id, order in self._orders.items():
             order.waits = all(event.type != SIGNED_UP for event in order.events)
             order.named = _as_told(order.events) if order.waits else named_by(membership_id, order.events)
-        # Entries with their id first, which say what else they are called; then those with any of their addresses; then
-        # those of guests that were found so.
-        for is_theirs in (self._has_the_id, self._is_theirs, self._is_theirs):
-            for who, guest in self._entries():
-                if is_theirs(who, guest):
-                    self._hear(who, guest)
+        self._theirs.learn(list(self._entries()))
 
-    def _entries(self) -> Iterator[tuple[Recognised, dict[str, Any]]]:
+    @property
+    def emails(self) -> set[str]:
+        """Their addresses, folded."""
+        return self._theirs.emails
+
+    def _entries(self) -> Iterator[Entry]:
         for order in self._orders.values():
             for place, listed in order.named.items():
                 yield from zip(listed, order.events[place].data["guests"], strict=True)
 
-    def _has_the_id(self, who: Recognised, guest: dict[str, Any]) -> bool:
-        return self._id in (guest.get("external_user_id"), who.external_user_id)
-
-    def _is_theirs(self, who: Recognised, guest: dict[str, Any]) -> bool:
-        """Whether an entry is theirs: by their id; if it has no id, by their address; if it has neither, because its
-        guest was found to be them."""
-        if guest.get("external_user_id") is not None:
-            return bool(guest["external_user_id"] == self._id)
-        if self._has_the_id(who, guest):
-            return True
-        if guest.get("email"):
-            return folded(guest["email"]) in self.emails
-        return who.external_user_id is None and str(who.guest_id) in self._guest_ids
-
-    def _hear(self, who: Recognised, guest: dict[str, Any]) -> None:
-        if guest.get("external_user_id") not in (None, self._id):
-            return
-        self._called.add(guest["name"])
-        if who.guest_id != _NOBODY:
-            self._guest_ids.add(str(who.guest_id))
-        if guest.get("email"):
-            self.emails.add(folded(guest["email"]))
-
     def names(self, *called: str | None) -> Names:
         """All that they are called by."""
-        everything = {one for one in (*called, *self._called) if one} - {self._id, self._place}
-        return Names(
-            ids={self._id: self._place},
-            emails=dict.fromkeys(self.emails, self._place),
-            called=dict.fromkeys(everything, self._place),
-            guest_ids=dict.fromkeys(self._guest_ids, self._place),
-        )
+        return self._theirs.names(self._place, *called)
 
     def rewrite(self) -> None:
         """Take their names out of the facts, and out of the table of guests."""
@@ -164,11 +132,11 @@ class Mentions:
             return data, []
         guests, theirs = [], []
         for who, guest in zip(order.named[place], data["guests"], strict=True):
-            is_theirs = self._is_theirs(who, guest)
+            is_theirs = self._theirs.include(who, guest)
             theirs.append((who.guest_id, is_theirs))
             if is_theirs:
                 guest = forgotten.without_names(guest, self._place)
-                if self._has_the_id(who, guest):
+                if self._theirs.by_id(who, guest):
                     guest["external_user_id"] = self._place
             if changes and event.type == GUESTS_CHANGED:
                 # A guest who was recognised by a name is still recognised.
@@ -182,7 +150,7 @@ def _as_told(events: Sequence[Row[Any]]) -> Named:
     """The guests of an order whose sign-up has not come: as each entry names them."""
     return {
         place: [
-            Recognised(UUID(guest.get("guest_id") or str(_NOBODY)), guest.get("external_user_id")) for guest in guests
+            Recognised(UUID(guest.get("guest_id") or str(NOBODY)), guest.get("external_user_id")) for guest in guests
         ]
         for place, event in enumerate(events)
         if (guests := event.data.get("guests")) is not None

@@ -13,9 +13,11 @@ from issuance.billers import billers, deliveries
 from issuance.billers.billers import New
 from issuance.corrections import desk
 from issuance.corrections.wanted import Transfer
+from issuance.members import members
+from issuance.members.profiles import MemberBody
 from issuance.memberships import exporting
 from tests.database.clubs import Club
-from tests.database.test_forgetting import ADA, EMAIL, NAME, Story, story
+from tests.database.test_forgetting import ADA, BOB, EMAIL, NAME, Story, story
 from tests.stripe import SECRET
 
 __all__ = ["story"]
@@ -70,6 +72,54 @@ def test_texts_that_name_a_member_are_in_the_export_and_of_others_no_word(story:
     assert "bob" not in json.dumps(document, default=str).lower()
 
 
+def test_an_address_in_other_letters_is_found(story: Story) -> None:
+    """In what came and was answered as bytes too: nothing else of hers stands there."""
+    club = story.club
+    charge = {"object": "charge", "receipt_email": EMAIL, "billing_details": {"email": EMAIL.upper(), "name": "C. L."}}
+    with story.work() as connection:
+        biller_id = billers.create(connection, club.brand_id, New("stripe", [SECRET], None))
+        connection.execute(
+            text("INSERT INTO idempotency_keys (brand_id, caller, key, request_hash, status, body)"
+                 " VALUES (:b, 'key 1', 'hers', 'x', 200, :body)"),
+            {"b": club.brand_id, "body": json.dumps({"email": EMAIL}).encode()},
+        )  # fmt: skip
+    deliver(club, biller_id, hers={"id": "evt_1", "data": {"object": charge}})
+    document = exported(story)
+    assert [row["said"] and row["said"]["id"] for row in document["biller_deliveries"]] == ["evt_1"]
+    assert [row["said"] for row in document["answers"]] == [{"email": EMAIL}]
+    story.archive()
+    story.erase()
+    assert story.left() == []
+
+
+def test_what_lists_say_of_a_guest_without_ids_is_in_the_export(story: Story) -> None:
+    """Whoever is recognised by an address or a name (SEMANTICS 5), and what is said of them beside its fields. A place
+    that was somebody else's before shows nothing of them."""
+    club = story.club
+    by_name = {"name": "Canary L.", "phone": "0170-1"}
+    story.take(story._event("membership.guests_changed", story._party(story.bobs, by_name), "12"))
+    club.settle([story.bobs])
+    document = exported(story)
+    lists = [fact for fact in document["facts"] if fact["membership_id"] == story.bobs]
+    assert [len(fact["data"]["guests"]) for fact in lists] == [1] * 4
+    assert {"guests.1.phone": "0170-1"} in [fact["unknown_fields"] for fact in lists]
+    assert "bob" not in json.dumps(document, default=str).lower()
+
+    with story.work() as connection:
+        members.upsert(connection, club.brand_id, "carl", MemberBody())
+    order, seat = uuid4(), {"guest_id": str(uuid4()), "lead_booker": False}
+    hers, carls = ({**seat, "name": name, "external_user_id": one} for name, one in ((NAME, ADA), ("Carl", "carl")))
+    story.take(
+        story._event("membership.signed_up", story._signs_up(order, "bob", guests=[BOB, hers])),
+        story._event("membership.guests_changed", story._party(order, carls), "11"),
+    )
+    club.settle([order])
+    with story.work() as connection:
+        of_carl = exporting.export(connection, club.brand_id, "carl")
+    assert "Carl" in json.dumps(of_carl, default=str)
+    assert "canary" not in json.dumps(of_carl["facts"], default=str).lower()
+
+
 def test_what_a_member_gave_got_and_did_is_in_the_export(story: Story) -> None:
     club = story.club
     of_bob = "SELECT code FROM credits JOIN guests USING (brand_id, membership_id, guest_id) WHERE name = 'Bob Other'"
@@ -80,6 +130,7 @@ def test_what_a_member_gave_got_and_did_is_in_the_export(story: Story) -> None:
     with database.transaction(club.engine, club.brand_id, acting) as connection:
         audit.write(connection, club.brand_id, "redemption.created", uuid4())
     document = exported(story)
+    assert {row["actor"] for row in document["transactions"]} == {"system"}
     assert [row["received"] for row in document["transfers"]] == [True]
     assert [row["action"] for row in document["done"]] == ["redemption.created"]
     assert "bob" not in json.dumps(document, default=str).lower()

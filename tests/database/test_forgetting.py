@@ -218,6 +218,35 @@ def test_a_guest_who_was_named_by_their_address_alone_loses_the_name_everywhere(
     assert club.value(outbox_of_guest) == 0
 
 
+def test_what_was_said_of_a_guest_before_their_id_was_known_goes_too(story: Story) -> None:
+    """The name and an earlier address, which a later list with it alone is recognised by. Who had her address for a
+    while and has one of their own keeps that."""
+    order, club = uuid4(), story.club
+    hers, carls = ({"guest_id": str(uuid4()), "lead_booker": False} for _ in range(2))
+    before = {**hers, "name": "Canary L.", "email": "old.canary.mail@example.org"}
+    since = {**hers, "name": NAME, "email": "new.canary.mail@example.org", "external_user_id": ADA}
+    carl = {**carls, "name": "Carl Other"}
+    lists = ([before, {**carl, "email": EMAIL}], [since, {**carl, "email": "carl@example.org"}])
+    story.take(
+        story._event("membership.signed_up", story._signs_up(order, "bob", guests=[BOB, *lists[0]])),
+        story._event("membership.guests_changed", story._party(order, *lists[1]), "11"),
+    )
+    club.settle([order])
+    story.archive()
+    place = story.erase().external_user_id
+    assert story.left() == []
+    said = club.rows(
+        "SELECT data -> 'guests' -> 2 FROM billing_events WHERE membership_id = :one ORDER BY time", one=order
+    )
+    assert [(one["name"], one.get("email")) for (one,) in said] == [(place, None), ("Carl Other", "carl@example.org")]
+    later = uuid4()
+    guests = [BOB, {key: value for key, value in before.items() if key != "guest_id"}]
+    story.take(story._event("membership.signed_up", story._signs_up(later, "bob", guests=guests)))
+    club.settle([later])
+    assert story.left() == []
+    assert story.broken() == {}
+
+
 def test_what_was_told_of_an_erased_person_is_still_a_double(story: Story) -> None:
     """The biller's whole file again: doubles, whoever named her and however; and another body is still a conflict."""
     story.archive()
