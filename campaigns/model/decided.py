@@ -223,6 +223,7 @@ class Decided:
         status = "revoked" if credit.revoked_at else status
         names = ("period_end", "valid_from", "expires_at", "rule_version", "multi_use", "max_uses", "uses")
         shown = {name: getattr(credit, name) for name in names}
+        shown["flagged"] = credit.flagged_at is not None
         return {**shown, "status": "redeemed" if credit.redeemed_at else status}
 
 

@@ -186,15 +186,25 @@ class Play:
         return code
 
 
-FIELDS = ("period_end", "status", "valid_from", "expires_at", "rule_version", "multi_use", "max_uses", "uses")
+FIELDS = (
+    "period_end",
+    "status",
+    "valid_from",
+    "expires_at",
+    "rule_version",
+    "multi_use",
+    "max_uses",
+    "uses",
+    "flagged",
+)
 
 
 def shown(row: Row) -> Row:
     """A credit as the API shows it, in the types of the oracle."""
     instants = {key: datetime.fromisoformat(row[key]) if row[key] else None for key in ("valid_from", "expires_at")}
     end = date.fromisoformat(row["period_end"]) if row["period_end"] else None
-    said = {"rule_version": row["rule_version"] or 0}
-    return {key: row[key] for key in FIELDS} | instants | {"period_end": end} | said
+    said = {"rule_version": row["rule_version"] or 0, "flagged": row["flagged_at"] is not None}
+    return {key: row[key] for key in FIELDS if key not in said} | instants | {"period_end": end} | said
 
 
 def predicted(credit: Credit, now: datetime) -> Row:
@@ -208,6 +218,7 @@ def predicted(credit: Credit, now: datetime) -> Row:
         "multi_use": credit.version.multi_use,
         "max_uses": credit.version.max_uses,
         "uses": credit.uses,
+        "flagged": credit.flagged,
     }
 
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from campaigns.model.lives import Life
 from campaigns.model.times import local_date, midnight, plus_months
-from campaigns.model.words import Op
+from campaigns.model.words import SIGN_UP, Fact, Op
 
 ZONES = [
     "UTC",
@@ -90,7 +90,7 @@ class _Draft:
             dated = [(self._moved(instant, op, life), op) for instant, op in dated] + posts
         dated += self._people()
         ops = with_corrections(with_undos(with_limits(self._timed(dated), seed), seed), sorted(self.coupons), seed)
-        ops = with_coupons(ops, sorted(self.coupons), seed)
+        ops = with_backlogs(with_gifts(with_coupons(ops, sorted(self.coupons), seed), seed), seed)
         return History(seed, self.timezone, self.start, (*opening, *ops))
 
     def _instant(self) -> datetime:
@@ -238,6 +238,46 @@ def with_coupons(ops: list[Op], coupons: list[str], seed: int) -> list[Op]:
             validity = random.choice([*VALIDITIES, "P2M", "P6M"])
             done.append(Op("coupon", {"name": random.choice(coupons), "validity": validity}))
     return done
+
+
+def with_gifts(ops: list[Op], seed: int) -> list[Op]:
+    """The same operations; now and then a rule that gives on sign-up becomes P0D, for the next charge. Drawn apart, as
+    limits."""
+    random = Random(f"gifts {seed}")
+    rules: set[str] = set()
+    done: list[Op] = []
+    for op in ops:
+        done.append(op)
+        if op.name == "create_rule" and op.args["issue_on_signup"] and random.random() < 0.3:
+            rules.add(op.args["rule"])
+        if op.name == "clock" and rules and random.random() < 0.1:
+            rule = sorted(rules)[0]
+            rules.discard(rule)
+            says = {"issuing_frequency": "P0D", "issue_on_signup": False, "roll_over_limit": None}
+            done.append(Op("update_rule", {"rule": rule, "include_upcoming": True, **says}))
+    return coherent(done)
+
+
+def with_backlogs(ops: list[Op], seed: int) -> list[Op]:
+    """The same operations; now and then the facts of some time are heard together at its end, as after an outage of the
+    biller's. Drawn apart, as limits."""
+    random = Random(f"backlogs {seed}")
+    done: list[Op] = []
+    kept: list[Fact] = []
+    left = 0
+    for op in ops:
+        if left == 0 and op.name == "post":
+            is_sign_up = op.args["facts"][0].kind == SIGN_UP
+            left = random.choice([2, 5, 10, 40]) if random.random() < (0.2 if is_sign_up else 0.03) else 0
+        if left and op.name == "post":
+            kept += op.args["facts"]
+        else:
+            done.append(op)
+        left = max(0, left - 1)
+        if left == 0 and kept:
+            done.append(Op("post", {"facts": kept}))
+            kept = []
+    return [*done, Op("post", {"facts": kept})] if kept else done
 
 
 def coherent(ops: list[Op]) -> list[Op]:

@@ -126,6 +126,7 @@ class Oracle(Settling):
         lost = lost or credit.membership in self.archived
         credit.uses -= 1
         credit.redeemed, credit.used_up_at = False, None
+        credit.flagged = credit.flagged and credit.uses > 0
         if lost and credit.status(self.now) in (
             "live",
             "upcoming",

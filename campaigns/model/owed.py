@@ -7,6 +7,7 @@ from datetime import date, datetime
 
 from campaigns.model.reading import Reading
 from campaigns.model.releases import Release
+from campaigns.model.standing import BEGINNING
 from campaigns.model.words import Credit, Version
 
 
@@ -154,6 +155,23 @@ def owed(versions: list[Version], reading: Reading, out: dict[date, int]) -> dic
                 due = Owed(guest.label, period_start, end, start, version, turn.day, tuple(passed))
                 found.setdefault((guest.label, period_start), []).append(due)
     return found
+
+
+def gives_nothing(chain: list[Turn], reading: Reading, credit: Credit) -> bool:
+    """Section 7: whether the turn that a credit rode on gives its guest nothing by what is known now, though they were
+    on the order still, and the membership of the type."""
+    turn = next((each for each in chain if each.day == credit.turn), None)
+    if turn is None or turn.version is None or not turn.took_place or not turn.out:
+        return True
+    if turn.blockers - {"version_not_in_force", "of_another_type"}:
+        return True
+    if turn.day == reading.starts_on and not turn.version.issue_on_signup:
+        return True
+    start = BEGINNING if turn.day == reading.starts_on else reading.midnight(turn.day)
+    then = [party for since, party in reading.parties if since <= start][-1]
+    return not any(
+        guest.label == credit.guest and (guest.lead_booker or not turn.version.for_lead_booker_only) for guest in then
+    )
 
 
 def stands_for(reading: Reading, version: Version, guest: str, period_start: date, own: list[Credit]) -> Credit | None:

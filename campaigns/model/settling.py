@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from campaigns.model.memory import Memory
-from campaigns.model.owed import Owed, end_of, owed, period_start_of, stamps, stands_for, used_before
+from campaigns.model.owed import (
+    Owed,
+    end_of,
+    gives_nothing,
+    owed,
+    period_start_of,
+    stamps,
+    stands_for,
+    turns,
+    used_before,
+)
 from campaigns.model.reading import Reading
 from campaigns.model.times import local_date, plus_validity
 from campaigns.model.words import GRANT, Credit, Version
@@ -46,7 +56,7 @@ class Settling(Memory):
         due = {key: ones for key, ones in spared.items() if ones}
         deleted = self.rules[rule][-1].deleted
         first = {(credit.guest, credit.period_start): credit for credit in own if credit.reissue == 0}
-        standing = set()
+        standing: set[tuple[str, date]] = set()
         for key, ones in due.items():
             credit = first.get(key)
             if credit is None or credit.revoked == "facts":
@@ -65,6 +75,11 @@ class Settling(Memory):
             is_out = credit.status(self.now) in ("live", "upcoming")
             if not is_owed and not credit.manual and is_out:
                 credit.revoke("facts", self.now)
+        used = {key: credit for key, credit in first.items() if credit.uses and not credit.manual}
+        chain = turns(self.rules[rule], reading, self.now, stamps(own)) if used else []
+        for key, credit in used.items():
+            is_owed = key in due or key in standing
+            credit.flagged = not is_owed and gives_nothing(chain, reading, credit)
 
     def _give_one(self, rule: str, reading: Reading, ones: list[Owed]) -> None:
         """One credit for those that have the same key."""

@@ -51,7 +51,8 @@ def differences(engine: Engine, brand_id: UUID, oracle: Oracle, names: dict[str,
             grants[membership] += 1
         if key in actual:
             lines.append(f"  law 1: two credits on {key}")
-        actual[key] = {name: row[name] for name in FIELDS} | {"rule_version": row["rule_version"] or 0}
+        said = {"rule_version": row["rule_version"] or 0, "flagged": row["flagged_at"] is not None}
+        actual[key] = {name: row[name] for name in FIELDS if name not in said} | said
     expected = {credit.key: predicted(credit, oracle.now) for credit in oracle.credits}
     for key in sorted(actual.keys() | expected.keys(), key=str):
         if actual.get(key) != expected.get(key):

@@ -69,7 +69,7 @@ class Credit(BaseModel):
     revoked_reason: str | None
     revoked_by: Actor | None = Field(description='Who took it back; the system, called "facts": what happened did')
     expired_at: datetime | None
-    flagged_at: datetime | None = Field(description="Redeemed although its charge was taken back later")
+    flagged_at: datetime | None = Field(description="Used although its charge was taken back later")
     extended_at: datetime | None = Field(description="When a person last made it expire later")
     run_id: UUID | None
     revision: int = Field(description="Grows with each change; webhooks say it too")

@@ -59,6 +59,14 @@ class Decision(NamedTuple):
         return CreditKey(self.credit_rule_id, self.guest.place, self.occurrence.period_start, 0)
 
 
+def is_first(decision: Decision, given: set[CreditKey]) -> bool:
+    """Whether a decision to issue is the first under its key, which it then takes: the sign-up and, under a later
+    version, P0D can be owed under one, which gives one credit (SEMANTICS 8). `given`: the keys that are taken."""
+    taken = decision.key in given
+    given.add(decision.key)
+    return not taken
+
+
 class Decisions(NamedTuple):
     """The decisions about one occurrence. They are lazy: skipping an occurrence is cheap."""
 
@@ -88,13 +96,10 @@ def decide(
     used = Used(history, rules)
     for rule in rules:
         if only in (None, rule.credit_rule_id):
-            given: set[CreditKey] = set()
             for occurrence in occurrences(history, releases, rule, horizon):
                 there = _there(history, rule, occurrence, issued)
                 guests = len(history.parties.at(history.period_start_instant(occurrence.day)))
-                yield Decisions(
-                    occurrence, guests, bool(there), _for_guests(history, rule, occurrence, there, used, given)
-                )
+                yield Decisions(occurrence, guests, bool(there), _for_guests(history, rule, occurrence, there, used))
 
 
 def _there(
@@ -163,15 +168,9 @@ class _Kind(NamedTuple):
 
 
 def _for_guests(
-    history: History,
-    rule: Rule,
-    occurrence: Occurrence,
-    issued: Mapping[int, Credit],
-    used: Used,
-    given: set[CreditKey],
+    history: History, rule: Rule, occurrence: Occurrence, issued: Mapping[int, Credit], used: Used
 ) -> Iterator[Decision]:
-    """The decisions about one occurrence. `issued`: its credits, by the guest's place; `given`: the keys of those that
-    are to be issued for occurrences before it, and then of its own."""
+    """The decisions about one occurrence. `issued`: its credits, by the guest's place."""
     since = history.period_start_instant(occurrence.day)
     stayed = history.parties.stayed_since(since)
     decided: dict[tuple[_Kind, Held | None], tuple[Reason, Validities | None]] = {}
@@ -188,13 +187,7 @@ def _for_guests(
         if (kind, held) not in decided:
             decided[kind, held] = _for_kind(history, rule, occurrence, kind, held)
         reason, validities = decided[kind, held]
-        one = Decision(rule.credit_rule_id, occurrence.version, guest, occurrence, reason, credit, validities, joined)
-        if reason is Reason.ISSUED:
-            # The sign-up and, under a later version, a P0D occurrence can have one key: the first gives its credit.
-            if one.key in given:
-                continue
-            given.add(one.key)
-        yield one
+        yield Decision(rule.credit_rule_id, occurrence.version, guest, occurrence, reason, credit, validities, joined)
 
 
 def _held(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from issuance.deciding.archivings import GuestArchiving
 from issuance.deciding.frequency import BillingFrequency, IssuingFrequency, Validity
 from issuance.deciding.statuses import Status
 
@@ -161,11 +162,11 @@ class MembershipFacts:
     told: tuple[Fact, ...]
     #: When the member was archived, or None.
     archived_at: datetime | None = None
-    #: Guests who are archived members: the place of each, and since when.
-    archived_guests: tuple[tuple[int, datetime], ...] = ()
-    #: When the member, and guests who are members by their places, were last brought back after an archiving.
+    #: Guests who are archived members, and since when.
+    archived_guests: tuple[GuestArchiving, ...] = ()
+    #: When the member, and guests who are members, were last brought back after an archiving.
     returned_at: datetime | None = None
-    returned_guests: tuple[tuple[int, datetime], ...] = ()
+    returned_guests: tuple[GuestArchiving, ...] = ()
     #: What a guard held back, and what became of it, by its key.
     held: tuple[Held, ...] = ()
 

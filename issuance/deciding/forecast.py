@@ -11,7 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from issuance.deciding.calendar import midnight
-from issuance.deciding.decisions import Decision, decide_all
+from issuance.deciding.decisions import Decision, decide_all, is_first
 from issuance.deciding.facts import Credit, CreditKey, Held, HeldState, MembershipFacts, Rule, StatusChanged
 from issuance.deciding.history import Ahead, History
 from issuance.deciding.reasons import Outcome, Reason
@@ -107,7 +107,8 @@ def _take(
     """Issue what is owed, take back what is not."""
     changes = list(changes_of(history, rules, decisions, only=only))
     out.update((change.before.key, change.after) for change in changes)
+    given: set[CreditKey] = set()
     for decision in decisions:
-        if decision.reason is Reason.ISSUED:
+        if decision.reason is Reason.ISSUED and is_first(decision, given):
             new = new_credit(decision, history.issued_at(decision.occurrence.release.first))
             out[new.key] = new.credit

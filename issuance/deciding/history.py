@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
+from issuance.deciding.archivings import GuestArchiving
 from issuance.deciding.automatic import Counting, automatic_charges
 from issuance.deciding.calendar import Calendar, Move, day_of, midnight
 from issuance.deciding.charges import Charge, charges_of
@@ -195,14 +196,25 @@ class History:
 
     def is_archived(self, place: int) -> bool:
         """Whether a guest gets nothing now, because they or the member who signed up are archived."""
-        return self.member_is_archived or any(
-            archived == place and at <= self.now for archived, at in self.facts.archived_guests
-        )
+        return self.member_is_archived or self.guest_is_archived(place)
+
+    def guest_is_archived(self, place: int) -> bool:
+        """Whether a guest is an archived member now."""
+        return any(at <= self.now for at in self._as_member(place, self.facts.archived_guests))
 
     def was_archived(self, place: int, day: date) -> bool:
         """Whether a guest, or the member who signed up, was still archived when what begins on a date began."""
-        returns = [self.facts.returned_at, *(at for guest, at in self.facts.returned_guests if guest == place)]
-        return any(at is not None and self._begun_at(day) < at for at in returns)
+        return self.guest_was_archived(place, day) or (
+            self.facts.returned_at is not None and self._begun_at(day) < self.facts.returned_at
+        )
+
+    def guest_was_archived(self, place: int, day: date) -> bool:
+        """Whether a guest was an archived member still when what begins on a date began, and is back."""
+        return any(self._begun_at(day) < at for at in self._as_member(place, self.facts.returned_guests))
+
+    def _as_member(self, place: int, known: Iterable[GuestArchiving]) -> list[datetime]:
+        """The instants of the member whom the lists say a guest to be now."""
+        return [one.at for one in known if one.place == place and one.span.holds_at(self.now)]
 
     def _begun_at(self, day: date) -> datetime:
         """When what starts on a date began: at its midnight; on the day of joining, at the sign-up."""

@@ -30,7 +30,7 @@ class Occurrence:
     version: RuleVersion | None
     release: Release
     reason: Reason | None
-    #: Of an owed P0D occurrence: the earlier billing dates that it would have ridden on if they had been released.
+    #: Of P0D: the earlier billing dates that it would have ridden on if they had been released.
     passed_over: tuple[date, ...] = ()
 
     @property
@@ -102,10 +102,10 @@ def occurrences(history: History, releases: Releases, rule: Rule, last_day: date
             candidate = Occurrence(
                 day, shown.frequency, history.starts_on, None, scheduled_at, version, release, reason
             )
-            if reason is None and (once is None or once.reason is not None):
-                candidate = replace(candidate, passed_over=tuple(passed_over))
-            elif reason is not None and reason is release.reason:
+            if reason is not None and reason is release.reason:
                 passed_over.append(day)
+            elif once is None or once.reason is not None:
+                candidate = replace(candidate, passed_over=tuple(passed_over))
             once = _which_speaks(once, candidate)
         if took_place:
             scheduled_at = max(history.start_of(day), history.signed_up_at)

@@ -10,8 +10,9 @@ from datetime import date, datetime
 from uuid import UUID
 
 from issuance.deciding.charges import PAYING
-from issuance.deciding.decisions import Decision, decide, decide_all
+from issuance.deciding.decisions import Decision, decide, decide_all, is_first
 from issuance.deciding.facts import ChargeState, Credit, CreditKey, MembershipFacts, Rule, RuleVersion
+from issuance.deciding.flagged import was_used_for_nothing
 from issuance.deciding.frequency import IssuingFrequency
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Outcome, Reason
@@ -22,8 +23,6 @@ from issuance.deciding.validities import Validities, ends_of
 MOST_CREDITS = 5_000
 #: A membership that has so many is given no more: each settling would look through all of them (docs/decisions).
 MOST_EVER = 50_000
-#: Why a credit is taken back though its charge may pay: one that was used is flagged if that does not.
-_OF_NO_CHARGE = (Reason.OF_ANOTHER_TYPE, Reason.GUEST_REMOVED)
 #: The decisions that give nothing are listed for events: at most so many of one settling.
 MOST_SKIPPED = 1000
 
@@ -99,9 +98,9 @@ def settle(
     now = history.now
     settlement = Settlement(now=now, status=status_of(history))
     out: list[Decision] = []
-    owed = 0
+    given: set[CreditKey] = set()
     for one in decide(history, rules):
-        if owed > most_credits and not one.has_credits:
+        if len(given) > most_credits and not one.has_credits:
             continue  # for the next settling; issued credits change at once
         for decision in one.decisions:
             if decision.reason is Reason.AWAITING_APPROVAL:
@@ -110,8 +109,7 @@ def settle(
             if decision.credit is not None:
                 out.append(decision)
             elif decision.reason is Reason.ISSUED:
-                owed += 1
-                if owed <= most_credits:
+                if is_first(decision, given) and len(given) <= most_credits:
                     settlement.issue.append(new_credit(decision, history.issued_at(decision.occurrence.release.first)))
                     settlement.joined |= dict.fromkeys(decision.joined, decision.key)
                     settlement.counts[Reason.ISSUED] += 1
@@ -121,12 +119,12 @@ def settle(
                     settlement.skipped.append(decision)
         if len(settlement.skipped) > 10 * MOST_SKIPPED:
             settlement.skipped = _latest(settlement.skipped)
-    if owed and not has_room(history.number_of_credits):
+    if given and not has_room(history.number_of_credits):
         raise CreditLimit
     if len(settlement.skipped) > MOST_SKIPPED:
         settlement.skipped = _latest(settlement.skipped)
     settlement.change += changes_of(history, rules, out)
-    settlement.due_at = now if owed > most_credits else next_due(history, settlement)
+    settlement.due_at = now if len(given) > most_credits else next_due(history, settlement)
     return settlement
 
 
@@ -220,8 +218,8 @@ def _become(
             revoked_at = changed["revoked_at"] = changed["revoked_by"] = None
     else:
         if credit.redeemed_at is not None or credit.uses:
-            is_unpaid = why not in _OF_NO_CHARGE or (decision is not None and decision.occurrence.release.reason)
-            changed["flagged_at"] = (credit.flagged_at or now) if is_unpaid else None
+            for_nothing = was_used_for_nothing(history, credit, decision, why)
+            changed["flagged_at"] = (credit.flagged_at or now) if for_nothing else None
         is_out = credit.redeemed_at is None and revoked_at is None and not credit.is_over_for_good
         if is_out and (expires_at is None or now < expires_at):
             revoked_at = changed["revoked_at"] = now

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from issuance.database.statements import Row, Statement
+from issuance.deciding.archivings import GuestArchiving
 from issuance.deciding.facts import MembershipFacts
 from issuance.engine.event_facts import Named, members_among
 
@@ -74,12 +75,14 @@ def with_archivings(
 ) -> MembershipFacts:
     """The facts, and which of the guests are or were archived."""
     member = archivings.get(member_id, Archiving(None, None))
-    guests = members_among(named).items()
-    known = [(places[guest_id], archivings[name]) for guest_id, name in guests if name in archivings]
+    found = sorted(members_among(named, facts.told), key=lambda one: places[one.guest_id])
+    known = [(one, archivings[one.external_user_id]) for one in found if one.external_user_id in archivings]
+    archived = ((places[one.guest_id], archiving.archived_at, one.span) for one, archiving in known)
+    returned = ((places[one.guest_id], archiving.returned_at, one.span) for one, archiving in known)
     return replace(
         facts,
         archived_at=member.archived_at,
-        archived_guests=tuple(sorted((place, at) for place, (at, _) in known if at is not None)),
+        archived_guests=tuple(GuestArchiving(place, at, span) for place, at, span in archived if at is not None),
         returned_at=member.returned_at,
-        returned_guests=tuple(sorted((place, at) for place, (_, at) in known if at is not None)),
+        returned_guests=tuple(GuestArchiving(place, at, span) for place, at, span in returned if at is not None),
     )

@@ -1,14 +1,16 @@
 """Events as facts: what billers told, parsed once. Facts have no ids: guests go by their places, charges by their
 numbers."""
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import date
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from itertools import zip_longest
+from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from issuance.database.statements import Row
+from issuance.deciding.archivings import Span
 from issuance.deciding.facts import (
     BillingDateMoved,
     ChargeState,
@@ -72,14 +74,27 @@ def named_by(membership_id: UUID, events: Sequence[Row]) -> Named:
     return dict(zip(naming, recognised(membership_id, listings), strict=True))
 
 
-def members_among(named: Named) -> dict[UUID, str]:
-    """Which member a guest is, by the brand's ids, where any list says so: the latest one that does."""
-    return {
-        who.guest_id: who.external_user_id
-        for place in sorted(named)
-        for who in named[place]
-        if who.external_user_id is not None
-    }
+class GuestMember(NamedTuple):
+    """Which member lists say a guest to be, by the brand's ids, and when."""
+
+    guest_id: UUID
+    external_user_id: str
+    span: Span
+
+
+def members_among(named: Named, told: Sequence[Fact]) -> Iterator[GuestMember]:
+    """Which member a guest is where any list says so: each goes by the latest one that does. `told`: the facts of the
+    lists, by their places."""
+    said: dict[UUID, list[tuple[datetime | None, str]]] = {}
+    for place, listed in named.items():  # the sign-up's first, which counts from the start on
+        since = None if isinstance(told[place], SignedUp) else told[place].moment.at
+        for who in listed:
+            if who.external_user_id is not None:
+                said.setdefault(who.guest_id, []).append((since, who.external_user_id))
+    for guest_id, names in said.items():
+        ends = [since for since, _ in names[1:]]
+        for (since, name), until in zip_longest(names, ends):
+            yield GuestMember(guest_id, name, Span(since, until))
 
 
 def numbers_of(events: Sequence[Row], order: Sequence[int] | None = None) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
@@ -32,9 +33,10 @@ class Members(NamedTuple):
     names: frozenset[str]
     own: frozenset[UUID]
 
-    def among(self, membership: Membership) -> frozenset[Guest]:
-        """Which guests are one of them. If no list says who the lead booker is, it is the member."""
-        named = members_among(membership.named)
+    def among(self, membership: Membership, now: datetime) -> frozenset[Guest]:
+        """Which guests are one of them now. If no list says who the lead booker is, it is the member."""
+        said = members_among(membership.named, membership.facts.told)
+        named = {one.guest_id: one.external_user_id for one in said if one.span.holds_at(now)}
         is_own = membership.membership_id in self.own
         return frozenset(
             Guest(place, lead_booker)
@@ -64,8 +66,8 @@ class ManualIssue(PlannedTask):
     #: What an approved plan says, and nothing else; None: whatever is decided.
     promised: Promised | None = None
 
-    def meant(self, membership: Membership) -> Meant:
-        guests = None if self.members is None else self.members.among(membership)
+    def meant(self, membership: Membership, now: datetime) -> Meant:
+        guests = None if self.members is None else self.members.among(membership, now)
         return Meant(guests, plans.promises(self.promised, membership))
 
     def begin(

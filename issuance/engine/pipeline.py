@@ -179,7 +179,7 @@ class Settling:
 
     def _try_to_decide(self, member: Membership, size: int) -> Outcome | None:
         try:
-            return self._decide(member, self._task.meant(member))
+            return self._decide(member, self._task.meant(member, self._clock.now))
         except Exception as error:
             # Each is then decided by itself, so that the failure is noted at the membership that causes it.
             measures.failed("group_not_decided")
@@ -193,7 +193,7 @@ class Settling:
         outcomes: dict[Hashable, Outcome] = {}
         for member in members:
             try:
-                meant, whole = self._task.meant(member), self._fingerprints.whole(member)
+                meant, whole = self._task.meant(member, self._clock.now), self._fingerprints.whole(member)
                 outcome = None if whole is None else outcomes.get((whole, meant))
                 if outcome is None:
                     outcome = self._decide(member, meant)

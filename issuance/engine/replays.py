@@ -3,12 +3,12 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import ClassVar, NamedTuple
 from uuid import UUID
 
-from issuance.deciding.decisions import decide
-from issuance.deciding.facts import Rule
+from issuance.deciding.decisions import decide, is_first
+from issuance.deciding.facts import CreditKey, Rule
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
 from issuance.deciding.reminders import Listener
@@ -40,7 +40,7 @@ class Replay(PlannedTask):
     #: What an approved plan says, and nothing else; None: whatever is decided.
     promised: Promised | None = None
 
-    def meant(self, membership: Membership) -> Meant:
+    def meant(self, membership: Membership, now: datetime) -> Meant:  # noqa: ARG002 - a plan names guests
         return Meant(promises=plans.promises(self.promised, membership))
 
     def begin(
@@ -77,8 +77,11 @@ class Replay(PlannedTask):
             yield plans.kept(promise, by_key.get(promise[:3]), otherwise)
 
     def _within(self, history: History, rules: Sequence[Rule]) -> Iterator[Planned]:
+        given: set[CreditKey] = set()
         for one in decide(history, rules, only=self.span.credit_rule_id):
             if self.span.first <= one.occurrence.period_start <= self.span.last:
                 for decision in one.decisions:
-                    new = new_credit(decision, history.now) if decision.reason is Reason.ISSUED else None
-                    yield Planned.of(decision)._replace(new=new)
+                    is_issued = decision.reason is Reason.ISSUED
+                    if not is_issued or is_first(decision, given):
+                        new = new_credit(decision, history.now) if is_issued else None
+                        yield Planned.of(decision)._replace(new=new)

@@ -4,6 +4,7 @@ same for all: that is the pipeline."""
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import ClassVar, NamedTuple
 from uuid import UUID
 
@@ -48,8 +49,8 @@ class Task(ABC):
     #: Whether it may ask for what began before the horizon, so that the membership is loaded whole.
     looks_back: ClassVar[bool] = True
 
-    def meant(self, membership: Membership) -> Meant:  # noqa: ARG002 - for tasks that know memberships by ids
-        """What the task knows of a membership by ids."""
+    def meant(self, membership: Membership, now: datetime) -> Meant:  # noqa: ARG002 - for tasks that know ids
+        """What the task knows of a membership by ids, at the clock's `now`."""
         return Meant()
 
     @abstractmethod
@@ -138,7 +139,9 @@ def plan(
         for membership in memberships:
             of_types = rules.of(membership.facts.types)
             outcome = task.begin(membership, of_types, clock)
-            for reason, planned in task.decided(membership, task.meant(membership), outcome, of_types, clock):
+            for reason, planned in task.decided(
+                membership, task.meant(membership, clock.now), outcome, of_types, clock
+            ):
                 counts[reason] += 1
                 if planned is not None and len(rows) < plans.most_rows(reason):
                     rows.append(plans.row(membership, planned))

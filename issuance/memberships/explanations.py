@@ -224,7 +224,7 @@ _SENTENCES = {
     Reason.CHARGE_SKIPPED: "The charge for {period} was waived, so it gives nothing.",
     Reason.PERIOD_OVER: "{period} was over before its credit could be issued, and it does not roll over so far.",
     Reason.GUEST_REMOVED: "{name} has left the order since {period} began.",
-    Reason.MEMBER_ARCHIVED: "The member is archived.",
+    Reason.MEMBER_ARCHIVED: "{archived}",
     Reason.OF_ANOTHER_TYPE: "The membership was of another type when {period} began, or was switched to one in it.",
     Reason.USED_BEFORE_CHANGE: "{name} had used one of this coupon in {period} before the membership's type changed.",
     Reason.AWAITING_APPROVAL: "The brand's guard holds the credit of {name} for {period} until a person approves it.",
@@ -242,6 +242,7 @@ def _sentence(history: History, decision: Decision, reason: Reason, name: str, f
         "start": occurrence.period_start.isoformat(),
         "period": f"{occurrence.period_start.isoformat()} {end}",
         "charge": _nearest(facts),
+        "archived": _archived(history, decision, name),
         "open": "".join(f" Open is {_said(charge)}." for charge in facts["open_charges"]),
         "scheduled": facts["scheduled_at"],
         "saved": f"and the next version counts from {facts['next_version_at']}"
@@ -255,6 +256,15 @@ def _sentence(history: History, decision: Decision, reason: Reason, name: str, f
             return said
         return f"{said} {_SENTENCES.get(reason, reason.value).format(**words)}"
     return _SENTENCES.get(reason, reason.value).format(**words)
+
+
+def _archived(history: History, decision: Decision, name: str) -> str:
+    """Who is archived, the guest or the member who signed up; or was until the occurrence had begun."""
+    place, occurrence = decision.guest.place, decision.occurrence
+    if history.is_archived(place):
+        return f"{name if history.guest_is_archived(place) else 'The member who signed up'} is archived."
+    who = name if history.guest_was_archived(place, occurrence.day) else "the member who signed up"
+    return f"It began on {occurrence.day.isoformat()}, before {who} was brought back after an archiving."
 
 
 def _nearest(facts: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from issuance.database.connections import transaction
 from issuance.members import members
 from issuance.members.profiles import MemberBody
 from issuance.memberships import archiving
+from tests.database.billers import Biller
 from tests.database.clubs import Club
 from tests.database.test_webhook_outbox import listen
 
@@ -64,6 +65,50 @@ def test_a_party_that_names_an_archived_member_gives_them_nothing(club: Club, ar
         order=order,
     )
     assert [row.name for row in given] == ["Ada"]
+
+
+@pytest.mark.parametrize(("now", "later"), [(None, "bea"), ("bea", "cy")], ids=["nobody's yet", "hers until then"])
+def test_a_list_ahead_does_not_say_yet_who_a_guest_is(biller: Biller, now: str | None, later: str) -> None:
+    """Who is or was removed gets nothing while they are the guest, and the guest gets what they are given."""
+    biller.rule(roll_over=False)
+    ada, ben = ({"guest_id": str(uuid4()), "name": name, "lead_booker": name == "Ada"} for name in ("Ada", "Ben"))
+    with biller.open() as connection:
+        members.ensure(connection, biller.club.brand_id, ["bea", "cy"])
+    biller.sign_up("2031-01-01", guests=[ada, ben if now is None else {**ben, "external_user_id": now}])
+    biller.to("2031-02-10")
+    with biller.open() as connection:
+        archiving.archive(connection, biller.club.brand_id, "bea", retain_balance=True)
+    biller.club.settle([biller.ids["m"]])
+    biller.guests(ada, {**ben, "external_user_id": later}, time="2031-04-01")
+    biller.paid("2031-03-01", "2031-04-01")
+    given = [row.period_start.month for row in biller.book() if row.name == "Ben"]
+    assert given == ([3] if now is None else [4])
+
+
+@pytest.mark.parametrize("who", ["the guest", "who signed up"])
+def test_explain_says_who_is_archived_and_who_was_until_then(biller: Biller, who: str) -> None:
+    """Of one who is back it does not say that they are archived."""
+    biller.rule()
+    member = "bea" if who == "the guest" else "member m"
+    ada, bea = ({"guest_id": str(uuid4()), "name": name, "lead_booker": name == "Ada"} for name in ("Ada", "Bea"))
+    with biller.open() as connection:
+        members.ensure(connection, biller.club.brand_id, ["bea"])
+    biller.sign_up("2031-01-01", guests=[ada, {**bea, "external_user_id": "bea"}])
+    biller.to("2031-02-10")
+    biller.archive(member)
+
+    def said(name: str, start: str) -> str:
+        return next(str(row["text"]) for row in biller.explain(start, start).rows if row["guest"]["name"] == name)
+
+    biller.paid("2031-03-01")
+    if who == "the guest":
+        assert said("Bea", "2031-03-01") == "Bea is archived."
+    biller.to("2031-03-20")
+    biller.revive(member)
+    biller.status("active", time="2031-02-11")
+    biller.charge("succeeded", "2031-02-01")
+    named = "Bea" if who == "the guest" else "the member who signed up"
+    assert said("Bea", "2031-02-01") == f"It began on 2031-02-01, before {named} was brought back after an archiving."
 
 
 def test_what_is_kept_changes_once_and_with_an_entry(club: Club) -> None:

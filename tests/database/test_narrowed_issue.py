@@ -100,6 +100,34 @@ def test_whoever_is_not_there_is_refused(club: Club, narrowed: dict[str, Any]) -
     assert club.value("SELECT count(*) FROM runs WHERE kind = 'issue'") == 0
 
 
+@pytest.mark.parametrize("is_new", [True, False], ids=["new", "known until then without an id"])
+def test_who_was_told_to_be_a_guest_and_is_not_settled_yet_is_one(club: Club, is_new: bool) -> None:
+    """At that moment they are on the order, by all that is accepted."""
+    with transaction(club.engine, club.brand_id) as connection:
+        members.ensure(connection, club.brand_id, ["dan"])
+    dan = {"name": "Dan" if is_new else "Cy", "external_user_id": "dan", "lead_booker": False}
+    party = [*(PARTY if is_new else PARTY[:2]), dan]
+    club.tell("membership.guests_changed", "2031-01-31T11:00", {"membership_id": str(club.members[0]), "guests": party})
+    club.move_clock("2031-01-31T12:00")
+    run_id = issue(club, external_user_ids=["dan"])
+    assert (club.run(run_id)["total"], given(club, run_id)) == (1, [f"ada {dan['name']}"])
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_list_ahead_does_not_say_yet_who_is_meant(club: Club, settled: bool) -> None:
+    with transaction(club.engine, club.brand_id) as connection:
+        members.ensure(connection, club.brand_id, ["dan"])
+    party = [*PARTY[:2], {"name": "Cy", "external_user_id": "dan", "lead_booker": False}]
+    told = {"membership_id": str(club.members[0]), "guests": party}
+    club.tell("membership.guests_changed", "2031-03-01T11:00", told)
+    if settled:
+        club.settle(club.members)
+    assert given(club, issue(club, external_user_ids=["dan"])) == []
+    club.move_clock("2031-03-01T12:00", jump=True)
+    club.settle(club.members)
+    assert given(club, issue(club, external_user_ids=["dan"])) == ["ada Cy"]
+
+
 @pytest.fixture
 def orders(new_club: Callable[..., Club]) -> Club:
     """Two orders of equal facts, Dora's with Bea on it and Bea's with Carl on it: settled together, decided once."""

@@ -12,6 +12,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from issuance.database.statements import Row
+from issuance.deciding.archivings import GuestArchiving
 from issuance.deciding.decisions import Decision, decide
 from issuance.deciding.facts import Coupon, Credit, Rule, RuleVersion
 from issuance.deciding.frequency import IssuingFrequency, parse_validity
@@ -260,8 +261,8 @@ class Life:
         }
 
 
-def _by_place(since: dict[UUID, datetime], places: dict[UUID, int]) -> tuple[tuple[int, datetime], ...]:
-    return tuple((places[guest_id], at) for guest_id, at in since.items() if guest_id in places)
+def _by_place(since: dict[UUID, datetime], places: dict[UUID, int]) -> tuple[GuestArchiving, ...]:
+    return tuple(GuestArchiving(places[guest_id], at) for guest_id, at in since.items() if guest_id in places)
 
 
 def clock_at(now: datetime, zone: ZoneInfo = UTC_ZONE, woke_at: datetime | None = None) -> BrandClock:

@@ -192,7 +192,7 @@ PLAIN = """
     ahead announcement archiving arrival automatic bisection book busy change coverage end field history interval kind
     limit listing message model moment move payment process queue range recognition row search size span task tick use
     writer anything counting every issuing its given look new own rabbitmq read trust work
-    happened listed meant outstanding planned raced recognised tell told updating used waiting worked
+    flagged happened listed meant outstanding planned raced recognised tell told updating used waiting worked
 """
 
 

@@ -265,7 +265,7 @@ def test_a_task_decides_by_no_ids(life: Life, data: st.DataObject) -> None:
     now = data.draw(nows(life))
     membership, rules, clock = life.membership, life.rules_at(now), clock_at(now, life.zone)
     for task in tasks(life):
-        meant = task.meant(membership)
+        meant = task.meant(membership, now)
         hash(meant)
         by_ids = task.decide(deepcopy(membership), meant, rules, clock)
         assert said(task.decide(nameless(membership), meant, rules, clock)) == said(by_ids)

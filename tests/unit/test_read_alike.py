@@ -51,8 +51,8 @@ def coupon(validity: str | None) -> Op:
 def read_alike(start: str, *ops: Op, validity: str | None = None, billing: str = "external", **flags: Any) -> None:
     """Each operation on both sides, of a brand with one type and one rule. Facts arrive when they happen, or late."""
     said = {"coupon": "spa", "membership_type": "gold", **flags}
-    types = Op("membership_type", {"name": "gold", "billing": billing})
-    played = [coupon(validity), types, Op("create_rule", {"rule": "rule", **said})]
+    types = [Op("membership_type", {"name": name, "billing": billing}) for name in ("gold", "silver")]
+    played = [coupon(validity), *types, Op("create_rule", {"rule": "rule", **said})]
     now = at(start)
     for op in ops:
         then = op.args["facts"][0].time if op.name == "post" else op.args.get("now", now)
@@ -257,3 +257,32 @@ def test_a_period_that_begins_on_a_former_start_has_its_own_credit() -> None:
         issue_on_signup=True,
         include_upcoming=True,
     )
+
+
+@pytest.mark.parametrize("roll_over", [True, False], ids=["both alive", "the sign-up's is dead"])
+def test_a_gift_under_the_sign_ups_key_that_is_owed_at_the_same_settling(roll_over: bool) -> None:
+    joined = signed_up("2031-01-10T10:00", "2031-01-10")
+    heard = [joined, charge("2031-02-10", "succeeded", "feb", "2031-02-10")]
+    together = Op("post", {"facts": [fact for op in heard for fact in op.args["facts"]]})
+    said = {"issuing_frequency": "P0D", "issue_on_signup": False, "roll_over": True}
+    became = Op("update_rule", {"rule": "rule", "include_upcoming": True, **said})
+    ops = clock("2031-01-20"), became, clock("2031-02-12"), together, clock("2031-03-20")
+    read_alike("2031-01-01", *ops, issue_on_signup=True, roll_over=roll_over)
+
+
+@pytest.mark.parametrize("states", [[], ["refunded"], ["disputed", "succeeded"]], ids=str)
+@pytest.mark.parametrize("flags", [{}, {"issuing_frequency": "P0D"}, {"multi_use": True}], ids=str)
+def test_what_is_flagged_of_who_leaves_or_changes_the_type(flags: dict[str, Any], states: list[str]) -> None:
+    guests = [Guest("ann", True, None, True), Guest("bob", False, None, True)]
+    first = (
+        signed_up("2030-12-15", "2031-01-01", guests=guests),
+        charge("2031-02-01", "succeeded", "feb", "2031-02-01"),
+        Op("redeem", {"pick": 0}),
+        Op("redeem", {"pick": 0}),
+    )
+    left = told("2031-02-10", "membership.guests_changed", guests=guests[:1])
+    changed = told("2031-02-11", "membership.type_changed", membership_type="silver", current_period="switch")
+    taken = [charge(f"2031-02-1{number}", state, "feb", "2031-02-01") for number, state in enumerate(states, start=2)]
+    said = {"issue_on_signup": False, **flags}
+    read_alike("2030-12-15", *first, left, changed, *taken, clock("2031-03-20"), **said)
+    read_alike("2030-12-15", *first, *taken, left, changed, clock("2031-03-20"), **said)

@@ -3,6 +3,7 @@
 
 from dataclasses import replace
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from issuance.deciding.facts import Rule
 from issuance.deciding.forecast import forecast
 from issuance.deciding.frequency import IssuingFrequency
-from tests.unit.club import Life, at, rule, version
+from issuance.deciding.reasons import Reason
+from issuance.engine.replays import Replay, Span
+from issuance.engine.tasks import Meant
+from tests.unit.club import Life, at, clock_at, rule, version
 
 JANUARY, FEBRUARY = "2031-01-01", "2031-02-01"
 
@@ -231,3 +235,52 @@ def test_a_forecast_counts_it_from_the_period_that_it_will_ride_on() -> None:
     (given,) = forecast(life.membership.facts, life.credits, life.rules, at("2031-01-05"), date(2031, 2, 20))
     assert (given.day, given.credit.valid_from) == (date(2031, 2, 1), at(FEBRUARY))
     assert given.credit.expires_at == at("2031-03-01")
+
+
+def became_a_gift(**says: Any) -> Life:
+    """A rule that gave on sign-up became P0D ten days later; the next charge is told too."""
+    later = version(2, at("2031-01-20"), include_upcoming=True, issue_on_signup=False, frequency=IssuingFrequency.ONCE)
+    life = Life([rule(version(1, **says), later)], date(2031, 1, 10), signed_up_at=at("2031-01-10T10:00"))
+    life.charge(at("2031-02-10"), "succeeded", "feb", "2031-02-10")
+    return life
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["in turn", "all together"])
+def test_the_sign_up_and_a_gift_with_one_key_are_one_credit_the_sign_ups(together: bool) -> None:
+    """Also after an outage: they are settled at once, and counted once."""
+    life = became_a_gift()
+    now = at("2031-02-12")
+    if not together:
+        life.settle(at("2031-01-10T10:00"))
+    (outcome,) = life.settle(now)
+    assert outcome.counts[Reason.ISSUED] == (1 if together else 0)
+    assert [(one.rule_version, one.period_end) for one in life.credits] == [(1, date(2031, 2, 10))]
+
+
+def test_a_forecast_says_the_sign_ups_credit_too() -> None:
+    life = became_a_gift()
+    membership, now = life.membership, at("2031-02-12")
+    (foretold,) = forecast(membership.facts, [], life.rules, now, date(2031, 2, 12))
+    assert (foretold.day, foretold.credit.rule_version) == (date(2031, 1, 10), 1)
+
+
+def replayed(life: Life, **promise: Any) -> list[tuple[int, Reason]]:
+    """What a replay gives by version, or an approval of a plan that promises one credit; and what it counts."""
+    membership, now = life.membership, at("2031-02-12")
+    promised: Any = {membership.membership_id: [SimpleNamespace(**promise)]} if promise else None
+    task = Replay(Span(None, None, date.min, date.max), promised)
+    meant = task.meant(membership, now)
+    outcome = task.decide(membership, meant, life.rules_at(now), clock_at(now))
+    assert isinstance(meant, Meant)
+    assert outcome.counts[Reason.ISSUED] == len(outcome.issued)
+    return [(version.version, reason) for version in outcome.issued.values() for reason in outcome.counts]
+
+
+def test_a_replay_gives_and_counts_the_sign_ups_credit_alone() -> None:
+    assert replayed(became_a_gift()) == [(1, Reason.ISSUED)]
+
+
+def test_an_approved_plan_gives_the_gift_whose_key_a_dead_sign_up_left_free() -> None:
+    life = became_a_gift(roll_over=False)
+    said = {"rule_id": life.rules[0].credit_rule_id, "guest_id": life.everybody[0], "version": 2}
+    assert replayed(life, **said, period_start=date(2031, 1, 10)) == [(2, Reason.ISSUED)]
