@@ -25,7 +25,7 @@ from issuance.engine.membership import Membership
 from issuance.engine.outcome import Outcome
 from issuance.engine.rules import RuleBook
 from issuance.engine.schedules import Waiting
-from issuance.engine.settled import Settled, by_outcome, one_by_one, settled_itself, without
+from issuance.engine.settled import Settled, by_outcome, one_by_one, part_from_schedules, settled_itself, without
 from issuance.engine.states import State, move_on
 from issuance.engine.tasks import SETTLE, Meant, Task
 from issuance.engine.writer import write
@@ -103,8 +103,7 @@ class Settling:
         self._told = outbox.listened_to(connection, brand_id)
         self._listeners = reminders.listeners(connection, brand_id) if "credit.expiring" in self._told else ()
         self._counts: Counter[Reason] = Counter()
-        #: Memberships of groups of which none that was loaded had the group's fingerprint: theirs is taken again, of
-        #: all that is known.
+        #: Memberships of groups whose fingerprint none of those that were loaded had: theirs is taken again, of all.
         self._doubted: set[str] = set()
         #: How long each event had waited that was settled.
         self._waited: list[float] = []
@@ -267,25 +266,16 @@ class Settling:
         measures.events_settled(self._waited)
 
     def _hold_back(self, settled: Sequence[Settled]) -> Sequence[Settled]:
-        """The memberships without the credits that a guard holds back. Their fingerprints say what is held."""
+        """The memberships without the credits that a guard holds back. Their fingerprints say what is held; those that
+        it parts from others leave the schedule that they share."""
         if not self._rules.guarded:
             return settled
         within = self._guard.hold_back(settled)
         for outcome, some in by_outcome(within):
             if outcome.held and self._task.settles:
                 outcome.fingerprint = self._fingerprints.after(some[0].member, outcome)
-        return self._parted(within)
-
-    def _parted(self, settled: Sequence[Settled]) -> list[Settled]:
-        """The memberships, of which those leave the schedule that they share who come to another outcome than the first
-        of it: a row says one state."""
-        first: dict[UUID, Outcome] = {}
-        parted: list[Settled] = []
-        for one in settled:
-            by, outcome = one.shared_by, one.outcome
-            is_alike = by is None or (outcome.fingerprint is not None and first.setdefault(by, outcome) is outcome)
-            parted.append(one if is_alike else one._replace(shared_by=None))
-        left = [id_ for was, one in zip(settled, parted, strict=True) if was is not one for id_ in one.ids]
+        parted = part_from_schedules(within)
+        left = [id_ for was, one in zip(within, parted, strict=True) if was is not one for id_ in one.ids]
         schedules.leave(self._connection, self._brand_id, left)
         return parted
 

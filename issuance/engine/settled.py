@@ -53,6 +53,18 @@ def by_outcome(settled: Iterable[Settled]) -> list[tuple[Outcome, list[Settled]]
     return list(found.values())
 
 
+def part_from_schedules(settled: Iterable[Settled]) -> list[Settled]:
+    """The memberships, in their order. Of those that share a schedule, which says one state, only those stay with it
+    that come to the same outcome as the first."""
+    first: dict[UUID, Outcome] = {}
+    parted: list[Settled] = []
+    for one in settled:
+        by, outcome = one.shared_by, one.outcome
+        is_alike = by is None or (outcome.fingerprint is not None and first.setdefault(by, outcome) is outcome)
+        parted.append(one if is_alike else one._replace(shared_by=None))
+    return parted
+
+
 def settled_itself(member: Membership, outcome: Outcome) -> Settled:
     """A membership that was loaded, with the outcome of its own facts."""
     since = member.state.settled_at
