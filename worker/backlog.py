@@ -22,7 +22,7 @@ from issuance.origins import Origin
 ROOM = 50_000
 #: So many are settled in one go: at first, and at most where that is quick, as of a billing day's charges.
 AT_ONCE, MOST_AT_ONCE = 250, 4000
-#: How long one go should take, in seconds: who is asked for meanwhile waits as long.
+#: Seconds that one go should take: memberships that are asked for meanwhile wait as long.
 _GO = 0.5
 
 

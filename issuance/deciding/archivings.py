@@ -1,11 +1,12 @@
-"""Guests who are members that are or were archived, while lists say that they are (SEMANTICS 5, 12)."""
+"""Guests of whom lists say that they are members, and who are or were archived (SEMANTICS 5, 12)."""
 
 from datetime import datetime
 from typing import NamedTuple
 
 
 class Span(NamedTuple):
-    """From when on lists of guests say something (None: the first one did), and before when (None: they still do)."""
+    """While lists of guests say something: since an instant (None: since the first list), and until another (None:
+    still)."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -16,7 +17,7 @@ class Span(NamedTuple):
 
 
 class GuestArchiving(NamedTuple):
-    """When the member was archived, or brought back, who a guest is. `place`: the guest's; `span`: while they are that
+    """When the member that a guest is was archived, or brought back. `place`: the guest's; `span`: while they are that
     member."""
 
     place: int

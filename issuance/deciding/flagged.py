@@ -1,4 +1,4 @@
-"""Which credits were used for what gives nothing any more: they are flagged for the operator (SEMANTICS 7)."""
+"""Used credits whose occurrence gives nothing any more: they are flagged for the operator (SEMANTICS 7)."""
 
 from issuance.deciding.calendar import day_of
 from issuance.deciding.decisions import Decision
@@ -6,13 +6,14 @@ from issuance.deciding.facts import Credit
 from issuance.deciding.history import History
 from issuance.deciding.reasons import Reason
 
-#: What takes back the unused, and says nothing of what was used before.
+#: The reasons that take unused credits back and leave used ones alone.
 _TAKES_THE_UNUSED = (Reason.OF_ANOTHER_TYPE, Reason.USED_BEFORE_CHANGE, Reason.GUEST_REMOVED)
 
 
 def was_used_for_nothing(history: History, credit: Credit, decision: Decision | None, why: Reason) -> bool:
-    """Whether a used credit, which would not be issued now, was for what gives nothing any more: its charge was taken
-    back, or what it is for never took place. Leaving the order or the type does not make it so, nor undo it."""
+    """Whether the occurrence of a used credit, which would not be issued now, gives nothing any more: its charge was
+    taken back, or it never took place. It does not matter whether the guest left the order, or the membership the
+    type."""
     if why not in _TAKES_THE_UNUSED:
         return True
     if credit.manual:

@@ -209,7 +209,7 @@ class History:
         )
 
     def guest_was_archived(self, place: int, day: date) -> bool:
-        """Whether a guest was an archived member still when what begins on a date began, and is back."""
+        """Whether a guest was still an archived member when what begins on a date began, and is back now."""
         return any(self._begun_at(day) < at for at in self._as_member(place, self.facts.returned_guests))
 
     def _as_member(self, place: int, known: Iterable[GuestArchiving]) -> list[datetime]:

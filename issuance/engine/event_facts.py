@@ -83,8 +83,8 @@ class GuestMember(NamedTuple):
 
 
 def members_among(named: Named, told: Sequence[Fact]) -> Iterator[GuestMember]:
-    """Which member a guest is where any list says so: each goes by the latest one that does. `told`: the facts of the
-    lists, by their places."""
+    """Which member a guest is, if any list says so. For each guest the latest list that does counts. `told`: the facts
+    of the lists, by their places."""
     said: dict[UUID, list[tuple[datetime | None, str]]] = {}
     for place, listed in named.items():  # the sign-up's first, which counts from the start on
         since = None if isinstance(told[place], SignedUp) else told[place].moment.at

@@ -133,7 +133,8 @@ def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: i
 def loaded(
     connection: Connection, brand_id: UUID, zone: ZoneInfo, ids: Iterable[object], *, with_credits: bool = True
 ) -> Iterator[list[Membership]]:
-    """Memberships, as many at once as may be in memory; without credits where nobody wants them. Raises FactLimit."""
+    """Memberships, as many at once as may be in memory. `with_credits=False` leaves their credits out. Raises
+    FactLimit."""
     left, bounds = [str(one) for one in ids], limits.current
     while left:
         number = together(connection, brand_id, left, bounds.loaded, bounds.loaded_credits)

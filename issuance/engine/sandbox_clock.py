@@ -51,7 +51,8 @@ _BILLERS_WITH_WORK = text("""
 
 @contextmanager
 def _turn(brand_id: UUID) -> Iterator[None]:
-    """One of the turns. A brand has one at a time, so that its moves, many as they may be, leave others theirs."""
+    """One of the turns. A brand has one at a time, so that its moves leave turns for other brands, however many they
+    are."""
     with _finding:
         of_brand = _of_brands.setdefault(brand_id, Lock())
     with of_brand, _turns:
