@@ -1,6 +1,6 @@
 """Who of a membership is archived, or was until they were brought back (SEMANTICS 12)."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
@@ -28,6 +28,36 @@ def archived_since(instant: str) -> str:
                             WHERE e.brand_id = p.brand_id AND e.subject_id = CAST(p.member_id AS text)
                               AND e.action = 'member.archived' AND e.brand_time >= {begun}
                               AND (e.brand_time >= {instant} OR coalesce(p.returned_at < e.brand_time, true))))"""
+
+
+# A member's archivings: the one that stands, and those of the audit. Of one whose months were detached it is known only
+# that it was over when they were brought back.
+_OF_AUDIT = """
+    SELECT e.brand_time FROM audit_entries e
+     WHERE e.brand_id = p.brand_id AND e.subject_id = CAST(p.member_id AS text) AND e.action = 'member.archived'
+"""
+_REMOVALS = Statement(f"""
+    SELECT p.external_user_id, removed.at
+      FROM members p
+     CROSS JOIN LATERAL (SELECT p.archived_at UNION {_OF_AUDIT}
+                          UNION SELECT p.returned_at WHERE NOT EXISTS ({_OF_AUDIT})) removed (at)
+     WHERE p.brand_id = :brand_id AND p.external_user_id = ANY(:names)
+       AND (removed.at >= CAST(:since AS timestamptz)
+            OR (removed.at >= CAST(:since AS timestamptz) - interval '1 minute'
+                AND coalesce(p.returned_at < removed.at, true)))
+""")
+
+
+def removals_since(
+    connection: Connection, brand_id: UUID, names: Sequence[str], since: datetime
+) -> dict[str, list[datetime]]:
+    """When members were removed at an instant of the brand's clock or later, as `archived_since` has it. By the brand's
+    ids."""
+    removals: dict[str, list[datetime]] = {}
+    if names:
+        for row in _REMOVALS.found(connection, {"brand_id": brand_id, "names": list(names), "since": since}):
+            removals.setdefault(row.external_user_id, []).append(row.at)
+    return removals
 
 
 # Facts name guests by the brand's ids.

@@ -5,11 +5,10 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, select, update
 
 from issuance import audit
 from issuance.credits import credits, journal
-from issuance.database.fragments import either
 from issuance.database.tables import credits as credits_table
 from issuance.database.tables import redemptions as redemptions_table
 from issuance.deciding.facts import Credit
@@ -17,11 +16,11 @@ from issuance.deciding.movements import end_of, movements
 from issuance.deciding.settlement import Change, change_of
 from issuance.deciding.validities import Ends
 from issuance.engine import schedules
-from issuance.engine.archivings import archived_since
 from issuance.engine.facts import load
 from issuance.engine.rules import RuleBook
 from issuance.errors import InvalidTransition, NotFound
 from issuance.members import redemptions, wallets
+from issuance.members.lost import is_lost
 from issuance.members.redeeming import told
 from issuance.members.redemptions import Status
 from issuance.tenancy import clock
@@ -41,21 +40,6 @@ MOVES: Mapping[Status, frozenset[Status]] = {
 
 #: What giving a credit back may change of it.
 _GIVEN_BACK = (*Ends._fields, "uses", "redeemed_at", "flagged_at", "revoked_at", "revoked_by")
-# Whether its holder or its membership's member was removed since it was used up, even if they came back.
-_LOST_WITH_A_MEMBER = text(f"""
-    SELECT EXISTS (SELECT FROM credits c
-                     JOIN memberships m USING (brand_id, membership_id)
-                     LEFT JOIN transfers t USING (brand_id, transfer_id)
-                     JOIN guests g
-                       ON g.brand_id = c.brand_id
-                      AND g.membership_id = {either("t.membership_id", "c.membership_id")}
-                      AND g.guest_id = {either("t.guest_id", "c.guest_id")}
-                     JOIN members p
-                       ON p.brand_id = c.brand_id
-                      AND p.member_id IN (m.member_id, {either("t.member_id", "g.member_id")})
-                    WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id
-                      AND {archived_since("c.redeemed_at")})
-""")
 
 
 def move(
@@ -106,23 +90,21 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID) -> UUID:
     connection.execute(select(columns.credit_id).where(*one).with_for_update(key_share=True))
     time = clock.read(connection, brand_id)
     now = time.now
-    is_lost = connection.scalar(_LOST_WITH_A_MEMBER, {"brand_id": brand_id, "credit_id": credit_id})
     (membership,) = load(connection, brand_id, time.zone, [membership_id])
+    went = is_lost(connection, brand_id, time.zone, credit_id, membership)
     before = next(credit for credit in membership.credits if membership.credit_ids[credit.key] == credit_id)
     left = before.uses - 1
     given_back = replace(before, uses=left, redeemed_at=None, flagged_at=before.flagged_at if left else None)
     change = Change(given_back, given_back, None)
-    if not is_lost:
+    if not went:
         rules = RuleBook(connection, brand_id, time.zone).of(membership.facts.types)
         change = change_of(membership.facts, membership.credits, given_back, rules, now)
     _write(connection, one, before, change)
     moved = movements(end_of(before, now), end_of(change.after, now), now)
     journal.note(connection, brand_id, ((credit_id, movement) for movement in moved))
-    if is_lost:
+    if went:
         credits.revoke_archived(connection, brand_id, columns.credit_id == credit_id)
-    credits.tell(
-        connection, brand_id, "credit.updated" if is_lost else _told_as(before, change.after), [credit_id], now
-    )
+    credits.tell(connection, brand_id, "credit.updated" if went else _told_as(before, change.after), [credit_id], now)
     return membership_id
 
 

@@ -16,7 +16,7 @@ from issuance.corrections import receivers
 from issuance.credits import credits, lists
 from issuance.database.connections import transaction
 from issuance.database.statements import Statement
-from issuance.members import moves
+from issuance.members import lost
 from issuance.memberships import archiving, exporting
 from tests.database.clubs import Club
 
@@ -29,7 +29,7 @@ STATEMENTS: dict[str, tuple[Statement, dict[str, Any]]] = {
     "a member's credits": (lists._list(frozenset({"external_user_id"}), False), {"external_user_id": "ada"}),
     "a guest's credits": (lists._list(frozenset({"guest_id"}), False), {"guest_id": uuid4()}),
     "a membership's credits": (lists._list(frozenset({"membership_id"}), False), {"membership_id": uuid4()}),
-    "who lost a credit with a member": (Statement(moves._LOST_WITH_A_MEMBER), {"credit_id": uuid4()}),
+    "who lost a credit with a member": (Statement(lost._HOLDER), {"credit_id": uuid4()}),
     "the orders of who is removed": (
         Statement(archiving._ON_ORDERS),
         {"member_id": uuid4(), "now": "2031-01-01T00:00Z", "party": "{}", "most": None},

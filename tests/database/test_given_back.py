@@ -154,6 +154,42 @@ def test_who_is_found_to_be_archived_already_has_what_they_used_since_given_back
     assert till.gave_back(till.code("Cy"), made) == left
 
 
+@pytest.mark.parametrize("is_back", [True, False], ids=["back", "archived"])
+def test_a_use_is_not_lost_with_a_member_who_the_guest_was_not_yet(till: Till, is_back: bool) -> None:
+    """The archiving would have taken nothing of the guest's, had it not been used: only a later list says who they
+    are."""
+    with till.biller.open() as connection:
+        members.ensure(connection, till.brand_id, ["cy"])
+    made = till.redeem(till.code("Cy"))
+    till.biller.to("2031-02-03")
+    till.archive("cy")
+    till.biller.to("2031-02-10")
+    if is_back:
+        till.biller.revive("cy")
+    till.biller.to("2031-02-15")
+    till.biller.guests(ADA, BEA, {**CY, "external_user_id": "cy"})
+    till.biller.to("2031-02-20")
+    assert till.status(till.code("Cy", "2031-01-01")) == "live"
+    assert till.gave_back(till.code("Cy"), made) == "live"
+
+
+@pytest.mark.parametrize("is_back", [True, False], ids=["back", "archived"])
+def test_a_use_is_lost_with_the_member_who_the_guest_was_then(till: Till, is_back: bool) -> None:
+    """Though a later list says that they are another."""
+    with till.biller.open() as connection:
+        members.ensure(connection, till.brand_id, ["cy"])
+    made = till.redeem(till.code("Bea"))
+    till.biller.to("2031-02-03")
+    till.archive("bea")
+    till.biller.to("2031-02-10")
+    if is_back:
+        till.biller.revive("bea")
+    till.biller.guests(ADA, {**BEA, "external_user_id": "cy"}, CY)
+    till.biller.to("2031-02-20")
+    assert till.status(till.code("Bea", "2031-01-01")) == "revoked"
+    assert till.gave_back(till.code("Bea"), made) == "revoked"
+
+
 @pytest.mark.parametrize(("retained", "balance"), [(False, 5), (True, 12)])
 def test_points_of_before_an_archiving_stay_forfeited(till: Till, retained: bool, balance: int) -> None:
     """Also when the member is back; what they were given since is theirs, and so is what they spend since."""
