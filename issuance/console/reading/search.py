@@ -14,7 +14,7 @@ MOST = 50
 #: How many people with one of several words are looked at: words that half a club has in common are no search.
 LOOKED_AT = 50_000
 #: How many guests of an order are looked at: those who are on it come first, then those who joined last.
-GUESTS_LOOKED_AT = 2000
+GUESTS_LOOKED_AT = 1000
 #: Words of a search beyond these are passed over.
 MOST_WORDS = 5
 #: Letters that no code of ours has, and the letters for which people take them.
