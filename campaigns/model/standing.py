@@ -41,6 +41,8 @@ class Standings:
         self.upcoming, self.told = True, False
         #: A pause or an end; what a status event says takes its place.
         self.stands: str | None = None
+        #: What stood when it ended: that stands again if the end is put off.
+        self.before: str | None = None
         self.announced: tuple[datetime, str] | None = None
         self.outstanding: dict[str, int] = {}
         self.state: dict[str, str] = {}
@@ -80,8 +82,14 @@ class Standings:
     def _end(self, instant: datetime) -> None:
         """An announced end that has come by an instant."""
         if self.announced and self.announced[0] <= instant:
-            (since, self.stands), self.announced = self.announced, None
+            (since, status), self.announced = self.announced, None
+            self._gone(status)
             self._note(since)
+
+    def _gone(self, status: str) -> None:
+        """It ends."""
+        self.before = self.before if self.stands in ENDED else self.stands
+        self.stands = status
 
     def _told(self, fact: Fact) -> None:
         status, ends_on = fact.data["status"], fact.data.get("ends_on")
@@ -94,16 +102,18 @@ class Standings:
         elif status == "paused":
             self.stands = status
         elif ends_on is None:
-            self.stands, self.announced = status, None
+            self.announced = None
+            self._gone(status)
         elif self.stands in ENDED and self.midnight(ends_on) > fact.time:
-            self.stands = None
+            self.stands = self.before
         if ends_on is not None:
             kind = status if status in ENDED else "cancelled"
             end = self.midnight(ends_on)
             if end > fact.time:
                 self.announced = (end, kind)
             else:
-                self.stands, self.announced = kind, None
+                self.announced = None
+                self._gone(kind)
         elif "ends_on" in fact.data and status not in ENDED:
             self.announced = None
         if status not in ENDED:

@@ -94,6 +94,8 @@ class _State:
     begun: bool = False
     #: Paused or ended.
     stands: Status | None = None
+    #: Whether it was paused when it ended.
+    ended_paused: bool = False
     needs_attention_told: bool = False
     outstanding: dict[int, Moment] = field(default_factory=dict)
     succeeded: set[int] = field(default_factory=set)
@@ -116,7 +118,7 @@ class _State:
     def end_if_due(self, instant: datetime | None) -> None:
         """Let an announced end come if it is due by an instant; with None, whenever it is due."""
         if self.announced is not None and (instant is None or self.announced.at <= instant):
-            self.stands, self.ended_on = self.announced.status, self.announced.on
+            self._end(self.announced.status, self.announced.on)
             at, self.announced = self.announced.at, None
             self._note(at)
 
@@ -152,15 +154,22 @@ class _State:
         elif fact.status is Status.PAUSED:
             self.stands, self.ended_on = fact.status, None
         elif fact.ends_on is None:
-            self.stands, self.ended_on, self.announced = fact.status, None, None
+            self._end(fact.status, None)
+            self.announced = None
         elif self.stands in ENDED and midnight(fact.ends_on, self.zone) > fact.moment.at:
-            self.stands, self.ended_on = None, None  # until that date it goes on as it was
+            # Until that date it goes on as it was.
+            self.stands, self.ended_on = (Status.PAUSED if self.ended_paused else None), None
         if fact.ends_on is not None:
             at = max(midnight(fact.ends_on, self.zone), fact.moment.at)
             ends = fact.status if fact.status in ENDED else Status.CANCELLED
             self.announced = _End(fact.ends_on, at, ends)
         elif fact.takes_end_back:
             self.announced = None
+
+    def _end(self, status: Status, on: date | None) -> None:
+        if self.stands not in ENDED:
+            self.ended_paused = self.stands is Status.PAUSED
+        self.stands, self.ended_on = status, on
 
     def _charge(self, fact: ChargeTold) -> None:
         charge = self.charges[fact.number]

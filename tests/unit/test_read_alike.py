@@ -286,3 +286,20 @@ def test_what_is_flagged_of_who_leaves_or_changes_the_type(flags: dict[str, Any]
     said = {"issue_on_signup": False, **flags}
     read_alike("2030-12-15", *first, left, changed, *taken, clock("2031-03-20"), **said)
     read_alike("2030-12-15", *first, *taken, left, changed, clock("2031-03-20"), **said)
+
+
+@pytest.mark.parametrize("ended", [{"status": "cancelled"}, {"status": "expired", "ends_on": "2031-01-25"}], ids=str)
+@pytest.mark.parametrize("later", [[], ["active"]], ids=str)
+def test_an_end_that_is_put_off_while_it_was_paused(ended: dict[str, str], later: list[str]) -> None:
+    read_alike(
+        "2031-01-01",
+        signed_up("2031-01-01", "2031-01-01"),
+        status("2031-01-10", "paused"),
+        status("2031-01-20", **ended),
+        clock("2031-01-28"),
+        status("2031-01-30", "cancelled", ends_on="2031-03-20"),
+        *(status("2031-02-10", one) for one in later),
+        clock("2031-04-10"),
+        billing="automatic",
+        roll_over=True,
+    )

@@ -103,14 +103,13 @@ def test_an_end_in_the_past_counts_from_the_event() -> None:
 
 @pytest.mark.parametrize("before", [None, "cancelled", "paused"])
 def test_an_end_that_is_put_off_before_anything_was_billed_leaves_it_upcoming(before: str | None) -> None:
-    """As the same announcement does where nothing had ended before: until then it goes on as it was. Who was paused is
-    not upcoming any more."""
+    """As the same announcement does where nothing had ended before: until then it goes on as it was, paused too."""
     life = Life(starts_on=date(2031, 1, 15), signed_up_at=at("2030-12-18"))
     if before is not None:
         life.status(at("2030-12-19"), before)
     life.status(at("2030-12-20"), "cancelled")
     life.status(at("2030-12-21"), "cancelled", "2030-12-31")
-    goes_on = S.ACTIVE if before == "paused" else S.UPCOMING
+    goes_on = S.PAUSED if before == "paused" else S.UPCOMING
     assert stands(life, "2030-12-22", "2031-01-01") == [goes_on, S.CANCELLED]
 
 
