@@ -22,6 +22,7 @@ LOOKS: tuple[tuple[int, dict[str, Any]], ...] = (
     (PHONE[0], {"viewport": {"width": PHONE[0], "height": PHONE[1]}, "color_scheme": "light"}),
     (DESK[0], {"viewport": {"width": DESK[0], "height": DESK[1]}, "color_scheme": "dark"}),
 )
+REVERSED = """() => [...document.querySelectorAll("th, td")].some(one => getComputedStyle(one).direction === "rtl")"""
 JSON_EVENT = {"content-type": "application/cloudevents+json"}
 LONG = "Wolfeschlegelsteinhausenbergerdorff" * 7
 
@@ -99,6 +100,8 @@ def test_every_page_is_sound_on_a_phone_and_at_a_desk_light_and_dark(
         watched = Watched(context.new_page(), server.url)
         for path, address in pages.items():
             told = watched.open(address)
+            if watched.page.evaluate(REVERSED):
+                told.append("a table is read from right to left")
             if address != "/docs":  # Swagger UI's own page
                 for one in axe.run(watched.page, options=WCAG).response["violations"]:
                     told += [f"{one['id']}: {node['html'][:200]}" for node in one["nodes"][:3]]
