@@ -695,6 +695,7 @@ CREATE INDEX IF NOT EXISTS biller_deliveries_waiting ON biller_deliveries (brand
     WHERE waits_for IS NOT NULL;
 CREATE INDEX IF NOT EXISTS biller_deliveries_look_again ON biller_deliveries (next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS biller_deliveries_latest ON biller_deliveries (brand_id, biller_id, received_at);
+CREATE INDEX IF NOT EXISTS biller_deliveries_by_age ON biller_deliveries (received_at) WHERE state IN ('translated', 'refused');
 
 -- What is known of a biller's objects, as far as later webhooks need it: whose an invoice is, which invoice a payment
 -- was for, what was told of a subscription last. It can be made again from the biller.
@@ -1238,6 +1239,8 @@ CREATE TABLE IF NOT EXISTS search_backlog (
     entry_id    bigint GENERATED ALWAYS AS IDENTITY,
     subject_ids uuid[] NOT NULL,
     of_members  boolean NOT NULL,
+    -- Of the first of them the guests up to this one are written.
+    after_id    uuid,
     PRIMARY KEY (brand_id, entry_id)
 );
 
@@ -1259,18 +1262,25 @@ BEGIN
      GROUP BY brand_id, part ORDER BY part;
     RETURN NULL;
 END $$;
--- Who is called otherwise is found by that from the commit on.
+-- Who is called otherwise is found by that from the commit on. An order may have had thousands of guests: they are looked
+-- through once for a statement, and only where somebody's name is another.
 CREATE OR REPLACE FUNCTION note_words_of_guests() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM search_words w
-     USING (SELECT DISTINCT brand_id, membership_id, word
-              FROM stale, words_of(stale.name, stale.email) AS word) gone
-     WHERE w.brand_id = gone.brand_id AND w.word = gone.word AND w.subject_id = gone.membership_id
-       AND NOT EXISTS (SELECT FROM guests g, words_of(g.name, g.email) AS word
-                        WHERE g.brand_id = gone.brand_id AND g.membership_id = gone.membership_id
-                          AND word = gone.word);
+     USING (WITH renamed AS MATERIALIZED (
+                 SELECT s.brand_id, s.membership_id, s.name, s.email
+                   FROM stale s JOIN fresh f USING (brand_id, membership_id, guest_id)
+                  WHERE (s.name, s.email) IS DISTINCT FROM (f.name, f.email))
+            SELECT brand_id, membership_id, word FROM renamed, words_of(renamed.name, renamed.email) AS word
+            EXCEPT
+            SELECT g.brand_id, g.membership_id, word
+              FROM (SELECT DISTINCT brand_id, membership_id FROM renamed) orders
+              JOIN guests g USING (brand_id, membership_id), words_of(g.name, g.email) AS word) gone
+     WHERE w.brand_id = gone.brand_id AND w.word = gone.word AND w.subject_id = gone.membership_id;
     INSERT INTO search_words (brand_id, word, subject_id, of_member)
-    SELECT DISTINCT brand_id, word, membership_id, false FROM fresh, words_of(fresh.name, fresh.email) AS word
+    SELECT DISTINCT brand_id, word, membership_id, false
+      FROM fresh f JOIN stale s USING (brand_id, membership_id, guest_id), words_of(f.name, f.email) AS word
+     WHERE (s.name, s.email) IS DISTINCT FROM (f.name, f.email)
         ON CONFLICT (brand_id, word, subject_id) DO NOTHING;
     RETURN NULL;
 END $$;
@@ -1512,4 +1522,4 @@ END $$;
 
 -- This picture is that of these migrations. A database that is older keeps what it says of itself.
 INSERT INTO alembic_version (version_num)
-SELECT revision FROM (VALUES ('before_0035'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);
+SELECT revision FROM (VALUES ('before_0036'), ('after_0001')) AS newest (revision) WHERE NOT EXISTS (SELECT FROM alembic_version);

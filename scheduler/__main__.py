@@ -8,7 +8,7 @@ import time
 from sqlalchemy import Engine
 
 from issuance import hints, log, measures, tracing
-from issuance.database import allow, budget, engine_for, is_away, outage
+from issuance.database import allow, aside, budget, engine_for, is_away, outage
 from issuance.database.complaints import in_short
 from issuance.errors import SchemaAhead, SchemaBehind, SettingsError
 from issuance.heartbeats import Heart
@@ -18,7 +18,7 @@ from scheduler.tick import run_once, tidy
 
 #: Seconds from one tick to the next.
 PERIOD = 1.0
-#: Connections to PostgreSQL: it looks for work, and tidies beside it.
+#: Connections to PostgreSQL: with one it looks for work, with the other it tidies beside that.
 MOST_CONNECTIONS = 2
 #: Seconds until old rows are removed: after the start (soon, as one that is often restarted would never come to it),
 #: after the last removal, and after one that failed.
@@ -87,9 +87,10 @@ def tidy_always(engine: Engine, own: OwnSettings, stop: threading.Event) -> None
 
 
 def try_to_tidy(engine: Engine, own: OwnSettings) -> float:
-    """Delete what is kept no longer; the seconds until the next time. A failure is counted, and tried again soon."""
+    """Delete what is kept no longer, on a connection that no look waits for; the seconds until the next time. A failure
+    is counted, and tried again soon."""
     try:
-        tidy(engine, own)
+        tidy(aside(engine), own)
     except Exception as error:
         if not (is_away(error) or isinstance(error, SchemaAhead | SchemaBehind)):  # the tick tells of these
             measures.missed("tidy")

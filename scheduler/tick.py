@@ -4,15 +4,17 @@ search words for new members.
 Each look is bounded, and any number of schedulers may run: a brand has at most one sweep, and hints may be doubled.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from uuid import UUID
 
 import dramatiq
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from issuance import heartbeats, hints, origins, tracing
 from issuance.billers import adapters, asking, reconciling
@@ -45,6 +47,10 @@ class TickSizes:
 
 
 LIMITS = TickSizes()
+#: Seconds of a tick in which search words are written: who looks for work waits for no more of it.
+WRITING = 0.25
+#: Rows that one transaction of tidying deletes: a second's work, also where each is long.
+PART = 5_000
 #: A hint after which nothing was done for this long counts as lost.
 _FORGOTTEN_AFTER = "2 seconds"
 
@@ -127,6 +133,18 @@ def _stops(error: Exception) -> bool:
 def _steps_of_tidying(keep: OwnSettings) -> dict[str, Callable[[Engine], object]]:
     """What is tidied, in the words of the log."""
     of_deliveries = timedelta(days=keep.keep_deliveries_days)
+    of_refused, of_plans = timedelta(days=keep.keep_refused_days), timedelta(days=keep.keep_plans_days)
+
+    def in_parts(forget: Callable[[Connection, int], int]) -> Callable[[Engine], None]:
+        """However much has come together, no transaction deletes more than PART."""
+
+        def step(engine: Engine) -> None:
+            number = PART
+            while number >= PART:
+                with transaction(engine) as connection:
+                    number = forget(connection, PART)
+
+        return step
 
     def by(forget: Callable[[Connection], object]) -> Callable[[Engine], None]:
         def step(engine: Engine) -> None:
@@ -145,21 +163,20 @@ def _steps_of_tidying(keep: OwnSettings) -> dict[str, Callable[[Engine], object]
         "months ahead": months.make_ahead,
         "months of the outbox": lambda engine: of_outbox.drop(engine, of_deliveries),
         "deliveries": forget_deliveries,
-        "billers' deliveries": by(lambda connection: received.forget(connection, of_deliveries)),
-        "refused events": by(lambda connection: rejections.forget(connection, timedelta(days=keep.keep_refused_days))),
-        "plans": by(lambda connection: plans.forget(connection, timedelta(days=keep.keep_plans_days))),
-        "what a later version translates": by(_retry_mended),
-        "answers": by(idempotency.forget),
-        "sign-ins": by(sign_ins.forget),
+        "billers' deliveries": in_parts(lambda connection, most: received.forget(connection, of_deliveries, most)),
+        "refused events": in_parts(lambda connection, most: rejections.forget(connection, of_refused, most)),
+        "plans": in_parts(lambda connection, most: plans.forget(connection, of_plans, most)),
+        "what a later version translates": in_parts(_retry_mended),
+        "answers": in_parts(idempotency.forget),
+        "sign-ins": in_parts(sign_ins.forget),
         "days of guards": by(guard_limits.compact),
         "what the dead reserved": by(guards.forget_dead),
         "heartbeats": by(heartbeats.gather),
     }
 
 
-def _retry_mended(connection: Connection) -> None:
-    for kind, version in adapters.versions().items():
-        received.retry_mended(connection, kind, version)
+def _retry_mended(connection: Connection, most: int) -> int:
+    return sum(received.retry_mended(connection, kind, version, most) for kind, version in adapters.versions().items())
 
 
 def _sweep(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes) -> None:
@@ -252,8 +269,27 @@ def _ask(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes)
 
 
 def _write_words(engine: Engine, _: dramatiq.Broker, __: Tick, ___: TickSizes) -> None:
+    """Brands take turns, as long as a tick has time for it."""
+    ends = monotonic() + WRITING
     with transaction(engine) as connection:
-        words.write_oldest(connection)
+        brands = deque(words.waiting(connection))
+    while brands and monotonic() < ends:
+        brand_id = brands.popleft()
+        with _alone("words_not_written", brand_id):
+            if _wrote(engine, brand_id):
+                brands.append(brand_id)
+
+
+def _wrote(engine: Engine, brand_id: UUID) -> bool:
+    """Whether some words of a brand were written; who is changing the same people is left for the next tick."""
+    try:
+        with transaction(engine, brand_id) as connection:
+            months.briefly(connection)
+            return words.write_oldest(connection, brand_id)
+    except DBAPIError as error:
+        if not months.is_busy(error):
+            raise
+        return False
 
 
 @contextmanager

@@ -41,11 +41,13 @@ _STORE = text("""
 _LOCK = text(f"SELECT pg_try_advisory_xact_lock({translating(':biller_id')})")
 _HOLD_WAITING = text(f"SELECT pg_advisory_xact_lock({translating(':biller_id')})")
 _MENDED = text(f"""
-    UPDATE biller_deliveries d
+    UPDATE biller_deliveries
        SET {_PENDING_AGAIN}, attempts = 0
-      FROM billers b
-     WHERE (b.brand_id, b.biller_id) = (d.brand_id, d.biller_id) AND b.kind = :kind
-       AND d.state = 'unmappable' AND d.adapter < :version
+     WHERE (brand_id, biller_id, delivery_id) IN (
+               SELECT d.brand_id, d.biller_id, d.delivery_id
+                 FROM biller_deliveries d JOIN billers b USING (brand_id, biller_id)
+                WHERE b.kind = :kind AND d.state = 'unmappable' AND d.adapter < :version LIMIT :most)
+       AND state = 'unmappable'
 """)
 _READ = text("""
     SELECT delivery_id, body, received_at < clock_timestamp() - CAST(:patience AS interval) AS overdue,
@@ -96,7 +98,11 @@ _WITH_PENDING = text("""
 """)
 _FORGET = text("""
     DELETE FROM biller_deliveries
-     WHERE state IN ('translated', 'refused') AND received_at < clock_timestamp() - CAST(:kept AS interval)
+     WHERE (brand_id, biller_id, delivery_id) IN (
+               SELECT brand_id, biller_id, delivery_id FROM biller_deliveries
+                WHERE state IN ('translated', 'refused') AND received_at < clock_timestamp() - CAST(:kept AS interval)
+                LIMIT :most)
+       AND state IN ('translated', 'refused')
 """)
 # Names and messages are cut here too: rows of older versions may hold longer ones.
 _COUNTS = text("""
@@ -164,9 +170,10 @@ def lock(connection: Connection, biller_id: UUID, *, wait: bool = False) -> bool
     return bool(connection.scalar(_LOCK, {"biller_id": biller_id}))
 
 
-def retry_mended(connection: Connection, kind: str, version: int) -> int:
-    """Make pending again what an older version of a kind's adapter could not translate, and count it."""
-    return connection.execute(_MENDED, {"kind": kind, "version": version}).rowcount
+def retry_mended(connection: Connection, kind: str, version: int, most: int) -> int:
+    """Make pending again at most so many deliveries that an older version of a kind's adapter could not translate, and
+    count them."""
+    return connection.execute(_MENDED, {"kind": kind, "version": version, "most": most}).rowcount
 
 
 def read(connection: Connection, brand_id: UUID, biller_id: UUID, ids: Sequence[str]) -> list[Delivery]:
@@ -227,10 +234,10 @@ def with_pending(connection: Connection, *, older_than: str, most: int) -> list[
     return [(row.brand_id, row.biller_id) for row in rows]
 
 
-def forget(connection: Connection, kept: timedelta) -> None:
-    """Delete deliveries that came longer ago than they are kept and were translated or refused: they hold what billers
-    say of people."""
-    connection.execute(_FORGET, {"kept": kept})
+def forget(connection: Connection, kept: timedelta, most: int) -> int:
+    """Delete at most so many deliveries that came longer ago than they are kept and were translated or refused, and
+    count them: they hold what billers say of people."""
+    return connection.execute(_FORGET, {"kept": kept, "most": most}).rowcount
 
 
 def counts(connection: Connection, brand_id: UUID, biller_ids: Sequence[UUID]) -> list[Mapping[str, Any]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select
+from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_
 
 from issuance import audit
 from issuance.billing import cloud_events, events, refused_texts
@@ -84,10 +84,13 @@ def dismiss(connection: Connection, brand_id: UUID, rejected_id: UUID) -> None:
     audit.write(connection, brand_id, "rejected_event.dismissed", rejected_id)
 
 
-def forget(connection: Connection, kept: timedelta) -> None:
-    """Delete the refused events of all brands that came longer ago than they are kept, and last of all."""
-    over = func.clock_timestamp() - kept
-    connection.execute(delete(rejected_events).where(rejected_events.c.received_at < over))
+def forget(connection: Connection, kept: timedelta, most: int) -> int:
+    """Delete at most so many refused events of all brands that last came longer ago than they are kept, and count
+    them."""
+    columns = rejected_events.c
+    over = select(columns.brand_id, columns.rejected_id).where(columns.received_at < func.clock_timestamp() - kept)
+    gone = delete(rejected_events).where(tuple_(columns.brand_id, columns.rejected_id).in_(over.limit(most)))
+    return connection.execute(gone).rowcount
 
 
 def _is(brand_id: UUID, rejected_id: UUID) -> ColumnElement[bool]:

@@ -173,10 +173,16 @@ def transaction(
         yield connection
 
 
+def aside(engine: Engine) -> Engine:
+    """The engine for work beside an engine's transactions, with a connection of its own: for a thread that must hold
+    up none of them."""
+    return _beside.get(engine, engine)
+
+
 @contextmanager
 def transaction_beside(connection: Connection, brand_id: UUID) -> Iterator[Connection]:
     """One unit of work that commits by itself, while the transaction of `connection` is open."""
-    with transaction(_beside.get(connection.engine, connection.engine), brand_id) as beside:
+    with transaction(aside(connection.engine), brand_id) as beside:
         yield beside
 
 
@@ -184,7 +190,7 @@ def transaction_beside(connection: Connection, brand_id: UUID) -> Iterator[Conne
 def transaction_aside(engine: Engine) -> Iterator[Connection]:
     """One unit of work across all brands, now and then, of a thread that must wait for none of the others: on the
     connection for what is done beside them, which it does not keep open."""
-    with _beside.get(engine, engine).connect() as connection:
+    with aside(engine).connect() as connection:
         with connection.begin():
             show(connection, None)
             yield connection

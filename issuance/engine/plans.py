@@ -79,12 +79,13 @@ _PROMISED = text("""
 """)
 # How many rows there were stays. An approval that is not done yet still reads its plan.
 _FORGET = text("""
-    UPDATE run_batches b SET plan = NULL
-      FROM runs r
-     WHERE r.brand_id = b.brand_id AND r.run_id = b.run_id AND b.plan IS NOT NULL
-       AND r.finished_at < clock_timestamp() - CAST(:kept AS interval)
-       AND NOT EXISTS (SELECT FROM runs a
-                        WHERE a.brand_id = r.brand_id AND a.plan_id = r.run_id AND a.finished_at IS NULL)
+    UPDATE run_batches SET plan = NULL
+     WHERE (brand_id, run_id, batch) IN (
+               SELECT b.brand_id, b.run_id, b.batch FROM run_batches b JOIN runs r USING (brand_id, run_id)
+                WHERE b.plan IS NOT NULL AND r.finished_at < clock_timestamp() - CAST(:kept AS interval)
+                  AND NOT EXISTS (SELECT FROM runs a
+                                   WHERE a.brand_id = r.brand_id AND a.plan_id = r.run_id AND a.finished_at IS NULL)
+                LIMIT :most)
 """)
 
 
@@ -171,9 +172,10 @@ def is_forgotten(connection: Connection, brand_id: UUID, run_id: UUID) -> bool:
     return bool(connection.execute(_SIZE, {"brand_id": brand_id, "run_id": run_id}).one().forgotten)
 
 
-def forget(connection: Connection, kept: timedelta) -> None:
-    """Forget the plans of all brands' runs that were finished longer ago than they are kept."""
-    connection.execute(_FORGET, {"kept": kept})
+def forget(connection: Connection, kept: timedelta, most: int) -> int:
+    """Forget the plans of at most so many batches of runs that were finished longer ago than plans are kept, and count
+    these batches."""
+    return connection.execute(_FORGET, {"kept": kept, "most": most}).rowcount
 
 
 def _name_guests(connection: Connection, brand_id: UUID, rows: Collection[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ import secrets
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, func, insert, text
+from sqlalchemy import Connection, delete, func, insert, select, text
 
 from issuance.database.tables import sign_in_failures, sign_in_links
 from issuance.errors import IssuanceError, NotAuthenticated, NotFound
@@ -94,10 +94,11 @@ def was_right(connection: Connection, email: str) -> None:
     connection.execute(delete(sign_in_failures).where(sign_in_failures.c.email_hash == _hash(email)))
 
 
-def forget(connection: Connection) -> None:
-    """Forget the tries that count no more."""
-    over = func.clock_timestamp() - text("interval '1 day'")
-    connection.execute(delete(sign_in_failures).where(sign_in_failures.c.failed_at < over))
+def forget(connection: Connection, most: int) -> int:
+    """Forget at most so many tries that count no more, and count them."""
+    columns = sign_in_failures.c
+    over = select(columns.email_hash).where(columns.failed_at < func.clock_timestamp() - text("interval '1 day'"))
+    return connection.execute(delete(sign_in_failures).where(columns.email_hash.in_(over.limit(most)))).rowcount
 
 
 def make_link(connection: Connection, person_id: UUID, *, invited: bool = False) -> str:

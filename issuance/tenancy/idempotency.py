@@ -46,7 +46,7 @@ _FORGET = text("""
      WHERE (brand_id, caller, key) IN (
                SELECT brand_id, caller, key FROM idempotency_keys
                 WHERE created_at < clock_timestamp() - CAST(:lifetime AS interval)
-                FOR UPDATE SKIP LOCKED)
+                LIMIT :most FOR UPDATE SKIP LOCKED)
 """)
 #: The caller of keys that named somebody who was erased: a keyed hash takes the place of each (SEMANTICS 20).
 UNNAMED = "unnamed"
@@ -141,6 +141,6 @@ def _given(known: Row[tuple[bytes, int | None, bytes, str | None]], request_hash
     return Answer(known.status, bytes(known.body), known.location)
 
 
-def forget(connection: Connection) -> int:
-    """Delete the answers that are older than their lifetime, and count them."""
-    return connection.execute(_FORGET, {"lifetime": lifetime()}).rowcount
+def forget(connection: Connection, most: int) -> int:
+    """Delete at most so many answers that are older than their lifetime, and count them."""
+    return connection.execute(_FORGET, {"lifetime": lifetime(), "most": most}).rowcount

@@ -1,25 +1,32 @@
 """What is kept for a while and no longer, as the settings say (scheduler/tick.py)."""
 
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 import scheduler.__main__ as scheduler
 from issuance import health, measures
+from issuance.billers import billers
+from issuance.billers import deliveries as received
 from issuance.billing import refused_texts, rejections
 from issuance.billing.cloud_events import Refused
+from issuance.database import budget, pools
 from issuance.database.connections import engine_for, transaction
 from issuance.engine import plans
 from issuance.errors import PlanForgotten, SettingsError, Untidy
 from issuance.settings import OwnSettings, read
-from issuance.tenancy import brands
+from issuance.tenancy import brands, idempotency
 from issuance.webhooks import months as of_outbox
 from issuance.webhooks import retention, webhooks
+from scheduler import tick
 from scheduler.tick import tidy
 from tests.database.clubs import Club
 from tests.database.test_approvals import approve, plan_issue, rows_of
+from tests.waiting import eventually
 
 KEEP = OwnSettings(ISSUANCE_KEEP_PLANS_DAYS=10, ISSUANCE_KEEP_REFUSED_DAYS=20)
 
@@ -136,6 +143,54 @@ def test_what_many_were_told_is_forgotten_in_parts(club: Club, monkeypatch: pyte
     tidy(club.engine, KEEP)
     assert parts == [True] * 4 + [False], "the deliveries, then the events"
     assert club.value("SELECT (SELECT count(*) FROM deliveries) + (SELECT count(*) FROM webhook_events)") == 0
+
+
+def test_what_has_no_end_is_forgotten_in_parts(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers and billers' webhooks, as many as come in a day: each part is committed by itself."""
+    with transaction(club.engine, club.brand_id) as connection:
+        biller_id = billers.create(connection, club.brand_id, billers.New("stripe", ["a secret"]))
+    club.rows(
+        """INSERT INTO idempotency_keys (brand_id, caller, key, request_hash, status, body, created_at)
+           SELECT :brand_id, 'key 1', n::text, '', 200, '', now() - interval '30 days'
+             FROM generate_series(1, 5) AS n"""
+    )
+    club.rows(
+        """INSERT INTO biller_deliveries (brand_id, biller_id, delivery_id, body, state, received_at)
+           SELECT :brand_id, :biller_id, n::text, '', 'translated', now() - interval '100 days'
+             FROM generate_series(1, 5) AS n""",
+        biller_id=biller_id,
+    )
+    monkeypatch.setattr(tick, "PART", 2)
+    parts: list[int] = []
+    for room in (idempotency, received):
+
+        def counted(*what: Any, forget: Any = room.forget) -> int:
+            parts.append(forget(*what))
+            return parts[-1]
+
+        monkeypatch.setattr(room, "forget", counted)
+    tidy(club.engine, KEEP)
+    assert sorted(parts) == [1, 1, 2, 2, 2, 2]
+    left = "SELECT (SELECT count(*) FROM idempotency_keys) + (SELECT count(*) FROM biller_deliveries)"
+    assert club.value(left) == 0
+
+
+def test_tidying_keeps_no_look_waiting(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with the few connections that a scheduler has, however long one of its steps takes."""
+    monkeypatch.setattr(pools, "_allowed", budget(scheduler.MOST_CONNECTIONS))
+    own = engine_for.__wrapped__(club.engine.url.render_as_string(hide_password=False))
+    waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'idempotency_keys'::regclass")
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            with transaction(club.engine) as connection:
+                connection.execute(text("LOCK TABLE idempotency_keys IN ACCESS EXCLUSIVE MODE"))
+                tidied = pool.submit(scheduler.try_to_tidy, own, KEEP)
+                eventually(lambda: bool(connection.scalar(waits)))
+                tick.run_once(own, club.broker)
+                assert not tidied.done()
+            assert tidied.result() == scheduler.TIDY_EVERY
+    finally:
+        own.dispose()
 
 
 def test_a_removal_that_fails_stops_no_other(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:

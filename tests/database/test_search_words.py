@@ -1,12 +1,17 @@
 """The words by which people are found follow what people are called."""
 
+import time
 from uuid import UUID
 
+import pytest
+from dramatiq.brokers.stub import StubBroker
 from sqlalchemy import Connection, Engine, text
 
 from issuance.console.reading import search
 from issuance.database.connections import transaction
 from issuance.members import words
+from scheduler import tick
+from tests.database.clubs import Club
 
 
 def _called(connection: Connection, brand_id: UUID, name: str, email: str | None) -> UUID:
@@ -61,14 +66,97 @@ def test_who_came_is_found_at_once_though_the_scheduler_writes_the_words(engine:
         assert _found(connection, brand_id, "zander 2600") == ["Zoe Zander 2600"]
         assert tuple(connection.execute(entries).one()) == (1000, 2)
     while True:
-        with transaction(engine) as connection:
-            words.write_oldest(connection)
         with transaction(engine, brand_id) as connection:
+            words.write_oldest(connection, brand_id)
             if tuple(connection.execute(entries).one()) == (0, 0):
                 assert _found(connection, brand_id, "zander 1") != []
                 written = text("SELECT count(DISTINCT subject_id) FROM search_words WHERE brand_id = :brand_id")
                 assert connection.scalar(written, {"brand_id": brand_id}) == 2600
                 return
+
+
+def test_many_who_came_one_by_one_are_written_together(engine: Engine, brand_id: UUID) -> None:
+    """A sign-up is an entry: a few at a time would never end where sign-ups go on."""
+    for number in range(40):
+        with transaction(engine, brand_id) as connection:
+            _called(connection, brand_id, f"Zoe Zander {number}", None)
+    with transaction(engine, brand_id) as connection:
+        assert words.write_oldest(connection, brand_id)
+        written = text("SELECT count(DISTINCT subject_id) FROM search_words WHERE brand_id = :brand_id")
+        assert connection.scalar(written, {"brand_id": brand_id}) == 40
+        assert not words.write_oldest(connection, brand_id)
+
+
+def test_an_order_is_written_a_part_at_a_time(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many guests it had, whatever their names weigh; the brand's next people are not lost meanwhile."""
+    monkeypatch.setattr(words, "ROOM", 700)
+    monkeypatch.setattr(words, "PEOPLE", 40)
+    orders = club.sign_up(3)
+    club.rows("DELETE FROM search_backlog")
+    for order in orders:
+        club.rows(
+            """INSERT INTO guests (brand_id, membership_id, guest_id, place, name, lead_booker)
+               SELECT :brand_id, :order, gen_random_uuid(), 100 + n, 'Guest Number' || n, false
+                 FROM generate_series(1, 100) AS n""",
+            order=order,
+        )
+    written, turns = "SELECT count(*) FROM search_words WHERE word ~ '^number'", [0]
+    while club.value("SELECT count(*) FROM search_backlog"):
+        with transaction(club.engine, club.brand_id) as connection:
+            assert words.write_oldest(connection, club.brand_id)
+        turns.append(club.value(written))
+        # Their names have 13 to 15 characters: as many as have room, and one more statement's.
+        assert 1 <= turns[-1] - turns[-2] <= 2 * 700 // 13
+    assert turns[-1] == 300
+    with transaction(club.engine, club.brand_id) as connection:
+        assert {one["membership_id"] for one in search.find(connection, club.brand_id, "number100").guests} == {*orders}
+
+
+def test_brands_take_turns_within_a_tick(
+    engine: Engine, brand_id: UUID, other_brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much of one waits, the others are written too, and the look for work goes on soon."""
+    for brand in (brand_id, other_brand_id):
+        with transaction(engine, brand) as connection:
+            _called(connection, brand, "Zoe Zander", None)
+    turns: list[UUID] = []
+
+    def endless(_: Connection, brand: UUID) -> bool:
+        turns.append(brand)
+        time.sleep(0.001)
+        return brand == brand_id
+
+    monkeypatch.setattr(words, "write_oldest", endless)
+    began = time.monotonic()
+    tick._write_words(engine, StubBroker(), tick.Tick(), tick.LIMITS)
+    assert time.monotonic() - began < 20 * tick.WRITING
+    with transaction(engine) as connection:
+        waiting = words.waiting(connection)
+    assert {brand_id, other_brand_id} <= set(waiting)
+    assert len(turns) > len(waiting), "as far as there is time"
+    assert set(turns[: len(waiting)]) == set(waiting)
+
+
+def test_a_name_that_others_on_the_order_have_is_still_found(club: Club) -> None:
+    """Whoever is called otherwise; who is written anew as they were loses and costs nothing."""
+    (order,) = club.sign_up()
+    club.rows(
+        """INSERT INTO guests (brand_id, membership_id, guest_id, place, name, email, lead_booker)
+           SELECT :brand_id, :order, gen_random_uuid(), 100 + n, 'Guest' || n || ' Byron', 'g@byron.example', false
+             FROM generate_series(1, 2) AS n""",
+        order=order,
+    )
+
+    def found(*typed: str) -> list[bool]:
+        with transaction(club.engine, club.brand_id) as connection:
+            return [bool(search.find(connection, club.brand_id, one).guests) for one in typed]
+
+    assert found("guest1", "byron", "g@byron.example", "love") == [True, True, True, False]
+    renamed = "UPDATE guests SET name = CASE place WHEN :place THEN 'Ada Lovelace' ELSE name END WHERE place > 100"
+    club.rows(renamed, place=101)
+    assert found("guest1", "guest2", "byron", "love") == [False, True, True, True]
+    club.rows("UPDATE guests SET email = NULL, name = 'Ada Lovelace' WHERE place > 100")
+    assert found("guest2", "byron", "g@byron.example", "love") == [False, False, False, True]
 
 
 def test_a_beginning_is_read_from_the_key(engine: Engine, brand_id: UUID) -> None:

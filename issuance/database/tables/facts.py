@@ -66,6 +66,7 @@ search_backlog = Table(
     key("entry_id", BigInteger),
     must("subject_ids", ARRAY(Uuid)),
     must("of_members", Boolean),
+    may("after_id", Uuid),
 )
 
 rejected_events = Table(
