@@ -4,7 +4,8 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance.database import FULL_FOR, full, row_security
+from issuance import limits
+from issuance.database import full, row_security
 from issuance.database.fragments import BRANDS_NOW, ENDED, due
 from issuance.database.revisions import standing_of
 from issuance.database.statements import driver_of
@@ -112,7 +113,7 @@ def failures(engine: Engine) -> dict[str, str]:
         with engine.connect() as connection:
             if state := connection.execute(_NOT_WRITABLE).scalar_one():
                 failed["database"] = state
-            elif full.was_met(within=FULL_FOR):
+            elif full.was_met(within=limits.current.database.full_for):
                 failed["database"] = "full"
             else:
                 full.is_over()

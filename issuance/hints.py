@@ -6,7 +6,6 @@ This module makes the broker, so that other rooms can ask for work without impor
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,14 +14,12 @@ import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
 
-from issuance import brokers, origins, tracing
+from issuance import brokers, limits, origins, tracing
 from issuance.log import Outage
 
 EVENTS_QUEUE = "events"
 BULK_QUEUE = "bulk"
 WEBHOOKS_QUEUE = "webhooks"
-#: Seconds for which nobody waits for a broker that has just not answered. The scheduler asks again for what was due.
-LEFT_ALONE = 3.0
 #: Seconds for which who only asks whether it is there takes it to be away: a load balancer has less patience.
 KNOWN_FOR = 15.0
 #: Seconds for which a brand whose bulk work held a worker up for long counts as slow.
@@ -37,22 +34,6 @@ QUEUE_OF = {
     "deliver_to_webhook": WEBHOOKS_QUEUE,
     "ask_biller": WEBHOOKS_QUEUE,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class HintSizes:
-    """How much is asked for at once. Tests put others in place of `limits`."""
-
-    #: At most so many memberships in one message, so that a slow message delays few of them.
-    memberships_a_hint: int = 250
-    #: At most so many hints are sent for one run at once, so that the runs of all brands alternate in the queue. A
-    #: worker asks for more when its time slice is over.
-    hints_a_run: int = 8
-    #: The scheduler asks for no run while so many hints wait for runs: each of them has a worker look who comes first.
-    waiting_for_runs: int = 400
-
-
-limits = HintSizes()
 
 #: Whether this process reaches the broker.
 outage = Outage("broker")
@@ -126,12 +107,12 @@ def waiting(broker: dramatiq.Broker) -> dict[str, int] | None:
 
 def room_for_runs(broker: dramatiq.Broker) -> int:
     """How many more hints for runs the scheduler may send now."""
-    return max(0, limits.waiting_for_runs - (waiting(broker) or {}).get(BULK_QUEUE, 0))
+    return max(0, limits.current.hints.waiting_for_runs - (waiting(broker) or {}).get(BULK_QUEUE, 0))
 
 
 def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) -> None:
     """Ask for memberships to be settled soon."""
-    size = limits.memberships_a_hint
+    size = limits.current.hints.memberships
     for start in range(0, len(membership_ids), size):
         ids = [str(membership_id) for membership_id in membership_ids[start : start + size]]
         with origins.working_for_these(ids):
@@ -142,7 +123,7 @@ def settle(broker: dramatiq.Broker, brand_id: UUID, membership_ids: list[UUID]) 
 
 def work_on_run(broker: dramatiq.Broker, brand_id: UUID, run_id: UUID, *, batches: int = 1) -> int:
     """Ask for the next `batches` batches of a run to be worked on. Returns how many hints were sent."""
-    for sent in range(most := min(batches, limits.hints_a_run)):
+    for sent in range(most := min(batches, limits.current.hints.of_a_run)):
         if not _send(broker, "work_on_run", str(brand_id), str(run_id)):
             return sent
     return most
@@ -216,7 +197,7 @@ def _send(broker: dramatiq.Broker, actor: str, *args: object) -> bool:
 
 def are_not_sent() -> bool:
     """Whether the broker has just not answered, and is left alone."""
-    return outage.was_met(within=LEFT_ALONE)
+    return outage.was_met(within=limits.current.hints.left_alone)
 
 
 def _enqueue(broker: dramatiq.Broker, message: dramatiq.Message[None]) -> bool:

@@ -16,7 +16,7 @@ import dramatiq
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from issuance import heartbeats, hints, origins, tracing
+from issuance import heartbeats, hints, limits, origins, tracing
 from issuance.billers import adapters, asking, reconciling
 from issuance.billers import deliveries as received
 from issuance.billing import rejections
@@ -49,8 +49,6 @@ class TickSizes:
 LIMITS = TickSizes()
 #: Seconds of a tick in which search words are written: who looks for work waits for no more of it.
 WRITING = 0.25
-#: Rows that one transaction of tidying deletes: a second's work, also where each is long.
-PART = 5_000
 #: A hint after which nothing was done for this long counts as lost.
 _FORGOTTEN_AFTER = "2 seconds"
 
@@ -136,13 +134,13 @@ def _steps_of_tidying(keep: OwnSettings) -> dict[str, Callable[[Engine], object]
     of_refused, of_plans = timedelta(days=keep.keep_refused_days), timedelta(days=keep.keep_plans_days)
 
     def in_parts(forget: Callable[[Connection, int], int]) -> Callable[[Engine], None]:
-        """However much has come together, no transaction deletes more than PART."""
+        """However much has come together, no transaction deletes more than a part of it."""
 
         def step(engine: Engine) -> None:
-            number = PART
-            while number >= PART:
+            most = number = limits.current.database.tidied
+            while number >= most:
                 with transaction(engine) as connection:
-                    number = forget(connection, PART)
+                    number = forget(connection, most)
 
         return step
 

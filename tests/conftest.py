@@ -24,9 +24,10 @@ from issuance.database import outages, schema
 from issuance.errors import SettingsError
 from issuance.settings import Settings, read
 from issuance.tenancy import rates
+from tests.limits import limit
 from tests.serving import MARK, empty_redis, server
 
-__all__ = ["server"]
+__all__ = ["limit", "server"]
 
 # How long an example takes, and how many had to be drawn for it, says nothing of the product: no law is a timed test.
 _LUCK = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]

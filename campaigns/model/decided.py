@@ -18,6 +18,7 @@ from campaigns.model.histories import History
 from campaigns.model.oracle import FLAGS, Oracle, said_then
 from campaigns.model.words import GRANT, SIGN_UP, Fact
 from campaigns.model.words import Credit as Given
+from issuance import limits
 from issuance.billing import cloud_events
 from issuance.deciding.calendar import midnight
 from issuance.deciding.facts import (
@@ -168,7 +169,9 @@ class Decided:
             return
         own = self.credits.setdefault(membership, {})
         known = Known(facts, list(own.values()), self.now)
-        settlement = settle(known, list(self.rules.values()), self.settled_at.get(membership))
+        bounds = limits.current.settling
+        most = {"most_credits": bounds.credits, "most_ever": bounds.credits_ever}
+        settlement = settle(known, list(self.rules.values()), self.settled_at.get(membership), **most)
         own |= {change.before.key: change.after for change in settlement.change}
         own |= {new.key: new.credit for new in settlement.issue}
         self.settled_at[membership], self.due[membership] = self.now, settlement.due_at

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import count
 from random import Random
 from unittest import mock
 
-from issuance import hints
-from issuance.engine import limits
+from campaigns.limited import limited
 from worker import actors
 
 
@@ -24,8 +22,8 @@ def small_sizes(seed: int) -> Iterator[None]:
     # A worker's time slice lasts for one batch of a run, for some, or for many; never for none.
     seconds = count(0.0, random.choice([0.3, 0.12, 0.02]))
     in_a_hint = random.choice([1, 2, 100])
-    small = replace(
-        limits.current,
+    small = limited(
+        "settling",
         batch=batch,
         part=part,
         instants=instants,
@@ -36,8 +34,8 @@ def small_sizes(seed: int) -> Iterator[None]:
         short=random.choice([0, 0, 0, 2, 200]),
     )
     with (
-        mock.patch.object(limits, "current", small),
-        mock.patch.object(hints, "limits", hints.HintSizes(memberships_a_hint=in_a_hint)),
+        small,
+        limited("hints", memberships=in_a_hint),
         mock.patch.object(actors, "monotonic", seconds.__next__),
     ):
         yield

@@ -14,6 +14,7 @@ from unittest import mock
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
+from campaigns.limited import limited
 from campaigns.model.oracle import Oracle
 from campaigns.simulation import wire
 from campaigns.simulation.clients import Clients
@@ -26,7 +27,6 @@ from campaigns.simulation.queue import Queue
 from campaigns.simulation.requests import Site
 from campaigns.simulation.sizes import small_sizes
 from campaigns.simulation.twice import decided_twice
-from issuance import hints
 from issuance.database.connections import transaction
 from issuance.engine import quarantine, sandbox_clock
 from issuance.errors import IssuanceError
@@ -82,7 +82,7 @@ class World:
             small_sizes(history.seed),
             decided_twice(self._differs),
             mock.patch.object(sandbox_clock, "time", clocks),
-            mock.patch.object(hints, "LEFT_ALONE", 0.0),  # or an outage would last for real seconds more
+            limited("hints", left_alone=0.0),  # or an outage would last for real seconds more
         ):
             try:
                 for step, op in enumerate(history.ops):

@@ -11,14 +11,15 @@ from contextlib import asynccontextmanager
 
 from starlette.types import Message, Receive
 
+from issuance import limits
 from issuance.errors import TooSlow
 from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import Known
 
 #: How many long bodies are in memory at once: of keys that were good before, and of everybody else.
 of_keys, of_others = Fair(12), Fair(8)
-#: Seconds for which a request surely keeps its place, and after that between looks at who waits.
-AT_LEAST, LOOKS = 1.0, 0.25
+#: Seconds between looks at who waits, when a request may lose its place.
+LOOKS = 0.25
 
 
 @asynccontextmanager
@@ -27,7 +28,7 @@ async def place(receive: Receive, known: Known | None, source: str | None) -> As
     raises TooSlow."""
     fair, owner = (of_keys, known.brand_id) if known is not None and known.is_key else (of_others, source)
     async with fair.place(owner):
-        own_until = asyncio.get_running_loop().time() + AT_LEAST
+        own_until = asyncio.get_running_loop().time() + limits.current.doors.place_seconds
 
         async def part() -> Message:
             while True:

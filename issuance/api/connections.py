@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from issuance import limits
 from issuance.api import problems
 from issuance.api.headers import HEADERS
 from issuance.api.sources import Counts, Sources, Untaken
@@ -18,20 +19,13 @@ from issuance.errors import HeadersTooLarge, IssuanceError, NoRequest, TooLarge,
 from issuance.log import Few, logger
 from issuance.settings import OwnSettings
 
-#: Seconds within which a request's headers must have come, counted from the beginning of the connection or from the
-#: last answer.
-HEADER_SECONDS = 10.0
 #: The most bytes of a request's headers: no more is kept while their end is awaited.
 LONGEST_HEADERS = 64 * 1024
 #: The most lines of headers, with those that follow a body.
 MOST_HEADERS = 100
-#: The most parts of a chunked body: each costs more than its bytes.
-MOST_CHUNKS = 20_000
 #: The most requests of a connection that wait for the one in work. Then the connection ends with the answer to the last
 #: of them.
 MOST_WAITING = 4
-#: Seconds for which a client may take nothing of its answer.
-ANSWER_SECONDS = 30.0
 
 _HEAD = (
     b"Content-Type: application/json\r\nConnection: close\r\n"
@@ -178,8 +172,8 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
 
         def on_chunk_complete(self) -> None:
             self._unended, self._chunks = 0, self._chunks + 1
-            if self._chunks > MOST_CHUNKS:
-                self._refuse(TooLarge(f"The body comes in too many parts: it may come in {MOST_CHUNKS}."))
+            if self._chunks > (most := limits.current.doors.chunks):
+                self._refuse(TooLarge(f"The body comes in too many parts: it may come in {most}."))
                 raise _EnoughError
 
         def on_message_complete(self) -> None:
@@ -212,7 +206,8 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
 
         def pause_writing(self) -> None:
             super().pause_writing()
-            self._stuck = self._stuck or self.loop.call_later(ANSWER_SECONDS, self.transport.abort)
+            patience = limits.current.doors.answer_seconds
+            self._stuck = self._stuck or self.loop.call_later(patience, self.transport.abort)
             goes = untaken.note(self._source or "", self, self.transport.get_write_buffer_size())
             if isinstance(goes, Limited):
                 if (more := _too_much.next()) is not None:
@@ -250,7 +245,7 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
 
         def _wait_for_headers(self) -> None:
             # The time does not start again with each byte, or a stranger could drip them for ever.
-            self._waits = self._waits or self.loop.call_later(HEADER_SECONDS, self._give_up)
+            self._waits = self._waits or self.loop.call_later(limits.current.doors.header_seconds, self._give_up)
 
         def _give_up(self) -> None:
             self._waits = None

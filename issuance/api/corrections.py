@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 from pydantic.config import JsonDict
 
-from issuance import hints
+from issuance import hints, limits
 from issuance.api.callers import Caller, Writer
 from issuance.api.credits import Code, Credit
 from issuance.api.problems import documented
@@ -88,7 +88,8 @@ class CorrectionsBody(Body):
 
     model_config = ConfigDict(json_schema_extra=_HAS_A_REASON)
 
-    corrections: list[CorrectionRow] = Field(min_length=1, max_length=desk.MOST)
+    # The document says how many, and is made once.
+    corrections: list[CorrectionRow] = Field(min_length=1, max_length=limits.current.corrections.at_once)
     reason: Reason | None = None
     dry_run: StrictBool = False
 

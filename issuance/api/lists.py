@@ -7,6 +7,7 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 from starlette.datastructures import URL
 
+from issuance import limits
 from issuance.database import paging
 from issuance.fields import QueryInt
 
@@ -72,7 +73,7 @@ def listed(found: paging.Rows | paging.Part, page: int, per_page: int, url: URL)
             "page": page,
             "per_page": per_page,
             "total": total,
-            "total_at_least": paging.MOST_COUNTED + 1 if total is None else None,
+            "total_at_least": limits.current.database.counted + 1 if total is None else None,
             "current_page": page,
             "last_page": last_page,
             "from": before + 1 if rows else None,

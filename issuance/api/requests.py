@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
-from issuance import origins, tracing
+from issuance import limits, origins, tracing
 from issuance.api import bodies, hosts, metrics, problems
 from issuance.api import stopping as stops
 from issuance.api.headers import HEADERS
@@ -39,8 +39,6 @@ MOST_VALUES = 100_000
 _BEFORE_VALUES = b",[{"
 #: The most parameters of a query.
 MOST_PARAMETERS = 100
-#: Seconds within which a body must have come.
-BODY_SECONDS = 30.0
 #: A thread reads a body that is longer than this, because that would hold up the event loop.
 LONGEST_AT_ONCE = 8 * 1024
 #: How many bytes of a body that is too long are read and thrown away, so that its sender can read the answer.
@@ -124,7 +122,7 @@ class Edge:
                 placed = bodies.place(receive, _known(scope, headers), source)
             async with placed as parts:
                 try:
-                    async with stopping.patience(BODY_SECONDS):
+                    async with stopping.patience(limits.current.doors.body_seconds):
                         body = await _read(headers, parts, longest)
                 except TimeoutError:
                     raise TooSlow from None

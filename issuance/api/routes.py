@@ -11,15 +11,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import ResponseValidationError
 from fastapi.routing import APIRoute
 
+from issuance import limits
 from issuance.api import idempotency
 from issuance.api.callers import Caller, admit, admit_at_once, asking, shows_token
 from issuance.api.requests import JsonRequest
 from issuance.errors import CodeUnknown, CreditUnknown, Invalid, NotFound
 from issuance.tenancy.fairness import Fair, FairThreads
 from issuance.tenancy.rates import WRONG_CODES, Rates, came_from
-
-#: The most bytes of an answer.
-LONGEST_ANSWER = 4_000_000
 
 #: Operations whose bodies name codes; others have them in their paths.
 CODES_IN_BODY = ("createRedemption", "correctCredits")
@@ -114,7 +112,8 @@ class KeyedRoute(APIRoute):
             if not isinstance(said, Response) and self.response_field is not None:
                 said = self._written(said)
             # A request that changes something has changed it by now, so it gets its answer, however long.
-            if "GET" in (self.methods or ()) and isinstance(said, Response) and len(said.body) > LONGEST_ANSWER:
+            longest = limits.current.doors.longest_answer
+            if "GET" in (self.methods or ()) and isinstance(said, Response) and len(said.body) > longest:
                 raise TooMuchAsked
             return said
 

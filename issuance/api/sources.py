@@ -5,11 +5,8 @@ from collections.abc import Hashable
 from ipaddress import ip_address, ip_network
 from mmap import mmap
 
+from issuance import limits
 from issuance.tenancy.rates import source_of
-
-#: The most bytes of answers that wait in a process until clients take them, of all sources and of one: a few of the
-#: longest.
-MOST_UNTAKEN, MOST_UNTAKEN_A_SOURCE = 64 * 1024 * 1024, 32 * 1024 * 1024
 
 
 class Counts:
@@ -71,8 +68,9 @@ class Untaken:
         whose, goes = source or connection, connection
         self._set(whose, connection, size)
         totals = {one: sizes.total() for one, sizes in self._of.items()}
-        if not source or totals.get(source, 0) <= MOST_UNTAKEN_A_SOURCE:
-            if sum(totals.values()) <= MOST_UNTAKEN:
+        bounds = limits.current.doors
+        if not source or totals.get(source, 0) <= bounds.untaken_of_a_source:
+            if sum(totals.values()) <= bounds.untaken:
                 return None
             whose = max(totals, key=totals.__getitem__)
             ((goes, _),) = self._of[whose].most_common(1)

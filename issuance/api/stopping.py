@@ -1,9 +1,9 @@
 """How a web process ends: it answers requests that it has begun, refuses the others, and leaves no open connection
 without an answer.
 
-From SIGTERM on its port takes nothing new. For LAST_WORDS, requests on open connections are answered as usual, with
-`Connection: close`; then they are refused with 503, as JSON. Requests that are half sent after HALF_SENT are cut off,
-and those without an answer after GRACE are refused too.
+From SIGTERM on its port takes nothing new. For `last_words` (`limits.Doors`), requests on open connections are answered
+as usual, with `Connection: close`; then they are refused with 503, as JSON. Requests that are half sent after
+`half_sent` are cut off, and those without an answer after `grace` are refused too.
 """
 
 import asyncio
@@ -13,11 +13,9 @@ from typing import Any, cast
 
 import uvicorn
 
+from issuance import limits
 from issuance.api.problems import Unavailable
 
-#: Seconds after SIGTERM until requests are refused, until half-sent ones are cut off, and until all others must have
-#: ended.
-LAST_WORDS, HALF_SENT, GRACE = 1.0, 2.0, 8.0
 _LOOKS = 0.05
 
 
@@ -40,7 +38,7 @@ class State:
 
     def begin(self) -> None:
         """Note that the process was told to stop."""
-        self._cut_at = asyncio.get_running_loop().time() + HALF_SENT
+        self._cut_at = asyncio.get_running_loop().time() + limits.current.doors.half_sent
         for timeout in self._reading:
             self.bound(timeout)
 
@@ -85,7 +83,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._state = state
         self._is_ready = is_ready
-        config.timeout_graceful_shutdown = round(LAST_WORDS)
+        config.timeout_graceful_shutdown = round(limits.current.doors.last_words)
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
@@ -94,17 +92,17 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began, bounds = loop.time(), limits.current.doors
         self._state.begin()
         await self._close_doors(sockets or [])
         for connection in self._connections():
             connection.end_soon()
-        while self._connections() and loop.time() - began < LAST_WORDS:
+        while self._connections() and loop.time() - began < bounds.last_words:
             await asyncio.sleep(_LOOKS)
         self._state.refuses = True
-        while self.server_state.tasks and loop.time() - began < GRACE - LAST_WORDS:
+        while self.server_state.tasks and loop.time() - began < bounds.grace - bounds.last_words:
             await asyncio.sleep(_LOOKS)
-            if loop.time() - began > HALF_SENT:
+            if loop.time() - began > bounds.half_sent:
                 for connection in self._connections():
                     connection.cut()
         await super().shutdown(sockets)

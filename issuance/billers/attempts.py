@@ -6,12 +6,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance import limits
+
 #: A delivery whose translation broke off so many times is set apart.
 MOST_ATTEMPTS = 5
 #: One that broke off so many times is tried alone.
 _TOGETHER = 2
-#: Bytes of deliveries that are claimed together; one delivery may have more.
-MOST_BYTES = 2_000_000
 
 _CLAIM = text("""
     WITH oldest AS MATERIALIZED (
@@ -49,7 +49,7 @@ def claim(connection: Connection, brand_id: UUID, biller_id: UUID, *, most: int)
 
 
     """
-    which = {"brand_id": brand_id, "biller_id": biller_id, "most_bytes": MOST_BYTES}
+    which = {"brand_id": brand_id, "biller_id": biller_id, "most_bytes": limits.current.billers.claimed_bytes}
     together = {**which, "most": most, "first_attempts": 0, "last_attempts": _TOGETHER - 1}
     alone = {**which, "most": 1, "first_attempts": _TOGETHER, "last_attempts": MOST_ATTEMPTS - 1}
     return list(connection.scalars(_CLAIM, together)) or list(connection.scalars(_CLAIM, alone))

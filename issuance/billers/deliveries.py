@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select, text
 
-from issuance import audit, origins
+from issuance import audit, limits, origins
 from issuance.billers.adapter import Unmappable, Wait
 from issuance.database import paging
 from issuance.database.fragments import translating
@@ -26,8 +26,6 @@ LONGEST_SHOWN = 12 * 1024
 #: Characters of the message why a delivery is not translated, and of the name that it waits for. Billers choose such
 #: names: no id or price is longer.
 LONGEST_MESSAGE, LONGEST_NAME = 500, 255
-#: How many reasons why something is not translated are shown of a brand.
-MOST_REASONS = 500
 _CONTROLS = dict.fromkeys({*range(32)} - {*b"\t\n\r"}, "\N{REPLACEMENT CHARACTER}")
 
 # Makes a delivery pending again that was set aside or waited.
@@ -243,7 +241,7 @@ def forget(connection: Connection, kept: timedelta, most: int) -> int:
 def counts(connection: Connection, brand_id: UUID, biller_ids: Sequence[UUID]) -> list[Mapping[str, Any]]:
     """What is not translated, by biller, state, reason and the price that nobody mapped: how many deliveries, since
     when, the commonest message, and how many different messages."""
-    which = {"brand_id": brand_id, "biller_ids": list(biller_ids), "most": MOST_REASONS}
+    which = {"brand_id": brand_id, "biller_ids": list(biller_ids), "most": limits.current.billers.reasons}
     which |= {"longest_message": LONGEST_MESSAGE, "longest_name": LONGEST_NAME}
     return [dict(row) for row in connection.execute(_COUNTS, which).mappings()]
 

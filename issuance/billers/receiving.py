@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, text
 
+from issuance import limits
 from issuance.billers import billers, deliveries
 from issuance.billers.adapter import NotReadable, Unmappable
 from issuance.billers.adapters import adapter_of
@@ -16,8 +17,6 @@ from issuance.database import look, transaction
 from issuance.errors import IssuanceError, NotFound
 from issuance.members import erased
 
-#: About how many bytes of a brand's webhooks may be set aside: they are not translated, and will not be without help.
-MOST_SET_ASIDE = 2_000_000_000
 #: Seconds for which this process remembers whether a brand has room: to count takes a second where there is much.
 ROOM_IS_KNOWN_FOR = 60.0
 #: Until when that is remembered, and whether the brand has room, by brand.
@@ -91,10 +90,10 @@ def keep(engine: Engine, biller: Biller, body: bytes) -> None:
 
 
 def _has_room(connection: Connection, brand_id: UUID) -> bool:
-    """Whether fewer bytes than MOST_SET_ASIDE of a brand's webhooks were set aside a moment ago."""
+    """Whether fewer bytes of a brand's webhooks than may be were set aside a moment ago."""
     until, room = _rooms.get(brand_id, (0.0, True))
     if until < monotonic():
-        room = int(connection.scalar(_SET_ASIDE, {"brand_id": brand_id}) or 0) < MOST_SET_ASIDE
+        room = int(connection.scalar(_SET_ASIDE, {"brand_id": brand_id}) or 0) < limits.current.billers.set_aside
         _rooms[brand_id] = monotonic() + ROOM_IS_KNOWN_FOR, room
     return room
 

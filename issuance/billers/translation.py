@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from issuance import origins, tracing
+from issuance import limits, origins, tracing
 from issuance.billers import attempts, billers, deliveries, untold
 from issuance.billers.adapter import Adapter, Notice, NotReadable, Translation, Unmappable, weight_of
 from issuance.billers.adapters import adapter_of
@@ -32,9 +32,6 @@ from issuance.origins import NOWHERE, Each, Origin
 
 #: How many deliveries one transaction translates.
 BATCH = 500
-#: Characters and values of the facts that one transaction tells. A batch that tells more is halved, and a single
-#: delivery that tells more is set apart.
-MOST_TOLD = 2_000_000
 
 _TOLD = text("""
     SELECT event_id FROM billing_events
@@ -184,14 +181,14 @@ def work_on(connection: Connection, biller: Biller, pending: Sequence[Delivery])
     told: list[Translation] = []
     due: list[Each] = []
     received: dict[str, datetime] = {}
-    weight = 0
+    weight, most = 0, limits.current.billers.told
     for notice, delivery in sorted(notices, key=lambda one: (one[0].at, one[0].rank, one[0].delivery_id)):
         found = adapter.translate(notice, known, patient=not delivery.overdue)
         if found.wait is not None:
             found.wakes.discard(found.wait.key)  # or it would be looked at for ever
-        weight += weight_of(found.events, MOST_TOLD)
-        if weight > MOST_TOLD:
-            raise NotReadable(f"it tells more than {MOST_TOLD} characters")
+        weight += weight_of(found.events, most)
+        if weight > most:
+            raise NotReadable(f"it tells more than {most} characters")
         told.append(found)
         came = origins.all_of(delivery.delivery_id)
         due.append({str(event["data"].get("membership_id")): came for event in found.events})

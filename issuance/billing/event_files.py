@@ -12,12 +12,10 @@ from io import BufferedReader
 from itertools import chain, islice
 from typing import Any, BinaryIO, NamedTuple, cast
 
+from issuance import limits
 from issuance.billing.cloud_events import Refused, read_json
 from issuance.errors import Invalid
 
-#: No event is longer than this, in bytes.
-LONGEST_EVENT = 4 * 1024 * 1024
-_CHUNK = 256 * 1024
 #: If so many lines begin a file and none of them is JSON, the file is something else.
 _STRANGE = 10
 _GZIP, _BOM, _UTF_16 = b"\x1f\x8b", b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
@@ -41,10 +39,11 @@ class Found(NamedTuple):
 
 def read(stream: BinaryIO) -> Iterator[Found]:
     """What a file has, in its order. The file stays open. Raises NotEvents."""
-    begun = BufferedReader(cast(Any, stream), _CHUNK)
+    chunk = limits.current.intake.chunk
+    begun = BufferedReader(cast(Any, stream), chunk)
     try:
         plain = _plain(begun)
-        is_array = plain.peek(_CHUNK).lstrip()[:1] == b"["
+        is_array = plain.peek(chunk).lstrip()[:1] == b"["
         yield from _elements(plain) if is_array else _checked(_lines(plain))
     except (OSError, EOFError, zlib.error) as error:
         raise NotEvents(f"The file can not be read to its end: {error}") from error
@@ -56,7 +55,7 @@ def _plain(begun: BufferedReader) -> BufferedReader:
     """The text of a file, in UTF-8, after whatever stands before it."""
     plain = begun
     if plain.peek(2)[:2] == _GZIP:
-        plain = BufferedReader(cast(Any, gzip.GzipFile(fileobj=plain)), _CHUNK)
+        plain = BufferedReader(cast(Any, gzip.GzipFile(fileobj=plain)), limits.current.intake.chunk)
     begin = plain.peek(3)[:3]
     if begin[:2] in _UTF_16:
         raise NotEvents("The file is in UTF-16. Save it as UTF-8.")
@@ -67,13 +66,13 @@ def _plain(begun: BufferedReader) -> BufferedReader:
 
 def _lines(stream: BufferedReader) -> Iterator[Found]:
     """The value of each line that is not blank; of a batch in a line, each of its events."""
-    number = 0
-    while line := stream.readline(LONGEST_EVENT + 1):
+    number, longest = 0, limits.current.intake.longest_event
+    while line := stream.readline(longest + 1):
         number += 1
-        if len(line) > LONGEST_EVENT:
+        if len(line) > longest:
             text = _text(line)
             while line and not line.endswith(b"\n"):
-                line = stream.readline(LONGEST_EVENT)
+                line = stream.readline(longest)
             yield Found(number, text=text, refused=Refused("too_large", "the line is longer than any event"))
         elif line.strip():
             found = _read(number, line)
@@ -94,7 +93,8 @@ def _elements(stream: BufferedReader) -> Iterator[Found]:
     """The elements of a JSON array, or of several one after the other, without having them all in memory."""
     decoder = json.JSONDecoder()
     pending, at, number, inside, ended = "", 0, 0, False, False
-    size = _CHUNK
+    bounds = limits.current.intake
+    size = bounds.chunk
     while True:
         while at < len(pending) and (pending[at].isspace() or (inside and pending[at] == ",")):
             at += 1
@@ -110,13 +110,13 @@ def _elements(stream: BufferedReader) -> Iterator[Found]:
         if end is not None and (ended or end < len(pending)):
             number += 1
             yield _read(number, pending[at:end])
-            at, size = end, _CHUNK
-        elif ended or len(pending) - at > LONGEST_EVENT:
+            at, size = end, bounds.chunk
+        elif ended or len(pending) - at > bounds.longest_event:
             break
         else:
             chunk = stream.read(size)
             # An element may end anywhere, a letter too.
-            chunk += stream.readline(LONGEST_EVENT) if chunk and chunk[-1] >= 0x80 else b""
+            chunk += stream.readline(bounds.longest_event) if chunk and chunk[-1] >= 0x80 else b""
             pending, at, ended, size = pending[at:] + _text(chunk), 0, not chunk, size * 2
     if inside or pending[at:].strip():
         why = "the array can not be read from here on" if at < len(pending) else "the array does not end"

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 from uuid_utils.compat import uuid7
 
+from issuance import limits
 from issuance.billing.cloud_events import Refused
 from issuance.database.statements import Statement
 from issuance.engine.rows import as_json, recordset
@@ -17,8 +18,6 @@ from issuance.members.erased import Erased
 
 #: How much of a refused event is kept.
 LONGEST_BODY = 64 * 1024
-#: So many are kept of a brand: for one more the oldest goes.
-MOST_KEPT = 10_000
 
 _KEEP = Statement(f"""
     INSERT INTO rejected_events (brand_id, rejected_id, code, message, body, body_hash)
@@ -46,7 +45,7 @@ def keep(
     connection: Connection, brand_id: UUID, refused: Sequence[tuple[str, Refused]], kept_as: bytes | None = None
 ) -> None:
     """Keep what was refused, the text as it came but for who was erased, and the reason, where the operator sees it:
-    once, however often it is refused, and the latest MOST_KEPT. `kept_as`: as what a single text is kept already."""
+    once, however often it is refused, and the latest of them. `kept_as`: as what a single text is kept already."""
     if not refused:
         return
     # Who has named nobody yet has locked nothing that erasing waits for.
@@ -65,7 +64,7 @@ def keep(
     }
     in_order = [rows[body_hash] for body_hash in sorted(rows)]
     _KEEP.written(connection, {"brand_id": brand_id, "rows": as_json(in_order)})
-    _FORGET_OLDEST.written(connection, {"brand_id": brand_id, "others": MOST_KEPT - 1})
+    _FORGET_OLDEST.written(connection, {"brand_id": brand_id, "others": limits.current.intake.refused_kept - 1})
 
 
 def _kept(connection: Connection, known: Erased, bodies: Sequence[str]) -> list[tuple[str, bytes]]:

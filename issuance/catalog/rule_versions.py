@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, StrictBool
 from pydantic.config import JsonDict
 from sqlalchemy import Connection, and_, func, insert, select
 
+from issuance import limits
 from issuance.catalog import coupons, membership_types
 from issuance.database.tables import credit_rules, rule_versions
 from issuance.deciding.calendar import day_of
@@ -28,12 +29,6 @@ _LIMITS: JsonDict = {
         for limit, flag, others in _GO_WITH
     }
 }
-
-
-#: A type has so many rules, deleted ones too, and a rule so many versions: each settling looks at all of them.
-MOST_RULES, MOST_VERSIONS = 200, 1000
-#: All rules of a brand have so many versions: a membership may have been of all of its types.
-MOST_VERSIONS_OF_ALL = 10_000
 
 
 class RuleLimit(Conflict):
@@ -199,7 +194,8 @@ def add(
     )
     if not says.get("deleted"):
         are = connection.execute(numbers.where(versions.brand_id == brand_id)).one()
-        if version > MOST_VERSIONS or are.rules >= MOST_RULES or are.of_all >= MOST_VERSIONS_OF_ALL:
+        most = limits.current.catalog
+        if version > most.versions or are.rules >= most.rules or are.of_all >= most.versions_of_all:
             raise RuleLimit
     connection.execute(
         insert(rule_versions).values(

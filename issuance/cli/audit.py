@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from issuance import audit as entries
+from issuance import limits
 from issuance.audit import Action, detaching
 from issuance.cli.connections import BrandOption, transaction
 from issuance.cli.dates import parse_instant, parse_month
@@ -55,7 +56,7 @@ def list_entries(
             brand_id,
             page,
             per_page,
-            most=paging.MOST_COUNTED,
+            most=limits.current.database.counted,
             subject_id=subject_id,
             actor_id=actor_id,
             action=action,

@@ -8,6 +8,7 @@ from uuid import UUID
 import typer
 from sqlalchemy import Connection
 
+from issuance import limits
 from issuance.cli.connections import BrandOption, brand_of, broker, only_brand, transaction
 from issuance.cli.dates import parse_instant
 from issuance.cli.files import text_of
@@ -51,7 +52,7 @@ def list_credits(
             brand_id,
             page,
             per_page,
-            most=paging.MOST_COUNTED,
+            most=limits.current.database.counted,
             external_user_id=member,
             membership_id=membership_id,
             credit_rule_id=credit_rule_id,
@@ -140,10 +141,10 @@ def correct(
     wanted = rows.corrections_of([row for _, row in read], reason)
     made: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
-    done = 0
+    done, most = 0, limits.current.corrections.at_once
     try:
-        for start in range(0, len(wanted), desk.MOST):
-            some = wanted[start : start + desk.MOST]
+        for start in range(0, len(wanted), most):
+            some = wanted[start : start + most]
             with transaction(brand_id) as connection:
                 corrected = desk.correct_all(connection, brand_id, some, reason=reason, dry_run=dry_run)
             done = start + len(some)
@@ -161,7 +162,7 @@ def correct(
         else:
             _tell(made, refused, dry_run=dry_run)
         if done < len(wanted) and not dry_run:
-            _tell_where_to_go_on([line for line, _ in read], done, min(done + desk.MOST, len(wanted)))
+            _tell_where_to_go_on([line for line, _ in read], done, min(done + most, len(wanted)))
     if refused:
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ import typer
 from sqlalchemy import Connection
 from typer.core import TyperGroup
 
+from issuance import limits
 from issuance.cli.connections import only_brand, transaction
 from issuance.cli.output import show_json, show_table
 from issuance.database import paging
@@ -49,18 +50,19 @@ def show_page(
     empty: str,
     per_page: int = PER_PAGE,
 ) -> None:
-    """Show one page of what a brand has. `paged` counts rows that may be many up to `paging.MOST_COUNTED`, and one
+    """Show one page of what a brand has. `paged` counts rows that may be many up to a bound, and one
     more."""
     brand_id = only_brand(brand)
     with transaction(brand_id) as connection:
         rows, counted = paged(connection, brand_id, page, per_page)
-    many = counted > paging.MOST_COUNTED
+    most = limits.current.database.counted
+    many = counted > most
     if as_json:
         meta: dict[str, int | None] = {"page": page, "per_page": per_page, "total": None if many else counted}
         if many:
-            meta["total_at_least"] = paging.MOST_COUNTED
+            meta["total_at_least"] = most
         show_json({"data": rows, "meta": meta})
         return
-    number = f"more than {paging.MOST_COUNTED}" if many else str(counted)
+    number = f"more than {most}" if many else str(counted)
     which = f", page {page}" if counted > per_page else ""
     show_table(f"{title} ({number}{which})", rows, columns, empty=f"Page {page} has none." if counted else empty)

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from issuance import limits
 from issuance.cli.connections import BrandOption
 from issuance.cli.listing import Listing, MemberOption, PageOption, TypeOption, show_page
 from issuance.cli.output import JsonOption
-from issuance.database.paging import MOST_COUNTED
 from issuance.memberships import memberships
 from issuance.memberships.memberships import Status
 
@@ -28,7 +28,7 @@ def list_memberships(
     columns = ("id", "external_user_id", "status", "starts_on", "ends_on", "billing_anchor", "billing_frequency")
     paged = partial(
         memberships.page,
-        most=MOST_COUNTED,
+        most=limits.current.database.counted,
         external_user_id=member,
         membership_type_id=membership_type_id,
         status=status,

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from sqlalchemy import Connection
 from uuid_utils.compat import uuid7
 
-from issuance import hints
+from issuance import hints, limits
 from issuance.billers import billers, deliveries
 from issuance.billing import events, rejections
 from issuance.catalog import membership_types
@@ -25,8 +25,6 @@ from issuance.tenancy import clock
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
 _COLUMNS = ("id", "received_at", "code", "message", "event")
-#: Refused events that are read at once for a file: each may be long.
-AT_ONCE = 200
 
 
 @router.get("/events")
@@ -37,7 +35,7 @@ def came_in(visit: Viewer, page: PageNumber = 1, form: Form = "") -> Response:
         return rejections.page(connection, visit.brand_id, page, per_page)
 
     if form:
-        return as_file(visit, "refused-events", _COLUMNS, paged(read, AT_ONCE))
+        return as_file(visit, "refused-events", _COLUMNS, paged(read, limits.current.console.refused_at_once))
     with visit.transaction() as connection:
         seen: dict[str, Any] = dict(incoming.read(connection, visit.brand_id))
         seen["listed"] = listed(visit, connection, page, read)

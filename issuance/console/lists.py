@@ -18,6 +18,7 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection
 from starlette.types import Receive, Scope, Send
 
+from issuance import limits
 from issuance.console.rendering import count
 from issuance.console.visits import Visit
 from issuance.database import paging
@@ -26,8 +27,8 @@ from issuance.shown import in_a_cell
 from issuance.tenancy.rates import FILES, Rates
 from issuance.tenancy.shares import Shares
 
-#: Rows of a page, the most rows of a file, and how many short ones are read at once for a file.
-PER_PAGE, MOST_IN_A_FILE, AT_ONCE = 50, 100_000, 5000
+#: Rows of a page.
+PER_PAGE = 50
 #: Bytes of a file that are kept in memory until it is sent; the rest is on the disk. Pieces of this size are sent.
 IN_MEMORY = 1 << 20
 #: Rows are counted up to here for a page; beyond that it says that there are more.
@@ -100,7 +101,7 @@ def listed(visit: Visit, connection: Connection, page: int, read: Read) -> Liste
 
 def as_file(visit: Visit, name: str, columns: Sequence[str], read: ReadAll, most: int | None = None) -> Response:
     """A whole list as CSV, as it was at one instant; times are in the brand's zone. If there are more than `most` rows
-    (MOST_IN_A_FILE), its last line says so. It is read before anything is sent, so that a file that arrives is whole.
+    (or a usual bound), its last line says so. It is read before anything is sent, so that a file that arrives is whole.
 
     Raises RateLimited, TooManyFiles."""
     rates: Rates = visit.request.app.state.rates
@@ -112,7 +113,8 @@ def as_file(visit: Visit, name: str, columns: Sequence[str], read: ReadAll, most
     try:
         file = held.enter_context(SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115 - `held` closes it
         with visit.snapshot() as connection:
-            for line in _lines(connection, visit.zone, columns, read, MOST_IN_A_FILE if most is None else most):
+            rows = limits.current.console.rows_in_a_file if most is None else most
+            for line in _lines(connection, visit.zone, columns, read, rows):
                 file.write(line.encode())
         file.seek(0)
     except BaseException:
@@ -143,10 +145,10 @@ def rows_as_file(
 
 
 def paged(read: Read, at_once: int | None = None) -> ReadAll:
-    """Read a list page by page, of `at_once` rows (AT_ONCE): no more are in memory together."""
+    """Read a list page by page, of `at_once` rows: no more are in memory together."""
 
     def read_all(connection: Connection) -> Generator[dict[str, Any], None, None]:
-        per_page = AT_ONCE if at_once is None else at_once
+        per_page = limits.current.console.rows_at_once if at_once is None else at_once
         for page in itertools.count(1):
             rows, _ = read(connection, page, per_page)
             yield from rows

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 from uuid_utils.compat import uuid7
 
-from issuance import audit
+from issuance import audit, limits
 from issuance.audit import Action
 from issuance.corrections.granting import granted
 from issuance.corrections.receivers import Receivers, holder_of
@@ -27,7 +27,7 @@ from issuance.credits.codes import as_kept
 from issuance.deciding.facts import Credit
 from issuance.deciding.movements import end_of, movements
 from issuance.deciding.settlement import change_of
-from issuance.engine import limits, schedules
+from issuance.engine import schedules
 from issuance.engine.facts import loaded, together
 from issuance.engine.membership import Membership
 from issuance.engine.rules import RuleBook
@@ -35,9 +35,6 @@ from issuance.errors import Conflict, Invalid, IssuanceError
 from issuance.tenancy import clock as clocks
 from issuance.webhooks import outbox
 from issuance.webhooks.outbox import OutboxEvent
-
-#: The most corrections that one transaction makes, and within how many seconds, if it is bounded.
-MOST, MOST_SECONDS = 1000, 20.0
 
 
 class TooMuchToCorrect(Invalid):
@@ -94,8 +91,9 @@ def correct_all(
     `reason`: that of all. `dry_run`: only see what would come of them. The audit has one entry of all of them, with the
     reasons of those that have another. `bounded`: raises TooMuchToCorrect, and nothing is made.
     """
-    ends = monotonic() + MOST_SECONDS
-    assert len(corrections) <= MOST, "the caller has counted them"
+    most = limits.current.corrections
+    ends = monotonic() + most.seconds
+    assert len(corrections) <= most.at_once, "the caller has counted them"
     corrected = Corrected(uuid7())
     trial = connection.begin_nested()
     desk = _Desk(connection, brand_id, corrections, bounded=bounded)
@@ -161,7 +159,8 @@ class _Desk:
         parameters = {"brand_id": brand_id, "codes": codes, "membership_ids": granting}
         self.membership_ids: list[UUID] = sorted(connection.scalars(_MEMBERSHIPS_OF, parameters))
         ids = [str(one) for one in self.membership_ids]
-        if bounded and ids and together(connection, brand_id, ids, MOST, limits.current.loaded_credits) < len(ids):
+        most = limits.current.corrections.at_once, limits.current.settling.loaded_credits
+        if bounded and ids and together(connection, brand_id, ids, *most) < len(ids):
             raise TooMuchToCorrect
         schedules.wake(connection, brand_id, self.membership_ids, clock.now)
         self._credit_ids: dict[str, UUID] = {

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance import limits
 from issuance.deciding.calendar import add_months, day_of
 from issuance.errors import Invalid
 from issuance.shown import in_a_cell
@@ -24,8 +25,6 @@ from issuance.tenancy import clock
 
 #: What there is of a month, in the order in which it adds up.
 AMOUNTS = ("opening", "issued", "redeemed", "expired", "revoked", "restored", "closing")
-#: Rows of a report that is bounded, and sums that are read for it: a row adds up some of them.
-MOST_ROWS, MOST_SUMS = 8_000, 50_000
 #: Which way each kind of movement goes.
 _SIGN = {"issued": 1, "restored": 1, "redeemed": -1, "expired": -1, "revoked": -1}
 #: The columns of the table and the file.
@@ -103,15 +102,18 @@ def read(
     present = clock.read(connection, brand_id)
     this_month = day_of(present.now, present.zone).replace(day=1)
     until = min(last or this_month, this_month)
-    sums = _sums(connection, brand_id, present, first, until, MOST_SUMS if bounded else None)
+    sums = _sums(
+        connection, brand_id, present, first, until, limits.current.reports.liability_sums if bounded else None
+    )
     found = (
         row
         for of, months in sums.items()
         for row in _rows(of, months, until)
         if first is None or row["month"] >= _named(first)
     )
-    rows = list(islice(found, MOST_ROWS + 1 if bounded else None))
-    if bounded and len(rows) > MOST_ROWS:
+    most = limits.current.reports.liability_rows
+    rows = list(islice(found, most + 1 if bounded else None))
+    if bounded and len(rows) > most:
         raise TooMuchOwed
     return sorted(
         rows, key=lambda row: (row["month"], row["coupon_id"], str(row["credit_rule_id"]), str(row["currency"]))

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.util import ClauseAdapter
 
+from issuance import limits
 from issuance.credits import holders
 from issuance.credits.credits import SHOWN_NOW, shaped, status_at
 from issuance.database import paging
@@ -57,7 +58,8 @@ def part(
 ) -> paging.Part:
     """`page`, of a list that is counted no further than it takes; or the page after a credit."""
     place = {"passed": (page - 1) * per_page} if after is None else {"after": after}
-    rows, total = _read(connection, brand_id, paging.MOST_COUNTED + 1, {"rows": per_page + 1, **place}, filters)
+    most = limits.current.database.counted + 1
+    rows, total = _read(connection, brand_id, most, {"rows": per_page + 1, **place}, filters)
     return paging.cut(rows, per_page, total)
 
 

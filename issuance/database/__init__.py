@@ -22,11 +22,10 @@ from issuance.database.connections import (
     transaction_beside,
     undone,
 )
-from issuance.database.outages import FULL_FOR, full, is_away, is_cut_short, outage
+from issuance.database.outages import full, is_away, is_cut_short, outage
 from issuance.database.pools import allow, budget
 
 __all__ = [
-    "FULL_FOR",
     "Acting",
     "allow",
     "aside",

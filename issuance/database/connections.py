@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, SQLAlchemyError
 
+from issuance import limits
 from issuance.addresses import POSTGRESQL_SCHEMES, libpq_url
 from issuance.database import statements
 from issuance.database.pools import ROUND, Frugal, allowed
@@ -29,8 +30,6 @@ from issuance.database.revisions import APPLICATION_NAME, standing_of
 #: not in threads: an exception thrown into a thread can hang a worker for good.
 STATEMENT_TIMEOUT = "120s"
 LOCK_TIMEOUT = "30s"
-#: The same for what only reads, and writes nothing that would be lost: nobody may be there any more to read the answer.
-READ_TIMEOUT = "30s"
 #: A process that stopped answering in the middle of a transaction gives its locks back after this.
 IDLE_TIMEOUT = "30s"
 #: Seconds for which a connection that was given back is taken to be good unless its server has said anything since, as
@@ -166,7 +165,7 @@ def transaction(
 
     `brand_id` names the only brand whose rows the work sees and writes; None is for work across all
     brands (what is due, keys). PostgreSQL holds to it, by row-level security. `acting` says on whose behalf; None: the
-    system's own. Of one that only `reads` no statement takes longer than READ_TIMEOUT (`is_cut_short`).
+    system's own. Of one that only `reads` no statement takes long (`limits.Database.read_timeout`, `is_cut_short`).
     """
     with engine.begin() as connection:
         show(connection, brand_id, acting, reads=reads)
@@ -224,7 +223,7 @@ def show(connection: Connection, brand_id: UUID | None, acting: Acting | None = 
     """Show this transaction the rows of one brand, None: of all. One that was shown nothing sees none."""
     told = {"issuance.brand_id": ALL_BRANDS if brand_id is None else str(brand_id)}
     if reads:
-        told["statement_timeout"] = READ_TIMEOUT
+        told["statement_timeout"] = limits.current.database.read_timeout
     if acting is not None:
         told |= {"issuance.actor": acting.actor, "issuance.request_id": acting.request_id}
     if is_pooled(connection):

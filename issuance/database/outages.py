@@ -9,8 +9,6 @@ from issuance.log import Outage
 outage = Outage("database")
 #: Whether its disk is full: only who writes meets that.
 full = Outage("database_disk", "full", "not_full")
-#: Seconds after a refusal for which the disk counts as full.
-FULL_FOR = 15.0
 
 
 def is_away(error: BaseException) -> bool:

@@ -9,13 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
+from issuance import limits
+
 #: So far an OFFSET stays a number that PostgreSQL can hold; nobody reads on to here.
 LAST_PAGE = 1_000_000
 LONGEST_PAGE = 100
-#: How far a long list is counted.
-MOST_COUNTED = 10_000
-#: Rows of a list that is read from its first row to its last, which are in memory together.
-AT_ONCE = 200
 
 Rows = tuple[list[dict[str, Any]], int]
 
@@ -24,7 +22,7 @@ class Part(NamedTuple):
     """A page of a long list."""
 
     rows: list[dict[str, Any]]
-    #: How many there are in all; None: more than MOST_COUNTED.
+    #: How many there are in all; None: more than are counted.
     total: int | None
     #: The last row of the page, after which the next one begins; None: there is no next one.
     last: UUID | None
@@ -47,9 +45,9 @@ def slice_of(connection: Connection, statement: Select[Any], page: int, per_page
 
 
 def each_of(connection: Connection, statement: Select[Any]) -> Generator[dict[str, Any], None, None]:
-    """All rows of an ordered statement, AT_ONCE at a time by a cursor, which goes over them once. It is closed before
+    """All rows of an ordered statement, some at a time by a cursor, which goes over them once. It is closed before
     the transaction ends."""
-    with connection.execute(statement, execution_options={"yield_per": AT_ONCE}) as found:
+    with connection.execute(statement, execution_options={"yield_per": limits.current.database.rows_at_once}) as found:
         for row in found.mappings():
             yield dict(row)
 
@@ -71,11 +69,12 @@ def part_of(
     else:
         ordered = ordered.where(column < after if is_falling else column > after)
     rows = [dict(row) for row in connection.execute(ordered.limit(per_page + 1)).mappings()]
-    counted = statement.order_by(None).limit(MOST_COUNTED + 1).subquery()
+    counted = statement.order_by(None).limit(limits.current.database.counted + 1).subquery()
     return cut(rows, per_page, connection.execute(select(func.count()).select_from(counted)).scalar_one())
 
 
 def cut(rows: list[dict[str, Any]], per_page: int, counted: int) -> Part:
-    """The page whose rows, and one more where there is one, were read; `counted` goes one beyond MOST_COUNTED."""
+    """The page whose rows, and one more where there is one, were read; `counted` goes one beyond the
+    bound."""
     last: UUID | None = rows[per_page - 1]["id"] if len(rows) > per_page else None
-    return Part(rows[:per_page], counted if counted <= MOST_COUNTED else None, last)
+    return Part(rows[:per_page], counted if counted <= limits.current.database.counted else None, last)

@@ -13,14 +13,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util.queue import Empty
 
+from issuance import limits
+
 #: Connections that a process has at most, if it does not say otherwise (`allow`).
 MOST_CONNECTIONS = 20
-#: Seconds after which a connection that nobody has used is closed. Making one costs more than most requests do; and one
-#: that is kept for nothing may be the one that another process lacks.
-IDLE = 10.0
-#: Seconds for which one who needs a connection waits: for one of this process, and for the server to have one left; and
-#: until it looks again.
-PATIENCE, PATIENCE_WITH_SERVER, ROUND = 30.0, 10.0, 0.2
+#: Seconds for which one who needs a connection waits for one of this process, and until it looks again.
+PATIENCE, ROUND = 30.0, 0.2
 #: What a server or a pooler that has none left says: libpq gives no code for it.
 _FULL = re.compile("remaining connection slots|too many (clients|connections)|no more connections allowed")
 
@@ -79,7 +77,8 @@ class Frugal(QueuePool):
                     raise
             except psycopg.OperationalError as error:
                 # If the server is away, those that are lent fail too, and are lent no more.
-                patience = PATIENCE if self._lent else PATIENCE_WITH_SERVER if _FULL.search(str(error)) else 0.0
+                of_server = limits.current.database.patience_with_server
+                patience = PATIENCE if self._lent else of_server if _FULL.search(str(error)) else 0.0
                 if monotonic() - began >= patience:
                     raise
                 sleep(ROUND)
@@ -106,12 +105,12 @@ class Frugal(QueuePool):
         with self._lock:
             look, self._will_look = not self._will_look, True
         if look:
-            timer = Timer(IDLE, self.close_idle)
+            timer = Timer(limits.current.database.idle, self.close_idle)
             timer.daemon = True
             timer.start()
 
     def close_idle(self) -> None:
-        """Close what nobody has used for IDLE seconds."""
+        """Close what nobody has used for a while (`limits.Database.idle`)."""
         with self._lock:
             self._will_look = False
         found: list[ConnectionPoolEntry] = []
@@ -120,6 +119,6 @@ class Frugal(QueuePool):
                 found.append(self._pool.get(False))
         for record in reversed(found):  # the one that was used last is the first again
             assert record.record_info is not None, "it is of a pool"
-            if monotonic() - record.record_info[_RETURNED] >= IDLE:
+            if monotonic() - record.record_info[_RETURNED] >= limits.current.database.idle:
                 record.close()
             self._put(record)

@@ -19,10 +19,6 @@ from issuance.deciding.reasons import Outcome, Reason
 from issuance.deciding.statuses import ENDED, Status
 from issuance.deciding.validities import Validities, ends_of
 
-#: The most credits that one settling of a membership issues; the next one continues.
-MOST_CREDITS = 5_000
-#: A membership that has so many is given no more: each settling would look through all of them (docs/decisions).
-MOST_EVER = 50_000
 #: The decisions that give nothing are listed for events: at most so many of one settling.
 MOST_SKIPPED = 1000
 
@@ -91,10 +87,11 @@ class Settlement:
 
 
 def settle(
-    history: History, rules: Sequence[Rule], settled_at: datetime | None, *, most_credits: int = MOST_CREDITS
+    history: History, rules: Sequence[Rule], settled_at: datetime | None, *, most_credits: int, most_ever: int
 ) -> Settlement:
     """Settle a membership at the history's `now`. `settled_at` is when it last was: counts name only what is new
-    since. It issues at most `most_credits`; a membership that is owed more stays due. Raises CreditLimit."""
+    since. It issues at most `most_credits`; a membership that is owed more stays due. Raises CreditLimit where it has
+    `most_ever` by now."""
     now = history.now
     settlement = Settlement(now=now, status=status_of(history))
     out: list[Decision] = []
@@ -119,18 +116,13 @@ def settle(
                     settlement.skipped.append(decision)
         if len(settlement.skipped) > 10 * MOST_SKIPPED:
             settlement.skipped = _latest(settlement.skipped)
-    if given and not has_room(history.number_of_credits):
+    if given and history.number_of_credits >= most_ever:
         raise CreditLimit
     if len(settlement.skipped) > MOST_SKIPPED:
         settlement.skipped = _latest(settlement.skipped)
     settlement.change += changes_of(history, rules, out)
     settlement.due_at = now if len(given) > most_credits else next_due(history, settlement)
     return settlement
-
-
-def has_room(credits: int) -> bool:
-    """Whether a membership with so many credits may be given more."""
-    return credits < MOST_EVER
 
 
 def _latest(skipped: list[Decision]) -> list[Decision]:

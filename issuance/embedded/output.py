@@ -11,10 +11,9 @@ from pathlib import Path
 from threading import Lock
 from typing import IO
 
+from issuance import limits
 from issuance.shown import shown
 
-#: Bytes after which a log is put aside; the one before it is then forgotten.
-LONGEST_LOG = 50_000_000
 #: ANSI colours of the names, in the order of the processes.
 COLOURS = (36, 33, 32, 35, 34)
 _TAB = "\t"
@@ -24,7 +23,8 @@ class LogFile(TextIOBase):
     """A log that goes on where it was, and is put aside as `NAME.1` when it is long."""
 
     def __init__(self, path: Path) -> None:
-        self._file = RotatingFileHandler(path, maxBytes=LONGEST_LOG, backupCount=1, encoding="utf-8", errors="replace")
+        most = limits.current.embedded.longest_log
+        self._file = RotatingFileHandler(path, maxBytes=most, backupCount=1, encoding="utf-8", errors="replace")
 
     def write(self, text: str) -> int:
         self._file.emit(makeLogRecord({"msg": "%s", "args": (text.rstrip("\n"),)}))

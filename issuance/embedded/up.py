@@ -16,7 +16,7 @@ import psycopg
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance import addresses, brokers, hints, settings, tracing
+from issuance import addresses, brokers, hints, limits, settings, tracing
 from issuance.database import schema
 from issuance.database.schema import Until
 from issuance.embedded import majors, procfile
@@ -34,8 +34,6 @@ from issuance.shown import shown
 
 #: Seconds that the processes have to be ready for work.
 READY_LIMIT = 90.0
-#: Seconds that a command has, which uses the home for a moment.
-SHORT_LIMIT = 10.0
 #: Seconds between two looks at whether the servers still run.
 LOOKS_EVERY = 0.5
 
@@ -105,7 +103,7 @@ def run_everything(
 
 def take(lock: SupervisorLock) -> None:
     """Takes the home; a command that has it for a moment is waited for. Raises AlreadyRuns."""
-    deadline = time.monotonic() + SHORT_LIMIT
+    deadline = time.monotonic() + limits.current.embedded.moment
     told = False
     while not lock.take():
         holder = lock.holder()

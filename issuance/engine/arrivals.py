@@ -6,12 +6,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from issuance import measures
+from issuance import limits, measures
 from issuance.database import transaction
 from issuance.database.fragments import BRANDS_NOW
 from issuance.database.statements import Row, Statement
 from issuance.deciding.reasons import Reason
-from issuance.engine import attempts, limits
+from issuance.engine import attempts
 from issuance.engine.bisection import in_pieces, singly
 from issuance.engine.pipeline import settle_these
 from issuance.engine.rows import id_array
@@ -54,7 +54,7 @@ def settle_soon(engine: Engine, brand_id: UUID, membership_ids: Sequence[UUID]) 
             if fresh:  # their attempts were committed by the intake
                 counts = settle_these(connection, brand_id, together)
             else:
-                bound = limits.current.attempts_together
+                bound = limits.current.settling.attempts_together
                 alone = [one.membership_id for one in waiting if one.attempts >= bound] if len(waiting) > 1 else []
                 together = attempts.begin(connection, brand_id, sorted(set(together).difference(alone)))
     except Exception as error:

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from issuance import measures
+from issuance import limits, measures
 from issuance.database.complaints import in_short
 from issuance.database.statements import Statement
-from issuance.engine import limits, schedules
+from issuance.engine import schedules
 from issuance.engine.bisection import is_transient
 from issuance.engine.rows import id_array
 from issuance.log import logger
@@ -57,7 +57,8 @@ def begin(connection: Connection, brand_id: UUID, membership_ids: Sequence[UUID]
     instead.
     """
     locked = schedules.own(connection, brand_id, membership_ids)
-    parameters = {"ids": id_array(one for waiting in locked for one in waiting.ids), "most": limits.current.attempts}
+    most = limits.current.settling.attempts
+    parameters = {"ids": id_array(one for waiting in locked for one in waiting.ids), "most": most}
     rows = _BEGIN.found(connection, {"brand_id": brand_id, **parameters})
     for row in rows:
         if row.quarantined:
@@ -85,7 +86,7 @@ def failed(connection: Connection, brand_id: UUID, membership_id: UUID, error: B
             "brand_id": brand_id,
             "id": membership_id,
             "more": 0 if counted else 1,
-            "most": limits.current.attempts,
+            "most": limits.current.settling.attempts,
             "error": in_short(error),
         },
     ).one_or_none()

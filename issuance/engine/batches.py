@@ -10,13 +10,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row, text
 
-from issuance import measures
+from issuance import limits, measures
 from issuance.database import transaction
 from issuance.database.complaints import in_short
 from issuance.deciding.reasons import Reason
-from issuance.engine import attempts, limits, run_work, runs, schedules
+from issuance.engine import attempts, run_work, runs, schedules
 from issuance.engine.bisection import is_transient
-from issuance.engine.plans import MOST_PROMISED, Plan
+from issuance.engine.plans import Plan
 from issuance.log import logger
 
 #: A batch that was claimed and not finished is claimed again after this, unless its row is locked.
@@ -126,11 +126,12 @@ def _in_parts(engine: Engine, run: Row[Any], claimed: Row[Any]) -> Counter[Reaso
     """
     settles = not run.dry_run and run.kind not in ("preview", "undo")
     ids = _narrowed(engine, run, claimed, settles=settles)
-    size = limits.current.part if claimed.attempts <= limits.current.attempts_together else 1
+    bounds = limits.current.settling
+    size = bounds.part if claimed.attempts <= bounds.attempts_together else 1
     parts = deque(ids[start : start + size] for start in range(0, len(ids), size))
     counts, plan = _counted(claimed), claimed.plan
     died = claimed.attempts - claimed.attempts_before - 1
-    fatal = ids[:1] if not settles and died >= limits.current.attempts else []
+    fatal = ids[:1] if not settles and died >= bounds.attempts else []
 
     def is_left(connection: Connection, part: list[UUID]) -> bool:
         """Lock the batch, and look whether a part is left to do. None is if somebody else has claimed the batch since,
@@ -215,7 +216,7 @@ def _counted(batch: Row[Any]) -> Counter[Reason]:
 
 
 def _joined(plan: Plan | None, rows: Plan | None) -> Plan | None:
-    return plan if rows is None else [*(plan or []), *rows][:MOST_PROMISED]
+    return plan if rows is None else [*(plan or []), *rows][: limits.current.runs.plan_credits]
 
 
 def _go_on(

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from issuance import limits
 from issuance.database.statements import Row, Statement
 from issuance.deciding.facts import NO_PERIOD, NO_RULE, Credit, CreditKey, Held, HeldState
-from issuance.engine import limits
 from issuance.engine.archivings import Archiving, archivings_of, with_archivings
 from issuance.engine.event_facts import (
     GUESTS_CHANGED,
@@ -112,14 +112,14 @@ class FactLimit(IssuanceError):
 
 def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: int, most_credits: int) -> int:
     """How many of the first memberships may be loaded together: at most `most`, with at most `most_credits` credits,
-    `limits.loaded_facts` facts and `limits.loaded_bytes` bytes of these between them. At least one."""
+    `loaded_facts` facts and `loaded_bytes` bytes of these between them. At least one."""
     first = ids[:most]
     if len(first) < 2:
         return len(first)
     parameters = {"brand_id": brand_id, "ids": id_array(first)}
     numbers = {str(row.membership_id): row for row in _NUMBERS.found(connection, parameters)}
     credits = facts = size = 0
-    bounds = limits.current
+    bounds = limits.current.settling
     for place, membership_id in enumerate(first):
         if membership_id in numbers:
             credits += numbers[membership_id].credits
@@ -135,7 +135,7 @@ def loaded(
 ) -> Iterator[list[Membership]]:
     """Memberships, as many at once as may be in memory. `with_credits=False` leaves their credits out. Raises
     FactLimit."""
-    left, bounds = [str(one) for one in ids], limits.current
+    left, bounds = [str(one) for one in ids], limits.current.settling
     while left:
         number = together(connection, brand_id, left, bounds.loaded, bounds.loaded_credits)
         yield load(connection, brand_id, zone, left[:number], with_credits=with_credits)
@@ -159,14 +159,15 @@ def load(
     rows = _MEMBERSHIPS.found(connection, {"brand_id": brand_id, "ids": id_array(ids)})
     if as_fit:
         sizes = accumulate(row.bytes or 0 for row in rows)
-        fits = sum(size <= limits.current.loaded_bytes for size in sizes)
+        most = limits.current.settling.loaded_bytes
+        fits = sum(size <= most for size in sizes)
         rows = rows[: max(fits, 1)]
     return load_rows(connection, brand_id, zone, rows, with_credits=with_credits)
 
 
 def weigh(rows: Iterable[Row]) -> None:
     """Raises FactLimit where the facts of memberships have more bytes than are in memory at once."""
-    if sum(row.bytes or 0 for row in rows) > limits.current.loaded_bytes:
+    if sum(row.bytes or 0 for row in rows) > limits.current.settling.loaded_bytes:
         raise FactLimit
 
 
@@ -178,7 +179,8 @@ def load_rows(
         return []
     weigh(rows)
     parameters = {"brand_id": brand_id, "ids": id_array(row.membership_id for row in rows)}
-    most = limits.current.facts + len(rows[1:]) * limits.current.facts_each
+    bounds = limits.current.settling
+    most = bounds.facts + len(rows[1:]) * bounds.facts_each
     told = _EVENTS.found(connection, {**parameters, "most": most + 1})
     if len(told) > most:
         raise FactLimit
@@ -188,7 +190,7 @@ def load_rows(
 
 def look_up(connection: Connection, brand_id: UUID, ids: Iterable[object]) -> list[Row]:
     """The rows that `load_rows` asks for, and whether each membership has more credits than a short life."""
-    parameters = {"brand_id": brand_id, "ids": id_array(ids), "short": limits.current.short}
+    parameters = {"brand_id": brand_id, "ids": id_array(ids), "short": limits.current.settling.short}
     return _MEMBERSHIPS_BY_LENGTH.found(connection, parameters)
 
 

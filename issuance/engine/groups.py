@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from issuance.engine import limits
+from issuance import limits
 from issuance.engine.facts import load
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.membership import Membership
@@ -51,7 +51,7 @@ def grouped(
         Group(waiting.ids, waiting.state, shared_by=waiting.shared_by) for waiting in locked if not waiting.has_news
     ]
     states = {one: waiting.state for waiting in locked if waiting.has_news for one in waiting.ids}
-    fewest = limits.current.fewest_alike
+    fewest = limits.current.settling.fewest_alike
     groups: list[Group] = []
     alone: list[str] = []
     if len(states) < fewest:
@@ -89,7 +89,7 @@ def one_of_each(
     """Each group with one of its memberships, loaded, that still has the group's fingerprint; None if none was found.
     Groups that do not fit into memory beside the others go to `later`."""
     start = 0
-    for size in limits.current.looked_at:
+    for size in limits.current.settling.looked_at:
         if not groups:
             return
         looked_at = [one for group in groups for one in group.ids[start : start + size]]

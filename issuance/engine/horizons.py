@@ -12,12 +12,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from issuance import limits
 from issuance.credits.credits import STILL_OUT
 from issuance.database.statements import Row, Statement
 from issuance.deciding.calendar import midnight
 from issuance.deciding.history import Horizon
 from issuance.deciding.horizon import ONGOING, first_day, holds
-from issuance.engine import limits
 from issuance.engine.event_facts import GUESTS_CHANGED, IN_ORDER, SIGNED_UP
 from issuance.engine.facts import CREDIT_COLUMNS, assembled, load_rows, look_up, weigh
 from issuance.engine.fingerprint import is_a_sum, is_apart
@@ -134,12 +134,13 @@ def _since(connection: Connection, brand_id: UUID, clock: BrandClock, rows: Sequ
     """The horizons of these memberships, without those whose news is more than charges that pay."""
     by_id = {row.membership_id: row for row in rows}
     since = []
+    most = limits.current.settling.facts
     for told in _TOLD.found(connection, {"brand_id": brand_id, "ids": id_array(by_id)}):
         row = by_id[told.membership_id]
         day = first_day(row.settled_at, clock.zone, told.news_for or ())
         at = midnight(day, clock.zone)
         is_late = told.news_from is None or told.news_from >= at
-        if is_late and not told.is_else and told.facts <= limits.current.facts:
+        if is_late and not told.is_else and told.facts <= most:
             since.append(_Horizon(row, told, day, at))
     return since
 

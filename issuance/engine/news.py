@@ -11,8 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from issuance import limits
 from issuance.database.statements import Row, Statement
-from issuance.engine import limits
 from issuance.engine.archivings import EVER_ARCHIVED
 from issuance.engine.event_facts import IN_ORDER, SIGNED_UP
 from issuance.engine.fingerprint import Fingerprints
@@ -95,7 +95,8 @@ def news_of(
 ) -> dict[str, News]:
     """The news of memberships by id. `states`: those of their schedules, which are locked."""
     news = {membership_id: News() for membership_id in states}
-    most, most_bytes = limits.current.news, limits.current.news_bytes
+    bounds = limits.current.settling
+    most, most_bytes = bounds.news, bounds.news_bytes
     asked = {"brand_id": brand_id, "ids": id_array(states), "most": most, "most_bytes": most_bytes}
     heard_of = _NEWS.found(connection, asked)
     for event in heard_of:

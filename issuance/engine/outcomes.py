@@ -8,13 +8,13 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from operator import attrgetter
 
+from issuance import limits
 from issuance.deciding.facts import Held, HeldState, Rule
 from issuance.deciding.history import History
 from issuance.deciding.manual_issue import let_out, waits
 from issuance.deciding.reasons import Reason
 from issuance.deciding.reminders import Listener, reminders
 from issuance.deciding.settlement import Settlement, settle
-from issuance.engine import limits
 from issuance.engine.membership import Listed, Membership
 from issuance.engine.outcome import Outcome
 from issuance.tenancy.clock import BrandClock
@@ -28,10 +28,10 @@ def outcome_of(
     instant = _first(membership, clock)
     outcome = Outcome(instant, credits={credit.key: credit for credit in membership.credits})
     settled_at = membership.state.settled_at
-    bounds = limits.current
+    bounds = limits.current.settling
     for _ in range(bounds.instants):
         history = membership.history(instant, list(outcome.credits.values()))
-        settlement = settle(history, rules, settled_at, most_credits=bounds.credits)
+        settlement = settle(history, rules, settled_at, most_credits=bounds.credits, most_ever=bounds.credits_ever)
         before = dict(outcome.credits) if listeners else {}
         outcome.take(settlement)
         if listeners:

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, event
 
-from issuance import measures, origins
+from issuance import limits, measures, origins
 from issuance.deciding.reasons import Reason
-from issuance.engine import attempts, horizons, limits, reminders, schedules, sweeps
+from issuance.engine import attempts, horizons, reminders, schedules, sweeps
 from issuance.engine.bisection import Raced, write_all
 from issuance.engine.facts import load, together
 from issuance.engine.fingerprint import Fingerprints
@@ -96,7 +96,8 @@ class Settling:
         self._connection, self._brand_id, self._clock = connection, brand_id, clock
         self._run_id, self._task, self._attempt_counted = run_id, task, attempt_counted
         self._may_leave = may_leave
-        self._most_issued = limits.current.issued_soon if attempt_counted else limits.current.issued
+        bounds = limits.current.settling
+        self._most_issued = bounds.issued_soon if attempt_counted else bounds.issued
         self._rules = RuleBook(connection, brand_id, clock.zone, lock=True)
         self._fingerprints = Fingerprints(self._rules, clock)
         self._guard = Guard(connection, brand_id, clock, self._rules)
@@ -114,7 +115,8 @@ class Settling:
         those that end in the same state may share a schedule."""
         groups, apart = grouped(self._connection, self._brand_id, locked, self._fingerprints)
         sharing = {one for waiting in locked if waiting.shared_by is not None for one in waiting.ids}
-        room = limits.current.issued_alike if may_share else limits.current.issued_soon
+        bounds = limits.current.settling
+        room = bounds.issued_alike if may_share else bounds.issued_soon
         alone: list[str] = []
         while groups or apart:
             settled: list[Settled] = []
@@ -137,13 +139,12 @@ class Settling:
         """Load and settle each membership. Those with equal facts, credits and news are still decided only once. Those
         that one transaction has no room for stay due, without an attempt."""
         left = list(membership_ids)
-        most_at_once = min(limits.current.loaded_credits, self._most_issued)
+        bounds = limits.current.settling
+        most_at_once = min(bounds.loaded_credits, self._most_issued)
         for tries_left in reversed(range(_TRIES)):
             raced: list[str] = []
             while left and not (self._may_leave and self._counts[Reason.ISSUED] >= self._most_issued):
-                size = together(
-                    self._connection, self._brand_id, left, limits.current.loaded, limits.current.loaded_credits
-                )
+                size = together(self._connection, self._brand_id, left, bounds.loaded, bounds.loaded_credits)
                 some, left = left[:size], left[size:]
                 members = self._load(some)
                 failed: dict[str, Exception] = {}
@@ -282,7 +283,8 @@ class Settling:
     def _log(self, settled: Sequence[Settled]) -> None:
         """Log a line for each credit; of many at once only at the level `debug`, as what settles many logs how many."""
         number = sum(len(one.ids) for one in settled)
-        level = logging.INFO if self._run_id is None and number < limits.current.fewest_sharing else logging.DEBUG
+        is_told = self._run_id is None and number < limits.current.settling.fewest_sharing
+        level = logging.INFO if is_told else logging.DEBUG
         if not logging.getLogger().isEnabledFor(level):
             return
         for membership_id, outcome in ((one, some.outcome) for some in settled for one in some.ids):

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, RowMapping, text
 
+from issuance import limits
 from issuance.credits import credits
 from issuance.deciding.decisions import Decision
 from issuance.deciding.reasons import Reason
@@ -21,8 +22,6 @@ from issuance.tenancy import clock as clocks
 
 #: What a batch keeps of a plan: rows, or ids of credits.
 Plan = list[Any]
-#: The most rows that a batch keeps of a plan: of any reason, and of credits to issue. The rest is only counted.
-LONGEST, MOST_PROMISED = 50_000, 200_000
 
 _SIZE = text("""
     SELECT coalesce(sum(planned), 0) AS rows, coalesce(bool_or(planned > 0 AND plan IS NULL), false) AS forgotten
@@ -138,7 +137,8 @@ def row(member: Membership, planned: Planned) -> dict[str, Any]:
 
 def most_rows(reason: Reason) -> int:
     """Beyond how many rows a batch keeps none of a reason."""
-    return MOST_PROMISED if reason is Reason.ISSUED else LONGEST
+    bounds = limits.current.runs
+    return bounds.plan_credits if reason is Reason.ISSUED else bounds.plan_rows
 
 
 def page(

@@ -9,20 +9,18 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
+from issuance import limits
 from issuance.deciding.calendar import add_months, day_of
 from issuance.deciding.facts import Credit, Rule
 from issuance.deciding.forecast import size
 from issuance.deciding.preview import Difference, Preview, preview
 from issuance.deciding.reasons import Reason
-from issuance.engine import limits, ranges, runs
+from issuance.engine import ranges, runs
 from issuance.engine.facts import loaded
 from issuance.engine.fingerprint import Fingerprints
-from issuance.engine.plans import LONGEST, Plan
+from issuance.engine.plans import Plan
 from issuance.engine.rules import RuleBook
 from issuance.tenancy import clock as clocks
-
-#: Memberships a batch at most: their rows are in memory at once.
-_BATCH = 1000
 
 # By month, so that two batches wait for each other in the same order.
 _ADD_UP = text("""
@@ -61,7 +59,7 @@ def rule_of(run: Row[Any]) -> UUID:
 def sizes() -> dict[str, int]:
     """How a preview is cut into batches, and any other run that only looks."""
     bounds = ranges.sizes()
-    return {**bounds, "batch": min(bounds["batch"], _BATCH)}
+    return {**bounds, "batch": min(bounds["batch"], limits.current.runs.looked_at)}
 
 
 def work_out(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID]) -> tuple[Counter[Reason], Plan]:
@@ -84,10 +82,8 @@ def work_out(connection: Connection, run: Row[Any], membership_ids: Sequence[UUI
             told = None if whole is None else known.get(whole)
             if told is None:
                 of_types = rules.of(member.facts.types)
-                if (
-                    size(member.facts, len(member.guest_ids), len(of_types), run.as_of, last_day)
-                    > limits.current.foretold
-                ):
+                ahead = size(member.facts, len(member.guest_ids), len(of_types), run.as_of, last_day)
+                if ahead > limits.current.settling.foretold:
                     counts[Reason.ERROR] += 1
                     continue
                 saved = _saved(of_types, edited, member.facts.types)
@@ -99,7 +95,7 @@ def work_out(connection: Connection, run: Row[Any], membership_ids: Sequence[UUI
                 for day, number in days.items():
                     by_month[f"{day:%Y-%m}"] += number
             of_member = {"membership_id": str(member.membership_id)}
-            kept = told[1][: LONGEST - len(plan)]
+            kept = told[1][: limits.current.runs.plan_rows - len(plan)]
             plan += [of_member | {"guest_id": str(member.guest_ids[place])} | shown for place, shown in kept]
     _add_up(connection, run.brand_id, run.run_id, names, before, after)
     return counts, plan

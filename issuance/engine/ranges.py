@@ -1,6 +1,6 @@
 """Cut a run's work into batches: ranges of ids of about the same size, kept as their first and last id."""
 
-from issuance.engine import limits
+from issuance import limits
 
 #: Numbers the rows of a statement, each `{size}` memberships, in the order of their ids.
 NUMBERED = "CAST(sum({size}) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS integer) - {size} AS nth"
@@ -20,7 +20,7 @@ BATCHES = """
 
 def sizes() -> dict[str, int]:
     """The parameters of BATCHES."""
-    bounds = limits.current
+    bounds = limits.current.settling
     return {
         "batch": bounds.batch,
         "smallest_batch": bounds.smallest_batch,

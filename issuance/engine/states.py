@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 from uuid_utils import uuid7
 
+from issuance import limits
 from issuance.database.statements import Statement
-from issuance.engine import limits
 from issuance.engine.rows import Updating, columns_of, id_array, unnest
 
 _STATE = {"due_at": "timestamptz", "settled_at": "timestamptz", "fingerprint": "uuid"}
@@ -76,9 +76,8 @@ def move_on(
         _MOVE_SHARED.written(connection, {"brand_id": brand_id, **rows})
     own = {state: ids for (by, state), ids in settled.items() if by is None}
     if may_share:
-        enough = [
-            state for state, ids in own.items() if state.fingerprint and len(ids) >= limits.current.fewest_sharing
-        ]
+        fewest = limits.current.settling.fewest_sharing
+        enough = [state for state, ids in own.items() if state.fingerprint and len(ids) >= fewest]
         _share(connection, brand_id, {state: own.pop(state) for state in enough})
     left = {UUID(one): state for state, ids in own.items() for one in ids}
     _MOVE_OWN.execute(connection, left, brand_id=brand_id)
@@ -93,12 +92,13 @@ def _joined(
     for (by, state), ids in settled.items():
         by_state.setdefault(state, {})[by] = ids
     empty: list[UUID] = []
+    most = limits.current.settling.batch
     for waiting in by_state.values():
         into, *others = sorted(waiting, key=lambda by: (by is not None, len(waiting[by])), reverse=True)
         if into is None:
             continue
         for by in others:
-            if len(waiting[into]) + len(waiting[by]) <= limits.current.batch:
+            if len(waiting[into]) + len(waiting[by]) <= most:
                 ids = waiting.pop(by)
                 _SHARE.written(connection, {"brand_id": brand_id, "schedule_id": into, "ids": id_array(ids)})
                 waiting[into] = [*waiting[into], *ids]

@@ -10,11 +10,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from issuance import limits
 from issuance.deciding.facts import Guest, HeldState, Rule
 from issuance.deciding.reasons import Reason
 from issuance.deciding.reminders import Listener
-from issuance.deciding.settlement import CreditLimit, has_room
-from issuance.engine import limits, plans
+from issuance.deciding.settlement import CreditLimit
+from issuance.engine import plans
 from issuance.engine.facts import loaded
 from issuance.engine.membership import Membership
 from issuance.engine.outcome import Outcome
@@ -111,13 +112,14 @@ class PlannedTask(Task):
     ) -> Outcome:
         outcome = self.begin(membership, rules, clock, listeners)
         approved = {held.key for held in membership.facts.held if held.state is HeldState.APPROVED} - outcome.lapsed
+        bounds = limits.current.settling
         for reason, planned in self.decided(membership, meant, outcome, rules, clock):
             if reason is Reason.ISSUED:
                 assert planned is not None, "what is issued was decided"
                 assert planned.new is not None, "what is issued has a credit"
-                if not has_room(len(membership.credits)):
+                if len(membership.credits) >= bounds.credits_ever:
                     raise CreditLimit
-                if not self.settles and len(outcome.issued) >= limits.current.credits:
+                if not self.settles and len(outcome.issued) >= bounds.credits:
                     outcome.due_at = clock.now  # the next sweep goes on
                     break
                 outcome.issue(planned.new)

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from issuance import limits
 from issuance.deciding.facts import Credit, Rule
 from issuance.deciding.history import History
 from issuance.deciding.settlement import Settlement, settle
@@ -81,12 +82,19 @@ def _papers(
 ) -> Iterator[Paper]:
     """Memberships settled on paper. `kept`: as they stand for their kind, of whose credits it is not known which
     were used and which have expired."""
+    bounds = limits.current.settling
     for memberships in loaded(connection, brand_id, clock.zone, [one.membership_id for one in these]):
         rules = RuleBook(connection, brand_id, clock.zone)
         for membership in memberships:
             out = [_kept(credit, clock.now) if kept else credit for credit in membership.credits]
             of_type = rules.of(membership.facts.types)
-            settlement = settle(History(membership.facts, out, clock.now), of_type, membership.state.settled_at)
+            settlement = settle(
+                History(membership.facts, out, clock.now),
+                of_type,
+                membership.state.settled_at,
+                most_credits=bounds.credits,
+                most_ever=bounds.credits_ever,
+            )
             yield Paper(membership, of_type, clock.now, settlement)
 
 

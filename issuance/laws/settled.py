@@ -11,14 +11,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance import limits
 from issuance.database.fragments import due
 from issuance.laws.law import MOST_OFFENDERS, Law, Offender
 from issuance.laws.paper import Paper
 from issuance.tenancy import clock
 
 _BEGAN = text("SELECT now()")
-#: How late the work may be before it counts as left lying. Far above what a busy bulk run takes.
-LATE_AFTER_MINUTES = 10
 
 UNSETTLED_EVENTS = text("""
     SELECT 'an event waits to be settled' AS wrong, event.membership_id, event.source, event.event_id,
@@ -92,7 +91,7 @@ def ask(connection: Connection, brand_id: UUID) -> Iterator[list[Offender]]:
     arguments = {
         "brand_id": brand_id,
         "now": _now(connection, brand_id),
-        "minutes": LATE_AFTER_MINUTES,
+        "minutes": limits.current.reports.late_minutes,
         "most": MOST_OFFENDERS,
     }
     for statement in (UNSETTLED_EVENTS, OVERDUE, STALLED_RUNS, QUARANTINED, ASTRAY):

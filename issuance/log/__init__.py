@@ -7,6 +7,8 @@ from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
+from issuance import limits
+
 if TYPE_CHECKING:  # most commands log nothing
     from structlog.typing import FilteringBoundLogger
 
@@ -60,8 +62,6 @@ logger = cast("FilteringBoundLogger", _logger)
 
 #: Seconds after which an outage that lasts is told again.
 TOLD_AGAIN = 60.0
-#: Lines a second of each kind of what is refused by a limit.
-MOST_TOLD = 10
 
 
 class Outage:
@@ -105,7 +105,7 @@ class Outage:
 
 
 class Few:
-    """Of what strangers can cause without end, MOST_TOLD lines a second are written."""
+    """Of what strangers can cause without end, a few lines a second are written (`limits.Doors`)."""
 
     def __init__(self) -> None:
         self._second = self._told = self._untold = 0
@@ -117,7 +117,7 @@ class Few:
             second = int(monotonic())
             if second != self._second:
                 self._second, self._told = second, 0
-            if self._told >= MOST_TOLD:
+            if self._told >= limits.current.doors.lines_a_second:
                 self._untold += 1
                 return None
             self._told += 1

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, select, update
 from uuid_utils.compat import uuid7
 
-from issuance import audit
+from issuance import audit, limits
 from issuance.audit import Action
 from issuance.database import paging
 from issuance.database.fragments import BRANDS_NOW
@@ -181,13 +181,13 @@ def get(connection: Connection, brand_id: UUID, external_user_id: str) -> dict[s
 
 
 def page(connection: Connection, brand_id: UUID, page: int, per_page: int) -> paging.Rows:
-    """A page of the brand's members, the latest first, archived ones too. They are counted up to `MOST_COUNTED`."""
+    """A page of the brand's members, the latest first, archived ones too. They are counted up to a bound."""
     shown = (members.c[name] for name in ("external_user_id", "display_name", "tier", "email", "archived_at"))
     found = select(*shown, members.c.joined_at.label("created_at")).where(
         members.c.brand_id == brand_id, members.c.joined_at.is_not(None)
     )
     latest = found.order_by(members.c.member_id.desc())
-    return paging.rows_of(connection, latest, page, per_page, most=paging.MOST_COUNTED)
+    return paging.rows_of(connection, latest, page, per_page, most=limits.current.database.counted)
 
 
 def id_of(connection: Connection, brand_id: UUID, external_user_id: str) -> UUID:

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-#: How many bytes of names and addresses are made into words at a time: some hundredths of a second's work.
-ROOM = 50_000
-#: How many guests, and how many orders or members, one statement looks at.
-PEOPLE, SUBJECTS = 1_000, 100
+from issuance import limits
+
+#: How many orders or members one statement looks at.
+SUBJECTS = 100
 #: How many orders or members, and how many entries, are taken together.
 TAKEN, ENTRIES = 2_000, 200
 
@@ -134,10 +134,17 @@ def _write(connection: Connection, brand_id: UUID, entries: Sequence[Row[Any]]) 
 
 def _guests(connection: Connection, brand_id: UUID, ids: list[UUID], after: UUID | None) -> _Rest:
     """Write the words of the guests of orders, as far as there is room."""
-    room = ROOM
+    room = limits.current.members.words_bytes
     while ids and room > 0:
         some = ids[:SUBJECTS]
-        which = {"brand_id": brand_id, "ids": some, "first": some[0], "after": after, "room": room, "people": PEOPLE}
+        which = {
+            "brand_id": brand_id,
+            "ids": some,
+            "first": some[0],
+            "after": after,
+            "room": room,
+            "people": limits.current.members.words_guests,
+        }
         last = connection.execute(_OF_GUESTS, which).one_or_none()
         if last is None or not last.more:
             ids, after = ids[len(some) :], None
@@ -149,7 +156,7 @@ def _guests(connection: Connection, brand_id: UUID, ids: list[UUID], after: UUID
 
 def _members(connection: Connection, brand_id: UUID, ids: list[UUID], _: UUID | None) -> _Rest:
     """Write the words of members, as far as there is room."""
-    room = ROOM
+    room = limits.current.members.words_bytes
     while ids and room > 0:
         some, ids = ids[:SUBJECTS], ids[SUBJECTS:]
         room -= connection.scalar(_OF_MEMBERS, {"brand_id": brand_id, "ids": some}) or 0

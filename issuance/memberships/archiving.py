@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, text
 from uuid_utils.compat import uuid7
 
-from issuance import audit
+from issuance import audit, limits
 from issuance.billing import events
 from issuance.credits import credits, holders
 from issuance.database.fragments import ENDED
@@ -23,8 +23,6 @@ from issuance.webhooks import outbox
 SOURCE = "issuance:members"
 
 _REASON = credits.ARCHIVED
-#: The most orders and credits of a member whom one transaction archives, if it is bounded.
-MOST_ORDERS, MOST_CREDITS = 1_000, 2_000
 
 
 class TooMuchToArchive(Invalid):
@@ -81,7 +79,8 @@ def archive(
     )
     who = {"brand_id": brand_id, "member_id": member_id}
     party = json.dumps({"guests": [{"external_user_id": external_user_id}]})
-    parameters = {**who, "now": clock.now, "party": party, "most": MOST_ORDERS + 1 if bounded else None}
+    most = limits.current.members.archived_orders + 1 if bounded else None
+    parameters = {**who, "now": clock.now, "party": party, "most": most}
     orders = connection.execute(_ON_ORDERS, parameters).all()
     if bounded:
         _refuse_many(connection, parameters, orders)
@@ -117,14 +116,15 @@ def _theirs(brand_id: UUID, member_id: UUID, own: list[UUID]) -> ColumnElement[b
 def _refuse_many(connection: Connection, which: Mapping[str, Any], orders: Sequence[Row[Any]]) -> None:
     """Raises TooMuchToArchive if the member has too much: archiving is done as a whole or not at all."""
     brand_id, member_id, now = which["brand_id"], which["member_id"], which["now"]
-    if len(orders) > MOST_ORDERS:
+    bounds = limits.current.members
+    if len(orders) > bounds.archived_orders:
         raise TooMuchToArchive
     theirs = _theirs(brand_id, member_id, [row.membership_id for row in orders if row.own])
     out = select(credits_table.c.credit_id).where(
         credits_table.c.brand_id == brand_id, theirs, credits.taken_by_archiving(now)
     )
-    counted = select(func.count()).select_from(out.limit(MOST_CREDITS + 1).subquery())
-    if connection.execute(counted).scalar_one() > MOST_CREDITS:
+    counted = select(func.count()).select_from(out.limit(bounds.archived_credits + 1).subquery())
+    if connection.execute(counted).scalar_one() > bounds.archived_credits:
         raise TooMuchToArchive
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance import limits
 from issuance.billing import events, inbox
 from issuance.billing.events import Batch, Intake
 from issuance.deciding.calendar import add_months, day_of
@@ -151,6 +152,8 @@ def _settled(member: Membership, rules: RuleBook, clock: clocks.BrandClock, last
             due[Owed(credit.key.credit_rule_id, month_of(day), False)] += 1
     taken_back = 0
     if member.credits:
-        changes = settle(history, of_types, member.state.settled_at).change
+        bounds = limits.current.settling
+        most = {"most_credits": bounds.credits, "most_ever": bounds.credits_ever}
+        changes = settle(history, of_types, member.state.settled_at, **most).change
         taken_back = sum(change.before.revoked_at is None and change.after.revoked_at is not None for change in changes)
     return _Paper(status_of(history).value, due, reasons, taken_back, issued)

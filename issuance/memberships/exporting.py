@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
+from issuance import limits
 from issuance.credits import holders
 from issuance.engine.event_facts import in_order, named_by
 from issuance.errors import Invalid
@@ -22,8 +23,6 @@ from issuance.memberships.memberships import LONGEST_REF
 
 #: Takes the place of their names, to see whether something names them.
 _THEM = "\0"
-#: The most that a bounded export holds: rows of all kinds, and their bytes as texts.
-MOST_ROWS, MOST_BYTES = 10_000, 4_000_000
 
 
 class TooMuchToExport(Invalid):
@@ -156,9 +155,9 @@ def export(connection: Connection, brand_id: UUID, external_user_id: str, *, bou
     """All that is held about a member, archived or erased too. Raises MemberNotFound; `bounded`: TooMuchToExport."""
     member_id = members.id_of(connection, brand_id, external_user_id)
     parameters: dict[str, Any] = {"brand_id": brand_id, "member_id": member_id, "named": external_user_id, "most": None}
-    left = MOST_BYTES
+    left = limits.current.members.exported_bytes
     if bounded:
-        parameters["most"] = MOST_ROWS + 1
+        parameters["most"] = limits.current.members.exported_rows + 1
 
     def take(rows: int, size: int) -> None:
         nonlocal left

@@ -9,10 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance import limits
 from issuance.deciding.calendar import add_months, day_of
 from issuance.deciding.forecast import forecast as given_ahead
 from issuance.deciding.forecast import size
-from issuance.engine import limits
 from issuance.engine.event_facts import CHANGED_TYPES
 from issuance.engine.facts import loaded
 from issuance.engine.fingerprint import Fingerprints
@@ -71,7 +71,7 @@ def forecast(
             if whole is None or counts is None:
                 of_types = rules.of(member.facts.types)
                 of_one = size(member.facts, len(member.guest_ids), len(of_types), clock.now, last)
-                if bounded and (monotonic() > ends or of_one > limits.current.foretold):
+                if bounded and (monotonic() > ends or of_one > limits.current.settling.foretold):
                     raise TooMuchToForecast
                 ahead = given_ahead(member.facts, member.credits, of_types, clock.now, last, only=credit_rule_id)
                 counts = known[whole] = Counter(month_of(one.day) for one in ahead if one.day >= first)

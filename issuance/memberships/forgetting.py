@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from pydantic_core import to_json
 from sqlalchemy import Connection, text
 
-from issuance import audit
+from issuance import audit, limits
 from issuance.credits import holders
 from issuance.credits.credits import STILL_OUT
 from issuance.database.fragments import translating
@@ -69,8 +69,6 @@ _HOLD_CREDITS = text(f"""
     SELECT FROM credits WHERE brand_id = :brand_id AND membership_id = ANY(:membership_ids) AND {STILL_OUT}
      ORDER BY credit_id FOR NO KEY UPDATE
 """)
-#: The most facts, and bytes of them as JSON, of all the orders that name a member, if forgetting is bounded.
-MOST_FACTS, MOST_BYTES = 10_000, 20_000_000
 _HOW_MUCH = text(f"""
     SELECT count(*) AS facts, sum({bytes_of("data")} + coalesce({bytes_of("unknown_fields")}, 0)) AS bytes
       FROM billing_events WHERE brand_id = :brand_id AND membership_id = ANY(:membership_ids)
@@ -121,7 +119,8 @@ def erase(
     orders = _orders(connection, parameters, external_user_id, emails)
     if bounded:
         told = connection.execute(_HOW_MUCH, {"brand_id": brand_id, "membership_ids": orders}).one()
-        if told.facts > MOST_FACTS or (told.bytes or 0) > MOST_BYTES:
+        most = limits.current.members
+        if told.facts > most.erased_facts or (told.bytes or 0) > most.erased_bytes:
             raise TooMuchToErase
     # Settling that is under way tells webhooks the names: this waits for it, and later settling finds them gone.
     schedules.wake(connection, brand_id, orders, clock.now)

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, select, text
 from uuid_utils.compat import uuid7
 
-from issuance import audit
+from issuance import audit, limits
 from issuance.database.tables import people, roles, sign_in_links
 from issuance.errors import Conflict, Invalid, NotFound
 from issuance.people import sessions
@@ -15,9 +15,6 @@ from issuance.people.roles import ROLES, Role
 
 #: Whoever runs `./run` on their own machine, as the console calls them.
 OPERATOR = "operator@localhost"
-
-#: People that have a role in a brand at most.
-MOST_PEOPLE = 1000
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,255}")
 
@@ -79,7 +76,7 @@ def add(connection: Connection, brand_id: UUID, email: str, role: str) -> UUID:
         _keep_an_admin(connection, brand_id)
     connection.execute(_GIVE, {"brand_id": brand_id, "person_id": person_id, "role": role})
     if had is None:
-        if (connection.scalar(_COUNT, {"brand_id": brand_id}) or 0) > MOST_PEOPLE:
+        if (connection.scalar(_COUNT, {"brand_id": brand_id}) or 0) > limits.current.callers.people:
             raise TooManyPeople
         # Made when they could do less, by others; those of whoever runs Issuance stay good.
         theirs = sign_in_links.c.person_id == person_id

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Select, and_, func, or_, select, text, update
 from uuid_utils.compat import uuid7
 
-from issuance import audit
+from issuance import audit, limits
 from issuance.database.tables import api_keys, brands
 from issuance.deciding.calendar import midnight
 from issuance.errors import Conflict, Invalid, NotFound
@@ -31,8 +31,6 @@ OVERLAP = timedelta(hours=24)
 #: How exact `last_used_at` is: a key that is used often is written once in this time.
 USE_NOTED_EVERY = timedelta(minutes=1)
 LONGEST_NAME = 100
-#: The most good keys of a brand, and the most keys that are listed: of refused keys the latest.
-MOST_KEYS, MOST_LISTED = 500, 1000
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_LENGTH, _CHECKSUM_LENGTH = 43, 6
@@ -151,7 +149,8 @@ def make(
         expires_at = midnight(expires_on, ZoneInfo(brand.timezone))
     if expires_at is not None and expires_at <= brand.now:
         raise Invalid("A key expires on a day to come.", fields={"expires": "must be a day to come"})
-    if (connection.scalar(select(func.count()).select_from(good(brand_id).subquery())) or 0) >= MOST_KEYS:
+    number = connection.scalar(select(func.count()).select_from(good(brand_id).subquery())) or 0
+    if number >= limits.current.callers.keys:
         raise TooManyKeys
     key, key_id = _random_key(prefix, brand.environment), uuid7()
     connection.execute(
@@ -206,7 +205,7 @@ def all_of(connection: Connection, brand_id: UUID) -> list[dict[str, Any]]:
         )
         .where(columns.brand_id == brand_id)
         .order_by(and_(*_VALID).desc(), columns.created_at.desc(), columns.key_id.desc())
-        .limit(MOST_LISTED)
+        .limit(limits.current.callers.keys_listed)
     )
     return [dict(row) for row in rows.mappings()]
 

@@ -8,13 +8,11 @@ from uuid import UUID
 
 from sqlalchemy import Engine
 
+from issuance import limits
 from issuance.database import look
 from issuance.tenancy import keys
 from issuance.tenancy.keys import Key
 
-#: Seconds for which a key is believed to be as it was; with the time of a request, a revocation is heard within a
-#: second.
-BELIEVED = 0.75
 #: How many keys are remembered; when there is one more, all are forgotten, and each costs a look again.
 _MOST = 10_000
 
@@ -36,7 +34,8 @@ def find(looks: Engine, shown: str) -> Key | None:
     with look(looks) as connection:
         key = keys.find(connection, shown)
     if key is not None:
-        until = asked + (BELIEVED if key.seconds_left is None else min(BELIEVED, key.seconds_left))
+        believed = limits.current.callers.believed
+        until = asked + (believed if key.seconds_left is None else min(believed, key.seconds_left))
         with _lock:
             if len(_known) >= _MOST:
                 _known.clear()
@@ -49,7 +48,8 @@ def forget(key_id: UUID) -> None:
     """Forget a key that has just been revoked."""
     now = monotonic()
     with _lock:
-        for old in [one for one, since in _doubted.items() if since < now - BELIEVED]:
+        begin = now - limits.current.callers.believed
+        for old in [one for one, since in _doubted.items() if since < begin]:
             del _doubted[old]
         _doubted[key_id] = now
         for shown in [shown for shown, (key, _) in _known.items() if key.key_id == key_id]:

@@ -15,17 +15,13 @@ from uuid import UUID
 
 import redis
 
-from issuance import brokers
+from issuance import brokers, limits
 from issuance.errors import IssuanceError
 from issuance.log import Outage
 from issuance.settings import OwnSettings
 
-#: Seconds of a window, for which a limit counts. Windows begin with the minute.
-WINDOW = 60
 #: The part of a limit that a process takes at a time.
 _PARTS = 200
-#: Seconds for which the broker may take to answer, and for which it is left alone if it does not.
-_PATIENCE, _LEFT_ALONE = 0.25, 2.0
 #: Whether requests are let through uncounted.
 outage = Outage("rates", "not_counted", "counted")
 #: How many names are remembered; when there is one more, all are forgotten, and each costs a look at the broker again.
@@ -133,8 +129,9 @@ class Rates:
         }
         self._client: redis.Redis | None = None
         if not brokers.is_rabbitmq(redis_url):
+            patience = limits.current.callers.patience
             self._client = brokers.client_of(
-                redis_url, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, retry=None
+                redis_url, socket_timeout=patience, socket_connect_timeout=patience, retry=None
             )
         self._lock = Lock()
         self._window = 0
@@ -219,14 +216,15 @@ class Rates:
 
     @contextmanager
     def _part(self, what: str, who: str) -> Iterator[_Part]:
-        window = int(self._now()) // WINDOW
+        window = int(self._now()) // limits.current.callers.window
         with self._lock:
             if window != self._window or len(self._parts) > _MOST_NAMES:
                 self._window, self._parts = window, {}
             yield self._parts.setdefault((what, who), _Part())
 
     def _standing(self, most: int, part: _Part) -> RateState:
-        seconds = WINDOW - int(self._now()) % WINDOW
+        window = limits.current.callers.window
+        seconds = window - int(self._now()) % window
         return RateState(most, max(0, most - part.counted) + part.left, seconds)
 
     def _now(self) -> float:
@@ -241,9 +239,10 @@ class Rates:
         if time.monotonic() < self._left_alone_until:
             return None
         try:
-            answer: Any = self._client.eval(_COUNT, 1, f"issuance:rate:{what}:{who}", number, WINDOW)
+            window = limits.current.callers.window
+            answer: Any = self._client.eval(_COUNT, 1, f"issuance:rate:{what}:{who}", number, window)
         except redis.RedisError as error:
-            self._left_alone_until = time.monotonic() + _LEFT_ALONE
+            self._left_alone_until = time.monotonic() + limits.current.callers.left_alone
             outage.lasts(error)
             return None
         outage.is_over()

@@ -6,10 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-#: How many deliveries of a webhook that goes are forgotten at once: a second's work.
-MOST_FORGOTTEN = 10_000
-#: How many deliveries that were finished long ago one transaction forgets, however many fall due at once.
-MOST_TIDIED = 50_000
+from issuance import limits
 
 _FORGET_SOME = text("""
     DELETE FROM deliveries
@@ -38,11 +35,13 @@ def forget(connection: Connection, kept: timedelta) -> bool:
     """Delete some deliveries of all brands that were finished longer ago than they are kept, and some of the events
     that have none left. Finished deliveries are kept so that people can look at them and send them again. True if there
     may be more: then commit and call it again."""
-    some = {"after": kept, "most": MOST_TIDIED}
-    return any(connection.execute(forget, some).rowcount == MOST_TIDIED for forget in (_FORGET, _FORGET_EVENTS))
+    most = limits.current.webhooks.tidied
+    some = {"after": kept, "most": most}
+    return any(connection.execute(forget, some).rowcount == most for forget in (_FORGET, _FORGET_EVENTS))
 
 
 def forget_some(connection: Connection, brand_id: UUID, webhook_id: UUID) -> bool:
-    """Delete some of a webhook's deliveries, at most MOST_FORGOTTEN. True if there may be more."""
-    some = {"brand_id": brand_id, "webhook_id": webhook_id, "most": MOST_FORGOTTEN}
-    return connection.execute(_FORGET_SOME, some).rowcount == MOST_FORGOTTEN
+    """Delete some of a webhook's deliveries: a second's work. True if there may be more."""
+    most = limits.current.webhooks.forgotten
+    some = {"brand_id": brand_id, "webhook_id": webhook_id, "most": most}
+    return connection.execute(_FORGET_SOME, some).rowcount == most

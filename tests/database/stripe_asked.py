@@ -11,14 +11,15 @@ from issuance.billers import asking, reconciling
 from issuance.database.connections import transaction
 from tests.database.stripes import Club
 from tests.database.test_stripe_sequences import SETTLED_AT, plugged_in
+from tests.limits import Limit
 from tests.stripe.fake import KEY, FakeStripe, fake_stripe
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:
+def fake(monkeypatch: pytest.MonkeyPatch, limit: Limit) -> Iterator[FakeStripe]:
     with fake_stripe() as fake:
         monkeypatch.setenv("ISSUANCE_STRIPE_API_BASE", fake.url)
-        monkeypatch.setattr("issuance.billers.stripe.client.MOST_A_SECOND", 1000)
+        limit("billers", asked_a_second=1000)
         yield fake
 
 

@@ -19,6 +19,7 @@ from issuance.errors import Conflict, Invalid
 from tests.database.adapter_cases import CASES, RULE, ZONE, Case
 from tests.database.stripe_asked import ask, reconcile
 from tests.database.stripes import Club, new_club
+from tests.limits import Limit
 from tests.stripe.fake import FakeStripe, fake_stripe
 
 _AGAIN = text("UPDATE biller_deliveries SET state = 'pending', code = NULL, message = NULL WHERE brand_id = :brand_id")
@@ -27,11 +28,11 @@ every_adapter = pytest.mark.parametrize("case", CASES, ids=lambda case: case.nam
 
 
 @pytest.fixture(autouse=True)
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:
+def fake(monkeypatch: pytest.MonkeyPatch, limit: Limit) -> Iterator[FakeStripe]:
     """What an adapter asks, if it asks."""
     with fake_stripe() as fake:
         monkeypatch.setenv("ISSUANCE_STRIPE_API_BASE", fake.url)
-        monkeypatch.setattr("issuance.billers.stripe.client.MOST_A_SECOND", 1000)
+        limit("billers", asked_a_second=1000)
         yield fake
 
 

@@ -1,6 +1,5 @@
 """Approve: a run that does what a dry run's plan says, and nothing more (SEMANTICS 17)."""
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,15 +8,16 @@ import pytest
 from issuance.catalog import rules
 from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.database.connections import transaction
-from issuance.engine import batches, limits, plans, previews, run_work, runs
+from issuance.engine import plans, run_work, runs
 from issuance.errors import NotAPlan, NotFound, PlanCutOff
 from tests.database.clubs import Club
+from tests.limits import Limit
 
 
 @pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_batches(limit: Limit) -> None:
     """Five memberships a batch."""
-    monkeypatch.setattr(limits, "current", replace(limits.current, batch=5))
+    limit("settling", batch=5)
 
 
 def approve(club: Club, plan_id: UUID) -> dict[str, Any]:
@@ -151,9 +151,9 @@ def test_only_a_finished_dry_run_is_a_plan(club: Club) -> None:
         plans.approve(connection, club.brand_id, uuid4(), None)
 
 
-def test_a_dry_run_goes_by_smaller_batches(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_goes_by_smaller_batches(club: Club, limit: Limit) -> None:
     """Than the run that it is a plan of: what it says is kept."""
-    monkeypatch.setattr(previews, "_BATCH", 2)
+    limit("runs", looked_at=2)
     club.sign_up(5)
     sizes = "SELECT size FROM run_batches WHERE run_id = :run ORDER BY batch"
     cut = [[row.size for row in club.rows(sizes, run=club.replay(dry_run=dry)["id"])] for dry in (True, False)]
@@ -176,21 +176,20 @@ def test_a_long_plan_is_read_in_pages(club: Club) -> None:
 
 @pytest.mark.parametrize("parts", [False, True], ids=["whole", "in parts"])
 def test_a_plan_that_could_not_be_kept_whole_is_not_approved(
-    club: Club, monkeypatch: pytest.MonkeyPatch, parts: bool
+    club: Club, monkeypatch: pytest.MonkeyPatch, limit: Limit, parts: bool
 ) -> None:
     """Its counts say more credits than its rows: fewer would be issued. Rows of other reasons may be missing."""
     club.sign_up(3)
     club.rows("DELETE FROM credits")
-    monkeypatch.setattr(plans, "MOST_PROMISED", 2)
-    monkeypatch.setattr(batches, "MOST_PROMISED", 2)
+    limit("runs", plan_credits=2)
     if parts:
         monkeypatch.setattr(run_work, "work_on_range", lambda *_: 1 / 0)
-        monkeypatch.setattr(limits, "current", replace(limits.current, part=1))
+        limit("settling", part=1)
     plan = club.replay(dry_run=True)
     assert plan["counts"] == {"issued": 3}
     with transaction(club.engine, club.brand_id) as connection, pytest.raises(PlanCutOff):
         plans.approve(connection, club.brand_id, plan["id"], None)
     club.replay()
-    monkeypatch.setattr(plans, "LONGEST", 1)
+    limit("runs", plan_rows=1)
     seen = club.replay(dry_run=True)
     assert approve(club, seen["id"])["counts"] == {}

@@ -15,22 +15,23 @@ from issuance.memberships import archiving
 from tests.database.billers import Biller
 from tests.database.clubs import Club
 from tests.database.test_webhook_outbox import listen
+from tests.limits import Limit
 
 
-@pytest.mark.parametrize("bound", ["MOST_ORDERS", "MOST_CREDITS"])
-def test_archiving_over_http_is_bounded(club: Club, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+@pytest.mark.parametrize("bound", ["archived_orders", "archived_credits"])
+def test_archiving_over_http_is_bounded(club: Club, limit: Limit, bound: str) -> None:
     """As a whole: who has too much stays as they were. The command line has no bound."""
     (ada,) = club.sign_up(1)
     name = f"member {ada}"
     out = "SELECT count(*) FROM credits WHERE membership_id = :ada AND revoked_at IS NULL"
     before = club.value(out, ada=ada)
     assert before > 0
-    monkeypatch.setattr(archiving, bound, 0)
+    limit("members", **{bound: 0})
     with pytest.raises(archiving.TooMuchToArchive), transaction(club.engine, club.brand_id) as connection:
         archiving.archive(connection, club.brand_id, name, retain_balance=True, bounded=True)
     assert club.value(out, ada=ada) == before
     assert club.value("SELECT count(*) FROM members WHERE archived_at IS NOT NULL") == 0
-    monkeypatch.setattr(archiving, bound, before)
+    limit("members", **{bound: before})
     with transaction(club.engine, club.brand_id) as connection:
         archiving.archive(connection, club.brand_id, name, retain_balance=True, bounded=True)
     assert club.value(out, ada=ada) == 0

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +12,10 @@ from sqlalchemy.exc import OperationalError
 from issuance.catalog import previews
 from issuance.catalog.previews import PreviewBody
 from issuance.database.connections import transaction
-from issuance.engine import batches, limits, run_work, undos
+from issuance.engine import batches, run_work, undos
 from issuance.engine.run_work import Done
 from tests.database.clubs import Club
+from tests.limits import Limit
 
 _FULL_DISK = text("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'No space left on device'; END $$")
 
@@ -64,10 +64,12 @@ def test_what_passes_by_itself_passes_over_nobody(club: Club, monkeypatch: pytes
     assert (run["state"], run["done"], run["counts"].get("error")) == ("finished", 4, None)
 
 
-def test_restarts_that_are_none_of_its_fault_pass_over_nobody(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restarts_that_are_none_of_its_fault_pass_over_nobody(
+    club: Club, monkeypatch: pytest.MonkeyPatch, limit: Limit
+) -> None:
     """A long batch goes on after each; it is not the tenth membership that all of them died at."""
     club.sign_up(10)
-    monkeypatch.setattr(limits, "current", replace(limits.current, part=1))
+    limit("settling", part=1)
     run_id = undo_of_an_issue(club)
     work_on, worked = run_work.work_on, 0
 
@@ -91,12 +93,12 @@ def test_restarts_that_are_none_of_its_fault_pass_over_nobody(club: Club, monkey
 @pytest.mark.parametrize("size", [1, 2])
 @pytest.mark.parametrize("lost", [1, 2, 3])
 def test_a_part_whose_reply_was_lost_is_done_once(
-    club: Club, monkeypatch: pytest.MonkeyPatch, size: int, lost: int
+    club: Club, monkeypatch: pytest.MonkeyPatch, limit: Limit, size: int, lost: int
 ) -> None:
     """Its COMMIT was done: who has used the credit meanwhile gets no second one, and each is counted once."""
     club.sign_up(5)
     club.rows("UPDATE credits SET uses = 1, redeemed_at = valid_from")
-    monkeypatch.setattr(limits, "current", replace(limits.current, part=size))
+    limit("settling", part=size)
     work_on, done, ending = run_work.work_on, 0, False
 
     def work(connection: Connection, run: Row[Any], membership_ids: Sequence[UUID]) -> Done:

@@ -2,20 +2,18 @@
 
 from uuid import UUID
 
-import pytest
 from sqlalchemy import Connection
 
 from issuance.catalog import coupons, membership_types
 from issuance.catalog.coupons import CouponBody
 from issuance.catalog.membership_types import NewMembershipType
 from issuance.console.reading import choices
+from tests.limits import Limit
 
 
-def test_what_is_chosen_is_offered_beyond_the_most(
-    connection: Connection, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_chosen_is_offered_beyond_the_most(connection: Connection, brand_id: UUID, limit: Limit) -> None:
     """And that there is more is said."""
-    monkeypatch.setattr(choices, "MOST", 1)
+    limit("console", choices=1)
     body = CouponBody.model_validate({"name": "Spa", "discount": {"type": "percent", "value": 10}})
     types = []
     for number in range(4):
@@ -25,5 +23,5 @@ def test_what_is_chosen_is_offered_beyond_the_most(
     assert ([row["id"] for row in offered.rows], offered.more) == (["c0", "c1", "c3"], True)
     sold = choices.types(connection, brand_id, [types[3]])
     assert (sold.rows[-1]["id"], sold.more) == (types[3], True)
-    monkeypatch.setattr(choices, "MOST", 4)
+    limit("console", choices=4)
     assert not choices.coupons(connection, brand_id).more

@@ -12,6 +12,7 @@ from issuance.billers.billers import New
 from issuance.database.connections import transaction
 from tests.database.cli import Brand, Cli
 from tests.database.test_mapped import MAPPING
+from tests.limits import Limit
 from tests.stripe import SECRET, sequences
 from tests.stripe.fake import KEY, FakeStripe, fake_stripe
 
@@ -20,11 +21,11 @@ _CLOCK = text("UPDATE brands SET clock_now = '2031-04-20T00:00:00Z'")
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:
+def fake(monkeypatch: pytest.MonkeyPatch, limit: Limit) -> Iterator[FakeStripe]:
     with fake_stripe() as fake:
         fake.happen(EVENTS)
         monkeypatch.setenv("ISSUANCE_STRIPE_API_BASE", fake.url)
-        monkeypatch.setattr("issuance.billers.stripe.client.MOST_A_SECOND", 1000)
+        limit("billers", asked_a_second=1000)
         yield fake
 
 
@@ -63,10 +64,8 @@ def test_a_plan_is_shown_and_approved(cli: Cli, brand: Brand, biller: str, fake:
     assert (approved["kind"], approved["plan_id"], approved["dry_run"]) == ("reconcile", run["id"], False)
 
 
-def test_a_biller_that_does_not_answer_is_exit_1(
-    cli: Cli, biller: str, fake: FakeStripe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("issuance.billers.stripe.client.LONGEST_REST", 0.01)
+def test_a_biller_that_does_not_answer_is_exit_1(cli: Cli, biller: str, fake: FakeStripe, limit: Limit) -> None:
+    limit("billers", longest_rest=0.01)
     fake.away = True
     ended = cli("billers", "stripe", "reconcile", "--biller", biller)
     assert (ended.code, "can not be asked" in ended.out + ended.err) == (1, True)

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from issuance.corrections import desk
 from issuance.database.connections import transaction
 from tests.database.cli import Brand, Cli
+from tests.limits import Limit
 
 
 @pytest.fixture
@@ -100,6 +101,7 @@ def test_what_broke_off_says_what_is_done_and_goes_on_there(
     membership_id: UUID,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    limit: Limit,
     broken_by: type[BaseException],
 ) -> None:
     """No grant of the file is made twice."""
@@ -114,7 +116,7 @@ def test_what_broke_off_says_what_is_done_and_goes_on_there(
             raise broken_by
         return plain(*arguments, **more)
 
-    monkeypatch.setattr(desk, "MOST", 2)
+    limit("corrections", at_once=2)
     monkeypatch.setattr(desk, "correct_all", breaking)
     broken = cli(*asked, "--json")
     assert broken.code != 0

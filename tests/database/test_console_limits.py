@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from issuance.api.app import create_app
 from issuance.billing import events, rejections
 from issuance.billing.cloud_events import Refused
-from issuance.console import by_provider, incoming, lists, signing_in
+from issuance.console import by_provider, lists, signing_in
 from issuance.console.reading import counted
 from issuance.console.visits import COOKIE
 from issuance.database.connections import transaction
@@ -25,16 +25,16 @@ from issuance.settings import Settings
 from issuance.tenancy import clock_moves, heavy
 from issuance.tenancy.fairness import FairThreads
 from issuance.tenancy.shares import Shares
-from tests.database.limits import count_at_leisure
 from tests.database.test_rates import some_address
+from tests.limits import Limit, count_at_leisure
 
 Ask = Callable[..., httpx.Response]
 
 
 @pytest.fixture
-def ask(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ask]:
+def ask(database_url: str, redis_url: str, limit: Limit) -> Callable[..., Ask]:
     """Makes applications with limits, and asks their consoles. No minute ends meanwhile."""
-    count_at_leisure(monkeypatch)
+    count_at_leisure(limit)
 
     def made(**most: int) -> Ask:
         names = {f"ISSUANCE_RATE_{name.upper()}": number for name, number in most.items()}
@@ -211,10 +211,10 @@ def test_a_brand_takes_two_files_at_once(
 
 
 def test_a_file_is_read_in_pages_and_has_every_row(
-    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, limit: Limit
 ) -> None:
     """However many there are."""
-    monkeypatch.setattr(incoming, "AT_ONCE", 2)
+    limit("console", refused_at_once=2)
     with transaction(engine, brand_id) as connection:
         rejections.keep(connection, brand_id, [(str(n), Refused("malformed", f"row {n}")) for n in range(5)])
     file = ask()(f"/console/{brand_id}/events?as=csv", "192.0.2.1", cookie=signed_in(engine, brand_id))
@@ -224,10 +224,10 @@ def test_a_file_is_read_in_pages_and_has_every_row(
 
 
 def test_a_file_is_a_list_as_it_was_at_one_instant(
-    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch, limit: Limit
 ) -> None:
     """What comes on top while it is read moves no row into it twice."""
-    monkeypatch.setattr(incoming, "AT_ONCE", 2)
+    limit("console", refused_at_once=2)
     page = rejections.page
 
     def refuse(message: str) -> None:
@@ -246,16 +246,14 @@ def test_a_file_is_a_list_as_it_was_at_one_instant(
     assert [line.split(",")[3] for line in file.text.splitlines()[1:]] == [f"row {n}" for n in range(4, -1, -1)]
 
 
-def test_a_file_that_is_cut_says_so(
-    ask: Callable[..., Ask], engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_cut_says_so(ask: Callable[..., Ask], engine: Engine, brand_id: UUID, limit: Limit) -> None:
     """In its last line, and only then."""
     page, cookie = f"/console/{brand_id}/events?as=csv", signed_in(engine, brand_id)
     with transaction(engine, brand_id) as connection:
         rejections.keep(connection, brand_id, [(str(n), Refused("malformed", f"row {n}")) for n in range(3)])
     files = []
     for most in (2, 3):
-        monkeypatch.setattr(lists, "MOST_IN_A_FILE", most)
+        limit("console", rows_in_a_file=most)
         files.append(ask()(page, "192.0.2.1", cookie=cookie).text.splitlines()[1:])
     assert [len(lines) for lines in files] == [3, 3]
     assert files[0][-1].startswith("There are more than 2 rows.")

@@ -4,7 +4,6 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,12 +14,11 @@ from sqlalchemy import Engine, event
 from issuance.api.app import create_app
 from issuance.billers import billers, deliveries
 from issuance.billers.billers import New
-from issuance.console.reading import counted, search
+from issuance.console.reading import search
 from issuance.console.reading.counted import Counter
 from issuance.console.visits import COOKIE
-from issuance.database import paging
 from issuance.database.connections import transaction
-from issuance.engine import limits, plans
+from issuance.engine import plans
 from issuance.errors import Invalid
 from issuance.memberships import memberships
 from issuance.memberships.dry_runs import DryRun
@@ -31,6 +29,7 @@ from tests.database.conftest import event as told_of
 from tests.database.conftest import put_clock
 from tests.database.test_console_limits import signed_in
 from tests.database.test_in_memory import ROOM, parties
+from tests.limits import Limit
 
 Accept = Callable[..., Any]
 Ask = Callable[..., httpx.Response]
@@ -77,7 +76,7 @@ def club(new_club: Callable[..., Club]) -> Club:
 
 
 def test_a_file_of_memberships_loads_nobodys_facts(
-    ask: Ask, engine: Engine, brand_id: UUID, accept: Accept, signed_up: Any, monkeypatch: Any
+    ask: Ask, engine: Engine, brand_id: UUID, accept: Accept, signed_up: Any, limit: Limit
 ) -> None:
     """Years of them are more than are read at once. What the file says is what the pages say."""
     ids = [uuid4() for _ in range(5)]
@@ -92,8 +91,8 @@ def test_a_file_of_memberships_loads_nobodys_facts(
     with transaction(engine, brand_id) as connection:
         pages = {str(row["id"]): row for row in memberships.page(connection, brand_id, 1, 50)[0]}
     assert str(pages[str(ids[0])]["billing_anchor"]) == "2031-02-09"
-    monkeypatch.setattr(limits, "current", replace(limits.current, loaded_bytes=1))
-    monkeypatch.setattr(paging, "AT_ONCE", 2)
+    limit("settling", loaded_bytes=1)
+    limit("database", rows_at_once=2)
     file = ask("memberships?as=csv")
     assert file.status_code == 200
     columns, *lines = (line.split(",") for line in file.text.splitlines())
@@ -105,10 +104,10 @@ def test_a_file_of_memberships_loads_nobodys_facts(
             assert said[name] == str(shown[name])
 
 
-def test_a_page_of_heavy_orders_is_read_some_at_a_time(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_of_heavy_orders_is_read_some_at_a_time(club: Club, limit: Limit) -> None:
     """As a dry run of them is: only one that alone is more than is read at once can't be shown."""
     parties(club, 3)
-    monkeypatch.setattr(limits, "current", replace(limits.current, loaded_bytes=ROOM))
+    limit("settling", loaded_bytes=ROOM)
     with transaction(club.engine, club.brand_id) as connection:
         rows, _ = memberships.page(connection, club.brand_id, 1, 50)
         assert [row["guests_total"] for row in rows] == [60, 60, 60]
@@ -141,9 +140,9 @@ def test_a_file_asks_for_nothing_that_it_does_not_say(
     assert any(column in statement for statement, _ in read)
 
 
-def test_a_file_of_the_audit_is_read_some_at_a_time(ask: Ask, rule_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_the_audit_is_read_some_at_a_time(ask: Ask, rule_id: UUID, limit: Limit) -> None:
     """Each entry once, the latest first."""
-    monkeypatch.setattr(paging, "AT_ONCE", 1)
+    limit("database", rows_at_once=1)
     file = ask("audit?as=csv")
     ids = [line.split(",")[0] for line in file.text.splitlines()[1:]]
     assert len(ids) > 2
@@ -164,7 +163,7 @@ def test_a_plan_reads_the_guests_that_it_names(club: Club, read: list[tuple[str,
     assert most_of(read, "FROM guests") == 1
 
 
-def test_a_search_reads_whom_it_shows(club: Club, read: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_reads_whom_it_shows(club: Club, read: list[tuple[str, int]], limit: Limit) -> None:
     """Of large orders those who have the words, the most of them first; and that there are more is said."""
     club.settle(parties(club, 2))
     with transaction(club.engine, club.brand_id) as connection:
@@ -174,7 +173,7 @@ def test_a_search_reads_whom_it_shows(club: Club, read: list[tuple[str, int]], m
         assert found.more
         few = search.find(connection, club.brand_id, "59")
         assert ([one["name"].split(" x")[0] for one in few.guests], few.more) == (["Guest 59"] * 2, False)
-        monkeypatch.setattr(search, "GUESTS_LOOKED_AT", 3)
+        limit("console", guests_looked_at=3)
         assert {one["name"].split(" x")[0] for one in search.find(connection, club.brand_id, "guest").guests} == {
             "Guest 57",
             "Guest 58",
@@ -204,11 +203,11 @@ def test_no_brand_has_its_counts_made_before_all_others(engine: Engine, brand_id
 
 
 def test_whose_counts_are_most_gives_up_its_oldest(
-    engine: Engine, brand_id: UUID, other_brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, brand_id: UUID, other_brand_id: UUID, limit: Limit
 ) -> None:
     """Counts are kept by how long they are."""
-    monkeypatch.setattr(counted, "MOST_ROWS", 30)
-    monkeypatch.setattr(counted, "PATIENCE", 30)
+    limit("console", counted_rows=30)
+    limit("console", patience=30)
     counter = Counter()
     assert counter.last(engine, other_brand_id, "months", lambda _: [0] * 8) is not None
     for number in range(4):
@@ -220,11 +219,9 @@ def test_whose_counts_are_most_gives_up_its_oldest(
     ]
 
 
-def test_why_nothing_can_be_counted_is_said_and_kept(
-    engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_why_nothing_can_be_counted_is_said_and_kept(engine: Engine, brand_id: UUID, limit: Limit) -> None:
     """It is not tried again at each look."""
-    monkeypatch.setattr(counted, "PATIENCE", 30)
+    limit("console", patience=30)
     counter, tries = Counter(), list[int]()
 
     def too_much(_: object) -> list[int]:

@@ -41,6 +41,7 @@ from issuance.members.redemptions import Booking
 from issuance.tenancy import clock
 from tests.database.billers import Biller
 from tests.database.clubs import Club, at
+from tests.limits import Limit
 
 PARTY = [
     {"guest_id": str(UUID(int=1)), "name": "Ada", "external_user_id": "ada", "lead_booker": True},
@@ -577,10 +578,10 @@ def test_the_reasons_of_each_are_in_the_audit(desk_of: Desk, of_all: str | None)
 
 
 @pytest.mark.parametrize("bound", ["seconds", "credits"])
-def test_many_are_bounded(desk_of: Desk, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+def test_many_are_bounded(desk_of: Desk, monkeypatch: pytest.MonkeyPatch, limit: Limit, bound: str) -> None:
     """Over HTTP, in time and in what is loaded for them: beyond it nothing is made."""
     if bound == "seconds":
-        monkeypatch.setattr(desk, "MOST_SECONDS", -1.0)
+        limit("corrections", seconds=-1.0)
     else:
         monkeypatch.setattr(desk, "together", lambda *_: 0)
     wanted: list[Correction] = [Revoke(code, "x") for (code,) in desk_of.biller.club.rows("SELECT code FROM credits")]

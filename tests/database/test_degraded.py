@@ -10,7 +10,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from issuance import health, hints, log
+from campaigns.limited import limited
+from issuance import hints, log
 from issuance.api import problems
 from issuance.api.app import create_app
 from issuance.database.connections import engine_for, looks_for, transaction
@@ -144,8 +145,7 @@ def test_a_full_disk_is_not_ready(fresh_database: Callable[[], str], redis_url: 
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
         answer = web.call("GET", "/readyz")
         assert (answer.status_code, answer.json()["failed"]) == (503, {"database": "full"})
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(health, "FULL_FOR", 0.0)
+        with limited("database", full_for=0.0):
             assert web.call("GET", "/readyz").status_code == 200
     assert [entry["event"] for entry in logs if entry["log_level"] != "info"] == [
         "database_disk_full",

@@ -14,6 +14,7 @@ from issuance.billers.stripe.payloads import Item
 from issuance.database.connections import transaction
 from issuance.health import figures
 from tests.database.stripes import Club, new_club
+from tests.limits import Limit
 from tests.stripe import sequences
 from tests.stripe.lives import Life, item, stamp
 
@@ -100,14 +101,14 @@ def test_a_biller_that_has_gone_silent_is_counted(club: Club) -> None:
     assert silent() == before + 1
 
 
-def test_few_bytes_are_translated_together(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_bytes_are_translated_together(club: Club, limit: Limit) -> None:
     """Five hundred deliveries of a megabyte each would not fit into memory; one of any size is translated."""
     club.deliver(EVENTS[:4])
     with transaction(club.engine, club.brand_id) as connection:
         sizes = connection.scalars(_SIZES, {"brand_id": club.brand_id}).all()
-        monkeypatch.setattr(attempts, "MOST_BYTES", sizes[0] + 1)
+        limit("billers", claimed_bytes=sizes[0] + 1)
         assert len(attempts.claim(connection, club.brand_id, club.biller_id, most=500)) == 2
-        monkeypatch.setattr(attempts, "MOST_BYTES", 1)
+        limit("billers", claimed_bytes=1)
         assert len(attempts.claim(connection, club.brand_id, club.biller_id, most=500)) == 1
 
 
@@ -121,7 +122,7 @@ def test_a_page_of_deliveries_has_a_size_whatever_they_say(club: Club) -> None:
     assert max(len(json.dumps(row["body"], ensure_ascii=False).encode()) for row in rows) < 40_000
 
 
-def test_of_what_is_set_aside_so_much_is_kept(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_what_is_set_aside_so_much_is_kept(club: Club, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
     """Beyond it nothing more of the brand's is taken, and its biller is told to come again. In a minute it is looked at
     anew."""
     body = json.dumps(EVENTS[0]).encode()
@@ -130,11 +131,11 @@ def test_of_what_is_set_aside_so_much_is_kept(club: Club, monkeypatch: pytest.Mo
         biller = billers.get(connection, club.brand_id, club.biller_id)
         deliveries.store(connection, club.brand_id, club.biller_id, "odd", body, Unmappable("odd", "it is"))
     for most, taken in ((size + 1, True), (size, False)):
-        monkeypatch.setattr(receiving, "MOST_SET_ASIDE", most)
+        limit("billers", set_aside=most)
         monkeypatch.setattr(receiving, "_rooms", {})
         with nullcontext() if taken else pytest.raises(receiving.TooMuchSetAside):
             receiving.keep(club.engine, biller, body)
-    monkeypatch.setattr(receiving, "MOST_SET_ASIDE", size + 1)
+    limit("billers", set_aside=size + 1)
     with pytest.raises(receiving.TooMuchSetAside):
         receiving.keep(club.engine, biller, body)
     monkeypatch.setattr(receiving, "monotonic", lambda: time.monotonic() + receiving.ROOM_IS_KNOWN_FOR + 1)

@@ -6,13 +6,13 @@ import resource
 from pathlib import Path
 
 import httpx
-import pytest
 
 from campaigns.doors.walk import WAIT, walk
 from campaigns.fuzz.site import site_on
-from issuance.api import document, routes
+from issuance.api import document
 from issuance.api.app import create_app
 from issuance.settings import Settings
+from tests.limits import Limit
 
 
 def test_every_route_keeps_to_its_bounds_with_the_largest_input(database_url: str, redis_url: str) -> None:
@@ -24,15 +24,13 @@ def test_every_route_keeps_to_its_bounds_with_the_largest_input(database_url: st
     assert walked.routes == {one["operationId"] for one in operations} - WAIT
 
 
-def test_no_answer_is_longer_than_may_be_asked_for(
-    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_answer_is_longer_than_may_be_asked_for(database_url: str, redis_url: str, limit: Limit) -> None:
     """Whatever a brand has much of: more is refused by what would be less. Lists are, and what writes itself."""
     with site_on(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url})) as site:
         one = site.known["membership_id"][0]
         asked = ("/customers/memberships?per_page=12", f"/customers/memberships/{one}/explain")
         assert [site.call("GET", path).status_code for path in asked] == [200, 200]
-        monkeypatch.setattr(routes, "LONGEST_ANSWER", 400)
+        limit("doors", longest_answer=400)
         for path in asked:
             answer = site.call("GET", path)
             assert (answer.status_code, answer.json()["error"]["code"]) == (422, "too_much_asked")

@@ -8,7 +8,8 @@ import pytest
 from pydantic_core import to_json
 from sqlalchemy import text
 
-from issuance import audit, database
+from campaigns.limited import limited
+from issuance import audit, database, limits
 from issuance.billing import events, rejections
 from issuance.billing.cloud_events import Refused
 from issuance.errors import MemberErased, MemberNotArchived, MemberNotFound
@@ -20,6 +21,7 @@ from issuance.memberships import archiving, exporting, forgetting, restoring
 from issuance.tenancy import idempotency
 from tests.database.clubs import Club
 from tests.hooks import Hook, listen
+from tests.limits import Limit
 
 ADA, EMAIL, NAME = "canary-id-7", "Canary.Mail@example.org", "Canary Loveless"
 CANARIES = ("canary-id-7", "canary.mail", "canary loveless")
@@ -410,10 +412,10 @@ def test_after_a_restore_the_document_of_erasures_erases_again(story: Story) -> 
     assert story.broken() == {}
 
 
-@pytest.mark.parametrize("bound", ["MOST_ROWS", "MOST_BYTES"])
-def test_an_export_over_http_is_bounded(story: Story, monkeypatch: pytest.MonkeyPatch, bound: str) -> None:
+@pytest.mark.parametrize("bound", ["exported_rows", "exported_bytes"])
+def test_an_export_over_http_is_bounded(story: Story, limit: Limit, bound: str) -> None:
     """The command line has no bound."""
-    monkeypatch.setattr(exporting, bound, 10)
+    limit("members", **{bound: 10})
     with story.work() as connection:
         with pytest.raises(exporting.TooMuchToExport):
             exporting.export(connection, story.club.brand_id, ADA, bounded=True)
@@ -430,7 +432,7 @@ def test_an_export_is_measured_before_it_is_read(story: Story) -> None:
     _say_much(club)
     with story.work() as connection:
         small = connection.scalar(text("SELECT sum(pg_column_size(unknown_fields)) FROM billing_events"))
-        assert small < exporting.MOST_BYTES / 10
+        assert small < limits.current.members.exported_bytes / 10
         with pytest.raises(exporting.TooMuchToExport):
             exporting.export(connection, club.brand_id, ADA, bounded=True)
         assert len(exporting.export(connection, club.brand_id, ADA)["facts"]) >= 3
@@ -444,19 +446,16 @@ def _say_much(club: Club) -> None:
     """)
 
 
-@pytest.mark.parametrize(("bound", "most"), [("MOST_FACTS", 1), ("MOST_BYTES", 1_000_000)])
-def test_erasing_over_http_is_bounded(story: Story, monkeypatch: pytest.MonkeyPatch, bound: str, most: int) -> None:
+@pytest.mark.parametrize(("bound", "most"), [("erased_facts", 1), ("erased_bytes", 1_000_000)])
+def test_erasing_over_http_is_bounded(story: Story, bound: str, most: int) -> None:
     """By what was told of their orders, before it is read. The command line has no bound."""
     says = {"membership_id": str(story.own), "status": "active"}
     story.club.tell("membership.status_changed", "2031-01-01T00:00", says)
     _say_much(story.club)
     story.archive()
+    with story.work() as connection, limited("members", **{bound: most}), pytest.raises(forgetting.TooMuchToErase):
+        forgetting.erase(connection, story.club.brand_id, ADA, bounded=True)
     with story.work() as connection:
-        monkeypatch.setattr(forgetting, bound, most)
-        with pytest.raises(forgetting.TooMuchToErase):
-            forgetting.erase(connection, story.club.brand_id, ADA, bounded=True)
-    with story.work() as connection:
-        monkeypatch.undo()
         forgetting.erase(connection, story.club.brand_id, ADA, bounded=True)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -10,13 +9,14 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from issuance.database.connections import transaction
-from issuance.engine import limits, schedules
+from issuance.engine import schedules
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
 from issuance.webhooks import webhooks
 from issuance.webhooks.outbox import EventType
 from tests.database.clubs import Club
 from tests.hooks import ALL_BUT_REMINDERS
+from tests.limits import Limit
 
 
 @pytest.fixture
@@ -87,10 +87,10 @@ def test_many_cost_as_many_statements_as_few(new_club: Callable[..., Club]) -> N
 @pytest.mark.parametrize("roll_over", [False, True])
 @pytest.mark.parametrize("jump", [False, True])
 def test_together_comes_to_the_same_as_each_for_itself(
-    new_club: Callable[..., Club], monkeypatch: pytest.MonkeyPatch, roll_over: bool, jump: bool, fewest: int
+    new_club: Callable[..., Club], limit: Limit, roll_over: bool, jump: bool, fewest: int
 ) -> None:
     """Over a year of months, one of them skipped, every credit and due instant is the same; on shared schedules too."""
-    monkeypatch.setattr(limits, "current", replace(limits.current, fewest_sharing=fewest))
+    limit("settling", fewest_sharing=fewest)
     ends = []
     for alone in (False, True):
         club = new_club(roll_over=roll_over, issuing_frequency="billing_cycle")

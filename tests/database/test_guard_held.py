@@ -4,7 +4,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -16,19 +15,20 @@ from sqlalchemy import text
 from issuance.catalog import rules
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.database.connections import transaction
-from issuance.engine import batches, guard_limits, guards, held_rules, limits, run_work
+from issuance.engine import batches, guard_limits, guards, held_rules, run_work
 from issuance.engine.guards import Guard
 from issuance.errors import NotFound, NotHeld
 from issuance.webhooks import webhooks
 from tests.database.clubs import Club, at
 from tests.database.test_laws import broken
+from tests.limits import Limit
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 
 @pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_batches(limit: Limit) -> None:
     """Ten memberships a batch, and schedules that few can share."""
-    monkeypatch.setattr(limits, "current", replace(limits.current, batch=10, smallest_batch=10, fewest_sharing=5))
+    limit("settling", batch=10, smallest_batch=10, fewest_sharing=5)
 
 
 def guard(club: Club, most: int | None = None, times: str | None = None) -> None:

@@ -1,7 +1,6 @@
 """A long life is settled by what can still change of it, and nobody can tell by what is written (docs/decisions 54)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -13,7 +12,7 @@ from issuance.catalog import coupons, rules
 from issuance.catalog.coupons import CouponBody
 from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.database.connections import transaction
-from issuance.engine import facts, horizons, limits
+from issuance.engine import facts, horizons
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.membership import Membership
 from issuance.engine.rules import RuleBook
@@ -21,6 +20,7 @@ from issuance.members import moves, redemptions
 from issuance.members.redemptions import Booking
 from issuance.tenancy import clock
 from tests.database.clubs import Club, at
+from tests.limits import Limit
 
 Loaded = list[Membership]
 
@@ -29,8 +29,8 @@ PAID = {"charge_id": "of 2031-06-30", "period_start": "2031-06-30"}
 
 
 @pytest.fixture(autouse=True)
-def _all_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "current", replace(limits.current, short=1))
+def _all_are_long(limit: Limit) -> None:
+    limit("settling", short=1)
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from issuance.people.oidc import NotVouchedFor, Provider
 from issuance.settings import OwnSettings
 from issuance.tenancy import keys, tokens
 from issuance.tenancy.rates import OF_A_KEY, RateLimited, Rates
-from tests.database.limits import count_at_leisure
 from tests.hooks import Hook
+from tests.limits import Limit, count_at_leisure
 from tests.stripe import SECRET, signed
 from worker.messages import TrustsItsQueue
 
@@ -143,9 +143,9 @@ def test_a_provider_vouches_for_somebody_just_now(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("off", [86_400, -86_400])
-def test_hosts_count_together(redis_url: str, monkeypatch: pytest.MonkeyPatch, off: int) -> None:
+def test_hosts_count_together(redis_url: str, limit: Limit, off: int) -> None:
     """A limit is one, whatever minute a host takes it to be."""
-    count_at_leisure(monkeypatch, window=40_000)
+    count_at_leisure(limit, window=40_000)
     settings = OwnSettings.model_validate({"ISSUANCE_RATE_KEY": 5})
     ours, theirs, who = Rates(redis_url, settings), Rates(redis_url, settings), str(uuid4())
 

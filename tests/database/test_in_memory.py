@@ -2,21 +2,22 @@
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from issuance import limits
 from issuance.corrections import desk
 from issuance.corrections.wanted import Correction, Grant
 from issuance.database.connections import transaction
 from issuance.database.statements import Row
-from issuance.engine import facts, horizons, limits, news
+from issuance.engine import facts, horizons, news
 from issuance.laws import LAWS, look
 from issuance.memberships.dry_runs import DryRun
 from tests.database.clubs import Club
+from tests.limits import Limit
 
 WORTHLESS = "UPDATE schedules SET retry_at = clock_timestamp() - interval '1 second' WHERE retry_at IS NOT NULL"
 #: A list of sixty guests with long names has some 12 kB.
@@ -32,9 +33,9 @@ def club(new_club: Callable[..., Club]) -> Club:
 
 
 @pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def at_once(monkeypatch: pytest.MonkeyPatch, limit: Limit) -> list[int]:
     """How many bytes of facts were loaded together, each time."""
-    monkeypatch.setattr(limits, "current", replace(limits.current, loaded_bytes=ROOM, fewest_sharing=2))
+    limit("settling", loaded_bytes=ROOM, fewest_sharing=2)
     loaded: list[int] = []
     real = facts.assembled
 
@@ -93,7 +94,7 @@ def test_a_membership_of_too_many_bytes_is_set_apart_and_not_read(club: Club, at
     told, other = parties(club, 2)
     for _ in range(3):
         club.tell("membership.guests_changed", "2031-01-31T11:00", {"membership_id": str(told), "guests": GUESTS})
-    for _ in range(limits.current.attempts + 2):
+    for _ in range(limits.current.settling.attempts + 2):
         club.settle([told, other])
         club.rows(WORTHLESS)
     unsettled = "SELECT schedule_id FROM schedules WHERE quarantined_at IS NOT NULL OR settled_at IS NULL"
@@ -103,9 +104,9 @@ def test_a_membership_of_too_many_bytes_is_set_apart_and_not_read(club: Club, at
     assert max(at_once) <= ROOM
 
 
-def test_news_that_is_long_or_much_is_not_compared(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_news_that_is_long_or_much_is_not_compared(club: Club, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
     """Who has it is loaded, some at a time; what the others heard is still compared."""
-    monkeypatch.setattr(limits, "current", replace(limits.current, news=6))
+    limit("settling", news=6)
     compared: list[Any] = []
     real = news._said
 
@@ -119,4 +120,4 @@ def test_news_that_is_long_or_much_is_not_compared(club: Club, monkeypatch: pyte
     assert club.value("SELECT count(*) FROM billing_events WHERE settled_at IS NULL") == 0
     assert club.value("SELECT count(*) FROM credits") == len(everybody)
     assert len(compared) <= 6
-    assert all(one is None or len(json.dumps(one)) < limits.current.news_bytes for one in compared)
+    assert all(one is None or len(json.dumps(one)) < limits.current.settling.news_bytes for one in compared)

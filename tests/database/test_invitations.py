@@ -10,6 +10,7 @@ from issuance.people import people, sessions, sign_ins
 from issuance.people.invitations import RoleElsewhere, invite
 from issuance.people.passwords import choose, person_with
 from issuance.people.sign_ins import LinkIsOver
+from tests.limits import Limit
 
 PASSWORD = "correct horse battery"
 
@@ -102,11 +103,11 @@ def test_a_link_to_whoever_has_the_role_is_in_the_audit(engine: Engine, brand_id
     assert actions == ["person.added", "person.invited"]
 
 
-def test_a_brand_has_so_many_people(engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_brand_has_so_many_people(engine: Engine, brand_id: UUID, limit: Limit) -> None:
     """Whoever has a role may get another one all the same."""
     by = admin_of(engine, brand_id)
     with transaction(engine, brand_id) as connection:
-        monkeypatch.setattr(people, "MOST_PEOPLE", len(people.all_of(connection, brand_id)) + 1)
+        limit("callers", people=len(people.all_of(connection, brand_id)) + 1)
     email = f"{uuid4().hex}@example.com"
     invited(engine, brand_id, by, email)
     with pytest.raises(people.TooManyPeople):

@@ -14,6 +14,7 @@ from issuance.members import members
 from issuance.members.profiles import MemberProfile
 from issuance.tenancy import brands, keys, tokens
 from issuance.tenancy.keys import TooManyKeys
+from tests.limits import Limit
 
 
 def test_a_key_is_found_with_its_brand_and_scopes(connection: Connection, brand_id: UUID) -> None:
@@ -187,11 +188,10 @@ def test_the_secret_of_tokens_is_rotated_with_an_overlap(connection: Connection,
     assert tokens.find(connection, second) is None
 
 
-def test_a_brand_has_so_many_good_keys(connection: Connection, brand_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_brand_has_so_many_good_keys(connection: Connection, brand_id: UUID, limit: Limit) -> None:
     """Rotated ones too; whoever revokes one may make another. All that are good are in the list, before the others."""
     most = len(connection.scalars(keys.good(brand_id)).all()) + 2
-    monkeypatch.setattr(keys, "MOST_KEYS", most)
-    monkeypatch.setattr(keys, "MOST_LISTED", most + 1)
+    limit("callers", keys=most, keys_listed=most + 1)
     first, last = (keys.create(connection, brand_id, ["read"])[0] for _ in range(2))
     with pytest.raises(TooManyKeys, match="at most 500"):
         keys.create(connection, brand_id, ["read"])

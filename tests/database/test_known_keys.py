@@ -8,11 +8,13 @@ import httpx
 import pytest
 from sqlalchemy import Connection, Engine, func, update
 
+from issuance import limits
 from issuance.api.app import create_app
 from issuance.database import looks_for, transaction
 from issuance.database.tables import api_keys
 from issuance.settings import Settings
 from issuance.tenancy import brands, keys, known_keys
+from tests.limits import Limit
 
 
 class Time:
@@ -56,12 +58,12 @@ def test_a_key_is_believed_for_less_than_a_second(
     assert known_keys.recall(key) is None
     assert known_keys.find(looks, key) == known_keys.recall(key)
     revoke(engine, brand_id, key_id)
-    time.now += known_keys.BELIEVED - 0.01
+    time.now += limits.current.callers.believed - 0.01
     assert known_keys.recall(key) is not None
     time.now += 0.02
     assert known_keys.recall(key) is None
     assert known_keys.find(looks, key) is None
-    assert known_keys.BELIEVED < 1
+    assert limits.current.callers.believed < 1
 
 
 def test_whoever_revoked_a_key_refuses_it_at_once(
@@ -85,9 +87,9 @@ def test_whoever_revoked_a_key_refuses_it_at_once(
 
 
 def test_a_key_is_not_believed_beyond_its_expiry(
-    engine: Engine, looks: Engine, made: tuple[UUID, UUID, str], time: Time, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, looks: Engine, made: tuple[UUID, UUID, str], time: Time, limit: Limit
 ) -> None:
-    monkeypatch.setattr(known_keys, "BELIEVED", 600)
+    limit("callers", believed=600)
     brand_id, key_id, key = made
     with transaction(engine, brand_id) as connection:
         soon = func.now() + timedelta(seconds=300)
@@ -103,7 +105,7 @@ def test_what_is_no_key_is_not_remembered(looks: Engine, time: Time) -> None:
 
 
 def test_many_who_come_with_one_key_ask_a_few_times(
-    database_url: str, redis_url: str, made: tuple[UUID, UUID, str], monkeypatch: pytest.MonkeyPatch
+    database_url: str, redis_url: str, made: tuple[UUID, UUID, str], monkeypatch: pytest.MonkeyPatch, limit: Limit
 ) -> None:
     """A hundred requests at once are no hundred looks, behind which everybody else's key would wait."""
     looked_up: list[str] = []
@@ -114,7 +116,7 @@ def test_many_who_come_with_one_key_ask_a_few_times(
         return find(connection, shown)
 
     monkeypatch.setattr(keys, "find", counted)
-    monkeypatch.setattr(known_keys, "BELIEVED", 60)  # however slow the machine
+    limit("callers", believed=60)  # however slow the machine
     app = create_app(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url}))
 
     async def ask() -> set[int]:

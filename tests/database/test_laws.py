@@ -18,6 +18,7 @@ from issuance.database.connections import transaction
 from issuance.engine import arrivals, runs
 from issuance.laws import LAWS, settled
 from tests.database.conftest import event, put_clock
+from tests.limits import Limit
 from tests.stripe import SECRET
 
 NOW = datetime(2090, 3, 15, tzinfo=UTC)
@@ -238,10 +239,10 @@ def test_law_9_finds_who_slept_through_what_was_announced(
 
 
 def test_law_9_looks_as_of_the_beginning_of_its_check(
-    connection: Connection, brand_id: UUID, ada: UUID, monkeypatch: pytest.MonkeyPatch
+    connection: Connection, brand_id: UUID, ada: UUID, limit: Limit
 ) -> None:
     """A check of a large brand takes long, and sees nothing of what is settled meanwhile."""
-    monkeypatch.setattr(settled, "LATE_AFTER_MINUTES", 0)
+    limit("reports", late_minutes=0)
     plant(connection, "UPDATE brands SET clock_now = NULL WHERE brand_id = :brand_id", brand_id=brand_id)
     soon = "now() + interval '1 millisecond'"
     plant(connection, f"UPDATE schedules SET due_at = {soon}, settled_at = now() WHERE schedule_id = :ada", ada=ada)

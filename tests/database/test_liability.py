@@ -28,6 +28,7 @@ from issuance.members.redemptions import Booking
 from issuance.memberships import archiving
 from issuance.tenancy import clock
 from tests.database.clubs import Club, at
+from tests.limits import Limit
 
 #: West of Greenwich: a month begins hours later than UTC's.
 ZONE = ZoneInfo("America/Los_Angeles")
@@ -400,12 +401,12 @@ def test_a_file_has_the_same_figures(clubs: Callable[..., Club]) -> None:
     assert line["coupon_id"] == "'=1+1", "no spreadsheet computes it"
 
 
-def test_a_report_is_bounded(clubs: Callable[..., Club], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_is_bounded(clubs: Callable[..., Club], limit: Limit) -> None:
     """In rows, over HTTP and on the console; fewer months are told."""
     club = clubs()
     club.sign_up(1)
     club.move_clock("2031-04-20T20:00")
-    monkeypatch.setattr(liability, "MOST_ROWS", 2)
+    limit("reports", liability_rows=2)
     with transaction(club.engine, club.brand_id) as connection:
         assert len(liability.read(connection, club.brand_id)) > 2
         with pytest.raises(liability.TooMuchOwed):
@@ -413,7 +414,7 @@ def test_a_report_is_bounded(clubs: Callable[..., Club], monkeypatch: pytest.Mon
         assert liability.read(connection, club.brand_id, at("2031-02-01").date(), bounded=True)
 
 
-def test_a_bounded_report_reads_so_many_sums(clubs: Callable[..., Club], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bounded_report_reads_so_many_sums(clubs: Callable[..., Club], limit: Limit) -> None:
     """What happened before its months is one sum, and what happened after them is none."""
     club = clubs(roll_over=False)
     for month in ("2031-02", "2031-03", "2031-04", "2031-05", "2031-06"):
@@ -421,7 +422,7 @@ def test_a_bounded_report_reads_so_many_sums(clubs: Callable[..., Club], monkeyp
         club.move_clock(f"{month}-12T20:00")
         settle(club)
         club.sign_up(1, f"{month}-10")
-    monkeypatch.setattr(liability, "MOST_SUMS", 4)
+    limit("reports", liability_sums=4)
     months = {name: at(f"2031-{name}-01").date() for name in ("02", "04", "06")}
     with transaction(club.engine, club.brand_id) as connection:
         with pytest.raises(liability.TooMuchOwed):

@@ -16,6 +16,7 @@ from issuance.credits import lists as credit_lists
 from issuance.database import paging, transaction
 from issuance.memberships import memberships
 from tests.database.clubs import Club
+from tests.limits import Limit
 
 Page = dict[str, Any]
 NUMBER = 11
@@ -49,11 +50,9 @@ def pages(part: Callable[..., paging.Part], club: Club, per_page: int = 3) -> li
 
 @pytest.mark.parametrize("room", [credit_lists, memberships, audit], ids=["credits", "memberships", "audit"])
 @pytest.mark.parametrize("bound", [NUMBER - 5, 10_000])
-def test_whoever_follows_next_sees_each_row_once(
-    club: Club, room: Any, bound: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whoever_follows_next_sees_each_row_once(club: Club, room: Any, bound: int, limit: Limit) -> None:
     """In the order that pages by number have. Beyond the bound no total, and no last page, is told."""
-    monkeypatch.setattr(paging, "MOST_COUNTED", bound)
+    limit("database", counted=bound)
     found = pages(room.part, club)
     with transaction(club.engine, club.brand_id) as connection:
         rows, total = room.page(connection, club.brand_id, 1, 100)

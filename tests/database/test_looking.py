@@ -18,7 +18,7 @@ from issuance.billers.billers import Biller
 from issuance.database.connections import transaction
 from issuance.settings import Settings
 from issuance.tenancy import keys
-from tests.database.limits import count_at_leisure
+from tests.limits import Limit, count_at_leisure
 from tests.waiting import PATIENCE_SECONDS
 
 FLOODER, MEMBER = "192.0.2.1", "192.0.2.2"
@@ -71,8 +71,8 @@ class Door:
 
 
 @pytest.fixture
-def door(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
-    count_at_leisure(monkeypatch)
+def door(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> Iterator[Door]:
+    count_at_leisure(limit)
     limits = {"ISSUANCE_RATE_BRAND": 30}
     door = Door(
         create_app(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url, **limits})),

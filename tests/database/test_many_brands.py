@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,10 +11,11 @@ from sqlalchemy import Connection, Engine, event, text
 
 from issuance.billers import asking, deliveries
 from issuance.database import transaction
-from issuance.engine import limits, sweeps
+from issuance.engine import sweeps
 from issuance.tenancy import brands
 from scheduler import tick
 from tests.database.clubs import at
+from tests.limits import Limit
 
 NOON = at("2031-01-31T12:00")
 
@@ -61,10 +61,10 @@ def planned(connection: Connection) -> list[Any]:
 
 
 def test_sweeps_planned_together_are_those_of_each_brand_by_itself(
-    engine: Engine, made: list[UUID], connection: Connection, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, made: list[UUID], connection: Connection, limit: Limit
 ) -> None:
     """Each by its own clock, in batches of its own; who has nothing due or has a sweep already gets none."""
-    monkeypatch.setattr(limits, "current", replace(limits.current, batch=3, smallest_batch=1, fewest_batches=2))
+    limit("settling", batch=3, smallest_batch=1, fewest_batches=2)
     clocks = {with_schedules(engine, NOON + day * timedelta(days=1), due): day for day, due in enumerate((7, 0, 1, 4))}
     asked = {brand_id: NOON + day * timedelta(days=1) for brand_id, day in clocks.items()}
     made += asked

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from issuance.billers import billers, deliveries, translation
+from issuance.billers import billers, deliveries
 from issuance.billers.billers import New
 from issuance.database.connections import transaction
 from issuance.memberships import memberships
 from tests.database.stripes import Club, new_club
+from tests.limits import Limit
 
 MAPPING = {
     "source": "till",
@@ -72,11 +73,11 @@ def test_what_was_kept_before_is_cut_where_it_is_read(club: Club) -> None:
     assert [len(one["source_ref"]) for one in listed] == [memberships.LONGEST_REF]
 
 
-def test_what_is_told_together_is_bounded_by_what_it_comes_to(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_told_together_is_bounded_by_what_it_comes_to(club: Club, limit: Limit) -> None:
     """Not only by what came in: they are told in several transactions then, and one that tells too much by itself is
     set apart."""
     party = [{"name": f"guest {n}", "lead_booker": n == 0} for n in range(50)]
-    monkeypatch.setattr(translation, "MOST_TOLD", 6_000)
+    limit("billers", told=6_000)
     club.deliver([webhook(f"d{n}", guests=party) for n in range(8)] + [webhook("much", guests=party * 6)])
     club.translate()
     states = club.states()
@@ -85,9 +86,9 @@ def test_what_is_told_together_is_bounded_by_what_it_comes_to(club: Club, monkey
     assert len(club.facts()) == 8
 
 
-def test_reasons_that_are_told_are_bounded(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reasons_that_are_told_are_bounded(club: Club, limit: Limit) -> None:
     """However many prices a biller names."""
-    monkeypatch.setattr(deliveries, "MOST_REASONS", 5)
+    limit("billers", reasons=5)
     club.deliver([webhook(f"d{n}", price=f"price {n}") for n in range(9)])
     club.translate()
     with transaction(club.engine, club.brand_id) as connection:

@@ -16,8 +16,8 @@ from issuance.api.health import SCRAPES, metrics_door
 from issuance.database.connections import transaction
 from issuance.settings import Settings
 from issuance.tenancy import brands
-from tests.database.limits import count_at_leisure
 from tests.database.test_rates import some_address
+from tests.limits import Limit, count_at_leisure
 
 
 def made(database_url: str, **said: str) -> FastAPI:
@@ -42,9 +42,9 @@ def test_it_asks_for_a_key_where_there_is_one(database_url: str) -> None:
     assert "scrape-me" not in repr(app.state.settings)
 
 
-def test_its_key_is_guessed_so_often(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_key_is_guessed_so_often(database_url: str, redis_url: str, limit: Limit) -> None:
     """From one address, as other keys are; who shows none guesses nothing."""
-    count_at_leisure(monkeypatch)
+    count_at_leisure(limit)
     app = made(database_url, REDIS_URL=redis_url, ISSUANCE_METRICS_KEY="scrape-me", ISSUANCE_RATE_WRONG_KEYS="2")
     address = some_address()
     shown = (None, None, None, "wrong", "wrong", "wrong", "scrape-me")

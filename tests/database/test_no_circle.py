@@ -1,7 +1,6 @@
 """Whoever waits for each other comes to an end: PostgreSQL ends none for waiting in a circle (docs/database.md)."""
 
 import json
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -11,22 +10,21 @@ from uuid_utils.compat import uuid7
 
 from issuance.billers import deliveries
 from issuance.database.connections import show, transaction
-from issuance.engine import limits, schedules, undos
+from issuance.engine import schedules, undos
 from issuance.errors import RedemptionAlreadyExists
 from issuance.members import erased, moves, redemptions
 from issuance.members.redemptions import Booking
 from issuance.memberships import archiving, forgetting, restoring
 from tests.database.beside import Beside
 from tests.database.clubs import Club, at
+from tests.limits import Limit
 
 pytestmark = pytest.mark.usefixtures("whole")
 
 
-def test_an_undo_beside_who_holds_one_of_its_memberships(
-    club: Club, beside: Beside, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_undo_beside_who_holds_one_of_its_memberships(club: Club, beside: Beside, limit: Limit) -> None:
     """Somebody holds the schedule of one and needs that of another, which shares its."""
-    monkeypatch.setattr(limits, "current", replace(limits.current, fewest_sharing=4))
+    limit("settling", fewest_sharing=4)
     sharing, *_ = club.sign_up(5)
     club.move_clock("2031-03-01")
     club.sweep()
@@ -42,11 +40,9 @@ def test_an_undo_beside_who_holds_one_of_its_memberships(
     assert club.run(undo_id)["counts"]["revoked"] == club.value("SELECT count(*) FROM credits")
 
 
-def test_an_undo_beside_a_sweep_that_lets_its_memberships_share_anew(
-    club: Club, beside: Beside, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_undo_beside_a_sweep_that_lets_its_memberships_share_anew(club: Club, beside: Beside, limit: Limit) -> None:
     """It has all of them, by whatever they wait once it has waited."""
-    monkeypatch.setattr(limits, "current", replace(limits.current, fewest_sharing=4))
+    limit("settling", fewest_sharing=4)
     members = sorted(club.sign_up(5))
     club.move_clock("2031-03-01")
     club.sweep()

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from issuance.database import pools
 from issuance.database.connections import engine_for, transaction, transaction_aside, transaction_beside
 from issuance.database.pools import budget
+from tests.limits import Limit
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 MOST = 4
@@ -66,9 +67,9 @@ def test_a_process_has_at_most_what_it_may_have(own: Engine, brand_id: UUID) -> 
     assert len(seen) == MOST
 
 
-def test_what_is_not_needed_is_closed(own: Engine, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_needed_is_closed(own: Engine, engine: Engine, limit: Limit) -> None:
     """And made anew by who needs it."""
-    monkeypatch.setattr(pools, "IDLE", 0.2)
+    limit("database", idle=0.2)
     were = backends(own, MOST - 1)
     assert len(were) == MOST - 1
     there = text("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:pids)")
@@ -81,7 +82,7 @@ def test_what_is_not_needed_is_closed(own: Engine, engine: Engine, monkeypatch: 
     assert len(backends(own, MOST - 1)) == MOST - 1
 
 
-def test_one_that_is_granted_serves_all_threads(own: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_is_granted_serves_all_threads(own: Engine, limit: Limit) -> None:
     """They wait for it; where there is none for long, that is said."""
     granted = [1]
 
@@ -100,7 +101,7 @@ def test_one_that_is_granted_serves_all_threads(own: Engine, monkeypatch: pytest
     with ThreadPoolExecutor(8) as threads:
         assert len(set(threads.map(work, range(24)))) == 1
     own.dispose()
-    monkeypatch.setattr(pools, "PATIENCE_WITH_SERVER", 0.1)
+    limit("database", patience_with_server=0.1)
     with pytest.raises(OperationalError), transaction(own):
         pass
 

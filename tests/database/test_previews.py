@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -14,21 +13,21 @@ from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.previews import PreviewBody
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule
 from issuance.database.connections import transaction
-from issuance.engine import limits, plans
-from issuance.engine import previews as preview_runs
+from issuance.engine import plans
 from issuance.engine.previews import by_month
 from issuance.errors import Invalid
 from issuance.memberships import forecasts
 from issuance.memberships.forecasts import TooMuchToForecast
 from tests.database.clubs import Club, at
+from tests.limits import Limit
 
 MONTHS = 5
 
 
 @pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_batches(limit: Limit) -> None:
     """Five memberships a batch."""
-    monkeypatch.setattr(limits, "current", replace(limits.current, batch=5))
+    limit("settling", batch=5)
 
 
 def preview(club: Club, **says: Any) -> tuple[list[dict[str, Any]], dict[str, tuple[int, int]]]:
@@ -254,16 +253,15 @@ def test_what_could_not_be_saved_is_not_previewed(club: Club, says: dict[str, An
     assert club.rows("SELECT * FROM runs") == []
 
 
-def test_a_preview_is_bounded(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_is_bounded(club: Club, limit: Limit) -> None:
     """In the rows that a batch keeps; and one membership, with many changes ahead, does not hold it up: it is counted
     as an error. A forecast over HTTP refuses it."""
     members = club.sign_up(3)
     told = [{"membership_id": str(members[0]), "status": status} for status in ("paused", "active") * 10]
     for day, says in enumerate(told, 1):
         club.tell("membership.status_changed", f"2031-02-{day:02}", says)
-    bounds = replace(limits.current, foretold=100)
-    monkeypatch.setattr(limits, "current", bounds)
-    monkeypatch.setattr(preview_runs, "LONGEST", 3)
+    limit("settling", foretold=100)
+    limit("runs", plan_rows=3)
     with transaction(club.engine, club.brand_id) as connection:
         body = PreviewBody(credit_rule_id=club.rule_id, delete=True, months=4)
         run_id = previews.start(connection, club.brand_id, body)

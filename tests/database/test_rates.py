@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import Connection, Engine
 
-from issuance import log
+from issuance import limits, log
 from issuance.api.app import create_app
 from issuance.api.routes import CODES_IN_BODY
 from issuance.billers import billers, receiving
@@ -22,15 +22,15 @@ from issuance.settings import OwnSettings, Settings
 from issuance.tenancy import keys, known_keys
 from issuance.tenancy import rates as room
 from issuance.tenancy.rates import OF_A_BRAND, OF_A_KEY, OF_AN_ADDRESS, WRONG_CODES, WRONG_KEYS, RateLimited, Rates
-from tests.database.limits import count_at_leisure
+from tests.limits import Limit, count_at_leisure
 from tests.logs import captured
 
 AWAY = "redis://127.0.0.1:1"
 
 
 @pytest.fixture(autouse=True)
-def at_leisure(monkeypatch: pytest.MonkeyPatch) -> None:
-    count_at_leisure(monkeypatch)
+def at_leisure(limit: Limit) -> None:
+    count_at_leisure(limit)
 
 
 def rates(url: str, **most: int) -> Rates:
@@ -66,7 +66,7 @@ def test_a_refusal_says_the_limit_and_when_it_ends(redis_url: str) -> None:
     assert (standing.most, standing.left) == (1, 0)
     with pytest.raises(RateLimited, match="Too many requests of this brand: at most 1 a minute") as refused:
         limited.take(OF_A_BRAND, who)
-    assert 0 < refused.value.retry_after <= room.WINDOW
+    assert 0 < refused.value.retry_after <= limits.current.callers.window
 
 
 def test_without_the_broker_nobody_is_refused() -> None:
@@ -79,9 +79,9 @@ def test_without_the_broker_nobody_is_refused() -> None:
         limited.check(WRONG_KEYS, "x")
 
 
-def test_a_broker_that_is_away_is_told_once(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_is_away_is_told_once(redis_url: str, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
     """Not at every look at it; and that it is back."""
-    monkeypatch.setattr(room, "_LEFT_ALONE", 0)
+    limit("callers", left_alone=0)
     monkeypatch.setattr(room, "outage", log.Outage("rates", "not_counted", "counted"))
     with captured(log) as lines:
         for _ in range(3):

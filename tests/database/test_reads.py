@@ -4,25 +4,24 @@ import asyncio
 from uuid import UUID
 
 import httpx
-import pytest
 from sqlalchemy import Engine, text
 
 from issuance.api.app import create_app
 from issuance.console.visits import COOKIE
-from issuance.database import connections
 from issuance.database.connections import transaction
 from issuance.people import people, sessions
 from issuance.settings import Settings
 from issuance.tenancy import keys
+from tests.limits import Limit
 
 _HELD = text("LOCK TABLE coupons IN ACCESS EXCLUSIVE MODE")
 
 
 def test_a_read_that_takes_long_is_stopped(
-    engine: Engine, database_url: str, redis_url: str, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, database_url: str, redis_url: str, brand_id: UUID, limit: Limit
 ) -> None:
     """By the API and by the console, which say so; what writes goes on."""
-    monkeypatch.setattr(connections, "READ_TIMEOUT", "200ms")
+    limit("database", read_timeout="200ms")
     with transaction(engine, brand_id) as connection:
         _, key = keys.create(connection, brand_id, ["write", "read"])
         shown = sessions.begin(connection, people.add(connection, brand_id, "who@reads.example", "viewer"))

@@ -4,9 +4,9 @@ plan promised (SEMANTICS 10, 17)."""
 import pytest
 
 from issuance.database.connections import transaction
-from issuance.deciding import settlement
 from issuance.engine import plans
 from tests.database.clubs import Club
+from tests.limits import Limit
 
 
 @pytest.mark.usefixtures("whole")
@@ -19,14 +19,14 @@ def test_one_that_is_refused_does_not_take_its_batch_apart(club: Club) -> None:
     assert club.rows("SELECT schedule_id FROM schedules WHERE attempts > 0") == [(members[3],)]
 
 
-def test_whoever_has_all_that_one_may_have_is_given_no_more(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whoever_has_all_that_one_may_have_is_given_no_more(club: Club, limit: Limit) -> None:
     """As by the clock: by a replay, and by hand."""
     club.sign_up(1)
     club.move_clock("2031-02-28")
     club.sweep()
     club.rows("DELETE FROM credits WHERE period_start = '2031-01-31'")
     club.rows("UPDATE credits SET uses = 1, redeemed_at = valid_from")
-    monkeypatch.setattr(settlement, "MOST_EVER", 1)
+    limit("settling", credits_ever=1)
     assert club.replay()["counts"] == {"error": 1}
     assert club.issue()["counts"] == {"error": 1}
     assert club.value("SELECT count(*) FROM credits") == 1

@@ -12,7 +12,7 @@ import scheduler.__main__ as scheduler
 from issuance import health, measures
 from issuance.billers import billers
 from issuance.billers import deliveries as received
-from issuance.billing import refused_texts, rejections
+from issuance.billing import rejections
 from issuance.billing.cloud_events import Refused
 from issuance.database import budget, pools
 from issuance.database.connections import engine_for, transaction
@@ -26,6 +26,7 @@ from scheduler import tick
 from scheduler.tick import tidy
 from tests.database.clubs import Club
 from tests.database.test_approvals import approve, plan_issue, rows_of
+from tests.limits import Limit
 from tests.waiting import eventually
 
 KEEP = OwnSettings(ISSUANCE_KEEP_PLANS_DAYS=10, ISSUANCE_KEEP_REFUSED_DAYS=20)
@@ -70,9 +71,9 @@ def test_a_refused_event_waits_so_many_days(club: Club) -> None:
         assert club.value("SELECT count(*) FROM rejected_events") == left
 
 
-def test_of_a_brand_the_latest_refused_events_are_kept(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_brand_the_latest_refused_events_are_kept(club: Club, limit: Limit) -> None:
     """However many come, together or one by one; another brand's stay."""
-    monkeypatch.setattr(refused_texts, "MOST_KEPT", 3)
+    limit("intake", refused_kept=3)
     with transaction(club.engine) as connection:
         other_brand_id, _ = brands.create(connection, name="other", timezone="UTC", sandbox=True)
 
@@ -124,14 +125,14 @@ def test_old_rows_are_removed_beside_the_ticks(monkeypatch: pytest.MonkeyPatch) 
     assert rests == [scheduler.TIDY_FIRST, 5.0, 5.0, 5.0]
 
 
-def test_what_many_were_told_is_forgotten_in_parts(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_many_were_told_is_forgotten_in_parts(club: Club, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
     """However many fall due in one hour: each part is committed by itself."""
     with transaction(club.engine, club.brand_id) as connection:
         webhooks.create(connection, club.brand_id, "https://example.com/", ["credit.issued"])
     club.sign_up(5)
     club.rows("UPDATE deliveries SET state = 'failed', next_at = NULL, attempted_at = now() - interval '100 days'")
     club.rows("UPDATE webhook_events SET created_at = now() - interval '100 days'")
-    monkeypatch.setattr(retention, "MOST_TIDIED", 2)
+    limit("webhooks", tidied=2)
     parts: list[bool] = []
     forget = retention.forget
 
@@ -145,7 +146,7 @@ def test_what_many_were_told_is_forgotten_in_parts(club: Club, monkeypatch: pyte
     assert club.value("SELECT (SELECT count(*) FROM deliveries) + (SELECT count(*) FROM webhook_events)") == 0
 
 
-def test_what_has_no_end_is_forgotten_in_parts(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_no_end_is_forgotten_in_parts(club: Club, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
     """Answers and billers' webhooks, as many as come in a day: each part is committed by itself."""
     with transaction(club.engine, club.brand_id) as connection:
         biller_id = billers.create(connection, club.brand_id, billers.New("stripe", ["a secret"]))
@@ -160,7 +161,7 @@ def test_what_has_no_end_is_forgotten_in_parts(club: Club, monkeypatch: pytest.M
              FROM generate_series(1, 5) AS n""",
         biller_id=biller_id,
     )
-    monkeypatch.setattr(tick, "PART", 2)
+    limit("database", tidied=2)
     parts: list[int] = []
     for room in (idempotency, received):
 

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, select, text
 
 from issuance.catalog import membership_types, rules
-from issuance.catalog import rule_versions as versions
 from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.rule_versions import CreditRuleChange, NewCreditRule, RuleLimit
 from issuance.database.connections import transaction
@@ -23,6 +22,7 @@ from issuance.errors import Invalid, NotFound
 from issuance.tenancy import clock
 from tests.database.clubs import Club
 from tests.database.test_at_once import wait_for_waiting
+from tests.limits import Limit
 
 
 def versions_of(connection: Connection, rule_id: UUID) -> list[dict[str, Any]]:
@@ -201,11 +201,10 @@ def test_no_promise_is_made_in_the_future(connection: Connection, brand_id: UUID
 
 
 def test_a_type_has_so_many_rules_and_a_rule_so_many_versions(
-    engine: Engine, brand_id: UUID, type_id: UUID, rule_id: UUID, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, brand_id: UUID, type_id: UUID, rule_id: UUID, limit: Limit
 ) -> None:
     """Each settling looks at all of them; a deleted one still counts, and deleting is always possible."""
-    monkeypatch.setattr(versions, "MOST_RULES", 2)
-    monkeypatch.setattr(versions, "MOST_VERSIONS", 2)
+    limit("catalog", rules=2, versions=2)
     new = NewCreditRule(membership_type_id=type_id, coupon_id="spa", coupon_name="Spa credit")
     with transaction(engine, brand_id) as connection:
         other = rules.create(connection, brand_id, new)["id"]
@@ -221,10 +220,10 @@ def test_a_type_has_so_many_rules_and_a_rule_so_many_versions(
 
 
 def test_all_rules_of_a_brand_have_so_many_versions(
-    engine: Engine, brand_id: UUID, type_id: UUID, rule_id: UUID, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, brand_id: UUID, type_id: UUID, rule_id: UUID, limit: Limit
 ) -> None:
     """Of whatever types: a membership may have been of each. Another brand's do not count."""
-    monkeypatch.setattr(versions, "MOST_VERSIONS_OF_ALL", 3)
+    limit("catalog", versions_of_all=3)
     other_type = NewMembershipType(name="Silver", billing="external")
     with transaction(engine, brand_id) as connection:
         silver = membership_types.create(connection, brand_id, other_type)["id"]

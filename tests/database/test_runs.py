@@ -2,32 +2,32 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Connection, Row
 
-from issuance import errors, hints
+from issuance import errors, hints, limits
 from issuance.billers import deliveries
 from issuance.catalog import membership_types, previews, rules
 from issuance.catalog.membership_types import NewMembershipType
 from issuance.catalog.previews import PreviewBody
 from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
-from issuance.engine import batches, limits, plans, run_work, runs
+from issuance.engine import batches, plans, run_work, runs
 from issuance.engine.run_work import Done
 from issuance.errors import Invalid
 from issuance.laws.repair import Repair
 from scheduler.tick import TickSizes
 from tests.database.clubs import Club, at
+from tests.limits import Limit
 
 
 @pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_batches(limit: Limit) -> None:
     """Five memberships a batch."""
-    monkeypatch.setattr(limits, "current", replace(limits.current, batch=5))
+    limit("settling", batch=5)
 
 
 def plan_sweep(club: Club) -> UUID:
@@ -390,4 +390,4 @@ def test_a_long_run_has_few_hints_under_way(club: Club) -> None:
     club.sign_up(60)
     club.move_clock("2031-03-01")
     assert club.tick().batches == 12
-    assert club.hinted() == hints.limits.hints_a_run
+    assert club.hinted() == limits.current.hints.of_a_run

@@ -12,6 +12,7 @@ from issuance.database.connections import transaction
 from issuance.members import words
 from scheduler import tick
 from tests.database.clubs import Club
+from tests.limits import Limit
 
 
 def _called(connection: Connection, brand_id: UUID, name: str, email: str | None) -> UUID:
@@ -87,10 +88,9 @@ def test_many_who_came_one_by_one_are_written_together(engine: Engine, brand_id:
         assert not words.write_oldest(connection, brand_id)
 
 
-def test_an_order_is_written_a_part_at_a_time(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_order_is_written_a_part_at_a_time(club: Club, limit: Limit) -> None:
     """However many guests it had, whatever their names weigh; the brand's next people are not lost meanwhile."""
-    monkeypatch.setattr(words, "ROOM", 700)
-    monkeypatch.setattr(words, "PEOPLE", 40)
+    limit("members", words_bytes=700, words_guests=40)
     orders = club.sign_up(3)
     club.rows("DELETE FROM search_backlog")
     for order in orders:

@@ -1,7 +1,6 @@
 """Settling on real rows: idempotent, unique, and no membership holds up another (SEMANTICS 8, 14)."""
 
 from collections.abc import Callable, Collection, Hashable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,9 +9,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from issuance import limits
 from issuance.database.connections import transaction
-from issuance.deciding import settlement
-from issuance.engine import facts, limits, pipeline, sweeps
+from issuance.engine import facts, pipeline, sweeps
 from issuance.engine.fingerprint import Fingerprints
 from issuance.engine.membership import Membership
 from issuance.engine.outcome import Outcome
@@ -21,6 +20,7 @@ from issuance.engine.ranges import sizes
 from issuance.engine.tasks import Meant
 from issuance.engine.writer import write
 from tests.database.clubs import Club, at
+from tests.limits import Limit
 
 WORTHLESS = "UPDATE schedules SET retry_at = clock_timestamp() - interval '1 second' WHERE retry_at IS NOT NULL"
 
@@ -239,11 +239,11 @@ def test_a_settled_membership_is_due_later(club: Club) -> None:
 
 
 def test_one_transaction_of_a_sweep_is_bounded_and_the_next_goes_on(
-    new_club: Callable[..., Club], monkeypatch: pytest.MonkeyPatch
+    new_club: Callable[..., Club], limit: Limit
 ) -> None:
     """A jump over years of a party is issued in pieces: some a settling, some a transaction, and all in the end."""
-    bounds = replace(limits.current, credits=20, issued=30, loaded_credits=25, fewest_alike=100)
-    monkeypatch.setattr(limits, "current", bounds)
+    limit("settling", credits=20, issued=30, loaded_credits=25, fewest_alike=100)
+    bounds = limits.current.settling
     club = new_club(for_lead_booker_only=False)
     club.sign_up(4)
     club.move_clock("2035-01-31T12:00", jump=True)
@@ -260,12 +260,12 @@ def test_one_transaction_of_a_sweep_is_bounded_and_the_next_goes_on(
 
 @pytest.mark.parametrize("alike", [100, 2])
 def test_one_transaction_after_events_is_bounded_and_the_next_goes_on(
-    new_club: Callable[..., Club], monkeypatch: pytest.MonkeyPatch, alike: int
+    new_club: Callable[..., Club], limit: Limit, alike: int
 ) -> None:
     """Whoever it has no room for stays as it was: no attempt is counted, and the scheduler asks again. So it is where
     they are alike and are issued to together."""
-    bounds = replace(limits.current, issued_soon=30, loaded=3, fewest_alike=alike)
-    monkeypatch.setattr(limits, "current", bounds)
+    limit("settling", issued_soon=30, loaded=3, fewest_alike=alike)
+    bounds = limits.current.settling
     club = new_club(for_lead_booker_only=False)
     club.move_clock("2032-01-31T12:00", jump=True)
     fresh, rounds = club.accept(9), 0
@@ -281,22 +281,22 @@ def test_one_transaction_after_events_is_bounded_and_the_next_goes_on(
     assert club.value("SELECT count(*) FROM credits") == 9 * 13
 
 
-def test_a_membership_has_only_so_many_credits(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_membership_has_only_so_many_credits(club: Club, limit: Limit) -> None:
     """Who is owed more is set apart, where the operator sees it; what is out goes on as before."""
-    monkeypatch.setattr(settlement, "MOST_EVER", 3)
+    limit("settling", credits_ever=3)
     (one,) = club.sign_up()
     for month in range(3, 8):
         club.move_clock(f"2031-{month:02}-02T12:00", jump=True)
         club.sweep()
     assert club.value("SELECT count(*) FROM credits") == 3
-    for _ in range(limits.current.attempts):
+    for _ in range(limits.current.settling.attempts):
         club.rows(WORTHLESS)
         club.sweep()
     assert club.value("SELECT quarantined_at IS NOT NULL FROM schedules WHERE schedule_id = :one", one=one)
 
 
 def test_a_membership_with_too_many_facts_is_set_apart_and_read_no_more(
-    new_club: Callable[..., Club], monkeypatch: pytest.MonkeyPatch
+    new_club: Callable[..., Club], limit: Limit
 ) -> None:
     """Each decision reads them all. Its neighbours are settled, and a list of them all is loaded in parts."""
     club = new_club("external")
@@ -304,20 +304,19 @@ def test_a_membership_with_too_many_facts_is_set_apart_and_read_no_more(
     says = {"membership_id": str(told), "period_start": "2031-01-31"}
     charges = [{**says, "charge_id": str(number)} for number in range(8)]
     club.tell("charge.initiated", "2031-01-31T11:00", *charges)
-    few = replace(limits.current, facts=8, loaded_facts=9)
-    monkeypatch.setattr(limits, "current", few)
+    limit("settling", facts=8, loaded_facts=9)
     with transaction(club.engine, club.brand_id) as connection:
         ids = [str(told), *map(str, others)]
         assert facts.together(connection, club.brand_id, ids, 1000, 1000) == 1
         assert facts.together(connection, club.brand_id, ids[1:], 1000, 1000) == 4
         with pytest.raises(facts.FactLimit):
             facts.load(connection, club.brand_id, ZoneInfo("UTC"), ids[:1])
-    for _ in range(few.attempts + 2):
+    for _ in range(limits.current.settling.attempts + 2):
         club.settle([told, *others])
         club.rows(WORTHLESS)
     unsettled = "SELECT schedule_id FROM schedules WHERE quarantined_at IS NOT NULL OR settled_at IS NULL"
     assert club.value(unsettled) == told
-    monkeypatch.setattr(limits, "current", replace(few, facts=9))
+    limit("settling", facts=9)
     with transaction(club.engine, club.brand_id) as connection:
         assert len(facts.load(connection, club.brand_id, ZoneInfo("UTC"), ids)) == 5
 

@@ -1,7 +1,6 @@
 """What many wait for stands in one schedule, and who is looked at by itself has left it (docs/decisions 28)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,7 +12,8 @@ from issuance import health
 from issuance.catalog import rules
 from issuance.catalog.rule_versions import NewCreditRule
 from issuance.database.connections import transaction
-from issuance.engine import attempts, limits, run_work, schedules
+from issuance.database.statements import Statement
+from issuance.engine import attempts, run_work, schedules
 from issuance.engine.states import State, move_on
 from issuance.members import redemptions
 from issuance.members.redemptions import Booking
@@ -21,6 +21,7 @@ from issuance.memberships import archiving
 from tests.database.beside import Beside
 from tests.database.clubs import Club, at
 from tests.database.test_settling import WORTHLESS
+from tests.limits import Limit
 
 _SHARED = "SELECT schedule_id, due_at, settled_at, size FROM schedules WHERE shared ORDER BY schedule_id"
 _ALL_IDS = UUID(int=0), UUID(int=2**128 - 1)
@@ -28,8 +29,8 @@ _SHARING = "SELECT membership_id FROM membership_schedules WHERE schedule_id <> 
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "current", replace(limits.current, fewest_sharing=4))
+def small(limit: Limit) -> None:
+    limit("settling", fewest_sharing=4)
 
 
 @pytest.fixture
@@ -128,9 +129,9 @@ def test_news_that_is_not_settled_when_many_fall_due_is_not_lost(spa: Club) -> N
 
 
 @pytest.mark.usefixtures("whole")
-def test_all_who_share_may_have_the_same_news(spa: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_who_share_may_have_the_same_news(spa: Club, limit: Limit) -> None:
     """They leave, are settled together with their news, and need not share a schedule after it."""
-    monkeypatch.setattr(limits, "current", replace(limits.current, fewest_sharing=7))
+    limit("settling", fewest_sharing=7)
     charged = [
         {"membership_id": str(one), "charge_id": str(one), "period_start": "2031-03-31", "amount": 5000}
         for one in spa.members
@@ -142,9 +143,9 @@ def test_all_who_share_may_have_the_same_news(spa: Club, monkeypatch: pytest.Mon
     assert spa.value("SELECT count(*) FROM charges WHERE state = 'initiated'") == 6
 
 
-def test_those_who_shared_are_all_done_in_parts(spa: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_those_who_shared_are_all_done_in_parts(spa: Club, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
     """A worker dies with the first part of a batch: whoever claims the batch next finds all of its memberships."""
-    monkeypatch.setattr(limits, "current", replace(limits.current, part=2))
+    limit("settling", part=2)
     spa.move_clock("2031-04-01")
 
     def failing(*_: object) -> run_work.Done:
@@ -312,18 +313,16 @@ def test_who_comes_to_share_meanwhile_leaves_again(spa: Club) -> None:
 def test_who_has_left_meanwhile_is_not_passed_over(spa: Club, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else may let a membership leave just when its own row was found resting."""
     one = sorted(spa.members)[2]
-    asked = schedules._KNOWN
+    asked = Statement.column
 
-    class Meanwhile:
+    def column(statement: Statement, connection: Connection, parameters: Any) -> list[Any]:
         """Another transaction lets the membership leave right before the statement that asks for it."""
+        if statement is schedules._KNOWN and one in sharing(spa):
+            with transaction(spa.engine, spa.brand_id) as other:
+                schedules.leave(other, spa.brand_id, [one])
+        return asked(statement, connection, parameters)
 
-        def column(self, connection: Connection, parameters: Any) -> list[Any]:
-            if one in sharing(spa):
-                with transaction(spa.engine, spa.brand_id) as other:
-                    schedules.leave(other, spa.brand_id, [one])
-            return asked.column(connection, parameters)
-
-    monkeypatch.setattr(schedules, "_KNOWN", Meanwhile())
+    monkeypatch.setattr(Statement, "column", column)
     with transaction(spa.engine, spa.brand_id) as connection:
         (held,) = schedules.own(connection, spa.brand_id, [one])
     assert held.ids == [str(one)]

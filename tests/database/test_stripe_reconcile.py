@@ -18,6 +18,7 @@ from issuance.webhooks import webhooks
 from tests.database.stripe_asked import ask, read, reconcile, worked
 from tests.database.stripes import Club, new_club
 from tests.database.test_stripe_sequences import EVENTS, LIVES, SEQUENCES, SETTLED_AT, named, owed_of, plugged_in
+from tests.limits import Limit
 from tests.stripe.fake import KEY, FakeStripe
 from tests.stripe.hard_lives import MAP, gold
 from tests.stripe.lives import Life, item, stamp
@@ -314,10 +315,8 @@ def test_it_is_polite_and_goes_on_after_429(fake: FakeStripe, asked: Club) -> No
     assert came(asked) == LASTING
 
 
-def test_a_biller_that_does_not_answer_ends_the_run_and_says_so(
-    fake: FakeStripe, asked: Club, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("issuance.billers.stripe.client.LONGEST_REST", 0.01)
+def test_a_biller_that_does_not_answer_ends_the_run_and_says_so(fake: FakeStripe, asked: Club, limit: Limit) -> None:
+    limit("billers", longest_rest=0.01)
     fake.away = True
     with transaction(asked.engine, asked.brand_id) as connection:
         webhooks.create(connection, asked.brand_id, "https://example.com/", ["run.finished"])
@@ -362,10 +361,12 @@ def _reconciled_at(club: Club) -> Any:
         return connection.scalar(text("SELECT reconciled_at FROM billers"))
 
 
-def test_a_killed_run_goes_on_where_it_was(fake: FakeStripe, asked: Club, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_goes_on_where_it_was(
+    fake: FakeStripe, asked: Club, monkeypatch: pytest.MonkeyPatch, limit: Limit
+) -> None:
     """Whoever takes it over asks for the pages that are left."""
     fake.happen(EVENTS)
-    monkeypatch.setattr("issuance.billers.stripe.client.PAGE", 5)
+    limit("billers", page=5)
     with transaction(asked.engine, asked.brand_id) as connection:
         run_id = reconciling.start(connection, asked.brand_id, asked.biller_id)
     told = translation.tell
@@ -453,11 +454,11 @@ def of_many_lines() -> Life:
 
 @pytest.mark.parametrize("lost", ["nothing", "all of it"])
 def test_the_lines_that_an_invoice_does_not_say_are_asked_for(
-    fake: FakeStripe, asked: Club, monkeypatch: pytest.MonkeyPatch, lost: str
+    fake: FakeStripe, asked: Club, limit: Limit, lost: str
 ) -> None:
     """Page by page, when its webhook comes and when it is reconciled: every item has its credits, and a refund takes
     back all of one month's."""
-    monkeypatch.setattr("issuance.billers.stripe.client.PAGE", 5)
+    limit("billers", page=5)
     life = of_many_lines()
     fake.happen(life.events)
     if lost == "nothing":

@@ -3,29 +3,30 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from threading import Barrier
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from campaigns.limited import limited
 from issuance.catalog import rules
 from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.corrections import desk
 from issuance.corrections.wanted import Extend, Revoke
 from issuance.database.connections import transaction
-from issuance.engine import batches, limits, plans, run_work, runs, undos
+from issuance.engine import batches, plans, run_work, runs, undos
 from issuance.errors import Conflict, Invalid, IssuanceError, NotFound
 from issuance.members import moves
 from issuance.members.redemptions import Booking, redeem_credit
 from tests.database.clubs import Club, at
+from tests.limits import Limit
 
 
 @pytest.fixture(autouse=True)
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_batches(limit: Limit) -> None:
     """Five memberships a batch."""
-    monkeypatch.setattr(limits, "current", replace(limits.current, batch=5))
+    limit("settling", batch=5)
 
 
 def undo(club: Club, run_id: UUID) -> dict[str, Any]:
@@ -150,8 +151,7 @@ def test_an_undo_beside_another_counts_nothing_twice(
     one = start()
     if first == "taken apart":
         parts: Iterator[Callable[..., Any]] = iter([run_work.work_on, die])
-        with monkeypatch.context() as patch:
-            patch.setattr(limits, "current", replace(limits.current, part=2))
+        with monkeypatch.context() as patch, limited("settling", part=2):
             patch.setattr(run_work, "work_on_range", lambda *_: 1 / 0)
             patch.setattr(run_work, "work_on", lambda *asked: next(parts)(*asked))
             with pytest.raises(WorkerDied):

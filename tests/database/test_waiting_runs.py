@@ -8,7 +8,7 @@ import pytest
 from dramatiq.brokers.stub import StubBroker
 from sqlalchemy import text
 
-from issuance import hints
+from issuance import hints, limits
 from issuance.database.connections import transaction
 from issuance.engine import batches, waiting_runs
 from issuance.tenancy import brands
@@ -120,5 +120,5 @@ def test_hints_for_runs_do_not_pile_up(site: Club, redis_url: str) -> None:
         tick.run_once(site.engine, broker)
     waiting = hints.waiting(broker)
     assert waiting is not None
-    assert waiting[hints.BULK_QUEUE] == hints.limits.waiting_for_runs
+    assert waiting[hints.BULK_QUEUE] == limits.current.hints.waiting_for_runs
     broker.flush(hints.BULK_QUEUE)

@@ -13,6 +13,7 @@ from issuance.database.tables import deliveries, webhook_events, webhooks
 from issuance.webhooks import outbox, retention
 from issuance.webhooks import webhooks as registry
 from tests.hooks import ALL_BUT_REMINDERS
+from tests.limits import Limit
 
 
 def listen(connection: Connection, brand_id: UUID, *types: str) -> UUID:
@@ -116,11 +117,9 @@ def test_what_nobody_is_left_to_be_told_is_not_kept(engine: Engine, brand_id: UU
         assert connection.execute(select(webhook_events.c.event_id)).all() == []
 
 
-def test_a_long_history_is_forgotten_piece_by_piece(
-    engine: Engine, brand_id: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_history_is_forgotten_piece_by_piece(engine: Engine, brand_id: UUID, limit: Limit) -> None:
     """Of the webhook that goes alone."""
-    monkeypatch.setattr(retention, "MOST_FORGOTTEN", 2)
+    limit("webhooks", forgotten=2)
     with transaction(engine, brand_id) as connection:
         leaving, staying = (listen(connection, brand_id, "wallet.credited") for _ in range(2))
         for amount in range(5):

@@ -15,7 +15,6 @@ from issuance.cli.diagnoses.durability import of_backups, of_replication
 from issuance.cli.diagnoses.findings import Finding
 from issuance.cli.diagnoses.postgresql import of_postgresql
 from issuance.cli.main import main
-from issuance.embedded import valkey
 from issuance.embedded.postgres import ADMIN, Postgres
 from issuance.embedded.valkey import Valkey
 from issuance.settings import Settings
@@ -124,7 +123,7 @@ def test_a_commit_that_waits_for_no_standby_is_not_said_to(postgres: Postgres) -
     assert "no commit waits for s1" in found.says
 
 
-def test_a_redis_that_takes_nothing_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redis_that_takes_nothing_is_wrong(tmp_path: Path) -> None:
     """A replica, one that is full and one of a cluster answer like any other; no event could be hinted there. What is
     tried leaves nothing."""
     server = Valkey(tmp_path, durable=False)
@@ -141,7 +140,7 @@ def test_a_redis_that_takes_nothing_is_wrong(tmp_path: Path, monkeypatch: pytest
             assert "wrong" in states(of_broker(own), "Redis")
     finally:
         server.stop()
-    monkeypatch.setattr(valkey, "CONFIGURATION", f"{valkey.CONFIGURATION}\ncluster-enabled yes\n")
+    server.configuration = f"{server.configuration}\ncluster-enabled yes\n"
     server.start()
     try:
         assert "wrong" in states(of_broker(own), "Redis")

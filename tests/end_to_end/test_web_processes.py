@@ -33,10 +33,10 @@ COUNTED = re.compile(rb'^issuance_request_seconds_count\{.*route="/sandbox/clock
 SERVES = ["-m", "issuance.api"]
 #: The same with more time to end in: what has to come in it comes late on a busy machine.
 ENDS_SLOWLY = """
-from issuance.api import stopping
+from campaigns.limited import limited
 from issuance.api.__main__ import main
-stopping.LAST_WORDS, stopping.HALF_SENT, stopping.GRACE = 4.0, 6.0, 30.0
-main()
+with limited("doors", last_words=4.0, half_sent=6.0, grace=30.0):
+    main()
 """
 
 

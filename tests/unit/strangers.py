@@ -12,12 +12,13 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from issuance.api import connections, requests
+from issuance.api import connections
 from issuance.api.requests import Edge
 from issuance.api.routes import place_of_a_stranger
 from issuance.settings import OwnSettings
 from issuance.tenancy.fairness import Fair
 from issuance.tenancy.rates import Known, Rates
+from tests.limits import Limit
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 MOST = 3
@@ -32,10 +33,10 @@ serving: list[uvicorn.Server] = []
 
 
 @pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def patience(limit: Limit) -> None:
     """Nobody is hung up on because this machine is busy; a test of how long one may take says how long."""
-    for module, name in ((connections, "HEADER"), (connections, "ANSWER"), (requests, "BODY")):
-        monkeypatch.setattr(module, f"{name}_SECONDS", 2 * PATIENCE_SECONDS)
+    long = 2 * PATIENCE_SECONDS
+    limit("doors", header_seconds=long, answer_seconds=long, body_seconds=long)
 
 
 def listening(**said: object) -> Iterator[int]:

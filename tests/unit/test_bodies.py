@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from issuance.api import bodies, connections, requests
 from issuance.api.requests import Edge, off_the_loop
 from issuance.tenancy.fairness import Fair
+from tests.limits import Limit
 from tests.unit.strangers import GET, SOON, answer, connected, listening, say, wait_until_shared_out
 from tests.waiting import PATIENCE_SECONDS
 
@@ -23,8 +24,8 @@ LONG = requests.LONGEST_BODY + 1
 CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def test_a_slow_body_is_answered_and_ended(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "BODY_SECONDS", SOON)
+def test_a_slow_body_is_answered_and_ended(port: int, limit: Limit) -> None:
+    limit("doors", body_seconds=SOON)
     with connected(port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc") as slow:
         said = answer(slow)
         assert said.startswith(b"HTTP/1.1 408 ")
@@ -64,10 +65,12 @@ def test_more_long_bodies_than_may_wait_are_refused(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("drips", [False, True], ids=["stalls", "drips"])
-def test_a_slow_body_gives_its_place_to_who_has_none(monkeypatch: pytest.MonkeyPatch, *, drips: bool) -> None:
+def test_a_slow_body_gives_its_place_to_who_has_none(
+    monkeypatch: pytest.MonkeyPatch, limit: Limit, *, drips: bool
+) -> None:
     """A moment later, whatever time it has left; who takes the place is another source."""
     monkeypatch.setattr(bodies, "of_others", fair := Fair(1))
-    monkeypatch.setattr(bodies, "AT_LEAST", SOON)
+    limit("doors", place_seconds=SOON)
     with contextmanager(listening)() as port, connected(port, INTAKE % (LONG, b"") + b"[") as slow:
         wait_until_shared_out(fair, places=1, waiting=0)
         with connected(port, INTAKE % (LONG, b"") + b"x" * LONG, "127.0.0.2") as waits:
@@ -176,9 +179,9 @@ def test_what_stands_around_a_body_has_an_end(port: int, endless: bytes) -> None
         refused(answer(dripping))
 
 
-def test_a_body_comes_in_so_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_comes_in_so_many_parts(limit: Limit) -> None:
     """Each costs more than its bytes. What comes in fewer is read whole, however much stands around it."""
-    monkeypatch.setattr(connections, "MOST_CHUNKS", 10_000)
+    limit("doors", chunks=10_000)
     with contextmanager(listening)() as port:
         with connected(port, CHUNKED + b"1;%s\r\nx\r\n" % (b"y" * 20) * 9_999 + b"0\r\n\r\n") as fits:
             assert answer(fits).endswith(b'{"size":9999}')

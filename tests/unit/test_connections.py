@@ -16,6 +16,7 @@ from issuance.api import connections, problems, sources
 from issuance.api.headers import HEADERS
 from issuance.log import Few
 from issuance.tenancy.rates import source_of
+from tests.limits import Limit
 from tests.logs import captured
 from tests.unit.strangers import (
     GET,
@@ -45,15 +46,15 @@ def test_a_source_has_so_many_connections(port: int) -> None:
         assert answer(again).startswith(b"HTTP/1.1 200 ")
 
 
-def test_one_who_says_nothing_is_hung_up_on(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEADER_SECONDS", SOON)
+def test_one_who_says_nothing_is_hung_up_on(port: int, limit: Limit) -> None:
+    limit("doors", header_seconds=SOON)
     with connected(port) as silent:
         assert answer(silent) == b""
 
 
-def test_dripping_headers_gives_no_more_time(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dripping_headers_gives_no_more_time(port: int, limit: Limit) -> None:
     """Nor after an answer, on a connection that stays."""
-    monkeypatch.setattr(connections, "HEADER_SECONDS", SOON)
+    limit("doors", header_seconds=SOON)
     for first in (b"", GET + b"\r\n"):
         with connected(port, first) as dripping:
             closed = False
@@ -67,9 +68,9 @@ def test_dripping_headers_gives_no_more_time(port: int, monkeypatch: pytest.Monk
             assert closed
 
 
-def test_one_who_takes_no_answer_is_hung_up_on(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_who_takes_no_answer_is_hung_up_on(port: int, limit: Limit) -> None:
     """Twenty megabytes are not kept for a receiver who reads none of them."""
-    monkeypatch.setattr(connections, "ANSWER_SECONDS", SOON)
+    limit("doors", answer_seconds=SOON)
     worked_on.clear()
     with connected(port, b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n") as lazy:
         eventually(lambda: worked_on)
@@ -77,10 +78,10 @@ def test_one_who_takes_no_answer_is_hung_up_on(port: int, monkeypatch: pytest.Mo
         assert len(answer(lazy)) < 20_000_000
 
 
-def test_answers_that_nobody_takes_have_an_end(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_that_nobody_takes_have_an_end(port: int, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
     """Whoever asks for much and reads nothing is hung up on before others' memory is full, however short the time."""
     # Room for one, and for no two, though the kernel holds some megabytes of each.
-    monkeypatch.setattr(sources, "MOST_UNTAKEN_A_SOURCE", 21_000_000)
+    limit("doors", untaken_of_a_source=21_000_000)
     counted, note = threading.Semaphore(0), sources.Untaken.note
 
     def noted(untaken: sources.Untaken, source: str, connection: Hashable, size: int) -> Hashable | None:
@@ -200,10 +201,10 @@ def test_what_waits_for_its_turn_goes_with_who_asked(port: int) -> None:
     assert len(worked_on) == 3
 
 
-def test_few_lines_tell_of_what_is_refused_unread(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_lines_tell_of_what_is_refused_unread(port: int, monkeypatch: pytest.MonkeyPatch, limit: Limit) -> None:
     """However often it comes: a log has an end too."""
     monkeypatch.setattr(connections, "_refusals", Few())
-    monkeypatch.setattr(log, "MOST_TOLD", 1)
+    limit("doors", lines_a_second=1)
     monkeypatch.setattr(log, "monotonic", lambda: 1000.0)
     with captured(connections) as lines:
         for _ in range(5):

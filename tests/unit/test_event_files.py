@@ -9,6 +9,7 @@ import pytest
 
 from issuance.billing import event_files
 from issuance.billing.event_files import Found, NotEvents
+from tests.limits import Limit
 
 EVENTS: list[dict[str, Any]] = [{"id": str(number), "text": "é" * number} for number in range(300)]
 LINES = "\n".join(json.dumps(event, ensure_ascii=number % 2 == 0) for number, event in enumerate(EVENTS))
@@ -52,9 +53,9 @@ def test_every_form_has_the_same_events(content: str | bytes) -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])
-def test_an_array_may_be_cut_anywhere(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+def test_an_array_may_be_cut_anywhere(limit: Limit, chunk: int) -> None:
     """It is read in pieces: within a letter, a number, an element."""
-    monkeypatch.setattr(event_files, "_CHUNK", chunk)
+    limit("intake", chunk=chunk)
     mixed = [*EVENTS[:9], 12345, "ü", [1, 2], None]
     assert [found.body for found in read(json.dumps(mixed, ensure_ascii=False))] == mixed
 
@@ -84,8 +85,8 @@ def test_in_an_array_all_ends_where_it_can_not_be_read(content: str) -> None:
     )
 
 
-def test_a_line_longer_than_any_event_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_files, "LONGEST_EVENT", 50)
+def test_a_line_longer_than_any_event_is_passed_over(limit: Limit) -> None:
+    limit("intake", longest_event=50)
     before, long, after = read('{"id": 1}\n' + "x" * 1000 + '\n{"id": 2}')
     assert (before.body, after.body, after.place) == ({"id": 1}, {"id": 2}, 3)
     assert long.refused is not None

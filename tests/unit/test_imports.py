@@ -36,7 +36,7 @@ LAYERS = """
     issuance.tracing
     issuance.log | issuance.settings | issuance.measures
     issuance.addresses | issuance.errors | issuance.shown | issuance.origins
-    issuance.deciding
+    issuance.deciding | issuance.limits
 """
 CONTRACTS = """
 [importlinter]

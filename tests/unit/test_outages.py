@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from issuance import log
+from issuance import limits, log
 from issuance.log import Outage
 from scheduler.tick import Tick
 from tests.logs import captured
@@ -29,10 +29,10 @@ def test_of_what_strangers_cause_a_few_lines_a_second_are_told(monkeypatch: pyte
     """The next one says how many were left out."""
     now = 1000.0
     monkeypatch.setattr(log, "monotonic", lambda: now)
-    few = log.Few()
-    assert [few.next() for _ in range(50)] == [{}] * log.MOST_TOLD + [None] * (50 - log.MOST_TOLD)
+    few, most = log.Few(), limits.current.doors.lines_a_second
+    assert [few.next() for _ in range(50)] == [{}] * most + [None] * (50 - most)
     now = 1001.0
-    assert [few.next() for _ in range(2)] == [{"untold": 50 - log.MOST_TOLD}, {}]
+    assert [few.next() for _ in range(2)] == [{"untold": 50 - most}, {}]
 
 
 def test_ticks_say_nothing_of_what_nobody_can_be_asked_for() -> None:

@@ -12,6 +12,7 @@ from issuance.embedded.environment import not_written
 from issuance.embedded.lock import AlreadyRuns, SupervisorLock
 from issuance.embedded.postgres import Postgres
 from issuance.embedded.server import reachable_by_all
+from tests.limits import Limit
 
 INITDB = """
 creating subdirectories ... ok
@@ -68,7 +69,7 @@ def test_a_home_is_made_where_there_is_none(tmp_path: Path) -> None:
 
 
 def test_a_command_that_has_the_home_for_a_moment_is_waited_for(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, limit: Limit
 ) -> None:
     """`./run` says so once, and gives up after some seconds; a `./run` with an address is not waited for."""
     command, run = SupervisorLock(tmp_path), SupervisorLock(tmp_path)
@@ -88,7 +89,7 @@ def test_a_command_that_has_the_home_for_a_moment_is_waited_for(
     assert capsys.readouterr().err == said
 
     run.tell(ready=True)
-    monkeypatch.setattr(up, "SHORT_LIMIT", 1.0)
+    limit("embedded", moment=1.0)
     with pytest.raises(AlreadyRuns, match=rf"already running \(pid {os.getpid()}\)"):
         up.take(SupervisorLock(tmp_path))
     assert capsys.readouterr().err == said

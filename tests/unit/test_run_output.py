@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from issuance.embedded import output
 from issuance.embedded.environment import REPO
 from issuance.embedded.output import LogFile, Output
+from tests.limits import Limit
 
 #: Runs a module as a program. Ctrl-C is pressed when it comes to import what the first argument names.
 _PRESSED = """
@@ -60,9 +60,9 @@ def test_json_stays_json() -> None:
     assert (second["event"], second["process"], second["level"]) == ("No module named x", "web", "error")
 
 
-def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_is_put_aside(tmp_path: Path, limit: Limit) -> None:
     """One is kept beside it."""
-    monkeypatch.setattr(output, "LONGEST_LOG", 200)
+    limit("embedded", longest_log=200)
     with LogFile(tmp_path / "run.log") as log:
         for number in range(100):
             log.write(f"line {number}\n")

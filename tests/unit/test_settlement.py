@@ -5,18 +5,17 @@ from copy import deepcopy
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import islice
-from unittest.mock import patch
 
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from campaigns.limited import limited
+from issuance import limits
 from issuance.deciding import settlement
 from issuance.deciding.facts import Credit, CreditKey
 from issuance.deciding.manual_issue import issue_by_hand
 from issuance.deciding.reasons import Reason
 from issuance.deciding.settlement import Change
-from issuance.engine import limits
-from issuance.engine.limits import Limits
 from issuance.engine.outcome import Outcome
 from tests.unit.club import ADA, BEN, Life, at, changes_of, party, rule, version
 from tests.unit.lives import lives, nows
@@ -118,9 +117,9 @@ def test_what_is_owed_at_once_may_be_issued_in_pieces(life: Life, most: int, dat
     at_once = deepcopy(life)
     for now in sorted(data.draw(st.lists(nows(life), min_size=1, max_size=3))):
         at_once.settle(now)
-        with patch.object(limits, "current", Limits(credits=most)):
+        with limited("settling", credits=most):
             outcomes = life.settle(now)
-        assert all(len(outcome.issued) <= most * limits.current.instants for outcome in outcomes)
+        assert all(len(outcome.issued) <= most * limits.current.settling.instants for outcome in outcomes)
         assert all(one.complete or (one.due_at is not None and one.due_at <= now) for one in outcomes)
         assert (life.live(now), life.due_at) == (at_once.live(now), at_once.due_at)
 

@@ -2,14 +2,13 @@
 
 import pytest
 
-from issuance.api import sources
 from issuance.api.sources import Untaken
+from tests.limits import Limit
 
 
 @pytest.fixture
-def untaken(monkeypatch: pytest.MonkeyPatch) -> Untaken:
-    monkeypatch.setattr(sources, "MOST_UNTAKEN", 100)
-    monkeypatch.setattr(sources, "MOST_UNTAKEN_A_SOURCE", 50)
+def untaken(limit: Limit) -> Untaken:
+    limit("doors", untaken=100, untaken_of_a_source=50)
     return Untaken()
 
 

@@ -7,17 +7,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from issuance import limits
 from issuance.billers.adapter import CanNotBeAsked, DoesNotSay, Json
 
 if TYPE_CHECKING:  # httpx is imported where somebody is asked
     import httpx
 
-#: The most requests a second: a quarter of what Stripe allows in test mode, which leaves room for others.
-MOST_A_SECOND = 20
-#: How often a request is tried, how long an answer may take, and how long to wait between tries (seconds).
-TRIES, PATIENCE, LONGEST_REST = 5, 20.0, 20.0
-#: How many objects a page has: as many as Stripe gives.
-PAGE = 100
+#: How often a request is tried, and how long an answer may take (seconds).
+TRIES, PATIENCE = 5, 20.0
 
 
 class StripeApi:
@@ -43,7 +40,7 @@ class StripeApi:
         why = "it does not answer"
         for attempt in range(TRIES):
             self._wait_for_turn()
-            rest = min(0.5 * 2**attempt, LONGEST_REST)
+            rest = min(0.5 * 2**attempt, limits.current.billers.longest_rest)
             try:
                 answer = self._client.get(path, params=dict(parameters or {}))
             except httpx.HTTPError as error:
@@ -63,7 +60,7 @@ class StripeApi:
         """The pages of a list, after an object that was read before. Raises CanNotBeAsked."""
         while True:
             position = {"starting_after": after} if after is not None else {}
-            answer = self.get(path, {"limit": PAGE, **parameters, **position})
+            answer = self.get(path, {"limit": limits.current.billers.page, **parameters, **position})
             if answer is None:
                 raise DoesNotSay(f"it has no list {path}")
             page, goes_on = answer.get("data"), answer.get("has_more") is True
@@ -83,7 +80,7 @@ class StripeApi:
         now = time.monotonic()
         if now < self._next_at:
             time.sleep(self._next_at - now)
-        self._next_at = max(now, self._next_at) + 1 / MOST_A_SECOND
+        self._next_at = max(now, self._next_at) + 1 / limits.current.billers.asked_a_second
 
 
 def path_of(kind: str, object_id: str) -> str:
@@ -107,6 +104,6 @@ def _read(answer: "httpx.Response") -> Json:
 
 def _rest(answer: "httpx.Response", rest: float) -> float:
     try:
-        return min(max(float(answer.headers.get("retry-after", rest)), 0.0), LONGEST_REST)
+        return min(max(float(answer.headers.get("retry-after", rest)), 0.0), limits.current.billers.longest_rest)
     except ValueError:
         return rest

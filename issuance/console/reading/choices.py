@@ -7,8 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
-#: How many are offered, beside those that are chosen. If a brand has more, the API names the others.
-MOST = 2000
+from issuance import limits
 
 _COUPONS = text("""
     SELECT coupon_id AS id, name FROM coupons
@@ -46,6 +45,7 @@ def types(connection: Connection, brand_id: UUID, chosen: Collection[UUID] = ())
 
 
 def _read(connection: Connection, brand_id: UUID, statement: TextClause, chosen: Collection[object]) -> Choices:
-    asked = {"brand_id": brand_id, "most": MOST + 1, "chosen": list(chosen)}
+    most = limits.current.console.choices
+    asked = {"brand_id": brand_id, "most": most + 1, "chosen": list(chosen)}
     rows = [dict(row) for row in connection.execute(statement, asked).mappings()]
-    return Choices(rows, len(rows) > MOST)
+    return Choices(rows, len(rows) > most)

@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from issuance import database
+from issuance import database, limits
 from issuance.errors import IssuanceError
 from issuance.log import logger
 from issuance.tenancy import clock
@@ -24,10 +24,6 @@ from issuance.tenancy import clock
 #: Counts are shown for at least so many seconds before they are made again, and for so many times as long as counting
 #: took, so that counting takes only a small part of a database's time.
 FRESH, TIMES_THE_WORK = 60.0, 20.0
-#: Seconds for which a page waits for counts.
-PATIENCE = 0.15
-#: The most rows of all counts that are kept; a row takes about a kilobyte.
-MOST_ROWS = 30_000
 #: The most counts of one brand that are made or wait for it. Pages show the others as they last were.
 MOST_A_BRAND = 2
 
@@ -76,7 +72,7 @@ class Counter:
             asked = self._ask(engine, key, count)
             if asked is not None:
                 with suppress(TookLong):
-                    asked.result(PATIENCE)
+                    asked.result(limits.current.console.patience)
             known = self._made.get(key)
         if known is None:
             return None
@@ -128,7 +124,7 @@ class Counter:
             kept: Tally[UUID] = Tally()
             for (brand_id, _), one in self._made.items():
                 kept[brand_id] += one.rows
-            while kept.total() > MOST_ROWS:
+            while kept.total() > limits.current.console.counted_rows:
                 (fullest, _), *_ = kept.most_common(1)
                 oldest = next(name for name in self._made if name[0] == fullest)
                 kept[fullest] -= self._made.pop(oldest).rows

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from issuance import limits
 from issuance.credits.codes import as_kept
 from issuance.members import words as words_of_people
 
@@ -13,8 +14,6 @@ from issuance.members import words as words_of_people
 MOST = 50
 #: How many people with one of several words are looked at: words that half a club has in common are no search.
 LOOKED_AT = 50_000
-#: How many guests of an order are looked at: those who are on it come first, then those who joined last.
-GUESTS_LOOKED_AT = 1000
 #: Words of a search beyond these are passed over.
 MOST_WORDS = 5
 #: Letters that no code of ours has, and the letters for which people take them.
@@ -119,7 +118,12 @@ def find(connection: Connection, brand_id: UUID, typed: str) -> Found:
         len(words) > 1 and any(connection.scalar(_MANY, {**asked, "word": word}) for word in words)
     )
     ids = [row.subject_id for row in subjects if not row.of_member]
-    of_orders = {"brand_id": brand_id, "ids": ids, "words": words, "guests_looked_at": GUESTS_LOOKED_AT}
+    of_orders = {
+        "brand_id": brand_id,
+        "ids": ids,
+        "words": words,
+        "guests_looked_at": limits.current.console.guests_looked_at,
+    }
     guests = [dict(row) for row in connection.execute(_GUESTS, {**of_orders, "most": MOST + 1}).mappings()]
     known = {one["member_id"] for one in guests}
     member_ids = [row.subject_id for row in subjects if row.of_member and row.subject_id not in known]

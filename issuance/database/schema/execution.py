@@ -8,15 +8,15 @@ from typing import Any
 import psycopg
 from psycopg import errors, sql
 
+from issuance import limits
 from issuance.errors import UpgradeFailed
 
 #: How long a statement waits for a lock: for so long those who come later wait behind it.
 LOCK_TIMEOUT = "500ms"
-#: Seconds between two turns at a lock, while nobody ends who may hold it; between two looks at who does; and how long
-#: all turns may take together.
-FIRST_PAUSE, LAST_PAUSE, LOOK, PATIENCE = 0.2, 5.0, 0.02, 600.0
-#: A batch is as large as keeps its rows locked for about so many seconds, within these sizes.
-BATCH_SECONDS, FIRST_BATCH, LEAST_BATCH, MOST_BATCH = 0.15, 1_000, 100, 20_000
+#: Seconds between two looks at who may hold a lock, and how long all turns at it may take together.
+LOOK, PATIENCE = 0.02, 600.0
+#: A batch is as large as keeps its rows locked for about so many seconds, within bounds (`limits.Upgrades`).
+BATCH_SECONDS = 0.15
 #: What is tried again: the lock was not to be had, or somebody had to give way.
 _BUSY = (errors.LockNotAvailable, errors.DeadlockDetected)
 
@@ -120,7 +120,7 @@ class Execution:
                 work()
                 return
             except errors.DeadlockDetected as error:
-                self._pause(began, FIRST_PAUSE, error)
+                self._pause(began, limits.current.upgrades.first_pause, error)
             except psycopg.Error as error:
                 raise self._failed(error) from error
 
@@ -128,7 +128,8 @@ class Execution:
         """A statement over ranges of a table's key, each with the record of how far it is in one transaction."""
         types = dict(self._connection.execute(_TYPES, [table]).fetchall())
         total: int = self.value(_ROWS, [table]) or 0
-        size = FIRST_BATCH
+        bounds = limits.current.upgrades
+        size = bounds.first_batch
         while True:
             last = self._last_of_batch(table, key, types, size)
             named = _range(table, key, types, self._position, last).as_string(self._connection)
@@ -137,7 +138,8 @@ class Execution:
             self._tell(Progress(*_head(self._at), done=self._rows if last else total, total=total))
             if last is None:
                 return
-            size = min(MOST_BATCH, max(LEAST_BATCH, int(size * min(2.0, BATCH_SECONDS / max(took, 1e-3)))))
+            size = int(size * min(2.0, BATCH_SECONDS / max(took, 1e-3)))
+            size = min(bounds.most_batch, max(bounds.least_batch, size))
 
     def _batch(self, statement: str, last: list[str] | None, size: int) -> float:
         """One batch of `size` rows that ends with `last`, or of what is left; the seconds that it took."""
@@ -173,7 +175,8 @@ class Execution:
 
     def _in_turns(self, work: Callable[[], None]) -> None:
         """A transaction whose locks are waited for in short turns."""
-        began, pause = time.monotonic(), FIRST_PAUSE
+        bounds = limits.current.upgrades
+        began, pause = time.monotonic(), bounds.first_pause
         while True:
             try:
                 with self._connection.transaction():
@@ -183,7 +186,7 @@ class Execution:
             except _BUSY as error:
                 self._tell(Progress(*_head(self._at), done=self._rows, waiting=True))
                 self._pause(began, pause, error)
-                pause = min(LAST_PAUSE, pause * 2)
+                pause = min(bounds.last_pause, pause * 2)
             except psycopg.Error as error:
                 raise self._failed(error) from error
 

@@ -24,19 +24,20 @@ BATCH = 100
 #: `issuance schema upgrade` on the history of these tests, in batches that each wait for a line, or the end of all.
 UPGRADE = f"""
 import sys
+from campaigns.limited import limited
 from issuance.cli.main import main
 from issuance.database.schema import execution, upgrades, history
 from pathlib import Path
 known = history.History(Path(sys.argv.pop(1)))
 upgrades.History = lambda: known
-execution.FIRST_BATCH = execution.MOST_BATCH = execution.LEAST_BATCH = {BATCH}
 batch = execution.Execution._batch
 def slow(self, *arguments):
     print("batch", flush=True)
     sys.stdin.readline()
     return batch(self, *arguments)
 execution.Execution._batch = slow
-main()
+with limited("upgrades", first_batch={BATCH}, least_batch={BATCH}, most_batch={BATCH}):
+    main()
 """
 
 

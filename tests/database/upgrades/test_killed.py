@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
+from campaigns.limited import limited
 from issuance.database import schema
 from issuance.database.schema import execution
 from issuance.database.schema.history import History
@@ -38,13 +39,13 @@ FORK = multiprocessing.get_context("fork")
 
 def upgrade(url: str, words: "Connection[str, str]") -> None:
     """Upgrades it in many batches, says each step, and goes on when it is told to."""
-    execution.FIRST_BATCH = execution.MOST_BATCH = execution.LEAST_BATCH = 500
 
     def tell(at: execution.Progress) -> None:
         words.send(f"{at.revision} {at.step} {at.done}")
         words.recv()
 
-    schema.upgrade(url, tell=tell, history=History(HISTORY))
+    with limited("upgrades", first_batch=500, least_batch=500, most_batch=500):
+        schema.upgrade(url, tell=tell, history=History(HISTORY))
 
 
 def kill_until_done(url: str, chance: random.Random) -> int:

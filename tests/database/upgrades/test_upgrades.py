@@ -8,11 +8,12 @@ import pytest
 
 from issuance.database import schema
 from issuance.database.revisions import AppliedMigrations, standing_of
-from issuance.database.schema import Until, execution
+from issuance.database.schema import Until
 from issuance.database.schema.execution import Progress
 from issuance.database.schema.history import History, Part
 from issuance.errors import SchemaAhead, SchemaBehind, SchemaUnknown, UpgradeFailed, UpgradeRefused
 from tests.database.upgrades.conftest import NEWEST, TICKETS, connect
+from tests.limits import Limit
 from tests.waiting import PATIENCE_SECONDS, eventually
 
 #: Seconds: longer than whatever an upgrade waits for here.
@@ -147,12 +148,9 @@ def test_nobody_waits_long_behind_an_upgrade_that_waits(shop: str, history: Hist
     assert schema.diff(shop, NEWEST) == []
 
 
-def test_a_lock_is_had_between_two_long_transactions(
-    shop: str, history: History, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_is_had_between_two_long_transactions(shop: str, history: History, limit: Limit) -> None:
     """Who works without a rest leaves gaps of milliseconds: as soon as one ends the lock is asked for."""
-    monkeypatch.setattr(execution, "FIRST_PAUSE", PAUSE)
-    monkeypatch.setattr(execution, "LAST_PAUSE", PAUSE)
+    limit("upgrades", first_pause=PAUSE, last_pause=PAUSE)
     told: list[Progress] = []
     upgrading = threading.Thread(
         target=schema.upgrade, args=(shop,), kwargs={"history": history, "tell": told.append}, daemon=True
