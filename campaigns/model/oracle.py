@@ -135,6 +135,10 @@ class Oracle(Settling):
             credit.revoke("archiving", self.now)
         elif lost and credit.status(self.now) == "expired":
             credit.over = True
+        elif credit.undone and (credit.revoked == "facts" or credit.status(self.now) in ("live", "upcoming")):
+            credit.revoke("operator", self.now)
+        elif credit.undone and credit.status(self.now) == "expired":
+            credit.over = True
 
     def archive(self, member: str, told: list[Fact]) -> None:
         """Removes a member, whose membership ends by the facts `told`: it and its credits are over for good."""
@@ -178,6 +182,7 @@ class Oracle(Settling):
             if is_meant and (credit.revoked == "facts" or credit.status(self.now) in ("live", "upcoming")):
                 credit.revoke("operator", self.now)
             credit.over = credit.over or (is_meant and credit.status(self.now) == "expired")
+            credit.undone = credit.undone or (is_meant and credit.redeemed)
 
     def extend(self, pick: int, days: int) -> tuple[Credit, datetime] | None:
         """Extends the `pick`-th credit that can be, by some days from its end or from now; and until when."""
@@ -201,7 +206,7 @@ class Oracle(Settling):
         if not found:
             return None
         credit = found[pick % len(found)]
-        credit.revoked = None
+        credit.revoked, credit.undone = None, False
         self.settle_one(credit.membership)
         return credit
 

@@ -94,6 +94,8 @@ class Credit:
     #: Until when a person extended it; and who holds it, where that is not the guest.
     extended_to: datetime | None = None
     holder: str | None = None
+    #: An undo found it redeemed: a use that is cancelled does not give it back.
+    undone: bool = False
     #: It was used for a turn that gives nothing any more.
     flagged: bool = False
     #: It had expired when its member was removed, or when what issued it was undone: it does not live again.

@@ -49,6 +49,34 @@ _REFUSE_HELD = text("""
                         WHERE (c.brand_id, c.membership_id, c.credit_rule_id, c.period_start, c.reissue, c.guest_id)
                             = (h.brand_id, h.membership_id, h.credit_rule_id, h.period_start, h.reissue, h.guest_id))
 """)
+# The latest undo that found a credit redeemed, unless a person has reinstated it since. A membership is in the first
+# batch that reaches as far.
+_FOUND_REDEEMED = text("""
+    SELECT r.reason, r.actor
+      FROM credits c
+      JOIN runs r ON r.brand_id = c.brand_id AND r.kind = 'undo'
+       AND (r.undoes_run_id = c.run_id
+            OR (r.credit_rule_id = c.credit_rule_id AND r.rule_version = c.rule_version))
+      JOIN LATERAL (SELECT b.plan FROM run_batches b
+                     WHERE (b.brand_id, b.run_id) = (r.brand_id, r.run_id) AND b.last_id >= c.membership_id
+                     ORDER BY b.batch LIMIT 1) reached ON true
+     WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id
+       AND reached.plan @> to_jsonb(CAST(c.credit_id AS text))
+       AND NOT EXISTS (SELECT FROM audit_entries e
+                        WHERE e.brand_id = c.brand_id AND e.subject_id = CAST(c.credit_id AS text)
+                          AND e.action = 'credit.reinstated' AND e.at >= r.created_at)
+     ORDER BY r.created_at DESC LIMIT 1
+""")
+_REVOKE_ONE = text(f"""
+    UPDATE credits c SET revoked_at = :now, {_BY_OPERATOR}
+     WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id AND {credits.STILL_OUT}
+       AND c.expired_at IS NULL AND (c.expires_at IS NULL OR c.expires_at > :now)
+    RETURNING c.credit_id
+""")
+_ONE_FOR_GOOD = text(f"""
+    UPDATE credits c SET {_BY_OPERATOR}
+     WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id AND c.revoked_by = 'facts'
+""")
 _UNDOES_THE_SAME = """
       r.brand_id = :brand_id AND r.kind = 'undo'
   AND r.undoes_run_id IS NOT DISTINCT FROM :undoes_run_id
@@ -155,3 +183,19 @@ def undo(connection: Connection, run: Row[Any], first_id: UUID, last_id: UUID) -
         counts[Reason.ALREADY_REDEEMED] = left.already_redeemed
         counts[Reason.ALREADY_GONE] = left.already_gone
     return counts, left.redeemed or []
+
+
+def take_back(connection: Connection, brand_id: UUID, credit_id: UUID) -> bool:
+    """Take back a credit whose use was cancelled, if an undo found it redeemed: as that would have, had it not been
+    used. Whether it was so."""
+    found = connection.execute(_FOUND_REDEEMED, {"brand_id": brand_id, "credit_id": credit_id}).one_or_none()
+    if found is None:
+        return False
+    now = clocks.read(connection, brand_id).now
+    said = {"reason": found.reason, "actor": found.actor and json.dumps(found.actor)}
+    parameters = {"brand_id": brand_id, "credit_id": credit_id, "now": now, **said}
+    revoked = connection.scalars(_REVOKE_ONE, parameters).all()
+    credits.tell(connection, brand_id, "credit.revoked", revoked, now)
+    connection.execute(_ONE_FOR_GOOD, parameters)
+    credits.end_for_good(connection, brand_id, now, credits_table.c.credit_id == credit_id)
+    return True

@@ -15,7 +15,7 @@ from issuance.deciding.facts import Credit
 from issuance.deciding.movements import end_of, movements
 from issuance.deciding.settlement import Change, change_of
 from issuance.deciding.validities import Ends
-from issuance.engine import schedules
+from issuance.engine import schedules, undos
 from issuance.engine.facts import load
 from issuance.engine.rules import RuleBook
 from issuance.errors import InvalidTransition, NotFound
@@ -104,7 +104,8 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID) -> UUID:
     journal.note(connection, brand_id, ((credit_id, movement) for movement in moved))
     if went:
         credits.revoke_archived(connection, brand_id, columns.credit_id == credit_id)
-    credits.tell(connection, brand_id, "credit.updated" if went else _told_as(before, change.after), [credit_id], now)
+    gone = went or undos.take_back(connection, brand_id, credit_id)
+    credits.tell(connection, brand_id, "credit.updated" if gone else _told_as(before, change.after), [credit_id], now)
     return membership_id
 
 

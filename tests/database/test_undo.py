@@ -13,7 +13,7 @@ from campaigns.limited import limited
 from issuance.catalog import rules
 from issuance.catalog.rule_versions import CreditRuleChange
 from issuance.corrections import desk
-from issuance.corrections.wanted import Extend, Revoke
+from issuance.corrections.wanted import Extend, Reinstate, Revoke
 from issuance.database.connections import transaction
 from issuance.engine import batches, plans, run_work, runs, undos
 from issuance.errors import Conflict, Invalid, IssuanceError, NotFound
@@ -104,7 +104,7 @@ def test_nothing_issues_it_again(club: Club) -> None:
 
 
 def test_undoing_twice_counts_nothing(club: Club) -> None:
-    """The second is a run that counts 0; but a use that was cancelled meanwhile is taken back then."""
+    """The second is a run that counts 0; a use that was cancelled meanwhile gave nothing back."""
     club.sign_up(3)
     club.move_clock("2031-02-28")
     sweep = club.sweep()
@@ -115,7 +115,52 @@ def test_undoing_twice_counts_nothing(club: Club) -> None:
     ((redemption_id,),) = club.rows("SELECT redemption_id FROM redemptions")
     with transaction(club.engine, club.brand_id) as connection:
         moves.move(connection, club.brand_id, redemption_id, "CANCELED")
-    assert undo(club, sweep["id"])["counts"] == {"revoked": 1}
+    assert by_who(club) == {None: 3, "operator": 3}
+    assert undo(club, sweep["id"])["counts"] == {}
+
+
+@pytest.mark.parametrize("of", ["run", "version"])
+@pytest.mark.parametrize("then", ["nothing", "expired", "taken by facts", "reinstated and used again"])
+def test_a_use_that_is_cancelled_after_an_undo_gives_nothing_back(
+    new_club: Callable[..., Club], of: str, then: str
+) -> None:
+    """It is revoked by the operator, with the undo's reason, unless it is over; a person can reinstate it."""
+    club = new_club(roll_over=then != "expired", issue_on_signup=False, billing="external")
+    (member,) = club.accept()
+    says = {"membership_id": str(member), "charge_id": "feb", "period_start": "2031-02-28"}
+    club.tell("charge.succeeded", "2031-02-28", says)
+    club.settle([member])
+    club.move_clock("2031-02-28T10:00")
+    sweep = club.sweep()
+    assert sweep is not None
+    (code,) = redeem(club)
+    if of == "run":
+        undo(club, sweep["id"])
+    else:
+        undo_version(club, 1, "2031-02-01")
+
+    def cancel() -> Any:
+        (redemption_id,) = (
+            row[0] for row in club.rows("SELECT redemption_id FROM redemptions WHERE status <> 'CANCELED'")
+        )
+        with transaction(club.engine, club.brand_id) as connection:
+            woken = moves.move(connection, club.brand_id, redemption_id, "CANCELED")[1]
+        club.settle(woken)
+        return club.rows("SELECT revoked_by, revoked_reason, redeemed_at, expired_at = valid_from AS over FROM credits")
+
+    if then == "expired":
+        club.move_clock("2031-04-10")
+        assert cancel() == [(None, None, None, True)]
+        return
+    if then == "taken by facts":
+        club.tell("charge.refunded", "2031-02-28T10:00", says)
+        club.settle([member])
+    assert cancel() == [("operator", "a mistake", None, None)]
+    if then == "reinstated and used again":
+        with transaction(club.engine, club.brand_id) as connection:
+            desk.correct(connection, club.brand_id, Reinstate(code, "it was none"))
+        redeem(club)
+        assert cancel() == [(None, None, None, None)]
 
 
 class WorkerDied(BaseException):
