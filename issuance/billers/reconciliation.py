@@ -3,14 +3,15 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, Row, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from issuance.billers import asking, deliveries, receiving, translation, untold
-from issuance.billers.adapter import Askable, Asked, CanNotBeAsked, Json, Listing
+from issuance.billers.adapter import Askable, Asked, CanNotBeAsked, Json, Listing, NotReadable
 from issuance.billers.billers import Biller
 from issuance.billers.dry_runs import COUNT, NOTE, pages_of, told_of
 from issuance.billers.known import KnownObjects
@@ -26,6 +27,15 @@ RUNNING = text("""
     UPDATE runs SET state = 'running', started_at = coalesce(started_at, clock_timestamp())
      WHERE brand_id = :brand_id AND run_id = :run_id AND state IN ('planned', 'running')
 """)
+# What is not translated yet, or came after an instant.
+_NEWS = text("""
+    SELECT body FROM biller_deliveries
+     WHERE brand_id = :brand_id AND biller_id = :biller_id AND state = 'pending'
+     UNION ALL
+    SELECT body FROM biller_deliveries
+     WHERE brand_id = :brand_id AND biller_id = :biller_id AND state <> 'pending' AND received_at > :since
+""")
+_NOW = text("SELECT clock_timestamp()")
 
 
 class Reconciliation:
@@ -54,16 +64,21 @@ class Reconciliation:
         """Read all listings; False if the run is to be worked on no longer."""
         self._catch_up()
         for listing in self._adapter.listings(self._since):
-            self._translate()
             if self._position.get(listing.name) == "done" or self._passes(listing):
                 continue
-            after = self._position.get(listing.name)
+            after, asked_at = self._position.get(listing.name), self._now()
             for page in pages_of(self._biller, self._adapter, self._asked, listing, after):
-                if not self._tell(listing, page, page[-1]["id"]):
+                if not self._tell(listing, page, page[-1]["id"], asked_at):
                     return False
-            if not self._tell(listing, [], "done"):
+                asked_at = self._now()
+            if not self._tell(listing, [], "done", asked_at):
                 return False
         return True
+
+    def _now(self) -> datetime:
+        with transaction(self._engine, self._biller.brand_id) as connection:
+            now: datetime = connection.execute(_NOW).scalar_one()
+        return now
 
     def _catch_up(self) -> None:
         """Keep the webhooks that were lost, as far as the biller still lists them; if it does not, the listings tell
@@ -80,15 +95,17 @@ class Reconciliation:
 
     def _translate(self) -> None:
         """Translate the webhooks first: they know when things happened."""
-        while (done := translation.translate(self._engine, self._biller.brand_id, self._biller.biller_id)).deliveries:
+        ids = self._biller.brand_id, self._biller.biller_id
+        while (done := translation.translate(self._engine, *ids, wait=True)).deliveries:
             self._counts.update(done.kinds)
             self._settle(done.membership_ids)
 
     def _passes(self, listing: Listing) -> bool:
         return listing.after_sign_ups and not self._position.get("signed_up")
 
-    def _tell(self, listing: Listing, page: Sequence[Json], position: str) -> bool:
-        keys = self._told(listing, page, position)
+    def _tell(self, listing: Listing, page: Sequence[Json], position: str, asked_at: datetime) -> bool:
+        self._translate()
+        keys = self._told(listing, page, position, asked_at)
         if keys is None:
             return False
         # Ask for what the page itself does not say, such as whose a customer is; then tell the page once more, until
@@ -102,17 +119,22 @@ class Reconciliation:
                 self._counts.update(learnt.kinds)
                 self._settle(learnt.membership_ids)
             self._translate()
-            if (keys := self._told(listing, page, position, again=True)) is None:
+            if (keys := self._told(listing, page, position, asked_at, again=True)) is None:
                 return False
         return True
 
-    def _told(self, listing: Listing, page: Sequence[Json], position: str, *, again: bool = False) -> set[str] | None:
-        """Tell a page. Returns what the biller has to be asked for; None if the run is to be worked on no longer."""
+    def _told(
+        self, listing: Listing, page: Sequence[Json], position: str, asked_at: datetime, *, again: bool = False
+    ) -> set[str] | None:
+        """Tell a page, but for what webhooks know better. Returns what the biller has to be asked for; None if the run
+        is to be worked on no longer."""
         with transaction(self._engine, self._biller.brand_id) as connection:
             if connection.execute(RUNNING, self._ids).rowcount == 0:
                 return None
             deliveries.lock(connection, self._biller.biller_id, wait=True)
             known = KnownObjects(connection, self._biller)
+            size, news = len(page), self._news(connection, asked_at)
+            page = [body for body in page if body["id"] not in news]  # the next look is at these
             told = told_of(self._adapter, listing, page, known, self._since)
             _, membership_ids, refused, kinds = translation.tell(connection, self._biller, self._adapter, told)
             known.write()
@@ -127,9 +149,19 @@ class Reconciliation:
             if self._signed_up:
                 self._position["signed_up"] = True
             connection.execute(NOTE, {**self._ids, "position": json.dumps(self._position)})
-            size = 0 if again else len(page)
+            size = 0 if again else size
             if size or counts:
                 connection.execute(COUNT, {**self._ids, "size": size, "counts": json.dumps(counts)})
         self._counts.clear()
         self._settle(membership_ids)
         return {found.wait.key for found in told if found.wait is not None and found.wait.ask}
+
+    def _news(self, connection: Connection, asked_at: datetime) -> set[str]:
+        """The objects of which a webhook came since a page was asked for, so that the page may be older, or of which
+        one is not translated yet."""
+        which = {"brand_id": self._biller.brand_id, "biller_id": self._biller.biller_id, "since": asked_at}
+        found: set[str] = set()
+        for body in connection.scalars(_NEWS, which):
+            with suppress(NotReadable):
+                found |= self._adapter.parse(bytes(body)).needs
+        return found

@@ -81,12 +81,13 @@ class NotTaken(Exception):
         self.code = why.code
 
 
-def translate(engine: Engine, brand_id: UUID, biller_id: UUID, *, most: int = BATCH) -> Translated:
-    """Translate the deliveries of a biller that have waited longest. If that fails, the batch is halved until the
+def translate(engine: Engine, brand_id: UUID, biller_id: UUID, *, most: int = BATCH, wait: bool = False) -> Translated:
+    """Translate the deliveries of a biller that have waited longest. Does nothing where somebody else does it, unless
+    this is to `wait` for them. If that fails, the batch is halved until the
     deliveries to blame are alone, and those are set apart. A failure that passes by itself, such as a full disk or a
     lock, uses no attempt up."""
     with transaction(engine, brand_id) as connection:
-        if not deliveries.lock(connection, biller_id):
+        if not deliveries.lock(connection, biller_id, wait=wait):
             return NOTHING
         ids = attempts.claim(connection, brand_id, biller_id, most=most)
         if not ids:

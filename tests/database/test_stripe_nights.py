@@ -10,7 +10,7 @@ from issuance.database.connections import transaction
 from tests.database.stripe_asked import ask, reconcile
 from tests.database.stripes import Club
 from tests.stripe.fake import FakeStripe
-from tests.stripe.lives import Event, Life, stamp
+from tests.stripe.lives import Event, Life, item, stamp
 
 JAN, FEB, MAR, APR, MAY = (f"2031-{month:02}-15" for month in range(1, 6))
 BEGINNING = datetime(2031, 1, 1, tzinfo=UTC)
@@ -170,3 +170,54 @@ def test_a_look_at_the_last_days_leaves_what_lies_before_to_the_night(fake: Fake
     reconcile(asked, since=weeks_ago + timedelta(days=19))
     assert reconcile(asked)["since"] == weeks_ago
     assert reconcile(asked)["since"] > weeks_ago, "a look from there on has"
+
+
+def meanwhile(fake: FakeStripe, club: Club, monkeypatch: pytest.MonkeyPatch, life: Life, *, translated: bool) -> None:
+    """The last webhook of a life comes while Stripe's answer, which does not know of it yet, is under way."""
+    answer, came = fake.answer, life.events[-1]
+
+    def under_way(path: str, query: Any) -> tuple[int, Any]:
+        said = answer(path, query)
+        if path == "/v1/subscriptions" and came not in fake.events:
+            fake.happen([came])
+            club.deliver([came])
+            if translated:
+                club.translate()
+        return said
+
+    monkeypatch.setattr(fake, "answer", under_way)
+
+
+@pytest.mark.parametrize("translated", [False, True])
+@pytest.mark.parametrize("what", ["ended", "paused", "of two"])
+def test_what_a_webhook_said_since_a_page_was_asked_for_stands(
+    fake: FakeStripe, asked: Club, monkeypatch: pytest.MonkeyPatch, what: str, translated: bool
+) -> None:
+    """The page is the older of the two: nobody who has ended goes on by it, and no item that came since is gone."""
+    life = Life("race")
+    life.months(JAN, FEB, MAR, APR)
+    told(fake, asked, life.events, "2031-03-19T12:00:00Z")
+    at = "2031-03-20 09:00"
+    if what == "ended":
+        life.end(at)
+    elif what == "paused":
+        life.change(at, pause_collection={"behavior": "void", "resumes_at": None})
+    else:
+        second = item("si_race_b", "price_silver", created=stamp(at))
+        life.change(at, items={"object": "list", "data": [*life.state["items"]["data"], second]})
+    meanwhile(fake, asked, monkeypatch, life, translated=translated)
+    (news,) = night(asked, "2031-03-20T09:00:30Z")
+    assert news[2].rpartition("/")[0].startswith("sub_race/"), "the webhook told it"
+    assert news[0] == ("membership.signed_up" if what == "of two" else "membership.status_changed")
+    assert night(asked, "2031-03-21T02:00:00Z") == []
+
+
+def test_who_has_ended_does_not_go_on_by_an_answer_of_before(fake: FakeStripe, asked: Club) -> None:
+    """An answer may be older than it looks."""
+    life = Life("older")
+    life.months(JAN, FEB, MAR)
+    before = life.state
+    life.end("2031-02-20 09:00")
+    told(fake, asked, life.events, "2031-02-20T12:00:00Z")
+    fake.put(before)
+    assert night(asked, "2031-02-21T02:00:00Z") == []

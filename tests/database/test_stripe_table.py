@@ -127,6 +127,13 @@ def _() -> tuple[Life, Said]:
     return life, [JOINED, "status_changed cancelled ends_on=2031-01-20"]
 
 
+@row("· within its trial, or with it because it has no card")
+def _() -> tuple[Life, Said]:
+    life = Life("row_no_card", **TRIAL, billing_cycle_anchor=stamp("2031-01-29 10:30"))
+    life.end("2031-01-29 10:30")
+    return life, ["signed_up 2031-01-29 2031-01-29 P1M", "status_changed cancelled ends_on=2031-01-29"]
+
+
 @row("`trial_end` moved while `trialing`")
 def _() -> tuple[Life, Said]:
     life = Life("row_trial", **TRIAL, billing_cycle_anchor=stamp("2031-01-29 10:30"))

@@ -226,6 +226,22 @@ def _() -> tuple[Any, Owed]:
     return life, owes(life, *gold(JAN, FEB))
 
 
+@tells("a trial that Stripe ends because it has no card")
+def _() -> tuple[Any, Owed]:
+    """Nobody asked for it ahead: it ends a moment after the trial, on the day of the start, and nobody has paid."""
+    end, later = "2031-01-29 10:30", "2031-01-29 10:31"
+    settings = {"end_behavior": {"missing_payment_method": "cancel"}}
+    lives = []
+    for name, ended in (("no_card", end), ("no_card_later", later), ("last_day", "2031-01-29 08:00")):
+        trial: dict[str, Any] = {"status": "trialing", "trial_start": stamp(START), "trial_end": stamp(end)}
+        life = Life(name, **trial, billing_cycle_anchor=stamp(end), trial_settings=settings)
+        life.tell("invoice.paid", START, life.invoice("t", START, "paid", [life.line(START, end, 0)], charge=None))
+        life.state["canceled_at"] = stamp(ended)
+        life.end(ended)
+        lives.append(life)
+    return tuple(lives), {key: owed for life in lives for key, owed in owes(life).items()}
+
+
 def free_lives() -> list[HardLife]:
     """All of them."""
     return [told() for told in _LIVES]

@@ -50,6 +50,7 @@ class Comparison:
         fact, noted = status_event(
             self._ref,
             self._membership_id,
+            self._note,
             f"reconciled/{at}",
             at,
             standing,
@@ -75,22 +76,23 @@ class Comparison:
             if ended or (then is not None and then <= end) or not max(came, at) <= next_at:
                 continue
             fact, noted = status_event(
-                self._ref, self._membership_id, f"went_on/{ends_on}", at, Standing(status, None), dates
+                self._ref, self._membership_id, self._note, f"went_on/{ends_on}", at, Standing(status, None), dates
             )
             told.note_standing(self._note, at, *noted)
             self._found.events.append(fact)
 
     def _since(self, standing: Standing, was: str, told_at: int) -> int:
         """Since when the subscription stands so."""
+        dates = dates_of(self._note, self._known.zone)
         if standing.status == "cancelled":
-            return standing.ends or self._now
+            return stands_since(self._subscription, standing, standing.ends or self._now, dates)
         if standing.status == was:  # an end was announced, or taken back
             asked_at = stamp_of(self._subscription.get("canceled_at"))
             ends = standing.ends is not None or standing.at_period_end
             return asked_at if asked_at is not None and ends else self._now
         trial_end = stamp_of(self._subscription.get("trial_end"))
         if self._subscription.get("status") == "paused" and trial_end is not None and not self._paid_since(trial_end):
-            return stands_since(self._subscription, trial_end, dates_of(self._note, self._known.zone))
+            return stands_since(self._subscription, standing, trial_end, dates)
         if was == "paused":
             # It resumed at the latest when an invoice was collected again.
             resumed = [self._note.get("resumes"), *self._note.get("collected", [])]

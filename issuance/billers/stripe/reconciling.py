@@ -110,6 +110,8 @@ def _subscription(subscription: Json, known: Known, found: Translation, since: d
         return  # never heard of, and older than what is asked for: that is for `--all`, after a dry run
     if subscription.get("status") == INCOMPLETE:
         return
+    if record.get("over") and subscription.get("status") != "canceled":
+        return  # it is older than what was heard: what has ended at Stripe never goes on
     trials = signing_up.trials_of(record)
     signing_up.hear(record, subscription, subscription, now, made=False)
     if record.get("dead"):

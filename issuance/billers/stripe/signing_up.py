@@ -43,6 +43,8 @@ def hear(record: Record, subscription: Json, was: Json, at: int, *, made: bool) 
         record["basis"] = {name: was[name] for name in _KEPT if name in was}
         record["basis_at"] = at
         record["heard"] = made
+    if status == "canceled":
+        record["over"] = True
     if status == EXPIRED:
         record["dead"] = True
     elif status != INCOMPLETE:

@@ -14,7 +14,7 @@ from issuance.deciding.calendar import day_of, midnight
 LIFE = ("active", "needs_attention", "paused", "cancelled")
 #: How long ago a subscription's period may have ended if the subscription is still said to end with it (seconds).
 _ENDED = 3 * 86_400
-#: How soon a subscription is paused after its trial has ended without a way to pay (seconds).
+#: How soon a subscription is paused or cancelled after its trial has ended without a way to pay (seconds).
 _AT_TRIAL_END = 3600
 
 
@@ -48,13 +48,24 @@ def standing_of(subscription: Json) -> Standing:
     return Standing(status, max(ends, default=None), at_period_end=True)
 
 
-def stands_since(subscription: Json, at: int, dates: Dates) -> int:
-    """Since when a subscription stands as it came to stand at an instant. If nobody can pay after a trial, it is paused
-    since the membership's start, which is a date."""
+def stands_since(subscription: Json, standing: Standing, at: int, dates: Dates) -> int:
+    """Since when a subscription, or an item of it, stands as it came to stand at an instant. If nobody can pay after a
+    trial, or it ends within the trial, it stands so since the membership's start at the latest, which is a date."""
     trial_end = stamp_of(subscription.get("trial_end"))
-    if subscription.get("status") != "paused" or trial_end is None or abs(at - trial_end) > _AT_TRIAL_END:
+    if trial_end is None or not _has_not_begun(subscription, standing, at, trial_end):
         return at
     return min(at, seconds(midnight(dates.of(trial_end), dates.calendar.zone)))
+
+
+def _has_not_begun(subscription: Json, standing: Standing, at: int, trial_end: int) -> bool:
+    """Whether nothing came after a trial."""
+    if subscription.get("status") == "paused":
+        return abs(at - trial_end) <= _AT_TRIAL_END
+    if standing.status != "cancelled":
+        return False
+    # Only where Stripe ends it by itself may it end a little later than the trial.
+    without_card = payloads.part(subscription, "trial_settings", "end_behavior").get("missing_payment_method")
+    return (standing.ends or at) <= trial_end + (_AT_TRIAL_END if without_card == "cancel" else 0)
 
 
 def _status_of(subscription: Json) -> str:
@@ -64,14 +75,22 @@ def _status_of(subscription: Json) -> str:
 
 
 def status_event(
-    ref: str, membership_id: UUID, name: str, at: int, standing: Standing, dates: Dates, *, keeps_status: bool = False
+    ref: str,
+    membership_id: UUID,
+    note: told.Note,
+    name: str,
+    at: int,
+    standing: Standing,
+    dates: Dates,
+    *,
+    keeps_status: bool = False,
 ) -> tuple[told.Event, list[Any]]:
     """The fact that says where a membership stands, and what to note of it. `keeps_status`: only its end changed, so
     that an announced end lifts no trouble."""
     ends = standing.ends_on(dates, at)
     ends_on = None if ends is None else ends.isoformat()
     rank = LIFE.index(standing.status)
-    name = "ended" if standing.status == "cancelled" else f"status/{rank}/{name}"
+    name = told.end_of(note, at) if standing.status == "cancelled" else f"status/{rank}/{name}"
     fact = fact_of(ref, membership_id, name, at, standing.status, ends_on, keeps_status=keeps_status)
     return fact, [standing.status, ends_on]
 

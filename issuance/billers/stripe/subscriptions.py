@@ -64,7 +64,7 @@ def _tell_made(subscription_id: str, record: Record, known: Known, found: Transl
             membership_id = told.membership_of(subscription_id, item.id)
             ref = told.ref_of(subscription_id, item.id)
             at = note["type"][0]
-            fact, noted = status_event(ref, membership_id, "made", at, standing, dates_of(note, known.zone))
+            fact, noted = status_event(ref, membership_id, note, "made", at, standing, dates_of(note, known.zone))
             told.note_standing(note, at, *noted)
             found.events.append(fact)
 
@@ -128,9 +128,10 @@ class _Change(NamedTuple):
                 continue
             membership_id = told.membership_of(self.subscription_id, item_id)
             ref = told.ref_of(self.subscription_id, item_id)
-            standing = Standing("cancelled", self.at)
-            fact, noted = status_event(ref, membership_id, "", self.at, standing, dates_of(note, self.known.zone))
-            told.note_standing(note, self.at, *noted)
+            standing, dates = Standing("cancelled", self.at), dates_of(note, self.known.zone)
+            at = stands_since(self.subscription, standing, self.at, dates)
+            fact, noted = status_event(ref, membership_id, note, "", at, standing, dates)
+            told.note_standing(note, at, *noted)
             self.found.events.append(fact)
 
     def _tell_status(self, note: told.Note, ref: str, membership_id: UUID) -> None:
@@ -139,8 +140,10 @@ class _Change(NamedTuple):
             return
         keeps = bool(named) and named <= _ENDS and self.notice.kind != DELETED
         standing, dates = standing_of(self.subscription), dates_of(note, self.known.zone)
-        at = stands_since(self.subscription, self.at, dates)
-        fact, noted = status_event(ref, membership_id, self.notice.delivery_id, at, standing, dates, keeps_status=keeps)
+        at = stands_since(self.subscription, standing, self.at, dates)
+        fact, noted = status_event(
+            ref, membership_id, note, self.notice.delivery_id, at, standing, dates, keeps_status=keeps
+        )
         told.note_standing(note, at, *noted)
         after, before = (noted[0], noted[1]), None
         if named:

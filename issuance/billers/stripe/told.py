@@ -99,6 +99,13 @@ def stood_of(note: Note) -> list[list[Any]]:
     return stood
 
 
+def end_of(note: Note, at: int) -> str:
+    """The name of the fact that an item ends at an instant: it has one, but where it was told that it went on after
+    that, which older versions did."""
+    stood = [status for _, status, _ in stood_of(note)]
+    return f"ended/{at}" if "cancelled" in stood and stood[-1] != "cancelled" else "ended"
+
+
 class TooManyGuests(Exception):
     """No order has so many guests."""
 
