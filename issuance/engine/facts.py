@@ -125,7 +125,8 @@ def together(connection: Connection, brand_id: UUID, ids: Sequence[str], most: i
             credits += numbers[membership_id].credits
             facts += numbers[membership_id].facts
             size += numbers[membership_id].bytes
-        if credits > most_credits or facts > bounds.loaded_facts or size > bounds.loaded_bytes:
+        most_facts = min(bounds.loaded_facts, _most_facts(place + 1))
+        if credits > most_credits or facts > most_facts or size > bounds.loaded_bytes:
             return max(place, 1)
     return len(first)
 
@@ -165,6 +166,12 @@ def load(
     return load_rows(connection, brand_id, zone, rows, with_credits=with_credits)
 
 
+def _most_facts(memberships: int) -> int:
+    """The most facts that are read of so many memberships."""
+    bounds = limits.current.settling
+    return bounds.facts + (memberships - 1) * bounds.facts_each
+
+
 def weigh(rows: Iterable[Row]) -> None:
     """Raises FactLimit where the facts of memberships have more bytes than are in memory at once."""
     if sum(row.bytes or 0 for row in rows) > limits.current.settling.loaded_bytes:
@@ -179,8 +186,7 @@ def load_rows(
         return []
     weigh(rows)
     parameters = {"brand_id": brand_id, "ids": id_array(row.membership_id for row in rows)}
-    bounds = limits.current.settling
-    most = bounds.facts + len(rows[1:]) * bounds.facts_each
+    most = _most_facts(len(rows))
     told = _EVENTS.found(connection, {**parameters, "most": most + 1})
     if len(told) > most:
         raise FactLimit

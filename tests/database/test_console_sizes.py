@@ -116,6 +116,17 @@ def test_a_page_of_heavy_orders_is_read_some_at_a_time(club: Club, limit: Limit)
         assert sum(row["now"] for row in trial.result()["credits"]) == 3
 
 
+def test_a_page_of_long_lives_is_read_some_at_a_time(club: Club, limit: Limit) -> None:
+    """No more are counted as fitting together than are then read."""
+    ids = club.accept(3)
+    for day in range(1, 4):
+        told = [{"membership_id": str(one), "status": "paused" if day % 2 else "active"} for one in ids]
+        club.tell("membership.status_changed", f"2031-01-{day:02}", *told)
+    limit("settling", facts=6, facts_each=2)
+    with transaction(club.engine, club.brand_id) as connection:
+        assert len(memberships.page(connection, club.brand_id, 1, 50)[0]) == 3
+
+
 @pytest.mark.parametrize(
     ("page", "column"), [("billers/{biller}?as=csv", "biller_deliveries.body"), ("catalog?as=coupons", "offerings")]
 )
