@@ -241,16 +241,17 @@ def with_coupons(ops: list[Op], coupons: list[str], seed: int) -> list[Op]:
 
 
 def with_gifts(ops: list[Op], seed: int) -> list[Op]:
-    """The same operations; now and then a rule that gives on sign-up becomes P0D, for the next charge. Drawn apart, as
-    limits."""
+    """The same operations; now and then a rule that gives on sign-up becomes P0D after one, for the next charge. Drawn
+    apart, as limits."""
     random = Random(f"gifts {seed}")
     rules: set[str] = set()
     done: list[Op] = []
     for op in ops:
         done.append(op)
-        if op.name == "create_rule" and op.args["issue_on_signup"] and random.random() < 0.3:
+        if op.name == "create_rule" and op.args["issue_on_signup"]:
             rules.add(op.args["rule"])
-        if op.name == "clock" and rules and random.random() < 0.1:
+        signs_up = op.name == "post" and op.args["facts"][0].kind == SIGN_UP
+        if signs_up and rules and random.random() < 0.25:
             rule = sorted(rules)[0]
             rules.discard(rule)
             says = {"issuing_frequency": "P0D", "issue_on_signup": False, "roll_over_limit": None}
@@ -268,7 +269,7 @@ def with_backlogs(ops: list[Op], seed: int) -> list[Op]:
     for op in ops:
         if left == 0 and op.name == "post":
             is_sign_up = op.args["facts"][0].kind == SIGN_UP
-            left = random.choice([2, 5, 10, 40]) if random.random() < (0.2 if is_sign_up else 0.03) else 0
+            left = random.choice([5, 10, 20, 40]) if random.random() < (0.3 if is_sign_up else 0.02) else 0
         if left and op.name == "post":
             kept += op.args["facts"]
         else:
