@@ -39,9 +39,11 @@ _USE = f"""
             RETURNING credits.*)
     SELECT {_SHOWN}, 'redeemed' AS status FROM c {_OF}
 """  # noqa: S608 - the parts are above
+# The page first, by its index: a plan for any brand would join all of its credits to sort them.
 _PAGE = f"""
-    SELECT {_SHOWN}, 'live' AS status FROM credits c {_OF}
-     WHERE c.brand_id = %(brand_id)s ORDER BY c.credit_id DESC LIMIT 25
+    SELECT {_SHOWN}, 'live' AS status
+      FROM (SELECT * FROM credits WHERE brand_id = %(brand_id)s ORDER BY credit_id DESC LIMIT 25) c {_OF}
+     ORDER BY c.credit_id DESC
 """  # noqa: S608 - the parts are above
 
 _pool: asyncio.Queue[psycopg.AsyncConnection[Any]] = asyncio.Queue()
