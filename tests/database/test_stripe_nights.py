@@ -1,6 +1,7 @@
 """Nights in which Stripe is asked how everything stands: what webhooks told, and the price map was told of, stays."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import text
 from issuance.database.connections import transaction
 from tests.database.stripe_asked import ask, reconcile
 from tests.database.stripes import Club
+from tests.database.test_stripe_sequences import SETTLED_AT
 from tests.stripe.fake import FakeStripe
 from tests.stripe.lives import Event, Life, item, stamp
 
@@ -221,3 +223,64 @@ def test_who_has_ended_does_not_go_on_by_an_answer_of_before(fake: FakeStripe, a
     told(fake, asked, life.events, "2031-02-20T12:00:00Z")
     fake.put(before)
     assert night(asked, "2031-02-21T02:00:00Z") == []
+
+
+def from_the_beginning(fake: FakeStripe, club: Club, life: Life, events: list[Event]) -> list[str]:
+    """What a club holds after `--all`, which is planned first. `events`: those that Stripe still lists."""
+    fake.happen(life.events)
+    fake.events, fake.keeps_events = events, True
+    for _ in range(2):
+        reconcile(club, everything=True)
+    club.settle(SETTLED_AT)
+    return next(iter(club.held().values()), [])
+
+
+@pytest.mark.parametrize("renewed", ["since the price was changed", "before nothing"])
+def test_what_was_billed_first_is_what_was_signed_up_for(fake: FakeStripe, asked: Club, renewed: str) -> None:
+    """Whatever a webhook of a later renewal, which names no price, says of the present."""
+    life = Life("renewed", items=[item("si_renewed", "price_silver")])
+    life.months(JAN, FEB, MAR)
+    life.change_price(f"{MAR} 10:30", "price_gold")
+    life.months(MAR, APR)
+    life.change(f"{APR} 10:30", latest_invoice="in_renewed_04-15")
+    life.months(APR, MAY)
+    listed = [event for event in life.events if event["created"] >= stamp("2031-04-01 00:00")]
+    held = from_the_beginning(fake, asked, life, listed if renewed.startswith("since") else [])
+    assert held == [f"{JAN} Silver", f"{FEB} Silver", f"{MAR} Gold", f"{APR} Gold"]
+
+
+def test_a_price_of_before_is_found_by_its_product(fake: FakeStripe, asked: Club) -> None:
+    """Nobody mapped the old price itself."""
+    asked.map("prod_silver", "Silver")
+    life = Life("raised", items=[item("si_raised", "price_silver")])
+    before = {"price": {"id": "price_of_before", "product": "prod_silver"}}
+    for start, end in ((JAN, FEB), (FEB, MAR)):
+        dates = f"{start} 10:30", f"{end} 10:30"
+        life.bill(start[5:], *dates, lines=[{**life.line(*dates), **before}])
+    life.months(MAR, APR, MAY)
+    held = from_the_beginning(fake, asked, life, [])
+    assert held == [f"{one} Silver" for one in (JAN, FEB, MAR, APR)]
+
+
+def test_a_change_of_price_long_ago_is_where_its_first_line_is(fake: FakeStripe, asked: Club) -> None:
+    """However many came since: only the last lines of a price are noted, and its first one."""
+    weeks = [(date(2030, 6, 3) + timedelta(weeks=week)).isoformat() for week in range(42)]
+    life = Life("long_ago", f"{weeks[0]} 10:30", items=[item("si_long_ago", "price_gold_week")])
+    before = {"price": {"id": "price_silver"}}
+    for start, end in pairwise(weeks):
+        dates = f"{start} 10:30", f"{end} 10:30"
+        life.bill(start, *dates, lines=[life.line(*dates) | (before if start < weeks[2] else {})])
+    from_the_beginning(fake, asked, life, [])
+    (changed,) = (at for kind, at, *_ in asked.facts() if kind == "membership.type_changed")
+    assert changed.date().isoformat() == weeks[2]
+
+
+def test_a_change_of_price_that_no_line_bills_yet_counts_from_now(fake: FakeStripe, asked: Club) -> None:
+    """Its webhook was lost: the running period was paid as it was."""
+    life = Life("unbilled", items=[item("si_unbilled", "price_silver")])
+    life.months(JAN, FEB, MAR)
+    told(fake, asked, life.events, "2031-02-20T12:00:00Z")
+    changed = item("si_unbilled", "price_gold", current_period_start=stamp(f"{FEB} 10:30"))
+    fake.put({**life.state, "items": {"object": "list", "data": [changed]}})
+    ((kind, *_),) = night(asked, "2031-02-26T02:00:00Z")
+    assert (kind, asked.held().popitem()[1]) == ("membership.type_changed", [f"{JAN} Silver", f"{FEB} Silver"])

@@ -153,7 +153,8 @@ class Comparison:
             return
         told_at = self._note["type"][0]
         billed = self._record.get("billed", {}).get(item.id, {}).get(item.price, [])
-        since = next((start for start in billed if start > told_at), None) or self._period_started(item) or self._now
+        # The running period was billed at the price before, if no line says otherwise.
+        since = next((start for start in billed if start > told_at), self._now)
         at = max(dates_of(self._note, self._known.zone).instant_of(since), told_at + 1)
         name, type_id = f"type/reconciled/{at}", price.membership_type_id
         self._found.events.append(

@@ -178,7 +178,7 @@ def _note(note: dict[str, Any], invoice: Json, at: int) -> None:
         note["whole"] = True
     lines = list(payloads.lines_of(invoice))
     note["lines"] = [list(line) for line in lines if not line.proration]
-    note["changes"] = [[line.item, line.price, line.start] for line in lines if line.item and line.price]
+    note["changes"] = [[line.item, line.price, line.start, line.product] for line in lines if line.item and line.price]
 
 
 def charges_noted(invoice_id: str, known: Known, found: Translation, *, patient: bool) -> list[Charge]:
@@ -245,10 +245,14 @@ def charges_for(
 
 
 def _note_billed(record: Record, note: dict[str, Any]) -> None:
-    """Note since when each price of an item was billed, prorations too: a change of price happened by then."""
-    for item, price, start in note.get("changes", []):
+    """Note since when each price of an item was billed, prorations too: a change of price happened by then. The first
+    time is kept however many come after it."""
+    for item, price, start, *product in note.get("changes", []):  # older versions noted no product
         billed = record.setdefault("billed", {}).setdefault(item, {})
-        billed[price] = sorted({start, *billed.get(price, [])})[-_COLLECTED_KEPT:]
+        first, *others = sorted({start, *billed.get(price, [])})
+        billed[price] = [first, *others[-_COLLECTED_KEPT:]]
+        if any(product):  # a price that the subscription had before may be mapped by it
+            record.setdefault("prices", {}).setdefault(price, [*product, None])
 
 
 def _note_free(record: Record, line: Line, invoice_id: str) -> None:

@@ -117,11 +117,11 @@ def _subscription(subscription: Json, known: Known, found: Translation, since: d
     if record.get("dead"):
         found.wakes.add(subscription_id)
         return
+    told_before = set(record["items"])
+    if not record.get("heard"):  # nobody heard how it was made
+        record["basis"] = _as_first_billed(record["basis"], record, now)
     # Nothing that happened before this will come any more.
     record["heard"] = True
-    told_before = set(record["items"])
-    if record["basis_at"] == now:
-        record["basis"] = _as_first_billed(record["basis"], record)
     signing_up.sign_up(subscription_id, record, known, found, patient=False)
     if told_before != record["items"].keys():
         return  # what waited for it is told before it is compared
@@ -147,14 +147,15 @@ def _now(subscription: Json, record: Record, known: Known) -> int:
     return max(seconds(known.now), *(at or 0 for at in (*said, *collected, *billed)))
 
 
-def _as_first_billed(basis: Json, record: Record) -> Json:
-    """A subscription that is known only as it is now, with the prices that were billed first."""
-    items = []
+def _as_first_billed(basis: Json, record: Record, now: int) -> Json:
+    """A subscription that is known only as it was at a later instant, with the prices that were billed before that."""
+    items, known_at = [], record["basis_at"]
     for body in payloads.listed(basis.get("items")):
         billed = record.get("billed", {}).get(body.get("id"), {})
         first = min(billed, key=lambda price: int(billed[price][0]), default=None)
         priced = payloads.part(body, "price")
-        if first is not None and priced and first != priced.get("id"):
+        is_older = first is not None and (known_at == now or int(billed[first][0]) < known_at)
+        if is_older and priced and first != priced.get("id"):
             body = {**body, "price": {"id": first, "recurring": priced.get("recurring")}, "plan": None}
         items.append(body)
     return {**basis, "items": {"data": items}}
