@@ -21,7 +21,7 @@ from issuance.origins import Origin
 #: again, as slowly as it does.
 ROOM = 50_000
 #: So many are settled in one go: at first, and at most where that is quick, as of a billing day's charges.
-AT_ONCE, MOST_AT_ONCE = 250, 4000
+AT_ONCE, MOST_AT_ONCE = 250, 2000
 #: Seconds that one go should take: memberships that are asked for meanwhile wait as long.
 _GO = 0.5
 
