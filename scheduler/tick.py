@@ -268,9 +268,9 @@ def _ask(engine: Engine, broker: dramatiq.Broker, tick: Tick, limits: TickSizes)
 
 def _write_words(engine: Engine, _: dramatiq.Broker, __: Tick, ___: TickSizes) -> None:
     """Brands take turns, as long as a tick has time for it."""
-    ends = monotonic() + WRITING
     with transaction(engine) as connection:
         brands = deque(words.waiting(connection))
+    ends = monotonic() + WRITING  # from here on: a slow look at who waits takes nobody's turn
     while brands and monotonic() < ends:
         brand_id = brands.popleft()
         with _alone("words_not_written", brand_id):
