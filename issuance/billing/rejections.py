@@ -88,9 +88,10 @@ def forget(connection: Connection, kept: timedelta, most: int) -> int:
     """Delete at most so many refused events of all brands that last came longer ago than they are kept, and count
     them."""
     columns = rejected_events.c
-    over = select(columns.brand_id, columns.rejected_id).where(columns.received_at < func.clock_timestamp() - kept)
-    gone = delete(rejected_events).where(tuple_(columns.brand_id, columns.rejected_id).in_(over.limit(most)))
-    return connection.execute(gone).rowcount
+    key, is_over = (columns.brand_id, columns.rejected_id), columns.received_at < func.clock_timestamp() - kept
+    over = select(*key).where(is_over).limit(most)
+    # Asked again of each: one may come again meanwhile.
+    return connection.execute(delete(rejected_events).where(tuple_(*key).in_(over), is_over)).rowcount
 
 
 def _is(brand_id: UUID, rejected_id: UUID) -> ColumnElement[bool]:

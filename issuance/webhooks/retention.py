@@ -14,12 +14,14 @@ _FORGET_SOME = text("""
        AND event_id IN (SELECT event_id FROM deliveries WHERE brand_id = :brand_id AND webhook_id = :webhook_id
                          LIMIT :most)
 """)
-# First deliveries that were finished long ago, and then the events that have no delivery left.
-_FORGET = text("""
+_IS_OVER = "state <> 'pending' AND attempted_at < clock_timestamp() - CAST(:after AS interval)"
+# First deliveries that were finished long ago, and then the events that have no delivery left. It is asked again of
+# each: one may be sent again meanwhile.
+_FORGET = text(f"""
     DELETE FROM deliveries
      WHERE (brand_id, delivery_id, event_id) IN (
-               SELECT brand_id, delivery_id, event_id FROM deliveries
-                WHERE state <> 'pending' AND attempted_at < clock_timestamp() - CAST(:after AS interval) LIMIT :most)
+               SELECT brand_id, delivery_id, event_id FROM deliveries WHERE {_IS_OVER} LIMIT :most)
+       AND {_IS_OVER}
 """)
 _FORGET_EVENTS = text("""
     DELETE FROM webhook_events

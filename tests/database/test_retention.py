@@ -1,12 +1,14 @@
 """What is kept for a while and no longer, as the settings say (scheduler/tick.py)."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Event
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 import scheduler.__main__ as scheduler
 from issuance import health, measures
@@ -18,12 +20,14 @@ from issuance.database import budget, pools
 from issuance.database.connections import engine_for, transaction
 from issuance.engine import plans
 from issuance.errors import PlanForgotten, SettingsError, Untidy
+from issuance.people import sign_ins
 from issuance.settings import OwnSettings, read
 from issuance.tenancy import brands, idempotency
+from issuance.webhooks import deliveries, retention, webhooks
 from issuance.webhooks import months as of_outbox
-from issuance.webhooks import retention, webhooks
 from scheduler import tick
 from scheduler.tick import tidy
+from tests.database.beside import Beside
 from tests.database.clubs import Club
 from tests.database.test_approvals import approve, plan_issue, rows_of
 from tests.limits import Limit
@@ -174,6 +178,52 @@ def test_what_has_no_end_is_forgotten_in_parts(club: Club, monkeypatch: pytest.M
     assert sorted(parts) == [1, 1, 2, 2, 2, 2]
     left = "SELECT (SELECT count(*) FROM idempotency_keys) + (SELECT count(*) FROM biller_deliveries)"
     assert club.value(left) == 0
+
+
+def test_what_comes_again_while_it_is_forgotten_stays(club: Club, beside: Beside) -> None:
+    """Refused and kept again, counted again, sent again by hand: whoever did it was told so."""
+    refused, email = (str(uuid4()), Refused("malformed", "no event")), f"{uuid4()}@example.com"
+    with transaction(club.engine, club.brand_id) as connection:
+        webhook_id = webhooks.create(connection, club.brand_id, "https://example.com/", ["credit.issued"])["id"]
+        rejections.keep(connection, club.brand_id, [refused])
+        sign_ins.count_try(connection, email)
+    club.sign_up()
+    club.rows("UPDATE rejected_events SET received_at = now() - interval '100 days'")
+    club.rows("UPDATE deliveries SET state = 'failed', next_at = NULL, attempted_at = now() - interval '100 days'")
+    tried = {"email": email.encode()}
+    club.rows(
+        "UPDATE sign_in_failures SET failed_at = now() - interval '2 days' WHERE email_hash = sha256(:email)", **tried
+    )
+    delivery_id = club.value("SELECT delivery_id FROM deliveries")
+    old, most = timedelta(days=90), 100_000
+
+    def meanwhile(again: Callable[[Connection], object], forget: Callable[[Connection], object]) -> None:
+        def tidy_up() -> None:
+            with transaction(club.engine) as connection:
+                forget(connection)
+
+        with transaction(club.engine, club.brand_id) as connection:
+            again(connection)
+            assert beside.begin(tidy_up)
+        beside.end()
+
+    meanwhile(
+        lambda connection: rejections.keep(connection, club.brand_id, [refused]),
+        lambda connection: rejections.forget(connection, old, most),
+    )
+    meanwhile(
+        lambda connection: deliveries.deliver_again(connection, club.brand_id, webhook_id, delivery_id),
+        lambda connection: retention.forget(connection, old),
+    )
+    meanwhile(
+        lambda connection: sign_ins.count_try(connection, email),
+        lambda connection: sign_ins.forget(connection, most),
+    )
+    assert beside.errors == []
+    left = "SELECT (SELECT count(*) FROM rejected_events), (SELECT count(*) FROM deliveries)"
+    assert club.rows(left) == [(1, 1)]
+    tries = "SELECT count(*) FROM sign_in_failures WHERE email_hash = sha256(:email)"
+    assert club.value(tries, **tried) == 1
 
 
 def test_tidying_keeps_no_look_waiting(club: Club, monkeypatch: pytest.MonkeyPatch) -> None:
