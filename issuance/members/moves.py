@@ -105,7 +105,10 @@ def _give_back(connection: Connection, brand_id: UUID, credit_id: UUID) -> UUID:
     if went:
         credits.revoke_archived(connection, brand_id, columns.credit_id == credit_id)
     gone = went or undos.take_back(connection, brand_id, credit_id)
-    credits.tell(connection, brand_id, "credit.updated" if gone else _told_as(before, change.after), [credit_id], now)
+    told_as = _told_as(before, change.after)
+    if gone and told_as == "credit.restored":
+        told_as = "credit.updated"
+    credits.tell(connection, brand_id, told_as, [credit_id], now)
     return membership_id
 
 

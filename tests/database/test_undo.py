@@ -19,6 +19,7 @@ from issuance.engine import batches, plans, run_work, runs, undos
 from issuance.errors import Conflict, Invalid, IssuanceError, NotFound
 from issuance.members import moves
 from issuance.members.redemptions import Booking, redeem_credit
+from issuance.webhooks import webhooks
 from tests.database.clubs import Club, at
 from tests.limits import Limit
 
@@ -124,7 +125,8 @@ def test_undoing_twice_counts_nothing(club: Club) -> None:
 def test_a_use_that_is_cancelled_after_an_undo_gives_nothing_back(
     new_club: Callable[..., Club], of: str, then: str
 ) -> None:
-    """It is revoked by the operator, with the undo's reason, unless it is over; a person can reinstate it."""
+    """It is revoked by the operator, with the undo's reason, unless it is over, and told so once; a person can
+    reinstate it."""
     club = new_club(roll_over=then != "expired", issue_on_signup=False, billing="external")
     (member,) = club.accept()
     says = {"membership_id": str(member), "charge_id": "feb", "period_start": "2031-02-28"}
@@ -155,7 +157,10 @@ def test_a_use_that_is_cancelled_after_an_undo_gives_nothing_back(
     if then == "taken by facts":
         club.tell("charge.refunded", "2031-02-28T10:00", says)
         club.settle([member])
+    with transaction(club.engine, club.brand_id) as connection:
+        webhooks.create(connection, club.brand_id, "https://example.com/", ["credit.revoked"])
     assert cancel() == [("operator", "a mistake", None, None)]
+    assert club.rows("SELECT type FROM webhook_events") == [("credit.revoked",)]
     if then == "reinstated and used again":
         with transaction(club.engine, club.brand_id) as connection:
             desk.correct(connection, club.brand_id, Reinstate(code, "it was none"))
