@@ -18,7 +18,8 @@ from issuance.billers.known import KnownObjects
 from issuance.database import transaction
 from issuance.log import logger
 
-#: How often a page is read again at most: after answers that it needed, and after sign-ups.
+#: How often a page is read again at most: after answers that it needed, after sign-ups, and after webhooks that came
+#: since it was asked for.
 _AGAIN = 3
 
 Settle = Callable[[list[UUID]], None]
@@ -56,6 +57,8 @@ class Reconciliation:
         self._ids, self._settle = ids, settle
         self._position: dict[str, Any] = claimed.position
         self._signed_up = False
+        #: Objects of the page that were left out, as a webhook of them came since it was asked for.
+        self._left: list[str] = []
         #: Counts since they were written last: facts that were told, by kind, and objects that could not be told, by
         #: code.
         self._counts: Counter[str] = Counter()
@@ -103,9 +106,14 @@ class Reconciliation:
     def _passes(self, listing: Listing) -> bool:
         return listing.after_sign_ups and not self._position.get("signed_up")
 
-    def _tell(self, listing: Listing, page: Sequence[Json], position: str, asked_at: datetime) -> bool:
+    def _tell(
+        self, listing: Listing, page: Sequence[Json], position: str, asked_at: datetime, *, fresh: int = 0
+    ) -> bool:
+        """Tell a page; False if the run is to be worked on no longer. `fresh`: how often what was left out of it has
+        been asked for since."""
+        last = fresh == _AGAIN
         self._translate()
-        keys = self._told(listing, page, position, asked_at)
+        keys = self._told(listing, page, position, asked_at, last=last)
         if keys is None:
             return False
         # Ask for what the page itself does not say, such as whose a customer is; then tell the page once more, until
@@ -119,22 +127,34 @@ class Reconciliation:
                 self._counts.update(learnt.kinds)
                 self._settle(learnt.membership_ids)
             self._translate()
-            if (keys := self._told(listing, page, position, asked_at, again=True)) is None:
+            if (keys := self._told(listing, page, position, asked_at, last=last, again=True)) is None:
                 return False
-        return True
+        if not self._left or last:
+            return True
+        asked_at = self._now()
+        answered = [self._adapter.ask(self._asked, object_id) for object_id in self._left]
+        return self._tell(listing, [body for body in answered if body], position, asked_at, fresh=fresh + 1)
 
     def _told(
-        self, listing: Listing, page: Sequence[Json], position: str, asked_at: datetime, *, again: bool = False
+        self,
+        listing: Listing,
+        page: Sequence[Json],
+        position: str,
+        asked_at: datetime,
+        *,
+        last: bool,
+        again: bool = False,
     ) -> set[str] | None:
-        """Tell a page, but for what webhooks know better. Returns what the biller has to be asked for; None if the run
-        is to be worked on no longer."""
+        """Tell a page, but for what webhooks know better: that is left, for the next look if this is the `last` one.
+        Returns what the biller has to be asked for; None if the run is to be worked on no longer."""
         with transaction(self._engine, self._biller.brand_id) as connection:
             if connection.execute(RUNNING, self._ids).rowcount == 0:
                 return None
             deliveries.lock(connection, self._biller.biller_id, wait=True)
             known = KnownObjects(connection, self._biller)
-            size, news = len(page), self._news(connection, asked_at)
-            page = [body for body in page if body["id"] not in news]  # the next look is at these
+            news = self._news(connection, asked_at)
+            self._left = [body["id"] for body in page if body["id"] in news]
+            page = [body for body in page if body["id"] not in news]
             told = told_of(self._adapter, listing, page, known, self._since)
             _, membership_ids, refused, kinds = translation.tell(connection, self._biller, self._adapter, told)
             known.write()
@@ -144,12 +164,13 @@ class Reconciliation:
                 counts += could_not
             woken = {key for found in told for key in found.wakes}
             deliveries.wake(connection, self._biller.brand_id, self._biller.biller_id, woken)
-            self._position[listing.name] = position
+            if last or not self._left:  # else whoever goes on from here reads the page again
+                self._position[listing.name] = position
             self._signed_up = any(found.refs for found in told)
             if self._signed_up:
                 self._position["signed_up"] = True
             connection.execute(NOTE, {**self._ids, "position": json.dumps(self._position)})
-            size = 0 if again else size
+            size = 0 if again else len(page)
             if size or counts:
                 connection.execute(COUNT, {**self._ids, "size": size, "counts": json.dumps(counts)})
         self._counts.clear()
