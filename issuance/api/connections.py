@@ -208,8 +208,9 @@ def protocol_for(settings: OwnSettings, counts: Counts, process: int) -> type[Ht
             super().pause_writing()
             patience = limits.current.doors.answer_seconds
             self._stuck = self._stuck or self.loop.call_later(patience, self.transport.abort)
-            goes = untaken.note(self._source or "", self, self.transport.get_write_buffer_size())
-            if isinstance(goes, Limited):
+            size = self.transport.get_write_buffer_size()
+            goes = None
+            while goes is not self and isinstance(goes := untaken.note(self._source or "", self, size), Limited):
                 if (more := _too_much.next()) is not None:
                     logger.warning("too_much_untaken", bytes=goes.transport.get_write_buffer_size(), **more)
                 goes.transport.abort()

@@ -64,9 +64,11 @@ class Untaken:
     def note(self, source: str, connection: Hashable, size: int) -> Hashable | None:
         """Note that a connection has not taken so many bytes, and return the connection that has to go for it and
         counts no more, or None if there is room. It is this one if its own source has too much, else the largest of the
-        source with most."""
+        source with most: then note it again, as there may still be no room. For what was taken nobody has to go."""
         whose, goes = source or connection, connection
         self._set(whose, connection, size)
+        if not size:
+            return None
         totals = {one: sizes.total() for one, sizes in self._of.items()}
         bounds = limits.current.doors
         if not source or totals.get(source, 0) <= bounds.untaken_of_a_source:

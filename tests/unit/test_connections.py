@@ -103,6 +103,34 @@ def test_answers_that_nobody_takes_have_an_end(port: int, monkeypatch: pytest.Mo
         assert len(answer(taken_by_now)) > 20_000_000
 
 
+def test_as_many_are_hung_up_on_as_there_must_be(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One answer may need the room of several others."""
+    counted, came, gone = threading.Semaphore(0), list[Hashable](), list[Hashable]()
+
+    def note(_: sources.Untaken, __: str, connection: Hashable, size: int) -> Hashable | None:
+        if not size:
+            return None
+        if connection not in came:
+            came.append(connection)
+            counted.release()
+        if connection not in came[:2] and len(gone) < 2:
+            gone.append(came[len(gone)])
+            return gone[-1]
+        return None
+
+    monkeypatch.setattr(sources.Untaken, "note", note)
+    long = b"GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with connected(port, long) as one:
+        assert counted.acquire(timeout=PATIENCE_SECONDS)
+        with connected(port, long) as another:
+            assert counted.acquire(timeout=PATIENCE_SECONDS)
+            with connected(port, long) as last:
+                assert counted.acquire(timeout=PATIENCE_SECONDS)
+                assert len(answer(one)) < 20_000_000
+                assert len(answer(another)) < 20_000_000
+                assert len(answer(last)) > 20_000_000
+
+
 def test_nobody_says_from_where_they_call(port: int) -> None:
     """But a trusted proxy, for others."""
     with connected(port, GET + b"X-Forwarded-For: 192.0.2.7\r\nConnection: close\r\n\r\n") as stranger:

@@ -52,3 +52,15 @@ def test_what_was_taken_counts_no_more(untaken: Untaken) -> None:
     assert untaken.note("third", "third 1", 50) is None
     assert untaken.note("third", "third 2", 0) is None
     assert untaken._of.keys() == {"second", "third"}
+
+
+def test_one_after_the_other_goes_until_there_is_room(untaken: Untaken) -> None:
+    """Whoever comes may need more than one of the others had; nobody goes uncounted for what is taken meanwhile."""
+    for source in ("first", "second"):
+        for number in range(5):
+            assert untaken.note(source, f"{source} {number}", 10) is None
+    assert untaken.note("till", "till 1", 30) == "first 0"
+    assert untaken.note("first", "first 4", 0) is None
+    assert untaken.note("till", "till 1", 30) == "second 0"
+    assert untaken.note("till", "till 1", 30) is None
+    assert sum(sizes.total() for sizes in untaken._of.values()) == 100
