@@ -20,6 +20,7 @@ from issuance.members.names import folded
 from issuance.memberships import kept_texts
 from issuance.memberships.entries import Entry, Theirs
 from issuance.memberships.memberships import LONGEST_REF
+from issuance.memberships.mentions import shared_ids
 
 #: Takes the place of their names, to see whether something names them.
 _THEM = "\0"
@@ -187,7 +188,8 @@ def export(connection: Connection, brand_id: UUID, external_user_id: str, *, bou
     for event in told:
         if event["data"].get("holder") and event["data"].get("guest", {}).get("external_user_id") != external_user_id:
             event["data"] = {name: value for name, value in event["data"].items() if name != "guest"}
-    names = heard.names(_THEM, profile["display_name"], *(guest["name"] for guest in theirs["guest_of"]))
+    called = profile["display_name"], *(guest["name"] for guest in theirs["guest_of"])
+    names = heard.names(_THEM, *called, shared=shared_ids(connection, brand_id, heard))
     kept: dict[str, list[dict[str, Any]]] = {place: [] for place in kept_texts.EXPORTED}
     for place, column in kept_texts.EXPORTED.items():
         for row in kept_texts.exported(connection, brand_id, names, column):
@@ -216,7 +218,7 @@ def _places(facts: Sequence[dict[str, Any]], heard: Theirs) -> dict[int, list[in
         events.sort(key=in_order)
         for event, listed in ((events[place], listed) for place, listed in named_by(membership_id, events).items()):
             pairs = enumerate(zip(listed, event.data["guests"], strict=True))
-            entries += [(event.number, place, entry) for place, entry in pairs]
+            entries += [(event.number, place, (membership_id, who, guest)) for place, (who, guest) in pairs]
     heard.learn([entry for _, _, entry in entries])
     found: dict[int, list[int]] = {}
     for number, place, entry in entries:

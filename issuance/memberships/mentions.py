@@ -1,7 +1,7 @@
 """Mentions: where facts speak of somebody, what they call them, and those facts without it (SEMANTICS 20)."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -38,6 +38,12 @@ _GUESTS = text("""
             SELECT new.membership_id, new.guest_id
               FROM json_to_recordset(CAST(:rows AS json)) AS new (membership_id uuid, guest_id uuid))))
 """)
+_SHARED = text("""
+    SELECT DISTINCT guest_id FROM guests
+     WHERE brand_id = :brand_id AND guest_id = ANY(:guest_ids)
+       AND (membership_id, guest_id) NOT IN (
+           SELECT * FROM unnest(CAST(:membership_ids AS uuid[]), CAST(:guest_ids AS uuid[])))
+""")
 
 
 @dataclass(slots=True)
@@ -67,6 +73,7 @@ class Mentions:
         self._id, self._place = external_user_id, place
         self._theirs = Theirs(external_user_id, emails)
         self._orders: dict[UUID, _Order] = {}
+        self._shared: Collection[UUID] = ()
 
     def read(self, membership_ids: Sequence[UUID]) -> None:
         """Find out who is who on these orders, and what else they are called."""
@@ -79,6 +86,7 @@ class Mentions:
             order.waits = all(event.type != SIGNED_UP for event in order.events)
             order.named = _as_told(order.events) if order.waits else named_by(membership_id, order.events)
         self._theirs.learn(list(self._entries()))
+        self._shared = shared_ids(self._connection, self._brand_id, self._theirs)
 
     @property
     def emails(self) -> set[str]:
@@ -86,13 +94,14 @@ class Mentions:
         return self._theirs.emails
 
     def _entries(self) -> Iterator[Entry]:
-        for order in self._orders.values():
+        for membership_id, order in self._orders.items():
             for place, listed in order.named.items():
-                yield from zip(listed, order.events[place].data["guests"], strict=True)
+                for who, guest in zip(listed, order.events[place].data["guests"], strict=True):
+                    yield membership_id, who, guest
 
     def names(self, *called: str | None) -> Names:
         """All that they are called by."""
-        return self._theirs.names(self._place, *called)
+        return self._theirs.names(self._place, *called, shared=self._shared)
 
     def rewrite(self) -> None:
         """Take their names out of the facts, and out of the table of guests."""
@@ -101,7 +110,7 @@ class Mentions:
         for membership_id, order in self._orders.items():
             changes = not order.waits and any(event.type == GUESTS_CHANGED for event in order.events)
             for place, event in enumerate(order.events):
-                data, theirs = self._data(order, place, changes=changes)
+                data, theirs = self._data(membership_id, place, changes=changes)
                 for guest_id, is_theirs in theirs:
                     last[membership_id, guest_id] = is_theirs
                 places = {index: self._place for index, (_, is_theirs) in enumerate(theirs) if is_theirs}
@@ -122,8 +131,11 @@ class Mentions:
         parameters |= {"membership_ids": list(self._orders), "rows": to_json(listed).decode()}
         self._connection.execute(_GUESTS, parameters)
 
-    def _data(self, order: _Order, place: int, *, changes: bool) -> tuple[dict[str, Any], list[tuple[UUID, bool]]]:
+    def _data(
+        self, membership_id: UUID, place: int, *, changes: bool
+    ) -> tuple[dict[str, Any], list[tuple[UUID, bool]]]:
         """A fact's `data` without their names, and for each guest that it names whether that is them."""
+        order = self._orders[membership_id]
         event = order.events[place]
         data = dict(event.data)
         if data.get("external_user_id") == self._id:
@@ -132,11 +144,11 @@ class Mentions:
             return data, []
         guests, theirs = [], []
         for who, guest in zip(order.named[place], data["guests"], strict=True):
-            is_theirs = self._theirs.include(who, guest)
+            is_theirs = self._theirs.include(membership_id, who, guest)
             theirs.append((who.guest_id, is_theirs))
             if is_theirs:
                 guest = forgotten.without_names(guest, self._place)
-                if self._theirs.by_id(who, guest):
+                if self._theirs.by_id(membership_id, who, guest):
                     guest["external_user_id"] = self._place
             if changes and event.type == GUESTS_CHANGED:
                 # A guest who was recognised by a name is still recognised.
@@ -144,6 +156,13 @@ class Mentions:
             guests.append(guest)
         data["guests"] = guests
         return data, theirs
+
+
+def shared_ids(connection: Connection, brand_id: UUID, theirs: Theirs) -> set[UUID]:
+    """Of the guests that a member was found to be: the ids that guests of other orders have too."""
+    guests = sorted(theirs.guests)
+    which = {"membership_ids": [order for order, _ in guests], "guest_ids": [guest_id for _, guest_id in guests]}
+    return set(connection.scalars(_SHARED, {"brand_id": brand_id, **which}))
 
 
 def _as_told(events: Sequence[Row[Any]]) -> Named:

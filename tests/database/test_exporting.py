@@ -17,10 +17,11 @@ from issuance.members import members
 from issuance.members.profiles import MemberBody
 from issuance.memberships import exporting
 from tests.database.clubs import Club
-from tests.database.test_forgetting import ADA, BOB, EMAIL, NAME, Story, story
+from tests.database.test_forgetting import ADA, BOB, EMAIL, NAME, Story, story, told
+from tests.hooks import Hook
 from tests.stripe import SECRET
 
-__all__ = ["story"]
+__all__ = ["story", "told"]
 
 INVOICE = {"object": "invoice", "customer": "cus_1", "customer_email": EMAIL, "customer_name": NAME}
 
@@ -118,6 +119,37 @@ def test_what_lists_say_of_a_guest_without_ids_is_in_the_export(story: Story) ->
         of_carl = exporting.export(connection, club.brand_id, "carl")
     assert "Carl" in json.dumps(of_carl, default=str)
     assert "canary" not in json.dumps(of_carl["facts"], default=str).lower()
+
+
+def test_another_guest_with_the_same_id_on_another_order_is_not_them(story: Story, told: Hook) -> None:
+    """Billers may number the guests of each order: an export says nothing of whoever is theirs there, and erasing
+    leaves them as they are, on lists, in what webhooks are told, and on orders that never named her."""
+    club, numbers = story.club, [str(UUID(int=number)) for number in (1, 2)]
+    orders, sign_ups = [uuid4() for _ in range(3)], []
+    hers = {"name": NAME, "external_user_id": ADA}
+    carl, dora = ({"name": f"{name} Other", "email": f"{name}@example.org"} for name in ("carl", "dora"))
+    for order, who, guests in zip(orders, (ADA, "carl", "dora"), ([hers], [carl, hers], [dora]), strict=True):
+        party = [{**guest, "guest_id": numbers[place], "lead_booker": not place} for place, guest in enumerate(guests)]
+        sign_ups.append(story._event("membership.signed_up", story._signs_up(order, who, guests=party)))
+    story.take(*sign_ups)
+    club.settle(orders)
+    said = json.dumps(exported(story), default=str).lower()
+    assert [name for name in ("carl", "dora") if name in said] == []
+
+    def of_others() -> list[Any]:
+        found = club.rows("SELECT name, email FROM guests WHERE name LIKE '% Other' ORDER BY name")
+        for table in ("webhook_events", "billing_events"):
+            like = f"SELECT count(*) FROM {table} WHERE CAST(data AS text) LIKE :name"
+            found += [club.value(like, name=f"%{name} Other%") for name in ("carl", "dora")]
+        return found
+
+    before = of_others()
+    assert 0 not in before, "there is something that could go"
+    story.archive()
+    story.erase()
+    assert story.left() == []
+    assert of_others() == before
+    assert story.broken() == {}
 
 
 def test_what_a_member_gave_got_and_did_is_in_the_export(story: Story) -> None:
