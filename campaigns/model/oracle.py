@@ -192,7 +192,7 @@ class Oracle(Settling):
         credit = found[pick % len(found)]
         assert credit.expires_at is not None, "it was asked for"
         until = max(credit.expires_at, self.now) + timedelta(days=days)
-        credit.expires_at, credit.extended_to, credit.over = until, until, False
+        credit.expires_at, credit.extended_to, credit.over, credit.undone = until, until, False, False
         self.settle_one(credit.membership)
         return credit, until
 

@@ -76,12 +76,14 @@ _PROMISED = text("""
        AND mine.first_id <= :last_id AND mine.last_id >= :first_id
        AND row ->> 'reason' = 'issued' AND CAST(row ->> 'membership_id' AS uuid) BETWEEN :first_id AND :last_id
 """)
-# How many rows there were stays. An approval that is not done yet still reads its plan.
+# How many rows there were stays. An approval that is not done yet still reads its plan, and whoever cancels a use the
+# redeemed credits of an undo.
 _FORGET = text("""
     UPDATE run_batches SET plan = NULL
      WHERE (brand_id, run_id, batch) IN (
                SELECT b.brand_id, b.run_id, b.batch FROM run_batches b JOIN runs r USING (brand_id, run_id)
-                WHERE b.plan IS NOT NULL AND r.finished_at < clock_timestamp() - CAST(:kept AS interval)
+                WHERE b.plan IS NOT NULL AND r.kind <> 'undo'
+                  AND r.finished_at < clock_timestamp() - CAST(:kept AS interval)
                   AND NOT EXISTS (SELECT FROM runs a
                                    WHERE a.brand_id = r.brand_id AND a.plan_id = r.run_id AND a.finished_at IS NULL)
                 LIMIT :most)
@@ -174,7 +176,7 @@ def is_forgotten(connection: Connection, brand_id: UUID, run_id: UUID) -> bool:
 
 def forget(connection: Connection, kept: timedelta, most: int) -> int:
     """Forget the plans of at most so many batches of runs that were finished longer ago than plans are kept, and count
-    these batches."""
+    these batches. What undos found redeemed stays: a use may be cancelled years later (SEMANTICS 17)."""
     return connection.execute(_FORGET, {"kept": kept, "most": most}).rowcount
 
 

@@ -49,23 +49,31 @@ _REFUSE_HELD = text("""
                         WHERE (c.brand_id, c.membership_id, c.credit_rule_id, c.period_start, c.reissue, c.guest_id)
                             = (h.brand_id, h.membership_id, h.credit_rule_id, h.period_start, h.reissue, h.guest_id))
 """)
-# The latest undo that found a credit redeemed, unless a person has reinstated it since. A membership is in the first
-# batch that reaches as far.
+# The latest undo that found a credit redeemed, unless a person has reinstated or extended it since, by itself or in a
+# bulk call, which has one entry for all. A membership is in the first batch that reaches as far.
 _FOUND_REDEEMED = text("""
-    SELECT r.reason, r.actor
-      FROM credits c
-      JOIN runs r ON r.brand_id = c.brand_id AND r.kind = 'undo'
-       AND (r.undoes_run_id = c.run_id
-            OR (r.credit_rule_id = c.credit_rule_id AND r.rule_version = c.rule_version))
-      JOIN LATERAL (SELECT b.plan FROM run_batches b
-                     WHERE (b.brand_id, b.run_id) = (r.brand_id, r.run_id) AND b.last_id >= c.membership_id
-                     ORDER BY b.batch LIMIT 1) reached ON true
-     WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id
-       AND reached.plan @> to_jsonb(CAST(c.credit_id AS text))
-       AND NOT EXISTS (SELECT FROM audit_entries e
-                        WHERE e.brand_id = c.brand_id AND e.subject_id = CAST(c.credit_id AS text)
-                          AND e.action = 'credit.reinstated' AND e.at >= r.created_at)
-     ORDER BY r.created_at DESC LIMIT 1
+    WITH found AS MATERIALIZED (
+         SELECT r.reason, r.actor, r.created_at, to_jsonb(CAST(c.credit_id AS text)) AS credit_id
+           FROM credits c
+           JOIN runs r ON r.brand_id = c.brand_id AND r.kind = 'undo'
+            AND (r.undoes_run_id = c.run_id
+                 OR (r.credit_rule_id = c.credit_rule_id AND r.rule_version = c.rule_version))
+           JOIN LATERAL (SELECT b.plan FROM run_batches b
+                          WHERE (b.brand_id, b.run_id) = (r.brand_id, r.run_id) AND b.last_id >= c.membership_id
+                          ORDER BY b.batch LIMIT 1) reached ON true
+          WHERE c.brand_id = :brand_id AND c.credit_id = :credit_id
+            AND reached.plan @> to_jsonb(CAST(c.credit_id AS text))
+            AND NOT EXISTS (SELECT FROM audit_entries e
+                             WHERE e.brand_id = c.brand_id AND e.subject_id = CAST(c.credit_id AS text)
+                               AND e.action IN ('credit.reinstated', 'credit.extended') AND e.at >= r.created_at))
+    SELECT reason, actor FROM found
+     WHERE NOT EXISTS (SELECT FROM audit_entries e
+                        WHERE e.brand_id = :brand_id AND e.action = 'correction.made' AND e.at >= found.created_at
+                          -- Hosts that write ids have clocks of their own.
+                          AND e.entry_id >= least_id(CAST(found.created_at - interval '2 days' AS date))
+                          AND e.after ?| array['reinstated', 'extended']
+                          AND e.after -> 'credit_ids' @> found.credit_id)
+     ORDER BY created_at DESC LIMIT 1
 """)
 _REVOKE_ONE = text(f"""
     UPDATE credits c SET revoked_at = :now, {_BY_OPERATOR}

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Barrier
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,6 +23,10 @@ from issuance.members.redemptions import Booking, redeem_credit
 from issuance.webhooks import webhooks
 from tests.database.clubs import Club, at
 from tests.limits import Limit
+
+
+#: How a person gives a credit back that an undo took.
+GIVEN_BACK = ["reinstated", "reinstated in bulk", "extended"]
 
 
 @pytest.fixture(autouse=True)
@@ -121,13 +126,13 @@ def test_undoing_twice_counts_nothing(club: Club) -> None:
 
 
 @pytest.mark.parametrize("of", ["run", "version"])
-@pytest.mark.parametrize("then", ["nothing", "expired", "taken by facts", "reinstated and used again"])
+@pytest.mark.parametrize("then", ["nothing", "a hundred days", "expired", "taken by facts", *GIVEN_BACK])
 def test_a_use_that_is_cancelled_after_an_undo_gives_nothing_back(
     new_club: Callable[..., Club], of: str, then: str
 ) -> None:
-    """It is revoked by the operator, with the undo's reason, unless it is over, and told so once; a person can
-    reinstate it."""
-    club = new_club(roll_over=then != "expired", issue_on_signup=False, billing="external")
+    """It is revoked by the operator, with the undo's reason, unless it is over, and told so once. Who is given it back
+    by a person keeps it, though a later use is cancelled too."""
+    club = new_club(roll_over=then not in ("expired", "extended"), issue_on_signup=False, billing="external")
     (member,) = club.accept()
     says = {"membership_id": str(member), "charge_id": "feb", "period_start": "2031-02-28"}
     club.tell("charge.succeeded", "2031-02-28", says)
@@ -150,10 +155,19 @@ def test_a_use_that_is_cancelled_after_an_undo_gives_nothing_back(
         club.settle(woken)
         return club.rows("SELECT revoked_by, revoked_reason, redeemed_at, expired_at = valid_from AS over FROM credits")
 
-    if then == "expired":
+    if then in ("expired", "extended"):
         club.move_clock("2031-04-10")
         assert cancel() == [(None, None, None, True)]
+        if then == "extended":
+            with transaction(club.engine, club.brand_id) as connection:
+                desk.correct(connection, club.brand_id, Extend(code, at("2031-05-10"), "after all"))
+            redeem(club)
+            assert cancel() == [(None, None, None, None)]
         return
+    if then == "a hundred days":
+        club.rows("UPDATE runs SET finished_at = finished_at - interval '100 days'")
+        with transaction(club.engine) as connection:
+            plans.forget(connection, timedelta(days=90), 5000)
     if then == "taken by facts":
         club.tell("charge.refunded", "2031-02-28T10:00", says)
         club.settle([member])
@@ -161,9 +175,13 @@ def test_a_use_that_is_cancelled_after_an_undo_gives_nothing_back(
         webhooks.create(connection, club.brand_id, "https://example.com/", ["credit.revoked"])
     assert cancel() == [("operator", "a mistake", None, None)]
     assert club.rows("SELECT type FROM webhook_events") == [("credit.revoked",)]
-    if then == "reinstated and used again":
+    if then in GIVEN_BACK:
+        reinstate = Reinstate(code, "it was none")
         with transaction(club.engine, club.brand_id) as connection:
-            desk.correct(connection, club.brand_id, Reinstate(code, "it was none"))
+            if then == "reinstated":
+                desk.correct(connection, club.brand_id, reinstate)
+            else:
+                desk.correct_all(connection, club.brand_id, [reinstate], reason="as many were", dry_run=False)
         redeem(club)
         assert cancel() == [(None, None, None, None)]
 
