@@ -184,9 +184,9 @@ def _of_facts(told: Iterable[Fact], told_at: Callable[[Fact], Hashable]) -> tupl
 
 
 def _of_once(credits: Iterable[Credit]) -> list[datetime]:
-    """When P0D credits were issued and expire: what of a charge came before is asked."""
-    instants = ((one.issued_at, one.expires_at) for one in credits if one.period_end is None)
-    return [instant for both in instants for instant in both if instant is not None]
+    """When P0D credits were issued, became valid and expire: what of a charge came before is asked."""
+    instants = ((one.issued_at, one.valid_from, one.expires_at) for one in credits if one.period_end is None)
+    return [instant for each in instants for instant in each if instant is not None]
 
 
 def _of_starts(facts: MembershipFacts, credits: Iterable[Credit]) -> int:

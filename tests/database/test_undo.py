@@ -24,7 +24,6 @@ from issuance.webhooks import webhooks
 from tests.database.clubs import Club, at
 from tests.limits import Limit
 
-
 #: How a person gives a credit back that an undo took.
 GIVEN_BACK = ["reinstated", "reinstated in bulk", "extended"]
 

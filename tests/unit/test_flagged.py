@@ -88,3 +88,19 @@ def test_coming_back_to_a_type_flags_nothing_that_was_used_under_the_other() -> 
     life.credits = [replace(one, uses=1) for one in life.credits]
     life.change_type(at("2031-02-12"), life.rules[0].latest.membership_type_id, "switch")
     assert not any(flagged(life, "2031-02-12"))
+
+
+@pytest.mark.parametrize(
+    ("after", "is_flagged"), [((), False), (("refunded",), True), (("disputed", "succeeded"), False)]
+)
+def test_what_was_issued_late_was_for_its_own_period(after: Sequence[str], is_flagged: bool) -> None:
+    """A P0D credit of February that is given in March, when the membership is of another type."""
+    once = version(issue_on_signup=False, frequency=IssuingFrequency.ONCE)
+    life = Life([rule(once)], date(2031, 1, 1))
+    life.change_type(at("2031-02-20"), SILVER, "keep")
+    life.charge(at(FEBRUARY), "succeeded", "feb", FEBRUARY)
+    life.settle(at("2031-03-03"))
+    life.credits = [replace(credit, redeemed_at=at("2031-03-04"), uses=1) for credit in life.credits]
+    for day, state in zip((10, 11), after, strict=False):
+        life.charge(at(f"2031-03-{day}"), state, "feb", FEBRUARY)
+    assert flagged(life, "2031-03-11") == [is_flagged]

@@ -303,3 +303,23 @@ def test_an_end_that_is_put_off_while_it_was_paused(ended: dict[str, str], later
         billing="automatic",
         roll_over=True,
     )
+
+
+@pytest.mark.parametrize("states", [[], ["refunded"]], ids=str)
+@pytest.mark.parametrize("over", [None, "2031-02-10", "2031-03-05"])
+@pytest.mark.parametrize("changed_at", ["2031-01-20", "2031-02-20", "2031-03-20"])
+def test_what_is_flagged_of_a_gift_that_is_given_late_or_goes_over(
+    changed_at: str, over: str | None, states: list[str]
+) -> None:
+    changed = told(changed_at, "membership.type_changed", membership_type="silver", current_period="keep")
+    charged = charge("2031-02-01", "succeeded", "feb", "2031-02-01")
+    last, ops = ("feb", "2031-02-01"), [clock("2031-03-03"), *([changed] if changed_at < "2031-03" else []), charged]
+    if over is not None:  # its own period is refunded before the next one is charged, or after
+        last = "mar", "2031-03-01"
+        paid = charge("2031-03-01", "succeeded", *last)
+        refunded = charge(over, "refunded", "feb", "2031-02-01")
+        ops = [charged, *sorted([refunded, paid], key=lambda op: op.args["facts"][0].time)]
+    ops = [*ops, clock("2031-03-06"), Op("redeem", {"pick": 0}), clock("2031-03-21"), *([changed] if over else [])]
+    taken = [charge(f"2031-04-0{number}", state, *last) for number, state in enumerate(states, start=2)]
+    said: dict[str, Any] = {"issuing_frequency": "P0D", "issue_on_signup": False, "roll_over": True}
+    read_alike("2031-01-01", signed_up("2031-01-01", "2031-01-01"), *ops, *taken, clock("2031-04-20"), **said)
