@@ -38,16 +38,20 @@ def by_month(visit: Viewer, since: str = "", until: str = "", form: Form = "") -
         return Response(liability.as_csv(rows), media_type="text/csv; charset=utf-8", headers=attached)
     if first is None:
         first = add_months(last or _this_month(visit), 1 - MONTHS)
+    name = f"liability {first} {last}"
     counted = counter.last(
         visit.engine,
         visit.brand_id,
-        f"liability {first} {last}",
+        name,
         lambda connection: liability.read(connection, visit.brand_id, first, last, bounded=True),
     )
     rows = [] if counted is None else counted.sum
     shown = [_month(month, list(some)) for month, some in groupby(rows, lambda row: str(row["month"]))]
     asked = {"since": _written(first), "until": until}
-    return visit.page("liability.html", here="liability", counted=counted, months=shown[::-1], asked=asked)
+    stopped = counter.was_cut_short(visit.brand_id, name)
+    return visit.page(
+        "liability.html", here="liability", counted=counted, stopped=stopped, months=shown[::-1], asked=asked
+    )
 
 
 def _this_month(visit: Visit) -> date:

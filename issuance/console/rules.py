@@ -78,16 +78,18 @@ def one_rule(visit: Viewer, credit_rule_id: UUID) -> Response:
         coupon = coupons.get(connection, visit.brand_id, versions[0]["coupon_id"])
         told = month_counts.foretold(connection, visit.brand_id, credit_rule_id)
         now = clock.read(connection, visit.brand_id).now
+    name = f"rule {credit_rule_id}"
     counted = counter.last(
         visit.engine,
         visit.brand_id,
-        f"rule {credit_rule_id}",
+        name,
         lambda connection: month_counts.happened(connection, visit.brand_id, credit_rule_id),
     )
     return visit.page(
         "rule.html",
         here="rules",
         counted=counted,
+        stopped=counter.was_cut_short(visit.brand_id, name),
         beside=[] if counted is None else month_counts.beside(told["months"], counted.sum, now, visit.zone),
         rule_id=credit_rule_id,
         versions=versions,

@@ -13,6 +13,9 @@ from issuance.deciding.calendar import add_months
 
 router = APIRouter(prefix="/console/{brand_id}", include_in_schema=False, route_class=Page)
 
+#: The name of its count.
+_MONTHS = "months"
+
 
 @router.get("/")
 def start(visit: Viewer) -> Response:
@@ -21,10 +24,11 @@ def start(visit: Viewer) -> Response:
         seen = overview.read(connection, visit.brand_id)
         told = months.foretold(connection, visit.brand_id)
     counted = counter.last(
-        visit.engine, visit.brand_id, "months", lambda connection: months.by_month(connection, visit.brand_id)
+        visit.engine, visit.brand_id, _MONTHS, lambda connection: months.by_month(connection, visit.brand_id)
     )
+    stopped = counter.was_cut_short(visit.brand_id, _MONTHS)
     drawn = [] if counted is None else _drawn(counted.sum["months"], told["months"], visit.zone)
-    return visit.page("start.html", here="start", counted=counted, drawn=drawn, told=told, **seen)
+    return visit.page("start.html", here="start", counted=counted, stopped=stopped, drawn=drawn, told=told, **seen)
 
 
 def _drawn(became: list[dict[str, Any]], told: dict[str, int], zone: Any) -> list[dict[str, Any]]:

@@ -10,14 +10,15 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from issuance.api.app import create_app
 from issuance.billing import events, rejections
 from issuance.billing.cloud_events import Refused
 from issuance.console import by_provider, lists, signing_in
-from issuance.console.reading import counted
+from issuance.console.reading import counted, months
 from issuance.console.visits import COOKIE
+from issuance.credits import liability
 from issuance.database.connections import transaction
 from issuance.engine import sandbox_clock
 from issuance.people import oidc, passwords, people, sessions, sign_ins
@@ -25,8 +26,10 @@ from issuance.settings import Settings
 from issuance.tenancy import clock_moves, heavy
 from issuance.tenancy.fairness import FairThreads
 from issuance.tenancy.shares import Shares
+from tests.database.clubs import Club
 from tests.database.test_rates import some_address
 from tests.limits import Limit, count_at_leisure
+from tests.waiting import PATIENCE_SECONDS
 
 Ask = Callable[..., httpx.Response]
 
@@ -36,9 +39,9 @@ def ask(database_url: str, redis_url: str, limit: Limit) -> Callable[..., Ask]:
     """Makes applications with limits, and asks their consoles. No minute ends meanwhile."""
     count_at_leisure(limit)
 
-    def made(**most: int) -> Ask:
+    def made(url: str = database_url, **most: int) -> Ask:
         names = {f"ISSUANCE_RATE_{name.upper()}": number for name, number in most.items()}
-        app = create_app(Settings.model_validate({"DATABASE_URL": database_url, "REDIS_URL": redis_url, **names}))
+        app = create_app(Settings.model_validate({"DATABASE_URL": url, "REDIS_URL": redis_url, **names}))
 
         async def answer(method: str, path: str, address: str, form: Any, **headers: str) -> httpx.Response:
             transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 1))
@@ -180,6 +183,27 @@ def test_a_page_does_not_wait_for_what_is_counted(
     assert answer.status_code == 200
     assert "being counted" in answer.text
     assert "data-live" in answer.text
+
+
+@pytest.mark.parametrize("page", ["", "liability", "rule"])
+def test_a_page_says_that_counting_took_too_long(
+    ask: Callable[..., Ask], club: Club, monkeypatch: pytest.MonkeyPatch, limit: Limit, page: str
+) -> None:
+    """It is not said to be under way for ever, nor looked at again and again."""
+    limit("console", patience=PATIENCE_SECONDS)
+
+    def long(connection: Connection, *_: object, **__: object) -> None:
+        connection.execute(text("SET LOCAL statement_timeout = '50ms'"))
+        connection.execute(text("SELECT pg_sleep(60)"))
+
+    for room, count in ((months, "by_month"), (months, "happened"), (liability, "read")):
+        monkeypatch.setattr(room, count, long)
+    address = f"/console/{club.brand_id}/{f'rules/{club.rule_id}' if page == 'rule' else page}"
+    look = ask(club.engine.url.render_as_string(hide_password=False))
+    answer = look(address, "192.0.2.1", cookie=signed_in(club.engine, club.brand_id))
+    assert answer.status_code == 200
+    assert "Counting the credits took longer than 30 seconds" in answer.text
+    assert "data-live" not in answer.text
 
 
 @pytest.mark.parametrize("way", ["credits/{code}", "credits/{code}/print", "find?q={code}"])

@@ -80,6 +80,12 @@ class Counter:
             raise known.came_to.with_traceback(None)
         return known.came_to
 
+    def was_cut_short(self, brand_id: UUID, name: str) -> bool:
+        """Whether a count that was never made took longer than a statement may: it is tried again some minutes later,
+        when somebody asks."""
+        made = self._made.get((brand_id, name))
+        return made is not None and made.came_to is None
+
     def _ask(self, engine: Engine, key: Name, count: Callable[[Connection], Any]) -> "Future[None] | None":
         with self._lock:
             if key not in self._under_way:
