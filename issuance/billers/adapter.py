@@ -169,8 +169,9 @@ class Askable(Adapter, Protocol):
         """The way to its API with this key."""
 
     def ask(self, asked: Asked, key: str) -> Json:
-        """What the biller says of an object that a delivery waits for; empty: there is no such object. Raises
-        CanNotBeAsked, and DoesNotSay if the biller answers other questions."""
+        """What the biller says of an object that a delivery waits for, or of one of a listing, as the listing has it;
+        empty: there is no such object, or it is not asked for by itself. Raises CanNotBeAsked, and DoesNotSay if the
+        biller answers other questions."""
 
     def learn(self, key: str, answer: Json, known: Known) -> Translation:
         """Note what the biller said, and tell what comes of it. Raises NotReadable."""

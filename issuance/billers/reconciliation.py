@@ -132,8 +132,9 @@ class Reconciliation:
         if not self._left or last:
             return True
         asked_at = self._now()
-        answered = [self._adapter.ask(self._asked, object_id) for object_id in self._left]
-        return self._tell(listing, [body for body in answered if body], position, asked_at, fresh=fresh + 1)
+        answers = {object_id: self._adapter.ask(self._asked, object_id) for object_id in self._left}
+        anew = [body for object_id, body in answers.items() if body.get("id") == object_id]
+        return self._tell(listing, anew, position, asked_at, fresh=fresh + 1)
 
     def _told(
         self,
