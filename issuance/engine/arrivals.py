@@ -11,14 +11,14 @@ from issuance.database import transaction
 from issuance.database.fragments import BRANDS_NOW
 from issuance.database.statements import Row, Statement
 from issuance.deciding.reasons import Reason
-from issuance.engine import attempts
+from issuance.engine import attempts, schedules
 from issuance.engine.bisection import in_pieces, singly
 from issuance.engine.pipeline import settle_these
 from issuance.engine.rows import id_array
 from issuance.log import logger
 
-# `fresh`: the first attempt was counted a moment ago. On a billing day all of a brand have news, and some are asked
-# about: so their schedules and events are read, and no others.
+# `fresh`: the first attempt was counted a moment ago. The schedules are read one by one: PostgreSQL would read all of a
+# small brand's.
 _WITH_WORK = Statement(f"""
     SELECT p.membership_id, s.attempts, NOT s.shared AND s.attempts = 1 AND s.retry_at > clock_timestamp() AS fresh
       FROM membership_schedules p
@@ -27,9 +27,7 @@ _WITH_WORK = Statement(f"""
      WHERE p.brand_id = :brand_id AND p.membership_id = ANY(CAST(:ids AS uuid[]))
        AND (s.settled_at IS NULL
             OR s.due_at <= (SELECT {BRANDS_NOW} FROM brands b WHERE b.brand_id = :brand_id)
-            OR p.membership_id IN (SELECT e.membership_id FROM billing_events e
-                                    WHERE e.brand_id = :brand_id AND e.membership_id = ANY(CAST(:ids AS uuid[]))
-                                      AND e.settled_at IS NULL))
+            OR p.membership_id IN ({schedules.WITH_NEWS}))
      ORDER BY s.attempts, p.membership_id
 """)
 

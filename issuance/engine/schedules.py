@@ -70,12 +70,12 @@ _GROUPED = """
      GROUP BY 1, 2, 3, 4
 """
 _UNSETTLED = "FROM billing_events e WHERE e.brand_id = :brand_id AND e.settled_at IS NULL AND e.membership_id ="
-# On a billing day all of a brand have news, and some are asked about: so their events are read, and no others.
+#: Which of the memberships `:ids` have facts that no settling has seen. On a billing day all of a brand have some, and
+#: a few are asked about: so the facts of these are read, and no others.
+WITH_NEWS = f"SELECT e.membership_id {_UNSETTLED} ANY(CAST(:ids AS uuid[]))"
 _LOCK_OWN = Statement(
     _GROUPED.format(
-        states=_STATES.format(
-            has_news=f"schedule_id IN (SELECT e.membership_id {_UNSETTLED} ANY(CAST(:ids AS uuid[])))"
-        )
+        states=_STATES.format(has_news=f"schedule_id IN ({WITH_NEWS})")
         + "AND schedule_id = ANY(CAST(:ids AS uuid[])) ORDER BY schedule_id FOR UPDATE OF s"
     )
 )
@@ -103,10 +103,9 @@ _LOCK_SHARED_DUE = Statement("""
      ORDER BY schedule_id
        FOR UPDATE
 """)
-_SHARING = Statement("""
+_SHARING = Statement(f"""
     SELECT p.schedule_id, array_agg(CAST(p.membership_id AS text)) AS ids,
-           EXISTS (SELECT FROM billing_events e WHERE e.brand_id = :brand_id AND e.membership_id = p.membership_id
-                      AND e.settled_at IS NULL) AS has_news
+           EXISTS (SELECT {_UNSETTLED} p.membership_id) AS has_news
       FROM membership_schedules p
      WHERE p.brand_id = :brand_id AND p.schedule_id = ANY(CAST(:schedule_ids AS uuid[]))
        AND p.schedule_id <> p.membership_id
